@@ -1,0 +1,1 @@
+"""The Electron protocol. The only room that imports httpx."""

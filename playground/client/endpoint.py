@@ -1,0 +1,60 @@
+"""Where requests go: base URL, model, limits and rates. The key is not here; it never leaves the key store's hands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+ELECTRON_BASE_URL = "https://api.smallest.ai/waves/v1"
+SIMULATOR_ID = "simulator"
+ELECTRON_ID = "electron"
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """Dollars a million tokens; None is not priced (shown as such, never as 0)."""
+
+    fresh: float | None = None
+    cached: float | None = None
+    output: float | None = None
+    source: str = ""
+
+
+PUBLISHED_RATES = Rates(0.40, 0.10, None, "the vendor's published API schema")
+"""electron-api.md, Prefix caching: input rates from the published schema; no output rate is published."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlanLimits:
+    """An account's limits; None is no limit known."""
+
+    name: str
+    requests_per_minute: int | None
+    in_flight: int | None
+
+
+PLANS: dict[str, PlanLimits] = {
+    "standard": PlanLimits("Standard", 10, 3),
+    "enterprise": PlanLimits("Enterprise", 200, 20),
+    "none": PlanLimits("No limits", None, None),
+}
+"""electron-api.md, Plan limits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One OpenAI-compatible server. `id` is stable and names its key in the key store."""
+
+    id: str
+    name: str
+    base_url: str
+    model: str = "electron"
+    kind: Literal["simulator", "electron", "other"] = "other"
+    needs_key: bool = True
+    plan: PlanLimits = PLANS["none"]
+    rates: Rates = Rates()
+
+    @property
+    def completions_url(self) -> str:
+        """The URL that a request is posted to."""
+        return self.base_url.rstrip("/") + "/chat/completions"

@@ -1,0 +1,1 @@
+"""What the cache will serve and why: token estimate, shared-prefix index, zones, forecast, explanation. Pure."""

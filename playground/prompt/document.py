@@ -1,0 +1,97 @@
+"""The prompt as a person edits it: an immutable Document; every edit makes a new one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from types import MappingProxyType
+from typing import Literal, TypeAlias, get_args
+
+Json: TypeAlias = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
+Role: TypeAlias = Literal["system", "user", "assistant", "tool"]
+ROLES: tuple[Role, ...] = get_args(Role)
+"""The roles Electron accepts; OpenAI's `developer` is not among them (electron-api.md, Request fields)."""
+
+NO_JSON: Mapping[str, Json] = MappingProxyType({})
+NO_TEXT: Mapping[str, str] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A call that an assistant message carries. `arguments` is JSON text, kept exactly as it came."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message. `content` is a template: `{{name}}` in it is replaced by a variable's value.
+
+    `content` is None only on an assistant message that carries tool calls.
+    """
+
+    role: Role
+    content: str | None
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A tool definition in OpenAI's function shape, as compact JSON text in the key order it was given in."""
+
+    json_text: str
+
+    @classmethod
+    def of(cls, definition: Mapping[str, Json]) -> Tool:
+        """Make a tool from a parsed definition."""
+        return cls(json.dumps(definition, ensure_ascii=False, separators=(",", ":"), allow_nan=False))
+
+    @property
+    def definition(self) -> Mapping[str, Json]:
+        """The parsed definition; shared between calls, do not change it."""
+        return _parsed(self.json_text)
+
+    @property
+    def name(self) -> str:
+        """The function's name, or an empty string where the definition has none."""
+        function = self.definition.get("function")
+        name = function.get("name") if isinstance(function, dict) else None
+        return name if isinstance(name, str) else ""
+
+
+@lru_cache(maxsize=512)
+def _parsed(json_text: str) -> Mapping[str, Json]:
+    value = json.loads(json_text)
+    return MappingProxyType(value if isinstance(value, dict) else {})
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """Everything that makes up one prompt. Order is the cache's: tools, then messages.
+
+    `parameters` holds only what is set: an unset parameter is not sent. Its keys are the API's own field
+    names (temperature, top_p, max_tokens, stop, seed, response_format, tool_choice, logit_bias, logprobs,
+    top_logprobs, presence_penalty, frequency_penalty, user) and any undocumented field the user added.
+    """
+
+    name: str = ""
+    tools: tuple[Tool, ...] = ()
+    messages: tuple[Message, ...] = ()
+    variables: Mapping[str, str] = field(default_factory=lambda: NO_TEXT)
+    parameters: Mapping[str, Json] = field(default_factory=lambda: NO_JSON)
+    stream: bool = True
+    include_usage: bool = True
+
+    def with_message(self, index: int, message: Message) -> Document:
+        """This document with message `index` replaced."""
+        messages = (*self.messages[:index], message, *self.messages[index + 1 :])
+        return replace(self, messages=messages)
+
+    def with_variable(self, name: str, value: str) -> Document:
+        """This document with one variable's value set."""
+        return replace(self, variables={**self.variables, name: value})

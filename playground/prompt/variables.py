@@ -1,0 +1,79 @@
+"""`{{name}}` in a message: where they stand, and the text with their values in place."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+from playground.prompt.document import Message
+
+PATTERN = re.compile(r"\{\{[ \t]*([^\W\d]\w*)[ \t]*\}\}")
+"""A variable: two braces, a name of letters, digits and underscores (any script), two braces."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where `{{name}}` stands in a template: code points [start, end)."""
+
+    name: str
+    start: int
+    end: int
+
+
+@lru_cache(maxsize=1024)
+def places(template: str) -> tuple[Place, ...]:
+    """All variables in a template, in order."""
+    if "{{" not in template:
+        return ()
+    return tuple(Place(m[1], m.start(), m.end()) for m in PATTERN.finditer(template))
+
+
+def names(messages: Iterable[Message]) -> tuple[str, ...]:
+    """Every variable's name, once each, in the order in which it first stands."""
+    seen = dict.fromkeys(p.name for m in messages if m.content for p in places(m.content))
+    return tuple(seen)
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """A template with its values in place, and the way back.
+
+    `cuts` are, for each variable, (start in the text, end in the text, start and end in the template).
+    """
+
+    text: str
+    cuts: tuple[tuple[int, int, int, int], ...]
+
+    def to_template(self, index: int) -> int:
+        """The template's code point for code point `index` of the text; inside a value: the variable's start."""
+        at = bisect_right(self.cuts, (index, len(self.text) + 1, 0, 0)) - 1
+        if at < 0:
+            return index
+        start, end, template_start, template_end = self.cuts[at]
+        if index < end or (index == start):
+            return template_start
+        return template_end + index - end
+
+
+def render(template: str, values: Mapping[str, str]) -> Rendered:
+    """Put values in place, once and from left to right; a value's own braces are text. A missing one stays as it is."""
+    pieces: list[str] = []
+    cuts: list[tuple[int, int, int, int]] = []
+    last = length = 0
+    for place in places(template):
+        value = values.get(place.name)
+        if value is None:
+            value = template[place.start : place.end]
+        head = template[last : place.start]
+        pieces += (head, value)
+        length += len(head)
+        cuts.append((length, length + len(value), place.start, place.end))
+        length += len(value)
+        last = place.end
+    if not cuts:
+        return Rendered(template, ())
+    pieces.append(template[last:])
+    return Rendered("".join(pieces), tuple(cuts))

@@ -1,0 +1,210 @@
+"""RunState: what a request's events add up to. The same fold serves live runs, the log and the tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from playground.client.events import (
+    AnyEvent,
+    AttemptFailed,
+    AttemptStarted,
+    BodyIdReceived,
+    Completed,
+    ContentDelta,
+    Finished,
+    HeadersReceived,
+    RawEvent,
+    Stopped,
+    ToolCallDelta,
+    Trouble,
+    Usage,
+    UsageReported,
+)
+
+Phase = Literal["waiting", "sent", "streaming", "done", "failed", "stopped", "interrupted"]
+"""waiting: not sent yet · sent: no content yet · streaming: text or tool pieces come · done, failed, stopped: ended ·
+interrupted: the program ended before the request did (only from the log)."""
+
+ENDED: frozenset[Phase] = frozenset(("done", "failed", "stopped", "interrupted"))
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One HTTP exchange of a run. Times in seconds since the run began."""
+
+    number: int
+    started_at: float
+    status: int | None = None
+    request_id: str | None = None
+    headers_at: float | None = None
+    ended_at: float | None = None
+    trouble: Trouble | None = None
+
+
+@dataclass(slots=True)
+class ToolCallState:
+    """A tool call as far as its pieces have come."""
+
+    index: int
+    id: str = ""
+    name: str = ""
+    pieces: list[str] = field(default_factory=list)
+
+    @property
+    def arguments(self) -> str:
+        """The argument text so far."""
+        return "".join(self.pieces)
+
+
+@dataclass(slots=True)
+class RunState:
+    """All that is known of one run. Changed only by `apply`; times in seconds since the run began."""
+
+    phase: Phase = "waiting"
+    attempts: list[Attempt] = field(default_factory=list)
+    pieces: list[str] = field(default_factory=list)
+    tool_calls: dict[int, ToolCallState] = field(default_factory=dict)
+    body_id: str | None = None
+    finish_reason: str | None = None
+    usage: Usage | None = None
+    trouble: Trouble | None = None
+    first_token_at: float | None = None
+    last_token_at: float | None = None
+    ended_at: float | None = None
+    saw_done: bool = False
+    raw: list[RawEvent] = field(default_factory=list)
+
+    @property
+    def text(self) -> str:
+        """The completion's text so far."""
+        if len(self.pieces) > 1:
+            self.pieces[:] = ["".join(self.pieces)]
+        return self.pieces[0] if self.pieces else ""
+
+    @property
+    def request_id(self) -> str | None:
+        """The newest attempt's X-Request-Id; None until its headers come, or where the server sent none."""
+        return self.attempts[-1].request_id if self.attempts else None
+
+    @property
+    def status(self) -> int | None:
+        """The newest attempt's HTTP status."""
+        return self.attempts[-1].status if self.attempts else None
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will come."""
+        return self.phase in ENDED
+
+    @property
+    def ttft_s(self) -> float | None:
+        """Time to first token: from the newest attempt's sending to its first content or tool piece."""
+        if self.first_token_at is None or not self.attempts:
+            return None
+        return self.first_token_at - self.attempts[-1].started_at
+
+    @property
+    def tokens_per_s(self) -> float | None:
+        """Reported output tokens / (last - first token) (interface.md, rule 4); None where either is unknown."""
+        if self.usage is None or self.usage.completion_tokens is None:
+            return None
+        if self.first_token_at is None or self.last_token_at is None or self.last_token_at <= self.first_token_at:
+            return None
+        return self.usage.completion_tokens / (self.last_token_at - self.first_token_at)
+
+    def apply(self, event: AnyEvent) -> None:
+        """Take one event in."""
+        _HANDLERS[type(event)](self, event)
+
+
+def fold(events: Iterable[AnyEvent]) -> RunState:
+    """The state that a sequence of events adds up to."""
+    state = RunState()
+    for event in events:
+        state.apply(event)
+    return state
+
+
+def _attempt(state: RunState, event: AttemptStarted) -> None:
+    state.phase = "sent"
+    state.attempts.append(Attempt(event.attempt, event.at))
+
+
+def _headers(state: RunState, event: HeadersReceived) -> None:
+    attempt = state.attempts[-1]
+    attempt.status, attempt.request_id, attempt.headers_at = event.status, event.request_id, event.at
+
+
+def _token(state: RunState, at: float) -> None:
+    if state.first_token_at is None:
+        state.first_token_at = at
+    state.last_token_at = at
+    state.phase = "streaming"
+
+
+def _content(state: RunState, event: ContentDelta) -> None:
+    state.pieces.append(event.text)
+    _token(state, event.at)
+
+
+def _tool_call(state: RunState, event: ToolCallDelta) -> None:
+    call = state.tool_calls.setdefault(event.index, ToolCallState(event.index))
+    call.id = event.id or call.id
+    call.name = event.name or call.name
+    call.pieces.append(event.arguments)
+    _token(state, event.at)
+
+
+def _body_id(state: RunState, event: BodyIdReceived) -> None:
+    state.body_id = event.id
+
+
+def _finish(state: RunState, event: Finished) -> None:
+    state.finish_reason = event.reason
+
+
+def _usage(state: RunState, event: UsageReported) -> None:
+    state.usage = event.usage
+
+
+def _raw(state: RunState, event: RawEvent) -> None:
+    state.raw.append(event)
+
+
+def _end(state: RunState, phase: Phase, at: float) -> None:
+    state.phase, state.ended_at = phase, at
+    if state.attempts:
+        state.attempts[-1].ended_at = at
+
+
+def _failed(state: RunState, event: AttemptFailed) -> None:
+    state.trouble = event.trouble
+    if state.attempts:
+        state.attempts[-1].trouble = event.trouble
+    _end(state, "failed", event.at)
+
+
+def _completed(state: RunState, event: Completed) -> None:
+    state.saw_done = event.saw_done
+    _end(state, "done", event.at)
+
+
+def _stopped(state: RunState, event: Stopped) -> None:
+    _end(state, "stopped", event.at)
+
+
+_HANDLERS: dict[type, Callable[[RunState, object], None]] = {
+    AttemptStarted: _attempt,
+    HeadersReceived: _headers,
+    ContentDelta: _content,
+    ToolCallDelta: _tool_call,
+    BodyIdReceived: _body_id,
+    Finished: _finish,
+    UsageReported: _usage,
+    RawEvent: _raw,
+    AttemptFailed: _failed,
+    Completed: _completed,
+    Stopped: _stopped,
+}  # type: ignore[assignment]

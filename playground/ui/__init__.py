@@ -1,0 +1,1 @@
+"""Everything Qt. The window composes panes; a pane never imports another pane."""

@@ -1,0 +1,1 @@
+"""Dialogs: endpoints and keys, settings, all keys. Opened with open(), never exec()."""

@@ -1,0 +1,1 @@
+"""The prompt pane: message cards with their zones, variables, tools, parameters, body."""

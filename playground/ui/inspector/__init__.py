@@ -1,0 +1,1 @@
+"""The inspector: usage, forecast, latency, cost, request_id, why."""

@@ -1,0 +1,1 @@
+"""The request log pane: filter, table, row actions."""

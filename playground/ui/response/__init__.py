@@ -1,0 +1,1 @@
+"""The response pane: text, rendered, tool calls, events, JSON."""

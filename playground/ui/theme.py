@@ -1,0 +1,123 @@
+"""Colours, type scale and spacing, each declared once; the style sheet is made from them."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from importlib.resources import files
+
+from PySide6.QtGui import QColor, QFont, QPalette
+
+from playground.ui.stylesheet import style_sheet
+
+GRID = 8
+"""The spacing unit in device-independent pixels; margins and gaps are its multiples or its half."""
+BASE_PX = 13
+"""Body text. The scale is 11 (captions), 12 (secondary), 13 (body), 20 (the one headline figure)."""
+
+UI_FAMILIES = ["Inter", "Segoe UI", "SF Pro Text", "Noto Sans", "Cantarell", "Ubuntu", "DejaVu Sans"]
+MONO_FAMILIES = [
+    "JetBrains Mono",
+    "Cascadia Mono",
+    "SF Mono",
+    "Menlo",
+    "Consolas",
+    "Noto Sans Mono",
+    "DejaVu Sans Mono",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Theme:
+    """One colour a role (see resources/themes/palette.toml for what each means)."""
+
+    name: str
+    window: QColor
+    surface: QColor
+    sunk: QColor
+    line: QColor
+    text: QColor
+    muted: QColor
+    accent: QColor
+    on_accent: QColor
+    selection: QColor
+    warm: QColor
+    warm_edge: QColor
+    stable: QColor
+    stable_edge: QColor
+    variable: QColor
+    variable_edge: QColor
+    chip: QColor
+    output: QColor
+    failure: QColor
+
+    @property
+    def dark(self) -> bool:
+        """Whether text is lighter than its ground."""
+        return self.text.lightness() > self.window.lightness()
+
+    def hexes(self) -> dict[str, str]:
+        """Role to #RRGGBB."""
+        return {role: getattr(self, role).name() for role in self.__slots__ if role != "name"}
+
+
+def load_theme(name: str) -> Theme:
+    """The theme of that name ("light" or "dark"). Raises KeyError for any other."""
+    table = tomllib.loads(files("resources").joinpath("themes/palette.toml").read_text("utf-8"))[name]
+    return Theme(name=name, **{role: QColor(value) for role, value in table.items()})
+
+
+def ui_font(px: int = BASE_PX, *, bold: bool = False, tabular: bool = False) -> QFont:
+    """The interface's font at `px` pixels; `tabular` gives every digit the same width, for columns."""
+    return _font(UI_FAMILIES, px, bold=bold, tabular=tabular)
+
+
+def mono_font(px: int = BASE_PX, *, bold: bool = False) -> QFont:
+    """The font of prompts, completions and ids."""
+    font = _font(MONO_FAMILIES, px, bold=bold, tabular=False)
+    font.setStyleHint(QFont.StyleHint.Monospace)
+    # Ligatures would draw two characters as one; here every character is counted.
+    font.setFeature(QFont.Tag("liga"), 0)
+    font.setFeature(QFont.Tag("calt"), 0)
+    return font
+
+
+def _font(families: list[str], px: int, *, bold: bool, tabular: bool) -> QFont:
+    font = QFont()
+    font.setFamilies(families)
+    font.setPixelSize(px)
+    font.setWeight(QFont.Weight.DemiBold if bold else QFont.Weight.Normal)
+    if tabular:
+        font.setFeature(QFont.Tag("tnum"), 1)
+    return font
+
+
+def qt_palette(theme: Theme) -> QPalette:
+    """The theme as Qt's own palette, for everything that the style sheet leaves alone."""
+    palette = QPalette()
+    roles = QPalette.ColorRole
+    for role, color in (
+        (roles.Window, theme.window),
+        (roles.WindowText, theme.text),
+        (roles.Base, theme.surface),
+        (roles.AlternateBase, theme.sunk),
+        (roles.Text, theme.text),
+        (roles.Button, theme.surface),
+        (roles.ButtonText, theme.text),
+        (roles.ToolTipBase, theme.surface),
+        (roles.ToolTipText, theme.text),
+        (roles.Highlight, theme.accent),
+        (roles.HighlightedText, theme.on_accent),
+        (roles.Link, theme.accent),
+        (roles.PlaceholderText, theme.muted),
+        (roles.Mid, theme.line),
+    ):
+        palette.setColor(role, color)
+    for role in (roles.WindowText, roles.Text, roles.ButtonText):
+        palette.setColor(QPalette.ColorGroup.Disabled, role, theme.muted)
+    return palette
+
+
+def application_style(theme: Theme) -> str:
+    """The style sheet for the whole application."""
+    return style_sheet(theme.hexes())

@@ -1,0 +1,1 @@
+"""Files the program ships with: themes, sample prompts, icons. Read through importlib.resources."""
