@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import tomllib
 from dataclasses import dataclass
-from importlib.resources import files
 
 from PySide6.QtGui import QColor, QFont, QPalette
 
+from playground.assets import asset
 from playground.ui.stylesheet import style_sheet
 
 GRID = 8
@@ -63,7 +63,7 @@ class Theme:
 
 def load_theme(name: str) -> Theme:
     """The theme of that name ("light" or "dark"). Raises KeyError for any other."""
-    table = tomllib.loads(files("resources").joinpath("themes/palette.toml").read_text("utf-8"))[name]
+    table = tomllib.loads(asset("themes/palette.toml").read_text("utf-8"))[name]
     return Theme(name=name, **{role: QColor(value) for role, value in table.items()})
 
 

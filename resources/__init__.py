@@ -1,1 +1,0 @@
-"""Files the program ships with: themes, sample prompts, icons. Read through importlib.resources."""
