@@ -9,7 +9,7 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import Literal, TypeAlias, get_args
 
-Json: TypeAlias = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
+Json: TypeAlias = bool | int | float | str | list["Json"] | dict[str, "Json"] | None
 Role: TypeAlias = Literal["system", "user", "assistant", "tool"]
 ROLES: tuple[Role, ...] = get_args(Role)
 """The roles Electron accepts; OpenAI's `developer` is not among them (electron-api.md, Request fields)."""
@@ -31,13 +31,15 @@ class ToolCall:
 class Message:
     """One message. `content` is a template: `{{name}}` in it is replaced by a variable's value.
 
-    `content` is None only on an assistant message that carries tool calls.
+    `content` is None only on an assistant message that carries tool calls. `extra` holds fields that the API
+    does not document (such as `name`) as the text of one JSON object; they are passed on.
     """
 
     role: Role
     content: str | None
     tool_calls: tuple[ToolCall, ...] = ()
     tool_call_id: str | None = None
+    extra: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,6 +43,8 @@ def message_fields(message: Message, variables: Mapping[str, str]) -> dict[str, 
     fields["content"] = None if message.content is None else render(message.content, variables).text
     if message.tool_calls:
         fields["tool_calls"] = [_call_fields(call) for call in message.tool_calls]
+    if message.extra:
+        fields.update(json.loads(message.extra))
     return fields
 
 
