@@ -10,8 +10,9 @@ from functools import lru_cache
 
 from playground.prompt.document import Message
 
-PATTERN = re.compile(r"\{\{[ \t]*([^\W\d]\w*)[ \t]*\}\}")
-"""A variable: two braces, a name of letters, digits and underscores (any script), two braces."""
+PATTERN = re.compile(r"\{\{[ \t]*([^\W\d][^\s!-/:-@\[-^`{-~]*)[ \t]*\}\}")
+"""A variable: two braces, a name in any script (a letter or underscore, then no spaces and no ASCII punctuation
+but the underscore; vowel signs count, which `\\w` would leave out), two braces."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,110 @@
+"""What can keep a window from opening, found before Qt aborts over it, and said in a sentence."""
+
+from __future__ import annotations
+
+import ctypes
+import socket
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+LIBRARIES = {
+    "libGL.so.1": "libgl1",
+    "libEGL.so.1": "libegl1",
+    "libglib-2.0.so.0": "libglib2.0-0",
+    "libfontconfig.so.1": "libfontconfig1",
+    "libdbus-1.so.3": "libdbus-1-3",
+    "libxkbcommon.so.0": "libxkbcommon0",
+}
+"""Shared libraries that Qt's wheels load everywhere on Linux, and the Debian package that has each."""
+
+X11_LIBRARIES = {
+    "libxkbcommon-x11.so.0": "libxkbcommon-x11-0",
+    "libxcb-cursor.so.0": "libxcb-cursor0",
+    "libxcb-icccm.so.4": "libxcb-icccm4",
+    "libxcb-image.so.0": "libxcb-image0",
+    "libxcb-keysyms.so.1": "libxcb-keysyms1",
+    "libxcb-randr.so.0": "libxcb-randr0",
+    "libxcb-render-util.so.0": "libxcb-render-util0",
+    "libxcb-shape.so.0": "libxcb-shape0",
+    "libxcb-xkb.so.1": "libxcb-xkb1",
+}
+"""The same for a window on an X display."""
+
+_HEADLESS_PLATFORMS = ("offscreen", "minimal", "vnc", "linuxfb", "eglfs")
+
+
+def obstacle(environment: Mapping[str, str], platform: str = sys.platform) -> str | None:
+    """Why no window can be opened here, in a sentence that says what to do; None where nothing is in the way."""
+    if not platform.startswith("linux"):
+        return None
+    headless = environment.get("QT_QPA_PLATFORM", "").split(":")[0] in _HEADLESS_PLATFORMS
+    wanted = LIBRARIES if headless or _reaches_wayland(environment) else {**LIBRARIES, **X11_LIBRARIES}
+    if not headless and not display_reachable(environment):
+        return _no_display(environment)
+    missing = missing_libraries(wanted)
+    return _missing(missing) if missing else None
+
+
+def missing_libraries(wanted: Mapping[str, str]) -> dict[str, str]:
+    """Those of the wanted shared libraries (file name to package) that cannot be loaded here."""
+    return {name: package for name, package in wanted.items() if not _loads(name)}
+
+
+def _loads(name: str) -> bool:
+    try:
+        ctypes.CDLL(name)
+    except OSError:
+        return False
+    return True
+
+
+def _no_display(environment: Mapping[str, str]) -> str:
+    display = environment.get("DISPLAY") or environment.get("WAYLAND_DISPLAY")
+    found = f"the display {display} cannot be reached" if display else "this machine has no display"
+    return (
+        f"Electron Playground needs a display to open its window, and {found}. "
+        "Start it on a desktop, or under Xvfb (xvfb-run electron-playground); "
+        "`electron-playground send`, `log` and `self-test` work without one."
+    )
+
+
+def _missing(missing: Mapping[str, str]) -> str:
+    return (
+        f"Electron Playground cannot open its window: Qt needs {', '.join(missing)}, not found on this machine. "
+        f"On Debian or Ubuntu: apt-get install {' '.join(missing.values())}"
+    )
+
+
+def display_reachable(environment: Mapping[str, str]) -> bool:
+    """Whether the X or Wayland display that the environment names takes a connection."""
+    return _reaches_wayland(environment) or _reaches_x(environment.get("DISPLAY", ""))
+
+
+def _reaches_wayland(environment: Mapping[str, str]) -> bool:
+    name = environment.get("WAYLAND_DISPLAY")
+    if not name:
+        return False
+    path = Path(environment.get("XDG_RUNTIME_DIR", ""), name)
+    return _connects(socket.AF_UNIX, str(path))
+
+
+def _reaches_x(display: str) -> bool:
+    host, separator, rest = display.rpartition(":")
+    number = rest.split(".")[0]
+    if not separator or not number.isdigit():
+        return False
+    if host in ("", "unix"):
+        path = f"/tmp/.X11-unix/X{number}"
+        return _connects(socket.AF_UNIX, path) or _connects(socket.AF_UNIX, "\0" + path)
+    return _connects(socket.AF_INET, (host, 6000 + int(number)))
+
+
+def _connects(family: socket.AddressFamily, address: str | tuple[str, int]) -> bool:
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.settimeout(3)
+            probe.connect(address)
+    except (OSError, OverflowError, ValueError):
+        return False
+    return True

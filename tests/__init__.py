@@ -1,0 +1,1 @@
+"""The tests, in the rooms' own order. `python -m tests` runs every check."""

@@ -1,0 +1,88 @@
+"""The exact body: order, bytes, variables."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from playground.prompt.document import Document, Message, Tool, ToolCall
+from playground.prompt.problems import BadInput
+from playground.prompt.request import body_fields, encode, to_request
+
+ODD = "a\u00a0b\u2028c\u2029d\re\r\nf\x00g\u0085h\ufeffi\U0001f600j"
+TOOL = Tool.of({"type": "function", "function": {"name": "look_up", "parameters": {"z": 1, "a": 2}}})
+
+
+def test_body_keeps_one_order_of_keys() -> None:
+    document = Document(
+        tools=(TOOL,), messages=(Message("user", "hello"),), parameters={"temperature": 0, "max_tokens": 5}
+    )
+    assert list(body_fields(document, "electron")) == [
+        "model",
+        "tools",
+        "messages",
+        "temperature",
+        "max_tokens",
+        "stream",
+        "stream_options",
+    ]
+    assert b'"parameters":{"z":1,"a":2}' in to_request(document, "electron").body
+
+
+def test_odd_characters_reach_the_body_unchanged() -> None:
+    request = to_request(Document(messages=(Message("user", ODD),)), "electron")
+    assert json.loads(request.body)["messages"][0]["content"] == ODD
+    assert "\u2028".encode() in request.body
+
+
+@given(st.text(st.characters(exclude_categories=())))
+def test_any_text_survives_the_body(text: str) -> None:
+    body = (
+        to_request(Document(messages=(Message("user", text),), variables={}), "electron").body
+        if ("{{" not in text)
+        else encode({"messages": [{"content": text}]})
+    )
+    assert json.loads(body)["messages"][0]["content"] == text
+
+
+def test_usage_is_asked_for_when_streaming_unless_switched_off() -> None:
+    messages = (Message("user", "hello"),)
+    assert to_request(Document(messages=messages), "electron").fields["stream_options"] == {"include_usage": True}
+    assert "stream_options" not in to_request(Document(messages=messages, include_usage=False), "electron").fields
+    assert "stream" not in to_request(Document(messages=messages, stream=False), "electron").fields
+
+
+def test_empty_tools_are_left_out() -> None:
+    assert "tools" not in body_fields(Document(messages=(Message("user", "hello"),)), "electron")
+
+
+def test_content_is_null_beside_tool_calls() -> None:
+    call = ToolCall("call_1", "look_up", '{"a": 1}')
+    document = Document(messages=(Message("assistant", None, (call,)), Message("tool", "42", tool_call_id="call_1")))
+    first, second = json.loads(to_request(document, "electron").body)["messages"]
+    assert first["content"] is None
+    assert first["tool_calls"][0]["function"] == {"name": "look_up", "arguments": '{"a": 1}'}
+    assert second["tool_call_id"] == "call_1"
+
+
+def test_a_missing_variable_is_named_with_its_place() -> None:
+    document = Document(messages=(Message("system", "fixed"), Message("user", "Hi {{name}}, {{question}}")))
+    with pytest.raises(BadInput) as caught:
+        to_request(document.with_variable("question", "why?"), "electron")
+    (problem,) = caught.value.problems
+    assert problem.path == ("messages", 1, "content")
+    assert problem.offset == 3
+    assert "{{name}}" in problem.message
+
+
+def test_no_message_is_refused() -> None:
+    with pytest.raises(BadInput, match="no message"):
+        to_request(Document(), "electron")
+
+
+def test_not_a_number_is_refused() -> None:
+    with pytest.raises(ValueError, match="JSON"):
+        encode({"temperature": float("nan")})
