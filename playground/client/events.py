@@ -143,4 +143,3 @@ AnyEvent: TypeAlias = (
     | Completed
     | Stopped
 )
-

@@ -1,0 +1,82 @@
+"""The project's own promises: packaging, contracts, pins."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tomllib
+from importlib.metadata import requires, version
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+
+
+def test_every_package_is_installed() -> None:
+    folders = {".".join(path.parent.relative_to(ROOT).parts) for path in (ROOT / "playground").rglob("__init__.py")}
+    assert set(PROJECT["tool"]["setuptools"]["packages"]) == folders | {"playground._resources"}
+
+
+def test_every_dependency_is_pinned() -> None:
+    text = (ROOT / "packaging/constraints.txt").read_text("utf-8")
+    pins = {name.lower().replace("_", "-") for name in re.findall(r"^([\w.-]+)==", text, re.MULTILINE)}
+    wanted = {re.split(r"[^\w.-]", line)[0].lower() for line in requires("electron-playground") or ()}
+    assert wanted <= pins
+
+
+def test_no_address_of_a_registry_and_no_path_of_a_machine() -> None:
+    listed = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False
+    ).stdout.split("\0")
+    forbidden = re.compile("pypi" + r"\.org|pythonhosted|registry\.npmjs|/ro" + "ot/|/wo" + "rk/")
+    hits = [
+        name
+        for name in listed
+        if name and not name.endswith(".png") and forbidden.search((ROOT / name).read_text("utf-8", "replace"))
+    ]
+    assert hits == []
+
+
+def test_qt_survives_five_thousand_signals() -> None:
+    """PySide6 6.12.0 on Python 3.11 aborts after some 600."""
+    code = (
+        "from PySide6.QtCore import QObject, Signal\n"
+        "class Sender(QObject):\n"
+        "    fired = Signal(bool)\n"
+        "seen = []\n"
+        "sender = Sender(); sender.fired.connect(seen.append)\n"
+        "for _ in range(5000): sender.fired.emit(True)\n"
+        "assert len(seen) == 5000\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert version("PySide6-Essentials") != "6.12.0"
+
+
+CONTRACT_BREAKERS = {
+    "rooms: imports point one way": ("prompt/document.py", "import playground.ui.theme"),
+    "the simulator shares no code": ("simulator/__init__.py", "import playground.client.endpoint"),
+    "only the client room imports httpx": ("runs/state.py", "import httpx"),
+    "only the ui, and who starts it, imports Qt": ("runs/state.py", "import PySide6.QtCore"),
+    "only the log room imports sqlite3": ("runs/state.py", "import sqlite3"),
+    "a pane never imports another pane": ("ui/editor/__init__.py", "import playground.ui.response"),
+}
+
+
+@pytest.mark.parametrize("contract", CONTRACT_BREAKERS)
+def test_each_import_contract_can_fail(contract: str, tmp_path: Path) -> None:
+    """Break each contract in a copy, and see it named."""
+    import shutil
+
+    shutil.copytree(ROOT / "playground", tmp_path / "playground", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    file, line = CONTRACT_BREAKERS[contract]
+    broken = tmp_path / "playground" / file
+    broken.write_text(f"{broken.read_text('utf-8')}\n{line}\n", "utf-8")
+    code = "from importlinter.cli import lint_imports_command as run; run(['--no-cache'])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert re.search(re.escape(contract) + r".*BROKEN", done.stdout)
