@@ -1,0 +1,87 @@
+"""Every action of the window, declared once: menu, palette, shortcut sheet and the shortcuts themselves come from here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from PySide6.QtGui import QAction, QKeySequence
+from PySide6.QtWidgets import QWidget
+
+
+@dataclass(frozen=True, slots=True)
+class ActionSpec:
+    """One action. `shortcut` is in Qt's portable words (Ctrl is Cmd on a Mac)."""
+
+    id: str
+    group: str
+    label: str
+    shortcut: str = ""
+
+
+ACTIONS = (
+    ActionSpec("send", "Request", "Send, or stop while running", "Ctrl+Return"),
+    ActionSpec("stop", "Request", "Stop", "Ctrl+."),
+    ActionSpec("copy_request_id", "Request", "Copy request_id", "Ctrl+Shift+C"),
+    ActionSpec("new", "Prompt", "New prompt", "Ctrl+N"),
+    ActionSpec("sample", "Prompt", "Open the sample prompt"),
+    ActionSpec("open", "Prompt", "Open…", "Ctrl+O"),
+    ActionSpec("save", "Prompt", "Save", "Ctrl+S"),
+    ActionSpec("save_as", "Prompt", "Save as…", "Ctrl+Shift+S"),
+    ActionSpec("undo", "Edit", "Undo", "Ctrl+Z"),
+    ActionSpec("redo", "Edit", "Redo", "Ctrl+Shift+Z"),
+    ActionSpec("find", "Edit", "Find in the prompt", "Ctrl+F"),
+    ActionSpec("filter_log", "View", "Filter the request log", "Ctrl+L"),
+    ActionSpec("next_pane", "View", "Next pane", "F6"),
+    ActionSpec("previous_pane", "View", "Previous pane", "Shift+F6"),
+    ActionSpec("theme", "View", "Switch between light and dark", "Ctrl+Shift+L"),
+    ActionSpec("connect", "Program", "Connect to Electron…", "Ctrl+Shift+E"),
+    ActionSpec("settings", "Program", "Settings…", "Ctrl+,"),
+    ActionSpec("palette", "Program", "All commands…", "Ctrl+K"),
+    ActionSpec("keys", "Program", "All keys", "Ctrl+/"),
+    ActionSpec("quit", "Program", "Quit", "Ctrl+Q"),
+)
+
+
+class Actions:
+    """The table as QActions on a window, each bound to what it does."""
+
+    def __init__(
+        self, owner: QWidget, handlers: Mapping[str, Callable[[], object]], changed: Mapping[str, str] | None = None
+    ) -> None:
+        """`handlers` must have one entry an action; `changed` holds the user's own shortcuts by action id."""
+        self._actions: dict[str, QAction] = {}
+        for spec in ACTIONS:
+            action = QAction(spec.label, owner)
+            action.setShortcuts(_sequences((changed or {}).get(spec.id, spec.shortcut)))
+            action.triggered.connect(_plain(handlers[spec.id]))
+            owner.addAction(action)
+            self._actions[spec.id] = action
+
+    def __getitem__(self, action_id: str) -> QAction:
+        return self._actions[action_id]
+
+    def shortcut(self, action_id: str) -> str:
+        """The first shortcut in the words of this platform; empty where there is none."""
+        return self._actions[action_id].shortcut().toString(QKeySequence.SequenceFormat.NativeText)
+
+    def rows(self) -> list[tuple[str, str, str]]:
+        """(group, label, shortcut) of every action, in the table's order."""
+        return [(spec.group, spec.label, self.shortcut(spec.id)) for spec in ACTIONS]
+
+
+def _sequences(shortcut: str) -> list[QKeySequence]:
+    if not shortcut:
+        return []
+    sequences = [QKeySequence(shortcut)]
+    if "Return" in shortcut:
+        # The keypad's Enter is another key to Qt.
+        sequences.append(QKeySequence(shortcut.replace("Return", "Enter")))
+    return sequences
+
+
+def _plain(handler: Callable[[], object]) -> Callable[[bool], None]:
+    def run(_checked: bool) -> None:
+        handler()
+
+    return run

@@ -1,0 +1,43 @@
+"""A slim bar of one sentence and its actions: replies are simulated, or what is shown comes from the log."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QSizePolicy
+
+from playground.ui.theme import GRID
+
+
+class SlimBar(QFrame):
+    """Hidden until it has something to say."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.setProperty("look", "notice")
+        self.setAccessibleName(name)
+        self._words = QLabel()
+        self._words.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        self._row = QHBoxLayout(self)
+        self._row.setContentsMargins(GRID * 2, 3, GRID, 3)
+        self._row.setSpacing(GRID)
+        self._row.addWidget(self._words, 1)
+        self._buttons: list[QPushButton] = []
+        self.hide()
+
+    def say(self, words: str, actions: Sequence[tuple[str, Callable[[], object]]] = ()) -> None:
+        """Show a sentence with buttons; each is (label, what it does)."""
+        self._words.setText(words)
+        self._words.setToolTip(words)
+        self._words.setAccessibleName(words)
+        for button in self._buttons:
+            button.deleteLater()
+        self._buttons = [self._button(label, handler) for label, handler in actions]
+        self.show()
+
+    def _button(self, label: str, handler: Callable[[], object]) -> QPushButton:
+        button = QPushButton(label)
+        button.setProperty("look", "link")
+        button.clicked.connect(lambda: handler())
+        self._row.addWidget(button)
+        return button
