@@ -1,4 +1,4 @@
-"""Every action of the window, declared once: menu, palette, shortcut sheet and the shortcuts themselves come from here."""
+"""Every action of the window, declared once: menus, palette, shortcut sheet and shortcuts are made from this table."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 Widgets ask for a look by dynamic property, never by a colour of their own:
   QLabel      tone = "muted" | "caption" | "headline" | "failure" | "warm" | "variable" | "output" | "link"
-  QPushButton look = "primary" | "quiet" | "link" (none: outlined)
+  QPushButton look = "primary" | "stop" | "menu" | "quiet" | "link" (none: outlined)
   QFrame      look = "bar" (top bar) | "notice" (slim bar) | "footer" | "hairline" | "card" | "callout"
   QTabBar     is drawn as plain words with an underline under the chosen one
 After changing a property at run time call `restyle(widget)`.
@@ -56,7 +56,12 @@ QPushButton[look="link"] {
 }
 QPushButton[look="link"]:hover { text-decoration: underline; }
 QPushButton[look="link"]:focus { border: 1px solid $accent; border-radius: 4px; }
-QToolButton { background: transparent; border: 1px solid transparent; border-radius: 4px; padding: 2px 5px; color: $muted; }
+QPushButton[look="menu"] { padding: 4px 10px; text-align: left; }
+QPushButton[look="menu"]::menu-indicator { image: none; width: 0; }
+QPushButton[look="stop"] { background: $surface; color: $failure; border: 1px solid $failure; font-weight: 600; }
+QToolButton {
+    background: transparent; border: 1px solid transparent; border-radius: 4px; padding: 2px 5px; color: $muted;
+}
 QToolButton:hover { color: $text; border-color: $line; }
 QToolButton:focus { border: 1px solid $accent; color: $text; }
 QToolButton::menu-indicator { image: none; }
@@ -69,7 +74,8 @@ QLineEdit:focus, QComboBox:focus, QSpinBox:focus, QDoubleSpinBox:focus { border:
 QLineEdit:disabled, QComboBox:disabled, QSpinBox:disabled, QDoubleSpinBox:disabled { color: $muted; background: $sunk; }
 QLineEdit[bad="true"], QComboBox[bad="true"], QPlainTextEdit[bad="true"] { border: 1px solid $failure; }
 QComboBox QAbstractItemView {
-    background: $surface; border: 1px solid $line; selection-background-color: $selection; selection-color: $text; outline: none;
+    background: $surface; border: 1px solid $line; outline: none;
+    selection-background-color: $selection; selection-color: $text;
 }
 QPlainTextEdit, QTextEdit, QTextBrowser {
     background: $surface; border: none; selection-background-color: $accent; selection-color: $on_accent;
