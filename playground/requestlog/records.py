@@ -1,0 +1,141 @@
+"""What goes into the request log and what comes out of it, as frozen values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from playground.client.endpoint import Rates
+from playground.client.events import AnyEvent
+from playground.prefix.forecast import Forecast
+from playground.runs.state import Phase, RunState, fold
+
+EndpointKind = Literal["simulator", "electron", "other"]
+
+PREVIEW_CHARS = 200
+"""How much of question and answer a row carries, in code points."""
+
+
+class LogUnavailable(Exception):  # noqa: N818 - expected trouble with a sentence, not an error of ours
+    """The log cannot be kept in this folder. The message is a sentence that names the folder and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """One request as it is about to be sent. `body` is kept byte for byte; there is no key in it.
+
+    `started_utc` is aware. `document` is a prompt file's JSON (prompt.files.dump).
+    """
+
+    run_id: str
+    endpoint_id: str
+    endpoint_name: str
+    endpoint_kind: EndpointKind
+    base_url: str
+    model: str
+    started_utc: datetime
+    body: bytes
+    document: str
+    forecast: Forecast | None = None
+    rates: Rates = Rates()
+
+
+@dataclass(frozen=True, slots=True)
+class LogRow:
+    """One line of the log. Tokens are the server's figures; None is *not reported*. Times in seconds.
+
+    `number` grows with every request and is never used again: the place to page from.
+    `prompt_tokens_estimated` and `forecast_cached` are estimates (≈); `question` and `answer` are their first
+    PREVIEW_CHARS code points; `called` names the tools that the completion called.
+    """
+
+    run_id: str
+    number: int
+    started_utc: datetime
+    phase: Phase
+    status: int | None
+    finish_reason: str | None
+    request_id: str | None
+    body_id: str | None
+    endpoint_id: str
+    endpoint_name: str
+    endpoint_kind: EndpointKind
+    model: str
+    rates: Rates
+    attempts: int
+    prompt_tokens: int | None
+    cached_tokens: int | None
+    completion_tokens: int | None
+    prompt_tokens_estimated: float | None
+    forecast_cached: float | None
+    ttft_s: float | None
+    duration_s: float | None
+    question: str
+    answer: str
+    called: str
+    trouble: str
+    marked: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRun:
+    """One request as it was kept. `dropped_raw` tells that raw events beyond the cap were not kept."""
+
+    record: RunRecord
+    number: int
+    phase: Phase
+    marked: bool
+    events: tuple[AnyEvent, ...]
+    dropped_raw: bool = False
+
+    def state(self) -> RunState:
+        """The run's state by the same fold as a live run; `interrupted` where the program ended before it did."""
+        state = fold(self.events)
+        if self.phase == "interrupted" and not state.ended:
+            state.phase = "interrupted"
+            state.ended_at = self.events[-1].at if self.events else None
+        return state
+
+
+@dataclass(frozen=True, slots=True)
+class SentRow:
+    """What was sent and what the server said of it: the prefix index is fed from these."""
+
+    run_id: str
+    request_id: str | None
+    started_utc: datetime
+    body: bytes
+    prompt_tokens: int | None
+    cached_tokens: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """How many rows match. Not `exact`: there are more than `n`."""
+
+    n: int
+    exact: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Sums over the rows that match. A sum is None where no row reported that figure.
+
+    `compared` rows reported both prompt and cached tokens; the hit rate rests on these alone.
+    """
+
+    requests: int
+    prompt_tokens: int | None
+    cached_tokens: int | None
+    completion_tokens: int | None
+    compared: int
+    compared_prompt_tokens: int
+    compared_cached_tokens: int
+
+    @property
+    def hit_rate(self) -> float | None:
+        """Cached / prompt tokens, 0 to 1, weighted by tokens; None where nothing was reported."""
+        if self.compared_prompt_tokens <= 0:
+            return None
+        return self.compared_cached_tokens / self.compared_prompt_tokens
