@@ -1,0 +1,81 @@
+"""The figures of a run that the log can be searched by and that its rows show."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from playground.requestlog.codec import column_text
+from playground.runs.state import Phase, RunState
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What a RunState comes to, column by column. `ids` are all ids by which the run may be asked for."""
+
+    phase: Phase
+    status: int | None
+    finish_reason: str | None
+    request_id: str | None
+    body_id: str | None
+    attempts: int
+    prompt_tokens: int | None
+    cached_tokens: int | None
+    completion_tokens: int | None
+    total_tokens: int | None
+    ttft_s: float | None
+    duration_s: float | None
+    answer: str
+    called: str
+    trouble: str
+    ids: tuple[str, ...]
+
+
+def summarize(state: RunState, seen_ids: Iterable[str] = ()) -> Summary:
+    """Cheap enough for the event loop. `seen_ids` are ids of earlier attempts which the state no longer holds."""
+    usage = state.usage
+    ids = {attempt.request_id for attempt in state.attempts} | {state.body_id} | set(seen_ids)
+    if state.trouble is not None:
+        ids.add(state.trouble.body_request_id)
+    return Summary(
+        phase=state.phase,
+        status=state.status,
+        finish_reason=_column(state.finish_reason),
+        request_id=_column(state.request_id),
+        body_id=_column(state.body_id),
+        attempts=len(state.attempts),
+        prompt_tokens=usage.prompt_tokens if usage else None,
+        cached_tokens=usage.cached_tokens if usage else None,
+        completion_tokens=usage.completion_tokens if usage else None,
+        total_tokens=usage.total_tokens if usage else None,
+        ttft_s=state.ttft_s,
+        duration_s=state.ended_at,
+        answer=column_text(state.text),
+        called=column_text(", ".join(call.name for _, call in sorted(state.tool_calls.items()))),
+        trouble=column_text(state.trouble.title) if state.trouble else "",
+        ids=tuple(sorted(column_text(id_) for id_ in ids if id_)),
+    )
+
+
+def _column(text: str | None) -> str | None:
+    return None if text is None else column_text(text)
+
+
+def question_of(body: bytes) -> str:
+    """The last user message's text in a request body; empty where there is none."""
+    try:
+        messages = json.loads(body)["messages"]
+        users = [message for message in messages if message.get("role") == "user"]
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return ""
+    return column_text(_text(users[-1].get("content"))) if users else ""
+
+
+def _text(content: Any) -> str:
+    if isinstance(content, str):
+        return content
+    if isinstance(content, list):
+        return "\n".join(part["text"] for part in content if isinstance(part, dict) and isinstance(part.get("text"), str))
+    return ""

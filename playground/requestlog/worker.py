@@ -1,0 +1,78 @@
+"""A thread that owns a connection and does one call after the other, so that nothing on the event loop waits for a disk."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+import queue
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class _Call(Generic[T]):
+    def __init__(self, function: Callable[[], T]) -> None:
+        self.function = function
+        self.future: Future[T] = Future()
+
+    def __call__(self) -> None:
+        if not self.future.set_running_or_notify_cancel():
+            return
+        try:
+            self.future.set_result(self.function())
+        except BaseException as error:  # noqa: BLE001 - it belongs to whoever waits for the call
+            self.future.set_exception(error)
+
+
+class Worker:
+    """Calls and timers on one thread, in the order given."""
+
+    def __init__(self, name: str) -> None:
+        self._queue: queue.SimpleQueue[Callable[[], None] | tuple[float, Callable[[], None]] | None]
+        self._queue = queue.SimpleQueue()
+        self._timers: list[tuple[float, int, Callable[[], None]]] = []
+        self._order = itertools.count()
+        # A daemon: a program that ends without close() must end all the same. What was flushed is safe.
+        self._thread = threading.Thread(target=self._work, name=name, daemon=True)
+        self._thread.start()
+
+    async def call(self, function: Callable[[], T]) -> T:
+        """Do `function` on the thread and answer with its result. A call once given is done, also when nobody waits."""
+        return await asyncio.shield(asyncio.wrap_future(self.submit(function)))
+
+    def submit(self, function: Callable[[], T]) -> Future[T]:
+        """As `call`, without an event loop."""
+        call = _Call(function)
+        self._queue.put(call)
+        return call.future
+
+    def later(self, seconds: float, function: Callable[[], None]) -> None:
+        """Do `function` on the thread, `seconds` from now. It must not raise. Forgotten at `stop`."""
+        self._queue.put((time.monotonic() + seconds, function))
+
+    def stop(self) -> None:
+        """End after the calls that wait. Returns when the thread has ended."""
+        self._queue.put(None)
+        self._thread.join()
+
+    def _work(self) -> None:
+        while True:
+            try:
+                job = self._queue.get(timeout=self._wait())
+            except queue.Empty:
+                heapq.heappop(self._timers)[2]()
+                continue
+            if job is None:
+                return
+            if isinstance(job, tuple):
+                heapq.heappush(self._timers, (job[0], next(self._order), job[1]))
+            else:
+                job()
+
+    def _wait(self) -> float | None:
+        return max(0.0, self._timers[0][0] - time.monotonic()) if self._timers else None
