@@ -6,6 +6,7 @@ import tomllib
 from dataclasses import dataclass
 
 from PySide6.QtGui import QColor, QFont, QPalette
+from PySide6.QtWidgets import QApplication
 
 from playground.assets import asset
 from playground.ui.stylesheet import style_sheet
@@ -121,3 +122,12 @@ def qt_palette(theme: Theme) -> QPalette:
 def application_style(theme: Theme) -> str:
     """The style sheet for the whole application."""
     return style_sheet(theme.hexes())
+
+
+def apply_theme(application: QApplication, theme: Theme) -> None:
+    """Dress the whole application."""
+    # Fusion draws the same on every platform; the style sheet assumes it.
+    application.setStyle("Fusion")
+    application.setFont(ui_font())
+    application.setPalette(qt_palette(theme))
+    application.setStyleSheet(application_style(theme))

@@ -1,0 +1,45 @@
+"""The composition root of the window: checks the machine, builds the session, runs the one loop."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from playground.folders import data_folder
+from playground.startup import obstacle
+
+if TYPE_CHECKING:
+    from PySide6.QtWidgets import QApplication
+
+NO_WINDOW = 2
+"""The exit status where no window can be opened."""
+
+
+def run_window(options: argparse.Namespace) -> int:
+    """Open the window and run until it closes. Raises BadInput where the data folder cannot be used."""
+    sentence = obstacle(os.environ)
+    if sentence is not None:
+        print(sentence, file=sys.stderr)
+        return NO_WINDOW
+    folder = data_folder(options.data_dir, os.environ)
+    # Imported only now: where Qt's libraries are missing, the sentence above is better than an ImportError.
+    from playground.ui.session import make_application, make_runner
+
+    application = make_application()
+    with make_runner(application) as runner:
+        return runner.run(_session(application, folder, options.exit_after_first_paint))
+
+
+async def _session(application: QApplication, folder: Path, exit_after_first_paint: bool) -> int:
+    from playground.ui.session import Session
+
+    session = Session(application, folder, os.environ)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: loop.call_soon_threadsafe(session.end))
+    return await session.run(exit_after_first_paint=exit_after_first_paint)

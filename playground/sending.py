@@ -1,0 +1,206 @@
+"""One document on its way: forecast, key, log, exchange, and what was learnt from it. Window and command line share it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from playground.client.endpoint import Endpoint
+from playground.client.events import AnyEvent, HeadersReceived
+from playground.prefix.forecast import Forecast
+from playground.prefix.index import Sent
+from playground.prefix.view import CacheView, DocumentView, view_of_fields
+from playground.prefix.why import Why, explain
+from playground.prefix.workbench import PrefixDesk
+from playground.prompt.document import Document
+from playground.prompt.files import dump
+from playground.prompt.problems import BadInput, Problem
+from playground.prompt.request import to_request
+from playground.runs.meter import Meter
+from playground.runs.run import Run
+
+if TYPE_CHECKING:
+    from playground.client.connection import Connection
+    from playground.keystore import KeyStore, Secret
+    from playground.requestlog.log import RequestLog
+    from playground.requestlog.records import RunRecord, SentRow
+    from playground.simulation import Simulation
+
+
+@dataclass(slots=True)
+class Dispatch:
+    """A run with what was known when it was sent. `why` is filled in when it ends."""
+
+    run: Run
+    view: DocumentView
+    forecast: Forecast
+    earlier: CacheView | None
+    gap_s: float | None
+    why: Why | None = None
+
+
+class Sender:
+    """Sends documents. Construct once; `log` may be set later, when it has been opened."""
+
+    def __init__(
+        self, *, connection: Connection, keys: KeyStore, simulation: Simulation, desk: PrefixDesk, meter: Meter
+    ) -> None:
+        self._connection = connection
+        self._keys = keys
+        self._simulation = simulation
+        self._desk = desk
+        self._meter = meter
+        self.log: RequestLog | None = None
+
+    async def send(
+        self, document: Document, endpoint: Endpoint, on_dispatch: Callable[[Dispatch], None], *, explicit: bool = False
+    ) -> Dispatch:
+        """Send and see it through. `on_dispatch` is called before the first byte leaves.
+
+        `explicit`: the endpoint's URL was named on the command line, so SMALLEST_API_KEY may go to it on loopback.
+        Raises BadInput where a variable has no value, there is no message, or a key is missing; SimulatorFailed where
+        the simulator does not come up. Trouble of the exchange is in the run's state, never raised.
+        """
+        request = to_request(document, endpoint.model)
+        endpoint = await self._simulation.resolve(endpoint)
+        secret = await self._key(endpoint, explicit)
+        dispatch = self._prepare(document, endpoint)
+        run = Run(
+            id=uuid.uuid4().hex,
+            document=document,
+            request=request,
+            endpoint=endpoint,
+            forecast=dispatch[1],
+            started_utc=datetime.now(UTC),
+            connection=self._connection,
+            key=secret.reveal() if secret else None,
+        )
+        sending = Dispatch(run, *dispatch)
+        run.listen(self._remember(sending))
+        on_dispatch(sending)
+        await self._execute(sending)
+        return sending
+
+    async def _key(self, endpoint: Endpoint, explicit: bool) -> Secret | None:
+        secret = await self._keys.get(endpoint, explicit=explicit)
+        if secret is None and endpoint.needs_key:
+            raise BadInput(
+                Problem(
+                    ("key",),
+                    f"there is no API key for {endpoint.name}; nothing was sent.",
+                    "Paste one under Connect to Electron, or set SMALLEST_API_KEY.",
+                )
+            )
+        return secret
+
+    def _prepare(
+        self, document: Document, endpoint: Endpoint
+    ) -> tuple[DocumentView, Forecast, CacheView | None, float | None]:
+        since = self.cache_began(endpoint)
+        outlook = self._desk.look(document, endpoint.id, endpoint.model, since)
+        forecast = outlook.forecast
+        earlier = self._desk.sent(forecast.run_id) if forecast.run_id else None
+        gap_s = None if forecast.sent_at is None else time.time() - forecast.sent_at
+        return outlook.view, forecast, earlier.view if earlier else None, gap_s
+
+    def cache_began(self, endpoint: Endpoint) -> float | None:
+        """Unix seconds before which the endpoint's cache cannot have seen anything; None where that is not known.
+
+        The simulator's cache begins with its process.
+        """
+        if endpoint.kind != "simulator":
+            return None
+        return self._simulation.started_at if self._simulation.started_at is not None else time.time()
+
+    def _remember(self, sending: Dispatch) -> Callable[[Run, AnyEvent], None]:
+        def heard(run: Run, event: AnyEvent) -> None:
+            if isinstance(event, HeadersReceived) and event.status == 200:
+                self._desk.record(run.endpoint.id, run.endpoint.model, _sent(sending))
+            if self.log is not None:
+                self.log.note(run.id, event)
+
+        return heard
+
+    async def _execute(self, sending: Dispatch) -> None:
+        run = sending.run
+        if self.log is not None:
+            await self.log.begin(_record(run))
+        self._meter.started(run.endpoint.id)
+        try:
+            await run.execute()
+        finally:
+            self._meter.ended(run.endpoint.id)
+            self._learn(sending)
+            if self.log is not None:
+                # Shielded: closing the window must not lose the end of a run that has ended.
+                await asyncio.shield(self.log.finish(run.id, run.state))
+
+    def _learn(self, sending: Dispatch) -> None:
+        run, usage = sending.run, sending.run.state.usage
+        if run.state.status != 200:
+            return
+        prompt_tokens = usage.prompt_tokens if usage else None
+        cached_tokens = usage.cached_tokens if usage else None
+        self._desk.settle(run.endpoint.id, run.endpoint.model, run.id, prompt_tokens, cached_tokens)
+        if run.state.phase == "done":
+            sending.why = explain(
+                sending.view.view,
+                sending.earlier,
+                cached_tokens=cached_tokens,
+                prompt_tokens=prompt_tokens,
+                forecast=sending.forecast,
+                document=sending.view,
+                gap_s=sending.gap_s,
+            )
+
+
+def _sent(sending: Dispatch) -> Sent:
+    run, usage = sending.run, sending.run.state.usage
+    return Sent(
+        run_id=run.id,
+        request_id=run.state.request_id,
+        at=time.time(),
+        text=sending.view.view.text,
+        view=sending.view.view,
+        prompt_tokens=usage.prompt_tokens if usage else None,
+        cached_tokens=usage.cached_tokens if usage else None,
+    )
+
+
+def _record(run: Run) -> RunRecord:
+    from playground.requestlog.records import RunRecord
+
+    endpoint = run.endpoint
+    return RunRecord(
+        run_id=run.id,
+        endpoint_id=endpoint.id,
+        endpoint_name=endpoint.name,
+        endpoint_kind=endpoint.kind,
+        base_url=endpoint.base_url,
+        model=run.request.model,
+        started_utc=run.started_utc,
+        body=run.request.body,
+        document=dump(run.document),
+        forecast=run.forecast,
+        rates=endpoint.rates,
+    )
+
+
+def sent_from_log(row: SentRow) -> Sent:
+    """What an earlier session sent, as the prefix desk keeps it."""
+    view = view_of_fields(json.loads(row.body))
+    return Sent(
+        run_id=row.run_id,
+        request_id=row.request_id,
+        at=row.started_utc.timestamp(),
+        text=view.text,
+        view=view,
+        prompt_tokens=row.prompt_tokens,
+        cached_tokens=row.cached_tokens,
+    )

@@ -1,0 +1,98 @@
+"""What belongs to the program rather than to a request: dialogs, the command palette, the clipboard, the window's place."""
+
+from __future__ import annotations
+
+from base64 import b64decode, b64encode
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QByteArray, QObject, Signal
+from PySide6.QtGui import QGuiApplication
+from PySide6.QtWidgets import QDialog, QMainWindow
+
+from playground.ui.actions import ACTIONS, Actions
+from playground.ui.appearance import Appearance
+from playground.workspace import Workspace
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class Program(QObject):
+    """Opens dialogs with open(), never exec(): exec() stops every other task of the one loop."""
+
+    endpoint_changed = Signal(str)
+    trouble = Signal(str)
+
+    def __init__(self, window: QMainWindow, workspace: Workspace, appearance: Appearance) -> None:
+        super().__init__(window)
+        self._window, self._workspace, self._appearance = window, workspace, appearance
+        self._actions: Actions | None = None
+
+    def use_actions(self, actions: Actions) -> None:
+        """What the palette and the sheet of keys list."""
+        self._actions = actions
+
+    def shortcuts(self) -> Mapping[str, str]:
+        """The user's own shortcuts by action id."""
+        chosen = self._workspace.settings.get("shortcuts")
+        return {str(k): str(v) for k, v in chosen.items()} if isinstance(chosen, dict) else {}
+
+    def copy(self, text: str) -> None:
+        """Put a text on the clipboard."""
+        QGuiApplication.clipboard().setText(text)
+
+    def connect_dialog(self) -> None:
+        """Endpoints, keys, plan limits and rates."""
+        # Imported on first use: no dialog is needed before the first paint.
+        from playground.ui.dialogs.connect import ConnectDialog
+
+        workspace = self._workspace
+        dialog = ConnectDialog(workspace.endpoints, workspace.keys, workspace.tasks.start, self._window)
+        dialog.chosen.connect(self.endpoint_changed)
+        dialog.changed.connect(lambda: self.endpoint_changed.emit(workspace.endpoint.id))
+        self._open(dialog)
+
+    def settings_dialog(self) -> None:
+        """Everything in the settings table."""
+        from playground.ui.dialogs.settings import SettingsDialog
+
+        dialog = SettingsDialog(self._workspace.settings, self._window)
+        dialog.finished.connect(lambda _result: self._settings_changed())
+        self._open(dialog)
+
+    def _settings_changed(self) -> None:
+        self._appearance.refresh()
+        self._workspace.desk.lifetime_s = float(self._workspace.settings.get("cache_lifetime_s"))
+        self.endpoint_changed.emit(self._workspace.endpoint.id)
+
+    def keys_sheet(self) -> None:
+        """All actions with their keys."""
+        from playground.ui.dialogs.keys import KeysSheet
+
+        assert self._actions is not None
+        self._open(KeysSheet(self._actions.rows(), self._window))
+
+    def palette(self) -> None:
+        """Ctrl+K: every action by a few letters."""
+        from playground.ui.dialogs.palette import CommandPalette
+
+        assert self._actions is not None
+        actions = self._actions
+        entries = [(spec.label, actions.shortcut(spec.id), actions[spec.id].trigger) for spec in ACTIONS]
+        CommandPalette(entries, self._window).open_at(self._window)
+
+    def _open(self, dialog: QDialog) -> None:
+        # Deleted when closed: a dialog with a key field must not keep the key in memory.
+        dialog.finished.connect(lambda _result: dialog.deleteLater())
+        dialog.open()
+
+    def keep_geometry(self) -> None:
+        """Remember where the window is."""
+        text = b64encode(self._window.saveGeometry().data()).decode()
+        self._workspace.settings.set("window_geometry", text)
+
+    def restore_geometry(self) -> None:
+        """Put the window where it was; as it is made where nothing is kept."""
+        kept = str(self._workspace.settings.get("window_geometry") or "")
+        if kept:
+            self._window.restoreGeometry(QByteArray(b64decode(kept, validate=False)))

@@ -1,0 +1,226 @@
+"""What happens to requests in the window: forecast while typing, send, show each frame, stop, look back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QObject, QTimer, Signal
+
+from playground.client.endpoint import Endpoint, Rates
+from playground.client.events import AnyEvent, HeadersReceived
+from playground.prompt.document import Document
+from playground.prompt.problems import BadInput
+from playground.runs.run import Run
+from playground.runs.state import RunState
+from playground.sending import Dispatch
+from playground.simulator.launch import SimulatorFailed
+from playground.ui.inspector.model import InspectorModel
+from playground.workspace import Recalled, Workspace
+
+if TYPE_CHECKING:
+    from playground.prefix.workbench import Outlook
+    from playground.ui.editor.pane import PromptPane
+    from playground.ui.inspector.pane import InspectorPane
+    from playground.ui.logview.pane import LogPane
+    from playground.ui.response.pane import ResponsePane
+
+FRAME_MS = 16
+"""At most one repaint a frame at 60 Hz (architecture.md, One loop)."""
+TICK_MS = 1000
+"""How often ages ("40 s ago"), the forecast's expiry and the minute's count are looked at again."""
+
+
+class Requests(QObject):
+    """The request in hand, and the panes that show it. Emits what the bars around the panes need."""
+
+    running_changed = Signal(bool)
+    outlook_changed = Signal(object)
+    trouble = Signal(str)
+    """A sentence about something that kept a request from being sent, outside the prompt."""
+    key_missing = Signal(str)
+    looking_back = Signal(object)
+    """A Recalled that is being shown, or None when the newest request is shown again."""
+    settled = Signal()
+    """A request has ended and everything about it is known."""
+
+    def __init__(
+        self, workspace: Workspace, prompt: PromptPane, response: ResponsePane, inspector: InspectorPane, log: LogPane
+    ) -> None:
+        super().__init__()
+        self._workspace = workspace
+        self._prompt, self._response, self._inspector, self._log = prompt, response, inspector, log
+        self._task: asyncio.Task[None] | None = None
+        self._current: Dispatch | None = None
+        self._shown: RunState | None = None
+        self._looking_back = False
+        self._frame = _timer(self, FRAME_MS, self._paint, single=True)
+        self._outlook = _timer(self, 0, self.refresh_outlook, single=True)
+        self._tick = _timer(self, TICK_MS, self.refresh_outlook, single=False)
+        self._tick.start()
+
+    @property
+    def running(self) -> bool:
+        """Whether a request is on its way."""
+        return self._task is not None
+
+    @property
+    def current(self) -> Dispatch | None:
+        """The newest request of this window, if any."""
+        return self._current
+
+    @property
+    def request_id(self) -> str | None:
+        """The request_id of what the response pane shows."""
+        return self._shown.request_id if self._shown else None
+
+    def document_edited(self, _document: Document) -> None:
+        """Look at the prompt again, once, after everything else that this keystroke causes."""
+        if not self._outlook.isActive():
+            self._outlook.start()
+
+    def refresh_outlook(self) -> Outlook:
+        """Zones and forecast as they are now."""
+        outlook = self._workspace.outlook(self._prompt.document())
+        self._prompt.set_outlook(outlook)
+        if self._shown is None:
+            self._inspector.show_outlook(outlook.forecast)
+        self.outlook_changed.emit(outlook)
+        return outlook
+
+    def send_or_stop(self) -> None:
+        """Ctrl+Enter: send, or stop what runs."""
+        if self.running:
+            self.stop()
+        elif not self._prompt.composing():
+            self._task = self._workspace.tasks.start(self._send(self._prompt.document()), "send")
+            self.running_changed.emit(True)
+
+    def stop(self) -> None:
+        """Stop at once, also before the first byte; fine where nothing runs."""
+        if self._current is not None and not self._current.run.state.ended:
+            self._current.run.stop()
+        elif self._task is not None:
+            # Not sent yet: the simulator is starting, or the key store is being asked.
+            self._task.cancel()
+
+    async def _send(self, document: Document) -> None:
+        try:
+            await self._workspace.send(document, self._dispatched)
+        except BadInput as bad:
+            self._refuse(bad)
+        except SimulatorFailed as failed:
+            self.trouble.emit(str(failed))
+        finally:
+            self._task = None
+            self.running_changed.emit(False)
+        if self._current is not None and self._current.run.document is document:
+            self._finish(self._current)
+
+    def _refuse(self, bad: BadInput) -> None:
+        problem = bad.problems[0]
+        if problem.path == ("key",):
+            self.key_missing.emit(str(problem))
+        else:
+            self._prompt.show_problem(problem)
+
+    def _dispatched(self, dispatch: Dispatch) -> None:
+        self._current = dispatch
+        dispatch.run.listen(self._heard)
+        self._prompt.set_reported(None, None)
+        self.show_current()
+
+    def show_current(self) -> None:
+        """Show the newest request (also after a look back)."""
+        self._looking_back = False
+        self.looking_back.emit(None)
+        if self._current is None:
+            self._shown = None
+            self._response.show_state(None)
+            self._inspector.show_model(None)
+            return
+        self._shown = self._current.run.state
+        self._response.show_state(self._shown, simulated=self._current.run.endpoint.kind == "simulator")
+        self._inspector.show_model(_live_model(self._current))
+
+    def _heard(self, run: Run, event: AnyEvent) -> None:
+        if isinstance(event, HeadersReceived):
+            self._log.row_changed(run.id)
+        if not self._frame.isActive():
+            self._frame.start()
+
+    def _paint(self) -> None:
+        if self._current is None or self._looking_back:
+            return
+        self._response.refresh()
+        self._inspector.show_model(_live_model(self._current))
+        if not self._current.run.state.ended:
+            # Elapsed times move also while nothing comes.
+            self._frame.start(FRAME_MS if self._current.run.state.phase == "streaming" else 100)
+
+    def _finish(self, dispatch: Dispatch) -> None:
+        self._frame.stop()
+        self._paint()
+        self._log.row_changed(dispatch.run.id)
+        usage = dispatch.run.state.usage
+        if usage is not None:
+            self._prompt.set_reported(usage.cached_tokens, usage.prompt_tokens)
+        self.refresh_outlook()
+        self.settled.emit()
+
+    def open_logged(self, run_id: str) -> None:
+        """Show a logged request in the panes; the prompt in hand stays as it is."""
+        if self._current is not None and self._current.run.id == run_id:
+            self.show_current()
+            return
+        self._workspace.tasks.start(self._open_logged(run_id), "open a logged request")
+
+    async def _open_logged(self, run_id: str) -> None:
+        recalled = await self._workspace.recall(run_id)
+        if recalled is None:
+            self.trouble.emit("That request is no longer in the log.")
+            return
+        self._looking_back = True
+        self._shown = recalled.state
+        self._response.show_state(recalled.state, simulated=recalled.stored.record.endpoint_kind == "simulator")
+        self._inspector.show_model(_logged_model(recalled))
+        self.looking_back.emit(recalled)
+
+
+def _timer(owner: QObject, interval_ms: int, handler: Callable[[], object], *, single: bool) -> QTimer:
+    timer = QTimer(owner)
+    timer.setInterval(interval_ms)
+    timer.setSingleShot(single)
+    timer.timeout.connect(lambda: handler())
+    return timer
+
+
+def _live_model(dispatch: Dispatch) -> InspectorModel:
+    run = dispatch.run
+    endpoint: Endpoint = run.endpoint
+    return InspectorModel(
+        state=run.state,
+        forecast=dispatch.forecast,
+        rates=endpoint.rates,
+        why=dispatch.why,
+        endpoint_name=endpoint.name,
+        simulated=endpoint.kind == "simulator",
+        started_utc=run.started_utc,
+        model=run.request.model,
+    )
+
+
+def _logged_model(recalled: Recalled) -> InspectorModel:
+    record = recalled.stored.record
+    rates: Rates = record.rates
+    return InspectorModel(
+        state=recalled.state,
+        forecast=record.forecast,
+        rates=rates,
+        why=recalled.why,
+        endpoint_name=record.endpoint_name,
+        simulated=record.endpoint_kind == "simulator",
+        started_utc=record.started_utc,
+        model=record.model,
+    )

@@ -1,0 +1,93 @@
+"""One session of the window: built, shown, warmed up after its first paint, and ended in reverse order."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QApplication
+from qasync import QEventLoop
+
+from playground.tasks import Tasks
+from playground.ui.appearance import Appearance
+from playground.ui.window import MainWindow
+from playground.workspace import Workspace
+
+
+def make_application() -> QApplication:
+    """The one QApplication."""
+    application = QApplication(sys.argv[:1])
+    application.setApplicationName("electron-playground")
+    application.setApplicationDisplayName("Electron Playground")
+    application.setDesktopFileName("electron-playground")
+    # qasync ends its loop with the last window; shutting down needs the loop a little longer.
+    application.setQuitOnLastWindowClosed(False)
+    return application
+
+
+def make_runner(application: QApplication) -> asyncio.Runner:
+    """A runner for one loop that carries Qt and asyncio.
+
+    asyncio's own Runner cancels what is pending when it ends, and leaves the process's event loop policy alone.
+    """
+    return asyncio.Runner(loop_factory=lambda: QEventLoop(application))
+
+
+class Session:
+    """Everything that lives as long as the window does. Construct inside the running loop."""
+
+    def __init__(self, application: QApplication, folder: Path, environment: Mapping[str, str]) -> None:
+        self._closed = asyncio.Event()
+        self._tasks = Tasks(self._report)
+        self.workspace = Workspace(folder, environment, self._tasks)
+        self.window = MainWindow(self.workspace, Appearance(application, self.workspace.settings))
+        self.window.closing.connect(self.end)
+        self.ready = asyncio.Event()
+        """Set when the log is open and the simulator is up."""
+
+    async def run(self, *, exit_after_first_paint: bool = False) -> int:
+        """Show the window and wait until it is closed. Returns the exit status."""
+        self.show(warm=not exit_after_first_paint)
+        if exit_after_first_paint:
+            self.window.first_painted.connect(self.end, Qt.ConnectionType.QueuedConnection)
+        try:
+            await self._closed.wait()
+        finally:
+            await self.close()
+        return 0
+
+    def show(self, *, warm: bool = True) -> None:
+        """Show the window; what the first paint does not need comes after it."""
+        self.window.start()
+        if warm:
+            self.window.first_painted.connect(self._after_first_paint, Qt.ConnectionType.QueuedConnection)
+        self.window.program.restore_geometry()
+        self.window.show()
+
+    def end(self) -> None:
+        """Leave `run`."""
+        self._closed.set()
+
+    def _after_first_paint(self) -> None:
+        self._tasks.start(self._warm(), "what comes after the first paint")
+
+    async def _warm(self) -> None:
+        await self.workspace.open_log()
+        self.window.log_opened()
+        await self.workspace.connection.warm()
+        await self.window.start_simulator()
+        self.ready.set()
+
+    async def close(self) -> None:
+        """End everything in reverse order: requests, draft, log, connections, simulator, window."""
+        self.window.hide()
+        await self.workspace.close()
+        self.window.deleteLater()
+
+    def _report(self, name: str, error: BaseException) -> None:
+        logging.getLogger("playground").error("%s went wrong", name, exc_info=error)
+        self.window.say_trouble(f"Something went wrong in this program ({name}: {type(error).__name__}).")

@@ -1,0 +1,262 @@
+"""The window: it builds the panes, lays them out, and connects them in one block. It decides nothing itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtGui import QCloseEvent, QPaintEvent
+from PySide6.QtWidgets import QMainWindow, QMenu, QSplitter, QVBoxLayout, QWidget
+
+from playground.prefix.workbench import Outlook
+from playground.ui.actions import ACTIONS, Actions
+from playground.ui.appearance import Appearance
+from playground.ui.bars.slim import SlimBar
+from playground.ui.bars.statusbar import StatusBar
+from playground.ui.bars.topbar import TopBar
+from playground.ui.editor.pane import PromptPane
+from playground.ui.files import Files
+from playground.ui.inspector.pane import InspectorPane
+from playground.ui.logview.pane import LogPane
+from playground.ui.program import Program
+from playground.ui.requests import Requests
+from playground.ui.response.pane import ResponsePane
+from playground.workspace import Recalled, Workspace
+
+COLUMNS = (560, 440, 280)
+"""First widths of prompt, response and inspector, in device-independent pixels at 1280."""
+ROWS = (560, 200)
+"""First heights of the panes and of the log."""
+
+
+class MainWindow(QMainWindow):
+    """One window on one workspace."""
+
+    first_painted = Signal()
+    closing = Signal()
+
+    def __init__(self, workspace: Workspace, appearance: Appearance) -> None:
+        super().__init__()
+        self.workspace = workspace
+        self._appearance = appearance
+        self._painted = False
+        self._build_panes()
+        self._build_parts()
+        self._lay_out()
+        self._connect()
+        self.setWindowTitle("Electron Playground")
+        self.resize(1280, 800)
+
+    def _build_panes(self) -> None:
+        theme = self._appearance.theme
+        self.prompt = PromptPane(theme)
+        self.response = ResponsePane(theme)
+        self.inspector = InspectorPane(theme)
+        self.log = LogPane(theme, self.workspace.tasks.start)
+        self.simulated = SlimBar("About this endpoint")
+        self.trouble = SlimBar("Trouble")
+        self.from_log = SlimBar("From the log")
+        self.status = StatusBar()
+
+    def _build_parts(self) -> None:
+        self.requests = Requests(self.workspace, self.prompt, self.response, self.inspector, self.log)
+        self.files = Files(self, self.workspace, self.prompt)
+        self.program = Program(self, self.workspace, self._appearance)
+        self.actions_table = Actions(self, self._handlers(), self.program.shortcuts())
+        self.program.use_actions(self.actions_table)
+        self.top = TopBar(self.actions_table["connect"])
+        self.top.set_menus(self._menu("Prompt"), self._main_menu())
+
+    def _handlers(self) -> dict[str, Callable[[], object]]:
+        return {
+            "send": self.requests.send_or_stop,
+            "stop": self.requests.stop,
+            "copy_request_id": self.copy_request_id,
+            "new": self.files.new,
+            "sample": self.files.open_sample,
+            "open": self.files.open,
+            "save": self.files.save,
+            "save_as": self.files.save_as,
+            "undo": self.prompt.undo,
+            "redo": self.prompt.redo,
+            "find": self.prompt.show_find,
+            "filter_log": self.log.focus_filter,
+            "next_pane": lambda: self._step_pane(1),
+            "previous_pane": lambda: self._step_pane(-1),
+            "theme": self._appearance.toggle,
+            "connect": self.program.connect_dialog,
+            "settings": self.program.settings_dialog,
+            "palette": self.program.palette,
+            "keys": self.program.keys_sheet,
+            "quit": self.close,
+        }
+
+    def _menu(self, group: str) -> QMenu:
+        menu = QMenu(group, self)
+        for spec in ACTIONS:
+            if spec.group == group:
+                menu.addAction(self.actions_table[spec.id])
+        return menu
+
+    def _main_menu(self) -> QMenu:
+        menu = QMenu(self)
+        for group in dict.fromkeys(spec.group for spec in ACTIONS):
+            menu.addMenu(self._menu(group))
+        return menu
+
+    def _lay_out(self) -> None:
+        answer = QWidget()
+        _column(answer, self.from_log, self.response)
+        self._columns = QSplitter(Qt.Orientation.Horizontal)
+        for pane, width in zip((self.prompt, answer, self.inspector), COLUMNS, strict=True):
+            self._columns.addWidget(pane)
+            self._columns.setStretchFactor(self._columns.count() - 1, width)
+        self._rows = QSplitter(Qt.Orientation.Vertical)
+        self._rows.addWidget(self._columns)
+        self._rows.addWidget(self.log)
+        self._rows.setStretchFactor(0, 1)
+        for splitter, sizes in ((self._columns, COLUMNS), (self._rows, ROWS)):
+            splitter.setChildrenCollapsible(False)
+            splitter.setHandleWidth(1)
+            splitter.setSizes(list(sizes))
+        centre = QWidget()
+        _column(centre, self.top, self.simulated, self.trouble, self._rows, self.status)
+        self.setCentralWidget(centre)
+
+    def _connect(self) -> None:
+        """Every path between the panes."""
+        self.prompt.edited.connect(self.requests.document_edited)
+        self.prompt.edited.connect(self.files.edited)
+        self.prompt.send_requested.connect(self.requests.send_or_stop)
+        self.top.send_clicked.connect(self.requests.send_or_stop)
+        self.top.endpoint_chosen.connect(self.choose_endpoint)
+        self.log.open_requested.connect(self.requests.open_logged)
+        self.inspector.rates_requested.connect(self.program.connect_dialog)
+        self.inspector.place_requested.connect(self.prompt.show_place)
+        self.response.notice_action.connect(lambda _name: self.program.connect_dialog())
+        self.requests.running_changed.connect(self._show_running)
+        self.requests.outlook_changed.connect(self._show_outlook)
+        self.requests.looking_back.connect(self._show_looking_back)
+        self.requests.key_missing.connect(self._show_key_missing)
+        self.requests.trouble.connect(self.say_trouble)
+        self.files.trouble.connect(self.say_trouble)
+        self.files.changed.connect(self._show_file)
+        self.program.endpoint_changed.connect(self.choose_endpoint)
+        self.program.trouble.connect(self.say_trouble)
+        self._appearance.changed.connect(self._show_theme)
+
+    def start(self) -> None:
+        """Show the draft or the sample, and everything that goes with the chosen endpoint."""
+        self.files.start()
+        self._show_running(False)
+        self.choose_endpoint(self.workspace.endpoint.id)
+        self.status.show_hint(f"{self.actions_table.shortcut('palette')} commands")
+        for sentence in self.workspace.notices:
+            self.say_trouble(sentence)
+        self.prompt.focus_editor()
+
+    def log_opened(self) -> None:
+        """The log is there, or it is known why not."""
+        self.log.set_source(self.workspace.log, self.workspace.log_notice)
+        if self.workspace.log is not None:
+            self.workspace.log.on_trouble(self.status.show_trouble)
+        if self.workspace.log_notice:
+            self.say_trouble(self.workspace.log_notice)
+        self.requests.refresh_outlook()
+
+    def choose_endpoint(self, endpoint_id: str) -> None:
+        """Send to this endpoint from now on, and say so everywhere."""
+        self.workspace.choose(endpoint_id)
+        endpoint = self.workspace.endpoint
+        self.top.show_endpoints(self.workspace.endpoints.all(), endpoint)
+        self.prompt.set_model(endpoint.model)
+        self.simulated.setVisible(False)
+        if endpoint.kind == "simulator":
+            self.simulated.say(
+                "Replies are simulated. Nothing leaves this computer.",
+                [("Connect to Electron…", self.program.connect_dialog)],
+            )
+        self.workspace.tasks.start(self._remember(), "remember what was sent")
+
+    async def _remember(self) -> None:
+        await self.workspace.remember_sent()
+        self.requests.refresh_outlook()
+
+    def copy_request_id(self) -> None:
+        """The request_id of what has the focus: the log's row, or the response that is shown."""
+        if self.log.isAncestorOf(self.focusWidget()) and self.log.copy_request_id():
+            return
+        request_id = self.requests.request_id
+        if request_id is None:
+            self.log.copy_request_id()
+        else:
+            self.program.copy(request_id)
+
+    def _step_pane(self, step: int) -> None:
+        panes = (self.prompt, self.response, self.inspector, self.log)
+        focus = self.focusWidget()
+        at = next((i for i, pane in enumerate(panes) if focus is not None and pane.isAncestorOf(focus)), 0)
+        panes[(at + step) % len(panes)].take_focus()
+
+    def _show_running(self, running: bool) -> None:
+        self.top.show_running(running, self.actions_table.shortcut("send"))
+        self._show_load()
+
+    def _show_load(self) -> None:
+        self.status.show_load(self.workspace.load(), self.workspace.endpoint.plan)
+
+    def _show_outlook(self, outlook: Outlook) -> None:
+        limit = outlook.view.document.parameters.get("max_tokens")
+        self.top.show_context(outlook.zones.total_tokens, limit if isinstance(limit, int) else None)
+        self._show_load()
+
+    def _show_file(self) -> None:
+        self.top.show_file(self.files.name, self.files.dirty)
+        self.status.show_saved("draft kept")
+
+    def _show_looking_back(self, recalled: Recalled | None) -> None:
+        if recalled is None:
+            self.from_log.hide()
+            return
+        when = recalled.stored.record.started_utc.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+        self.from_log.say(
+            f"From the log: {when}",
+            [("Use its prompt", lambda: self._use_prompt(recalled)), ("Back", self.requests.show_current)],
+        )
+
+    def _use_prompt(self, recalled: Recalled) -> None:
+        self.prompt.set_document(recalled.document, undoable=True, label="Use a logged prompt")
+        self.from_log.say("Its prompt is in the editor; Undo brings yours back.", [("Back", self.requests.show_current)])
+
+    def _show_key_missing(self, sentence: str) -> None:
+        self.trouble.say(sentence, [("Connect to Electron…", self.program.connect_dialog), *self._dismiss()])
+
+    def say_trouble(self, sentence: str) -> None:
+        """A sentence at the top of the window, until it is put away."""
+        self.trouble.say(sentence, self._dismiss())
+
+    def _dismiss(self) -> list[tuple[str, Callable[[], object]]]:
+        return [("Dismiss", self.trouble.hide)]
+
+    def _show_theme(self) -> None:
+        for pane in (self.prompt, self.response, self.inspector, self.log):
+            pane.set_theme(self._appearance.theme)
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        super().paintEvent(event)
+        if not self._painted:
+            self._painted = True
+            self.first_painted.emit()
+
+    def closeEvent(self, event: QCloseEvent) -> None:
+        self.program.keep_geometry()
+        super().closeEvent(event)
+        self.closing.emit()
+
+
+def _column(holder: QWidget, *widgets: QWidget) -> None:
+    column = QVBoxLayout(holder)
+    column.setContentsMargins(0, 0, 0, 0)
+    column.setSpacing(0)
+    for widget in widgets:
+        column.addWidget(widget, 1 if isinstance(widget, QSplitter) or widget is widgets[-1] else 0)

@@ -1,0 +1,164 @@
+"""Where the Qt-free rooms meet: what is edited, sent, remembered and looked back at. Wiring, no logic. Read this first.
+
+    edit  -> outlook(document)        zones and forecast, from the prefix desk
+    send  -> sender.send(document)    the run, its log rows, and what the desk learns from them
+    look  -> recall(run_id)           a logged request as it was, through the same fold as a live one
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from playground.client.connection import Connection
+from playground.client.endpoint import SIMULATOR_ID, Endpoint
+from playground.draft import Draft, DraftState
+from playground.endpoints import EndpointBook
+from playground.keystore import KeyStore
+from playground.prefix.view import CacheView, view_of_fields
+from playground.prefix.why import Why, explain
+from playground.prefix.workbench import Outlook, PrefixDesk
+from playground.prompt.document import Document
+from playground.prompt.files import load
+from playground.runs.meter import Load, Meter
+from playground.runs.state import RunState
+from playground.sending import Dispatch, Sender, sent_from_log
+from playground.settings import Settings
+from playground.simulation import Simulation
+
+if TYPE_CHECKING:
+    from playground.requestlog.log import RequestLog
+    from playground.requestlog.records import StoredRun
+    from playground.tasks import Tasks
+
+
+@dataclass(frozen=True, slots=True)
+class Recalled:
+    """A logged request, read back."""
+
+    stored: StoredRun
+    state: RunState
+    document: Document
+    why: Why | None
+
+
+class Workspace:
+    """Everything behind the window. Built once by `app` or a command; `close` ends it in reverse order."""
+
+    def __init__(self, folder: Path, environment: Mapping[str, str], tasks: Tasks) -> None:
+        self.folder = folder
+        self.tasks = tasks
+        self.settings = Settings(folder / "settings.json")
+        self.endpoints = EndpointBook(folder / "endpoints.json")
+        self.keys = KeyStore(environment)
+        self.draft = Draft(folder, tasks)
+        self.desk = PrefixDesk(lifetime_s=float(self.settings.get("cache_lifetime_s")))
+        self.meter = Meter()
+        self.simulation = Simulation()
+        self.connection = Connection()
+        self.sender = Sender(
+            connection=self.connection, keys=self.keys, simulation=self.simulation, desk=self.desk, meter=self.meter
+        )
+        self.log: RequestLog | None = None
+        self.log_notice = ""
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """The endpoint that Send goes to; the simulator where the chosen one is gone."""
+        chosen = str(self.settings.get("endpoint_id"))
+        known = {endpoint.id: endpoint for endpoint in self.endpoints.all()}
+        return known.get(chosen) or known[SIMULATOR_ID]
+
+    def choose(self, endpoint_id: str) -> None:
+        """Send to this endpoint from now on."""
+        self.settings.set("endpoint_id", endpoint_id)
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What was found wrong in the data folder at start, a sentence each."""
+        found = (self.settings.notice, self.endpoints.notice, self.draft.notice, self.log_notice)
+        return tuple(sentence for sentence in found if sentence)
+
+    async def open_log(self) -> None:
+        """Open the request log; where that fails, the program goes on without, and `log_notice` says why."""
+        # Imported here: SQLite is not needed before the first paint.
+        from playground.requestlog.log import LogUnavailable, RequestLog
+
+        try:
+            log = await RequestLog.open(self.folder)
+        except LogUnavailable as trouble:
+            self.log_notice = str(trouble)
+            return
+        self.log = log
+        self.log_notice = log.read_only_reason or log.notice
+        if log.read_only_reason is None:
+            self.sender.log = log
+        await self.remember_sent()
+
+    async def remember_sent(self) -> None:
+        """Tell the prefix desk what the log knows was sent to the chosen endpoint within the cache's lifetime."""
+        endpoint = self.endpoint
+        if self.log is None or endpoint.kind == "simulator":
+            return
+        since = datetime.now(UTC) - timedelta(seconds=self.desk.lifetime_s)
+        for row in await self.log.sent_since(endpoint.id, endpoint.model, since):
+            self.desk.record(endpoint.id, endpoint.model, sent_from_log(row))
+
+    def outlook(self, document: Document) -> Outlook:
+        """Zones and forecast of a document on the chosen endpoint, now."""
+        endpoint = self.endpoint
+        return self.desk.look(document, endpoint.id, endpoint.model, self.sender.cache_began(endpoint))
+
+    async def send(self, document: Document, on_dispatch: Callable[[Dispatch], None]) -> Dispatch:
+        """Send to the chosen endpoint; errors as `Sender.send`."""
+        return await self.sender.send(document, self.endpoint, on_dispatch)
+
+    def load(self) -> Load:
+        """How much this program is sending to the chosen endpoint."""
+        return self.meter.load(self.endpoint.id)
+
+    async def recall(self, run_id: str) -> Recalled | None:
+        """A logged request; None where there is none of that id."""
+        if self.log is None:
+            return None
+        stored = await self.log.get(run_id)
+        if stored is None:
+            return None
+        state = stored.state
+        return Recalled(stored, state, load(stored.record.document), await self._why(stored, state))
+
+    async def _why(self, stored: StoredRun, state: RunState) -> Why | None:
+        if self.log is None or state.phase != "done":
+            return None
+        forecast = stored.record.forecast
+        earlier = await self.log.get(forecast.run_id) if forecast and forecast.run_id else None
+        gap_s = (stored.record.started_utc - earlier.record.started_utc).total_seconds() if earlier else None
+        return explain(
+            _view(stored),
+            _view(earlier) if earlier else None,
+            cached_tokens=state.usage.cached_tokens if state.usage else None,
+            prompt_tokens=state.usage.prompt_tokens if state.usage else None,
+            forecast=forecast,
+            gap_s=gap_s,
+        )
+
+    def note_draft(self, document: Document, file: str | None, saved: str) -> None:
+        """Keep what is typed; on disk shortly after."""
+        self.draft.note(DraftState(document, file, saved))
+
+    async def close(self) -> None:
+        """End everything, in reverse order of how it was built."""
+        await self.draft.flush()
+        await self.tasks.close()
+        if self.log is not None:
+            await self.log.close()
+        await self.connection.aclose()
+        await self.simulation.stop()
+
+
+def _view(stored: StoredRun) -> CacheView:
+    return view_of_fields(json.loads(stored.record.body))
