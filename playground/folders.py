@@ -1,0 +1,67 @@
+"""Where things are stored, and how a file is written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from playground.prompt.problems import BadInput, Problem
+
+HOME_VARIABLE = "ELECTRON_PLAYGROUND_HOME"
+
+
+def data_folder(option: str | None, environment: Mapping[str, str]) -> Path:
+    """The folder for everything that is stored: the option's, the variable's, or this user's own.
+
+    Made where it is not there, for this user only. Raises BadInput where it cannot be written.
+    """
+    folder = _chosen(option, environment)
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise BadInput(
+            Problem(
+                ("data-dir",),
+                f"the data folder {folder} cannot be written: {error.strerror or error}.",
+                f"Give another with --data-dir or {HOME_VARIABLE}.",
+            )
+        ) from error
+    return folder
+
+
+def _chosen(option: str | None, environment: Mapping[str, str]) -> Path:
+    named = option or environment.get(HOME_VARIABLE)
+    if named:
+        return Path(named).expanduser().absolute()
+    # Imported here: a window that is told where its folder is does not need it.
+    from platformdirs import user_data_dir
+
+    return Path(user_data_dir("electron-playground", appauthor=False))
+
+
+def write_private(path: Path, data: bytes) -> None:
+    """Write a file that only this user may read, whole or not at all, on disk when it returns. Raises OSError."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def set_aside(path: Path) -> Path:
+    """Rename a damaged file so that nothing overwrites it; returns its new path. Raises OSError."""
+    number, aside = 1, path.with_name(f"{path.stem}.damaged{path.suffix}")
+    while aside.exists():
+        number += 1
+        aside = path.with_name(f"{path.stem}.damaged-{number}{path.suffix}")
+    path.rename(aside)
+    return aside
