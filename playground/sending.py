@@ -1,4 +1,4 @@
-"""One document on its way: forecast, key, log, exchange, and what was learnt from it. Window and command line share it."""
+"""One document on its way: forecast, key, log, exchange, and what was learnt. Window and command line share it."""
 
 from __future__ import annotations
 

@@ -30,7 +30,9 @@ class Setting:
 
 
 SETTINGS = (
-    Setting("theme", "system", "Theme", "Light, dark, or whatever the system uses.", choices=("system", "light", "dark")),
+    Setting(
+        "theme", "system", "Theme", "Light, dark, or whatever the system uses.", choices=("system", "light", "dark")
+    ),
     Setting("font_size", 13, "Prompt font size", "Of prompts and completions.", minimum=11, maximum=22, unit="px"),
     Setting(
         "cache_lifetime_s",
@@ -110,7 +112,10 @@ class Settings:
 
 
 def _wrong(name: str, value: Json) -> str:
-    """What is wrong with a value, as the end of a sentence; empty where nothing is. Unknown names are a newer version's."""
+    """What is wrong with a value, as the end of a sentence; empty where nothing is, or where the name is not known.
+
+    Names that this version does not know are a newer version's, and are kept.
+    """
     setting = _TABLE.get(name)
     if setting is None:
         return ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from playground.client.events import (
     AnyEvent,
@@ -195,7 +195,7 @@ def _stopped(state: RunState, event: Stopped) -> None:
     _end(state, "stopped", event.at)
 
 
-_HANDLERS: dict[type, Callable[[RunState, object], None]] = {
+_HANDLERS: dict[type, Callable[[RunState, Any], None]] = {
     AttemptStarted: _attempt,
     HeadersReceived: _headers,
     ContentDelta: _content,
@@ -207,4 +207,4 @@ _HANDLERS: dict[type, Callable[[RunState, object], None]] = {
     AttemptFailed: _failed,
     Completed: _completed,
     Stopped: _stopped,
-}  # type: ignore[assignment]
+}

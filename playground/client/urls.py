@@ -1,0 +1,66 @@
+"""Base URLs: what may stand in one, and which origin a key belongs to."""
+
+from __future__ import annotations
+
+import ipaddress
+from urllib.parse import SplitResult, urlsplit
+
+from playground.prompt.problems import BadInput, Problem
+
+_EXAMPLE = "Give one such as https://api.smallest.ai/waves/v1 or http://127.0.0.1:8080/v1."
+_COMPLETIONS = "/chat/completions"
+
+
+def check_base_url(text: str) -> str:
+    """The base URL as it is kept: no space around it, no slash or /chat/completions at its end. Raises BadInput."""
+    url = text.strip()
+    parts = _split(url)
+    if parts.scheme not in ("http", "https"):
+        raise _bad("the base URL begins with neither http:// nor https://.")
+    if not parts.hostname:
+        raise _bad("the base URL names no host.")
+    if any(character.isspace() or not character.isprintable() for character in url):
+        raise _bad("the base URL has a space or a character that cannot be seen in it.")
+    if parts.username is not None or parts.password is not None:
+        raise _bad("the base URL has a user name or password in it.", "Leave them out; the key has its own field.")
+    if parts.query or parts.fragment:
+        raise _bad("the base URL has a query or fragment.", "Leave out everything from ? or # on.")
+    return url.rstrip("/").removesuffix(_COMPLETIONS).rstrip("/")
+
+
+def _split(url: str) -> SplitResult:
+    try:
+        parts = urlsplit(url)
+        # Reading the port is what checks it.
+        if parts.port == 0:
+            raise ValueError("port 0")
+    except ValueError as error:
+        raise _bad("the base URL is not a URL.") from error
+    return parts
+
+
+def _bad(message: str, hint: str = _EXAMPLE) -> BadInput:
+    return BadInput(Problem(("base_url",), message, hint))
+
+
+def origin(base_url: str) -> str:
+    """Scheme, host and port: what a key belongs to."""
+    parts = urlsplit(base_url)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    return f"{parts.scheme}://{(parts.hostname or '').lower()}:{port}"
+
+
+def is_loopback(base_url: str) -> bool:
+    """Whether the URL's host is this machine."""
+    host = urlsplit(base_url).hostname or ""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def exposes_key(base_url: str) -> bool:
+    """Whether a key sent there could be read on the way: plain http to another machine."""
+    return urlsplit(base_url).scheme == "http" and not is_loopback(base_url)

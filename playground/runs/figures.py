@@ -1,0 +1,78 @@
+"""A figure is reported, estimated (≈) or unknown (—). The three are never mixed up, and unknown is never 0."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+UNKNOWN = "—"
+APPROXIMATELY = "≈"
+State = Literal["reported", "estimated", "unknown"]
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A count of tokens. `why` says where it comes from, or why it is unknown."""
+
+    value: float | None
+    state: State
+    why: str = ""
+
+    @classmethod
+    def reported(cls, value: float | None, why: str = "not reported by the server") -> Figure:
+        """What the server reported; unknown, for the reason given, where it reported nothing."""
+        return cls(None, "unknown", why) if value is None else cls(value, "reported")
+
+    @classmethod
+    def estimated(cls, value: float, why: str = "estimated on this machine") -> Figure:
+        """Our own estimate."""
+        return cls(value, "estimated", why)
+
+    @classmethod
+    def unknown(cls, why: str) -> Figure:
+        """Nothing is known, for the reason given."""
+        return cls(None, "unknown", why)
+
+    @property
+    def text(self) -> str:
+        """1,152 or ≈ 1,160 or —."""
+        if self.value is None:
+            return UNKNOWN
+        words = f"{round(self.value):,}"
+        return f"{APPROXIMATELY} {words}" if self.state == "estimated" else words
+
+
+def seconds(value: float | None) -> str:
+    """212 ms, 1.1 s, 4 min; — where it is unknown."""
+    if value is None:
+        return UNKNOWN
+    if value < 0.9995:
+        return f"{value * 1000:.0f} ms"
+    if value < 99.95:
+        return f"{value:.1f} s"
+    return f"{value / 60:.0f} min"
+
+
+def dollars(value: float | None) -> str:
+    """$0.000136, $1.20; — where it is unknown. A cost above nothing is never shown as nothing."""
+    if value is None:
+        return UNKNOWN
+    sign, size = ("-" if value < 0 else ""), abs(value)
+    if size == 0:
+        return "$0"
+    if size >= 0.995:
+        return f"{sign}${size:,.2f}"
+    digits = 6
+    while digits < 12 and round(size, digits) < 10.0 ** (2 - digits) and round(size, digits) != round(size, 12):
+        digits += 1
+    return f"{sign}${size:.{digits}f}"
+
+
+def speed(tokens_per_s: float | None) -> str:
+    """96.2 tok/s; — where it is unknown."""
+    return UNKNOWN if tokens_per_s is None else f"{tokens_per_s:,.1f} tok/s"
+
+
+def percent(share: float | None) -> str:
+    """A share of 1 as 95.7 %; — where it is unknown."""
+    return UNKNOWN if share is None else f"{share * 100:.1f} %"

@@ -1,0 +1,99 @@
+"""A Run: one request on its way. It turns the client's events into a RunState and tells who listens."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from datetime import datetime
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+from playground.client.endpoint import Endpoint
+from playground.client.events import AnyEvent, Stopped
+from playground.prompt.document import Document
+from playground.prompt.request import Request
+from playground.runs.state import RunState
+
+if TYPE_CHECKING:
+    from playground.prefix.forecast import Forecast
+
+Listener: TypeAlias = Callable[["Run", AnyEvent], None]
+
+
+class Exchange(Protocol):
+    """What a run needs of a connection."""
+
+    def stream(
+        self, endpoint: Endpoint, key: str | None, request: Request, clock: Callable[[], float], attempt: int = 1
+    ) -> AsyncGenerator[AnyEvent, None]: ...
+
+
+class Run:
+    """One request. `execute` once; `state` grows while it does."""
+
+    def __init__(
+        self,
+        *,
+        id: str,
+        document: Document,
+        request: Request,
+        endpoint: Endpoint,
+        forecast: Forecast | None,
+        started_utc: datetime,
+        connection: Exchange,
+        key: str | None,
+    ) -> None:
+        self.id = id
+        self.document, self.request, self.endpoint = document, request, endpoint
+        self.forecast, self.started_utc = forecast, started_utc
+        self.state = RunState()
+        self._connection, self._key = connection, key
+        self._listeners: list[Listener] = []
+        self._exchange: asyncio.Task[None] | None = None
+        self._began = time.monotonic()
+        self._stop_asked = False
+
+    def listen(self, listener: Listener) -> None:
+        """Be called with every event, right after the state has taken it in."""
+        self._listeners.append(listener)
+
+    def clock(self) -> float:
+        """Seconds since the run began."""
+        return time.monotonic() - self._began
+
+    def _happen(self, event: AnyEvent) -> None:
+        self.state.apply(event)
+        for listener in self._listeners:
+            listener(self, event)
+
+    async def execute(self) -> RunState:
+        """Send, and see it through to its end. Expected trouble is in the state; only cancellation is raised.
+
+        Cancelling closes the connection and leaves the run stopped.
+        """
+        self._began = time.monotonic()
+        async with asyncio.TaskGroup() as group:
+            self._exchange = group.create_task(self._converse(), name=f"run {self.id}")
+            if self._stop_asked:
+                self._exchange.cancel()
+        if not self.state.ended:
+            self._happen(Stopped(self.clock()))
+        return self.state
+
+    async def _converse(self) -> None:
+        try:
+            events = self._connection.stream(self.endpoint, self._key, self.request, self.clock)
+            async with aclosing(events):
+                async for event in events:
+                    self._happen(event)
+        except asyncio.CancelledError:
+            if not self.state.ended:
+                self._happen(Stopped(self.clock()))
+            raise
+
+    def stop(self) -> None:
+        """End the run at once, also before its first byte. Fine to call again, or after the end."""
+        self._stop_asked = True
+        if self._exchange is not None:
+            self._exchange.cancel()

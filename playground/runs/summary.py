@@ -1,0 +1,74 @@
+"""A run as one JSON object, for scripts. What was not reported is null."""
+
+from __future__ import annotations
+
+from playground.client.events import Trouble, Usage
+from playground.prompt.document import Json
+from playground.runs.run import Run
+from playground.runs.state import RunState
+
+
+def summary(run: Run) -> dict[str, Json]:
+    """The run's outcome; times in milliseconds."""
+    state = run.state
+    forecast = run.forecast
+    return {
+        "request_id": state.request_id,
+        "status": state.status,
+        "attempts": _attempts(state),
+        "text": state.text,
+        "tool_calls": [
+            {"id": call.id, "name": call.name, "arguments": call.arguments}
+            for _, call in sorted(state.tool_calls.items())
+        ],
+        "finish_reason": state.finish_reason,
+        "usage": _usage(state.usage),
+        "forecast": {"cached_tokens": round(forecast.cached_tokens), "basis": forecast.basis} if forecast else None,
+        "ttft_ms": _ms(state.ttft_s),
+        "duration_ms": _ms(state.ended_at),
+        "error": _error(state.trouble),
+    }
+
+
+def _attempts(state: RunState) -> list[Json]:
+    rows: list[Json] = []
+    ended_at: float | None = None
+    for attempt in state.attempts:
+        rows.append(
+            {
+                "request_id": attempt.request_id,
+                "status": attempt.status,
+                "error_type": attempt.trouble.error_type or attempt.trouble.kind if attempt.trouble else None,
+                "wait_s": round(attempt.started_at - ended_at, 3) if ended_at is not None else 0.0,
+            }
+        )
+        ended_at = attempt.ended_at
+    return rows
+
+
+def _usage(usage: Usage | None) -> Json:
+    if usage is None:
+        return None
+    return {
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "total_tokens": usage.total_tokens,
+        "cached_tokens": usage.cached_tokens,
+    }
+
+
+def _ms(value_s: float | None) -> float | None:
+    return None if value_s is None else round(value_s * 1000, 1)
+
+
+def _error(trouble: Trouble | None) -> Json:
+    if trouble is None:
+        return None
+    return {
+        "kind": trouble.kind,
+        "status": trouble.status,
+        "type": trouble.error_type,
+        "message": trouble.title,
+        "detail": trouble.detail,
+        "advice": trouble.advice,
+    }
