@@ -173,7 +173,8 @@ async def _in_thread(call: Callable[[], T]) -> T:
         return await asyncio.wait_for(answer, LIMIT_S)
     except TimeoutError:
         raise KeyStoreTrouble(
-            f"The key store did not answer within {LIMIT_S:.0f} seconds. Unlock it, or use the key for this session only."
+            f"The key store did not answer within {LIMIT_S:.0f} seconds. "
+            "Unlock it, or use the key for this session only."
         ) from None
 
 
@@ -197,7 +198,9 @@ def _availability() -> Availability:
             f"or set as {VARIABLE} before the program starts.",
         )
     if isinstance(backend, null.Keyring):
-        return Availability(False, f"Key stores are switched off on this machine; use this session only, or {VARIABLE}.")
+        return Availability(
+            False, f"Key stores are switched off on this machine; use this session only, or {VARIABLE}."
+        )
     return Availability(True, f"The key will be kept in this system's key store ({backend.name}).")
 
 

@@ -48,5 +48,3 @@ class Simulation:
         process, self._process = self._process, None
         if process is not None:
             await asyncio.to_thread(process.stop)
-
-

@@ -1,8 +1,8 @@
 """Where the Qt-free rooms meet: what is edited, sent, remembered and looked back at. Wiring, no logic. Read this first.
 
-    edit  -> outlook(document)        zones and forecast, from the prefix desk
-    send  -> sender.send(document)    the run, its log rows, and what the desk learns from them
-    look  -> recall(run_id)           a logged request as it was, through the same fold as a live one
+edit  -> outlook(document)        zones and forecast, from the prefix desk
+send  -> sender.send(document)    the run, its log rows, and what the desk learns from them
+look  -> recall(run_id)           a logged request as it was, through the same fold as a live one
 """
 
 from __future__ import annotations
