@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 from playground.requestlog import migrations
@@ -42,7 +42,7 @@ def open_files(folder: Path) -> Opened:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         return _open_or_set_aside(path)
     except (OSError, sqlite3.Error) as error:
-        raise LogUnavailable(_unavailable(folder, error)) from error
+        raise LogUnavailable(unavailable(folder, error)) from error
 
 
 def _open_or_set_aside(path: Path) -> Opened:
@@ -133,7 +133,7 @@ def is_damage(error: sqlite3.Error) -> bool:
 
 
 def _set_aside(path: Path) -> str:
-    stamp = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%S.%fZ")
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
     aside = path.with_name(f"request-log.damaged-{stamp}.sqlite3")
     path.rename(aside)
     for ending in ("-wal", "-shm"):
@@ -150,7 +150,8 @@ def _newer(path: Path, found: int) -> str:
     )
 
 
-def _unavailable(folder: Path, error: Exception) -> str:
+def unavailable(folder: Path, error: Exception) -> str:
+    """The sentence for a folder in which no log can be kept."""
     what = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return (
         f"The request log cannot be kept in {folder}: {what[:1].lower()}{what[1:]}. "

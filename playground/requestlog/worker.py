@@ -6,6 +6,7 @@ import asyncio
 import heapq
 import itertools
 import queue
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -25,7 +26,7 @@ class _Call(Generic[T]):
             return
         try:
             self.future.set_result(self.function())
-        except BaseException as error:  # noqa: BLE001 - it belongs to whoever waits for the call
+        except BaseException as error:
             self.future.set_exception(error)
 
 
@@ -36,6 +37,7 @@ class Worker:
         self._queue: queue.SimpleQueue[Callable[[], None] | tuple[float, Callable[[], None]] | None]
         self._queue = queue.SimpleQueue()
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
+        self._stopped = False
         self._order = itertools.count()
         # A daemon: a program that ends without close() must end all the same. What was flushed is safe.
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
@@ -47,16 +49,19 @@ class Worker:
 
     def submit(self, function: Callable[[], T]) -> Future[T]:
         """As `call`, without an event loop."""
+        if self._stopped:
+            raise RuntimeError("the request log is closed")
         call = _Call(function)
         self._queue.put(call)
         return call.future
 
     def later(self, seconds: float, function: Callable[[], None]) -> None:
-        """Do `function` on the thread, `seconds` from now. It must not raise. Forgotten at `stop`."""
+        """Do `function` on the thread, `seconds` from now. Forgotten at `stop`."""
         self._queue.put((time.monotonic() + seconds, function))
 
     def stop(self) -> None:
         """End after the calls that wait. Returns when the thread has ended."""
+        self._stopped = True
         self._queue.put(None)
         self._thread.join()
 
@@ -65,7 +70,7 @@ class Worker:
             try:
                 job = self._queue.get(timeout=self._wait())
             except queue.Empty:
-                heapq.heappop(self._timers)[2]()
+                self._timer(heapq.heappop(self._timers)[2])
                 continue
             if job is None:
                 return
@@ -73,6 +78,15 @@ class Worker:
                 heapq.heappush(self._timers, (job[0], next(self._order), job[1]))
             else:
                 job()
+
+    @staticmethod
+    def _timer(function: Callable[[], None]) -> None:
+        try:
+            function()
+        except Exception:  # a bug: reported as any thread's, but the thread goes on for the calls that wait
+            kind, error, trace = sys.exc_info()
+            if kind is not None:
+                threading.excepthook(threading.ExceptHookArgs((kind, error, trace, threading.current_thread())))
 
     def _wait(self) -> float | None:
         return max(0.0, self._timers[0][0] - time.monotonic()) if self._timers else None

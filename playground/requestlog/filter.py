@@ -1,0 +1,245 @@
+"""What a person types to find requests, as a value. No SQL here; `where` turns it into some."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal, NoReturn, TypeAlias
+
+from playground.prompt.problems import BadInput, Problem
+
+NumberField = Literal["status", "cached", "in", "out", "tokens"]
+WordField = Literal["finish", "endpoint", "model"]
+IS_WORDS = ("failed", "stopped", "done", "interrupted", "running", "simulated", "marked")
+"""What `is:` takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class TextTerm:
+    """Words of the question, the answer or the trouble. Not `exact`: the last word may go on."""
+
+    text: str
+    exact: bool
+    negated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class IdTerm:
+    """Any part of a request_id or body id."""
+
+    part: str
+    negated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class NumberTerm:
+    """A figure from `low` to `high`, both included, None being open; `unknown`: the figure was not reported."""
+
+    field: NumberField
+    low: int | None
+    high: int | None
+    unknown: bool = False
+    negated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class WordTerm:
+    """finish: the whole reason. endpoint, model: any part of the name. Upper and lower case are the same."""
+
+    field: WordField
+    word: str
+    negated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SinceTerm:
+    """Begun at this aware moment or later."""
+
+    moment: datetime
+    negated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class IsTerm:
+    """One of IS_WORDS."""
+
+    word: str
+    negated: bool = False
+
+
+Term: TypeAlias = TextTerm | IdTerm | NumberTerm | WordTerm | SinceTerm | IsTerm
+
+
+@dataclass(frozen=True, slots=True)
+class LogFilter:
+    """All terms hold; positive terms of one kind which exclude each other (two ids, two statuses) are alternatives."""
+
+    terms: tuple[Term, ...] = ()
+    text: str = ""
+
+
+EVERYTHING = LogFilter()
+"""The filter that every request passes."""
+
+_WORD = re.compile(r'(?P<negated>-?)(?:(?P<key>[A-Za-z]+):)?(?:"(?P<quoted>[^"]*)(?P<end>"?)|(?P<plain>\S*))')
+_ID = re.compile(
+    r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}|[0-9a-f]{32}|(?:chatcmpl|req|cmpl|run)[-_](?=\w*\d)[\w-]{6,}", re.I
+)
+_AGO = re.compile(r"(\d{1,6})(s|m|h|d|w)")
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_NUMBER = re.compile(r"(?P<sign>>=|<=|>|<|=|)(?P<first>\d{1,12})(?:\.\.(?P<last>\d{1,12}))?")
+
+
+def parse(text: str, now: datetime) -> LogFilter:
+    """Read a filter. `now` is aware; its zone is the one that dates are meant in.
+
+    Raises BadInput with the place of the term that is wrong.
+    """
+    terms: list[Term] = []
+    at = 0
+    while at < len(text):
+        if text[at].isspace() or (text[at] in ",;"):
+            at += 1
+            continue
+        found = _WORD.match(text, at)
+        if found is None or found.end() == at:  # pragma: no cover - the pattern takes any character that is no space
+            _wrong(at, "this cannot be read.", "Write words, or terms such as status:429.")
+        terms += _Reader(found, now).terms()
+        at = found.end()
+    return LogFilter(tuple(terms), text)
+
+
+def _wrong(offset: int, sentence: str, hint: str) -> NoReturn:
+    raise BadInput(Problem(("filter",), sentence, hint, offset))
+
+
+class _Reader:
+    """Reads one word of the filter."""
+
+    def __init__(self, found: re.Match[str], now: datetime) -> None:
+        self.offset = found.start()
+        self.word = found.group()
+        self.negated = bool(found["negated"])
+        self.key = (found["key"] or "").lower()
+        self.quoted = found["quoted"] is not None
+        self.value = found["quoted"] if found["quoted"] is not None else found["plain"]
+        self.now = now
+        if self.quoted and not found["end"]:
+            self.wrong("a quotation mark is not closed.", 'Add " at the end of the phrase.')
+
+    def wrong(self, sentence: str, hint: str) -> NoReturn:
+        _wrong(self.offset, sentence, hint)
+
+    def terms(self) -> list[Term]:
+        if not self.key or self.value.startswith("//"):  # a URL is text
+            return self.plain()
+        reader = _KEYS.get(self.key)
+        if reader is None:
+            self.wrong(
+                f"{self.key}: is not something to filter by.",
+                f'Use {", ".join(_KEYS)}; or put "{self.word}" in quotation marks to search for the text.',
+            )
+        value = self.value if self.quoted else self.value.rstrip(",;")
+        if not value:
+            self.wrong(f"{self.key}: has no value.", f"Write for example {_EXAMPLES[self.key]}.")
+        return reader(self, value)
+
+    def plain(self) -> list[Term]:
+        if self.quoted:
+            return [TextTerm(self.value, True, self.negated)] if self.value.strip() else []
+        word = self.word[1:] if self.negated else self.word
+        pieces = [piece.strip("\"'()[]{}<>") for piece in re.split(r"[,;]", word)]
+        pieces = [piece for piece in pieces if piece]
+        if pieces and all(_ID.fullmatch(piece) for piece in pieces):
+            return [IdTerm(piece, self.negated) for piece in pieces]
+        if not word:
+            return [TextTerm("-", False)]
+        return [TextTerm(word, False, self.negated)]
+
+    def ids(self, value: str) -> list[Term]:
+        return [IdTerm(part, self.negated) for part in value.split(",") if part]
+
+    def status(self, value: str) -> list[Term]:
+        return [self.one_status(part) for part in value.split(",") if part]
+
+    def one_status(self, value: str) -> NumberTerm:
+        if value.lower() in ("none", "unknown"):
+            return NumberTerm("status", None, None, True, self.negated)
+        if family := re.fullmatch(r"([1-5])xx", value, re.I):
+            low = int(family[1]) * 100
+            return NumberTerm("status", low, low + 99, False, self.negated)
+        return self.number(value)
+
+    def number(self, value: str) -> NumberTerm:
+        name: NumberField = self.key  # type: ignore[assignment]  # _KEYS sends only its names here
+        if value.lower() in ("unknown", "none"):
+            return NumberTerm(name, None, None, True, self.negated)
+        found = _NUMBER.fullmatch(value.replace("_", ""))
+        if found is None or (found["last"] and found["sign"]):
+            self.wrong(f"{value} is not a number that {self.key}: takes.", f"Write for example {_EXAMPLES[self.key]}.")
+        first, last = int(found["first"]), int(found["last"] or found["first"])
+        low, high = _RANGES[found["sign"]](first, last)
+        return NumberTerm(name, low, high, False, self.negated)
+
+    def numbers(self, value: str) -> list[Term]:
+        return [self.number(value)]
+
+    def words(self, value: str) -> list[Term]:
+        name: WordField = self.key  # type: ignore[assignment]  # _KEYS sends only its names here
+        parts = [value] if self.quoted else value.split(",")
+        return [WordTerm(name, part, self.negated) for part in parts if part]
+
+    def since(self, value: str) -> list[Term]:
+        return [SinceTerm(self.moment(value), self.negated)]
+
+    def moment(self, value: str) -> datetime:
+        try:
+            if ago := _AGO.fullmatch(value.lower()):
+                return self.now - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
+            moment = datetime.fromisoformat(value)
+            return moment if moment.tzinfo else moment.replace(tzinfo=self.now.tzinfo)
+        except (ValueError, OverflowError):
+            self.wrong(f"{value} is not a time that since: takes.", f"Write for example {_EXAMPLES['since']}.")
+
+    def state(self, value: str) -> list[Term]:
+        if value.lower() not in IS_WORDS:
+            self.wrong(f"{value} is not something that a request is.", f"is: takes {', '.join(IS_WORDS)}.")
+        return [IsTerm(value.lower(), self.negated)]
+
+
+_RANGES: dict[str, Callable[[int, int], tuple[int | None, int | None]]] = {
+    "": lambda first, last: (min(first, last), max(first, last)),
+    "=": lambda first, _: (first, first),
+    ">": lambda first, _: (first + 1, None),
+    ">=": lambda first, _: (first, None),
+    "<": lambda first, _: (None, first - 1),
+    "<=": lambda first, _: (None, first),
+}
+_KEYS: dict[str, Callable[[_Reader, str], list[Term]]] = {
+    "status": _Reader.status,
+    "finish": _Reader.words,
+    "cached": _Reader.numbers,
+    "in": _Reader.numbers,
+    "out": _Reader.numbers,
+    "tokens": _Reader.numbers,
+    "id": _Reader.ids,
+    "endpoint": _Reader.words,
+    "model": _Reader.words,
+    "since": _Reader.since,
+    "is": _Reader.state,
+}
+_EXAMPLES = {
+    "status": "status:200, status:4xx or status:none",
+    "finish": "finish:stop",
+    "cached": "cached:0, cached:>100 or cached:unknown",
+    "in": "in:>1000",
+    "out": "out:<50",
+    "tokens": "tokens:>1000 or tokens:100..200",
+    "id": "id:9db7",
+    "endpoint": 'endpoint:electron or endpoint:"My server"',
+    "model": "model:electron",
+    "since": "since:30m, since:2d or since:2026-11-23",
+    "is": "is:failed",
+}

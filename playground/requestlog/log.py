@@ -1,0 +1,241 @@
+"""RequestLog: the log as the rest of the program sees it. Nothing here waits for a disk on the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections import deque
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+from typing import TypeVar
+
+from playground.client.events import AnyEvent
+from playground.requestlog.filter import LogFilter
+from playground.requestlog.opening import Ready, open_log
+from playground.requestlog.reader import COUNT_UP_TO, Reader
+from playground.requestlog.records import Count, LogRow, RunRecord, SentRow, StoredRun, Totals
+from playground.requestlog.summary import summarize
+from playground.requestlog.worker import Worker
+from playground.requestlog.writer import Writer
+from playground.runs.state import RunState
+
+FLUSH_S = 0.2
+"""Seconds that an event may wait in memory."""
+RETRY_S = 2.0
+"""Seconds between tries to write what could not be written."""
+
+T = TypeVar("T")
+A = TypeVar("A")
+
+
+class RequestLog:
+    """Every request, kept. One thread writes, one reads, so that a long search keeps no request from being sent.
+
+    All methods belong to the event loop that `open` ran on; all callbacks come on it.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, worker: Worker, ready: Ready) -> None:
+        """Use `open`."""
+        self._loop = loop
+        self._write_worker = worker
+        self._read_worker = Worker("request-log-reader")
+        self._files = ready.files
+        self._reader = Reader(ready.files.reader)
+        self._writer: Writer | None = None
+        if ready.files.writer is not None and ready.owner is not None:
+            self._writer = Writer(ready.files.writer, ready.owner, self._report, self._changed)
+        self._notes: deque[tuple[str, AnyEvent]] = deque()
+        self._armed = False
+        self._retrying = False
+        self._closed = False
+        self._read_failed = False
+        self._on_changed: list[Callable[[str], None]] = []
+        self._on_trouble: list[Callable[[str], None]] = []
+
+    @classmethod
+    async def open(cls, folder: Path) -> RequestLog:
+        """Open the log in a folder, made (mode 0700) where it is not there; its files have mode 0600.
+
+        Raises LogUnavailable where the folder cannot be written. A file of a newer version is opened for reading only
+        (`read_only_reason`), a damaged one set aside (`notice`). Runs whose process died are interrupted.
+        """
+        worker = Worker("request-log-writer")
+        try:
+            ready = await worker.call(lambda: open_log(folder))
+        except BaseException:
+            worker.stop()
+            raise
+        return cls(asyncio.get_running_loop(), worker, ready)
+
+    @property
+    def read_only_reason(self) -> str | None:
+        """Why nothing is written; None where the log is written as it should be."""
+        return self._files.reason
+
+    @property
+    def notice(self) -> str | None:
+        """What opening had to do that a person should know: a damaged file was set aside."""
+        return self._files.notice
+
+    def on_trouble(self, callback: Callable[[str], None]) -> None:
+        """Have trouble told: one sentence when writing begins to fail, one when it works again. First, any `notice`."""
+        self._on_trouble.append(callback)
+        if self.notice is not None:
+            self._loop.call_soon(callback, self.notice)
+
+    def subscribe(self, callback: Callable[[str], None]) -> Callable[[], None]:
+        """Have the run_id told of each run that is new, looks different, or was deleted. Answers with the way out."""
+        self._on_changed.append(callback)
+
+        def unsubscribe() -> None:
+            with suppress(ValueError):
+                self._on_changed.remove(callback)
+
+        return unsubscribe
+
+    async def begin(self, record: RunRecord) -> None:
+        """Keep a request that is about to be sent: on disk when this returns, or `on_trouble` was told."""
+        if (writer := self._writer) is not None:
+            await self._write(lambda: writer.begin(record))
+
+    def note(self, run_id: str, event: AnyEvent) -> None:
+        """Keep an event of a run that has begun. Costs a microsecond; on disk within 250 ms."""
+        if self._writer is None or self._closed:
+            return
+        self._notes.append((run_id, event))
+        # Cleared on the thread before it takes the notes, so no note is left without a timer.
+        if not self._armed:
+            self._armed = True
+            self._write_worker.later(FLUSH_S, self._flush)
+
+    async def finish(self, run_id: str, state: RunState) -> None:
+        """End a run that has begun: on disk when this returns, or `on_trouble` was told."""
+        if (writer := self._writer) is not None:
+            end = summarize(state)
+            await self._write(lambda: writer.finish(run_id, end))
+
+    async def delete(self, run_ids: Iterable[str]) -> None:
+        """Delete runs that have ended, with all that only they use. Runs that still go on are left."""
+        ids = tuple(run_ids)
+        if (writer := self._writer) is not None:
+            await self._write(lambda: writer.delete(ids))
+
+    async def mark(self, run_ids: Iterable[str], marked: bool = True) -> None:
+        """Set or clear the mark that `is:marked` finds."""
+        ids = tuple(run_ids)
+        if (writer := self._writer) is not None:
+            await self._write(lambda: writer.mark(ids, marked))
+
+    async def page(self, log_filter: LogFilter, before: int | None = None, limit: int = 128) -> list[LogRow]:
+        """Newest first; `before` is the number of the last row one has. As fast anywhere in a million rows."""
+        return await self._read(lambda: self._reader.page(log_filter, before, limit), [])
+
+    async def rows_at(self, log_filter: LogFilter, first: int, limit: int = 128) -> list[LogRow]:
+        """Rows `first` to `first + limit` of the list that is newest first, for a table which jumps."""
+        return await self._read(lambda: self._reader.rows_at(log_filter, first, limit), [])
+
+    async def count(self, log_filter: LogFilter, up_to: int | None = COUNT_UP_TO) -> Count:
+        """How many match: exact up to `up_to`, or wholly where it is None or nothing is filtered."""
+        return await self._read(lambda: self._reader.count(log_filter, up_to), Count(0, True))
+
+    async def totals(self, log_filter: LogFilter) -> Totals:
+        """Sums and the hit rate over all that match. At a million rows some tenths of a second."""
+        return await self._read(lambda: self._reader.totals(log_filter), Totals(0, None, None, None, 0, 0, 0))
+
+    async def get(self, run_id: str) -> StoredRun | None:
+        """One run whole, with every event noted so far. `.state()` folds them."""
+        if self._notes:
+            await self._write_worker.call(self._flush)
+        return await self._read(lambda: self._reader.get(run_id), None)
+
+    async def find(self, part: str) -> list[LogRow]:
+        """Requests with `part` in a request_id (of any attempt) or body id, newest first."""
+        return await self._read(lambda: self._reader.find(part), [])
+
+    async def sent_since(self, endpoint_id: str, model: str, since_utc: datetime) -> list[SentRow]:
+        """What was sent to an endpoint and model, oldest first: feeds the prefix index."""
+        return await self._read(lambda: self._reader.sent_since(endpoint_id, model, since_utc), [])
+
+    async def close(self) -> None:
+        """Write what waits, and let go of the files. Once is enough; more do no harm."""
+        if self._closed:
+            return
+        self._closed = True
+        self._files.reader.interrupt()
+        await self._read_worker.call(self._files.reader.close)
+        await self._write_worker.call(self._close_writer)
+        self._read_worker.stop()
+        self._write_worker.stop()
+
+    async def _write(self, function: Callable[[], None]) -> None:
+        def work() -> None:
+            self._take_notes()
+            try:
+                function()
+            except sqlite3.IntegrityError:
+                raise
+            except sqlite3.Error as error:
+                self._report(f"The request log could not be changed: {error}.")
+            self._retry_later()
+
+        await self._write_worker.call(work)
+
+    async def _read(self, function: Callable[[], A], empty: A) -> A:
+        def work() -> A:
+            try:
+                return function()
+            except sqlite3.Error as error:
+                self._read_trouble(error)
+                return empty
+
+        return await self._read_worker.call(work)
+
+    # From here on: on the threads.
+
+    def _take_notes(self) -> None:
+        self._armed = False
+        if self._writer is None:
+            return
+        taken: list[tuple[str, AnyEvent]] = []
+        with suppress(IndexError):
+            while True:
+                taken.append(self._notes.popleft())
+        self._writer.take(taken)
+
+    def _flush(self) -> None:
+        self._take_notes()
+        if self._writer is not None:
+            self._writer.flush()
+        self._retry_later()
+
+    def _retry_later(self) -> None:
+        if self._writer is not None and self._writer.owes and not self._retrying:
+            self._retrying = True
+            self._write_worker.later(RETRY_S, self._retry)
+
+    def _retry(self) -> None:
+        self._retrying = False
+        self._flush()
+
+    def _close_writer(self) -> None:
+        self._take_notes()
+        if self._writer is not None:
+            self._writer.close()
+
+    def _read_trouble(self, error: sqlite3.Error) -> None:
+        if self._closed or self._read_failed:
+            return
+        self._read_failed = True
+        self._report(f"The request log cannot be read in full: {error}. What is shown may be incomplete.")
+
+    def _report(self, sentence: str) -> None:
+        self._on_loop(lambda: [listener(sentence) for listener in tuple(self._on_trouble)])
+
+    def _changed(self, run_ids: list[str]) -> None:
+        self._on_loop(lambda: [listener(run_id) for run_id in run_ids for listener in tuple(self._on_changed)])
+
+    def _on_loop(self, function: Callable[[], object]) -> None:
+        with suppress(RuntimeError):  # the loop is closed: nobody is left to hear it
+            self._loop.call_soon_threadsafe(function)

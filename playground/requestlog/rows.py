@@ -1,0 +1,131 @@
+"""The statements that write one run: insert, update its figures, add its events, end it, delete it."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+
+from playground.client.events import AnyEvent
+from playground.requestlog import bodies
+from playground.requestlog.codec import column_text, decode_events, encode_events
+from playground.requestlog.records import RunRecord
+from playground.requestlog.summary import Summary, question_of
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_COMPACT_LEVEL = 6
+"""zlib's level for a run that has ended: its hundreds of raw events differ in a few characters."""
+
+
+def microseconds(moment: datetime) -> int:
+    """An aware moment as whole microseconds since 1970."""
+    return (moment - _EPOCH) // timedelta(microseconds=1)
+
+
+def moment_of(microseconds_since: int) -> datetime:
+    """The aware UTC moment that `microseconds` was given."""
+    return _EPOCH + timedelta(microseconds=microseconds_since)
+
+
+def insert_run(connection: sqlite3.Connection, record: RunRecord, owner: str) -> int:
+    """A run that is about to be sent; answers with its number."""
+    forecast = record.forecast
+    number = connection.execute(
+        "INSERT INTO runs (run_id, target, started_us, owner, phase, prompt_tokens_estimated, forecast_cached) "
+        "VALUES (?, ?, ?, ?, 'waiting', ?, ?)",
+        (
+            record.run_id,
+            _target(connection, record),
+            microseconds(record.started_utc),
+            owner,
+            forecast.prompt_tokens if forecast else None,
+            forecast.cached_tokens if forecast else None,
+        ),
+    ).lastrowid
+    if number is None:
+        raise sqlite3.InternalError("an inserted row has no number")
+    connection.execute(
+        "INSERT INTO texts (number, question, body, document, forecast) VALUES (?, ?, ?, ?, ?)",
+        (
+            number,
+            question_of(record.body),
+            bodies.keep(connection, record.body),
+            bodies.keep(connection, record.document.encode("utf-8", "surrogatepass")),
+            msgspec.json.encode(forecast).decode() if forecast else None,
+        ),
+    )
+    return number
+
+
+def _target(connection: sqlite3.Connection, record: RunRecord) -> int:
+    words = (record.endpoint_id, record.endpoint_name, record.endpoint_kind, record.base_url, record.model)
+    values = (*(column_text(word) for word in words), msgspec.json.encode(record.rates).decode())
+    found = connection.execute(
+        "SELECT id FROM targets WHERE endpoint_id = ? AND endpoint_name = ? AND endpoint_kind = ? AND base_url = ? "
+        "AND model = ? AND rates = ?",
+        values,
+    ).fetchone()
+    if found:
+        return int(found[0])
+    made = connection.execute(
+        "INSERT INTO targets (endpoint_id, endpoint_name, endpoint_kind, base_url, model, rates) "
+        "VALUES (?, ?, ?, ?, ?, ?) RETURNING id",
+        values,
+    ).fetchone()
+    return int(made[0])
+
+
+def add_events(connection: sqlite3.Connection, number: int, events: Sequence[AnyEvent]) -> None:
+    """One batch of a run's events."""
+    connection.execute("INSERT INTO events (number, data) VALUES (?, ?)", (number, encode_events(events)))
+
+
+def read_events(connection: sqlite3.Connection, number: int) -> tuple[AnyEvent, ...]:
+    """All events of a run, in order."""
+    rows = connection.execute("SELECT data FROM events WHERE number = ? ORDER BY id", (number,))
+    return decode_events(row[0] for row in rows)
+
+
+def update_figures(connection: sqlite3.Connection, number: int, summary: Summary, dropped_raw: bool) -> None:
+    """A run's figures as they stand."""
+    connection.execute(
+        "UPDATE runs SET phase = ?, status = ?, finish_reason = ?, request_id = ?, body_id = ?, attempts = ?, "
+        "prompt_tokens = ?, cached_tokens = ?, completion_tokens = ?, total_tokens = ?, ttft_s = ?, duration_s = ?, "
+        "dropped_raw = ? WHERE number = ?",
+        (
+            *(summary.phase, summary.status, summary.finish_reason, summary.request_id, summary.body_id),
+            *(summary.attempts, summary.prompt_tokens, summary.cached_tokens, summary.completion_tokens),
+            *(summary.total_tokens, summary.ttft_s, summary.duration_s, int(dropped_raw), number),
+        ),
+    )
+    connection.executemany("INSERT OR IGNORE INTO ids VALUES (?, ?)", ((id_, number) for id_ in summary.ids))
+
+
+def end_run(connection: sqlite3.Connection, number: int, summary: Summary) -> None:
+    """A run's texts, and its events in one piece; nobody writes it from here on. After `update_figures`."""
+    connection.execute("UPDATE runs SET owner = NULL WHERE number = ?", (number,))
+    connection.execute(
+        "UPDATE texts SET answer = ?, called = ?, trouble = ? WHERE number = ?",
+        (summary.answer, summary.called, summary.trouble, number),
+    )
+    events = read_events(connection, number)
+    connection.execute("DELETE FROM events WHERE number = ?", (number,))
+    if events:
+        data = encode_events(events, _COMPACT_LEVEL)
+        connection.execute("INSERT INTO events (number, data) VALUES (?, ?)", (number, data))
+
+
+def delete_run(connection: sqlite3.Connection, run_id: str) -> bool:
+    """Everything of a run, also the parts of its body that no other run uses. False where it is not there, or still runs."""
+    row = connection.execute(
+        "SELECT number, body, document FROM runs JOIN texts USING (number) WHERE run_id = ? AND owner IS NULL",
+        (run_id,),
+    ).fetchone()
+    if row is None:
+        return False
+    bodies.forget(connection, row[1:])
+    for table in ("ids", "events", "texts", "runs"):
+        connection.execute(f"DELETE FROM {table} WHERE number = ?", (row[0],))
+    return True
