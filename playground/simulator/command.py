@@ -1,0 +1,119 @@
+"""`electron-playground simulator`: the built-in server in the foreground, until it is told to stop."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import signal
+import sys
+import threading
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from playground.simulator.server import Options
+
+HOST = "127.0.0.1"
+CANNOT_LISTEN = 2
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's options."""
+    parser.description = (
+        "A server on this machine that speaks Electron's API. Its replies are simulated; its protocol is real."
+    )
+    parser.add_argument("--port", type=_port, default=0, metavar="N", help="listen on this port (default: a free one)")
+    parser.add_argument("--api-key", metavar="KEY", help="accept only this key (default: any, or none)")
+    parser.add_argument("--plan", choices=("standard", "enterprise", "none"), default="standard", help="plan limits")
+    parser.add_argument("--block-size", type=_whole, default=16, metavar="N", help="tokens a cache block (default 16)")
+    parser.add_argument(
+        "--cache-ttl", type=_amount, default=300.0, metavar="SECONDS", help="how long an unused prefix stays cached"
+    )
+    parser.add_argument(
+        "--ttft-ms", type=_amount, default=180.0, metavar="N", help="time to first token when all is cached"
+    )
+    parser.add_argument("--token-ms", type=_amount, default=12.0, metavar="N", help="time between tokens")
+    parser.add_argument("--json", action="store_true", help="print the base URL as one JSON object")
+    parser.add_argument("--stop-with-stdin", action="store_true", help=argparse.SUPPRESS)
+
+
+def _port(text: str) -> int:
+    if not text.isdigit() or int(text) > 65_535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port from 0 to 65535")
+    return int(text)
+
+
+def _whole(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 on")
+    return int(text)
+
+
+def _amount(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < 1e9:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 on")
+    return value
+
+
+def run(options: argparse.Namespace) -> int:
+    """Serve until SIGINT or SIGTERM. Returns 0; 2 where the port cannot be had."""
+    return asyncio.run(_serve(options))
+
+
+async def _serve(options: argparse.Namespace) -> int:
+    # Imported here: every other command would pay for the server library at its start.
+    from aiohttp import web
+
+    from playground.simulator.server import Simulator
+
+    runner = web.AppRunner(
+        Simulator(_options(options)).application(), handler_cancellation=True, access_log=None, shutdown_timeout=0.5
+    )
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, HOST, options.port)
+        await site.start()
+    except OSError as error:
+        print(f"The simulator cannot listen on port {options.port}: {error.strerror or error}.", file=sys.stderr)
+        await runner.cleanup()
+        return CANNOT_LISTEN
+    stopped = _stop_signal(options.stop_with_stdin)
+    port = runner.addresses[0][1]
+    base_url = f"http://{HOST}:{port}/waves/v1"
+    print(json.dumps({"base_url": base_url}) if options.json else f"Simulator ready: {base_url}", flush=True)
+    await stopped.wait()
+    await runner.cleanup()
+    return 0
+
+
+def _options(options: argparse.Namespace) -> Options:
+    from playground.simulator.server import Options
+
+    return Options(
+        api_key=options.api_key,
+        plan=options.plan,
+        block_size=options.block_size,
+        cache_ttl_s=options.cache_ttl,
+        ttft_ms=options.ttft_ms,
+        token_ms=options.token_ms,
+    )
+
+
+def _stop_signal(with_stdin: bool) -> asyncio.Event:
+    loop, stopped = asyncio.get_running_loop(), asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: loop.call_soon_threadsafe(stopped.set))
+    if with_stdin:
+        # The parent holds the other end: when it is gone, however it went, reading ends.
+        threading.Thread(target=_watch_stdin, args=(loop, stopped), daemon=True).start()
+    return stopped
+
+
+def _watch_stdin(loop: asyncio.AbstractEventLoop, stopped: asyncio.Event) -> None:
+    while sys.stdin.buffer.raw.read(4096):  # type: ignore[attr-defined]  # a pipe's buffer always has a raw stream
+        pass
+    loop.call_soon_threadsafe(stopped.set)

@@ -1,0 +1,219 @@
+"""What the simulator answers: plainly simulated, the same for the same request and seed, and about the prompt at hand."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from playground.simulator.phrases import FILLERS, PHRASES, Phrases
+from playground.simulator.tokens import pieces
+
+DEFAULT_MAX_TOKENS = 4096
+
+
+@dataclass
+class Call:
+    """A tool call to be made."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+@dataclass
+class Reply:
+    """A whole answer, before it is streamed."""
+
+    tokens: list[str]
+    calls: list[Call] = field(default_factory=list)
+    finish_reason: str = "stop"
+
+    @property
+    def text(self) -> str:
+        return "".join(self.tokens)
+
+    @property
+    def completion_tokens(self) -> int:
+        """Tokens of the text and of the calls."""
+        return len(self.tokens) + sum(len(pieces(call.name + call.arguments)) + 4 for call in self.calls)
+
+
+def compose(fields: Mapping[str, Any]) -> Reply:
+    """The answer to a valid request."""
+    chance = random.Random(_seed(fields))
+    question = _last(fields["messages"], "user")
+    language = _script(question)
+    name = _wanted_tool(fields, question)
+    if name is not None:
+        return _calling(fields, name, question, FILLERS[language], chance)
+    if (fields.get("response_format") or {}).get("type") == "json_object":
+        return _limited(fields, _json_answer(question))
+    return _limited(fields, _answer(fields["messages"], question, PHRASES[language], chance))
+
+
+def _seed(fields: Mapping[str, Any]) -> int:
+    same = {key: fields.get(key) for key in ("messages", "tools", "tool_choice", "seed", "response_format")}
+    text = json.dumps(same, sort_keys=True, ensure_ascii=True)
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")
+
+
+def _last(messages: Sequence[Mapping[str, Any]], role: str) -> str:
+    for message in reversed(messages):
+        if message["role"] == role:
+            return message.get("content") or ""
+    return ""
+
+
+_SCRIPTS = (
+    ("hindi", re.compile(r"[\u0900-\u097f]")),
+    ("tamil", re.compile(r"[\u0b80-\u0bff]")),
+    ("arabic", re.compile(r"[\u0600-\u06ff]")),
+    ("hebrew", re.compile(r"[\u0590-\u05ff]")),
+    ("japanese", re.compile(r"[\u3040-\u30ff]")),
+    ("chinese", re.compile(r"[\u3400-\u9fff]")),
+    ("korean", re.compile(r"[\uac00-\ud7ff]")),
+    ("spanish", re.compile(r"[¿¡ñ]|\b(qué|cómo|por favor|mi factura)\b", re.IGNORECASE)),
+)
+
+
+def _script(question: str) -> str:
+    found = [(len(pattern.findall(question)), name) for name, pattern in _SCRIPTS]
+    count, name = max(found, key=lambda pair: pair[0])
+    return name if count else "english"
+
+
+_NAMED = re.compile(
+    r"^(?:caller[ _]name:?\s*|)([^\W\d_][^\n:{}]{0,38}?)\s+(?:asks|says|sagt|pregunta)\s*:", re.MULTILINE
+)
+
+
+def _answer(messages: Sequence[Mapping[str, Any]], question: str, phrases: Phrases, chance: random.Random) -> str:
+    named = _NAMED.search(question)
+    asked = " ".join(question[named.end() :].split() if named else question.split())
+    if len(asked) > 90:
+        asked = asked[:88].rsplit(" ", 1)[0] + "…"
+    parts = [phrases.greeting.format(name=f" {named[1].split()[0]}" if named else "")]
+    parts.append(phrases.simulated)
+    if messages[-1]["role"] == "tool":
+        parts.append(phrases.from_tool.format(result=" ".join((messages[-1].get("content") or "").split())[:200]))
+    elif asked:
+        parts.append(phrases.asked.format(question=asked))
+    parts += chance.sample(phrases.middle, 3)
+    parts.append(chance.choice(phrases.closing))
+    return phrases.space.join(part for part in parts if part)
+
+
+def _json_answer(question: str) -> str:
+    value = {"simulated": True, "answer": "This is a simulated answer in JSON mode.", "question": question[:200]}
+    return json.dumps(value, ensure_ascii=False, indent=1)
+
+
+def _limited(fields: Mapping[str, Any], text: str) -> Reply:
+    stop = fields.get("stop")
+    ends = [text.find(word) for word in ([stop] if isinstance(stop, str) else stop or ()) if word]
+    found = [end for end in ends if end >= 0]
+    tokens = pieces(text[: min(found)] if found else text)
+    limit = fields.get("max_tokens") or DEFAULT_MAX_TOKENS
+    if len(tokens) > limit:
+        return Reply(tokens[:limit], finish_reason="length")
+    return Reply(tokens)
+
+
+def _wanted_tool(fields: Mapping[str, Any], question: str) -> str | None:
+    """The tool to call: the one that is asked for, or the one whose words are the question's; None to answer."""
+    choice, functions = fields.get("tool_choice", "auto"), [tool["function"] for tool in fields.get("tools") or ()]
+    if not functions or choice == "none":
+        return None
+    if isinstance(choice, dict):
+        return str(choice["function"]["name"])
+    if fields["messages"][-1]["role"] == "tool":
+        return None
+    asked = _words(question)
+    best = max(functions, key=lambda function: len(asked & _tool_words(function)))
+    return best["name"] if choice == "required" or asked & _tool_words(best) else None
+
+
+_COMMON = frozenset(
+    [
+        "the",
+        "and",
+        "for",
+        "with",
+        "from",
+        "that",
+        "this",
+        "what",
+        "when",
+        "how",
+        "your",
+        "you",
+        "are",
+        "can",
+        "has",
+        "have",
+        "was",
+        "not",
+        "get",
+        "its",
+        "as",
+        "an",
+        "of",
+    ]
+)
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(word for word in re.findall(r"[^\W_]{3,}", text.lower()) if word not in _COMMON)
+
+
+def _tool_words(function: Mapping[str, Any]) -> frozenset[str]:
+    return _words(f"{function['name']} {function.get('description', '')}".replace("_", " "))
+
+
+def _calling(
+    fields: Mapping[str, Any], name: str, question: str, fillers: Sequence[str], chance: random.Random
+) -> Reply:
+    function = next(tool["function"] for tool in fields["tools"] if tool["function"]["name"] == name)
+    arguments = json.dumps(_arguments(function, question), ensure_ascii=False)
+    call = Call(f"call_{chance.getrandbits(48):012x}", name, arguments)
+    filler = chance.choice(fillers) if _asks_for_filler(fields["messages"]) else ""
+    return Reply(pieces(filler), [call], "tool_calls")
+
+
+def _asks_for_filler(messages: Sequence[Mapping[str, Any]]) -> bool:
+    system = " ".join((message.get("content") or "") for message in messages if message["role"] == "system").lower()
+    return "acknowledge" in system or "before using any tool" in system or "filler" in system
+
+
+def _arguments(function: Mapping[str, Any], question: str) -> dict[str, Any]:
+    schema = function.get("parameters")
+    properties = schema.get("properties") if isinstance(schema, dict) else None
+    if not isinstance(properties, dict):
+        return {}
+    return {
+        name: _argument(name, spec if isinstance(spec, dict) else {}, question) for name, spec in properties.items()
+    }
+
+
+def _argument(name: str, spec: Mapping[str, Any], question: str) -> Any:
+    if spec.get("enum"):
+        return spec["enum"][0]
+    kind = spec.get("type")
+    if kind in ("integer", "number"):
+        number = re.search(r"\d+", question)
+        return int(number[0]) if number else 1
+    if kind == "boolean":
+        return True
+    if kind == "array":
+        return []
+    if kind == "object":
+        return {}
+    code = re.search(r"\b[A-Z]{2,}-?\d+\b", question)
+    return (
+        code[0] if code and ("id" in name or "account" in name or "number" in name) else " ".join(question.split())[:60]
+    )

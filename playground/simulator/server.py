@@ -1,0 +1,254 @@
+"""The simulator's HTTP side, on aiohttp: routes, auth, limits, and the pace of a stream."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from aiohttp import web
+
+from playground.simulator import wire
+from playground.simulator.cache import PrefixCache
+from playground.simulator.faults import STATUSES, Fault, FaultQueue, UnknownFault, parse
+from playground.simulator.limits import PLANS, Limiter
+from playground.simulator.reply import compose
+from playground.simulator.tokens import prompt_tokens
+from playground.simulator.validation import Detail, context_problem, problems
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+MAX_BODY_BYTES = 16 * 1024 * 1024
+REQUEST_ID = web.RequestKey("request_id", str)
+
+
+@dataclass(frozen=True)
+class Options:
+    """`ttft_ms` is the time to first token when all is cached; each 1,000 uncached tokens add as much again."""
+
+    api_key: str | None = None
+    plan: str = "standard"
+    block_size: int = 16
+    cache_ttl_s: float = 300.0
+    ttft_ms: float = 180.0
+    token_ms: float = 12.0
+
+
+class Refused(Exception):  # noqa: N818 - an answer, not an error of ours
+    """The request is answered with an error envelope."""
+
+    def __init__(self, status: int, kind: str, message: str, details: list[Detail] | None = None) -> None:
+        super().__init__(message)
+        self.status, self.kind, self.message, self.details = status, kind, message, details or []
+        self.retry_after_s: float | None = None
+
+
+class Simulator:
+    """One simulated account."""
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self._cache = PrefixCache(options.block_size, options.cache_ttl_s)
+        self._limiter = Limiter(PLANS[options.plan])
+        self._faults = FaultQueue()
+        self._served = 0
+        self._disconnects = 0
+
+    def application(self) -> web.Application:
+        """The routes."""
+        application = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[self._envelope])
+        application.router.add_post("/waves/v1/chat/completions", self._completions)
+        application.router.add_post("/simulator/faults", self._queue_fault)
+        application.router.add_get("/simulator/stats", self._stats)
+        return application
+
+    @web.middleware
+    async def _envelope(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Gives every response its X-Request-Id, and every refusal its envelope."""
+        request[REQUEST_ID] = str(uuid.uuid4())
+        try:
+            return await handler(request)
+        except Refused as refused:
+            return _refusal(request, refused)
+        except web.HTTPException as error:
+            kind = "not_found_error" if error.status == 404 else "invalid_request_error"
+            return _refusal(request, Refused(error.status, kind, error.reason))
+
+    async def _stats(self, request: web.Request) -> web.Response:
+        stats = {
+            "served": self._served,
+            "in_flight": self._limiter.in_flight,
+            "disconnects": self._disconnects,
+            "cached_blocks": len(self._cache),
+        }
+        return web.json_response(stats, headers=_id_header(request))
+
+    async def _queue_fault(self, request: web.Request) -> web.Response:
+        fields = await _json_body(request)
+        try:
+            fault = parse(str(fields["fault"]))
+            times = int(fields.get("times", 1))
+        except (UnknownFault, KeyError, ValueError) as error:
+            raise Refused(400, "invalid_request_error", str(error)) from error
+        self._faults.add(fault, times)
+        return web.json_response({"queued": times}, headers=_id_header(request))
+
+    async def _completions(self, request: web.Request) -> web.StreamResponse:
+        self._served += 1
+        self._authenticate(request)
+        fields = await _json_body(request)
+        fault = self._fault(request, fields)
+        await _misbehave(request, fault)
+        found = problems(fields)
+        if found:
+            raise Refused(400, "invalid_request_error", found[0].message, found)
+        refusal = self._limiter.enter()
+        if refusal is not None:
+            refused = Refused(429, "rate_limit_error", refusal.message)
+            refused.retry_after_s = refusal.retry_after_s
+            raise refused
+        try:
+            return await self._answer(request, fields, fault)
+        except ConnectionResetError:
+            self._disconnects += 1
+            raise
+        except asyncio.CancelledError:
+            self._disconnects += 1
+            raise
+        finally:
+            self._limiter.leave()
+
+    def _authenticate(self, request: web.Request) -> None:
+        given = request.headers.get("Authorization", "")
+        scheme, _, key = given.partition(" ")
+        if self._options.api_key is None:
+            wrong = bool(given) and not (scheme.lower() == "bearer" and key.strip())
+        else:
+            wrong = scheme.lower() != "bearer" or key.strip() != self._options.api_key
+        if wrong:
+            raise Refused(401, "authentication_error", "The API key is missing or wrong")
+
+    def _fault(self, request: web.Request, fields: Any) -> Fault | None:
+        named = request.headers.get("X-Simulate") or (fields.get("simulate") if isinstance(fields, dict) else None)
+        if named is None:
+            return self._faults.take()
+        try:
+            return parse(str(named))
+        except UnknownFault as error:
+            raise Refused(400, "invalid_request_error", str(error)) from error
+
+    async def _answer(self, request: web.Request, fields: dict[str, Any], fault: Fault | None) -> web.StreamResponse:
+        began = time.monotonic()
+        tokens = prompt_tokens(fields)
+        too_long = context_problem(fields, len(tokens))
+        if too_long is not None:
+            raise Refused(400, "invalid_request_error", too_long.message, [too_long])
+        cached = self._cache.serve(tokens)
+        answer = wire.Answer(
+            id=f"chatcmpl-{uuid.uuid4().hex[:24]}",
+            model="electron",
+            reply=compose(fields),
+            prompt_tokens=len(tokens),
+            cached_tokens=cached,
+            details=fault is None or fault.name != "no_usage_details",
+            top_logprobs=(fields.get("top_logprobs") or 0) if fields.get("logprobs") else None,
+        )
+        ready_at = began + self._options.ttft_ms / 1000 * (1 + (len(tokens) - cached) / 1000)
+        if fields.get("stream"):
+            return await self._stream(request, fields, answer, ready_at, fault)
+        await _until(ready_at + answer.reply.completion_tokens * self._options.token_ms / 1000)
+        return web.json_response(wire.completion(answer), headers=_id_header(request, fault))
+
+    async def _stream(
+        self,
+        request: web.Request,
+        fields: dict[str, Any],
+        answer: wire.Answer,
+        ready_at: float,
+        fault: Fault | None,
+    ) -> web.StreamResponse:
+        headers = {**_id_header(request, fault), "Content-Type": "text/event-stream", "Cache-Control": "no-cache"}
+        response = web.StreamResponse(headers=headers)
+        await response.prepare(request)
+        if fault is not None and fault.name == "slow_first_byte":
+            ready_at += (fault.number or 0) / 1000
+        await self._write_chunks(request, response, answer, ready_at, fault)
+        if (fields.get("stream_options") or {}).get("include_usage"):
+            await response.write(wire.event(wire.usage_chunk(answer)))
+        await response.write(b"data: [DONE]\n\n")
+        await response.write_eof()
+        return response
+
+    async def _write_chunks(
+        self,
+        request: web.Request,
+        response: web.StreamResponse,
+        answer: wire.Answer,
+        ready_at: float,
+        fault: Fault | None,
+    ) -> None:
+        made = 0
+        for tokens, chunk in wire.chunks(answer):
+            # The role comes with the first token, as it does on real servers.
+            made += tokens
+            await _until(ready_at + max(made - 1, 0) * self._options.token_ms / 1000)
+            await _break_off(request, response, fault, made)
+            await response.write(wire.event(chunk))
+
+
+async def _until(moment: float) -> None:
+    """Wait for a moment, not for a length of time: at a thousand tokens a second the error would add up."""
+    wait_s = moment - time.monotonic()
+    if wait_s > 0:
+        await asyncio.sleep(wait_s)
+
+
+async def _break_off(request: web.Request, response: web.StreamResponse, fault: Fault | None, made: int) -> None:
+    if fault is None or fault.number is None or made < fault.number:
+        return
+    if fault.name == "cut":
+        assert request.transport is not None
+        request.transport.abort()
+        raise ConnectionResetError("cut on demand")
+    if fault.name == "stall":
+        await asyncio.Event().wait()
+    if fault.name == "stream_error":
+        await response.write(wire.event(wire.error("internal_error", "The model stopped", request[REQUEST_ID])))
+        await response.write_eof()
+        raise ConnectionResetError("ended with an error on demand")
+
+
+async def _misbehave(request: web.Request, fault: Fault | None) -> None:
+    if fault is None:
+        return
+    if fault.name in STATUSES:
+        status, kind, message = STATUSES[fault.name]
+        refused = Refused(status, kind, f"{message} (simulated fault)")
+        refused.retry_after_s = fault.number
+        raise refused
+    if fault.name == "slow_headers":
+        await asyncio.sleep((fault.number or 0) / 1000)
+    if fault.name == "not_sse":
+        raise web.HTTPOk(text="<!doctype html><title>Hello</title><h1>A page</h1>", content_type="text/html")
+
+
+async def _json_body(request: web.Request) -> Any:
+    try:
+        return json.loads(await request.read())
+    except (ValueError, RecursionError) as error:
+        raise Refused(400, "invalid_request_error", f"The body is not JSON: {error}") from error
+
+
+def _id_header(request: web.Request, fault: Fault | None = None) -> dict[str, str]:
+    return {} if fault is not None and fault.name == "no_request_id" else {"X-Request-Id": request[REQUEST_ID]}
+
+
+def _refusal(request: web.Request, refused: Refused) -> web.Response:
+    headers = _id_header(request)
+    if refused.retry_after_s is not None:
+        headers["Retry-After"] = f"{refused.retry_after_s:.0f}"
+    body = wire.error(refused.kind, refused.message, request[REQUEST_ID], refused.details)
+    return web.json_response(body, status=refused.status, headers=headers)

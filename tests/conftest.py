@@ -1,0 +1,33 @@
+"""Fixtures for every room: real simulators on real sockets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from playground.simulator.launch import SimulatorProcess
+
+FAST = ("--ttft-ms", "5", "--token-ms", "1", "--plan", "none")
+
+
+@pytest.fixture(scope="session")
+def simulator() -> Iterator[SimulatorProcess]:
+    """One fast simulator without limits, for all tests that do not look at its cache."""
+    process = SimulatorProcess.start(FAST)
+    yield process
+    process.stop()
+
+
+@pytest.fixture
+def make_simulator() -> Iterator[Callable[..., SimulatorProcess]]:
+    """Starts simulators with options of the test's own."""
+    started: list[SimulatorProcess] = []
+
+    def start(*arguments: str) -> SimulatorProcess:
+        started.append(SimulatorProcess.start(arguments))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.stop()
