@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import signal
 import sys
 import threading
@@ -114,6 +115,6 @@ def _stop_signal(with_stdin: bool) -> asyncio.Event:
 
 
 def _watch_stdin(loop: asyncio.AbstractEventLoop, stopped: asyncio.Event) -> None:
-    while sys.stdin.buffer.raw.read(4096):  # type: ignore[attr-defined]  # a pipe's buffer always has a raw stream
+    while os.read(sys.stdin.fileno(), 4096):
         pass
     loop.call_soon_threadsafe(stopped.set)

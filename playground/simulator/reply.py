@@ -1,4 +1,4 @@
-"""What the simulator answers: plainly simulated, the same for the same request and seed, and about the prompt at hand."""
+"""What the simulator answers: plainly simulated, the same for the same request and seed, about the prompt at hand."""
 
 from __future__ import annotations
 
@@ -87,9 +87,7 @@ def _script(question: str) -> str:
     return name if count else "english"
 
 
-_NAMED = re.compile(
-    r"^(?:caller[ _]name:?\s*|)([^\W\d_][^\n:{}]{0,38}?)\s+(?:asks|says|sagt|pregunta)\s*:", re.MULTILINE
-)
+_NAMED = re.compile(r"^([^\W\d_][^\n:{}]{0,38}?)\s+(?:asks|says|sagt|pregunta)\s*:", re.MULTILINE)
 
 
 def _answer(messages: Sequence[Mapping[str, Any]], question: str, phrases: Phrases, chance: random.Random) -> str:
@@ -139,31 +137,7 @@ def _wanted_tool(fields: Mapping[str, Any], question: str) -> str | None:
 
 
 _COMMON = frozenset(
-    [
-        "the",
-        "and",
-        "for",
-        "with",
-        "from",
-        "that",
-        "this",
-        "what",
-        "when",
-        "how",
-        "your",
-        "you",
-        "are",
-        "can",
-        "has",
-        "have",
-        "was",
-        "not",
-        "get",
-        "its",
-        "as",
-        "an",
-        "of",
-    ]
+    re.findall(r"\w+", "the and for with from that this what when how your you are can has have was not get its an of")
 )
 
 

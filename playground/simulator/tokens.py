@@ -1,4 +1,4 @@
-"""The simulator's own tokenizer: deterministic, close in density to a real one, and not Electron's (which is not published)."""
+"""The simulator's own tokenizer: deterministic, as dense as a real one, and not Electron's (which is not published)."""
 
 from __future__ import annotations
 
