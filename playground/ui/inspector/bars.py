@@ -1,0 +1,140 @@
+"""The inspector's two painted bars: what the tokens were, and where the time went."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from PySide6.QtCore import QRectF, QSize, Qt
+from PySide6.QtGui import QBrush, QColor, QPainter, QPaintEvent
+from PySide6.QtWidgets import QSizePolicy, QWidget
+
+from playground.client.events import Usage
+from playground.runs.state import RunState
+from playground.ui.theme import Theme
+
+LEAST_PX = 2.0
+GAP_PX = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One stretch of a bar: its share, its colour's role in the theme, and whether it is hatched."""
+
+    amount: float
+    role: str
+    hatched: bool = False
+
+
+class Bar(QWidget):
+    """Pieces side by side in proportion. A piece that is not 0 is never invisible; no pieces: an empty track."""
+
+    def __init__(self, theme: Theme, height: int) -> None:
+        super().__init__()
+        self._theme = theme
+        self._height = height
+        self._pieces: tuple[Piece, ...] = ()
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.setAccessibleName("")
+
+    @property
+    def pieces(self) -> tuple[Piece, ...]:
+        """What is drawn."""
+        return self._pieces
+
+    def show_pieces(self, pieces: tuple[Piece, ...], words: str) -> None:
+        """Draw `pieces`; `words` say the same in the tooltip and aloud."""
+        if pieces == self._pieces and words == self.accessibleName():
+            return
+        self._pieces = pieces
+        self.setAccessibleName(words)
+        self.setToolTip(words)
+        self.update()
+
+    def set_theme(self, theme: Theme) -> None:
+        """Draw in the new theme's colours."""
+        self._theme = theme
+        self.update()
+
+    def sizeHint(self) -> QSize:
+        """As wide as there is room."""
+        return QSize(120, self._height)
+
+    def paintEvent(self, _event: QPaintEvent) -> None:
+        """The track, then the pieces."""
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setBrush(self._theme.line)
+        whole = QRectF(self.rect())
+        if not self._pieces:
+            painter.setBrush(self._theme.line)
+            painter.drawRoundedRect(whole, 2, 2)
+            return
+        for piece, (left, width) in zip(
+            self._pieces, widths([p.amount for p in self._pieces], whole.width()), strict=True
+        ):
+            if width > 0:
+                self._paint(painter, QRectF(left, 0, width, whole.height()), piece)
+
+    def _paint(self, painter: QPainter, rect: QRectF, piece: Piece) -> None:
+        color: QColor = getattr(self._theme, piece.role)
+        painter.setBrush(color)
+        painter.drawRoundedRect(rect, 2, 2)
+        if piece.hatched:
+            # The second mark beside colour, for those who cannot tell amber from teal.
+            painter.setBrush(QBrush(self._theme.surface, Qt.BrushStyle.BDiagPattern))
+            painter.drawRoundedRect(rect, 2, 2)
+
+
+def widths(amounts: list[float], room: float) -> list[tuple[float, float]]:
+    """(left, width) in pixels of each amount in `room`; 0 takes none, anything above at least LEAST_PX."""
+    drawn = [amount for amount in amounts if amount > 0]
+    free = room - (GAP_PX + LEAST_PX) * len(drawn) + GAP_PX
+    total = sum(drawn)
+    left, places = 0.0, []
+    for amount in amounts:
+        width = LEAST_PX + max(free, 0) * amount / total if amount > 0 else 0.0
+        places.append((left, width))
+        left += width + (GAP_PX if width else 0)
+    return places
+
+
+def usage_pieces(usage: Usage | None) -> tuple[tuple[Piece, ...], str]:
+    """cached, fresh, output – only what was reported. Input whose cached part is unknown is one plain piece."""
+    if usage is None:
+        return (), "Usage unknown: nothing to draw"
+    pieces: list[Piece] = []
+    said: list[str] = []
+    if usage.cached_tokens is not None and usage.fresh_tokens is not None:
+        pieces += [Piece(usage.cached_tokens, "warm_edge"), Piece(usage.fresh_tokens, "variable_edge", True)]
+        said += [f"{usage.cached_tokens:,} cached", f"{usage.fresh_tokens:,} fresh"]
+    elif usage.prompt_tokens is not None:
+        pieces.append(Piece(usage.prompt_tokens, "muted"))
+        said.append(f"{usage.prompt_tokens:,} input tokens, cached part unknown")
+    if usage.completion_tokens is not None:
+        pieces.append(Piece(usage.completion_tokens, "output"))
+        said.append(f"{usage.completion_tokens:,} output")
+    return tuple(pieces), "Tokens: " + ", ".join(said)
+
+
+def time_pieces(state: RunState) -> tuple[tuple[Piece, ...], str]:
+    """Earlier attempts, waiting for headers, waiting for the first token, output: in seconds of the newest attempt."""
+    if not state.attempts:
+        return (), "Nothing was sent"
+    newest = state.attempts[-1]
+    marks: list[tuple[str, float | None, str, bool]] = [
+        ("headers", newest.headers_at, "muted", False),
+        ("first token", state.first_token_at, "stable_edge", False),
+        ("output", state.ended_at or state.last_token_at, "output", False),
+    ]
+    pieces, said = [], []
+    at = newest.started_at
+    if at > state.attempts[0].started_at:
+        pieces.append(Piece(at - state.attempts[0].started_at, "failure", True))
+        said.append(f"earlier attempts {at - state.attempts[0].started_at:.3f} s")
+    for name, end, role, hatched in marks:
+        if end is not None and end >= at:
+            pieces.append(Piece(end - at, role, hatched))
+            said.append(f"{name} {end - at:.3f} s")
+            at = end
+    return tuple(pieces), "Time: " + ", ".join(said)

@@ -1,0 +1,184 @@
+"""The inspector's sections: each knows its rows and takes one model."""
+
+from __future__ import annotations
+
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSizePolicy
+
+from playground.client.events import Usage
+from playground.prefix.forecast import Forecast
+from playground.runs.state import RunState
+from playground.ui.inspector.bars import Bar, time_pieces, usage_pieces
+from playground.ui.inspector.lines import (
+    Line,
+    cost_lines,
+    forecast_lines,
+    latency_lines,
+    request_lines,
+    usage_lines,
+)
+from playground.ui.inspector.model import InspectorModel
+from playground.ui.inspector.section import Section
+from playground.ui.theme import GRID, Theme, mono_font
+from playground.ui.widgets.copy_button import CopyButton
+from playground.ui.widgets.figure_row import FigureRow
+
+
+class UsageSection(Section):
+    """The headline, the bar and its legend."""
+
+    def __init__(self, theme: Theme) -> None:
+        super().__init__("Usage")
+        self.headline = QLabel()
+        self.headline.setProperty("tone", "headline")
+        self.note = QLabel()
+        self.note.setProperty("tone", "muted")
+        self.note.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        row = QHBoxLayout()
+        row.setSpacing(GRID // 2 + 2)
+        row.addWidget(self.headline)
+        row.addWidget(self.note, 1)
+        self.bar = Bar(theme, 10)
+        self.column.addLayout(row)
+        self.column.addSpacing(GRID // 2)
+        self.column.addWidget(self.bar)
+        self.column.addSpacing(GRID // 2)
+        self.add_row("cached", "cached", "▪", "warm")
+        self.add_row("fresh", "fresh", "▫", "variable")
+        self.add_row("output", "output", "◆", "output")
+
+    def show_model(self, model: InspectorModel) -> None:
+        """Usage as reported, or why there is none."""
+        lines = usage_lines(model)
+        self._head(lines["input"], lines["note"])
+        self.show_lines(lines)
+        self._draw(model.state.usage)
+
+    def show_outlook(self, forecast: Forecast | None) -> None:
+        """What the next request is expected to use; nothing of it is reported yet."""
+        expected = f"≈ {forecast.prompt_tokens:,.0f} in" if forecast else "— in"
+        self._head(Line(expected, "Estimated on this machine"), Line("nothing sent yet"))
+        blank = Line("—", "Nothing was sent yet", "muted")
+        self.show_lines({"cached": blank, "fresh": blank, "output": blank})
+        self._draw(None)
+
+    def _head(self, headline: Line, note: Line) -> None:
+        for label, line in ((self.headline, headline), (self.note, note)):
+            if label.text() != line.text:
+                label.setText(line.text)
+            label.setToolTip(line.why)
+            label.setAccessibleDescription(line.why)
+
+    def _draw(self, usage: Usage | None) -> None:
+        self.bar.show_pieces(*usage_pieces(usage))
+
+
+class ForecastSection(Section):
+    """What was expected of the cache against what the server says it served."""
+
+    def __init__(self) -> None:
+        super().__init__("Cache forecast")
+        self.add_row("forecast", "forecast")
+        self.add_row("reported", "reported")
+        self.basis = QLabel()
+        self.basis.setProperty("tone", "muted")
+        self.basis.setWordWrap(True)
+        self.column.addWidget(self.basis)
+
+    def show_forecast(self, forecast: Forecast | None, state: RunState | None) -> None:
+        """`state` is None while nothing was sent."""
+        self.show_lines(forecast_lines(forecast, state))
+        basis = forecast.basis if forecast else ""
+        if basis != self.basis.text():
+            self.basis.setText(basis)
+        self.basis.setVisible(bool(basis))
+
+
+class LatencySection(Section):
+    """Time to first token, output speed, total, and where the time went."""
+
+    def __init__(self, theme: Theme) -> None:
+        super().__init__("Latency")
+        self.add_row("ttft", "time to first token")
+        self.add_row("speed", "output speed")
+        self.add_row("total", "total")
+        self.bar = Bar(theme, 14)
+        self.legend = QLabel("▪ headers  ▪ first token  ▪ output")
+        self.column.addSpacing(GRID // 4)
+        self.column.addWidget(self.bar)
+        self.column.addWidget(self.legend)
+        self.set_theme(theme)
+
+    def show_state(self, state: RunState) -> None:
+        """Times as measured on this machine."""
+        self.show_lines(latency_lines(state))
+        self.bar.show_pieces(*time_pieces(state))
+
+    def set_theme(self, theme: Theme) -> None:
+        """The bar and the legend's marks in the new colours."""
+        self.bar.set_theme(theme)
+        marks = (("headers", theme.muted), ("first token", theme.stable_edge), ("output", theme.output))
+        self.legend.setText(
+            "&nbsp;&nbsp;".join(
+                f'<span style="color:{color.name()}">■</span> '
+                f'<span style="color:{theme.muted.name()};font-size:11px">{word}</span>'
+                for word, color in marks
+            )
+        )
+
+
+class CostSection(Section):
+    """By the rates that the user set; what is not priced is never 0."""
+
+    def __init__(self) -> None:
+        super().__init__("Cost")
+        self.add_row("input", "input")
+        self.add_row("saved", "saved by the cache")
+        output = self.add_row("output", "output")
+        self.set_rate = QPushButton("set a rate")
+        self.set_rate.setProperty("look", "link")
+        self.set_rate.setAccessibleName("Set rates for this endpoint")
+        output.row.addWidget(self.set_rate)
+        self.note = QLabel()
+        self.note.setProperty("tone", "muted")
+        self.note.setWordWrap(True)
+        self.column.addWidget(self.note)
+
+    def show_model(self, model: InspectorModel) -> None:
+        """Cost of this request."""
+        lines = cost_lines(model)
+        self.show_lines(lines)
+        priced = None not in (model.rates.fresh, model.rates.cached, model.rates.output)
+        self.set_rate.setVisible(not priced)
+        if self.note.text() != lines["note"].text:
+            self.note.setText(lines["note"].text)
+
+
+class RequestSection(Section):
+    """Which request this was."""
+
+    def __init__(self) -> None:
+        super().__init__("Request")
+        self._copies: dict[str, CopyButton] = {}
+        for key, name in (("request_id", "request_id"), ("body_id", "body id")):
+            row = self.add_row(key, name)
+            row.set_value_font(mono_font(12))
+            self._add_copy(key, row, name)
+        for key, name in (
+            ("finish", "finish reason"),
+            ("attempts", "attempts"),
+            ("endpoint", "endpoint"),
+            ("model", "model"),
+            ("time", "sent"),
+        ):
+            self.add_row(key, name)
+
+    def show_model(self, model: InspectorModel) -> None:
+        """Ids, ending, and where it went."""
+        self.show_lines(request_lines(model))
+        self._copies["request_id"].set_text_to_copy(model.state.request_id or "")
+        self._copies["body_id"].set_text_to_copy(model.state.body_id or "")
+
+    def _add_copy(self, key: str, row: FigureRow, name: str) -> None:
+        button = CopyButton(f"the {name}")
+        row.row.addWidget(button)
+        self._copies[key] = button

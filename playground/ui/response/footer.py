@@ -1,0 +1,59 @@
+"""The line under a response: how it ended, how fast it was, what it used."""
+
+from __future__ import annotations
+
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QSizePolicy
+
+from playground.runs.figures import Figure, seconds, speed
+from playground.runs.state import RunState
+from playground.ui.response.words import outcome
+from playground.ui.theme import GRID, ui_font
+
+
+class Footer(QFrame):
+    """`stop · 1.1 s   96 tok/s   1,204 in (1,152 cached)   86 out`; — stands for what was not reported."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setProperty("look", "footer")
+        self._outcome, self._speed, self._input, self._output = (QLabel() for _ in range(4))
+        row = QHBoxLayout(self)
+        row.setContentsMargins(GRID * 2, GRID - 1, GRID * 2, GRID - 1)
+        row.setSpacing(GRID * 2)
+        for label in (self._outcome, self._speed, self._input, self._output):
+            label.setProperty("tone", "muted")
+            label.setFont(ui_font(12, tabular=True))
+            label.setSizePolicy(QSizePolicy.Policy.Minimum, QSizePolicy.Policy.Preferred)
+            row.addWidget(label)
+        row.addStretch(1)
+
+    @property
+    def line(self) -> str:
+        """All of it as one line of text."""
+        labels = (self._outcome, self._speed, self._input, self._output)
+        return "   ".join(label.text() for label in labels if label.text())
+
+    def show_state(self, state: RunState | None, elapsed_s: float) -> None:
+        """`elapsed_s` is the time since sending, for a run that has not ended."""
+        for label, text in zip(
+            (self._outcome, self._speed, self._input, self._output), _texts(state, elapsed_s), strict=True
+        ):
+            if label.text() != text:
+                label.setText(text)
+
+
+def _texts(state: RunState | None, elapsed_s: float) -> tuple[str, str, str, str]:
+    if state is None or not state.attempts:
+        return outcome(state), "", "", ""
+    duration = state.ended_at if state.ended else elapsed_s
+    head = f"{outcome(state)} · {seconds(duration)}"
+    if not state.ended or (state.phase == "failed" and state.usage is None):
+        return head, "", "", ""
+    usage = state.usage
+    cached = Figure.reported(usage.cached_tokens if usage else None).text
+    return (
+        head,
+        speed(state.tokens_per_s) + (" tok/s" if state.tokens_per_s is None else ""),
+        f"{Figure.reported(usage.prompt_tokens if usage else None).text} in ({cached} cached)",
+        f"{Figure.reported(usage.completion_tokens if usage else None).text} out",
+    )

@@ -1,0 +1,102 @@
+"""Code colours from the theme, by pygments' token kinds. Pygments is imported when the first code is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from PySide6.QtGui import QColor, QSyntaxHighlighter, QTextCharFormat, QTextDocument
+
+from playground.ui.theme import Theme
+
+LONGEST = 20_000
+"""Code points; longer code stays plain, so that no frame waits for a lexer."""
+_IN_STRING = 1
+
+
+def units(text: str) -> int:
+    """Length in UTF-16 units, which is how Qt counts."""
+    return len(text) + sum(char > "\uffff" for char in text)
+
+
+def spans(code: str, language: str, theme: Theme) -> Iterator[tuple[int, int, QColor]]:
+    """(start, length, colour) in UTF-16 units of each coloured stretch. Nothing for a language nobody knows."""
+    lexer = _lexer(language)
+    if lexer is None or len(code) > LONGEST:
+        return
+    at = 0
+    for kind, value in lexer.get_tokens(code):
+        length = units(value)
+        color = _color(str(kind), theme)
+        if color is not None and value.strip():
+            yield at, length, color
+        at += length
+
+
+def _lexer(language: str) -> Any | None:
+    # Late: pygments' registry of lexers is not needed for the first paint.
+    from pygments.lexers import get_lexer_by_name
+    from pygments.util import ClassNotFound
+
+    try:
+        return get_lexer_by_name(language or "text", stripnl=False, ensurenl=False)
+    except ClassNotFound:
+        return None
+
+
+def _color(kind: str, theme: Theme) -> QColor | None:
+    for prefix, color in (
+        ("Token.Name.Tag", theme.accent),
+        ("Token.Name.Function", theme.accent),
+        ("Token.Name.Class", theme.accent),
+        ("Token.Keyword", theme.output),
+        ("Token.Literal.String", theme.warm_edge),
+        ("Token.Literal.Number", theme.variable_edge),
+        ("Token.Comment", theme.muted),
+    ):
+        if kind.startswith(prefix):
+            return color
+    return None
+
+
+class JsonHighlighter(QSyntaxHighlighter):
+    """Colours JSON by paragraph; a string may go on over paragraphs that are broken for display only."""
+
+    def __init__(self, document: QTextDocument, theme: Theme) -> None:
+        super().__init__(document)
+        self._theme = theme
+
+    def set_theme(self, theme: Theme) -> None:
+        """Paint in the new theme's colours."""
+        self._theme = theme
+        self.rehighlight()
+
+    def highlightBlock(self, text: str) -> None:
+        """Qt's hook: one paragraph."""
+        inside = self.previousBlockState() == _IN_STRING
+        open_at_end = _string_open(text, inside)
+        self.setCurrentBlockState(_IN_STRING if open_at_end else 0)
+        if inside and open_at_end and '"' not in text:
+            self._paint(0, units(text), self._theme.warm_edge)
+            return
+        code = ('"' if inside else "") + text + ('"' if open_at_end else "")
+        shift = 1 if inside else 0
+        for start, length, color in spans(code, "json", self._theme):
+            self._paint(max(start - shift, 0), length, color)
+
+    def _paint(self, start: int, length: int, color: QColor) -> None:
+        form = QTextCharFormat()
+        form.setForeground(color)
+        self.setFormat(start, length, form)
+
+
+def _string_open(text: str, inside: bool) -> bool:
+    escaped = False
+    for char in text:
+        if escaped:
+            escaped = False
+        elif char == "\\" and inside:
+            escaped = True
+        elif char == '"':
+            inside = not inside
+    return inside

@@ -1,0 +1,156 @@
+"""The Rendered tab: the completion as Markdown, in a browser that loads nothing from anywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from PySide6.QtCore import QByteArray, Qt, QUrl, Signal
+from PySide6.QtGui import QTextBlock, QTextCharFormat, QTextCursor, QTextDocument, QTextFormat
+from PySide6.QtWidgets import QFrame, QLabel, QTextBrowser, QVBoxLayout, QWidget
+
+from playground.runs.state import RunState
+from playground.ui.response.highlight import spans, units
+from playground.ui.response.steps import SlowSteps
+from playground.ui.response.words import placeholder
+from playground.ui.theme import GRID, Theme, mono_font, ui_font
+from playground.ui.widgets.clipboard import copy_text
+
+LONGEST = 200_000
+"""Code points; Qt's Markdown takes 105 ms for 100 KB (spikes.md), so longer text stays in the Text tab."""
+
+
+class SafeBrowser(QTextBrowser):
+    """Shows a document and fetches nothing: no image, no style, no page, neither remote nor local."""
+
+    link_chosen = Signal(str)
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.setAccessibleName(name)
+        self.setOpenLinks(False)
+        self.setOpenExternalLinks(False)
+        self.setUndoRedoEnabled(False)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setFont(ui_font())
+        self.document().setDocumentMargin(GRID * 2)
+        self.anchorClicked.connect(lambda url: self.link_chosen.emit(url.toString()))
+
+    def loadResource(self, _kind: int, _name: QUrl | str) -> object:
+        """Nothing, whatever is asked for."""
+        return QByteArray()
+
+    def doSetSource(self, _name: QUrl | str, _kind: QTextDocument.ResourceType = ...) -> None:  # type: ignore[assignment]
+        """No page is ever opened."""
+
+
+class RenderedTab(QWidget):
+    """Renders at the end, and in slow steps while the text comes."""
+
+    def __init__(self, theme: Theme) -> None:
+        super().__init__()
+        self._theme = theme
+        self._shown: str | None = None
+        self._steps = SlowSteps()
+        self.browser = SafeBrowser("Completion, rendered as Markdown")
+        self.browser.link_chosen.connect(self._copy_link)
+        self._line = QLabel()
+        self._line.setTextFormat(Qt.TextFormat.PlainText)
+        self._line.setWordWrap(True)
+        self._line.setProperty("tone", "muted")
+        self._line.setContentsMargins(GRID * 2, GRID // 2, GRID * 2, GRID // 2)
+        self._line.setVisible(False)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        column.addWidget(self.browser, 1)
+        column.addWidget(self._line)
+
+    @property
+    def line_shown(self) -> str:
+        """The line under the document."""
+        return self._line.text()
+
+    def refresh(self, state: RunState | None, elapsed_s: float = 0.0) -> None:
+        """Render what is new, when it is due."""
+        text = state.text if state else ""
+        if not text:
+            self._shown = None
+            self._say(placeholder(state, elapsed_s))
+            return
+        if text != self._shown:
+            self._steps.run(lambda: self._render(text), now=state is None or state.ended or not self._shown)
+
+    def set_theme(self, theme: Theme) -> None:
+        """Render again in the new colours."""
+        self._theme = theme
+        if self._shown is not None:
+            self._render(self._shown)
+
+    def _say(self, words: str) -> None:
+        self._line.setVisible(False)
+        if self.browser.toPlainText() != words:
+            self.browser.setPlainText(words)
+
+    def _render(self, text: str) -> None:
+        self._shown = text
+        self._line.setVisible(False)
+        if len(text) > LONGEST:
+            self._say(f"{len(text):,} characters: too long to render as Markdown here. The Text tab has it all.")
+            return
+        bar = self.browser.verticalScrollBar()
+        place, follow = bar.value(), bar.value() >= bar.maximum() > 0
+        document = self.browser.document()
+        document.setMarkdown(
+            text,
+            QTextDocument.MarkdownFeature.MarkdownDialectGitHub | QTextDocument.MarkdownFeature.MarkdownNoHTML,
+        )
+        for block, language in _code_blocks(document):
+            self._paint_code(block, language)
+        bar.setValue(bar.maximum() if follow else place)
+
+    def _paint_code(self, blocks: list[QTextBlock], language: str) -> None:
+        code = "\n".join(block.text() for block in blocks)
+        cursor = QTextCursor(blocks[0])
+        cursor.setPosition(blocks[-1].position() + blocks[-1].length() - 1, QTextCursor.MoveMode.KeepAnchor)
+        ground = QTextCharFormat()
+        ground.setFont(mono_font(12))
+        cursor.mergeCharFormat(ground)
+        for block in blocks:
+            paragraph = QTextCursor(block)
+            form = paragraph.blockFormat()
+            form.setBackground(self._theme.sunk)
+            paragraph.setBlockFormat(form)
+        begin = blocks[0].position()
+        for start, length, color in spans(code, language, self._theme):
+            cursor.setPosition(begin + start)
+            cursor.setPosition(begin + min(start + length, units(code)), QTextCursor.MoveMode.KeepAnchor)
+            form_color = QTextCharFormat()
+            form_color.setForeground(color)
+            cursor.mergeCharFormat(form_color)
+
+    def _copy_link(self, url: str) -> None:
+        copy_text(url)
+        self._line.setText(f"Link copied, not opened: {url}")
+        self._line.setVisible(True)
+
+
+def _code_blocks(document: QTextDocument) -> Iterator[tuple[list[QTextBlock], str]]:
+    """Each fenced stretch of code as its paragraphs, and the language that its fence names."""
+    run: list[QTextBlock] = []
+    language = ""
+    block = document.begin()
+    while block.isValid():
+        form = block.blockFormat()
+        fenced = form.hasProperty(QTextFormat.Property.BlockCodeFence) or form.hasProperty(
+            QTextFormat.Property.BlockCodeLanguage
+        )
+        named = form.stringProperty(QTextFormat.Property.BlockCodeLanguage)
+        if run and (not fenced or named != language):
+            yield run, language
+            run = []
+        if fenced:
+            run.append(block)
+            language = named
+        block = block.next()
+    if run:
+        yield run, language

@@ -1,0 +1,65 @@
+"""The Text tab: the completion as it comes, and words where there is none."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QLabel, QStackedLayout, QVBoxLayout, QWidget
+
+from playground.runs.state import RunState
+from playground.ui.response.live_text import LiveText
+from playground.ui.response.words import ending, placeholder
+from playground.ui.theme import GRID, Theme
+from playground.ui.widgets.notice import words
+
+
+class TextTab(QWidget):
+    """The completion, live. `elapsed_s` of `refresh` feeds the words of waiting."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.text = LiveText("Completion")
+        self._words = QLabel()
+        self._words.setWordWrap(True)
+        self._words.setProperty("tone", "muted")
+        self._words.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)
+        self._words.setContentsMargins(GRID * 2, GRID * 2, GRID * 2, GRID * 2)
+        self._ending = words("", "variable")
+        self._ending.setContentsMargins(GRID * 2, GRID // 2, GRID * 2, GRID)
+        self._ending.setVisible(False)
+        self._places = QStackedLayout()
+        self._places.addWidget(self._words)
+        self._places.addWidget(self.text)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        column.addLayout(self._places, 1)
+        column.addWidget(self._ending)
+
+    @property
+    def words_shown(self) -> str:
+        """What stands in the text's place; empty while the text is shown."""
+        return self._words.text() if self._places.currentWidget() is self._words else ""
+
+    @property
+    def ending_shown(self) -> str:
+        """The line under the text; empty where it ended as it should."""
+        return self._ending.text()
+
+    def refresh(self, state: RunState | None, elapsed_s: float = 0.0) -> None:
+        """Show what is new."""
+        text = state.text if state else ""
+        self.text.show_text(text, final=state is None or state.ended)
+        self._places.setCurrentWidget(self.text if text else self._words)
+        if not text:
+            self._set_words(placeholder(state, elapsed_s))
+        line = ending(state)
+        if line != self._ending.text():
+            self._ending.setText(line)
+            self._ending.setVisible(bool(line))
+
+    def set_theme(self, theme: Theme) -> None:
+        """Nothing here has a colour of its own."""
+
+    def _set_words(self, text: str) -> None:
+        if text != self._words.text():
+            self._words.setText(text)

@@ -1,0 +1,62 @@
+"""A one-line label that shortens its text to the room it has, and keeps the whole text within reach."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QSize, Qt
+from PySide6.QtGui import QKeyEvent, QKeySequence, QPainter, QPaintEvent
+from PySide6.QtWidgets import QLabel, QSizePolicy, QStyle, QStyleOption, QWidget
+
+from playground.ui.widgets.clipboard import copy_text
+
+
+class ElidedLabel(QLabel):
+    """Shows `full_text`, elided; the tooltip has it whole and Ctrl+C copies it whole, never the shortened one."""
+
+    def __init__(
+        self, name: str, elide: Qt.TextElideMode = Qt.TextElideMode.ElideMiddle, parent: QWidget | None = None
+    ) -> None:
+        super().__init__(parent)
+        self._name = name
+        self._elide = elide
+        self._full = ""
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.setAccessibleName(name)
+
+    @property
+    def full_text(self) -> str:
+        """The text as it was given."""
+        return self._full
+
+    def set_full_text(self, text: str, why: str = "") -> None:
+        """Show `text`; `why` is added to the tooltip and read out, for a figure that is not known."""
+        if text == self._full and why == self.accessibleDescription():
+            return
+        self._full = text
+        self.setText(text)
+        self.setToolTip(why or text)
+        self.setAccessibleName(f"{self._name}: {text}")
+        self.setAccessibleDescription(why)
+
+    def minimumSizeHint(self) -> QSize:
+        """Little: the rest is elided."""
+        return QSize(self.fontMetrics().horizontalAdvance("…") * 4, super().minimumSizeHint().height())
+
+    def paintEvent(self, _event: QPaintEvent) -> None:
+        """The elided text, and a line under it while the keyboard is here."""
+        painter = QPainter(self)
+        option = QStyleOption()
+        option.initFrom(self)
+        room = self.contentsRect()
+        shown = self.fontMetrics().elidedText(self._full, self._elide, room.width())
+        role = self.foregroundRole()
+        self.style().drawItemText(painter, room, int(self.alignment()), self.palette(), True, shown, role)
+        if self.hasFocus():
+            self.style().drawPrimitive(QStyle.PrimitiveElement.PE_FrameFocusRect, option, painter, self)
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Ctrl+C copies the whole text."""
+        if event.matches(QKeySequence.StandardKey.Copy):
+            copy_text(self._full)
+        else:
+            super().keyPressEvent(event)

@@ -1,0 +1,69 @@
+"""A notice in place: what happened, what to do next, and buttons for it. Never a dialog."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+
+from playground.ui.theme import GRID
+
+
+class Notice(QFrame):
+    """`tone` is "trouble" (red edge) or "callout" (amber edge); the title says in words what the colour says."""
+
+    action = Signal(str)
+    """The name that was given with a button."""
+
+    def __init__(
+        self,
+        tone: str,
+        title: str,
+        detail: str = "",
+        advice: str = "",
+        buttons: Sequence[tuple[str, str]] = (),
+        parent: QWidget | None = None,
+    ) -> None:
+        """`buttons` are (label, action name)."""
+        super().__init__(parent)
+        self.setProperty("look", tone)
+        self.setAccessibleName(f"{title}. {detail} {advice}".strip())
+        self.column = QVBoxLayout(self)
+        self.column.setContentsMargins(GRID + 4, GRID, GRID, GRID)
+        self.column.setSpacing(GRID // 2)
+        heading = words(title)
+        heading.setProperty("strong", True)
+        font = heading.font()
+        font.setBold(True)
+        heading.setFont(font)
+        self.column.addWidget(heading)
+        for text in (detail, advice):
+            if text:
+                self.column.addWidget(words(text))
+        if buttons:
+            self.column.addLayout(self._row(buttons))
+
+    def _row(self, buttons: Sequence[tuple[str, str]]) -> QHBoxLayout:
+        row = QHBoxLayout()
+        row.setSpacing(GRID)
+        for label, name in buttons:
+            button = QPushButton(label)
+            button.clicked.connect(lambda _checked=False, chosen=name: self.action.emit(chosen))
+            row.addWidget(button)
+        row.addStretch(1)
+        return row
+
+
+def words(text: str, tone: str = "") -> QLabel:
+    """A label of plain text that wraps, and that mouse and keyboard can select from."""
+    label = QLabel()
+    label.setTextFormat(Qt.TextFormat.PlainText)
+    label.setText(text)
+    label.setWordWrap(True)
+    if tone:
+        label.setProperty("tone", tone)
+    label.setTextInteractionFlags(
+        Qt.TextInteractionFlag.TextSelectableByMouse | Qt.TextInteractionFlag.TextSelectableByKeyboard
+    )
+    return label
