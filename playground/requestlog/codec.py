@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from typing import cast
 
 import msgspec
 
@@ -32,7 +31,7 @@ def decode_events(blobs: Iterable[bytes]) -> tuple[AnyEvent, ...]:
     for blob in blobs:
         data = unpack(blob)
         if data[:1] == _JSON:
-            events += cast(list[AnyEvent], msgspec.convert(json.loads(data[1:]), list[AnyEvent]))
+            events += msgspec.convert(json.loads(data[1:]), list[AnyEvent])
         else:
             events += _decoder.decode(data[1:])
     return tuple(events)

@@ -144,8 +144,8 @@ def _set_aside(path: Path) -> str:
 
 def _newer(path: Path, found: int) -> str:
     return (
-        f"The request log in {path.parent} was written by a newer version of Electron Playground (form {found}; this one "
-        f"knows {migrations.CURRENT}). It is shown as far as it can be read, and nothing is added to it. "
+        f"The request log in {path.parent} was written by a newer version of Electron Playground (form {found}; this "
+        f"one knows {migrations.CURRENT}). It is shown as far as it can be read, and nothing is added to it. "
         "Update Electron Playground, or choose another data folder."
     )
 
@@ -161,7 +161,7 @@ def unavailable(folder: Path, error: Exception) -> str:
 
 @contextmanager
 def transaction(connection: sqlite3.Connection, durable: bool) -> Iterator[None]:
-    """All or nothing. `durable`: on disk when it returns, also through a power cut; else through a crash of the program."""
+    """All or nothing. What is `durable` outlives a power cut; what is not, a crash of the program."""
     connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
     connection.execute("BEGIN IMMEDIATE")
     try:

@@ -7,6 +7,7 @@ import re
 import zlib
 from collections.abc import Iterator
 from hashlib import blake2b
+from itertools import pairwise
 from json.decoder import scanstring  # type: ignore[attr-defined]  # public name, absent from the stubs
 
 _SPACE = re.compile(r"[ \t\n\r]*")
@@ -27,7 +28,7 @@ def cut(data: bytes) -> list[bytes]:
     except (ValueError, IndexError, RecursionError):
         return [data] if data else []
     edges = [0, *places, len(text)]
-    return [text[start:end].encode() for start, end in zip(edges, edges[1:], strict=False) if start < end]
+    return [text[start:end].encode() for start, end in pairwise(edges) if start < end]
 
 
 def _places(text: str) -> Iterator[int]:

@@ -13,6 +13,9 @@ from playground.runs.state import Phase, RunState, fold
 
 EndpointKind = Literal["simulator", "electron", "other"]
 
+NO_RATES = Rates()
+"""Nothing is priced."""
+
 PREVIEW_CHARS = 200
 """How much of question and answer a row carries, in code points."""
 
@@ -38,7 +41,7 @@ class RunRecord:
     body: bytes
     document: str
     forecast: Forecast | None = None
-    rates: Rates = Rates()
+    rates: Rates = NO_RATES
 
 
 @dataclass(frozen=True, slots=True)

@@ -118,7 +118,7 @@ def end_run(connection: sqlite3.Connection, number: int, summary: Summary) -> No
 
 
 def delete_run(connection: sqlite3.Connection, run_id: str) -> bool:
-    """Everything of a run, also the parts of its body that no other run uses. False where it is not there, or still runs."""
+    """Everything of a run, also the parts that only it uses. False where it is not there, or still runs."""
     row = connection.execute(
         "SELECT number, body, document FROM runs JOIN texts USING (number) WHERE run_id = ? AND owner IS NULL",
         (run_id,),

@@ -173,7 +173,7 @@ def _phrase(term: TextTerm) -> str:
 _UNSPACED = re.compile(
     "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
 )
-"""Thai, Lao, Burmese, Khmer, kana, Han: no spaces between words, so the index has whole runs as words and a scan is due."""
+"""Thai, Lao, Burmese, Khmer, kana, Han: no spaces between words, so the index cannot help and a scan is due."""
 
 
 def _is_searchable(text: str) -> bool:

@@ -1,4 +1,4 @@
-"""A thread that owns a connection and does one call after the other, so that nothing on the event loop waits for a disk."""
+"""A thread that does one call after the other, so that nothing on the event loop waits for a disk."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from playground.requestlog.summary import Summary, summarize
 from playground.runs.state import ENDED, RunState, fold
 
 RAW_CAP_BYTES = 4 * 1024 * 1024
-"""Raw events kept a run, in bytes of UTF-8; what is beyond is left out and the run says so. All other events are kept."""
+"""Raw events kept a run, in bytes of UTF-8; what is beyond is left out, and the run says so. All else is kept."""
 KEPT_UNSAVED = 200
 """Ended runs that wait in memory for a disk with room; beyond, the oldest are given up."""
 

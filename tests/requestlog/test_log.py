@@ -1,0 +1,253 @@
+"""The log on a real file: what goes in comes out, byte for byte and event for event."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import stat
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from playground.client.events import AttemptStarted, Completed, ContentDelta, HeadersReceived, RawEvent
+from playground.requestlog.filter import EVERYTHING
+from playground.requestlog.log import RequestLog
+from playground.requestlog.writer import RAW_CAP_BYTES
+from playground.runs.state import fold
+from tests.requestlog.samples import answered, body_of, called, keep, record, refused, run, stopped
+
+ODD_BODIES = [
+    body_of("When?"),
+    b' {\n "model" :"electron",\t"messages" : [ {"role":"user","content":"a\\u00e9\\ud83d"} ,\r\n{"x":[1,[2]]} ] } \n',
+    b'{"messages":[],"tools":[{"a":1}]}',
+    '{"messages":[{"role":"user","content":"नमस्ते \u2028\u00a0 مرحبا"}]}'.encode(),
+    b'{"messages":[1,2,3',
+    b"\xff\xfe not text",
+    b"[1, 2]",
+    b"",
+    b'{"messages":[{"role":"user","content":"twice"}],"messages":[{"role":"user","content":"twice"}]}',
+]
+
+
+@pytest.mark.parametrize("body", ODD_BODIES)
+def test_body_and_document_come_back_to_the_byte(tmp_path: Path, body: bytes) -> None:
+    async def work() -> None:
+        kept = record(body=body, document='{"content": "half \ud83d a pair,\r\n [1] "}')
+        log = await RequestLog.open(tmp_path)
+        await keep(log, kept, answered())
+        await log.close()
+        log = await RequestLog.open(tmp_path)
+        found = await log.get(kept.run_id)
+        await log.close()
+        assert found is not None
+        assert found.record == kept
+
+    run(work())
+
+
+@pytest.mark.parametrize("events", [answered(), refused(), stopped(), called()], ids=["done", "failed", "stop", "tool"])
+def test_state_is_the_fold_of_the_stored_events(tmp_path: Path, events: list[object]) -> None:
+    async def work() -> None:
+        log = await RequestLog.open(tmp_path)
+        kept = record()
+        state = await keep(log, kept, events)  # type: ignore[arg-type]  # mixed lists of events
+        found = await log.get(kept.run_id)
+        await log.close()
+        assert found is not None
+        assert list(found.events) == events
+        assert found.state() == state
+        assert found.phase == state.phase
+
+    run(work())
+
+
+def test_row_shows_what_was_reported_and_leaves_the_rest_unknown(tmp_path: Path) -> None:
+    async def work() -> None:
+        log = await RequestLog.open(tmp_path)
+        await keep(log, record("First?"), answered())
+        await keep(log, record("Second?", forecast=None), stopped())
+        await keep(log, record("Third?"), called())
+        third, second, first = await log.page(EVERYTHING)
+        await log.close()
+        assert (first.prompt_tokens, first.cached_tokens, first.completion_tokens) == (1204, 1152, 86)
+        assert (first.forecast_cached, first.prompt_tokens_estimated) == (1150.5, 1204.0)
+        assert (first.status, first.finish_reason, first.question) == (200, "stop", "First?")
+        assert first.answer == "From nine to five."
+        assert first.rates == record().rates
+        assert first.started_utc == record().started_utc
+        assert (second.phase, second.prompt_tokens, second.forecast_cached) == ("stopped", None, None)
+        assert second.request_id == "abab0000-1111-4222-8333-444455556666"
+        assert third.called == "book_visit"
+
+    run(work())
+
+
+def test_notes_reach_the_disk_by_themselves(tmp_path: Path) -> None:
+    async def work() -> None:
+        log = await RequestLog.open(tmp_path)
+        seen = asyncio.Event()
+        kept = record()
+        await log.begin(kept)
+        await asyncio.sleep(0)
+        log.subscribe(lambda run_id: seen.set())
+        log.note(kept.run_id, AttemptStarted(0.0, 1))
+        log.note(kept.run_id, HeadersReceived(0.1, 200, "early-id", "text/event-stream"))
+        await asyncio.wait_for(seen.wait(), 10)
+        other = await RequestLog.open(tmp_path)
+        row = (await other.page(EVERYTHING))[0]
+        assert (row.phase, row.request_id) == ("sent", "early-id")
+        await other.close()
+        await log.close()
+
+    run(work())
+
+
+def test_close_writes_what_waits(tmp_path: Path) -> None:
+    async def work() -> None:
+        log = await RequestLog.open(tmp_path)
+        kept = record()
+        await log.begin(kept)
+        for event in answered("a b c")[:-1]:
+            log.note(kept.run_id, event)
+        await log.close()
+        await log.close()
+        log = await RequestLog.open(tmp_path)
+        found = await log.get(kept.run_id)
+        await log.close()
+        assert found is not None
+        assert found.state().text == "a b c"
+        assert found.state().phase == "interrupted"
+
+    run(work())
+
+
+def test_text_that_is_no_unicode_is_kept_exactly(tmp_path: Path) -> None:
+    async def work() -> None:
+        log = await RequestLog.open(tmp_path)
+        kept = record()
+        halves = [AttemptStarted(0.0, 1), ContentDelta(0.1, "a\ud83d"), ContentDelta(0.2, "\ude00\0b"), Completed(0.3)]
+        await keep(log, kept, halves)
+        found = await log.get(kept.run_id)
+        row = (await log.page(EVERYTHING))[0]
+        await log.close()
+        assert found is not None
+        assert found.state().text == "a\ud83d\ude00\0b"
+        assert row.answer == "a😀\ufffdb"
+
+    run(work())
+
+
+def test_raw_events_beyond_the_cap_are_left_out_and_said_so(tmp_path: Path) -> None:
+    async def work() -> None:
+        log = await RequestLog.open(tmp_path)
+        kept = record()
+        big = RawEvent(0.1, "x" * (RAW_CAP_BYTES // 4))
+        events = [AttemptStarted(0.0, 1), *[big] * 6, ContentDelta(0.2, "still here"), Completed(0.3)]
+        await keep(log, kept, events)
+        found = await log.get(kept.run_id)
+        await log.close()
+        assert found is not None
+        assert found.dropped_raw
+        assert sum(isinstance(event, RawEvent) for event in found.events) == 4
+        assert found.state().text == "still here"
+
+    run(work())
+
+
+def test_shared_parts_are_kept_once_and_go_with_their_last_run(tmp_path: Path) -> None:
+    async def work() -> None:
+        log = await RequestLog.open(tmp_path)
+        system = "".join(chr(0x4E00 + place * 7 % 20000) for place in range(60_000))
+        kept = [record(body=body_of(f"Question {n}", system), minute=n) for n in range(20)]
+        for one in kept:
+            await keep(log, one, answered(f"answer {one.run_id}"))
+        await log.delete([one.run_id for one in kept[1:]])
+        left = await log.get(kept[0].run_id)
+        assert left is not None
+        assert left.record.body == kept[0].body
+        assert [row.run_id for row in await log.page(EVERYTHING)] == [kept[0].run_id]
+        await log.delete([kept[0].run_id])
+        assert await log.page(EVERYTHING) == []
+        await log.close()
+        size = sum(path.stat().st_size for path in tmp_path.iterdir())
+        assert size < 4 * len(system.encode())
+        data = (tmp_path / "request-log.sqlite3").read_bytes()
+        assert kept[0].run_id.encode() not in data
+
+    run(work())
+
+
+def test_a_running_request_is_not_deleted(tmp_path: Path) -> None:
+    async def work() -> None:
+        log = await RequestLog.open(tmp_path)
+        other = await RequestLog.open(tmp_path)
+        kept = record()
+        await log.begin(kept)
+        await log.delete([kept.run_id])
+        await other.delete([kept.run_id])
+        assert [row.phase for row in await log.page(EVERYTHING)] == ["waiting"]
+        await log.finish(kept.run_id, fold(answered()))
+        await log.delete([kept.run_id, "no such run"])
+        assert await log.page(EVERYTHING) == []
+        assert await log.get(kept.run_id) is None
+        await other.close()
+        await log.close()
+
+    run(work())
+
+
+def test_what_was_sent_is_given_back_for_its_endpoint_and_model_only(tmp_path: Path) -> None:
+    async def work() -> None:
+        log = await RequestLog.open(tmp_path)
+        old, first, second = (record(f"q{n}", minute=n) for n in range(3))
+        elsewhere = record("q", minute=2, endpoint="other")
+        for one in (old, first, second, elsewhere, record("q", minute=2, model="small")):
+            await keep(log, one, answered())
+        # The same endpoint under a new name is the same endpoint.
+        renamed = replace(record("renamed", minute=3), endpoint_name="Renamed")
+        await keep(log, renamed, stopped())
+        rows = await log.sent_since("electron", "electron", first.started_utc)
+        await log.close()
+        assert [row.run_id for row in rows] == [first.run_id, second.run_id, renamed.run_id]
+        assert rows[0].body == first.body
+        assert (rows[0].prompt_tokens, rows[0].cached_tokens) == (1204, 1152)
+        assert (rows[2].prompt_tokens, rows[2].cached_tokens) == (None, None)
+
+    run(work())
+
+
+def test_changes_are_told_on_the_loop_until_one_is_not_interested(tmp_path: Path) -> None:
+    async def work() -> None:
+        log = await RequestLog.open(tmp_path)
+        told: list[str] = []
+        unsubscribe = log.subscribe(told.append)
+        kept = record()
+        await keep(log, kept, answered())
+        await log.mark([kept.run_id])
+        await log.delete([kept.run_id])
+        assert told == [kept.run_id] * len(told)
+        assert len(told) >= 3
+        unsubscribe()
+        unsubscribe()
+        before = len(told)
+        await keep(log, record(), answered())
+        assert len(told) == before
+        await log.close()
+
+    run(work())
+
+
+@pytest.mark.skipif(os.name == "nt", reason="file modes are POSIX")
+def test_only_the_owner_may_read(tmp_path: Path) -> None:
+    async def work() -> None:
+        folder = tmp_path / "a" / "data"
+        log = await RequestLog.open(folder)
+        await keep(log, record(), answered())
+        modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()}
+        assert set(modes.values()) == {0o600}, modes
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+        await log.close()
+        assert [path.name for path in folder.iterdir()] == ["request-log.sqlite3"]
+
+    run(work())
