@@ -96,7 +96,6 @@ def _connect_writer(path: Path) -> sqlite3.Connection:
     try:
         # Where the file system cannot do WAL, SQLite stays with its rollback journal: slower, as safe.
         connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA secure_delete = FAST")
         connection.execute("PRAGMA foreign_keys = ON")
         migrations.migrate(connection)
         _check(connection, path)

@@ -6,7 +6,7 @@ import asyncio
 import json
 import uuid
 from collections.abc import Coroutine, Sequence
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 from playground.client.endpoint import Rates
@@ -31,7 +31,7 @@ from playground.requestlog.log import RequestLog
 from playground.requestlog.records import EndpointKind, RunRecord
 from playground.runs.state import RunState, fold
 
-START = datetime(2026, 11, 23, 14, 2, 11, 123456, tzinfo=timezone.utc)
+START = datetime(2026, 11, 23, 14, 2, 11, 123456, tzinfo=UTC)
 FORECAST = Forecast(1150.5, 1100.0, 1201.0, 1204.0, "shared with 9db74058 · 40 s ago", "r", "q", 4800, 1.5)
 T = TypeVar("T")
 

@@ -1,0 +1,78 @@
+"""What a person types, read as terms; what cannot be read, said with its place."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+
+import pytest
+
+from playground.prompt.problems import BadInput
+from playground.requestlog.filter import IdTerm, IsTerm, NumberTerm, SinceTerm, Term, TextTerm, WordTerm, parse
+
+NOW = datetime(2026, 11, 23, 14, 0, tzinfo=timezone(timedelta(hours=5, minutes=30)))
+UUIDS = ["9db74058-1111-4222-8333-444455556666", "ABAB0000-1111-4222-8333-444455556666"]
+
+
+@pytest.mark.parametrize(
+    ("text", "terms"),
+    [
+        ("", ()),
+        ("  hello world ", (TextTerm("hello", False), TextTerm("world", False))),
+        ('"two words" -three', (TextTerm("two words", True), TextTerm("three", False, True))),
+        ('-"two words"', (TextTerm("two words", True, True),)),
+        ("well-known", (TextTerm("well-known", False),)),
+        ("-", (TextTerm("-", False),)),
+        ('""', ()),
+        ("https://example.test 10:30", (TextTerm("https://example.test", False), TextTerm("10:30", False))),
+        ("status:200", (NumberTerm("status", 200, 200),)),
+        ("STATUS:4XX", (NumberTerm("status", 400, 499),)),
+        ("status:none", (NumberTerm("status", None, None, True),)),
+        ("status:429,5xx", (NumberTerm("status", 429, 429), NumberTerm("status", 500, 599))),
+        ("-status:>=400", (NumberTerm("status", 400, None, False, True),)),
+        ("cached:0", (NumberTerm("cached", 0, 0),)),
+        ("cached:>100", (NumberTerm("cached", 101, None),)),
+        ("cached:<=100", (NumberTerm("cached", None, 100),)),
+        ("cached:unknown", (NumberTerm("cached", None, None, True),)),
+        ("tokens:>1000 in:5..10 out:<3", (
+            NumberTerm("tokens", 1001, None), NumberTerm("in", 5, 10), NumberTerm("out", None, 2))),
+        ("finish:stop", (WordTerm("finish", "stop"),)),
+        ('endpoint:"My server" model:small', (WordTerm("endpoint", "My server"), WordTerm("model", "small"))),
+        ("id:9db7", (IdTerm("9db7"),)),
+        (f"{UUIDS[0]}\n{UUIDS[1]},", (IdTerm(UUIDS[0]), IdTerm(UUIDS[1]))),
+        (f'"{UUIDS[0]}"', (TextTerm(UUIDS[0], True),)),
+        (f"{UUIDS[0]},{UUIDS[1]};chatcmpl-9db74058", (
+            IdTerm(UUIDS[0]), IdTerm(UUIDS[1]), IdTerm("chatcmpl-9db74058"))),
+        (f"['{UUIDS[0]}']", (IdTerm(UUIDS[0]),)),
+        ("since:30m", (SinceTerm(NOW - timedelta(minutes=30)),)),
+        ("since:2d", (SinceTerm(NOW - timedelta(days=2)),)),
+        ("since:2026-11-20", (SinceTerm(datetime(2026, 11, 20, tzinfo=NOW.tzinfo)),)),
+        ("since:2026-11-20T08:30", (SinceTerm(datetime(2026, 11, 20, 8, 30, tzinfo=NOW.tzinfo)),)),
+        ("is:failed -is:simulated", (IsTerm("failed"), IsTerm("simulated", True))),
+    ],
+)  # fmt: skip
+def test_terms(text: str, terms: tuple[Term, ...]) -> None:
+    assert parse(text, NOW).terms == terms
+
+
+@pytest.mark.parametrize(
+    ("text", "offset", "words"),
+    [
+        ("hello stats:200", 6, "stats:"),
+        ("status:", 0, "no value"),
+        ("status:abc", 0, "abc"),
+        ("cached:>x", 0, ">x"),
+        ("tokens:>1..2", 0, ">1..2"),
+        ('ok "not closed', 3, "not closed"),
+        ("since:yesterday", 0, "yesterday"),
+        ("since:999999w", 0, "999999w"),
+        ("a is:blue", 2, "blue"),
+    ],
+)
+def test_bad_input_says_where_and_what_to_do(text: str, offset: int, words: str) -> None:
+    with pytest.raises(BadInput) as caught:
+        parse(text, NOW)
+    problem = caught.value.problems[0]
+    assert problem.path == ("filter",)
+    assert problem.offset == offset
+    assert words in problem.message
+    assert problem.hint

@@ -1,0 +1,211 @@
+"""Filters, pages, counts and sums over a real file."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from playground.client.events import AttemptStarted, Usage
+from playground.requestlog.filter import EVERYTHING, LogFilter, parse
+from playground.requestlog.log import RequestLog
+from playground.requestlog.records import Count
+from playground.runs.state import fold
+from tests.requestlog.samples import START, answered, body_of, called, keep, record, refused, run, stopped
+
+NOW = START + timedelta(hours=1)
+DEVANAGARI, ARABIC, HAN = "मेरी किताब कहाँ है", "أين كتابي الجديد", "我的预约在哪里"
+
+
+def filter_of(text: str) -> LogFilter:
+    return parse(text, NOW)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    path = tmp_path_factory.mktemp("log")
+
+    async def fill() -> None:
+        log = await RequestLog.open(path)
+        await keep(log, record("done", minute=0), answered())
+        await keep(
+            log, record("cold", minute=1), answered("Cold answer", "aaaa1111-x", Usage(500, 10, 510, 0), "length")
+        )
+        await keep(log, record("silent", minute=2), answered("No usage", "bbbb2222-x", None))
+        await keep(log, record("refused", minute=3), refused())
+        await keep(log, record("stopped", minute=4), stopped())
+        await keep(log, record("called", minute=5, kind="simulator", endpoint="sim"), called())
+        await keep(
+            log, record(DEVANAGARI, minute=6, model="small"), answered("और", "dddd3333-x", Usage(9, 1, 10, None))
+        )
+        await keep(log, record(ARABIC, minute=7), answered("هنا", "eeee4444-x", None))
+        await keep(log, record(HAN, minute=8), answered("100% 明天 😀", "chatcmpl-x_y", None))
+        marked = record("marked", minute=9)
+        await keep(log, marked, answered("x", "ffff5555-x", None))
+        await log.mark([marked.run_id])
+        await log.close()
+
+    asyncio.run(fill())
+    yield path
+
+
+@asynccontextmanager
+async def opened(folder: Path) -> AsyncIterator[RequestLog]:
+    log = await RequestLog.open(folder)
+    try:
+        yield log
+    finally:
+        await log.close()
+
+
+@pytest.mark.parametrize(
+    ("text", "minutes"),
+    [
+        ("", "9876543210"),
+        ("status:429", "3"),
+        ("status:4xx,200 -is:done", "43"),
+        ("-status:200", "3"),
+        ("finish:LENGTH", "1"),
+        ("finish:none", "43"),
+        ("cached:0", "1"),
+        ("cached:>100", "0"),
+        ("cached:unknown is:done", "987652"),
+        ("-cached:0 in:>1", "60"),
+        ("tokens:>1000", "0"),
+        ("out:<11 in:9", "6"),
+        ("id:aaaa", "1"),
+        ("id:MPL-X_Y", "8"),
+        ("id:chatcmpl-9db74058", "0"),
+        ("id:aaaa id:bbbb", "21"),
+        ("endpoint:sim", "5"),
+        ("-endpoint:electron", "5"),
+        ("model:small", "6"),
+        ("since:52m", "98"),
+        ("since:2026-11-23T14:10:11+00:00", "98"),
+        ("-since:52m is:failed", "3"),
+        ("is:failed is:stopped", "43"),
+        ("is:simulated", "5"),
+        ("is:marked", "9"),
+        ("is:running", ""),
+        ("is:marked is:failed", ""),
+        ("answer", "1"),
+        ("answ", "1"),
+        ('"answ"', ""),
+        ('"answer cold"', ""),
+        ('"Cold ANSWER"', "1"),
+        ("too requests", "3"),
+        ("nine -done", "4"),
+        ("-nine -answer", "9876532"),
+        ("किताब", "6"),
+        ("किता", "6"),
+        ('"कताब"', ""),
+        ("كتابي", "7"),
+        ("预约", "8"),
+        ("明天 status:200", "8"),
+        ("-预约 since:52m", "9"),
+        ("100%", "8"),
+        ("😀", "8"),
+        ("%", "8"),
+        ("AND OR NOT", ""),
+        ("NEAR( status:200", ""),
+        ('"quote*', None),
+    ],
+)  # fmt: skip
+def test_filter_finds(folder: Path, text: str, minutes: str | None) -> None:
+    async def work() -> None:
+        async with opened(folder) as log:
+            wanted = filter_of(text)
+            rows = await log.page(wanted)
+            assert "".join(str((row.started_utc - START) // timedelta(minutes=1)) for row in rows) == minutes
+            assert await log.count(wanted) == Count(len(rows), True)
+            assert await log.rows_at(wanted, 0) == rows
+            assert (await log.totals(wanted)).requests == len(rows)
+
+    if minutes is None:
+        with pytest.raises(ValueError, match="not closed"):
+            filter_of(text)
+        return
+    run(work())
+
+
+def test_hit_rate_is_weighted_by_tokens_over_rows_that_report_both(folder: Path) -> None:
+    async def work() -> None:
+        async with opened(folder) as log:
+            totals = await log.totals(EVERYTHING)
+            assert (totals.prompt_tokens, totals.cached_tokens, totals.compared) == (1713, 1152, 2)
+            assert totals.hit_rate == 1152 / 1704
+            unknown = await log.totals(filter_of("cached:unknown"))
+            assert unknown.hit_rate is None
+            assert unknown.cached_tokens is None
+
+    run(work())
+
+
+def test_find_takes_any_part_of_any_attempts_id(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with opened(tmp_path) as log:
+            kept = record()
+            second = [AttemptStarted(0.3, 2), *answered(request_id="second-id")[1:]]
+            await keep(log, kept, [*refused(request_id="first-id"), *second])
+            await keep(log, record(), answered())
+            for part in ("first-id", "rst-i", "second-id", "chatcmpl-second-i"):
+                assert [row.run_id for row in await log.find(part)] == [kept.run_id]
+            assert await log.find("") == []
+
+    run(work())
+
+
+def test_pages_and_jumps_over_5000_rows(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with opened(tmp_path) as log:
+            kept = [record(f"q{n}", body=body_of(f"q{n}")) for n in range(5000)]
+            await asyncio.gather(*(log.begin(one) for one in kept))
+            wanted = [one.run_id for one in reversed(kept)]
+            walked: list[str] = []
+            before: int | None = None
+            while rows := await log.page(EVERYTHING, before, 500):
+                walked += [row.run_id for row in rows]
+                before = rows[-1].number
+            assert walked == wanted
+            for first in (0, 1, 2500, 4990):
+                rows = await log.rows_at(EVERYTHING, first, 128)
+                assert [row.run_id for row in rows] == wanted[first : first + 128]
+            assert await log.rows_at(EVERYTHING, 5000) == []
+            assert await log.count(EVERYTHING) == Count(5000, True)
+            assert await log.count(filter_of("is:running"), 100) == Count(100, False)
+            assert await log.count(filter_of("is:running"), None) == Count(5000, True)
+
+    run(work())
+
+
+def test_a_jumping_table_sees_what_is_new_changed_and_deleted(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with opened(tmp_path) as log, opened(tmp_path) as other:
+            running = filter_of("is:running")
+
+            async def ids(log_filter: LogFilter) -> list[str]:
+                return [row.run_id for row in await log.rows_at(log_filter, 0)]
+
+            first, second, third = record(), record(), record()
+            await log.begin(first)
+            await log.begin(second)
+            assert await ids(EVERYTHING) == [second.run_id, first.run_id]
+            await other.begin(third)
+            assert await ids(EVERYTHING) == [third.run_id, second.run_id, first.run_id]
+            assert await ids(running) == [third.run_id, second.run_id, first.run_id]
+            await keep_ended(log, second.run_id)
+            assert await ids(running) == [third.run_id, first.run_id]
+            assert await ids(EVERYTHING) == [third.run_id, second.run_id, first.run_id]
+            await other.delete([second.run_id])
+            assert await ids(EVERYTHING) == [third.run_id, first.run_id]
+
+    run(work())
+
+
+async def keep_ended(log: RequestLog, run_id: str) -> None:
+    log.note(run_id, AttemptStarted(0.0, 1))
+    await log.finish(run_id, fold(stopped()))

@@ -1,0 +1,308 @@
+"""Crashes, damaged and newer files, full disks, two windows: nothing is lost that need not be, and all is said."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from playground.requestlog.files import FILE_NAME
+from playground.requestlog.filter import EVERYTHING
+from playground.requestlog.log import RequestLog
+from playground.requestlog.migrations import CURRENT
+from playground.requestlog.records import LogUnavailable
+from playground.runs.state import fold
+from tests.requestlog.samples import answered, keep, record, run, stopped
+
+CHILD = """
+import asyncio, sys
+from pathlib import Path
+from playground.requestlog.log import RequestLog
+from tests.requestlog.samples import keep, record, stopped, answered
+
+async def work():
+    log = await RequestLog.open(Path(sys.argv[1]))
+    kept = record("asked by the child")
+    await log.begin(kept)
+    for event in stopped("half of an")[:-1]:
+        log.note(kept.run_id, event)
+    if sys.argv[2] == "ended":
+        log.note(kept.run_id, answered()[-1])
+    assert (await log.get(kept.run_id)).state().text == "half of an"  # get() sees to it that the notes are written
+    for n in range(int(sys.argv[3])):
+        await keep(log, record(f"child {n}"), answered())
+    print(kept.run_id, flush=True)
+    sys.stdin.read()
+    await log.close()
+
+asyncio.run(work())
+"""
+
+
+def child(folder: Path, how: str = "runs", more: int = 0) -> subprocess.Popen[str]:
+    root = Path(__file__).parents[2]
+    return subprocess.Popen(
+        [sys.executable, "-c", CHILD, str(folder), how, str(more)],
+        cwd=root,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def said(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    return process.stdout.readline().strip()
+
+
+def end(process: subprocess.Popen[str]) -> None:
+    process.kill()
+    process.communicate()
+
+
+async def first_told(log: RequestLog, count: int = 1) -> list[str]:
+    told: list[str] = []
+    enough = asyncio.Event()
+
+    def hear(sentence: str) -> None:
+        told.append(sentence)
+        if len(told) >= count:
+            enough.set()
+
+    log.on_trouble(hear)
+    await asyncio.wait_for(enough.wait(), 20)
+    return told
+
+
+@pytest.mark.parametrize(("how", "phase"), [("runs", "interrupted"), ("ended", "done")])
+def test_text_outlives_a_kill(tmp_path: Path, how: str, phase: str) -> None:
+    process = child(tmp_path, how)
+    try:
+        run_id = said(process)
+        assert run_id
+    finally:
+        end(process)
+    assert process.returncode in (-getattr(signal, "SIGKILL", 9), 1)
+
+    async def work() -> None:
+        log = await RequestLog.open(tmp_path)
+        found = await log.get(run_id)
+        row = (await log.page(EVERYTHING))[0]
+        await log.close()
+        assert found is not None
+        assert (found.state().text, found.state().phase) == ("half of an", phase)
+        assert (row.answer, row.phase) == ("half of an", phase)
+        assert row.request_id == "abab0000-1111-4222-8333-444455556666"
+        assert row.prompt_tokens is None
+        assert [path.name for path in tmp_path.iterdir()] == [FILE_NAME]
+
+    run(work())
+
+
+def test_two_processes_share_a_folder(tmp_path: Path) -> None:
+    process = child(tmp_path, "runs", 40)
+
+    async def work() -> None:
+        log = await RequestLog.open(tmp_path)
+        mine = [record(f"mine {n}") for n in range(40)]
+        for one in mine:
+            await keep(log, one, answered())
+        run_id = await asyncio.to_thread(said, process)
+        again = await RequestLog.open(tmp_path)
+        theirs = await again.get(run_id)
+        assert theirs is not None
+        assert theirs.state().phase == "streaming"  # its process lives: not interrupted
+        assert (await again.count(EVERYTHING)).n == 81
+        await again.close()
+        await log.close()
+
+    try:
+        run(work())
+    finally:
+        end(process)
+
+
+def newer_file(folder: Path, change: str = "") -> bytes:
+    async def fill() -> None:
+        log = await RequestLog.open(folder)
+        await keep(log, record("kept"), answered())
+        await log.close()
+
+    run(fill())
+    with closing(sqlite3.connect(folder / FILE_NAME, isolation_level=None)) as connection:
+        connection.execute(f"PRAGMA user_version = {CURRENT + 1}")
+        if change:
+            connection.execute(change)
+    return (folder / FILE_NAME).read_bytes()
+
+
+def test_newer_file_is_read_and_never_changed(tmp_path: Path) -> None:
+    before = newer_file(tmp_path)
+
+    async def work() -> None:
+        log = await RequestLog.open(tmp_path)
+        reason = log.read_only_reason
+        assert reason is not None
+        assert "newer version" in reason
+        assert str(tmp_path) in reason
+        await keep(log, record("not kept"), answered())
+        await log.delete([row.run_id for row in await log.page(EVERYTHING)])
+        assert [row.question for row in await log.page(EVERYTHING)] == ["kept"]
+        await log.close()
+
+    run(work())
+    assert (tmp_path / FILE_NAME).read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == [FILE_NAME]
+
+
+def test_newer_file_that_cannot_be_read_is_empty_and_says_so(tmp_path: Path) -> None:
+    before = newer_file(tmp_path, "ALTER TABLE texts RENAME COLUMN question TO asked")
+
+    async def work() -> None:
+        log = await RequestLog.open(tmp_path)
+        assert await log.page(EVERYTHING) == []
+        assert await log.get("x") is None
+        await log.close()
+
+    run(work())
+    assert (tmp_path / FILE_NAME).read_bytes() == before
+
+
+def scribble(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2 :] = os.urandom(len(data) - len(data) // 2)
+    path.write_bytes(data)
+
+
+def foreign(path: Path) -> None:
+    path.unlink()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE recipes (name TEXT)")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [lambda path: path.write_bytes(b"this is not a database" * 100), scribble, foreign],
+    ids=["text", "half", "foreign"],
+)
+def test_damaged_file_is_set_aside(tmp_path: Path, damage: Callable[[Path], None]) -> None:
+    path = tmp_path / FILE_NAME
+
+    async def fill() -> None:
+        log = await RequestLog.open(tmp_path)
+        for n in range(30):
+            await keep(log, record(f"{n}"), answered())
+        await log.close()
+
+    run(fill())
+    damage(path)
+    before = path.read_bytes()
+
+    async def work() -> None:
+        log = await RequestLog.open(tmp_path)
+        (aside,) = tmp_path.glob("request-log.damaged-*.sqlite3")
+        assert log.notice is not None
+        assert aside.name in log.notice
+        assert await first_told(log) == [log.notice]
+        assert aside.read_bytes() == before
+        kept = record("after")
+        await keep(log, kept, answered())
+        assert [row.question for row in await log.page(EVERYTHING)] == ["after"]
+        await log.close()
+
+    run(work())
+
+
+def test_folder_that_cannot_be_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+
+    async def work() -> None:
+        with pytest.raises(LogUnavailable, match="--data-dir") as caught:
+            await RequestLog.open(tmp_path / "file" / "data")
+        assert str(tmp_path / "file" / "data") in str(caught.value)
+
+    run(work())
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write anywhere")
+def test_folder_that_may_not_be_written_is_one_sentence(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+
+    async def work() -> None:
+        with pytest.raises(LogUnavailable, match="permission denied"):
+            await RequestLog.open(tmp_path)
+
+    try:
+        run(work())
+    finally:
+        tmp_path.chmod(0o700)
+
+
+async def limit_pages(log: RequestLog, pages: int) -> None:
+    """SQLite's own way to a full disk: the file may not grow beyond `pages` (it never shrinks below its size)."""
+    writer = log._files.writer
+    assert writer is not None
+    await log._write_worker.call(lambda: writer.execute(f"PRAGMA max_page_count = {pages}").fetchall())
+
+
+def test_full_disk_is_said_once_and_what_waited_is_saved_when_there_is_room(tmp_path: Path) -> None:
+    async def work() -> None:
+        log = await RequestLog.open(tmp_path)
+        await limit_pages(log, 1)
+        told: list[str] = []
+        log.on_trouble(told.append)
+        kept = [record(f"question {n} " + os.urandom(20_000).hex()) for n in range(5)]
+        for one in kept[:3]:
+            await keep(log, one, answered())
+        for one in kept[3:]:
+            await log.begin(one)
+            log.note(one.run_id, stopped()[0])
+        assert len(told) == 1
+        assert "disk is full" in told[0]
+        assert await log.page(EVERYTHING) == []
+        await limit_pages(log, 1_000_000)
+        await log.finish(kept[3].run_id, fold(stopped()))
+        await log.close()
+        assert "again" in told[1]
+        assert len(told) == 2
+        log = await RequestLog.open(tmp_path)
+        phases = {row.run_id: row.phase for row in await log.page(EVERYTHING)}
+        await log.close()
+        assert [phases[one.run_id] for one in kept] == ["done", "done", "done", "stopped", "interrupted"]
+
+    run(work())
+
+
+def test_retry_saves_without_being_asked(tmp_path: Path) -> None:
+    async def work() -> None:
+        log = await RequestLog.open(tmp_path)
+        await limit_pages(log, 1)
+        full = asyncio.create_task(first_told(log, 2))
+        kept = record("question " + os.urandom(20_000).hex())
+        await keep(log, kept, answered())
+        await limit_pages(log, 1_000_000)
+        assert "again" in (await full)[1]
+        assert [row.run_id for row in await log.page(EVERYTHING)] == [kept.run_id]
+        await log.close()
+
+    run(work())
+
+
+def test_what_could_not_be_saved_is_said_at_the_end(tmp_path: Path) -> None:
+    async def work() -> None:
+        log = await RequestLog.open(tmp_path)
+        await limit_pages(log, 1)
+        full = asyncio.create_task(first_told(log, 2))
+        await keep(log, record("question " + os.urandom(20_000).hex()), answered())
+        await log.close()
+        assert "1 request(s) could not be saved" in (await full)[1]
+
+    run(work())
