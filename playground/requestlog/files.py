@@ -58,7 +58,7 @@ def _open(path: Path, notice: str | None) -> Opened:
     try:
         found = _peek(path)
         if found > migrations.CURRENT:
-            return Opened(None, _connect_newer(path), _newer(path, found), notice)
+            return Opened(None, _connect_unchanged(path), _newer(path, found), notice)
         writer = _connect_writer(path)
     except sqlite3.DatabaseError as error:
         if is_damage(error):
@@ -71,7 +71,7 @@ def _peek(path: Path) -> int:
     """The schema version, read without changing a byte; 0 where there is no file yet."""
     if not path.exists() or path.stat().st_size == 0:
         return 0
-    with closing(_connect(path, "mode=ro")) as connection:
+    with closing(_connect_unchanged(path)) as connection:
         ours = connection.execute("PRAGMA application_id").fetchone()[0] == migrations.APPLICATION_ID
         tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
         if tables and not ours:
@@ -120,8 +120,8 @@ def connect_reader(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def _connect_newer(path: Path) -> sqlite3.Connection:
-    # Without a write-ahead file nobody writes it: `immutable` then leaves not even a lock or a shared-memory file.
+def _connect_unchanged(path: Path) -> sqlite3.Connection:
+    # Without a write-ahead file nobody writes the log: `immutable` then leaves not even a lock or a shared-memory file.
     pending = path.with_name(path.name + "-wal").exists()
     return _connect(path, "mode=ro" if pending else "immutable=1")
 

@@ -33,6 +33,7 @@ from playground.runs.state import RunState, fold
 
 START = datetime(2026, 11, 23, 14, 2, 11, 123456, tzinfo=UTC)
 FORECAST = Forecast(1150.5, 1100.0, 1201.0, 1204.0, "shared with 9db74058 · 40 s ago", "r", "q", 4800, 1.5)
+REPORTED = Usage(1204, 86, 1290, 1152)
 T = TypeVar("T")
 
 
@@ -74,7 +75,7 @@ def record(
 def answered(
     text: str = "From nine to five.",
     request_id: str = "9db74058-1111-4222-8333-444455556666",
-    usage: Usage | None = Usage(1204, 86, 1290, 1152),
+    usage: Usage | None = REPORTED,
     reason: str = "stop",
 ) -> list[AnyEvent]:
     events: list[AnyEvent] = [
