@@ -25,11 +25,14 @@ class Where:
         """A SELECT of `columns` over what matches. `extra` is one more condition; values: `bind`."""
         # CROSS JOIN fixes the order: the search walks its own index newest first, without collecting all of it.
         search = "texts_search AS s CROSS JOIN " if self.search else ""
-        tables = f"{search}runs AS r JOIN texts AS t ON t.number = r.number JOIN targets AS g ON g.id = r.target"
         leading = ("s.texts_search MATCH ?", "r.number = s.rowid") if self.search else ()
         conditions = (*leading, *self.conditions, *((extra,) if extra else ()))
+        used = " ".join((columns, *conditions))
+        # Sums over the narrow table alone stay short.
+        texts = " JOIN texts AS t ON t.number = r.number" if re.search(r"\bt\.", used) else ""
+        targets = " JOIN targets AS g ON g.id = r.target" if re.search(r"\bg\.", used) else ""
         where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
-        return f"SELECT {columns} FROM {tables}{where} {tail}"
+        return f"SELECT {columns} FROM {search}runs AS r{texts}{targets}{where} {tail}"
 
     def bind(self, *more: Value) -> tuple[Value, ...]:
         """The values for `select`, those of `extra` and `tail` last."""

@@ -68,18 +68,23 @@ def end(process: subprocess.Popen[str]) -> None:
     process.communicate()
 
 
-async def first_told(log: RequestLog, count: int = 1) -> list[str]:
-    told: list[str] = []
-    enough = asyncio.Event()
+class Hearing:
+    """Listens to a log's trouble; waits until enough was said."""
 
-    def hear(sentence: str) -> None:
-        told.append(sentence)
-        if len(told) >= count:
-            enough.set()
+    def __init__(self, log: RequestLog) -> None:
+        self.told: list[str] = []
+        self._more = asyncio.Event()
+        log.on_trouble(self._hear)
 
-    log.on_trouble(hear)
-    await asyncio.wait_for(enough.wait(), 20)
-    return told
+    def _hear(self, sentence: str) -> None:
+        self.told.append(sentence)
+        self._more.set()
+
+    async def first(self, count: int) -> list[str]:
+        while len(self.told) < count:
+            self._more.clear()
+            await asyncio.wait_for(self._more.wait(), 20)
+        return self.told
 
 
 @pytest.mark.parametrize(("how", "phase"), [("runs", "interrupted"), ("ended", "done")])
@@ -102,9 +107,9 @@ def test_text_outlives_a_kill(tmp_path: Path, how: str, phase: str) -> None:
         assert (row.answer, row.phase) == ("half of an", phase)
         assert row.request_id == "abab0000-1111-4222-8333-444455556666"
         assert row.prompt_tokens is None
-        assert [path.name for path in tmp_path.iterdir()] == [FILE_NAME]
 
     run(work())
+    assert [path.name for path in tmp_path.iterdir()] == [FILE_NAME]
 
 
 def test_two_processes_share_a_folder(tmp_path: Path) -> None:
@@ -206,19 +211,20 @@ def test_damaged_file_is_set_aside(tmp_path: Path, damage: Callable[[Path], None
     damage(path)
     before = path.read_bytes()
 
-    async def work() -> None:
+    async def work() -> str:
         log = await RequestLog.open(tmp_path)
-        (aside,) = tmp_path.glob("request-log.damaged-*.sqlite3")
         assert log.notice is not None
-        assert aside.name in log.notice
-        assert await first_told(log) == [log.notice]
-        assert aside.read_bytes() == before
+        assert await Hearing(log).first(1) == [log.notice]
         kept = record("after")
         await keep(log, kept, answered())
         assert [row.question for row in await log.page(EVERYTHING)] == ["after"]
         await log.close()
+        return log.notice
 
-    run(work())
+    notice = run(work())
+    (aside,) = tmp_path.glob("request-log.damaged-*.sqlite3")
+    assert aside.name in notice
+    assert aside.read_bytes() == before
 
 
 def test_folder_that_cannot_be_is_one_sentence(tmp_path: Path) -> None:
@@ -285,11 +291,11 @@ def test_retry_saves_without_being_asked(tmp_path: Path) -> None:
     async def work() -> None:
         log = await RequestLog.open(tmp_path)
         await limit_pages(log, 1)
-        full = asyncio.create_task(first_told(log, 2))
+        hearing = Hearing(log)
         kept = record("question " + os.urandom(20_000).hex())
         await keep(log, kept, answered())
         await limit_pages(log, 1_000_000)
-        assert "again" in (await full)[1]
+        assert "again" in (await hearing.first(2))[1]
         assert [row.run_id for row in await log.page(EVERYTHING)] == [kept.run_id]
         await log.close()
 
@@ -300,9 +306,9 @@ def test_what_could_not_be_saved_is_said_at_the_end(tmp_path: Path) -> None:
     async def work() -> None:
         log = await RequestLog.open(tmp_path)
         await limit_pages(log, 1)
-        full = asyncio.create_task(first_told(log, 2))
+        hearing = Hearing(log)
         await keep(log, record("question " + os.urandom(20_000).hex()), answered())
         await log.close()
-        assert "1 request(s) could not be saved" in (await full)[1]
+        assert "1 request(s) could not be saved" in (await hearing.first(2))[1]
 
     run(work())
