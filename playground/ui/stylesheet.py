@@ -1,9 +1,11 @@
 """The application's style sheet: one template over the theme's roles.
 
 Widgets ask for a look by dynamic property, never by a colour of their own:
-  QLabel      tone = "muted" | "caption" | "headline" | "failure" | "warm" | "variable" | "output" | "link"
+  QLabel      tone = "muted" | "caption" | "headline" | "strong" | "failure" | "warm" | "variable" | "output" | "link"
   QPushButton look = "primary" | "stop" | "menu" | "quiet" | "link" (none: outlined)
-  QFrame      look = "bar" (top bar) | "notice" (slim bar) | "footer" | "hairline" | "card" | "callout"
+              mono = "true": an id or a snippet, in the size that stands beside body text
+  QFrame      look = "bar" (top bar) | "notice" (slim bar) | "footer" | "hairline" | "card" | "pane" |
+                     "callout" (amber edge) | "aside" (grey edge) | "trouble" (red edge); row = "figure"
   QTabBar     is drawn as plain words with an underline under the chosen one
 After changing a property at run time call `restyle(widget)`.
 """
@@ -38,6 +40,12 @@ QFrame[look="footer"] { background: $sunk; border: none; border-top: 1px solid $
 QFrame[look="hairline"] { background: $line; border: none; max-height: 1px; min-height: 1px; }
 QFrame[look="card"] { background: $surface; border: 1px solid $line; border-radius: 6px; }
 QFrame[look="callout"] { background: $variable; border: none; border-left: 3px solid $variable_edge; }
+QFrame[look="pane"] { background: $surface; border: none; }
+QFrame[look="aside"] { background: $sunk; border: none; border-left: 3px solid $muted; }
+QFrame[row="figure"] { border: 1px solid transparent; border-radius: 3px; }
+QFrame[row="figure"]:focus { border-color: $accent; }
+QLabel[mono="true"] { font-size: 12px; }
+QLabel[tone="strong"] { font-weight: 600; }
 QFrame[look="trouble"] { background: $surface; border: none; border-left: 3px solid $failure; }
 
 QPushButton { background: $surface; border: 1px solid $line; border-radius: 6px; padding: 5px 12px; min-height: 16px; }
@@ -55,6 +63,7 @@ QPushButton[look="link"] {
     background: transparent; border: 1px solid transparent; padding: 1px 4px; color: $accent; font-weight: 600;
 }
 QPushButton[look="link"]:hover { text-decoration: underline; }
+QPushButton[look="link"]:disabled { color: $muted; }
 QPushButton[look="link"]:focus { border: 1px solid $accent; border-radius: 4px; }
 QPushButton[look="menu"] { padding: 4px 10px; text-align: left; }
 QPushButton[look="menu"]::menu-indicator { image: none; width: 0; }

@@ -132,7 +132,7 @@ def calling(whole: bool = True) -> RunState:
 def retried() -> RunState:
     """Overloaded once, then answered."""
     state = grown(RunState(), [AttemptStarted(0.0, 1), HeadersReceived(0.03, 503, "51c0fa1e-77b0", "application/json")])
-    late = [AttemptStarted(0.3, 2), HeadersReceived(0.4, 200, REQUEST_ID, "text/event-stream")]
+    late: list[AnyEvent] = [AttemptStarted(0.3, 2), HeadersReceived(0.4, 200, REQUEST_ID, "text/event-stream")]
     return grown(state, [*late, *deltas(ANSWER, 0.52), *ending()])
 
 

@@ -132,6 +132,9 @@ def time_pieces(state: RunState) -> tuple[tuple[Piece, ...], str]:
     if at > state.attempts[0].started_at:
         pieces.append(Piece(at - state.attempts[0].started_at, "failure", True))
         said.append(f"earlier attempts {at - state.attempts[0].started_at:.3f} s")
+    if state.first_token_at is None:
+        # Nothing was put out: what is left is the end of a wait.
+        marks[1:] = [("until it ended", state.ended_at, "failure" if state.phase == "failed" else "stable_edge", False)]
     for name, end, role, hatched in marks:
         if end is not None and end >= at:
             pieces.append(Piece(end - at, role, hatched))

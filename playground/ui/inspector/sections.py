@@ -18,7 +18,7 @@ from playground.ui.inspector.lines import (
 )
 from playground.ui.inspector.model import InspectorModel
 from playground.ui.inspector.section import Section
-from playground.ui.theme import GRID, Theme, mono_font
+from playground.ui.theme import GRID, Theme
 from playground.ui.widgets.copy_button import CopyButton
 from playground.ui.widgets.figure_row import FigureRow
 
@@ -161,8 +161,9 @@ class RequestSection(Section):
         self._copies: dict[str, CopyButton] = {}
         for key, name in (("request_id", "request_id"), ("body_id", "body id")):
             row = self.add_row(key, name)
-            row.set_value_font(mono_font(12))
             self._add_copy(key, row, name)
+            if key == "request_id":
+                row.show_as_id()
         for key, name in (
             ("finish", "finish reason"),
             ("attempts", "attempts"),
@@ -175,8 +176,9 @@ class RequestSection(Section):
     def show_model(self, model: InspectorModel) -> None:
         """Ids, ending, and where it went."""
         self.show_lines(request_lines(model))
-        self._copies["request_id"].set_text_to_copy(model.state.request_id or "")
-        self._copies["body_id"].set_text_to_copy(model.state.body_id or "")
+        for key, text in (("request_id", model.state.request_id), ("body_id", model.state.body_id)):
+            self._copies[key].set_text_to_copy(text or "")
+            self._copies[key].setVisible(bool(text))
 
     def _add_copy(self, key: str, row: FigureRow, name: str) -> None:
         button = CopyButton(f"the {name}")

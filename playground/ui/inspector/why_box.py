@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import Signal
+from html import escape
+
+from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QFrame, QLabel, QPushButton, QVBoxLayout
 
 from playground.prefix.why import Why
@@ -10,7 +12,14 @@ from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, mono_font
 from playground.ui.widgets.notice import words
 
-_TITLES = {"served": "Why it was served from the cache", "unreported": "Why nothing can be said"}
+_TITLES = {
+    "differs": "What ended the prefix",
+    "order": "What ended the prefix",
+    "tools": "What ended the prefix",
+    "first": "Why nothing was cached yet",
+    "served": "Why the cache served it",
+    "unreported": "Why nothing can be said of the cache",
+}
 
 
 class WhyBox(QFrame):
@@ -23,9 +32,8 @@ class WhyBox(QFrame):
         super().__init__()
         self._why: Why | None = None
         self._title = QLabel()
-        font = self._title.font()
-        font.setBold(True)
-        self._title.setFont(font)
+        self._title.setProperty("tone", "strong")
+        self._title.setWordWrap(True)
         self._sentence = words("")
         self._before, self._after = (words("") for _ in range(2))
         self._captions = (QLabel("before"), QLabel("now"))
@@ -38,10 +46,12 @@ class WhyBox(QFrame):
         column.addWidget(self._sentence)
         for caption, snippet in zip(self._captions, (self._before, self._after), strict=True):
             caption.setProperty("tone", "muted")
-            snippet.setFont(mono_font(12))
+            snippet.setFont(mono_font())
+            snippet.setProperty("mono", True)
+            snippet.setTextFormat(Qt.TextFormat.RichText)
             column.addWidget(caption)
             column.addWidget(snippet)
-        column.addWidget(self._button)
+        column.addWidget(self._button, 0, Qt.AlignmentFlag.AlignLeft)
         self.setVisible(False)
 
     @property
@@ -52,7 +62,7 @@ class WhyBox(QFrame):
     @property
     def snippets(self) -> tuple[str, str]:
         """The characters before and now."""
-        return self._before.text(), self._after.text()
+        return (self._why.before, self._why.after) if self._why else ("", "")
 
     def show_why(self, why: Why | None) -> None:
         """Say it, or hide."""
@@ -62,11 +72,13 @@ class WhyBox(QFrame):
         self.setVisible(why is not None)
         if why is None:
             return
-        self._title.setText(_TITLES.get(why.kind, "Why it was not served from the cache"))
+        self._title.setText(_TITLES.get(why.kind, "Why the cache did not serve it"))
         self._sentence.setText(why.sentence)
         self.setAccessibleName(f"Why: {why.sentence}")
-        self._before.setText(why.before or "(nothing)")
-        self._after.setText(why.after or "(nothing)")
+        head = _shared(why.before, why.after)
+        tail = _shared(why.before[head:][::-1], why.after[head:][::-1])
+        for label, snippet in ((self._before, why.before), (self._after, why.after)):
+            label.setText(_marked(snippet, head, len(snippet) - tail))
         for widget in (*self._captions, self._before, self._after):
             widget.setVisible(bool(why.before or why.after))
         self._button.setVisible(why.message is not None)
@@ -76,3 +88,17 @@ class WhyBox(QFrame):
     def _go(self) -> None:
         if self._why is not None and self._why.message is not None:
             self.place_requested.emit(self._why.message, self._why.offset)
+
+
+def _shared(before: str, after: str) -> int:
+    """How many characters both snippets begin with."""
+    pairs = zip(before, after, strict=False)
+    return next((at for at, (one, other) in enumerate(pairs) if one != other), min(len(before), len(after)))
+
+
+def _marked(snippet: str, begin: int, end: int) -> str:
+    """Rich text: what differs is bold and underlined, so that colour is not needed to see it."""
+    if not snippet:
+        return "<i>nothing</i>"
+    head, other, tail = (escape(part) for part in (snippet[:begin], snippet[begin:end], snippet[end:]))
+    return f'<span style="white-space:pre-wrap">{head}<b><u>{other}</u></b>{tail}</span>'

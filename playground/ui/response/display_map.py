@@ -79,10 +79,7 @@ class DisplayMap:
     def _add(self, shown: list[str], at: int, stop: int) -> None:
         while at < stop:
             room = LONG_PARAGRAPH - (at - self.starts[-1])
-            if stop - at <= room:
-                cut = stop
-            else:
-                cut = _break_place(self.text, at, self.starts[-1] + LONG_PARAGRAPH, stop)
+            cut = stop if stop - at <= room else _break_place(self.text, at, self.starts[-1] + LONG_PARAGRAPH, stop)
             shown[-1] += self.text[at:cut]
             self.ends[-1] = cut
             if self._is_full(cut):
@@ -101,8 +98,11 @@ def _break_place(text: str, at: int, soft: int, stop: int) -> int:
     for index in range(begin, hard):
         if text[index].isspace():
             return index + 1
-    while hard < stop and (
-        unicodedata.category(text[hard]).startswith("M") or text[hard - 1 : hard + 1].find("\u200d") >= 0
-    ):
+    while hard < stop and _joined(text, hard):
         hard += 1
     return hard
+
+
+def _joined(text: str, at: int) -> bool:
+    """Whether the character at `at` is drawn together with the one before it."""
+    return unicodedata.category(text[at]).startswith("M") or "\u200d" in text[at - 1 : at + 1]

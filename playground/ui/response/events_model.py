@@ -11,7 +11,7 @@ from PySide6.QtGui import QFont
 from playground.client.events import RawEvent
 from playground.ui.theme import mono_font, ui_font
 
-COLUMNS = ("time", "after", "kind", "data")
+COLUMNS = ("time", "after", "kind", "carries", "data")
 LONGEST_CELL = 400
 LONGEST_TIP = 4_000
 AnyIndex = QModelIndex | QPersistentModelIndex
@@ -24,7 +24,7 @@ class EventsModel(QAbstractTableModel):
         super().__init__()
         self._events: list[RawEvent] = []
         self._count = 0
-        self._fonts = {"time": ui_font(12, tabular=True), "data": mono_font(12)}
+        self._fonts = {"time": ui_font(12, tabular=True), "carries": mono_font(12), "data": mono_font(12)}
 
     def show_events(self, events: list[RawEvent]) -> None:
         """Rows for another run's events."""
@@ -57,6 +57,8 @@ class EventsModel(QAbstractTableModel):
         """Qt's hook."""
         if orientation == Qt.Orientation.Horizontal and role == Qt.ItemDataRole.DisplayRole:
             return COLUMNS[section]
+        if role == Qt.ItemDataRole.TextAlignmentRole and section < 2:
+            return Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
         return None
 
     def data(self, index: AnyIndex, role: int = Qt.ItemDataRole.DisplayRole) -> object:
@@ -66,7 +68,7 @@ class EventsModel(QAbstractTableModel):
         if role == Qt.ItemDataRole.DisplayRole:
             return self._text(index.row(), index.column())
         if role == Qt.ItemDataRole.ToolTipRole:
-            return "<pre></pre>" if index.column() != 3 else self._events[index.row()].data[:LONGEST_TIP]
+            return self._events[index.row()].data[:LONGEST_TIP]
         if role == Qt.ItemDataRole.FontRole:
             return self._font(index.column())
         if role == Qt.ItemDataRole.TextAlignmentRole and index.column() < 2:
@@ -82,42 +84,46 @@ class EventsModel(QAbstractTableModel):
             return f"{event.at:.3f} s"
         if column == 1:
             return f"{(event.at - self._events[row - 1].at) * 1000:.0f} ms" if row else ""
-        if column == 2:
-            return kind_of(event.data)
+        if column in (2, 3):
+            return read(event.data)[column - 2]
         data = event.data[:LONGEST_CELL].replace("\n", " ")
         return data + ("…" if len(event.data) > LONGEST_CELL else "")
 
 
 @lru_cache(maxsize=512)
-def kind_of(data: str) -> str:
-    """What an event carries, in the field's words."""
+def read(data: str) -> tuple[str, str]:
+    """(kind, what it carries) of an event, in the field's words."""
     if data.strip() == "[DONE]":
-        return "[DONE]"
+        return "[DONE]", ""
     try:
         body = json.loads(data)
     except ValueError:
-        return "not JSON"
-    if not isinstance(body, dict):
-        return "other"
-    return _kind_of_body(body)
+        return "not JSON", ""
+    return _read_body(body) if isinstance(body, dict) else ("other", "")
 
 
-def _kind_of_body(body: dict[str, object]) -> str:
+def _read_body(body: dict[str, object]) -> tuple[str, str]:
     if body.get("error"):
-        return "error"
+        return "error", _short(body["error"])
     choices = body.get("choices")
     first = choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else {}
-    delta = first.get("delta") or first.get("message") or {}
-    kinds = [
-        word
-        for word, is_there in (
-            ("text", bool(isinstance(delta, dict) and delta.get("content"))),
-            ("tool call", bool(isinstance(delta, dict) and delta.get("tool_calls"))),
-            ("finish", bool(first.get("finish_reason"))),
-            ("usage", bool(body.get("usage"))),
+    delta = first.get("delta") or first.get("message")
+    carried = delta if isinstance(delta, dict) else {}
+    found = [
+        (kind, value)
+        for kind, value in (
+            ("text", carried.get("content")),
+            ("tool call", carried.get("tool_calls")),
+            ("finish", first.get("finish_reason")),
+            ("usage", body.get("usage")),
         )
-        if is_there
+        if value
     ]
-    if not kinds and isinstance(delta, dict) and "role" in delta:
-        return "role"
-    return " + ".join(kinds) or "empty"
+    if not found:
+        return ("role", _short(carried["role"])) if carried.get("role") else ("empty", "")
+    return " + ".join(kind for kind, _ in found), _short(found[0][1])
+
+
+def _short(value: object) -> str:
+    """JSON, so that blanks and line ends can be seen."""
+    return json.dumps(value, ensure_ascii=False)[:LONGEST_CELL]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QKeyEvent, QKeySequence
-from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QLabel, QSplitter, QTableView, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QAbstractItemView, QFrame, QHeaderView, QLabel, QSplitter, QTableView, QVBoxLayout
 
 from playground.runs.state import RunState
 from playground.ui.response.events_model import EventsModel
@@ -21,6 +21,7 @@ class EventsTable(QTableView):
 
     def __init__(self, model: EventsModel) -> None:
         super().__init__()
+        self.setProperty("look", "pane")
         self._rows = model
         self.setModel(model)
         self.setAccessibleName("Raw events")
@@ -35,7 +36,7 @@ class EventsTable(QTableView):
         header = self.horizontalHeader()
         header.setHighlightSections(False)
         header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
-        for column, width in enumerate((76, 64, 76)):
+        for column, width in enumerate((72, 64, 80, 112)):
             header.resizeSection(column, width)
         header.setStretchLastSection(True)
 
@@ -48,7 +49,7 @@ class EventsTable(QTableView):
             super().keyPressEvent(event)
 
 
-class EventsTab(QWidget):
+class EventsTab(QFrame):
     """Follows the newest event only while the reader is at the end."""
 
     def __init__(self) -> None:

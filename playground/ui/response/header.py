@@ -17,10 +17,12 @@ class Header(QFrame):
 
     def __init__(self) -> None:
         super().__init__()
+        self.setProperty("look", "pane")
         self._caption = QLabel("request_id")
         self._caption.setProperty("tone", "muted")
         self._id = ElidedLabel("request_id")
-        self._id.setFont(mono_font(12))
+        self._id.setFont(mono_font())
+        self._id.setProperty("mono", True)
         self._copy = CopyButton("the request_id")
         self._simulated = QLabel("simulated")
         self._simulated.setProperty("tone", "muted")
@@ -45,5 +47,4 @@ class Header(QFrame):
         self._id.set_full_text(request_id or NO_ID, "" if request_id else "Ask support with the time instead")
         self._copy.set_text_to_copy(request_id)
         self._simulated.setVisible(simulated)
-        if (came or bool(request_id)) != self.isVisibleTo(self.parentWidget()):
-            self.setVisible(came or bool(request_id))
+        self.setVisible(came or bool(request_id))

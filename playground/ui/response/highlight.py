@@ -35,8 +35,8 @@ def spans(code: str, language: str, theme: Theme) -> Iterator[tuple[int, int, QC
 
 def _lexer(language: str) -> Any | None:
     # Late: pygments' registry of lexers is not needed for the first paint.
-    from pygments.lexers import get_lexer_by_name
-    from pygments.util import ClassNotFound
+    from pygments.lexers import get_lexer_by_name  # type: ignore[import-untyped]
+    from pygments.util import ClassNotFound  # type: ignore[import-untyped]
 
     try:
         return get_lexer_by_name(language or "text", stripnl=False, ensurenl=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QVBoxLayout
 
 from playground.runs.state import RunState
 from playground.ui.response.answer import answer_json
@@ -15,12 +15,13 @@ from playground.ui.widgets.copy_button import CopyButton
 NOTHING = "The answer's JSON will stand here."
 
 
-class JsonTab(QWidget):
+class JsonTab(QFrame):
     """Made again in slow steps while the response comes, and once at its end."""
 
     def __init__(self, theme: Theme) -> None:
         super().__init__()
-        self.text = LiveText("The answer's JSON")
+        self.setProperty("look", "pane")
+        self.text = LiveText("The answer's JSON", follows=False)
         self._theme = theme
         self._colors: JsonHighlighter | None = None
         self._steps = SlowSteps()

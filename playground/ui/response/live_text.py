@@ -13,8 +13,10 @@ from playground.ui.theme import GRID, mono_font
 class LiveText(QPlainTextEdit):
     """Append-only view of one text. The exact text is `exact_text`; Qt's own copy of it is for display only."""
 
-    def __init__(self, name: str, parent: QWidget | None = None) -> None:
+    def __init__(self, name: str, *, follows: bool = True, parent: QWidget | None = None) -> None:
+        """`follows`: stays at the end while the reader is there; else a new text is shown from its top."""
         super().__init__(parent)
+        self._follows = follows
         self._map = DisplayMap()
         self.setReadOnly(True)
         self.setUndoRedoEnabled(False)
@@ -38,7 +40,9 @@ class LiveText(QPlainTextEdit):
             self._start_again()
         if len(text) == len(self._map.text) and self._map.taken == len(text):
             return
-        self._append(self._map.take(text, final=final))
+        # A text that is there at once, such as one from the log, is read from its top.
+        follow = self._follows and self.at_end() and not (final and not self._map.text)
+        self._append(self._map.take(text, final=final), follow)
 
     def selected_exact_text(self) -> str:
         """What is selected, as it came."""
@@ -65,8 +69,7 @@ class LiveText(QPlainTextEdit):
         block = self.document().findBlock(position)
         return self._map.exact_offset(block.blockNumber(), position - block.position())
 
-    def _append(self, lines: list[str]) -> None:
-        follow = self.at_end()
+    def _append(self, lines: list[str], follow: bool) -> None:
         mine = self.textCursor()
         anchor, position = mine.anchor(), mine.position()
         cursor = QTextCursor(self.document())

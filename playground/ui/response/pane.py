@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from PySide6.QtCore import QElapsedTimer, Qt, QTimer, Signal
-from PySide6.QtWidgets import QStackedWidget, QTabBar, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QStackedWidget, QTabBar, QVBoxLayout, QWidget
 
 from playground.runs.state import RunState
 from playground.ui.response.events_tab import EventsTab
@@ -31,7 +31,7 @@ class _Tab(Protocol):
     def set_theme(self, theme: Theme) -> None: ...
 
 
-class ResponsePane(QWidget):
+class ResponsePane(QFrame):
     """Shows one run's state. The state is changed by its run; `refresh` takes in what is new."""
 
     notice_action = Signal(str)
@@ -39,10 +39,12 @@ class ResponsePane(QWidget):
 
     def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self.setProperty("look", "pane")
         self.setAccessibleName("Response")
         self._state: RunState | None = None
         self._simulated = False
         self._notice: Notice | None = None
+        self._phase: str | None = None
         self._since = QElapsedTimer()
         self._labels = SlowSteps()
         self.text_tab = TextTab()
@@ -62,6 +64,7 @@ class ResponsePane(QWidget):
         self._tick = QTimer(self)
         self._tick.setInterval(TICK_MS)
         self._tick.timeout.connect(self.refresh)
+        self.text_tab.calls.show_requested.connect(lambda: self.show_tab(TOOLS))
         self.show_state(None)
 
     @property
@@ -84,7 +87,9 @@ class ResponsePane(QWidget):
         elapsed = self._since.elapsed() / 1000 if running else 0.0
         self._current().refresh(state, elapsed)
         self.header.show_state(state, self._simulated)
-        self._labels.run(self._refresh_labels, now=not running)
+        phase = state.phase if state else None
+        self._labels.run(self._refresh_labels, now=not running or phase != self._phase)
+        self._phase = phase
         if state is not None and state.ended and self._notice is None:
             self._show_notice(trouble_notice(state))
         if running != self._tick.isActive():
@@ -138,6 +143,7 @@ class ResponsePane(QWidget):
         # Where it happened: after the text that had come, or in the place where text would be.
         above = self._stack if not self._state.text else self.footer
         self._column.insertWidget(self._column.indexOf(above), notice)
+        notice.show()
 
     def _drop_notice(self) -> None:
         if self._notice is not None:

@@ -5,8 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from PySide6.QtCore import QByteArray, Qt, QUrl, Signal
-from PySide6.QtGui import QTextBlock, QTextCharFormat, QTextCursor, QTextDocument, QTextFormat
-from PySide6.QtWidgets import QFrame, QLabel, QTextBrowser, QVBoxLayout, QWidget
+from PySide6.QtGui import (
+    QTextBlock,
+    QTextBlockFormat,
+    QTextCharFormat,
+    QTextCursor,
+    QTextDocument,
+    QTextFormat,
+    QTextTable,
+)
+from PySide6.QtWidgets import QFrame, QLabel, QTextBrowser, QVBoxLayout
 
 from playground.runs.state import RunState
 from playground.ui.response.highlight import spans, units
@@ -17,6 +25,10 @@ from playground.ui.widgets.clipboard import copy_text
 
 LONGEST = 200_000
 """Code points; Qt's Markdown takes 105 ms for 100 KB (spikes.md), so longer text stays in the Text tab."""
+
+
+LINE_HEIGHT = 125.0
+"""Per cent."""
 
 
 class SafeBrowser(QTextBrowser):
@@ -37,17 +49,19 @@ class SafeBrowser(QTextBrowser):
 
     def loadResource(self, _kind: int, _name: QUrl | str) -> object:
         """Nothing, whatever is asked for."""
-        return QByteArray()
+        # One byte that is no image: where the answer is null, Qt's document goes and opens a local file itself.
+        return QByteArray(b"\0")
 
-    def doSetSource(self, _name: QUrl | str, _kind: QTextDocument.ResourceType = ...) -> None:  # type: ignore[assignment]
+    def doSetSource(self, _name: QUrl | str, _kind: QTextDocument.ResourceType = ...) -> None:
         """No page is ever opened."""
 
 
-class RenderedTab(QWidget):
+class RenderedTab(QFrame):
     """Renders at the end, and in slow steps while the text comes."""
 
     def __init__(self, theme: Theme) -> None:
         super().__init__()
+        self.setProperty("look", "pane")
         self._theme = theme
         self._shown: str | None = None
         self._steps = SlowSteps()
@@ -104,6 +118,8 @@ class RenderedTab(QWidget):
             text,
             QTextDocument.MarkdownFeature.MarkdownDialectGitHub | QTextDocument.MarkdownFeature.MarkdownNoHTML,
         )
+        _space_out(document)
+        _name_images(document)
         for block, language in _code_blocks(document):
             self._paint_code(block, language)
         bar.setValue(bar.maximum() if follow else place)
@@ -119,6 +135,8 @@ class RenderedTab(QWidget):
             paragraph = QTextCursor(block)
             form = paragraph.blockFormat()
             form.setBackground(self._theme.sunk)
+            form.setBottomMargin(0 if block is not blocks[-1] else GRID)
+            form.setLeftMargin(0)
             paragraph.setBlockFormat(form)
         begin = blocks[0].position()
         for start, length, color in spans(code, language, self._theme):
@@ -132,6 +150,37 @@ class RenderedTab(QWidget):
         copy_text(url)
         self._line.setText(f"Link copied, not opened: {url}")
         self._line.setVisible(True)
+
+
+def _space_out(document: QTextDocument) -> None:
+    """Air between paragraphs; Qt's Markdown sets them solid."""
+    block = document.begin()
+    while block.isValid():
+        cursor = QTextCursor(block)
+        form = block.blockFormat()
+        form.setLineHeight(LINE_HEIGHT, QTextBlockFormat.LineHeightTypes.ProportionalHeight.value)
+        if not cursor.currentTable():
+            form.setTopMargin(GRID if form.headingLevel() else 0)
+            form.setBottomMargin(GRID // 4 if block.textList() else GRID)
+        cursor.setBlockFormat(form)
+        block = block.next()
+    for frame in document.rootFrame().childFrames():
+        if isinstance(frame, QTextTable):
+            look = frame.format()
+            look.setCellPadding(GRID // 2)
+            look.setCellSpacing(0)
+            look.setBorderCollapse(True)
+            look.setBottomMargin(GRID)
+            frame.setFormat(look)
+
+
+def _name_images(document: QTextDocument) -> None:
+    """Words in the place of each image, which is never loaded."""
+    cursor = QTextCursor(document)
+    while not (cursor := document.find("\ufffc", cursor)).isNull():
+        form = cursor.charFormat()
+        if form.isImageFormat():
+            cursor.insertText(f"[image, not loaded: {form.toImageFormat().name()}]", QTextCharFormat())
 
 
 def _code_blocks(document: QTextDocument) -> Iterator[tuple[list[QTextBlock], str]]:

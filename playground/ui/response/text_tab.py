@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QLabel, QStackedLayout, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QLabel, QStackedLayout, QVBoxLayout
 
 from playground.runs.state import RunState
+from playground.ui.response.call_strip import CallStrip
 from playground.ui.response.live_text import LiveText
 from playground.ui.response.words import ending, placeholder
 from playground.ui.theme import GRID, Theme
 from playground.ui.widgets.notice import words
 
 
-class TextTab(QWidget):
+class TextTab(QFrame):
     """The completion, live. `elapsed_s` of `refresh` feeds the words of waiting."""
 
     def __init__(self) -> None:
         super().__init__()
+        self.setProperty("look", "pane")
         self.text = LiveText("Completion")
+        self.calls = CallStrip()
         self._words = QLabel()
         self._words.setWordWrap(True)
         self._words.setProperty("tone", "muted")
@@ -33,6 +36,7 @@ class TextTab(QWidget):
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
         column.addLayout(self._places, 1)
+        column.addWidget(self.calls)
         column.addWidget(self._ending)
 
     @property
@@ -52,6 +56,7 @@ class TextTab(QWidget):
         self._places.setCurrentWidget(self.text if text else self._words)
         if not text:
             self._set_words(placeholder(state, elapsed_s))
+        self.calls.show_state(state)
         line = ending(state)
         if line != self._ending.text():
             self._ending.setText(line)

@@ -25,7 +25,7 @@ def trouble_notice(state: RunState) -> Notice | None:
     place = notice.column.count() - 1
     for line in reversed(_facts(trouble)):
         label = words(line, "muted")
-        label.setFont(mono_font(12))
+        label.setFont(mono_font())
         notice.column.insertWidget(place, label)
     request_id = state.request_id or trouble.body_request_id
     if request_id:
@@ -78,7 +78,8 @@ def _id_row(request_id: str) -> QHBoxLayout:
     caption = QLabel("request_id")
     caption.setProperty("tone", "muted")
     shown = ElidedLabel("request_id of the failed request")
-    shown.setFont(mono_font(12))
+    shown.setFont(mono_font())
+    shown.setProperty("mono", True)
     shown.set_full_text(request_id)
     copy = CopyButton("the failed request's request_id")
     copy.set_text_to_copy(request_id)

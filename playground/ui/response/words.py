@@ -9,7 +9,7 @@ STOPPED = "Stopped by you · usage unknown: the server settles what it generated
 STOPPED_WITH_USAGE = "Stopped by you · the usage had already been reported"
 INTERRUPTED = "Interrupted · the program ended before the response did; what was logged by then is shown"
 NO_CONTENT = "The response ended without any text."
-ONLY_CALLS = "No text: the model called a tool. See Tool calls."
+ONLY_CALLS = "No text: the model called a tool."
 
 
 def outcome(state: RunState | None) -> str:

@@ -22,9 +22,6 @@ class CopyButton(QPushButton):
         self.setToolTip(f"Copy {what}")
         self.setAccessibleName(f"Copy {what}")
         self.setEnabled(False)
-        # As wide as its longer word, so that nothing beside it moves.
-        self.ensurePolished()
-        self.setMinimumWidth(self.fontMetrics().horizontalAdvance("copied") + 16)
         self._back = QTimer(self)
         self._back.setSingleShot(True)
         self._back.setInterval(SAYS_COPIED_MS)

@@ -34,7 +34,7 @@ class ElidedLabel(QLabel):
             return
         self._full = text
         self.setText(text)
-        self.setToolTip(why or text)
+        self.setToolTip(why or f"{self._name}: {text}")
         self.setAccessibleName(f"{self._name}: {text}")
         self.setAccessibleDescription(why)
 

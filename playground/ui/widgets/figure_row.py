@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Qt
-from PySide6.QtGui import QAction, QFont, QKeyEvent, QKeySequence
+from PySide6.QtGui import QAction, QKeyEvent, QKeySequence
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QSizePolicy, QWidget
 
 from playground.ui.stylesheet import restyle
-from playground.ui.theme import GRID, ui_font
+from playground.ui.theme import GRID, mono_font, ui_font
 from playground.ui.widgets.clipboard import copy_text
 from playground.ui.widgets.elided_label import ElidedLabel
 
@@ -28,10 +28,11 @@ class FigureRow(QFrame):
         self._value.setFont(ui_font(tabular=True))
         self._value.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         self.row = QHBoxLayout(self)
-        self.row.setContentsMargins(0, 1, 0, 1)
+        self.row.setContentsMargins(0, 0, 0, 0)
         self.row.setSpacing(GRID // 2)
         self.glyph = QLabel(glyph)
         self.glyph.setVisible(bool(glyph))
+        self.glyph.setFixedWidth(GRID + 4)
         self.row.addWidget(self.glyph)
         self.row.addWidget(self._caption)
         self.row.addWidget(self._value, 1)
@@ -55,11 +56,14 @@ class FigureRow(QFrame):
         if name != self.accessibleName() or why != self.accessibleDescription():
             self.setAccessibleName(name)
             self.setAccessibleDescription(why)
-            self.setToolTip(why or text)
+            self.setToolTip(why or f"{self._name}: {text}")
 
-    def set_value_font(self, font: QFont) -> None:
-        """Another font for the value, such as mono for ids."""
-        self._value.setFont(font)
+    def show_as_id(self) -> None:
+        """The value is an id: in mono, from the left, its name told only in the tooltip and aloud."""
+        self._caption.setVisible(False)
+        self._value.setFont(mono_font())
+        self._value.setProperty("mono", True)
+        self._value.setAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
 
     def copy(self) -> None:
         """Put the value on the clipboard."""

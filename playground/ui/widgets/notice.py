@@ -32,12 +32,7 @@ class Notice(QFrame):
         self.column = QVBoxLayout(self)
         self.column.setContentsMargins(GRID + 4, GRID, GRID, GRID)
         self.column.setSpacing(GRID // 2)
-        heading = words(title)
-        heading.setProperty("strong", True)
-        font = heading.font()
-        font.setBold(True)
-        heading.setFont(font)
-        self.column.addWidget(heading)
+        self.column.addWidget(words(title, "strong"))
         for text in (detail, advice):
             if text:
                 self.column.addWidget(words(text))
