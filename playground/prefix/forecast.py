@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import gcd
+
+from playground.prefix.index import Match, Sent
+from playground.prefix.measure import Measure
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,3 +27,97 @@ class Forecast:
     request_id: str | None = None
     shared_chars: int = 0
     sent_at: float | None = None
+
+
+ASSUMED_BLOCK = 16
+"""Tokens: caches match whole blocks. The size is not published; this one is common, and reports correct it."""
+
+
+class Granularity:
+    """The step in which cached tokens are reported, as far as reports tell."""
+
+    def __init__(self) -> None:
+        self._reported: set[int] = set()
+
+    def learn(self, cached_tokens: int) -> None:
+        """Take in one report."""
+        if cached_tokens > 0 and len(self._reported) < 256:
+            self._reported.add(cached_tokens)
+
+    @property
+    def step(self) -> int:
+        """Tokens."""
+        common = gcd(*self._reported) if self._reported else ASSUMED_BLOCK
+        # One or two figures share large divisors by chance; three that are all different rarely do.
+        return common if len(self._reported) > 2 else gcd(common, ASSUMED_BLOCK)
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What a forecast stands on. `fresh` is the best match within the lifetime, `related` the last request of this
+    prompt (fresh or not). `anchored`: the measure is scaled by what the server reported for `related`."""
+
+    fresh: Match | None
+    related: Sent | None
+    newest: Sent | None
+    anchored: bool
+
+
+def forecast(ground: Ground, measure: Measure, step: int, now: float, lifetime_s: float) -> Forecast:
+    """What the cache will serve of the measured prompt."""
+    length = ground.fresh.length if ground.fresh else 0
+    # At least one token is always computed, so a prompt that is wholly known still ends in a fresh block.
+    shared = min(measure.upto(length), max(measure.total - 1, 0.0))
+    cached = _whole(shared, step)
+    held_against = ground.fresh.sent if ground.fresh and cached else (ground.related or ground.newest)
+    low, high = _interval(length, shared, ground, measure, step)
+    return Forecast(
+        cached_tokens=cached,
+        low=low if cached else 0.0,
+        high=max(high, cached) if cached else 0.0,
+        prompt_tokens=measure.total,
+        basis=_basis(cached, held_against, now, lifetime_s),
+        run_id=held_against.run_id if held_against else None,
+        request_id=held_against.request_id if held_against else None,
+        shared_chars=length if cached else 0,
+        sent_at=held_against.at if held_against else None,
+    )
+
+
+def _whole(tokens: float, step: int) -> float:
+    # A hair above: 1,152.0 tokens may come out of the scaling as 1,151.9999.
+    return float(int((tokens + 1e-6) // step) * step)
+
+
+def _interval(length: int, shared: float, ground: Ground, measure: Measure, step: int) -> tuple[float, float]:
+    if ground.fresh is not None and ground.anchored and length == len(ground.fresh.sent.text):
+        # The whole earlier request is in this one, and the server has counted it.
+        return _whole(shared, step), _whole(shared, step)
+    # Scaled by a report of a related text, the estimate of a share of it is far better than one from nothing.
+    spread = measure.relative_error(length) / (4 if ground.anchored else 1)
+    return _whole(max(shared * (1 - spread) - step, 0.0), step), min(shared * (1 + spread) + step, measure.total)
+
+
+def _basis(cached: float, sent: Sent | None, now: float, lifetime_s: float) -> str:
+    if sent is None:
+        return "nothing has been sent to this endpoint yet"
+    age_s = max(now - sent.at, 0.0)
+    if cached:
+        return f"shared with {sent.short_id} · {ago(age_s)}"
+    if age_s > lifetime_s:
+        return f"last sent {ago(age_s)}; assumed forgotten after {span(lifetime_s)}"
+    return f"shares less than one block with {sent.short_id} · {ago(age_s)}"
+
+
+def ago(age_s: float) -> str:
+    """How long ago, in words."""
+    return "now" if age_s < 1 else f"{span(age_s)} ago"
+
+
+def span(length_s: float) -> str:
+    """A length of time in its largest whole unit."""
+    if length_s < 60:
+        return f"{length_s:.0f} s"
+    if length_s < 3600:
+        return f"{length_s / 60:.0f} min"
+    return f"{length_s / 3600:.0f} h"
