@@ -24,6 +24,7 @@ class JsonTab(QFrame):
         self.text = LiveText("The answer's JSON", follows=False)
         self._theme = theme
         self._colors: JsonHighlighter | None = None
+        self._state: RunState | None = None
         self._steps = SlowSteps()
         self._what = QLabel(NOTHING)
         self._what.setProperty("tone", "muted")
@@ -45,6 +46,8 @@ class JsonTab(QFrame):
 
     def refresh(self, state: RunState | None, elapsed_s: float = 0.0) -> None:
         """Show the answer as far as it came, when it is due."""
+        if state is not self._state:
+            self._state, self._steps = state, SlowSteps()
         if state is None or not (state.raw or state.text or state.trouble or state.tool_calls):
             self._show(NOTHING, "")
         else:

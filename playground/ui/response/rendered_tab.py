@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from PySide6.QtCore import QByteArray, Qt, QUrl, Signal
+from PySide6.QtCore import Qt, QUrl, Signal
 from PySide6.QtGui import (
+    QColor,
+    QImage,
     QTextBlock,
     QTextBlockFormat,
     QTextCharFormat,
@@ -27,6 +29,8 @@ LONGEST = 200_000
 """Code points; Qt's Markdown takes 105 ms for 100 KB (spikes.md), so longer text stays in the Text tab."""
 
 
+DEAR_S = 0.012
+"""Seconds. Once a step takes longer, the rest waits for the end, so that the stream and the keys do not wait for it."""
 LINE_HEIGHT = 125.0
 """Per cent."""
 
@@ -38,6 +42,8 @@ class SafeBrowser(QTextBrowser):
 
     def __init__(self, name: str) -> None:
         super().__init__()
+        self._clear = QImage(1, 1, QImage.Format.Format_ARGB32)
+        self._clear.fill(0)
         self.setAccessibleName(name)
         self.setOpenLinks(False)
         self.setOpenExternalLinks(False)
@@ -47,10 +53,10 @@ class SafeBrowser(QTextBrowser):
         self.document().setDocumentMargin(GRID * 2)
         self.anchorClicked.connect(lambda url: self.link_chosen.emit(url.toString()))
 
-    def loadResource(self, _kind: int, _name: QUrl | str) -> object:
-        """Nothing, whatever is asked for."""
-        # One byte that is no image: where the answer is null, Qt's document goes and opens a local file itself.
-        return QByteArray(b"\0")
+    def loadResource(self, kind: int, _name: QUrl | str) -> object:
+        """A clear point for an image, nothing for all else."""
+        # Where the answer is no image, Qt's image handler goes and opens a local file of that name itself.
+        return self._clear if kind == QTextDocument.ResourceType.ImageResource.value else b"\0"
 
     def doSetSource(self, _name: QUrl | str, _kind: QTextDocument.ResourceType = ...) -> None:
         """No page is ever opened."""
@@ -64,6 +70,7 @@ class RenderedTab(QFrame):
         self.setProperty("look", "pane")
         self._theme = theme
         self._shown: str | None = None
+        self._state: RunState | None = None
         self._steps = SlowSteps()
         self.browser = SafeBrowser("Completion, rendered as Markdown")
         self.browser.link_chosen.connect(self._copy_link)
@@ -86,13 +93,20 @@ class RenderedTab(QFrame):
 
     def refresh(self, state: RunState | None, elapsed_s: float = 0.0) -> None:
         """Render what is new, when it is due."""
+        if state is not self._state:
+            self._state, self._shown, self._steps = state, None, SlowSteps()
         text = state.text if state else ""
         if not text:
             self._shown = None
             self._say(placeholder(state, elapsed_s))
             return
-        if text != self._shown:
-            self._steps.run(lambda: self._render(text), now=state is None or state.ended or not self._shown)
+        ended = state is None or state.ended
+        if text == self._shown:
+            return
+        if not ended and self._steps.last_s > DEAR_S:
+            self._say_below("Rendered as far as this; the rest at the end of the response. The Text tab has it live.")
+            return
+        self._steps.run(lambda: self._render(text), now=ended or not self._shown)
 
     def set_theme(self, theme: Theme) -> None:
         """Render again in the new colours."""
@@ -101,13 +115,13 @@ class RenderedTab(QFrame):
             self._render(self._shown)
 
     def _say(self, words: str) -> None:
-        self._line.setVisible(False)
+        self._say_below("")
         if self.browser.toPlainText() != words:
             self.browser.setPlainText(words)
 
     def _render(self, text: str) -> None:
         self._shown = text
-        self._line.setVisible(False)
+        self._say_below("")
         if len(text) > LONGEST:
             self._say(f"{len(text):,} characters: too long to render as Markdown here. The Text tab has it all.")
             return
@@ -118,7 +132,7 @@ class RenderedTab(QFrame):
             text,
             QTextDocument.MarkdownFeature.MarkdownDialectGitHub | QTextDocument.MarkdownFeature.MarkdownNoHTML,
         )
-        _space_out(document)
+        _space_out(document, self._theme.line)
         _name_images(document)
         for block, language in _code_blocks(document):
             self._paint_code(block, language)
@@ -148,11 +162,15 @@ class RenderedTab(QFrame):
 
     def _copy_link(self, url: str) -> None:
         copy_text(url)
-        self._line.setText(f"Link copied, not opened: {url}")
-        self._line.setVisible(True)
+        self._say_below(f"Link copied, not opened: {url}")
+
+    def _say_below(self, words: str) -> None:
+        if words != self._line.text():
+            self._line.setText(words)
+        self._line.setVisible(bool(words))
 
 
-def _space_out(document: QTextDocument) -> None:
+def _space_out(document: QTextDocument, line: QColor) -> None:
     """Air between paragraphs; Qt's Markdown sets them solid."""
     block = document.begin()
     while block.isValid():
@@ -170,6 +188,8 @@ def _space_out(document: QTextDocument) -> None:
             look.setCellPadding(GRID // 2)
             look.setCellSpacing(0)
             look.setBorderCollapse(True)
+            look.setBorder(1)
+            look.setBorderBrush(line)
             look.setBottomMargin(GRID)
             frame.setFormat(look)
 

@@ -15,6 +15,7 @@ class SlowSteps:
     def __init__(self, clock: Callable[[], float] = perf_counter) -> None:
         self._clock = clock
         self._next = 0.0
+        self.last_s = 0.0
 
     def run(self, step: Callable[[], None], *, now: bool = False) -> bool:
         """Run `step` if it is due, or if it must be `now`. Returns whether it ran."""
@@ -23,5 +24,6 @@ class SlowSteps:
             return False
         step()
         end = self._clock()
+        self.last_s = end - begin
         self._next = end + max(LEAST_GAP_S, SHARE * (end - begin))
         return True

@@ -32,7 +32,14 @@ def test_no_image_is_loaded_not_even_a_local_one(tab: RenderedTab, tmp_path: Pat
     tab.refresh(runs.done(f"see ![it]({url.toString()})"))
     assert tab.browser.toPlainText() == f"see [image, not loaded: {url.toString()}]"
     loaded = tab.browser.document().resource(QTextDocument.ResourceType.ImageResource.value, url)
-    assert not isinstance(loaded, QImage) or loaded.isNull()
+    assert isinstance(loaded, QImage)
+    assert loaded.width() == 1
+
+
+def test_another_run_never_shows_the_last_ones_text(tab: RenderedTab) -> None:
+    tab.refresh(runs.done("one " * 20_000))
+    tab.refresh(runs.streaming("two"))
+    assert tab.browser.toPlainText() == "two"
 
 
 def test_html_is_shown_as_it_is_written(tab: RenderedTab) -> None:
