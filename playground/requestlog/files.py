@@ -81,11 +81,9 @@ def _peek(path: Path) -> int:
 
 def _connect(path: Path, how: str) -> sqlite3.Connection:
     # Each connection is used by one thread at a time; it is made on another than it is used on.
-    connection = sqlite3.connect(
+    return sqlite3.connect(
         f"{path.absolute().as_uri()}?{how}", uri=True, timeout=_BUSY_S, isolation_level=None, check_same_thread=False
     )
-    connection.execute("PRAGMA mmap_size = 268435456")
-    return connection
 
 
 def _connect_writer(path: Path) -> sqlite3.Connection:
