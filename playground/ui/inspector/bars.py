@@ -124,7 +124,7 @@ def time_pieces(state: RunState) -> tuple[tuple[Piece, ...], str]:
     newest = state.attempts[-1]
     marks: list[tuple[str, float | None, str, bool]] = [
         ("headers", newest.headers_at, "muted", False),
-        ("first token", state.first_token_at, "stable_edge", False),
+        ("first token", state.first_token_at, "muted", True),
         ("output", state.ended_at or state.last_token_at, "output", False),
     ]
     pieces, said = [], []
@@ -134,7 +134,7 @@ def time_pieces(state: RunState) -> tuple[tuple[Piece, ...], str]:
         said.append(f"earlier attempts {at - state.attempts[0].started_at:.3f} s")
     if state.first_token_at is None:
         # Nothing was put out: what is left is the end of a wait.
-        marks[1:] = [("until it ended", state.ended_at, "failure" if state.phase == "failed" else "stable_edge", False)]
+        marks[1:] = [("until it ended", state.ended_at, "failure" if state.phase == "failed" else "muted", True)]
     for name, end, role, hatched in marks:
         if end is not None and end >= at:
             pieces.append(Piece(end - at, role, hatched))

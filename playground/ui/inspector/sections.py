@@ -102,7 +102,7 @@ class LatencySection(Section):
         self.add_row("speed", "output speed")
         self.add_row("total", "total")
         self.bar = Bar(theme, 14)
-        self.legend = QLabel("▪ headers  ▪ first token  ▪ output")
+        self.legend = QLabel()
         self.column.addSpacing(GRID // 4)
         self.column.addWidget(self.bar)
         self.column.addWidget(self.legend)
@@ -116,11 +116,15 @@ class LatencySection(Section):
     def set_theme(self, theme: Theme) -> None:
         """The bar and the legend's marks in the new colours."""
         self.bar.set_theme(theme)
-        marks = (("headers", theme.muted), ("first token", theme.stable_edge), ("output", theme.output))
+        marks = (
+            ("■ headers", theme.muted),
+            ("▨ first token", theme.muted),
+            ("■ output", theme.output),
+        )
         self.legend.setText(
             "&nbsp;&nbsp;".join(
-                f'<span style="color:{color.name()}">■</span> '
-                f'<span style="color:{theme.muted.name()};font-size:11px">{word}</span>'
+                f'<span style="color:{color.name()}">{word[0]}</span>'
+                f'<span style="color:{theme.muted.name()};font-size:11px">{word[1:]}</span>'
                 for word, color in marks
             )
         )

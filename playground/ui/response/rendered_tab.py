@@ -150,6 +150,8 @@ class RenderedTab(QFrame):
             form = paragraph.blockFormat()
             form.setBackground(self._theme.sunk)
             form.setBottomMargin(0 if block is not blocks[-1] else GRID)
+            # A taller line would leave stripes between the lines' grounds.
+            form.setLineHeight(0, QTextBlockFormat.LineHeightTypes.SingleHeight.value)
             form.setLeftMargin(0)
             paragraph.setBlockFormat(form)
         begin = blocks[0].position()

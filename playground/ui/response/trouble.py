@@ -12,6 +12,7 @@ from playground.ui.widgets.elided_label import ElidedLabel
 from playground.ui.widgets.notice import Notice, words
 
 MOST_DETAILS = 6
+MOST_CHARS = 1_000
 _KEY_STATUSES = (401, 403)
 
 
@@ -20,7 +21,7 @@ def trouble_notice(state: RunState) -> Notice | None:
     trouble = state.trouble
     if trouble is None or state.phase != "failed":
         return None
-    notice = Notice("trouble", trouble.title, trouble.detail, trouble.advice, _buttons(trouble))
+    notice = Notice("trouble", trouble.title, _cut(trouble.detail), trouble.advice, _buttons(trouble))
     # Under the words, over the buttons.
     place = notice.column.count() - 1
     for line in reversed(_facts(trouble)):
@@ -51,11 +52,18 @@ def _facts(trouble: Trouble) -> list[str]:
     if trouble.retry_after_s is not None:
         head.append(f"Retry-After {trouble.retry_after_s:g} s")
     lines = [" · ".join(part for part in head if part)]
-    lines += [_detail(detail) for detail in trouble.details[:MOST_DETAILS]]
-    more = len(trouble.details) - MOST_DETAILS
-    if more > 0:
-        lines.append(f"and {more} more: see JSON")
+    # The detail's words may name the fields already.
+    named = [line for line in map(_detail, trouble.details) if line not in trouble.detail]
+    lines += named[:MOST_DETAILS]
+    if len(named) > MOST_DETAILS:
+        lines.append(f"and {len(named) - MOST_DETAILS} more: see JSON")
     return [line for line in lines if line]
+
+
+def _cut(detail: str) -> str:
+    lines = detail.split("\n")
+    text = "\n".join(lines[: MOST_DETAILS + 1])[:MOST_CHARS]
+    return text if text == detail else f"{text} … (all of it: see JSON)"
 
 
 def _detail(detail: dict[str, object]) -> str:

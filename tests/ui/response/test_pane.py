@@ -109,6 +109,22 @@ def test_trouble_names_fields_and_request_id(pane: ResponsePane) -> None:
     assert pane.footer.line == "failed · 400 · 200 ms"
 
 
+def test_fields_named_in_the_detail_are_not_named_twice(pane: ResponsePane) -> None:
+    details: tuple[dict[str, object], ...] = ({"path": ["messages", 0, "role"], "message": "bad"},)
+    trouble = Trouble("http", "Refused", "messages[0].role: bad", status=400, details=details)
+    pane.show_state(runs.grown(RunState(), [*runs.sent(status=400), AttemptFailed(0.2, trouble)]))
+    assert pane.notice is not None
+    said = [label.text() for label in pane.notice.findChildren(QLabel)]
+    assert sum("messages[0].role" in text for text in said) == 1
+
+
+def test_a_very_long_detail_leaves_room_for_the_rest(pane: ResponsePane) -> None:
+    trouble = Trouble("http", "Refused", "a field\n" * 500, status=400)
+    pane.show_state(runs.grown(RunState(), [*runs.sent(status=400), AttemptFailed(0.2, trouble)]))
+    assert pane.notice is not None
+    assert pane.notice.sizeHint().height() < 300
+
+
 def test_trouble_after_some_text_stands_below_it(pane: ResponsePane, qtbot: QtBot) -> None:
     pane.show_state(runs.cut())
     assert pane.text_tab.text.exact_text == "Let me look into"
