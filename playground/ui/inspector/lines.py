@@ -150,7 +150,10 @@ def request_lines(model: InspectorModel) -> dict[str, Line]:
         "request_id": _word(state.request_id, no_id),
         "body_id": _word(state.body_id, "The response named no id" if state.ended else "Not yet named"),
         "finish": _word(state.finish_reason, "The server named none" if state.ended else "Not finished"),
-        "endpoint": Line(model.endpoint_name + (" (simulated)" if model.simulated else "")),
+        "endpoint": Line(
+            model.endpoint_name
+            + (" (simulated)" if model.simulated and "simulat" not in model.endpoint_name.lower() else "")
+        ),
         "model": _word(model.model, "No model was named"),
         "time": Line(f"{model.started_utc:%Y-%m-%d %H:%M:%S} UTC"),
         "attempts": Line(attempts_text(state), "One HTTP exchange each", "failure" if state.phase == "failed" else ""),
