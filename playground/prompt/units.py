@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-_LAST_BMP = "\uffff"
-
 
 def is_flat(text: str) -> bool:
     """Whether both counts agree all through `text` (no character beyond the basic plane)."""
-    return text.isascii() or not text or max(text) <= _LAST_BMP
+    return text.isascii() or utf16_length(text) == len(text)
 
 
 def utf16_length(text: str) -> int:
     """Length of `text` in UTF-16 units."""
-    if is_flat(text):
-        return len(text)
-    return len(text) + sum(character > _LAST_BMP for character in text)
+    # Encoding counts at the speed of C: a prompt is counted at every keystroke.
+    return len(text) if text.isascii() else len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
 def to_utf16(text: str, index: int) -> int:
@@ -24,12 +21,17 @@ def to_utf16(text: str, index: int) -> int:
 
 def from_utf16(text: str, unit: int) -> int:
     """The code point that UTF-16 unit `unit` belongs to; a unit inside a pair gives that pair's code point."""
+    unit = max(unit, 0)
     if is_flat(text):
-        return min(max(unit, 0), len(text))
-    seen = 0
-    for index, character in enumerate(text):
-        width = 2 if character > _LAST_BMP else 1
-        if seen + width > unit:
-            return index
-        seen += width
-    return len(text)
+        return min(unit, len(text))
+    # Code points up to `unit` are at most `unit` many and at least half of that: halve the rest.
+    low, high = unit // 2, min(unit, len(text))
+    at = utf16_length(text[:low])
+    while low < high:
+        middle = (low + high + 1) // 2
+        reached = at + utf16_length(text[low:middle])
+        if reached <= unit:
+            low, at = middle, reached
+        else:
+            high = middle - 1
+    return low

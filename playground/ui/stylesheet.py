@@ -2,10 +2,11 @@
 
 Widgets ask for a look by dynamic property, never by a colour of their own:
   QLabel      tone = "muted" | "caption" | "headline" | "strong" | "failure" | "warm" | "variable" | "output" | "link"
-  QPushButton look = "primary" | "stop" | "menu" | "quiet" | "link" (none: outlined)
+  QPushButton look = "primary" | "stop" | "menu" | "quiet" | "link" | "role" (none: outlined)
               mono = "true": an id or a snippet, in the size that stands beside body text
   QFrame      look = "bar" (top bar) | "notice" (slim bar) | "footer" | "hairline" | "card" | "pane" |
                      "callout" (amber edge) | "aside" (grey edge) | "trouble" (red edge); row = "figure"
+  QPlainTextEdit zoned = "true" (its card paints the ground) | boxed = "true"
   QTabBar     is drawn as plain words with an underline under the chosen one
 After changing a property at run time call `restyle(widget)`.
 """
@@ -65,6 +66,12 @@ QPushButton[look="link"] {
 QPushButton[look="link"]:hover { text-decoration: underline; }
 QPushButton[look="link"]:disabled { color: $muted; }
 QPushButton[look="link"]:focus { border: 1px solid $accent; border-radius: 4px; }
+QPushButton[look="role"] {
+    background: transparent; border: 1px solid transparent; border-radius: 4px; padding: 1px 4px; font-weight: 600;
+}
+QPushButton[look="role"]:hover { border-color: $line; }
+QPushButton[look="role"]:focus { border: 1px solid $accent; }
+QPushButton[look="role"]::menu-indicator { image: none; width: 0; }
 QPushButton[look="menu"] { padding: 4px 10px; text-align: left; }
 QPushButton[look="menu"]::menu-indicator { image: none; width: 0; }
 QPushButton[look="stop"] { background: $surface; color: $failure; border: 1px solid $failure; font-weight: 600; }
@@ -89,6 +96,7 @@ QComboBox QAbstractItemView {
 QPlainTextEdit, QTextEdit, QTextBrowser {
     background: $surface; border: none; selection-background-color: $accent; selection-color: $on_accent;
 }
+QPlainTextEdit[zoned="true"] { background: transparent; padding: 0; }
 QPlainTextEdit[boxed="true"], QTextEdit[boxed="true"] { border: 1px solid $line; border-radius: 6px; padding: 4px; }
 QPlainTextEdit[boxed="true"]:focus, QTextEdit[boxed="true"]:focus { border: 1px solid $accent; }
 

@@ -1,0 +1,210 @@
+"""One message as a card: its head (role, ≈ tokens, menu) over its text, on the ground of its zones."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QPoint, QRectF, Qt, Signal
+from PySide6.QtGui import QPainter, QPaintEvent
+from PySide6.QtWidgets import QHBoxLayout, QMenu, QPushButton, QToolButton, QVBoxLayout, QWidget
+
+from playground.prefix.zones import Zone, ZoneSpan
+from playground.prompt.document import ROLES, Message
+from playground.ui.editor.card_text import SIDE_PX, CardText
+from playground.ui.editor.exact_text import Splice
+from playground.ui.editor.zone_paint import Band, paint_bands
+from playground.ui.theme import GRID, Theme, ui_font
+
+HEAD_PX = 28
+"""Height of a card's head."""
+
+ACTIONS = (
+    ("add", "Add a message below", "Ctrl+Shift+Return"),
+    ("duplicate", "Duplicate", "Ctrl+D"),
+    ("up", "Move up", "Alt+Up"),
+    ("down", "Move down", "Alt+Down"),
+    ("collapse", "Collapse", "Ctrl+-"),
+    ("delete", "Delete", "Ctrl+Shift+Backspace"),
+)
+"""What a card's menu offers: id, words, key while the card has the focus."""
+
+
+class CardHead(QWidget):
+    """Role and menu are buttons; note and token count are painted, so that a new count lays nothing out anew."""
+
+    def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._theme = theme
+        self.note = ""
+        self.count = ""
+        self.role = QPushButton()
+        self.role.setProperty("look", "role")
+        self.role.setFont(ui_font(bold=True))
+        self.menu = QToolButton()
+        self.menu.setText("⋯")
+        self.menu.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        self.menu.setAccessibleName("Message menu")
+        row = QHBoxLayout(self)
+        row.setContentsMargins(SIDE_PX - 5, 2, GRID // 2, 0)
+        row.addWidget(self.role)
+        row.addStretch(1)
+        row.addWidget(self.menu)
+        self.setFixedHeight(HEAD_PX)
+
+    def say(self, note: str, count: str) -> None:
+        """Show the note beside the role, and the count at the right."""
+        if (note, count) != (self.note, self.count):
+            self.note, self.count = note, count
+            self.update()
+
+    def set_theme(self, theme: Theme) -> None:
+        """Other colours."""
+        self._theme = theme
+        self.update()
+
+    def paintEvent(self, _event: QPaintEvent) -> None:
+        """Note and count."""
+        painter = QPainter(self)
+        painter.setFont(ui_font(12, tabular=True))
+        painter.setPen(self._theme.muted)
+        metrics = painter.fontMetrics()
+        right = self.menu.geometry().left() - GRID // 2
+        width = metrics.horizontalAdvance(self.count)
+        room = QRectF(right - width, 1, width, self.height())
+        painter.drawText(room, Qt.AlignmentFlag.AlignVCenter, self.count)
+        left = self.role.geometry().right() + GRID // 2
+        space = right - width - GRID * 2 - left
+        if self.note and space > 0:
+            note = metrics.elidedText(self.note, Qt.TextElideMode.ElideRight, int(space))
+            painter.drawText(QRectF(left, 1, space, self.height()), Qt.AlignmentFlag.AlignVCenter, note)
+
+
+class MessageCard(QWidget):
+    """Shows one message. Says what the person did; the prompt's history decides what becomes of it."""
+
+    typed = Signal(object)
+    """Splice of the content."""
+    role_chosen = Signal(str)
+    action = Signal(str)
+    """One of ACTIONS' ids."""
+
+    def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._theme = theme
+        self._message = Message("user", "")
+        self._spans: tuple[ZoneSpan, ...] = ()
+        self._head_zone: Zone | None = None
+        self._tokens: float | None = None
+        self.collapsed = False
+        self.head = CardHead(theme)
+        self.text = CardText()
+        self._column = QVBoxLayout(self)
+        self._column.setContentsMargins(0, 0, 0, GRID)
+        self._column.setSpacing(0)
+        self._column.addWidget(self.head)
+        self._column.addWidget(self.text)
+        self._build_menus()
+        self.text.typed.connect(self._on_typed)
+        self.text.menu_requested.connect(self.open_menu)
+
+    def _build_menus(self) -> None:
+        roles = QMenu(self)
+        for role in ROLES:
+            roles.addAction(role, lambda role=role: self.role_chosen.emit(role))
+        self.head.role.setMenu(roles)
+        self._menu = QMenu(self)
+        for name, words, _key in ACTIONS:
+            self._menu.addAction(words, lambda name=name: self.action.emit(name))
+        self.head.menu.setMenu(self._menu)
+
+    @property
+    def message(self) -> Message:
+        """What the card shows."""
+        return self._message
+
+    def show_message(self, message: Message) -> None:
+        """Show another message; the text is mirrored by its smallest change, so that the cursor stays."""
+        self._message = message
+        content = message.content or ""
+        splice = self.text.exact.whole(content)
+        if splice.removed or splice.inserted:
+            self.text.apply(splice, select=False)
+        self.head.role.setText(message.role)
+        self._say()
+
+    def mirror(self, message: Message, splice: Splice) -> None:
+        """The text changed elsewhere (undo): show the change, and where it was."""
+        self._message = message
+        self._shift(splice)
+        self.text.apply(splice)
+
+    def _on_typed(self, splice: Splice) -> None:
+        self._shift(splice)
+        self.typed.emit(splice)
+
+    def keep(self, message: Message) -> None:
+        """The message as it is after what was typed here."""
+        self._message = message
+
+    def _shift(self, splice: Splice) -> None:
+        """Let the zones follow the text until they are known anew."""
+        end, delta = splice.at + len(splice.removed), len(splice.inserted) - len(splice.removed)
+
+        def moved(place: int) -> int:
+            return place if place <= splice.at else (place + delta if place >= end else splice.at)
+
+        self._spans = tuple(ZoneSpan(s.zone, moved(s.start), moved(s.end)) for s in self._spans)
+
+    def set_zones(self, head: Zone | None, spans: tuple[ZoneSpan, ...], tokens: float | None) -> None:
+        """Paint these zones; nothing happens where they are the same."""
+        if (head, spans) != (self._head_zone, self._spans):
+            self._head_zone, self._spans = head, spans
+            self.update()
+        if tokens != self._tokens:
+            self._tokens = tokens
+            self._say()
+
+    def set_theme(self, theme: Theme) -> None:
+        """Other colours."""
+        self._theme = theme
+        self.head.set_theme(theme)
+        self.update()
+
+    def _say(self) -> None:
+        count = "" if self._tokens is None else f"≈ {self._tokens:,.0f} tokens"
+        self.head.say(note_of(self._message), count)
+        self.setAccessibleName(f"{self._message.role} message {count}")
+        self.text.setAccessibleName(f"{self._message.role} message")
+
+    def open_menu(self, place: QPoint) -> None:
+        """The card's menu at a global place."""
+        self._menu.popup(place)
+
+    def bands(self) -> list[Band]:
+        """The zones as they lie on this card."""
+        if self._head_zone is None:
+            return []
+        bands = [Band(self._head_zone, 0, 0, 0)]
+        for span in self._spans:
+            if span.zone == bands[-1].zone:
+                continue
+            if span.start == 0:
+                bands.append(Band(span.zone, 0, self.text.y(), self.text.y()))
+                continue
+            spot = self.text.geometry_of_text.spot(self.text.exact.unit(span.start))
+            y = self.text.y()
+            bands.append(Band(span.zone, spot.x + SIDE_PX, spot.top + y, spot.bottom + y, spot.rtl))
+        return bands
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """The zones; the head and the text stand on them."""
+        painter = QPainter(self)
+        painter.setClipRect(event.rect())
+        paint_bands(painter, self._theme, QRectF(self.rect()), self.bands())
+
+
+def note_of(message: Message) -> str:
+    """What a card says beside the role."""
+    if message.tool_calls:
+        return "calls " + ", ".join(call.name for call in message.tool_calls)
+    if message.role == "tool":
+        return f"answers {message.tool_call_id}" if message.tool_call_id else "answers no call yet"
+    return ""
