@@ -7,10 +7,8 @@ import sys
 from collections.abc import Sequence
 
 from playground import __version__
+from playground.cli_status import BAD_INPUT, STOPPED
 from playground.prompt.problems import BadInput
-
-FINISHED, FAILED, BAD_INPUT, STOPPED = 0, 1, 2, 130
-"""Exit statuses: done; the request or a step failed; what was given cannot be taken; stopped by the user."""
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -8,7 +8,7 @@ look  -> recall(run_id)           a logged request as it was, through the same f
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from playground.client.connection import Connection
 from playground.client.endpoint import SIMULATOR_ID, Endpoint
-from playground.draft import Draft, DraftState
+from playground.draft import Draft
 from playground.endpoints import EndpointBook
 from playground.keystore import KeyStore
 from playground.prefix.view import CacheView, view_of_fields
@@ -49,22 +49,30 @@ class Recalled:
 class Workspace:
     """Everything behind the window. Built once by `app` or a command; `close` ends it in reverse order."""
 
-    def __init__(self, folder: Path, environment: Mapping[str, str], tasks: Tasks) -> None:
+    def __init__(
+        self, folder: Path, environment: Mapping[str, str], tasks: Tasks, *, simulator_options: Sequence[str] = ()
+    ) -> None:
         self.folder = folder
         self.tasks = tasks
         self.settings = Settings(folder / "settings.json")
         self.endpoints = EndpointBook(folder / "endpoints.json")
         self.keys = KeyStore(environment)
-        self.draft = Draft(folder, tasks)
-        self.desk = PrefixDesk(lifetime_s=float(self.settings.get("cache_lifetime_s")))
+        self.desk = PrefixDesk(lifetime_s=self.settings.number("cache_lifetime_s"))
         self.meter = Meter()
-        self.simulation = Simulation()
+        self.simulation = Simulation(simulator_options)
         self.connection = Connection()
         self.sender = Sender(
             connection=self.connection, keys=self.keys, simulation=self.simulation, desk=self.desk, meter=self.meter
         )
+        self.draft: Draft | None = None
+        """Only a window has one."""
         self.log: RequestLog | None = None
         self.log_notice = ""
+
+    def open_draft(self) -> Draft:
+        """Take a slot for the draft, and keep it until `close`."""
+        self.draft = Draft(self.folder, self.tasks)
+        return self.draft
 
     @property
     def endpoint(self) -> Endpoint:
@@ -80,13 +88,15 @@ class Workspace:
     @property
     def notices(self) -> tuple[str, ...]:
         """What was found wrong in the data folder at start, a sentence each."""
-        found = (self.settings.notice, self.endpoints.notice, self.draft.notice, self.log_notice)
+        draft = self.draft.notice if self.draft is not None else ""
+        found = (self.settings.notice, self.endpoints.notice, draft, self.log_notice)
         return tuple(sentence for sentence in found if sentence)
 
     async def open_log(self) -> None:
         """Open the request log; where that fails, the program goes on without, and `log_notice` says why."""
         # Imported here: SQLite is not needed before the first paint.
-        from playground.requestlog.log import LogUnavailable, RequestLog
+        from playground.requestlog.log import RequestLog
+        from playground.requestlog.records import LogUnavailable
 
         try:
             log = await RequestLog.open(self.folder)
@@ -94,7 +104,7 @@ class Workspace:
             self.log_notice = str(trouble)
             return
         self.log = log
-        self.log_notice = log.read_only_reason or log.notice
+        self.log_notice = log.read_only_reason or log.notice or ""
         if log.read_only_reason is None:
             self.sender.log = log
         await self.remember_sent()
@@ -128,7 +138,7 @@ class Workspace:
         stored = await self.log.get(run_id)
         if stored is None:
             return None
-        state = stored.state
+        state = stored.state()
         return Recalled(stored, state, load(stored.record.document), await self._why(stored, state))
 
     async def _why(self, stored: StoredRun, state: RunState) -> Why | None:
@@ -146,18 +156,17 @@ class Workspace:
             gap_s=gap_s,
         )
 
-    def note_draft(self, document: Document, file: str | None, saved: str) -> None:
-        """Keep what is typed; on disk shortly after."""
-        self.draft.note(DraftState(document, file, saved))
-
     async def close(self) -> None:
         """End everything, in reverse order of how it was built."""
-        await self.draft.flush()
+        if self.draft is not None:
+            await self.draft.flush()
         await self.tasks.close()
         if self.log is not None:
             await self.log.close()
         await self.connection.aclose()
         await self.simulation.stop()
+        if self.draft is not None:
+            self.draft.close()
 
 
 def _view(stored: StoredRun) -> CacheView:

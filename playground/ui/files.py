@@ -10,6 +10,7 @@ from PySide6.QtCore import QObject, Signal
 from PySide6.QtWidgets import QFileDialog, QMessageBox, QWidget
 
 from playground.assets import asset
+from playground.draft import Draft, DraftState
 from playground.folders import write_private
 from playground.prompt.document import Document, Message
 from playground.prompt.files import dump, parse_bytes
@@ -17,7 +18,6 @@ from playground.prompt.problems import BadInput
 
 if TYPE_CHECKING:
     from playground.ui.editor.pane import PromptPane
-    from playground.workspace import Workspace
 
 SUFFIX = ".prompt.json"
 FILTER = f"Prompts (*{SUFFIX} *.json);;All files (*)"
@@ -34,15 +34,15 @@ class Files(QObject):
     changed = Signal()
     trouble = Signal(str)
 
-    def __init__(self, window: QWidget, workspace: Workspace, prompt: PromptPane) -> None:
+    def __init__(self, window: QWidget, draft: Draft, prompt: PromptPane) -> None:
         super().__init__(window)
-        self._window, self._workspace, self._prompt = window, workspace, prompt
+        self._window, self._draft, self._prompt = window, draft, prompt
         self._file: str | None = None
         self._saved = ""
 
     def start(self) -> None:
         """Show the draft of last time, or the sample prompt at a first start."""
-        state = self._workspace.draft.load()
+        state = self._draft.load()
         if state is None:
             self._replace(sample_document(), None)
             return
@@ -63,7 +63,7 @@ class Files(QObject):
 
     def edited(self, document: Document) -> None:
         """Keep the draft."""
-        self._workspace.note_draft(document, self._file, self._saved)
+        self._draft.note(DraftState(document, self._file, self._saved))
         self.changed.emit()
 
     def new(self) -> None:

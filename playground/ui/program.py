@@ -1,4 +1,4 @@
-"""What belongs to the program rather than to a request: dialogs, the command palette, the clipboard, the window's place."""
+"""What belongs to the program rather than to a request: dialogs, the palette, the clipboard, the window's place."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Program(QObject):
 
     def _settings_changed(self) -> None:
         self._appearance.refresh()
-        self._workspace.desk.lifetime_s = float(self._workspace.settings.get("cache_lifetime_s"))
+        self._workspace.desk.lifetime_s = self._workspace.settings.number("cache_lifetime_s")
         self.endpoint_changed.emit(self._workspace.endpoint.id)
 
     def keys_sheet(self) -> None:

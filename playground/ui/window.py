@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 
 from PySide6.QtCore import Qt, Signal
@@ -9,6 +10,7 @@ from PySide6.QtGui import QCloseEvent, QPaintEvent
 from PySide6.QtWidgets import QMainWindow, QMenu, QSplitter, QVBoxLayout, QWidget
 
 from playground.prefix.workbench import Outlook
+from playground.simulator.launch import SimulatorFailed
 from playground.ui.actions import ACTIONS, Actions
 from playground.ui.appearance import Appearance
 from playground.ui.bars.slim import SlimBar
@@ -60,7 +62,7 @@ class MainWindow(QMainWindow):
 
     def _build_parts(self) -> None:
         self.requests = Requests(self.workspace, self.prompt, self.response, self.inspector, self.log)
-        self.files = Files(self, self.workspace, self.prompt)
+        self.files = Files(self, self.workspace.open_draft(), self.prompt)
         self.program = Program(self, self.workspace, self._appearance)
         self.actions_table = Actions(self, self._handlers(), self.program.shortcuts())
         self.program.use_actions(self.actions_table)
@@ -133,7 +135,7 @@ class MainWindow(QMainWindow):
         self.log.open_requested.connect(self.requests.open_logged)
         self.inspector.rates_requested.connect(self.program.connect_dialog)
         self.inspector.place_requested.connect(self.prompt.show_place)
-        self.response.notice_action.connect(lambda _name: self.program.connect_dialog())
+        self.response.notice_action.connect(lambda name: self.actions_table[name].trigger())
         self.requests.running_changed.connect(self._show_running)
         self.requests.outlook_changed.connect(self._show_outlook)
         self.requests.looking_back.connect(self._show_looking_back)
@@ -177,6 +179,12 @@ class MainWindow(QMainWindow):
                 [("Connect to Electron…", self.program.connect_dialog)],
             )
         self.workspace.tasks.start(self._remember(), "remember what was sent")
+
+    async def start_simulator(self) -> None:
+        """Have the simulator up before the first Send; where it does not come up, Send will say why."""
+        with contextlib.suppress(SimulatorFailed):
+            await self.workspace.simulation.resolve(self.workspace.endpoint)
+        self.requests.refresh_outlook()
 
     async def _remember(self) -> None:
         await self.workspace.remember_sent()
@@ -226,7 +234,9 @@ class MainWindow(QMainWindow):
 
     def _use_prompt(self, recalled: Recalled) -> None:
         self.prompt.set_document(recalled.document, undoable=True, label="Use a logged prompt")
-        self.from_log.say("Its prompt is in the editor; Undo brings yours back.", [("Back", self.requests.show_current)])
+        self.from_log.say(
+            "Its prompt is in the editor; Undo brings yours back.", [("Back", self.requests.show_current)]
+        )
 
     def _show_key_missing(self, sentence: str) -> None:
         self.trouble.say(sentence, [("Connect to Electron…", self.program.connect_dialog), *self._dismiss()])

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from PySide6.QtCore import Signal
 from PySide6.QtGui import QAction
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QMenu, QPushButton, QToolButton
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QMenu, QPushButton, QToolButton, QWidget
 
 from playground.client.endpoint import Endpoint
 from playground.ui.stylesheet import restyle
@@ -45,10 +45,12 @@ class TopBar(QFrame):
         row = QHBoxLayout(self)
         row.setContentsMargins(GRID + 4, GRID - 1, GRID + 4, GRID - 1)
         row.setSpacing(GRID)
-        for widget in (self._endpoint, self._file, self._model):
+        left: tuple[QWidget, ...] = (self._endpoint, self._file, self._model)
+        right: tuple[QWidget, ...] = (self._context, self._send, self._menu)
+        for widget in left:
             row.addWidget(widget)
         row.addStretch(1)
-        for widget in (self._context, self._send, self._menu):
+        for widget in right:
             row.addWidget(widget)
 
     def set_menus(self, file_menu: QMenu, main_menu: QMenu) -> None:

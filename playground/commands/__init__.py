@@ -1,0 +1,1 @@
+"""Commands without a window. Each module is imported only when its command runs."""
