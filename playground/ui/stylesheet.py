@@ -31,7 +31,9 @@ QLabel[tone="caption"] { color: $muted; font-size: 11px; font-weight: 600; lette
 QLabel[tone="headline"] { font-size: 20px; font-weight: 600; }
 QLabel[tone="failure"] { color: $failure; }
 QLabel[tone="warm"] { color: $warm_edge; }
+QLabel[tone="stable"] { color: $stable_edge; }
 QLabel[tone="variable"] { color: $variable_edge; }
+QLabel[tone="boundary"] { color: $variable_edge; font-size: 12px; font-weight: 600; }
 QLabel[tone="output"] { color: $output; }
 QLabel[tone="link"] { color: $accent; }
 
@@ -80,6 +82,7 @@ QToolButton {
 }
 QToolButton:hover { color: $text; border-color: $line; }
 QToolButton:focus { border: 1px solid $accent; color: $text; }
+QToolButton[tone="role"] { color: $text; font-weight: 600; }
 QToolButton::menu-indicator { image: none; }
 
 QLineEdit, QComboBox, QSpinBox, QDoubleSpinBox {
@@ -97,6 +100,8 @@ QPlainTextEdit, QTextEdit, QTextBrowser {
     background: $surface; border: none; selection-background-color: $accent; selection-color: $on_accent;
 }
 QPlainTextEdit[zoned="true"] { background: transparent; padding: 0; }
+QFrame[look="field"] { background: $surface; border: 1px solid $line; border-radius: 6px; }
+QFrame[look="field"][bad="true"] { border: 1px solid $failure; }
 QPlainTextEdit[boxed="true"], QTextEdit[boxed="true"] { border: 1px solid $line; border-radius: 6px; padding: 4px; }
 QPlainTextEdit[boxed="true"]:focus, QTextEdit[boxed="true"]:focus { border: 1px solid $accent; }
 
