@@ -9,14 +9,14 @@ from PySide6.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QScrollArea, QVBox
 from playground.prompt.document import Document
 from playground.prompt.request import body_fields, encode
 from playground.ui.editor.card_text import CardText
-from playground.ui.theme import GRID
+from playground.ui.theme import GRID, Theme
 from playground.ui.widgets.copy_button import CopyButton
 
 
 class BodyTab(QWidget):
     """Made only while it is looked at: a body may have hundreds of kilobytes."""
 
-    def __init__(self) -> None:
+    def __init__(self, theme: Theme) -> None:
         super().__init__()
         self._document: Document | None = None
         self._model = "electron"
@@ -25,7 +25,7 @@ class BodyTab(QWidget):
         self._pretty = QCheckBox("indented, to read")
         self._pretty.toggled.connect(self._show)
         self._copy = CopyButton("the exact request body")
-        self._text = CardText()
+        self._text = CardText(theme)
         self._text.setAccessibleName("Request body")
         self._text.setReadOnly(True)
         scroll = QScrollArea()
@@ -40,6 +40,10 @@ class BodyTab(QWidget):
         column.setContentsMargins(0, 0, 0, 0)
         column.addLayout(head)
         column.addWidget(scroll, 1)
+
+    def set_theme(self, theme: Theme) -> None:
+        """Other colours."""
+        self._text.set_theme(theme)
 
     def show_body(self, document: Document, model: str) -> None:
         """Show what this document would be sent as."""

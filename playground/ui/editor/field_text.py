@@ -7,6 +7,7 @@ from PySide6.QtWidgets import QFrame, QVBoxLayout
 
 from playground.ui.editor.card_text import CardText
 from playground.ui.stylesheet import restyle
+from playground.ui.theme import Theme
 
 
 class FieldText(QFrame):
@@ -17,10 +18,10 @@ class FieldText(QFrame):
     undo_requested = Signal()
     redo_requested = Signal()
 
-    def __init__(self, name: str, placeholder: str = "") -> None:
+    def __init__(self, theme: Theme, name: str, placeholder: str = "") -> None:
         super().__init__()
         self.setProperty("look", "field")
-        self.text = CardText()
+        self.text = CardText(theme)
         self.text.setAccessibleName(name)
         self.text.setPlaceholderText(placeholder)
         self.text.typed.connect(lambda _splice: self.edited.emit(self.text.exact.text))
@@ -41,6 +42,10 @@ class FieldText(QFrame):
         splice = self.text.exact.whole(text)
         if splice.removed or splice.inserted:
             self.text.apply(splice, select=False)
+
+    def set_theme(self, theme: Theme) -> None:
+        """Other colours."""
+        self.text.set_theme(theme)
 
     def mark(self, bad: bool) -> None:
         """Mark the field as what is wrong."""

@@ -11,7 +11,7 @@ from playground.prompt.document import Json, Tool
 from playground.prompt.parameters import parse_object
 from playground.prompt.problems import BadInput, Problem
 from playground.ui.editor.field_text import FieldText
-from playground.ui.theme import GRID
+from playground.ui.theme import GRID, Theme
 from playground.ui.widgets.notice import words
 
 MAX_TOOLS = 64
@@ -34,7 +34,7 @@ class _ToolCard(QFrame):
     undo_requested = Signal()
     redo_requested = Signal()
 
-    def __init__(self, tool: Tool) -> None:
+    def __init__(self, theme: Theme, tool: Tool) -> None:
         super().__init__()
         self._tool = tool
         self._name = QLabel()
@@ -44,7 +44,7 @@ class _ToolCard(QFrame):
         remove.clicked.connect(self.removed)
         self._wrong = words("", "failure")
         self._wrong.hide()
-        self.edit = FieldText("Tool definition as JSON")
+        self.edit = FieldText(theme, "Tool definition as JSON")
         self.edit.edited.connect(self._typed)
         self.edit.undo_requested.connect(self.undo_requested)
         self.edit.redo_requested.connect(self.redo_requested)
@@ -103,8 +103,9 @@ class ToolsTab(QScrollArea):
     undo_requested = Signal()
     redo_requested = Signal()
 
-    def __init__(self) -> None:
+    def __init__(self, theme: Theme) -> None:
         super().__init__()
+        self._theme = theme
         self._tools: tuple[Tool, ...] = ()
         self._cards: list[_ToolCard] = []
         self._add = QPushButton("Add a tool")
@@ -123,6 +124,12 @@ class ToolsTab(QScrollArea):
         self.setWidget(inside)
         self.setWidgetResizable(True)
 
+    def set_theme(self, theme: Theme) -> None:
+        """Other colours."""
+        self._theme = theme
+        for card in self._cards:
+            card.edit.set_theme(theme)
+
     def show_tools(self, tools: tuple[Tool, ...]) -> None:
         """Show a catalogue; a tool that did not change is not touched."""
         self._tools = tools
@@ -138,7 +145,7 @@ class ToolsTab(QScrollArea):
         self._add.setEnabled(len(tools) < MAX_TOOLS)
 
     def _card(self, index: int, tool: Tool) -> _ToolCard:
-        card = _ToolCard(tool)
+        card = _ToolCard(self._theme, tool)
         card.edited.connect(lambda new: self._put(index, new))
         card.removed.connect(lambda: self._remove(index))
         card.undo_requested.connect(self.undo_requested)

@@ -8,7 +8,7 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QScrollA
 from playground.prompt.document import Document
 from playground.prompt.variables import names, places
 from playground.ui.editor.field_text import FieldText
-from playground.ui.theme import GRID
+from playground.ui.theme import GRID, Theme
 from playground.ui.widgets.notice import words
 
 
@@ -19,7 +19,7 @@ class _Row(QFrame):
     undo_requested = Signal()
     redo_requested = Signal()
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, theme: Theme, name: str) -> None:
         super().__init__()
         self.name = name
         label = QLabel(name)
@@ -30,7 +30,7 @@ class _Row(QFrame):
         self._forget = QPushButton("Remove the value")
         self._forget.setProperty("look", "quiet")
         self._forget.clicked.connect(lambda: self.value_edited.emit(name, None))
-        self.edit = FieldText(f"Value of {name}", "no value yet: Send will ask for one")
+        self.edit = FieldText(theme, f"Value of {name}", "no value yet: Send will ask for one")
         self.edit.edited.connect(lambda text: self.value_edited.emit(name, text))
         self.edit.undo_requested.connect(self.undo_requested)
         self.edit.redo_requested.connect(self.redo_requested)
@@ -58,8 +58,9 @@ class VariablesTab(QScrollArea):
     undo_requested = Signal()
     redo_requested = Signal()
 
-    def __init__(self) -> None:
+    def __init__(self, theme: Theme) -> None:
         super().__init__()
+        self._theme = theme
         self._rows: dict[str, _Row] = {}
         self._empty = words("Write {{name}} in a message, and its value is asked for here.", "muted")
         inside = QWidget()
@@ -87,11 +88,17 @@ class VariablesTab(QScrollArea):
         return len(wanted)
 
     def _add(self, name: str) -> _Row:
-        row = self._rows[name] = _Row(name)
+        row = self._rows[name] = _Row(self._theme, name)
         row.value_edited.connect(self.value_edited)
         row.undo_requested.connect(self.undo_requested)
         row.redo_requested.connect(self.redo_requested)
         return row
+
+    def set_theme(self, theme: Theme) -> None:
+        """Other colours."""
+        self._theme = theme
+        for row in self._rows.values():
+            row.edit.set_theme(theme)
 
     def go_to(self, name: str) -> None:
         """Put the caret into a variable's value."""
