@@ -118,7 +118,7 @@ def _run(options: argparse.Namespace) -> int:
 
         return log(options)
     if options.command == "self-test":
-        from playground.selftest import self_test
+        from playground.selftest.run import self_test
 
         return self_test(options)
     from playground.app import run_window

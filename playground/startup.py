@@ -43,7 +43,7 @@ def obstacle(environment: Mapping[str, str], platform: str = sys.platform) -> st
     if not headless and not display_reachable(environment):
         return _no_display(environment)
     missing = missing_libraries(wanted)
-    return _missing(missing) if missing else None
+    return missing_sentence(missing) if missing else None
 
 
 def missing_libraries(wanted: Mapping[str, str]) -> dict[str, str]:
@@ -69,7 +69,8 @@ def _no_display(environment: Mapping[str, str]) -> str:
     )
 
 
-def _missing(missing: Mapping[str, str]) -> str:
+def missing_sentence(missing: Mapping[str, str]) -> str:
+    """What to say of libraries (file name to package) that are not there."""
     return (
         f"Electron Playground cannot open its window: Qt needs {', '.join(missing)}, not found on this machine. "
         f"On Debian or Ubuntu: apt-get install {' '.join(missing.values())}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from PySide6.QtCore import Qt
@@ -40,20 +40,28 @@ def make_runner(application: QApplication) -> asyncio.Runner:
 class Session:
     """Everything that lives as long as the window does. Construct inside the running loop."""
 
-    def __init__(self, application: QApplication, folder: Path, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        application: QApplication,
+        folder: Path,
+        environment: Mapping[str, str],
+        *,
+        simulator_options: Sequence[str] = (),
+    ) -> None:
         self._closed = asyncio.Event()
         self._tasks = Tasks(self._report)
-        self.workspace = Workspace(folder, environment, self._tasks)
-        self.window = MainWindow(self.workspace, Appearance(application, self.workspace.settings))
+        self.workspace = Workspace(folder, environment, self._tasks, simulator_options=simulator_options)
+        self.appearance = Appearance(application, self.workspace.settings)
+        self.window = MainWindow(self.workspace, self.appearance)
         self.window.closing.connect(self.end)
         self.ready = asyncio.Event()
         """Set when the log is open and the simulator is up."""
 
     async def run(self, *, exit_after_first_paint: bool = False) -> int:
         """Show the window and wait until it is closed. Returns the exit status."""
-        self.show(warm=not exit_after_first_paint)
         if exit_after_first_paint:
             self.window.first_painted.connect(self.end, Qt.ConnectionType.QueuedConnection)
+        self.show(warm=not exit_after_first_paint)
         try:
             await self._closed.wait()
         finally:

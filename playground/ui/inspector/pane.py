@@ -53,6 +53,10 @@ class InspectorPane(QScrollArea):
         self.setWidget(self._lay_out())
         self.show_outlook(None)
 
+    def take_focus(self) -> None:
+        """The keyboard comes to the first figure."""
+        self.usage.rows["cached"].setFocus()
+
     def show_model(self, model: InspectorModel | None) -> None:
         """Show a run; None: nothing was sent. Cheap at every frame while nothing that shows here has changed."""
         if model is None:

@@ -100,6 +100,10 @@ class ResponsePane(QFrame):
         for tab in self._tabs():
             tab.set_theme(theme)
 
+    def take_focus(self) -> None:
+        """The keyboard comes to the tab in front."""
+        self._stack.currentWidget().setFocus()
+
     def show_tab(self, index: int) -> None:
         """Bring a tab to the front: TEXT, RENDERED, TOOLS, EVENTS or JSON."""
         self.tabs.setCurrentIndex(index)
