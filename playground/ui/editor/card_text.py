@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import ceil
 
-from PySide6.QtCore import QEvent, QMimeData, QPoint, Qt, Signal
+from PySide6.QtCore import QEvent, QMimeData, QPoint, QRectF, Qt, Signal
 from PySide6.QtGui import (
     QContextMenuEvent,
     QFocusEvent,
+    QHelpEvent,
     QInputMethodEvent,
     QKeyEvent,
     QKeySequence,
+    QPainter,
+    QPaintEvent,
     QResizeEvent,
+    QTextCharFormat,
     QTextCursor,
     QTextOption,
     QWheelEvent,
 )
-from PySide6.QtWidgets import QFrame, QPlainTextEdit, QWidget
+from PySide6.QtWidgets import QFrame, QPlainTextEdit, QTextEdit, QToolTip, QWidget
 
-from playground.ui.editor.exact_text import ExactText, Splice, image_of
+from playground.ui.editor.exact import ExactText, Splice, image_of
 from playground.ui.editor.geometry import TextGeometry
-from playground.ui.theme import mono_font
+from playground.ui.editor.marks import Mark, ink, marks_between, marks_of, paint_mark, tip_of
+from playground.ui.theme import Theme, mono_font
 
 SIDE_PX = 14
 """Room left and right of the text; Qt's document margin is the same above and below, which the card takes back."""
@@ -43,13 +49,17 @@ class CardText(QPlainTextEdit):
     moved = Signal()
     """The cursor stands elsewhere."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self._theme = theme
         self.exact = ExactText()
         self._muted = 0
         self._composing = False
         self._pending: list[Splice] = []
         self._lines = TextGeometry(self)
+        self._gap: int | None = None
+        self._marks: list[Mark] = []
+        self._values: Mapping[str, str] = {}
         self._dress()
         self.document().contentsChange.connect(self._on_contents_change)
         self.document().contentsChanged.connect(self._on_contents_changed)
@@ -78,7 +88,7 @@ class CardText(QPlainTextEdit):
         self._muted += 1
         self.setPlainText(self.exact.image)
         self._muted -= 1
-        self._fit()
+        self._refresh_marks()
 
     def apply(self, splice: Splice, *, select: bool = True) -> None:
         """Mirror an edit of the exact text that was made elsewhere; `select` moves the cursor to its end."""
@@ -87,6 +97,7 @@ class CardText(QPlainTextEdit):
         self._muted += 1
         cursor.insertText(image_of(splice.inserted))
         self._muted -= 1
+        self._refresh_marks()
         if select:
             self.setTextCursor(cursor)
 
@@ -115,6 +126,7 @@ class CardText(QPlainTextEdit):
 
     def _on_contents_change(self, position: int, removed: int, added: int) -> None:
         self._lines.note_change(position, added)
+        self._shift_gap(position, removed, added)
         if self._muted:
             return
         start, end = self.exact.range_of(position, removed)
@@ -124,6 +136,11 @@ class CardText(QPlainTextEdit):
         if splice is not None:
             self._pending.append(splice)
 
+    def _shift_gap(self, position: int, removed: int, added: int) -> None:
+        """Let the gap follow its line until the boundary is known anew."""
+        if self._gap is not None and position < self._gap:
+            self._gap = max(self._gap + added - removed, position)
+
     def _shown(self, start: int, end: int) -> str:
         cursor = QTextCursor(self.document())
         cursor.setPosition(start)
@@ -131,7 +148,10 @@ class CardText(QPlainTextEdit):
         return cursor.selectedText().replace("\u2029", "\n")
 
     def _on_contents_changed(self) -> None:
+        self._lines.open_gap(self._gap)
         self._fit()
+        if not self._muted:
+            self._refresh_marks()
         pending, self._pending = self._pending, []
         for splice in pending:
             image = image_of(splice.inserted)
@@ -157,6 +177,14 @@ class CardText(QPlainTextEdit):
         """Where each character stands, in this widget's own coordinates."""
         return self._lines
 
+    def set_gap(self, unit: int | None) -> None:
+        """Leave room for the boundary's words over the line of UTF-16 unit `unit`; None: nowhere."""
+        if unit != self._gap:
+            self._gap = unit
+            self._lines.open_gap(unit)
+            self._fit()
+            self.viewport().update()
+
     def _fit(self) -> None:
         height = ceil(self._lines.height())
         if height != self.height() or self.minimumHeight() != height:
@@ -170,7 +198,84 @@ class CardText(QPlainTextEdit):
         super().resizeEvent(event)
         if event.size().width() != event.oldSize().width():
             self._lines.forget()
+            self._lines.open_gap(self._gap)
             self._fit()
+
+    # -- marks ----------------------------------------------------------------------------------------------------------
+
+    @property
+    def marks(self) -> list[Mark]:
+        """Chips and odd characters, in order."""
+        return self._marks
+
+    def set_values(self, values: Mapping[str, str]) -> None:
+        """The variables that have a value."""
+        if values != self._values:
+            self._values = values
+            self._refresh_marks()
+
+    def set_theme(self, theme: Theme) -> None:
+        """Other colours."""
+        self._theme = theme
+        self._color_marks()
+        self.viewport().update()
+
+    def _refresh_marks(self) -> None:
+        """Find the marks again; Qt's cursors have moved those that are colored along with the text."""
+        marks = marks_of(self.exact, self._values)
+        same_kinds = [(mark.kind, mark.subject) for mark in marks] == [(mark.kind, mark.subject) for mark in self._marks]
+        self._marks = marks
+        if not same_kinds or not self._colored_rightly():
+            self._color_marks()
+            self.viewport().update()
+
+    def _colored_rightly(self) -> bool:
+        spans = [(s.cursor.selectionStart(), s.cursor.selectionEnd()) for s in self.extraSelections()]
+        return spans == [(mark.start, mark.end) for mark in self._marks]
+
+    def _color_marks(self) -> None:
+        self.setExtraSelections([self._selection(mark) for mark in self._marks])
+
+    def _selection(self, mark: Mark) -> QTextEdit.ExtraSelection:
+        selection = QTextEdit.ExtraSelection()
+        cursor = QTextCursor(self.document())
+        cursor.setPosition(mark.start)
+        cursor.setPosition(mark.end, QTextCursor.MoveMode.KeepAnchor)
+        colored = QTextCharFormat()
+        colored.setForeground(ink(self._theme, mark.kind))
+        # The stubs leave out the fields of this plain structure.
+        selection.cursor = cursor  # type: ignore[attr-defined]
+        selection.format = colored  # type: ignore[attr-defined]
+        return selection
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """The grounds of the marks that are in sight, then the text."""
+        if self._marks:
+            painter = QPainter(self.viewport())
+            for mark, area in self._areas(event.rect().top(), event.rect().bottom()):
+                paint_mark(painter, self._theme, mark.kind, area)
+            painter.end()
+        super().paintEvent(event)
+
+    def _areas(self, top: float, bottom: float) -> list[tuple[Mark, QRectF]]:
+        start, end = self._lines.units_between(top, bottom)
+        return [
+            (mark, area)
+            for mark in marks_between(self._marks, start, end)
+            for area in self._lines.areas(mark.start, mark.end)
+        ]
+
+    def viewportEvent(self, event: QEvent) -> bool:
+        """What a mark means, where the pointer rests on one."""
+        if event.type() == QEvent.Type.ToolTip and isinstance(event, QHelpEvent):
+            QToolTip.showText(event.globalPos(), self._tip_at(event.pos()), self)
+            return True
+        return super().viewportEvent(event)
+
+    def _tip_at(self, place: QPoint) -> str:
+        found = (m for m, area in self._areas(place.y(), place.y()) if area.contains(place.toPointF()))
+        mark = next(found, None)
+        return tip_of(mark, self._values) if mark else ""
 
     # -- keys and mouse -------------------------------------------------------------------------------------------------
 
@@ -184,6 +289,7 @@ class CardText(QPlainTextEdit):
         self._composing = bool(event.preeditString())
         super().inputMethodEvent(event)
         self._lines.forget_block(self.textCursor().blockNumber())
+        self._lines.open_gap(self._gap)
         self._fit()
 
     def event(self, event: QEvent) -> bool:

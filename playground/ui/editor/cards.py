@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from PySide6.QtCore import QPoint, QRectF, Qt, Signal
-from PySide6.QtGui import QPainter, QPaintEvent
+from PySide6.QtGui import QKeySequence, QPainter, QPaintEvent
 from PySide6.QtWidgets import QHBoxLayout, QMenu, QPushButton, QToolButton, QVBoxLayout, QWidget
 
-from playground.prefix.zones import Zone, ZoneSpan
+from playground.prefix.zones import Boundary, Zone, ZoneSpan
 from playground.prompt.document import ROLES, Message
+from playground.ui.editor.boundary import paint_boundary, words_of
+from playground.ui.editor.call_fields import CallFields
 from playground.ui.editor.card_text import SIDE_PX, CardText
-from playground.ui.editor.exact_text import Splice
+from playground.ui.editor.exact import Splice
+from playground.ui.editor.geometry import GAP_PX
 from playground.ui.editor.zone_paint import Band, paint_bands
 from playground.ui.theme import GRID, Theme, ui_font
 
 HEAD_PX = 28
 """Height of a card's head."""
+_NOTE_CHARACTERS = 160
 
 ACTIONS = (
     ("add", "Add a message below", "Ctrl+Shift+Return"),
@@ -83,6 +87,8 @@ class MessageCard(QWidget):
     typed = Signal(object)
     """Splice of the content."""
     role_chosen = Signal(str)
+    fields_changed = Signal(object)
+    """The message with another tool_call_id or other tool calls."""
     action = Signal(str)
     """One of ACTIONS' ids."""
 
@@ -95,13 +101,17 @@ class MessageCard(QWidget):
         self._tokens: float | None = None
         self.collapsed = False
         self.head = CardHead(theme)
-        self.text = CardText()
+        self.text = CardText(theme)
+        self.calls = CallFields(self)
+        self._boundary: Boundary | None = None
         self._column = QVBoxLayout(self)
         self._column.setContentsMargins(0, 0, 0, GRID)
         self._column.setSpacing(0)
         self._column.addWidget(self.head)
         self._column.addWidget(self.text)
+        self._column.addWidget(self.calls)
         self._build_menus()
+        self.calls.changed.connect(self.fields_changed)
         self.text.typed.connect(self._on_typed)
         self.text.menu_requested.connect(self.open_menu)
 
@@ -111,9 +121,27 @@ class MessageCard(QWidget):
             roles.addAction(role, lambda role=role: self.role_chosen.emit(role))
         self.head.role.setMenu(roles)
         self._menu = QMenu(self)
-        for name, words, _key in ACTIONS:
-            self._menu.addAction(words, lambda name=name: self.action.emit(name))
+        for name, words, key in ACTIONS:
+            action = self._menu.addAction(words, lambda name=name: self._act(name))
+            action.setShortcut(QKeySequence(key))
+            action.setShortcutContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
+            self.addAction(action)
+        self._collapse = self._menu.actions()[[name for name, _, _ in ACTIONS].index("collapse")]
         self.head.menu.setMenu(self._menu)
+
+    def _act(self, name: str) -> None:
+        if name == "collapse":
+            self.set_collapsed(not self.collapsed)
+        else:
+            self.action.emit(name)
+
+    def set_collapsed(self, collapsed: bool) -> None:
+        """Hide the text, or show it again; the first line stays as a note."""
+        self.collapsed = collapsed
+        self.text.setVisible(not collapsed)
+        self.calls.show_message(self._message, visible=not collapsed)
+        self._collapse.setText("Expand" if collapsed else "Collapse")
+        self._say()
 
     @property
     def message(self) -> Message:
@@ -128,6 +156,7 @@ class MessageCard(QWidget):
         if splice.removed or splice.inserted:
             self.text.apply(splice, select=False)
         self.head.role.setText(message.role)
+        self.calls.show_message(message, visible=not self.collapsed)
         self._say()
 
     def mirror(self, message: Message, splice: Splice) -> None:
@@ -151,10 +180,11 @@ class MessageCard(QWidget):
         def moved(place: int) -> int:
             return place if place <= splice.at else (place + delta if place >= end else splice.at)
 
-        self._spans = tuple(ZoneSpan(s.zone, moved(s.start), moved(s.end)) for s in self._spans)
+        moved_spans = (ZoneSpan(span.zone, moved(span.start), moved(span.end)) for span in self._spans)
+        self._spans = tuple(span for span in moved_spans if span.end > span.start)
 
     def set_zones(self, head: Zone | None, spans: tuple[ZoneSpan, ...], tokens: float | None) -> None:
-        """Paint these zones; nothing happens where they are the same."""
+        """Paint these zones, and say these ≈ tokens; nothing happens where they are the same."""
         if (head, spans) != (self._head_zone, self._spans):
             self._head_zone, self._spans = head, spans
             self.update()
@@ -162,17 +192,29 @@ class MessageCard(QWidget):
             self._tokens = tokens
             self._say()
 
+    def set_boundary(self, boundary: Boundary | None) -> None:
+        """The boundary that stands inside this card's text, if one does."""
+        self.text.set_gap(None if boundary is None else self.text.exact.unit(boundary.offset))
+        if boundary != self._boundary:
+            self._boundary = boundary
+            self.text.setAccessibleDescription("" if boundary is None else " ".join(words_of(boundary)))
+            self.update()
+
     def set_theme(self, theme: Theme) -> None:
         """Other colours."""
         self._theme = theme
         self.head.set_theme(theme)
+        self.text.set_theme(theme)
         self.update()
 
     def _say(self) -> None:
         count = "" if self._tokens is None else f"≈ {self._tokens:,.0f} tokens"
-        self.head.say(note_of(self._message), count)
-        self.setAccessibleName(f"{self._message.role} message {count}")
-        self.text.setAccessibleName(f"{self._message.role} message")
+        note = note_of(self._message)
+        if self.collapsed:
+            note = note or " ".join(self.text.exact.image[:_NOTE_CHARACTERS].split())
+        self.head.say(note, count)
+        self.head.role.setAccessibleName(f"Role: {self._message.role}")
+        self.text.setAccessibleName(f"Text of the {self._message.role} message, {count}")
 
     def open_menu(self, place: QPoint) -> None:
         """The card's menu at a global place."""
@@ -183,7 +225,7 @@ class MessageCard(QWidget):
         if self._head_zone is None:
             return []
         bands = [Band(self._head_zone, 0, 0, 0)]
-        for span in self._spans:
+        for span in () if self.collapsed else self._spans:
             if span.zone == bands[-1].zone:
                 continue
             if span.start == 0:
@@ -199,6 +241,10 @@ class MessageCard(QWidget):
         painter = QPainter(self)
         painter.setClipRect(event.rect())
         paint_bands(painter, self._theme, QRectF(self.rect()), self.bands())
+        if self._boundary is not None and not self.collapsed:
+            spot = self.text.geometry_of_text.spot(self.text.exact.unit(self._boundary.offset))
+            row = QRectF(0, self.text.y() + spot.top - GAP_PX, self.width(), GAP_PX)
+            paint_boundary(painter, self._theme, row, self._boundary, spot.x + SIDE_PX)
 
 
 def note_of(message: Message) -> str:

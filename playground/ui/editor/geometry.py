@@ -10,8 +10,12 @@ from bisect import bisect_right
 from dataclasses import dataclass
 from itertools import accumulate
 
+from PySide6.QtCore import QPointF, QRectF
 from PySide6.QtGui import QTextBlock
 from PySide6.QtWidgets import QPlainTextEdit
+
+GAP_PX = 26
+"""Room for the words of the boundary inside a text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,7 @@ class TextGeometry:
         self._heights: list[float] = []
         self._tops: list[float] | None = None
         self._changed: tuple[int, int] | None = None
+        self._gap_block: QTextBlock | None = None
 
     def note_change(self, position: int, added: int) -> None:
         """Contents changed as Qt reports it; measured when next asked for."""
@@ -86,6 +91,61 @@ class TextGeometry:
             return Spot(0.0, top, tops[block.blockNumber() + 1], rtl)
         x, _ = line.cursorToX(inside)
         return Spot(x, top + line.y(), top + line.y() + line.height(), rtl)
+
+    def areas(self, start: int, end: int) -> list[QRectF]:
+        """The rectangles that UTF-16 units [start, end) of one block cover: one a line."""
+        block = self._edit.document().findBlock(start)
+        if not block.isValid():
+            return []
+        top, layout = self.tops()[block.blockNumber()], block.layout()
+        start, end = start - block.position(), end - block.position()
+        found = []
+        for number in range(layout.lineCount()):
+            line = layout.lineAt(number)
+            first, last = max(start, line.textStart()), min(end, line.textStart() + line.textLength())
+            if first < last:
+                (one, _), (other, _) = line.cursorToX(first), line.cursorToX(last)
+                found.append(QRectF(min(one, other), top + line.y(), abs(other - one), line.height()))
+        return found
+
+    def units_between(self, top: float, bottom: float) -> tuple[int, int]:
+        """UTF-16 units of the blocks that show anything between two heights."""
+        first, last = self.blocks_between(top, bottom)
+        document = self._edit.document()
+        end = document.findBlockByNumber(last)
+        return document.findBlockByNumber(first).position(), end.position() + end.length()
+
+    # -- a gap over one line --------------------------------------------------------------------------------------------
+
+    def open_gap(self, unit: int | None) -> None:
+        """Move the line that unit `unit` stands in, and those below it, down by GAP_PX; None: no gap.
+
+        QPlainTextEdit knows no room between lines, but it takes a line's place from its layout, so the place is
+        changed there. It forgets that whenever it lays a block out again: call this after every change.
+        """
+        block = self._edit.document().findBlock(unit) if unit is not None else QTextBlock()
+        if self._gap_block is not None and self._gap_block.isValid() and self._gap_block != block:
+            self._place_lines(self._gap_block, None)
+        self._gap_block = block if block.isValid() else None
+        if unit is not None and block.isValid():
+            self._place_lines(block, unit - block.position())
+
+    def _place_lines(self, block: QTextBlock, inside: int | None) -> None:
+        # Asking for its size lays the block out where that has not happened yet.
+        self._edit.document().documentLayout().blockBoundingRect(block)
+        layout = block.layout()
+        number = layout.lineForTextPosition(inside).lineNumber() if inside is not None else layout.lineCount()
+        y, moved = 0.0, False
+        for index in range(layout.lineCount()):
+            line = layout.lineAt(index)
+            y += GAP_PX if index == number else 0
+            if line.y() != y:
+                line.setPosition(QPointF(line.x(), y))
+                moved = True
+            y += line.height()
+        if moved:
+            self._bring_up_to_date()
+            self._changed = (block.position(), 0)
 
     def _bring_up_to_date(self) -> None:
         if not self._heights:

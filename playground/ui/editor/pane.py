@@ -1,97 +1,247 @@
-"""The Prompt pane: five tabs over one document and one history."""
+"""The Prompt pane: five tabs over one document and one history, and what the prefix desk says of the document."""
 
 from __future__ import annotations
 
-from PySide6.QtCore import Signal
+from dataclasses import replace
+
+from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QUndoStack
-from PySide6.QtWidgets import QTabWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QStackedWidget, QTabBar, QVBoxLayout, QWidget
 
 from playground.prefix.workbench import Outlook
-from playground.prompt.document import Document
+from playground.prompt.document import Document, Tool
 from playground.prompt.problems import Problem
+from playground.ui.editor.body_tab import BodyTab
+from playground.ui.editor.exact import Splice
+from playground.ui.editor.find import FindBar
+from playground.ui.editor.footer import Footer
+from playground.ui.editor.parameters_tab import ParametersTab
+from playground.ui.editor.problem_bar import ProblemBar
 from playground.ui.editor.prompt_tab import PromptTab
+from playground.ui.editor.tools_tab import ToolsTab
 from playground.ui.editor.undo import History
+from playground.ui.editor.variables_tab import VariablesTab
 from playground.ui.theme import Theme
+from playground.ui.widgets.rule import hairline
+
+PROMPT, VARIABLES, TOOLS, PARAMETERS, BODY = range(5)
 
 
-class PromptPane(QWidget):
+class PromptPane(QFrame):
     """Edits one Document. Every change is told at once and can be undone."""
 
     edited = Signal(object)
-    """The Document, after every change, also by undo and redo."""
+    """The Document, after every change, also by undo and redo, synchronously."""
     send_requested = Signal()
+    """Ctrl+Enter came to a text here and nobody else took it; never during a composition."""
 
     def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._theme = theme
-        self._history = History(self)
-        self._prompt = PromptTab(theme, self._history)
-        self._tabs = QTabWidget()
-        self._tabs.addTab(self._prompt, "Prompt")
+        self.setProperty("look", "pane")
+        self.setAccessibleName("Prompt")
+        self._model = "electron"
+        self.history = History(self)
+        self.prompt_tab = PromptTab(theme, self.history)
+        self.variables_tab = VariablesTab(theme)
+        self.tools_tab = ToolsTab(theme)
+        self.parameters_tab = ParametersTab(theme)
+        self.body_tab = BodyTab(theme)
+        self.find_bar = FindBar()
+        self.problem_bar = ProblemBar()
+        self.footer = Footer(theme)
+        self.tabs = _tab_bar()
+        self._stack = QStackedWidget()
+        self._lay_out()
+        self._connect()
+
+    def _lay_out(self) -> None:
+        for tab in (self.prompt_tab, self.variables_tab, self.tools_tab, self.parameters_tab, self.body_tab):
+            self._stack.addWidget(tab)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
-        column.addWidget(self._tabs)
-        self._history.changed.connect(self.edited)
-        self._prompt.send_requested.connect(self.send_requested)
+        column.addWidget(self.tabs)
+        column.addWidget(hairline())
+        column.addWidget(self.problem_bar)
+        column.addWidget(self._stack, 1)
+        column.addWidget(self.find_bar)
+        column.addWidget(self.footer)
+
+    def _connect(self) -> None:
+        self.history.spliced.connect(self._on_spliced)
+        self.history.replaced.connect(self._on_replaced)
+        self.history.changed.connect(self._on_changed)
+        self.prompt_tab.send_requested.connect(self.send_requested)
+        self.prompt_tab.tools_requested.connect(lambda: self.tabs.setCurrentIndex(TOOLS))
+        self.variables_tab.value_edited.connect(self._set_value)
+        self.tools_tab.tools_edited.connect(self._set_tools)
+        self.parameters_tab.edited.connect(lambda document, key: self.history.replace(document, "Set parameter", key))
+        for tab in (self.variables_tab, self.tools_tab):
+            tab.undo_requested.connect(self.undo)
+            tab.redo_requested.connect(self.redo)
+        self.tabs.currentChanged.connect(self._show_tab)
+        self.find_bar.found.connect(self._show_found)
+        self.find_bar.closed.connect(self.focus_editor)
+
+    # -- the document ---------------------------------------------------------------------------------------------------
 
     def document(self) -> Document:
         """The document as it is now, to the character."""
-        return self._history.document
+        return self.history.document
 
     def set_document(self, document: Document, *, undoable: bool = False, label: str = "") -> None:
-        """Put a document in place: as one step that can be undone, or as a new beginning."""
+        """Put a document in place: as one step that can be undone, or as a new beginning without a history."""
+        self.problem_bar.hide()
         if undoable:
-            self._history.replace(document, label)
+            self.history.replace(document, label)
         else:
-            self._history.reset(document)
+            self.history.reset(document)
 
     @property
     def undo_stack(self) -> QUndoStack:
         """The history of the whole prompt."""
-        return self._history.stack
+        return self.history.stack
 
     def undo(self) -> None:
-        """Take the last step back."""
-        self._history.stack.undo()
+        """Take the last step back, whichever tab it was made in."""
+        self.history.stack.undo()
 
     def redo(self) -> None:
         """Do again what was taken back."""
-        self._history.stack.redo()
+        self.history.stack.redo()
+
+    def _on_spliced(self, _message: int, splice: Splice, shown: bool) -> None:
+        if not shown:
+            self.tabs.setCurrentIndex(PROMPT)
+        # Only where a variable may have come or gone: the rows are not looked through at every keystroke.
+        if "{{" in self._around(_message, splice):
+            self._show_variables()
+
+    def _around(self, message: int, splice: Splice) -> str:
+        """The line that a splice changed, and what it took away."""
+        text = self.history.document.messages[message].content or ""
+        start = text.rfind("\n", 0, splice.at) + 1
+        end = text.find("\n", splice.at + len(splice.inserted))
+        return splice.removed + text[start : end if end >= 0 else len(text)]
+
+    def _on_replaced(self, before: Document, after: Document) -> None:
+        self._show_variables()
+        self.parameters_tab.show_document(after)
+        if before.tools is not after.tools or not after.tools:
+            self.tools_tab.show_tools(after.tools)
+            self.tabs.setTabText(TOOLS, _counted("Tools", len(after.tools)))
+
+    def _on_changed(self, document: Document) -> None:
+        self.problem_bar.hide()
+        self._show_body()
+        if self.find_bar.isVisible():
+            self.find_bar.show_messages(document.messages)
+        self.edited.emit(document)
+
+    def _show_variables(self) -> None:
+        count = self.variables_tab.show_document(self.history.document)
+        self.tabs.setTabText(VARIABLES, _counted("Variables", count))
+
+    def _set_value(self, name: str, value: str | None) -> None:
+        document = self.history.document
+        values = {key: kept for key, kept in document.variables.items() if key != name}
+        if value is not None:
+            values = {**document.variables, name: value}
+        self.history.replace(replace(document, variables=values), f"Set {name}", f"variable {name}")
+
+    def _set_tools(self, tools: tuple[Tool, ...], key: str) -> None:
+        self.history.replace(replace(self.history.document, tools=tools), "Edit tools", key)
+
+    # -- what is known of it --------------------------------------------------------------------------------------------
 
     def set_outlook(self, outlook: Outlook | None) -> None:
-        """Paint zones, tokens, boundary and forecast."""
-        self._prompt.set_outlook(outlook)
+        """Paint zones, ≈ tokens, boundary and forecast; what did not change is not touched."""
+        if outlook is not None and outlook.view.document is not self.history.document:
+            # Of an older document: its places would be wrong. The next look is on its way.
+            return
+        self.prompt_tab.set_outlook(outlook)
+        self.footer.set_outlook(outlook)
 
     def set_reported(self, cached_tokens: int | None, prompt_tokens: int | None) -> None:
-        """Mark the point up to which the server says it read from its cache."""
+        """Mark the point up to which the server says it read from its cache; None where it did not say."""
+        self.prompt_tab.ruler.set_reported(cached_tokens, prompt_tokens)
 
     def set_model(self, model: str) -> None:
         """The model that the body preview names."""
+        self._model = model
+        self._show_body()
+
+    def _show_body(self) -> None:
+        if self.tabs.currentIndex() == BODY:
+            self.body_tab.show_body(self.history.document, self._model)
+
+    # -- going places ---------------------------------------------------------------------------------------------------
+
+    def _show_tab(self, index: int) -> None:
+        self._stack.setCurrentIndex(index)
+        self._show_body()
 
     def show_problem(self, problem: Problem) -> None:
-        """Go to the place that the problem names."""
+        """Say what is wrong, and put the cursor where it is."""
+        self.problem_bar.say(str(problem))
+        head, *rest = problem.path or ("",)
+        if head == "messages" and rest and isinstance(rest[0], int):
+            self.show_place(rest[0], problem.offset or 0)
+        elif head == "tools":
+            self.tabs.setCurrentIndex(TOOLS)
+        elif head == "variables" and rest:
+            self.tabs.setCurrentIndex(VARIABLES)
+            self.variables_tab.go_to(str(rest[0]))
+        elif head == "messages":
+            self.tabs.setCurrentIndex(PROMPT)
+            self.prompt_tab.add.setFocus()
+        elif head:
+            self.tabs.setCurrentIndex(PARAMETERS)
 
     def show_place(self, message: int, offset: int) -> None:
         """Put the cursor at a code point of a message's template."""
-        self._prompt.cards[message].text.select(offset, offset)
-        self._prompt.cards[message].text.setFocus()
+        self.tabs.setCurrentIndex(PROMPT)
+        self.prompt_tab.go_to(message, offset)
 
-    def set_theme(self, theme: Theme) -> None:
-        """Other colours."""
-        self._theme = theme
-        self._prompt.set_theme(theme)
-
-    def focus_editor(self) -> None:
-        """The keyboard goes to the text."""
-        if self._prompt.cards:
-            self._prompt.cards[0].text.setFocus()
-
-    take_focus = focus_editor
+    def _show_found(self, message: int, offset: int, length: int) -> None:
+        self.prompt_tab.go_to(message, offset, offset + length, focus=False)
 
     def show_find(self) -> None:
-        """Open the find bar."""
+        """Open the find bar, with what is selected to look for."""
+        self.tabs.setCurrentIndex(PROMPT)
+        self.find_bar.show_messages(self.history.document.messages)
+        self.find_bar.open_bar()
+
+    def focus_editor(self) -> None:
+        """The keyboard goes to the prompt's text."""
+        self.tabs.setCurrentIndex(PROMPT)
+        self.prompt_tab.focus_editor()
+
+    def take_focus(self) -> None:
+        """The keyboard comes to this pane."""
+        self.focus_editor()
 
     def composing(self) -> bool:
         """Whether an input method is in the middle of a composition."""
-        return any(card.text.composing for card in self._prompt.cards)
+        return any(card.text.composing for card in self.prompt_tab.cards)
+
+    def set_theme(self, theme: Theme) -> None:
+        """Other colours."""
+        for part in (self.prompt_tab, self.variables_tab, self.tools_tab, self.parameters_tab, self.body_tab):
+            part.set_theme(theme)
+        self.footer.set_theme(theme)
+
+
+def _tab_bar() -> QTabBar:
+    bar = QTabBar()
+    bar.setAccessibleName("Parts of the prompt")
+    bar.setDrawBase(False)
+    bar.setExpanding(False)
+    bar.setElideMode(Qt.TextElideMode.ElideNone)
+    for name in ("Prompt", "Variables", "Tools", "Parameters", "Body"):
+        bar.addTab(name)
+    return bar
+
+
+def _counted(name: str, count: int) -> str:
+    return f"{name} {count:,}" if count else name

@@ -8,7 +8,7 @@ from PySide6.QtCore import QObject, Signal
 from PySide6.QtGui import QUndoCommand, QUndoStack
 
 from playground.prompt.document import Document
-from playground.ui.editor.exact_text import Splice
+from playground.ui.editor.exact import Splice
 
 _TYPING = 1
 _FIELD = 2

@@ -1,0 +1,96 @@
+"""The line under the prompt: how many ≈ tokens lie in which zone, and what the cache is expected to serve."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QRectF, QSize, Qt
+from PySide6.QtGui import QFontMetricsF, QPainter, QPaintEvent
+from PySide6.QtWidgets import QFrame, QSizePolicy, QWidget
+
+from playground.prefix.forecast import Forecast
+from playground.prefix.workbench import Outlook
+from playground.prefix.zones import Zone
+from playground.ui.editor.boundary import whole_words
+from playground.ui.editor.zone_paint import EDGE_PX, MEANINGS, paint_edge
+from playground.ui.theme import GRID, Theme, ui_font
+
+_MARK_GAP = 6
+
+
+def forecast_words(forecast: Forecast) -> str:
+    """The forecast as a sentence; nothing expected is said as what it is: a known ≈ 0, with its reason."""
+    return f"forecast ≈ {forecast.cached_tokens:,.0f} cached · {forecast.basis}"
+
+
+class Footer(QFrame):
+    """Painted, so that a new figure at every keystroke lays nothing out anew."""
+
+    def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._theme = theme
+        self._legend: list[tuple[Zone, str]] = []
+        self._forecast = ""
+        self.setProperty("look", "footer")
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.setAccessibleName("Zones and forecast")
+
+    @property
+    def legend(self) -> list[tuple[Zone, str]]:
+        """Each zone that is shown, with its words."""
+        return self._legend
+
+    @property
+    def forecast(self) -> str:
+        """The forecast, whole."""
+        return self._forecast
+
+    def set_outlook(self, outlook: Outlook | None) -> None:
+        """Show the figures of an outlook; nothing is shown where there is none."""
+        legend, words = ([], "") if outlook is None else (_legend(outlook), forecast_words(outlook.forecast))
+        if (legend, words) != (self._legend, self._forecast):
+            self._legend, self._forecast = legend, words
+            self.setToolTip("\n".join([words, *(MEANINGS[zone] for zone, _ in legend)]))
+            self.setAccessibleDescription(", ".join([*(text for _, text in legend), words]))
+            self.update()
+
+    def set_theme(self, theme: Theme) -> None:
+        """Other colours."""
+        self._theme = theme
+        self.update()
+
+    def sizeHint(self) -> QSize:
+        """One line of small text with room around it."""
+        return QSize(200, QFontMetricsF(ui_font(12)).lineSpacing().__ceil__() + 2 * GRID)
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Legend at the left, forecast at the right; where there is no room for both, the legend is shortened first."""
+        super().paintEvent(event)
+        painter = QPainter(self)
+        painter.setFont(ui_font(12, tabular=True))
+        metrics = QFontMetricsF(painter.font())
+        x = self._paint_legend(painter, metrics)
+        painter.setPen(self._theme.muted)
+        room = QRectF(x, 0, self.width() - x - GRID * 2, self.height())
+        words = whole_words(self._forecast, metrics, room.width())
+        painter.drawText(room, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignRight, words)
+
+    def _paint_legend(self, painter: QPainter, metrics: QFontMetricsF) -> float:
+        x = float(GRID * 2)
+        middle, half = self.height() / 2, metrics.ascent() / 2
+        for zone, words in self._legend:
+            paint_edge(painter, self._theme, zone, x, middle - half, middle + half)
+            x += EDGE_PX + _MARK_GAP
+            painter.setPen(self._theme.muted)
+            width = metrics.horizontalAdvance(words)
+            painter.drawText(QRectF(x, 0, width + 1, self.height()), Qt.AlignmentFlag.AlignVCenter, words)
+            x += width + GRID * 2
+        return x
+
+
+def _legend(outlook: Outlook) -> list[tuple[Zone, str]]:
+    zones = outlook.zones
+    counts: list[tuple[Zone, float]] = [
+        ("warm", zones.warm_tokens),
+        ("stable", zones.stable_tokens),
+        ("variable", zones.variable_tokens),
+    ]
+    return [(zone, f"{zone} ≈ {tokens:,.0f}") for zone, tokens in counts if tokens >= 0.5]
