@@ -102,7 +102,7 @@ class ResponsePane(QFrame):
 
     def take_focus(self) -> None:
         """The keyboard comes to the tab in front."""
-        self._stack.currentWidget().setFocus()
+        self.tabs.setFocus()
 
     def show_tab(self, index: int) -> None:
         """Bring a tab to the front: TEXT, RENDERED, TOOLS, EVENTS or JSON."""
