@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing, suppress
 
 import httpx
 from msgspec.structs import replace
@@ -21,6 +22,8 @@ from playground.prompt.request import Request
 Clock = Callable[[], float]
 MAX_ERROR_BYTES = 65_536
 MAX_WHOLE_BYTES = 64 * 1024 * 1024
+DRAIN_S = 1.0
+"""How long a server may take to end a response after its [DONE]; else the connection is not used again."""
 _SECRET_HEADERS = frozenset(("authorization", "set-cookie", "cookie"))
 
 
@@ -109,11 +112,13 @@ class Exchange:
 
     async def _stream(self, response: httpx.Response) -> AsyncGenerator[AnyEvent, None]:
         framer, decoder = SseFramer(), ChunkDecoder()
-        async for received in response.aiter_bytes():
+        body = response.aiter_bytes()
+        async for received in body:
             at = self._clock()
             for data in framer.feed(received):
                 if data == DONE:
                     yield Completed(at)
+                    await _drain(body)
                     return
                 for event in self._decoded(decoder, data, at):
                     yield event
@@ -144,6 +149,14 @@ def _is_foreign(kind: str) -> bool:
     """Whether the response calls itself something that is neither events nor JSON; one that says nothing is tried."""
     named = kind.split(";", maxsplit=1)[0].strip().lower()
     return bool(named) and named != "text/event-stream" and not _is_json(kind)
+
+
+async def _drain(body: AsyncIterator[bytes]) -> None:
+    """Read what is left after [DONE]: a response that was read to its end leaves its connection for the next one."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(DRAIN_S):
+            async for _ in body:
+                pass
 
 
 async def _read(response: httpx.Response, limit: int) -> bytes:

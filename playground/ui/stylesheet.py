@@ -74,7 +74,7 @@ QPushButton[look="role"] {
 QPushButton[look="role"]:hover { border-color: $line; }
 QPushButton[look="role"]:focus { border: 1px solid $accent; }
 QPushButton[look="role"]::menu-indicator { image: none; width: 0; }
-QPushButton[look="menu"] { padding: 4px 10px; text-align: left; }
+QPushButton[look="menu"] { padding: 4px 10px; }
 QPushButton[look="menu"]::menu-indicator { image: none; width: 0; }
 QPushButton[look="stop"] { background: $surface; color: $failure; border: 1px solid $failure; font-weight: 600; }
 QToolButton {

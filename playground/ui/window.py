@@ -108,7 +108,7 @@ class MainWindow(QMainWindow):
 
     def _lay_out(self) -> None:
         answer = QWidget()
-        _column(answer, self.from_log, self.response)
+        _column(answer, self.from_log, self.response, tall=self.response)
         self._columns = QSplitter(Qt.Orientation.Horizontal)
         for pane, width in zip((self.prompt, answer, self.inspector), COLUMNS, strict=True):
             self._columns.addWidget(pane)
@@ -122,7 +122,7 @@ class MainWindow(QMainWindow):
             splitter.setHandleWidth(1)
             splitter.setSizes(list(sizes))
         centre = QWidget()
-        _column(centre, self.top, self.simulated, self.trouble, self._rows, self.status)
+        _column(centre, self.top, self.simulated, self.trouble, self._rows, self.status, tall=self._rows)
         self.setCentralWidget(centre)
 
     def _connect(self) -> None:
@@ -264,9 +264,9 @@ class MainWindow(QMainWindow):
         self.closing.emit()
 
 
-def _column(holder: QWidget, *widgets: QWidget) -> None:
+def _column(holder: QWidget, *widgets: QWidget, tall: QWidget) -> None:
     column = QVBoxLayout(holder)
     column.setContentsMargins(0, 0, 0, 0)
     column.setSpacing(0)
     for widget in widgets:
-        column.addWidget(widget, 1 if isinstance(widget, QSplitter) or widget is widgets[-1] else 0)
+        column.addWidget(widget, 1 if widget is tall else 0)

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from PySide6.QtCore import QPoint, QRectF, Qt, Signal
 from PySide6.QtGui import QKeySequence, QPainter, QPaintEvent
-from PySide6.QtWidgets import QHBoxLayout, QMenu, QPushButton, QToolButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QMenu, QVBoxLayout, QWidget
 
 from playground.prefix.zones import Boundary, Zone, ZoneSpan
 from playground.prompt.document import ROLES, Message
 from playground.ui.editor.boundary import paint_boundary, words_of
 from playground.ui.editor.call_fields import CallFields
+from playground.ui.editor.card_head import CardHead
 from playground.ui.editor.card_text import SIDE_PX, CardText
 from playground.ui.editor.exact import Splice
 from playground.ui.editor.geometry import GAP_PX
 from playground.ui.editor.zone_paint import Band, paint_bands
-from playground.ui.theme import GRID, Theme, ui_font
+from playground.ui.theme import GRID, Theme
 
-HEAD_PX = 28
-"""Height of a card's head."""
 _NOTE_CHARACTERS = 160
 
 ACTIONS = (
@@ -29,56 +28,6 @@ ACTIONS = (
     ("delete", "Delete", "Ctrl+Shift+Backspace"),
 )
 """What a card's menu offers: id, words, key while the card has the focus."""
-
-
-class CardHead(QWidget):
-    """Role and menu are buttons; note and token count are painted, so that a new count lays nothing out anew."""
-
-    def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._theme = theme
-        self.note = ""
-        self.count = ""
-        self.role = QPushButton()
-        self.role.setProperty("look", "role")
-        self.role.setFont(ui_font(bold=True))
-        self.menu = QToolButton()
-        self.menu.setText("⋯")
-        self.menu.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
-        self.menu.setAccessibleName("Message menu")
-        row = QHBoxLayout(self)
-        row.setContentsMargins(SIDE_PX - 5, 2, GRID // 2, 0)
-        row.addWidget(self.role)
-        row.addStretch(1)
-        row.addWidget(self.menu)
-        self.setFixedHeight(HEAD_PX)
-
-    def say(self, note: str, count: str) -> None:
-        """Show the note beside the role, and the count at the right."""
-        if (note, count) != (self.note, self.count):
-            self.note, self.count = note, count
-            self.update()
-
-    def set_theme(self, theme: Theme) -> None:
-        """Other colours."""
-        self._theme = theme
-        self.update()
-
-    def paintEvent(self, _event: QPaintEvent) -> None:
-        """Note and count."""
-        painter = QPainter(self)
-        painter.setFont(ui_font(12, tabular=True))
-        painter.setPen(self._theme.muted)
-        metrics = painter.fontMetrics()
-        right = self.menu.geometry().left() - GRID // 2
-        width = metrics.horizontalAdvance(self.count)
-        room = QRectF(right - width, 1, width, self.height())
-        painter.drawText(room, Qt.AlignmentFlag.AlignVCenter, self.count)
-        left = self.role.geometry().right() + GRID // 2
-        space = right - width - GRID * 2 - left
-        if self.note and space > 0:
-            note = metrics.elidedText(self.note, Qt.TextElideMode.ElideRight, int(space))
-            painter.drawText(QRectF(left, 1, space, self.height()), Qt.AlignmentFlag.AlignVCenter, note)
 
 
 class MessageCard(QWidget):
@@ -156,6 +105,7 @@ class MessageCard(QWidget):
         if splice.removed or splice.inserted:
             self.text.apply(splice, select=False)
         self.head.role.setText(message.role)
+        self.text.setPlaceholderText(_placeholder(message))
         self.calls.show_message(message, visible=not self.collapsed)
         self._say()
 
@@ -245,6 +195,12 @@ class MessageCard(QWidget):
             spot = self.text.geometry_of_text.spot(self.text.exact.unit(self._boundary.offset))
             row = QRectF(0, self.text.y() + spot.top - GAP_PX, self.width(), GAP_PX)
             paint_boundary(painter, self._theme, row, self._boundary, spot.x + SIDE_PX)
+
+
+def _placeholder(message: Message) -> str:
+    if message.tool_calls:
+        return "no text beside the calls"
+    return "what the call returned" if message.role == "tool" else f"what the {message.role} says"
 
 
 def note_of(message: Message) -> str:

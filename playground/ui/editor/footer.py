@@ -13,7 +13,9 @@ from playground.ui.editor.boundary import whole_words
 from playground.ui.editor.zone_paint import EDGE_PX, MEANINGS, paint_edge
 from playground.ui.theme import GRID, Theme, ui_font
 
-_MARK_GAP = 6
+_MARK_GAP = 5
+_SIDE = GRID + 6
+_SHORT_PART = 30
 
 
 def forecast_words(forecast: Forecast) -> str:
@@ -69,12 +71,12 @@ class Footer(QFrame):
         metrics = QFontMetricsF(painter.font())
         x = self._paint_legend(painter, metrics)
         painter.setPen(self._theme.muted)
-        room = QRectF(x, 0, self.width() - x - GRID * 2, self.height())
-        words = whole_words(self._forecast, metrics, room.width())
+        room = QRectF(x, 0, self.width() - x - _SIDE, self.height())
+        words = _shortened(self._forecast, metrics, room.width())
         painter.drawText(room, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignRight, words)
 
     def _paint_legend(self, painter: QPainter, metrics: QFontMetricsF) -> float:
-        x = float(GRID * 2)
+        x = float(_SIDE)
         middle, half = self.height() / 2, metrics.ascent() / 2
         for zone, words in self._legend:
             paint_edge(painter, self._theme, zone, x, middle - half, middle + half)
@@ -82,8 +84,20 @@ class Footer(QFrame):
             painter.setPen(self._theme.muted)
             width = metrics.horizontalAdvance(words)
             painter.drawText(QRectF(x, 0, width + 1, self.height()), Qt.AlignmentFlag.AlignVCenter, words)
-            x += width + GRID * 2
+            x += width + GRID + 4
         return x
+
+
+def _shortened(text: str, metrics: QFontMetricsF, room: float) -> str:
+    """As many whole words as there is room for; a short part ("40 s ago") is shown whole or not at all."""
+    shown = whole_words(text, metrics, room)
+    if shown == text or " · " not in shown:
+        return shown
+    kept = shown.count(" · ")
+    cut_part = text.split(" · ")[kept]
+    if len(cut_part) > _SHORT_PART:
+        return shown
+    return " · ".join(text.split(" · ")[:kept]) + " …"
 
 
 def _legend(outlook: Outlook) -> list[tuple[Zone, str]]:

@@ -10,7 +10,7 @@ from bisect import bisect_right
 from dataclasses import dataclass
 from itertools import accumulate
 
-from PySide6.QtCore import QPointF, QRectF
+from PySide6.QtCore import QPointF, QRectF, Qt
 from PySide6.QtGui import QTextBlock
 from PySide6.QtWidgets import QPlainTextEdit
 
@@ -84,7 +84,7 @@ class TextGeometry:
         tops = self.tops()
         top = tops[block.blockNumber()]
         inside = unit - block.position()
-        rtl = block.textDirection().name == "RightToLeft"
+        rtl = block.textDirection() == Qt.LayoutDirection.RightToLeft
         layout = block.layout()
         line = layout.lineForTextPosition(min(inside, block.length() - 1))
         if not line.isValid():
@@ -174,5 +174,15 @@ class TextGeometry:
         heights = []
         for _ in range(count):
             heights.append(layout.blockBoundingRect(block).height())
+            if block.textDirection() == Qt.LayoutDirection.RightToLeft:
+                _align_right(block)
             block = block.next()
         return heights
+
+
+def _align_right(block: QTextBlock) -> None:
+    """A paragraph from right to left begins at the right; QPlainTextEdit by itself leaves it at the left."""
+    layout = block.layout()
+    option = layout.textOption()
+    option.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignAbsolute)
+    layout.setTextOption(option)

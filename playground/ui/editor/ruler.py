@@ -15,8 +15,8 @@ from playground.prompt.document import Document
 from playground.ui.editor.zone_paint import MEANINGS, edge, ground
 from playground.ui.theme import Theme
 
-WIDTH_PX = 12
-_MARGIN = 2
+WIDTH_PX = 10
+_MARGIN = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +126,7 @@ class Ruler(QWidget):
         y = min(max(y, 3.0), self.height() - 3.0)
         painter.setPen(QPen(self._theme.surface, 1))
         painter.setBrush(self._theme.text)
-        painter.drawPolygon(QPolygonF([QPointF(0, y - 4), QPointF(7, y), QPointF(0, y + 4)]))
+        painter.drawPolygon(QPolygonF([QPointF(0, y - 4), QPointF(6, y), QPointF(0, y + 4)]))
         painter.setPen(QPen(self._theme.text, 1.5))
         painter.drawLine(QPointF(0, y), QPointF(WIDTH_PX, y))
 

@@ -9,6 +9,7 @@ from PySide6.QtWidgets import QAbstractButton, QSizePolicy, QWidget
 from playground.prefix.zones import Zone
 from playground.prompt.document import Tool
 from playground.ui.editor.boundary import whole_words
+from playground.ui.editor.card_head import COUNT_RIGHT_PX
 from playground.ui.editor.card_text import SIDE_PX
 from playground.ui.editor.zone_paint import EDGE_PX, ground, paint_edge
 from playground.ui.theme import GRID, Theme, ui_font
@@ -60,7 +61,7 @@ class ToolsHead(QAbstractButton):
         if self._zone is not None:
             painter.fillRect(area, ground(self._theme, self._zone))
             paint_edge(painter, self._theme, self._zone, 0, 0, area.height())
-        inner = area.adjusted(SIDE_PX, 2, -GRID * 5, 0)
+        inner = area.adjusted(SIDE_PX, 2, -COUNT_RIGHT_PX, 0)
         painter.setFont(ui_font(bold=True))
         painter.setPen(self._theme.text)
         painter.drawText(inner, Qt.AlignmentFlag.AlignVCenter, "tools")

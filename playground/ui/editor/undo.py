@@ -55,11 +55,11 @@ class History(QObject):
         if isinstance(top, _Typing | _Replacing):
             top.sealed = True
 
-    def apply_splice(self, message: int, splice: Splice, *, shown: bool) -> None:
-        """For the commands: change the text, and say so."""
+    def apply_splice(self, message: int, splice: Splice, *, shown: bool, empty: str | None = "") -> None:
+        """For the commands: change the text, and say so. `empty` is the content where no character is left."""
         old = self._document.messages[message]
         text = splice.applied(old.content or "")
-        self._document = self._document.with_message(message, replace(old, content=text))
+        self._document = self._document.with_message(message, replace(old, content=text or empty))
         self.spliced.emit(message, splice, shown)
         self.changed.emit(self._document)
 
@@ -82,14 +82,19 @@ class _Typing(QUndoCommand):
         self._message = message
         self._splice = splice
         self._shown = shown
+        old = history.document.messages[message]
+        self._was_none = old.content is None
+        # An assistant's calls may come without any text: content is null then, not "" (electron-api.md).
+        self._empty = None if old.tool_calls else ""
         self.sealed = False
 
     def redo(self) -> None:
-        self._history.apply_splice(self._message, self._splice, shown=self._shown)
+        self._history.apply_splice(self._message, self._splice, shown=self._shown, empty=self._empty)
         self._shown = False
 
     def undo(self) -> None:
-        self._history.apply_splice(self._message, self._splice.inverse, shown=False)
+        empty = None if self._was_none else ""
+        self._history.apply_splice(self._message, self._splice.inverse, shown=False, empty=empty)
 
     def id(self) -> int:
         return _TYPING

@@ -170,7 +170,7 @@ class LogPane(QWidget):
         if self._source is not None:
             self._empty.setText("No request matches this filter." if filtered else NOTHING_YET)
         self._clear.setVisible(filtered)
-        self._stack.setCurrentWidget(self.table if self.model.rowCount() else self._stack.widget(0))
+        self._stack.setCurrentIndex(1 if self.model.rowCount() else 0)
         self._copy.setEnabled(self.model.rowCount() > 0)
 
     def current_run_id(self) -> str | None:
