@@ -13,7 +13,6 @@ from PySide6.QtWidgets import QLineEdit, QPushButton, QTableView
 from playground.runs.state import RunState
 from playground.selftest.hand import Hand, StepFailed, expect
 from playground.sending import Dispatch
-from playground.ui.editor.card_text import CardText
 from playground.ui.session import Session
 
 DATE = "2026-11-23 "
@@ -111,8 +110,7 @@ class Steps:
         return f"forecast {forecast['forecast'].value}, reported {forecast['reported'].value}; {self._figures()}"
 
     async def _date_in_front(self) -> str:
-        first = self._window.prompt.findChildren(CardText)[0]
-        first.setFocus()
+        self._window.prompt.show_place(0, 0)
         await self._hand.press(Qt.Key.Key_Home, CONTROL)
         await self._hand.type(DATE)
         boundary = self._window.requests.refresh_outlook().zones.boundary
@@ -145,7 +143,7 @@ class Steps:
         )
 
     async def _find(self) -> str:
-        table = self._window.log.findChild(QTableView)
+        table = self._window.log.table
         model = table.model()
         await self._hand.until(lambda: model.rowCount() == len(self._sent), f"{len(self._sent)} rows in the log")
         await self._hand.press(Qt.Key.Key_L, CONTROL)

@@ -63,7 +63,9 @@ class Actions:
 
     def shortcut(self, action_id: str) -> str:
         """The first shortcut in the words of this platform; empty where there is none."""
-        return self._actions[action_id].shortcut().toString(QKeySequence.SequenceFormat.NativeText)
+        return (
+            self._actions[action_id].shortcut().toString(QKeySequence.SequenceFormat.NativeText).replace("Return", "↵")
+        )
 
     def rows(self) -> list[tuple[str, str, str]]:
         """(group, label, shortcut) of every action, in the table's order."""

@@ -120,7 +120,7 @@ QTabBar::tab:focus { color: $accent; }
 QHeaderView { background: $surface; border: none; }
 QHeaderView::section {
     background: $surface; color: $muted; border: none; border-bottom: 1px solid $line;
-    padding: 4px 8px; font-size: 11px; font-weight: 600;
+    padding: 4px 11px; font-size: 11px; font-weight: 600;
 }
 QTableView, QTreeView, QListView {
     background: $surface; alternate-background-color: $sunk; border: none; gridline-color: $line; outline: none;

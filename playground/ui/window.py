@@ -155,7 +155,13 @@ class MainWindow(QMainWindow):
         self.status.show_hint(f"{self.actions_table.shortcut('palette')} commands")
         for sentence in self.workspace.notices:
             self.say_trouble(sentence)
-        self.prompt.focus_editor()
+        self._show_question()
+
+    def _show_question(self) -> None:
+        """The end of the prompt, with the question and the boundary, is where work begins."""
+        messages = self.prompt.document().messages
+        if messages:
+            self.prompt.show_place(len(messages) - 1, len(messages[-1].content or ""))
 
     def log_opened(self) -> None:
         """The log is there, or it is known why not."""

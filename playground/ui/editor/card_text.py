@@ -223,7 +223,9 @@ class CardText(QPlainTextEdit):
     def _refresh_marks(self) -> None:
         """Find the marks again; Qt's cursors have moved those that are colored along with the text."""
         marks = marks_of(self.exact, self._values)
-        same_kinds = [(mark.kind, mark.subject) for mark in marks] == [(mark.kind, mark.subject) for mark in self._marks]
+        same_kinds = [(mark.kind, mark.subject) for mark in marks] == [
+            (mark.kind, mark.subject) for mark in self._marks
+        ]
         self._marks = marks
         if not same_kinds or not self._colored_rightly():
             self._color_marks()
