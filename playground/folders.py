@@ -15,25 +15,29 @@ HOME_VARIABLE = "ELECTRON_PLAYGROUND_HOME"
 def data_folder(option: str | None, environment: Mapping[str, str]) -> Path:
     """The folder for everything that is stored: the option's, the variable's, or this user's own.
 
-    Made where it is not there, for this user only. Raises BadInput where it cannot be written.
+    Made where it is not there, for this user only. Raises BadInput where it cannot be used.
     """
-    folder = _chosen(option, environment)
+    try:
+        folder = _chosen(option, environment)
+    except (OSError, RuntimeError) as error:
+        raise _unusable(
+            f"the data folder {option or environment.get(HOME_VARIABLE)} cannot be found: {error}"
+        ) from error
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
+    except (FileExistsError, NotADirectoryError) as error:
+        raise _unusable(f"the data folder {folder} cannot be made: a file is in its place.") from error
     except OSError as error:
-        raise BadInput(
-            Problem(
-                ("data-dir",),
-                f"the data folder {folder} cannot be written: {error.strerror or error}.",
-                f"Give another with --data-dir or {HOME_VARIABLE}.",
-            )
-        ) from error
+        raise _unusable(f"the data folder {folder} cannot be written: {error.strerror or error}.") from error
     return folder
 
 
 def _chosen(option: str | None, environment: Mapping[str, str]) -> Path:
+    if option is not None and not option.strip():
+        # As of `--data-dir "$UNSET"`: the user's own folder is not what was meant.
+        raise _unusable("the data folder's name is empty.")
     named = option or environment.get(HOME_VARIABLE)
     if named:
         return Path(named).expanduser().absolute()
@@ -43,9 +47,17 @@ def _chosen(option: str | None, environment: Mapping[str, str]) -> Path:
     return Path(user_data_dir("electron-playground", appauthor=False))
 
 
+def _unusable(sentence: str) -> BadInput:
+    return BadInput(Problem(("data-dir",), sentence, f"Give another with --data-dir or {HOME_VARIABLE}."))
+
+
 def write_private(path: Path, data: bytes) -> None:
-    """Write a file that only this user may read, whole or not at all, on disk when it returns. Raises OSError."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    """Write a file that only this user may read, whole or not at all, on disk when it returns. Raises OSError.
+
+    A symbolic link stays one: the file that it points to is replaced.
+    """
+    path = Path(os.path.realpath(path))
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:32]}.")
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)

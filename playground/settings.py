@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from playground.folders import set_aside, write_private
+from playground.kept import KeptFile
 from playground.prompt.document import Json
 from playground.prompt.problems import BadInput, Problem
 
@@ -16,6 +16,7 @@ from playground.prompt.problems import BadInput, Problem
 class Setting:
     """One setting. `label` is empty where the program keeps it for itself and no dialog shows it.
 
+    Its kind is its default's: text, a switch, a whole number; a list is of whole numbers, a table of text.
     `choices` are the allowed values; `minimum` and `maximum` are inclusive, in `unit`.
     """
 
@@ -43,72 +44,100 @@ SETTINGS = (
         maximum=86_400,
         unit="s",
     ),
+    Setting("show_simulator_bar", True, "Simulator bar", "Say above the prompt that replies are simulated."),
     Setting("endpoint_id", "simulator"),
     Setting("window_geometry", ""),
-    Setting("splitters", []),
+    Setting("splitter_sizes", []),
+    Setting("log_height", 0, minimum=0, maximum=10_000, unit="px"),
     Setting("shortcuts", {}),
 )
 _TABLE = {setting.name: setting for setting in SETTINGS}
 
 
 class Settings:
-    """The user's settings. Every change is on disk when `set` returns."""
+    """The user's settings. Every change is on disk when `set` returns.
+
+    Two windows on one folder share the file: each writes only the setting that it changes.
+    """
 
     def __init__(self, path: Path) -> None:
         """A file that cannot be read as settings is set aside, and `notice` says so."""
-        self._path = path
+        self._file = KeptFile(path, "The settings file")
         self._listeners: list[Callable[[str], None]] = []
-        self.notice = ""
-        self._values = self._read()
-
-    def _read(self) -> dict[str, Json]:
-        try:
-            values = json.loads(self._path.read_bytes())
-            if not isinstance(values, dict):
-                raise ValueError("not a table")
-        except FileNotFoundError:
-            return {}
-        except OSError as error:
-            self.notice = f"The settings cannot be read ({error.strerror or error}); the defaults are used."
-            return {}
-        except ValueError:
-            self.notice = f"The settings file was damaged; it is kept as {set_aside(self._path).name}."
-            return {}
-        return {name: value for name, value in values.items() if not _wrong(name, value)}
+        self._values = self._file.read(_table) or {}
+        self.notice = self._file.notice or _notice_of_wrong(self._values)
+        """What was wrong with the file, or why it cannot be written; a sentence, or empty."""
 
     def get(self, name: str) -> Json:
-        """A setting's value. Raises KeyError for a name that is not declared."""
-        return self._values.get(name, _TABLE[name].default)
+        """A setting's value; a list or table is the caller's own. Raises KeyError for a name that is not declared."""
+        default = _TABLE[name].default
+        value = self._values.get(name, default)
+        return copy.deepcopy(default if _wrong(name, value) else value)
 
     def number(self, name: str) -> float:
-        """A number setting's value."""
+        """A number setting's value, in its unit."""
         value = self.get(name)
         assert isinstance(value, int | float)
         return float(value)
 
+    def text(self, name: str) -> str:
+        """A text setting's value."""
+        value = self.get(name)
+        assert isinstance(value, str)
+        return value
+
+    def flag(self, name: str) -> bool:
+        """A switch's value."""
+        value = self.get(name)
+        assert isinstance(value, bool)
+        return value
+
     def set(self, name: str, value: Json) -> None:
-        """Change a setting. Raises BadInput for a value it cannot have, KeyError for an undeclared name."""
+        """Change a setting. Raises BadInput for a value it cannot have, KeyError for an undeclared name.
+
+        Where the file cannot be written the change holds for this session, and `notice` says so.
+        """
         setting = _TABLE[name]
         wrong = _wrong(name, value)
         if wrong:
-            raise BadInput(Problem((name,), f"{setting.label or name} {wrong}."))
+            raise BadInput(Problem((name,), f"{setting.label or name} {wrong}.", _hint(setting)))
         if self.get(name) == value:
             return
-        self._values[name] = value
-        self._write()
+        self._values[name] = copy.deepcopy(value)
+        self._keep(name)
         for listener in list(self._listeners):
             listener(name)
 
-    def _write(self) -> None:
-        changed = {k: v for k, v in self._values.items() if k not in _TABLE or v != _TABLE[k].default}
+    def _keep(self, name: str) -> None:
+        kept = self._file.read(_table) or {}
+        if self._values[name] == _TABLE[name].default:
+            kept.pop(name, None)
+        else:
+            kept[name] = self._values[name]
         try:
-            write_private(self._path, json.dumps(changed, indent=1).encode())
+            self._file.write(kept)
         except OSError as error:
             self.notice = f"The settings cannot be saved: {error.strerror or error}."
 
     def listen(self, listener: Callable[[str], None]) -> None:
         """Be told the name of every setting that changes."""
         self._listeners.append(listener)
+
+
+def _table(value: Json) -> dict[str, Json]:
+    if not isinstance(value, dict):
+        raise ValueError("settings are a table")
+    return value
+
+
+def _notice_of_wrong(values: dict[str, Json]) -> str:
+    wrong = [f"{name} {_wrong(name, value)}" for name, value in values.items() if _wrong(name, value)]
+    return f"Settings that cannot be used have their defaults: {'; '.join(wrong)}." if wrong else ""
+
+
+def _hint(setting: Setting) -> str:
+    default = setting.default
+    return "" if isinstance(default, list | dict) else f"Its default is {str(default).lower() or 'empty'}."
 
 
 def _wrong(name: str, value: Json) -> str:
@@ -122,6 +151,22 @@ def _wrong(name: str, value: Json) -> str:
     if setting.choices:
         return "" if value in setting.choices else f"is one of {', '.join(setting.choices)}"
     if setting.minimum is not None and setting.maximum is not None:
-        fits = isinstance(value, int) and not isinstance(value, bool) and setting.minimum <= value <= setting.maximum
+        fits = _whole(value) and setting.minimum <= value <= setting.maximum  # type: ignore[operator]
         return "" if fits else f"is a whole number from {setting.minimum:,} to {setting.maximum:,} {setting.unit}"
-    return "" if type(value) is type(setting.default) else f"is not a {type(setting.default).__name__}"
+    return _wrong_kind(setting.default, value)
+
+
+def _wrong_kind(default: Json, value: Json) -> str:
+    if isinstance(default, bool):
+        return "" if isinstance(value, bool) else "is true or false"
+    if isinstance(default, list):
+        fits = isinstance(value, list) and all(_whole(item) for item in value)
+        return "" if fits else "is a list of whole numbers"
+    if isinstance(default, dict):
+        fits = isinstance(value, dict) and all(isinstance(item, str) for item in value.values())
+        return "" if fits else "is a table of text"
+    return "" if isinstance(value, str) else "is text"
+
+
+def _whole(value: Json) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)

@@ -17,8 +17,13 @@ class Tasks:
         self._running: set[asyncio.Task[None]] = set()
 
     def start(self, coroutine: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
-        """Run a coroutine beside everything else."""
-        task = asyncio.get_running_loop().create_task(coroutine, name=name)
+        """Run a coroutine beside everything else. Raises RuntimeError where no event loop runs."""
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            coroutine.close()
+            raise
+        task = loop.create_task(coroutine, name=name)
         self._running.add(task)
         task.add_done_callback(self._ended)
         return task
@@ -32,8 +37,11 @@ class Tasks:
             self._on_error(task.get_name(), error)
 
     async def close(self) -> None:
-        """Cancel what still runs and wait until it has ended."""
-        running = list(self._running)
-        for task in running:
-            task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
+        """Cancel what still runs, and what that starts while it ends, and wait until all has ended.
+
+        A task may close its own session: it is not cancelled, and not waited for.
+        """
+        while running := self._running - {asyncio.current_task()}:
+            for task in running:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)

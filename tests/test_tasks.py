@@ -1,0 +1,142 @@
+"""The one task helper: nothing is lost, nothing is left running."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+
+import pytest
+
+from playground.tasks import Tasks
+
+
+def test_a_task_runs_under_its_name_and_keeps_living_without_a_reference() -> None:
+    async def main() -> str:
+        tasks, go = Tasks(_unexpected), asyncio.Event()
+        seen: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+        async def work() -> None:
+            await go.wait()
+            current = asyncio.current_task()
+            seen.set_result(current.get_name() if current else "")
+
+        tasks.start(work(), "keep the draft")
+        await asyncio.sleep(0)
+        gc.collect()
+        go.set()
+        name = await seen
+        await tasks.close()
+        return name
+
+    assert asyncio.run(main()) == "keep the draft"
+
+
+def test_an_error_is_reported_with_the_tasks_name_and_the_others_go_on() -> None:
+    async def main() -> tuple[list[tuple[str, BaseException]], str]:
+        reported: list[tuple[str, BaseException]] = []
+        tasks = Tasks(lambda name, error: reported.append((name, error)))
+        boom = tasks.start(_raise(ValueError("no")), "boom")
+        await asyncio.wait([boom])
+        answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        tasks.start(_answer(answer), "other")
+        text = await answer
+        await tasks.close()
+        return reported, text
+
+    reported, text = asyncio.run(main())
+    assert [(name, str(error)) for name, error in reported] == [("boom", "no")]
+    assert text == "here"
+
+
+def test_close_cancels_waits_for_the_clean_up_and_reports_no_cancellation() -> None:
+    async def main() -> list[str]:
+        steps: list[str] = []
+        tasks = Tasks(_unexpected)
+
+        async def work() -> None:
+            try:
+                steps.append("begun")
+                await asyncio.Event().wait()
+            finally:
+                await asyncio.sleep(0)
+                steps.append("cleaned up")
+
+        tasks.start(work(), "work")
+        await asyncio.sleep(0)
+        await tasks.close()
+        return steps
+
+    assert asyncio.run(main()) == ["begun", "cleaned up"]
+
+
+def test_an_error_while_cleaning_up_is_reported_too() -> None:
+    async def main() -> list[str]:
+        reported: list[str] = []
+        tasks = Tasks(lambda name, error: reported.append(f"{name}: {error}"))
+
+        async def work() -> None:
+            try:
+                await asyncio.Event().wait()
+            finally:
+                raise OSError("disk full")
+
+        tasks.start(work(), "save")
+        await asyncio.sleep(0)
+        await tasks.close()
+        return reported
+
+    assert asyncio.run(main()) == ["save: disk full"]
+
+
+def test_close_also_ends_what_a_task_starts_while_it_ends() -> None:
+    async def main() -> int:
+        tasks = Tasks(_unexpected)
+
+        async def stubborn() -> None:
+            try:
+                await asyncio.Event().wait()
+            finally:
+                tasks.start(asyncio.Event().wait(), "late")  # type: ignore[arg-type]
+
+        tasks.start(stubborn(), "stubborn")
+        await asyncio.sleep(0)
+        await tasks.close()
+        return len(asyncio.all_tasks())
+
+    assert asyncio.run(main()) == 1
+
+
+def test_a_task_of_the_session_can_close_the_session() -> None:
+    async def main() -> bool:
+        tasks = Tasks(_unexpected)
+        other = tasks.start(_forever(), "other")
+        closing = tasks.start(tasks.close(), "close")
+        await asyncio.wait([closing])
+        return other.cancelled() and not closing.cancelled()
+
+    assert asyncio.run(main())
+
+
+def test_without_a_loop_nothing_is_left_unawaited() -> None:
+    coroutine = _forever()
+    with pytest.raises(RuntimeError):
+        Tasks(_unexpected).start(coroutine, "too early")
+    # A coroutine that was only dropped would warn here, and warnings are errors.
+    del coroutine
+    gc.collect()
+
+
+def _unexpected(name: str, error: BaseException) -> None:
+    raise AssertionError(f"{name}: {error!r}")
+
+
+async def _raise(error: Exception) -> None:
+    raise error
+
+
+async def _answer(future: asyncio.Future[str]) -> None:
+    future.set_result("here")
+
+
+async def _forever() -> None:
+    await asyncio.Event().wait()
