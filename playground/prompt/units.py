@@ -25,7 +25,7 @@ def from_utf16(text: str, unit: int) -> int:
     if is_flat(text):
         return min(unit, len(text))
     # Code points up to `unit` are at most `unit` many and at least half of that: halve the rest.
-    low, high = unit // 2, min(unit, len(text))
+    low, high = min(unit // 2, len(text)), min(unit, len(text))
     at = utf16_length(text[:low])
     while low < high:
         middle = (low + high + 1) // 2

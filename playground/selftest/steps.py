@@ -115,6 +115,7 @@ class Steps:
         await self._hand.type(DATE)
         boundary = self._window.requests.refresh_outlook().zones.boundary
         expect((boundary.message, boundary.offset) == (0, 0), f"the boundary is at {boundary}")
+        await self._hand.shoot("5-changed")
         state = await self._finish(await self._send())
         cached = state.usage.cached_tokens if state.usage else None
         expect(cached == 0, f"cached tokens: {cached}")

@@ -81,6 +81,7 @@ class Session:
         self._closed.set()
 
     def _after_first_paint(self) -> None:
+        self.window.show_question()
         self._tasks.start(self._warm(), "what comes after the first paint")
 
     async def _warm(self) -> None:

@@ -155,9 +155,8 @@ class MainWindow(QMainWindow):
         self.status.show_hint(f"{self.actions_table.shortcut('palette')} commands")
         for sentence in self.workspace.notices:
             self.say_trouble(sentence)
-        self._show_question()
 
-    def _show_question(self) -> None:
+    def show_question(self) -> None:
         """The end of the prompt, with the question and the boundary, is where work begins."""
         messages = self.prompt.document().messages
         if messages:

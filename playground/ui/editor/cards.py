@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from PySide6.QtCore import QPoint, QRectF, Qt, Signal
 from PySide6.QtGui import QKeySequence, QPainter, QPaintEvent
 from PySide6.QtWidgets import QMenu, QVBoxLayout, QWidget
@@ -67,18 +69,19 @@ class MessageCard(QWidget):
     def _build_menus(self) -> None:
         roles = QMenu(self)
         for role in ROLES:
-            roles.addAction(role, lambda role=role: self.role_chosen.emit(role))
+            roles.addAction(role).triggered.connect(partial(self.role_chosen.emit, role))
         self.head.role.setMenu(roles)
         self._menu = QMenu(self)
         for name, words, key in ACTIONS:
-            action = self._menu.addAction(words, lambda name=name: self._act(name))
+            action = self._menu.addAction(words)
+            action.triggered.connect(partial(self._act, name))
             action.setShortcut(QKeySequence(key))
             action.setShortcutContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
             self.addAction(action)
         self._collapse = self._menu.actions()[[name for name, _, _ in ACTIONS].index("collapse")]
         self.head.menu.setMenu(self._menu)
 
-    def _act(self, name: str) -> None:
+    def _act(self, name: str, _checked: bool = False) -> None:
         if name == "collapse":
             self.set_collapsed(not self.collapsed)
         else:
@@ -144,7 +147,10 @@ class MessageCard(QWidget):
 
     def set_boundary(self, boundary: Boundary | None) -> None:
         """The boundary that stands inside this card's text, if one does."""
-        self.text.set_gap(None if boundary is None else self.text.exact.unit(boundary.offset))
+        if boundary is None:
+            self.text.set_gap(None)
+        else:
+            self.text.set_gap(self.text.exact.unit(boundary.offset), boundary.cause)
         if boundary != self._boundary:
             self._boundary = boundary
             self.text.setAccessibleDescription("" if boundary is None else " ".join(words_of(boundary)))

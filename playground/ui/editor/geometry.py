@@ -1,7 +1,7 @@
 """Where a text widget's characters stand. Heights are kept block by block, so that a keystroke measures one block.
 
-Qt can tell a block's place only by walking there from the first visible one; in a prompt of thousands of lines that walk
-would be most of a keystroke.
+Qt can tell a block's place only by walking there from the first visible one; in a prompt of thousands of lines that
+walk would be most of a keystroke.
 """
 
 from __future__ import annotations
@@ -9,9 +9,10 @@ from __future__ import annotations
 from bisect import bisect_right
 from dataclasses import dataclass
 from itertools import accumulate
+from typing import cast
 
 from PySide6.QtCore import QPointF, QRectF, Qt
-from PySide6.QtGui import QTextBlock
+from PySide6.QtGui import QTextBlock, QTextLine
 from PySide6.QtWidgets import QPlainTextEdit
 
 GAP_PX = 26
@@ -89,8 +90,7 @@ class TextGeometry:
         line = layout.lineForTextPosition(min(inside, block.length() - 1))
         if not line.isValid():
             return Spot(0.0, top, tops[block.blockNumber() + 1], rtl)
-        x, _ = line.cursorToX(inside)
-        return Spot(x, top + line.y(), top + line.y() + line.height(), rtl)
+        return Spot(x_of(line, inside), top + line.y(), top + line.y() + line.height(), rtl)
 
     def areas(self, start: int, end: int) -> list[QRectF]:
         """The rectangles that UTF-16 units [start, end) of one block cover: one a line."""
@@ -104,7 +104,7 @@ class TextGeometry:
             line = layout.lineAt(number)
             first, last = max(start, line.textStart()), min(end, line.textStart() + line.textLength())
             if first < last:
-                (one, _), (other, _) = line.cursorToX(first), line.cursorToX(last)
+                one, other = x_of(line, first), x_of(line, last)
                 found.append(QRectF(min(one, other), top + line.y(), abs(other - one), line.height()))
         return found
 
@@ -114,8 +114,6 @@ class TextGeometry:
         document = self._edit.document()
         end = document.findBlockByNumber(last)
         return document.findBlockByNumber(first).position(), end.position() + end.length()
-
-    # -- a gap over one line --------------------------------------------------------------------------------------------
 
     def open_gap(self, unit: int | None) -> None:
         """Move the line that unit `unit` stands in, and those below it, down by GAP_PX; None: no gap.
@@ -178,6 +176,13 @@ class TextGeometry:
                 _align_right(block)
             block = block.next()
         return heights
+
+
+def x_of(line: QTextLine, unit: int) -> float:
+    """Where in its line a block's UTF-16 unit begins."""
+    # Qt hands back the unit beside its x, as it may have had to choose another.
+    x, _unit = cast("tuple[float, int]", line.cursorToX(unit))
+    return x
 
 
 def _align_right(block: QTextBlock) -> None:

@@ -83,8 +83,6 @@ class PromptPane(QFrame):
         self.find_bar.found.connect(self._show_found)
         self.find_bar.closed.connect(self.focus_editor)
 
-    # -- the document ---------------------------------------------------------------------------------------------------
-
     def document(self) -> Document:
         """The document as it is now, to the character."""
         return self.history.document
@@ -152,8 +150,6 @@ class PromptPane(QFrame):
     def _set_tools(self, tools: tuple[Tool, ...], key: str) -> None:
         self.history.replace(replace(self.history.document, tools=tools), "Edit tools", key)
 
-    # -- what is known of it --------------------------------------------------------------------------------------------
-
     def set_outlook(self, outlook: Outlook | None) -> None:
         """Paint zones, ≈ tokens, boundary and forecast; what did not change is not touched."""
         if outlook is not None and outlook.view.document is not self.history.document:
@@ -174,8 +170,6 @@ class PromptPane(QFrame):
     def _show_body(self) -> None:
         if self.tabs.currentIndex() == BODY:
             self.body_tab.show_body(self.history.document, self._model)
-
-    # -- going places ---------------------------------------------------------------------------------------------------
 
     def _show_tab(self, index: int) -> None:
         self._stack.setCurrentIndex(index)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from PySide6.QtCore import QPoint, QRect, Signal
+from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QHBoxLayout, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
 from playground.prefix.workbench import Outlook
@@ -13,9 +13,9 @@ from playground.prompt.document import Document, Message, Role
 from playground.ui.editor.boundary import BoundaryRow
 from playground.ui.editor.cards import MessageCard
 from playground.ui.editor.exact import Splice
+from playground.ui.editor.ruler import Ruler
 from playground.ui.editor.tools_head import ToolsHead
 from playground.ui.editor.undo import History
-from playground.ui.editor.ruler import Ruler
 from playground.ui.theme import GRID, Theme
 
 _ROOM_PX = 40
@@ -57,13 +57,13 @@ class PromptTab(QWidget):
         self._column.addLayout(foot)
         self._column.addStretch(1)
         self.boundary_row.hide()
-        self.scroll = QScrollArea()
-        self.scroll.setWidgetResizable(True)
-        self.scroll.setWidget(self._page)
+        self.area = QScrollArea()
+        self.area.setWidgetResizable(True)
+        self.area.setWidget(self._page)
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(0)
-        row.addWidget(self.scroll)
+        row.addWidget(self.area)
         row.addWidget(self.ruler)
 
     def _connect(self) -> None:
@@ -73,8 +73,6 @@ class PromptTab(QWidget):
         self.boundary_row.chosen.connect(self._go_to_boundary)
         self._history.spliced.connect(self._on_spliced)
         self._history.replaced.connect(self._on_replaced)
-
-    # -- keeping cards and document in step -----------------------------------------------------------------------------
 
     def _on_replaced(self, _before: Document, after: Document) -> None:
         while len(self.cards) > len(after.messages):
@@ -118,8 +116,6 @@ class PromptTab(QWidget):
         card.hide()
         card.deleteLater()
 
-    # -- what a person does with a card ---------------------------------------------------------------------------------
-
     def act(self, index: int, name: str) -> None:
         """Do what a card's menu offers."""
         messages = list(self._history.document.messages)
@@ -162,8 +158,6 @@ class PromptTab(QWidget):
         else:
             self.add.setFocus()
 
-    # -- moving about ---------------------------------------------------------------------------------------------------
-
     def go_to(self, message: int, start: int, end: int | None = None, *, focus: bool = True) -> None:
         """Put the cursor at a code point of a message's template, or select up to `end`, and show the place."""
         if not 0 <= message < len(self.cards):
@@ -199,8 +193,8 @@ class PromptTab(QWidget):
             self._column.activate()
         place = card.text.cursorRect()
         corner = card.text.viewport().mapTo(self._page, place.topLeft())
-        area = QRect(QPoint(0, corner.y()), place.size())
-        self.scroll.ensureVisible(0, area.center().y(), 0, area.height() // 2 + _ROOM_PX)
+        middle = corner.y() + place.height() // 2
+        self.area.ensureVisible(0, middle, 0, place.height() // 2 + _ROOM_PX)
 
     def focus_editor(self) -> None:
         """The keyboard goes to the text that had it last, or to the first one."""
@@ -211,8 +205,6 @@ class PromptTab(QWidget):
             self.cards[0].text.setFocus()
         else:
             self.add.setFocus()
-
-    # -- looks ----------------------------------------------------------------------------------------------------------
 
     def set_outlook(self, outlook: Outlook | None) -> None:
         """Paint the zones on the cards they belong to."""
@@ -232,7 +224,7 @@ class PromptTab(QWidget):
         self.ruler.set_zones(zones, document)
 
     def _place_boundary(self, boundary: Boundary | None) -> None:
-        """Inside a text the card draws the row; before a message, over the tools, and at the end it stands by itself."""
+        """Inside a text the card draws the row; before a message, over the tools, and at the end it is a row of its own."""
         inside = boundary.message if boundary is not None and boundary.offset > 0 else None
         if inside is not None and boundary is not None:
             content = self.cards[inside].message.content or ""
@@ -261,5 +253,8 @@ class PromptTab(QWidget):
     def set_theme(self, theme: Theme) -> None:
         """Other colours."""
         self._theme = theme
-        for part in (self.tools, self.boundary_row, self.ruler, *self.cards):
-            part.set_theme(theme)
+        self.tools.set_theme(theme)
+        self.boundary_row.set_theme(theme)
+        self.ruler.set_theme(theme)
+        for card in self.cards:
+            card.set_theme(theme)

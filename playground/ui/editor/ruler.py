@@ -1,5 +1,4 @@
-"""The ruler at the prompt's side: all of it at a glance, in proportion to ≈ tokens, and where the server stopped reading
-from its cache."""
+"""The ruler at the prompt's side: all of it at a glance, in proportion to ≈ tokens, and how far the cache was read."""
 
 from __future__ import annotations
 

@@ -42,7 +42,8 @@ class ToolsHead(QAbstractButton):
 
     def set_zones(self, zones: tuple[Zone, ...], tokens: tuple[float, ...]) -> None:
         """Their zones and ≈ tokens."""
-        zone = next((zone for zone in zones if zone != "warm"), "warm") if zones else None
+        colder = [zone for zone in zones if zone != "warm"]
+        zone = (colder or list(zones) or [None])[0]
         count = f"≈ {sum(tokens):,.0f} tokens" if zones else ""
         if (zone, count) != (self._zone, self._count):
             self._zone, self._count = zone, count

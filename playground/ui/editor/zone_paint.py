@@ -1,4 +1,4 @@
-"""How a zone looks: its ground, its edge at the left, and the words for it. One meaning a colour, each with a second mark."""
+"""How a zone looks: its ground, its edge at the left, and the words for it: no zone is told by its colour alone."""
 
 from __future__ import annotations
 

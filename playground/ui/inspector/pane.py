@@ -97,7 +97,7 @@ class InspectorPane(QScrollArea):
         column = QVBoxLayout(inside)
         column.setContentsMargins(GRID * 2, GRID * 2, GRID * 2, GRID * 2)
         column.setSpacing(GRID * 2)
-        for widget in (self.usage, self.forecast, self._words, self.latency, self.cost, self.request, self.why):
+        for widget in (self.usage, self.forecast, self.why, self._words, self.latency, self.cost, self.request):
             column.addWidget(widget)
         column.addStretch(1)
         return inside

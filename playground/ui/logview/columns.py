@@ -112,7 +112,7 @@ def _answer(row: LogRow) -> Cell:
 
 
 COLUMNS = (
-    Column("time", 72, _time, mono=False),
+    Column("time", 84, _time),
     Column("status", 96, _status),
     Column("request_id", 292, _request_id, mono=True),
     Column("in", 68, _prompt, figure=True),
