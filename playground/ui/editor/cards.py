@@ -69,7 +69,7 @@ class MessageCard(QWidget):
     def _build_menus(self) -> None:
         roles = QMenu(self)
         for role in ROLES:
-            roles.addAction(role).triggered.connect(partial(self.role_chosen.emit, role))
+            roles.addAction(role).triggered.connect(partial(self._choose_role, role))
         self.head.role.setMenu(roles)
         self._menu = QMenu(self)
         for name, words, key in ACTIONS:
@@ -80,6 +80,9 @@ class MessageCard(QWidget):
             self.addAction(action)
         self._collapse = self._menu.actions()[[name for name, _, _ in ACTIONS].index("collapse")]
         self.head.menu.setMenu(self._menu)
+
+    def _choose_role(self, role: str, _checked: bool = False) -> None:
+        self.role_chosen.emit(role)
 
     def _act(self, name: str, _checked: bool = False) -> None:
         if name == "collapse":

@@ -224,7 +224,7 @@ class PromptTab(QWidget):
         self.ruler.set_zones(zones, document)
 
     def _place_boundary(self, boundary: Boundary | None) -> None:
-        """Inside a text the card draws the row; before a message, over the tools, and at the end it is a row of its own."""
+        """Inside a text the card draws it; before a message, over the tools, and at the end it is a row of its own."""
         inside = boundary.message if boundary is not None and boundary.offset > 0 else None
         if inside is not None and boundary is not None:
             content = self.cards[inside].message.content or ""

@@ -42,8 +42,7 @@ class ToolsHead(QAbstractButton):
 
     def set_zones(self, zones: tuple[Zone, ...], tokens: tuple[float, ...]) -> None:
         """Their zones and ≈ tokens."""
-        colder = [zone for zone in zones if zone != "warm"]
-        zone = (colder or list(zones) or [None])[0]
+        zone = coldest(zones)
         count = f"≈ {sum(tokens):,.0f} tokens" if zones else ""
         if (zone, count) != (self._zone, self._count):
             self._zone, self._count = zone, count
@@ -77,3 +76,11 @@ class ToolsHead(QAbstractButton):
         if self.hasFocus():
             painter.setPen(self._theme.accent)
             painter.drawRect(area.adjusted(EDGE_PX + 1, 1, -2, -2))
+
+
+def coldest(zones: tuple[Zone, ...]) -> Zone | None:
+    """The zone that a whole of several parts is shown in: the first that is not warm."""
+    for zone in zones:
+        if zone != "warm":
+            return zone
+    return "warm" if zones else None
