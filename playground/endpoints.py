@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import math
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from playground.client.endpoint import (
     Rates,
 )
 from playground.client.urls import check_base_url
-from playground.folders import set_aside, write_private
+from playground.kept import KeptFile
 from playground.prompt.document import Json
 from playground.prompt.problems import BadInput, Problem
 
@@ -47,29 +46,20 @@ BUILT_IN = (
 
 
 class EndpointBook:
-    """All endpoints, in the order in which they are shown. Every change is on disk when it returns."""
+    """All endpoints, in the order in which they are shown. Every change is on disk when it returns.
+
+    Two windows on one folder share the file: each change is made to what the file holds by then.
+    """
 
     def __init__(self, path: Path) -> None:
         """A file that cannot be read as endpoints is set aside, and `notice` says so."""
-        self._path = path
+        self._file = KeptFile(path, "The file of endpoints")
         self._listeners: list[Callable[[], None]] = []
-        self.notice = ""
-        self._endpoints = {endpoint.id: endpoint for endpoint in BUILT_IN}
-        self._read()
+        self._endpoints = self._read() or _built_in()
+        self.notice = self._file.notice
 
-    def _read(self) -> None:
-        try:
-            rows = json.loads(self._path.read_bytes())
-            found = [_endpoint(row) for row in rows["endpoints"]]
-        except FileNotFoundError:
-            return
-        except OSError as error:
-            self.notice = f"The endpoints cannot be read ({error.strerror or error}); only the built-in ones are there."
-        except (ValueError, KeyError, TypeError, BadInput):
-            self.notice = f"The file of endpoints was damaged; it is kept as {set_aside(self._path).name}."
-        else:
-            for endpoint in found:
-                self._endpoints[endpoint.id] = _as_built_in(endpoint)
+    def _read(self) -> dict[str, Endpoint] | None:
+        return self._file.read(_endpoints)
 
     def all(self) -> tuple[Endpoint, ...]:
         """Every endpoint: the simulator, Electron, then those added, oldest first."""
@@ -90,50 +80,82 @@ class EndpointBook:
 
     def add(self, endpoint: Endpoint) -> Endpoint:
         """Add an endpoint (its id is replaced by a new one). Returns it as it is kept. Raises BadInput."""
-        endpoint = self._checked(replace(endpoint, id=uuid.uuid4().hex, kind="other"))
-        self._endpoints[endpoint.id] = endpoint
-        self._write()
+        known = self._known()
+        endpoint = _checked(replace(endpoint, id=uuid.uuid4().hex, kind="other"), known)
+        self._keep({**known, endpoint.id: endpoint})
         return endpoint
 
     def change(self, endpoint: Endpoint) -> Endpoint:
         """Keep changed values; of a built-in one its model, plan and rates. Raises BadInput, KeyError."""
         self.get(endpoint.id)
-        endpoint = self._checked(_as_built_in(endpoint))
-        self._endpoints[endpoint.id] = endpoint
-        self._write()
+        known = self._known()
+        endpoint = _checked(_as_built_in(endpoint), known)
+        self._keep({**known, endpoint.id: endpoint})
         return endpoint
 
     def remove(self, endpoint_id: str) -> None:
-        """Forget an endpoint that was added. Raises BadInput for a built-in one."""
+        """Forget an endpoint that was added. Raises BadInput for a built-in one, KeyError for an unknown id."""
         if self.get(endpoint_id).kind != "other":
             raise BadInput(Problem(("endpoint",), "a built-in endpoint cannot be removed."))
-        del self._endpoints[endpoint_id]
-        self._write()
+        known = self._known()
+        known.pop(endpoint_id, None)
+        self._keep(known)
 
     def listen(self, listener: Callable[[], None]) -> None:
         """Be told of every change."""
         self._listeners.append(listener)
 
-    def _checked(self, endpoint: Endpoint) -> Endpoint:
-        name, model = endpoint.name.strip(), endpoint.model.strip()
-        if not name:
-            raise BadInput(Problem(("name",), "the endpoint has no name.", "Give it one."))
-        if any(other.name.casefold() == name.casefold() and other.id != endpoint.id for other in self.all()):
-            raise BadInput(Problem(("name",), f"another endpoint is called {name}.", "Choose another name."))
-        if not model:
-            raise BadInput(Problem(("model",), "the model is empty.", "Give the name that requests shall carry."))
-        _check_rates(endpoint.rates)
-        base_url = endpoint.base_url if endpoint.kind == "simulator" else check_base_url(endpoint.base_url)
-        return replace(endpoint, name=name, model=model, base_url=base_url)
+    def _known(self) -> dict[str, Endpoint]:
+        """What the file holds now; what this window knows where the file is gone or damaged."""
+        return self._read() or dict(self._endpoints)
 
-    def _write(self) -> None:
-        rows = [_row(endpoint) for endpoint in self.all()]
+    def _keep(self, endpoints: dict[str, Endpoint]) -> None:
+        rows: list[Json] = [_row(endpoint) for endpoint in endpoints.values()]
         try:
-            write_private(self._path, json.dumps({"endpoints": rows}, ensure_ascii=False, indent=1).encode())
+            self._file.write({"endpoints": rows})
         except OSError as error:
-            raise BadInput(Problem((), f"the endpoints cannot be saved: {error.strerror or error}.")) from error
+            raise BadInput(
+                Problem(
+                    (),
+                    f"the endpoints cannot be saved: {error.strerror or error}.",
+                    "Nothing was changed; see to the data folder and try again.",
+                )
+            ) from error
+        self._endpoints = endpoints
         for listener in list(self._listeners):
             listener()
+
+
+def _built_in() -> dict[str, Endpoint]:
+    return {endpoint.id: endpoint for endpoint in BUILT_IN}
+
+
+def _checked(endpoint: Endpoint, known: Mapping[str, Endpoint]) -> Endpoint:
+    name, model = endpoint.name.strip(), endpoint.model.strip()
+    _check_name(name, [other for other in known.values() if other.id != endpoint.id])
+    if not model or not model.isprintable():
+        raise BadInput(
+            Problem(
+                ("model",),
+                "the model has a character that cannot be seen." if model else "the model is empty.",
+                "Give the name that requests shall carry.",
+            )
+        )
+    _check_plan(endpoint.plan)
+    _check_rates(endpoint.rates)
+    base_url = endpoint.base_url if endpoint.kind == "simulator" else check_base_url(endpoint.base_url)
+    return replace(endpoint, name=name, model=model, base_url=base_url)
+
+
+def _check_name(name: str, others: Iterable[Endpoint]) -> None:
+    if not name:
+        raise BadInput(Problem(("name",), "the endpoint has no name.", "Give it one."))
+    if not name.isprintable():
+        raise BadInput(Problem(("name",), "the name has a character that cannot be seen.", "Type it on one line."))
+    # An id counts as well: `--endpoint` takes either.
+    taken = {text.casefold() for other in others for text in (other.name, other.id)}
+    if name.casefold() in taken:
+        raise BadInput(Problem(("name",), f"another endpoint is called {name}.", "Choose another name."))
 
 
 def _as_built_in(endpoint: Endpoint) -> Endpoint:
@@ -144,6 +166,15 @@ def _as_built_in(endpoint: Endpoint) -> Endpoint:
     return replace(endpoint, kind="other")
 
 
+def _check_plan(plan: PlanLimits) -> None:
+    for name in ("requests_per_minute", "in_flight"):
+        value = getattr(plan, name)
+        if value is not None and value < 1:
+            raise BadInput(
+                Problem(("plan", name), "a limit is a whole number from 1 on.", "Leave it empty where there is none.")
+            )
+
+
 def _check_rates(rates: Rates) -> None:
     for name in ("fresh", "cached", "output"):
         value = getattr(rates, name)
@@ -151,6 +182,19 @@ def _check_rates(rates: Rates) -> None:
             raise BadInput(
                 Problem(("rates", name), "a rate is a number from 0 on.", "Leave it empty where it is not known.")
             )
+
+
+def _endpoints(value: Json) -> dict[str, Endpoint]:
+    """The endpoints that a file's value holds, the built-in ones first. Raises one of `kept.KeptFile`'s damages."""
+    if not isinstance(value, dict) or not isinstance(value["endpoints"], list):
+        raise TypeError("endpoints are a list")
+    endpoints = _built_in()
+    for row in value["endpoints"]:
+        if not isinstance(row, dict):
+            raise TypeError("an endpoint is a table")
+        endpoint = _as_built_in(_endpoint(row))
+        endpoints[endpoint.id] = endpoint
+    return endpoints
 
 
 def _row(endpoint: Endpoint) -> dict[str, Json]:
@@ -171,17 +215,29 @@ def _endpoint(row: dict[str, Json]) -> Endpoint:
     if not isinstance(plan, dict) or not isinstance(rates, dict):
         raise TypeError("a plan and rates are tables")
     built_in = row["id"] in (SIMULATOR_ID, ELECTRON_ID)
-    found = Rates(_number(rates["fresh"]), _number(rates["cached"]), _number(rates["output"]), str(rates["source"]))
+    found = Rates(_number(rates["fresh"]), _number(rates["cached"]), _number(rates["output"]), _text(rates["source"]))
     _check_rates(found)
     return Endpoint(
-        id=str(row["id"]),
-        name=str(row["name"]),
-        base_url="" if built_in else check_base_url(str(row["base_url"])),
-        model=str(row["model"]),
-        needs_key=bool(row["needs_key"]),
-        plan=PlanLimits(str(plan["name"]), _whole(plan["requests_per_minute"]), _whole(plan["in_flight"])),
+        id=_text(row["id"]),
+        name=_text(row["name"]),
+        base_url="" if built_in else check_base_url(_text(row["base_url"])),
+        model=_text(row["model"]),
+        needs_key=_flag(row["needs_key"]),
+        plan=PlanLimits(_text(plan["name"]), _whole(plan["requests_per_minute"]), _whole(plan["in_flight"])),
         rates=found,
     )
+
+
+def _text(value: Json) -> str:
+    if not isinstance(value, str):
+        raise TypeError("not text")
+    return value
+
+
+def _flag(value: Json) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError("not true or false")
+    return value
 
 
 def _number(value: Json) -> float | None:
