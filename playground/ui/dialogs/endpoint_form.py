@@ -1,0 +1,145 @@
+"""One endpoint's address, model, plan limits and rates."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from PySide6.QtCore import Signal
+from PySide6.QtWidgets import QCheckBox, QComboBox, QHBoxLayout, QLabel, QLineEdit, QSpinBox, QWidget
+
+from playground.client.endpoint import PLANS, PUBLISHED_RATES, Endpoint, PlanLimits, Rates
+from playground.prompt.problems import BadInput, Problem
+from playground.ui.dialogs.form import Form
+from playground.ui.theme import GRID
+
+CUSTOM = "Custom"
+
+
+class EndpointForm(Form):
+    """Shows one endpoint, and gives it back as it was edited."""
+
+    needs_key_changed = Signal(bool)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._name, self._base_url, self._model = QLineEdit(), QLineEdit(), QLineEdit()
+        self._base_url.setPlaceholderText("https://… or http://127.0.0.1:8080/v1")
+        self._needs_key = QCheckBox("requests carry an API key")
+        self._needs_key.toggled.connect(self.needs_key_changed)
+        self._plan = QComboBox()
+        self._plan.addItems([*(plan.name for plan in PLANS.values()), CUSTOM])
+        self._plan.currentTextChanged.connect(self._plan_chosen)
+        self._per_minute, self._in_flight = _limit(100_000), _limit(1_000)
+        self._rates = {name: QLineEdit() for name in ("fresh", "cached", "output")}
+        self._source = QLabel()
+        self._source.setProperty("tone", "muted")
+        self._source.setWordWrap(True)
+        self._build()
+
+    def _build(self) -> None:
+        self.add("name", "Name", self._name)
+        self.add("base_url", "Base URL", self._base_url)
+        self.add("model", "Model", self._model)
+        self.add("needs_key", "Key", self._needs_key)
+        self.add(
+            "plan",
+            "Plan limits",
+            _beside(self._plan, self._per_minute, QLabel("a minute,"), self._in_flight, QLabel("at once")),
+        )
+        for name, field in self._rates.items():
+            field.setPlaceholderText("not priced")
+            field.textEdited.connect(lambda _text: self._say_source())
+            self.add(f"rates.{name}", f"{name.capitalize()} rate", field)
+        self.add_words(self._source)
+
+    def show_endpoint(self, endpoint: Endpoint) -> None:
+        """Show an endpoint; what is fixed of a built-in one cannot be edited."""
+        self.say(None)
+        own = endpoint.kind == "other"
+        self._name.setText(endpoint.name)
+        self._base_url.setText(endpoint.base_url or "known once the simulator runs")
+        self._model.setText(endpoint.model)
+        for field in (self._name, self._base_url):
+            field.setReadOnly(not own)
+            field.setEnabled(own)
+        self._needs_key.setChecked(endpoint.needs_key)
+        self._needs_key.setEnabled(own)
+        self._show_plan(endpoint.plan)
+        for name, field in self._rates.items():
+            rate = getattr(endpoint.rates, name)
+            field.setText("" if rate is None else f"{rate:g}")
+        self._say_source()
+
+    def _show_plan(self, plan: PlanLimits) -> None:
+        known = next((known.name for known in PLANS.values() if known == plan), CUSTOM)
+        self._plan.setCurrentText(known)
+        self._per_minute.setValue(plan.requests_per_minute or 0)
+        self._in_flight.setValue(plan.in_flight or 0)
+        self._plan_chosen(known)
+
+    def _plan_chosen(self, name: str) -> None:
+        plan = next((plan for plan in PLANS.values() if plan.name == name), None)
+        for box in (self._per_minute, self._in_flight):
+            box.setEnabled(plan is None)
+        if plan is not None:
+            self._per_minute.setValue(plan.requests_per_minute or 0)
+            self._in_flight.setValue(plan.in_flight or 0)
+
+    def _say_source(self) -> None:
+        shown = tuple(field.text().strip() for field in self._rates.values())
+        published = (f"{PUBLISHED_RATES.fresh:g}", f"{PUBLISHED_RATES.cached:g}", "")
+        words = "Dollars a million tokens; an empty rate is shown as not priced."
+        if shown == published:
+            words = f"These are from {PUBLISHED_RATES.source}; ask your account manager for yours. {words}"
+        self._source.setText(words)
+
+    def edited(self, endpoint: Endpoint) -> Endpoint:
+        """`endpoint` with what the form says. Raises BadInput for a rate that is not a number."""
+        return replace(
+            endpoint,
+            name=self._name.text(),
+            base_url=self._base_url.text() if endpoint.kind == "other" else endpoint.base_url,
+            model=self._model.text(),
+            needs_key=self._needs_key.isChecked(),
+            plan=self._chosen_plan(),
+            rates=self._chosen_rates(endpoint.rates),
+        )
+
+    def _chosen_plan(self) -> PlanLimits:
+        plan = next((plan for plan in PLANS.values() if plan.name == self._plan.currentText()), None)
+        return plan or PlanLimits(CUSTOM, self._per_minute.value() or None, self._in_flight.value() or None)
+
+    def _chosen_rates(self, before: Rates) -> Rates:
+        fresh, cached, output = (_rate(name, field.text()) for name, field in self._rates.items())
+        same = (fresh, cached, output) == (before.fresh, before.cached, before.output)
+        return before if same else Rates(fresh, cached, output, "set by you")
+
+
+def _rate(name: str, text: str) -> float | None:
+    if not text.strip():
+        return None
+    try:
+        return float(text.strip().removeprefix("$").replace(",", "."))
+    except ValueError:
+        raise BadInput(
+            Problem(("rates", name), f"{text!r} is not a number.", "Write it as 0.40, or leave it empty.")
+        ) from None
+
+
+def _limit(most: int) -> QSpinBox:
+    box = QSpinBox()
+    box.setRange(0, most)
+    box.setSpecialValueText("no limit")
+    box.setAccessibleName("Limit")
+    return box
+
+
+def _beside(*widgets: QWidget) -> QWidget:
+    holder = QWidget()
+    row = QHBoxLayout(holder)
+    row.setContentsMargins(0, 0, 0, 0)
+    row.setSpacing(GRID)
+    for widget in widgets:
+        row.addWidget(widget)
+    row.addStretch(1)
+    return holder

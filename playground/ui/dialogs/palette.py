@@ -1,0 +1,111 @@
+"""The command palette: every action by a few of its letters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from PySide6.QtCore import QEvent, QObject, Qt, QTimer
+from PySide6.QtGui import QKeyEvent
+from PySide6.QtWidgets import (
+    QDialog,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QListWidget,
+    QListWidgetItem,
+    QVBoxLayout,
+    QWidget,
+)
+
+from playground.ui.theme import GRID
+
+Entry = tuple[str, str, Callable[[], object]]
+WIDTH, HEIGHT = 520, 380
+
+
+class CommandPalette(QDialog):
+    """Entries are (label, shortcut, what it does)."""
+
+    def __init__(self, entries: Sequence[Entry], parent: QWidget | None = None) -> None:
+        super().__init__(parent, Qt.WindowType.Popup | Qt.WindowType.FramelessWindowHint)
+        self._entries = tuple(entries)
+        self.setAccessibleName("All commands")
+        self.line = QLineEdit()
+        self.line.setPlaceholderText("Type a few letters of a command")
+        self.line.setAccessibleName("Command")
+        self.line.installEventFilter(self)
+        self.list = QListWidget()
+        self.list.setAccessibleName("Commands")
+        self.list.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.line.textChanged.connect(self._fill)
+        self.list.itemClicked.connect(lambda _item: self._run())
+        column = QVBoxLayout(self)
+        column.setContentsMargins(GRID, GRID, GRID, GRID)
+        column.addWidget(self.line)
+        column.addWidget(self.list, 1)
+        self.resize(WIDTH, HEIGHT)
+        self._fill("")
+
+    def open_at(self, window: QWidget) -> None:
+        """Show it near the window's top."""
+        self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        corner = window.mapToGlobal(window.rect().topLeft())
+        self.move(corner.x() + (window.width() - WIDTH) // 2, corner.y() + 80)
+        self.show()
+        self.line.setFocus()
+
+    def _fill(self, text: str) -> None:
+        self.list.clear()
+        scored = ((score(text, label), number) for number, (label, _, _) in enumerate(self._entries))
+        for _, number in sorted((-found, number) for found, number in scored if found is not None):
+            label, shortcut, _ = self._entries[number]
+            item = QListWidgetItem()
+            item.setData(Qt.ItemDataRole.UserRole, number)
+            item.setData(Qt.ItemDataRole.AccessibleTextRole, f"{label} {shortcut}".strip())
+            self.list.addItem(item)
+            self.list.setItemWidget(item, _row(label, shortcut))
+        self.list.setCurrentRow(0)
+
+    def _run(self) -> None:
+        item = self.list.currentItem()
+        self.close()
+        if item is not None:
+            # After the popup has gone: what runs may open a dialog or take the focus.
+            QTimer.singleShot(0, self._entries[int(item.data(Qt.ItemDataRole.UserRole))][2])
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        if isinstance(event, QKeyEvent) and event.type() == QEvent.Type.KeyPress:
+            steps = {Qt.Key.Key_Down: 1, Qt.Key.Key_Up: -1}
+            if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
+                self._run()
+                return True
+            if event.key() in steps and self.list.count():
+                step = steps[Qt.Key(event.key())]
+                self.list.setCurrentRow((self.list.currentRow() + step) % self.list.count())
+                return True
+        return super().eventFilter(watched, event)
+
+
+def score(wanted: str, label: str) -> int | None:
+    """How well the letters of `wanted` stand in `label`, in order; more is better, None where they do not."""
+    wanted, label = wanted.casefold().replace(" ", ""), label.casefold()
+    at, points = -1, 0
+    for letter in wanted:
+        found = label.find(letter, at + 1)
+        if found < 0:
+            return None
+        begins = found == 0 or not label[found - 1].isalnum()
+        points += 3 if begins else (2 if found == at + 1 else 1)
+        at = found
+    return points
+
+
+def _row(label: str, shortcut: str) -> QWidget:
+    holder = QWidget()
+    row = QHBoxLayout(holder)
+    row.setContentsMargins(GRID, 3, GRID, 3)
+    row.addWidget(QLabel(label), 1)
+    keys = QLabel(shortcut)
+    keys.setProperty("tone", "muted")
+    row.addWidget(keys)
+    return holder
