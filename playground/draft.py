@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import os
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
-from playground.folders import set_aside, write_private
-from playground.prompt.document import Document
+from playground.kept import KeptFile
+from playground.prompt.document import Document, Json
 from playground.prompt.files import dump, load
-from playground.prompt.problems import BadInput
+from playground.slots import take
 
 if TYPE_CHECKING:
     from playground.tasks import Tasks
 
 DELAY_S = 0.25
 """How long what was typed may be only in memory, besides the write itself."""
-MAX_SLOTS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,94 +32,96 @@ class DraftState:
 
 
 class Draft:
-    """One window's draft. Two windows on one folder get two slots; a slot whose window is gone is taken up again."""
+    """One window's draft. Two windows on one folder get two slots; a slot whose window is gone is taken up again.
+
+    `notice` is a sentence where the draft was damaged or could not be kept, else empty; `on_trouble` is called with
+    one when a write fails, once until a write succeeds again.
+    """
 
     def __init__(self, folder: Path, tasks: Tasks) -> None:
+        """Raises BadInput where too many windows are open on the folder, OSError where it cannot be written."""
         self._tasks = tasks
-        self.notice = ""
-        self._lock, self._path = _own_slot(folder)
+        self._slot = take(folder)
+        self._sweep()
+        self._file = KeptFile(self._slot.path, "The draft")
+        self._writing = threading.Lock()
         self._newest: DraftState | None = None
-        self._writing: asyncio.Task[None] | None = None
+        self._written: DraftState | None = None
+        self._waiting = False
+        self.on_trouble: Callable[[str], None] = lambda _sentence: None
+        self.notice = ""
+        self._trouble = ""
+
+    def _sweep(self) -> None:
+        """Remove what a write left that the crashed window of this slot was at."""
+        path = self._slot.path
+        for left in path.parent.glob(f".{path.name}.*"):
+            with suppress(OSError):
+                left.unlink()
+
+    @property
+    def owned(self) -> bool:
+        """Whether no other window was open on the folder when this one opened."""
+        return self._slot.alone
 
     def load(self) -> DraftState | None:
         """The draft as it was kept; None where there is none. A damaged one is set aside, and `notice` says so."""
-        try:
-            row = json.loads(self._path.read_bytes())
-            return DraftState(load(row["document"]), row["file"], row["saved"])
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            self.notice = f"The draft cannot be read: {error.strerror or error}."
-        except (ValueError, KeyError, TypeError, BadInput):
-            self.notice = f"The draft was damaged; it is kept as {set_aside(self._path).name}."
-        return None
+        state = self._file.read(_state)
+        self.notice = self._file.notice
+        return state
 
     def note(self, state: DraftState) -> None:
         """Keep this; on disk within DELAY_S and the time that a write takes."""
         self._newest = state
-        if self._writing is None:
-            self._writing = self._tasks.start(self._write_soon(), "keep the draft")
+        if not self._waiting:
+            self._waiting = True
+            self._tasks.start(self._write_soon(), "keep the draft")
 
     async def _write_soon(self) -> None:
         try:
             await asyncio.sleep(DELAY_S)
         finally:
-            self._writing = None
+            self._waiting = False
         await self.flush()
 
     async def flush(self) -> None:
-        """Write what is not on disk yet, off the event loop."""
-        state, self._newest = self._newest, None
-        if state is None:
-            return
-        try:
-            await asyncio.to_thread(self._write, state)
-        except OSError as error:
-            self.notice = f"The draft cannot be kept: {error.strerror or error}."
+        """Have everything noted on disk when it returns. Writes off the event loop; trouble is told, not raised."""
+        self._tell(await asyncio.to_thread(self._write_newest))
 
-    def _write(self, state: DraftState) -> None:
-        row = {"document": dump(state.document), "file": state.file, "saved": state.saved}
-        write_private(self._path, json.dumps(row, ensure_ascii=True).encode())
+    def flush_now(self) -> None:
+        """As `flush`, at once and on this thread: for an end that cannot wait for the event loop."""
+        self._tell(self._write_newest())
+
+    def _write_newest(self) -> str:
+        """Returns what went wrong in a sentence, or nothing."""
+        # One writer at a time, each the newest state: a slow write cannot put an older one over it.
+        with self._writing:
+            state = self._newest
+            if state is None or state is self._written:
+                return ""
+            row: dict[str, Json] = {"document": dump(state.document), "file": state.file, "saved": state.saved}
+            try:
+                self._file.write(row)
+            except OSError as error:
+                return f"The draft cannot be kept: {error.strerror or error}. Save the prompt to a file elsewhere."
+            self._written = state
+            return ""
+
+    def _tell(self, trouble: str) -> None:
+        new, self._trouble = trouble != self._trouble, trouble
+        if trouble and new:
+            self.notice = trouble
+            self.on_trouble(trouble)
 
     def close(self) -> None:
-        """Give the slot back."""
-        self._lock.close()
+        """Give the slot back. What is noted and not flushed is lost: flush first."""
+        self._slot.release()
 
 
-def _own_slot(folder: Path) -> tuple[BinaryIO, Path]:
-    """The first slot that no living window holds. The lock ends with the process, however that ends."""
-    for path in _slots(folder):
-        handle = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o600)
-        file = os.fdopen(handle, "r+b")
-        if _locked(file):
-            return file, path
-        file.close()
-    raise BadInput()
-
-
-def _slots(folder: Path) -> Iterator[Path]:
-    yield folder / "draft.json"
-    for number in range(2, MAX_SLOTS):
-        yield folder / f"draft-{number}.json"
-
-
-def _locked(file: BinaryIO) -> bool:
-    try:
-        import fcntl
-    except ModuleNotFoundError:
-        return _locked_on_windows(file)
-    try:
-        fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
-
-
-def _locked_on_windows(file: BinaryIO) -> bool:
-    import msvcrt
-
-    try:
-        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]
-    except OSError:
-        return False
-    return True
+def _state(row: Json) -> DraftState:
+    if not isinstance(row, dict):
+        raise TypeError("a draft is a table")
+    document, file, saved = row["document"], row["file"], row["saved"]
+    if not (isinstance(document, str) and isinstance(saved, str) and (file is None or isinstance(file, str))):
+        raise TypeError("a draft is text, and the name of a file")
+    return DraftState(load(document), file, saved)
