@@ -34,7 +34,15 @@ SETTINGS = (
     Setting(
         "theme", "system", "Theme", "Light, dark, or whatever the system uses.", choices=("system", "light", "dark")
     ),
-    Setting("font_size", 13, "Prompt font size", "Of prompts and completions.", minimum=11, maximum=22, unit="px"),
+    Setting(
+        "font_size",
+        13,
+        "Prompt font size",
+        "Of prompts and completions, from the next start on.",
+        minimum=11,
+        maximum=22,
+        unit="px",
+    ),
     Setting(
         "cache_lifetime_s",
         300,

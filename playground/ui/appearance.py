@@ -7,7 +7,7 @@ from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QApplication
 
 from playground.settings import Settings
-from playground.ui.theme import Theme, apply_theme, load_theme
+from playground.ui.theme import PROMPT_PX, Theme, apply_theme, load_theme
 
 
 class Appearance(QObject):
@@ -19,6 +19,7 @@ class Appearance(QObject):
         super().__init__()
         self._application, self._settings = application, settings
         self._theme = load_theme(self._wanted())
+        application.setProperty(PROMPT_PX, int(settings.number("font_size")))
         apply_theme(application, self._theme)
         QGuiApplication.styleHints().colorSchemeChanged.connect(self.refresh)
 

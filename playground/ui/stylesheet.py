@@ -92,6 +92,10 @@ QLineEdit, QComboBox, QSpinBox, QDoubleSpinBox {
 QLineEdit:focus, QComboBox:focus, QSpinBox:focus, QDoubleSpinBox:focus { border: 1px solid $accent; }
 QLineEdit:disabled, QComboBox:disabled, QSpinBox:disabled, QDoubleSpinBox:disabled { color: $muted; background: $sunk; }
 QLineEdit[bad="true"], QComboBox[bad="true"], QPlainTextEdit[bad="true"] { border: 1px solid $failure; }
+QComboBox::drop-down { border: none; width: 22px; }
+QComboBox::down-arrow { image: url("$chevron"); width: 12px; height: 12px; }
+QSpinBox::up-button, QSpinBox::down-button { width: 0; border: none; }
+QListWidget::item { padding: 6px 8px; }
 QComboBox QAbstractItemView {
     background: $surface; border: 1px solid $line; outline: none;
     selection-background-color: $selection; selection-color: $text;
@@ -158,9 +162,12 @@ QCheckBox:focus, QRadioButton:focus { color: $accent; }
 """)
 
 
-def style_sheet(colors: Mapping[str, str]) -> str:
-    """The style sheet with `colors` (role to #RRGGBB) in place. Raises KeyError where a role is missing."""
-    return _TEMPLATE.substitute(colors)
+def style_sheet(colors: Mapping[str, str], chevron: str) -> str:
+    """The style sheet with `colors` (role to #RRGGBB) in place, and `chevron` as the path of the arrow in lists.
+
+    Raises KeyError where a role is missing.
+    """
+    return _TEMPLATE.substitute(colors, chevron=chevron)
 
 
 def restyle(widget: QWidget) -> None:

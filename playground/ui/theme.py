@@ -11,6 +11,8 @@ from PySide6.QtWidgets import QApplication
 from playground.assets import asset
 from playground.ui.stylesheet import style_sheet
 
+PROMPT_PX = "promptPixels"
+"""The application's property that holds the chosen size of prompts and completions."""
 GRID = 8
 """The spacing unit in device-independent pixels; margins and gaps are its multiples or its half."""
 BASE_PX = 13
@@ -73,8 +75,11 @@ def ui_font(px: int = BASE_PX, *, bold: bool = False, tabular: bool = False) -> 
     return _font(UI_FAMILIES, px, bold=bold, tabular=tabular)
 
 
-def mono_font(px: int = BASE_PX, *, bold: bool = False) -> QFont:
-    """The font of prompts, completions and ids."""
+def mono_font(px: int | None = None, *, bold: bool = False) -> QFont:
+    """The font of prompts, completions and ids; in the size that was chosen where none is given."""
+    if px is None:
+        application = QApplication.instance()
+        px = int((application and application.property(PROMPT_PX)) or BASE_PX)
     font = _font(MONO_FAMILIES, px, bold=bold, tabular=False)
     font.setStyleHint(QFont.StyleHint.Monospace)
     # Ligatures would draw two characters as one; here every character is counted.
@@ -121,7 +126,7 @@ def qt_palette(theme: Theme) -> QPalette:
 
 def application_style(theme: Theme) -> str:
     """The style sheet for the whole application."""
-    return style_sheet(theme.hexes())
+    return style_sheet(theme.hexes(), asset("icons/chevron.svg").as_posix())
 
 
 def apply_theme(application: QApplication, theme: Theme) -> None:

@@ -178,7 +178,7 @@ class MainWindow(QMainWindow):
         self.top.show_endpoints(self.workspace.endpoints.all(), endpoint)
         self.prompt.set_model(endpoint.model)
         self.simulated.setVisible(False)
-        if endpoint.kind == "simulator":
+        if endpoint.kind == "simulator" and self.workspace.settings.flag("show_simulator_bar"):
             self.simulated.say(
                 "Replies are simulated. Nothing leaves this computer.",
                 [("Connect to Electron…", self.program.connect_dialog)],

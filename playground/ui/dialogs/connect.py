@@ -52,7 +52,7 @@ class ConnectDialog(QDialog):
         self._build()
         self._connect()
         self._fill(ELECTRON_ID)
-        self.resize(760, 620)
+        self.resize(860, 640)
 
     def _build(self) -> None:
         left = QVBoxLayout()
@@ -70,6 +70,7 @@ class ConnectDialog(QDialog):
         scroll = QScrollArea()
         scroll.setWidget(page)
         scroll.setWidgetResizable(True)
+        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         top = QHBoxLayout()
         top.setSpacing(GRID * 2)
         top.addLayout(left)

@@ -49,7 +49,7 @@ class EndpointForm(Form):
         for name, field in self._rates.items():
             field.setPlaceholderText("not priced")
             field.textEdited.connect(lambda _text: self._say_source())
-            self.add(f"rates.{name}", f"{name.capitalize()} rate", field)
+            self.add(f"rates.{name}", f"{name.capitalize()} rate, $", field)
         self.add_words(self._source)
 
     def show_endpoint(self, endpoint: Endpoint) -> None:
@@ -130,6 +130,7 @@ def _limit(most: int) -> QSpinBox:
     box = QSpinBox()
     box.setRange(0, most)
     box.setSpecialValueText("no limit")
+    box.setFixedWidth(72)
     box.setAccessibleName("Limit")
     return box
 

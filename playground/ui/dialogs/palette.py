@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from PySide6.QtCore import QEvent, QObject, Qt, QTimer
+from PySide6.QtCore import QEvent, QObject, QSize, Qt, QTimer
 from PySide6.QtGui import QKeyEvent
 from PySide6.QtWidgets import (
     QDialog,
@@ -60,6 +60,7 @@ class CommandPalette(QDialog):
         for _, number in sorted((-found, number) for found, number in scored if found is not None):
             label, shortcut, _ = self._entries[number]
             item = QListWidgetItem()
+            item.setSizeHint(QSize(WIDTH - 40, 28))
             item.setData(Qt.ItemDataRole.UserRole, number)
             item.setData(Qt.ItemDataRole.AccessibleTextRole, f"{label} {shortcut}".strip())
             self.list.addItem(item)

@@ -42,6 +42,8 @@ class _Field(QWidget):
             box.setEditable(parameter.name == "tool_choice")
             box.addItems(["", *parameter.choices])
             box.setItemText(0, "" if box.isEditable() else NOT_SENT)
+            if (line := box.lineEdit()) is not None:
+                line.setPlaceholderText(NOT_SENT)
             box.currentTextChanged.connect(lambda text: self.typed.emit("" if text == NOT_SENT else text))
             return box
         if parameter.kind == "stop":
