@@ -71,15 +71,15 @@ class MessageCard(QWidget):
         for role in ROLES:
             roles.addAction(role).triggered.connect(partial(self._choose_role, role))
         self.head.role.setMenu(roles)
-        self._menu = QMenu(self)
+        self.menu = QMenu(self)
         for name, words, key in ACTIONS:
-            action = self._menu.addAction(words)
+            action = self.menu.addAction(words)
             action.triggered.connect(partial(self._act, name))
             action.setShortcut(QKeySequence(key))
             action.setShortcutContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
             self.addAction(action)
-        self._collapse = self._menu.actions()[[name for name, _, _ in ACTIONS].index("collapse")]
-        self.head.menu.setMenu(self._menu)
+        self._collapse = self.menu.actions()[[name for name, _, _ in ACTIONS].index("collapse")]
+        self.head.menu.setMenu(self.menu)
 
     def _choose_role(self, role: str, _checked: bool = False) -> None:
         self.role_chosen.emit(role)
@@ -177,7 +177,12 @@ class MessageCard(QWidget):
 
     def open_menu(self, place: QPoint) -> None:
         """The card's menu at a global place."""
-        self._menu.popup(place)
+        self.menu.popup(place)
+
+    @property
+    def spans(self) -> tuple[ZoneSpan, ...]:
+        """The zones of the text as they are painted."""
+        return self._spans
 
     def bands(self) -> list[Band]:
         """The zones as they lie on this card."""

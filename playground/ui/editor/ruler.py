@@ -53,6 +53,7 @@ class Ruler(QWidget):
         super().__init__(parent)
         self._theme = theme
         self._stretches: tuple[Stretch, ...] = ()
+        self._painted: list[tuple[Zone, float]] = []
         self._reported: tuple[int, int] | None = None
         self.setFixedWidth(WIDTH_PX)
         self.setAccessibleName("The prompt's zones")
@@ -66,8 +67,8 @@ class Ruler(QWidget):
     def set_zones(self, zones: ZoneMap | None, document: Document) -> None:
         """Show these zones."""
         new = tuple(stretches(zones, document)) if zones is not None else ()
-        if new != self._stretches:
-            self._stretches = new
+        self._stretches = new
+        if self._bars() != self._painted:
             self.update()
 
     def set_reported(self, cached: int | None, prompt: int | None) -> None:
@@ -86,23 +87,31 @@ class Ruler(QWidget):
             return "no report of cached tokens"
         return f"the server reported {self._reported[0]:,} of {self._reported[1]:,} prompt tokens cached"
 
-    def _total(self) -> float:
-        return sum(stretch.tokens for stretch in self._stretches)
-
     def paintEvent(self, _event: QPaintEvent) -> None:
         """Zones as solid, ruled and dotted bars: the pattern says what the colour says."""
         painter = QPainter(self)
         painter.fillRect(self.rect(), self._theme.surface)
-        total = self._total()
-        if total <= 0:
-            return
-        y, scale = 0.0, self.height() / total
-        for stretch in self._stretches:
-            height = stretch.tokens * scale
-            self._bar(painter, stretch.zone, QRectF(_MARGIN, y, WIDTH_PX - 2 * _MARGIN, height))
-            y += height
-        if self._reported is not None:
+        top = 0.0
+        self._painted = self._bars()
+        for zone, bottom in self._painted:
+            self._bar(painter, zone, QRectF(_MARGIN, top, WIDTH_PX - 2 * _MARGIN, bottom - top))
+            top = bottom
+        if self._painted and self._reported is not None:
             self._mark(painter, self.height() * min(self._reported[0] / self._reported[1], 1.0))
+
+    def _bars(self) -> list[tuple[Zone, float]]:
+        """Each zone and the pixel that it reaches down to; neighbours of one zone are one bar."""
+        total = sum(stretch.tokens for stretch in self._stretches)
+        bars: list[tuple[Zone, float]] = []
+        tokens = 0.0
+        for stretch in self._stretches if total > 0 else ():
+            tokens += stretch.tokens
+            bar = (stretch.zone, round(tokens * self.height() / total, 1))
+            if bars and bars[-1][0] == stretch.zone:
+                bars[-1] = bar
+            else:
+                bars.append(bar)
+        return bars
 
     def _bar(self, painter: QPainter, zone: Zone, area: QRectF) -> None:
         color = edge(self._theme, zone)
@@ -130,7 +139,7 @@ class Ruler(QWidget):
         painter.drawLine(QPointF(0, y), QPointF(WIDTH_PX, y))
 
     def _at(self, y: float) -> tuple[Stretch, float] | None:
-        total = self._total()
+        total = sum(stretch.tokens for stretch in self._stretches)
         tokens = y / max(self.height(), 1) * total
         for stretch in self._stretches:
             if tokens <= stretch.tokens:
