@@ -5,24 +5,25 @@ A key is kept under its endpoint's id *and* origin, so that a changed address ne
 
 from __future__ import annotations
 
-import asyncio
-import threading
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Literal, TypeVar
+from collections.abc import Mapping
+from concurrent.futures import Future
+from typing import Literal, NoReturn
 
+from playground import keyring_door
 from playground.client.endpoint import ELECTRON_BASE_URL, Endpoint
 from playground.client.urls import is_loopback, origin
+from playground.keyring_door import VARIABLE, Availability, KeyStoreTrouble, in_thread, within
 from playground.prompt.problems import BadInput, Problem
 
-SERVICE = "electron-playground"
-VARIABLE = "SMALLEST_API_KEY"
-"""The customary variable (electron-api.md, Endpoint)."""
+__all__ = ["VARIABLE", "Availability", "KeyStore", "KeyStoreTrouble", "Secret", "Source", "checked_key"]
+
 LIMIT_S = 10.0
 """How long the key store may take: a Secret Service call can block without a limit of its own."""
 
+AGAIN_S = 1.0
+"""How long a question that was not answered within LIMIT_S is waited for when it is asked again."""
+
 Source = Literal["session", "key store", "SMALLEST_API_KEY"]
-T = TypeVar("T")
 
 
 class Secret:
@@ -40,31 +41,27 @@ class Secret:
     def __repr__(self) -> str:
         return "Secret(…)"
 
-
-class KeyStoreTrouble(Exception):  # noqa: N818 - expected, and shown as a sentence
-    """The OS key store did not do what was asked; the text is a sentence for the user."""
-
-
-@dataclass(frozen=True, slots=True)
-class Availability:
-    """Whether keys can be kept for longer than this session, and why not, in a sentence."""
-
-    usable: bool
-    sentence: str
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a key is not written anywhere")
 
 
 class KeyStore:
-    """Keys by endpoint. Asks the OS once an endpoint, in a thread of its own, with a limit of time."""
+    """Keys by endpoint. Asks the OS once an endpoint, in a thread of its own, waiting `limit_s` at most."""
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
+    def __init__(self, environment: Mapping[str, str], *, limit_s: float = LIMIT_S) -> None:
         self._from_environment = environment.get(VARIABLE, "").strip()
+        self._limit_s = limit_s
         self._session: dict[str, Secret] = {}
         self._stored: dict[str, Secret | None] = {}
+        self._asking: dict[str, Future[str | None]] = {}
+        self._late: set[str] = set()
+        self.trouble = ""
+        """Why the key store did not answer when it was last asked, in a sentence; empty where it did."""
 
     async def available(self) -> Availability:
         """Look at which key store this machine has."""
         try:
-            return await _in_thread(_availability)
+            return await within(self._limit_s, in_thread(keyring_door.availability))
         except KeyStoreTrouble as trouble:
             return Availability(False, str(trouble))
 
@@ -72,7 +69,7 @@ class KeyStore:
         """The endpoint's key: this session's, the key store's, or the variable's; None where there is none.
 
         The variable's key goes to Electron's own origin only; with `explicit` (a URL named on the command line)
-        to this machine's own servers as well.
+        to this machine's own servers as well. Raises BadInput where what the variable holds cannot be a key.
         """
         name = _name(endpoint)
         if name in self._session:
@@ -80,15 +77,17 @@ class KeyStore:
         stored = await self._ask(endpoint)
         if stored is not None:
             return stored
-        return Secret(self._from_environment) if self._variable_applies(endpoint, explicit) else None
+        if not self._variable_applies(endpoint, explicit):
+            return None
+        return Secret(checked_key(self._from_environment, VARIABLE))
 
-    async def source(self, endpoint: Endpoint) -> Source | None:
+    async def source(self, endpoint: Endpoint, *, explicit: bool = False) -> Source | None:
         """Where `get` would find the key."""
         if _name(endpoint) in self._session:
             return "session"
         if await self._ask(endpoint) is not None:
             return "key store"
-        return "SMALLEST_API_KEY" if self._variable_applies(endpoint, False) else None
+        return "SMALLEST_API_KEY" if self._variable_applies(endpoint, explicit) else None
 
     def _variable_applies(self, endpoint: Endpoint, explicit: bool) -> bool:
         if not self._from_environment or not endpoint.base_url:
@@ -101,19 +100,45 @@ class KeyStore:
             return None
         name = _name(endpoint)
         if name not in self._stored:
-            try:
-                text = await _in_thread(lambda: _keyring_get(name))
-            except KeyStoreTrouble:
-                # No usable key store holds no key; the dialog says why, a request only that the key is missing.
-                text = None
-            self._stored[name] = Secret(text) if text else None
-        return self._stored[name]
+            await self._look_up(name)
+        return self._stored.get(name)
+
+    async def _look_up(self, name: str) -> None:
+        """Fill in `_stored[name]`, or `trouble`: then it is asked again next time, after an unlock perhaps."""
+        asked = self._asking.get(name)
+        if asked is None:
+            asked = self._asking[name] = in_thread(lambda: keyring_door.read(name))
+        # Still at the unlock prompt since last time: take up its answer, but do not wait as long again.
+        limit_s = min(self._limit_s, AGAIN_S) if name in self._late else self._limit_s
+        try:
+            text = await within(limit_s, asked)
+            self.trouble = ""
+        except KeyStoreTrouble as trouble:
+            self.trouble = str(trouble)
+            return
+        finally:
+            self._answered(name, asked)
+        if name not in self._stored:
+            self._stored[name] = _secret(text)
+
+    def _answered(self, name: str, asked: Future[str | None]) -> None:
+        if self._asking.get(name) is not asked:
+            return
+        if asked.done():
+            del self._asking[name]
+            self._late.discard(name)
+        else:
+            self._late.add(name)
 
     async def save(self, endpoint: Endpoint, text: str) -> None:
-        """Keep a key in the OS key store, and read it back. Raises BadInput, KeyStoreTrouble; then nothing is kept."""
+        """Keep a key in the OS key store, and read it back. Raises BadInput, KeyStoreTrouble.
+
+        After trouble this session uses no new key. A store that did not answer in time may take the key later.
+        """
         key, name = checked_key(text), _name(endpoint)
-        await _in_thread(lambda: _keyring_set(name, key))
+        await within(self._limit_s, in_thread(lambda: keyring_door.write(name, key)))
         self._session.pop(name, None)
+        self._asking.pop(name, None)
         self._stored[name] = Secret(key)
 
     def set_session(self, endpoint: Endpoint, text: str) -> None:
@@ -121,112 +146,42 @@ class KeyStore:
         self._session[_name(endpoint)] = Secret(checked_key(text))
 
     async def delete(self, endpoint: Endpoint) -> None:
-        """Forget the endpoint's key, here and in the key store. Raises KeyStoreTrouble."""
+        """Forget the endpoint's key, here and in the key store. Raises KeyStoreTrouble: it may still be in there."""
         name = _name(endpoint)
         self._session.pop(name, None)
-        if await self._ask(endpoint) is not None:
-            await _in_thread(lambda: _keyring_delete(name))
+        self._asking.pop(name, None)
         self._stored[name] = None
+        try:
+            await within(self._limit_s, in_thread(lambda: keyring_door.delete(name)))
+        except KeyStoreTrouble:
+            # Not known to be gone: it is looked for again.
+            self._stored.pop(name, None)
+            raise
 
 
-def checked_key(text: str) -> str:
+def checked_key(text: str, field: str = "key") -> str:
     """A pasted key without the space around it. Raises BadInput, whose words never hold the key."""
     key = text.strip()
     if not key:
-        raise BadInput(Problem(("key",), "the key is empty.", "Paste the one that the vendor's console shows."))
+        raise BadInput(Problem((field,), "the key is empty.", "Paste the one that the vendor's console shows."))
     if not key.isascii() or not key.isprintable() or " " in key:
         raise BadInput(
-            Problem(("key",), "the key has a character that no key has.", "Paste the key alone, on one line.")
+            Problem(
+                (field,),
+                "the key has a space or a character that no key has.",
+                "Give the key alone, on one line, without the word Bearer.",
+            )
         )
     return key
 
 
+def _secret(text: str | None) -> Secret | None:
+    """What the key store holds as a key; None where another program put something there that cannot be sent."""
+    try:
+        return Secret(checked_key(text)) if text else None
+    except BadInput:
+        return None
+
+
 def _name(endpoint: Endpoint) -> str:
     return f"{endpoint.id} {origin(endpoint.base_url) if endpoint.base_url else ''}"
-
-
-async def _in_thread(call: Callable[[], T]) -> T:
-    """Run a blocking key store call in a daemon thread: one that hangs must not keep the program from ending."""
-    loop = asyncio.get_running_loop()
-    answer: asyncio.Future[T] = loop.create_future()
-
-    def settle(result: T | None, error: BaseException | None) -> None:
-        if answer.done():
-            return
-        if error is not None:
-            answer.set_exception(error)
-        else:
-            answer.set_result(result)  # type: ignore[arg-type]  # T may itself be an Optional
-
-    def work() -> None:
-        try:
-            result, error = call(), None
-        except Exception as raised:  # every backend has errors of its own, not only KeyringError
-            result, error = None, _as_trouble(raised)
-        try:
-            loop.call_soon_threadsafe(settle, result, error)
-        except RuntimeError:
-            return  # the program has ended meanwhile
-
-    threading.Thread(target=work, name="key store", daemon=True).start()
-    try:
-        return await asyncio.wait_for(answer, LIMIT_S)
-    except TimeoutError:
-        raise KeyStoreTrouble(
-            f"The key store did not answer within {LIMIT_S:.0f} seconds. "
-            "Unlock it, or use the key for this session only."
-        ) from None
-
-
-def _as_trouble(raised: Exception) -> KeyStoreTrouble:
-    if isinstance(raised, KeyStoreTrouble):
-        return raised
-    # Only the kind is told: a backend's own words might repeat what it was given.
-    return KeyStoreTrouble(f"The key store refused ({type(raised).__name__}). Use the key for this session only.")
-
-
-def _availability() -> Availability:
-    # Imported on first use: keyring looks at every backend when it is imported.
-    import keyring
-    from keyring.backends import fail, null
-
-    backend = keyring.get_keyring()
-    if isinstance(backend, fail.Keyring) or backend.priority <= 0:
-        return Availability(
-            False,
-            "This machine has no key store. The key can be used for this session only, "
-            f"or set as {VARIABLE} before the program starts.",
-        )
-    if isinstance(backend, null.Keyring):
-        return Availability(
-            False, f"Key stores are switched off on this machine; use this session only, or {VARIABLE}."
-        )
-    return Availability(True, f"The key will be kept in this system's key store ({backend.name}).")
-
-
-def _usable() -> None:
-    found = _availability()
-    if not found.usable:
-        raise KeyStoreTrouble(found.sentence)
-
-
-def _keyring_get(name: str) -> str | None:
-    import keyring
-
-    _usable()
-    return keyring.get_password(SERVICE, name)
-
-
-def _keyring_set(name: str, key: str) -> None:
-    import keyring
-
-    _usable()
-    keyring.set_password(SERVICE, name, key)
-    if keyring.get_password(SERVICE, name) != key:
-        raise KeyStoreTrouble("The key store took the key but does not give it back. Use it for this session only.")
-
-
-def _keyring_delete(name: str) -> None:
-    import keyring
-
-    keyring.delete_password(SERVICE, name)
