@@ -6,87 +6,84 @@ them breaks JSON. The stream is UTF-8 whatever a header says (WHATWG HTML, 9.2 S
 
 from __future__ import annotations
 
+import re
+
 MAX_EVENT_BYTES = 16 * 1024 * 1024
 _BOM = b"\xef\xbb\xbf"
+_LINE_END = re.compile(rb"\r\n?|\n")
 
 
 class FrameTooLarge(ValueError):  # noqa: N818 - expected from a broken server
-    """One event has more than MAX_EVENT_BYTES."""
+    """One event has more bytes than the framer takes."""
 
 
 class SseFramer:
-    """Bytes in, each event's data out. Blocks without a data line yield nothing."""
+    """Bytes in, each event's data out, as soon as its last byte is there. Blocks without a data line yield nothing.
 
-    def __init__(self) -> None:
-        self._buffer = bytearray()
-        self._scanned = 0
+    `limit` is the most bytes that one event, or one line of any kind, may have.
+    """
+
+    def __init__(self, limit: int = MAX_EVENT_BYTES) -> None:
+        self._limit = limit
+        self._line = bytearray()
         self._data: list[bytes] = []
         self._held = 0
-        self._started = False
+        self._head: bytes | None = b""
+        self._after_cr = False
 
     def feed(self, received: bytes) -> list[str]:
         """The data of every event that these bytes complete. Raises FrameTooLarge."""
-        self._buffer += received
-        if not self._started and not self._begin():
-            return []
+        received = self._without_bom(received)
+        if self._after_cr and received:
+            # The LF of a CRLF that was cut in two: its CR has ended the line already.
+            self._after_cr = False
+            received = received.removeprefix(b"\n")
         events: list[str] = []
-        position = 0
-        while (found := self._line(position)) is not None:
-            line, position = found
-            self._take(line, events)
-        del self._buffer[:position]
-        self._scanned = len(self._buffer) - (1 if self._buffer.endswith(b"\r") else 0)
-        if self._held + len(self._buffer) > MAX_EVENT_BYTES:
-            raise FrameTooLarge(f"One event has more than {MAX_EVENT_BYTES // 1024 // 1024} MiB.")
+        start = 0
+        for end in _LINE_END.finditer(received):
+            self._take(received[start : end.start()], events)
+            start = end.end()
+        self._after_cr = self._after_cr or received.endswith(b"\r")
+        self._line += received[start:]
+        self._check(len(self._line))
         return events
 
-    def _begin(self) -> bool:
-        """Drop a byte-order mark, once it is clear whether there is one."""
-        head = bytes(self._buffer[:3])
+    def _without_bom(self, received: bytes) -> bytes:
+        """Bytes are held back at the start until it is clear whether they are a byte-order mark."""
+        if self._head is None:
+            return received
+        head = self._head + received
         if len(head) < len(_BOM) and _BOM.startswith(head):
-            return False
-        if head == _BOM:
-            del self._buffer[:3]
-        self._started = True
-        return True
+            self._head = head
+            return b""
+        self._head = None
+        return head.removeprefix(_BOM)
 
-    def _line(self, position: int) -> tuple[bytes, int] | None:
-        """The line at `position` and where the next begins; None where it is not complete yet."""
-        buffer = self._buffer
-        start = max(position, self._scanned)
-        feed = buffer.find(b"\n", start)
-        stop = buffer.find(b"\r", start, feed if feed >= 0 else len(buffer))
-        if stop < 0:
-            return None if feed < 0 else (bytes(buffer[position:feed]), feed + 1)
-        if stop + 1 == len(buffer):
-            return None  # a LF may follow
-        return bytes(buffer[position:stop]), stop + (2 if buffer[stop + 1] == 0x0A else 1)
-
-    def _take(self, line: bytes, events: list[str]) -> None:
-        self._scanned = 0
+    def _take(self, end_of_line: bytes, events: list[str]) -> None:
+        line = bytes(self._line) + end_of_line if self._line else end_of_line
+        self._line.clear()
         if not line:
             if self._data:
                 events.append(b"\n".join(self._data).decode("utf-8", "replace"))
             self._data, self._held = [], 0
             return
+        self._check(len(line))
         name, _, value = line.partition(b":")
         if name == b"data":
             self._data.append(value.removeprefix(b" "))
             self._held += len(value) + 1
-            if self._held > MAX_EVENT_BYTES:
-                raise FrameTooLarge(f"One event has more than {MAX_EVENT_BYTES // 1024 // 1024} MiB.")
+
+    def _check(self, more: int) -> None:
+        if self._held + more > self._limit:
+            raise FrameTooLarge(f"One event has more than {self._limit // 1024 // 1024} MiB.")
 
     def eof(self) -> list[str]:
-        """The stream ended: the event that a last line end completes. What is cut in the middle stays in `rest`."""
-        events: list[str] = []
-        if self._buffer.endswith(b"\r"):
-            line = bytes(self._buffer[:-1])
-            self._buffer.clear()
-            self._take(line, events)
-        return events
+        """The stream ended. An event that no empty line has ended is dropped, as the standard says; see `rest`."""
+        self._line[:0] = self._head or b""
+        self._head = None
+        return []
 
     @property
     def rest(self) -> str:
-        """What came after the last whole event."""
-        held = b"".join(piece + b"\n" for piece in self._data)
-        return (held + bytes(self._buffer)).decode("utf-8", "replace")
+        """What has come after the last whole event: its data so far, and the line that is not ended yet."""
+        return b"\n".join([*self._data, bytes(self._line)]).decode("utf-8", "replace")
