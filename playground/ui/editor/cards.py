@@ -53,16 +53,14 @@ class MessageCard(QWidget):
         self.collapsed = False
         self.head = CardHead(theme)
         self.text = CardText(theme)
-        self.calls = CallFields(self)
+        self._calls: CallFields | None = None
         self._boundary: Boundary | None = None
         self._column = QVBoxLayout(self)
         self._column.setContentsMargins(0, 0, 0, GRID)
         self._column.setSpacing(0)
         self._column.addWidget(self.head)
         self._column.addWidget(self.text)
-        self._column.addWidget(self.calls)
         self._build_menus()
-        self.calls.changed.connect(self.fields_changed)
         self.text.typed.connect(self._on_typed)
         self.text.menu_requested.connect(self.open_menu)
 
@@ -94,7 +92,7 @@ class MessageCard(QWidget):
         """Hide the text, or show it again; the first line stays as a note."""
         self.collapsed = collapsed
         self.text.setVisible(not collapsed)
-        self.calls.show_message(self._message, visible=not collapsed)
+        self._show_fields()
         self._collapse.setText("Expand" if collapsed else "Collapse")
         self._say()
 
@@ -102,6 +100,19 @@ class MessageCard(QWidget):
     def message(self) -> Message:
         """What the card shows."""
         return self._message
+
+    @property
+    def calls(self) -> CallFields:
+        """The fields of tool calls; made when they are first wanted, as most messages have none."""
+        if self._calls is None:
+            self._calls = CallFields(self)
+            self._calls.changed.connect(self.fields_changed)
+            self._column.addWidget(self._calls)
+        return self._calls
+
+    def _show_fields(self) -> None:
+        if self._calls is not None or self._message.role == "tool" or self._message.tool_calls:
+            self.calls.show_message(self._message, visible=not self.collapsed)
 
     def show_message(self, message: Message) -> None:
         """Show another message; the text is mirrored by its smallest change, so that the cursor stays."""
@@ -112,7 +123,7 @@ class MessageCard(QWidget):
             self.text.apply(splice, select=False)
         self.head.role.setText(message.role)
         self.text.setPlaceholderText(_placeholder(message))
-        self.calls.show_message(message, visible=not self.collapsed)
+        self._show_fields()
         self._say()
 
     def mirror(self, message: Message, splice: Splice) -> None:

@@ -8,7 +8,7 @@ from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QHBoxLayout, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
 from playground.prefix.workbench import Outlook
-from playground.prefix.zones import Boundary
+from playground.prefix.zones import Boundary, Zone, ZoneMap
 from playground.prompt.document import Document, Message, Role
 from playground.ui.editor.boundary import BoundaryRow
 from playground.ui.editor.cards import MessageCard
@@ -218,7 +218,7 @@ class PromptTab(QWidget):
             return
         zones = outlook.zones
         for index, card in enumerate(self.cards):
-            card.set_zones(zones.message_zones[index], zones.messages[index], zones.message_tokens[index])
+            card.set_zones(_head_zone(zones, index), zones.messages[index], zones.message_tokens[index])
         self.tools.set_zones(zones.tool_zones, zones.tool_tokens)
         self._place_boundary(zones.boundary if self.cards else None)
         self.ruler.set_zones(zones, document)
@@ -258,3 +258,9 @@ class PromptTab(QWidget):
         self.ruler.set_theme(theme)
         for card in self.cards:
             card.set_theme(theme)
+
+
+def _head_zone(zones: ZoneMap, index: int) -> Zone:
+    """The zone of a card's head; below the boundary's row it is the text's, though the role itself still matches."""
+    starts_here = zones.boundary.message == index and zones.boundary.offset == 0
+    return zones.messages[index][0].zone if starts_here and zones.messages[index] else zones.message_zones[index]

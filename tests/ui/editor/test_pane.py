@@ -51,6 +51,7 @@ def test_the_outlook_is_painted_on_the_cards(open_pane: Open) -> None:
     cards = desk.pane.prompt_tab.cards
     assert pixel(cards[0], 200, cards[0].height() - 2) == theme.stable
     assert pixel(cards[1], 200, cards[1].height() - 2) == theme.variable
+    assert pixel(cards[1], 200, 2) == theme.variable
     desk.sent(DOCUMENT)
     assert pixel(cards[0], 200, cards[0].height() - 2) == theme.warm
     assert pixel(cards[0], 1, cards[0].height() - 2) == theme.warm_edge
