@@ -16,6 +16,7 @@ from playground.ui.editor.card_head import CardHead
 from playground.ui.editor.card_text import SIDE_PX, CardText
 from playground.ui.editor.exact import Splice
 from playground.ui.editor.geometry import GAP_PX
+from playground.ui.editor.text_menu import text_menu
 from playground.ui.editor.zone_paint import Band, paint_bands
 from playground.ui.theme import GRID, Theme
 
@@ -186,9 +187,12 @@ class MessageCard(QWidget):
         self.head.role.setAccessibleName(f"Role: {self._message.role}")
         self.text.setAccessibleName(f"Text of the {self._message.role} message, {count}")
 
-    def open_menu(self, place: QPoint) -> None:
-        """The card's menu at a global place."""
-        self.menu.popup(place)
+    def open_menu(self, place: QPoint) -> QMenu:
+        """The menu of the text and the card at a global place."""
+        menu = text_menu(self.text, self.menu.actions(), self)
+        menu.aboutToHide.connect(menu.deleteLater)
+        menu.popup(place)
+        return menu
 
     @property
     def spans(self) -> tuple[ZoneSpan, ...]:

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import pytest
 from PySide6.QtCore import QPoint, Qt
-from PySide6.QtGui import QColor
+from PySide6.QtGui import QColor, QContextMenuEvent
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QAbstractButton, QComboBox, QLineEdit, QPlainTextEdit, QWidget
+from PySide6.QtWidgets import QAbstractButton, QApplication, QComboBox, QLineEdit, QMenu, QPlainTextEdit, QWidget
 from pytestqt.qtbot import QtBot
 
 from playground.assets import asset
@@ -218,9 +218,15 @@ def test_the_card_menu_opens_by_key_and_does_what_it_says(open_pane: Open, qtbot
     pane = open_pane(DOCUMENT).pane
     card = pane.prompt_tab.cards[0]
     card.text.setFocus()
+    card.text.selectAll()
     QTest.keyClick(card.text, Qt.Key.Key_F2)
-    assert card.menu.isVisible()
-    card.menu.close()
+    (menu,) = [menu for menu in card.findChildren(QMenu) if menu.isVisible()]
+    actions = {action.text().split("\t")[0]: action for action in menu.actions()}
+    assert {"Undo", "Cut", "Copy", "Paste", "Duplicate", "Delete"} <= set(actions)
+    actions["Cut"].trigger()
+    menu.close()
+    assert pane.document().messages[0].content == ""
+    pane.undo()
     QTest.keyClick(card.text, Qt.Key.Key_D, Qt.KeyboardModifier.ControlModifier)
     assert len(pane.document().messages) == 3
     QTest.keyClick(pane.prompt_tab.cards[0].text, Qt.Key.Key_Down, Qt.KeyboardModifier.AltModifier)
@@ -272,3 +278,12 @@ def test_a_theme_change_repaints(open_pane: Open) -> None:
     pane.set_theme(dark)
     card = pane.prompt_tab.cards[0]
     assert pixel(card, 200, card.height() - 2) == dark.stable
+
+
+def test_the_context_menu_of_a_text_is_the_cards(open_pane: Open) -> None:
+    card = open_pane(DOCUMENT).pane.prompt_tab.cards[0]
+    place = card.text.mapToGlobal(QPoint(20, 5))
+    QApplication.sendEvent(card.text, QContextMenuEvent(QContextMenuEvent.Reason.Keyboard, QPoint(20, 5), place))
+    (menu,) = [menu for menu in card.findChildren(QMenu) if menu.isVisible()]
+    assert "Duplicate" in [action.text() for action in menu.actions()]
+    menu.close()
