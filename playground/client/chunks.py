@@ -1,17 +1,18 @@
 """Chunks and whole completions, decoded to events. Tolerant: what is missing or unknown is left out, never guessed.
 
-A lone surrogate in a server's JSON (`"\\ud83d"` alone) stands for no character: it becomes U+FFFD, here and nowhere
-else, so that every later room holds valid text. msgspec refuses such JSON, so it is read again by the standard library.
+msgspec reads the usual JSON fast; it refuses lone surrogates, and such JSON is read again by `lenient.loads`. Where
+OpenAI-compatible servers differ in a value's type (content as parts, arguments as an object), the field is typed
+`object` and looked at where it is used.
 """
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
 
 import msgspec
 
+from playground.client import lenient
 from playground.client.events import (
     AnyEvent,
     BodyIdReceived,
@@ -24,52 +25,65 @@ from playground.client.events import (
 )
 
 DONE = "[DONE]"
+MOST_TOKENS = 2**53
+"""A count above this is no count: it is taken as not reported."""
+_MOST_SHOWN = 200
 
 
 class _Function(msgspec.Struct):
-    name: str | None = None
-    arguments: str | None = None
+    name: object = None
+    arguments: object = None
 
 
 class _ToolCall(msgspec.Struct):
-    index: int | None = None
-    id: str | None = None
+    index: object = None
+    id: object = None
     function: _Function | None = None
 
 
 class _Message(msgspec.Struct):
-    content: str | None = None
+    content: object = None
     tool_calls: list[_ToolCall] | None = None
 
 
 class _Choice(msgspec.Struct):
-    index: int = 0
+    index: int | None = None
     delta: _Message | None = None
     message: _Message | None = None
-    finish_reason: str | None = None
+    finish_reason: object = None
 
 
 class _PromptDetails(msgspec.Struct):
-    cached_tokens: int | None = None
+    cached_tokens: object = None
 
 
 class _Usage(msgspec.Struct):
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    total_tokens: int | None = None
+    prompt_tokens: object = None
+    completion_tokens: object = None
+    total_tokens: object = None
     prompt_tokens_details: _PromptDetails | None = None
 
 
-class _Chunk(msgspec.Struct):
-    id: str | None = None
-    model: str | None = None
+class _Chunk(msgspec.Struct, rename={"kind": "object"}):
+    id: object = None
+    kind: object = None
+    model: object = None
     choices: list[_Choice] | None = None
     usage: _Usage | None = None
-    error: msgspec.Raw | None = None
+    error: object = None
+
+    @property
+    def is_error(self) -> bool:
+        """An error object: {"error": …}, or vLLM's older {"object": "error", …}."""
+        return self.kind == "error" or self.error is not None
+
+    @property
+    def is_known(self) -> bool:
+        """Whether there is anything of a completion in it."""
+        return self.choices is not None or self.usage is not None
 
 
 _DECODER = msgspec.json.Decoder(_Chunk)
-_LONE = re.compile("[\ud800-\udfff]")
 
 
 class NotAChunk(ValueError):  # noqa: N818 - expected from a server that is not one
@@ -89,19 +103,26 @@ class ChunkDecoder:
 
     def __init__(self) -> None:
         self._told_id = False
+        self._begun = False
 
     def events(self, data: str, at: float) -> Iterator[AnyEvent]:
-        """The events in one chunk (or one whole completion). Raises NotAChunk, StreamError."""
+        """The events in one chunk (or one whole completion). Raises NotAChunk, StreamError.
+
+        Once a chunk has come, a JSON object that is none (a ping, timings) is passed over.
+        """
         chunk = _decode(data)
-        if chunk.error is not None and bytes(chunk.error) != b"null":
+        if chunk.is_error:
             raise StreamError(data)
-        if chunk.choices is None and chunk.usage is None and chunk.id is None:
-            raise NotAChunk(data)
-        if chunk.id and not self._told_id:
+        if not chunk.is_known:
+            if not self._begun:
+                raise NotAChunk(data)
+            return
+        self._begun = True
+        if not self._told_id and (body_id := _text(chunk.id)):
             self._told_id = True
-            yield BodyIdReceived(at, chunk.id, chunk.model)
+            yield BodyIdReceived(at, body_id, _text(chunk.model))
         for choice in chunk.choices or ():
-            if choice.index == 0:
+            if not choice.index:
                 yield from _choice_events(choice, at)
         if chunk.usage is not None:
             yield UsageReported(at, _usage(chunk.usage))
@@ -110,37 +131,61 @@ class ChunkDecoder:
 def _choice_events(choice: _Choice, at: float) -> Iterator[AnyEvent]:
     message = choice.delta or choice.message
     if message is not None:
-        if message.content:
-            yield ContentDelta(at, message.content)
+        if content := _content(message.content):
+            yield ContentDelta(at, content)
+        # Whole completions have no index: the place in the list is it. In a chunk a missing index is the first call.
+        whole = choice.delta is None
         for place, call in enumerate(message.tool_calls or ()):
             function = call.function or _Function()
-            index = place if call.index is None else call.index
-            yield ToolCallDelta(at, index, call.id, function.name, function.arguments or "")
-    if choice.finish_reason:
-        yield Finished(at, choice.finish_reason)
+            index = _count(call.index)
+            index = index if index is not None else (place if whole else 0)
+            yield ToolCallDelta(at, index, _text(call.id), _text(function.name), _arguments(function.arguments))
+    if reason := _text(choice.finish_reason):
+        yield Finished(at, reason)
+
+
+def _content(value: object) -> str:
+    """The text, also where it comes as a list of parts."""
+    if isinstance(value, str):
+        return value
+    if not isinstance(value, list):
+        return ""
+    texts = (part.get("text") for part in value if isinstance(part, dict) and part.get("type", "text") == "text")
+    return "".join(text for text in texts if isinstance(text, str))
+
+
+def _arguments(value: object) -> str:
+    """The argument text, also where it comes as an object."""
+    if isinstance(value, str):
+        return value
+    return "" if value is None else json.dumps(value, ensure_ascii=False)
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _count(value: object) -> int | None:
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return value if type(value) is int and 0 <= value < MOST_TOKENS else None
 
 
 def _usage(usage: _Usage) -> Usage:
     details = usage.prompt_tokens_details
     # Absent is unknown, never zero (electron-api.md, Response).
-    cached = details.cached_tokens if details else None
-    return Usage(usage.prompt_tokens, usage.completion_tokens, usage.total_tokens, cached)
+    cached = _count(details.cached_tokens) if details else None
+    return Usage(_count(usage.prompt_tokens), _count(usage.completion_tokens), _count(usage.total_tokens), cached)
 
 
 def _decode(data: str) -> _Chunk:
     try:
         return _DECODER.decode(data)
-    except msgspec.DecodeError:
-        return _decode_odd(data)
-    except UnicodeEncodeError:
-        return _decode_odd(_LONE.sub("\ufffd", data))
-
-
-def _decode_odd(data: str) -> _Chunk:
+    except (msgspec.DecodeError, UnicodeEncodeError):
+        pass
     try:
-        text = json.dumps(json.loads(data), ensure_ascii=False)
-        return _DECODER.decode(_LONE.sub("\ufffd", text))
-    except (ValueError, msgspec.DecodeError, RecursionError) as error:
+        return _DECODER.decode(json.dumps(lenient.loads(data), ensure_ascii=False))
+    except (ValueError, msgspec.DecodeError) as error:
         raise NotAChunk(data) from error
 
 
@@ -149,6 +194,7 @@ def not_a_chunk(data: str) -> Trouble:
     return Trouble(
         "protocol",
         "The response is not a chat completion",
-        f"The server sent: {data[:200]}" if data.strip() else "The server sent an empty answer.",
+        f"The server sent: {data[:_MOST_SHOWN]}" if data.strip() else "The server sent an empty answer.",
         "Check that the base URL is that of an OpenAI-compatible server.",
+        body=data[:65_536],
     )

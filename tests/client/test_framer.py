@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -58,7 +60,7 @@ def test_events_are_the_same_cut_at_every_byte(stream: bytes, expected: list[str
 def test_any_cut_of_any_stream_gives_what_the_uncut_stream_gives(tokens: list[bytes], cuts: list[int]) -> None:
     stream = b"".join(tokens)
     places = sorted({0, len(stream), *(cut for cut in cuts if cut < len(stream))})
-    assert _all([stream[a:b] for a, b in zip(places, places[1:], strict=False)]) == _all([stream])
+    assert _all([stream[a:b] for a, b in itertools.pairwise(places)]) == _all([stream])
 
 
 @given(st.lists(st.text(st.characters(exclude_characters="\r\n", exclude_categories=["Cs"]))))
@@ -89,13 +91,12 @@ def test_what_was_not_ended_can_be_looked_at() -> None:
 def test_an_event_without_end_is_refused(line_end: bytes) -> None:
     framer = SseFramer(limit=1000)
     assert framer.feed(b"data: " + b"x" * 900 + line_end * 2) == ["x" * 900]
+    stream = b"data: 12345" + line_end
     with pytest.raises(FrameTooLarge):
-        for _ in range(200):
-            framer.feed(b"data: 12345" + line_end)
+        [framer.feed(stream) for _ in range(200)]
 
 
 def test_a_line_without_end_is_refused_also_where_it_is_a_comment() -> None:
     framer = SseFramer(limit=1000)
     with pytest.raises(FrameTooLarge):
-        for _ in range(200):
-            framer.feed(b":" + b"x" * 100)
+        [framer.feed(b":" + b"x" * 100) for _ in range(200)]
