@@ -20,8 +20,12 @@ class Appearance(QObject):
         self._application, self._settings = application, settings
         self._theme = load_theme(self._wanted())
         application.setProperty(PROMPT_PX, int(settings.number("font_size")))
-        apply_theme(application, self._theme)
         QGuiApplication.styleHints().colorSchemeChanged.connect(self.refresh)
+
+    def apply(self) -> None:
+        """Dress the application. Cheapest once, when the window has been built: under a style sheet each widget that
+        is put into another is styled anew with all that is in it."""
+        apply_theme(self._application, self._theme)
 
     @property
     def theme(self) -> Theme:
@@ -40,7 +44,7 @@ class Appearance(QObject):
         wanted = self._wanted()
         if wanted != self._theme.name:
             self._theme = load_theme(wanted)
-            apply_theme(self._application, self._theme)
+            self.apply()
             self.changed.emit()
 
     def toggle(self) -> None:

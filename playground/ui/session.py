@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import sys
 from collections.abc import Mapping, Sequence
@@ -71,6 +72,7 @@ class Session:
     def show(self, *, warm: bool = True) -> None:
         """Show the window; what the first paint does not need comes after it."""
         self.window.start()
+        self.appearance.apply()
         if warm:
             self.window.first_painted.connect(self._after_first_paint, Qt.ConnectionType.QueuedConnection)
         self.window.program.restore_geometry()
@@ -85,10 +87,13 @@ class Session:
         self._tasks.start(self._warm(), "what comes after the first paint")
 
     async def _warm(self) -> None:
+        self.window.prompt.complete()
         await self.workspace.open_log()
         self.window.log_opened()
         await self.workspace.connection.warm()
         await self.window.start_simulator()
+        # What is there now stays: a full collection that looks through all of it costs a frame.
+        gc.freeze()
         self.ready.set()
 
     async def close(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cached_property
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QUndoStack
@@ -11,6 +12,7 @@ from PySide6.QtWidgets import QFrame, QStackedWidget, QTabBar, QVBoxLayout, QWid
 from playground.prefix.workbench import Outlook
 from playground.prompt.document import Document, Tool
 from playground.prompt.problems import Problem
+from playground.prompt.variables import names
 from playground.ui.editor.body_tab import BodyTab
 from playground.ui.editor.exact import Splice
 from playground.ui.editor.find import FindBar
@@ -42,10 +44,7 @@ class PromptPane(QFrame):
         self._model = "electron"
         self.history = History(self)
         self.prompt_tab = PromptTab(theme, self.history)
-        self.variables_tab = VariablesTab(theme)
-        self.tools_tab = ToolsTab(theme)
-        self.parameters_tab = ParametersTab(theme)
-        self.body_tab = BodyTab(theme)
+        self._theme = theme
         self.find_bar = FindBar()
         self.problem_bar = ProblemBar()
         self.footer = Footer(theme)
@@ -55,8 +54,7 @@ class PromptPane(QFrame):
         self._connect()
 
     def _lay_out(self) -> None:
-        for tab in (self.prompt_tab, self.variables_tab, self.tools_tab, self.parameters_tab, self.body_tab):
-            self._stack.addWidget(tab)
+        self._stack.addWidget(self.prompt_tab)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
@@ -73,15 +71,51 @@ class PromptPane(QFrame):
         self.history.changed.connect(self._on_changed)
         self.prompt_tab.send_requested.connect(self.send_requested)
         self.prompt_tab.tools_requested.connect(lambda: self.tabs.setCurrentIndex(TOOLS))
-        self.variables_tab.value_edited.connect(self._set_value)
-        self.tools_tab.tools_edited.connect(self._set_tools)
-        self.parameters_tab.edited.connect(lambda document, key: self.history.replace(document, "Set parameter", key))
-        for tab in (self.variables_tab, self.tools_tab):
-            tab.undo_requested.connect(self.undo)
-            tab.redo_requested.connect(self.redo)
         self.tabs.currentChanged.connect(self._show_tab)
         self.find_bar.found.connect(self._show_found)
         self.find_bar.closed.connect(self.focus_editor)
+
+    @cached_property
+    def _others(self) -> _Others:
+        """The tabs behind the first one: made when they are first needed, which the first paint does not."""
+        others = _Others(self._theme)
+        others.variables.value_edited.connect(self._set_value)
+        others.tools.tools_edited.connect(self._set_tools)
+        others.parameters.edited.connect(lambda document, key: self.history.replace(document, "Set parameter", key))
+        for tab in (others.variables, others.tools):
+            tab.undo_requested.connect(self.undo)
+            tab.redo_requested.connect(self.redo)
+        for page in others.pages:
+            self._stack.addWidget(page)
+        document = self.history.document
+        others.variables.show_document(document)
+        others.tools.show_tools(document.tools)
+        others.parameters.show_document(document)
+        return others
+
+    def complete(self) -> None:
+        """Make what the first paint did not need."""
+        _ = self._others
+
+    @property
+    def variables_tab(self) -> VariablesTab:
+        """Each variable's value."""
+        return self._others.variables
+
+    @property
+    def tools_tab(self) -> ToolsTab:
+        """The tool catalogue."""
+        return self._others.tools
+
+    @property
+    def parameters_tab(self) -> ParametersTab:
+        """Every documented parameter."""
+        return self._others.parameters
+
+    @property
+    def body_tab(self) -> BodyTab:
+        """The exact body."""
+        return self._others.body
 
     def document(self) -> Document:
         """The document as it is now, to the character."""
@@ -124,10 +158,11 @@ class PromptPane(QFrame):
 
     def _on_replaced(self, before: Document, after: Document) -> None:
         self._show_variables()
-        self.parameters_tab.show_document(after)
-        if before.tools is not after.tools or not after.tools:
-            self.tools_tab.show_tools(after.tools)
-            self.tabs.setTabText(TOOLS, _counted("Tools", len(after.tools)))
+        self.tabs.setTabText(TOOLS, _counted("Tools", len(after.tools)))
+        if "_others" in vars(self):
+            self.parameters_tab.show_document(after)
+            if before.tools is not after.tools:
+                self.tools_tab.show_tools(after.tools)
 
     def _on_changed(self, document: Document) -> None:
         self.problem_bar.hide()
@@ -137,8 +172,10 @@ class PromptPane(QFrame):
         self.edited.emit(document)
 
     def _show_variables(self) -> None:
-        count = self.variables_tab.show_document(self.history.document)
-        self.tabs.setTabText(VARIABLES, _counted("Variables", count))
+        document = self.history.document
+        self.tabs.setTabText(VARIABLES, _counted("Variables", len({*names(document.messages), *document.variables})))
+        if "_others" in vars(self):
+            self.variables_tab.show_document(document)
 
     def _set_value(self, name: str, value: str | None) -> None:
         document = self.history.document
@@ -172,6 +209,8 @@ class PromptPane(QFrame):
             self.body_tab.show_body(self.history.document, self._model)
 
     def _show_tab(self, index: int) -> None:
+        if index != PROMPT:
+            self.complete()
         self._stack.setCurrentIndex(index)
         self._show_body()
 
@@ -221,9 +260,27 @@ class PromptPane(QFrame):
 
     def set_theme(self, theme: Theme) -> None:
         """Other colours."""
-        for part in (self.prompt_tab, self.variables_tab, self.tools_tab, self.parameters_tab, self.body_tab):
-            part.set_theme(theme)
+        self._theme = theme
+        self.prompt_tab.set_theme(theme)
         self.footer.set_theme(theme)
+        if "_others" in vars(self):
+            self._others.set_theme(theme)
+
+
+class _Others:
+    """Variables, tools, parameters and the body."""
+
+    def __init__(self, theme: Theme) -> None:
+        self.variables = VariablesTab(theme)
+        self.tools = ToolsTab(theme)
+        self.parameters = ParametersTab(theme)
+        self.body = BodyTab(theme)
+        self.pages = (self.variables, self.tools, self.parameters, self.body)
+
+    def set_theme(self, theme: Theme) -> None:
+        """Other colours."""
+        for page in self.pages:
+            page.set_theme(theme)
 
 
 def _tab_bar() -> QTabBar:
