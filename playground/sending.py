@@ -93,7 +93,9 @@ class Sender:
             raise BadInput(
                 Problem(
                     ("key",),
-                    f"there is no API key for {endpoint.name}; nothing was sent.",
+                    " ".join(
+                        (f"there is no API key for {endpoint.name}; nothing was sent.", self._keys.trouble)
+                    ).strip(),
                     "Paste one under Connect to Electron, or set SMALLEST_API_KEY.",
                 )
             )

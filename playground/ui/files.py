@@ -36,6 +36,7 @@ class Files(QObject):
 
     def __init__(self, window: QWidget, draft: Draft, prompt: PromptPane) -> None:
         super().__init__(window)
+        draft.on_trouble = self.trouble.emit
         self._window, self._draft, self._prompt = window, draft, prompt
         self._file: str | None = None
         self._saved = ""

@@ -125,6 +125,8 @@ class ConnectDialog(QDialog):
         self._show(Endpoint(NEW_ID, "", "", model="", needs_key=False, plan=PLANS["none"]))
 
     def _remove(self) -> None:
+        # Its key first: afterwards nothing here would know the name it is kept under.
+        self._start(self.key.forget(self._shown), "forget the endpoint's key")
         self._endpoints.remove(self._shown.id)
         self._fill(ELECTRON_ID)
         self.changed.emit()
@@ -136,6 +138,8 @@ class ConnectDialog(QDialog):
         except BadInput as bad:
             self.form.say(bad)
             return
+        if self._shown.id == kept.id and self._shown.base_url != kept.base_url:
+            self._start(self.key.forget(self._shown), "forget the old address's key")
         self._shown = kept
         self.changed.emit()
         self._start(self._keep_key(kept), "keep the key")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -169,6 +170,11 @@ class KeyBox(QFrame):
         if kept:
             self._forget()
         return kept
+
+    async def forget(self, endpoint: Endpoint) -> None:
+        """Forget the key of an endpoint that goes, or goes elsewhere; where the key store refuses, it stays there."""
+        with contextlib.suppress(KeyStoreTrouble):
+            await self._keys.delete(endpoint)
 
     def _forget(self) -> None:
         self.field.clear()
