@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 
 import pytest
 
 from playground.simulator.launch import SimulatorProcess
+
+# The tests need no display; where there is one, a hundred windows on it help nobody.
+os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
 FAST = ("--ttft-ms", "5", "--token-ms", "1", "--plan", "none")
 

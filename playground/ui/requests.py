@@ -75,6 +75,11 @@ class Requests(QObject):
         """The request_id of what the response pane shows."""
         return self._shown.request_id if self._shown else None
 
+    def rest(self) -> None:
+        """Look at nothing any more: the window is going."""
+        for timer in (self._frame, self._outlook, self._tick):
+            timer.stop()
+
     def document_edited(self, _document: Document) -> None:
         """Look at the prompt again, once, after everything else that this keystroke causes."""
         if not self._outlook.isActive():

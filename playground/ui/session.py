@@ -99,6 +99,7 @@ class Session:
     async def close(self) -> None:
         """End everything in reverse order: requests, draft, log, connections, simulator, window."""
         self.window.hide()
+        self.window.requests.rest()
         await self.workspace.close()
         self.window.deleteLater()
 

@@ -35,6 +35,15 @@ class SlimBar(QFrame):
         self._buttons = [self._button(label, handler) for label, handler in actions]
         self.show()
 
+    @property
+    def words(self) -> str:
+        """The sentence that is shown."""
+        return self._words.text()
+
+    def press(self, label: str) -> None:
+        """Press the button of that label. Raises StopIteration where there is none."""
+        next(button for button in self._buttons if button.text() == label).click()
+
     def _button(self, label: str, handler: Callable[[], object]) -> QPushButton:
         button = QPushButton(label)
         button.setProperty("look", "link")

@@ -1,0 +1,45 @@
+"""The real window on a temporary folder and a real simulator, driven on the one loop that it runs on in the program."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PySide6.QtWidgets import QApplication
+
+from playground.selftest.hand import Hand
+from playground.ui.session import Session, make_runner
+
+FAST = ("--ttft-ms", "20", "--token-ms", "4", "--plan", "none")
+Story = Callable[[Session, Hand], Coroutine[Any, Any, None]]
+
+
+@pytest.fixture
+def runner(qapp: QApplication) -> Iterator[asyncio.Runner]:
+    """One loop for Qt and asyncio."""
+    with make_runner(qapp) as found:
+        yield found
+
+
+@pytest.fixture
+def tell(runner: asyncio.Runner, qapp: QApplication, tmp_path: Path) -> Callable[[Story], None]:
+    """Opens a window, lets a story happen in it, and closes it; the data folder is the same for all of a test."""
+
+    async def session(story: Story) -> None:
+        opened = Session(qapp, tmp_path / "data", {}, simulator_options=FAST)
+        hand = Hand(opened.window, None)
+        try:
+            opened.show()
+            await hand.until(opened.ready.is_set, "log and simulator ready")
+            await story(opened, hand)
+        finally:
+            await opened.close()
+
+    def run(story: Story) -> None:
+        (tmp_path / "data").mkdir(exist_ok=True)
+        runner.run(session(story))
+
+    return run

@@ -1,0 +1,208 @@
+"""The window as a whole: what a person does in it, against the simulator over a real socket."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QApplication
+
+from playground.client.endpoint import ELECTRON_ID, Endpoint
+from playground.prompt.document import Document, Message
+from playground.prompt.files import dump, parse_bytes
+from playground.prompt.request import body_fields, encode
+from playground.requestlog.filter import EVERYTHING
+from playground.runs.state import RunState
+from playground.selftest.hand import Hand
+from playground.ui.dialogs.palette import CommandPalette
+from playground.ui.session import Session
+from tests.ui.conftest import Story
+
+Tell = Callable[[Story], None]
+ODD = "a\u00a0b\u2028c\u2029d\re\r\nf\u200bg\ud83dh\U0001f600 \u0928\u092e\u0938\u094d\u0924\u0947 \u05e9\u05dc\u05d5"
+
+
+async def _send(session: Session, hand: Hand) -> RunState:
+    before = session.window.requests.current
+    session.window.requests.send_or_stop()
+    await hand.until(lambda: not session.window.requests.running, "the end of the request")
+    dispatch = session.window.requests.current
+    assert dispatch is not None
+    assert dispatch is not before
+    return dispatch.run.state
+
+
+async def _logged(session: Session) -> int:
+    assert session.workspace.log is not None
+    return (await session.workspace.log.count(EVERYTHING)).n
+
+
+def test_what_is_opened_is_what_is_sent_to_the_byte(tell: Tell, tmp_path: Path) -> None:
+    document = Document(messages=(Message("system", ODD), Message("user", "{{q}}")), variables={"q": ODD})
+    file = tmp_path / "odd.prompt.json"
+    file.write_text(dump(document), "utf-8")
+
+    async def story(session: Session, hand: Hand) -> None:
+        session.window.files.open_path(file)
+        assert session.window.prompt.document().messages == document.messages
+        await _send(session, hand)
+        dispatch = session.window.requests.current
+        assert dispatch is not None
+        opened = parse_bytes(file.read_bytes()).document
+        assert dispatch.run.request.body == encode(body_fields(opened, "electron"))
+        assert session.workspace.log is not None
+        stored = await session.workspace.log.get(dispatch.run.id)
+        assert stored is not None
+        assert stored.record.body == dispatch.run.request.body
+
+    tell(story)
+
+
+def test_a_missing_value_is_said_and_nothing_is_sent(tell: Tell) -> None:
+    async def story(session: Session, hand: Hand) -> None:
+        window = session.window
+        window.prompt.set_document(Document(messages=(Message("user", "hello {{nobody}}"),)))
+        window.requests.send_or_stop()
+        await hand.until(lambda: not window.requests.running, "the refusal")
+        assert window.prompt.problem_bar.isVisible()
+        assert await _logged(session) == 0
+
+    tell(story)
+
+
+def test_a_missing_key_is_said_and_nothing_is_sent(tell: Tell) -> None:
+    async def story(session: Session, hand: Hand) -> None:
+        window = session.window
+        window.choose_endpoint(ELECTRON_ID)
+        assert not window.simulated.isVisible()
+        window.requests.send_or_stop()
+        await hand.until(lambda: not window.requests.running, "the refusal")
+        assert window.trouble.isVisible()
+        assert "no API key for Electron" in window.trouble.words
+        assert await _logged(session) == 0
+
+    tell(story)
+
+
+def test_a_server_that_is_not_there_is_trouble_in_place(tell: Tell) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
+
+    async def story(session: Session, hand: Hand) -> None:
+        mine = session.workspace.endpoints.add(
+            Endpoint("", "Mine", f"http://127.0.0.1:{port}/v1", "some-model", needs_key=False)
+        )
+        session.window.choose_endpoint(mine.id)
+        state = await _send(session, hand)
+        assert state.phase == "failed"
+        assert session.window.response.notice is not None
+        assert f"127.0.0.1:{port}" in session.window.response.notice.accessibleName()
+        assert await _logged(session) == 1
+
+    tell(story)
+
+
+def test_a_stop_before_the_first_byte(tell: Tell) -> None:
+    async def story(session: Session, hand: Hand) -> None:
+        window = session.window
+        document = replace(window.prompt.document(), parameters={"simulate": "slow_headers=60000"})
+        window.prompt.set_document(document)
+        window.requests.send_or_stop()
+        await hand.until(lambda: window.requests.current is not None, "a request on its way")
+        window.requests.stop()
+        await hand.until(lambda: not window.requests.running, "the end of the request")
+        current = window.requests.current
+        assert current is not None
+        assert current.run.state.phase == "stopped"
+        assert current.run.state.usage is None
+
+    tell(story)
+
+
+def test_the_draft_and_the_log_are_there_again(tell: Tell) -> None:
+    async def first(session: Session, hand: Hand) -> None:
+        session.window.prompt.show_place(0, 0)
+        await hand.type("typed and not saved ")
+        await _send(session, hand)
+
+    async def second(session: Session, _hand: Hand) -> None:
+        content = session.window.prompt.document().messages[0].content
+        assert content is not None
+        assert content.startswith("typed and not saved ")
+        assert session.window.files.dirty
+        assert await _logged(session) == 1
+
+    tell(first)
+    tell(second)
+
+
+def test_a_logged_prompt_is_used_as_one_step_that_undo_takes_back(tell: Tell) -> None:
+    async def story(session: Session, hand: Hand) -> None:
+        window = session.window
+        await _send(session, hand)
+        dispatch = window.requests.current
+        assert dispatch is not None
+        other = Document(messages=(Message("user", "another prompt"),))
+        window.prompt.set_document(other)
+        await _send(session, hand)
+        window.requests.open_logged(dispatch.run.id)
+        await hand.until(lambda: window.from_log.isVisible(), "the logged request")
+        assert window.requests.request_id == dispatch.run.state.request_id
+        assert window.prompt.document() == other
+        window.from_log.press("Use its prompt")
+        assert window.prompt.document().messages == dispatch.run.document.messages
+        window.prompt.undo()
+        assert window.prompt.document() == other
+
+    tell(story)
+
+
+def test_a_file_that_is_no_prompt_changes_nothing(tell: Tell, tmp_path: Path) -> None:
+    file = tmp_path / "other.json"
+    file.write_text(json.dumps({"messages": "none"}), "utf-8")
+
+    async def story(session: Session, _hand: Hand) -> None:
+        before = session.window.prompt.document()
+        session.window.files.open_path(file)
+        assert session.window.prompt.document() is before
+        assert "other.json was not opened" in session.window.trouble.words
+
+    tell(story)
+
+
+def test_keys_reach_everything(tell: Tell) -> None:
+    async def story(session: Session, hand: Hand) -> None:
+        window = session.window
+        control = Qt.KeyboardModifier.ControlModifier
+        await hand.press(Qt.Key.Key_L, control)
+        assert window.focusWidget() is window.log.filter_line
+        seen = set()
+        for _ in range(4):
+            await hand.press(Qt.Key.Key_F6)
+            focus = window.focusWidget()
+            panes = (window.prompt, window.response, window.inspector, window.log)
+            seen |= {pane for pane in panes if focus is not None and pane.isAncestorOf(focus)}
+        assert len(seen) == 4
+        await hand.press(Qt.Key.Key_K, control)
+        palettes = [w for w in QApplication.topLevelWidgets() if isinstance(w, CommandPalette) and w.isVisible()]
+        assert len(palettes) == 1
+        palettes[0].close()
+
+    tell(story)
+
+
+def test_both_themes(tell: Tell) -> None:
+    async def story(session: Session, hand: Hand) -> None:
+        await _send(session, hand)
+        before = session.appearance.theme.name
+        session.appearance.toggle()
+        assert session.appearance.theme.name != before
+        shown = session.window.grab().toImage()
+        assert shown.pixelColor(5, 5).lightness() == session.appearance.theme.surface.lightness()
+
+    tell(story)
