@@ -1,0 +1,152 @@
+"""The program as it is started: real processes, ended in every way."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from playground.draft import Draft
+from playground.requestlog.filter import EVERYTHING
+from playground.requestlog.log import RequestLog
+from playground.tasks import Tasks
+
+PROGRAM = [sys.executable, "-m", "playground"]
+LIMIT_S = 120
+
+
+def _environment(**changes: str) -> dict[str, str]:
+    environment = {**os.environ, "QT_QPA_PLATFORM": "offscreen", **changes}
+    environment.pop("SMALLEST_API_KEY", None)
+    return environment
+
+
+def _run(*arguments: str, environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*PROGRAM, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=LIMIT_S,
+        env=environment or _environment(),
+    )
+
+
+def test_the_self_test_does_the_main_job(tmp_path: Path) -> None:
+    pictures = tmp_path / "pictures"
+    done = _run("self-test", "--json", "--screenshots", str(pictures))
+    outcome = json.loads(done.stdout)
+    assert outcome["passed"], outcome
+    assert done.returncode == 0
+    assert len(outcome["steps"]) == 6
+    assert len(list(pictures.glob("*.png"))) >= 6
+
+
+def test_ends_after_the_first_paint_when_asked_to(tmp_path: Path) -> None:
+    done = _run("--data-dir", str(tmp_path / "data"), "--exit-after-first-paint")
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="displays are X's or Wayland's")
+def test_no_display_is_one_sentence(tmp_path: Path) -> None:
+    environment = _environment()
+    for name in ("QT_QPA_PLATFORM", "DISPLAY", "WAYLAND_DISPLAY"):
+        environment.pop(name, None)
+    done = _run("--data-dir", str(tmp_path), environment=environment)
+    assert done.returncode == 2
+    assert "needs a display" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_a_data_folder_that_is_a_file_is_one_sentence(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("mine")
+    done = _run("--data-dir", str(file))
+    assert done.returncode == 2
+    assert str(file) in done.stderr
+    assert "Traceback" not in done.stderr
+    assert file.read_text() == "mine"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+def test_told_to_end_it_ends_in_order(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [*PROGRAM, "--data-dir", str(tmp_path)], env=_environment(), stderr=subprocess.PIPE, text=True
+    ) as process:
+        _wait_for(lambda: (tmp_path / "request-log.sqlite3").exists())
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=LIMIT_S)
+    assert process.returncode == 0
+    assert "Traceback" not in errors
+
+
+def _wait_for(seen: object) -> None:
+    import time
+
+    assert callable(seen)
+    deadline = time.monotonic() + LIMIT_S
+    while not seen():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+KILLED = """
+import asyncio, os, signal, sys
+from pathlib import Path
+from playground.ui.session import Session, make_application, make_runner
+application = make_application()
+async def main():
+    session = Session(application, Path(sys.argv[1]), {}, simulator_options=("--token-ms", "30"))
+    session.show()
+    await session.ready.wait()
+    window = session.window
+    document = window.prompt.document()
+    window.prompt.set_document(document.with_variable("question", "Typed just before the end"), undoable=True)
+    window.requests.send_or_stop()
+    while window.requests.current is None or len(window.requests.current.run.state.text) < 20:
+        await asyncio.sleep(0.01)
+    seen = window.requests.current.run.state.text
+    # What was typed or received half a second ago is on disk; what came since may be lost.
+    await asyncio.sleep(0.5)
+    print(seen, flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+with make_runner(application) as runner:
+    runner.run(main())
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+def test_killed_at_any_moment_the_draft_and_the_partial_text_come_back(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=LIMIT_S,
+        env=_environment(),
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    asyncio.run(_look_at_what_is_left(tmp_path, done.stdout.rstrip("\n")))
+
+
+async def _look_at_what_is_left(folder: Path, seen: str) -> None:
+    draft = Draft(folder, Tasks(lambda name, error: pytest.fail(f"{name}: {error}")))
+    kept = draft.load()
+    assert kept is not None
+    assert kept.document.variables["question"] == "Typed just before the end"
+    draft.close()
+    log = await RequestLog.open(folder)
+    (row,) = await log.page(EVERYTHING)
+    stored = await log.get(row.run_id)
+    await log.close()
+    assert row.phase == "interrupted"
+    assert row.request_id
+    assert stored is not None
+    assert stored.state().text.startswith(seen)
