@@ -99,11 +99,11 @@ class StreamError(Exception):
 
 
 class ChunkDecoder:
-    """Decodes one response's chunks; tells the body's id once."""
+    """Decodes one response's chunks; tells the body's id once. `begun`: a chunk has come."""
 
     def __init__(self) -> None:
         self._told_id = False
-        self._begun = False
+        self.begun = False
 
     def events(self, data: str, at: float) -> Iterator[AnyEvent]:
         """The events in one chunk (or one whole completion). Raises NotAChunk, StreamError.
@@ -114,10 +114,10 @@ class ChunkDecoder:
         if chunk.is_error:
             raise StreamError(data)
         if not chunk.is_known:
-            if not self._begun:
+            if not self.begun:
                 raise NotAChunk(data)
             return
-        self._begun = True
+        self.begun = True
         if not self._told_id and (body_id := _text(chunk.id)):
             self._told_id = True
             yield BodyIdReceived(at, body_id, _text(chunk.model))

@@ -22,10 +22,13 @@ Clock = Callable[[], float]
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """Seconds. `silence` is the longest wait for the next byte, the first one of a slow model included."""
+    """Seconds. `first_byte` is the longest wait for headers and for the first byte after them, a slow model's thinking
+    included; `idle` the longest wait within a stream that has begun.
+    """
 
     connect: float = 10.0
-    silence: float = 120.0
+    first_byte: float = 120.0
+    idle: float = 60.0
     write: float = 30.0
 
 
@@ -72,7 +75,7 @@ class Connection:
         # Imported here, as httpx is: after the first paint.
         from playground.client.exchange import Exchange
 
-        exchange = Exchange(client, endpoint, key, request, clock)
+        exchange = Exchange(client, endpoint, key, request, clock, self._timeouts.idle)
         async with aclosing(exchange.events()) as events:
             async for event in events:
                 yield event
@@ -87,7 +90,7 @@ class Connection:
 def _refused(endpoint: Endpoint, key: str | None) -> Trouble | None:
     if key is None:
         return None
-    if not key.isascii() or not key.isprintable():
+    if not key or " " in key or not key.isascii() or not key.isprintable():
         return key_trouble()
     return exposed_key_trouble(endpoint.base_url) if exposes_key(endpoint.base_url) else None
 
@@ -99,8 +102,9 @@ def _make_client(timeouts: Timeouts, loopback: bool) -> httpx.AsyncClient:
     import httpx
 
     return httpx.AsyncClient(
-        timeout=httpx.Timeout(timeouts.silence, connect=timeouts.connect, write=timeouts.write),
-        limits=httpx.Limits(max_connections=100, max_keepalive_connections=20, keepalive_expiry=300),
+        timeout=httpx.Timeout(timeouts.first_byte, connect=timeouts.connect, write=timeouts.write),
+        # How many requests are in flight is the plan's matter, not the pool's: it never makes one wait.
+        limits=httpx.Limits(max_connections=None, max_keepalive_connections=20, keepalive_expiry=300),
         follow_redirects=False,
         # A proxy has no business with this machine's own servers.
         trust_env=not loopback,

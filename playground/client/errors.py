@@ -2,30 +2,35 @@
 
 from __future__ import annotations
 
-import json
+import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 
+from playground.client import envelope
 from playground.client.events import Trouble
-from playground.client.redact import redact
-from playground.prompt.problems import Problem
+from playground.client.redact import redact, redact_trouble
 
 ADVICE = {
-    400: "Correct the field that is named; sending the same again gives the same answer.",
+    400: "Correct the request; sending the same again gives the same answer.",
     401: "Check the key under Connect to Electron.",
     403: "The key is valid, but this plan or workspace does not allow it. Look in the vendor's console.",
-    404: "Check the base URL: the path ends in /v1 on most servers.",
-    429: "Wait a little, and send fewer requests at once or a minute.",
+    404: "Check the base URL (on most servers its path ends in /v1) and the model's name.",
+    413: "The request is larger than the server takes. Shorten the prompt.",
+    422: "Correct the request; sending the same again gives the same answer.",
+    429: "Send fewer requests at once, or fewer a minute.",
     502: "The server behind the endpoint was not reached. Send again in a moment.",
     503: "The model is overloaded or switched off. Send again in a moment.",
 }
 """electron-api.md, Errors."""
+NAMED_FIELD = "Correct the field that is named; sending the same again gives the same answer."
+NO_RETRY_AFTER = "The server did not say how long to wait (no Retry-After); a few seconds usually do."
 TITLES = {
     400: "The server refused the request",
     401: "The key was not accepted",
     403: "The key has no access",
-    404: "The endpoint has no such address",
+    404: "The endpoint has no such address or model",
+    413: "The request is too large",
+    422: "The server refused the request",
     429: "Too many requests",
     502: "Upstream unavailable",
     503: "Overloaded or disabled",
@@ -34,103 +39,93 @@ MAX_BODY_CHARS = 65_536
 
 
 def http_trouble(status: int, headers: Mapping[str, str], body: str, key: str | None) -> Trouble:
-    """An error status and whatever body came with it."""
+    """An error status and whatever body came with it. `headers` by lower-case name."""
+    # Masked before it is cut, so that no part of a key is left at the end.
     body = redact(body, key)[:MAX_BODY_CHARS]
-    envelope = _envelope(body)
-    details = _details(envelope.get("details"))
-    return Trouble(
+    said = envelope.parse(body)
+    wait_s = retry_after_s(headers.get("retry-after"))
+    trouble = Trouble(
         "http",
-        TITLES.get(status, "The server failed" if status >= 500 else "The request failed"),
-        _detail(envelope, details, body),
-        _advice(status, headers),
+        _title(status),
+        "\n".join(said.lines) or f"The server answered {status} and said no more.",
+        _advice(status, headers, wait_s, said.names_a_field),
         status=status,
-        error_type=_text(envelope.get("type")),
-        details=details,
-        body_request_id=_text(envelope.get("request_id")),
-        retry_after_s=retry_after_s(headers.get("retry-after")),
+        error_type=said.type,
+        details=said.details,
+        body_request_id=said.request_id,
+        retry_after_s=wait_s,
         body=body,
     )
+    return redact_trouble(trouble, key)
 
 
 def stream_trouble(body: str, key: str | None) -> Trouble:
-    """An error object that came inside a stream that had begun well."""
+    """An error object that came inside a 200 response."""
     body = redact(body, key)[:MAX_BODY_CHARS]
-    envelope = _envelope(body)
-    return Trouble(
+    said = envelope.parse(body)
+    trouble = Trouble(
         "stream_error",
-        "The server ended its stream with an error",
-        _detail(envelope, (), body),
+        "The server ended its answer with an error",
+        "\n".join(said.lines),
         "What came before it is kept. Send again, or give the request_id to support.",
-        error_type=_text(envelope.get("type")),
-        body_request_id=_text(envelope.get("request_id")),
+        error_type=said.type,
+        details=said.details,
+        body_request_id=said.request_id,
         body=body,
     )
+    return redact_trouble(trouble, key)
 
 
-def _envelope(body: str) -> dict[str, object]:
-    """The error object, in Electron's shape, OpenAI's, or {"error": text, "message": text}; empty where it is none."""
-    try:
-        value = json.loads(body)
-    except (ValueError, RecursionError):
-        return {}
-    if not isinstance(value, dict):
-        return {}
-    error = value.get("error", value)
-    if isinstance(error, dict):
-        return error
-    return {"type": error, "message": value.get("message", error)}
+def _title(status: int) -> str:
+    if 300 <= status < 400:
+        return "The server points to another address"
+    return TITLES.get(status, "The server failed" if status >= 500 else "The request failed")
 
 
-def _details(value: object) -> tuple[dict[str, object], ...]:
-    return tuple(item for item in value if isinstance(item, dict)) if isinstance(value, list) else ()
-
-
-def _detail(envelope: Mapping[str, object], details: tuple[dict[str, object], ...], body: str) -> str:
-    lines = [_text(envelope.get("message")) or ("" if envelope else body.strip()[:400])]
-    for item in details:
-        path = item.get("path")
-        steps = tuple(step for step in path if isinstance(step, str | int)) if isinstance(path, list) else ()
-        lines.append(str(Problem(steps, _text(item.get("message")) or "not accepted")))
-    return "\n".join(line for line in lines if line)
-
-
-def _advice(status: int, headers: Mapping[str, str]) -> str:
+def _advice(status: int, headers: Mapping[str, str], wait_s: float | None, names_a_field: bool) -> str:
     if 300 <= status < 400:
         target = headers.get("location", "another address")
-        return f"The server points to {target}. A key is never sent on; change the base URL if that is right."
-    wait_s = retry_after_s(headers.get("retry-after"))
+        return f"It names {target}. Nothing was sent there; change the base URL if that is right."
+    if status in (400, 422) and names_a_field:
+        return NAMED_FIELD
     advice = ADVICE.get(status, "Send again later, or give the request_id to support." if status >= 500 else "")
-    return f"The server asks to wait {wait_s:g} s. {advice}" if wait_s else advice
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) and value else None
+    if wait_s is not None:
+        return f"The server asks to wait {math.ceil(wait_s)} s (Retry-After). {advice}".rstrip()
+    return f"{advice} {NO_RETRY_AFTER}" if status == 429 else advice
 
 
 def retry_after_s(value: str | None, now: datetime | None = None) -> float | None:
-    """Retry-After in seconds from now: a number, or an HTTP date; None where it is neither."""
+    """Retry-After in seconds from now, never below 0: a number, or an HTTP date; None where it is neither."""
     if not value:
         return None
     try:
-        return max(float(value), 0.0)
+        seconds = float(value)
     except ValueError:
-        pass
+        return _until(value, now or datetime.now(UTC))
+    return max(seconds, 0.0) if math.isfinite(seconds) else None
+
+
+def _until(date: str, now: datetime) -> float | None:
+    # Imported here: few responses need it, and the first paint does not.
+    from email.utils import parsedate_to_datetime
+
     try:
-        moment = parsedate_to_datetime(value)
-    except ValueError:
+        moment = parsedate_to_datetime(date)
+    except (ValueError, TypeError, IndexError, OverflowError):
         return None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
-    return max((moment - (now or datetime.now(UTC))).total_seconds(), 0.0)
+    return max((moment - now).total_seconds(), 0.0)
 
 
-def cut_trouble() -> Trouble:
-    """The stream ended in the middle."""
+def cut_trouble(rest: str = "") -> Trouble:
+    """The stream ended in the middle. `rest` is what had come of the event that was not ended."""
     return Trouble(
         "cut",
         "The stream was cut",
         "The connection ended before the answer did.",
         "The text that came is kept; how much of it is billed is not known here.",
+        body=rest[:MAX_BODY_CHARS],
     )
 
 
@@ -139,7 +134,7 @@ def key_trouble() -> Trouble:
     return Trouble(
         "key",
         "The key cannot be sent",
-        "It has a character that no HTTP header may have; nothing was sent.",
+        "It is empty, or has a character that no HTTP header may have; nothing was sent.",
         "Paste it again under Connect to Electron.",
     )
 

@@ -73,8 +73,8 @@ class Usage(msgspec.Struct, frozen=True):
 
     @property
     def fresh_tokens(self) -> int | None:
-        """prompt - cached, where both are known."""
-        if self.prompt_tokens is None or self.cached_tokens is None:
+        """prompt - cached, where both are known; None too where a server says more was cached than was sent."""
+        if self.prompt_tokens is None or self.cached_tokens is None or self.cached_tokens > self.prompt_tokens:
             return None
         return self.prompt_tokens - self.cached_tokens
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import aclosing, suppress
+from typing import cast
 
 import httpx
-from msgspec.structs import replace
 
 from playground import __version__
 from playground.client.chunks import DONE, ChunkDecoder, NotAChunk, StreamError, not_a_chunk
@@ -15,26 +15,36 @@ from playground.client.endpoint import Endpoint
 from playground.client.errors import cut_trouble, http_trouble, stream_trouble
 from playground.client.events import AnyEvent, AttemptFailed, Completed, Finished, HeadersReceived, RawEvent, Trouble
 from playground.client.framer import FrameTooLarge, SseFramer
-from playground.client.network import network_trouble
-from playground.client.redact import redact
+from playground.client.network import network_trouble, stalled_trouble
+from playground.client.redact import key_forms, mask, redact, redact_trouble
 from playground.prompt.request import Request
 
 Clock = Callable[[], float]
 MAX_ERROR_BYTES = 65_536
 MAX_WHOLE_BYTES = 64 * 1024 * 1024
+ERROR_BODY_S = 10.0
+"""How long a server may take over the body of an error; what has come by then is shown."""
 DRAIN_S = 1.0
 """How long a server may take to end a response after its [DONE]; else the connection is not used again."""
-_SECRET_HEADERS = frozenset(("authorization", "set-cookie", "cookie"))
+_SECRET_HEADERS = frozenset(("authorization", "proxy-authorization", "set-cookie", "cookie"))
+_EVENT_STREAM = "text/event-stream"
 
 
 class Exchange:
-    """One HTTP exchange."""
+    """One HTTP exchange. `idle_s` is the longest wait between two reads of a stream that has begun."""
 
     def __init__(
-        self, client: httpx.AsyncClient, endpoint: Endpoint, key: str | None, request: Request, clock: Clock
+        self,
+        client: httpx.AsyncClient,
+        endpoint: Endpoint,
+        key: str | None,
+        request: Request,
+        clock: Clock,
+        idle_s: float,
     ) -> None:
         self._client, self._endpoint, self._key = client, endpoint, key
-        self._request, self._clock = request, clock
+        self._request, self._clock, self._idle_s = request, clock, idle_s
+        self._forms = key_forms(key)
         self._request_id: str | None = None
         self._kind = ""
         self._begun = False
@@ -46,25 +56,30 @@ class Exchange:
             async with aclosing(self._exchange()) as events:
                 async for event in events:
                     yield event
+        except TimeoutError:
+            yield self._failed(stalled_trouble())
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
-            trouble = network_trouble(error, self._endpoint.base_url, begun=self._begun)
-            yield self._failed(replace(trouble, detail=redact(trouble.detail, self._key)))
+            yield self._failed(network_trouble(error, self._endpoint.base_url, begun=self._begun))
         except StreamError as error:
             yield self._failed(stream_trouble(error.body, self._key))
         except NotAChunk as error:
             yield self._failed(self._not_a_chunk(redact(str(error), self._key)))
         except FrameTooLarge as error:
-            yield self._failed(Trouble("protocol", "The server sent an event that is too large", str(error)))
+            title = "The server sent an event that is too large"
+            yield self._failed(Trouble("protocol", title, str(error), "The text that came is kept."))
 
     def _failed(self, trouble: Trouble) -> AttemptFailed:
-        return AttemptFailed(self._clock(), trouble, self._request_id)
+        return AttemptFailed(self._clock(), redact_trouble(trouble, self._key), self._request_id)
 
     def _headers(self) -> dict[str, str]:
         headers = {
             "Content-Type": "application/json",
-            "Accept": "text/event-stream" if self._request.stream else "application/json",
+            "Accept": _EVENT_STREAM if self._request.stream else "application/json",
             "User-Agent": f"electron-playground/{__version__}",
         }
+        if self._request.stream:
+            # A compressor on the way would hold tokens back to make larger blocks of them.
+            headers["Accept-Encoding"] = "identity"
         if self._key is not None:
             headers["Authorization"] = f"Bearer {self._key}"
         return headers
@@ -73,96 +88,116 @@ class Exchange:
         url, body = self._endpoint.completions_url, self._request.body
         async with self._client.stream("POST", url, content=body, headers=self._headers()) as response:
             self._begun = True
-            self._request_id = response.headers.get("x-request-id")
-            self._kind = response.headers.get("content-type", "")
-            kept = tuple((k, redact(v, self._key)) for k, v in response.headers.items() if k not in _SECRET_HEADERS)
-            yield HeadersReceived(self._clock(), response.status_code, self._request_id, self._kind, kept)
+            yield self._received(response)
             async with aclosing(self._body(response)) as events:
                 async for event in events:
                     yield event
 
+    def _received(self, response: httpx.Response) -> HeadersReceived:
+        headers = tuple((name, redact(value, self._key)) for name, value in response.headers.items())
+        named = dict(headers)
+        self._request_id = named.get("x-request-id") or None
+        self._kind = named.get("content-type", "").split(";", maxsplit=1)[0].strip().lower()
+        kept = tuple(header for header in headers if header[0] not in _SECRET_HEADERS)
+        return HeadersReceived(
+            self._clock(), response.status_code, self._request_id, named.get("content-type", ""), kept
+        )
+
     async def _body(self, response: httpx.Response) -> AsyncGenerator[AnyEvent, None]:
-        if response.status_code != 200:
-            body = (await _read(response, MAX_ERROR_BYTES)).decode("utf-8", "replace")
-            yield self._failed(http_trouble(response.status_code, dict(response.headers), body, self._key))
+        if not response.is_success:
+            body = await _error_body(response)
+            yield self._failed(http_trouble(response.status_code, response.headers, body, self._key))
             return
-        streamed = self._request.stream and not _is_json(self._kind) and not _is_foreign(self._kind)
+        # What the response says counts; one that says nothing is what was asked for.
+        streamed = self._kind == _EVENT_STREAM or (self._request.stream and not self._kind)
         events = self._stream(response) if streamed else self._whole(response)
         async with aclosing(events):
             async for event in events:
                 yield event
 
     async def _whole(self, response: httpx.Response) -> AsyncGenerator[AnyEvent, None]:
-        data = (await _read(response, MAX_WHOLE_BYTES)).decode("utf-8", "replace")
-        at = self._clock()
-        yield RawEvent(at, data)
-        for event in ChunkDecoder().events(data, at):
+        held = bytearray()
+        await _read_into(held, response, MAX_WHOLE_BYTES)
+        data = held.decode("utf-8-sig", "replace")
+        for event in self._decoded(ChunkDecoder(), data, self._clock()):
             yield event
         yield Completed(self._clock())
 
+    async def _stream(self, response: httpx.Response) -> AsyncGenerator[AnyEvent, None]:
+        framer, decoder = SseFramer(), ChunkDecoder()
+        async with aclosing(_bytes(response)) as body:
+            # The first byte has httpx's own, longer limit: a model may think before it speaks.
+            received = await anext(body, None)
+            while received is not None:
+                at = self._clock()
+                for data in framer.feed(received):
+                    if data == DONE:
+                        yield Completed(at)
+                        await _drain(body)
+                        return
+                    # An empty event keeps a connection open; it says nothing.
+                    for event in self._decoded(decoder, data, at) if data.strip() else ():
+                        yield event
+                async with asyncio.timeout(self._idle_s):
+                    received = await anext(body, None)
+        yield self._end(framer.rest, decoder)
+
+    def _decoded(self, decoder: ChunkDecoder, data: str, at: float) -> Iterator[AnyEvent]:
+        """The event as it came, also where it then turns out to be none that can be read; then what it says."""
+        yield RawEvent(at, mask(data, self._forms))
+        for event in decoder.events(data, at):
+            self._finished = self._finished or isinstance(event, Finished)
+            yield event
+
+    def _end(self, rest: str, decoder: ChunkDecoder) -> AnyEvent:
+        """The stream ended without [DONE]: whole where a finish_reason had come, cut where not."""
+        if rest.removeprefix("data:").strip() == DONE:
+            return Completed(self._clock())
+        if self._finished:
+            return Completed(self._clock(), saw_done=False)
+        if not decoder.begun and self._kind != _EVENT_STREAM:
+            return self._failed(not_a_chunk(rest))
+        return self._failed(cut_trouble(rest))
+
     def _not_a_chunk(self, data: str) -> Trouble:
-        if not _is_foreign(self._kind):
+        if self._kind in ("", _EVENT_STREAM) or self._kind.endswith("json"):
             return not_a_chunk(data)
         return Trouble(
             "protocol",
-            "The response is not a stream of events",
-            f"The server answered with {self._kind.split(';')[0]}: {data.strip()[:200]}",
+            "The response is not a chat completion",
+            f"The server answered with {self._kind}: {data.strip()[:200]}",
             "Check that the base URL is that of an OpenAI-compatible server.",
+            body=data[:MAX_ERROR_BYTES],
         )
 
-    async def _stream(self, response: httpx.Response) -> AsyncGenerator[AnyEvent, None]:
-        framer, decoder = SseFramer(), ChunkDecoder()
-        body = response.aiter_bytes()
-        async for received in body:
-            at = self._clock()
-            for data in framer.feed(received):
-                if data == DONE:
-                    yield Completed(at)
-                    await _drain(body)
-                    return
-                for event in self._decoded(decoder, data, at):
-                    yield event
-        for data in framer.eof():
-            if data != DONE:
-                for event in self._decoded(decoder, data, self._clock()):
-                    yield event
-        yield self._end()
 
-    def _decoded(self, decoder: ChunkDecoder, data: str, at: float) -> list[AnyEvent]:
-        events: list[AnyEvent] = [RawEvent(at, data)]
-        events.extend(decoder.events(data, at))
-        self._finished = self._finished or any(isinstance(event, Finished) for event in events)
-        return events
-
-    def _end(self) -> AnyEvent:
-        """The stream ended without [DONE]: whole where a finish_reason had come, cut where not."""
-        if self._finished:
-            return Completed(self._clock(), saw_done=False)
-        return self._failed(cut_trouble())
-
-
-def _is_json(kind: str) -> bool:
-    return kind.split(";", maxsplit=1)[0].strip().lower().endswith("json")
-
-
-def _is_foreign(kind: str) -> bool:
-    """Whether the response calls itself something that is neither events nor JSON; one that says nothing is tried."""
-    named = kind.split(";", maxsplit=1)[0].strip().lower()
-    return bool(named) and named != "text/event-stream" and not _is_json(kind)
+def _bytes(response: httpx.Response) -> AsyncGenerator[bytes, None]:
+    # httpx calls it an iterator; it is a generator, and only a generator can be closed at once.
+    return cast("AsyncGenerator[bytes, None]", response.aiter_bytes())
 
 
 async def _drain(body: AsyncIterator[bytes]) -> None:
     """Read what is left after [DONE]: a response that was read to its end leaves its connection for the next one."""
-    with suppress(TimeoutError):
+    # The answer is whole: how its connection ends is no trouble of anyone's.
+    with suppress(TimeoutError, httpx.HTTPError):
         async with asyncio.timeout(DRAIN_S):
             async for _ in body:
                 pass
 
 
-async def _read(response: httpx.Response, limit: int) -> bytes:
+async def _error_body(response: httpx.Response) -> str:
+    """As much of an error's body as comes in time; the status says the most, so nothing here is trouble of its own."""
     held = bytearray()
-    async for received in response.aiter_bytes():
-        held += received
-        if len(held) >= limit:
-            break
-    return bytes(held[:limit])
+    with suppress(TimeoutError, httpx.HTTPError):
+        async with asyncio.timeout(ERROR_BODY_S):
+            await _read_into(held, response, MAX_ERROR_BYTES)
+    return held.decode("utf-8", "replace")
+
+
+async def _read_into(held: bytearray, response: httpx.Response, limit: int) -> None:
+    """Read to the end, or to the read that passes the limit."""
+    async with aclosing(_bytes(response)) as body:
+        async for received in body:
+            held += received
+            if len(held) > limit:
+                return

@@ -77,13 +77,11 @@ class SseFramer:
         if self._held + more > self._limit:
             raise FrameTooLarge(f"One event has more than {self._limit // 1024 // 1024} MiB.")
 
-    def eof(self) -> list[str]:
-        """The stream ended. An event that no empty line has ended is dropped, as the standard says; see `rest`."""
-        self._line[:0] = self._head or b""
-        self._head = None
-        return []
-
     @property
     def rest(self) -> str:
-        """What has come after the last whole event: its data so far, and the line that is not ended yet."""
-        return b"\n".join([*self._data, bytes(self._line)]).decode("utf-8", "replace")
+        """What has come after the last whole event: its data so far, and the line that is not ended yet.
+
+        At the end of a stream this is what the standard drops: an event that no empty line has ended.
+        """
+        line = (self._head or b"") + bytes(self._line)
+        return b"\n".join([*self._data, line]).decode("utf-8", "replace")

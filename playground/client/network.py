@@ -3,75 +3,109 @@
 from __future__ import annotations
 
 import os
+import socket
 import ssl
+from collections.abc import Iterator
 
 import httpx
 
 from playground.client.errors import cut_trouble
 from playground.client.events import Trouble
 
+_CHECK_SERVER = "Check that the base URL is that of an OpenAI-compatible server."
+_SETTINGS = ("SSL_CERT_FILE", "SSL_CERT_DIR", "HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY")
+
 
 def network_trouble(error: Exception, base_url: str, *, begun: bool) -> Trouble:
     """The trouble an httpx error is. `begun`: headers had come, so the server was there."""
     if isinstance(error, httpx.TimeoutException):
-        return _timeout(error, base_url, begun)
+        return stalled_trouble() if begun else _timeout(error, base_url)
+    if isinstance(error, httpx.DecodingError):
+        return Trouble("protocol", "The response cannot be unpacked", f"{base_url}: {error}", _CHECK_SERVER)
+    if begun:
+        return cut_trouble()
+    if isinstance(error, httpx.ProxyError):
+        return Trouble(
+            "connect", "The proxy did not let the request through", f"{base_url}: {error}", "Check HTTPS_PROXY."
+        )
     if isinstance(error, httpx.ConnectError):
         return _connect(error, base_url)
-    if begun and isinstance(error, httpx.TransportError):
-        return cut_trouble()
+    if isinstance(error, httpx.RemoteProtocolError) and "disconnected" not in str(error):
+        return Trouble("protocol", "What answers there is no web server", f"{base_url}: {error}.", _CHECK_SERVER)
     if isinstance(error, httpx.RemoteProtocolError | httpx.ReadError):
-        return Trouble(
-            "protocol",
-            "The server hung up without an answer",
-            f"{base_url}: {error}",
-            "Check that the base URL is that of an OpenAI-compatible server.",
-        )
-    return Trouble("connect", "The request could not be sent", f"{base_url}: {error}", "Check the connection.")
+        return Trouble("protocol", "The server hung up without an answer", f"{base_url}: {error}", _CHECK_SERVER)
+    return Trouble("connect", "The request could not be sent", f"{base_url}: {error}", "Check the base URL.")
 
 
-def _timeout(error: httpx.TimeoutException, base_url: str, begun: bool) -> Trouble:
+def stalled_trouble() -> Trouble:
+    """Headers came, and then nothing for too long."""
+    return Trouble(
+        "timeout",
+        "The stream stalled",
+        "Nothing came for longer than the time-out allows.",
+        "The text that came is kept. Send again, or give the request_id to support.",
+    )
+
+
+def _timeout(error: httpx.TimeoutException, base_url: str) -> Trouble:
     if isinstance(error, httpx.ConnectTimeout):
         return Trouble(
             "timeout", "No connection in time", f"{base_url} did not answer.", "Check the address and the network."
         )
-    if begun:
+    if isinstance(error, httpx.WriteTimeout):
         return Trouble(
-            "timeout",
-            "The stream stalled",
-            "Nothing came for longer than the time-out allows.",
-            "The text that came is kept. Send again, or give the request_id to support.",
+            "timeout", "The request could not be sent in time", f"{base_url} did not take it.", "Send again."
         )
     return Trouble("timeout", "No answer in time", f"{base_url} took the request but did not answer.", "Send again.")
 
 
 def _connect(error: httpx.ConnectError, base_url: str) -> Trouble:
-    text = str(error)
-    if isinstance(error.__context__ and _root(error), ssl.SSLError) or "CERTIFICATE" in text.upper():
-        return Trouble(
-            "tls",
-            "The server's certificate was not accepted",
-            f"{base_url}: {text}",
-            "Check the address and the clock.",
-        )
-    if "Name or service" in text or "getaddrinfo" in text or "nodename" in text or "name resolution" in text:
-        return Trouble(
-            "connect", "The host was not found", f"{base_url} has no address.", "Check the base URL and the network."
-        )
+    for cause in _causes(error):
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            title = "The server's certificate was not accepted"
+            return Trouble("tls", title, f"{base_url}: {cause.verify_message}.", "Check the address and the clock.")
+        if isinstance(cause, ssl.SSLError):
+            advice = "If the server speaks plain http (as local ones do), begin the base URL with http://."
+            return Trouble("tls", "No secure connection came about", f"{base_url}: {_words(cause)}.", advice)
+        if isinstance(cause, socket.gaierror):
+            return Trouble(
+                "connect",
+                "The host was not found",
+                f"{base_url} has no address: {cause.strerror}.",
+                "Check the base URL and the network.",
+            )
     return Trouble(
-        "connect", "Nothing answers there", f"{base_url}: {text}", "Is the server running? Check the address."
+        "connect",
+        "Nothing answers there",
+        f"Nothing answers at {base_url}: is the server running?",
+        "Start it, or check the address and the port.",
     )
 
 
-def _root(error: BaseException) -> BaseException:
-    while error.__context__ is not None:
-        error = error.__context__
-    return error
+def _words(error: ssl.SSLError) -> str:
+    return (error.reason or str(error)).replace("_", " ").lower()
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """The error and all that it came from; anyio groups what several addresses of a host answered."""
+    seen: set[int] = set()
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        found = waiting.pop()
+        if found is None or id(found) in seen:
+            continue
+        seen.add(id(found))
+        yield found
+        waiting += [found.__cause__, found.__context__]
+        if isinstance(found, BaseExceptionGroup):
+            waiting += found.exceptions
 
 
 def setup_trouble(error: Exception) -> Trouble:
     """This machine's own settings keep a client from being made."""
-    named = [name for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if os.environ.get(name)]
-    where = f"{named[0]} names {os.environ[named[0]]}, which cannot be used" if named else str(error)
-    return Trouble(
-        "setup", "This machine's settings are in the way", f"{where}; nothing was sent.", "Correct or unset it."
-    )
+    named = [name for name in _SETTINGS if os.environ.get(name)]
+    if isinstance(error, OSError) and named and named[0].startswith("SSL_"):
+        detail = f"{named[0]} names {os.environ[named[0]]}, which cannot be used; nothing was sent."
+        return Trouble("setup", "This machine's settings are in the way", detail, "Correct it or unset it.")
+    advice = f"Check {' and '.join(named)}." if named else ""
+    return Trouble("setup", "This machine's settings are in the way", f"{error}; nothing was sent.", advice)

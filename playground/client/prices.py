@@ -27,6 +27,11 @@ class Cost:
         """Fresh and cached together."""
         return None if self.fresh is None or self.cached is None else self.fresh + self.cached
 
+    @property
+    def total(self) -> float | None:
+        """Input and output together."""
+        return None if self.input is None or self.output is None else self.input + self.output
+
 
 def cost(usage: Usage | None, rates: Rates) -> Cost:
     """The cost of one request."""

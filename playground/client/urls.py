@@ -3,40 +3,61 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from urllib.parse import SplitResult, urlsplit
 
 from playground.prompt.problems import BadInput, Problem
 
 _EXAMPLE = "Give one such as https://api.smallest.ai/waves/v1 or http://127.0.0.1:8080/v1."
 _COMPLETIONS = "/chat/completions"
+_BARE_HOST = re.compile(r"[\w.\-\[\]:]+(/|$)")
 
 
 def check_base_url(text: str) -> str:
-    """The base URL as it is kept: no space around it, no slash or /chat/completions at its end. Raises BadInput."""
+    """The base URL as it is kept: no space around it, no slash or /chat/completions at its end, scheme and host in
+    lower case. Raises BadInput.
+    """
     url = text.strip()
     parts = _split(url)
-    if parts.scheme not in ("http", "https"):
-        raise _bad("the base URL begins with neither http:// nor https://.")
-    if not parts.hostname:
-        raise _bad("the base URL names no host.")
+    if parts.scheme not in ("http", "https") or "://" not in url:
+        raise _bad("the base URL begins with neither http:// nor https://.", _meant(url))
     if any(character.isspace() or not character.isprintable() for character in url):
         raise _bad("the base URL has a space or a character that cannot be seen in it.")
     if parts.username is not None or parts.password is not None:
         raise _bad("the base URL has a user name or password in it.", "Leave them out; the key has its own field.")
-    if parts.query or parts.fragment:
+    if not parts.hostname:
+        raise _bad("the base URL names no host.")
+    if "?" in url or "#" in url:
         raise _bad("the base URL has a query or fragment.", "Leave out everything from ? or # on.")
-    return url.rstrip("/").removesuffix(_COMPLETIONS).rstrip("/")
+    path = parts.path.rstrip("/").removesuffix(_COMPLETIONS).rstrip("/")
+    return f"{parts.scheme}://{parts.netloc.lower().removesuffix(':')}{path}"
 
 
 def _split(url: str) -> SplitResult:
     try:
         parts = urlsplit(url)
+    except ValueError as error:
+        raise _bad("the base URL is not a URL.") from error
+    try:
         # Reading the port is what checks it.
         if parts.port == 0:
             raise ValueError("port 0")
     except ValueError as error:
-        raise _bad("the base URL is not a URL.") from error
+        if parts.scheme in ("http", "https"):
+            raise _bad("the base URL's port is not a number from 1 to 65535.") from error
     return parts
+
+
+def _meant(url: str) -> str:
+    """A hint: the address with its scheme, where only that seems to be missing."""
+    if not _BARE_HOST.match(url):
+        return _EXAMPLE
+    guess = f"http://{url}"
+    try:
+        scheme = "http" if is_loopback(guess) else "https"
+    except ValueError:
+        return _EXAMPLE
+    return f"Is it {scheme}://{url}?"
 
 
 def _bad(message: str, hint: str = _EXAMPLE) -> BadInput:
@@ -47,7 +68,8 @@ def origin(base_url: str) -> str:
     """Scheme, host and port: what a key belongs to."""
     parts = urlsplit(base_url)
     port = parts.port or (443 if parts.scheme == "https" else 80)
-    return f"{parts.scheme}://{(parts.hostname or '').lower()}:{port}"
+    host = (parts.hostname or "").lower()
+    return f"{parts.scheme}://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 def is_loopback(base_url: str) -> bool:

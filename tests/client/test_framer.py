@@ -39,8 +39,7 @@ CASES: list[tuple[bytes, list[str]]] = [
 
 def _all(pieces: list[bytes]) -> list[str]:
     framer = SseFramer()
-    events = [event for piece in pieces for event in framer.feed(piece)]
-    return events + framer.eof()
+    return [event for piece in pieces for event in framer.feed(piece)]
 
 
 @pytest.mark.parametrize(("stream", "expected"), CASES)
@@ -83,7 +82,6 @@ def test_what_was_not_ended_can_be_looked_at() -> None:
     assert framer.rest == "begun\ndata: and c"
     framer = SseFramer()
     framer.feed(b"\xef\xbb")
-    framer.eof()
     assert framer.rest == "\ufffd"
 
 

@@ -1,0 +1,105 @@
+"""An error body, taken apart: Electron's envelope, OpenAI's, FastAPI's, two flat shapes, plain text and HTML."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from html import unescape
+
+from playground.client import lenient
+from playground.prompt.problems import Path, Problem
+
+MOST_SHOWN = 400
+"""Characters of a body that has no message of its own."""
+_INVISIBLE = re.compile(r"<(script|style)\b.*?</\1\s*>|<!--.*?-->", re.DOTALL | re.IGNORECASE)
+_TAG = re.compile(r"<[^>]*>")
+_HTML = re.compile(r"\s*<(!doctype\s+html|html|head|body|title|h1|center)\b", re.IGNORECASE)
+_TITLE = re.compile(r"<title[^>]*>(.*?)</title", re.DOTALL | re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """What an error body says. `details` as they came; `message` is what a person can read, "" for an empty body."""
+
+    message: str
+    type: str | None = None
+    details: tuple[dict[str, object], ...] = ()
+    request_id: str | None = None
+    param: str | None = None
+
+    @property
+    def names_a_field(self) -> bool:
+        """Whether the body says which field of the request is at fault."""
+        return bool(self.param) or any(path_of(item) for item in self.details)
+
+    @property
+    def lines(self) -> list[str]:
+        """The message, then a line for each detail: messages[3].role: what is wrong."""
+        head = f"{self.param}: {self.message}" if self.param and self.param not in self.message else self.message
+        return [line for line in (head, *(_line(item) for item in self.details)) if line]
+
+
+def parse(body: str) -> Envelope:
+    """Take a body apart. Raises nothing: what has no shape that is known is its own message."""
+    try:
+        value = lenient.loads(body)
+    except ValueError:
+        return Envelope(_plain(body))
+    if isinstance(value, list) and value:
+        value = value[0]
+    if not isinstance(value, dict):
+        return Envelope(_plain(body))
+    error = value.get("error", value)
+    envelope = _of_object(error) if isinstance(error, dict) else _flat(value, error)
+    if envelope.message or envelope.details:
+        return envelope
+    return Envelope(_plain(body), envelope.type, (), envelope.request_id)
+
+
+def _of_object(error: dict[str, object]) -> Envelope:
+    """{"message", "type", "details", "request_id"}; OpenAI adds param; FastAPI has only "detail"."""
+    said = error.get("detail")
+    details = _objects(error.get("details")) or _objects(said)
+    message = _text(error.get("message")) or _text(said) or ""
+    return Envelope(
+        message, _text(error.get("type")), details, _text(error.get("request_id")), _text(error.get("param"))
+    )
+
+
+def _flat(value: dict[str, object], error: object) -> Envelope:
+    """{"error": text, "message": text}: the speech services' shape, and Ollama's without the message."""
+    message = _text(value.get("message"))
+    kind = _text(error) if message else None
+    return Envelope(message or _text(error) or "", kind, _objects(value.get("details")), _text(value.get("request_id")))
+
+
+def _objects(value: object) -> tuple[dict[str, object], ...]:
+    return tuple(item for item in value if isinstance(item, dict)) if isinstance(value, list) else ()
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def path_of(detail: dict[str, object]) -> Path:
+    """The field that a detail points at; FastAPI calls it `loc` and begins it with "body"."""
+    path = detail.get("path", detail.get("loc"))
+    if isinstance(path, str):
+        return (path,)
+    steps = tuple(step for step in path if isinstance(step, str | int)) if isinstance(path, list) else ()
+    return steps[1:] if "loc" in detail and steps[:1] == ("body",) else steps
+
+
+def _line(detail: dict[str, object]) -> str:
+    message = _text(detail.get("message")) or _text(detail.get("msg")) or "not accepted"
+    return str(Problem(path_of(detail), message))
+
+
+def _plain(body: str) -> str:
+    """The text of a body that is no JSON; of a page of HTML, its title or else its words."""
+    if _HTML.match(body):
+        title = _TITLE.search(body)
+        body = title.group(1) if title and title.group(1).strip() else _TAG.sub(" ", _INVISIBLE.sub(" ", body))
+        body = " ".join(unescape(body).split())
+    body = body.strip()
+    return body if len(body) <= MOST_SHOWN else body[:MOST_SHOWN] + " …"
