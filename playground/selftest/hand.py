@@ -52,8 +52,8 @@ class Hand:
 
     async def shoot(self, name: str) -> None:
         """Save a picture of the window."""
-        # Once round the loop and two frames, so that what is shown is what was last said.
-        await asyncio.sleep(0.05)
+        # The log's rows follow at most four times a second.
+        await asyncio.sleep(0.4)
         if self._screenshots is not None:
             path = self._screenshots / f"{name}.png"
             expect(self._window.grab().save(str(path)), f"{path} cannot be written")

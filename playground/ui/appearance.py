@@ -7,7 +7,7 @@ from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QApplication
 
 from playground.settings import Settings
-from playground.ui.theme import PROMPT_PX, Theme, apply_theme, load_theme
+from playground.ui.theme import PROMPT_PX, Theme, apply_theme, dress, load_theme
 
 
 class Appearance(QObject):
@@ -20,6 +20,7 @@ class Appearance(QObject):
         self._application, self._settings = application, settings
         self._theme = load_theme(self._wanted())
         application.setProperty(PROMPT_PX, int(settings.number("font_size")))
+        dress(application, self._theme)
         QGuiApplication.styleHints().colorSchemeChanged.connect(self.refresh)
 
     def apply(self) -> None:

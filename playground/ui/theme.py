@@ -129,10 +129,15 @@ def application_style(theme: Theme) -> str:
     return style_sheet(theme.hexes(), asset("icons/chevron.svg").as_posix())
 
 
-def apply_theme(application: QApplication, theme: Theme) -> None:
-    """Dress the whole application."""
+def dress(application: QApplication, theme: Theme) -> None:
+    """Style, font and palette: what widgets take over when they are made."""
     # Fusion draws the same on every platform; the style sheet assumes it.
     application.setStyle("Fusion")
     application.setFont(ui_font())
     application.setPalette(qt_palette(theme))
+
+
+def apply_theme(application: QApplication, theme: Theme) -> None:
+    """Dress the whole application, its widgets included."""
+    dress(application, theme)
     application.setStyleSheet(application_style(theme))
