@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -43,29 +44,30 @@ class Figure:
 
 
 def seconds(value: float | None) -> str:
-    """212 ms, 1.1 s, 4 min; — where it is unknown."""
+    """212 ms, 1.1 s, 2 min 5 s, 1 h 2 min; — where it is unknown."""
     if value is None:
         return UNKNOWN
+    if 0 < value < 0.0005:
+        return "< 1 ms"
     if value < 0.9995:
         return f"{value * 1000:.0f} ms"
     if value < 99.95:
         return f"{value:.1f} s"
-    return f"{value / 60:.0f} min"
+    minutes, rest = divmod(round(value), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def dollars(value: float | None) -> str:
-    """$0.000136, $1.20; — where it is unknown. A cost above nothing is never shown as nothing."""
+    """$0.000136, $0.50, $1.20; — where it is unknown. Three digits that count below a dollar: never 0 for a cost."""
     if value is None:
         return UNKNOWN
     sign, size = ("-" if value < 0 else ""), abs(value)
     if size == 0:
         return "$0"
-    if size >= 0.995:
+    if size >= 0.9995:
         return f"{sign}${size:,.2f}"
-    digits = 6
-    while digits < 12 and round(size, digits) < 10.0 ** (2 - digits) and round(size, digits) != round(size, 12):
-        digits += 1
-    return f"{sign}${size:.{digits}f}"
+    text = f"{size:.{2 - math.floor(math.log10(size))}f}".rstrip("0")
+    return f"{sign}${text}{'0' * (2 - len(text.partition('.')[2]))}"
 
 
 def speed(tokens_per_s: float | None) -> str:

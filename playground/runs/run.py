@@ -73,24 +73,24 @@ class Run:
         Cancelling closes the connection and leaves the run stopped.
         """
         self._began = time.monotonic()
-        async with asyncio.TaskGroup() as group:
-            self._exchange = group.create_task(self._converse(), name=f"run {self.id}")
-            if self._stop_asked:
-                self._exchange.cancel()
-        if not self.state.ended:
-            self._happen(Stopped(self.clock()))
+        try:
+            async with asyncio.TaskGroup() as group:
+                self._exchange = group.create_task(self._converse(), name=f"run {self.id}")
+                if self._stop_asked:
+                    self._exchange.cancel()
+        finally:
+            # Stopped, or cancelled before the exchange could begin: a run that is over never looks as if it went on.
+            if not self.state.ended:
+                self._happen(Stopped(self.clock()))
         return self.state
 
     async def _converse(self) -> None:
-        try:
-            events = self._connection.stream(self.endpoint, self._key, self.request, self.clock)
-            async with aclosing(events):
-                async for event in events:
-                    self._happen(event)
-        except asyncio.CancelledError:
-            if not self.state.ended:
-                self._happen(Stopped(self.clock()))
-            raise
+        events = self._connection.stream(self.endpoint, self._key, self.request, self.clock)
+        async with aclosing(events):
+            async for event in events:
+                self._happen(event)
+                if self._stop_asked:
+                    return  # a listener asked; what has been read but not yet handed on is not waited for
 
     def stop(self) -> None:
         """End the run at once, also before its first byte. Fine to call again, or after the end."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal, assert_never
 
 from playground.client.events import (
     AnyEvent,
@@ -116,7 +116,28 @@ class RunState:
 
     def apply(self, event: AnyEvent) -> None:
         """Take one event in."""
-        _HANDLERS[type(event)](self, event)
+        match event:
+            case RawEvent():
+                self.raw.append(event)
+            case ContentDelta():
+                self.pieces.append(event.text)
+                _token(self, event.at)
+            case ToolCallDelta():
+                _tool_call(self, event)
+            case AttemptStarted():
+                _attempt(self, event)
+            case HeadersReceived():
+                _headers(self, event)
+            case BodyIdReceived():
+                self.body_id = event.id
+            case Finished():
+                self.finish_reason = event.reason
+            case UsageReported():
+                self.usage = event.usage
+            case Completed() | AttemptFailed() | Stopped():
+                _end(self, event)
+            case _:
+                assert_never(event)
 
 
 def fold(events: Iterable[AnyEvent]) -> RunState:
@@ -128,7 +149,8 @@ def fold(events: Iterable[AnyEvent]) -> RunState:
 
 
 def _attempt(state: RunState, event: AttemptStarted) -> None:
-    state.phase = "sent"
+    # What ended the attempt before this one is that attempt's, no longer the run's.
+    state.phase, state.trouble, state.ended_at = "sent", None, None
     state.attempts.append(Attempt(event.attempt, event.at))
 
 
@@ -144,11 +166,6 @@ def _token(state: RunState, at: float) -> None:
     state.phase = "streaming"
 
 
-def _content(state: RunState, event: ContentDelta) -> None:
-    state.pieces.append(event.text)
-    _token(state, event.at)
-
-
 def _tool_call(state: RunState, event: ToolCallDelta) -> None:
     call = state.tool_calls.setdefault(event.index, ToolCallState(event.index))
     call.id = event.id or call.id
@@ -157,54 +174,15 @@ def _tool_call(state: RunState, event: ToolCallDelta) -> None:
     _token(state, event.at)
 
 
-def _body_id(state: RunState, event: BodyIdReceived) -> None:
-    state.body_id = event.id
-
-
-def _finish(state: RunState, event: Finished) -> None:
-    state.finish_reason = event.reason
-
-
-def _usage(state: RunState, event: UsageReported) -> None:
-    state.usage = event.usage
-
-
-def _raw(state: RunState, event: RawEvent) -> None:
-    state.raw.append(event)
-
-
-def _end(state: RunState, phase: Phase, at: float) -> None:
-    state.phase, state.ended_at = phase, at
+def _end(state: RunState, event: Completed | AttemptFailed | Stopped) -> None:
+    match event:
+        case Completed():
+            state.phase, state.saw_done = "done", event.saw_done
+        case AttemptFailed():
+            state.phase, state.trouble = "failed", event.trouble
+        case Stopped():
+            state.phase = "stopped"
+    state.ended_at = event.at
     if state.attempts:
-        state.attempts[-1].ended_at = at
-
-
-def _failed(state: RunState, event: AttemptFailed) -> None:
-    state.trouble = event.trouble
-    if state.attempts:
-        state.attempts[-1].trouble = event.trouble
-    _end(state, "failed", event.at)
-
-
-def _completed(state: RunState, event: Completed) -> None:
-    state.saw_done = event.saw_done
-    _end(state, "done", event.at)
-
-
-def _stopped(state: RunState, event: Stopped) -> None:
-    _end(state, "stopped", event.at)
-
-
-_HANDLERS: dict[type, Callable[[RunState, Any], None]] = {
-    AttemptStarted: _attempt,
-    HeadersReceived: _headers,
-    ContentDelta: _content,
-    ToolCallDelta: _tool_call,
-    BodyIdReceived: _body_id,
-    Finished: _finish,
-    UsageReported: _usage,
-    RawEvent: _raw,
-    AttemptFailed: _failed,
-    Completed: _completed,
-    Stopped: _stopped,
-}
+        state.attempts[-1].ended_at = event.at
+        state.attempts[-1].trouble = state.trouble
