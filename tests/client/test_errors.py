@@ -1,0 +1,153 @@
+"""Error bodies of every shape, in words a person can act on."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+
+import msgspec
+import pytest
+
+from playground.client.envelope import parse
+from playground.client.errors import http_trouble, retry_after_s, stream_trouble
+
+NOW = datetime(2026, 11, 23, 12, 0, 0, tzinfo=UTC)
+
+
+def _electron(**more: object) -> str:
+    return json.dumps({"error": {"message": "It went wrong", "type": "some_error", "request_id": "r7", **more}})
+
+
+def test_electrons_envelope_names_the_field() -> None:
+    details = [
+        {"code": "invalid", "message": "must be user or system", "path": ["messages", 3, "role"]},
+        {"code": "invalid", "message": "too many", "path": ["tools"]},
+    ]
+    trouble = http_trouble(400, {}, _electron(details=details), None)
+    assert trouble.detail.split("\n") == [
+        "It went wrong",
+        "messages[3].role: must be user or system",
+        "tools: too many",
+    ]
+    assert (trouble.kind, trouble.status, trouble.error_type, trouble.body_request_id) == (
+        "http",
+        400,
+        "some_error",
+        "r7",
+    )
+    assert trouble.details == tuple(details)
+    assert "field that is named" in trouble.advice
+    assert "field that is named" not in http_trouble(400, {}, _electron(), None).advice
+
+
+@pytest.mark.parametrize(
+    ("status", "word"),
+    [
+        (400, "Correct"),
+        (401, "Connect"),
+        (403, "plan"),
+        (404, "base URL"),
+        (429, "fewer"),
+        (500, "support"),
+        (502, "Send again"),
+        (503, "Send again"),
+        (504, "support"),
+    ],
+)
+def test_every_status_has_a_title_and_says_what_to_do(status: int, word: str) -> None:
+    trouble = http_trouble(status, {}, _electron(), None)
+    assert trouble.title
+    assert word in trouble.advice
+    assert http_trouble(status, {}, "", None).detail == f"The server answered {status} and said no more."
+
+
+def test_429_says_how_long_to_wait_or_that_it_was_not_said() -> None:
+    told = http_trouble(429, {"retry-after": "6.2"}, _electron(), None)
+    assert (told.retry_after_s, "wait 7 s (Retry-After)" in told.advice) == (6.2, True)
+    untold = http_trouble(429, {}, _electron(), None)
+    assert (untold.retry_after_s, "no Retry-After" in untold.advice) == (None, True)
+
+
+def test_a_redirect_says_where_to() -> None:
+    trouble = http_trouble(308, {"location": "https://elsewhere.example/v1"}, "", None)
+    assert "https://elsewhere.example/v1" in trouble.advice
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (None, None),
+        ("", None),
+        ("7", 7.0),
+        (" 0.5 ", 0.5),
+        ("-3", 0.0),
+        ("nan", None),
+        ("inf", None),
+        ("Mon, 23 Nov 2026 12:00:30 GMT", 30.0),
+        ("Mon, 23 Nov 2026 12:00:30 -0000", 30.0),
+        ("Mon, 23 Nov 2026 11:00:00 GMT", 0.0),
+        ("Mon, 99 Nov 2026 11:00:00 GMT", None),
+        ("soon", None),
+        ("Mon, 23 Nov 99999999999999999999 11:00:00 GMT", None),
+    ],
+)
+def test_retry_after(value: str | None, expected: float | None) -> None:
+    assert retry_after_s(value, NOW) == expected
+
+
+@pytest.mark.parametrize(
+    ("body", "lines", "kind"),
+    [
+        ('{"error":{"message":"m","type":"t","param":"messages","code":null}}', ["messages: m"], "t"),
+        ('{"error":{"message":"no messages","type":"t","param":"messages"}}', ["no messages"], "t"),
+        ('{"error":"unauthorized","message":"The key is wrong"}', ["The key is wrong"], "unauthorized"),
+        ('{"error":"model not found"}', ["model not found"], None),
+        ('{"object":"error","message":"m","type":"t","code":404}', ["m"], "t"),
+        ('{"detail":"Not Found"}', ["Not Found"], None),
+        (
+            '{"detail":[{"loc":["body","messages",0],"msg":"field required","type":"missing"}]}',
+            ["messages[0]: field required"],
+            None,
+        ),
+        ('[{"error":{"message":"m"}}]', ["m"], None),
+        ('{"error":{"code":1}}', ['{"error":{"code":1}}'], None),
+        ('{"error":["a"]}', ['{"error":["a"]}'], None),
+        ('{"error":{"message":"m","details":["x",7,{}]}}', ["m", "not accepted"], None),
+        ('{"error":{"message":"m","details":[{"path":"stop","message":"bad"}]}}', ["m", "stop: bad"], None),
+        ("null", ["null"], None),
+        ("  upstream gone \n", ["upstream gone"], None),
+        ("", [], None),
+        ("[" * 100_000, ["[" * 400 + " …"], None),
+        ("<html><head><title>502 Bad Gateway</title></head><body>x</body></html>", ["502 Bad Gateway"], None),
+        (
+            "<!DOCTYPE html><style>b{}</style><!-- c --><h1>Service&nbsp;down</h1><p>Try\n later</p>",
+            ["Service down Try later"],
+            None,
+        ),
+    ],
+)
+def test_bodies_of_every_shape(body: str, lines: list[str], kind: str | None) -> None:
+    said = parse(body)
+    assert said.lines == lines
+    assert said.type == kind
+
+
+def test_an_error_in_a_stream_has_no_status_of_its_own() -> None:
+    trouble = stream_trouble(_electron(), None)
+    assert (trouble.kind, trouble.status, trouble.detail) == ("stream_error", None, "It went wrong")
+    assert (trouble.error_type, trouble.body_request_id) == ("some_error", "r7")
+
+
+def test_whatever_an_error_holds_can_be_stored() -> None:
+    body = '{"error":{"message":"half \\ud83d","details":[{"message":"\\udc00","n":%s,"x":NaN}]}}' % ("9" * 5000)
+    trouble = http_trouble(400, {}, body, None)
+    assert trouble.detail == "half \ufffd\n\ufffd"
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(trouble), type=type(trouble)).detail == trouble.detail
+
+
+def test_the_body_is_cut_and_no_part_of_a_key_is_left_at_its_end() -> None:
+    key = "plain-key-0123456789"
+    body = "x" * (65_536 - 10) + key
+    trouble = http_trouble(500, {}, body, key)
+    assert len(trouble.body) <= 65_536
+    assert "plain" not in trouble.body

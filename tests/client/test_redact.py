@@ -1,0 +1,46 @@
+"""A key is masked wherever it may stand, and nothing else is."""
+
+from __future__ import annotations
+
+import json
+from urllib.parse import quote
+
+import pytest
+
+from playground.client.events import Trouble
+from playground.client.redact import MASK, redact, redact_trouble
+
+ODD = 'p+a/ss"w\\ord=='
+
+
+@pytest.mark.parametrize("key", ["sk_0123456789abcdef", "plain-key-0123", ODD])
+def test_the_key_in_use_is_masked_in_every_form(key: str) -> None:
+    for form in (key, json.dumps(key), json.dumps(key).replace("/", "\\/"), quote(key, safe="")):
+        masked = redact(f"before {form} after", key)
+        assert MASK in masked
+        assert form.strip('"') not in masked
+        assert masked.startswith("before ")
+        assert masked.endswith(" after")
+
+
+def test_what_looks_like_a_key_is_masked_without_being_known() -> None:
+    assert redact("Bearer sk_abcdefgh12345 and sk-proj-abcdefgh.", None) == f"Bearer {MASK} and {MASK}."
+
+
+@pytest.mark.parametrize("text", ["risk_assessment_2026", "sk_", "sk_short", "ask_for_the_moon", "task-0123456789"])
+def test_words_that_only_resemble_one_stay(text: str) -> None:
+    assert redact(text, None) == text
+
+
+def test_a_dummy_key_of_a_local_server_does_not_garble_the_text() -> None:
+    assert redact("ollama: the next context is too long", "x") == "ollama: the next context is too long"
+    assert redact("model ollama/llama3 not found", "ollama") == "model ollama/llama3 not found"
+
+
+def test_a_trouble_is_masked_in_every_text_it_holds() -> None:
+    key = "plain-key-0123"
+    detail: dict[str, object] = {key: key, "path": ["a", key, {"b": [key, 7, None]}]}
+    trouble = Trouble("http", key, key, key, 400, key, (detail,), key, None, key)
+    assert key not in repr(redact_trouble(trouble, key))
+    assert redact_trouble(trouble, key).details[0]["path"] == ["a", MASK, {"b": [MASK, 7, None]}]
+    assert redact_trouble(trouble, None) == trouble
