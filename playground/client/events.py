@@ -98,7 +98,7 @@ class Trouble(msgspec.Struct, frozen=True):
     protocol (the response is not what it claims), stream_error (an error object inside a 200 stream), key (no key),
     setup (this machine's own settings, e.g. a certificate file that is not there).
     `error_type`, `details` and `body_request_id` are the envelope's, as they came. `body` is the error body's text,
-    cut at 64 KiB.
+    cut at 64 KiB; of a stream that was cut, the part of an event that was not ended.
     """
 
     kind: str

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 
@@ -476,6 +478,13 @@ def test_a_certificate_file_that_is_not_there_is_told_in_words(monkeypatch: pyte
     assert isinstance(events[-1], AttemptFailed)
     assert events[-1].trouble.kind == "setup"
     assert "SSL_CERT_FILE names not-there.pem" in events[-1].trouble.detail
+
+
+def test_httpx_is_imported_on_first_use_only() -> None:
+    """It takes longer to import than the window has to its first paint."""
+    code = "import sys, playground.client.connection, playground.runs.run; print('httpx' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
 
 
 def test_many_streams_at_once_do_not_wait_for_each_other() -> None:
