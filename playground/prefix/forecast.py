@@ -54,29 +54,41 @@ class Granularity:
 
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """What a forecast stands on. `fresh` is the best match within the lifetime, `related` the last request of this
-    prompt (fresh or not). `anchored`: the measure is scaled by what the server reported for `related`."""
+    """What a forecast stands on, of all that was sent.
+
+    `fresh` is the best match within the lifetime, `related` a version of this prompt (fresh or not), `anchor` a
+    version that the server has counted: the measure is scaled by it. `sent_any`: whether anything was sent at all.
+    """
 
     fresh: Match | None
     related: Sent | None
-    newest: Sent | None
-    anchored: bool
+    anchor: Sent | None
+    sent_any: bool
 
 
-def forecast(ground: Ground, measure: Measure, step: int, now: float, lifetime_s: float) -> Forecast:
-    """What the cache will serve of the measured prompt."""
+@dataclass(frozen=True, slots=True)
+class Term:
+    """How long the cache is taken to remember: `lifetime_s` seconds, nothing before `since` (unix seconds)."""
+
+    now: float
+    lifetime_s: float
+    since: float | None = None
+
+
+def forecast(ground: Ground, measure: Measure, step: int, term: Term) -> Forecast:
+    """What the cache will serve of the measured prompt, in whole steps of `step` tokens."""
     length = ground.fresh.length if ground.fresh else 0
     # At least one token is always computed, so a prompt that is wholly known still ends in a fresh block.
     shared = min(measure.upto(length), max(measure.total - 1, 0.0))
     cached = _whole(shared, step)
-    held_against = ground.fresh.sent if ground.fresh and cached else (ground.related or ground.newest)
+    held_against = ground.fresh.sent if ground.fresh and cached else ground.related
     low, high = _interval(length, shared, ground, measure, step)
     return Forecast(
         cached_tokens=cached,
         low=low if cached else 0.0,
         high=max(high, cached) if cached else 0.0,
         prompt_tokens=measure.total,
-        basis=_basis(cached, held_against, now, lifetime_s),
+        basis=_basis(cached, held_against, ground, term),
         run_id=held_against.run_id if held_against else None,
         request_id=held_against.request_id if held_against else None,
         shared_chars=length if cached else 0,
@@ -90,22 +102,25 @@ def _whole(tokens: float, step: int) -> float:
 
 
 def _interval(length: int, shared: float, ground: Ground, measure: Measure, step: int) -> tuple[float, float]:
-    if ground.fresh is not None and ground.anchored and length == len(ground.fresh.sent.text):
+    anchor = ground.anchor
+    if anchor is not None and ground.fresh is not None and length == len(ground.fresh.sent.text) == len(anchor.text):
         # The whole earlier request is in this one, and the server has counted it.
         return _whole(shared, step), _whole(shared, step)
     # Scaled by a report of a related text, the estimate of a share of it is far better than one from nothing.
-    spread = measure.relative_error(length) / (4 if ground.anchored else 1)
+    spread = measure.relative_error(length) / (4 if anchor is not None else 1)
     return _whole(max(shared * (1 - spread) - step, 0.0), step), min(shared * (1 + spread) + step, measure.total)
 
 
-def _basis(cached: float, sent: Sent | None, now: float, lifetime_s: float) -> str:
+def _basis(cached: float, sent: Sent | None, ground: Ground, term: Term) -> str:
     if sent is None:
-        return "nothing has been sent to this endpoint yet"
-    age_s = max(now - sent.at, 0.0)
+        return "nothing like it has been sent here yet" if ground.sent_any else "nothing has been sent here yet"
+    age_s = max(term.now - sent.at, 0.0)
     if cached:
         return f"shared with {sent.short_id} · {ago(age_s)}"
-    if age_s > lifetime_s:
-        return f"last sent {ago(age_s)}; assumed forgotten after {span(lifetime_s)}"
+    if term.since is not None and sent.at < term.since:
+        return f"last sent {ago(age_s)}, before this cache began"
+    if age_s > term.lifetime_s:
+        return f"last sent {ago(age_s)}; assumed forgotten after {span(term.lifetime_s)}"
     return f"shares less than one block with {sent.short_id} · {ago(age_s)}"
 
 

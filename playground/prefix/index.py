@@ -1,18 +1,22 @@
-"""What was sent lately, findable by longest shared prefix: one sorted list, a bisection, two neighbours."""
+"""What was sent lately, findable by longest shared prefix: one sorted list, a bisection, the nearest on both sides."""
 
 from __future__ import annotations
 
+import sys
 from bisect import bisect_left, insort
-from collections import OrderedDict
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from itertools import islice
 
 from playground.prefix.common import common_prefix
-from playground.prefix.view import CacheView
+from playground.prefix.view import CacheView, Part
 
-MAX_CHARS = 64_000_000
+MAX_BYTES = 64_000_000
+"""Of text, in memory."""
 MAX_ENTRIES = 2_000
-NEIGHBOURS = 8
-"""How far to look to each side for a newer request that shares just as much."""
+MAX_PARTS = 100_000
+EQUALS = 16
+"""How many that share just as much are looked at on each side, for the newest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,47 +46,81 @@ class Match:
 
 
 class PrefixIndex:
-    """The requests sent to one endpoint and model, newest text wins."""
+    """The requests sent to one endpoint and model; the oldest go when there are too many.
+
+    A prefix that is used again is warm again without more ado: the request that used it is in the index too.
+    """
 
     def __init__(self) -> None:
         self._texts: list[str] = []
-        self._by_text: dict[str, Sent] = {}
-        self._by_age: OrderedDict[str, Sent] = OrderedDict()
-        self._chars = 0
+        self._by_text: dict[str, dict[str, Sent]] = {}
+        self._by_run: dict[str, Sent] = {}
+        self._by_age: list[tuple[float, str]] = []
+        self._parts: dict[Part, Part] = {}
+        self._bytes = 0
 
     def add(self, sent: Sent) -> None:
         """Take a request in; one of the same run_id is replaced."""
         self._drop(sent.run_id)
+        sent = replace(sent, view=self._shared_parts(sent.view))
         if sent.text not in self._by_text:
             insort(self._texts, sent.text)
-            self._chars += len(sent.text)
-        self._by_text[sent.text] = sent
-        self._by_age[sent.run_id] = sent
-        while self._chars > MAX_CHARS or len(self._by_age) > MAX_ENTRIES:
-            self._drop(next(iter(self._by_age)))
+            self._bytes += sys.getsizeof(sent.text)
+        self._by_text.setdefault(sent.text, {})[sent.run_id] = sent
+        self._by_run[sent.run_id] = sent
+        insort(self._by_age, (sent.at, sent.run_id))
+        while len(self._by_age) > 1 and (self._bytes > MAX_BYTES or len(self._by_age) > MAX_ENTRIES):
+            self._drop(self._by_age[0][1])
+
+    def _shared_parts(self, view: CacheView) -> CacheView:
+        # Prompts that begin alike have the same parts: kept once, they do not slow the collector down.
+        if len(self._parts) > MAX_PARTS:
+            self._parts.clear()
+        return CacheView(view.text, tuple(self._parts.setdefault(part, part) for part in view.parts))
 
     def _drop(self, run_id: str) -> None:
-        sent = self._by_age.pop(run_id, None)
-        if sent is not None and self._by_text.get(sent.text) is sent:
+        sent = self._by_run.pop(run_id, None)
+        if sent is None:
+            return
+        del self._by_age[bisect_left(self._by_age, (sent.at, run_id))]
+        same = self._by_text[sent.text]
+        del same[run_id]
+        if not same:
             del self._by_text[sent.text]
             del self._texts[bisect_left(self._texts, sent.text)]
-            self._chars -= len(sent.text)
+            self._bytes -= sys.getsizeof(sent.text)
+
+    def __len__(self) -> int:
+        return len(self._by_run)
 
     def get(self, run_id: str) -> Sent | None:
         """The request of that run."""
-        return self._by_age.get(run_id)
+        return self._by_run.get(run_id)
 
-    def newest(self) -> Sent | None:
-        """The request sent last."""
-        return next(reversed(self._by_age.values()), None)
+    def newest_first(self, limit: int) -> list[Sent]:
+        """The requests sent last, at most `limit` of them."""
+        return [self._by_run[run_id] for _, run_id in self._by_age[: -limit - 1 : -1]]
 
     def match(self, text: str, since: float) -> Match | None:
         """The request sent at or after `since` (unix seconds) with the longest shared prefix; the newest of equals."""
+        return self.nearest(text, lambda sent: sent.at >= since)
+
+    def nearest(self, text: str, accept: Callable[[Sent], bool]) -> Match | None:
+        """The accepted request with the longest shared prefix; the newest of equals."""
         at = bisect_left(self._texts, text)
-        nearby = self._texts[max(at - NEIGHBOURS, 0) : at + NEIGHBOURS]
-        fresh = [sent for sent in (self._by_text[other] for other in nearby) if sent.at >= since]
-        if len(fresh) < len(nearby):
-            # Old ones stand between: the nearest fresh ones may be further away.
-            fresh = [sent for sent in self._by_text.values() if sent.at >= since]
-        matches = [Match(sent, common_prefix(sent.text, text)) for sent in fresh]
-        return max(matches, key=lambda match: (match.length, match.sent.at), default=None)
+        best: Match | None = None
+        for places in (range(at, len(self._texts)), range(at - 1, -1, -1)):
+            # Away from the text's own place, the shared prefix only gets shorter.
+            for found in islice(self._accepted(places, accept), EQUALS):
+                match = Match(found, common_prefix(found.text, text))
+                if best is not None and match.length < best.length:
+                    break
+                if best is None or (match.length, match.sent.at) > (best.length, best.sent.at):
+                    best = match
+        return best
+
+    def _accepted(self, places: range, accept: Callable[[Sent], bool]) -> Iterator[Sent]:
+        for place in places:
+            same = [sent for sent in self._by_text[self._texts[place]].values() if accept(sent)]
+            if same:
+                yield max(same, key=lambda sent: sent.at)

@@ -6,17 +6,18 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from playground.prefix.common import common_prefix, common_suffix
-from playground.prefix.forecast import Forecast, Granularity, Ground, forecast
-from playground.prefix.index import Match, PrefixIndex, Sent
+from playground.prefix.common import common_prefix
+from playground.prefix.forecast import Forecast, Granularity, Ground, Term, forecast
+from playground.prefix.index import PrefixIndex, Sent
 from playground.prefix.measure import Measure
+from playground.prefix.related import Kinship
 from playground.prefix.tokens import TokenEstimator
-from playground.prefix.view import DocumentView, view_of_document
+from playground.prefix.view import CacheView, DocumentView, view_of_document
 from playground.prefix.zones import Cuts, ZoneMap, zones
 from playground.prompt.document import Document
 
-RELATED = 0.5
-"""Two requests are of one prompt where they begin and end alike over at least this share of the shorter one."""
+RECENT = 8
+"""How many of the newest requests are asked whether they are versions of a prompt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,7 @@ class _Shelf:
         self.index = PrefixIndex()
         self.estimator = TokenEstimator()
         self.granularity = Granularity()
+        self.kinship = Kinship()
 
 
 class PrefixDesk:
@@ -52,18 +54,12 @@ class PrefixDesk:
         """Zones and forecast of a document now. `since`: unix seconds before which the cache cannot know anything."""
         shelf, now = self._shelf(endpoint_id, model), self._clock()
         view = view_of_document(document)
-        text = view.view.text
         began = max(now - self.lifetime_s, since or 0.0)
-        fresh = shelf.index.match(text, began)
-        newest = shelf.index.newest()
-        related = _related(text, fresh, newest)
-        scale, anchored = _scale(related, shelf.estimator)
-        measure = Measure(view.view, shelf.estimator, scale)
-        ground = Ground(fresh, related, newest, anchored)
-        expected = forecast(ground, measure, shelf.granularity.step, now, self.lifetime_s)
-        still_known = related is not None and related.at >= began
-        cuts = _cuts(view, expected, related if still_known else None)
-        return Outlook(view, zones(view, cuts, measure), expected)
+        standing = _standing(view.view, shelf, began)
+        measure = Measure(view.view, shelf.estimator, _scale(standing.anchor, shelf.estimator))
+        term = Term(now, self.lifetime_s, since)
+        expected = forecast(standing, measure, shelf.granularity.step, term)
+        return Outlook(view, zones(view, _cuts(view, expected, standing, began), measure), expected)
 
     def record(self, endpoint_id: str, model: str, sent: Sent) -> None:
         """A request has been taken by the server."""
@@ -89,33 +85,33 @@ class PrefixDesk:
         return next((sent for sent in found if sent is not None), None)
 
 
-def _related(text: str, fresh: Match | None, newest: Sent | None) -> Sent | None:
-    """The request that this prompt is a version of, if any: the best match, else the newest."""
-    for sent in (fresh.sent if fresh else None, newest):
-        if sent is None:
-            continue
-        shorter = min(len(text), len(sent.text)) or 1
-        start = common_prefix(text, sent.text)
-        alike = start + (common_suffix(text, sent.text) if start < shorter else 0)
-        if alike >= RELATED * shorter:
-            return sent
-    return None
+def _standing(view: CacheView, shelf: _Shelf, began: float) -> Ground:
+    """What was sent before that bears on this prompt: in the cache still, a version of it, and counted by the server."""
+    fresh = shelf.index.match(view.text, began)
+    best = shelf.index.match(view.text, 0.0)
+    counted = shelf.index.nearest(view.text, lambda sent: bool(sent.prompt_tokens))
+    in_cache = fresh.sent if fresh else None
+    first = shelf.kinship.first
+    related = first(view, (in_cache, best.sent if best else None, *shelf.index.newest_first(RECENT)))
+    known = (in_cache, counted.sent if counted else None, related)
+    anchor = first(view, (sent for sent in known if sent is not None and sent.prompt_tokens))
+    return Ground(fresh, related, anchor, sent_any=len(shelf.index) > 0)
 
 
-def _scale(related: Sent | None, estimator: TokenEstimator) -> tuple[float, bool]:
-    """The server's count of a related text against ours, and whether there is one."""
-    if related is None or not related.prompt_tokens:
-        return 1.0, False
-    estimated = estimator.estimate(related.text)
-    return (related.prompt_tokens / estimated, True) if estimated else (1.0, False)
+def _scale(anchor: Sent | None, estimator: TokenEstimator) -> float:
+    """The server's count of a related text against ours."""
+    if anchor is None or not anchor.prompt_tokens:
+        return 1.0
+    return anchor.prompt_tokens / (estimator.estimate(anchor.text) or anchor.prompt_tokens)
 
 
-def _cuts(view: DocumentView, expected: Forecast, related: Sent | None) -> Cuts:
-    text = view.view.text
-    warm = expected.shared_chars
+def _cuts(view: DocumentView, expected: Forecast, standing: Ground, began: float) -> Cuts:
+    """Where the zones part. A version still in the cache that differs early ends what every request shares."""
+    text, warm, related = view.view.text, expected.shared_chars, standing.related
     first_variable = len(text) if view.first_variable is None else view.first_variable
-    if related is not None:
+    if related is not None and related.at >= began:
         differs = common_prefix(text, related.text)
-        if differs < min(first_variable, len(text)):
-            return Cuts(min(warm, differs), differs, related.short_id)
+        # Where one merely goes on after the other's end, nothing differs.
+        if differs < min(first_variable, len(text), len(related.text)) and warm <= differs:
+            return Cuts(warm, differs, related.short_id)
     return Cuts(warm, max(warm, first_variable))

@@ -34,7 +34,7 @@ ACTIONS = (
     ActionSpec("filter_log", "View", "Filter the request log", "Ctrl+L"),
     ActionSpec("next_pane", "View", "Next pane", "F6"),
     ActionSpec("previous_pane", "View", "Previous pane", "Shift+F6"),
-    ActionSpec("theme", "View", "Switch between light and dark", "Ctrl+Shift+L"),
+    ActionSpec("theme", "View", "Switch theme: light or dark", "Ctrl+Shift+L"),
     ActionSpec("connect", "Program", "Connect to Electron…", "Ctrl+Shift+E"),
     ActionSpec("settings", "Program", "Settings…", "Ctrl+,"),
     ActionSpec("palette", "Program", "All commands…", "Ctrl+K"),

@@ -83,11 +83,11 @@ class Session:
         self._closed.set()
 
     def _after_first_paint(self) -> None:
+        self.window.complete()
         self.window.show_question()
         self._tasks.start(self._warm(), "what comes after the first paint")
 
     async def _warm(self) -> None:
-        self.window.prompt.complete()
         await self.workspace.open_log()
         self.window.log_opened()
         await self.workspace.connection.warm()
@@ -99,7 +99,7 @@ class Session:
     async def close(self) -> None:
         """End everything in reverse order: requests, draft, log, connections, simulator, window."""
         self.window.hide()
-        self.window.requests.rest()
+        self.window.rest()
         await self.workspace.close()
         self.window.deleteLater()
 

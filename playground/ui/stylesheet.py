@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _TEMPLATE = Template("""
 QMainWindow, QDialog { background: $window; }
+QDialog[look="popup"] { background: $surface; border: 1px solid $muted; }
 QWidget { color: $text; font-size: 13px; }
 QToolTip { background: $surface; color: $text; border: 1px solid $line; padding: 4px 6px; }
 QLabel { background: transparent; }

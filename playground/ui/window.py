@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QCloseEvent, QPaintEvent
-from PySide6.QtWidgets import QMainWindow, QMenu, QSplitter, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QMainWindow, QMenu, QSplitter, QVBoxLayout, QWidget
 
 from playground.prefix.workbench import Outlook
 from playground.simulator.launch import SimulatorFailed
@@ -18,12 +20,15 @@ from playground.ui.bars.statusbar import StatusBar
 from playground.ui.bars.topbar import TopBar
 from playground.ui.editor.pane import PromptPane
 from playground.ui.files import Files
-from playground.ui.inspector.pane import InspectorPane
-from playground.ui.logview.pane import LogPane
 from playground.ui.program import Program
-from playground.ui.requests import Requests
-from playground.ui.response.pane import ResponsePane
 from playground.workspace import Recalled, Workspace
+
+if TYPE_CHECKING:
+    from playground.ui.answers import Answers
+    from playground.ui.inspector.pane import InspectorPane
+    from playground.ui.logview.pane import LogPane
+    from playground.ui.requests import Requests
+    from playground.ui.response.pane import ResponsePane
 
 COLUMNS = (560, 440, 280)
 """First widths of prompt, response and inspector, in device-independent pixels at 1280."""
@@ -52,16 +57,11 @@ class MainWindow(QMainWindow):
     def _build_panes(self) -> None:
         theme = self._appearance.theme
         self.prompt = PromptPane(theme)
-        self.response = ResponsePane(theme)
-        self.inspector = InspectorPane(theme)
-        self.log = LogPane(theme, self.workspace.tasks.start)
         self.simulated = SlimBar("About this endpoint")
         self.trouble = SlimBar("Trouble")
-        self.from_log = SlimBar("From the log")
         self.status = StatusBar()
 
     def _build_parts(self) -> None:
-        self.requests = Requests(self.workspace, self.prompt, self.response, self.inspector, self.log)
         self.files = Files(self, self.workspace.open_draft(), self.prompt)
         self.program = Program(self, self.workspace, self._appearance)
         self.actions_table = Actions(self, self._handlers(), self.program.shortcuts())
@@ -71,8 +71,8 @@ class MainWindow(QMainWindow):
 
     def _handlers(self) -> dict[str, Callable[[], object]]:
         return {
-            "send": self.requests.send_or_stop,
-            "stop": self.requests.stop,
+            "send": lambda: self.requests.send_or_stop(),
+            "stop": lambda: self.requests.stop(),
             "copy_request_id": self.copy_request_id,
             "new": self.files.new,
             "sample": self.files.open_sample,
@@ -82,7 +82,7 @@ class MainWindow(QMainWindow):
             "undo": self.prompt.undo,
             "redo": self.prompt.redo,
             "find": self.prompt.show_find,
-            "filter_log": self.log.focus_filter,
+            "filter_log": lambda: self.log.focus_filter(),
             "next_pane": lambda: self._step_pane(1),
             "previous_pane": lambda: self._step_pane(-1),
             "theme": self._appearance.toggle,
@@ -107,15 +107,13 @@ class MainWindow(QMainWindow):
         return menu
 
     def _lay_out(self) -> None:
-        answer = QWidget()
-        _column(answer, self.from_log, self.response, tall=self.response)
         self._columns = QSplitter(Qt.Orientation.Horizontal)
-        for pane, width in zip((self.prompt, answer, self.inspector), COLUMNS, strict=True):
+        for pane, width in zip((self.prompt, _blank(), _blank()), COLUMNS, strict=True):
             self._columns.addWidget(pane)
             self._columns.setStretchFactor(self._columns.count() - 1, width)
         self._rows = QSplitter(Qt.Orientation.Vertical)
         self._rows.addWidget(self._columns)
-        self._rows.addWidget(self.log)
+        self._rows.addWidget(_blank())
         self._rows.setStretchFactor(0, 1)
         for splitter, sizes in ((self._columns, COLUMNS), (self._rows, ROWS)):
             splitter.setChildrenCollapsible(False)
@@ -125,27 +123,82 @@ class MainWindow(QMainWindow):
         _column(centre, self.top, self.simulated, self.trouble, self._rows, self.status, tall=self._rows)
         self.setCentralWidget(centre)
 
+    @cached_property
+    def answers(self) -> Answers:
+        """The panes that show answers, put into their places when they are first needed."""
+        # Imported here: the first frame does not show them.
+        from playground.ui.answers import Answers
+
+        answers = Answers(self.workspace, self.prompt, self._appearance.theme)
+        for splitter, place, pane in (
+            (self._columns, 1, answers.column),
+            (self._columns, 2, answers.inspector),
+            (self._rows, 1, answers.log),
+        ):
+            sizes = splitter.sizes()
+            blank = splitter.replaceWidget(place, pane)
+            if blank is not None:
+                blank.deleteLater()
+            pane.show()
+            splitter.setSizes(sizes)
+        self._connect_answers(answers)
+        return answers
+
+    def complete(self) -> None:
+        """Build what the first frame did not need."""
+        _ = self.answers
+        self.prompt.complete()
+
+    @property
+    def response(self) -> ResponsePane:
+        """The streamed completion."""
+        return self.answers.response
+
+    @property
+    def inspector(self) -> InspectorPane:
+        """What is known of the shown request."""
+        return self.answers.inspector
+
+    @property
+    def log(self) -> LogPane:
+        """All requests."""
+        return self.answers.log
+
+    @property
+    def requests(self) -> Requests:
+        """The request in hand."""
+        return self.answers.requests
+
+    @property
+    def from_log(self) -> SlimBar:
+        """Says that what is shown comes from the log."""
+        return self.answers.from_log
+
     def _connect(self) -> None:
-        """Every path between the panes."""
-        self.prompt.edited.connect(self.requests.document_edited)
+        """Every path that does not lead to an answer."""
         self.prompt.edited.connect(self.files.edited)
-        self.prompt.send_requested.connect(self.requests.send_or_stop)
-        self.top.send_clicked.connect(self.requests.send_or_stop)
+        self.prompt.send_requested.connect(lambda: self.requests.send_or_stop())
+        self.top.send_clicked.connect(lambda: self.requests.send_or_stop())
         self.top.endpoint_chosen.connect(self.choose_endpoint)
-        self.log.open_requested.connect(self.requests.open_logged)
-        self.inspector.rates_requested.connect(self.program.connect_dialog)
-        self.inspector.place_requested.connect(self.prompt.show_place)
-        self.response.notice_action.connect(lambda name: self.actions_table[name].trigger())
-        self.requests.running_changed.connect(self._show_running)
-        self.requests.outlook_changed.connect(self._show_outlook)
-        self.requests.looking_back.connect(self._show_looking_back)
-        self.requests.key_missing.connect(self._show_key_missing)
-        self.requests.trouble.connect(self.say_trouble)
         self.files.trouble.connect(self.say_trouble)
         self.files.changed.connect(self._show_file)
         self.program.endpoint_changed.connect(self.choose_endpoint)
         self.program.trouble.connect(self.say_trouble)
         self._appearance.changed.connect(self._show_theme)
+
+    def _connect_answers(self, answers: Answers) -> None:
+        """Every path between the prompt and the panes that show answers."""
+        requests = answers.requests
+        self.prompt.edited.connect(requests.document_edited)
+        answers.log.open_requested.connect(requests.open_logged)
+        answers.inspector.rates_requested.connect(self.program.connect_dialog)
+        answers.inspector.place_requested.connect(self.prompt.show_place)
+        answers.response.notice_action.connect(lambda name: self.actions_table[name].trigger())
+        requests.running_changed.connect(self._show_running)
+        requests.outlook_changed.connect(self._show_outlook)
+        requests.looking_back.connect(self._show_looking_back)
+        requests.key_missing.connect(self._show_key_missing)
+        requests.trouble.connect(self.say_trouble)
 
     def start(self) -> None:
         """Show the draft or the sample, and everything that goes with the chosen endpoint."""
@@ -153,6 +206,9 @@ class MainWindow(QMainWindow):
         self._show_running(False)
         self.choose_endpoint(self.workspace.endpoint.id)
         self.status.show_hint(f"{self.actions_table.shortcut('palette')} commands")
+        outlook = self.workspace.outlook(self.prompt.document())
+        self.prompt.set_outlook(outlook)
+        self._show_outlook(outlook)
         for sentence in self.workspace.notices:
             self.say_trouble(sentence)
 
@@ -183,7 +239,8 @@ class MainWindow(QMainWindow):
                 "Replies are simulated. Nothing leaves this computer.",
                 [("Connect to Electron…", self.program.connect_dialog)],
             )
-        self.workspace.tasks.start(self._remember(), "remember what was sent")
+        if "answers" in vars(self):
+            self.workspace.tasks.start(self._remember(), "remember what was sent")
 
     async def start_simulator(self) -> None:
         """Have the simulator up before the first Send; where it does not come up, Send will say why."""
@@ -254,8 +311,14 @@ class MainWindow(QMainWindow):
         return [("Dismiss", self.trouble.hide)]
 
     def _show_theme(self) -> None:
-        for pane in (self.prompt, self.response, self.inspector, self.log):
-            pane.set_theme(self._appearance.theme)
+        self.prompt.set_theme(self._appearance.theme)
+        if "answers" in vars(self):
+            self.answers.set_theme(self._appearance.theme)
+
+    def rest(self) -> None:
+        """Look at nothing any more: the window is going."""
+        if "answers" in vars(self):
+            self.requests.rest()
 
     def paintEvent(self, event: QPaintEvent) -> None:
         super().paintEvent(event)
@@ -267,6 +330,13 @@ class MainWindow(QMainWindow):
         self.program.keep_geometry()
         super().closeEvent(event)
         self.closing.emit()
+
+
+def _blank() -> QFrame:
+    """Stands where a pane will be."""
+    blank = QFrame()
+    blank.setProperty("look", "pane")
+    return blank
 
 
 def _column(holder: QWidget, *widgets: QWidget, tall: QWidget) -> None:

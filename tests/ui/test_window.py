@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QApplication
+from PySide6.QtCore import QEvent, QObject, Qt
+from PySide6.QtWidgets import QApplication, QWidget
 
 from playground.client.endpoint import ELECTRON_ID, Endpoint
 from playground.prompt.document import Document, Message
@@ -173,6 +173,32 @@ def test_a_file_that_is_no_prompt_changes_nothing(tell: Tell, tmp_path: Path) ->
         assert "other.json was not opened" in session.window.trouble.words
 
     tell(story)
+
+
+def test_the_window_is_the_only_one_that_is_shown(tell: Tell, qapp: QApplication) -> None:
+    """A widget that is shown before it has its place is a window of its own for a moment, and takes the focus."""
+    shown: list[str] = []
+
+    class Watch(QObject):
+        def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+            if event.type() == QEvent.Type.Show and isinstance(watched, QWidget) and watched.isWindow():
+                shown.append(type(watched).__name__)
+            return False
+
+    watch = Watch()
+    qapp.installEventFilter(watch)
+
+    async def story(session: Session, hand: Hand) -> None:
+        await _send(session, hand)
+        for index in range(5):
+            session.window.prompt.tabs.setCurrentIndex(index)
+            session.window.response.show_tab(index)
+        session.window.prompt.show_find()
+        assert session.window.isActiveWindow()
+
+    tell(story)
+    qapp.removeEventFilter(watch)
+    assert shown == ["MainWindow"]
 
 
 def test_keys_reach_everything(tell: Tell) -> None:

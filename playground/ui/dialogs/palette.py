@@ -30,6 +30,7 @@ class CommandPalette(QDialog):
         super().__init__(parent, Qt.WindowType.Popup | Qt.WindowType.FramelessWindowHint)
         self._entries = tuple(entries)
         self.setAccessibleName("All commands")
+        self.setProperty("look", "popup")
         self.line = QLineEdit()
         self.line.setPlaceholderText("Type a few letters of a command")
         self.line.setAccessibleName("Command")

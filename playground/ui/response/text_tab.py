@@ -29,13 +29,14 @@ class TextTab(QFrame):
         self._ending = words("", "variable")
         self._ending.setContentsMargins(GRID * 2, GRID // 2, GRID * 2, GRID)
         self._ending.setVisible(False)
+        # A stacked layout shows its first widget at once: inside this one, never as a window of its own.
+        column = QVBoxLayout(self)
         self._places = QStackedLayout()
+        column.addLayout(self._places, 1)
         self._places.addWidget(self._words)
         self._places.addWidget(self.text)
-        column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
-        column.addLayout(self._places, 1)
         column.addWidget(self.calls)
         column.addWidget(self._ending)
 

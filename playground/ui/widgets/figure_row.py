@@ -31,7 +31,8 @@ class FigureRow(QFrame):
         self.row.setContentsMargins(0, 0, 0, 0)
         self.row.setSpacing(GRID // 2)
         self.glyph = QLabel(glyph)
-        self.glyph.setVisible(bool(glyph))
+        if not glyph:
+            self.glyph.hide()
         self.glyph.setFixedWidth(GRID + 4)
         self.row.addWidget(self.glyph)
         self.row.addWidget(self._caption)

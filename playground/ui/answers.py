@@ -1,0 +1,39 @@
+"""Everything that shows answers: response, inspector, log, and the requests behind them.
+
+The first frame shows the prompt; these come right after it, or when something first asks for them.
+"""
+
+from __future__ import annotations
+
+from PySide6.QtWidgets import QVBoxLayout, QWidget
+
+from playground.ui.bars.slim import SlimBar
+from playground.ui.editor.pane import PromptPane
+from playground.ui.inspector.pane import InspectorPane
+from playground.ui.logview.pane import LogPane
+from playground.ui.requests import Requests
+from playground.ui.response.pane import ResponsePane
+from playground.ui.theme import Theme
+from playground.workspace import Workspace
+
+
+class Answers:
+    """Built once a window."""
+
+    def __init__(self, workspace: Workspace, prompt: PromptPane, theme: Theme) -> None:
+        self.response = ResponsePane(theme)
+        self.inspector = InspectorPane(theme)
+        self.log = LogPane(theme, workspace.tasks.start)
+        self.from_log = SlimBar("From the log")
+        self.requests = Requests(workspace, prompt, self.response, self.inspector, self.log)
+        self.column = QWidget()
+        layout = QVBoxLayout(self.column)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(0)
+        layout.addWidget(self.from_log)
+        layout.addWidget(self.response, 1)
+
+    def set_theme(self, theme: Theme) -> None:
+        """Other colours."""
+        for pane in (self.response, self.inspector, self.log):
+            pane.set_theme(theme)
