@@ -103,7 +103,8 @@ def _whole(tokens: float, step: int) -> float:
 
 def _interval(length: int, shared: float, ground: Ground, measure: Measure, step: int) -> tuple[float, float]:
     anchor = ground.anchor
-    if anchor is not None and ground.fresh is not None and length == len(ground.fresh.sent.text) == len(anchor.text):
+    sent = ground.fresh.sent if ground.fresh else None
+    if anchor is not None and sent is not None and length == len(sent.text) and sent.text == anchor.text:
         # The whole earlier request is in this one, and the server has counted it.
         return _whole(shared, step), _whole(shared, step)
     # Scaled by a report of a related text, the estimate of a share of it is far better than one from nothing.
@@ -113,7 +114,7 @@ def _interval(length: int, shared: float, ground: Ground, measure: Measure, step
 
 def _basis(cached: float, sent: Sent | None, ground: Ground, term: Term) -> str:
     if sent is None:
-        return "nothing like it has been sent here yet" if ground.sent_any else "nothing has been sent here yet"
+        return f"nothing {'like it ' if ground.sent_any else ''}has been sent to this endpoint yet"
     age_s = max(term.now - sent.at, 0.0)
     if cached:
         return f"shared with {sent.short_id} · {ago(age_s)}"

@@ -6,7 +6,7 @@ import sys
 from bisect import bisect_left, insort
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import islice, takewhile
 
 from playground.prefix.common import common_prefix
 from playground.prefix.view import CacheView, Part
@@ -15,7 +15,7 @@ MAX_BYTES = 64_000_000
 """Of text, in memory."""
 MAX_ENTRIES = 2_000
 MAX_PARTS = 100_000
-EQUALS = 16
+EQUALS = 8
 """How many that share just as much are looked at on each side, for the newest."""
 
 
@@ -108,16 +108,21 @@ class PrefixIndex:
     def nearest(self, text: str, accept: Callable[[Sent], bool]) -> Match | None:
         """The accepted request with the longest shared prefix; the newest of equals."""
         at = bisect_left(self._texts, text)
-        best: Match | None = None
-        for places in (range(at, len(self._texts)), range(at - 1, -1, -1)):
-            # Away from the text's own place, the shared prefix only gets shorter.
-            for found in islice(self._accepted(places, accept), EQUALS):
-                match = Match(found, common_prefix(found.text, text))
-                if best is not None and match.length < best.length:
-                    break
-                if best is None or (match.length, match.sent.at) > (best.length, best.sent.at):
-                    best = match
-        return best
+        sides = (range(at, len(self._texts)), range(at - 1, -1, -1))
+        # Away from the text's own place the shared prefix only gets shorter: the first on each side has the longest.
+        rows = [list(islice(self._accepted(side, accept), EQUALS)) for side in sides]
+        lengths = [common_prefix(row[0].text, text) if row else -1 for row in rows]
+        longest = max(lengths)
+        if longest < 0:
+            return None
+        head = text[:longest]
+        equals = [
+            sent
+            for row, length in zip(rows, lengths, strict=True)
+            if length == longest
+            for sent in takewhile(lambda sent: sent.text.startswith(head), row)
+        ]
+        return Match(max(equals, key=lambda sent: sent.at), longest)
 
     def _accepted(self, places: range, accept: Callable[[Sent], bool]) -> Iterator[Sent]:
         for place in places:

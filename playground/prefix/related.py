@@ -47,8 +47,9 @@ def _ends_alike(text: str, other: str) -> bool:
     if not shorter:
         return False
     start = common_prefix(text, other)
-    alike = start if start >= SHARE * shorter else start + common_suffix(text[start:], other[start:])
-    return alike >= SHARE * shorter
+    if start >= SHARE * shorter:
+        return True
+    return start + common_suffix(text, other, shorter - start) >= SHARE * shorter
 
 
 def _pieces(view: CacheView) -> dict[str, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import re
 from string import ascii_letters, digits
 
@@ -47,9 +48,9 @@ def _count_ascii(data: bytes) -> Counts:
 
 def add(left: Counts, right: Counts) -> Counts:
     """Both counts together."""
-    return tuple(a + b for a, b in zip(left, right, strict=True))
+    return tuple(map(operator.add, left, right))
 
 
 def subtract(left: Counts, right: Counts) -> Counts:
     """What `left` has more than `right`."""
-    return tuple(a - b for a, b in zip(left, right, strict=True))
+    return tuple(map(operator.sub, left, right))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from math import sqrt
+from operator import mul
 
 from playground.prefix.common import common_prefix, common_suffix
 from playground.prefix.scripts import CLASSES, Counts, add, count, subtract
@@ -31,7 +32,7 @@ class TokenEstimator:
     """Estimates for one endpoint and model."""
 
     def __init__(self) -> None:
-        self._ratios = [1.0] * len(CLASSES)
+        self._factors = PRIOR
         self._reports: deque[tuple[Counts, int]] = deque(maxlen=MAX_REPORTS)
         self._error = NARROW
         self._seen = [0] * len(CLASSES)
@@ -41,6 +42,12 @@ class TokenEstimator:
     def estimate(self, text: str) -> float:
         """≈ tokens of `text`."""
         return self.tokens(self.counts(text))
+
+    def interval(self, text: str) -> tuple[float, float]:
+        """The tokens that nine in ten texts like `text` have, from and to (≈)."""
+        counts = self.counts(text)
+        tokens, error = self.tokens(counts), self.relative_error(counts)
+        return tokens * (1 - error), tokens * (1 + error)
 
     def relative_error(self, counts: Counts) -> float:
         """Half the width of the 90 % interval, as a share of the estimate."""
@@ -52,7 +59,7 @@ class TokenEstimator:
 
     def tokens(self, counts: Counts) -> float:
         """≈ tokens of a text with these counts. Linear: parts add up to the whole."""
-        return sum(n * PRIOR[c] * self._ratios[c] for c, n in enumerate(counts) if n)
+        return sum(map(mul, counts, self._factors))
 
     def counts(self, text: str) -> Counts:
         """Characters by class; remembered, so that an unchanged text is not counted again."""
@@ -83,7 +90,7 @@ class TokenEstimator:
             return
         self._reports.append((counts, reported))
         self._seen = [seen + (1 if n else 0) for seen, n in zip(self._seen, counts, strict=True)]
-        self._ratios = _fit(self._reports)
+        self._factors = tuple(map(mul, PRIOR, _fit(self._reports)))
         residuals = [self.tokens(c) / n - 1 for c, n in self._reports]
         spread = sqrt(sum(r * r for r in residuals) / len(residuals))
         # A handful of reports says little about the next text: the prior's share shrinks with their number.

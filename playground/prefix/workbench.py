@@ -86,16 +86,18 @@ class PrefixDesk:
 
 
 def _standing(view: CacheView, shelf: _Shelf, began: float) -> Ground:
-    """What was sent before that bears on this prompt: in the cache still, a version of it, and counted by the server."""
-    fresh = shelf.index.match(view.text, began)
-    best = shelf.index.match(view.text, 0.0)
-    counted = shelf.index.nearest(view.text, lambda sent: bool(sent.prompt_tokens))
+    """What was sent before that bears on this prompt: still in the cache, a version of it, counted by the server."""
+    index, first = shelf.index, shelf.kinship.first
+    best = index.match(view.text, 0.0)
+    if best is None:
+        return Ground(None, None, None, sent_any=False)
+    fresh = best if best.sent.at >= began else index.match(view.text, began)
     in_cache = fresh.sent if fresh else None
-    first = shelf.kinship.first
-    related = first(view, (in_cache, best.sent if best else None, *shelf.index.newest_first(RECENT)))
+    related = first(view, (in_cache, best.sent, *index.newest_first(RECENT)))
+    counted = best if best.sent.prompt_tokens else index.nearest(view.text, lambda sent: bool(sent.prompt_tokens))
     known = (in_cache, counted.sent if counted else None, related)
     anchor = first(view, (sent for sent in known if sent is not None and sent.prompt_tokens))
-    return Ground(fresh, related, anchor, sent_any=len(shelf.index) > 0)
+    return Ground(fresh, related, anchor, sent_any=True)
 
 
 def _scale(anchor: Sent | None, estimator: TokenEstimator) -> float:
