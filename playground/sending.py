@@ -6,18 +6,19 @@ import asyncio
 import json
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from playground.client.connection import Connection
 from playground.client.endpoint import Endpoint
 from playground.client.events import AnyEvent, HeadersReceived
 from playground.prefix.forecast import Forecast
 from playground.prefix.index import Sent
 from playground.prefix.view import CacheView, DocumentView, view_of_fields
 from playground.prefix.why import Why, explain
-from playground.prefix.workbench import PrefixDesk
+from playground.prefix.workbench import Outlook, PrefixDesk
 from playground.prompt.document import Document
 from playground.prompt.files import dump
 from playground.prompt.problems import BadInput, Problem
@@ -26,7 +27,6 @@ from playground.runs.meter import Meter
 from playground.runs.run import Run
 
 if TYPE_CHECKING:
-    from playground.client.connection import Connection
     from playground.keystore import KeyStore, Secret
     from playground.requestlog.log import RequestLog
     from playground.requestlog.records import RunRecord, SentRow
@@ -48,13 +48,12 @@ class Dispatch:
 class Sender:
     """Sends documents. Construct once; `log` may be set later, when it has been opened."""
 
-    def __init__(
-        self, *, connection: Connection, keys: KeyStore, simulation: Simulation, desk: PrefixDesk, meter: Meter
-    ) -> None:
-        self._connection = connection
+    def __init__(self, *, keys: KeyStore, simulation: Simulation, meter: Meter, lifetime_s: float) -> None:
+        """`lifetime_s`: how long an unused prefix is assumed to stay cached."""
+        self.connection = Connection()
+        self.desk = PrefixDesk(lifetime_s)
         self._keys = keys
         self._simulation = simulation
-        self._desk = desk
         self._meter = meter
         self.log: RequestLog | None = None
 
@@ -78,7 +77,7 @@ class Sender:
             endpoint=endpoint,
             forecast=dispatch[1],
             started_utc=datetime.now(UTC),
-            connection=self._connection,
+            connection=self.connection,
             key=secret.reveal() if secret else None,
         )
         sending = Dispatch(run, *dispatch)
@@ -104,12 +103,20 @@ class Sender:
     def _prepare(
         self, document: Document, endpoint: Endpoint
     ) -> tuple[DocumentView, Forecast, CacheView | None, float | None]:
-        since = self.cache_began(endpoint)
-        outlook = self._desk.look(document, endpoint.id, endpoint.model, since)
+        outlook = self.outlook(document, endpoint)
         forecast = outlook.forecast
-        earlier = self._desk.sent(forecast.run_id) if forecast.run_id else None
+        earlier = self.desk.sent(forecast.run_id) if forecast.run_id else None
         gap_s = None if forecast.sent_at is None else time.time() - forecast.sent_at
         return outlook.view, forecast, earlier.view if earlier else None, gap_s
+
+    def outlook(self, document: Document, endpoint: Endpoint) -> Outlook:
+        """Zones and forecast of a document on an endpoint, now."""
+        return self.desk.look(document, endpoint.id, endpoint.model, self.cache_began(endpoint))
+
+    def remember(self, endpoint: Endpoint, rows: Iterable[SentRow]) -> None:
+        """What earlier sessions sent there."""
+        for row in rows:
+            self.desk.record(endpoint.id, endpoint.model, sent_from_log(row))
 
     def cache_began(self, endpoint: Endpoint) -> float | None:
         """Unix seconds before which the endpoint's cache cannot have seen anything; None where that is not known.
@@ -123,7 +130,7 @@ class Sender:
     def _remember(self, sending: Dispatch) -> Callable[[Run, AnyEvent], None]:
         def heard(run: Run, event: AnyEvent) -> None:
             if isinstance(event, HeadersReceived) and event.status == 200:
-                self._desk.record(run.endpoint.id, run.endpoint.model, _sent(sending))
+                self.desk.record(run.endpoint.id, run.endpoint.model, _sent(sending))
             if self.log is not None:
                 self.log.note(run.id, event)
 
@@ -149,7 +156,7 @@ class Sender:
             return
         prompt_tokens = usage.prompt_tokens if usage else None
         cached_tokens = usage.cached_tokens if usage else None
-        self._desk.settle(run.endpoint.id, run.endpoint.model, run.id, prompt_tokens, cached_tokens)
+        self.desk.settle(run.endpoint.id, run.endpoint.model, run.id, prompt_tokens, cached_tokens)
         if run.state.phase == "done":
             sending.why = explain(
                 sending.view.view,

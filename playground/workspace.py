@@ -11,28 +11,28 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from playground.client.connection import Connection
 from playground.client.endpoint import SIMULATOR_ID, Endpoint
 from playground.draft import Draft
 from playground.endpoints import EndpointBook
 from playground.keystore import KeyStore
-from playground.prefix.view import CacheView, view_of_fields
-from playground.prefix.why import Why, explain
-from playground.prefix.workbench import Outlook, PrefixDesk
 from playground.prompt.document import Document
 from playground.prompt.files import load
 from playground.runs.meter import Load, Meter
-from playground.runs.state import RunState
-from playground.sending import Dispatch, Sender, sent_from_log
 from playground.settings import Settings
 from playground.simulation import Simulation
 
 if TYPE_CHECKING:
+    from playground.prefix.view import CacheView
+    from playground.prefix.why import Why
+    from playground.prefix.workbench import Outlook
     from playground.requestlog.log import RequestLog
     from playground.requestlog.records import StoredRun
+    from playground.runs.state import RunState
+    from playground.sending import Dispatch, Sender
     from playground.tasks import Tasks
 
 
@@ -57,17 +57,20 @@ class Workspace:
         self.settings = Settings(folder / "settings.json")
         self.endpoints = EndpointBook(folder / "endpoints.json")
         self.keys = KeyStore(environment)
-        self.desk = PrefixDesk(lifetime_s=self.settings.number("cache_lifetime_s"))
         self.meter = Meter()
         self.simulation = Simulation(simulator_options)
-        self.connection = Connection()
-        self.sender = Sender(
-            connection=self.connection, keys=self.keys, simulation=self.simulation, desk=self.desk, meter=self.meter
-        )
         self.draft: Draft | None = None
         """Only a window has one."""
         self.log: RequestLog | None = None
         self.log_notice = ""
+
+    @cached_property
+    def sender(self) -> Sender:
+        """Sends, and knows what was sent. Made when it is first needed, which the first frame does not."""
+        from playground.sending import Sender
+
+        lifetime_s = self.settings.number("cache_lifetime_s")
+        return Sender(keys=self.keys, simulation=self.simulation, meter=self.meter, lifetime_s=lifetime_s)
 
     def open_draft(self) -> Draft:
         """Take a slot for the draft, and keep it until `close`."""
@@ -114,14 +117,12 @@ class Workspace:
         endpoint = self.endpoint
         if self.log is None or endpoint.kind == "simulator":
             return
-        since = datetime.now(UTC) - timedelta(seconds=self.desk.lifetime_s)
-        for row in await self.log.sent_since(endpoint.id, endpoint.model, since):
-            self.desk.record(endpoint.id, endpoint.model, sent_from_log(row))
+        since = datetime.now(UTC) - timedelta(seconds=self.sender.desk.lifetime_s)
+        self.sender.remember(endpoint, await self.log.sent_since(endpoint.id, endpoint.model, since))
 
     def outlook(self, document: Document) -> Outlook:
         """Zones and forecast of a document on the chosen endpoint, now."""
-        endpoint = self.endpoint
-        return self.desk.look(document, endpoint.id, endpoint.model, self.sender.cache_began(endpoint))
+        return self.sender.outlook(document, self.endpoint)
 
     async def send(self, document: Document, on_dispatch: Callable[[Dispatch], None]) -> Dispatch:
         """Send to the chosen endpoint; errors as `Sender.send`."""
@@ -144,6 +145,8 @@ class Workspace:
     async def _why(self, stored: StoredRun, state: RunState) -> Why | None:
         if self.log is None or state.phase != "done":
             return None
+        from playground.prefix.why import explain
+
         forecast = stored.record.forecast
         earlier = await self.log.get(forecast.run_id) if forecast and forecast.run_id else None
         gap_s = (stored.record.started_utc - earlier.record.started_utc).total_seconds() if earlier else None
@@ -163,11 +166,14 @@ class Workspace:
         await self.tasks.close()
         if self.log is not None:
             await self.log.close()
-        await self.connection.aclose()
+        if "sender" in vars(self):
+            await self.sender.connection.aclose()
         await self.simulation.stop()
         if self.draft is not None:
             self.draft.close()
 
 
 def _view(stored: StoredRun) -> CacheView:
+    from playground.prefix.view import view_of_fields
+
     return view_of_fields(json.loads(stored.record.body))

@@ -101,7 +101,10 @@ class Simulator:
         self._authenticate(request)
         fields = await _json_body(request)
         fault = self._fault(request, fields)
-        await _misbehave(request, fault)
+        await _misbehave(fault)
+        if fault is not None and fault.name == "not_sse":
+            page = "<!doctype html><title>Hello</title><h1>A page</h1>"
+            return web.Response(text=page, content_type="text/html", headers=_id_header(request))
         found = problems(fields)
         if found:
             raise Refused(400, "invalid_request_error", found[0].message, found)
@@ -221,7 +224,7 @@ async def _break_off(request: web.Request, response: web.StreamResponse, fault: 
         raise ConnectionResetError("ended with an error on demand")
 
 
-async def _misbehave(request: web.Request, fault: Fault | None) -> None:
+async def _misbehave(fault: Fault | None) -> None:
     if fault is None:
         return
     if fault.name in STATUSES:
@@ -231,8 +234,6 @@ async def _misbehave(request: web.Request, fault: Fault | None) -> None:
         raise refused
     if fault.name == "slow_headers":
         await asyncio.sleep((fault.number or 0) / 1000)
-    if fault.name == "not_sse":
-        raise web.HTTPOk(text="<!doctype html><title>Hello</title><h1>A page</h1>", content_type="text/html")
 
 
 async def _json_body(request: web.Request) -> Any:

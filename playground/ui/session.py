@@ -90,7 +90,7 @@ class Session:
     async def _warm(self) -> None:
         await self.workspace.open_log()
         self.window.log_opened()
-        await self.workspace.connection.warm()
+        await self.workspace.sender.connection.warm()
         await self.window.start_simulator()
         # What is there now stays: a full collection that looks through all of it costs a frame.
         gc.freeze()

@@ -11,7 +11,6 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QCloseEvent, QPaintEvent
 from PySide6.QtWidgets import QFrame, QMainWindow, QMenu, QSplitter, QVBoxLayout, QWidget
 
-from playground.prefix.workbench import Outlook
 from playground.simulator.launch import SimulatorFailed
 from playground.ui.actions import ACTIONS, Actions
 from playground.ui.appearance import Appearance
@@ -24,6 +23,7 @@ from playground.ui.program import Program
 from playground.workspace import Recalled, Workspace
 
 if TYPE_CHECKING:
+    from playground.prefix.workbench import Outlook
     from playground.ui.answers import Answers
     from playground.ui.inspector.pane import InspectorPane
     from playground.ui.logview.pane import LogPane
@@ -146,7 +146,7 @@ class MainWindow(QMainWindow):
 
     def complete(self) -> None:
         """Build what the first frame did not need."""
-        _ = self.answers
+        self.requests.refresh_outlook()
         self.prompt.complete()
 
     @property
@@ -206,9 +206,6 @@ class MainWindow(QMainWindow):
         self._show_running(False)
         self.choose_endpoint(self.workspace.endpoint.id)
         self.status.show_hint(f"{self.actions_table.shortcut('palette')} commands")
-        outlook = self.workspace.outlook(self.prompt.document())
-        self.prompt.set_outlook(outlook)
-        self._show_outlook(outlook)
         for sentence in self.workspace.notices:
             self.say_trouble(sentence)
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from PySide6.QtCore import QLineF, QPointF, QRectF, Qt, Signal
 from PySide6.QtGui import QFontMetricsF, QMouseEvent, QPainter, QPaintEvent, QPen, QPolygonF
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
-from playground.prefix.zones import Boundary
 from playground.ui.theme import GRID, Theme, ui_font
+
+if TYPE_CHECKING:
+    from playground.prefix.zones import Boundary
 
 ROW_PX = 26
 """Height of the line with its words."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QPoint, QRectF, Qt, Signal
 from PySide6.QtGui import QKeySequence, QPainter, QPaintEvent
 from PySide6.QtWidgets import QMenu, QVBoxLayout, QWidget
 
-from playground.prefix.zones import Boundary, Zone, ZoneSpan
 from playground.prompt.document import ROLES, Message
 from playground.ui.editor.boundary import paint_boundary, words_of
 from playground.ui.editor.call_fields import CallFields
@@ -19,6 +20,9 @@ from playground.ui.editor.geometry import GAP_PX
 from playground.ui.editor.text_menu import text_menu
 from playground.ui.editor.zone_paint import Band, paint_bands
 from playground.ui.theme import GRID, Theme
+
+if TYPE_CHECKING:
+    from playground.prefix.zones import Boundary, Zone, ZoneSpan
 
 _NOTE_CHARACTERS = 160
 
@@ -148,7 +152,7 @@ class MessageCard(QWidget):
         def moved(place: int) -> int:
             return place if place <= splice.at else (place + delta if place >= end else splice.at)
 
-        moved_spans = (ZoneSpan(span.zone, moved(span.start), moved(span.end)) for span in self._spans)
+        moved_spans = (replace(span, start=moved(span.start), end=moved(span.end)) for span in self._spans)
         self._spans = tuple(span for span in moved_spans if span.end > span.start)
 
     def set_zones(self, head: Zone | None, spans: tuple[ZoneSpan, ...], tokens: float | None) -> None:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from PySide6.QtCore import QRectF, QSize, Qt
 from PySide6.QtGui import QFontMetricsF, QPainter, QPaintEvent
 from PySide6.QtWidgets import QFrame, QSizePolicy, QWidget
 
-from playground.prefix.forecast import Forecast
-from playground.prefix.workbench import Outlook
-from playground.prefix.zones import Zone
 from playground.ui.editor.boundary import whole_words
 from playground.ui.editor.zone_paint import EDGE_PX, MEANINGS, paint_edge
 from playground.ui.theme import GRID, Theme, ui_font
+
+if TYPE_CHECKING:
+    from playground.prefix.forecast import Forecast
+    from playground.prefix.workbench import Outlook
+    from playground.prefix.zones import Zone
 
 _MARK_GAP = 5
 _SIDE = GRID + 6

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QUndoStack
 from PySide6.QtWidgets import QFrame, QStackedWidget, QTabBar, QVBoxLayout, QWidget
 
-from playground.prefix.workbench import Outlook
 from playground.prompt.document import Document, Tool
 from playground.prompt.problems import Problem
 from playground.prompt.variables import names
@@ -25,6 +25,9 @@ from playground.ui.editor.undo import History
 from playground.ui.editor.variables_tab import VariablesTab
 from playground.ui.theme import Theme
 from playground.ui.widgets.rule import hairline
+
+if TYPE_CHECKING:
+    from playground.prefix.workbench import Outlook
 
 PROMPT, VARIABLES, TOOLS, PARAMETERS, BODY = range(5)
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QHBoxLayout, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
-from playground.prefix.workbench import Outlook
-from playground.prefix.zones import Boundary, Zone, ZoneMap
 from playground.prompt.document import Document, Message, Role
 from playground.ui.editor.boundary import BoundaryRow
 from playground.ui.editor.cards import MessageCard
@@ -17,6 +16,10 @@ from playground.ui.editor.ruler import Ruler
 from playground.ui.editor.tools_head import ToolsHead
 from playground.ui.editor.undo import History
 from playground.ui.theme import GRID, Theme
+
+if TYPE_CHECKING:
+    from playground.prefix.workbench import Outlook
+    from playground.prefix.zones import Boundary, Zone, ZoneMap
 
 _ROOM_PX = 40
 """Lines around the cursor that are kept in sight with it."""

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QEvent, QPointF, QRectF, Qt, Signal
 from PySide6.QtGui import QHelpEvent, QMouseEvent, QPainter, QPaintEvent, QPen, QPolygonF
 from PySide6.QtWidgets import QToolTip, QWidget
 
-from playground.prefix.zones import Zone, ZoneMap
 from playground.prompt.document import Document
 from playground.ui.editor.zone_paint import MEANINGS, edge, ground
 from playground.ui.theme import Theme
+
+if TYPE_CHECKING:
+    from playground.prefix.zones import Zone, ZoneMap
 
 WIDTH_PX = 10
 _MARGIN = 3

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from PySide6.QtCore import QRectF, Qt
 from PySide6.QtGui import QFontMetricsF, QPainter, QPaintEvent
 from PySide6.QtWidgets import QAbstractButton, QSizePolicy, QWidget
 
-from playground.prefix.zones import Zone
 from playground.prompt.document import Tool
 from playground.ui.editor.boundary import whole_words
 from playground.ui.editor.card_head import COUNT_RIGHT_PX
 from playground.ui.editor.card_text import SIDE_PX
 from playground.ui.editor.zone_paint import EDGE_PX, ground, paint_edge
 from playground.ui.theme import GRID, Theme, ui_font
+
+if TYPE_CHECKING:
+    from playground.prefix.zones import Zone
 
 HEAD_PX = 30
 

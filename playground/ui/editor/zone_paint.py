@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QPointF, QRectF, Qt
 from PySide6.QtGui import QColor, QPainter, QPen
 
-from playground.prefix.zones import Zone
 from playground.ui.theme import Theme
+
+if TYPE_CHECKING:
+    from playground.prefix.zones import Zone
 
 EDGE_PX = 4
 GLYPHS: dict[Zone, str] = {"warm": "▎", "stable": "║", "variable": "┊"}
