@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-import uuid
+import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -81,7 +81,7 @@ class EndpointBook:
     def add(self, endpoint: Endpoint) -> Endpoint:
         """Add an endpoint (its id is replaced by a new one). Returns it as it is kept. Raises BadInput."""
         known = self._known()
-        endpoint = _checked(replace(endpoint, id=uuid.uuid4().hex, kind="other"), known)
+        endpoint = _checked(replace(endpoint, id=os.urandom(16).hex(), kind="other"), known)
         self._keep({**known, endpoint.id: endpoint})
         return endpoint
 

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING
 from playground.client.endpoint import SIMULATOR_ID, Endpoint
 from playground.draft import Draft
 from playground.endpoints import EndpointBook
-from playground.keystore import KeyStore
 from playground.prompt.document import Document
 from playground.prompt.files import load
 from playground.runs.meter import Load, Meter
@@ -26,6 +25,7 @@ from playground.settings import Settings
 from playground.simulation import Simulation
 
 if TYPE_CHECKING:
+    from playground.keystore import KeyStore
     from playground.prefix.view import CacheView
     from playground.prefix.why import Why
     from playground.prefix.workbench import Outlook
@@ -56,13 +56,20 @@ class Workspace:
         self.tasks = tasks
         self.settings = Settings(folder / "settings.json")
         self.endpoints = EndpointBook(folder / "endpoints.json")
-        self.keys = KeyStore(environment)
+        self._environment = environment
         self.meter = Meter()
         self.simulation = Simulation(simulator_options)
         self.draft: Draft | None = None
         """Only a window has one."""
         self.log: RequestLog | None = None
         self.log_notice = ""
+
+    @cached_property
+    def keys(self) -> KeyStore:
+        """The API keys. Made when they are first needed, which the first frame does not."""
+        from playground.keystore import KeyStore
+
+        return KeyStore(self._environment)
 
     @cached_property
     def sender(self) -> Sender:

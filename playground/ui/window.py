@@ -67,7 +67,6 @@ class MainWindow(QMainWindow):
         self.actions_table = Actions(self, self._handlers(), self.program.shortcuts())
         self.program.use_actions(self.actions_table)
         self.top = TopBar(self.actions_table["connect"])
-        self.top.set_menus(self._menu("Prompt"), self._main_menu())
 
     def _handlers(self) -> dict[str, Callable[[], object]]:
         return {
@@ -147,6 +146,7 @@ class MainWindow(QMainWindow):
     def complete(self) -> None:
         """Build what the first frame did not need."""
         self.requests.refresh_outlook()
+        self.top.set_menus(self._menu("Prompt"), self._main_menu())
         self.prompt.complete()
 
     @property

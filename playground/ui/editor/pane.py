@@ -13,21 +13,22 @@ from PySide6.QtWidgets import QFrame, QStackedWidget, QTabBar, QVBoxLayout, QWid
 from playground.prompt.document import Document, Tool
 from playground.prompt.problems import Problem
 from playground.prompt.variables import names
-from playground.ui.editor.body_tab import BodyTab
 from playground.ui.editor.exact import Splice
 from playground.ui.editor.find import FindBar
 from playground.ui.editor.footer import Footer
-from playground.ui.editor.parameters_tab import ParametersTab
 from playground.ui.editor.problem_bar import ProblemBar
 from playground.ui.editor.prompt_tab import PromptTab
-from playground.ui.editor.tools_tab import ToolsTab
 from playground.ui.editor.undo import History
-from playground.ui.editor.variables_tab import VariablesTab
 from playground.ui.theme import Theme
 from playground.ui.widgets.rule import hairline
 
 if TYPE_CHECKING:
     from playground.prefix.workbench import Outlook
+    from playground.ui.editor.body_tab import BodyTab
+    from playground.ui.editor.other_tabs import OtherTabs
+    from playground.ui.editor.parameters_tab import ParametersTab
+    from playground.ui.editor.tools_tab import ToolsTab
+    from playground.ui.editor.variables_tab import VariablesTab
 
 PROMPT, VARIABLES, TOOLS, PARAMETERS, BODY = range(5)
 
@@ -79,9 +80,11 @@ class PromptPane(QFrame):
         self.find_bar.closed.connect(self.focus_editor)
 
     @cached_property
-    def _others(self) -> _Others:
+    def _others(self) -> OtherTabs:
         """The tabs behind the first one: made when they are first needed, which the first paint does not."""
-        others = _Others(self._theme)
+        from playground.ui.editor.other_tabs import OtherTabs
+
+        others = OtherTabs(self._theme)
         others.variables.value_edited.connect(self._set_value)
         others.tools.tools_edited.connect(self._set_tools)
         others.parameters.edited.connect(lambda document, key: self.history.replace(document, "Set parameter", key))
@@ -268,22 +271,6 @@ class PromptPane(QFrame):
         self.footer.set_theme(theme)
         if "_others" in vars(self):
             self._others.set_theme(theme)
-
-
-class _Others:
-    """Variables, tools, parameters and the body."""
-
-    def __init__(self, theme: Theme) -> None:
-        self.variables = VariablesTab(theme)
-        self.tools = ToolsTab(theme)
-        self.parameters = ParametersTab(theme)
-        self.body = BodyTab(theme)
-        self.pages = (self.variables, self.tools, self.parameters, self.body)
-
-    def set_theme(self, theme: Theme) -> None:
-        """Other colours."""
-        for page in self.pages:
-            page.set_theme(theme)
 
 
 def _tab_bar() -> QTabBar:
