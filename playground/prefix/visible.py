@@ -13,26 +13,66 @@ SIGNS = {
     "\u2028": "⟨line separator⟩",
     "\u2029": "⟨paragraph separator⟩",
     "\u200b": "⟨zero-width space⟩",
+    "\u200c": "⟨zero-width non-joiner⟩",
+    "\u200d": "⟨zero-width joiner⟩",
+    "\u200e": "⟨left-to-right mark⟩",
+    "\u200f": "⟨right-to-left mark⟩",
+    "\u00ad": "⟨soft hyphen⟩",
     "\ufeff": "⟨byte-order mark⟩",
     "\x1e": "⟨end⟩",
 }
-_INVISIBLE = frozenset(("Cc", "Cf", "Cs", "Co", "Zs", "Zl", "Zp"))
+_INVISIBLE = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zs", "Zl", "Zp"))
+_BLANK_LETTERS = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
+"""Letters and marks by category that show nothing: joiners, fillers, the blank Braille pattern."""
+_RIGHT_TO_LEFT = frozenset(("R", "AL", "AN", "RLE", "RLO", "RLI"))
+FIRST_STRONG, POP = "\u2068", "\u2069"
 
 
 def visible(text: str) -> str:
     """`text` with a sign for every character that cannot be seen."""
-    return "".join(_sign(character) for character in text)
+    signs = "".join(map(_sign, text))
+    # A mark with nothing to stand on would join the quotation mark before it.
+    return "◌" + signs if signs and unicodedata.category(signs[0]) in ("Mn", "Me", "Mc") else signs
 
 
 def _sign(character: str) -> str:
+    if " " <= character <= "~":
+        return character
     sign = SIGNS.get(character)
     if sign is not None:
         return sign
-    if unicodedata.category(character) in _INVISIBLE:
+    if character in _BLANK_LETTERS or _selects_variant(character) or unicodedata.category(character) in _INVISIBLE:
         return f"⟨U+{ord(character):04X}⟩"
     return character
 
 
+def _selects_variant(character: str) -> bool:
+    return "\ufe00" <= character <= "\ufe0f" or "\U000e0100" <= character <= "\U000e01ef"
+
+
 def snippet(text: str, limit: int = 32) -> str:
     """The beginning of `text`, made visible, with … where it was cut."""
-    return visible(text[:limit]) + ("…" if len(text) > limit else "")
+    cut = text[:limit]
+    return visible(cut) + ("…" if len(text) > limit else "")
+
+
+def quoted(text: str, limit: int = 32) -> str:
+    """A snippet in quotation marks, isolated where it runs from right to left, so that the sentence stays in order."""
+    words = snippet(text, limit)
+    if any(unicodedata.bidirectional(character) in _RIGHT_TO_LEFT for character in words):
+        words = f"{FIRST_STRONG}{words}{POP}"
+    return f"“{words}”"
+
+
+def same_to_the_eye(left: str, right: str) -> bool:
+    """Whether two different texts look alike: other forms of the same letters, or only what cannot be seen."""
+    return left != right and _shown(left) == _shown(right)
+
+
+def _shown(text: str) -> str:
+    return "".join(c for c in unicodedata.normalize("NFKC", text) if _sign(c) == c)
+
+
+def code_points(text: str, limit: int = 4) -> str:
+    """U+0065 U+0301 …"""
+    return " ".join(f"U+{ord(c):04X}" for c in text[:limit]) + (" …" if len(text) > limit else "")

@@ -8,6 +8,7 @@ from typing import Literal
 from playground.prefix.measure import Measure
 from playground.prefix.view import DocumentView, Part
 from playground.prefix.visible import snippet
+from playground.prompt.variables import places
 
 Zone = Literal["warm", "stable", "variable"]
 """warm: shared with a request sent recently, expect it from the cache · stable: the same in every request of this
@@ -151,15 +152,33 @@ def _boundary(view: DocumentView, cuts: Cuts, measure: Measure) -> Boundary:
     if located is None or place >= len(text):
         return Boundary(None, 0, tokens, "nothing in this prompt varies", "end")
     part, offset = located
-    message = None if part.kind == "tool" else part.index
-    offset = offset if part.kind == "content" else 0
-    where = _where(view, part, offset)
+    offset = _content_place(view, part, offset)
     if cuts.differs_from is not None:
-        words = f"differs from {cuts.differs_from} at “{snippet(text[place : place + 24], 16)}” in {where}"
-        return Boundary(message, offset, tokens, words, "differs")
+        return _differs(view, part, offset, text[place : max(part.end - 1, place)], cuts.differs_from, tokens)
+    return _varies(view, part, offset, tokens)
+
+
+def _differs(view: DocumentView, part: Part, offset: int, rest: str, other: str, tokens: float) -> Boundary:
+    """`rest`: what follows in the same part; the separators after it are no characters of the prompt."""
+    what = f"at “{snippet(rest, 16)}” in" if rest else "at the end of"
+    cause = f"differs from {other} {what} {_where(view, part, offset)}"
+    return Boundary(None if part.kind == "tool" else part.index, offset, tokens, cause, "differs")
+
+
+def _varies(view: DocumentView, part: Part, offset: int, tokens: float) -> Boundary:
+    standing = places(view.document.messages[part.index].content or "")
+    # An empty value stands where the next one starts: the template knows which is the first.
+    offset = standing[0].start if standing else offset
     name = view.first_variable_name
-    words = f"ends at {{{{{name}}}}}, {where}: everything after it is fresh"
-    return Boundary(message, offset, tokens, words, "variable", name)
+    cause = f"ends at {{{{{name}}}}}, {_where(view, part, offset)}: everything after it is fresh"
+    return Boundary(part.index, offset, tokens, cause, "variable", name)
+
+
+def _content_place(view: DocumentView, part: Part, offset: int) -> int:
+    """A place in a part, as one in its message's content: before the content it is 0, after it the content's length."""
+    if part.kind in ("tool_calls", "extra"):
+        return len(view.document.messages[part.index].content or "")
+    return offset if part.kind == "content" else 0
 
 
 def _where(view: DocumentView, part: Part, offset: int) -> str:
