@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -56,13 +57,30 @@ def write_private(path: Path, data: bytes) -> None:
 
     A symbolic link stays one: the file that it points to is replaced.
     """
+    _write(Path(os.path.realpath(path)), data, 0o600)
+
+
+def write_shared(path: Path, data: bytes) -> None:
+    """As `write_private`, for a file of the user's own: who may read it stays as it is, or is as for any new file."""
     path = Path(os.path.realpath(path))
+    try:
+        mode = stat.S_IMODE(path.stat().st_mode)
+    except FileNotFoundError:
+        # There is no way to ask for the mask but to set it.
+        mask = os.umask(0o077)
+        os.umask(mask)
+        mode = 0o666 & ~mask
+    _write(path, data, mode)
+
+
+def _write(path: Path, data: bytes, mode: int) -> None:
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:32]}.")
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
+        Path(temporary).chmod(mode)
         Path(temporary).replace(path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)

@@ -11,7 +11,7 @@ from PySide6.QtWidgets import QFileDialog, QMessageBox, QWidget
 
 from playground.assets import asset
 from playground.draft import Draft, DraftState
-from playground.folders import write_private
+from playground.folders import write_shared
 from playground.prompt.document import Document, Message
 from playground.prompt.files import dump, parse_bytes
 from playground.prompt.problems import BadInput
@@ -122,7 +122,7 @@ class Files(QObject):
         """Write the prompt to `path`, whole or not at all."""
         text = dump(self._prompt.document())
         try:
-            write_private(path, text.encode())
+            write_shared(path, text.encode())
         except OSError as error:
             self.trouble.emit(f"{path} cannot be written: {error.strerror or error}. The draft is kept.")
             return

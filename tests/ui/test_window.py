@@ -201,6 +201,24 @@ def test_the_window_is_the_only_one_that_is_shown(tell: Tell, qapp: QApplication
     assert shown == ["MainWindow"]
 
 
+def test_saving_keeps_who_may_read_a_file(tell: Tell, tmp_path: Path) -> None:
+    file = tmp_path / "shared.prompt.json"
+    file.write_text(dump(Document(messages=(Message("user", "hello"),))), "utf-8")
+    file.chmod(0o640)
+
+    async def story(session: Session, hand: Hand) -> None:
+        session.window.files.open_path(file)
+        session.window.prompt.show_place(0, 0)
+        await hand.type("well, ")
+        assert session.window.files.dirty
+        session.window.files.save()
+        assert not session.window.files.dirty
+
+    tell(story)
+    assert parse_bytes(file.read_bytes()).document.messages[0].content == "well, hello"
+    assert file.stat().st_mode & 0o777 == 0o640
+
+
 def test_keys_reach_everything(tell: Tell) -> None:
     async def story(session: Session, hand: Hand) -> None:
         window = session.window

@@ -13,6 +13,7 @@ import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from playground.prefix.common import common_prefix, common_suffix
 from playground.prompt.units import from_utf16, utf16_length
 
 _SPACE = "⍽"
@@ -153,29 +154,6 @@ class ExactText:
 
 def _trimmed(at: int, before: str, after: str) -> Splice:
     """The change without the ends that are the same."""
-    head = _same_head(before, after)
-    tail = _same_tail(before, after, min(len(before), len(after)) - head)
+    head = common_prefix(before, after)
+    tail = common_suffix(before, after, min(len(before), len(after)) - head)
     return Splice(at + head, before[head : len(before) - tail], after[head : len(after) - tail])
-
-
-def _same_head(one: str, other: str) -> int:
-    # By halving: comparing slices costs next to nothing, walking 130 KB in Python does.
-    low, high = 0, min(len(one), len(other))
-    while low < high:
-        middle = (low + high + 1) // 2
-        if one[low:middle] == other[low:middle]:
-            low = middle
-        else:
-            high = middle - 1
-    return low
-
-
-def _same_tail(one: str, other: str, room: int) -> int:
-    low, high = 0, room
-    while low < high:
-        middle = (low + high + 1) // 2
-        if one[len(one) - middle : len(one) - low] == other[len(other) - middle : len(other) - low]:
-            low = middle
-        else:
-            high = middle - 1
-    return low

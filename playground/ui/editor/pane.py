@@ -6,9 +6,9 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import Qt, Signal
+from PySide6.QtCore import Signal
 from PySide6.QtGui import QUndoStack
-from PySide6.QtWidgets import QFrame, QStackedWidget, QTabBar, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QStackedWidget, QVBoxLayout, QWidget
 
 from playground.prompt.document import Document, Tool
 from playground.prompt.problems import Problem
@@ -21,6 +21,7 @@ from playground.ui.editor.prompt_tab import PromptTab
 from playground.ui.editor.undo import History
 from playground.ui.theme import Theme
 from playground.ui.widgets.rule import hairline
+from playground.ui.widgets.tab_bar import counted, tab_bar
 
 if TYPE_CHECKING:
     from playground.prefix.workbench import Outlook
@@ -52,7 +53,7 @@ class PromptPane(QFrame):
         self.find_bar = FindBar()
         self.problem_bar = ProblemBar()
         self.footer = Footer(theme)
-        self.tabs = _tab_bar()
+        self.tabs = tab_bar("Parts of the prompt", ("Prompt", "Variables", "Tools", "Parameters", "Body"))
         self._stack = QStackedWidget()
         self._lay_out()
         self._connect()
@@ -164,7 +165,7 @@ class PromptPane(QFrame):
 
     def _on_replaced(self, before: Document, after: Document) -> None:
         self._show_variables()
-        self.tabs.setTabText(TOOLS, _counted("Tools", len(after.tools)))
+        self.tabs.setTabText(TOOLS, counted("Tools", len(after.tools)))
         if "_others" in vars(self):
             self.parameters_tab.show_document(after)
             if before.tools is not after.tools:
@@ -179,7 +180,7 @@ class PromptPane(QFrame):
 
     def _show_variables(self) -> None:
         document = self.history.document
-        self.tabs.setTabText(VARIABLES, _counted("Variables", len({*names(document.messages), *document.variables})))
+        self.tabs.setTabText(VARIABLES, counted("Variables", len({*names(document.messages), *document.variables})))
         if "_others" in vars(self):
             self.variables_tab.show_document(document)
 
@@ -271,18 +272,3 @@ class PromptPane(QFrame):
         self.footer.set_theme(theme)
         if "_others" in vars(self):
             self._others.set_theme(theme)
-
-
-def _tab_bar() -> QTabBar:
-    bar = QTabBar()
-    bar.setAccessibleName("Parts of the prompt")
-    bar.setDrawBase(False)
-    bar.setExpanding(False)
-    bar.setElideMode(Qt.TextElideMode.ElideNone)
-    for name in ("Prompt", "Variables", "Tools", "Parameters", "Body"):
-        bar.addTab(name)
-    return bar
-
-
-def _counted(name: str, count: int) -> str:
-    return f"{name} {count:,}" if count else name

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from PySide6.QtCore import QElapsedTimer, Qt, QTimer, Signal
-from PySide6.QtWidgets import QFrame, QStackedWidget, QTabBar, QVBoxLayout, QWidget
+from PySide6.QtCore import QElapsedTimer, QTimer, Signal
+from PySide6.QtWidgets import QFrame, QStackedWidget, QVBoxLayout, QWidget
 
 from playground.runs.state import RunState
 from playground.ui.response.events_tab import EventsTab
@@ -20,6 +20,7 @@ from playground.ui.response.trouble import trouble_notice
 from playground.ui.theme import Theme
 from playground.ui.widgets.notice import Notice
 from playground.ui.widgets.rule import hairline
+from playground.ui.widgets.tab_bar import counted, tab_bar
 
 TICK_MS = 100
 TEXT, RENDERED, TOOLS, EVENTS, JSON = range(5)
@@ -54,7 +55,7 @@ class ResponsePane(QFrame):
         self.json_tab = JsonTab(theme)
         self.header = Header()
         self.footer = Footer()
-        self.tabs = _tab_bar()
+        self.tabs = tab_bar("Views of the response", ("Text", "Rendered", "Tool calls", "Events", "JSON"))
         self._stack = QStackedWidget()
         for tab in (self.text_tab, self.rendered_tab, self.tools_tab, self.events_tab, self.json_tab):
             self._stack.addWidget(tab)
@@ -124,7 +125,7 @@ class ResponsePane(QFrame):
         self.footer.show_state(state, self._since.elapsed() / 1000 if running else 0.0)
         calls = len(state.tool_calls) if state else 0
         events = len(state.raw) if state else 0
-        for index, text in ((TOOLS, _counted("Tool calls", calls)), (EVENTS, _counted("Events", events))):
+        for index, text in ((TOOLS, counted("Tool calls", calls)), (EVENTS, counted("Events", events))):
             if self.tabs.tabText(index) != text:
                 self.tabs.setTabText(index, text)
 
@@ -155,18 +156,3 @@ class ResponsePane(QFrame):
             self._notice.hide()
             self._notice.deleteLater()
             self._notice = None
-
-
-def _tab_bar() -> QTabBar:
-    bar = QTabBar()
-    bar.setAccessibleName("Views of the response")
-    bar.setDrawBase(False)
-    bar.setExpanding(False)
-    bar.setElideMode(Qt.TextElideMode.ElideNone)
-    for name in ("Text", "Rendered", "Tool calls", "Events", "JSON"):
-        bar.addTab(name)
-    return bar
-
-
-def _counted(name: str, count: int) -> str:
-    return f"{name} {count:,}" if count else name
