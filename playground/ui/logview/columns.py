@@ -113,13 +113,13 @@ def _answer(row: LogRow) -> Cell:
 
 COLUMNS = (
     Column("time", 84, _time),
-    Column("status", 96, _status),
-    Column("request_id", 292, _request_id, mono=True),
+    Column("status", 118, _status),
+    Column("request_id", 288, _request_id, mono=True),
     Column("in", 68, _prompt, figure=True),
     Column("cached", 68, _cached, figure=True),
     Column("out", 60, _output, figure=True),
     Column("TTFT", 72, _ttft, figure=True),
     Column("total", 68, _total, figure=True),
-    Column("cost", 92, _cost, figure=True),
+    Column("cost", 108, _cost, figure=True),
     Column("answer", 300, _answer),
 )
