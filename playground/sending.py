@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from playground.client.connection import Connection
 from playground.client.endpoint import Endpoint
 from playground.client.events import AnyEvent, HeadersReceived
+from playground.client.retry import RetryPolicy
 from playground.prefix.forecast import Forecast
 from playground.prefix.index import Sent
 from playground.prefix.view import CacheView, DocumentView, view_of_fields
@@ -55,6 +56,7 @@ class Sender:
         self._keys = keys
         self._simulation = simulation
         self._meter = meter
+        self.retries = RetryPolicy()
         self.log: RequestLog | None = None
 
     async def send(
@@ -79,6 +81,7 @@ class Sender:
             started_utc=datetime.now(UTC),
             connection=self.connection,
             key=secret.reveal() if secret else None,
+            retries=self.retries,
         )
         sending = Dispatch(run, *dispatch)
         run.listen(self._remember(sending))

@@ -25,6 +25,7 @@ from playground.settings import Settings
 from playground.simulation import Simulation
 
 if TYPE_CHECKING:
+    from playground.client.retry import RetryPolicy
     from playground.keystore import KeyStore
     from playground.prefix.view import CacheView
     from playground.prefix.why import Why
@@ -77,7 +78,14 @@ class Workspace:
         from playground.sending import Sender
 
         lifetime_s = self.settings.number("cache_lifetime_s")
-        return Sender(keys=self.keys, simulation=self.simulation, meter=self.meter, lifetime_s=lifetime_s)
+        sender = Sender(keys=self.keys, simulation=self.simulation, meter=self.meter, lifetime_s=lifetime_s)
+        sender.retries = retry_policy(self.settings)
+        self.settings.listen(lambda _name: self._follow_settings(sender))
+        return sender
+
+    def _follow_settings(self, sender: Sender) -> None:
+        sender.retries = retry_policy(self.settings)
+        sender.desk.lifetime_s = self.settings.number("cache_lifetime_s")
 
     def open_draft(self) -> Draft:
         """Take a slot for the draft, and keep it until `close`."""
@@ -178,6 +186,19 @@ class Workspace:
         await self.simulation.stop()
         if self.draft is not None:
             self.draft.close()
+
+
+def retry_policy(settings: Settings) -> RetryPolicy:
+    """The retries that the settings ask for."""
+    from playground.client.retry import NO_RETRIES, RetryPolicy
+
+    if not settings.flag("retry"):
+        return NO_RETRIES
+    return RetryPolicy(
+        attempts=int(settings.number("retry_attempts")),
+        first_s=settings.number("retry_first_ms") / 1000,
+        longest_s=settings.number("retry_longest_s"),
+    )
 
 
 def _view(stored: StoredRun) -> CacheView:

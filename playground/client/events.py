@@ -120,6 +120,14 @@ class AttemptFailed(Event, frozen=True, tag="failed"):
     request_id: str | None = None
 
 
+class RetryScheduled(Event, frozen=True, tag="retry"):
+    """The attempt before failed in a way that passes: attempt number `attempt` of at most `of` follows in `wait_s`."""
+
+    attempt: int
+    of: int
+    wait_s: float
+
+
 class Completed(Event, frozen=True, tag="completed"):
     """The response ended as it should. `saw_done` tells whether `[DONE]` came (always True when not streamed)."""
 
@@ -140,6 +148,7 @@ AnyEvent: TypeAlias = (
     | UsageReported
     | RawEvent
     | AttemptFailed
+    | RetryScheduled
     | Completed
     | Stopped
 )

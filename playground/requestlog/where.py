@@ -60,7 +60,7 @@ _PHASES = {
     "stopped": ("stopped",),
     "done": ("done",),
     "interrupted": ("interrupted",),
-    "running": ("waiting", "sent", "streaming"),
+    "running": ("waiting", "sent", "streaming", "retrying"),
 }
 
 

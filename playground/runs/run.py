@@ -10,7 +10,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from playground.client.endpoint import Endpoint
-from playground.client.events import AnyEvent, Stopped
+from playground.client.events import AnyEvent, RetryScheduled, Stopped
+from playground.client.retry import NO_RETRIES, RetryPolicy
 from playground.prompt.document import Document
 from playground.prompt.request import Request
 from playground.runs.state import RunState
@@ -43,12 +44,13 @@ class Run:
         started_utc: datetime,
         connection: Exchange,
         key: str | None,
+        retries: RetryPolicy = NO_RETRIES,
     ) -> None:
         self.id = id
         self.document, self.request, self.endpoint = document, request, endpoint
         self.forecast, self.started_utc = forecast, started_utc
         self.state = RunState()
-        self._connection, self._key = connection, key
+        self._connection, self._key, self._retries = connection, key, retries
         self._listeners: list[Listener] = []
         self._exchange: asyncio.Task[None] | None = None
         self._began = time.monotonic()
@@ -85,12 +87,24 @@ class Run:
         return self.state
 
     async def _converse(self) -> None:
-        events = self._connection.stream(self.endpoint, self._key, self.request, self.clock)
+        attempt = 1
+        while (wait_s := await self._attempt(attempt)) is not None:
+            attempt += 1
+            self._happen(RetryScheduled(self.clock(), attempt, self._retries.attempts, wait_s))
+            await asyncio.sleep(wait_s)
+
+    async def _attempt(self, attempt: int) -> float | None:
+        """One exchange. Returns the seconds to wait for the next one, None where this was the last."""
+        events = self._connection.stream(self.endpoint, self._key, self.request, self.clock, attempt)
         async with aclosing(events):
             async for event in events:
                 self._happen(event)
                 if self._stop_asked:
-                    return  # a listener asked; what has been read but not yet handed on is not waited for
+                    return None  # a listener asked; what has been read but not yet handed on is not waited for
+        trouble = self.state.trouble
+        if trouble is None or self.state.phase != "failed" or self.state.first_token_at is not None:
+            return None
+        return self._retries.wait_s(attempt, trouble, self.endpoint.base_url)
 
     def stop(self) -> None:
         """End the run at once, also before its first byte. Fine to call again, or after the end."""

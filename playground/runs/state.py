@@ -16,6 +16,7 @@ from playground.client.events import (
     Finished,
     HeadersReceived,
     RawEvent,
+    RetryScheduled,
     Stopped,
     ToolCallDelta,
     Trouble,
@@ -23,8 +24,9 @@ from playground.client.events import (
     UsageReported,
 )
 
-Phase = Literal["waiting", "sent", "streaming", "done", "failed", "stopped", "interrupted"]
-"""waiting: not sent yet · sent: no content yet · streaming: text or tool pieces come · done, failed, stopped: ended ·
+Phase = Literal["waiting", "sent", "streaming", "retrying", "done", "failed", "stopped", "interrupted"]
+"""waiting: not sent yet · sent: no content yet · streaming: text or tool pieces come · retrying: an attempt failed, the
+next one is waited for · done, failed, stopped: ended ·
 interrupted: the program ended before the request did (only from the log)."""
 
 ENDED: frozenset[Phase] = frozenset(("done", "failed", "stopped", "interrupted"))
@@ -74,6 +76,7 @@ class RunState:
     last_token_at: float | None = None
     ended_at: float | None = None
     saw_done: bool = False
+    retry: RetryScheduled | None = None
     raw: list[RawEvent] = field(default_factory=list)
 
     @property
@@ -128,12 +131,10 @@ class RunState:
                 _attempt(self, event)
             case HeadersReceived():
                 _headers(self, event)
-            case BodyIdReceived():
-                self.body_id = event.id
-            case Finished():
-                self.finish_reason = event.reason
-            case UsageReported():
-                self.usage = event.usage
+            case BodyIdReceived() | Finished() | UsageReported():
+                _said(self, event)
+            case RetryScheduled():
+                self.phase, self.ended_at, self.retry = "retrying", None, event
             case Completed() | AttemptFailed() | Stopped():
                 _end(self, event)
             case _:
@@ -150,13 +151,23 @@ def fold(events: Iterable[AnyEvent]) -> RunState:
 
 def _attempt(state: RunState, event: AttemptStarted) -> None:
     # What ended the attempt before this one is that attempt's, no longer the run's.
-    state.phase, state.trouble, state.ended_at = "sent", None, None
+    state.phase, state.trouble, state.ended_at, state.retry = "sent", None, None, None
     state.attempts.append(Attempt(event.attempt, event.at))
 
 
 def _headers(state: RunState, event: HeadersReceived) -> None:
     attempt = state.attempts[-1]
     attempt.status, attempt.request_id, attempt.headers_at = event.status, event.request_id, event.at
+
+
+def _said(state: RunState, event: BodyIdReceived | Finished | UsageReported) -> None:
+    match event:
+        case BodyIdReceived():
+            state.body_id = event.id
+        case Finished():
+            state.finish_reason = event.reason
+        case UsageReported():
+            state.usage = event.usage
 
 
 def _token(state: RunState, at: float) -> None:

@@ -62,7 +62,6 @@ class Program(QObject):
 
     def _settings_changed(self) -> None:
         self._appearance.refresh()
-        self._workspace.sender.desk.lifetime_s = self._workspace.settings.number("cache_lifetime_s")
         self.endpoint_changed.emit(self._workspace.endpoint.id)
 
     def keys_sheet(self) -> None:

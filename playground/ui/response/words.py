@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from playground.client.events import RetryScheduled, Trouble
 from playground.runs.state import RunState
 
 EMPTY = "Press Ctrl+Enter to send. The completion will stream here."
@@ -27,9 +28,19 @@ def waiting(state: RunState, elapsed_s: float) -> str:
     """What stands in the place of the first token. `elapsed_s` is the wait so far, in seconds."""
     if state.phase == "waiting":
         return "Waiting to be sent…"
+    if state.phase == "retrying" and state.retry is not None and state.trouble is not None:
+        return retrying(state.trouble, state.retry, state.retry.at + state.retry.wait_s - elapsed_s)
     got_headers = bool(state.attempts) and state.attempts[-1].headers_at is not None
     head = "Headers came" if got_headers else "Sent"
     return f"{head} · waiting for the first token… {elapsed_s:.1f} s"
+
+
+def retrying(trouble: Trouble, retry: RetryScheduled, left_s: float) -> str:
+    """The countdown to the next attempt."""
+    status = f"{trouble.status} " if trouble.status is not None else ""
+    asked = " (the server asked for it)" if trouble.retry_after_s is not None else ""
+    left = f"in {max(left_s, 0):.1f} s{asked}"
+    return f"{status}{trouble.title} · attempt {retry.attempt} of at most {retry.of} {left}. Ctrl+Enter stops."
 
 
 def placeholder(state: RunState | None, elapsed_s: float = 0.0) -> str:
