@@ -48,8 +48,7 @@ def difference(now: CacheView, earlier: CacheView) -> Difference | None:
     if moved is not None:
         return Difference(moved[0], shared, part, offset, moved[1])
     if part.kind != other.kind:
-        words = f"here {_kind_words(part.kind)} begins, where the earlier request had {_kind_words(other.kind)}"
-        return Difference("structure", shared, part, offset, words)
+        return Difference("structure", shared, part, offset, f"the earlier request had {_kind_words(other.kind)} here")
     return _text_difference(
         now.text[part.start : part.end - 1], earlier.text[other.start : other.end - 1], part, shared
     )

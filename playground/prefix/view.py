@@ -1,8 +1,9 @@
 """The prompt in the order that the cache sees it: tools, then messages.
 
 Where the tool catalogue stands in the token sequence is not published (electron-api.md, Prefix caching); tools
-first is an assumption, and is said where it shows. Roles and part boundaries stand in the text as separators that
-cannot come from a message, so that two prompts share a prefix here exactly where their parts are the same.
+first is an assumption, and is said where it shows. Parts end in a control character that no usual text holds, so that
+two prompts share a prefix here exactly where their parts are the same. (In a text that does hold it, a part's end may
+be taken for a character, one place off: no text is refused or altered for it.)
 """
 
 from __future__ import annotations

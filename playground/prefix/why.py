@@ -8,7 +8,7 @@ from typing import Literal
 from playground.prefix.difference import Difference, difference
 from playground.prefix.forecast import Forecast, span
 from playground.prefix.tokens import TokenEstimator
-from playground.prefix.view import CacheView, DocumentView, Part
+from playground.prefix.view import CacheView, DocumentView
 from playground.prefix.visible import quoted, snippet
 from playground.prompt.variables import places
 
@@ -126,7 +126,7 @@ def _missed(
     if found is None:
         same = "Every byte of the earlier request is here"
     else:
-        where = _place(now, found.part, found.offset)
+        where = _place(now, found)
         same = f"The first ≈ {served.shared:,.0f} tokens, up to {where}, are the earlier request's, byte for byte"
     if silence.expired and silence.gap_s is not None:
         words = (
@@ -155,7 +155,7 @@ def _differs(
     part = found.part
     return Why(
         _kind(found),
-        f"The prefix ends in {_place(now, part, found.offset)}: {words}. {_cost(served)}",
+        f"The prefix ends in {_place(now, found)}: {words}. {_cost(served)}",
         before=snippet(found.around[0]),
         after=snippet(found.around[1]),
         message=None if part.kind == "tool" else part.index,
@@ -185,18 +185,17 @@ def _variable(document: DocumentView | None, found: Difference) -> str | None:
     return None
 
 
-def _place(view: CacheView, part: Part, offset: int) -> str:
+def _place(view: CacheView, found: Difference) -> str:
+    part, offset = found.part, found.offset
     if part.kind == "tool":
         return f"tool {part.index + 1}, character {offset + 1:,}"
     role = next(view.text[p.start : p.end - 1] for p in view.parts if p.kind == "role" and p.index == part.index)
     where = f"message {part.index + 1} ({role})"
-    if part.kind == "role":
-        return where
-    if part.kind != "content":
-        return f"{where}, its {part.kind.replace('_', ' ')}"
-    text = view.text[part.start : part.start + offset]
-    line = text.count("\n") + 1
-    return f"{where}, line {line}, character {len(text) - text.rfind(chr(10)):,}"
+    if part.kind == "content" and found.shape == "text":
+        text = view.text[part.start : part.start + offset]
+        line = text.count("\n") + 1
+        return f"{where}, line {line}, character {len(text) - text.rfind(chr(10)):,}"
+    return where if part.kind in ("role", "content") else f"{where}, its {part.kind.replace('_', ' ')}"
 
 
 def _cost(served: _Served) -> str:
