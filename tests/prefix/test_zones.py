@@ -6,11 +6,15 @@ from itertools import pairwise
 
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
+from playground.prefix.measure import Measure
+from playground.prefix.tokens import TokenEstimator
 from playground.prefix.view import DocumentView, Part, view_of_document
 from playground.prefix.workbench import Outlook
+from playground.prefix.zones import Cuts, zones
 from playground.prompt.document import Document, Message, Tool, ToolCall
-from tests.prefix.prompts import DOCUMENTS, ENDPOINT, MODEL, NOW, RULES, agent, desk, sent, slow_prefix
+from tests.prefix.prompts import DOCUMENTS, ENDPOINT, MODEL, NOW, RULES, TEXTS, agent, desk, sent, slow_prefix
 
 
 def look(document: Document, *earlier: Document) -> Outlook:
@@ -172,3 +176,18 @@ def test_of_empty_values_the_first_variable_ends_it() -> None:
 def test_an_empty_prompt() -> None:
     zones = look(Document()).zones
     assert (zones.total_tokens, zones.boundary.kind, zones.boundary.message) == (0, "end", None)
+
+
+@given(st.lists(TEXTS, max_size=4), st.data())
+def test_spans_are_cut_to_the_character(texts: list[str], data: st.DataObject) -> None:
+    plain = [text.replace("{", "") for text in texts]
+    seen = view_of_document(Document(messages=tuple(Message("user", text) for text in plain)))
+    warm = data.draw(st.integers(0, len(seen.view.text)))
+    stable = data.draw(st.integers(warm, len(seen.view.text)))
+    found = zones(seen, Cuts(warm, stable), Measure(seen.view, TokenEstimator()))
+    for part, text, spans in zip(seen.contents, plain, found.messages, strict=True):
+        assert part is not None
+        zone_of = {at: span.zone for span in spans for at in range(span.start, span.end)}
+        for at in range(len(text)):
+            place = part.start + at
+            assert zone_of[at] == ("warm" if place < warm else "stable" if place < stable else "variable")
