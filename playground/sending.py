@@ -24,7 +24,7 @@ from playground.prompt.document import Document
 from playground.prompt.files import dump
 from playground.prompt.problems import BadInput, Problem
 from playground.prompt.request import to_request
-from playground.runs.meter import Meter
+from playground.runs.places import Places
 from playground.runs.run import Run
 
 if TYPE_CHECKING:
@@ -49,13 +49,13 @@ class Dispatch:
 class Sender:
     """Sends documents. Construct once; `log` may be set later, when it has been opened."""
 
-    def __init__(self, *, keys: KeyStore, simulation: Simulation, meter: Meter, lifetime_s: float) -> None:
+    def __init__(self, *, keys: KeyStore, simulation: Simulation, places: Places, lifetime_s: float) -> None:
         """`lifetime_s`: how long an unused prefix is assumed to stay cached."""
         self.connection = Connection()
         self.desk = PrefixDesk(lifetime_s)
         self._keys = keys
         self._simulation = simulation
-        self._meter = meter
+        self._places = places
         self.retries = RetryPolicy()
         self.log: RequestLog | None = None
 
@@ -82,6 +82,7 @@ class Sender:
             connection=self.connection,
             key=secret.reveal() if secret else None,
             retries=self.retries,
+            places=self._places,
         )
         sending = Dispatch(run, *dispatch)
         run.listen(self._remember(sending))
@@ -143,11 +144,9 @@ class Sender:
         run = sending.run
         if self.log is not None:
             await self.log.begin(_record(run))
-        self._meter.started(run.endpoint.id)
         try:
             await run.execute()
         finally:
-            self._meter.ended(run.endpoint.id)
             self._learn(sending)
             if self.log is not None:
                 # Shielded: closing the window must not lose the end of a run that has ended.
@@ -169,6 +168,7 @@ class Sender:
                 forecast=sending.forecast,
                 document=sending.view,
                 gap_s=sending.gap_s,
+                lifetime_s=self.desk.lifetime_s,
             )
 
 

@@ -2,30 +2,17 @@
 
 from __future__ import annotations
 
-import errno
 import os
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from playground.filelock import HELD, try_lock
 from playground.prompt.problems import BadInput, Problem
 
 MAX_SLOTS = 64
 
 _OPEN, _CLOSED = b"open", b"shut"
-_HELD = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _lock(handle: int) -> None:
-        msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
-else:
-    import fcntl
-
-    def _lock(handle: int) -> None:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 @dataclass(slots=True)
@@ -92,9 +79,9 @@ def _taken(lock: Path) -> int | None:
         # Another user's, of a time when the program ran as that one.
         return None
     try:
-        _lock(handle)
+        try_lock(handle)
     except OSError as error:
-        if error.errno in _HELD:
+        if error.errno in HELD:
             os.close(handle)
             return None
         # A file system without locks (some network folders): better no lock than no window.

@@ -20,18 +20,19 @@ from playground.draft import Draft
 from playground.endpoints import EndpointBook
 from playground.prompt.document import Document
 from playground.prompt.files import load
-from playground.runs.meter import Load, Meter
 from playground.settings import Settings
 from playground.simulation import Simulation
 
 if TYPE_CHECKING:
     from playground.client.retry import RetryPolicy
+    from playground.gate import Gate
     from playground.keystore import KeyStore
     from playground.prefix.view import CacheView
     from playground.prefix.why import Why
     from playground.prefix.workbench import Outlook
     from playground.requestlog.log import RequestLog
     from playground.requestlog.records import StoredRun
+    from playground.runs.places import Load
     from playground.runs.state import RunState
     from playground.sending import Dispatch, Sender
     from playground.tasks import Tasks
@@ -58,7 +59,6 @@ class Workspace:
         self.settings = Settings(folder / "settings.json")
         self.endpoints = EndpointBook(folder / "endpoints.json")
         self._environment = environment
-        self.meter = Meter()
         self.simulation = Simulation(simulator_options)
         self.draft: Draft | None = None
         """Only a window has one."""
@@ -73,12 +73,19 @@ class Workspace:
         return KeyStore(self._environment)
 
     @cached_property
+    def gate(self) -> Gate:
+        """Places within the plans' limits, shared with every process on this data folder."""
+        from playground.gate import Gate
+
+        return Gate(self.folder)
+
+    @cached_property
     def sender(self) -> Sender:
         """Sends, and knows what was sent. Made when it is first needed, which the first frame does not."""
         from playground.sending import Sender
 
         lifetime_s = self.settings.number("cache_lifetime_s")
-        sender = Sender(keys=self.keys, simulation=self.simulation, meter=self.meter, lifetime_s=lifetime_s)
+        sender = Sender(keys=self.keys, simulation=self.simulation, places=self.gate, lifetime_s=lifetime_s)
         sender.retries = retry_policy(self.settings)
         self.settings.listen(lambda _name: self._follow_settings(sender))
         return sender
@@ -145,7 +152,7 @@ class Workspace:
 
     def load(self) -> Load:
         """How much this program is sending to the chosen endpoint."""
-        return self.meter.load(self.endpoint.id)
+        return self.gate.load(self.endpoint.id)
 
     async def recall(self, run_id: str) -> Recalled | None:
         """A logged request; None where there is none of that id."""
@@ -154,12 +161,13 @@ class Workspace:
         stored = await self.log.get(run_id)
         if stored is None:
             return None
-        state = stored.state()
-        return Recalled(stored, state, load(stored.record.document), await self._why(stored, state))
+        state, document = stored.state(), load(stored.record.document)
+        return Recalled(stored, state, document, await self._why(stored, state, document))
 
-    async def _why(self, stored: StoredRun, state: RunState) -> Why | None:
+    async def _why(self, stored: StoredRun, state: RunState, document: Document) -> Why | None:
         if self.log is None or state.phase != "done":
             return None
+        from playground.prefix.view import view_of_document
         from playground.prefix.why import explain
 
         forecast = stored.record.forecast
@@ -171,7 +179,9 @@ class Workspace:
             cached_tokens=state.usage.cached_tokens if state.usage else None,
             prompt_tokens=state.usage.prompt_tokens if state.usage else None,
             forecast=forecast,
+            document=view_of_document(document),
             gap_s=gap_s,
+            lifetime_s=self.sender.desk.lifetime_s,
         )
 
     async def close(self) -> None:
@@ -181,6 +191,8 @@ class Workspace:
         await self.tasks.close()
         if self.log is not None:
             await self.log.close()
+        if "gate" in vars(self):
+            await self.gate.close()
         if "sender" in vars(self):
             await self.sender.connection.aclose()
         await self.simulation.stop()

@@ -23,6 +23,19 @@ class AttemptStarted(Event, frozen=True, tag="attempt"):
     attempt: int
 
 
+class Queued(Event, frozen=True, tag="queued"):
+    """Waiting for a place within the plan's limits, before attempt number `attempt` is sent.
+
+    `place` is this program's queue's (1 is next), `reason` names the limit, `expected_s` is the wait still to come
+    where that is known: it is for a minute's limit, not for one of requests in flight.
+    """
+
+    attempt: int
+    place: int
+    reason: str
+    expected_s: float | None
+
+
 class HeadersReceived(Event, frozen=True, tag="headers"):
     """The response's headers. `request_id` is X-Request-Id; None where the server sent none."""
 
@@ -139,7 +152,8 @@ class Stopped(Event, frozen=True, tag="stopped"):
 
 
 AnyEvent: TypeAlias = (
-    AttemptStarted
+    Queued
+    | AttemptStarted
     | HeadersReceived
     | BodyIdReceived
     | ContentDelta

@@ -3,23 +3,13 @@
 from __future__ import annotations
 
 import os
-import sys
 import uuid
 from contextlib import suppress
 from pathlib import Path
 
+from playground.filelock import try_lock
+
 _PREFIX, _SUFFIX = "request-log.", ".lock"
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _lock(handle: int) -> None:
-        msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
-else:
-    import fcntl
-
-    def _lock(handle: int) -> None:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 class Owner:
@@ -38,7 +28,7 @@ class Owner:
     def _taken(self) -> bool:
         # Between creation and lock another process may have taken this file for a dead one's and removed it.
         try:
-            _lock(self._handle)
+            try_lock(self._handle)
             return os.path.samestat(os.fstat(self._handle), self._path.stat())
         except OSError:
             return False
@@ -57,7 +47,7 @@ def is_alive(folder: Path, owner: str) -> bool:
     except OSError:
         return False
     try:
-        _lock(handle)
+        try_lock(handle)
     except OSError:
         return True
     finally:

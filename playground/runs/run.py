@@ -7,17 +7,22 @@ import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from playground.client.endpoint import Endpoint
-from playground.client.events import AnyEvent, RetryScheduled, Stopped
+from playground.client.events import AnyEvent, Queued, RetryScheduled, Stopped
 from playground.client.retry import NO_RETRIES, RetryPolicy
 from playground.prompt.document import Document
 from playground.prompt.request import Request
+from playground.runs.places import EverybodyMayGo, Places, Wait
 from playground.runs.state import RunState
 
 if TYPE_CHECKING:
     from playground.prefix.forecast import Forecast
+
+HOLD_S = 1.0
+"""After a 429 without Retry-After."""
 
 Listener: TypeAlias = Callable[["Run", AnyEvent], None]
 
@@ -45,12 +50,14 @@ class Run:
         connection: Exchange,
         key: str | None,
         retries: RetryPolicy = NO_RETRIES,
+        places: Places | None = None,
     ) -> None:
         self.id = id
         self.document, self.request, self.endpoint = document, request, endpoint
         self.forecast, self.started_utc = forecast, started_utc
         self.state = RunState()
         self._connection, self._key, self._retries = connection, key, retries
+        self._places = places or EverybodyMayGo()
         self._listeners: list[Listener] = []
         self._exchange: asyncio.Task[None] | None = None
         self._began = time.monotonic()
@@ -94,17 +101,34 @@ class Run:
             await asyncio.sleep(wait_s)
 
     async def _attempt(self, attempt: int) -> float | None:
-        """One exchange. Returns the seconds to wait for the next one, None where this was the last."""
+        """One exchange within the plan's limits. Returns the seconds to wait for the next, None where there is none."""
+        ticket = await self._places.enter(self.endpoint, partial(self._queued, attempt))
+        try:
+            await self._exchange_once(attempt)
+        finally:
+            self._places.leave(self.endpoint, ticket, self._hold_s())
+        trouble = self.state.trouble
+        if trouble is None or self.state.phase != "failed" or self.state.first_token_at is not None:
+            return None
+        return self._retries.wait_s(attempt, trouble, self.endpoint.base_url)
+
+    def _queued(self, attempt: int, wait: Wait) -> None:
+        self._happen(Queued(self.clock(), attempt, wait.place, wait.reason, wait.expected_s))
+
+    def _hold_s(self) -> float:
+        """How long the endpoint is left alone after a 429: another program of the account is in the way."""
+        trouble = self.state.trouble
+        if trouble is None or trouble.status != 429:
+            return 0.0
+        return trouble.retry_after_s or HOLD_S
+
+    async def _exchange_once(self, attempt: int) -> None:
         events = self._connection.stream(self.endpoint, self._key, self.request, self.clock, attempt)
         async with aclosing(events):
             async for event in events:
                 self._happen(event)
                 if self._stop_asked:
-                    return None  # a listener asked; what has been read but not yet handed on is not waited for
-        trouble = self.state.trouble
-        if trouble is None or self.state.phase != "failed" or self.state.first_token_at is not None:
-            return None
-        return self._retries.wait_s(attempt, trouble, self.endpoint.base_url)
+                    return  # a listener asked; what has been read but not yet handed on is not waited for
 
     def stop(self) -> None:
         """End the run at once, also before its first byte. Fine to call again, or after the end."""

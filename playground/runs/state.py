@@ -15,6 +15,7 @@ from playground.client.events import (
     ContentDelta,
     Finished,
     HeadersReceived,
+    Queued,
     RawEvent,
     RetryScheduled,
     Stopped,
@@ -77,6 +78,7 @@ class RunState:
     ended_at: float | None = None
     saw_done: bool = False
     retry: RetryScheduled | None = None
+    queued: Queued | None = None
     raw: list[RawEvent] = field(default_factory=list)
 
     @property
@@ -133,6 +135,8 @@ class RunState:
                 _headers(self, event)
             case BodyIdReceived() | Finished() | UsageReported():
                 _said(self, event)
+            case Queued():
+                self.phase, self.queued = "waiting", event
             case RetryScheduled():
                 self.phase, self.ended_at, self.retry = "retrying", None, event
             case Completed() | AttemptFailed() | Stopped():
@@ -151,7 +155,7 @@ def fold(events: Iterable[AnyEvent]) -> RunState:
 
 def _attempt(state: RunState, event: AttemptStarted) -> None:
     # What ended the attempt before this one is that attempt's, no longer the run's.
-    state.phase, state.trouble, state.ended_at, state.retry = "sent", None, None, None
+    state.phase, state.trouble, state.ended_at, state.retry, state.queued = "sent", None, None, None, None
     state.attempts.append(Attempt(event.attempt, event.at))
 
 

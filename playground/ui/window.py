@@ -203,7 +203,7 @@ class MainWindow(QMainWindow):
     def start(self) -> None:
         """Show the draft or the sample, and everything that goes with the chosen endpoint."""
         self.files.start()
-        self._show_running(False)
+        self.top.show_running(False, self.actions_table.shortcut("send"))
         self.choose_endpoint(self.workspace.endpoint.id)
         self.status.show_hint(f"{self.actions_table.shortcut('palette')} commands")
         for sentence in self.workspace.notices:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QSizePolicy
 
 from playground.client.endpoint import PlanLimits
-from playground.runs.meter import Load
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID
+
+if TYPE_CHECKING:
+    from playground.runs.places import Load
 
 MAX_BOXES = 20
 
@@ -37,8 +41,8 @@ class StatusBar(QFrame):
         self._minute.setText(f"this minute {load.this_minute}{_of(plan.requests_per_minute)}")
         over = plan.requests_per_minute is not None and load.this_minute >= plan.requests_per_minute
         self._minute.setToolTip(
-            "What this program has sent. The account's other programs count too."
-            + (" The next request may be answered with 429." if over else "")
+            "What your windows and commands have sent. The account's other programs count too."
+            + (" The next request waits for its place." if over else "")
         )
         _tone(self._minute, "variable" if over else "muted")
 

@@ -42,17 +42,18 @@ def _time(row: LogRow) -> Cell:
 
 def _status(row: LogRow) -> Cell:
     where = f"{row.endpoint_name} · {row.model}"
-    again = f"{row.attempts} attempts → " if row.attempts > 1 else ""
+    again = f" · {row.attempts}×" if row.attempts > 1 else ""
+    where = f"{row.attempts} attempts · {where}" if row.attempts > 1 else where
     if row.phase == "done":
-        return Cell(f"{again}{row.status} {row.finish_reason or ''}".strip(), where, "warm_edge")
+        return Cell(f"{row.status} {row.finish_reason or ''}".strip() + again, where, "warm_edge")
     if row.phase == "failed":
-        return Cell(
-            f"{again}{row.status if row.status not in (None, 200) else 'failed'}", row.trouble or where, "failure"
-        )
+        status = "failed" if row.status in (None, 200) else str(row.status)
+        return Cell(status + again, row.trouble or where, "failure")
     if row.phase in ("stopped", "interrupted"):
         words = "Stopped by you" if row.phase == "stopped" else "The program ended before the request did"
         return Cell(row.phase, f"{words} · {where}", "variable_edge")
-    return Cell("running…", where, "accent")
+    words = {"retrying": "retrying…", "waiting": "waiting…"}.get(row.phase, "running…")
+    return Cell(words + again, where, "accent")
 
 
 def _request_id(row: LogRow) -> Cell:

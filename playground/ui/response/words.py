@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from playground.client.events import RetryScheduled, Trouble
+from playground.client.events import Queued, RetryScheduled, Trouble
 from playground.runs.state import RunState
 
 EMPTY = "Press Ctrl+Enter to send. The completion will stream here."
@@ -26,6 +26,8 @@ def outcome(state: RunState | None) -> str:
 
 def waiting(state: RunState, elapsed_s: float) -> str:
     """What stands in the place of the first token. `elapsed_s` is the wait so far, in seconds."""
+    if state.queued is not None:
+        return queued(state.queued, elapsed_s)
     if state.phase == "waiting":
         return "Waiting to be sent…"
     if state.phase == "retrying" and state.retry is not None and state.trouble is not None:
@@ -33,6 +35,12 @@ def waiting(state: RunState, elapsed_s: float) -> str:
     got_headers = bool(state.attempts) and state.attempts[-1].headers_at is not None
     head = "Headers came" if got_headers else "Sent"
     return f"{head} · waiting for the first token… {elapsed_s:.1f} s"
+
+
+def queued(event: Queued, elapsed_s: float) -> str:
+    """Why the request is not sent yet, and when it will be."""
+    left = "" if event.expected_s is None else f" · about {max(event.at + event.expected_s - elapsed_s, 0):.0f} s"
+    return f"Waiting for a place within the plan: {event.reason} · number {event.place} in the queue{left}"
 
 
 def retrying(trouble: Trouble, retry: RetryScheduled, left_s: float) -> str:
