@@ -57,6 +57,8 @@ class Sender:
         self._simulation = simulation
         self._places = places
         self.retries = RetryPolicy()
+        self.limit_s: float | None = None
+        """Seconds that a whole turn may take; None for as long as it takes."""
         self.log: RequestLog | None = None
 
     async def send(
@@ -83,6 +85,7 @@ class Sender:
             key=secret.reveal() if secret else None,
             retries=self.retries,
             places=self._places,
+            limit_s=self.limit_s,
         )
         sending = Dispatch(run, *dispatch)
         run.listen(self._remember(sending))

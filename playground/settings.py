@@ -56,6 +56,16 @@ SETTINGS = (
     Setting("retry_attempts", 5, "Attempts at most", "The first one included.", minimum=1, maximum=10),
     Setting("retry_first_ms", 250, "First wait", "Doubles with each attempt.", minimum=50, maximum=10_000, unit="ms"),
     Setting("retry_longest_s", 8, "Longest wait", "Unless the server asks for more.", minimum=1, maximum=60, unit="s"),
+    Setting("connect_s", 10, "Connect within", "Else the attempt has failed.", minimum=1, maximum=120, unit="s"),
+    Setting(
+        "first_byte_s", 120, "First byte within", "A slow model's thinking included.", minimum=1, maximum=3600, unit="s"
+    ),
+    Setting("silence_s", 60, "Longest silence", "Within a stream that has begun.", minimum=1, maximum=3600, unit="s"),
+    Setting("turn_limit", False, "Voice limit", "End a whole turn, retries included, after the time below."),
+    Setting("turn_limit_s", 10, "Turn within", "Only where the voice limit is on.", minimum=1, maximum=600, unit="s"),
+    Setting(
+        "ca_file", "", "Extra certificates", "A PEM file that is trusted besides the system's own; empty for none."
+    ),
     Setting("show_simulator_bar", True, "Simulator bar", "Say above the prompt that replies are simulated."),
     Setting("endpoint_id", "simulator"),
     Setting("window_geometry", ""),

@@ -24,6 +24,7 @@ from playground.settings import Settings
 from playground.simulation import Simulation
 
 if TYPE_CHECKING:
+    from playground.client.connection import Network
     from playground.client.retry import RetryPolicy
     from playground.gate import Gate
     from playground.keystore import KeyStore
@@ -86,13 +87,16 @@ class Workspace:
 
         lifetime_s = self.settings.number("cache_lifetime_s")
         sender = Sender(keys=self.keys, simulation=self.simulation, places=self.gate, lifetime_s=lifetime_s)
-        sender.retries = retry_policy(self.settings)
+        self._follow_settings(sender)
         self.settings.listen(lambda _name: self._follow_settings(sender))
         return sender
 
     def _follow_settings(self, sender: Sender) -> None:
-        sender.retries = retry_policy(self.settings)
-        sender.desk.lifetime_s = self.settings.number("cache_lifetime_s")
+        settings = self.settings
+        sender.retries = retry_policy(settings)
+        sender.limit_s = settings.number("turn_limit_s") if settings.flag("turn_limit") else None
+        sender.connection.use(network(settings))
+        sender.desk.lifetime_s = settings.number("cache_lifetime_s")
 
     def open_draft(self) -> Draft:
         """Take a slot for the draft, and keep it until `close`."""
@@ -211,6 +215,18 @@ def retry_policy(settings: Settings) -> RetryPolicy:
         first_s=settings.number("retry_first_ms") / 1000,
         longest_s=settings.number("retry_longest_s"),
     )
+
+
+def network(settings: Settings) -> Network:
+    """How servers are reached, by the settings."""
+    from playground.client.connection import Network, Timeouts
+
+    timeouts = Timeouts(
+        connect=settings.number("connect_s"),
+        first_byte=settings.number("first_byte_s"),
+        idle=settings.number("silence_s"),
+    )
+    return Network(timeouts, settings.text("ca_file").strip())
 
 
 def _view(stored: StoredRun) -> CacheView:

@@ -129,6 +129,16 @@ def cut_trouble(rest: str = "") -> Trouble:
     )
 
 
+def turn_trouble(limit_s: float) -> Trouble:
+    """The whole turn took longer than the voice limit."""
+    return Trouble(
+        "timeout",
+        "The turn took too long",
+        f"The voice limit of {limit_s:g} s was reached: a caller would have heard silence.",
+        "The text that came is kept. Change or switch off the limit under Settings.",
+    )
+
+
 def key_trouble() -> Trouble:
     """A key that no header can carry."""
     return Trouble(

@@ -101,11 +101,22 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
             waiting += found.exceptions
 
 
-def setup_trouble(error: Exception) -> Trouble:
-    """This machine's own settings keep a client from being made."""
+def setup_trouble(error: Exception, ca_file: str = "") -> Trouble:
+    """This machine's own settings, or the certificate file of ours, keep a client from being made."""
+    if ca_file and not _usable(ca_file):
+        detail = f"The certificate file {ca_file} cannot be used ({error}); nothing was sent."
+        return Trouble("setup", "A setting is in the way", detail, "Correct it under Settings, or leave it empty.")
     named = [name for name in _SETTINGS if os.environ.get(name)]
     if isinstance(error, OSError) and named and named[0].startswith("SSL_"):
         detail = f"{named[0]} names {os.environ[named[0]]}, which cannot be used; nothing was sent."
         return Trouble("setup", "This machine's settings are in the way", detail, "Correct it or unset it.")
     advice = f"Check {' and '.join(named)}." if named else ""
     return Trouble("setup", "This machine's settings are in the way", f"{error}; nothing was sent.", advice)
+
+
+def _usable(ca_file: str) -> bool:
+    try:
+        ssl.create_default_context(cafile=ca_file)
+    except OSError:  # ssl.SSLError is one
+        return False
+    return True

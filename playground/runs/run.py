@@ -11,7 +11,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from playground.client.endpoint import Endpoint
-from playground.client.events import AnyEvent, Queued, RetryScheduled, Stopped
+from playground.client.errors import turn_trouble
+from playground.client.events import AnyEvent, AttemptFailed, Queued, RetryScheduled, Stopped
 from playground.client.retry import NO_RETRIES, RetryPolicy
 from playground.prompt.document import Document
 from playground.prompt.request import Request
@@ -51,6 +52,7 @@ class Run:
         key: str | None,
         retries: RetryPolicy = NO_RETRIES,
         places: Places | None = None,
+        limit_s: float | None = None,
     ) -> None:
         self.id = id
         self.document, self.request, self.endpoint = document, request, endpoint
@@ -58,6 +60,7 @@ class Run:
         self.state = RunState()
         self._connection, self._key, self._retries = connection, key, retries
         self._places = places or EverybodyMayGo()
+        self._limit_s = limit_s
         self._listeners: list[Listener] = []
         self._exchange: asyncio.Task[None] | None = None
         self._began = time.monotonic()
@@ -94,6 +97,13 @@ class Run:
         return self.state
 
     async def _converse(self) -> None:
+        try:
+            async with asyncio.timeout(self._limit_s):
+                await self._attempts()
+        except TimeoutError:
+            self._happen(AttemptFailed(self.clock(), turn_trouble(self._limit_s or 0.0), self.state.request_id))
+
+    async def _attempts(self) -> None:
         attempt = 1
         while (wait_s := await self._attempt(attempt)) is not None:
             attempt += 1

@@ -30,7 +30,9 @@ def _queue(simulator: SimulatorProcess, fault: str, times: int) -> None:
         assert answer.status == 200
 
 
-def _run(simulator: SimulatorProcess, connection: Connection, retries: RetryPolicy) -> Run:
+def _run(
+    simulator: SimulatorProcess, connection: Connection, retries: RetryPolicy, limit_s: float | None = None
+) -> Run:
     document = Document(messages=(Message("user", "hello"),))
     return Run(
         id="run",
@@ -42,6 +44,7 @@ def _run(simulator: SimulatorProcess, connection: Connection, retries: RetryPoli
         connection=connection,
         key=None,
         retries=retries,
+        limit_s=limit_s,
     )
 
 
@@ -95,6 +98,25 @@ def test_a_stream_that_dies_midway_keeps_its_text_and_is_not_sent_again(make_sim
     assert len(run.state.attempts) == 1
     assert run.state.text
     assert run.state.request_id
+
+
+def test_a_turn_that_takes_too_long_ends_and_keeps_its_text(make_simulator: Make) -> None:
+    simulator = make_simulator("--ttft-ms", "1", "--token-ms", "1", "--plan", "none")
+    _queue(simulator, "stall=9", 1)
+
+    async def story() -> Run:
+        connection = Connection()
+        run = _run(simulator, connection, QUICK, limit_s=1.0)
+        await run.execute()
+        await connection.aclose()
+        return run
+
+    state = asyncio.run(story()).state
+    assert state.phase == "failed"
+    assert state.trouble is not None
+    assert state.trouble.title == "The turn took too long"
+    assert state.text
+    assert state.request_id
 
 
 def test_a_stop_ends_the_wait(make_simulator: Make) -> None:

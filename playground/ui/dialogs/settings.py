@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from PySide6.QtWidgets import QCheckBox, QComboBox, QDialog, QDialogButtonBox, QLabel, QSpinBox, QVBoxLayout, QWidget
+from PySide6.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QDialog,
+    QDialogButtonBox,
+    QLabel,
+    QLineEdit,
+    QScrollArea,
+    QSpinBox,
+    QVBoxLayout,
+    QWidget,
+)
 
 from playground.prompt.problems import BadInput
 from playground.settings import SETTINGS, Setting, Settings
@@ -18,7 +29,7 @@ class SettingsDialog(QDialog):
         self._settings = settings
         self.setWindowTitle("Settings")
         self.form = Form()
-        self.fields: dict[str, QComboBox | QSpinBox | QCheckBox] = {}
+        self.fields: dict[str, QComboBox | QSpinBox | QCheckBox | QLineEdit] = {}
         for setting in SETTINGS:
             if setting.label:
                 self._add(setting)
@@ -27,9 +38,12 @@ class SettingsDialog(QDialog):
         column = QVBoxLayout(self)
         column.setContentsMargins(GRID * 2, GRID * 2, GRID * 2, GRID * 2)
         column.setSpacing(GRID * 2)
-        column.addWidget(self.form, 1)
+        scroll = QScrollArea()
+        scroll.setWidget(self.form)
+        scroll.setWidgetResizable(True)
+        column.addWidget(scroll, 1)
         column.addWidget(close)
-        self.resize(480, 320)
+        self.resize(560, 640)
 
     def _add(self, setting: Setting) -> None:
         field = self.fields[setting.name] = self._field(setting)
@@ -39,7 +53,7 @@ class SettingsDialog(QDialog):
         words.setWordWrap(True)
         self.form.add_words(words)
 
-    def _field(self, setting: Setting) -> QComboBox | QSpinBox | QCheckBox:
+    def _field(self, setting: Setting) -> QComboBox | QSpinBox | QCheckBox | QLineEdit:
         value = self._settings.get(setting.name)
         if setting.choices:
             box = QComboBox()
@@ -47,6 +61,10 @@ class SettingsDialog(QDialog):
             box.setCurrentText(str(value))
             box.currentTextChanged.connect(lambda text: self._set(setting.name, text))
             return box
+        if isinstance(value, str):
+            line = QLineEdit(value)
+            line.editingFinished.connect(lambda: self._set(setting.name, line.text()))
+            return line
         if isinstance(value, bool):
             switch = QCheckBox("on")
             switch.setChecked(value)
