@@ -68,9 +68,10 @@ async def _measure(seconds: float, port: int, folder: Path) -> None:
     async with _gaps() as idle:
         await asyncio.sleep(seconds / 2)
     async with _gaps() as busy:
+        settled = asyncio.Event()
+        window.requests.settled.connect(settled.set)
         window.requests.send_or_stop()
-        while window.requests.running:
-            await asyncio.sleep(0.02)
+        await settled.wait()
     current = window.requests.current
     assert current is not None
     assert current.run.state.phase == "done", current.run.state.trouble
