@@ -55,6 +55,7 @@ class Requests(QObject):
         self._current: Dispatch | None = None
         self._shown: RunState | None = None
         self._looking_back = False
+        self._resting = False
         self._frame = _timer(self, FRAME_MS, self._paint, single=True)
         self._outlook = _timer(self, 0, self.refresh_outlook, single=True)
         self._tick = _timer(self, TICK_MS, self.refresh_outlook, single=False)
@@ -77,6 +78,7 @@ class Requests(QObject):
 
     def rest(self) -> None:
         """Look at nothing any more: the window is going."""
+        self._resting = True
         for timer in (self._frame, self._outlook, self._tick):
             timer.stop()
 
@@ -152,7 +154,8 @@ class Requests(QObject):
     def _heard(self, run: Run, event: AnyEvent) -> None:
         if isinstance(event, HeadersReceived):
             self._log.row_changed(run.id)
-        if not self._frame.isActive():
+        # Stopping what still runs is the last that is heard: nobody looks any more.
+        if not self._frame.isActive() and not self._resting:
             self._frame.start()
 
     def _paint(self) -> None:

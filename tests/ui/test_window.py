@@ -11,7 +11,7 @@ from pathlib import Path
 from PySide6.QtCore import QEvent, QObject, Qt
 from PySide6.QtWidgets import QApplication, QWidget
 
-from playground.client.endpoint import ELECTRON_ID, Endpoint
+from playground.client.endpoint import ELECTRON_ID, Endpoint, PlanLimits
 from playground.prompt.document import Document, Message
 from playground.prompt.files import dump, parse_bytes
 from playground.prompt.request import body_fields, encode
@@ -139,6 +139,49 @@ def test_the_draft_and_the_log_are_there_again(tell: Tell) -> None:
 
     tell(first)
     tell(second)
+
+
+def test_closing_while_it_streams_keeps_what_came(tell: Tell) -> None:
+    seen: list[str] = []
+
+    async def first(session: Session, hand: Hand) -> None:
+        document = session.window.prompt.document()
+        session.window.prompt.set_document(replace(document, parameters={"simulate": "stall=9"}))
+        session.window.requests.send_or_stop()
+        requests = session.window.requests
+        await hand.until(lambda: requests.current is not None and bool(requests.current.run.state.text), "some text")
+        assert requests.current is not None
+        seen.append(requests.current.run.state.text)
+
+    async def second(session: Session, _hand: Hand) -> None:
+        assert session.workspace.log is not None
+        (row,) = await session.workspace.log.page(EVERYTHING)
+        stored = await session.workspace.log.get(row.run_id)
+        assert row.phase == "stopped"
+        assert stored is not None
+        assert stored.state().text.startswith(seen[0])
+
+    tell(first)
+    tell(second)
+
+
+def test_a_wait_for_the_plan_is_said_and_can_be_stopped(tell: Tell) -> None:
+    async def story(session: Session, hand: Hand) -> None:
+        mine = session.workspace.endpoint
+        session.workspace.endpoints.change(replace(mine, plan=PlanLimits("Custom", 1, 1)))
+        await _send(session, hand)
+        session.window.requests.send_or_stop()
+        text = session.window.response.text_tab
+        await hand.until(lambda: "Waiting for a place within the plan" in text.words_shown, "why it waits")
+        session.window.requests.stop()
+        await hand.until(lambda: not session.window.requests.running, "the end of the wait")
+        current = session.window.requests.current
+        assert current is not None
+        assert current.run.state.phase == "stopped"
+        assert current.run.state.attempts == []
+        assert await _logged(session) == 2
+
+    tell(story)
 
 
 def test_a_logged_prompt_is_used_as_one_step_that_undo_takes_back(tell: Tell) -> None:
