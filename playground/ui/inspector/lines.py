@@ -161,16 +161,10 @@ def request_lines(model: InspectorModel) -> dict[str, Line]:
 
 
 def attempts_text(state: RunState) -> str:
-    """`503 → 250 ms → 200 stop`: the status of every attempt, the waits between, and how the last one ended."""
+    """`503 → 200 stop`: the status of every attempt, and how the last one ended."""
     if not state.attempts:
         return UNKNOWN
-    words: list[str] = []
-    for number, attempt in enumerate(state.attempts):
-        if number and state.attempts[number - 1].ended_at is not None:
-            words.append(seconds(attempt.started_at - (state.attempts[number - 1].ended_at or 0.0)))
-        words.append(_attempt(attempt))
-    if state.retry is not None:
-        words.append(f"{seconds(state.retry.wait_s)} …")
+    words = [_attempt(attempt) for attempt in state.attempts]
     end = {
         "done": state.finish_reason or "",
         "stopped": "stopped",

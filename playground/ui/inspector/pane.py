@@ -6,6 +6,7 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QFrame, QLabel, QScrollArea, QVBoxLayout, QWidget
 
 from playground.prefix.forecast import Forecast
+from playground.ui.inspector.attempts import AttemptsSection
 from playground.ui.inspector.model import InspectorModel
 from playground.ui.inspector.sections import (
     CostSection,
@@ -41,6 +42,7 @@ class InspectorPane(QScrollArea):
         self.latency = LatencySection(theme)
         self.cost = CostSection()
         self.request = RequestSection()
+        self.attempts = AttemptsSection()
         self.why = WhyBox()
         self._words = QLabel(NOTHING_SENT)
         self._words.setProperty("tone", "muted")
@@ -72,6 +74,7 @@ class InspectorPane(QScrollArea):
         self.latency.show_state(model.state)
         self.cost.show_model(model)
         self.request.show_model(model)
+        self.attempts.show_state(model.state)
         self.why.show_why(model.why)
 
     def show_outlook(self, forecast: Forecast | None) -> None:
@@ -91,13 +94,24 @@ class InspectorPane(QScrollArea):
         for section in (self.latency, self.cost, self.request):
             section.setVisible(sent)
         self._words.setVisible(not sent)
+        if not sent:
+            self.attempts.hide()
 
     def _lay_out(self) -> QWidget:
         inside = QWidget()
         column = QVBoxLayout(inside)
         column.setContentsMargins(GRID * 2, GRID * 2, GRID * 2, GRID * 2)
         column.setSpacing(GRID * 2)
-        for widget in (self.usage, self.forecast, self.why, self._words, self.latency, self.cost, self.request):
+        for widget in (
+            self.usage,
+            self.forecast,
+            self.why,
+            self._words,
+            self.latency,
+            self.cost,
+            self.request,
+            self.attempts,
+        ):
             column.addWidget(widget)
         column.addStretch(1)
         return inside
@@ -109,7 +123,8 @@ def _signature(model: InspectorModel) -> tuple[object, ...]:
     last = None if state.last_token_at is None else round(state.last_token_at, 1)
     attempts = tuple((one.status, one.request_id, one.headers_at is None) for one in state.attempts)
     return (
-        id(state), state.phase, attempts, state.body_id, state.finish_reason, state.usage, state.ended_at,
+        id(state), state.phase, attempts, state.retry, state.queued, state.body_id, state.finish_reason,
+        state.usage, state.ended_at,
         state.first_token_at, None if state.ended else last, id(model.forecast), model.rates, model.why,
         model.endpoint_name, model.simulated, model.started_utc, model.model,
     )  # fmt: skip

@@ -152,3 +152,14 @@ def test_nothing_is_cut_off_at_its_least_width(pane: InspectorPane, qtbot: QtBot
     assert inside is not None
     qtbot.waitUntil(lambda: inside.width() <= pane.viewport().width())
     assert inside.minimumSizeHint().width() <= pane.viewport().width()
+
+
+def test_each_attempt_has_a_row_with_its_own_id(pane: InspectorPane) -> None:
+    pane.show_model(runs.model(runs.done()))
+    assert not pane.attempts.isVisibleTo(pane)
+    state = runs.retried()
+    pane.show_model(runs.model(state))
+    assert pane.attempts.isVisibleTo(pane)
+    assert len(pane.attempts.lines) == 2
+    assert pane.attempts.lines[0].startswith(f"503 · {(state.attempts[0].request_id or '')[:8]}")
+    assert pane.attempts.lines[1] == f"200 · {(state.attempts[1].request_id or '')[:8]}"
