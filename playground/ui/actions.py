@@ -22,6 +22,7 @@ class ActionSpec:
 ACTIONS = (
     ActionSpec("send", "Request", "Send, or stop while running", "Ctrl+Return"),
     ActionSpec("stop", "Request", "Stop", "Ctrl+."),
+    ActionSpec("verify", "Request", "Verify caching: send twice", "Ctrl+Alt+Return"),
     ActionSpec("copy_request_id", "Request", "Copy request_id", "Ctrl+Shift+C"),
     ActionSpec("new", "Prompt", "New prompt", "Ctrl+N"),
     ActionSpec("sample", "Prompt", "Open the sample prompt"),

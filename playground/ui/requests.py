@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
 from playground.client.endpoint import Endpoint, Rates
 from playground.client.events import AnyEvent, HeadersReceived
+from playground.experiments.verify import verdict
 from playground.prompt.document import Document
 from playground.prompt.problems import BadInput
 from playground.runs.run import Run
@@ -40,6 +41,8 @@ class Requests(QObject):
     trouble = Signal(str)
     """A sentence about something that kept a request from being sent, outside the prompt."""
     key_missing = Signal(str)
+    found = Signal(str)
+    """What an experiment has found, in a sentence."""
     looking_back = Signal(object)
     """A Recalled that is being shown, or None when the newest request is shown again."""
     settled = Signal()
@@ -101,8 +104,18 @@ class Requests(QObject):
         if self.running:
             self.stop()
         elif not self._prompt.composing():
-            self._task = self._workspace.tasks.start(self._send(self._prompt.document()), "send")
-            self.running_changed.emit(True)
+            self._begin(self._send(self._prompt.document()), "send")
+
+    def _begin(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        self._task = self._workspace.tasks.start(self._see_through(work), name)
+        self.running_changed.emit(True)
+
+    async def _see_through(self, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+        finally:
+            self._task = None
+            self.running_changed.emit(False)
 
     def stop(self) -> None:
         """Stop at once, also before the first byte; fine where nothing runs."""
@@ -112,6 +125,23 @@ class Requests(QObject):
             # Not sent yet: the simulator is starting, or the key store is being asked.
             self._task.cancel()
 
+    def verify(self) -> None:
+        """Verify caching: send the prompt twice, and say what that proves."""
+        if not self.running and not self._prompt.composing():
+            self._begin(self._verify(self._prompt.document()), "verify caching")
+
+    async def _verify(self, document: Document) -> None:
+        states = []
+        for _ in range(2):
+            before = self._current
+            await self._send(document)
+            if self._current is None or self._current is before:
+                return  # refused, and said so
+            states.append(self._current.run.state)
+            if states[-1].phase != "done":
+                break
+        self.found.emit(verdict(states[0], states[-1]))
+
     async def _send(self, document: Document) -> None:
         try:
             await self._workspace.send(document, self._dispatched)
@@ -119,9 +149,6 @@ class Requests(QObject):
             self._refuse(bad)
         except SimulatorFailed as failed:
             self.trouble.emit(str(failed))
-        finally:
-            self._task = None
-            self.running_changed.emit(False)
         if self._current is not None and self._current.run.document is document:
             self._finish(self._current)
 

@@ -66,12 +66,13 @@ class MainWindow(QMainWindow):
         self.program = Program(self, self.workspace, self._appearance)
         self.actions_table = Actions(self, self._handlers(), self.program.shortcuts())
         self.program.use_actions(self.actions_table)
-        self.top = TopBar(self.actions_table["connect"])
+        self.top = TopBar(self.actions_table["connect"], self.actions_table["verify"])
 
     def _handlers(self) -> dict[str, Callable[[], object]]:
         return {
             "send": lambda: self.requests.send_or_stop(),
             "stop": lambda: self.requests.stop(),
+            "verify": lambda: self.requests.verify(),
             "copy_request_id": self.copy_request_id,
             "new": self.files.new,
             "sample": self.files.open_sample,
@@ -199,6 +200,7 @@ class MainWindow(QMainWindow):
         requests.looking_back.connect(self._show_looking_back)
         requests.key_missing.connect(self._show_key_missing)
         requests.trouble.connect(self.say_trouble)
+        requests.found.connect(self.say_trouble)
 
     def start(self) -> None:
         """Show the draft or the sample, and everything that goes with the chosen endpoint."""

@@ -293,3 +293,15 @@ def test_both_themes(tell: Tell) -> None:
         assert shown.pixelColor(5, 5).lightness() == session.appearance.theme.surface.lightness()
 
     tell(story)
+
+
+def test_verify_caching_sends_twice_and_says_what_it_proves(tell: Tell) -> None:
+    async def story(session: Session, hand: Hand) -> None:
+        window = session.window
+        window.actions_table["verify"].trigger()
+        await hand.until(lambda: window.trouble.isVisible(), "the verdict")
+        assert "Caching works: 1,280 of 1,281 tokens" in window.trouble.words
+        assert await _logged(session) == 2
+        assert not window.requests.running
+
+    tell(story)

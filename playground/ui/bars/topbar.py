@@ -23,7 +23,7 @@ class TopBar(QFrame):
     endpoint_chosen = Signal(str)
     """An endpoint's id."""
 
-    def __init__(self, connect: QAction) -> None:
+    def __init__(self, connect: QAction, verify: QAction) -> None:
         super().__init__()
         self.setProperty("look", "bar")
         self._connect = connect
@@ -37,6 +37,9 @@ class TopBar(QFrame):
         self._send = QPushButton()
         self._send.setProperty("look", "primary")
         self._send.clicked.connect(self.send_clicked)
+        self._verify = QPushButton("Verify caching")
+        self._verify.setToolTip("Send the prompt twice; the second shows whether the cache works")
+        self._verify.clicked.connect(verify.trigger)
         self._menu = QToolButton()
         self._menu.setText("☰")
         self._menu.setAccessibleName("All menus")
@@ -46,7 +49,7 @@ class TopBar(QFrame):
         row.setContentsMargins(GRID + 4, GRID - 1, GRID + 4, GRID - 1)
         row.setSpacing(GRID)
         left: tuple[QWidget, ...] = (self._endpoint, self._file, self._model)
-        right: tuple[QWidget, ...] = (self._context, self._send, self._menu)
+        right: tuple[QWidget, ...] = (self._context, self._verify, self._send, self._menu)
         for widget in left:
             row.addWidget(widget)
         row.addStretch(1)
@@ -92,6 +95,7 @@ class TopBar(QFrame):
 
     def show_running(self, running: bool, shortcut: str) -> None:
         """Send, or Stop while a request runs."""
+        self._verify.setEnabled(not running)
         word = "Stop" if running else "Send"
         self._send.setText(f"{word}   {shortcut}")
         self._send.setAccessibleName(f"{word} the prompt" if not running else "Stop the request")

@@ -1,0 +1,52 @@
+"""The verdict on two equal requests."""
+
+from __future__ import annotations
+
+from playground.client.events import (
+    AttemptStarted,
+    Completed,
+    ContentDelta,
+    HeadersReceived,
+    Stopped,
+    Usage,
+    UsageReported,
+)
+from playground.experiments.verify import verdict
+from playground.runs.state import RunState, fold
+
+
+def _done(cached: int | None, first_token_at: float = 0.2) -> RunState:
+    return fold(
+        (
+            AttemptStarted(0.0, 1),
+            HeadersReceived(0.1, 200, "id", "text/event-stream"),
+            ContentDelta(first_token_at, "Hello"),
+            UsageReported(0.5, Usage(1000, 5, 1005, cached)),
+            Completed(0.5),
+        )
+    )
+
+
+def test_it_works() -> None:
+    words = verdict(_done(0, 0.4), _done(960, 0.2))
+    assert words == (
+        "Caching works: 960 of 1,000 tokens of the second request came from the cache (96.0 %). "
+        "Time to first token 400 ms, then 200 ms."
+    )
+
+
+def test_what_was_cached_before_is_not_hidden() -> None:
+    assert verdict(_done(960), _done(960)).endswith("The first had 960 from earlier requests already.")
+
+
+def test_nothing_cached() -> None:
+    assert verdict(_done(0), _done(0)).startswith("The second of two equal requests reports 0 cached tokens.")
+
+
+def test_not_reported_is_not_zero() -> None:
+    assert "does not report" in verdict(_done(0), _done(None))
+
+
+def test_a_stopped_request_proves_nothing() -> None:
+    stopped = fold((AttemptStarted(0.0, 1), Stopped(0.1)))
+    assert verdict(stopped, stopped) == "Caching could not be verified: the first request ended as stopped."
