@@ -17,6 +17,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
+_COPIED = {
+    "ticket": "Copied as a support ticket. Message contents are left out; a hash and a length stand for each.",
+    "curl": "Copied as a curl command. It reads the key from SMALLEST_API_KEY; the prompt is in it.",
+    "python": "Copied as a Python script. It reads the key from SMALLEST_API_KEY; the prompt is in it.",
+}
+
+
 class Program(QObject):
     """Opens dialogs with open(), never exec(): exec() stops every other task of the one loop."""
 
@@ -40,6 +47,29 @@ class Program(QObject):
     def copy(self, text: str) -> None:
         """Put a text on the clipboard."""
         QGuiApplication.clipboard().setText(text)
+
+    def hand_over(self, run_id: str | None, form: str) -> None:
+        """Copy a logged request as a "ticket", as "curl" or as "python"."""
+        if run_id is None:
+            self.trouble.emit("There is no request to copy yet.")
+        else:
+            self._workspace.tasks.start(self._hand_over(run_id, form), "copy a request")
+
+    async def _hand_over(self, run_id: str, form: str) -> None:
+        # Imported on first use, as the dialogs are.
+        from playground.handover.commands import as_curl, as_python
+        from playground.handover.ticket import ticket
+
+        recalled = await self._workspace.recall(run_id)
+        if recalled is None:
+            self.trouble.emit("That request is not in the log.")
+            return
+        stored = recalled.stored
+        text = {"ticket": lambda: ticket(stored), "curl": lambda: as_curl(stored.record)}.get(
+            form, lambda: as_python(stored.record)
+        )()
+        self.copy(text)
+        self.trouble.emit(_COPIED[form])
 
     def connect_dialog(self) -> None:
         """Endpoints, keys, plan limits and rates."""

@@ -57,6 +57,7 @@ class Requests(QObject):
         self._task: asyncio.Task[None] | None = None
         self._current: Dispatch | None = None
         self._shown: RunState | None = None
+        self._shown_run_id: str | None = None
         self._looking_back = False
         self._resting = False
         self._frame = _timer(self, FRAME_MS, self._paint, single=True)
@@ -78,6 +79,11 @@ class Requests(QObject):
     def request_id(self) -> str | None:
         """The request_id of what the response pane shows."""
         return self._shown.request_id if self._shown else None
+
+    @property
+    def shown_run_id(self) -> str | None:
+        """The run that the response pane shows."""
+        return self._shown_run_id
 
     def rest(self) -> None:
         """Look at nothing any more: the window is going."""
@@ -170,11 +176,11 @@ class Requests(QObject):
         self._looking_back = False
         self.looking_back.emit(None)
         if self._current is None:
-            self._shown = None
+            self._shown = self._shown_run_id = None
             self._response.show_state(None)
             self._inspector.show_model(None)
             return
-        self._shown = self._current.run.state
+        self._shown, self._shown_run_id = self._current.run.state, self._current.run.id
         self._response.show_state(self._shown, simulated=self._current.run.endpoint.kind == "simulator")
         self._inspector.show_model(_live_model(self._current))
 
@@ -217,7 +223,7 @@ class Requests(QObject):
             self.trouble.emit("That request is no longer in the log.")
             return
         self._looking_back = True
-        self._shown = recalled.state
+        self._shown, self._shown_run_id = recalled.state, recalled.stored.record.run_id
         self._response.show_state(recalled.state, simulated=recalled.stored.record.endpoint_kind == "simulator")
         self._inspector.show_model(_logged_model(recalled))
         self.looking_back.emit(recalled)

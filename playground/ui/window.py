@@ -74,6 +74,9 @@ class MainWindow(QMainWindow):
             "stop": lambda: self.requests.stop(),
             "verify": lambda: self.requests.verify(),
             "copy_request_id": self.copy_request_id,
+            "copy_ticket": lambda: self._hand_over("ticket"),
+            "copy_curl": lambda: self._hand_over("curl"),
+            "copy_python": lambda: self._hand_over("python"),
             "new": self.files.new,
             "sample": self.files.open_sample,
             "open": self.files.open,
@@ -260,6 +263,12 @@ class MainWindow(QMainWindow):
             self.log.copy_request_id()
         else:
             self.program.copy(request_id)
+
+    def _hand_over(self, form: str) -> None:
+        """Copy the request that has the focus (the log's row, else what is shown) in one of its forms."""
+        in_log = self.log.isAncestorOf(self.focusWidget())
+        run_id = (self.log.current_run_id() if in_log else None) or self.requests.shown_run_id
+        self.program.hand_over(run_id or self.log.current_run_id(), form)
 
     def _step_pane(self, step: int) -> None:
         panes = (self.prompt, self.response, self.inspector, self.log)

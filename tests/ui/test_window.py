@@ -305,3 +305,16 @@ def test_verify_caching_sends_twice_and_says_what_it_proves(tell: Tell) -> None:
         assert not window.requests.running
 
     tell(story)
+
+
+def test_a_request_is_handed_over_as_a_ticket(tell: Tell, qapp: QApplication) -> None:
+    async def story(session: Session, hand: Hand) -> None:
+        state = await _send(session, hand)
+        clipboard = qapp.clipboard()
+        clipboard.clear()
+        session.window.actions_table["copy_ticket"].trigger()
+        await hand.until(lambda: "# Electron request" in clipboard.text(), "a ticket on the clipboard")
+        assert str(state.request_id) in clipboard.text()
+        assert "Mira" not in clipboard.text()
+
+    tell(story)
