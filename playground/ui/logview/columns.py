@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC
+from datetime import UTC, datetime
+from itertools import groupby
 
 from playground.client.events import Usage
 from playground.client.prices import cost
 from playground.requestlog.records import LogRow
 from playground.runs.figures import UNKNOWN, Figure, dollars, seconds
+from playground.ui.logview.details import Detail
 
 NOT_REPORTED = "The server did not report it"
+NOT_YET = "Not reported yet: the request is still going on"
+REFUSED = "Unknown: the request failed, and no usage was reported"
 ENDED_EARLY = "Unknown: the request ended before the server reported usage"
+ESTIMATED_INPUT = "Estimated on this machine before sending: no usage was reported"
+ESTIMATED_OUTPUT = "Estimated on this machine from what had come: no usage was reported"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,97 +36,145 @@ class Column:
 
     title: str
     width: int
-    cell: Callable[[LogRow], Cell]
+    cell: Callable[[LogRow, Detail], Cell]
+    hint: str
     figure: bool = False
     mono: bool = False
 
 
-def _time(row: LogRow) -> Cell:
+def _time(row: LogRow, _detail: Detail) -> Cell:
     local = row.started_utc.astimezone()
-    return Cell(f"{local:%H:%M:%S}", f"{row.started_utc.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f} UTC")
+    today = datetime.now().astimezone()
+    if local.date() == today.date():
+        text = f"{local:%H:%M:%S}"
+    else:
+        text = f"{local:%m-%d %H:%M}" if local.year == today.year else f"{local:%Y-%m-%d}"
+    exact = row.started_utc.astimezone(UTC).isoformat(" ", "milliseconds").removesuffix("+00:00")
+    return Cell(text, f"{exact} UTC\n{local:%Y-%m-%d %H:%M:%S} here")
 
 
-def _status(row: LogRow) -> Cell:
-    where = f"{row.endpoint_name} · {row.model}"
-    again = f" · {row.attempts}×" if row.attempts > 1 else ""
-    where = f"{row.attempts} attempts · {where}" if row.attempts > 1 else where
+def _status(row: LogRow, detail: Detail) -> Cell:
+    word, tone = _outcome(row)
+    words = _chain((*detail.earlier, *_failed_attempt(row), word))
+    if row.attempts > 1 and not detail.earlier:  # not read yet
+        words = f"{word} · {row.attempts}×"
+    return Cell(words, "\n".join(part for part in (_explained(row), _sent_to(row)) if part), tone)
+
+
+def _outcome(row: LogRow) -> tuple[str, str]:
+    """The newest attempt in words, and the tone that says the same in colour."""
     if row.phase == "done":
-        return Cell(f"{row.status} {row.finish_reason or ''}".strip() + again, where, "warm_edge")
+        return " ".join(part for part in (str(row.status or ""), row.finish_reason or "ended") if part), "warm_edge"
     if row.phase == "failed":
-        status = "failed" if row.status in (None, 200) else str(row.status)
-        return Cell(status + again, row.trouble or where, "failure")
+        # 200, and then trouble: the status alone would read as success.
+        return ("failed" if row.status in (None, 200) else str(row.status)), "failure"
     if row.phase in ("stopped", "interrupted"):
-        words = "Stopped by you" if row.phase == "stopped" else "The program ended before the request did"
-        return Cell(row.phase, f"{words} · {where}", "variable_edge")
-    words = {"retrying": "retrying…", "waiting": "waiting…"}.get(row.phase, "running…")
-    return Cell(words + again, where, "accent")
+        return row.phase, "variable_edge"
+    return {"retrying": "retrying…", "waiting": "waiting…"}.get(row.phase, "running…"), "accent"
 
 
-def _request_id(row: LogRow) -> Cell:
-    if row.request_id is None:
-        return Cell(UNKNOWN, "No response headers came, or the server sent no X-Request-Id")
-    return Cell(row.request_id, row.request_id)
+def _failed_attempt(row: LogRow) -> tuple[str, ...]:
+    """The attempt that the next one is waited for after: it is the newest, and it has ended."""
+    if row.phase != "retrying":
+        return ()
+    return ("failed" if row.status is None else str(row.status),)
+
+
+def _chain(words: tuple[str, ...]) -> str:
+    """503 → 200 stop; 503 ×4 → 200 stop where the same came again and again."""
+    counted = ((word, len(list(same))) for word, same in groupby(words))
+    return " → ".join(word if times == 1 else f"{word} ×{times}" for word, times in counted)
+
+
+def _explained(row: LogRow) -> str:
+    if row.phase == "failed":
+        return row.trouble
+    return {"stopped": "Stopped by you", "interrupted": "The program ended before the request did"}.get(row.phase, "")
+
+
+def _sent_to(row: LogRow) -> str:
+    attempts = f"{row.attempts} attempts · " if row.attempts > 1 else ""
+    return f"{attempts}{row.endpoint_name} · {row.model}"
+
+
+def _request_id(row: LogRow, _detail: Detail) -> Cell:
+    if row.request_id is not None:
+        return Cell(row.request_id, row.request_id)
+    running = row.phase in ("waiting", "sent", "streaming", "retrying") and row.status is None
+    return Cell(UNKNOWN, "No headers have come yet" if running else "No headers came, or they had no X-Request-Id")
 
 
 def _why(row: LogRow) -> str:
-    return NOT_REPORTED if row.phase == "done" else ENDED_EARLY
+    if row.phase == "done":
+        return NOT_REPORTED
+    if row.phase == "failed":
+        return REFUSED
+    return ENDED_EARLY if row.phase in ("stopped", "interrupted") else NOT_YET
 
 
-def _figure(figure: Figure, tone: str = "") -> Cell:
-    return Cell(figure.text, figure.why, tone if figure.state == "reported" else "")
+def _figure(reported: int | None, row: LogRow, estimated: float | None = None, why: str = "", tone: str = "") -> Cell:
+    figure = Figure.reported(reported, _why(row))
+    if reported is None and estimated is not None:
+        figure = Figure.estimated(estimated, why)
+    return Cell(figure.text, figure.why, tone if reported else "")
 
 
-def _prompt(row: LogRow) -> Cell:
-    estimated = row.prompt_tokens_estimated
-    if row.prompt_tokens is None and row.phase in ("stopped", "interrupted") and estimated is not None:
-        return _figure(Figure.estimated(estimated, "Estimated on this machine: no usage was reported"))
-    return _figure(Figure.reported(row.prompt_tokens, _why(row)))
+def _prompt(row: LogRow, _detail: Detail) -> Cell:
+    early = row.phase in ("stopped", "interrupted")
+    return _figure(row.prompt_tokens, row, row.prompt_tokens_estimated if early else None, ESTIMATED_INPUT)
 
 
-def _cached(row: LogRow) -> Cell:
-    return _figure(Figure.reported(row.cached_tokens, _why(row)), "warm_edge" if row.cached_tokens else "")
+def _cached(row: LogRow, _detail: Detail) -> Cell:
+    return _figure(row.cached_tokens, row, tone="warm_edge")
 
 
-def _output(row: LogRow) -> Cell:
-    return _figure(Figure.reported(row.completion_tokens, _why(row)))
+def _output(row: LogRow, detail: Detail) -> Cell:
+    return _figure(row.completion_tokens, row, detail.output_estimated, ESTIMATED_OUTPUT)
 
 
-def _ttft(row: LogRow) -> Cell:
+def _ttft(row: LogRow, _detail: Detail) -> Cell:
     return Cell(seconds(row.ttft_s), "" if row.ttft_s is not None else "No token came")
 
 
-def _total(row: LogRow) -> Cell:
-    return Cell(seconds(row.duration_s), "" if row.duration_s is not None else "Not ended")
+def _total(row: LogRow, _detail: Detail) -> Cell:
+    if row.duration_s is not None:
+        return Cell(seconds(row.duration_s))
+    return Cell(UNKNOWN, "When it ended is not known" if row.phase == "interrupted" else "Not ended")
 
 
-def _cost(row: LogRow) -> Cell:
+def _cost(row: LogRow, _detail: Detail) -> Cell:
     usage = Usage(row.prompt_tokens, row.completion_tokens, None, row.cached_tokens)
     priced = cost(usage, row.rates)
     if priced.input is None:
         unset = row.rates.fresh is None or row.rates.cached is None
-        return Cell(UNKNOWN, "No rate is set for this endpoint" if unset else _why(row))
+        return Cell(UNKNOWN, "Not priced: no rates are set for this endpoint" if unset else _why(row))
     if priced.output is None:
-        return Cell(dollars(priced.input), "Input only: no output rate is set")
-    return Cell(dollars(priced.input + priced.output), "Input and output")
+        unset = row.rates.output is None
+        return Cell(dollars(priced.input), f"Input only: {'no output rate is set' if unset else 'output is unknown'}")
+    return Cell(dollars(priced.total), f"Input {dollars(priced.input)}, output {dollars(priced.output)}")
 
 
-def _answer(row: LogRow) -> Cell:
+def _answer(row: LogRow, _detail: Detail) -> Cell:
     if row.trouble:
-        return Cell(" ".join(row.trouble.split()), row.trouble, "muted")
+        return Cell(_one_line(row.trouble), row.trouble, "muted")
     if not row.answer and row.called:
-        return Cell(f"calls {row.called}", "", "muted")
-    return Cell(" ".join(row.answer.split()), row.answer)
+        return Cell(f"calls {_one_line(row.called)}", "", "muted")
+    return Cell(_one_line(row.answer), row.answer)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
 
 
 COLUMNS = (
-    Column("time", 84, _time),
-    Column("status", 118, _status),
-    Column("request_id", 288, _request_id, mono=True),
-    Column("in", 68, _prompt, figure=True),
-    Column("cached", 68, _cached, figure=True),
-    Column("out", 60, _output, figure=True),
-    Column("TTFT", 72, _ttft, figure=True),
-    Column("total", 68, _total, figure=True),
-    Column("cost", 108, _cost, figure=True),
-    Column("answer", 300, _answer),
+    Column("time", 96, _time, "When it was sent, by this computer's clock and zone"),
+    Column("status", 140, _status, "HTTP status and finish reason; every attempt where there were more"),
+    Column("request_id", 288, _request_id, "X-Request-Id of the newest attempt: what support asks for", mono=True),
+    Column("in", 72, _prompt, "Prompt tokens, the cached ones included", figure=True),
+    Column("cached", 68, _cached, "Prompt tokens that the cache served", figure=True),
+    Column("out", 60, _output, "Completion tokens", figure=True),
+    Column("TTFT", 72, _ttft, "Time to first token", figure=True),
+    Column("total", 72, _total, "From sending to the end, waits and retries included", figure=True),
+    Column("cost", 100, _cost, "By the rates that were set when it was sent", figure=True),
+    Column("answer", 240, _answer, "How the completion begins, or what went wrong"),
 )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Coroutine
 from typing import Any
 
 from PySide6.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelIndex, Qt, Signal
@@ -11,7 +10,9 @@ from PySide6.QtGui import QColor, QFont
 
 from playground.requestlog.filter import EVERYTHING, LogFilter
 from playground.requestlog.records import LogRow
+from playground.runs.figures import APPROXIMATELY, UNKNOWN
 from playground.ui.logview.columns import COLUMNS
+from playground.ui.logview.details import Details, Start
 from playground.ui.logview.source import LogSource
 from playground.ui.theme import Theme, mono_font, ui_font
 
@@ -19,7 +20,6 @@ PAGE = 128
 MAX_PAGES = 24
 
 Index = QModelIndex | QPersistentModelIndex
-Start = Callable[[Coroutine[Any, Any, None], str], object]
 _NOWHERE = QModelIndex()
 _RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
 _LEFT = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
@@ -30,27 +30,39 @@ class LogModel(QAbstractTableModel):
 
     loaded = Signal()
     """Rows or their number have come."""
+    summed = Signal(object)
+    """Totals of all that is shown have come."""
 
     def __init__(self, theme: Theme, start: Start) -> None:
         super().__init__()
         self._theme, self._start = theme, start
         self._source: LogSource | None = None
         self._filter = EVERYTHING
+        self._shown = EVERYTHING
         self._count = 0
         self._pages: OrderedDict[int, list[LogRow]] = OrderedDict()
         self._asked: set[int] = set()
         self._generation = 0
+        self._stale = self._reading = self._changing = False
+        self._details = Details(start, self._detail_came)
         self._figures, self._ids, self._plain = ui_font(12, tabular=True), mono_font(12), ui_font(12)
-
-    def set_source(self, source: LogSource | None) -> None:
-        """Show another log, from its newest request on."""
-        self._source = source
-        self.show_filter(EVERYTHING)
 
     @property
     def filter(self) -> LogFilter:
-        """What is shown."""
+        """What is asked for."""
         return self._filter
+
+    @property
+    def changing(self) -> bool:
+        """Whether rows are being put in or taken out: what Qt chooses meanwhile is nobody's choice."""
+        return self._changing
+
+    def set_source(self, source: LogSource | None, chosen: LogFilter = EVERYTHING) -> None:
+        """Show what matches of another log, from its newest request on."""
+        self._source, self._filter = source, chosen
+        self._details.set_source(source)
+        self._take(0, {}, chosen)
+        self.refresh()
 
     def show_filter(self, chosen: LogFilter) -> None:
         """Show what matches."""
@@ -58,39 +70,86 @@ class LogModel(QAbstractTableModel):
         self.refresh()
 
     def refresh(self) -> None:
-        """Ask anew for the number of rows and for the pages that are held; what is shown stays until they come."""
-        self._generation += 1
-        self._asked.clear()
-        if self._source is not None:
-            self._start(self._load(self._source, self._generation), "read the request log")
+        """Ask anew for what is shown, which stays until it comes. While an answer is waited for: once more after it."""
+        if self._source is None:
+            return
+        self._stale = True
+        if not self._reading:
+            self._reading = True
+            self._start(self._read(), "read the request log")
+
+    async def _read(self) -> None:
+        try:
+            while self._stale and self._source is not None:
+                self._stale = False
+                await self._read_once(self._source, self._filter)
+        finally:
+            self._reading = False
+
+    async def _read_once(self, source: LogSource, chosen: LogFilter) -> None:
+        count = await source.count(chosen, None)
+        pages = {page: await source.rows_at(chosen, page * PAGE, PAGE) for page in self._wanted(count.n, chosen)}
+        if not self._is_asked(source, chosen):
+            return
+        self._take(count.n, pages, chosen)
+        totals = await source.totals(chosen)
+        if self._is_asked(source, chosen):
+            self.summed.emit(totals)
+
+    def _is_asked(self, source: LogSource, chosen: LogFilter) -> bool:
+        return source is self._source and chosen is self._filter
+
+    def _wanted(self, count: int, chosen: LogFilter) -> list[int]:
+        """The pages that are looked at, where they are, and where new rows on top will have pushed them."""
+        if chosen is not self._shown or not self._pages:
+            return [0] if count else []
+        more = max(0, count - self._count)
+        looked_at = list(self._pages)[-2:]
+        first = {(page * PAGE + more) // PAGE for page in looked_at} | set(looked_at)
+        moved = first | ({page + 1 for page in first} if more % PAGE else set())
+        return sorted(page for page in moved if page * PAGE < count)
+
+    def _take(self, count: int, pages: dict[int, list[LogRow]], chosen: LogFilter) -> None:
+        self._changing = True
+        self._generation += 1  # a page that is on its way belongs to the rows as they were
+        if chosen is not self._shown or not count or not self._count:
+            self._replace(count, pages)
         else:
-            self._take(0, {})
-
-    async def _load(self, source: LogSource, generation: int) -> None:
-        count = await source.count(self._filter, None)
-        wanted = [page for page in self._pages if page * PAGE < count.n] or [0]
-        pages = {page: await source.rows_at(self._filter, page * PAGE, PAGE) for page in wanted[-2:]}
-        if generation == self._generation:
-            self._take(count.n, pages)
-
-    def _take(self, count: int, pages: dict[int, list[LogRow]]) -> None:
-        if count != self._count:
-            self._resize(count)
-        self._pages = OrderedDict(pages)
-        if count:
-            self.dataChanged.emit(self.index(0, 0), self.index(count - 1, len(COLUMNS) - 1))
+            self._resize(count, pages)
+        self._shown = chosen
+        self._changing = False
         self.loaded.emit()
 
-    def _resize(self, count: int) -> None:
-        if count > self._count:
-            # New requests are the newest: they come in at the top, and push the selection down with its row.
-            self.beginInsertRows(_NOWHERE, 0, count - self._count - 1)
-            self._count = count
+    def _set(self, count: int, pages: dict[int, list[LogRow]]) -> None:
+        self._count, self._pages, self._asked = count, OrderedDict(pages), set(pages)
+
+    def _replace(self, count: int, pages: dict[int, list[LogRow]]) -> None:
+        self.beginResetModel()
+        self._set(count, pages)
+        self.endResetModel()
+
+    def _resize(self, count: int, pages: dict[int, list[LogRow]]) -> None:
+        more = count - self._count
+        if more > 0:
+            # New requests are the newest: they come in at the top.
+            self.beginInsertRows(_NOWHERE, 0, more - 1)
+            self._set(count, pages)
             self.endInsertRows()
-        else:
-            self.beginResetModel()
-            self._count = count
-            self.endResetModel()
+        elif more < 0:
+            self.beginRemoveRows(_NOWHERE, count, self._count - 1)
+            self._set(count, pages)
+            self.endRemoveRows()
+        self._set(count, pages)
+        self._repaint(0, count - 1)
+
+    def _repaint(self, first: int, last: int) -> None:
+        if 0 <= first <= last:
+            self.dataChanged.emit(self.index(first, 0), self.index(last, len(COLUMNS) - 1))
+
+    def _detail_came(self, run_id: str) -> None:
+        place = self.find(run_id)
+        if place is not None:
+            self._repaint(place, place)
 
     def row(self, number: int) -> LogRow | None:
         """A row, where it is in memory; else it is asked for."""
@@ -103,21 +162,20 @@ class LogModel(QAbstractTableModel):
         return rows[place] if place < len(rows) else None
 
     def _ask(self, page: int) -> None:
-        if page in self._asked or self._source is None:
+        if page in self._asked or self._source is None or self._changing:
             return
         self._asked.add(page)
-        self._start(self._load_page(self._source, page, self._generation), "read a page of the request log")
+        work = self._read_page(self._source, page, self._generation)
+        self._start(work, "read a page of the request log")
 
-    async def _load_page(self, source: LogSource, page: int, generation: int) -> None:
-        rows = await source.rows_at(self._filter, page * PAGE, PAGE)
+    async def _read_page(self, source: LogSource, page: int, generation: int) -> None:
+        rows = await source.rows_at(self._shown, page * PAGE, PAGE)
         if generation != self._generation:
             return
         self._pages[page] = rows
         while len(self._pages) > MAX_PAGES:
             self._asked.discard(self._pages.popitem(last=False)[0])
-        last = min((page + 1) * PAGE, self._count) - 1
-        if last >= page * PAGE:
-            self.dataChanged.emit(self.index(page * PAGE, 0), self.index(last, len(COLUMNS) - 1))
+        self._repaint(page * PAGE, min((page + 1) * PAGE, self._count) - 1)
         self.loaded.emit()
 
     def find(self, run_id: str) -> int | None:
@@ -131,8 +189,7 @@ class LogModel(QAbstractTableModel):
     def set_theme(self, theme: Theme) -> None:
         """Other colours."""
         self._theme = theme
-        if self._count:
-            self.dataChanged.emit(self.index(0, 0), self.index(self._count - 1, len(COLUMNS) - 1))
+        self._repaint(0, self._count - 1)
 
     def rowCount(self, parent: Index = _NOWHERE) -> int:
         return 0 if parent.isValid() else self._count
@@ -145,6 +202,8 @@ class LogModel(QAbstractTableModel):
             return None
         if role == Qt.ItemDataRole.DisplayRole:
             return COLUMNS[section].title
+        if role == Qt.ItemDataRole.ToolTipRole:
+            return COLUMNS[section].hint
         if role == Qt.ItemDataRole.TextAlignmentRole:
             return _RIGHT if COLUMNS[section].figure else _LEFT
         return None
@@ -160,11 +219,11 @@ class LogModel(QAbstractTableModel):
         row = self.row(index.row())
         if row is None:
             return "…" if role == Qt.ItemDataRole.DisplayRole else None
-        cell = column.cell(row)
+        cell = column.cell(row, self._details.of(row))
         if role == Qt.ItemDataRole.ForegroundRole:
             return self._color(cell.tone)
         if role == Qt.ItemDataRole.AccessibleTextRole:
-            return f"{column.title}: {'unknown' if cell.text == '—' else cell.text}"
+            return f"{column.title}: {_spoken(cell.text)}"
         return cell.text if role == Qt.ItemDataRole.DisplayRole else (cell.why or cell.text)
 
     def _font(self, figure: bool, mono: bool) -> QFont:
@@ -173,6 +232,10 @@ class LogModel(QAbstractTableModel):
     def _color(self, tone: str) -> QColor | None:
         color = getattr(self._theme, tone) if tone else None
         return color if isinstance(color, QColor) else None
+
+
+def _spoken(text: str) -> str:
+    return "unknown" if text == UNKNOWN else text.replace(APPROXIMATELY, "about").replace("→", "then")
 
 
 _CELL_ROLES = frozenset(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from PySide6.QtCore import QEvent, QObject, Qt, QTimer, Signal
@@ -20,9 +20,11 @@ from PySide6.QtWidgets import (
 )
 
 from playground.prompt.problems import BadInput
-from playground.requestlog.filter import parse
+from playground.requestlog.filter import EVERYTHING, LogFilter, parse
+from playground.requestlog.records import LogRow, Totals
 from playground.runs.figures import percent
-from playground.ui.logview.model import LogModel, Start
+from playground.ui.logview.choice import Choice
+from playground.ui.logview.model import LogModel
 from playground.ui.logview.source import LogSource
 from playground.ui.logview.table import LogTable
 from playground.ui.stylesheet import restyle
@@ -33,6 +35,11 @@ TYPING_MS = 120
 """How long after the last key the filter is applied."""
 REFRESH_MS = 250
 HINT = "status:429 cached:0 since:1h, or any text, or paste request_ids"
+COPIED_MS = 1200
+COPY, COPIED = "Copy request_id", "request_id copied"
+OPENING = "The log is being opened…"
+NO_MATCH = "No request matches this filter."
+NONE_REPORTED = "No request here has reported both prompt and cached tokens"
 NOTHING_YET = "Every request will be listed here with its request_id, what the cache served, and what it cost."
 
 
@@ -46,146 +53,159 @@ class LogPane(QWidget):
         self, theme: Theme, start: Callable[[Coroutine[Any, Any, None], str], object], parent: QWidget | None = None
     ) -> None:
         super().__init__(parent)
-        self._start: Start = start
         self._source: LogSource | None = None
         self._unsubscribe: Callable[[], None] | None = None
-        self._generation = 0
         self.model = LogModel(theme, start)
-        self.table = LogTable(self.model)
+        self.table = LogTable(self.model, theme)
+        self._choice = Choice(self.model, self.table)
         self.filter_line = QLineEdit()
-        self._wrong = QLabel()
-        self._wrong.setProperty("tone", "failure")
-        self._wrong.setContentsMargins(GRID + 4, 0, GRID, 4)
-        self._wrong.hide()
-        self._totals = QLabel()
-        self._totals.setProperty("tone", "muted")
-        self._copy = QPushButton("Copy request_id")
-        self._empty = QLabel("The log is being opened…")
-        self._clear = QPushButton("Clear the filter")
+        self.wrong = QLabel()
+        self.totals = QLabel()
+        self.copy_button = QPushButton(COPY)
+        self.empty = EmptyPage()
         self._typing = _timer(self, TYPING_MS, self._apply_filter)
-        self._refresh = _timer(self, REFRESH_MS, self._read)
+        self._refresh = _timer(self, REFRESH_MS, self.model.refresh)
+        self._copied = _timer(self, COPIED_MS, lambda: self.copy_button.setText(COPY))
         self._build()
         self._connect()
 
     def _build(self) -> None:
+        self._stack = QStackedWidget()
+        self._stack.addWidget(self.empty)
+        self._stack.addWidget(self.table)
+        self.wrong.setProperty("tone", "failure")
+        self.wrong.setTextFormat(Qt.TextFormat.PlainText)
+        self.wrong.setWordWrap(True)
+        self.wrong.setContentsMargins(GRID + 4, 0, GRID, 4)
+        self.wrong.hide()
+        top = QFrame()
+        top.setProperty("look", "pane")
+        head = QVBoxLayout(top)
+        head.setContentsMargins(0, 0, 0, 0)
+        head.setSpacing(0)
+        head.addLayout(self._head())
+        head.addWidget(self.wrong)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        column.addWidget(top)
+        column.addWidget(self._stack, 1)
+
+    def _head(self) -> QHBoxLayout:
         title = QLabel("Request log")
         title.setProperty("tone", "strong")
+        title.setBuddy(self.table)
         self.filter_line.setPlaceholderText(HINT)
         self.filter_line.setAccessibleName("Filter the request log")
         self.filter_line.setClearButtonEnabled(True)
         self.filter_line.installEventFilter(self)
-        self._copy.setProperty("look", "quiet")
+        self.totals.setProperty("tone", "muted")
+        self.copy_button.setProperty("look", "quiet")
+        self.copy_button.setEnabled(False)
         head = QHBoxLayout()
         head.setContentsMargins(GRID + 4, 5, GRID, 5)
         head.setSpacing(GRID)
-        head.addWidget(title)
-        head.addWidget(self.filter_line, 1)
-        head.addWidget(self._totals)
-        head.addWidget(self._copy)
-        self._stack = QStackedWidget()
-        self._stack.addWidget(self._empty_page())
-        self._stack.addWidget(self.table)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(0)
-        column.addLayout(head)
-        column.addWidget(self._wrong)
-        column.addWidget(self._stack, 1)
-
-    def _empty_page(self) -> QWidget:
-        page = QFrame()
-        page.setProperty("look", "pane")
-        self._empty.setProperty("tone", "muted")
-        self._empty.setWordWrap(True)
-        self._clear.setProperty("look", "link")
-        column = QVBoxLayout(page)
-        column.setContentsMargins(GRID + 4, GRID, GRID, GRID)
-        column.addWidget(self._empty)
-        column.addWidget(self._clear, 0, Qt.AlignmentFlag.AlignLeft)
-        column.addStretch(1)
-        return page
+        for widget, stretch in ((title, 0), (self.filter_line, 1), (self.totals, 0), (self.copy_button, 0)):
+            head.addWidget(widget, stretch)
+        return head
 
     def _connect(self) -> None:
-        self.filter_line.textEdited.connect(lambda _text: self._typing.start())
-        self.filter_line.textChanged.connect(lambda text: None if text else self._typing.start())
-        self._clear.clicked.connect(self.filter_line.clear)
-        self._copy.clicked.connect(self.copy_request_id)
+        self.filter_line.textChanged.connect(lambda _text: self._typing.start())
+        self.filter_line.returnPressed.connect(self._apply_filter)
+        self.empty.clear_asked.connect(self.clear_filter)
+        self.copy_button.clicked.connect(self.copy_request_id)
         self.table.copy_asked.connect(self.copy_request_id)
         self.table.open_asked.connect(self._open)
         self.model.loaded.connect(self._loaded)
+        self.model.summed.connect(self._show_totals)
+        self._choice.changed.connect(self._show_copy)
 
     def set_source(self, source: LogSource | None, notice: str = "") -> None:
-        """Show a log. None: `notice` says why there is none."""
+        """Show a log, through the filter that is there. None: `notice` says why there is none."""
         if self._unsubscribe is not None:
             self._unsubscribe()
         self._source = source
         self._unsubscribe = source.subscribe(self.row_changed) if source is not None else None
-        self._empty.setText(notice or "The log is being opened…")
-        self.model.set_source(source)
-        self._read_totals()
+        self._refresh.stop()
+        self.totals.clear()
+        self.empty.say(notice or OPENING, clear=False)
+        self.model.set_source(source, self._read_filter() or EVERYTHING)
 
     def row_changed(self, _run_id: str) -> None:
         """A request began, went on or ended: read again, at most four times a second."""
         if not self._refresh.isActive():
             self._refresh.start()
 
-    def _read(self) -> None:
-        self.model.refresh()
-        self._read_totals()
-
-    def _read_totals(self) -> None:
-        self._generation += 1
-        if self._source is not None:
-            self._start(self._load_totals(self._source, self._generation), "sum up the request log")
-
-    async def _load_totals(self, source: LogSource, generation: int) -> None:
-        totals = await source.totals(self.model.filter)
-        if generation == self._generation:
-            requests = f"{totals.requests:,} request{'' if totals.requests == 1 else 's'}"
-            self._totals.setText(f"{requests} · hit rate {percent(totals.hit_rate)}")
-            self._totals.setToolTip(
-                "Cached over prompt tokens, of the requests that reported both."
-                if totals.hit_rate is not None
-                else "No request has reported both prompt and cached tokens."
-            )
-
     def _apply_filter(self) -> None:
+        self._typing.stop()
+        chosen = self._read_filter()
+        if chosen is not None and chosen.terms != self.model.filter.terms:
+            self.model.show_filter(chosen)
+
+    def _read_filter(self) -> LogFilter | None:
+        """What the filter line says; None, and the reason under it, where that cannot be read."""
         try:
-            chosen = parse(self.filter_line.text(), datetime.now(UTC))
+            chosen = parse(self.filter_line.text(), datetime.now().astimezone())  # dates are meant in local time
         except BadInput as bad:
             self._say_wrong(str(bad.problems[0]))
-            return
+            return None
         self._say_wrong("")
-        self.model.show_filter(chosen)
-        self._read_totals()
+        return chosen
 
     def _say_wrong(self, sentence: str) -> None:
-        self._wrong.setText(sentence)
-        self._wrong.setVisible(bool(sentence))
+        if sentence == self.wrong.text():
+            return
+        self.wrong.setText(sentence)
+        self.wrong.setVisible(bool(sentence))
+        self.filter_line.setAccessibleDescription(sentence)
         self.filter_line.setProperty("bad", "true" if sentence else "false")
         restyle(self.filter_line)
 
     def _loaded(self) -> None:
-        filtered = bool(self.filter_line.text().strip())
+        filtered = bool(self.model.filter.terms)
         if self._source is not None:
-            self._empty.setText("No request matches this filter." if filtered else NOTHING_YET)
-        self._clear.setVisible(filtered)
-        self._stack.setCurrentIndex(1 if self.model.rowCount() else 0)
-        self._copy.setEnabled(self.model.rowCount() > 0)
+            self.empty.say(NO_MATCH if filtered else NOTHING_YET, clear=filtered)
+        self._stack.setCurrentWidget(self.table if self.model.rowCount() else self.empty)
+        self._show_copy()
+
+    def _show_totals(self, totals: Totals) -> None:
+        requests = f"{totals.requests:,} request{'' if totals.requests == 1 else 's'}"
+        self.totals.setText(f"{requests} · hit rate {percent(totals.hit_rate)}")
+        known = f"Cached over prompt tokens of the {totals.compared:,} that reported both"
+        self.totals.setToolTip(NONE_REPORTED if totals.hit_rate is None else known)
+
+    def _target(self) -> LogRow | None:
+        """The chosen row; the newest where none is chosen."""
+        if self.table.currentIndex().isValid():
+            return self._choice.row
+        return self.model.row(0) if self.model.rowCount() else None
+
+    def _show_copy(self) -> None:
+        row = self._target()
+        self.copy_button.setEnabled(row is not None and row.request_id is not None)
+        none = "There is no request" if row is None else "This request has no request_id"
+        request_id = row.request_id if row is not None else None
+        self.copy_button.setToolTip(none if request_id is None else f"{request_id}  (Ctrl+C)")
+
+    def clear_filter(self) -> None:
+        """Show everything again."""
+        self.filter_line.clear()
+        self.filter_line.setFocus()
+        self._apply_filter()
 
     def current_run_id(self) -> str | None:
         """The run of the chosen row; None where none is chosen."""
-        index = self.table.currentIndex()
-        row = self.model.row(index.row()) if index.isValid() else None
+        row = self._choice.row
         return row.run_id if row is not None else None
 
     def copy_request_id(self) -> bool:
         """Copy the chosen row's request_id (the newest row's where none is chosen). Returns whether there was one."""
-        index = self.table.currentIndex()
-        row = self.model.row(index.row() if index.isValid() else 0) if self.model.rowCount() else None
+        row = self._target()
         if row is None or row.request_id is None:
             return False
         copy_text(row.request_id)
+        self.copy_button.setText(COPIED)
+        self._copied.start()
         return True
 
     def _open(self) -> None:
@@ -200,26 +220,53 @@ class LogPane(QWidget):
 
     def take_focus(self) -> None:
         """The keyboard comes to the rows, or to the filter where there are none."""
-        if self.model.rowCount():
-            self.table.setFocus()
-            if not self.table.currentIndex().isValid():
-                self.table.go_to(0)
-        else:
+        if not self.model.rowCount():
             self.filter_line.setFocus()
+            return
+        self.table.setFocus()
+        if not self.table.currentIndex().isValid():
+            self.table.go_to(0)
 
     def set_theme(self, theme: Theme) -> None:
         """Other colours."""
         self.model.set_theme(theme)
+        self.table.set_theme(theme)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         if watched is self.filter_line and isinstance(event, QKeyEvent) and event.type() == QEvent.Type.KeyPress:
             if event.key() == Qt.Key.Key_Escape:
-                self.filter_line.clear()
+                self.clear_filter()
                 return True
             if event.key() == Qt.Key.Key_Down:
                 self.take_focus()
                 return True
         return super().eventFilter(watched, event)
+
+
+class EmptyPage(QFrame):
+    """Words in place of rows."""
+
+    clear_asked = Signal()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setProperty("look", "pane")
+        self.words = QLabel(OPENING)
+        self.words.setProperty("tone", "muted")
+        self.words.setWordWrap(True)
+        self.clear_button = QPushButton("Clear filter")
+        self.clear_button.clicked.connect(lambda _checked: self.clear_asked.emit())
+        self.clear_button.hide()
+        column = QVBoxLayout(self)
+        column.setContentsMargins(GRID + 4, GRID, GRID, GRID)
+        column.addWidget(self.words)
+        column.addWidget(self.clear_button, 0, Qt.AlignmentFlag.AlignLeft)
+        column.addStretch(1)
+
+    def say(self, sentence: str, *, clear: bool) -> None:
+        """Show a sentence, with the button that clears the filter where that helps."""
+        self.words.setText(sentence)
+        self.clear_button.setVisible(clear)
 
 
 def _timer(owner: QObject, interval_ms: int, handler: Callable[[], object]) -> QTimer:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from playground.requestlog.filter import LogFilter
-from playground.requestlog.records import Count, LogRow, Totals
+from playground.requestlog.records import Count, LogRow, StoredRun, Totals
 
 
 class LogSource(Protocol):
@@ -23,3 +23,6 @@ class LogSource(Protocol):
 
     async def totals(self, log_filter: LogFilter, /) -> Totals:
         """Sums over the matching requests."""
+
+    async def get(self, run_id: str, /) -> StoredRun | None:
+        """One request with its events; None where it is not there."""

@@ -1,15 +1,47 @@
-"""The table itself: keys, context menu, widths."""
+"""The table itself: keys, context menu, widths, and the rows' looks."""
 
 from __future__ import annotations
 
-from PySide6.QtCore import QPoint, Qt, Signal
-from PySide6.QtGui import QKeyEvent, QKeySequence
-from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QMenu, QTableView
+from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QPoint, Qt, Signal
+from PySide6.QtGui import QBrush, QKeyEvent, QKeySequence, QPainter
+from PySide6.QtWidgets import (
+    QAbstractItemView,
+    QHeaderView,
+    QMenu,
+    QStyle,
+    QStyledItemDelegate,
+    QStyleOptionViewItem,
+    QTableView,
+)
 
 from playground.ui.logview.columns import COLUMNS
 from playground.ui.logview.model import LogModel
+from playground.ui.theme import Theme
 
 ROW_PX = 25
+NARROWEST_PX = 40
+
+
+class RowLook(QStyledItemDelegate):
+    """A hairline under each row; a chosen row keeps the colours of its words."""
+
+    def __init__(self, theme: Theme, parent: QTableView) -> None:
+        super().__init__(parent)
+        self.theme = theme
+
+    def initStyleOption(self, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex) -> None:
+        super().initStyleOption(option, index)
+        # The style sheet gives a selected item one colour of text; painted as ordinary, each keeps its own.
+        option.state &= ~(QStyle.StateFlag.State_Selected | QStyle.StateFlag.State_HasFocus)
+
+    def paint(
+        self, painter: QPainter, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex
+    ) -> None:
+        if option.state & QStyle.StateFlag.State_Selected:
+            painter.fillRect(option.rect, QBrush(self.theme.selection))
+        super().paint(painter, option, index)
+        painter.setPen(self.theme.line)
+        painter.drawLine(option.rect.bottomLeft(), option.rect.bottomRight())
 
 
 class LogTable(QTableView):
@@ -18,8 +50,10 @@ class LogTable(QTableView):
     open_asked = Signal()
     copy_asked = Signal()
 
-    def __init__(self, model: LogModel) -> None:
+    def __init__(self, model: LogModel, theme: Theme) -> None:
         super().__init__()
+        self._look = RowLook(theme, self)
+        self.setItemDelegate(self._look)
         self.setModel(model)
         self.setAccessibleName("Logged requests")
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
@@ -31,16 +65,27 @@ class LogTable(QTableView):
         self.verticalHeader().hide()
         self.verticalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
         self.verticalHeader().setDefaultSectionSize(ROW_PX)
-        header = self.horizontalHeader()
-        header.setHighlightSections(False)
-        header.setStretchLastSection(True)
-        for number, column in enumerate(COLUMNS):
-            header.resizeSection(number, column.width)
+        self._build_header()
         self.doubleClicked.connect(lambda _index: self.open_asked.emit())
         self.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
         self.customContextMenuRequested.connect(self._menu)
 
+    def _build_header(self) -> None:
+        header = self.horizontalHeader()
+        header.setHighlightSections(False)
+        header.setMinimumSectionSize(NARROWEST_PX)
+        header.setStretchLastSection(True)
+        for number, column in enumerate(COLUMNS):
+            header.resizeSection(number, column.width)
+
+    def set_theme(self, theme: Theme) -> None:
+        """Other colours."""
+        self._look.theme = theme
+        self.viewport().update()
+
     def _menu(self, place: QPoint) -> None:
+        if not self.currentIndex().isValid():
+            return
         menu = QMenu(self)
         menu.addAction("Open in the panes").triggered.connect(lambda _checked: self.open_asked.emit())
         menu.addAction("Copy request_id").triggered.connect(lambda _checked: self.copy_asked.emit())
@@ -61,6 +106,25 @@ class LogTable(QTableView):
             self.go_to(min(max(current + steps[Qt.Key(event.key())], 0), last))
         else:
             super().keyPressEvent(event)
+
+    def keyboardSearch(self, _search: str) -> None:
+        """Nothing: Qt's search would read every page of the log. The filter line finds."""
+
+    def rowsInserted(self, parent: QModelIndex | QPersistentModelIndex, start: int, end: int) -> None:
+        """New rows on top push nothing away that is being read further down."""
+        bar = self.verticalScrollBar()
+        top = bar.value()
+        super().rowsInserted(parent, start, end)
+        if top > 0 and start == 0:
+            self.updateGeometries()  # else the bar still has its old end
+            bar.setValue(top + end + 1)
+
+    def choose(self, row: int) -> None:
+        """Choose a row and leave the scrolling alone; -1 chooses none."""
+        bar = self.verticalScrollBar()
+        top = bar.value()
+        self.setCurrentIndex(self.model().index(row, 0))
+        bar.setValue(top)
 
     def go_to(self, row: int) -> None:
         """Choose a row, and show it."""
