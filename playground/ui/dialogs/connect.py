@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import Qt, Signal
+from PySide6.QtCore import QSize, Qt, Signal
 from PySide6.QtWidgets import (
     QDialog,
     QHBoxLayout,
@@ -13,16 +13,19 @@ from PySide6.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
+from shiboken6 import isValid
 
 from playground.client.endpoint import ELECTRON_ID, PLANS, Endpoint
 from playground.endpoints import EndpointBook
 from playground.keystore import KeyStore
 from playground.prompt.problems import BadInput
-from playground.ui.dialogs.endpoint_form import EndpointForm
+from playground.ui.dialogs.endpoint_form import Draft, EndpointForm
 from playground.ui.dialogs.key_box import KeyBox, Start
+from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID
 
 NEW_ID = "new"
+ROW_PX = 28
 
 
 class ConnectDialog(QDialog):
@@ -37,6 +40,9 @@ class ConnectDialog(QDialog):
         super().__init__(parent)
         self._endpoints, self._start = endpoints, start
         self._shown: Endpoint = endpoints.get(ELECTRON_ID)
+        self._drafts: dict[str, Draft] = {}
+        self._as_kept: Draft = ()
+        self._removing = False
         self.setWindowTitle("Connect to Electron")
         self.list = QListWidget()
         self.list.setAccessibleName("Endpoints")
@@ -52,6 +58,7 @@ class ConnectDialog(QDialog):
         self._build()
         self._connect()
         self._fill(ELECTRON_ID)
+        self.key.field.setFocus()
         self.resize(860, 640)
 
     def _build(self) -> None:
@@ -63,7 +70,8 @@ class ConnectDialog(QDialog):
         left.addLayout(row)
         page = QWidget()
         column = QVBoxLayout(page)
-        column.setContentsMargins(GRID, 0, GRID, 0)
+        column.setContentsMargins(GRID * 2, GRID * 2, GRID * 2, GRID * 2)
+        column.setSpacing(GRID * 2)
         column.addWidget(self.form)
         column.addWidget(self.key)
         column.addStretch(1)
@@ -91,7 +99,7 @@ class ConnectDialog(QDialog):
         self.remove.clicked.connect(self._remove)
         self.use.clicked.connect(self._use)
         self._cancel.clicked.connect(self.reject)
-        self.form.needs_key_changed.connect(self.key.setVisible)
+        self.form.needs_key.toggled.connect(self.key.setVisible)
         self.key.changed.connect(self.changed)
 
     def _fill(self, chosen: str) -> None:
@@ -99,6 +107,7 @@ class ConnectDialog(QDialog):
         self.list.clear()
         for endpoint in self._endpoints.all():
             item = QListWidgetItem(endpoint.name)
+            item.setSizeHint(QSize(0, ROW_PX))
             item.setData(Qt.ItemDataRole.UserRole, endpoint.id)
             self.list.addItem(item)
             if endpoint.id == chosen:
@@ -108,45 +117,115 @@ class ConnectDialog(QDialog):
 
     def _show_item(self, item: QListWidgetItem | None) -> None:
         if item is not None:
+            self._set_aside()
             self._show(self._endpoints.get(str(item.data(Qt.ItemDataRole.UserRole))))
+
+    def _set_aside(self) -> None:
+        """Keep what was typed for the endpoint that was shown until now."""
+        typed = self.form.draft()
+        if typed != self._as_kept:
+            self._drafts[self._shown.id] = typed
+        else:
+            self._drafts.pop(self._shown.id, None)
 
     def _show(self, endpoint: Endpoint) -> None:
         self._shown = endpoint
         self.form.show_endpoint(endpoint)
-        self.key.setVisible(endpoint.needs_key)
+        self._as_kept = self.form.draft()
+        if endpoint.id in self._drafts:
+            self.form.put_back(self._drafts[endpoint.id])
+        self.key.setVisible(self.form.needs_key.isChecked())
         self.key.show_endpoint(endpoint)
+        self._ask_before_removing(False)
         self.remove.setEnabled(endpoint.kind == "other" and endpoint.id != NEW_ID)
-        if endpoint.needs_key:
-            self.key.field.setFocus()
 
     def _add(self) -> None:
         """A form for a new endpoint; it is added when it is saved."""
-        self.list.clearSelection()
+        self._set_aside()
+        self.list.blockSignals(True)
+        self.list.setCurrentRow(-1)
+        self.list.blockSignals(False)
+        self._drafts.pop(NEW_ID, None)
         self._show(Endpoint(NEW_ID, "", "", model="", needs_key=False, plan=PLANS["none"]))
+        self.form.name.setFocus()
+
+    def _ask_before_removing(self, asking: bool) -> None:
+        self._removing = asking
+        self.remove.setText("Really remove" if asking else "Remove")
+        self.remove.setProperty("look", "stop" if asking else "")
+        self.remove.setToolTip("Press again to remove it with its key" if asking else "")
+        restyle(self.remove)
 
     def _remove(self) -> None:
-        # Its key first: afterwards nothing here would know the name it is kept under.
-        self._start(self.key.forget(self._shown), "forget the endpoint's key")
-        self._endpoints.remove(self._shown.id)
+        if not self._removing:
+            self._ask_before_removing(True)
+            return
+        gone = self._shown
+        try:
+            self._endpoints.remove(gone.id)
+        except BadInput as bad:
+            self._ask_before_removing(False)
+            self.form.say(bad)
+            return
+        self._drafts.pop(gone.id, None)
+        self._start(self.key.forget(gone), "forget the endpoint's key")
         self._fill(ELECTRON_ID)
         self.changed.emit()
 
     def _use(self) -> None:
+        self._set_aside()
+        if not self._keep_others():
+            return
+        kept = self._keep(self._shown)
+        if kept is None:
+            return
+        self._shown = kept
+        self.use.setEnabled(False)
+        self._start(self._keep_key(kept), "keep the key")
+
+    def _keep_others(self) -> bool:
+        """Keep what was typed for endpoints looked at before; the first that is wrong is shown with what is wrong."""
+        shown, typed = self._shown, self.form.draft()
+        for endpoint_id in [each for each in self._drafts if each not in (shown.id, NEW_ID)]:
+            other = self._endpoints.get(endpoint_id)
+            self.form.show_endpoint(other)
+            self.form.put_back(self._drafts[endpoint_id])
+            if self._keep(other) is None:
+                self._drafts[shown.id] = typed
+                self._select(endpoint_id)
+                return False
+        self.form.show_endpoint(shown)
+        self.form.put_back(typed)
+        return True
+
+    def _select(self, endpoint_id: str) -> None:
+        """Show an endpoint in list and form, and what is wrong with what was typed for it."""
+        self._fill(endpoint_id)
+        self._keep(self._shown)
+
+    def _keep(self, endpoint: Endpoint) -> Endpoint | None:
+        """Keep what the form says of an endpoint; None where it is wrong, which the form then says."""
         try:
-            edited = self.form.edited(self._shown)
+            edited = self.form.edited(endpoint)
             kept = self._endpoints.add(edited) if edited.id == NEW_ID else self._endpoints.change(edited)
         except BadInput as bad:
             self.form.say(bad)
-            return
-        if self._shown.id == kept.id and self._shown.base_url != kept.base_url:
-            self._start(self.key.forget(self._shown), "forget the old address's key")
-        self._shown = kept
+            return None
+        self._drafts.pop(endpoint.id, None)
+        if endpoint.id == kept.id and endpoint.base_url != kept.base_url:
+            self._start(self.key.forget(endpoint), "forget the old address's key")
         self.changed.emit()
-        self._start(self._keep_key(kept), "keep the key")
+        return kept
 
     async def _keep_key(self, endpoint: Endpoint) -> None:
         """What is in the key field belongs to the saved endpoint; only then is the dialog done."""
-        if endpoint.needs_key and not await self.key.keep_typed(endpoint):
+        kept = not endpoint.needs_key or await self.key.keep_typed(endpoint)
+        if not isValid(self):
+            return  # closed meanwhile
+        self.use.setEnabled(True)
+        if not kept:
+            self._as_kept = self.form.draft()
             return
+        self._fill(endpoint.id)
         self.chosen.emit(endpoint.id)
         self.accept()

@@ -13,6 +13,10 @@ from playground.ui.dialogs.form import Form
 from playground.ui.theme import GRID
 
 CUSTOM = "Custom"
+URL_HINT = "https://… or http://127.0.0.1:8080/v1"
+
+Draft = tuple[object, ...]
+"""What a form's fields hold, as it was typed."""
 
 
 class EndpointForm(Form):
@@ -22,31 +26,33 @@ class EndpointForm(Form):
 
     def __init__(self) -> None:
         super().__init__()
-        self._name, self._base_url, self._model = QLineEdit(), QLineEdit(), QLineEdit()
-        self._base_url.setPlaceholderText("https://… or http://127.0.0.1:8080/v1")
-        self._needs_key = QCheckBox("requests carry an API key")
-        self._needs_key.toggled.connect(self.needs_key_changed)
+        self.name, self.base_url, self.model = QLineEdit(), QLineEdit(), QLineEdit()
+        self.needs_key = QCheckBox("requests carry an API key")
+        self.needs_key.toggled.connect(self.needs_key_changed)
         self._plan = QComboBox()
         self._plan.addItems([*(plan.name for plan in PLANS.values()), CUSTOM])
         self._plan.currentTextChanged.connect(self._plan_chosen)
         self._per_minute, self._in_flight = _limit(100_000), _limit(1_000)
-        self._rates = {name: QLineEdit() for name in ("fresh", "cached", "output")}
+        self.rates = {name: QLineEdit() for name in ("fresh", "cached", "output")}
         self._source = QLabel()
         self._source.setProperty("tone", "muted")
         self._source.setWordWrap(True)
+        self._per_minute.setAccessibleName("Requests a minute")
+        self._in_flight.setAccessibleName("Requests at once")
+        self._plan.setAccessibleName("Plan limits")
         self._build()
 
     def _build(self) -> None:
-        self.add("name", "Name", self._name)
-        self.add("base_url", "Base URL", self._base_url)
-        self.add("model", "Model", self._model)
-        self.add("needs_key", "Key", self._needs_key)
+        self.add("name", "Name", self.name)
+        self.add("base_url", "Base URL", self.base_url)
+        self.add("model", "Model", self.model)
+        self.add("needs_key", "Key", self.needs_key)
         self.add(
             "plan",
             "Plan limits",
             _beside(self._plan, self._per_minute, QLabel("a minute,"), self._in_flight, QLabel("at once")),
         )
-        for name, field in self._rates.items():
+        for name, field in self.rates.items():
             field.setPlaceholderText("not priced")
             field.textEdited.connect(lambda _text: self._say_source())
             self.add(f"rates.{name}", f"{name.capitalize()} rate, $", field)
@@ -56,19 +62,40 @@ class EndpointForm(Form):
         """Show an endpoint; what is fixed of a built-in one cannot be edited."""
         self.say(None)
         own = endpoint.kind == "other"
-        self._name.setText(endpoint.name)
-        self._base_url.setText(endpoint.base_url or "known once the simulator runs")
-        self._model.setText(endpoint.model)
-        for field in (self._name, self._base_url):
+        self.name.setText(endpoint.name)
+        self.base_url.setText(endpoint.base_url)
+        self.base_url.setPlaceholderText(URL_HINT if own else "known once the simulator runs")
+        self.model.setText(endpoint.model)
+        for field in (self.name, self.base_url):
             field.setReadOnly(not own)
             field.setEnabled(own)
-        self._needs_key.setChecked(endpoint.needs_key)
-        self._needs_key.setEnabled(own)
+        self.needs_key.setChecked(endpoint.needs_key)
+        self.needs_key.setEnabled(own)
         self._show_plan(endpoint.plan)
-        for name, field in self._rates.items():
+        for name, field in self.rates.items():
             rate = getattr(endpoint.rates, name)
             field.setText("" if rate is None else f"{rate:g}")
         self._say_source()
+
+    def draft(self) -> Draft:
+        """What the fields hold, also where it is wrong."""
+        texts = tuple(field.text() for field in self._texts())
+        limits = (self._plan.currentText(), self._per_minute.value(), self._in_flight.value())
+        return (*texts, self.needs_key.isChecked(), *limits)
+
+    def put_back(self, draft: Draft) -> None:
+        """Show again what `draft` gave, over the endpoint that it was typed for."""
+        *texts, needs_key, plan, per_minute, in_flight = draft
+        for field, text in zip(self._texts(), texts, strict=True):
+            field.setText(str(text))
+        self.needs_key.setChecked(bool(needs_key))
+        self._plan.setCurrentText(str(plan))
+        for box, value in ((self._per_minute, per_minute), (self._in_flight, in_flight)):
+            box.setValue(int(str(value)))
+        self._say_source()
+
+    def _texts(self) -> tuple[QLineEdit, ...]:
+        return (self.name, self.base_url, self.model, *self.rates.values())
 
     def _show_plan(self, plan: PlanLimits) -> None:
         known = next((known.name for known in PLANS.values() if known == plan), CUSTOM)
@@ -86,7 +113,7 @@ class EndpointForm(Form):
             self._in_flight.setValue(plan.in_flight or 0)
 
     def _say_source(self) -> None:
-        shown = tuple(field.text().strip() for field in self._rates.values())
+        shown = tuple(field.text().strip() for field in self.rates.values())
         published = (f"{PUBLISHED_RATES.fresh:g}", f"{PUBLISHED_RATES.cached:g}", "")
         words = "Dollars a million tokens; an empty rate is shown as not priced."
         if shown == published:
@@ -97,10 +124,10 @@ class EndpointForm(Form):
         """`endpoint` with what the form says. Raises BadInput for a rate that is not a number."""
         return replace(
             endpoint,
-            name=self._name.text(),
-            base_url=self._base_url.text() if endpoint.kind == "other" else endpoint.base_url,
-            model=self._model.text(),
-            needs_key=self._needs_key.isChecked(),
+            name=self.name.text(),
+            base_url=self.base_url.text() if endpoint.kind == "other" else endpoint.base_url,
+            model=self.model.text(),
+            needs_key=self.needs_key.isChecked(),
             plan=self._chosen_plan(),
             rates=self._chosen_rates(endpoint.rates),
         )
@@ -110,7 +137,7 @@ class EndpointForm(Form):
         return plan or PlanLimits(CUSTOM, self._per_minute.value() or None, self._in_flight.value() or None)
 
     def _chosen_rates(self, before: Rates) -> Rates:
-        fresh, cached, output = (_rate(name, field.text()) for name, field in self._rates.items())
+        fresh, cached, output = (_rate(name, field.text()) for name, field in self.rates.items())
         same = (fresh, cached, output) == (before.fresh, before.cached, before.output)
         return before if same else Rates(fresh, cached, output, "set by you")
 
@@ -130,8 +157,7 @@ def _limit(most: int) -> QSpinBox:
     box = QSpinBox()
     box.setRange(0, most)
     box.setSpecialValueText("no limit")
-    box.setFixedWidth(72)
-    box.setAccessibleName("Limit")
+    box.setFixedWidth(84)
     return box
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QFormLayout, QLabel, QVBoxLayout, QWidget
 
 from playground.prompt.problems import BadInput
@@ -15,7 +16,7 @@ class Form(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self._fields: dict[str, tuple[QWidget, QLabel]] = {}
-        self._general = _wrong_label()
+        self.general = _wrong_label()
         self._rows = QFormLayout()
         self._rows.setHorizontalSpacing(GRID * 2)
         self._rows.setVerticalSpacing(GRID)
@@ -23,7 +24,7 @@ class Form(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.addLayout(self._rows)
-        column.addWidget(self._general)
+        column.addWidget(self.general)
 
     def add(self, name: str, label: str, field: QWidget) -> None:
         """Add a field under the name that problems name it by."""
@@ -52,7 +53,7 @@ class Form(QWidget):
         """Say each problem at its field (at the end where it has none); None: nothing is wrong."""
         for field, wrong in self._fields.values():
             _mark(field, wrong, "")
-        self._general.hide()
+        self.general.hide()
         for problem in bad.problems if bad is not None else ():
             name = ".".join(str(step) for step in problem.path)
             words = f"{problem.message} {problem.hint}".strip()
@@ -61,8 +62,8 @@ class Form(QWidget):
                 _mark(field, wrong, words[:1].upper() + words[1:])
                 field.setFocus()
             else:
-                self._general.setText(words)
-                self._general.show()
+                self.general.setText(words[:1].upper() + words[1:])
+                self.general.show()
 
     def sentence(self, name: str) -> str:
         """What is said at a field; empty where nothing is."""
@@ -73,6 +74,7 @@ class Form(QWidget):
 def _wrong_label() -> QLabel:
     label = QLabel()
     label.setProperty("tone", "failure")
+    label.setTextFormat(Qt.TextFormat.PlainText)
     label.setWordWrap(True)
     label.hide()
     return label

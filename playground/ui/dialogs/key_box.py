@@ -1,4 +1,4 @@
-"""An endpoint's key: where it is, where it can be kept, and a field to paste one. The field forgets it at once."""
+"""An endpoint's key: where it is, where it will be kept, and a field to paste one. The field forgets it at once."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import contextlib
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from PySide6.QtCore import Signal
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QLineEdit, QPushButton, QVBoxLayout
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QLineEdit, QPushButton, QRadioButton, QVBoxLayout
 from shiboken6 import isValid
 
-from playground.client.endpoint import Endpoint
-from playground.keystore import VARIABLE, KeyStore, KeyStoreTrouble
+from playground.client.endpoint import ELECTRON_ID, Endpoint
+from playground.keystore import VARIABLE, Availability, KeyStore, KeyStoreTrouble
 from playground.prompt.problems import BadInput
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID
@@ -26,7 +26,7 @@ SOURCES = {
 
 
 class KeyBox(QFrame):
-    """Asks the key store in tasks; the dialog never waits for it."""
+    """Asks the key store in tasks; the dialog never waits for it. A pasted key is kept when the endpoint is saved."""
 
     changed = Signal()
     """A key was kept or removed."""
@@ -35,44 +35,49 @@ class KeyBox(QFrame):
         super().__init__()
         self._keys, self._start = keys, start
         self._endpoint: Endpoint | None = None
-        self._usable = False
+        self._found: Availability | None = None
         self.setProperty("look", "card")
         self.field = QLineEdit()
         self.field.setEchoMode(QLineEdit.EchoMode.Password)
-        self.field.setPlaceholderText("sk_…  paste it here")
+        self.field.setPlaceholderText("Paste the API key here")
         self.field.setAccessibleName("API key")
         self._reveal = QPushButton("Show")
+        self._reveal.setAccessibleName("Show the key")
         self._reveal.setCheckable(True)
         self._reveal.setProperty("look", "quiet")
         self._reveal.toggled.connect(self._show_key)
         self.source = QLabel()
         self.words = QLabel("Looking for a key store…")
-        self.store = QPushButton("Save in the key store")
-        self.session = QPushButton("Use for this session only")
+        self.in_store = QRadioButton("Keep it in the key store")
+        self.in_store.setChecked(True)
+        self.for_session = QRadioButton("Use it for this session only")
         self.remove = QPushButton("Remove the key")
         self.remove.setProperty("look", "quiet")
-        self.store.clicked.connect(lambda: self._run(self._save(), "save the key"))
-        self.session.clicked.connect(self._use_for_session)
         self.remove.clicked.connect(lambda: self._run(self._delete(), "remove the key"))
         self._build()
         self._run(self._look(), "look for a key store")
 
     def _build(self) -> None:
+        head = QHBoxLayout()
+        head.addWidget(self.source, 1)
+        head.addWidget(self.remove)
         field = QHBoxLayout()
         field.addWidget(self.field, 1)
         field.addWidget(self._reveal)
-        buttons = QHBoxLayout()
-        for button in (self.store, self.session, self.remove):
-            buttons.addWidget(button)
-        buttons.addStretch(1)
+        places = QHBoxLayout()
+        places.setSpacing(GRID * 2)
+        for place in (self.in_store, self.for_session):
+            places.addWidget(place)
+        places.addStretch(1)
         column = QVBoxLayout(self)
-        column.setContentsMargins(GRID * 2, GRID, GRID * 2, GRID)
+        column.setContentsMargins(GRID * 2, GRID, GRID * 2, GRID + 4)
         column.setSpacing(GRID)
-        column.addWidget(self.source)
-        column.addLayout(field)
-        column.addLayout(buttons)
+        for row in (head, field, places):
+            column.addLayout(row)
         column.addWidget(self.words)
-        self.words.setWordWrap(True)
+        for label in (self.source, self.words):
+            label.setTextFormat(Qt.TextFormat.PlainText)
+            label.setWordWrap(True)
         self.words.setProperty("tone", "muted")
 
     def _run(self, coroutine: Coroutine[Any, Any, None], name: str) -> None:
@@ -86,57 +91,38 @@ class KeyBox(QFrame):
         """Show another endpoint's key."""
         self._endpoint = endpoint
         self._forget()
+        self._say_place()
         self.source.setText("Looking for its key…")
+        self.remove.setEnabled(False)
         self._run(self._say_source(), "look for the key")
 
     async def _look(self) -> None:
         found = await self._keys.available()
         if not isValid(self):
             return  # the dialog was closed meanwhile
-        self._usable = found.usable
-        self.store.setEnabled(found.usable)
-        self.store.setToolTip(found.sentence)
-        self._say(f"{found.sentence} {VARIABLE} works as well, for Electron's own address.", "muted")
+        self._found = found
+        self.in_store.setEnabled(found.usable)
+        if not found.usable:
+            self.for_session.setChecked(True)
+        self._say_place()
+
+    def _say_place(self) -> None:
+        if self._found is None:
+            return
+        own = self._endpoint is not None and self._endpoint.id == ELECTRON_ID
+        variable = f" {VARIABLE} works as well." if own and VARIABLE not in self._found.sentence else ""
+        self._say(self._found.sentence + variable, "muted")
 
     async def _say_source(self) -> None:
         endpoint = self._endpoint
         if endpoint is None:
             return
         source = await self._keys.source(endpoint)
-        if isValid(self) and endpoint is self._endpoint:
-            self.source.setText(SOURCES[source])
-            self.remove.setEnabled(source in ("session", "key store"))
-
-    async def _save(self) -> None:
-        await self._save_typed()
-
-    async def _save_typed(self) -> bool:
-        if self._endpoint is None:
-            return False
-        try:
-            await self._keys.save(self._endpoint, self.field.text())
-        except BadInput as bad:
-            self._say(_sentence(bad), "failure")
-        except KeyStoreTrouble as trouble:
-            self._say(str(trouble), "failure")
-        else:
-            await self._kept("The key is in the key store.")
-            return True
-        return False
-
-    def _use_for_session(self) -> None:
-        if self._keep_for_session():
-            self._run(self._kept("The key is kept until the program ends."), "say where the key is")
-
-    def _keep_for_session(self) -> bool:
-        if self._endpoint is None:
-            return False
-        try:
-            self._keys.set_session(self._endpoint, self.field.text())
-        except BadInput as bad:
-            self._say(_sentence(bad), "failure")
-            return False
-        return True
+        if not isValid(self) or endpoint is not self._endpoint:
+            return
+        unknown = source is None and endpoint.needs_key and self._keys.trouble
+        self.source.setText(f"Not known whether there is a key: {unknown}" if unknown else SOURCES[source])
+        self.remove.setEnabled(source in ("session", "key store"))
 
     async def _delete(self) -> None:
         if self._endpoint is None:
@@ -144,32 +130,50 @@ class KeyBox(QFrame):
         try:
             await self._keys.delete(self._endpoint)
         except KeyStoreTrouble as trouble:
-            self._say(str(trouble), "failure")
-        else:
-            await self._kept("The key is forgotten.")
-
-    async def _kept(self, sentence: str) -> None:
-        if not isValid(self):
+            if isValid(self):
+                self._say(str(trouble), "failure")
             return
-        self._forget()
-        self._say(sentence, "warm")
-        await self._say_source()
-        self.changed.emit()
+        if isValid(self):
+            self._say("The key is forgotten.", "warm")
+            await self._say_source()
+            self.changed.emit()
 
     async def keep_typed(self, endpoint: Endpoint) -> bool:
-        """Keep what is in the field for `endpoint`: in the key store where there is one, else for this session.
+        """Keep what is in the field for `endpoint`, where the choice below the field says.
 
-        Returns whether that went well; an empty field is.
+        Returns whether that went well and the dialog is still there; an empty field is well.
         """
         self._endpoint = endpoint
         if not self.field.text().strip():
             return True
-        if self._usable:
-            return await self._save_typed()
-        kept = self._keep_for_session()
-        if kept:
-            self._forget()
-        return kept
+        if self._found is None:
+            await self._look()
+        try:
+            await self._keep(endpoint)
+        except BadInput as bad:
+            self._refuse(_sentence(bad))
+            return False
+        except KeyStoreTrouble as trouble:
+            self._refuse(str(trouble))
+            return False
+        if not isValid(self):
+            return False
+        self._forget()
+        self.changed.emit()
+        return True
+
+    async def _keep(self, endpoint: Endpoint) -> None:
+        if not isValid(self):
+            return
+        if self.in_store.isChecked():
+            await self._keys.save(endpoint, self.field.text())
+        else:
+            self._keys.set_session(endpoint, self.field.text())
+
+    def _refuse(self, sentence: str) -> None:
+        if isValid(self):
+            self._say(sentence, "failure")
+            self.field.setFocus()
 
     async def forget(self, endpoint: Endpoint) -> None:
         """Forget the key of an endpoint that goes, or goes elsewhere; where the key store refuses, it stays there."""

@@ -1,0 +1,191 @@
+"""Connect to Electron: endpoints are added, changed and removed, each with the key that belongs to it."""
+
+from __future__ import annotations
+
+import pytest
+from PySide6.QtCore import Qt
+
+from playground.client.endpoint import ELECTRON_ID, SIMULATOR_ID, Endpoint
+from playground.endpoints import EndpointBook
+from playground.keystore import KeyStore
+from playground.selftest.hand import Hand
+from playground.ui.dialogs.connect import ConnectDialog
+from tests.test_keystore import KEY, MemoryKeyring
+from tests.ui.dialogs.conftest import Connect
+
+URL = "http://127.0.0.1:8080/v1"
+
+
+def _choose(dialog: ConnectDialog, name: str) -> None:
+    (item,) = dialog.list.findItems(name, Qt.MatchFlag.MatchStartsWith)
+    dialog.list.setCurrentItem(item)
+
+
+def _add(dialog: ConnectDialog, name: str = "Mine", url: str = URL, *, key: str = "") -> None:
+    dialog.add.click()
+    dialog.form.name.setText(name)
+    dialog.form.base_url.setText(url)
+    dialog.form.model.setText("some-model")
+    dialog.form.needs_key.setChecked(bool(key))
+    dialog.key.field.setText(key)
+
+
+async def _use(dialog: ConnectDialog, hand: Hand) -> str:
+    chosen: list[str] = []
+    dialog.chosen.connect(chosen.append)
+    dialog.use.click()
+    await hand.until(lambda: bool(chosen), "an endpoint that is chosen")
+    return chosen[0]
+
+
+def test_a_new_endpoint_begins_empty(connect: Connect) -> None:
+    async def story(dialog: ConnectDialog, _hand: Hand) -> None:
+        dialog.add.click()
+        assert (dialog.form.name.text(), dialog.form.base_url.text(), dialog.form.model.text()) == ("", "", "")
+
+    connect(story)
+
+
+def test_a_new_endpoint_has_its_own_key(connect: Connect, book: EndpointBook, store: MemoryKeyring) -> None:
+    async def story(dialog: ConnectDialog, hand: Hand) -> None:
+        _add(dialog, key=KEY)
+        endpoint = book.get(await _use(dialog, hand))
+        assert (endpoint.name, endpoint.base_url, endpoint.needs_key) == ("Mine", URL, True)
+        assert list(store.kept.values()) == [KEY]
+        assert await KeyStore({}).source(endpoint) == "key store"
+
+    connect(story)
+
+
+def test_a_key_pasted_at_once_goes_to_the_key_store(connect: Connect, store: MemoryKeyring) -> None:
+    """Not known yet whether there is a store: that is waited for, the key is not quietly kept for less time."""
+
+    async def story(dialog: ConnectDialog, hand: Hand) -> None:
+        dialog.key.field.setText(KEY)
+        assert await _use(dialog, hand) == ELECTRON_ID
+        assert list(store.kept.values()) == [KEY]
+
+    connect(story)
+
+
+def test_another_address_does_not_get_the_key_of_the_old_one(
+    connect: Connect, book: EndpointBook, store: MemoryKeyring
+) -> None:
+    async def story(dialog: ConnectDialog, hand: Hand) -> None:
+        _add(dialog, key=KEY)
+        kept = await _use(dialog, hand)
+        dialog.show()
+        _choose(dialog, "Mine")
+        dialog.form.base_url.setText("http://127.0.0.1:9090/v1")
+        await _use(dialog, hand)
+        await hand.until(lambda: not store.kept, "the old address's key forgotten")
+        assert await KeyStore({}).source(book.get(kept)) is None
+
+    connect(story)
+
+
+def test_bad_input_is_answered_at_its_field_and_nothing_is_kept(connect: Connect, book: EndpointBook) -> None:
+    async def story(dialog: ConnectDialog, _hand: Hand) -> None:
+        before = book.all()
+        for field, bad in (("name", ""), ("base_url", "not a url"), ("model", " ")):
+            _add(dialog)
+            getattr(dialog.form, field).setText(bad)
+            dialog.use.click()
+            assert dialog.form.sentence(field) != ""
+            assert dialog.isVisible()
+        _add(dialog)
+        dialog.form.rates["fresh"].setText("cheap")
+        dialog.use.click()
+        assert "not a number" in dialog.form.sentence("rates.fresh")
+        assert book.all() == before
+
+    connect(story)
+
+
+def test_a_bad_key_keeps_the_dialog_open(connect: Connect, store: MemoryKeyring) -> None:
+    async def story(dialog: ConnectDialog, hand: Hand) -> None:
+        dialog.key.field.setText("Bearer sk_1")
+        dialog.use.click()
+        await hand.until(lambda: "Bearer" in dialog.key.words.text(), "what is wrong with the key")
+        await hand.until(dialog.use.isEnabled, "another try")
+        assert dialog.isVisible()
+        assert store.kept == {}
+
+    connect(story)
+
+
+def test_edits_of_one_endpoint_survive_a_look_at_another(connect: Connect, book: EndpointBook) -> None:
+    async def story(dialog: ConnectDialog, hand: Hand) -> None:
+        dialog.form.rates["output"].setText("1.20")
+        _choose(dialog, "Built-in simulator")
+        assert dialog.form.rates["output"].text() == ""
+        _choose(dialog, "Electron")
+        assert dialog.form.rates["output"].text() == "1.20"
+        _choose(dialog, "Built-in simulator")
+        assert await _use(dialog, hand) == SIMULATOR_ID
+        assert book.get(ELECTRON_ID).rates.output == 1.2
+
+    connect(story)
+
+
+def test_removing_asks_once_more_and_takes_the_key_along(
+    connect: Connect, book: EndpointBook, store: MemoryKeyring
+) -> None:
+    async def story(dialog: ConnectDialog, hand: Hand) -> None:
+        _add(dialog, key=KEY)
+        kept = await _use(dialog, hand)
+        dialog.show()
+        _choose(dialog, "Mine")
+        dialog.remove.click()
+        assert book.get(kept).name == "Mine"
+        dialog.remove.click()
+        assert kept not in [endpoint.id for endpoint in book.all()]
+        await hand.until(lambda: not store.kept, "its key forgotten")
+
+    connect(story)
+
+
+def test_an_endpoint_that_cannot_be_removed_keeps_its_key(
+    connect: Connect, book: EndpointBook, store: MemoryKeyring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def story(dialog: ConnectDialog, hand: Hand) -> None:
+        _add(dialog, key=KEY)
+        kept = await _use(dialog, hand)
+        dialog.show()
+        _choose(dialog, "Mine")
+        monkeypatch.setattr(book._file, "write", _full)  # a full disk, at the edge
+        dialog.remove.click()
+        dialog.remove.click()
+        assert book.get(kept).name == "Mine"
+        assert "cannot be saved" in dialog.form.general.text()
+        assert list(store.kept.values()) == [KEY]
+
+    connect(story)
+
+
+def _full(_value: object) -> None:
+    raise OSError(28, "No space left on device")
+
+
+def test_a_locked_key_store_is_not_no_key(connect: Connect, store: MemoryKeyring) -> None:
+    store.error = RuntimeError("locked")
+
+    async def story(dialog: ConnectDialog, hand: Hand) -> None:
+        await hand.until(lambda: "Looking" not in dialog.key.source.text(), "where the key is")
+        assert "No key" not in dialog.key.source.text()
+        assert "The key store refused" in dialog.key.source.text()
+
+    connect(story)
+
+
+def test_only_added_endpoints_can_be_removed(connect: Connect, book: EndpointBook) -> None:
+    book.add(Endpoint("", "Local", URL, "m", needs_key=False))
+
+    async def story(dialog: ConnectDialog, _hand: Hand) -> None:
+        seen = {}
+        for name in ("Built-in simulator", "Electron", "Local"):
+            _choose(dialog, name)
+            seen[name] = dialog.remove.isEnabled()
+        assert seen == {"Built-in simulator": False, "Electron": False, "Local": True}
+
+    connect(story)
