@@ -137,9 +137,9 @@ def _ttft(row: LogRow, _detail: Detail) -> Cell:
 
 
 def _total(row: LogRow, _detail: Detail) -> Cell:
-    if row.duration_s is not None:
-        return Cell(seconds(row.duration_s))
-    return Cell(UNKNOWN, "When it ended is not known" if row.phase == "interrupted" else "Not ended")
+    if row.phase == "interrupted":
+        return Cell(seconds(row.duration_s), "Up to the last that was kept of it; when it ended is not known")
+    return Cell(seconds(row.duration_s), "" if row.duration_s is not None else "Not ended")
 
 
 def _cost(row: LogRow, _detail: Detail) -> Cell:

@@ -23,7 +23,6 @@ from tests.requestlog.samples import answered, called, keep, record, refused, st
 
 FIRST_ID = "51c0fa1e-77b0-4e0f-9a3c-0b1f6d2c9e44"
 SECOND_ID = "9db74058-2421-4793-8796-b2629ff3eb1c"
-OVERLOADED = Trouble("http", "The server is overloaded", status=503)
 
 
 def of(question: str, ago_s: float = 0.0, *, rates: Rates | None = None) -> RunRecord:
@@ -38,19 +37,14 @@ def failed_attempt(status: int = 503, request_id: str | None = FIRST_ID) -> list
     return [
         AttemptStarted(0.0, 1),
         HeadersReceived(0.03, status, request_id, "application/json"),
-        AttemptFailed(0.04, replace_status(status), request_id),
+        AttemptFailed(0.04, Trouble("http", "The server is overloaded", status=status), request_id),
         RetryScheduled(0.04, 2, 5, 0.25),
     ]
 
 
-def replace_status(status: int) -> Trouble:
-    """The trouble of an answer with that status."""
-    return Trouble("http", "The server is overloaded", status=status)
-
-
 def answered_at_last() -> list[AnyEvent]:
     """503, a wait, and an answer."""
-    return [*failed_attempt(), *answered("Your balance is ₹12,450. आपका बैलेंस ₹12,450 है।", SECOND_ID)[0:]]
+    return [*failed_attempt(), *answered("Your balance is ₹12,450. आपका बैलेंस ₹12,450 है।", SECOND_ID)]
 
 
 def unreachable() -> list[AnyEvent]:
