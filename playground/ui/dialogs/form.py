@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QFormLayout, QLabel, QVBoxLayout, QWidget
+from PySide6.QtCore import QEvent, QObject, Qt
+from PySide6.QtWidgets import QComboBox, QFormLayout, QLabel, QSpinBox, QVBoxLayout, QWidget
 
 from playground.prompt.problems import BadInput
 from playground.ui.stylesheet import restyle
@@ -29,6 +29,10 @@ class Form(QWidget):
     def add(self, name: str, label: str, field: QWidget) -> None:
         """Add a field under the name that problems name it by."""
         field.setAccessibleName(label)
+        for box in (field, *field.findChildren(QWidget)):
+            if isinstance(box, QComboBox | QSpinBox):
+                box.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+                box.installEventFilter(self)
         wrong = _wrong_label()
         holder = QWidget()
         column = QVBoxLayout(holder)
@@ -48,6 +52,13 @@ class Form(QWidget):
         holder = self._fields[name][0].parentWidget()
         if holder is not None:
             self._rows.setRowVisible(holder, shown)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """A wheel that scrolls the form changes no value that it passes over."""
+        if event.type() == QEvent.Type.Wheel and isinstance(watched, QWidget) and not watched.hasFocus():
+            event.ignore()
+            return True
+        return super().eventFilter(watched, event)
 
     def say(self, bad: BadInput | None) -> None:
         """Say each problem at its field (at the end where it has none); None: nothing is wrong."""

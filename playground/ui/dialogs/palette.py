@@ -38,11 +38,16 @@ class CommandPalette(QDialog):
         self.list = QListWidget()
         self.list.setAccessibleName("Commands")
         self.list.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.nothing = QLabel("No command has these letters in this order.")
+        self.nothing.setProperty("tone", "muted")
+        self.nothing.setContentsMargins(GRID, 0, GRID, 0)
         self.line.textChanged.connect(self._fill)
+        self.list.currentRowChanged.connect(self._say_current)
         self.list.itemClicked.connect(lambda _item: self._run())
         column = QVBoxLayout(self)
         column.setContentsMargins(GRID, GRID, GRID, GRID)
         column.addWidget(self.line)
+        column.addWidget(self.nothing)
         column.addWidget(self.list, 1)
         self.resize(WIDTH, HEIGHT)
         self._fill("")
@@ -66,14 +71,22 @@ class CommandPalette(QDialog):
             item.setData(Qt.ItemDataRole.AccessibleTextRole, f"{label} {shortcut}".strip())
             self.list.addItem(item)
             self.list.setItemWidget(item, _row(label, shortcut))
+        self.nothing.setVisible(not self.list.count())
         self.list.setCurrentRow(0)
 
+    def _say_current(self, row: int) -> None:
+        """The line keeps the focus, so it is what tells which command Enter will run."""
+        item = self.list.item(row)
+        words = str(item.data(Qt.ItemDataRole.AccessibleTextRole)) if item is not None else self.nothing.text()
+        self.line.setAccessibleDescription(words)
+
     def _run(self) -> None:
-        item = self.list.currentItem()
+        if not self.list.count():
+            return
+        number = int(self.list.currentItem().data(Qt.ItemDataRole.UserRole))
         self.close()
-        if item is not None:
-            # After the popup has gone: what runs may open a dialog or take the focus.
-            QTimer.singleShot(0, self._entries[int(item.data(Qt.ItemDataRole.UserRole))][2])
+        # After the popup has gone: what runs may open a dialog or take the focus.
+        QTimer.singleShot(0, self._entries[number][2])
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         if isinstance(event, QKeyEvent) and event.type() == QEvent.Type.KeyPress:

@@ -15,7 +15,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from playground.prompt.problems import BadInput
+from playground.prompt.problems import BadInput, Problem
 from playground.settings import SETTINGS, Setting, Settings
 from playground.ui.dialogs.form import Form
 from playground.ui.theme import GRID
@@ -74,6 +74,7 @@ class SettingsDialog(QDialog):
         number = QSpinBox()
         number.setRange(setting.minimum or 0, setting.maximum or 0)
         number.setSuffix(f" {setting.unit}" if setting.unit else "")
+        number.setKeyboardTracking(False)  # 300 is not 3, then 30, on its way
         number.setValue(int(self._settings.number(setting.name)))
         number.valueChanged.connect(lambda chosen: self._set(setting.name, chosen))
         return number
@@ -84,4 +85,5 @@ class SettingsDialog(QDialog):
         except BadInput as bad:
             self.form.say(bad)
         else:
-            self.form.say(None)
+            notice = self._settings.notice
+            self.form.say(BadInput(Problem((), notice)) if notice else None)

@@ -1,0 +1,99 @@
+"""The command palette and the sheet of keys: found by a few letters, run by the keyboard alone."""
+
+from __future__ import annotations
+
+import pytest
+from PySide6.QtCore import Qt
+from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QWidget
+from pytestqt.qtbot import QtBot
+
+from playground.ui.actions import ACTIONS
+from playground.ui.dialogs.keys import KeysSheet
+from playground.ui.dialogs.palette import CommandPalette, score
+
+ROWS = [(spec.group, spec.label, spec.shortcut) for spec in ACTIONS]
+
+
+@pytest.fixture
+def host(qtbot: QtBot) -> QWidget:
+    """The window that a palette opens over."""
+    found = QWidget()
+    qtbot.addWidget(found)
+    found.show()
+    return found
+
+
+def _palette(host: QWidget, ran: list[str]) -> CommandPalette:
+    labels = ["Save", "Save as…", "Settings…", "Copy request_id"]
+    entries = [(label, "", lambda label=label: ran.append(label)) for label in labels]
+    palette = CommandPalette(entries, host)
+    palette.open_at(host)
+    return palette
+
+
+def test_a_few_letters_and_enter_run_a_command(qtbot: QtBot, host: QWidget) -> None:
+    ran: list[str] = []
+    palette = _palette(host, ran)
+    QTest.keyClicks(palette.line, "crid")
+    assert palette.list.count() == 1
+    assert palette.line.accessibleDescription() == "Copy request_id"
+    QTest.keyClick(palette.line, Qt.Key.Key_Return)
+    qtbot.waitUntil(lambda: ran == ["Copy request_id"])
+
+
+def test_arrows_go_round(qtbot: QtBot, host: QWidget) -> None:
+    ran: list[str] = []
+    palette = _palette(host, ran)
+    QTest.keyClick(palette.line, Qt.Key.Key_Up)
+    assert palette.line.accessibleDescription() == "Copy request_id"
+    QTest.keyClick(palette.line, Qt.Key.Key_Down)
+    QTest.keyClick(palette.line, Qt.Key.Key_Return)
+    qtbot.waitUntil(lambda: ran == ["Save"])
+
+
+def test_nothing_found_is_said_and_enter_stays(host: QWidget) -> None:
+    ran: list[str] = []
+    palette = _palette(host, ran)
+    QTest.keyClicks(palette.line, "zzz")
+    assert palette.nothing.isVisible()
+    QTest.keyClick(palette.line, Qt.Key.Key_Return)
+    assert palette.isVisible()
+    palette.line.clear()
+    assert not palette.nothing.isVisible()
+    QTest.keyClick(palette.line, Qt.Key.Key_Escape)
+    assert ran == []
+
+
+def test_letters_at_the_beginning_of_words_count_most() -> None:
+    assert score("sa", "Save as…") is not None
+    assert score("as", "Send") is None
+    first, inside = score("cr", "Copy request_id"), score("cr", "Descriptor")
+    assert first is not None
+    assert inside is not None
+    assert first > inside
+
+
+def test_the_sheet_lists_every_action_and_finds(qtbot: QtBot) -> None:
+    sheet = KeysSheet(ROWS)
+    qtbot.addWidget(sheet)
+    sheet.show()
+    assert sheet.table.rowCount() == len(ACTIONS)
+    QTest.keyClicks(sheet.line, "ctrl+k")
+    shown = [row for row in range(sheet.table.rowCount()) if not sheet.table.isRowHidden(row)]
+    assert [sheet.table.model().index(row, 1).data() for row in shown] == ["All commands…"]
+    sheet.line.setText("zzz")
+    assert sheet.nothing.isVisible()
+    sheet.line.clear()
+    assert not sheet.nothing.isVisible()
+
+
+def test_tab_leaves_the_table(qtbot: QtBot) -> None:
+    sheet = KeysSheet(ROWS)
+    qtbot.addWidget(sheet)
+    sheet.show()
+    sheet.activateWindow()
+    sheet.table.setFocus()
+    qtbot.waitUntil(sheet.table.hasFocus)
+    QTest.keyClick(sheet.table, Qt.Key.Key_Tab)
+    assert not sheet.table.hasFocus()
