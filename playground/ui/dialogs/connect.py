@@ -46,7 +46,7 @@ class ConnectDialog(QDialog):
         self.setWindowTitle("Connect to Electron")
         self.list = QListWidget()
         self.list.setAccessibleName("Endpoints")
-        self.list.setFixedWidth(180)
+        self.list.setFixedWidth(200)
         self.form = EndpointForm()
         self.key = KeyBox(keys, start)
         self.add = QPushButton("Add…")
