@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QObject, Signal
+from PySide6.QtCore import QObject, Qt, Signal
 from PySide6.QtWidgets import QFileDialog, QMessageBox, QWidget
 
 from playground.assets import asset
@@ -134,6 +134,7 @@ class Files(QObject):
             run()
             return
         box = QMessageBox(self._window)
+        box.setTextFormat(Qt.TextFormat.PlainText)
         box.setText(f"{self.name or 'This prompt'} has changes that are in no file.")
         box.setInformativeText("Undo brings them back after the other prompt is opened.")
         go_on = box.addButton("Open the other prompt", QMessageBox.ButtonRole.AcceptRole)

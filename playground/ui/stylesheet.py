@@ -159,6 +159,11 @@ QMenuBar::item:selected { background: $selection; }
 QStatusBar { background: $window; border-top: 1px solid $line; color: $muted; }
 QStatusBar::item { border: none; }
 QCheckBox, QRadioButton { spacing: 8px; }
+QCheckBox::indicator:unchecked, QRadioButton::indicator:unchecked {
+    background: $surface; border: 1px solid $muted; width: 12px; height: 12px;
+}
+QCheckBox::indicator:unchecked { border-radius: 3px; }
+QRadioButton::indicator:unchecked { border-radius: 7px; }
 QCheckBox:focus, QRadioButton:focus { color: $accent; }
 """)
 

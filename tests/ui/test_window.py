@@ -9,10 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from PySide6.QtCore import QEvent, QObject, Qt
-from PySide6.QtWidgets import QApplication, QWidget
+from PySide6.QtWidgets import QApplication, QLabel, QWidget
 
 from playground.client.endpoint import ELECTRON_ID, Endpoint, PlanLimits
-from playground.prompt.document import Document, Message
+from playground.prompt.document import Document, Message, Tool
 from playground.prompt.files import dump, parse_bytes
 from playground.prompt.request import body_fields, encode
 from playground.requestlog.filter import EVERYTHING
@@ -316,5 +316,37 @@ def test_a_request_is_handed_over_as_a_ticket(tell: Tell, qapp: QApplication) ->
         await hand.until(lambda: "# Electron request" in clipboard.text(), "a ticket on the clipboard")
         assert str(state.request_id) in clipboard.text()
         assert "Mira" not in clipboard.text()
+
+    tell(story)
+
+
+MARKUP = "<img src='file:///etc/hostname'><b>bold</b> & more"
+
+
+def test_what_others_wrote_is_never_markup(tell: Tell, tmp_path: Path) -> None:
+    file = tmp_path / "<b>name.prompt.json"
+    tool = Tool.of({"type": "function", "function": {"name": MARKUP, "description": MARKUP, "parameters": {}}})
+    messages = (Message("system", MARKUP), Message("user", f"{MARKUP} {{{{q}}}}"))
+    file.write_text(dump(Document(tools=(tool,), messages=messages, variables={"q": MARKUP})), "utf-8")
+
+    async def story(session: Session, hand: Hand) -> None:
+        window = session.window
+        window.files.open_path(file)
+        await _send(session, hand)
+        window.prompt.set_document(replace(window.prompt.document(), parameters={"simulate": MARKUP}))
+        state = await _send(session, hand)
+        assert state.phase == "failed"
+        for index in range(5):
+            window.prompt.tabs.setCurrentIndex(index)
+            window.response.show_tab(index)
+        for widget in window.findChildren(QWidget):
+            assert "<img" not in widget.toolTip(), widget
+            if isinstance(widget, QLabel) and "<img" in widget.text():
+                assert widget.textFormat() == Qt.TextFormat.PlainText, widget.text()
+        model = window.log.model
+        for row in range(model.rowCount()):
+            for column in range(model.columnCount()):
+                tip = model.data(model.index(row, column), Qt.ItemDataRole.ToolTipRole)
+                assert "<img" not in str(tip)
 
     tell(story)

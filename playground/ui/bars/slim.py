@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QSizePolicy
 
 from playground.ui.theme import GRID
+from playground.ui.widgets.plain_tip import plain_tip
 
 
 class SlimBar(QFrame):
@@ -17,6 +19,7 @@ class SlimBar(QFrame):
         self.setProperty("look", "notice")
         self.setAccessibleName(name)
         self._words = QLabel()
+        self._words.setTextFormat(Qt.TextFormat.PlainText)
         self._words.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self._row = QHBoxLayout(self)
         self._row.setContentsMargins(GRID * 2, 3, GRID, 3)
@@ -28,7 +31,7 @@ class SlimBar(QFrame):
     def say(self, words: str, actions: Sequence[tuple[str, Callable[[], object]]] = ()) -> None:
         """Show a sentence with buttons; each is (label, what it does)."""
         self._words.setText(words)
-        self._words.setToolTip(words)
+        self._words.setToolTip(plain_tip(words))
         self._words.setAccessibleName(words)
         for button in self._buttons:
             button.deleteLater()

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QSizePolicy
 
 from playground.client.endpoint import PlanLimits
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID
+from playground.ui.widgets.plain_tip import plain_tip
 
 if TYPE_CHECKING:
     from playground.runs.places import Load
@@ -25,6 +27,7 @@ class StatusBar(QFrame):
         self._in_flight = QLabel()
         self._minute = QLabel()
         self._trouble = QLabel()
+        self._trouble.setTextFormat(Qt.TextFormat.PlainText)
         self._trouble.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self._saved = QLabel()
         self._hint = QLabel()
@@ -57,7 +60,7 @@ class StatusBar(QFrame):
     def show_trouble(self, sentence: str) -> None:
         """A sentence about something that does not stop the work, such as a log that cannot be written."""
         self._trouble.setText(sentence)
-        self._trouble.setToolTip(sentence)
+        self._trouble.setToolTip(plain_tip(sentence))
         _tone(self._trouble, "failure" if sentence else "muted")
 
 

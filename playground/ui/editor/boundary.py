@@ -9,6 +9,7 @@ from PySide6.QtGui import QFontMetricsF, QMouseEvent, QPainter, QPaintEvent, QPe
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from playground.ui.theme import GRID, Theme, ui_font
+from playground.ui.widgets.plain_tip import plain_tip
 
 if TYPE_CHECKING:
     from playground.prefix.zones import Boundary
@@ -98,7 +99,7 @@ class BoundaryRow(QWidget):
         if boundary != self._boundary:
             self._boundary = boundary
             self.setAccessibleName(" ".join((*words_of(boundary), boundary.cause)))
-            self.setToolTip(boundary.cause)
+            self.setToolTip(plain_tip(boundary.cause))
             self.update()
 
     def set_theme(self, theme: Theme) -> None:

@@ -21,6 +21,7 @@ from playground.ui.editor.exact_edit import ExactEdit
 from playground.ui.editor.geometry import GAP_PX, TextGeometry
 from playground.ui.editor.marks import Mark, ink, marks_between, marks_of, paint_mark, tip_of
 from playground.ui.theme import Theme
+from playground.ui.widgets.plain_tip import plain_tip
 
 SIDE_PX = 14
 """Room left and right of the text."""
@@ -156,7 +157,7 @@ class CardText(ExactEdit):
     def viewportEvent(self, event: QEvent) -> bool:
         """What a mark or the boundary means, where the pointer rests on it."""
         if event.type() == QEvent.Type.ToolTip and isinstance(event, QHelpEvent):
-            QToolTip.showText(event.globalPos(), self.tip_at(event.pos()), self)
+            QToolTip.showText(event.globalPos(), plain_tip(self.tip_at(event.pos())), self)
             return True
         return super().viewportEvent(event)
 

@@ -11,6 +11,7 @@ from PySide6.QtWidgets import QFrame, QSizePolicy, QWidget
 from playground.ui.editor.boundary import whole_words
 from playground.ui.editor.zone_paint import EDGE_PX, MEANINGS, paint_edge
 from playground.ui.theme import GRID, Theme, ui_font
+from playground.ui.widgets.plain_tip import plain_tip
 
 if TYPE_CHECKING:
     from playground.prefix.forecast import Forecast
@@ -54,7 +55,7 @@ class Footer(QFrame):
         legend, words = ([], "") if outlook is None else (_legend(outlook), forecast_words(outlook.forecast))
         if (legend, words) != (self._legend, self._forecast):
             self._legend, self._forecast = legend, words
-            self.setToolTip("\n".join([words, *(MEANINGS[zone] for zone, _ in legend)]))
+            self.setToolTip(plain_tip("\n".join([words, *(MEANINGS[zone] for zone, _ in legend)])))
             self.setAccessibleDescription(", ".join([*(text for _, text in legend), words]))
             self.update()
 

@@ -13,6 +13,7 @@ from PySide6.QtWidgets import QToolTip, QWidget
 from playground.prompt.document import Document
 from playground.ui.editor.zone_paint import MEANINGS, edge, ground
 from playground.ui.theme import Theme
+from playground.ui.widgets.plain_tip import plain_tip
 
 if TYPE_CHECKING:
     from playground.prefix.zones import Zone, ZoneMap
@@ -164,6 +165,6 @@ class Ruler(QWidget):
             words = [MEANINGS[found[0].zone]] if found else []
             if self._reported is not None:
                 words.append(self._says())
-            QToolTip.showText(event.globalPos(), "\n".join(words), self)
+            QToolTip.showText(event.globalPos(), plain_tip("\n".join(words)), self)
             return True
         return super().event(event)

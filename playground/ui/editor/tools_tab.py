@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from PySide6.QtCore import Signal
+from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
 from playground.prompt.document import Json, Tool
@@ -38,6 +38,7 @@ class _ToolCard(QFrame):
         super().__init__()
         self._tool = tool
         self._name = QLabel()
+        self._name.setTextFormat(Qt.TextFormat.PlainText)
         self._name.setProperty("tone", "strong")
         remove = QPushButton("Delete")
         remove.setProperty("look", "quiet")

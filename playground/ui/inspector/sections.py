@@ -21,6 +21,7 @@ from playground.ui.inspector.section import Section
 from playground.ui.theme import GRID, Theme
 from playground.ui.widgets.copy_button import CopyButton
 from playground.ui.widgets.figure_row import FigureRow
+from playground.ui.widgets.plain_tip import plain_tip
 
 
 class UsageSection(Section):
@@ -65,7 +66,7 @@ class UsageSection(Section):
         for label, line in ((self.headline, headline), (self.note, note)):
             if label.text() != line.text:
                 label.setText(line.text)
-            label.setToolTip(line.why)
+            label.setToolTip(plain_tip(line.why))
             label.setAccessibleDescription(line.why)
 
     def _draw(self, usage: Usage | None) -> None:

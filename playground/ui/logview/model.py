@@ -15,6 +15,7 @@ from playground.ui.logview.columns import COLUMNS
 from playground.ui.logview.details import Details, Start
 from playground.ui.logview.source import LogSource
 from playground.ui.theme import Theme, mono_font, ui_font
+from playground.ui.widgets.plain_tip import plain_tip
 
 PAGE = 128
 MAX_PAGES = 24
@@ -224,7 +225,7 @@ class LogModel(QAbstractTableModel):
             return self._color(cell.tone)
         if role == Qt.ItemDataRole.AccessibleTextRole:
             return f"{column.title}: {_spoken(cell.text)}"
-        return cell.text if role == Qt.ItemDataRole.DisplayRole else (cell.why or cell.text)
+        return cell.text if role == Qt.ItemDataRole.DisplayRole else plain_tip(cell.why or cell.text)
 
     def _font(self, figure: bool, mono: bool) -> QFont:
         return self._ids if mono else (self._figures if figure else self._plain)

@@ -30,6 +30,7 @@ from playground.ui.logview.table import LogTable
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, Theme
 from playground.ui.widgets.clipboard import copy_text
+from playground.ui.widgets.plain_tip import plain_tip
 
 TYPING_MS = 120
 """How long after the last key the filter is applied."""
@@ -185,7 +186,7 @@ class LogPane(QWidget):
         self.copy_button.setEnabled(row is not None and row.request_id is not None)
         none = "There is no request" if row is None else "This request has no request_id"
         request_id = row.request_id if row is not None else None
-        self.copy_button.setToolTip(none if request_id is None else f"{request_id}  (Ctrl+C)")
+        self.copy_button.setToolTip(none if request_id is None else plain_tip(f"{request_id}  (Ctrl+C)"))
 
     def clear_filter(self) -> None:
         """Show everything again."""

@@ -7,6 +7,7 @@ from PySide6.QtGui import QKeyEvent, QKeySequence, QPainter, QPaintEvent
 from PySide6.QtWidgets import QLabel, QSizePolicy, QStyle, QStyleOption, QWidget
 
 from playground.ui.widgets.clipboard import copy_text
+from playground.ui.widgets.plain_tip import plain_tip
 
 
 class ElidedLabel(QLabel):
@@ -19,6 +20,7 @@ class ElidedLabel(QLabel):
         self._name = name
         self._elide = elide
         self._full = ""
+        self.setTextFormat(Qt.TextFormat.PlainText)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setAccessibleName(name)
@@ -34,7 +36,7 @@ class ElidedLabel(QLabel):
             return
         self._full = text
         self.setText(text)
-        self.setToolTip(why or f"{self._name}: {text}")
+        self.setToolTip(plain_tip(why or f"{self._name}: {text}"))
         self.setAccessibleName(f"{self._name}: {text}")
         self.setAccessibleDescription(why)
 

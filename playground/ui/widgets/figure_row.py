@@ -10,6 +10,7 @@ from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, mono_font, ui_font
 from playground.ui.widgets.clipboard import copy_text
 from playground.ui.widgets.elided_label import ElidedLabel
+from playground.ui.widgets.plain_tip import plain_tip
 
 
 class FigureRow(QFrame):
@@ -57,7 +58,7 @@ class FigureRow(QFrame):
         if name != self.accessibleName() or why != self.accessibleDescription():
             self.setAccessibleName(name)
             self.setAccessibleDescription(why)
-            self.setToolTip(why or f"{self._name}: {text}")
+            self.setToolTip(plain_tip(why or f"{self._name}: {text}"))
 
     def show_as_id(self) -> None:
         """The value is an id: in mono, from the left, its name told only in the tooltip and aloud."""

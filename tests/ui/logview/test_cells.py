@@ -87,6 +87,17 @@ def test_every_attempt_is_in_the_status(play: Play) -> None:
     play(story)
 
 
+def test_the_attempts_are_painted_when_they_have_come(play: Play) -> None:
+    async def story(stage: Stage) -> None:
+        await keep(stage.log, show.of("Again"), show.answered_at_last())
+        painted: list[str] = []
+        stage.pane.model.dataChanged.connect(lambda *_: painted.append(stage.cell(0, "status")))
+        await stage.shown(1)
+        await stage.until(lambda: "503 → 200 stop" in painted, "a repaint with the attempts in it")
+
+    play(story)
+
+
 def test_the_same_refusal_again_and_again_is_counted(play: Play) -> None:
     async def story(stage: Stage) -> None:
         tries = [show.failed_attempt(503), show.failed_attempt(503), show.failed_attempt(502)]

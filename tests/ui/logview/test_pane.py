@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
 import pytest
@@ -9,7 +10,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtTest import QTest
 
-from playground.requestlog.filter import LogFilter
+from playground.requestlog.filter import EVERYTHING, LogFilter
 from playground.requestlog.log import RequestLog
 from playground.requestlog.records import Count, LogRow, StoredRun, Totals
 from playground.ui.logview.model import PAGE
@@ -22,18 +23,29 @@ Play = Callable[[Story], None]
 
 
 class Counting:
-    """A real log, and what it was asked."""
+    """A real log, what it was asked, and who listens. While `open` is not set it does not answer."""
 
     def __init__(self, log: RequestLog) -> None:
         self._log = log
         self.firsts: list[int] = []
         self.counts = 0
+        self.listeners = 0
+        self.open = asyncio.Event()
+        self.open.set()
 
     def subscribe(self, callback: Callable[[str], None], /) -> Callable[[], None]:
-        return self._log.subscribe(callback)
+        self.listeners += 1
+        unsubscribe = self._log.subscribe(callback)
+
+        def leave() -> None:
+            self.listeners -= 1
+            unsubscribe()
+
+        return leave
 
     async def count(self, log_filter: LogFilter, up_to: int | None = None, /) -> Count:
         self.counts += 1
+        await self.open.wait()
         return await self._log.count(log_filter, up_to)
 
     async def rows_at(self, log_filter: LogFilter, first: int, limit: int = PAGE, /) -> list[LogRow]:
@@ -45,6 +57,12 @@ class Counting:
 
     async def get(self, run_id: str, /) -> StoredRun | None:
         return await self._log.get(run_id)
+
+
+async def started() -> None:
+    """All tasks that were started have taken their first step, and asked what they ask."""
+    for _ in range(3):
+        await asyncio.sleep(0)
 
 
 def test_empty_states_have_words(play: Play) -> None:
@@ -132,6 +150,7 @@ def test_a_filter_holds_when_another_log_comes(play: Play) -> None:
     async def story(stage: Stage) -> None:
         await show.fill(stage.log)
         stage.pane.filter_line.setText("status:429")
+        QTest.keyClick(stage.pane.filter_line, Qt.Key.Key_Return)  # nothing is left to be applied later
         await stage.shown(1)
         assert stage.cell(0, "status") == "429"
 
@@ -207,9 +226,23 @@ def test_rows_further_down_stay_in_sight_when_new_ones_come(play: Play) -> None:
     play(story)
 
 
+def test_a_new_filter_shows_from_the_newest_on(play: Play) -> None:
+    async def story(stage: Stage) -> None:
+        await show.fill_plain(stage.log, 100)
+        await keep(stage.log, show.of("Many"), refused())
+        await stage.shown(101)
+        bar = stage.pane.table.verticalScrollBar()
+        bar.setValue(50)
+        stage.pane.filter_line.setText("status:200")
+        await stage.rows(100)
+        assert bar.value() == 0
+
+    play(story)
+
+
 def test_only_what_is_looked_at_is_read_and_a_place_far_down_comes(play: Play) -> None:
     async def story(stage: Stage) -> None:
-        ids = await show.fill_plain(stage.log, 3 * PAGE + 5)
+        ids = await show.fill_plain(stage.log, 5 * PAGE + 5)
         counting = Counting(stage.log)
         stage.pane.set_source(counting)
         await stage.rows(len(ids))
@@ -218,10 +251,24 @@ def test_only_what_is_looked_at_is_read_and_a_place_far_down_comes(play: Play) -
         assert stage.cell(len(ids) - 1, "answer") == "…"
         QTest.keyClick(stage.pane.table, Qt.Key.Key_End)
         await stage.until(lambda: stage.pane.current_run_id() == ids[-1], "the oldest request")
-        assert PAGE not in counting.firsts
-        QTest.keyClicks(stage.pane.table, "x")  # Qt would search all rows, and so read them
-        assert PAGE not in counting.firsts
-        assert not stage.pane.model.changing
+        await show.fill_plain(stage.log, 1)
+        await stage.rows(len(ids) + 1)
+        assert stage.pane.current_run_id() == ids[-1]
+        assert not {2 * PAGE, 3 * PAGE} & set(counting.firsts)
+
+    play(story)
+
+
+def test_a_letter_on_the_rows_does_not_read_them_all(play: Play) -> None:
+    async def story(stage: Stage) -> None:
+        ids = await show.fill_plain(stage.log, 3 * PAGE)
+        counting = Counting(stage.log)
+        stage.pane.set_source(counting)
+        await stage.rows(len(ids))
+        stage.pane.take_focus()
+        QTest.keyClick(stage.pane.table, Qt.Key.Key_X)
+        await started()
+        assert set(counting.firsts) == {0}
 
     play(story)
 
@@ -236,6 +283,56 @@ def test_a_burst_of_changes_is_read_a_few_times_and_shown(play: Play) -> None:
         await show.fill_plain(stage.log, 50)
         await stage.rows(50)
         assert counting.counts < 20
+
+    play(story)
+
+
+def test_changes_that_never_pause_are_shown_all_the_same(play: Play) -> None:
+    async def story(stage: Stage) -> None:
+        counting = Counting(stage.log)
+        stage.pane.set_source(counting)
+
+        def restless() -> bool:
+            stage.pane.row_changed("any")
+            return counting.counts >= 3
+
+        await stage.until(restless, "a look in spite of change upon change")
+
+    play(story)
+
+
+def test_what_is_asked_while_an_answer_is_waited_for_is_asked_once(play: Play) -> None:
+    async def story(stage: Stage) -> None:
+        await show.fill_plain(stage.log, 2)
+        counting = Counting(stage.log)
+        counting.open.clear()
+        stage.pane.set_source(counting)
+        await started()
+        for _ in range(10):
+            stage.pane.model.refresh()
+            await started()
+        assert counting.counts == 1
+        counting.open.set()
+        await stage.rows(2)
+        await stage.until(lambda: counting.counts == 2, "the one look for all of them")
+
+    play(story)
+
+
+def test_an_answer_that_comes_after_its_log_has_gone_is_not_shown(play: Play) -> None:
+    async def story(stage: Stage) -> None:
+        await show.fill_plain(stage.log, 2)
+        counting = Counting(stage.log)
+        counting.open.clear()
+        stage.pane.set_source(counting)
+        await started()
+        stage.pane.set_source(None, "Closed.")
+        counting.open.set()
+        await stage.until(lambda: counting.firsts, "the rows being read")
+        await stage.log.count(EVERYTHING)  # the log answers in turn: that answer has come
+        await started()
+        assert stage.pane.model.rowCount() == 0
+        assert stage.pane.empty.words.text() == "Closed."
 
     play(story)
 
@@ -318,22 +415,16 @@ def test_from_the_filter_down_to_the_rows(play: Play) -> None:
     play(story)
 
 
-@pytest.mark.parametrize("source", [True, False])
-def test_a_log_that_is_taken_away_is_no_longer_listened_to(play: Play, source: bool) -> None:
+@pytest.mark.parametrize("stays", [True, False])
+def test_a_log_that_is_taken_away_is_no_longer_listened_to(play: Play, stays: bool) -> None:
     async def story(stage: Stage) -> None:
         await show.fill_plain(stage.log, 2)
-        await stage.shown(2)
         counting = Counting(stage.log)
         stage.pane.set_source(counting)
         await stage.rows(2)
-        stage.pane.set_source(stage.log if source else None, "Closed.")
-        await stage.rows(2 if source else 0)
-        seen = counting.counts
-        stage.pane.row_changed("any")
-        stage.pane.model.refresh()
-        await show.fill_plain(stage.log, 1)
-        assert counting.counts == seen
-        if not source:
-            assert stage.pane.empty.words.text() == "Closed."
+        assert counting.listeners == 1
+        stage.pane.set_source(stage.log if stays else None, "Closed.")
+        await stage.rows(2 if stays else 0)
+        assert counting.listeners == 0
 
     play(story)
