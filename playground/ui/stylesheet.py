@@ -164,6 +164,9 @@ QCheckBox::indicator:unchecked, QRadioButton::indicator:unchecked {
 }
 QCheckBox::indicator:unchecked { border-radius: 3px; }
 QRadioButton::indicator:unchecked { border-radius: 7px; }
+QRadioButton::indicator:checked {
+    background: $surface; border: 4px solid $accent; border-radius: 7px; width: 6px; height: 6px;
+}
 QCheckBox:focus, QRadioButton:focus { color: $accent; }
 """)
 
