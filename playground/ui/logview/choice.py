@@ -45,5 +45,8 @@ class Choice(QObject):
 
     def _put_back(self, place: int | None) -> None:
         self._settling = True
-        self._table.choose(-1 if place is None else place)
+        if place is not None and not self._table.currentIndex().isValid():
+            self._table.go_to(place)  # other rows stand around it now: it is looked for
+        else:
+            self._table.choose(-1 if place is None else place)
         self._settling = False

@@ -119,6 +119,11 @@ class LogTable(QTableView):
             self.updateGeometries()  # else the bar still has its old end
             bar.setValue(top + end + 1)
 
+    def reset(self) -> None:
+        """Other rows altogether, after another filter: from the newest on."""
+        super().reset()
+        self.scrollToTop()
+
     def choose(self, row: int) -> None:
         """Choose a row and leave the scrolling alone; -1 chooses none."""
         bar = self.verticalScrollBar()

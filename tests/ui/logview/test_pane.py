@@ -240,6 +240,23 @@ def test_a_new_filter_shows_from_the_newest_on(play: Play) -> None:
     play(story)
 
 
+def test_the_chosen_request_is_in_sight_when_the_filter_goes(play: Play) -> None:
+    async def story(stage: Stage) -> None:
+        kept = show.of("Many")
+        await keep(stage.log, kept, refused())
+        await show.fill_plain(stage.log, 60)
+        stage.pane.filter_line.setText("status:429")
+        await stage.shown(1)
+        stage.pane.take_focus()
+        stage.pane.clear_filter()
+        await stage.rows(61)
+        table = stage.pane.table
+        assert stage.pane.current_run_id() == kept.run_id
+        assert table.viewport().rect().contains(table.visualRect(table.currentIndex()).center())
+
+    play(story)
+
+
 def test_only_what_is_looked_at_is_read_and_a_place_far_down_comes(play: Play) -> None:
     async def story(stage: Stage) -> None:
         ids = await show.fill_plain(stage.log, 5 * PAGE + 5)
