@@ -1,0 +1,169 @@
+"""`send` and `log` as a script uses them: real processes, a real simulator, exit statuses."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from playground.simulator.launch import SimulatorProcess
+
+PROGRAM = [sys.executable, "-m", "playground"]
+LIMIT_S = 120
+KEYS = {
+    "request_id",
+    "status",
+    "attempts",
+    "text",
+    "tool_calls",
+    "finish_reason",
+    "usage",
+    "forecast",
+    "ttft_ms",
+    "duration_ms",
+    "error",
+}
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """The program on a data folder of the test's own, without anybody's key."""
+
+    def call(*arguments: str, key: str | None = None) -> subprocess.CompletedProcess[str]:
+        environment = {name: value for name, value in os.environ.items() if name != "SMALLEST_API_KEY"}
+        if key is not None:
+            environment["SMALLEST_API_KEY"] = key
+        environment["ELECTRON_PLAYGROUND_HOME"] = str(tmp_path / "data")
+        return subprocess.run(
+            [*PROGRAM, *arguments], capture_output=True, text=True, check=False, timeout=LIMIT_S, env=environment
+        )
+
+    return call
+
+
+@pytest.fixture
+def prompt(tmp_path: Path) -> Path:
+    """A plain request body with a variable in it."""
+    body = {"model": "electron", "messages": [{"role": "user", "content": "hello {{name}}"}], "stream": True}
+    file = tmp_path / "prompt.json"
+    file.write_text(json.dumps(body), "utf-8")
+    return file
+
+
+def _json(done: subprocess.CompletedProcess[str]) -> Any:
+    return json.loads(done.stdout)
+
+
+def test_with_neither_address_nor_endpoint_it_starts_the_simulator(run: Run, prompt: Path) -> None:
+    done = run("send", str(prompt), "--var", "name=Asha")
+    assert done.returncode == 0, done.stderr
+    assert "simulated" in done.stdout
+    assert "request_id " in done.stderr
+
+
+def test_one_object_at_the_end_and_the_log_has_it(run: Run, prompt: Path, simulator: SimulatorProcess) -> None:
+    done = run("send", str(prompt), "--var", "name=Asha", "--base-url", simulator.base_url, "--json")
+    outcome = _json(done)
+    assert done.returncode == 0
+    assert outcome.keys() == KEYS
+    assert outcome["usage"].keys() == {"prompt_tokens", "completion_tokens", "total_tokens", "cached_tokens"}
+    assert outcome["forecast"].keys() == {"cached_tokens", "basis"}
+    assert outcome["error"] is None
+    (row,) = [json.loads(line) for line in run("log", "--json").stdout.splitlines()]
+    assert row["request_id"] == outcome["request_id"]
+    assert outcome["request_id"] in run("log", "id:" + outcome["request_id"][:8]).stdout
+    assert run("log", "status:429").stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "field"),
+    [
+        ((), "name"),
+        (("--var", "name"), "--var"),
+        (("--var", "name=x", "--base-url", "ftp://x"), "base_url"),
+        (("--var", "name=x", "--endpoint", "nowhere"), "endpoint"),
+        (("--var", "name=x", "--endpoint", "Electron"), "key"),
+    ],
+)
+def test_bad_input_names_the_field_and_sends_nothing(
+    run: Run, prompt: Path, arguments: tuple[str, ...], field: str
+) -> None:
+    done = run("send", str(prompt), *arguments)
+    assert done.returncode == 2
+    assert field in done.stderr
+    assert "Traceback" not in done.stderr
+    assert run("log").stdout == ""
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"messages": 7}', '{"messages": [{"role": "robot", "content": "x"}]}'])
+def test_a_file_that_is_no_prompt(run: Run, tmp_path: Path, content: str) -> None:
+    file = tmp_path / "other.json"
+    file.write_text(content)
+    done = run("send", str(file))
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert run("send", str(tmp_path / "missing.json")).returncode == 2
+
+
+def test_a_bad_filter_says_where(run: Run) -> None:
+    done = run("log", "status:many")
+    assert done.returncode == 2
+    assert "status" in done.stderr
+
+
+def test_keys_right_and_wrong_and_never_in_sight(
+    run: Run, prompt: Path, tmp_path: Path, make_simulator: Callable[..., SimulatorProcess]
+) -> None:
+    base_url = make_simulator("--api-key", "sk_right_0123456789", "--plan", "none").base_url
+    arguments = ("send", str(prompt), "--var", "name=x", "--base-url", base_url, "--json")
+    wrong, right = run(*arguments, key="sk_wrong_9876543210"), run(*arguments, key="sk_right_0123456789")
+    assert (wrong.returncode, _json(wrong)["status"]) == (1, 401)
+    assert (right.returncode, _json(right)["status"]) == (0, 200)
+    said = wrong.stdout + wrong.stderr + right.stdout + right.stderr
+    kept = b"".join(file.read_bytes() for file in (tmp_path / "data").rglob("*") if file.is_file())
+    for key in ("sk_right_0123456789", "sk_wrong_9876543210"):
+        assert key not in said
+        assert key.encode() not in kept
+
+
+def test_retries_are_in_the_object(run: Run, prompt: Path, make_simulator: Callable[..., SimulatorProcess]) -> None:
+    import urllib.request
+
+    simulator = make_simulator("--ttft-ms", "1", "--token-ms", "0", "--plan", "none")
+    faults = simulator.base_url.removesuffix("/waves/v1") + "/simulator/faults"
+    with urllib.request.urlopen(urllib.request.Request(faults, b'{"fault": "503"}')):
+        pass
+    done = run("send", str(prompt), "--var", "name=x", "--base-url", simulator.base_url, "--json")
+    attempts = _json(done)["attempts"]
+    assert [attempt["status"] for attempt in attempts] == [503, 200]
+    assert attempts[0]["error_type"] == "overloaded_error"
+    assert attempts[1]["wait_s"] > 0
+    assert len({attempt["request_id"] for attempt in attempts}) == 2
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+def test_ctrl_c_stops_the_stream_and_keeps_the_text(
+    run: Run, prompt: Path, tmp_path: Path, simulator: SimulatorProcess
+) -> None:
+    body = json.loads(prompt.read_text())
+    prompt.write_text(json.dumps({**body, "simulate": "stall=9"}))
+    command = [*PROGRAM, "send", str(prompt), "--var", "name=x", "--base-url", simulator.base_url]
+    environment = {**os.environ, "ELECTRON_PLAYGROUND_HOME": str(tmp_path / "data"), "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment) as process:
+        assert process.stdout is not None
+        first = process.stdout.read(5)
+        process.send_signal(signal.SIGINT)
+        rest, errors = process.communicate(timeout=LIMIT_S)
+    assert process.returncode == 130, errors
+    (row,) = [json.loads(line) for line in run("log", "--json").stdout.splitlines()]
+    assert row["phase"] == "stopped"
+    assert row["prompt_tokens"] is None
+    assert row["answer"].startswith((first + rest).decode().strip()[:5])
