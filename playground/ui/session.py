@@ -15,6 +15,7 @@ from qasync import QEventLoop
 
 from playground.tasks import Tasks
 from playground.ui.appearance import Appearance
+from playground.ui.collector import Collector
 from playground.ui.window import MainWindow
 from playground.workspace import Workspace
 
@@ -49,6 +50,7 @@ class Session:
         *,
         simulator_options: Sequence[str] = (),
     ) -> None:
+        self._collector = Collector()
         self._closed = asyncio.Event()
         self._tasks = Tasks(self._report)
         self.workspace = Workspace(folder, environment, self._tasks, simulator_options=simulator_options)
@@ -102,6 +104,7 @@ class Session:
         self.window.rest()
         await self.workspace.close()
         self.window.deleteLater()
+        self._collector.stop()
 
     def _report(self, name: str, error: BaseException) -> None:
         logging.getLogger("playground").error("%s went wrong", name, exc_info=error)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,15 @@ from PySide6.QtWidgets import QApplication
 
 from playground.selftest.hand import Hand
 from playground.ui.session import Session, make_runner
+
+
+@pytest.fixture(autouse=True)
+def garbage_is_collected_here() -> Iterator[None]:
+    """Widgets in cycles are destroyed in this thread, as in the program, never in a worker's that allocates."""
+    gc.disable()
+    yield
+    gc.collect(1)
+
 
 FAST = ("--ttft-ms", "20", "--token-ms", "4", "--plan", "none")
 Story = Callable[[Session, Hand], Coroutine[Any, Any, None]]
