@@ -32,6 +32,10 @@ class Collector(QObject):
                 gc.collect(generation)
                 return
 
+    def keep(self) -> None:
+        """What is there now stays for long, and is not looked through again: doing so would cost a frame."""
+        gc.freeze()
+
     def stop(self) -> None:
         """Give the work back to Python."""
         self._timer.stop()

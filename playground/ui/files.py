@@ -32,6 +32,8 @@ class Files(QObject):
     """Which file the prompt came from, and whether it has changed since."""
 
     changed = Signal()
+    replaced = Signal()
+    """Another prompt has been put in place."""
     trouble = Signal(str)
 
     def __init__(self, window: QWidget, draft: Draft, prompt: PromptPane) -> None:
@@ -100,6 +102,7 @@ class Files(QObject):
         # One undoable step: what was there before is one Ctrl+Z away.
         self._prompt.set_document(document, undoable=bool(self._prompt.document().messages), label="Open")
         self.edited(self._prompt.document())
+        self.replaced.emit()
 
     def save(self) -> None:
         """Save to the prompt's file; ask for one where it has none."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import sys
 from collections.abc import Mapping, Sequence
@@ -57,6 +56,7 @@ class Session:
         self.appearance = Appearance(application, self.workspace.settings)
         self.window = MainWindow(self.workspace, self.appearance)
         self.window.closing.connect(self.end)
+        self.window.files.replaced.connect(self._collector.keep)
         self.ready = asyncio.Event()
         """Set when the log is open and the simulator is up."""
 
@@ -94,8 +94,7 @@ class Session:
         self.window.log_opened()
         await self.workspace.sender.connection.warm()
         await self.window.start_simulator()
-        # What is there now stays: a full collection that looks through all of it costs a frame.
-        gc.freeze()
+        self._collector.keep()
         self.ready.set()
 
     async def close(self) -> None:
