@@ -1,8 +1,8 @@
 """Imports at their usual price.
 
 PySide reads the source of every module that is imported after it, to see whether the module could want one of its
-opt-in spellings (`from __feature__ import snake_case`). No module here wants any; leaving the search out makes the start
-about 11 ms shorter and 4 MB smaller (tests/benchmarks/bench_start.py).
+opt-in spellings (`from __feature__ import snake_case`). No module here wants any; leaving the search out makes the
+start about 11 ms shorter and 4 MB smaller (tests/benchmarks/bench_start.py).
 """
 
 from __future__ import annotations

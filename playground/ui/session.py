@@ -77,7 +77,7 @@ class Session:
         self.appearance.apply()
         if warm:
             self.window.first_painted.connect(self._after_first_paint, Qt.ConnectionType.QueuedConnection)
-        self.window.program.restore_geometry()
+        self.window.restore_places()
         self.window.show()
 
     def end(self) -> None:

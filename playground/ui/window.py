@@ -334,8 +334,25 @@ class MainWindow(QMainWindow):
             self._painted = True
             self.first_painted.emit()
 
-    def closeEvent(self, event: QCloseEvent) -> None:
+    def keep_places(self) -> None:
+        """Remember where the window is and how its room is shared out."""
+        settings = self.workspace.settings
+        settings.set("splitter_sizes", list(self._columns.sizes()))
+        settings.set("log_height", min(self._rows.sizes()[1], 10_000))
         self.program.keep_geometry()
+
+    def restore_places(self) -> None:
+        """Put everything where it was; as it is made where nothing is kept."""
+        self.program.restore_geometry()
+        widths = self.workspace.settings.get("splitter_sizes")
+        if isinstance(widths, list) and len(widths) == len(COLUMNS):
+            self._columns.setSizes([int(width) for width in widths if isinstance(width, int)])
+        log_height = int(self.workspace.settings.number("log_height"))
+        if log_height:
+            self._rows.setSizes([max(self.height() - log_height, 1), log_height])
+
+    def closeEvent(self, event: QCloseEvent) -> None:
+        self.keep_places()
         super().closeEvent(event)
         self.closing.emit()
 

@@ -29,7 +29,8 @@ Story = Callable[[Session, Hand], Coroutine[Any, Any, None]]
 
 @pytest.fixture
 def runner(qapp: QApplication) -> Iterator[asyncio.Runner]:
-    """One loop for Qt and asyncio."""
+    """One loop for Qt and asyncio, which goes on when the last window is closed, as the program's does."""
+    qapp.setQuitOnLastWindowClosed(False)
     with make_runner(qapp) as found:
         yield found
 

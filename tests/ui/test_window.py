@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from PySide6.QtCore import QEvent, QObject, Qt
-from PySide6.QtWidgets import QApplication, QLabel, QWidget
+from PySide6.QtWidgets import QApplication, QLabel, QSplitter, QWidget
 
 from playground.client.endpoint import ELECTRON_ID, Endpoint, PlanLimits
 from playground.prompt.document import Document, Message, Tool
@@ -281,6 +281,26 @@ def test_keys_reach_everything(tell: Tell) -> None:
         palettes[0].close()
 
     tell(story)
+
+
+def test_the_room_is_shared_out_as_it_was(tell: Tell) -> None:
+    kept: list[int] = []
+
+    async def first(session: Session, _hand: Hand) -> None:
+        window = session.window
+        splitter = window.findChildren(QSplitter)[0]
+        for found in window.findChildren(QSplitter):
+            if found.orientation() == Qt.Orientation.Vertical:
+                splitter = found
+        splitter.setSizes([400, 300])
+        kept.append(window.log.height())
+        window.close()
+
+    async def second(session: Session, _hand: Hand) -> None:
+        assert abs(session.window.log.height() - kept[0]) <= 2
+
+    tell(first)
+    tell(second)
 
 
 def test_both_themes(tell: Tell) -> None:
