@@ -286,18 +286,17 @@ def test_keys_reach_everything(tell: Tell) -> None:
 def test_the_room_is_shared_out_as_it_was(tell: Tell) -> None:
     kept: list[int] = []
 
-    async def first(session: Session, _hand: Hand) -> None:
+    async def first(session: Session, hand: Hand) -> None:
         window = session.window
-        splitter = window.findChildren(QSplitter)[0]
-        for found in window.findChildren(QSplitter):
-            if found.orientation() == Qt.Orientation.Vertical:
-                splitter = found
-        splitter.setSizes([400, 300])
+        before = window.log.height()
+        rows = next(s for s in window.findChildren(QSplitter) if s.orientation() == Qt.Orientation.Vertical)
+        rows.setSizes([400, 400])
+        await hand.until(lambda: window.log.height() > before + 50, "a taller log")
         kept.append(window.log.height())
         window.close()
 
-    async def second(session: Session, _hand: Hand) -> None:
-        assert abs(session.window.log.height() - kept[0]) <= 2
+    async def second(session: Session, hand: Hand) -> None:
+        await hand.until(lambda: abs(session.window.log.height() - kept[0]) <= 2, f"a log {kept[0]} px tall")
 
     tell(first)
     tell(second)
