@@ -18,11 +18,13 @@ from playground.client.events import (
     BodyIdReceived,
     ContentDelta,
     Finished,
+    TokenProbabilities,
     ToolCallDelta,
     Trouble,
     Usage,
     UsageReported,
 )
+from playground.client.probabilities import token_probabilities
 
 DONE = "[DONE]"
 MOST_TOKENS = 2**53
@@ -51,6 +53,7 @@ class _Choice(msgspec.Struct):
     delta: _Message | None = None
     message: _Message | None = None
     finish_reason: object = None
+    logprobs: object = None
 
 
 class _PromptDetails(msgspec.Struct):
@@ -140,6 +143,8 @@ def _choice_events(choice: _Choice, at: float) -> Iterator[AnyEvent]:
             index = _count(call.index)
             index = index if index is not None else (place if whole else 0)
             yield ToolCallDelta(at, index, _text(call.id), _text(function.name), _arguments(function.arguments))
+    if choice.logprobs is not None and (tokens := token_probabilities(choice.logprobs)):
+        yield TokenProbabilities(at, tokens)
     if reason := _text(choice.finish_reason):
         yield Finished(at, reason)
 

@@ -85,9 +85,15 @@ def path_of(detail: dict[str, object]) -> Path:
     """The field that a detail points at; FastAPI calls it `loc` and begins it with "body"."""
     path = detail.get("path", detail.get("loc"))
     if isinstance(path, str):
-        return (path,)
+        return steps_of(path)
     steps = tuple(step for step in path if isinstance(step, str | int)) if isinstance(path, list) else ()
     return steps[1:] if "loc" in detail and steps[:1] == ("body",) else steps
+
+
+def steps_of(text: str) -> Path:
+    """A path that is written out: messages[3].role, messages.3.role or $.messages[3].role."""
+    steps = re.findall(r"[^.\[\]]+", text.strip().removeprefix("$"))
+    return tuple(int(step) if step.isascii() and step.isdigit() and len(step) < 10 else step for step in steps)
 
 
 def _line(detail: dict[str, object]) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from playground.client import envelope
+from playground.client.context_length import too_long
 from playground.client.events import Trouble
 from playground.client.redact import redact, redact_trouble
 
@@ -48,7 +49,7 @@ def http_trouble(status: int, headers: Mapping[str, str], body: str, key: str | 
         "http",
         _title(status),
         "\n".join(said.lines) or f"The server answered {status} and said no more.",
-        _advice(status, headers, wait_s, said.names_a_field),
+        _shorten(status, said) or _advice(status, headers, wait_s, said.names_a_field),
         status=status,
         error_type=said.type,
         details=said.details,
@@ -92,6 +93,19 @@ def _advice(status: int, headers: Mapping[str, str], wait_s: float | None, names
     if wait_s is not None:
         return f"The server asks to wait {math.ceil(wait_s)} s (Retry-After). {advice}".rstrip()
     return f"{advice} {NO_RETRY_AFTER}" if status == 429 else advice
+
+
+def _shorten(status: int, said: envelope.Envelope) -> str:
+    """By how much the request is too long, as the server counts; "" where it is not, or the server does not say."""
+    if status not in (400, 413, 422):
+        return ""
+    length = next((found for line in said.lines if (found := too_long(line)) is not None), None)
+    if length is None or length.over is None:
+        return ""
+    return (
+        f"{length.over:,} tokens over: {length.wanted:,} asked for, {length.limit:,} fit. "
+        "Shorten the prompt or lower max_tokens."
+    )
 
 
 def retry_after_s(value: str | None, now: datetime | None = None) -> float | None:

@@ -67,6 +67,27 @@ class ToolCallDelta(Event, frozen=True, tag="tool_call"):
     arguments: str
 
 
+class Alternative(msgspec.Struct, frozen=True):
+    """A token that might have stood there. `logprob` is the natural logarithm, at most 0; None: not a number."""
+
+    token: str
+    logprob: float | None
+
+
+class TokenProbability(msgspec.Struct, frozen=True):
+    """A token of the completion, how probable it was, and the most probable ones (itself mostly among them)."""
+
+    token: str
+    logprob: float | None
+    alternatives: tuple[Alternative, ...] = ()
+
+
+class TokenProbabilities(Event, frozen=True, tag="logprobs"):
+    """The probabilities of the tokens that came with a piece, in order. Only where `logprobs` was asked for."""
+
+    tokens: tuple[TokenProbability, ...]
+
+
 class Finished(Event, frozen=True, tag="finish"):
     """The server's finish_reason: stop, length, tool_calls, content_filter, or another word."""
 
@@ -158,6 +179,7 @@ AnyEvent: TypeAlias = (
     | BodyIdReceived
     | ContentDelta
     | ToolCallDelta
+    | TokenProbabilities
     | Finished
     | UsageReported
     | RawEvent

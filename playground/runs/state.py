@@ -19,6 +19,8 @@ from playground.client.events import (
     RawEvent,
     RetryScheduled,
     Stopped,
+    TokenProbabilities,
+    TokenProbability,
     ToolCallDelta,
     Trouble,
     Usage,
@@ -31,6 +33,10 @@ next one is waited for · done, failed, stopped: ended ·
 interrupted: the program ended before the request did (only from the log)."""
 
 ENDED: frozenset[Phase] = frozenset(("done", "failed", "stopped", "interrupted"))
+
+
+MOST_PROBABILITIES = 32_768
+"""Tokens whose probabilities are kept: as many as the context holds. Those after it are counted."""
 
 
 @dataclass(slots=True)
@@ -80,6 +86,8 @@ class RunState:
     retry: RetryScheduled | None = None
     queued: Queued | None = None
     raw: list[RawEvent] = field(default_factory=list)
+    probabilities: list[TokenProbability] = field(default_factory=list)
+    probabilities_came: int = 0
 
     @property
     def text(self) -> str:
@@ -133,7 +141,7 @@ class RunState:
                 _attempt(self, event)
             case HeadersReceived():
                 _headers(self, event)
-            case BodyIdReceived() | Finished() | UsageReported():
+            case BodyIdReceived() | Finished() | UsageReported() | TokenProbabilities():
                 _said(self, event)
             case Queued():
                 self.phase, self.queued = "waiting", event
@@ -164,7 +172,7 @@ def _headers(state: RunState, event: HeadersReceived) -> None:
     attempt.status, attempt.request_id, attempt.headers_at = event.status, event.request_id, event.at
 
 
-def _said(state: RunState, event: BodyIdReceived | Finished | UsageReported) -> None:
+def _said(state: RunState, event: BodyIdReceived | Finished | UsageReported | TokenProbabilities) -> None:
     match event:
         case BodyIdReceived():
             state.body_id = event.id
@@ -172,6 +180,8 @@ def _said(state: RunState, event: BodyIdReceived | Finished | UsageReported) -> 
             state.finish_reason = event.reason
         case UsageReported():
             state.usage = event.usage
+        case TokenProbabilities():
+            _probabilities(state, event)
 
 
 def _token(state: RunState, at: float) -> None:
@@ -187,6 +197,12 @@ def _tool_call(state: RunState, event: ToolCallDelta) -> None:
     call.name = event.name or call.name
     call.pieces.append(event.arguments)
     _token(state, event.at)
+
+
+def _probabilities(state: RunState, event: TokenProbabilities) -> None:
+    state.probabilities_came += len(event.tokens)
+    if room := MOST_PROBABILITIES - len(state.probabilities):
+        state.probabilities += event.tokens[:room]
 
 
 def _end(state: RunState, event: Completed | AttemptFailed | Stopped) -> None:

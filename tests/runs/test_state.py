@@ -16,12 +16,14 @@ from playground.client.events import (
     HeadersReceived,
     RawEvent,
     Stopped,
+    TokenProbabilities,
+    TokenProbability,
     ToolCallDelta,
     Trouble,
     Usage,
     UsageReported,
 )
-from playground.runs.state import RunState, fold
+from playground.runs.state import MOST_PROBABILITIES, RunState, fold
 
 WHOLE: list[AnyEvent] = [
     AttemptStarted(0.0, 1),
@@ -113,3 +115,11 @@ def test_each_attempt_keeps_its_own_request_id() -> None:
 def test_stopped_before_anything_was_sent() -> None:
     state = fold([Stopped(0.0)])
     assert (state.phase, state.attempts, state.ttft_s) == ("stopped", [], None)
+
+
+def test_probabilities_are_kept_up_to_their_bound_and_counted_beyond() -> None:
+    piece = TokenProbabilities(0.1, tuple(TokenProbability(str(number), -0.1) for number in range(10_000)))
+    state = fold([AttemptStarted(0.0, 1), piece, piece, piece, piece])
+    assert len(state.probabilities) == MOST_PROBABILITIES
+    assert state.probabilities[MOST_PROBABILITIES - 1].token == str(MOST_PROBABILITIES % 10_000 - 1)
+    assert state.probabilities_came == 40_000

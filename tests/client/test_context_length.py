@@ -1,0 +1,67 @@
+"""Refusals for length, in the words of the servers that are met most."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from playground.client.context_length import TooLong, too_long
+from playground.client.errors import http_trouble
+from playground.simulator.validation import context_problem
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        (
+            "This model's maximum context length is 4097 tokens. However, you requested 5000 tokens "
+            "(4000 in the messages, 1000 in the completion). Please reduce the length.",
+            TooLong(4097, 5000),
+        ),
+        (
+            "This model's maximum context length is 8192 tokens. However, your messages resulted in 9000 tokens.",
+            TooLong(8192, 9000),
+        ),
+        (
+            "'max_tokens' or 'max_completion_tokens' is too large: 5000. This model's maximum context length is 4096 "
+            "tokens and your request has 1000 input tokens (5000 > 4096 - 1000).",
+            TooLong(4096, 6000),
+        ),
+        (
+            "This model's maximum context length is 32,768 tokens. However, you requested 100 output tokens and your "
+            "prompt contains at least 32,669 input tokens, for a total of at least 32,769 tokens.",
+            TooLong(32768, 32769),
+        ),
+        (
+            "The decoder prompt (length 40000) is longer than the maximum model length of 32768.",
+            TooLong(32768, 40000),
+        ),
+        ("the request exceeds the available context size (4096 tokens)", TooLong(4096, None)),
+        ("request (5000 tokens) exceeds the available context size (4096 tokens)", TooLong(4096, 5000)),
+        ("prompt is too long: 210000 tokens > 200000 maximum", TooLong(200000, 210000)),
+        ("Invalid enum value", None),
+        ("", None),
+    ],
+)
+def test_the_numbers_are_found(message: str, expected: TooLong | None) -> None:
+    assert too_long(message) == expected
+
+
+def test_what_is_not_longer_is_not_over() -> None:
+    assert TooLong(100, 100).over is None
+    assert TooLong(100, None).over is None
+    assert TooLong(100, 101).over == 1
+
+
+def test_the_advice_says_by_how_much_for_the_simulators_own_refusal() -> None:
+    problem = context_problem({"max_tokens": 1000}, 32_000)
+    assert problem is not None
+    body = json.dumps({"error": {"message": "Too long", "details": [problem.as_json()]}})
+    trouble = http_trouble(400, {}, body, None)
+    assert trouble.advice.startswith("232 tokens over: 33,000 asked for, 32,768 fit.")
+
+
+def test_another_status_says_nothing_of_length() -> None:
+    body = json.dumps({"error": {"message": "prompt is too long: 210000 tokens > 200000 maximum"}})
+    assert "over" not in http_trouble(500, {}, body, None).advice
