@@ -27,7 +27,7 @@ class EndpointForm(Form):
     def __init__(self) -> None:
         super().__init__()
         self.name, self.base_url, self.model = QLineEdit(), QLineEdit(), QLineEdit()
-        self.needs_key = QCheckBox("requests carry an API key")
+        self.needs_key = QCheckBox("needs a key")
         self.needs_key.toggled.connect(self.needs_key_changed)
         self._plan = QComboBox()
         self._plan.addItems([*(plan.name for plan in PLANS.values()), CUSTOM])
@@ -74,7 +74,7 @@ class EndpointForm(Form):
         self._show_plan(endpoint.plan)
         for name, field in self.rates.items():
             rate = getattr(endpoint.rates, name)
-            field.setText("" if rate is None else f"{rate:g}")
+            field.setText(_rate_text(rate))
         self._say_source()
 
     def draft(self) -> Draft:
@@ -114,7 +114,7 @@ class EndpointForm(Form):
 
     def _say_source(self) -> None:
         shown = tuple(field.text().strip() for field in self.rates.values())
-        published = (f"{PUBLISHED_RATES.fresh:g}", f"{PUBLISHED_RATES.cached:g}", "")
+        published = tuple(_rate_text(getattr(PUBLISHED_RATES, name)) for name in self.rates)
         words = "Dollars a million tokens; an empty rate is shown as not priced."
         if shown == published:
             words = f"These are from {PUBLISHED_RATES.source}; ask your account manager for yours. {words}"
@@ -140,6 +140,11 @@ class EndpointForm(Form):
         fresh, cached, output = (_rate(name, field.text()) for name, field in self.rates.items())
         same = (fresh, cached, output) == (before.fresh, before.cached, before.output)
         return before if same else Rates(fresh, cached, output, "set by you")
+
+
+def _rate_text(rate: float | None) -> str:
+    """A rate with every digit it has: one that is not touched must be read back as the same number."""
+    return "" if rate is None else repr(float(rate)).removesuffix(".0")
 
 
 def _rate(name: str, text: str) -> float | None:

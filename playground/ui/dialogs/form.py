@@ -16,6 +16,7 @@ class Form(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self._fields: dict[str, tuple[QWidget, QLabel]] = {}
+        self._last: QVBoxLayout | None = None
         self.general = _wrong_label()
         self._rows = QFormLayout()
         self._rows.setHorizontalSpacing(GRID * 2)
@@ -33,6 +34,9 @@ class Form(QWidget):
             if isinstance(box, QComboBox | QSpinBox):
                 box.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
                 box.installEventFilter(self)
+            if isinstance(box, QSpinBox):
+                # The style sheet's padding does not reach the line inside a spin box without buttons.
+                box.lineEdit().setTextMargins(GRID - 2, 0, 0, 0)
         wrong = _wrong_label()
         holder = QWidget()
         column = QVBoxLayout(holder)
@@ -42,10 +46,12 @@ class Form(QWidget):
         column.addWidget(wrong)
         self._rows.addRow(label, holder)
         self._fields[name] = (field, wrong)
+        self._last = column
 
     def add_words(self, label: QWidget) -> None:
-        """Add a line of words under the field before."""
-        self._rows.addRow("", label)
+        """Add a line of words under the field before; it is shown and hidden with it."""
+        assert self._last is not None, "words belong to a field"
+        self._last.addWidget(label)
 
     def set_shown(self, name: str, shown: bool) -> None:
         """Show or hide a field with its label."""

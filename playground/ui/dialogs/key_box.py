@@ -41,6 +41,7 @@ class KeyBox(QFrame):
         self.field.setEchoMode(QLineEdit.EchoMode.Password)
         self.field.setPlaceholderText("Paste the API key here")
         self.field.setAccessibleName("API key")
+        self.field.textEdited.connect(lambda _text: self._say_place())
         self._reveal = QPushButton("Show")
         self._reveal.setAccessibleName("Show the key")
         self._reveal.setCheckable(True)
@@ -53,6 +54,9 @@ class KeyBox(QFrame):
         self.for_session = QRadioButton("Use it for this session only")
         self.remove = QPushButton("Remove the key")
         self.remove.setProperty("look", "quiet")
+        room = self.remove.sizePolicy()
+        room.setRetainSizeWhenHidden(True)  # nothing below moves when a key comes or goes
+        self.remove.setSizePolicy(room)
         self.remove.clicked.connect(lambda: self._run(self._delete(), "remove the key"))
         self._build()
         self._run(self._look(), "look for a key store")
@@ -93,7 +97,7 @@ class KeyBox(QFrame):
         self._forget()
         self._say_place()
         self.source.setText("Looking for its key…")
-        self.remove.setEnabled(False)
+        self.remove.hide()
         self._run(self._say_source(), "look for the key")
 
     async def _look(self) -> None:
@@ -107,6 +111,7 @@ class KeyBox(QFrame):
         self._say_place()
 
     def _say_place(self) -> None:
+        self._mark("")
         if self._found is None:
             return
         own = self._endpoint is not None and self._endpoint.id == ELECTRON_ID
@@ -122,7 +127,7 @@ class KeyBox(QFrame):
             return
         unknown = source is None and endpoint.needs_key and self._keys.trouble
         self.source.setText(f"Not known whether there is a key: {unknown}" if unknown else SOURCES[source])
-        self.remove.setEnabled(source in ("session", "key store"))
+        self.remove.setVisible(source in ("session", "key store"))
 
     async def _delete(self) -> None:
         if self._endpoint is None:
@@ -173,7 +178,14 @@ class KeyBox(QFrame):
     def _refuse(self, sentence: str) -> None:
         if isValid(self):
             self._say(sentence, "failure")
+            self._mark(sentence)
             self.field.setFocus()
+
+    def _mark(self, wrong: str) -> None:
+        """Show that the field is what is wrong, to the eye and to a screen reader; nothing: it is not."""
+        self.field.setProperty("bad", "true" if wrong else "false")
+        self.field.setAccessibleDescription(wrong)
+        restyle(self.field)
 
     async def forget(self, endpoint: Endpoint) -> None:
         """Forget the key of an endpoint that goes, or goes elsewhere; where the key store refuses, it stays there."""

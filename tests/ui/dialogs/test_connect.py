@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 from PySide6.QtCore import Qt
+from PySide6.QtTest import QTest
 
-from playground.client.endpoint import ELECTRON_ID, SIMULATOR_ID, Endpoint
+from playground.client.endpoint import ELECTRON_ID, SIMULATOR_ID, Endpoint, Rates
+from playground.client.errors import exposed_key_trouble
 from playground.endpoints import EndpointBook
 from playground.keystore import KeyStore
 from playground.selftest.hand import Hand
@@ -187,5 +189,59 @@ def test_only_added_endpoints_can_be_removed(connect: Connect, book: EndpointBoo
             _choose(dialog, name)
             seen[name] = dialog.remove.isEnabled()
         assert seen == {"Built-in simulator": False, "Electron": False, "Local": True}
+
+    connect(story)
+
+
+@pytest.mark.parametrize("rate", [0.1234567, 12_345_678.0, 0.40, 0.1 + 0.2])
+def test_rates_that_are_not_touched_stay_what_they_are(connect: Connect, book: EndpointBook, rate: float) -> None:
+    rates = Rates(rate, None, 2.0, "the contract")
+    kept = book.add(Endpoint("", "Local", URL, "m", needs_key=False, rates=rates))
+
+    async def story(dialog: ConnectDialog, hand: Hand) -> None:
+        _choose(dialog, "Local")
+        assert await _use(dialog, hand) == kept.id
+        assert book.get(kept.id).rates == rates
+
+    connect(story)
+
+
+def test_the_key_field_is_marked_while_its_key_is_wrong(connect: Connect) -> None:
+    async def story(dialog: ConnectDialog, hand: Hand) -> None:
+        field = dialog.key.field
+        field.setText("Bearer sk_1")
+        dialog.use.click()
+        await hand.until(lambda: bool(field.accessibleDescription()), "what is wrong with the key")
+        assert field.property("bad") == "true"
+        assert field.accessibleDescription() == dialog.key.words.text()
+        QTest.keyClicks(field, "2")
+        assert field.property("bad") == "false"
+        assert field.accessibleDescription() == ""
+        assert "Bearer" not in dialog.key.words.text()
+
+    connect(story)
+
+
+def test_only_a_key_that_is_kept_here_can_be_removed(connect: Connect, store: MemoryKeyring) -> None:
+    async def story(dialog: ConnectDialog, hand: Hand) -> None:
+        await hand.until(lambda: "No key" in dialog.key.source.text(), "where the key is")
+        assert not dialog.key.remove.isVisible()
+        dialog.key.field.setText(KEY)
+        await _use(dialog, hand)
+        dialog.show()
+        _choose(dialog, "Built-in simulator")
+        _choose(dialog, "Electron")
+        await hand.until(dialog.key.remove.isVisible, "a key that can be removed")
+        dialog.key.remove.click()
+        await hand.until(lambda: not dialog.key.remove.isVisible(), "the key is gone")
+        assert store.kept == {}
+
+    connect(story)
+
+
+def test_the_switch_is_called_what_a_refused_request_calls_it(connect: Connect) -> None:
+    async def story(dialog: ConnectDialog, _hand: Hand) -> None:
+        advice = exposed_key_trouble("http://gpu.example.com/v1").advice
+        assert f"“{dialog.form.needs_key.text()}”" in advice
 
     connect(story)
