@@ -13,6 +13,7 @@ from playground.client.events import AnyEvent, HeadersReceived
 from playground.experiments.verify import verdict
 from playground.prompt.document import Document
 from playground.prompt.problems import BadInput
+from playground.runs.asked import asked_in
 from playground.runs.run import Run
 from playground.runs.state import RunState
 from playground.sending import Dispatch
@@ -181,7 +182,12 @@ class Requests(QObject):
             self._inspector.show_model(None)
             return
         self._shown, self._shown_run_id = self._current.run.state, self._current.run.id
-        self._response.show_state(self._shown, simulated=self._current.run.endpoint.kind == "simulator")
+        self._response.show_state(
+            self._shown,
+            simulated=self._current.run.endpoint.kind == "simulator",
+            asked=asked_in(self._current.run.request.body),
+            estimated_prompt_tokens=self._current.forecast.prompt_tokens,
+        )
         self._inspector.show_model(_live_model(self._current))
 
     def _heard(self, run: Run, event: AnyEvent) -> None:
@@ -224,7 +230,13 @@ class Requests(QObject):
             return
         self._looking_back = True
         self._shown, self._shown_run_id = recalled.state, recalled.stored.record.run_id
-        self._response.show_state(recalled.state, simulated=recalled.stored.record.endpoint_kind == "simulator")
+        record = recalled.stored.record
+        self._response.show_state(
+            recalled.state,
+            simulated=record.endpoint_kind == "simulator",
+            asked=asked_in(record.body),
+            estimated_prompt_tokens=record.forecast.prompt_tokens if record.forecast else None,
+        )
         self._inspector.show_model(_logged_model(recalled))
         self.looking_back.emit(recalled)
 

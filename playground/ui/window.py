@@ -197,6 +197,7 @@ class MainWindow(QMainWindow):
         answers.log.open_requested.connect(requests.open_logged)
         answers.inspector.rates_requested.connect(self.program.connect_dialog)
         answers.inspector.place_requested.connect(self.prompt.show_place)
+        answers.response.place_requested.connect(self.prompt.show_problem)
         answers.response.notice_action.connect(lambda name: self.actions_table[name].trigger())
         requests.running_changed.connect(self._show_running)
         requests.outlook_changed.connect(self._show_outlook)

@@ -143,11 +143,12 @@ def _saved(price: Cost, model: InspectorModel, why: str) -> Line:
 
 
 def request_lines(model: InspectorModel) -> dict[str, Line]:
-    """id, body id, finish reason, endpoint, model, time, attempts."""
+    """id, the error body's id where it differs, body id, finish reason, endpoint, model, time, attempts."""
     state = model.state
     no_id = "The server sent no X-Request-Id" if state.status is not None else "No response headers have come"
     return {
         "request_id": _word(state.request_id, no_id),
+        "error_id": _error_id(state),
         "body_id": _word(state.body_id, "The response named no id" if state.ended else "Not yet named"),
         "finish": _word(state.finish_reason, "The server named none" if state.ended else "Not finished"),
         "endpoint": Line(
@@ -158,6 +159,14 @@ def request_lines(model: InspectorModel) -> dict[str, Line]:
         "time": Line(f"{model.started_utc:%Y-%m-%d %H:%M:%S} UTC"),
         "attempts": Line(attempts_text(state), "One HTTP exchange each", "failure" if state.phase == "failed" else ""),
     }
+
+
+def _error_id(state: RunState) -> Line:
+    """The error body's own request_id, where it is another than the header's; else empty."""
+    other = state.trouble.body_request_id if state.trouble else None
+    if not other or not state.request_id or other == state.request_id:
+        return Line("")
+    return Line(other, "The error's body names another request_id than X-Request-Id; give support both", "failure")
 
 
 def attempts_text(state: RunState) -> str:

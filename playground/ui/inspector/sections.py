@@ -164,7 +164,11 @@ class RequestSection(Section):
     def __init__(self) -> None:
         super().__init__("Request")
         self._copies: dict[str, CopyButton] = {}
-        for key, name in (("request_id", "request_id"), ("body_id", "body id")):
+        for key, name in (
+            ("request_id", "request_id"),
+            ("error_id", "differs in the body"),
+            ("body_id", "body id"),
+        ):
             row = self.add_row(key, name)
             self._add_copy(key, row, name)
             if key == "request_id":
@@ -180,8 +184,14 @@ class RequestSection(Section):
 
     def show_model(self, model: InspectorModel) -> None:
         """Ids, ending, and where it went."""
-        self.show_lines(request_lines(model))
-        for key, text in (("request_id", model.state.request_id), ("body_id", model.state.body_id)):
+        lines = request_lines(model)
+        self.show_lines(lines)
+        self.rows["error_id"].setVisible(bool(lines["error_id"].text))
+        for key, text in (
+            ("request_id", model.state.request_id),
+            ("error_id", lines["error_id"].text),
+            ("body_id", model.state.body_id),
+        ):
             self._copies[key].set_text_to_copy(text or "")
             self._copies[key].setVisible(bool(text))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from playground.runs.json_place import Fault, read_json
 from playground.runs.state import RunState
 
 
@@ -15,6 +16,17 @@ def answer_json(state: RunState) -> tuple[str, str]:
         return "The response's body, as received", _pretty(state.raw[0].data)
     pieces = f"{len(state.raw):,} events" if state.raw else "the stream"
     return f"Put together from {pieces}", json.dumps(_merged(state), indent=2, ensure_ascii=False)
+
+
+def judged(text: str, finish_reason: str | None) -> tuple[str, Fault | None]:
+    """(what is to be said of an answer that was asked to be JSON, its first fault). `text` is the whole answer."""
+    value = read_json(text)
+    if isinstance(value, Fault):
+        why = " · cut at the token limit (finish_reason length)" if finish_reason == "length" else ""
+        return f"✗ Not JSON: {value}{why}", value
+    if isinstance(value, dict):
+        return "✓ The answer is a JSON object, as asked", None
+    return "✗ JSON, but not an object, which is what response_format asks for", None
 
 
 def _pretty(text: str) -> str:

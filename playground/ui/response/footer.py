@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QSizePolicy
 
+from playground.client.events import Usage
 from playground.runs.figures import Figure, seconds, speed
 from playground.runs.state import RunState
 from playground.ui.response.words import outcome
@@ -33,16 +34,23 @@ class Footer(QFrame):
         labels = (self._outcome, self._speed, self._input, self._output)
         return "   ".join(label.text() for label in labels if label.text())
 
-    def show_state(self, state: RunState | None, elapsed_s: float) -> None:
-        """`elapsed_s` is the time since sending, for a run that has not ended."""
+    def show_state(
+        self, state: RunState | None, elapsed_s: float, estimated_prompt_tokens: float | None = None
+    ) -> None:
+        """`elapsed_s` is the time since sending, for a run that has not ended.
+
+        `estimated_prompt_tokens` stands, with its ≈, where the server reported no input.
+        """
         for label, text in zip(
-            (self._outcome, self._speed, self._input, self._output), _texts(state, elapsed_s), strict=True
+            (self._outcome, self._speed, self._input, self._output),
+            _texts(state, elapsed_s, estimated_prompt_tokens),
+            strict=True,
         ):
             if label.text() != text:
                 label.setText(text)
 
 
-def _texts(state: RunState | None, elapsed_s: float) -> tuple[str, str, str, str]:
+def _texts(state: RunState | None, elapsed_s: float, estimated: float | None) -> tuple[str, str, str, str]:
     if state is None or not state.attempts:
         return outcome(state), "", "", ""
     duration = state.ended_at if state.ended else elapsed_s
@@ -54,6 +62,13 @@ def _texts(state: RunState | None, elapsed_s: float) -> tuple[str, str, str, str
     return (
         head,
         speed(state.tokens_per_s) + (" tok/s" if state.tokens_per_s is None else ""),
-        f"{Figure.reported(usage.prompt_tokens if usage else None).text} in ({cached} cached)",
+        f"{_input(usage, estimated)} in ({cached} cached)",
         f"{Figure.reported(usage.completion_tokens if usage else None).text} out",
     )
+
+
+def _input(usage: Usage | None, estimated: float | None) -> str:
+    reported = usage.prompt_tokens if usage else None
+    if reported is None and estimated is not None:
+        return f"≈ {estimated:,.0f}"
+    return Figure.reported(reported).text

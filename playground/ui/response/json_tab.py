@@ -1,18 +1,25 @@
-"""The JSON tab: the answer as one object, coloured."""
+"""The JSON tab: the response as one object, coloured; where JSON was asked for, the answer itself, checked."""
 
 from __future__ import annotations
 
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QVBoxLayout
+from collections.abc import Callable
 
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QVBoxLayout
+
+from playground.runs.asked import Asked
+from playground.runs.json_place import Fault
 from playground.runs.state import RunState
-from playground.ui.response.answer import answer_json
+from playground.ui.response.answer import answer_json, judged
 from playground.ui.response.highlight import JsonHighlighter
 from playground.ui.response.live_text import LiveText
 from playground.ui.response.steps import SlowSteps
+from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, Theme
 from playground.ui.widgets.copy_button import CopyButton
 
 NOTHING = "The answer's JSON will stand here."
+COMING = "The answer as it comes; it is checked when it is whole."
+ANSWER, WHOLE = "Show the answer only", "Show the whole response"
 
 
 class JsonTab(QFrame):
@@ -25,14 +32,22 @@ class JsonTab(QFrame):
         self._theme = theme
         self._colors: JsonHighlighter | None = None
         self._state: RunState | None = None
+        self._asked: Asked | None = None
+        self._answer_only = True
+        self._titled: RunState | None = None
+        self._title = "JSON"
+        self._fault: Fault | None = None
         self._steps = SlowSteps()
         self._what = QLabel(NOTHING)
         self._what.setProperty("tone", "muted")
+        self._what.setWordWrap(True)
         self._copy = CopyButton("the answer's JSON")
+        self.place = _link("Go to the fault", self._mark)
+        self.switch = _link(WHOLE, self._switch)
         row = QHBoxLayout()
         row.setContentsMargins(GRID * 2, GRID, GRID, 0)
-        row.addWidget(self._what, 1)
-        row.addWidget(self._copy)
+        for widget in (self._what, self.place, self.switch, self._copy):
+            row.addWidget(widget, 1 if widget is self._what else 0)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
@@ -41,27 +56,85 @@ class JsonTab(QFrame):
 
     @property
     def caption(self) -> str:
-        """What the JSON below is."""
+        """What the JSON below is, and whether it is JSON."""
         return self._what.text()
+
+    def set_asked(self, asked: Asked | None) -> None:
+        """What the request asked for; None where that is not known. Goes for the state that is shown next."""
+        self._asked = asked
+
+    def title(self, state: RunState | None) -> str:
+        """The tab's title: a ✗ says that the answer was to be JSON and is not. Looked at once, when it is whole."""
+        if state is None or not state.ended or not self._has_answer(state):
+            return "JSON"
+        if self._titled is not state:
+            self._titled = state
+            self._title = "JSON" if judged(state.text, state.finish_reason)[0].startswith("✓") else "JSON ✗"
+        return self._title
 
     def refresh(self, state: RunState | None, elapsed_s: float = 0.0) -> None:
         """Show the answer as far as it came, when it is due."""
         if state is not self._state:
-            self._state, self._steps = state, SlowSteps()
+            self._state, self._steps, self._fault = state, SlowSteps(), None
+            self._mark()
         if state is None or not (state.raw or state.text or state.trouble or state.tool_calls):
             self._show(NOTHING, "")
+            self.switch.setVisible(False)
         else:
-            self._steps.run(lambda: self._show(*answer_json(state)), now=state.ended)
+            self._steps.run(lambda: self._show_answer(state), now=state.ended)
 
     def set_theme(self, theme: Theme) -> None:
         """Colour in the new theme."""
         self._theme = theme
         if self._colors is not None:
             self._colors.set_theme(theme)
+        if self._fault is not None:
+            self._mark()
 
-    def _show(self, what: str, text: str) -> None:
+    def _has_answer(self, state: RunState) -> bool:
+        """Whether there is an answer to judge; the text that a model says before it calls a tool is none."""
+        return bool(self._asked and self._asked.json and state.text and not state.tool_calls)
+
+    def _show_answer(self, state: RunState) -> None:
+        has_answer = self._has_answer(state)
+        self.switch.setVisible(has_answer)
+        if not (has_answer and self._answer_only):
+            self._show(*answer_json(state))
+        elif not state.ended:
+            self._show(COMING, state.text, final=False)
+        else:
+            said, fault = judged(state.text, state.finish_reason)
+            self._show(said, state.text, fault, "warm" if said.startswith("✓") else "failure")
+
+    def _show(
+        self, what: str, text: str, fault: Fault | None = None, tone: str = "muted", *, final: bool = True
+    ) -> None:
         if self._colors is None and text:
             self._colors = JsonHighlighter(self.text.document(), self._theme)
-        self._what.setText(what)
+        if self._what.text() != what:
+            self._what.setText(what)
+            self._what.setProperty("tone", tone)
+            restyle(self._what)
         self._copy.set_text_to_copy(text)
-        self.text.show_text(text)
+        self.text.show_text(text, final=final)
+        if fault != self._fault:
+            self._fault = fault
+            self._mark()
+        self.place.setVisible(fault is not None)
+
+    def _mark(self) -> None:
+        self.text.mark_place(self._fault.offset if self._fault else None, self._theme.failure)
+
+    def _switch(self) -> None:
+        self._answer_only = not self._answer_only
+        self.switch.setText(WHOLE if self._answer_only else ANSWER)
+        if self._state is not None:
+            self._show_answer(self._state)
+
+
+def _link(label: str, clicked: Callable[[], object]) -> QPushButton:
+    button = QPushButton(label)
+    button.setProperty("look", "link")
+    button.setVisible(False)
+    button.clicked.connect(lambda: clicked())
+    return button

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from PySide6.QtCore import QMimeData, Qt
-from PySide6.QtGui import QTextCursor, QTextOption
-from PySide6.QtWidgets import QFrame, QPlainTextEdit, QWidget
+from PySide6.QtGui import QColor, QTextCharFormat, QTextCursor, QTextOption
+from PySide6.QtWidgets import QFrame, QPlainTextEdit, QTextEdit, QWidget
 
 from playground.ui.response.display_map import DisplayMap
 from playground.ui.theme import GRID, mono_font
@@ -50,6 +50,32 @@ class LiveText(QPlainTextEdit):
         begin = self._exact(cursor.selectionStart())
         return self._map.text[begin : self._exact(cursor.selectionEnd())]
 
+    def mark_place(self, offset: int | None, color: QColor) -> None:
+        """Underline the character at code point `offset` of the exact text (the last one where it is the end), and
+        bring it into view; None: no mark.
+        """
+        if offset is None:
+            self.setExtraSelections([])
+            return
+        mark = QTextEdit.ExtraSelection()
+        mark.cursor = self._around(offset)
+        mark.format = _marked(color)
+        self.setExtraSelections([mark])
+        caret = QTextCursor(mark.cursor)
+        caret.setPosition(caret.anchor())
+        self.setTextCursor(caret)
+        self.centerCursor()
+
+    def _around(self, offset: int) -> QTextCursor:
+        paragraph, unit = self._map.place(offset)
+        block = self.document().findBlockByNumber(paragraph)
+        cursor = QTextCursor(block)
+        cursor.setPosition(block.position() + unit)
+        forward = QTextCursor.MoveOperation.NextCharacter
+        back = QTextCursor.MoveOperation.PreviousCharacter
+        cursor.movePosition(back if cursor.atBlockEnd() else forward, QTextCursor.MoveMode.KeepAnchor)
+        return cursor
+
     def createMimeDataFromSelection(self) -> QMimeData:
         """Copying gives the exact text: no break that is for display only, no no-break space made a blank."""
         data = QMimeData()
@@ -91,3 +117,13 @@ class LiveText(QPlainTextEdit):
         place = self.verticalScrollBar().value()
         self.setTextCursor(cursor)
         self.verticalScrollBar().setValue(place)
+
+
+def _marked(color: QColor) -> QTextCharFormat:
+    form = QTextCharFormat()
+    form.setUnderlineStyle(QTextCharFormat.UnderlineStyle.WaveUnderline)
+    form.setUnderlineColor(color)
+    ground = QColor(color)
+    ground.setAlphaF(0.3)
+    form.setBackground(ground)
+    return form

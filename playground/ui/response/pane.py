@@ -1,4 +1,4 @@
-"""The response pane: what the model says, as it says it, in five views, and what became of the request."""
+"""The response pane: what the model says, as it says it, in six views, and what became of the request."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from typing import Protocol
 from PySide6.QtCore import QElapsedTimer, QTimer, Signal
 from PySide6.QtWidgets import QFrame, QStackedWidget, QVBoxLayout, QWidget
 
+from playground.runs.asked import Asked
 from playground.runs.state import RunState
 from playground.ui.response.events_tab import EventsTab
 from playground.ui.response.footer import Footer
 from playground.ui.response.header import Header
 from playground.ui.response.json_tab import JsonTab
+from playground.ui.response.probabilities_tab import ProbabilitiesTab
 from playground.ui.response.rendered_tab import RenderedTab
 from playground.ui.response.steps import SlowSteps
 from playground.ui.response.text_tab import TextTab
@@ -23,7 +25,7 @@ from playground.ui.widgets.rule import hairline
 from playground.ui.widgets.tab_bar import counted, tab_bar
 
 TICK_MS = 100
-TEXT, RENDERED, TOOLS, EVENTS, JSON = range(5)
+TEXT, RENDERED, TOOLS, EVENTS, JSON, PROBABILITIES = range(6)
 
 
 class _Tab(Protocol):
@@ -38,12 +40,16 @@ class ResponsePane(QFrame):
     notice_action = Signal(str)
     """The name of an action that a button in the trouble notice asks for: "send" or "connect"."""
 
+    place_requested = Signal(object)
+    """A Problem whose path names the field of the prompt that the cursor is to go to."""
+
     def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setProperty("look", "pane")
         self.setAccessibleName("Response")
         self._state: RunState | None = None
         self._simulated = False
+        self._estimated: float | None = None
         self._notice: Notice | None = None
         self._phase: str | None = None
         self._since = QElapsedTimer()
@@ -53,11 +59,14 @@ class ResponsePane(QFrame):
         self.tools_tab = ToolsTab()
         self.events_tab = EventsTab()
         self.json_tab = JsonTab(theme)
+        self.probabilities_tab = ProbabilitiesTab(theme)
         self.header = Header()
         self.footer = Footer()
-        self.tabs = tab_bar("Views of the response", ("Text", "Rendered", "Tool calls", "Events", "JSON"))
+        self.tabs = tab_bar(
+            "Views of the response", ("Text", "Rendered", "Tool calls", "Events", "JSON", "Probabilities")
+        )
         self._stack = QStackedWidget()
-        for tab in (self.text_tab, self.rendered_tab, self.tools_tab, self.events_tab, self.json_tab):
+        for tab in self._tabs():
             self._stack.addWidget(tab)
         self._column = self._lay_out()
         self.tabs.currentChanged.connect(self._choose)
@@ -73,9 +82,22 @@ class ResponsePane(QFrame):
         """The trouble notice, while there is one."""
         return self._notice
 
-    def show_state(self, state: RunState | None, *, simulated: bool = False) -> None:
-        """Show another run from here on; None: nothing was sent yet. `simulated`: the simulator answers it."""
-        self._state, self._simulated = state, simulated
+    def show_state(
+        self,
+        state: RunState | None,
+        *,
+        simulated: bool = False,
+        asked: Asked | None = None,
+        estimated_prompt_tokens: float | None = None,
+    ) -> None:
+        """Show another run from here on; None: nothing was sent yet. `simulated`: the simulator answers it.
+
+        The answer is judged by what was `asked`, where that is known. `estimated_prompt_tokens`: the forecast's,
+        shown with ≈ where the server reports none.
+        """
+        self._state, self._simulated, self._estimated = state, simulated, estimated_prompt_tokens
+        self.tools_tab.set_asked(asked)
+        self.json_tab.set_asked(asked)
         self._since.start()
         self._drop_notice()
         self._labels = SlowSteps()
@@ -92,7 +114,7 @@ class ResponsePane(QFrame):
         self._labels.run(self._refresh_labels, now=not running or phase != self._phase)
         self._phase = phase
         if state is not None and state.ended and self._notice is None:
-            self._show_notice(trouble_notice(state))
+            self._show_notice(trouble_notice(state, self.place_requested.emit))
         if running != self._tick.isActive():
             self._tick.start() if running else self._tick.stop()
 
@@ -106,11 +128,18 @@ class ResponsePane(QFrame):
         self.tabs.setFocus()
 
     def show_tab(self, index: int) -> None:
-        """Bring a tab to the front: TEXT, RENDERED, TOOLS, EVENTS or JSON."""
+        """Bring a tab to the front: TEXT, RENDERED, TOOLS, EVENTS, JSON or, where any came, PROBABILITIES."""
         self.tabs.setCurrentIndex(index)
 
-    def _tabs(self) -> tuple[_Tab, ...]:
-        return (self.text_tab, self.rendered_tab, self.tools_tab, self.events_tab, self.json_tab)
+    def _tabs(self) -> tuple[TextTab, RenderedTab, ToolsTab, EventsTab, JsonTab, ProbabilitiesTab]:
+        return (
+            self.text_tab,
+            self.rendered_tab,
+            self.tools_tab,
+            self.events_tab,
+            self.json_tab,
+            self.probabilities_tab,
+        )
 
     def _current(self) -> _Tab:
         return self._tabs()[self._stack.currentIndex()]
@@ -122,12 +151,21 @@ class ResponsePane(QFrame):
     def _refresh_labels(self) -> None:
         state = self._state
         running = state is not None and not state.ended
-        self.footer.show_state(state, self._since.elapsed() / 1000 if running else 0.0)
+        self.footer.show_state(state, self._since.elapsed() / 1000 if running else 0.0, self._estimated)
         calls = len(state.tool_calls) if state else 0
         events = len(state.raw) if state else 0
-        for index, text in ((TOOLS, counted("Tool calls", calls)), (EVENTS, counted("Events", events))):
+        tokens = state.probabilities_came if state else 0
+        for index, text in (
+            (TOOLS, counted("Tool calls", calls)),
+            (EVENTS, counted("Events", events)),
+            (JSON, self.json_tab.title(state)),
+            (PROBABILITIES, counted("Probabilities", tokens)),
+        ):
             if self.tabs.tabText(index) != text:
                 self.tabs.setTabText(index, text)
+        # Who looks at it while the next answer is awaited is not sent away before it is known that none come.
+        stays = running and self.tabs.currentIndex() == PROBABILITIES
+        self.tabs.setTabVisible(PROBABILITIES, tokens > 0 or stays)
 
     def _lay_out(self) -> QVBoxLayout:
         column = QVBoxLayout(self)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import json
-
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QScrollArea, QVBoxLayout, QWidget
 
+from playground.prompt.problems import Problem
+from playground.runs.arguments import check_arguments
+from playground.runs.asked import Asked
+from playground.runs.json_place import read_json
 from playground.runs.state import RunState, ToolCallState
 from playground.ui.response.live_text import LiveText
 from playground.ui.stylesheet import restyle
@@ -18,17 +20,25 @@ from playground.ui.widgets.notice import words
 NOTHING = "Tool calls will stand here, their arguments as they come."
 NONE_CAME = "The model called no tool."
 TALLEST = 240
+ASSEMBLING: tuple[str, str, tuple[Problem, ...]] = ("muted", "… assembling", ())
 
 
-def mark(arguments: str, ended: bool) -> tuple[str, str]:
-    """(tone, word) for how far a call's arguments are: whole only if they are one JSON object."""
-    try:
-        whole = isinstance(json.loads(arguments), dict)
-    except ValueError:
-        whole = False
-    if whole:
-        return "warm", "✓ complete"
-    return ("failure", "✗ not a JSON object") if ended else ("muted", "… assembling")
+def mark(call: ToolCallState, ended: bool, asked: Asked | None = None) -> tuple[str, str, tuple[Problem, ...]]:
+    """(tone, word, what is wrong) for a call's arguments: whole only if they are one JSON object.
+
+    Where it is known what was `asked`, whole arguments are checked against the tool's own schema.
+    """
+    if not isinstance(read_json(call.arguments), dict):
+        return ("failure", "✗ not a JSON object", check_arguments(call.arguments, None)) if ended else ASSEMBLING
+    if asked is None:
+        return "warm", "✓ complete", ()
+    if call.name not in asked.schemas:
+        return "failure", "✗ no tool of this name was sent", ()
+    schema = asked.schemas[call.name]
+    problems = check_arguments(call.arguments, schema)
+    if problems:
+        return "failure", "✗ does not fit its schema", problems
+    return "warm", "✓ complete, fits its schema" if schema else "✓ complete", ()
 
 
 class CallCard(QFrame):
@@ -43,6 +53,9 @@ class CallCard(QFrame):
         self._id.setProperty("tone", "muted")
         self._mark = QLabel()
         self._copy = CopyButton("the arguments")
+        self._judged: tuple[str, str, bool] | None = None
+        self._problems = words("", "failure")
+        self._problems.setVisible(False)
         self.arguments = LiveText(f"Arguments of tool call {index + 1}")
         self.arguments.document().setDocumentMargin(0)
         row = QHBoxLayout()
@@ -54,25 +67,37 @@ class CallCard(QFrame):
         column.setSpacing(GRID // 2)
         column.addLayout(row)
         column.addWidget(self.arguments)
+        column.addWidget(self._problems)
+
+    @property
+    def problems_shown(self) -> str:
+        """What is wrong with the arguments, a line a fault, each with its path; empty where nothing is."""
+        return self._problems.text()
 
     @property
     def mark_shown(self) -> str:
         """How far the arguments are, in words."""
         return self._mark.text()
 
-    def show_call(self, call: ToolCallState, ended: bool) -> None:
+    def show_call(self, call: ToolCallState, ended: bool, asked: Asked | None = None) -> None:
         """Take in what is new of the call."""
         arguments = call.arguments
         self._name.setText(call.name or "unnamed tool")
         self._id.set_full_text(call.id or "no id yet")
         self.arguments.show_text(arguments)
         self._copy.set_text_to_copy(arguments)
-        tone, word = mark(arguments, ended)
+        if (key := (call.name, arguments, ended)) != self._judged:
+            self._judged = key
+            self._say(*mark(call, ended, asked))
+        self._fit()
+
+    def _say(self, tone: str, word: str, problems: tuple[Problem, ...]) -> None:
         if word != self._mark.text():
             self._mark.setText(word)
             self._mark.setProperty("tone", tone)
             restyle(self._mark)
-        self._fit()
+        self._problems.setText("\n".join(str(problem) for problem in problems))
+        self._problems.setVisible(bool(problems))
 
     def resizeEvent(self, event: object) -> None:
         """Lines wrap anew."""
@@ -96,6 +121,7 @@ class ToolsTab(QScrollArea):
         self.setAccessibleName("Tool calls")
         self.cards: dict[int, CallCard] = {}
         self._state: RunState | None = None
+        self._asked: Asked | None = None
         self._words = words(NOTHING, "muted")
         self._filler_mark = QLabel("◆ filler · said before the call, so that the caller hears no silence")
         self._filler_mark.setProperty("tone", "output")
@@ -121,6 +147,10 @@ class ToolsTab(QScrollArea):
         """What stands here while there is no call."""
         return "" if self.cards else self._words.text()
 
+    def set_asked(self, asked: Asked | None) -> None:
+        """What the request asked for; None where that is not known. Goes for the state that is shown next."""
+        self._asked = asked
+
     def refresh(self, state: RunState | None, elapsed_s: float = 0.0) -> None:
         """Show what is new."""
         if state is not self._state:
@@ -130,7 +160,7 @@ class ToolsTab(QScrollArea):
         for index in sorted(calls):
             if index not in self.cards:
                 self._add(index)
-            self.cards[index].show_call(calls[index], bool(state and state.ended))
+            self.cards[index].show_call(calls[index], bool(state and state.ended), self._asked)
         self._words.setText(NONE_CAME if state and state.ended else NOTHING)
         self._words.setVisible(not calls)
         filler = state.text if state and calls else ""

@@ -2,35 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from PySide6.QtWidgets import QHBoxLayout, QLabel
 
 from playground.client.events import Trouble
+from playground.prompt.problems import Problem
 from playground.runs.state import RunState
+from playground.ui.response.trouble_details import details_grid, problems_of
 from playground.ui.theme import GRID, mono_font
 from playground.ui.widgets.copy_button import CopyButton
 from playground.ui.widgets.elided_label import ElidedLabel
 from playground.ui.widgets.notice import Notice, words
 
-MOST_DETAILS = 6
+MOST_LINES = 7
 MOST_CHARS = 1_000
 _KEY_STATUSES = (401, 403)
 
 
-def trouble_notice(state: RunState) -> Notice | None:
-    """The notice for a run that failed; None for any other. Its buttons name the window's actions."""
+def trouble_notice(state: RunState, go_to: Callable[[Problem], object]) -> Notice | None:
+    """The notice for a run that failed; None for any other. Its buttons name the window's actions.
+
+    `go_to` hears which of the named fields was clicked.
+    """
     trouble = state.trouble
     if trouble is None or state.phase != "failed":
         return None
-    notice = Notice("trouble", trouble.title, _cut(trouble.detail), trouble.advice, _buttons(trouble))
+    problems = problems_of(trouble)
+    notice = Notice("trouble", trouble.title, _cut(_head(trouble, problems)), trouble.advice, _buttons(trouble))
     # Under the words, over the buttons.
-    place = notice.column.count() - 1
-    for line in reversed(_facts(trouble)):
-        label = words(line, "muted")
+    if problems:
+        notice.column.insertLayout(notice.column.count() - 1, details_grid(problems, go_to))
+    if facts := _facts(trouble):
+        label = words(facts, "muted")
         label.setFont(mono_font())
-        notice.column.insertWidget(place, label)
-    request_id = state.request_id or trouble.body_request_id
-    if request_id:
-        notice.column.insertLayout(notice.column.count() - 1, _id_row(request_id))
+        notice.column.insertWidget(notice.column.count() - 1, label)
+    for name, request_id in _ids(state.request_id, trouble.body_request_id):
+        notice.column.insertLayout(notice.column.count() - 1, _id_row(name, request_id))
     return notice
 
 
@@ -43,53 +51,45 @@ def _buttons(trouble: Trouble) -> tuple[tuple[str, str], ...]:
     return (again,)
 
 
-def _facts(trouble: Trouble) -> list[str]:
-    """Status and type, the wait that the server asks for, then each detail with its path."""
-    head = [
+def _facts(trouble: Trouble) -> str:
+    """Status and type, and the wait that the server asks for."""
+    facts = [
         f"status {trouble.status}" if trouble.status is not None else "",
         f"type {trouble.error_type}" if trouble.error_type else "",
+        f"Retry-After {trouble.retry_after_s:g} s" if trouble.retry_after_s is not None else "",
     ]
-    if trouble.retry_after_s is not None:
-        head.append(f"Retry-After {trouble.retry_after_s:g} s")
-    lines = [" · ".join(part for part in head if part)]
-    # The detail's words may name the fields already.
-    named = [line for line in map(_detail, trouble.details) if line not in trouble.detail]
-    lines += named[:MOST_DETAILS]
-    if len(named) > MOST_DETAILS:
-        lines.append(f"and {len(named) - MOST_DETAILS} more: see JSON")
-    return [line for line in lines if line]
+    return " · ".join(fact for fact in facts if fact)
+
+
+def _head(trouble: Trouble, problems: list[Problem]) -> str:
+    """The detail without the lines that stand as rows of their own."""
+    rows = {str(problem) for problem in problems}
+    return "\n".join(line for line in trouble.detail.split("\n") if line not in rows)
 
 
 def _cut(detail: str) -> str:
     lines = detail.split("\n")
-    text = "\n".join(lines[: MOST_DETAILS + 1])[:MOST_CHARS]
+    text = "\n".join(lines[:MOST_LINES])[:MOST_CHARS]
     return text if text == detail else f"{text} … (all of it: see JSON)"
 
 
-def _detail(detail: dict[str, object]) -> str:
-    path = detail.get("path", "")
-    place = _path(path) if isinstance(path, list | tuple) else str(path)
-    message = str(detail.get("message", detail.get("msg", "")))
-    return f"{place}: {message}" if place else message
+def _ids(header: str | None, body: str | None) -> list[tuple[str, str]]:
+    """Each request_id once; two that differ both, each with where it stood (support needs the header's)."""
+    if header and body and header != body:
+        return [("X-Request-Id", header), ("request_id in the body, another", body)]
+    return [("request_id", header or body or "")] if header or body else []
 
 
-def _path(steps: list[object] | tuple[object, ...]) -> str:
-    text = ""
-    for step in steps:
-        text += f"[{step}]" if isinstance(step, int) else (f".{step}" if text else str(step))
-    return text
-
-
-def _id_row(request_id: str) -> QHBoxLayout:
+def _id_row(name: str, request_id: str) -> QHBoxLayout:
     row = QHBoxLayout()
     row.setSpacing(GRID)
-    caption = QLabel("request_id")
+    caption = QLabel(name)
     caption.setProperty("tone", "muted")
-    shown = ElidedLabel("request_id of the failed request")
+    shown = ElidedLabel(f"{name} of the failed request")
     shown.setFont(mono_font())
     shown.setProperty("mono", True)
     shown.set_full_text(request_id)
-    copy = CopyButton("the failed request's request_id")
+    copy = CopyButton(f"the failed request's {name}")
     copy.set_text_to_copy(request_id)
     row.addWidget(caption)
     row.addWidget(shown, 1)

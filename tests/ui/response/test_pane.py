@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication
@@ -9,7 +11,11 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QLabel, QPushButton
 from pytestqt.qtbot import QtBot
 
+from playground.client.errors import http_trouble
 from playground.client.events import AttemptFailed, AttemptStarted, Completed, ContentDelta, ToolCallDelta, Trouble
+from playground.prompt.document import Json
+from playground.prompt.problems import Problem
+from playground.runs.asked import Asked
 from playground.runs.state import RunState
 from playground.ui.response.pane import EVENTS, JSON, RENDERED, TOOLS, ResponsePane
 from playground.ui.response.words import EMPTY, NO_CONTENT, STOPPED
@@ -101,8 +107,9 @@ def test_trouble_names_fields_and_request_id(pane: ResponsePane) -> None:
     assert pane.notice is not None
     assert pane.notice.isVisible()
     said = "\n".join(label.text() for label in pane.notice.findChildren(QLabel))
-    for words in ("status 400 · type invalid_request_error", "messages[3].role: Invalid enum value", runs.REQUEST_ID):
+    for words in ("status 400 · type invalid_request_error", "Invalid enum value", runs.REQUEST_ID):
         assert words in said
+    assert _button(pane, "messages[3].role").accessibleName() == "Go to messages[3].role"
     copy = next(button for button in pane.notice.findChildren(CopyButton))
     copy.click()
     assert QGuiApplication.clipboard().text() == runs.REQUEST_ID
@@ -114,8 +121,65 @@ def test_fields_named_in_the_detail_are_not_named_twice(pane: ResponsePane) -> N
     trouble = Trouble("http", "Refused", "messages[0].role: bad", status=400, details=details)
     pane.show_state(runs.grown(RunState(), [*runs.sent(status=400), AttemptFailed(0.2, trouble)]))
     assert pane.notice is not None
-    said = [label.text() for label in pane.notice.findChildren(QLabel)]
+    labels, buttons = pane.notice.findChildren(QLabel), pane.notice.findChildren(QPushButton)
+    said = [label.text() for label in labels] + [button.text() for button in buttons]
     assert sum("messages[0].role" in text for text in said) == 1
+
+
+def test_a_click_on_a_field_asks_for_its_place(pane: ResponsePane, qtbot: QtBot) -> None:
+    pane.show_state(runs.refused())
+    with qtbot.waitSignal(pane.place_requested) as asked:
+        _button(pane, "temperature").click()
+    assert asked.args == [Problem(("temperature",), "Number must be less than or equal to 2")]
+
+
+def test_a_path_that_is_written_out_and_openais_param_lead_there_too(pane: ResponsePane, qtbot: QtBot) -> None:
+    for error, path in (
+        ({"message": "bad", "details": [{"path": "messages.3.role", "message": "bad"}]}, ("messages", 3, "role")),
+        ({"message": "bad", "param": "messages[1].content"}, ("messages", 1, "content")),
+    ):
+        trouble = http_trouble(400, {}, json.dumps({"error": error}), None)
+        pane.show_state(runs.grown(RunState(), [*runs.sent(status=400), AttemptFailed(0.2, trouble)]))
+        assert pane.notice is not None
+        links = [b for b in pane.notice.findChildren(QPushButton) if b.accessibleName().startswith("Go to")]
+        with qtbot.waitSignal(pane.place_requested) as asked:
+            links[0].click()
+        assert asked.args is not None
+        assert asked.args[0].path == path
+
+
+def test_two_ids_that_differ_are_both_shown(pane: ResponsePane) -> None:
+    trouble = http_trouble(400, {}, json.dumps({"error": {"message": "bad", "request_id": "other-id"}}), None)
+    pane.show_state(runs.grown(RunState(), [*runs.sent(status=400), AttemptFailed(0.2, trouble)]))
+    assert pane.notice is not None
+    said = [label.text() for label in pane.notice.findChildren(QLabel)]
+    assert {"X-Request-Id", "request_id in the body, another"} <= set(said)
+    assert any("other-id" in text for text in said)
+
+
+def test_stopped_shows_the_estimated_input_as_estimated(pane: ResponsePane) -> None:
+    pane.show_state(runs.stopped(), estimated_prompt_tokens=1204.4)
+    assert pane.footer.line == "stopped · 600 ms   — tok/s   ≈ 1,204 in (— cached)   — out"
+    pane.show_state(runs.done(), estimated_prompt_tokens=7.0)
+    assert "1,204 in (1,152 cached)" in pane.footer.line
+
+
+def test_arguments_are_held_against_their_schema(pane: ResponsePane) -> None:
+    schema: Json = {
+        "type": "object",
+        "properties": {"account_id": {"type": "integer"}},
+        "required": ["account_id", "kind"],
+    }
+    pane.show_state(runs.calling(), asked=Asked(schemas={"get_account_info": schema}))
+    pane.show_tab(TOOLS)
+    card = pane.tools_tab.cards[0]
+    assert card.mark_shown == "✗ does not fit its schema"
+    assert card.problems_shown == "kind: is required and missing\naccount_id: should be a whole number, is a string"
+    pane.show_state(runs.calling(), asked=Asked(schemas={"get_account_info": {"type": "object"}}))
+    assert pane.tools_tab.cards[0].mark_shown == "✓ complete, fits its schema"
+    assert pane.tools_tab.cards[0].problems_shown == ""
+    pane.show_state(runs.calling(), asked=Asked(schemas={"another": None}))
+    assert pane.tools_tab.cards[0].mark_shown == "✗ no tool of this name was sent"
 
 
 def test_a_very_long_detail_leaves_room_for_the_rest(pane: ResponsePane) -> None:
@@ -235,7 +299,7 @@ def test_a_missing_request_id_is_said(pane: ResponsePane) -> None:
 
 def test_both_themes_on_every_tab(pane: ResponsePane) -> None:
     pane.show_state(runs.done("```python\nx = 1\n```"))
-    for tab in range(5):
+    for tab in range(6):
         pane.show_tab(tab)
         pane.set_theme(load_theme("dark"))
         pane.set_theme(load_theme("light"))

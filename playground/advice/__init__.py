@@ -1,0 +1,1 @@
+"""The adviser: each rule of the best-practice guide, checked on the prompt at hand. Pure."""

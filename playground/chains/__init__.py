@@ -1,0 +1,1 @@
+"""Turns that call tools: run until answer, up to a limit that is always set."""
