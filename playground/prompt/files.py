@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from playground.prompt.document import ROLES, Document, Json, Message, Tool, ToolCall
+from playground.prompt.limits import OWN_PLACE
 from playground.prompt.problems import BadInput, Path, Problem
 from playground.prompt.request import encode, message_fields
 
@@ -16,7 +17,6 @@ MAX_FILE_BYTES = 64 * 1024 * 1024
 """Larger files are refused: 32,768 tokens are far below 1 MB of text."""
 
 _MESSAGE_KEYS = ("role", "content", "tool_calls", "tool_call_id")
-_OWN_KEYS = ("model", "messages", "tools", "stream", "stream_options")
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +176,12 @@ class _Reader:
             Tool.of(self.mapping(item, ("tools", index))) for index, item in enumerate(self.items(value, ("tools",)))
         )
 
+    def parameters(self, value: Json) -> dict[str, Json]:
+        fields = self.mapping(value, ("parameters",))
+        for name in OWN_PLACE.intersection(fields):
+            self.wrong(("parameters", name), "is no parameter.", f"A prompt file has {name} in a place of its own.")
+        return fields
+
     def variables(self, value: Json) -> Mapping[str, str]:
         fields = self.mapping(value, ("variables",))
         return {name: self.text(item, ("variables", name)) for name, item in fields.items()}
@@ -204,7 +210,7 @@ def _own_format(value: dict[str, Json]) -> Document:
         tools=reader.tools(value.get("tools", [])),
         messages=reader.messages(value.get("messages", [])),
         variables=reader.variables(value.get("variables", {})),
-        parameters=reader.mapping(value.get("parameters", {}), ("parameters",)),
+        parameters=reader.parameters(value.get("parameters", {})),
         stream=reader.flag(value.get("stream", True), ("stream",)),
         include_usage=reader.flag(value.get("include_usage", True), ("include_usage",)),
     )
@@ -219,7 +225,7 @@ def _request_body(value: dict[str, Json]) -> Opened:
     document = Document(
         tools=reader.tools(value.get("tools") or []),
         messages=reader.messages(value["messages"]),
-        parameters={key: item for key, item in value.items() if key not in _OWN_KEYS},
+        parameters={key: item for key, item in value.items() if key not in OWN_PLACE},
         # A body that does not say is streamed, as everything typed into the program is.
         stream=reader.flag(value.get("stream", True), ("stream",)),
         include_usage=usage,

@@ -1,6 +1,6 @@
-"""The API's documented parameters: what each may be, and a text that was typed as its value.
+"""The API's documented parameters: which there are, and a text that was typed as a value.
 
-Source: electron-api.md, Request fields. Unset means not sent.
+What each may be is in `limits`. Source: electron-api.md, Request fields. Unset means not sent.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from playground.prompt.document import Json
+from playground.prompt.limits import CHOICES, COUNTS, OWN_PLACE, number
 from playground.prompt.problems import BadInput, Problem
 
 Kind = Literal["number", "whole", "stop", "choice", "switch", "text", "object"]
@@ -18,34 +19,30 @@ Kind = Literal["number", "whole", "stop", "choice", "switch", "text", "object"]
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """One field of the request. `low` and `high` are inclusive."""
+    """One field of the request."""
 
     name: str
     kind: Kind
     help: str
-    low: float | None = None
-    high: float | None = None
     choices: tuple[str, ...] = ()
 
 
 PARAMETERS = (
-    Parameter("max_tokens", "whole", "Caps the output, and so its cost. At least 1.", low=1),
-    Parameter("temperature", "number", "0 to 2; 1 where it is not sent. For test fixtures prefer 0.", 0, 2),
-    Parameter("top_p", "number", "0 to 1; 1 where it is not sent.", 0, 1),
+    Parameter("max_tokens", "whole", "Caps the output, and so its cost. At least 1."),
+    Parameter("temperature", "number", "0 to 2; 1 where it is not sent. For test fixtures prefer 0."),
+    Parameter("top_p", "number", "0 to 1; 1 where it is not sent."),
     Parameter("seed", "whole", "Best effort only: deployments, batching and updates cause drift."),
     Parameter("stop", "stop", "Up to 4 strings, one a line."),
-    Parameter("response_format", "choice", "json_object asks for JSON.", choices=("text", "json_object")),
-    Parameter("tool_choice", "choice", "auto, none, required, or a tool's name.", choices=("auto", "none", "required")),
-    Parameter("presence_penalty", "number", "-2 to 2.", -2, 2),
-    Parameter("frequency_penalty", "number", "-2 to 2.", -2, 2),
+    Parameter("response_format", "choice", "json_object asks for JSON.", choices=CHOICES["response_format"]),
+    Parameter("tool_choice", "choice", "auto, none, required, or a tool's name.", choices=CHOICES["tool_choice"]),
+    Parameter("presence_penalty", "number", "-2 to 2."),
+    Parameter("frequency_penalty", "number", "-2 to 2."),
     Parameter("logprobs", "switch", "Send the tokens' probabilities.", choices=("true", "false")),
-    Parameter("top_logprobs", "whole", "0 to 20; needs logprobs.", 0, 20),
+    Parameter("top_logprobs", "whole", "0 to 20; needs logprobs."),
     Parameter("logit_bias", "object", "JSON: token id to bias."),
     Parameter("user", "text", "Opaque, for your own logs."),
 )
 NAMES = frozenset(parameter.name for parameter in PARAMETERS)
-RESERVED = frozenset(("model", "messages", "tools", "stream", "stream_options"))
-"""Fields that have a place of their own in the window."""
 
 
 def parse(parameter: Parameter, text: str) -> Json:
@@ -88,18 +85,17 @@ def _number(parameter: Parameter, text: str) -> Json:
         raise _bad(
             parameter.name, f"{text!r} is not a {'whole ' if parameter.kind == 'whole' else ''}number."
         ) from None
-    low, high = parameter.low, parameter.high
-    below, above = low is not None and value < low, high is not None and value > high
-    if below or above or not math.isfinite(value):
-        limits = f"from {low:g} to {high:g}" if low is not None and high is not None else f"from {low or 0:g} on"
-        raise _bad(parameter.name, f"must be a number {limits}.")
+    if not math.isfinite(value):
+        raise _bad(parameter.name, "must be a finite number.")
+    for problem in number(parameter.name, value):
+        raise _bad(parameter.name, problem.message)
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _stop(text: str) -> Json:
     lines: list[Json] = [line for line in text.split("\n") if line]
-    if len(lines) > 4:
-        raise _bad("stop", "has more than 4 strings.")
+    if len(lines) > (COUNTS["stop"].high or 0):
+        raise _bad("stop", f"has more than {COUNTS['stop'].high:g} strings.")
     return lines[0] if len(lines) == 1 else lines
 
 
@@ -141,6 +137,6 @@ def extra_fields(text: str) -> dict[str, Json]:
     """Undocumented fields that were typed as JSON. Raises BadInput for one that has a place of its own."""
     fields = parse_object("extra fields", text)
     for name in fields:
-        if name in RESERVED or name in NAMES:
+        if name in OWN_PLACE or name in NAMES:
             raise _bad(name, "has a place of its own.", "Set it there.")
     return fields

@@ -9,11 +9,9 @@ from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QMenu, QPushButton, QToolButton, QWidget
 
 from playground.client.endpoint import Endpoint
+from playground.prompt.limits import CONTEXT_TOKENS
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID
-
-CONTEXT_TOKENS = 32_768
-"""Input and output together (electron-api.md, Request fields, max_tokens)."""
 
 
 class TopBar(QFrame):

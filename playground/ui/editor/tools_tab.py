@@ -8,13 +8,12 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
 from playground.prompt.document import Json, Tool
+from playground.prompt.limits import COUNTS
 from playground.prompt.parameters import parse_object
 from playground.prompt.problems import BadInput, Problem
 from playground.ui.editor.field_text import FieldText
 from playground.ui.theme import GRID, Theme
 from playground.ui.widgets.notice import words
-
-MAX_TOOLS = 64
 
 
 def new_tool(number: int) -> Tool:
@@ -143,7 +142,7 @@ class ToolsTab(QScrollArea):
             self._column.insertWidget(self._column.count() - 2, self._cards[index])
         for card, tool in zip(self._cards, tools, strict=True):
             card.set_tool(tool)
-        self._add.setEnabled(len(tools) < MAX_TOOLS)
+        self._add.setEnabled(len(tools) < (COUNTS["tools"].high or 0))
 
     def _card(self, index: int, tool: Tool) -> _ToolCard:
         card = _ToolCard(self._theme, tool)

@@ -1,0 +1,198 @@
+"""The limits: what the server refuses is found before it is sent, with the server's own paths; near misses are not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+
+from playground.prompt.document import Document, Json, Message, Role, Tool, ToolCall
+from playground.prompt.files import load
+from playground.prompt.limits import CONTEXT_TOKENS, Finding, check, context_finding
+from playground.prompt.problems import BadInput
+from playground.prompt.request import to_request
+from playground.simulator.validation import problems as server_problems
+
+ASK = Message("user", "Where is my order?")
+LOOK_UP = Tool.of({"type": "function", "function": {"name": "look_up", "parameters": {"type": "object"}}})
+CALL = ToolCall("call_1", "look_up", "{}")
+NAMED: Json = {"type": "function", "function": {"name": "look_up"}}
+UNKNOWN_NAME: Json = {"type": "function", "function": {"name": "search"}}
+
+
+def with_(parameters: Mapping[str, Json], *tools: Tool) -> Document:
+    """One question with parameters and tools."""
+    return Document(messages=(ASK,), parameters=parameters, tools=tools)
+
+
+def talk(*messages: Message) -> Document:
+    """A conversation."""
+    return Document(messages=messages)
+
+
+def paths(found: tuple[Finding, ...], *, refused: bool) -> list[tuple[str | int, ...]]:
+    """Where it was found."""
+    return [finding.problem.path for finding in found if finding.refused is refused]
+
+
+REFUSED: dict[str, Document] = {
+    "no message": Document(),
+    "201 messages": Document(messages=(ASK,) * 201),
+    "65 tools": with_({}, *(LOOK_UP,) * 65),
+    "a tool without a name": with_({}, Tool.of({"type": "function", "function": {"name": ""}})),
+    "no content": talk(Message("user", None)),
+    "no content on an assistant without calls": talk(ASK, Message("assistant", None)),
+    "no id on a tool message": talk(ASK, Message("assistant", None, (CALL,)), Message("tool", "42")),
+    "n": with_({"n": 2}),
+    "prompt_logprobs": with_({"prompt_logprobs": 1}),
+    "temperature": with_({"temperature": 2.1}),
+    "temperature as text": with_({"temperature": "1"}),
+    "top_p": with_({"top_p": -0.1}),
+    "max_tokens": with_({"max_tokens": 0}),
+    "half a token": with_({"max_tokens": 1.5}),
+    "presence_penalty": with_({"presence_penalty": 3}),
+    "frequency_penalty": with_({"frequency_penalty": -3}),
+    "seed": with_({"seed": 1.5}),
+    "top_logprobs": with_({"top_logprobs": 21, "logprobs": True}),
+    "five stops": with_({"stop": ["a", "b", "c", "d", "e"]}),
+    "a stop of numbers": with_({"stop": [1]}),
+    "response_format": with_({"response_format": {"type": "yaml"}}),
+    "tool_choice without tools": with_({"tool_choice": "required"}),
+    "tool_choice of another name": with_({"tool_choice": UNKNOWN_NAME}, LOOK_UP),
+    "logprobs": with_({"logprobs": "yes"}),
+    "user": with_({"user": 7}),
+    "logit_bias": with_({"logit_bias": {"50256": "much"}}),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_the_server_refuses_is_refused_at_the_same_place(name: str) -> None:
+    document = REFUSED[name]
+    found = paths(check(document), refused=True)
+    assert found
+    if document.messages:
+        server = server_problems(to_request(document, "electron").fields)
+        assert {detail.path for detail in server} == set(found)
+
+
+def test_top_logprobs_alone_is_refused() -> None:
+    document = with_({"top_logprobs": 5})
+    assert paths(check(document), refused=True) == [("top_logprobs",)]
+    assert server_problems(to_request(document, "electron").fields)
+
+
+GOOD: dict[str, Document] = {
+    "plain": talk(ASK),
+    "200 messages": Document(messages=(ASK,) * 200),
+    "64 tools": with_(
+        {}, *(Tool.of({"type": "function", "function": {"name": f"tool_{index}"}}) for index in range(64))
+    ),
+    "ends of the ranges": with_({"temperature": 2, "top_p": 0, "max_tokens": 1, "presence_penalty": -2, "n": 1}),
+    "a call, its filler and its answer": talk(
+        ASK, Message("assistant", "One moment.", (CALL,)), Message("tool", "42", tool_call_id="call_1")
+    ),
+    "an assistant that only calls": talk(
+        ASK, Message("assistant", None, (CALL,)), Message("tool", "42", tool_call_id="call_1"), ASK
+    ),
+    "two calls answered the other way round": talk(
+        ASK,
+        Message("assistant", None, (CALL, ToolCall("call_2", "look_up", "{}"))),
+        Message("tool", "2", tool_call_id="call_2"),
+        Message("tool", "1", tool_call_id="call_1"),
+    ),
+    "a named tool": with_({"tool_choice": NAMED}, LOOK_UP),
+    "required": with_({"tool_choice": "required"}, LOOK_UP),
+    "undocumented fields": with_({"reasoning_effort": "low", "metadata": {"a": [1, None]}}),
+    "unset": with_({"temperature": None, "n": None}),
+    "stops": with_({"stop": ["a", "b", "c", "d"]}),
+    "an empty text": talk(Message("system", ""), ASK),
+}
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_what_the_server_takes_is_not_spoken_of(name: str) -> None:
+    assert check(GOOD[name]) == ()
+    assert server_problems(to_request(GOOD[name], "electron").fields) == []
+
+
+CALLING = Message("assistant", None, (CALL,))
+WARNED: dict[str, tuple[Document, tuple[str | int, ...]]] = {
+    "no answer": (talk(ASK, CALLING, ASK), ("messages", 1, "tool_calls", 0, "id")),
+    "no answer at the end": (talk(ASK, CALLING), ("messages", 1, "tool_calls", 0, "id")),
+    "no call": (talk(ASK, Message("tool", "42", tool_call_id="call_9")), ("messages", 1, "tool_call_id")),
+    "a message between": (
+        talk(
+            ASK, CALLING, Message("tool", "1", tool_call_id="call_1"), ASK, Message("tool", "2", tool_call_id="call_1")
+        ),
+        ("messages", 4, "tool_call_id"),
+    ),
+    "answered twice": (
+        talk(ASK, CALLING, *(Message("tool", "1", tool_call_id="call_1"),) * 2),
+        ("messages", 3, "tool_call_id"),
+    ),
+    "one id for two calls": (
+        talk(ASK, Message("assistant", None, (CALL, CALL)), Message("tool", "1", tool_call_id="call_1")),
+        ("messages", 1, "tool_calls", 1, "id"),
+    ),
+    "arguments that are no JSON": (
+        talk(
+            ASK,
+            Message("assistant", None, (ToolCall("call_1", "look_up", "{"),)),
+            Message("tool", "1", tool_call_id="call_1"),
+        ),
+        ("messages", 1, "tool_calls", 0, "function", "arguments"),
+    ),
+    "a name twice": (with_({}, LOOK_UP, LOOK_UP), ("tools", 1, "function", "name")),
+    "no usage": (Document(messages=(ASK,), include_usage=False), ("stream_options", "include_usage")),
+}
+
+
+@pytest.mark.parametrize("name", WARNED)
+def test_a_likely_mistake_is_a_warning(name: str) -> None:
+    document, path = WARNED[name]
+    found = check(document)
+    assert paths(found, refused=True) == []
+    assert paths(found, refused=False) == [path]
+
+
+def test_usage_is_not_missed_where_nothing_streams() -> None:
+    assert check(Document(messages=(ASK,), stream=False, include_usage=False)) == ()
+
+
+ROLES: tuple[Role, ...] = ("system", "user")
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_calls_belong_to_the_assistant_only(role: Role) -> None:
+    assert paths(check(talk(Message(role, None, ()))), refused=True) == [("messages", 0, "content")]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "limit", "fits"),
+    [
+        (CONTEXT_TOKENS - 100, 100, True),
+        (CONTEXT_TOKENS - 100, 101, False),
+        (CONTEXT_TOKENS - 1, None, True),
+        (CONTEXT_TOKENS, None, False),
+        (40_000.0, None, False),
+        (10.0, "x", True),
+    ],
+)
+def test_context(prompt: float, limit: Json, fits: bool) -> None:
+    assert (context_finding(prompt, limit) is None) is fits
+
+
+def test_the_context_says_by_how_much() -> None:
+    found = context_finding(33_000.4, 1_000)
+    assert found is not None
+    assert not found.refused, "it rests on an estimate"
+    assert "≈ 1,232 too many" in found.problem.message
+    assert found.problem.path == ("max_tokens",)
+
+
+@pytest.mark.parametrize("name", ["model", "messages", "stream"])
+def test_a_file_cannot_put_a_field_of_its_own_place_among_the_parameters(name: str) -> None:
+    with pytest.raises(BadInput) as bad:
+        load(f'{{"electron_playground_prompt": 1, "messages": [], "parameters": {{"{name}": "other"}}}}')
+    assert bad.value.problems[0].path == ("parameters", name)
+    assert paths(check(with_({name: "other"})), refused=True) == [(name,)]
