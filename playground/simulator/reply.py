@@ -6,7 +6,7 @@ import hashlib
 import json
 import random
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -48,9 +48,9 @@ def compose(fields: Mapping[str, Any]) -> Reply:
     chance = random.Random(_seed(fields))
     question = _last(fields["messages"], "user")
     language = _script(question)
-    name = _wanted_tool(fields, question)
-    if name is not None:
-        return _calling(fields, name, question, FILLERS[language], chance)
+    wanted = _wanted_tools(fields, question)
+    if wanted:
+        return _calling(fields, wanted, question, FILLERS[language], chance)
     if (fields.get("response_format") or {}).get("type") == "json_object":
         return _limited(fields, _json_answer(question))
     return _limited(fields, _answer(fields["messages"], question, PHRASES[language], chance))
@@ -122,18 +122,33 @@ def _limited(fields: Mapping[str, Any], text: str) -> Reply:
     return Reply(tokens)
 
 
-def _wanted_tool(fields: Mapping[str, Any], question: str) -> str | None:
-    """The tool to call: the one that is asked for, or the one whose words are the question's; None to answer."""
-    choice, functions = fields.get("tool_choice", "auto"), [tool["function"] for tool in fields.get("tools") or ()]
+def _wanted_tools(fields: Mapping[str, Any], question: str) -> list[Mapping[str, Any]]:
+    """The functions to call: the one that is asked for, or those whose words are the question's; none to answer."""
+    choice, functions = fields.get("tool_choice") or "auto", [tool["function"] for tool in fields.get("tools") or ()]
     if not functions or choice == "none":
-        return None
+        return []
     if isinstance(choice, dict):
-        return str(choice["function"]["name"])
+        return [next(function for function in functions if function["name"] == choice["function"]["name"])]
     if fields["messages"][-1]["role"] == "tool":
-        return None
+        return []
     asked = _words(question)
     best = max(functions, key=lambda function: len(asked & _tool_words(function)))
-    return best["name"] if choice == "required" or asked & _tool_words(best) else None
+    if choice != "required" and not asked & _tool_words(best):
+        return []
+    if fields.get("parallel_tool_calls") is False:
+        return [best]
+    return [best, *_beside(best, functions, asked)]
+
+
+def _beside(
+    best: Mapping[str, Any], functions: Sequence[Mapping[str, Any]], asked: frozenset[str]
+) -> Iterator[Mapping[str, Any]]:
+    """Functions that are called in the same turn: their name has a word of the question that no other's words have."""
+    said = _tool_words(best)
+    for function in functions:
+        if asked & _words(function["name"].replace("_", " ")) - said:
+            yield function
+            said |= _tool_words(function)
 
 
 _COMMON = frozenset(
@@ -150,13 +165,20 @@ def _tool_words(function: Mapping[str, Any]) -> frozenset[str]:
 
 
 def _calling(
-    fields: Mapping[str, Any], name: str, question: str, fillers: Sequence[str], chance: random.Random
+    fields: Mapping[str, Any],
+    functions: Sequence[Mapping[str, Any]],
+    question: str,
+    fillers: Sequence[str],
+    chance: random.Random,
 ) -> Reply:
-    function = next(tool["function"] for tool in fields["tools"] if tool["function"]["name"] == name)
-    arguments = json.dumps(_arguments(function, question), ensure_ascii=False)
-    call = Call(f"call_{chance.getrandbits(48):012x}", name, arguments)
+    calls = [_call(function, question, chance) for function in functions]
     filler = chance.choice(fillers) if _asks_for_filler(fields["messages"]) else ""
-    return Reply(pieces(filler), [call], "tool_calls")
+    return Reply(pieces(filler), calls, "tool_calls")
+
+
+def _call(function: Mapping[str, Any], question: str, chance: random.Random) -> Call:
+    arguments = json.dumps(_arguments(function, question), ensure_ascii=False)
+    return Call(f"call_{chance.getrandbits(48):012x}", function["name"], arguments)
 
 
 def _asks_for_filler(messages: Sequence[Mapping[str, Any]]) -> bool:
