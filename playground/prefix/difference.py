@@ -1,31 +1,35 @@
-"""The first difference of two requests, in the terms of a prompt: a text edited, a message put in, moved or taken out,
-the tools changed."""
+"""The first difference of two requests, in the terms of a prompt: a text edited, a value that varies, a message put
+in, moved or taken out, the tools changed."""
 
 from __future__ import annotations
 
-import json
-from collections import Counter
 from dataclasses import dataclass
 from typing import Literal
 
+from playground.prefix.causes import Cause
 from playground.prefix.common import common_prefix, common_suffix
+from playground.prefix.structure import messages_moved, tool_words
+from playground.prefix.values import value_change
 from playground.prefix.view import CacheView, Part, PartKind
-from playground.prefix.visible import code_points, quoted, same_to_the_eye, snippet
+from playground.prefix.visible import code_points, quoted, same_to_the_eye, without_unseen
 
 Shape = Literal["text", "structure", "order", "tools"]
 CONTEXT = 12
 """Code points of the word around a difference that are shown on each side at most."""
+NEAR = 16
+"""Code points after a difference in spelling only that must agree, whatever else differs further on."""
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
     """Where and how `now` leaves `earlier`: at code point `shared` of both views, in `part` of `now` at `offset`.
 
-    `before` and `after` are the characters that differ, raw; `around` the same with the word they stand in. `words`
-    says it. For a structure (messages, tools) both are empty.
+    `before` and `after` are the characters that differ, raw; `around` the same with the word or the value they stand
+    in. `words` says it, `cause` names it. For a structure (messages, tools) both texts are empty.
     """
 
     shape: Shape
+    cause: Cause
     shared: int
     part: Part
     offset: int
@@ -43,26 +47,35 @@ def difference(now: CacheView, earlier: CacheView) -> Difference | None:
         return None
     (part, offset), (other, _) = here, there
     if "tool" in (part.kind, other.kind):
-        return Difference("tools", shared, part, offset, _tool_words(now, earlier))
-    moved = _message_words(now, earlier, min(part.index, other.index))
+        return Difference("tools", "tools", shared, part, offset, tool_words(now, earlier))
+    moved = messages_moved(now, earlier, min(part.index, other.index))
     if moved is not None:
-        return Difference(moved[0], shared, part, offset, moved[1])
+        shape: Shape = "order" if moved.move == "order" else "structure"
+        return Difference(shape, moved.move, shared, part, offset, moved.words)
     if part.kind != other.kind:
-        return Difference("structure", shared, part, offset, f"the earlier request had {_kind_words(other.kind)} here")
-    return _text_difference(
-        now.text[part.start : part.end - 1], earlier.text[other.start : other.end - 1], part, shared
-    )
+        words = f"the earlier request had {_kind_words(other.kind)} here"
+        return Difference("structure", "edited", shared, part, offset, words)
+    mine, theirs = now.text[part.start : part.end - 1], earlier.text[other.start : other.end - 1]
+    return _text_difference(mine, theirs, part, shared)
 
 
 def _text_difference(now: str, earlier: str, part: Part, shared: int) -> Difference:
     offset = shared - part.start
     same = common_suffix(now, earlier, min(len(now), len(earlier)) - offset)
     before, after = earlier[offset : len(earlier) - same], now[offset : len(now) - same]
-    left = _word_before(now[:offset])
     rest = now[len(now) - same :]
-    right = _word_after(rest)
+    left, right = _word_before(now[:offset]), _word_after(rest)
     around = (left + before + right, left + after + right)
-    return Difference("text", shared, part, offset, _text_words(before, after, around, rest), before, after, around)
+    cause: Cause = "spacing" if _spelling_only(now, earlier, offset, before, after) else "edited"
+    value = value_change(now, earlier, offset) if cause == "edited" and part.kind != "role" else None
+    if value is None:
+        words = _text_words(before, after, around, rest)
+        return Difference("text", cause, shared, part, offset, words, before, after, around)
+    if value.before and value.after:
+        around = (value.before, value.after)
+    return Difference(
+        "text", value.kind, shared, part, offset, _text_words(before, after, around, rest), before, after, around
+    )
 
 
 def _word_before(text: str) -> str:
@@ -97,6 +110,21 @@ def _only(before: str, after: str) -> str:
     return ""
 
 
+def _spelling_only(now: str, earlier: str, offset: int, before: str, after: str) -> bool:
+    """Whether the first difference is one of white space, case, or what cannot be seen, and the text goes on."""
+    if _only(before, after):
+        return True
+    # Back over what may belong to the difference: a space that both have, a letter that takes an accent.
+    start = max(offset - 2, 0)
+    mine, theirs = (_plain(text[start : offset + 3 * NEAR]) for text in (now, earlier))
+    ends = mine == theirs and len(now) - offset < NEAR and len(earlier) - offset < NEAR
+    return ends or (common_prefix(mine, theirs) >= NEAR)
+
+
+def _plain(text: str) -> str:
+    return "".join(character for character in without_unseen(text).casefold() if not character.isspace())
+
+
 def _kind_words(kind: PartKind) -> str:
     names = {
         "role": "the next message",
@@ -106,53 +134,3 @@ def _kind_words(kind: PartKind) -> str:
         "extra": "other fields",
     }
     return names.get(kind, kind)
-
-
-def _message_words(now: CacheView, earlier: CacheView, index: int) -> tuple[Shape, str] | None:
-    """Messages that were moved, put in or taken out at `index`; None where message `index` itself was edited."""
-    mine, theirs = _texts(now, tools=False), _texts(earlier, tools=False)
-    if Counter(mine) == Counter(theirs):
-        return "order", "the messages stand in another order"
-    here, there = mine[index:], theirs[index:]
-    if there and there[0] in here:
-        return "structure", f"{_messages(here.index(there[0]))} put in"
-    if here and here[0] in there:
-        return "structure", f"{_messages(there.index(here[0]))} taken out"
-    return None
-
-
-def _messages(count: int) -> str:
-    return "a message was" if count == 1 else f"{count} messages were"
-
-
-def _texts(view: CacheView, *, tools: bool) -> list[str]:
-    """The text of each tool, or of each message."""
-    texts: dict[int, str] = {}
-    for part in view.parts:
-        if (part.kind == "tool") == tools:
-            texts[part.index] = texts.get(part.index, "") + view.text[part.start : part.end]
-    return list(texts.values())
-
-
-def _tool_words(now: CacheView, earlier: CacheView) -> str:
-    mine, theirs = _texts(now, tools=True), _texts(earlier, tools=True)
-    if Counter(mine) == Counter(theirs):
-        return "the tools stand in another order"
-    if not mine or not theirs:
-        return "tools were added" if mine else "the tools were taken out"
-    names = [[_tool_name(text) for text in texts] for texts in (mine, theirs)]
-    come = [name for name in names[0] if name not in names[1]]
-    gone = [name for name in names[1] if name not in names[0]]
-    changed = [name for name, text in zip(names[0], mine, strict=True) if name in names[1] and text not in theirs]
-    said = ((come, "added"), (gone, "taken out"), (changed, "changed"))
-    words = (f"{', '.join(found)} {'was' if len(found) == 1 else 'were'} {word}" for found, word in said if found)
-    return "; ".join(words) or "the tools changed"
-
-
-def _tool_name(text: str) -> str:
-    """A tool's name, or the beginning of its text where it has none."""
-    try:
-        value = json.loads(text.removesuffix("\x1e"))
-        return str(value["function"]["name"])
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return snippet(text, 24)

@@ -66,10 +66,11 @@ def quoted(text: str, limit: int = 32) -> str:
 
 def same_to_the_eye(left: str, right: str) -> bool:
     """Whether two different texts look alike: other forms of the same letters, or only what cannot be seen."""
-    return left != right and _shown(left) == _shown(right)
+    return left != right and without_unseen(left) == without_unseen(right)
 
 
-def _shown(text: str) -> str:
+def without_unseen(text: str) -> str:
+    """`text` without what cannot be seen, each letter in its usual form."""
     return "".join(c for c in unicodedata.normalize("NFKC", text) if _sign(c) == c)
 
 

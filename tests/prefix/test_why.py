@@ -23,14 +23,15 @@ def why(
     *,
     gap_s: float | None = 40.0,
     forecast: Forecast | None = None,
+    prompt: int = PROMPT,
 ) -> Why | None:
-    """As the window asks, after an answer to a prompt of PROMPT tokens."""
+    """As the window asks, after an answer to a prompt of so many tokens."""
     seen = view_of_document(now)
     return explain(
         seen.view,
         None if earlier is None else view_of_document(earlier).view,
         cached_tokens=cached,
-        prompt_tokens=PROMPT,
+        prompt_tokens=prompt,
         forecast=forecast,
         document=seen,
         gap_s=gap_s,
@@ -143,8 +144,9 @@ def test_a_date_in_front() -> None:
 )
 def test_the_words_of_an_edit(before: str, after: str, words: str) -> None:
     now, earlier = (Document(messages=(Message("system", text),)) for text in (after, before))
-    # All of it cached: these texts are far shorter than PROMPT, and a miss would be the server's.
-    assert f": {words}. " in said(now, earlier, PROMPT).sentence
+    found = why(now, earlier, 0, prompt=9)
+    assert found is not None
+    assert f": {words}. " in found.sentence
 
 
 @pytest.mark.parametrize(("before", "after"), [("Asha", "Ravi"), ("Ravindra", "Ravi"), ("Ravi", "Ravindra"), ("", "A")])
@@ -214,14 +216,15 @@ def test_more_was_cached_than_this_request_shares() -> None:
 def test_it_points_at_the_true_first_difference(now: Document, earlier: Document) -> None:
     seen, before = view_of_document(now), view_of_document(earlier)
     shared = slow_prefix(seen.view.text, before.view.text)
-    # 10,000 tokens cached: never a miss, so that it is the difference which is explained.
-    found = explain(seen.view, before.view, cached_tokens=10_000, prompt_tokens=10_000, forecast=None, document=seen)
+    # Too short for a miss, so that it is the difference which is explained.
+    found = explain(seen.view, before.view, cached_tokens=0, prompt_tokens=50, forecast=None, document=seen)
     if shared in (len(seen.view.text), len(before.view.text)):
         assert found is None
         return
     located = seen.view.locate(shared)
     assert found is not None
     assert located is not None
+    assert found.place == shared
     if located[0].kind == "content":
         assert (found.message, found.offset) == (located[0].index, located[1])
 
@@ -239,6 +242,6 @@ def test_snippets_show_every_character(before: str, after: str) -> None:
     # A text that holds the separator itself may look like one that goes on (view.py).
     assume(before != after and "\x1e" not in before + after)
     now, earlier = (Document(messages=(Message("user", text),)) for text in (after, before))
-    found = why(now, earlier, PROMPT)
+    found = why(now, earlier, 0, prompt=50)
     assert found is not None
     assert all(character.isprintable() for character in found.before + found.after)
