@@ -1,1 +1,1 @@
-"""The adviser: each rule of the best-practice guide, checked on the prompt at hand. Pure."""
+"""The adviser: each rule of the vendor's best-practice guide, judged on the prompt at hand. Pure."""

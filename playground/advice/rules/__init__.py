@@ -1,0 +1,1 @@
+"""The rules, a file for each or for a few that belong together. `registry` lists them."""
