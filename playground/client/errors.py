@@ -103,7 +103,7 @@ def _shorten(status: int, said: envelope.Envelope) -> str:
     if length is None or length.over is None:
         return ""
     return (
-        f"{length.over:,} tokens over: {length.wanted:,} asked for, {length.limit:,} fit. "
+        f"{length.over:,} token{'' if length.over == 1 else 's'} over: {length.wanted:,} asked for, {length.limit:,} fit. "
         "Shorten the prompt or lower max_tokens."
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -54,6 +55,8 @@ class Server:
     connections: int = 0
     open: int = 0
     all_left: asyncio.Event = field(default_factory=asyncio.Event)
+    begin: Callable[[], None] = lambda: None
+    """Listen from now on, where serving did not begin with it."""
 
     @property
     def endpoint(self) -> Endpoint:
@@ -70,8 +73,11 @@ async def _request(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
 
 
 @asynccontextmanager
-async def serve(script: Script) -> AsyncIterator[Server]:
-    """Serve each request by `script`, several on one connection where the script leaves it open."""
+async def serve(script: Script, bound: socket.socket | None = None, *, listening: bool = True) -> AsyncIterator[Server]:
+    """Serve each request by `script`, several on one connection where the script leaves it open.
+
+    `bound`: the socket to serve on; with `listening` False, connections are refused until `Server.begin`.
+    """
     server = Server("")
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -91,13 +97,26 @@ async def serve(script: Script) -> AsyncIterator[Server]:
             if not server.open:
                 server.all_left.set()
 
-    listening = await asyncio.start_server(connected, "127.0.0.1", 0)
-    port = listening.sockets[0].getsockname()[1]
+    serving = await (
+        asyncio.start_server(connected, "127.0.0.1", 0)
+        if bound is None
+        else asyncio.start_server(connected, sock=bound, start_serving=listening)
+    )
+    port = serving.sockets[0].getsockname()[1]
+    begun: list[asyncio.Task[None]] = []
+
+    def begin() -> None:
+        assert bound is not None
+        bound.listen()  # at once; taking the connections may come a moment later
+        begun.append(asyncio.create_task(serving.start_serving()))
+
+    server.begin = begin
     server.base_url = f"http://127.0.0.1:{port}/v1"
     try:
         yield server
     finally:
-        listening.close()
+        serving.close()
+        await asyncio.gather(*begun)
         if server.connections:
             await asyncio.wait_for(server.all_left.wait(), 10)
 

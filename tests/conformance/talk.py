@@ -1,12 +1,175 @@
-"""Runs against a simulator or a hand-made server, and what both are told beforehand."""
+"""A run that is sent and seen through, to a simulator or to a hand-made server, and what both are told beforehand."""
 
 from __future__ import annotations
 
+import asyncio
 import json
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
+from playground.client.connection import Connection, Timeouts
+from playground.client.endpoint import Endpoint
+from playground.client.events import AnyEvent, ContentDelta, RetryScheduled
+from playground.client.retry import RetryPolicy
+from playground.prompt.document import Document, Message
+from playground.prompt.request import Request, to_request
+from playground.runs.run import Run
+from playground.runs.state import RunState, fold
 from playground.simulator.launch import SimulatorProcess
+from tests.client import servers
+from tests.client.servers import Peer
 from tests.simulator.talk import request
+
+KEY = "sk_test_0123456789"
+QUICK = RetryPolicy(first_s=0.01, longest_s=0.02)
+USUAL = Timeouts()
+DOCUMENT = Document(messages=(Message("user", "hello"),))
+
+
+@dataclass
+class Conversation:
+    """One run with all its attempts: what was heard, and the state that it left."""
+
+    run: Run
+    heard: list[AnyEvent] = field(default_factory=list)
+    content: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when the first text has come."""
+
+    @property
+    def state(self) -> RunState:
+        return self.run.state
+
+    @property
+    def waits(self) -> list[float]:
+        """Seconds before each further attempt."""
+        return [event.wait_s for event in self.heard if isinstance(event, RetryScheduled)]
+
+    @property
+    def ids(self) -> list[str | None]:
+        """Every attempt's request_id."""
+        return [attempt.request_id for attempt in self.state.attempts]
+
+    @property
+    def statuses(self) -> list[int | None]:
+        """Every attempt's status."""
+        return [attempt.status for attempt in self.state.attempts]
+
+    @property
+    def kinds(self) -> list[str | None]:
+        """Every attempt's kind of trouble."""
+        return [attempt.trouble.kind if attempt.trouble else None for attempt in self.state.attempts]
+
+    def hear(self, _run: Run, event: AnyEvent) -> None:
+        """Listen in."""
+        self.heard.append(event)
+        if isinstance(event, ContentDelta):
+            self.content.set()
+
+
+def new(
+    connection: Connection,
+    base_url: str,
+    *,
+    key: str | None = KEY,
+    body: bytes | None = None,
+    retries: RetryPolicy = QUICK,
+) -> Conversation:
+    """A run that has not begun, listened to. `body`: sent as it is, instead of the usual greeting."""
+    asked = to_request(DOCUMENT, "electron") if body is None else _request(body)
+    run = Run(
+        id="run",
+        document=DOCUMENT,
+        request=asked,
+        endpoint=Endpoint("e", "Endpoint", base_url),
+        forecast=None,
+        started_utc=datetime.now(UTC),
+        connection=connection,
+        key=key,
+        retries=retries,
+    )
+    conversation = Conversation(run)
+    run.listen(conversation.hear)
+    return conversation
+
+
+def _request(body: bytes) -> Request:
+    return Request(body, "electron", bool(json.loads(body).get("stream")))
+
+
+async def see_through(conversation: Conversation) -> Conversation:
+    """Execute it. It ends, and what was heard adds up to the state it ended in."""
+    async with asyncio.timeout(60):
+        await conversation.run.execute()
+    state, replayed = conversation.state, fold(conversation.heard)
+    assert replayed.text == state.text  # reading it joins the pieces, which come to be compared
+    assert replayed == state
+    assert state.ended
+    return conversation
+
+
+def converse(base_url: str, *, body: bytes | None = None, retries: RetryPolicy = QUICK) -> Conversation:
+    """One run from start to end, on a connection of its own."""
+
+    async def main() -> Conversation:
+        connection = Connection()
+        try:
+            return await see_through(new(connection, base_url, body=body, retries=retries))
+        finally:
+            await connection.aclose()
+
+    return asyncio.run(main())
+
+
+Step = bytes | Callable[[Peer, Conversation], Awaitable[None]]
+"""Bytes to be sent, or something to be done."""
+
+
+async def hang_up(peer: Peer, _: Conversation) -> None:
+    """Close the connection, as a server that ends does."""
+    peer.hang_up()
+
+
+async def reset(peer: Peer, conversation: Conversation) -> None:
+    """Break the connection, once what was sent has been read: a reset overtakes it otherwise."""
+    await asyncio.wait_for(conversation.content.wait(), 30)
+    peer.reset()
+
+
+async def silence(peer: Peer, _: Conversation) -> None:
+    """Say nothing more until the client leaves."""
+    await peer.gone()
+
+
+def talk(*answers: Sequence[Step], timeouts: Timeouts = USUAL, retries: RetryPolicy = QUICK) -> Conversation:
+    """One run to a server that answers request after request by these steps, as req-1, req-2 and so on.
+
+    Every answer must have been asked for, and none more.
+    """
+
+    async def main() -> Conversation:
+        conversation: Conversation
+        asked = 0
+
+        async def script(peer: Peer) -> None:
+            nonlocal asked
+            asked += 1
+            for step in answers[asked - 1]:
+                if isinstance(step, bytes):
+                    await peer.send(step.replace(servers.REQUEST_ID.encode(), b"req-%d" % asked))
+                else:
+                    await step(peer, conversation)
+
+        async with servers.serve(script) as server:
+            connection = Connection(timeouts)
+            conversation = new(connection, server.base_url, retries=retries)
+            await see_through(conversation)
+            await connection.aclose()
+        assert asked == len(answers)
+        return conversation
+
+    return asyncio.run(main())
 
 
 def _root(simulator: SimulatorProcess) -> str:
