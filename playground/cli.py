@@ -61,6 +61,9 @@ def _add_send(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         "--var", action="append", default=[], metavar="NAME=VALUE", help="a variable's value; may be given again"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object at the end instead of the text")
+    parser.add_argument(
+        "--no-check", action="store_true", help="send also what Electron refuses, to see how the server answers it"
+    )
     _data_option(parser)
 
 

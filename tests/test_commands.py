@@ -167,3 +167,16 @@ def test_ctrl_c_stops_the_stream_and_keeps_the_text(
     assert row["phase"] == "stopped"
     assert row["prompt_tokens"] is None
     assert row["answer"].startswith((first + rest).decode().strip()[:5])
+
+
+def test_what_electron_refuses_is_not_sent_unless_it_is_asked_for(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "prompt.json"
+    file.write_text(json.dumps({"messages": [{"role": "user", "content": "hello"}], "temperature": 3, "n": 2}))
+    done = run("send", str(file))
+    assert done.returncode == 2
+    assert "temperature: must be a number from 0 to 2." in done.stderr
+    assert "n: is refused by the server." in done.stderr
+    assert run("log").stdout == ""
+    assert run("send", str(file), "--no-check").returncode == 1
+    (row,) = [json.loads(line) for line in run("log", "--json").stdout.splitlines()]
+    assert row["status"] == 400

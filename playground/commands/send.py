@@ -18,6 +18,7 @@ from playground.client.urls import check_base_url
 from playground.folders import data_folder
 from playground.prompt.document import Document
 from playground.prompt.files import MAX_FILE_BYTES, Opened, parse_bytes
+from playground.prompt.limits import check
 from playground.prompt.problems import BadInput, Problem
 from playground.runs.run import Run
 from playground.runs.summary import summary
@@ -99,6 +100,8 @@ async def _send(workspace: Workspace, document: Document, endpoint: Endpoint, op
         stopper.run = dispatch.run
         dispatch.run.listen(output.heard)
 
+    if not options.no_check and endpoint.kind != "other":
+        _check(document)
     explicit = options.base_url is not None
     with stopper:
         dispatch = await workspace.sender.send(document, endpoint, dispatched, explicit=explicit)
@@ -108,6 +111,13 @@ async def _send(workspace: Workspace, document: Document, endpoint: Endpoint, op
     else:
         output.end(dispatch.run)
     return {"done": FINISHED, "stopped": STOPPED}.get(state.phase, FAILED)
+
+
+def _check(document: Document) -> None:
+    """Raises BadInput where Electron would answer with HTTP 400."""
+    refused = [finding.problem for finding in check(document) if finding.refused]
+    if refused:
+        raise BadInput(*refused)
 
 
 class _Stopper:

@@ -12,10 +12,14 @@ from playground.runs.arguments import schemas_by_name
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """`json`: the answer is to be JSON (response_format). `schemas`: each tool's parameters by its name."""
+    """`json`: the answer is to be JSON (response_format). `schemas`: each tool's parameters by its name.
+
+    `usage`: usage is to be reported; a streamed answer has it only where `stream_options.include_usage` asks for it.
+    """
 
     json: bool = False
     schemas: Mapping[str, Json] = field(default_factory=dict)
+    usage: bool = True
 
 
 def asked_in(body: bytes) -> Asked:
@@ -28,4 +32,10 @@ def asked_in(body: bytes) -> Asked:
         return Asked()
     form = fields.get("response_format")
     kind = form.get("type") if isinstance(form, dict) else None
-    return Asked(kind in ("json_object", "json_schema"), schemas_by_name(fields.get("tools")))
+    return Asked(kind in ("json_object", "json_schema"), schemas_by_name(fields.get("tools")), _usage(fields))
+
+
+def _usage(fields: dict[str, Json]) -> bool:
+    options = fields.get("stream_options")
+    asked = isinstance(options, dict) and options.get("include_usage") is True
+    return asked or fields.get("stream") is not True

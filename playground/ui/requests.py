@@ -12,6 +12,7 @@ from playground.client.endpoint import Endpoint, Rates
 from playground.client.events import AnyEvent, HeadersReceived
 from playground.experiments.verify import verdict
 from playground.prompt.document import Document
+from playground.prompt.limits import Finding, check, context_finding
 from playground.prompt.problems import BadInput
 from playground.runs.asked import asked_in
 from playground.runs.run import Run
@@ -59,6 +60,7 @@ class Requests(QObject):
         self._current: Dispatch | None = None
         self._shown: RunState | None = None
         self._shown_run_id: str | None = None
+        self._checks: tuple[Document | None, tuple[Finding, ...]] = (None, ())
         self._looking_back = False
         self._resting = False
         self._frame = _timer(self, FRAME_MS, self._paint, single=True)
@@ -101,17 +103,40 @@ class Requests(QObject):
         """Zones and forecast as they are now."""
         outlook = self._workspace.outlook(self._prompt.document())
         self._prompt.set_outlook(outlook)
+        self._prompt.set_findings(self._checked(outlook))
         if self._shown is None:
             self._inspector.show_outlook(outlook.forecast)
         self.outlook_changed.emit(outlook)
         return outlook
 
+    def _checked(self, outlook: Outlook) -> tuple[Finding, ...]:
+        """What the check says of a document; looked at anew only where it is another."""
+        document = outlook.view.document
+        if document is not self._checks[0]:
+            self._checks = (document, check(document))
+        long = context_finding(outlook.zones.total_tokens, document.parameters.get("max_tokens"))
+        return self._checks[1] if long is None else (*self._checks[1], long)
+
     def send_or_stop(self) -> None:
         """Ctrl+Enter: send, or stop what runs."""
         if self.running:
             self.stop()
-        elif not self._prompt.composing():
+        elif not self._prompt.composing() and not self._held_back(self.send_anyway):
+            self.send_anyway()
+
+    def send_anyway(self) -> None:
+        """Send the prompt, whatever the check says of it."""
+        if not self.running:
             self._begin(self._send(self._prompt.document()), "send")
+
+    def _held_back(self, anyway: Callable[[], object]) -> bool:
+        """Whether the prompt is not sent because the server would refuse it; another vendor's limits are not known."""
+        if self._workspace.endpoint.kind == "other":
+            return False
+        refused = [finding for finding in check(self._prompt.document()) if finding.refused]
+        if refused:
+            self._prompt.refuse(refused[0].problem, anyway)
+        return bool(refused)
 
     def _begin(self, work: Coroutine[Any, Any, None], name: str) -> None:
         self._task = self._workspace.tasks.start(self._see_through(work), name)
@@ -134,7 +159,12 @@ class Requests(QObject):
 
     def verify(self) -> None:
         """Verify caching: send the prompt twice, and say what that proves."""
-        if not self.running and not self._prompt.composing():
+        if not self.running and not self._prompt.composing() and not self._held_back(self.verify_anyway):
+            self.verify_anyway()
+
+    def verify_anyway(self) -> None:
+        """As `verify`, whatever the check says."""
+        if not self.running:
             self._begin(self._verify(self._prompt.document()), "verify caching")
 
     async def _verify(self, document: Document) -> None:
@@ -261,6 +291,7 @@ def _live_model(dispatch: Dispatch) -> InspectorModel:
         simulated=endpoint.kind == "simulator",
         started_utc=run.started_utc,
         model=run.request.model,
+        usage_asked=run.document.include_usage or not run.document.stream,
     )
 
 
@@ -276,4 +307,5 @@ def _logged_model(recalled: Recalled) -> InspectorModel:
         simulated=record.endpoint_kind == "simulator",
         started_utc=record.started_utc,
         model=record.model,
+        usage_asked=asked_in(record.body).usage,
     )

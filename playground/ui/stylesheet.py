@@ -41,6 +41,7 @@ QLabel[tone="link"] { color: $accent; }
 QFrame[look="bar"] { background: $surface; border: none; border-bottom: 1px solid $line; }
 QFrame[look="notice"] { background: $stable; border: none; border-bottom: 1px solid $line; }
 QFrame[look="footer"] { background: $sunk; border: none; border-top: 1px solid $line; }
+QFrame[look="checks"] { background: $surface; border: none; border-top: 1px solid $line; }
 QFrame[look="hairline"] { background: $line; border: none; max-height: 1px; min-height: 1px; }
 QFrame[look="card"] { background: $surface; border: 1px solid $line; border-radius: 6px; }
 QFrame[look="callout"] { background: $variable; border: none; border-left: 3px solid $variable_edge; }

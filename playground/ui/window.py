@@ -66,7 +66,7 @@ class MainWindow(QMainWindow):
         self.program = Program(self, self.workspace, self._appearance)
         self.actions_table = Actions(self, self._handlers(), self.program.shortcuts())
         self.program.use_actions(self.actions_table)
-        self.top = TopBar(self.actions_table["connect"], self.actions_table["verify"])
+        self.top = TopBar(self._appearance.theme, self.actions_table["connect"], self.actions_table["verify"])
 
     def _handlers(self) -> dict[str, Callable[[], object]]:
         return {
@@ -285,8 +285,10 @@ class MainWindow(QMainWindow):
         self.status.show_load(self.workspace.load(), self.workspace.endpoint.plan)
 
     def _show_outlook(self, outlook: Outlook) -> None:
-        limit = outlook.view.document.parameters.get("max_tokens")
-        self.top.show_context(outlook.zones.total_tokens, limit if isinstance(limit, int) else None)
+        # Imported here: the first frame shows no estimates.
+        from playground.prefix.composition import composition
+
+        self.top.context.show_parts(composition(outlook.view.document, outlook.zones))
         self._show_load()
 
     def _show_file(self) -> None:
@@ -321,6 +323,7 @@ class MainWindow(QMainWindow):
 
     def _show_theme(self) -> None:
         self.prompt.set_theme(self._appearance.theme)
+        self.top.context.set_theme(self._appearance.theme)
         if "answers" in vars(self):
             self.answers.set_theme(self._appearance.theme)
 

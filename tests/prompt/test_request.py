@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from playground.prompt.calls import open_calls, with_new_call
 from playground.prompt.document import Document, Message, Tool, ToolCall
 from playground.prompt.problems import BadInput
 from playground.prompt.request import body_fields, encode, to_request
@@ -86,3 +87,22 @@ def test_no_message_is_refused() -> None:
 def test_not_a_number_is_refused() -> None:
     with pytest.raises(ValueError, match="JSON"):
         encode({"temperature": float("nan")})
+
+
+def test_a_new_call_has_an_id_of_its_own_and_can_be_answered() -> None:
+    document = Document(messages=(Message("user", "Where?"), Message("assistant", "")))
+    once = with_new_call(document, 1)
+    twice = with_new_call(once, 1)
+    calls = twice.messages[1].tool_calls
+    assert [call.id for call in calls] == ["call_1", "call_2"]
+    assert twice.messages[1].content is None
+    answered = (*twice.messages, Message("tool", "42", tool_call_id="call_2"), Message("tool", "", tool_call_id=""))
+    assert open_calls(answered, 3) == (calls[0],)
+    assert open_calls(answered, 1) == ()
+    assert with_new_call(Document(messages=(Message("assistant", "One moment."),)), 0).messages[0].content
+
+
+def test_a_new_call_is_of_a_tool_that_there_is() -> None:
+    tool = Tool.of({"type": "function", "function": {"name": "look_up"}})
+    document = with_new_call(Document(tools=(tool,), messages=(Message("assistant", ""),)), 0)
+    assert document.messages[0].tool_calls[0].name == "look_up"

@@ -369,3 +369,70 @@ def test_what_others_wrote_is_never_markup(tell: Tell, tmp_path: Path) -> None:
                 assert "<img" not in str(tip)
 
     tell(story)
+
+
+def test_what_the_server_would_refuse_is_said_while_typing_and_sent_only_anyway(tell: Tell) -> None:
+    async def story(session: Session, hand: Hand) -> None:
+        window = session.window
+        wrong = Document(messages=(Message("user", "hello"),), parameters={"temperature": 3, "prompt_logprobs": 1})
+        window.prompt.set_document(wrong)
+        await hand.until(window.prompt.check_bar.isVisible, "the check")
+        assert "temperature: must be a number from 0 to 2." in window.prompt.check_bar.text
+        window.requests.send_or_stop()
+        assert not window.requests.running
+        assert await _logged(session) == 0
+        assert "so it was not sent" in window.prompt.problem_bar.text
+        window.prompt.problem_bar.anyway.click()
+        await hand.until(lambda: not window.requests.running, "the server's answer")
+        state = window.requests.current.run.state if window.requests.current else None
+        assert state is not None
+        assert state.status == 400
+        assert state.trouble is not None
+        assert [detail["path"] for detail in state.trouble.details] == [["temperature"], ["prompt_logprobs"]]
+
+    tell(story)
+
+
+def test_the_context_meter_says_what_the_prompt_is_made_of(tell: Tell) -> None:
+    async def story(session: Session, hand: Hand) -> None:
+        window, meter = session.window, session.window.top.context
+        tool = Tool.of({"type": "function", "function": {"name": "look_up", "description": "Looks an order up."}})
+        talk = (
+            Message("system", "You are brief. " * 20),
+            Message("user", "Hello"),
+            Message("assistant", "Hello! " * 30),
+            Message("user", "Where is it?"),
+        )
+        window.prompt.set_document(Document(tools=(tool,), messages=talk, parameters={"max_tokens": 300}))
+        await hand.until(lambda: "tools: " in meter.words, "the composition")
+        assert [line.split(":")[0] for line in meter.words.splitlines()][:5] == [
+            "tools",
+            "system",
+            "history",
+            "rest",
+            "max_tokens",
+        ]
+        assert not meter.over
+        window.prompt.set_document(Document(messages=talk, parameters={"max_tokens": 32_768}))
+        await hand.until(lambda: meter.over, "the warning")
+        assert "tokens too many" in meter.words
+        assert "do not fit into 32,768" in window.prompt.check_bar.text
+        window.requests.send_or_stop()
+        assert window.requests.running, "an estimate holds nothing back"
+        await hand.until(lambda: not window.requests.running, "the end")
+
+    tell(story)
+
+
+def test_where_usage_is_not_asked_for_it_is_said_to_stay_unknown(tell: Tell) -> None:
+    async def story(session: Session, hand: Hand) -> None:
+        window = session.window
+        window.prompt.set_document(Document(messages=(Message("user", "hello"),), include_usage=False))
+        await hand.until(window.prompt.check_bar.isVisible, "the warning")
+        assert "will be unknown" in window.prompt.check_bar.text
+        state = await _send(session, hand)
+        assert state.phase == "done"
+        assert state.usage is None
+        assert window.inspector.usage.note.text() == "unknown: not asked for"
+
+    tell(story)

@@ -9,9 +9,9 @@ from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QMenu, QPushButton, QToolButton, QWidget
 
 from playground.client.endpoint import Endpoint
-from playground.prompt.limits import CONTEXT_TOKENS
+from playground.ui.bars.context_meter import ContextMeter
 from playground.ui.stylesheet import restyle
-from playground.ui.theme import GRID
+from playground.ui.theme import GRID, Theme
 
 
 class TopBar(QFrame):
@@ -21,7 +21,7 @@ class TopBar(QFrame):
     endpoint_chosen = Signal(str)
     """An endpoint's id."""
 
-    def __init__(self, connect: QAction, verify: QAction) -> None:
+    def __init__(self, theme: Theme, connect: QAction, verify: QAction) -> None:
         super().__init__()
         self.setProperty("look", "bar")
         self._connect = connect
@@ -30,8 +30,7 @@ class TopBar(QFrame):
         self._model.setToolTip("The model that requests name")
         self._model.setProperty("tone", "muted")
         self._file = _menu_button("Prompt file")
-        self._context = QLabel()
-        self._context.setProperty("tone", "muted")
+        self.context = ContextMeter(theme)
         self._send = QPushButton()
         self._send.setProperty("look", "primary")
         self._send.clicked.connect(self.send_clicked)
@@ -47,7 +46,7 @@ class TopBar(QFrame):
         row.setContentsMargins(GRID + 4, GRID - 1, GRID + 4, GRID - 1)
         row.setSpacing(GRID)
         left: tuple[QWidget, ...] = (self._endpoint, self._file, self._model)
-        right: tuple[QWidget, ...] = (self._context, self._verify, self._send, self._menu)
+        right: tuple[QWidget, ...] = (self.context, self._verify, self._send, self._menu)
         for widget in left:
             row.addWidget(widget)
         row.addStretch(1)
@@ -77,19 +76,6 @@ class TopBar(QFrame):
         """The prompt's name; a dot and a word say that it has changes not yet in its file."""
         self._file.setText(f"{name or 'untitled'}{' ●' if changed else ''} ▾")
         self._file.setToolTip("Changed since it was saved; the draft is kept" if changed else "Saved")
-
-    def show_context(self, tokens: float, max_tokens: int | None) -> None:
-        """≈ tokens of the prompt, and of the most it may be answered with, against the context."""
-        used = round(tokens) + (max_tokens or 0)
-        self._context.setText(f"context ≈ {round(tokens):,} of {CONTEXT_TOKENS:,}")
-        over = used > CONTEXT_TOKENS
-        self._context.setToolTip(
-            f"≈ {round(tokens):,} of prompt"
-            + (f" and max_tokens {max_tokens:,}" if max_tokens else "")
-            + f"; input and output together are at most {CONTEXT_TOKENS:,} tokens."
-            + (" The server will refuse this." if over else "")
-        )
-        _set_property(self._context, "tone", "failure" if over else "muted")
 
     def show_running(self, running: bool, shortcut: str) -> None:
         """Send, or Stop while a request runs."""

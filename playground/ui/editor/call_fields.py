@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 from PySide6.QtCore import Signal
-from PySide6.QtWidgets import QLabel, QLineEdit, QPlainTextEdit, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QLineEdit, QMenu, QPlainTextEdit, QPushButton, QVBoxLayout, QWidget
 
 from playground.prompt.document import Json, Message, ToolCall
 from playground.ui.editor.card_text import SIDE_PX
@@ -14,6 +16,7 @@ from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, mono_font
 
 _CALLS_PX = 110
+_ARGUMENT_CHARS = 40
 
 
 class CallFields(QWidget):
@@ -22,13 +25,21 @@ class CallFields(QWidget):
     changed = Signal(object)
     """The Message with the new value."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(self, open_calls: Callable[[], tuple[ToolCall, ...]], parent: QWidget | None = None) -> None:
+        """`open_calls` names the calls that a tool message here could answer."""
         super().__init__(parent)
         self._message = Message("user", "")
+        self._open_calls = open_calls
         self.answers = QLineEdit()
         self.answers.setFont(mono_font(12))
         self.answers.setPlaceholderText("tool_call_id: the id of the call that this answers")
         self.answers.setAccessibleName("tool_call_id")
+        self.choose = QPushButton("Calls ▾")
+        self.choose.setAccessibleName("Choose the call that this answers")
+        self.choose.setProperty("look", "menu")
+        self.choices = QMenu(self)
+        self.choices.aboutToShow.connect(self._fill)
+        self.choose.setMenu(self.choices)
         self.calls = QPlainTextEdit()
         self.calls.setProperty("boxed", True)
         self.calls.setFont(mono_font(12))
@@ -41,7 +52,11 @@ class CallFields(QWidget):
         self.trouble.hide()
         column = QVBoxLayout(self)
         column.setContentsMargins(SIDE_PX, GRID // 2, SIDE_PX, 0)
-        for widget in (self.answers, self.calls, self.trouble):
+        row = QHBoxLayout()
+        row.addWidget(self.answers, 1)
+        row.addWidget(self.choose)
+        column.addLayout(row)
+        for widget in (self.calls, self.trouble):
             column.addWidget(widget)
         self.answers.textEdited.connect(self._on_answers)
         self.calls.textChanged.connect(self._on_calls)
@@ -52,6 +67,7 @@ class CallFields(QWidget):
         is_tool, has_calls = message.role == "tool", bool(message.tool_calls)
         self.setVisible(visible and (is_tool or has_calls))
         self.answers.setVisible(is_tool)
+        self.choose.setVisible(is_tool)
         self.calls.setVisible(has_calls)
         if self.answers.text() != (message.tool_call_id or ""):
             self.answers.setText(message.tool_call_id or "")
@@ -61,6 +77,18 @@ class CallFields(QWidget):
             self.calls.blockSignals(False)
             self._say("")
 
+    def _fill(self) -> None:
+        self.choices.clear()
+        for call in self._open_calls():
+            label = f"{call.id}   {call.name}({call.arguments[:_ARGUMENT_CHARS]})".replace("&", "&&")
+            self.choices.addAction(label).triggered.connect(partial(self._chose, call.id))
+        if self.choices.isEmpty():
+            self.choices.addAction("No assistant message before this one makes a call").setEnabled(False)
+
+    def _chose(self, call_id: str, _checked: bool = False) -> None:
+        self.answers.setText(call_id)
+        self._on_answers(call_id)
+
     def _on_answers(self, text: str) -> None:
         self._message = replace(self._message, tool_call_id=text)
         self.changed.emit(self._message)
@@ -69,7 +97,9 @@ class CallFields(QWidget):
         calls, wrong = _read(self.calls.toPlainText())
         self._say(wrong)
         if calls is not None and calls != self._message.tool_calls:
-            self._message = replace(self._message, tool_calls=calls)
+            # Without a call, an assistant message must have a text (electron-api.md, Request fields).
+            content = self._message.content if calls else self._message.content or ""
+            self._message = replace(self._message, tool_calls=calls, content=content)
             self.changed.emit(self._message)
 
     def _say(self, wrong: str) -> None:
@@ -89,8 +119,8 @@ def _read(text: str) -> tuple[tuple[ToolCall, ...] | None, str]:
         value: Json = json.loads(text)
     except ValueError as error:
         return None, f"tool_calls: this is not JSON yet ({error}). The last readable calls are kept."
-    if not isinstance(value, list) or not value:
-        return None, "tool_calls: should be a list with at least one call."
+    if not isinstance(value, list):
+        return None, "tool_calls: should be a list of calls; an empty list takes them away."
     calls = []
     for index, item in enumerate(value):
         fields = item if isinstance(item, dict) else {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -10,7 +11,7 @@ from PySide6.QtCore import QPoint, QRectF, Qt, Signal
 from PySide6.QtGui import QKeySequence, QPainter, QPaintEvent
 from PySide6.QtWidgets import QMenu, QVBoxLayout, QWidget
 
-from playground.prompt.document import ROLES, Message
+from playground.prompt.document import ROLES, Message, ToolCall
 from playground.ui.editor.boundary import paint_boundary, words_of
 from playground.ui.editor.call_fields import CallFields
 from playground.ui.editor.card_head import CardHead
@@ -31,6 +32,7 @@ ACTIONS = (
     ("duplicate", "Duplicate", "Ctrl+D"),
     ("up", "Move up", "Alt+Up"),
     ("down", "Move down", "Alt+Down"),
+    ("call", "Add a tool call", ""),
     ("collapse", "Collapse", "Ctrl+-"),
     ("delete", "Delete", "Ctrl+Shift+Backspace"),
 )
@@ -59,6 +61,8 @@ class MessageCard(QWidget):
         self.head = CardHead(theme)
         self.text = CardText(theme)
         self._calls: CallFields | None = None
+        self.open_calls: Callable[[], tuple[ToolCall, ...]] = tuple
+        """Names the calls that this message could answer."""
         self._boundary: Boundary | None = None
         self._column = QVBoxLayout(self)
         self._column.setContentsMargins(0, 0, 0, GRID)
@@ -81,7 +85,9 @@ class MessageCard(QWidget):
             action.setShortcut(QKeySequence(key))
             action.setShortcutContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
             self.addAction(action)
-        self._collapse = self.menu.actions()[[name for name, _, _ in ACTIONS].index("collapse")]
+        names = [name for name, _, _ in ACTIONS]
+        self._collapse = self.menu.actions()[names.index("collapse")]
+        self._add_call = self.menu.actions()[names.index("call")]
         self.head.menu.setMenu(self.menu)
 
     def _choose_role(self, role: str, _checked: bool = False) -> None:
@@ -110,7 +116,7 @@ class MessageCard(QWidget):
     def calls(self) -> CallFields:
         """The fields of tool calls; made when they are first wanted, as most messages have none."""
         if self._calls is None:
-            self._calls = CallFields(self)
+            self._calls = CallFields(lambda: self.open_calls(), self)
             self._calls.changed.connect(self.fields_changed)
             self._column.addWidget(self._calls)
         return self._calls
@@ -127,6 +133,8 @@ class MessageCard(QWidget):
         if splice.removed or splice.inserted:
             self.text.apply(splice, select=False)
         self.head.role.setText(message.role)
+        # Only an assistant makes calls.
+        self._add_call.setVisible(message.role == "assistant")
         self.text.setPlaceholderText(_placeholder(message))
         self._show_fields()
         self._say()

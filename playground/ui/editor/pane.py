@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -11,11 +12,14 @@ from PySide6.QtGui import QUndoStack
 from PySide6.QtWidgets import QFrame, QStackedWidget, QVBoxLayout, QWidget
 
 from playground.prompt.document import Document, Tool
+from playground.prompt.limits import Finding
 from playground.prompt.problems import Problem
 from playground.prompt.variables import names
+from playground.ui.editor.check_bar import CheckBar
 from playground.ui.editor.exact import Splice
 from playground.ui.editor.find import FindBar
 from playground.ui.editor.footer import Footer
+from playground.ui.editor.going import go_to_field
 from playground.ui.editor.problem_bar import ProblemBar
 from playground.ui.editor.prompt_tab import PromptTab
 from playground.ui.editor.undo import History
@@ -32,6 +36,7 @@ if TYPE_CHECKING:
     from playground.ui.editor.variables_tab import VariablesTab
 
 PROMPT, VARIABLES, TOOLS, PARAMETERS, BODY = range(5)
+_TABS = {"messages": PROMPT, "variables": VARIABLES, "tools": TOOLS, "parameters": PARAMETERS}
 
 
 class PromptPane(QFrame):
@@ -52,6 +57,8 @@ class PromptPane(QFrame):
         self._theme = theme
         self.find_bar = FindBar()
         self.problem_bar = ProblemBar()
+        self.check_bar = CheckBar()
+        self._findings: tuple[Finding, ...] = ()
         self.footer = Footer(theme)
         self.tabs = tab_bar("Parts of the prompt", ("Prompt", "Variables", "Tools", "Parameters", "Body"))
         self._stack = QStackedWidget()
@@ -67,6 +74,7 @@ class PromptPane(QFrame):
         column.addWidget(hairline())
         column.addWidget(self.problem_bar)
         column.addWidget(self._stack, 1)
+        column.addWidget(self.check_bar)
         column.addWidget(self.find_bar)
         column.addWidget(self.footer)
 
@@ -79,6 +87,7 @@ class PromptPane(QFrame):
         self.tabs.currentChanged.connect(self._show_tab)
         self.find_bar.found.connect(self._show_found)
         self.find_bar.closed.connect(self.focus_editor)
+        self.check_bar.chosen.connect(self.go_to)
 
     @cached_property
     def _others(self) -> OtherTabs:
@@ -98,6 +107,7 @@ class PromptPane(QFrame):
         others.variables.show_document(document)
         others.tools.show_tools(document.tools)
         others.parameters.show_document(document)
+        others.parameters.show_findings(self._findings)
         return others
 
     def complete(self) -> None:
@@ -224,19 +234,25 @@ class PromptPane(QFrame):
     def show_problem(self, problem: Problem) -> None:
         """Say what is wrong, and put the cursor where it is."""
         self.problem_bar.say(str(problem))
-        head, *rest = problem.path or ("",)
-        if head == "messages" and rest and isinstance(rest[0], int):
-            self.show_place(rest[0], problem.offset or 0)
-        elif head == "tools":
-            self.tabs.setCurrentIndex(TOOLS)
-        elif head == "variables" and rest:
-            self.tabs.setCurrentIndex(VARIABLES)
-            self.variables_tab.go_to(str(rest[0]))
-        elif head == "messages":
-            self.tabs.setCurrentIndex(PROMPT)
-            self.prompt_tab.add.setFocus()
-        elif head:
-            self.tabs.setCurrentIndex(PARAMETERS)
+        self.go_to(problem)
+
+    def go_to(self, problem: Problem) -> None:
+        """Put the cursor into the field that a problem names."""
+        go_to_field(self, problem, _TABS)
+
+    def refuse(self, problem: Problem, anyway: Callable[[], object]) -> None:
+        """Say why it is not sent, lead there, and offer to send it all the same."""
+        self.go_to(problem)
+        self.problem_bar.say(f"The server refuses this, so it was not sent. {problem}", anyway)
+
+    def set_findings(self, findings: tuple[Finding, ...]) -> None:
+        """What the check of the prompt has to say, under the prompt and at the parameters concerned."""
+        if findings == self._findings:
+            return
+        self._findings = findings
+        self.check_bar.show_findings(findings)
+        if "_others" in vars(self):
+            self.parameters_tab.show_findings(findings)
 
     def show_place(self, message: int, offset: int) -> None:
         """Put the cursor at a code point of a message's template."""

@@ -9,6 +9,7 @@ from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QCheckBox, QComboBox, QGridLayout, QLabel, QLineEdit, QScrollArea, QVBoxLayout, QWidget
 
 from playground.prompt.document import Document, Json
+from playground.prompt.limits import Finding
 from playground.prompt.parameters import NAMES, PARAMETERS, Parameter, extra_fields, parse, show
 from playground.prompt.problems import BadInput
 from playground.ui.editor.field_text import FieldText
@@ -28,12 +29,12 @@ class _Field(QWidget):
         super().__init__()
         self._wrong = words("", "failure")
         self._wrong.hide()
-        self._editor = self._make(theme, parameter)
-        self._editor.setAccessibleName(parameter.name)
+        self.editor = self._make(theme, parameter)
+        self.editor.setAccessibleName(parameter.name)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(2)
-        column.addWidget(self._editor)
+        column.addWidget(self.editor)
         column.addWidget(self._wrong)
 
     def _make(self, theme: Theme, parameter: Parameter) -> QLineEdit | QComboBox | FieldText:
@@ -57,7 +58,7 @@ class _Field(QWidget):
 
     def show_text(self, text: str) -> None:
         """Show a value, unless what is typed stands for it."""
-        editor = self._editor
+        editor = self.editor
         if isinstance(editor, QLineEdit):
             if editor.text() != text:
                 editor.setText(text)
@@ -71,18 +72,18 @@ class _Field(QWidget):
 
     def set_theme(self, theme: Theme) -> None:
         """Other colours."""
-        if isinstance(self._editor, FieldText):
-            self._editor.set_theme(theme)
+        if isinstance(self.editor, FieldText):
+            self.editor.set_theme(theme)
 
     def say(self, sentence: str) -> None:
         """What is wrong; empty where nothing is."""
         self._wrong.setText(sentence)
         self._wrong.setVisible(bool(sentence))
-        if isinstance(self._editor, FieldText):
-            self._editor.mark(bool(sentence))
+        if isinstance(self.editor, FieldText):
+            self.editor.mark(bool(sentence))
         else:
-            self._editor.setProperty("bad", "true" if sentence else "false")
-            restyle(self._editor)
+            self.editor.setProperty("bad", "true" if sentence else "false")
+            restyle(self.editor)
 
 
 class ParametersTab(QScrollArea):
@@ -96,6 +97,8 @@ class ParametersTab(QScrollArea):
         self._document = Document()
         self._typed_extra: dict[str, Json] = {}
         self._fields: dict[str, _Field] = {}
+        self._findings: tuple[Finding, ...] = ()
+        self._marked: set[str] = set()
         self._stream = QCheckBox("stream: send the completion as it is made")
         self._usage = QCheckBox("stream_options.include_usage: always ask for usage when streaming")
         self._stream.toggled.connect(lambda on: self._change(replace(self._document, stream=on), ""))
@@ -148,6 +151,30 @@ class ParametersTab(QScrollArea):
             self._extra.show_text(json.dumps(extra, ensure_ascii=False, indent=1) if extra else "")
         self._typed_extra = extra
         self._extra.say("")
+        self.show_findings(self._findings)
+
+    def show_findings(self, findings: tuple[Finding, ...]) -> None:
+        """Say at each field what the check of the whole prompt found there; what is typed wrongly is said already."""
+        self._findings = findings
+        fields = {**self._fields, "extra fields": self._extra}
+        found: dict[str, str] = {}
+        for problem in (finding.problem for finding in findings if finding.refused):
+            head = str(problem.path[0]) if problem.path else ""
+            name = head if head in self._fields else "extra fields"
+            if name in self._fields or head in self._typed_extra:
+                found.setdefault(name, str(problem))
+        for name in self._marked.difference(found):
+            fields[name].say("")
+        for name, sentence in found.items():
+            fields[name].say(sentence)
+        self._marked = set(found)
+
+    def go_to(self, name: str) -> None:
+        """Give a field the keyboard, and show it."""
+        boxes: dict[str, QWidget] = {"stream": self._stream, "stream_options": self._usage}
+        target = boxes.get(name) or self._fields.get(name, self._extra).editor
+        target.setFocus()
+        self.ensureWidgetVisible(target)
 
     def _typed(self, parameter: Parameter, text: str) -> None:
         field = self._fields[parameter.name]

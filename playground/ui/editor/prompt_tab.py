@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QHBoxLayout, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
+from playground.prompt.calls import open_calls, with_new_call
 from playground.prompt.document import Document, Message, Role
 from playground.ui.editor.boundary import BoundaryRow
 from playground.ui.editor.cards import MessageCard
@@ -103,6 +104,7 @@ class PromptTab(QWidget):
         index = len(self.cards)
         self.cards.append(card)
         self._column.insertWidget(self._column.count() - 2, card)
+        card.open_calls = lambda: open_calls(self._history.document.messages, index)
         card.typed.connect(lambda splice: self._history.splice(index, splice, shown=True))
         card.action.connect(lambda name: self.act(index, name))
         card.role_chosen.connect(lambda role: self._choose_role(index, role))
@@ -128,6 +130,10 @@ class PromptTab(QWidget):
             self._put([*messages[: index + 1], *messages[index:]], "Duplicate message", index + 1)
         elif name == "delete":
             self._put(messages[:index] + messages[index + 1 :], "Delete message", max(index - 1, 0))
+        elif name == "call":
+            changed = with_new_call(self._history.document, index)
+            self._history.replace(changed, "Add a tool call")
+            self.cards[index].calls.calls.setFocus()
         elif name in ("up", "down"):
             self._move(index, index + (-1 if name == "up" else 1))
 

@@ -144,6 +144,14 @@ class ToolsTab(QScrollArea):
             card.set_tool(tool)
         self._add.setEnabled(len(tools) < (COUNTS["tools"].high or 0))
 
+    def go_to(self, index: int) -> None:
+        """Give a tool's definition the keyboard, and show it."""
+        if 0 <= index < len(self._cards):
+            self._cards[index].edit.setFocus()
+            self.ensureWidgetVisible(self._cards[index])
+        else:
+            self._add.setFocus()
+
     def _card(self, index: int, tool: Tool) -> _ToolCard:
         card = _ToolCard(self._theme, tool)
         card.edited.connect(lambda new: self._put(index, new))

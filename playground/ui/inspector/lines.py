@@ -29,8 +29,10 @@ def unknown(why: str) -> Line:
     return Line(UNKNOWN, why, "muted")
 
 
-def why_unknown(state: RunState) -> str:
-    """Why there is no usage."""
+def why_unknown(state: RunState, asked: bool = True) -> str:
+    """Why there is no usage. `asked`: whether the request asked for it."""
+    if not asked:
+        return "Not asked for: stream_options.include_usage is off, so usage stays unknown"
     return {
         "stopped": "Stopped before the server reported usage; it settles what it generated, unseen by this client",
         "interrupted": "The program ended before the server reported usage",
@@ -41,11 +43,11 @@ def why_unknown(state: RunState) -> str:
 
 def usage_lines(model: InspectorModel) -> dict[str, Line]:
     """input (the headline), note, cached, fresh, output."""
-    usage, why = model.state.usage, why_unknown(model.state)
+    usage, why = model.state.usage, why_unknown(model.state, model.usage_asked)
     cached = _reported(usage.cached_tokens if usage else None, why)
     return {
         "input": _input(model, usage, why),
-        "note": Line(_note(usage), why if usage is None else ""),
+        "note": Line(_note(usage, model.usage_asked), why if usage is None else ""),
         "cached": cached,
         "fresh": _reported(usage.fresh_tokens if usage else None, why),
         "output": _reported(usage.completion_tokens if usage else None, why),
@@ -60,7 +62,9 @@ def _input(model: InspectorModel, usage: Usage | None, why: str) -> Line:
     return Line(f"{UNKNOWN} in", why)
 
 
-def _note(usage: Usage | None) -> str:
+def _note(usage: Usage | None, asked: bool) -> str:
+    if usage is None and not asked:
+        return "unknown: not asked for"
     if usage is None or usage.cached_tokens is None:
         return f"{UNKNOWN} cached"
     if not usage.prompt_tokens:
@@ -120,7 +124,11 @@ def latency_lines(state: RunState) -> dict[str, Line]:
 def cost_lines(model: InspectorModel) -> dict[str, Line]:
     """input, saved, output; `note` says whose rates these are."""
     price = cost(model.state.usage, model.rates)
-    why = why_unknown(model.state) if model.state.usage is None else "The usage reported does not say enough"
+    why = (
+        why_unknown(model.state, model.usage_asked)
+        if model.state.usage is None
+        else "The usage reported does not say enough"
+    )
     return {
         "input": _price(price.input, model.rates.fresh, why),
         "saved": _saved(price, model, why),

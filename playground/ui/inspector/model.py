@@ -23,3 +23,5 @@ class InspectorModel:
     simulated: bool
     started_utc: datetime
     model: str
+    usage_asked: bool = True
+    """Whether the request asked for usage: a stream reports it only then."""

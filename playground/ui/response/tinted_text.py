@@ -73,15 +73,16 @@ class TintedText(QPlainTextEdit):
     def _append(self, fresh: list[TokenProbability]) -> None:
         self._showing = True
         mine, place = self.textCursor(), self.verticalScrollBar().value()
-        # A caret at the end would go along with what is added there.
-        mine.setKeepPositionOnInsert(True)
+        anchor, position = mine.anchor(), mine.position()
         cursor = QTextCursor(self.document())
         cursor.movePosition(QTextCursor.MoveOperation.End)
         cursor.beginEditBlock()
         for token in fresh:
             self._add(cursor, token)
         cursor.endEditBlock()
-        mine.setKeepPositionOnInsert(False)
+        # A caret at the end went along with what was added there.
+        mine.setPosition(anchor)
+        mine.setPosition(position, QTextCursor.MoveMode.KeepAnchor)
         self.setTextCursor(mine)
         self.verticalScrollBar().setValue(place)
         self._showing = False

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from PySide6.QtWidgets import QGridLayout, QPushButton, QSizePolicy
+from PySide6.QtWidgets import QGridLayout
 
 from playground.client.envelope import parse, path_of, steps_of
 from playground.client.events import Trouble
 from playground.prompt.problems import Problem
 from playground.ui.theme import GRID
+from playground.ui.widgets.field_link import field_link, shortened
 from playground.ui.widgets.notice import words
 
 MOST_DETAILS = 6
-MOST_CHARS = 400
 
 
 def problems_of(trouble: Trouble) -> list[Problem]:
@@ -33,29 +33,13 @@ def details_grid(problems: list[Problem], chosen: Callable[[Problem], object]) -
     grid.setColumnStretch(1, 1)
     for row, problem in enumerate(problems[:MOST_DETAILS]):
         if problem.path:
-            grid.addWidget(_button(problem, chosen), row, 0)
-        grid.addWidget(words(_cut(problem.message)), row, 1)
+            grid.addWidget(field_link(problem, chosen), row, 0)
+        grid.addWidget(words(shortened(problem.message)), row, 1)
     if len(problems) > MOST_DETAILS:
         grid.addWidget(words(f"and {len(problems) - MOST_DETAILS} more: see JSON", "muted"), MOST_DETAILS, 1)
     return grid
 
 
-def _button(problem: Problem, chosen: Callable[[Problem], object]) -> QPushButton:
-    # A & in a button's text is Qt's mark of a shortcut.
-    button = QPushButton(_cut(problem.field).replace("&", "&&"))
-    button.setProperty("look", "link")
-    button.setAccessibleName(f"Go to {problem.field}")
-    button.setAccessibleDescription(problem.message)
-    button.setToolTip("Put the cursor there")
-    button.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
-    button.clicked.connect(lambda: chosen(problem))
-    return button
-
-
 def _message(detail: dict[str, object]) -> str:
     found = detail.get("message") or detail.get("msg")
     return found if isinstance(found, str) else "not accepted"
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= MOST_CHARS else text[:MOST_CHARS] + " …"

@@ -60,6 +60,15 @@ def test_the_tab_is_there_only_where_any_came(pane: ResponsePane) -> None:
     assert pane.tabs.currentIndex() != PROBABILITIES
 
 
+def test_nothing_is_selected_by_what_is_added(pane: ResponsePane) -> None:
+    pane.show_state(_done())
+    pane.show_tab(PROBABILITIES)
+    text = pane.findChild(TintedText)
+    assert text is not None
+    assert text.shown == 5
+    assert not text.textCursor().hasSelection()
+
+
 def test_who_looks_at_it_stays_while_the_next_answer_is_awaited(pane: ResponsePane) -> None:
     pane.show_state(_done())
     pane.show_tab(PROBABILITIES)
