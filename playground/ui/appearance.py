@@ -22,6 +22,7 @@ class Appearance(QObject):
         application.setProperty(PROMPT_PX, int(settings.number("font_size")))
         dress(application, self._theme)
         QGuiApplication.styleHints().colorSchemeChanged.connect(self.refresh)
+        settings.listen(lambda name: self.refresh() if name == "theme" else None)
 
     def apply(self) -> None:
         """Dress the application. Cheapest once, when the window has been built: under a style sheet each widget that

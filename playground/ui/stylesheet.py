@@ -165,6 +165,9 @@ QCheckBox::indicator:unchecked, QRadioButton::indicator:unchecked {
 }
 QCheckBox::indicator:unchecked { border-radius: 3px; }
 QRadioButton::indicator:unchecked { border-radius: 7px; }
+QCheckBox::indicator:checked {
+    background: $surface; border: 1px solid $accent; border-radius: 3px; width: 12px; height: 12px; image: url($check);
+}
 QRadioButton::indicator:checked {
     background: $surface; border: 4px solid $accent; border-radius: 7px; width: 6px; height: 6px;
 }
@@ -172,12 +175,12 @@ QCheckBox:focus, QRadioButton:focus { color: $accent; }
 """)
 
 
-def style_sheet(colors: Mapping[str, str], chevron: str) -> str:
-    """The style sheet with `colors` (role to #RRGGBB) in place, and `chevron` as the path of the arrow in lists.
+def style_sheet(colors: Mapping[str, str], chevron: str, check: str) -> str:
+    """The style sheet with `colors` (role to #RRGGBB) in place, and the paths of the arrow in lists and of the tick.
 
     Raises KeyError where a role is missing.
     """
-    return _TEMPLATE.substitute(colors, chevron=chevron)
+    return _TEMPLATE.substitute(colors, chevron=chevron, check=check)
 
 
 def restyle(widget: QWidget) -> None:

@@ -126,7 +126,7 @@ def qt_palette(theme: Theme) -> QPalette:
 
 def application_style(theme: Theme) -> str:
     """The style sheet for the whole application."""
-    return style_sheet(theme.hexes(), asset("icons/chevron.svg").as_posix())
+    return style_sheet(theme.hexes(), asset("icons/chevron.svg").as_posix(), asset("icons/check.svg").as_posix())
 
 
 def dress(application: QApplication, theme: Theme) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from dataclasses import replace
 
 from PySide6.QtCore import Signal
@@ -142,20 +144,33 @@ class EndpointForm(Form):
         return before if same else Rates(fresh, cached, output, "set by you")
 
 
+_THOUSANDS = re.compile(r",\d{3}(?!\d)|,.*[,.]|[.].*,")
+
+
 def _rate_text(rate: float | None) -> str:
     """A rate with every digit it has: one that is not touched must be read back as the same number."""
     return "" if rate is None else repr(float(rate)).removesuffix(".0")
 
 
 def _rate(name: str, text: str) -> float | None:
-    if not text.strip():
+    text = text.strip().removeprefix("$")
+    if not text:
         return None
+    if _THOUSANDS.search(text):
+        raise _no_rate(
+            name, f"{text!r} could be a thousand or a decimal.", "Write a point for the decimals: 1000 or 1.000."
+        )
     try:
-        return float(text.strip().removeprefix("$").replace(",", "."))
+        rate = float(text.replace(",", "."))
     except ValueError:
-        raise BadInput(
-            Problem(("rates", name), f"{text!r} is not a number.", "Write it as 0.40, or leave it empty.")
-        ) from None
+        raise _no_rate(name, f"{text!r} is not a number.") from None
+    if not 0 <= rate < math.inf:
+        raise _no_rate(name, f"{text!r} is no price.")
+    return rate
+
+
+def _no_rate(name: str, message: str, hint: str = "Write it as 0.40, or leave it empty.") -> BadInput:
+    return BadInput(Problem(("rates", name), message, hint))
 
 
 def _limit(most: int) -> QSpinBox:

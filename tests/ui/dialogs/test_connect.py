@@ -99,6 +99,11 @@ def test_bad_input_is_answered_at_its_field_and_nothing_is_kept(connect: Connect
         dialog.form.rates["fresh"].setText("cheap")
         dialog.use.click()
         assert "not a number" in dialog.form.sentence("rates.fresh")
+        for text in ("1,000", "1.000,5", "-1", "inf", "nan"):
+            dialog.form.rates["fresh"].setText(text)
+            dialog.use.click()
+            assert dialog.form.sentence("rates.fresh") != ""
+            assert dialog.isVisible()
         assert book.all() == before
 
     connect(story)

@@ -12,6 +12,7 @@ from PySide6.QtWidgets import QApplication, QCheckBox, QComboBox, QLineEdit, QSp
 from pytestqt.qtbot import QtBot
 
 from playground.settings import SETTINGS, Settings
+from playground.ui.appearance import Appearance
 from playground.ui.dialogs.settings import SettingsDialog
 
 
@@ -33,6 +34,19 @@ def dialog(settings: Settings, qtbot: QtBot) -> SettingsDialog:
 def test_every_setting_with_a_label_has_a_named_field(dialog: SettingsDialog) -> None:
     assert set(dialog.fields) == {setting.name for setting in SETTINGS if setting.label}
     assert all(field.accessibleName() for field in dialog.fields.values())
+
+
+def test_a_theme_is_seen_as_soon_as_it_is_chosen(
+    dialog: SettingsDialog, settings: Settings, qapp: QApplication
+) -> None:
+    settings.set("theme", "light")
+    appearance = Appearance(qapp, settings)
+    theme = dialog.fields["theme"]
+    assert isinstance(theme, QComboBox)
+    theme.setCurrentText("dark")
+    assert appearance.theme.dark
+    theme.setCurrentText("light")
+    assert not appearance.theme.dark
 
 
 def test_changes_are_on_disk(dialog: SettingsDialog, tmp_path: Path) -> None:
