@@ -1,0 +1,49 @@
+"""`seed` is best effort: a fixture wants temperature 0."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from playground.advice.edits import with_parameter
+from playground.advice.facts import Facts
+from playground.advice.model import Advice, Evidence, Fix, Guideline, Place, Source
+
+_FIXTURE = re.compile(
+    r"(?<![^\W_])(?:fixtures?|tests?|golden|snapshots?|regression|evals?|baseline|reproduc\w*|ci)(?![^\W_])",
+    re.IGNORECASE,
+)
+"""What a prompt that is a fixture is called; `latest` and `contest` are not."""
+
+
+def _speak(facts: Facts) -> Iterator[Advice]:
+    temperature = facts.parameter("temperature")
+    known = isinstance(temperature, int | float) and not isinstance(temperature, bool)
+    if facts.parameter("seed") is None or (known and temperature == 0) or not _is_fixture(facts):
+        return
+    yield Advice(
+        "warning",
+        "A fixture relies on its seed",
+        "seed is best effort: deployments, batching and updates change the answer. With temperature 0 it changes far "
+        "less. Whether it still does, the drift check tells.",
+        evidence=(Evidence("temperature", float(temperature) if known else 1.0, "count", "counted"),)  # type: ignore[arg-type]
+        if known
+        else (),
+        places=(Place(("seed",)), Place(("temperature",))),
+        fix=Fix("Set temperature to 0", with_parameter(facts.document, "temperature", 0)),
+    )
+
+
+def _is_fixture(facts: Facts) -> bool:
+    user = facts.parameter("user")
+    names = (facts.document.name, user if isinstance(user, str) else "")
+    return facts.setting.fixture or any(_FIXTURE.search(name) for name in names)
+
+
+RULE = Guideline(
+    "seed-in-fixture",
+    "Make fixtures with temperature 0, not with a seed",
+    "The vendor promises no equal answers for equal seeds; a test that needs them will break without a change of yours.",
+    Source("Request fields", "seed is best effort only; for test fixtures prefer temperature 0."),
+    _speak,
+)
