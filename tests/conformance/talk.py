@@ -25,6 +25,7 @@ from tests.simulator.talk import request
 KEY = "sk_test_0123456789"
 QUICK = RetryPolicy(first_s=0.01, longest_s=0.02)
 USUAL = Timeouts()
+STARTED = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 DOCUMENT = Document(messages=(Message("user", "hello"),))
 
 
@@ -84,7 +85,7 @@ def new(
         request=asked,
         endpoint=Endpoint("e", "Endpoint", base_url),
         forecast=None,
-        started_utc=datetime.now(UTC),
+        started_utc=STARTED,
         connection=connection,
         key=key,
         retries=retries,

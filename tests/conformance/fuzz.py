@@ -1,0 +1,243 @@
+"""Random responses through the whole client, and random events through the fold.
+
+python -m tests.conformance.fuzz [CASES] [FIRST]   in memory: transport, exchange, framer, decoder, run, state
+
+A case is its number: FIRST and 1 case show a failure again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections import Counter
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing
+from random import Random
+from typing import cast
+
+import httpx
+import msgspec
+
+from playground.client.endpoint import Endpoint
+from playground.client.events import (
+    AnyEvent,
+    AttemptFailed,
+    AttemptStarted,
+    BodyIdReceived,
+    Completed,
+    ContentDelta,
+    Finished,
+    HeadersReceived,
+    Queued,
+    RawEvent,
+    RetryScheduled,
+    Stopped,
+    TokenProbabilities,
+    TokenProbability,
+    ToolCallDelta,
+    Trouble,
+    Usage,
+    UsageReported,
+)
+from playground.client.exchange import Exchange
+from playground.client.retry import NO_RETRIES
+from playground.prompt.request import Request
+from playground.runs.run import Run
+from playground.runs.state import RunState, fold
+from tests.conformance.random_streams import Expected, Response, response, text
+from tests.conformance.talk import DOCUMENT, KEY, STARTED
+
+SEED = 20_261_123
+REQUEST = Request(b'{"model":"m","messages":[],"stream":true}', "m", True)
+ENDPOINT = Endpoint("f", "Fuzz", "http://127.0.0.1:9/v1")
+HANG_S = 30.0
+"""A case that takes longer hangs."""
+_LOGGED = msgspec.json.Decoder(AnyEvent)
+_ENCODER = msgspec.json.Encoder()
+
+
+class CaseFailed(AssertionError):  # noqa: N818 - says of a case what it is
+    """A case that is not as it should be, by its number."""
+
+
+class _Body(httpx.AsyncByteStream):
+    def __init__(self, answer: Response) -> None:
+        self._answer = answer
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for piece in self._answer.pieces:
+            yield piece
+        if self._answer.breaks:
+            raise httpx.ReadError("the connection broke")
+
+
+class _Transport(httpx.AsyncBaseTransport):
+    """A network that answers every request with one response."""
+
+    def __init__(self) -> None:
+        self.answer: Response | None = None
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        assert self.answer is not None
+        headers = {"X-Request-Id": self.answer.request_id, "Content-Type": self.answer.content_type}
+        kept = {name: value for name, value in headers.items() if value}
+        return httpx.Response(self.answer.status, headers=kept, stream=_Body(self.answer))
+
+
+class InMemory:
+    """A connection whose network is a random response. Everything above the network is the client's own."""
+
+    def __init__(self) -> None:
+        self._transport = _Transport()
+        self._client = httpx.AsyncClient(transport=self._transport, trust_env=False)
+
+    async def stream(
+        self, endpoint: Endpoint, key: str | None, request: Request, clock: Callable[[], float], attempt: int = 1
+    ) -> AsyncGenerator[AnyEvent, None]:
+        """As Connection.stream."""
+        yield AttemptStarted(clock(), attempt)
+        exchange = Exchange(self._client, endpoint, key, request, clock, HANG_S)
+        async with aclosing(exchange.events()) as events:
+            async for event in events:
+                yield event
+
+    async def judge(self, number: int) -> Response:
+        """Run case `number`. Raises CaseFailed."""
+        answer = response(Random(f"{SEED}:{number}"))
+        try:
+            state = await self._run(answer)
+            check(state, answer)
+            if len(answer.pieces) > 1:
+                agree(state, await self._run(answer.uncut))
+            fold_anything(Random(f"{SEED}:events:{number}"))
+        except Exception as error:
+            raise CaseFailed(
+                f"case {number}, {answer.kind}: {error!r}\n{b''.join(answer.pieces)!r}\n{answer}"
+            ) from error
+        return answer
+
+    async def _run(self, answer: Response) -> RunState:
+        self._transport.answer = answer
+        run = Run(
+            id="fuzz",
+            document=DOCUMENT,
+            request=REQUEST,
+            endpoint=ENDPOINT,
+            forecast=None,
+            started_utc=STARTED,
+            connection=self,
+            key=KEY,
+            retries=NO_RETRIES,
+        )
+        return await executed(run)
+
+    async def aclose(self) -> None:
+        """Close the client."""
+        await self._client.aclose()
+
+
+async def executed(run: Run) -> RunState:
+    """Execute a run. What it told, written and read as the log does, adds up to the state that it ended in."""
+    told: list[AnyEvent] = []
+    run.listen(lambda _, event: told.append(event))
+    async with asyncio.timeout(HANG_S):
+        state = await run.execute()
+    logged = [_LOGGED.decode(_ENCODER.encode(event)) for event in told]
+    replayed = fold(logged)
+    assert replayed.text == state.text
+    assert replayed == state, "what was logged adds up to something else"
+    return state
+
+
+def check(state: RunState, answer: Response) -> None:
+    """What holds for every response, and what this one says."""
+    assert state.phase in ("done", "failed"), state.phase
+    assert (state.status, state.request_id) == (answer.status, answer.request_id), "the request_id is lost"
+    assert state.attempts[0].ended_at is not None
+    state.text.encode()
+    if answer.status >= 400:
+        assert state.trouble is not None
+        assert (state.trouble.kind, state.trouble.status) == ("http", answer.status)
+        assert state.trouble.title
+    if state.phase == "failed":
+        assert state.trouble is not None
+        assert len(state.trouble.body) <= 65_536
+    if answer.expected is not None:
+        assert said(state) == answer.expected, f"{said(state)} is not {answer.expected}"
+
+
+def said(state: RunState) -> Expected:
+    """What the client has understood, in the words of the generator."""
+    calls = {index: (call.id, call.name, call.arguments) for index, call in state.tool_calls.items()}
+    prompt = state.usage.prompt_tokens if state.usage else None
+    trouble = state.trouble.kind if state.trouble else ""
+    return Expected(state.text, calls, state.finish_reason, prompt, trouble, state.saw_done)
+
+
+def agree(cut: RunState, uncut: RunState) -> None:
+    """How a response is cut into reads changes nothing."""
+    assert said(cut) == said(uncut), f"{said(cut)} in pieces, {said(uncut)} in one"
+    assert [event.data for event in cut.raw] == [event.data for event in uncut.raw]
+
+
+def _events(chance: Random) -> list[AnyEvent]:
+    """An attempt, and then anything in any order."""
+    usage, trouble = Usage(chance.randint(0, 9), None, 3, None), Trouble("cut", text(chance))
+    makers: tuple[Callable[[], AnyEvent], ...] = (
+        lambda: AttemptStarted(1.0, chance.randint(1, 5)),
+        lambda: Queued(1.0, 1, 2, text(chance), None),
+        lambda: HeadersReceived(1.0, chance.choice((200, 503)), f"r{chance.randint(0, 99)}", ""),
+        lambda: BodyIdReceived(1.0, text(chance)),
+        lambda: ContentDelta(1.0, text(chance)),
+        lambda: ToolCallDelta(1.0, chance.randint(0, 3), None, text(chance), text(chance)),
+        lambda: TokenProbabilities(1.0, (TokenProbability(text(chance), -1.0),)),
+        lambda: Finished(1.0, "stop"),
+        lambda: UsageReported(1.0, usage),
+        lambda: RawEvent(1.0, text(chance)),
+        lambda: AttemptFailed(1.0, trouble),
+        lambda: RetryScheduled(1.0, 2, 5, 0.5),
+        lambda: Completed(1.0),
+        lambda: Stopped(1.0),
+    )
+    return [AttemptStarted(0.0, 1), *(chance.choice(makers)() for _ in range(chance.randint(0, 15)))]
+
+
+def fold_anything(chance: Random) -> None:
+    """Events in any order add up to a state: no text and no request_id is lost, and it can be read."""
+    events = _events(chance)
+    state = fold(events)
+    assert state.text == "".join(event.text for event in events if isinstance(event, ContentDelta))
+    ids: list[str | None] = []
+    for event in events:
+        if isinstance(event, AttemptStarted):
+            ids.append(None)
+        elif isinstance(event, HeadersReceived):
+            ids[-1] = event.request_id
+    assert [attempt.request_id for attempt in state.attempts] == ids
+    assert state.request_id == ids[-1]
+    assert state.ended == (state.phase in ("done", "failed", "stopped"))
+    assert state.ttft_s is None or state.first_token_at is not None
+
+
+async def many(cases: int, first: int = 0) -> Counter[str]:
+    """Run so many cases from number `first` on; how many there were of each kind. Raises CaseFailed."""
+    connection, kinds = InMemory(), Counter[str]()
+    try:
+        for number in range(first, first + cases):
+            kinds[cast("str", (await connection.judge(number)).kind)] += 1
+    finally:
+        await connection.aclose()
+    return kinds
+
+
+def main(cases: int, first: int) -> None:
+    """Run and print."""
+    began = time.perf_counter()
+    kinds = asyncio.run(many(cases, first))
+    told = ", ".join(f"{count:,} {kind}" for kind, count in sorted(kinds.items()))
+    print(f"{kinds.total():,} cases from number {first:,}, none failed, {time.perf_counter() - began:.0f} s: {told}")
+
+
+if __name__ == "__main__":
+    main(*(int(number) for number in (sys.argv[1:3] + ["3000", "0"][len(sys.argv) - 1 :])))

@@ -1,0 +1,284 @@
+"""Random responses, each with what it says: made and judged without any code of the client's."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from random import Random
+from typing import Literal
+
+Kind = Literal["spoken", "mutated", "noise", "error", "whole"]
+KINDS: tuple[Kind, ...] = ("spoken", "spoken", "mutated", "mutated", "noise", "error", "whole")
+
+_LETTERS = 'aZ 09"\\/{}[]:,\n\r\t\0\x0b\x0c\x1f\x85\u2028\u2029\ufeff\u00e9न\u0301🙂👩‍🔧مر漢'
+_WORDS = (
+    *(
+        b"data: ",
+        b"data:",
+        b"data",
+        b"event: x",
+        b"id: 1",
+        b": c",
+        b"\n",
+        b"\r",
+        b"\r\n",
+        b"\n\n",
+        b"[DONE]",
+        b"\xef\xbb\xbf",
+    ),
+    *(
+        b'{"choices":[',
+        b'{"delta":{"content":"',
+        b'"}}',
+        b"]}",
+        b"null",
+        b'"error":',
+        b'"usage":{',
+        b'"tool_calls":[{"index":',
+    ),
+    *(
+        b"1e999",
+        b"-1",
+        b"99999999999999999999",
+        b'"\\ud83d"',
+        b"\xff",
+        b"\xe2\x80\xa8",
+        b"\xf0\x9f",
+        b"\x00",
+        b"NaN",
+        b"[[[[[[",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What a stream says, up to where it ended. `trouble` is the kind of trouble it ended in, "" for none."""
+
+    text: str = ""
+    calls: dict[int, tuple[str, str, str]] = field(default_factory=dict)
+    finish_reason: str | None = None
+    prompt_tokens: int | None = None
+    trouble: str = ""
+    saw_done: bool = False
+
+
+@dataclass(frozen=True)
+class Response:
+    """What a server answers. `pieces`: the body as the network cuts it; `breaks`: the connection then dies.
+
+    `expected` is None where only the invariants hold: it ends, nothing is raised, the request_id is kept.
+    """
+
+    kind: Kind
+    status: int
+    content_type: str
+    request_id: str | None
+    pieces: tuple[bytes, ...]
+    breaks: bool
+    expected: Expected | None
+
+    @property
+    def uncut(self) -> Response:
+        """The same, in one piece."""
+        return replace(self, pieces=(b"".join(self.pieces),))
+
+
+def response(chance: Random) -> Response:
+    """One random response."""
+    kind = chance.choice(KINDS)
+    content_type = chance.choice(("text/event-stream", "text/event-stream", "Text/Event-Stream; charset=latin-1", ""))
+    breaks, expected, status = chance.random() < 0.2, None, 200
+    if kind == "spoken":
+        body, expected = _spoken(chance, breaks, bool(content_type))
+    elif kind == "error":
+        status, content_type = (
+            chance.choice((400, 401, 404, 429, 500, 503, 599)),
+            chance.choice(("application/json", "text/html", "")),
+        )
+        body = mutated(chance, _envelope(chance)) if chance.random() < 0.8 else _noise(chance)
+    elif kind == "whole":
+        content_type, body = (
+            chance.choice(("application/json", "text/plain", "")),
+            mutated(chance, _completion(chance)),
+        )
+    else:
+        body = _noise(chance) if kind == "noise" else mutated(chance, _spoken(chance, False, True)[0])
+    request_id = f"req-{chance.getrandbits(64):016x}" if chance.random() < 0.9 else None
+    return Response(kind, status, content_type, request_id, tuple(_cut(chance, body)), breaks, expected)
+
+
+def _cut(chance: Random, body: bytes) -> Iterator[bytes]:
+    most = chance.choice((1, 3, 20, 200, 10_000))
+    start = 0
+    while start < len(body):
+        end = start + chance.randint(1, most)
+        yield body[start:end]
+        start = end
+
+
+def text(chance: Random) -> str:
+    """A short text with everything in it that has ever broken a stream."""
+    return "".join(chance.choice(_LETTERS) for _ in range(chance.randint(0, 6)))
+
+
+@dataclass(frozen=True)
+class _Part:
+    """One event of a stream. `told` is the offset in it from which on it counts."""
+
+    data: bytes
+    told: int
+    name: str
+    value: object = None
+
+
+def _spoken(chance: Random, breaks: bool, typed: bool) -> tuple[bytes, Expected]:
+    """A stream of well-formed events in any order, perhaps cut off at any byte, and what it says."""
+    parts = [_part(chance) for _ in range(chance.randint(0, 12))]
+    body = b"\xef\xbb\xbf" if chance.random() < 0.1 else b""
+    ends: list[tuple[int, _Part]] = []
+    for part in parts:
+        ends.append((len(body) + part.told, part))
+        body += part.data
+    if chance.random() < 0.4:
+        body = body[: chance.randint(0, len(body))]
+    return body, _judged([part for end, part in ends if end <= len(body)], breaks, typed)
+
+
+def _judged(parts: list[_Part], breaks: bool, typed: bool) -> Expected:
+    said, begun = Expected(), False
+    for part in parts:
+        if part.name in ("error", "junk") or (part.name == "foreign" and not begun):
+            return replace(said, trouble="stream_error" if part.name == "error" else "protocol")
+        if part.name == "done":
+            return replace(said, saw_done=True)
+        begun = begun or part.name in ("content", "call", "finish", "usage", "other")
+        said = _added(said, part)
+    if breaks or (said.finish_reason is None and (begun or typed)):
+        return replace(said, trouble="cut")
+    return said if said.finish_reason is not None else replace(said, trouble="protocol")
+
+
+def _added(said: Expected, part: _Part) -> Expected:
+    match part.name, part.value:
+        case "content", str(content):
+            return replace(said, text=said.text + content)
+        case "call", (int(index), str(id), str(name), str(arguments)):
+            before = said.calls.get(index, ("", "", ""))
+            return replace(
+                said, calls={**said.calls, index: (id or before[0], name or before[1], before[2] + arguments)}
+            )
+        case "finish", str(reason):
+            return replace(said, finish_reason=reason)
+        case "usage", int(tokens):
+            return replace(said, prompt_tokens=tokens)
+    return said
+
+
+def _part(chance: Random) -> _Part:
+    name = chance.choices(
+        ("content", "call", "finish", "usage", "other", "comment", "foreign", "done", "error", "junk"),
+        (40, 20, 5, 6, 4, 10, 4, 4, 1, 1),
+    )[0]
+    if name == "comment":
+        data = chance.choice(
+            (b": hi\n\n", b":\r\n", b"\n", b"event: ping\n\n", b"id: 3\r\r", b"data:\n\n", b"data\n\n", b"retry: 1\n\n")
+        )
+        return _Part(data, len(data), name)
+    value: object = None
+    if name == "done":
+        written = "[DONE]"
+    elif name == "junk":
+        written = chance.choice(("<html>", "[1", "{", "nul", "7", '"text"', "\u2028x"))
+    else:
+        value, fields = _meaning(chance, name)
+        written = json.dumps(fields, ensure_ascii=chance.random() < 0.5, indent=chance.choice((None, None, None, 1)))
+    return _framed(chance, name, value, written)
+
+
+def _framed(chance: Random, name: str, value: object, written: str) -> _Part:
+    """The event as bytes. It counts with the first byte of its empty line; [DONE] with its last letter.
+
+    A CR LF that ends the stream between its two bytes has ended the line.
+    """
+    end, space = chance.choice((b"\n", b"\r\n", b"\r")), chance.choice((b"", b" "))
+    before = chance.choice((b"", b"", b"", b": c" + end, b"event: message" + end, b"id: 9" + end))
+    data = before + b"".join(b"data:" + space + line.encode() + end for line in written.split("\n")) + end
+    if name == "done":
+        return _Part(data, data.index(b"[DONE]") + len(b"[DONE]"), name)
+    return _Part(data, len(data) - len(end) + 1, name, value)
+
+
+def _meaning(chance: Random, name: str) -> tuple[object, dict[str, object]]:
+    head: dict[str, object] = {"id": "c1", "object": "chat.completion.chunk", "model": "m", "created": 1}
+    if name == "content":
+        said = text(chance)
+        return said, {
+            **head,
+            "choices": [{"index": 0, "delta": {"content": said}, "finish_reason": None}],
+            "usage": None,
+        }
+    if name == "call":
+        index, arguments = chance.randint(0, 3), text(chance)
+        id, called = (f"call_{chance.randint(0, 9)}", "find") if chance.random() < 0.4 else ("", "")
+        function = {"arguments": arguments, **({"name": called} if called else {})}
+        call = {"index": index, "function": function, **({"id": id, "type": "function"} if id else {})}
+        return (index, id, called, arguments), {**head, "choices": [{"index": 0, "delta": {"tool_calls": [call]}}]}
+    if name == "finish":
+        reason = chance.choice(("stop", "length", "tool_calls", "content_filter", "odd"))
+        return reason, {**head, "choices": [{"index": 0, "delta": {}, "finish_reason": reason}]}
+    if name == "usage":
+        tokens = chance.randint(0, 40_000)
+        counted = {"prompt_tokens": tokens, "completion_tokens": 1, "total_tokens": tokens + 1}
+        return tokens, {**head, "choices": [], "usage": counted}
+    if name == "other":
+        return None, {**head, "choices": [{"index": 1, "delta": {"content": "other"}, "finish_reason": "stop"}]}
+    if name == "foreign":
+        return None, {"ping": text(chance)}
+    return None, {"error": chance.choice(("stopped", {"message": "stopped", "code": 5}))}
+
+
+def _envelope(chance: Random) -> bytes:
+    details = [{"code": "x", "message": text(chance), "path": ["messages", chance.randint(-1, 9), "role"]}]
+    error = {"message": text(chance), "type": "invalid_request_error", "details": details, "request_id": "of-the-body"}
+    shapes = ({"error": error}, {"detail": details}, {"error": "no", "message": text(chance)}, [{"error": error}])
+    return json.dumps(chance.choice(shapes), ensure_ascii=False).encode()
+
+
+def _completion(chance: Random) -> bytes:
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": text(chance)}}
+    message = {"role": "assistant", "content": text(chance), "tool_calls": chance.choice(([call], [], None))}
+    token = {"token": text(chance), "logprob": -0.5, "bytes": [1], "top_logprobs": []}
+    choice = {"index": 0, "message": message, "finish_reason": "stop", "logprobs": {"content": [token]}}
+    usage = {
+        "prompt_tokens": 3,
+        "completion_tokens": 1,
+        "total_tokens": 4,
+        "prompt_tokens_details": {"cached_tokens": 1},
+    }
+    return json.dumps({"id": "c", "choices": [choice], "usage": usage}, ensure_ascii=False).encode()
+
+
+def mutated(chance: Random, body: bytes) -> bytes:
+    """Bytes changed, left out, doubled, exchanged or put in."""
+    changed = bytearray(body)
+    for _ in range(chance.randint(0, 6)):
+        start = chance.randint(0, len(changed))
+        end = min(len(changed), start + chance.choice((0, 1, 2, 8, 60)))
+        match chance.randint(0, 3):
+            case 0:
+                del changed[start:end]
+            case 1:
+                changed[start:end] = bytes(chance.randrange(256) for _ in range(end - start))
+            case 2:
+                changed[start:start] = chance.choice(_WORDS)
+            case _:
+                changed[start:start] = changed[end : end + chance.randint(0, 40)]
+    return bytes(changed)
+
+
+def _noise(chance: Random) -> bytes:
+    if chance.random() < 0.3:
+        return chance.randbytes(chance.randint(0, 200))
+    return b"".join(chance.choice(_WORDS) for _ in range(chance.randint(0, 40)))

@@ -1,0 +1,126 @@
+"""Random bytes, cuts and orders of events: nothing crashes, nothing hangs, no request_id is lost.
+
+`python -m tests.conformance.fuzz 100000` runs more of the same cases.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from playground.client import chunks, exchange, framer
+from playground.client.events import Completed, ToolCallDelta
+from playground.runs import state
+from tests.conformance import fuzz, socket_fuzz
+
+IN_MEMORY = 3_000
+OVER_SOCKETS = 100
+BROKEN_HTTP = 100
+
+
+def test_in_memory() -> None:
+    kinds = asyncio.run(fuzz.many(IN_MEMORY))
+    assert kinds.total() == IN_MEMORY
+    assert min(kinds.values()) > IN_MEMORY / 20
+
+
+def test_over_sockets() -> None:
+    asyncio.run(socket_fuzz.whole_http(OVER_SOCKETS))
+
+
+def test_broken_http_over_sockets() -> None:
+    understood = asyncio.run(socket_fuzz.broken_http(BROKEN_HTTP))
+    assert BROKEN_HTTP / 4 < understood < BROKEN_HTTP
+
+
+Patch = Callable[[pytest.MonkeyPatch], None]
+
+
+def _line_ends_of_text(patch: pytest.MonkeyPatch) -> None:
+    """Lines end where text's lines do: also at U+2028 and U+0085."""
+    feed = framer.SseFramer.feed
+
+    def odd(self: framer.SseFramer, received: bytes) -> list[str]:
+        return feed(self, received.replace("\u2028".encode(), b"\n"))
+
+    patch.setattr(framer.SseFramer, "feed", odd)
+
+
+def _no_half_crlf(patch: pytest.MonkeyPatch) -> None:
+    """A CRLF that is cut in two ends two lines."""
+    feed = framer.SseFramer.feed
+
+    def odd(self: framer.SseFramer, received: bytes) -> list[str]:
+        self._after_cr = False
+        return feed(self, received)
+
+    patch.setattr(framer.SseFramer, "feed", odd)
+
+
+def _every_choice(patch: pytest.MonkeyPatch) -> None:
+    """The text of a second choice is taken for the first one's."""
+    decode = chunks._decode
+
+    def odd(data: str) -> chunks._Chunk:
+        chunk = decode(data)
+        for choice in chunk.choices or ():
+            choice.index = 0
+        return chunk
+
+    patch.setattr(chunks, "_decode", odd)
+
+
+def _forgets_the_id(patch: pytest.MonkeyPatch) -> None:
+    """A response's request_id is not kept."""
+    patch.setattr(state, "_headers", lambda _state, _event: None)
+
+
+def _done_is_not_needed(patch: pytest.MonkeyPatch) -> None:
+    """A stream that was cut passes for a whole one."""
+    patch.setattr(exchange.Exchange, "_end", lambda self, _rest, _decoder: Completed(self._clock()))
+
+
+def _arguments_replaced(patch: pytest.MonkeyPatch) -> None:
+    """A call's newest piece takes the place of those before it."""
+    kept = state._tool_call
+
+    def odd(run: state.RunState, event: ToolCallDelta) -> None:
+        if event.index in run.tool_calls:
+            run.tool_calls[event.index].pieces.clear()
+        kept(run, event)
+
+    patch.setattr(state, "_tool_call", odd)
+
+
+def _raises(patch: pytest.MonkeyPatch) -> None:
+    """A bug in the decoder that nothing catches."""
+    decode = chunks._decode
+
+    def odd(data: str) -> object:
+        if "length" in data:
+            raise KeyError("length")
+        return decode(data)
+
+    patch.setattr(chunks, "_decode", odd)
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        _line_ends_of_text,
+        _no_half_crlf,
+        _every_choice,
+        _forgets_the_id,
+        _done_is_not_needed,
+        _arguments_replaced,
+        _raises,
+    ],
+    ids=lambda broken: broken.__name__.strip("_"),
+)
+def test_the_cases_find_a_client_that_is_broken(broken: Patch, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of these faults is one that a client may well have; the first few hundred cases find it."""
+    broken(monkeypatch)
+    with pytest.raises(fuzz.CaseFailed, match="case "):
+        asyncio.run(fuzz.many(500))
