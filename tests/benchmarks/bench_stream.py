@@ -10,44 +10,17 @@ from __future__ import annotations
 
 import asyncio
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
+
+from tests.benchmarks.gaps import gaps_of_loop, print_gaps
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
 RATE = 1000
 SECONDS = 6.0
-EVERY_S = 0.001
-
-
-@asynccontextmanager
-async def _gaps() -> AsyncIterator[list[float]]:
-    found: list[float] = []
-
-    async def watch() -> None:
-        last = time.perf_counter()
-        while True:
-            await asyncio.sleep(EVERY_S)
-            now = time.perf_counter()
-            found.append((now - last - EVERY_S) * 1000)
-            last = now
-
-    async with asyncio.TaskGroup() as group:
-        task = group.create_task(watch())
-        yield found
-        task.cancel()
-
-
-def _print(name: str, gaps: list[float]) -> float:
-    hundredths = statistics.quantiles(gaps, n=100)
-    print(f"{name:14} median {hundredths[49]:6.2f} ms  99th {hundredths[98]:6.2f} ms  most {max(gaps):6.2f} ms")
-    return hundredths[98]
 
 
 async def _measure(seconds: float, port: int, folder: Path) -> None:
@@ -65,9 +38,9 @@ async def _measure(seconds: float, port: int, folder: Path) -> None:
     mine = session.workspace.endpoints.add(Endpoint("", "bench", f"http://127.0.0.1:{port}/v1", "m", needs_key=False))
     window.choose_endpoint(mine.id)
     await asyncio.sleep(0.5)
-    async with _gaps() as idle:
+    async with gaps_of_loop() as idle:
         await asyncio.sleep(seconds / 2)
-    async with _gaps() as busy:
+    async with gaps_of_loop() as busy:
         settled = asyncio.Event()
         window.requests.settled.connect(settled.set)
         window.requests.send_or_stop()
@@ -77,8 +50,8 @@ async def _measure(seconds: float, port: int, folder: Path) -> None:
     assert current.run.state.phase == "done", current.run.state.trouble
     took_s = (current.run.state.last_token_at or 0.0) - (current.run.state.first_token_at or 0.0)
     print(f"{len(current.run.state.raw) - 1:,} chunks in {took_s:.2f} s, {len(current.run.state.text):,} characters")
-    floor = _print("nothing runs", idle)
-    print(f"{'ratio of 99th':14} {_print('streaming', busy) / floor:.1f}")
+    floor = print_gaps("nothing runs", idle)
+    print(f"{'ratio of 99th':14} {print_gaps('streaming', busy) / floor:.1f}")
     await session.close()
 
 

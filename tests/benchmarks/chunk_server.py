@@ -11,8 +11,13 @@ import sys
 import time
 
 
+def word(number: int) -> str:
+    """The content of chunk `number`."""
+    return f"word{number % 977} " + ("\n" if number % 12 == 11 else "")
+
+
 def _chunk(number: int) -> bytes:
-    choice = {"index": 0, "delta": {"content": f"word{number % 977} " + ("\n" if number % 12 == 11 else "")}}
+    choice = {"index": 0, "delta": {"content": word(number)}}
     body = {"id": "chatcmpl-bench", "object": "chat.completion.chunk", "created": 0, "model": "m", "choices": [choice]}
     return b"data: " + json.dumps({**body, "finish_reason": None}).encode() + b"\n\n"
 

@@ -1,0 +1,110 @@
+"""20 streams at once, 200 chunks a second each, in the real window with its log: nothing lost, and the loop stays free.
+
+python -m tests.benchmarks.bench_parallel [SECONDS]
+
+One stream is the window's own and is shown as it comes; the others go the same way (sender, client, run, log on disk)
+beside it. Every text is compared with what the server wrote, in memory and as the log has it afterwards.
+Goals: 99 of 100 event-loop gaps within 16.7 ms, none above 50 ms.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests.benchmarks.chunk_server import word
+from tests.benchmarks.gaps import gaps_of_loop, print_gaps
+
+if TYPE_CHECKING:
+    from playground.sending import Dispatch
+    from playground.ui.session import Session
+
+os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+
+STREAMS = 20
+RATE = 200
+SECONDS = 10.0
+
+
+async def _all_at_once(session: Session) -> list[Dispatch]:
+    window, workspace = session.window, session.workspace
+    document = window.prompt.document()
+    settled = asyncio.Event()
+    window.requests.settled.connect(settled.set)
+    async with asyncio.TaskGroup() as group:
+        others = [
+            group.create_task(workspace.sender.send(document, workspace.endpoint, lambda _: None))
+            for _ in range(STREAMS - 1)
+        ]
+        window.requests.send_or_stop()
+        await settled.wait()
+    shown = window.requests.current
+    assert shown is not None
+    return [shown, *(task.result() for task in others)]
+
+
+async def _check(session: Session, sent: list[Dispatch], chunks: int) -> None:
+    log = session.workspace.log
+    assert log is not None
+    expected = "".join(word(number) for number in range(chunks))
+    right = logged = 0
+    for dispatch in sent:
+        stored = await log.get(dispatch.run.id)
+        right += dispatch.run.state.phase == "done" and dispatch.run.state.text == expected
+        logged += stored is not None and stored.state().text == expected
+    print(
+        f"{right} of {STREAMS} texts whole, {logged} of {STREAMS} whole in the log ({len(expected):,} characters each)"
+    )
+
+
+async def _measure(seconds: float, port: int, folder: Path) -> None:
+    from PySide6.QtWidgets import QApplication
+
+    from playground.client.endpoint import Endpoint
+    from playground.ui.session import Session
+
+    application = QApplication.instance()
+    assert isinstance(application, QApplication)
+    session = Session(application, folder, {})
+    session.show()
+    await session.ready.wait()
+    mine = session.workspace.endpoints.add(Endpoint("", "bench", f"http://127.0.0.1:{port}/v1", "m", needs_key=False))
+    session.window.choose_endpoint(mine.id)
+    await session.workspace.sender.connection.warm()
+    await asyncio.sleep(0.5)
+    async with gaps_of_loop() as idle:
+        await asyncio.sleep(seconds / 4)
+    async with gaps_of_loop() as busy:
+        sent = await _all_at_once(session)
+    took_s = max(dispatch.run.state.last_token_at or 0.0 for dispatch in sent)
+    print(f"{STREAMS} streams of {int(RATE * seconds):,} chunks in {took_s:.2f} s")
+    floor = print_gaps("nothing runs", idle)
+    print(f"{'ratio of 99th':14} {print_gaps('streaming', busy) / floor:.1f}")
+    await _check(session, sent, int(RATE * seconds))
+    await session.close()
+
+
+def main(seconds: float) -> None:
+    """Measure and print."""
+    from playground.ui.session import make_application, make_runner
+
+    command = [sys.executable, "-m", "tests.benchmarks.chunk_server", str(RATE), str(int(RATE * seconds))]
+    with (
+        subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server,
+        tempfile.TemporaryDirectory() as folder,
+    ):
+        assert server.stdout is not None
+        port = int(server.stdout.readline())
+        application = make_application()
+        with make_runner(application) as runner:
+            runner.run(_measure(seconds, port, Path(folder)))
+        server.kill()
+
+
+if __name__ == "__main__":
+    main(float(sys.argv[1]) if len(sys.argv) > 1 else SECONDS)
