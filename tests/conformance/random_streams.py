@@ -125,10 +125,14 @@ def text(chance: Random) -> str:
 
 @dataclass(frozen=True)
 class _Part:
-    """One event of a stream. `told` is the offset in it from which on it counts."""
+    """One event of a stream. `told` is the offset in it from which on it counts.
+
+    `at_end`: the same, where the stream then ends as it should: [DONE] needs no end of its line there.
+    """
 
     data: bytes
     told: int
+    at_end: int
     name: str
     value: object = None
 
@@ -139,7 +143,7 @@ def _spoken(chance: Random, breaks: bool, typed: bool) -> tuple[bytes, Expected]
     body = b"\xef\xbb\xbf" if chance.random() < 0.1 else b""
     ends: list[tuple[int, _Part]] = []
     for part in parts:
-        ends.append((len(body) + part.told, part))
+        ends.append((len(body) + (part.told if breaks else part.at_end), part))
         body += part.data
     if chance.random() < 0.4:
         body = body[: chance.randint(0, len(body))]
@@ -185,7 +189,7 @@ def _part(chance: Random) -> _Part:
         data = chance.choice(
             (b": hi\n\n", b":\r\n", b"\n", b"event: ping\n\n", b"id: 3\r\r", b"data:\n\n", b"data\n\n", b"retry: 1\n\n")
         )
-        return _Part(data, len(data), name)
+        return _Part(data, len(data), len(data), name)
     value: object = None
     if name == "done":
         written = "[DONE]"
@@ -198,16 +202,12 @@ def _part(chance: Random) -> _Part:
 
 
 def _framed(chance: Random, name: str, value: object, written: str) -> _Part:
-    """The event as bytes. It counts with the first byte of its empty line; [DONE] with its last letter.
-
-    A CR LF that ends the stream between its two bytes has ended the line.
-    """
+    """The event as bytes. It counts with the first byte of its empty line: a CR LF that is cut has ended the line."""
     end, space = chance.choice((b"\n", b"\r\n", b"\r")), chance.choice((b"", b" "))
     before = chance.choice((b"", b"", b"", b": c" + end, b"event: message" + end, b"id: 9" + end))
     data = before + b"".join(b"data:" + space + line.encode() + end for line in written.split("\n")) + end
-    if name == "done":
-        return _Part(data, data.index(b"[DONE]") + len(b"[DONE]"), name)
-    return _Part(data, len(data) - len(end) + 1, name, value)
+    told = len(data) - len(end) + 1
+    return _Part(data, told, data.index(b"[DONE]") + len(b"[DONE]") if name == "done" else told, name, value)
 
 
 def _meaning(chance: Random, name: str) -> tuple[object, dict[str, object]]:
