@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 from playground.advice.facts import Facts
 from playground.advice.model import Advice, Evidence, Guideline, Place, Source
@@ -15,7 +16,7 @@ SOME, MANY = 3, 0.3
 def _speak(facts: Facts) -> Iterator[Advice]:
     requests = facts.history.requests
     known = [r.connect_s for r in requests if r.connect_s is not None]
-    pairs = zip(requests, requests[1:], strict=False)
+    pairs = pairwise(requests)
     again = [r.connect_s for earlier, r in pairs if r.connect_s and 0 <= r.at - earlier.at <= IDLE_S]
     if len(again) < SOME:
         return

@@ -43,7 +43,7 @@ def _is_fixture(facts: Facts) -> bool:
 RULE = Guideline(
     "seed-in-fixture",
     "Make fixtures with temperature 0, not with a seed",
-    "The vendor promises no equal answers for equal seeds; a test that needs them will break without a change of yours.",
+    "The vendor promises no equal answers for equal seeds; a test that needs them breaks by itself.",
     Source("Request fields", "seed is best effort only; for test fixtures prefer temperature 0."),
     _speak,
 )

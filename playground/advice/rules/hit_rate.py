@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from itertools import pairwise
 
 from playground.advice.facts import Facts
 from playground.advice.history import PastRequest
@@ -47,12 +48,13 @@ def _speak(facts: Facts) -> Iterator[Advice]:
 
 def _comparable(requests: Sequence[PastRequest], lifetime_s: float) -> list[PastRequest]:
     """Requests whose rate says something of the prompt: reported, long enough, and not after a silence."""
-    found = []
-    for earlier, request in zip(requests, requests[1:], strict=False):
-        if request.hit_rate is not None and (request.prompt_tokens or 0) >= SMALL:
-            if request.at - earlier.at <= lifetime_s:
-                found.append(request)
-    return found
+    return [
+        request
+        for earlier, request in pairwise(requests)
+        if request.hit_rate is not None
+        and (request.prompt_tokens or 0) >= SMALL
+        and request.at - earlier.at <= lifetime_s
+    ]
 
 
 def _fall(usable: Sequence[PastRequest]) -> int | None:
@@ -93,7 +95,7 @@ def _near(text: str, at: int) -> str:
 RULE = Guideline(
     "hit-rate-falls",
     "Watch cached tokens",
-    "The cache is automatic and silent: an edit at the top of a prompt shows nowhere but in cached_tokens and the bill.",
+    "The cache is silent: an edit at the top of a prompt shows nowhere but in cached_tokens and the bill.",
     Source("Prefix caching", "One changed character ends the match, and nothing after it is served from the cache."),
     _speak,
 )

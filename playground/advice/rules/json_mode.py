@@ -15,8 +15,8 @@ from playground.prompt.document import Document
 _JSON = re.compile("json|ｊｓｏｎ")
 _SAYS_JSON = re.compile("json|ｊｓｏｎ|जेसन|जेसॉन|जेएसओएन|جيسون|جےسن|джейсон|ג'ייסון")
 _OTHER = re.compile(
-    r"\btools?\b|function|endpoint|\bapi\b|returns\b|\bfiles?\b|jsonl|ndjson|json lines|json5|\barrays?\b|\blists?\b|parse|"
-    r"```|receive|\binput\b|argument|payload|webhook|export|explain|difference|what is|how to|schema\b.*\bfor\b|"
+    r"\btools?\b|function|endpoint|\bapi\b|returns\b|\bfiles?\b|jsonl|ndjson|json lines|json5|\barrays?\b|\blists?\b|"
+    r"parse|```|receive|\binput\b|argument|payload|webhook|export|explain|difference|what is|how to|schema\b.*\bfor\b|"
     r"(?:user|caller|client|customer|they|i|we)(?: will| may| can| might)? (?:send|provide|give|paste|upload|share)|"
     r"herramienta|función|archivo|arreglo|\blista\b|explica|outil|fonction|fichier|tableau|explique|werkzeug|funktion|"
     r"datei|\bliste\b|erklär|ferramenta|função|arquivo|strument|funzione|elenco|spiega|bestand|lijst|plik|tablic|dosya|"
@@ -29,7 +29,8 @@ _VERB = r"(?:answer|respond|reply|return|output|produce|emit|format)"
 _ENGLISH = re.compile(
     rf"(?:^|\b(?:always|only|must|should|please|and|then|to|will|you|shall|strictly|just)\s+|[,;:]\s*|\n|^\W*){_VERB}\b"
     r"[^.\n]{0,80}\bjson"
-    r"|\b(?:output|response|reply|answer|completion)s?\b[^.\n]{0,40}\b(?:must|should|is|has to|needs to|shall|:)[^.\n]{0,40}json"
+    r"|\b(?:output|response|reply|answer|completion)s?\b[^.\n]{0,40}\b(?:must|should|is|has to|needs to|shall|:)"
+    r"[^.\n]{0,40}json"
     r"|\b(?:only|valid|raw|strict|pure)\b[^.\n]{0,24}\bjson\b[^.\n]{0,24}\b(?:only|object|output|response)\b"
     r"|^\W*(?:json only|only json|json output only)\b"
 )
@@ -52,15 +53,21 @@ def asks_for_json(text: str) -> tuple[int, int] | None:
 
 def _asks(sentence: str, at: int) -> bool:
     start, end = clause_at(sentence, at)
-    if has_any(f" {sentence[start:at]}", _NOT) or has_any(f"{sentence[at:end]} ", _NOT_AFTER):
+    if has_any(f" {sentence[start:at]}", _NOT) or has_any(f" {sentence[at:end]} ", _NOT_AFTER):
         return False
     return bool(_ENGLISH.search(sentence)) or has_any(sentence, _ANSWER)
 
 
-_NOT = tuple(
-    {stem for row in PHRASES.values() for stem in row.not_words} - {"rather than ", "neither ", "not "} | {" not "}
-)
-_NOT_AFTER = tuple(stem for row in PHRASES.values() if row.code in _AFTER for stem in row.not_words)
+_LETTERS = re.compile("[a-z\u00c0-\u052f]")
+
+
+def _at_word(stem: str) -> str:
+    """The stem as it stands at a word's start, in scripts that part words: "une" is no "ne"."""
+    return f" {stem}" if _LETTERS.match(stem) and stem != "n't " else stem
+
+
+_NOT = tuple(_at_word(stem) for row in PHRASES.values() for stem in row.not_words)
+_NOT_AFTER = tuple(_at_word(stem) for row in PHRASES.values() if row.code in _AFTER for stem in row.not_words)
 _ANSWER = tuple(stem for row in PHRASES.values() if row.code != "en" for stem in row.answer if stem != "format")
 
 

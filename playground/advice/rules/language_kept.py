@@ -18,12 +18,14 @@ _TRANSLATOR = re.compile(
 )
 _IN_ONE = re.compile(
     r"(?:answer|respond|reply|speak|write|talk|communicate)\w*\b[^.\n]{0,40}\b(?:in|only) (?:only )?"
-    r"(?:english|hindi|tamil|telugu|bengali|marathi|kannada|malayalam|gujarati|punjabi|spanish|french|german|portuguese|"
-    r"italian|dutch|arabic|russian|chinese|japanese|korean|turkish|polish)|(?:english|hindi|spanish|french|german) only|"
+    r"(?:english|hindi|tamil|telugu|bengali|marathi|kannada|malayalam|gujarati|punjabi|spanish|french|german|"
+    r"portuguese|italian|dutch|arabic|russian|chinese|japanese|korean|turkish|polish)|"
+    r"(?:english|hindi|spanish|french|german) only|"
     r"only (?:in )?(?:english|hindi|spanish|french|german)"
 )
 _MIDDLE = re.compile(
-    r"translat\w+\b[^.\n]{0,60}\b(?:into|to) english\b[^.\n]{0,80}\b(?:before|first|then|and (?:call|use|search|answer|pass))|"
+    r"translat\w+\b[^.\n]{0,60}\b(?:into|to) english\b[^.\n]{0,80}"
+    r"\b(?:before|first|then|and (?:call|use|search|answer|pass))|"
     r"\b(?:first|before)\b[^.\n]{0,60}\btranslat\w+\b[^.\n]{0,40}\b(?:into|to) english"
 )
 _NOT = re.compile(r"\b(?:never|not|don't|without|no)\b")
@@ -36,7 +38,7 @@ def _speak(facts: Facts) -> Iterator[Advice]:
     switched = [(i, asked, said) for i, asked, said in _answers(facts) if asked != said]
     if not switched:
         return
-    index, asked, said = switched[-1]
+    _, asked, said = switched[-1]
     yield Advice(
         "hint",
         "The answer is in another language than the question",

@@ -115,7 +115,7 @@ def _stop(facts: Facts) -> Iterator[Advice]:
     yield Advice(
         "hint",
         f"Answers end with {ending}",
-        f"{times:,} of {len(answers):,} answers end with {ending}. As a stop string it ends the completion there and is "
+        f"{times:,} of {len(answers):,} answers end with {ending}. As a stop string it ends the answer there and is "
         "neither sent nor spoken.",
         evidence=(
             Evidence("answers that end so", times, "count", "counted"),

@@ -26,10 +26,12 @@ _PULSE = re.compile(
 )
 _LIGHTNING = re.compile(
     r"\b(?:generate|create|produce|make|return|output|give me|send(?: me)?|synthesi[sz]e|record)\b[^.\n]{0,24}"
-    r"\b(?:audio(?: file| clip| version)?|mp3|wav|speech audio|voice ?over|voice clip|voice recording|spoken audio|sound file)\b|"
+    r"\b(?:audio(?: file| clip| version)?|mp3|wav|speech audio|voice ?over|"
+    r"voice clip|voice recording|spoken audio|sound file)\b|"
     r"\bconvert\b[^.\n]{0,40}\b(?:in)?to (?:speech|audio|an? (?:mp3|wav|audio)|voice)\b|"
     r"\bread\b[^.\n]{0,30}\bas (?:an? )?(?:mp3|audio|wav)\b|"
-    r"\bconviert\w*[^.\n]{0,40}\b(?:a|en) (?:voz|audio)|\b(?:genera|crea)\w*[^.\n]{0,12}\b(?:un )?(?:archivo de )?audio\b|"
+    r"\bconviert\w*[^.\n]{0,40}\b(?:a|en) (?:voz|audio)|"
+    r"\b(?:genera|crea)\w*[^.\n]{0,12}\b(?:un )?(?:archivo de )?audio\b|"
     r"\bconverti\w*[^.\n]{0,40}\ben (?:audio|voix|parole)|\bgénèr\w*[^.\n]{0,16}\b(?:fichier )?audio\b|"
     r"\b(?:erzeuge|erstelle|generiere)\b[^.\n]{0,24}\b(?:audio\w*|sprachaufnahme|mp3)|"
     r"\b(?:gere|crie|gera)\b[^.\n]{0,16}\báudio\b|\bconverta\b[^.\n]{0,40}\bem (?:voz|áudio)|"
@@ -39,7 +41,8 @@ _LIGHTNING = re.compile(
 )
 _ATOMS = re.compile(
     r"\b(?:place|make|dial|start)\b[^.\n]{0,16}\b(?:outbound|phone|telephone) calls?\b|"
-    r"\b(?:call|ring|dial|phone)\b[^.\n]{0,24}\+?\d[\d ()-]{8,}\d|\b(?:launch|run|start)\b[^.\n]{0,24}\bcall(?:ing)? campaigns?\b"
+    r"\b(?:call|ring|dial|phone)\b[^.\n]{0,24}\+?\d[\d ()-]{8,}\d|"
+    r"\b(?:launch|run|start)\b[^.\n]{0,24}\bcall(?:ing)? campaigns?\b"
 )
 _HEARD = (
     "audio",
@@ -75,9 +78,12 @@ _ANCHORS = (
     *("音声", "録音", "录音", "오디오", "녹음", "음성", "ऑडियो", "yazıya", "deşifre", "تسجيل", "صوت"),
 )
 _NOT = re.compile(
-    r"\b(?:never|not|cannot|can't|don't|no|unable|without|nie|nicht|kein\w*|nunca|jamais|não|non)\b|n't\b|नहीं|不|しない|できません|않|"
-    r"\bне\b|لا |\b(?:is|was|are|were|be|been|will be|gets?) (?:then |later |automatically )*(?:transcribed|converted|turned)|"
-    r"\btranscripts?\b|\bif (?:the|a|they|someone|asked)\b|\bwhen (?:the|a|they|asked)\b|\b(?:how|why|what|which|where) "
+    r"\b(?:never|not|cannot|can't|don't|no|unable|without|nie|nicht|kein\w*|nunca|jamais|não|non)\b|n't\b|"
+    r"नहीं|不|しない|できません|않|"
+    r"\bне\b|لا |"
+    r"\b(?:is|was|are|were|be|been|will be|gets?) (?:then |later |automatically )*(?:transcribed|converted|turned)|"
+    r"\btranscripts?\b|\bif (?:the|a|they|someone|asked)\b|\bwhen (?:the|a|they|asked)\b|"
+    r"\b(?:how|why|what|which|where) "
 )
 """What makes it something else than a wish: forbidden, done by others, conditional, a question about it."""
 

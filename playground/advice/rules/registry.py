@@ -3,13 +3,58 @@
 from __future__ import annotations
 
 from playground.advice.model import Rule
-from playground.advice.rules import empty_tools, limits, usage_switch
+from playground.advice.rules import (
+    chains,
+    concurrency,
+    connections,
+    empty_tools,
+    filler,
+    fixtures,
+    growth,
+    hit_rate,
+    json_mode,
+    language_kept,
+    limits,
+    output_cap,
+    prefix_order,
+    products,
+    request_ids,
+    retries,
+    tool_catalogue,
+    tool_texts,
+    usage_switch,
+)
 
 RULES: tuple[Rule, ...] = (
     limits.REFUSED,
     limits.CONTEXT,
-    empty_tools.RULE,
+    prefix_order.RULE,
     usage_switch.RULE,
+    filler.RULE,
+    concurrency.RULE,
+    retries.RULE,
+    request_ids.RULE,
+    tool_catalogue.SIZE,
+    tool_texts.DESCRIPTIONS,
+    tool_texts.LONG_PARAMETERS,
+    tool_texts.UNDESCRIBED,
+    tool_texts.EXAMPLES,
+    tool_catalogue.REPEATED_SCHEMAS,
+    tool_catalogue.UNUSED,
+    empty_tools.RULE,
+    fixtures.RULE,
+    output_cap.CAP,
+    output_cap.CUT,
+    output_cap.STOP,
+    chains.LIMIT,
+    chains.ROUNDS,
+    hit_rate.RULE,
+    connections.RULE,
+    growth.RULE,
+    json_mode.NOT_SET,
+    json_mode.NOT_SAID,
+    language_kept.RULE,
+    products.RULE,
 )
 
 

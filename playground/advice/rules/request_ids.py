@@ -31,7 +31,7 @@ def _speak(facts: Facts) -> Iterator[Advice]:
 RULE = Guideline(
     "no-request-id",
     "Keep every request_id",
-    "It comes with the headers, before the first token: even a stream that dies can be reported. Every attempt has one.",
+    "It comes with the headers, before the first token: even a stream that dies can be reported.",
     Source("Response", "X-Request-Id is on every response, streamed or not, success or failure."),
     _speak,
 )
