@@ -28,6 +28,11 @@ class Composition:
         return self.tools + self.system + self.history + self.rest
 
     @property
+    def room(self) -> int:
+        """Tokens that fit: input and output together."""
+        return CONTEXT_TOKENS
+
+    @property
     def left(self) -> float:
         """≈ tokens that fit beside prompt and answer; negative: by how much they do not fit."""
         return CONTEXT_TOKENS - self.prompt - self.max_tokens

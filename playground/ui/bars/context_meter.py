@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QPoint, QRectF, QSize, Qt
 from PySide6.QtGui import QBrush, QColor, QFontMetricsF, QPainter, QPaintEvent, QPen
-from PySide6.QtWidgets import QAbstractButton, QDialog, QGridLayout, QLabel, QSizePolicy
+from PySide6.QtWidgets import QAbstractButton, QSizePolicy
 
-from playground.prompt.limits import CONTEXT_TOKENS
 from playground.ui.theme import GRID, Theme, ui_font
 
 if TYPE_CHECKING:
@@ -16,13 +15,6 @@ if TYPE_CHECKING:
 
 BAR_PX = 4
 _GROUNDS = {"tools": "stable_edge", "system": "warm_edge", "history": "output", "rest": "variable_edge"}
-_MEANINGS = {
-    "tools": "the catalogue, sent on every turn",
-    "system": "system messages",
-    "history": "turns before this one",
-    "rest": "this turn's question, and what follows it",
-    "max_tokens": "kept for the answer",
-}
 
 
 class ContextMeter(QAbstractButton):
@@ -53,7 +45,7 @@ class ContextMeter(QAbstractButton):
             return
         self._parts = parts
         mark = "✗ " if self.over else ""
-        label = f"{mark}context ≈ {round(parts.prompt):,} of {CONTEXT_TOKENS:,}"
+        label = f"{mark}context ≈ {round(parts.prompt):,} of {parts.room:,}"
         wider = len(label) != len(self._label)
         self._label = label
         self.setToolTip(self.words)
@@ -85,7 +77,10 @@ class ContextMeter(QAbstractButton):
         """The parts as a table, under the meter."""
         if self._parts is None:
             return
-        popup = ContextTable(self._theme, self._parts, self)
+        # Imported here: the first frame shows no table.
+        from playground.ui.bars.context_table import ContextTable
+
+        popup = ContextTable(self._parts, self)
         popup.move(self.mapToGlobal(QPoint(0, self.height() + 2)))
         popup.open()
 
@@ -109,7 +104,7 @@ def paint_parts(painter: QPainter, theme: Theme, area: QRectF, parts: Compositio
     painter.fillRect(area, theme.line)
     if parts is None:
         return
-    whole = max(CONTEXT_TOKENS, parts.prompt + parts.max_tokens)
+    whole = max(parts.room, parts.prompt + parts.max_tokens)
     left = area.left()
     for name, amount in parts.parts:
         width = area.width() * amount / whole
@@ -136,35 +131,3 @@ def left_words(parts: Composition) -> str:
     if parts.left < 0:
         return f"≈ {-parts.left:,.0f} tokens too many: the server will refuse this"
     return f"≈ {parts.left:,.0f} tokens left"
-
-
-class ContextTable(QDialog):
-    """The parts, each with what it is."""
-
-    def __init__(self, theme: Theme, parts: Composition, parent: ContextMeter) -> None:
-        super().__init__(parent, Qt.WindowType.Popup)
-        self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        self.setProperty("look", "popup")
-        self.setWindowTitle("Context")
-        self.setAccessibleName("What the context holds")
-        self.setAccessibleDescription(parent.words)
-        grid = QGridLayout(self)
-        grid.setContentsMargins(GRID * 2, GRID + 4, GRID * 2, GRID + 4)
-        grid.setHorizontalSpacing(GRID * 2)
-        for row, (name, amount) in enumerate(parts.parts):
-            text = amount_words(name, amount) if amount or name != "max_tokens" else "not set"
-            for column, (words, tone) in enumerate(((name, ""), (text, ""), (_MEANINGS[name], "muted"))):
-                grid.addWidget(_label(words, tone, right=column == 1), row, column)
-        last = _label(left_words(parts), "failure" if parts.left < 0 else "strong")
-        grid.addWidget(last, len(parts.parts), 0, 1, 3)
-        note = f"Input and output together are at most {CONTEXT_TOKENS:,} tokens. ≈ is this program's estimate."
-        grid.addWidget(_label(note, "muted"), len(parts.parts) + 1, 0, 1, 3)
-
-
-def _label(text: str, tone: str, *, right: bool = False) -> QLabel:
-    label = QLabel(text)
-    label.setFont(ui_font(13, tabular=True))
-    label.setProperty("tone", tone)
-    if right:
-        label.setAlignment(Qt.AlignmentFlag.AlignRight)
-    return label

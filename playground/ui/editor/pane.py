@@ -12,10 +12,8 @@ from PySide6.QtGui import QUndoStack
 from PySide6.QtWidgets import QFrame, QStackedWidget, QVBoxLayout, QWidget
 
 from playground.prompt.document import Document, Tool
-from playground.prompt.limits import Finding
 from playground.prompt.problems import Problem
 from playground.prompt.variables import names
-from playground.ui.editor.check_bar import CheckBar
 from playground.ui.editor.exact import Splice
 from playground.ui.editor.find import FindBar
 from playground.ui.editor.footer import Footer
@@ -29,7 +27,9 @@ from playground.ui.widgets.tab_bar import counted, tab_bar
 
 if TYPE_CHECKING:
     from playground.prefix.workbench import Outlook
+    from playground.prompt.limits import Finding
     from playground.ui.editor.body_tab import BodyTab
+    from playground.ui.editor.check_bar import CheckBar
     from playground.ui.editor.other_tabs import OtherTabs
     from playground.ui.editor.parameters_tab import ParametersTab
     from playground.ui.editor.tools_tab import ToolsTab
@@ -57,7 +57,6 @@ class PromptPane(QFrame):
         self._theme = theme
         self.find_bar = FindBar()
         self.problem_bar = ProblemBar()
-        self.check_bar = CheckBar()
         self._findings: tuple[Finding, ...] = ()
         self.footer = Footer(theme)
         self.tabs = tab_bar("Parts of the prompt", ("Prompt", "Variables", "Tools", "Parameters", "Body"))
@@ -67,14 +66,13 @@ class PromptPane(QFrame):
 
     def _lay_out(self) -> None:
         self._stack.addWidget(self.prompt_tab)
-        column = QVBoxLayout(self)
+        column = self._column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
         column.addWidget(self.tabs)
         column.addWidget(hairline())
         column.addWidget(self.problem_bar)
         column.addWidget(self._stack, 1)
-        column.addWidget(self.check_bar)
         column.addWidget(self.find_bar)
         column.addWidget(self.footer)
 
@@ -87,7 +85,6 @@ class PromptPane(QFrame):
         self.tabs.currentChanged.connect(self._show_tab)
         self.find_bar.found.connect(self._show_found)
         self.find_bar.closed.connect(self.focus_editor)
-        self.check_bar.chosen.connect(self.go_to)
 
     @cached_property
     def _others(self) -> OtherTabs:
@@ -109,6 +106,16 @@ class PromptPane(QFrame):
         others.parameters.show_document(document)
         others.parameters.show_findings(self._findings)
         return others
+
+    @cached_property
+    def check_bar(self) -> CheckBar:
+        """What the check found: made when it first has something to say."""
+        from playground.ui.editor.check_bar import CheckBar
+
+        bar = CheckBar()
+        bar.chosen.connect(self.go_to)
+        self._column.insertWidget(self._column.indexOf(self.find_bar), bar)
+        return bar
 
     def complete(self) -> None:
         """Make what the first paint did not need."""
