@@ -26,6 +26,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_simulator(commands)
     _add_send(commands)
     _add_log(commands)
+    _add_check(commands)
     _add_self_test(commands)
     return parser
 
@@ -79,6 +80,30 @@ def _add_log(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     _data_option(parser)
 
 
+def _add_check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "check",
+        help="judge a prompt file or request body by the best-practice guide",
+        description="Prints the advice, worst first. Exit status 1 where any is serious. Reads no network, and no log "
+        "unless --log or --data-dir is given.",
+    )
+    parser.add_argument("file", metavar="FILE", help="a prompt file or a request body; - reads standard input")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument(
+        "--rates", metavar="FRESH,CACHED[,OUTPUT]", help="dollars a million tokens, to tell what something costs"
+    )
+    parser.add_argument("--fixture", action="store_true", help="the prompt is a test fixture")
+    parser.add_argument("--log", action="store_true", help="also judge by what the request log holds of this prompt")
+    parser.add_argument(
+        "--ignore",
+        action="append",
+        default=[],
+        metavar="RULE",
+        help="leave a rule out (or RULE:SUBJECT); may be given again",
+    )
+    _data_option(parser)
+
+
 def _add_self_test(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser(
         "self-test",
@@ -120,6 +145,10 @@ def _run(options: argparse.Namespace) -> int:
         from playground.commands.log import log
 
         return log(options)
+    if options.command == "check":
+        from playground.commands.check import check
+
+        return check(options)
     if options.command == "self-test":
         from playground.selftest.run import self_test
 
