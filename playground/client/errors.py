@@ -102,8 +102,9 @@ def _shorten(status: int, said: envelope.Envelope) -> str:
     length = next((found for line in said.lines if (found := too_long(line)) is not None), None)
     if length is None or length.over is None:
         return ""
+    tokens = "token" if length.over == 1 else "tokens"
     return (
-        f"{length.over:,} token{'' if length.over == 1 else 's'} over: {length.wanted:,} asked for, {length.limit:,} fit. "
+        f"{length.over:,} {tokens} over: {length.wanted:,} asked for, {length.limit:,} fit. "
         "Shorten the prompt or lower max_tokens."
     )
 

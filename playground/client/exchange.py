@@ -15,6 +15,7 @@ from playground.client.endpoint import Endpoint
 from playground.client.errors import cut_trouble, http_trouble, stream_trouble
 from playground.client.events import AnyEvent, AttemptFailed, Completed, Finished, HeadersReceived, RawEvent, Trouble
 from playground.client.framer import FrameTooLarge, SseFramer
+from playground.client.handshake import Handshake
 from playground.client.network import network_trouble, stalled_trouble
 from playground.client.redact import key_forms, mask, redact, redact_trouble
 from playground.prompt.request import Request
@@ -85,8 +86,9 @@ class Exchange:
         return headers
 
     async def _exchange(self) -> AsyncGenerator[AnyEvent, None]:
-        url, body = self._endpoint.completions_url, self._request.body
-        async with self._client.stream("POST", url, content=body, headers=self._headers()) as response:
+        url, body, headers = self._endpoint.completions_url, self._request.body, self._headers()
+        watched = Handshake().extensions
+        async with self._client.stream("POST", url, content=body, headers=headers, extensions=watched) as response:
             self._begun = True
             yield self._received(response)
             async with aclosing(self._body(response)) as events:
