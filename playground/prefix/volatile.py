@@ -1,0 +1,128 @@
+"""Text that will be another in the next request, found in the part of a prompt that should stay the same.
+
+Looked for in the tools, and in what comes before the first variable of system messages and of messages that hold a
+variable. A turn that was spoken is history: a date in it stays what it is. A value that only looks volatile (the day
+a policy began) is found with `sure` False, or not at all.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import Literal
+
+from playground.prefix.view import DocumentView
+from playground.prefix.volatile_patterns import NOT_ONE, SOURCES
+from playground.prompt.variables import places
+
+VolatileKind = Literal["date", "time", "timestamp", "identifier", "counter", "placeholder", "person"]
+REASONS: dict[VolatileKind, str] = {
+    "date": "a date is another tomorrow",
+    "time": "a clock time is another in a minute",
+    "timestamp": "a timestamp is another in every request",
+    "identifier": "an identifier is another in every session",
+    "counter": "a counter is another in every turn",
+    "placeholder": "a placeholder of another template language is sent as it stands, or filled anew for every request",
+    "person": "who calls is another in every conversation",
+}
+MOST = 50
+"""As many are told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Volatile:
+    """One value. `message` is the message's index (None: in the tool with index `tool`); `start`, `end` are code points
+    in the message's content as it is typed (the template), or in the tool's JSON text.
+
+    `place` is its first code point in the cache's view. `sure`: its words say that it varies; else it only may.
+    """
+
+    kind: VolatileKind
+    text: str
+    message: int | None
+    tool: int | None
+    start: int
+    end: int
+    place: int
+    sure: bool
+
+    @property
+    def reason(self) -> str:
+        """Why it ends the prefix."""
+        return REASONS[self.kind]
+
+
+def find_volatile(view: DocumentView) -> tuple[Volatile, ...]:
+    """Every volatile value of the stable part, in the cache's order; at most MOST. Linear in the prompt's length."""
+    found: list[Volatile] = []
+    for volatile in _all(view):
+        found.append(volatile)
+        if len(found) == MOST:
+            break
+    return tuple(found)
+
+
+def cost_per_thousand(tokens: float, fresh: float | None, cached: float | None) -> float | None:
+    """Dollars that 1,000 requests pay for `tokens` sent fresh instead of from the cache; None without both rates.
+
+    Rates are dollars a million tokens.
+    """
+    if fresh is None or cached is None:
+        return None
+    return tokens * (fresh - cached) * 1_000 / 1_000_000
+
+
+def _all(view: DocumentView) -> Iterator[Volatile]:
+    for part in view.view.parts:
+        if part.kind == "tool":
+            text = view.document.tools[part.index].json_text
+            for kind, start, end, sure in spans(text):
+                if sure:
+                    yield Volatile(kind, text[start:end], None, part.index, start, end, part.start + start, sure)
+    for index, message in enumerate(view.document.messages):
+        content_part, content = view.contents[index], message.content
+        if content_part is None or not content:
+            continue
+        standing = places(content)
+        if message.role == "system" or standing:
+            for kind, start, end, sure in spans(content[: standing[0].start] if standing else content):
+                place = content_part.start + start
+                yield Volatile(kind, content[start:end], index, None, start, end, place, sure)
+        if standing:
+            # What follows the first variable is fresh already: nothing there can cost more.
+            return
+
+
+def spans(text: str) -> Iterator[tuple[VolatileKind, int, int, bool]]:
+    """(kind, start, end, sure) of each value in a text, in order and without overlaps."""
+    taken = 0
+    for start, end, kind, sure in sorted(_matches(text), key=lambda found: (found[0], -found[1])):
+        if start >= taken:
+            taken = end
+            yield kind, start, end, sure
+
+
+def _matches(text: str) -> Iterator[tuple[int, int, VolatileKind, bool]]:
+    for kind, sure, pattern in _patterns():
+        for match in pattern.finditer(text):
+            start, end = match.span("v")
+            if not _excluded(text, start, end):
+                yield start, end, kind, sure
+
+
+def _excluded(text: str, start: int, end: int) -> bool:
+    around = text[max(start - 24, 0) : start]
+    return bool(_not_one().search(around)) or text[end : end + 1] == "%"
+
+
+@cache
+def _patterns() -> tuple[tuple[VolatileKind, bool, re.Pattern[str]], ...]:
+    # Compiled when first asked for: the first frame does not need them.
+    return tuple((kind, sure, re.compile(source, re.IGNORECASE)) for kind, sure, source in SOURCES)
+
+
+@cache
+def _not_one() -> re.Pattern[str]:
+    return re.compile(NOT_ONE, re.IGNORECASE)
