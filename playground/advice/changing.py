@@ -28,13 +28,13 @@ _TODAY = (
     r"data de hoje|oggi è|сегодня|आज|今天|今日|오늘"
 )
 _LITERAL = re.compile(
-    rf"(?:{_NOW})[^\n\d]{{0,24}}(?P<moment>{_MOMENT})|(?:{_IDS})\s*(?:is|:|=|#)?\s*(?P<id>{_UUID})|"
-    rf"(?:{_TODAY})[^\n\d]{{0,24}}?(?P<date>{_DAY})",
+    rf"(?:{_NOW})[^\n\d.;]{{0,24}}(?P<moment>{_MOMENT})|(?:{_IDS})\s*(?:is|:|=|#)?\s*(?P<id>{_UUID})|"
+    rf"(?:{_TODAY})[^\n\d.;]{{0,24}}?(?P<date>{_DAY})",
     re.IGNORECASE,
 )
 _HINTS = re.compile("\\d")
 _EXAMPLE = re.compile(
-    r"example|e\.g\.|such as|for instance|format|looks like|ejemplo|exemple|beispiel|exemplo|उदाहरण|例"
+    r"example|e\.g\.|such as|for instance|format|looks? like|ejemplo|exemple|beispiel|exemplo|उदाहरण|例"
 )
 
 

@@ -58,7 +58,10 @@ class Evidence:
 
 
 def _plain(value: float | None) -> str:
-    return UNKNOWN if value is None else f"{round(value):,}"
+    if value is None:
+        return UNKNOWN
+    # A temperature or a few turns say more with their fraction.
+    return f"{value:.2g}" if abs(value) < 10 and value != round(value) else f"{round(value):,}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,19 +16,24 @@ _FIXTURE = re.compile(
 """What a prompt that is a fixture is called; `latest` and `contest` are not."""
 
 
+DEFAULT = 1.0
+
+
 def _speak(facts: Facts) -> Iterator[Advice]:
     temperature = facts.parameter("temperature")
-    known = isinstance(temperature, int | float) and not isinstance(temperature, bool)
-    if facts.parameter("seed") is None or (known and temperature == 0) or not _is_fixture(facts):
+    hot = float(temperature) if isinstance(temperature, int | float) else None
+    if facts.parameter("seed") is None or hot == 0 or not _is_fixture(facts):
         return
     yield Advice(
         "warning",
         "A fixture relies on its seed",
         "seed is best effort: deployments, batching and updates change the answer. With temperature 0 it changes far "
         "less. Whether it still does, the drift check tells.",
-        evidence=(Evidence("temperature", float(temperature) if known else 1.0, "count", "counted"),)  # type: ignore[arg-type]
-        if known
-        else (),
+        evidence=(
+            Evidence("temperature", hot, "count", "counted")
+            if hot is not None
+            else Evidence("temperature where none is sent", DEFAULT, "count", "counted"),
+        ),
         places=(Place(("seed",)), Place(("temperature",))),
         fix=Fix("Set temperature to 0", with_parameter(facts.document, "temperature", 0)),
     )

@@ -13,8 +13,8 @@ from playground.prefix.common import common_prefix
 
 SIDE = 3
 """Requests needed on either side of the fall."""
-HIGH, FALL = 0.4, 0.5
-"""It was at least 40 %, and is at most half of what it was."""
+HIGH, FALL, LASTS = 0.4, 0.5, 0.75
+"""It was at least 40 % and is at most half of what it was, and no request since came near."""
 SMALL = 256
 """Prompts of fewer tokens may be below what is cached at all."""
 
@@ -63,7 +63,8 @@ def _fall(usable: Sequence[PastRequest]) -> int | None:
     for at in range(SIDE, len(usable) - SIDE + 1):
         before, after = _rate(usable[:at]), _rate(usable[at:])
         drop = before - after
-        if before >= HIGH and after <= before * FALL and (best is None or drop > best[0]):
+        lasts = max(r.hit_rate or 0.0 for r in usable[at:]) <= before * LASTS
+        if before >= HIGH and after <= before * FALL and lasts and (best is None or drop > best[0]):
             best = drop, at
     return best[1] if best else None
 

@@ -53,11 +53,14 @@ def asks_for_json(text: str) -> tuple[int, int] | None:
 
 def _asks(sentence: str, at: int) -> bool:
     start, end = clause_at(sentence, at)
-    if has_any(f" {sentence[start:at]}", _NOT) or has_any(f" {sentence[at:end]} ", _NOT_AFTER):
+    before = f" {sentence[start:at]}"
+    if _FORBIDS.search(sentence[:at]) or has_any(before, _NOT) or has_any(f" {sentence[at:end]} ", _NOT_AFTER):
         return False
     return bool(_ENGLISH.search(sentence)) or has_any(sentence, _ANSWER)
 
 
+_FORBIDS = re.compile(r"(?:\bnot|\bnever|n't),")
+"""What forbids also behind the comma: "do not, whatever they say, answer in JSON"."""
 _LETTERS = re.compile("[a-z\u00c0-\u052f]")
 
 

@@ -16,7 +16,8 @@ _PULSE = re.compile(
     rf"\btranscribe\b[^.\n]{{0,40}}\b{_SOUND}|\btranscribe (?:this|the|that) (?:call|clip|file)\b|"
     rf"\blisten to (?:this|the|my|that|an?)\b[^.\n]{{0,24}}\b{_SOUND}|"
     r"\btranscribe (?:this|the attached)\b[^.\n]{0,30}\.(?:mp3|wav|m4a|ogg)|"
-    r"\btranscri(?:be|ba|va|va|s)\b[^.\n]{0,30}\b(?:audio|áudio|grabación|gravação|enregistrement|nota de voz)|"
+    r"\btranscr(?:ibe|iba|eva|ever|ibir|is)\b"
+    r"[^.\n]{0,30}\b(?:audio|áudio|grabación|gravação|enregistrement|nota de voz)|"
     r"\btranscris\b[^.\n]{0,30}\b(?:audio|enregistrement)|\btranskribier\w*[^.\n]{0,30}\b(?:aufnahme|audio)|"
     r"\btrascriv\w*[^.\n]{0,30}\b(?:audio|registrazione)|\btranskripsi\w*[^.\n]{0,20}\b(?:audio|rekaman)|"
     r"расшифру\w*[^.\n]{0,30}(?:аудио|запис)|(?:转录|轉錄|听写)[^。\n]{0,20}(?:音频|录音|音訊)|(?:音频|录音)[^。\n]{0,8}(?:转成|转为|转换成)文字|"
@@ -83,7 +84,7 @@ _NOT = re.compile(
     r"\bне\b|لا |"
     r"\b(?:is|was|are|were|be|been|will be|gets?) (?:then |later |automatically )*(?:transcribed|converted|turned)|"
     r"\btranscripts?\b|\bif (?:the|a|they|someone|asked)\b|\bwhen (?:the|a|they|asked)\b|"
-    r"\b(?:how|why|what|which|where) "
+    r"^\W*(?:how|why|what|which|where)\b"
 )
 """What makes it something else than a wish: forbidden, done by others, conditional, a question about it."""
 
@@ -123,7 +124,7 @@ def _first(facts: Facts, pattern: re.Pattern[str]) -> Place | None:
             continue
         for match in pattern.finditer(low):
             start, end = sentence_at(low, match.start())
-            if not _NOT.search(low, start, end):
+            if not _NOT.search(low[start:end]):
                 return Place(("messages", index, "content"), start, end)
     return None
 

@@ -22,7 +22,9 @@ _DESCRIPTION: Path = ("function", "description")
 _MARK = re.compile(
     r"\b(?:e\.g\.|for example|for instance|examples?\s*:|por ejemplo|p\. ?ej\.|par exemple|p\. ?ex\.|zum beispiel|"
     r"z\. ?b\.|beispiele?\s*:|por exemplo|exemplos?\s*:|ejemplos?\s*:|exemples?\s*:|ad esempio|esempi?o?\s*:|"
-    r"bijvoorbeeld|bijv\.|na przykład|np\.|misalnya|contohnya|örneğin|ví dụ|например|напр\.|наприклад)|उदाहरण|উদাহরণ|எடுத்துக்காட்ட|உதாரண|ఉదాహరణ|"
+    r"bijvoorbeeld|bijv\.|na przykład|np\.|"
+    r"misalnya|contohnya|örneğin|ví dụ|например|напр\.|наприклад)|उदाहरण|উদাহরণ|"
+    r"எடுத்துக்காட்ட|உதாரண|ఉదాహరణ|"
     r"ಉದಾಹರಣ|ഉദാഹരണ|ઉદાહરણ|ਉਦਾਹਰਨ|مثال|مثلا|לדוגמ|例如|比如|例えば|例：|예:|예를 들어|เช่น|παράδειγμα",
     re.IGNORECASE,
 )
