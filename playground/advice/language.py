@@ -63,7 +63,7 @@ _COMMON = {
     "pt": "o a os as de que e em um uma é por para com seu não se do da como mais está você meu minha onde são ao "
     "responda sempre pedido olá qual",
     "it": "il lo la gli le di che e in un una è per con suo non si del della come più sono mio mia dove sei ordine "
-    "rispondi sempre nel al ciao quale",
+    "rispondi sempre nel al ciao quale tuo tua arriva da te sarà",
     "nl": "de het een en is van niet ik je u dat met voor op zijn wat waar mijn bent dit er maar ook hoe aan om "
     "bestelling hallo antwoord",
     "pl": "i w na z nie jest do się to co jak gdzie moja mój moje dla jesteś są od czy po za że odpowiadaj zamówienie "

@@ -169,7 +169,7 @@ def _without_examples(index: int, tool: Tool) -> tuple[dict[Path, Json], list[st
         if taken:
             # A description that was all example leaves its name: an empty one would say nothing.
             changes[path] = rest or None
-            lines += [f"{tool.name}{name}: {text[start:end].strip(' ,;()')}" for start, end in taken]
+            lines += [f"{tool.name}{name}: {text[start:end].strip(' ,;()（）')}" for start, end in taken]
             places += [_place(index, tool, path, start, end) for start, end in taken]
     return changes, lines, places
 
@@ -192,10 +192,11 @@ def _cut_examples(text: str) -> tuple[str, list[tuple[int, int]]]:
 
 
 def _extent(text: str, at: int) -> tuple[int, int]:
-    opened = text.rfind("(", 0, at)
-    if opened >= 0 and ")" not in text[opened:at]:
-        closed = text.find(")", at)
-        return opened, closed + 1 if closed >= 0 else len(text)
+    for opening, closing in ("()", "（）"):
+        opened = text.rfind(opening, 0, at)
+        if opened >= 0 and closing not in text[opened:at]:
+            closed = text.find(closing, at)
+            return opened, closed + 1 if closed >= 0 else len(text)
     end = next((end for start, end in sentences(text) if start <= at < end), len(text))
     ends = end - 1 if text[end - 1] in ".。।!?" and at > 0 and text[:at].strip() else end
     begins = next((start for start, e in sentences(text) if start <= at < e), 0)
