@@ -11,9 +11,11 @@ from playground.advice.rules.registry import RULES
 from tests.advice.corpus import Sample, samples
 from tests.advice.handmade import handmade
 from tests.advice.judge import PRICED, document_of, of_body
+from tests.advice.unseen import unseen
 from tests.advice.words import WORDS
 
-ALL = (*samples(), *handmade())
+BY_HAND = (*handmade(), *unseen())
+ALL = (*samples(), *BY_HAND)
 
 
 def test_the_corpus_is_large_and_many_tongued() -> None:
@@ -29,7 +31,7 @@ def test_no_false_alarm_above_a_hint_and_no_flaw_missed(language: str) -> None:
             _judge(sample)
 
 
-@pytest.mark.parametrize("sample", handmade(), ids=lambda sample: sample.name)
+@pytest.mark.parametrize("sample", BY_HAND, ids=lambda sample: sample.name)
 def test_by_hand(sample: Sample) -> None:
     _judge(sample)
 
@@ -43,7 +45,9 @@ def _judge(sample: Sample) -> None:
 
 def _with_fixes() -> Iterator[Sample]:
     # One in three is enough: fixes differ by rule and language, not by sample.
-    yield from (sample for number, sample in enumerate(ALL) if number % 3 == 0 or sample.name.startswith("by hand"))
+    yield from (
+        sample for number, sample in enumerate(ALL) if number % 3 == 0 or sample.name.startswith(("by hand", "unseen"))
+    )
 
 
 def test_every_fix_silences_its_rule() -> None:

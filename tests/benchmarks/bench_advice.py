@@ -17,6 +17,7 @@ from playground.prompt.document import Document, Message, Role, Tool
 from tests.advice.corpus import samples, tool
 from tests.advice.handmade import handmade
 from tests.advice.judge import of_body
+from tests.advice.unseen import unseen
 
 TOKENS, TOOLS, MESSAGES = 32_768, 64, 200
 LIMIT_MS = 50.0
@@ -27,7 +28,7 @@ def alarms(show: bool) -> None:
     """The share of true and false alarms above a hint, and of flaws that were missed."""
     count = true = false = flaws = missed = 0
     by_rule: Counter[str] = Counter()
-    for sample in (*samples(), *handmade()):
+    for sample in (*samples(), *handmade(), *unseen()):
         count += 1
         found = of_body(sample.body)
         above = {advice.rule for advice in found if advice.severity != "hint"}

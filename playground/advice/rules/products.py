@@ -27,9 +27,9 @@ _PULSE = re.compile(
 )
 _LIGHTNING = re.compile(
     r"\b(?:generate|create|produce|make|return|output|give me|send(?: me)?|synthesi[sz]e|record)\b[^.\n]{0,24}"
-    r"\b(?:audio(?: file| clip| version)?|mp3|wav|speech audio|voice ?over|"
+    r"\b(?:audio(?: file| clip| version)?|mp3|wav|speech audio|voice[ -]?over|"
     r"voice clip|voice recording|spoken audio|sound file)\b|"
-    r"\bconvert\b[^.\n]{0,40}\b(?:in)?to (?:speech|audio|an? (?:mp3|wav|audio)|voice)\b|"
+    r"\b(?:convert|turn)\b[^.\n]{0,40}\b(?:in)?to (?:speech|audio|an? (?:mp3|wav|audio)|voice)\b|"
     r"\bread\b[^.\n]{0,30}\bas (?:an? )?(?:mp3|audio|wav)\b|"
     r"\bconviert\w*[^.\n]{0,40}\b(?:a|en) (?:voz|audio)|"
     r"\b(?:genera|crea)\w*[^.\n]{0,12}\b(?:un )?(?:archivo de )?audio\b|"
