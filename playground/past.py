@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from playground.advice.history import History, PastRequest
@@ -27,19 +28,28 @@ async def past(log: RequestLog, document: Document, limit: int = LIMIT) -> Histo
     Reads on the log's own thread; a prompt of 400 requests takes some tens of milliseconds.
     """
     rows = {row.run_id: row for row in await log.page(EVERYTHING, limit=limit)}
+    bodies = await _bodies(log, list(rows.values()))
+    # On a thread: reading 400 long bodies takes longer than a frame.
+    found = await asyncio.to_thread(_versions, document, rows, bodies)
+    called = {name for row in rows.values() for name in row.called.split(", ") if name}
+    offered = sum(1 for row, _ in found if row.finish_reason is not None) if document.tools else 0
+    return History(tuple(await _with_answers(log, found)), frozenset(called), offered)
+
+
+def _versions(
+    document: Document, rows: Mapping[str, LogRow], bodies: Sequence[SentRow]
+) -> list[tuple[LogRow, PastRequest]]:
+    """The requests that are versions of the prompt, oldest first."""
     view, kinship = view_of_document(document).view, Kinship()
     found: list[tuple[LogRow, PastRequest]] = []
-    for sent in await _bodies(log, list(rows.values())):
+    for sent in bodies:
         fields = _fields(sent.body)
         seen = view_of_fields(fields)
         candidate = Sent(sent.run_id, sent.request_id, sent.started_utc.timestamp(), seen.text, seen)
         if kinship.first(view, (candidate,)) is not None:
             row = rows[sent.run_id]
             found.append((row, _request(row, fields, seen.text)))
-    found.sort(key=lambda pair: pair[0].number)
-    called = {name for row in rows.values() for name in row.called.split(", ") if name}
-    offered = sum(1 for row, _ in found if row.finish_reason is not None) if document.tools else 0
-    return History(tuple(await _with_answers(log, found)), frozenset(called), offered)
+    return sorted(found, key=lambda pair: pair[0].number)
 
 
 async def _bodies(log: RequestLog, rows: Sequence[LogRow]) -> list[SentRow]:

@@ -72,6 +72,7 @@ SETTINGS = (
     Setting("splitter_sizes", []),
     Setting("log_height", 0, minimum=0, maximum=10_000, unit="px"),
     Setting("shortcuts", {}),
+    Setting("dismissed_advice", {}),
 )
 _TABLE = {setting.name: setting for setting in SETTINGS}
 

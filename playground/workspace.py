@@ -24,10 +24,13 @@ from playground.settings import Settings
 from playground.simulation import Simulation
 
 if TYPE_CHECKING:
+    from playground.advice.model import Advice
+    from playground.advising import AdviceDesk
     from playground.client.connection import Network
     from playground.client.retry import RetryPolicy
     from playground.gate import Gate
     from playground.keystore import KeyStore
+    from playground.mending import Effect
     from playground.prefix.view import CacheView
     from playground.prefix.why import Why
     from playground.prefix.workbench import Outlook
@@ -91,6 +94,28 @@ class Workspace:
         self.settings.listen(lambda _name: self._follow_settings(sender))
         return sender
 
+    @cached_property
+    def adviser(self) -> AdviceDesk:
+        """The guide's advice. Made when it is first needed, which the first frame does not."""
+        from playground.advising import AdviceDesk
+
+        desk = AdviceDesk(self.settings)
+        desk.log = self.log
+        return desk
+
+    async def advice(self, document: Document) -> tuple[Advice, ...]:
+        """What the guide has to say of a document on the chosen endpoint."""
+        endpoint = self.endpoint
+        counter = self.sender.desk.counter(endpoint.id, endpoint.model)
+        return await self.adviser.judge(document, endpoint, counter, self.sender.retries)
+
+    def effect(self, document: Document) -> Effect:
+        """What a document would come to on the chosen endpoint: for one that is mended, before it is."""
+        from playground.mending import effect
+
+        endpoint = self.endpoint
+        return effect(self.outlook(document), self.sender.desk.counter(endpoint.id, endpoint.model), endpoint.rates)
+
     def _follow_settings(self, sender: Sender) -> None:
         settings = self.settings
         sender.retries = retry_policy(settings)
@@ -133,6 +158,8 @@ class Workspace:
             self.log_notice = str(trouble)
             return
         self.log = log
+        if "adviser" in vars(self):
+            self.adviser.log = log
         self.log_notice = log.read_only_reason or log.notice or ""
         if log.read_only_reason is None:
             self.sender.log = log

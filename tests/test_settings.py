@@ -45,6 +45,7 @@ CHANGES: list[tuple[str, Json]] = [
     ("splitter_sizes", [700, 500]),
     ("log_height", 240),
     ("shortcuts", {"send": "Ctrl+Enter"}),
+    ("dismissed_advice", {"output-cap": "Cap the output"}),
 ]
 
 

@@ -68,11 +68,15 @@ def _moves(document: Document) -> Iterator[Mend]:
     if not pieces or not kept:
         return
     tail = document.messages[len(units) :]
-    it = "It no longer ends" if len(pieces) == 1 else "They no longer end"
     below = replace(kept[-1], content=_below(kept[-1].content or "", pieces))
     name = "message" if kept[-1].role == "user" else "system message"
     end = replace(document, messages=(*kept[:-1], below, *tail))
-    yield Mend(f"Move to the end of the {name}", f"{it} the prefix of the text around.", end, pieces)
+    yield Mend(
+        f"Move to the end of the {name}",
+        "What varies no longer cuts the text behind it off from the cache.",
+        end,
+        pieces,
+    )
     if kept[-1].role == "user":
         return
     own = replace(document, messages=(*kept, Message("system", "\n".join(pieces)), *tail))

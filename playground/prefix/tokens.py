@@ -7,6 +7,7 @@ that no report has covered keeps its wide interval.
 
 from __future__ import annotations
 
+import copy
 from collections import deque
 from operator import mul
 
@@ -37,6 +38,13 @@ class TokenEstimator:
         self._reports: deque[tuple[Counts, int]] = deque(maxlen=MAX_REPORTS)
         self._short: dict[str, Counts] = {}
         self._long: dict[str, Counts] = {}
+
+    def snapshot(self) -> TokenEstimator:
+        """An estimator that counts as this one does now, for another thread; what this one learns later, it does not."""
+        other = TokenEstimator()
+        other._ratios, other._factors = copy.deepcopy(self._ratios), self._factors
+        other._reports.extend(self._reports)
+        return other
 
     def estimate(self, text: str) -> float:
         """≈ tokens of `text`."""

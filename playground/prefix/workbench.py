@@ -61,6 +61,10 @@ class PrefixDesk:
         expected = forecast(standing, measure, shelf.granularity.step, term)
         return Outlook(view, zones(view, _cuts(view, expected, standing, began), measure), expected)
 
+    def counter(self, endpoint_id: str, model: str) -> TokenEstimator:
+        """What is known of an endpoint's token counts, for use on another thread."""
+        return self._shelf(endpoint_id, model).estimator.snapshot()
+
     def record(self, endpoint_id: str, model: str, sent: Sent) -> None:
         """A request has been taken by the server."""
         self._shelf(endpoint_id, model).index.add(sent)

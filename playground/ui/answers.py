@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
+from playground.ui.adviser import Adviser
 from playground.ui.bars.slim import SlimBar
 from playground.ui.editor.pane import PromptPane
 from playground.ui.inspector.pane import InspectorPane
@@ -26,6 +27,7 @@ class Answers:
         self.log = LogPane(theme, workspace.tasks.start)
         self.from_log = SlimBar("From the log")
         self.requests = Requests(workspace, prompt, self.response, self.inspector, self.log)
+        self.adviser = Adviser(workspace, prompt)
         self.column = QWidget()
         layout = QVBoxLayout(self.column)
         layout.setContentsMargins(0, 0, 0, 0)

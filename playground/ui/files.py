@@ -78,6 +78,10 @@ class Files(QObject):
         """The sample prompt again."""
         self._ask_then(lambda: self._replace(sample_document(), None))
 
+    def show_example(self, document: Document) -> None:
+        """An example of the guide, as a prompt without a file."""
+        self._ask_then(lambda: self._replace(document, None))
+
     def open(self) -> None:
         """Ask for a file and open it."""
         dialog = QFileDialog(self._window, "Open a prompt file or a request body")

@@ -16,6 +16,10 @@ from playground.workspace import Workspace
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from playground.advice.model import Advice
+    from playground.ui.dialogs.guide import GuideDialog
+    from playground.ui.editor.pane import PromptPane
+
 
 _COPIED = {
     "ticket": "Copied as a support ticket. Message contents are left out; a hash and a length stand for each.",
@@ -70,6 +74,36 @@ class Program(QObject):
         )()
         self.copy(text)
         self.trouble.emit(_COPIED[form])
+
+    def mend_dialog(self, prompt: PromptPane, advice: tuple[Advice, ...]) -> None:
+        """Ways to mend the prompt; one that is chosen is one step of its history."""
+        from playground.mending import Option, options
+
+        document = prompt.document()
+        found = options(document, advice)
+        if not found:
+            self.trouble.emit("Nothing in this prompt is known to be mended by moving or trimming it.")
+            return
+        from playground.ui.dialogs.mend import MendDialog
+
+        def apply(option: Option) -> None:
+            if prompt.document() is document:
+                prompt.set_document(option.after, undoable=True, label=option.title)
+
+        dialog = MendDialog(self._appearance.theme, document, found, self._workspace.effect, self._window)
+        dialog.chosen.connect(apply)
+        dialog.open()
+
+    def guide_dialog(self, rule: str) -> GuideDialog:
+        """The guide, at a rule where one is named."""
+        from playground.advice.examples import EXAMPLES
+        from playground.ui.dialogs.guide import GuideDialog
+
+        dialog = GuideDialog(EXAMPLES, self._window)
+        if rule:
+            dialog.show_rule(rule)
+        dialog.open()
+        return dialog
 
     def connect_dialog(self) -> None:
         """Endpoints, keys, plan limits and rates."""

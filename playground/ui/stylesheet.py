@@ -67,6 +67,7 @@ QPushButton[look="quiet"]:focus { border: 1px solid $accent; color: $text; }
 QPushButton[look="link"] {
     background: transparent; border: 1px solid transparent; padding: 1px 4px; color: $accent; font-weight: 600;
 }
+QPushButton[look="link"]::menu-indicator { image: none; width: 0; }
 QPushButton[look="link"]:hover { text-decoration: underline; }
 QPushButton[look="link"]:disabled { color: $muted; }
 QPushButton[look="link"]:focus { border: 1px solid $accent; border-radius: 4px; }

@@ -11,6 +11,8 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QCloseEvent, QPaintEvent
 from PySide6.QtWidgets import QFrame, QMainWindow, QMenu, QSplitter, QVBoxLayout, QWidget
 
+from playground.prompt.document import Document
+from playground.prompt.problems import Problem
 from playground.simulator.launch import SimulatorFailed
 from playground.ui.actions import ACTIONS, Actions
 from playground.ui.appearance import Appearance
@@ -23,6 +25,7 @@ from playground.ui.program import Program
 from playground.workspace import Recalled, Workspace
 
 if TYPE_CHECKING:
+    from playground.advice.model import Advice
     from playground.prefix.workbench import Outlook
     from playground.ui.answers import Answers
     from playground.ui.inspector.pane import InspectorPane
@@ -82,6 +85,7 @@ class MainWindow(QMainWindow):
             "open": self.files.open,
             "save": self.files.save,
             "save_as": self.files.save_as,
+            "mend": lambda: self._mend(self.answers.adviser.advice),
             "undo": self.prompt.undo,
             "redo": self.prompt.redo,
             "find": self.prompt.show_find,
@@ -91,6 +95,7 @@ class MainWindow(QMainWindow):
             "theme": self._appearance.toggle,
             "connect": self.program.connect_dialog,
             "settings": self.program.settings_dialog,
+            "guide": lambda: self._guide(""),
             "palette": self.program.palette,
             "keys": self.program.keys_sheet,
             "quit": self.close,
@@ -150,6 +155,7 @@ class MainWindow(QMainWindow):
     def complete(self) -> None:
         """Build what the first frame did not need."""
         self.requests.refresh_outlook()
+        self.answers.adviser.look_soon()
         self.top.set_menus(self._menu("Prompt"), self._main_menu())
         self.prompt.complete()
 
@@ -199,12 +205,40 @@ class MainWindow(QMainWindow):
         answers.inspector.place_requested.connect(self.prompt.show_place)
         answers.response.place_requested.connect(self.prompt.show_problem)
         answers.response.notice_action.connect(lambda name: self.actions_table[name].trigger())
+        self._connect_advice(answers)
         requests.running_changed.connect(self._show_running)
         requests.outlook_changed.connect(self._show_outlook)
         requests.looking_back.connect(self._show_looking_back)
         requests.key_missing.connect(self._show_key_missing)
         requests.trouble.connect(self.say_trouble)
         requests.found.connect(self.say_trouble)
+
+    def _connect_advice(self, answers: Answers) -> None:
+        """The adviser looks when the prompt rests; its list, its marks and its ways to mend."""
+        adviser, section = answers.adviser, answers.inspector.advice
+        self.prompt.edited.connect(adviser.look_soon)
+        answers.requests.settled.connect(adviser.look_again)
+        adviser.advised.connect(self._show_advice)
+        section.place_requested.connect(self._show_place_of)
+        section.fix_requested.connect(lambda advice: self._mend((advice,)))
+        section.dismissed.connect(lambda advice, for_good: adviser.dismiss(advice, for_good=for_good))
+        section.guide_requested.connect(self._guide)
+
+    def _show_advice(self, advice: tuple[Advice, ...], document: Document) -> None:
+        self.inspector.advice.show_advice(advice)
+        self.prompt.set_advice(advice, document)
+
+    def _show_place_of(self, advice: Advice) -> None:
+        place = next(place for place in advice.places if place.path)
+        self.prompt.go_to(Problem(place.path, advice.title, offset=place.start))
+
+    def _mend(self, advice: tuple[Advice, ...]) -> None:
+        self.program.mend_dialog(self.prompt, advice)
+
+    def _guide(self, rule: str) -> None:
+        dialog = self.program.guide_dialog(rule)
+        dialog.recall_requested.connect(self.answers.adviser.recall)
+        dialog.example_requested.connect(self.files.show_example)
 
     def start(self) -> None:
         """Show the draft or the sample, and everything that goes with the chosen endpoint."""
@@ -243,6 +277,7 @@ class MainWindow(QMainWindow):
                 [("Connect to Electron…", self.program.connect_dialog)],
             )
         if "answers" in vars(self):
+            self.answers.adviser.look_soon()
             self.workspace.tasks.start(self._remember(), "remember what was sent")
 
     async def start_simulator(self) -> None:
@@ -331,6 +366,7 @@ class MainWindow(QMainWindow):
         """Look at nothing any more: the window is going."""
         if "answers" in vars(self):
             self.requests.rest()
+            self.answers.adviser.rest()
 
     def paintEvent(self, event: QPaintEvent) -> None:
         super().paintEvent(event)

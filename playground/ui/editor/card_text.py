@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from math import ceil
 
 from PySide6.QtCore import QEvent, QPoint, QRectF, Signal
@@ -17,9 +17,10 @@ from PySide6.QtGui import (
 )
 from PySide6.QtWidgets import QTextEdit, QToolTip, QWidget
 
+from playground.ui.editor.exact import Splice
 from playground.ui.editor.exact_edit import ExactEdit
 from playground.ui.editor.geometry import GAP_PX, TextGeometry
-from playground.ui.editor.marks import Mark, ink, marks_between, marks_of, paint_mark, tip_of
+from playground.ui.editor.marks import Advised, Mark, ink, marks_between, marks_of, paint_mark, tip_of
 from playground.ui.theme import Theme
 from playground.ui.widgets.plain_tip import plain_tip
 
@@ -42,6 +43,7 @@ class CardText(ExactEdit):
         self._gap_tip = ""
         self._marks: list[Mark] = []
         self._values: Mapping[str, str] = {}
+        self._advised: Advised = ()
         self.setProperty("zoned", True)
         self.setViewportMargins(SIDE_PX, 0, SIDE_PX, 0)
         self.cursorPositionChanged.connect(self.moved)
@@ -69,7 +71,7 @@ class CardText(ExactEdit):
 
     def settled(self) -> None:
         """Find the marks again; Qt's cursors have moved those that are coloured along with the text."""
-        marks = marks_of(self.exact, self._values)
+        marks = marks_of(self.exact, self._values, self._advised)
         before, self._marks = self._marks, marks
         if [(mark.kind, mark.subject) for mark in marks] != [(mark.kind, mark.subject) for mark in before]:
             self._color_marks()
@@ -91,6 +93,22 @@ class CardText(ExactEdit):
         if values != self._values:
             self._values = values
             self.settled()
+
+    def set_advised(self, advised: Advised) -> None:
+        """The places that advice is about, in code points of the text as it is."""
+        if advised != self._advised:
+            self._advised = advised
+            self.settled()
+
+    def shift_advised(self, splice: Splice, moved: Callable[[int], int]) -> None:
+        """Let the places follow the text until the adviser has looked again; one that was changed is let go."""
+        gone_end = splice.at + len(splice.removed)
+        kept = (
+            (moved(start), moved(end), words)
+            for start, end, words in self._advised
+            if end <= splice.at or start >= gone_end
+        )
+        self.set_advised(tuple(kept))
 
     def set_theme(self, theme: Theme) -> None:
         """Other colours."""

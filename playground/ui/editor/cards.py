@@ -160,6 +160,7 @@ class MessageCard(QWidget):
         def moved(place: int) -> int:
             return place if place <= splice.at else (place + delta if place >= end else splice.at)
 
+        self.text.shift_advised(splice, moved)
         moved_spans = (replace(span, start=moved(span.start), end=moved(span.end)) for span in self._spans)
         self._spans = tuple(span for span in moved_spans if span.end > span.start)
 

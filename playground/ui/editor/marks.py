@@ -15,13 +15,16 @@ from playground.prompt.variables import places
 from playground.ui.editor.exact import ExactText, name_of
 from playground.ui.theme import Theme
 
-MarkKind = Literal["value", "missing", "odd"]
+MarkKind = Literal["value", "missing", "odd", "advice"]
 _TIP_CHARACTERS = 200
 
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """UTF-16 units [start, end) of a text that are marked. `subject` is the variable's name or the odd character."""
+    """UTF-16 units [start, end) of a text that are marked.
+
+    `subject` is the variable's name, the odd character, or what the adviser has to say.
+    """
 
     kind: MarkKind
     start: int
@@ -29,13 +32,24 @@ class Mark:
     subject: str
 
 
-def marks_of(exact: ExactText, values: Mapping[str, str]) -> list[Mark]:
+Advised = tuple[tuple[int, int, str], ...]
+"""Places that advice is about: code points [start, end) of the text, and what is said there."""
+
+
+def marks_of(exact: ExactText, values: Mapping[str, str], advised: Advised = ()) -> list[Mark]:
     """Every mark of a text, in order."""
     found: list[tuple[int, int, MarkKind, str]] = [
         (place.start, place.end, "value" if place.name in values else "missing", place.name)
         for place in places(exact.text)
     ]
     found += [(at, at + 1, "odd", odd) for at, odd in exact.oddities()]
+    chips = [(start, end) for start, end, _, _ in found]
+    # A chip is a mark already; what is advised of a variable stands at its chip's tip.
+    found += [
+        (start, end, "advice", words)
+        for start, end, words in advised
+        if not any(start < other_end and other_start < end for other_start, other_end in chips)
+    ]
     found.sort()
     return list(_in_units(exact.image, found))
 
@@ -68,6 +82,8 @@ def tip_of(mark: Mark, values: Mapping[str, str]) -> str:
     """What a mark says when the pointer rests on it."""
     if mark.kind == "odd":
         return name_of(mark.subject)
+    if mark.kind == "advice":
+        return mark.subject
     if mark.kind == "missing":
         return f"{{{{{mark.subject}}}}} has no value. Give it one under Variables."
     value = values.get(mark.subject, "")
@@ -77,13 +93,17 @@ def tip_of(mark: Mark, values: Mapping[str, str]) -> str:
 
 def ink(theme: Theme, kind: MarkKind) -> QColor:
     """The colour of a marked text."""
-    return {"value": theme.variable_edge, "missing": theme.failure, "odd": theme.output}[kind]
+    return {"value": theme.variable_edge, "missing": theme.failure, "odd": theme.output, "advice": theme.text}[kind]
 
 
 def paint_mark(painter: QPainter, theme: Theme, kind: MarkKind, area: QRectF) -> None:
     """The ground of one mark; the text comes over it."""
     painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-    if kind == "odd":
+    if kind == "advice":
+        pen = QPen(theme.variable_edge, 2, Qt.PenStyle.DotLine)
+        painter.setPen(pen)
+        painter.drawLine(area.bottomLeft() + QPointF(0, -1), area.bottomRight() + QPointF(0, -1))
+    elif kind == "odd":
         painter.setPen(QPen(theme.output, 0.8))
         painter.setBrush(Qt.BrushStyle.NoBrush)
         painter.drawRoundedRect(area.adjusted(0.5, 1.5, -0.5, -1.5), 2, 2)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -18,6 +18,7 @@ from playground.ui.editor.exact import Splice
 from playground.ui.editor.find import FindBar
 from playground.ui.editor.footer import Footer
 from playground.ui.editor.going import go_to_field
+from playground.ui.editor.marks import Advised
 from playground.ui.editor.problem_bar import ProblemBar
 from playground.ui.editor.prompt_tab import PromptTab
 from playground.ui.editor.undo import History
@@ -26,6 +27,7 @@ from playground.ui.widgets.rule import hairline
 from playground.ui.widgets.tab_bar import counted, tab_bar
 
 if TYPE_CHECKING:
+    from playground.advice.model import Advice
     from playground.prefix.workbench import Outlook
     from playground.prompt.limits import Finding
     from playground.ui.editor.body_tab import BodyTab
@@ -218,6 +220,18 @@ class PromptPane(QFrame):
             return
         self.prompt_tab.set_outlook(outlook)
         self.footer.set_outlook(outlook)
+
+    def set_advice(self, advice: Sequence[Advice], document: Document) -> None:
+        """Mark the places in the messages that advice on `document` is about; advice on an older one is left alone."""
+        if document is not self.history.document:
+            return
+        advised: dict[int, Advised] = {}
+        for one in advice:
+            for place in one.places:
+                if place.message is not None and place.start is not None and place.end is not None:
+                    mark = (place.start, place.end, f"{one.title}. {one.detail}")
+                    advised[place.message] = (*advised.get(place.message, ()), mark)
+        self.prompt_tab.set_advised(advised)
 
     def set_reported(self, cached_tokens: int | None, prompt_tokens: int | None) -> None:
         """Mark the point up to which the server says it read from its cache; None where it did not say."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from playground.prompt.document import Document, Message, Role
 from playground.ui.editor.boundary import BoundaryRow
 from playground.ui.editor.cards import MessageCard
 from playground.ui.editor.exact import Splice
+from playground.ui.editor.marks import Advised
 from playground.ui.editor.ruler import Ruler
 from playground.ui.editor.tools_head import ToolsHead
 from playground.ui.editor.undo import History
@@ -231,6 +233,11 @@ class PromptTab(QWidget):
         self.tools.set_zones(zones.tool_zones, zones.tool_tokens)
         self._place_boundary(zones.boundary if self.cards else None)
         self.ruler.set_zones(zones, document)
+
+    def set_advised(self, advised: Mapping[int, Advised]) -> None:
+        """Mark the places that advice is about, by message."""
+        for index, card in enumerate(self.cards):
+            card.text.set_advised(advised.get(index, ()))
 
     def _place_boundary(self, boundary: Boundary | None) -> None:
         """Inside a text the card draws it; before a message, over the tools, and at the end it is a row of its own."""

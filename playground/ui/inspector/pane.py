@@ -6,6 +6,7 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QFrame, QLabel, QScrollArea, QVBoxLayout, QWidget
 
 from playground.prefix.forecast import Forecast
+from playground.ui.inspector.advice_section import AdviceSection
 from playground.ui.inspector.attempts import AttemptsSection
 from playground.ui.inspector.model import InspectorModel
 from playground.ui.inspector.sections import (
@@ -44,6 +45,7 @@ class InspectorPane(QScrollArea):
         self.request = RequestSection()
         self.attempts = AttemptsSection()
         self.why = WhyBox()
+        self.advice = AdviceSection()
         self._words = QLabel(NOTHING_SENT)
         self._words.setProperty("tone", "muted")
         self._words.setWordWrap(True)
@@ -106,6 +108,7 @@ class InspectorPane(QScrollArea):
             self.usage,
             self.forecast,
             self.why,
+            self.advice,
             self._words,
             self.latency,
             self.cost,

@@ -1,0 +1,98 @@
+"""The guide: each rule in two sentences with its source, and an example to load and send on the simulator."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtWidgets import (
+    QDialog,
+    QDialogButtonBox,
+    QListWidget,
+    QListWidgetItem,
+    QPushButton,
+    QSplitter,
+    QVBoxLayout,
+    QWidget,
+)
+
+from playground.advice.model import Rule
+from playground.advice.rules.registry import RULES
+from playground.prompt.document import Document
+from playground.ui.theme import GRID
+from playground.ui.widgets.notice import words
+
+
+class GuideDialog(QDialog):
+    """A list of rules, and the one that is chosen."""
+
+    example_requested = Signal(object)
+    """A Document to put into the editor."""
+    recall_requested = Signal()
+    """Advice that was dismissed is wanted again."""
+
+    def __init__(self, examples: Mapping[str, Document], parent: QWidget | None = None) -> None:
+        """`examples`: a document on which the rule of that name speaks."""
+        super().__init__(parent)
+        self.setWindowTitle("The best-practice guide")
+        self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        self._examples = examples
+        self.list = QListWidget()
+        self.list.setWordWrap(True)
+        self.list.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.list.setAccessibleName("Rules")
+        for rule in RULES:
+            item = QListWidgetItem(rule.title)
+            item.setData(Qt.ItemDataRole.UserRole, rule.name)
+            self.list.addItem(item)
+        self.title, self.reason, self.source = words("", "strong"), words(""), words("", "muted")
+        self.example = QPushButton("Load an example into the editor")
+        self.example.clicked.connect(self._load)
+        self.recall = QPushButton("Give dismissed advice again")
+        self.recall.clicked.connect(self.recall_requested)
+        self._lay_out()
+        self.list.currentRowChanged.connect(self._show)
+        self.list.setCurrentRow(0)
+
+    def _lay_out(self) -> None:
+        right = QWidget()
+        column = QVBoxLayout(right)
+        column.setContentsMargins(GRID, 0, 0, 0)
+        column.setSpacing(GRID)
+        for widget in (self.title, self.reason, self.source):
+            column.addWidget(widget)
+        column.addWidget(self.example, 0, Qt.AlignmentFlag.AlignLeft)
+        column.addStretch(1)
+        split = QSplitter()
+        split.addWidget(self.list)
+        split.addWidget(right)
+        split.setSizes([340, 420])
+        split.setChildrenCollapsible(False)
+        buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
+        buttons.addButton(self.recall, QDialogButtonBox.ButtonRole.ResetRole)
+        buttons.rejected.connect(self.reject)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(GRID * 2, GRID * 2, GRID * 2, GRID * 2)
+        layout.addWidget(split, 1)
+        layout.addWidget(buttons)
+        self.resize(800, 560)
+
+    def show_rule(self, name: str) -> None:
+        """Choose a rule."""
+        for row in range(self.list.count()):
+            if self.list.item(row).data(Qt.ItemDataRole.UserRole) == name:
+                self.list.setCurrentRow(row)
+
+    def _rule(self) -> Rule:
+        return RULES[max(self.list.currentRow(), 0)]
+
+    def _show(self) -> None:
+        rule = self._rule()
+        self.title.setText(rule.title)
+        self.reason.setText(rule.reason)
+        self.source.setText(f"{rule.source.section}: {rule.source.sentence}")
+        self.example.setVisible(rule.name in self._examples)
+
+    def _load(self) -> None:
+        self.example_requested.emit(self._examples[self._rule().name])
+        self.accept()

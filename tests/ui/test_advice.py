@@ -1,0 +1,127 @@
+"""Advice in the window: it comes when the prompt rests, leads to its place, is mended as one step and dismissed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from PySide6.QtWidgets import QApplication
+
+from playground.advice.examples import EXAMPLES
+from playground.prompt.document import Document, Message
+from playground.selftest.hand import Hand
+from playground.ui.dialogs.guide import GuideDialog
+from playground.ui.dialogs.mend import MendDialog
+from playground.ui.session import Session
+from tests.ui.conftest import Story
+
+Tell = Callable[[Story], None]
+RULES = "\n".join(f"{number}. Be kind, be brief, and never promise a date to a caller." for number in range(40))
+VOLATILE = Document(
+    messages=(Message("system", f"You are Mira. Current time: 14:05.\n{RULES}"), Message("user", "Where is it?")),
+    parameters={"max_tokens": 200},
+)
+
+
+def _dialog(kind: type) -> object | None:
+    return next((w for w in QApplication.topLevelWidgets() if isinstance(w, kind) and w.isVisible()), None)
+
+
+async def _advised(session: Session, hand: Hand, document: Document, rule: str) -> None:
+    window = session.window
+    window.prompt.set_document(document, undoable=True, label="Test")
+    await hand.until(
+        lambda: (
+            window.answers.adviser.document is window.prompt.document()
+            and any(box.advice.rule == rule for box in window.inspector.advice.boxes)
+        ),
+        f"advice of {rule}",
+    )
+
+
+def test_it_marks_the_place_leads_there_and_is_mended_in_one_step(tell: Tell) -> None:
+    async def story(session: Session, hand: Hand) -> None:
+        window = session.window
+        await _advised(session, hand, VOLATILE, "prefix-order")
+        box = next(box for box in window.inspector.advice.boxes if box.advice.rule == "prefix-order")
+        text = window.prompt.prompt_tab.cards[0].text
+        marks = [text.exact.text[mark.start : mark.end] for mark in text.marks if mark.kind == "advice"]
+        assert marks == ["14:05"]
+        box.show_place.click()
+        assert window.focusWidget() is text
+        box.fix.click()
+        dialog = _dialog(MendDialog)
+        assert isinstance(dialog, MendDialog)
+        assert dialog.list.count() >= 3
+        assert "Current time: 14:05." in dialog.difference.toPlainText()
+        before = window.prompt.document()
+        dialog.apply.click()
+        after = window.prompt.document()
+        assert (after.messages[0].content or "").rstrip().endswith("Current time: 14:05.")
+        await hand.until(lambda: window.answers.adviser.document is after, "the next look")
+        assert "prefix-order" not in {advice.rule for advice in window.answers.adviser.advice}
+        window.prompt.undo()
+        assert window.prompt.document() == before
+
+    tell(story)
+
+
+def test_marks_follow_the_text_and_are_let_go_when_it_is_changed(tell: Tell) -> None:
+    async def story(session: Session, hand: Hand) -> None:
+        window = session.window
+        await _advised(session, hand, VOLATILE, "prefix-order")
+        text = window.prompt.prompt_tab.cards[0].text
+
+        def marked() -> list[str]:
+            return [text.exact.text[mark.start : mark.end] for mark in text.marks if mark.kind == "advice"]
+
+        window.prompt.show_place(0, 0)
+        await hand.type("Hi. ")
+        assert marked() == ["14:05"]
+        window.prompt.show_place(0, (text.exact.text).index("14:05") + 2)
+        await hand.type("9")
+        assert marked() == []
+
+    tell(story)
+
+
+def test_dismissed_on_a_prompt_or_for_good_and_given_again(tell: Tell) -> None:
+    async def story(session: Session, hand: Hand) -> None:
+        window = session.window
+        adviser, section = window.answers.adviser, window.inspector.advice
+        await _advised(session, hand, EXAMPLES["output-cap"], "output-cap")
+        next(box for box in section.boxes if box.advice.rule == "output-cap").once.trigger()
+        await hand.until(lambda: all(advice.rule != "output-cap" for advice in adviser.advice), "it is silent")
+        other = Document(name="another", messages=EXAMPLES["output-cap"].messages)
+        await _advised(session, hand, other, "output-cap")
+        next(box for box in section.boxes if box.advice.rule == "output-cap").for_good.trigger()
+        await hand.until(lambda: all(advice.rule != "output-cap" for advice in adviser.advice), "it is silent")
+        adviser.recall()
+        await hand.until(lambda: any(advice.rule == "output-cap" for advice in adviser.advice), "it speaks again")
+
+    tell(story)
+
+
+def test_the_guide_loads_an_example(tell: Tell) -> None:
+    async def story(session: Session, hand: Hand) -> None:
+        window = session.window
+        window.actions_table["guide"].trigger()
+        dialog = _dialog(GuideDialog)
+        assert isinstance(dialog, GuideDialog)
+        dialog.show_rule("json-not-set")
+        assert dialog.reason.text()
+        dialog.example.click()
+        await hand.until(lambda: window.prompt.document() == EXAMPLES["json-not-set"], "the example")
+
+    tell(story)
+
+
+def test_nothing_to_mend_is_said(tell: Tell) -> None:
+    async def story(session: Session, hand: Hand) -> None:
+        window = session.window
+        window.prompt.set_document(Document(messages=(Message("user", "Hi"),), parameters={"max_tokens": 9}))
+        await hand.until(lambda: window.answers.adviser.document is window.prompt.document(), "a look")
+        window.actions_table["mend"].trigger()
+        assert _dialog(MendDialog) is None
+        assert "Nothing in this prompt" in window.trouble.words
+
+    tell(story)
