@@ -46,4 +46,4 @@ def _with_line(text: str, line: str) -> str:
         at = len(text)
     head, rest = text[:at], text[at:]
     gap = head[len(head.rstrip()) :]
-    return f"{head.rstrip()}\n{line}{gap or ''}{rest}".lstrip("\n")
+    return f"{head.rstrip()}\n{line}{gap}{rest}" if head.strip() else f"{line}\n{rest}"

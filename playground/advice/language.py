@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter as Tally
 
-SAMPLE = 4_000
+SAMPLE = 2_000
 """Code points looked at; a prompt's language shows in its first page."""
 MIN_LETTERS = 6
 SURE = 0.6
@@ -36,6 +36,7 @@ _SCRIPTS = {
     "hangul": "\u1100-\u11ff\uac00-\ud7af",
 }
 _PATTERNS = {name: re.compile(f"[{letters}]") for name, letters in _SCRIPTS.items()}
+_ENOUGH_LATIN = re.compile(f"(?:[a-z][^a-z]*){{{MIN_LETTERS}}}")
 _ALONE = {
     "hebrew": "he",
     "greek": "el",
@@ -114,6 +115,8 @@ def detect(text: str) -> str | None:
 
 
 def _script(sample: str) -> str | None:
+    if sample.isascii():
+        return "latin" if _ENOUGH_LATIN.search(sample) else None
     counts = Tally({name: len(pattern.findall(sample)) for name, pattern in _PATTERNS.items()})
     # A character says as much as several letters do.
     for name in ("han", "kana", "hangul"):

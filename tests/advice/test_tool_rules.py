@@ -76,6 +76,13 @@ def test_a_sentence_that_is_too_long_is_left_to_a_person() -> None:
     assert one(catalogue(tool(text="Finds a parcel " + "by number and city " * 30)), "tool-description").fix is None
 
 
+def test_a_first_sentence_that_is_too_long_is_no_fix() -> None:
+    assert (
+        one(catalogue(tool(text="Finds " + "by number and city " * 40 + ". Use it once.")), "tool-description").fix
+        is None
+    )
+
+
 def test_long_parameter_descriptions() -> None:
     long = "Parcel number. " + "It stands on the slip that the driver left at the door. " * 5
     document = catalogue(tool(number={"type": "string", "description": long}))

@@ -38,7 +38,7 @@ def _most_a_minute(batch: Batch) -> int:
     slots = min(batch.in_flight, batch.requests)
     if not batch.seconds_each:
         return slots
-    return min(batch.requests, int(slots * max(60 / batch.seconds_each, 1)))
+    return int(min(batch.requests, slots * max(60 / batch.seconds_each, 1)))
 
 
 def _time(batch: Batch, plan: PlanLimits) -> float | None:

@@ -12,6 +12,8 @@ from playground.advice.phrases import PHRASES
 from playground.advice.texts import has_any, sentence_at
 
 _ACKNOWLEDGE = re.compile("acknowledg")
+_LINES = tuple(row.filler.lower() for row in PHRASES.values())
+"""What was offered is known again, whatever language the prompt around it turns out to be in."""
 _OF_A_TOOL = re.compile(r"tool|function|call(?:ing)?\b|look|check|search|fetch|loud|request|moment|wait|action|short")
 
 
@@ -45,6 +47,8 @@ def _speak(facts: Facts) -> Iterator[Advice]:
 def _is_asked(facts: Facts) -> bool:
     """Whether the system prompt speaks of it: also where it forbids it, somebody has thought of it."""
     low = facts.system_lowered
+    if has_any(low, _LINES):
+        return True
     codes = ("en", facts.language) if facts.language in PHRASES else tuple(PHRASES)
     if any(has_any(low, PHRASES[code].waits) for code in codes if code):
         return True
