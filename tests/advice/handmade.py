@@ -103,6 +103,27 @@ SILENT: dict[str, Body] = {
         "Before you use a tool say so.", tool("find", "Finds a release such as v2.1.3 of node.js by its tag.")
     ),
     "same call for two parcels": make("You track parcels. Say so before you use a tool."),
+    "polling with news": {
+        **make("You wait for a job."),
+        "tools": [tool("get_state", "Tells a job's state.")],
+        "messages": [
+            {"role": "user", "content": "Wait for job 7."},
+            *(
+                message
+                for n in range(4)
+                for message in (
+                    {
+                        "role": "assistant",
+                        "content": None,
+                        "tool_calls": [
+                            {"id": f"c{n}", "type": "function", "function": {"name": "get_state", "arguments": "{}"}}
+                        ],
+                    },
+                    {"role": "tool", "tool_call_id": f"c{n}", "content": f"{n * 25} %"},
+                )
+            ),
+        ],
+    },
     "max_tokens one": make("Answer yes or no.", max_tokens=1),
     "temperature at its edge": make("You are wild.", temperature=2, top_p=1),
     "null parameters": make("Be brief.", stop=None, seed=None, tools=None),

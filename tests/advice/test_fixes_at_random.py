@@ -7,7 +7,7 @@ import random
 import pytest
 
 from playground.advice.advise import advise
-from playground.prompt.document import Document, Message, Role, Tool
+from playground.prompt.document import Document, Json, Message, Role, Tool
 from tests.advice.corpus import tool
 from tests.advice.words import WORDS
 
@@ -33,7 +33,7 @@ PIECES = (
 )
 DESCRIPTIONS = ("Finds x. ", "Use e.g. A. ", "(for example B)", "Long " * 40, "\n", "Example: C", "。", "z.B. D ")
 ROLES: tuple[Role, ...] = ("system", "system", "user", "assistant")
-PARAMETERS = ({}, {"max_tokens": 9}, {"response_format": {"type": "json_object"}})
+PARAMETERS: tuple[dict[str, Json], ...] = ({}, {"max_tokens": 9}, {"response_format": {"type": "json_object"}})
 DOCUMENTS = 60
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from playground.advice.facts import Facts
 from playground.advice.model import Advice, Evidence, Guideline, Place, Source
@@ -48,13 +48,13 @@ def _rounds(facts: Facts) -> Iterator[Advice]:
     messages = facts.document.messages
     start = max((i for i, message in enumerate(messages) if message.role == "user"), default=-1) + 1
     calling = [(i, messages[i]) for i in range(start, len(messages)) if messages[i].tool_calls]
-    repeated = _repeated([message for _, message in calling])
+    repeated = _repeated(messages[start:])
     if repeated:
         name, times = repeated
         yield Advice(
             "warning",
             f"{name} is called again and again",
-            f"In this turn {name} was called {times} times with the same arguments: a chain that goes in a circle.",
+            f"In this turn {name} was called {times} times with the same arguments and brought the same: a circle.",
             evidence=(Evidence("same calls", times, "count", "counted"),),
             places=tuple(Place(("messages", i, "tool_calls")) for i, _ in calling),
             subject="repeats",
@@ -70,11 +70,14 @@ def _rounds(facts: Facts) -> Iterator[Advice]:
         )
 
 
-def _repeated(messages: list[Message]) -> tuple[str, int] | None:
-    calls = Counter((call.name, call.arguments) for message in messages for call in message.tool_calls)
+def _repeated(messages: Sequence[Message]) -> tuple[str, int] | None:
+    """A tool that was called with the same arguments and brought the same, and how often: polling brings news."""
+    results = {message.tool_call_id: message.content for message in messages if message.role == "tool"}
+    made = (call for message in messages for call in message.tool_calls if call.id in results)
+    calls = Counter((call.name, call.arguments, results[call.id]) for call in made)
     if not calls:
         return None
-    (name, _), times = calls.most_common(1)[0]
+    (name, *_), times = calls.most_common(1)[0]
     return (name, times) if times >= SAME else None
 
 
@@ -89,7 +92,7 @@ LIMIT = Guideline(
 ROUNDS = Guideline(
     "chain-rounds",
     "Look at chains that go in a circle",
-    "The same call with the same arguments brings the same result; the model needs another line in its prompt, not "
+    "A call that has brought the same three times will bring it again; the model needs another line in its prompt, not "
     "another round.",
     _GUIDE,
     _rounds,
