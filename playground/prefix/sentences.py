@@ -22,10 +22,18 @@ def unit_around(text: str, start: int, end: int) -> tuple[int, int]:
     line_end = len(text) if line_end < 0 else line_end
     first, last = _sentence(text, line_start, line_end, start, end)
     if not text[line_start:first].strip(" \t-*•#>") and not text[last:line_end].strip():
-        return line_start, min(line_end + 1, len(text))
+        return _with_heading(text, line_start, line_end), min(line_end + 1, len(text))
     while last == line_end and first > line_start and text[first - 1] in " \t":
         first -= 1
     return first, last
+
+
+def _with_heading(text: str, line_start: int, line_end: int) -> int:
+    """Where the line above ends in a colon and has nothing else below it, it goes along."""
+    above = text.rfind("\n", 0, max(line_start - 1, 0)) + 1
+    heading = text[above : max(line_start - 1, 0)].rstrip()
+    followed = text[line_end + 1 :].split("\n", 1)[0].strip() if line_end < len(text) else ""
+    return above if heading.endswith((":", "：")) and not followed else line_start
 
 
 def _sentence(text: str, line_start: int, line_end: int, start: int, end: int) -> tuple[int, int]:

@@ -100,16 +100,17 @@ def spans(text: str) -> Iterator[tuple[VolatileKind, int, int, bool]]:
     taken = 0
     for start, end, kind, sure in sorted(_matches(text), key=lambda found: (found[0], -found[1])):
         if start >= taken:
+            # What is excluded takes its place too: the time inside of an example's timestamp is none either.
             taken = end
-            yield kind, start, end, sure
+            if not _excluded(text, start, end):
+                yield kind, start, end, sure
 
 
 def _matches(text: str) -> Iterator[tuple[int, int, VolatileKind, bool]]:
     for kind, sure, pattern in _patterns():
         for match in pattern.finditer(text):
             start, end = match.span("v")
-            if not _excluded(text, start, end):
-                yield start, end, kind, sure
+            yield start, end, kind, sure
 
 
 def _excluded(text: str, start: int, end: int) -> bool:

@@ -139,6 +139,8 @@ def test_tools_are_sorted_by_name() -> None:
         ("आप। आज {{y}} है। ठीक।", "{{y}}", "आज {{y}} है। "),
         ("你好。今天{{y}}。好。", "{{y}}", "今天{{y}}。"),
         ("Hi Dr. {{y}} there. B.", "{{y}}", "Hi Dr. {{y}} there. "),
+        ("A.\nThe caller:\n{{y}}\n\nB.", "{{y}}", "The caller:\n{{y}}\n"),
+        ("A.\nRules:\n{{y}}\nBe kind.", "{{y}}", "{{y}}\n"),
         ("Yes. Now {{y}}", "{{y}}", " Now {{y}}"),
     ],
 )

@@ -28,6 +28,7 @@ VARIES = [
     ("اليوم هو الاثنين 23 نوفمبر 2026", "date", "الاثنين 23 نوفمبر 2026"),
     ("今天是2026年11月23日，星期一。", "date", "2026年11月23日"),
     ("今日は2026年11月23日です。", "date", "2026年11月23日"),
+    ("Heure actuelle : 14:32", "time", "14:32"),
     ("epoch: 1763904000", "timestamp", "1763904000"),
     ("request 550e8400-e29b-41d4-a716-446655440000", "identifier", "550e8400-e29b-41d4-a716-446655440000"),
     ("trace 4bf92f3577b34da6a3ce929d0e0e4736", "identifier", "4bf92f3577b34da6a3ce929d0e0e4736"),
@@ -62,6 +63,7 @@ STAYS = [
     "Discounts of 1763904000% do not exist.",
     "May I help you? March on. I will.",
     "जैसे 23 नवंबर 2026",
+    "Timestamps look like 2024-01-01T00:00:00Z.",
 ]
 
 
