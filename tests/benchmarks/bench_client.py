@@ -2,8 +2,9 @@
 
 python -m tests.benchmarks.bench_client [CHUNKS]
 
-The floor is httpx's reads with one JSON decode (msgspec) of each chunk; one chunk is one network write. Medians of
-three rounds, and of the ratios to the floor of the same round; the figures themselves are the machine's.
+One chunk is one network write. The floor is httpx's reads with one JSON decode (msgspec) of each chunk. Three streams:
+written without a pause, without one and with HTTP's chunked coding, and at a rate at which every chunk is a read of its
+own. Medians of the rounds, and of the ratios within each round; the figures themselves are the machine's.
 Goals: a whole run at most 1.5 x the floor, and at least 6 x cheaper than the SDK.
 """
 
@@ -16,6 +17,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import httpx
@@ -23,22 +25,57 @@ import msgspec
 
 from playground.client.connection import Connection
 from playground.client.endpoint import Endpoint
-from playground.client.events import Completed
+from playground.client.events import Completed, ContentDelta
 from playground.prompt.document import Document, Message
 from playground.prompt.request import to_request
 from playground.runs.run import Run
+from tests.benchmarks.chunk_server import text_of
 
-RATE = 2000
-CHUNKS = 4000
-ROUNDS = 3
-FLOOR = "httpx and one decode"
+CHUNKS = 20_000
+ROUNDS = 7
+READS, FLOOR, RUN, SDK = "httpx reads", "httpx and one decode", "run", "OpenAI SDK"
 DOCUMENT = Document(messages=(Message("user", "Hello"),))
 REQUEST = to_request(DOCUMENT, "m")
 
 
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """A way to stream: chunks a second (0: no pause), HTTP's coding, and a divisor of the number of chunks."""
+
+    name: str
+    rate: float
+    coding: str = ""
+    part: int = 1
+
+
+STREAMS = (
+    Stream("no pause", 0),
+    Stream("no pause, chunked coding", 0, "chunked"),
+    Stream("800 a second, chunked coding", 800, "chunked", 20),
+)
+
+
+class Meter:
+    """CPU time of this process since `begin`, which a work calls when its client is made and nothing is sent yet."""
+
+    def __init__(self) -> None:
+        self._began = 0.0
+
+    def begin(self) -> None:
+        self._began = time.process_time()
+
+    @property
+    def seconds(self) -> float:
+        return time.process_time() - self._began
+
+
+Work = Callable[[str, Meter], Awaitable[str]]
+"""Reads a stream; returns its text, or of the floors what they can tell of it."""
+
+
 @contextmanager
-def _server(chunks: int) -> Iterator[str]:
-    command = [sys.executable, "-m", "tests.benchmarks.chunk_server", str(RATE), str(chunks)]
+def _server(stream: Stream, chunks: int) -> Iterator[str]:
+    command = [sys.executable, "-m", "tests.benchmarks.chunk_server", str(stream.rate), str(chunks), stream.coding]
     process = subprocess.Popen(command, stdout=subprocess.PIPE)
     assert process.stdout is not None
     try:
@@ -49,52 +86,58 @@ def _server(chunks: int) -> Iterator[str]:
         process.stdout.close()
 
 
-async def _reads(base_url: str) -> None:
-    async with (
-        httpx.AsyncClient(timeout=httpx.Timeout(60), trust_env=False) as client,
-        client.stream("POST", f"{base_url}/chat/completions", content=REQUEST.body) as response,
-    ):
-        async for _ in response.aiter_bytes():
-            pass
+async def _reads(base_url: str, meter: Meter) -> str:
+    """Returns nothing; prints nothing: httpx and nothing else."""
+    async with httpx.AsyncClient(timeout=httpx.Timeout(60), trust_env=False) as client:
+        meter.begin()
+        async with client.stream("POST", f"{base_url}/chat/completions", content=REQUEST.body) as response:
+            async for _ in response.aiter_bytes():
+                pass
+    return ""
 
 
-async def _floor(base_url: str) -> None:
-    async with (
-        httpx.AsyncClient(timeout=httpx.Timeout(60), trust_env=False) as client,
-        client.stream("POST", f"{base_url}/chat/completions", content=REQUEST.body) as response,
-    ):
-        # One chunk a write comes as one chunk a read, so that this needs no framer; the count checks that it did.
-        read = 0
-        async for received in response.aiter_bytes():
-            for line in received.split(b"\n\n"):
-                if line.startswith(b"data: {"):
-                    msgspec.json.decode(line[6:])
-                    read += 1
-        assert read, "nothing was decoded"
+async def _floor(base_url: str, meter: Meter) -> str:
+    texts: list[str] = []
+    rest = b""
+    async with httpx.AsyncClient(timeout=httpx.Timeout(60), trust_env=False) as client:
+        meter.begin()
+        async with client.stream("POST", f"{base_url}/chat/completions", content=REQUEST.body) as response:
+            async for received in response.aiter_bytes():
+                *lines, rest = (rest + received).split(b"\n\n")
+                for line in lines:
+                    if line.startswith(b"data: {"):
+                        chunk = msgspec.json.decode(line[6:])
+                        texts.append(chunk["choices"][0]["delta"].get("content") or "")
+    return "".join(texts)
 
 
-async def _sdk(base_url: str) -> None:
-    # Imported here: this first costs a second, and the other three do not need it.
+async def _sdk(base_url: str, meter: Meter) -> str:
+    # Imported here: this first costs a second, and the others do not need it.
     from openai import AsyncOpenAI
 
     async with AsyncOpenAI(base_url=base_url, api_key="none", max_retries=0) as client:
+        meter.begin()
         stream = await client.chat.completions.create(
             model="m", messages=[{"role": "user", "content": "Hello"}], stream=True
         )
-        text = [choice.delta.content or "" async for chunk in stream for choice in chunk.choices]
-    assert any(text)
+        texts = [choice.delta.content or "" async for chunk in stream for choice in chunk.choices]
+    return "".join(texts)
 
 
-async def _client(base_url: str) -> None:
+async def _client(base_url: str, meter: Meter) -> str:
     connection = Connection()
+    await connection.warm()
     endpoint = Endpoint(id="b", name="B", base_url=base_url)
-    last = [event async for event in connection.stream(endpoint, None, REQUEST, time.monotonic)][-1]
+    meter.begin()
+    events = [event async for event in connection.stream(endpoint, None, REQUEST, time.monotonic)]
+    assert isinstance(events[-1], Completed)
     await connection.aclose()
-    assert isinstance(last, Completed)
+    return "".join(event.text for event in events if isinstance(event, ContentDelta))
 
 
-async def _run(base_url: str) -> None:
+async def _run(base_url: str, meter: Meter) -> str:
     connection = Connection()
+    await connection.warm()
     run = Run(
         id="b",
         document=DOCUMENT,
@@ -107,37 +150,48 @@ async def _run(base_url: str) -> None:
     )
     heard: list[object] = []
     run.listen(lambda _, event: heard.append(event))
-    assert (await run.execute()).phase == "done"
+    meter.begin()
+    state = await run.execute()
+    assert state.phase == "done"
     await connection.aclose()
+    return state.text
 
 
-def _cpu_us(loop: asyncio.AbstractEventLoop, work: Callable[[str], Awaitable[None]], chunks: int) -> float:
-    async def main(base_url: str) -> float:
-        began = time.process_time()
-        await work(base_url)
-        return time.process_time() - began
+WORKS: dict[str, Work] = {READS: _reads, FLOOR: _floor, "client": _client, RUN: _run, SDK: _sdk}
 
-    with _server(chunks) as base_url:
-        return loop.run_until_complete(main(base_url)) / chunks * 1e6
+
+def _cpu_us(loop: asyncio.AbstractEventLoop, name: str, base_url: str, chunks: int) -> float:
+    async def main() -> float:
+        meter = Meter()
+        text = await WORKS[name](base_url, meter)
+        took_s = meter.seconds
+        assert name == READS or text == text_of(chunks), f"{name} lost something"
+        return took_s / chunks * 1e6
+
+    return loop.run_until_complete(main())
+
+
+def _measure(loop: asyncio.AbstractEventLoop, stream: Stream, chunks: int) -> None:
+    with _server(stream, chunks) as base_url:
+        # In turn, so that what the machine does beside hits all alike; the first round pays for imports.
+        rounds = [{name: _cpu_us(loop, name, base_url, chunks) for name in WORKS} for _ in range(ROUNDS + 1)][1:]
+    print(f"\n{stream.name}: {chunks:,} chunks, {ROUNDS} rounds")
+    for name in WORKS:
+        cpu = statistics.median(told[name] for told in rounds)
+        ratios = sorted(told[name] / told[FLOOR] for told in rounds)
+        print(
+            f"{name:22} {cpu:6.1f} µs a chunk  {statistics.median(ratios):5.2f} x the floor"
+            f" ({ratios[0]:.2f} to {ratios[-1]:.2f})"
+        )
+    cheaper = statistics.median(told[SDK] / told[RUN] for told in rounds)
+    print(f"a run is {cheaper:.1f} x cheaper than the SDK")
 
 
 def main(chunks: int) -> None:
     """Measure and print."""
     loop = asyncio.new_event_loop()
-    works = {"httpx reads": _reads, FLOOR: _floor, "client": _client, "run": _run, "OpenAI SDK": _sdk}
-    for work in works.values():
-        _cpu_us(loop, work, 200)  # the first of each pays for its imports
-    rounds = [{name: _cpu_us(loop, work, chunks) for name, work in works.items()} for _ in range(ROUNDS)]
-    for name in works:
-        cpu = statistics.median(told[name] for told in rounds)
-        ratio = statistics.median(told[name] / told[FLOOR] for told in rounds)
-        print(f"{name:22} {cpu:6.1f} µs a chunk  {ratio:.2f} x the floor")
-    cheaper = statistics.median(told["OpenAI SDK"] / told["run"] for told in rounds)
-    print(f"a run is {cheaper:.1f} x cheaper than the SDK")
-    beyond = statistics.median(
-        (told["OpenAI SDK"] - told["httpx reads"]) / (told["run"] - told["httpx reads"]) for told in rounds
-    )
-    print(f"without the reads of the socket, which both pay: {beyond:.1f} x")
+    for stream in STREAMS:
+        _measure(loop, stream, chunks // stream.part)
     loop.run_until_complete(loop.shutdown_asyncgens())
     loop.close()
 

@@ -1,6 +1,9 @@
 """A server that streams chunks at a given rate: one chunk a network write, as real servers do.
 
-python -m tests.benchmarks.chunk_server CHUNKS_A_SECOND CHUNKS   (prints its port)
+python -m tests.benchmarks.chunk_server CHUNKS_A_SECOND CHUNKS [chunked]   (prints its port)
+
+At a rate of 0 it writes as fast as it is read; a write is never joined with another one. "chunked" frames the body by
+HTTP's chunked coding, one chunk a write, as gateways do; without it, the body ends where the connection does.
 """
 
 from __future__ import annotations
@@ -9,6 +12,26 @@ import asyncio
 import json
 import sys
 import time
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is streamed: `rate` chunks a second (0: no pause), `count` chunks, with or without HTTP's chunked coding."""
+
+    rate: float
+    count: int
+    chunked: bool = False
+
+    @property
+    def head(self) -> bytes:
+        """The response's head."""
+        framing = b"Transfer-Encoding: chunked" if self.chunked else b"Connection: close"
+        return b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nX-Request-Id: bench\r\n" + framing + b"\r\n\r\n"
+
+    def framed(self, data: bytes) -> bytes:
+        """As it goes out; no data ends a chunked body."""
+        return b"%x\r\n%b\r\n" % (len(data), data) if self.chunked else data
 
 
 def word(number: int) -> str:
@@ -16,40 +39,51 @@ def word(number: int) -> str:
     return f"word{number % 977} " + ("\n" if number % 12 == 11 else "")
 
 
+def text_of(count: int) -> str:
+    """The completion that `count` chunks make."""
+    return "".join(word(number) for number in range(count))
+
+
 def _chunk(number: int) -> bytes:
-    choice = {"index": 0, "delta": {"content": word(number)}}
+    choice = {"index": 0, "delta": {"content": word(number)}, "finish_reason": None}
     body = {"id": "chatcmpl-bench", "object": "chat.completion.chunk", "created": 0, "model": "m", "choices": [choice]}
-    return b"data: " + json.dumps({**body, "finish_reason": None}).encode() + b"\n\n"
+    return b"data: " + json.dumps(body).encode() + b"\n\n"
 
 
-async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, rate: float, count: int) -> None:
+async def _read_request(reader: asyncio.StreamReader) -> None:
     head = await reader.readuntil(b"\r\n\r\n")
     length = next(
         int(line.split(b":")[1]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length")
     )
     await reader.readexactly(length)
-    writer.write(
-        b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nX-Request-Id: bench\r\nConnection: close\r\n\r\n"
-    )
+
+
+async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, plan: Plan) -> None:
+    await _read_request(reader)
+    # Nothing is held back to be joined with what follows.
+    writer.transport.set_write_buffer_limits(high=0)
+    writer.write(plan.head)
     began = time.monotonic()
-    for number in range(count):
-        wait_s = began + number / rate - time.monotonic()
+    for number in range(plan.count):
+        wait_s = began + number / plan.rate - time.monotonic() if plan.rate else 0.0
         if wait_s > 0:
             await asyncio.sleep(wait_s)
-        writer.write(_chunk(number))
+        writer.write(plan.framed(_chunk(number)))
         await writer.drain()
     end = {"id": "chatcmpl-bench", "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
-    writer.write(b"data: " + json.dumps(end).encode() + b"\n\ndata: [DONE]\n\n")
+    writer.write(plan.framed(b"data: " + json.dumps(end).encode() + b"\n\ndata: [DONE]\n\n"))
+    if plan.chunked:
+        writer.write(plan.framed(b""))
     await writer.drain()
     writer.close()
 
 
-async def main(rate: float, count: int) -> None:
+async def main(plan: Plan) -> None:
     """Serve until killed."""
-    server = await asyncio.start_server(lambda r, w: _answer(r, w, rate, count), "127.0.0.1", 0)
+    server = await asyncio.start_server(lambda r, w: _answer(r, w, plan), "127.0.0.1", 0)
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 
 
 if __name__ == "__main__":
-    asyncio.run(main(float(sys.argv[1]), int(sys.argv[2])))
+    asyncio.run(main(Plan(float(sys.argv[1]), int(sys.argv[2]), "chunked" in sys.argv[3:])))
