@@ -14,6 +14,7 @@ A fault is a name, or name=number:
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from dataclasses import dataclass
 
@@ -37,6 +38,9 @@ OTHERS = {
 }
 """Each other fault and the number it has when none is given."""
 
+MOST_DIGITS = 7
+_NUMBER = re.compile(rf"[0-9]{{1,{MOST_DIGITS}}}(?:\.[0-9]{{1,6}})?")
+
 
 @dataclass(frozen=True)
 class Fault:
@@ -55,11 +59,11 @@ def parse(text: str) -> Fault:
     name, _, number = text.strip().partition("=")
     if name not in STATUSES and name not in OTHERS:
         raise UnknownFault(f"no fault is called {name!r}; there are: {', '.join((*STATUSES, *OTHERS))}")
-    try:
-        given = float(number) if number else OTHERS.get(name)
-    except ValueError as error:
-        raise UnknownFault(f"{number!r} is not a number") from error
-    return Fault(name, given)
+    if not number:
+        return Fault(name, OTHERS.get(name))
+    if not _NUMBER.fullmatch(number):
+        raise UnknownFault(f"{number!r} is not a number from 0 to {10**MOST_DIGITS - 1:,}")
+    return Fault(name, float(number))
 
 
 class FaultQueue:

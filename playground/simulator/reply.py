@@ -197,11 +197,12 @@ def _arguments(function: Mapping[str, Any], question: str) -> dict[str, Any]:
 
 
 def _argument(name: str, spec: Mapping[str, Any], question: str) -> Any:
-    if spec.get("enum"):
-        return spec["enum"][0]
+    choices = spec.get("enum")
+    if isinstance(choices, list) and choices:
+        return choices[0]
     kind = spec.get("type")
     if kind in ("integer", "number"):
-        number = re.search(r"\d+", question)
+        number = re.search(r"(?<!\d)\d{1,15}(?!\d)", question)
         return int(number[0]) if number else 1
     if kind == "boolean":
         return True

@@ -22,6 +22,8 @@ from playground.simulator.validation import Detail, context_problem, problems
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 MAX_BODY_BYTES = 16 * 1024 * 1024
+MOST_QUEUED = 10_000
+"""Faults that one request may put into the queue."""
 REQUEST_ID = web.RequestKey("request_id", str)
 
 
@@ -88,11 +90,14 @@ class Simulator:
 
     async def _queue_fault(self, request: web.Request) -> web.Response:
         fields = await _json_body(request)
+        fields = fields if isinstance(fields, dict) else {}
+        times = fields.get("times", 1)
         try:
-            fault = parse(str(fields["fault"]))
-            times = int(fields.get("times", 1))
-        except (UnknownFault, KeyError, ValueError) as error:
+            fault = parse(str(fields.get("fault", "")))
+        except UnknownFault as error:
             raise Refused(400, "invalid_request_error", str(error)) from error
+        if type(times) is not int or not 1 <= times <= MOST_QUEUED:
+            raise Refused(400, "invalid_request_error", f"times is a whole number from 1 to {MOST_QUEUED:,}")
         self._faults.add(fault, times)
         return web.json_response({"queued": times}, headers=_id_header(request))
 

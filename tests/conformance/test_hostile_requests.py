@@ -126,7 +126,7 @@ def test_a_fault_with_a_number_that_is_none(simulator: SimulatorProcess, fault: 
 
 def test_a_queue_of_faults_takes_no_nonsense(simulator: SimulatorProcess) -> None:
     root = simulator.base_url.removesuffix("/waves/v1")
-    for asked in (
+    nonsense: tuple[object, ...] = (
         None,
         7,
         [],
@@ -134,7 +134,8 @@ def test_a_queue_of_faults_takes_no_nonsense(simulator: SimulatorProcess) -> Non
         {"fault": "503", "times": -1},
         {"fault": "503", "times": 10**9},
         {"fault": "503", "times": []},
-    ):
+    )
+    for asked in nonsense:
         _well_answered(request(f"{root}/simulator/faults", json.dumps(asked).encode()))
     assert send(simulator).status == 200
 
