@@ -91,14 +91,14 @@ async def _with_answers(log: RequestLog, found: Sequence[tuple[LogRow, PastReque
     made = []
     for at, (row, request) in enumerate(found):
         newest = at >= len(found) - WHOLE
-        stored = (
-            await log.get(row.run_id) if newest and (row.attempts > 1 or len(row.answer) >= PREVIEW_CHARS) else None
-        )
+        stored = await log.get(row.run_id) if newest else None
         if stored is None:
             # Cut in the middle, it would show an end that it has not.
             made.append(replace(request, answer="") if len(row.answer) >= PREVIEW_CHARS else request)
             continue
         state = stored.state()
         without = sum(1 for attempt in state.attempts[:-1] if attempt.status is not None and not attempt.request_id)
-        made.append(replace(request, answer=state.text, failed_attempts_without_id=without))
+        connect_s = state.attempts[-1].connect_s if state.attempts else None
+        whole = replace(request, answer=state.text, failed_attempts_without_id=without, connect_s=connect_s)
+        made.append(whole)
     return made

@@ -37,12 +37,17 @@ class Queued(Event, frozen=True, tag="queued"):
 
 
 class HeadersReceived(Event, frozen=True, tag="headers"):
-    """The response's headers. `request_id` is X-Request-Id; None where the server sent none."""
+    """The response's headers. `request_id` is X-Request-Id; None where the server sent none.
+
+    `connect_s` is what opening a connection (TCP and TLS) took of the time before them: 0 on one that was kept alive,
+    None where nobody measured it.
+    """
 
     status: int
     request_id: str | None
     content_type: str
     headers: tuple[tuple[str, str], ...] = ()
+    connect_s: float | None = None
 
 
 class BodyIdReceived(Event, frozen=True, tag="body_id"):

@@ -43,7 +43,8 @@ _NOW = (
     r"(?<!\w)(?:today(?:['’]s date)?|current(?:ly)?(?: local)?(?: date(?:[ /]?(?:and )?time)?| time)?"
     r"|(?:the )?(?:date|time|day)(?: (?:today|now))?"
     r"|now|as of|right now|generated (?:on|at)|timestamp|last updated"
-    r"|heure(?: actuelle)?|ora(?: attuale)?|ahora|heute|aktuelles datum|datum|uhrzeit|aujourd['’]hui|date du jour|hoy|fecha(?: actual| de hoy)?|hora(?: actual)?"
+    r"|heure(?: actuelle)?|ora(?: attuale)?|ahora|heute|aktuelles datum|datum|uhrzeit"
+    r"|aujourd['’]hui|date du jour|hoy|fecha(?: actual| de hoy)?|hora(?: actual)?"
     r"|आज(?: की तारीख)?|तारीख|समय|اليوم|التاريخ|الوقت|今天|今日|当前(?:日期|时间)?|現在(?:時刻)?)"
 )
 _IS = (

@@ -50,6 +50,8 @@ class Attempt:
     headers_at: float | None = None
     ended_at: float | None = None
     trouble: Trouble | None = None
+    connect_s: float | None = None
+    """What opening a connection took; 0 on one that was kept alive, None where it is not known."""
 
 
 @dataclass(slots=True)
@@ -170,6 +172,7 @@ def _attempt(state: RunState, event: AttemptStarted) -> None:
 def _headers(state: RunState, event: HeadersReceived) -> None:
     attempt = state.attempts[-1]
     attempt.status, attempt.request_id, attempt.headers_at = event.status, event.request_id, event.at
+    attempt.connect_s = event.connect_s
 
 
 def _said(state: RunState, event: BodyIdReceived | Finished | UsageReported | TokenProbabilities) -> None:

@@ -43,7 +43,7 @@ def grown(state: RunState, events: Iterable[AnyEvent]) -> RunState:
 
 def sent(request_id: str | None = REQUEST_ID, status: int = 200) -> list[AnyEvent]:
     """Sent, and the headers are there."""
-    return [AttemptStarted(0.0, 1), HeadersReceived(0.14, status, request_id, "text/event-stream")]
+    return [AttemptStarted(0.0, 1), HeadersReceived(0.14, status, request_id, "text/event-stream", (), 0.0)]
 
 
 def deltas(text: str, begin: float = 0.212, step: float = 0.01) -> list[AnyEvent]:

@@ -108,7 +108,7 @@ def _against(forecast: Forecast | None, reported: int) -> str:
 
 
 def latency_lines(state: RunState) -> dict[str, Line]:
-    """ttft, speed, total."""
+    """ttft, speed, connection, total."""
     started = state.attempts[-1].started_at if state.attempts else None
     total = None if started is None or state.ended_at is None else state.ended_at
     no_speed = "Output tokens ÷ (last − first token); " + (
@@ -117,8 +117,19 @@ def latency_lines(state: RunState) -> dict[str, Line]:
     return {
         "ttft": _maybe(state.ttft_s, seconds, "No token has come" if not state.ended else "No token came"),
         "speed": _maybe(state.tokens_per_s, speed, no_speed),
+        "connection": _connection(state),
         "total": _maybe(total, seconds, "Still running" if not state.ended else "Not known"),
     }
+
+
+def _connection(state: RunState) -> Line:
+    """Kept alive, or what a new one cost."""
+    took = state.attempts[-1].connect_s if state.attempts else None
+    if took is None:
+        return unknown("Not measured")
+    if took == 0.0:
+        return Line("kept alive", "No handshake was paid: the connection of an earlier request was used")
+    return Line(f"new, {seconds(took)}", "TCP and TLS handshakes, part of the time to first token")
 
 
 def cost_lines(model: InspectorModel) -> dict[str, Line]:

@@ -101,6 +101,7 @@ class LatencySection(Section):
         super().__init__("Latency")
         self.add_row("ttft", "time to first token")
         self.add_row("speed", "output speed")
+        self.add_row("connection", "connection")
         self.add_row("total", "total")
         self.bar = Bar(theme, 14)
         self.legend = QLabel()
