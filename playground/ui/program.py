@@ -5,7 +5,7 @@ from __future__ import annotations
 from base64 import b64decode, b64encode
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QByteArray, QObject, Signal
+from PySide6.QtCore import QByteArray, QObject, Qt, Signal
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QDialog, QMainWindow
 
@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from playground.advice.model import Advice
+    from playground.runs.state import RunState
     from playground.ui.dialogs.guide import GuideDialog
     from playground.ui.editor.pane import PromptPane
+    from playground.ui.requests import Requests
 
 
 _COPIED = {
@@ -93,6 +95,29 @@ class Program(QObject):
         dialog = MendDialog(self._appearance.theme, document, found, self._workspace.effect, self._window)
         dialog.chosen.connect(apply)
         dialog.open()
+
+    def repeat_dialog(self, prompt: PromptPane, requests: Requests) -> None:
+        """The prompt several times, each a request of its own in the log."""
+        from playground.ui.dialogs.repeat import Ahead, RepeatDialog
+
+        workspace, document = self._workspace, prompt.document()
+        endpoint, limit = workspace.endpoint, document.parameters.get("max_tokens")
+        last = requests.current.run.state if requests.current else None
+        ahead = Ahead(
+            endpoint.plan,
+            endpoint.rates,
+            workspace.outlook(document).zones.total_tokens,
+            limit if isinstance(limit, int) else None,
+            last.ended_at if last and last.phase == "done" else None,
+        )
+
+        async def send() -> RunState:
+            dispatch = await workspace.sender.send(document, endpoint, lambda sent: requests.sent_beside(sent.run.id))
+            return dispatch.run.state
+
+        dialog = RepeatDialog(ahead, send, workspace.tasks.start, self._window)
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.show()
 
     def guide_dialog(self, rule: str) -> GuideDialog:
         """The guide, at a rule where one is named."""

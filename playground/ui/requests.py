@@ -236,6 +236,10 @@ class Requests(QObject):
             # Elapsed times move also while nothing comes.
             self._frame.start(FRAME_MS if self._current.run.state.phase == "streaming" else 100)
 
+    def sent_beside(self, run_id: str) -> None:
+        """Something else in this window has sent a request: it has a row in the log."""
+        self._log.row_changed(run_id)
+
     def _finish(self, dispatch: Dispatch) -> None:
         self._frame.stop()
         self._paint()

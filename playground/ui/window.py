@@ -76,6 +76,7 @@ class MainWindow(QMainWindow):
             "send": lambda: self.requests.send_or_stop(),
             "stop": lambda: self.requests.stop(),
             "verify": lambda: self.requests.verify(),
+            "repeat": lambda: self.program.repeat_dialog(self.prompt, self.requests),
             "copy_request_id": self.copy_request_id,
             "copy_ticket": lambda: self._hand_over("ticket"),
             "copy_curl": lambda: self._hand_over("curl"),

@@ -8,9 +8,11 @@ from PySide6.QtWidgets import QApplication
 
 from playground.advice.examples import EXAMPLES
 from playground.prompt.document import Document, Message
+from playground.requestlog.filter import EVERYTHING
 from playground.selftest.hand import Hand
 from playground.ui.dialogs.guide import GuideDialog
 from playground.ui.dialogs.mend import MendDialog
+from playground.ui.dialogs.repeat import RepeatDialog
 from playground.ui.session import Session
 from tests.ui.conftest import Story
 
@@ -123,5 +125,33 @@ def test_nothing_to_mend_is_said(tell: Tell) -> None:
         window.actions_table["mend"].trigger()
         assert _dialog(MendDialog) is None
         assert "Nothing in this prompt" in window.trouble.words
+
+    tell(story)
+
+
+def test_the_prompt_is_repeated_and_its_answers_compared(tell: Tell) -> None:
+    async def story(session: Session, hand: Hand) -> None:
+        window = session.window
+        window.prompt.set_document(Document(messages=(Message("user", "Hi"),), parameters={"max_tokens": 9}))
+        window.actions_table["repeat"].trigger()
+        dialog = _dialog(RepeatDialog)
+        assert isinstance(dialog, RepeatDialog)
+        dialog.times.setValue(4)
+        dialog.at_once.setValue(2)
+        assert "4 requests" in dialog.cost.text()
+        dialog.go.click()
+        await hand.until(lambda: not dialog.running and dialog.progress.value() == 4, "four answers")
+        assert "4 answers are equal" in dialog.found.text()
+        dialog.copy.click()
+        assert len(QApplication.clipboard().text().splitlines()) == 5
+        assert session.workspace.log is not None
+        assert (await session.workspace.log.count(EVERYTHING)).n == 4
+        dialog.times.setValue(50)
+        dialog.go.click()
+        await hand.until(lambda: dialog.progress.value() > 0, "the first of many")
+        dialog.go.click()
+        await hand.until(lambda: not dialog.running, "the stop")
+        assert dialog.progress.value() < 50
+        dialog.close()
 
     tell(story)

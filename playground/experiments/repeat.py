@@ -1,0 +1,107 @@
+"""The same request several times: which answers are equal, where they first differ, how long and how much.
+
+Seed is best effort (electron-api.md, Request fields): this shows what that means for a prompt at hand.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+from playground.runs.figures import percent
+from playground.runs.state import RunState
+
+MOST = 200
+"""Requests at most in one experiment."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One answer: its text with its tool calls, and the request_ids of the requests that got it."""
+
+    text: str
+    request_ids: tuple[str | None, ...]
+
+    @property
+    def count(self) -> int:
+        """How often it came."""
+        return len(self.request_ids)
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """`answers` has each different answer, the most frequent first; `failed` requests ended without one.
+
+    `differs_at` is for each answer the code point at which it first differs from the first of them (None for itself).
+    """
+
+    asked: int
+    answers: tuple[Answer, ...]
+    failed: int
+
+    @property
+    def answered(self) -> int:
+        """Requests that got an answer."""
+        return sum(answer.count for answer in self.answers)
+
+    @property
+    def share_equal(self) -> float | None:
+        """The share of answers that are equal to the most frequent one, 0 to 1; None where there is none."""
+        return self.answers[0].count / self.answered if self.answers else None
+
+    def differs_at(self, index: int) -> int | None:
+        """The code point at which answer `index` first differs from the most frequent one."""
+        first, other = self.answers[0].text, self.answers[index].text
+        if first == other:
+            return None
+        pairs = zip(first, other, strict=False)
+        return next((at for at, (one, two) in enumerate(pairs) if one != two), min(len(first), len(other)))
+
+    @property
+    def sentence(self) -> str:
+        """What the experiment has found."""
+        lost = f" {self.failed} ended without an answer." if self.failed else ""
+        if not self.answers:
+            return f"None of {self.asked} requests got an answer."
+        if len(self.answers) == 1:
+            return f"All {self.answered} answers are equal.{lost}"
+        share = percent(self.share_equal)
+        return (
+            f"{self.answers[0].count} of {self.answered} answers are equal ({share}); {len(self.answers)} differ.{lost}"
+        )
+
+
+def drift(states: Sequence[RunState]) -> Drift:
+    """What repeated requests came to. A stopped or failed one counts as without an answer."""
+    groups: dict[str, list[str | None]] = {}
+    for state in states:
+        if state.phase == "done":
+            groups.setdefault(answer_text(state), []).append(state.request_id)
+    answers = sorted((Answer(text, tuple(ids)) for text, ids in groups.items()), key=lambda a: -a.count)
+    return Drift(len(states), tuple(answers), sum(1 for state in states if state.phase != "done"))
+
+
+def answer_text(state: RunState) -> str:
+    """The text and the tool calls: what a program that reads the answer would see. Call ids are new each time."""
+    calls = [f"{call.name}({call.arguments})" for _, call in sorted(state.tool_calls.items())]
+    return "\n".join((state.text, *calls)) if calls else state.text
+
+
+async def repeat(
+    send: Callable[[], Awaitable[RunState]], times: int, at_once: int, ended: Callable[[RunState], None]
+) -> list[RunState]:
+    """Send `times` times, at most `at_once` side by side; `ended` hears of each. Cancelling stops what is going on."""
+    free = asyncio.Semaphore(at_once)
+    states: list[RunState] = []
+
+    async def one() -> None:
+        async with free:
+            state = await send()
+        states.append(state)
+        ended(state)
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(times):
+            group.create_task(one())
+    return states

@@ -1,0 +1,236 @@
+"""Repeat: the prompt N times, with what it will take said before, and how far the answers drift apart."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtGui import QCloseEvent
+from PySide6.QtWidgets import (
+    QDialog,
+    QDialogButtonBox,
+    QHBoxLayout,
+    QHeaderView,
+    QLabel,
+    QProgressBar,
+    QPushButton,
+    QSpinBox,
+    QTableWidget,
+    QTableWidgetItem,
+    QVBoxLayout,
+    QWidget,
+)
+
+from playground.advice.planning import plan_batch
+from playground.client.endpoint import PlanLimits, Rates
+from playground.experiments.repeat import MOST, Drift, drift, repeat
+from playground.prefix.visible import snippet
+from playground.prompt.problems import BadInput
+from playground.runs.figures import dollars, seconds
+from playground.runs.state import RunState
+from playground.simulator.launch import SimulatorFailed
+from playground.ui.theme import GRID
+from playground.ui.widgets.clipboard import copy_text
+from playground.ui.widgets.notice import words
+
+_COLUMNS = ("times", "differs at", "answer", "request_ids")
+_PREVIEW = 120
+
+
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """What is known before: limits, rates, ≈ tokens of the prompt, and what one request took (None: unknown)."""
+
+    plan: PlanLimits
+    rates: Rates
+    prompt_tokens: float
+    max_tokens: int | None
+    seconds_each: float | None
+
+
+class RepeatDialog(QDialog):
+    """`send` sends the prompt once and gives its state; each request is in the log."""
+
+    finished_with = Signal(object)
+    """The Drift."""
+
+    def __init__(
+        self,
+        ahead: Ahead,
+        send: Callable[[], Coroutine[Any, Any, RunState]],
+        start: Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]],
+        parent: QWidget | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self.setWindowTitle("Repeat the prompt")
+        self._ahead, self._send, self._start = ahead, send, start
+        self._task: asyncio.Task[None] | None = None
+        self._states: list[RunState] = []
+        self._drift: Drift | None = None
+        self.times, self.at_once = _spin(2, MOST, 10, "How often"), _spin(1, 20, 1, "Side by side")
+        if ahead.plan.in_flight:
+            self.at_once.setMaximum(ahead.plan.in_flight)
+        self.cost = words("")
+        self.progress = QProgressBar()
+        self.progress.setAccessibleName("Requests that have ended")
+        self.progress.hide()
+        self.found = words("", "strong")
+        self.table = _table()
+        self.go = QPushButton("Start")
+        self.go.setProperty("look", "primary")
+        self.go.clicked.connect(self._toggle)
+        self.copy = QPushButton("Copy request_ids")
+        self.copy.clicked.connect(self._copy)
+        self.copy.setEnabled(False)
+        self._lay_out()
+        for box in (self.times, self.at_once):
+            box.valueChanged.connect(self._say_cost)
+        self._say_cost()
+
+    def _lay_out(self) -> None:
+        row = QHBoxLayout()
+        for label, box in (("How often", self.times), ("side by side", self.at_once)):
+            row.addWidget(QLabel(label))
+            row.addWidget(box)
+        row.addStretch(1)
+        close = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
+        close.addButton(self.go, QDialogButtonBox.ButtonRole.ActionRole)
+        close.addButton(self.copy, QDialogButtonBox.ButtonRole.ActionRole)
+        close.rejected.connect(self.close)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(GRID * 2, GRID * 2, GRID * 2, GRID * 2)
+        column.addWidget(
+            words("A seed is best effort: how far do the answers to one request drift apart?")
+        )
+        column.addLayout(row)
+        column.addWidget(self.cost)
+        column.addWidget(self.progress)
+        column.addWidget(self.found)
+        column.addWidget(self.table, 1)
+        column.addWidget(close)
+        self.resize(720, 480)
+
+    @property
+    def running(self) -> bool:
+        """Whether requests are on their way."""
+        return self._task is not None
+
+    def _say_cost(self) -> None:
+        self.cost.setText(what_it_takes(self._ahead, self.times.value(), self.at_once.value()))
+
+    def _toggle(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            return
+        self._states = []
+        self.progress.setRange(0, self.times.value())
+        self.progress.setValue(0)
+        self.progress.show()
+        self.found.setText("")
+        self.table.setRowCount(0)
+        self._task = self._start(self._run(), "repeat the prompt")
+        self._say_running()
+
+    async def _run(self) -> None:
+        try:
+            await repeat(self._send, self.times.value(), self.at_once.value(), self._one_ended)
+        except* (BadInput, SimulatorFailed) as group:
+            self.found.setText(f"Not sent: {group.exceptions[0]}")
+        finally:
+            self._task = None
+            self._say_running()
+
+    def _one_ended(self, state: RunState) -> None:
+        self._states.append(state)
+        self.progress.setValue(len(self._states))
+        self._show(drift(self._states))
+        if len(self._states) == self.times.value() and self._drift is not None:
+            self.finished_with.emit(self._drift)
+
+    def _say_running(self) -> None:
+        self.go.setText("Stop" if self.running else "Start")
+        for box in (self.times, self.at_once):
+            box.setEnabled(not self.running)
+
+    def _show(self, found: Drift) -> None:
+        self._drift = found
+        self.found.setText(found.sentence)
+        self.copy.setEnabled(bool(found.answers))
+        self.table.setRowCount(len(found.answers))
+        for row, answer in enumerate(found.answers):
+            at = found.differs_at(row)
+            ids = [request_id or "—" for request_id in answer.request_ids]
+            cells = (f"{answer.count}", _place(answer.text, at), _line(answer.text), ", ".join(ids))
+            for column, text in enumerate(cells):
+                self.table.setItem(row, column, QTableWidgetItem(text))
+
+    def _copy(self) -> None:
+        if self._drift is not None:
+            lines = [
+                f"{number}\t{request_id or '—'}"
+                for number, answer in enumerate(self._drift.answers, 1)
+                for request_id in answer.request_ids
+            ]
+            copy_text("\n".join(("answer\trequest_id", *lines)))
+
+    def closeEvent(self, event: QCloseEvent) -> None:
+        """What is on its way is stopped."""
+        if self._task is not None:
+            self._task.cancel()
+        super().closeEvent(event)
+
+
+def what_it_takes(ahead: Ahead, times: int, at_once: int) -> str:
+    """Requests, time and money, before anything is sent."""
+    limits = ahead.plan.in_flight, ahead.plan.requests_per_minute
+    side_by_side = min(at_once, limits[0] or at_once)
+    if ahead.seconds_each is None:
+        least = plan_batch(times, side_by_side, limits[1], 0.0)
+        time = f"at least {seconds(least)}" if least else "a time that is not known: nothing was sent yet"
+    else:
+        time = f"≈ {seconds(plan_batch(times, side_by_side, limits[1], ahead.seconds_each))}"
+    within = f" within {ahead.plan.name}'s limits" if any(limits) else ""
+    return f"{times} requests, {time}{within}. {_money(ahead, times)} Each is in the request log."
+
+
+def _money(ahead: Ahead, times: int) -> str:
+    if ahead.rates.fresh is None:
+        return "Cost unknown: no rate is set for fresh input."
+    most = ahead.prompt_tokens * times * ahead.rates.fresh / 1e6
+    if ahead.rates.output is None or ahead.max_tokens is None:
+        return f"Input at most ≈ {dollars(most)}; output is not priced."
+    return f"At most ≈ {dollars(most + ahead.max_tokens * times * ahead.rates.output / 1e6)}."
+
+
+def _place(text: str, at: int | None) -> str:
+    return "" if at is None else f"{at:,} “{snippet(text[at:], 12)}”"
+
+
+def _line(text: str) -> str:
+    return " ".join(text[: _PREVIEW * 2].split())[:_PREVIEW]
+
+
+def _spin(low: int, high: int, value: int, name: str) -> QSpinBox:
+    box = QSpinBox()
+    box.setRange(low, high)
+    box.setValue(value)
+    box.setAccessibleName(name)
+    return box
+
+
+def _table() -> QTableWidget:
+    table = QTableWidget(0, len(_COLUMNS))
+    table.setAccessibleName("Different answers")
+    table.setHorizontalHeaderLabels(list(_COLUMNS))
+    table.setEditTriggers(QTableWidget.EditTrigger.NoEditTriggers)
+    table.setSelectionBehavior(QTableWidget.SelectionBehavior.SelectRows)
+    table.setShowGrid(False)
+    table.setTabKeyNavigation(False)
+    table.verticalHeader().hide()
+    header = table.horizontalHeader()
+    header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft)
+    header.setSectionResizeMode(2, QHeaderView.ResizeMode.Stretch)
+    return table
