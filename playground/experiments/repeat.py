@@ -66,10 +66,8 @@ class Drift:
             return f"None of {self.asked} requests got an answer."
         if len(self.answers) == 1:
             return f"All {self.answered} answers are equal.{lost}"
-        share = percent(self.share_equal)
-        return (
-            f"{self.answers[0].count} of {self.answered} answers are equal ({share}); {len(self.answers)} differ.{lost}"
-        )
+        equal = f"{self.answers[0].count} of {self.answered} answers are equal ({percent(self.share_equal)})"
+        return f"{equal}; there are {len(self.answers)} different ones.{lost}"
 
 
 def drift(states: Sequence[RunState]) -> Drift:

@@ -81,8 +81,8 @@ def test_no_more_than_asked_for_are_side_by_side() -> None:
 @pytest.mark.parametrize(
     ("seconds_each", "rates", "said"),
     [
-        (2.0, Rates(0.4, 0.1, None), "30 requests, ≈ 2 min 8 s within Standard's limits. Input at most ≈ $0.012"),
-        (None, Rates(), "30 requests, at least 2 min 0 s within Standard's limits. Cost unknown"),
+        (2.0, Rates(0.4, 0.1, None), "30 requests in ≈ 2 min 8 s within Standard's limits. Input at most ≈ $0.012"),
+        (None, Rates(), "30 requests in at least 2 min 0 s within Standard's limits. Cost unknown"),
     ],
 )
 def test_time_and_money_are_said_before(seconds_each: float | None, rates: Rates, said: str) -> None:

@@ -76,6 +76,7 @@ class RepeatDialog(QDialog):
         self.cost = words("")
         self.progress = QProgressBar()
         self.progress.setAccessibleName("Requests that have ended")
+        self.progress.setTextVisible(False)
         self.progress.hide()
         self.found = words("", "strong")
         self.table = _table()
@@ -189,11 +190,11 @@ def what_it_takes(ahead: Ahead, times: int, at_once: int) -> str:
     side_by_side = min(at_once, limits[0] or at_once)
     if ahead.seconds_each is None:
         least = plan_batch(times, side_by_side, limits[1], 0.0)
-        time = f"at least {seconds(least)}" if least else "a time that is not known: nothing was sent yet"
+        time = f"in at least {seconds(least)}" if least else "in a time that is not known (nothing was sent yet)"
     else:
-        time = f"≈ {seconds(plan_batch(times, side_by_side, limits[1], ahead.seconds_each))}"
+        time = f"in ≈ {seconds(plan_batch(times, side_by_side, limits[1], ahead.seconds_each))}"
     within = f" within {ahead.plan.name}'s limits" if any(limits) else ""
-    return f"{times} requests, {time}{within}. {_money(ahead, times)} Each is in the request log."
+    return f"{times} requests {time}{within}. {_money(ahead, times)} Each is in the request log."
 
 
 def _money(ahead: Ahead, times: int) -> str:
