@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 
 from playground.prefix.sentences import unit_around
 from playground.prefix.view import view_of_document
-from playground.prefix.volatile import find_volatile, spans
+from playground.prefix.volatile import find_volatile
+from playground.prefix.volatile_scan import spans
 from playground.prompt.document import Document, Message
 from playground.prompt.variables import places
 

@@ -7,17 +7,13 @@ a policy began) is found with `sure` False, or not at all.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
-from typing import Literal
 
 from playground.prefix.view import DocumentView
-from playground.prefix.volatile_patterns import NOT_ONE, SOURCES
+from playground.prefix.volatile_scan import VolatileKind, spans
 from playground.prompt.variables import places
 
-VolatileKind = Literal["date", "time", "timestamp", "identifier", "counter", "placeholder", "person"]
 REASONS: dict[VolatileKind, str] = {
     "date": "a date is another tomorrow",
     "time": "a clock time is another in a minute",
@@ -26,6 +22,7 @@ REASONS: dict[VolatileKind, str] = {
     "counter": "a counter is another in every turn",
     "placeholder": "a placeholder of another template language is sent as it stands, or filled anew for every request",
     "person": "who calls is another in every conversation",
+    "contact": "an address or number is another for every caller",
 }
 MOST = 50
 """As many are told."""
@@ -93,37 +90,3 @@ def _all(view: DocumentView) -> Iterator[Volatile]:
         if standing:
             # What follows the first variable is fresh already: nothing there can cost more.
             return
-
-
-def spans(text: str) -> Iterator[tuple[VolatileKind, int, int, bool]]:
-    """(kind, start, end, sure) of each value in a text, in order and without overlaps."""
-    taken = 0
-    for start, end, kind, sure in sorted(_matches(text), key=lambda found: (found[0], -found[1])):
-        if start >= taken:
-            # What is excluded takes its place too: the time inside of an example's timestamp is none either.
-            taken = end
-            if not _excluded(text, start, end):
-                yield kind, start, end, sure
-
-
-def _matches(text: str) -> Iterator[tuple[int, int, VolatileKind, bool]]:
-    for kind, sure, pattern in _patterns():
-        for match in pattern.finditer(text):
-            start, end = match.span("v")
-            yield start, end, kind, sure
-
-
-def _excluded(text: str, start: int, end: int) -> bool:
-    around = text[max(start - 24, 0) : start]
-    return bool(_not_one().search(around)) or text[end : end + 1] == "%"
-
-
-@cache
-def _patterns() -> tuple[tuple[VolatileKind, bool, re.Pattern[str]], ...]:
-    # Compiled when first asked for: the first frame does not need them.
-    return tuple((kind, sure, re.compile(source, re.IGNORECASE)) for kind, sure, source in SOURCES)
-
-
-@cache
-def _not_one() -> re.Pattern[str]:
-    return re.compile(NOT_ONE, re.IGNORECASE)

@@ -1,125 +1,175 @@
-"""How volatile values are written, in several languages and digits. Each pattern's group `v` is the value itself.
+"""How volatile values are written. A pattern's named group is the value, and the group's name is the value's kind.
 
-Cues come first and values are bounded, so that no pattern looks back over what it has read: linear time.
+There are three ways to find one, so that a long prompt is read only a few times: by the word that announces it, by
+its first digit, by a sign of its own. Every repetition is bounded: linear time, whatever is typed.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
-if TYPE_CHECKING:
-    from playground.prefix.volatile import VolatileKind
+from playground.prefix.volatile_words import (
+    DAYS,
+    IDS,
+    IS,
+    MARKED,
+    MOMENT,
+    MONTHS,
+    NAMED,
+    NOW,
+    SPEAKING,
+    SUBJECTS,
+    TURNS,
+    WHO,
+    any_of,
+)
 
-_MONTH = (
-    r"(?:jan(?:uary|uar|vier)?|feb(?:ruary|ruar)?|février|mar(?:ch|s)?|märz|apr(?:il)?|avril|may|mai|mayo"
-    r"|june?|juni|juin|junio|july?|juli|juillet|julio|aug(?:ust)?|août|agosto|sep(?:t(?:ember|embre)?)?|septiembre"
-    r"|o[ck]t(?:ober|obre|ubre)?|nov(?:ember|embre|iembre)?"
-    r"|de[cz](?:ember|embre)?|décembre|diciembre|enero|febrero|marzo|abril"
-    r"|जनवरी|फ़रवरी|फरवरी|मार्च|अप्रैल|मई|जून|जुलाई|अगस्त|सितंबर|सितम्बर|अक्टूबर|नवंबर|नवम्बर|दिसंबर|दिसम्बर"
-    r"|يناير|فبراير|مارس|أبريل|مايو|يونيو|يوليو|أغسطس|سبتمبر|أكتوبر|نوفمبر|ديسمبر)"
+
+class Source(NamedTuple):
+    """`sure` where the words say that the value varies. `words`: what it may begin with, in lower case."""
+
+    sure: bool
+    pattern: str
+    words: tuple[str, ...] = ()
+
+
+_MONTH, _DAY = any_of(MONTHS), rf"(?:{any_of(DAYS)}|(?:星期|周)[一二三四五六日天]|[月火水木金土日]曜日?)"
+_ALONE = r"(?!\d|[-/.:]\d)"
+_TH = r"(?:st|nd|rd|th|er|º|\.)?"
+_FULL = (
+    rf"(?:\d{{4}}(?:-\d{{1,2}}-|/\d{{1,2}}/|\.\d{{1,2}}\.)\d{{1,2}}{_ALONE}"
+    rf"|\d{{1,2}}(?:-\d{{1,2}}-|/\d{{1,2}}/|\. ?\d{{1,2}}\. ?)\d{{4}}{_ALONE}"
+    r"|\d{4} ?[年년] ?\d{1,2} ?[月월](?: ?\d{1,2} ?[日号號일])?"
+    rf"|\d{{1,2}}{_TH}(?: of| de)? {_MONTH}\.?,? (?:de |del )?\d{{4}}(?!\w))"
 )
-_DAY = (
-    r"(?:(?:mon|tues|wednes|thurs|fri|satur|sun)day|montag|dienstag|mittwoch|donnerstag|freitag|samstag|sonntag"
-    r"|lundi|mardi|mercredi|jeudi|vendredi|samedi|dimanche|lunes|martes|miércoles|jueves|viernes|sábado|domingo"
-    r"|सोमवार|मंगलवार|बुधवार|गुरुवार|शुक्रवार|शनिवार|रविवार"
-    r"|الاثنين|الثلاثاء|الأربعاء|الخميس|الجمعة|السبت|الأحد|(?:星期|周)[一二三四五六日天]|[月火水木金土日]曜日?)"
+_MONTH_FIRST = rf"{_MONTH}\.? \d{{1,2}}(?:st|nd|rd|th)?,? \d{{4}}(?!\d)"
+_CHINESE = (
+    r"(?:[〇零一二三四五六七八九]{4}年[一二三四五六七八九十]{1,3}月(?:[一二三四五六七八九十]{1,3}[日号])?"
+    r"|(?:令和|民国|民國)(?:\d{1,3}|元)年 ?\d{1,2} ?月(?: ?\d{1,2} ?日)?)"
 )
-_DATE = (
-    r"(?:(?<![\d.])\d{4}[-/.]\d{1,2}[-/.]\d{1,2}(?![\d.]\d|\d)|(?<![\d.])\d{1,2}[-/.]\d{1,2}[-/.]\d{4}(?!\d)"
-    r"|\d{4} ?年 ?\d{1,2} ?月(?: ?\d{1,2} ?[日号])?"
-    rf"|(?<!\w)\d{{1,2}}(?:st|nd|rd|th|\.)?(?: (?:of|de))? {_MONTH}\.?(?:,? (?:de )?\d{{4}})(?!\w)"
-    rf"|(?<!\w){_MONTH}\.? \d{{1,2}}(?:st|nd|rd|th)?,? \d{{4}}(?!\w))"
+_PARTIAL = (
+    rf"(?:\d{{1,2}}{_TH}(?: of| de)? {_MONTH}(?!\w)|{_MONTH} \d{{1,2}}(?:st|nd|rd|th)?(?!\w)"
+    rf"|\d{{1,2}} ?[月월] ?\d{{1,2}} ?[日号號일]|\d{{1,2}}(?:-\d{{1,2}}-|/\d{{1,2}}/|\.\d{{1,2}}\.)\d{{2}}{_ALONE})"
 )
-_LOOSE_DATE = (
-    rf"(?:{_DATE}|(?<!\w){_DAY}(?:,? (?:the )?{_DATE})?(?!\w)"
-    rf"|(?<!\w)\d{{1,2}}(?:st|nd|rd|th|\.)? {_MONTH}(?!\w)|(?<!\w){_MONTH} \d{{1,2}}(?:st|nd|rd|th)?(?!\w))"
-)
+_WRITTEN = rf"(?:{_FULL}|{_MONTH_FIRST}|{_CHINESE}|{_PARTIAL})"
+_ANY_DATE = rf"(?:{_WRITTEN}|{_DAY}(?![^\W_])(?:,? (?:the |den |le |el )?{_WRITTEN})?)"
+_ZONE = r"(?: ?(?:z|[+-]\d{2}:?\d{2}|utc|gmt|ist|cet|cest|est|edt|pst|pdt|jst|uhr)\b)?"
+_TO = r"(?! ?(?:-|–|—|to|until|bis|à|a|से|إلى|至|到|から|〜|~) ?\d)"
 _TIME = (
-    r"(?:(?<![\d:.])\d{1,2}:\d{2}(?::\d{2}(?:[.,]\d{1,9})?)?(?! ?(?:-|–|to|until|bis|à) ?\d)(?: ?[ap]\.?m\b)?"
-    r"(?: ?(?:Z\b|[+-]\d{2}:?\d{2}|UTC|GMT|IST|CET|EST|PST))?|(?<!\d)\d{1,2}[点时時]\d{1,2}分?)"
+    rf"(?:\d{{1,2}}:\d{{2}}(?!\d)(?::\d{{2}}(?:[.,]\d{{1,9}})?)?{_TO}(?: ?[ap]\.?m\b)?{_ZONE}|\d{{1,2}} ?[ap]\.?m\b"
+    r"|\d{1,2} ?[点點時时시] ?(?:\d{1,2} ?[分분]|半)?|\d{1,2} ?h ?\d{2}(?!\w))"
 )
-_SEP = r"[ \t]{0,3}[:=]?[ \t]{0,3}"
-_NOW = (
-    r"(?<!\w)(?:today(?:['’]s date)?|current(?:ly)?(?: local)?(?: date(?:[ /]?(?:and )?time)?| time)?"
-    r"|(?:the )?(?:date|time|day)(?: (?:today|now))?"
-    r"|now|as of|right now|generated (?:on|at)|timestamp|last updated"
-    r"|heure(?: actuelle)?|ora(?: attuale)?|ahora|heute|aktuelles datum|datum|uhrzeit"
-    r"|aujourd['’]hui|date du jour|hoy|fecha(?: actual| de hoy)?|hora(?: actual)?"
-    r"|आज(?: की तारीख)?|तारीख|समय|اليوم|التاريخ|الوقت|今天|今日|当前(?:日期|时间)?|現在(?:時刻)?)"
-)
-_IS = (
-    r"(?:[ \t]{1,3}(?:is|it is|it's|it’s|ist|est|es|on|at|है|هو)(?: the)?"
-    r"|[ \t]{0,3}[:=是は]|[ \t]{0,3})[ \t]{0,3}[\"“(\[]?"
-)
-_ID = r"(?:[A-Za-z0-9][A-Za-z0-9_-]{3,79})"
-_WHO = r"(?:caller|customer|client|user|patient|guest|member|account holder|contact)"
-_NAME = r"[^\W\d_a-z][^\W\d_]{1,30}(?: [^\W\d_a-z][^\W\d_]{1,30}){0,2}"
-_NAME_PAIR = r"[^\W\d_a-z][^\W\d_]{1,30} [^\W\d_a-z][^\W\d_]{1,30}"
+_MOMENT_OF = rf"(?:{_FULL}|{_MONTH_FIRST})(?:[t ]|, ?| at | um | à | a las | को |(?<=[日号일])){_TIME}"
+_UNIX = r"1[4-9]\d{8}(?:\d{3}|\d{6}|\d{9}|\.\d{1,6})?(?!\d)"
+_SEP = r"[ \t]{0,3}[:=：＝]?[ \t]{0,3}[\"“'(\[]?"
+_SAYS = rf"(?:[ \t]{{1,3}}(?:{any_of(IS)})(?!\w)|[ \t]{{0,3}}[:=：は是는은]|[\"']:)?[ \t]{{0,3}}[\"“(\[]?"
+_PRESENT = rf"{_SAYS}(?:(?P<timestamp>{_MOMENT_OF}|{_UNIX})|(?P<date>{_ANY_DATE})|(?P<time>{_TIME}))"
+_ID = r"(?=[a-z_-]{0,40}\d)[a-z0-9][a-z0-9_-]{3,79}(?![\w-])"
+_ID_WORD = r"(?:ids?|identifier|number|no\.?|#|nummer|kennung)"
+_NAME = r"(?-i:[^\W\d_a-z][^\W\d_]{1,30}(?: [^\W\d_a-z][^\W\d_]{1,30}){0,2})"
+_TWO_NAMES = r"(?-i:[^\W\d_a-z][^\W\d_]{1,30} [^\W\d_a-z][^\W\d_]{1,30})"
+_OWN_LINE = r"(?=[ \t]{0,3}[,.;]?[ \t]{0,3}(?:\n|$))"
+_WHOSE = any_of(WHO)
+_CHINESE_WHO = ("客户", "客戶", "来电者", "用户", "お客様")
+_HINDI_WHO = ("ग्राहक का नाम", "कॉलर का नाम", "उपयोगकर्ता का नाम")
+_ARABIC_WHO = ("اسم العميل", "اسم المتصل", "اسم المستخدم")
+_DEAR = ("dear", "hallo", "bonjour", "estimado", "estimada")
+_NOW_AT = ("this is", "on ", "now in", "now at", "das ist", "c’est", "c'est", "este es el", "यह")
 
-SOURCES: tuple[tuple[VolatileKind, bool, str], ...] = (
-    ("identifier", True, r"(?<![\w-])(?P<v>[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12})(?![\w-])"),
-    ("identifier", True, r"(?<![\w-])(?P<v>(?=[a-f]{0,63}\d)(?=\d{0,63}[a-f])[0-9a-f]{24,64})(?![\w-])"),
-    ("identifier", True, r"(?<![\w-])(?P<v>0[0-7][0-9a-hjkmnp-tv-z]{24})(?![\w-])"),
-    (
-        "identifier",
+ANNOUNCED: tuple[Source, ...] = (
+    Source(True, rf"(?<![^\W\d_]){any_of(NOW)}(?: now| today)?{_PRESENT}", NOW),
+    Source(True, rf"(?<![^\W\d_])(?P<weak>{any_of(MOMENT)})(?: now| today)?{_PRESENT}", MOMENT),
+    Source(True, rf"(?<![^\W_]){any_of(SUBJECTS)}[ _-]?{_ID_WORD}[\"']?{_SEP}(?P<identifier>{_ID})", SUBJECTS),
+    Source(True, rf"{any_of(IDS)}(?: है| هو|是|は)?{_SEP}(?P<identifier>{_ID}|\d{{4,20}})", IDS),
+    Source(
         True,
-        r"(?<![\w-])(?P<v>(?:req|request|sess|session|usr|user|cus|cust|conv|conversation|call|msg|order|ord|txn"
-        r"|trace|run|acct|chat)"
-        r"[_-](?=[A-Za-z_-]{0,40}\d)[A-Za-z0-9_-]{4,60})(?![\w-])",
+        rf"(?<![\w-])(?P<identifier>{any_of(MARKED)}[_-](?=[a-z_-]{{0,40}}\d)[a-z0-9_-]{{4,60}})(?![\w-])",
+        MARKED,
     ),
-    (
-        "identifier",
+    Source(True, rf"(?<!\w)(?P<counter>{any_of(TURNS)} ?(?:number|no\.?|nr\.?|#|№|n[º°]) ?\d{{1,9}})(?!\w)", TURNS),
+    Source(True, rf"(?<!\w){any_of(_NOW_AT)} ?(?P<counter>{any_of(TURNS)} \d{{1,9}})(?!\w)", _NOW_AT),
+    Source(True, r"(?P<counter>第 ?\d{1,9} ?(?:轮|輪|条消息|回目?|次|ターン|通目))", ("第",)),
+    Source(True, rf"(?<!\w){_WHOSE}(?:['’]s)?(?: full)? name(?: is|:| =|=) ?[\"“]?(?P<person>{_NAME})", WHO),
+    Source(True, rf"(?<!\w){_WHOSE}: ?[\"“]?(?P<person>{_TWO_NAMES}){_OWN_LINE}", WHO),
+    Source(False, rf"(?<!\w){_WHOSE}: ?[\"“]?(?P<person>{_NAME}){_OWN_LINE}", WHO),
+    Source(True, rf"(?<!\w){any_of(SPEAKING)} (?:to|with) (?P<person>{_NAME})", SPEAKING),
+    Source(True, rf"(?<!\w){any_of(NAMED)}(?: ist| est| es|:| é| è)? ?(?P<person>{_NAME})", NAMED),
+    Source(
         True,
-        r"(?<!\w)(?:session|request|call|conversation|trace|order|account|customer|user|ticket|booking|transaction)"
-        rf"[ _-]?(?:id|identifier|number|no\.?|#){_SEP}(?P<v>(?=[A-Za-z_-]{{0,40}}\d){_ID})(?![\w-])",
+        rf"{any_of(_CHINESE_WHO)}(?:(?:的|の)?(?:姓名|名字|お?名前)(?:[:：]|是|叫|は)|叫) ?"
+        r"(?P<person>[\u4e00-\u9fff]{2,4}?)(?=[\s，。,;；、]|です|$)",
+        _CHINESE_WHO,
     ),
-    ("timestamp", True, rf"{_DATE.join((r'(?P<v>', ''))}(?:[T ]|, | at ){_TIME})"),
-    (
-        "timestamp",
+    Source(
         True,
-        r"(?<!\w)(?:timestamp|unix time|epoch|generated at|time|ts)[\"']?"
-        + _SEP
-        + r"[\"']?(?P<v>1[4-9]\d{8}(?:\d{3})?)(?!\d)",
+        rf"{any_of(_HINDI_WHO)}:? (?P<person>[\u0904-\u0963]{{2,30}}(?: [\u0904-\u0963]{{2,30}})?)(?= है|\n|।|$)",
+        _HINDI_WHO,
     ),
-    ("date", True, rf"{_NOW}{_IS}(?P<v>{_LOOSE_DATE})"),
-    ("time", True, rf"{_NOW}{_IS}(?P<v>{_TIME})"),
-    ("time", True, r"(?<![\d:.])(?P<v>\d{1,2}:\d{2}:\d{2}(?:[.,]\d{1,9})?)(?![\d:])"),
-    (
-        "counter",
+    Source(
         True,
-        r"(?<!\w)(?P<v>(?:turn|message|session|conversation|request|attempt)[ ]?(?:number|no\.?|#|№)[ ]?\d{1,9})(?!\w)",
+        rf"{any_of(_ARABIC_WHO)}(?: هو|:) ?(?P<person>[\u0621-\u064a]{{2,30}}(?: [\u0621-\u064a]{{2,30}}){{0,2}})",
+        _ARABIC_WHO,
     ),
-    (
-        "counter",
+    Source(
+        False,
+        rf"(?<![^\n]){any_of(_DEAR)} (?!(?:customer|sir|madam|team|guest|all|user|valued)\b)"
+        rf"(?P<person>{_NAME})(?=,[ \t]{{0,3}}(?:\n|$))",
+        _DEAR,
+    ),
+    Source(
         True,
-        r"(?<!\w)(?:this is |on |now in )(?P<v>(?:turn|message|session|conversation|request|attempt) \d{1,9})(?!\w)",
+        rf"(?<!\w){_WHOSE}(?:['’]s)? (?:e-?mail|phone|mobile|telephone|number)(?: address| number)?(?: is|:| =|=) ?"
+        r"(?P<contact>[\w.+-]{1,64}@[\w.-]{1,120}\w|\+?\d[\d ()-]{6,18}\d)",
+        WHO,
     ),
-    ("placeholder", True, r"(?P<v>\$\{[A-Za-z_][\w.]{0,60}\}|<<[A-Za-z_]\w{0,60}>>|\{%[^%{}]{1,80}%\})"),
-    (
-        "placeholder",
-        True,
-        r"(?P<v><(?:user|customer|caller|client|company|agent|session|current|today)[_ -]"
-        r"(?:name|id|date|time|number|email)>)",
-    ),
-    ("placeholder", False, r"(?<![{\w$])(?P<v>\{[a-z_]\w{1,40}\})(?![}\w])"),
-    ("placeholder", False, r"(?P<v>\[(?:[A-Z]{2,20}[ _]?){1,4}\])(?!\()"),
-    ("person", True, rf"(?<!\w)(?:the )?{_WHO}(?:['’]s)?(?: (?:full )?name)(?: is|:| =|=) ?[\"“]?(?-i:(?P<v>{_NAME}))"),
-    ("person", True, rf"(?<!\w){_WHO}: ?[\"“]?(?-i:(?P<v>{_NAME_PAIR}))(?=[ \t]*[,.;]?[ \t]*(?:\n|$))"),
-    ("person", False, rf"(?<!\w){_WHO}: ?[\"“]?(?-i:(?P<v>{_NAME}))(?=[ \t]*(?:\n|$))"),
-    ("person", True, r"(?<!\w)you are (?:now )?(?:speaking|talking|chatting) (?:to|with) (?-i:(?P<v>" + _NAME + r"))"),
-    (
-        "person",
-        True,
-        rf"(?<!\w){_WHO}(?:['’]s)? (?:e-?mail|phone|mobile|number)(?: address| number)?(?: is|:| =|=) ?"
-        r"(?P<v>[\w.+-]{1,64}@[\w.-]{1,120}\w|\+?\d[\d ()-]{6,18}\d)",
-    ),
-    ("date", False, rf"(?P<v>{_DATE})"),
+    Source(True, rf"(?<!\w)(?P<timestamp>{_MOMENT_OF})", MONTHS),
+    Source(False, rf"(?<!\w)(?P<date>{_MONTH_FIRST})", MONTHS),
+    Source(False, rf"(?P<date>{_CHINESE})", ("一九", "二〇", "二零", "令和", "民国", "民國")),
 )
-"""(kind, sure, pattern), the more telling first."""
+"""Tried only where one of their words begins. Where a group `weak` is found, the word before it decides."""
+
+DIGITS = r"\d(?<![\d.]\d)(?<!\d[/:-]\d)\d{0,3}(?:[-/:] ?\d|\. ?\d{1,2}\.| ?[年년]|(?:st|nd|rd|th|er|º|\.)? [^\W\d])"
+"""What the first digits of a moment look like. It begins with a digit, which is searched for fast."""
+BY_DIGIT = (
+    Source(True, rf"(?P<timestamp>{_MOMENT_OF})"),
+    Source(False, rf"(?P<date>{_FULL})"),
+    Source(True, r"(?P<time>\d{1,2}:\d{2}:\d{2}(?:[.,]\d{1,9})?)(?![\d:])"),
+)
+"""Tried where DIGITS stand."""
+
+IN_LOWER = (
+    Source(
+        True,
+        r"(?P<identifier>[0-9a-f](?<![\w-][0-9a-f])"
+        r"(?:[0-9a-f]{7}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}|[0-9a-f]{23,63}))(?![\w-])",
+    ),
+    Source(True, r"(?P<identifier>0(?<![\w-]0)[0-7][0-9a-hjkmnp-tv-z]{24})(?![\w-])"),
+)
+"""Looked for everywhere, in the text in lower case."""
+AS_TYPED = (
+    Source(True, r"(?P<placeholder>\$\{[A-Za-z_][\w.]{0,60}\})"),
+    Source(True, r"(?P<placeholder><<[A-Za-z_]\w{0,60}>>)"),
+    Source(True, r"(?P<placeholder>\{%[^%{}]{1,80}%\})"),
+    Source(
+        True,
+        r"(?P<placeholder><(?i:user|customer|caller|client|company|agent|session|current|today)[_ -]"
+        r"(?i:name|id|date|time|number|email)>)",
+    ),
+    Source(False, r"(?P<placeholder>\{(?<![{\w$]\{)[A-Za-z_]\w{1,40}\})(?![}\w])"),
+    Source(False, r"(?P<placeholder>\[(?:[A-Z]{2,20}[ _]?){1,4}\])(?!\()"),
+    Source(False, r"(?P<placeholder>X{4,64}(?<![\wX]X{4}))(?![\w-])"),
+)
+"""Looked for everywhere, as it is typed."""
 
 NOT_ONE = (
     r"(?:effective(?: from| since)?|since|founded(?: in| on)?|established|born(?: on)?|valid (?:from|until|through)"
-    r"|until|before|after|version|e\.g\.,?|for example,?|example:?|such as|like|format:?|z\. ?b\.|par exemple"
-    r"|por ejemplo|जैसे|مثل|例如|比如|seit|depuis|desde)[ \t\"“'(`]{0,3}$"
+    r"|until|before|after|version|e\.g\.,?|for example,?|for instance,?|example:?|examples:?|such as|like|format:?"
+    r"|copyright|within|timeout|duration|lasts?|z\. ?b\.|zum beispiel,?|beispiel:?|par exemple,?|exemple ?:?"
+    r"|por ejemplo,?|ejemplo:?|por exemplo,?|जैसे|उदाहरण:?|مثل|مثال:?|例如|比如|例:|例：|たとえば、?|seit|depuis|desde|с)"
+    r"[ \t\"“'(`]{0,3}$"
 )
 """Words right before a value which say that it stays what it is, or is an example."""
+NOT_AN_ID = r"(?:(?:sha-?\d{0,3}|md5|commit|digest|checksum|etag|hash|revision)[: =\"(]{1,3}|://[^\s\"'<>]{0,160})$"
+"""What stands before a hash or a link, which are the same every time."""
+IF = r"(?:\b(?:if|when|whenever|unless|once|wenn|falls|si|quand|cuando|se)|अगर|यदि|जब|إذا|如果|もし)[ \t]{0,3}$"
+"""What makes of “today is Monday” a condition."""

@@ -7,7 +7,8 @@ from hypothesis import given
 
 from playground.assets import asset
 from playground.prefix.view import view_of_document
-from playground.prefix.volatile import cost_per_thousand, find_volatile, spans
+from playground.prefix.volatile import cost_per_thousand, find_volatile
+from playground.prefix.volatile_scan import spans
 from playground.prompt.document import Document, Message, Tool
 from playground.prompt.files import load
 from tests.prefix.prompts import DOCUMENTS, TEXTS
@@ -42,7 +43,7 @@ VARIES = [
     ("The caller's name is Priya Sharma and she is kind.", "person", "Priya Sharma"),
     ("Customer: Asha Rao\nBe kind.", "person", "Asha Rao"),
     ("You are speaking with Priya.", "person", "Priya"),
-    ("Customer email: asha@example.com", "person", "asha@example.com"),
+    ("Customer email: asha@example.com", "contact", "asha@example.com"),
 ]
 STAYS = [
     "Open from 9:00 to 18:00 every day.",
