@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import gcd
 
+from playground.prefix.expect import Chance, Size, expected
+from playground.prefix.habits import Habits
 from playground.prefix.index import Match, Sent
+from playground.prefix.lifetime import Lifetime
 from playground.prefix.measure import Measure
+from playground.prefix.ridge import NINE_IN_TEN
+from playground.prefix.shared import Ruler
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,99 +33,96 @@ class Forecast:
     sent_at: float | None = None
 
 
-ASSUMED_BLOCK = 16
-"""Tokens: caches match whole blocks. The size is not published; this one is common, and reports correct it."""
-
-
-class Granularity:
-    """The step in which cached tokens are reported, as far as reports tell."""
-
-    def __init__(self) -> None:
-        self._reported: set[int] = set()
-
-    def learn(self, cached_tokens: int) -> None:
-        """Take in one report."""
-        if cached_tokens > 0 and len(self._reported) < 256:
-            self._reported.add(cached_tokens)
-
-    @property
-    def step(self) -> int:
-        """Tokens."""
-        common = gcd(*self._reported) if self._reported else ASSUMED_BLOCK
-        # One or two figures share large divisors by chance; three that are all different rarely do.
-        return common if len(self._reported) > 2 else gcd(common, ASSUMED_BLOCK)
-
-
 @dataclass(frozen=True, slots=True)
 class Ground:
     """What a forecast stands on, of all that was sent.
 
-    `fresh` is the best match within the lifetime, `related` a version of this prompt (fresh or not), `anchor` a
-    version that the server has counted: the measure is scaled by it. `sent_any`: whether anything was sent at all.
+    `fresh` is the best match within the lifetime, `best` the best of all, `related` a version of this prompt (fresh or
+    not), `anchors` requests that begin like it and that the server has counted. `sent_any`: whether anything was sent.
     """
 
     fresh: Match | None
+    best: Match | None
     related: Sent | None
-    anchor: Sent | None
+    anchors: tuple[Sent, ...]
     sent_any: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """How long the cache is taken to remember: `lifetime_s` seconds, nothing before `since` (unix seconds)."""
+    """The clock: `now`, and the beginning of the cache, before which it knows nothing (both unix seconds)."""
 
     now: float
-    lifetime_s: float
     since: float | None = None
 
+    def knows(self, sent: Sent) -> bool:
+        """Whether the cache can have seen it."""
+        return self.since is None or sent.at >= self.since
 
-def forecast(ground: Ground, measure: Measure, step: int, term: Term) -> Forecast:
-    """What the cache will serve of the measured prompt, in whole steps of `step` tokens."""
-    length = ground.fresh.length if ground.fresh else 0
-    # At least one token is always computed, so a prompt that is wholly known still ends in a fresh block.
-    shared = min(measure.upto(length), max(measure.total - 1, 0.0))
-    cached = _whole(shared, step)
-    held_against = ground.fresh.sent if ground.fresh and cached else ground.related
-    low, high = _interval(length, shared, ground, measure, step)
+
+@dataclass(frozen=True, slots=True)
+class Knowledge:
+    """What reports have taught of one server. `width`: the factor that keeps nine in ten reports in the interval."""
+
+    habits: Habits
+    lifetime: Lifetime
+    width: float = 1.0
+
+
+def forecast(ground: Ground, measure: Measure, known: Knowledge, term: Term) -> Forecast:
+    """What the cache will serve of the measured prompt."""
+    ruler = Ruler(measure, ground.anchors, known.habits.step, known.width)
+    # The shorter first; the longest of all may be the fresh one.
+    both = (ground.fresh, ground.best if ground.best != ground.fresh else None)
+    matches = [match for match in both if match is not None]
+    sizes = [_most(ruler.size(match.length), measure) for match in matches]
+    alive = [known.lifetime.alive(term.now - match.sent.at) if term.knows(match.sent) else 0.0 for match in matches]
+    chances = [Chance(size, chance) for size, chance in zip(sizes, alive, strict=True)]
+    found = expected(chances, known.habits.likely)
+    served = next((m for m, chance in reversed(list(zip(matches, alive, strict=True))) if chance >= 0.5), None)
+    held_against = served.sent if served and found.tokens else ground.related
     return Forecast(
-        cached_tokens=cached,
-        low=low if cached else 0.0,
-        high=max(high, cached) if cached else 0.0,
+        cached_tokens=found.tokens,
+        low=found.low,
+        high=max(min(found.high, _upper(ruler, measure)), found.tokens),
         prompt_tokens=measure.total,
-        basis=_basis(cached, held_against, ground, term),
+        basis=_basis(found.tokens, held_against, ground, known, term, sizes[0].tokens if sizes else 0.0),
         run_id=held_against.run_id if held_against else None,
         request_id=held_against.request_id if held_against else None,
-        shared_chars=length if cached else 0,
+        shared_chars=served.length if served and found.tokens else 0,
         sent_at=held_against.at if held_against else None,
     )
 
 
-def _whole(tokens: float, step: int) -> float:
-    # A hair above: 1,152.0 tokens may come out of the scaling as 1,151.9999.
-    return float(int((tokens + 1e-6) // step) * step)
+def _most(size: Size, measure: Measure) -> Size:
+    # At least one token is always computed, so a prompt that is wholly known still ends in a fresh block.
+    return Size(min(size.tokens, max(measure.total - 1, 0.0)), size.error)
 
 
-def _interval(length: int, shared: float, ground: Ground, measure: Measure, step: int) -> tuple[float, float]:
-    anchor = ground.anchor
-    sent = ground.fresh.sent if ground.fresh else None
-    if anchor is not None and sent is not None and length == len(sent.text) and sent.text == anchor.text:
-        # The whole earlier request is in this one, and the server has counted it.
-        return _whole(shared, step), _whole(shared, step)
-    # Scaled by a report of a related text, the estimate of a share of it is far better than one from nothing.
-    spread = measure.relative_error(length) / (4 if anchor is not None else 1)
-    return _whole(max(shared * (1 - spread) - step, 0.0), step), min(shared * (1 + spread) + step, measure.total)
+def _upper(ruler: Ruler, measure: Measure) -> float:
+    """What the whole prompt may have at most: its own size is estimated too, unless it was counted."""
+    whole = ruler.size(len(measure.text))
+    return max(whole.tokens + NINE_IN_TEN * whole.error, measure.total)
 
 
-def _basis(cached: float, sent: Sent | None, ground: Ground, term: Term) -> str:
+def _basis(cached: float, sent: Sent | None, ground: Ground, known: Knowledge, term: Term, shared: float) -> str:
     if sent is None:
         return f"nothing {'like it ' if ground.sent_any else ''}has been sent to this endpoint yet"
     age_s = max(term.now - sent.at, 0.0)
     if cached:
         return f"shared with {sent.short_id} · {ago(age_s)}"
-    if term.since is not None and sent.at < term.since:
+    if not term.knows(sent):
         return f"last sent {ago(age_s)}, before this cache began"
-    if age_s > term.lifetime_s:
-        return f"last sent {ago(age_s)}; assumed forgotten after {span(term.lifetime_s)}"
+    lifetime = known.lifetime
+    if age_s > lifetime.effective_s:
+        forgets = "this server forgets after about" if lifetime.learnt.value else "assumed forgotten after"
+        return f"last sent {ago(age_s)}; {forgets} {span(lifetime.effective_s)}"
+    minimum = known.habits.minimum.value
+    if minimum is not None and known.habits.step <= shared < minimum:
+        return (
+            f"shares ≈ {shared:,.0f} tokens with {sent.short_id} · {ago(age_s)}; "
+            f"this server has never cached fewer than {minimum:,}"
+        )
     return f"shares less than one block with {sent.short_id} · {ago(age_s)}"
 
 

@@ -1,27 +1,30 @@
-"""What was sent lately, findable by longest shared prefix: one sorted list, a bisection, the nearest on both sides."""
+"""What was sent lately, findable by longest shared prefix; in a tree, so that what many share stands once."""
 
 from __future__ import annotations
 
-import sys
 from bisect import bisect_left, insort
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from itertools import islice, takewhile
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
 
-from playground.prefix.common import common_prefix
-from playground.prefix.view import CacheView, Part
+from playground.prefix.tree import Entry, PrefixTree
+from playground.prefix.view import CacheView
+from playground.prompt.document import Json
 
 MAX_BYTES = 64_000_000
-"""Of text, in memory."""
-MAX_ENTRIES = 2_000
-MAX_PARTS = 100_000
-EQUALS = 8
-"""How many that share just as much are looked at on each side, for the newest."""
+"""Of text, in memory; what several share counts once."""
+MAX_ENTRIES = 100_000
+MADE = 64
+"""Requests whose text is kept put together."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """A request that was sent. `at` is unix seconds; tokens are as reported, None where they were not."""
+    """A request that was sent. `at` is unix seconds; tokens are as reported, None where they were not.
+
+    `shared_chars` is how many code points it shared with the best request before it: where `cached_tokens` ended.
+    `fields` is its body without messages and tools; None where that was not kept.
+    """
 
     run_id: str
     request_id: str | None
@@ -30,6 +33,8 @@ class Sent:
     view: CacheView
     prompt_tokens: int | None = None
     cached_tokens: int | None = None
+    shared_chars: int = 0
+    fields: Mapping[str, Json] | None = None
 
     @property
     def short_id(self) -> str:
@@ -52,80 +57,90 @@ class PrefixIndex:
     """
 
     def __init__(self) -> None:
-        self._texts: list[str] = []
-        self._by_text: dict[str, dict[str, Sent]] = {}
-        self._by_run: dict[str, Sent] = {}
+        self._tree = PrefixTree()
+        self._by_run: dict[str, Entry] = {}
         self._by_age: list[tuple[float, str]] = []
-        self._parts: dict[Part, Part] = {}
-        self._bytes = 0
+        self._made: OrderedDict[str, Sent] = OrderedDict()
 
     def add(self, sent: Sent) -> None:
         """Take a request in; one of the same run_id is replaced."""
         self._drop(sent.run_id)
-        sent = replace(sent, view=self._shared_parts(sent.view))
-        if sent.text not in self._by_text:
-            insort(self._texts, sent.text)
-            self._bytes += sys.getsizeof(sent.text)
-        self._by_text.setdefault(sent.text, {})[sent.run_id] = sent
-        self._by_run[sent.run_id] = sent
+        entry = Entry(
+            sent.run_id,
+            sent.request_id,
+            sent.at,
+            sent.prompt_tokens,
+            sent.cached_tokens,
+            sent.shared_chars,
+            sent.fields,
+        )
+        self._tree.add(entry, sent.view if sent.view.text == sent.text else CacheView(sent.text, ()))
+        self._by_run[sent.run_id] = entry
         insort(self._by_age, (sent.at, sent.run_id))
-        while len(self._by_age) > 1 and (self._bytes > MAX_BYTES or len(self._by_age) > MAX_ENTRIES):
+        while len(self._by_age) > 1 and (self._tree.size > MAX_BYTES or len(self._by_age) > MAX_ENTRIES):
             self._drop(self._by_age[0][1])
 
-    def _shared_parts(self, view: CacheView) -> CacheView:
-        # Prompts that begin alike have the same parts: kept once, they do not slow the collector down.
-        if len(self._parts) > MAX_PARTS:
-            self._parts.clear()
-        return CacheView(view.text, tuple(self._parts.setdefault(part, part) for part in view.parts))
-
     def _drop(self, run_id: str) -> None:
-        sent = self._by_run.pop(run_id, None)
-        if sent is None:
+        entry = self._by_run.pop(run_id, None)
+        if entry is None:
             return
-        del self._by_age[bisect_left(self._by_age, (sent.at, run_id))]
-        same = self._by_text[sent.text]
-        del same[run_id]
-        if not same:
-            del self._by_text[sent.text]
-            del self._texts[bisect_left(self._texts, sent.text)]
-            self._bytes -= sys.getsizeof(sent.text)
+        self._made.pop(run_id, None)
+        del self._by_age[bisect_left(self._by_age, (entry.at, run_id))]
+        self._tree.drop(entry)
 
     def __len__(self) -> int:
         return len(self._by_run)
 
+    @property
+    def text_bytes(self) -> int:
+        """Of text in memory, what is shared counted once."""
+        return self._tree.size
+
     def get(self, run_id: str) -> Sent | None:
         """The request of that run."""
-        return self._by_run.get(run_id)
+        entry = self._by_run.get(run_id)
+        return self._sent(entry) if entry else None
 
     def newest_first(self, limit: int) -> list[Sent]:
         """The requests sent last, at most `limit` of them."""
-        return [self._by_run[run_id] for _, run_id in self._by_age[: -limit - 1 : -1]]
+        return [self._sent(self._by_run[run_id]) for _, run_id in self._by_age[: -limit - 1 : -1]]
 
     def match(self, text: str, since: float) -> Match | None:
         """The request sent at or after `since` (unix seconds) with the longest shared prefix; the newest of equals."""
-        return self.nearest(text, lambda sent: sent.at >= since)
+        for node, length in reversed(self._tree.path(text)):
+            if node.newest is not None and node.newest.at >= since:
+                return Match(self._sent(node.newest), length)
+        return None
 
-    def nearest(self, text: str, accept: Callable[[Sent], bool]) -> Match | None:
-        """The accepted request with the longest shared prefix; the newest of equals."""
-        at = bisect_left(self._texts, text)
-        sides = (range(at, len(self._texts)), range(at - 1, -1, -1))
-        # Away from the text's own place the shared prefix only gets shorter: the first on each side has the longest.
-        rows = [list(islice(self._accepted(side, accept), EQUALS)) for side in sides]
-        lengths = [common_prefix(row[0].text, text) if row else -1 for row in rows]
-        longest = max(lengths)
-        if longest < 0:
-            return None
-        head = text[:longest]
-        equals = [
-            sent
-            for row, length in zip(rows, lengths, strict=True)
-            if length == longest
-            for sent in takewhile(lambda sent: sent.text.startswith(head), row)
-        ]
-        return Match(max(equals, key=lambda sent: sent.at), longest)
+    def counted(self, text: str) -> Match | None:
+        """The request with the longest shared prefix of those whose tokens the server has counted."""
+        for node, length in reversed(self._tree.path(text)):
+            if node.counted is not None:
+                return Match(self._sent(node.counted), length)
+        return None
 
-    def _accepted(self, places: range, accept: Callable[[Sent], bool]) -> Iterator[Sent]:
-        for place in places:
-            same = [sent for sent in self._by_text[self._texts[place]].values() if accept(sent)]
-            if same:
-                yield max(same, key=lambda sent: sent.at)
+    def best(self, text: str, limit: int) -> list[Match]:
+        """At most `limit` requests, the longest shared prefix first, of equals the newest first."""
+        return [Match(self._sent(entry), length) for entry, length in self._tree.best(text, limit)]
+
+    def _sent(self, entry: Entry) -> Sent:
+        made = self._made.get(entry.run_id)
+        if made is not None:
+            self._made.move_to_end(entry.run_id)
+            return made
+        view = self._tree.view(entry)
+        made = Sent(
+            entry.run_id,
+            entry.request_id,
+            entry.at,
+            view.text,
+            view,
+            entry.prompt_tokens,
+            entry.cached_tokens,
+            entry.shared_chars,
+            entry.fields,
+        )
+        self._made[entry.run_id] = made
+        if len(self._made) > MADE:
+            self._made.popitem(last=False)
+        return made

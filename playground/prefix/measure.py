@@ -15,9 +15,14 @@ class Measure:
 
     def __init__(self, view: CacheView, estimator: TokenEstimator, scale: float = 1.0) -> None:
         self.scale = scale
-        self._view, self._estimator = view, estimator
+        self.estimator, self._view = estimator, view
         self._counts = [estimator.counts(view.text[part.start : part.end]) for part in view.parts]
         self._before = list(accumulate(self._counts, add, initial=(0,) * len(CLASSES)))
+
+    @property
+    def text(self) -> str:
+        """The view's."""
+        return self._view.text
 
     @property
     def total(self) -> float:
@@ -30,20 +35,17 @@ class Measure:
 
     def upto(self, place: int) -> float:
         """≈ tokens before a code point of the view's text."""
-        return self._tokens(self._counts_upto(place))
+        return self._tokens(self.counts_upto(place))
 
-    def relative_error(self, place: int) -> float:
-        """Half the width of the 90 % interval of `upto(place)`, as a share of it."""
-        return self._estimator.relative_error(self._counts_upto(place))
-
-    def _tokens(self, counts: Counts) -> float:
-        return self._estimator.tokens(counts) * self.scale
-
-    def _counts_upto(self, place: int) -> Counts:
+    def counts_upto(self, place: int) -> Counts:
+        """Characters by class before a code point of the view's text."""
         parts = self._view.parts
         at = bisect_right(parts, place, key=lambda part: part.start) - 1
         if at < 0:
             return self._before[0]
         if place >= parts[at].end:
             return self._before[at + 1]
-        return add(self._before[at], self._estimator.counts(self._view.text[parts[at].start : place]))
+        return add(self._before[at], self.estimator.counts(self._view.text[parts[at].start : place]))
+
+    def _tokens(self, counts: Counts) -> float:
+        return self.estimator.tokens(counts) * self.scale

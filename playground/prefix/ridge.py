@@ -16,6 +16,9 @@ LEAST, MOST = 0.2, 5.0
 """Where a ratio is held, whatever the reports say."""
 NINE_IN_TEN = 1.645
 """Standard deviations to each side that hold 90 % of a normal distribution."""
+_TAILS = (1.52, 1.42)
+"""Student's t has wider ends than the normal distribution, the fewer reports the noise is known from: its 95 % quantile
+is about 1.645 + 1.52/ν + 1.42/ν², where ν is the degrees of freedom (within 1 % from ν = 3 on)."""
 
 
 class Ratios:
@@ -24,6 +27,7 @@ class Ratios:
     def __init__(self, doubts: Sequence[float]) -> None:
         self._pulls = tuple((NOISE / doubt) ** 2 for doubt in doubts)
         self._noise = NOISE
+        self._freedom = float(NOISE_WEIGHT)
         self.values: Row = (1.0,) * len(doubts)
         self._inverse = _inverse(_diagonal(self._pulls))
 
@@ -39,12 +43,16 @@ class Ratios:
         self._inverse = _inverse(matrix)
         self.values = tuple(min(max(sum(map(mul, line, target)), LEAST), MOST) for line in self._inverse)
         missed = sum((sum(map(mul, row, self.values)) - 1) ** 2 for row in rows)
-        self._noise = sqrt((NOISE_WEIGHT * NOISE**2 + missed) / (NOISE_WEIGHT + len(rows)))
+        # What the ratios took up of the reports cannot tell of the noise: each fitted ratio costs up to one.
+        fitted = sum(1 - pull * self._inverse[i][i] for i, pull in enumerate(self._pulls))
+        self._freedom = NOISE_WEIGHT + max(len(rows) - fitted, 0.0)
+        self._noise = sqrt((NOISE_WEIGHT * NOISE**2 + missed) / self._freedom)
 
     def relative_error(self, shares: Row) -> float:
         """Half the width of the 90 % interval of a text whose tokens fall to the classes in these shares (sum 1)."""
         doubt = sum(share * sum(map(mul, line, shares)) for share, line in zip(shares, self._inverse, strict=True))
-        return NINE_IN_TEN * self._noise * sqrt(1 + max(doubt, 0.0))
+        wide = NINE_IN_TEN + _TAILS[0] / self._freedom + _TAILS[1] / self._freedom**2
+        return wide * self._noise * sqrt(1 + max(doubt, 0.0))
 
 
 def _diagonal(values: Sequence[float]) -> list[list[float]]:

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import copy
 from collections import deque
+from math import sqrt
 from operator import mul
 
 from playground.prefix.common import common_prefix, common_suffix
-from playground.prefix.ridge import Ratios
+from playground.prefix.ridge import NINE_IN_TEN, Ratios
 from playground.prefix.scripts import Counts, add, count, subtract
 
 PRIOR = (1 / 4.6, 1 / 2.2, 0.55, 1.0, 0.45, 0.5, 0.4, 0.8, 1.0)
@@ -21,6 +22,9 @@ DOUBT = (0.25, 0.5, 0.4, 0.6, 0.5, 0.7, 0.6, 0.5, 0.6)
 """How far vocabularies differ in it, as the relative standard deviation of each prior: little in English, by a factor
 of two and more in scripts that some were hardly trained on."""
 MAX_REPORTS = 64
+GRAIN = 0.5
+"""Standard deviation of one token's count: words differ in length, which evens out in a long text and not in a short
+one."""
 SHORT = 4096
 """Code points up to which a text is simply counted; a longer one is compared with long texts counted before, so that
 an edit counts only what changed."""
@@ -35,12 +39,14 @@ class TokenEstimator:
     def __init__(self) -> None:
         self._ratios = Ratios(DOUBT)
         self._factors: tuple[float, ...] = PRIOR
-        self._reports: deque[tuple[Counts, int]] = deque(maxlen=MAX_REPORTS)
+        self._reports: deque[tuple[str, int]] = deque(maxlen=MAX_REPORTS)
+        self._fitted = True
         self._short: dict[str, Counts] = {}
         self._long: dict[str, Counts] = {}
 
     def snapshot(self) -> TokenEstimator:
-        """An estimator that counts as this one does now, for another thread; what this one learns later, it does not."""
+        """An estimator that counts as this one does now, for another thread; it learns no more."""
+        self._fit()
         other = TokenEstimator()
         other._ratios, other._factors = copy.deepcopy(self._ratios), self._factors
         other._reports.extend(self._reports)
@@ -61,10 +67,18 @@ class TokenEstimator:
         total = self.tokens(counts)
         if not total:
             return 0.0
-        return min(self._ratios.relative_error(tuple(n * f / total for n, f in zip(counts, PRIOR, strict=True))), 1.0)
+        self._fit()
+        shares = (n * f / total for n, f in zip(counts, self._factors, strict=True))
+        return min(self._ratios.relative_error(tuple(shares)), 1.0)
+
+    def deviation(self, counts: Counts) -> float:
+        """Standard deviation of `tokens(counts)`, in tokens."""
+        total = self.tokens(counts)
+        return sqrt((self.relative_error(counts) / NINE_IN_TEN * total) ** 2 + GRAIN**2 * total)
 
     def tokens(self, counts: Counts) -> float:
         """≈ tokens of a text with these counts. Linear: parts add up to the whole."""
+        self._fit()
         tokens: float = sum(map(mul, counts, self._factors))
         return tokens
 
@@ -92,9 +106,16 @@ class TokenEstimator:
 
     def learn(self, text: str, reported: int) -> None:
         """Take in what the server reported for exactly this text."""
-        counts = self.counts(text)
-        if reported < 1 or not any(counts) or (counts, reported) in self._reports:
+        if reported < 1 or not text or (text, reported) in self._reports:
             return
-        self._reports.append((counts, reported))
-        self._ratios.fit([tuple(n * f / tokens for n, f in zip(c, PRIOR, strict=True)) for c, tokens in self._reports])
+        self._reports.append((text, reported))
+        self._fitted = False
+
+    def _fit(self) -> None:
+        # Only when an estimate is asked for: of a log that is taken in at once, only the last reports count.
+        if self._fitted:
+            return
+        self._fitted = True
+        rows = ((self.counts(text), tokens) for text, tokens in self._reports)
+        self._ratios.fit([tuple(n * f / tokens for n, f in zip(c, PRIOR, strict=True)) for c, tokens in rows])
         self._factors = tuple(map(mul, PRIOR, self._ratios.values))

@@ -54,7 +54,7 @@ def test_a_late_report_of_an_older_run_does_not_make_it_the_newest() -> None:
     match = index.match("same text", 0.0)
     assert match is not None
     assert match.sent.run_id == "new"
-    counted = index.nearest("same text", lambda sent: sent.prompt_tokens is not None)
+    counted = index.counted("same text")
     assert counted is not None
     assert counted.sent.run_id == "old"
 
