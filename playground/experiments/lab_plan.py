@@ -1,0 +1,117 @@
+"""What an experiment of the cache lab will send: made before, so that its cost can be said before.
+
+Every prompt begins with words of its own, so that nothing sent earlier shares its first block. It is answered with one
+token: only the input is of interest.
+"""
+
+from __future__ import annotations
+
+import random
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from playground.prompt.document import Document, Message
+
+Experiment = Literal["blocks", "lifetime", "repeats", "first_token"]
+TITLES: dict[Experiment, str] = {
+    "blocks": "Block size and minimum",
+    "lifetime": "How long an unused prefix stays cached",
+    "repeats": "Hit rate of equal requests",
+    "first_token": "Time to first token, cold against warm",
+}
+SIZES = (24, 48, 72, 110, 150, 210, 290, 400, 560, 790, 1_110, 1_560, 2_200, 3_100)
+"""≈ tokens of the prompts of "blocks": close together where minima are usual, far apart where only blocks count."""
+GAPS_S = (15.0, 30.0, 60.0, 120.0, 240.0, 360.0, 600.0)
+CHARS_A_TOKEN = 4.6
+MODEST = 1_200
+"""≈ tokens of a prompt where its size does not matter: above usual minima, several blocks of any usual size."""
+_WORDS = tuple(
+    "the parcel van stops near a quiet market where people wait for bread and ask the driver what came today while rain "
+    "falls on old stones and someone counts boxes then signs a page with care before the next street begins".split(" ")
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Send prompt number `prompt`. `gap_s`: so long after it was sent last (0: as soon as may be)."""
+
+    prompt: int
+    gap_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One experiment: its prompts, and the steps in order. `tokens` are ≈ tokens of input altogether."""
+
+    experiment: Experiment
+    prompts: tuple[str, ...]
+    steps: tuple[Step, ...]
+    tokens: float = 0.0
+    gaps: tuple[float, ...] = field(default=())
+
+    @property
+    def idle_s(self) -> float:
+        """Seconds that are waited for the sake of the experiment: gaps run side by side."""
+        return max(self.gaps, default=0.0)
+
+    def document(self, step: int) -> Document:
+        """What a step sends."""
+        text = self.prompts[self.steps[step].prompt]
+        return Document(
+            name="cache lab",
+            messages=(Message("system", text), Message("user", "Answer with one word.")),
+            parameters={"max_tokens": 1, "temperature": 0},
+        )
+
+
+def plan_blocks(sizes: Sequence[int] = SIZES, seed: int | None = None) -> Plan:
+    """Each size twice in a row: the second says how much of it is kept, and from which size on."""
+    prompts = [_prompt(size, seed) for size in sizes]
+    steps = [step for number in range(len(prompts)) for step in (Step(number), Step(number))]
+    return _plan("blocks", prompts, steps)
+
+
+def plan_lifetime(gaps_s: Sequence[float] = GAPS_S, seed: int | None = None) -> Plan:
+    """One prompt a gap, all sent first, each sent again after its gap."""
+    prompts = [_prompt(MODEST, seed) for _ in gaps_s]
+    steps = [*(Step(number) for number in range(len(prompts))), *(Step(n, gap) for n, gap in enumerate(gaps_s))]
+    return _plan("lifetime", prompts, steps, tuple(gaps_s))
+
+
+def plan_repeats(times: int = 20, seed: int | None = None) -> Plan:
+    """One prompt again and again."""
+    return _plan("repeats", [_prompt(MODEST, seed)], [Step(0)] * times)
+
+
+def plan_first_token(pairs: int = 10, seed: int | None = None) -> Plan:
+    """A new prompt, and the same again, in turns: what else changes over time falls on both."""
+    prompts = [_prompt(MODEST, seed) for _ in range(pairs)]
+    return _plan("first_token", prompts, [step for n in range(pairs) for step in (Step(n), Step(n))])
+
+
+PLANS = {
+    "blocks": plan_blocks,
+    "lifetime": plan_lifetime,
+    "repeats": plan_repeats,
+    "first_token": plan_first_token,
+}
+
+
+def _plan(experiment: Experiment, prompts: list[str], steps: list[Step], gaps: tuple[float, ...] = ()) -> Plan:
+    tokens = sum(len(prompts[step.prompt]) / CHARS_A_TOKEN for step in steps)
+    return Plan(experiment, tuple(prompts), tuple(steps), tokens, gaps)
+
+
+def _prompt(size: int, seed: int | None) -> str:
+    """A text of about `size` tokens that begins like no other; `seed` makes the words after that repeatable."""
+    chance = random.Random(seed)
+    nonce = uuid.uuid4().hex
+    head = f"{nonce[:8]} {nonce[8:16]} begins this text."
+    pieces, length = [head], len(head)
+    while length < size * CHARS_A_TOKEN:
+        word = chance.choice(_WORDS)
+        pieces.append(word)
+        length += len(word) + 1
+    return " ".join(pieces)

@@ -1,0 +1,155 @@
+"""The cache lab against real simulators: it finds the block size, minimum and lifetime that they were started with."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from playground.client.connection import Connection
+from playground.client.endpoint import Endpoint
+from playground.experiments.lab import Lab, Progress, csv_rows, from_json, to_json
+from playground.experiments.lab_findings import Findings, findings, sentences
+from playground.experiments.lab_plan import Plan, plan_blocks, plan_first_token, plan_lifetime, plan_repeats
+from playground.prompt.document import Document
+from playground.prompt.request import to_request
+from playground.runs.state import RunState
+from playground.simulator.launch import SimulatorProcess
+
+FAST = ("--ttft-ms", "5", "--token-ms", "1", "--plan", "none")
+Start = Callable[..., SimulatorProcess]
+
+
+async def _state(connection: Connection, endpoint: Endpoint, document: Document) -> RunState:
+    state = RunState()
+    request = to_request(document, endpoint.model)
+    async for event in connection.stream(endpoint, None, request, time.monotonic):
+        state.apply(event)
+    return state
+
+
+def _run(base_url: str, plan: Plan, stop_after: int | None = None) -> Progress:
+    async def story() -> Progress:
+        connection = Connection()
+        endpoint = Endpoint("lab", "Lab", base_url, needs_key=False)
+        kept: list[Progress] = []
+        enough = asyncio.Event()
+
+        def keep(progress: Progress) -> None:
+            kept.append(progress)
+            if len(kept) == stop_after:
+                enough.set()
+
+        lab = Lab(Progress(plan, "lab"), lambda document: _state(connection, endpoint, document), keep)
+        task = asyncio.ensure_future(lab.run())
+        if stop_after is not None:
+            await enough.wait()
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            # What was kept on disk is all that a later start has.
+            lab = Lab(from_json(to_json(kept[-1])), lambda d: _state(connection, endpoint, d), kept.append)
+            task = asyncio.ensure_future(lab.run())
+        progress = await task
+        await connection.aclose()
+        return progress
+
+    return asyncio.run(story())
+
+
+@pytest.mark.parametrize("block", [16, 64, 128])
+def test_it_finds_the_block_size_and_the_minimum(make_simulator: Start, block: int) -> None:
+    simulator = make_simulator(*FAST, "--block-size", str(block))
+    progress = _run(simulator.base_url, plan_blocks(seed=1))
+    found = findings(progress)
+    assert found.block is not None
+    assert found.block % block == 0
+    assert found.block <= 2 * block
+    missed, hit = found.minimum
+    assert hit is not None
+    assert hit >= block
+    assert missed is None or missed <= hit
+    assert any(f"{found.block:,} tokens" in sentence for sentence in sentences(progress))
+
+
+def test_it_finds_the_lifetime(make_simulator: Start) -> None:
+    simulator = make_simulator(*FAST, "--cache-ttl", "0.8")
+    progress = _run(simulator.base_url, plan_lifetime((0.2, 0.4, 1.3, 1.6)))
+    hit, missed = findings(progress).lifetime
+    assert hit is not None
+    assert missed is not None
+    assert hit <= 0.8 <= missed
+    assert findings(progress).lifetime_s == hit
+
+
+def test_it_counts_hits_and_times_first_tokens(make_simulator: Start) -> None:
+    simulator = make_simulator(*FAST)
+    found = findings(_run(simulator.base_url, plan_repeats(6)))
+    assert (found.hits, found.again) == (5, 5)
+    progress = _run(simulator.base_url, plan_first_token(3))
+    found = findings(progress)
+    assert (len(found.cold_ttft), len(found.warm_ttft)) == (3, 3)
+    assert any(sentence.startswith("The cache ") for sentence in sentences(progress))
+
+
+def test_stopped_in_the_middle_it_goes_on_where_it_was(make_simulator: Start) -> None:
+    simulator = make_simulator(*FAST)
+    progress = _run(simulator.base_url, plan_repeats(8), stop_after=3)
+    assert progress.done
+    assert [reading.step for reading in progress.readings] == list(range(8))
+    assert findings(progress).hits == 7
+
+
+def test_a_request_that_fails_ends_it_and_its_step_is_left(simulator: SimulatorProcess) -> None:
+    async def story() -> Progress:
+        calls = 0
+        connection = Connection()
+        endpoint = Endpoint("lab", "Lab", simulator.base_url, needs_key=False)
+
+        async def send(document: Document) -> RunState:
+            nonlocal calls
+            calls += 1
+            broken = replace(document, parameters={"temperature": 9})
+            return await _state(connection, endpoint, broken if calls == 3 else document)
+
+        progress = await Lab(Progress(plan_repeats(5), "lab"), send, lambda _: None).run()
+        await connection.aclose()
+        return progress
+
+    progress = asyncio.run(story())
+    assert len(progress.readings) == 2
+    assert not progress.done
+
+
+def test_the_cost_is_known_before_and_no_prompt_begins_like_another() -> None:
+    plan = plan_blocks()
+    assert len({prompt[:17] for prompt in plan.prompts}) == len(plan.prompts)
+    assert plan.tokens == pytest.approx(2 * sum(len(p) / 4.6 for p in plan.prompts))
+    assert plan_lifetime((1.0, 5.0)).idle_s == 5.0
+
+
+def test_what_is_not_reported_is_not_found() -> None:
+    plan = plan_repeats(2)
+    made = from_json(
+        {
+            **to_json(Progress(plan, "lab")),  # type: ignore[dict-item]
+            "readings": [
+                {"step": n, "at": float(n), "phase": "done", "request_id": None, "prompt_tokens": 9,
+                 "cached_tokens": None, "ttft_s": None, "gap_s": None if n == 0 else 1.0}
+                for n in range(2)
+            ],
+        }
+    )  # fmt: skip
+    assert findings(made) == Findings(unreported=True)
+    assert list(sentences(made)) == [
+        "This server does not report cached tokens: nothing can be found out about its cache."
+    ]
+    assert csv_rows(made)[1][5:8] == (9, "", "")
+
+
+@pytest.mark.parametrize("value", [None, {}, {"experiment": "other"}, {"experiment": "blocks", "prompts": 7}])
+def test_what_is_no_progress_is_refused(value: None) -> None:
+    with pytest.raises((ValueError, KeyError, TypeError)):
+        from_json(value)
