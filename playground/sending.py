@@ -20,7 +20,7 @@ from playground.prefix.index import Sent
 from playground.prefix.view import CacheView, DocumentView, view_of_fields
 from playground.prefix.why import Why, explain
 from playground.prefix.workbench import Outlook, PrefixDesk
-from playground.prompt.document import Document
+from playground.prompt.document import Document, Json
 from playground.prompt.files import dump
 from playground.prompt.problems import BadInput, Problem
 from playground.prompt.request import to_request
@@ -161,8 +161,10 @@ class Sender:
             return
         prompt_tokens = usage.prompt_tokens if usage else None
         cached_tokens = usage.cached_tokens if usage else None
-        self.desk.settle(run.endpoint.id, run.endpoint.model, run.id, prompt_tokens, cached_tokens)
+        where = run.endpoint.id, run.endpoint.model
+        self.desk.settle(*where, run.id, prompt_tokens, cached_tokens, sending.forecast)
         if run.state.phase == "done":
+            earlier = self.desk.sent(sending.forecast.run_id or "")
             sending.why = explain(
                 sending.view.view,
                 sending.earlier,
@@ -171,7 +173,11 @@ class Sender:
                 forecast=sending.forecast,
                 document=sending.view,
                 gap_s=sending.gap_s,
-                lifetime_s=self.desk.lifetime_s,
+                lifetime_s=self.desk.lifetime(*where),
+                fields=_settings(sending),
+                earlier_fields=earlier.fields if earlier else None,
+                minimum_tokens=self.desk.minimum(*where),
+                estimator=self.desk.counter(*where),
             )
 
 
@@ -185,7 +191,13 @@ def _sent(sending: Dispatch) -> Sent:
         view=sending.view.view,
         prompt_tokens=usage.prompt_tokens if usage else None,
         cached_tokens=usage.cached_tokens if usage else None,
+        fields=_settings(sending),
     )
+
+
+def _settings(sending: Dispatch) -> dict[str, Json]:
+    """The body without messages and tools."""
+    return {"model": sending.run.request.model, **sending.run.document.parameters}
 
 
 def _record(run: Run) -> RunRecord:
@@ -209,7 +221,8 @@ def _record(run: Run) -> RunRecord:
 
 def sent_from_log(row: SentRow) -> Sent:
     """What an earlier session sent, as the prefix desk keeps it."""
-    view = view_of_fields(json.loads(row.body))
+    fields = json.loads(row.body)
+    view = view_of_fields(fields)
     return Sent(
         run_id=row.run_id,
         request_id=row.request_id,
@@ -218,4 +231,5 @@ def sent_from_log(row: SentRow) -> Sent:
         view=view,
         prompt_tokens=row.prompt_tokens,
         cached_tokens=row.cached_tokens,
+        fields={name: value for name, value in fields.items() if name not in ("messages", "tools")},
     )

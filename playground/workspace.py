@@ -213,6 +213,8 @@ class Workspace:
             document=view_of_document(document),
             gap_s=gap_s,
             lifetime_s=self.sender.desk.lifetime_s,
+            fields=json.loads(stored.record.body),
+            earlier_fields=json.loads(earlier.record.body) if earlier else None,
         )
 
     async def close(self) -> None:

@@ -48,7 +48,9 @@ class Why:
 
     @property
     def title(self) -> str:
-        """The cause in a few words."""
+        """The cause in a few words; empty where none is named."""
+        if self.cause == "unknown" and self.kind != "unknown":
+            return ""
         return f"{{{{{self.variable}}}}} has another value" if self.variable else TITLES[self.cause]
 
 

@@ -22,6 +22,8 @@ RECENT = 8
 """How many of the newest requests are asked whether they are versions of a prompt."""
 
 
+SURE = 0.7
+"""How likely a minimum must be for a miss to be put down to it."""
 CANDIDATES = 24
 """How many earlier requests are offered to be held against."""
 
@@ -90,6 +92,15 @@ class PrefixDesk:
         """Block, minimum and lifetime of a server's cache, as far as its reports tell."""
         shelf = self._shelf(endpoint_id, model)
         return Habitat(shelf.habits.block, shelf.habits.minimum, shelf.lifetime.learnt)
+
+    def lifetime(self, endpoint_id: str, model: str) -> float:
+        """Seconds that an unused prefix stays cached: as assumed, until reports tell otherwise."""
+        return self._shelf(endpoint_id, model).lifetime.effective_s
+
+    def minimum(self, endpoint_id: str, model: str) -> int | None:
+        """The least that the server caches, in tokens, where that is sure; None where nothing rests on it."""
+        learnt = self._shelf(endpoint_id, model).habits.minimum
+        return learnt.value if learnt.sure >= SURE else None
 
     def counter(self, endpoint_id: str, model: str) -> TokenEstimator:
         """What is known of an endpoint's token counts, for use on another thread."""

@@ -72,7 +72,7 @@ class WhyBox(QFrame):
         self.setVisible(why is not None)
         if why is None:
             return
-        self._title.setText(_TITLES.get(why.kind, "Why the cache did not serve it"))
+        self._title.setText(why.title or _TITLES.get(why.kind, "Why the cache did not serve it"))
         self._sentence.setText(why.sentence)
         self.setAccessibleName(f"Why: {why.sentence}")
         head = _shared(why.before, why.after)
