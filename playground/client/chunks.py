@@ -32,23 +32,23 @@ MOST_TOKENS = 2**53
 _MOST_SHOWN = 200
 
 
-class _Function(msgspec.Struct):
+class _Function(msgspec.Struct, gc=False):
     name: object = None
     arguments: object = None
 
 
-class _ToolCall(msgspec.Struct):
+class _ToolCall(msgspec.Struct, gc=False):
     index: object = None
     id: object = None
     function: _Function | None = None
 
 
-class _Message(msgspec.Struct):
+class _Message(msgspec.Struct, gc=False):
     content: object = None
     tool_calls: list[_ToolCall] | None = None
 
 
-class _Choice(msgspec.Struct):
+class _Choice(msgspec.Struct, gc=False):
     index: int | None = None
     delta: _Message | None = None
     message: _Message | None = None
@@ -56,34 +56,25 @@ class _Choice(msgspec.Struct):
     logprobs: object = None
 
 
-class _PromptDetails(msgspec.Struct):
+class _PromptDetails(msgspec.Struct, gc=False):
     cached_tokens: object = None
 
 
-class _Usage(msgspec.Struct):
+class _Usage(msgspec.Struct, gc=False):
     prompt_tokens: object = None
     completion_tokens: object = None
     total_tokens: object = None
     prompt_tokens_details: _PromptDetails | None = None
 
 
-class _Chunk(msgspec.Struct, rename={"kind": "object"}):
+class _Chunk(msgspec.Struct, gc=False, rename={"kind": "object"}):
     id: object = None
     kind: object = None
     model: object = None
     choices: list[_Choice] | None = None
     usage: _Usage | None = None
     error: object = None
-
-    @property
-    def is_error(self) -> bool:
-        """An error object: {"error": …}, or vLLM's older {"object": "error", …}."""
-        return self.kind == "error" or self.error is not None
-
-    @property
-    def is_known(self) -> bool:
-        """Whether there is anything of a completion in it."""
-        return self.choices is not None or self.usage is not None
+    """{"error": …}; vLLM's older errors are {"object": "error", …}."""
 
 
 _DECODER = msgspec.json.Decoder(_Chunk)
@@ -102,51 +93,59 @@ class StreamError(Exception):
 
 
 class ChunkDecoder:
-    """Decodes one response's chunks; tells the body's id once. `begun`: a chunk has come."""
+    """Decodes one response's chunks; tells the body's id once. `begun`: a chunk has come; `finished`: with a reason."""
 
     def __init__(self) -> None:
         self._told_id = False
         self.begun = False
+        self.finished = False
 
-    def events(self, data: str, at: float) -> Iterator[AnyEvent]:
+    def events(self, data: str, at: float) -> list[AnyEvent]:
         """The events in one chunk (or one whole completion). Raises NotAChunk, StreamError.
 
         Once a chunk has come, a JSON object that is none (a ping, timings) is passed over.
         """
         chunk = _decode(data)
-        if chunk.is_error:
+        if chunk.error is not None or chunk.kind == "error":
             raise StreamError(data)
-        if not chunk.is_known:
+        events: list[AnyEvent] = []
+        if chunk.choices is None and chunk.usage is None:
             if not self.begun:
                 raise NotAChunk(data)
-            return
+            return events
         self.begun = True
         if not self._told_id and (body_id := _text(chunk.id)):
             self._told_id = True
-            yield BodyIdReceived(at, body_id, _text(chunk.model))
+            events.append(BodyIdReceived(at, body_id, _text(chunk.model)))
         for choice in chunk.choices or ():
             if not choice.index:
-                yield from _choice_events(choice, at)
+                self._choice(choice, at, events)
         if chunk.usage is not None:
-            yield UsageReported(at, _usage(chunk.usage))
+            events.append(UsageReported(at, _usage(chunk.usage)))
+        return events
+
+    def _choice(self, choice: _Choice, at: float, events: list[AnyEvent]) -> None:
+        message = choice.delta or choice.message
+        if message is not None:
+            content = message.content
+            if content and (content := content if type(content) is str else _content(content)):
+                events.append(ContentDelta(at, content))
+            if message.tool_calls:
+                events += _tool_calls(message.tool_calls, at, whole=choice.delta is None)
+        if choice.logprobs is not None and (tokens := token_probabilities(choice.logprobs)):
+            events.append(TokenProbabilities(at, tokens))
+        if choice.finish_reason is not None and (reason := _text(choice.finish_reason)):
+            self.finished = True
+            events.append(Finished(at, reason))
 
 
-def _choice_events(choice: _Choice, at: float) -> Iterator[AnyEvent]:
-    message = choice.delta or choice.message
-    if message is not None:
-        if content := _content(message.content):
-            yield ContentDelta(at, content)
-        # Whole completions have no index: the place in the list is it. In a chunk a missing index is the first call.
-        whole = choice.delta is None
-        for place, call in enumerate(message.tool_calls or ()):
-            function = call.function or _Function()
-            index = _count(call.index)
-            index = index if index is not None else (place if whole else 0)
-            yield ToolCallDelta(at, index, _text(call.id), _text(function.name), _arguments(function.arguments))
-    if choice.logprobs is not None and (tokens := token_probabilities(choice.logprobs)):
-        yield TokenProbabilities(at, tokens)
-    if reason := _text(choice.finish_reason):
-        yield Finished(at, reason)
+def _tool_calls(calls: list[_ToolCall], at: float, *, whole: bool) -> Iterator[ToolCallDelta]:
+    """Whole completions have no index: the place in the list is it. In a chunk a missing index is the first call."""
+    for place, call in enumerate(calls):
+        function = call.function or _Function()
+        index = _count(call.index)
+        index = index if index is not None else (place if whole else 0)
+        yield ToolCallDelta(at, index, _text(call.id), _text(function.name), _arguments(function.arguments))
 
 
 def _content(value: object) -> str:

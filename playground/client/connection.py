@@ -97,9 +97,10 @@ class Connection:
         from playground.client.exchange import Exchange
 
         exchange = Exchange(client, endpoint, key, request, clock, self._network.timeouts.idle)
-        async with aclosing(exchange.events()) as events:
-            async for event in events:
-                yield event
+        async with aclosing(exchange.reads()) as reads:
+            async for events in reads:
+                for event in events:
+                    yield event
 
     async def aclose(self) -> None:
         """Close every connection."""

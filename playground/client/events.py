@@ -57,13 +57,13 @@ class BodyIdReceived(Event, frozen=True, tag="body_id"):
     model: str | None = None
 
 
-class ContentDelta(Event, frozen=True, tag="content"):
+class ContentDelta(Event, frozen=True, tag="content", gc=False):
     """A piece of the completion's text."""
 
     text: str
 
 
-class ToolCallDelta(Event, frozen=True, tag="tool_call"):
+class ToolCallDelta(Event, frozen=True, tag="tool_call", gc=False):
     """A piece of tool call `index`: id and name once, arguments in pieces to be joined."""
 
     index: int
@@ -124,7 +124,7 @@ class UsageReported(Event, frozen=True, tag="usage"):
     usage: Usage
 
 
-class RawEvent(Event, frozen=True, tag="raw"):
+class RawEvent(Event, frozen=True, tag="raw", gc=False):
     """One server-sent event's data (or a whole JSON body), as text, for the Events view. Folds to nothing."""
 
     data: str

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, suppress
 from typing import cast
 
@@ -11,13 +11,15 @@ import httpx
 
 from playground import __version__
 from playground.client.chunks import DONE, ChunkDecoder, NotAChunk, StreamError, not_a_chunk
+from playground.client.connecting import Connecting
 from playground.client.endpoint import Endpoint
 from playground.client.errors import cut_trouble, http_trouble, stream_trouble
-from playground.client.events import AnyEvent, AttemptFailed, Completed, Finished, HeadersReceived, RawEvent, Trouble
+from playground.client.events import AnyEvent, AttemptFailed, Completed, HeadersReceived, RawEvent, Trouble
 from playground.client.framer import FrameTooLarge, SseFramer
 from playground.client.handshake import Handshake
 from playground.client.network import network_trouble, stalled_trouble
 from playground.client.redact import key_forms, mask, redact, redact_trouble
+from playground.client.silence import SilenceLimit
 from playground.prompt.request import Request
 
 Clock = Callable[[], float]
@@ -48,26 +50,29 @@ class Exchange:
         self._forms = key_forms(key)
         self._request_id: str | None = None
         self._kind = ""
+        self._connecting = Connecting(clock)
         self._begun = False
-        self._finished = False
 
-    async def events(self) -> AsyncGenerator[AnyEvent, None]:
-        """HeadersReceived, what the body says, and the end: Completed or AttemptFailed."""
+    async def reads(self) -> AsyncGenerator[list[AnyEvent], None]:
+        """HeadersReceived, what the body says, and the end: Completed or AttemptFailed.
+
+        What one read brings comes as one list: every generator costs by the item that it hands on.
+        """
         try:
-            async with aclosing(self._exchange()) as events:
-                async for event in events:
-                    yield event
+            async with aclosing(self._exchange()) as reads:
+                async for events in reads:
+                    yield events
         except TimeoutError:
-            yield self._failed(stalled_trouble())
+            yield [self._failed(stalled_trouble())]
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
-            yield self._failed(network_trouble(error, self._endpoint.base_url, begun=self._begun))
+            yield [self._failed(network_trouble(error, self._endpoint.base_url, begun=self._begun))]
         except StreamError as error:
-            yield self._failed(stream_trouble(error.body, self._key))
+            yield [self._failed(stream_trouble(error.body, self._key))]
         except NotAChunk as error:
-            yield self._failed(self._not_a_chunk(redact(str(error), self._key)))
+            yield [self._failed(self._not_a_chunk(redact(str(error), self._key)))]
         except FrameTooLarge as error:
             title = "The server sent an event that is too large"
-            yield self._failed(Trouble("protocol", title, str(error), "The text that came is kept."))
+            yield [self._failed(Trouble("protocol", title, str(error), "The text that came is kept."))]
 
     def _failed(self, trouble: Trouble) -> AttemptFailed:
         return AttemptFailed(self._clock(), redact_trouble(trouble, self._key), self._request_id)
@@ -85,15 +90,15 @@ class Exchange:
             headers["Authorization"] = f"Bearer {self._key}"
         return headers
 
-    async def _exchange(self) -> AsyncGenerator[AnyEvent, None]:
+    async def _exchange(self) -> AsyncGenerator[list[AnyEvent], None]:
         url, body, headers = self._endpoint.completions_url, self._request.body, self._headers()
         watched = Handshake().extensions
         async with self._client.stream("POST", url, content=body, headers=headers, extensions=watched) as response:
             self._begun = True
-            yield self._received(response)
-            async with aclosing(self._body(response)) as events:
-                async for event in events:
-                    yield event
+            yield [self._received(response)]
+            async with aclosing(self._body(response)) as reads:
+                async for events in reads:
+                    yield events
 
     def _received(self, response: httpx.Response) -> HeadersReceived:
         headers = tuple((name, redact(value, self._key)) for name, value in response.headers.items())
@@ -102,60 +107,75 @@ class Exchange:
         self._kind = named.get("content-type", "").split(";", maxsplit=1)[0].strip().lower()
         kept = tuple(header for header in headers if header[0] not in _SECRET_HEADERS)
         return HeadersReceived(
-            self._clock(), response.status_code, self._request_id, named.get("content-type", ""), kept
+            self._clock(),
+            response.status_code,
+            self._request_id,
+            named.get("content-type", ""),
+            kept,
+            self._connecting.took_s,
         )
 
-    async def _body(self, response: httpx.Response) -> AsyncGenerator[AnyEvent, None]:
+    def _body(self, response: httpx.Response) -> AsyncGenerator[list[AnyEvent], None]:
         if not response.is_success:
-            body = await _error_body(response)
-            yield self._failed(http_trouble(response.status_code, response.headers, body, self._key))
-            return
+            return self._refused(response)
         # What the response says counts; one that says nothing is what was asked for.
         streamed = self._kind == _EVENT_STREAM or (self._request.stream and not self._kind)
-        events = self._stream(response) if streamed else self._whole(response)
-        async with aclosing(events):
-            async for event in events:
-                yield event
+        return self._stream(response) if streamed else self._whole(response)
 
-    async def _whole(self, response: httpx.Response) -> AsyncGenerator[AnyEvent, None]:
+    async def _refused(self, response: httpx.Response) -> AsyncGenerator[list[AnyEvent], None]:
+        body = await _error_body(response)
+        yield [self._failed(http_trouble(response.status_code, response.headers, body, self._key))]
+
+    async def _whole(self, response: httpx.Response) -> AsyncGenerator[list[AnyEvent], None]:
         held = bytearray()
         await _read_into(held, response, MAX_WHOLE_BYTES)
         data = held.decode("utf-8-sig", "replace")
-        for event in self._decoded(ChunkDecoder(), data, self._clock()):
-            yield event
-        yield Completed(self._clock())
+        at = self._clock()
+        yield [RawEvent(at, mask(data, self._forms))]
+        yield ChunkDecoder().events(data, at)
+        yield [Completed(self._clock())]
 
-    async def _stream(self, response: httpx.Response) -> AsyncGenerator[AnyEvent, None]:
+    async def _stream(self, response: httpx.Response) -> AsyncGenerator[list[AnyEvent], None]:
         framer, decoder = SseFramer(), ChunkDecoder()
         async with aclosing(_bytes(response)) as body:
-            # The first byte has httpx's own, longer limit: a model may think before it speaks.
-            received = await anext(body, None)
-            while received is not None:
-                at = self._clock()
-                for data in framer.feed(received):
-                    if data == DONE:
-                        yield Completed(at)
+            with SilenceLimit(self._idle_s) as silence:
+                # The first byte has httpx's own, longer limit: a model may think before it speaks.
+                async for received in body:
+                    silence.ends()
+                    events: list[AnyEvent] = []
+                    try:
+                        done = self._read(framer.feed(received), decoder, events)
+                    except (StreamError, NotAChunk):
+                        yield events
+                        raise
+                    yield events
+                    if done:
                         await _drain(body)
                         return
-                    # An empty event keeps a connection open; it says nothing.
-                    for event in self._decoded(decoder, data, at) if data.strip() else ():
-                        yield event
-                async with asyncio.timeout(self._idle_s):
-                    received = await anext(body, None)
-        yield self._end(framer.rest, decoder)
+                    silence.begins()
+        yield [self._end(framer.rest, decoder)]
 
-    def _decoded(self, decoder: ChunkDecoder, data: str, at: float) -> Iterator[AnyEvent]:
-        """The event as it came, also where it then turns out to be none that can be read; then what it says."""
-        yield RawEvent(at, mask(data, self._forms))
-        for event in decoder.events(data, at):
-            self._finished = self._finished or isinstance(event, Finished)
-            yield event
+    def _read(self, received: list[str], decoder: ChunkDecoder, events: list[AnyEvent]) -> bool:
+        """Each event as it came, also where it then turns out to be none that can be read; then what it says.
+
+        Tells whether it was the last one. Raises NotAChunk, StreamError.
+        """
+        at = self._clock()
+        for data in received:
+            if data == DONE:
+                events.append(Completed(at))
+                return True
+            # An empty event keeps a connection open; it says nothing.
+            if data.strip():
+                events.append(RawEvent(at, mask(data, self._forms)))
+                events += decoder.events(data, at)
+        return False
 
     def _end(self, rest: str, decoder: ChunkDecoder) -> AnyEvent:
         """The stream ended without [DONE]: whole where a finish_reason had come, cut where not."""
         if rest.removeprefix("data:").strip() == DONE:
             return Completed(self._clock())
-        if self._finished:
+        if decoder.finished:
             return Completed(self._clock(), saw_done=False)
         if not decoder.begun and self._kind != _EVENT_STREAM:
             return self._failed(not_a_chunk(rest))

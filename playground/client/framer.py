@@ -11,6 +11,8 @@ import re
 MAX_EVENT_BYTES = 16 * 1024 * 1024
 _BOM = b"\xef\xbb\xbf"
 _LINE_END = re.compile(rb"\r\n?|\n")
+_USUAL = b"data: "
+_LF, _CR = b"\n\r"
 
 
 class FrameTooLarge(ValueError):  # noqa: N818 - expected from a broken server
@@ -33,20 +35,41 @@ class SseFramer:
 
     def feed(self, received: bytes) -> list[str]:
         """The data of every event that these bytes complete. Raises FrameTooLarge."""
-        received = self._without_bom(received)
+        if self._head is not None:
+            received = self._without_bom(received)
         if self._after_cr and received:
             # The LF of a CRLF that was cut in two: its CR has ended the line already.
             self._after_cr = False
             received = received.removeprefix(b"\n")
         events: list[str] = []
-        start = 0
-        for end in _LINE_END.finditer(received):
+        usual = len(received) <= self._limit and _CR not in received
+        start = self._usual(received, 0, events) if usual else 0
+        while start < len(received) and (end := _LINE_END.search(received, start)):
             self._take(received[start : end.start()], events)
             start = end.end()
+            if usual:
+                start = self._usual(received, start, events)
         self._after_cr = self._after_cr or received.endswith(b"\r")
-        self._line += received[start:]
-        self._check(len(self._line))
+        if start < len(received):
+            self._line += received[start:]
+            self._check(len(self._line))
         return events
+
+    def _usual(self, received: bytes, start: int, events: list[str]) -> int:
+        """Take the events from `start` on that are one `data: ` line and an empty one, which is what servers send.
+
+        Tells where they end. It knows LF only, and no limit: that is for who calls.
+        """
+        if self._line or self._data:
+            return start  # in the middle of an event
+        last = len(received) - 1
+        while received.startswith(_USUAL, start):
+            end = received.find(_LF, start)
+            if not 0 <= end < last or received[end + 1] != _LF:
+                break
+            events.append(received[start + len(_USUAL) : end].decode("utf-8", "replace"))
+            start = end + 2
+        return start
 
     def _without_bom(self, received: bytes) -> bytes:
         """Bytes are held back at the start until it is clear whether they are a byte-order mark."""

@@ -98,9 +98,10 @@ class InMemory:
         """As Connection.stream."""
         yield AttemptStarted(clock(), attempt)
         exchange = Exchange(self._client, endpoint, key, request, clock, HANG_S)
-        async with aclosing(exchange.events()) as events:
-            async for event in events:
-                yield event
+        async with aclosing(exchange.reads()) as reads:
+            async for events in reads:
+                for event in events:
+                    yield event
 
     async def judge(self, number: int) -> Response:
         """Run case `number`. Raises CaseFailed."""

@@ -1,0 +1,90 @@
+"""The limit on a stream's silence: exact, blind to what is not waiting, and no thief of somebody else's cancelling."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+
+from playground.client.silence import SilenceLimit
+
+LIMIT_S = 0.03
+
+
+def test_a_wait_that_is_too_long_is_a_timeout_and_the_task_goes_on() -> None:
+    async def main() -> float:
+        began = time.monotonic()
+        with pytest.raises(TimeoutError), SilenceLimit(LIMIT_S) as silence:
+            silence.begins()
+            await asyncio.Event().wait()
+        took_s = time.monotonic() - began
+        await asyncio.sleep(0)  # a cancellation that was left over would come here
+        return took_s
+
+    assert asyncio.run(main()) >= LIMIT_S
+
+
+def test_the_limit_is_for_each_wait_also_where_the_timer_saw_an_earlier_one() -> None:
+    async def main() -> int:
+        reads = 0
+        with SilenceLimit(LIMIT_S) as silence:
+            while reads < 30:
+                silence.begins()
+                await asyncio.sleep(LIMIT_S / 20)
+                silence.ends()
+                reads += 1
+            with pytest.raises(asyncio.CancelledError):
+                silence.begins()
+                await asyncio.Event().wait()
+            raise asyncio.CancelledError
+        return reads
+
+    with pytest.raises(TimeoutError):
+        asyncio.run(main())
+
+
+def test_what_is_done_between_two_waits_may_take_its_time() -> None:
+    async def main() -> None:
+        with SilenceLimit(LIMIT_S) as silence:
+            silence.begins()
+            silence.ends()
+            await asyncio.sleep(LIMIT_S * 3)
+            silence.begins()
+            await asyncio.sleep(0)
+            silence.ends()
+
+    asyncio.run(main())
+
+
+def test_the_wait_may_be_in_another_task_than_the_one_before() -> None:
+    async def wait(silence: SilenceLimit, turns: int) -> None:
+        silence.begins()
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        silence.ends()
+
+    async def stall(silence: SilenceLimit) -> None:
+        with silence:
+            await asyncio.create_task(wait(silence, 3))
+            silence.begins()
+            await asyncio.Event().wait()
+
+    with pytest.raises(TimeoutError):
+        asyncio.run(stall(SilenceLimit(LIMIT_S)))
+
+
+def test_cancelling_from_outside_stays_cancelling() -> None:
+    async def main() -> None:
+        async def wait() -> None:
+            with SilenceLimit(60) as silence:
+                silence.begins()
+                await asyncio.Event().wait()
+
+        task = asyncio.create_task(wait())
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(main())
