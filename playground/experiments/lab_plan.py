@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -27,9 +27,9 @@ GAPS_S = (15.0, 30.0, 60.0, 120.0, 240.0, 360.0, 600.0)
 CHARS_A_TOKEN = 4.6
 MODEST = 1_200
 """≈ tokens of a prompt where its size does not matter: above usual minima, several blocks of any usual size."""
-_WORDS = tuple(
-    "the parcel van stops near a quiet market where people wait for bread and ask the driver what came today while rain "
-    "falls on old stones and someone counts boxes then signs a page with care before the next street begins".split(" ")
+_TEXT = (
+    "the parcel van stops near a quiet market where people wait for bread and ask the driver what came today "
+    "while rain falls on old stones and someone counts boxes then signs a page with care before the next street begins"
 )
 
 
@@ -91,7 +91,7 @@ def plan_first_token(pairs: int = 10, seed: int | None = None) -> Plan:
     return _plan("first_token", prompts, [step for n in range(pairs) for step in (Step(n), Step(n))])
 
 
-PLANS = {
+PLANS: Mapping[Experiment, Callable[[], Plan]] = {
     "blocks": plan_blocks,
     "lifetime": plan_lifetime,
     "repeats": plan_repeats,
@@ -106,12 +106,12 @@ def _plan(experiment: Experiment, prompts: list[str], steps: list[Step], gaps: t
 
 def _prompt(size: int, seed: int | None) -> str:
     """A text of about `size` tokens that begins like no other; `seed` makes the words after that repeatable."""
-    chance = random.Random(seed)
+    chance, words = random.Random(seed), _TEXT.split()
     nonce = uuid.uuid4().hex
     head = f"{nonce[:8]} {nonce[8:16]} begins this text."
     pieces, length = [head], len(head)
     while length < size * CHARS_A_TOKEN:
-        word = chance.choice(_WORDS)
+        word = chance.choice(words)
         pieces.append(word)
         length += len(word) + 1
     return " ".join(pieces)

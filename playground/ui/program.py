@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from playground.advice.model import Advice
+    from playground.prompt.document import Document
     from playground.runs.state import RunState
+    from playground.ui.dialogs.cache_lab import CacheLabDialog
     from playground.ui.dialogs.guide import GuideDialog
     from playground.ui.editor.pane import PromptPane
     from playground.ui.requests import Requests
@@ -118,6 +120,26 @@ class Program(QObject):
         dialog = RepeatDialog(ahead, send, workspace.tasks.start, self._window)
         dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         dialog.show()
+
+    def cache_lab(self, requests: Requests) -> CacheLabDialog:
+        """Experiments on the chosen endpoint's cache; each request is one of its own in the log."""
+        from playground.ui.dialogs.cache_lab import Bench, CacheLabDialog
+
+        workspace = self._workspace
+        endpoint = workspace.endpoint
+
+        async def send(document: Document) -> RunState:
+            dispatch = await workspace.sender.send(document, endpoint, lambda sent: requests.sent_beside(sent.run.id))
+            return dispatch.run.state
+
+        bench = Bench(endpoint, send, workspace.folder / "cache_lab.json", workspace.tasks.start)
+        dialog = CacheLabDialog(self._appearance.theme, bench, self._window)
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.lifetime_found.connect(
+            lambda found: workspace.settings.set("cache_lifetime_s", max(10, min(round(found), 86_400)))
+        )
+        dialog.show()
+        return dialog
 
     def guide_dialog(self, rule: str) -> GuideDialog:
         """The guide, at a rule where one is named."""

@@ -103,9 +103,7 @@ class RepeatDialog(QDialog):
         close.rejected.connect(self.close)
         column = QVBoxLayout(self)
         column.setContentsMargins(GRID * 2, GRID * 2, GRID * 2, GRID * 2)
-        column.addWidget(
-            words("A seed is best effort: how far do the answers to one request drift apart?")
-        )
+        column.addWidget(words("A seed is best effort: how far do the answers to one request drift apart?"))
         column.addLayout(row)
         column.addWidget(self.cost)
         column.addWidget(self.progress)

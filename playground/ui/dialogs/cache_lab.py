@@ -1,0 +1,245 @@
+"""The cache lab: choose an experiment, see what it will cost, let it run, stop it, go on, and keep what it found."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from PySide6.QtCore import Signal
+from PySide6.QtGui import QCloseEvent
+from PySide6.QtWidgets import (
+    QComboBox,
+    QDialog,
+    QDialogButtonBox,
+    QFileDialog,
+    QHBoxLayout,
+    QLabel,
+    QProgressBar,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from playground.advice.planning import plan_batch
+from playground.client.endpoint import Endpoint
+from playground.experiments.lab import Lab, Progress, Reading, csv_rows, from_json, to_json
+from playground.experiments.lab_findings import findings, sentences
+from playground.experiments.lab_plan import PLANS, TITLES, Experiment, Plan
+from playground.kept import KeptFile
+from playground.prompt.document import Document
+from playground.prompt.problems import BadInput
+from playground.runs.figures import dollars, seconds
+from playground.runs.state import RunState
+from playground.simulator.launch import SimulatorFailed
+from playground.ui.dialogs.chart import Chart, Series
+from playground.ui.theme import GRID, Theme
+from playground.ui.widgets.notice import words
+
+EXPERIMENTS: tuple[Experiment, ...] = ("blocks", "lifetime", "repeats", "first_token")
+GUESS_S = 0.5
+"""What one request is taken to last where nothing has been measured yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """What the lab works on: the endpoint, a way to send to it, and the file that keeps its progress."""
+
+    endpoint: Endpoint
+    send: Callable[[Document], Awaitable[RunState]]
+    file: Path
+    start: Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]]
+
+
+class CacheLabDialog(QDialog):
+    """One experiment at a time. Every request is in the log, and waits for its place within the plan."""
+
+    lifetime_found = Signal(float)
+    """Seconds: the user wants it to be what forecasts assume."""
+
+    def __init__(self, theme: Theme, bench: Bench, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setWindowTitle("Cache lab")
+        self._bench = bench
+        self._task: asyncio.Task[None] | None = None
+        self._kept = KeptFile(bench.file, "The cache lab's file")
+        self.progress = self._kept.read(from_json)
+        if self.progress is not None and self.progress.endpoint_id != bench.endpoint.id:
+            self.progress = None
+        self.choice = QComboBox()
+        self.choice.setAccessibleName("Experiment")
+        self.choice.addItems([TITLES[experiment] for experiment in EXPERIMENTS])
+        self.cost, self.said = words(""), words("", "strong")
+        self.bar = QProgressBar()
+        self.bar.setTextVisible(False)
+        self.bar.setAccessibleName("Requests sent")
+        self.chart = Chart(theme, "What was measured")
+        self.go, self.again = QPushButton("Start"), QPushButton("Begin anew")
+        self.use, self.save = QPushButton("Use this lifetime in forecasts"), QPushButton("Save as CSV…")
+        self._lay_out()
+        self._connect()
+        self._plan: Plan = self.progress.plan if self.progress else PLANS["blocks"]()
+        self.choice.setCurrentIndex(EXPERIMENTS.index(self._plan.experiment))
+        self._show()
+
+    def _lay_out(self) -> None:
+        self.go.setProperty("look", "primary")
+        row = QHBoxLayout()
+        row.addWidget(QLabel("Experiment"))
+        row.addWidget(self.choice, 1)
+        buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
+        for button in (self.go, self.again, self.use, self.save):
+            buttons.addButton(button, QDialogButtonBox.ButtonRole.ActionRole)
+        buttons.rejected.connect(self.close)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(GRID * 2, GRID * 2, GRID * 2, GRID * 2)
+        column.addWidget(
+            words(
+                f"Block size, minimum and lifetime of {self._bench.endpoint.name}'s cache are not published. "
+                "These experiments find out what its reports show, with prompts of their own."
+            )
+        )
+        column.addLayout(row)
+        for widget in (self.cost, self.bar, self.said):
+            column.addWidget(widget)
+        column.addWidget(self.chart, 1)
+        column.addWidget(buttons)
+        self.resize(760, 520)
+
+    def _connect(self) -> None:
+        self.choice.activated.connect(self._choose)
+        self.go.clicked.connect(self._toggle)
+        self.again.clicked.connect(self._choose)
+        self.use.clicked.connect(self._use)
+        self.save.clicked.connect(self._save)
+
+    @property
+    def running(self) -> bool:
+        """Whether an experiment goes on."""
+        return self._task is not None
+
+    def use_plan(self, plan: Plan) -> None:
+        """Begin with a plan of one's own."""
+        self._plan, self.progress = plan, None
+        self._show()
+
+    def _choose(self, _index: int = 0) -> None:
+        self.use_plan(PLANS[EXPERIMENTS[self.choice.currentIndex()]]())
+
+    def _toggle(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            return
+        begin = self.progress if self.progress and not self.progress.done else None
+        if begin is None and self.progress is not None:
+            self._plan = PLANS[self._plan.experiment]()
+        self.progress = begin or Progress(self._plan, self._bench.endpoint.id)
+        self._task = self._bench.start(self._run(self.progress), "cache lab")
+        self._show()
+
+    async def _run(self, progress: Progress) -> None:
+        try:
+            ended = await Lab(progress, self._bench.send, self._read).run()
+            if not ended.done:
+                self.said.setText("The last request failed; Go on takes its step again. The log says what happened.")
+        except (BadInput, SimulatorFailed) as trouble:
+            self.said.setText(f"Not sent: {trouble}")
+        finally:
+            self._task = None
+            self._show_buttons()
+
+    def _read(self, progress: Progress) -> None:
+        self.progress = progress
+        # A file that cannot be written costs the resuming, not the experiment.
+        try:
+            self._kept.write(to_json(progress))
+        except OSError as error:
+            self.setWindowTitle(f"Cache lab (its progress cannot be kept: {error.strerror or error})")
+        self._show()
+
+    def _show(self) -> None:
+        self.cost.setText(cost_words(self._plan, self._bench.endpoint))
+        taken = len(self.progress.readings) if self.progress else 0
+        self.bar.setRange(0, len(self._plan.steps))
+        self.bar.setValue(taken)
+        self.said.setText("\n".join(sentences(self.progress)) if self.progress else "")
+        self.chart.show_series(*chart_of(self.progress))
+        self._show_buttons()
+
+    def _show_buttons(self) -> None:
+        begun = self.progress is not None and bool(self.progress.readings)
+        left = self.progress is not None and not self.progress.done
+        self.go.setText("Stop" if self.running else "Go on" if begun and left else "Start")
+        self.choice.setEnabled(not self.running)
+        self.again.setVisible(begun and left and not self.running)
+        self.save.setEnabled(begun)
+        found = findings(self.progress).lifetime_s if self.progress else None
+        self.use.setVisible(found is not None)
+
+    def _use(self) -> None:
+        found = findings(self.progress).lifetime_s if self.progress else None
+        if found is not None:
+            self.lifetime_found.emit(found)
+
+    def _save(self) -> None:
+        dialog = QFileDialog(self, "Save the readings")
+        dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
+        dialog.setDefaultSuffix("csv")
+        dialog.fileSelected.connect(self.save_to)
+        dialog.open()
+
+    def save_to(self, path: str) -> None:
+        """Write the readings; where that fails it is said."""
+        if self.progress is None:
+            return
+        try:
+            with Path(path).open("w", encoding="utf-8", newline="") as file:
+                csv.writer(file).writerows(csv_rows(self.progress))
+        except OSError as error:
+            self.said.setText(f"{path} cannot be written: {error.strerror or error}.")
+
+    def closeEvent(self, event: QCloseEvent) -> None:
+        """What goes on is stopped; it can go on later."""
+        if self._task is not None:
+            self._task.cancel()
+        super().closeEvent(event)
+
+
+def cost_words(plan: Plan, endpoint: Endpoint) -> str:
+    """Requests, ≈ tokens, money and time, said before anything is sent."""
+    limits = endpoint.plan
+    busy = plan_batch(len(plan.steps), 1, limits.requests_per_minute, GUESS_S)
+    time = seconds(max(busy, plan.idle_s))
+    rate = endpoint.rates.fresh
+    money = (
+        "cost unknown: no rate is set" if rate is None else f"at most ≈ {dollars(plan.tokens * rate / 1e6)} of input"
+    )
+    within = f" within {limits.name}'s limits" if limits.requests_per_minute else ""
+    return f"{len(plan.steps)} requests, ≈ {plan.tokens:,.0f} tokens, {money}, about {time}{within}."
+
+
+def chart_of(progress: Progress | None) -> tuple[list[Series], str, str]:
+    """What is drawn of an experiment: the series, and the names of the axes."""
+    if progress is None:
+        return [], "", ""
+    again = [r for r in progress.readings if r.gap_s is not None and r.cached_tokens is not None]
+    if progress.plan.experiment == "blocks":
+        points = tuple((float(r.prompt_tokens or 0), float(r.cached_tokens or 0)) for r in again)
+        return [Series("sent again", points, "warm_edge")], "prompt tokens", "cached tokens"
+    if progress.plan.experiment == "lifetime":
+        hit = tuple((r.gap_s or 0.0, float(r.cached_tokens or 0)) for r in again)
+        return [Series("sent again", hit, "warm_edge")], "seconds since it was sent before", "cached tokens"
+    if progress.plan.experiment == "repeats":
+        points = tuple((float(n), float(r.cached_tokens or 0)) for n, r in enumerate(again, 2))
+        return [Series("request", points, "warm_edge", joined=True)], "request number", "cached tokens"
+    cold = tuple((float(n), (r.ttft_s or 0) * 1000) for n, r in enumerate(_first(progress), 1))
+    warm = tuple((float(n), (r.ttft_s or 0) * 1000) for n, r in enumerate(again, 1) if r.ttft_s is not None)
+    both = [Series("cold", cold, "variable_edge", hollow=True), Series("warm", warm, "warm_edge")]
+    return both, "prompt number", "time to first token, ms"
+
+
+def _first(progress: Progress) -> list[Reading]:
+    return [reading for reading in progress.readings if reading.gap_s is None and reading.ttft_s is not None]

@@ -1,0 +1,135 @@
+"""A small chart: points or steps over one axis. Its words say what its colours and shapes say."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from PySide6.QtCore import QPointF, QRectF, QSize, Qt
+from PySide6.QtGui import QColor, QPainter, QPaintEvent, QPen, QPolygonF
+from PySide6.QtWidgets import QSizePolicy, QWidget
+
+from playground.ui.theme import GRID, Theme, ui_font
+
+_LEFT, _BOTTOM, _TOP = 58, 34, 22
+_POINT_PX = 3.5
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """Points in order. `role` is a colour of the theme; `hollow` points are the second mark beside colour."""
+
+    name: str
+    points: tuple[tuple[float, float], ...]
+    role: str
+    hollow: bool = False
+    joined: bool = False
+
+
+class Chart(QWidget):
+    """Axes from 0 to a round number. Empty where there is no point."""
+
+    def __init__(self, theme: Theme, name: str) -> None:
+        super().__init__()
+        self._theme = theme
+        self._series: tuple[Series, ...] = ()
+        self._axes = ("", "")
+        self.setAccessibleName(name)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
+
+    def show_series(self, series: Sequence[Series], across: str, up: str) -> None:
+        """Draw these; `across` and `up` name the axes with their units."""
+        self._series, self._axes = tuple(series), (across, up)
+        told = (f"{one.name}: {len(one.points)} points, {_range(one)}" for one in series if one.points)
+        self.setAccessibleDescription(f"{up} over {across}. " + "; ".join(told))
+        self.setToolTip(self.accessibleDescription())
+        self.update()
+
+    def set_theme(self, theme: Theme) -> None:
+        """Other colours."""
+        self._theme = theme
+        self.update()
+
+    def sizeHint(self) -> QSize:
+        """Wide and low."""
+        return QSize(420, 210)
+
+    def paintEvent(self, _event: QPaintEvent) -> None:
+        """Axes, legend, points."""
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        painter.setFont(ui_font(11, tabular=True))
+        painter.fillRect(self.rect(), self._theme.surface)
+        area = QRectF(_LEFT, _TOP, self.width() - _LEFT - GRID * 2, self.height() - _TOP - _BOTTOM)
+        points = [point for one in self._series for point in one.points]
+        if not points:
+            painter.setPen(self._theme.muted)
+            painter.drawText(self.rect(), Qt.AlignmentFlag.AlignCenter, "Nothing has been measured yet")
+            return
+        most = round_up(max(x for x, _ in points)), round_up(max(y for _, y in points))
+        self._paint_axes(painter, area, most)
+        self._paint_legend(painter, area)
+        for one in self._series:
+            self._paint_series(painter, area, most, one)
+
+    def _paint_axes(self, painter: QPainter, area: QRectF, most: tuple[float, float]) -> None:
+        for step in range(5):
+            y = area.bottom() - area.height() * step / 4
+            painter.setPen(QPen(self._theme.line, 1))
+            painter.drawLine(QPointF(area.left(), y), QPointF(area.right(), y))
+            painter.setPen(self._theme.muted)
+            right = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
+            painter.drawText(QRectF(0, y - 8, _LEFT - 6, 16), right, figure(most[1] * step / 4))
+            x = area.left() + area.width() * step / 4
+            middle = Qt.AlignmentFlag.AlignHCenter
+            painter.drawText(QRectF(x - 40, area.bottom() + 3, 80, 14), middle, figure(most[0] * step / 4))
+        foot = QRectF(area.left(), area.bottom() + 17, area.width(), 16)
+        painter.drawText(foot, Qt.AlignmentFlag.AlignHCenter, self._axes[0])
+
+    def _paint_legend(self, painter: QPainter, area: QRectF) -> None:
+        x = area.left()
+        painter.setPen(self._theme.muted)
+        painter.drawText(QPointF(4, 13), self._axes[1])
+        x += painter.fontMetrics().horizontalAdvance(self._axes[1])
+        for one in self._series:
+            x += GRID * 2
+            self._paint_point(painter, QPointF(x, 9), one)
+            painter.setPen(self._theme.text)
+            painter.drawText(QPointF(x + 8, 13), one.name)
+            x += painter.fontMetrics().horizontalAdvance(one.name) + 8
+
+    def _paint_series(self, painter: QPainter, area: QRectF, most: tuple[float, float], one: Series) -> None:
+        places = [
+            QPointF(area.left() + area.width() * x / most[0], area.bottom() - area.height() * y / most[1])
+            for x, y in one.points
+        ]
+        if one.joined:
+            painter.setPen(QPen(getattr(self._theme, one.role), 1.5))
+            painter.drawPolyline(QPolygonF(places))
+        for place in places:
+            self._paint_point(painter, place, one)
+
+    def _paint_point(self, painter: QPainter, place: QPointF, one: Series) -> None:
+        color: QColor = getattr(self._theme, one.role)
+        painter.setPen(QPen(color, 1.5))
+        painter.setBrush(self._theme.surface if one.hollow else color)
+        painter.drawEllipse(place, _POINT_PX, _POINT_PX)
+
+
+def round_up(value: float) -> float:
+    """The next of 1, 2, 4, 5, 8 times a power of ten; 1 for nothing."""
+    if value <= 0:
+        return 1.0
+    power = 10.0 ** math.floor(math.log10(value))
+    return next(power * step for step in (1, 2, 4, 5, 8, 10) if power * step >= value * 0.999999)
+
+
+def figure(value: float) -> str:
+    """An axis's figure, short."""
+    return f"{value:,.0f}" if value >= 10 or value == int(value) else f"{value:.2g}"
+
+
+def _range(one: Series) -> str:
+    ups = [y for _, y in one.points]
+    return f"from {figure(min(ups))} to {figure(max(ups))}"

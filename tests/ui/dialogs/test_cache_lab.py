@@ -1,0 +1,88 @@
+"""The cache lab in the window: its cost before, its findings after, stopped and gone on with."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from playground.client.endpoint import PLANS, Endpoint, Rates
+from playground.experiments.lab_plan import plan_lifetime, plan_repeats
+from playground.requestlog.filter import EVERYTHING
+from playground.selftest.hand import Hand
+from playground.ui.dialogs.cache_lab import CacheLabDialog, cost_words
+from playground.ui.dialogs.chart import Chart, Series, figure, round_up
+from playground.ui.session import Session
+from playground.ui.theme import load_theme
+from tests.ui.conftest import runner, tell
+
+__all__ = ["runner", "tell"]
+Story = Callable[..., None]
+
+
+def _lab(session: Session) -> CacheLabDialog:
+    return session.window.program.cache_lab(session.window.requests)
+
+
+def test_it_runs_is_stopped_goes_on_and_is_in_the_log(tell: Story, tmp_path: Path) -> None:
+    async def story(session: Session, hand: Hand) -> None:
+        lab = _lab(session)
+        assert "28 requests" in lab.cost.text()
+        lab.use_plan(plan_repeats(8))
+        lab.go.click()
+        await hand.until(lambda: lab.bar.value() >= 3, "three readings")
+        lab.go.click()
+        await hand.until(lambda: not lab.running, "the stop")
+        assert lab.progress is not None
+        taken = len(lab.progress.readings)
+        assert 3 <= taken < 8
+        lab.close()
+        other = _lab(session)
+        assert other.bar.value() == taken
+        assert other.go.text() == "Go on"
+        other.go.click()
+        await hand.until(lambda: not other.running and other.bar.value() == 8, "the rest")
+        assert "7 of 7 requests" in other.said.text()
+        assert session.workspace.log is not None
+        assert (await session.workspace.log.count(EVERYTHING)).n >= 8
+        file = tmp_path / "lab.csv"
+        other.save_to(str(file))
+        assert len(file.read_text("utf-8").splitlines()) == 9
+        kept = (tmp_path / "data" / "cache_lab.json").read_text("utf-8")
+        assert json.loads(kept)["experiment"] == "repeats"
+        other.close()
+
+    tell(story)
+
+
+def test_a_lifetime_that_was_found_is_used_in_forecasts(tell: Story) -> None:
+    async def story(session: Session, _hand: Hand) -> None:
+        lab = _lab(session)
+        lab.lifetime_found.emit(120.4)
+        assert session.workspace.settings.number("cache_lifetime_s") == 120
+        assert session.workspace.sender.desk.lifetime_s == 120
+        lab.close()
+
+    tell(story)
+
+
+def test_the_cost_is_said_with_what_is_not_known() -> None:
+    endpoint = Endpoint("e", "E", "http://127.0.0.1:9/v1", plan=PLANS["standard"], rates=Rates(0.4, 0.1))
+    assert "within Standard's limits" in cost_words(plan_repeats(20), endpoint)
+    assert "about 65.0 s" in cost_words(plan_repeats(20), endpoint)
+    assert "cost unknown" in cost_words(plan_lifetime((900.0,)), Endpoint("e", "E", "http://127.0.0.1:9/v1"))
+    assert "15 min" in cost_words(plan_lifetime((900.0,)), Endpoint("e", "E", "http://127.0.0.1:9/v1"))
+
+
+@pytest.mark.parametrize(("value", "end"), [(0, 1), (1, 1), (3, 4), (17, 20), (410, 500), (0.03, 0.04), (812, 1000)])
+def test_axes_end_at_round_numbers(value: float, end: float) -> None:
+    assert round_up(value) == pytest.approx(end)
+
+
+def test_the_chart_says_what_it_draws(qtbot: object) -> None:
+    chart = Chart(load_theme("light"), "What was measured")
+    chart.show_series([Series("warm", ((1.0, 20.0), (2.0, 30.0)), "warm_edge")], "prompt number", "ms")
+    assert chart.accessibleDescription() == "ms over prompt number. warm: 2 points, from 20 to 30"
+    assert figure(0.25) == "0.25"
