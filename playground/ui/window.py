@@ -369,6 +369,7 @@ class MainWindow(QMainWindow):
         if "answers" in vars(self):
             self.requests.rest()
             self.answers.adviser.rest()
+            self.log.rest()
 
     def paintEvent(self, event: QPaintEvent) -> None:
         super().paintEvent(event)

@@ -124,6 +124,7 @@ class CacheLabDialog(QDialog):
     def use_plan(self, plan: Plan) -> None:
         """Begin with a plan of one's own."""
         self._plan, self.progress = plan, None
+        self.choice.setCurrentIndex(EXPERIMENTS.index(plan.experiment))
         self._show()
 
     def _choose(self, _index: int = 0) -> None:

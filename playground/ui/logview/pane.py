@@ -65,6 +65,7 @@ class LogPane(QWidget):
         self.copy_button = QPushButton(COPY)
         self.empty = EmptyPage()
         self._typing = _timer(self, TYPING_MS, self._apply_filter)
+        self._resting = False
         self._refresh = _timer(self, REFRESH_MS, self.model.refresh)
         self._copied = _timer(self, COPIED_MS, lambda: self.copy_button.setText(COPY))
         self._build()
@@ -132,9 +133,15 @@ class LogPane(QWidget):
         self.empty.say(notice or OPENING, clear=False)
         self.model.set_source(source, self._read_filter() or EVERYTHING)
 
+    def rest(self) -> None:
+        """Read nothing any more: the window is going, and the log before it."""
+        self._resting = True
+        for timer in (self._refresh, self._typing):
+            timer.stop()
+
     def row_changed(self, _run_id: str) -> None:
         """A request began, went on or ended: read again, at most four times a second."""
-        if not self._refresh.isActive():
+        if not self._refresh.isActive() and not self._resting:
             self._refresh.start()
 
     def _apply_filter(self) -> None:
