@@ -19,6 +19,8 @@ from playground.prompt.document import Json
 
 _KINDS: tuple[PartKind, ...] = get_args(PartKind)
 _NONE = array("I")
+MAX_PARTS = 100_000
+"""That are kept to be used again."""
 
 
 class Entry:
@@ -87,6 +89,7 @@ class PrefixTree:
 
     def __init__(self) -> None:
         self._root = Node("", 0, None)
+        self._known: dict[tuple[int, int, int], Part] = {}
         self.size = 0
 
     def add(self, entry: Entry, view: CacheView) -> None:
@@ -102,7 +105,7 @@ class PrefixTree:
             if entry.prompt_tokens and (above.counted is None or entry.at >= above.counted.at):
                 above.counted = entry
             above = above.parent
-        if self._marks(node) != marks or _parts(marks) != view.parts:
+        if self._marks(node) != marks or self._parts(marks) != view.parts:
             entry.parts = view.parts
 
     def _place(self, text: str, marks: array[int]) -> Node:
@@ -214,7 +217,21 @@ class PrefixTree:
         while node is not None:
             labels.append(node.label)
             node = node.parent
-        return CacheView("".join(reversed(labels)), _parts(marks) if entry.parts is None else entry.parts)
+        return CacheView("".join(reversed(labels)), self._parts(marks) if entry.parts is None else entry.parts)
+
+    def _parts(self, marks: array[int]) -> tuple[Part, ...]:
+        # Prompts that begin alike have the same parts: kept once, they do not slow the collector down.
+        if len(self._known) > MAX_PARTS:
+            self._known.clear()
+        ends = marks[::2]
+        known, found = self._known, []
+        for start, end, what in zip((0, *ends[:-1]), ends, marks[1::2], strict=False):
+            part = known.get((start, end, what))
+            if part is None:
+                index, kind = divmod(what, len(_KINDS))
+                part = known[start, end, what] = Part(_KINDS[kind], index, start, end)
+            found.append(part)
+        return tuple(found)
 
     @staticmethod
     def _marks(node: Node | None) -> array[int]:
@@ -249,13 +266,6 @@ def _packed(parts: tuple[Part, ...]) -> array[int]:
     for part in parts:
         packed.extend((part.end, part.index * len(_KINDS) + _KINDS.index(part.kind)))
     return packed
-
-
-def _parts(marks: array[int]) -> tuple[Part, ...]:
-    ends = marks[::2]
-    starts = (0, *ends[:-1])
-    whats = (divmod(what, len(_KINDS)) for what in marks[1::2])
-    return tuple(Part(_KINDS[w[1]], w[0], start, end) for w, start, end in zip(whats, starts, ends, strict=False))
 
 
 def _between(marks: array[int], start: int, end: int) -> array[int]:

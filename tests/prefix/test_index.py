@@ -8,14 +8,19 @@ from hypothesis import strategies as st
 
 from playground.prefix import index as room
 from playground.prefix.index import PrefixIndex, Sent
-from playground.prefix.view import CacheView
-from tests.prefix.prompts import slow_prefix
+from playground.prefix.view import CacheView, Part, view_of_document
+from playground.prompt.document import Document
+from tests.prefix.prompts import DOCUMENTS, slow_prefix
 
 
 def request(run_id: str, text: str, at: float, tokens: int | None = None) -> Sent:
     return Sent(run_id, None, at, text, CacheView(text, ()), prompt_tokens=tokens)
 
 
+PARTED = (
+    (Part("role", 0, 0, 5), Part("content", 0, 5, 8)),
+    (Part("tool", 0, 0, 5), Part("tool", 1, 5, 8)),
+)
 SHORT = st.text(alphabet="ab", max_size=6)
 REQUESTS = st.lists(st.tuples(SHORT, st.integers(0, 9)), max_size=12).map(
     lambda rows: [request(f"run {n}", text, float(at)) for n, (text, at) in enumerate(rows)]
@@ -81,3 +86,55 @@ def test_one_that_is_larger_than_all_the_room_is_kept_while_it_is_the_only_one(m
     index = PrefixIndex()
     index.add(request("run", "a" * 100, 1.0))
     assert index.match("a", 0.0) is not None
+
+
+@given(st.lists(st.tuples(DOCUMENTS, st.booleans()), max_size=8))
+def test_every_text_and_part_comes_back_as_it_was(documents: list[tuple[Document, bool]]) -> None:
+    index, kept = PrefixIndex(), {}
+    for number, (document, stays) in enumerate(documents):
+        view = view_of_document(document).view
+        index.add(Sent(f"run {number}", None, float(number), view.text, view))
+        if stays:
+            kept[f"run {number}"] = view
+    for number in range(len(documents)):
+        if f"run {number}" not in kept:
+            index.add(request(f"run {number}", "", float(number)))
+    assert {run_id: found.view for run_id in kept if (found := index.get(run_id))} == kept
+
+
+def test_the_same_text_in_other_parts_keeps_its_parts() -> None:
+    index = PrefixIndex()
+    one, other = (CacheView("user\x1ehi\x1e", parts) for parts in PARTED)
+    index.add(Sent("one", None, 1.0, one.text, one))
+    index.add(Sent("other", None, 2.0, other.text, other))
+    assert [sent.view for sent in index.newest_first(2)] == [other, one]
+
+
+@given(REQUESTS, SHORT, st.integers(1, 12))
+def test_the_best_come_first(requests: list[Sent], text: str, limit: int) -> None:
+    index = PrefixIndex()
+    for one in requests:
+        index.add(one)
+    order = sorted(((slow_prefix(one.text, text), one.at) for one in requests), reverse=True)
+    assert [(match.length, match.sent.at) for match in index.best(text, limit)] == order[:limit]
+
+
+@given(REQUESTS)
+def test_no_text_is_left_behind(requests: list[Sent]) -> None:
+    index = PrefixIndex()
+    empty = index.text_bytes
+    for one in requests:
+        index.add(one)
+    for one in requests:
+        index.add(request(one.run_id, "", one.at))
+    assert index.text_bytes == empty
+
+
+def test_a_shared_beginning_is_kept_once() -> None:
+    index, rules = PrefixIndex(), "rule " * 20_000
+    for number in range(50):
+        index.add(request(f"run {number}", f"{rules}{number:04}", float(number)))
+    assert index.text_bytes < 1.1 * len(rules)
+    found = index.get("run 7")
+    assert found is not None
+    assert found.text == f"{rules}0007"
