@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing, suppress
-from typing import cast
+from typing import Any, cast
 
 import httpx
 
@@ -23,6 +23,7 @@ from playground.client.silence import SilenceLimit
 from playground.prompt.request import Request
 
 Clock = Callable[[], float]
+Trace = Callable[[str, Mapping[str, Any]], Awaitable[None]]
 MAX_ERROR_BYTES = 65_536
 MAX_WHOLE_BYTES = 64 * 1024 * 1024
 ERROR_BODY_S = 10.0
@@ -92,8 +93,8 @@ class Exchange:
 
     async def _exchange(self) -> AsyncGenerator[list[AnyEvent], None]:
         url, body, headers = self._endpoint.completions_url, self._request.body, self._headers()
-        watched = Handshake().extensions
-        async with self._client.stream("POST", url, content=body, headers=headers, extensions=watched) as response:
+        heard = {"trace": _both(Handshake().extensions["trace"], self._connecting.trace)}
+        async with self._client.stream("POST", url, content=body, headers=headers, extensions=heard) as response:
             self._begun = True
             yield [self._received(response)]
             async with aclosing(self._body(response)) as reads:
@@ -191,6 +192,16 @@ class Exchange:
             "Check that the base URL is that of an OpenAI-compatible server.",
             body=data[:MAX_ERROR_BYTES],
         )
+
+
+def _both(first: Trace, second: Trace) -> Trace:
+    """httpcore tells one listener a request."""
+
+    async def told(event: str, info: Mapping[str, Any]) -> None:
+        await first(event, info)
+        await second(event, info)
+
+    return told
 
 
 def _bytes(response: httpx.Response) -> AsyncGenerator[bytes, None]:

@@ -12,7 +12,7 @@ from types import TracebackType
 
 
 class SilenceLimit:
-    """Raises TimeoutError out of its `with` block where a wait between `begins` and `ends` lasts over `limit_s` seconds.
+    """Raises TimeoutError out of its `with` block where a wait, from `begins` to `ends`, lasts over `limit_s` seconds.
 
     What happens between `ends` and the next `begins` has no limit; whoever has the bytes may take their time.
     """
