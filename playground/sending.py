@@ -7,7 +7,7 @@ import json
 import time
 import uuid
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,7 @@ from playground.client.endpoint import Endpoint
 from playground.client.events import AnyEvent, HeadersReceived
 from playground.client.retry import RetryPolicy
 from playground.prefix.forecast import Forecast
-from playground.prefix.index import Sent
+from playground.prefix.index import Match, Sent
 from playground.prefix.view import CacheView, DocumentView, view_of_fields
 from playground.prefix.why import Why, explain
 from playground.prefix.workbench import Outlook, PrefixDesk
@@ -165,20 +165,47 @@ class Sender:
         self.desk.settle(*where, run.id, prompt_tokens, cached_tokens, sending.forecast)
         if run.state.phase == "done":
             earlier = self.desk.sent(sending.forecast.run_id or "")
-            sending.why = explain(
-                sending.view.view,
-                sending.earlier,
-                cached_tokens=cached_tokens,
-                prompt_tokens=prompt_tokens,
-                forecast=sending.forecast,
-                document=sending.view,
-                gap_s=sending.gap_s,
-                lifetime_s=self.desk.lifetime(*where),
-                fields=_settings(sending),
-                earlier_fields=earlier.fields if earlier else None,
-                minimum_tokens=self.desk.minimum(*where),
-                estimator=self.desk.counter(*where),
-            )
+            sending.why = self._why(sending, sending.forecast, sending.earlier, earlier, sending.gap_s)
+
+    def _why(
+        self,
+        sending: Dispatch,
+        forecast: Forecast,
+        view: CacheView | None,
+        earlier: Sent | None,
+        gap_s: float | None,
+    ) -> Why | None:
+        run, usage = sending.run, sending.run.state.usage
+        where = run.endpoint.id, run.endpoint.model
+        return explain(
+            sending.view.view,
+            view,
+            cached_tokens=usage.cached_tokens if usage else None,
+            prompt_tokens=usage.prompt_tokens if usage else None,
+            forecast=forecast,
+            document=sending.view,
+            gap_s=gap_s,
+            lifetime_s=self.desk.lifetime(*where),
+            fields=_settings(sending),
+            earlier_fields=earlier.fields if earlier else None,
+            minimum_tokens=self.desk.minimum(*where),
+            estimator=self.desk.counter(*where),
+        )
+
+    def comparable(self, sending: Dispatch) -> list[Match]:
+        """The earlier requests that an answered one can be held against, the best first."""
+        run, began = sending.run, sending.run.started_utc.timestamp()
+        found = self.desk.candidates(run.document, run.endpoint.id, run.endpoint.model)
+        return [match for match in found if match.sent.run_id != run.id and match.sent.at <= began]
+
+    def compare(self, sending: Dispatch, run_id: str) -> None:
+        """Explain an answered request by another earlier one than the best. Nothing happens where it is not known."""
+        earlier = self.desk.sent(run_id)
+        if earlier is None or sending.run.state.phase != "done":
+            return
+        gap_s = sending.run.started_utc.timestamp() - earlier.at
+        chosen = replace(sending.forecast, run_id=run_id, request_id=earlier.request_id)
+        sending.why = self._why(sending, chosen, earlier.view, earlier, gap_s)
 
 
 def _sent(sending: Dispatch) -> Sent:

@@ -11,6 +11,7 @@ from PySide6.QtCore import QObject, QTimer, Signal
 from playground.client.endpoint import Endpoint, Rates
 from playground.client.events import AnyEvent, HeadersReceived
 from playground.experiments.verify import verdict
+from playground.prefix.forecast import ago
 from playground.prompt.document import Document
 from playground.prompt.limits import Finding, check, context_finding
 from playground.prompt.problems import BadInput
@@ -218,7 +219,7 @@ class Requests(QObject):
             asked=asked_in(self._current.run.request.body),
             estimated_prompt_tokens=self._current.forecast.prompt_tokens,
         )
-        self._inspector.show_model(_live_model(self._current))
+        self._inspector.show_model(self._live_model(self._current))
 
     def _heard(self, run: Run, event: AnyEvent) -> None:
         if isinstance(event, HeadersReceived):
@@ -231,7 +232,7 @@ class Requests(QObject):
         if self._current is None or self._looking_back:
             return
         self._response.refresh()
-        self._inspector.show_model(_live_model(self._current))
+        self._inspector.show_model(self._live_model(self._current))
         if not self._current.run.state.ended:
             # Elapsed times move also while nothing comes.
             self._frame.start(FRAME_MS if self._current.run.state.phase == "streaming" else 100)
@@ -249,6 +250,44 @@ class Requests(QObject):
             self._prompt.set_reported(usage.cached_tokens, usage.prompt_tokens)
         self.refresh_outlook()
         self.settled.emit()
+
+    def _live_model(self, dispatch: Dispatch) -> InspectorModel:
+        run = dispatch.run
+        endpoint: Endpoint = run.endpoint
+        score = self._workspace.sender.desk.score(endpoint.id, endpoint.model)
+        return InspectorModel(
+            state=run.state,
+            forecast=dispatch.forecast,
+            rates=endpoint.rates,
+            why=dispatch.why,
+            endpoint_name=endpoint.name,
+            simulated=endpoint.kind == "simulator",
+            started_utc=run.started_utc,
+            model=run.request.model,
+            usage_asked=run.document.include_usage or not run.document.stream,
+            score=score.sentence if score.n or score.reports is False else "",
+        )
+
+    def comparable(self) -> list[tuple[str, str]]:
+        """The earlier requests that the newest can be held against: run_id, and words."""
+        if self._current is None or self._looking_back:
+            return []
+        found = self._workspace.sender.comparable(self._current)
+        began = self._current.run.started_utc.timestamp()
+        whole = max(len(self._current.view.view.text), 1)
+        return [
+            (
+                match.sent.run_id,
+                f"{match.sent.short_id}   {ago(began - match.sent.at)}   shares {match.length / whole:.0%}",
+            )
+            for match in found
+        ]
+
+    def compare(self, run_id: str) -> None:
+        """Hold the newest request against this earlier one."""
+        if self._current is not None and not self._looking_back:
+            self._workspace.sender.compare(self._current, run_id)
+            self._inspector.show_model(self._live_model(self._current))
 
     def open_logged(self, run_id: str) -> None:
         """Show a logged request in the panes; the prompt in hand stays as it is."""
@@ -281,22 +320,6 @@ def _timer(owner: QObject, interval_ms: int, handler: Callable[[], object], *, s
     timer.setSingleShot(single)
     timer.timeout.connect(lambda: handler())
     return timer
-
-
-def _live_model(dispatch: Dispatch) -> InspectorModel:
-    run = dispatch.run
-    endpoint: Endpoint = run.endpoint
-    return InspectorModel(
-        state=run.state,
-        forecast=dispatch.forecast,
-        rates=endpoint.rates,
-        why=dispatch.why,
-        endpoint_name=endpoint.name,
-        simulated=endpoint.kind == "simulator",
-        started_utc=run.started_utc,
-        model=run.request.model,
-        usage_asked=run.document.include_usage or not run.document.stream,
-    )
 
 
 def _logged_model(recalled: Recalled) -> InspectorModel:

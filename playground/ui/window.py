@@ -205,6 +205,8 @@ class MainWindow(QMainWindow):
         answers.log.open_requested.connect(requests.open_logged)
         answers.inspector.rates_requested.connect(self.program.connect_dialog)
         answers.inspector.place_requested.connect(self.prompt.show_place)
+        answers.inspector.why.comparable = requests.comparable
+        answers.inspector.why.compare_requested.connect(requests.compare)
         answers.response.place_requested.connect(self.prompt.show_problem)
         answers.response.notice_action.connect(lambda name: self.actions_table[name].trigger())
         self._connect_advice(answers)

@@ -436,3 +436,26 @@ def test_where_usage_is_not_asked_for_it_is_said_to_stay_unknown(tell: Tell) -> 
         assert window.inspector.usage.note.text() == "unknown: not asked for"
 
     tell(story)
+
+
+def test_why_is_held_against_another_request_and_the_forecast_is_scored(tell: Tell) -> None:
+    async def story(session: Session, hand: Hand) -> None:
+        window = session.window
+        rules = "You are Mira. Speak in short sentences that sound well on the phone. " * 30
+        for ending in ("One", "Two", "Two"):
+            messages = (Message("system", f"{rules}{ending}"), Message("user", "Hi"))
+            window.prompt.set_document(Document(messages=messages, parameters={"max_tokens": 5}), undoable=True)
+            await _send(session, hand)
+        window.inspector.why.choices.aboutToShow.emit()
+        labels = [action.text() for action in window.inspector.why.choices.actions()]
+        assert len(labels) == 2
+        assert all("shares" in label for label in labels)
+        before = window.requests.current.why if window.requests.current else None
+        window.inspector.why.choices.actions()[1].trigger()
+        after = window.requests.current.why if window.requests.current else None
+        assert after is not None
+        assert after != before
+        assert (after.before, after.after) != ("", "")
+        assert "3 forecasts" in window.inspector.forecast.score.text()
+
+    tell(story)

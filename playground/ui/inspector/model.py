@@ -25,3 +25,5 @@ class InspectorModel:
     model: str
     usage_asked: bool = True
     """Whether the request asked for usage: a stream reports it only then."""
+    score: str = ""
+    """How forecasts for this endpoint have held so far, in words; empty where that is not asked."""

@@ -73,6 +73,7 @@ class InspectorPane(QScrollArea):
         self._show_sections(True)
         self.usage.show_model(model)
         self.forecast.show_forecast(model.forecast, model.state)
+        self.forecast.show_score(model.score)
         self.latency.show_state(model.state)
         self.cost.show_model(model)
         self.request.show_model(model)
@@ -129,5 +130,5 @@ def _signature(model: InspectorModel) -> tuple[object, ...]:
         id(state), state.phase, attempts, state.retry, state.queued, state.body_id, state.finish_reason,
         state.usage, state.ended_at,
         state.first_token_at, None if state.ended else last, id(model.forecast), model.rates, model.why,
-        model.endpoint_name, model.simulated, model.started_utc, model.model,
+        model.score, model.endpoint_name, model.simulated, model.started_utc, model.model,
     )  # fmt: skip

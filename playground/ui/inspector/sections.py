@@ -83,7 +83,18 @@ class ForecastSection(Section):
         self.basis = QLabel()
         self.basis.setProperty("tone", "muted")
         self.basis.setWordWrap(True)
+        self.score = QLabel()
+        self.score.setProperty("tone", "muted")
+        self.score.setWordWrap(True)
+        self.score.hide()
         self.column.addWidget(self.basis)
+        self.column.addWidget(self.score)
+
+    def show_score(self, words: str) -> None:
+        """How forecasts have held so far."""
+        if words != self.score.text():
+            self.score.setText(words)
+            self.score.setVisible(bool(words))
 
     def show_forecast(self, forecast: Forecast | None, state: RunState | None) -> None:
         """`state` is None while nothing was sent."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from functools import partial
 from html import escape
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QFrame, QLabel, QPushButton, QVBoxLayout
+from PySide6.QtWidgets import QFrame, QLabel, QMenu, QPushButton, QVBoxLayout
 
 from playground.prefix.why import Why
 from playground.ui.stylesheet import restyle
@@ -27,6 +29,8 @@ class WhyBox(QFrame):
 
     place_requested = Signal(int, int)
     """(message, code point in what was sent)."""
+    compare_requested = Signal(str)
+    """A run_id: be held against that earlier request."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -39,6 +43,14 @@ class WhyBox(QFrame):
         self._captions = (QLabel("before"), QLabel("now"))
         self._button = QPushButton("Show the place")
         self._button.clicked.connect(self._go)
+        self.comparable: Callable[[], Sequence[tuple[str, str]]] = tuple
+        """Names the earlier requests to choose from: (run_id, words)."""
+        self.compare = QPushButton("Compare with ▾")
+        self.compare.setProperty("look", "link")
+        self.compare.setToolTip("Hold this request against another earlier one")
+        self.choices = QMenu(self)
+        self.choices.aboutToShow.connect(self._fill)
+        self.compare.setMenu(self.choices)
         column = QVBoxLayout(self)
         column.setContentsMargins(GRID + 4, GRID, GRID, GRID)
         column.setSpacing(GRID // 2)
@@ -51,7 +63,8 @@ class WhyBox(QFrame):
             snippet.setTextFormat(Qt.TextFormat.RichText)
             column.addWidget(caption)
             column.addWidget(snippet)
-        column.addWidget(self._button, 0, Qt.AlignmentFlag.AlignLeft)
+        for button in (self._button, self.compare):
+            column.addWidget(button, 0, Qt.AlignmentFlag.AlignLeft)
         self.setVisible(False)
 
     @property
@@ -84,6 +97,17 @@ class WhyBox(QFrame):
         self._button.setVisible(why.message is not None)
         self.setProperty("look", "callout" if why.kind in ("differs", "order", "tools") else "aside")
         restyle(self)
+
+    def _fill(self) -> None:
+        self.choices.clear()
+        for run_id, label in self.comparable():
+            action = self.choices.addAction(label.replace("&", "&&"))
+            action.triggered.connect(partial(self._chose, run_id))
+        if self.choices.isEmpty():
+            self.choices.addAction("No other request is remembered").setEnabled(False)
+
+    def _chose(self, run_id: str, _checked: bool = False) -> None:
+        self.compare_requested.emit(run_id)
 
     def _go(self) -> None:
         if self._why is not None and self._why.message is not None:
