@@ -1,23 +1,26 @@
 """A better order for a prompt: what varies goes below what stays, as one step that is shown before it is made.
 
-Nothing is reworded: sentences and lines are moved whole, white space at line ends is trimmed, tools are sorted.
+Nothing is reworded: sentences, lines and blocks are moved whole, what nobody sees is trimmed, tools are sorted.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from playground.prefix.blocks import Range, widened
 from playground.prefix.sentences import unit_around
+from playground.prefix.trim import trimmed
 from playground.prefix.view import view_of_document
-from playground.prefix.volatile import find_volatile
+from playground.prefix.volatile import Volatile, find_volatile
 from playground.prefix.volatile_scan import spans
 from playground.prompt.document import Document, Message
 from playground.prompt.variables import places
 
-_TRAILING = re.compile(r"[ \t\u00a0\u200b\ufeff]+(?=\n|$)")
-_UNSEEN = re.compile("[\u200b\u2060\ufeff]")
+Problem = Volatile | str
+"""A value that was found, or a variable's name."""
+_BLANK_LINES = re.compile(r"\n[ \t]*\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,17 +33,19 @@ class Mend:
     moved: tuple[str, ...] = ()
 
 
-def proposals(document: Document) -> tuple[Mend, ...]:
+def proposals(document: Document, problem: Problem | None = None, *, tools_reordered: bool = False) -> tuple[Mend, ...]:
     """What would lengthen the part that every request of this prompt shares; the most cautious first.
 
-    Empty where nothing in the stable part varies. Each lengthens the stable part, and is not proposed again after.
+    With a `problem`, only that one is moved: empty where something else varies before it, so that nothing would be
+    gained. `tools_reordered`: an earlier request had the same tools in another order. Empty where nothing varies.
+    Each proposal that moves something lengthens the stable part, and none is made again once it is taken.
     """
-    before = stable_length(document)
-    found = []
-    for mend in (*_moves(document), *_trims(document)):
-        trimmed = not mend.moved
-        if mend.after != document and (trimmed or stable_length(mend.after) > before):
-            found.append(mend)
+    before = _stable(document)
+    found = [mend for mend in _moves(document, problem) if _gains(before, _stable(mend.after))]
+    if problem is None:
+        found += _trims(document)
+    if tools_reordered and (mend := sorted_tools(document)):
+        found.append(mend)
     return tuple(found)
 
 
@@ -55,109 +60,141 @@ def sorted_tools(document: Document) -> Mend | None:
 
 def stable_length(document: Document) -> int:
     """Code points of the cache's view before the first variable or volatile value (sure ones only)."""
+    return len(_stable(document))
+
+
+def _stable(document: Document) -> str:
     view = view_of_document(document)
     ends = [volatile.place for volatile in find_volatile(view) if volatile.sure]
     if view.first_variable is not None:
         ends.append(view.first_variable)
-    return min(ends, default=len(view.view.text))
+    return view.view.text[: min(ends, default=len(view.view.text))]
 
 
-def _moves(document: Document) -> Iterator[Mend]:
-    units = _varying(document)
-    pieces = tuple(piece.strip() for index, cuts in units.items() for piece in _pieces(document, index, cuts))
-    kept = _kept(document, units)
-    if not pieces or not kept:
-        return
-    tail = document.messages[len(units) :]
-    below = replace(kept[-1], content=_below(kept[-1].content or "", pieces))
-    name = "message" if kept[-1].role == "user" else "system message"
-    end = replace(document, messages=(*kept[:-1], below, *tail))
-    yield Mend(
-        f"Move to the end of the {name}",
-        "What varies no longer cuts the text behind it off from the cache.",
-        end,
-        pieces,
-    )
-    if kept[-1].role == "user":
-        return
-    own = replace(document, messages=(*kept, Message("system", "\n".join(pieces)), *tail))
-    yield Mend("Split into a message of its own", "The stable text stays the same in every request.", own, pieces)
-    asked = [at for at, message in enumerate(tail) if message.role == "user"]
-    if asked:
-        question = tail[asked[-1]]
-        text = "\n".join((*pieces, question.content or ""))
-        changed = (*kept, *tail[: asked[-1]], replace(question, content=text), *tail[asked[-1] + 1 :])
-        why = "History stays in the prefix too: only this turn is fresh."
-        yield Mend("Move in front of the question", why, replace(document, messages=changed), pieces)
+def _gains(before: str, after: str) -> bool:
+    """Whether the stable part has more words than before; a line feed more is no gain."""
+    return len(after) > len(before) and len("".join(after.split())) > len("".join(before.split()))
 
 
-def _leading(document: Document) -> int:
-    """How many messages are looked at: the system messages at the start, or the only message there is."""
-    if len(document.messages) == 1:
-        return 1
+def _moves(document: Document, problem: Problem | None) -> Iterator[Mend]:
+    led = _led(document)
+    if any(_varying(document, index, problem) for index in range(led)):
+        yield from _below_the_rules(document, led, problem)
+    elif document.messages and document.messages[-1].role == "user":
+        yield from _below_in_question(document, problem)
+
+
+def _led(document: Document) -> int:
+    """How many system messages lead the prompt."""
     roles = [message.role for message in document.messages]
     return next((at for at, role in enumerate(roles) if role != "system"), len(roles))
 
 
-def _varying(document: Document) -> dict[int, list[tuple[int, int]]]:
-    """What is to be moved from each of the leading messages: code points [start, end), in order."""
-    units = {}
-    for index, message in enumerate(document.messages[: _leading(document)]):
-        content = message.content or ""
-        found = [(place.start, place.end) for place in places(content)]
-        found += [(start, end) for _, start, end, sure in spans(content) if sure]
-        units[index] = _merged([unit_around(content, start, end) for start, end in sorted(found)])
-    return units
+def _below_in_question(document: Document, problem: Problem | None) -> Iterator[Mend]:
+    """A prompt whose rules and values stand in the last message: the values go to its end."""
+    index = len(document.messages) - 1
+    taken = _take(document, index, problem)
+    if taken and taken.rest.strip():
+        why = "What varies no longer cuts the text behind it off from the cache."
+        after = document.with_message(
+            index, replace(document.messages[index], content=_joined(taken.rest, taken.pieces))
+        )
+        yield Mend("Move to the end of the message", why, after, taken.pieces)
 
 
-def _pieces(document: Document, index: int, cuts: list[tuple[int, int]]) -> Iterator[str]:
-    content = document.messages[index].content or ""
-    return (content[start:end] for start, end in cuts)
+def _below_the_rules(document: Document, led: int, problem: Problem | None) -> Iterator[Mend]:
+    kept, pieces = _parted(document, led, problem)
+    if not pieces or not kept:
+        return
+    tail = document.messages[led:]
+    below = replace(kept[-1], content=_joined(kept[-1].content or "", pieces))
+    yield Mend(
+        "Move to the end of the system message",
+        "What varies no longer cuts the text behind it off from the cache.",
+        replace(document, messages=(*kept[:-1], below, *tail)),
+        pieces,
+    )
+    own = replace(document, messages=(*kept, Message("system", _joined("", pieces)), *tail))
+    yield Mend("Split into a message of its own", "The stable text stays the same in every request.", own, pieces)
+    asked = [at for at, message in enumerate(tail) if message.role == "user"]
+    if asked:
+        at = asked[-1]
+        question = replace(tail[at], content=_joined("", (*pieces, tail[at].content or "")))
+        changed = (*kept, *tail[:at], question, *tail[at + 1 :])
+        why = "History stays in the prefix too: only this turn is fresh."
+        yield Mend("Move in front of the question", why, replace(document, messages=changed), pieces)
 
 
-def _kept(document: Document, units: dict[int, list[tuple[int, int]]]) -> list[Message]:
-    """The leading messages without their pieces; one that had nothing else is gone."""
-    kept = []
-    for index, cuts in units.items():
-        message = document.messages[index]
-        rest = _without(message.content or "", cuts)
-        if not cuts:
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    """A message's content in two: what stays, and the pieces that vary."""
+
+    rest: str
+    pieces: tuple[str, ...]
+
+
+def _parted(document: Document, led: int, problem: Problem | None) -> tuple[list[Message], tuple[str, ...]]:
+    """The leading messages without what varies, and that. One that had nothing else is gone, unless it has fields of
+    its own."""
+    kept: list[Message] = []
+    pieces: list[str] = []
+    for index, message in enumerate(document.messages[:led]):
+        taken = _take(document, index, problem)
+        bare = taken is not None and not taken.rest.strip()
+        if taken is None or (bare and message.extra):
             kept.append(message)
-        elif rest.strip():
-            kept.append(replace(message, content=rest.rstrip("\n")))
-    return kept
+            continue
+        pieces += taken.pieces
+        if not bare:
+            kept.append(replace(message, content=taken.rest))
+    return kept, tuple(pieces)
 
 
-def _merged(units: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    merged: list[tuple[int, int]] = []
-    for start, end in units:
-        if merged and start < merged[-1][1]:
-            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
-        else:
-            merged.append((start, end))
-    return merged
+def _take(document: Document, index: int, problem: Problem | None) -> _Taken | None:
+    content = document.messages[index].content or ""
+    cuts = _varying(document, index, problem)
+    if not cuts:
+        return None
+    return _Taken(_without(content, cuts), tuple(content[start:end].strip() for start, end in cuts))
 
 
-def _without(content: str, units: list[tuple[int, int]]) -> str:
-    kept, last = [], 0
-    for start, end in units:
-        kept.append(content[last:start])
+def _varying(document: Document, index: int, problem: Problem | None) -> list[Range]:
+    """What is to be moved from a message: code points of its content, in order and apart."""
+    content = document.messages[index].content or ""
+    if isinstance(problem, Volatile):
+        found = [(problem.start, problem.end)] if problem.message == index else []
+    else:
+        found = [(place.start, place.end) for place in places(content) if problem in (None, place.name)]
+        if problem is None:
+            found += [(start, end) for _, start, end, sure in spans(content) if sure]
+    return widened(content, (unit_around(content, start, end) for start, end in found))
+
+
+def _without(content: str, cuts: Sequence[Range]) -> str:
+    """The content without the pieces. Two gaps between paragraphs become one; nothing else of it changes."""
+    kept, last = "", 0
+    for start, end in cuts:
+        kept += content[last:start]
         last = end
-    return "".join((*kept, content[last:]))
+        if (not kept or kept.endswith("\n\n")) and content.startswith("\n", last):
+            last += 1
+    return (kept + content[last:]).rstrip("\n")
 
 
-def _below(rest: str, pieces: tuple[str, ...]) -> str:
-    return "\n".join((rest.rstrip("\n"), *pieces))
+def _joined(rest: str, pieces: Sequence[str]) -> str:
+    """Pieces below a text; those of several paragraphs keep a blank line around them."""
+    text = rest.rstrip("\n")
+    for piece in pieces:
+        gap = "\n\n" if _BLANK_LINES.search(piece) or piece.startswith("#") else "\n"
+        text = f"{text}{gap}{piece}" if text else piece
+    return text
 
 
 def _trims(document: Document) -> Iterator[Mend]:
-    messages = tuple(_trimmed(message) for message in document.messages)
+    messages = tuple(
+        replace(message, content=trimmed(message.content)) if message.role == "system" and message.content else message
+        for message in document.messages
+    )
     if messages != document.messages:
         why = "White space that nobody sees is part of the prefix: one tool that trims it, and the cache misses."
         yield Mend("Trim what nobody sees", why, replace(document, messages=messages))
-
-
-def _trimmed(message: Message) -> Message:
-    if message.role != "system" or not message.content:
-        return message
-    return replace(message, content=_UNSEEN.sub("", _TRAILING.sub("", message.content)))

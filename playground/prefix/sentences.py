@@ -4,11 +4,26 @@ from __future__ import annotations
 
 import re
 
-_END = re.compile(r"(?:[.!?…]+[\"”’')\]]*(?=[ \t]|$)|[।؟!?。！？]+[”」』)]*[ \t]*)")
-"""Ends of sentences: Latin ones need a space after them (2.5 is none), those of other scripts do not."""
-_ABBREVIATION = re.compile(
-    r"(?:\b(?:mr|mrs|ms|dr|no|st|vs|approx|e\.g|i\.e|z\.b|bzw|nr)|(?<![\d-])\b\d{1,2}|\b[A-Z])\.$", re.IGNORECASE
+from playground.prefix.volatile_words import MONTHS, any_of
+from playground.prompt.variables import places
+
+_JOINING = r"(?![\u0300-\u036f\u200d\ufe0e\ufe0f])"
+_STOPS = "\u0964\u0965\u061f\u06d4\u3002\uff01\uff1f\uff0e\uff61\u1362\u0589\u17d4\u104b"
+_END = re.compile(
+    r"(?:(?<![.!?…])[.!?…]++[\"”’')\]»]*+(?=[ \t]|$)"
+    rf"|[{_STOPS}]++[”」』）)\"»]*+{_JOINING}[ \t]*)"
 )
+"""Ends of sentences: Latin ones need a space after them (2.5 is none), those of Devanagari, Arabic, Urdu, Chinese,
+Japanese, Ethiopic, Armenian, Khmer and Burmese do not."""
+_ABBREVIATION = re.compile(
+    r"(?:(?<!\w)(?:mrs?|ms|dr|prof|no|st|vs|approx|tel|e\.g|i\.e|etc|z\.b|bzw|nr|ca|sr|sra|mme|art|inc|ltd|[a-z]))\.$",
+    re.IGNORECASE,
+)
+_NUMBERED = re.compile(r"(?<![\w.,-])\d{1,2}\.$")
+_GOES_ON = re.compile(rf"[ \t]+(?:(?-i:[a-zäöü])|{any_of(MONTHS)}(?!\w))", re.IGNORECASE)
+_REACH = 16
+"""Code points before a full stop in which an abbreviation begins."""
+BULLETS = " \t-*•–—#>"
 
 
 def unit_around(text: str, start: int, end: int) -> tuple[int, int]:
@@ -21,25 +36,23 @@ def unit_around(text: str, start: int, end: int) -> tuple[int, int]:
     line_end = text.find("\n", max(end, start))
     line_end = len(text) if line_end < 0 else line_end
     first, last = _sentence(text, line_start, line_end, start, end)
-    if not text[line_start:first].strip(" \t-*•#>") and not text[last:line_end].strip():
-        return _with_heading(text, line_start, line_end), min(line_end + 1, len(text))
+    alone = not text[line_start:first].strip(BULLETS) or _is_list_number(text[line_start:first])
+    if alone and not text[last:line_end].strip():
+        return line_start, min(line_end + 1, len(text))
     while last == line_end and first > line_start and text[first - 1] in " \t":
         first -= 1
     return first, last
 
 
-def _with_heading(text: str, line_start: int, line_end: int) -> int:
-    """Where the line above ends in a colon and has nothing else below it, it goes along."""
-    above = text.rfind("\n", 0, max(line_start - 1, 0)) + 1
-    heading = text[above : max(line_start - 1, 0)].rstrip()
-    followed = text[line_end + 1 :].split("\n", 1)[0].strip() if line_end < len(text) else ""
-    return above if heading.endswith((":", "：")) and not followed else line_start
+def _is_list_number(head: str) -> bool:
+    return bool(_NUMBERED.search(head.strip())) and len(head.strip()) <= 3
 
 
 def _sentence(text: str, line_start: int, line_end: int, start: int, end: int) -> tuple[int, int]:
     first, last = line_start, line_end
+    held = [(place.start, place.end) for place in places(text)]
     for found in _END.finditer(text, line_start, line_end):
-        if _ABBREVIATION.search(text, line_start, found.start() + 1):
+        if _is_no_end(text, line_start, line_end, found) or any(a < found.end() < b for a, b in held):
             continue
         if found.end() <= start:
             first = found.end()
@@ -52,3 +65,16 @@ def _sentence(text: str, line_start: int, line_end: int, start: int, end: int) -
     while last < line_end and text[last] in " \t":
         last += 1
     return first, last
+
+
+def _is_no_end(text: str, line_start: int, line_end: int, found: re.Match[str]) -> bool:
+    """Whether the full stop belongs to an abbreviation, to the number of a list's point, or to a day (23. November)."""
+    if not found.group().startswith("."):
+        return False
+    stop = found.start() + 1
+    begin = max(line_start, stop - _REACH)
+    if _ABBREVIATION.search(text, begin, stop):
+        return True
+    if not _NUMBERED.search(text, begin, stop):
+        return False
+    return _is_list_number(text[line_start:stop]) or bool(_GOES_ON.match(text, stop, line_end))

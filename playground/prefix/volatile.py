@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from playground.prefix.examples import example_ranges, unescaped
+from playground.prefix.measure import Measure
 from playground.prefix.view import DocumentView
 from playground.prefix.volatile_scan import VolatileKind, spans
 from playground.prompt.variables import places
@@ -25,7 +27,7 @@ REASONS: dict[VolatileKind, str] = {
     "contact": "an address or number is another for every caller",
 }
 MOST = 50
-"""As many are told."""
+"""As many are told of those that are sure, and of those that are not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +35,9 @@ class Volatile:
     """One value. `message` is the message's index (None: in the tool with index `tool`); `start`, `end` are code points
     in the message's content as it is typed (the template), or in the tool's JSON text.
 
-    `place` is its first code point in the cache's view. `sure`: its words say that it varies; else it only may.
+    `place` is its first code point in the cache's view. `stable_end` is where the text behind it, which it cuts off
+    from the cache, would vary anyway: at the first variable, at the last question, or at the end. `sure`: its words
+    say that it varies; else it only may.
     """
 
     kind: VolatileKind
@@ -43,6 +47,7 @@ class Volatile:
     start: int
     end: int
     place: int
+    stable_end: int
     sure: bool
 
     @property
@@ -50,14 +55,27 @@ class Volatile:
         """Why it ends the prefix."""
         return REASONS[self.kind]
 
+    @property
+    def characters_behind(self) -> int:
+        """Code points of the view, from the value's first on, that are fresh because of it alone."""
+        return max(self.stable_end - self.place, 0)
+
+    def tokens_behind(self, measure: Measure) -> float:
+        """The same in ≈ tokens. `measure` is that of the view in which the value was found."""
+        return max(measure.upto(self.stable_end) - measure.upto(self.place), 0.0)
+
 
 def find_volatile(view: DocumentView) -> tuple[Volatile, ...]:
-    """Every volatile value of the stable part, in the cache's order; at most MOST. Linear in the prompt's length."""
+    """Every volatile value of the stable part, in the cache's order; at most MOST that are sure and MOST that are not.
+
+    Linear in the prompt's length; messages that did not change since are not read again.
+    """
     found: list[Volatile] = []
-    for volatile in _all(view):
-        found.append(volatile)
-        if len(found) == MOST:
-            break
+    room = {True: MOST, False: MOST}
+    for volatile in _all(view, _stable_end(view)):
+        if room[volatile.sure]:
+            room[volatile.sure] -= 1
+            found.append(volatile)
     return tuple(found)
 
 
@@ -71,13 +89,23 @@ def cost_per_thousand(tokens: float, fresh: float | None, cached: float | None) 
     return tokens * (fresh - cached) * 1_000 / 1_000_000
 
 
-def _all(view: DocumentView) -> Iterator[Volatile]:
+def _stable_end(view: DocumentView) -> int:
+    if view.first_variable is not None:
+        return view.first_variable
+    asked = [
+        part for part, message in zip(view.contents, view.document.messages, strict=True) if message.role == "user"
+    ]
+    last = asked[-1] if asked else None
+    return len(view.view.text) if last is None else last.start
+
+
+def _all(view: DocumentView, stable_end: int) -> Iterator[Volatile]:
     for part in view.view.parts:
         if part.kind == "tool":
             text = view.document.tools[part.index].json_text
-            for kind, start, end, sure in spans(text):
-                if sure:
-                    yield Volatile(kind, text[start:end], None, part.index, start, end, part.start + start, sure)
+            for kind, start, end, sure in _tool_spans(text):
+                place = part.start + start
+                yield Volatile(kind, text[start:end], None, part.index, start, end, place, stable_end, sure)
     for index, message in enumerate(view.document.messages):
         content_part, content = view.contents[index], message.content
         if content_part is None or not content:
@@ -86,7 +114,15 @@ def _all(view: DocumentView) -> Iterator[Volatile]:
         if message.role == "system" or standing:
             for kind, start, end, sure in spans(content[: standing[0].start] if standing else content):
                 place = content_part.start + start
-                yield Volatile(kind, content[start:end], index, None, start, end, place, sure)
+                yield Volatile(kind, content[start:end], index, None, start, end, place, stable_end, sure)
         if standing:
             # What follows the first variable is fresh already: nothing there can cost more.
             return
+
+
+def _tool_spans(json_text: str) -> Iterator[tuple[VolatileKind, int, int, bool]]:
+    """Values in a tool's descriptions, those that are sure; what a schema gives as an example is none."""
+    examples = example_ranges(json_text)
+    for span in spans(unescaped(json_text)):
+        if span.sure and not any(start <= span.start < end for start, end in examples):
+            yield span

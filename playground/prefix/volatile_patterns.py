@@ -162,11 +162,11 @@ AS_TYPED = (
 """Looked for everywhere, as it is typed."""
 
 NOT_ONE = (
-    r"(?:effective(?: from| since)?|since|founded(?: in| on)?|established|born(?: on)?|valid (?:from|until|through)"
-    r"|until|before|after|version|e\.g\.,?|for example,?|for instance,?|example:?|examples:?|such as|like|format:?"
-    r"|copyright|within|timeout|duration|lasts?|z\. ?b\.|zum beispiel,?|beispiel:?|par exemple,?|exemple ?:?"
-    r"|por ejemplo,?|ejemplo:?|por exemplo,?|जैसे|उदाहरण:?|مثل|مثال:?|例如|比如|例:|例：|たとえば、?|seit|depuis|desde|с)"
-    r"[ \t\"“'(`]{0,3}$"
+    r"(?:(?<!\w)(?:effective(?: from| since)?|since|founded(?: in| on)?|established|born(?: on)?"
+    r"|valid (?:from|until|through)|until|before|after|version|e\.g\.,?|for example,?|for instance,?|examples?"
+    r"|such as|like|format|copyright|within|timeout|duration|lasts?|z\. ?b\.|zum beispiel,?|beispiel|par exemple,?"
+    r"|exemple|por ejemplo,?|ejemplo|por exemplo,?|например,?|seit|depuis|desde|с)"
+    r"|जैसे|उदाहरण|مثل|مثال|例如|比如|例|たとえば、?)[ \t:：\"“'(`]{0,3}$"
 )
 """Words right before a value which say that it stays what it is, or is an example."""
 NOT_AN_ID = r"(?:(?:sha-?\d{0,3}|md5|commit|digest|checksum|etag|hash|revision)[: =\"(]{1,3}|://[^\s\"'<>]{0,160})$"

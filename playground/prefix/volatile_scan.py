@@ -23,9 +23,10 @@ from playground.prefix.volatile_words import ARTICLES, any_of
 VolatileKind = Literal["date", "time", "timestamp", "identifier", "counter", "placeholder", "person", "contact"]
 MAX_TEXTS = 64
 """Texts that are remembered."""
-_BEFORE = 24
-_LINK = 200
-"""Code points before a value that are looked at."""
+LONG_ID = 24
+"""Code points from which on an identifier is one by its looks alone."""
+_BEFORE, _LINK = 24, 200
+"""Code points before a value that are looked at for words, and for the beginning of a link."""
 
 
 class Span(NamedTuple):
@@ -108,10 +109,9 @@ class _Scanner:
         before = text[max(span.start - _BEFORE, 0) : span.start]
         if self._not_one.search(before) or text[span.end : span.end + 1] == "%":
             return True
-        return span.kind == "identifier" and bool(
-            self._not_an_id.search(text[max(span.start - _LINK, 0) : span.start].split(" ")[-1] or before)
-            or self._not_an_id.search(before)
-        )
+        if span.kind != "identifier":
+            return False
+        return bool(self._not_an_id.search(text[max(span.start - _LINK, 0) : span.start]))
 
 
 @cache
@@ -133,16 +133,24 @@ def _span(match: re.Match[str], sure: bool) -> Span | None:
 
 
 _FIGURES = re.compile(r"\d+")
+_DAY = re.compile(r"(\d+) ?[-/.年년] ?(\d+) ?[-/.月월] ?(\d+)")
 
 
 def _plausible(kind: str, value: str) -> bool:
     figures = [int(figure) for figure in _FIGURES.findall(value)]
     if kind == "identifier":
-        return bool(figures) and not value.isdecimal() or len(value) < 24
+        # A long number alone, or a long word, is none; a short one is here because of the word before it.
+        return len(value) < LONG_ID or (bool(figures) and not value.isdecimal())
     if kind == "time":
         return all(figure < 60 for figure in figures[:3]) and (not figures or figures[0] <= 24)
-    if kind in ("date", "timestamp") and len(figures) >= 3 and value[0].isdecimal():
-        days = [figure for figure in figures[:3] if figure < 100]
-        years = [figure for figure in figures[:3] if figure >= 1000]
-        return (not years or 1900 <= years[0] < 2200) and len(days) >= 2 and all(0 < day < 100 for day in days[:2])
-    return True
+    day = _DAY.match(value) if kind in ("date", "timestamp") else None
+    return day is None or _is_day([int(figure) for figure in day.groups()])
+
+
+def _is_day(figures: list[int]) -> bool:
+    """Whether three figures are a day, in any order; a year of two figures is any."""
+    years = [figure for figure in figures if figure >= 1000]
+    days = [figure for figure in figures if figure < 1000]
+    if years:
+        return 1900 <= years[0] < 2200 and 0 < min(days) <= 12 and max(days) <= 31
+    return max(days) < 100 and min(days[:2]) > 0

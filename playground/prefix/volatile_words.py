@@ -145,11 +145,15 @@ MOMENT = (
 )
 """The same, but only where no word before them says which: a closing date stays what it is."""
 ARTICLES = frozenset(
-    "the a and is das die der la el le les il lo l' l’ current local present today's today’s server system".split()
+    (
+        *("the", "a", "and", "is", "das", "die", "der", "la", "el", "le", "les", "il", "lo", "l'", "l’"),
+        *("current", "local", "present", "today's", "today’s", "server", "system"),
+    )
 )
 """Words that may stand before one of MOMENT."""
 IS = (
     *("is", "it is", "it's", "it’s", "ist", "est", "es", "é", "è", "on", "at", "the", "is the", "den", "der", "le"),
+    *("ist der", "ist das", "est le", "este es el"),
     *("nous sommes le", "es el", "el", "este", "है", "هو", "هي"),
 )
 SUBJECTS = (

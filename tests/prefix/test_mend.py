@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from playground.prefix.mend import Mend, proposals, sorted_tools, stable_length
-from playground.prefix.sentences import unit_around
+from playground.prefix.trim import trimmed
+from playground.prefix.view import view_of_document
+from playground.prefix.volatile import Volatile, find_volatile
 from playground.prompt.document import Document, Message, Tool
+from playground.prompt.files import dump, load
 from playground.prompt.limits import check
 from playground.prompt.variables import names
+from tests.prefix.prompts import DOCUMENTS
 
 SENTENCES = (
     "You are Mira.",
@@ -20,26 +25,41 @@ SENTENCES = (
     "Version 2.5 is out.",
     "आप मीरा हैं।",
     "أنت ميرا.",
+    "ممنوع التخمين؟",
     "你是米拉。",
     "Be kind 😀.",
+    "Be 👩‍👧 kind!  ",
     "Today is 2026-11-23.",
+    "It is the 23. November now.",
     "The caller is {{name}}.",
     "आज २३ नवंबर २०२६ है।",
+    "फ़ोन करने वाले {{name}} हैं।",
+    "المتصل هو {{name}}.",
+    "来电者是{{name}}。",
     "今天是2026年11月23日。",
     "اليوم هو 23 نوفمبر 2026.",
     "Session id: 8f3a-2231-xx99",
     "- a point",
+    "3. a step with {{name}}",
+    "The caller:",
     "",
 )
-LINES = st.lists(st.sampled_from(SENTENCES), min_size=1, max_size=3).map(" ".join)
-SYSTEMS = st.lists(LINES, min_size=1, max_size=6).map("\n".join)
+LINES = st.one_of(
+    st.lists(st.sampled_from(SENTENCES), min_size=1, max_size=3).map(" ".join),
+    st.sampled_from(("## Caller", "```", "| a | {{name}} |", "| - | - |", "<caller>", "</caller>", "**Now:**", "")),
+)
+SYSTEMS = st.lists(LINES, min_size=1, max_size=8).map("\n".join)
+LEADS = st.lists(
+    st.builds(Message, st.just("system"), SYSTEMS, extra=st.sampled_from(("", '{"name":"x"}'))), max_size=2
+)
+ROLES = st.sampled_from(("system", "user", "assistant"))
 TALKS = st.builds(
-    lambda system, more: Document(
-        messages=(Message("system", system), *more, Message("user", "{{question}}")),
-        variables={"name": "Asha", "question": "Why?"},
+    lambda leads, more, last: Document(
+        messages=(*leads, *more, Message("user", last)), variables={"name": "Asha", "question": "Why?"}
     ),
-    SYSTEMS,
-    st.lists(st.builds(Message, st.sampled_from(("system", "user", "assistant")), LINES), max_size=2),
+    LEADS,
+    st.lists(st.builds(Message, ROLES, LINES), max_size=2),
+    st.one_of(st.just("{{question}}"), SYSTEMS),
 )
 
 
@@ -48,27 +68,63 @@ def letters(document: Document) -> Counter[str]:
     return Counter(char for message in document.messages for char in message.content or "" if not char.isspace())
 
 
-@given(TALKS)
+def first_variable(document: Document) -> int | None:
+    """Where the first variable ends the prefix, if nothing volatile ends it before."""
+    place = view_of_document(document).first_variable
+    return place if place == stable_length(document) else None
+
+
+@given(st.one_of(TALKS, DOCUMENTS))
 def test_nothing_is_lost_and_the_stable_part_grows(document: Document) -> None:
     for mend in proposals(document):
-        assert letters(mend.after) == letters(document)
         assert set(names(mend.after.messages)) == set(names(document.messages))
-        assert not any(finding.refused for finding in check(mend.after))
+        assert [f for f in check(mend.after) if f.refused] == [f for f in check(document) if f.refused]
+        assert load(dump(mend.after)) == mend.after
+        assert (mend.after.tools, mend.after.variables) == (document.tools, document.variables)
         if mend.moved:
+            assert letters(mend.after) == letters(document)
             assert stable_length(mend.after) > stable_length(document)
+            if (before := first_variable(document)) is not None:
+                assert (view_of_document(mend.after).first_variable or 0) > before
         else:
             assert stable_length(mend.after) <= stable_length(document)
 
 
 @given(TALKS)
+def test_pieces_stand_whole_before_and_after(document: Document) -> None:
+    for mend in proposals(document):
+        for piece in mend.moved:
+            for side in (document, mend.after):
+                assert any(piece in (message.content or "") for message in side.messages)
+
+
+@given(st.one_of(TALKS, DOCUMENTS))
 def test_no_proposal_comes_again(document: Document) -> None:
     for mend in proposals(document):
         assert mend.title not in {again.title for again in proposals(mend.after)}
 
 
+@given(TALKS)
+def test_one_problem_alone_is_mended(document: Document) -> None:
+    problems: list[Volatile | str] = [*find_volatile(view_of_document(document)), *names(document.messages)]
+    for problem in problems:
+        for mend in proposals(document, problem):
+            assert mend.moved
+            assert letters(mend.after) == letters(document)
+            assert stable_length(mend.after) > stable_length(document)
+            if isinstance(problem, str):
+                assert all(f"{{{{{problem}}}}}" in piece or "\n" in piece for piece in mend.moved)
+
+
 def titled(document: Document, title: str) -> Mend:
     """The proposal of this title."""
     return next(mend for mend in proposals(document) if mend.title.startswith(title))
+
+
+def below(system: str) -> str:
+    """What the system message is once what varies stands at its end."""
+    document = Document(messages=(Message("system", system), Message("user", "Hi")), variables={"name": "A"})
+    return titled(document, "Move to the end of the system message").after.messages[0].content or ""
 
 
 PROMPT = Document(
@@ -103,6 +159,23 @@ def test_in_front_of_the_question() -> None:
     assert after.messages[1].content == "Today is 2026-11-23.\nCaller: {{name}}\n{{question}}"
 
 
+def test_only_the_problem_asked_about() -> None:
+    (date,) = find_volatile(view_of_document(PROMPT))
+    assert proposals(PROMPT, date)[0].moved == ("Today is 2026-11-23.",)
+    # The date before it would end the prefix as early as now.
+    assert proposals(PROMPT, "name") == ()
+    plain = PROMPT.with_message(0, Message("system", "Be brief.\nCaller: {{name}}\nNever guess."))
+    assert proposals(plain, "name")[0].moved == ("Caller: {{name}}",)
+    assert proposals(plain, "question") == ()
+
+
+def test_rules_in_the_question_itself() -> None:
+    text = "Caller: {{name}}\nBe brief.\nNever guess.\n{{question}}"
+    document = Document(messages=(Message("user", text),), variables={"name": "Asha", "question": "Why?"})
+    (mend,) = proposals(document)
+    assert mend.after.messages[0].content == "Be brief.\nNever guess.\nCaller: {{name}}\n{{question}}"
+
+
 @pytest.mark.parametrize(
     "document",
     [
@@ -110,11 +183,62 @@ def test_in_front_of_the_question() -> None:
         Document(messages=(Message("system", "You are Mira. Caller: {{name}}"),)),
         Document(messages=(Message("system", "{{rules}}"), Message("user", "Hi"))),
         Document(messages=(Message("user", "{{question}}"),)),
+        Document(messages=(Message("assistant", "{{a}} b"), Message("assistant", "c"))),
+        Document(messages=(Message("system", "```\n{{a}}\nb\n```"), Message("user", "Hi"))),
         Document(),
     ],
 )
 def test_where_nothing_is_gained_nothing_is_proposed(document: Document) -> None:
     assert [mend.title for mend in proposals(document) if mend.title.startswith("Move to the end")] == []
+
+
+RULES = "Be brief. Never guess. Say who you are.\nAsk for the number of the parcel before anything else."
+
+
+@pytest.mark.parametrize(
+    ("system", "after"),
+    [
+        (f"## Caller\nName: {{{{name}}}}\n\n## Rules\n{RULES}", f"## Rules\n{RULES}\n\n## Caller\nName: {{{{name}}}}"),
+        (
+            f"# Caller\n\nName: {{{{name}}}}\nDate: 2026-11-23\n\n# Rules\n{RULES}",
+            f"# Rules\n{RULES}\n\n# Caller\n\nName: {{{{name}}}}\nDate: 2026-11-23",
+        ),
+        (
+            f"# Caller\nName: {{{{name}}}}\nBe kind to them.\n# Rules\n{RULES}",
+            f"# Caller\nBe kind to them.\n# Rules\n{RULES}\nName: {{{{name}}}}",
+        ),
+        (
+            f"<caller>\nName: {{{{name}}}}\nPlan: gold\n</caller>\n{RULES}",
+            f"{RULES}\n<caller>\nName: {{{{name}}}}\nPlan: gold\n</caller>",
+        ),
+        (f"<prompt>\nName: {{{{name}}}}\n{RULES}\n</prompt>", f"<prompt>\n{RULES}\n</prompt>\nName: {{{{name}}}}"),
+        (f'```json\n{{"a": "{{{{name}}}}"}}\n```\n{RULES}', f'{RULES}\n```json\n{{"a": "{{{{name}}}}"}}\n```'),
+        (
+            f"| who | what |\n|-|-|\n| {{{{name}}}} | calls |\n\n{RULES}",
+            f"{RULES}\n| who | what |\n|-|-|\n| {{{{name}}}} | calls |",
+        ),
+        (f"The caller:\n{{{{name}}}}\n\n{RULES}", f"{RULES}\nThe caller:\n{{{{name}}}}"),
+        (f"A.\n\nNow {{{{name}}}} calls.\n\n{RULES}", f"A.\n\n{RULES}\nNow {{{{name}}}} calls."),
+        (f"1. Greet {{{{name}}}}.\n2. Be brief.\n{RULES}", f"2. Be brief.\n{RULES}\n1. Greet {{{{name}}}}."),
+        ("नमस्ते कहें। आज २३ नवंबर २०२६ है। अनुमान न लगाएँ।", "नमस्ते कहें। अनुमान न लगाएँ।\nआज २३ नवंबर २०२६ है।"),
+        ("كن لطيفًا. المتصل هو {{name}}. لا تخمن أبدًا.", "كن لطيفًا. لا تخمن أبدًا.\nالمتصل هو {{name}}."),
+        ("کیا یہ {{name}} ہیں؟ مختصر بات کریں۔", "مختصر بات کریں۔\nکیا یہ {{name}} ہیں؟"),
+        ("请友好。今天是2026年11月23日。不要猜测。", "请友好。不要猜测。\n今天是2026年11月23日。"),
+        ("親切に。お客様は{{name}}です！推測しない。", "親切に。推測しない。\nお客様は{{name}}です！"),
+        ("Be kind 👩‍👧! Hi {{name}} 😀! Smile 👍🏽.", "Be kind 👩‍👧! Smile 👍🏽.\nHi {{name}} 😀!"),
+        ("Kurz. Heute ist der 23. November 2026. Nie raten.", "Kurz. Nie raten.\nHeute ist der 23. November 2026."),
+    ],
+)
+def test_what_belongs_together_stays_together(system: str, after: str) -> None:
+    assert below(system) == after
+
+
+def test_a_message_with_fields_of_its_own_is_not_lost() -> None:
+    named = Message("system", "Caller: {{name}}", extra='{"name":"facts"}')
+    document = Document(messages=(named, Message("system", "Be brief."), Message("user", "Hi")))
+    assert proposals(document) == ()
+    bare = replace(document, messages=(Message("system", "Caller: {{name}}"), *document.messages[1:]))
+    assert titled(bare, "Move to the end").after.messages[0].content == "Be brief.\nCaller: {{name}}"
 
 
 def test_trimming_takes_only_what_nobody_sees() -> None:
@@ -123,28 +247,26 @@ def test_trimming_takes_only_what_nobody_sees() -> None:
     assert [message.content for message in mend.after.messages] == ["Be brief.\nBe kind.", "Hi  "]
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["👩‍👧 क्‍ष می‌خواهم", "ไทย\u200bไทย", "a\r\nb", " a  b", "{{na\u2060me}}", "\u200fabc", "```\n  a\n```"],
+)
+def test_what_says_something_is_not_trimmed(text: str) -> None:
+    assert trimmed(text) == text
+
+
+@given(st.text(alphabet=" \t\u00a0\u200b\ufeff\n\r a{}नक่ไ"))
+def test_trimmed_once_is_trimmed(text: str) -> None:
+    assert trimmed(trimmed(text)) == trimmed(text)
+
+
 def test_tools_are_sorted_by_name() -> None:
     tools = tuple(Tool.of({"type": "function", "function": {"name": name}}) for name in ("b", "a"))
-    mend = sorted_tools(Document(tools=tools))
+    document = Document(tools=tools, messages=(Message("user", "Hi"),))
+    mend = sorted_tools(document)
     assert mend is not None
     assert [tool.name for tool in mend.after.tools] == ["a", "b"]
     assert sorted_tools(mend.after) is None
-
-
-@pytest.mark.parametrize(
-    ("text", "value", "unit"),
-    [
-        ("Yes. It is 2.5 now. No.", "2.5", "It is 2.5 now. "),
-        ("A.\n- x {{y}} z\nB.", "{{y}}", "- x {{y}} z\n"),
-        ("आप। आज {{y}} है। ठीक।", "{{y}}", "आज {{y}} है। "),
-        ("你好。今天{{y}}。好。", "{{y}}", "今天{{y}}。"),
-        ("Hi Dr. {{y}} there. B.", "{{y}}", "Hi Dr. {{y}} there. "),
-        ("A.\nThe caller:\n{{y}}\n\nB.", "{{y}}", "The caller:\n{{y}}\n"),
-        ("A.\nRules:\n{{y}}\nBe kind.", "{{y}}", "{{y}}\n"),
-        ("Yes. Now {{y}}", "{{y}}", " Now {{y}}"),
-    ],
-)
-def test_units(text: str, value: str, unit: str) -> None:
-    start = text.index(value)
-    first, last = unit_around(text, start, start + len(value))
-    assert text[first:last] == unit
+    assert proposals(document) == ()
+    assert proposals(document, tools_reordered=True) == (mend,)
+    assert proposals(mend.after, tools_reordered=True) == ()
