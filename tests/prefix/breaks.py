@@ -161,6 +161,23 @@ IN_TEXT: tuple[tuple[Cause, str, str], ...] = (
     ("name", '{"name":"Asha","city":"Pune"} ', '{"name":"Ravi","city":"Pune"} '),
     ("name", "Dear Mr Mehta, ", "Dear Mr Menon, "),
     ("name", "Asha is calling. ", "Ravindra is calling. "),
+    # Made after the rules that tell them, to try these.
+    ("edited", "You may ask twice. ", "You might ask twice. "),
+    ("edited", "If they say Yes, go on. ", "If they say No, go on. "),
+    ("edited", "Speak German only. ", "Speak only when asked. "),
+    ("edited", "Write to help@parcels.example. ", "Write to care@parcels.example. "),
+    ("edited", "March on with the call. ", "Carry on with the call. "),
+    ("edited", "Agents must wait. ", "Agents MUST NOT wait. "),
+    ("number", "Use version 2.1.0 of the rules. ", "Use version 2.1.1 of the rules. "),
+    ("number", "Their phone is +91 98765 43210. ", "Their phone is +91 91234 56780. "),
+    ("number", "Ticket A-4711 is open. ", "Ticket A-4712 is open. "),
+    ("date", "Report for Sept 5, 2026. ", "Report for Oct 12, 2026. "),
+    ("date", "Today is Sat 2026/11/28. ", "Today is Sun 2026/11/29. "),
+    ("time", "It is 5 pm in Pune. ", "It is 6 pm in Pune. "),
+    ("uuid", "sid:0a1b2c3d4e5f6071 ", "sid:77aa88bb99cc00dd "),
+    ("name", "Sie sprechen mit Frau Weber heute. ", "Sie sprechen mit Frau Schulz heute. "),
+    ("name", "Customer name: O'Neill, gold. ", "Customer name: D'Souza, gold. "),
+    ("name", "The line is held by Priya Nair now. ", "The line is held by Tom Becker now. "),
 )
 """Cause, what stood at the head of the rules, what stands there now."""
 
@@ -289,3 +306,6 @@ BREAKS: tuple[Break, ...] = (
     *_fields(),
     *_clock_and_server(),
 )
+
+MISNAMED = frozenset(("'If they say Yes, go on. ' to 'If they say No, go on. '",))
+"""Known to be named wrongly: a word with a capital in the middle of a sentence is taken for a name."""
