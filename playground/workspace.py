@@ -20,6 +20,7 @@ from playground.draft import Draft
 from playground.endpoints import EndpointBook
 from playground.prompt.document import Document
 from playground.prompt.files import load
+from playground.prompt.problems import BadInput, Problem
 from playground.settings import Settings
 from playground.simulation import Simulation
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from playground.advising import AdviceDesk
     from playground.client.connection import Network
     from playground.client.retry import RetryPolicy
+    from playground.experiments.replay import Replay
     from playground.gate import Gate
     from playground.keystore import KeyStore
     from playground.mending import Effect
@@ -180,6 +182,16 @@ class Workspace:
     async def send(self, document: Document, on_dispatch: Callable[[Dispatch], None]) -> Dispatch:
         """Send to the chosen endpoint; errors as `Sender.send`."""
         return await self.sender.send(document, self.endpoint, on_dispatch)
+
+    async def replay(self, text: str) -> Replay:
+        """What the cache did with the logged requests that a filter finds. Raises BadInput for one that is none."""
+        from playground.replaying import replay_log
+        from playground.requestlog.filter import parse
+
+        chosen = parse(text, datetime.now(UTC))
+        if self.log is None:
+            raise BadInput(Problem(("log",), "there is no request log to replay.", self.log_notice))
+        return await replay_log(self.log, chosen, self.sender.desk.lifetime_s)
 
     def load(self) -> Load:
         """How much this program is sending to the chosen endpoint."""

@@ -25,6 +25,7 @@ ACTIONS = (
     ActionSpec("verify", "Request", "Verify caching: send twice", "Ctrl+Alt+Return"),
     ActionSpec("repeat", "Request", "Repeat and compare the answers…", "Ctrl+Shift+R"),
     ActionSpec("cache_lab", "Request", "Cache lab…"),
+    ActionSpec("replay", "Request", "Replay the past: what the cache did…"),
     ActionSpec("copy_request_id", "Request", "Copy request_id", "Ctrl+Shift+C"),
     ActionSpec("copy_ticket", "Request", "Copy as support ticket", "Ctrl+Shift+T"),
     ActionSpec("copy_curl", "Request", "Copy as curl"),

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from playground.runs.state import RunState
     from playground.ui.dialogs.cache_lab import CacheLabDialog
     from playground.ui.dialogs.guide import GuideDialog
+    from playground.ui.dialogs.replay import ReplayDialog
     from playground.ui.editor.pane import PromptPane
     from playground.ui.requests import Requests
 
@@ -139,6 +140,24 @@ class Program(QObject):
             lambda found: workspace.settings.set("cache_lifetime_s", max(10, min(round(found), 86_400)))
         )
         dialog.show()
+        return dialog
+
+    def replay_dialog(self, requests: Requests) -> ReplayDialog:
+        """What the cache did with logged requests, and what ended their prefixes."""
+        from playground.ui.dialogs.replay import ReplayDialog
+
+        workspace = self._workspace
+        dialog = ReplayDialog(
+            self._appearance.theme,
+            workspace.replay,
+            workspace.tasks.start,
+            workspace.endpoint.rates,
+            parent=self._window,
+        )
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.open_requested.connect(requests.open_logged)
+        dialog.show()
+        dialog.run()
         return dialog
 
     def guide_dialog(self, rule: str) -> GuideDialog:

@@ -78,6 +78,7 @@ class MainWindow(QMainWindow):
             "verify": lambda: self.requests.verify(),
             "repeat": lambda: self.program.repeat_dialog(self.prompt, self.requests),
             "cache_lab": lambda: self.program.cache_lab(self.requests),
+            "replay": lambda: self.program.replay_dialog(self.requests),
             "copy_request_id": self.copy_request_id,
             "copy_ticket": lambda: self._hand_over("ticket"),
             "copy_curl": lambda: self._hand_over("curl"),

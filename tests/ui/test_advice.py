@@ -120,7 +120,8 @@ def test_the_guide_loads_an_example(tell: Tell) -> None:
 def test_nothing_to_mend_is_said(tell: Tell) -> None:
     async def story(session: Session, hand: Hand) -> None:
         window = session.window
-        window.prompt.set_document(Document(messages=(Message("user", "Hi"),), parameters={"max_tokens": 9}))
+        short = Document(messages=(Message("user", "Hi"),), parameters={"max_tokens": 9})
+        window.prompt.set_document(short, undoable=True, label="Test")
         await hand.until(lambda: window.answers.adviser.document is window.prompt.document(), "a look")
         window.actions_table["mend"].trigger()
         assert _dialog(MendDialog) is None

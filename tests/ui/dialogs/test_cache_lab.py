@@ -10,6 +10,7 @@ import pytest
 
 from playground.client.endpoint import PLANS, Endpoint, Rates
 from playground.experiments.lab_plan import plan_lifetime, plan_repeats
+from playground.prompt.document import Document, Message
 from playground.requestlog.filter import EVERYTHING
 from playground.selftest.hand import Hand
 from playground.ui.dialogs.cache_lab import CacheLabDialog, cost_words
@@ -86,3 +87,30 @@ def test_the_chart_says_what_it_draws(qtbot: object) -> None:
     chart.show_series([Series("warm", ((1.0, 20.0), (2.0, 30.0)), "warm_edge")], "prompt number", "ms")
     assert chart.accessibleDescription() == "ms over prompt number. warm: 2 points, from 20 to 30"
     assert figure(0.25) == "0.25"
+
+
+def test_the_past_is_replayed_and_leads_to_the_request(tell: Story) -> None:
+    async def story(session: Session, hand: Hand) -> None:
+        window = session.window
+        rules = "\n".join(f"Rule {number}: be kind and brief on the phone." for number in range(80))
+        for day in (11, 12, 13):
+            text = f"Today is 2026-11-{day}.\n{rules}"
+            messages = (Message("system", text), Message("user", "Hi"))
+            window.prompt.set_document(Document(messages=messages, parameters={"max_tokens": 3}), undoable=True)
+            window.requests.send_or_stop()
+            await hand.until(lambda: not window.requests.running, "an answer")
+        dialog = window.program.replay_dialog(window.requests)
+        await hand.until(lambda: dialog.found is not None, "the replay")
+        assert "3 requests" in dialog.said.text()
+        assert dialog.table.rowCount() == 1
+        item = dialog.table.item(0, 0)
+        assert item is not None
+        assert item.text() == "A date varies"
+        dialog.table.cellActivated.emit(0, 0)
+        dialog.line.setText("status:")
+        dialog.run()
+        await hand.until(dialog.go.isEnabled, "the refusal")
+        assert "status" in dialog.said.text()
+        dialog.close()
+
+    tell(story)

@@ -1,0 +1,186 @@
+"""The past replayed: what the cache served, what ended the prefixes, and what stable ones had saved.
+
+Requests are taken in the order in which they were sent, each held against the best one before it of the same endpoint
+and model. Pure: it runs on a thread. Tokens are the server's reports where it made them; what they are shared by is ≈.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from playground.prefix.causes import IN_THE_PROMPT, TITLES, Cause
+from playground.prefix.index import PrefixIndex, Sent
+from playground.prefix.related import Kinship
+from playground.prefix.tokens import TokenEstimator
+from playground.prefix.why import explain
+from playground.runs.figures import percent
+
+BINS = 24
+"""Stretches of time that a chart has."""
+RECENT = 8
+"""How many of the newest requests are asked whether they are versions of one that shares little."""
+
+
+@dataclass(frozen=True, slots=True)
+class Logged:
+    """One answered request of the log, with what it was. `where` is its endpoint's id and model."""
+
+    sent: Sent
+    where: tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Bin:
+    """A stretch of time that ends at `end` (unix seconds), and its reported tokens."""
+
+    end: float
+    cached: int
+    fresh: int
+
+
+@dataclass(frozen=True, slots=True)
+class Breaker:
+    """What ended prefixes: `title` names the cause, `place` where it stood. `lost` are ≈ tokens that were sent fresh
+    though an earlier version of the prompt had them too; `runs` the run_ids, the newest last."""
+
+    cause: Cause
+    title: str
+    place: str
+    lost: float
+    runs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """`prompt` and `cached` are sums over the `compared` requests that reported both; `unreported` did not.
+
+    `stable_cached` is ≈ what of `prompt` would have come from the cache, had every prompt begun with what it has in
+    common with its earlier version.
+    """
+
+    compared: int
+    unreported: int
+    prompt: int
+    cached: int
+    stable_cached: float
+    bins: tuple[Bin, ...]
+    breakers: tuple[Breaker, ...]
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """What it comes to."""
+        if not self.compared:
+            return ("None of these requests reported cached tokens: nothing is known of the cache.",)
+        told = [
+            f"{self.compared:,} requests: {self.cached:,} of {self.prompt:,} tokens came from the cache "
+            f"({percent(self.cached / self.prompt if self.prompt else 0.0)}, weighted by tokens)."
+        ]
+        if self.unreported:
+            told.append(f"{self.unreported:,} more did not report it, and are not counted.")
+        more = self.stable_cached - self.cached
+        if more >= 1 and self.prompt:
+            share = percent(self.stable_cached / self.prompt)
+            told.append(f"With what varies put last, ≈ {self.stable_cached:,.0f} ({share}): ≈ {more:,.0f} more.")
+        return tuple(told)
+
+
+def saved(tokens: float, fresh: float | None, cached: float | None) -> float | None:
+    """Dollars between sending tokens fresh and having them cached; None without both rates ($ a million tokens)."""
+    return None if fresh is None or cached is None else tokens * (fresh - cached) / 1e6
+
+
+def replay(requests: Iterable[Logged], lifetime_s: float) -> Replay:
+    """Replay requests, oldest first. `lifetime_s`: how long an unused prefix is assumed to stay cached."""
+    shelves: dict[tuple[str, str], _Shelf] = {}
+    known: list[tuple[Sent, int, int]] = []
+    unreported, stable = 0, 0.0
+    breaks: dict[tuple[Cause, str], tuple[float, list[str]]] = {}
+    for one in requests:
+        sent = one.sent
+        shelf = shelves.setdefault(one.where, _Shelf(lifetime_s))
+        if sent.prompt_tokens is None or sent.cached_tokens is None:
+            unreported += 1
+        else:
+            known.append((sent, sent.prompt_tokens, sent.cached_tokens))
+            stable += _add_break(shelf, sent, sent.prompt_tokens, sent.cached_tokens, breaks)
+        shelf.index.add(sent)
+    prompt, cached = sum(p for _, p, _ in known), sum(c for _, _, c in known)
+    return Replay(len(known), unreported, prompt, cached, stable, _bins(known), _breakers(breaks))
+
+
+class _Shelf:
+    """One endpoint and model."""
+
+    def __init__(self, lifetime_s: float) -> None:
+        self.index = PrefixIndex()
+        self.kinship = Kinship()
+        self.estimator = TokenEstimator()
+        self.lifetime_s = lifetime_s
+
+    def earlier(self, sent: Sent) -> Sent | None:
+        """The version of this prompt that could still be cached, or whatever shares most with it."""
+        best = self.index.match(sent.text, sent.at - self.lifetime_s)
+        recent = (other for other in self.index.newest_first(RECENT) if other.at >= sent.at - self.lifetime_s)
+        return self.kinship.first(sent.view, (best.sent if best else None, *recent)) or (best.sent if best else None)
+
+
+def _add_break(
+    shelf: _Shelf, sent: Sent, prompt: int, cached: int, breaks: dict[tuple[Cause, str], tuple[float, list[str]]]
+) -> float:
+    """Notes what ended a prefix. Returns ≈ tokens that would have been cached, had it been stable."""
+    earlier = shelf.earlier(sent)
+    if earlier is None:
+        return float(cached)
+    why = explain(
+        sent.view,
+        earlier.view,
+        cached_tokens=cached,
+        prompt_tokens=prompt,
+        forecast=None,
+        gap_s=sent.at - earlier.at,
+        lifetime_s=shelf.lifetime_s,
+        fields=sent.fields,
+        earlier_fields=earlier.fields,
+        estimator=shelf.estimator,
+    )
+    could = max(float(cached), prompt * _common_share(sent.text, earlier.text))
+    lost = could - cached
+    if why is not None and why.cause in IN_THE_PROMPT and lost >= 1:
+        key = why.cause, _place(why.message, why.tool)
+        before, runs = breaks.get(key, (0.0, []))
+        breaks[key] = (before + lost, [*runs, sent.run_id])
+        return could
+    return float(cached)
+
+
+def _place(message: int | None, tool: int | None) -> str:
+    if message is not None:
+        return f"message {message + 1}"
+    return f"tool {tool + 1}" if tool is not None else "the request"
+
+
+def _common_share(now: str, earlier: str) -> float:
+    """The share of a text that stands in lines which the earlier one has too, wherever they stand."""
+    theirs = set(earlier.splitlines())
+    common = sum(len(line) + 1 for line in now.splitlines() if line in theirs)
+    return min(common / (len(now) + 1), 1.0)
+
+
+def _breakers(breaks: dict[tuple[Cause, str], tuple[float, list[str]]]) -> tuple[Breaker, ...]:
+    found = (Breaker(cause, TITLES[cause], place, lost, tuple(runs)) for (cause, place), (lost, runs) in breaks.items())
+    return tuple(sorted(found, key=lambda one: -one.lost))
+
+
+def _bins(known: Sequence[tuple[Sent, int, int]]) -> tuple[Bin, ...]:
+    """Equal stretches of time from the first request to the last."""
+    if not known:
+        return ()
+    first, last = known[0][0].at, known[-1][0].at
+    width = max((last - first) / BINS, 1e-9)
+    sums = [[0, 0] for _ in range(BINS)]
+    for sent, prompt, cached in known:
+        place = min(int((sent.at - first) / width), BINS - 1)
+        sums[place][0] += cached
+        sums[place][1] += max(prompt - cached, 0)
+    return tuple(Bin(first + width * (n + 1), cached, fresh) for n, (cached, fresh) in enumerate(sums))

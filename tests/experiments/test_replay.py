@@ -1,0 +1,60 @@
+"""Replaying: sums of what was reported, the break that cost most, and what a stable prefix had saved."""
+
+from __future__ import annotations
+
+import pytest
+
+from playground.experiments.replay import Logged, replay, saved
+from playground.prefix.index import Sent
+from playground.prefix.view import view_of_document
+from playground.prompt.document import Document, Message
+
+RULES = "\n".join(f"Rule {number}: be kind and brief." for number in range(60))
+
+
+def _logged(number: int, system: str, prompt: int | None, cached: int | None, gap_s: float = 10.0) -> Logged:
+    view = view_of_document(Document(messages=(Message("system", system), Message("user", "Hi")))).view
+    sent = Sent(f"run{number}", f"id{number}", 1_000.0 + number * gap_s, view.text, view, prompt, cached)
+    return Logged(sent, ("endpoint", "electron"))
+
+
+def test_sums_and_the_hit_rate_are_weighted_by_tokens() -> None:
+    found = replay([_logged(0, RULES, 800, 0), _logged(1, RULES, 800, 784), _logged(2, RULES, 800, None)], 300)
+    assert (found.compared, found.unreported, found.prompt, found.cached) == (2, 1, 1600, 784)
+    assert "784 of 1,600 tokens came from the cache (49.0 %" in found.sentences[0]
+    assert sum(one.cached for one in found.bins) == 784
+    assert sum(one.fresh for one in found.bins) == 816
+    assert found.breakers == ()
+
+
+def test_a_date_at_the_front_is_the_worst_breaker_and_what_it_cost_is_said() -> None:
+    days = [_logged(n, f"Today is 2026-11-{n + 10}.\n{RULES}", 820, 0) for n in range(5)]
+    found = replay(days, 300)
+    (worst,) = found.breakers
+    assert worst.cause == "date"
+    assert worst.place == "message 1"
+    assert worst.runs == ("run1", "run2", "run3", "run4")
+    assert 4 * 700 < worst.lost < 4 * 820
+    assert found.stable_cached == pytest.approx(worst.lost)
+    assert "put last" in found.sentences[-1]
+
+
+def test_what_expired_is_not_blamed_on_the_prompt() -> None:
+    found = replay([_logged(0, RULES, 800, 0, 400), _logged(1, RULES, 800, 0, 400)], 300)
+    assert found.breakers == ()
+    assert found.stable_cached == 0
+
+
+def test_identical_bytes_are_the_servers_doing() -> None:
+    assert replay([_logged(0, RULES, 800, 0), _logged(1, RULES, 800, 0)], 300).breakers == ()
+
+
+def test_nothing_reported_is_nothing_known() -> None:
+    found = replay([_logged(0, RULES, 800, None)], 300)
+    assert found.sentences == ("None of these requests reported cached tokens: nothing is known of the cache.",)
+    assert replay([], 300).bins == ()
+
+
+def test_no_rate_no_price() -> None:
+    assert saved(1e6, 0.4, 0.1) == pytest.approx(0.3)
+    assert saved(1e6, None, 0.1) is None
