@@ -24,9 +24,10 @@ def widened(text: str, units: Iterable[Range]) -> list[Range]:
     In order and apart: units with nothing but white space between them are one.
     """
     whole = list(blocks(text))
-    held = merged(text, (_held(unit, whole) for unit in units))
-    held = merged(text, (_whole_lines(text, unit) for unit in held))
-    return merged(text, (_with_headings(text, unit) for unit in held))
+    # A heading may belong to one unit alone, or to several that fill its section together.
+    alone = merged(text, (_with_headings(text, _held(unit, whole)) for unit in units))
+    lines = merged(text, (_whole_lines(text, unit) for unit in alone))
+    return merged(text, (_with_headings(text, unit) for unit in lines))
 
 
 def merged(text: str, units: Iterable[Range]) -> list[Range]:
@@ -119,7 +120,11 @@ def _heading_above(text: str, start: int) -> int | None:
     head = text[:start].rstrip()
     above = head.rfind("\n") + 1
     line = head[above:]
-    return above if line and (_HEADING.match(line) or line.endswith((":", "："))) else None
+    return above if line and _is_heading(line) else None
+
+
+def _is_heading(line: str) -> bool:
+    return bool(_HEADING.match(line)) or line.rstrip().endswith((":", "："))
 
 
 def _section_over(text: str, heading: str, end: int) -> bool:
@@ -132,5 +137,5 @@ def _section_over(text: str, heading: str, end: int) -> bool:
             if not marked:
                 return True
         else:
-            return bool(_HEADING.match(line))
+            return _is_heading(line)
     return True

@@ -40,8 +40,7 @@ def proposals(document: Document, problem: Problem | None = None, *, tools_reord
     gained. `tools_reordered`: an earlier request had the same tools in another order. Empty where nothing varies.
     Each proposal that moves something lengthens the stable part, and none is made again once it is taken.
     """
-    before = _stable(document)
-    found = [mend for mend in _moves(document, problem) if _gains(before, _stable(mend.after))]
+    found = [mend for mend in _gaining(document, problem) if _is_done(mend, problem)]
     if problem is None:
         found += _trims(document)
     if tools_reordered and (mend := sorted_tools(document)):
@@ -69,6 +68,18 @@ def _stable(document: Document) -> str:
     if view.first_variable is not None:
         ends.append(view.first_variable)
     return view.view.text[: min(ends, default=len(view.view.text))]
+
+
+def _gaining(document: Document, problem: Problem | None) -> Iterator[Mend]:
+    before = _stable(document)
+    return (mend for mend in _moves(document, problem) if _gains(before, _stable(mend.after)))
+
+
+def _is_done(mend: Mend, problem: Problem | None) -> bool:
+    """Whether the same is not proposed again once it is taken. A value that moved is no longer where it was found."""
+    if isinstance(problem, Volatile):
+        return True
+    return all(again.title != mend.title for again in _gaining(mend.after, problem))
 
 
 def _gains(before: str, after: str) -> bool:
