@@ -1,4 +1,4 @@
-"""Which earlier requests are versions of one prompt: they begin and end alike, or are made of the same messages."""
+"""Which earlier requests are versions of one prompt: they begin and end alike, or are made of the same lines."""
 
 from __future__ import annotations
 
@@ -53,9 +53,8 @@ def _ends_alike(text: str, other: str) -> bool:
 
 
 def _pieces(view: CacheView) -> dict[str, int]:
-    """Each part's text, and how many code points it takes up in all."""
+    """Each line of each part, and how many code points it takes up in all."""
     found: dict[str, int] = {}
-    for part in view.parts:
-        piece = view.text[part.start : part.end]
+    for piece in view.text.splitlines(keepends=True):
         found[piece] = found.get(piece, 0) + len(piece)
     return found

@@ -66,3 +66,15 @@ def test_a_prompt_of_one_space_and_of_nothing() -> None:
     for document in (Document(), Document(messages=(Message("user", " "),)), Document(messages=(Message("user", ""),))):
         outlook = desk(sent(agent())).look(document, ENDPOINT, MODEL)
         assert outlook.forecast.cached_tokens == 0
+
+
+def test_a_version_is_known_by_its_lines_though_its_first_and_its_last_differ() -> None:
+    rules = "\n".join(f"Rule {number}: be kind and brief." for number in range(60))
+
+    def dated(day: int, question: str) -> Document:
+        return Document(messages=(Message("system", f"Today is 2026-11-{day}.\n{rules}"), Message("user", question)))
+
+    made = desk(sent(dated(13, "Where is it?"), tokens=700))
+    boundary = made.look(dated(14, "When does it come?"), ENDPOINT, MODEL).zones.boundary
+    assert boundary.kind == "differs"
+    assert boundary.offset == len("Today is 2026-11-1")

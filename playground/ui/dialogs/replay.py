@@ -100,11 +100,10 @@ class ReplayDialog(QDialog):
         first = found.bins[0].end if found.bins else 0.0
         unit, name = _unit(found.bins[-1].end - first if found.bins else 0.0)
         places = [((one.end - first) / unit, one) for one in found.bins]
-        cached = Series("cached", tuple((x, float(one.cached)) for x, one in places), "warm_edge", joined=True)
-        fresh = tuple((x, float(one.fresh)) for x, one in places)
-        self.chart.show_series(
-            [cached, Series("fresh", fresh, "variable_edge", hollow=True, joined=True)], name, "tokens"
-        )
+        busy = [(x, one) for x, one in places if one.cached or one.fresh]
+        cached = Series("cached", tuple((x, float(one.cached)) for x, one in busy), "warm_edge")
+        fresh = Series("fresh", tuple((x, float(one.fresh)) for x, one in busy), "variable_edge", hollow=True)
+        self.chart.show_series([cached, fresh], name, "tokens")
         self.table.setRowCount(len(found.breakers))
         for row, one in enumerate(found.breakers):
             price = saved(one.lost, self._rates.fresh, self._rates.cached)
@@ -135,5 +134,7 @@ def _table() -> QTableWidget:
     table.setTabKeyNavigation(False)
     table.verticalHeader().hide()
     table.horizontalHeader().setDefaultAlignment(Qt.AlignmentFlag.AlignLeft)
+    for column, width in ((1, 110), (2, 70), (3, 120), (4, 120)):
+        table.setColumnWidth(column, width)
     table.horizontalHeader().setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
     return table
