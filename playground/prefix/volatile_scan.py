@@ -81,25 +81,20 @@ class _Scanner:
         lower = text.replace("İ", "i").lower()
         words = self._ascii_words if text.isascii() else self._words
         for word in words.finditer(lower):
-            yield from self._at(text, word.start(), self._by_word[word.group()])
+            found = _at(text, word.start(), self._by_word[word.group()])
+            yield from (span for match, span in found if self._says_so(text, match))
         for digits in self._digits.finditer(lower):
-            yield from self._at(text, digits.start(), self._by_digit)
+            yield from (span for _, span in _at(text, digits.start(), self._by_digit))
         for rules, where in ((self._in_lower, lower), (self._as_typed, text)):
             for rule in rules:
                 yield from (span for match in rule.pattern.finditer(where) if (span := _span(match, rule.sure)))
-
-    def _at(self, text: str, start: int, rules: list[_Rule]) -> Iterator[Span]:
-        for rule in rules:
-            match = rule.pattern.match(text, start)
-            if match and self._says_so(text, match) and (span := _span(match, rule.sure)):
-                yield span
 
     def _says_so(self, text: str, match: re.Match[str]) -> bool:
         """Whether the word before does not make something else of it: a closing date, a condition."""
         before = text[max(match.start() - _BEFORE, 0) : match.start()]
         if match.lastgroup in ("date", "time", "timestamp") and self._if.search(before):
             return False
-        if "weak" not in match.groupdict():
+        if "weak" not in match.re.groupindex:
             return True
         words = before.split("\n")[-1].split()
         return not words or not words[-1][-1].isalpha() or words[-1].lower() in ARTICLES
@@ -124,10 +119,18 @@ def _compiled(source: Source, flags: re.RegexFlag = re.NOFLAG) -> _Rule:
     return _Rule(source.sure, re.compile(source.pattern, flags))
 
 
+def _at(text: str, start: int, rules: list[_Rule]) -> Iterator[tuple[re.Match[str], Span]]:
+    """What these rules find at one place."""
+    for rule in rules:
+        match = rule.pattern.match(text, start)
+        if match and (span := _span(match, rule.sure)):
+            yield match, span
+
+
 def _span(match: re.Match[str], sure: bool) -> Span | None:
     """The value that was found; None where its figures are no date, no time, no identifier."""
-    kind = next(name for name, value in match.groupdict().items() if value is not None and name != "weak")
-    if not _plausible(kind, match[kind]):
+    kind = match.lastgroup
+    if kind is None or not _plausible(kind, match[kind]):
         return None
     return Span(cast(VolatileKind, kind), *match.span(kind), sure)
 

@@ -1,0 +1,59 @@
+"""Volatile text and mends: how long a prompt of 130 KB takes, first and after one keystroke.
+
+Run with `python -m tests.benchmarks.bench_volatile`. Best of 5; the first figure has every memory empty.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from playground.prefix.mend import proposals
+from playground.prefix.view import view_of_document
+from playground.prefix.volatile import find_volatile
+from playground.prefix.volatile_scan import spans
+from playground.prompt.document import Document, Message
+
+SIZE = 130_000
+LINES = {
+    "English rules": "You are Mira, a voice agent. Open 24/7, version 1.2.3, from $3.50. Ask for the customer's number.\n",
+    "Hindi rules": "आप मीरा हैं, एक पार्सल सेवा की आवाज़ एजेंट। छोटे वाक्यों में बोलें।\n",
+    "Chinese rules": "你是米拉，一家包裹服务公司的语音助理。请用短句说话。\n",
+    "JSON": '{"order":{"id":12,"items":[{"sku":"AB-12","qty":3}],"note":"fine"}}\n',
+    "only dates": "2026-11-23 ",
+    "only the word of an id": "order id ",
+    "one digit": "1",
+    "hex without an end": "f1",
+    "spaces": "today is" + " " * 400,
+    "braces": "{",
+    "full stops": ".",
+}
+
+
+def best(call: Callable[[], object], times: int = 5) -> float:
+    """Milliseconds."""
+    found = []
+    for _ in range(times):
+        spans.cache_clear()
+        start = time.perf_counter()
+        call()
+        found.append(time.perf_counter() - start)
+    return min(found) * 1_000
+
+
+def main() -> None:
+    """Print the table."""
+    spans("compiled now 1")
+    print(f"{'130 KB of':24} {'find, ms':>9} {'double/single':>14} {'mend, ms':>9}")
+    for name, line in LINES.items():
+        text = (line * (SIZE // len(line) + 1))[:SIZE]
+        document = Document(messages=(Message("system", f"{text}\n{{{{name}}}}\nBe brief."), Message("user", "Hi")))
+        view = view_of_document(document)
+        once = best(lambda view=view: find_volatile(view))  # type: ignore[misc]  # bound now
+        twice = best(lambda text=text: spans(text * 2)) / best(lambda text=text: spans(text))  # type: ignore[misc]
+        mend = best(lambda document=document: proposals(document), 2)  # type: ignore[misc]
+        print(f"{name:24} {once:9.1f} {twice:14.2f} {mend:9.1f}")
+
+
+if __name__ == "__main__":
+    main()
