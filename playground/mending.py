@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from playground.prefix.mend import proposals, stable_length
+from playground.prefix.mend import proposals, sorted_tools, stable_length
 from playground.prompt.document import Document
 
 if TYPE_CHECKING:
@@ -52,6 +52,8 @@ def options(document: Document, advice: tuple[Advice, ...]) -> tuple[Option, ...
 def _all(document: Document, advice: tuple[Advice, ...]) -> Iterator[Option]:
     if not advice or any(one.rule == PREFIX_RULE for one in advice):
         yield from (Option(mend.title, mend.why, mend.after) for mend in proposals(document))
+        if (by_name := sorted_tools(document)) is not None:
+            yield Option(by_name.title, by_name.why, by_name.after)
     for one in advice:
         if one.fix is not None:
             yield Option(one.fix.title, one.detail, one.fix.after)

@@ -156,14 +156,20 @@ AS_TYPED = (
         r"(?i:name|id|date|time|number|email)>)",
     ),
     Source(False, r"(?P<placeholder>\{(?<![{\w$]\{)[A-Za-z_]\w{1,40}\})(?![}\w])"),
-    Source(False, r"(?P<placeholder>\[(?:[A-Z]{2,20}[ _]?){1,4}\])(?!\()"),
+    Source(
+        False,
+        r"(?P<placeholder>\[(?:[A-Z]{2,20}[ _'’-]){0,4}"
+        r"(?:NAME|DATE|TIME|DAY|ID|E?-?MAIL|NUMBER|ADDRESS|PHONE|COMPANY|CUSTOMER|USER|CALLER|CLIENT|AGENT|CITY|COUNTRY"
+        r"|PRODUCT|ORDER|AMOUNT|PRICE|LANGUAGE|CONTEXT|QUESTION|HISTORY|INPUT|TEXT|HERE)\])(?!\()",
+    ),
     Source(False, r"(?P<placeholder>X{4,64}(?<![\wX]X{4}))(?![\w-])"),
 )
 """Looked for everywhere, as it is typed."""
 
 NOT_ONE = (
     r"(?:(?<!\w)(?:effective(?: from| since)?|since|founded(?: in| on)?|established|born(?: on)?"
-    r"|valid (?:from|until|through)|until|before|after|version|e\.g\.,?|for example,?|for instance,?|examples?"
+    r"|valid (?:from|until|through)|until|before|after|version|build|e\.g\.,?|for example,?|for instance,?"
+    r"|examples?"
     r"|such as|like|format|copyright|within|timeout|duration|lasts?|z\. ?b\.|zum beispiel,?|beispiel|par exemple,?"
     r"|exemple|por ejemplo,?|ejemplo|por exemplo,?|например,?|seit|depuis|desde|с)"
     r"|जैसे|उदाहरण|مثل|مثال|例如|比如|例|たとえば、?)[ \t:：\"“'(`]{0,3}$"

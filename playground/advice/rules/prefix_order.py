@@ -13,6 +13,8 @@ from playground.prompt.variables import PATTERN
 
 SOME, MANY, MOST = 48, 128, 1_024
 """≈ tokens of stable text behind the first change: a hint, a warning, serious."""
+MARKED = 20
+"""Places that are marked at most."""
 SEEN = 3
 """Requests whose reports outweigh what the text looks like."""
 
@@ -35,11 +37,19 @@ def _speak(facts: Facts) -> Iterator[Advice]:
             Evidence("prompt", facts.prompt_tokens),
             Evidence("lost in 1,000 requests", reach, "dollars"),
         ),
-        places=(Place(("messages", first.message, "content"), first.start, first.end),),
+        places=_places(facts.document),
         fix=_fix(facts),
         tokens=lost,
         dollars=reach,
     )
+
+
+def _places(document: Document) -> tuple[Place, ...]:
+    """The first change, and the values behind it that were typed in: each would end the prefix once it is the first."""
+    first, *others = spots(document)
+    typed_in = [spot for spot in others if spot.kind != "variable"]
+    found = (first, *typed_in[: MARKED - 1])
+    return tuple(Place(("messages", spot.message, "content"), spot.start, spot.end) for spot in found)
 
 
 def _severity(first: Spot, lost: float) -> Severity:
