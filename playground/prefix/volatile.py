@@ -16,6 +16,8 @@ from playground.prefix.view import DocumentView
 from playground.prefix.volatile_scan import VolatileKind, spans
 from playground.prompt.variables import places
 
+__all__ = ["REASONS", "Volatile", "VolatileKind", "cost_per_thousand", "find_volatile", "spans"]
+
 REASONS: dict[VolatileKind, str] = {
     "date": "a date is another tomorrow",
     "time": "a clock time is another in a minute",

@@ -16,7 +16,7 @@ from playground.prompt.document import Document, Message
 
 SIZE = 130_000
 LINES = {
-    "English rules": "You are Mira, a voice agent. Open 24/7, version 1.2.3, from $3.50. Ask for the customer's number.\n",
+    "English rules": "You are Mira, a voice agent. Open 24/7, version 1.2.3, from $3.50. Ask the customer's number.\n",
     "Hindi rules": "आप मीरा हैं, एक पार्सल सेवा की आवाज़ एजेंट। छोटे वाक्यों में बोलें।\n",
     "Chinese rules": "你是米拉，一家包裹服务公司的语音助理。请用短句说话。\n",
     "JSON": '{"order":{"id":12,"items":[{"sku":"AB-12","qty":3}],"note":"fine"}}\n',

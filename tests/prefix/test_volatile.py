@@ -55,6 +55,10 @@ DATES = [
     ("今日は2026年11月23日です。", "2026年11月23日"),
     ("今日は令和8年11月23日です。", "令和8年11月23日"),
     ("今日の日付：11月23日", "11月23日"),
+    ("Hari ini 23/11/2026.", "23/11/2026"),
+    ("Bugün: 23.11.2026", "23.11.2026"),
+    ("Vandaag: 23-11-2026", "23-11-2026"),
+    ("இன்று 23/11/2026.", "23/11/2026"),
     ("오늘은 2026년 11월 23일 입니다.", "2026년 11월 23일"),
 ]
 MOMENTS = [
@@ -152,6 +156,10 @@ STAYS = [
     "Timeout: 00:05:00. Within 00:30:00.",
     "[link](https://example.com) [x] a list[0] {{}} { }",
     "Order number: ask for it. Customer id is asked for.",
+    "Copyright 2026. Build 4f1c9e7ab0d24c11a9b3d5e6f7081920.",
+    "On 15 August 1947 at midnight India became free. Today it is a republic.",
+    "A therapy session is 50 minutes. Each session costs 2000 rupees. Call 112 right now.",
+    "Speed: 14:05 per km. Best time 12:03:44%.",
     "Dear customer,\nHello Sir,\n",
     "",
 ]
@@ -186,6 +194,11 @@ def test_what_stays_is_left_alone(text: str) -> None:
 def test_what_may_vary_is_a_hint(text: str, kind: str, value: str) -> None:
     assert (kind, value) in found_in(text, sure=False)
     assert found_in(text) == []
+
+
+@pytest.mark.parametrize("text", ["End with [DONE].", "[-n N] [FILTER]", "[x] [1] [A](b)", '{"a": 1} {} {1}', "a XX b"])
+def test_what_only_looks_like_a_placeholder_is_none(text: str) -> None:
+    assert spans(text) == ()
 
 
 @given(st.lists(st.one_of(TEXTS, st.sampled_from([text for text, *_ in VARIES])), max_size=4).map(" ".join))
