@@ -36,30 +36,32 @@ class Source(NamedTuple):
 _MONTH, _DAY = any_of(MONTHS), rf"(?:{any_of(DAYS)}|(?:星期|周)[一二三四五六日天]|[月火水木金土日]曜日?)"
 _ALONE = r"(?!\d|[-/.:]\d)"
 _TH = r"(?:st|nd|rd|th|er|º|\.)?"
-_FULL = (
-    rf"(?:\d{{4}}(?:-\d{{1,2}}-|/\d{{1,2}}/|\.\d{{1,2}}\.)\d{{1,2}}{_ALONE}"
+_NUMERIC = (
+    rf"\d{{4}}(?:-\d{{1,2}}-|/\d{{1,2}}/|\.\d{{1,2}}\.)\d{{1,2}}{_ALONE}"
     rf"|\d{{1,2}}(?:-\d{{1,2}}-|/\d{{1,2}}/|\. ?\d{{1,2}}\. ?)\d{{4}}{_ALONE}"
     r"|\d{4} ?[年년] ?\d{1,2} ?[月월](?: ?\d{1,2} ?[日号號일])?"
-    rf"|\d{{1,2}}{_TH}(?: of| de)? {_MONTH}\.?,? (?:de |del )?\d{{4}}(?!\w))"
 )
+_DAY_FIRST = rf"\d{{1,2}}{_TH}(?: of| de)? {_MONTH}"
+_FULL = rf"(?:{_NUMERIC}|{_DAY_FIRST}\.?,? (?:de |del )?\d{{4}}(?!\w))"
 _MONTH_FIRST = rf"{_MONTH}\.? \d{{1,2}}(?:st|nd|rd|th)?,? \d{{4}}(?!\d)"
 _CHINESE = (
     r"(?:[〇零一二三四五六七八九]{4}年[一二三四五六七八九十]{1,3}月(?:[一二三四五六七八九十]{1,3}[日号])?"
     r"|(?:令和|民国|民國)(?:\d{1,3}|元)年 ?\d{1,2} ?月(?: ?\d{1,2} ?日)?)"
 )
-_PARTIAL = (
-    rf"(?:\d{{1,2}}{_TH}(?: of| de)? {_MONTH}(?!\w)|{_MONTH} \d{{1,2}}(?:st|nd|rd|th)?(?!\w)"
+_WRITTEN = (
+    rf"(?:{_NUMERIC}|{_DAY_FIRST}(?:\.?,? (?:de |del )?\d{{4}})?(?!\w)"
+    rf"|{_MONTH}\.? \d{{1,2}}(?:st|nd|rd|th)?(?:,? \d{{4}})?(?!\w)|{_CHINESE}"
     rf"|\d{{1,2}} ?[月월] ?\d{{1,2}} ?[日号號일]|\d{{1,2}}(?:-\d{{1,2}}-|/\d{{1,2}}/|\.\d{{1,2}}\.)\d{{2}}{_ALONE})"
 )
-_WRITTEN = rf"(?:{_FULL}|{_MONTH_FIRST}|{_CHINESE}|{_PARTIAL})"
-_ANY_DATE = rf"(?:{_WRITTEN}|{_DAY}(?![^\W_])(?:,? (?:the |den |le |el )?{_WRITTEN})?)"
+_ANY_DATE = rf"(?:(?:{_DAY}(?![^\W_]),? (?:the |den |le |el )?)?{_WRITTEN}|{_DAY}(?![^\W_]))"
 _ZONE = r"(?: ?(?:z|[+-]\d{2}:?\d{2}|utc|gmt|ist|cet|cest|est|edt|pst|pdt|jst|uhr)\b)?"
 _TO = r"(?! ?(?:-|–|—|to|until|bis|à|a|से|إلى|至|到|から|〜|~) ?\d)"
 _TIME = (
     rf"(?:\d{{1,2}}:\d{{2}}(?!\d)(?::\d{{2}}(?:[.,]\d{{1,9}})?)?{_TO}(?: ?[ap]\.?m\b)?{_ZONE}|\d{{1,2}} ?[ap]\.?m\b"
     r"|\d{1,2} ?[点點時时시] ?(?:\d{1,2} ?[分분]|半)?|\d{1,2} ?h ?\d{2}(?!\w))"
 )
-_MOMENT_OF = rf"(?:{_FULL}|{_MONTH_FIRST})(?:[t ]|, ?| at | um | à | a las | को |(?<=[日号일])){_TIME}"
+_AT_TIME = rf"(?:[t ]|, ?| at | um | à | a las | को |(?<=[日号일])){_TIME}"
+_MOMENT_OF = rf"(?:{_FULL}|{_MONTH_FIRST}){_AT_TIME}"
 _UNIX = r"1[4-9]\d{8}(?:\d{3}|\d{6}|\d{9}|\.\d{1,6})?(?!\d)"
 _SEP = r"[ \t]{0,3}[:=：＝]?[ \t]{0,3}[\"“'(\[]?"
 _SAYS = rf"(?:[ \t]{{1,3}}(?:{any_of(IS)})(?!\w)|[ \t]{{0,3}}[:=：は是는은]|[\"']:)?[ \t]{{0,3}}[\"“(\[]?"
@@ -77,8 +79,11 @@ _DEAR = ("dear", "hallo", "bonjour", "estimado", "estimada")
 _NOW_AT = ("this is", "on ", "now in", "now at", "das ist", "c’est", "c'est", "este es el", "यह")
 
 ANNOUNCED: tuple[Source, ...] = (
-    Source(True, rf"(?<![^\W\d_]){any_of(NOW)}(?: now| today)?{_PRESENT}", NOW),
-    Source(True, rf"(?<![^\W\d_])(?P<weak>{any_of(MOMENT)})(?: now| today)?{_PRESENT}", MOMENT),
+    Source(
+        True,
+        rf"(?<![^\W\d_])(?:{any_of(NOW)}|(?P<weak>{any_of(MOMENT)}))(?: now| today)?{_PRESENT}",
+        (*NOW, *MOMENT),
+    ),
     Source(True, rf"(?<![^\W_]){any_of(SUBJECTS)}[ _-]?{_ID_WORD}[\"']?{_SEP}(?P<identifier>{_ID})", SUBJECTS),
     Source(True, rf"{any_of(IDS)}(?: है| هو|是|は)?{_SEP}(?P<identifier>{_ID}|\d{{4,20}})", IDS),
     Source(
@@ -122,7 +127,7 @@ ANNOUNCED: tuple[Source, ...] = (
         r"(?P<contact>[\w.+-]{1,64}@[\w.-]{1,120}\w|\+?\d[\d ()-]{6,18}\d)",
         WHO,
     ),
-    Source(True, rf"(?<!\w)(?P<timestamp>{_MOMENT_OF})", MONTHS),
+    Source(True, rf"(?<!\w)(?P<timestamp>{_MONTH_FIRST}{_AT_TIME})", MONTHS),
     Source(False, rf"(?<!\w)(?P<date>{_MONTH_FIRST})", MONTHS),
     Source(False, rf"(?P<date>{_CHINESE})", ("一九", "二〇", "二零", "令和", "民国", "民國")),
 )
@@ -131,7 +136,7 @@ ANNOUNCED: tuple[Source, ...] = (
 DIGITS = r"\d(?<![\d.]\d)(?<!\d[/:-]\d)\d{0,3}(?:[-/:] ?\d|\. ?\d{1,2}\.| ?[年년]|(?:st|nd|rd|th|er|º|\.)? [^\W\d])"
 """What the first digits of a moment look like. It begins with a digit, which is searched for fast."""
 BY_DIGIT = (
-    Source(True, rf"(?P<timestamp>{_MOMENT_OF})"),
+    Source(True, rf"(?P<timestamp>{_FULL}{_AT_TIME})"),
     Source(False, rf"(?P<date>{_FULL})"),
     Source(True, r"(?P<time>\d{1,2}:\d{2}:\d{2}(?:[.,]\d{1,9})?)(?![\d:])"),
 )

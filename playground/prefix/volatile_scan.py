@@ -94,7 +94,7 @@ class _Scanner:
         before = text[max(match.start() - _BEFORE, 0) : match.start()]
         if match.lastgroup in ("date", "time", "timestamp") and self._if.search(before):
             return False
-        if "weak" not in match.re.groupindex:
+        if "weak" not in match.re.groupindex or match["weak"] is None:
             return True
         words = before.split("\n")[-1].split()
         return not words or not words[-1][-1].isalpha() or words[-1].lower() in ARTICLES
