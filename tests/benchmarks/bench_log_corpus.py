@@ -1,4 +1,4 @@
-"""Requests as voice agents make them, for the log's benchmarks: shared prompts, growing conversations, streamed answers.
+"""Requests as voice agents make them, for the log's benchmarks: shared prompts, growing talks, streamed answers.
 
 Every run of the program makes the same ones. Nothing is measured here.
 """
@@ -32,7 +32,7 @@ BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
 AGENTS = 40
 FAILS, CUT_SHORT, TALKS, PERSONAL = 0.02, 0.01, 0.4, 0.3
 """Shares: failed requests, answers that end by length, turns of a conversation, agents that name the caller."""
-_WORDS = (
+_TEXT = (
     "the of and to in is you that it for on are as with they at be this have from or one had by but what all were we "
     "when your can said there use each which she do how their if will other about out many then them these some her "
     "would make like time has look two more write go see number way could people than first been call who its now find "
@@ -43,7 +43,8 @@ _WORDS = (
     "invoice payment refund schedule morning afternoon evening prescription pharmacy patient record transfer billing "
     "account confirm cancel reschedule urgent emergency nurse receptionist laboratory result blood pressure referral "
     "temperature vaccination certificate specialist consultation"
-).split()
+)
+_WORDS = _TEXT.split()
 _OTHER = ("मेरी किताब कहाँ है", "我的预约在哪里，请告诉我", "أين كتابي الجديد", "¿Dónde está mi cita?", "予約を変更したい")
 RARE = "zweitmeinung"
 """A word that stands in one question of 20,000."""
