@@ -10,11 +10,11 @@ from pathlib import Path
 
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QApplication
+from qasync import QEventLoop
 
 from playground.tasks import Tasks
 from playground.ui.appearance import Appearance
 from playground.ui.collector import Collector
-from playground.ui.loop import make_loop
 from playground.ui.window import MainWindow
 from playground.workspace import Workspace
 
@@ -25,7 +25,7 @@ def make_application() -> QApplication:
     application.setApplicationName("electron-playground")
     application.setApplicationDisplayName("Electron Playground")
     application.setDesktopFileName("electron-playground")
-    # Qt ends its loop with the last window; shutting down needs the loop a little longer.
+    # qasync ends its loop with the last window; shutting down needs the loop a little longer.
     application.setQuitOnLastWindowClosed(False)
     return application
 
@@ -35,7 +35,7 @@ def make_runner(application: QApplication) -> asyncio.Runner:
 
     asyncio's own Runner cancels what is pending when it ends, and leaves the process's event loop policy alone.
     """
-    return asyncio.Runner(loop_factory=lambda: make_loop(application))
+    return asyncio.Runner(loop_factory=lambda: QEventLoop(application))
 
 
 class Session:
