@@ -12,10 +12,11 @@ from typing import Any
 
 from aiohttp import web
 
-from playground.simulator import wire
+from playground.simulator import scenarios, wire
 from playground.simulator.cache import PrefixCache
 from playground.simulator.faults import STATUSES, Fault, FaultQueue, UnknownFault, parse
 from playground.simulator.limits import PLANS, Limiter
+from playground.simulator.pace import Pace
 from playground.simulator.reply import compose
 from playground.simulator.tokens import prompt_tokens
 from playground.simulator.validation import Detail, context_problem, problems
@@ -110,7 +111,7 @@ class Simulator:
         if fault is not None and fault.name == "not_sse":
             page = "<!doctype html><title>Hello</title><h1>A page</h1>"
             return web.Response(text=page, content_type="text/html", headers=_id_header(request))
-        found = problems(fields)
+        found = problems(fields) or scenarios.problems(fields)
         if found:
             raise Refused(400, "invalid_request_error", found[0].message, found)
         refusal = self._limiter.enter()
@@ -155,19 +156,22 @@ class Simulator:
         if too_long is not None:
             raise Refused(400, "invalid_request_error", too_long.message, [too_long])
         cached = self._cache.serve(tokens)
+        scripted = scenarios.turn_of(fields)
         answer = wire.Answer(
             id=f"chatcmpl-{uuid.uuid4().hex[:24]}",
             model="electron",
-            reply=compose(fields),
+            reply=scripted.reply if scripted else compose(fields),
             prompt_tokens=len(tokens),
             cached_tokens=cached,
             details=fault is None or fault.name != "no_usage_details",
             top_logprobs=(fields.get("top_logprobs") or 0) if fields.get("logprobs") else None,
         )
         ready_at = began + self._options.ttft_ms / 1000 * (1 + (len(tokens) - cached) / 1000)
+        late_s = (fault.number or 0) / 1000 if fault is not None and fault.name == "slow_first_byte" else 0.0
+        pace = Pace(began + late_s, ready_at + late_s, self._options.token_ms / 1000, scripted)
         if fields.get("stream"):
-            return await self._stream(request, fields, answer, ready_at, fault)
-        await _until(ready_at + answer.reply.completion_tokens * self._options.token_ms / 1000)
+            return await self._stream(request, fields, answer, pace, fault)
+        await _until(pace.ends_at(answer))
         return web.json_response(wire.completion(answer), headers=_id_header(request, fault))
 
     async def _stream(
@@ -175,15 +179,13 @@ class Simulator:
         request: web.Request,
         fields: dict[str, Any],
         answer: wire.Answer,
-        ready_at: float,
+        pace: Pace,
         fault: Fault | None,
     ) -> web.StreamResponse:
         headers = {**_id_header(request, fault), "Content-Type": "text/event-stream", "Cache-Control": "no-cache"}
         response = web.StreamResponse(headers=headers)
         await response.prepare(request)
-        if fault is not None and fault.name == "slow_first_byte":
-            ready_at += (fault.number or 0) / 1000
-        await self._write_chunks(request, response, answer, ready_at, fault)
+        await self._write_chunks(request, response, answer, pace, fault)
         if (fields.get("stream_options") or {}).get("include_usage"):
             await response.write(wire.event(wire.usage_chunk(answer)))
         await response.write(b"data: [DONE]\n\n")
@@ -195,14 +197,11 @@ class Simulator:
         request: web.Request,
         response: web.StreamResponse,
         answer: wire.Answer,
-        ready_at: float,
+        pace: Pace,
         fault: Fault | None,
     ) -> None:
-        made = 0
-        for tokens, chunk in wire.chunks(answer):
-            # The role comes with the first token, as it does on real servers.
-            made += tokens
-            await _until(ready_at + max(made - 1, 0) * self._options.token_ms / 1000)
+        for moment, made, chunk in pace.chunks(answer):
+            await _until(moment)
             await _break_off(request, response, fault, made)
             await response.write(wire.event(chunk))
 

@@ -97,6 +97,13 @@ def _chunk(answer: Answer, delta: Mapping[str, Any], extra: Mapping[str, Any] | 
     return {**_head(answer), "choices": [choice]}
 
 
+def scripted_chunk(
+    answer: Answer, delta: Mapping[str, Any], at_ms: float, finish_reason: str | None = None
+) -> dict[str, Any]:
+    """A chunk of a scenario, with the time that it was scripted for."""
+    return {**_chunk(answer, delta, {"finish_reason": finish_reason}), "simulated_ms": at_ms}
+
+
 def usage_chunk(answer: Answer) -> dict[str, Any]:
     """The last chunk before [DONE], sent only when it was asked for."""
     return {**_head(answer), "choices": [], "usage": answer.usage}

@@ -1,0 +1,148 @@
+"""Scripted dialogues, to the millisecond: what the model says and calls, and when, turn after turn.
+
+Asked for by the body field `scenario`: a name below, or the script itself, a list of turns, each a list of steps:
+  {"at_ms": 250, "content": "One sec!"}
+  {"at_ms": 280, "call": {"name": "get_balance", "arguments": "{}"}}
+  {"at_ms": 300, "more": "…"}         more argument text of the last call
+`at_ms` counts from the request's coming. The turn is that of the assistant messages since the last user message; after
+the last turn the last is played again. Every chunk carries `simulated_ms`, the time that it was scripted for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from playground.simulator import wire
+from playground.simulator.reply import Call, Reply
+from playground.simulator.tokens import pieces
+from playground.simulator.validation import Detail
+
+MOST_MS = 600_000
+VOICE_EXAMPLE = "voice_example"
+
+_BALANCE = {"name": "get_balance", "arguments": '{"account":'}
+SCENARIOS: Mapping[str, Any] = {
+    # The vendor's reckoning (electron-api.md, Tools and the filler phrase): filler at 250 ms, call known at 280 ms;
+    # with a tool of 520 ms and a pipeline of 350 ms the filler is heard at 600 ms and the answer at 1,200 ms.
+    VOICE_EXAMPLE: [
+        [
+            {"at_ms": 250, "content": "One sec!"},
+            {"at_ms": 270, "call": _BALANCE},
+            {"at_ms": 280, "more": '"AC-10442"}'},
+        ],
+        [{"at_ms": 50, "content": "It is ₹412."}, {"at_ms": 90, "content": " Anything else?"}],
+    ],
+    "no_end": [[{"at_ms": 1, "content": "Again. "}, {"at_ms": 2, "call": {"name": "get_balance", "arguments": "{}"}}]],
+}
+
+
+@dataclass(frozen=True)
+class Step:
+    """One chunk: text, the beginning of a call, or more of a call's arguments."""
+
+    at_ms: float
+    content: str | None = None
+    call: Call | None = None
+    index: int = 0
+    more: str = ""
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One scripted answer."""
+
+    steps: tuple[Step, ...]
+
+    @property
+    def ends_ms(self) -> float:
+        """When its last step is."""
+        return self.steps[-1].at_ms if self.steps else 0.0
+
+    @property
+    def reply(self) -> Reply:
+        """The whole of it."""
+        calls = [Call(step.call.id, step.call.name, self._arguments(step)) for step in self.steps if step.call]
+        text = "".join(step.content or "" for step in self.steps)
+        return Reply(pieces(text), calls, "tool_calls" if calls else "stop")
+
+    def _arguments(self, head: Step) -> str:
+        assert head.call is not None
+        return head.call.arguments + "".join(step.more for step in self.steps if step.index == head.index)
+
+    def chunks(self, answer: wire.Answer) -> Iterator[tuple[float, dict[str, Any]]]:
+        """Every chunk up to the finish_reason, with its time in milliseconds."""
+        for step in self.steps:
+            yield step.at_ms, wire.scripted_chunk(answer, _delta(step), step.at_ms)
+        yield self.ends_ms, wire.scripted_chunk(answer, {}, self.ends_ms, answer.reply.finish_reason)
+
+
+def _delta(step: Step) -> dict[str, Any]:
+    if step.content is not None:
+        return {"role": "assistant", "content": step.content}
+    function: dict[str, Any] = {"arguments": step.more}
+    if step.call is None:
+        return {"tool_calls": [{"index": step.index, "function": function}]}
+    head = {"index": step.index, "id": step.call.id, "type": "function"}
+    return {"tool_calls": [{**head, "function": {"name": step.call.name, "arguments": step.call.arguments}}]}
+
+
+def turn_of(fields: Mapping[str, Any]) -> Turn | None:
+    """The scripted turn that answers a request; None where it asks for no scenario."""
+    if "scenario" not in fields:
+        return None
+    turns = _script(fields["scenario"])
+    number = _answered(fields["messages"])
+    return _turn(turns[min(number, len(turns) - 1)], len(fields["messages"]))
+
+
+def problems(fields: Mapping[str, Any]) -> list[Detail]:
+    """What is wrong with a valid request's `scenario`."""
+    value = fields.get("scenario", VOICE_EXAMPLE)
+    if isinstance(value, str) and value not in SCENARIOS:
+        return [Detail("invalid_value", f"scenario is one of {', '.join(SCENARIOS)}, or a script", ("scenario",))]
+    try:
+        for turn in _script(value):
+            _turn(turn, 0)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        return [Detail("invalid_value", f"the script cannot be played: {error!r}", ("scenario",))]
+    return []
+
+
+def _script(value: Any) -> Sequence[Any]:
+    turns = SCENARIOS[value] if isinstance(value, str) else value
+    if not isinstance(turns, list) or not turns:
+        raise ValueError("a script is a list of at least one turn")
+    return turns
+
+
+def _answered(messages: Sequence[Mapping[str, Any]]) -> int:
+    roles = [message["role"] for message in messages]
+    since = len(roles) - roles[::-1].index("user") if "user" in roles else 0
+    return roles[since:].count("assistant")
+
+
+def _turn(steps: Any, place: int) -> Turn:
+    made: list[Step] = []
+    index, at_ms = -1, 0.0
+    for fields in steps:
+        if not at_ms <= float(fields["at_ms"]) <= MOST_MS:
+            raise ValueError(f"at_ms goes on from step to step, to {MOST_MS:,} at most")
+        at_ms = float(fields["at_ms"])
+        if "content" in fields:
+            made.append(Step(at_ms, content=str(fields["content"])))
+            continue
+        if "call" in fields:
+            index += 1
+        elif index < 0:
+            raise ValueError("more arguments come after a call")
+        made.append(Step(at_ms, call=_call(fields, place, index), index=index, more=str(fields.get("more", ""))))
+    return Turn(tuple(made))
+
+
+def _call(fields: Any, place: int, index: int) -> Call | None:
+    if "call" not in fields:
+        return None
+    call = fields["call"]
+    return Call(str(call.get("id", f"call_{place}_{index}")), str(call["name"]), str(call.get("arguments", "")))
