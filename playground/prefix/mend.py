@@ -79,7 +79,8 @@ def _is_done(mend: Mend, problem: Problem | None) -> bool:
     """Whether the same is not proposed again once it is taken. A value that moved is no longer where it was found."""
     if isinstance(problem, Volatile):
         return True
-    return all(again.title != mend.title for again in _gaining(mend.after, problem))
+    again = (other for other in _moves(mend.after, problem) if other.title == mend.title)
+    return not any(_gains(_stable(mend.after), _stable(other.after)) for other in again)
 
 
 def _gains(before: str, after: str) -> bool:

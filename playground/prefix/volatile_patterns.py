@@ -154,7 +154,7 @@ IN_LOWER = (
 AS_TYPED = (
     Source(True, r"(?P<placeholder>\$\{[A-Za-z_][\w.]{0,60}\})"),
     Source(True, r"(?P<placeholder><<[A-Za-z_]\w{0,60}>>)"),
-    Source(True, r"(?P<placeholder>\{%[^%{}]{1,80}%\})"),
+    Source(True, r"(?P<placeholder>\{%[^%{}\n]{1,80}%\})"),
     Source(
         True,
         r"(?P<placeholder><(?i:user|customer|caller|client|company|agent|session|current|today)[_ -]"

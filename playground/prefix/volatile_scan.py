@@ -1,12 +1,13 @@
-"""Finds volatile values in one text. Linear in its length, and remembered: an unchanged message is not read again."""
+"""Finds volatile values in one text. Linear in its length."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from functools import cache, lru_cache
+from functools import cache
 from typing import Literal, NamedTuple, cast
 
+from playground.prefix.volatile_memory import LineMemory
 from playground.prefix.volatile_patterns import (
     ANNOUNCED,
     AS_TYPED,
@@ -21,8 +22,6 @@ from playground.prefix.volatile_patterns import (
 from playground.prefix.volatile_words import ARTICLES, any_of
 
 VolatileKind = Literal["date", "time", "timestamp", "identifier", "counter", "placeholder", "person", "contact"]
-MAX_TEXTS = 64
-"""Texts that are remembered."""
 LONG_ID = 24
 """Code points from which on an identifier is one by its looks alone."""
 _BEFORE, _LINK = 24, 200
@@ -38,9 +37,18 @@ class Span(NamedTuple):
     sure: bool
 
 
-@lru_cache(maxsize=MAX_TEXTS)
 def spans(text: str) -> tuple[Span, ...]:
-    """Every value, in order and without overlaps."""
+    """Every value, in order and without overlaps; remembered, also where only a few lines of a long text changed."""
+    return _memory().of(text)
+
+
+@cache
+def _memory() -> LineMemory[Span]:
+    return LineMemory(read, lambda span, by: span._replace(start=span.start + by, end=span.end + by))
+
+
+def read(text: str) -> tuple[Span, ...]:
+    """As `spans`, read anew. No value reaches over a line's end, nor do the words that decide about it."""
     found, taken = [], 0
     scanner = _scanner()
     for span in sorted(scanner.all(text), key=lambda span: (span.start, -span.end, not span.sure)):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import accumulate
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,7 +14,8 @@ from playground.prefix.measure import Measure
 from playground.prefix.tokens import TokenEstimator
 from playground.prefix.view import view_of_document
 from playground.prefix.volatile import MOST, REASONS, Volatile, cost_per_thousand, find_volatile
-from playground.prefix.volatile_scan import spans
+from playground.prefix.volatile_memory import SHORT, LineMemory
+from playground.prefix.volatile_scan import Span, read, spans
 from playground.prompt.document import Document, Message, Tool
 from playground.prompt.files import load
 from tests.prefix.prompts import DOCUMENTS, TEXTS
@@ -208,6 +211,50 @@ def test_spans_are_in_order_and_inside(text: str) -> None:
         assert last <= start < end <= len(text)
         assert kind in REASONS
         last = end
+
+
+PIECES = st.sampled_from([text for text, *_ in VARIES] + STAYS)
+LINES = st.lists(st.lists(st.one_of(TEXTS, PIECES), max_size=3).map(" ".join), min_size=1, max_size=5)
+
+
+@given(LINES.map(lambda parts: [line for part in parts for line in part.split("\n")]))
+def test_each_line_is_read_by_itself(lines: list[str]) -> None:
+    starts = accumulate((len(line) + 1 for line in lines), initial=0)
+    alone = [
+        (kind, at + start, at + end)
+        for at, line in zip(starts, lines, strict=False)
+        for kind, start, end, _ in read(line)
+    ]
+    assert [(kind, start, end) for kind, start, end, _ in read("\n".join(lines))] == alone
+
+
+LONG = "Never guess. Today is 2026-11-23. Ask session id: 8f3a-2231-xx99 again.\nOpen on 2024-01-31.\n\n" * 60
+
+
+@given(st.lists(st.tuples(st.integers(0, len(LONG)), st.integers(0, 200), PIECES), min_size=1, max_size=6))
+def test_an_edit_finds_what_reading_anew_finds(edits: list[tuple[int, int, str]]) -> None:
+    text = LONG
+    assert len(text) > SHORT
+    for at, gone, come in edits:
+        text = text[:at] + come + text[at + gone :]
+        assert spans(text) == read(text)
+
+
+def test_only_the_lines_that_changed_are_read() -> None:
+    asked: list[str] = []
+
+    def count(text: str) -> tuple[Span, ...]:
+        asked.append(text)
+        return read(text)
+
+    memory = LineMemory(count, lambda span, by: span._replace(start=span.start + by, end=span.end + by))
+    memory.of(LONG)
+    memory.of(LONG)
+    place = len(LONG) // 2
+    memory.of(LONG[:place] + "!" + LONG[place:])
+    assert asked[0] == LONG
+    assert len(asked) == 2
+    assert len(asked[1]) < 200
 
 
 @pytest.mark.parametrize("before", ["İİİ ", "😀👩‍👧 ", "नमस्ते। ", "مرحبا. ", "你好。", "\u0301 \u200f", "ẞ ", "\ud83d "])
