@@ -11,14 +11,16 @@ from typing import Literal, NoReturn, TypeAlias
 from playground.prompt.problems import BadInput, Problem
 
 NumberField = Literal["status", "cached", "in", "out", "tokens"]
-WordField = Literal["finish", "endpoint", "model"]
-IS_WORDS = ("failed", "stopped", "done", "interrupted", "running", "simulated", "marked")
+WordField = Literal["finish", "endpoint", "model", "tag"]
+IS_WORDS = ("failed", "stopped", "done", "interrupted", "running", "simulated", "marked", "imported")
 """What `is:` takes."""
+HAS_WORDS = ("tools", "error", "json", "answer", "usage", "retries", "logprobs", "tags", "comment", "forecast")
+"""What `has:` takes: tools were called · something went wrong · the answer is JSON · …"""
 
 
 @dataclass(frozen=True, slots=True)
 class TextTerm:
-    """Words of the question, the answer or the trouble. Not `exact`: the last word may go on."""
+    """Any part of question, answer, error, comment or id. `exact`: whole words only."""
 
     text: str
     exact: bool
@@ -46,7 +48,7 @@ class NumberTerm:
 
 @dataclass(frozen=True, slots=True)
 class WordTerm:
-    """finish: the whole reason. endpoint, model: any part of the name. Upper and lower case are the same."""
+    """finish, tag: the whole word. endpoint, model: any part of the name. Upper and lower case are the same."""
 
     field: WordField
     word: str
@@ -62,6 +64,14 @@ class SinceTerm:
 
 
 @dataclass(frozen=True, slots=True)
+class UntilTerm:
+    """Begun before this aware moment."""
+
+    moment: datetime
+    negated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class IsTerm:
     """One of IS_WORDS."""
 
@@ -69,7 +79,15 @@ class IsTerm:
     negated: bool = False
 
 
-Term: TypeAlias = TextTerm | IdTerm | NumberTerm | WordTerm | SinceTerm | IsTerm
+@dataclass(frozen=True, slots=True)
+class HasTerm:
+    """One of HAS_WORDS."""
+
+    word: str
+    negated: bool = False
+
+
+Term: TypeAlias = TextTerm | IdTerm | NumberTerm | WordTerm | SinceTerm | UntilTerm | IsTerm | HasTerm
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +212,12 @@ class _Reader:
     def since(self, value: str) -> list[Term]:
         return [SinceTerm(self.moment(value), self.negated)]
 
+    def until(self, value: str) -> list[Term]:
+        moment = self.moment(value)
+        if re.fullmatch(r"\d{4}-?\d\d-?\d\d", value):
+            moment += timedelta(days=1)  # until a day is until it ends
+        return [UntilTerm(moment, self.negated)]
+
     def moment(self, value: str) -> datetime:
         try:
             if ago := _AGO.fullmatch(value.lower()):
@@ -201,12 +225,17 @@ class _Reader:
             moment = datetime.fromisoformat(value)
             return moment if moment.tzinfo else moment.replace(tzinfo=self.now.tzinfo)
         except (ValueError, OverflowError):
-            self.wrong(f"{value} is not a time that since: takes.", f"Write for example {_EXAMPLES['since']}.")
+            self.wrong(f"{value} is not a time that {self.key}: takes.", f"Write for example {_EXAMPLES[self.key]}.")
 
     def state(self, value: str) -> list[Term]:
         if value.lower() not in IS_WORDS:
             self.wrong(f"{value} is not something that a request is.", f"is: takes {', '.join(IS_WORDS)}.")
         return [IsTerm(value.lower(), self.negated)]
+
+    def has(self, value: str) -> list[Term]:
+        if value.lower() not in HAS_WORDS:
+            self.wrong(f"{value} is not something that a request has.", f"has: takes {', '.join(HAS_WORDS)}.")
+        return [HasTerm(value.lower(), self.negated)]
 
 
 _RANGES: dict[str, Callable[[int, int], tuple[int | None, int | None]]] = {
@@ -227,8 +256,11 @@ _KEYS: dict[str, Callable[[_Reader, str], list[Term]]] = {
     "id": _Reader.ids,
     "endpoint": _Reader.words,
     "model": _Reader.words,
+    "tag": _Reader.words,
     "since": _Reader.since,
+    "until": _Reader.until,
     "is": _Reader.state,
+    "has": _Reader.has,
 }
 _EXAMPLES = {
     "status": "status:200, status:4xx or status:none",
@@ -241,5 +273,8 @@ _EXAMPLES = {
     "endpoint": 'endpoint:electron or endpoint:"My server"',
     "model": "model:electron",
     "since": "since:30m, since:2d or since:2026-11-23",
+    "until": "until:1h or until:2026-11-23",
+    "tag": "tag:billing or tag:none",
     "is": "is:failed",
+    "has": "has:tools",
 }

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
@@ -15,7 +17,7 @@ from playground.client.events import AnyEvent
 from playground.requestlog.filter import LogFilter
 from playground.requestlog.opening import Ready, open_log
 from playground.requestlog.reader import COUNT_UP_TO, Reader
-from playground.requestlog.records import Count, LogRow, RunRecord, SentRow, StoredRun, Totals
+from playground.requestlog.records import Count, EndedRun, LogRow, RunRecord, SentRow, StoredRun, Totals
 from playground.requestlog.summary import summarize
 from playground.requestlog.worker import Worker
 from playground.requestlog.writer import Writer
@@ -47,6 +49,7 @@ class RequestLog:
         if ready.files.writer is not None and ready.owner is not None:
             self._writer = Writer(ready.files.writer, ready.owner, self._report, self._changed)
         self._notes: deque[tuple[str, AnyEvent]] = deque()
+        self._changes: deque[tuple[str, Callable[[], None], Future[None]]] = deque()
         self._armed = False
         self._retrying = False
         self._closed = False
@@ -98,7 +101,7 @@ class RequestLog:
     async def begin(self, record: RunRecord) -> None:
         """Keep a request that is about to be sent: on disk when this returns, or `on_trouble` was told."""
         if (writer := self._writer) is not None:
-            await self._write(lambda: writer.begin(record))
+            await self._settled(record.run_id, lambda: writer.begin(record))
 
     def note(self, run_id: str, event: AnyEvent) -> None:
         """Keep an event of a run that has begun. Costs a microsecond; on disk within 250 ms."""
@@ -113,8 +116,15 @@ class RequestLog:
     async def finish(self, run_id: str, state: RunState) -> None:
         """End a run that has begun: on disk when this returns, or `on_trouble` was told."""
         if (writer := self._writer) is not None:
-            end = summarize(state)
-            await self._write(lambda: writer.finish(run_id, end))
+            # A copy of what may still change; the figures are made on the thread.
+            end = replace(state, pieces=list(state.pieces))
+            await self._settled(run_id, lambda: writer.finish(run_id, summarize(end)))
+
+    async def add(self, runs: Sequence[EndedRun]) -> list[str]:
+        """Keep runs that ended elsewhere, all or none. Answers with the run_ids that were not there yet."""
+        if (writer := self._writer) is None:
+            return []
+        return await self._write_worker.call(lambda: writer.add(runs))
 
     async def delete(self, run_ids: Iterable[str]) -> None:
         """Delete runs that have ended, with all that only they use. Runs that still go on are left."""
@@ -169,6 +179,16 @@ class RequestLog:
         self._read_worker.stop()
         self._write_worker.stop()
 
+    async def _settled(self, run_id: str, change: Callable[[], None]) -> None:
+        """Make a change to a live run; what comes while the disk is busy shares the next transaction."""
+        if self._closed:
+            raise RuntimeError("the request log is closed")
+        waiting: Future[None] = Future()
+        self._changes.append((run_id, change, waiting))
+        if len(self._changes) == 1:
+            self._write_worker.submit(self._settle)
+        await asyncio.shield(asyncio.wrap_future(waiting))
+
     async def _write(self, function: Callable[[], None]) -> None:
         def work() -> None:
             self._take_notes()
@@ -204,10 +224,42 @@ class RequestLog:
                 taken.append(self._notes.popleft())
         self._writer.take(taken)
 
+    def _settle(self) -> None:
+        changes, writer = self._take_changes(), self._writer
+        self._take_notes()  # first: a run that has ended takes no more
+        if writer is None:
+            return
+        waiting: list[tuple[str, Future[None]]] = []
+        for run_id, change, done in changes:
+            try:
+                change()
+                waiting.append((run_id, done))
+            except Exception as error:
+                done.set_exception(error)
+        try:
+            refused = writer.settle(durable=True)
+        except BaseException as error:
+            for _, done in waiting:
+                done.set_exception(error)
+            return
+        for run_id, done in waiting:
+            if run_id in refused:
+                done.set_exception(refused[run_id])
+            else:
+                done.set_result(None)
+        self._retry_later()
+
+    def _take_changes(self) -> list[tuple[str, Callable[[], None], Future[None]]]:
+        taken = []
+        with suppress(IndexError):
+            while True:
+                taken.append(self._changes.popleft())
+        return taken
+
     def _flush(self) -> None:
         self._take_notes()
         if self._writer is not None:
-            self._writer.flush()
+            self._writer.settle(durable=False)
         self._retry_later()
 
     def _retry_later(self) -> None:

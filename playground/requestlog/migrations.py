@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
+
+from playground.requestlog import schema2
 
 APPLICATION_ID = 0x45504C47
 """Marks the file as ours (`EPLG`)."""
@@ -86,7 +89,14 @@ CREATE TRIGGER texts_changed AFTER UPDATE OF question, answer, trouble ON texts 
 END;
 """
 
-MIGRATIONS: tuple[str, ...] = (_V1,)
+Step = tuple[str, Callable[[sqlite3.Connection], None]]
+
+
+def _nothing(_connection: sqlite3.Connection) -> None:
+    """A step that needs no more than its statements."""
+
+
+MIGRATIONS: tuple[Step, ...] = ((_V1, _nothing), (schema2.TABLES, schema2.fill))
 CURRENT = len(MIGRATIONS)
 """The schema version that this program writes."""
 
@@ -113,8 +123,10 @@ def _step(connection: sqlite3.Connection) -> None:
     at = version(connection)
     if at >= CURRENT:
         return
-    for statement in _statements(MIGRATIONS[at]):
+    script, more = MIGRATIONS[at]
+    for statement in _statements(script):
         connection.execute(statement)
+    more(connection)
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     connection.execute(f"PRAGMA user_version = {at + 1}")
 

@@ -1,10 +1,11 @@
-"""Reads the log: pages, counts, sums, one run, what was sent. On the reader's thread only."""
+"""Reads the log: pages, counts, sums, one run, what was sent. On one thread only."""
 
 from __future__ import annotations
 
 import sqlite3
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 
 import msgspec
@@ -13,9 +14,11 @@ from playground.client.endpoint import Rates
 from playground.prefix.forecast import Forecast
 from playground.requestlog import rows
 from playground.requestlog.bodies import Joiner
+from playground.requestlog.candidates import candidates
 from playground.requestlog.filter import EVERYTHING, IdTerm, LogFilter
 from playground.requestlog.records import PREVIEW_CHARS, Count, LogRow, RunRecord, SentRow, StoredRun, Totals
-from playground.requestlog.where import where
+from playground.requestlog.searching import is_in
+from playground.requestlog.where import Where, where
 
 COUNT_UP_TO = 10_000
 """Where a filter holds, counting ends here unless told otherwise."""
@@ -23,8 +26,13 @@ COUNT_UP_TO = 10_000
 _ROW = f"""r.run_id, r.number, r.started_us, r.phase, r.status, r.finish_reason, r.request_id, r.body_id,
 g.endpoint_id, g.endpoint_name, g.endpoint_kind, g.model, g.rates, r.attempts, r.prompt_tokens, r.cached_tokens,
 r.completion_tokens, r.prompt_tokens_estimated, r.forecast_cached, r.ttft_s, r.duration_s,
-substr(t.question, 1, {PREVIEW_CHARS}), substr(t.answer, 1, {PREVIEW_CHARS}), t.called, t.trouble, r.marked"""
-_STARTED, _RATES, _MARKED = 2, 12, 25
+substr(t.question, 1, {PREVIEW_CHARS}), substr(t.answer, 1, {PREVIEW_CHARS}), t.called, t.trouble, r.marked,
+r.imported, t.comment,
+(SELECT group_concat(tag, char(31)) FROM tags WHERE tags.number = r.number)"""
+_STARTED, _RATES, _MARKED, _IMPORTED, _TAGS = 2, 12, 25, 26, 28
+NEAR = 1_024
+"""Rows from the newest on that are found without knowing the numbers of all."""
+_NO_NUMBER = 2**62
 
 _TOTALS = """count(*), sum(r.prompt_tokens), sum(r.cached_tokens), sum(r.completion_tokens),
 count(r.prompt_tokens + r.cached_tokens),
@@ -37,6 +45,7 @@ class Reader:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
+        connection.create_function("holds", -1, _holds, deterministic=True)
         self._rates: dict[str, Rates] = {}
         self._filter: LogFilter | None = None
         self._numbers: array[int] = array("q")
@@ -44,39 +53,54 @@ class Reader:
 
     def page(self, log_filter: LogFilter, before: int | None, limit: int) -> list[LogRow]:
         """Newest first, older than row `before`."""
-        made = where(log_filter)
-        extra = f"{made.number} < ?" if before is not None else ""
-        more = () if before is None else (before,)
-        sql = made.select(_ROW, extra, f"ORDER BY {made.number} DESC LIMIT ?")
-        return self._rows(self._connection.execute(sql, made.bind(*more, limit)))
+        made, below = where(log_filter), _NO_NUMBER if before is None else before
+        with self._one_moment():
+            batches = candidates(self._connection, made, below)
+            if batches is None:
+                sql = made.select(_ROW, extra="r.number < ?", tail="ORDER BY r.number DESC LIMIT ?")
+                return self._rows(self._connection.execute(sql, made.bind(below, limit)))
+            rows: list[LogRow] = []
+            for batch in batches:
+                rows += self._among(made, batch, limit - len(rows))
+                if len(rows) >= limit:
+                    break
+            return rows
 
     def rows_at(self, log_filter: LogFilter, first: int, limit: int) -> list[LogRow]:
         """Rows `first` to `first + limit`, 0 being the newest."""
+        first = max(0, first)
+        if first + limit <= NEAR:
+            return self.page(log_filter, None, first + limit)[first:]
         numbers = self._numbers_of(log_filter)
-        stop = len(numbers) - max(0, first)
+        stop = len(numbers) - first
         wanted = numbers[max(0, stop - limit) : max(0, stop)]
-        if not wanted:
-            return []
-        marks = ", ".join("?" * len(wanted))
-        sql = where(EVERYTHING).select(_ROW, f"r.number IN ({marks})", "ORDER BY r.number DESC")
-        return self._rows(self._connection.execute(sql, tuple(wanted)))
+        return self._among(where(EVERYTHING), wanted, limit) if wanted else []
+
+    def _among(self, made: Where, numbers: Iterable[int], limit: int) -> list[LogRow]:
+        sql = made.select(
+            _ROW,
+            # Numbers, not values to bind: there is a limit to how many of those a statement takes.
+            extra=f"r.number IN ({', '.join(map(str, numbers))})",
+            tail="ORDER BY r.number DESC LIMIT ?",
+        )
+        return self._rows(self._connection.execute(sql, made.bind(limit)))
 
     def count(self, log_filter: LogFilter, up_to: int | None) -> Count:
         """How many match, counted up to `up_to`; None counts all."""
         if not log_filter.terms:
             return Count(int(self._connection.execute("SELECT count(*) FROM runs").fetchone()[0]), True)
+        if up_to is None:
+            return Count(len(self._numbers_of(log_filter)), True)
         made = where(log_filter)
-        # A negative limit is none.
-        sql = f"SELECT count(*) FROM ({made.select('1', tail='LIMIT ?')})"
-        n = int(self._connection.execute(sql, made.bind(-1 if up_to is None else up_to + 1)).fetchone()[0])
-        if up_to is None or n <= up_to:
-            return Count(n, True)
-        return Count(up_to, False)
+        sql = f"SELECT count(*) FROM ({made.select('1', tail='LIMIT ?', whole=True)})"
+        n = int(self._connection.execute(sql, made.bind(up_to + 1, whole=True)).fetchone()[0])
+        return Count(n, True) if n <= up_to else Count(up_to, False)
 
     def totals(self, log_filter: LogFilter) -> Totals:
         """Sums over what matches."""
         made = where(log_filter)
-        return Totals(*self._connection.execute(made.select(_TOTALS), made.bind()).fetchone())
+        found = self._connection.execute(made.select(_TOTALS, whole=True), made.bind(whole=True))
+        return Totals(*found.fetchone())
 
     def find(self, part: str) -> list[LogRow]:
         """Requests with `part` in one of their ids, newest first, up to 1,000."""
@@ -84,9 +108,15 @@ class Reader:
 
     def get(self, run_id: str) -> StoredRun | None:
         """One run whole."""
-        self._connection.execute("BEGIN")  # one moment for all its statements
-        try:
+        with self._one_moment():
             return self._stored(run_id)
+
+    @contextmanager
+    def _one_moment(self) -> Iterator[None]:
+        """All that is read within is of one moment."""
+        self._connection.execute("BEGIN")
+        try:
+            yield
         finally:
             self._connection.execute("COMMIT")
 
@@ -95,7 +125,7 @@ class Reader:
         found = self._connection.execute(
             "SELECT r.run_id, r.request_id, r.started_us, t.body, r.prompt_tokens, r.cached_tokens "
             "FROM targets AS g CROSS JOIN runs AS r ON r.target = g.id JOIN texts AS t ON t.number = r.number "
-            "WHERE g.endpoint_id = ? AND g.model = ? AND r.started_us >= ? ORDER BY r.number",
+            "WHERE g.endpoint_id = ? AND g.model = ? AND r.started_us >= ? AND NOT r.imported ORDER BY r.number",
             (endpoint_id, model, rows.microseconds(since)),
         )
         joiner = Joiner(self._connection)
@@ -110,7 +140,8 @@ class Reader:
     def _row(self, values: list[object]) -> LogRow:
         values[_STARTED] = rows.moment_of(values[_STARTED])  # type: ignore[arg-type]  # NOT NULL INTEGER
         values[_RATES] = self._rates_of(str(values[_RATES]))
-        values[_MARKED] = bool(values[_MARKED])
+        values[_MARKED], values[_IMPORTED] = bool(values[_MARKED]), bool(values[_IMPORTED])
+        values[_TAGS] = _tags(values[_TAGS])
         return LogRow(*values)  # type: ignore[arg-type]  # the columns of _ROW are LogRow's fields, in order
 
     def _rates_of(self, text: str) -> Rates:
@@ -121,7 +152,8 @@ class Reader:
     def _stored(self, run_id: str) -> StoredRun | None:
         row = self._connection.execute(
             "SELECT r.number, r.phase, r.marked, r.dropped_raw, r.started_us, g.endpoint_id, g.endpoint_name, "
-            "g.endpoint_kind, g.base_url, g.model, g.rates, t.body, t.document, t.forecast "
+            "g.endpoint_kind, g.base_url, g.model, g.rates, t.body, t.document, t.forecast, r.imported, t.comment, "
+            "(SELECT group_concat(tag, char(31)) FROM tags WHERE tags.number = r.number) "
             "FROM runs AS r JOIN texts AS t ON t.number = r.number JOIN targets AS g ON g.id = r.target "
             "WHERE r.run_id = ?",
             (run_id,),
@@ -143,7 +175,9 @@ class Reader:
             rates=self._rates_of(row[10]),
         )
         events = rows.read_events(self._connection, row[0])
-        return StoredRun(record, row[0], row[1], bool(row[2]), events, bool(row[3]))
+        return StoredRun(
+            *(record, row[0], row[1], bool(row[2]), events, bool(row[3]), bool(row[14]), row[15], _tags(row[16]))
+        )
 
     def _numbers_of(self, log_filter: LogFilter) -> array[int]:
         """The numbers of what matches, rising. Read anew where it may be stale; without a filter only what is new."""
@@ -164,5 +198,14 @@ class Reader:
             sql, values = "SELECT number FROM runs WHERE number > ? ORDER BY number", (last,)
             return (row[0] for row in self._connection.execute(sql, values))
         made = where(log_filter)
-        sql = made.select(made.number, tail=f"ORDER BY {made.number}")
-        return (row[0] for row in self._connection.execute(sql, made.bind()))
+        sql = made.select("r.number", tail="ORDER BY r.number", whole=True)
+        return (row[0] for row in self._connection.execute(sql, made.bind(whole=True)))
+
+
+def _tags(text: object) -> tuple[str, ...]:
+    return tuple(sorted(str(text).split("\x1f"), key=str.casefold)) if text else ()
+
+
+def _holds(part: str, exact: int, *texts: str) -> bool:
+    """SQL's holds(): whether a folded part stands in one of the texts."""
+    return any(is_in(part, text, bool(exact)) for text in texts if text)

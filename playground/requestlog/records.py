@@ -45,12 +45,25 @@ class RunRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class EndedRun:
+    """A run that ended before it came into this log. `imported`: out of a file, not from a request made here."""
+
+    record: RunRecord
+    events: tuple[AnyEvent, ...]
+    marked: bool = False
+    tags: tuple[str, ...] = ()
+    comment: str = ""
+    imported: bool = False
+    dropped_raw: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class LogRow:
     """One line of the log. Tokens are the server's figures; None is *not reported*. Times in seconds.
 
     `number` grows with every request and is never used again: the place to page from.
     `prompt_tokens_estimated` and `forecast_cached` are estimates (≈); `question` and `answer` are their first
-    PREVIEW_CHARS code points; `called` names the tools that the completion called.
+    PREVIEW_CHARS code points; `called` names the tools that the completion called. `imported`: it came out of a file.
     """
 
     run_id: str
@@ -79,6 +92,9 @@ class LogRow:
     called: str
     trouble: str
     marked: bool
+    imported: bool = False
+    comment: str = ""
+    tags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +107,9 @@ class StoredRun:
     marked: bool
     events: tuple[AnyEvent, ...]
     dropped_raw: bool = False
+    imported: bool = False
+    comment: str = ""
+    tags: tuple[str, ...] = ()
 
     def state(self) -> RunState:
         """The run's state by the same fold as a live run; `interrupted` where the program ended before it did."""

@@ -8,11 +8,12 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
-from playground.client.events import AnyEvent
-from playground.requestlog import bodies
+from playground.client.events import AnyEvent, BodyIdReceived
+from playground.requestlog import bodies, index
 from playground.requestlog.codec import column_text, decode_events, encode_events
-from playground.requestlog.records import RunRecord
-from playground.requestlog.summary import Summary, question_of
+from playground.requestlog.records import EndedRun, RunRecord
+from playground.requestlog.summary import Summary, question_of, summarize
+from playground.runs.state import fold
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _COMPACT_LEVEL = 6
@@ -29,7 +30,27 @@ def moment_of(microseconds_since: int) -> datetime:
     return _EPOCH + timedelta(microseconds=microseconds_since)
 
 
-def insert_run(connection: sqlite3.Connection, record: RunRecord, owner: str) -> int:
+def insert_ended(connection: sqlite3.Connection, run: EndedRun) -> bool:
+    """A run that ended elsewhere, whole. False where its run_id is there already: nothing is changed then."""
+    if connection.execute("SELECT 1 FROM runs WHERE run_id = ?", (run.record.run_id,)).fetchone():
+        return False
+    state = fold(run.events)
+    if not state.ended:
+        state.phase = "interrupted"
+        state.ended_at = run.events[-1].at if run.events else None
+    number = insert_run(connection, run.record, None)
+    summary = summarize(state, (event.id for event in run.events if isinstance(event, BodyIdReceived)))
+    update_figures(connection, number, summary, run.dropped_raw)
+    connection.execute(
+        "UPDATE runs SET marked = ?, imported = ? WHERE number = ?", (int(run.marked), int(run.imported), number)
+    )
+    connection.execute("UPDATE texts SET comment = ? WHERE number = ?", (column_text(run.comment), number))
+    connection.executemany("INSERT OR IGNORE INTO tags VALUES (?, ?)", ((tag, number) for tag in run.tags))
+    end_run(connection, number, summary, run.events)
+    return True
+
+
+def insert_run(connection: sqlite3.Connection, record: RunRecord, owner: str | None) -> int:
     """A run that is about to be sent; answers with its number."""
     forecast = record.forecast
     number = connection.execute(
@@ -93,28 +114,28 @@ def update_figures(connection: sqlite3.Connection, number: int, summary: Summary
     connection.execute(
         "UPDATE runs SET phase = ?, status = ?, finish_reason = ?, request_id = ?, body_id = ?, attempts = ?, "
         "prompt_tokens = ?, cached_tokens = ?, completion_tokens = ?, total_tokens = ?, ttft_s = ?, duration_s = ?, "
-        "dropped_raw = ? WHERE number = ?",
+        "traits = ?, dropped_raw = ? WHERE number = ?",
         (
             *(summary.phase, summary.status, summary.finish_reason, summary.request_id, summary.body_id),
             *(summary.attempts, summary.prompt_tokens, summary.cached_tokens, summary.completion_tokens),
-            *(summary.total_tokens, summary.ttft_s, summary.duration_s, int(dropped_raw), number),
+            *(summary.total_tokens, summary.ttft_s, summary.duration_s, summary.traits, int(dropped_raw), number),
         ),
     )
-    connection.executemany("INSERT OR IGNORE INTO ids VALUES (?, ?)", ((id_, number) for id_ in summary.ids))
+    connection.executemany("INSERT OR IGNORE INTO ids VALUES (?, ?)", ((number, id_) for id_ in summary.ids))
 
 
-def end_run(connection: sqlite3.Connection, number: int, summary: Summary) -> None:
+def end_run(connection: sqlite3.Connection, number: int, summary: Summary, events: Sequence[AnyEvent]) -> None:
     """A run's texts, and its events in one piece; nobody writes it from here on. After `update_figures`."""
     connection.execute("UPDATE runs SET owner = NULL WHERE number = ?", (number,))
     connection.execute(
-        "UPDATE texts SET answer = ?, called = ?, trouble = ? WHERE number = ?",
-        (summary.answer, summary.called, summary.trouble, number),
+        "UPDATE texts SET answer = ?, called = ?, trouble = ?, error = ? WHERE number = ?",
+        (summary.answer, summary.called, summary.trouble, summary.error, number),
     )
-    events = read_events(connection, number)
     connection.execute("DELETE FROM events WHERE number = ?", (number,))
     if events:
         data = encode_events(events, _COMPACT_LEVEL)
         connection.execute("INSERT INTO events (number, data) VALUES (?, ?)", (number, data))
+    index.add(connection, number)
 
 
 def delete_run(connection: sqlite3.Connection, run_id: str) -> bool:
@@ -125,7 +146,8 @@ def delete_run(connection: sqlite3.Connection, run_id: str) -> bool:
     ).fetchone()
     if row is None:
         return False
+    index.remove(connection, row[0])
     bodies.forget(connection, row[1:])
-    for table in ("ids", "events", "texts", "runs"):
+    for table in ("tags", "ids", "events", "texts", "runs"):
         connection.execute(f"DELETE FROM {table} WHERE number = ?", (row[0],))
     return True

@@ -7,8 +7,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from playground.requestlog.codec import column_text
 from playground.runs.state import Phase, RunState
+
+TRAITS = ("tools", "error", "json", "answer", "usage", "retries", "logprobs")
+"""What `has:` takes of what a run's events say. Only ever added to at the end: the place is the bit in the file."""
+MAX_ERROR_CHARS = 4_000
+MAX_JSON_CHARS = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +37,8 @@ class Summary:
     answer: str
     called: str
     trouble: str
+    error: str
+    traits: int
     ids: tuple[str, ...]
 
 
@@ -55,8 +64,43 @@ def summarize(state: RunState, seen_ids: Iterable[str] = ()) -> Summary:
         answer=column_text(state.text),
         called=column_text(", ".join(call.name for _, call in sorted(state.tool_calls.items()))),
         trouble=column_text(state.trouble.title) if state.trouble else "",
-        ids=tuple(sorted(column_text(id_) for id_ in ids if id_)),
+        error=error_text(state),
+        traits=traits_of(state),
+        ids=tuple(sorted({column_text(id_) for id_ in ids if id_})),
     )
+
+
+def error_text(state: RunState) -> str:
+    """What the server, or this program, said went wrong, besides its title: for the search."""
+    trouble = state.trouble
+    return "" if trouble is None else column_text(f"{trouble.detail}\n{trouble.body}".strip()[:MAX_ERROR_CHARS])
+
+
+def traits_of(state: RunState) -> int:
+    """Which of TRAITS a run has, a bit each in their order."""
+    usage = state.usage
+    found = (
+        bool(state.tool_calls),
+        state.trouble is not None,
+        _is_json(state.text),
+        any(piece for piece in state.pieces),
+        usage is not None and usage.cached_tokens is not None,
+        len(state.attempts) > 1,
+        bool(state.probabilities),
+    )
+    return sum(1 << place for place, has in enumerate(found) if has)
+
+
+def _is_json(text: str) -> bool:
+    """Whether an answer is a JSON object or list, as one that is asked to be machine-readable is."""
+    stripped = text.strip()
+    if len(stripped) > MAX_JSON_CHARS or stripped[:1] + stripped[-1:] not in ("{}", "[]"):
+        return False
+    try:
+        msgspec.json.decode(stripped)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _column(text: str | None) -> str | None:

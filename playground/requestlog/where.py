@@ -3,65 +3,49 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from dataclasses import dataclass
-from typing import TypeAlias
 
-from playground.requestlog.filter import IdTerm, IsTerm, LogFilter, NumberTerm, SinceTerm, Term, TextTerm, WordTerm
-from playground.requestlog.rows import microseconds
-
-Value: TypeAlias = str | int
+from playground.requestlog.conditions import Condition, Source, Value, condition_of
+from playground.requestlog.filter import HasTerm, IdTerm, IsTerm, LogFilter, NumberTerm, Term, WordTerm
+from playground.requestlog.phases import PHASES
 
 
 @dataclass(frozen=True, slots=True)
 class Where:
-    """`search` is the full-text expression that leads the query, empty where there is none."""
+    """The conditions that a filter comes to, all of which hold."""
 
-    conditions: tuple[str, ...] = ()
-    values: tuple[Value, ...] = ()
-    search: str = ""
+    conditions: tuple[Condition, ...] = ()
 
-    def select(self, columns: str, extra: str = "", tail: str = "") -> str:
-        """A SELECT of `columns` over what matches. `extra` is one more condition; values: `bind`."""
-        # CROSS JOIN fixes the order: the search walks its own index newest first, without collecting all of it.
-        search = "texts_search AS s CROSS JOIN " if self.search else ""
-        leading = ("s.texts_search MATCH ?", "r.number = s.rowid") if self.search else ()
-        conditions = (*leading, *self.conditions, *((extra,) if extra else ()))
-        used = " ".join((columns, *conditions))
+    def select(self, columns: str, *, extra: str = "", tail: str = "", whole: bool = False) -> str:
+        """A SELECT of `columns` over what matches. `extra` is one more condition; values: `bind`.
+
+        `whole`: all of it is wanted, so that an index first is worth its while.
+        """
+        texts = [(each.whole if whole else each.row) for each in self.conditions] + ([extra] if extra else [])
+        used = " ".join((columns, *texts))
         # Sums over the narrow table alone stay short.
-        texts = " JOIN texts AS t ON t.number = r.number" if re.search(r"\bt\.", used) else ""
-        targets = " JOIN targets AS g ON g.id = r.target" if re.search(r"\bg\.", used) else ""
-        where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
-        return f"SELECT {columns} FROM {search}runs AS r{texts}{targets}{where} {tail}"
+        joined = " JOIN texts AS t ON t.number = r.number" if re.search(r"\bt\.", used) else ""
+        targets = " CROSS JOIN targets AS g ON g.id = r.target" if re.search(r"\bg\.", used) else ""
+        where = f" WHERE {' AND '.join(texts)}" if texts else ""
+        return f"SELECT {columns} FROM runs AS r NOT INDEXED{targets}{joined}{where} {tail}"
 
-    def bind(self, *more: Value) -> tuple[Value, ...]:
+    def bind(self, *more: Value, whole: bool = False) -> tuple[Value, ...]:
         """The values for `select`, those of `extra` and `tail` last."""
-        return (*((self.search,) if self.search else ()), *self.values, *more)
+        values = [value for each in self.conditions for value in (each.whole_values if whole else each.values)]
+        return (*values, *more)
 
     @property
-    def number(self) -> str:
-        """The column to page by."""
-        return "s.rowid" if self.search else "r.number"
+    def sources(self) -> tuple[Source, ...]:
+        """Where numbers of rows that may match can be had from, one of which is enough."""
+        return tuple(each.source for each in self.conditions if each.source is not None)
 
 
 def where(log_filter: LogFilter) -> Where:
     """The conditions of a filter."""
-    builder = _Builder()
     groups: dict[object, list[Term]] = {}
     for position, term in enumerate(log_filter.terms):
         groups.setdefault(_group(term, position), []).append(term)
-    for terms in groups.values():
-        builder.add_any(terms)
-    return Where(tuple(builder.conditions), tuple(builder.values), " AND ".join(builder.phrases))
-
-
-_PHASES = {
-    "failed": ("failed",),
-    "stopped": ("stopped",),
-    "done": ("done",),
-    "interrupted": ("interrupted",),
-    "running": ("waiting", "sent", "streaming", "retrying"),
-}
+    return Where(tuple(_any_of(terms) for terms in groups.values()))
 
 
 def _group(term: Term, position: int) -> object:
@@ -71,115 +55,34 @@ def _group(term: Term, position: int) -> object:
     match term:
         case IdTerm():
             return "id"
-        case WordTerm(field=field):
+        case WordTerm(field=field) if field != "tag":
             return field
         case NumberTerm(field="status"):
             return "status"
-        case IsTerm(word=word) if word in _PHASES:
+        case IsTerm(word=word) if word in PHASES:
             return "phase"
-    return position
+        case HasTerm() | _:
+            return position
 
 
-class _Builder:
-    def __init__(self) -> None:
-        self.conditions: list[str] = []
-        self.values: list[Value] = []
-        self.phrases: list[str] = []
-
-    def add_any(self, terms: list[Term]) -> None:
-        first = terms[0]
-        if isinstance(first, TextTerm) and not first.negated and _is_searchable(first.text):
-            self.phrases.append(_phrase(first))
-            return
-        made = [_condition(term) for term in terms]
-        joined = " OR ".join(condition for condition, _ in made)
+def _any_of(terms: list[Term]) -> Condition:
+    made = [condition_of(term) for term in terms]
+    row = " OR ".join(each.row for each in made)
+    whole = " OR ".join(each.whole for each in made)
+    values = tuple(value for each in made for value in each.values)
+    whole_values = tuple(value for each in made for value in each.whole_values)
+    if terms[0].negated:
         # IS NOT TRUE: what is unknown is not what was excluded, so it stays.
-        self.conditions.append(f"(({joined}) IS NOT TRUE)" if first.negated else f"({joined})")
-        for _, values in made:
-            self.values += values
+        return Condition(f"(({row}) IS NOT TRUE)", values, f"(({whole}) IS NOT TRUE)", whole_values)
+    return Condition(f"({row})", values, f"({whole})", whole_values, _joined([each.source for each in made]))
 
 
-def _condition(term: Term) -> tuple[str, tuple[Value, ...]]:
-    match term:
-        case TextTerm():
-            return _text(term)
-        case IdTerm():
-            return _id(term)
-        case NumberTerm():
-            return _number(term)
-        case WordTerm():
-            return _word(term)
-        case SinceTerm():
-            return "r.started_us >= ?", (microseconds(term.moment),)
-        case IsTerm():
-            return _is(term)
-
-
-def _is(term: IsTerm) -> tuple[str, tuple[Value, ...]]:
-    if term.word == "marked":
-        return "r.marked", ()
-    if term.word == "simulated":
-        return "g.endpoint_kind = 'simulator'", ()
-    phases = _PHASES[term.word]
-    return f"r.phase IN ({', '.join('?' * len(phases))})", phases
-
-
-def _id(term: IdTerm) -> tuple[str, tuple[Value, ...]]:
-    # Ids are ASCII, and there SQLite's LIKE takes upper and lower case as the same.
-    return "r.number IN (SELECT number FROM ids WHERE id LIKE ? ESCAPE '\\')", (_like(term.part),)
-
-
-_NUMBER_COLUMNS = {
-    "status": "r.status",
-    "cached": "r.cached_tokens",
-    "in": "r.prompt_tokens",
-    "out": "r.completion_tokens",
-    "tokens": "coalesce(r.total_tokens, r.prompt_tokens + r.completion_tokens)",
-}
-
-
-def _number(term: NumberTerm) -> tuple[str, tuple[Value, ...]]:
-    column = _NUMBER_COLUMNS[term.field]
-    if term.unknown:
-        return f"{column} IS NULL", ()
-    bounds = [(sign, bound) for sign, bound in ((">=", term.low), ("<=", term.high)) if bound is not None]
-    return " AND ".join(f"{column} {sign} ?" for sign, _ in bounds), tuple(bound for _, bound in bounds)
-
-
-def _word(term: WordTerm) -> tuple[str, tuple[Value, ...]]:
-    if term.field == "finish":
-        if term.word.lower() in ("none", "unknown"):
-            return "r.finish_reason IS NULL", ()
-        return "r.finish_reason = ? COLLATE NOCASE", (term.word,)
-    if term.field == "model":
-        return "g.model LIKE ? ESCAPE '\\'", (_like(term.word),)
-    return "(g.endpoint_name LIKE ? ESCAPE '\\' OR g.endpoint_id = ?)", (_like(term.word), term.word)
-
-
-def _like(part: str) -> str:
-    return "%" + re.sub(r"([\\%_])", r"\\\1", part) + "%"
-
-
-def _text(term: TextTerm) -> tuple[str, tuple[Value, ...]]:
-    if _is_searchable(term.text):
-        return "r.number IN (SELECT rowid FROM texts_search WHERE texts_search MATCH ?)", (_phrase(term),)
-    like = _like(term.text)
-    columns = ("t.question", "t.answer", "t.trouble")
-    return f"({' OR '.join(f'{column} LIKE ? ESCAPE {chr(39)}{chr(92)}{chr(39)}' for column in columns)})", (like,) * 3
-
-
-def _phrase(term: TextTerm) -> str:
-    quoted = '"' + term.text.replace('"', '""') + '"'
-    return quoted if term.exact else quoted + "*"
-
-
-_UNSPACED = re.compile(
-    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
-)
-"""Thai, Lao, Burmese, Khmer, kana, Han: no spaces between words, so the index cannot help and a scan is due."""
-
-
-def _is_searchable(text: str) -> bool:
-    if _UNSPACED.search(text) or "\0" in text:
-        return False
-    return any(unicodedata.category(char)[0] in "LN" for char in text)
+def _joined(sources: list[Source | None]) -> Source | None:
+    known = [source for source in sources if source is not None]
+    if len(known) < len(sources):
+        return None
+    if len(known) == 1:
+        return known[0]
+    if any(source.ordered for source in known):
+        known = [Source(f"SELECT * FROM ({source.sql})", source.values) for source in known]
+    return Source(" UNION ".join(source.sql for source in known), tuple(v for source in known for v in source.values))

@@ -3,52 +3,21 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from playground.client.events import AnyEvent, BodyIdReceived, RawEvent
+from playground.client.events import AnyEvent, BodyIdReceived
 from playground.requestlog import rows
 from playground.requestlog.files import is_damage, transaction
+from playground.requestlog.live import Live
 from playground.requestlog.owners import Owner, is_alive
-from playground.requestlog.records import RunRecord
+from playground.requestlog.records import EndedRun, RunRecord
 from playground.requestlog.summary import Summary, summarize
-from playground.runs.state import ENDED, RunState, fold
+from playground.runs.state import ENDED, fold
 
-RAW_CAP_BYTES = 4 * 1024 * 1024
-"""Raw events kept a run, in bytes of UTF-8; what is beyond is left out, and the run says so. All else is kept."""
 KEPT_UNSAVED = 200
 """Ended runs that wait in memory for a disk with room; beyond, the oldest are given up."""
-
-
-@dataclass(slots=True)
-class _Live:
-    """A run of this process that is not wholly on disk. `number` is None until its first row is."""
-
-    record: RunRecord
-    number: int | None = None
-    pending: list[AnyEvent] = field(default_factory=list)
-    state: RunState = field(default_factory=RunState)
-    body_ids: set[str] = field(default_factory=set)
-    raw_bytes: int = 0
-    dropped_raw: bool = False
-    end: Summary | None = None
-
-    @property
-    def owes(self) -> bool:
-        return self.number is None or bool(self.pending) or self.end is not None
-
-    def take(self, event: AnyEvent) -> None:
-        if isinstance(event, RawEvent):
-            self.raw_bytes += len(event.data.encode("utf-8", "surrogatepass"))
-            if self.raw_bytes > RAW_CAP_BYTES:
-                self.dropped_raw = True
-                return
-        else:
-            if isinstance(event, BodyIdReceived):
-                self.body_ids.add(event.id)
-            self.state.apply(event)
-        self.pending.append(event)
 
 
 class Writer:
@@ -65,7 +34,7 @@ class Writer:
         self._owner = owner
         self._report = report
         self._changed = changed
-        self._live: dict[str, _Live] = {}
+        self._live: dict[str, Live] = {}
         self._failing = False
 
     @property
@@ -74,13 +43,10 @@ class Writer:
         return any(live.owes for live in self._live.values())
 
     def begin(self, record: RunRecord) -> None:
-        """Keep a run; durable when this returns, unless trouble was reported."""
-        live = self._live[record.run_id] = _Live(record)
-        try:
-            self._save(live, durable=True)
-        except sqlite3.IntegrityError:
-            del self._live[record.run_id]
-            raise
+        """A run that is about to be sent. Kept by `settle`."""
+        if record.run_id in self._live:
+            raise sqlite3.IntegrityError(f"run {record.run_id} has begun already")
+        self._live[record.run_id] = Live(record)
 
     def take(self, notes: Iterable[tuple[str, AnyEvent]]) -> None:
         """Events of live runs, in order; those of runs that are not live are left out."""
@@ -88,20 +54,29 @@ class Writer:
             if (live := self._live.get(run_id)) is not None and live.end is None:
                 live.take(event)
 
-    def flush(self) -> None:
-        """Write what is pending, run by run."""
-        for live in list(self._live.values()):
-            if live.owes and not self._save(live, durable=live.end is not None):
-                return
-
     def finish(self, run_id: str, end: Summary) -> None:
-        """End a run. One that is not live is left as it is."""
-        live = self._live.get(run_id)
-        if live is None:
-            return
-        live.end = replace(end, ids=tuple(sorted({*end.ids, *live.body_ids})))
-        self._save(live, durable=True)
-        self._give_up_oldest()
+        """End a run, kept by `settle`. One that is not live is left as it is."""
+        if (live := self._live.get(run_id)) is not None:
+            live.end = replace(end, ids=tuple(sorted({*end.ids, *live.body_ids})))
+
+    def add(self, runs: Sequence[EndedRun]) -> list[str]:
+        """Keep runs that have ended, all or none. Those whose run_id is there already are left as they are."""
+        added = []
+        with transaction(self._connection, durable=True):
+            for run in runs:
+                if rows.insert_ended(self._connection, run):
+                    added.append(run.record.run_id)
+        self._changed(added)
+        return added
+
+    def settle(self, durable: bool) -> dict[str, sqlite3.IntegrityError]:
+        """Write all that is owed, in one transaction. Answers with the runs that cannot be: their id is taken."""
+        owing = [live for live in self._live.values() if live.owes]
+        durable = durable or any(live.end is not None for live in owing)
+        refused: dict[str, sqlite3.IntegrityError] = {}
+        if owing and not self._save(owing, durable, refused):
+            self._give_up_oldest()
+        return refused
 
     def delete(self, run_ids: Iterable[str]) -> None:
         """Delete ended runs. Raises sqlite3.Error where nothing could be deleted."""
@@ -126,40 +101,58 @@ class Writer:
 
     def close(self) -> None:
         """Write what can still be written, say what could not, and let go of the file."""
-        self.flush()
+        self.settle(durable=False)
         lost = sum(live.owes for live in self._live.values())
         if lost:
             self._report(f"{lost} request(s) could not be saved in the request log, and the program ends.")
         self._connection.close()
         self._owner.release()
 
-    def _save(self, live: _Live, durable: bool) -> bool:
+    def _save(self, owing: list[Live], durable: bool, refused: dict[str, sqlite3.IntegrityError]) -> bool:
         try:
             with transaction(self._connection, durable):
-                number = self._write(live)
+                numbers = [self._write(live) for live in owing]
+        except sqlite3.IntegrityError as error:
+            return self._save_each(owing, durable, refused, error)
+        except sqlite3.ProgrammingError:
+            raise
         except sqlite3.DatabaseError as error:
-            if isinstance(error, sqlite3.IntegrityError | sqlite3.ProgrammingError):
-                raise
             self._trouble(error)
             return False
-        live.number, live.pending = number, []
-        if live.end is not None:
-            del self._live[live.record.run_id]
+        for live, number in zip(owing, numbers, strict=True):
+            live.number, live.written = number, len(live.events)
+            if live.end is not None:
+                del self._live[live.record.run_id]
         self._recovered()
-        self._changed([live.record.run_id])
+        self._changed([live.record.run_id for live in owing])
         return True
 
-    def _write(self, live: _Live) -> int:
-        number = live.number
+    def _save_each(
+        self,
+        owing: list[Live],
+        durable: bool,
+        refused: dict[str, sqlite3.IntegrityError],
+        error: sqlite3.IntegrityError,
+    ) -> bool:
+        """One of them is refused: the others are written all the same."""
+        if len(owing) == 1:
+            run_id = owing[0].record.run_id
+            refused[run_id] = error
+            del self._live[run_id]
+            return True
+        saved = [self._save([live], durable, refused) for live in owing]
+        return all(saved)
+
+    def _write(self, live: Live) -> int:
+        number, pending = live.number, live.events[live.written :]
         if number is None:
             number = rows.insert_run(self._connection, live.record, self._owner.id)
-        if live.pending:
-            rows.add_events(self._connection, number, live.pending)
-        summary = live.end or summarize(live.state, live.body_ids)
-        if live.pending or live.end:
-            rows.update_figures(self._connection, number, summary, live.dropped_raw)
-        if live.end:
-            rows.end_run(self._connection, number, live.end)
+        if live.end is None and pending:
+            rows.add_events(self._connection, number, pending)
+            rows.update_figures(self._connection, number, summarize(live.state, live.body_ids), live.dropped_raw)
+        if live.end is not None:
+            rows.update_figures(self._connection, number, live.end, live.dropped_raw)
+            rows.end_run(self._connection, number, live.end, live.events)
         return number
 
     def _trouble(self, error: sqlite3.Error) -> None:
@@ -216,4 +209,4 @@ def _interrupt(connection: sqlite3.Connection, number: int, dropped_raw: bool) -
         state.ended_at = events[-1].at if events else None
     summary = summarize(state, (event.id for event in events if isinstance(event, BodyIdReceived)))
     rows.update_figures(connection, number, summary, dropped_raw)
-    rows.end_run(connection, number, summary)
+    rows.end_run(connection, number, summary, events)

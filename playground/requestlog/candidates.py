@@ -1,0 +1,54 @@
+"""Which rows to test for a filter, newest first: its first page comes before the log has been looked through."""
+
+from __future__ import annotations
+
+import heapq
+import sqlite3
+from collections.abc import Iterator
+from itertools import chain, islice
+
+from playground.requestlog.conditions import UNENDED, Source
+from playground.requestlog.where import Where
+
+FEW = 2_000
+"""So few numbers are not worth looking for fewer."""
+MANY = 50_000
+"""An index that knows more is no help: looking through the newest rows fills a page as soon."""
+_FIRST_BATCH, _LAST_BATCH = 256, 4096
+
+_FOUND = "SELECT rowid FROM texts_search WHERE texts_search MATCH ? AND rowid < ? ORDER BY rowid DESC"
+
+
+def candidates(connection: sqlite3.Connection, made: Where, below: int) -> Iterator[list[int]] | None:
+    """Numbers below `below` in batches, falling; among them all that match. None: no index helps."""
+    listed = _shortest(connection, [source for source in made.sources if not source.ordered])
+    matches = [str(source.values[0]) for source in made.sources if source.ordered]
+    if matches and (listed is None or len(listed) > FEW):
+        found = connection.execute(_FOUND, (" AND ".join(f"({match})" for match in matches), below))
+        first = [row[0] for row in islice(found, FEW)]
+        if listed is None or len(first) < FEW:
+            live = sorted((row[0] for row in connection.execute(UNENDED)), reverse=True)
+            rest = chain(first, (row[0] for row in found))
+            return _batches(heapq.merge(live, rest, reverse=True), below)
+    if listed is None:
+        return None
+    return _batches(iter(sorted(listed, reverse=True)), below)
+
+
+def _shortest(connection: sqlite3.Connection, sources: list[Source]) -> list[int] | None:
+    """The shortest list of numbers that one of these gives; None where all give more than MANY."""
+    best: list[int] | None = None
+    most = MANY
+    for source in sources:
+        rows = connection.execute(f"SELECT * FROM ({source.sql}) LIMIT ?", (*source.values, most + 1)).fetchall()
+        if len(rows) <= most:
+            best, most = [row[0] for row in rows], len(rows)
+    return best
+
+
+def _batches(numbers: Iterator[int], below: int) -> Iterator[list[int]]:
+    wanted = (number for number in numbers if number < below)
+    size = _FIRST_BATCH
+    while batch := list(dict.fromkeys(islice(wanted, size))):
+        yield batch
+        size = min(size * 2, _LAST_BATCH)

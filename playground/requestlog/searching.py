@@ -1,0 +1,80 @@
+"""How text is made ready to be found by any part of it, in any script. Pure.
+
+The index holds every three characters of a text (SQLite's trigram tokenizer). Two things are done first: a text is
+folded, so that upper and lower case are the same in every script that has them; and characters of scripts without
+spaces stand apart, so that one character or two of them make three: most Chinese words are no longer than that.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+_APART = "\x01"
+_UNSPACED = re.compile(
+    "([\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2600-\u27bf\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af"
+    "\uf900-\ufaff\U0001f000-\U0001faff\U00020000-\U0003ffff])"
+)
+"""Thai, Lao, Burmese, Khmer, kana, Han, Hangul, and emoji, which are words of one character."""
+_PIECE = 3
+PIECES = 6
+"""Pieces of a long part that the index is asked for; what it finds is compared with the whole part anyway."""
+
+
+def fold(text: str) -> str:
+    """`text` as it is compared: composed, without regard to case."""
+    return text.lower() if text.isascii() else unicodedata.normalize("NFC", text).casefold()
+
+
+def indexed(text: str) -> str:
+    """`text` as the index takes it."""
+    folded = fold(text)
+    if folded.isascii():
+        return folded
+    return _UNSPACED.sub(rf"{_APART}\1{_APART}", folded).replace(_APART * 2, _APART)
+
+
+def expression(part: str) -> str:
+    """What the index is asked for to find texts that may hold `part`; empty where it cannot help."""
+    text = indexed(part)
+    pieces = {text[at : at + _PIECE]: None for at in range(len(text) - _PIECE + 1)}
+    usable = [piece for piece in pieces if "\0" not in piece]
+    if len(usable) > PIECES:
+        usable = sorted(usable, key=_commonness)[:PIECES]
+    return " AND ".join('"' + piece.replace('"', '""') + '"' for piece in usable)
+
+
+def _commonness(piece: str) -> tuple[int, int]:
+    """Pieces with digits are rare, those of letters alone are common, those with a space are the most common."""
+    return (piece.count(" "), -sum(char.isdigit() or not char.isascii() for char in piece))
+
+
+def is_in(part: str, text: str, exact: bool) -> bool:
+    """Whether the folded `part` stands in `text`; `exact`: as whole words."""
+    folded = fold(text)
+    at = folded.find(part)
+    if not exact:
+        return at >= 0
+    while at >= 0:
+        if _is_whole(folded, at, at + len(part)):
+            return True
+        at = folded.find(part, at + 1)
+    return False
+
+
+def _is_whole(text: str, start: int, end: int) -> bool:
+    return not (_joins(text, start) or _joins(text, end))
+
+
+def _joins(text: str, at: int) -> bool:
+    """Whether a word goes on over the place before `text[at]`."""
+    if not 0 < at < len(text):
+        return False
+    before, after = text[at - 1], text[at]
+    if _UNSPACED.match(before) or _UNSPACED.match(after):
+        return False
+    return _is_word(before) and _is_word(after)
+
+
+def _is_word(char: str) -> bool:
+    return unicodedata.category(char)[0] in "LNM"
