@@ -28,6 +28,10 @@ _BEFORE, _LINK = 24, 200
 """Code points before a value that are looked at for words, and for the beginning of a link."""
 
 
+_MOMENTS = ("date", "time", "timestamp")
+_OPENING = ' \t\n[("“*#-'
+
+
 class Span(NamedTuple):
     """A value: code points [start, end) of the text. `sure`: its words say that it varies; else it only may."""
 
@@ -38,8 +42,14 @@ class Span(NamedTuple):
 
 
 def spans(text: str) -> tuple[Span, ...]:
-    """Every value, in order and without overlaps; remembered, also where only a few lines of a long text changed."""
-    return _memory().of(text)
+    """Every value, in order and without overlaps; remembered, also where only a few lines of a long text changed.
+
+    A date or a time that a text begins with is sure: what stands before everything else was put there for today.
+    """
+    found = _memory().of(text)
+    if found and found[0].kind in _MOMENTS and not text[: found[0].start].strip(_OPENING):
+        return (found[0]._replace(sure=True), *found[1:])
+    return found
 
 
 @cache

@@ -359,3 +359,11 @@ def test_the_cost_is_unknown_without_rates() -> None:
     assert cost_per_thousand(1_000, 0.4, 0.1) == pytest.approx(0.3)
     assert cost_per_thousand(1_000, None, 0.1) is None
     assert cost_per_thousand(1_000, 0.4, None) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "sure"),
+    [("2026-11-23 You are Mira.", True), ("[2026-11-23 14:05] Rules", True), ("Rules\n2026-11-23 was fine.", False)],
+)
+def test_a_date_that_a_text_begins_with_is_todays(text: str, sure: bool) -> None:
+    assert [span.sure for span in spans(text)] == [sure]
