@@ -14,9 +14,10 @@ from playground.prompt.problems import Problem
 from playground.runs.arguments import check_arguments
 from playground.runs.json_place import Fault, read_json
 
-ResultKind: TypeAlias = Literal["answered", "error", "bad_json", "wrong_arguments", "unknown_tool", "failed"]
+ResultKind: TypeAlias = Literal["answered", "error", "bad_json", "wrong_arguments", "unknown_tool", "failed", "stopped"]
 """answered · error: the book says so · bad_json, wrong_arguments, unknown_tool: the call itself is wrong, and the
-model is told how · failed: the answer could not be had (no consent, no connection, nobody answered)."""
+model is told how · failed: the answer could not be had (no consent, no connection, nobody answered) · stopped: it had
+not returned when the chain was stopped, and is not sent."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,203 @@
+"""A chain: request, calls side by side, results, next request, until the model answers. Bounded and stoppable."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from dataclasses import replace
+from typing import Protocol
+
+from playground.chains.answering import Answerer, Outcome
+from playground.chains.conversation import Conversation, Result, Turn, new_id
+from playground.chains.happenings import (
+    CallEnded,
+    CallStarted,
+    ChainEnded,
+    EndReason,
+    Happening,
+    TurnEnded,
+    TurnStarted,
+)
+from playground.chains.watching import Watch
+from playground.prompt.document import Document, Json, Message, ToolCall
+from playground.prompt.problems import BadInput
+from playground.runs.arguments import schemas_by_name
+from playground.runs.run import Run
+
+DEFAULT_LIMIT = 5
+MOST_REQUESTS = 50
+"""No limit can be set above this: a runaway chain burns money (electron-api.md, Tools and the filler phrase)."""
+
+
+class Send(Protocol):
+    """Sends a document and sees it through. `began` is called once with the run, before its first byte leaves.
+
+    May raise BadInput where the document cannot be sent; trouble of the exchange is in the run's state.
+    """
+
+    def __call__(self, document: Document, began: Callable[[Run], None]) -> Awaitable[object]: ...
+
+
+class Chain:
+    """Runs one conversation on, one `run` at a time. `conversation` is replaced as turns and results come.
+
+    `listener` is called synchronously, after `conversation` has taken in what happened. `limit`: requests a run of
+    the chain, from 1 to MOST_REQUESTS; ValueError where it is not.
+    """
+
+    def __init__(
+        self,
+        conversation: Conversation,
+        send: Send,
+        answerer: Answerer,
+        *,
+        listener: Callable[[Happening], None] = lambda _happening: None,
+        limit: int = DEFAULT_LIMIT,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        if not 1 <= limit <= MOST_REQUESTS:
+            raise ValueError(f"a chain's limit is from 1 to {MOST_REQUESTS}, not {limit}")
+        self.conversation = conversation
+        self.limit = limit
+        self._send, self._answerer, self._tell, self._clock = send, answerer, listener, clock
+        self._go, self._zero, self._requests = "", 0.0, 0
+        self._last: str | None = None
+        self._stop_asked = False
+        self._run: Run | None = None
+        self._working: tuple[asyncio.Task[None], ...] = ()
+
+    def now(self) -> float:
+        """Seconds since this run of the chain began."""
+        return self._clock() - self._zero
+
+    async def run(self, at: str | None = None, add: tuple[Message, ...] = ()) -> ChainEnded:
+        """Go on from a turn (None: from the prompt) until there is an answer.
+
+        The turn's open calls are answered first; then `add`, such as what a caller says next, is put after it.
+        Expected trouble is in what is returned. Cancelling stops the chain, which still says so, and is raised.
+        """
+        self._go, self._zero, self._requests = new_id(), self._clock(), 0
+        self._last, self._stop_asked = at, False
+        ended = self._end("stopped")
+        try:
+            ended = await self._go_on(self.conversation.turns[at] if at is not None else None, add)
+        except asyncio.CancelledError:
+            ended = self._end("stopped")
+            raise
+        except BaseException as error:
+            ended = self._end("failed", str(error))
+            raise
+        finally:
+            self._tell(ended)
+        return ended
+
+    def stop(self) -> None:
+        """End it at once, wherever it is; what had come is kept. Fine to call again, or after the end."""
+        self._stop_asked = True
+        if self._run is not None:
+            # The run ends as stopped by itself, with what had come of its answer.
+            self._run.stop()
+            return
+        for task in self._working:
+            task.cancel()
+
+    def _end(self, reason: EndReason, trouble: str = "") -> ChainEnded:
+        return ChainEnded(reason, self._last, self._requests, trouble)
+
+    async def _go_on(self, turn: Turn | None, add: tuple[Message, ...]) -> ChainEnded:
+        while True:
+            if turn is not None:
+                await self._answer_calls(turn)
+            if self._stop_asked:
+                return self._end("stopped")
+            document = self.conversation.document(self._last)
+            try:
+                turn = await self._request(replace(document, messages=(*document.messages, *add)))
+            except BadInput as bad:
+                return self._end("failed", str(bad))
+            add = ()
+            reason = self._reason(turn)
+            if reason is not None:
+                return self._end(reason, turn.trouble if turn is not None and reason == "failed" else "")
+
+    def _reason(self, turn: Turn | None) -> EndReason | None:
+        """Why the chain ends after this turn, if it does."""
+        if turn is None or turn.phase == "stopped":
+            return "stopped"
+        if turn.phase != "done":
+            return "failed"
+        if not turn.calls:
+            return "answered"
+        if self._stop_asked:
+            return "stopped"
+        return "limit" if self._requests >= self.limit else None
+
+    async def _request(self, document: Document) -> Turn | None:
+        """One request; None where it was stopped before it had begun. Raises BadInput."""
+        turn_id, parent = new_id(), self._last
+        watched: list[Watch] = []
+        refused: list[BadInput] = []
+
+        def began(run: Run) -> None:
+            self._run, self._last = run, turn_id
+            self._requests += 1
+            watched.append(Watch(run, self.now))
+            self._tell(TurnStarted(turn_id, self._requests, self.limit, document, run))
+            if self._stop_asked:
+                run.stop()
+
+        async def send() -> None:
+            try:
+                await self._send(document, began)
+            except BadInput as bad:
+                refused.append(bad)
+            finally:
+                self._run = None
+                for watch in watched:
+                    self._keep(watch.turn(turn_id, parent, document, self._go))
+
+        await self._work([send()])
+        if refused:
+            raise refused[0]
+        return self.conversation.turns[turn_id] if watched else None
+
+    def _keep(self, turn: Turn) -> None:
+        self.conversation = self.conversation.with_turn(turn)
+        self._tell(TurnEnded(turn))
+
+    async def _work(self, jobs: Iterable[Coroutine[None, None, None]]) -> None:
+        """Do all of it side by side; `stop` ends what is left of it."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                self._working = tuple(group.create_task(job, name="chain") for job in jobs)
+        except BaseExceptionGroup as group_of_errors:
+            raise group_of_errors.exceptions[0] from None
+        finally:
+            self._working = ()
+
+    async def _answer_calls(self, turn: Turn) -> None:
+        if not turn.open_calls:
+            return
+        schemas = schemas_by_name([dict(tool.definition) for tool in turn.document.tools])
+        made = Counter(call.name for before in self.conversation.path(turn.parent) for call in before.calls)
+        jobs = []
+        for call in turn.calls:
+            if call in turn.open_calls:
+                jobs.append(self._call(turn.id, call, schemas, made[call.name]))
+            made[call.name] += 1
+        await self._work(jobs)
+
+    async def _call(self, turn_id: str, call: ToolCall, schemas: dict[str, Json], nth: int) -> None:
+        started_at = self.now()
+        self._tell(CallStarted(turn_id, call, started_at))
+        outcome = Outcome("stopped", "")
+        try:
+            outcome = await self._answerer.answer(call, schemas, nth)
+        finally:
+            result = Result(
+                call.id, call.name, outcome.text, outcome.kind, outcome.problems, started_at, self.now(), self._go
+            )
+            self.conversation = self.conversation.with_result(turn_id, result)
+            self._tell(CallEnded(turn_id, call, result))

@@ -1,0 +1,133 @@
+"""Speech laid out from a turn's text as it came: what is spoken when, and for how long."""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from playground.prompt.problems import BadInput, Problem
+from playground.voice.clauses import Start, cuts
+from playground.voice.times import TurnTimes
+
+Unit: TypeAlias = Literal["characters", "words"]
+MOST_DELAY_S = 10.0
+FASTEST = 200.0
+
+_HEAVY = re.compile("[\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff]")
+_KANA = re.compile("[\u3040-\u30ff]")
+_UNSPACED = re.compile("[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
+_THAI = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff]")
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechSettings:
+    """How text becomes sound. Raises BadInput where a value is out of its range.
+
+    `engine_start_s`: from text to the engine's first audio (the vendor: about 200 ms), 0 to 10. `path_s`: from there
+    to the caller's ear, 0 to 10; both together are the pipeline (the vendor: 350 ms). `rate`: `unit`s a second, above 0
+    to 200; 15 characters are about 150 English words a minute.
+    """
+
+    engine_start_s: float = 0.2
+    path_s: float = 0.15
+    rate: float = 15.0
+    unit: Unit = "characters"
+    start: Start = "clause"
+
+    def __post_init__(self) -> None:
+        problems = [
+            Problem((name,), f"should be from 0 to {MOST_DELAY_S:g} seconds.")
+            for name in ("engine_start_s", "path_s")
+            if not 0 <= getattr(self, name) <= MOST_DELAY_S
+        ]
+        if not (math.isfinite(self.rate) and 0 < self.rate <= FASTEST):
+            problems.append(Problem(("rate",), f"should be above 0 and at most {FASTEST:g} {self.unit} a second."))
+        if problems:
+            raise BadInput(*problems)
+
+    @property
+    def pipeline_s(self) -> float:
+        """From text to the caller's ear."""
+        return self.engine_start_s + self.path_s
+
+    def length_s(self, text: str) -> float:
+        """How long a text is spoken."""
+        return (characters(text) if self.unit == "characters" else words(text)) / self.rate
+
+
+DEFAULTS = SpeechSettings()
+
+
+def characters(text: str) -> float:
+    """Characters as they take time: white space at the ends and combining signs count nothing.
+
+    A Han or Hangul character counts as three Latin ones and kana as two: an assumption, so that one rate serves all.
+    """
+    plain = text.strip()
+    count = sum(1 for character in plain if not unicodedata.category(character).startswith("M"))
+    return count + 2 * len(_HEAVY.findall(plain)) + len(_KANA.findall(plain))
+
+
+def words(text: str) -> float:
+    """Words between spaces; where a script has none, two East Asian or five Thai characters are one (assumed)."""
+    rest = _THAI.sub(" ", _UNSPACED.sub(" ", text))
+    spaced = sum(1 for word in rest.split() if any(character.isalnum() for character in word))
+    return spaced + len(_UNSPACED.findall(text)) / 2 + len(_THAI.findall(text)) / 5
+
+
+@dataclass(frozen=True, slots=True)
+class AudioTimes:
+    """What a real speech engine took for one part: seconds from its text to its first audio, and the audio's length."""
+
+    engine_s: float
+    length_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """A part of a turn's text, spoken. Seconds on the timeline's axis.
+
+    `text_at`: it was known to be whole · `ready_at`: it could be heard · `starts_at`, `ends_at`: it is, which may be
+    later, as what was said before it must end first. `measured`: by a real engine, not assumed.
+    """
+
+    turn: int
+    text: str
+    text_at: float
+    ready_at: float
+    starts_at: float
+    ends_at: float
+    measured: bool = False
+
+
+def lay_out(
+    times: TurnTimes,
+    settings: SpeechSettings,
+    *,
+    turn: int = 0,
+    began_at: float = 0.0,
+    free_at: float = 0.0,
+    audio: Sequence[AudioTimes | None] = (),
+) -> tuple[Spoken, ...]:
+    """A turn's speech, as far as its text has come. `free_at`: until then something else is spoken.
+
+    `audio`: what a real engine took for each part in turn; None, or none, where it is assumed.
+    """
+    first_piece = times.piece_ends[0] if times.piece_ends else 0
+    spoken: list[Spoken] = []
+    for number, cut in enumerate(cuts(times.text, settings.start, first_piece)):
+        known_at = times.text_ended_at if cut.known is None else times.came_at(cut.known)
+        if known_at is None:
+            break
+        heard = audio[number] if number < len(audio) else None
+        part = times.text[cut.start : cut.end].strip()
+        text_at = began_at + known_at
+        ready_at = text_at + (heard.engine_s if heard else settings.engine_start_s) + settings.path_s
+        starts_at = max(ready_at, free_at)
+        free_at = starts_at + (heard.length_s if heard else settings.length_s(part))
+        spoken.append(Spoken(turn, part, text_at, ready_at, starts_at, free_at, heard is not None))
+    return tuple(spoken)

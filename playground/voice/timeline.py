@@ -1,0 +1,202 @@
+"""The timeline: what the model and the tools do, and above it what the caller hears, on one axis of seconds.
+
+The axis begins when the first run does. Speech is laid out, so its times are assumed unless they were measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal, TypeAlias
+
+from playground.voice.speech import DEFAULTS, SpeechSettings, Spoken
+from playground.voice.variants import VARIANTS, MeasuredTurn, PlacedTurn, Variant, place
+
+MarkKind: TypeAlias = Literal["sent", "headers", "first_content", "first_call", "ended", "failed", "stopped"]
+SpanKind: TypeAlias = Literal["queue", "headers", "first_token", "filler", "answer", "call", "tool"]
+"""queue: before the newest attempt was sent · headers: sent to headers · first_token: headers to the first piece ·
+filler, answer: text came · call: a call's pieces came · tool: it runs."""
+Cause: TypeAlias = Literal["start", "tool", "starved", "end"]
+"""start: before the first word · tool: calls and the next request take longer than what was said · starved: the turn's
+own text came too slowly · end: nothing was said any more until the chain ended."""
+
+SHORTEST_SILENCE_S = 0.0005
+"""Half a millisecond: figures are to the millisecond."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A moment."""
+
+    kind: MarkKind
+    turn: int
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A length of time. `ends_at` None: it goes on. `label`: a tool's name, or the text."""
+
+    kind: SpanKind
+    turn: int
+    starts_at: float
+    ends_at: float | None
+    label: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """The caller hears nothing."""
+
+    starts_at: float
+    ends_at: float
+    cause: Cause
+
+    @property
+    def length_s(self) -> float:
+        """How long."""
+        return self.ends_at - self.starts_at
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """One variant's picture. Seconds; None is *did not happen*."""
+
+    variant: Variant
+    marks: tuple[Mark, ...]
+    spans: tuple[Span, ...]
+    spoken: tuple[Spoken, ...]
+    silences: tuple[Silence, ...]
+    ends_at: float
+    first_sound_at: float | None
+    answer_ready_at: float | None
+    answer_heard_at: float | None
+
+    @property
+    def longest_silence_s(self) -> float:
+        """0 where there is none."""
+        return max((silence.length_s for silence in self.silences), default=0.0)
+
+    @property
+    def total_silence_s(self) -> float:
+        """All of it, that before the first word among it."""
+        return sum(silence.length_s for silence in self.silences)
+
+
+def timeline(
+    turns: Sequence[MeasuredTurn], settings: SpeechSettings = DEFAULTS, variant: Variant = "parallel"
+) -> Timeline:
+    """The picture of one chain, or of one turn."""
+    placed = place(turns, settings, variant)
+    spoken = tuple(part for turn in placed for part in turn.spoken)
+    answer = placed[-1].spoken[0] if placed and placed[-1].spoken and not turns[-1].times.calls else None
+    events_end = max((_last(turn) for turn in placed), default=0.0)
+    return Timeline(
+        variant,
+        tuple(mark for turn in placed for mark in _marks(turn)),
+        tuple(span for turn in placed for span in _spans(turn)),
+        spoken,
+        tuple(_silences(spoken, events_end, answered=answer is not None)),
+        max(events_end, spoken[-1].ends_at if spoken else 0.0),
+        spoken[0].starts_at if spoken else None,
+        answer.ready_at if answer else None,
+        answer.starts_at if answer else None,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Gain:
+    """What `parallel` gains over another variant, in seconds; below 0 it loses. None where either did not happen."""
+
+    over: Variant
+    first_sound_s: float | None
+    answer_s: float | None
+    longest_silence_s: float
+    total_silence_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """The same run in all variants. `has_filler` False: no calling turn spoke, so all are alike."""
+
+    timelines: dict[Variant, Timeline]
+    gains: tuple[Gain, ...]
+    has_filler: bool
+
+
+def compare(turns: Sequence[MeasuredTurn], settings: SpeechSettings = DEFAULTS) -> Comparison:
+    """All variants of one run, and what running the tool beside the filler gains."""
+    timelines = {variant: timeline(turns, settings, variant) for variant in VARIANTS}
+    ours = timelines["parallel"]
+    gains = tuple(_gain(ours, timelines[variant]) for variant in VARIANTS if variant != "parallel")
+    return Comparison(timelines, gains, any(turn.has_filler for turn in turns))
+
+
+def _gain(ours: Timeline, other: Timeline) -> Gain:
+    return Gain(
+        other.variant,
+        _less(other.first_sound_at, ours.first_sound_at),
+        _less(other.answer_heard_at, ours.answer_heard_at),
+        other.longest_silence_s - ours.longest_silence_s,
+        other.total_silence_s - ours.total_silence_s,
+    )
+
+
+def _less(other: float | None, ours: float | None) -> float | None:
+    return None if other is None or ours is None else other - ours
+
+
+def _silences(spoken: Sequence[Spoken], events_end: float, *, answered: bool) -> Iterator[Silence]:
+    if spoken:
+        found = [Silence(0.0, spoken[0].starts_at, "start")]
+        for before, after in pairwise(spoken):
+            found.append(Silence(before.ends_at, after.starts_at, "starved" if before.turn == after.turn else "tool"))
+        if not answered:
+            found.append(Silence(spoken[-1].ends_at, events_end, "end"))
+    else:
+        found = [Silence(0.0, events_end, "end")]
+    yield from (silence for silence in found if silence.length_s >= SHORTEST_SILENCE_S)
+
+
+def _last(turn: PlacedTurn) -> float:
+    last = turn.measured.last_at - turn.measured.began_at + turn.began_at - turn.cut_s
+    return max(last, *(tool.ended_at or tool.started_at for tool in turn.tools), 0.0)
+
+
+def _marks(turn: PlacedTurn) -> Iterator[Mark]:
+    times, zero, late = turn.measured.times, turn.began_at, turn.began_at - turn.cut_s
+    if times.sent_at is not None:
+        yield Mark("sent", turn.number, zero + times.sent_at)
+    if times.headers_at is not None:
+        yield Mark("headers", turn.number, zero + times.headers_at)
+    if times.first_content_at is not None and not turn.silent:
+        yield Mark("first_content", turn.number, zero + times.first_content_at)
+    if times.first_call_at is not None:
+        yield Mark("first_call", turn.number, late + times.first_call_at)
+    if times.ended_at is not None:
+        kind: MarkKind = "failed" if times.ended_as == "failed" else "stopped"
+        yield Mark("ended" if times.ended_as == "done" else kind, turn.number, late + times.ended_at)
+
+
+def _spans(turn: PlacedTurn) -> Iterator[Span]:
+    times, zero, late, number = turn.measured.times, turn.began_at, turn.began_at - turn.cut_s, turn.number
+    if times.sent_at:
+        yield Span("queue", number, zero, zero + times.sent_at)
+    if times.sent_at is not None:
+        waits_until = times.headers_at if times.headers_at is not None else times.ended_at
+        yield Span("headers", number, zero + times.sent_at, _moved(zero, waits_until))
+    if times.headers_at is not None:
+        until = times.first_piece_at if times.first_piece_at is not None else times.ended_at
+        yield Span("first_token", number, zero + times.headers_at, _moved(zero, until))
+    if times.piece_times and not turn.silent:
+        kind: SpanKind = "filler" if times.calls else "answer"
+        yield Span(kind, number, zero + times.piece_times[0], zero + times.piece_times[-1], times.text)
+    for call in times.calls:
+        yield Span("call", number, late + call.first_at, late + call.last_at, call.name)
+    for tool in turn.tools:
+        yield Span("tool", number, tool.started_at, tool.ended_at, tool.name)
+
+
+def _moved(zero: float, at: float | None) -> float | None:
+    return None if at is None else zero + at

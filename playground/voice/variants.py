@@ -1,0 +1,111 @@
+"""One chain's measured times, played in three ways: tool beside the filler, tool after it, no filler.
+
+What is shifted are whole measured lengths; nothing is invented. Without a filler the model would have begun with the
+call, so the call comes earlier by the time from the first filler text to the first piece of a call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from playground.voice.speech import AudioTimes, SpeechSettings, Spoken, lay_out
+from playground.voice.times import TurnTimes
+
+Variant: TypeAlias = Literal["parallel", "after_speech", "no_filler"]
+VARIANTS: tuple[Variant, ...] = ("parallel", "after_speech", "no_filler")
+"""parallel: as it was run, the tool beside the filler's speech · after_speech: the tool starts when the filler has been
+heard · no_filler: calling turns say nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredTool:
+    """A tool's run, on the chain's axis; `ended_at` None: it still runs. `stopped`: it never returned."""
+
+    name: str
+    started_at: float
+    ended_at: float | None
+    stopped: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredTurn:
+    """One turn as it was measured: its run began at `began_at` on the chain's axis, its `times` count from there."""
+
+    began_at: float
+    times: TurnTimes
+    tools: tuple[MeasuredTool, ...] = ()
+    audio: tuple[AudioTimes | None, ...] = ()
+
+    @property
+    def has_filler(self) -> bool:
+        """Whether it speaks before a call."""
+        first, call = self.times.first_content_at, self.times.first_call_at
+        return first is not None and call is not None and first <= call
+
+    @property
+    def last_at(self) -> float:
+        """The last thing measured of it, on the axis."""
+        times = self.times
+        last = times.ended_at or times.finished_at or times.first_piece_at or times.headers_at or 0.0
+        return max(self.began_at + last, *(tool.ended_at or tool.started_at for tool in self.tools), 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedTurn:
+    """A turn in a variant. `began_at` on its axis; `cut_s`: what its call comes earlier by; `silent`: says nothing."""
+
+    number: int
+    began_at: float
+    cut_s: float
+    silent: bool
+    measured: MeasuredTurn
+    tools: tuple[MeasuredTool, ...]
+    spoken: tuple[Spoken, ...]
+
+
+def place(turns: Sequence[MeasuredTurn], settings: SpeechSettings, variant: Variant) -> tuple[PlacedTurn, ...]:
+    """The turns as they would have gone. The axis begins with the first run."""
+    placed: list[PlacedTurn] = []
+    began_at = free_at = 0.0
+    for number, turn in enumerate(turns):
+        if number:
+            began_at = _next(placed[-1], turn)
+        one = _place(number, turn, began_at, free_at, settings, variant)
+        free_at = one.spoken[-1].ends_at if one.spoken else free_at
+        placed.append(one)
+    return tuple(placed)
+
+
+def _place(
+    number: int, turn: MeasuredTurn, began_at: float, free_at: float, settings: SpeechSettings, variant: Variant
+) -> PlacedTurn:
+    silent = variant == "no_filler" and bool(turn.times.calls)
+    cut_s = _filler_s(turn) if silent else 0.0
+    spoken: tuple[Spoken, ...] = ()
+    if not silent:
+        spoken = lay_out(turn.times, settings, turn=number, began_at=began_at, free_at=free_at, audio=turn.audio)
+    waits_for = spoken[-1].ends_at if variant == "after_speech" and spoken else 0.0
+    tools = tuple(_moved(tool, began_at - turn.began_at - cut_s, waits_for) for tool in turn.tools)
+    return PlacedTurn(number, began_at, cut_s, silent, turn, tools, spoken)
+
+
+def _filler_s(turn: MeasuredTurn) -> float:
+    first, call = turn.times.first_content_at, turn.times.first_call_at
+    return max(call - first, 0.0) if first is not None and call is not None else 0.0
+
+
+def _moved(tool: MeasuredTool, by_s: float, not_before: float) -> MeasuredTool:
+    started_at = max(tool.started_at + by_s, not_before)
+    ended_at = None if tool.ended_at is None else started_at + (tool.ended_at - tool.started_at)
+    return MeasuredTool(tool.name, started_at, ended_at, tool.stopped)
+
+
+def _next(before: PlacedTurn, turn: MeasuredTurn) -> float:
+    """When the next run begins: as long after the last tool, or after the turn, as it was measured."""
+    was = [tool.ended_at for tool in before.measured.tools if tool.ended_at is not None]
+    ends = [tool.ended_at for tool in before.tools if tool.ended_at is not None]
+    if not was:
+        return before.began_at + (turn.began_at - before.measured.began_at) - before.cut_s
+    return max(ends) + (turn.began_at - max(was))

@@ -1,0 +1,328 @@
+"""Whole dialogues over real sockets: fillers, several calls, wrong calls, no end, and a stop in every phase."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from playground.chains.chain import MOST_REQUESTS, Chain
+from playground.chains.happenings import CallEnded, CallStarted, ChainEnded, TurnEnded, TurnStarted
+from playground.chains.timing import measured
+from playground.client.events import ContentDelta, HeadersReceived, ToolCallDelta
+from playground.prompt.document import Document, Message
+from playground.simulator.launch import SimulatorProcess
+from playground.voice.timeline import timeline
+from tests.chains.dialogue import BOOK, HANGS, Dialogue, calls, prompt, says
+
+ANSWER = [says(1, "It is ₹412."), says(2, " Anything else?")]
+ONE_TURN = ["TurnStarted", "TurnEnded"]
+ONE_CALL = ["CallStarted", "CallEnded"]
+
+
+def play(dialogue: Dialogue, use: Callable[[Dialogue], Awaitable[None]] | None = None) -> ChainEnded:
+    """Run it, then use it, then hang up."""
+
+    async def main() -> ChainEnded:
+        try:
+            ended = await asyncio.wait_for(dialogue.chain.run(), 30)
+            if use is not None:
+                await use(dialogue)
+            return ended
+        finally:
+            await dialogue.connection.aclose()
+
+    return asyncio.run(main())
+
+
+def test_filler_then_call_then_answer(simulator: SimulatorProcess) -> None:
+    dialogue = Dialogue(simulator, prompt([[says(1, "One sec!"), calls(2, "get_balance")], ANSWER]))
+    ended = play(dialogue)
+    assert (ended.reason, ended.requests, ended.trouble) == ("answered", 2, "")
+    assert dialogue.kinds == [*ONE_TURN, *ONE_CALL, *ONE_TURN, "ChainEnded"]
+    conversation = dialogue.chain.conversation
+    assert ended.turn_id is not None
+    first, last = conversation.path(ended.turn_id)
+    assert (first.text, first.calls[0].name, first.finish_reason) == ("One sec!", "get_balance", "tool_calls")
+    assert [(r.kind, r.text) for r in first.results] == [("answered", '{"account": "AC-1", "balance": 412}')]
+    assert (last.text, last.phase, last.calls) == ("It is ₹412. Anything else?", "done", ())
+    assert last.document.messages[2:] == (
+        Message("assistant", "One sec!", first.calls),
+        Message("tool", first.results[0].text, tool_call_id=first.calls[0].id),
+    )
+    assert conversation.document(ended.turn_id).messages[-1] == Message("assistant", last.text)
+    assert len({turn.request_id for turn in (first, last)} - {None}) == 2
+    assert conversation.added(last.id) == last.document.messages[2:]
+    assert conversation.keeps_prefix(last.id)
+
+
+def test_totals_are_of_what_was_reported(simulator: SimulatorProcess) -> None:
+    dialogue = Dialogue(simulator, prompt([[calls(1, "get_balance")], ANSWER]))
+    ended = play(dialogue)
+    conversation = dialogue.chain.conversation
+    totals = conversation.totals(ended.turn_id)
+    usages = [turn.usage for turn in conversation.path(ended.turn_id)]
+    assert totals.requests == 2
+    assert totals.prompt_tokens.complete
+    assert totals.prompt_tokens.value == sum(usage.prompt_tokens or 0 for usage in usages if usage)
+    assert totals.cached_tokens.value is not None
+
+    silent = Dialogue(simulator, prompt([[calls(1, "get_balance")], ANSWER], simulate="no_usage_details"))
+    last = play(silent).turn_id
+    totals = silent.chain.conversation.totals(last)
+    assert (totals.cached_tokens.value, totals.cached_tokens.reported, totals.cached_tokens.of) == (None, 0, 2)
+    assert totals.prompt_tokens.complete
+
+
+def test_a_call_without_a_filler(simulator: SimulatorProcess) -> None:
+    dialogue = Dialogue(simulator, prompt([[calls(1, "get_balance")], ANSWER]))
+    assert play(dialogue).reason == "answered"
+    assert dialogue.told_of(TurnStarted)[1].document.messages[2].content is None
+
+
+def test_two_calls_run_side_by_side_and_answer_in_their_order(simulator: SimulatorProcess) -> None:
+    script = [[calls(1, "get_plan"), calls(2, "get_balance")], ANSWER]
+    dialogue = Dialogue(simulator, prompt(script))
+    assert play(dialogue).reason == "answered"
+    assert dialogue.kinds[2:6] == ["CallStarted", "CallStarted", "CallEnded", "CallEnded"]
+    # The second returned first; the model reads them in the order of its calls.
+    assert [happening.result.name for happening in dialogue.told_of(CallEnded)] == ["get_balance", "get_plan"]
+    messages = dialogue.told_of(TurnStarted)[1].document.messages
+    assert [message.content for message in messages[3:]] == ["Plus", '{"account": "AC-1", "balance": 412}']
+    assert [message.tool_call_id for message in messages[3:]] == [call.id for call in messages[2].tool_calls]
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "kind", "said"),
+    [
+        ("get_balance", '{"account":', "bad_json", "the text ends before the JSON does"),
+        ("get_balance", '{"account":5}', "wrong_arguments", "account: should be a string, is a number"),
+        ("get_weather", "{}", "unknown_tool", "There is no tool 'get_weather'"),
+    ],
+)
+def test_a_wrong_call_is_marked_and_told_to_the_model(
+    simulator: SimulatorProcess, name: str, arguments: str, kind: str, said: str
+) -> None:
+    dialogue = Dialogue(simulator, prompt([[calls(1, name, arguments)], ANSWER]))
+    assert play(dialogue).reason == "answered"
+    result = dialogue.told_of(CallEnded)[0].result
+    assert result.kind == kind
+    assert said in json.loads(result.text)["error"]
+    sent = dialogue.told_of(TurnStarted)[1].document.messages
+    assert sent[3].content == result.text
+    assert sent[2].tool_calls[0].arguments == arguments
+
+
+@pytest.mark.parametrize("limit", [1, 3])
+def test_a_chain_that_never_ends_ends_at_its_limit(simulator: SimulatorProcess, limit: int) -> None:
+    dialogue = Dialogue(simulator, prompt("no_end"), limit=limit)
+    ended = play(dialogue)
+    assert (ended.reason, ended.requests) == ("limit", limit)
+    assert len(dialogue.told_of(TurnStarted)) == limit
+    # The last turn's calls have not been made: nothing would read their results.
+    assert len(dialogue.told_of(CallStarted)) == limit - 1
+    assert ended.turn_id is not None
+    assert len(dialogue.chain.conversation.turns[ended.turn_id].open_calls) == 1
+
+
+def test_a_limit_is_always_set() -> None:
+    assert Chain.__init__.__kwdefaults__ is not None
+    assert Chain.__init__.__kwdefaults__["limit"] == 5
+    for limit in (0, MOST_REQUESTS + 1):
+        with pytest.raises(ValueError, match="limit"):
+            Chain(None, None, None, limit=limit)  # type: ignore[arg-type]  # refused before they are looked at
+
+
+def test_after_the_limit_it_can_be_gone_on_with(simulator: SimulatorProcess) -> None:
+    async def use(dialogue: Dialogue) -> None:
+        at = dialogue.told_of(ChainEnded)[0].turn_id
+        ended = await dialogue.chain.run(at)
+        assert (ended.reason, ended.requests) == ("answered", 1)
+        path = dialogue.chain.conversation.path(ended.turn_id)
+        assert [turn.calls != () for turn in path] == [True, False]
+        # Its clock began anew, so only the second turn has a timeline of its own.
+        assert ended.turn_id is not None
+        assert len(measured(dialogue.chain.conversation, ended.turn_id)) == 1
+
+    play(Dialogue(simulator, prompt([[calls(1, "get_balance")], ANSWER]), limit=1), use)
+
+
+def test_a_tool_that_hangs_can_be_stopped_and_answered_by_hand(simulator: SimulatorProcess) -> None:
+    script = [[says(1, "One sec!"), calls(2, "get_plan"), calls(3, "get_balance")], ANSWER]
+    dialogue = Dialogue(simulator, prompt(script), book=type(BOOK)({**BOOK.tools, **HANGS.tools}))
+    dialogue.on[CallEnded] = lambda _: dialogue.chain.stop()
+
+    async def use(dialogue: Dialogue) -> None:
+        stopped = dialogue.told_of(ChainEnded)[0]
+        assert stopped.reason == "stopped"
+        conversation = dialogue.chain.conversation
+        turn = conversation.turns[stopped.turn_id]
+        assert {result.name: result.kind for result in turn.results} == {
+            "get_plan": "answered",
+            "get_balance": "stopped",
+        }
+        assert [call.name for call in turn.open_calls] == ["get_balance"]
+        pictured = timeline(measured(conversation, turn.id))
+        assert [(span.label, span.ends_at is not None) for span in pictured.spans if span.kind == "tool"] == [
+            ("get_plan", True),
+            ("get_balance", True),
+        ]
+        dialogue.on.clear()
+        dialogue.chain.conversation, branch = conversation.edit_result(turn.id, turn.open_calls[0].id, "413")
+        ended = await dialogue.chain.run(branch)
+        assert (ended.reason, ended.requests) == ("answered", 1)
+        sent = dialogue.told_of(TurnStarted)[-1].document
+        assert [message.content for message in sent.messages[3:]] == ["Plus", "413"]
+
+    play(dialogue, use)
+
+
+STOPS: dict[str, type] = {"before": TurnStarted, "answer": TurnEnded, "tools": CallStarted, "between": CallEnded}
+
+
+@pytest.mark.parametrize("phase", STOPS)
+def test_stop_between_the_steps(simulator: SimulatorProcess, phase: str) -> None:
+    dialogue = Dialogue(simulator, prompt([[says(1, "One sec!"), calls(2, "get_balance")], ANSWER]), book=HANGS)
+    if phase == "between":
+        dialogue = Dialogue(simulator, prompt([[says(1, "One sec!"), calls(2, "get_balance")], ANSWER]))
+    dialogue.on[STOPS[phase]] = lambda _: dialogue.chain.stop()
+    ended = play(dialogue)
+    assert (ended.reason, ended.requests) == ("stopped", 1)
+    assert dialogue.kinds[-1] == "ChainEnded"
+    assert ended.turn_id is not None
+    turn = dialogue.chain.conversation.turns[ended.turn_id]
+    assert turn.phase == ("stopped" if phase == "before" else "done")
+    assert bool(turn.returned) == (phase == "between")
+    dialogue.chain.stop()
+    assert dialogue.kinds.count("ChainEnded") == 1
+
+
+@pytest.mark.parametrize(
+    ("event", "text", "second"),
+    [
+        (HeadersReceived, "", False),
+        (ContentDelta, "One sec!", False),
+        (ToolCallDelta, "One sec!", False),
+        (ContentDelta, "It is ₹412.", True),
+    ],
+)
+def test_stop_inside_an_answer_keeps_what_had_come(
+    simulator: SimulatorProcess, event: type, text: str, second: bool
+) -> None:
+    filler = [says(1, "One sec!"), calls(20, "get_balance", '{"account":'), {"at_ms": 40, "more": '"AC-1"}'}]
+    answer = [says(1, "It is ₹412."), says(600_000, " Anything else?")]
+    first = filler if second else [*filler, {"at_ms": 600_000, "more": " "}]
+    dialogue = Dialogue(simulator, prompt([first, answer]))
+
+    def started(happening: Any) -> None:
+        if (happening.number == 2) == second:
+            happening.run.listen(lambda _, came: dialogue.chain.stop() if isinstance(came, event) else None)
+
+    dialogue.on[TurnStarted] = started
+    ended = play(dialogue)
+    assert (ended.reason, ended.requests) == ("stopped", 2 if second else 1)
+    assert ended.turn_id is not None
+    turn = dialogue.chain.conversation.turns[ended.turn_id]
+    # Half a call is not kept: a prompt that went on from it would send it back.
+    assert (turn.phase, turn.text, turn.calls, turn.usage) == ("stopped", text, (), None)
+    assert turn.request_id
+    assert turn.times is not None
+    assert turn.times.ended_as == "stopped"
+
+
+def test_a_request_that_fails_ends_it(simulator: SimulatorProcess) -> None:
+    dialogue = Dialogue(simulator, prompt([ANSWER], simulate="503"))
+    ended = play(dialogue)
+    assert (ended.reason, ended.requests) == ("failed", 1)
+    assert ended.trouble
+    assert ended.turn_id is not None
+    assert dialogue.chain.conversation.document(ended.turn_id).messages == prompt([ANSWER]).messages
+
+
+def test_a_prompt_that_cannot_be_sent_fails_without_a_request(simulator: SimulatorProcess) -> None:
+    document = Document(messages=(Message("user", "{{gone}}"),))
+    dialogue = Dialogue(simulator, document)
+    ended = play(dialogue)
+    assert (ended.reason, ended.requests, ended.turn_id) == ("failed", 0, None)
+    assert "gone" in ended.trouble
+
+
+def test_cancelling_ends_the_request_and_keeps_the_turn(simulator: SimulatorProcess) -> None:
+    dialogue = Dialogue(simulator, prompt([[says(1, "One sec!"), says(600_000, "never")]]))
+
+    async def main() -> None:
+        came = asyncio.Event()
+        dialogue.on[TurnStarted] = lambda happening: happening.run.listen(
+            lambda _, event: came.set() if isinstance(event, ContentDelta) else None
+        )
+        running = asyncio.create_task(dialogue.chain.run())
+        await came.wait()
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        await dialogue.connection.aclose()
+
+    asyncio.run(main())
+    assert dialogue.kinds == ["TurnStarted", "TurnEnded", "ChainEnded"]
+    assert dialogue.told_of(ChainEnded)[0].reason == "stopped"
+    assert [turn.text for turn in dialogue.chain.conversation.turns.values()] == ["One sec!"]
+
+
+def test_an_error_of_a_callback_is_raised_as_it_is(simulator: SimulatorProcess) -> None:
+    dialogue = Dialogue(simulator, prompt([[calls(1, "get_balance")], ANSWER]))
+
+    def broken(_: Any) -> None:
+        raise ZeroDivisionError("a bug")
+
+    dialogue.on[CallStarted] = broken
+    with pytest.raises(ZeroDivisionError):
+        play(dialogue)
+    assert dialogue.told_of(ChainEnded)[0].reason == "failed"
+
+
+def test_the_caller_speaks_again(simulator: SimulatorProcess) -> None:
+    async def use(dialogue: Dialogue) -> None:
+        at = dialogue.told_of(ChainEnded)[0].turn_id
+        ended = await dialogue.chain.run(at, (Message("user", "And my plan?"),))
+        assert ended.reason == "answered"
+        conversation = dialogue.chain.conversation
+        assert [message.content for message in conversation.added(ended.turn_id or "")] == [
+            "It is ₹412. Anything else?",
+            "And my plan?",
+        ]
+
+    play(Dialogue(simulator, prompt([ANSWER])), use)
+
+
+def test_braces_that_a_model_or_a_tool_says_are_sent_as_they_are(simulator: SimulatorProcess) -> None:
+    document = prompt([[says(1, "{{what}} is {{unknown}}?"), calls(2, "get_plan")], ANSWER])
+    dialogue = Dialogue(simulator, document)
+    ended = play(dialogue)
+    assert ended.reason == "answered"
+    run = dialogue.told_of(TurnStarted)[1].run
+    assert run.request.fields["messages"][2]["content"] == "{{what}} is {{unknown}}?"
+    assert run.request.fields["messages"][1]["content"] == "My balance?"
+
+
+def test_both_branches_stay(simulator: SimulatorProcess) -> None:
+    async def use(dialogue: Dialogue) -> None:
+        conversation = dialogue.chain.conversation
+        first, old = conversation.path(dialogue.told_of(ChainEnded)[0].turn_id)
+        edited, branch = conversation.edit_turn(first.id, "Let me see.", first.calls)
+        assert edited.turns[branch].returned == first.returned
+        dialogue.chain.conversation = edited
+        ended = await dialogue.chain.run(branch)
+        assert ended.reason == "answered"
+        now = dialogue.chain.conversation
+        assert [turn.id for turn in now.ends()] == [old.id, ended.turn_id]
+        assert now.path(old.id) == (first, old)
+        assert dialogue.told_of(TurnStarted)[-1].document.messages[2].content == "Let me see."
+        assert now.totals(ended.turn_id).requests == 2
+        assert [turn.id for turn in now.without(branch).turns.values()] == [first.id, old.id]
+        # An edited turn was not measured.
+        assert measured(now, branch) == ()
+
+    play(Dialogue(simulator, prompt([[says(1, "One sec!"), calls(2, "get_balance")], ANSWER])), use)
