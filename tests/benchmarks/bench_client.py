@@ -11,6 +11,7 @@ Goals: a whole run at most 1.5 x the floor, and at least 6 x cheaper than the SD
 from __future__ import annotations
 
 import asyncio
+import itertools
 import statistics
 import subprocess
 import sys
@@ -88,7 +89,6 @@ def _server(stream: Stream, chunks: int) -> Iterator[str]:
 
 
 async def _reads(base_url: str, meter: Meter) -> str:
-    """Returns nothing; prints nothing: httpx and nothing else."""
     async with httpx.AsyncClient(timeout=httpx.Timeout(60), trust_env=False) as client:
         meter.begin()
         async with client.stream("POST", f"{base_url}/chat/completions", content=REQUEST.body) as response:
@@ -161,12 +161,12 @@ async def _run(base_url: str, meter: Meter) -> str:
 WORKS: dict[str, Work] = {READS: _reads, FLOOR: _floor, "client": _client, RUN: _run, SDK: _sdk}
 
 
-def _cpu_us(loop: asyncio.AbstractEventLoop, name: str, base_url: str, chunks: int) -> float:
+def _cpu_us(loop: asyncio.AbstractEventLoop, name: str, base_url: str, expected: str, chunks: int) -> float:
     async def main() -> float:
         meter = Meter()
         text = await WORKS[name](base_url, meter)
         took_s = meter.seconds
-        assert name == READS or text == text_of(chunks), f"{name} lost something"
+        assert name == READS or text == expected, f"{name} lost something"
         return took_s / chunks * 1e6
 
     return loop.run_until_complete(main())
@@ -175,7 +175,10 @@ def _cpu_us(loop: asyncio.AbstractEventLoop, name: str, base_url: str, chunks: i
 def _measure(loop: asyncio.AbstractEventLoop, stream: Stream, chunks: int) -> None:
     with _server(stream, chunks) as base_url:
         # In turn, so that what the machine does beside hits all alike; the first round pays for imports.
-        rounds = [{name: _cpu_us(loop, name, base_url, chunks) for name in WORKS} for _ in range(ROUNDS + 1)][1:]
+        texts = (text_of(chunks, stream) for stream in itertools.count(1))
+        rounds = [
+            {name: _cpu_us(loop, name, base_url, next(texts), chunks) for name in WORKS} for _ in range(ROUNDS + 1)
+        ][1:]
     print(f"\n{stream.name}: {chunks:,} chunks, {ROUNDS} rounds")
     for name in WORKS:
         cpu = statistics.median(told[name] for told in rounds)

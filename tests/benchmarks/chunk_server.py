@@ -9,6 +9,7 @@ HTTP's chunked coding, one chunk a write, as gateways do; without it, the body e
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import sys
 import time
@@ -23,29 +24,34 @@ class Plan:
     count: int
     chunked: bool = False
 
-    @property
-    def head(self) -> bytes:
+    def head(self, stream: int) -> bytes:
         """The response's head."""
-        framing = b"Transfer-Encoding: chunked" if self.chunked else b"Connection: close"
-        return b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nX-Request-Id: bench\r\n" + framing + b"\r\n\r\n"
+        framing = "Transfer-Encoding: chunked" if self.chunked else "Connection: close"
+        lines = ("HTTP/1.1 200 OK", "Content-Type: text/event-stream", f"X-Request-Id: {request_id(stream)}", framing)
+        return "".join(f"{line}\r\n" for line in (*lines, "")).encode()
 
     def framed(self, data: bytes) -> bytes:
         """As it goes out; no data ends a chunked body."""
         return b"%x\r\n%b\r\n" % (len(data), data) if self.chunked else data
 
 
-def word(number: int) -> str:
-    """The content of chunk `number`."""
-    return f"word{number % 977} " + ("\n" if number % 12 == 11 else "")
+def word(number: int, stream: int) -> str:
+    """The content of chunk `number` of the server's stream `stream` (from 1): no two streams say the same."""
+    return f"word{number % 977}.{stream} " + ("\n" if number % 12 == 11 else "")
 
 
-def text_of(count: int) -> str:
+def text_of(count: int, stream: int) -> str:
     """The completion that `count` chunks make."""
-    return "".join(word(number) for number in range(count))
+    return "".join(word(number, stream) for number in range(count))
 
 
-def _chunk(number: int) -> bytes:
-    choice = {"index": 0, "delta": {"content": word(number)}, "finish_reason": None}
+def request_id(stream: int) -> str:
+    """The X-Request-Id of a stream."""
+    return f"bench-{stream}"
+
+
+def _chunk(number: int, stream: int) -> bytes:
+    choice = {"index": 0, "delta": {"content": word(number, stream)}, "finish_reason": None}
     body = {"id": "chatcmpl-bench", "object": "chat.completion.chunk", "created": 0, "model": "m", "choices": [choice]}
     return b"data: " + json.dumps(body).encode() + b"\n\n"
 
@@ -58,17 +64,17 @@ async def _read_request(reader: asyncio.StreamReader) -> None:
     await reader.readexactly(length)
 
 
-async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, plan: Plan) -> None:
+async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, plan: Plan, stream: int) -> None:
     await _read_request(reader)
     # Nothing is held back to be joined with what follows.
     writer.transport.set_write_buffer_limits(high=0)
-    writer.write(plan.head)
+    writer.write(plan.head(stream))
     began = time.monotonic()
     for number in range(plan.count):
         wait_s = began + number / plan.rate - time.monotonic() if plan.rate else 0.0
         if wait_s > 0:
             await asyncio.sleep(wait_s)
-        writer.write(plan.framed(_chunk(number)))
+        writer.write(plan.framed(_chunk(number, stream)))
         await writer.drain()
     end = {"id": "chatcmpl-bench", "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
     writer.write(plan.framed(b"data: " + json.dumps(end).encode() + b"\n\ndata: [DONE]\n\n"))
@@ -80,7 +86,8 @@ async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, pl
 
 async def main(plan: Plan) -> None:
     """Serve until killed."""
-    server = await asyncio.start_server(lambda r, w: _answer(r, w, plan), "127.0.0.1", 0)
+    streams = itertools.count(1)
+    server = await asyncio.start_server(lambda r, w: _answer(r, w, plan, next(streams)), "127.0.0.1", 0)
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 
