@@ -32,7 +32,7 @@ SCENARIOS: Mapping[str, Any] = {
             {"at_ms": 270, "call": _BALANCE},
             {"at_ms": 280, "more": '"AC-10442"}'},
         ],
-        [{"at_ms": 50, "content": "It is ₹412."}, {"at_ms": 90, "content": " Anything else?"}],
+        [{"at_ms": 50, "content": "It is ₹412!"}, {"at_ms": 90, "content": " Anything else?"}],
     ],
     "no_end": [[{"at_ms": 1, "content": "Again. "}, {"at_ms": 2, "call": {"name": "get_balance", "arguments": "{}"}}]],
 }

@@ -36,7 +36,7 @@ def test_the_voice_example_is_played_turn_by_turn(simulator: SimulatorProcess) -
     assert usage["usage"]["completion_tokens"] > 0
 
     second = send(simulator, scenario="voice_example", stream=True, messages=CALLED)
-    assert "".join(c["choices"][0]["delta"].get("content", "") for c in second.chunks) == "It is ₹412. Anything else?"
+    assert "".join(c["choices"][0]["delta"].get("content", "") for c in second.chunks) == "It is ₹412! Anything else?"
     assert second.chunks[-1]["choices"][0]["finish_reason"] == "stop"
 
 

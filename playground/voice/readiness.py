@@ -1,0 +1,151 @@
+"""Voice readiness over repeats of one prompt: distributions, not means; cold cache against warm."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal, TypeAlias
+
+from playground.voice.speech import DEFAULTS, SpeechSettings, lay_out
+from playground.voice.times import TurnTimes
+
+Cache: TypeAlias = Literal["cold", "warm", "unknown"]
+"""As the server reported it: no cached tokens · some · not reported."""
+DEFAULT_LIMIT_S = 10.0
+TOLERATED_S = 0.0005
+"""Speech starves where it stands still for longer than the half of a millisecond that figures are rounded by."""
+
+
+@dataclass(frozen=True, slots=True)
+class Distribution:
+    """Seconds, lowest first. `missing`: turns that have no such value, such as one without text."""
+
+    values: tuple[float, ...]
+    missing: int = 0
+
+    @classmethod
+    def of(cls, values: Iterable[float | None]) -> Distribution:
+        """Of what there is; None is missing."""
+        every = list(values)
+        known = sorted(value for value in every if value is not None)
+        return cls(tuple(known), len(every) - len(known))
+
+    @property
+    def median(self) -> float | None:
+        """The middle value, or the mean of the two in the middle; None of nothing."""
+        count = len(self.values)
+        if not count:
+            return None
+        return (self.values[(count - 1) // 2] + self.values[count // 2]) / 2
+
+    @property
+    def p90(self) -> float | None:
+        """The lowest value that at least nine of ten are not above (nearest rank)."""
+        return self.values[math.ceil(0.9 * len(self.values)) - 1] if self.values else None
+
+    @property
+    def highest(self) -> float | None:
+        """The worst."""
+        return self.values[-1] if self.values else None
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """`count` of `of` turns."""
+
+    count: int
+    of: int
+
+    @property
+    def value(self) -> float | None:
+        """From 0 to 1; None of no turns."""
+        return self.count / self.of if self.of else None
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Some of the turns. Times in seconds from when the newest attempt was sent.
+
+    `first_clause`: until text was there that speech can begin with · `longest_gap`: between two pieces ·
+    `starved`: for how long speech that has begun stands still, at the set rate · `starving`: turns where it does ·
+    `within`: turns that ended as they should within the limit, counted from the run's beginning, retries included.
+    """
+
+    turns: int
+    ttft: Distribution
+    first_clause: Distribution
+    longest_gap: Distribution
+    starved: Distribution
+    starving: Share
+    within: Share
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """All turns, and those that the server reported as cold, as warm, or not at all. Stopped turns are left out."""
+
+    all: Group
+    cold: Group
+    warm: Group
+    unknown: Group
+    limit_s: float
+    stopped: int
+
+
+def readiness(
+    turns: Sequence[TurnTimes], settings: SpeechSettings = DEFAULTS, limit_s: float = DEFAULT_LIMIT_S
+) -> Readiness:
+    """What repeats say of how fit a prompt is for speech. Failed turns count: as not within the limit."""
+    kept = [turn for turn in turns if turn.ended_as in ("done", "failed")]
+
+    def group(*caches: Cache) -> Group:
+        return _group([turn for turn in kept if cache_of(turn) in caches], settings, limit_s)
+
+    groups = group("cold", "warm", "unknown"), group("cold"), group("warm"), group("unknown")
+    return Readiness(*groups, limit_s, len(turns) - len(kept))
+
+
+def cache_of(turn: TurnTimes) -> Cache:
+    """Whether the prefix was served from the cache."""
+    if turn.cached_tokens is None:
+        return "unknown"
+    return "warm" if turn.cached_tokens > 0 else "cold"
+
+
+def first_clause_at(turn: TurnTimes, settings: SpeechSettings) -> float | None:
+    """When the first text was there that speech can begin with, on the turn's own clock."""
+    spoken = lay_out(turn, settings)
+    return spoken[0].text_at if spoken else None
+
+
+def starved_s(turn: TurnTimes, settings: SpeechSettings) -> float | None:
+    """For how long speech stands still after it has begun; None where nothing is spoken."""
+    spoken = lay_out(turn, settings)
+    if not spoken:
+        return None
+    gaps = (after.starts_at - before.ends_at for before, after in pairwise(spoken))
+    return sum(gap for gap in gaps if gap > TOLERATED_S)
+
+
+def _group(turns: Sequence[TurnTimes], settings: SpeechSettings, limit_s: float) -> Group:
+    def since_sent(moment: Callable[[TurnTimes], float | None]) -> Distribution:
+        return Distribution.of(_less(moment(turn), turn.sent_at) for turn in turns)
+
+    starved = [starved_s(turn, settings) for turn in turns]
+    spoke = [seconds for seconds in starved if seconds is not None]
+    in_time = [turn for turn in turns if turn.ended_as == "done" and (turn.ended_at or 0.0) <= limit_s]
+    return Group(
+        len(turns),
+        since_sent(lambda turn: turn.first_piece_at),
+        since_sent(lambda turn: first_clause_at(turn, settings)),
+        Distribution.of(turn.longest_gap_s for turn in turns),
+        Distribution.of(starved),
+        Share(sum(seconds > 0 for seconds in spoke), len(spoke)),
+        Share(len(in_time), len(turns)),
+    )
+
+
+def _less(moment: float | None, zero: float | None) -> float | None:
+    return None if moment is None or zero is None else moment - zero
