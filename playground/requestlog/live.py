@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from msgspec.structs import replace
+
 from playground.client.events import AnyEvent, BodyIdReceived, RawEvent
 from playground.requestlog.records import RunRecord
 from playground.requestlog.summary import Summary
@@ -33,7 +35,8 @@ class Live:
         return self.number is None or self.written < len(self.events) or self.end is not None
 
     def take(self, event: AnyEvent) -> None:
-        """One more event."""
+        """One more event; its time is kept to the microsecond, a third of the bytes of one to the last bit."""
+        event = replace(event, at=round(event.at, 6))
         if isinstance(event, RawEvent):
             self.raw_bytes += len(event.data.encode("utf-8", "surrogatepass"))
             if self.raw_bytes > RAW_CAP_BYTES:

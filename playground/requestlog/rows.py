@@ -16,8 +16,8 @@ from playground.requestlog.summary import Summary, question_of, summarize
 from playground.runs.state import fold
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_COMPACT_LEVEL = 6
-"""zlib's level for a run that has ended: its hundreds of raw events differ in a few characters."""
+_COMPACT_LEVEL = 3
+"""zlib's level for a run that has ended."""
 
 
 def microseconds(moment: datetime) -> int:

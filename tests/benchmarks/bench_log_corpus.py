@@ -160,7 +160,7 @@ def _answered(chance: random.Random, n: int, answer: str, prompt_tokens: int) ->
     at, words = 0.21, answer.split(" ")
     head = f'{{"id":"chatcmpl-{request_id}","object":"chat.completion.chunk","created":{1_767_225_600 + n},'
     for place, word in enumerate(words):
-        at += chance.expovariate(100)
+        at = round(at + chance.expovariate(100), 6)  # as the log keeps it
         piece = word if place == 0 else f" {word}"
         raw = (
             f'{head}"model":"electron","choices":[{{"index":0,"delta":{{"content":"{piece}"}},"finish_reason":null}}]}}'

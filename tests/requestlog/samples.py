@@ -84,8 +84,8 @@ def answered(
         BodyIdReceived(0.21, f"chatcmpl-{request_id[:8]}", "electron"),
     ]
     for place, word in enumerate(text.split(" ")):
-        piece = word if place == 0 else f" {word}"
-        events += [RawEvent(0.3 + place / 100, json.dumps({"delta": piece})), ContentDelta(0.3 + place / 100, piece)]
+        piece, at = word if place == 0 else f" {word}", round(0.3 + place / 100, 2)
+        events += [RawEvent(at, json.dumps({"delta": piece})), ContentDelta(at, piece)]
     events.append(Finished(1.0, reason))
     if usage is not None:
         events.append(UsageReported(1.0, usage))

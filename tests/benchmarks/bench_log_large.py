@@ -1,0 +1,197 @@
+"""The request log with many requests, against the goals: `python -m tests.benchmarks.bench_log_large [N] [--keep DIR]`.
+
+N is 1,000,000 by default (some 15 minutes, most of it making them). With --keep the log is left in DIR, and used
+again where it is there already. Times are medians; the worst of the tries stands beside them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import resource
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+
+from playground.requestlog.filter import EVERYTHING, parse
+from playground.requestlog.log import RequestLog
+from playground.requestlog.records import EndedRun, LogRow
+from playground.runs.state import fold
+from tests.benchmarks.bench_log_corpus import RARE, Made, requests
+
+NOW = datetime(2027, 12, 1, tzinfo=UTC)
+BATCH = 500
+AT_ONCE = 64
+APPENDED = 6_000
+
+FILTERS = (
+    ("status:429", 100),
+    ("status:200", 100),
+    ("finish:length", 100),
+    ("cached:0 tokens:>1000", 100),
+    ("tokens:>6000", 100),
+    ("out:>89", 100),
+    ("is:failed -status:429 since:700d", 100),
+    ("endpoint:simulator model:electron", 100),
+    ("-endpoint:electron", 100),
+    ("until:2026-02-01 status:5xx", 100),
+    ("has:tools", 100),
+    ("tag:none is:done has:error", 100),
+    ("in:<5", 100),
+    ("finish:stop in:>4000 cached:unknown", 100),
+    ("patient", 200),
+    ("tient", 200),
+    (RARE, 200),
+    (f'"about {RARE}"', 200),
+    ("预约", 200),
+    ("किता", 200),
+    ("laboratory appointment status:429", 200),
+    ('"the of and"', 200),
+    ("xqzvbn", 200),
+    ("-patient", 200),
+    ("ok", 200),
+)
+
+
+async def timed(name: str, goal_ms: float | None, call: Callable[[], Awaitable[object]], times: int = 7) -> None:
+    spent = []
+    found: object = None
+    for _ in range(times):
+        start = time.perf_counter()
+        found = await call()
+        spent.append((time.perf_counter() - start) * 1e3)
+    spent.sort()
+    goal = "" if goal_ms is None else f"goal {goal_ms:.0f} ms"
+    missed = "  MISSED" if goal_ms is not None and spent[len(spent) // 2] > goal_ms else ""
+    size = f"{len(found)} rows" if isinstance(found, list) else ""
+    print(
+        f"  {name:<44} {spent[len(spent) // 2]:9.2f} ms, worst {spent[-1]:9.2f}  {goal:<12} {size}{missed}", flush=True
+    )
+
+
+def memory_mb() -> float:
+    """This process's memory as it is now, in MB."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize() / 1e6
+
+
+async def fill(log: RequestLog, count: int) -> tuple[int, int]:
+    """Put the requests in; answers with the bytes of all bodies, and of all bodies with documents."""
+    made, bodies, documents = requests(count), 0, 0
+    start = working = time.perf_counter()
+    working = 0.0
+    for first in range(0, count, BATCH):
+        batch = [EndedRun(one.record, tuple(one.events)) for one in islice(made, BATCH)]
+        bodies += sum(len(one.record.body) for one in batch)
+        documents += sum(len(one.record.document.encode()) for one in batch)
+        began = time.perf_counter()
+        await log.add(batch)
+        working += time.perf_counter() - began
+        if first % 100_000 == 0:
+            print(
+                f"  … {first:,} after {time.perf_counter() - start:.0f} s, {first / max(working, 1e-9):,.0f} a second"
+            )
+    print(f"  add: {count / working:,.0f} ended requests a second in the worker (of {count:,})")
+    return bodies, bodies + documents
+
+
+def size_of(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.iterdir())
+
+
+async def keep(log: RequestLog, made: Made) -> None:
+    await log.begin(made.record)
+    for event in made.events:
+        log.note(made.record.run_id, event)
+    await log.finish(made.record.run_id, fold(made.events))
+
+
+async def append(log: RequestLog, first: int, count: int) -> None:
+    """Begin, note and finish as a live program does, AT_ONCE at a time."""
+    made = list(islice(requests(first + count, seed=11), first, first + count))
+    waiting = iter(made)
+
+    async def one_after_the_other() -> None:
+        for one in waiting:
+            await keep(log, one)
+
+    start, cpu = time.perf_counter(), time.thread_time()
+    await asyncio.gather(*(one_after_the_other() for _ in range(AT_ONCE)))
+    spent, loop = time.perf_counter() - start, time.thread_time() - cpu
+    missed = "" if count / spent >= 2000 else "  MISSED"
+    print(f"  append: {count / spent:,.0f} finished requests a second, durable, {AT_ONCE} at once (goal 2,000){missed}")
+    print(f"          of {spent / count * 1e6:.0f} µs each, the event loop's thread spent {loop / count * 1e6:.0f} µs")
+
+
+async def questions(log: RequestLog, count: int) -> None:
+    print("first pages and places:")
+    await timed("first page", 50, lambda: log.page(EVERYTHING))
+    await timed("first rows (as the table asks)", 50, lambda: log.rows_at(EVERYTHING, 0))
+    await timed("page in the middle (keyset)", 50, lambda: log.page(EVERYTHING, count // 2))
+    await timed("first jump (reads all numbers)", None, lambda: log.rows_at(EVERYTHING, count // 3), 1)
+    await timed("jump to two thirds", 16, lambda: log.rows_at(EVERYTHING, count * 2 // 3))
+    (middle,) = await log.page(EVERYTHING, count // 2, 1)
+    print("ids:")
+    await ids(log, middle)
+    print("first page of a filter:")
+    for text, goal in FILTERS:
+        chosen = parse(text, NOW)
+        await timed(text, goal, lambda chosen=chosen: log.page(chosen))  # type: ignore[misc]  # bound at once
+    print("counts and sums (beside the table, on a thread of their own):")
+    for text in ("", "status:429", "patient", "預 -laboratory tokens:>3000"):
+        chosen = parse(text, NOW)
+        await timed(f"count {text or 'everything'}", None, lambda c=chosen: log.count(c, None), 2)  # type: ignore[misc]
+        await timed(f"totals {text or 'everything'}", None, lambda c=chosen: log.totals(c), 2)  # type: ignore[misc]
+    await timed("one request whole", 50, lambda: log.get(middle.run_id))
+
+
+async def ids(log: RequestLog, row: LogRow) -> None:
+    whole = row.request_id or ""
+    await timed("whole request_id", 5, lambda: log.find(whole))
+    await timed("its first 8 characters", 5, lambda: log.find(whole[:8]))
+    await timed("6 characters of its middle", 5, lambda: log.find(whole[15:21]))
+    await timed("its last 4 characters", None, lambda: log.find(whole[-4:]))
+    await timed("an id that is not there", 5, lambda: log.find("00000000-dead-beef-0000-000000000000"))
+
+
+async def measure(folder: Path, count: int) -> None:
+    before = memory_mb()
+    start = time.perf_counter()
+    log = await RequestLog.open(folder)
+    print(f"open: {(time.perf_counter() - start) * 1e3:.0f} ms")
+    there = (await log.count(EVERYTHING)).n
+    if there < count:
+        sizes = await fill(log, count)
+        await log.close()
+        size = size_of(folder)
+        print(f"size: {size / 1e6:,.0f} MB, {size / count:,.0f} bytes a request; bodies alone, each whole: ", end="")
+        print(
+            f"{sizes[0] / count:,.0f} bytes a request ({sizes[0] / size:.1f} x); with documents {sizes[1] / count:,.0f}"
+        )
+        before = memory_mb()
+        log = await RequestLog.open(folder)
+    await questions(log, count)
+    print(f"memory: {memory_mb() - before:+.0f} MB while opening and asking all of this (goal at most +50)")
+    await append(log, there or count, APPENDED)
+    await log.close()
+
+
+def main() -> None:
+    """Measure."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("count", nargs="?", type=int, default=1_000_000)
+    parser.add_argument("--keep", type=Path)
+    options = parser.parse_args()
+    if options.keep is not None:
+        options.keep.mkdir(parents=True, exist_ok=True)
+        asyncio.run(measure(options.keep, options.count))
+        return
+    with tempfile.TemporaryDirectory() as name:
+        asyncio.run(measure(Path(name), options.count))
+
+
+if __name__ == "__main__":
+    main()
