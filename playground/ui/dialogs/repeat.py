@@ -7,19 +7,16 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
-from PySide6.QtCore import Qt, Signal
+from PySide6.QtCore import Signal
 from PySide6.QtGui import QCloseEvent
 from PySide6.QtWidgets import (
     QDialog,
     QDialogButtonBox,
     QHBoxLayout,
-    QHeaderView,
     QLabel,
     QProgressBar,
     QPushButton,
     QSpinBox,
-    QTableWidget,
-    QTableWidgetItem,
     QVBoxLayout,
     QWidget,
 )
@@ -35,6 +32,7 @@ from playground.simulator.launch import SimulatorFailed
 from playground.ui.theme import GRID
 from playground.ui.widgets.clipboard import copy_text
 from playground.ui.widgets.notice import words
+from playground.ui.widgets.plain_table import fill_table, plain_table
 
 _COLUMNS = ("times", "differs at", "answer", "request_ids")
 _PREVIEW = 120
@@ -79,7 +77,7 @@ class RepeatDialog(QDialog):
         self.progress.setTextVisible(False)
         self.progress.hide()
         self.found = words("", "strong")
-        self.table = _table()
+        self.table = plain_table("Different answers", _COLUMNS, 2, {0: 60, 1: 150})
         self.go = QPushButton("Start")
         self.go.setProperty("look", "primary")
         self.go.clicked.connect(self._toggle)
@@ -158,13 +156,7 @@ class RepeatDialog(QDialog):
         self._drift = found
         self.found.setText(found.sentence)
         self.copy.setEnabled(bool(found.answers))
-        self.table.setRowCount(len(found.answers))
-        for row, answer in enumerate(found.answers):
-            at = found.differs_at(row)
-            ids = [request_id or "—" for request_id in answer.request_ids]
-            cells = (f"{answer.count}", _place(answer.text, at), _line(answer.text), ", ".join(ids))
-            for column, text in enumerate(cells):
-                self.table.setItem(row, column, QTableWidgetItem(text))
+        fill_table(self.table, [_cells(found, row) for row in range(len(found.answers))])
 
     def _copy(self) -> None:
         if self._drift is not None:
@@ -204,6 +196,12 @@ def _money(ahead: Ahead, times: int) -> str:
     return f"At most ≈ {dollars(most + ahead.max_tokens * times * ahead.rates.output / 1e6)}."
 
 
+def _cells(found: Drift, row: int) -> tuple[str, ...]:
+    answer = found.answers[row]
+    ids = ", ".join(request_id or "—" for request_id in answer.request_ids)
+    return f"{answer.count}", _place(answer.text, found.differs_at(row)), _line(answer.text), ids
+
+
 def _place(text: str, at: int | None) -> str:
     return "" if at is None else f"{at:,} “{snippet(text[at:], 12)}”"
 
@@ -218,18 +216,3 @@ def _spin(low: int, high: int, value: int, name: str) -> QSpinBox:
     box.setValue(value)
     box.setAccessibleName(name)
     return box
-
-
-def _table() -> QTableWidget:
-    table = QTableWidget(0, len(_COLUMNS))
-    table.setAccessibleName("Different answers")
-    table.setHorizontalHeaderLabels(list(_COLUMNS))
-    table.setEditTriggers(QTableWidget.EditTrigger.NoEditTriggers)
-    table.setSelectionBehavior(QTableWidget.SelectionBehavior.SelectRows)
-    table.setShowGrid(False)
-    table.setTabKeyNavigation(False)
-    table.verticalHeader().hide()
-    header = table.horizontalHeader()
-    header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft)
-    header.setSectionResizeMode(2, QHeaderView.ResizeMode.Stretch)
-    return table

@@ -6,27 +6,25 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
-from PySide6.QtCore import Qt, Signal
+from PySide6.QtCore import Signal
 from PySide6.QtWidgets import (
     QDialog,
     QDialogButtonBox,
     QHBoxLayout,
-    QHeaderView,
     QLineEdit,
     QPushButton,
-    QTableWidget,
-    QTableWidgetItem,
     QVBoxLayout,
     QWidget,
 )
 
 from playground.client.endpoint import Rates
-from playground.experiments.replay import Replay, saved
+from playground.experiments.replay import Breaker, Replay, saved
 from playground.prompt.problems import BadInput
 from playground.runs.figures import dollars
 from playground.ui.dialogs.chart import Chart, Series
 from playground.ui.theme import GRID, Theme
 from playground.ui.widgets.notice import words
+from playground.ui.widgets.plain_table import fill_table, plain_table
 
 _COLUMNS = ("what ended the prefix", "in", "times", "≈ tokens lost", "cost")
 
@@ -59,7 +57,8 @@ class ReplayDialog(QDialog):
         self.go.clicked.connect(self.run)
         self.said = words("")
         self.chart = Chart(theme, "Cached against fresh tokens over time")
-        self.table = _table()
+        name = "What ended prefixes, the costliest first"
+        self.table = plain_table(name, _COLUMNS, 0, {1: 110, 2: 70, 3: 120, 4: 120})
         self.table.cellActivated.connect(self._open)
         self._lay_out()
 
@@ -104,16 +103,17 @@ class ReplayDialog(QDialog):
         cached = Series("cached", tuple((x, float(one.cached)) for x, one in busy), "warm_edge")
         fresh = Series("fresh", tuple((x, float(one.fresh)) for x, one in busy), "variable_edge", hollow=True)
         self.chart.show_series([cached, fresh], name, "tokens")
-        self.table.setRowCount(len(found.breakers))
-        for row, one in enumerate(found.breakers):
-            price = saved(one.lost, self._rates.fresh, self._rates.cached)
-            cost = "not priced" if price is None else f"≈ {dollars(price)}"
-            for column, text in enumerate((one.title, one.place, f"{len(one.runs):,}", f"{one.lost:,.0f}", cost)):
-                self.table.setItem(row, column, QTableWidgetItem(text))
+        fill_table(self.table, [_cells(one, self._rates) for one in found.breakers])
 
     def _open(self, row: int, _column: int) -> None:
         if self.found is not None and row < len(self.found.breakers):
             self.open_requested.emit(self.found.breakers[row].runs[-1])
+
+
+def _cells(one: Breaker, rates: Rates) -> tuple[str, ...]:
+    price = saved(one.lost, rates.fresh, rates.cached)
+    cost = "not priced" if price is None else f"≈ {dollars(price)}"
+    return one.title, one.place, f"{len(one.runs):,}", f"{one.lost:,.0f}", cost
 
 
 def _unit(span_s: float) -> tuple[float, str]:
@@ -122,19 +122,3 @@ def _unit(span_s: float) -> tuple[float, str]:
         if span_s >= 2 * unit:
             return unit, f"{name} since the first"
     return 1.0, "seconds since the first"
-
-
-def _table() -> QTableWidget:
-    table = QTableWidget(0, len(_COLUMNS))
-    table.setAccessibleName("What ended prefixes, the costliest first")
-    table.setHorizontalHeaderLabels(list(_COLUMNS))
-    table.setEditTriggers(QTableWidget.EditTrigger.NoEditTriggers)
-    table.setSelectionBehavior(QTableWidget.SelectionBehavior.SelectRows)
-    table.setShowGrid(False)
-    table.setTabKeyNavigation(False)
-    table.verticalHeader().hide()
-    table.horizontalHeader().setDefaultAlignment(Qt.AlignmentFlag.AlignLeft)
-    for column, width in ((1, 110), (2, 70), (3, 120), (4, 120)):
-        table.setColumnWidth(column, width)
-    table.horizontalHeader().setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
-    return table
