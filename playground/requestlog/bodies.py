@@ -5,26 +5,75 @@ from __future__ import annotations
 import sqlite3
 from collections import Counter
 from collections.abc import Iterable
+from itertools import chain
 
 import msgspec
 
-from playground.requestlog.parts import cut, digest, pack, unpack
+from playground.requestlog.parts import digest, elements, pack, shorter, unpack
+
+_AT_HAND = 20_000
+"""Parts, and elements, of which a Keeper remembers where they are: some 5 MB. A million requests share far fewer."""
 
 
-def keep(connection: sqlite3.Connection, data: bytes) -> bytes:
-    """Keep `data`; answers with the manifest by which `Joiner` finds it. Within a transaction."""
-    return msgspec.msgpack.encode([_part_id(connection, part) for part in cut(data)])
+class Keeper:
+    """Keeps bytes for one writer. What is kept again costs no look at the file."""
 
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._parts: dict[bytes, int] = {}
+        self._elements: dict[bytes, tuple[int, ...]] = {}
+        self._uses: Counter[int] = Counter()
+        self._deletions = -1
 
-def _part_id(connection: sqlite3.Connection, part: bytes) -> int:
-    row = connection.execute(
-        "INSERT INTO parts (digest, uses) VALUES (?, 1) ON CONFLICT (digest) DO UPDATE SET uses = uses + 1 "
-        "RETURNING id, uses",
-        (digest(part),),
-    ).fetchone()
-    if row[1] == 1:
-        connection.execute("INSERT INTO part_data (id, data) VALUES (?, ?)", (row[0], pack(part)))
-    return int(row[0])
+    def begin(self) -> None:
+        """At the beginning of a transaction: what was deleted since the last one, here or elsewhere, is not known."""
+        deletions = self._connection.execute("SELECT value FROM meta WHERE name = 'deletions'").fetchone()[0]
+        if deletions != self._deletions or max(len(self._parts), len(self._elements)) > _AT_HAND:
+            self.forget_all()
+            self._deletions = deletions
+
+    def end(self) -> None:
+        """At its end, before it is committed."""
+        # By id: neighbours are on the same page.
+        counted = sorted((id_, n) for id_, n in self._uses.items())
+        self._connection.executemany("UPDATE parts SET uses = uses + ? WHERE id = ?", ((n, id_) for id_, n in counted))
+        self._uses.clear()
+
+    def forget_all(self) -> None:
+        """After a transaction that was taken back, nothing that it kept is there."""
+        self._parts.clear()
+        self._elements.clear()
+        self._uses.clear()
+        self._deletions = -1
+
+    def keep(self, data: bytes) -> bytes:
+        """Keep `data`; answers with the manifest by which `Joiner` finds it. Between `begin` and `end`."""
+        ids = list(chain.from_iterable(self._element(element) for element in elements(data)))
+        self._uses.update(ids)
+        return msgspec.msgpack.encode(ids)
+
+    def _element(self, element: bytes) -> tuple[int, ...]:
+        name = digest(element)
+        ids = self._elements.get(name)
+        if ids is None:
+            ids = self._elements[name] = tuple(self._part(part) for part in shorter(element))
+        return ids
+
+    def _part(self, part: bytes) -> int:
+        name = digest(part)
+        id_ = self._parts.get(name)
+        if id_ is None:
+            id_ = self._parts[name] = self._find(name) or self._insert(name, part)
+        return id_
+
+    def _find(self, name: bytes) -> int | None:
+        row = self._connection.execute("SELECT id FROM parts WHERE digest = ?", (name,)).fetchone()
+        return int(row[0]) if row else None
+
+    def _insert(self, name: bytes, part: bytes) -> int:
+        id_ = self._connection.execute("INSERT INTO parts (digest, uses) VALUES (?, 0)", (name,)).lastrowid
+        self._connection.execute("INSERT INTO part_data (id, data) VALUES (?, ?)", (id_, pack(part)))
+        return int(id_ or 0)
 
 
 def forget(connection: sqlite3.Connection, manifests: Iterable[bytes]) -> None:

@@ -1,4 +1,4 @@
-"""Events as bytes and back, exactly: also text that is not valid Unicode."""
+"""Events as bytes and back: also text that is not valid Unicode."""
 
 from __future__ import annotations
 

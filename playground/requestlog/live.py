@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from msgspec.structs import replace
-
 from playground.client.events import AnyEvent, BodyIdReceived, RawEvent
 from playground.requestlog.records import RunRecord
 from playground.requestlog.summary import Summary
 from playground.runs.state import RunState
 
-RAW_CAP_BYTES = 4 * 1024 * 1024
-"""Raw events kept a run, in bytes of UTF-8; what is beyond is left out, and the run says so. All else is kept."""
+RAW_CAP_CHARS = 4 * 1024 * 1024
+"""Raw events kept a run, in characters; what is beyond is left out, and the run says so. All else is kept."""
 
 
 @dataclass(slots=True)
@@ -23,9 +21,10 @@ class Live:
     number: int | None = None
     events: list[AnyEvent] = field(default_factory=list)
     written: int = 0
-    state: RunState = field(default_factory=RunState)
+    folded: int = 0
+    so_far: RunState = field(default_factory=RunState)
     body_ids: set[str] = field(default_factory=set)
-    raw_bytes: int = 0
+    raw_chars: int = 0
     dropped_raw: bool = False
     end: Summary | None = None
 
@@ -35,15 +34,19 @@ class Live:
         return self.number is None or self.written < len(self.events) or self.end is not None
 
     def take(self, event: AnyEvent) -> None:
-        """One more event; its time is kept to the microsecond, a third of the bytes of one to the last bit."""
-        event = replace(event, at=round(event.at, 6))
+        """One more event."""
         if isinstance(event, RawEvent):
-            self.raw_bytes += len(event.data.encode("utf-8", "surrogatepass"))
-            if self.raw_bytes > RAW_CAP_BYTES:
+            self.raw_chars += len(event.data)
+            if self.raw_chars > RAW_CAP_CHARS:
                 self.dropped_raw = True
                 return
-        else:
-            if isinstance(event, BodyIdReceived):
-                self.body_ids.add(event.id)
-            self.state.apply(event)
+        elif isinstance(event, BodyIdReceived):
+            self.body_ids.add(event.id)
         self.events.append(event)
+
+    def state(self) -> RunState:
+        """What the events so far come to. Taken in only when asked for: most runs end before they are written twice."""
+        for event in self.events[self.folded :]:
+            self.so_far.apply(event)
+        self.folded = len(self.events)
+        return self.so_far

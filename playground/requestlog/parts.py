@@ -7,16 +7,16 @@ in the midst of a long prompt changes one part, and those before and after it ar
 
 from __future__ import annotations
 
-import json
 import re
 import zlib
 from collections.abc import Iterator
 from hashlib import blake2b
 from itertools import pairwise
-from json.decoder import scanstring  # type: ignore[attr-defined]  # public name, absent from the stubs
 
-_SPACE = re.compile(r"[ \t\n\r]*")
-_DECODER = json.JSONDecoder()
+import msgspec
+
+_decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_decode_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _COMPRESS_FROM = 512
 """Bytes. Below this zlib saves nothing worth its call."""
 _PLAIN, _ZLIB = b"\x00", b"\x01"
@@ -34,66 +34,40 @@ _PLACE = re.compile(
 
 
 def cut(data: bytes) -> list[bytes]:
-    """Cut a JSON object's text at the elements of its top-level arrays (messages, tools), and long ones again.
+    """Cut a body into parts, which joined are `data`, byte for byte. Of nothing: none."""
+    return [part for element in elements(data) for part in shorter(element)]
 
-    The parts joined are `data`, byte for byte. Anything that is not such JSON is cut by its content alone.
-    """
+
+def elements(data: bytes) -> list[bytes]:
+    """Cut a JSON object's text at the ends of the elements of its lists (messages, tools). Other bytes stay whole."""
     try:
-        text = data.decode("utf-8")
-        places = sorted(set(_places(text)))
-    except (ValueError, IndexError, RecursionError):
-        return list(_by_content(data)) if data else []
-    edges = [0, *places, len(text)]
-    elements = (text[start:end].encode() for start, end in pairwise(edges) if start < end)
-    return [part for element in elements for part in _by_content(element)]
+        places = _places(data)
+    except (ValueError, RecursionError):  # msgspec's errors are ValueErrors, and so is what is no UTF-8
+        places = []
+    edges = [0, *places, len(data)]
+    return [data[start:end] for start, end in pairwise(edges) if start < end]
 
 
-def _by_content(data: bytes) -> Iterator[bytes]:
+def _places(data: bytes) -> list[int]:
+    lists = [value for value in _decode_fields(data).values() if bytes(memoryview(value)[:1]) == b"["]
+    places: set[int] = set()
+    for each in lists:
+        # Where it is not this list that is found but the same bytes before it, the cut is at another place: no harm.
+        at = data.find(each)
+        for element in _decode_list(each):
+            at = data.index(element, at) + len(memoryview(element))
+            places.add(at)
+    return sorted(places)
+
+
+def shorter(element: bytes) -> Iterator[bytes]:
+    """Cut a long element by its content."""
     start = 0
-    if len(data) >= _LONG:
-        while found := _PLACE.search(data, start + _SHORTEST, len(data) - _SHORTEST):
-            yield data[start : found.end()]
+    if len(element) >= _LONG:
+        while found := _PLACE.search(element, start + _SHORTEST, len(element) - _SHORTEST):
+            yield element[start : found.end()]
             start = found.end()
-    yield data[start:]
-
-
-def _places(text: str) -> Iterator[int]:
-    at = _expect(text, 0, "{")
-    while text[at] != "}":
-        _, at = scanstring(text, _expect(text, at, '"', skip=False), True)
-        at = _expect(text, at, ":")
-        if text[at] == "[":
-            inside: list[int] = []
-            at = _elements(text, at, inside)
-            yield from inside
-        else:
-            _, at = _DECODER.raw_decode(text, at)
-        at = _skip(text, at)
-        if text[at] == ",":
-            at = _skip(text, at + 1)
-
-
-def _elements(text: str, at: int, places: list[int]) -> int:
-    at = _expect(text, at, "[")
-    while text[at] != "]":
-        _, at = _DECODER.raw_decode(text, at)
-        places.append(at)
-        at = _skip(text, at)
-        if text[at] == ",":
-            at = _skip(text, at + 1)
-    return at + 1
-
-
-def _skip(text: str, at: int) -> int:
-    found = _SPACE.match(text, at)
-    return found.end() if found else at
-
-
-def _expect(text: str, at: int, mark: str, skip: bool = True) -> int:
-    at = _skip(text, at)
-    if text[at] != mark:
-        raise ValueError(f"{mark} expected")
-    return _skip(text, at + 1) if skip else at + 1
+    yield element[start:]
 
 
 def digest(part: bytes) -> bytes:

@@ -10,6 +10,7 @@ import msgspec
 
 from playground.client.events import AnyEvent, BodyIdReceived
 from playground.requestlog import bodies, index
+from playground.requestlog.bodies import Keeper
 from playground.requestlog.codec import column_text, decode_events, encode_events
 from playground.requestlog.records import EndedRun, RunRecord
 from playground.requestlog.summary import Summary, question_of, summarize
@@ -30,7 +31,7 @@ def moment_of(microseconds_since: int) -> datetime:
     return _EPOCH + timedelta(microseconds=microseconds_since)
 
 
-def insert_ended(connection: sqlite3.Connection, run: EndedRun) -> bool:
+def insert_ended(connection: sqlite3.Connection, keeper: Keeper, run: EndedRun) -> bool:
     """A run that ended elsewhere, whole. False where its run_id is there already: nothing is changed then."""
     if connection.execute("SELECT 1 FROM runs WHERE run_id = ?", (run.record.run_id,)).fetchone():
         return False
@@ -38,26 +39,27 @@ def insert_ended(connection: sqlite3.Connection, run: EndedRun) -> bool:
     if not state.ended:
         state.phase = "interrupted"
         state.ended_at = run.events[-1].at if run.events else None
-    number = insert_run(connection, run.record, None)
+    number = insert_run(connection, keeper, run.record, None)
     summary = summarize(state, (event.id for event in run.events if isinstance(event, BodyIdReceived)))
-    update_figures(connection, number, summary, run.dropped_raw)
-    connection.execute(
-        "UPDATE runs SET marked = ?, imported = ? WHERE number = ?", (int(run.marked), int(run.imported), number)
-    )
-    connection.execute("UPDATE texts SET comment = ? WHERE number = ?", (column_text(run.comment), number))
-    connection.executemany("INSERT OR IGNORE INTO tags VALUES (?, ?)", ((tag, number) for tag in run.tags))
-    end_run(connection, number, summary, run.events)
+    if run.marked or run.imported:
+        flags = (int(run.marked), int(run.imported), number)
+        connection.execute("UPDATE runs SET marked = ?, imported = ? WHERE number = ?", flags)
+    if run.comment:
+        connection.execute("UPDATE texts SET comment = ? WHERE number = ?", (column_text(run.comment), number))
+    connection.executemany("INSERT OR IGNORE INTO tags VALUES (?, ?)", ((column_text(tag), number) for tag in run.tags))
+    end_run(connection, number, summary, run.dropped_raw)
+    _put_events(connection, number, run.events)
     return True
 
 
-def insert_run(connection: sqlite3.Connection, record: RunRecord, owner: str | None) -> int:
-    """A run that is about to be sent; answers with its number."""
+def insert_run(connection: sqlite3.Connection, keeper: Keeper, record: RunRecord, owner: str | None) -> int:
+    """A run that is about to be sent; answers with its number. `owner` is the process that will end it."""
     forecast = record.forecast
     number = connection.execute(
         "INSERT INTO runs (run_id, target, started_us, owner, phase, prompt_tokens_estimated, forecast_cached) "
         "VALUES (?, ?, ?, ?, 'waiting', ?, ?)",
         (
-            record.run_id,
+            column_text(record.run_id),
             _target(connection, record),
             microseconds(record.started_utc),
             owner,
@@ -72,8 +74,8 @@ def insert_run(connection: sqlite3.Connection, record: RunRecord, owner: str | N
         (
             number,
             question_of(record.body),
-            bodies.keep(connection, record.body),
-            bodies.keep(connection, record.document.encode("utf-8", "surrogatepass")),
+            keeper.keep(record.body),
+            keeper.keep(record.document.encode("utf-8", "surrogatepass")),
             msgspec.json.encode(forecast).decode() if forecast else None,
         ),
     )
@@ -92,10 +94,10 @@ def _target(connection: sqlite3.Connection, record: RunRecord) -> int:
         return int(found[0])
     made = connection.execute(
         "INSERT INTO targets (endpoint_id, endpoint_name, endpoint_kind, base_url, model, rates) "
-        "VALUES (?, ?, ?, ?, ?, ?) RETURNING id",
+        "VALUES (?, ?, ?, ?, ?, ?)",
         values,
-    ).fetchone()
-    return int(made[0])
+    )
+    return int(made.lastrowid or 0)
 
 
 def add_events(connection: sqlite3.Connection, number: int, events: Sequence[AnyEvent]) -> None:
@@ -109,12 +111,19 @@ def read_events(connection: sqlite3.Connection, number: int) -> tuple[AnyEvent, 
     return decode_events(row[0] for row in rows)
 
 
-def update_figures(connection: sqlite3.Connection, number: int, summary: Summary, dropped_raw: bool) -> None:
-    """A run's figures as they stand."""
+_FIGURES = (
+    "UPDATE runs SET phase = ?, status = ?, finish_reason = ?, request_id = ?, body_id = ?, attempts = ?, "
+    "prompt_tokens = ?, cached_tokens = ?, completion_tokens = ?, total_tokens = ?, ttft_s = ?, duration_s = ?, "
+    "traits = ?, dropped_raw = ?"
+)
+
+
+def update_figures(
+    connection: sqlite3.Connection, number: int, summary: Summary, dropped_raw: bool, *, ended: bool = False
+) -> None:
+    """A run's figures as they stand; with `ended` it is nobody's any more."""
     connection.execute(
-        "UPDATE runs SET phase = ?, status = ?, finish_reason = ?, request_id = ?, body_id = ?, attempts = ?, "
-        "prompt_tokens = ?, cached_tokens = ?, completion_tokens = ?, total_tokens = ?, ttft_s = ?, duration_s = ?, "
-        "traits = ?, dropped_raw = ? WHERE number = ?",
+        f"{_FIGURES}{', owner = NULL' if ended else ''} WHERE number = ?",
         (
             *(summary.phase, summary.status, summary.finish_reason, summary.request_id, summary.body_id),
             *(summary.attempts, summary.prompt_tokens, summary.cached_tokens, summary.completion_tokens),
@@ -124,18 +133,26 @@ def update_figures(connection: sqlite3.Connection, number: int, summary: Summary
     connection.executemany("INSERT OR IGNORE INTO ids VALUES (?, ?)", ((number, id_) for id_ in summary.ids))
 
 
-def end_run(connection: sqlite3.Connection, number: int, summary: Summary, events: Sequence[AnyEvent]) -> None:
-    """A run's texts, and its events in one piece; nobody writes it from here on. After `update_figures`."""
-    connection.execute("UPDATE runs SET owner = NULL WHERE number = ?", (number,))
+def end_run(connection: sqlite3.Connection, number: int, summary: Summary, dropped_raw: bool) -> None:
+    """A run's figures and texts as they stay; nobody writes it from here on, and it can be found."""
+    update_figures(connection, number, summary, dropped_raw, ended=True)
     connection.execute(
         "UPDATE texts SET answer = ?, called = ?, trouble = ?, error = ? WHERE number = ?",
         (summary.answer, summary.called, summary.trouble, summary.error, number),
     )
+    index.add(connection, number)
+
+
+def replace_events(connection: sqlite3.Connection, number: int, events: Sequence[AnyEvent]) -> None:
+    """All of a run's events in one piece, instead of the batches that came."""
     connection.execute("DELETE FROM events WHERE number = ?", (number,))
+    _put_events(connection, number, events)
+
+
+def _put_events(connection: sqlite3.Connection, number: int, events: Sequence[AnyEvent]) -> None:
     if events:
         data = encode_events(events, _COMPACT_LEVEL)
         connection.execute("INSERT INTO events (number, data) VALUES (?, ?)", (number, data))
-    index.add(connection, number)
 
 
 def delete_run(connection: sqlite3.Connection, run_id: str) -> bool:

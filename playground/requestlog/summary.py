@@ -107,14 +107,24 @@ def _column(text: str | None) -> str | None:
     return None if text is None else column_text(text)
 
 
+class _Messages(msgspec.Struct):
+    messages: list[msgspec.Raw]
+
+
+_messages_of = msgspec.json.Decoder(_Messages).decode
+
+
 def question_of(body: bytes) -> str:
     """The last user message's text in a request body; empty where there is none."""
     try:
-        messages = json.loads(body)["messages"]
-        users = [message for message in messages if message.get("role") == "user"]
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        # Only the last ones are read: a long prompt is mostly what stands before them.
+        for raw in reversed(_messages_of(body).messages):
+            message = json.loads(bytes(raw))
+            if isinstance(message, dict) and message.get("role") == "user":
+                return column_text(_text(message.get("content")))
+    except (ValueError, RecursionError):
         return ""
-    return column_text(_text(users[-1].get("content"))) if users else ""
+    return ""
 
 
 def _text(content: Any) -> str:

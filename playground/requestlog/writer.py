@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 from playground.client.events import AnyEvent, BodyIdReceived
 from playground.requestlog import rows
+from playground.requestlog.bodies import Keeper
 from playground.requestlog.files import is_damage, transaction
 from playground.requestlog.live import Live
 from playground.requestlog.owners import Owner, is_alive
@@ -35,7 +37,19 @@ class Writer:
         self._report = report
         self._changed = changed
         self._live: dict[str, Live] = {}
+        self._keeper = Keeper(connection)
         self._failing = False
+
+    @contextmanager
+    def _transaction(self, durable: bool) -> Iterator[None]:
+        try:
+            with transaction(self._connection, durable):
+                self._keeper.begin()
+                yield
+                self._keeper.end()
+        except BaseException:
+            self._keeper.forget_all()
+            raise
 
     @property
     def owes(self) -> bool:
@@ -62,9 +76,9 @@ class Writer:
     def add(self, runs: Sequence[EndedRun]) -> list[str]:
         """Keep runs that have ended, all or none. Those whose run_id is there already are left as they are."""
         added = []
-        with transaction(self._connection, durable=True):
+        with self._transaction(durable=True):
             for run in runs:
-                if rows.insert_ended(self._connection, run):
+                if rows.insert_ended(self._connection, self._keeper, run):
                     added.append(run.record.run_id)
         self._changed(added)
         return added
@@ -110,7 +124,7 @@ class Writer:
 
     def _save(self, owing: list[Live], durable: bool, refused: dict[str, sqlite3.IntegrityError]) -> bool:
         try:
-            with transaction(self._connection, durable):
+            with self._transaction(durable):
                 numbers = [self._write(live) for live in owing]
         except sqlite3.IntegrityError as error:
             return self._save_each(owing, durable, refused, error)
@@ -146,13 +160,13 @@ class Writer:
     def _write(self, live: Live) -> int:
         number, pending = live.number, live.events[live.written :]
         if number is None:
-            number = rows.insert_run(self._connection, live.record, self._owner.id)
+            number = rows.insert_run(self._connection, self._keeper, live.record, self._owner.id)
         if live.end is None and pending:
             rows.add_events(self._connection, number, pending)
-            rows.update_figures(self._connection, number, summarize(live.state, live.body_ids), live.dropped_raw)
+            rows.update_figures(self._connection, number, summarize(live.state(), live.body_ids), live.dropped_raw)
         if live.end is not None:
-            rows.update_figures(self._connection, number, live.end, live.dropped_raw)
-            rows.end_run(self._connection, number, live.end, live.events)
+            rows.end_run(self._connection, number, live.end, live.dropped_raw)
+            rows.replace_events(self._connection, number, live.events)
         return number
 
     def _trouble(self, error: sqlite3.Error) -> None:
@@ -208,5 +222,5 @@ def _interrupt(connection: sqlite3.Connection, number: int, dropped_raw: bool) -
         state.phase = "interrupted"
         state.ended_at = events[-1].at if events else None
     summary = summarize(state, (event.id for event in events if isinstance(event, BodyIdReceived)))
-    rows.update_figures(connection, number, summary, dropped_raw)
-    rows.end_run(connection, number, summary, events)
+    rows.end_run(connection, number, summary, dropped_raw)
+    rows.replace_events(connection, number, events)

@@ -12,7 +12,7 @@ import pytest
 
 from playground.client.events import AnyEvent, AttemptStarted, Completed, ContentDelta, HeadersReceived, RawEvent
 from playground.requestlog.filter import EVERYTHING
-from playground.requestlog.live import RAW_CAP_BYTES
+from playground.requestlog.live import RAW_CAP_CHARS
 from playground.requestlog.log import RequestLog
 from playground.runs.state import fold
 from tests.requestlog.samples import answered, body_of, called, keep, record, refused, run, stopped
@@ -149,7 +149,7 @@ def test_raw_events_beyond_the_cap_are_left_out_and_said_so(tmp_path: Path) -> N
     async def work() -> None:
         log = await RequestLog.open(tmp_path)
         kept = record()
-        big = RawEvent(0.1, "x" * (RAW_CAP_BYTES // 4))
+        big = RawEvent(0.1, "x" * (RAW_CAP_CHARS // 4))
         events: list[AnyEvent] = [AttemptStarted(0.0, 1), *[big] * 6, ContentDelta(0.2, "still here"), Completed(0.3)]
         await keep(log, kept, events)
         found = await log.get(kept.run_id)
