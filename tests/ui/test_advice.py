@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from PySide6.QtWidgets import QApplication
+from PySide6.QtCore import QEvent, QObject
+from PySide6.QtWidgets import QApplication, QWidget
 
 from playground.advice.examples import EXAMPLES
 from playground.prompt.document import Document, Message
@@ -63,6 +64,32 @@ def test_it_marks_the_place_leads_there_and_is_mended_in_one_step(tell: Tell) ->
         assert "prefix-order" not in {advice.rule for advice in window.answers.adviser.advice}
         window.prompt.undo()
         assert window.prompt.document() == before
+
+    tell(story)
+
+
+class _Windows(QObject):
+    """Notes every window that is shown."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shown: list[str] = []
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        if event.type() == QEvent.Type.Show and isinstance(watched, QWidget) and watched.isWindow():
+            self.shown.append(type(watched).__name__)
+        return False
+
+
+def test_advice_opens_no_window_on_its_way(tell: Tell) -> None:
+    async def story(session: Session, hand: Hand) -> None:
+        windows = _Windows()
+        QApplication.instance().installEventFilter(windows)  # type: ignore[union-attr]
+        await _advised(session, hand, VOLATILE, "prefix-order")
+        session.window.inspector.advice.more.click()
+        await _advised(session, hand, EXAMPLES["tool-description"], "tool-description")
+        QApplication.instance().removeEventFilter(windows)  # type: ignore[union-attr]
+        assert windows.shown == []
 
     tell(story)
 

@@ -101,8 +101,6 @@ class AdviceBox(QFrame):
         self.show_place, self.fix, self.why, self.dismiss = (
             _link(text) for text in ("Show", "Mend…", "Why", "Dismiss ▾")
         )
-        self.show_place.setVisible(any(place.path for place in advice.places))
-        self.fix.setVisible(advice.fix is not None)
         menu = QMenu(self)
         self.once = menu.addAction("On this prompt")
         self.for_good = menu.addAction("For good")
@@ -114,6 +112,9 @@ class AdviceBox(QFrame):
             row.addWidget(button)
         row.addStretch(1)
         column.addLayout(row)
+        # Not before they have their place: a widget that is shown without a parent is a window of its own.
+        self.show_place.setVisible(any(place.path for place in advice.places))
+        self.fix.setVisible(advice.fix is not None)
 
 
 def _link(text: str) -> QPushButton:
