@@ -37,7 +37,7 @@ class Send(Protocol):
     May raise BadInput where the document cannot be sent; trouble of the exchange is in the run's state.
     """
 
-    def __call__(self, document: Document, began: Callable[[Run], None]) -> Awaitable[object]: ...
+    def __call__(self, document: Document, began: Callable[[Run], None], /) -> Awaitable[object]: ...
 
 
 class Chain:
@@ -72,17 +72,21 @@ class Chain:
         """Seconds since this run of the chain began."""
         return self._clock() - self._zero
 
-    async def run(self, at: str | None = None, add: tuple[Message, ...] = ()) -> ChainEnded:
-        """Go on from a turn (None: from the prompt) until there is an answer.
+    def run(self, at: str | None = None, add: tuple[Message, ...] = ()) -> Coroutine[None, None, ChainEnded]:
+        """Go on from a turn (None: from the prompt) until there is an answer. Await what this returns, once.
 
         The turn's open calls are answered first; then `add`, such as what a caller says next, is put after it.
-        Expected trouble is in what is returned. Cancelling stops the chain, which still says so, and is raised.
+        Expected trouble is in the outcome. Cancelling stops the chain, which still says so, and is raised.
         """
-        self._go, self._zero, self._requests = new_id(), self._clock(), 0
+        # Here and not in the coroutine: a stop may come before that has taken its first step.
         self._last, self._stop_asked = at, False
+        return self._run_through(self.conversation.turns[at] if at is not None else None, add)
+
+    async def _run_through(self, turn: Turn | None, add: tuple[Message, ...]) -> ChainEnded:
+        self._go, self._zero, self._requests = new_id(), self._clock(), 0
         ended = self._end("stopped")
         try:
-            ended = await self._go_on(self.conversation.turns[at] if at is not None else None, add)
+            ended = await self._go_on(turn, add)
         except asyncio.CancelledError:
             ended = self._end("stopped")
             raise
@@ -108,7 +112,7 @@ class Chain:
 
     async def _go_on(self, turn: Turn | None, add: tuple[Message, ...]) -> ChainEnded:
         while True:
-            if turn is not None:
+            if turn is not None and not self._stop_asked:
                 await self._answer_calls(turn)
             if self._stop_asked:
                 return self._end("stopped")

@@ -68,6 +68,8 @@ def characters(text: str) -> float:
     A Han or Hangul character counts as three Latin ones and kana as two: an assumption, so that one rate serves all.
     """
     plain = text.strip()
+    if plain.isascii():
+        return len(plain)
     count = sum(1 for character in plain if not unicodedata.category(character).startswith("M"))
     return count + 2 * len(_HEAVY.findall(plain)) + len(_KANA.findall(plain))
 

@@ -5,18 +5,23 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from playground.chains.answering import Answerer
+from playground.chains.answers import AnswerBook, FixedDelay, Reply, ToolAnswer
 from playground.chains.chain import MOST_REQUESTS, Chain
+from playground.chains.conversation import Conversation
 from playground.chains.happenings import CallEnded, CallStarted, ChainEnded, TurnEnded, TurnStarted
 from playground.chains.timing import measured
 from playground.client.events import ContentDelta, HeadersReceived, ToolCallDelta
 from playground.prompt.document import Document, Message
+from playground.runs.run import Run
 from playground.simulator.launch import SimulatorProcess
-from playground.voice.timeline import timeline
-from tests.chains.dialogue import BOOK, HANGS, Dialogue, calls, prompt, says
+from playground.voice.timeline import compare, timeline
+from tests.chains.dialogue import BOOK, HANGS, Dialogue, calls, nobody, prompt, says
 
 ANSWER = [says(1, "It is ₹412."), says(2, " Anything else?")]
 ONE_TURN = ["TurnStarted", "TurnEnded"]
@@ -248,6 +253,84 @@ def test_a_prompt_that_cannot_be_sent_fails_without_a_request(simulator: Simulat
     ended = play(dialogue)
     assert (ended.reason, ended.requests, ended.turn_id) == ("failed", 0, None)
     assert "gone" in ended.trouble
+
+
+def test_stop_before_its_first_step_sends_nothing(simulator: SimulatorProcess) -> None:
+    dialogue = Dialogue(simulator, prompt([ANSWER]))
+
+    async def main() -> ChainEnded:
+        running = asyncio.create_task(dialogue.chain.run())
+        dialogue.chain.stop()
+        return await running
+
+    assert asyncio.run(main()) == ChainEnded("stopped", None, 0)
+    # A stop that came after the end does not reach the next run.
+    dialogue.chain.stop()
+    assert play(dialogue).reason == "answered"
+
+
+def test_stop_while_the_request_is_still_prepared(simulator: SimulatorProcess) -> None:
+    dialogue = Dialogue(simulator, prompt([ANSWER]))
+
+    async def main() -> ChainEnded:
+        waiting = asyncio.Event()
+
+        async def never(_document: Document, _began: Callable[[Run], None]) -> None:
+            waiting.set()
+            await asyncio.Event().wait()
+
+        chain = Chain(Conversation(prompt([ANSWER])), never, Answerer(BOOK, nobody), listener=dialogue.told.append)
+        running = asyncio.create_task(chain.run())
+        await waiting.wait()
+        chain.stop()
+        return await running
+
+    assert asyncio.run(main()) == ChainEnded("stopped", None, 0)
+    assert dialogue.kinds == ["ChainEnded"]
+
+
+def test_ids_that_a_model_gives_twice_are_told_apart(simulator: SimulatorProcess) -> None:
+    twice = [{"at_ms": 1, "call": {"id": "same", "name": name, "arguments": "{}"}} for name in ("get_plan", "x")]
+    dialogue = Dialogue(simulator, prompt([twice, twice, ANSWER]))
+    assert play(dialogue).reason == "answered"
+    messages = dialogue.told_of(TurnStarted)[2].document.messages
+    ids = [call.id for message in messages for call in message.tool_calls]
+    assert ids[0] == "same"
+    assert len(set(ids)) == 4
+    assert [message.tool_call_id for message in messages if message.role == "tool"] == ids
+
+
+def test_a_chain_that_is_not_streamed(simulator: SimulatorProcess) -> None:
+    document = replace(prompt([[says(1, "One sec!"), calls(2, "get_balance")], ANSWER]), stream=False)
+    dialogue = Dialogue(simulator, document)
+    ended = play(dialogue)
+    assert (ended.reason, ended.requests) == ("answered", 2)
+    picture = timeline(measured(dialogue.chain.conversation, ended.turn_id or ""))
+    assert [part.text for part in picture.spoken] == ["One sec!", "It is ₹412.", "Anything else?"]
+
+
+def test_the_timeline_of_a_real_chain_is_in_order(simulator: SimulatorProcess) -> None:
+    book = AnswerBook({"get_balance": ToolAnswer(Reply("fixed", "412", FixedDelay(30)))})
+    dialogue = Dialogue(simulator, prompt("voice_example"), book=book)
+    ended = play(dialogue)
+    turns = measured(dialogue.chain.conversation, ended.turn_id or "")
+    assert [bool(turn.tools) for turn in turns] == [True, False]
+    tool, first = turns[0].tools[0], turns[0].times
+    assert turns[0].began_at == 0
+    assert first.first_content_at is not None
+    assert first.ended_at is not None
+    assert 0.25 <= first.first_content_at <= first.ended_at <= tool.started_at
+    assert tool.ended_at is not None
+    assert tool.ended_at - tool.started_at >= 0.03
+    assert turns[1].began_at >= tool.ended_at
+    compared = compare(turns)
+    ours, after = compared.timelines["parallel"], compared.timelines["after_speech"]
+    assert ours.answer_heard_at is not None
+    assert after.answer_heard_at is not None
+    # The tool waits for the end of the filler's speech, which is 350 ms of pipeline and 533 ms of "One sec!" after it.
+    heard = first.first_content_at + 0.35 + 8 / 15
+    assert after.spans[[span.kind for span in after.spans].index("tool")].starts_at == pytest.approx(heard, abs=1e-9)
+    assert compared.gains[0].answer_s == pytest.approx(after.answer_heard_at - ours.answer_heard_at, abs=1e-9)
 
 
 def test_cancelling_ends_the_request_and_keeps_the_turn(simulator: SimulatorProcess) -> None:
