@@ -33,16 +33,23 @@ class Live:
         """Whether something of it is not on disk."""
         return self.number is None or self.written < len(self.events) or self.end is not None
 
-    def take(self, event: AnyEvent) -> None:
-        """One more event."""
+    def take(self, events: list[AnyEvent]) -> None:
+        """More events."""
+        self.body_ids.update(event.id for event in events if type(event) is BodyIdReceived)
+        more = sum(len(event.data) for event in events if type(event) is RawEvent)
+        if self.raw_chars + more <= RAW_CAP_CHARS:
+            self.raw_chars += more
+            self.events += events
+        else:
+            self.events += [event for event in events if self._is_kept(event)]
+
+    def _is_kept(self, event: AnyEvent) -> bool:
         if isinstance(event, RawEvent):
             self.raw_chars += len(event.data)
             if self.raw_chars > RAW_CAP_CHARS:
                 self.dropped_raw = True
-                return
-        elif isinstance(event, BodyIdReceived):
-            self.body_ids.add(event.id)
-        self.events.append(event)
+                return False
+        return True
 
     def state(self) -> RunState:
         """What the events so far come to. Taken in only when asked for: most runs end before they are written twice."""

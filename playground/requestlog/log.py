@@ -6,7 +6,6 @@ import asyncio
 import sqlite3
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
@@ -49,7 +48,8 @@ class RequestLog:
         if ready.files.writer is not None and ready.owner is not None:
             self._writer = Writer(ready.files.writer, ready.owner, self._report, self._changed)
         self._notes: deque[tuple[str, AnyEvent]] = deque()
-        self._changes: deque[tuple[str, Callable[[], None], Future[None]]] = deque()
+        self._changes: deque[tuple[str, Callable[[], None], asyncio.Future[None]]] = deque()
+        self._refused: dict[str, BaseException] = {}
         self._armed = False
         self._retrying = False
         self._closed = False
@@ -183,11 +183,11 @@ class RequestLog:
         """Make a change to a live run; what comes while the disk is busy shares the next transaction."""
         if self._closed:
             raise RuntimeError("the request log is closed")
-        waiting: Future[None] = Future()
+        waiting = self._loop.create_future()
         self._changes.append((run_id, change, waiting))
         if len(self._changes) == 1:
             self._write_worker.submit(self._settle)
-        await asyncio.shield(asyncio.wrap_future(waiting))
+        await asyncio.shield(waiting)
 
     async def _write(self, function: Callable[[], None]) -> None:
         def work() -> None:
@@ -218,43 +218,32 @@ class RequestLog:
         self._armed = False
         if self._writer is None:
             return
-        taken: list[tuple[str, AnyEvent]] = []
-        with suppress(IndexError):
-            while True:
-                taken.append(self._notes.popleft())
-        self._writer.take(taken)
+        self._writer.take(_drain(self._notes))
 
     def _settle(self) -> None:
-        changes, writer = self._take_changes(), self._writer
+        changes = self._take_changes()
         self._take_notes()  # first: a run that has ended takes no more
-        if writer is None:
-            return
-        waiting: list[tuple[str, Future[None]]] = []
-        for run_id, change, done in changes:
-            try:
-                change()
-                waiting.append((run_id, done))
-            except Exception as error:
-                done.set_exception(error)
-        try:
-            refused = writer.settle(durable=True)
-        except BaseException as error:
-            for _, done in waiting:
-                done.set_exception(error)
-            return
-        for run_id, done in waiting:
-            if run_id in refused:
-                done.set_exception(refused[run_id])
-            else:
-                done.set_result(None)
+        outcomes: dict[asyncio.Future[None], BaseException | None] = {}
+        for _, change, waiting in changes:
+            outcomes[waiting] = _failure(change)
+        failure = _failure(self._settle_writer)
+        for run_id, _, waiting in changes:
+            outcomes[waiting] = outcomes[waiting] or failure or self._refused.pop(run_id, None)
+        # All at once: to wake the loop costs more than what it then does.
+        self._on_loop(lambda: _resolve(outcomes))
         self._retry_later()
 
-    def _take_changes(self) -> list[tuple[str, Callable[[], None], Future[None]]]:
+    def _take_changes(self) -> list[tuple[str, Callable[[], None], asyncio.Future[None]]]:
+        # Until there is none: what was put in behind others has called nobody.
         taken = []
         with suppress(IndexError):
             while True:
                 taken.append(self._changes.popleft())
         return taken
+
+    def _settle_writer(self) -> None:
+        if self._writer is not None:
+            self._refused.update(self._writer.settle(durable=True))
 
     def _flush(self) -> None:
         self._take_notes()
@@ -291,3 +280,26 @@ class RequestLog:
     def _on_loop(self, function: Callable[[], object]) -> None:
         with suppress(RuntimeError):  # the loop is closed: nobody is left to hear it
             self._loop.call_soon_threadsafe(function)
+
+
+def _drain(waiting: deque[T]) -> list[T]:
+    """Take out what is there now; what is put in meanwhile stays."""
+    return [waiting.popleft() for _ in range(len(waiting))]
+
+
+def _failure(function: Callable[[], None]) -> BaseException | None:
+    try:
+        function()
+    except BaseException as error:
+        return error
+    return None
+
+
+def _resolve(outcomes: dict[asyncio.Future[None], BaseException | None]) -> None:
+    for waiting, failure in outcomes.items():
+        if waiting.done():  # its loop is closing
+            continue
+        if failure is None:
+            waiting.set_result(None)
+        else:
+            waiting.set_exception(failure)

@@ -17,6 +17,9 @@ import msgspec
 
 _decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _decode_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_BETWEEN = re.compile(rb"[ \t\r\n,]*")
+_KNOWN_BY = 48
+"""Bytes at its start by which a list is found: to look for the whole of a long one takes longer than to read it."""
 _COMPRESS_FROM = 512
 """Bytes. Below this zlib saves nothing worth its call."""
 _PLAIN, _ZLIB = b"\x00", b"\x01"
@@ -49,15 +52,20 @@ def elements(data: bytes) -> list[bytes]:
 
 
 def _places(data: bytes) -> list[int]:
-    lists = [value for value in _decode_fields(data).values() if bytes(memoryview(value)[:1]) == b"["]
     places: set[int] = set()
-    for each in lists:
-        # Where it is not this list that is found but the same bytes before it, the cut is at another place: no harm.
-        at = data.find(each)
-        for element in _decode_list(each):
-            at = data.index(element, at) + len(memoryview(element))
-            places.add(at)
-    return sorted(places)
+    for value in _decode_fields(data).values():
+        first = bytes(memoryview(value)[:_KNOWN_BY])
+        if first[:1] == b"[":
+            # Where the same bytes stand before this list, the cut is at another place: no harm, the parts still join.
+            _ends(data, data.find(first) + 1, value, places)
+    return sorted(place for place in places if place < len(data))
+
+
+def _ends(data: bytes, at: int, value: msgspec.Raw, places: set[int]) -> None:
+    for element in _decode_list(value):
+        between = _BETWEEN.match(data, at)
+        at = (between.end() if between else at) + len(memoryview(element))
+        places.add(at)
 
 
 def shorter(element: bytes) -> Iterator[bytes]:

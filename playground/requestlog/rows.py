@@ -17,7 +17,7 @@ from playground.requestlog.summary import Summary, question_of, summarize
 from playground.runs.state import fold
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_COMPACT_LEVEL = 3
+_COMPACT_LEVEL = 1
 """zlib's level for a run that has ended."""
 
 

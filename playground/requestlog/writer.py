@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -64,9 +65,12 @@ class Writer:
 
     def take(self, notes: Iterable[tuple[str, AnyEvent]]) -> None:
         """Events of live runs, in order; those of runs that are not live are left out."""
+        of_run: defaultdict[str, list[AnyEvent]] = defaultdict(list)
         for run_id, event in notes:
+            of_run[run_id].append(event)
+        for run_id, events in of_run.items():
             if (live := self._live.get(run_id)) is not None and live.end is None:
-                live.take(event)
+                live.take(events)
 
     def finish(self, run_id: str, end: Summary) -> None:
         """End a run, kept by `settle`. One that is not live is left as it is."""
