@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing, suppress
 from typing import Any, cast
@@ -139,8 +140,9 @@ class Exchange:
     async def _stream(self, response: httpx.Response) -> AsyncGenerator[list[AnyEvent], None]:
         framer, decoder = SseFramer(), ChunkDecoder()
         async with aclosing(_bytes(response)) as body:
-            with SilenceLimit(self._idle_s) as silence:
-                # The first byte has httpx's own, longer limit: a model may think before it speaks.
+            with SilenceLimit() as silence:
+                # The first byte has the longer limit of the headers: a model may think before it speaks.
+                silence.begins(_take_limit(response))
                 async for received in body:
                     silence.ends()
                     events: list[AnyEvent] = []
@@ -153,7 +155,7 @@ class Exchange:
                     if done:
                         await _drain(body)
                         return
-                    silence.begins()
+                    silence.begins(self._idle_s)
         yield [self._end(framer.rest, decoder)]
 
     def _read(self, received: list[str], decoder: ChunkDecoder, events: list[AnyEvent]) -> bool:
@@ -202,6 +204,16 @@ def _both(first: Trace, second: Trace) -> Trace:
         await second(event, info)
 
     return told
+
+
+def _take_limit(response: httpx.Response) -> float:
+    """The limit on a read, in seconds, which httpx no longer keeps: it would make a timer for each.
+
+    httpcore looks at it when the reading of the body begins, and not again.
+    """
+    limits = response.request.extensions["timeout"]
+    limit_s, limits["read"] = limits["read"], None
+    return math.inf if limit_s is None else float(limit_s)
 
 
 def _bytes(response: httpx.Response) -> AsyncGenerator[bytes, None]:

@@ -16,6 +16,7 @@ from playground.requestlog.records import LogUnavailable
 FILE_NAME = "request-log.sqlite3"
 _BUSY_S = 5.0
 """How long a write waits for another process's."""
+_PAGE_BYTES = 8192
 _CHECK_UP_TO = 32 * 1024 * 1024
 """Bytes. Up to here every page is checked at each start (some 50 ms); beyond, only what opening touches."""
 _DAMAGED_CODES = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
@@ -92,6 +93,11 @@ def _connect_writer(path: Path) -> sqlite3.Connection:
         path.chmod(0o600)
     connection = _connect(path, "mode=rw")
     try:
+        # Of a new file only: what is deleted gives its room back, and pages that hold two streams, not one and a half.
+        connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        # What is replaced or deleted is overwritten, also the batches of events that a run's end makes one of.
+        connection.execute("PRAGMA secure_delete = ON")
         # Where the file system cannot do WAL, SQLite stays with its rollback journal: slower, as safe.
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA foreign_keys = ON")

@@ -99,13 +99,8 @@ class Writer:
     def delete(self, run_ids: Iterable[str]) -> None:
         """Delete ended runs. Raises sqlite3.Error where nothing could be deleted."""
         gone = [run_id for run_id in run_ids if run_id not in self._live]
-        # Only here: overwriting what is freed costs a write a page, and this is where a person wants it gone.
-        self._connection.execute("PRAGMA secure_delete = ON")
-        try:
-            with transaction(self._connection, durable=True):
-                gone = [run_id for run_id in gone if rows.delete_run(self._connection, run_id)]
-        finally:
-            self._connection.execute("PRAGMA secure_delete = OFF")
+        with transaction(self._connection, durable=True):
+            gone = [run_id for run_id in gone if rows.delete_run(self._connection, run_id)]
         self._changed(gone)
 
     def mark(self, run_ids: Iterable[str], marked: bool) -> None:
