@@ -14,10 +14,12 @@ from playground.prompt.problems import Problem
 from playground.runs.arguments import check_arguments
 from playground.runs.json_place import Fault, read_json
 
-ResultKind: TypeAlias = Literal["answered", "error", "bad_json", "wrong_arguments", "unknown_tool", "failed", "stopped"]
+ResultKind: TypeAlias = Literal[
+    "answered", "error", "bad_json", "wrong_arguments", "unknown_tool", "failed", "running", "stopped"
+]
 """answered · error: the book says so · bad_json, wrong_arguments, unknown_tool: the call itself is wrong, and the
-model is told how · failed: the answer could not be had (no consent, no connection, nobody answered) · stopped: it had
-not returned when the chain was stopped, and is not sent."""
+model is told how · failed: the answer could not be had (no consent, no connection, nobody answered) · running: it has
+not returned yet · stopped: it had not returned when the chain was stopped. Those two are not sent."""
 
 
 @dataclass(frozen=True, slots=True)

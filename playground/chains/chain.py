@@ -25,6 +25,7 @@ from playground.prompt.document import Document, Json, Message, ToolCall
 from playground.prompt.problems import BadInput
 from playground.runs.arguments import schemas_by_name
 from playground.runs.run import Run
+from playground.runs.state import ENDED
 
 DEFAULT_LIMIT = 5
 MOST_REQUESTS = 50
@@ -65,8 +66,13 @@ class Chain:
         self._go, self._zero, self._requests = "", 0.0, 0
         self._last: str | None = None
         self._stop_asked = False
-        self._run: Run | None = None
+        self._watch: Watch | None = None
         self._working: tuple[asyncio.Task[None], ...] = ()
+
+    @property
+    def live(self) -> Conversation:
+        """As `conversation`, with the turn that is being answered as far as it has come, its phase the run's own."""
+        return self.conversation.with_turn(self._watch.turn) if self._watch is not None else self.conversation
 
     def now(self) -> float:
         """Seconds since this run of the chain began."""
@@ -100,9 +106,9 @@ class Chain:
     def stop(self) -> None:
         """End it at once, wherever it is; what had come is kept. Fine to call again, or after the end."""
         self._stop_asked = True
-        if self._run is not None:
+        if self._watch is not None:
             # The run ends as stopped by itself, with what had come of its answer.
-            self._run.stop()
+            self._watch.run.stop()
             return
         for task in self._working:
             task.cancel()
@@ -141,13 +147,12 @@ class Chain:
     async def _request(self, document: Document) -> Turn | None:
         """One request; None where it was stopped before it had begun. Raises BadInput."""
         turn_id, parent = new_id(), self._last
-        watched: list[Watch] = []
         refused: list[BadInput] = []
 
         def began(run: Run) -> None:
-            self._run, self._last = run, turn_id
+            self._last = turn_id
             self._requests += 1
-            watched.append(Watch(run, self.now))
+            self._watch = Watch(run, self.now, turn_id, parent, document, self._go)
             self._tell(TurnStarted(turn_id, self._requests, self.limit, document, run))
             if self._stop_asked:
                 run.stop()
@@ -158,16 +163,18 @@ class Chain:
             except BadInput as bad:
                 refused.append(bad)
             finally:
-                self._run = None
-                for watch in watched:
-                    self._keep(watch.turn(turn_id, parent, document, self._go))
+                watch, self._watch = self._watch, None
+                if watch is not None:
+                    self._keep(watch.turn)
 
         await self._work([send()])
         if refused:
             raise refused[0]
-        return self.conversation.turns[turn_id] if watched else None
+        return self.conversation.turns.get(turn_id)
 
     def _keep(self, turn: Turn) -> None:
+        if turn.phase not in ENDED:
+            turn = replace(turn, phase="stopped")  # the sending was ended before the run itself could be
         self.conversation = self.conversation.with_turn(turn)
         self._tell(TurnEnded(turn))
 
@@ -195,13 +202,14 @@ class Chain:
 
     async def _call(self, turn_id: str, call: ToolCall, schemas: dict[str, Json], nth: int) -> None:
         started_at = self.now()
+        running = Result(call.id, call.name, "", "running", started_at=started_at, go=self._go)
+        self.conversation = self.conversation.with_result(turn_id, running)
         self._tell(CallStarted(turn_id, call, started_at))
         outcome = Outcome("stopped", "")
         try:
             outcome = await self._answerer.answer(call, schemas, nth)
         finally:
-            result = Result(
-                call.id, call.name, outcome.text, outcome.kind, outcome.problems, started_at, self.now(), self._go
-            )
+            done = outcome.text, outcome.kind, outcome.problems
+            result = Result(call.id, call.name, *done, started_at, self.now(), self._go)
             self.conversation = self.conversation.with_result(turn_id, result)
             self._tell(CallEnded(turn_id, call, result))

@@ -56,9 +56,11 @@ class Turn:
 
     @property
     def returned(self) -> tuple[Result, ...]:
-        """The results that there are, in the order of the calls: those that were stopped returned none."""
+        """The results that there are, in the order of the calls: what runs or was stopped has returned none."""
         order = {call.id: place for place, call in enumerate(self.calls)}
-        found = (result for result in self.results if result.kind != "stopped" and result.call_id in order)
+        found = (
+            result for result in self.results if result.kind not in ("running", "stopped") and result.call_id in order
+        )
         return tuple(sorted(found, key=lambda result: order[result.call_id]))
 
     @property
@@ -172,7 +174,7 @@ class Conversation:
         )
 
     def with_result(self, turn_id: str, result: Result) -> Conversation:
-        """With what a call has returned, in place of an earlier result of it that was stopped."""
+        """With what a call has returned, in place of an earlier result of it."""
         turn = self.turns[turn_id]
         others = tuple(other for other in turn.results if other.call_id != result.call_id)
         return self.with_turn(replace(turn, results=(*others, result)))

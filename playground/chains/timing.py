@@ -9,7 +9,7 @@ from playground.voice.variants import MeasuredTool, MeasuredTurn
 def measured(conversation: Conversation, turn_id: str) -> tuple[MeasuredTurn, ...]:
     """The turns up to this one that ran without a person between them, on an axis that begins with the first's run.
 
-    Turns before that were sent by an earlier go, whose clock says nothing about this one's. Empty where the turn
+    Of `Chain.live` it is the picture so far. Turns before that were sent by an earlier go, whose clock says nothing about this one's. Empty where the turn
     itself was edited or never sent: nothing of it was measured.
     """
     turns: list[Turn] = []
@@ -26,8 +26,13 @@ def _measured(turn: Turn, zero: float) -> MeasuredTurn:
     assert turn.times is not None
     assert turn.began_at is not None
     tools = tuple(
-        MeasuredTool(result.name, result.started_at - zero, result.ended_at - zero, result.kind == "stopped")
+        MeasuredTool(
+            result.name,
+            result.started_at - zero,
+            None if result.ended_at is None else result.ended_at - zero,
+            result.kind == "stopped",
+        )
         for result in turn.results
-        if result.go == turn.go and result.started_at is not None and result.ended_at is not None
+        if result.go == turn.go and result.started_at is not None
     )
     return MeasuredTurn(turn.began_at - zero, turn.times, tools)

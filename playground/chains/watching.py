@@ -14,10 +14,14 @@ from playground.voice.times import Stopwatch
 
 @dataclass(slots=True)
 class Watch:
-    """`now`: seconds on the chain's clock. Make it before the run is executed."""
+    """`now`: seconds on the chain's clock; `parent`: the turn before; `go`: the chain's run. Make it before `run` runs."""
 
     run: Run
     now: Callable[[], float]
+    turn_id: str
+    parent: str | None
+    document: Document
+    go: str
     began_at: float | None = None
     stopwatch: Stopwatch = field(default_factory=Stopwatch)
 
@@ -29,28 +33,29 @@ class Watch:
             self.began_at = self.now() - run.clock()
         self.stopwatch.apply(event)
 
-    def turn(self, turn_id: str, parent: str | None, document: Document, go: str) -> Turn:
+    @property
+    def turn(self) -> Turn:
         """The turn as far as it has come. The calls of an answer that did not come to its end are left out."""
         state = self.run.state
-        phase = state.phase if state.ended else "stopped"
+        phase = state.phase
         return Turn(
-            id=turn_id,
-            parent=parent,
-            document=document,
+            id=self.turn_id,
+            parent=self.parent,
+            document=self.document,
             text=state.text,
-            calls=self._calls(document) if phase == "done" else (),
+            calls=self._calls() if phase == "done" else (),
             run_id=self.run.id,
             request_id=state.request_id,
             phase=phase,
             finish_reason=state.finish_reason,
             usage=state.usage,
             trouble=" ".join((state.trouble.title, state.trouble.detail)).strip() if state.trouble else "",
-            go=go,
+            go=self.go,
             began_at=self.began_at,
             times=self.stopwatch.times,
         )
 
-    def _calls(self, document: Document) -> tuple[ToolCall, ...]:
-        taken = [call.id for message in document.messages for call in message.tool_calls]
+    def _calls(self) -> tuple[ToolCall, ...]:
+        taken = [call.id for message in self.document.messages for call in message.tool_calls]
         came = [call for _, call in sorted(self.run.state.tool_calls.items())]
         return tuple(with_unique_ids([(call.id, call.name, call.arguments) for call in came], taken))

@@ -85,19 +85,22 @@ class Timeline:
 
 
 def timeline(
-    turns: Sequence[MeasuredTurn], settings: SpeechSettings = DEFAULTS, variant: Variant = "parallel"
+    turns: Sequence[MeasuredTurn],
+    settings: SpeechSettings = DEFAULTS,
+    variant: Variant = "parallel",
+    now: float | None = None,
 ) -> Timeline:
-    """The picture of one chain, or of one turn."""
+    """The picture of one chain, or of one turn. `now`: it still goes on, and the axis has come to there."""
     placed = place(turns, settings, variant)
     spoken = tuple(part for turn in placed for part in turn.spoken)
     answer = placed[-1].spoken[0] if placed and placed[-1].spoken and not turns[-1].times.calls else None
-    events_end = max((_last(turn) for turn in placed), default=0.0)
+    events_end = max((*(_last(turn) for turn in placed), now or 0.0))
     return Timeline(
         variant,
         tuple(mark for turn in placed for mark in _marks(turn)),
         tuple(span for turn in placed for span in _spans(turn)),
         spoken,
-        tuple(_silences(spoken, events_end, answered=answer is not None)),
+        tuple(_silences(spoken, events_end, answered=answer is not None, goes_on=now is not None)),
         max(events_end, spoken[-1].ends_at if spoken else 0.0),
         spoken[0].starts_at if spoken else None,
         answer.ready_at if answer else None,
@@ -147,15 +150,15 @@ def _less(other: float | None, ours: float | None) -> float | None:
     return None if other is None or ours is None else other - ours
 
 
-def _silences(spoken: Sequence[Spoken], events_end: float, *, answered: bool) -> Iterator[Silence]:
+def _silences(spoken: Sequence[Spoken], events_end: float, *, answered: bool, goes_on: bool) -> Iterator[Silence]:
     if spoken:
         found = [Silence(0.0, spoken[0].starts_at, "start")]
         for before, after in pairwise(spoken):
             found.append(Silence(before.ends_at, after.starts_at, "starved" if before.turn == after.turn else "tool"))
         if not answered:
-            found.append(Silence(spoken[-1].ends_at, events_end, "end"))
+            found.append(Silence(spoken[-1].ends_at, events_end, "tool" if goes_on else "end"))
     else:
-        found = [Silence(0.0, events_end, "end")]
+        found = [Silence(0.0, events_end, "start" if goes_on else "end")]
     yield from (silence for silence in found if silence.length_s >= SHORTEST_SILENCE_S)
 
 

@@ -255,6 +255,31 @@ def test_a_prompt_that_cannot_be_sent_fails_without_a_request(simulator: Simulat
     assert "gone" in ended.trouble
 
 
+def test_while_it_runs_the_picture_so_far_is_there(simulator: SimulatorProcess) -> None:
+    dialogue = Dialogue(simulator, prompt([[says(1, "One sec!"), calls(2, "get_balance")], ANSWER]))
+    seen: list[tuple[str, list[str], list[bool]]] = []
+
+    def look(_: object) -> None:
+        live = dialogue.chain.live
+        last = list(live.turns.values())[-1]
+        picture = timeline(measured(live, last.id), now=dialogue.chain.now())
+        tools = [span.ends_at is None for span in picture.spans if span.kind == "tool"]
+        seen.append((last.phase, [part.text for part in picture.spoken], tools))
+
+    def started(happening: TurnStarted) -> None:
+        if happening.number == 1:
+            happening.run.listen(lambda _, event: look(event) if isinstance(event, ContentDelta) else None)
+
+    dialogue.on[TurnStarted] = started
+    dialogue.on[CallStarted] = dialogue.on[CallEnded] = look
+    play(dialogue)
+    assert seen == [
+        ("streaming", ["One sec!"], []),
+        ("done", ["One sec!"], [True]),
+        ("done", ["One sec!"], [False]),
+    ]
+
+
 def test_stop_before_its_first_step_sends_nothing(simulator: SimulatorProcess) -> None:
     dialogue = Dialogue(simulator, prompt([ANSWER]))
 

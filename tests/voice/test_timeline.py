@@ -224,6 +224,23 @@ def test_while_it_streams_only_what_is_certain_is_spoken() -> None:
     assert came.text_ended_at is None
 
 
+def test_while_it_runs_the_silence_goes_on_to_now() -> None:
+    filler = times((100, "Wait!"), calls=[(110, 0)], ends=120)
+    picture = timeline((MeasuredTurn(0.0, filler, (MeasuredTool("tool_0", 0.12, None),)),), now=2.0)
+    assert [span.ends_at for span in picture.spans if span.kind == "tool"] == [None]
+    assert [(ms(s.starts_at), ms(s.ends_at), s.cause) for s in picture.silences] == [
+        (0, 450, "start"),
+        (783, 2000, "tool"),
+    ]
+    assert [(ms(s.ends_at), s.cause) for s in timeline((turn(0, TurnTimes()),), now=0.3).silences] == [(300, "start")]
+
+
+def test_text_after_a_call_ends_with_the_turn() -> None:
+    came = times((100, "Wait"), (200, " a bit"), calls=[(150, 0)], ends=300)
+    assert ms(came.text_ended_at) == 300
+    assert ms(times((100, "Wait"), calls=[(150, 0)], ends=300).text_ended_at) == 150
+
+
 def test_a_failed_attempt_before_it_is_silence_too() -> None:
     failed: list[AnyEvent] = [
         AttemptStarted(0.0, 1),
