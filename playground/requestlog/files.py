@@ -93,9 +93,10 @@ def _connect_writer(path: Path) -> sqlite3.Connection:
         path.chmod(0o600)
     connection = _connect(path, "mode=rw")
     try:
-        # Of a new file only: what is deleted gives its room back, and pages that hold two streams, not one and a half.
-        connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
-        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        if path.stat().st_size == 0:
+            # What is deleted gives its room back; and a page holds several streams.
+            connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
+            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
         # What is replaced or deleted is overwritten, also the batches of events that a run's end makes one of.
         connection.execute("PRAGMA secure_delete = ON")
         # Where the file system cannot do WAL, SQLite stays with its rollback journal: slower, as safe.
