@@ -60,6 +60,7 @@ class Sender:
         self.limit_s: float | None = None
         """Seconds that a whole turn may take; None for as long as it takes."""
         self.log: RequestLog | None = None
+        self._one_a_turn = asyncio.Lock()
 
     async def send(
         self, document: Document, endpoint: Endpoint, on_dispatch: Callable[[Dispatch], None], *, explicit: bool = False
@@ -73,7 +74,10 @@ class Sender:
         request = to_request(document, endpoint.model)
         endpoint = await self._simulation.resolve(endpoint)
         secret = await self._key(endpoint, explicit)
-        dispatch = self._prepare(document, endpoint)
+        async with self._one_a_turn:
+            dispatch = self._prepare(document, endpoint)
+            # Twenty prompts that are sent at once are looked at one after the other, with the window between them.
+            await asyncio.sleep(0)
         run = Run(
             id=uuid.uuid4().hex,
             document=document,

@@ -14,7 +14,7 @@ from playground.voice.times import Stopwatch
 
 @dataclass(slots=True)
 class Watch:
-    """`now`: seconds on the chain's clock; `parent`: the turn before; `go`: the chain's run. Make it before `run` runs."""
+    """Made before `run` is executed. `now`: seconds on the chain's clock; `parent`: the turn before; `go`: its run."""
 
     run: Run
     now: Callable[[], float]

@@ -18,6 +18,12 @@ from playground.ui.collector import Collector
 from playground.ui.window import MainWindow
 from playground.workspace import Workspace
 
+SWITCH_S = 0.0005
+"""How long the window's thread waits for Python while the log's thread has it.
+
+Python's own 5 ms are a third of a frame, and every read of a socket and every call of Qt lets go of it.
+"""
+
 
 def make_application() -> QApplication:
     """The one QApplication."""
@@ -27,6 +33,7 @@ def make_application() -> QApplication:
     application.setDesktopFileName("electron-playground")
     # qasync ends its loop with the last window; shutting down needs the loop a little longer.
     application.setQuitOnLastWindowClosed(False)
+    sys.setswitchinterval(SWITCH_S)
     return application
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,7 +12,7 @@ from playground.chains.answering import Answerer, AnswerFailed, Question
 from playground.chains.answers import AnswerBook, FixedDelay, Reply, ToolAnswer
 from playground.chains.chain import Chain
 from playground.chains.conversation import Conversation
-from playground.chains.happenings import Happening
+from playground.chains.happenings import ChainEnded, Happening
 from playground.client.connection import Connection
 from playground.client.endpoint import Endpoint
 from playground.prompt.document import Document, Json, Message, Tool
@@ -62,6 +63,9 @@ BOOK = AnswerBook(
 HANGS = AnswerBook({"get_balance": ToolAnswer(Reply("fixed", "late", FixedDelay(600_000)))})
 
 
+ANSWER = [says(1, "It is ₹412."), says(2, " Anything else?")]
+
+
 async def nobody(question: Question) -> str:
     raise AnswerFailed(f"Nobody is there to answer {question.call.name}.")
 
@@ -102,3 +106,18 @@ class Dialogue:
     def told_of(self, kind: type[Any]) -> list[Any]:
         """All that was told of one kind."""
         return [happening for happening in self.told if isinstance(happening, kind)]
+
+
+def play(dialogue: Dialogue, use: Callable[[Dialogue], Awaitable[None]] | None = None) -> ChainEnded:
+    """Run it, then use it, then hang up."""
+
+    async def main() -> ChainEnded:
+        try:
+            ended = await asyncio.wait_for(dialogue.chain.run(), 30)
+            if use is not None:
+                await use(dialogue)
+            return ended
+        finally:
+            await dialogue.connection.aclose()
+
+    return asyncio.run(main())
