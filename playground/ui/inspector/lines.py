@@ -9,6 +9,7 @@ from playground.client.events import Usage
 from playground.client.prices import Cost, cost
 from playground.prefix.forecast import Forecast
 from playground.runs.figures import Figure, dollars, percent, seconds, speed
+from playground.runs.received import output_figure
 from playground.runs.state import Attempt, RunState
 from playground.ui.inspector.model import InspectorModel
 
@@ -50,8 +51,13 @@ def usage_lines(model: InspectorModel) -> dict[str, Line]:
         "note": Line(_note(usage, model.usage_asked), why if usage is None else ""),
         "cached": cached,
         "fresh": _reported(usage.fresh_tokens if usage else None, why),
-        "output": _reported(usage.completion_tokens if usage else None, why),
+        "output": _output(model.state, why),
     }
+
+
+def _output(state: RunState, why: str) -> Line:
+    figure = output_figure(state, why)
+    return unknown(why) if figure.state == "unknown" else Line(figure.text, figure.why)
 
 
 def _input(model: InspectorModel, usage: Usage | None, why: str) -> Line:

@@ -6,6 +6,7 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QSizePolicy
 
 from playground.client.events import Usage
 from playground.runs.figures import Figure, seconds, speed
+from playground.runs.received import output_figure
 from playground.runs.state import RunState
 from playground.ui.response.words import outcome
 from playground.ui.theme import GRID, ui_font
@@ -63,7 +64,7 @@ def _texts(state: RunState | None, elapsed_s: float, estimated: float | None) ->
         head,
         speed(state.tokens_per_s) + (" tok/s" if state.tokens_per_s is None else ""),
         f"{_input(usage, estimated)} in ({cached} cached)",
-        f"{Figure.reported(usage.completion_tokens if usage else None).text} out",
+        f"{output_figure(state, '').text} out",
     )
 
 
