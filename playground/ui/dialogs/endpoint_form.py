@@ -9,13 +9,20 @@ from dataclasses import replace
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QCheckBox, QComboBox, QHBoxLayout, QLabel, QLineEdit, QSpinBox, QWidget
 
+from playground.client import urls
 from playground.client.endpoint import PLANS, PUBLISHED_RATES, Endpoint, PlanLimits, Rates
 from playground.prompt.problems import BadInput, Problem
 from playground.ui.dialogs.form import Form
 from playground.ui.theme import GRID
+from playground.ui.widgets.notice import words
 
 CUSTOM = "Custom"
 URL_HINT = "https://… or http://127.0.0.1:8080/v1"
+
+EXPOSED = (
+    "⚠ Plain http to another machine: anyone on the way could read the key, so no request with a key is sent there. "
+    "Use https, or switch off “needs a key”."
+)
 
 Draft = tuple[object, ...]
 """What a form's fields hold, as it was typed."""
@@ -31,6 +38,10 @@ class EndpointForm(Form):
         self.name, self.base_url, self.model = QLineEdit(), QLineEdit(), QLineEdit()
         self.needs_key = QCheckBox("needs a key")
         self.needs_key.toggled.connect(self.needs_key_changed)
+        self.needs_key.toggled.connect(self._say_exposed)
+        self.base_url.textChanged.connect(self._say_exposed)
+        self.exposed = words("", "variable")
+        self.exposed.hide()
         self._plan = QComboBox()
         self._plan.addItems([*(plan.name for plan in PLANS.values()), CUSTOM])
         self._plan.currentTextChanged.connect(self._plan_chosen)
@@ -49,6 +60,7 @@ class EndpointForm(Form):
         self.add("base_url", "Base URL", self.base_url)
         self.add("model", "Model", self.model)
         self.add("needs_key", "Key", self.needs_key)
+        self.add_words(self.exposed)
         self.add(
             "plan",
             "Plan limits",
@@ -114,13 +126,19 @@ class EndpointForm(Form):
             self._per_minute.setValue(plan.requests_per_minute or 0)
             self._in_flight.setValue(plan.in_flight or 0)
 
+    def _say_exposed(self) -> None:
+        """Said while it is typed, and not only when a request is refused for it."""
+        exposed = self.needs_key.isChecked() and _exposes_key(self.base_url.text())
+        self.exposed.setText(EXPOSED if exposed else "")
+        self.exposed.setVisible(exposed)
+
     def _say_source(self) -> None:
         shown = tuple(field.text().strip() for field in self.rates.values())
         published = tuple(_rate_text(getattr(PUBLISHED_RATES, name)) for name in self.rates)
-        words = "Dollars a million tokens; an empty rate is shown as not priced."
+        said = "Dollars a million tokens; an empty rate is shown as not priced."
         if shown == published:
-            words = f"These are from {PUBLISHED_RATES.source}; ask your account manager for yours. {words}"
-        self._source.setText(words)
+            said = f"These are from {PUBLISHED_RATES.source}; ask your account manager for yours. {said}"
+        self._source.setText(said)
 
     def edited(self, endpoint: Endpoint) -> Endpoint:
         """`endpoint` with what the form says. Raises BadInput for a rate that is not a number."""
@@ -171,6 +189,13 @@ def _rate(name: str, text: str) -> float | None:
 
 def _no_rate(name: str, message: str, hint: str = "Write it as 0.40, or leave it empty.") -> BadInput:
     return BadInput(Problem(("rates", name), message, hint))
+
+
+def _exposes_key(typed: str) -> bool:
+    try:
+        return urls.exposes_key(typed.strip())
+    except ValueError:  # half an IPv6 address, say
+        return False
 
 
 def _limit(most: int) -> QSpinBox:

@@ -250,3 +250,27 @@ def test_the_switch_is_called_what_a_refused_request_calls_it(connect: Connect) 
         assert f"“{dialog.form.needs_key.text()}”" in advice
 
     connect(story)
+
+
+@pytest.mark.parametrize(
+    ("url", "needs_key", "said"),
+    [
+        ("http://192.168.1.20:8000/v1", True, True),
+        ("http://192.168.1.20:8000/v1", False, False),
+        ("https://192.168.1.20:8000/v1", True, False),
+        ("http://127.0.0.1:8000/v1", True, False),
+        ("http://[::1", True, False),
+    ],
+)
+def test_a_key_that_could_be_read_on_the_way_is_warned_of_while_typing(
+    connect: Connect, url: str, needs_key: bool, said: bool
+) -> None:
+    async def story(dialog: ConnectDialog, _hand: Hand) -> None:
+        dialog.add.click()
+        dialog.form.needs_key.setChecked(needs_key)
+        dialog.form.base_url.setText(url)
+        assert dialog.form.exposed.isHidden() is not said
+        dialog.form.needs_key.setChecked(False)
+        assert dialog.form.exposed.isHidden()
+
+    connect(story)
