@@ -84,7 +84,7 @@ class Session:
         self.appearance.apply()
         if warm:
             self.window.first_painted.connect(self._after_first_paint, Qt.ConnectionType.QueuedConnection)
-        self.window.restore_places()
+        self.window.places.restore()
         self.window.show()
 
     def end(self) -> None:

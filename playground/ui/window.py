@@ -11,8 +11,6 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QCloseEvent, QPaintEvent
 from PySide6.QtWidgets import QFrame, QMainWindow, QMenu, QSplitter, QVBoxLayout, QWidget
 
-from playground.prompt.document import Document
-from playground.prompt.problems import Problem
 from playground.simulator.launch import SimulatorFailed
 from playground.ui.actions import ACTIONS, Actions
 from playground.ui.appearance import Appearance
@@ -21,22 +19,17 @@ from playground.ui.bars.statusbar import StatusBar
 from playground.ui.bars.topbar import TopBar
 from playground.ui.editor.pane import PromptPane
 from playground.ui.files import Files
+from playground.ui.places import COLUMNS, ROWS, Places
 from playground.ui.program import Program
-from playground.workspace import Recalled, Workspace
+from playground.workspace import Workspace
 
 if TYPE_CHECKING:
-    from playground.advice.model import Advice
     from playground.prefix.workbench import Outlook
     from playground.ui.answers import Answers
     from playground.ui.inspector.pane import InspectorPane
     from playground.ui.logview.pane import LogPane
     from playground.ui.requests import Requests
     from playground.ui.response.pane import ResponsePane
-
-COLUMNS = (560, 440, 280)
-"""First widths of prompt, response and inspector, in device-independent pixels at 1280."""
-ROWS = (560, 200)
-"""First heights of the panes and of the log."""
 
 
 class MainWindow(QMainWindow):
@@ -53,6 +46,7 @@ class MainWindow(QMainWindow):
         self._build_panes()
         self._build_parts()
         self._lay_out()
+        self.places = Places(self, self._columns, self._rows, workspace.settings, self.program)
         self._connect()
         self.setWindowTitle("Electron Playground")
         self.resize(1280, 800)
@@ -88,7 +82,7 @@ class MainWindow(QMainWindow):
             "open": self.files.open,
             "save": self.files.save,
             "save_as": self.files.save_as,
-            "mend": lambda: self._mend(self.answers.adviser.advice),
+            "mend": lambda: self.answers.advice.mend(),
             "undo": self.prompt.undo,
             "redo": self.prompt.redo,
             "find": self.prompt.show_find,
@@ -98,7 +92,7 @@ class MainWindow(QMainWindow):
             "theme": self._appearance.toggle,
             "connect": self.program.connect_dialog,
             "settings": self.program.settings_dialog,
-            "guide": lambda: self._guide(""),
+            "guide": lambda: self.answers.advice.guide(),
             "palette": self.program.palette,
             "keys": self.program.keys_sheet,
             "quit": self.close,
@@ -140,7 +134,7 @@ class MainWindow(QMainWindow):
         # Imported here: the first frame does not show them.
         from playground.ui.answers import Answers
 
-        answers = Answers(self.workspace, self.prompt, self._appearance.theme)
+        answers = Answers(self.workspace, self.prompt, self._appearance.theme, self.files, self.program)
         for splitter, place, pane in (
             (self._columns, 1, answers.column),
             (self._columns, 2, answers.inspector),
@@ -210,40 +204,11 @@ class MainWindow(QMainWindow):
         answers.inspector.why.compare_requested.connect(requests.compare)
         answers.response.place_requested.connect(self.prompt.show_problem)
         answers.response.notice_action.connect(lambda name: self.actions_table[name].trigger())
-        self._connect_advice(answers)
         requests.running_changed.connect(self._show_running)
         requests.outlook_changed.connect(self._show_outlook)
-        requests.looking_back.connect(self._show_looking_back)
         requests.key_missing.connect(self._show_key_missing)
         requests.trouble.connect(self.say_trouble)
         requests.found.connect(self.say_trouble)
-
-    def _connect_advice(self, answers: Answers) -> None:
-        """The adviser looks when the prompt rests; its list, its marks and its ways to mend."""
-        adviser, section = answers.adviser, answers.inspector.advice
-        self.prompt.edited.connect(adviser.look_soon)
-        answers.requests.settled.connect(adviser.look_again)
-        adviser.advised.connect(self._show_advice)
-        section.place_requested.connect(self._show_place_of)
-        section.fix_requested.connect(lambda advice: self._mend((advice,)))
-        section.dismissed.connect(lambda advice, for_good: adviser.dismiss(advice, for_good=for_good))
-        section.guide_requested.connect(self._guide)
-
-    def _show_advice(self, advice: tuple[Advice, ...], document: Document) -> None:
-        self.inspector.advice.show_advice(advice)
-        self.prompt.set_advice(advice, document)
-
-    def _show_place_of(self, advice: Advice) -> None:
-        place = next(place for place in advice.places if place.path)
-        self.prompt.go_to(Problem(place.path, advice.title, offset=place.start))
-
-    def _mend(self, advice: tuple[Advice, ...]) -> None:
-        self.program.mend_dialog(self.prompt, advice)
-
-    def _guide(self, rule: str) -> None:
-        dialog = self.program.guide_dialog(rule)
-        dialog.recall_requested.connect(self.answers.adviser.recall)
-        dialog.example_requested.connect(self.files.show_example)
 
     def start(self) -> None:
         """Show the draft or the sample, and everything that goes with the chosen endpoint."""
@@ -335,22 +300,6 @@ class MainWindow(QMainWindow):
         self.top.show_file(self.files.name, self.files.dirty)
         self.status.show_saved("draft kept")
 
-    def _show_looking_back(self, recalled: Recalled | None) -> None:
-        if recalled is None:
-            self.from_log.hide()
-            return
-        when = recalled.stored.record.started_utc.astimezone().strftime("%Y-%m-%d %H:%M:%S")
-        self.from_log.say(
-            f"From the log: {when}",
-            [("Use its prompt", lambda: self._use_prompt(recalled)), ("Back", self.requests.show_current)],
-        )
-
-    def _use_prompt(self, recalled: Recalled) -> None:
-        self.prompt.set_document(recalled.document, undoable=True, label="Use a logged prompt")
-        self.from_log.say(
-            "Its prompt is in the editor; Undo brings yours back.", [("Back", self.requests.show_current)]
-        )
-
     def _show_key_missing(self, sentence: str) -> None:
         self.trouble.say(sentence, [("Connect to Electron…", self.program.connect_dialog), *self._dismiss()])
 
@@ -380,25 +329,8 @@ class MainWindow(QMainWindow):
             self._painted = True
             self.first_painted.emit()
 
-    def keep_places(self) -> None:
-        """Remember where the window is and how its room is shared out."""
-        settings = self.workspace.settings
-        settings.set("splitter_sizes", list(self._columns.sizes()))
-        settings.set("log_height", min(self._rows.sizes()[1], 10_000))
-        self.program.keep_geometry()
-
-    def restore_places(self) -> None:
-        """Put everything where it was; as it is made where nothing is kept."""
-        self.program.restore_geometry()
-        widths = self.workspace.settings.get("splitter_sizes")
-        if isinstance(widths, list) and len(widths) == len(COLUMNS):
-            self._columns.setSizes([int(width) for width in widths if isinstance(width, int)])
-        log_height = int(self.workspace.settings.number("log_height"))
-        if log_height:
-            self._rows.setSizes([max(self.height() - log_height, 1), log_height])
-
     def closeEvent(self, event: QCloseEvent) -> None:
-        self.keep_places()
+        self.places.keep()
         super().closeEvent(event)
         self.closing.emit()
 
