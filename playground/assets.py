@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def asset(name: str) -> Path:
-    """The path of a shipped file, named as under `resources/` ("themes/palette.toml").
+    """The path of a shipped file, named as under `resources/` ("themes/palette.json").
 
     Raises FileNotFoundError where the installation lacks it.
     """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import tomllib
+import json
 from dataclasses import dataclass
 
 from PySide6.QtGui import QColor, QFont, QPalette
@@ -32,7 +32,12 @@ MONO_FAMILIES = [
 
 @dataclass(frozen=True, slots=True)
 class Theme:
-    """One colour a role (see resources/themes/palette.toml for what each means)."""
+    """One colour a role; the meaning of each is the same in every theme (resources/themes/palette.json).
+
+    warm: expected from, or served by, the cache. stable: the same in every request of this prompt, not yet seen by the
+    cache. variable: changed or fresh. output: what the model wrote. failure: what went wrong. `…_edge` is the role's
+    strong colour for text, marks and bars; the plain name is its background.
+    """
 
     name: str
     window: QColor
@@ -66,7 +71,7 @@ class Theme:
 
 def load_theme(name: str) -> Theme:
     """The theme of that name ("light" or "dark"). Raises KeyError for any other."""
-    table = tomllib.loads(asset("themes/palette.toml").read_text("utf-8"))[name]
+    table = json.loads(asset("themes/palette.json").read_text("utf-8"))[name]
     return Theme(name=name, **{role: QColor(value) for role, value in table.items()})
 
 
