@@ -60,6 +60,8 @@ class Sender:
         self.limit_s: float | None = None
         """Seconds that a whole turn may take; None for as long as it takes."""
         self.log: RequestLog | None = None
+        self.tell: Callable[[Run], None] | None = None
+        """Told of each run when it has ended; returns at once."""
         self._one_a_turn = asyncio.Lock()
 
     async def send(
@@ -158,6 +160,8 @@ class Sender:
             if self.log is not None:
                 # Shielded: closing the window must not lose the end of a run that has ended.
                 await asyncio.shield(self.log.finish(run.id, run.state))
+            if self.tell is not None:
+                self.tell(run)
 
     def _learn(self, sending: Dispatch) -> None:
         run, usage = sending.run, sending.run.state.usage

@@ -66,6 +66,19 @@ SETTINGS = (
     Setting(
         "ca_file", "", "Extra certificates", "A PEM file that is trusted besides the system's own; empty for none."
     ),
+    Setting(
+        "request_lines",
+        False,
+        "Lines for other tools",
+        "Append each request that ends to requests.jsonl in the data folder: ids, status, usage, timings.",
+    ),
+    Setting("request_lines_contents", False, "Contents in these", "Prompts and completions too, as plain text."),
+    Setting(
+        "otel_collector",
+        "",
+        "OpenTelemetry collector",
+        "Where spans go, http://127.0.0.1:4318/v1/traces say, without contents; empty: nowhere. Needs the extra otel.",
+    ),
     Setting("show_simulator_bar", True, "Simulator bar", "Say above the prompt that replies are simulated."),
     Setting("endpoint_id", "simulator"),
     Setting("window_geometry", ""),

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from playground.prefix.view import CacheView
     from playground.prefix.why import Why
     from playground.prefix.workbench import Outlook
+    from playground.reporting.reporter import Reporter
     from playground.requestlog.log import RequestLog
     from playground.requestlog.records import StoredRun
     from playground.runs.places import Load
@@ -70,6 +71,8 @@ class Workspace:
         """Only a window has one."""
         self.log: RequestLog | None = None
         self.log_notice = ""
+        self.on_trouble: Callable[[str], None] = lambda _sentence: None
+        """Hears of trouble that stops nothing, a sentence each."""
 
     @cached_property
     def keys(self) -> KeyStore:
@@ -92,9 +95,17 @@ class Workspace:
 
         lifetime_s = self.settings.number("cache_lifetime_s")
         sender = Sender(keys=self.keys, simulation=self.simulation, places=self.gate, lifetime_s=lifetime_s)
+        sender.tell = lambda run: self.reporter.tell(run)
         self._follow_settings(sender)
         self.settings.listen(lambda _name: self._follow_settings(sender))
         return sender
+
+    @cached_property
+    def reporter(self) -> Reporter:
+        """Tells other tools of requests that have ended, where the settings say so."""
+        from playground.reporting.reporter import Reporter
+
+        return Reporter(self.folder, self.settings, lambda sentence: self.on_trouble(sentence))
 
     @cached_property
     def adviser(self) -> AdviceDesk:
@@ -236,6 +247,8 @@ class Workspace:
         await self.tasks.close()
         if self.log is not None:
             await self.log.close()
+        if "reporter" in vars(self):
+            await self.reporter.close()
         if "gate" in vars(self):
             await self.gate.close()
         if "sender" in vars(self):

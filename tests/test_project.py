@@ -24,7 +24,8 @@ def test_every_dependency_is_pinned() -> None:
     text = (ROOT / "packaging/constraints.txt").read_text("utf-8")
     pins = {name.lower().replace("_", "-") for name in re.findall(r"^([\w.-]+)==", text, re.MULTILINE)}
     wanted = {re.split(r"[^\w.-]", line)[0].lower() for line in requires("electron-playground") or ()}
-    assert wanted <= pins
+    # An extra may name another extra of this project.
+    assert wanted - {"electron-playground"} <= pins
 
 
 def test_no_address_of_a_registry_and_no_path_of_a_machine() -> None:

@@ -82,14 +82,19 @@ def _endpoint(workspace: Workspace, model: str | None, options: argparse.Namespa
 async def _session(folder: Path, document: Document, model: str | None, options: argparse.Namespace) -> int:
     tasks = Tasks(_report)
     workspace = Workspace(folder, os.environ, tasks)
+    workspace.on_trouble = _say
     try:
         endpoint = _endpoint(workspace, model, options)
         await workspace.open_log()
         if workspace.log_notice:
-            print(f"electron-playground: {workspace.log_notice}", file=sys.stderr)
+            _say(workspace.log_notice)
         return await _send(workspace, document, endpoint, options)
     finally:
         await workspace.close()
+
+
+def _say(sentence: str) -> None:
+    print(f"electron-playground: {sentence}", file=sys.stderr)
 
 
 async def _send(workspace: Workspace, document: Document, endpoint: Endpoint, options: argparse.Namespace) -> int:

@@ -192,6 +192,7 @@ class MainWindow(QMainWindow):
         self.program.endpoint_changed.connect(self.choose_endpoint)
         self.program.trouble.connect(self.say_trouble)
         self._appearance.changed.connect(self._show_theme)
+        self.workspace.on_trouble = self.say_trouble
 
     def _connect_answers(self, answers: Answers) -> None:
         """Every path between the prompt and the panes that show answers."""
