@@ -84,6 +84,7 @@ SETTINGS = (
     Setting("window_geometry", ""),
     Setting("splitter_sizes", []),
     Setting("log_height", 0, minimum=0, maximum=10_000, unit="px"),
+    Setting("tool_server", ""),
     Setting("shortcuts", {}),
     Setting("dismissed_advice", {}),
 )

@@ -8,12 +8,12 @@ look  -> recall(run_id)           a logged request as it was, through the same f
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from playground.client.endpoint import SIMULATOR_ID, Endpoint
 from playground.draft import Draft
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from playground.runs.state import RunState
     from playground.sending import Dispatch, Sender
     from playground.tasks import Tasks
+    from playground.toolserver.desk import ToolServers
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,8 @@ class Workspace:
         self.log_notice = ""
         self.on_trouble: Callable[[str], None] = lambda _sentence: None
         """Hears of trouble that stops nothing, a sentence each."""
+        self.allow_server: Callable[[str], Coroutine[Any, Any, bool]] = _nobody_to_ask
+        """Asks whether tools of a tool server may be called."""
 
     @cached_property
     def keys(self) -> KeyStore:
@@ -106,6 +109,13 @@ class Workspace:
         from playground.reporting.reporter import Reporter
 
         return Reporter(self.folder, self.settings, lambda sentence: self.on_trouble(sentence))
+
+    @cached_property
+    def tool_servers(self) -> ToolServers:
+        """Tool servers that the person named. `allow_server` is asked before the first call of each."""
+        from playground.toolserver.desk import ToolServers
+
+        return ToolServers(lambda server: self.allow_server(server))
 
     @cached_property
     def adviser(self) -> AdviceDesk:
@@ -247,6 +257,8 @@ class Workspace:
         await self.tasks.close()
         if self.log is not None:
             await self.log.close()
+        if "tool_servers" in vars(self):
+            await self.tool_servers.close()
         if "reporter" in vars(self):
             await self.reporter.close()
         if "gate" in vars(self):
@@ -256,6 +268,10 @@ class Workspace:
         await self.simulation.stop()
         if self.draft is not None:
             self.draft.close()
+
+
+async def _nobody_to_ask(_server: str) -> bool:
+    return False
 
 
 def retry_policy(settings: Settings) -> RetryPolicy:

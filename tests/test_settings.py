@@ -47,6 +47,7 @@ CHANGES: list[tuple[str, Json]] = [
     ("window_geometry", "AdnQywAD"),
     ("splitter_sizes", [700, 500]),
     ("log_height", 240),
+    ("tool_server", "python server.py"),
     ("shortcuts", {"send": "Ctrl+Enter"}),
     ("dismissed_advice", {"output-cap": "Cap the output"}),
 ]

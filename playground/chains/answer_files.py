@@ -171,6 +171,8 @@ class _Reader:
             text = ""
         if kind == "http":
             self.address(text, path)
+        if kind == "mcp" and not text.strip():
+            self.wrong((*path, "text"), "names no tool server.")
         return Reply(kind, text, self.delay(fields["delay"], (*path, "delay")) if "delay" in fields else AT_ONCE)
 
     def address(self, text: str, path: Path) -> None:

@@ -49,6 +49,10 @@ Fetch: TypeAlias = Callable[[str, Mapping[str, Json]], Awaitable[str]]
 """Posts the arguments as JSON to an address for which `allowed` has said yes, and gives the body of its answer."""
 
 
+Serve: TypeAlias = Callable[[str, str, Mapping[str, Json]], Awaitable[str]]
+"""Calls a tool of a tool server: (server, tool, arguments). It asks for consent itself."""
+
+
 class Answerer:
     """Answers calls from one book.
 
@@ -63,9 +67,11 @@ class Answerer:
         *,
         fetch: Fetch | None = None,
         allowed: Callable[[str], Awaitable[bool]] | None = None,
+        serve: Serve | None = None,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
         self._book, self._ask, self._fetch, self._allowed, self._sleep = book, ask, fetch, allowed, sleep
+        self._serve = serve
 
     async def answer(self, call: ToolCall, schemas: Mapping[str, Json], nth: int) -> Outcome:
         """The outcome of one call; `schemas`: parameters by tool name; `nth` call of that tool in its chain, from 0."""
@@ -94,6 +100,14 @@ class Answerer:
                 return Outcome("answered", await self._ask(Question(call, arguments, reply.text)))
             case "http":
                 return Outcome("answered", await self._fetched(reply.text, arguments))
+
+            case "mcp":
+                return Outcome("answered", await self._served(reply.text, call.name, arguments))
+
+    async def _served(self, server: str, name: str, arguments: Mapping[str, Json]) -> str:
+        if self._serve is None:
+            raise AnswerFailed(f"{name} was not called: no tool servers here.")
+        return await self._serve(server, name, arguments)
 
     async def _fetched(self, url: str, arguments: Mapping[str, Json]) -> str:
         if self._fetch is None or self._allowed is None or not await self._allowed(url):

@@ -12,10 +12,11 @@ from typing import Literal, TypeAlias, get_args
 
 from playground.prompt.document import Json
 
-ReplyKind: TypeAlias = Literal["fixed", "template", "error", "ask", "http"]
+ReplyKind: TypeAlias = Literal["fixed", "template", "error", "ask", "http", "mcp"]
 KINDS: tuple[ReplyKind, ...] = get_args(ReplyKind)
 """fixed: this text · template: this text with {{argument}} in place · error: an error with this message ·
-ask: a person types the result · http: what an address on this machine answers."""
+ask: a person types the result · http: what an address on this machine answers · mcp: what the tool of that name on a
+tool server returns."""
 
 MOST_DELAY_MS = 600_000.0
 """Ten minutes: longer than any caller waits."""
@@ -62,7 +63,8 @@ AT_ONCE = FixedDelay()
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One reply. `text`: the result, the template, the error's message, the question to the person, or the address."""
+    """One reply. `text`: the result, the template, the error's message, the question to the person, the address,
+    or the tool server."""
 
     kind: ReplyKind = "ask"
     text: str = ""

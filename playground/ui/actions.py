@@ -36,6 +36,7 @@ ACTIONS = (
     ActionSpec("save", "Prompt", "Save", "Ctrl+S"),
     ActionSpec("save_as", "Prompt", "Save as…", "Ctrl+Shift+S"),
     ActionSpec("mend", "Prompt", "Mend the prompt…", "Ctrl+M"),
+    ActionSpec("tool_server", "Prompt", "Tools from an MCP server…"),
     ActionSpec("undo", "Edit", "Undo", "Ctrl+Z"),
     ActionSpec("redo", "Edit", "Redo", "Ctrl+Shift+Z"),
     ActionSpec("find", "Edit", "Find in the prompt", "Ctrl+F"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64decode, b64encode
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QByteArray, QObject, Qt, Signal
@@ -17,11 +18,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from playground.advice.model import Advice
-    from playground.prompt.document import Document
+    from playground.prompt.document import Document, Tool
     from playground.runs.state import RunState
     from playground.ui.dialogs.cache_lab import CacheLabDialog
     from playground.ui.dialogs.guide import GuideDialog
     from playground.ui.dialogs.replay import ReplayDialog
+    from playground.ui.dialogs.tool_server import ToolServerDialog
     from playground.ui.editor.pane import PromptPane
     from playground.ui.requests import Requests
 
@@ -159,6 +161,35 @@ class Program(QObject):
         dialog.show()
         dialog.run()
         return dialog
+
+    def tool_server_dialog(self, prompt: PromptPane) -> ToolServerDialog:
+        """Tools of a Model Context Protocol server, chosen for the prompt as one step of its history."""
+        from playground.ui.dialogs.tool_server import ToolServerDialog
+
+        workspace = self._workspace
+
+        def add(tools: tuple[Tool, ...]) -> None:
+            document = prompt.document()
+            prompt.set_document(replace(document, tools=(*document.tools, *tools)), undoable=True, label="Add tools")
+
+        dialog = ToolServerDialog(
+            workspace.tool_servers.tools, prompt.document, workspace.settings, workspace.tasks.start, self._window
+        )
+        dialog.added.connect(add)
+        self._open(dialog)
+        return dialog
+
+    async def allow_server(self, server: str) -> bool:
+        """Ask whether tools of a tool server may be called in this session."""
+        from playground.ui.dialogs.consent import asked
+
+        return await asked(
+            self._window,
+            "Call tools of this server?",
+            f"The model asks for a tool of\n\n{server}\n\nIts arguments, which the model wrote, would be sent there. "
+            "The answer holds until the program ends.",
+            "Call its tools",
+        )
 
     def guide_dialog(self, rule: str) -> GuideDialog:
         """The guide, at a rule where one is named."""

@@ -83,6 +83,7 @@ class MainWindow(QMainWindow):
             "save": self.files.save,
             "save_as": self.files.save_as,
             "mend": lambda: self.answers.advice.mend(),
+            "tool_server": lambda: self.program.tool_server_dialog(self.prompt),
             "undo": self.prompt.undo,
             "redo": self.prompt.redo,
             "find": self.prompt.show_find,
@@ -193,6 +194,7 @@ class MainWindow(QMainWindow):
         self.program.trouble.connect(self.say_trouble)
         self._appearance.changed.connect(self._show_theme)
         self.workspace.on_trouble = self.say_trouble
+        self.workspace.allow_server = self.program.allow_server
 
     def _connect_answers(self, answers: Answers) -> None:
         """Every path between the prompt and the panes that show answers."""

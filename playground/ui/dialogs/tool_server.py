@@ -1,0 +1,174 @@
+"""Tools from a Model Context Protocol server: name it, see what it has, choose."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtGui import QCloseEvent
+from PySide6.QtWidgets import (
+    QDialog,
+    QDialogButtonBox,
+    QHBoxLayout,
+    QLineEdit,
+    QListWidget,
+    QListWidgetItem,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from playground.prompt.document import Document, Tool
+from playground.prompt.limits import COUNTS
+from playground.prompt.problems import BadInput
+from playground.settings import Settings
+from playground.toolserver.session import ToolServerFailed
+from playground.ui.stylesheet import restyle
+from playground.ui.theme import GRID
+from playground.ui.widgets.notice import words
+
+HINT = "python my_server.py   or   http://localhost:8000/mcp"
+
+
+class ToolServerDialog(QDialog):
+    """`fetch` gives a server's tools; `document` is the prompt in hand."""
+
+    added = Signal(tuple)
+    """The chosen tools."""
+
+    def __init__(
+        self,
+        fetch: Callable[[str], Coroutine[Any, Any, tuple[Tool, ...]]],
+        document: Callable[[], Document],
+        settings: Settings,
+        start: Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]],
+        parent: QWidget | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self.setWindowTitle("Tools from an MCP server")
+        self._fetch, self._document, self._settings, self._start = fetch, document, settings, start
+        self._task: asyncio.Task[None] | None = None
+        self._tools: tuple[Tool, ...] = ()
+        self.server = QLineEdit(settings.text("tool_server"))
+        self.server.setPlaceholderText(HINT)
+        self.server.setAccessibleName("Command line or address of the server")
+        self.server.returnPressed.connect(self._toggle)
+        self.go = QPushButton()
+        self.go.setAutoDefault(False)
+        self.go.clicked.connect(self._toggle)
+        self.told = words("")
+        self.list = QListWidget()
+        self.list.setAccessibleName("Tools of the server")
+        self.list.setAlternatingRowColors(False)
+        self.list.itemChanged.connect(lambda _item: self._say_chosen())
+        self.add = QPushButton("Add to the prompt")
+        self.add.setProperty("look", "primary")
+        self.add.setAutoDefault(False)
+        self.add.clicked.connect(self._add)
+        self._lay_out()
+        self._say_running()
+        self._say_chosen()
+
+    def _lay_out(self) -> None:
+        row = QHBoxLayout()
+        row.addWidget(self.server, 1)
+        row.addWidget(self.go)
+        buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
+        buttons.addButton(self.add, QDialogButtonBox.ButtonRole.ActionRole)
+        buttons.rejected.connect(self.close)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(GRID * 2, GRID * 2, GRID * 2, GRID * 2)
+        column.addWidget(
+            words(
+                "A command line is started on this machine, with your rights and without your API key; an address is "
+                "spoken to over HTTP. Nothing but its list of tools is asked for here."
+            )
+        )
+        column.addLayout(row)
+        column.addWidget(self.told)
+        column.addWidget(self.list, 1)
+        column.addWidget(buttons)
+        self.resize(640, 480)
+
+    def _toggle(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            return
+        self.list.clear()
+        self._tools = ()
+        self._say_chosen()
+        self._say("Asking for its tools…")
+        self._task = self._start(self._ask(self.server.text()), "list the tools of a server")
+        self._say_running()
+
+    async def _ask(self, server: str) -> None:
+        try:
+            self._show(await self._fetch(server))
+            self._settings.set("tool_server", server.strip())
+        except BadInput as bad:
+            self._say(str(bad), "failure")
+        except ToolServerFailed as failed:
+            self._say(str(failed), "failure")
+        except asyncio.CancelledError:
+            self._say("Stopped.")
+            raise
+        finally:
+            self._task = None
+            self._say_running()
+
+    def _show(self, tools: tuple[Tool, ...]) -> None:
+        self._tools = tools
+        taken = {tool.name for tool in self._document().tools}
+        self._say(f"{len(tools)} tools. Each that is added is input on every turn.")
+        for tool in tools:
+            item = QListWidgetItem(f"{tool.name}   {_description(tool)}", self.list)
+            if tool.name in taken:
+                item.setText(f"{tool.name}   (the prompt has a tool of this name)")
+                item.setFlags(Qt.ItemFlag.NoItemFlags)
+            else:
+                item.setFlags(item.flags() | Qt.ItemFlag.ItemIsUserCheckable)
+                item.setCheckState(Qt.CheckState.Unchecked)
+        self.list.setCurrentRow(0)
+        self.list.setFocus()
+
+    def chosen(self) -> tuple[Tool, ...]:
+        """The tools that are ticked, in the server's order."""
+        return tuple(
+            tool
+            for number, tool in enumerate(self._tools)
+            if self.list.item(number).checkState() is Qt.CheckState.Checked
+        )
+
+    def _say_chosen(self) -> None:
+        chosen, there = len(self.chosen()) if self.list.count() == len(self._tools) else 0, len(self._document().tools)
+        most = int(COUNTS["tools"].high or 0)
+        self.add.setText(f"Add {chosen} to the prompt" if chosen else "Add to the prompt")
+        self.add.setEnabled(0 < chosen <= most - there)
+        if chosen > most - there:
+            self._say(f"A request takes {most} tools at most; the prompt has {there}.", "failure")
+
+    def _add(self) -> None:
+        self.added.emit(self.chosen())
+        self.accept()
+
+    def _say(self, sentence: str, tone: str = "") -> None:
+        self.told.setText(sentence)
+        self.told.setProperty("tone", tone)
+        restyle(self.told)
+
+    def _say_running(self) -> None:
+        self.go.setText("Stop" if self._task is not None else "List its tools")
+
+    def closeEvent(self, event: QCloseEvent) -> None:
+        """What is asked is not waited for."""
+        if self._task is not None:
+            self._task.cancel()
+        super().closeEvent(event)
+
+
+def _description(tool: Tool) -> str:
+    function = tool.definition.get("function")
+    description = function.get("description", "") if isinstance(function, dict) else ""
+    return " ".join(str(description).split())[:120]

@@ -1,0 +1,89 @@
+"""Tools of a real server, chosen in the real window; consent is asked while everything else goes on."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QApplication, QMessageBox
+
+from playground.selftest.hand import Hand
+from playground.toolserver.session import ToolServerFailed
+from playground.ui.dialogs.tool_server import ToolServerDialog
+from playground.ui.session import Session
+from tests.ui.conftest import Story
+
+Tell = Callable[[Story], None]
+SERVER = Path(__file__).parents[1] / "toolserver" / "server.py"
+STDIO = f'"{sys.executable}" "{SERVER}" stdio'
+
+
+async def _listed(session: Session, hand: Hand, server: str) -> ToolServerDialog:
+    window = session.window
+    dialog = window.program.tool_server_dialog(window.prompt)
+    dialog.server.setText(server)
+    dialog.go.click()
+    assert dialog.go.text() == "Stop"
+    await hand.until(lambda: dialog.go.text() == "List its tools", "an answer of the server")
+    return dialog
+
+
+def test_tools_are_listed_chosen_and_added_in_one_step(tell: Tell) -> None:
+    async def story(session: Session, hand: Hand) -> None:
+        window = session.window
+        before = window.prompt.document()
+        dialog = await _listed(session, hand, STDIO)
+        assert dialog.list.item(0).text() == "get_balance   Balance of an account."
+        assert not dialog.add.isEnabled()
+        dialog.list.item(0).setCheckState(Qt.CheckState.Checked)
+        dialog.add.click()
+        assert [tool.name for tool in window.prompt.document().tools][-1] == "get_balance"
+        again = await _listed(session, hand, STDIO)
+        assert not again.list.item(0).flags() & Qt.ItemFlag.ItemIsEnabled
+        again.close()
+        window.prompt.undo()
+        assert window.prompt.document() == before
+        assert session.workspace.settings.text("tool_server") == STDIO
+
+    tell(story)
+
+
+def test_a_server_that_is_not_there_is_told_of(tell: Tell) -> None:
+    async def story(session: Session, hand: Hand) -> None:
+        dialog = await _listed(session, hand, "no-such-program-at-all")
+        assert "There is no program" in dialog.told.text()
+        assert dialog.told.property("tone") == "failure"
+        dialog.server.setText('python "')
+        dialog.go.click()
+        await hand.until(lambda: "cannot be read" in dialog.told.text(), "a sentence")
+        dialog.close()
+
+    tell(story)
+
+
+def test_a_call_waits_for_consent_and_the_window_does_not(tell: Tell) -> None:
+    async def story(session: Session, hand: Hand) -> None:
+        servers = session.workspace.tool_servers
+        for agree in (False, True):
+            call = asyncio.ensure_future(servers.call(STDIO, "get_balance", {"account_id": "A"}))
+            await hand.until(lambda: _question() is not None, "the question")
+            box = _question()
+            assert box is not None
+            assert STDIO in box.text()
+            assert box.textFormat() is Qt.TextFormat.PlainText
+            box.buttons()[0 if agree else 1].click()
+            if agree:
+                assert await call == "A: ₹412"
+            else:
+                with pytest.raises(ToolServerFailed, match="no consent"):
+                    await call
+
+    tell(story)
+
+
+def _question() -> QMessageBox | None:
+    return next((w for w in QApplication.topLevelWidgets() if isinstance(w, QMessageBox) and w.isVisible()), None)
