@@ -28,7 +28,6 @@ Work: TypeAlias = Callable[[RequestLog], Awaitable[int]]
 """What is done with the open log; gives the exit status."""
 MOST_SHOWN = 100
 """Requests that one ticket, or one show, is made of."""
-BATCH = 500
 
 
 def show(words: list[str], options: argparse.Namespace) -> Work:
@@ -111,13 +110,7 @@ def delete(words: list[str], options: argparse.Namespace) -> Work:
         if n and not options.yes and not await asyncio.to_thread(_agreed, n):
             print("Nothing was deleted.", file=sys.stderr)
             return FAILED
-        while rows := await store.page(chosen, None, BATCH):
-            before = (await store.count(chosen, None)).n
-            await store.delete([row.run_id for row in rows])
-            if (await store.count(chosen, None)).n == before:
-                break  # what is left is on its way in another process
-        left = (await store.count(chosen, None)).n
-        print(f"{n - left:,} requests deleted.", file=sys.stderr)
+        print(f"{await store.delete_matching(chosen):,} requests deleted.", file=sys.stderr)
         return FINISHED
 
     return work

@@ -30,7 +30,7 @@ def format_of(path: Path) -> Format | None:
 async def export(
     log: RequestLog, chosen: LogFilter, path: Path, kind: Format, progress: Callable[[int], None] = lambda _n: None
 ) -> int:
-    """Write what the filter finds, newest first; answers with how many requests. Raises OSError.
+    """Write what the filter finds, oldest first; answers with how many requests. Raises OSError.
 
     The file takes its name when it is whole; where that fails, or where this is cancelled, what was there stays.
     """
@@ -52,11 +52,10 @@ async def export(
 
 
 async def _pages(log: RequestLog, chosen: LogFilter) -> AsyncIterator[list[StoredRun]]:
-    before: int | None = None
-    while rows := await log.page(chosen, before, PAGE):
-        found = [await log.get(row.run_id) for row in rows]
-        yield [stored for stored in found if stored is not None]
-        before = rows[-1].number
+    numbers = await log.numbers(chosen)
+    for first in range(0, len(numbers), PAGE):
+        if page := await log.stored(numbers[first : first + PAGE]):
+            yield page
 
 
 def _write(file: IO[str], page: list[StoredRun], kind: Format, *, first: bool) -> None:
