@@ -20,7 +20,12 @@ PROPERTIES: dict[str, Any] = {
     "tags": {"type": "array", "items": {"type": "string"}},
     "either": {"anyOf": [{"type": "string"}, {"type": "null"}]},
 }
-PARAMETERS: dict[str, Any] = {"type": "object", "properties": PROPERTIES, "required": ["id"], "additionalProperties": False}
+PARAMETERS: dict[str, Any] = {
+    "type": "object",
+    "properties": PROPERTIES,
+    "required": ["id"],
+    "additionalProperties": False,
+}
 TOOL = Tool.of({"type": "function", "function": {"name": "f", "strict": True, "parameters": PARAMETERS}})
 
 

@@ -41,6 +41,11 @@ class FieldLine(QLineEdit):
         self.setToolTip(why)
         self.setAccessibleDescription(why)
 
+    @property
+    def bad(self) -> bool:
+        """Whether it is marked."""
+        return bool(self.property("bad") == "true")
+
     def event(self, event: QEvent) -> bool:
         """Leave the keys of undo and redo to the window."""
         if event.type() == QEvent.Type.ShortcutOverride and isinstance(event, QKeyEvent) and _is_history(event):

@@ -73,7 +73,7 @@ def _placed(text: str, problem: Problem) -> tuple[int, int, str]:
 
 
 class ToolJson(QWidget):
-    """Says what is wrong under the text, and underlines it there."""
+    """Says what is wrong above the text, and underlines it in it."""
 
     edited = Signal(object)
     """The Tool, when the text is a right one, or a person wants it all the same."""
@@ -100,9 +100,10 @@ class ToolJson(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(GRID // 2)
-        column.addWidget(self.edit)
+        # Above the text, which may be longer than the window.
         column.addWidget(self.wrong)
         column.addLayout(row)
+        column.addWidget(self.edit)
         self._say()
 
     def show_tool(self, tool: Tool) -> None:
