@@ -147,7 +147,7 @@ class RequestLog:
         numbers = await self.numbers(log_filter)
         before = (await self.count(EVERYTHING)).n
         ids = [
-            one for first in range(0, len(numbers), BATCH) for one in await self._ids(numbers[first : first + BATCH])
+            one for first in range(0, len(numbers), BATCH) for one in await self.run_ids(numbers[first : first + BATCH])
         ]
         await self.delete(ids)
         return max(0, before - (await self.count(EVERYTHING)).n)
@@ -236,7 +236,8 @@ class RequestLog:
         """These runs whole, oldest first; those that are gone are left out."""
         return await self._read(lambda: self._reader.stored(numbers), [])
 
-    async def _ids(self, numbers: Sequence[int]) -> list[str]:
+    async def run_ids(self, numbers: Sequence[int]) -> list[str]:
+        """The run_ids of these numbers, oldest first; those that are gone are left out."""
         return await self._read(lambda: self._reader.run_ids(numbers), [])
 
     async def words(self) -> Words:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from PySide6.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelIndex, Qt, Signal
@@ -11,8 +13,9 @@ from PySide6.QtGui import QColor, QFont
 from playground.requestlog.filter import EVERYTHING, LogFilter
 from playground.requestlog.records import LogRow
 from playground.runs.figures import APPROXIMATELY, UNKNOWN
+from playground.runs.state import ENDED
 from playground.ui.logview.columns import COLUMNS
-from playground.ui.logview.details import Details, Start
+from playground.ui.logview.details import Clock, Detail, Details, Live, Start
 from playground.ui.logview.source import LogSource
 from playground.ui.theme import Theme, mono_font, ui_font
 from playground.ui.widgets.plain_tip import plain_tip
@@ -46,6 +49,11 @@ class LogModel(QAbstractTableModel):
         self._generation = 0
         self._stale = self._reading = self._changing = False
         self._details = Details(start, self._detail_came)
+        self.unfolded: set[str] = set()
+        """The run_ids whose attempts are shown."""
+        self.clock: Clock = "local"
+        self.live: Callable[[str], Live | None] = lambda _run_id: None
+        """What is known of a request that this window is sending."""
         self._figures, self._ids, self._plain = ui_font(12, tabular=True), mono_font(12), ui_font(12)
 
     @property
@@ -147,10 +155,41 @@ class LogModel(QAbstractTableModel):
         if 0 <= first <= last:
             self.dataChanged.emit(self.index(first, 0), self.index(last, len(COLUMNS) - 1))
 
+    def detail(self, row: LogRow) -> Detail:
+        """What is known of a row beyond itself, and how it is to be shown."""
+        known, live = self._details.of(row), self.live(row.run_id) if row.phase not in ENDED else None
+        unfolded = row.run_id in self.unfolded
+        if live is None and not unfolded and self.clock == "local":
+            return known
+        return replace(known, live=live, unfolded=unfolded, clock=self.clock)
+
+    def repaint_live(self) -> bool:
+        """Paint the rows of requests that go on; tells whether there are any among the newest."""
+        rows = self._pages.get(0, [])
+        going = [place for place, row in enumerate(rows) if row.phase not in ENDED]
+        for place in going:
+            self._repaint(place, place)
+        return bool(going)
+
+    def repaint(self) -> None:
+        """Paint everything that is looked at."""
+        self._repaint(0, self._count - 1)
+
+    def unfold(self, run_id: str, unfolded: bool) -> None:
+        """Show or hide a request's attempts."""
+        if unfolded:
+            self.unfolded.add(run_id)
+        else:
+            self.unfolded.discard(run_id)
+        self._detail_came(run_id)
+        self.loaded.emit()
+
     def _detail_came(self, run_id: str) -> None:
         place = self.find(run_id)
         if place is not None:
             self._repaint(place, place)
+        if run_id in self.unfolded:
+            self.loaded.emit()
 
     def row(self, number: int) -> LogRow | None:
         """A row, where it is in memory; else it is asked for."""
@@ -178,6 +217,15 @@ class LogModel(QAbstractTableModel):
             self._asked.discard(self._pages.popitem(last=False)[0])
         self._repaint(page * PAGE, min((page + 1) * PAGE, self._count) - 1)
         self.loaded.emit()
+
+    def rows_in_memory(self, first: int, last: int) -> list[tuple[int, LogRow]]:
+        """(place, row) of those of these places that are in memory; none is asked for."""
+        found = []
+        for place in range(max(first, 0), min(last, self._count - 1) + 1):
+            rows = self._pages.get(place // PAGE)
+            if rows is not None and place % PAGE < len(rows):
+                found.append((place, rows[place % PAGE]))
+        return found
 
     def find(self, run_id: str) -> int | None:
         """Where a run stands, among the rows in memory."""
@@ -220,7 +268,7 @@ class LogModel(QAbstractTableModel):
         row = self.row(index.row())
         if row is None:
             return "…" if role == Qt.ItemDataRole.DisplayRole else None
-        cell = column.cell(row, self._details.of(row))
+        cell = column.cell(row, self.detail(row))
         if role == Qt.ItemDataRole.ForegroundRole:
             return self._color(cell.tone)
         if role == Qt.ItemDataRole.AccessibleTextRole:
