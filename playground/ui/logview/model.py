@@ -62,6 +62,11 @@ class LogModel(QAbstractTableModel):
         return self._filter
 
     @property
+    def shows_filter(self) -> bool:
+        """Whether the rows are those that are asked for."""
+        return self._shown is self._filter
+
+    @property
     def changing(self) -> bool:
         """Whether rows are being put in or taken out: what Qt chooses meanwhile is nobody's choice."""
         return self._changing

@@ -71,6 +71,8 @@ class LogPane(QWidget):
         self.empty = EmptyPage()
         self._typing = _timer(self, TYPING_MS, self._apply_filter)
         self._resting = False
+        self._choose_all = False
+        """Whether the rows of a pasted list are to be chosen when they come."""
         self._refresh = _timer(self, REFRESH_MS, self.model.refresh)
         self._live = _timer(self, LIVE_MS, self._repaint_live)
         self._copied = _timer(self, COPIED_MS, lambda: self.copy_button.setText(COPY))
@@ -166,7 +168,8 @@ class LogPane(QWidget):
         if chosen is not None and chosen.terms != self.model.filter.terms:
             self.model.show_filter(chosen)
             ids = tuple(term.part for term in chosen.terms if isinstance(term, IdTerm))
-            if len(ids) > 1 and len(ids) == len(chosen.terms):
+            self._choose_all = len(ids) > 1 and len(ids) == len(chosen.terms)
+            if self._choose_all:
                 self.ids_pasted.emit(ids)
 
     def _read_filter(self) -> LogFilter | None:
@@ -180,8 +183,7 @@ class LogPane(QWidget):
         return chosen
 
     def say_missing(self, missing: tuple[str, ...], asked_for: int) -> None:
-        """Which of a list of ids no request has; the rows of the others are chosen."""
-        self.table.selectAll()
+        """Which of a list of ids no request has."""
         if missing:
             self._say_wrong(f"{len(missing):,} of {asked_for:,} ids are not in the log: {', '.join(missing[:20])}")
 
@@ -199,6 +201,9 @@ class LogPane(QWidget):
         if self._source is not None:
             self.empty.say(NO_MATCH if filtered else NOTHING_YET, clear=filtered)
         self._stack.setCurrentWidget(self.table if self.model.rowCount() else self.empty)
+        if self._choose_all and self.model.shows_filter:
+            self._choose_all = False
+            self.table.selectAll()
         self._show_copy()
 
     def _show_totals(self, totals: Totals) -> None:
