@@ -48,6 +48,12 @@ CHANGES: list[tuple[str, Json]] = [
     ("splitter_sizes", [700, 500]),
     ("log_height", 240),
     ("tool_server", "python server.py"),
+    ("voice_delay_ms", 250),
+    ("voice_pipeline_ms", 500),
+    ("voice_rate_tenths", 25),
+    ("voice_unit", "words"),
+    ("voice_start", "sentence"),
+    ("voice_limit_s", 5),
     ("shortcuts", {"send": "Ctrl+Enter"}),
     ("dismissed_advice", {"output-cap": "Cap the output"}),
 ]
