@@ -71,12 +71,27 @@ def _add_send(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
 def _add_log(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser(
         "log",
-        help="list logged requests, newest first",
-        description="FILTER is the log pane's: plain text, or status:429 cached:0 since:1h and so on.",
+        help="list, show, hand on, export, import or delete logged requests",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="log [list] FILTER…       list requests, newest first\n"
+        "log show ID…             one or more requests, by any part of an id\n"
+        "log ticket ID…           a support ticket, as Markdown, or as a zip with -o NAME.zip\n"
+        "log export FILTER… -o F  a JSONL file that can be imported, a CSV table, or a HAR\n"
+        "log import FILE          a JSONL export or a HAR\n"
+        "log delete FILTER…       delete requests, with their contents\n\n"
+        "FILTER is the log pane's: plain text, or status:429 cached:0 since:1h is:marked and so on.\n"
+        "Write -- before one that begins with a minus sign: log list -- -tag:keep",
     )
-    parser.add_argument("filter", nargs="*", metavar="FILTER")
-    parser.add_argument("--limit", type=_positive, default=50, metavar="N", help="at most N requests (default 50)")
-    parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    parser.add_argument("words", nargs="*", metavar="ACTION or FILTER")
+    parser.add_argument("--limit", type=_positive, default=50, metavar="N", help="list at most N requests (default 50)")
+    parser.add_argument("--json", action="store_true", help="list, show: one JSON object a line")
+    parser.add_argument("-o", "--output", metavar="FILE", help="ticket, export: write there; - is standard output")
+    parser.add_argument("--format", choices=("jsonl", "csv", "har"), help="export: else by the file's ending")
+    parser.add_argument(
+        "--contents", choices=("included", "hashed", "left-out"), default="hashed", help="ticket: what people wrote"
+    )
+    parser.add_argument("--workspace", default="", metavar="ID", help="ticket: the vendor's workspace id")
+    parser.add_argument("--yes", action="store_true", help="delete: do not ask")
     _data_option(parser)
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from playground.client.connection import Connection
 from playground.client.endpoint import Endpoint
 from playground.client.events import AnyEvent, HeadersReceived
+from playground.client.redact import key_forms
 from playground.client.retry import RetryPolicy
 from playground.prefix.forecast import Forecast
 from playground.prefix.index import Match, Sent
@@ -70,12 +71,15 @@ class Sender:
         """Send and see it through. `on_dispatch` is called before the first byte leaves.
 
         `explicit`: the endpoint's URL was named on the command line, so SMALLEST_API_KEY may go to it on loopback.
-        Raises BadInput where a variable has no value, there is no message, or a key is missing; SimulatorFailed where
-        the simulator does not come up. Trouble of the exchange is in the run's state, never raised.
+        Raises BadInput where a variable has no value, there is no message, a key is missing, or the prompt has the key
+        in it; SimulatorFailed where the simulator does not come up. Trouble of the exchange is in the run's state, and
+        never raised.
         """
         request = to_request(document, endpoint.model)
         endpoint = await self._simulation.resolve(endpoint)
         secret = await self._key(endpoint, explicit)
+        if secret is not None:
+            _refuse_key_in(request.body, secret.reveal())
         async with self._one_a_turn:
             dispatch = self._prepare(document, endpoint)
             # Twenty prompts that are sent at once are looked at one after the other, with the window between them.
@@ -214,6 +218,18 @@ class Sender:
         gap_s = sending.run.started_utc.timestamp() - earlier.at
         chosen = replace(sending.forecast, run_id=run_id, request_id=earlier.request_id)
         sending.why = self._why(sending, chosen, earlier.view, earlier, gap_s)
+
+
+def _refuse_key_in(body: bytes, key: str) -> None:
+    """A key in the prompt would go to the model, which may repeat it, and stay in the log and in every export."""
+    if any(form.encode() in body for form in key_forms(key)):
+        raise BadInput(
+            Problem(
+                ("messages",),
+                "the prompt has this endpoint's API key in it; nothing was sent.",
+                "Take it out: the key is sent as a header, by itself.",
+            )
+        )
 
 
 def _sent(sending: Dispatch) -> Sent:

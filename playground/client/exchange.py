@@ -133,7 +133,8 @@ class Exchange:
         await _read_into(held, response, MAX_WHOLE_BYTES)
         data = held.decode("utf-8-sig", "replace")
         at = self._clock()
-        yield [RawEvent(at, mask(data, self._forms))]
+        data = mask(data, self._forms)
+        yield [RawEvent(at, data)]
         yield ChunkDecoder().events(data, at)
         yield [Completed(self._clock())]
 
@@ -170,8 +171,9 @@ class Exchange:
                 return True
             # An empty event keeps a connection open; it says nothing.
             if data.strip():
-                events.append(RawEvent(at, mask(data, self._forms)))
-                events += decoder.events(data, at)
+                shown = mask(data, self._forms)
+                events.append(RawEvent(at, shown))
+                events += decoder.events(shown, at)
         return False
 
     def _end(self, rest: str, decoder: ChunkDecoder) -> AnyEvent:

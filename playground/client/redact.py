@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+from base64 import b64encode
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
 
 _LOOKS_LIKE_A_KEY = re.compile(r"\bsk[_-][A-Za-z0-9_\-]{8,}")
 MASK = "sk_…"
+LEAST_BASE64 = 10
 LEAST_CHARS = 8
 """A shorter "key" is a word that a local server ignores (x, none, EMPTY, ollama): masking it would garble the text."""
 
@@ -24,11 +27,23 @@ def redact(text: str, key: str | None) -> str:
 
 
 def key_forms(key: str | None) -> tuple[str, ...]:
-    """How a key may stand in a text: as it is, escaped as in JSON, quoted as in a URL."""
+    """How a key may stand in a text: as it is, escaped as in JSON, quoted as in a URL, within something in base64."""
     if not key or len(key) < LEAST_CHARS:
         return ()
     escaped = json.dumps(key)[1:-1]
-    return tuple(dict.fromkeys((key, escaped, escaped.replace("/", "\\/"), quote(key, safe=""))))
+    forms = (key, escaped, escaped.replace("/", "\\/"), quote(key, safe=""), *_in_base64(key.encode()))
+    return tuple(dict.fromkeys(forms))
+
+
+def _in_base64(key: bytes) -> Iterator[str]:
+    """The part of the key that stands in base64 whatever is before and after it, for each place it may begin at."""
+    for before in range(3):
+        encoded = b64encode(bytes(before) + key).decode("ascii")
+        # The first characters hold bits of what is before, the last ones of what comes after.
+        whole = encoded[-(-before * 8 // 6) : (before + len(key)) * 8 // 6]
+        if len(whole) >= LEAST_BASE64:
+            yield whole
+            yield whole.replace("+", "-").replace("/", "_")
 
 
 def mask(text: str, forms: tuple[str, ...]) -> str:

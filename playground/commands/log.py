@@ -1,4 +1,4 @@
-"""`electron-playground log`: the request log as lines or as JSON, newest first."""
+"""`electron-playground log`: what it can do, and the list: lines or JSON, newest first."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
 from playground.cli_status import FAILED, FINISHED
+from playground.commands.log_actions import Work, delete, export, import_, show, ticket
 from playground.folders import data_folder
 from playground.prompt.document import Json
 from playground.requestlog.filter import LogFilter, parse
@@ -23,24 +24,45 @@ PAGE = 128
 
 
 def log(options: argparse.Namespace) -> int:
-    """Print logged requests. Returns 0, or 1 where there is no log to read; raises BadInput (2)."""
-    chosen = parse(" ".join(options.filter), datetime.now(UTC))
+    """Do what the first word says; without one of ACTIONS, list. Returns 0, 1 (failed); raises BadInput (2)."""
+    words = list(options.words)
+    action = words.pop(0) if words and words[0] in ACTIONS else "list"
+    work = ACTIONS[action](words, options)
     folder = data_folder(options.data_dir, os.environ)
     try:
-        return asyncio.run(_print(folder, chosen, options.limit, as_json=options.json))
-    except LogUnavailable as trouble:
+        return asyncio.run(_with_log(folder, work))
+    except (LogUnavailable, OSError) as trouble:
         print(f"electron-playground: {trouble}", file=sys.stderr)
         return FAILED
 
 
-async def _print(folder: Path, chosen: LogFilter, limit: int, *, as_json: bool) -> int:
+async def _with_log(folder: Path, work: Work) -> int:
     store = await RequestLog.open(folder)
     try:
-        async for row in _rows(store, chosen, limit):
-            print(json.dumps(_fields(row), ensure_ascii=True) if as_json else _line(row))
+        return await work(store)
     finally:
         await store.close()
-    return FINISHED
+
+
+def _list(words: list[str], options: argparse.Namespace) -> Work:
+    chosen = parse(" ".join(words), datetime.now(UTC))
+
+    async def work(store: RequestLog) -> int:
+        async for row in _rows(store, chosen, options.limit):
+            print(json.dumps(_fields(row), ensure_ascii=True) if options.json else _line(row))
+        return FINISHED
+
+    return work
+
+
+ACTIONS: dict[str, Callable[[list[str], argparse.Namespace], Work]] = {
+    "list": _list,
+    "show": show,
+    "ticket": ticket,
+    "export": export,
+    "import": import_,
+    "delete": delete,
+}
 
 
 async def _rows(store: RequestLog, chosen: LogFilter, limit: int) -> AsyncIterator[LogRow]:

@@ -2,38 +2,72 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import platform
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, timedelta
 
 from playground import __version__
 from playground.client.redact import redact
+from playground.handover.commands import as_curl
+from playground.handover.contents import Contents, Outline
 from playground.prompt.document import Json
-from playground.requestlog.records import StoredRun
+from playground.requestlog.records import RunRecord, StoredRun
 from playground.runs.figures import Figure, seconds
+from playground.runs.received import output_figure
 from playground.runs.state import Attempt, RunState
 
 MAX_ERROR_CHARS = 4_000
 
 
-def ticket(stored: StoredRun) -> str:
-    """One request. Message contents and tool definitions are left out; their length and a hash stand for them."""
-    state, record = stored.state(), stored.record
-    sections = [
-        f"# Electron request {state.request_id or '(no request_id came)'}",
-        _facts(stored, state),
-        "## Attempts\n\n" + "\n".join(_attempt(stored, attempt) for attempt in state.attempts),
-        _error(state),
-        "## Request body\n\nContents are left out: `sha256` is of each text, `chars` its length.\n\n"
-        f"```json\n{json.dumps(outline(json.loads(record.body)), ensure_ascii=False, indent=1)}\n```",
-        f"Written by Electron Playground {__version__} on {platform.system()} {platform.machine()}.",
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What goes into a ticket. `workspace`: the vendor's workspace id, left out where it is empty."""
+
+    contents: Contents = "hashed"
+    workspace: str = ""
+
+
+DEFAULT = Choice()
+
+
+def ticket(stored: StoredRun, choice: Choice = DEFAULT) -> str:
+    """One request as Markdown."""
+    return tickets([stored], choice)
+
+
+def tickets(runs: Sequence[StoredRun], choice: Choice = DEFAULT) -> str:
+    """One or more requests as Markdown, and at the end what was taken out."""
+    outline = Outline(choice.contents)
+    parts = [part for stored in runs for part in _request(stored, choice, outline)]
+    parts += [
+        "## Taken out\n\n" + "\n".join(f"- {line}" for line in outline.taken_out()),
+        f"Written by Electron Playground {__version__}, Python {platform.python_version()}, "
+        f"on {platform.system()} {platform.machine()}.",
     ]
-    return redact("\n\n".join(section for section in sections if section) + "\n", None)
+    return redact("\n\n".join(part for part in parts if part) + "\n", None)
 
 
-def _facts(stored: StoredRun, state: RunState) -> str:
+def _request(stored: StoredRun, choice: Choice, outline: Outline) -> list[str]:
+    state, record = stored.state(), stored.record
+    return [
+        f"# Electron request {state.request_id or '(no request_id came)'}",
+        _facts(stored, state, choice),
+        "## Attempts\n\n" + "\n".join(_attempt(stored, attempt) for attempt in state.attempts),
+        _error(state, outline),
+        f"## Request body\n\n{outline.note}\n\n```json\n{outlined_body(record, outline, indent=1)}\n```",
+        _answer(state, outline),
+        _reproduce(record, choice.contents),
+    ]
+
+
+def outlined_body(record: RunRecord, outline: Outline, indent: int | None = None) -> str:
+    """The request body with its contents treated as chosen."""
+    return json.dumps(outline.of(json.loads(record.body)), ensure_ascii=False, indent=indent)
+
+
+def _facts(stored: StoredRun, state: RunState, choice: Choice) -> str:
     record, usage = stored.record, state.usage
     rows: Sequence[tuple[str, str]] = (
         ("request_id", ", ".join(attempt.request_id or "—" for attempt in state.attempts) or "—"),
@@ -42,17 +76,30 @@ def _facts(stored: StoredRun, state: RunState) -> str:
         ("method and URL", f"POST {record.base_url}/chat/completions"),
         ("model", record.model),
         ("outcome", f"{state.status or '—'} {state.finish_reason or state.phase}"),
-        ("prompt tokens", Figure.reported(usage.prompt_tokens if usage else None).text),
+        ("prompt tokens", _input(stored, state).text),
         ("cached tokens", Figure.reported(usage.cached_tokens if usage else None).text),
-        ("completion tokens", Figure.reported(usage.completion_tokens if usage else None).text),
+        ("completion tokens", output_figure(state, "").text),
         ("time to first token", seconds(state.ttft_s)),
         ("total", seconds(state.ended_at)),
+        *((("workspace", choice.workspace),) if choice.workspace else ()),
     )
-    lines = "\n".join(f"| {name} | {value} |" for name, value in rows)
+    lines = "\n".join(f"| {name} | {_cell(value)} |" for name, value in rows)
     simulated = (
         "\n\n**Answered by the built-in simulator, not by Electron.**" if record.endpoint_kind == "simulator" else ""
     )
-    return f"| | |\n|---|---|\n{lines}{simulated}"
+    return f"| | |\n|---|---|\n{lines}\n\n≈ is an estimate of this program, — was not reported.{simulated}"
+
+
+def _cell(value: str) -> str:
+    return value.replace("|", "\\|").replace("\n", " ")
+
+
+def _input(stored: StoredRun, state: RunState) -> Figure:
+    reported = state.usage.prompt_tokens if state.usage else None
+    forecast = stored.record.forecast
+    if reported is None and forecast is not None:
+        return Figure.estimated(forecast.prompt_tokens)
+    return Figure.reported(reported)
 
 
 def _attempt(stored: StoredRun, attempt: Attempt) -> str:
@@ -63,25 +110,35 @@ def _attempt(stored: StoredRun, attempt: Attempt) -> str:
     return f"{attempt.number}. {when} · status {attempt.status or '—'} · `{attempt.request_id or '—'}`{took}{trouble}"
 
 
-def _error(state: RunState) -> str:
+def _error(state: RunState, outline: Outline) -> str:
     trouble = state.trouble
     if trouble is None:
         return ""
-    body = f"\n\n```\n{trouble.body[:MAX_ERROR_CHARS]}\n```" if trouble.body else ""
+    body = f"\n\n{_fenced(outline.error(trouble.body[:MAX_ERROR_CHARS]))}" if trouble.body else ""
     return f"## Error\n\n{trouble.title}. {trouble.detail}{body}"
 
 
-_TEXTS = frozenset(("content", "arguments", "description", "name", "user", "stop"))
-"""Fields whose text is the user's own."""
+def _answer(state: RunState, outline: Outline) -> str:
+    calls: list[Json] = [
+        {"id": call.id, "name": call.name, "arguments": call.arguments} for _, call in sorted(state.tool_calls.items())
+    ]
+    if not state.text and not calls:
+        return ""
+    fields: dict[str, Json] = {"content": state.text, **({"tool_calls": calls} if calls else {})}
+    answer = outline.of(fields)
+    return f"## Completion\n\n```json\n{json.dumps(answer, ensure_ascii=False, indent=1)}\n```"
 
 
-def outline(value: Json, field: str = "") -> Json:
-    """A body with its shape, and hashes where its texts were."""
-    if isinstance(value, dict):
-        return {name: outline(item, name) for name, item in value.items()}
-    if isinstance(value, list):
-        return [outline(item, field) for item in value]
-    if isinstance(value, str) and field in _TEXTS:
-        digest = hashlib.sha256(value.encode("utf-8", "surrogatepass")).hexdigest()[:16]
-        return {"sha256": digest, "chars": len(value)}
-    return value
+def _reproduce(record: RunRecord, contents: Contents) -> str:
+    whole = contents == "included"
+    command = as_curl(record) if whole else as_curl(record, "request.json")
+    where = "" if whole else " The body is left out: the sender can put it into request.json."
+    return f"## To see it again\n\nThe key is read from the environment.{where}\n\n{_fenced(command, 'sh')}"
+
+
+def _fenced(text: str, language: str = "") -> str:
+    """A block that the text cannot end: its fence is longer than any in it."""
+    fence = "```"
+    while fence in text:
+        fence += "`"
+    return f"{fence}{language}\n{text}\n{fence}"

@@ -153,11 +153,11 @@ class _Reader:
     def terms(self) -> list[Term]:
         if not self.key or self.value.startswith("//"):  # a URL is text
             return self.plain()
-        reader = _KEYS.get(self.key)
+        reader = KEYS.get(self.key)
         if reader is None:
             self.wrong(
                 f"{self.key}: is not something to filter by.",
-                f'Use {", ".join(_KEYS)}; or put "{self.word}" in quotation marks to search for the text.',
+                f'Use {", ".join(KEYS)}; or put "{self.word}" in quotation marks to search for the text.',
             )
         value = self.value if self.quoted else self.value.rstrip(",;")
         if not value:
@@ -191,7 +191,7 @@ class _Reader:
         return self.number(value)
 
     def number(self, value: str) -> NumberTerm:
-        name: NumberField = self.key  # type: ignore[assignment]  # _KEYS sends only its names here
+        name: NumberField = self.key  # type: ignore[assignment]  # KEYS sends only its names here
         if value.lower() in ("unknown", "none"):
             return NumberTerm(name, None, None, True, self.negated)
         found = _NUMBER.fullmatch(value.replace("_", ""))
@@ -205,7 +205,7 @@ class _Reader:
         return [self.number(value)]
 
     def words(self, value: str) -> list[Term]:
-        name: WordField = self.key  # type: ignore[assignment]  # _KEYS sends only its names here
+        name: WordField = self.key  # type: ignore[assignment]  # KEYS sends only its names here
         parts = [value] if self.quoted else value.split(",")
         return [WordTerm(name, part, self.negated) for part in parts if part]
 
@@ -246,7 +246,7 @@ _RANGES: dict[str, Callable[[int, int], tuple[int | None, int | None]]] = {
     "<": lambda first, _: (None, first - 1),
     "<=": lambda first, _: (None, first),
 }
-_KEYS: dict[str, Callable[[_Reader, str], list[Term]]] = {
+KEYS: dict[str, Callable[[_Reader, str], list[Term]]] = {
     "status": _Reader.status,
     "finish": _Reader.words,
     "cached": _Reader.numbers,
@@ -262,6 +262,7 @@ _KEYS: dict[str, Callable[[_Reader, str], list[Term]]] = {
     "is": _Reader.state,
     "has": _Reader.has,
 }
+"""What a term may begin with, and what reads it."""
 _EXAMPLES = {
     "status": "status:200, status:4xx or status:none",
     "finish": "finish:stop",

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from array import array
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 
 from playground.client.events import AnyEvent
-from playground.requestlog.filter import LogFilter
+from playground.requestlog.asking import NO_SIZE, FoundIds, LogSize, Words
+from playground.requestlog.files import FILE_NAME
+from playground.requestlog.filter import EVERYTHING, LogFilter
 from playground.requestlog.opening import Ready, open_log
 from playground.requestlog.reader import COUNT_UP_TO, Reader
 from playground.requestlog.records import Count, EndedRun, LogRow, RunRecord, SentRow, StoredRun, Totals
 from playground.requestlog.summary import summarize
 from playground.requestlog.worker import Worker
-from playground.requestlog.writer import Writer
+from playground.requestlog.writer import BATCH, Writer
 from playground.runs.state import RunState
 
 FLUSH_S = 0.2
@@ -37,8 +40,9 @@ class RequestLog:
     All methods belong to the event loop that `open` ran on; all callbacks come on it.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, worker: Worker, ready: Ready) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, worker: Worker, ready: Ready, path: Path) -> None:
         """Use `open`."""
+        self._path = path
         self._loop = loop
         self._write_worker = worker
         self._read_worker = Worker("request-log-reader")
@@ -70,7 +74,7 @@ class RequestLog:
         except BaseException:
             worker.stop()
             raise
-        return cls(asyncio.get_running_loop(), worker, ready)
+        return cls(asyncio.get_running_loop(), worker, ready, folder / FILE_NAME)
 
     @property
     def read_only_reason(self) -> str | None:
@@ -127,10 +131,62 @@ class RequestLog:
         return await self._write_worker.call(lambda: writer.add(runs))
 
     async def delete(self, run_ids: Iterable[str]) -> None:
-        """Delete runs that have ended, with all that only they use. Runs that still go on are left."""
+        """Delete runs that have ended, with all that only they use. Runs that still go on are left.
+
+        When this returns nothing of their contents is in the file, beside it, or in the search.
+        """
         ids = tuple(run_ids)
         if (writer := self._writer) is not None:
-            await self._write(lambda: writer.delete(ids))
+            for first in range(0, len(ids), BATCH):
+                some = ids[first : first + BATCH]
+                await self._write(lambda some=some: writer.delete(some))  # type: ignore[misc]
+            await self._purge()
+
+    async def delete_matching(self, log_filter: LogFilter) -> int:
+        """Delete all that a filter finds, as `delete` does. Answers with how many are gone."""
+        numbers = await self.numbers(log_filter)
+        before = (await self.count(EVERYTHING)).n
+        ids = [
+            one for first in range(0, len(numbers), BATCH) for one in await self._ids(numbers[first : first + BATCH])
+        ]
+        await self.delete(ids)
+        return max(0, before - (await self.count(EVERYTHING)).n)
+
+    async def keep_within(self, max_age: timedelta | None, max_bytes: int | None) -> int:
+        """Delete what is older, and then the oldest until the file is no larger; marked runs stay, and runs that go on.
+
+        Answers with how many were deleted. None: no bound.
+        """
+        if (writer := self._writer) is None:
+            return 0
+        old: list[str] = []
+        if max_age is not None:
+            moment = datetime.now(UTC) - max_age
+            old = await self._write_worker.call(lambda: writer.older_than(moment))
+            await self.delete(old)
+        deleted = 0 if max_bytes is None else await self._write_worker.call(lambda: writer.delete_oldest(max_bytes))
+        if deleted:
+            await self._purge()
+        return len(old) + deleted
+
+    async def set_tags(self, run_ids: Iterable[str], add: Sequence[str] = (), remove: Sequence[str] = ()) -> None:
+        """Put tags on runs, and take others off. Case does not make another tag."""
+        ids = tuple(run_ids)
+        if (writer := self._writer) is not None:
+            await self._write(lambda: writer.set_tags(ids, add, remove))
+
+    async def set_comment(self, run_id: str, comment: str) -> None:
+        """Comment a run that has ended; an empty text takes the comment away."""
+        if (writer := self._writer) is not None:
+            await self._write(lambda: writer.set_comment(run_id, comment))
+
+    async def _purge(self) -> None:
+        """Step by step, so that requests are kept in between."""
+        if (writer := self._writer) is None:
+            return
+        with suppress(sqlite3.Error):  # another process writes: what is owed is done at the next opening
+            while not self._closed and not await self._write_worker.call(writer.purge):
+                pass
 
     async def mark(self, run_ids: Iterable[str], marked: bool = True) -> None:
         """Set or clear the mark that `is:marked` finds."""
@@ -163,6 +219,33 @@ class RequestLog:
     async def find(self, part: str) -> list[LogRow]:
         """Requests with `part` in a request_id (of any attempt) or body id, newest first."""
         return await self._read(lambda: self._reader.find(part), [])
+
+    async def find_many(self, ids: Sequence[str]) -> FoundIds:
+        """Requests by a list of ids or parts of them, and those of the list that none has."""
+        return await self._read(lambda: self._reader.find_many(ids), FoundIds((), ()))
+
+    async def place_of(self, run_id: str, log_filter: LogFilter) -> int | None:
+        """Where a request stands in what a filter finds, 0 being the newest."""
+        return await self._read(lambda: self._reader.place_of(run_id, log_filter), None)
+
+    async def numbers(self, log_filter: LogFilter) -> array[int]:
+        """The numbers of all that matches, oldest first: for `stored`, while other requests come and go."""
+        return await self._read(lambda: self._reader.numbers(log_filter), array("q"))
+
+    async def stored(self, numbers: Sequence[int]) -> list[StoredRun]:
+        """These runs whole, oldest first; those that are gone are left out."""
+        return await self._read(lambda: self._reader.stored(numbers), [])
+
+    async def _ids(self, numbers: Sequence[int]) -> list[str]:
+        return await self._read(lambda: self._reader.run_ids(numbers), [])
+
+    async def words(self) -> Words:
+        """Names, tags and finish reasons that are in the log, for a filter to name."""
+        return await self._read(self._reader.words, Words())
+
+    async def size(self) -> LogSize:
+        """How large the log is."""
+        return await self._read(lambda: self._reader.size(self._path), NO_SIZE)
 
     async def sent_since(self, endpoint_id: str, model: str, since_utc: datetime) -> list[SentRow]:
         """What was sent to an endpoint and model, oldest first: feeds the prefix index."""

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import sqlite3
 from array import array
-from collections.abc import Iterable, Iterator
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from pathlib import Path
 
 import msgspec
 
 from playground.client.endpoint import Rates
 from playground.prefix.forecast import Forecast
-from playground.requestlog import rows
+from playground.requestlog import asking, rows
+from playground.requestlog.asking import FoundIds, LogSize, Words
 from playground.requestlog.bodies import Joiner
 from playground.requestlog.candidates import candidates
 from playground.requestlog.filter import EVERYTHING, IdTerm, LogFilter
@@ -30,6 +33,8 @@ substr(t.question, 1, {PREVIEW_CHARS}), substr(t.answer, 1, {PREVIEW_CHARS}), t.
 r.imported, t.comment,
 (SELECT group_concat(tag, char(31)) FROM tags WHERE tags.number = r.number)"""
 _STARTED, _RATES, _MARKED, _IMPORTED, _TAGS = 2, 12, 25, 26, 28
+MOST_OF_AN_ID = 100
+"""Requests that one part of an id may find in a list of them."""
 NEAR = 1_024
 """Rows from the newest on that are found without knowing the numbers of all."""
 _NO_NUMBER = 2**62
@@ -105,6 +110,47 @@ class Reader:
     def find(self, part: str) -> list[LogRow]:
         """Requests with `part` in one of their ids, newest first, up to 1,000."""
         return self.page(LogFilter((IdTerm(part),)), None, 1000) if part else []
+
+    def find_many(self, ids: Sequence[str]) -> FoundIds:
+        """Requests by a list of ids or parts of them, and those of the list that no request has."""
+        wanted = dict.fromkeys(one.strip() for one in ids)
+        found = {one: self.page(LogFilter((IdTerm(one),)), None, MOST_OF_AN_ID) for one in wanted if one}
+        rows = {row.number: row.run_id for some in found.values() for row in some}
+        missing = tuple(one for one, some in found.items() if not some)
+        return FoundIds(tuple(rows[number] for number in sorted(rows, reverse=True)), missing)
+
+    def place_of(self, run_id: str, log_filter: LogFilter) -> int | None:
+        """Where a request stands in what the filter finds, 0 being the newest; None where it is not among it."""
+        row = self._connection.execute("SELECT number FROM runs WHERE run_id = ?", (run_id,)).fetchone()
+        if row is None:
+            return None
+        numbers = self._numbers_of(log_filter)
+        at = bisect_left(numbers, row[0])
+        return len(numbers) - 1 - at if at < len(numbers) and numbers[at] == row[0] else None
+
+    def numbers(self, log_filter: LogFilter) -> array[int]:
+        """The numbers of all that matches, rising: eight bytes each, and still right when others come or go."""
+        return array("q", self._numbers_of(log_filter))
+
+    def run_ids(self, numbers: Sequence[int]) -> list[str]:
+        """The run_ids of these numbers, rising; those that are gone are left out."""
+        listed = ", ".join(map(str, numbers))
+        found = self._connection.execute(f"SELECT run_id FROM runs WHERE number IN ({listed}) ORDER BY number")
+        return [row[0] for row in found]
+
+    def stored(self, numbers: Sequence[int]) -> list[StoredRun]:
+        """These runs whole, in rising order; those that are gone are left out."""
+        with self._one_moment():
+            found = [self._stored(run_id) for run_id in self.run_ids(numbers)]
+        return [run for run in found if run is not None]
+
+    def words(self) -> Words:
+        """Names and tags for a filter to name."""
+        return asking.words(self._connection)
+
+    def size(self, path: Path) -> LogSize:
+        """How large the log is."""
+        return asking.size(self._connection, path)
 
     def get(self, run_id: str) -> StoredRun | None:
         """One run whole."""

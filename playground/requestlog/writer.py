@@ -7,10 +7,11 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 from playground.client.events import AnyEvent, BodyIdReceived
-from playground.requestlog import rows
+from playground.requestlog import changing, purging, rows
 from playground.requestlog.bodies import Keeper
 from playground.requestlog.files import is_damage, transaction
 from playground.requestlog.live import Live
@@ -19,6 +20,8 @@ from playground.requestlog.records import EndedRun, RunRecord
 from playground.requestlog.summary import Summary, summarize
 from playground.runs.state import ENDED, fold
 
+BATCH = 500
+"""Runs that one transaction deletes."""
 KEPT_UNSAVED = 200
 """Ended runs that wait in memory for a disk with room; beyond, the oldest are given up."""
 
@@ -101,7 +104,47 @@ class Writer:
         gone = [run_id for run_id in run_ids if run_id not in self._live]
         with transaction(self._connection, durable=True):
             gone = [run_id for run_id in gone if rows.delete_run(self._connection, run_id)]
+            if gone:
+                purging.owe(self._connection)
         self._changed(gone)
+
+    def delete_oldest(self, most_bytes: int) -> int:
+        """Delete ended runs that are not marked, from the oldest on, until the file holds at most so many bytes.
+
+        Answers with how many. Raises sqlite3.Error.
+        """
+        after = deleted = 0
+        while changing.used_bytes(self._connection) > most_bytes:
+            batch = list(changing.oldest(self._connection, after, BATCH))
+            if not batch:
+                break
+            after = batch[-1][0]
+            self.delete(run_id for _, run_id in batch)
+            deleted += len(batch)
+        return deleted
+
+    def older_than(self, moment: datetime) -> list[str]:
+        """Ended runs that are not marked, and began before that moment."""
+        return changing.older_than(self._connection, rows.microseconds(moment))
+
+    def purge(self) -> bool:
+        """One step of making sure that nothing of what was deleted is left; tells whether it was the last."""
+        return purging.step(self._connection)
+
+    def set_tags(self, run_ids: Iterable[str], add: Sequence[str], remove: Sequence[str]) -> None:
+        """Put tags on runs, and take others off. Raises sqlite3.Error."""
+        ids = list(run_ids)
+        with transaction(self._connection, durable=True):
+            changing.set_tags(self._connection, ids, add, remove)
+        self._changed(ids)
+
+    def set_comment(self, run_id: str, comment: str) -> None:
+        """Comment a run that has ended. Raises sqlite3.Error."""
+        with transaction(self._connection, durable=True):
+            done = changing.set_comment(self._connection, run_id, comment)
+            if done:
+                purging.owe(self._connection)
+        self._changed([run_id] if done else [])
 
     def mark(self, run_ids: Iterable[str], marked: bool) -> None:
         """Set or clear the mark of runs. Raises sqlite3.Error."""

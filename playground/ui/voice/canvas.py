@@ -23,21 +23,27 @@ from playground.ui.voice.scale import Place, Scale, pack
 
 GUTTER = 96
 AXIS_PX, BAR_PX, LANE_PX, CAPTION_PX, LABEL_PX = 24, 22, 32, 15, 16
+NO_AXIS_PX = 6
+"""Where the axis above has the figures."""
 LEAST_S = 0.5
 """The axis is at least so long: a run of a millisecond is no picture."""
 MOST_ZOOM = 64.0
 
 
 class Canvas(QWidget):
-    """`brief`: without moments under the lanes. Keys: arrows, Home, End through what is drawn; + - 0 zoom."""
+    """`brief`: without moments under the lanes. `axis`: with its figures.
+
+    Keys: arrows, Home, End through what is drawn; + - 0 zoom.
+    """
 
     chosen = Signal(str)
     """The words of what the mouse is over or the arrows have come to; empty: nothing."""
     view_changed = Signal()
 
-    def __init__(self, theme: Theme, name: str, *, brief: bool = False) -> None:
+    def __init__(self, theme: Theme, name: str, *, brief: bool = False, axis: bool = True) -> None:
         super().__init__()
         self._theme, self._brief = theme, brief
+        self._axis_px = AXIS_PX if axis else NO_AXIS_PX
         self._picture = EMPTY
         self._axis_s = 0.0
         self._zoom, self._from = 1.0, 0.0
@@ -108,10 +114,10 @@ class Canvas(QWidget):
         return QSize(640, int(self._labels_top() + label_rows * LABEL_PX + GRID))
 
     def _labels_top(self) -> float:
-        return AXIS_PX + CAPTION_PX + len(self._picture.lanes) * LANE_PX + GRID
+        return self._axis_px + CAPTION_PX + len(self._picture.lanes) * LANE_PX + GRID
 
     def _top(self, lane: int) -> float:
-        return AXIS_PX + lane * LANE_PX + (CAPTION_PX if lane > HEARD else 0) + (LANE_PX - BAR_PX) / 2
+        return self._axis_px + lane * LANE_PX + (CAPTION_PX if lane > HEARD else 0) + (LANE_PX - BAR_PX) / 2
 
     def _box(self, scale: Scale, item: Item) -> QRectF:
         begins = max(scale.x(item.starts_at), GUTTER - 2.0)
@@ -145,11 +151,13 @@ class Canvas(QWidget):
         for at in scale.ticks():
             x = scale.x(at)
             painter.setPen(QPen(self._theme.line, 1))
-            painter.drawLine(QPointF(x, AXIS_PX - 4), QPointF(x, bottom))
+            painter.drawLine(QPointF(x, self._axis_px - 4), QPointF(x, bottom))
+            if self._axis_px == NO_AXIS_PX:
+                continue
             painter.setPen(self._theme.muted)
             words = milliseconds(at)
             width = painter.fontMetrics().horizontalAdvance(words) + 2.0
-            painter.drawText(QRectF(max(x - width / 2, GUTTER - 2), 2, width, AXIS_PX - 8), words)
+            painter.drawText(QRectF(max(x - width / 2, GUTTER - 2), 2, width, self._axis_px - 8), words)
 
     def _paint_names(self, painter: QPainter) -> None:
         painter.fillRect(QRectF(0, 0, GUTTER - 4, self.height()), self._theme.surface)
@@ -222,7 +230,7 @@ class Canvas(QWidget):
             color = QColor(self._theme.failure if item.style == "trouble" else self._theme.muted)
             color.setAlpha(130)
             painter.setPen(QPen(color, 1, style))
-            top = self._top(item.lane) if item.lane <= len(self._picture.lanes) else AXIS_PX
+            top = self._top(item.lane) if item.lane <= len(self._picture.lanes) else self._axis_px
             middle = self._labels_top() + place.row * LABEL_PX + LABEL_PX / 2
             painter.drawLine(QPointF(x, top), QPointF(x, middle))
             if place.x > x + 4:

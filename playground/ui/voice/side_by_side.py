@@ -31,7 +31,9 @@ class SideBySideTab(QWidget):
         super().__init__()
         self.said = words("")
         self._sentence = ""
-        self.canvases = {variant: Canvas(theme, NAMES[variant], brief=True) for variant in VARIANTS}
+        self.canvases = {
+            variant: Canvas(theme, NAMES[variant], brief=True, axis=variant == VARIANTS[0]) for variant in VARIANTS
+        }
         self.table = plain_table(TABLE, COLUMNS, 0, dict.fromkeys(range(1, 6), 128))
         self.table.setFixedHeight(160)
         self.copy = QPushButton("Copy the table")

@@ -1,0 +1,150 @@
+"""What `electron-playground log` does beside listing: show, ticket, export, import, delete."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TypeAlias, cast
+
+from playground.cli_status import FAILED, FINISHED
+from playground.folders import write_shared
+from playground.handover.bundle import bundle
+from playground.handover.contents import Contents
+from playground.handover.export import FORMATS, Format, format_of
+from playground.handover.export import export as export_to
+from playground.handover.importing import import_file
+from playground.handover.lossless import to_line
+from playground.handover.ticket import Choice, tickets
+from playground.prompt.problems import BadInput, Problem
+from playground.requestlog.filter import LogFilter, parse
+from playground.requestlog.log import RequestLog
+from playground.requestlog.records import StoredRun
+
+Work: TypeAlias = Callable[[RequestLog], Awaitable[int]]
+"""What is done with the open log; gives the exit status."""
+MOST_SHOWN = 100
+"""Requests that one ticket, or one show, is made of."""
+
+
+def show(words: list[str], options: argparse.Namespace) -> Work:
+    """Requests whole: as they would stand in a ticket with its contents, or a lossless JSON object a line."""
+    chosen = _by_id(words, "log show")
+
+    async def work(store: RequestLog) -> int:
+        runs = await _found(store, chosen)
+        if runs:
+            print("\n".join(to_line(run) for run in runs) if options.json else tickets(runs, Choice("included")))
+        return _whether(runs, words)
+
+    return work
+
+
+def ticket(words: list[str], options: argparse.Namespace) -> Work:
+    """A support ticket; as a zip where the output is named so."""
+    chosen = _by_id(words, "log ticket")
+    choice = Choice(cast("Contents", options.contents.replace("-", " ")), options.workspace)
+
+    async def work(store: RequestLog) -> int:
+        runs = await _found(store, chosen)
+        if runs:
+            await asyncio.to_thread(_put, runs, choice, options.output or "-")
+        return _whether(runs, words)
+
+    return work
+
+
+def _put(runs: list[StoredRun], choice: Choice, output: str) -> None:
+    if output == "-":
+        print(tickets(runs, choice), end="")
+    elif output.lower().endswith(".zip"):
+        write_shared(Path(output), bundle(runs, choice))
+    else:
+        write_shared(Path(output), tickets(runs, choice).encode("utf-8", "replace"))
+
+
+def export(words: list[str], options: argparse.Namespace) -> Work:
+    """All that the filter finds, into a file."""
+    if not options.output:
+        raise BadInput(Problem(("--output",), "says nowhere to write to.", "Give -o requests.jsonl, say."))
+    chosen, path = parse(" ".join(words), datetime.now(UTC)), Path(options.output)
+    kind: Format | None = options.format or format_of(path)
+    if kind is None:
+        raise BadInput(Problem(("--format",), f"is one of {', '.join(FORMATS)}.", "Or end the file's name so."))
+
+    async def work(store: RequestLog) -> int:
+        done = await export_to(store, chosen, path, kind)
+        print(f"{done:,} requests in {path}", file=sys.stderr)
+        return FINISHED
+
+    return work
+
+
+def import_(words: list[str], _options: argparse.Namespace) -> Work:
+    """Requests out of a file, all or none."""
+    if len(words) != 1:
+        raise BadInput(Problem(("FILE",), "log import takes one file.", "Give a JSONL export or a HAR."))
+
+    async def work(store: RequestLog) -> int:
+        _writable(store)
+        print((await import_file(store, Path(words[0]))).sentence, file=sys.stderr)
+        return FINISHED
+
+    return work
+
+
+def delete(words: list[str], options: argparse.Namespace) -> Work:
+    """All that the filter finds, with their contents. Asks first; where nobody can answer, --yes must say so."""
+    if not words:
+        raise BadInput(
+            Problem(("FILTER",), "log delete needs a filter.", "since:2000-01-01 finds every request there is.")
+        )
+    chosen = parse(" ".join(words), datetime.now(UTC))
+
+    async def work(store: RequestLog) -> int:
+        _writable(store)
+        n = (await store.count(chosen, None)).n
+        if n and not options.yes and not await asyncio.to_thread(_agreed, n):
+            print("Nothing was deleted.", file=sys.stderr)
+            return FAILED
+        print(f"{await store.delete_matching(chosen):,} requests deleted.", file=sys.stderr)
+        return FINISHED
+
+    return work
+
+
+def _agreed(n: int) -> bool:
+    if not sys.stdin.isatty():
+        raise BadInput(
+            Problem(("--yes",), f"{n:,} requests would be deleted, and there is nobody to ask.", "Add --yes.")
+        )
+    return input(f"Delete {n:,} requests with all their contents? [y/N] ").strip().lower() in ("y", "yes")
+
+
+def _writable(store: RequestLog) -> None:
+    if store.read_only_reason is not None:
+        raise BadInput(Problem(("log",), store.read_only_reason))
+
+
+def _by_id(words: list[str], command: str) -> LogFilter:
+    """Words without a key are parts of ids here."""
+    if not words:
+        raise BadInput(Problem(("ID",), f"{command} needs a part of an id, or a filter."))
+    return parse(" ".join(word if ":" in word else f"id:{word}" for word in words), datetime.now(UTC))
+
+
+async def _found(store: RequestLog, chosen: LogFilter) -> list[StoredRun]:
+    rows = await store.page(chosen, None, MOST_SHOWN + 1)
+    if len(rows) > MOST_SHOWN:
+        raise BadInput(Problem(("FILTER",), f"finds more than {MOST_SHOWN} requests.", "Narrow it."))
+    found = [await store.get(row.run_id) for row in rows]
+    return [stored for stored in found if stored is not None]
+
+
+def _whether(runs: list[StoredRun], words: list[str]) -> int:
+    if not runs:
+        print(f"electron-playground: no request matches {' '.join(words)}.", file=sys.stderr)
+    return FINISHED if runs else FAILED

@@ -1,0 +1,209 @@
+"""What is kept and removed: tags and comments are found, retention leaves what is marked, deletion is proved."""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from playground.requestlog.filter import EVERYTHING, parse
+from playground.requestlog.log import RequestLog
+from tests.requestlog.samples import answered, body_of, keep, record, run
+
+NOW = datetime.now(UTC)
+
+
+def words_of(number: int) -> tuple[str, str]:
+    """A question and an answer of which no part stands anywhere else."""
+    made = hashlib.sha256(f"{number}".encode()).hexdigest()
+    return made[:32], made[32:]
+
+
+async def filled(folder: Path, requests: int = 30, system: str = "You answer calls.") -> tuple[RequestLog, list[str]]:
+    """A log with requests that share a system prompt; their run_ids, oldest first."""
+    log = await RequestLog.open(folder)
+    ids = []
+    for number in range(requests):
+        question, answer = words_of(number)
+        kept = record(body=body_of(question, system), minute=number)
+        request_id = f"{number:08x}-0000-4000-8000-000000000000"
+        await keep(log, kept, answered(f"It is {answer} indeed.", request_id))
+        ids.append(kept.run_id)
+    return log, ids
+
+
+def traces(folder: Path, word: str) -> list[str]:
+    """The files of a folder that have a word, or ten bytes of it, anywhere in them."""
+    pieces = [form for encoding in ("utf-8", "utf-16-le") for form in _pieces(word.encode(encoding))]
+    return [
+        path.name
+        for path in folder.rglob("*")
+        if path.is_file() and any(piece in path.read_bytes().lower() for piece in pieces)
+    ]
+
+
+def _pieces(word: bytes) -> list[bytes]:
+    return [word.lower()[at : at + 10] for at in range(0, len(word) - 9, 3)]
+
+
+def test_what_is_deleted_is_nowhere_and_what_others_share_stays(tmp_path: Path) -> None:
+    system = "You answer calls for a clinic with many rules. " * 200
+
+    async def work() -> None:
+        log, ids = await filled(tmp_path, system=system)
+        await log.set_comment(ids[3], f"comment on {words_of(3)[0]}")
+        gone, left = ids[3:20], [*ids[:3], *ids[20:]]
+        await log.delete(gone)
+        # While the log is still open: no waiting for the end of the program.
+        for number in range(3, 20):
+            question, answer = words_of(number)
+            assert (number, traces(tmp_path, question), traces(tmp_path, answer)) == (number, [], [])
+            assert await log.page(parse(question[:20], NOW)) == []
+        for run_id in left:
+            stored = await log.get(run_id)
+            assert stored is not None
+            assert system.encode() in stored.record.body
+            assert len(await log.page(parse(words_of(ids.index(run_id))[1][:20], NOW))) == 1
+        await log.close()
+
+    run(work())
+    with sqlite3.connect(tmp_path / "request-log.sqlite3") as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        assert connection.execute("SELECT value FROM meta WHERE name = 'purge'").fetchone() == (0,)
+    connection.close()
+
+
+def test_all_can_go_and_the_file_is_small_again(tmp_path: Path) -> None:
+    async def work() -> None:
+        log, ids = await filled(tmp_path, 60, "A long system prompt. " * 500)
+        before = await log.size()
+        assert before.requests == 60
+        assert await log.delete_matching(EVERYTHING) == len(ids)
+        after = await log.size()
+        assert after.requests == 0
+        assert after.file_bytes < before.file_bytes
+        assert traces(tmp_path, words_of(7)[0]) == []
+        assert traces(tmp_path, "A long system prompt. ") == []
+        await log.close()
+
+    run(work())
+
+
+def test_a_purge_that_was_not_ended_is_ended_at_the_next_opening(tmp_path: Path) -> None:
+    async def first() -> None:
+        log, _ = await filled(tmp_path, 5)
+        await log.close()
+
+    async def second() -> None:
+        log = await RequestLog.open(tmp_path)
+        await log.close()
+
+    run(first())
+    path = tmp_path / "request-log.sqlite3"
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE meta SET value = 1 WHERE name = 'purge'")
+    connection.close()
+    run(second())
+    with sqlite3.connect(path) as connection:
+        assert connection.execute("SELECT value FROM meta WHERE name = 'purge'").fetchone() == (0,)
+    connection.close()
+
+
+def test_retention_by_age_leaves_what_is_marked_or_young(tmp_path: Path) -> None:
+    async def work() -> None:
+        log, ids = await filled(tmp_path, 10)  # of 23 November 2026, a minute apart
+        await log.mark(ids[:2])
+        age = datetime.now(UTC) - record(minute=5).started_utc + timedelta(seconds=30)
+        assert await log.keep_within(age, None) == 3
+        assert [row.run_id for row in await log.page(EVERYTHING)] == [*reversed(ids[5:]), ids[1], ids[0]]
+        assert await log.keep_within(None, None) == 0
+        assert await log.keep_within(timedelta(days=36_500), None) == 0
+        await log.close()
+
+    run(work())
+
+
+def test_retention_by_size_takes_the_oldest_first(tmp_path: Path) -> None:
+    async def work() -> None:
+        log, ids = await filled(tmp_path, 1_200)
+        await log.mark(ids[:1])
+        size = await log.size()
+        most = size.used_bytes * 2 // 3
+        deleted = await log.keep_within(None, most)
+        assert (await log.size()).used_bytes <= most
+        assert 0 < deleted < 1_199
+        left = [row.run_id for row in await log.page(EVERYTHING, None, 2_000)]
+        assert left == [*reversed(ids[deleted + 1 :]), ids[0]]
+        await log.close()
+
+    run(work())
+
+
+def test_tags_are_put_on_taken_off_and_found(tmp_path: Path) -> None:
+    async def work() -> None:
+        log, ids = await filled(tmp_path, 4)
+        await log.set_tags(ids[:3], ["billing", "To do"])
+        await log.set_tags(ids[1:2], ["BILLING"], ["to do"])
+        assert [row.run_id for row in await log.page(parse("tag:billing", NOW))] == list(reversed(ids[:3]))
+        assert [row.run_id for row in await log.page(parse('tag:"to do"', NOW))] == [ids[2], ids[0]]
+        assert [row.run_id for row in await log.page(parse("tag:none", NOW))] == [ids[3]]
+        assert (await log.words()).tags == ("billing", "To do")
+        await log.close()
+
+    run(work())
+
+
+def test_a_comment_is_found_changed_and_forgotten(tmp_path: Path) -> None:
+    async def work() -> None:
+        log, ids = await filled(tmp_path, 3)
+        await log.set_comment(ids[1], "asked support about 請求書")
+        assert [row.run_id for row in await log.page(parse("請求", NOW))] == [ids[1]]
+        await log.set_comment(ids[1], "solved")
+        assert await log.page(parse("請求", NOW)) == []
+        assert [row.comment for row in await log.page(parse("solved", NOW))] == ["solved"]
+        await log.set_comment("no such run", "x")
+        await log.close()
+
+    run(work())
+
+
+def test_a_list_of_ids_names_those_that_are_not_found(tmp_path: Path) -> None:
+    async def work() -> None:
+        log, ids = await filled(tmp_path, 5)
+        pasted = ["00000003-0000-4000-8000-000000000000", " 00000001-0000-4000-8000-000000000000", "ffffffff-dead", ""]
+        found = await log.find_many([*pasted, pasted[0]])
+        assert found.run_ids == (ids[3], ids[1])
+        assert found.missing == ("ffffffff-dead",)
+        await log.close()
+
+    run(work())
+
+
+def test_the_place_of_a_request_in_what_a_filter_finds(tmp_path: Path) -> None:
+    async def work() -> None:
+        log, ids = await filled(tmp_path, 6)
+        await log.mark([ids[0], ids[2], ids[5]])
+        assert await log.place_of(ids[2], EVERYTHING) == 3
+        assert await log.place_of(ids[2], parse("is:marked", NOW)) == 1
+        assert await log.place_of(ids[1], parse("is:marked", NOW)) is None
+        assert await log.place_of("no such run", EVERYTHING) is None
+        await log.close()
+
+    run(work())
+
+
+@pytest.mark.parametrize("text", ["is:failed", "status:4xx"])
+def test_the_words_are_those_of_the_log(tmp_path: Path, text: str) -> None:
+    async def work() -> None:
+        log, _ = await filled(tmp_path, 2)
+        words = await log.words()
+        assert words.endpoints == ("The electron",)
+        assert words.models == ("electron",)
+        assert "stop" in words.finish_reasons
+        assert await log.delete_matching(parse(text, NOW)) == 0
+        await log.close()
+
+    run(work())
