@@ -108,6 +108,12 @@ SETTINGS = (
     Setting("ticket_workspace", ""),
     Setting("ticket_contents", "hashed", choices=("included", "hashed", "left out")),
     Setting("tool_server", ""),
+    Setting("voice_delay_ms", 200, minimum=0, maximum=10_000, unit="ms"),
+    Setting("voice_pipeline_ms", 350, minimum=0, maximum=10_000, unit="ms"),
+    Setting("voice_rate_tenths", 150, minimum=1, maximum=2_000, unit="tenths a second"),
+    Setting("voice_unit", "characters", choices=("characters", "words")),
+    Setting("voice_start", "clause", choices=("clause", "sentence", "piece")),
+    Setting("voice_limit_s", 10, minimum=1, maximum=600, unit="s"),
     Setting("shortcuts", {}),
     Setting("dismissed_advice", {}),
 )

@@ -55,6 +55,12 @@ CHANGES: list[tuple[str, Json]] = [
     ("ticket_workspace", "ws-1"),
     ("ticket_contents", "included"),
     ("tool_server", "python server.py"),
+    ("voice_delay_ms", 250),
+    ("voice_pipeline_ms", 500),
+    ("voice_rate_tenths", 25),
+    ("voice_unit", "words"),
+    ("voice_start", "sentence"),
+    ("voice_limit_s", 5),
     ("shortcuts", {"send": "Ctrl+Enter"}),
     ("dismissed_advice", {"output-cap": "Cap the output"}),
 ]

@@ -50,6 +50,7 @@ ACTIONS = (
     ActionSpec("filter_log", "View", "Filter the request log", "Ctrl+L"),
     ActionSpec("next_pane", "View", "Next pane", "F6"),
     ActionSpec("previous_pane", "View", "Previous pane", "Shift+F6"),
+    ActionSpec("voice", "View", "Voice timeline…", "F8"),
     ActionSpec("theme", "View", "Switch theme: light or dark", "Ctrl+Shift+L"),
     ActionSpec("connect", "Program", "Connect to Electron…", "Ctrl+Shift+E"),
     ActionSpec("settings", "Program", "Settings…", "Ctrl+,"),

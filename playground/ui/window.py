@@ -97,6 +97,7 @@ class MainWindow(QMainWindow):
             "filter_log": lambda: self.log.focus_filter(),
             "next_pane": lambda: self._step_pane(1),
             "previous_pane": lambda: self._step_pane(-1),
+            "voice": lambda: self.answers and self.voicing.open(),
             "theme": self._appearance.toggle,
             "connect": self.program.connect_dialog,
             "settings": self.program.settings_dialog,
@@ -141,8 +142,10 @@ class MainWindow(QMainWindow):
         """The panes that show answers, put into their places when they are first needed."""
         # Imported here: the first frame does not show them.
         from playground.ui.answers import Answers
+        from playground.ui.voicing import Voicing
 
         answers = Answers(self.workspace, self.prompt, self._appearance.theme, self.files, self.program)
+        self.voicing = Voicing(self.workspace, self._appearance, self.prompt, answers.requests, self)
         for splitter, place, pane in (
             (self._columns, 1, answers.column),
             (self._columns, 2, answers.inspector),
