@@ -29,7 +29,7 @@ class CompareDialog(QDialog):
     def __init__(self, theme: Theme, earlier: StoredRun, later: StoredRun, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setWindowTitle("Compare two requests")
-        self.figures = plain_table("Figures and parameters", ("", "", "earlier", "later"), 3, {0: 170, 1: 28, 2: 250})
+        self.figures = plain_table("Figures and parameters", ("", "", "earlier", "later"), 3, {0: 170, 1: 28, 2: 300})
         rows = [*_figures(earlier, later), *_parameters(earlier, later)]
         fill_table(self.figures, [(name, SAME if a == b else DIFFERS, a, b) for name, a, b in rows])
         self.prompt, self.answer = DifferenceView(theme), DifferenceView(theme)

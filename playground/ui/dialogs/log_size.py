@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Signal
-from PySide6.QtWidgets import QDialog, QDialogButtonBox, QPushButton, QSpinBox, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QDialog, QDialogButtonBox, QHBoxLayout, QPushButton, QSpinBox, QVBoxLayout, QWidget
 
 from playground.requestlog.asking import LogSize
 from playground.requestlog.log import RequestLog
@@ -47,7 +47,12 @@ class LogSizeDialog(QDialog):
         column = QVBoxLayout(self)
         column.setContentsMargins(GRID * 2, GRID * 2, GRID * 2, GRID * 2)
         column.setSpacing(GRID)
-        for widget in (self.size_words, words(f"In {workspace.folder}", "muted"), where, form, self.told, buttons):
+        place = QHBoxLayout()
+        place.addWidget(words(f"In {workspace.folder}", "muted"), 1)
+        place.addWidget(where)
+        column.addWidget(self.size_words)
+        column.addLayout(place)
+        for widget in (form, self.told, buttons):
             column.addWidget(widget)
         self.resize(520, self.sizeHint().height())
 

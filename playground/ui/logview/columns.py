@@ -243,8 +243,8 @@ def _one_line(text: str) -> str:
 
 
 COLUMNS = (
-    Column("time", 96, _time, "When it was sent, by this computer's clock and zone"),
-    Column("status", 140, _status, "HTTP status and finish reason; every attempt where there were more"),
+    Column("time", 116, _time, "When it was sent, by this computer's clock and zone"),
+    Column("status", 132, _status, "HTTP status and finish reason; every attempt where there were more"),
     Column("request_id", 288, _request_id, "X-Request-Id of the newest attempt: what support asks for", mono=True),
     Column("in", 72, _prompt, "Prompt tokens, the cached ones included", figure=True),
     Column("cached", 68, _cached, "Prompt tokens that the cache served", figure=True),
@@ -258,5 +258,5 @@ COLUMNS = (
     Column("tags", 120, _tags, "Your tags: found by tag:", shown=False),
     Column("comment", 160, _comment, "Your comment", shown=False),
     Column("question", 200, _question, "How the last user message begins", shown=False),
-    Column("answer", 240, _answer, "How the completion begins, or what went wrong"),
+    Column("answer", 228, _answer, "How the completion begins, or what went wrong"),
 )

@@ -25,6 +25,8 @@ from playground.ui.theme import Theme, mono_font, ui_font
 
 ROW_PX = 25
 ATTEMPT_PX = 20
+PAD_PX = 11
+"""Beside a cell's text, as the style sheet has it."""
 NARROWEST_PX = 40
 
 
@@ -88,7 +90,12 @@ class RowLook(QStyledItemDelegate):
         painter.setFont(mono_font(11) if column.mono else ui_font(11, tabular=column.figure))
         for number, attempt in enumerate(model.detail(row).attempts):
             cell = attempt_cell(column.title, attempt)
-            place = QRect(whole.left() + 5, whole.top() + ROW_PX + number * ATTEMPT_PX, whole.width() - 10, ATTEMPT_PX)
+            place = QRect(
+                whole.left() + PAD_PX,
+                whole.top() + ROW_PX + number * ATTEMPT_PX,
+                whole.width() - 2 * PAD_PX,
+                ATTEMPT_PX,
+            )
             color = getattr(self.theme, cell.tone) if cell.tone else self.theme.muted
             painter.setPen(color)
             text = painter.fontMetrics().elidedText(cell.text, Qt.TextElideMode.ElideRight, place.width())
