@@ -90,7 +90,8 @@ def test_attempts_unfold_below_their_request_and_fold_again(tell: Tell) -> None:
         row = model.row(1)
         assert row is not None
         first, second = model.detail(row).attempts
-        assert (first.status, first.wait_s, second.status) == (503, pytest.approx(0.8), 200)
+        assert (first.status, second.status) == (503, 200)
+        assert first.wait_s == pytest.approx(0.8)
         assert second.request_id == "aaaa0000-1111-4222-8333-444455556666"
         assert _cell(session, 1, "time").startswith("▾ ")
         QTest.keyClick(table, Qt.Key.Key_Left)
@@ -137,6 +138,11 @@ def test_many_rows_are_copied_marked_and_tagged_at_once(tell: Tell) -> None:
     tell(story)
 
 
+def _text(dialog: CompareDialog, row: int, column: int) -> str:
+    item = dialog.figures.item(row, column)
+    return item.text() if item is not None else ""
+
+
 def test_two_requests_are_compared(tell: Tell) -> None:
     async def story(session: Session, hand: Hand) -> None:
         await _filled(session, hand)
@@ -145,10 +151,7 @@ def test_two_requests_are_compared(tell: Tell) -> None:
         await hand.until(lambda: _dialog(CompareDialog) is not None, "the comparison")
         dialog = _dialog(CompareDialog)
         assert isinstance(dialog, CompareDialog)
-        rows = {
-            dialog.figures.item(row, 0).text(): [dialog.figures.item(row, column).text() for column in (1, 2, 3)]
-            for row in range(dialog.figures.rowCount())
-        }
+        rows = {_text(dialog, row, 0): [_text(dialog, row, column) for column in (1, 2, 3)] for row in range(16 + 2)}
         assert rows["request_id"] == [
             DIFFERS,
             "00000000-0000-4000-8000-000000000000",
