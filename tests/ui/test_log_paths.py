@@ -57,7 +57,7 @@ async def _filled(session: Session, hand: Hand) -> list[str]:
         runs.append(EndedRun(kept, tuple(some)))
     await log.add(runs)
     window = session.window
-    await hand.until(lambda: window.log.model.rowCount() == 4 and window.log.model.row(0), "four rows")
+    await hand.until(lambda: window.log.model.rowCount() == 4 and window.log.model.row(0) is not None, "four rows")
     return [run.record.run_id for run in reversed(runs)]
 
 
