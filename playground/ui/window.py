@@ -70,6 +70,7 @@ class MainWindow(QMainWindow):
             "send": lambda: self.requests.send_or_stop(),
             "stop": lambda: self.requests.stop(),
             "verify": lambda: self.requests.verify(),
+            "chain": lambda: self.answers and self.chaining.run(),
             "repeat": lambda: self.program.repeat_dialog(self.prompt, self.requests),
             "cache_lab": lambda: self.program.cache_lab(self.requests),
             "replay": lambda: self.program.replay_dialog(self.requests),
@@ -86,6 +87,7 @@ class MainWindow(QMainWindow):
             "copy_javascript": lambda: self._hand_over("javascript"),
             "new": self.files.new,
             "sample": self.files.open_sample,
+            "tools_sample": self.files.open_tools_sample,
             "open": self.files.open,
             "save": self.files.save,
             "save_as": self.files.save_as,
@@ -142,10 +144,13 @@ class MainWindow(QMainWindow):
         """The panes that show answers, put into their places when they are first needed."""
         # Imported here: the first frame does not show them.
         from playground.ui.answers import Answers
+        from playground.ui.chaining import Chaining
         from playground.ui.voicing import Voicing
 
         answers = Answers(self.workspace, self.prompt, self._appearance.theme, self.files, self.program)
         self.voicing = Voicing(self.workspace, self._appearance, self.prompt, answers.requests, self)
+        self.chaining = Chaining(self, self.workspace, self.prompt, self.files, self.voicing)
+        self.chaining.trouble.connect(self.say_trouble)
         for splitter, place, pane in (
             (self._columns, 1, answers.column),
             (self._columns, 2, answers.inspector),
