@@ -22,6 +22,7 @@ from playground.prompt.problems import BadInput
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, mono_font
 from playground.ui.widgets.notice import words
+from playground.ui.widgets.number_box import padded
 
 KINDS: dict[ReplyKind, tuple[str, str]] = {
     "ask": ("ask me", "What you will be told when the run waits for you (may be empty)"),
@@ -175,7 +176,7 @@ def _short(sentence: str) -> str:
 
 
 def _milliseconds(name: str) -> QDoubleSpinBox:
-    box = QDoubleSpinBox()
+    box = padded(QDoubleSpinBox())
     box.setRange(0, 600_000)
     box.setDecimals(0)
     box.setSuffix(" ms")

@@ -8,35 +8,21 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QTimer, Signal
 from PySide6.QtGui import QCloseEvent
-from PySide6.QtWidgets import (
-    QComboBox,
-    QDialog,
-    QHBoxLayout,
-    QLabel,
-    QLineEdit,
-    QPushButton,
-    QScrollArea,
-    QSpinBox,
-    QSplitter,
-    QVBoxLayout,
-    QWidget,
-)
+from PySide6.QtWidgets import QWidget
 
 from playground.chaining import ChainDesk, see_through
 from playground.chains.answers import AnswerBook
-from playground.chains.chain import DEFAULT_LIMIT, MOST_REQUESTS, Chain
+from playground.chains.chain import Chain
 from playground.chains.conversation import Conversation, Turn
 from playground.chains.happenings import ChainEnded, Happening
 from playground.chains.timing import measured
 from playground.prompt.document import Document, Message
 from playground.prompt.problems import BadInput
-from playground.ui.chain.answers_pane import AnswersPane
-from playground.ui.chain.ask_bar import AskBar
 from playground.ui.chain.edits import EditDialog, edited_answer
-from playground.ui.chain.turn_card import TurnCard, stretch
+from playground.ui.chain.turn_card import TurnCard
+from playground.ui.chain.view import ChainView
 from playground.ui.chain.words import end_words, prefix_words, totals_words, usage_words
 from playground.ui.theme import GRID
-from playground.ui.widgets.notice import words
 
 if TYPE_CHECKING:
     from playground.voice.variants import MeasuredTurn
@@ -46,7 +32,7 @@ FRAME_MS = 33
 """While it runs the view is brought up to date so often, and not with each piece."""
 
 
-class ChainDialog(QDialog):
+class ChainDialog(ChainView):
     """`prompt` gives the prompt in hand. Beside the window, not in front of it: everything else goes on."""
 
     document_wanted = Signal(object, str)
@@ -63,15 +49,14 @@ class ChainDialog(QDialog):
         self, desk: ChainDesk, workspace: Workspace, prompt: Callable[[], Document], parent: QWidget | None = None
     ) -> None:
         super().__init__(parent)
-        self.setWindowTitle("Run until answer")
         self._desk, self._workspace, self._prompt = desk, workspace, prompt
         self._chain: Chain | None = None
         self._task: asyncio.Task[None] | None = None
         self._conversation = desk.conversation or Conversation(prompt())
         self._end: str | None = None
         self._cards: list[TurnCard] = []
-        self._build()
-        self._lay_out()
+        self._frame = QTimer(self)
+        self._frame.setInterval(FRAME_MS)
         self._connect()
         ends = self._conversation.ends()
         self._end = ends[-1].id if ends else None
@@ -79,92 +64,6 @@ class ChainDialog(QDialog):
         self.refresh()
         if desk.notice:
             self.state.setText(desk.notice)
-
-    def _build(self) -> None:
-        self.go = QPushButton("Run until answer")
-        self.go.setProperty("look", "primary")
-        self.go.setAutoDefault(False)
-        self.limit = QSpinBox()
-        self.limit.setRange(1, MOST_REQUESTS)
-        self.limit.setValue(DEFAULT_LIMIT)
-        self.limit.setAccessibleName("Requests at most")
-        self.branch = QComboBox()
-        self.branch.setAccessibleName("Branch of the conversation")
-        self.branch.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToContents)
-        self.state = words(
-            "Runs the prompt in hand: request, tool calls, results, next request, until there is an answer."
-        )
-        self.totals = words("", "muted")
-        self.ask = AskBar()
-        self.say = QLineEdit()
-        self.say.setPlaceholderText("What the caller says next")
-        self.say.setAccessibleName("What the caller says next")
-        self.say_go = QPushButton("Say it, and run on")
-        self.say_go.setAutoDefault(False)
-        self.answers = AnswersPane()
-        self.ways = {
-            name: self._button(label)
-            for name, label in (
-                ("prompt", "Make this the prompt"),
-                ("save", "Save as a prompt file…"),
-                ("code", "Copy as Python"),
-                ("timeline", "Voice timeline…"),
-                ("trim", "Trim the branch"),
-                ("new", "Start over"),
-            )
-        }
-        self._frame = QTimer(self)
-        self._frame.setInterval(FRAME_MS)
-
-    def _button(self, label: str) -> QPushButton:
-        button = QPushButton(label)
-        button.setAutoDefault(False)
-        button.setProperty("look", "quiet")
-        return button
-
-    def _lay_out(self) -> None:
-        head = QHBoxLayout()
-        head.addWidget(self.go)
-        head.addWidget(QLabel("at most"))
-        head.addWidget(self.limit)
-        head.addWidget(QLabel("requests"))
-        head.addStretch(1)
-        head.addWidget(self.branch)
-        inside = QWidget()
-        self._column = QVBoxLayout(inside)
-        self._column.setContentsMargins(0, 0, GRID, 0)
-        self._column.setSpacing(GRID)
-        self._column.addWidget(stretch(), 1)
-        self.view = QScrollArea()
-        self.view.setWidget(inside)
-        self.view.setWidgetResizable(True)
-        self.view.setAccessibleName("The conversation")
-        next_line = QHBoxLayout()
-        next_line.addWidget(self.say, 1)
-        next_line.addWidget(self.say_go)
-        left = QWidget()
-        column = QVBoxLayout(left)
-        column.setContentsMargins(0, 0, GRID, 0)
-        for widget in (self.state, self.totals):
-            column.addWidget(widget)
-        column.addWidget(self.view, 1)
-        column.addWidget(self.ask)
-        column.addLayout(next_line)
-        halves = QSplitter()
-        halves.addWidget(left)
-        halves.addWidget(self.answers)
-        halves.setSizes([640, 360])
-        halves.setChildrenCollapsible(False)
-        row = QHBoxLayout()
-        for button in self.ways.values():
-            row.addWidget(button)
-        row.addStretch(1)
-        whole = QVBoxLayout(self)
-        whole.setContentsMargins(GRID * 2, GRID * 2, GRID * 2, GRID)
-        whole.addLayout(head)
-        whole.addWidget(halves, 1)
-        whole.addLayout(row)
-        self.resize(1060, 720)
 
     def _connect(self) -> None:
         self.go.clicked.connect(self.run_or_stop)
@@ -354,7 +253,7 @@ class ChainDialog(QDialog):
         while same < min(len(path), len(self._cards)) and self._cards[same].turn_id == path[same].id:
             same += 1
         for card in self._cards[same:]:
-            self._column.removeWidget(card)
+            self.column.removeWidget(card)
             card.deleteLater()
         del self._cards[same:]
         for turn in path[same:]:
@@ -363,7 +262,7 @@ class ChainDialog(QDialog):
             card.answer_asked.connect(self._edit_answer)
             card.go_on_asked.connect(self.go_on)
             self._cards.append(card)
-            self._column.insertWidget(self._column.count() - 1, card)
+            self.column.insertWidget(self.column.count() - 1, card)
 
     def _forecast(self, turn: Turn) -> float | None:
         dispatch = self._desk.dispatches.get(turn.run_id or "")

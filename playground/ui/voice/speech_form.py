@@ -19,6 +19,7 @@ from playground.prompt.problems import BadInput
 from playground.settings import Settings
 from playground.ui.theme import GRID
 from playground.ui.widgets.notice import words
+from playground.ui.widgets.number_box import padded
 from playground.voice.speech import DEFAULTS, FASTEST, SpeechSettings, Unit
 
 CHARACTERS_A_WORD = 6.0
@@ -55,7 +56,7 @@ class SpeechForm(QWidget):
         self._settings = settings
         self.value = speech_settings(settings)
         self.delay, self.pipeline = _milliseconds("Start delay of the speech engine"), _milliseconds("Whole pipeline")
-        self.rate = QDoubleSpinBox()
+        self.rate = padded(QDoubleSpinBox())
         self.rate.setAccessibleName("Speaking rate a second")
         self.rate.setDecimals(1)
         self.rate.setRange(0.1, FASTEST)
@@ -157,7 +158,7 @@ class SpeechForm(QWidget):
 
 
 def _milliseconds(name: str) -> QSpinBox:
-    box = QSpinBox()
+    box = padded(QSpinBox())
     box.setAccessibleName(f"{name}, milliseconds")
     box.setRange(0, 10_000)
     box.setSingleStep(10)
