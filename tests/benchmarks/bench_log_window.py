@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from playground.ui.session import Session, make_application, make_runner
+from playground.ui.logview.pane import OPENING
 from tests.benchmarks.gaps import gaps_of_loop
 
 STARTS = 7
@@ -42,9 +43,11 @@ async def _session(folder: Path, began: float, *, whole: bool) -> dict[str, Any]
     session.show()
     await session.ready.wait()
     model = session.window.log.model
-    await _until(lambda: session.window.log.totals.text() != "")
+    await _until(lambda: session.window.log.empty.words.text() != OPENING)
     await _until(lambda: not model.rowCount() or model.row(0) is not None)
-    told: dict[str, Any] = {"start_ms": (time.time() - began) * 1000, "rows": model.rowCount(), "mb": _memory()}
+    start_ms = (time.time() - began) * 1000
+    await _until(lambda: session.window.log.totals.text() != "")
+    told: dict[str, Any] = {"start_ms": start_ms, "rows": model.rowCount(), "mb": _memory()}
     if whole:
         told["searches"] = [await _search(session, text) for text in FILTERS]
         session.window.log.filter_line.setText("")

@@ -83,6 +83,8 @@ class LogModel(QAbstractTableModel):
     def show_filter(self, chosen: LogFilter) -> None:
         """Show what matches."""
         self._filter = chosen
+        if self._source is not None:
+            self._source.stop_counting()
         self.refresh()
 
     def refresh(self) -> None:

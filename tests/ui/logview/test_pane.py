@@ -48,6 +48,9 @@ class Counting:
         await self.open.wait()
         return await self._log.count(log_filter, up_to)
 
+    def stop_counting(self) -> None:
+        self._log.stop_counting()
+
     async def rows_at(self, log_filter: LogFilter, first: int, limit: int = PAGE, /) -> list[LogRow]:
         self.firsts.append(first)
         return await self._log.rows_at(log_filter, first, limit)
