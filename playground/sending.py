@@ -63,6 +63,8 @@ class Sender:
         self.log: RequestLog | None = None
         self.tell: Callable[[Run], None] | None = None
         """Told of each run when it has ended; returns at once."""
+        self.running: dict[str, Run] = {}
+        """What this process is sending, by run_id."""
         self._one_a_turn = asyncio.Lock()
 
     async def send(
@@ -157,9 +159,11 @@ class Sender:
         run = sending.run
         if self.log is not None:
             await self.log.begin(_record(run))
+        self.running[run.id] = run
         try:
             await run.execute()
         finally:
+            del self.running[run.id]
             self._learn(sending)
             if self.log is not None:
                 # Shielded: closing the window must not lose the end of a run that has ended.

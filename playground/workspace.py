@@ -188,6 +188,14 @@ class Workspace:
             self.sender.log = log
         await self.remember_sent()
 
+    async def keep_bounds(self) -> int:
+        """Delete logged requests that the settings say are too old or too many. Answers with how many."""
+        days, megabytes = self.settings.number("log_keep_days"), self.settings.number("log_keep_mb")
+        if self.log is None or not (days or megabytes):
+            return 0
+        age = timedelta(days=days) if days else None
+        return await self.log.keep_within(age, int(megabytes * 1_000_000) or None)
+
     async def remember_sent(self) -> None:
         """Tell the prefix desk what the log knows was sent to the chosen endpoint within the cache's lifetime."""
         endpoint = self.endpoint

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Literal, get_args
@@ -28,9 +28,13 @@ def format_of(path: Path) -> Format | None:
 
 
 async def export(
-    log: RequestLog, chosen: LogFilter, path: Path, kind: Format, progress: Callable[[int], None] = lambda _n: None
+    log: RequestLog,
+    chosen: LogFilter | Sequence[int],
+    path: Path,
+    kind: Format,
+    progress: Callable[[int], None] = lambda _n: None,
 ) -> int:
-    """Write what the filter finds, oldest first; answers with how many requests. Raises OSError.
+    """Write what a filter finds, or rows by their numbers, in rising order. Answers with how many. Raises OSError.
 
     The file takes its name when it is whole; where that fails, or where this is cancelled, what was there stays.
     """
@@ -51,8 +55,8 @@ async def export(
     return done
 
 
-async def _pages(log: RequestLog, chosen: LogFilter) -> AsyncIterator[list[StoredRun]]:
-    numbers = await log.numbers(chosen)
+async def _pages(log: RequestLog, chosen: LogFilter | Sequence[int]) -> AsyncIterator[list[StoredRun]]:
+    numbers = await log.numbers(chosen) if isinstance(chosen, LogFilter) else chosen
     for first in range(0, len(numbers), PAGE):
         if page := await log.stored(numbers[first : first + PAGE]):
             yield page

@@ -33,13 +33,13 @@ def _tools(before: Document, after: Document) -> Iterator[Row]:
         return
     if old != new:
         yield Row("head", "tools, in the order in which they are sent")
-        yield from _lines(old, new)
+        yield from line_changes(old, new)
     by_name = {tool.name: tool for tool in before.tools}
     for tool in after.tools:
         other = by_name.get(tool.name)
         if other is not None and other != tool:
             yield Row("head", f"tool {tool.name}")
-            yield from _lines(_broken(other.json_text), _broken(tool.json_text))
+            yield from line_changes(_broken(other.json_text), _broken(tool.json_text))
 
 
 def _broken(json_text: str) -> list[str]:
@@ -57,7 +57,7 @@ def _messages(before: Document, after: Document) -> Iterator[Row]:
             one = old[a + number] if a + number < b else None
             other = new[c + number] if c + number < d else None
             yield Row("head", _name(one, other, a + number, c + number))
-            yield from _lines(_text(one), _text(other))
+            yield from line_changes(_text(one), _text(other))
 
 
 def _name(one: Message | None, other: Message | None, was: int, now: int) -> str:
@@ -72,7 +72,7 @@ def _text(message: Message | None) -> list[str]:
     return (message.content or "").split("\n") if message is not None else []
 
 
-def _lines(old: list[str], new: list[str]) -> Iterator[Row]:
+def line_changes(old: list[str], new: list[str]) -> Iterator[Row]:
     for tag, a, b, c, d in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
         if tag == "equal":
             yield from _unchanged(old[a:b], first=a == 0, last=b == len(old))
@@ -95,7 +95,7 @@ def _parameters(before: Document, after: Document) -> Iterator[Row]:
     old, new = (_settings(document) for document in (before, after))
     if old != new:
         yield Row("head", "parameters")
-        yield from _lines(old, new)
+        yield from line_changes(old, new)
 
 
 def _settings(document: Document) -> list[str]:

@@ -13,6 +13,7 @@ from playground.ui.bars.slim import SlimBar
 from playground.ui.editor.pane import PromptPane
 from playground.ui.files import Files
 from playground.ui.inspector.pane import InspectorPane
+from playground.ui.log_paths import LogPaths
 from playground.ui.logview.pane import LogPane
 from playground.ui.looking_back import LookingBack
 from playground.ui.program import Program
@@ -26,11 +27,13 @@ class Answers:
     """Built once a window."""
 
     def __init__(self, workspace: Workspace, prompt: PromptPane, theme: Theme, files: Files, program: Program) -> None:
+        self._theme = theme
         self.response = ResponsePane(theme)
         self.inspector = InspectorPane(theme)
         self.log = LogPane(theme, workspace.tasks.start)
         self.from_log = SlimBar("From the log")
         self.requests = Requests(workspace, prompt, self.response, self.inspector, self.log)
+        self.log_paths = LogPaths(program.window, workspace, self.log, lambda: self._theme)
         self.looking_back = LookingBack(self.from_log, prompt, self.requests)
         self.adviser = Adviser(workspace, prompt)
         self.advice = AdvicePaths(self.adviser, self.inspector.advice, self.requests, prompt, files, program)
@@ -43,5 +46,6 @@ class Answers:
 
     def set_theme(self, theme: Theme) -> None:
         """Other colours."""
+        self._theme = theme
         for pane in (self.response, self.inspector, self.log):
             pane.set_theme(theme)

@@ -23,9 +23,9 @@ SUFFIX = ".prompt.json"
 FILTER = f"Prompts (*{SUFFIX} *.json);;All files (*)"
 
 
-def sample_document() -> Document:
-    """The voice-agent prompt that a first start shows."""
-    return parse_bytes(asset("prompts/acme-phone-agent.prompt.json").read_bytes()).document
+def sample_document(name: str = "acme-phone-agent") -> Document:
+    """A shipped prompt; the voice-agent prompt that a first start shows where none is named."""
+    return parse_bytes(asset(f"prompts/{name}.prompt.json").read_bytes()).document
 
 
 class Files(QObject):
@@ -77,6 +77,10 @@ class Files(QObject):
     def open_sample(self) -> None:
         """The sample prompt again."""
         self._ask_then(lambda: self._replace(sample_document(), None))
+
+    def open_tools_sample(self) -> None:
+        """The sample prompt with tools, for a chain of turns."""
+        self._ask_then(lambda: self._replace(sample_document("acme-billing-agent"), None))
 
     def show_example(self, document: Document) -> None:
         """An example of the guide, as a prompt without a file."""

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 _COPIED = {
     "ticket": "Copied as a support ticket. Message contents are left out; a hash and a length stand for each.",
     "curl": "Copied as a curl command. It reads the key from SMALLEST_API_KEY; the prompt is in it.",
+    "httpx": "Copied as a Python script. It reads the key from SMALLEST_API_KEY; the prompt is in it.",
+    "javascript": "Copied as a JavaScript module. It reads the key from SMALLEST_API_KEY; the prompt is in it.",
     "python": "Copied as a Python script. It reads the key from SMALLEST_API_KEY; the prompt is in it.",
 }
 
@@ -45,6 +47,11 @@ class Program(QObject):
         super().__init__(window)
         self._window, self._workspace, self._appearance = window, workspace, appearance
         self._actions: Actions | None = None
+
+    @property
+    def window(self) -> QMainWindow:
+        """What dialogs belong to."""
+        return self._window
 
     def use_actions(self, actions: Actions) -> None:
         """What the palette and the sheet of keys list."""
@@ -68,7 +75,7 @@ class Program(QObject):
 
     async def _hand_over(self, run_id: str, form: str) -> None:
         # Imported on first use, as the dialogs are.
-        from playground.handover.commands import as_curl, as_python
+        from playground.handover.commands import as_curl, as_httpx, as_javascript, as_python
         from playground.handover.ticket import ticket
 
         recalled = await self._workspace.recall(run_id)
@@ -76,9 +83,8 @@ class Program(QObject):
             self.trouble.emit("That request is not in the log.")
             return
         stored = recalled.stored
-        text = {"ticket": lambda: ticket(stored), "curl": lambda: as_curl(stored.record)}.get(
-            form, lambda: as_python(stored.record)
-        )()
+        scripts = {"curl": as_curl, "python": as_python, "httpx": as_httpx, "javascript": as_javascript}
+        text = ticket(stored) if form == "ticket" else scripts[form](stored.record)
         self.copy(text)
         self.trouble.emit(_COPIED[form])
 

@@ -98,6 +98,7 @@ QLineEdit[bad="true"], QComboBox[bad="true"], QPlainTextEdit[bad="true"] { borde
 QComboBox::drop-down { border: none; width: 22px; }
 QComboBox::down-arrow { image: url("$chevron"); width: 12px; height: 12px; }
 QSpinBox::up-button, QSpinBox::down-button { width: 0; border: none; }
+QDoubleSpinBox::up-button, QDoubleSpinBox::down-button { width: 0; border: none; }
 QListWidget::item { padding: 6px 8px; }
 QComboBox QAbstractItemView {
     background: $surface; border: 1px solid $line; outline: none;

@@ -70,15 +70,24 @@ class MainWindow(QMainWindow):
             "send": lambda: self.requests.send_or_stop(),
             "stop": lambda: self.requests.stop(),
             "verify": lambda: self.requests.verify(),
+            "chain": lambda: self.answers and self.chaining.run(),
             "repeat": lambda: self.program.repeat_dialog(self.prompt, self.requests),
             "cache_lab": lambda: self.program.cache_lab(self.requests),
             "replay": lambda: self.program.replay_dialog(self.requests),
             "copy_request_id": self.copy_request_id,
             "copy_ticket": lambda: self._hand_over("ticket"),
+            "ticket": self._ticket,
+            "compare_requests": lambda: self.answers.log_paths.ask("compare"),
+            "export_log": lambda: self.answers.log_paths.ask("export_shown"),
+            "import_log": lambda: self.answers.log_paths.ask("import"),
+            "log_size": lambda: self.answers.log_paths.ask("size"),
             "copy_curl": lambda: self._hand_over("curl"),
             "copy_python": lambda: self._hand_over("python"),
+            "copy_httpx": lambda: self._hand_over("httpx"),
+            "copy_javascript": lambda: self._hand_over("javascript"),
             "new": self.files.new,
             "sample": self.files.open_sample,
+            "tools_sample": self.files.open_tools_sample,
             "open": self.files.open,
             "save": self.files.save,
             "save_as": self.files.save_as,
@@ -90,6 +99,7 @@ class MainWindow(QMainWindow):
             "filter_log": lambda: self.log.focus_filter(),
             "next_pane": lambda: self._step_pane(1),
             "previous_pane": lambda: self._step_pane(-1),
+            "voice": lambda: self.answers and self.voicing.open(),
             "theme": self._appearance.toggle,
             "connect": self.program.connect_dialog,
             "settings": self.program.settings_dialog,
@@ -134,8 +144,13 @@ class MainWindow(QMainWindow):
         """The panes that show answers, put into their places when they are first needed."""
         # Imported here: the first frame does not show them.
         from playground.ui.answers import Answers
+        from playground.ui.chaining import Chaining
+        from playground.ui.voicing import Voicing
 
         answers = Answers(self.workspace, self.prompt, self._appearance.theme, self.files, self.program)
+        self.voicing = Voicing(self.workspace, self._appearance, self.prompt, answers.requests, self)
+        self.chaining = Chaining(self, self.workspace, self.prompt, self.files, self.voicing)
+        self.chaining.trouble.connect(self.say_trouble)
         for splitter, place, pane in (
             (self._columns, 1, answers.column),
             (self._columns, 2, answers.inspector),
@@ -202,6 +217,8 @@ class MainWindow(QMainWindow):
         requests = answers.requests
         self.prompt.edited.connect(requests.document_edited)
         answers.log.open_requested.connect(requests.open_logged)
+        answers.log_paths.open_requested.connect(requests.open_logged)
+        answers.log_paths.trouble.connect(self.say_trouble)
         answers.inspector.rates_requested.connect(self.program.connect_dialog)
         answers.inspector.place_requested.connect(self.prompt.show_place)
         answers.inspector.why.comparable = requests.comparable
@@ -236,6 +253,7 @@ class MainWindow(QMainWindow):
             self.workspace.log.on_trouble(self.status.show_trouble)
         if self.workspace.log_notice:
             self.say_trouble(self.workspace.log_notice)
+        self.answers.log_paths.keep_bounds()
         self.requests.refresh_outlook()
 
     def choose_endpoint(self, endpoint_id: str) -> None:
@@ -275,10 +293,24 @@ class MainWindow(QMainWindow):
             self.program.copy(request_id)
 
     def _hand_over(self, form: str) -> None:
-        """Copy the request that has the focus (the log's row, else what is shown) in one of its forms."""
+        """Copy the request in hand in one of its forms."""
+        self.program.hand_over(self._run_in_hand(), form)
+
+    def _run_in_hand(self) -> str | None:
+        """The request that has the focus: the log's row, else what is shown."""
         in_log = self.log.isAncestorOf(self.focusWidget())
         run_id = (self.log.current_run_id() if in_log else None) or self.requests.shown_run_id
-        self.program.hand_over(run_id or self.log.current_run_id(), form)
+        return run_id or self.log.current_run_id()
+
+    def _ticket(self) -> None:
+        """The ticket of the request in hand, or of all rows that are chosen in the log."""
+        run_id = self._run_in_hand()
+        if len(self.log.table.chosen_rows()) > 1 and self.log.isAncestorOf(self.focusWidget()):
+            self.answers.log_paths.ask("ticket")
+        elif run_id is None or self.workspace.log is None:
+            self.say_trouble("There is no request for a ticket yet.")
+        else:
+            self.workspace.tasks.start(self.answers.log_paths.work.ticket_of([run_id]), "make a ticket")
 
     def _step_pane(self, step: int) -> None:
         panes = (self.prompt, self.response, self.inspector, self.log)
@@ -326,6 +358,7 @@ class MainWindow(QMainWindow):
             self.requests.rest()
             self.answers.adviser.rest()
             self.log.rest()
+            self.answers.log_paths.rest()
 
     def paintEvent(self, event: QPaintEvent) -> None:
         super().paintEvent(event)

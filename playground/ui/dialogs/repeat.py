@@ -32,6 +32,7 @@ from playground.simulator.launch import SimulatorFailed
 from playground.ui.theme import GRID
 from playground.ui.widgets.clipboard import copy_text
 from playground.ui.widgets.notice import words
+from playground.ui.widgets.number_box import padded
 from playground.ui.widgets.plain_table import fill_table, plain_table
 
 _COLUMNS = ("times", "differs at", "answer", "request_ids")
@@ -211,7 +212,7 @@ def _line(text: str) -> str:
 
 
 def _spin(low: int, high: int, value: int, name: str) -> QSpinBox:
-    box = QSpinBox()
+    box = padded(QSpinBox())
     box.setRange(low, high)
     box.setValue(value)
     box.setAccessibleName(name)

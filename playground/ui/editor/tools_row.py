@@ -48,6 +48,8 @@ class ParameterRow(QFrame):
 
     def _lay_out(self) -> None:
         first, second = QHBoxLayout(), QHBoxLayout()
+        first.setSpacing(GRID // 2)
+        second.setSpacing(GRID // 2)
         first.addWidget(self.name, 1)
         first.addWidget(self.kind)
         first.addWidget(self.required)

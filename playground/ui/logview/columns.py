@@ -9,10 +9,13 @@ from itertools import groupby
 
 from playground.client.events import Usage
 from playground.client.prices import cost
+from playground.prefix.forecast import ago
 from playground.requestlog.records import LogRow
 from playground.runs.figures import UNKNOWN, Figure, dollars, seconds
-from playground.ui.logview.details import Detail
+from playground.ui.logview.details import AttemptLine, Clock, Detail, Live
 
+LIVE_CHARS = 160
+"""How much of a text that still comes is shown: its end."""
 NOT_REPORTED = "The server did not report it"
 NOT_YET = "Not reported yet: the request is still going on"
 REFUSED = "Unknown: the request failed, and no usage was reported"
@@ -40,25 +43,68 @@ class Column:
     hint: str
     figure: bool = False
     mono: bool = False
+    shown: bool = True
+    """Whether a table that nobody has changed shows it."""
 
 
-def _time(row: LogRow, _detail: Detail) -> Cell:
+def attempt_cell(title: str, attempt: AttemptLine) -> Cell:
+    """What a column says of one attempt of an unfolded request; empty where it says nothing."""
+    exact = attempt.started_utc.astimezone(UTC).isoformat(" ", "milliseconds").removesuffix("+00:00")
+    match title:
+        case "time":
+            return Cell(f"{attempt.number}. +{seconds(attempt.after_s)}", f"{exact} UTC")
+        case "status":
+            word = "running…" if attempt.running else ("failed" if attempt.status is None else str(attempt.status))
+            return Cell(word, attempt.trouble, "failure" if attempt.trouble else "warm_edge")
+        case "request_id":
+            return Cell(attempt.request_id or UNKNOWN, attempt.request_id or "No headers came")
+        case "total":
+            return Cell(seconds(attempt.took_s), "How long the attempt took")
+        case "answer":
+            wait = "" if attempt.wait_s is None else f" · then waited {seconds(attempt.wait_s)}"
+            return Cell(f"{_one_line(attempt.trouble)}{wait}", attempt.trouble, "muted")
+    return Cell("")
+
+
+def _time(row: LogRow, detail: Detail) -> Cell:
     local = row.started_utc.astimezone()
-    today = datetime.now().astimezone()
-    if local.date() == today.date():
-        text = f"{local:%H:%M:%S}"
-    else:
-        text = f"{local:%m-%d %H:%M}" if local.year == today.year else f"{local:%Y-%m-%d}"
+    text = f"{'▸ ' if row.attempts > 1 and not detail.unfolded else ''}{_when(row, detail.clock)}"
+    if row.attempts > 1 and detail.unfolded:
+        text = f"▾ {text}"
+    text = f"{text} ★" if row.marked else text
     exact = row.started_utc.astimezone(UTC).isoformat(" ", "milliseconds").removesuffix("+00:00")
     return Cell(text, f"{exact} UTC\n{local:%Y-%m-%d %H:%M:%S} here")
 
 
+def _when(row: LogRow, clock: Clock) -> str:
+    if clock == "relative":
+        return ago((datetime.now(UTC) - row.started_utc).total_seconds())
+    moment = row.started_utc.astimezone(UTC if clock == "utc" else None)
+    today = datetime.now(UTC).astimezone(UTC if clock == "utc" else None)
+    if moment.date() == today.date():
+        return f"{moment:%H:%M:%S}"
+    return f"{moment:%m-%d %H:%M}" if moment.year == today.year else f"{moment:%Y-%m-%d}"
+
+
 def _status(row: LogRow, detail: Detail) -> Cell:
+    if detail.live is not None:
+        return Cell(_going_on(detail.live), _sent_to(row), "accent")
     word, tone = _outcome(row)
     words = _chain((*detail.earlier, *_failed_attempt(row), word))
     if row.attempts > 1 and not detail.earlier:  # not read yet
         words = f"{word} · {row.attempts}×"
     return Cell(words, "\n".join(part for part in (_explained(row), _sent_to(row)) if part), tone)
+
+
+def _going_on(live: Live) -> str:
+    """What a request that goes on is doing now."""
+    state = live.state
+    if state.queued is not None and not state.attempts[-1:]:
+        return f"place {state.queued.place} in the queue"
+    if state.phase == "retrying" and state.retry is not None:
+        left_s = max(0.0, state.retry.at + state.retry.wait_s - live.elapsed_s)
+        return f"{state.status or 'failed'} → again in {seconds(left_s)}"
+    return {"waiting": "waiting…", "sent": "waiting…", "streaming": "streaming…"}.get(state.phase, "running…")
 
 
 def _outcome(row: LogRow) -> tuple[str, str]:
@@ -129,6 +175,8 @@ def _cached(row: LogRow, _detail: Detail) -> Cell:
 
 
 def _output(row: LogRow, detail: Detail) -> Cell:
+    if detail.live is not None:
+        return Cell(Figure.estimated(detail.live.tokens).text, "Estimated from what has come so far")
     return _figure(row.completion_tokens, row, detail.output_estimated, ESTIMATED_OUTPUT)
 
 
@@ -136,7 +184,9 @@ def _ttft(row: LogRow, _detail: Detail) -> Cell:
     return Cell(seconds(row.ttft_s), "" if row.ttft_s is not None else "No token came")
 
 
-def _total(row: LogRow, _detail: Detail) -> Cell:
+def _total(row: LogRow, detail: Detail) -> Cell:
+    if detail.live is not None:
+        return Cell(seconds(detail.live.elapsed_s), "Since it was sent")
     if row.phase == "interrupted":
         return Cell(seconds(row.duration_s), "Up to the last that was kept of it; when it ended is not known")
     return Cell(seconds(row.duration_s), "" if row.duration_s is not None else "Not ended")
@@ -154,7 +204,9 @@ def _cost(row: LogRow, _detail: Detail) -> Cell:
     return Cell(dollars(priced.total), f"Input {dollars(priced.input)}, output {dollars(priced.output)}")
 
 
-def _answer(row: LogRow, _detail: Detail) -> Cell:
+def _answer(row: LogRow, detail: Detail) -> Cell:
+    if detail.live is not None:
+        return Cell(_one_line(detail.live.state.text[-LIVE_CHARS:]))
     if row.trouble:
         return Cell(_one_line(row.trouble), row.trouble, "muted")
     if not row.answer and row.called:
@@ -162,13 +214,37 @@ def _answer(row: LogRow, _detail: Detail) -> Cell:
     return Cell(_one_line(row.answer), row.answer)
 
 
+def _endpoint(row: LogRow, _detail: Detail) -> Cell:
+    return Cell(row.endpoint_name)
+
+
+def _model(row: LogRow, _detail: Detail) -> Cell:
+    return Cell(row.model)
+
+
+def _attempts(row: LogRow, _detail: Detail) -> Cell:
+    return Cell(str(row.attempts), "HTTP exchanges, retries included")
+
+
+def _question(row: LogRow, _detail: Detail) -> Cell:
+    return Cell(_one_line(row.question), row.question)
+
+
+def _tags(row: LogRow, _detail: Detail) -> Cell:
+    return Cell(", ".join(row.tags))
+
+
+def _comment(row: LogRow, _detail: Detail) -> Cell:
+    return Cell(_one_line(row.comment), row.comment)
+
+
 def _one_line(text: str) -> str:
     return " ".join(text.split())
 
 
 COLUMNS = (
-    Column("time", 96, _time, "When it was sent, by this computer's clock and zone"),
-    Column("status", 140, _status, "HTTP status and finish reason; every attempt where there were more"),
+    Column("time", 116, _time, "When it was sent, by this computer's clock and zone"),
+    Column("status", 132, _status, "HTTP status and finish reason; every attempt where there were more"),
     Column("request_id", 288, _request_id, "X-Request-Id of the newest attempt: what support asks for", mono=True),
     Column("in", 72, _prompt, "Prompt tokens, the cached ones included", figure=True),
     Column("cached", 68, _cached, "Prompt tokens that the cache served", figure=True),
@@ -176,5 +252,11 @@ COLUMNS = (
     Column("TTFT", 72, _ttft, "Time to first token", figure=True),
     Column("total", 72, _total, "From sending to the end, waits and retries included", figure=True),
     Column("cost", 100, _cost, "By the rates that were set when it was sent", figure=True),
-    Column("answer", 240, _answer, "How the completion begins, or what went wrong"),
+    Column("attempts", 72, _attempts, "HTTP exchanges, retries included", figure=True, shown=False),
+    Column("endpoint", 140, _endpoint, "Where it was sent", shown=False),
+    Column("model", 100, _model, "The model that was asked for", shown=False),
+    Column("tags", 120, _tags, "Your tags: found by tag:", shown=False),
+    Column("comment", 160, _comment, "Your comment", shown=False),
+    Column("question", 200, _question, "How the last user message begins", shown=False),
+    Column("answer", 228, _answer, "How the completion begins, or what went wrong"),
 )

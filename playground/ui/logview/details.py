@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, Literal
 
-from playground.prefix.tokens import TokenEstimator
 from playground.requestlog.records import LogRow
+from playground.runs.received import received_tokens
 from playground.runs.state import RunState
 from playground.ui.logview.source import LogSource
 
@@ -20,6 +21,34 @@ WAITING = 64
 Start = Callable[[Coroutine[Any, Any, None], str], object]
 
 
+Clock = Literal["local", "utc", "relative"]
+"""How times are shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptLine:
+    """One attempt of a request. `after_s`: since the request began; `wait_s`: between its end and the next one."""
+
+    number: int
+    started_utc: datetime
+    after_s: float
+    status: int | None
+    request_id: str | None
+    took_s: float | None
+    wait_s: float | None
+    trouble: str
+    running: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """A request that this window is sending. `tokens`: ≈ of what has come."""
+
+    state: RunState
+    elapsed_s: float
+    tokens: float
+
+
 @dataclass(frozen=True, slots=True)
 class Detail:
     """`earlier`: how each attempt before the newest ended, a status or "failed" where no headers came.
@@ -29,6 +58,10 @@ class Detail:
 
     earlier: tuple[str, ...] = ()
     output_estimated: float | None = None
+    attempts: tuple[AttemptLine, ...] = ()
+    live: Live | None = None
+    unfolded: bool = False
+    clock: Clock = "local"
 
 
 NOTHING = Detail()
@@ -42,7 +75,6 @@ class Details:
     def __init__(self, start: Start, came: Callable[[str], None]) -> None:
         self._start, self._came = start, came
         self._source: LogSource | None = None
-        self._estimator = TokenEstimator()
         self._known: OrderedDict[str, tuple[_Version, Detail]] = OrderedDict()
         self._waiting: OrderedDict[str, LogRow] = OrderedDict()
         self._reading = False
@@ -85,6 +117,7 @@ class Details:
         stored = await source.get(row.run_id)
         if source is not self._source:
             return
+        # A run that still goes on is folded from what was noted of it.
         detail = NOTHING if stored is None else self._detail(stored.state(), row)
         self._known[row.run_id] = (_version(row), detail)
         self._known.move_to_end(row.run_id)
@@ -94,10 +127,25 @@ class Details:
 
     def _detail(self, state: RunState, row: LogRow) -> Detail:
         earlier = tuple(_ended(attempt.status) for attempt in state.attempts[:-1])
-        if not _ended_early(row):
-            return Detail(earlier)
-        calls = "".join(call.name + call.arguments for call in state.tool_calls.values())
-        return Detail(earlier, self._estimator.estimate(state.text + calls))
+        attempts = tuple(_attempt_lines(state, row))
+        return Detail(earlier, received_tokens(state) if _ended_early(row) else None, attempts)
+
+
+def _attempt_lines(state: RunState, row: LogRow) -> Iterator[AttemptLine]:
+    following = [*state.attempts[1:], None]
+    for attempt, after in zip(state.attempts, following, strict=True):
+        ended = attempt.ended_at if attempt.ended_at is not None else (state.ended_at if after is None else None)
+        yield AttemptLine(
+            attempt.number,
+            row.started_utc + timedelta(seconds=attempt.started_at),
+            attempt.started_at,
+            attempt.status,
+            attempt.request_id,
+            None if ended is None else ended - attempt.started_at,
+            after.started_at - ended if after is not None and ended is not None else None,
+            attempt.trouble.title if attempt.trouble else "",
+            ended is None and not state.ended,
+        )
 
 
 def _says_more(row: LogRow) -> bool:

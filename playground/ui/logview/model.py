@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from PySide6.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelIndex, Qt, Signal
@@ -11,8 +13,9 @@ from PySide6.QtGui import QColor, QFont
 from playground.requestlog.filter import EVERYTHING, LogFilter
 from playground.requestlog.records import LogRow
 from playground.runs.figures import APPROXIMATELY, UNKNOWN
+from playground.runs.state import ENDED
 from playground.ui.logview.columns import COLUMNS
-from playground.ui.logview.details import Details, Start
+from playground.ui.logview.details import Clock, Detail, Details, Live, Start
 from playground.ui.logview.source import LogSource
 from playground.ui.theme import Theme, mono_font, ui_font
 from playground.ui.widgets.plain_tip import plain_tip
@@ -45,13 +48,25 @@ class LogModel(QAbstractTableModel):
         self._asked: set[int] = set()
         self._generation = 0
         self._stale = self._reading = self._changing = False
+        self._provisional = False
+        """Whether only the newest rows of the filter are known yet."""
         self._details = Details(start, self._detail_came)
+        self.unfolded: set[str] = set()
+        """The run_ids whose attempts are shown."""
+        self.clock: Clock = "local"
+        self.live: Callable[[str], Live | None] = lambda _run_id: None
+        """What is known of a request that this window is sending."""
         self._figures, self._ids, self._plain = ui_font(12, tabular=True), mono_font(12), ui_font(12)
 
     @property
     def filter(self) -> LogFilter:
         """What is asked for."""
         return self._filter
+
+    @property
+    def shows_filter(self) -> bool:
+        """Whether the rows are those that are asked for."""
+        return self._shown is self._filter
 
     @property
     def changing(self) -> bool:
@@ -68,6 +83,8 @@ class LogModel(QAbstractTableModel):
     def show_filter(self, chosen: LogFilter) -> None:
         """Show what matches."""
         self._filter = chosen
+        if self._source is not None:
+            self._source.stop_counting()
         self.refresh()
 
     def refresh(self) -> None:
@@ -88,6 +105,8 @@ class LogModel(QAbstractTableModel):
             self._reading = False
 
     async def _read_once(self, source: LogSource, chosen: LogFilter) -> None:
+        if chosen is not self._shown and chosen.terms:
+            await self._read_first(source, chosen)
         count = await source.count(chosen, None)
         pages = {page: await source.rows_at(chosen, page * PAGE, PAGE) for page in self._wanted(count.n, chosen)}
         if not self._is_asked(source, chosen):
@@ -97,12 +116,19 @@ class LogModel(QAbstractTableModel):
         if self._is_asked(source, chosen):
             self.summed.emit(totals)
 
+    async def _read_first(self, source: LogSource, chosen: LogFilter) -> None:
+        """The newest rows of another filter, before it is known how many there are: counting may take seconds."""
+        rows = await source.rows_at(chosen, 0, PAGE)
+        if rows and self._is_asked(source, chosen):
+            self._take(len(rows), {0: rows}, chosen)
+            self._provisional = len(rows) == PAGE
+
     def _is_asked(self, source: LogSource, chosen: LogFilter) -> bool:
         return source is self._source and chosen is self._filter
 
     def _wanted(self, count: int, chosen: LogFilter) -> list[int]:
         """The pages that are looked at, where they are, and where new rows on top will have pushed them."""
-        if chosen is not self._shown or not self._pages:
+        if chosen is not self._shown or not self._pages or self._provisional:
             return [0] if count else []
         more = max(0, count - self._count)
         looked_at = list(self._pages)[-2:]
@@ -115,8 +141,11 @@ class LogModel(QAbstractTableModel):
         self._generation += 1  # a page that is on its way belongs to the rows as they were
         if chosen is not self._shown or not count or not self._count:
             self._replace(count, pages)
+        elif self._provisional and count >= self._count:
+            self._append(count, pages)
         else:
             self._resize(count, pages)
+        self._provisional = False
         self._shown = chosen
         self._changing = False
         self.loaded.emit()
@@ -128,6 +157,15 @@ class LogModel(QAbstractTableModel):
         self.beginResetModel()
         self._set(count, pages)
         self.endResetModel()
+
+    def _append(self, count: int, pages: dict[int, list[LogRow]]) -> None:
+        """More rows of the same filter, older than those that were shown before they were counted."""
+        if count > self._count:
+            self.beginInsertRows(_NOWHERE, self._count, count - 1)
+            self._set(count, pages)
+            self.endInsertRows()
+        self._set(count, pages)
+        self._repaint(0, count - 1)
 
     def _resize(self, count: int, pages: dict[int, list[LogRow]]) -> None:
         more = count - self._count
@@ -147,10 +185,41 @@ class LogModel(QAbstractTableModel):
         if 0 <= first <= last:
             self.dataChanged.emit(self.index(first, 0), self.index(last, len(COLUMNS) - 1))
 
+    def detail(self, row: LogRow) -> Detail:
+        """What is known of a row beyond itself, and how it is to be shown."""
+        known, live = self._details.of(row), self.live(row.run_id) if row.phase not in ENDED else None
+        unfolded = row.run_id in self.unfolded
+        if live is None and not unfolded and self.clock == "local":
+            return known
+        return replace(known, live=live, unfolded=unfolded, clock=self.clock)
+
+    def repaint_live(self) -> bool:
+        """Paint the rows of requests that go on; tells whether there are any among the newest."""
+        rows = self._pages.get(0, [])
+        going = [place for place, row in enumerate(rows) if row.phase not in ENDED]
+        for place in going:
+            self._repaint(place, place)
+        return bool(going)
+
+    def repaint(self) -> None:
+        """Paint everything that is looked at."""
+        self._repaint(0, self._count - 1)
+
+    def unfold(self, run_id: str, unfolded: bool) -> None:
+        """Show or hide a request's attempts."""
+        if unfolded:
+            self.unfolded.add(run_id)
+        else:
+            self.unfolded.discard(run_id)
+        self._detail_came(run_id)
+        self.loaded.emit()
+
     def _detail_came(self, run_id: str) -> None:
         place = self.find(run_id)
         if place is not None:
             self._repaint(place, place)
+        if run_id in self.unfolded:
+            self.loaded.emit()
 
     def row(self, number: int) -> LogRow | None:
         """A row, where it is in memory; else it is asked for."""
@@ -178,6 +247,15 @@ class LogModel(QAbstractTableModel):
             self._asked.discard(self._pages.popitem(last=False)[0])
         self._repaint(page * PAGE, min((page + 1) * PAGE, self._count) - 1)
         self.loaded.emit()
+
+    def rows_in_memory(self, first: int, last: int) -> list[tuple[int, LogRow]]:
+        """(place, row) of those of these places that are in memory; none is asked for."""
+        found = []
+        for place in range(max(first, 0), min(last, self._count - 1) + 1):
+            rows = self._pages.get(place // PAGE)
+            if rows is not None and place % PAGE < len(rows):
+                found.append((place, rows[place % PAGE]))
+        return found
 
     def find(self, run_id: str) -> int | None:
         """Where a run stands, among the rows in memory."""
@@ -220,7 +298,7 @@ class LogModel(QAbstractTableModel):
         row = self.row(index.row())
         if row is None:
             return "…" if role == Qt.ItemDataRole.DisplayRole else None
-        cell = column.cell(row, self._details.of(row))
+        cell = column.cell(row, self.detail(row))
         if role == Qt.ItemDataRole.ForegroundRole:
             return self._color(cell.tone)
         if role == Qt.ItemDataRole.AccessibleTextRole:

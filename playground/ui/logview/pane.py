@@ -6,24 +6,24 @@ from collections.abc import Callable, Coroutine
 from datetime import datetime
 from typing import Any
 
-from PySide6.QtCore import QEvent, QObject, Qt, QTimer, Signal
-from PySide6.QtGui import QKeyEvent
+from PySide6.QtCore import QObject, Qt, QTimer, Signal
 from PySide6.QtWidgets import (
     QFrame,
     QHBoxLayout,
     QLabel,
-    QLineEdit,
     QPushButton,
     QStackedWidget,
+    QToolButton,
     QVBoxLayout,
     QWidget,
 )
 
 from playground.prompt.problems import BadInput
-from playground.requestlog.filter import EVERYTHING, LogFilter, parse
+from playground.requestlog.filter import EVERYTHING, IdTerm, LogFilter, parse
 from playground.requestlog.records import LogRow, Totals
 from playground.runs.figures import percent
 from playground.ui.logview.choice import Choice
+from playground.ui.logview.filter_line import FilterLine
 from playground.ui.logview.model import LogModel
 from playground.ui.logview.source import LogSource
 from playground.ui.logview.table import LogTable
@@ -35,7 +35,7 @@ from playground.ui.widgets.plain_tip import plain_tip
 TYPING_MS = 120
 """How long after the last key the filter is applied."""
 REFRESH_MS = 250
-HINT = "status:429 cached:0 since:1h, or any text, or paste request_ids"
+LIVE_MS = 100
 COPIED_MS = 1200
 COPY, COPIED = "Copy request_id", "request_id copied"
 OPENING = "The log is being opened…"
@@ -49,6 +49,10 @@ class LogPane(QWidget):
 
     open_requested = Signal(str)
     """A run_id."""
+    asked = Signal(str)
+    """What is to be done with the chosen rows: the name of one of table.ASKS."""
+    ids_pasted = Signal(tuple)
+    """The filter is a list of ids: these."""
 
     def __init__(
         self, theme: Theme, start: Callable[[Coroutine[Any, Any, None], str], object], parent: QWidget | None = None
@@ -59,14 +63,18 @@ class LogPane(QWidget):
         self.model = LogModel(theme, start)
         self.table = LogTable(self.model, theme)
         self._choice = Choice(self.model, self.table)
-        self.filter_line = QLineEdit()
+        self.filter_line = FilterLine()
+        self.menu_button = QToolButton()
         self.wrong = QLabel()
         self.totals = QLabel()
         self.copy_button = QPushButton(COPY)
         self.empty = EmptyPage()
         self._typing = _timer(self, TYPING_MS, self._apply_filter)
         self._resting = False
+        self._choose_all = False
+        """Whether the rows of a pasted list are to be chosen when they come."""
         self._refresh = _timer(self, REFRESH_MS, self.model.refresh)
+        self._live = _timer(self, LIVE_MS, self._repaint_live)
         self._copied = _timer(self, COPIED_MS, lambda: self.copy_button.setText(COPY))
         self._build()
         self._connect()
@@ -97,23 +105,26 @@ class LogPane(QWidget):
         title = QLabel("Request log")
         title.setProperty("tone", "strong")
         title.setBuddy(self.table)
-        self.filter_line.setPlaceholderText(HINT)
-        self.filter_line.setAccessibleName("Filter the request log")
-        self.filter_line.setClearButtonEnabled(True)
-        self.filter_line.installEventFilter(self)
         self.totals.setProperty("tone", "muted")
         self.copy_button.setProperty("look", "quiet")
         self.copy_button.setEnabled(False)
         head = QHBoxLayout()
         head.setContentsMargins(GRID + 4, 5, GRID, 5)
         head.setSpacing(GRID)
-        for widget, stretch in ((title, 0), (self.filter_line, 1), (self.totals, 0), (self.copy_button, 0)):
-            head.addWidget(widget, stretch)
+        self.menu_button.setText("⋯")
+        self.menu_button.setAccessibleName("Log menu: filters, times, columns, import, export, size")
+        self.menu_button.setToolTip("Saved filters, times, columns, import, export, size")
+        self.menu_button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        for widget in (title, self.filter_line, self.totals, self.copy_button, self.menu_button):
+            head.addWidget(widget, int(widget is self.filter_line))
         return head
 
     def _connect(self) -> None:
         self.filter_line.textChanged.connect(lambda _text: self._typing.start())
         self.filter_line.returnPressed.connect(self._apply_filter)
+        self.filter_line.down.connect(self.take_focus)
+        self.filter_line.cleared.connect(self.clear_filter)
+        self.table.asked.connect(self.asked)
         self.empty.clear_asked.connect(self.clear_filter)
         self.copy_button.clicked.connect(self.copy_request_id)
         self.table.copy_asked.connect(self.copy_request_id)
@@ -136,11 +147,18 @@ class LogPane(QWidget):
     def rest(self) -> None:
         """Read nothing any more: the window is going, and the log before it."""
         self._resting = True
-        for timer in (self._refresh, self._typing):
+        for timer in (self._refresh, self._typing, self._live):
             timer.stop()
+
+    def _repaint_live(self) -> None:
+        """What goes on is painted ten times a second, as long as something does."""
+        if self.model.repaint_live() and not self._resting:
+            self._live.start()
 
     def row_changed(self, _run_id: str) -> None:
         """A request began, went on or ended: read again, at most four times a second."""
+        if not self._live.isActive() and not self._resting:
+            self._live.start()
         if not self._refresh.isActive() and not self._resting:
             self._refresh.start()
 
@@ -149,6 +167,10 @@ class LogPane(QWidget):
         chosen = self._read_filter()
         if chosen is not None and chosen.terms != self.model.filter.terms:
             self.model.show_filter(chosen)
+            ids = tuple(term.part for term in chosen.terms if isinstance(term, IdTerm))
+            self._choose_all = len(ids) > 1 and len(ids) == len(chosen.terms)
+            if self._choose_all:
+                self.ids_pasted.emit(ids)
 
     def _read_filter(self) -> LogFilter | None:
         """What the filter line says; None, and the reason under it, where that cannot be read."""
@@ -159,6 +181,11 @@ class LogPane(QWidget):
             return None
         self._say_wrong("")
         return chosen
+
+    def say_missing(self, missing: tuple[str, ...], asked_for: int) -> None:
+        """Which of a list of ids no request has."""
+        if missing:
+            self._say_wrong(f"{len(missing):,} of {asked_for:,} ids are not in the log: {', '.join(missing[:20])}")
 
     def _say_wrong(self, sentence: str) -> None:
         if sentence == self.wrong.text():
@@ -174,6 +201,9 @@ class LogPane(QWidget):
         if self._source is not None:
             self.empty.say(NO_MATCH if filtered else NOTHING_YET, clear=filtered)
         self._stack.setCurrentWidget(self.table if self.model.rowCount() else self.empty)
+        if self._choose_all and self.model.shows_filter:
+            self._choose_all = False
+            self.table.selectAll()
         self._show_copy()
 
     def _show_totals(self, totals: Totals) -> None:
@@ -208,10 +238,15 @@ class LogPane(QWidget):
 
     def copy_request_id(self) -> bool:
         """Copy the chosen row's request_id (the newest row's where none is chosen). Returns whether there was one."""
+        places = self.table.chosen_rows()
+        chosen = self.model.rows_in_memory(places[0], places[-1]) if len(places) > 1 else []
+        ids = [row.request_id for place, row in chosen if place in set(places) and row.request_id is not None]
         row = self._target()
-        if row is None or row.request_id is None:
+        if not ids and row is not None and row.request_id is not None:
+            ids = [row.request_id]
+        if not ids:
             return False
-        copy_text(row.request_id)
+        copy_text("\n".join(ids))
         self.copy_button.setText(COPIED)
         self._copied.start()
         return True
@@ -239,16 +274,6 @@ class LogPane(QWidget):
         """Other colours."""
         self.model.set_theme(theme)
         self.table.set_theme(theme)
-
-    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        if watched is self.filter_line and isinstance(event, QKeyEvent) and event.type() == QEvent.Type.KeyPress:
-            if event.key() == Qt.Key.Key_Escape:
-                self.clear_filter()
-                return True
-            if event.key() == Qt.Key.Key_Down:
-                self.take_focus()
-                return True
-        return super().eventFilter(watched, event)
 
 
 class EmptyPage(QFrame):

@@ -1,0 +1,161 @@
+"""Chains in the program: sent by the one sender, answered by the prompt's answers, tied together in the log, kept."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from playground.assets import asset
+from playground.chains.answer_files import consent_key, dump, load
+from playground.chains.answering import Answerer, AnswerFailed, Ask
+from playground.chains.answers import AnswerBook
+from playground.chains.chain import Chain
+from playground.chains.conversation import Conversation
+from playground.chains.conversation_files import from_fields, to_fields
+from playground.chains.happenings import ChainEnded, Happening, TurnEnded
+from playground.client.local_tool import LocalToolFailed, post_arguments
+from playground.kept import KeptFile
+from playground.prompt.document import Document, Json
+from playground.prompt.problems import BadInput
+from playground.runs.run import Run
+from playground.simulator.launch import SimulatorFailed
+from playground.toolserver.session import ToolServerFailed
+
+if TYPE_CHECKING:
+    from playground.sending import Dispatch
+    from playground.workspace import Workspace
+
+ANSWERS_FILE, CONVERSATION_FILE = "tool_answers.json", "conversation.json"
+UNTITLED = "untitled"
+SAMPLE = "acme-billing-agent"
+"""The sample prompt with tools, by its name."""
+TAG = "chain-"
+
+
+def prompt_key(document: Document) -> str:
+    """Under which a prompt's answers and consents are kept: its name."""
+    return document.name.strip() or UNTITLED
+
+
+class ChainDesk:
+    """One a window. Reads its files when it is made."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+        self._answers = KeptFile(workspace.folder / ANSWERS_FILE, "The file of tool answers")
+        self._kept = KeptFile(workspace.folder / CONVERSATION_FILE, "The kept conversation")
+        self._books = self._answers.read(_books) or {}
+        self._consents: set[str] = set()
+        self.allow_address: Callable[[str], Awaitable[bool]] = _no
+        """Asks whether an address on this machine may be called for the prompt in hand."""
+        self.dispatches: dict[str, Dispatch] = {}
+        """What was known of each request of this session, by run_id: forecasts, and why."""
+        self.conversation = self._kept.read(from_fields)
+        """The conversation of last time, or the newest one; None where there was none."""
+
+    @property
+    def notice(self) -> str:
+        """What was wrong with a file, a sentence; empty where nothing was."""
+        return " ".join(part for part in (self._answers.notice, self._kept.notice) if part)
+
+    def book(self, document: Document) -> AnswerBook:
+        """The answers of a prompt's tools; those that are shipped with the sample prompt, until they are changed."""
+        kept = self._books.get(prompt_key(document))
+        if kept is None and prompt_key(document) == SAMPLE:
+            return load(asset(f"prompts/{SAMPLE}.answers.json").read_text("utf-8"))
+        return kept or AnswerBook()
+
+    def keep_book(self, document: Document, book: AnswerBook) -> None:
+        """Keep the answers of a prompt's tools. Raises OSError."""
+        self._books[prompt_key(document)] = book
+        kept: dict[str, Json] = {key: dump(each) for key, each in self._books.items()}
+        self._answers.write(kept)
+
+    def keep_conversation(self, conversation: Conversation) -> None:
+        """Keep a conversation for the next start. Raises OSError."""
+        self.conversation = conversation
+        self._kept.write(to_fields(conversation))
+
+    def chain(self, conversation: Conversation, ask: Ask, listener: Callable[[Happening], None], limit: int) -> Chain:
+        """A chain on this conversation, whose tools answer as the prompt's book says."""
+        answerer = Answerer(
+            self.book(conversation.root), ask, fetch=self._fetch, allowed=self._allowed(conversation), serve=self._serve
+        )
+        return Chain(conversation, self._send, answerer, listener=self._tied(conversation.id, listener), limit=limit)
+
+    def _tied(self, conversation_id: str, listener: Callable[[Happening], None]) -> Callable[[Happening], None]:
+        """Each turn's row in the log gets the conversation's tag when it has ended."""
+
+        def told(happening: Happening) -> None:
+            if isinstance(happening, TurnEnded) and happening.turn.run_id and self._workspace.log is not None:
+                tagged = self._workspace.log.set_tags([happening.turn.run_id], [tag_of(conversation_id)])
+                self._workspace.tasks.start(tagged, "tie a turn to its conversation")
+            listener(happening)
+
+        return told
+
+    async def _send(self, document: Document, began: Callable[[Run], None]) -> None:
+        def dispatched(dispatch: Dispatch) -> None:
+            self.dispatches[dispatch.run.id] = dispatch
+            began(dispatch.run)
+
+        await self._workspace.send(document, dispatched)
+
+    def _allowed(self, conversation: Conversation) -> Callable[[str], Awaitable[bool]]:
+        async def allowed(url: str) -> bool:
+            try:
+                key = consent_key(prompt_key(conversation.root), url)
+            except BadInput:
+                return False
+            if key not in self._consents and await self.allow_address(url):
+                self._consents.add(key)
+            return key in self._consents
+
+        return allowed
+
+    async def _fetch(self, url: str, arguments: Mapping[str, Json]) -> str:
+        try:
+            return await post_arguments(url, arguments)
+        except LocalToolFailed as failed:
+            raise AnswerFailed(str(failed)) from None
+
+    async def _serve(self, server: str, name: str, arguments: Mapping[str, Json]) -> str:
+        try:
+            return await self._workspace.tool_servers.call(server, name, arguments)
+        except (ToolServerFailed, BadInput) as failed:
+            raise AnswerFailed(str(failed)) from None
+
+
+async def see_through(chain: Chain, run: Awaitable[ChainEnded]) -> ChainEnded:
+    """Await a chain's run; where the simulator does not come up the chain has failed with its sentence."""
+    try:
+        return await run
+    except SimulatorFailed as failed:
+        return ChainEnded("failed", None, 0, str(failed))
+    except asyncio.CancelledError:
+        chain.stop()
+        raise
+
+
+def tag_of(conversation_id: str) -> str:
+    """The tag that ties a conversation's requests together in the log."""
+    return f"{TAG}{conversation_id[:8]}"
+
+
+def with_tool_servers(book: AnswerBook, names: list[str], server: str) -> AnswerBook:
+    """The book with these tools answered by a tool server."""
+    from playground.chains.answers import Reply, ToolAnswer
+
+    return replace(book, tools={**book.tools, **{name: ToolAnswer(Reply("mcp", server)) for name in names}})
+
+
+def _books(value: Json) -> dict[str, AnswerBook]:
+    if not isinstance(value, dict):
+        raise ValueError("answers are a table")
+    return {key: load(str(text)) for key, text in value.items()}
+
+
+async def _no(_address: str) -> bool:
+    return False

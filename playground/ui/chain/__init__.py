@@ -1,0 +1,1 @@
+"""Chains of tool turns in the window: run, watched, answered, edited and gone on with."""

@@ -1,0 +1,82 @@
+"""How large the log is, and how long requests are kept."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import Signal
+from PySide6.QtWidgets import QDialog, QDialogButtonBox, QHBoxLayout, QPushButton, QSpinBox, QVBoxLayout, QWidget
+
+from playground.requestlog.asking import LogSize
+from playground.requestlog.log import RequestLog
+from playground.ui.dialogs.form import Form
+from playground.ui.theme import GRID
+from playground.ui.widgets.copy_button import CopyButton
+from playground.ui.widgets.notice import words
+from playground.workspace import Workspace
+
+
+class LogSizeDialog(QDialog):
+    """Bounds are settings; nothing is deleted by them before *Apply now*, the next start, or the next hour."""
+
+    delete_all = Signal()
+
+    def __init__(self, log: RequestLog, workspace: Workspace, size: LogSize, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setWindowTitle("The request log")
+        self._log, self._workspace = log, workspace
+        self.size_words = words(say_size(size), "strong")
+        self.days = self._bound("log_keep_days", 36_500, " days", "for ever")
+        self.megabytes = self._bound("log_keep_mb", 10_000_000, " MB", "no bound")
+        form = Form()
+        form.add("log_keep_days", "Keep requests for", self.days)
+        form.add_words(words("Older ones are deleted, with their contents.", "muted"))
+        form.add("log_keep_mb", "Keep the log below", self.megabytes)
+        form.add_words(words("The oldest go first.", "muted"))
+        self.told = words("Marked requests are never deleted by these bounds. Both are off unless you set them.")
+        self.apply = QPushButton("Apply now")
+        self.apply.setAutoDefault(False)
+        self.apply.clicked.connect(lambda: workspace.tasks.start(self._apply(), "keep the log within bounds"))
+        self.everything = QPushButton("Delete all…")
+        self.everything.setAutoDefault(False)
+        self.everything.clicked.connect(self.delete_all)
+        buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
+        for button in (self.apply, self.everything):
+            buttons.addButton(button, QDialogButtonBox.ButtonRole.ActionRole)
+        buttons.rejected.connect(self.close)
+        where = CopyButton("the folder's path")
+        where.set_text_to_copy(str(workspace.folder))
+        column = QVBoxLayout(self)
+        column.setContentsMargins(GRID * 2, GRID * 2, GRID * 2, GRID * 2)
+        column.setSpacing(GRID)
+        place = QHBoxLayout()
+        place.addWidget(words(f"In {workspace.folder}", "muted"), 1)
+        place.addWidget(where)
+        column.addWidget(self.size_words)
+        column.addLayout(place)
+        for widget in (form, self.told, buttons):
+            column.addWidget(widget)
+        self.resize(520, self.sizeHint().height())
+
+    def _bound(self, name: str, most: int, suffix: str, none: str) -> QSpinBox:
+        box = QSpinBox()
+        box.setRange(0, most)
+        box.setSpecialValueText(none)
+        box.setSuffix(suffix)
+        box.setKeyboardTracking(False)
+        box.setValue(int(self._workspace.settings.number(name)))
+        box.valueChanged.connect(lambda value: self._workspace.settings.set(name, value))
+        return box
+
+    async def _apply(self) -> None:
+        deleted = await self._workspace.keep_bounds()
+        self.told.setText(f"{deleted:,} requests were deleted.")
+        self.size_words.setText(say_size(await self._log.size()))
+
+
+def say_size(size: LogSize) -> str:
+    """1,204 requests, 3 of them marked, in 5.2 MB (4.9 MB of it used)."""
+    marked = f", {size.marked:,} of them marked," if size.marked else ""
+    return f"{size.requests:,} requests{marked} in {_mb(size.file_bytes)} ({_mb(size.used_bytes)} of it used)."
+
+
+def _mb(count: int) -> str:
+    return f"{count / 1_000_000:,.1f} MB" if count >= 100_000 else f"{count / 1000:,.0f} kB"

@@ -1,0 +1,130 @@
+"""A support ticket, to look at before it is handed on: what is in it, and what was taken out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import cast
+
+from PySide6.QtCore import Signal
+from PySide6.QtWidgets import (
+    QComboBox,
+    QDialog,
+    QDialogButtonBox,
+    QFileDialog,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QPlainTextEdit,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from playground.folders import write_shared
+from playground.handover.bundle import bundle
+from playground.handover.contents import CHOICES, Contents
+from playground.handover.ticket import Choice, tickets
+from playground.requestlog.records import StoredRun
+from playground.settings import Settings
+from playground.ui.theme import GRID, mono_font
+from playground.ui.widgets.clipboard import copy_text
+from playground.ui.widgets.notice import words
+
+SHOWN = 400_000
+"""Characters of a ticket that the preview shows; it is copied and saved whole."""
+
+
+class TicketDialog(QDialog):
+    """Of one request or more."""
+
+    trouble = Signal(str)
+
+    def __init__(self, runs: Sequence[StoredRun], settings: Settings, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._runs, self._settings = runs, settings
+        self.setWindowTitle("Support ticket" if len(runs) == 1 else f"Support ticket of {len(runs)} requests")
+        self.contents = QComboBox()
+        self.contents.addItems(list(CHOICES))
+        self.contents.setCurrentText(settings.text("ticket_contents"))
+        self.contents.setAccessibleName("What people and models wrote")
+        self.workspace = QLineEdit(settings.text("ticket_workspace"))
+        self.workspace.setPlaceholderText("workspace id, where you have one")
+        self.workspace.setAccessibleName("Workspace id")
+        self.preview = QPlainTextEdit()
+        self.preview.setReadOnly(True)
+        self.preview.setFont(mono_font(12))
+        self.preview.setTabChangesFocus(True)
+        self.preview.setAccessibleName("The ticket")
+        self.told = words("", "muted")
+        self._lay_out()
+        self.contents.currentTextChanged.connect(lambda _text: self._show())
+        self.workspace.textChanged.connect(lambda _text: self._show())
+        self._show()
+
+    def _lay_out(self) -> None:
+        row = QHBoxLayout()
+        row.addWidget(QLabel("Contents"))
+        row.addWidget(self.contents)
+        row.addSpacing(GRID)
+        row.addWidget(QLabel("Workspace"))
+        row.addWidget(self.workspace, 1)
+        buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
+        self.copy = self._button(buttons, "Copy", self._copy, primary=True)
+        self.save = self._button(buttons, "Save as Markdown…", lambda: self._ask("ticket.md", "Markdown (*.md)"))
+        self.save_zip = self._button(buttons, "Save as zip…", lambda: self._ask("ticket.zip", "Zip (*.zip)"))
+        buttons.rejected.connect(self.close)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(GRID * 2, GRID * 2, GRID * 2, GRID * 2)
+        column.addLayout(row)
+        column.addWidget(self.preview, 1)
+        column.addWidget(self.told)
+        column.addWidget(buttons)
+        self.resize(820, 640)
+
+    def _button(self, box: QDialogButtonBox, label: str, handler: object, *, primary: bool = False) -> QPushButton:
+        button = QPushButton(label)
+        button.setAutoDefault(False)
+        if primary:
+            button.setProperty("look", "primary")
+        box.addButton(button, QDialogButtonBox.ButtonRole.ActionRole)
+        button.clicked.connect(handler)
+        return button
+
+    @property
+    def choice(self) -> Choice:
+        """What the dialog says."""
+        return Choice(cast("Contents", self.contents.currentText()), self.workspace.text().strip())
+
+    def _show(self) -> None:
+        self._settings.set("ticket_contents", self.contents.currentText())
+        self._settings.set("ticket_workspace", self.workspace.text().strip())
+        self._text = tickets(self._runs, self.choice)
+        more = len(self._text) - SHOWN
+        self.preview.setPlainText(self._text[:SHOWN] + (f"\n… {more:,} characters more" if more > 0 else ""))
+        self.told.setText(f"{len(self._text):,} characters. The zip also holds each request's body and events.")
+
+    def _copy(self) -> None:
+        copy_text(self._text)
+        self.told.setText("Copied.")
+
+    def _ask(self, name: str, kind: str) -> None:
+        dialog = QFileDialog(self, "Save the ticket")
+        dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
+        dialog.setNameFilter(kind)
+        dialog.setDefaultSuffix(name.rpartition(".")[2])
+        dialog.selectFile(name)
+        dialog.fileSelected.connect(lambda path: self.save_to(Path(path)))
+        dialog.finished.connect(lambda _result: dialog.deleteLater())
+        dialog.open()
+
+    def save_to(self, path: Path) -> None:
+        """Write the ticket: as a zip where the name ends so, else as Markdown."""
+        zipped = path.suffix.lower() == ".zip"
+        data = bundle(self._runs, self.choice) if zipped else self._text.encode("utf-8", "replace")
+        try:
+            write_shared(path, data)
+        except OSError as error:
+            self.told.setText(f"{path} cannot be written: {error.strerror or error}.")
+            return
+        self.told.setText(f"Saved as {path}.")

@@ -1,0 +1,154 @@
+"""The paths between the log pane and everything that can be done with logged requests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from PySide6.QtCore import QObject, QTimer, Signal
+from PySide6.QtGui import QActionGroup
+from PySide6.QtWidgets import QMenu, QWidget
+
+from playground.runs.received import received_tokens
+from playground.ui.logview.details import Live
+from playground.ui.logview.layout import Layout
+from playground.ui.logview.pane import LogPane
+from playground.ui.saved_filters import SavedFilters
+from playground.ui.theme import Theme
+from playground.workspace import Workspace
+
+if TYPE_CHECKING:
+    from playground.requestlog.log import RequestLog
+    from playground.ui.log_work import LogWork
+
+CLOCKS = (("local", "Times here"), ("utc", "Times in UTC"), ("relative", "Times ago"))
+AGO_MS = 5_000
+HOUR_MS = 3_600_000
+
+
+class LogPaths(QObject):
+    """One a window. What takes dialogs or files is in `work`, made when it is first asked for."""
+
+    trouble = Signal(str)
+    open_requested = Signal(str)
+
+    def __init__(self, window: QWidget, workspace: Workspace, pane: LogPane, theme: Callable[[], Theme]) -> None:
+        super().__init__(window)
+        self._window, self._workspace, self._pane, self._theme = window, workspace, pane, theme
+        settings = workspace.settings
+        self.layout = Layout(pane.table.horizontalHeader(), lambda text: settings.set("log_columns", text))
+        self.layout.restore(settings.text("log_columns"))
+        self.filters = SavedFilters(settings, pane.filter_line)
+        self._work: LogWork | None = None
+        pane.model.live = self._live
+        pane.asked.connect(self.ask)
+        pane.ids_pasted.connect(lambda ids: self.start(self._find(ids), "look for pasted ids"))
+        pane.filter_line.words_wanted.connect(lambda: self.start(self._read_words(), "read the filter's words"))
+        self._ago = _timer(self, AGO_MS, pane.model.repaint)
+        self._bounds = _timer(self, HOUR_MS, self.keep_bounds)
+        self._bounds.start()
+        self.set_clock(settings.text("log_clock"))
+        pane.menu_button.setMenu(self._menu())
+
+    @property
+    def log(self) -> RequestLog | None:
+        """The log, where there is one."""
+        return self._workspace.log
+
+    @property
+    def work(self) -> LogWork:
+        """Everything with a dialog."""
+        if self._work is None:
+            # Imported here: nothing of it is needed before it is asked for.
+            from playground.ui.log_work import LogWork
+
+            self._work = LogWork(self._window, self._workspace, self._pane, self._theme)
+            self._work.trouble.connect(self.trouble)
+            self._work.open_requested.connect(self.open_requested)
+        return self._work
+
+    def start(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        """Run something of the log beside everything else."""
+        self._workspace.tasks.start(work, name)
+
+    def keep_bounds(self) -> None:
+        """Delete what is too old or too much by the settings; nothing is unless these say so."""
+        self.start(self._keep_bounds(), "keep the log within bounds")
+
+    async def _keep_bounds(self) -> None:
+        if deleted := await self._workspace.keep_bounds():
+            self.trouble.emit(f"{deleted:,} old requests were deleted from the log, as the settings say.")
+
+    def ask(self, name: str) -> None:
+        """Do something with the chosen rows."""
+        if self.log is None:
+            self.trouble.emit("There is no request log.")
+        else:
+            self.work.do(name)
+
+    def _live(self, run_id: str) -> Live | None:
+        run = self._workspace.sender.running.get(run_id)
+        if run is None:
+            return None
+        return Live(run.state, run.clock(), received_tokens(run.state) or 0.0)
+
+    async def _read_words(self) -> None:
+        if self.log is not None:
+            self._pane.filter_line.words = await self.log.words()
+
+    async def _find(self, ids: tuple[str, ...]) -> None:
+        if self.log is not None:
+            found = await self.log.find_many(ids)
+            self._pane.say_missing(found.missing, len(dict.fromkeys(ids)))
+
+    def set_clock(self, clock: str) -> None:
+        """Show times as of here, in UTC, or as how long ago."""
+        self._workspace.settings.set("log_clock", clock)
+        self._pane.model.clock = clock  # type: ignore[assignment]  # the setting's choices are the clocks
+        self._pane.model.repaint()
+        if clock == "relative":
+            self._ago.start()
+        else:
+            self._ago.stop()
+
+    def _menu(self) -> QMenu:
+        menu = QMenu(self._pane.menu_button)
+        menu.aboutToShow.connect(partial(self._fill, menu))
+        self._fill(menu)
+        return menu
+
+    def _fill(self, menu: QMenu) -> None:
+        menu.clear()
+        self.filters.add_to(menu)
+        menu.addSeparator()
+        group = QActionGroup(menu)
+        for clock, label in CLOCKS:
+            action = menu.addAction(label)
+            action.setCheckable(True)
+            action.setChecked(self._pane.model.clock == clock)
+            action.setActionGroup(group)
+            action.triggered.connect(lambda _checked, clock=clock: self.set_clock(clock))
+        columns = self.layout.menu()
+        columns.setTitle("Columns")
+        menu.addMenu(columns)
+        menu.addSeparator()
+        for name, label in (
+            ("export_shown", "Export what is shown…"),
+            ("import", "Import requests…"),
+            ("delete_shown", "Delete what is shown…"),
+            ("size", "Size, and how long requests are kept…"),
+        ):
+            menu.addAction(label).triggered.connect(lambda _checked, name=name: self.ask(name))
+
+    def rest(self) -> None:
+        """Do nothing any more."""
+        self._ago.stop()
+        self._bounds.stop()
+
+
+def _timer(owner: QObject, interval_ms: int, handler: Callable[[], object]) -> QTimer:
+    timer = QTimer(owner)
+    timer.setInterval(interval_ms)
+    timer.timeout.connect(lambda: handler())
+    return timer

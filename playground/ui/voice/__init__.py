@@ -1,0 +1,1 @@
+"""The voice timeline: when a caller would hear what, and when nothing."""

@@ -1,0 +1,330 @@
+"""Draws a picture of a timeline. A solid edge is measured, a dashed one computed (≈); arrows walk through it."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QPointF, QRectF, QSize, Qt, Signal
+from PySide6.QtGui import (
+    QBrush,
+    QColor,
+    QFocusEvent,
+    QKeyEvent,
+    QMouseEvent,
+    QPainter,
+    QPaintEvent,
+    QPen,
+    QResizeEvent,
+    QWheelEvent,
+)
+from PySide6.QtWidgets import QSizePolicy, QWidget
+
+from playground.ui.theme import GRID, Theme, ui_font
+from playground.ui.voice.picture import EMPTY, HEARD, Item, Picture, milliseconds
+from playground.ui.voice.scale import Place, Scale, pack
+
+GUTTER = 96
+AXIS_PX, BAR_PX, LANE_PX, CAPTION_PX, LABEL_PX = 24, 22, 32, 15, 16
+NO_AXIS_PX = 6
+"""Where the axis above has the figures."""
+LEAST_S = 0.5
+"""The axis is at least so long: a run of a millisecond is no picture."""
+MOST_ZOOM = 64.0
+
+
+class Canvas(QWidget):
+    """`brief`: without moments under the lanes. `axis`: with its figures.
+
+    Keys: arrows, Home, End through what is drawn; + - 0 zoom.
+    """
+
+    chosen = Signal(str)
+    """The words of what the mouse is over or the arrows have come to; empty: nothing."""
+    view_changed = Signal()
+
+    def __init__(self, theme: Theme, name: str, *, brief: bool = False, axis: bool = True) -> None:
+        super().__init__()
+        self._theme, self._brief = theme, brief
+        self._axis_px = AXIS_PX if axis else NO_AXIS_PX
+        self._picture = EMPTY
+        self._axis_s = 0.0
+        self._zoom, self._from = 1.0, 0.0
+        self._at: Item | None = None
+        self._places: list[Place] = []
+        self.empty = "Send a prompt, or play the vendor's example: its times will be here."
+        self.setAccessibleName(name)
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.setMouseTracking(True)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+
+    def show_picture(self, picture: Picture, axis_s: float | None = None) -> None:
+        """Draw this. `axis_s`: the axis is as long as others' beside it."""
+        self._picture, self._axis_s = picture, max(axis_s or picture.ends_at, LEAST_S) * 1.04
+        if self._at is not None and self._at not in picture.items:
+            self._at = None
+        self._place()
+        told = "; ".join(f"{item.label}" for item in picture.moments)
+        self.setAccessibleDescription(told or self.empty)
+        self.view_changed.emit()
+        self.update()
+
+    def set_theme(self, theme: Theme) -> None:
+        """Other colours."""
+        self._theme = theme
+        self.update()
+
+    @property
+    def view(self) -> tuple[float, float, float]:
+        """Seconds: where the shown part begins, how long it is, and the whole axis."""
+        return self._from, self._axis_s / self._zoom, self._axis_s
+
+    def look_from(self, at: float) -> None:
+        """Show the axis from here on."""
+        length = self._axis_s / self._zoom
+        self._from = max(min(at, self._axis_s - length), 0.0)
+        self._place()
+        self.view_changed.emit()
+        self.update()
+
+    def zoom(self, factor: float, around: float | None = None) -> None:
+        """Show a shorter (above 1) or longer part; 0: all."""
+        held = around if around is not None else self._from + self._axis_s / self._zoom / 2
+        share = (held - self._from) * self._zoom / self._axis_s if self._axis_s else 0.0
+        self._zoom = 1.0 if factor == 0 else max(1.0, min(self._zoom * factor, MOST_ZOOM))
+        self.look_from(held - share * self._axis_s / self._zoom)
+
+    @property
+    def _scale(self) -> Scale:
+        begins, length, _ = self.view
+        return Scale(begins, begins + max(length, 1e-6), GUTTER, max(self.width() - GUTTER - GRID, 1))
+
+    def _place(self) -> None:
+        scale, metrics = self._scale, self.fontMetrics()
+        shown = [item for item in self._picture.moments if not self._brief and self._visible(scale, item)]
+        wanted = [(scale.x(item.starts_at) + 3, metrics.horizontalAdvance(item.label) + 4.0) for item in shown]
+        self._shown = list(zip(shown, pack(wanted, GUTTER, self.width() - 2), strict=True))
+        self._places = [place for _, place in self._shown]
+        self.setFixedHeight(self.sizeHint().height())
+
+    def _visible(self, scale: Scale, item: Item) -> bool:
+        end = scale.ends_at if item.ends_at is None else item.ends_at
+        return end >= scale.begins_at and item.starts_at <= scale.ends_at
+
+    def sizeHint(self) -> QSize:
+        """As high as its lanes and labels."""
+        label_rows = max((place.row for place in self._places), default=-1) + 1
+        return QSize(640, int(self._labels_top() + label_rows * LABEL_PX + GRID))
+
+    def _labels_top(self) -> float:
+        return self._axis_px + CAPTION_PX + len(self._picture.lanes) * LANE_PX + GRID
+
+    def _top(self, lane: int) -> float:
+        return self._axis_px + lane * LANE_PX + (CAPTION_PX if lane > HEARD else 0) + (LANE_PX - BAR_PX) / 2
+
+    def _box(self, scale: Scale, item: Item) -> QRectF:
+        begins = max(scale.x(item.starts_at), GUTTER - 2.0)
+        end = scale.ends_at if item.ends_at is None else item.ends_at
+        width = max(min(scale.x(end), self.width() - 2.0) - begins, 2.0)
+        return QRectF(begins, self._top(item.lane), width, BAR_PX)
+
+    def paintEvent(self, _event: QPaintEvent) -> None:
+        """Axis, lanes, bars, moments, and a ring round what the arrows have come to."""
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        painter.setFont(ui_font(11, tabular=True))
+        painter.fillRect(self.rect(), self._theme.surface)
+        if not self._picture.bars and not self._picture.moments:
+            painter.setPen(self._theme.muted)
+            painter.drawText(self.rect(), Qt.AlignmentFlag.AlignCenter, self.empty)
+            return
+        scale = self._scale
+        self._paint_axis(painter, scale)
+        self._paint_moment_lines(painter, scale)
+        for item in self._picture.bars:
+            if self._visible(scale, item):
+                self._paint_bar(painter, scale, item)
+        self._paint_captions(painter, scale)
+        self._paint_labels(painter)
+        self._paint_names(painter)
+        self._paint_ring(painter, scale)
+
+    def _paint_axis(self, painter: QPainter, scale: Scale) -> None:
+        bottom = self._labels_top()
+        for at in scale.ticks():
+            x = scale.x(at)
+            painter.setPen(QPen(self._theme.line, 1))
+            painter.drawLine(QPointF(x, self._axis_px - 4), QPointF(x, bottom))
+            if self._axis_px == NO_AXIS_PX:
+                continue
+            painter.setPen(self._theme.muted)
+            words = milliseconds(at)
+            width = painter.fontMetrics().horizontalAdvance(words) + 2.0
+            painter.drawText(QRectF(max(x - width / 2, GUTTER - 2), 2, width, self._axis_px - 8), words)
+
+    def _paint_names(self, painter: QPainter) -> None:
+        painter.fillRect(QRectF(0, 0, GUTTER - 4, self.height()), self._theme.surface)
+        side = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
+        for lane, name in enumerate(self._picture.lanes):
+            painter.setFont(ui_font(11, bold=lane == HEARD))
+            painter.setPen(self._theme.text if lane == HEARD else self._theme.muted)
+            painter.drawText(QRectF(GRID, self._top(lane), GUTTER - GRID * 2, BAR_PX), side, name)
+        if self._shown:
+            painter.drawText(QRectF(GRID, self._labels_top(), GUTTER - GRID * 2, LABEL_PX), side, "Moments")
+        painter.setFont(ui_font(11, tabular=True))
+
+    def _paint_bar(self, painter: QPainter, scale: Scale, item: Item) -> None:
+        box = self._box(scale, item)
+        edge = self._edge(item)
+        if item.style == "silence":
+            painter.fillRect(box, QBrush(self._theme.muted, Qt.BrushStyle.BDiagPattern))
+        else:
+            fill = QColor(edge)
+            fill.setAlpha(48 if item.style in ("speech", "text") else 28)
+            painter.fillRect(box, fill)
+        painter.setPen(QPen(edge, 1, Qt.PenStyle.DashLine if item.computed else Qt.PenStyle.SolidLine))
+        painter.setBrush(Qt.BrushStyle.NoBrush)
+        painter.drawRect(box)
+        for at in item.ticks:
+            x = scale.x(at)
+            if box.left() <= x <= box.right() + 1:
+                painter.setPen(QPen(edge, 1))
+                painter.drawLine(QPointF(x, box.bottom() - 5), QPointF(x, box.bottom()))
+        if item.style != "silence" and box.width() > 24:
+            self._paint_words(painter, box, item)
+
+    def _paint_words(self, painter: QPainter, box: QRectF, item: Item) -> None:
+        words = f"{item.label} …" if item.ends_at is None else " ".join(item.label.split())
+        inner = box.adjusted(5, 0, -3, 0)
+        elided = painter.fontMetrics().elidedText(words, Qt.TextElideMode.ElideRight, int(inner.width()))
+        painter.setPen(self._theme.text)
+        # A single character and an ellipsis say nothing.
+        if len(elided) > 2 or elided == words:
+            painter.drawText(inner, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft, elided)
+
+    def _edge(self, item: Item) -> QColor:
+        if item.style == "trouble":
+            return self._theme.failure
+        return self._theme.output if item.style in ("speech", "text", "call") else self._theme.muted
+
+    def _paint_captions(self, painter: QPainter, scale: Scale) -> None:
+        """The length of each silence under it."""
+        silences = [bar for bar in self._picture.bars if bar.style == "silence" and self._visible(scale, bar)]
+        metrics = painter.fontMetrics()
+        wanted = []
+        for item in silences:
+            box, width = self._box(scale, item), metrics.horizontalAdvance(item.label) + 4.0
+            wanted.append((box.center().x() - width / 2, width))
+        painter.setPen(self._theme.text)
+        top = self._top(HEARD) + BAR_PX
+        for item, place, (_, width) in zip(silences, pack(wanted, GUTTER, self.width() - 2), wanted, strict=True):
+            if place.row == 0:  # where two silences are too near for two lengths, the arrows and the table tell
+                box = QRectF(place.x, top, width, CAPTION_PX)
+                whole = f"{item.label} silence"
+                words = whole if metrics.horizontalAdvance(whole) <= self._box(scale, item).width() else item.label
+                painter.drawText(
+                    box.adjusted(-60, 0, 60, 0) if words is whole else box, Qt.AlignmentFlag.AlignCenter, words
+                )
+
+    def _paint_moment_lines(self, painter: QPainter, scale: Scale) -> None:
+        for item, place in self._shown:
+            x = scale.x(item.starts_at)
+            style = Qt.PenStyle.DotLine if item.computed else Qt.PenStyle.SolidLine
+            color = QColor(self._theme.failure if item.style == "trouble" else self._theme.muted)
+            color.setAlpha(130)
+            painter.setPen(QPen(color, 1, style))
+            top = self._top(item.lane) if item.lane <= len(self._picture.lanes) else self._axis_px
+            middle = self._labels_top() + place.row * LABEL_PX + LABEL_PX / 2
+            painter.drawLine(QPointF(x, top), QPointF(x, middle))
+            if place.x > x + 4:
+                painter.drawLine(QPointF(x, middle), QPointF(place.x, middle))
+
+    def _paint_labels(self, painter: QPainter) -> None:
+        for item, place in self._shown:
+            box = self._label_box(item, place)
+            painter.fillRect(box.adjusted(0, 1, 0, -1), self._theme.surface)
+            painter.setPen(self._theme.failure if item.style == "trouble" else self._theme.text)
+            painter.drawText(box, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft, item.label)
+
+    def _label_box(self, item: Item, place: Place) -> QRectF:
+        width = self.fontMetrics().horizontalAdvance(item.label) + 2.0
+        return QRectF(place.x, self._labels_top() + place.row * LABEL_PX, width, LABEL_PX)
+
+    def _paint_ring(self, painter: QPainter, scale: Scale) -> None:
+        if self._at is None or not self._visible(scale, self._at):
+            return
+        label = next((self._label_box(item, place) for item, place in self._shown if item is self._at), None)
+        painter.setPen(QPen(self._theme.accent, 2))
+        painter.setBrush(Qt.BrushStyle.NoBrush)
+        painter.drawRect((label or self._box(scale, self._at)).adjusted(-2, -1, 2, 1))
+
+    def _choose(self, item: Item | None) -> None:
+        if item is not self._at:
+            self._at = item
+            self.chosen.emit("" if item is None else words_of(item))
+            self.update()
+
+    def _found(self, place: QPointF) -> Item | None:
+        scale = self._scale
+        for item, where in self._shown:
+            if self._label_box(item, where).contains(place):
+                return item
+        near = [bar for bar in self._picture.bars if self._box(scale, bar).adjusted(-2, 0, 2, 0).contains(place)]
+        return min(near, key=lambda bar: self._box(scale, bar).width(), default=None)
+
+    def mouseMoveEvent(self, event: QMouseEvent) -> None:
+        """What is under the mouse is told."""
+        item = self._found(event.position())
+        self._choose(item)
+        self.setToolTip("" if item is None else words_of(item))
+
+    def wheelEvent(self, event: QWheelEvent) -> None:
+        """With Ctrl: zoom round the mouse. Else whoever scrolls has it."""
+        if event.modifiers() & Qt.KeyboardModifier.ControlModifier and event.angleDelta().y():
+            factor = 1.25 if event.angleDelta().y() > 0 else 0.8
+            self.zoom(factor, self._scale.at(event.position().x()))
+            event.accept()
+        else:
+            event.ignore()
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Arrows, Home, End, + - 0."""
+        zooms = {Qt.Key.Key_Plus: 1.5, Qt.Key.Key_Equal: 1.5, Qt.Key.Key_Minus: 1 / 1.5, Qt.Key.Key_0: 0.0}
+        if event.key() in zooms:
+            self.zoom(zooms[Qt.Key(event.key())])
+            return
+        items = self._picture.items
+        step = {Qt.Key.Key_Right: 1, Qt.Key.Key_Left: -1}.get(Qt.Key(event.key()), 0)
+        if event.key() in (Qt.Key.Key_Home, Qt.Key.Key_End) and items:
+            self._go_to(items[0 if event.key() == Qt.Key.Key_Home else -1])
+        elif step and items:
+            at = items.index(self._at) + step if self._at in items else (0 if step > 0 else len(items) - 1)
+            self._go_to(items[max(0, min(at, len(items) - 1))])
+        else:
+            super().keyPressEvent(event)
+
+    def _go_to(self, item: Item) -> None:
+        if not self._visible(self._scale, item):
+            self.look_from(item.starts_at - self._axis_s / self._zoom / 4)
+        self._choose(item)
+
+    def focusOutEvent(self, event: QFocusEvent) -> None:
+        """The ring goes with the focus."""
+        self._choose(None)
+        super().focusOutEvent(event)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Labels are placed anew."""
+        super().resizeEvent(event)
+        self._place()
+
+
+def words_of(item: Item) -> str:
+    """Time, length and meaning of one item, in a sentence."""
+    at = milliseconds(item.starts_at, computed=item.computed)
+    if item.style in ("moment", "trouble"):
+        length = ""
+    elif item.ends_at is None:
+        length = ", goes on"
+    else:
+        end = milliseconds(item.ends_at, computed=item.computed)
+        length = f" to {end} ({milliseconds(item.length_s, computed=item.computed)})"
+    turn = "" if item.turn < 0 else f"Turn {item.turn + 1}. "
+    return f"{at}{length}. {turn}{item.meaning}"

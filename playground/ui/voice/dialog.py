@@ -1,0 +1,172 @@
+"""The voice timeline's window: a source, the speech settings, and tabs on what they come to."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from PySide6.QtCore import QTimer
+from PySide6.QtGui import QCloseEvent
+from PySide6.QtWidgets import QDialog, QDialogButtonBox, QHBoxLayout, QPushButton, QTabWidget, QVBoxLayout, QWidget
+
+from playground.chains.example import Example
+from playground.settings import Settings
+from playground.simulator.launch import SimulatorFailed
+from playground.ui.theme import GRID, Theme
+from playground.ui.voice.picture import milliseconds
+from playground.ui.voice.side_by_side import SideBySideTab
+from playground.ui.voice.source import NOTHING, RunInHand, Source
+from playground.ui.voice.speech_form import SpeechForm
+from playground.ui.voice.timeline_tab import TimelineTab
+from playground.ui.widgets.notice import words
+from playground.voice.timeline import timeline
+
+FRAME_MS = 16
+IDLE_MS = 100
+"""Elapsed times move also while nothing comes."""
+Start = Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]]
+
+
+class VoiceDialog(QDialog):
+    """Not modal: requests go on beside it, and it follows them. `play` plays the vendor's example."""
+
+    def __init__(
+        self,
+        theme: Theme,
+        settings: Settings,
+        in_hand: RunInHand,
+        play: Callable[[], Coroutine[Any, Any, Example]],
+        start: Start,
+        parent: QWidget | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self.setWindowTitle("Voice timeline")
+        self._in_hand, self._play, self._start = in_hand, play, start
+        self._source = in_hand.source
+        self._task: asyncio.Task[None] | None = None
+        self.title = words("", "strong")
+        self.note = words("", "muted")
+        self.hand = QPushButton("The run in hand")
+        self.hand.clicked.connect(self.show_in_hand)
+        self.example = QPushButton("The vendor's example")
+        self.example.setToolTip("Plays filler, tool and answer against the built-in simulator: two requests in the log")
+        self.example.clicked.connect(self.play_example)
+        for button in (self.hand, self.example):
+            button.setAutoDefault(False)
+        self.form = SpeechForm(settings)
+        self.form.changed.connect(lambda _value: self.refresh())
+        self.timeline, self.beside = TimelineTab(theme), SideBySideTab(theme)
+        self.tabs = QTabWidget()
+        self.tabs.addTab(self.timeline, "Timeline")
+        self.tabs.addTab(self.beside, "Side by side")
+        self.tabs.currentChanged.connect(lambda _index: self.refresh())
+        self._frame = QTimer(self)
+        self._frame.setSingleShot(True)
+        self._frame.timeout.connect(self.refresh)
+        in_hand.changed.connect(self._came)
+        self._lay_out()
+        self.refresh()
+
+    def _lay_out(self) -> None:
+        head = QHBoxLayout()
+        head.addWidget(self.title, 1)
+        head.addWidget(self.hand)
+        head.addWidget(self.example)
+        close = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
+        close.rejected.connect(self.close)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(GRID * 2, GRID * 2, GRID * 2, GRID * 2)
+        column.setSpacing(GRID)
+        column.addLayout(head)
+        column.addWidget(self.note)
+        column.addWidget(self.form)
+        column.addWidget(self.tabs, 1)
+        column.addWidget(close)
+        self.note.hide()
+        self.resize(1120, 740)
+
+    def show_source(self, source: Source, note: str = "") -> None:
+        """Show these turns; call `refresh_soon` when they have changed."""
+        self._source = source
+        self.note.setText(note)
+        self.note.setVisible(bool(note))
+        self.refresh()
+
+    def show_in_hand(self) -> None:
+        """Show what the response pane shows."""
+        self.show_source(self._in_hand.source)
+
+    def refresh_soon(self) -> None:
+        """Something has come: drawn within a frame, once."""
+        if not self._frame.isActive() or self._frame.interval() > FRAME_MS:
+            self._frame.start(FRAME_MS)
+
+    def _came(self) -> None:
+        if self._task is None:
+            # A new run is shown also where an example or a chain was.
+            self._source = self._in_hand.source
+            self.note.hide()
+            self.refresh_soon()
+
+    def refresh(self) -> None:
+        """Draw the source as it is now."""
+        turns, now = self._source.turns(), self._source.now()
+        live = now is not None
+        self.title.setText(f"{self._source.title}{' – running' if live else ''}")
+        if self.tabs.currentWidget() is self.beside:
+            self.beside.show_turns(turns, self.form.value)
+        elif self.tabs.currentWidget() is self.timeline:
+            self.timeline.show_timeline(timeline(turns, self.form.value, now=now), turns, live=live)
+        if live and self.isVisible() and not self._frame.isActive():
+            self._frame.start(IDLE_MS)
+
+    def set_theme(self, theme: Theme) -> None:
+        """Other colours."""
+        self.timeline.set_theme(theme)
+        self.beside.set_theme(theme)
+
+    def play_example(self) -> None:
+        """The vendor's own reckoning, over a real socket."""
+        if self._task is None:
+            self.example.setEnabled(False)
+            self.show_source(Source("The vendor's example is being played…", NOTHING.turns))
+            self._task = self._start(self._played(), "play the vendor's example")
+
+    async def _played(self) -> None:
+        try:
+            played = await self._play()
+        except SimulatorFailed as failed:
+            self.show_source(NOTHING, str(failed))
+        else:
+            self.show_source(Source("The vendor's example", lambda: played.scripted), example_note(played))
+        finally:
+            self._task = None
+            self.example.setEnabled(True)
+
+    def closeEvent(self, event: QCloseEvent) -> None:
+        """What it plays is stopped."""
+        if self._task is not None:
+            self._task.cancel()
+        self._frame.stop()
+        super().closeEvent(event)
+
+
+def example_note(played: Example) -> str:
+    """What was measured beside what was scripted."""
+    if played.trouble:
+        return f"The example did not come to its answer: {played.trouble}"
+    if len(played.measured) < 2:
+        return ""
+    first, second = played.measured[:2]
+    moments = (
+        first.times.first_content_at,
+        first.tools[0].started_at if first.tools else None,
+        first.tools[0].ended_at if first.tools else None,
+        second.began_at + (second.times.first_content_at or 0.0),
+    )
+    came = " · ".join(milliseconds(at) for at in moments)
+    return (
+        "Placed at the moments that the simulator scripted. On this machine they came at "
+        f"{came} (first content, tool starts, tool back, answer's first content)."
+    )

@@ -1,0 +1,225 @@
+"""A timeline as lanes of bars and moments, each with its words: what the canvas draws and the table lists."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, TypeAlias
+
+from playground.voice.speech import Spoken
+from playground.voice.timeline import Silence, Span, Timeline
+from playground.voice.variants import MeasuredTurn
+
+Style: TypeAlias = Literal["speech", "silence", "wait", "text", "call", "tool", "moment", "trouble"]
+
+HEARD, REQUEST, TEXT, CALLS, TOOLS = range(5)
+LANES = ("Caller hears", "Request", "Text", "Tool calls", "Tools")
+
+_MARKS = {
+    "sent": ("request sent", "The request's first byte left."),
+    "headers": ("headers", "The response's headers came, with its request_id."),
+    "first_content": ("first content", "The first text of the turn came."),
+    "first_call": ("first call piece", "The first piece of a tool call came."),
+    "ended": ("response ended", "The response ended as it should."),
+    "failed": ("failed", "The request failed."),
+    "stopped": ("stopped", "The request was stopped."),
+}
+_SPANS: dict[str, tuple[int, Style, str, str]] = {
+    "queue": (REQUEST, "wait", "queue", "Waiting for a place within the plan's limits, or for a retry."),
+    "headers": (REQUEST, "wait", "headers", "From the request to the response's headers."),
+    "first_token": (REQUEST, "wait", "first token", "From the headers to the first text or call piece."),
+    "filler": (TEXT, "text", "filler", "Text spoken before a call"),
+    "answer": (TEXT, "text", "answer", "Text of the answer"),
+    "call": (CALLS, "call", "call", "From the first to the last piece of the call"),
+    "tool": (TOOLS, "tool", "tool", "The tool runs"),
+}
+_CAUSES = {
+    "start": "Nothing is heard before the first word.",
+    "tool": "Calls and the next request take longer than what was said.",
+    "starved": "The text came too slowly for the speaking rate.",
+    "end": "Nothing was said any more.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One bar or moment. Seconds on the axis; `ends_at` None: it goes on. `computed`: laid out (≈), not measured.
+
+    `label` stands in or beside it, `meaning` says what it is, `ticks` are the pieces in it.
+    """
+
+    lane: int
+    starts_at: float
+    ends_at: float | None
+    style: Style
+    label: str
+    meaning: str
+    turn: int
+    computed: bool = False
+    ticks: tuple[float, ...] = ()
+
+    @property
+    def length_s(self) -> float | None:
+        """Its length; None for a moment and for what goes on."""
+        if self.style in ("moment", "trouble") or self.ends_at is None:
+            return None
+        return self.ends_at - self.starts_at
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """`bars` in lanes and `moments` over all of them, each in the order of time; `lanes` are those that are used."""
+
+    lanes: tuple[str, ...]
+    bars: tuple[Item, ...]
+    moments: tuple[Item, ...]
+    ends_at: float
+
+    @property
+    def items(self) -> tuple[Item, ...]:
+        """All of it in the order of time."""
+        return tuple(sorted((*self.moments, *self.bars), key=lambda item: (item.starts_at, item.lane)))
+
+
+EMPTY = Picture(LANES[:3], (), (), 0.0)
+
+
+def milliseconds(value: float | None, *, computed: bool = False) -> str:
+    """1,200 ms, ≈ 1,200 ms, or — where it is not known."""
+    if value is None:
+        return "—"
+    return f"{'≈ ' if computed else ''}{value * 1000:,.0f} ms"
+
+
+def picture(timeline: Timeline, turns: Sequence[MeasuredTurn] = ()) -> Picture:
+    """What is drawn of a timeline. `turns`: those that it was made of, for the single pieces; only as they were run."""
+    shown_tools = _stacked([span for span in timeline.spans if span.kind == "tool"])
+    bars = [_speech(part, turns) for part in timeline.spoken]
+    bars += [_silence(silence) for silence in timeline.silences]
+    bars += [_bar(span, turns, timeline.variant == "parallel") for span in timeline.spans if span.kind != "tool"]
+    bars += [_tool(span, row, timeline.variant) for row, span in shown_tools]
+    rows = max((row for row, _ in shown_tools), default=-1) + 1
+    lanes = (*LANES[:TOOLS], *("Tools" if row == 0 else "" for row in range(rows)))
+    if not any(bar.lane == CALLS for bar in bars) and not rows:
+        lanes = LANES[:CALLS]
+    moments = sorted(_moments(timeline, len(turns) > 1), key=lambda item: item.starts_at)
+    return Picture(lanes, tuple(sorted(bars, key=lambda bar: bar.starts_at)), tuple(moments), timeline.ends_at)
+
+
+def brief(shown: Picture) -> Picture:
+    """Only what the caller hears, and the tools; moments are left out."""
+    kept = [bar for bar in shown.bars if bar.lane == HEARD or bar.lane >= TOOLS]
+    bars = tuple(replace(bar, lane=HEARD if bar.lane == HEARD else bar.lane - TOOLS + 1) for bar in kept)
+    return Picture((LANES[HEARD], *shown.lanes[TOOLS:]), bars, (), shown.ends_at)
+
+
+def _stacked(spans: Sequence[Span]) -> list[tuple[int, Span]]:
+    """Tools that run at once stand under one another."""
+    free: list[float] = []
+    placed: list[tuple[int, Span]] = []
+    for span in sorted(spans, key=lambda one: one.starts_at):
+        row = next((place for place, until in enumerate(free) if until <= span.starts_at), len(free))
+        if row == len(free):
+            free.append(0.0)
+        free[row] = float("inf") if span.ends_at is None else span.ends_at
+        placed.append((row, span))
+    return placed
+
+
+def _speech(part: Spoken, turns: Sequence[MeasuredTurn]) -> Item:
+    calling = part.turn < len(turns) and bool(turns[part.turn].times.calls)
+    by = "Sound measured of the speech engine, the way to the ear assumed." if part.measured else "Laid out: ≈."
+    meaning = f"{'Filler' if calling else 'Answer'} heard: “{part.text}” Its text was whole at "
+    return Item(
+        HEARD,
+        part.starts_at,
+        part.ends_at,
+        "speech",
+        part.text,
+        f"{meaning}{milliseconds(part.text_at)}. {by}",
+        part.turn,
+        not part.measured,
+    )
+
+
+def _silence(silence: Silence) -> Item:
+    length = milliseconds(silence.length_s, computed=True)
+    words = f"Silence of {length}. {_CAUSES[silence.cause]}"
+    return Item(HEARD, silence.starts_at, silence.ends_at, "silence", length, words, -1, True)
+
+
+def _bar(span: Span, turns: Sequence[MeasuredTurn], as_run: bool) -> Item:
+    lane, style, label, meaning = _SPANS[span.kind]
+    ticks: tuple[float, ...] = ()
+    if as_run and span.turn < len(turns):
+        ticks = tuple(_pieces(span, turns[span.turn]))
+    if span.kind == "call":
+        label, meaning = span.label or "call", f"{meaning} of {span.label or 'a tool'}."
+    elif style == "text":
+        meaning = f"{meaning}: “{span.label}”"
+        label = span.label
+    return Item(lane, span.starts_at, span.ends_at, style, label, meaning, span.turn, not as_run, ticks)
+
+
+def _pieces(span: Span, turn: MeasuredTurn) -> Iterator[float]:
+    if span.kind in ("filler", "answer"):
+        yield from (turn.began_at + at for at in turn.times.piece_times)
+    for call in turn.times.calls if span.kind == "call" else ():
+        if abs(turn.began_at + call.first_at - span.starts_at) < 1e-9 and call.name == span.label:
+            yield from (turn.began_at + at for at in call.piece_times)
+
+
+def _tool(span: Span, row: int, variant: str) -> Item:
+    meaning = f"The tool {span.label} runs."
+    return Item(
+        TOOLS + row, span.starts_at, span.ends_at, "tool", span.label, meaning, span.turn, variant != "parallel"
+    )
+
+
+def _moments(timeline: Timeline, many: bool) -> Iterator[Item]:
+    as_run = timeline.variant == "parallel"
+
+    def moment(at: float, words: str, meaning: str, turn: int, *, lane: int, computed: bool, bad: bool = False) -> Item:
+        label = f"{milliseconds(at, computed=computed).removesuffix(' ms')} {words}"
+        label += f" · turn {turn + 1}" if many else ""
+        return Item(lane, at, at, "trouble" if bad else "moment", label, meaning, turn, computed)
+
+    for mark in timeline.marks:
+        words, meaning = _MARKS[mark.kind]
+        bad = mark.kind in ("failed", "stopped")
+        yield moment(mark.at, words, meaning, mark.turn, lane=REQUEST, computed=not as_run, bad=bad)
+    for span in timeline.spans:
+        if span.kind == "tool":
+            started = f"The tool {span.label} was started."
+            yield moment(span.starts_at, f"{span.label} starts", started, span.turn, lane=TOOLS, computed=not as_run)
+            if span.ends_at is not None:
+                back = f"The tool {span.label} returned."
+                yield moment(span.ends_at, f"{span.label} back", back, span.turn, lane=TOOLS, computed=not as_run)
+    heard: set[int] = set()
+    for part in timeline.spoken:
+        if part.turn not in heard:
+            heard.add(part.turn)
+            meaning = "The first sound of this turn reaches the caller."
+            yield moment(part.starts_at, "heard", meaning, part.turn, lane=HEARD, computed=True)
+
+
+def rows(shown: Picture) -> list[tuple[str, str, str, str, str]]:
+    """The picture as a table: when, how long, where, what, and whether it was measured."""
+    return [
+        (
+            milliseconds(item.starts_at, computed=item.computed),
+            "goes on" if item.ends_at is None else _length(item),
+            _lane(shown, item),
+            item.meaning if item.turn < 0 else f"turn {item.turn + 1}: {item.meaning}",
+            "≈ computed" if item.computed else "measured",
+        )
+        for item in shown.items
+    ]
+
+
+def _length(item: Item) -> str:
+    return "" if item.length_s is None else milliseconds(item.length_s, computed=item.computed)
+
+
+def _lane(shown: Picture, item: Item) -> str:
+    return LANES[min(item.lane, TOOLS)]

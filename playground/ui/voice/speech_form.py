@@ -1,0 +1,167 @@
+"""How text becomes sound, as fields with units: remembered, checked, with the vendor's figures as defaults."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import Signal
+from PySide6.QtWidgets import (
+    QComboBox,
+    QDoubleSpinBox,
+    QGridLayout,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QSpinBox,
+    QVBoxLayout,
+    QWidget,
+)
+
+from playground.prompt.problems import BadInput
+from playground.settings import Settings
+from playground.ui.theme import GRID
+from playground.ui.widgets.notice import words
+from playground.ui.widgets.number_box import padded
+from playground.voice.speech import DEFAULTS, FASTEST, SpeechSettings, Unit
+
+CHARACTERS_A_WORD = 6.0
+"""With the space after it: about the English mean."""
+_STARTS = {"clause": "a clause", "sentence": "a sentence", "piece": "the first piece"}
+VENDORS = "Start delay and pipeline are the vendor's figures (about 200 and 350 ms); the speaking rate is assumed."
+OWN = "These figures are yours; the vendor's are 200 ms to first audio and 350 ms in all."
+
+
+def speech_settings(settings: Settings) -> SpeechSettings:
+    """As they are remembered; the defaults where they do not go together."""
+    delay_s, whole_s = settings.number("voice_delay_ms") / 1000, settings.number("voice_pipeline_ms") / 1000
+    unit: Unit = "words" if settings.text("voice_unit") == "words" else "characters"
+    start = settings.text("voice_start")
+    try:
+        return SpeechSettings(
+            delay_s,
+            round(whole_s - delay_s, 6),
+            settings.number("voice_rate_tenths") / 10,
+            unit,
+            "sentence" if start == "sentence" else "piece" if start == "piece" else "clause",
+        )
+    except BadInput:
+        return DEFAULTS
+
+
+class SpeechForm(QWidget):
+    """Emits the SpeechSettings whenever they have changed to something that can be."""
+
+    changed = Signal(object)
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__()
+        self._settings = settings
+        self.value = speech_settings(settings)
+        self.delay, self.pipeline = _milliseconds("Start delay of the speech engine"), _milliseconds("Whole pipeline")
+        self.rate = padded(QDoubleSpinBox())
+        self.rate.setAccessibleName("Speaking rate a second")
+        self.rate.setDecimals(1)
+        self.rate.setRange(0.1, FASTEST)
+        self.rate.setKeyboardTracking(False)
+        self.unit, self.start = QComboBox(), QComboBox()
+        self.unit.setAccessibleName("Unit of the speaking rate")
+        for name in ("characters", "words"):
+            self.unit.addItem(f"{name} a second", name)
+        self.start.setAccessibleName("What speech waits for")
+        for rule, name in _STARTS.items():
+            self.start.addItem(name, rule)
+        self.defaults = QPushButton("Vendor's figures")
+        self.said = words("", "muted")
+        self._lay_out()
+        self._show()
+        for box in (self.delay, self.pipeline, self.rate):
+            box.valueChanged.connect(self._take)
+        self.unit.activated.connect(self._other_unit)
+        self.start.activated.connect(self._take)
+        self.defaults.clicked.connect(self._reset)
+
+    def _lay_out(self) -> None:
+        grid = QGridLayout()
+        grid.setContentsMargins(0, 0, 0, 0)
+        grid.setHorizontalSpacing(GRID * 2)
+        grid.setVerticalSpacing(2)
+        pace = QHBoxLayout()
+        pace.addWidget(self.rate)
+        pace.addWidget(self.unit)
+        for column, (label, field) in enumerate(
+            (("Start delay", self.delay), ("Pipeline, to the ear", self.pipeline), ("Starts at", self.start))
+        ):
+            name = QLabel(label)
+            name.setBuddy(field)
+            grid.addWidget(name, 0, column)
+            grid.addWidget(field, 1, column)
+        name = QLabel("Speaking rate")
+        name.setBuddy(self.rate)
+        grid.addWidget(name, 0, 3)
+        grid.addLayout(pace, 1, 3)
+        grid.addWidget(self.defaults, 1, 4)
+        grid.setColumnStretch(5, 1)
+        column_ = QVBoxLayout(self)
+        column_.setContentsMargins(0, 0, 0, 0)
+        column_.setSpacing(GRID // 2)
+        column_.addLayout(grid)
+        column_.addWidget(self.said)
+
+    def _show(self) -> None:
+        value = self.value
+        for box, shown in ((self.delay, value.engine_start_s), (self.pipeline, value.pipeline_s)):
+            box.blockSignals(True)
+            box.setValue(round(shown * 1000))
+            box.blockSignals(False)
+        self.rate.blockSignals(True)
+        self.rate.setValue(value.rate)
+        self.rate.blockSignals(False)
+        self.unit.setCurrentIndex(self.unit.findData(value.unit))
+        self.start.setCurrentIndex(self.start.findData(value.start))
+        self._say()
+
+    def _say(self, problem: str = "") -> None:
+        vendors = (self.delay.value(), self.pipeline.value()) == (200, 350)
+        self.said.setText(problem or (VENDORS if vendors else OWN))
+        self.said.setProperty("tone", "failure" if problem else "muted")
+        self.said.style().unpolish(self.said)
+        self.said.style().polish(self.said)
+
+    def _take(self, *_: object) -> None:
+        delay, whole = self.delay.value(), self.pipeline.value()
+        if whole < delay:
+            self._say(f"The pipeline has the start delay in it: it is at least {delay} ms. The last figures hold.")
+            return
+        for name, value in (
+            ("voice_delay_ms", delay),
+            ("voice_pipeline_ms", whole),
+            ("voice_rate_tenths", max(round(self.rate.value() * 10), 1)),
+            ("voice_unit", str(self.unit.currentData())),
+            ("voice_start", str(self.start.currentData())),
+        ):
+            self._settings.set(name, value)
+        self.value = speech_settings(self._settings)
+        self._say()
+        self.changed.emit(self.value)
+
+    def _other_unit(self) -> None:
+        if self.unit.currentData() != self.value.unit:
+            to_words = self.unit.currentData() == "words"
+            rate = self.value.rate / CHARACTERS_A_WORD if to_words else self.value.rate * CHARACTERS_A_WORD
+            self.rate.blockSignals(True)
+            self.rate.setValue(rate)
+            self.rate.blockSignals(False)
+        self._take()
+
+    def _reset(self) -> None:
+        self.value = DEFAULTS
+        self._show()
+        self._take()
+
+
+def _milliseconds(name: str) -> QSpinBox:
+    box = padded(QSpinBox())
+    box.setAccessibleName(f"{name}, milliseconds")
+    box.setRange(0, 10_000)
+    box.setSingleStep(10)
+    box.setSuffix(" ms")
+    box.setKeyboardTracking(False)  # 350 is not 3, then 35, on its way
+    return box

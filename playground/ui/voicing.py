@@ -1,0 +1,85 @@
+"""The voice timeline in the window: what it listens to, and the dialog when it is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QObject, Qt
+from PySide6.QtWidgets import QWidget
+
+from playground.client.endpoint import SIMULATOR_ID
+from playground.ui.appearance import Appearance
+from playground.ui.requests import Requests
+from playground.ui.voice.source import RunInHand
+from playground.workspace import Workspace
+
+if TYPE_CHECKING:
+    from playground.chains.example import Example
+    from playground.prompt.document import Document
+    from playground.runs.run import Run
+    from playground.runs.state import RunState
+    from playground.ui.editor.pane import PromptPane
+    from playground.ui.voice.dialog import VoiceDialog
+
+
+class Voicing(QObject):
+    """One a window."""
+
+    def __init__(
+        self, workspace: Workspace, appearance: Appearance, prompt: PromptPane, requests: Requests, window: QWidget
+    ) -> None:
+        super().__init__(window)
+        self._workspace, self._appearance = workspace, appearance
+        self._prompt, self._requests, self._window = prompt, requests, window
+        self.in_hand = RunInHand(requests)
+        self.dialog: VoiceDialog | None = None
+        appearance.changed.connect(self._dress)
+
+    def open(self) -> VoiceDialog:
+        """The dialog, made or brought to the front."""
+        if self.dialog is None:
+            self.dialog = self._made()
+        self.dialog.show()
+        self.dialog.raise_()
+        self.dialog.activateWindow()
+        return self.dialog
+
+    def _made(self) -> VoiceDialog:
+        # Imported on first use, as the dialogs are.
+        from playground.ui.voice.dialog import VoiceDialog
+
+        dialog = VoiceDialog(
+            self._appearance.theme,
+            self._workspace.settings,
+            self.in_hand,
+            self._play,
+            self._workspace.tasks.start,
+            self._window,
+        )
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.finished.connect(self._gone)
+        return dialog
+
+    def _gone(self, _result: int) -> None:
+        self.dialog = None
+
+    def _dress(self) -> None:
+        if self.dialog is not None:
+            self.dialog.set_theme(self._appearance.theme)
+
+    async def _play(self) -> Example:
+        from playground.chains.example import play
+
+        workspace = self._workspace
+        endpoint = next(one for one in workspace.endpoints.all() if one.id == SIMULATOR_ID)
+
+        async def send(document: Document, began: Callable[[Run], None]) -> RunState:
+            dispatch = await workspace.sender.send(document, endpoint, lambda sent: self._began(sent.run, began))
+            return dispatch.run.state
+
+        return await play(send)
+
+    def _began(self, run: Run, began: Callable[[Run], None]) -> None:
+        self._requests.sent_beside(run.id)
+        began(run)

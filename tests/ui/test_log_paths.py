@@ -1,0 +1,309 @@
+"""Logged requests in the real window: found, unfolded, marked, compared, handed on, imported and deleted."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from PySide6.QtCore import QItemSelectionModel, Qt
+from PySide6.QtGui import QGuiApplication
+from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QApplication, QFileDialog, QInputDialog, QMessageBox
+
+from playground.client.events import AnyEvent, AttemptStarted, RetryScheduled
+from playground.requestlog.filter import EVERYTHING
+from playground.requestlog.records import EndedRun
+from playground.selftest.hand import Hand
+from playground.ui.dialogs.compare import DIFFERS, CompareDialog
+from playground.ui.dialogs.log_size import LogSizeDialog
+from playground.ui.dialogs.ticket import TicketDialog
+from playground.ui.logview.columns import COLUMNS
+from playground.ui.logview.table import ATTEMPT_PX, ROW_PX
+from playground.ui.session import Session
+from tests.requestlog.samples import answered, body_of, record, refused
+from tests.ui.conftest import Story
+
+Tell = Callable[[Story], None]
+TITLES = [column.title for column in COLUMNS]
+
+
+def _retried() -> list[AnyEvent]:
+    later = [replace_at(event, 1.0) for event in answered(request_id="aaaa0000-1111-4222-8333-444455556666")]
+    return [*refused(503), RetryScheduled(0.2, 2, 5, 0.8), AttemptStarted(1.0, 2), *later[1:]]
+
+
+def replace_at(event: AnyEvent, by: float) -> AnyEvent:
+    from msgspec.structs import replace as moved
+
+    return moved(event, at=event.at + by)
+
+
+async def _filled(session: Session, hand: Hand) -> list[str]:
+    """Four requests of two days, the newest first; the second one was retried."""
+    log = session.workspace.log
+    assert log is not None
+    events = [answered(request_id=f"{n:08x}-0000-4000-8000-000000000000") for n in range(4)]
+    events[2] = _retried()
+    runs = []
+    for number, some in enumerate(events):
+        kept = record(question=f"Question {number}", body=body_of(f"Question {number}", "Be kind."), minute=number)
+        if number < 2:
+            kept = replace(kept, started_utc=kept.started_utc - timedelta(days=1))
+        runs.append(EndedRun(kept, tuple(some)))
+    await log.add(runs)
+    window = session.window
+    await hand.until(lambda: window.log.model.rowCount() == 4 and window.log.model.row(0) is not None, "four rows")
+    return [run.record.run_id for run in reversed(runs)]
+
+
+def _dialog(kind: type) -> object | None:
+    return next((w for w in QApplication.topLevelWidgets() if isinstance(w, kind) and w.isVisible()), None)
+
+
+def _choose(session: Session, *rows: int) -> None:
+    table = session.window.log.table
+    table.setFocus()
+    table.go_to(rows[0])
+    for row in rows[1:]:
+        flags = QItemSelectionModel.SelectionFlag.Select | QItemSelectionModel.SelectionFlag.Rows
+        table.selectionModel().select(session.window.log.model.index(row, 0), flags)
+
+
+def _cell(session: Session, row: int, title: str) -> str:
+    model = session.window.log.model
+    return str(model.data(model.index(row, TITLES.index(title))))
+
+
+def test_attempts_unfold_below_their_request_and_fold_again(tell: Tell) -> None:
+    async def story(session: Session, hand: Hand) -> None:
+        await _filled(session, hand)
+        table, model = session.window.log.table, session.window.log.model
+        await hand.until(lambda: _cell(session, 1, "status") == "503 → 200 stop", "the attempts")
+        _choose(session, 1)
+        QTest.keyClick(table, Qt.Key.Key_Right)
+        await hand.until(lambda: table.rowHeight(1) == ROW_PX + 2 * ATTEMPT_PX, "room for two attempts")
+        row = model.row(1)
+        assert row is not None
+        first, second = model.detail(row).attempts
+        assert (first.status, second.status) == (503, 200)
+        assert first.wait_s == pytest.approx(0.8)
+        assert second.request_id == "aaaa0000-1111-4222-8333-444455556666"
+        assert _cell(session, 1, "time").startswith("▾ ")
+        QTest.keyClick(table, Qt.Key.Key_Left)
+        assert table.rowHeight(1) == ROW_PX
+        _choose(session, 0)
+        QTest.keyClick(table, Qt.Key.Key_Right)
+        assert table.rowHeight(0) == ROW_PX
+
+    tell(story)
+
+
+def test_days_are_told_apart_in_the_zone_that_is_shown(tell: Tell) -> None:
+    async def story(session: Session, hand: Hand) -> None:
+        await _filled(session, hand)
+        session.window.answers.log_paths.set_clock("utc")
+        assert [place for place, _ in session.window.log.table._days()] == [2]
+        assert session.workspace.settings.text("log_clock") == "utc"
+        session.window.answers.log_paths.set_clock("relative")
+        assert _cell(session, 0, "time").endswith("ago") or "in" in _cell(session, 0, "time")
+
+    tell(story)
+
+
+def test_many_rows_are_copied_marked_and_tagged_at_once(tell: Tell) -> None:
+    async def story(session: Session, hand: Hand) -> None:
+        await _filled(session, hand)
+        table = session.window.log.table
+        _choose(session, 0, 2, 3)
+        QTest.keyClick(table, Qt.Key.Key_C, Qt.KeyboardModifier.ControlModifier)
+        assert len(QGuiApplication.clipboard().text().split("\n")) == 3
+        QTest.keyClick(table, Qt.Key.Key_M)
+        await hand.until(lambda: _cell(session, 3, "time").endswith("★"), "the marks")
+        assert not _cell(session, 1, "time").endswith("★")
+        QTest.keyClick(table, Qt.Key.Key_T)
+        await hand.until(lambda: _dialog(QInputDialog) is not None, "the question for tags")
+        dialog = _dialog(QInputDialog)
+        assert isinstance(dialog, QInputDialog)
+        dialog.setTextValue("billing, to do")
+        dialog.accept()
+        await hand.until(lambda: _cell(session, 2, "tags") == "billing, to do", "the tags")
+        session.window.log.filter_line.setText("tag:billing is:marked")
+        await hand.until(lambda: session.window.log.model.rowCount() == 3, "what is tagged")
+
+    tell(story)
+
+
+def _text(dialog: CompareDialog, row: int, column: int) -> str:
+    item = dialog.figures.item(row, column)
+    return item.text() if item is not None else ""
+
+
+def test_two_requests_are_compared(tell: Tell) -> None:
+    async def story(session: Session, hand: Hand) -> None:
+        await _filled(session, hand)
+        _choose(session, 0, 3)
+        QTest.keyClick(session.window.log.table, Qt.Key.Key_C)
+        await hand.until(lambda: _dialog(CompareDialog) is not None, "the comparison")
+        dialog = _dialog(CompareDialog)
+        assert isinstance(dialog, CompareDialog)
+        rows = {_text(dialog, row, 0): [_text(dialog, row, column) for column in (1, 2, 3)] for row in range(16 + 2)}
+        assert rows["request_id"] == [
+            DIFFERS,
+            "00000000-0000-4000-8000-000000000000",
+            "00000003-0000-4000-8000-000000000000",
+        ]
+        assert rows["prompt tokens"] == ["", "1,204", "1,204"]
+        assert rows["stream"] == ["", "true", "true"]
+        dialog.close()
+
+    tell(story)
+
+
+def test_a_ticket_is_looked_at_before_it_is_saved(tell: Tell, tmp_path: Path) -> None:
+    async def story(session: Session, hand: Hand) -> None:
+        await _filled(session, hand)
+        _choose(session, 0, 1)
+        session.window.actions_table["ticket"].trigger()
+        await hand.until(lambda: _dialog(TicketDialog) is not None, "the ticket")
+        dialog = _dialog(TicketDialog)
+        assert isinstance(dialog, TicketDialog)
+        assert dialog.preview.toPlainText().count("# Electron request") == 2
+        assert "Be kind." not in dialog.preview.toPlainText()
+        dialog.contents.setCurrentText("included")
+        assert "Be kind." in dialog.preview.toPlainText()
+        dialog.workspace.setText("ws-9")
+        dialog.save_to(tmp_path / "ticket.zip")
+        with zipfile.ZipFile(tmp_path / "ticket.zip") as archive:
+            assert "ws-9" in archive.read("ticket.md").decode()
+        assert session.workspace.settings.text("ticket_workspace") == "ws-9"
+        dialog.close()
+
+    tell(story)
+
+
+def test_chosen_rows_are_exported_deleted_and_imported_again(tell: Tell, tmp_path: Path) -> None:
+    async def story(session: Session, hand: Hand) -> None:
+        ids = await _filled(session, hand)
+        window = session.window
+        file = tmp_path / "some.jsonl"
+        _choose(session, 1, 2)
+        QTest.keyClick(window.log.table, Qt.Key.Key_E)
+        await hand.until(lambda: _dialog(QFileDialog) is not None, "where to")
+        dialog = _dialog(QFileDialog)
+        assert isinstance(dialog, QFileDialog)
+        dialog.fileSelected.emit(str(file))
+        dialog.close()
+        await hand.until(file.exists, "the file")
+        assert [json.loads(line)["record"]["run_id"] for line in file.read_text().splitlines()] == [ids[2], ids[1]]
+        QTest.keyClick(window.log.table, Qt.Key.Key_Delete)
+        await hand.until(lambda: _dialog(QMessageBox) is not None, "the question")
+        box = _dialog(QMessageBox)
+        assert isinstance(box, QMessageBox)
+        assert "these 2 requests" in box.text()
+        box.buttons()[0].click()
+        await hand.until(lambda: window.log.model.rowCount() == 2, "two rows less")
+        window.answers.log_paths.work.import_from(file)
+        await hand.until(lambda: window.log.model.rowCount() == 4, "all rows")
+        assert "2 requests imported." in window.trouble.words
+
+    tell(story)
+
+
+def test_pasted_ids_choose_their_rows_and_name_the_others(tell: Tell) -> None:
+    async def story(session: Session, hand: Hand) -> None:
+        await _filled(session, hand)
+        pane = session.window.log
+        pane.filter_line.setText(
+            "00000003-0000-4000-8000-000000000000\n00000001-0000-4000-8000-000000000000 "
+            "deadbeef-0000-4000-8000-000000000000"
+        )
+        await hand.until(lambda: "1 of 3 ids are not in the log: deadbeef" in pane.wrong.text(), "the missing id")
+        await hand.until(lambda: len(pane.table.chosen_rows()) == 2, "two chosen rows")
+
+    tell(story)
+
+
+def test_completions_come_while_typing_and_filters_are_kept(tell: Tell) -> None:
+    async def story(session: Session, hand: Hand) -> None:
+        await _filled(session, hand)
+        window = session.window
+        line = window.log.filter_line
+        window.activateWindow()
+        line.setFocus()
+        QTest.keyClicks(line, "is:f")
+        assert line.offered == ["is:failed"]
+        QTest.keyClick(line.popup, Qt.Key.Key_Down)
+        QTest.keyClick(line.popup, Qt.Key.Key_Return)
+        assert line.text() == "is:failed "
+        filters = window.answers.log_paths.filters
+        filters.keep("What failed")
+        line.setText("")
+        filters.use("What failed")
+        assert line.text() == "is:failed"
+        filters.remove("What failed")
+        assert filters.all == {}
+
+    tell(story)
+
+
+def test_columns_are_the_users_and_come_back(tell: Tell) -> None:
+    async def story(session: Session, hand: Hand) -> None:
+        layout = session.window.answers.log_paths.layout
+        header = session.window.log.table.horizontalHeader()
+        assert layout.text() == ""
+        layout.show_column(TITLES.index("tags"), True)
+        layout.show_column(TITLES.index("cost"), False)
+        header.moveSection(header.visualIndex(TITLES.index("TTFT")), 0)
+        kept = layout.text()
+        layout.reset()
+        assert layout.text() == ""
+        layout.restore(kept)
+        assert layout.text() == kept
+        assert header.isSectionHidden(TITLES.index("cost"))
+        assert header.logicalIndex(0) == TITLES.index("TTFT")
+        for wrong in ("no json", "[1]", '[["time", 96, false]]', '[["gone", 10, true]]'):
+            layout.reset()
+            layout.restore(wrong)
+            assert layout.text() == ""
+
+    tell(story)
+
+
+def test_the_size_is_shown_and_bounds_are_kept(tell: Tell) -> None:
+    async def story(session: Session, hand: Hand) -> None:
+        ids = await _filled(session, hand)
+        log = session.workspace.log
+        assert log is not None
+        await log.mark(ids[-1:])
+        session.window.actions_table["log_size"].trigger()
+        await hand.until(lambda: _dialog(LogSizeDialog) is not None, "the dialog")
+        dialog = _dialog(LogSizeDialog)
+        assert isinstance(dialog, LogSizeDialog)
+        assert dialog.size_words.text().startswith("4 requests, 1 of them marked, in ")
+        dialog.megabytes.setValue(1)
+        dialog.apply.click()
+        await hand.until(lambda: "0 requests were deleted" in dialog.told.text(), "nothing to delete")
+        assert session.workspace.settings.number("log_keep_mb") == 1
+        dialog.close()
+        assert (await log.count(EVERYTHING)).n == 4
+
+    tell(story)
+
+
+def test_what_is_running_is_shown_as_it_comes(tell: Tell) -> None:
+    async def story(session: Session, hand: Hand) -> None:
+        window = session.window
+        window.actions_table["send"].trigger()
+        await hand.until(
+            lambda: window.log.model.rowCount() == 1 and _cell(session, 0, "out").startswith("≈ "), "≈ tokens"
+        )
+        assert _cell(session, 0, "status") == "streaming…"
+        await hand.until(lambda: _cell(session, 0, "status") == "200 stop", "the end")
+        assert not _cell(session, 0, "out").startswith("≈")
+
+    tell(story)
