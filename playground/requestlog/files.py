@@ -133,6 +133,11 @@ def _check(connection: sqlite3.Connection, path: Path) -> None:
         raise Damaged(str(answer).splitlines()[-1])
 
 
+def connect_another(path: Path, writable: bool) -> sqlite3.Connection:
+    """One more connection that only reads, to a log that is open. Raises sqlite3.Error."""
+    return connect_reader(path) if writable else _connect_unchanged(path)
+
+
 def connect_reader(path: Path) -> sqlite3.Connection:
     """A connection that only reads: a long search never keeps a write waiting."""
     connection = _connect(path, "mode=rw")
