@@ -16,10 +16,26 @@ from playground.prompt.problems import BadInput
 from playground.runs.json_path import span_at
 
 KEYS = st.sampled_from(
-    (
-        "type function name parameters properties required enum items tools toolSpec json inputSchema "
-        "functionDeclarations description nullable default anyOf a"
-    ).split()
+    [
+        "type",
+        "function",
+        "name",
+        "parameters",
+        "properties",
+        "required",
+        "enum",
+        "items",
+        "tools",
+        "toolSpec",
+        "json",
+        "inputSchema",
+        "functionDeclarations",
+        "description",
+        "nullable",
+        "default",
+        "anyOf",
+        "a",
+    ]
 )
 LEAVES = st.one_of(
     st.none(), st.booleans(), st.integers(-3, 3), st.sampled_from(["object", "STRING", "array", "function", "a", ""])
