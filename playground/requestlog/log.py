@@ -15,7 +15,8 @@ from typing import TypeVar
 
 from playground.client.events import AnyEvent
 from playground.requestlog.asking import NO_SIZE, FoundIds, LogSize, Words
-from playground.requestlog.files import FILE_NAME
+from playground.requestlog.counting import Counter
+from playground.requestlog.files import FILE_NAME, connect_another
 from playground.requestlog.filter import EVERYTHING, LogFilter
 from playground.requestlog.opening import Ready, open_log
 from playground.requestlog.reader import COUNT_UP_TO, Reader
@@ -48,6 +49,8 @@ class RequestLog:
         self._read_worker = Worker("request-log-reader")
         self._files = ready.files
         self._reader = Reader(ready.files.reader)
+        writable = ready.files.writer is not None
+        self._counter = Counter(lambda: connect_another(path, writable), self._read_trouble)
         self._writer: Writer | None = None
         if ready.files.writer is not None and ready.owner is not None:
             self._writer = Writer(ready.files.writer, ready.owner, self._report, self._changed)
@@ -210,11 +213,15 @@ class RequestLog:
 
     async def count(self, log_filter: LogFilter, up_to: int | None = COUNT_UP_TO) -> Count:
         """How many match: exact up to `up_to`, or wholly where it is None or nothing is filtered."""
-        return await self._read(lambda: self._reader.count(log_filter, up_to), Count(0, True))
+        return await self._counter.count(log_filter, up_to)
 
     async def totals(self, log_filter: LogFilter) -> Totals:
         """Sums and the hit rate over all that match. At a million rows some tenths of a second."""
-        return await self._read(lambda: self._reader.totals(log_filter), Totals(0, None, None, None, 0, 0, 0))
+        return await self._counter.totals(log_filter)
+
+    def stop_counting(self) -> None:
+        """Let go of counts and sums that are being made: they answer with nothing."""
+        self._counter.stop()
 
     async def get(self, run_id: str) -> StoredRun | None:
         """One run whole, with every event noted so far. `.state()` folds them."""
@@ -263,6 +270,7 @@ class RequestLog:
         if self._closed:
             return
         self._closed = True
+        await self._counter.close()
         self._files.reader.interrupt()
         await self._read_worker.call(self._files.reader.close)
         await self._write_worker.call(self._close_writer)

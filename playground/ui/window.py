@@ -151,6 +151,7 @@ class MainWindow(QMainWindow):
         self.voicing = Voicing(self.workspace, self._appearance, self.prompt, answers.requests, self)
         self.chaining = Chaining(self, self.workspace, self.prompt, self.files, self.voicing)
         self.chaining.trouble.connect(self.say_trouble)
+        self.prompt.answers_wanted.connect(self.chaining.show_answers)
         for splitter, place, pane in (
             (self._columns, 1, answers.column),
             (self._columns, 2, answers.inspector),
@@ -201,6 +202,7 @@ class MainWindow(QMainWindow):
         """Every path that does not lead to an answer."""
         self.prompt.edited.connect(self.files.edited)
         self.prompt.send_requested.connect(lambda: self.requests.send_or_stop())
+        self.prompt.tool_server_wanted.connect(lambda: self.actions_table["tool_server"].trigger())
         self.top.send_clicked.connect(lambda: self.requests.send_or_stop())
         self.top.endpoint_chosen.connect(self.choose_endpoint)
         self.files.trouble.connect(self.say_trouble)

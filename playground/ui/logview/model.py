@@ -48,6 +48,8 @@ class LogModel(QAbstractTableModel):
         self._asked: set[int] = set()
         self._generation = 0
         self._stale = self._reading = self._changing = False
+        self._provisional = False
+        """Whether only the newest rows of the filter are known yet."""
         self._details = Details(start, self._detail_came)
         self.unfolded: set[str] = set()
         """The run_ids whose attempts are shown."""
@@ -81,6 +83,8 @@ class LogModel(QAbstractTableModel):
     def show_filter(self, chosen: LogFilter) -> None:
         """Show what matches."""
         self._filter = chosen
+        if self._source is not None:
+            self._source.stop_counting()
         self.refresh()
 
     def refresh(self) -> None:
@@ -101,6 +105,8 @@ class LogModel(QAbstractTableModel):
             self._reading = False
 
     async def _read_once(self, source: LogSource, chosen: LogFilter) -> None:
+        if chosen is not self._shown and chosen.terms:
+            await self._read_first(source, chosen)
         count = await source.count(chosen, None)
         pages = {page: await source.rows_at(chosen, page * PAGE, PAGE) for page in self._wanted(count.n, chosen)}
         if not self._is_asked(source, chosen):
@@ -110,12 +116,19 @@ class LogModel(QAbstractTableModel):
         if self._is_asked(source, chosen):
             self.summed.emit(totals)
 
+    async def _read_first(self, source: LogSource, chosen: LogFilter) -> None:
+        """The newest rows of another filter, before it is known how many there are: counting may take seconds."""
+        rows = await source.rows_at(chosen, 0, PAGE)
+        if rows and self._is_asked(source, chosen):
+            self._take(len(rows), {0: rows}, chosen)
+            self._provisional = len(rows) == PAGE
+
     def _is_asked(self, source: LogSource, chosen: LogFilter) -> bool:
         return source is self._source and chosen is self._filter
 
     def _wanted(self, count: int, chosen: LogFilter) -> list[int]:
         """The pages that are looked at, where they are, and where new rows on top will have pushed them."""
-        if chosen is not self._shown or not self._pages:
+        if chosen is not self._shown or not self._pages or self._provisional:
             return [0] if count else []
         more = max(0, count - self._count)
         looked_at = list(self._pages)[-2:]
@@ -128,8 +141,11 @@ class LogModel(QAbstractTableModel):
         self._generation += 1  # a page that is on its way belongs to the rows as they were
         if chosen is not self._shown or not count or not self._count:
             self._replace(count, pages)
+        elif self._provisional and count >= self._count:
+            self._append(count, pages)
         else:
             self._resize(count, pages)
+        self._provisional = False
         self._shown = chosen
         self._changing = False
         self.loaded.emit()
@@ -141,6 +157,15 @@ class LogModel(QAbstractTableModel):
         self.beginResetModel()
         self._set(count, pages)
         self.endResetModel()
+
+    def _append(self, count: int, pages: dict[int, list[LogRow]]) -> None:
+        """More rows of the same filter, older than those that were shown before they were counted."""
+        if count > self._count:
+            self.beginInsertRows(_NOWHERE, self._count, count - 1)
+            self._set(count, pages)
+            self.endInsertRows()
+        self._set(count, pages)
+        self._repaint(0, count - 1)
 
     def _resize(self, count: int, pages: dict[int, list[LogRow]]) -> None:
         more = count - self._count

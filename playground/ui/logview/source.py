@@ -18,6 +18,9 @@ class LogSource(Protocol):
     async def count(self, log_filter: LogFilter, up_to: int | None = ..., /) -> Count:
         """How many requests match."""
 
+    def stop_counting(self) -> None:
+        """Counts and sums that are being made are not asked for any more."""
+
     async def rows_at(self, log_filter: LogFilter, first: int, limit: int = ..., /) -> list[LogRow]:
         """Matching requests from place `first` (0 is the newest) on."""
 

@@ -48,6 +48,9 @@ class Counting:
         await self.open.wait()
         return await self._log.count(log_filter, up_to)
 
+    def stop_counting(self) -> None:
+        self._log.stop_counting()
+
     async def rows_at(self, log_filter: LogFilter, first: int, limit: int = PAGE, /) -> list[LogRow]:
         self.firsts.append(first)
         return await self._log.rows_at(log_filter, first, limit)
@@ -443,5 +446,24 @@ def test_a_log_that_is_taken_away_is_no_longer_listened_to(play: Play, stays: bo
         stage.pane.set_source(stage.log if stays else None, "Closed.")
         await stage.rows(2 if stays else 0)
         assert counting.listeners == 0
+
+    play(story)
+
+
+def test_the_newest_rows_of_a_filter_come_before_they_are_counted(play: Play) -> None:
+    async def story(stage: Stage) -> None:
+        await show.fill_plain(stage.log, PAGE * 2 + 5)
+        counting = Counting(stage.log)
+        stage.pane.set_source(counting)
+        await stage.rows(PAGE * 2 + 5)
+        counting.open.clear()
+        stage.pane.filter_line.setText("is:done")
+        await stage.until(lambda: stage.pane.model.rowCount() == PAGE, "the newest rows, not counted yet")
+        stage.pane.table.go_to(3)
+        chosen = stage.pane.current_run_id()
+        counting.open.set()
+        await stage.rows(PAGE * 2 + 5)
+        assert stage.pane.table.currentIndex().row() == 3
+        assert stage.pane.current_run_id() == chosen
 
     play(story)
