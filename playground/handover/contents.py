@@ -146,7 +146,7 @@ class Outline:
             )
         if self._errors:
             lines.append(
-                "Of the server's error only what it repeats of the request word for word: it may say the same otherwise."
+                "Of the server's error what it repeats of the request word for word; the rest is the server's own."
             )
         return lines
 
