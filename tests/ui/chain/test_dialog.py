@@ -270,6 +270,22 @@ def test_answers_are_edited_and_bad_ones_are_named_and_not_kept(tell: Tell) -> N
     tell(story)
 
 
+def test_a_response_that_calls_tools_leads_to_the_chain(tell: Tell) -> None:
+    async def story(session: Session, hand: Hand) -> None:
+        window = session.window
+        window.files.open_tools_sample()
+        window.requests.send_or_stop()
+        await hand.until(lambda: window.requests.current is not None and not window.requests.running, "the response")
+        assert not window.response.tools_tab.run.isHidden()
+        window.response.tools_tab.run.click()
+        dialog = window.chaining.dialog
+        assert dialog is not None
+        await hand.until(lambda: not dialog.running, "the answer")
+        assert dialog.state.text().startswith("Answered")
+
+    tell(story)
+
+
 def test_the_sample_with_tools_runs_to_an_answer(tell: Tell) -> None:
     async def story(session: Session, hand: Hand) -> None:
         window = session.window
