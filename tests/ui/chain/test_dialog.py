@@ -21,6 +21,7 @@ from playground.requestlog.filter import parse
 from playground.selftest.hand import Hand
 from playground.ui.chain.dialog import ChainDialog
 from playground.ui.chain.edits import EditDialog
+from playground.ui.response.pane import TOOLS
 from playground.ui.session import Session
 from tests.chains.dialogue import ANSWER, BOOK, calls, prompt, says
 from tests.ui.conftest import Story
@@ -276,6 +277,7 @@ def test_a_response_that_calls_tools_leads_to_the_chain(tell: Tell) -> None:
         window.files.open_tools_sample()
         window.requests.send_or_stop()
         await hand.until(lambda: window.requests.current is not None and not window.requests.running, "the response")
+        window.response.show_tab(TOOLS)
         assert not window.response.tools_tab.run.isHidden()
         window.response.tools_tab.run.click()
         dialog = window.chaining.dialog
