@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
+from playground.chains.foreign import SCHEMAS, bare, items, left_out, plain_schema, schema_key
 from playground.chains.metaschema import check_parameters
 from playground.chains.signatures import MOST_CHARACTERS, Pasted, from_python
 from playground.prompt.document import Json, Tool
@@ -15,8 +16,6 @@ from playground.runs.json_place import Fault, read_json
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 """What OpenAI takes as a function's name; Electron's rule is not published."""
-_SCHEMAS = ("parameters", "input_schema", "inputSchema")
-"""OpenAI's name for it, another vendor's, and the Model Context Protocol's."""
 
 
 def from_text(text: str) -> Pasted:
@@ -25,10 +24,11 @@ def from_text(text: str) -> Pasted:
 
 
 def from_json(text: str) -> Pasted:
-    """A definition, a list of them, or an object with `tools` or `functions`. Raises BadInput with every problem.
+    """A definition, a list of them, or an object that has them in it. Raises BadInput with every problem.
 
-    Taken are: {"type": "function", "function": {…}}, {"name", "description", "parameters"} (also with `input_schema`
-    or `inputSchema`), and a plain JSON schema of an object, whose `title` becomes the name.
+    Taken are: {"type": "function", "function": {…}}, {"name", "description", "parameters"} (also with the names that
+    other APIs have for it, and their spelling of types), and a plain JSON schema of an object, whose `title` becomes
+    the name. The notes name what was left out or spelled anew.
     """
     if len(text) > MOST_CHARACTERS:
         raise BadInput(Problem((), f"the text has {len(text):,} characters; {MOST_CHARACTERS:,} are the most."))
@@ -36,7 +36,8 @@ def from_json(text: str) -> Pasted:
     if isinstance(value, Fault):
         raise BadInput(Problem((), f"this is not JSON: {value}.", offset=value.offset))
     problems: list[Problem] = []
-    tools = tuple(_tools(value, problems))
+    notes: list[str] = []
+    tools = tuple(_tools(value, problems, notes))
     most = int(COUNTS["tools"].high or 0)
     if len(tools) > most:
         problems.append(Problem((), f"these are {len(tools)} tools; a request takes {most} at most."))
@@ -44,7 +45,7 @@ def from_json(text: str) -> Pasted:
         raise BadInput(*problems)
     if not tools:
         raise BadInput(Problem((), "there is no tool in it."))
-    return Pasted(tools, tuple(_notes(tools)))
+    return Pasted(tools, (*dict.fromkeys(notes), *_notes(tools)))
 
 
 def unique_names(pasted: Iterable[Tool], there: Iterable[Tool]) -> tuple[Tool, ...]:
@@ -67,50 +68,54 @@ def _renamed(tool: Tool, name: str) -> Tool:
     return Tool.of({**tool.definition, "function": {**function, "name": name}})
 
 
-def _tools(value: Json, problems: list[Problem]) -> Iterator[Tool]:
-    path: Path = ()
-    if isinstance(value, dict):
-        for name in ("tools", "functions"):
-            if isinstance(value.get(name), list) and "type" not in value:
-                value, path = value[name], (name,)
-                break
-    items = value if isinstance(value, list) else [value]
-    for index, item in enumerate(items):
-        where = (*path, index) if isinstance(value, list) else path
-        tool = _tool(item, where, problems)
+def _tools(value: Json, problems: list[Problem], notes: list[str]) -> Iterator[Tool]:
+    for item, path in items(value):
+        tool = _tool(item, path, problems, notes)
         if tool is not None:
             yield tool
 
 
-def _tool(value: Json, path: Path, problems: list[Problem]) -> Tool | None:
+def _tool(value: Json, path: Path, problems: list[Problem], notes: list[str]) -> Tool | None:
     if not isinstance(value, dict):
         problems.append(Problem(path, "should be an object."))
         return None
-    if isinstance(value.get("function"), dict):
-        return _function(value["function"], (*path, "function"), problems)
-    if "name" in value or any(name in value for name in _SCHEMAS):
-        return _function(value, path, problems)
+    function, where = bare(value, path)
+    if function is not value or "name" in value or any(name in value for name in SCHEMAS):
+        tool = _function(function, where, problems, notes)
+        if tool is not None and (gone := left_out(value, function)):
+            notes.append(f"{tool.name}: {_listed(gone)} left out, as OpenAI's shape has no place for that.")
+        return tool
     if "properties" in value or value.get("type") == "object":
-        return _from_schema(value, path, problems)
+        return _from_schema(value, path, problems, notes)
     problems.append(Problem(path, "is no tool: it has neither a name nor parameters."))
     return None
 
 
-def _from_schema(schema: dict[str, Json], path: Path, problems: list[Problem]) -> Tool | None:
+def _listed(names: tuple[str, ...]) -> str:
+    shown = ", ".join(names[:6])
+    return (
+        f"{shown} and {len(names) - 6} more are" if len(names) > 6 else f"{shown} {'is' if len(names) == 1 else 'are'}"
+    )
+
+
+def _from_schema(schema: dict[str, Json], path: Path, problems: list[Problem], notes: list[str]) -> Tool | None:
     title = schema.get("title")
     made: dict[str, Json] = {"name": _as_name(title if isinstance(title, str) else "")}
     if schema.get("description"):
         made["description"] = schema["description"]
     made["parameters"] = {key: item for key, item in schema.items() if key not in ("title", "description", "$schema")}
-    return _function(made, path, problems)
+    tool = _function(made, path, problems, notes)
+    if tool is not None:
+        whence = "is from its title" if title else "is a stand-in, as it has no title"
+        notes.append(f"A plain JSON schema: the name {tool.name} {whence}.")
+    return tool
 
 
 def _as_name(title: str) -> str:
     return re.sub(r"[^A-Za-z0-9]+", "_", title).strip("_").lower()[:64] or "tool"
 
 
-def _function(value: Json, path: Path, problems: list[Problem]) -> Tool | None:
-    assert isinstance(value, dict)
+def _function(value: Mapping[str, Json], path: Path, problems: list[Problem], notes: list[str]) -> Tool | None:
     name = value.get("name")
     if not isinstance(name, str) or not name:
         problems.append(Problem((*path, "name"), "a function needs a name."))
@@ -121,9 +126,11 @@ def _function(value: Json, path: Path, problems: list[Problem]) -> Tool | None:
         problems.append(Problem((*path, "description"), "should be text."))
     elif description:
         made["description"] = description
-    key = next((known for known in _SCHEMAS if value.get(known) is not None), None)
+    key = schema_key(value)
     if key is not None:
-        schema = value[key]
+        schema, respelled = plain_schema(value[key])
+        if respelled:
+            notes.append(f"{name}: types and nullable are spelled as JSON Schema does.")
         if isinstance(schema, dict) and "type" not in schema:
             schema = {"type": "object", **schema}
         problems += check_parameters(schema, (*path, key))

@@ -201,6 +201,7 @@ class MainWindow(QMainWindow):
         """Every path that does not lead to an answer."""
         self.prompt.edited.connect(self.files.edited)
         self.prompt.send_requested.connect(lambda: self.requests.send_or_stop())
+        self.prompt.tool_server_wanted.connect(lambda: self.actions_table["tool_server"].trigger())
         self.top.send_clicked.connect(lambda: self.requests.send_or_stop())
         self.top.endpoint_chosen.connect(self.choose_endpoint)
         self.files.trouble.connect(self.say_trouble)

@@ -35,7 +35,40 @@ TOOL = {"type": "function", "function": FUNCTION}
 def test_every_shape_becomes_openais(pasted: Any) -> None:
     made = from_text("\n " + json.dumps(pasted))
     assert [json.loads(tool.json_text) for tool in made.tools] == [TOOL]
-    assert made.notes == ()
+    told = {"annotations": "get: title, annotations are left out", "$schema": "the name get is from its title"}
+    expected = [words for key, words in told.items() if key in pasted]
+    assert len(made.notes) == len(expected)
+    assert all(words in note for words, note in zip(expected, made.notes, strict=True))
+
+
+def test_geminis_groups_and_spelling_become_json_schema() -> None:
+    one = {"type": "OBJECT", "properties": {"a": {"type": "INTEGER"}, "type": {"type": "STRING", "nullable": True}}}
+    pasted = {"tools": [{"functionDeclarations": [{"name": "get", "parameters": one}, {"name": "now"}]}]}
+    made = from_json(json.dumps(pasted))
+    assert [tool.name for tool in made.tools] == ["get", "now"]
+    function = json.loads(made.tools[0].json_text)["function"]
+    assert function["parameters"] == {
+        "type": "object",
+        "properties": {"a": {"type": "integer"}, "type": {"type": ["string", "null"]}},
+    }
+    assert made.notes == ("get: types and nullable are spelled as JSON Schema does.",)
+
+
+def test_words_that_are_values_keep_their_spelling() -> None:
+    schema = {"type": "OBJECT", "properties": {"a": {"type": "STRING", "enum": ["STRING", "x"], "default": "STRING"}}}
+    function = json.loads(from_json(json.dumps({"name": "f", "parameters": schema})).tools[0].json_text)["function"]
+    assert function["parameters"]["properties"]["a"] == {"type": "string", "enum": ["STRING", "x"], "default": "STRING"}
+
+
+def test_bedrocks_shape_is_opened() -> None:
+    spec = {"name": "get", "description": "Get it.", "inputSchema": {"json": SCHEMA}}
+    made = from_json(json.dumps({"tools": [{"toolSpec": spec}]}))
+    assert [json.loads(tool.json_text) for tool in made.tools] == [TOOL]
+
+
+def test_what_runs_at_its_vendor_is_said_to_lose_its_kind() -> None:
+    made = from_json('[{"type": "web_search_20250305", "name": "web_search", "max_uses": 5}]')
+    assert made.notes == ("web_search: type, max_uses are left out, as OpenAI's shape has no place for that.",)
 
 
 def test_a_function_without_parameters_and_strict_is_kept() -> None:

@@ -18,10 +18,10 @@ class FieldText(QFrame):
     undo_requested = Signal()
     redo_requested = Signal()
 
-    def __init__(self, theme: Theme, name: str, placeholder: str = "") -> None:
+    def __init__(self, theme: Theme, name: str, placeholder: str = "", text: CardText | None = None) -> None:
         super().__init__()
         self.setProperty("look", "field")
-        self.text = CardText(theme)
+        self.text = text or CardText(theme)
         self.text.setAccessibleName(name)
         self.text.setPlaceholderText(placeholder)
         self.text.typed.connect(lambda _splice: self.edited.emit(self.text.exact.text))

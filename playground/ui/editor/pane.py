@@ -29,6 +29,7 @@ from playground.ui.widgets.tab_bar import counted, tab_bar
 if TYPE_CHECKING:
     from playground.advice.model import Advice
     from playground.prefix.workbench import Outlook
+    from playground.prefix.zones import ZoneMap
     from playground.prompt.limits import Finding
     from playground.ui.editor.body_tab import BodyTab
     from playground.ui.editor.check_bar import CheckBar
@@ -48,6 +49,10 @@ class PromptPane(QFrame):
     """The Document, after every change, also by undo and redo, synchronously."""
     send_requested = Signal()
     """Ctrl+Enter came to a text here and nobody else took it; never during a composition."""
+    answers_wanted = Signal(str)
+    """What calls of this tool return is wanted; the tool's menu offers it where somebody listens."""
+    tool_server_wanted = Signal()
+    """Tools of a Model Context Protocol server are wanted."""
 
     def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -60,6 +65,7 @@ class PromptPane(QFrame):
         self.find_bar = FindBar()
         self.problem_bar = ProblemBar()
         self._findings: tuple[Finding, ...] = ()
+        self._zones: ZoneMap | None = None
         self.footer = Footer(theme)
         self.tabs = tab_bar("Parts of the prompt", ("Prompt", "Variables", "Tools", "Parameters", "Body"))
         self._stack = QStackedWidget()
@@ -96,6 +102,9 @@ class PromptPane(QFrame):
         others = OtherTabs(self._theme)
         others.variables.value_edited.connect(self._set_value)
         others.tools.tools_edited.connect(self._set_tools)
+        others.tools.answers_wanted.connect(self.answers_wanted)
+        others.tools.server_wanted.connect(self.tool_server_wanted)
+        others.tools.answers_offered = lambda: self.receivers("2answers_wanted(QString)") > 0
         others.parameters.edited.connect(lambda document, key: self.history.replace(document, "Set parameter", key))
         for tab in (others.variables, others.tools):
             tab.undo_requested.connect(self.undo)
@@ -105,6 +114,7 @@ class PromptPane(QFrame):
         document = self.history.document
         others.variables.show_document(document)
         others.tools.show_tools(document.tools)
+        others.tools.show_zones(self._zones)
         others.parameters.show_document(document)
         others.parameters.show_findings(self._findings)
         return others
@@ -220,6 +230,9 @@ class PromptPane(QFrame):
             return
         self.prompt_tab.set_outlook(outlook)
         self.footer.set_outlook(outlook)
+        self._zones = outlook.zones if outlook is not None else None
+        if "_others" in vars(self):
+            self.tools_tab.show_zones(self._zones)
 
     def set_advice(self, advice: Sequence[Advice], document: Document) -> None:
         """Mark the places in the messages that advice on `document` is about; advice on an older one is left alone."""

@@ -1,105 +1,49 @@
-"""Tools: each definition as JSON; the prompt keeps the last one that was right."""
+"""The tool catalogue, in the order in which it is sent."""
 
 from __future__ import annotations
 
-import json
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING
 
-from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QScrollArea, QVBoxLayout, QWidget
+from PySide6.QtCore import QPoint, Qt, QTimer, Signal
+from PySide6.QtGui import QAction, QKeySequence, QShowEvent
+from PySide6.QtWidgets import QMenu, QScrollArea, QVBoxLayout, QWidget
 
-from playground.prompt.document import Json, Tool
+from playground.chains.definitions import unique_names
+from playground.prompt.document import Tool
 from playground.prompt.limits import COUNTS
-from playground.prompt.parameters import parse_object
-from playground.prompt.problems import BadInput, Problem
-from playground.ui.editor.field_text import FieldText
-from playground.ui.theme import GRID, Theme
-from playground.ui.widgets.notice import words
+from playground.ui.editor.tools_bar import ToolsBar
+from playground.ui.editor.tools_card import ToolCard
+from playground.ui.editor.tools_cards import assigned
+from playground.ui.editor.tools_drag import DropLine
+from playground.ui.editor.tools_empty import NoTools
+from playground.ui.editor.tools_order import hint, moved, warm_after
+from playground.ui.theme import Theme
+from playground.ui.widgets.rule import hairline
+
+if TYPE_CHECKING:
+    from playground.prefix.zones import ZoneMap
+    from playground.ui.editor.tools_paste import PasteDialog
+
+ACTIONS = (
+    ("up", "Move up", "Alt+Up"),
+    ("down", "Move down", "Alt+Down"),
+    ("duplicate", "Duplicate", "Ctrl+D"),
+    ("collapse", "Expand or collapse", "Ctrl+-"),
+    ("delete", "Delete", "Ctrl+Shift+Backspace"),
+)
+"""What a tool's menu offers: id, words, key while the card has the focus."""
 
 
-def new_tool(number: int) -> Tool:
-    """A tool to begin with."""
-    properties: dict[str, Json] = {"query": {"type": "string", "description": "What to look for."}}
-    parameters: dict[str, Json] = {"type": "object", "properties": properties, "required": ["query"]}
-    description = "One sentence that says when to use it."
-    function: dict[str, Json] = {"name": f"tool_{number}", "description": description, "parameters": parameters}
-    return Tool.of({"type": "function", "function": function})
-
-
-class _ToolCard(QFrame):
-    """One tool."""
-
-    edited = Signal(object)
-    removed = Signal()
-    undo_requested = Signal()
-    redo_requested = Signal()
-
-    def __init__(self, theme: Theme, tool: Tool) -> None:
-        super().__init__()
-        self._tool = tool
-        self._name = QLabel()
-        self._name.setTextFormat(Qt.TextFormat.PlainText)
-        self._name.setProperty("tone", "strong")
-        remove = QPushButton("Delete")
-        remove.setProperty("look", "quiet")
-        remove.clicked.connect(self.removed)
-        self._wrong = words("", "failure")
-        self._wrong.hide()
-        self.edit = FieldText(theme, "Tool definition as JSON")
-        self.edit.edited.connect(self._typed)
-        self.edit.undo_requested.connect(self.undo_requested)
-        self.edit.redo_requested.connect(self.redo_requested)
-        head = QHBoxLayout()
-        head.addWidget(self._name, 1)
-        head.addWidget(remove)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, GRID * 2)
-        column.addLayout(head)
-        column.addWidget(self.edit)
-        column.addWidget(self._wrong)
-        self._show(tool)
-
-    def set_tool(self, tool: Tool) -> None:
-        """Show a tool, unless it is the one that the text in hand stands for."""
-        if tool != self._tool:
-            self._tool = tool
-            self._show(tool)
-
-    def _show(self, tool: Tool) -> None:
-        self._name.setText(tool.name)
-        self.edit.set_exact(json.dumps(dict(tool.definition), ensure_ascii=False, indent=2))
-        self._say("")
-
-    def _typed(self, text: str) -> None:
-        try:
-            tool = _parsed(text)
-        except BadInput as bad:
-            self._say(f"{bad.problems[0]} The prompt keeps the last definition that was right.")
-            return
-        self._say("")
-        if tool != self._tool:
-            self._tool = tool
-            self._name.setText(tool.name)
-            self.edited.emit(tool)
-
-    def _say(self, sentence: str) -> None:
-        self._wrong.setText(sentence)
-        self._wrong.setVisible(bool(sentence))
-        self.edit.mark(bool(sentence))
-
-
-def _parsed(text: str) -> Tool:
-    definition = parse_object("tool", text)
-    tool = Tool.of(definition)
-    if definition.get("type") != "function" or not tool.name:
-        raise BadInput(Problem(("tool",), 'needs "type": "function" and a function with a name.'))
-    return tool
-
-
-class ToolsTab(QScrollArea):
-    """The catalogue, in the order in which it is sent."""
+class ToolsTab(QWidget):
+    """Keeps one card a tool. A card's form and JSON are made when it is first opened."""
 
     tools_edited = Signal(object, str)
     """The new tuple of tools, and a key under which typing on merges into one undo step."""
+    answers_wanted = Signal(str)
+    """What calls of this tool return."""
+    server_wanted = Signal()
     undo_requested = Signal()
     redo_requested = Signal()
 
@@ -107,64 +51,240 @@ class ToolsTab(QScrollArea):
         super().__init__()
         self._theme = theme
         self._tools: tuple[Tool, ...] = ()
-        self._cards: list[_ToolCard] = []
-        self._add = QPushButton("Add a tool")
-        self._add.clicked.connect(self._add_tool)
-        hint = words(
-            "Every description and schema is input on every turn. One sentence of intent a tool, short parameter "
-            "descriptions; examples belong in the system prompt.",
-            "muted",
-        )
-        inside = QWidget()
-        self._column = QVBoxLayout(inside)
-        self._column.setContentsMargins(GRID * 2, GRID * 2, GRID * 2, GRID)
-        self._column.addWidget(hint)
-        self._column.addWidget(self._add)
+        self._zones: ZoneMap | None = None
+        self.cards: list[ToolCard] = []
+        self.answers_offered: Callable[[], bool] = lambda: False
+        """Whether somebody listens to `answers_wanted`."""
+        self.paste_dialog: PasteDialog | None = None
+        self.bar = ToolsBar()
+        self.empty = NoTools()
+        self._inside = QWidget()
+        self._column = QVBoxLayout(self._inside)
+        self._line = DropLine(theme, self._inside)
+        self._lay_out()
+        self._connect()
+
+    def _lay_out(self) -> None:
+        self._column.setContentsMargins(0, 0, 0, 0)
+        self._column.setSpacing(0)
+        self._column.addWidget(self.empty)
         self._column.addStretch(1)
-        self.setWidget(inside)
-        self.setWidgetResizable(True)
+        self.area = QScrollArea()
+        self.area.setWidget(self._inside)
+        self.area.setWidgetResizable(True)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        column.addWidget(self.bar)
+        column.addWidget(hairline())
+        column.addWidget(self.area, 1)
+
+    def _connect(self) -> None:
+        self.bar.tool_chosen.connect(self.add_tool)
+        self.empty.tool_chosen.connect(self.add_tool)
+        self.bar.paste_wanted.connect(self.open_paste)
+        self.bar.server_wanted.connect(self.server_wanted)
+        self.bar.undo_wanted.connect(self.undo_requested)
+        self.bar.collapse_wanted.connect(self._collapse_all)
+        for name, words, key in ACTIONS:
+            action = QAction(words, self)
+            action.setShortcut(QKeySequence(key))
+            action.setShortcutContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
+            action.triggered.connect(partial(self._act_on_focused, name))
+            self.addAction(action)
 
     def set_theme(self, theme: Theme) -> None:
         """Other colours."""
         self._theme = theme
-        for card in self._cards:
-            card.edit.set_theme(theme)
+        self._line.set_theme(theme)
+        for card in self.cards:
+            card.set_theme(theme)
 
     def show_tools(self, tools: tuple[Tool, ...]) -> None:
-        """Show a catalogue; a tool that did not change is not touched."""
+        """Show a catalogue; a card stays with its tool."""
+        self.bar.say_moved("")
         self._tools = tools
-        while len(self._cards) > len(tools):
-            card = self._cards.pop()
+        chosen = assigned(self.cards, tools)
+        for card in set(self.cards) - {card for card in chosen if card is not None}:
+            card.hide()
             self._column.removeWidget(card)
             card.deleteLater()
-        for index in range(len(self._cards), len(tools)):
-            self._cards.append(self._card(index, tools[index]))
-            self._column.insertWidget(self._column.count() - 2, self._cards[index])
-        for card, tool in zip(self._cards, tools, strict=True):
+        self.cards = [card or self._card(tool) for card, tool in zip(chosen, tools, strict=True)]
+        for at, (card, tool) in enumerate(zip(self.cards, tools, strict=True)):
+            if self._column.indexOf(card) != at:
+                self._column.insertWidget(at, card)
             card.set_tool(tool)
-        self._add.setEnabled(len(tools) < (COUNTS["tools"].high or 0))
+        if len(tools) == 1:
+            self._expand(0)
+        self.empty.setVisible(not tools)
+        self._say()
+
+    def show_zones(self, zones: ZoneMap | None) -> None:
+        """≈ tokens and zones; taken in when the tab is looked at."""
+        self._zones = zones
+        if self.isVisible():
+            self._say()
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """What was told meanwhile."""
+        self._say()
+        super().showEvent(event)
+
+    def _say(self) -> None:
+        count = len(self._tools)
+        zones = self._zones if self._zones is not None and len(self._zones.tool_tokens) == count else None
+        for at, card in enumerate(self.cards):
+            card.set_tokens(f"{zones.tool_zones[at]} · ≈ {zones.tool_tokens[at]:,.0f}" if zones else "")
+        most = int(COUNTS["tools"].high or 0)
+        words = f"{count} {'tool' if count == 1 else 'tools'}" if count else "No tools"
+        if count >= most:
+            words += ", the most that a request takes"
+        if zones and count:
+            words += f" · ≈ {sum(zones.tool_tokens):,.0f} tokens"
+        self.bar.say(words, hint(zones, count), full=count >= most)
+        self.bar.collapse.setVisible(sum(card.expanded for card in self.cards) > 1)
 
     def go_to(self, index: int) -> None:
         """Give a tool's definition the keyboard, and show it."""
-        if 0 <= index < len(self._cards):
-            self._cards[index].edit.setFocus()
-            self.ensureWidgetVisible(self._cards[index])
+        if 0 <= index < len(self.cards):
+            self._expand(index)
+            self.cards[index].take_focus()
+            self._reveal(self.cards[index])
         else:
-            self._add.setFocus()
+            self.bar.add.setFocus()
 
-    def _card(self, index: int, tool: Tool) -> _ToolCard:
-        card = _ToolCard(self._theme, tool)
-        card.edited.connect(lambda new: self._put(index, new))
-        card.removed.connect(lambda: self._remove(index))
+    def add_tool(self, tool: Tool) -> None:
+        """One more at the end, open, its name in hand."""
+        if self._add(unique_names((tool,), self._tools)):
+            self.go_to(len(self.cards) - 1)
+
+    def _add(self, tools: tuple[Tool, ...]) -> bool:
+        room = len(self._tools) + len(tools) <= (COUNTS["tools"].high or 0)
+        if room:
+            self.tools_edited.emit((*self._tools, *tools), "")
+        return room
+
+    def open_paste(self) -> None:
+        """The dialog in which Python or JSON becomes tools."""
+        # Imported here: reading Python is not needed before.
+        from playground.ui.editor.tools_paste import PasteDialog
+
+        dialog = self.paste_dialog = PasteDialog(self._theme, lambda: self._tools, self.window())
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.added.connect(self._pasted)
+        dialog.open()
+
+    def _pasted(self, tools: tuple[Tool, ...]) -> None:
+        first = len(self._tools)
+        if self._add(tools):
+            self.cards[first].take_focus()
+            self._reveal(self.cards[first])
+
+    def act(self, index: int, name: str) -> None:
+        """Do what the menu of a tool offers."""
+        if name in ("up", "down"):
+            self.move_tool(index, index + (-1 if name == "up" else 1))
+        elif name == "duplicate":
+            copy = unique_names((self._tools[index],), self._tools)
+            if len(self._tools) < (COUNTS["tools"].high or 0):
+                self.tools_edited.emit((*self._tools[: index + 1], *copy, *self._tools[index + 1 :]), "")
+                self.go_to(index + 1)
+        elif name == "delete":
+            self.tools_edited.emit((*self._tools[:index], *self._tools[index + 1 :]), "")
+            left = min(index, len(self.cards) - 1)
+            (self.cards[left].head.role if left >= 0 else self.bar.add).setFocus()
+        elif name == "collapse":
+            self.cards[index].set_expanded(not self.cards[index].expanded)
+            self._opened(self.cards[index])
+
+    def move_tool(self, index: int, to: int) -> None:
+        """A tool to another place; what that costs is said."""
+        if not 0 <= to < len(self._tools) or to == index:
+            return
+        warm = warm_after(self._zones, min(index, to), len(self._tools))
+        tools = list(self._tools)
+        tools.insert(to, tools.pop(index))
+        card = self.cards[index]
+        self.tools_edited.emit(tuple(tools), "")
+        self.bar.say_moved(moved(card.tool.name, to + 1, warm))
+        self._reveal(card)
+
+    def _expand(self, index: int) -> None:
+        self.cards[index].set_expanded(True)
+        self._opened(self.cards[index])
+
+    def _opened(self, card: ToolCard) -> None:
+        card.offer_answers(self.answers_offered())
+        self.bar.collapse.setVisible(sum(one.expanded for one in self.cards) > 1)
+
+    def _collapse_all(self) -> None:
+        for card in self.cards:
+            card.set_expanded(False)
+        self.bar.collapse.hide()
+        self.bar.add.setFocus()
+
+    def _reveal(self, card: ToolCard) -> None:
+        # After the layout: only then it is known where the card is.
+        QTimer.singleShot(0, card, lambda: self.area.ensureWidgetVisible(card, 0, 0))
+
+    def _act_on_focused(self, name: str, _checked: bool = False) -> None:
+        focus = self.window().focusWidget()
+        for at, card in enumerate(self.cards):
+            if focus is not None and card.isAncestorOf(focus):
+                self.act(at, name)
+                return
+
+    def _card(self, tool: Tool) -> ToolCard:
+        card = ToolCard(self._theme, tool)
+        card.edited.connect(lambda new, key: self._put(card, new, key))
+        card.answers_wanted.connect(lambda: self.answers_wanted.emit(card.tool.name))
+        card.menu_wanted.connect(lambda place: self._open_menu(card, place))
+        card.head.role.clicked.connect(lambda: self._opened(card))
+        card.handle.dragged.connect(self._drag)
+        card.handle.dropped.connect(lambda place: self._drop(card, place))
         card.undo_requested.connect(self.undo_requested)
         card.redo_requested.connect(self.redo_requested)
         return card
 
-    def _put(self, index: int, tool: Tool) -> None:
-        self.tools_edited.emit((*self._tools[:index], tool, *self._tools[index + 1 :]), f"tool {index}")
+    def _put(self, card: ToolCard, tool: Tool, key: str) -> None:
+        at = self.cards.index(card)
+        self.tools_edited.emit((*self._tools[:at], tool, *self._tools[at + 1 :]), f"tool {at} {key}" if key else "")
 
-    def _remove(self, index: int) -> None:
-        self.tools_edited.emit((*self._tools[:index], *self._tools[index + 1 :]), "")
+    def menu_of(self, card: ToolCard) -> QMenu:
+        """The menu of a tool, made anew each time."""
+        menu = QMenu(self)
+        menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        at = self.cards.index(card)
+        full = len(self.cards) >= (COUNTS["tools"].high or 0)
+        useless = {"up": at == 0, "down": at == len(self.cards) - 1, "duplicate": full}
+        for name, words, key in ACTIONS:
+            action = menu.addAction(words)
+            action.setShortcut(QKeySequence(key))
+            action.setEnabled(not useless.get(name, False))
+            action.triggered.connect(partial(self._act_on, card, name))
+        if self.answers_offered():
+            menu.addAction("What it returns…").triggered.connect(card.answers_wanted)
+        return menu
 
-    def _add_tool(self) -> None:
-        self.tools_edited.emit((*self._tools, new_tool(len(self._tools) + 1)), "")
+    def _act_on(self, card: ToolCard, name: str, _checked: bool = False) -> None:
+        if card in self.cards:
+            self.act(self.cards.index(card), name)
+
+    def _open_menu(self, card: ToolCard, place: QPoint) -> None:
+        self.menu_of(card).popup(place)
+
+    def _place_at(self, place: QPoint) -> int:
+        """Before which card a drop would go."""
+        y = self._inside.mapFromGlobal(place).y()
+        return sum(card.geometry().center().y() < y for card in self.cards)
+
+    def _drag(self, place: QPoint) -> None:
+        at = self._place_at(place)
+        y = self.cards[at].y() if at < len(self.cards) else self.cards[-1].geometry().bottom() + 1
+        self._line.show_at(y)
+        self.area.ensureVisible(0, self._inside.mapFromGlobal(place).y(), 0, 40)
+
+    def _drop(self, card: ToolCard, place: QPoint) -> None:
+        self._line.hide()
+        index, to = self.cards.index(card), self._place_at(place)
+        self.move_tool(index, to - 1 if to > index else to)

@@ -10,12 +10,12 @@ from playground.runs.asked import Asked
 from playground.runs.json_place import Fault
 from playground.runs.state import RunState
 from playground.ui.response.answer import answer_json, judged
-from playground.ui.response.highlight import JsonHighlighter
 from playground.ui.response.live_text import LiveText
 from playground.ui.response.steps import SlowSteps
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, Theme
 from playground.ui.widgets.copy_button import CopyButton
+from playground.ui.widgets.highlight import JsonHighlighter
 
 NOTHING = "The answer's JSON will stand here."
 COMING = "The answer as it comes; it is checked when it is whole."

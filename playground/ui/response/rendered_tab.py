@@ -19,11 +19,11 @@ from PySide6.QtGui import (
 from PySide6.QtWidgets import QFrame, QLabel, QTextBrowser, QVBoxLayout
 
 from playground.runs.state import RunState
-from playground.ui.response.highlight import spans, units
 from playground.ui.response.steps import SlowSteps
 from playground.ui.response.words import placeholder
 from playground.ui.theme import GRID, Theme, mono_font, ui_font
 from playground.ui.widgets.clipboard import copy_text
+from playground.ui.widgets.highlight import spans, units
 
 LONGEST = 200_000
 """Code points; Qt's Markdown takes 105 ms for 100 KB (spikes.md), so longer text stays in the Text tab."""

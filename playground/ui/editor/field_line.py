@@ -1,0 +1,77 @@
+"""A one-line field whose undo is the prompt's."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QEvent, Qt, Signal
+from PySide6.QtGui import QContextMenuEvent, QKeyEvent, QKeySequence
+from PySide6.QtWidgets import QLineEdit
+
+from playground.ui.stylesheet import restyle
+from playground.ui.theme import mono_font
+
+_HISTORY = (QKeySequence.StandardKey.Undo, QKeySequence.StandardKey.Redo)
+
+
+class FieldLine(QLineEdit):
+    """`textEdited` says what the person typed."""
+
+    undo_requested = Signal()
+    redo_requested = Signal()
+
+    def __init__(self, name: str, placeholder: str = "", *, mono: bool = False) -> None:
+        super().__init__()
+        self.setAccessibleName(name)
+        self.setPlaceholderText(placeholder)
+        if mono:
+            self.setFont(mono_font())
+
+    def show_text(self, text: str) -> None:
+        """Show another text from its beginning; one that is shown already is not touched."""
+        if self.text() != text:
+            self.setText(text)
+            if not self.hasFocus():
+                self.setCursorPosition(0)
+
+    def mark(self, why: str) -> None:
+        """Mark the field as wrong, with the reason at its tip; empty: nothing is."""
+        bad = "true" if why else "false"
+        if self.property("bad") != bad:
+            self.setProperty("bad", bad)
+            restyle(self)
+        self.setToolTip(why)
+        self.setAccessibleDescription(why)
+
+    @property
+    def bad(self) -> bool:
+        """Whether it is marked."""
+        return bool(self.property("bad") == "true")
+
+    def event(self, event: QEvent) -> bool:
+        """Leave the keys of undo and redo to the window."""
+        if event.type() == QEvent.Type.ShortcutOverride and isinstance(event, QKeyEvent) and _is_history(event):
+            event.ignore()
+            return False
+        return super().event(event)
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Typing; undo and redo are passed on."""
+        if event.matches(QKeySequence.StandardKey.Undo):
+            self.undo_requested.emit()
+        elif event.matches(QKeySequence.StandardKey.Redo):
+            self.redo_requested.emit()
+        else:
+            super().keyPressEvent(event)
+
+    def contextMenuEvent(self, event: QContextMenuEvent) -> None:
+        """Qt's own menu, with the prompt's undo in it in place of the field's."""
+        menu = self.createStandardContextMenu()
+        menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        for action, signal in zip(menu.actions()[:2], (self.undo_requested, self.redo_requested), strict=True):
+            action.setEnabled(True)
+            action.triggered.disconnect()
+            action.triggered.connect(signal)
+        menu.popup(event.globalPos())
+
+
+def _is_history(event: QKeyEvent) -> bool:
+    return any(event.matches(key) for key in _HISTORY)
