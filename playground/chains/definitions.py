@@ -37,7 +37,10 @@ def from_json(text: str) -> Pasted:
         raise BadInput(Problem((), f"this is not JSON: {value}.", offset=value.offset))
     problems: list[Problem] = []
     notes: list[str] = []
-    tools = tuple(_tools(value, problems, notes))
+    try:
+        tools = tuple(_tools(value, problems, notes))
+    except RecursionError:
+        raise BadInput(Problem((), "this is nested too deeply.")) from None
     most = int(COUNTS["tools"].high or 0)
     if len(tools) > most:
         problems.append(Problem((), f"these are {len(tools)} tools; a request takes {most} at most."))

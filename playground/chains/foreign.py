@@ -15,10 +15,14 @@ _VALUES = frozenset(("enum", "const", "default", "example", "examples"))
 """Keywords that hold values, not schemas."""
 _TAKEN = frozenset(("name", "description", "strict", *SCHEMAS))
 _DEEPEST = 64
+_MOST_WRAPPERS = 8
 
 
 def items(value: Json, path: Path = ()) -> Iterator[tuple[Json, Path]]:
     """Each definition in a pasted value, with its path: lists, whole requests and Gemini's groups are opened."""
+    if len(path) > _MOST_WRAPPERS:
+        yield value, path
+        return
     if isinstance(value, list):
         for index, item in enumerate(value):
             yield from items(item, (*path, index)) if _is_wrapper(item) else [(item, (*path, index))]

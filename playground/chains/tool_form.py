@@ -308,10 +308,11 @@ def _schema(tool: Tool, name: str) -> tuple[_Object, _Object]:
 
 def _require(parameters: _Object, name: str, *, on: bool) -> None:
     """`required` in the order of the properties, and only where there is one."""
-    required = parameters.get("required")
-    chosen = set(required if isinstance(required, list) else ()) - {name} | ({name} if on else set())
+    listed = parameters.get("required")
+    before = [key for key in (listed if isinstance(listed, list) else ()) if isinstance(key, str) and key != name]
+    chosen = [*before, name] if on else before
     order = [key for key in cast(_Object, parameters.get("properties", {})) if key in chosen]
-    rest: list[Json] = [key for key in (required if isinstance(required, list) else ()) if key in chosen - set(order)]
+    rest = [key for key in before if key not in order]
     if order or rest:
         parameters["required"] = [*order, *rest]
     else:

@@ -17,7 +17,7 @@ _UNSPACED = re.compile(
 )
 """Thai, Lao, Burmese, Khmer, kana, Han, Hangul, and emoji, which are words of one character."""
 _PIECE = 3
-PIECES = 6
+PIECES = 12
 """Pieces of a long part that the index is asked for; what it finds is compared with the whole part anyway."""
 
 

@@ -76,6 +76,14 @@ class Chaining(QObject):
             dialog.run_or_stop()
         return dialog
 
+    def show_answers(self, tool: str) -> ChainDialog:
+        """Open the dialog at what calls of this tool return."""
+        dialog = self.open()
+        if not dialog.answers.choose(tool):
+            dialog.state.setText(f"{tool} is no tool of this conversation: Start over takes the prompt in hand.")
+        dialog.answers.form.kind.setFocus()
+        return dialog
+
     def _made(self) -> ChainDialog:
         # Imported on first use, as the dialogs are.
         from playground.ui.chain.dialog import ChainDialog

@@ -151,6 +151,7 @@ class MainWindow(QMainWindow):
         self.voicing = Voicing(self.workspace, self._appearance, self.prompt, answers.requests, self)
         self.chaining = Chaining(self, self.workspace, self.prompt, self.files, self.voicing)
         self.chaining.trouble.connect(self.say_trouble)
+        self.prompt.answers_wanted.connect(self.chaining.show_answers)
         for splitter, place, pane in (
             (self._columns, 1, answers.column),
             (self._columns, 2, answers.inspector),

@@ -68,11 +68,11 @@ class Made:
     events: list[AnyEvent]
 
 
-def requests(count: int, seed: int = 5) -> Iterator[Made]:
-    """`count` requests, one minute apart, in the order they were made."""
+def requests(count: int, seed: int = 5, first: int = 0) -> Iterator[Made]:
+    """`count` requests from number `first` on, three a minute, in the order they were made."""
     chance = random.Random(seed)
     agents = [_agent(chance) for _ in range(AGENTS)]
-    for n in range(count):
+    for n in range(first, first + count):
         yield _request(chance, agents[min(int(chance.paretovariate(0.6)) - 1, AGENTS * 1000) % AGENTS], n)
 
 

@@ -26,6 +26,7 @@ NOW = datetime(2027, 12, 1, tzinfo=UTC)
 BATCH = 500
 AT_ONCE = 64
 APPENDED = 6_000
+REMOVED = 10_000
 
 FILTERS = (
     ("status:429", 100),
@@ -90,9 +91,13 @@ async def fill(log: RequestLog, count: int) -> tuple[int, int]:
         began = time.perf_counter()
         await log.add(batch)
         working += time.perf_counter() - began
-        if first % 100_000 == 0:
+        kept = first + len(batch)
+        if kept in (1_000, 10_000) or kept % 100_000 == 0:
+            size = (await log.size()).used_bytes
             print(
-                f"  … {first:,} after {time.perf_counter() - start:.0f} s, {first / max(working, 1e-9):,.0f} a second"
+                f"  … {kept:,} after {time.perf_counter() - start:.0f} s, {kept / working:,.0f} a second, "
+                f"{size / kept:,.0f} bytes a request (bodies, each whole: {bodies / kept:,.0f})",
+                flush=True,
             )
     print(f"  add: {count / working:,.0f} ended requests a second in the worker (of {count:,})")
     return bodies, bodies + documents
@@ -111,7 +116,7 @@ async def keep(log: RequestLog, made: Made) -> None:
 
 async def append(log: RequestLog, first: int, count: int) -> None:
     """Begin, note and finish as a live program does, AT_ONCE at a time."""
-    made = list(islice(requests(first + count, seed=11), first, first + count))
+    made = list(requests(count, seed=11, first=first))
     waiting = iter(made)
 
     async def one_after_the_other() -> None:
@@ -128,6 +133,27 @@ async def append(log: RequestLog, first: int, count: int) -> None:
     print(f"  append: {count / spent:,.0f} finished requests a second, durable, {AT_ONCE} at once (goal 2,000){missed}")
     print(f"          CPU of each: {busy / count * 1e6:.0f} µs in the worker ({count / busy:,.0f} a second), ", end="")
     print(f"{loop / count * 1e6:.0f} µs on the event loop")
+
+
+async def remove(log: RequestLog, count: int) -> None:
+    """Delete the newest `count`, until nothing of them is in the file; asks for the first page meanwhile."""
+    ids = await log.run_ids((await log.numbers(EVERYTHING))[-count:])
+    before, start = await log.size(), time.perf_counter()
+    deleting = asyncio.ensure_future(log.delete(ids))
+    longest = 0.0
+    while not deleting.done():
+        asked = time.perf_counter()
+        await log.page(EVERYTHING)
+        longest = max(longest, time.perf_counter() - asked)
+        await asyncio.sleep(0.05)
+    await deleting
+    spent, after = time.perf_counter() - start, await log.size()
+    print(
+        f"delete: {before.requests - after.requests:,} of {before.requests:,} in {spent:.1f} s, purged; the file is ",
+        end="",
+    )
+    print(f"{(before.file_bytes - after.file_bytes) / 1e6:,.0f} MB smaller; the longest first page meanwhile ", end="")
+    print(f"{longest * 1e3:.0f} ms")
 
 
 async def questions(log: RequestLog, count: int) -> None:
@@ -179,7 +205,8 @@ async def measure(folder: Path, count: int) -> None:
         log = await RequestLog.open(folder)
     await questions(log, count)
     print(f"memory: {memory_mb() - before:+.0f} MB while opening and asking all of this (goal at most +50)")
-    await append(log, there or count, APPENDED)
+    await append(log, max(there, count), APPENDED)
+    await remove(log, REMOVED)
     await log.close()
 
 

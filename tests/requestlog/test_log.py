@@ -13,7 +13,7 @@ import pytest
 from playground.client.events import AnyEvent, AttemptStarted, Completed, ContentDelta, HeadersReceived, RawEvent
 from playground.requestlog.filter import EVERYTHING
 from playground.requestlog.live import RAW_CAP_CHARS
-from playground.requestlog.log import RequestLog
+from playground.requestlog.log import FLUSH_S, RequestLog
 from playground.runs.state import fold
 from tests.requestlog.samples import answered, body_of, called, keep, record, refused, run, stopped
 
@@ -103,6 +103,10 @@ def test_notes_reach_the_disk_by_themselves(tmp_path: Path) -> None:
         await log.close()
 
     run(work())
+
+
+def test_notes_wait_less_than_a_quarter_of_a_second() -> None:
+    assert 0 < FLUSH_S < 0.25
 
 
 def test_close_writes_what_waits(tmp_path: Path) -> None:

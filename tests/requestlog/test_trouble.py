@@ -312,3 +312,56 @@ def test_what_could_not_be_saved_is_said_at_the_end(tmp_path: Path) -> None:
         assert "1 request(s) could not be saved" in (await hearing.first(2))[1]
 
     run(work())
+
+
+def test_file_that_another_program_holds_is_said_and_written_when_it_is_free(tmp_path: Path) -> None:
+    async def work() -> None:
+        log = await RequestLog.open(tmp_path)
+        writer = log._files.writer
+        assert writer is not None
+        await log._write_worker.call(lambda: writer.execute("PRAGMA busy_timeout = 50").fetchall())
+        hearing = Hearing(log)
+        kept = record("while it is locked")
+        with closing(sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            await keep(log, kept, answered())
+            assert "locked" in (await hearing.first(1))[0]
+            assert await log.page(EVERYTHING) == []
+            other.execute("ROLLBACK")
+        assert "again" in (await hearing.first(2))[1]
+        assert [row.run_id for row in await log.page(EVERYTHING)] == [kept.run_id]
+        await log.close()
+
+    run(work())
+
+
+def test_two_processes_write_at_once_and_each_request_is_whole(tmp_path: Path) -> None:
+    processes = [child(tmp_path, "runs", 150) for _ in range(2)]
+
+    async def work() -> None:
+        log = await RequestLog.open(tmp_path)
+        told: list[str] = []
+        log.on_trouble(told.append)
+        mine = [record(f"mine {n}") for n in range(150)]
+        for one in mine:
+            await keep(log, one, answered())
+        for process in processes:
+            assert await asyncio.to_thread(said, process)
+        rows = await log.page(EVERYTHING, None, 1_000)
+        assert len(rows) == 452
+        assert told == []
+        for row in rows:
+            stored = await log.get(row.run_id)
+            assert stored is not None
+            state = stored.state()
+            assert (state.phase, state.text) in {("done", "From nine to five."), ("streaming", "half of an")}
+            assert stored.record.body
+        await log.close()
+
+    try:
+        run(work())
+    finally:
+        for process in processes:
+            end(process)
+    with closing(sqlite3.connect(tmp_path / FILE_NAME)) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)

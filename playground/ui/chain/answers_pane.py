@@ -51,10 +51,11 @@ class AnswersPane(QWidget):
         self.none.setVisible(not names)
         self.list.setCurrentRow(names.index(chosen) if chosen in names else 0)
 
-    def choose(self, name: str) -> None:
-        """Show a tool's answer."""
+    def choose(self, name: str) -> bool:
+        """Show a tool's answer; whether there is such a tool."""
         if name in self._names:
             self.list.setCurrentRow(self._names.index(name))
+        return name in self._names
 
     def _label(self, name: str) -> str:
         reply = self._book.tools.get(name, NOTHING_SAID).otherwise

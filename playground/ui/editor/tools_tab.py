@@ -113,6 +113,8 @@ class ToolsTab(QWidget):
         for at, (card, tool) in enumerate(zip(self.cards, tools, strict=True)):
             if self._column.indexOf(card) != at:
                 self._column.insertWidget(at, card)
+                # Now, not when the layout comes to it: the keyboard is given to it next.
+                card.show()
             card.set_tool(tool)
         if len(tools) == 1:
             self._expand(0)

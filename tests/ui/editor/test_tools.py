@@ -66,6 +66,8 @@ def test_every_template_is_a_right_tool_and_can_be_added_twice(open_pane: Open) 
     for one in desk.pane.document().tools:
         function: Any = one.definition["function"]
         assert check_parameters(function["parameters"]) == ()
+        # The guide's own rule: one sentence of intent a tool.
+        assert function["description"].count(".") == 1
     assert not tab.empty.isVisible()
 
 
