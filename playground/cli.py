@@ -77,7 +77,7 @@ def _add_log(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "log show ID…             one or more requests, by any part of an id\n"
         "log ticket ID…           a support ticket, as Markdown, or as a zip with -o NAME.zip\n"
         "log export FILTER… -o F  a JSONL file that can be imported, a CSV table, or a HAR\n"
-        "log import FILE          a JSONL export or a HAR\n"
+        "log import FILE          a JSONL export or a HAR; - reads standard input\n"
         "log delete FILTER…       delete requests, with their contents\n\n"
         "FILTER is the log pane's: plain text, or status:429 cached:0 since:1h is:marked and so on.\n"
         "Write -- before one that begins with a minus sign: log list -- -tag:keep",

@@ -1,82 +1,134 @@
-"""`electron-playground log`: the real command in a process of its own, over a real log."""
+"""`log show|ticket|export|import|delete` as a script uses them: real processes on a real log."""
 
 from __future__ import annotations
 
+import asyncio
+import csv
+import io
 import json
+import os
+import subprocess
+import sys
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from playground.simulator.launch import SimulatorProcess
-from tests.test_commands import Run, prompt, run
+from playground.requestlog.log import RequestLog
+from playground.requestlog.records import EndedRun
+from tests.requestlog.samples import answered, body_of, record, refused
 
-__all__ = ["prompt", "run"]
+PROGRAM = [sys.executable, "-m", "playground"]
+LIMIT_S = 120
+QUESTION = "Where is Meera's “parcel”? \ud83d"
+Run = Callable[..., subprocess.CompletedProcess[bytes]]
 
 
 @pytest.fixture
-def ids(run: Run, prompt: Path, simulator: SimulatorProcess) -> list[str]:
-    """The request_ids of two logged requests, the newer first."""
-    send = ("send", str(prompt), "--var", "name=Asha", "--base-url", simulator.base_url, "--json")
-    found = [json.loads(run(*send).stdout) for _ in range(2)]
-    return [str(one["request_id"]) for one in reversed(found)]
+def run(tmp_path: Path) -> Run:
+    def call(*arguments: str, data: bytes = b"", home: str = "data") -> subprocess.CompletedProcess[bytes]:
+        environment = {**os.environ, "ELECTRON_PLAYGROUND_HOME": str(tmp_path / home), "PYTHONIOENCODING": "ascii"}
+        return subprocess.run(
+            [*PROGRAM, "log", *arguments],
+            input=data,
+            capture_output=True,
+            check=False,
+            timeout=LIMIT_S,
+            env=environment,
+            cwd=tmp_path,
+        )
+
+    return call
 
 
-def test_a_request_is_shown_by_any_part_of_its_id(run: Run, ids: list[str]) -> None:
-    done = run("log", "show", ids[0][4:12])
-    assert done.returncode == 0
-    assert ids[0] in done.stdout
-    assert ids[1] not in done.stdout
-    shown = json.loads(run("log", "show", ids[0], "--json").stdout)
-    assert shown["electron_playground_request"] == 1
-    nothing = run("log", "show", "0000-no-such-id")
-    assert (nothing.returncode, nothing.stdout) == (1, "")
-    assert "no request matches" in nothing.stderr
+@pytest.fixture(autouse=True)
+def _filled(tmp_path: Path) -> None:
+    async def main() -> None:
+        log = await RequestLog.open(tmp_path / "data")
+        body = json.dumps(json.loads(body_of("x")) | {"messages": [{"role": "user", "content": QUESTION}]}).encode()
+        runs = [EndedRun(record(body=body), tuple(answered(request_id="9db74058-1111-4222-8333-444455556666")))]
+        runs += [EndedRun(record(minute=n), tuple(refused(429))) for n in (1, 2)]
+        await log.add(runs)
+        await log.close()
+
+    asyncio.run(main())
 
 
-def test_a_ticket_leaves_contents_out_unless_they_are_asked_for(run: Run, ids: list[str], tmp_path: Path) -> None:
-    words = run("log", "ticket", ids[0]).stdout
-    assert "sha256" in words
-    assert '"content": "' not in words
-    assert '"content": "' in run("log", "ticket", ids[0], "--contents", "included").stdout
-    archive = tmp_path / "ticket.zip"
-    assert run("log", "ticket", *ids, "-o", str(archive)).returncode == 0
-    with zipfile.ZipFile(archive) as opened:
-        assert "ticket.md" in opened.namelist()
-        assert len(opened.namelist()) == 5
+def test_a_request_is_shown_by_any_part_of_its_id(run: Run) -> None:
+    done = run("show", "1111-4222")
+    assert done.returncode == 0, done.stderr
+    text = done.stdout.decode()
+    assert "Meera's “parcel”" in text
+    assert "From nine to five." in text
+    (line,) = run("show", "4058-1111", "--json").stdout.splitlines()
+    assert json.loads(line)["record"]["model"] == "electron"
+    missing = run("show", "ffff-no-such")
+    assert missing.returncode == 1
+    assert b"no request matches" in missing.stderr
+    assert run("show").returncode == 2
 
 
-def test_an_export_is_deleted_here_and_comes_back(run: Run, ids: list[str], tmp_path: Path) -> None:
-    file = tmp_path / "all.jsonl"
-    assert "2 requests in" in run("log", "export", "-o", str(file)).stderr
-    refused = run("log", "delete", "status:200")
-    assert refused.returncode == 2
-    assert "--yes" in refused.stderr
-    assert "2 requests deleted." in run("log", "delete", "status:200", "--yes").stderr
-    assert run("log").stdout == ""
-    assert "2 requests imported." in run("log", "import", str(file)).stderr
-    listed = [json.loads(line) for line in run("log", "list", "is:imported", "--json").stdout.splitlines()]
-    assert [one["request_id"] for one in listed] == ids
+def test_a_ticket_to_standard_output_to_a_file_and_as_a_zip(run: Run, tmp_path: Path) -> None:
+    plain = run("ticket", "9db74058")
+    assert plain.returncode == 0, plain.stderr
+    assert b"Meera" not in plain.stdout
+    assert b"sha256" in plain.stdout
+    assert b"Meera" in run("ticket", "9db74058", "--contents", "included").stdout
+    assert run("ticket", "9db74058", "-o", "t.md", "--workspace", "ws-1").returncode == 0
+    assert "| workspace | ws-1 |" in (tmp_path / "t.md").read_text("utf-8")
+    assert run("ticket", "status:429", "-o", "t.zip").returncode == 0
+    with zipfile.ZipFile(tmp_path / "t.zip") as archive:
+        assert len([name for name in archive.namelist() if name.endswith("request.json")]) == 2
+    unwritable = run("ticket", "9db74058", "-o", "nowhere/t.md")
+    assert unwritable.returncode == 1
+    assert b"Traceback" not in unwritable.stderr
 
 
-@pytest.mark.parametrize(
-    ("words", "sentence"),
-    [
-        (["log", "show"], "needs a part of an id"),
-        (["log", "export"], "nowhere to write to"),
-        (["log", "export", "-o", "requests.txt"], "one of jsonl, csv, har"),
-        (["log", "export", "staus:1", "-o", "a.csv"], "staus: is not something to filter by"),
-        (["log", "import"], "takes one file"),
-        (["log", "delete"], "needs a filter"),
-    ],
-)
-def test_bad_input_says_what_to_do(run: Run, words: list[str], sentence: str) -> None:
-    done = run(*words)
+def test_an_export_is_the_same_in_a_file_and_in_a_pipe_and_comes_back(run: Run, tmp_path: Path) -> None:
+    assert run("export", "-o", "all.jsonl").returncode == 0
+    piped = run("export", "-o", "-", "--format", "jsonl")
+    assert piped.returncode == 0, piped.stderr
+    assert piped.stdout == (tmp_path / "all.jsonl").read_bytes()
+    back = run("import", "-", data=piped.stdout, home="other")
+    assert (back.returncode, back.stderr.decode().strip()) == (0, "3 requests imported.")
+    assert b"0 requests imported; 3 were there" in run("import", "all.jsonl", home="other").stderr
+    assert run("export", "-o", "-", "--format", "jsonl", home="other").stdout == piped.stdout
+    assert len(run("list", "is:imported", "--json", home="other").stdout.splitlines()) == 3
+    rows = list(csv.reader(io.StringIO(run("export", "status:429", "-o", "-", "--format", "csv").stdout.decode())))
+    assert len(rows) == 3
+    assert run("export", "-o", "-").returncode == 2
+    assert run("export").returncode == 2
+
+
+def test_a_file_that_is_none_changes_nothing(run: Run) -> None:
+    done = run("import", "-", data=b'{"electron_playground_request": 1}\n')
     assert done.returncode == 2
-    assert sentence in done.stderr
+    assert b"line 1" in done.stderr
+    assert run("import", "missing.jsonl").returncode == 1
+    assert len(run("--json").stdout.splitlines()) == 3
 
 
-def test_a_file_that_is_not_there(run: Run, tmp_path: Path) -> None:
-    done = run("log", "import", str(tmp_path / "none.jsonl"))
-    assert done.returncode == 1
-    assert "none.jsonl" in done.stderr
+def test_deleting_asks_and_where_nobody_answers_it_must_be_said(run: Run) -> None:
+    refused_ = run("delete", "status:429")
+    assert refused_.returncode == 2
+    assert b"--yes" in refused_.stderr
+    assert len(run("--json").stdout.splitlines()) == 3
+    assert run("delete").returncode == 2
+    assert run("delete", "status:many", "--yes").returncode == 2
+    done = run("delete", "status:429", "--yes")
+    assert (done.returncode, done.stderr.decode().strip()) == (0, "2 requests deleted.")
+    assert len(run("--json").stdout.splitlines()) == 1
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a shell's pipe")
+def test_a_reader_that_has_read_enough_is_no_trouble(tmp_path: Path) -> None:
+    environment = {**os.environ, "ELECTRON_PLAYGROUND_HOME": str(tmp_path / "data")}
+    command = [*PROGRAM, "log", "export", "-o", "-", "--format", "jsonl"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        errors = process.stderr.read()
+        process.wait(LIMIT_S)
+    assert errors == b""

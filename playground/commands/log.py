@@ -30,7 +30,13 @@ def log(options: argparse.Namespace) -> int:
     work = ACTIONS[action](words, options)
     folder = data_folder(options.data_dir, os.environ)
     try:
-        return asyncio.run(_with_log(folder, work))
+        status = asyncio.run(_with_log(folder, work))
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:
+        # Who reads has read enough (`| head`); what is still buffered has nowhere to go.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FINISHED
     except (LogUnavailable, OSError) as trouble:
         print(f"electron-playground: {trouble}", file=sys.stderr)
         return FAILED

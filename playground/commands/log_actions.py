@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import shutil
 import sys
+import tempfile
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeAlias, cast
+from typing import IO, TypeAlias, cast
 
 from playground.cli_status import FAILED, FINISHED
 from playground.folders import write_shared
 from playground.handover.bundle import bundle
 from playground.handover.contents import Contents
-from playground.handover.export import FORMATS, Format, format_of
+from playground.handover.export import FORMATS, Format, export_into, format_of
 from playground.handover.export import export as export_to
-from playground.handover.importing import import_file
+from playground.handover.importing import Imported, import_file
 from playground.handover.lossless import to_line
 from playground.handover.ticket import Choice, tickets
 from playground.prompt.problems import BadInput, Problem
@@ -37,7 +39,7 @@ def show(words: list[str], options: argparse.Namespace) -> Work:
     async def work(store: RequestLog) -> int:
         runs = await _found(store, chosen)
         if runs:
-            print("\n".join(to_line(run) for run in runs) if options.json else tickets(runs, Choice("included")))
+            _say("\n".join(to_line(run) for run in runs) if options.json else tickets(runs, Choice("included")))
         return _whether(runs, words)
 
     return work
@@ -59,23 +61,49 @@ def ticket(words: list[str], options: argparse.Namespace) -> Work:
 
 def _put(runs: list[StoredRun], choice: Choice, output: str) -> None:
     if output == "-":
-        print(tickets(runs, choice), end="")
+        _say(tickets(runs, choice))
     elif output.lower().endswith(".zip"):
         write_shared(Path(output), bundle(runs, choice))
     else:
         write_shared(Path(output), tickets(runs, choice).encode("utf-8", "replace"))
 
 
+def _standard_output() -> IO[str]:
+    """As UTF-8 whatever the terminal's encoding, and no line end changed: what is piped is a file's bytes."""
+    sys.stdout.flush()
+    return open(sys.stdout.fileno(), "w", encoding="utf-8", errors="replace", newline="", closefd=False)
+
+
+def _say(text: str) -> None:
+    with _standard_output() as out:
+        out.write(text if text.endswith("\n") else text + "\n")
+
+
+async def _import_standard_input(store: RequestLog) -> Imported:
+    # It is read twice, which a pipe cannot be.
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "input"
+        with path.open("wb") as file:
+            await asyncio.to_thread(shutil.copyfileobj, sys.stdin.buffer, file)
+        return await import_file(store, path)
+
+
 def export(words: list[str], options: argparse.Namespace) -> Work:
     """All that the filter finds, into a file."""
     if not options.output:
-        raise BadInput(Problem(("--output",), "says nowhere to write to.", "Give -o requests.jsonl, say."))
+        raise BadInput(
+            Problem(("--output",), "says nowhere to write to.", "Give -o requests.jsonl, say, or -o - with --format.")
+        )
     chosen, path = parse(" ".join(words), datetime.now(UTC)), Path(options.output)
     kind: Format | None = options.format or format_of(path)
     if kind is None:
         raise BadInput(Problem(("--format",), f"is one of {', '.join(FORMATS)}.", "Or end the file's name so."))
 
     async def work(store: RequestLog) -> int:
+        if options.output == "-":
+            with _standard_output() as out:
+                await export_into(out, store, chosen, kind)
+            return FINISHED
         done = await export_to(store, chosen, path, kind)
         print(f"{done:,} requests in {path}", file=sys.stderr)
         return FINISHED
@@ -90,7 +118,11 @@ def import_(words: list[str], _options: argparse.Namespace) -> Work:
 
     async def work(store: RequestLog) -> int:
         _writable(store)
-        print((await import_file(store, Path(words[0]))).sentence, file=sys.stderr)
+        if words[0] == "-":
+            imported = await _import_standard_input(store)
+        else:
+            imported = await import_file(store, Path(words[0]))
+        print(imported.sentence, file=sys.stderr)
         return FINISHED
 
     return work

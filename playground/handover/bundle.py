@@ -9,10 +9,11 @@ from collections.abc import Sequence
 
 import msgspec
 
-from playground.client.events import AnyEvent, RawEvent, TokenProbabilities
+from playground.client.events import AnyEvent, AttemptFailed, RawEvent, TokenProbabilities
 from playground.client.redact import redact
 from playground.handover.contents import Outline
 from playground.handover.ticket import DEFAULT, Choice, outlined_body, tickets
+from playground.prompt.document import Json
 from playground.requestlog.records import StoredRun
 
 
@@ -41,9 +42,18 @@ def _name(stored: StoredRun) -> str:
 def _events(stored: StoredRun, choice: Choice) -> str:
     """An event a line, with its time. Raw events and token texts are contents, and are left out with them."""
     outline = Outline(choice.contents)
+    outline.of(json.loads(stored.record.body))
     kept = [event for event in stored.events if choice.contents == "included" or not _is_content(event)]
-    lines = [json.dumps(outline.of(msgspec.to_builtins(event))) for event in kept]
-    return "\n".join(lines) + "\n"
+    return "\n".join(json.dumps(_event(event, outline)) for event in kept) + "\n"
+
+
+def _event(event: AnyEvent, outline: Outline) -> Json:
+    fields = msgspec.to_builtins(event)
+    trouble = fields.pop("trouble", None)
+    shown = outline.of(fields)
+    if trouble is not None and isinstance(event, AttemptFailed) and isinstance(shown, dict):
+        shown["trouble"] = outline.trouble(event.trouble)
+    return shown
 
 
 def _is_content(event: AnyEvent) -> bool:

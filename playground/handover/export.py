@@ -39,19 +39,32 @@ async def export(
     The file takes its name when it is whole; where that fails, or where this is cancelled, what was there stays.
     """
     handle, name = await asyncio.to_thread(tempfile.mkstemp, dir=path.parent, prefix=f".{path.name[:32]}.")
-    done = 0
     try:
         with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
-            async for page in _pages(log, chosen):
-                await asyncio.to_thread(_write, file, page, kind, first=done == 0)
-                done += len(page)
-                progress(done)
-            await asyncio.to_thread(_end, file, kind, empty=done == 0)
+            done = await export_into(file, log, chosen, kind, progress)
+            await asyncio.to_thread(os.fsync, file.fileno())
         await asyncio.to_thread(Path(name).replace, path)
     except BaseException:
         with suppress(OSError):
             await asyncio.to_thread(Path(name).unlink)
         raise
+    return done
+
+
+async def export_into(
+    file: IO[str],
+    log: RequestLog,
+    chosen: LogFilter | Sequence[int],
+    kind: Format,
+    progress: Callable[[int], None] = lambda _n: None,
+) -> int:
+    """As `export`, into a file that is open: UTF-8, and line ends left as they are."""
+    done = 0
+    async for page in _pages(log, chosen):
+        await asyncio.to_thread(_write, file, page, kind, first=done == 0)
+        done += len(page)
+        progress(done)
+    await asyncio.to_thread(_end, file, kind, empty=done == 0)
     return done
 
 
@@ -91,4 +104,3 @@ def _end(file: IO[str], kind: Format, *, empty: bool) -> None:
     if kind == "har":
         file.write((har.head() if empty else "") + har.TAIL)
     file.flush()
-    os.fsync(file.fileno())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import uuid
 from collections.abc import Iterator, Mapping
@@ -23,6 +24,7 @@ from playground.client.events import (
 from playground.client.framer import FrameTooLarge, SseFramer
 from playground.client.redact import redact
 from playground.client.urls import check_base_url
+from playground.handover.judging import judged
 from playground.prompt.files import dump, parse
 from playground.prompt.problems import BadInput, Path, Problem
 from playground.requestlog.records import EndedRun, RunRecord, StoredRun
@@ -184,7 +186,11 @@ def _run(entry: Any, path: Path) -> EndedRun:
         body=redact(text, None).encode("utf-8", "surrogatepass"),
         document=dump(opened.document),
     )
-    return EndedRun(record, tuple(_events(response, _seconds(entry.get("time")))), imported=True)
+    run = EndedRun(record, tuple(_events(response, _seconds(entry.get("time")))), imported=True)
+    try:
+        return judged(run)
+    except BadInput as bad:
+        raise BadInput(*(Problem(path, str(problem)) for problem in bad.problems)) from None
 
 
 def _run_id(entry: Mapping[str, Any]) -> str:
@@ -220,7 +226,7 @@ def _events(response: Mapping[str, Any], took_s: float) -> Iterator[AnyEvent]:
     kind = named.get("content-type") or str(content.get("mimeType", ""))
     request_id = named.get("x-request-id")
     yield HeadersReceived(took_s, status, request_id, kind, headers)
-    text = redact(str(content.get("text") or ""), None)
+    text = redact(_content(content), None)
     if not 200 <= status < 300:
         yield AttemptFailed(took_s, http_trouble(status, named, text, None), request_id)
         return
@@ -230,6 +236,17 @@ def _events(response: Mapping[str, Any], took_s: float) -> Iterator[AnyEvent]:
         yield AttemptFailed(took_s, stream_trouble(error.body, None), request_id)
     except (NotAChunk, FrameTooLarge):
         yield AttemptFailed(took_s, not_a_chunk(text), request_id)
+
+
+def _content(content: Mapping[str, Any]) -> str:
+    """A response's text; browsers keep a stream's in base64."""
+    text = str(content.get("text") or "")
+    if content.get("encoding") != "base64":
+        return text
+    try:
+        return base64.b64decode(text, validate=True).decode("utf-8", "replace")
+    except ValueError:
+        return text
 
 
 def _headers(value: object) -> Iterator[tuple[str, str]]:

@@ -35,7 +35,8 @@ class Imported:
 
 
 async def import_file(log: RequestLog, path: Path, progress: Callable[[int], None] = lambda _n: None) -> Imported:
-    """Take up a JSONL export or a HAR. Raises BadInput with the line and field, and OSError; nothing is kept then.
+    """Take up a JSONL export or a HAR. Raises BadInput with the line and field, and OSError; nothing is kept then,
+    nor where it is stopped.
 
     Nothing in the file changes an endpoint, a setting or a prompt; its requests are found by `is:imported`.
     """
@@ -50,12 +51,18 @@ async def import_file(log: RequestLog, path: Path, progress: Callable[[int], Non
 async def _import_batches(
     log: RequestLog, batches: Iterator[list[EndedRun]], progress: Callable[[int], None]
 ) -> Imported:
-    added = seen = 0
-    while (batch := await asyncio.to_thread(next, batches, None)) is not None:
-        added += len(await log.add(batch))
-        seen += len(batch)
-        progress(seen)
-    return Imported(added, seen - added)
+    added: list[str] = []
+    seen = 0
+    try:
+        while (batch := await asyncio.to_thread(next, batches, None)) is not None:
+            added += await log.add(batch)
+            seen += len(batch)
+            progress(seen)
+    except BaseException:
+        # A full disk, a stop, a file that was changed while it was read: all or none.
+        await asyncio.shield(log.delete(added))
+        raise
+    return Imported(len(added), seen - len(added))
 
 
 def _is_har(path: Path) -> bool:
@@ -113,5 +120,5 @@ def _run(line: bytes, number: int) -> EndedRun:
         return from_line(line)
     except BadInput as bad:
         raise BadInput(
-            *(Problem((f"line {number}",), problem.message, problem.hint) for problem in bad.problems)
+            *(Problem((f"line {number}", *problem.path), problem.message, problem.hint) for problem in bad.problems)
         ) from None

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from playground.client.events import AnyEvent
+from playground.handover.judging import judged, read_json
 from playground.prompt.problems import BadInput, Problem
 from playground.requestlog.records import EndedRun, RunRecord, StoredRun
 
@@ -66,9 +67,7 @@ def from_line(line: bytes | str) -> EndedRun:
         read = msgspec.convert(fields, _Line)
     except msgspec.ValidationError as error:
         raise _bad(str(error)) from None
-    if read.record.started_utc.tzinfo is None:
-        raise _bad("record.started_utc has no time zone.")
-    return EndedRun(
+    run = EndedRun(
         replace(read.record, body=_body(read)),
         tuple(read.events),
         read.marked,
@@ -77,11 +76,12 @@ def from_line(line: bytes | str) -> EndedRun:
         imported=True,
         dropped_raw=read.dropped_raw,
     )
+    return judged(run)
 
 
 def _object(line: bytes | str) -> dict[str, Any]:
     try:
-        fields = json.loads(line)
+        fields = read_json(line)
     except (ValueError, RecursionError) as error:
         raise _bad(f"this is not JSON: {error}.") from None
     if not isinstance(fields, dict):

@@ -43,21 +43,24 @@ def tickets(runs: Sequence[StoredRun], choice: Choice = DEFAULT) -> str:
     parts = [part for stored in runs for part in _request(stored, choice, outline)]
     parts += [
         "## Taken out\n\n" + "\n".join(f"- {line}" for line in outline.taken_out()),
-        f"Written by Electron Playground {__version__}, Python {platform.python_version()}, "
-        f"on {platform.system()} {platform.machine()}.",
+        f"Written by Electron Playground {__version__}, Python {platform.python_version()}, Qt {_qt_version()}, "
+        f"on {platform.system()} {platform.release()} {platform.machine()}.",
     ]
     return redact("\n\n".join(part for part in parts if part) + "\n", None)
 
 
 def _request(stored: StoredRun, choice: Choice, outline: Outline) -> list[str]:
     state, record = stored.state(), stored.record
+    # Before the errors are: they are held against the request's texts.
+    body = outlined_body(record, outline, indent=1)
+    answer = _answer(state, outline)
     return [
         f"# Electron request {state.request_id or '(no request_id came)'}",
         _facts(stored, state, choice),
-        "## Attempts\n\n" + "\n".join(_attempt(stored, attempt) for attempt in state.attempts),
-        _error(state, outline),
-        f"## Request body\n\n{outline.note}\n\n```json\n{outlined_body(record, outline, indent=1)}\n```",
-        _answer(state, outline),
+        "## Attempts\n\n" + ("\n".join(_attempt(stored, attempt) for attempt in state.attempts) or "None was sent."),
+        _errors(state, outline),
+        f"## Request body\n\n{outline.note}\n\n{_fenced(body, 'json')}",
+        answer,
         _reproduce(record, choice.contents),
     ]
 
@@ -105,17 +108,27 @@ def _input(stored: StoredRun, state: RunState) -> Figure:
 def _attempt(stored: StoredRun, attempt: Attempt) -> str:
     at = stored.record.started_utc.astimezone(UTC) + timedelta(seconds=attempt.started_at)
     took = "" if attempt.ended_at is None else f", {seconds(attempt.ended_at - attempt.started_at)}"
+    headers = (
+        "" if attempt.headers_at is None else f", headers after {seconds(attempt.headers_at - attempt.started_at)}"
+    )
     trouble = f": {attempt.trouble.title}" if attempt.trouble is not None else ""
     when = at.isoformat(timespec="milliseconds")
-    return f"{attempt.number}. {when} · status {attempt.status or '—'} · `{attempt.request_id or '—'}`{took}{trouble}"
+    what = f"status {attempt.status or '—'} · `{attempt.request_id or '—'}`"
+    return f"{attempt.number}. {when} · {what}{headers}{took}{trouble}"
 
 
-def _error(state: RunState, outline: Outline) -> str:
-    trouble = state.trouble
-    if trouble is None:
-        return ""
-    body = f"\n\n{_fenced(outline.error(trouble.body[:MAX_ERROR_CHARS]))}" if trouble.body else ""
-    return f"## Error\n\n{trouble.title}. {trouble.detail}{body}"
+def _errors(state: RunState, outline: Outline) -> str:
+    """Of every attempt that failed: also of those before one that did not."""
+    failed = [(f"Attempt {attempt.number}: ", attempt.trouble) for attempt in state.attempts if attempt.trouble]
+    if not failed and state.trouble is not None:
+        failed = [("", state.trouble)]
+    parts = []
+    for which, trouble in failed:
+        detail, body = outline.error(trouble)
+        parts.append(f"{which}{trouble.title}. {detail}".rstrip())
+        if body:
+            parts.append(_fenced(body[:MAX_ERROR_CHARS]))
+    return "\n\n".join(("## Error" if len(failed) == 1 else "## Errors", *parts)) if parts else ""
 
 
 def _answer(state: RunState, outline: Outline) -> str:
@@ -126,7 +139,7 @@ def _answer(state: RunState, outline: Outline) -> str:
         return ""
     fields: dict[str, Json] = {"content": state.text, **({"tool_calls": calls} if calls else {})}
     answer = outline.of(fields)
-    return f"## Completion\n\n```json\n{json.dumps(answer, ensure_ascii=False, indent=1)}\n```"
+    return f"## Completion\n\n{_fenced(json.dumps(answer, ensure_ascii=False, indent=1), 'json')}"
 
 
 def _reproduce(record: RunRecord, contents: Contents) -> str:
@@ -142,3 +155,16 @@ def _fenced(text: str, language: str = "") -> str:
     while fence in text:
         fence += "`"
     return f"{fence}{language}\n{text}\n{fence}"
+
+
+def _qt_version() -> str:
+    """Of the installed Qt for Python, whose figures are Qt's; it is not loaded for it."""
+    # Imported here: only a ticket needs it.
+    from importlib.metadata import PackageNotFoundError, version
+
+    for package in ("PySide6-Essentials", "PySide6"):
+        try:
+            return version(package)
+        except PackageNotFoundError:
+            continue
+    return "—"

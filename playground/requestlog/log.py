@@ -128,10 +128,16 @@ class RequestLog:
             await self._settled(run_id, lambda: writer.finish(run_id, summarize(end)))
 
     async def add(self, runs: Sequence[EndedRun]) -> list[str]:
-        """Keep runs that ended elsewhere, all or none. Answers with the run_ids that were not there yet."""
+        """Keep runs that ended elsewhere, all or none. Answers with the run_ids that were not there yet.
+
+        Raises OSError with a sentence where they cannot be written.
+        """
         if (writer := self._writer) is None:
             return []
-        return await self._write_worker.call(lambda: writer.add(runs))
+        try:
+            return await self._write_worker.call(lambda: writer.add(runs))
+        except sqlite3.Error as error:
+            raise OSError(f"the request log could not take them up: {error}") from error
 
     async def delete(self, run_ids: Iterable[str]) -> None:
         """Delete runs that have ended, with all that only they use. Runs that still go on are left.

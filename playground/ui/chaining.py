@@ -38,6 +38,27 @@ class Chaining(QObject):
         self._desk: ChainDesk | None = None
         self.dialog: ChainDialog | None = None
 
+    @property
+    def desk(self) -> ChainDesk:
+        """What chains need of the rest of the program."""
+        if self._desk is None:
+            from playground.chaining import ChainDesk
+
+            self._desk = ChainDesk(self._workspace)
+            self._desk.allow_address = self._allow
+        return self._desk
+
+    def answer_by_server(self, document: Document, names: list[str], server: str) -> None:
+        """These tools of a prompt are answered by a tool server from now on."""
+        from playground.chaining import with_tool_servers
+
+        try:
+            self.desk.keep_book(document, with_tool_servers(self.desk.book(document), names, server))
+        except OSError as error:
+            self.trouble.emit(f"The tools' answers cannot be kept: {error.strerror or error}.")
+        if self.dialog is not None:
+            self.dialog.show_prompt()
+
     def open(self) -> ChainDialog:
         """The dialog, made or brought to the front."""
         if self.dialog is None:
@@ -65,13 +86,9 @@ class Chaining(QObject):
 
     def _made(self) -> ChainDialog:
         # Imported on first use, as the dialogs are.
-        from playground.chaining import ChainDesk
         from playground.ui.chain.dialog import ChainDialog
 
-        if self._desk is None:
-            self._desk = ChainDesk(self._workspace)
-            self._desk.allow_address = self._allow
-        dialog = ChainDialog(self._desk, self._workspace, self._prompt.document, self._window)
+        dialog = ChainDialog(self.desk, self._workspace, self._prompt.document, self._window)
         dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         dialog.finished.connect(self._gone)
         dialog.document_wanted.connect(

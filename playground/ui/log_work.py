@@ -15,6 +15,7 @@ from playground.prompt.problems import BadInput
 from playground.requestlog.changing import MOST_TAG_CHARS
 from playground.requestlog.filter import EVERYTHING, LogFilter
 from playground.ui.dialogs.consent import asked
+from playground.ui.dialogs.progress import watched
 from playground.ui.logview.pane import LogPane
 from playground.ui.theme import Theme
 from playground.workspace import Workspace
@@ -211,10 +212,17 @@ class LogWork(QObject):
             return
 
         async def work() -> None:
-            done = await export(
-                self._log, chosen, path, kind, lambda n: self.trouble.emit(f"Exporting: {n:,} requests so far…")
+            total = (await self._log.count(chosen, None)).n if isinstance(chosen, LogFilter) else len(chosen)
+            done = await watched(
+                self._window,
+                f"Export to {path.name}",
+                total,
+                lambda progress: export(self._log, chosen, path, kind, progress),
             )
-            self.trouble.emit(f"{done:,} requests are in {path}.")
+            if done is None:
+                self.trouble.emit(f"Stopped: nothing was exported, and {path.name} is as it was.")
+            else:
+                self.trouble.emit(f"{done:,} requests are in {path}.")
 
         self._workspace.tasks.start(self._see_through("exported", work()), "export requests")
 
@@ -234,7 +242,10 @@ class LogWork(QObject):
             if self._log.read_only_reason is not None:
                 self.trouble.emit(self._log.read_only_reason)
                 return
-            self.trouble.emit((await import_file(self._log, path)).sentence)
+            imported = await watched(
+                self._window, f"Import {path.name}", None, lambda progress: import_file(self._log, path, progress)
+            )
+            self.trouble.emit(imported.sentence if imported else "Stopped: nothing was imported.")
 
         self._workspace.tasks.start(self._see_through("imported", work()), "import requests")
 

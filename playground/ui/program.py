@@ -15,7 +15,7 @@ from playground.ui.appearance import Appearance
 from playground.workspace import Workspace
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from playground.advice.model import Advice
     from playground.prompt.document import Document, Tool
@@ -168,8 +168,13 @@ class Program(QObject):
         dialog.run()
         return dialog
 
-    def tool_server_dialog(self, prompt: PromptPane) -> ToolServerDialog:
-        """Tools of a Model Context Protocol server, chosen for the prompt as one step of its history."""
+    def tool_server_dialog(
+        self, prompt: PromptPane, answered: Callable[[Document, list[str], str], object]
+    ) -> ToolServerDialog:
+        """Tools of a Model Context Protocol server, chosen for the prompt as one step of its history.
+
+        `answered` hears which tools of which prompt the server is to answer.
+        """
         from playground.ui.dialogs.tool_server import ToolServerDialog
 
         workspace = self._workspace
@@ -177,6 +182,7 @@ class Program(QObject):
         def add(tools: tuple[Tool, ...]) -> None:
             document = prompt.document()
             prompt.set_document(replace(document, tools=(*document.tools, *tools)), undoable=True, label="Add tools")
+            answered(prompt.document(), [tool.name for tool in tools], dialog.server.text().strip())
 
         dialog = ToolServerDialog(
             workspace.tool_servers.tools, prompt.document, workspace.settings, workspace.tasks.start, self._window

@@ -92,7 +92,7 @@ class MainWindow(QMainWindow):
             "save": self.files.save,
             "save_as": self.files.save_as,
             "mend": lambda: self.answers.advice.mend(),
-            "tool_server": lambda: self.program.tool_server_dialog(self.prompt),
+            "tool_server": self._tools_of_a_server,
             "undo": self.prompt.undo,
             "redo": self.prompt.redo,
             "find": self.prompt.show_find,
@@ -296,6 +296,11 @@ class MainWindow(QMainWindow):
     def _hand_over(self, form: str) -> None:
         """Copy the request in hand in one of its forms."""
         self.program.hand_over(self._run_in_hand(), form)
+
+    def _tools_of_a_server(self) -> None:
+        """Tools from an MCP server, which from then on answers them."""
+        if self.answers:
+            self.program.tool_server_dialog(self.prompt, self.chaining.answer_by_server)
 
     def _run_in_hand(self) -> str | None:
         """The request that has the focus: the log's row, else what is shown."""

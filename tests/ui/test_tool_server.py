@@ -11,6 +11,7 @@ import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QApplication, QMessageBox
 
+from playground.prompt.document import Document, Message
 from playground.selftest.hand import Hand
 from playground.toolserver.session import ToolServerFailed
 from playground.ui.dialogs.tool_server import ToolServerDialog
@@ -24,7 +25,7 @@ STDIO = f'"{sys.executable}" "{SERVER}" stdio'
 
 async def _listed(session: Session, hand: Hand, server: str) -> ToolServerDialog:
     window = session.window
-    dialog = window.program.tool_server_dialog(window.prompt)
+    dialog = window.program.tool_server_dialog(window.prompt, window.chaining.answer_by_server)
     dialog.server.setText(server)
     dialog.go.click()
     assert dialog.go.text() == "Stop"
@@ -48,6 +49,30 @@ def test_tools_are_listed_chosen_and_added_in_one_step(tell: Tell) -> None:
         window.prompt.undo()
         assert window.prompt.document() == before
         assert session.workspace.settings.text("tool_server") == STDIO
+
+    tell(story)
+
+
+def test_tools_of_a_server_are_answered_by_it(tell: Tell) -> None:
+    async def story(session: Session, hand: Hand) -> None:
+        window = session.window
+        assert window.answers
+        script = [
+            [{"at_ms": 1, "call": {"name": "get_balance", "arguments": '{"account_id": "AC-7"}'}}],
+            [{"at_ms": 1, "content": "Done."}],
+        ]
+        messages = (Message("user", "My balance?"),)
+        window.prompt.set_document(Document("mine", messages=messages, parameters={"scenario": script}))  # type: ignore[dict-item]
+        listed = await _listed(session, hand, STDIO)
+        listed.list.item(0).setCheckState(Qt.CheckState.Checked)
+        listed.add.click()
+        dialog = window.chaining.run()
+        await hand.until(lambda: _question() is not None, "the question")
+        box = _question()
+        assert box is not None
+        box.buttons()[0].click()
+        await hand.until(lambda: not dialog.running, "the answer")
+        assert dialog.cards[0].call_rows[0].result.text() == "AC-7: ₹412"
 
     tell(story)
 

@@ -57,6 +57,7 @@ class ResponsePane(QFrame):
         self.text_tab = TextTab()
         self.rendered_tab = RenderedTab(theme)
         self.tools_tab = ToolsTab()
+        self.tools_tab.run_requested.connect(lambda: self.notice_action.emit("chain"))
         self.events_tab = EventsTab()
         self.json_tab = JsonTab(theme)
         self.probabilities_tab = ProbabilitiesTab(theme)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QScrollArea, QVBoxLayout, QWidget
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
 from playground.prompt.problems import Problem
 from playground.runs.arguments import check_arguments
@@ -114,6 +114,9 @@ class CallCard(QFrame):
 class ToolsTab(QScrollArea):
     """A card a call; on top the filler, which is text that came before the first call."""
 
+    run_requested = Signal()
+    """Answer the calls, and go on until there is an answer."""
+
     def __init__(self) -> None:
         super().__init__()
         self.setWidgetResizable(True)
@@ -127,12 +130,17 @@ class ToolsTab(QScrollArea):
         self._filler_mark.setProperty("tone", "output")
         self._filler_mark.setWordWrap(True)
         self._filler = words("")
+        self.run = QPushButton("Run until answer: answer these calls, and go on")
+        self.run.setProperty("look", "link")
+        self.run.clicked.connect(self.run_requested)
+        self.run.hide()
         inside = QWidget()
         self._column = QVBoxLayout(inside)
         self._column.setContentsMargins(GRID * 2, GRID * 2, GRID * 2, GRID * 2)
         self._column.setSpacing(GRID)
         for widget in (self._words, self._filler_mark, self._filler):
             self._column.addWidget(widget)
+        self._column.addWidget(self.run, 0, Qt.AlignmentFlag.AlignLeft)
         self._column.addStretch(1)
         self.setWidget(inside)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
@@ -161,6 +169,7 @@ class ToolsTab(QScrollArea):
             if index not in self.cards:
                 self._add(index)
             self.cards[index].show_call(calls[index], bool(state and state.ended), self._asked)
+        self.run.setVisible(bool(calls and state and state.phase == "done"))
         self._words.setText(NONE_CAME if state and state.ended else NOTHING)
         self._words.setVisible(not calls)
         filler = state.text if state and calls else ""
@@ -175,8 +184,8 @@ class ToolsTab(QScrollArea):
     def _add(self, index: int) -> None:
         card = CallCard(index)
         self.cards[index] = card
-        # Before the stretch that ends the column.
-        self._column.insertWidget(self._column.count() - 1, card)
+        # Before the way to go on, and the stretch that ends the column.
+        self._column.insertWidget(self._column.count() - 2, card)
 
     def _clear(self) -> None:
         for card in self.cards.values():

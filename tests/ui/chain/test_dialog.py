@@ -21,6 +21,7 @@ from playground.requestlog.filter import parse
 from playground.selftest.hand import Hand
 from playground.ui.chain.dialog import ChainDialog
 from playground.ui.chain.edits import EditDialog
+from playground.ui.response.pane import TOOLS
 from playground.ui.session import Session
 from tests.chains.dialogue import ANSWER, BOOK, calls, prompt, says
 from tests.ui.conftest import Story
@@ -266,6 +267,23 @@ def test_answers_are_edited_and_bad_ones_are_named_and_not_kept(tell: Tell) -> N
         form.cases.setPlainText("")
         form.text.setPlainText("http://example.com/x")
         assert "not this machine" in form.wrong.text()
+
+    tell(story)
+
+
+def test_a_response_that_calls_tools_leads_to_the_chain(tell: Tell) -> None:
+    async def story(session: Session, hand: Hand) -> None:
+        window = session.window
+        window.files.open_tools_sample()
+        window.requests.send_or_stop()
+        await hand.until(lambda: window.requests.current is not None and not window.requests.running, "the response")
+        window.response.show_tab(TOOLS)
+        assert not window.response.tools_tab.run.isHidden()
+        window.response.tools_tab.run.click()
+        dialog = window.chaining.dialog
+        assert dialog is not None
+        await hand.until(lambda: not dialog.running, "the answer")
+        assert dialog.state.text().startswith("Answered")
 
     tell(story)
 
