@@ -100,6 +100,9 @@ QComboBox::down-arrow { image: url("$chevron"); width: 12px; height: 12px; }
 QSpinBox::up-button, QSpinBox::down-button { width: 0; border: none; }
 QDoubleSpinBox::up-button, QDoubleSpinBox::down-button { width: 0; border: none; }
 QListWidget::item { padding: 6px 8px; }
+QListView[look="completions"] { background: $surface; border: 1px solid $accent; outline: none; }
+QListView[look="completions"]::item { padding: 4px 8px; }
+QListView[look="completions"]::item:selected { background: $selection; color: $text; }
 QComboBox QAbstractItemView {
     background: $surface; border: 1px solid $line; outline: none;
     selection-background-color: $selection; selection-color: $text;

@@ -43,3 +43,14 @@ def test_a_template_leads_to_what_it_returns_and_to_a_servers_tools(tell: Tell) 
         opened[0].close()
 
     tell(story)
+
+
+def test_a_tool_that_the_shown_conversation_lacks_is_said_to_be_none_of_it(tell: Tell) -> None:
+    async def story(session: Session, hand: Hand) -> None:
+        window = session.window
+        window.prompt.tabs.setCurrentIndex(TOOLS)
+        dialog = window.chaining.show_answers("no_such_tool")
+        assert "no_such_tool is no tool of this conversation" in dialog.state.text()
+        dialog.close()
+
+    tell(story)

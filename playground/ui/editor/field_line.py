@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from PySide6.QtCore import QEvent, Qt, Signal
-from PySide6.QtGui import QContextMenuEvent, QKeyEvent, QKeySequence
-from PySide6.QtWidgets import QLineEdit
+from PySide6.QtGui import QAction, QContextMenuEvent, QKeyEvent, QKeySequence
+from PySide6.QtWidgets import QLineEdit, QMenu
 
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import mono_font
@@ -62,14 +62,21 @@ class FieldLine(QLineEdit):
         else:
             super().keyPressEvent(event)
 
-    def contextMenuEvent(self, event: QContextMenuEvent) -> None:
+    def menu(self) -> QMenu:
         """Qt's own menu, with the prompt's undo in it in place of the field's."""
         menu = self.createStandardContextMenu()
+        undo, redo = menu.actions()[:2]
+        for old, signal in ((undo, self.undo_requested), (redo, self.redo_requested)):
+            action = QAction(old.text(), menu)
+            action.triggered.connect(lambda _checked=False, signal=signal: signal.emit())
+            menu.insertAction(old, action)
+            menu.removeAction(old)
+        return menu
+
+    def contextMenuEvent(self, event: QContextMenuEvent) -> None:
+        """The menu above."""
+        menu = self.menu()
         menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        for action, signal in zip(menu.actions()[:2], (self.undo_requested, self.redo_requested), strict=True):
-            action.setEnabled(True)
-            action.triggered.disconnect()
-            action.triggered.connect(signal)
         menu.popup(event.globalPos())
 
 

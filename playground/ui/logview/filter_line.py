@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QStringListModel, Qt, Signal
+from PySide6.QtCore import QEvent, QObject, QStringListModel, Qt, Signal
 from PySide6.QtGui import QFocusEvent, QKeyEvent
 from PySide6.QtWidgets import QCompleter, QLineEdit, QListView
 
@@ -18,6 +18,8 @@ class FilterLine(QLineEdit):
 
     down = Signal()
     cleared = Signal()
+    settled = Signal()
+    """The completions have gone: what is typed is meant."""
     words_wanted = Signal()
     """The line has the keyboard: what stands in the log may have changed."""
 
@@ -34,7 +36,9 @@ class FilterLine(QLineEdit):
         self._completer.setCompletionMode(QCompleter.CompletionMode.UnfilteredPopupCompletion)
         self.popup = QListView()
         self.popup.setAccessibleName("Completions")
+        self.popup.setProperty("look", "completions")
         self._completer.setPopup(self.popup)
+        self.popup.installEventFilter(self)
         self._completer.activated[str].connect(self._take)  # type: ignore[index]  # the signal's form with a text
         self.textEdited.connect(lambda _text: self.offer())
 
@@ -68,6 +72,11 @@ class FilterLine(QLineEdit):
     def focusInEvent(self, event: QFocusEvent) -> None:
         super().focusInEvent(event)
         self.words_wanted.emit()
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        if watched is self.popup and event.type() == QEvent.Type.Hide:
+            self.settled.emit()
+        return super().eventFilter(watched, event)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         if event.key() == Qt.Key.Key_Escape:

@@ -122,6 +122,7 @@ class LogPane(QWidget):
     def _connect(self) -> None:
         self.filter_line.textChanged.connect(lambda _text: self._typing.start())
         self.filter_line.returnPressed.connect(self._apply_filter)
+        self.filter_line.settled.connect(self._typing.start)
         self.filter_line.down.connect(self.take_focus)
         self.filter_line.cleared.connect(self.clear_filter)
         self.table.asked.connect(self.asked)
@@ -177,7 +178,8 @@ class LogPane(QWidget):
         try:
             chosen = parse(self.filter_line.text(), datetime.now().astimezone())  # dates are meant in local time
         except BadInput as bad:
-            self._say_wrong(str(bad.problems[0]))
+            # A word that is being completed is not wrong yet.
+            self._say_wrong("" if self.filter_line.offered else str(bad.problems[0]))
             return None
         self._say_wrong("")
         return chosen

@@ -254,3 +254,32 @@ def test_the_pane_opens_the_paste_dialog_and_takes_its_tools(open_pane: Open) ->
     tab.paste_dialog.look()
     tab.paste_dialog.add.click()
     assert names_of(desk) == ["a", "b", "a_2"]
+
+
+def test_a_tools_menu_does_what_it_says_and_greys_what_it_cannot(open_pane: Open) -> None:
+    desk, tab = opened(open_pane, "a", "b")
+    offered = {action.text(): action for action in tab.menu_of(tab.cards[0]).actions()}
+    assert not offered["Move up"].isEnabled()
+    assert "What it returns…" not in offered
+    offered["Duplicate"].trigger()
+    assert names_of(desk) == ["a", "a_2", "b"]
+    desk.pane.answers_wanted.connect(lambda _name: None)
+    menu = tab.menu_of(tab.cards[2])
+    assert "What it returns…" in [action.text() for action in menu.actions()]
+    next(action for action in menu.actions() if action.text() == "Delete").trigger()
+    assert names_of(desk) == ["a", "a_2"]
+    assert tab.cards[1].head.role.hasFocus()
+
+
+def test_undo_in_a_fields_menu_is_the_prompts(open_pane: Open, qtbot: QtBot) -> None:
+    desk, tab = opened(open_pane, "get")
+    name = form_of(tab, 0).name
+    QTest.keyClicks(name, "x")
+    assert names_of(desk) == ["xget"]
+    menu = name.menu()
+    menu.actions()[0].trigger()
+    assert names_of(desk) == ["get"]
+    assert name.text() == "get"
+    menu.actions()[1].trigger()
+    assert names_of(desk) == ["xget"]
+    menu.deleteLater()
