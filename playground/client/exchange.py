@@ -21,6 +21,7 @@ from playground.client.handshake import Handshake
 from playground.client.network import network_trouble, stalled_trouble
 from playground.client.redact import key_forms, mask, redact, redact_trouble
 from playground.client.silence import SilenceLimit
+from playground.client.split_key import SplitKeys
 from playground.prompt.request import Request
 
 Clock = Callable[[], float]
@@ -50,6 +51,7 @@ class Exchange:
         self._client, self._endpoint, self._key = client, endpoint, key
         self._request, self._clock, self._idle_s = request, clock, idle_s
         self._forms = key_forms(key)
+        self._split = SplitKeys(self._forms)
         self._request_id: str | None = None
         self._kind = ""
         self._connecting = Connecting(clock)
@@ -150,14 +152,14 @@ class Exchange:
                     try:
                         done = self._read(framer.feed(received), decoder, events)
                     except (StreamError, NotAChunk):
-                        yield events
+                        yield [*events, *self._split.rest(self._clock())]
                         raise
                     yield events
                     if done:
                         await _drain(body)
                         return
                     silence.begins(self._idle_s)
-        yield [self._end(framer.rest, decoder)]
+        yield [*self._split.rest(self._clock()), self._end(framer.rest, decoder)]
 
     def _read(self, received: list[str], decoder: ChunkDecoder, events: list[AnyEvent]) -> bool:
         """Each event as it came, also where it then turns out to be none that can be read; then what it says.
@@ -167,13 +169,13 @@ class Exchange:
         at = self._clock()
         for data in received:
             if data == DONE:
-                events.append(Completed(at))
+                events += [*self._split.rest(at), Completed(at)]
                 return True
             # An empty event keeps a connection open; it says nothing.
             if data.strip():
                 shown = mask(data, self._forms)
                 events.append(RawEvent(at, shown))
-                events += decoder.events(shown, at)
+                events += self._split.events(decoder.events(shown, at))
         return False
 
     def _end(self, rest: str, decoder: ChunkDecoder) -> AnyEvent:

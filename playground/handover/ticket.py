@@ -107,7 +107,7 @@ def _input(stored: StoredRun, state: RunState) -> Figure:
 
 def _attempt(stored: StoredRun, attempt: Attempt) -> str:
     at = stored.record.started_utc.astimezone(UTC) + timedelta(seconds=attempt.started_at)
-    took = "" if attempt.ended_at is None else f", {seconds(attempt.ended_at - attempt.started_at)}"
+    took = "" if attempt.ended_at is None else f", ended after {seconds(attempt.ended_at - attempt.started_at)}"
     headers = (
         "" if attempt.headers_at is None else f", headers after {seconds(attempt.headers_at - attempt.started_at)}"
     )

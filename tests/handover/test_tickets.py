@@ -53,7 +53,29 @@ def _forms() -> list[str]:
 
 
 PROMPT = Document(tools=(_tool(),), messages=(Message("system", "Be kind."), Message("user", SECRET)))
-OTHERS = [Document(messages=(Message("user", f"{fault} please"),)) for fault in ("error", "header", "stream", "whole")]
+FAULTS = ("error", "header", "stream", "split", "everywhere", "whole")
+OTHERS = [Document(messages=(Message("user", f"{fault} please"),)) for fault in FAULTS]
+
+
+def _stream(chunks: Sequence[Json]) -> str:
+    return "".join(f"data: {json.dumps(chunk)}\n\n" for chunk in chunks) + "data: [DONE]\n\n"
+
+
+def _split(key: str) -> list[Json]:
+    """A character a piece, as text and as a tool call's arguments."""
+    pieces: list[Json] = [{"id": "c", "choices": [{"index": 0, "delta": {"content": "It is "}}]}]
+    for character in key:
+        call: Json = {"index": 0, "id": "t", "function": {"name": "f", "arguments": character}}
+        pieces.append({"id": "c", "choices": [{"index": 0, "delta": {"content": character, "tool_calls": [call]}}]})
+    return [*pieces, {"id": "c", "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}]
+
+
+def _everywhere(key: str) -> Json:
+    call: Json = {"index": 0, "id": key, "function": {"name": key, "arguments": key}}
+    token: Json = {"token": key, "logprob": -1, "top_logprobs": [{"token": key, "logprob": -1}]}
+    delta: Json = {"role": key, "content": f"It is {key}", "tool_calls": [call], "refusal": key}
+    choice: Json = {"index": 0, "delta": delta, "logprobs": {"content": [token]}, "finish_reason": key}
+    return {"id": key, "model": key, "object": key, "choices": [choice], "system_fingerprint": key, key: key}
 
 
 class _Echo(BaseHTTPRequestHandler):
@@ -69,14 +91,20 @@ class _Echo(BaseHTTPRequestHandler):
             self._answer(500, json.dumps({"error": {"message": f"bad key {forms}", "type": key}}), forms)
         elif "whole please" in body:
             self._answer(200, chunk.replace("delta", "message"), forms)
+        elif "split please" in body:
+            self._answer(200, _stream(_split(key)), forms, "text/event-stream")
+        elif "everywhere please" in body:
+            self._answer(200, _stream([_everywhere(key)]), forms, "text/event-stream", key)
         else:
             self._answer(200, f"data: {chunk}\n\ndata: [DONE]\n\n", forms, "text/event-stream")
 
-    def _answer(self, status: int, text: str, forms: str, kind: str = "application/json") -> None:
+    def _answer(
+        self, status: int, text: str, forms: str, kind: str = "application/json", request_id: str = "req-1"
+    ) -> None:
         self.send_response(status)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(text.encode())))
-        self.send_header("X-Request-Id", "req-1")
+        self.send_header("X-Request-Id", request_id)
         self.send_header("X-Debug", forms)
         self.end_headers()
         self.wfile.write(text.encode())
@@ -130,8 +158,8 @@ async def _all(log: RequestLog) -> list[StoredRun]:
 
 def test_a_planted_key_that_comes_back_is_in_nothing_that_is_made(folder: Path, echo: str) -> None:
     runs = _sent(folder, echo, [PROMPT, *OTHERS, replace(OTHERS[-1], stream=False)])
-    assert len(runs) == 6
-    assert sum("It is" in run.state().text for run in runs) >= 4
+    assert len(runs) == 8
+    assert sum("It is" in run.state().text for run in runs) >= 6
     for choice in CHOICES:
         (folder / f"{choice}.md").write_text(tickets(runs, Choice(choice)), "utf-8")
         with zipfile.ZipFile(io.BytesIO(bundle(runs, Choice(choice)))) as archive:
