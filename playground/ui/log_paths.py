@@ -10,8 +10,7 @@ from PySide6.QtCore import QObject, QTimer, Signal
 from PySide6.QtGui import QActionGroup
 from PySide6.QtWidgets import QMenu, QWidget
 
-from playground.runs.received import received_tokens
-from playground.ui.logview.details import Live
+from playground.ui.live_rows import LiveRows
 from playground.ui.logview.layout import Layout
 from playground.ui.logview.pane import LogPane
 from playground.ui.saved_filters import SavedFilters
@@ -41,7 +40,8 @@ class LogPaths(QObject):
         self.layout.restore(settings.text("log_columns"))
         self.filters = SavedFilters(settings, pane.filter_line)
         self._work: LogWork | None = None
-        pane.model.live = self._live
+        self._live_rows: LiveRows | None = None
+        pane.model.live = lambda run_id: self.live.of(run_id)
         pane.asked.connect(self.ask)
         pane.ids_pasted.connect(lambda ids: self.start(self._find(ids), "look for pasted ids"))
         pane.filter_line.words_wanted.connect(lambda: self.start(self._read_words(), "read the filter's words"))
@@ -55,6 +55,13 @@ class LogPaths(QObject):
     def log(self) -> RequestLog | None:
         """The log, where there is one."""
         return self._workspace.log
+
+    @property
+    def live(self) -> LiveRows:
+        """What this window is sending; the sender is made when something is sent or looked at."""
+        if self._live_rows is None:
+            self._live_rows = LiveRows(self._workspace.sender.running)
+        return self._live_rows
 
     @property
     def work(self) -> LogWork:
@@ -86,12 +93,6 @@ class LogPaths(QObject):
             self.trouble.emit("There is no request log.")
         else:
             self.work.do(name)
-
-    def _live(self, run_id: str) -> Live | None:
-        run = self._workspace.sender.running.get(run_id)
-        if run is None:
-            return None
-        return Live(run.state, run.clock(), received_tokens(run.state) or 0.0)
 
     async def _read_words(self) -> None:
         if self.log is not None:

@@ -206,7 +206,7 @@ def _cost(row: LogRow, _detail: Detail) -> Cell:
 
 def _answer(row: LogRow, detail: Detail) -> Cell:
     if detail.live is not None:
-        return Cell(_one_line(detail.live.state.text[-LIVE_CHARS:]))
+        return Cell(_one_line(detail.live.tail[-LIVE_CHARS:]))
     if row.trouble:
         return Cell(_one_line(row.trouble), row.trouble, "muted")
     if not row.answer and row.called:

@@ -42,11 +42,12 @@ class AttemptLine:
 
 @dataclass(frozen=True, slots=True)
 class Live:
-    """A request that this window is sending. `tokens`: ≈ of what has come."""
+    """A request that this window is sending. `tokens`: ≈ of what has come; `tail`: the end of its text."""
 
     state: RunState
     elapsed_s: float
     tokens: float
+    tail: str
 
 
 @dataclass(frozen=True, slots=True)
