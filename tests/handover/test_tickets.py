@@ -57,6 +57,10 @@ FAULTS = ("error", "header", "stream", "split", "everywhere", "whole")
 OTHERS = [Document(messages=(Message("user", f"{fault} please"),)) for fault in FAULTS]
 
 
+SPANS: list[bytes] = []
+"""What the collector of OpenTelemetry spans was sent."""
+
+
 def _stream(chunks: Sequence[Json]) -> str:
     return "".join(f"data: {json.dumps(chunk)}\n\n" for chunk in chunks) + "data: [DONE]\n\n"
 
@@ -82,7 +86,12 @@ class _Echo(BaseHTTPRequestHandler):
     """Repeats the key that it was sent, in every form, wherever a server can."""
 
     def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+        data = self.rfile.read(int(self.headers["Content-Length"]))
+        if self.path.endswith("/v1/traces"):
+            SPANS.append(data)
+            self._answer(200, "", "", "application/x-protobuf")
+            return
+        body = data.decode()
         key = self.headers["Authorization"].removeprefix("Bearer ")
         forms = " ".join((key, quote(key, safe=""), base64.b64encode(f"Bearer {key}".encode()).decode()))
         choice = {"index": 0, "delta": {"content": f"It is {forms}"}, "finish_reason": "stop"}
@@ -136,6 +145,7 @@ def _sent(folder: Path, base_url: str, prompts: Sequence[Document]) -> list[Stor
         workspace = Workspace(folder, {"SMALLEST_API_KEY": KEY}, Tasks(lambda *_: None))
         workspace.settings.set("request_lines", True)
         workspace.settings.set("request_lines_contents", True)
+        workspace.settings.set("otel_collector", f"{base_url}/traces")
         await workspace.open_log()
         endpoint = Endpoint(id="address", name="Test", base_url=base_url, needs_key=True)
         for prompt in prompts:
@@ -157,7 +167,10 @@ async def _all(log: RequestLog) -> list[StoredRun]:
 
 
 def test_a_planted_key_that_comes_back_is_in_nothing_that_is_made(folder: Path, echo: str) -> None:
+    SPANS.clear()
     runs = _sent(folder, echo, [PROMPT, *OTHERS, replace(OTHERS[-1], stream=False)])
+    assert sum(data.count(b"electron.request_id") for data in SPANS) == len(runs)
+    (folder / "spans.bin").write_bytes(b"".join(SPANS))
     assert len(runs) == 8
     assert sum("It is" in run.state().text for run in runs) >= 6
     for choice in CHOICES:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
-from PySide6.QtCore import Signal
+from PySide6.QtCore import QTimer, Signal
 from PySide6.QtWidgets import (
     QComboBox,
     QDialog,
@@ -31,6 +31,8 @@ from playground.ui.theme import GRID, mono_font
 from playground.ui.widgets.clipboard import copy_text
 from playground.ui.widgets.notice import words
 
+REST_MS = 150
+"""After the last letter of the workspace id."""
 SHOWN = 400_000
 """Characters of a ticket that the preview shows; it is copied and saved whole."""
 
@@ -59,7 +61,12 @@ class TicketDialog(QDialog):
         self.told = words("", "muted")
         self._lay_out()
         self.contents.currentTextChanged.connect(lambda _text: self._show())
-        self.workspace.textChanged.connect(lambda _text: self._show())
+        # A ticket of many requests takes too long to be made anew with each letter.
+        self._rest = QTimer(self)
+        self._rest.setSingleShot(True)
+        self._rest.setInterval(REST_MS)
+        self._rest.timeout.connect(self._show)
+        self.workspace.textChanged.connect(lambda _text: self._rest.start())
         self._show()
 
     def _lay_out(self) -> None:
@@ -104,7 +111,13 @@ class TicketDialog(QDialog):
         self.preview.setPlainText(self._text[:SHOWN] + (f"\n… {more:,} characters more" if more > 0 else ""))
         self.told.setText(f"{len(self._text):,} characters. The zip also holds each request's body and events.")
 
+    def _catch_up(self) -> None:
+        if self._rest.isActive():
+            self._rest.stop()
+            self._show()
+
     def _copy(self) -> None:
+        self._catch_up()
         copy_text(self._text)
         self.told.setText("Copied.")
 
@@ -120,6 +133,7 @@ class TicketDialog(QDialog):
 
     def save_to(self, path: Path) -> None:
         """Write the ticket: as a zip where the name ends so, else as Markdown."""
+        self._catch_up()
         zipped = path.suffix.lower() == ".zip"
         data = bundle(self._runs, self.choice) if zipped else self._text.encode("utf-8", "replace")
         try:

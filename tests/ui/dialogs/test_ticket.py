@@ -1,0 +1,29 @@
+"""The ticket's dialog: what is copied is what the fields say, also right after they were typed in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from PySide6.QtGui import QGuiApplication
+from PySide6.QtTest import QTest
+from pytestqt.qtbot import QtBot
+
+from playground.requestlog.records import StoredRun
+from playground.settings import Settings
+from playground.ui.dialogs.ticket import TicketDialog
+from tests.requestlog.samples import answered, record
+
+
+def test_what_was_just_typed_is_in_what_is_copied_and_saved(qtbot: QtBot, tmp_path: Path) -> None:
+    settings = Settings(tmp_path / "settings.json")
+    dialog = TicketDialog([StoredRun(record(), 1, "done", False, tuple(answered()))], settings)
+    qtbot.addWidget(dialog)
+    QTest.keyClicks(dialog.workspace, "ws-42")
+    dialog.copy.click()
+    assert "| workspace | ws-42 |" in QGuiApplication.clipboard().text()
+    QTest.keyClicks(dialog.workspace, "7")
+    dialog.save_to(tmp_path / "ticket.md")
+    assert "| workspace | ws-427 |" in (tmp_path / "ticket.md").read_text("utf-8")
+    assert settings.text("ticket_workspace") == "ws-427"
+    QTest.keyClicks(dialog.workspace, "8")
+    qtbot.waitUntil(lambda: "ws-4278" in dialog.preview.toPlainText())
