@@ -102,6 +102,10 @@ class Connection:
                 for event in events:
                     yield event
 
+    async def client_for(self, base_url: str) -> httpx.AsyncClient | Trouble:
+        """The client that this address is reached with, for the vendor's other services; or why there is none."""
+        return await self._client(loopback=is_loopback(base_url))
+
     async def aclose(self) -> None:
         """Close every connection."""
         clients, self._clients, self._retired = [*self._clients.values(), *self._retired], {}, []

@@ -18,6 +18,7 @@ from playground.simulator.faults import STATUSES, Fault, FaultQueue, UnknownFaul
 from playground.simulator.limits import PLANS, Limiter
 from playground.simulator.pace import Pace
 from playground.simulator.reply import compose
+from playground.simulator.speech import SpeechRoutes
 from playground.simulator.tokens import prompt_tokens
 from playground.simulator.validation import Detail, context_problem, problems
 
@@ -64,6 +65,8 @@ class Simulator:
         """The routes."""
         application = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[self._envelope])
         application.router.add_post("/waves/v1/chat/completions", self._completions)
+        at_once = None if self._options.plan == "none" else 1
+        SpeechRoutes(self._authenticate, lambda request: request[REQUEST_ID], at_once).add_to(application)
         application.router.add_post("/simulator/faults", self._queue_fault)
         application.router.add_get("/simulator/stats", self._stats)
         return application

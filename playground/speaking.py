@@ -1,0 +1,142 @@
+"""Speaks a completion while it streams: each part as soon as it is whole, one after the other, and measures it."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import time
+import wave
+from collections.abc import Callable
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from playground.client.connection import Connection
+from playground.client.endpoint import Endpoint
+from playground.client.events import AnyEvent, Trouble
+from playground.client.lightning import DEFAULT, SAMPLE_BYTES, SpeechFailed, Voice, stream_speech
+from playground.runs.run import Run
+from playground.voice.clauses import Start, cuts
+from playground.voice.speech import AudioTimes
+
+if TYPE_CHECKING:
+    from playground.keystore import KeyStore
+
+SPEAKERS = ("electron", "simulator")
+"""The kinds of endpoint that have the vendor's speech service beside the model."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of a completion, spoken. `engine_s`: from its text to the first audio; `length_s`: of the audio."""
+
+    text: str
+    engine_s: float
+    length_s: float
+    pcm: bytes
+    request_id: str | None
+
+    @property
+    def times(self) -> AudioTimes:
+        """As the timeline takes them."""
+        return AudioTimes(self.engine_s, self.length_s)
+
+
+class Speaker:
+    """Speaks parts of one run. `on_part` hears of each that was spoken, `on_audio` of audio as it comes.
+
+    `start`: what speech waits for, as in the timeline. Nothing is sent before `follow`, and nothing after `stop`.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        keys: KeyStore,
+        endpoint: Endpoint,
+        *,
+        voice: Voice = DEFAULT,
+        start: Start = "clause",
+        on_part: Callable[[Part], None] = lambda _part: None,
+        on_audio: Callable[[bytes], None] = lambda _pcm: None,
+    ) -> None:
+        self._connection, self._keys, self._endpoint = connection, keys, endpoint
+        self.voice, self._start = voice, start
+        self._on_part, self._on_audio = on_part, on_audio
+        self.parts: list[Part] = []
+        self._run: Run | None = None
+        self._came = asyncio.Event()
+        self._stopped = False
+
+    def follow(self, run: Run) -> None:
+        """Speak this run from its first word on."""
+        self._run = run
+        run.listen(self._heard)
+
+    def _heard(self, _run: Run, _event: AnyEvent) -> None:
+        self._came.set()
+
+    def stop(self) -> None:
+        """Say nothing more."""
+        self._stopped = True
+        self._came.set()
+
+    async def speak(self) -> None:
+        """See it through, until the run has ended and all of it was spoken, or until `stop`. Raises SpeechFailed.
+
+        Cancelling closes the connection at once.
+        """
+        run = self._run
+        assert run is not None, "nothing is followed"
+        client = await self._connection.client_for(self._endpoint.base_url)
+        if isinstance(client, Trouble):
+            raise SpeechFailed(client.title)
+        secret = await self._keys.get(self._endpoint)
+        key = secret.reveal() if secret is not None else None
+        if key is None and self._endpoint.needs_key:
+            raise SpeechFailed(f"There is no key for {self._endpoint.name}, so nothing is spoken.")
+        while not self._stopped:
+            text = self._next(run)
+            if text is None:
+                if run.state.ended:
+                    return
+                self._came.clear()
+                await self._came.wait()
+                continue
+            await self._say(client, key, text)
+
+    def _next(self, run: Run) -> str | None:
+        """The next part that is known to be whole; None while there is none."""
+        text, ended = run.state.text, run.state.ended
+        whole = [cut for cut in cuts(text, self._start) if ended or (cut.known is not None and cut.known <= len(text))]
+        if len(whole) <= len(self.parts):
+            return None
+        cut = whole[len(self.parts)]
+        return text[cut.start : cut.end].strip()
+
+    async def _say(self, client: object, key: str | None, text: str) -> None:
+        began, first_at, pcm, request_id = time.monotonic(), None, bytearray(), None
+        async with aclosing(stream_speech(client, self._endpoint, key, text, self.voice)) as pieces:  # type: ignore[arg-type]
+            async for piece in pieces:
+                if self._stopped:
+                    return
+                first_at = first_at if first_at is not None else time.monotonic()
+                pcm += piece.pcm
+                request_id = piece.request_id
+                self._on_audio(piece.pcm)
+        if first_at is None:
+            raise SpeechFailed("The speech service sent no audio.", request_id)
+        length_s = len(pcm) / SAMPLE_BYTES / self.voice.sample_rate
+        part = Part(text, first_at - began, length_s, bytes(pcm), request_id)
+        self.parts.append(part)
+        self._on_part(part)
+
+
+def as_wav(parts: list[Part], sample_rate: int) -> bytes:
+    """What was spoken, one part after the other, as a WAV file."""
+    held = io.BytesIO()
+    with wave.open(held, "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(SAMPLE_BYTES)
+        file.setframerate(sample_rate)
+        file.writeframes(b"".join(part.pcm for part in parts))
+    return held.getvalue()

@@ -1,0 +1,196 @@
+"""Speak it: completions spoken as they stream by the vendor's speech service, and measured. Off until it is agreed to."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from PySide6.QtCore import Signal
+from PySide6.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QFileDialog,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from playground.client.endpoint import Endpoint
+from playground.client.lightning import DEFAULT, SAMPLE_RATES, SpeechFailed, Voice
+from playground.folders import write_shared
+from playground.runs.figures import seconds
+from playground.runs.run import Run
+from playground.speaking import SPEAKERS, Part, Speaker, as_wav
+from playground.ui.theme import GRID
+from playground.ui.voice.player import NO_PLAYER, Player, make_player
+from playground.ui.widgets.notice import words
+from playground.ui.widgets.plain_table import fill_table, plain_table
+
+if TYPE_CHECKING:
+    from playground.workspace import Workspace
+
+COLUMNS = ("part", "first audio", "length", "request_id")
+
+
+class SpeakTab(QWidget):
+    """`start` runs a task. What is spoken is sent to the endpoint's own origin, with its own key."""
+
+    measured = Signal(tuple)
+    """The AudioTimes of the parts that were spoken so far."""
+
+    def __init__(
+        self, workspace: Workspace, start: Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]]
+    ) -> None:
+        super().__init__()
+        self._workspace, self._start = workspace, start
+        self._task: asyncio.Task[None] | None = None
+        self._speaker: Speaker | None = None
+        self._player: Player | None = None
+        self.on = QCheckBox("Speak each new completion")
+        self.consent = words("")
+        self.voice = QLineEdit(DEFAULT.voice_id)
+        self.voice.setAccessibleName("Voice")
+        self.voice.setMaximumWidth(160)
+        self.rate = QComboBox()
+        self.rate.setAccessibleName("Sample rate")
+        for rate in SAMPLE_RATES:
+            self.rate.addItem(f"{rate:,} Hz", rate)
+        self.rate.setCurrentIndex(SAMPLE_RATES.index(DEFAULT.sample_rate))
+        self.stop = QPushButton("Stop speaking")
+        self.stop.clicked.connect(self.stop_speaking)
+        self.stop.setEnabled(False)
+        self.save = QPushButton("Save as WAV…")
+        self.save.clicked.connect(self._ask)
+        self.save.setEnabled(False)
+        self.told = words("Nothing was spoken yet.", "muted")
+        self.table = plain_table("What was spoken", COLUMNS, 0, {1: 110, 2: 110, 3: 290})
+        self._lay_out()
+        self.show_endpoint()
+
+    def _lay_out(self) -> None:
+        row = QHBoxLayout()
+        row.addWidget(self.on)
+        row.addSpacing(GRID)
+        for label, widget in (("Voice", self.voice), ("at", self.rate)):
+            row.addWidget(QLabel(label))
+            row.addWidget(widget)
+        row.addStretch(1)
+        row.addWidget(self.stop)
+        row.addWidget(self.save)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, GRID, 0, 0)
+        column.addLayout(row)
+        column.addWidget(self.consent)
+        column.addWidget(self.told)
+        column.addWidget(self.table, 1)
+
+    def show_endpoint(self) -> None:
+        """What speaking means for the chosen endpoint; switched off where it has no speech service."""
+        endpoint = self._workspace.endpoint
+        able = endpoint.kind in SPEAKERS
+        if not able:
+            self.on.setChecked(False)
+        self.on.setEnabled(able)
+        self.consent.setText(what_is_sent(endpoint) + (NO_PLAYER if make_player is None else ""))
+
+    @property
+    def chosen_voice(self) -> Voice:
+        """As the fields say."""
+        return Voice(self.voice.text().strip() or DEFAULT.voice_id, sample_rate=int(self.rate.currentData()))
+
+    def run_began(self, run: Run) -> None:
+        """Speak a new completion, where that is switched on."""
+        self.show_endpoint()
+        if not self.on.isChecked() or run.endpoint.kind not in SPEAKERS:
+            return
+        self.stop_speaking()
+        fill_table(self.table, [])
+        workspace, voice = self._workspace, self.chosen_voice
+        self._player = make_player(voice.sample_rate) if make_player is not None else None
+        self._speaker = Speaker(
+            workspace.sender.connection,
+            workspace.keys,
+            run.endpoint,
+            voice=voice,
+            on_part=lambda _part: self._show(),
+            on_audio=self._play,
+        )
+        self._speaker.follow(run)
+        self._task = self._start(self._speak(self._speaker), "speak a completion")
+        self.stop.setEnabled(True)
+        self.told.setText("Speaking…")
+
+    def _play(self, pcm: bytes) -> None:
+        if self._player is not None:
+            self._player.play(pcm)
+
+    async def _speak(self, speaker: Speaker) -> None:
+        try:
+            await speaker.speak()
+            self.told.setText("All of it was spoken.")
+        except SpeechFailed as failed:
+            id_words = f" request_id {failed.request_id}" if failed.request_id else ""
+            self.told.setText(f"{failed}{id_words}")
+        except asyncio.CancelledError:
+            self.told.setText("Stopped.")
+            raise
+        finally:
+            if speaker is self._speaker:
+                self._task = None
+                self.stop.setEnabled(False)
+
+    def stop_speaking(self) -> None:
+        """Stop at once; what was spoken stays in the table."""
+        if self._speaker is not None:
+            self._speaker.stop()
+        if self._task is not None:
+            self._task.cancel()
+        if self._player is not None:
+            self._player.stop()
+
+    def _show(self) -> None:
+        parts = self._speaker.parts if self._speaker is not None else []
+        fill_table(self.table, [_cells(part) for part in parts])
+        self.save.setEnabled(bool(parts))
+        self.measured.emit(tuple(part.times for part in parts))
+
+    def _ask(self) -> None:
+        dialog = QFileDialog(self, "Save what was spoken")
+        dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
+        dialog.setNameFilter("WAV (*.wav)")
+        dialog.setDefaultSuffix("wav")
+        dialog.fileSelected.connect(lambda path: self.save_to(Path(path)))
+        dialog.finished.connect(lambda _result: dialog.deleteLater())
+        dialog.open()
+
+    def save_to(self, path: Path) -> None:
+        """Write what was spoken as a WAV file."""
+        if self._speaker is None:
+            return
+        try:
+            write_shared(path, as_wav(self._speaker.parts, self._speaker.voice.sample_rate))
+        except OSError as error:
+            self.told.setText(f"{path} cannot be written: {error.strerror or error}.")
+        else:
+            self.told.setText(f"Saved as {path}.")
+
+
+def what_is_sent(endpoint: Endpoint) -> str:
+    """What switching it on agrees to."""
+    if endpoint.kind == "simulator":
+        return "The simulator answers with a quiet tone as long as the text takes to read: its times are real. "
+    if endpoint.kind in SPEAKERS:
+        return (
+            f"Switched on, the text of each new completion goes to {endpoint.base_url}/tts/live with this endpoint's "
+            "key; your plan says what that costs. One request at a time. "
+        )
+    return f"{endpoint.name} has no speech service that this program knows; Electron and the simulator have. "
+
+
+def _cells(part: Part) -> tuple[str, str, str, str]:
+    return part.text, seconds(part.engine_s), seconds(part.length_s), part.request_id or "—"
