@@ -63,17 +63,20 @@ class Keeper:
         name = digest(part)
         id_ = self._parts.get(name)
         if id_ is None:
-            id_ = self._parts[name] = self._find(name) or self._insert(name, part)
+            id_ = self._parts[name] = self._insert(name, part) or self._find(name)
         return id_
 
-    def _find(self, name: bytes) -> int | None:
-        row = self._connection.execute("SELECT id FROM parts WHERE digest = ?", (name,)).fetchone()
-        return int(row[0]) if row else None
+    def _find(self, name: bytes) -> int:
+        return int(self._connection.execute("SELECT id FROM parts WHERE digest = ?", (name,)).fetchone()[0])
 
-    def _insert(self, name: bytes, part: bytes) -> int:
-        id_ = self._connection.execute("INSERT INTO parts (digest, uses) VALUES (?, 0)", (name,)).lastrowid
+    def _insert(self, name: bytes, part: bytes) -> int | None:
+        """None where it is there. Tried first: what is not at hand is new more often than not."""
+        made = self._connection.execute("INSERT OR IGNORE INTO parts (digest, uses) VALUES (?, 0)", (name,))
+        if not made.rowcount:
+            return None
+        id_ = made.lastrowid
         self._connection.execute("INSERT INTO part_data (id, data) VALUES (?, ?)", (id_, pack(part)))
-        return int(id_ or 0)
+        return id_
 
 
 def forget(connection: sqlite3.Connection, manifests: Iterable[bytes]) -> None:

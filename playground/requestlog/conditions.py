@@ -20,7 +20,7 @@ from playground.requestlog.filter import (
 from playground.requestlog.index import TEXTS
 from playground.requestlog.phases import PHASES
 from playground.requestlog.rows import microseconds
-from playground.requestlog.searching import expression, fold
+from playground.requestlog.searching import ID_PIECES, expression, fold
 from playground.requestlog.summary import TRAITS
 
 Value: TypeAlias = str | int
@@ -123,7 +123,7 @@ def _moment(term: SinceTerm | UntilTerm) -> Condition:
 def _id(term: IdTerm) -> Condition:
     # Ids are ASCII, and there SQLite's LIKE takes upper and lower case as the same.
     row = "EXISTS (SELECT 1 FROM ids WHERE ids.number = r.number AND ids.id LIKE ? ESCAPE '\\')"
-    return _searched(Condition(row, (_like(term.part),)), expression(term.part))
+    return _searched(Condition(row, (_like(term.part),)), expression(term.part, ID_PIECES))
 
 
 def _searched(test: Condition, match: str) -> Condition:

@@ -19,6 +19,8 @@ _UNSPACED = re.compile(
 _PIECE = 3
 PIECES = 12
 """Pieces of a long part that the index is asked for; what it finds is compared with the whole part anyway."""
+ID_PIECES = 6
+"""The same of an id, whose every piece is rare."""
 
 
 def fold(text: str) -> str:
@@ -34,13 +36,13 @@ def indexed(text: str) -> str:
     return _UNSPACED.sub(rf"{_APART}\1{_APART}", folded).replace(_APART * 2, _APART)
 
 
-def expression(part: str) -> str:
-    """What the index is asked for to find texts that may hold `part`; empty where it cannot help."""
+def expression(part: str, most: int = PIECES) -> str:
+    """What the index is asked for, `most` pieces, to find texts that may hold `part`; empty where it cannot help."""
     text = indexed(part)
     pieces = {text[at : at + _PIECE]: None for at in range(len(text) - _PIECE + 1)}
     usable = [piece for piece in pieces if "\0" not in piece]
-    if len(usable) > PIECES:
-        usable = sorted(usable, key=_commonness)[:PIECES]
+    if len(usable) > most:
+        usable = sorted(usable, key=_commonness)[:most]
     return " AND ".join('"' + piece.replace('"', '""') + '"' for piece in usable)
 
 
