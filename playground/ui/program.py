@@ -109,18 +109,11 @@ class Program(QObject):
 
     def repeat_dialog(self, prompt: PromptPane, requests: Requests) -> None:
         """The prompt several times, each a request of its own in the log."""
-        from playground.ui.dialogs.repeat import Ahead, RepeatDialog
+        from playground.ui.dialogs.repeat import RepeatDialog, ahead_of
 
         workspace, document = self._workspace, prompt.document()
-        endpoint, limit = workspace.endpoint, document.parameters.get("max_tokens")
-        last = requests.current.run.state if requests.current else None
-        ahead = Ahead(
-            endpoint.plan,
-            endpoint.rates,
-            workspace.outlook(document).zones.total_tokens,
-            limit if isinstance(limit, int) else None,
-            last.ended_at if last and last.phase == "done" else None,
-        )
+        endpoint = workspace.endpoint
+        ahead = ahead_of(workspace, document, requests.current.run.state if requests.current else None)
 
         async def send() -> RunState:
             dispatch = await workspace.sender.send(document, endpoint, lambda sent: requests.sent_beside(sent.run.id))

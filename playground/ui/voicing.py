@@ -12,6 +12,7 @@ from playground.client.endpoint import SIMULATOR_ID
 from playground.ui.appearance import Appearance
 from playground.ui.requests import Requests
 from playground.ui.voice.source import RunInHand
+from playground.voice.times import Stopwatch
 from playground.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -19,8 +20,11 @@ if TYPE_CHECKING:
     from playground.prompt.document import Document
     from playground.runs.run import Run
     from playground.runs.state import RunState
+    from playground.sending import Dispatch
+    from playground.ui.dialogs.repeat import Ahead
     from playground.ui.editor.pane import PromptPane
     from playground.ui.voice.dialog import VoiceDialog
+    from playground.voice.times import TurnTimes
 
 
 class Voicing(QObject):
@@ -48,13 +52,14 @@ class Voicing(QObject):
     def _made(self) -> VoiceDialog:
         # Imported on first use, as the dialogs are.
         from playground.ui.voice.dialog import VoiceDialog
+        from playground.ui.voice.readiness_tab import Bench
 
         dialog = VoiceDialog(
             self._appearance.theme,
             self._workspace.settings,
             self.in_hand,
             self._play,
-            self._workspace.tasks.start,
+            Bench(self._ahead, self._measured, self._workspace.tasks.start),
             self._window,
         )
         dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
@@ -67,6 +72,25 @@ class Voicing(QObject):
     def _dress(self) -> None:
         if self.dialog is not None:
             self.dialog.set_theme(self._appearance.theme)
+
+    def _ahead(self) -> Ahead:
+        from playground.ui.dialogs.repeat import ahead_of
+
+        current = self._requests.current
+        return ahead_of(self._workspace, self._prompt.document(), current.run.state if current else None)
+
+    async def _measured(self, cold: bool) -> tuple[TurnTimes, RunState]:
+        """The prompt once, and its times."""
+        from playground.voice import cold as unseen
+
+        document, watch = self._prompt.document(), Stopwatch()
+
+        def began(sent: Dispatch) -> None:
+            self._requests.sent_beside(sent.run.id)
+            sent.run.listen(lambda _run, event: watch.apply(event))
+
+        sent = await self._workspace.send(unseen.cold(document) if cold else document, began)
+        return watch.times, sent.run.state
 
     async def _play(self) -> Example:
         from playground.chains.example import play

@@ -25,6 +25,7 @@ from playground.advice.planning import plan_batch
 from playground.client.endpoint import PlanLimits, Rates
 from playground.experiments.repeat import MOST, Drift, drift, repeat
 from playground.prefix.visible import snippet
+from playground.prompt.document import Document
 from playground.prompt.problems import BadInput
 from playground.runs.figures import dollars, seconds
 from playground.runs.state import RunState
@@ -34,6 +35,7 @@ from playground.ui.widgets.clipboard import copy_text
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.number_box import padded
 from playground.ui.widgets.plain_table import fill_table, plain_table
+from playground.workspace import Workspace
 
 _COLUMNS = ("times", "differs at", "answer", "request_ids")
 _PREVIEW = 120
@@ -48,6 +50,18 @@ class Ahead:
     prompt_tokens: float
     max_tokens: int | None
     seconds_each: float | None
+
+
+def ahead_of(workspace: Workspace, document: Document, last: RunState | None) -> Ahead:
+    """What is known before a document is sent several times; `last` is the newest request's state."""
+    endpoint, limit = workspace.endpoint, document.parameters.get("max_tokens")
+    return Ahead(
+        endpoint.plan,
+        endpoint.rates,
+        workspace.outlook(document).zones.total_tokens,
+        limit if isinstance(limit, int) else None,
+        last.ended_at if last and last.phase == "done" else None,
+    )
 
 
 class RepeatDialog(QDialog):

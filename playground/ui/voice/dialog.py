@@ -15,17 +15,18 @@ from playground.settings import Settings
 from playground.simulator.launch import SimulatorFailed
 from playground.ui.theme import GRID, Theme
 from playground.ui.voice.picture import milliseconds
+from playground.ui.voice.readiness_tab import Bench, ReadinessTab
 from playground.ui.voice.side_by_side import SideBySideTab
 from playground.ui.voice.source import NOTHING, RunInHand, Source
 from playground.ui.voice.speech_form import SpeechForm
 from playground.ui.voice.timeline_tab import TimelineTab
 from playground.ui.widgets.notice import words
+from playground.voice.speech import SpeechSettings
 from playground.voice.timeline import timeline
 
 FRAME_MS = 16
 IDLE_MS = 100
 """Elapsed times move also while nothing comes."""
-Start = Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]]
 
 
 class VoiceDialog(QDialog):
@@ -37,12 +38,12 @@ class VoiceDialog(QDialog):
         settings: Settings,
         in_hand: RunInHand,
         play: Callable[[], Coroutine[Any, Any, Example]],
-        start: Start,
+        bench: Bench,
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
         self.setWindowTitle("Voice timeline")
-        self._in_hand, self._play, self._start = in_hand, play, start
+        self._in_hand, self._play, self._start = in_hand, play, bench.start
         self._source = in_hand.source
         self._task: asyncio.Task[None] | None = None
         self.title = words("", "strong")
@@ -55,12 +56,14 @@ class VoiceDialog(QDialog):
         for button in (self.hand, self.example):
             button.setAutoDefault(False)
         self.form = SpeechForm(settings)
-        self.form.changed.connect(lambda _value: self.refresh())
+        self.form.changed.connect(self._other_speech)
         self.timeline, self.beside = TimelineTab(theme), SideBySideTab(theme)
         self.tabs = QTabWidget()
         self.tabs.addTab(self.timeline, "Timeline")
         self.tabs.addTab(self.beside, "Side by side")
-        self.tabs.currentChanged.connect(lambda _index: self.refresh())
+        self.readiness = ReadinessTab(theme, settings, bench)
+        self.tabs.addTab(self.readiness, "Readiness")
+        self.tabs.currentChanged.connect(self._other_tab)
         self._frame = QTimer(self)
         self._frame.setSingleShot(True)
         self._frame.timeout.connect(self.refresh)
@@ -84,7 +87,16 @@ class VoiceDialog(QDialog):
         column.addWidget(self.tabs, 1)
         column.addWidget(close)
         self.note.hide()
-        self.resize(1120, 740)
+        self.resize(1120, 780)
+
+    def _other_tab(self, _index: int) -> None:
+        if self.tabs.currentWidget() is self.readiness:
+            self.readiness.judge(self.form.value)
+        self.refresh()
+
+    def _other_speech(self, value: SpeechSettings) -> None:
+        self.readiness.judge(value)
+        self.refresh()
 
     def show_source(self, source: Source, note: str = "") -> None:
         """Show these turns; call `refresh_soon` when they have changed."""
@@ -125,6 +137,7 @@ class VoiceDialog(QDialog):
         """Other colours."""
         self.timeline.set_theme(theme)
         self.beside.set_theme(theme)
+        self.readiness.set_theme(theme)
 
     def play_example(self) -> None:
         """The vendor's own reckoning, over a real socket."""
@@ -148,6 +161,7 @@ class VoiceDialog(QDialog):
         """What it plays is stopped."""
         if self._task is not None:
             self._task.cancel()
+        self.readiness.stop()
         self._frame.stop()
         super().closeEvent(event)
 

@@ -35,7 +35,8 @@ class SideBySideTab(QWidget):
             variant: Canvas(theme, NAMES[variant], brief=True, axis=variant == VARIANTS[0]) for variant in VARIANTS
         }
         self.table = plain_table(TABLE, COLUMNS, 0, dict.fromkeys(range(1, 6), 128))
-        self.table.setFixedHeight(160)
+        self.table.verticalHeader().setDefaultSectionSize(26)
+        self.table.setFixedHeight(142)
         self.copy = QPushButton("Copy the table")
         self.copy.clicked.connect(self._copy)
         self._rows: list[tuple[str, ...]] = []

@@ -1,0 +1,252 @@
+"""Voice readiness: the prompt N times, each in the log; what a caller would wait for, as distributions."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from itertools import count
+from typing import Any
+
+from PySide6.QtWidgets import (
+    QCheckBox,
+    QGridLayout,
+    QHBoxLayout,
+    QLabel,
+    QProgressBar,
+    QPushButton,
+    QScrollArea,
+    QSpinBox,
+    QVBoxLayout,
+    QWidget,
+)
+
+from playground.experiments.repeat import MOST, repeat
+from playground.prompt.problems import BadInput
+from playground.runs.figures import percent
+from playground.runs.state import RunState
+from playground.settings import Settings
+from playground.simulator.launch import SimulatorFailed
+from playground.ui.dialogs.repeat import Ahead, what_it_takes
+from playground.ui.theme import GRID, Theme
+from playground.ui.voice.picture import milliseconds
+from playground.ui.voice.spread import Row, Spread
+from playground.ui.widgets.clipboard import copy_text
+from playground.ui.widgets.notice import words
+from playground.ui.widgets.plain_table import fill_table, plain_table
+from playground.voice.readiness import Distribution, Group, Readiness, readiness
+from playground.voice.speech import SpeechSettings
+from playground.voice.times import TurnTimes
+
+METRICS: tuple[tuple[str, Callable[[Group], Distribution]], ...] = (
+    ("Time to first token", lambda group: group.ttft),
+    ("First speakable clause", lambda group: group.first_clause),
+    ("Longest gap between pieces", lambda group: group.longest_gap),
+    ("Speech stands still (starved) ≈", lambda group: group.starved),
+)
+COLUMNS = ("what", "cache", "turns", "lowest", "median", "p90", "worst", "none")
+FEW = 20
+"""Of fewer turns a ninetieth percentile is no more than one of the worst."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """`ahead`: what it would take. `send`: the prompt once (True: so that no cache can know it), with its times."""
+
+    ahead: Callable[[], Ahead]
+    send: Callable[[bool], Coroutine[Any, Any, tuple[TurnTimes, RunState]]]
+    start: Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]]
+
+
+class ReadinessTab(QWidget):
+    """One experiment at a time; what was measured is judged anew when the speech settings or the limit change."""
+
+    def __init__(self, theme: Theme, settings: Settings, bench: Bench) -> None:
+        super().__init__()
+        self._settings, self._bench = settings, bench
+        self._speech = SpeechSettings()
+        self._task: asyncio.Task[None] | None = None
+        self._turns: list[TurnTimes] = []
+        self._found: Readiness | None = None
+        self.times, self.at_once = _spin(2, MOST, 10, "How often"), _spin(1, 20, 1, "Side by side")
+        self.limit = _spin(1, 600, int(settings.number("voice_limit_s")), "A turn should end within, seconds")
+        self.limit.setSuffix(" s")
+        self.cold = QCheckBox("every other one cold")
+        self.cold.setToolTip("Its own words before the first message (and in the first tool): no cache can know it")
+        self.cost, self.said, self.small = words("", "muted"), words("", "strong"), words("", "variable")
+        self.progress = QProgressBar()
+        self.progress.setAccessibleName("Requests that have ended")
+        self.progress.setTextVisible(False)
+        self.progress.hide()
+        self.go, self.copy = QPushButton("Start"), QPushButton("Copy the table")
+        self.go.setProperty("look", "primary")
+        self.spreads = [Spread(theme, name) for name, _ in METRICS]
+        self.table = plain_table("Voice readiness", COLUMNS, 0, {1: 100, **dict.fromkeys(range(2, 8), 92)})
+        self._lay_out()
+        self.go.clicked.connect(self._toggle)
+        self.copy.clicked.connect(self._copy)
+        self.limit.valueChanged.connect(self._other_limit)
+        for box in (self.times, self.at_once):
+            box.valueChanged.connect(self.say_cost)
+        self._show()
+
+    def _lay_out(self) -> None:
+        row = QHBoxLayout()
+        for label, box in (("How often", self.times), ("side by side", self.at_once), ("limit a turn", self.limit)):
+            row.addWidget(QLabel(label))
+            row.addWidget(box)
+        row.addWidget(self.cold)
+        row.addStretch(1)
+        row.addWidget(self.copy)
+        row.addWidget(self.go)
+        inner = QWidget()
+        grid = QGridLayout(inner)
+        grid.setContentsMargins(0, 0, 0, 0)
+        for number, spread in enumerate(self.spreads):
+            grid.addWidget(spread, number // 2, number % 2)
+        grid.setRowStretch(2, 1)
+        scroll = QScrollArea()
+        scroll.setWidget(inner)
+        scroll.setWidgetResizable(True)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, GRID, 0, 0)
+        column.setSpacing(GRID // 2)
+        column.addLayout(row)
+        for widget in (self.cost, self.progress, self.said, self.small):
+            column.addWidget(widget)
+        column.addWidget(scroll, 3)
+        column.addWidget(self.table, 2)
+
+    @property
+    def running(self) -> bool:
+        """Whether requests are on their way."""
+        return self._task is not None
+
+    def judge(self, speech: SpeechSettings) -> None:
+        """Look at what was measured with these speech settings."""
+        self._speech = speech
+        self.say_cost()
+        self._show()
+
+    def stop(self) -> None:
+        """End what is on its way; what has come is kept."""
+        if self._task is not None:
+            self._task.cancel()
+
+    def set_theme(self, theme: Theme) -> None:
+        """Other colours."""
+        for spread in self.spreads:
+            spread.set_theme(theme)
+
+    def say_cost(self) -> None:
+        """Requests, time and money before anything is sent."""
+        ahead = self._bench.ahead()
+        self.at_once.setMaximum(ahead.plan.in_flight or 20)
+        self.cost.setText(what_it_takes(ahead, self.times.value(), self.at_once.value()))
+
+    def _toggle(self) -> None:
+        if self._task is not None:
+            self.stop()
+            return
+        self._turns = []
+        self.progress.setRange(0, self.times.value())
+        self.progress.setValue(0)
+        self.progress.show()
+        self._task = self._bench.start(self._run(), "voice readiness")
+        self._say_running()
+        self._show()
+
+    async def _run(self) -> None:
+        numbers, cold = count(), self.cold.isChecked()
+
+        async def send() -> RunState:
+            turn, state = await self._bench.send(cold and next(numbers) % 2 == 0)
+            self._turns.append(turn)
+            return state
+
+        try:
+            await repeat(send, self.times.value(), self.at_once.value(), self._one_ended)
+        except* (BadInput, SimulatorFailed) as group:
+            self.said.setText(f"Not sent: {group.exceptions[0]}")
+        finally:
+            self._task = None
+            self._say_running()
+
+    def _one_ended(self, _state: RunState) -> None:
+        self.progress.setValue(len(self._turns))
+        self._show()
+
+    def _say_running(self) -> None:
+        self.go.setText("Stop" if self.running else "Start")
+        for box in (self.times, self.at_once, self.cold):
+            box.setEnabled(not self.running)
+
+    def _other_limit(self, limit_s: int) -> None:
+        self._settings.set("voice_limit_s", limit_s)
+        self._show()
+
+    def _show(self) -> None:
+        found = self._found = readiness(self._turns, self._speech, float(self.limit.value()))
+        self.said.setText(verdict(found))
+        self.small.setText(smallness(found))
+        self.small.setVisible(bool(self.small.text()))
+        for spread, (_, metric) in zip(self.spreads, METRICS, strict=True):
+            spread.show_rows(
+                (
+                    Row("cold", metric(found.cold)),
+                    Row("warm", metric(found.warm)),
+                    Row("unknown", metric(found.unknown)),
+                )
+            )
+        fill_table(self.table, rows(found))
+        self.copy.setEnabled(found.all.turns > 0)
+
+    def _copy(self) -> None:
+        if self._found is not None:
+            head = [verdict(self._found), smallness(self._found), "\t".join(COLUMNS)]
+            copy_text("\n".join([*filter(None, head), *("\t".join(row) for row in rows(self._found))]))
+
+
+def verdict(found: Readiness) -> str:
+    """What share ended in time, and whether speech would starve."""
+    if not found.all.turns:
+        return "Nothing has been measured yet. Each request is one of its own in the log."
+    within, starving = found.all.within, found.all.starving
+    stopped = f"  ·  {found.stopped} stopped, left out" if found.stopped else ""
+    return (
+        f"Within {found.limit_s:g} s: {within.count} of {within.of} ({percent(within.value)})  ·  "
+        f"speech would starve in ≈ {starving.count} of {starving.of}{stopped}"
+    )
+
+
+def smallness(found: Readiness) -> str:
+    """Says that a small number is small; empty where it is not."""
+    turns = found.all.turns
+    if not 0 < turns < FEW:
+        return ""
+    one = "turn is" if turns == 1 else "turns are"
+    return f"{turns} {one} few: p90 is one of the worst few, and shares move by {percent(1 / turns)} a turn."
+
+
+def rows(found: Readiness) -> list[tuple[str, ...]]:
+    """Each metric for all turns, the cold, the warm and those whose cache was not reported."""
+    groups = [("all", found.all), ("cold", found.cold), ("warm", found.warm), ("not reported", found.unknown)]
+    used = [(name, group) for name, group in groups if group.turns]
+    return [
+        (label, name, f"{group.turns}", *_figures(metric(group)), f"{metric(group).missing or ''}")
+        for label, metric in METRICS
+        for name, group in used
+    ]
+
+
+def _figures(values: Distribution) -> tuple[str, ...]:
+    lowest = values.values[0] if values.values else None
+    return tuple(milliseconds(value) for value in (lowest, values.median, values.p90, values.highest))
+
+
+def _spin(low: int, high: int, value: int, name: str) -> QSpinBox:
+    box = QSpinBox()
+    box.setRange(low, high)
+    box.setValue(value)
+    box.setAccessibleName(name)
+    return box
