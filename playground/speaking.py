@@ -64,13 +64,14 @@ class Speaker:
         self._on_part, self._on_audio = on_part, on_audio
         self.parts: list[Part] = []
         self._run: Run | None = None
-        self._came = asyncio.Event()
+        self._came, self._begun = asyncio.Event(), asyncio.Event()
         self._stopped = False
 
     def follow(self, run: Run) -> None:
         """Speak this run from its first word on."""
         self._run = run
         run.listen(self._heard)
+        self._begun.set()
 
     def _heard(self, _run: Run, _event: AnyEvent) -> None:
         self._came.set()
@@ -79,14 +80,17 @@ class Speaker:
         """Say nothing more."""
         self._stopped = True
         self._came.set()
+        self._begun.set()
 
     async def speak(self) -> None:
-        """See it through, until the run has ended and all of it was spoken, or until `stop`. Raises SpeechFailed.
+        """Wait for a run, and speak until it has ended and all was spoken, or until `stop`. Raises SpeechFailed.
 
         Cancelling closes the connection at once.
         """
+        await self._begun.wait()
         run = self._run
-        assert run is not None, "nothing is followed"
+        if run is None:
+            return
         client = await self._connection.client_for(self._endpoint.base_url)
         if isinstance(client, Trouble):
             raise SpeechFailed(client.title)

@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import io
 import wave
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from playground.client.endpoint import Endpoint
-from playground.client.lightning import SpeechFailed, Voice
+from playground.client.events import Trouble
+from playground.client.lightning import Piece, SpeechFailed, Voice, stream_speech
 from playground.prompt.document import Document, Message
 from playground.simulator.launch import SimulatorProcess
 from playground.speaking import Speaker, as_wav
@@ -29,7 +30,7 @@ QUICK = Voice(sample_rate=8000)
 def play(folder: Path, base_url: str, story: Callable[[Workspace, Endpoint], Awaitable[Any]], key: str = "") -> Any:
     async def main() -> Any:
         workspace = Workspace(folder, {"SMALLEST_API_KEY": key} if key else {}, Tasks(lambda *_: None))
-        endpoint = Endpoint("simulator", "Simulator", base_url, "simulator", needs_key=False)
+        endpoint = Endpoint("test", "Test", base_url, needs_key=False)
         try:
             return await asyncio.wait_for(story(workspace, endpoint), 30)
         finally:
@@ -44,8 +45,6 @@ async def spoken(workspace: Workspace, endpoint: Endpoint, **more: Any) -> Speak
     sending = asyncio.ensure_future(
         workspace.sender.send(PROMPT, endpoint, lambda dispatch: speaker.follow(dispatch.run))
     )
-    while speaker._run is None:
-        await asyncio.sleep(0)
     try:
         await speaker.speak()
     finally:
@@ -83,13 +82,16 @@ def test_a_stop_says_nothing_more(simulator: SimulatorProcess, tmp_path: Path) -
         sending = asyncio.ensure_future(
             workspace.sender.send(PROMPT, endpoint, lambda dispatch: speaker.follow(dispatch.run))
         )
-        while speaker._run is None:
-            await asyncio.sleep(0)
         await speaker.speak()
         await sending
         assert len(speaker.parts) == 1
 
     play(tmp_path, simulator.base_url, story)
+
+
+async def heard(pieces: AsyncIterator[Piece]) -> bytes:
+    """All audio."""
+    return b"".join([piece.pcm async for piece in pieces])
 
 
 AUDIO = b'event: audio\ndata: {"audio": "AAAAAA==", "done": false, "status": "206"}\n\n'
@@ -102,7 +104,6 @@ AUDIO = b'event: audio\ndata: {"audio": "AAAAAA==", "done": false, "status": "20
         (b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + AUDIO, "broke off before its end"),
         (b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\ndata: <html>\n\n", "no frame of audio"),
         (b'HTTP/1.1 200 OK\r\nConnection: close\r\n\r\ndata: {"audio": "?", "done": false}\n\n', "cannot be read"),
-        (b'HTTP/1.1 200 OK\r\nConnection: close\r\n\r\ndata: {"done": true}\n\n', "sent no audio"),
         (b'HTTP/1.1 200 OK\r\nConnection: close\r\n\r\ndata: {"error": "x", "message": "busy"}\n\n', "failed: busy"),
         (b"", "could not be reached"),
     ],
@@ -113,27 +114,23 @@ def test_what_goes_wrong_is_a_sentence(tmp_path: Path, answer: bytes, sentence: 
         peer.writer.close()
 
     async def story(workspace: Workspace, _endpoint: Endpoint) -> None:
-        async with servers.serve(script) as base_url:
-            from playground.client.lightning import stream_speech
-
+        async with servers.serve(script) as server:
+            base_url = server.base_url
             client = await workspace.sender.connection.client_for(base_url)
-            endpoint = Endpoint("simulator", "S", base_url, "simulator", needs_key=False)
+            endpoint = Endpoint("test", "Test", base_url, needs_key=False)
+            assert not isinstance(client, Trouble)
             with pytest.raises(SpeechFailed, match=sentence):
-                pieces = [piece async for piece in stream_speech(client, endpoint, None, "Hello.", QUICK)]  # type: ignore[arg-type]
-                if not any(piece.pcm for piece in pieces):
-                    raise SpeechFailed("sent no audio")
+                await heard(stream_speech(client, endpoint, None, "Hello.", QUICK))
 
     play(tmp_path, "http://127.0.0.1:9/v1", story)
 
 
 def test_the_key_goes_nowhere_in_the_clear(tmp_path: Path) -> None:
     async def story(workspace: Workspace, _endpoint: Endpoint) -> None:
-        from playground.client.lightning import stream_speech
-
         client = await workspace.sender.connection.client_for("http://192.0.2.1/v1")
+        assert not isinstance(client, Trouble)
         endpoint = Endpoint("electron", "E", "http://192.0.2.1/v1", "electron")
         with pytest.raises(SpeechFailed, match="the key was not sent"):
-            async for _ in stream_speech(client, endpoint, "sk_secret_0123456789", "Hello."):  # type: ignore[arg-type]
-                pass
+            await heard(stream_speech(client, endpoint, "sk_secret_0123456789", "Hello."))
 
     play(tmp_path, "http://127.0.0.1:9/v1", story)

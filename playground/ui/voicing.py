@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from playground.ui.dialogs.repeat import Ahead
     from playground.ui.editor.pane import PromptPane
     from playground.ui.voice.dialog import VoiceDialog
+    from playground.ui.voice.speak_tab import SpeakTab
     from playground.voice.times import TurnTimes
 
 
@@ -38,6 +39,8 @@ class Voicing(QObject):
         self._prompt, self._requests, self._window = prompt, requests, window
         self.in_hand = RunInHand(requests)
         self.dialog: VoiceDialog | None = None
+        self.speak: SpeakTab
+        """There with the dialog."""
         appearance.changed.connect(self._dress)
 
     def open(self) -> VoiceDialog:
@@ -64,7 +67,18 @@ class Voicing(QObject):
         )
         dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         dialog.finished.connect(self._gone)
+        self._add_speech(dialog)
         return dialog
+
+    def _add_speech(self, dialog: VoiceDialog) -> None:
+        """What is spoken is measured, and takes the place of what the timeline assumes."""
+        from playground.ui.voice.speak_tab import SpeakTab
+
+        self.speak = SpeakTab(self._workspace, self._workspace.tasks.start, lambda: dialog.form.value.start)
+        dialog.tabs.addTab(self.speak, "Speak it")
+        self.in_hand.begun.connect(self.speak.run_began)
+        self.speak.measured.connect(self.in_hand.measured)
+        dialog.finished.connect(lambda _result: self.speak.stop_speaking())
 
     def _gone(self, _result: int) -> None:
         self.dialog = None

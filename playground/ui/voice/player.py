@@ -47,7 +47,7 @@ def _made(sink: Any, device: Any) -> Player:
 
 def _make(sample_rate: int) -> Player | None:
     """A player on this machine's audio output; None where there is none."""
-    from PySide6.QtMultimedia import QAudioFormat, QAudioSink, QMediaDevices  # type: ignore[import-not-found]
+    from PySide6.QtMultimedia import QAudioFormat, QAudioSink, QMediaDevices
 
     if QMediaDevices.defaultAudioOutput().isNull():
         return None

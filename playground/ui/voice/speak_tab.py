@@ -1,4 +1,4 @@
-"""Speak it: completions spoken as they stream by the vendor's speech service, and measured. Off until it is agreed to."""
+"""Speak it: completions spoken as they stream, by the vendor's service, and measured. Off until it is agreed to."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ from playground.ui.theme import GRID
 from playground.ui.voice.player import NO_PLAYER, Player, make_player
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.plain_table import fill_table, plain_table
+from playground.voice.clauses import Start
 
 if TYPE_CHECKING:
     from playground.workspace import Workspace
@@ -44,10 +45,14 @@ class SpeakTab(QWidget):
     """The AudioTimes of the parts that were spoken so far."""
 
     def __init__(
-        self, workspace: Workspace, start: Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]]
+        self,
+        workspace: Workspace,
+        start: Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]],
+        waits_for: Callable[[], Start],
     ) -> None:
+        """`waits_for`: what speech begins at, a clause or a sentence, as the timeline has it."""
         super().__init__()
-        self._workspace, self._start = workspace, start
+        self._workspace, self._start, self._waits_for = workspace, start, waits_for
         self._task: asyncio.Task[None] | None = None
         self._speaker: Speaker | None = None
         self._player: Player | None = None
@@ -117,6 +122,7 @@ class SpeakTab(QWidget):
             workspace.keys,
             run.endpoint,
             voice=voice,
+            start=self._waits_for(),
             on_part=lambda _part: self._show(),
             on_audio=self._play,
         )

@@ -1,0 +1,91 @@
+"""Completions spoken in the real window: only when switched on, measured into the timeline, stopped, saved."""
+
+from __future__ import annotations
+
+import wave
+from collections.abc import Callable
+from pathlib import Path
+
+from playground.client.endpoint import ELECTRON_ID, Endpoint
+from playground.prompt.document import Document, Message
+from playground.selftest.hand import Hand
+from playground.ui.session import Session
+from playground.ui.voice.speak_tab import SpeakTab, what_is_sent
+from tests.ui.conftest import Story
+
+Tell = Callable[[Story], None]
+SCRIPT = [[{"at_ms": 1, "content": "One moment, please. "}, {"at_ms": 300, "content": "It is ₹412."}]]
+PROMPT = Document("spoken", messages=(Message("user", "How much?"),), parameters={"scenario": SCRIPT})  # type: ignore[dict-item]
+
+
+async def _sent(session: Session, hand: Hand) -> SpeakTab:
+    window = session.window
+    window.requests.send_or_stop()
+    await hand.until(lambda: window.requests.current is not None and not window.requests.running, "the completion")
+    return window.voicing.speak
+
+
+def _opened(session: Session) -> SpeakTab:
+    window = session.window
+    window.prompt.set_document(PROMPT)
+    assert window.answers
+    window.voicing.open()
+    return window.voicing.speak
+
+
+def test_nothing_is_spoken_unless_it_is_switched_on(tell: Tell) -> None:
+    async def story(session: Session, hand: Hand) -> None:
+        tab = _opened(session)
+        assert not tab.on.isChecked()
+        await _sent(session, hand)
+        assert tab.table.rowCount() == 0
+        assert tab.told.text() == "Nothing was spoken yet."
+
+    tell(story)
+
+
+def test_what_is_spoken_is_measured_into_the_timeline_and_saved(tell: Tell, tmp_path: Path) -> None:
+    async def story(session: Session, hand: Hand) -> None:
+        tab = _opened(session)
+        tab.on.setChecked(True)
+        await _sent(session, hand)
+        await hand.until(lambda: tab.told.text() == "All of it was spoken.", "the end of the speech")
+        assert tab.table.rowCount() == 3
+        audio = session.window.voicing.in_hand.audio
+        assert len(audio) == 3
+        assert all(one is not None and one.engine_s >= 0.2 for one in audio)
+        (turn,) = session.window.voicing.in_hand.turns()
+        assert turn.audio == audio
+        tab.save_to(tmp_path / "spoken.wav")
+        with wave.open(str(tmp_path / "spoken.wav")) as file:
+            assert file.getnframes() > 0
+
+    tell(story)
+
+
+def test_a_stop_is_silent_at_once_and_keeps_what_was_spoken(tell: Tell) -> None:
+    async def story(session: Session, hand: Hand) -> None:
+        tab = _opened(session)
+        tab.on.setChecked(True)
+        await _sent(session, hand)
+        await hand.until(lambda: tab.table.rowCount() >= 1, "the first part")
+        tab.stop.click()
+        await hand.until(lambda: not tab.stop.isEnabled(), "the stop")
+        assert 1 <= tab.table.rowCount() < 3
+
+    tell(story)
+
+
+def test_an_endpoint_without_the_service_switches_it_off(tell: Tell) -> None:
+    async def story(session: Session, hand: Hand) -> None:
+        tab = _opened(session)
+        tab.on.setChecked(True)
+        mine = session.workspace.endpoints.add(Endpoint("", "Mine", "http://127.0.0.1:9/v1", "m", needs_key=False))
+        session.window.choose_endpoint(mine.id)
+        tab.show_endpoint()
+        assert not tab.on.isEnabled()
+        assert not tab.on.isChecked()
+        electron = session.workspace.endpoints.get(ELECTRON_ID)
+        assert f"{electron.base_url}/tts/live with this endpoint's key" in what_is_sent(electron)
+
+    tell(story)
