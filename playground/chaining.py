@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -14,7 +16,8 @@ from playground.chains.answers import AnswerBook
 from playground.chains.chain import Chain
 from playground.chains.conversation import Conversation
 from playground.chains.conversation_files import from_fields, to_fields
-from playground.chains.happenings import ChainEnded, Happening, TurnEnded
+from playground.chains.happenings import ChainEnded, Happening, TurnEnded, TurnStarted
+from playground.client.events import AnyEvent, HeadersReceived
 from playground.client.local_tool import LocalToolFailed, post_arguments
 from playground.kept import KeptFile
 from playground.prompt.document import Document, Json
@@ -48,6 +51,7 @@ class ChainDesk:
         self._kept = KeptFile(workspace.folder / CONVERSATION_FILE, "The kept conversation")
         self._books = self._answers.read(_books) or {}
         self._consents: set[str] = set()
+        self._writing = threading.Lock()
         self.allow_address: Callable[[str], Awaitable[bool]] = _no
         """Asks whether an address on this machine may be called for the prompt in hand."""
         self.dispatches: dict[str, Dispatch] = {}
@@ -76,7 +80,19 @@ class ChainDesk:
     def keep_conversation(self, conversation: Conversation) -> None:
         """Keep a conversation for the next start. Raises OSError."""
         self.conversation = conversation
-        self._kept.write(to_fields(conversation))
+        self._write(conversation)
+
+    async def keep_soon(self, conversation: Conversation) -> None:
+        """The same in a thread, while a chain runs; a disk that is full is told of when it has ended."""
+        self.conversation = conversation
+        with suppress(OSError):
+            await asyncio.to_thread(self._write, conversation)
+
+    def _write(self, conversation: Conversation) -> None:
+        with self._writing:
+            # One that has been overtaken by a newer one is not written over it.
+            if conversation is self.conversation:
+                self._kept.write(to_fields(conversation))
 
     def chain(self, conversation: Conversation, ask: Ask, listener: Callable[[Happening], None], limit: int) -> Chain:
         """A chain on this conversation, whose tools answer as the prompt's book says."""
@@ -86,12 +102,23 @@ class ChainDesk:
         return Chain(conversation, self._send, answerer, listener=self._tied(conversation.id, listener), limit=limit)
 
     def _tied(self, conversation_id: str, listener: Callable[[Happening], None]) -> Callable[[Happening], None]:
-        """Each turn's row in the log gets the conversation's tag when it has ended."""
+        """Each turn's row in the log gets the conversation's tag."""
+
+        def tie(run_id: str) -> None:
+            if self._workspace.log is not None:
+                tagged = self._workspace.log.set_tags([run_id], [tag_of(conversation_id)])
+                self._workspace.tasks.start(tagged, "tie a turn to its conversation")
+
+        def heard(run: Run, event: AnyEvent) -> None:
+            # By then it is in the log; a kill from here on leaves it tied.
+            if isinstance(event, HeadersReceived):
+                tie(run.id)
 
         def told(happening: Happening) -> None:
-            if isinstance(happening, TurnEnded) and happening.turn.run_id and self._workspace.log is not None:
-                tagged = self._workspace.log.set_tags([happening.turn.run_id], [tag_of(conversation_id)])
-                self._workspace.tasks.start(tagged, "tie a turn to its conversation")
+            if isinstance(happening, TurnStarted):
+                happening.run.listen(heard)
+            if isinstance(happening, TurnEnded) and happening.turn.run_id and happening.turn.request_id is None:
+                tie(happening.turn.run_id)
             listener(happening)
 
         return told

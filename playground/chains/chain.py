@@ -25,7 +25,7 @@ from playground.prompt.document import Document, Json, Message, ToolCall
 from playground.prompt.problems import BadInput
 from playground.runs.arguments import schemas_by_name
 from playground.runs.run import Run
-from playground.runs.state import ENDED
+from playground.runs.state import ENDED, ToolCallState
 
 DEFAULT_LIMIT = 5
 MOST_REQUESTS = 50
@@ -73,6 +73,13 @@ class Chain:
     def live(self) -> Conversation:
         """As `conversation`, with the turn that is being answered as far as it has come, its phase the run's own."""
         return self.conversation.with_turn(self._watch.turn) if self._watch is not None else self.conversation
+
+    @property
+    def coming(self) -> tuple[ToolCallState, ...]:
+        """The calls of the answer that is still coming, their arguments as far as they are."""
+        if self._watch is None:
+            return ()
+        return tuple(call for _, call in sorted(self._watch.run.state.tool_calls.items()))
 
     def now(self) -> float:
         """Seconds since this run of the chain began."""

@@ -23,6 +23,7 @@ class AskBar(QFrame):
         super().__init__()
         self.setProperty("look", "callout")
         self._open: list[tuple[Question, asyncio.Future[str]]] = []
+        self._shown: Question | None = None
         self.question = words("", "strong")
         self.hint = words("", "muted")
         self.text = QPlainTextEdit()
@@ -63,6 +64,10 @@ class AskBar(QFrame):
         if not self._open:
             return
         question = self._open[0][0]
+        if question is not self._shown:
+            # What was typed for another question is no answer to this one.
+            self.text.clear()
+            self._shown = question
         more = f" ({len(self._open) - 1} more wait)" if len(self._open) > 1 else ""
         self.question.setText(f"{question.call.name}({pretty(question.call.arguments)}) waits for you{more}")
         self.hint.setText(question.hint)

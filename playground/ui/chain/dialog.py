@@ -14,7 +14,7 @@ from playground.chaining import ChainDesk, see_through
 from playground.chains.answers import AnswerBook
 from playground.chains.chain import Chain
 from playground.chains.conversation import Conversation, Turn
-from playground.chains.happenings import ChainEnded, Happening
+from playground.chains.happenings import CallEnded, ChainEnded, Happening, TurnEnded, TurnStarted
 from playground.chains.timing import measured
 from playground.prompt.document import Document, Message
 from playground.prompt.problems import BadInput
@@ -54,6 +54,7 @@ class ChainDialog(ChainView):
         self._task: asyncio.Task[None] | None = None
         self._conversation = desk.conversation or Conversation(prompt())
         self._end: str | None = None
+        self._step = "Running"
         self._cards: list[TurnCard] = []
         self._frame = QTimer(self)
         self._frame.setInterval(FRAME_MS)
@@ -192,6 +193,11 @@ class ChainDialog(ChainView):
         turn_id = getattr(happening, "turn_id", None) or getattr(getattr(happening, "turn", None), "id", None)
         if turn_id is not None:
             self._end = turn_id
+        if isinstance(happening, TurnStarted):
+            self._step = f"Running: request {happening.number} of at most {happening.of}"
+        if isinstance(happening, TurnEnded | CallEnded) and self._chain is not None:
+            # What has come outlives a kill of the program.
+            self._workspace.tasks.start(self._desk.keep_soon(self._chain.conversation), "keep the conversation")
 
     def _keep(self) -> None:
         try:
@@ -211,7 +217,7 @@ class ChainDialog(ChainView):
             widget.setEnabled(not self.running)
         self.ways["timeline"].setEnabled(True)
         if self.running:
-            self.state.setText("Running…")
+            self._step = "Running"
 
     def _show_branches(self) -> None:
         self.branch.clear()
@@ -241,12 +247,19 @@ class ChainDialog(ChainView):
                 figures=usage_words(turn, self._forecast(turn)),
                 prefix=prefix_words(conversation, turn.id, self._added_tokens(conversation, turn)),
                 added=_said(conversation, turn),
+                coming=self._coming() if turn is path[-1] else "",
                 now=now,
                 running=self.running,
             )
+        if self.running:
+            self.state.setText(f"{self._step}{' · waits for you' if self.ask.isVisible() else ''}")
         self.totals.setText(totals_words(conversation, self._end if path else None))
         if at_end and self.running:
             QTimer.singleShot(0, lambda: bar.setValue(bar.maximum()))
+
+    def _coming(self) -> str:
+        calls = self._chain.coming if self._chain is not None and self.running else ()
+        return "\n".join(f"calls {call.name} {call.arguments}" for call in calls)
 
     def _fit_cards(self, path: tuple[Turn, ...]) -> None:
         same = 0
@@ -300,6 +313,9 @@ class ChainDialog(ChainView):
         dialog.open()
 
     def _branch(self, conversation: Conversation, turn_id: str) -> None:
+        if self.running:  # an editor that was opened before the run began
+            self.trouble.emit("Stop the chain before you edit it.")
+            return
         self._conversation, self._end, self._chain = conversation, turn_id, None
         self._keep()
         self._show_branches()

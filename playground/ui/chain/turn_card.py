@@ -42,14 +42,14 @@ class CallRow(QFrame):
         column.addLayout(row)
         column.addWidget(self.result)
 
-    def show_result(self, result: Result | None, now: float) -> None:
-        """As it stands; None: not called yet."""
+    def show_result(self, result: Result | None, now: float, *, running: bool) -> None:
+        """As it stands; None: not called yet. Nothing is edited while the chain runs."""
         self.state.setText("not called yet" if result is None else result_words(result, now))
         text = "" if result is None or result.kind in ("running", "stopped") else result.text
         if self.result.text() != text:
             self.result.setText(text)
         self.result.setVisible(bool(text))
-        self.edit.setEnabled(result is None or result.kind != "running")
+        self.edit.setVisible(not running)
 
 
 class TurnCard(QFrame):
@@ -73,6 +73,7 @@ class TurnCard(QFrame):
         self.added = words("")
         self.text = words("")
         self.filler = words("filler: spoken while the tool runs", "muted")
+        self.coming = _mono("")
         self.figures = words("", "muted")
         self.prefix = words("", "muted")
         self.trouble = words("", "failure")
@@ -108,12 +109,14 @@ class TurnCard(QFrame):
         for widget in (self.added, self.text, self.filler):
             column.addWidget(widget)
         column.addLayout(self.calls)
-        for widget in (self.trouble, self.figures, self.prefix):
+        for widget in (self.coming, self.trouble, self.figures, self.prefix):
             column.addWidget(widget)
         column.addLayout(tail)
 
-    def show_turn(self, turn: Turn, *, figures: str, prefix: str, added: str, now: float, running: bool) -> None:
-        """As it stands now."""
+    def show_turn(
+        self, turn: Turn, *, figures: str, prefix: str, added: str, coming: str, now: float, running: bool
+    ) -> None:
+        """As it stands now. `coming`: calls whose arguments still grow."""
         self._say(self.state, outcome(turn))
         self._say(self.request_id, turn.request_id[:8] if turn.request_id else "")
         self.request_id.setToolTip(turn.request_id or "")
@@ -121,14 +124,15 @@ class TurnCard(QFrame):
         self._say(self.added, added)
         self._say(self.text, turn.text)
         self.filler.setVisible(bool(turn.text and turn.calls))
+        self._say(self.coming, coming)
         self._say(self.trouble, turn.trouble)
         self._say(self.figures, figures)
         self._say(self.prefix, prefix)
-        self._show_calls(turn, now)
+        self._show_calls(turn, now, running=running)
         self.edit.setVisible(not running)
         self.go_on.setVisible(not running and turn.phase == "done")
 
-    def _show_calls(self, turn: Turn, now: float) -> None:
+    def _show_calls(self, turn: Turn, now: float, *, running: bool) -> None:
         for call in turn.calls:
             if call.id not in self._calls:
                 row = CallRow(call)
@@ -137,7 +141,7 @@ class TurnCard(QFrame):
                 self.calls.addWidget(row)
         results = {result.call_id: result for result in turn.results}
         for call_id, row in self._calls.items():
-            row.show_result(results.get(call_id), now)
+            row.show_result(results.get(call_id), now, running=running)
 
     @property
     def call_rows(self) -> list[CallRow]:

@@ -118,6 +118,8 @@ def test_a_call_waits_for_the_person_and_what_they_type_goes_back(tell: Tell) ->
         await hand.until(dialog.ask.isVisible, "the question")
         assert dialog.ask.question.text() == 'get_balance({"account": "AC-1"}) waits for you'
         assert dialog.ask.hint.text() == "Look into the ledger"
+        await hand.until(lambda: dialog.state.text() == "Running: request 1 of at most 5 · waits for you", "the step")
+        assert dialog.cards[0].call_rows[0].edit.isHidden()
         dialog.ask.text.setPlainText("412 rupees")
         dialog.ask.give.click()
         await hand.until(lambda: not dialog.running, "the answer")
@@ -241,6 +243,43 @@ def test_an_address_of_the_persons_own_is_called_after_consent_only(tell: Tell, 
     tell(story)
     server.shutdown()
     server.server_close()
+
+
+def test_what_was_typed_for_one_question_is_no_answer_to_another(tell: Tell) -> None:
+    async def story(session: Session, hand: Hand) -> None:
+        asks = AnswerBook({"get_balance": ToolAnswer(Reply("ask")), "get_plan": ToolAnswer(Reply("ask"))})
+        dialog = await _opened(session, prompt([[calls(1, "get_balance"), calls(2, "get_plan")], ANSWER]), asks)
+        dialog.go.click()
+        await hand.until(lambda: "(1 more wait)" in dialog.ask.question.text(), "two questions")
+        dialog.ask.text.setPlainText("meant for the balance")
+        dialog.go.click()
+        await hand.until(lambda: not dialog.running, "the stop")
+        assert not dialog.ask.isVisible()
+        dialog.cards[0].go_on.click()
+        await hand.until(dialog.ask.isVisible, "a question again")
+        assert dialog.ask.text.toPlainText() == ""
+        dialog.stop()
+        await hand.until(lambda: not dialog.running, "the stop")
+
+    tell(story)
+
+
+def test_a_turn_is_kept_and_tied_before_the_chain_has_ended(tell: Tell, tmp_path: Any) -> None:
+    async def story(session: Session, hand: Hand) -> None:
+        asks = AnswerBook({"get_balance": ToolAnswer(Reply("ask"))})
+        dialog = await _opened(session, prompt(FILLED), asks)
+        dialog.go.click()
+        await hand.until(dialog.ask.isVisible, "the question")
+        file = session.workspace.folder / "conversation.json"
+        await hand.until(lambda: file.exists() and "One sec!" in file.read_text("utf-8"), "the turn on disk")
+        log = session.workspace.log
+        assert log is not None
+        chosen = parse(f"tag:{tag_of(dialog.conversation.id)}", datetime.now(UTC))
+        assert len(await log.page(chosen)) == 1
+        dialog.stop()
+        await hand.until(lambda: not dialog.running, "the stop")
+
+    tell(story)
 
 
 def test_answers_are_edited_and_bad_ones_are_named_and_not_kept(tell: Tell) -> None:
