@@ -9,7 +9,7 @@ import wave
 from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from playground.client.connection import Connection
 from playground.client.endpoint import Endpoint
@@ -42,25 +42,56 @@ class Part:
         return AudioTimes(self.engine_s, self.length_s)
 
 
+class Engine(Protocol):
+    """Speaks one part at a time."""
+
+    async def say(self, text: str, on_audio: Callable[[bytes], None]) -> Part:
+        """Speak a text to its end. Raises SpeechFailed; cancelling is silence at once."""
+
+
+class Lightning:
+    """The vendor's speech service beside an endpoint's model, with its key."""
+
+    def __init__(self, connection: Connection, keys: KeyStore, endpoint: Endpoint, voice: Voice = DEFAULT) -> None:
+        self._connection, self._keys, self._endpoint, self._voice = connection, keys, endpoint, voice
+
+    async def say(self, text: str, on_audio: Callable[[bytes], None]) -> Part:
+        """As Engine."""
+        client = await self._connection.client_for(self._endpoint.base_url)
+        if isinstance(client, Trouble):
+            raise SpeechFailed(client.title)
+        secret = await self._keys.get(self._endpoint)
+        key = secret.reveal() if secret is not None else None
+        if key is None and self._endpoint.needs_key:
+            raise SpeechFailed(f"There is no key for {self._endpoint.name}, so nothing is spoken.")
+        began, first_at, pcm, request_id = time.monotonic(), None, bytearray(), None
+        async with aclosing(stream_speech(client, self._endpoint, key, text, self._voice)) as pieces:
+            async for piece in pieces:
+                first_at = first_at if first_at is not None else time.monotonic()
+                pcm += piece.pcm
+                request_id = piece.request_id
+                on_audio(piece.pcm)
+        if first_at is None:
+            raise SpeechFailed("The speech service sent no audio.", request_id)
+        length_s = len(pcm) / SAMPLE_BYTES / self._voice.sample_rate
+        return Part(text, first_at - began, length_s, bytes(pcm), request_id)
+
+
 class Speaker:
-    """Speaks parts of one run. `on_part` hears of each that was spoken, `on_audio` of audio as it comes.
+    """Speaks one run, part by part, in order. `on_part` hears of each that was spoken, `on_audio` of audio as it comes.
 
     `start`: what speech waits for, as in the timeline. Nothing is sent before `follow`, and nothing after `stop`.
     """
 
     def __init__(
         self,
-        connection: Connection,
-        keys: KeyStore,
-        endpoint: Endpoint,
+        engine: Engine,
         *,
-        voice: Voice = DEFAULT,
         start: Start = "clause",
         on_part: Callable[[Part], None] = lambda _part: None,
         on_audio: Callable[[bytes], None] = lambda _pcm: None,
     ) -> None:
-        self._connection, self._keys, self._endpoint = connection, keys, endpoint
-        self.voice, self._start = voice, start
+        self._engine, self._start = engine, start
         self._on_part, self._on_audio = on_part, on_audio
         self.parts: list[Part] = []
         self._run: Run | None = None
@@ -85,28 +116,20 @@ class Speaker:
     async def speak(self) -> None:
         """Wait for a run, and speak until it has ended and all was spoken, or until `stop`. Raises SpeechFailed.
 
-        Cancelling closes the connection at once.
+        Cancelling is silence at once.
         """
         await self._begun.wait()
-        run = self._run
-        if run is None:
-            return
-        client = await self._connection.client_for(self._endpoint.base_url)
-        if isinstance(client, Trouble):
-            raise SpeechFailed(client.title)
-        secret = await self._keys.get(self._endpoint)
-        key = secret.reveal() if secret is not None else None
-        if key is None and self._endpoint.needs_key:
-            raise SpeechFailed(f"There is no key for {self._endpoint.name}, so nothing is spoken.")
-        while not self._stopped:
-            text = self._next(run)
-            if text is None:
-                if run.state.ended:
-                    return
+        while not self._stopped and self._run is not None:
+            text = self._next(self._run)
+            if text is not None:
+                part = await self._engine.say(text, self._on_audio)
+                self.parts.append(part)
+                self._on_part(part)
+            elif self._run.state.ended:
+                return
+            else:
                 self._came.clear()
                 await self._came.wait()
-                continue
-            await self._say(client, key, text)
 
     def _next(self, run: Run) -> str | None:
         """The next part that is known to be whole; None while there is none."""
@@ -116,23 +139,6 @@ class Speaker:
             return None
         cut = whole[len(self.parts)]
         return text[cut.start : cut.end].strip()
-
-    async def _say(self, client: object, key: str | None, text: str) -> None:
-        began, first_at, pcm, request_id = time.monotonic(), None, bytearray(), None
-        async with aclosing(stream_speech(client, self._endpoint, key, text, self.voice)) as pieces:  # type: ignore[arg-type]
-            async for piece in pieces:
-                if self._stopped:
-                    return
-                first_at = first_at if first_at is not None else time.monotonic()
-                pcm += piece.pcm
-                request_id = piece.request_id
-                self._on_audio(piece.pcm)
-        if first_at is None:
-            raise SpeechFailed("The speech service sent no audio.", request_id)
-        length_s = len(pcm) / SAMPLE_BYTES / self.voice.sample_rate
-        part = Part(text, first_at - began, length_s, bytes(pcm), request_id)
-        self.parts.append(part)
-        self._on_part(part)
 
 
 def as_wav(parts: list[Part], sample_rate: int) -> bytes:

@@ -16,7 +16,7 @@ from playground.client.events import Trouble
 from playground.client.lightning import Piece, SpeechFailed, Voice, stream_speech
 from playground.prompt.document import Document, Message
 from playground.simulator.launch import SimulatorProcess
-from playground.speaking import Speaker, as_wav
+from playground.speaking import Lightning, Speaker, as_wav
 from playground.tasks import Tasks
 from playground.workspace import Workspace
 from tests.client import servers
@@ -41,7 +41,7 @@ def play(folder: Path, base_url: str, story: Callable[[Workspace, Endpoint], Awa
 
 async def spoken(workspace: Workspace, endpoint: Endpoint, **more: Any) -> Speaker:
     """Send, and speak what comes."""
-    speaker = Speaker(workspace.sender.connection, workspace.keys, endpoint, voice=QUICK, **more)
+    speaker = Speaker(Lightning(workspace.sender.connection, workspace.keys, endpoint, QUICK), **more)
     sending = asyncio.ensure_future(
         workspace.sender.send(PROMPT, endpoint, lambda dispatch: speaker.follow(dispatch.run))
     )
@@ -77,7 +77,7 @@ def test_a_stop_says_nothing_more(simulator: SimulatorProcess, tmp_path: Path) -
         def first(_part: object) -> None:
             made[0].stop()
 
-        speaker = Speaker(workspace.sender.connection, workspace.keys, endpoint, voice=QUICK, on_part=first)
+        speaker = Speaker(Lightning(workspace.sender.connection, workspace.keys, endpoint, QUICK), on_part=first)
         made.append(speaker)
         sending = asyncio.ensure_future(
             workspace.sender.send(PROMPT, endpoint, lambda dispatch: speaker.follow(dispatch.run))

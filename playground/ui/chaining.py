@@ -98,6 +98,7 @@ class Chaining(QObject):
         dialog.code_wanted.connect(self._copy_code)
         dialog.timeline_wanted.connect(self._show_timeline)
         dialog.trouble.connect(self.trouble)
+        dialog.turn_began.connect(self._voicing.speak_turn)
         return dialog
 
     def _gone(self, _result: int) -> None:

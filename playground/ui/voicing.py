@@ -78,7 +78,12 @@ class Voicing(QObject):
         dialog.tabs.addTab(self.speak, "Speak it")
         self.in_hand.begun.connect(self.speak.run_began)
         self.speak.measured.connect(self.in_hand.measured)
-        dialog.finished.connect(lambda _result: self.speak.stop_speaking())
+        dialog.finished.connect(lambda _result: self.speak.leave())
+
+    def speak_turn(self, run: Run) -> None:
+        """A turn of a chain has begun: it is spoken where that is switched on."""
+        if self.dialog is not None:
+            self.speak.turn_began(run)
 
     def _gone(self, _result: int) -> None:
         self.dialog = None

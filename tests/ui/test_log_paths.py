@@ -286,7 +286,13 @@ def test_the_size_is_shown_and_bounds_are_kept(tell: Tell) -> None:
         assert isinstance(dialog, LogSizeDialog)
         assert dialog.size_words.text().startswith("4 requests, 1 of them marked, in ")
         dialog.megabytes.setValue(1)
+        assert session.workspace.settings.number("log_keep_mb") == 0
         dialog.apply.click()
+        await hand.until(lambda: _dialog(QMessageBox) is not None, "what it would delete")
+        box = _dialog(QMessageBox)
+        assert isinstance(box, QMessageBox)
+        assert "kept below 1 MB, which it is now." in box.text()
+        box.buttons()[0].click()
         await hand.until(lambda: "0 requests were deleted" in dialog.told.text(), "nothing to delete")
         assert session.workspace.settings.number("log_keep_mb") == 1
         dialog.close()

@@ -42,6 +42,8 @@ class ChainDialog(ChainView):
     """(Document, AnswerBook, limit)"""
     timeline_wanted = Signal()
     trouble = Signal(str)
+    turn_began = Signal(object)
+    """The Run of a turn."""
     ended = Signal(object)
     """A ChainEnded."""
 
@@ -194,6 +196,7 @@ class ChainDialog(ChainView):
         if turn_id is not None:
             self._end = turn_id
         if isinstance(happening, TurnStarted):
+            self.turn_began.emit(happening.run)
             self._step = f"Running: request {happening.number} of at most {happening.of}"
         if isinstance(happening, TurnEnded | CallEnded) and self._chain is not None:
             # What has come outlives a kill of the program.

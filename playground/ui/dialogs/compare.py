@@ -94,7 +94,12 @@ def _parameters(earlier: StoredRun, later: StoredRun) -> Iterator[tuple[str, str
 
 
 def _fields(stored: StoredRun) -> dict[str, Json]:
-    fields: dict[str, Json] = json.loads(stored.record.body)
+    try:
+        fields = json.loads(stored.record.body)
+    except ValueError:
+        fields = None
+    if not isinstance(fields, dict):  # an imported request may have any body
+        return {}
     return {name: value for name, value in fields.items() if name not in ("messages", "tools", "model")}
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QDialog, QDialogButtonBox, QHBoxLayout, QPushButton, QSpinBox, QVBoxLayout, QWidget
 
 from playground.requestlog.asking import LogSize
+from playground.requestlog.filter import IsTerm, LogFilter, UntilTerm
 from playground.requestlog.log import RequestLog
+from playground.ui.dialogs.consent import asked
 from playground.ui.dialogs.form import Form
 from playground.ui.theme import GRID
 from playground.ui.widgets.copy_button import CopyButton
@@ -15,7 +19,7 @@ from playground.workspace import Workspace
 
 
 class LogSizeDialog(QDialog):
-    """Bounds are settings; nothing is deleted by them before *Apply now*, the next start, or the next hour."""
+    """Bounds hold once they are applied, and it is said before what they would delete."""
 
     delete_all = Signal()
 
@@ -32,7 +36,7 @@ class LogSizeDialog(QDialog):
         form.add("log_keep_mb", "Keep the log below", self.megabytes)
         form.add_words(words("The oldest go first.", "muted"))
         self.told = words("Marked requests are never deleted by these bounds. Both are off unless you set them.")
-        self.apply = QPushButton("Apply now")
+        self.apply = QPushButton("Apply…")
         self.apply.setAutoDefault(False)
         self.apply.clicked.connect(lambda: workspace.tasks.start(self._apply(), "keep the log within bounds"))
         self.everything = QPushButton("Delete all…")
@@ -63,13 +67,33 @@ class LogSizeDialog(QDialog):
         box.setSuffix(suffix)
         box.setKeyboardTracking(False)
         box.setValue(int(self._workspace.settings.number(name)))
-        box.valueChanged.connect(lambda value: self._workspace.settings.set(name, value))
         return box
 
     async def _apply(self) -> None:
+        days, megabytes = self.days.value(), self.megabytes.value()
+        if (days or megabytes) and not await asked(
+            self, "Keep the log within bounds", await self._would_delete(days, megabytes), "Apply"
+        ):
+            return
+        self._workspace.settings.set("log_keep_days", days)
+        self._workspace.settings.set("log_keep_mb", megabytes)
         deleted = await self._workspace.keep_bounds()
         self.told.setText(f"{deleted:,} requests were deleted.")
         self.size_words.setText(say_size(await self._log.size()))
+
+    async def _would_delete(self, days: int, megabytes: int) -> str:
+        """What the bounds would delete now, before they do."""
+        parts = []
+        if days:
+            before = UntilTerm(datetime.now(UTC) - timedelta(days=days))
+            count = await self._log.count(LogFilter((before, IsTerm("marked", negated=True))), None)
+            parts.append(f"{count.n:,} requests are older than {days:,} days, and are deleted with their contents.")
+        if megabytes:
+            used = (await self._log.size()).used_bytes / 1_000_000
+            fits = used <= megabytes
+            more = "which it is now." if fits else f"of which it uses {used:,.1f} now: the oldest requests are deleted."
+            parts.append(f"The log is kept below {megabytes:,} MB, {more}")
+        return " ".join((*parts, "Marked requests stay. The bounds go on holding, looked at each hour."))
 
 
 def say_size(size: LogSize) -> str:

@@ -25,9 +25,10 @@ from playground.client.lightning import DEFAULT, SAMPLE_RATES, SpeechFailed, Voi
 from playground.folders import write_shared
 from playground.runs.figures import seconds
 from playground.runs.run import Run
-from playground.speaking import SPEAKERS, Part, Speaker, as_wav
+from playground.speaking import SPEAKERS, Engine, Lightning, Part, Speaker, as_wav
 from playground.ui.theme import GRID
 from playground.ui.voice.player import NO_PLAYER, Player, make_player
+from playground.ui.voice.system_voice import MISSING, system_voice
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.plain_table import fill_table, plain_table
 from playground.voice.clauses import Start
@@ -56,8 +57,14 @@ class SpeakTab(QWidget):
         self._task: asyncio.Task[None] | None = None
         self._speaker: Speaker | None = None
         self._player: Player | None = None
+        self._spoken_at = DEFAULT.sample_rate
         self.on = QCheckBox("Speak each new completion")
         self.consent = words("")
+        self.system = system_voice()
+        self.engine = QComboBox()
+        self.engine.addItems(["Lightning", "the system's voice"])
+        self.engine.setAccessibleName("Speech engine")
+        self.engine.currentIndexChanged.connect(lambda _index: self.show_endpoint())
         self.voice = QLineEdit(DEFAULT.voice_id)
         self.voice.setAccessibleName("Voice")
         self.voice.setMaximumWidth(160)
@@ -81,7 +88,7 @@ class SpeakTab(QWidget):
         row = QHBoxLayout()
         row.addWidget(self.on)
         row.addSpacing(GRID)
-        for label, widget in (("Voice", self.voice), ("at", self.rate)):
+        for label, widget in (("by", self.engine), ("Voice", self.voice), ("at", self.rate)):
             row.addWidget(QLabel(label))
             row.addWidget(widget)
         row.addStretch(1)
@@ -97,11 +104,30 @@ class SpeakTab(QWidget):
     def show_endpoint(self) -> None:
         """What speaking means for the chosen endpoint; switched off where it has no speech service."""
         endpoint = self._workspace.endpoint
-        able = endpoint.kind in SPEAKERS
+        able = self.system is not None if self.by_system else endpoint.kind in SPEAKERS
         if not able:
             self.on.setChecked(False)
         self.on.setEnabled(able)
-        self.consent.setText(what_is_sent(endpoint) + (NO_PLAYER if make_player is None else ""))
+        for field in (self.voice, self.rate):
+            field.setEnabled(not self.by_system)
+        if self.by_system:
+            self.consent.setText(MISSING if self.system is None else "Nothing leaves this computer for it.")
+        else:
+            self.consent.setText(what_is_sent(endpoint) + (NO_PLAYER if make_player is None else ""))
+
+    @property
+    def by_system(self) -> bool:
+        """Whether the system's own voice is chosen."""
+        return self.engine.currentIndex() == 1
+
+    def _engine(self, run: Run) -> Engine | None:
+        """What speaks a run; None where nothing can."""
+        if self.by_system:
+            return self.system
+        if run.endpoint.kind not in SPEAKERS:
+            return None
+        workspace = self._workspace
+        return Lightning(workspace.sender.connection, workspace.keys, run.endpoint, self.chosen_voice)
 
     @property
     def chosen_voice(self) -> Voice:
@@ -111,44 +137,58 @@ class SpeakTab(QWidget):
     def run_began(self, run: Run) -> None:
         """Speak a new completion, where that is switched on."""
         self.show_endpoint()
-        if not self.on.isChecked() or run.endpoint.kind not in SPEAKERS:
+        engine = self._engine(run) if self.on.isChecked() else None
+        if engine is None:
             return
         self.stop_speaking()
         fill_table(self.table, [])
-        workspace, voice = self._workspace, self.chosen_voice
-        self._player = make_player(voice.sample_rate) if make_player is not None else None
-        self._speaker = Speaker(
-            workspace.sender.connection,
-            workspace.keys,
-            run.endpoint,
-            voice=voice,
-            start=self._waits_for(),
-            on_part=lambda _part: self._show(),
-            on_audio=self._play,
-        )
-        self._speaker.follow(run)
-        self._task = self._start(self._speak(self._speaker), "speak a completion")
+        self._spoken_at = self.chosen_voice.sample_rate
+        self._player = make_player(self._spoken_at) if make_player is not None and not self.by_system else None
+        speaker = Speaker(engine, start=self._waits_for(), on_part=lambda _part: self._show(), on_audio=self._play)
+        speaker.follow(run)
+        self._speaker = speaker
+        self._task = self._start(self._speak(speaker), "speak a completion")
         self.stop.setEnabled(True)
         self.told.setText("Speaking…")
+
+    def turn_began(self, run: Run) -> None:
+        """Speak a chain's turn; what the turn before still says is said to its end first."""
+        before = self._task
+        if not self.on.isChecked() or before is None:
+            self.run_began(run)
+            return
+        self._start(self._after(before, run), "speak a turn after the one before")
+
+    async def _after(self, before: asyncio.Task[None], run: Run) -> None:
+        await asyncio.wait([before])
+        if not before.cancelled():
+            self.run_began(run)
 
     def _play(self, pcm: bytes) -> None:
         if self._player is not None:
             self._player.play(pcm)
 
     async def _speak(self, speaker: Speaker) -> None:
+        said = "All of it was spoken."
         try:
             await speaker.speak()
-            self.told.setText("All of it was spoken.")
         except SpeechFailed as failed:
             id_words = f" request_id {failed.request_id}" if failed.request_id else ""
-            self.told.setText(f"{failed}{id_words}")
+            said = f"{failed}{id_words}"
         except asyncio.CancelledError:
-            self.told.setText("Stopped.")
+            said = "Stopped."
             raise
         finally:
+            # Another completion may be spoken by now, or the dialog may have gone.
             if speaker is self._speaker:
                 self._task = None
                 self.stop.setEnabled(False)
+                self.told.setText(said)
+
+    def leave(self) -> None:
+        """The dialog goes: be silent, and say nothing more in it."""
+        self.stop_speaking()
+        self._speaker = None
 
     def stop_speaking(self) -> None:
         """Stop at once; what was spoken stays in the table."""
@@ -162,7 +202,7 @@ class SpeakTab(QWidget):
     def _show(self) -> None:
         parts = self._speaker.parts if self._speaker is not None else []
         fill_table(self.table, [_cells(part) for part in parts])
-        self.save.setEnabled(bool(parts))
+        self.save.setEnabled(any(part.pcm for part in parts))
         self.measured.emit(tuple(part.times for part in parts))
 
     def _ask(self) -> None:
@@ -179,7 +219,7 @@ class SpeakTab(QWidget):
         if self._speaker is None:
             return
         try:
-            write_shared(path, as_wav(self._speaker.parts, self._speaker.voice.sample_rate))
+            write_shared(path, as_wav(self._speaker.parts, self._spoken_at))
         except OSError as error:
             self.told.setText(f"{path} cannot be written: {error.strerror or error}.")
         else:

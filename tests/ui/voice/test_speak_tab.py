@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import wave
 from collections.abc import Callable
+from enum import Enum
 from pathlib import Path
+
+from PySide6.QtCore import QObject, QTimer, Signal
 
 from playground.client.endpoint import ELECTRON_ID, Endpoint
 from playground.prompt.document import Document, Message
 from playground.selftest.hand import Hand
 from playground.ui.session import Session
 from playground.ui.voice.speak_tab import SpeakTab, what_is_sent
+from playground.ui.voice.system_voice import MISSING, SystemVoice
 from tests.ui.conftest import Story
 
 Tell = Callable[[Story], None]
@@ -76,6 +80,22 @@ def test_a_stop_is_silent_at_once_and_keeps_what_was_spoken(tell: Tell) -> None:
     tell(story)
 
 
+def test_closing_the_dialog_is_silent_and_nothing_goes_wrong(tell: Tell) -> None:
+    async def story(session: Session, hand: Hand) -> None:
+        tab = _opened(session)
+        tab.on.setChecked(True)
+        await _sent(session, hand)
+        await hand.until(lambda: tab.table.rowCount() >= 1, "the first part")
+        dialog = session.window.voicing.dialog
+        assert dialog is not None
+        dialog.close()
+        await hand.until(lambda: session.window.voicing.dialog is None, "the end of the dialog")
+        await _sent(session, hand)
+        assert not session.window.trouble.isVisible()
+
+    tell(story)
+
+
 def test_an_endpoint_without_the_service_switches_it_off(tell: Tell) -> None:
     async def story(session: Session, hand: Hand) -> None:
         tab = _opened(session)
@@ -87,5 +107,70 @@ def test_an_endpoint_without_the_service_switches_it_off(tell: Tell) -> None:
         assert not tab.on.isChecked()
         electron = session.workspace.endpoints.get(ELECTRON_ID)
         assert f"{electron.base_url}/tts/live with this endpoint's key" in what_is_sent(electron)
+
+    tell(story)
+
+
+def test_the_systems_voice_says_what_it_needs_where_it_is_not_there(tell: Tell) -> None:
+    async def story(session: Session, hand: Hand) -> None:
+        tab = _opened(session)
+        tab.system = None
+        tab.engine.setCurrentIndex(1)
+        assert tab.consent.text() == MISSING
+        assert not tab.on.isEnabled()
+        tab.engine.setCurrentIndex(0)
+        assert tab.on.isEnabled()
+
+    tell(story)
+
+
+class _Module:
+    """Stands for Qt's speech module, which the test's packages do not have: the edge of the program."""
+
+    class QTextToSpeech:
+        State = Enum("State", "Ready Speaking Error")
+
+
+class _Speech(QObject):
+    stateChanged = Signal(object)  # noqa: N815 - Qt's name
+
+    def say(self, _text: str) -> None:
+        QTimer.singleShot(20, lambda: self.stateChanged.emit(_Module.QTextToSpeech.State.Speaking))
+        QTimer.singleShot(60, lambda: self.stateChanged.emit(_Module.QTextToSpeech.State.Ready))
+
+    def stop(self) -> None:
+        self.stopped = True
+
+
+def test_the_systems_voice_speaks_part_by_part_and_is_measured(tell: Tell) -> None:
+    async def story(session: Session, hand: Hand) -> None:
+        tab = _opened(session)
+        tab.system = SystemVoice(_Module, _Speech())
+        tab.engine.setCurrentIndex(1)
+        tab.on.setChecked(True)
+        await _sent(session, hand)
+        await hand.until(lambda: tab.told.text() == "All of it was spoken.", "the end of the speech")
+        assert tab.table.rowCount() == 3
+        assert not tab.save.isEnabled()
+        audio = session.window.voicing.in_hand.audio
+        assert all(one is not None and one.engine_s > 0 and one.length_s > 0 for one in audio)
+
+    tell(story)
+
+
+def test_a_chains_turns_are_spoken_one_after_the_other(tell: Tell) -> None:
+    async def story(session: Session, hand: Hand) -> None:
+        window = session.window
+        window.files.open_tools_sample()
+        assert window.answers
+        window.voicing.open()
+        tab = window.voicing.speak
+        tab.on.setChecked(True)
+        spoken: list[int] = []
+        tab.measured.connect(lambda parts: spoken.append(len(parts)))
+        dialog = window.chaining.run()
+        await hand.until(lambda: not dialog.running, "the answer")
+        await hand.until(lambda: spoken.count(1) == 2, "the first part of the second turn")
+        tab.stop.click()
 
     tell(story)
