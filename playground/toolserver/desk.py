@@ -7,6 +7,7 @@ not hold up the window.
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
@@ -41,8 +42,6 @@ class ToolServers:
         found = await self._in_thread(self._ask(server, where, list_tools, CONNECT_S))
         if not found:
             raise ToolServerFailed(f"{server} has no tools.")
-        import json
-
         pasted = [from_json(json.dumps(_definition(fields))).tools[0] for fields in found]
         return tuple(pasted)
 

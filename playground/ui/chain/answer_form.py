@@ -18,7 +18,7 @@ from playground.chains.answers import (
     ToolAnswer,
     UniformDelay,
 )
-from playground.prompt.problems import BadInput
+from playground.prompt.problems import BadInput, Problem
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, mono_font
 from playground.ui.widgets.notice import words
@@ -134,8 +134,6 @@ class AnswerForm(QWidget):
         try:
             cases = json.loads(self.cases.toPlainText().strip() or "[]")
         except (ValueError, RecursionError) as error:
-            from playground.prompt.problems import Problem
-
             raise BadInput(Problem(("cases",), f"this is not JSON: {error}.")) from None
         book = {
             **json.loads(dump(AnswerBook())),

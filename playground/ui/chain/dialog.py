@@ -241,6 +241,7 @@ class ChainDialog(ChainView):
         conversation = self.conversation
         path = conversation.path(self._end if self._end in conversation.turns else None)
         self._fit_cards(path)
+        self.empty.setVisible(not path)
         now = self._chain.now() if self._chain is not None else 0.0
         bar = self.view.verticalScrollBar()
         at_end = bar.value() >= bar.maximum() - GRID

@@ -86,6 +86,13 @@ class ChainView(QDialog):
         self.column = QVBoxLayout(inside)
         self.column.setContentsMargins(0, 0, GRID, 0)
         self.column.setSpacing(GRID)
+        self.empty = words(
+            "Each turn will stand here: what was said and called, what the calls returned, its request_id and usage, "
+            "and what it adds to the prefix.",
+            "muted",
+        )
+        self.empty.setContentsMargins(GRID * 2, GRID * 2, GRID * 2, GRID)
+        self.column.addWidget(self.empty)
         self.column.addWidget(stretch(), 1)
         self.view = QScrollArea()
         self.view.setWidget(inside)

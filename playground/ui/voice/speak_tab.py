@@ -80,7 +80,7 @@ class SpeakTab(QWidget):
         self.save.clicked.connect(self._ask)
         self.save.setEnabled(False)
         self.told = words("Nothing was spoken yet.", "muted")
-        self.table = plain_table("What was spoken", COLUMNS, 0, {1: 110, 2: 110, 3: 290})
+        self.table = plain_table("What was spoken", COLUMNS, 0, {1: 110, 2: 110, 3: 330})
         self._lay_out()
         self.show_endpoint()
 

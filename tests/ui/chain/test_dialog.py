@@ -50,7 +50,9 @@ async def _run(dialog: ChainDialog, hand: Hand, limit: int = 5) -> None:
 def test_filler_call_result_and_answer_are_shown_and_tied_in_the_log(tell: Tell) -> None:
     async def story(session: Session, hand: Hand) -> None:
         dialog = await _opened(session, prompt(FILLED))
+        assert dialog.empty.isVisible()
         await _run(dialog, hand)
+        assert not dialog.empty.isVisible()
         assert dialog.state.text() == "Answered, after 2 requests."
         first, second = dialog.cards
         assert first.text.text() == "One sec!"
