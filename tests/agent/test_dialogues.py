@@ -26,7 +26,7 @@ def test_filler_then_call_then_answer(simulator: SimulatorProcess) -> None:
     dialogue = Dialogue(simulator, prompt([[says(1, "One sec!"), calls(2, "get_balance")], ANSWER]))
     ended = play(dialogue)
     assert (ended.reason, ended.requests, ended.trouble) == ("answered", 2, "")
-    assert dialogue.kinds == [*ONE_TURN, *ONE_CALL, *ONE_TURN, "ChainEnded"]
+    assert dialogue.kinds == [*ONE_TURN, *ONE_CALL, *ONE_TURN, "AgentLoopEnded"]
     conversation = dialogue.chain.conversation
     assert ended.turn_id is not None
     first, last = conversation.path(ended.turn_id)

@@ -62,13 +62,13 @@ def test_stop_between_the_steps(simulator: SimulatorProcess, phase: str) -> None
     dialogue.on[STOPS[phase]] = lambda _: dialogue.chain.stop()
     ended = play(dialogue)
     assert (ended.reason, ended.requests) == ("stopped", 1)
-    assert dialogue.kinds[-1] == "ChainEnded"
+    assert dialogue.kinds[-1] == "AgentLoopEnded"
     assert ended.turn_id is not None
     turn = dialogue.chain.conversation.turns[ended.turn_id]
     assert turn.phase == ("stopped" if phase == "before" else "done")
     assert bool(turn.returned) == (phase == "between")
     dialogue.chain.stop()
-    assert dialogue.kinds.count("ChainEnded") == 1
+    assert dialogue.kinds.count("AgentLoopEnded") == 1
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ def test_stop_while_the_request_is_still_prepared(simulator: SimulatorProcess) -
         return await running
 
     assert asyncio.run(main()) == AgentLoopEnded("stopped", None, 0)
-    assert dialogue.kinds == ["ChainEnded"]
+    assert dialogue.kinds == ["AgentLoopEnded"]
 
 
 def test_cancelling_ends_the_request_and_keeps_the_turn(simulator: SimulatorProcess) -> None:
@@ -154,6 +154,6 @@ def test_cancelling_ends_the_request_and_keeps_the_turn(simulator: SimulatorProc
         await dialogue.connection.aclose()
 
     asyncio.run(main())
-    assert dialogue.kinds == ["TurnStarted", "TurnEnded", "ChainEnded"]
+    assert dialogue.kinds == ["TurnStarted", "TurnEnded", "AgentLoopEnded"]
     assert dialogue.told_of(AgentLoopEnded)[0].reason == "stopped"
     assert [turn.text for turn in dialogue.chain.conversation.turns.values()] == ["One sec!"]

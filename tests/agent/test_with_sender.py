@@ -14,14 +14,14 @@ from playground.requestlog.log import RequestLog
 CHILD = """
 import asyncio, sys
 from pathlib import Path
-from playground.chains.answering import Answerer
-from playground.chains.chain import Chain
-from playground.chains.conversation import Conversation
-from playground.chains.happenings import CallStarted, ChainEnded, TurnStarted
+from playground.agent.tool_executor import ToolExecutor
+from playground.agent.loop import Chain
+from playground.agent.conversation import Conversation
+from playground.agent.events import CallStarted, AgentLoopEnded, TurnStarted
 from playground.client.events import ContentDelta, HeadersReceived
 from playground.requestlog.log import RequestLog
 from playground.tasks import Tasks
-from playground.workspace import Workspace
+from playground.services import AppServices
 from tests.agent.dialogue import BOOK, HANGS, calls, nobody, prompt, says
 
 NEVER = 600_000
@@ -37,7 +37,7 @@ PHASES = {"headers": (HeadersReceived, 1), "filler": (ContentDelta, 1), "answer"
 
 async def work(folder, phase):
     reached, runs = asyncio.Event(), []
-    workspace = Workspace(folder, {}, Tasks(print), simulator_options=("--plan", "none"))
+    workspace = AppServices(folder, {}, Tasks(print), simulator_options=("--plan", "none"))
     sender = workspace.sender
     log = sender.log = await RequestLog.open(folder)
 

@@ -132,7 +132,7 @@ OTHER = """
 import asyncio, sys
 from pathlib import Path
 from playground.client.endpoint import Endpoint, PlanLimits
-from playground.gate import Gate
+from playground.runs.shared_rate_limiter import Gate
 async def main():
     gate = Gate(Path(sys.argv[1]))
     endpoint = Endpoint("e", "E", "http://127.0.0.1:1/v1", plan=PlanLimits("Test", None, 1))

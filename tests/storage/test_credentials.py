@@ -377,7 +377,7 @@ HANGING = """
 import asyncio, threading, keyring
 from keyring.backend import KeyringBackend
 from playground.client.endpoint import ELECTRON_BASE_URL, Endpoint
-from playground.keystore import KeyStore
+from playground.storage.credentials import CredentialStore
 
 class Hanging(KeyringBackend):
     priority = 1
@@ -386,7 +386,7 @@ class Hanging(KeyringBackend):
     set_password = delete_password = get_password
 
 keyring.set_keyring(Hanging())
-print(asyncio.run(KeyStore({}, limit_s=0.05).get(Endpoint("e", "E", ELECTRON_BASE_URL))))
+print(asyncio.run(CredentialStore({}, limit_s=0.05).get(Endpoint("e", "E", ELECTRON_BASE_URL))))
 """
 
 
@@ -396,5 +396,5 @@ def test_a_key_store_that_never_answers_does_not_keep_the_program_from_ending() 
 
 
 def test_keyring_is_not_imported_before_it_is_needed() -> None:
-    code = "import sys, playground.storage.credentials as k; k.KeyStore({}); sys.exit('keyring' in sys.modules)"
+    code = "import sys, playground.storage.credentials as k; k.CredentialStore({}); sys.exit('keyring' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

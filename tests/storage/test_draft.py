@@ -238,7 +238,7 @@ def test_too_many_windows_is_a_sentence(tmp_path: Path) -> None:
 WINDOW = """
 import asyncio, sys
 from pathlib import Path
-from playground.draft import Draft, DraftState
+from playground.storage.draft import Draft, DraftState
 from playground.prompt.document import Document, Message
 from playground.tasks import Tasks
 
