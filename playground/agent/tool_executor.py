@@ -31,7 +31,7 @@ class Outcome:
     problems: tuple[FieldError, ...] = ()
 
 
-class ToolExecutionError(Exception):  # noqa: N818 - expected, and told to the model as a sentence
+class ToolExecutionError(Exception):
     """Raised by `ask` or `fetch` where there is no answer; its text is a sentence for the person and the model."""
 
 

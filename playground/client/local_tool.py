@@ -11,7 +11,7 @@ LONGEST_S = 60.0
 MOST_BYTES = 1_000_000
 
 
-class LocalToolError(Exception):  # noqa: N818 - expected trouble, a sentence
+class LocalToolError(Exception):
     """The address gave no result. The message is a sentence for the person and the model."""
 
 

@@ -46,7 +46,7 @@ class Piece:
     request_id: str | None
 
 
-class SpeechError(Exception):  # noqa: N818 - expected trouble, a sentence
+class SpeechError(Exception):
     """No audio, or not all of it. `request_id` where a response had one."""
 
     def __init__(self, sentence: str, request_id: str | None = None) -> None:

@@ -28,7 +28,7 @@ SAID = 300
 Answer = TypeVar("Answer")
 
 
-class ToolServerError(Exception):  # noqa: N818 - expected trouble, a sentence
+class ToolServerError(Exception):
     """The server cannot be reached, broke off, or said no. The message is a sentence for the person."""
 
 

@@ -33,7 +33,7 @@ class FieldError:
         return f"{head} {self.hint}" if self.hint else head
 
 
-class InputError(ValueError):  # noqa: N818 - the field's word is "bad input", it is expected, not an error of ours
+class InputError(ValueError):
     """Raised where input cannot be taken at all. Carries every problem found."""
 
     def __init__(self, *problems: FieldError) -> None:

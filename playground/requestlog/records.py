@@ -14,7 +14,7 @@ PREVIEW_CHARS = 200
 """How much of question and answer a row carries, in code points."""
 
 
-class LogUnavailableError(Exception):  # noqa: N818 - expected trouble with a sentence, not an error of ours
+class LogUnavailableError(Exception):
     """The log cannot be kept in this folder. The message is a sentence that names the folder and what to do."""
 
 

@@ -14,7 +14,7 @@ START_S = 30.0
 STOP_S = 3.0
 
 
-class SimulatorError(Exception):  # noqa: N818 - expected, and shown as a sentence
+class SimulatorError(Exception):
     """The simulator's process did not come up; the text is a sentence for the user."""
 
 

@@ -23,7 +23,7 @@ VARIABLE = "SMALLEST_API_KEY"
 T = TypeVar("T")
 
 
-class CredentialStoreError(Exception):  # noqa: N818 - expected, and shown as a sentence
+class CredentialStoreError(Exception):
     """The OS key store did not do what was asked; the text is a sentence for the user."""
 
 
@@ -123,8 +123,6 @@ def delete(name: str) -> None:
     if availability().usable and keyring.get_password(SERVICE, name) is not None:
         keyring.delete_password(SERVICE, name)
 
-
-__all__ = ["VARIABLE", "Availability", "KeyStore", "KeyStoreTrouble", "Secret", "Source", "checked_key"]
 
 LIMIT_S = 10.0
 """How long the key store may take: a Secret Service call can block without a limit of its own."""

@@ -51,14 +51,14 @@ async def work(folder, phase):
             happening.run.listen(lambda _, event: came(event, happening.number))
         elif isinstance(happening, CallStarted) and phase == "tools":
             reached.set()
-        elif isinstance(happening, ChainEnded):
+        elif isinstance(happening, AgentLoopEnded):
             reached.set()
 
     async def send(document, began):
         await sender.send(document, workspace.endpoint, lambda dispatch: began(dispatch.run))
 
     book = HANGS if phase == "tools" else BOOK
-    chain = Chain(Conversation(prompt(SCRIPTS[phase])), send, Answerer(book, nobody), listener=told)
+    chain = Chain(Conversation(prompt(SCRIPTS[phase])), send, ToolExecutor(book, nobody), listener=told)
     workspace.tasks.start(chain.run(), "chain")
     await reached.wait()
     for run_id in runs:

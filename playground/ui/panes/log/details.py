@@ -6,12 +6,35 @@ from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
-from playground.requestlog.records import LogRow
+from playground.requestlog.filter import LogFilter
+from playground.requestlog.records import Count, LogRow, StoredRun, Totals
 from playground.runs.output_estimate import received_tokens
 from playground.runs.state import RunState
-from playground.ui.panes.log.model import LogSource
+
+
+class LogSource(Protocol):
+    """A store of requests, newest first. Satisfied by requestlog.log.RequestLog."""
+
+    def subscribe(self, callback: Callable[[str], None], /) -> Callable[[], None]:
+        """Be told the run_id of what is new, changed or gone; returns how to stop being told."""
+
+    async def count(self, log_filter: LogFilter, up_to: int | None = ..., /) -> Count:
+        """How many requests match."""
+
+    def stop_counting(self) -> None:
+        """Counts and sums that are being made are not asked for any more."""
+
+    async def rows_at(self, log_filter: LogFilter, first: int, limit: int = ..., /) -> list[LogRow]:
+        """Matching requests from place `first` (0 is the newest) on."""
+
+    async def totals(self, log_filter: LogFilter, /) -> Totals:
+        """Sums over the matching requests."""
+
+    async def get(self, run_id: str, /) -> StoredRun | None:
+        """One request with its events; None where it is not there."""
+
 
 KEPT = 512
 """How many rows' details stay in memory."""

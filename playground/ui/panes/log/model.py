@@ -5,42 +5,19 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any
 
 from PySide6.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelIndex, Qt, Signal
 from PySide6.QtGui import QColor, QFont
 
 from playground.requestlog.filter import EVERYTHING, LogFilter
-from playground.requestlog.records import Count, LogRow, StoredRun, Totals
+from playground.requestlog.records import LogRow
 from playground.runs.metrics import APPROXIMATELY, UNKNOWN
 from playground.runs.state import ENDED
 from playground.ui.panes.log.columns import COLUMNS
-from playground.ui.panes.log.details import Clock, Detail, Details, Live, Start
+from playground.ui.panes.log.details import Clock, Detail, Details, Live, LogSource, Start
 from playground.ui.theme import Theme, mono_font, ui_font
 from playground.ui.widgets.plain_tip import plain_tip
-
-
-class LogSource(Protocol):
-    """A store of requests, newest first. Satisfied by requestlog.log.RequestLog."""
-
-    def subscribe(self, callback: Callable[[str], None], /) -> Callable[[], None]:
-        """Be told the run_id of what is new, changed or gone; returns how to stop being told."""
-
-    async def count(self, log_filter: LogFilter, up_to: int | None = ..., /) -> Count:
-        """How many requests match."""
-
-    def stop_counting(self) -> None:
-        """Counts and sums that are being made are not asked for any more."""
-
-    async def rows_at(self, log_filter: LogFilter, first: int, limit: int = ..., /) -> list[LogRow]:
-        """Matching requests from place `first` (0 is the newest) on."""
-
-    async def totals(self, log_filter: LogFilter, /) -> Totals:
-        """Sums over the matching requests."""
-
-    async def get(self, run_id: str, /) -> StoredRun | None:
-        """One request with its events; None where it is not there."""
-
 
 PAGE = 128
 MAX_PAGES = 24

@@ -22,8 +22,9 @@ from playground.prompt.field_errors import InputError
 from playground.requestlog.filter import EVERYTHING, IdTerm, LogFilter, parse
 from playground.requestlog.records import LogRow, Totals
 from playground.runs.metrics import percent
+from playground.ui.panes.log.details import LogSource
 from playground.ui.panes.log.filter_line import FilterLine
-from playground.ui.panes.log.model import LogModel, LogSource
+from playground.ui.panes.log.model import LogModel
 from playground.ui.panes.log.selection import Choice
 from playground.ui.panes.log.table import LogTable
 from playground.ui.stylesheet import restyle
