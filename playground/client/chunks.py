@@ -1,6 +1,6 @@
 """Chunks and whole completions, decoded to events. Tolerant: what is missing or unknown is left out, never guessed.
 
-msgspec reads the usual JSON fast; it refuses lone surrogates, and such JSON is read again by `tolerant_json.loads`. Where
+msgspec reads the usual JSON fast; it refuses lone surrogates, and such JSON is read again by `tolerant_json`. Where
 OpenAI-compatible servers differ in a value's type (content as parts, arguments as an object), the field is typed
 `object` and looked at where it is used.
 """

@@ -54,9 +54,7 @@ def _body_fields(body: bytes) -> dict[str, str]:
 
 
 def from_line(line: bytes | str) -> EndedRun:
-    """The request in a line, marked as imported. Raises InputError that names the field; `problem` says nothing of where
-    the line stands.
-    """
+    """Return the request in a line, marked as imported. Raises InputError that names the field."""
     fields = _object(line)
     version = fields.get(FORMAT_KEY)
     if version != FORMAT_VERSION:

@@ -107,8 +107,8 @@ class RequestLog:
     async def open(cls, folder: Path) -> RequestLog:
         """Open the log in a folder, made (mode 0700) where it is not there; its files have mode 0600.
 
-        Raises LogUnavailableError where the folder cannot be written. A file of a newer version is opened for reading only
-        (`read_only_reason`), a damaged one set aside (`notice`). Runs whose process died are interrupted.
+        Raises LogUnavailableError if the folder cannot be written. A file of a newer version is opened for reading
+        only (`read_only_reason`), a damaged one set aside (`notice`). Runs whose process died are interrupted.
         """
         worker = Worker("request-log-writer")
         try:

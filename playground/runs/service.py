@@ -93,8 +93,8 @@ class RequestService:
         """Send and see it through. `on_dispatch` is called before the first byte leaves.
 
         `explicit`: the endpoint's URL was named on the command line, so SMALLEST_API_KEY may go to it on loopback.
-        Raises InputError where a variable has no value, there is no message, a key is missing, or the prompt has the key
-        in it; SimulatorFailed where the simulator does not come up. Trouble of the exchange is in the run's state, and
+        Raises InputError if a variable has no value, there is no message, a key is missing, or the prompt contains
+        the key; SimulatorError if the simulator does not come up. Trouble of the exchange is in the run's state, and
         never raised.
         """
         request = to_request(document, endpoint.model)
