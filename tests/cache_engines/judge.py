@@ -1,0 +1,284 @@
+"""Score a replay of recorded traffic: forecasts, intervals, causes, places and what was inferred about the server."""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from tests.cache_engines import traffic
+from tests.cache_engines.engines import EngineConfig
+from tests.cache_engines.traffic import Line
+
+CALIBRATING = 20
+_PROMPT_CAUSES = "edited spacing date time number uuid name variable order removed added tools parameters"
+IN_THE_PROMPT = frozenset(_PROMPT_CAUSES.split())
+POSITIONS = {
+    "first": "first",
+    "before_system": "inside",
+    "in_system": "inside",
+    "after_system": "inside",
+    "inside_system": "inside",
+    "system": "inside",
+    "first_user": "first_user",
+    "before_last_user": "before_last_user",
+    "last_user": "before_last_user",
+}
+
+
+class Replay(Protocol):
+    """Replays a file and returns the objects of `replay --json`, the summary last.
+
+    `learned` is a file in which the model's memory is kept between two replays, None for no memory.
+    """
+
+    def __call__(self, path: Path, learned: Path | None = None) -> list[dict[str, Any]]: ...
+
+
+@dataclass
+class Sample:
+    """Forecasts of one kind of traffic against the reports."""
+
+    errors: list[float] = field(default_factory=list)
+    relative: list[float] = field(default_factory=list)
+    covered: int = 0
+    widths: list[float] = field(default_factory=list)
+    within: int = 0
+    unknown: int = 0
+
+    def add(self, forecast: Mapping[str, Any], reported: int, prompt: int, tolerance: int) -> None:
+        """Count one request. An unknown forecast is neither within a block nor covered."""
+        value, low, high = forecast.get("forecast"), forecast.get("low"), forecast.get("high")
+        if value is None:
+            self.unknown += 1
+            self.errors.append(float(prompt))
+        else:
+            self.errors.append(float(value) - reported)
+            self.within += abs(value - reported) <= tolerance
+        if low is not None and high is not None:
+            self.covered += low <= reported <= high
+            self.widths.append(high - low)
+
+    def merge(self, other: Sample) -> None:
+        """Add the requests of `other`."""
+        self.errors += other.errors
+        self.relative += other.relative
+        self.covered += other.covered
+        self.widths += other.widths
+        self.within += other.within
+        self.unknown += other.unknown
+
+    @property
+    def count(self) -> int:
+        return len(self.errors)
+
+    @property
+    def within_share(self) -> float:
+        return self.within / self.count if self.count else float("nan")
+
+    @property
+    def coverage(self) -> float:
+        return self.covered / self.count if self.count else float("nan")
+
+    @property
+    def width(self) -> float:
+        return statistics.median(self.widths) if self.widths else float("nan")
+
+    @property
+    def prompt_error(self) -> float:
+        """The median relative error of the forecast prompt size."""
+        return statistics.median(self.relative) if self.relative else float("nan")
+
+
+@dataclass
+class Causes:
+    """Explanations of labelled breaks, and of identical bytes that were missed."""
+
+    breaks: int = 0
+    right: int = 0
+    places: int = 0
+    places_right: int = 0
+    identical: int = 0
+    identical_blamed: int = 0
+    wrong: list[str] = field(default_factory=list)
+
+    def merge(self, other: Causes) -> None:
+        """Add the breaks of `other`."""
+        self.breaks += other.breaks
+        self.right += other.right
+        self.places += other.places
+        self.places_right += other.places_right
+        self.identical += other.identical
+        self.identical_blamed += other.identical_blamed
+        self.wrong += other.wrong
+
+
+@dataclass
+class Score:
+    """Everything that is judged about one file."""
+
+    overall: Sample = field(default_factory=Sample)
+    trained: Sample = field(default_factory=Sample)
+    causes: Causes = field(default_factory=Causes)
+    naive_quarter: Sample = field(default_factory=Sample)
+    naive_last: Sample = field(default_factory=Sample)
+    summary: dict[str, Any] = field(default_factory=dict)
+
+    def merge(self, other: Score) -> None:
+        """Add the figures of `other`; the summary is not kept."""
+        for name in ("overall", "trained", "causes", "naive_quarter", "naive_last"):
+            getattr(self, name).merge(getattr(other, name))
+
+
+def judge_file(
+    path: Path, replay: Replay, *, tolerance: int = 16, learned: Path | None = None, calibrating: int = CALIBRATING
+) -> Score:
+    """Replay the traffic in `path` and score it. The labels are removed from the file that is replayed."""
+    return judge_lines(traffic.read(path), replay, tolerance=tolerance, learned=learned, calibrating=calibrating)
+
+
+def judge_lines(
+    lines: Sequence[Line],
+    replay: Replay,
+    *,
+    tolerance: int = 16,
+    learned: Path | None = None,
+    calibrating: int = CALIBRATING,
+) -> Score:
+    """Score a replay of `lines`; raises `ValueError` if the output does not match the input."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "traffic.jsonl"
+        traffic.write(file, lines)
+        objects = replay(file, learned)
+    found = [item for item in objects if "summary" not in item]
+    if [item.get("request_id") for item in found] != [line["response"]["request_id"] for line in lines]:
+        raise ValueError("the replay must print one object per request, in order")
+    score = Score(summary=next((dict(item["summary"]) for item in objects if "summary" in item), {}))
+    _forecasts(score, lines, found, tolerance, calibrating)
+    _causes(score.causes, lines, found)
+    return score
+
+
+def _forecasts(
+    score: Score, lines: Sequence[Line], found: Sequence[Mapping[str, Any]], tolerance: int, calibrating: int
+) -> None:
+    before: list[str] = []
+    last = 0
+    for index, (line, item) in enumerate(zip(lines, found, strict=True)):
+        reported, prompt = reported_tokens(line)
+        text = flat_text(line["request"])
+        samples = [score.overall, *([score.trained] if index >= calibrating else [])]
+        size = item["prompt_tokens"].get("forecast")
+        for sample in samples:
+            sample.add(item["cached_tokens"], reported, prompt, tolerance)
+            if size is not None:
+                sample.relative.append(abs(size - prompt) / prompt)
+        if index >= calibrating:
+            quarter = max((shared_length(text, other) for other in before), default=0) / 4
+            score.naive_quarter.add({"forecast": quarter}, reported, prompt, tolerance)
+            score.naive_last.add({"forecast": last}, reported, prompt, tolerance)
+        before.append(text)
+        last = reported
+
+
+def reported_tokens(line: Line) -> tuple[int, int]:
+    """Return the cached tokens and the prompt tokens that the server reported."""
+    usage = line["response"]["usage"]
+    return usage["prompt_tokens_details"]["cached_tokens"], usage["prompt_tokens"]
+
+
+def flat_text(body: Mapping[str, Any]) -> str:
+    """Return the body as one text, tools first."""
+    tools = "".join(str(tool) for tool in body.get("tools", ()))
+    return tools + "".join(f"{message['role']}\n{message.get('content') or ''}\n" for message in body["messages"])
+
+
+def shared_length(one: str, two: str) -> int:
+    """Return the length of the longest common prefix, by bisection."""
+    low, high = 0, min(len(one), len(two))
+    while low < high:
+        middle = (low + high + 1) // 2
+        if one[:middle] == two[:middle]:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+def _causes(causes: Causes, lines: Sequence[Line], found: Sequence[Mapping[str, Any]]) -> None:
+    served: dict[str, int] = {}
+    for line, item in zip(lines, found, strict=True):
+        reported, _ = reported_tokens(line)
+        text = repr((line["request"].get("model"), line["request"]))
+        if text in served and reported < served[text]:
+            causes.identical += 1
+            if item.get("cause") in IN_THE_PROMPT:
+                causes.identical_blamed += 1
+                causes.wrong.append(f"{item['request_id']}: identical bytes blamed on {item['cause']}")
+        served[text] = max(reported, served.get(text, 0))
+        if label := line.get("label"):
+            _label(causes, label, item)
+
+
+def _label(causes: Causes, label: Mapping[str, Any], item: Mapping[str, Any]) -> None:
+    cause = item.get("cause")
+    right = cause in label["accept"]
+    causes.breaks += 1
+    causes.right += right
+    if not right:
+        causes.wrong.append(f"{item['request_id']}: {label['name']}, explained as {cause}")
+    if (place := label.get("place")) is None:
+        return
+    causes.places += 1
+    fine = place_right(place, item.get("place"))
+    causes.places_right += fine
+    if not fine:
+        causes.wrong.append(f"{item['request_id']}: {label['name']} at {place}, placed at {item.get('place')}")
+
+
+def place_right(true: Mapping[str, Any], given: Mapping[str, Any] | None) -> bool:
+    """Return whether `given` names the part and index, and in texts the line and a column within the varying value."""
+    if given is None or given.get("part") != true["part"] or given.get(true["part"]) != true["index"]:
+        return False
+    if "line" not in true:
+        return True
+    column = given.get("column")
+    return given.get("line") == true["line"] and column is not None and true["column_from"] <= column <= true["column"]
+
+
+def value_of(summary: Mapping[str, Any], name: str) -> Any:
+    """Return an inferred value, given directly or as an object with `value` and `confidence`."""
+    found = summary.get(name)
+    return found.get("value") if isinstance(found, Mapping) else found
+
+
+def inferred(summary: Mapping[str, Any], config: EngineConfig, *, has_tools: bool) -> dict[str, str]:
+    """Return "right", "wrong" or "unknown" for each inferred property of the server."""
+    truth: dict[str, Any] = {"block": config.true_block, "answers_cached": config.answers_cached}
+    if has_tools:
+        truth["tools_position"] = POSITIONS[config.template.tools]
+    result = {}
+    for name, true in truth.items():
+        value = value_of(summary, name)
+        if name == "tools_position" and isinstance(value, str):
+            value = POSITIONS.get(value, value)
+        result[name] = "unknown" if value in (None, "unknown") else "right" if value == true else "wrong"
+    return result
+
+
+def judge_restart(lines: Sequence[Line], replay: Replay, learned: Path, *, tolerance: int = 16) -> Score:
+    """Replay the first half, then the second half with the memory of the first. Scores the second from its start."""
+    half = len(lines) // 2
+    judge_lines(lines[:half], replay, tolerance=tolerance, learned=learned)
+    return judge_lines(lines[half:], replay, tolerance=tolerance, learned=learned, calibrating=0)
+
+
+def total(scores: Iterable[Score]) -> Score:
+    """Return the sum of `scores`."""
+    found = Score()
+    for score in scores:
+        found.merge(score)
+    return found
