@@ -1,6 +1,7 @@
 """Forecasts and explanations of `replay` on independent engines: issue 13's tables.
 
 Run: python -m tests.benchmarks.bench_cache_model [--quick] [--engine NAME] [--kind NAME] [--seed N] [--only PART]
+     [--matrix] [--save FOLDER] [--bound]
 
 Exit status: 0 if every figure is reached, 1 if not, 2 if the replay command cannot be run.
 """
@@ -20,8 +21,8 @@ from tests.cache_engines import break_runs, traffic
 from tests.cache_engines.caches import PoolTooSmallError
 from tests.cache_engines.catalogue import CORE, engines, named
 from tests.cache_engines.engines import Engine, EngineConfig
-from tests.cache_engines.judge import Causes, Replay, Score, inferred, judge_lines, judge_restart, total
-from tests.cache_engines.replays import CommandReplay, ReplayError, naive
+from tests.cache_engines.judge import Causes, Replay, Score, false_facts, inferred, judge_lines, judge_restart, total
+from tests.cache_engines.replays import CommandReplay, Informed, ReplayError, naive
 from tests.cache_engines.sessions import SESSIONS, steps
 from tests.cache_engines.traffic import Line
 
@@ -53,6 +54,12 @@ class Bench:
         self.kinds = kinds
         self.seeds = seeds
         self.failures: list[str] = []
+        self.matrix = False
+        self.bound = False
+
+    def replay_for(self, config: EngineConfig) -> Replay:
+        """Return the replay to judge; with `bound` the best possible one for the engine."""
+        return Informed(config) if self.bound else self.replay
 
     def need(self, reached: bool, text: str) -> None:
         """Record a figure that is not reached."""
@@ -70,9 +77,13 @@ class Bench:
         """Score whole sessions per engine and per kind, and the inferred properties."""
         by_engine: dict[str, list[Score]] = defaultdict(list)
         by_kind: dict[str, list[Score]] = defaultdict(list)
+        cells: dict[str, dict[str, list[Score]]] = defaultdict(lambda: defaultdict(list))
         facts: dict[str, Counter[str]] = defaultdict(Counter)
+        false: Counter[str] = Counter()
         for config, kind, lines in self.pairs():
-            score = judge_lines(lines, self.replay, tolerance=config.tolerance)
+            score = judge_lines(lines, self.replay_for(config), tolerance=config.tolerance)
+            cells[config.name][kind].append(score)
+            false.update(f"{config.name}: {text}" for text in false_facts(score.summary, config))
             by_engine[config.name].append(score)
             if not is_random(config):
                 by_kind[kind].append(score)
@@ -82,7 +93,16 @@ class Bench:
         self._table("engine", by_engine)
         self._table("session kind, random routing left out", by_kind)
         self._check(by_engine, by_kind)
-        self._facts(facts)
+        self._facts(facts, false)
+        if self.matrix:
+            self._matrix(cells)
+
+    def _matrix(self, cells: dict[str, dict[str, list[Score]]]) -> None:
+        print(f"\n{'within / covers after 20':34}" + "".join(f"{kind[:11]:>12}" for kind in self.kinds))
+        for engine, kinds in cells.items():
+            samples = [total(kinds[kind]).trained for kind in self.kinds]
+            texts = (f"{100 * one.within_share:.0f}/{100 * one.coverage:.0f}" if one.count else "—" for one in samples)
+            print(f"{engine:34}" + "".join(f"{text:>12}" for text in texts))
 
     def _table(self, title: str, groups: dict[str, list[Score]]) -> None:
         heads = (
@@ -132,7 +152,7 @@ class Bench:
         print(f"\nidentical bytes missed {count} times, blamed on the prompt {blamed} times")
         self.need(blamed == 0, f"identical bytes blamed {blamed} times in sessions")
 
-    def _facts(self, facts: dict[str, Counter[str]]) -> None:
+    def _facts(self, facts: dict[str, Counter[str]], false: Counter[str]) -> None:
         names = ("block", "answers_cached", "tools_position")
         print(f"\n{'inferred: right / wrong / unknown':34}" + "".join(f"{name:>17}" for name in names))
         for engine, counted in facts.items():
@@ -140,6 +160,10 @@ class Bench:
                 "/".join(str(counted[f"{name} {kind}"]) for kind in ("right", "wrong", "unknown")) for name in names
             )
             print(f"{engine:34}" + "".join(f"{cell:>17}" for cell in cells))
+        print(f"\nwrong with a confidence of 0.9 or more: {false.total()}")
+        for text, count in false.most_common():
+            print(f"  {text} ({count} times)")
+        self.need(not false, f"{false.total()} wrong properties with a confidence of 0.9 or more")
 
     def restart(self) -> None:
         """Score the second half of every session from its first request, with the memory of the first half."""
@@ -147,7 +171,9 @@ class Bench:
         with tempfile.TemporaryDirectory() as folder:
             for index, (config, _kind, lines) in enumerate(self.pairs()):
                 memory = Path(folder) / f"{index}.learned"
-                groups[config.name].append(judge_restart(lines, self.replay, memory, tolerance=config.tolerance))
+                groups[config.name].append(
+                    judge_restart(lines, self.replay_for(config), memory, tolerance=config.tolerance)
+                )
         self._table("second half after a restart", groups)
         for config in self.configs:
             sample = total(groups[config.name]).trained
@@ -217,6 +243,14 @@ def is_random(config: EngineConfig) -> bool:
     return config.replicas > 1 and config.routing == "random"
 
 
+def save(pairs: Iterable[tuple[EngineConfig, str, list[Line]]], folder: Path) -> None:
+    """Write one file per engine and session, for a look at single requests."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for config, _kind, lines in pairs:
+        name = lines[0]["response"]["request_id"].rpartition("-")[0]
+        traffic.write(folder / f"{config.name}-{name}.jsonl", lines)
+
+
 def _arguments(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="the ten core engines and seven session kinds")
@@ -224,6 +258,9 @@ def _arguments(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--kind", action="append", default=[], choices=sorted(SESSIONS), help="only this session kind")
     parser.add_argument("--seed", action="append", type=int, default=[], help="seed of the sessions; default 1")
     parser.add_argument("--only", action="append", default=[], choices=PARTS, help="only this part")
+    parser.add_argument("--matrix", action="store_true", help="print engines by session kinds")
+    parser.add_argument("--save", type=Path, help="write the traffic of the sessions to this folder and end")
+    parser.add_argument("--bound", action="store_true", help="judge the best possible forecast, sessions only")
     parser.add_argument("--naive", action="store_true", help="judge the naive replay instead of the command")
     return parser.parse_args(arguments)
 
@@ -234,9 +271,13 @@ def main(arguments: Sequence[str]) -> int:
     configs = [named(name) for name in chosen.engine] or engines(variants=not chosen.quick)
     kinds = chosen.kind or (QUICK_KINDS if chosen.quick else tuple(SESSIONS))
     bench = Bench(naive if chosen.naive else CommandReplay(), configs, kinds, chosen.seed or [1])
+    bench.matrix, bench.bound = chosen.matrix, chosen.bound
+    if chosen.save:
+        save(bench.pairs(), chosen.save)
+        return 0
     parts: dict[str, Callable[[], None]] = {name: getattr(bench, name) for name in PARTS}
     try:
-        for name in chosen.only or PARTS:
+        for name in chosen.only or (("sessions",) if chosen.bound else PARTS):
             parts[name]()
     except ReplayError as error:
         print(f"replay: {error}", file=sys.stderr)

@@ -24,7 +24,7 @@ def config(position: Position, needs: Needs) -> EngineConfig:
     template = chatml("first") if position == "first" else qwen("in_system")
     template = replace(template, json_instruction=JSON_INSTRUCTION)
     name = f"breaks_{position}_{needs}"
-    base = EngineConfig(name, template, "o200k" if position == "first" else "deepseek")
+    base = EngineConfig(name, template, "o200k" if position == "first" else "cl100k")
     if needs == "lifetime":
         return replace(base, lifetime_s=LIFETIME_S)
     if needs == "minimum":
@@ -54,7 +54,7 @@ def _training(client: Client, needs: Needs) -> list[Step]:
     return found
 
 
-def _record(engine: Engine, case: Case, prefix: str, *, trained: bool) -> list[Line]:
+def record_case(engine: Engine, case: Case, prefix: str, *, trained: bool) -> list[Line]:
     found = []
     for index, step in enumerate(case.steps):
         last = index == len(case.steps) - 1
@@ -73,7 +73,7 @@ def trained(position: Position, needs: Needs, seed: int) -> list[Line]:
     client = Client(random.Random(f"training:{seed}:{needs}"), clock)
     found = [line(engine, step, f"training-{at}") for at, step in enumerate(_training(client, needs))]
     for number, case in enumerate(cases(seed, needs, clock)):
-        found += _record(engine, case, f"{case.name}-{number}", trained=True)
+        found += record_case(engine, case, f"{case.name}-{number}", trained=True)
     return found
 
 
@@ -82,7 +82,7 @@ def untrained(position: Position, needs: Needs, seed: int) -> list[list[Line]]:
     found = []
     for number, case in enumerate(cases(seed, needs, Clock())):
         engine = Engine(config(position, needs))
-        found.append(_record(engine, case, f"{case.name}-{number}", trained=False))
+        found.append(record_case(engine, case, f"{case.name}-{number}", trained=False))
     return found
 
 

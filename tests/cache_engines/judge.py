@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -267,6 +267,36 @@ def inferred(summary: Mapping[str, Any], config: EngineConfig, *, has_tools: boo
             value = POSITIONS.get(value, value)
         result[name] = "unknown" if value in (None, "unknown") else "right" if value == true else "wrong"
     return result
+
+
+def confidence_of(summary: Mapping[str, Any], name: str) -> float:
+    """Return the confidence of an inferred value; 1 if it is given without one, 0 if there is no value."""
+    found = summary.get(name)
+    if not isinstance(found, Mapping):
+        return 0.0 if found is None else 1.0
+    return float(found.get("confidence") or 0.0) if found.get("value") is not None else 0.0
+
+
+def false_facts(summary: Mapping[str, Any], config: EngineConfig, *, certain: float = 0.9) -> list[str]:
+    """Return the properties that are wrong although their confidence is at least `certain`.
+
+    A lifetime may be off by half of the true one, a minimum by two blocks.
+    """
+    checks: dict[str, Callable[[Any], bool]] = {
+        "block": lambda value: value == config.true_block,
+        "answers_cached": lambda value: value == config.answers_cached,
+        "tools_position": lambda value: POSITIONS.get(value, value) in (POSITIONS[config.template.tools], "unknown"),
+        "lifetime": lambda value: (
+            config.lifetime_s is not None and abs(value - config.lifetime_s) <= config.lifetime_s / 2
+        ),
+        "minimum": lambda value: abs(value - config.minimum) <= max(16, 2 * config.true_block),
+        "replicas": lambda value: (value > 1) == (config.replicas > 1),
+    }
+    found = []
+    for name, check in checks.items():
+        if confidence_of(summary, name) >= certain and not check(value_of(summary, name)):
+            found.append(f"{name} {value_of(summary, name)}")
+    return found
 
 
 def judge_restart(lines: Sequence[Line], replay: Replay, learned: Path, *, tolerance: int = 16) -> Score:

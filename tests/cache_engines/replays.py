@@ -1,4 +1,4 @@
-"""Replays: the product's command, and two simple ones that verify the judge."""
+"""Replays: the product's command, and simple ones that verify the judge and the sessions."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import json
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from tests.cache_engines import traffic
+from tests.cache_engines.engines import Engine, EngineConfig
 from tests.cache_engines.judge import flat_text, reported_tokens, shared_length
 
 COMMAND = (sys.executable, "-m", "playground", "replay")
@@ -89,3 +90,29 @@ class Oracle:
                 }
             )
         return [*objects, {"summary": self.summary}]
+
+
+@dataclass(frozen=True)
+class Informed:
+    """Knows the server's rules and tokenizer, but neither restarts nor routing: the best possible forecast."""
+
+    config: EngineConfig
+
+    def __call__(self, path: Path, learned: Path | None = None) -> list[dict[str, Any]]:
+        engine = Engine(replace(self.config, seed=self.config.seed + 1))
+        objects: list[dict[str, Any]] = []
+        for line in traffic.read(path):
+            served = engine.serve(line["request"], line["at"], line["response"]["message"])
+            cached = served.cached_tokens
+            objects.append(
+                {
+                    "request_id": line["response"]["request_id"],
+                    "at": line["at"],
+                    "prompt_tokens": {"forecast": served.prompt_tokens},
+                    "cached_tokens": {"forecast": cached, "low": cached, "high": cached},
+                    "cause": None,
+                    "place": None,
+                    "basis": "informed",
+                }
+            )
+        return [*objects, {"summary": {}}]

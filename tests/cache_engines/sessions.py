@@ -80,7 +80,7 @@ def conversation(client: Client, system: str, turns: int, tools: list[Tool] | No
 
 def _calls(client: Client, sentences: int, tools: int, calls: int, turns: int) -> Iterator[Step]:
     system = client.writer.instructions(sentences)
-    catalogue = client.writer.tools(tools) if tools else None
+    catalogue = client.writer.tools(max(2, round(tools * min(1.0, client.writer.scale)))) if tools else None
     for _ in range(calls):
         yield from conversation(client, system, turns, catalogue)
         client.clock.wait(client.rng.uniform(5, 90))
@@ -299,6 +299,7 @@ SESSIONS: dict[str, Session] = {
 def steps(kind: str, seed: int, scale: float = 1.0) -> list[Step]:
     """Return the steps of a session, the same for the same seed in every process.
 
-    `scale` multiplies the length of the system texts, for engines that cache only long prompts.
+    `scale` multiplies the length of the system texts: above 1 for engines that cache only long prompts, below 1 for
+    small files.
     """
     return list(SESSIONS[kind](random.Random(f"{kind}:{seed}"), scale))
