@@ -1,4 +1,4 @@
-"""Labelled breaks: a prompt is made warm, then changed in one known place, or lost by the server in a known way."""
+"""Labelled breaks: a prompt is sent until it is cached, then changed in one known place, or lost by the server."""
 
 from __future__ import annotations
 

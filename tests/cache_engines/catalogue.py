@@ -43,6 +43,11 @@ VARIANTS: tuple[EngineConfig, ...] = (
     EngineConfig("blocks_32_llama3", templates.llama3("before_system"), "o200k", block=32),
     EngineConfig("blocks_128", templates.chatml("after_system"), "deepseek", block=128),
     EngineConfig("radix_small", templates.deepseek("first_user"), "deepseek", cache="radix", pool_tokens=6_000),
+    replace(
+        BLOCKS,
+        name="blocks_16_hidden_reasoning",
+        hidden_reasoning="<think>\nThe caller wants a short answer. I check the rules and reply.\n</think>\n\n",
+    ),
     EngineConfig("four_slots", templates.qwen(), "o200k", cache="slots", slots=4),
 )
 

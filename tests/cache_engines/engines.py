@@ -22,7 +22,8 @@ class EngineConfig:
     `pool_tokens` limits blocks and the radix tree; `lifetime_s` counts from the last use. `routed_tokens` are hashed
     by the router "prefix_hash". With `answers_cached` the generated tokens are stored, except the last one: a server
     never calculates keys and values for it. `session_scale` lengthens the system
-    texts of sessions recorded on the engine.
+    texts of sessions recorded on the engine. `hidden_reasoning` is generated before each answer and is not part of the
+    message, so that the next prompt differs from the stored tokens at the start of the answer.
     """
 
     name: str
@@ -41,11 +42,17 @@ class EngineConfig:
     routed_tokens: int = 256
     seed: int = 0
     session_scale: float = 1.0
+    hidden_reasoning: str = ""
 
     @property
     def tolerance(self) -> int:
         """The error that counts as "within one block": a block, or 16 tokens if blocks are smaller."""
         return max(16, self.block if self.cache == "blocks" else 1)
+
+    @property
+    def answers_reusable(self) -> bool:
+        """Whether the tokens of an answer are found by the next prompt."""
+        return self.answers_cached and not self.hidden_reasoning
 
     @property
     def true_block(self) -> int:
@@ -75,7 +82,8 @@ class Engine:
     def serve(self, body: Mapping[str, Any], now: float, answer: Mapping[str, Any]) -> Served:
         """Serve one request whose generated message is `answer`, and return the reported usage."""
         prompt = self._tokens(prompt_pieces(self.config.template, body))
-        completion = self._tokens(answer_pieces(self.config.template, answer))
+        reasoning = [self.config.hidden_reasoning] if self.config.hidden_reasoning else []
+        completion = self._tokens([*reasoning, *answer_pieces(self.config.template, answer)])
         computed = prompt + completion[:-1] if self.config.answers_cached else prompt
         replica = self._replica(prompt)
         cached = self._cache(str(body.get("model", "")), replica).serve(prompt, computed, now)

@@ -18,7 +18,7 @@ from tests.cache_engines.traffic import Line
 
 FOLDER = Path(__file__).parent.parent / "data" / "cache_traffic"
 HELD_OUT_SEED = 90_210
-LINES = 26
+LINES = 25
 SESSIONS: tuple[tuple[str, str, float], ...] = (
     ("blocks_16", "voice_tools", 0.25),
     ("blocks_16_small_pool", "mixed_day", 0.5),
@@ -31,6 +31,7 @@ SESSIONS: tuple[tuple[str, str, float], ...] = (
     ("four_replicas_prefix_hash", "tools_changed", 0.2),
     ("tools_first_answers_not_cached", "json", 0.2),
     ("blocks_16_lifetime_5_min", "mixed_day", 0.4),
+    ("blocks_16", "gaps_in_reports", 0.2),
 )
 """Engine, session kind and the scale of the system texts."""
 

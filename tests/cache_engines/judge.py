@@ -1,4 +1,4 @@
-"""Score a replay of recorded traffic: forecasts, intervals, causes, places and what was inferred about the server."""
+"""Score a replay of recorded traffic: forecasts, intervals, causes, places and inferred properties of the server."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _PROMPT_CAUSES = "edited spacing date time number uuid name variable order remov
 IN_THE_PROMPT = frozenset(_PROMPT_CAUSES.split())
 POSITIONS = {
     "first": "first",
-    "before_system": "inside",
+    "before_system": "first",
     "in_system": "inside",
     "after_system": "inside",
     "inside_system": "inside",
@@ -32,7 +32,7 @@ POSITIONS = {
 class Replay(Protocol):
     """Replays a file and returns the objects of `replay --json`, the summary last.
 
-    `learned` is a file in which the model's memory is kept between two replays, None for no memory.
+    `learned` is the file that carries the model's memory from one replay to the next, None for no memory.
     """
 
     def __call__(self, path: Path, learned: Path | None = None) -> list[dict[str, Any]]: ...
@@ -168,11 +168,12 @@ def _forecasts(
     before: list[str] = []
     last = 0
     for index, (line, item) in enumerate(zip(lines, found, strict=True)):
-        reported, prompt = reported_tokens(line)
+        if (report := traffic.reported(line)) is None:
+            continue
+        reported, prompt = report
         text = flat_text(line["request"])
-        samples = [score.overall, *([score.trained] if index >= calibrating else [])]
         size = item["prompt_tokens"].get("forecast")
-        for sample in samples:
+        for sample in (score.overall, *([score.trained] if index >= calibrating else [])):
             sample.add(item["cached_tokens"], reported, prompt, tolerance)
             if size is not None:
                 sample.relative.append(abs(size - prompt) / prompt)
@@ -185,9 +186,11 @@ def _forecasts(
 
 
 def reported_tokens(line: Line) -> tuple[int, int]:
-    """Return the cached tokens and the prompt tokens that the server reported."""
-    usage = line["response"]["usage"]
-    return usage["prompt_tokens_details"]["cached_tokens"], usage["prompt_tokens"]
+    """Return the cached tokens and the prompt tokens of a line that reports both."""
+    report = traffic.reported(line)
+    if report is None:
+        raise ValueError("the line does not report cached tokens")
+    return report
 
 
 def flat_text(body: Mapping[str, Any]) -> str:
@@ -211,7 +214,9 @@ def shared_length(one: str, two: str) -> int:
 def _causes(causes: Causes, lines: Sequence[Line], found: Sequence[Mapping[str, Any]]) -> None:
     served: dict[str, int] = {}
     for line, item in zip(lines, found, strict=True):
-        reported, _ = reported_tokens(line)
+        if (report := traffic.reported(line)) is None:
+            continue
+        reported, _ = report
         text = repr((line["request"].get("model"), line["request"]))
         if text in served and reported < served[text]:
             causes.identical += 1
@@ -257,7 +262,7 @@ def value_of(summary: Mapping[str, Any], name: str) -> Any:
 
 def inferred(summary: Mapping[str, Any], config: EngineConfig, *, has_tools: bool) -> dict[str, str]:
     """Return "right", "wrong" or "unknown" for each inferred property of the server."""
-    truth: dict[str, Any] = {"block": config.true_block, "answers_cached": config.answers_cached}
+    truth: dict[str, Any] = {"block": config.true_block, "answers_cached": config.answers_reusable}
     if has_tools:
         truth["tools_position"] = POSITIONS[config.template.tools]
     result = {}
@@ -284,7 +289,7 @@ def false_facts(summary: Mapping[str, Any], config: EngineConfig, *, certain: fl
     """
     checks: dict[str, Callable[[Any], bool]] = {
         "block": lambda value: value == config.true_block,
-        "answers_cached": lambda value: value == config.answers_cached,
+        "answers_cached": lambda value: value == config.answers_reusable,
         "tools_position": lambda value: POSITIONS.get(value, value) in (POSITIONS[config.template.tools], "unknown"),
         "lifetime": lambda value: (
             config.lifetime_s is not None and abs(value - config.lifetime_s) <= config.lifetime_s / 2

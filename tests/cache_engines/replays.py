@@ -12,7 +12,7 @@ from typing import Any
 
 from tests.cache_engines import traffic
 from tests.cache_engines.engines import Engine, EngineConfig
-from tests.cache_engines.judge import flat_text, reported_tokens, shared_length
+from tests.cache_engines.judge import flat_text, shared_length
 
 COMMAND = (sys.executable, "-m", "playground", "replay")
 
@@ -47,7 +47,7 @@ def naive(path: Path, learned: Path | None = None) -> list[dict[str, Any]]:
     before = ""
     for line in traffic.read(path):
         text = flat_text(line["request"])
-        reported, prompt = reported_tokens(line)
+        reported, prompt = traffic.reported(line) or (None, None)
         forecast = shared_length(text, before) // 4
         before = text
         objects.append(
@@ -75,7 +75,7 @@ class Oracle:
         known = {line["response"]["request_id"]: line for line in self.lines}
         objects: list[dict[str, Any]] = []
         for line in traffic.read(path):
-            reported, prompt = reported_tokens(line)
+            reported, prompt = traffic.reported(line) or (None, None)
             label = known[line["response"]["request_id"]].get("label") or {}
             place = label.get("place")
             objects.append(
@@ -102,13 +102,15 @@ class Informed:
         engine = Engine(replace(self.config, seed=self.config.seed + 1))
         objects: list[dict[str, Any]] = []
         for line in traffic.read(path):
-            served = engine.serve(line["request"], line["at"], line["response"]["message"])
-            cached = served.cached_tokens
+            prompt, cached = None, None
+            if line["response"]["status"] == 200:
+                served = engine.serve(line["request"], line["at"], line["response"]["message"])
+                prompt, cached = served.prompt_tokens, served.cached_tokens
             objects.append(
                 {
                     "request_id": line["response"]["request_id"],
                     "at": line["at"],
-                    "prompt_tokens": {"forecast": served.prompt_tokens},
+                    "prompt_tokens": {"forecast": prompt},
                     "cached_tokens": {"forecast": cached, "low": cached, "high": cached},
                     "cause": None,
                     "place": None,

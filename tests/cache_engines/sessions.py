@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import random
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tests.cache_engines.text import Tool, Writer
@@ -20,13 +20,18 @@ MINUTE = 60.0
 class Step:
     """One request, the message that the model answers with, and server events before the request.
 
-    `restart` empties all caches before the request. `label` is set in sessions of labelled breaks.
+    `restart` empties all caches before the request. `hidden` steps are another program's: served, but not recorded.
+    A `status` other than 200 never reaches the model. Without `detailed` the usage omits the cached tokens. `label` is
+    set in sessions of labelled breaks.
     """
 
     at: float
     body: dict[str, Any]
     answer: Message
     restart: bool = False
+    hidden: bool = False
+    status: int = 200
+    detailed: bool = True
     label: dict[str, Any] = field(default_factory=dict)
 
 
@@ -272,6 +277,78 @@ def short_prompts(rng: random.Random, scale: float) -> Iterator[Step]:
         yield from conversation(client, system, 6)
 
 
+def barge_in(rng: random.Random, scale: float) -> Iterator[Step]:
+    """Voice calls whose caller interrupts: the history holds only the part of an answer that was spoken."""
+    client = Client(rng, Clock(), scale=scale)
+    system = client.writer.instructions(25)
+    for _ in range(5):
+        messages: list[Message] = [{"role": "system", "content": system}]
+        for _ in range(11):
+            messages.append(client.user())
+            step = client.step(messages)
+            yield step
+            answer = str(step.answer["content"])
+            if rng.random() < 0.4:
+                words = answer.split(" ")
+                answer = " ".join(words[: rng.randint(1, len(words))]) + "…"
+            messages.append({"role": "assistant", "content": answer})
+            client.clock.wait(rng.uniform(2, 20))
+
+
+def sliding_window(rng: random.Random, scale: float) -> Iterator[Step]:
+    """Long chats of which only the last messages are sent."""
+    client = Client(rng, Clock(), scale=scale)
+    system = {"role": "system", "content": client.writer.instructions(30)}
+    kept = rng.choice((4, 6, 8))
+    history: list[Message] = []
+    for _ in range(55):
+        history.append(client.user())
+        start = max(0, len(history) - kept - 1)
+        step = client.step([system, *history[start + start % 2 :]])
+        yield step
+        history.append(step.answer)
+        client.clock.wait(rng.uniform(4, 40))
+
+
+def clock_in_prompt(rng: random.Random, scale: float) -> Iterator[Step]:
+    """The time of the request is in the system text, near its head or at its end."""
+    client = Client(rng, Clock(), scale=scale)
+    lines = client.writer.instructions(40).split("\n")
+    for number in range(55):
+        at = len(lines) // 8 if number < 30 else len(lines)
+        minutes = int(client.clock.now // 60)
+        stamp = f"Current time: {minutes // 60 % 24:02}:{minutes % 60:02}"
+        system = "\n".join([*lines[:at], stamp, *lines[at:]])
+        yield client.step([{"role": "system", "content": system}, client.user()])
+        client.clock.wait(rng.uniform(5, 100))
+
+
+def gaps_in_reports(rng: random.Random, scale: float) -> Iterator[Step]:
+    """Calls in which some requests fail and are sent again, and some reports omit the cached tokens."""
+    client = Client(rng, Clock(), scale=scale)
+    system = client.writer.instructions(30)
+    for _ in range(6):
+        for step in conversation(client, system, 10):
+            if rng.random() < 0.15:
+                yield replace(step, status=rng.choice((429, 500, 502, 401)))
+                client.clock.wait(2)
+                step.at = client.clock.now
+            step.detailed = rng.random() > 0.12
+            yield step
+
+
+def other_program(rng: random.Random, scale: float) -> Iterator[Step]:
+    """Another program uses the same server: it warms a prompt before the first request, and later sends its own."""
+    client = Client(rng, Clock(), scale=scale)
+    system = client.writer.instructions(40)
+    yield replace(client.step([{"role": "system", "content": system}, client.user()]), hidden=True)
+    for number in range(6):
+        if number == 3:
+            strange = [{"role": "system", "content": client.writer.instructions(50)}, client.user()]
+            yield replace(client.step(strange), hidden=True)
+        yield from conversation(client, system, 9)
+
+
 Session = Callable[[random.Random, float], Iterator[Step]]
 SESSIONS: dict[str, Session] = {
     "voice": voice,
@@ -293,6 +370,11 @@ SESSIONS: dict[str, Session] = {
     "restarts": restarts,
     "long_prompts": long_prompts,
     "short_prompts": short_prompts,
+    "barge_in": barge_in,
+    "sliding_window": sliding_window,
+    "clock_in_prompt": clock_in_prompt,
+    "gaps_in_reports": gaps_in_reports,
+    "other_program": other_program,
 }
 
 

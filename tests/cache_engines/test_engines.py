@@ -57,6 +57,12 @@ def test_next_turn_with_answers_not_cached_serves_blocks_of_the_prompt() -> None
     assert cached == prompt // 16 * 16
 
 
+def test_next_turn_after_hidden_reasoning_serves_blocks_of_the_prompt() -> None:
+    prompt, completion, cached = turn_after_turn(named("blocks_16_hidden_reasoning"))
+    assert cached == prompt // 16 * 16
+    assert completion > turn_after_turn(BLOCKS)[1] + 10
+
+
 def test_next_turn_with_system_text_in_last_user_message_serves_less_than_a_block_of_it() -> None:
     _, _, cached = turn_after_turn(named("blocks_16_tools_before_last_user"))
     assert cached == 0

@@ -66,6 +66,38 @@ def test_restarts_session_restarts_twice_and_is_otherwise_predictable() -> None:
     assert 0.95 <= score.trained.within_share < 1
 
 
+def test_failed_requests_and_omitted_details_are_recorded_without_reports() -> None:
+    config = named("blocks_16")
+    lines = traffic.record(Engine(config), steps("gaps_in_reports", 3))
+    failed = [line for line in lines if line["response"]["status"] != 200]
+    assert failed
+    assert all(line["response"]["usage"] is None and line["response"]["message"] is None for line in failed)
+    unknown = [line for line in lines if traffic.reported(line) is None]
+    assert len(unknown) > len(failed)
+    score = judge_lines(lines, Informed(config))
+    assert score.overall.count == len(lines) - len(unknown)
+    assert score.overall.within_share == 1
+
+
+def test_other_program_is_served_but_not_recorded() -> None:
+    found = steps("other_program", 3)
+    lines = traffic.record(Engine(named("blocks_16")), found)
+    assert len(lines) == len(found) - 2
+    assert reported_tokens(lines[0])[0] > 300
+
+
+def test_barge_in_history_holds_the_spoken_part_of_answers() -> None:
+    found = steps("barge_in", 3)
+    cut = sum(str(message["content"]).endswith("…") for message in found[10].body["messages"])
+    assert 1 <= cut < 11
+
+
+def test_sliding_window_bounds_the_number_of_messages() -> None:
+    sizes = [len(step.body["messages"]) for step in steps("sliding_window", 3)]
+    assert sizes[-1] == max(sizes[20:]) < 12
+    assert all(step.body["messages"][1]["role"] == "user" for step in steps("sliding_window", 3))
+
+
 @pytest.mark.parametrize("name", ["blocks_16", "radix", "one_slot", "four_replicas_prefix_hash"])
 def test_voice_session_with_known_rules_is_forecast_exactly(name: str) -> None:
     config = named(name)

@@ -19,31 +19,38 @@ def record(engine: Engine, steps: Iterable[Step], *, prefix: str = "req") -> lis
     for index, step in enumerate(steps):
         if step.restart:
             engine.restart()
-        lines.append(line(engine, step, f"{prefix}-{index:05d}"))
+        found = line(engine, step, f"{prefix}-{index:05d}")
+        if not step.hidden:
+            lines.append(found)
     return lines
 
 
 def line(engine: Engine, step: Step, request_id: str) -> Line:
-    """Serve one step and return its line."""
-    served = engine.serve(step.body, step.at, step.answer)
-    found: Line = {
-        "at": step.at,
-        "request": step.body,
-        "response": {
-            "status": 200,
-            "request_id": request_id,
-            "message": step.answer,
-            "usage": {
-                "prompt_tokens": served.prompt_tokens,
-                "completion_tokens": served.completion_tokens,
-                "total_tokens": served.prompt_tokens + served.completion_tokens,
-                "prompt_tokens_details": {"cached_tokens": served.cached_tokens},
-            },
-        },
-    }
+    """Serve one step and return its line. A failed request has neither a message nor a usage."""
+    message, usage = None, None
+    if step.status == 200:
+        served = engine.serve(step.body, step.at, step.answer)
+        message = step.answer
+        usage = {
+            "prompt_tokens": served.prompt_tokens,
+            "completion_tokens": served.completion_tokens,
+            "total_tokens": served.prompt_tokens + served.completion_tokens,
+            **({"prompt_tokens_details": {"cached_tokens": served.cached_tokens}} if step.detailed else {}),
+        }
+    response = {"status": step.status, "request_id": request_id, "message": message, "usage": usage}
+    found: Line = {"at": step.at, "request": step.body, "response": response}
     if step.label:
         found["label"] = step.label
     return found
+
+
+def reported(found: Line) -> tuple[int, int] | None:
+    """Return the cached tokens and the prompt tokens that the server reported, None if it did not report both."""
+    usage = found["response"]["usage"] or {}
+    details = usage.get("prompt_tokens_details") or {}
+    if "cached_tokens" not in details:
+        return None
+    return details["cached_tokens"], usage["prompt_tokens"]
 
 
 def write(path: Path, lines: Iterable[Line], *, labels: bool = False) -> None:
