@@ -1,7 +1,7 @@
 """Forecasts and explanations of `replay` on independent engines: issue 13's tables.
 
 Run: python -m tests.benchmarks.bench_cache_model [--quick] [--engine NAME] [--kind NAME] [--seed N] [--only PART]
-     [--matrix] [--save FOLDER] [--bound]
+     [--matrix] [--save FOLDER] [--bound [tokens]]
 
 Exit status: 0 if every figure is reached, 1 if not, 2 if the replay command cannot be run.
 """
@@ -21,6 +21,7 @@ from tests.cache_engines import break_runs, traffic
 from tests.cache_engines.caches import PoolTooSmallError
 from tests.cache_engines.catalogue import CORE, engines, named
 from tests.cache_engines.engines import Engine, EngineConfig
+from tests.cache_engines.estimated import Estimated
 from tests.cache_engines.judge import Causes, Replay, Score, false_facts, inferred, judge_lines, judge_restart, total
 from tests.cache_engines.replays import CommandReplay, Informed, ReplayError, naive
 from tests.cache_engines.sessions import SESSIONS, steps
@@ -55,11 +56,13 @@ class Bench:
         self.seeds = seeds
         self.failures: list[str] = []
         self.matrix = False
-        self.bound = False
+        self.bound = ""
         self.quick = False
 
     def replay_for(self, config: EngineConfig) -> Replay:
-        """Return the replay to judge; with `bound` the best possible one for the engine."""
+        """Return the replay to judge; with `bound` one that knows its rules."""
+        if self.bound == "tokens":
+            return Estimated(config)
         return Informed(config) if self.bound else self.replay
 
     def need(self, reached: bool, text: str) -> None:
@@ -265,7 +268,14 @@ def _arguments(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--only", action="append", default=[], choices=PARTS, help="only this part")
     parser.add_argument("--matrix", action="store_true", help="print engines by session kinds")
     parser.add_argument("--save", type=Path, help="write the traffic of the sessions to this folder and end")
-    parser.add_argument("--bound", action="store_true", help="judge the best possible forecast, sessions only")
+    parser.add_argument(
+        "--bound",
+        nargs="?",
+        const="rules",
+        default="",
+        choices=("rules", "tokens"),
+        help="judge a forecast that knows the server's rules and tokenizer, or its rules only; sessions only",
+    )
     parser.add_argument("--naive", action="store_true", help="judge the naive replay instead of the command")
     return parser.parse_args(arguments)
 

@@ -40,9 +40,9 @@ class _Block:
 class BlockCache:
     """Whole blocks identified by a chain of hashes, as in vLLM.
 
-    `pool` is the number of blocks, None for no limit. A request takes the least recently used free block first; blocks of one
-    request are released from its end, so that its tail is lost before its head. `minimum` is the smallest hit that is
-    served, and the smallest prompt that is stored. `lifetime_s` counts from the last use of a block. With
+    `pool` is the number of blocks, None for no limit. A request takes the least recently used free block first; blocks
+    of one request are released from its end, so that its tail is lost before its head. `minimum` is the smallest hit
+    that is served, and the smallest prompt that is stored. `lifetime_s` counts from the last use of a block. With
     `recompute_last` the last prompt token is never served.
     """
 

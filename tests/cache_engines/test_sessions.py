@@ -11,6 +11,7 @@ from tests.cache_engines import break_runs, traffic
 from tests.cache_engines.breaks import KINDS, cases, text_place
 from tests.cache_engines.catalogue import named
 from tests.cache_engines.engines import Engine
+from tests.cache_engines.estimated import Estimated
 from tests.cache_engines.judge import IN_THE_PROMPT, judge_lines, reported_tokens
 from tests.cache_engines.replays import Informed
 from tests.cache_engines.sessions import SESSIONS, Clock, steps
@@ -184,3 +185,12 @@ def test_untrained_breaks_are_separate_files_on_fresh_servers() -> None:
     files = break_runs.untrained("first", "minimum", 3)
     assert len(files) == 6
     assert all(reported_tokens(lines[0])[0] == 0 and "label" in lines[-1] for lines in files)
+
+
+@pytest.mark.parametrize(("name", "kind"), [("blocks_16", "barge_in"), ("radix", "iteration"), ("one_slot", "voice")])
+def test_estimated_tokens_with_known_rules_are_within_a_block(name: str, kind: str) -> None:
+    config = named(name)
+    lines = traffic.record(Engine(config), steps(kind, 3))
+    score = judge_lines(lines, Estimated(config), tolerance=config.tolerance)
+    assert score.trained.within_share > 0.95
+    assert score.trained.coverage < 1
