@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from playground.folders import data_folder
-from playground.startup import obstacle
+from playground.storage.paths import data_folder
+from playground.ui.startup_checks import obstacle
 
 if TYPE_CHECKING:
     from PySide6.QtWidgets import QApplication
@@ -21,14 +21,14 @@ NO_WINDOW = 2
 
 
 def run_window(options: argparse.Namespace) -> int:
-    """Open the window and run until it closes. Raises BadInput where the data folder cannot be used."""
+    """Open the window and run until it closes. Raises InputError where the data folder cannot be used."""
     sentence = obstacle(os.environ)
     if sentence is not None:
         print(sentence, file=sys.stderr)
         return NO_WINDOW
     folder = data_folder(options.data_dir, os.environ)
     # Imported only now: where Qt's libraries are missing, the sentence above is better than an ImportError.
-    from playground.ui.lean_import import lean_imports
+    from playground.ui.startup_patches import lean_imports
 
     lean_imports()
     from playground.ui.session import make_application, make_runner

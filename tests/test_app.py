@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from playground.draft import Draft
 from playground.requestlog.filter import EVERYTHING
 from playground.requestlog.log import RequestLog
+from playground.storage.draft import Draft
 from playground.tasks import Tasks
 
 PROGRAM = [sys.executable, "-m", "playground"]

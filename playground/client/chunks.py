@@ -1,6 +1,6 @@
 """Chunks and whole completions, decoded to events. Tolerant: what is missing or unknown is left out, never guessed.
 
-msgspec reads the usual JSON fast; it refuses lone surrogates, and such JSON is read again by `lenient.loads`. Where
+msgspec reads the usual JSON fast; it refuses lone surrogates, and such JSON is read again by `tolerant_json`. Where
 OpenAI-compatible servers differ in a value's type (content as parts, arguments as an object), the field is typed
 `object` and looked at where it is used.
 """
@@ -8,23 +8,57 @@ OpenAI-compatible servers differ in a value's type (content as parts, arguments 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 
 import msgspec
 
-from playground.client import lenient
+from playground.client import tolerant_json
 from playground.client.events import (
+    Alternative,
     AnyEvent,
+    ApiError,
     BodyIdReceived,
     ContentDelta,
     Finished,
     TokenProbabilities,
+    TokenProbability,
     ToolCallDelta,
-    Trouble,
     Usage,
     UsageReported,
 )
-from playground.client.probabilities import token_probabilities
+
+MOST_ALTERNATIVES = 20
+"""top_logprobs goes to 20 (electron-api.md, Parameters)."""
+
+
+def token_probabilities(logprobs: object) -> tuple[TokenProbability, ...]:
+    """The tokens of `logprobs.content`; none where it is of another shape (such as the old completions')."""
+    content = logprobs.get("content") if isinstance(logprobs, dict) else None
+    return tuple(_tokens(content)) if isinstance(content, list) else ()
+
+
+def _tokens(content: list[object]) -> Iterator[TokenProbability]:
+    for entry in content:
+        if isinstance(entry, dict) and isinstance(token := entry.get("token"), str):
+            yield TokenProbability(token, _logprob(entry.get("logprob")), _alternatives(entry.get("top_logprobs")))
+
+
+def _alternatives(entries: object) -> tuple[Alternative, ...]:
+    found = entries[:MOST_ALTERNATIVES] if isinstance(entries, list) else ()
+    return tuple(
+        Alternative(token, _logprob(entry.get("logprob")))
+        for entry in found
+        if isinstance(entry, dict) and isinstance(token := entry.get("token"), str)
+    )
+
+
+def _logprob(value: object) -> float | None:
+    """None where there is no number. Rounding puts a certain token a little above 0 on some servers."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value):
+        return None
+    return max(min(float(value), 0.0), -9999.0)
+
 
 DONE = "[DONE]"
 MOST_TOKENS = 2**53
@@ -188,14 +222,14 @@ def _decode(data: str) -> _Chunk:
     except (msgspec.DecodeError, UnicodeEncodeError):
         pass
     try:
-        return _DECODER.decode(json.dumps(lenient.loads(data), ensure_ascii=False))
+        return _DECODER.decode(json.dumps(tolerant_json.loads(data), ensure_ascii=False))
     except (ValueError, msgspec.DecodeError) as error:
         raise NotAChunk(data) from error
 
 
-def not_a_chunk(data: str) -> Trouble:
+def not_a_chunk(data: str) -> ApiError:
     """The trouble that undecodable data is."""
-    return Trouble(
+    return ApiError(
         "protocol",
         "The response is not a chat completion",
         f"The server sent: {data[:_MOST_SHOWN]}" if data.strip() else "The server sent an empty answer.",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from playground.client.endpoint import Endpoint
 from playground.client.errors import exposed_key_trouble, key_trouble
-from playground.client.events import AnyEvent, AttemptFailed, AttemptStarted, Trouble
+from playground.client.events import AnyEvent, ApiError, AttemptFailed, AttemptStarted
 from playground.client.urls import exposes_key, is_loopback
 from playground.prompt.request import Request
 
@@ -68,13 +68,13 @@ class Connection:
         """
         await self._client(loopback=True)
 
-    async def _client(self, *, loopback: bool) -> httpx.AsyncClient | Trouble:
+    async def _client(self, *, loopback: bool) -> httpx.AsyncClient | ApiError:
         async with self._making:
             if loopback not in self._clients:
                 try:
                     self._clients[loopback] = await asyncio.to_thread(_make_client, self._network, loopback)
                 except Exception as error:  # a stale SSL_CERT_FILE raises FileNotFoundError, a wrong one SSLError
-                    from playground.client.network import setup_trouble
+                    from playground.client.network_errors import setup_trouble
 
                     return setup_trouble(error, self._network.ca_file)
             return self._clients[loopback]
@@ -90,7 +90,7 @@ class Connection:
         yield AttemptStarted(clock(), attempt)
         refused = _refused(endpoint, key)
         client = refused or await self._client(loopback=is_loopback(endpoint.base_url))
-        if isinstance(client, Trouble):
+        if isinstance(client, ApiError):
             yield AttemptFailed(clock(), client)
             return
         # Imported here, as httpx is: after the first paint.
@@ -102,7 +102,7 @@ class Connection:
                 for event in events:
                     yield event
 
-    async def client_for(self, base_url: str) -> httpx.AsyncClient | Trouble:
+    async def client_for(self, base_url: str) -> httpx.AsyncClient | ApiError:
         """The client that this address is reached with, for the vendor's other services; or why there is none."""
         return await self._client(loopback=is_loopback(base_url))
 
@@ -113,7 +113,7 @@ class Connection:
             await client.aclose()
 
 
-def _refused(endpoint: Endpoint, key: str | None) -> Trouble | None:
+def _refused(endpoint: Endpoint, key: str | None) -> ApiError | None:
     if key is None:
         return None
     if not key or " " in key or not key.isascii() or not key.isprintable():

@@ -6,9 +6,9 @@ import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from playground.client import envelope
-from playground.client.context_length import too_long
-from playground.client.events import Trouble
+from playground.client import error_body
+from playground.client.error_body import too_long
+from playground.client.events import ApiError
 from playground.client.redact import redact, redact_trouble
 
 ADVICE = {
@@ -39,13 +39,13 @@ TITLES = {
 MAX_BODY_CHARS = 65_536
 
 
-def http_trouble(status: int, headers: Mapping[str, str], body: str, key: str | None) -> Trouble:
+def http_trouble(status: int, headers: Mapping[str, str], body: str, key: str | None) -> ApiError:
     """An error status and whatever body came with it. `headers` by lower-case name."""
     # Masked before it is cut, so that no part of a key is left at the end.
     body = redact(body, key)[:MAX_BODY_CHARS]
-    said = envelope.parse(body)
+    said = error_body.parse(body)
     wait_s = retry_after_s(headers.get("retry-after"))
-    trouble = Trouble(
+    trouble = ApiError(
         "http",
         _title(status),
         "\n".join(said.lines) or f"The server answered {status} and said no more.",
@@ -60,11 +60,11 @@ def http_trouble(status: int, headers: Mapping[str, str], body: str, key: str | 
     return redact_trouble(trouble, key)
 
 
-def stream_trouble(body: str, key: str | None) -> Trouble:
+def stream_trouble(body: str, key: str | None) -> ApiError:
     """An error object that came inside a 200 response."""
     body = redact(body, key)[:MAX_BODY_CHARS]
-    said = envelope.parse(body)
-    trouble = Trouble(
+    said = error_body.parse(body)
+    trouble = ApiError(
         "stream_error",
         "The server ended its answer with an error",
         "\n".join(said.lines),
@@ -95,7 +95,7 @@ def _advice(status: int, headers: Mapping[str, str], wait_s: float | None, names
     return f"{advice} {NO_RETRY_AFTER}" if status == 429 else advice
 
 
-def _shorten(status: int, said: envelope.Envelope) -> str:
+def _shorten(status: int, said: error_body.Envelope) -> str:
     """By how much the request is too long, as the server counts; "" where it is not, or the server does not say."""
     if status not in (400, 413, 422):
         return ""
@@ -133,9 +133,9 @@ def _until(date: str, now: datetime) -> float | None:
     return max((moment - now).total_seconds(), 0.0)
 
 
-def cut_trouble(rest: str = "") -> Trouble:
+def cut_trouble(rest: str = "") -> ApiError:
     """The stream ended in the middle. `rest` is what had come of the event that was not ended."""
-    return Trouble(
+    return ApiError(
         "cut",
         "The stream was cut",
         "The connection ended before the answer did.",
@@ -144,9 +144,9 @@ def cut_trouble(rest: str = "") -> Trouble:
     )
 
 
-def turn_trouble(limit_s: float) -> Trouble:
+def turn_trouble(limit_s: float) -> ApiError:
     """The whole turn took longer than the voice limit."""
-    return Trouble(
+    return ApiError(
         "timeout",
         "The turn took too long",
         f"The voice limit of {limit_s:g} s was reached: a caller would have heard silence.",
@@ -154,9 +154,9 @@ def turn_trouble(limit_s: float) -> Trouble:
     )
 
 
-def key_trouble() -> Trouble:
+def key_trouble() -> ApiError:
     """A key that no header can carry."""
-    return Trouble(
+    return ApiError(
         "key",
         "The key cannot be sent",
         "It is empty, or has a character that no HTTP header may have; nothing was sent.",
@@ -164,9 +164,9 @@ def key_trouble() -> Trouble:
     )
 
 
-def exposed_key_trouble(base_url: str) -> Trouble:
+def exposed_key_trouble(base_url: str) -> ApiError:
     """A key would travel in the clear."""
-    return Trouble(
+    return ApiError(
         "key",
         "The key was not sent",
         f"{base_url} is plain http on another machine: anyone on the way could read the key. Nothing was sent.",

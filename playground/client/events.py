@@ -130,7 +130,7 @@ class RawEvent(Event, frozen=True, tag="raw", gc=False):
     data: str
 
 
-class Trouble(msgspec.Struct, frozen=True):
+class ApiError(msgspec.Struct, frozen=True):
     """Expected trouble: what happened, in words a person can act on.
 
     `kind` is one of: http (an error status), connect (no connection), tls, timeout, cut (the stream died midway),
@@ -155,7 +155,7 @@ class Trouble(msgspec.Struct, frozen=True):
 class AttemptFailed(Event, frozen=True, tag="failed"):
     """This attempt ended in trouble. `request_id` is known where headers had come."""
 
-    trouble: Trouble
+    trouble: ApiError
     request_id: str | None = None
 
 

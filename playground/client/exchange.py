@@ -4,25 +4,128 @@ from __future__ import annotations
 
 import asyncio
 import math
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing, suppress
-from typing import Any, cast
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, cast
 
 import httpx
 
 from playground import __version__
 from playground.client.chunks import DONE, ChunkDecoder, NotAChunk, StreamError, not_a_chunk
-from playground.client.connecting import Connecting
 from playground.client.endpoint import Endpoint
 from playground.client.errors import cut_trouble, http_trouble, stream_trouble
-from playground.client.events import AnyEvent, AttemptFailed, Completed, HeadersReceived, RawEvent, Trouble
-from playground.client.framer import FrameTooLarge, SseFramer
-from playground.client.handshake import Handshake
-from playground.client.network import network_trouble, stalled_trouble
+from playground.client.events import AnyEvent, ApiError, AttemptFailed, Completed, HeadersReceived, RawEvent
+from playground.client.network_errors import network_trouble, stalled_trouble
 from playground.client.redact import key_forms, mask, redact, redact_trouble
-from playground.client.silence import SilenceLimit
-from playground.client.split_key import SplitKeys
+from playground.client.sse import FrameTooLarge, SseFramer
+from playground.client.stream_redactor import SplitKeys
 from playground.prompt.request import Request
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import httpcore
+
+
+class SilenceLimit:
+    """Raises TimeoutError out of its `with` block where a wait, from `begins` to `ends`, lasts over its limit.
+
+    What happens between `ends` and the next `begins` has no limit; whoever has the bytes may take their time.
+    """
+
+    def __init__(self) -> None:
+        self._limit_s = math.inf
+        self._waiting: asyncio.Task[object] | None = None
+        self._since = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+        self._broken: asyncio.Task[object] | None = None
+        self._cancelling = 0
+
+    def begins(self, limit_s: float) -> None:
+        """The wait begins, in the task that calls; it may last `limit_s` seconds."""
+        self._waiting, self._since = asyncio.current_task(), time.monotonic()
+        if self._timer is None or limit_s != self._limit_s:
+            self._stop_timer()
+            self._limit_s = limit_s
+            if limit_s < math.inf:
+                self._timer = asyncio.get_running_loop().call_later(limit_s, self._look)
+
+    def ends(self) -> None:
+        """What was waited for has come."""
+        self._waiting = None
+
+    def _look(self) -> None:
+        self._timer = None
+        if self._waiting is None:
+            return  # the next wait has a timer of its own
+        left_s = self._since + self._limit_s - time.monotonic()
+        if left_s > 0:
+            self._timer = asyncio.get_running_loop().call_later(left_s, self._look)
+            return
+        self._broken, self._cancelling = self._waiting, self._waiting.cancelling()
+        self._broken.cancel()
+
+    def __enter__(self) -> SilenceLimit:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._stop_timer()
+        # As asyncio.timeout does it: where somebody else has cancelled the task too, it stays cancelled.
+        if self._broken is not None and self._broken.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
+            raise TimeoutError from error
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+_GIVEN_UP = (".start_tls.failed", ".setup_socks5_connection.failed")
+
+
+class Handshake:
+    """Watches one request's connection being made, through httpcore's `trace` extension."""
+
+    def __init__(self) -> None:
+        self._stream: httpcore.AsyncNetworkStream | None = None
+
+    @property
+    def extensions(self) -> dict[str, Any]:
+        """What a request must carry to be watched."""
+        return {"trace": self._traced}
+
+    async def _traced(self, name: str, info: Mapping[str, Any]) -> None:
+        if name.endswith(".connect_tcp.complete"):
+            self._stream = info["return_value"]
+        elif name.endswith(_GIVEN_UP) and self._stream is not None:
+            await self._stream.aclose()
+
+
+_STEPS = frozenset(("connection.connect_tcp", "connection.start_tls", "http_proxy.start_tls", "socks.start_tls"))
+
+
+class Connecting:
+    """Listens to one request by httpcore's trace extension. `took_s` is 0.0 while no connection was opened for it."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._since = 0.0
+        self.took_s = 0.0
+
+    async def trace(self, event: str, _info: Mapping[str, object]) -> None:
+        """Called by httpcore as each step of a request begins and ends."""
+        step, _, moment = event.rpartition(".")
+        if step not in _STEPS:
+            return
+        if moment == "started":
+            self._since = self._clock()
+        elif moment == "complete":
+            self.took_s += self._clock() - self._since
+
 
 Clock = Callable[[], float]
 Trace = Callable[[str, Mapping[str, Any]], Awaitable[None]]
@@ -76,9 +179,9 @@ class Exchange:
             yield [self._failed(self._not_a_chunk(redact(str(error), self._key)))]
         except FrameTooLarge as error:
             title = "The server sent an event that is too large"
-            yield [self._failed(Trouble("protocol", title, str(error), "The text that came is kept."))]
+            yield [self._failed(ApiError("protocol", title, str(error), "The text that came is kept."))]
 
-    def _failed(self, trouble: Trouble) -> AttemptFailed:
+    def _failed(self, trouble: ApiError) -> AttemptFailed:
         return AttemptFailed(self._clock(), redact_trouble(trouble, self._key), self._request_id)
 
     def _headers(self) -> dict[str, str]:
@@ -188,10 +291,10 @@ class Exchange:
             return self._failed(not_a_chunk(rest))
         return self._failed(cut_trouble(rest))
 
-    def _not_a_chunk(self, data: str) -> Trouble:
+    def _not_a_chunk(self, data: str) -> ApiError:
         if self._kind in ("", _EVENT_STREAM) or self._kind.endswith("json"):
             return not_a_chunk(data)
-        return Trouble(
+        return ApiError(
             "protocol",
             "The response is not a chat completion",
             f"The server answered with {self._kind}: {data.strip()[:200]}",

@@ -11,17 +11,17 @@ LONGEST_S = 60.0
 MOST_BYTES = 1_000_000
 
 
-class LocalToolFailed(Exception):  # noqa: N818 - expected trouble, a sentence
+class LocalToolError(Exception):
     """The address gave no result. The message is a sentence for the person and the model."""
 
 
 async def post_arguments(url: str, arguments: Mapping[str, object]) -> str:
-    """POST the arguments as JSON; the body of a 2xx answer. Raises LocalToolFailed.
+    """POST the arguments as JSON; the body of a 2xx answer. Raises LocalToolError.
 
     Only an address on this machine is called; no redirect is followed, no proxy asked, and no key is sent.
     """
     if not is_loopback(url):
-        raise LocalToolFailed(f"{url} is not on this machine, and was not called.")
+        raise LocalToolError(f"{url} is not on this machine, and was not called.")
     # Imported on first use, as everywhere.
     import httpx
 
@@ -34,10 +34,10 @@ async def post_arguments(url: str, arguments: Mapping[str, object]) -> str:
             async for piece in response.aiter_bytes():
                 body += piece
                 if len(body) > MOST_BYTES:
-                    raise LocalToolFailed(f"{url} answered with more than {MOST_BYTES // 1000:,} kB.")
+                    raise LocalToolError(f"{url} answered with more than {MOST_BYTES // 1000:,} kB.")
     except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
-        raise LocalToolFailed(f"{url} could not be called: {str(error) or type(error).__name__}.") from None
+        raise LocalToolError(f"{url} could not be called: {str(error) or type(error).__name__}.") from None
     text = body.decode("utf-8", "replace")
     if not response.is_success:
-        raise LocalToolFailed(f"{url} answered with {response.status_code}: {text[:200]}")
+        raise LocalToolError(f"{url} answered with {response.status_code}: {text[:200]}")
     return text or json.dumps(None)

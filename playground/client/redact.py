@@ -12,7 +12,7 @@ from urllib.parse import quote
 from msgspec.structs import replace
 
 if TYPE_CHECKING:
-    from playground.client.events import Trouble
+    from playground.client.events import ApiError
 
 _LOOKS_LIKE_A_KEY = re.compile(r"\bsk[_-][A-Za-z0-9_\-]{8,}")
 MASK = "sk_…"
@@ -53,7 +53,7 @@ def mask(text: str, forms: tuple[str, ...]) -> str:
     return text
 
 
-def redact_trouble(trouble: Trouble, key: str | None) -> Trouble:
+def redact_trouble(trouble: ApiError, key: str | None) -> ApiError:
     """The trouble with the key masked in every text that it holds."""
     return replace(
         trouble,

@@ -10,7 +10,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from playground.client.events import Trouble
+from playground.client.events import ApiError
 from playground.client.urls import is_loopback
 
 RETRIED = frozenset((429, 502, 503))
@@ -28,7 +28,7 @@ class RetryPolicy:
     jitter: float = 0.2
 
     def wait_s(
-        self, attempt: int, trouble: Trouble, base_url: str, chance: Callable[[], float] = random.random
+        self, attempt: int, trouble: ApiError, base_url: str, chance: Callable[[], float] = random.random
     ) -> float | None:
         """Seconds to wait after attempt number `attempt` (from 1) failed; None where it is not made again.
 
@@ -45,7 +45,7 @@ class RetryPolicy:
 NO_RETRIES = RetryPolicy(attempts=1)
 
 
-def _worth_it(trouble: Trouble, base_url: str) -> bool:
+def _worth_it(trouble: ApiError, base_url: str) -> bool:
     if trouble.kind == "http":
         return trouble.status in RETRIED
     # Nothing was answered. On this machine that means that no server runs, and waiting starts none.

@@ -6,7 +6,7 @@ import ipaddress
 import re
 from urllib.parse import SplitResult, urlsplit
 
-from playground.prompt.problems import BadInput, Problem
+from playground.prompt.field_errors import FieldError, InputError
 
 _EXAMPLE = "Give one such as https://api.smallest.ai/waves/v1 or http://127.0.0.1:8080/v1."
 _COMPLETIONS = "/chat/completions"
@@ -15,7 +15,7 @@ _BARE_HOST = re.compile(r"[\w.\-\[\]:]+(/|$)")
 
 def check_base_url(text: str) -> str:
     """The base URL as it is kept: no space around it, no slash or /chat/completions at its end, scheme and host in
-    lower case. Raises BadInput.
+    lower case. Raises InputError.
     """
     url = text.strip()
     parts = _split(url)
@@ -60,8 +60,8 @@ def _meant(url: str) -> str:
     return f"Is it {scheme}://{url}?"
 
 
-def _bad(message: str, hint: str = _EXAMPLE) -> BadInput:
-    return BadInput(Problem(("base_url",), message, hint))
+def _bad(message: str, hint: str = _EXAMPLE) -> InputError:
+    return InputError(FieldError(("base_url",), message, hint))
 
 
 def origin(base_url: str) -> str:

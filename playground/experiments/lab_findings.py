@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from playground.experiments.lab import Progress, Reading
-from playground.runs.figures import percent, seconds
+from playground.runs.metrics import percent, seconds
 
 ENOUGH = 4
 """Different cached counts from which their common divisor is taken for the block size."""

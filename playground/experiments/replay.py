@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from playground.prefix.causes import IN_THE_PROMPT, TITLES, Cause
-from playground.prefix.index import PrefixIndex, Sent
-from playground.prefix.related import Kinship
-from playground.prefix.tokens import TokenEstimator
-from playground.prefix.why import explain
-from playground.runs.figures import percent
+from playground.prefix_cache.causes import IN_THE_PROMPT, TITLES, Cause
+from playground.prefix_cache.index import PrefixIndex, Sent
+from playground.prefix_cache.related import Kinship
+from playground.prefix_cache.tokens import TokenEstimator
+from playground.prefix_cache.why import explain
+from playground.runs.metrics import percent
 
 BINS = 24
 """Stretches of time that a chart has."""

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from playground.prompt.document import ROLES, Document, Json, Message, Tool, ToolCall
+from playground.prompt.field_errors import FieldError, InputError, Path
 from playground.prompt.limits import OWN_PLACE
-from playground.prompt.problems import BadInput, Path, Problem
 from playground.prompt.request import encode, message_fields
 
 FORMAT_KEY = "electron_playground_prompt"
@@ -44,19 +44,21 @@ def dump(document: Document) -> str:
 
 
 def load(text: str) -> Document:
-    """The document in a prompt file or plain request body. Raises BadInput."""
+    """The document in a prompt file or plain request body. Raises InputError."""
     return parse(text).document
 
 
 def parse_bytes(data: bytes) -> Opened:
-    """As `parse`, for a file's bytes: UTF-8, with or without a byte-order mark. Raises BadInput."""
+    """As `parse`, for a file's bytes: UTF-8, with or without a byte-order mark. Raises InputError."""
     if len(data) > MAX_FILE_BYTES:
-        raise BadInput(Problem((), f"the file has {len(data):,} bytes; a prompt file has at most {MAX_FILE_BYTES:,}."))
+        raise InputError(
+            FieldError((), f"the file has {len(data):,} bytes; a prompt file has at most {MAX_FILE_BYTES:,}.")
+        )
     try:
         return parse(data.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
-        raise BadInput(
-            Problem(
+        raise InputError(
+            FieldError(
                 (),
                 f"the file is not UTF-8 text (byte {error.start:,}).",
                 "Save it as UTF-8 and open it again.",
@@ -65,15 +67,17 @@ def parse_bytes(data: bytes) -> Opened:
 
 
 def parse(text: str) -> Opened:
-    """Read a prompt file or a plain OpenAI request body. Raises BadInput with each problem and its field."""
+    """Read a prompt file or a plain OpenAI request body. Raises InputError with each problem and its field."""
     value = _json(text)
     if not isinstance(value, dict):
-        raise BadInput(Problem((), "this is JSON, but not an object.", _WHAT_IS_TAKEN))
+        raise InputError(FieldError((), "this is JSON, but not an object.", _WHAT_IS_TAKEN))
     if FORMAT_KEY in value:
         return Opened(_own_format(value))
     if "messages" in value:
         return _request_body(value)
-    raise BadInput(Problem((), "this is neither a prompt file nor a request body: it has no messages.", _WHAT_IS_TAKEN))
+    raise InputError(
+        FieldError((), "this is neither a prompt file nor a request body: it has no messages.", _WHAT_IS_TAKEN)
+    )
 
 
 _WHAT_IS_TAKEN = "Open a prompt file saved by this program, or the JSON body of a chat completions request."
@@ -84,28 +88,30 @@ def _json(text: str) -> Json:
         value: Json = json.loads(text, parse_constant=_no_constant)
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
-        raise BadInput(Problem((), f"this is not JSON: {error.msg} at {where}.", _WHAT_IS_TAKEN, error.pos)) from None
+        raise InputError(
+            FieldError((), f"this is not JSON: {error.msg} at {where}.", _WHAT_IS_TAKEN, error.pos)
+        ) from None
     except RecursionError:
-        raise BadInput(Problem((), "this JSON is nested too deeply to be a prompt.")) from None
+        raise InputError(FieldError((), "this JSON is nested too deeply to be a prompt.")) from None
     return value
 
 
 def _no_constant(word: str) -> Json:
-    raise BadInput(Problem((), f"{word} is not a number that JSON has.", "Write a finite number."))
+    raise InputError(FieldError((), f"{word} is not a number that JSON has.", "Write a finite number."))
 
 
 class _Reader:
     """Reads fields and gathers problems, so that a person sees all of them at once."""
 
     def __init__(self) -> None:
-        self.problems: list[Problem] = []
+        self.problems: list[FieldError] = []
 
     def wrong(self, path: Path, message: str, hint: str = "") -> None:
-        self.problems.append(Problem(path, message, hint))
+        self.problems.append(FieldError(path, message, hint))
 
     def check(self) -> None:
         if self.problems:
-            raise BadInput(*self.problems)
+            raise InputError(*self.problems)
 
     def text(self, value: Json, path: Path) -> str:
         if isinstance(value, str):
@@ -195,10 +201,10 @@ def _kind(value: Json) -> str:
 def _own_format(value: dict[str, Json]) -> Document:
     version = value[FORMAT_KEY]
     if not isinstance(version, int) or isinstance(version, bool) or version < 1:
-        raise BadInput(Problem((FORMAT_KEY,), "is not a version number.", "A prompt file of today says 1."))
+        raise InputError(FieldError((FORMAT_KEY,), "is not a version number.", "A prompt file of today says 1."))
     if version > FORMAT_VERSION:
-        raise BadInput(
-            Problem(
+        raise InputError(
+            FieldError(
                 (FORMAT_KEY,),
                 f"is {version}: a newer version wrote this file.",
                 "Update Electron Playground.",

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from playground.prompt.document import Document, Json, Message, Tool
-from playground.prompt.problems import Path, Problem
+from playground.prompt.field_errors import FieldError, Path
 
 CONTEXT_TOKENS = 32_768
 """Input and output together."""
@@ -69,7 +69,7 @@ OWN_PLACE = frozenset(("model", "messages", "tools", "stream", "stream_options")
 class Finding:
     """One thing that the check has to say. `refused`: the server will answer it with HTTP 400; else it is a warning."""
 
-    problem: Problem
+    problem: FieldError
     refused: bool
 
 
@@ -91,10 +91,10 @@ def context_finding(prompt_tokens: float, max_tokens: Json) -> Finding | None:
         f"≈ {prompt_tokens:,.0f} tokens of prompt{asked} do not fit into {CONTEXT_TOKENS:,}: "
         f"≈ {max(over, 1):,.0f} too many."
     )
-    return Finding(Problem(("max_tokens",) if room else ("messages",), words, hint), False)
+    return Finding(FieldError(("max_tokens",) if room else ("messages",), words, hint), False)
 
 
-def _refusals(document: Document) -> Iterator[Problem]:
+def _refusals(document: Document) -> Iterator[FieldError]:
     yield from _count("messages", len(document.messages))
     for index, message in enumerate(document.messages):
         yield from _message(message, ("messages", index))
@@ -102,72 +102,72 @@ def _refusals(document: Document) -> Iterator[Problem]:
         yield from _count("tools", len(document.tools))
     for index, tool in enumerate(document.tools):
         if not tool.name:
-            yield Problem(("tools", index, "function", "name"), "a function needs a name.")
+            yield FieldError(("tools", index, "function", "name"), "a function needs a name.")
     yield from _parameters(document)
 
 
-def _count(name: str, count: int) -> Iterator[Problem]:
+def _count(name: str, count: int) -> Iterator[FieldError]:
     if not COUNTS[name].admits(count):
-        yield Problem((name,), f"has {count:,}; the server takes {COUNTS[name].words.removeprefix('from ')}.")
+        yield FieldError((name,), f"has {count:,}; the server takes {COUNTS[name].words.removeprefix('from ')}.")
 
 
-def _message(message: Message, path: Path) -> Iterator[Problem]:
+def _message(message: Message, path: Path) -> Iterator[FieldError]:
     if message.content is None and not (message.role == "assistant" and message.tool_calls):
         hint = "Only an assistant message with tool calls may have none."
-        yield Problem((*path, "content"), "there is no text.", hint)
+        yield FieldError((*path, "content"), "there is no text.", hint)
     if message.role == "tool" and not message.tool_call_id:
         hint = "Give the id of the call that this message answers."
-        yield Problem((*path, "tool_call_id"), "is required on a tool message.", hint)
+        yield FieldError((*path, "tool_call_id"), "is required on a tool message.", hint)
     for index, call in enumerate(message.tool_calls):
         for name in ("id", "name"):
             if not getattr(call, name):
                 steps = ("id",) if name == "id" else ("function", "name")
-                yield Problem((*path, "tool_calls", index, *steps), "is empty.", "Every call has one.")
+                yield FieldError((*path, "tool_calls", index, *steps), "is empty.", "Every call has one.")
 
 
-def _parameters(document: Document) -> Iterator[Problem]:
+def _parameters(document: Document) -> Iterator[FieldError]:
     for name, value in document.parameters.items():
         if value is None:
             continue
         if name in OWN_PLACE:
-            yield Problem((name,), "has a place of its own, and cannot be a parameter.", "Remove it here.")
+            yield FieldError((name,), "has a place of its own, and cannot be a parameter.", "Remove it here.")
         elif name in REFUSED:
             if name != "n" or value != 1 or isinstance(value, bool):
-                yield Problem((name,), "is refused by the server.", REFUSED[name])
+                yield FieldError((name,), "is refused by the server.", REFUSED[name])
         elif name in NUMBERS:
             yield from number(name, value)
         else:
             yield from _other(name, value, document)
     top = document.parameters.get("top_logprobs")
     if top is not None and document.parameters.get("logprobs") is not True:
-        yield Problem(("top_logprobs",), "needs logprobs.", "Set logprobs to true, or leave top_logprobs empty.")
+        yield FieldError(("top_logprobs",), "needs logprobs.", "Set logprobs to true, or leave top_logprobs empty.")
 
 
-def number(name: str, value: Json) -> Iterator[Problem]:
+def number(name: str, value: Json) -> Iterator[FieldError]:
     """What is wrong with a number of the table."""
     limit = NUMBERS[name]
     kind = "a whole number" if limit.whole else "a number"
     if isinstance(value, bool) or not isinstance(value, int if limit.whole else int | float):
-        yield Problem((name,), f"must be {kind}.")
+        yield FieldError((name,), f"must be {kind}.")
     elif not limit.admits(value):
-        yield Problem((name,), f"must be {kind} {limit.words}.")
+        yield FieldError((name,), f"must be {kind} {limit.words}.")
 
 
-def _other(name: str, value: Json, document: Document) -> Iterator[Problem]:
+def _other(name: str, value: Json, document: Document) -> Iterator[FieldError]:
     if name == "stop" and not _is_stop(value):
-        yield Problem((name,), f"must be a text or up to {COUNTS['stop'].high:g} texts.")
+        yield FieldError((name,), f"must be a text or up to {COUNTS['stop'].high:g} texts.")
     elif name == "response_format":
         kind = value.get("type") if isinstance(value, dict) else None
         if kind not in CHOICES[name]:
-            yield Problem((name, "type"), f"must be one of {', '.join(CHOICES[name])}.")
+            yield FieldError((name, "type"), f"must be one of {', '.join(CHOICES[name])}.")
     elif name == "tool_choice":
         yield from _tool_choice(value, document.tools)
     elif name == "logprobs" and not isinstance(value, bool):
-        yield Problem((name,), "must be true or false.")
+        yield FieldError((name,), "must be true or false.")
     elif name == "user" and not isinstance(value, str):
-        yield Problem((name,), "must be a text.")
+        yield FieldError((name,), "must be a text.")
     elif name == "logit_bias" and not _is_bias(value):
-        yield Problem((name,), "must be an object of token id to number.")
+        yield FieldError((name,), "must be an object of token id to number.")
 
 
 def _is_stop(value: Json) -> bool:
@@ -181,66 +181,70 @@ def _is_bias(value: Json) -> bool:
     return all(isinstance(bias, int | float) and not isinstance(bias, bool) for bias in value.values())
 
 
-def _tool_choice(value: Json, tools: tuple[Tool, ...]) -> Iterator[Problem]:
+def _tool_choice(value: Json, tools: tuple[Tool, ...]) -> Iterator[FieldError]:
     if value in ("auto", "none"):
         return
     if value == "required":
         if not tools:
-            yield Problem(("tool_choice",), "is required, but there is no tool.", "Add one under Tools.")
+            yield FieldError(("tool_choice",), "is required, but there is no tool.", "Add one under Tools.")
         return
     function = value.get("function") if isinstance(value, dict) and value.get("type") == "function" else None
     name = function.get("name") if isinstance(function, dict) else None
     if name not in {tool.name for tool in tools}:
         known = ", ".join(tool.name for tool in tools) or "there is none"
         hint = f"It is auto, none, required or the name of a tool ({known})."
-        yield Problem(("tool_choice",), f"names no tool of this prompt: {json.dumps(name, ensure_ascii=False)}.", hint)
+        yield FieldError(
+            ("tool_choice",), f"names no tool of this prompt: {json.dumps(name, ensure_ascii=False)}.", hint
+        )
 
 
-def _warnings(document: Document) -> Iterator[Problem]:
+def _warnings(document: Document) -> Iterator[FieldError]:
     yield from _partners(document.messages)
     yield from _same_names(document.tools)
     for index, message in enumerate(document.messages):
         for number_, call in enumerate(message.tool_calls):
             if not _is_json_object(call.arguments):
                 path = ("messages", index, "tool_calls", number_, "function", "arguments")
-                yield Problem(path, "is not a JSON object, as a call's arguments are.")
+                yield FieldError(path, "is not a JSON object, as a call's arguments are.")
     if document.stream and not document.include_usage:
         words = "is off: usage, and with it what the cache served, will be unknown for this request."
-        yield Problem(("stream_options", "include_usage"), words)
+        yield FieldError(("stream_options", "include_usage"), words)
 
 
-def _partners(messages: tuple[Message, ...]) -> Iterator[Problem]:
+def _partners(messages: tuple[Message, ...]) -> Iterator[FieldError]:
     """A tool message answers a call of the assistant message right before the answers; a call is answered there."""
     open_calls: dict[str, Path] = {}
     for index, message in enumerate(messages):
         if message.role == "tool":
             if message.tool_call_id and open_calls.pop(message.tool_call_id, None) is None:
                 words = f"{message.tool_call_id} is no unanswered call of the assistant message before."
-                yield Problem(("messages", index, "tool_call_id"), words, "Servers refuse an answer without its call.")
+                yield FieldError(
+                    ("messages", index, "tool_call_id"), words, "Servers refuse an answer without its call."
+                )
             continue
         yield from _unanswered(open_calls)
         open_calls = {}
         for number_, call in enumerate(message.tool_calls):
             path = ("messages", index, "tool_calls", number_, "id")
             if call.id in open_calls:
-                yield Problem(path, f"{call.id} is the id of two calls.", "Give each its own.")
+                yield FieldError(path, f"{call.id} is the id of two calls.", "Give each its own.")
             open_calls[call.id] = path
     yield from _unanswered(open_calls)
 
 
-def _unanswered(open_calls: Mapping[str, Path]) -> Iterator[Problem]:
+def _unanswered(open_calls: Mapping[str, Path]) -> Iterator[FieldError]:
     for call_id, path in open_calls.items():
         if call_id:
             hint = "Add a tool message with this tool_call_id right after it."
-            yield Problem(path, f"the call {call_id} has no answer.", hint)
+            yield FieldError(path, f"the call {call_id} has no answer.", hint)
 
 
-def _same_names(tools: tuple[Tool, ...]) -> Iterator[Problem]:
+def _same_names(tools: tuple[Tool, ...]) -> Iterator[FieldError]:
     seen: set[str] = set()
     for index, tool in enumerate(tools):
         if tool.name and tool.name in seen:
             words = f"{tool.name} is the name of another tool too."
-            yield Problem(("tools", index, "function", "name"), words, "A call could not tell which one is meant.")
+            yield FieldError(("tools", index, "function", "name"), words, "A call could not tell which one is meant.")
         seen.add(tool.name)
 
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from playground.prompt.document import Json
+from playground.prompt.field_errors import FieldError, InputError
 from playground.prompt.limits import CHOICES, COUNTS, OWN_PLACE, number
-from playground.prompt.problems import BadInput, Problem
 
 Kind = Literal["number", "whole", "stop", "choice", "switch", "text", "object"]
 
@@ -46,7 +46,7 @@ NAMES = frozenset(parameter.name for parameter in PARAMETERS)
 
 
 def parse(parameter: Parameter, text: str) -> Json:
-    """A typed text as the parameter's value; None where it is empty: not sent. Raises BadInput."""
+    """A typed text as the parameter's value; None where it is empty: not sent. Raises InputError."""
     if not text.strip():
         return None
     if parameter.kind in ("number", "whole"):
@@ -74,8 +74,8 @@ def show(parameter: Parameter, value: Json) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _bad(name: str, message: str, hint: str = "Leave it empty to not send it.") -> BadInput:
-    return BadInput(Problem((name,), message, hint))
+def _bad(name: str, message: str, hint: str = "Leave it empty to not send it.") -> InputError:
+    return InputError(FieldError((name,), message, hint))
 
 
 def _number(parameter: Parameter, text: str) -> Json:
@@ -114,14 +114,14 @@ def _choice(parameter: Parameter, text: str) -> Json:
 
 
 def parse_object(name: str, text: str) -> dict[str, Json]:
-    """A JSON object that was typed. Raises BadInput with the place of the error."""
+    """A JSON object that was typed. Raises InputError with the place of the error."""
     if not text.strip():
         return {}
     try:
         value = json.loads(text, parse_constant=_no_constant)
     except json.JSONDecodeError as error:
-        problem = Problem((name,), f"is not JSON: {error.msg} in line {error.lineno}.", offset=error.pos)
-        raise BadInput(problem) from error
+        problem = FieldError((name,), f"is not JSON: {error.msg} in line {error.lineno}.", offset=error.pos)
+        raise InputError(problem) from error
     except (ValueError, RecursionError) as error:
         raise _bad(name, f"is not JSON: {error}.") from error
     if not isinstance(value, dict):
@@ -134,7 +134,7 @@ def _no_constant(text: str) -> Json:
 
 
 def extra_fields(text: str) -> dict[str, Json]:
-    """Undocumented fields that were typed as JSON. Raises BadInput for one that has a place of its own."""
+    """Undocumented fields that were typed as JSON. Raises InputError for one that has a place of its own."""
     fields = parse_object("extra fields", text)
     for name in fields:
         if name in OWN_PLACE or name in NAMES:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from playground.prompt.document import Document, Json, Message, Tool, ToolCall
-from playground.prompt.problems import BadInput, Problem
+from playground.prompt.field_errors import FieldError, InputError
 from playground.prompt.variables import names, places, render
 
 
@@ -69,7 +69,7 @@ def body_fields(document: Document, model: str) -> dict[str, Json]:
     return fields
 
 
-def missing_variables(document: Document) -> tuple[Problem, ...]:
+def missing_variables(document: Document) -> tuple[FieldError, ...]:
     """A problem for each variable without a value, at the first place where it stands."""
     problems = []
     for name in names(document.messages):
@@ -82,7 +82,7 @@ def missing_variables(document: Document) -> tuple[Problem, ...]:
             if place.name == name
         )
         problems.append(
-            Problem(
+            FieldError(
                 ("messages", index, "content"),
                 f"the variable {{{{{name}}}}} has no value.",
                 "Give it one under Variables (or --var on the command line).",
@@ -93,12 +93,12 @@ def missing_variables(document: Document) -> tuple[Problem, ...]:
 
 
 def to_request(document: Document, model: str) -> Request:
-    """Freeze a document. Raises BadInput where there is no message, or a variable has no value."""
+    """Freeze a document. Raises InputError where there is no message, or a variable has no value."""
     problems = missing_variables(document)
     if not document.messages:
-        problems = (*problems, Problem(("messages",), "there is no message.", "Add at least one."))
+        problems = (*problems, FieldError(("messages",), "there is no message.", "Add at least one."))
     if problems:
-        raise BadInput(*problems)
+        raise InputError(*problems)
     return Request(encode(body_fields(document, model)), model, document.stream)
 
 

@@ -7,8 +7,7 @@ import sqlite3
 from collections.abc import Iterator
 from itertools import chain, islice
 
-from playground.requestlog.conditions import UNENDED, Source
-from playground.requestlog.where import Where
+from playground.requestlog.filter_sql import UNENDED, Source, Where
 
 FEW = 2_000
 """So few numbers are not worth looking for fewer."""

@@ -8,7 +8,16 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal, NoReturn, TypeAlias
 
-from playground.prompt.problems import BadInput, Problem
+from playground.prompt.field_errors import FieldError, InputError
+
+PHASES = {
+    "failed": ("failed",),
+    "stopped": ("stopped",),
+    "done": ("done",),
+    "interrupted": ("interrupted",),
+    "running": ("waiting", "sent", "streaming", "retrying"),
+}
+
 
 NumberField = Literal["status", "cached", "in", "out", "tokens"]
 WordField = Literal["finish", "endpoint", "model", "tag"]
@@ -113,7 +122,7 @@ _NUMBER = re.compile(r"(?P<sign>>=|<=|>|<|=|)(?P<first>\d{1,12})(?:\.\.(?P<last>
 def parse(text: str, now: datetime) -> LogFilter:
     """Read a filter. `now` is aware; its zone is the one that dates are meant in.
 
-    Raises BadInput with the place of the term that is wrong.
+    Raises InputError with the place of the term that is wrong.
     """
     terms: list[Term] = []
     at = 0
@@ -130,7 +139,7 @@ def parse(text: str, now: datetime) -> LogFilter:
 
 
 def _wrong(offset: int, sentence: str, hint: str) -> NoReturn:
-    raise BadInput(Problem(("filter",), sentence, hint, offset))
+    raise InputError(FieldError(("filter",), sentence, hint, offset))
 
 
 class _Reader:

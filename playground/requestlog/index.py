@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 
-from playground.requestlog.searching import indexed
+from playground.requestlog.search_text import indexed
 
 TEXTS = ("question", "answer", "called", "trouble", "error", "comment")
 """The columns of `texts` that are searched."""

@@ -4,27 +4,66 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import time
 from array import array
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 
 from playground.client.events import AnyEvent
-from playground.requestlog.asking import NO_SIZE, FoundIds, LogSize, Words
-from playground.requestlog.counting import Counter
-from playground.requestlog.files import FILE_NAME, connect_another
+from playground.requestlog import retention
+from playground.requestlog.counter import Counter
 from playground.requestlog.filter import EVERYTHING, LogFilter
-from playground.requestlog.opening import Ready, open_log
+from playground.requestlog.log_queries import NO_SIZE, FoundIds, LogSize, Words
+from playground.requestlog.process_lock import Owner, sweep
 from playground.requestlog.reader import COUNT_UP_TO, Reader
-from playground.requestlog.records import Count, EndedRun, LogRow, RunRecord, SentRow, StoredRun, Totals
+from playground.requestlog.records import Count, EndedRun, LogRow, LogUnavailableError, StoredRun, Totals
+from playground.requestlog.store import FILE_NAME, Opened, connect_another, open_files, unavailable
 from playground.requestlog.summary import summarize
 from playground.requestlog.worker import Worker
-from playground.requestlog.writer import BATCH, Writer
+from playground.requestlog.writer import BATCH, Writer, interrupt_orphans
+from playground.runs.record import RequestRecord, SentRow
 from playground.runs.state import RunState
+
+PURGE_S = 0.2
+"""Seconds that opening may take over what an earlier process deleted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """The opened files and this process's lock; no lock where the log may only be read."""
+
+    files: Opened
+    owner: Owner | None
+
+
+def finish_purge(connection: sqlite3.Connection) -> None:
+    """Go on with a purge that a process did not live to end, for a moment: the rest is for the next opening."""
+    until = time.monotonic() + PURGE_S
+    while retention.needed(connection) and time.monotonic() < until and not retention.step(connection):
+        pass
+
+
+def open_log(folder: Path) -> Ready:
+    """Open, check and tidy the log in a folder. Raises LogUnavailableError."""
+    files = open_files(folder)
+    if files.writer is None:
+        return Ready(files, None)
+    try:
+        sweep(folder)
+        owner = Owner(folder)
+        interrupt_orphans(files.writer, folder)
+        finish_purge(files.writer)
+    except (OSError, sqlite3.Error) as error:
+        files.writer.close()
+        files.reader.close()
+        raise LogUnavailableError(unavailable(folder, error)) from error
+    return Ready(files, owner)
+
 
 FLUSH_S = 0.2
 """Seconds that an event may wait in memory."""
@@ -68,8 +107,8 @@ class RequestLog:
     async def open(cls, folder: Path) -> RequestLog:
         """Open the log in a folder, made (mode 0700) where it is not there; its files have mode 0600.
 
-        Raises LogUnavailable where the folder cannot be written. A file of a newer version is opened for reading only
-        (`read_only_reason`), a damaged one set aside (`notice`). Runs whose process died are interrupted.
+        Raises LogUnavailableError if the folder cannot be written. A file of a newer version is opened for reading
+        only (`read_only_reason`), a damaged one set aside (`notice`). Runs whose process died are interrupted.
         """
         worker = Worker("request-log-writer")
         try:
@@ -105,7 +144,7 @@ class RequestLog:
 
         return unsubscribe
 
-    async def begin(self, record: RunRecord) -> None:
+    async def begin(self, record: RequestRecord) -> None:
         """Keep a request that is about to be sent: on disk when this returns, or `on_trouble` was told."""
         if (writer := self._writer) is not None:
             await self._settled(record.run_id, lambda: writer.begin(record))

@@ -13,15 +13,16 @@ from pathlib import Path
 import msgspec
 
 from playground.client.endpoint import Rates
-from playground.prefix.forecast import Forecast
-from playground.requestlog import asking, rows
-from playground.requestlog.asking import FoundIds, LogSize, Words
-from playground.requestlog.bodies import Joiner
+from playground.prefix_cache.forecast import Forecast
+from playground.requestlog import log_queries, rows
+from playground.requestlog.blob_store import Joiner
 from playground.requestlog.candidates import candidates
 from playground.requestlog.filter import EVERYTHING, IdTerm, LogFilter
-from playground.requestlog.records import PREVIEW_CHARS, Count, LogRow, RunRecord, SentRow, StoredRun, Totals
-from playground.requestlog.searching import is_in
-from playground.requestlog.where import Where, where
+from playground.requestlog.filter_sql import Where, where
+from playground.requestlog.log_queries import FoundIds, LogSize, Words
+from playground.requestlog.records import PREVIEW_CHARS, Count, LogRow, StoredRun, Totals
+from playground.requestlog.search_text import is_in
+from playground.runs.record import RequestRecord, SentRow
 
 COUNT_UP_TO = 10_000
 """Where a filter holds, counting ends here unless told otherwise."""
@@ -146,11 +147,11 @@ class Reader:
 
     def words(self) -> Words:
         """Names and tags for a filter to name."""
-        return asking.words(self._connection)
+        return log_queries.words(self._connection)
 
     def size(self, path: Path) -> LogSize:
         """How large the log is."""
-        return asking.size(self._connection, path)
+        return log_queries.size(self._connection, path)
 
     def get(self, run_id: str) -> StoredRun | None:
         """One run whole."""
@@ -207,7 +208,7 @@ class Reader:
         if row is None:
             return None
         joiner = Joiner(self._connection)
-        record = RunRecord(
+        record = RequestRecord(
             run_id=run_id,
             endpoint_id=row[5],
             endpoint_name=row[6],

@@ -4,51 +4,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
 
 from playground.client.endpoint import Rates
 from playground.client.events import AnyEvent
-from playground.prefix.forecast import Forecast
+from playground.runs.record import EndpointKind, RequestRecord
 from playground.runs.state import Phase, RunState, fold
-
-EndpointKind = Literal["simulator", "electron", "other"]
-
-NO_RATES = Rates()
-"""Nothing is priced."""
 
 PREVIEW_CHARS = 200
 """How much of question and answer a row carries, in code points."""
 
 
-class LogUnavailable(Exception):  # noqa: N818 - expected trouble with a sentence, not an error of ours
+class LogUnavailableError(Exception):
     """The log cannot be kept in this folder. The message is a sentence that names the folder and what to do."""
-
-
-@dataclass(frozen=True, slots=True)
-class RunRecord:
-    """One request as it is about to be sent. `body` is kept byte for byte; there is no key in it.
-
-    `started_utc` is aware. `document` is a prompt file's JSON (prompt.files.dump).
-    """
-
-    run_id: str
-    endpoint_id: str
-    endpoint_name: str
-    endpoint_kind: EndpointKind
-    base_url: str
-    model: str
-    started_utc: datetime
-    body: bytes
-    document: str
-    forecast: Forecast | None = None
-    rates: Rates = NO_RATES
 
 
 @dataclass(frozen=True, slots=True)
 class EndedRun:
     """A run that ended before it came into this log. `imported`: out of a file, not from a request made here."""
 
-    record: RunRecord
+    record: RequestRecord
     events: tuple[AnyEvent, ...]
     marked: bool = False
     tags: tuple[str, ...] = ()
@@ -101,7 +75,7 @@ class LogRow:
 class StoredRun:
     """One request as it was kept. `dropped_raw` tells that raw events beyond the cap were not kept."""
 
-    record: RunRecord
+    record: RequestRecord
     number: int
     phase: Phase
     marked: bool
@@ -118,18 +92,6 @@ class StoredRun:
             state.phase = "interrupted"
             state.ended_at = self.events[-1].at if self.events else None
         return state
-
-
-@dataclass(frozen=True, slots=True)
-class SentRow:
-    """What was sent and what the server said of it: the prefix index is fed from these."""
-
-    run_id: str
-    request_id: str | None
-    started_utc: datetime
-    body: bytes
-    prompt_tokens: int | None
-    cached_tokens: int | None
 
 
 @dataclass(frozen=True, slots=True)

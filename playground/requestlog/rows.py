@@ -9,11 +9,12 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 
 from playground.client.events import AnyEvent, BodyIdReceived
-from playground.requestlog import bodies, index
-from playground.requestlog.bodies import Keeper
+from playground.requestlog import blob_store, index
+from playground.requestlog.blob_store import Keeper
 from playground.requestlog.codec import column_text, decode_events, encode_events
-from playground.requestlog.records import EndedRun, RunRecord
+from playground.requestlog.records import EndedRun
 from playground.requestlog.summary import Summary, question_of, summarize
+from playground.runs.record import RequestRecord
 from playground.runs.state import fold
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -52,7 +53,7 @@ def insert_ended(connection: sqlite3.Connection, keeper: Keeper, run: EndedRun) 
     return True
 
 
-def insert_run(connection: sqlite3.Connection, keeper: Keeper, record: RunRecord, owner: str | None) -> int:
+def insert_run(connection: sqlite3.Connection, keeper: Keeper, record: RequestRecord, owner: str | None) -> int:
     """A run that is about to be sent; answers with its number. `owner` is the process that will end it."""
     forecast = record.forecast
     number = connection.execute(
@@ -82,7 +83,7 @@ def insert_run(connection: sqlite3.Connection, keeper: Keeper, record: RunRecord
     return number
 
 
-def _target(connection: sqlite3.Connection, record: RunRecord) -> int:
+def _target(connection: sqlite3.Connection, record: RequestRecord) -> int:
     words = (record.endpoint_id, record.endpoint_name, record.endpoint_kind, record.base_url, record.model)
     values = (*(column_text(word) for word in words), msgspec.json.encode(record.rates).decode())
     found = connection.execute(
@@ -164,7 +165,7 @@ def delete_run(connection: sqlite3.Connection, run_id: str) -> bool:
     if row is None:
         return False
     index.remove(connection, row[0])
-    bodies.forget(connection, row[1:])
+    blob_store.forget(connection, row[1:])
     for table in ("tags", "ids", "events", "texts", "runs"):
         connection.execute(f"DELETE FROM {table} WHERE number = ?", (row[0],))
     return True

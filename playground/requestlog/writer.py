@@ -6,19 +6,69 @@ import sqlite3
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
-from playground.client.events import AnyEvent, BodyIdReceived
-from playground.requestlog import changing, purging, rows
-from playground.requestlog.bodies import Keeper
-from playground.requestlog.files import is_damage, transaction
-from playground.requestlog.live import Live
-from playground.requestlog.owners import Owner, is_alive
-from playground.requestlog.records import EndedRun, RunRecord
+from playground.client.events import AnyEvent, BodyIdReceived, RawEvent
+from playground.requestlog import retention, rows
+from playground.requestlog.blob_store import Keeper
+from playground.requestlog.process_lock import Owner, is_alive
+from playground.requestlog.records import EndedRun
+from playground.requestlog.store import is_damage, transaction
 from playground.requestlog.summary import Summary, summarize
-from playground.runs.state import ENDED, fold
+from playground.runs.record import RequestRecord
+from playground.runs.state import ENDED, RunState, fold
+
+RAW_CAP_CHARS = 4 * 1024 * 1024
+"""Raw events kept a run, in characters; what is beyond is left out, and the run says so. All else is kept."""
+
+
+@dataclass(slots=True)
+class Live:
+    """What of a run is on disk and what is not. `number` is None until its first row is; `written` events are there."""
+
+    record: RequestRecord
+    number: int | None = None
+    events: list[AnyEvent] = field(default_factory=list)
+    written: int = 0
+    folded: int = 0
+    so_far: RunState = field(default_factory=RunState)
+    body_ids: set[str] = field(default_factory=set)
+    raw_chars: int = 0
+    dropped_raw: bool = False
+    end: Summary | None = None
+
+    @property
+    def owes(self) -> bool:
+        """Whether something of it is not on disk."""
+        return self.number is None or self.written < len(self.events) or self.end is not None
+
+    def take(self, events: list[AnyEvent]) -> None:
+        """More events."""
+        self.body_ids.update(event.id for event in events if type(event) is BodyIdReceived)
+        more = sum(len(event.data) for event in events if type(event) is RawEvent)
+        if self.raw_chars + more <= RAW_CAP_CHARS:
+            self.raw_chars += more
+            self.events += events
+        else:
+            self.events += [event for event in events if self._is_kept(event)]
+
+    def _is_kept(self, event: AnyEvent) -> bool:
+        if isinstance(event, RawEvent):
+            self.raw_chars += len(event.data)
+            if self.raw_chars > RAW_CAP_CHARS:
+                self.dropped_raw = True
+                return False
+        return True
+
+    def state(self) -> RunState:
+        """What the events so far come to. Taken in only when asked for: most runs end before they are written twice."""
+        for event in self.events[self.folded :]:
+            self.so_far.apply(event)
+        self.folded = len(self.events)
+        return self.so_far
+
 
 BATCH = 500
 """Runs that one transaction deletes."""
@@ -60,7 +110,7 @@ class Writer:
         """Whether something waits to be written."""
         return any(live.owes for live in self._live.values())
 
-    def begin(self, record: RunRecord) -> None:
+    def begin(self, record: RequestRecord) -> None:
         """A run that is about to be sent. Kept by `settle`."""
         if record.run_id in self._live:
             raise sqlite3.IntegrityError(f"run {record.run_id} has begun already")
@@ -105,7 +155,7 @@ class Writer:
         with transaction(self._connection, durable=True):
             gone = [run_id for run_id in gone if rows.delete_run(self._connection, run_id)]
             if gone:
-                purging.owe(self._connection)
+                retention.owe(self._connection)
         self._changed(gone)
 
     def delete_oldest(self, most_bytes: int) -> int:
@@ -114,8 +164,8 @@ class Writer:
         Answers with how many. Raises sqlite3.Error.
         """
         after = deleted = 0
-        while changing.used_bytes(self._connection) > most_bytes:
-            batch = list(changing.oldest(self._connection, after, BATCH))
+        while retention.used_bytes(self._connection) > most_bytes:
+            batch = list(retention.oldest(self._connection, after, BATCH))
             if not batch:
                 break
             after = batch[-1][0]
@@ -125,25 +175,25 @@ class Writer:
 
     def older_than(self, moment: datetime) -> list[str]:
         """Ended runs that are not marked, and began before that moment."""
-        return changing.older_than(self._connection, rows.microseconds(moment))
+        return retention.older_than(self._connection, rows.microseconds(moment))
 
     def purge(self) -> bool:
         """One step of making sure that nothing of what was deleted is left; tells whether it was the last."""
-        return purging.step(self._connection)
+        return retention.step(self._connection)
 
     def set_tags(self, run_ids: Iterable[str], add: Sequence[str], remove: Sequence[str]) -> None:
         """Put tags on runs, and take others off. Raises sqlite3.Error."""
         ids = list(run_ids)
         with transaction(self._connection, durable=True):
-            changing.set_tags(self._connection, ids, add, remove)
+            retention.set_tags(self._connection, ids, add, remove)
         self._changed(ids)
 
     def set_comment(self, run_id: str, comment: str) -> None:
         """Comment a run that has ended. Raises sqlite3.Error."""
         with transaction(self._connection, durable=True):
-            done = changing.set_comment(self._connection, run_id, comment)
+            done = retention.set_comment(self._connection, run_id, comment)
             if done:
-                purging.owe(self._connection)
+                retention.owe(self._connection)
         self._changed([run_id] if done else [])
 
     def mark(self, run_ids: Iterable[str], marked: bool) -> None:

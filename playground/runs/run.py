@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 from playground.client.endpoint import Endpoint
 from playground.client.errors import turn_trouble
 from playground.client.events import AnyEvent, AttemptFailed, Queued, RetryScheduled, Stopped
+from playground.client.rate_limiter import EverybodyMayGo, Places, Wait
 from playground.client.retry import NO_RETRIES, RetryPolicy
 from playground.prompt.document import Document
 from playground.prompt.request import Request
-from playground.runs.places import EverybodyMayGo, Places, Wait
 from playground.runs.state import RunState
 
 if TYPE_CHECKING:
-    from playground.prefix.forecast import Forecast
+    from playground.prefix_cache.forecast import Forecast
 
 HOLD_S = 1.0
 """After a 429 without Retry-After."""

@@ -8,6 +8,7 @@ from typing import Literal, assert_never
 
 from playground.client.events import (
     AnyEvent,
+    ApiError,
     AttemptFailed,
     AttemptStarted,
     BodyIdReceived,
@@ -22,7 +23,6 @@ from playground.client.events import (
     TokenProbabilities,
     TokenProbability,
     ToolCallDelta,
-    Trouble,
     Usage,
     UsageReported,
 )
@@ -49,7 +49,7 @@ class Attempt:
     request_id: str | None = None
     headers_at: float | None = None
     ended_at: float | None = None
-    trouble: Trouble | None = None
+    trouble: ApiError | None = None
     connect_s: float | None = None
     """What opening a connection took; 0 on one that was kept alive, None where it is not known."""
 
@@ -80,7 +80,7 @@ class RunState:
     body_id: str | None = None
     finish_reason: str | None = None
     usage: Usage | None = None
-    trouble: Trouble | None = None
+    trouble: ApiError | None = None
     first_token_at: float | None = None
     last_token_at: float | None = None
     ended_at: float | None = None

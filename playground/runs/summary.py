@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from playground.client.events import Trouble, Usage
+from playground.client.events import ApiError, Usage
 from playground.prompt.document import Json
 from playground.runs.run import Run
 from playground.runs.state import RunState
@@ -61,7 +61,7 @@ def _ms(value_s: float | None) -> float | None:
     return None if value_s is None else round(value_s * 1000, 1)
 
 
-def _error(trouble: Trouble | None) -> Json:
+def _error(trouble: ApiError | None) -> Json:
     if trouble is None:
         return None
     return {

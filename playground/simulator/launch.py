@@ -14,7 +14,7 @@ START_S = 30.0
 STOP_S = 3.0
 
 
-class SimulatorFailed(Exception):  # noqa: N818 - expected, and shown as a sentence
+class SimulatorError(Exception):
     """The simulator's process did not come up; the text is a sentence for the user."""
 
 
@@ -27,14 +27,14 @@ class SimulatorProcess:
 
     @classmethod
     def start(cls, extra_args: Sequence[str] = ()) -> SimulatorProcess:
-        """Start one and wait until it listens (blocking, at most START_S seconds). Raises SimulatorFailed."""
+        """Start one and wait until it listens (blocking, at most START_S seconds). Raises SimulatorError."""
         command = [*_program(), "simulator", "--json", "--stop-with-stdin", *extra_args]
         try:
             process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0
             )
         except OSError as error:
-            raise SimulatorFailed(f"The built-in simulator did not start: {error}.") from error
+            raise SimulatorError(f"The built-in simulator did not start: {error}.") from error
         return cls(process, _base_url(process))
 
     @property
@@ -75,7 +75,7 @@ def _base_url(process: subprocess.Popen[bytes]) -> str:
         if process.stdin is not None:
             process.stdin.close()
         reason = said[-1] if said else f"it was not ready after {START_S:.0f} seconds"
-        raise SimulatorFailed(f"The built-in simulator did not start: {reason}") from None
+        raise SimulatorError(f"The built-in simulator did not start: {reason}") from None
 
 
 def _first_line(stream: IO[bytes]) -> bytes:

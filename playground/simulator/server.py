@@ -6,6 +6,7 @@ import asyncio
 import json
 import time
 import uuid
+from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -15,12 +16,61 @@ from aiohttp import web
 from playground.simulator import scenarios, wire
 from playground.simulator.cache import PrefixCache
 from playground.simulator.faults import STATUSES, Fault, FaultQueue, UnknownFault, parse
-from playground.simulator.limits import PLANS, Limiter
 from playground.simulator.pace import Pace
 from playground.simulator.reply import compose
 from playground.simulator.speech import SpeechRoutes
 from playground.simulator.tokens import prompt_tokens
 from playground.simulator.validation import Detail, context_problem, problems
+
+MINUTE_S = 60.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """None is no limit."""
+
+    requests_per_minute: int | None
+    in_flight: int | None
+
+
+PLANS = {"standard": Plan(10, 3), "enterprise": Plan(200, 20), "none": Plan(None, None)}
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why a request is answered with 429. `retry_after_s` is None where no time is known."""
+
+    message: str
+    retry_after_s: float | None
+
+
+class Limiter:
+    """Counts what this server's one account does."""
+
+    def __init__(self, plan: Plan, clock: Callable[[], float] = time.monotonic) -> None:
+        self._plan, self._clock = plan, clock
+        self._starts: deque[float] = deque()
+        self.in_flight = 0
+
+    def enter(self) -> Refusal | None:
+        """Take a place; a Refusal where there is none. Each place must be given back with `leave`."""
+        now = self._clock()
+        while self._starts and self._starts[0] <= now - MINUTE_S:
+            self._starts.popleft()
+        if self._plan.in_flight is not None and self.in_flight >= self._plan.in_flight:
+            return Refusal(f"Concurrency limit reached: {self._plan.in_flight} requests in flight", None)
+        per_minute = self._plan.requests_per_minute
+        if per_minute is not None and len(self._starts) >= per_minute:
+            wait_s = self._starts[0] + MINUTE_S - now
+            return Refusal(f"Rate limit reached: {per_minute} requests a minute", wait_s)
+        self._starts.append(now)
+        self.in_flight += 1
+        return None
+
+    def leave(self) -> None:
+        """Give a place back."""
+        self.in_flight -= 1
+
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 MAX_BODY_BYTES = 16 * 1024 * 1024

@@ -6,7 +6,7 @@ from PySide6.QtCore import QObject, Qt, Signal
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QApplication
 
-from playground.settings import Settings
+from playground.storage.settings import Settings
 from playground.ui.theme import PROMPT_PX, Theme, apply_theme, dress, load_theme
 
 

@@ -3,20 +3,52 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QObject, Qt, QTimer
 from PySide6.QtWidgets import QApplication
 from qasync import QEventLoop
 
+from playground.services import AppServices
 from playground.tasks import Tasks
 from playground.ui.appearance import Appearance
-from playground.ui.collector import Collector
-from playground.ui.window import MainWindow
-from playground.workspace import Workspace
+from playground.ui.main_window import MainWindow
+
+EVERY_MS = 250
+
+
+class Collector(QObject):
+    """Takes over from construction until `stop`. The thresholds stay Python's own."""
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        self._timer = QTimer(self)
+        self._timer.setInterval(EVERY_MS)
+        self._timer.timeout.connect(self.look)
+        self._timer.start()
+        gc.disable()
+
+    def look(self) -> None:
+        """Collect the oldest generation whose time has come."""
+        counts, thresholds = gc.get_count(), gc.get_threshold()
+        for generation in (2, 1, 0):
+            if counts[generation] > thresholds[generation]:
+                gc.collect(generation)
+                return
+
+    def keep(self) -> None:
+        """What is there now stays for long, and is not looked through again: doing so would cost a frame."""
+        gc.freeze()
+
+    def stop(self) -> None:
+        """Give the work back to Python."""
+        self._timer.stop()
+        gc.enable()
+
 
 SWITCH_S = 0.0005
 """How long the window's thread waits for Python while the log's thread has it.
@@ -59,7 +91,7 @@ class Session:
         self._collector = Collector()
         self._closed = asyncio.Event()
         self._tasks = Tasks(self._report)
-        self.workspace = Workspace(folder, environment, self._tasks, simulator_options=simulator_options)
+        self.workspace = AppServices(folder, environment, self._tasks, simulator_options=simulator_options)
         self.appearance = Appearance(application, self.workspace.settings)
         self.window = MainWindow(self.workspace, self.appearance)
         self.window.closing.connect(self.end)

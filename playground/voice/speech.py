@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from playground.prompt.problems import BadInput, Problem
+from playground.prompt.field_errors import FieldError, InputError
 from playground.voice.clauses import Start, cuts
 from playground.voice.times import TurnTimes
 
@@ -25,7 +25,7 @@ _THAI = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff]")
 
 @dataclass(frozen=True, slots=True)
 class SpeechSettings:
-    """How text becomes sound. Raises BadInput where a value is out of its range.
+    """How text becomes sound. Raises InputError where a value is out of its range.
 
     `engine_start_s`: from text to the engine's first audio (the vendor: about 200 ms), 0 to 10. `path_s`: from there
     to the caller's ear, 0 to 10; both together are the pipeline (the vendor: 350 ms). `rate`: `unit`s a second, above 0
@@ -40,14 +40,14 @@ class SpeechSettings:
 
     def __post_init__(self) -> None:
         problems = [
-            Problem((name,), f"should be from 0 to {MOST_DELAY_S:g} seconds.")
+            FieldError((name,), f"should be from 0 to {MOST_DELAY_S:g} seconds.")
             for name in ("engine_start_s", "path_s")
             if not 0 <= getattr(self, name) <= MOST_DELAY_S
         ]
         if not (math.isfinite(self.rate) and 0 < self.rate <= FASTEST):
-            problems.append(Problem(("rate",), f"should be above 0 and at most {FASTEST:g} {self.unit} a second."))
+            problems.append(FieldError(("rate",), f"should be above 0 and at most {FASTEST:g} {self.unit} a second."))
         if problems:
-            raise BadInput(*problems)
+            raise InputError(*problems)
 
     @property
     def pipeline_s(self) -> float:

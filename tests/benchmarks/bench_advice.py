@@ -11,13 +11,13 @@ import time
 from collections import Counter
 from dataclasses import replace
 
-from playground.advice.advise import advise
-from playground.prefix.tokens import TokenEstimator
+from playground.lint.engine import advise
+from playground.prefix_cache.tokens import TokenEstimator
 from playground.prompt.document import Document, Message, Role, Tool
-from tests.advice.corpus import samples, tool
-from tests.advice.handmade import handmade
-from tests.advice.judge import of_body
-from tests.advice.unseen import unseen
+from tests.lint.corpus import samples, tool
+from tests.lint.handmade import handmade
+from tests.lint.judge import of_body
+from tests.lint.unseen import unseen
 
 TOKENS, TOOLS, MESSAGES = 32_768, 64, 200
 LIMIT_MS = 50.0

@@ -10,19 +10,19 @@ import asyncio
 import time
 from typing import Any
 
-from playground.chains.answers import AnswerBook, FixedDelay, Reply, ToolAnswer
-from playground.chains.happenings import TurnStarted
-from playground.chains.timing import measured
+from playground.agent.events import TurnStarted
+from playground.agent.timing import measured
+from playground.agent.tool_mocks import FixedDelay, Reply, ToolMock, ToolMocks
 from playground.simulator.launch import SimulatorProcess
 from playground.voice.timeline import compare, timeline
-from tests.chains.dialogue import Dialogue, calls, prompt, says
+from tests.agent.dialogue import Dialogue, calls, prompt, says
 
 FRAME_S = 1 / 60
 WORDS = ["Your", "balance", "is", "four", "hundred", "and", "twelve", "rupees,", "due", "on", "the", "fifteenth.", ""]
 FILLER = [says(5 * n, word + " ") for n, word in enumerate(["One", "moment,", "I", "will", "look", "that", "up."])]
 CALLS = [calls(40 + n, "get_balance" if n % 2 else "get_plan") for n in range(4)]
 SCRIPT = [[*FILLER, *CALLS]] * 3 + [[says(5 * n, word + " ") for n, word in enumerate(WORDS * 10)]]
-BOOK = AnswerBook({name: ToolAnswer(Reply("fixed", "412", FixedDelay(150))) for name in ("get_balance", "get_plan")})
+BOOK = ToolMocks({name: ToolMock(Reply("fixed", "412", FixedDelay(150))) for name in ("get_balance", "get_plan")})
 
 
 async def measure_gaps(dialogue: Dialogue) -> list[float]:

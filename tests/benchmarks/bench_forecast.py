@@ -9,7 +9,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 
-from tests.prefix.servers import TOKENIZERS, WORDS, Answered, Server, asked
+from tests.prefix_cache.servers import TOKENIZERS, WORDS, Answered, Server, asked
 
 BLOCKS = (16, 64, 128, 1_024)
 LIFETIMES_S = (60.0, 300.0, 3_600.0)

@@ -17,8 +17,8 @@ from collections.abc import Callable
 
 import psutil  # type: ignore[import-untyped]
 
-from playground.prefix.index import PrefixIndex, Sent
-from playground.prefix.view import CacheView, Part, view_of_fields
+from playground.prefix_cache.index import PrefixIndex, Sent
+from playground.prefix_cache.view import CacheView, Part, view_of_fields
 from playground.prompt.document import Json
 
 SIZES = (1_000, 10_000, 100_000)

@@ -24,9 +24,9 @@ from playground.prompt.document import Document, Message
 from playground.requestlog.filter import EVERYTHING
 from playground.requestlog.log import RequestLog
 from playground.requestlog.records import StoredRun
+from playground.services import AppServices
 from playground.simulator.launch import SimulatorProcess
 from playground.tasks import Tasks
-from playground.workspace import Workspace
 
 KILLS = 200
 AT_ONCE = 6
@@ -48,14 +48,14 @@ class Tally:
 def child(folder: Path, base_url: str) -> None:
     """Send without end; print a run_id when its end was kept."""
 
-    async def one(workspace: Workspace, endpoint: Endpoint, number: int) -> None:
+    async def one(workspace: AppServices, endpoint: Endpoint, number: int) -> None:
         while True:
             document = Document(messages=(Message("system", "Be kind. " * 200), Message("user", f"Question {number}")))
             dispatch = await workspace.sender.send(document, endpoint, lambda _: None)
             print(dispatch.run.id, dispatch.run.state.phase, flush=True)
 
     async def main() -> None:
-        workspace = Workspace(folder, {}, Tasks(lambda name, error: sys.exit(f"{name}: {error!r}")))
+        workspace = AppServices(folder, {}, Tasks(lambda name, error: sys.exit(f"{name}: {error!r}")))
         await workspace.open_log()
         endpoint = Endpoint(id="killed", name="Killed", base_url=base_url, needs_key=False)
         print("begun", flush=True)

@@ -20,7 +20,7 @@ from pathlib import Path
 from playground.client.events import AnyEvent, AttemptStarted, Completed, ContentDelta, HeadersReceived, RawEvent
 from playground.requestlog.filter import EVERYTHING, parse
 from playground.requestlog.log import RequestLog
-from playground.requestlog.records import RunRecord
+from playground.runs.record import RequestRecord
 from playground.runs.state import fold
 
 NOW = datetime.now(UTC)
@@ -34,8 +34,10 @@ def body(n: int) -> bytes:
     return json.dumps({"model": "electron", "messages": messages}).encode()
 
 
-def record(n: int) -> RunRecord:
-    return RunRecord(uuid.uuid4().hex, "e", "Electron", "electron", "https://x.test", "electron", NOW, body(n), "{}")
+def record(n: int) -> RequestRecord:
+    return RequestRecord(
+        uuid.uuid4().hex, "e", "Electron", "electron", "https://x.test", "electron", NOW, body(n), "{}"
+    )
 
 
 def events(n: int) -> list[AnyEvent]:

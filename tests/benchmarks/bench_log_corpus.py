@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 
 from playground.client.events import (
     AnyEvent,
+    ApiError,
     AttemptFailed,
     AttemptStarted,
     BodyIdReceived,
@@ -22,11 +23,10 @@ from playground.client.events import (
     Finished,
     HeadersReceived,
     RawEvent,
-    Trouble,
     Usage,
     UsageReported,
 )
-from playground.requestlog.records import RunRecord
+from playground.runs.record import RequestRecord
 
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
 AGENTS = 40
@@ -64,7 +64,7 @@ class _Agent:
 class Made:
     """One request with all that happened."""
 
-    record: RunRecord
+    record: RequestRecord
     events: list[AnyEvent]
 
 
@@ -122,7 +122,7 @@ def _request(chance: random.Random, agent: _Agent, n: int) -> Made:
     return Made(record, events)
 
 
-def _record(n: int, messages: list[dict[str, str]], tools: list[dict[str, object]]) -> RunRecord:
+def _record(n: int, messages: list[dict[str, str]], tools: list[dict[str, object]]) -> RequestRecord:
     fields: dict[str, object] = {"model": "electron", "messages": messages, "stream": True}
     if tools:
         fields["tools"] = tools
@@ -130,7 +130,7 @@ def _record(n: int, messages: list[dict[str, str]], tools: list[dict[str, object
     body = json.dumps(fields, ensure_ascii=False).encode()
     at = BEGAN + timedelta(minutes=n / 3)
     kind = ("electron", "Electron") if n % 10 else ("simulator", "Simulator")
-    return RunRecord(
+    return RequestRecord(
         *(uuid.UUID(int=random.Random(n).getrandbits(128)).hex, *kind),
         endpoint_kind="electron" if n % 10 else "simulator",
         base_url="https://example.test/v1",
@@ -176,5 +176,5 @@ def _failed(chance: random.Random) -> list[AnyEvent]:
     status = chance.choice((429, 429, 429, 500, 503, 400))
     request_id, headers = _headers(chance, status)
     body = json.dumps({"error": {"message": f"Refused: {_words(chance, 8)}", "type": "error", "status": status}})
-    trouble = Trouble("http", "Too many requests" if status == 429 else "The server failed", status=status, body=body)
+    trouble = ApiError("http", "Too many requests" if status == 429 else "The server failed", status=status, body=body)
     return [AttemptStarted(0.0, 1), headers, AttemptFailed(0.3, trouble, request_id)]

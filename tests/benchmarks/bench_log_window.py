@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from playground.ui.logview.pane import OPENING
+from playground.ui.panes.log.pane import OPENING
 from playground.ui.session import Session, make_application, make_runner
 from tests.benchmarks.gaps import gaps_of_loop
 

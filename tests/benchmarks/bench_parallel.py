@@ -22,7 +22,7 @@ from tests.benchmarks.chunk_server import request_id, text_of
 from tests.benchmarks.gaps import gaps_of_loop, print_gaps
 
 if TYPE_CHECKING:
-    from playground.sending import Dispatch
+    from playground.runs.service import PendingRequest
     from playground.ui.session import Session
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
@@ -33,7 +33,7 @@ SECONDS = 12.0
 FRAME_MS = 16.7
 
 
-async def _all_at_once(session: Session) -> list[Dispatch]:
+async def _all_at_once(session: Session) -> list[PendingRequest]:
     window, workspace = session.window, session.workspace
     document = window.prompt.document()
     settled = asyncio.Event()
@@ -50,7 +50,7 @@ async def _all_at_once(session: Session) -> list[Dispatch]:
     return [shown, *(task.result() for task in others)]
 
 
-async def _check(session: Session, sent: list[Dispatch], chunks: int) -> None:
+async def _check(session: Session, sent: list[PendingRequest], chunks: int) -> None:
     log = session.workspace.log
     assert log is not None
     expected = {request_id(stream): text_of(chunks, stream) for stream in range(1, STREAMS + 1)}

@@ -15,9 +15,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from playground.ui.session import Session, make_application, make_runner
+from tests.agent.dialogue import prompt
 from tests.benchmarks.bench_chain import BOOK, SCRIPT
 from tests.benchmarks.gaps import gaps_of_loop, print_gaps
-from tests.chains.dialogue import prompt
 
 FRAME_MS = 16.7
 

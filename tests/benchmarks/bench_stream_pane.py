@@ -19,8 +19,8 @@ from qasync import QEventLoop
 
 from playground.client.events import ContentDelta, RawEvent
 from playground.runs.state import RunState
-from playground.ui.inspector.pane import InspectorPane
-from playground.ui.response.pane import ResponsePane
+from playground.ui.panes.inspector.pane import InspectorPane
+from playground.ui.panes.response.pane import ResponsePane
 from playground.ui.theme import application_style, load_theme, qt_palette
 from tests.ui import runs_on_show as runs
 

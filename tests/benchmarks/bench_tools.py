@@ -12,10 +12,10 @@ from functools import partial
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication
 
-from playground.chains.definitions import unique_names
 from playground.prompt.document import Document, Message, Tool
-from playground.ui.editor.pane import TOOLS, PromptPane
-from playground.ui.editor.tools_templates import templates
+from playground.tools.import_definitions import unique_names
+from playground.ui.panes.prompt.pane import TOOLS, PromptPane
+from playground.ui.panes.prompt.tools_paste import templates
 from playground.ui.theme import apply_theme, load_theme
 
 FRAME_MS = 16.7

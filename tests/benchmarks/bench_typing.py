@@ -15,12 +15,12 @@ from PySide6.QtCore import Qt, QTimer
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QPlainTextEdit, QVBoxLayout, QWidget
 
-from playground.prefix.index import Sent
-from playground.prefix.view import view_of_document
-from playground.prefix.workbench import PrefixDesk
+from playground.prefix_cache.index import Sent
+from playground.prefix_cache.view import view_of_document
+from playground.prefix_cache.workbench import PrefixDesk
 from playground.prompt.document import Document, Message
-from playground.ui.collector import Collector
-from playground.ui.editor.pane import PromptPane
+from playground.ui.panes.prompt.pane import PromptPane
+from playground.ui.session import Collector
 from playground.ui.theme import apply_theme, load_theme
 
 FRAME_MS = 16.7

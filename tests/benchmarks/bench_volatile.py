@@ -8,10 +8,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from playground.prefix.mend import proposals
-from playground.prefix.view import view_of_document
-from playground.prefix.volatile import find_volatile
-from playground.prefix.volatile_scan import read
+from playground.prefix_cache.mend import proposals
+from playground.prefix_cache.view import view_of_document
+from playground.prefix_cache.volatile import find_volatile
+from playground.prefix_cache.volatile_scan import read
 from playground.prompt.document import Document, Message
 
 SIZE = 130_000

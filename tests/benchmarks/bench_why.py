@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections import Counter
 
-from playground.prefix.causes import IN_THE_PROMPT, TITLES
-from tests.prefix.breaks import BREAKS, Break
+from playground.prefix_cache.causes import IN_THE_PROMPT, TITLES
+from tests.prefix_cache.breaks import BREAKS, Break
 
 
 def named(made: Break) -> str:

@@ -17,6 +17,7 @@ from playground.client.connection import Connection, Timeouts
 from playground.client.endpoint import Endpoint
 from playground.client.events import (
     AnyEvent,
+    ApiError,
     AttemptFailed,
     AttemptStarted,
     BodyIdReceived,
@@ -25,7 +26,6 @@ from playground.client.events import (
     Finished,
     HeadersReceived,
     RawEvent,
-    Trouble,
     Usage,
     UsageReported,
 )
@@ -77,7 +77,7 @@ class Told:
         return "".join(event.text for event in self.events if isinstance(event, ContentDelta))
 
     @property
-    def trouble(self) -> Trouble:
+    def trouble(self) -> ApiError:
         assert isinstance(self.events[-1], AttemptFailed), self.events
         return self.events[-1].trouble
 

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from playground.client.context_length import TooLong, too_long
+from playground.client.error_body import TooLong, too_long
 from playground.client.errors import http_trouble
 from playground.simulator.validation import context_problem
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import msgspec
 import pytest
 
-from playground.client.envelope import parse
+from playground.client.error_body import parse
 from playground.client.errors import http_trouble, retry_after_s, stream_trouble
 
 NOW = datetime(2026, 11, 23, 12, 0, 0, tzinfo=UTC)

@@ -7,7 +7,7 @@ import json
 import msgspec
 import pytest
 
-from playground.client.chunks import ChunkDecoder
+from playground.client.chunks import MOST_ALTERNATIVES, ChunkDecoder, token_probabilities
 from playground.client.events import (
     Alternative,
     AnyEvent,
@@ -16,7 +16,6 @@ from playground.client.events import (
     TokenProbabilities,
     TokenProbability,
 )
-from playground.client.probabilities import MOST_ALTERNATIVES, token_probabilities
 from playground.requestlog.codec import decode_events, encode_events
 from playground.simulator.wire import logprobs
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 
 from playground.client.errors import http_trouble
-from playground.client.events import Trouble
+from playground.client.events import ApiError
 from playground.client.retry import NO_RETRIES, RetryPolicy
 
 URL = "https://example.com/v1"
 STEADY = RetryPolicy(jitter=0.0)
 
 
-def _answer(status: int, **headers: str) -> Trouble:
+def _answer(status: int, **headers: str) -> ApiError:
     return http_trouble(status, {name.replace("_", "-"): value for name, value in headers.items()}, "", None)
 
 
@@ -49,10 +49,10 @@ def test_chance_moves_a_wait_by_a_fifth_at_most() -> None:
 
 
 def test_no_connection_is_tried_again_elsewhere_but_not_here() -> None:
-    trouble = Trouble("connect", "Nothing answers there")
+    trouble = ApiError("connect", "Nothing answers there")
     assert STEADY.wait_s(1, trouble, URL) == 0.25
     assert STEADY.wait_s(1, trouble, "http://127.0.0.1:8080/v1") is None
 
 
 def test_a_stream_that_was_cut_is_not_sent_again() -> None:
-    assert STEADY.wait_s(1, Trouble("cut", "The stream was cut"), URL) is None
+    assert STEADY.wait_s(1, ApiError("cut", "The stream was cut"), URL) is None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from playground.client.urls import check_base_url, exposes_key, is_loopback, origin
-from playground.prompt.problems import BadInput
+from playground.prompt.field_errors import InputError
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_good_urls_are_kept_in_one_form(text: str, kept: str) -> None:
     ],
 )
 def test_bad_urls_say_what_is_wrong_and_what_to_do(text: str, word: str) -> None:
-    with pytest.raises(BadInput) as caught:
+    with pytest.raises(InputError) as caught:
         check_base_url(text)
     (problem,) = caught.value.problems
     assert word in problem.message
@@ -71,7 +71,7 @@ def test_bad_urls_say_what_is_wrong_and_what_to_do(text: str, word: str) -> None
     ],
 )
 def test_a_url_without_its_scheme_is_guessed_at(text: str, hint: str) -> None:
-    with pytest.raises(BadInput) as caught:
+    with pytest.raises(InputError) as caught:
         check_base_url(text)
     assert caught.value.problems[0].hint == hint
 

@@ -22,6 +22,7 @@ import msgspec
 from playground.client.endpoint import Endpoint
 from playground.client.events import (
     AnyEvent,
+    ApiError,
     AttemptFailed,
     AttemptStarted,
     BodyIdReceived,
@@ -36,7 +37,6 @@ from playground.client.events import (
     TokenProbabilities,
     TokenProbability,
     ToolCallDelta,
-    Trouble,
     Usage,
     UsageReported,
 )
@@ -184,7 +184,7 @@ def agree(cut: RunState, uncut: RunState) -> None:
 
 def _events(chance: Random) -> list[AnyEvent]:
     """An attempt, and then anything in any order."""
-    usage, trouble = Usage(chance.randint(0, 9), None, 3, None), Trouble("cut", text(chance))
+    usage, trouble = Usage(chance.randint(0, 9), None, 3, None), ApiError("cut", text(chance))
     makers: tuple[Callable[[], AnyEvent], ...] = (
         lambda: AttemptStarted(1.0, chance.randint(1, 5)),
         lambda: Queued(1.0, 1, 2, text(chance), None),

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import pytest
 
-from playground.client import chunks, exchange, framer
+from playground.client import chunks, exchange, sse
 from playground.client.events import Completed, ToolCallDelta
 from playground.runs import state
 from tests.conformance import fuzz, socket_fuzz
@@ -40,23 +40,23 @@ Patch = Callable[[pytest.MonkeyPatch], None]
 
 def _line_ends_of_text(patch: pytest.MonkeyPatch) -> None:
     """Lines end where text's lines do: also at U+2028 and U+0085."""
-    feed = framer.SseFramer.feed
+    feed = sse.SseFramer.feed
 
-    def odd(self: framer.SseFramer, received: bytes) -> list[str]:
+    def odd(self: sse.SseFramer, received: bytes) -> list[str]:
         return feed(self, received.replace("\u2028".encode(), b"\n"))
 
-    patch.setattr(framer.SseFramer, "feed", odd)
+    patch.setattr(sse.SseFramer, "feed", odd)
 
 
 def _no_half_crlf(patch: pytest.MonkeyPatch) -> None:
     """A CRLF that is cut in two ends two lines."""
-    feed = framer.SseFramer.feed
+    feed = sse.SseFramer.feed
 
-    def odd(self: framer.SseFramer, received: bytes) -> list[str]:
+    def odd(self: sse.SseFramer, received: bytes) -> list[str]:
         self._after_cr = False
         return feed(self, received)
 
-    patch.setattr(framer.SseFramer, "feed", odd)
+    patch.setattr(sse.SseFramer, "feed", odd)
 
 
 def _every_choice(patch: pytest.MonkeyPatch) -> None:

@@ -22,10 +22,10 @@ from playground.client.events import AnyEvent, Completed, ContentDelta, Finished
 from playground.client.retry import RetryPolicy
 from playground.requestlog.log import RequestLog
 from playground.runs.run import Run
-from playground.sending import Dispatch
+from playground.runs.service import PendingRequest
+from playground.services import AppServices
 from playground.simulator.launch import SimulatorProcess
 from playground.tasks import Tasks
-from playground.workspace import Workspace
 from tests.client import servers
 from tests.client.servers import DONE, ENDS, Peer, Script, head, says
 from tests.conformance.talk import DOCUMENT, Conversation, new, see_through, stats
@@ -284,7 +284,7 @@ def test_closing_the_workspace_ends_every_stream_and_keeps_what_came(tmp_path: P
         began = asyncio.Event()
         async with servers.serve(_talks(began)) as server:
             tasks = Tasks(lambda name, error: troubles.append((name, error)))
-            workspace = Workspace(tmp_path, {}, tasks)
+            workspace = AppServices(tmp_path, {}, tasks)
             added = workspace.endpoints.add(Endpoint("", "Scripted", server.base_url, needs_key=False))
             workspace.choose(added.id)
             await workspace.open_log()
@@ -302,12 +302,12 @@ def test_closing_the_workspace_ends_every_stream_and_keeps_what_came(tmp_path: P
     assert troubles == []
 
 
-async def _twenty(workspace: Workspace, tasks: Tasks) -> list[Run]:
+async def _twenty(workspace: AppServices, tasks: Tasks) -> list[Run]:
     """Twenty sends, each of which has its first word."""
     runs: list[Run] = []
     waiting: list[asyncio.Event] = []
 
-    def dispatched(dispatch: Dispatch) -> None:
+    def dispatched(dispatch: PendingRequest) -> None:
         came = asyncio.Event()
         dispatch.run.listen(lambda _, event: came.set() if isinstance(event, ContentDelta) else None)
         runs.append(dispatch.run)

@@ -9,7 +9,7 @@ import json
 import pytest
 
 from playground.client.connection import Connection, Timeouts
-from playground.client.framer import MAX_EVENT_BYTES
+from playground.client.sse import MAX_EVENT_BYTES
 from tests.client import servers
 from tests.client.servers import DONE, ENDS, LAST, USAGE, Peer, chunk, event, head, says, whole
 from tests.conformance.talk import (

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from playground.experiments.replay import Logged, replay, saved
-from playground.prefix.index import Sent
-from playground.prefix.view import view_of_document
+from playground.prefix_cache.index import Sent
+from playground.prefix_cache.view import view_of_document
 from playground.prompt.document import Document, Message
 
 RULES = "\n".join(f"Rule {number}: be kind and brief." for number in range(60))

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from playground.assets import asset
 from playground.prompt.document import ROLES, Document, Message, Tool, ToolCall
+from playground.prompt.field_errors import InputError
 from playground.prompt.files import FORMAT_KEY, dump, load, parse, parse_bytes
-from playground.prompt.problems import BadInput
 from playground.prompt.request import to_request
 from playground.prompt.variables import names
 
@@ -76,14 +76,14 @@ def test_a_request_body_opens_and_is_sent_as_it_was() -> None:
     ],
 )
 def test_what_cannot_be_taken_is_named(text: str, says: str) -> None:
-    with pytest.raises(BadInput) as caught:
+    with pytest.raises(InputError) as caught:
         parse(text)
     assert says in str(caught.value)
 
 
 def test_every_problem_is_named_at_once() -> None:
     text = json.dumps({"messages": [{"role": "x", "content": 1}, {"role": "y", "content": "fine"}]})
-    with pytest.raises(BadInput) as caught:
+    with pytest.raises(InputError) as caught:
         parse(text)
     assert [problem.field for problem in caught.value.problems] == [
         "messages[0].role",
@@ -93,7 +93,7 @@ def test_every_problem_is_named_at_once() -> None:
 
 
 def test_not_utf8_is_named_with_its_place() -> None:
-    with pytest.raises(BadInput, match="byte 2"):
+    with pytest.raises(InputError, match="byte 2"):
         parse_bytes(b'{"\xff')
 
 

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 import pytest
 
 from playground.prompt.document import Document, Json, Message, Role, Tool, ToolCall
+from playground.prompt.field_errors import InputError
 from playground.prompt.files import load
 from playground.prompt.limits import CONTEXT_TOKENS, Finding, check, context_finding
-from playground.prompt.problems import BadInput
 from playground.prompt.request import to_request
 from playground.simulator.validation import problems as server_problems
 
@@ -192,7 +192,7 @@ def test_the_context_says_by_how_much() -> None:
 
 @pytest.mark.parametrize("name", ["model", "messages", "stream"])
 def test_a_file_cannot_put_a_field_of_its_own_place_among_the_parameters(name: str) -> None:
-    with pytest.raises(BadInput) as bad:
+    with pytest.raises(InputError) as bad:
         load(f'{{"electron_playground_prompt": 1, "messages": [], "parameters": {{"{name}": "other"}}}}')
     assert bad.value.problems[0].path == ("parameters", name)
     assert paths(check(with_({name: "other"})), refused=True) == [(name,)]

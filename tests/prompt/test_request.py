@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from playground.prompt.calls import open_calls, with_new_call
 from playground.prompt.document import Document, Message, Tool, ToolCall
-from playground.prompt.problems import BadInput
+from playground.prompt.field_errors import InputError
 from playground.prompt.request import body_fields, encode, to_request
+from playground.prompt.tool_calls import open_calls, with_new_call
 
 ODD = "a\u00a0b\u2028c\u2029d\re\r\nf\x00g\u0085h\ufeffi\U0001f600j"
 TOOL = Tool.of({"type": "function", "function": {"name": "look_up", "parameters": {"z": 1, "a": 2}}})
@@ -71,7 +71,7 @@ def test_content_is_null_beside_tool_calls() -> None:
 
 def test_a_missing_variable_is_named_with_its_place() -> None:
     document = Document(messages=(Message("system", "fixed"), Message("user", "Hi {{name}}, {{question}}")))
-    with pytest.raises(BadInput) as caught:
+    with pytest.raises(InputError) as caught:
         to_request(document.with_variable("question", "why?"), "electron")
     (problem,) = caught.value.problems
     assert problem.path == ("messages", 1, "content")
@@ -80,7 +80,7 @@ def test_a_missing_variable_is_named_with_its_place() -> None:
 
 
 def test_no_message_is_refused() -> None:
-    with pytest.raises(BadInput, match="no message"):
+    with pytest.raises(InputError, match="no message"):
         to_request(Document(), "electron")
 
 

@@ -12,6 +12,7 @@ from typing import TypeVar
 from playground.client.endpoint import Rates
 from playground.client.events import (
     AnyEvent,
+    ApiError,
     AttemptFailed,
     AttemptStarted,
     BodyIdReceived,
@@ -22,13 +23,12 @@ from playground.client.events import (
     RawEvent,
     Stopped,
     ToolCallDelta,
-    Trouble,
     Usage,
     UsageReported,
 )
-from playground.prefix.forecast import Forecast
+from playground.prefix_cache.forecast import Forecast
 from playground.requestlog.log import RequestLog
-from playground.requestlog.records import EndpointKind, RunRecord
+from playground.runs.record import EndpointKind, RequestRecord
 from playground.runs.state import RunState, fold
 
 START = datetime(2026, 11, 23, 14, 2, 11, 123456, tzinfo=UTC)
@@ -56,8 +56,8 @@ def record(
     model: str = "electron",
     forecast: Forecast | None = FORECAST,
     document: str = '{\n "messages": []\n}',
-) -> RunRecord:
-    return RunRecord(
+) -> RequestRecord:
+    return RequestRecord(
         run_id=uuid.uuid4().hex,
         endpoint_id=endpoint,
         endpoint_name=f"The {endpoint}",
@@ -93,7 +93,7 @@ def answered(
 
 
 def refused(status: int = 429, request_id: str = "ffff0000-1111-4222-8333-444455556666") -> list[AnyEvent]:
-    trouble = Trouble("http", "Too many requests", status=status, details=({"path": ["messages", 0]},))
+    trouble = ApiError("http", "Too many requests", status=status, details=({"path": ["messages", 0]},))
     return [
         AttemptStarted(0.0, 1),
         HeadersReceived(0.1, status, request_id, "application/json"),
@@ -121,7 +121,7 @@ def called() -> list[AnyEvent]:
     ]
 
 
-async def keep(log: RequestLog, kept: RunRecord, events: Sequence[AnyEvent]) -> RunState:
+async def keep(log: RequestLog, kept: RequestRecord, events: Sequence[AnyEvent]) -> RunState:
     """Begin, note and finish one run."""
     await log.begin(kept)
     for event in events:

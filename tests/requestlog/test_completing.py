@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from playground.requestlog.asking import Words
-from playground.requestlog.completing import complete
 from playground.requestlog.filter import KEYS, parse
+from playground.requestlog.filter_completion import complete
+from playground.requestlog.log_queries import Words
 
 WORDS = Words(("Electron", "My server"), ("electron",), ("billing", "to do"), ("stop", "length"))
 

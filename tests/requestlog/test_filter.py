@@ -6,7 +6,7 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from playground.prompt.problems import BadInput
+from playground.prompt.field_errors import InputError
 from playground.requestlog.filter import IdTerm, IsTerm, NumberTerm, SinceTerm, Term, TextTerm, WordTerm, parse
 
 NOW = datetime(2026, 11, 23, 14, 0, tzinfo=timezone(timedelta(hours=5, minutes=30)))
@@ -69,7 +69,7 @@ def test_terms(text: str, terms: tuple[Term, ...]) -> None:
     ],
 )
 def test_bad_input_says_where_and_what_to_do(text: str, offset: int, words: str) -> None:
-    with pytest.raises(BadInput) as caught:
+    with pytest.raises(InputError) as caught:
         parse(text, NOW)
     problem = caught.value.problems[0]
     assert problem.path == ("filter",)

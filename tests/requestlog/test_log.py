@@ -12,8 +12,8 @@ import pytest
 
 from playground.client.events import AnyEvent, AttemptStarted, Completed, ContentDelta, HeadersReceived, RawEvent
 from playground.requestlog.filter import EVERYTHING
-from playground.requestlog.live import RAW_CAP_CHARS
 from playground.requestlog.log import FLUSH_S, RequestLog
+from playground.requestlog.writer import RAW_CAP_CHARS
 from playground.runs.state import fold
 from tests.requestlog.samples import answered, body_of, called, keep, record, refused, run, stopped
 

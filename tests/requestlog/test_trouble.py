@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from playground.requestlog.files import FILE_NAME
 from playground.requestlog.filter import EVERYTHING
 from playground.requestlog.log import RequestLog
 from playground.requestlog.migrations import CURRENT
-from playground.requestlog.records import LogUnavailable
+from playground.requestlog.records import LogUnavailableError
+from playground.requestlog.store import FILE_NAME
 from playground.runs.state import fold
 from tests.requestlog.samples import answered, keep, record, run, stopped
 
@@ -231,7 +231,7 @@ def test_folder_that_cannot_be_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
 
     async def work() -> None:
-        with pytest.raises(LogUnavailable, match="--data-dir") as caught:
+        with pytest.raises(LogUnavailableError, match="--data-dir") as caught:
             await RequestLog.open(tmp_path / "file" / "data")
         assert str(tmp_path / "file" / "data") in str(caught.value)
 
@@ -243,7 +243,7 @@ def test_folder_that_may_not_be_written_is_one_sentence(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
 
     async def work() -> None:
-        with pytest.raises(LogUnavailable, match="permission denied"):
+        with pytest.raises(LogUnavailableError, match="permission denied"):
             await RequestLog.open(tmp_path)
 
     try:

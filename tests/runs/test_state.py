@@ -7,6 +7,7 @@ import pytest
 
 from playground.client.events import (
     AnyEvent,
+    ApiError,
     AttemptFailed,
     AttemptStarted,
     BodyIdReceived,
@@ -19,7 +20,6 @@ from playground.client.events import (
     TokenProbabilities,
     TokenProbability,
     ToolCallDelta,
-    Trouble,
     Usage,
     UsageReported,
 )
@@ -39,7 +39,7 @@ WHOLE: list[AnyEvent] = [
     UsageReported(0.8, Usage(10, 5, 15, 8)),
     Completed(0.9),
 ]
-TROUBLE = Trouble("http", "Too many", status=429)
+TROUBLE = ApiError("http", "Too many", status=429)
 
 
 def test_a_whole_run() -> None:

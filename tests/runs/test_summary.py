@@ -10,6 +10,7 @@ from typing import Any
 from playground.client.endpoint import Endpoint
 from playground.client.events import (
     AnyEvent,
+    ApiError,
     AttemptFailed,
     AttemptStarted,
     Completed,
@@ -17,11 +18,10 @@ from playground.client.events import (
     Finished,
     HeadersReceived,
     ToolCallDelta,
-    Trouble,
     Usage,
     UsageReported,
 )
-from playground.prefix.forecast import Forecast
+from playground.prefix_cache.forecast import Forecast
 from playground.prompt.document import Document, Message
 from playground.prompt.request import Request, to_request
 from playground.runs.run import Run
@@ -106,13 +106,13 @@ def test_what_was_not_reported_is_null() -> None:
 
 
 def test_every_attempt_with_the_wait_before_it_and_the_trouble_of_the_last() -> None:
-    busy = Trouble("http", "Too many requests", "slow down", "Wait.", status=429, error_type="rate_limit_error")
+    busy = ApiError("http", "Too many requests", "slow down", "Wait.", status=429, error_type="rate_limit_error")
     told = _summary(
         AttemptStarted(0.0, 1),
         HeadersReceived(0.1, 429, "r0", "application/json"),
         AttemptFailed(0.2, busy, "r0"),
         AttemptStarted(0.7, 2),
-        AttemptFailed(0.9, Trouble("connect", "Nothing answers there")),
+        AttemptFailed(0.9, ApiError("connect", "Nothing answers there")),
     )
     assert told["attempts"] == [
         {"request_id": "r0", "status": 429, "error_type": "rate_limit_error", "wait_s": 0.0},

@@ -10,7 +10,7 @@ import pytest
 
 from playground.simulator.cache import PrefixCache
 from playground.simulator.launch import SimulatorProcess
-from playground.simulator.limits import Limiter, Plan
+from playground.simulator.server import Limiter, Plan
 from playground.simulator.tokens import pieces, prompt_tokens
 from tests.simulator.talk import HELLO, request, send
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from PySide6.QtWidgets import QApplication
 
-from playground.selftest.hand import Hand
+from playground.cli.selftest.steps import UiDriver
 from playground.ui.session import Session, make_runner
 
 
@@ -24,7 +24,7 @@ def garbage_is_collected_here() -> Iterator[None]:
 
 
 FAST = ("--ttft-ms", "20", "--token-ms", "4", "--plan", "none")
-Story = Callable[[Session, Hand], Coroutine[Any, Any, None]]
+Story = Callable[[Session, UiDriver], Coroutine[Any, Any, None]]
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def tell(runner: asyncio.Runner, qapp: QApplication, tmp_path: Path) -> Callable
 
     async def session(story: Story) -> None:
         opened = Session(qapp, tmp_path / "data", {}, simulator_options=FAST)
-        hand = Hand(opened.window, None)
+        hand = UiDriver(opened.window, None)
         try:
             opened.show()
             await hand.until(opened.ready.is_set, "log and simulator ready")

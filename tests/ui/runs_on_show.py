@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from playground.client.endpoint import PUBLISHED_RATES, Rates
 from playground.client.events import (
     AnyEvent,
+    ApiError,
     AttemptFailed,
     AttemptStarted,
     BodyIdReceived,
@@ -19,14 +20,13 @@ from playground.client.events import (
     RawEvent,
     Stopped,
     ToolCallDelta,
-    Trouble,
     Usage,
     UsageReported,
 )
-from playground.prefix.forecast import Forecast
-from playground.prefix.why import Why
+from playground.prefix_cache.forecast import Forecast
+from playground.prefix_cache.why import Why
 from playground.runs.state import RunState
-from playground.ui.inspector.model import InspectorModel
+from playground.ui.panes.inspector.figures import InspectorModel
 
 REQUEST_ID = "9db74058-2421-4793-8796-b2629ff3eb1c"
 ANSWER = "Your balance is ₹12,450. आपका बैलेंस ₹12,450 है। Would you like the last three transactions?"
@@ -90,7 +90,7 @@ def stopped() -> RunState:
 
 def refused() -> RunState:
     """A request that the server found bad."""
-    trouble = Trouble(
+    trouble = ApiError(
         "http",
         "The server refused the request: a field is not as it should be",
         "Request validation failed",
@@ -108,7 +108,7 @@ def refused() -> RunState:
 
 def cut() -> RunState:
     """A stream that died midway."""
-    trouble = Trouble(
+    trouble = ApiError(
         "cut",
         "The connection broke in the middle of the response",
         "The server closed it before the response had ended.",

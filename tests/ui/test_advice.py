@@ -7,13 +7,13 @@ from collections.abc import Callable
 from PySide6.QtCore import QEvent, QObject
 from PySide6.QtWidgets import QApplication, QWidget
 
-from playground.advice.examples import EXAMPLES
+from playground.cli.selftest.steps import UiDriver
+from playground.lint.examples import EXAMPLES
 from playground.prompt.document import Document, Message
 from playground.requestlog.filter import EVERYTHING
-from playground.selftest.hand import Hand
 from playground.ui.dialogs.guide import GuideDialog
-from playground.ui.dialogs.mend import MendDialog
 from playground.ui.dialogs.repeat import RepeatDialog
+from playground.ui.dialogs.rewrite import MendDialog
 from playground.ui.session import Session
 from tests.ui.conftest import Story
 
@@ -29,7 +29,7 @@ def _dialog(kind: type) -> object | None:
     return next((w for w in QApplication.topLevelWidgets() if isinstance(w, kind) and w.isVisible()), None)
 
 
-async def _advised(session: Session, hand: Hand, document: Document, rule: str) -> None:
+async def _advised(session: Session, hand: UiDriver, document: Document, rule: str) -> None:
     window = session.window
     window.prompt.set_document(document, undoable=True, label="Test")
     await hand.until(
@@ -42,7 +42,7 @@ async def _advised(session: Session, hand: Hand, document: Document, rule: str) 
 
 
 def test_it_marks_the_place_leads_there_and_is_mended_in_one_step(tell: Tell) -> None:
-    async def story(session: Session, hand: Hand) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
         window = session.window
         await _advised(session, hand, VOLATILE, "prefix-order")
         box = next(box for box in window.inspector.advice.boxes if box.advice.rule == "prefix-order")
@@ -82,7 +82,7 @@ class _Windows(QObject):
 
 
 def test_advice_opens_no_window_on_its_way(tell: Tell) -> None:
-    async def story(session: Session, hand: Hand) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
         windows = _Windows()
         QApplication.instance().installEventFilter(windows)  # type: ignore[union-attr]
         await _advised(session, hand, VOLATILE, "prefix-order")
@@ -95,7 +95,7 @@ def test_advice_opens_no_window_on_its_way(tell: Tell) -> None:
 
 
 def test_marks_follow_the_text_and_are_let_go_when_it_is_changed(tell: Tell) -> None:
-    async def story(session: Session, hand: Hand) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
         window = session.window
         await _advised(session, hand, VOLATILE, "prefix-order")
         text = window.prompt.prompt_tab.cards[0].text
@@ -114,7 +114,7 @@ def test_marks_follow_the_text_and_are_let_go_when_it_is_changed(tell: Tell) -> 
 
 
 def test_dismissed_on_a_prompt_or_for_good_and_given_again(tell: Tell) -> None:
-    async def story(session: Session, hand: Hand) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
         window = session.window
         adviser, section = window.answers.adviser, window.inspector.advice
         await _advised(session, hand, EXAMPLES["output-cap"], "output-cap")
@@ -131,7 +131,7 @@ def test_dismissed_on_a_prompt_or_for_good_and_given_again(tell: Tell) -> None:
 
 
 def test_the_guide_loads_an_example(tell: Tell) -> None:
-    async def story(session: Session, hand: Hand) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
         window = session.window
         window.actions_table["guide"].trigger()
         dialog = _dialog(GuideDialog)
@@ -145,7 +145,7 @@ def test_the_guide_loads_an_example(tell: Tell) -> None:
 
 
 def test_nothing_to_mend_is_said(tell: Tell) -> None:
-    async def story(session: Session, hand: Hand) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
         window = session.window
         short = Document(messages=(Message("user", "Hi"),), parameters={"max_tokens": 9})
         window.prompt.set_document(short, undoable=True, label="Test")
@@ -158,7 +158,7 @@ def test_nothing_to_mend_is_said(tell: Tell) -> None:
 
 
 def test_the_prompt_is_repeated_and_its_answers_compared(tell: Tell) -> None:
-    async def story(session: Session, hand: Hand) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
         window = session.window
         window.prompt.set_document(Document(messages=(Message("user", "Hi"),), parameters={"max_tokens": 9}))
         window.actions_table["repeat"].trigger()

@@ -9,7 +9,7 @@ import weakref
 from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
-from playground.ui.collector import Collector
+from playground.ui.session import Collector
 
 
 class _Knot:

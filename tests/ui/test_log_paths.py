@@ -15,15 +15,15 @@ from PySide6.QtGui import QGuiApplication
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QFileDialog, QInputDialog, QMessageBox
 
+from playground.cli.selftest.steps import UiDriver
 from playground.client.events import AnyEvent, AttemptStarted, RetryScheduled
 from playground.requestlog.filter import EVERYTHING
 from playground.requestlog.records import EndedRun
-from playground.selftest.hand import Hand
 from playground.ui.dialogs.compare import DIFFERS, CompareDialog
-from playground.ui.dialogs.log_size import LogSizeDialog
+from playground.ui.dialogs.settings import LogSizeDialog
 from playground.ui.dialogs.ticket import TicketDialog
-from playground.ui.logview.columns import COLUMNS
-from playground.ui.logview.table import ATTEMPT_PX, ROW_PX
+from playground.ui.panes.log.columns import COLUMNS
+from playground.ui.panes.log.table import ATTEMPT_PX, ROW_PX
 from playground.ui.session import Session
 from tests.requestlog.samples import answered, body_of, record, refused
 from tests.ui.conftest import Story
@@ -43,7 +43,7 @@ def replace_at(event: AnyEvent, by: float) -> AnyEvent:
     return moved(event, at=event.at + by)
 
 
-async def _filled(session: Session, hand: Hand) -> list[str]:
+async def _filled(session: Session, hand: UiDriver) -> list[str]:
     """Four requests of two days, the newest first; the second one was retried."""
     log = session.workspace.log
     assert log is not None
@@ -80,7 +80,7 @@ def _cell(session: Session, row: int, title: str) -> str:
 
 
 def test_attempts_unfold_below_their_request_and_fold_again(tell: Tell) -> None:
-    async def story(session: Session, hand: Hand) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
         await _filled(session, hand)
         table, model = session.window.log.table, session.window.log.model
         await hand.until(lambda: _cell(session, 1, "status") == "503 → 200 stop", "the attempts")
@@ -104,7 +104,7 @@ def test_attempts_unfold_below_their_request_and_fold_again(tell: Tell) -> None:
 
 
 def test_days_are_told_apart_in_the_zone_that_is_shown(tell: Tell) -> None:
-    async def story(session: Session, hand: Hand) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
         await _filled(session, hand)
         session.window.answers.log_paths.set_clock("utc")
         assert [place for place, _ in session.window.log.table._days()] == [2]
@@ -116,7 +116,7 @@ def test_days_are_told_apart_in_the_zone_that_is_shown(tell: Tell) -> None:
 
 
 def test_many_rows_are_copied_marked_and_tagged_at_once(tell: Tell) -> None:
-    async def story(session: Session, hand: Hand) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
         await _filled(session, hand)
         table = session.window.log.table
         _choose(session, 0, 2, 3)
@@ -144,7 +144,7 @@ def _text(dialog: CompareDialog, row: int, column: int) -> str:
 
 
 def test_two_requests_are_compared(tell: Tell) -> None:
-    async def story(session: Session, hand: Hand) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
         await _filled(session, hand)
         _choose(session, 0, 3)
         QTest.keyClick(session.window.log.table, Qt.Key.Key_C)
@@ -165,7 +165,7 @@ def test_two_requests_are_compared(tell: Tell) -> None:
 
 
 def test_a_ticket_is_looked_at_before_it_is_saved(tell: Tell, tmp_path: Path) -> None:
-    async def story(session: Session, hand: Hand) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
         await _filled(session, hand)
         _choose(session, 0, 1)
         session.window.actions_table["ticket"].trigger()
@@ -187,7 +187,7 @@ def test_a_ticket_is_looked_at_before_it_is_saved(tell: Tell, tmp_path: Path) ->
 
 
 def test_chosen_rows_are_exported_deleted_and_imported_again(tell: Tell, tmp_path: Path) -> None:
-    async def story(session: Session, hand: Hand) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
         ids = await _filled(session, hand)
         window = session.window
         file = tmp_path / "some.jsonl"
@@ -215,7 +215,7 @@ def test_chosen_rows_are_exported_deleted_and_imported_again(tell: Tell, tmp_pat
 
 
 def test_pasted_ids_choose_their_rows_and_name_the_others(tell: Tell) -> None:
-    async def story(session: Session, hand: Hand) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
         await _filled(session, hand)
         pane = session.window.log
         pane.filter_line.setText(
@@ -229,7 +229,7 @@ def test_pasted_ids_choose_their_rows_and_name_the_others(tell: Tell) -> None:
 
 
 def test_completions_come_while_typing_and_filters_are_kept(tell: Tell) -> None:
-    async def story(session: Session, hand: Hand) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
         await _filled(session, hand)
         window = session.window
         line = window.log.filter_line
@@ -252,7 +252,7 @@ def test_completions_come_while_typing_and_filters_are_kept(tell: Tell) -> None:
 
 
 def test_columns_are_the_users_and_come_back(tell: Tell) -> None:
-    async def story(session: Session, hand: Hand) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
         layout = session.window.answers.log_paths.layout
         header = session.window.log.table.horizontalHeader()
         assert layout.text() == ""
@@ -275,7 +275,7 @@ def test_columns_are_the_users_and_come_back(tell: Tell) -> None:
 
 
 def test_the_size_is_shown_and_bounds_are_kept(tell: Tell) -> None:
-    async def story(session: Session, hand: Hand) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
         ids = await _filled(session, hand)
         log = session.workspace.log
         assert log is not None
@@ -302,7 +302,7 @@ def test_the_size_is_shown_and_bounds_are_kept(tell: Tell) -> None:
 
 
 def test_what_is_running_is_shown_as_it_comes(tell: Tell) -> None:
-    async def story(session: Session, hand: Hand) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
         window = session.window
         window.actions_table["send"].trigger()
         await hand.until(

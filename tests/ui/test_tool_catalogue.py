@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 from PySide6.QtWidgets import QApplication
 
-from playground.selftest.hand import Hand
-from playground.ui.chain.dialog import ChainDialog
+from playground.cli.selftest.steps import UiDriver
+from playground.ui.agent.dialog import AgentDialog
 from playground.ui.dialogs.tool_server import ToolServerDialog
-from playground.ui.editor.pane import TOOLS
+from playground.ui.panes.prompt.pane import TOOLS
 from playground.ui.session import Session
 from tests.ui.conftest import Story
 
@@ -17,7 +17,7 @@ Tell = Callable[[Story], None]
 
 
 def test_a_template_leads_to_what_it_returns_and_to_a_servers_tools(tell: Tell) -> None:
-    async def story(session: Session, hand: Hand) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
         window = session.window
         window.prompt.tabs.setCurrentIndex(TOOLS)
         tab = window.prompt.tools_tab
@@ -31,7 +31,7 @@ def test_a_template_leads_to_what_it_returns_and_to_a_servers_tools(tell: Tell) 
         assert card.form.name.hasFocus()
         card.answers.click()
         dialog = window.chaining.dialog
-        assert isinstance(dialog, ChainDialog)
+        assert isinstance(dialog, AgentDialog)
         item = dialog.answers.list.currentItem()
         assert item is not None
         assert item.text().startswith(card.tool.name)
@@ -46,7 +46,7 @@ def test_a_template_leads_to_what_it_returns_and_to_a_servers_tools(tell: Tell) 
 
 
 def test_a_tool_that_the_shown_conversation_lacks_is_said_to_be_none_of_it(tell: Tell) -> None:
-    async def story(session: Session, hand: Hand) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
         window = session.window
         window.prompt.tabs.setCurrentIndex(TOOLS)
         dialog = window.chaining.show_answers("no_such_tool")

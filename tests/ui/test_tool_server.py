@@ -11,9 +11,9 @@ import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QApplication, QMessageBox
 
+from playground.cli.selftest.steps import UiDriver
+from playground.mcp_tools.session import ToolServerError
 from playground.prompt.document import Document, Message
-from playground.selftest.hand import Hand
-from playground.toolserver.session import ToolServerFailed
 from playground.ui.dialogs.tool_server import ToolServerDialog
 from playground.ui.session import Session
 from tests.ui.conftest import Story
@@ -23,7 +23,7 @@ SERVER = Path(__file__).parents[1] / "toolserver" / "server.py"
 STDIO = f'"{sys.executable}" "{SERVER}" stdio'
 
 
-async def _listed(session: Session, hand: Hand, server: str) -> ToolServerDialog:
+async def _listed(session: Session, hand: UiDriver, server: str) -> ToolServerDialog:
     window = session.window
     dialog = window.program.tool_server_dialog(window.prompt, window.chaining.answer_by_server)
     dialog.server.setText(server)
@@ -34,7 +34,7 @@ async def _listed(session: Session, hand: Hand, server: str) -> ToolServerDialog
 
 
 def test_tools_are_listed_chosen_and_added_in_one_step(tell: Tell) -> None:
-    async def story(session: Session, hand: Hand) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
         window = session.window
         before = window.prompt.document()
         dialog = await _listed(session, hand, STDIO)
@@ -54,7 +54,7 @@ def test_tools_are_listed_chosen_and_added_in_one_step(tell: Tell) -> None:
 
 
 def test_tools_of_a_server_are_answered_by_it(tell: Tell) -> None:
-    async def story(session: Session, hand: Hand) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
         window = session.window
         assert window.answers
         script = [
@@ -78,7 +78,7 @@ def test_tools_of_a_server_are_answered_by_it(tell: Tell) -> None:
 
 
 def test_a_server_that_is_not_there_is_told_of(tell: Tell) -> None:
-    async def story(session: Session, hand: Hand) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
         dialog = await _listed(session, hand, "no-such-program-at-all")
         assert "There is no program" in dialog.told.text()
         assert dialog.told.property("tone") == "failure"
@@ -91,7 +91,7 @@ def test_a_server_that_is_not_there_is_told_of(tell: Tell) -> None:
 
 
 def test_a_call_waits_for_consent_and_the_window_does_not(tell: Tell) -> None:
-    async def story(session: Session, hand: Hand) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
         servers = session.workspace.tool_servers
         for agree in (False, True):
             call = asyncio.ensure_future(servers.call(STDIO, "get_balance", {"account_id": "A"}))
@@ -104,7 +104,7 @@ def test_a_call_waits_for_consent_and_the_window_does_not(tell: Tell) -> None:
             if agree:
                 assert await call == "A: ₹412"
             else:
-                with pytest.raises(ToolServerFailed, match="no consent"):
+                with pytest.raises(ToolServerError, match="no consent"):
                     await call
 
     tell(story)

@@ -11,13 +11,13 @@ from pathlib import Path
 from PySide6.QtCore import QEvent, QObject, Qt
 from PySide6.QtWidgets import QApplication, QLabel, QSplitter, QWidget
 
+from playground.cli.selftest.steps import UiDriver
 from playground.client.endpoint import ELECTRON_ID, Endpoint, PlanLimits
 from playground.prompt.document import Document, Message, Tool
 from playground.prompt.files import dump, parse_bytes
 from playground.prompt.request import body_fields, encode
 from playground.requestlog.filter import EVERYTHING
 from playground.runs.state import RunState
-from playground.selftest.hand import Hand
 from playground.ui.dialogs.palette import CommandPalette
 from playground.ui.session import Session
 from tests.ui.conftest import Story
@@ -26,7 +26,7 @@ Tell = Callable[[Story], None]
 ODD = "a\u00a0b\u2028c\u2029d\re\r\nf\u200bg\ud83dh\U0001f600 \u0928\u092e\u0938\u094d\u0924\u0947 \u05e9\u05dc\u05d5"
 
 
-async def _send(session: Session, hand: Hand) -> RunState:
+async def _send(session: Session, hand: UiDriver) -> RunState:
     before = session.window.requests.current
     session.window.requests.send_or_stop()
     await hand.until(lambda: not session.window.requests.running, "the end of the request")
@@ -46,7 +46,7 @@ def test_what_is_opened_is_what_is_sent_to_the_byte(tell: Tell, tmp_path: Path) 
     file = tmp_path / "odd.prompt.json"
     file.write_text(dump(document), "utf-8")
 
-    async def story(session: Session, hand: Hand) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
         session.window.files.open_path(file)
         assert session.window.prompt.document().messages == document.messages
         await _send(session, hand)
@@ -63,7 +63,7 @@ def test_what_is_opened_is_what_is_sent_to_the_byte(tell: Tell, tmp_path: Path) 
 
 
 def test_a_missing_value_is_said_and_nothing_is_sent(tell: Tell) -> None:
-    async def story(session: Session, hand: Hand) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
         window = session.window
         window.prompt.set_document(Document(messages=(Message("user", "hello {{nobody}}"),)))
         window.requests.send_or_stop()
@@ -75,7 +75,7 @@ def test_a_missing_value_is_said_and_nothing_is_sent(tell: Tell) -> None:
 
 
 def test_a_missing_key_is_said_and_nothing_is_sent(tell: Tell) -> None:
-    async def story(session: Session, hand: Hand) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
         window = session.window
         window.choose_endpoint(ELECTRON_ID)
         assert not window.simulated.isVisible()
@@ -93,7 +93,7 @@ def test_a_server_that_is_not_there_is_trouble_in_place(tell: Tell) -> None:
         unused.bind(("127.0.0.1", 0))
         port = unused.getsockname()[1]
 
-    async def story(session: Session, hand: Hand) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
         mine = session.workspace.endpoints.add(
             Endpoint("", "Mine", f"http://127.0.0.1:{port}/v1", "some-model", needs_key=False)
         )
@@ -108,7 +108,7 @@ def test_a_server_that_is_not_there_is_trouble_in_place(tell: Tell) -> None:
 
 
 def test_a_stop_before_the_first_byte(tell: Tell) -> None:
-    async def story(session: Session, hand: Hand) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
         window = session.window
         document = replace(window.prompt.document(), parameters={"simulate": "slow_headers=60000"})
         window.prompt.set_document(document)
@@ -125,12 +125,12 @@ def test_a_stop_before_the_first_byte(tell: Tell) -> None:
 
 
 def test_the_draft_and_the_log_are_there_again(tell: Tell) -> None:
-    async def first(session: Session, hand: Hand) -> None:
+    async def first(session: Session, hand: UiDriver) -> None:
         session.window.prompt.show_place(0, 0)
         await hand.type("typed and not saved ")
         await _send(session, hand)
 
-    async def second(session: Session, _hand: Hand) -> None:
+    async def second(session: Session, _hand: UiDriver) -> None:
         content = session.window.prompt.document().messages[0].content
         assert content is not None
         assert content.startswith("typed and not saved ")
@@ -144,7 +144,7 @@ def test_the_draft_and_the_log_are_there_again(tell: Tell) -> None:
 def test_closing_while_it_streams_keeps_what_came(tell: Tell) -> None:
     seen: list[str] = []
 
-    async def first(session: Session, hand: Hand) -> None:
+    async def first(session: Session, hand: UiDriver) -> None:
         document = session.window.prompt.document()
         session.window.prompt.set_document(replace(document, parameters={"simulate": "stall=9"}))
         session.window.requests.send_or_stop()
@@ -153,7 +153,7 @@ def test_closing_while_it_streams_keeps_what_came(tell: Tell) -> None:
         assert requests.current is not None
         seen.append(requests.current.run.state.text)
 
-    async def second(session: Session, _hand: Hand) -> None:
+    async def second(session: Session, _hand: UiDriver) -> None:
         assert session.workspace.log is not None
         (row,) = await session.workspace.log.page(EVERYTHING)
         stored = await session.workspace.log.get(row.run_id)
@@ -166,7 +166,7 @@ def test_closing_while_it_streams_keeps_what_came(tell: Tell) -> None:
 
 
 def test_a_wait_for_the_plan_is_said_and_can_be_stopped(tell: Tell) -> None:
-    async def story(session: Session, hand: Hand) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
         mine = session.workspace.endpoint
         session.workspace.endpoints.change(replace(mine, plan=PlanLimits("Custom", 1, 1)))
         await _send(session, hand)
@@ -185,7 +185,7 @@ def test_a_wait_for_the_plan_is_said_and_can_be_stopped(tell: Tell) -> None:
 
 
 def test_a_logged_prompt_is_used_as_one_step_that_undo_takes_back(tell: Tell) -> None:
-    async def story(session: Session, hand: Hand) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
         window = session.window
         await _send(session, hand)
         dispatch = window.requests.current
@@ -209,7 +209,7 @@ def test_a_file_that_is_no_prompt_changes_nothing(tell: Tell, tmp_path: Path) ->
     file = tmp_path / "other.json"
     file.write_text(json.dumps({"messages": "none"}), "utf-8")
 
-    async def story(session: Session, _hand: Hand) -> None:
+    async def story(session: Session, _hand: UiDriver) -> None:
         before = session.window.prompt.document()
         session.window.files.open_path(file)
         assert session.window.prompt.document() is before
@@ -231,7 +231,7 @@ def test_the_window_is_the_only_one_that_is_shown(tell: Tell, qapp: QApplication
     watch = Watch()
     qapp.installEventFilter(watch)
 
-    async def story(session: Session, hand: Hand) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
         await _send(session, hand)
         for index in range(5):
             session.window.prompt.tabs.setCurrentIndex(index)
@@ -249,7 +249,7 @@ def test_saving_keeps_who_may_read_a_file(tell: Tell, tmp_path: Path) -> None:
     file.write_text(dump(Document(messages=(Message("user", "hello"),))), "utf-8")
     file.chmod(0o640)
 
-    async def story(session: Session, hand: Hand) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
         session.window.files.open_path(file)
         session.window.prompt.show_place(0, 0)
         await hand.type("well, ")
@@ -263,7 +263,7 @@ def test_saving_keeps_who_may_read_a_file(tell: Tell, tmp_path: Path) -> None:
 
 
 def test_keys_reach_everything(tell: Tell) -> None:
-    async def story(session: Session, hand: Hand) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
         window = session.window
         control = Qt.KeyboardModifier.ControlModifier
         await hand.press(Qt.Key.Key_L, control)
@@ -286,7 +286,7 @@ def test_keys_reach_everything(tell: Tell) -> None:
 def test_the_room_is_shared_out_as_it_was(tell: Tell) -> None:
     kept: list[int] = []
 
-    async def first(session: Session, hand: Hand) -> None:
+    async def first(session: Session, hand: UiDriver) -> None:
         window = session.window
         before = window.log.height()
         rows = next(s for s in window.findChildren(QSplitter) if s.orientation() == Qt.Orientation.Vertical)
@@ -295,7 +295,7 @@ def test_the_room_is_shared_out_as_it_was(tell: Tell) -> None:
         kept.append(window.log.height())
         window.close()
 
-    async def second(session: Session, hand: Hand) -> None:
+    async def second(session: Session, hand: UiDriver) -> None:
         await hand.until(lambda: abs(session.window.log.height() - kept[0]) <= 2, f"a log {kept[0]} px tall")
 
     tell(first)
@@ -303,7 +303,7 @@ def test_the_room_is_shared_out_as_it_was(tell: Tell) -> None:
 
 
 def test_both_themes(tell: Tell) -> None:
-    async def story(session: Session, hand: Hand) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
         await _send(session, hand)
         before = session.appearance.theme.name
         session.appearance.toggle()
@@ -315,7 +315,7 @@ def test_both_themes(tell: Tell) -> None:
 
 
 def test_verify_caching_sends_twice_and_says_what_it_proves(tell: Tell) -> None:
-    async def story(session: Session, hand: Hand) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
         window = session.window
         window.actions_table["verify"].trigger()
         await hand.until(lambda: window.trouble.isVisible(), "the verdict")
@@ -327,7 +327,7 @@ def test_verify_caching_sends_twice_and_says_what_it_proves(tell: Tell) -> None:
 
 
 def test_a_request_is_handed_over_as_a_ticket(tell: Tell, qapp: QApplication) -> None:
-    async def story(session: Session, hand: Hand) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
         state = await _send(session, hand)
         clipboard = qapp.clipboard()
         clipboard.clear()
@@ -348,7 +348,7 @@ def test_what_others_wrote_is_never_markup(tell: Tell, tmp_path: Path) -> None:
     messages = (Message("system", MARKUP), Message("user", f"{MARKUP} {{{{q}}}}"))
     file.write_text(dump(Document(tools=(tool,), messages=messages, variables={"q": MARKUP})), "utf-8")
 
-    async def story(session: Session, hand: Hand) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
         window = session.window
         window.files.open_path(file)
         await _send(session, hand)
@@ -372,7 +372,7 @@ def test_what_others_wrote_is_never_markup(tell: Tell, tmp_path: Path) -> None:
 
 
 def test_what_the_server_would_refuse_is_said_while_typing_and_sent_only_anyway(tell: Tell) -> None:
-    async def story(session: Session, hand: Hand) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
         window = session.window
         wrong = Document(messages=(Message("user", "hello"),), parameters={"temperature": 3, "prompt_logprobs": 1})
         window.prompt.set_document(wrong)
@@ -394,7 +394,7 @@ def test_what_the_server_would_refuse_is_said_while_typing_and_sent_only_anyway(
 
 
 def test_the_context_meter_says_what_the_prompt_is_made_of(tell: Tell) -> None:
-    async def story(session: Session, hand: Hand) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
         window, meter = session.window, session.window.top.context
         tool = Tool.of({"type": "function", "function": {"name": "look_up", "description": "Looks an order up."}})
         talk = (
@@ -425,7 +425,7 @@ def test_the_context_meter_says_what_the_prompt_is_made_of(tell: Tell) -> None:
 
 
 def test_where_usage_is_not_asked_for_it_is_said_to_stay_unknown(tell: Tell) -> None:
-    async def story(session: Session, hand: Hand) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
         window = session.window
         window.prompt.set_document(Document(messages=(Message("user", "hello"),), include_usage=False))
         await hand.until(window.prompt.check_bar.isVisible, "the warning")
@@ -439,7 +439,7 @@ def test_where_usage_is_not_asked_for_it_is_said_to_stay_unknown(tell: Tell) -> 
 
 
 def test_why_is_held_against_another_request_and_the_forecast_is_scored(tell: Tell) -> None:
-    async def story(session: Session, hand: Hand) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
         window = session.window
         rules = "You are Mira. Speak in short sentences that sound well on the phone. " * 30
         for ending in ("One", "Two", "Two"):

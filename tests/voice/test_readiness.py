@@ -10,7 +10,7 @@ import pytest
 
 from playground.client.connection import Connection
 from playground.client.endpoint import Endpoint
-from playground.client.events import AttemptFailed, AttemptStarted, Stopped, Trouble
+from playground.client.events import ApiError, AttemptFailed, AttemptStarted, Stopped
 from playground.prompt.document import Document, Message
 from playground.prompt.request import to_request
 from playground.runs.run import Run
@@ -36,7 +36,7 @@ CALLS = times(calls=[(200, 0), (260, 0)], ends=300, cached=None)
 
 
 def test_groups_by_hand() -> None:
-    failed = measure([AttemptStarted(0.0, 1), AttemptFailed(0.5, Trouble("http", "busy"))])
+    failed = measure([AttemptStarted(0.0, 1), AttemptFailed(0.5, ApiError("http", "busy"))])
     stopped = measure([AttemptStarted(0.0, 1), Stopped(0.5)])
     ready = readiness([COLD, WARM, CALLS, failed, stopped])
     assert (ready.all.turns, ready.cold.turns, ready.warm.turns, ready.unknown.turns, ready.stopped) == (4, 1, 1, 2, 1)

@@ -13,9 +13,9 @@ from msgspec.structs import replace
 
 from playground.client.connection import Connection
 from playground.client.endpoint import Endpoint
-from playground.client.events import AnyEvent, AttemptFailed, AttemptStarted, RawEvent, Stopped, Trouble
+from playground.client.events import AnyEvent, ApiError, AttemptFailed, AttemptStarted, RawEvent, Stopped
 from playground.prompt.document import Document, Message, ToolCall
-from playground.prompt.problems import BadInput
+from playground.prompt.field_errors import InputError
 from playground.prompt.request import to_request
 from playground.runs.run import Run
 from playground.simulator.launch import SimulatorProcess
@@ -244,7 +244,7 @@ def test_text_after_a_call_ends_with_the_turn() -> None:
 def test_a_failed_attempt_before_it_is_silence_too() -> None:
     failed: list[AnyEvent] = [
         AttemptStarted(0.0, 1),
-        AttemptFailed(0.2, Trouble("http", "busy")),
+        AttemptFailed(0.2, ApiError("http", "busy")),
         AttemptStarted(1.2, 2),
     ]
     late = [replace(event, at=event.at + 1.2) for event in events((100, "Yes!"), ends=200)[1:]]
@@ -273,10 +273,10 @@ def test_how_long_a_text_is(text: str, chars: float, spaced: float) -> None:
 
 
 def test_settings_out_of_range_are_named() -> None:
-    with pytest.raises(BadInput) as caught:
+    with pytest.raises(InputError) as caught:
         SpeechSettings(engine_start_s=-1, path_s=11, rate=0)
     assert [problem.field for problem in caught.value.problems] == ["engine_start_s", "path_s", "rate"]
     for rate in (float("nan"), float("inf")):
-        with pytest.raises(BadInput):
+        with pytest.raises(InputError):
             SpeechSettings(rate=rate)
     assert SpeechSettings().pipeline_s == pytest.approx(0.35, abs=1e-12)

@@ -11,7 +11,7 @@ from PySide6.QtWidgets import QAbstractButton, QSizePolicy
 from playground.ui.theme import GRID, Theme, ui_font
 
 if TYPE_CHECKING:
-    from playground.prefix.composition import Composition
+    from playground.prefix_cache.composition import Composition
 
 BAR_PX = 4
 _GROUNDS = {"tools": "stable_edge", "system": "warm_edge", "history": "output", "rest": "variable_edge"}

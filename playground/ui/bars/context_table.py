@@ -11,7 +11,7 @@ from playground.ui.bars.context_meter import ContextMeter, amount_words, left_wo
 from playground.ui.theme import GRID, ui_font
 
 if TYPE_CHECKING:
-    from playground.prefix.composition import Composition
+    from playground.prefix_cache.composition import Composition
 
 _MEANINGS = {
     "tools": "the catalogue, sent on every turn",

@@ -13,7 +13,7 @@ from playground.ui.theme import GRID
 from playground.ui.widgets.plain_tip import plain_tip
 
 if TYPE_CHECKING:
-    from playground.runs.places import Load
+    from playground.client.rate_limiter import Load
 
 MAX_BOXES = 20
 

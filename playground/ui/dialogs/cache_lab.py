@@ -24,19 +24,19 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from playground.advice.planning import plan_batch
 from playground.client.endpoint import Endpoint
 from playground.experiments.lab import Lab, Progress, Reading, csv_rows, from_json, to_json
 from playground.experiments.lab_findings import findings, sentences
 from playground.experiments.lab_plan import PLANS, TITLES, Experiment, Plan
-from playground.kept import KeptFile
+from playground.lint.rules.requests import plan_batch
 from playground.prompt.document import Document
-from playground.prompt.problems import BadInput
-from playground.runs.figures import dollars, seconds
+from playground.prompt.field_errors import InputError
+from playground.runs.metrics import dollars, seconds
 from playground.runs.state import RunState
-from playground.simulator.launch import SimulatorFailed
-from playground.ui.dialogs.chart import Chart, Series
+from playground.simulator.launch import SimulatorError
+from playground.storage.json_file import JsonFile
 from playground.ui.theme import GRID, Theme
+from playground.ui.widgets.chart import Chart, Series
 from playground.ui.widgets.notice import words
 
 EXPERIMENTS: tuple[Experiment, ...] = ("blocks", "lifetime", "repeats", "first_token")
@@ -65,7 +65,7 @@ class CacheLabDialog(QDialog):
         self.setWindowTitle("Cache lab")
         self._bench = bench
         self._task: asyncio.Task[None] | None = None
-        self._kept = KeptFile(bench.file, "The cache lab's file")
+        self._kept = JsonFile(bench.file, "The cache lab's file")
         self.progress = self._kept.read(from_json)
         if self.progress is not None and self.progress.endpoint_id != bench.endpoint.id:
             self.progress = None
@@ -146,7 +146,7 @@ class CacheLabDialog(QDialog):
             ended = await Lab(progress, self._bench.send, self._read).run()
             if not ended.done:
                 self.said.setText("The last request failed; Go on takes its step again. The log says what happened.")
-        except (BadInput, SimulatorFailed) as trouble:
+        except (InputError, SimulatorError) as trouble:
             self.said.setText(f"Not sent: {trouble}")
         finally:
             self._task = None

@@ -8,15 +8,15 @@ from datetime import UTC
 
 from PySide6.QtWidgets import QDialog, QDialogButtonBox, QTabWidget, QVBoxLayout, QWidget
 
-from playground.client.prices import cost
-from playground.prompt.changes import Row, changes, line_changes
+from playground.client.pricing import cost
+from playground.prompt.diff import Row, changes, line_changes
 from playground.prompt.document import Json
 from playground.prompt.files import load
 from playground.requestlog.records import StoredRun
-from playground.runs.figures import UNKNOWN, Figure, dollars, seconds, speed
-from playground.runs.received import output_figure
-from playground.ui.dialogs.difference import DifferenceView
+from playground.runs.metrics import UNKNOWN, Figure, dollars, seconds, speed
+from playground.runs.output_estimate import output_figure
 from playground.ui.theme import GRID, Theme
+from playground.ui.widgets.diff_view import DifferenceView
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.plain_table import fill_table, plain_table
 

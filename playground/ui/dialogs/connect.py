@@ -16,9 +16,9 @@ from PySide6.QtWidgets import (
 from shiboken6 import isValid
 
 from playground.client.endpoint import ELECTRON_ID, PLANS, Endpoint
-from playground.endpoints import EndpointBook
-from playground.keystore import KeyStore
-from playground.prompt.problems import BadInput
+from playground.prompt.field_errors import InputError
+from playground.storage.credentials import CredentialStore
+from playground.storage.endpoints import EndpointStore
 from playground.ui.dialogs.endpoint_form import Draft, EndpointForm
 from playground.ui.dialogs.key_box import KeyBox, Start
 from playground.ui.stylesheet import restyle
@@ -36,7 +36,9 @@ class ConnectDialog(QDialog):
     changed = Signal()
     """An endpoint or a key has changed."""
 
-    def __init__(self, endpoints: EndpointBook, keys: KeyStore, start: Start, parent: QWidget | None = None) -> None:
+    def __init__(
+        self, endpoints: EndpointStore, keys: CredentialStore, start: Start, parent: QWidget | None = None
+    ) -> None:
         super().__init__(parent)
         self._endpoints, self._start = endpoints, start
         self._shown: Endpoint = endpoints.get(ELECTRON_ID)
@@ -163,7 +165,7 @@ class ConnectDialog(QDialog):
         gone = self._shown
         try:
             self._endpoints.remove(gone.id)
-        except BadInput as bad:
+        except InputError as bad:
             self._ask_before_removing(False)
             self.form.say(bad)
             return
@@ -208,7 +210,7 @@ class ConnectDialog(QDialog):
         try:
             edited = self.form.edited(endpoint)
             kept = self._endpoints.add(edited) if edited.id == NEW_ID else self._endpoints.change(edited)
-        except BadInput as bad:
+        except InputError as bad:
             self.form.say(bad)
             return None
         self._drafts.pop(endpoint.id, None)

@@ -11,9 +11,9 @@ from PySide6.QtWidgets import QCheckBox, QComboBox, QHBoxLayout, QLabel, QLineEd
 
 from playground.client import urls
 from playground.client.endpoint import PLANS, PUBLISHED_RATES, Endpoint, PlanLimits, Rates
-from playground.prompt.problems import BadInput, Problem
-from playground.ui.dialogs.form import Form
+from playground.prompt.field_errors import FieldError, InputError
 from playground.ui.theme import GRID
+from playground.ui.widgets.form import Form
 from playground.ui.widgets.notice import words
 
 CUSTOM = "Custom"
@@ -141,7 +141,7 @@ class EndpointForm(Form):
         self._source.setText(said)
 
     def edited(self, endpoint: Endpoint) -> Endpoint:
-        """`endpoint` with what the form says. Raises BadInput for a rate that is not a number."""
+        """`endpoint` with what the form says. Raises InputError for a rate that is not a number."""
         return replace(
             endpoint,
             name=self.name.text(),
@@ -187,8 +187,8 @@ def _rate(name: str, text: str) -> float | None:
     return rate
 
 
-def _no_rate(name: str, message: str, hint: str = "Write it as 0.40, or leave it empty.") -> BadInput:
-    return BadInput(Problem(("rates", name), message, hint))
+def _no_rate(name: str, message: str, hint: str = "Write it as 0.40, or leave it empty.") -> InputError:
+    return InputError(FieldError(("rates", name), message, hint))
 
 
 def _exposes_key(typed: str) -> bool:

@@ -16,8 +16,8 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from playground.advice.model import Rule
-from playground.advice.rules.registry import RULES
+from playground.lint.model import Rule
+from playground.lint.rules.registry import RULES
 from playground.prompt.document import Document
 from playground.ui.theme import GRID
 from playground.ui.widgets.notice import words

@@ -11,8 +11,8 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QLineEdit, QPushButto
 from shiboken6 import isValid
 
 from playground.client.endpoint import ELECTRON_ID, Endpoint
-from playground.keystore import VARIABLE, Availability, KeyStore, KeyStoreTrouble
-from playground.prompt.problems import BadInput
+from playground.prompt.field_errors import InputError
+from playground.storage.credentials import VARIABLE, Availability, CredentialStore, CredentialStoreError
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID
 
@@ -31,7 +31,7 @@ class KeyBox(QFrame):
     changed = Signal()
     """A key was kept or removed."""
 
-    def __init__(self, keys: KeyStore, start: Start) -> None:
+    def __init__(self, keys: CredentialStore, start: Start) -> None:
         super().__init__()
         self._keys, self._start = keys, start
         self._endpoint: Endpoint | None = None
@@ -134,7 +134,7 @@ class KeyBox(QFrame):
             return
         try:
             await self._keys.delete(self._endpoint)
-        except KeyStoreTrouble as trouble:
+        except CredentialStoreError as trouble:
             if isValid(self):
                 self._say(str(trouble), "failure")
             return
@@ -155,10 +155,10 @@ class KeyBox(QFrame):
             await self._look()
         try:
             await self._keep(endpoint)
-        except BadInput as bad:
+        except InputError as bad:
             self._refuse(_sentence(bad))
             return False
-        except KeyStoreTrouble as trouble:
+        except CredentialStoreError as trouble:
             self._refuse(str(trouble))
             return False
         if not isValid(self):
@@ -189,7 +189,7 @@ class KeyBox(QFrame):
 
     async def forget(self, endpoint: Endpoint) -> None:
         """Forget the key of an endpoint that goes, or goes elsewhere; where the key store refuses, it stays there."""
-        with contextlib.suppress(KeyStoreTrouble):
+        with contextlib.suppress(CredentialStoreError):
             await self._keys.delete(endpoint)
 
     def _forget(self) -> None:
@@ -202,6 +202,6 @@ class KeyBox(QFrame):
         restyle(self.words)
 
 
-def _sentence(bad: BadInput) -> str:
+def _sentence(bad: InputError) -> str:
     words = f"{bad.problems[0].message} {bad.problems[0].hint}"
     return words[:1].upper() + words[1:]

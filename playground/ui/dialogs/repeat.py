@@ -21,21 +21,21 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from playground.advice.planning import plan_batch
 from playground.client.endpoint import PlanLimits, Rates
 from playground.experiments.repeat import MOST, Drift, drift, repeat
-from playground.prefix.visible import snippet
+from playground.lint.rules.requests import plan_batch
+from playground.prefix_cache.visible import snippet
 from playground.prompt.document import Document
-from playground.prompt.problems import BadInput
-from playground.runs.figures import dollars, seconds
+from playground.prompt.field_errors import InputError
+from playground.runs.metrics import dollars, seconds
 from playground.runs.state import RunState
-from playground.simulator.launch import SimulatorFailed
+from playground.services import AppServices
+from playground.simulator.launch import SimulatorError
 from playground.ui.theme import GRID
-from playground.ui.widgets.clipboard import copy_text
+from playground.ui.widgets.copy_button import copy_text
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.number_box import padded
 from playground.ui.widgets.plain_table import fill_table, plain_table
-from playground.workspace import Workspace
 
 _COLUMNS = ("times", "differs at", "answer", "request_ids")
 _PREVIEW = 120
@@ -52,7 +52,7 @@ class Ahead:
     seconds_each: float | None
 
 
-def ahead_of(workspace: Workspace, document: Document, last: RunState | None) -> Ahead:
+def ahead_of(workspace: AppServices, document: Document, last: RunState | None) -> Ahead:
     """What is known before a document is sent several times; `last` is the newest request's state."""
     endpoint, limit = workspace.endpoint, document.parameters.get("max_tokens")
     return Ahead(
@@ -149,7 +149,7 @@ class RepeatDialog(QDialog):
     async def _run(self) -> None:
         try:
             await repeat(self._send, self.times.value(), self.at_once.value(), self._one_ended)
-        except* (BadInput, SimulatorFailed) as group:
+        except* (InputError, SimulatorError) as group:
             self.found.setText(f"Not sent: {group.exceptions[0]}")
         finally:
             self._task = None

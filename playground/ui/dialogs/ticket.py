@@ -21,14 +21,14 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from playground.folders import write_shared
-from playground.handover.bundle import bundle
-from playground.handover.contents import CHOICES, Contents
-from playground.handover.ticket import Choice, tickets
+from playground.export.redaction import CHOICES, Contents
+from playground.export.ticket import Choice, tickets
+from playground.export.ticket_zip import bundle
 from playground.requestlog.records import StoredRun
-from playground.settings import Settings
+from playground.storage.paths import write_shared
+from playground.storage.settings import Settings
 from playground.ui.theme import GRID, mono_font
-from playground.ui.widgets.clipboard import copy_text
+from playground.ui.widgets.copy_button import copy_text
 from playground.ui.widgets.notice import words
 
 REST_MS = 150

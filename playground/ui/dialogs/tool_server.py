@@ -20,11 +20,11 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from playground.mcp_tools.session import ToolServerError
 from playground.prompt.document import Document, Tool
+from playground.prompt.field_errors import InputError
 from playground.prompt.limits import COUNTS
-from playground.prompt.problems import BadInput
-from playground.settings import Settings
-from playground.toolserver.session import ToolServerFailed
+from playground.storage.settings import Settings
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID
 from playground.ui.widgets.notice import words
@@ -107,9 +107,9 @@ class ToolServerDialog(QDialog):
         try:
             self._show(await self._fetch(server))
             self._settings.set("tool_server", server.strip())
-        except BadInput as bad:
+        except InputError as bad:
             self._say(str(bad), "failure")
-        except ToolServerFailed as failed:
+        except ToolServerError as failed:
             self._say(str(failed), "failure")
         except asyncio.CancelledError:
             self._say("Stopped.")

@@ -10,9 +10,9 @@ from PySide6.QtCore import QTimer
 from PySide6.QtGui import QCloseEvent
 from PySide6.QtWidgets import QDialog, QDialogButtonBox, QHBoxLayout, QPushButton, QTabWidget, QVBoxLayout, QWidget
 
-from playground.chains.example import Example
-from playground.settings import Settings
-from playground.simulator.launch import SimulatorFailed
+from playground.agent.example import Example
+from playground.simulator.launch import SimulatorError
+from playground.storage.settings import Settings
 from playground.ui.theme import GRID, Theme
 from playground.ui.voice.picture import milliseconds
 from playground.ui.voice.readiness_tab import Bench, ReadinessTab
@@ -149,7 +149,7 @@ class VoiceDialog(QDialog):
     async def _played(self) -> None:
         try:
             played = await self._play()
-        except SimulatorFailed as failed:
+        except SimulatorError as failed:
             self.show_source(NOTHING, str(failed))
         else:
             self.show_source(Source("The vendor's example", lambda: played.scripted), example_note(played))

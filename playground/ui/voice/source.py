@@ -9,11 +9,11 @@ from PySide6.QtCore import QObject, Signal
 
 from playground.client.events import AnyEvent
 from playground.runs.run import Run
-from playground.ui.requests import Requests
+from playground.services import Recalled
+from playground.ui.controllers.request import Requests
 from playground.voice.speech import AudioTimes
 from playground.voice.times import Stopwatch, TurnTimes, measure
 from playground.voice.variants import MeasuredTurn
-from playground.workspace import Recalled
 
 
 def _never() -> float | None:

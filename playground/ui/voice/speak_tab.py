@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Coroutine
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import (
@@ -21,20 +23,141 @@ from PySide6.QtWidgets import (
 )
 
 from playground.client.endpoint import Endpoint
-from playground.client.lightning import DEFAULT, SAMPLE_RATES, SpeechFailed, Voice
-from playground.folders import write_shared
-from playground.runs.figures import seconds
+from playground.client.speech import DEFAULT, SAMPLE_RATES, SpeechError, Voice
+from playground.runs.metrics import seconds
 from playground.runs.run import Run
-from playground.speaking import SPEAKERS, Engine, Lightning, Part, Speaker, as_wav
+from playground.storage.paths import write_shared
 from playground.ui.theme import GRID
-from playground.ui.voice.player import NO_PLAYER, Player, make_player
-from playground.ui.voice.system_voice import MISSING, system_voice
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.plain_table import fill_table, plain_table
 from playground.voice.clauses import Start
+from playground.voice.service import SPEAKERS, Engine, Lightning, Part, Speaker, as_wav
 
 if TYPE_CHECKING:
-    from playground.workspace import Workspace
+    from playground.services import AppServices
+
+
+MISSING = (
+    "The system's voice needs Qt's speech module (pip install 'electron-playground[speech]') and, on Linux, a speech "
+    "engine and libpulse."
+)
+
+LONGEST_S = 120.0
+"""For one part."""
+
+
+def system_voice(engine: str = "") -> SystemVoice | None:
+    """The system's voice; None where Qt's module cannot be loaded, or finds no engine. `engine`: Qt's name of one."""
+    try:
+        module = import_module("PySide6.QtTextToSpeech")
+    except ImportError:
+        return None
+    found: list[str] = [name for name in module.QTextToSpeech.availableEngines() if name != "mock"]
+    if not (engine or found):
+        return None
+    speech = module.QTextToSpeech(engine or found[0])
+    # An engine that Qt lists may still not load.
+    return None if speech.state() == module.QTextToSpeech.State.Error else SystemVoice(module, speech)
+
+
+class SystemVoice:
+    """Plays by itself; gives no audio to save. Its times are those that Qt tells: speaking, and ready again."""
+
+    def __init__(self, module: Any, speech: Any) -> None:
+        self._states, self._speech = module.QTextToSpeech.State, speech
+
+    async def say(self, text: str, _on_audio: Callable[[bytes], None]) -> Part:
+        """As speaking.Engine."""
+        began = time.monotonic()
+        speaks_at: list[float] = []
+        ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def changed(state: Any) -> None:
+            if state == self._states.Speaking and not speaks_at:
+                speaks_at.append(time.monotonic())
+            elif state == self._states.Error and not ended.done():
+                ended.set_exception(SpeechError(f"The system's voice failed: {self._speech.errorString()}"))
+            elif state == self._states.Ready and speaks_at and not ended.done():
+                ended.set_result(None)
+
+        self._speech.stateChanged.connect(changed)
+        try:
+            self._speech.say(text)
+            async with asyncio.timeout(LONGEST_S):
+                await ended
+        except TimeoutError:
+            raise SpeechError(f"The system's voice was not done after {LONGEST_S:.0f} seconds.") from None
+        finally:
+            self._speech.stateChanged.disconnect(changed)
+            if not ended.done() or ended.cancelled():
+                self._speech.stop()
+        return Part(text, speaks_at[0] - began, time.monotonic() - speaks_at[0], b"", None)
+
+
+NO_PLAYER = (
+    "It is measured and can be saved; to hear it as well: pip install 'electron-playground[speech]', which adds Qt's "
+    "multimedia module."
+)
+
+
+class Player(Protocol):
+    """Plays PCM as it comes."""
+
+    def play(self, pcm: bytes) -> None:
+        """Play this after what was given before."""
+
+    def stop(self) -> None:
+        """Be silent at once."""
+
+
+def _made(sink: Any, device: Any) -> Player:
+    class QtPlayer:
+        """Writes what the device takes, and the rest when it has room again."""
+
+        def __init__(self) -> None:
+            self._waiting = bytearray()
+            sink.stateChanged.connect(lambda _state: self._push())
+
+        def play(self, pcm: bytes) -> None:
+            self._waiting += pcm
+            self._push()
+
+        def _push(self) -> None:
+            taken = device.write(bytes(self._waiting[: max(sink.bytesFree(), 0)]))
+            if taken > 0:
+                del self._waiting[:taken]
+
+        def stop(self) -> None:
+            self._waiting.clear()
+            sink.stop()
+
+    return QtPlayer()
+
+
+def _make(sample_rate: int) -> Player | None:
+    """A player on this machine's audio output; None where there is none."""
+    from PySide6.QtMultimedia import QAudioFormat, QAudioSink, QMediaDevices
+
+    if QMediaDevices.defaultAudioOutput().isNull():
+        return None
+    form = QAudioFormat()
+    form.setSampleRate(sample_rate)
+    form.setChannelCount(1)
+    form.setSampleFormat(QAudioFormat.SampleFormat.Int16)
+    sink = QAudioSink(form)
+    sink.setBufferSize(sample_rate * 2 * 60)
+    return _made(sink, sink.start())
+
+
+def _installed() -> bool:
+    from importlib.util import find_spec
+
+    return find_spec("PySide6.QtMultimedia") is not None
+
+
+make_player: Callable[[int], Player | None] | None = _make if _installed() else None
+"""Makes a player for a sample rate; None where the extra is not installed."""
+
 
 COLUMNS = ("part", "first audio", "length", "request_id")
 
@@ -47,7 +170,7 @@ class SpeakTab(QWidget):
 
     def __init__(
         self,
-        workspace: Workspace,
+        workspace: AppServices,
         start: Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]],
         waits_for: Callable[[], Start],
     ) -> None:
@@ -172,7 +295,7 @@ class SpeakTab(QWidget):
         said = "All of it was spoken."
         try:
             await speaker.speak()
-        except SpeechFailed as failed:
+        except SpeechError as failed:
             id_words = f" request_id {failed.request_id}" if failed.request_id else ""
             said = f"{failed}{id_words}"
         except asyncio.CancelledError:

@@ -15,8 +15,8 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from playground.prompt.problems import BadInput
-from playground.settings import Settings
+from playground.prompt.field_errors import InputError
+from playground.storage.settings import Settings
 from playground.ui.theme import GRID
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.number_box import padded
@@ -42,7 +42,7 @@ def speech_settings(settings: Settings) -> SpeechSettings:
             unit,
             "sentence" if start == "sentence" else "piece" if start == "piece" else "clause",
         )
-    except BadInput:
+    except InputError:
         return DEFAULTS
 
 

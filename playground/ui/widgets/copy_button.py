@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from PySide6.QtCore import QTimer
+from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QPushButton, QWidget
 
-from playground.ui.widgets.clipboard import copy_text
+
+def copy_text(text: str) -> None:
+    """Put `text` on the clipboard as it is."""
+    QGuiApplication.clipboard().setText(text)
+
 
 SAYS_COPIED_MS = 1200
 

@@ -6,7 +6,7 @@ from PySide6.QtCore import QSize, Qt
 from PySide6.QtGui import QKeyEvent, QKeySequence, QPainter, QPaintEvent
 from PySide6.QtWidgets import QLabel, QSizePolicy, QStyle, QStyleOption, QWidget
 
-from playground.ui.widgets.clipboard import copy_text
+from playground.ui.widgets.copy_button import copy_text
 from playground.ui.widgets.plain_tip import plain_tip
 
 

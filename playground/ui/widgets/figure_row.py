@@ -8,7 +8,7 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QSizePolicy, QWidget
 
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, mono_font, ui_font
-from playground.ui.widgets.clipboard import copy_text
+from playground.ui.widgets.copy_button import copy_text
 from playground.ui.widgets.elided_label import ElidedLabel
 from playground.ui.widgets.plain_tip import plain_tip
 

@@ -2,12 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
+from playground.prompt.field_errors import FieldError
 from playground.ui.theme import GRID
+
+MOST_CHARS = 400
+
+
+def field_link(problem: FieldError, chosen: Callable[[FieldError], object]) -> QPushButton:
+    """The path of `problem`, which must have one; `chosen` hears of a click."""
+    # A & in a button's text is Qt's mark of a shortcut.
+    button = QPushButton(shortened(problem.field).replace("&", "&&"))
+    button.setProperty("look", "link")
+    button.setAccessibleName(f"Go to {problem.field}")
+    button.setAccessibleDescription(problem.message)
+    button.setToolTip("Put the cursor there")
+    button.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
+    button.clicked.connect(lambda: chosen(problem))
+    return button
+
+
+def shortened(text: str) -> str:
+    """At most MOST_CHARS of what a server wrote."""
+    return text if len(text) <= MOST_CHARS else text[:MOST_CHARS] + " …"
 
 
 class Notice(QFrame):

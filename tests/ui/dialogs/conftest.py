@@ -11,14 +11,14 @@ import keyring
 import pytest
 from PySide6.QtWidgets import QApplication, QWidget
 
-from playground.endpoints import EndpointBook
-from playground.keystore import KeyStore
-from playground.selftest.hand import Hand
+from playground.cli.selftest.steps import UiDriver
+from playground.storage.credentials import CredentialStore
+from playground.storage.endpoints import EndpointStore
 from playground.tasks import Tasks
 from playground.ui.dialogs.connect import ConnectDialog
-from tests.test_keystore import MemoryKeyring
+from tests.storage.test_credentials import MemoryKeyring
 
-ConnectStory = Callable[[ConnectDialog, Hand], Coroutine[Any, Any, None]]
+ConnectStory = Callable[[ConnectDialog, UiDriver], Coroutine[Any, Any, None]]
 Connect = Callable[[ConnectStory], None]
 
 
@@ -33,19 +33,19 @@ def store() -> Iterator[MemoryKeyring]:
 
 
 @pytest.fixture
-def book(tmp_path: Path) -> EndpointBook:
+def book(tmp_path: Path) -> EndpointStore:
     """Endpoints in a file."""
-    return EndpointBook(tmp_path / "endpoints.json")
+    return EndpointStore(tmp_path / "endpoints.json")
 
 
 @pytest.fixture
-def keys(store: MemoryKeyring) -> KeyStore:
+def keys(store: MemoryKeyring) -> CredentialStore:
     """Keys in the store in memory; nothing in the environment."""
-    return KeyStore({}, limit_s=5.0)
+    return CredentialStore({}, limit_s=5.0)
 
 
 @pytest.fixture
-def connect(runner: asyncio.Runner, qapp: QApplication, book: EndpointBook, keys: KeyStore) -> Connect:
+def connect(runner: asyncio.Runner, qapp: QApplication, book: EndpointStore, keys: CredentialStore) -> Connect:
     """Lets a story happen in the dialog. An error in any task fails the test."""
     errors: list[str] = []
 
@@ -56,7 +56,7 @@ def connect(runner: asyncio.Runner, qapp: QApplication, book: EndpointBook, keys
         dialog = ConnectDialog(book, keys, tasks.start, host)
         dialog.open()
         try:
-            await story(dialog, Hand(dialog, None))
+            await story(dialog, UiDriver(dialog, None))
         finally:
             await tasks.close()
             dialog.close()

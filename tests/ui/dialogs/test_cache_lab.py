@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
+from playground.cli.selftest.steps import UiDriver
 from playground.client.endpoint import PLANS, Endpoint, Rates
 from playground.experiments.lab_plan import plan_lifetime, plan_repeats
 from playground.prompt.document import Document, Message
 from playground.requestlog.filter import EVERYTHING
-from playground.selftest.hand import Hand
 from playground.ui.dialogs.cache_lab import CacheLabDialog, cost_words
-from playground.ui.dialogs.chart import Chart, Series, figure, round_up
 from playground.ui.session import Session
 from playground.ui.theme import load_theme
+from playground.ui.widgets.chart import Chart, Series, figure, round_up
 from tests.ui.conftest import runner, tell
 
 __all__ = ["runner", "tell"]
@@ -28,7 +28,7 @@ def _lab(session: Session) -> CacheLabDialog:
 
 
 def test_it_runs_is_stopped_goes_on_and_is_in_the_log(tell: Story, tmp_path: Path) -> None:
-    async def story(session: Session, hand: Hand) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
         lab = _lab(session)
         assert "28 requests" in lab.cost.text()
         lab.use_plan(plan_repeats(8))
@@ -59,7 +59,7 @@ def test_it_runs_is_stopped_goes_on_and_is_in_the_log(tell: Story, tmp_path: Pat
 
 
 def test_a_lifetime_that_was_found_is_used_in_forecasts(tell: Story) -> None:
-    async def story(session: Session, _hand: Hand) -> None:
+    async def story(session: Session, _hand: UiDriver) -> None:
         lab = _lab(session)
         lab.lifetime_found.emit(120.4)
         assert session.workspace.settings.number("cache_lifetime_s") == 120
@@ -90,7 +90,7 @@ def test_the_chart_says_what_it_draws(qtbot: object) -> None:
 
 
 def test_the_past_is_replayed_and_leads_to_the_request(tell: Story) -> None:
-    async def story(session: Session, hand: Hand) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
         window = session.window
         rules = "\n".join(f"Rule {number}: be kind and brief on the phone." for number in range(80))
         for day in (11, 12, 13):

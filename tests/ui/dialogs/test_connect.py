@@ -6,13 +6,13 @@ import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
 
+from playground.cli.selftest.steps import UiDriver
 from playground.client.endpoint import ELECTRON_ID, SIMULATOR_ID, Endpoint, Rates
 from playground.client.errors import exposed_key_trouble
-from playground.endpoints import EndpointBook
-from playground.keystore import KeyStore
-from playground.selftest.hand import Hand
+from playground.storage.credentials import CredentialStore
+from playground.storage.endpoints import EndpointStore
 from playground.ui.dialogs.connect import ConnectDialog
-from tests.test_keystore import KEY, MemoryKeyring
+from tests.storage.test_credentials import KEY, MemoryKeyring
 from tests.ui.dialogs.conftest import Connect
 
 URL = "http://127.0.0.1:8080/v1"
@@ -32,7 +32,7 @@ def _add(dialog: ConnectDialog, name: str = "Mine", url: str = URL, *, key: str 
     dialog.key.field.setText(key)
 
 
-async def _use(dialog: ConnectDialog, hand: Hand) -> str:
+async def _use(dialog: ConnectDialog, hand: UiDriver) -> str:
     chosen: list[str] = []
     dialog.chosen.connect(chosen.append)
     dialog.use.click()
@@ -41,20 +41,20 @@ async def _use(dialog: ConnectDialog, hand: Hand) -> str:
 
 
 def test_a_new_endpoint_begins_empty(connect: Connect) -> None:
-    async def story(dialog: ConnectDialog, _hand: Hand) -> None:
+    async def story(dialog: ConnectDialog, _hand: UiDriver) -> None:
         dialog.add.click()
         assert (dialog.form.name.text(), dialog.form.base_url.text(), dialog.form.model.text()) == ("", "", "")
 
     connect(story)
 
 
-def test_a_new_endpoint_has_its_own_key(connect: Connect, book: EndpointBook, store: MemoryKeyring) -> None:
-    async def story(dialog: ConnectDialog, hand: Hand) -> None:
+def test_a_new_endpoint_has_its_own_key(connect: Connect, book: EndpointStore, store: MemoryKeyring) -> None:
+    async def story(dialog: ConnectDialog, hand: UiDriver) -> None:
         _add(dialog, key=KEY)
         endpoint = book.get(await _use(dialog, hand))
         assert (endpoint.name, endpoint.base_url, endpoint.needs_key) == ("Mine", URL, True)
         assert list(store.kept.values()) == [KEY]
-        assert await KeyStore({}).source(endpoint) == "key store"
+        assert await CredentialStore({}).source(endpoint) == "key store"
 
     connect(story)
 
@@ -62,7 +62,7 @@ def test_a_new_endpoint_has_its_own_key(connect: Connect, book: EndpointBook, st
 def test_a_key_pasted_at_once_goes_to_the_key_store(connect: Connect, store: MemoryKeyring) -> None:
     """Not known yet whether there is a store: that is waited for, the key is not quietly kept for less time."""
 
-    async def story(dialog: ConnectDialog, hand: Hand) -> None:
+    async def story(dialog: ConnectDialog, hand: UiDriver) -> None:
         dialog.key.field.setText(KEY)
         assert await _use(dialog, hand) == ELECTRON_ID
         assert list(store.kept.values()) == [KEY]
@@ -71,9 +71,9 @@ def test_a_key_pasted_at_once_goes_to_the_key_store(connect: Connect, store: Mem
 
 
 def test_another_address_does_not_get_the_key_of_the_old_one(
-    connect: Connect, book: EndpointBook, store: MemoryKeyring
+    connect: Connect, book: EndpointStore, store: MemoryKeyring
 ) -> None:
-    async def story(dialog: ConnectDialog, hand: Hand) -> None:
+    async def story(dialog: ConnectDialog, hand: UiDriver) -> None:
         _add(dialog, key=KEY)
         kept = await _use(dialog, hand)
         dialog.show()
@@ -81,13 +81,13 @@ def test_another_address_does_not_get_the_key_of_the_old_one(
         dialog.form.base_url.setText("http://127.0.0.1:9090/v1")
         await _use(dialog, hand)
         await hand.until(lambda: not store.kept, "the old address's key forgotten")
-        assert await KeyStore({}).source(book.get(kept)) is None
+        assert await CredentialStore({}).source(book.get(kept)) is None
 
     connect(story)
 
 
-def test_bad_input_is_answered_at_its_field_and_nothing_is_kept(connect: Connect, book: EndpointBook) -> None:
-    async def story(dialog: ConnectDialog, _hand: Hand) -> None:
+def test_bad_input_is_answered_at_its_field_and_nothing_is_kept(connect: Connect, book: EndpointStore) -> None:
+    async def story(dialog: ConnectDialog, _hand: UiDriver) -> None:
         before = book.all()
         for field, bad in (("name", ""), ("base_url", "not a url"), ("model", " ")):
             _add(dialog)
@@ -110,7 +110,7 @@ def test_bad_input_is_answered_at_its_field_and_nothing_is_kept(connect: Connect
 
 
 def test_a_bad_key_keeps_the_dialog_open(connect: Connect, store: MemoryKeyring) -> None:
-    async def story(dialog: ConnectDialog, hand: Hand) -> None:
+    async def story(dialog: ConnectDialog, hand: UiDriver) -> None:
         dialog.key.field.setText("Bearer sk_1")
         dialog.use.click()
         await hand.until(lambda: "Bearer" in dialog.key.words.text(), "what is wrong with the key")
@@ -121,8 +121,8 @@ def test_a_bad_key_keeps_the_dialog_open(connect: Connect, store: MemoryKeyring)
     connect(story)
 
 
-def test_edits_of_one_endpoint_survive_a_look_at_another(connect: Connect, book: EndpointBook) -> None:
-    async def story(dialog: ConnectDialog, hand: Hand) -> None:
+def test_edits_of_one_endpoint_survive_a_look_at_another(connect: Connect, book: EndpointStore) -> None:
+    async def story(dialog: ConnectDialog, hand: UiDriver) -> None:
         dialog.form.rates["output"].setText("1.20")
         _choose(dialog, "Built-in simulator")
         assert dialog.form.rates["output"].text() == ""
@@ -136,9 +136,9 @@ def test_edits_of_one_endpoint_survive_a_look_at_another(connect: Connect, book:
 
 
 def test_removing_asks_once_more_and_takes_the_key_along(
-    connect: Connect, book: EndpointBook, store: MemoryKeyring
+    connect: Connect, book: EndpointStore, store: MemoryKeyring
 ) -> None:
-    async def story(dialog: ConnectDialog, hand: Hand) -> None:
+    async def story(dialog: ConnectDialog, hand: UiDriver) -> None:
         _add(dialog, key=KEY)
         kept = await _use(dialog, hand)
         dialog.show()
@@ -153,9 +153,9 @@ def test_removing_asks_once_more_and_takes_the_key_along(
 
 
 def test_an_endpoint_that_cannot_be_removed_keeps_its_key(
-    connect: Connect, book: EndpointBook, store: MemoryKeyring, monkeypatch: pytest.MonkeyPatch
+    connect: Connect, book: EndpointStore, store: MemoryKeyring, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def story(dialog: ConnectDialog, hand: Hand) -> None:
+    async def story(dialog: ConnectDialog, hand: UiDriver) -> None:
         _add(dialog, key=KEY)
         kept = await _use(dialog, hand)
         dialog.show()
@@ -177,7 +177,7 @@ def _full(_value: object) -> None:
 def test_a_locked_key_store_is_not_no_key(connect: Connect, store: MemoryKeyring) -> None:
     store.error = RuntimeError("locked")
 
-    async def story(dialog: ConnectDialog, hand: Hand) -> None:
+    async def story(dialog: ConnectDialog, hand: UiDriver) -> None:
         await hand.until(lambda: "Looking" not in dialog.key.source.text(), "where the key is")
         assert "No key" not in dialog.key.source.text()
         assert "The key store refused" in dialog.key.source.text()
@@ -185,10 +185,10 @@ def test_a_locked_key_store_is_not_no_key(connect: Connect, store: MemoryKeyring
     connect(story)
 
 
-def test_only_added_endpoints_can_be_removed(connect: Connect, book: EndpointBook) -> None:
+def test_only_added_endpoints_can_be_removed(connect: Connect, book: EndpointStore) -> None:
     book.add(Endpoint("", "Local", URL, "m", needs_key=False))
 
-    async def story(dialog: ConnectDialog, _hand: Hand) -> None:
+    async def story(dialog: ConnectDialog, _hand: UiDriver) -> None:
         seen = {}
         for name in ("Built-in simulator", "Electron", "Local"):
             _choose(dialog, name)
@@ -199,11 +199,11 @@ def test_only_added_endpoints_can_be_removed(connect: Connect, book: EndpointBoo
 
 
 @pytest.mark.parametrize("rate", [0.1234567, 12_345_678.0, 0.40, 0.1 + 0.2])
-def test_rates_that_are_not_touched_stay_what_they_are(connect: Connect, book: EndpointBook, rate: float) -> None:
+def test_rates_that_are_not_touched_stay_what_they_are(connect: Connect, book: EndpointStore, rate: float) -> None:
     rates = Rates(rate, None, 2.0, "the contract")
     kept = book.add(Endpoint("", "Local", URL, "m", needs_key=False, rates=rates))
 
-    async def story(dialog: ConnectDialog, hand: Hand) -> None:
+    async def story(dialog: ConnectDialog, hand: UiDriver) -> None:
         _choose(dialog, "Local")
         assert await _use(dialog, hand) == kept.id
         assert book.get(kept.id).rates == rates
@@ -212,7 +212,7 @@ def test_rates_that_are_not_touched_stay_what_they_are(connect: Connect, book: E
 
 
 def test_the_key_field_is_marked_while_its_key_is_wrong(connect: Connect) -> None:
-    async def story(dialog: ConnectDialog, hand: Hand) -> None:
+    async def story(dialog: ConnectDialog, hand: UiDriver) -> None:
         field = dialog.key.field
         field.setText("Bearer sk_1")
         dialog.use.click()
@@ -228,7 +228,7 @@ def test_the_key_field_is_marked_while_its_key_is_wrong(connect: Connect) -> Non
 
 
 def test_only_a_key_that_is_kept_here_can_be_removed(connect: Connect, store: MemoryKeyring) -> None:
-    async def story(dialog: ConnectDialog, hand: Hand) -> None:
+    async def story(dialog: ConnectDialog, hand: UiDriver) -> None:
         await hand.until(lambda: "No key" in dialog.key.source.text(), "where the key is")
         assert not dialog.key.remove.isVisible()
         dialog.key.field.setText(KEY)
@@ -245,7 +245,7 @@ def test_only_a_key_that_is_kept_here_can_be_removed(connect: Connect, store: Me
 
 
 def test_the_switch_is_called_what_a_refused_request_calls_it(connect: Connect) -> None:
-    async def story(dialog: ConnectDialog, _hand: Hand) -> None:
+    async def story(dialog: ConnectDialog, _hand: UiDriver) -> None:
         advice = exposed_key_trouble("http://gpu.example.com/v1").advice
         assert f"“{dialog.form.needs_key.text()}”" in advice
 
@@ -265,7 +265,7 @@ def test_the_switch_is_called_what_a_refused_request_calls_it(connect: Connect) 
 def test_a_key_that_could_be_read_on_the_way_is_warned_of_while_typing(
     connect: Connect, url: str, needs_key: bool, said: bool
 ) -> None:
-    async def story(dialog: ConnectDialog, _hand: Hand) -> None:
+    async def story(dialog: ConnectDialog, _hand: UiDriver) -> None:
         dialog.add.click()
         dialog.form.needs_key.setChecked(needs_key)
         dialog.form.base_url.setText(url)

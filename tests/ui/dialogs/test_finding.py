@@ -9,8 +9,7 @@ from PySide6.QtWidgets import QWidget
 from pytestqt.qtbot import QtBot
 
 from playground.ui.actions import ACTIONS
-from playground.ui.dialogs.keys import KeysSheet
-from playground.ui.dialogs.palette import CommandPalette, score
+from playground.ui.dialogs.palette import CommandPalette, KeysSheet, score
 
 ROWS = [(spec.group, spec.label, spec.shortcut) for spec in ACTIONS]
 

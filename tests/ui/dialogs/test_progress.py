@@ -9,8 +9,8 @@ from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication
 
-from playground.selftest.hand import Hand
-from playground.ui.dialogs.progress import ProgressDialog, watched
+from playground.cli.selftest.steps import UiDriver
+from playground.ui.controllers.log_actions import ProgressDialog, watched
 from playground.ui.session import Session
 from tests.ui.conftest import Story
 
@@ -21,7 +21,7 @@ def _dialog() -> ProgressDialog | None:
 
 
 def test_it_opens_when_it_takes_long_and_is_stopped_by_button_and_by_escape(tell: Callable[[Story], None]) -> None:
-    async def story(session: Session, hand: Hand) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
         results: list[int | None] = []
 
         async def endless(progress: Callable[[int], None]) -> int:
@@ -48,7 +48,7 @@ def test_it_opens_when_it_takes_long_and_is_stopped_by_button_and_by_escape(tell
 
 
 def test_what_is_done_at_once_opens_nothing(tell: Callable[[Story], None]) -> None:
-    async def story(session: Session, _hand: Hand) -> None:
+    async def story(session: Session, _hand: UiDriver) -> None:
         async def quick(_progress: Callable[[int], None]) -> int:
             return 3
 

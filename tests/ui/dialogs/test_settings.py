@@ -11,7 +11,7 @@ from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QCheckBox, QComboBox, QLineEdit, QSpinBox
 from pytestqt.qtbot import QtBot
 
-from playground.settings import SETTINGS, Settings
+from playground.storage.settings import SETTINGS, Settings
 from playground.ui.appearance import Appearance
 from playground.ui.dialogs.settings import SettingsDialog
 

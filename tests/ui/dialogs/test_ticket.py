@@ -9,7 +9,7 @@ from PySide6.QtTest import QTest
 from pytestqt.qtbot import QtBot
 
 from playground.requestlog.records import StoredRun
-from playground.settings import Settings
+from playground.storage.settings import Settings
 from playground.ui.dialogs.ticket import TicketDialog
 from tests.requestlog.samples import answered, record
 

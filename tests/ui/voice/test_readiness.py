@@ -7,15 +7,13 @@ from collections.abc import Callable
 from PySide6.QtGui import QGuiApplication
 from pytestqt.qtbot import QtBot
 
+from playground.cli.selftest.steps import UiDriver
 from playground.prompt.document import Document, Message, Tool
 from playground.requestlog.filter import EVERYTHING
-from playground.selftest.hand import Hand
 from playground.ui.session import Session
 from playground.ui.theme import load_theme
-from playground.ui.voice.readiness_tab import rows, smallness, verdict
-from playground.ui.voice.spread import Row, Spread
-from playground.voice.cold import cold
-from playground.voice.readiness import Distribution, readiness
+from playground.ui.voice.readiness_tab import Row, Spread, rows, smallness, verdict
+from playground.voice.readiness import Distribution, cold, readiness
 from tests.ui.conftest import Story, runner, tell
 from tests.voice.sample import times
 
@@ -24,7 +22,7 @@ Tell = Callable[[Story], None]
 
 
 def test_repeats_cold_and_warm_are_in_the_log(tell: Tell) -> None:
-    async def story(session: Session, hand: Hand) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
         text = "You are Mira. " + "Be brief and kind to whoever calls. " * 40
         session.window.prompt.set_document(Document(messages=(Message("system", text), Message("user", "Hello?"))))
         dialog = session.window.voicing.open()
@@ -54,7 +52,7 @@ def test_repeats_cold_and_warm_are_in_the_log(tell: Tell) -> None:
 
 
 def test_a_stop_keeps_what_has_come(tell: Tell) -> None:
-    async def story(session: Session, hand: Hand) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
         dialog = session.window.voicing.open()
         tab = dialog.readiness
         dialog.tabs.setCurrentWidget(tab)

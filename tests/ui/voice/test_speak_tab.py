@@ -9,12 +9,11 @@ from pathlib import Path
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
+from playground.cli.selftest.steps import UiDriver
 from playground.client.endpoint import ELECTRON_ID, Endpoint
 from playground.prompt.document import Document, Message
-from playground.selftest.hand import Hand
 from playground.ui.session import Session
-from playground.ui.voice.speak_tab import SpeakTab, what_is_sent
-from playground.ui.voice.system_voice import MISSING, SystemVoice
+from playground.ui.voice.speak_tab import MISSING, SpeakTab, SystemVoice, what_is_sent
 from tests.ui.conftest import Story
 
 Tell = Callable[[Story], None]
@@ -22,7 +21,7 @@ SCRIPT = [[{"at_ms": 1, "content": "One moment, please. "}, {"at_ms": 300, "cont
 PROMPT = Document("spoken", messages=(Message("user", "How much?"),), parameters={"scenario": SCRIPT})  # type: ignore[dict-item]
 
 
-async def _sent(session: Session, hand: Hand) -> SpeakTab:
+async def _sent(session: Session, hand: UiDriver) -> SpeakTab:
     window = session.window
     window.requests.send_or_stop()
     await hand.until(lambda: window.requests.current is not None and not window.requests.running, "the completion")
@@ -38,7 +37,7 @@ def _opened(session: Session) -> SpeakTab:
 
 
 def test_nothing_is_spoken_unless_it_is_switched_on(tell: Tell) -> None:
-    async def story(session: Session, hand: Hand) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
         tab = _opened(session)
         assert not tab.on.isChecked()
         await _sent(session, hand)
@@ -49,7 +48,7 @@ def test_nothing_is_spoken_unless_it_is_switched_on(tell: Tell) -> None:
 
 
 def test_what_is_spoken_is_measured_into_the_timeline_and_saved(tell: Tell, tmp_path: Path) -> None:
-    async def story(session: Session, hand: Hand) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
         tab = _opened(session)
         tab.on.setChecked(True)
         await _sent(session, hand)
@@ -68,7 +67,7 @@ def test_what_is_spoken_is_measured_into_the_timeline_and_saved(tell: Tell, tmp_
 
 
 def test_a_stop_is_silent_at_once_and_keeps_what_was_spoken(tell: Tell) -> None:
-    async def story(session: Session, hand: Hand) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
         tab = _opened(session)
         tab.on.setChecked(True)
         await _sent(session, hand)
@@ -81,7 +80,7 @@ def test_a_stop_is_silent_at_once_and_keeps_what_was_spoken(tell: Tell) -> None:
 
 
 def test_closing_the_dialog_is_silent_and_nothing_goes_wrong(tell: Tell) -> None:
-    async def story(session: Session, hand: Hand) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
         tab = _opened(session)
         tab.on.setChecked(True)
         await _sent(session, hand)
@@ -97,7 +96,7 @@ def test_closing_the_dialog_is_silent_and_nothing_goes_wrong(tell: Tell) -> None
 
 
 def test_an_endpoint_without_the_service_switches_it_off(tell: Tell) -> None:
-    async def story(session: Session, hand: Hand) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
         tab = _opened(session)
         tab.on.setChecked(True)
         mine = session.workspace.endpoints.add(Endpoint("", "Mine", "http://127.0.0.1:9/v1", "m", needs_key=False))
@@ -112,7 +111,7 @@ def test_an_endpoint_without_the_service_switches_it_off(tell: Tell) -> None:
 
 
 def test_the_systems_voice_says_what_it_needs_where_it_is_not_there(tell: Tell) -> None:
-    async def story(session: Session, hand: Hand) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
         tab = _opened(session)
         tab.system = None
         tab.engine.setCurrentIndex(1)
@@ -143,7 +142,7 @@ class _Speech(QObject):
 
 
 def test_the_systems_voice_speaks_part_by_part_and_is_measured(tell: Tell) -> None:
-    async def story(session: Session, hand: Hand) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
         tab = _opened(session)
         tab.system = SystemVoice(_Module, _Speech())
         tab.engine.setCurrentIndex(1)
@@ -159,7 +158,7 @@ def test_the_systems_voice_speaks_part_by_part_and_is_measured(tell: Tell) -> No
 
 
 def test_a_chains_turns_are_spoken_one_after_the_other(tell: Tell) -> None:
-    async def story(session: Session, hand: Hand) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
         window = session.window
         window.files.open_tools_sample()
         assert window.answers

@@ -14,14 +14,14 @@ from PySide6.QtGui import QGuiApplication
 from PySide6.QtTest import QTest
 from pytestqt.qtbot import QtBot
 
+from playground.cli.selftest.steps import UiDriver
 from playground.requestlog.filter import EVERYTHING
-from playground.selftest.hand import Hand
-from playground.settings import Settings
+from playground.storage.settings import Settings
 from playground.ui.session import Session
 from playground.ui.theme import load_theme
+from playground.ui.voice.canvas import Scale, pack
 from playground.ui.voice.dialog import VoiceDialog
 from playground.ui.voice.picture import CALLS, HEARD, TEXT, TOOLS, picture, rows
-from playground.ui.voice.scale import Scale, pack
 from playground.ui.voice.side_by_side import SideBySideTab
 from playground.ui.voice.speech_form import SpeechForm
 from playground.ui.voice.timeline_tab import TimelineTab
@@ -54,7 +54,7 @@ def _shown(dialog: VoiceDialog) -> list[str]:
 
 
 def test_the_vendors_example_is_one_click(tell: Tell) -> None:
-    async def story(session: Session, hand: Hand) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
         session.window.actions_table["voice"].trigger()
         dialog = session.window.voicing.dialog
         assert dialog is not None
@@ -77,7 +77,7 @@ def test_the_vendors_example_is_one_click(tell: Tell) -> None:
 
 
 def test_the_run_in_hand_is_followed_and_a_logged_one_is_the_same(tell: Tell) -> None:
-    async def story(session: Session, hand: Hand) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
         window = session.window
         dialog = window.voicing.open()
         window.requests.send_or_stop()

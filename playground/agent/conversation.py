@@ -1,0 +1,261 @@
+"""A conversation as a tree of turns that are never changed: every edit is a branch, and the old one is kept."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from itertools import count
+
+from playground.agent.tool_executor import ResultKind
+from playground.client.events import Usage
+from playground.prompt.document import Document, Message, ToolCall
+from playground.prompt.field_errors import FieldError, InputError
+from playground.prompt.variables import places
+from playground.voice.times import TurnTimes
+
+BRACES = "{{"
+_NAME = "two_braces"
+
+
+def literal(document: Document, text: str) -> tuple[Document, str]:
+    """The document and the template that renders to `text`: another than `text` only where that has a `{{name}}`.
+
+    There the two braces come from a variable, since a value's own braces are text.
+    """
+    found = places(text)
+    if not found:
+        return document, text
+    name = _free_name(document)
+    pieces, last = [], 0
+    for place in found:
+        pieces += [text[last : place.start], "{{", name, "}}"]
+        last = place.start + len(BRACES)
+    return document.with_variable(name, BRACES), "".join((*pieces, text[last:]))
+
+
+def _free_name(document: Document) -> str:
+    names = (_NAME if number == 1 else f"{_NAME}_{number}" for number in count(1))
+    return next(name for name in names if document.variables.get(name, BRACES) == BRACES)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a call returned. Times in seconds on the clock of `go`, a run of the chain; None where it was typed."""
+
+    call_id: str
+    name: str
+    text: str
+    kind: ResultKind = "answered"
+    problems: tuple[FieldError, ...] = ()
+    started_at: float | None = None
+    ended_at: float | None = None
+    go: str = ""
+    edited: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One request, its answer, and what its calls returned.
+
+    `document` is what was sent. `text` and `calls` are the model's own, or a person's where `edited`. `go` names the
+    run of the chain that sent it, on whose clock its run began at `began_at`; `times` count from there.
+    """
+
+    id: str
+    parent: str | None
+    document: Document
+    text: str = ""
+    calls: tuple[ToolCall, ...] = ()
+    results: tuple[Result, ...] = ()
+    run_id: str | None = None
+    request_id: str | None = None
+    phase: str = "done"
+    finish_reason: str | None = None
+    usage: Usage | None = None
+    trouble: str = ""
+    go: str = ""
+    began_at: float | None = None
+    times: TurnTimes | None = None
+    edited: bool = False
+
+    @property
+    def returned(self) -> tuple[Result, ...]:
+        """The results that there are, in the order of the calls: what runs or was stopped has returned none."""
+        order = {call.id: place for place, call in enumerate(self.calls)}
+        found = (
+            result for result in self.results if result.kind not in ("running", "stopped") and result.call_id in order
+        )
+        return tuple(sorted(found, key=lambda result: order[result.call_id]))
+
+    @property
+    def open_calls(self) -> tuple[ToolCall, ...]:
+        """The calls that have no result yet."""
+        answered = {result.call_id for result in self.returned}
+        return tuple(call for call in self.calls if call.id not in answered)
+
+    @property
+    def answered(self) -> bool:
+        """Whether the model has said its answer: it ended as it should, and calls nothing."""
+        return self.phase == "done" and not self.calls
+
+
+def new_id() -> str:
+    """A turn's id."""
+    return uuid.uuid4().hex
+
+
+@dataclass(frozen=True, slots=True)
+class Sum:
+    """A sum over turns. `value` is of the `reported` ones, None where none is; complete only where all `of` are."""
+
+    value: int | None
+    reported: int
+    of: int
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing is missing in it: otherwise the true sum is unknown, and at least `value`."""
+        return self.reported == self.of and self.of > 0
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Over the requests of one path; a turn that was edited counts as the request that it came from, once."""
+
+    requests: int
+    prompt_tokens: Sum
+    cached_tokens: Sum
+    completion_tokens: Sum
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """All turns that were made from one prompt. Unknown ids raise KeyError."""
+
+    root: Document
+    turns: Mapping[str, Turn] = field(default_factory=dict)
+    id: str = field(default_factory=new_id)
+
+    def with_turn(self, turn: Turn) -> Conversation:
+        """With a turn added, or one that is still being made replaced by what it has come to."""
+        return replace(self, turns={**self.turns, turn.id: turn})
+
+    def path(self, turn_id: str | None) -> tuple[Turn, ...]:
+        """The turns from the first to this one."""
+        found: list[Turn] = []
+        while turn_id is not None:
+            found.append(self.turns[turn_id])
+            turn_id = found[-1].parent
+        return tuple(reversed(found))
+
+    def children(self, turn_id: str | None) -> tuple[Turn, ...]:
+        """The turns that go on from this one; from None: the first turns. Oldest first."""
+        return tuple(turn for turn in self.turns.values() if turn.parent == turn_id)
+
+    def ends(self) -> tuple[Turn, ...]:
+        """The last turn of each branch, oldest first."""
+        parents = {turn.parent for turn in self.turns.values()}
+        return tuple(turn for turn in self.turns.values() if turn.id not in parents)
+
+    def document(self, turn_id: str | None) -> Document:
+        """The prompt as it stands after a turn: what was sent, the answer, the results. From None: the prompt."""
+        if turn_id is None:
+            return self.root
+        turn = self.turns[turn_id]
+        document, messages = turn.document, list(turn.document.messages)
+        if turn.text or turn.calls or turn.answered:
+            document, text = literal(document, turn.text)
+            messages.append(Message("assistant", text or (None if turn.calls else ""), turn.calls))
+        for result in turn.returned:
+            document, text = literal(document, result.text)
+            messages.append(Message("tool", text, tool_call_id=result.call_id))
+        return replace(document, messages=tuple(messages))
+
+    def added(self, turn_id: str) -> tuple[Message, ...]:
+        """The messages that this turn's request has more than that of the turn before: what it adds to the prefix."""
+        turn = self.turns[turn_id]
+        before = self.turns[turn.parent].document.messages if turn.parent else ()
+        return turn.document.messages[_shared(before, turn.document.messages) :]
+
+    def keeps_prefix(self, turn_id: str) -> bool:
+        """Whether this turn's request begins with all of the request before: nothing of what is cached is lost."""
+        turn = self.turns[turn_id]
+        if turn.parent is None:
+            return True
+        before = self.turns[turn.parent].document
+        same = before.tools == turn.document.tools
+        return same and _shared(before.messages, turn.document.messages) == len(before.messages)
+
+    def totals(self, turn_id: str | None) -> Totals:
+        """What the requests on the way to a turn add up to."""
+        turns = {turn.run_id: turn for turn in self.path(turn_id) if turn.run_id is not None}
+        usages = [turn.usage for turn in turns.values()]
+        return Totals(
+            len(usages),
+            _sum(usage.prompt_tokens if usage else None for usage in usages),
+            _sum(usage.cached_tokens if usage else None for usage in usages),
+            _sum(usage.completion_tokens if usage else None for usage in usages),
+        )
+
+    def with_result(self, turn_id: str, result: Result) -> Conversation:
+        """With what a call has returned, in place of an earlier result of it."""
+        turn = self.turns[turn_id]
+        others = tuple(other for other in turn.results if other.call_id != result.call_id)
+        return self.with_turn(replace(turn, results=(*others, result)))
+
+    def edit_result(self, turn_id: str, call_id: str, text: str) -> tuple[Conversation, str]:
+        """A branch in which a call returned this; also for one that has not returned yet. Gives the new turn's id."""
+        turn = self.turns[turn_id]
+        call = next((call for call in turn.calls if call.id == call_id), None)
+        if call is None:
+            raise InputError(FieldError(("tool_call_id",), f"{call_id} is no call of this turn."))
+        others = tuple(result for result in turn.results if result.call_id != call_id)
+        return self._branch(turn, results=(*others, Result(call_id, call.name, text, edited=True)))
+
+    def edit_turn(self, turn_id: str, text: str, calls: tuple[ToolCall, ...]) -> tuple[Conversation, str]:
+        """A branch in which the model said and called this; results of calls that stay are kept. Gives its id."""
+        turn = self.turns[turn_id]
+        same = {call.id for call in calls if call in turn.calls}
+        kept = tuple(result for result in turn.results if result.call_id in same)
+        if len({call.id for call in calls}) < len(calls):
+            raise InputError(FieldError(("tool_calls",), "two calls have the same id.", "Give each its own."))
+        reason = "tool_calls" if calls else "stop"
+        return self._branch(turn, text=text, calls=calls, results=kept, finish_reason=reason, phase="done", trouble="")
+
+    def _branch(self, turn: Turn, **changed: object) -> tuple[Conversation, str]:
+        # Its times are those of what the model said, which this no longer is.
+        made = replace(turn, id=new_id(), edited=True, times=None, **changed)  # type: ignore[arg-type]
+        return self.with_turn(made), made.id
+
+    def without(self, turn_id: str) -> Conversation:
+        """With a turn and all that goes on from it left out."""
+        gone = {turn_id}
+        for turn in self.turns.values():
+            # A turn is always added after the one that it goes on from.
+            if turn.parent in gone:
+                gone.add(turn.id)
+        return replace(self, turns={key: turn for key, turn in self.turns.items() if key not in gone})
+
+
+def _shared(before: tuple[Message, ...], after: tuple[Message, ...]) -> int:
+    pairs = zip(before, after, strict=False)
+    return next((place for place, (one, other) in enumerate(pairs) if one != other), min(len(before), len(after)))
+
+
+def _sum(values: Iterable[int | None]) -> Sum:
+    every = tuple(values)
+    known = [value for value in every if value is not None]
+    return Sum(sum(known) if known else None, len(known), len(every))
+
+
+def with_unique_ids(calls: Iterable[tuple[str, str, str]], taken: Iterable[str]) -> Iterator[ToolCall]:
+    """Calls of (id, name, arguments): one without an id, or with one that is taken, gets an id of its own."""
+    used = set(taken)
+    for number, (call_id, name, arguments) in enumerate(calls):
+        own, tries = call_id, 0
+        while not own or own in used:
+            own = f"{call_id or 'call'}_{number}" + (f"_{tries}" if tries else "")
+            tries += 1
+        used.add(own)
+        yield ToolCall(own, name, arguments)

@@ -1,0 +1,273 @@
+"""A chain: request, calls side by side, results, next request, until the model answers. Bounded and stoppable."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+from playground.agent.conversation import Conversation, Result, Turn, new_id, with_unique_ids
+from playground.agent.events import (
+    AgentLoopEnded,
+    CallEnded,
+    CallStarted,
+    EndReason,
+    Happening,
+    TurnEnded,
+    TurnStarted,
+)
+from playground.agent.tool_executor import Outcome, ToolExecutor
+from playground.client.events import AnyEvent
+from playground.prompt.document import Document, Json, Message, ToolCall
+from playground.prompt.field_errors import InputError
+from playground.runs.run import Run
+from playground.runs.state import ENDED, ToolCallState
+from playground.tools.arguments import schemas_by_name
+from playground.voice.times import Stopwatch
+
+
+@dataclass(slots=True)
+class Watch:
+    """Made before `run` is executed. `now`: seconds on the chain's clock; `parent`: the turn before; `go`: its run."""
+
+    run: Run
+    now: Callable[[], float]
+    turn_id: str
+    parent: str | None
+    document: Document
+    go: str
+    began_at: float | None = None
+    stopwatch: Stopwatch = field(default_factory=Stopwatch)
+
+    def __post_init__(self) -> None:
+        self.run.listen(self._heard)
+
+    def _heard(self, run: Run, event: AnyEvent) -> None:
+        if self.began_at is None:
+            self.began_at = self.now() - run.clock()
+        self.stopwatch.apply(event)
+
+    @property
+    def turn(self) -> Turn:
+        """The turn as far as it has come. The calls of an answer that did not come to its end are left out."""
+        state = self.run.state
+        phase = state.phase
+        return Turn(
+            id=self.turn_id,
+            parent=self.parent,
+            document=self.document,
+            text=state.text,
+            calls=self._calls() if phase == "done" else (),
+            run_id=self.run.id,
+            request_id=state.request_id,
+            phase=phase,
+            finish_reason=state.finish_reason,
+            usage=state.usage,
+            trouble=" ".join((state.trouble.title, state.trouble.detail)).strip() if state.trouble else "",
+            go=self.go,
+            began_at=self.began_at,
+            times=self.stopwatch.times,
+        )
+
+    def _calls(self) -> tuple[ToolCall, ...]:
+        taken = [call.id for message in self.document.messages for call in message.tool_calls]
+        came = [call for _, call in sorted(self.run.state.tool_calls.items())]
+        return tuple(with_unique_ids([(call.id, call.name, call.arguments) for call in came], taken))
+
+
+DEFAULT_LIMIT = 5
+MOST_REQUESTS = 50
+"""No limit can be set above this: a runaway chain burns money (electron-api.md, Tools and the filler phrase)."""
+
+
+class Send(Protocol):
+    """Sends a document and sees it through. `began` is called once with the run, before its first byte leaves.
+
+    May raise InputError where the document cannot be sent; trouble of the exchange is in the run's state.
+    """
+
+    def __call__(self, document: Document, began: Callable[[Run], None], /) -> Awaitable[object]: ...
+
+
+class Chain:
+    """Runs one conversation on, one `run` at a time. `conversation` is replaced as turns and results come.
+
+    `listener` is called synchronously, after `conversation` has taken in what happened. `limit`: requests a run of
+    the chain, from 1 to MOST_REQUESTS; ValueError where it is not.
+    """
+
+    def __init__(
+        self,
+        conversation: Conversation,
+        send: Send,
+        answerer: ToolExecutor,
+        *,
+        listener: Callable[[Happening], None] = lambda _happening: None,
+        limit: int = DEFAULT_LIMIT,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        if not 1 <= limit <= MOST_REQUESTS:
+            raise ValueError(f"a chain's limit is from 1 to {MOST_REQUESTS}, not {limit}")
+        self.conversation = conversation
+        self.limit = limit
+        self._send, self._answerer, self._tell, self._clock = send, answerer, listener, clock
+        self._go, self._zero, self._requests = "", 0.0, 0
+        self._last: str | None = None
+        self._stop_asked = False
+        self._watch: Watch | None = None
+        self._working: tuple[asyncio.Task[None], ...] = ()
+
+    @property
+    def live(self) -> Conversation:
+        """As `conversation`, with the turn that is being answered as far as it has come, its phase the run's own."""
+        return self.conversation.with_turn(self._watch.turn) if self._watch is not None else self.conversation
+
+    @property
+    def coming(self) -> tuple[ToolCallState, ...]:
+        """The calls of the answer that is still coming, their arguments as far as they are."""
+        if self._watch is None:
+            return ()
+        return tuple(call for _, call in sorted(self._watch.run.state.tool_calls.items()))
+
+    def now(self) -> float:
+        """Seconds since this run of the chain began."""
+        return self._clock() - self._zero
+
+    def run(self, at: str | None = None, add: tuple[Message, ...] = ()) -> Coroutine[None, None, AgentLoopEnded]:
+        """Go on from a turn (None: from the prompt) until there is an answer. Await what this returns, once.
+
+        The turn's open calls are answered first; then `add`, such as what a caller says next, is put after it.
+        Expected trouble is in the outcome. Cancelling stops the chain, which still says so, and is raised.
+        """
+        # Here and not in the coroutine: a stop may come before that has taken its first step.
+        self._last, self._stop_asked = at, False
+        return self._run_through(self.conversation.turns[at] if at is not None else None, add)
+
+    async def _run_through(self, turn: Turn | None, add: tuple[Message, ...]) -> AgentLoopEnded:
+        self._go, self._zero, self._requests = new_id(), self._clock(), 0
+        ended = self._end("stopped")
+        try:
+            ended = await self._go_on(turn, add)
+        except asyncio.CancelledError:
+            ended = self._end("stopped")
+            raise
+        except BaseException as error:
+            ended = self._end("failed", str(error))
+            raise
+        finally:
+            self._tell(ended)
+        return ended
+
+    def stop(self) -> None:
+        """End it at once, wherever it is; what had come is kept. Fine to call again, or after the end."""
+        self._stop_asked = True
+        if self._watch is not None:
+            # The run ends as stopped by itself, with what had come of its answer.
+            self._watch.run.stop()
+            return
+        for task in self._working:
+            task.cancel()
+
+    def _end(self, reason: EndReason, trouble: str = "") -> AgentLoopEnded:
+        return AgentLoopEnded(reason, self._last, self._requests, trouble)
+
+    async def _go_on(self, turn: Turn | None, add: tuple[Message, ...]) -> AgentLoopEnded:
+        while True:
+            if turn is not None and not self._stop_asked:
+                await self._answer_calls(turn)
+            if self._stop_asked:
+                return self._end("stopped")
+            document = self.conversation.document(self._last)
+            try:
+                turn = await self._request(replace(document, messages=(*document.messages, *add)))
+            except InputError as bad:
+                return self._end("failed", str(bad))
+            add = ()
+            reason = self._reason(turn)
+            if reason is not None:
+                return self._end(reason, turn.trouble if turn is not None and reason == "failed" else "")
+
+    def _reason(self, turn: Turn | None) -> EndReason | None:
+        """Why the chain ends after this turn, if it does."""
+        if turn is None or turn.phase == "stopped":
+            return "stopped"
+        if turn.phase != "done":
+            return "failed"
+        if not turn.calls:
+            return "answered"
+        if self._stop_asked:
+            return "stopped"
+        return "limit" if self._requests >= self.limit else None
+
+    async def _request(self, document: Document) -> Turn | None:
+        """One request; None where it was stopped before it had begun. Raises InputError."""
+        turn_id, parent = new_id(), self._last
+        refused: list[InputError] = []
+
+        def began(run: Run) -> None:
+            self._last = turn_id
+            self._requests += 1
+            self._watch = Watch(run, self.now, turn_id, parent, document, self._go)
+            self._tell(TurnStarted(turn_id, self._requests, self.limit, document, run))
+            if self._stop_asked:
+                run.stop()
+
+        async def send() -> None:
+            try:
+                await self._send(document, began)
+            except InputError as bad:
+                refused.append(bad)
+            finally:
+                watch, self._watch = self._watch, None
+                if watch is not None:
+                    self._keep(watch.turn)
+
+        await self._work([send()])
+        if refused:
+            raise refused[0]
+        return self.conversation.turns.get(turn_id)
+
+    def _keep(self, turn: Turn) -> None:
+        if turn.phase not in ENDED:
+            turn = replace(turn, phase="stopped")  # the sending was ended before the run itself could be
+        self.conversation = self.conversation.with_turn(turn)
+        self._tell(TurnEnded(turn))
+
+    async def _work(self, jobs: Iterable[Coroutine[None, None, None]]) -> None:
+        """Do all of it side by side; `stop` ends what is left of it."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                self._working = tuple(group.create_task(job, name="chain") for job in jobs)
+        except BaseExceptionGroup as group_of_errors:
+            raise group_of_errors.exceptions[0] from None
+        finally:
+            self._working = ()
+
+    async def _answer_calls(self, turn: Turn) -> None:
+        if not turn.open_calls:
+            return
+        schemas = schemas_by_name([dict(tool.definition) for tool in turn.document.tools])
+        made = Counter(call.name for before in self.conversation.path(turn.parent) for call in before.calls)
+        jobs = []
+        for call in turn.calls:
+            if call in turn.open_calls:
+                jobs.append(self._call(turn.id, call, schemas, made[call.name]))
+            made[call.name] += 1
+        await self._work(jobs)
+
+    async def _call(self, turn_id: str, call: ToolCall, schemas: dict[str, Json], nth: int) -> None:
+        started_at = self.now()
+        running = Result(call.id, call.name, "", "running", started_at=started_at, go=self._go)
+        self.conversation = self.conversation.with_result(turn_id, running)
+        self._tell(CallStarted(turn_id, call, started_at))
+        outcome = Outcome("stopped", "")
+        try:
+            outcome = await self._answerer.answer(call, schemas, nth)
+        finally:
+            done = outcome.text, outcome.kind, outcome.problems
+            result = Result(call.id, call.name, *done, started_at, self.now(), self._go)
+            self.conversation = self.conversation.with_result(turn_id, result)
+            self._tell(CallEnded(turn_id, call, result))

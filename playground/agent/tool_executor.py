@@ -1,0 +1,133 @@
+"""Answers one call: arguments checked first, then the reply that the book has, after its delay."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from playground.agent.tool_mocks import Reply, ToolMocks, fill
+from playground.prompt.document import Json, ToolCall
+from playground.prompt.field_errors import FieldError
+from playground.tools.arguments import check_arguments
+from playground.tools.json_position import Fault, read_json
+
+ResultKind: TypeAlias = Literal[
+    "answered", "error", "bad_json", "wrong_arguments", "unknown_tool", "failed", "running", "stopped"
+]
+"""answered · error: the book says so · bad_json, wrong_arguments, unknown_tool: the call itself is wrong, and the
+model is told how · failed: the answer could not be had (no consent, no connection, nobody answered) · running: it has
+not returned yet · stopped: it had not returned when the chain was stopped. Those two are not sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What goes back to the model. `problems` are those of the call's arguments, with paths inside them."""
+
+    kind: ResultKind
+    text: str
+    problems: tuple[FieldError, ...] = ()
+
+
+class ToolExecutionError(Exception):
+    """Raised by `ask` or `fetch` where there is no answer; its text is a sentence for the person and the model."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A call that waits for a person. `hint` is what the book says to them."""
+
+    call: ToolCall
+    arguments: Mapping[str, Json]
+    hint: str = ""
+
+
+Ask: TypeAlias = Callable[[Question], Awaitable[str]]
+Fetch: TypeAlias = Callable[[str, Mapping[str, Json]], Awaitable[str]]
+"""Posts the arguments as JSON to an address for which `allowed` has said yes, and gives the body of its answer."""
+
+
+Serve: TypeAlias = Callable[[str, str, Mapping[str, Json]], Awaitable[str]]
+"""Calls a tool of a tool server: (server, tool, arguments). It asks for consent itself."""
+
+
+class ToolExecutor:
+    """Answers calls from one book.
+
+    `allowed` says whether the person has let this prompt call an address, and asks them where it must. It is asked
+    before every `fetch`; without it no address is ever called.
+    """
+
+    def __init__(
+        self,
+        book: ToolMocks,
+        ask: Ask,
+        *,
+        fetch: Fetch | None = None,
+        allowed: Callable[[str], Awaitable[bool]] | None = None,
+        serve: Serve | None = None,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+    ) -> None:
+        self._book, self._ask, self._fetch, self._allowed, self._sleep = book, ask, fetch, allowed, sleep
+        self._serve = serve
+
+    async def answer(self, call: ToolCall, schemas: Mapping[str, Json], nth: int) -> Outcome:
+        """The outcome of one call; `schemas`: parameters by tool name; `nth` call of that tool in its chain, from 0."""
+        wrong = judge(call, schemas)
+        if wrong is not None:
+            return wrong
+        arguments: dict[str, Json] = json.loads(call.arguments)
+        reply = self._book.reply(call.name, arguments)
+        delay_s = self._book.delay_s(call.name, reply, nth)
+        if delay_s > 0:
+            await self._sleep(delay_s)
+        try:
+            return await self._outcome(reply, call, arguments)
+        except ToolExecutionError as failure:
+            return Outcome("failed", error_text(str(failure)))
+
+    async def _outcome(self, reply: Reply, call: ToolCall, arguments: Mapping[str, Json]) -> Outcome:
+        match reply.kind:
+            case "fixed":
+                return Outcome("answered", reply.text)
+            case "template":
+                return Outcome("answered", fill(reply.text, arguments))
+            case "error":
+                return Outcome("error", error_text(fill(reply.text, arguments) or "The tool failed."))
+            case "ask":
+                return Outcome("answered", await self._ask(Question(call, arguments, reply.text)))
+            case "http":
+                return Outcome("answered", await self._fetched(reply.text, arguments))
+
+            case "mcp":
+                return Outcome("answered", await self._served(reply.text, call.name, arguments))
+
+    async def _served(self, server: str, name: str, arguments: Mapping[str, Json]) -> str:
+        if self._serve is None:
+            raise ToolExecutionError(f"{name} was not called: no tool servers here.")
+        return await self._serve(server, name, arguments)
+
+    async def _fetched(self, url: str, arguments: Mapping[str, Json]) -> str:
+        if self._fetch is None or self._allowed is None or not await self._allowed(url):
+            raise ToolExecutionError(f"{url} was not called: there is no consent for it.")
+        return await self._fetch(url, arguments)
+
+
+def judge(call: ToolCall, schemas: Mapping[str, Json]) -> Outcome | None:
+    """What is wrong with the call itself, as the model is told; None where nothing is."""
+    if call.name not in schemas:
+        known = ", ".join(schemas) or "there are none"
+        return Outcome("unknown_tool", error_text(f"There is no tool {call.name!r}. Tools: {known}."))
+    problems = check_arguments(call.arguments, schemas[call.name])
+    if not problems:
+        return None
+    words = "; ".join(str(problem) for problem in problems)
+    kind: ResultKind = "bad_json" if isinstance(read_json(call.arguments), Fault) else "wrong_arguments"
+    return Outcome(kind, error_text(f"The arguments of {call.name} are wrong: {words}."), problems)
+
+
+def error_text(message: str) -> str:
+    """An error as the model reads it: one JSON object."""
+    return json.dumps({"error": message}, ensure_ascii=False)

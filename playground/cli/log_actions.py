@@ -1,0 +1,184 @@
+"""What `electron-playground log` does beside listing: show, ticket, export, import, delete."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import shutil
+import sys
+import tempfile
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, TypeAlias, cast
+
+from playground.cli.exit_status import FAILED, FINISHED
+from playground.export.export import FORMATS, Format, export_into, format_of
+from playground.export.export import export as export_to
+from playground.export.importer import Imported, import_file
+from playground.export.jsonl import to_line
+from playground.export.redaction import Contents
+from playground.export.ticket import Choice, tickets
+from playground.export.ticket_zip import bundle
+from playground.prompt.field_errors import FieldError, InputError
+from playground.requestlog.filter import LogFilter, parse
+from playground.requestlog.log import RequestLog
+from playground.requestlog.records import StoredRun
+from playground.storage.paths import write_shared
+
+Work: TypeAlias = Callable[[RequestLog], Awaitable[int]]
+"""What is done with the open log; gives the exit status."""
+MOST_SHOWN = 100
+"""Requests that one ticket, or one show, is made of."""
+
+
+def show(words: list[str], options: argparse.Namespace) -> Work:
+    """Requests whole: as they would stand in a ticket with its contents, or a lossless JSON object a line."""
+    chosen = _by_id(words, "log show")
+
+    async def work(store: RequestLog) -> int:
+        runs = await _found(store, chosen)
+        if runs:
+            _say("\n".join(to_line(run) for run in runs) if options.json else tickets(runs, Choice("included")))
+        return _whether(runs, words)
+
+    return work
+
+
+def ticket(words: list[str], options: argparse.Namespace) -> Work:
+    """A support ticket; as a zip where the output is named so."""
+    chosen = _by_id(words, "log ticket")
+    choice = Choice(cast("Contents", options.contents.replace("-", " ")), options.workspace)
+
+    async def work(store: RequestLog) -> int:
+        runs = await _found(store, chosen)
+        if runs:
+            await asyncio.to_thread(_put, runs, choice, options.output or "-")
+        return _whether(runs, words)
+
+    return work
+
+
+def _put(runs: list[StoredRun], choice: Choice, output: str) -> None:
+    if output == "-":
+        _say(tickets(runs, choice))
+    elif output.lower().endswith(".zip"):
+        write_shared(Path(output), bundle(runs, choice))
+    else:
+        write_shared(Path(output), tickets(runs, choice).encode("utf-8", "replace"))
+
+
+def _standard_output() -> IO[str]:
+    """As UTF-8 whatever the terminal's encoding, and no line end changed: what is piped is a file's bytes."""
+    sys.stdout.flush()
+    return open(sys.stdout.fileno(), "w", encoding="utf-8", errors="replace", newline="", closefd=False)
+
+
+def _say(text: str) -> None:
+    with _standard_output() as out:
+        out.write(text if text.endswith("\n") else text + "\n")
+
+
+async def _import_standard_input(store: RequestLog) -> Imported:
+    # It is read twice, which a pipe cannot be.
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "input"
+        with path.open("wb") as file:
+            await asyncio.to_thread(shutil.copyfileobj, sys.stdin.buffer, file)
+        return await import_file(store, path)
+
+
+def export(words: list[str], options: argparse.Namespace) -> Work:
+    """All that the filter finds, into a file."""
+    if not options.output:
+        raise InputError(
+            FieldError(
+                ("--output",), "says nowhere to write to.", "Give -o requests.jsonl, say, or -o - with --format."
+            )
+        )
+    chosen, path = parse(" ".join(words), datetime.now(UTC)), Path(options.output)
+    kind: Format | None = options.format or format_of(path)
+    if kind is None:
+        raise InputError(FieldError(("--format",), f"is one of {', '.join(FORMATS)}.", "Or end the file's name so."))
+
+    async def work(store: RequestLog) -> int:
+        if options.output == "-":
+            with _standard_output() as out:
+                await export_into(out, store, chosen, kind)
+            return FINISHED
+        done = await export_to(store, chosen, path, kind)
+        print(f"{done:,} requests in {path}", file=sys.stderr)
+        return FINISHED
+
+    return work
+
+
+def import_(words: list[str], _options: argparse.Namespace) -> Work:
+    """Requests out of a file, all or none."""
+    if len(words) != 1:
+        raise InputError(FieldError(("FILE",), "log import takes one file.", "Give a JSONL export or a HAR."))
+
+    async def work(store: RequestLog) -> int:
+        _writable(store)
+        if words[0] == "-":
+            imported = await _import_standard_input(store)
+        else:
+            imported = await import_file(store, Path(words[0]))
+        print(imported.sentence, file=sys.stderr)
+        return FINISHED
+
+    return work
+
+
+def delete(words: list[str], options: argparse.Namespace) -> Work:
+    """All that the filter finds, with their contents. Asks first; where nobody can answer, --yes must say so."""
+    if not words:
+        raise InputError(
+            FieldError(("FILTER",), "log delete needs a filter.", "since:2000-01-01 finds every request there is.")
+        )
+    chosen = parse(" ".join(words), datetime.now(UTC))
+
+    async def work(store: RequestLog) -> int:
+        _writable(store)
+        n = (await store.count(chosen, None)).n
+        if n and not options.yes and not await asyncio.to_thread(_agreed, n):
+            print("Nothing was deleted.", file=sys.stderr)
+            return FAILED
+        print(f"{await store.delete_matching(chosen):,} requests deleted.", file=sys.stderr)
+        return FINISHED
+
+    return work
+
+
+def _agreed(n: int) -> bool:
+    if not sys.stdin.isatty():
+        raise InputError(
+            FieldError(("--yes",), f"{n:,} requests would be deleted, and there is nobody to ask.", "Add --yes.")
+        )
+    return input(f"Delete {n:,} requests with all their contents? [y/N] ").strip().lower() in ("y", "yes")
+
+
+def _writable(store: RequestLog) -> None:
+    if store.read_only_reason is not None:
+        raise InputError(FieldError(("log",), store.read_only_reason))
+
+
+def _by_id(words: list[str], command: str) -> LogFilter:
+    """Words without a key are parts of ids here."""
+    if not words:
+        raise InputError(FieldError(("ID",), f"{command} needs a part of an id, or a filter."))
+    return parse(" ".join(word if ":" in word else f"id:{word}" for word in words), datetime.now(UTC))
+
+
+async def _found(store: RequestLog, chosen: LogFilter) -> list[StoredRun]:
+    rows = await store.page(chosen, None, MOST_SHOWN + 1)
+    if len(rows) > MOST_SHOWN:
+        raise InputError(FieldError(("FILTER",), f"finds more than {MOST_SHOWN} requests.", "Narrow it."))
+    found = [await store.get(row.run_id) for row in rows]
+    return [stored for stored in found if stored is not None]
+
+
+def _whether(runs: list[StoredRun], words: list[str]) -> int:
+    if not runs:
+        print(f"electron-playground: no request matches {' '.join(words)}.", file=sys.stderr)
+    return FINISHED if runs else FAILED

@@ -1,0 +1,177 @@
+"""The command line: one argparse surface. Each command's code is imported only when it runs."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from playground import __version__
+from playground.cli.exit_status import BAD_INPUT, STOPPED
+from playground.prompt.field_errors import InputError
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The whole surface."""
+    parser = argparse.ArgumentParser(
+        prog="electron-playground",
+        description="A desktop playground for Electron: without a command it opens the window.",
+    )
+    parser.add_argument("--version", action="version", version=f"electron-playground {__version__}")
+    _data_option(parser, None)
+    parser.add_argument(
+        "--exit-after-first-paint", action="store_true", help="end after the first painted frame (for benchmarks)"
+    )
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    _add_simulator(commands)
+    _add_send(commands)
+    _add_log(commands)
+    _add_check(commands)
+    _add_self_test(commands)
+    return parser
+
+
+def _data_option(parser: argparse.ArgumentParser, default: object = argparse.SUPPRESS) -> None:
+    # Suppressed below the top, so that `--data-dir X send` and `send --data-dir X` both work.
+    parser.add_argument(
+        "--data-dir",
+        metavar="DIR",
+        default=default,
+        help="keep everything that is stored in DIR (or set ELECTRON_PLAYGROUND_HOME)",
+    )
+
+
+def _add_simulator(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    from playground.simulator.command import add_arguments
+
+    add_arguments(commands.add_parser("simulator", help="run the built-in server that speaks Electron's API"))
+
+
+def _add_send(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "send",
+        help="send a prompt file or an OpenAI request body",
+        description="Sends FILE and streams the completion's text. With neither --base-url nor --endpoint "
+        "the built-in simulator answers. The key comes from the key store or SMALLEST_API_KEY.",
+    )
+    parser.add_argument("file", metavar="FILE", help="a prompt file or a request body; - reads standard input")
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--base-url", metavar="URL", help="an OpenAI-compatible base URL")
+    where.add_argument("--endpoint", metavar="NAME", help="an endpoint set up in the window, by name")
+    parser.add_argument(
+        "--var", action="append", default=[], metavar="NAME=VALUE", help="a variable's value; may be given again"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object at the end instead of the text")
+    parser.add_argument(
+        "--no-check", action="store_true", help="send also what Electron refuses, to see how the server answers it"
+    )
+    _data_option(parser)
+
+
+def _add_log(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "log",
+        help="list, show, hand on, export, import or delete logged requests",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="log [list] FILTER…       list requests, newest first\n"
+        "log show ID…             one or more requests, by any part of an id\n"
+        "log ticket ID…           a support ticket, as Markdown, or as a zip with -o NAME.zip\n"
+        "log export FILTER… -o F  a JSONL file that can be imported, a CSV table, or a HAR\n"
+        "log import FILE          a JSONL export or a HAR; - reads standard input\n"
+        "log delete FILTER…       delete requests, with their contents\n\n"
+        "FILTER is the log pane's: plain text, or status:429 cached:0 since:1h is:marked and so on.\n"
+        "Write -- before one that begins with a minus sign: log list -- -tag:keep",
+    )
+    parser.add_argument("words", nargs="*", metavar="ACTION or FILTER")
+    parser.add_argument("--limit", type=_positive, default=50, metavar="N", help="list at most N requests (default 50)")
+    parser.add_argument("--json", action="store_true", help="list, show: one JSON object a line")
+    parser.add_argument("-o", "--output", metavar="FILE", help="ticket, export: write there; - is standard output")
+    parser.add_argument("--format", choices=("jsonl", "csv", "har"), help="export: else by the file's ending")
+    parser.add_argument(
+        "--contents", choices=("included", "hashed", "left-out"), default="hashed", help="ticket: what people wrote"
+    )
+    parser.add_argument("--workspace", default="", metavar="ID", help="ticket: the vendor's workspace id")
+    parser.add_argument("--yes", action="store_true", help="delete: do not ask")
+    _data_option(parser)
+
+
+def _add_check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "check",
+        help="judge a prompt file or request body by the best-practice guide",
+        description="Prints the advice, worst first. Exit status 1 where any is serious. Reads no network, and no log "
+        "unless --log or --data-dir is given.",
+    )
+    parser.add_argument("file", metavar="FILE", help="a prompt file or a request body; - reads standard input")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument(
+        "--rates", metavar="FRESH,CACHED[,OUTPUT]", help="dollars a million tokens, to tell what something costs"
+    )
+    parser.add_argument("--fixture", action="store_true", help="the prompt is a test fixture")
+    parser.add_argument("--log", action="store_true", help="also judge by what the request log holds of this prompt")
+    parser.add_argument(
+        "--ignore",
+        action="append",
+        default=[],
+        metavar="RULE",
+        help="leave a rule out (or RULE:SUBJECT); may be given again",
+    )
+    _data_option(parser)
+
+
+def _add_self_test(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "self-test",
+        help="do the main job in the real window, on the simulator and a temporary data folder",
+    )
+    parser.add_argument("--screenshots", metavar="DIR", help="save a picture a step in DIR")
+    parser.add_argument("--json", action="store_true", help="print one JSON object at the end")
+    parser.add_argument("--theme", choices=("light", "dark"), default="light")
+
+
+def _positive(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 on")
+    return int(text)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command. Returns its exit status: 0 finished, 1 failed, 2 bad input, 130 stopped."""
+    options = build_parser().parse_args(arguments)
+    try:
+        return _run(options)
+    except InputError as error:
+        print(f"electron-playground: {error}", file=sys.stderr)
+        return BAD_INPUT
+    except KeyboardInterrupt:
+        return STOPPED
+
+
+def _run(options: argparse.Namespace) -> int:
+    if options.command == "simulator":
+        from playground.simulator.command import run
+
+        return run(options)
+    if options.command == "send":
+        from playground.cli.send import send
+
+        return send(options)
+    if options.command == "log":
+        from playground.cli.log import log
+
+        return log(options)
+    if options.command == "check":
+        from playground.cli.check import check
+
+        return check(options)
+    if options.command == "self-test":
+        from playground.cli.selftest.run import self_test
+
+        return self_test(options)
+    from playground.app import run_window
+
+    return run_window(options)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

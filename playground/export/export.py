@@ -1,0 +1,215 @@
+"""A filtered part of the log into a file, one request after another: never all of it in memory."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import io
+import os
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import suppress
+from datetime import UTC
+from pathlib import Path
+from typing import IO, Literal, get_args
+
+from playground.client.pricing import cost
+from playground.export import har, jsonl
+from playground.prompt.files import load
+from playground.requestlog.filter import LogFilter
+from playground.requestlog.log import RequestLog
+from playground.requestlog.records import StoredRun
+from playground.runs.output_estimate import output_figure
+
+COLUMNS = (
+    "started_utc",
+    "request_id",
+    "body_id",
+    "run_id",
+    "endpoint",
+    "simulated",
+    "model",
+    "phase",
+    "status",
+    "finish_reason",
+    "attempts",
+    "prompt_tokens",
+    "prompt_tokens_estimated",
+    "cached_tokens",
+    "cached_tokens_forecast",
+    "completion_tokens",
+    "completion_tokens_estimated",
+    "time_to_first_token_ms",
+    "total_ms",
+    "input_cost_usd",
+    "output_cost_usd",
+    "saved_usd",
+    "error",
+    "marked",
+    "tags",
+    "comment",
+    "question",
+    "answer",
+)
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+BOM = "\ufeff"
+
+
+def heading() -> str:
+    """The first line, with the mark before it."""
+    return BOM + _line(COLUMNS)
+
+
+def to_row(stored: StoredRun) -> str:
+    """One request as a line. An empty cell is a figure that nobody reported; ≈ figures have columns of their own."""
+    state, record = stored.state(), stored.record
+    usage, forecast = state.usage, record.forecast
+    price = cost(usage, record.rates)
+    received = output_figure(state, "")
+    return _line(
+        (
+            record.started_utc.astimezone(UTC).isoformat(timespec="milliseconds"),
+            state.request_id,
+            state.body_id,
+            record.run_id,
+            record.endpoint_name,
+            record.endpoint_kind == "simulator",
+            record.model,
+            stored.phase,
+            state.status,
+            state.finish_reason,
+            len(state.attempts),
+            usage.prompt_tokens if usage else None,
+            round(forecast.prompt_tokens) if forecast else None,
+            usage.cached_tokens if usage else None,
+            round(forecast.cached_tokens) if forecast else None,
+            usage.completion_tokens if usage else None,
+            round(received.value) if received.state == "estimated" and received.value is not None else None,
+            _ms(state.ttft_s),
+            _ms(state.ended_at),
+            price.input,
+            price.output,
+            price.saved,
+            state.trouble.title if state.trouble else None,
+            stored.marked,
+            " ".join(stored.tags),
+            stored.comment,
+            _question(stored),
+            state.text,
+        )
+    )
+
+
+def _question(stored: StoredRun) -> str:
+    messages = [message for message in load(stored.record.document).messages if message.role == "user"]
+    return messages[-1].content or "" if messages else ""
+
+
+def _ms(value_s: float | None) -> float | None:
+    return None if value_s is None else round(value_s * 1000, 1)
+
+
+def _line(cells: Sequence[object]) -> str:
+    out = io.StringIO()
+    csv.writer(out).writerow([_cell(cell) for cell in cells])
+    return out.getvalue().encode("utf-8", "replace").decode("utf-8")
+
+
+def _cell(value: object) -> object:
+    """A text that a spreadsheet would run as a formula gets an apostrophe before it, which spreadsheets do not show."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
+
+
+Format = Literal["jsonl", "csv", "har"]
+FORMATS: tuple[Format, ...] = get_args(Format)
+"""jsonl: everything, to be imported again · csv: figures for a spreadsheet · har: HTTP, for tools that read it."""
+PAGE = 128
+
+
+def format_of(path: Path) -> Format | None:
+    """The format that a file's name ends in; None where it is none of them."""
+    ending = path.suffix.lower().removeprefix(".")
+    return next((known for known in FORMATS if known == ending), None)
+
+
+async def export(
+    log: RequestLog,
+    chosen: LogFilter | Sequence[int],
+    path: Path,
+    kind: Format,
+    progress: Callable[[int], None] = lambda _n: None,
+) -> int:
+    """Write what a filter finds, or rows by their numbers, in rising order. Answers with how many. Raises OSError.
+
+    The file takes its name when it is whole; where that fails, or where this is cancelled, what was there stays.
+    """
+    handle, name = await asyncio.to_thread(tempfile.mkstemp, dir=path.parent, prefix=f".{path.name[:32]}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
+            done = await export_into(file, log, chosen, kind, progress)
+            await asyncio.to_thread(os.fsync, file.fileno())
+        await asyncio.to_thread(Path(name).replace, path)
+    except BaseException:
+        with suppress(OSError):
+            await asyncio.to_thread(Path(name).unlink)
+        raise
+    return done
+
+
+async def export_into(
+    file: IO[str],
+    log: RequestLog,
+    chosen: LogFilter | Sequence[int],
+    kind: Format,
+    progress: Callable[[int], None] = lambda _n: None,
+) -> int:
+    """As `export`, into a file that is open: UTF-8, and line ends left as they are."""
+    done = 0
+    async for page in _pages(log, chosen):
+        await asyncio.to_thread(_write, file, page, kind, first=done == 0)
+        done += len(page)
+        progress(done)
+    await asyncio.to_thread(_end, file, kind, empty=done == 0)
+    return done
+
+
+async def _pages(log: RequestLog, chosen: LogFilter | Sequence[int]) -> AsyncIterator[list[StoredRun]]:
+    numbers = await log.numbers(chosen) if isinstance(chosen, LogFilter) else chosen
+    for first in range(0, len(numbers), PAGE):
+        if page := await log.stored(numbers[first : first + PAGE]):
+            yield page
+
+
+def _write(file: IO[str], page: list[StoredRun], kind: Format, *, first: bool) -> None:
+    file.writelines(_pieces(page, kind, first=first))
+
+
+def _pieces(page: list[StoredRun], kind: Format, *, first: bool) -> Iterator[str]:
+    if kind == "jsonl":
+        for stored in page:
+            yield jsonl.to_line(stored) + "\n"
+    elif kind == "csv":
+        if first:
+            yield heading()
+        for stored in page:
+            yield to_row(stored)
+    else:
+        comma = "\n" if first else ",\n"
+        if first:
+            yield har.head()
+        for stored in page:
+            for entry in har.to_entries(stored):
+                yield comma + entry
+                comma = ",\n"
+
+
+def _end(file: IO[str], kind: Format, *, empty: bool) -> None:
+    if empty and kind == "csv":
+        file.write(heading())
+    if kind == "har":
+        file.write((har.head() if empty else "") + har.TAIL)
+    file.flush()

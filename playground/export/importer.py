@@ -1,0 +1,124 @@
+"""Requests out of a file into the log. What is in the file is judged whole before anything of it is kept."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from playground.export.har import from_har
+from playground.export.jsonl import from_line
+from playground.prompt.field_errors import FieldError, InputError
+from playground.requestlog.log import RequestLog
+from playground.requestlog.records import EndedRun
+
+MOST_LINE_BYTES = 256 * 1024 * 1024
+"""One request with its raw events; a longer line is none of ours."""
+MOST_HAR_BYTES = 512 * 1024 * 1024
+BATCH = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """`skipped` were in the log already."""
+
+    added: int
+    skipped: int
+
+    @property
+    def sentence(self) -> str:
+        """For a person."""
+        there = f"; {self.skipped:,} were there already" if self.skipped else ""
+        return f"{self.added:,} requests imported{there}."
+
+
+async def import_file(log: RequestLog, path: Path, progress: Callable[[int], None] = lambda _n: None) -> Imported:
+    """Take up a JSONL export or a HAR. Raises InputError with the line and field, and OSError; nothing is kept then,
+    nor where it is stopped.
+
+    Nothing in the file changes an endpoint, a setting or a prompt; its requests are found by `is:imported`.
+    """
+    har = await asyncio.to_thread(_is_har, path)
+    if har:
+        return await _import_batches(log, iter([await asyncio.to_thread(_har_runs, path)]), progress)
+    # Once to judge every line, once more to keep them: a log is too large to hold in memory between.
+    await asyncio.to_thread(_judge, path)
+    return await _import_batches(log, _batches(path), progress)
+
+
+async def _import_batches(
+    log: RequestLog, batches: Iterator[list[EndedRun]], progress: Callable[[int], None]
+) -> Imported:
+    added: list[str] = []
+    seen = 0
+    try:
+        while (batch := await asyncio.to_thread(next, batches, None)) is not None:
+            added += await log.add(batch)
+            seen += len(batch)
+            progress(seen)
+    except BaseException:
+        # A full disk, a stop, a file that was changed while it was read: all or none.
+        await asyncio.shield(log.delete(added))
+        raise
+    return Imported(len(added), seen - len(added))
+
+
+def _is_har(path: Path) -> bool:
+    """Whether the file is one JSON object with a log in it, rather than lines."""
+    with path.open("rb") as file:
+        start = file.read(4096).lstrip(b"\xef\xbb\xbf \t\r\n")
+    head = start.split(b":", 1)[0].replace(b"\n", b"").replace(b"\r", b"").replace(b" ", b"").replace(b"\t", b"")
+    return head == b'{"log"'
+
+
+def _har_runs(path: Path) -> list[EndedRun]:
+    if path.stat().st_size > MOST_HAR_BYTES:
+        raise InputError(FieldError((), f"the file is larger than {MOST_HAR_BYTES // 1024**2:,} MB."))
+    try:
+        value = json.loads(path.read_text("utf-8-sig", "strict"))
+    except (ValueError, RecursionError) as error:
+        raise InputError(FieldError((), f"this is not JSON: {error}.")) from None
+    return from_har(value)
+
+
+def _judge(path: Path) -> None:
+    found = False
+    for _ in _runs(path):
+        found = True
+    if not found:
+        raise InputError(FieldError((), "there is no request in it."))
+
+
+def _batches(path: Path) -> Iterator[list[EndedRun]]:
+    batch: list[EndedRun] = []
+    for run in _runs(path):
+        batch.append(run)
+        if len(batch) == BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _runs(path: Path) -> Iterator[EndedRun]:
+    with path.open("rb") as file:
+        number = 0
+        while line := file.readline(MOST_LINE_BYTES + 1):
+            number += 1
+            if len(line) > MOST_LINE_BYTES:
+                raise InputError(FieldError((f"line {number}",), f"is longer than {MOST_LINE_BYTES // 1024**2:,} MB."))
+            if number == 1:
+                line = line.removeprefix(b"\xef\xbb\xbf")
+            if line.strip():
+                yield _run(line, number)
+
+
+def _run(line: bytes, number: int) -> EndedRun:
+    try:
+        return from_line(line)
+    except InputError as bad:
+        raise InputError(
+            *(FieldError((f"line {number}", *problem.path), problem.message, problem.hint) for problem in bad.problems)
+        ) from None

@@ -1,0 +1,162 @@
+"""What people and models wrote, treated as the person who hands it on has chosen."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from typing import Literal, cast, get_args
+
+import msgspec
+
+from playground.client.events import ApiError
+from playground.prompt.document import Json
+
+Contents = Literal["included", "hashed", "left out"]
+CHOICES: tuple[Contents, ...] = get_args(Contents)
+"""included: as it was · hashed: a hash and a length stand for each text · left out: only a length does."""
+
+_KEPT = frozenset(
+    (
+        *("role", "type", "model", "tool_choice", "format", "tool_call_id", "id", "object", "reasoning_effort"),
+        *("event", "reason", "finish_reason", "request_id", "content_type", "headers", "kind", "error_type"),
+    )
+)
+"""Fields whose text is a word of the protocol. Every other text is taken for the user's or the model's own."""
+_SHAPES = frozenset(
+    (
+        *(
+            "",
+            "messages",
+            "content",
+            "image_url",
+            "input_audio",
+            "file",
+            "tool_calls",
+            "function",
+            "tools",
+            "tool_choice",
+        ),
+        *("response_format", "json_schema", "stream_options", "usage", "parameters", "schema", "items", "prefixItems"),
+        *("additionalProperties", "anyOf", "oneOf", "allOf", "not", "if", "then", "else", "contains", "propertyNames"),
+    )
+)
+"""Fields whose objects have the protocol's, or JSON Schema's, own names in them."""
+_NAMED = frozenset(("properties", "$defs", "definitions", "patternProperties", "dependentSchemas"))
+"""Objects of schemas whose names are the user's own."""
+_VALUES = frozenset(("default", "enum", "const", "examples", "example"))
+"""Fields of a schema whose numbers, too, are the user's own."""
+_SERVERS_WORDS = frozenset(("http", "stream_error"))
+"""Kinds of trouble whose body is the server's error. In that of any other there may be a piece of the completion."""
+LEAST_QUOTED = 6
+"""Characters of a text of the request that is looked for in an error; a shorter one is a word like any other."""
+
+
+class Outline:
+    """Treats one text after another, and counts what it took out."""
+
+    def __init__(self, contents: Contents) -> None:
+        self._contents = contents
+        self._texts = self._characters = self._errors = 0
+        self._seen: set[str] = set()
+
+    @property
+    def note(self) -> str:
+        """What stands in place of contents, for the reader."""
+        return {
+            "included": "Contents are included.",
+            "hashed": "Contents are left out: `sha256` is the start of each text's hash, `chars` its length.",
+            "left out": "Contents are left out: `chars` is the length of each text.",
+        }[self._contents]
+
+    def of(self, value: Json, field: str = "") -> Json:
+        """A value with its shape, and what was chosen where its texts were."""
+        if self._contents == "included":
+            return value
+        if isinstance(value, dict):
+            return self._object(value, field)
+        if isinstance(value, list):
+            return [self.of(item, "name" if field == "required" else field) for item in value]
+        if isinstance(value, str):
+            return value if field in _KEPT else self._text(value)
+        return self._text(json.dumps(value)) if field in _VALUES else value
+
+    def _object(self, value: dict[str, Json], field: str) -> Json:
+        if field in _NAMED:
+            return {self._name(name): self.of(item, "schema") for name, item in value.items()}
+        if field in _SHAPES:
+            return {name: self.of(item, name) for name, item in value.items()}
+        return {self._name(name): self.of(item, "default") for name, item in value.items()}
+
+    def _name(self, name: str) -> str:
+        self._count(name)
+        return f"sha256:{_digest(name)}" if self._contents == "hashed" else f"name {self._texts}"
+
+    def _text(self, text: str) -> Json:
+        self._count(text)
+        fields: dict[str, Json] = {"chars": len(text)}
+        return {"sha256": _digest(text), **fields} if self._contents == "hashed" else fields
+
+    def _count(self, text: str) -> None:
+        self._texts += 1
+        self._characters += len(text)
+        self._seen.update(line.strip() for line in (text, *text.splitlines()))
+
+    def error(self, trouble: ApiError) -> tuple[str, str]:
+        """An error's detail and body. The server's own words stay, since support needs them most; but for what they
+        repeat of the texts that `of` was given. Of a broken answer only the length stays.
+        """
+        detail, body = trouble.detail, trouble.body
+        if self._contents == "included" or not (detail or body):
+            return detail, body
+        if trouble.kind in _SERVERS_WORDS:
+            self._errors += 1
+            return self._unquoted(detail), self._unquoted(body)
+        if body:
+            self._count(body)
+            body = f"({len(body):,} characters of the answer)"
+        return self._unquoted(detail), body
+
+    def trouble(self, trouble: ApiError) -> Json:
+        """All fields of a trouble, treated as its words are."""
+        if self._contents == "included":
+            return cast("Json", msgspec.to_builtins(trouble))
+        detail, body = self.error(trouble)
+        # The envelope's details are in the body, too.
+        shown = msgspec.structs.replace(
+            trouble, title=self._unquoted(trouble.title), detail=detail, body=body, details=()
+        )
+        return cast("Json", msgspec.to_builtins(shown))
+
+    def _unquoted(self, text: str) -> str:
+        for quoted in sorted(self._seen, key=len, reverse=True):
+            if len(quoted) < LEAST_QUOTED:
+                break
+            for form in (quoted, *_escaped(quoted)):
+                text = text.replace(form, f"[{len(quoted):,} characters of the request]")
+        return text
+
+    def taken_out(self) -> list[str]:
+        """A line for each kind of thing that is not in it, or that the reader should know is."""
+        lines = ["The API key: it is never kept; anything that looks like one is masked."]
+        if self._contents != "included":
+            lines.append(
+                f"{self._texts:,} texts of {self._characters:,} characters: messages, tool definitions, arguments, "
+                "the completion."
+            )
+        if self._errors:
+            lines.append(
+                "Of the server's error what it repeats of the request word for word; the rest is the server's own."
+            )
+        return lines
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def _escaped(text: str) -> Iterator[str]:
+    """How a text may stand in an error that is JSON, or that Python made."""
+    yield json.dumps(text)[1:-1]
+    yield json.dumps(text, ensure_ascii=False)[1:-1]
+    yield repr(text)[1:-1]

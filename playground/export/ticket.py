@@ -1,0 +1,171 @@
+"""A support ticket as Markdown: what the vendor asks for (electron-api.md, What support asks for), and no key."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, timedelta
+
+from playground import __version__
+from playground.client.redact import redact
+from playground.export.redaction import Contents, Outline
+from playground.export.snippets import as_curl
+from playground.prompt.document import Json
+from playground.requestlog.records import StoredRun
+from playground.runs.metrics import Figure, seconds
+from playground.runs.output_estimate import output_figure
+from playground.runs.record import RequestRecord
+from playground.runs.state import Attempt, RunState
+
+MAX_ERROR_CHARS = 4_000
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What goes into a ticket. `workspace`: the vendor's workspace id, left out where it is empty."""
+
+    contents: Contents = "hashed"
+    workspace: str = ""
+
+
+DEFAULT = Choice()
+
+
+def ticket(stored: StoredRun, choice: Choice = DEFAULT) -> str:
+    """One request as Markdown."""
+    return tickets([stored], choice)
+
+
+def tickets(runs: Sequence[StoredRun], choice: Choice = DEFAULT) -> str:
+    """One or more requests as Markdown, and at the end what was taken out."""
+    outline = Outline(choice.contents)
+    parts = [part for stored in runs for part in _request(stored, choice, outline)]
+    parts += [
+        "## Taken out\n\n" + "\n".join(f"- {line}" for line in outline.taken_out()),
+        f"Written by Electron Playground {__version__}, Python {platform.python_version()}, Qt {_qt_version()}, "
+        f"on {platform.system()} {platform.release()} {platform.machine()}.",
+    ]
+    return redact("\n\n".join(part for part in parts if part) + "\n", None)
+
+
+def _request(stored: StoredRun, choice: Choice, outline: Outline) -> list[str]:
+    state, record = stored.state(), stored.record
+    # Before the errors are: they are held against the request's texts.
+    body = outlined_body(record, outline, indent=1)
+    answer = _answer(state, outline)
+    return [
+        f"# Electron request {state.request_id or '(no request_id came)'}",
+        _facts(stored, state, choice),
+        "## Attempts\n\n" + ("\n".join(_attempt(stored, attempt) for attempt in state.attempts) or "None was sent."),
+        _errors(state, outline),
+        f"## Request body\n\n{outline.note}\n\n{_fenced(body, 'json')}",
+        answer,
+        _reproduce(record, choice.contents),
+    ]
+
+
+def outlined_body(record: RequestRecord, outline: Outline, indent: int | None = None) -> str:
+    """The request body with its contents treated as chosen."""
+    return json.dumps(outline.of(json.loads(record.body)), ensure_ascii=False, indent=indent)
+
+
+def _facts(stored: StoredRun, state: RunState, choice: Choice) -> str:
+    record, usage = stored.record, state.usage
+    rows: Sequence[tuple[str, str]] = (
+        ("request_id", ", ".join(attempt.request_id or "—" for attempt in state.attempts) or "—"),
+        ("body id", state.body_id or "—"),
+        ("time (UTC)", record.started_utc.astimezone(UTC).isoformat(timespec="milliseconds")),
+        ("method and URL", f"POST {record.base_url}/chat/completions"),
+        ("model", record.model),
+        ("outcome", f"{state.status or '—'} {state.finish_reason or state.phase}"),
+        ("prompt tokens", _input(stored, state).text),
+        ("cached tokens", Figure.reported(usage.cached_tokens if usage else None).text),
+        ("completion tokens", output_figure(state, "").text),
+        ("time to first token", seconds(state.ttft_s)),
+        ("total", seconds(state.ended_at)),
+        *((("workspace", choice.workspace),) if choice.workspace else ()),
+    )
+    lines = "\n".join(f"| {name} | {_cell(value)} |" for name, value in rows)
+    simulated = (
+        "\n\n**Answered by the built-in simulator, not by Electron.**" if record.endpoint_kind == "simulator" else ""
+    )
+    return f"| | |\n|---|---|\n{lines}\n\n≈ is an estimate of this program, — was not reported.{simulated}"
+
+
+def _cell(value: str) -> str:
+    return value.replace("|", "\\|").replace("\n", " ")
+
+
+def _input(stored: StoredRun, state: RunState) -> Figure:
+    reported = state.usage.prompt_tokens if state.usage else None
+    forecast = stored.record.forecast
+    if reported is None and forecast is not None:
+        return Figure.estimated(forecast.prompt_tokens)
+    return Figure.reported(reported)
+
+
+def _attempt(stored: StoredRun, attempt: Attempt) -> str:
+    at = stored.record.started_utc.astimezone(UTC) + timedelta(seconds=attempt.started_at)
+    took = "" if attempt.ended_at is None else f", ended after {seconds(attempt.ended_at - attempt.started_at)}"
+    headers = (
+        "" if attempt.headers_at is None else f", headers after {seconds(attempt.headers_at - attempt.started_at)}"
+    )
+    trouble = f": {attempt.trouble.title}" if attempt.trouble is not None else ""
+    when = at.isoformat(timespec="milliseconds")
+    what = f"status {attempt.status or '—'} · `{attempt.request_id or '—'}`"
+    return f"{attempt.number}. {when} · {what}{headers}{took}{trouble}"
+
+
+def _errors(state: RunState, outline: Outline) -> str:
+    """Of every attempt that failed: also of those before one that did not."""
+    failed = [(f"Attempt {attempt.number}: ", attempt.trouble) for attempt in state.attempts if attempt.trouble]
+    if not failed and state.trouble is not None:
+        failed = [("", state.trouble)]
+    parts = []
+    for which, trouble in failed:
+        detail, body = outline.error(trouble)
+        parts.append(f"{which}{trouble.title}. {detail}".rstrip())
+        if body:
+            parts.append(_fenced(body[:MAX_ERROR_CHARS]))
+    return "\n\n".join(("## Error" if len(failed) == 1 else "## Errors", *parts)) if parts else ""
+
+
+def _answer(state: RunState, outline: Outline) -> str:
+    calls: list[Json] = [
+        {"id": call.id, "name": call.name, "arguments": call.arguments} for _, call in sorted(state.tool_calls.items())
+    ]
+    if not state.text and not calls:
+        return ""
+    fields: dict[str, Json] = {"content": state.text, **({"tool_calls": calls} if calls else {})}
+    answer = outline.of(fields)
+    return f"## Completion\n\n{_fenced(json.dumps(answer, ensure_ascii=False, indent=1), 'json')}"
+
+
+def _reproduce(record: RequestRecord, contents: Contents) -> str:
+    whole = contents == "included"
+    command = as_curl(record) if whole else as_curl(record, "request.json")
+    where = "" if whole else " The body is left out: the sender can put it into request.json."
+    return f"## To see it again\n\nThe key is read from the environment.{where}\n\n{_fenced(command, 'sh')}"
+
+
+def _fenced(text: str, language: str = "") -> str:
+    """A block that the text cannot end: its fence is longer than any in it."""
+    fence = "```"
+    while fence in text:
+        fence += "`"
+    return f"{fence}{language}\n{text}\n{fence}"
+
+
+def _qt_version() -> str:
+    """Of the installed Qt for Python, whose figures are Qt's; it is not loaded for it."""
+    # Imported here: only a ticket needs it.
+    from importlib.metadata import PackageNotFoundError, version
+
+    for package in ("PySide6-Essentials", "PySide6"):
+        try:
+            return version(package)
+        except PackageNotFoundError:
+            continue
+    return "—"

@@ -1,0 +1,63 @@
+"""The adviser's one question: what does the guide have to say of this prompt?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from playground.lint.context import ALONE, Setting
+from playground.lint.model import SEVERITIES, Advice, Rule
+from playground.lint.prompt_facts import Counter, PromptFacts
+from playground.lint.rules.registry import RULES
+from playground.prefix_cache.tokens import TokenEstimator
+from playground.prompt.document import Document, Json
+
+Estimate = Counter | Callable[[str], float]
+
+
+def advise(
+    document: Document,
+    setting: Setting = ALONE,
+    counter: Estimate | None = None,
+    *,
+    body: Mapping[str, Json] | None = None,
+    dismissed: Collection[str] = (),
+    rules: Sequence[Rule] = RULES,
+) -> tuple[Advice, ...]:
+    """Everything that the rules have to say: worst first, then what costs most.
+
+    `counter` is the endpoint's token estimator or a function from a text to its ≈ tokens. `body` is a request body that
+    this program did not write: what its own client will send is judged, not what this one would make of it.
+    `dismissed` holds rule names (for good) and `Advice.key`s. Safe on a thread with a `counter` of its own.
+    """
+    facts = PromptFacts(document, setting, _counter(counter), body)
+    found = (advice for rule in rules if rule.name not in dismissed for advice in rule.judge(facts))
+    return tuple(sorted((advice for advice in found if advice.key not in dismissed), key=_rank))
+
+
+def _rank(advice: Advice) -> tuple[int, float, float]:
+    return SEVERITIES.index(advice.severity), -(advice.dollars or 0.0), -advice.tokens
+
+
+def _counter(given: Estimate | None) -> Counter:
+    if given is None:
+        return TokenEstimator()
+    return _Doubtful(given) if callable(given) else given
+
+
+DOUBT = 0.25
+"""How far a plain function's estimate is taken to be off, as a share: English is within it for common vocabularies."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Doubtful:
+    """A plain function as a counter."""
+
+    function: Callable[[str], float]
+
+    def estimate(self, text: str) -> float:
+        return self.function(text)
+
+    def interval(self, text: str) -> tuple[float, float]:
+        tokens = self.function(text)
+        return tokens * (1 - DOUBT), tokens * (1 + DOUBT)

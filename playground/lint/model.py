@@ -1,0 +1,167 @@
+"""What advice is made of: a rule, where it speaks, what it rests on, and the step that would silence it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from playground.prompt.document import Document
+from playground.prompt.field_errors import Path
+from playground.runs.metrics import APPROXIMATELY, UNKNOWN, dollars, percent, seconds
+
+if TYPE_CHECKING:
+    from playground.lint.prompt_facts import PromptFacts
+
+Severity = Literal["serious", "warning", "hint"]
+SEVERITIES: tuple[Severity, ...] = ("serious", "warning", "hint")
+"""Worst first. serious: it will be refused, or costs most of what the cache could save · warning: it costs money,
+time or the answer · hint: worth a look, may be meant."""
+
+Unit = Literal["tokens", "dollars", "seconds", "share", "count"]
+Basis = Literal["counted", "reported", "estimated", "assumed"]
+"""counted: exact, from the prompt or the settings · reported: by the server, from the log · estimated: ≈ ·
+assumed: a figure of the program's own where nobody publishes one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where the guide says it: the section's title, and what it says, in this program's words."""
+
+    section: str
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """One figure that a piece of advice rests on. `value` None is *unknown*, never 0.
+
+    Dollars are for 1,000 requests; a share is from 0 to 1.
+    """
+
+    label: str
+    value: float | None
+    unit: Unit = "tokens"
+    basis: Basis = "estimated"
+
+    @property
+    def text(self) -> str:
+        """≈ 1,152, $0.34, 12 s, 95.7 % or —; marked where it is an estimate."""
+        if self.value is None:
+            return UNKNOWN
+        words = {
+            "dollars": dollars,
+            "seconds": seconds,
+            "share": percent,
+        }.get(self.unit, _plain)(self.value)
+        return words if self.basis in ("counted", "reported") else f"{APPROXIMATELY} {words}"
+
+
+def _plain(value: float | None) -> str:
+    if value is None:
+        return UNKNOWN
+    # A temperature or a few turns say more with their fraction.
+    return f"{value:.2g}" if abs(value) < 10 and value != round(value) else f"{round(value):,}"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A field of the request, by the path that the server's own errors use, e.g. ("messages", 0, "content").
+
+    `start` and `end` are code points in that field's text: in a message's content as it is *typed* (the template), in
+    a tool's string as it is parsed. Both None: the whole field. An empty path is the request as a whole.
+    """
+
+    path: Path
+    start: int | None = None
+    end: int | None = None
+    tool: str = ""
+    """The tool's name, where the place is in one."""
+
+    @property
+    def message(self) -> int | None:
+        """The message's index, where the place is in one."""
+        return self._index("messages")
+
+    @property
+    def tool_index(self) -> int | None:
+        """The tool's index, where the place is in one."""
+        return self._index("tools")
+
+    def _index(self, name: str) -> int | None:
+        if len(self.path) > 1 and self.path[0] == name and isinstance(self.path[1], int):
+            return self.path[1]
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Fix:
+    """One undoable step. `after` is the whole document as it would be; its rule is silent on it."""
+
+    title: str
+    after: Document
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """What one rule has to say of this prompt.
+
+    `title` is one line without figures that change at every keystroke; `detail` says what is so here and what to do.
+    `tokens` are the ≈ tokens of each request that it is about, `dollars` their price for 1,000 requests (None:
+    unknown); the list is ordered by them. `subject` tells apart what one rule says of several things (a tool's name).
+    """
+
+    severity: Severity
+    title: str
+    detail: str
+    evidence: tuple[Evidence, ...] = ()
+    places: tuple[Place, ...] = ()
+    fix: Fix | None = None
+    tokens: float = 0.0
+    dollars: float | None = None
+    subject: str = ""
+    rule: str = ""
+
+    @property
+    def key(self) -> str:
+        """What a dismissal remembers: the rule, and what it spoke of."""
+        return f"{self.rule}:{self.subject}" if self.subject else self.rule
+
+
+class Rule(Protocol):
+    """One sentence of the guide that can be judged. A rule that does not apply yields nothing."""
+
+    @property
+    def name(self) -> str:
+        """Stable, kebab-case: dismissals and reports hold it."""
+
+    @property
+    def title(self) -> str:
+        """The practice, as an imperative."""
+
+    @property
+    def reason(self) -> str:
+        """Why it matters, in a sentence or two."""
+
+    @property
+    def source(self) -> Source:
+        """Where the guide says so."""
+
+    def judge(self, facts: PromptFacts) -> Iterable[Advice]:
+        """What it has to say; pure."""
+
+
+@dataclass(frozen=True, slots=True)
+class LintRule:
+    """A Rule around a function."""
+
+    name: str
+    title: str
+    reason: str
+    source: Source
+    speak: Callable[[PromptFacts], Iterable[Advice]]
+
+    def judge(self, facts: PromptFacts) -> Iterator[Advice]:
+        """What the function says, signed with the rule's name."""
+        for advice in self.speak(facts):
+            yield replace(advice, rule=self.name)

@@ -1,0 +1,138 @@
+"""The prompt as the rules read it. What several rules need is worked out once, when the first of them asks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Protocol
+
+from playground.lint.context import Setting
+from playground.lint.language import detect
+from playground.prompt.document import Document, Json, Message
+
+PER_REQUESTS = 1_000
+PER_TOKENS = 1_000_000
+
+
+class Counter(Protocol):
+    """Counts tokens, ≈. `prefix.tokens.TokenEstimator` is one."""
+
+    def estimate(self, text: str) -> float:
+        """≈ tokens of `text`."""
+
+    def interval(self, text: str) -> tuple[float, float]:
+        """≈ tokens of `text`, from and to."""
+
+
+class PromptFacts:
+    """One prompt and what surrounds it. `body` is the request body as somebody else wrote it, where there is one."""
+
+    def __init__(
+        self, document: Document, setting: Setting, counter: Counter, body: Mapping[str, Json] | None = None
+    ) -> None:
+        self.document = document
+        self.setting = setting
+        self.history = setting.history
+        self.body = body
+        self._counter = counter
+
+    def tokens(self, text: str) -> float:
+        """≈ tokens of `text`."""
+        return self._counter.estimate(text)
+
+    def least_tokens(self, text: str) -> float:
+        """The fewest tokens that `text` has by the estimate's own doubt."""
+        return self._counter.interval(text)[0]
+
+    @property
+    def streams(self) -> bool:
+        """Whether the answer is streamed: in a foreign body only where it says so."""
+        return self.document.stream if self.body is None else self.body.get("stream") is True
+
+    @property
+    def asks_usage(self) -> bool:
+        """Whether a streamed answer will report usage."""
+        if self.body is None:
+            return self.document.include_usage
+        options = self.body.get("stream_options")
+        return isinstance(options, dict) and options.get("include_usage") is True
+
+    def parameter(self, name: str) -> Json:
+        """A parameter's value; None where it is not sent."""
+        return self.document.parameters.get(name)
+
+    def whole(self, name: str) -> int | None:
+        """A parameter that is a whole number; None where it is not sent, or is none."""
+        value = self.parameter(name)
+        return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+    @cached_property
+    def system(self) -> tuple[tuple[int, str], ...]:
+        """Index and text of each system message."""
+        return tuple(self._texts("system"))
+
+    @cached_property
+    def question(self) -> tuple[int, str] | None:
+        """Index and text of the last user message."""
+        found = self._texts("user")
+        return found[-1] if found else None
+
+    def _texts(self, role: str) -> list[tuple[int, str]]:
+        return [(i, m.content) for i, m in enumerate(self.document.messages) if m.role == role and m.content]
+
+    @cached_property
+    def asked(self) -> tuple[tuple[int, str], ...]:
+        """What tells the model what to do: the system messages and the last question."""
+        return self.system if self.question is None else (*self.system, self.question)
+
+    @cached_property
+    def system_lowered(self) -> str:
+        """All system text in lower case."""
+        return "\n".join(text for _, text in self.system).lower()
+
+    @cached_property
+    def language(self) -> str | None:
+        """The prompt's language (ISO 639-1): the system text's, or else the last question's; None: cannot tell."""
+        found = detect("\n".join(text for _, text in self.system))
+        return found or (detect(self.question[1]) if self.question else None)
+
+    @cached_property
+    def tool_tokens(self) -> tuple[float, ...]:
+        """≈ tokens of each tool's definition."""
+        return tuple(self.tokens(tool.json_text) for tool in self.document.tools)
+
+    @cached_property
+    def message_tokens(self) -> tuple[float, ...]:
+        """≈ tokens of each message."""
+        return tuple(self.tokens(_whole(message)) for message in self.document.messages)
+
+    @cached_property
+    def prompt_tokens(self) -> float:
+        """≈ tokens of the whole prompt."""
+        return sum(self.tool_tokens) + sum(self.message_tokens)
+
+    def fresh_dollars(self, tokens: float) -> float | None:
+        """What so many tokens of each request cost in 1,000 requests when the cache has none of them."""
+        return _price(tokens, self.setting.rates.fresh)
+
+    def cached_dollars(self, tokens: float) -> float | None:
+        """The same when the cache has all of them."""
+        return _price(tokens, self.setting.rates.cached)
+
+    def output_dollars(self, tokens: float) -> float | None:
+        """What so many tokens of each completion cost in 1,000 requests."""
+        return _price(tokens, self.setting.rates.output)
+
+    def missed_dollars(self, tokens: float) -> float | None:
+        """What it costs in 1,000 requests that these tokens are fresh and not cached."""
+        fresh, cached = self.fresh_dollars(tokens), self.cached_dollars(tokens)
+        return None if fresh is None or cached is None else fresh - cached
+
+
+def _price(tokens: float, rate: float | None) -> float | None:
+    return None if rate is None else tokens * rate * PER_REQUESTS / PER_TOKENS
+
+
+def _whole(message: Message) -> str:
+    calls = "".join(f"{call.name}{call.arguments}" for call in message.tool_calls)
+    return f"{message.content or ''}{calls}{message.extra}"

@@ -1,0 +1,71 @@
+"""Speak the filler while the tool runs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from playground.lint.edits import with_system_line
+from playground.lint.model import Advice, Evidence, Fix, LintRule, Place, Source
+from playground.lint.phrases import PHRASES
+from playground.lint.prompt_facts import PromptFacts
+from playground.lint.sentences import has_any, sentence_at
+
+_ACKNOWLEDGE = re.compile("acknowledg")
+_LINES = tuple(row.filler.lower() for row in PHRASES.values())
+"""What was offered is known again, whatever language the prompt around it turns out to be in."""
+_OF_A_TOOL = re.compile(r"tool|function|call(?:ing)?\b|look|check|search|fetch|loud|request|moment|wait|action|short")
+
+
+def _speak(facts: PromptFacts) -> Iterator[Advice]:
+    document = facts.document
+    if not document.tools or not facts.streams or facts.parameter("tool_choice") == "none":
+        return
+    if _is_asked(facts) or any(m.role == "assistant" and m.content and m.tool_calls for m in document.messages):
+        return
+    language = facts.language
+    line = PHRASES[language].filler if language in PHRASES else None
+    spoken = line is not None and _is_spoken(facts)
+    yield Advice(
+        "warning" if spoken else "hint",
+        "Nothing is said while a tool runs",
+        "There are tools and the answer is streamed, but no line of the system prompt asks for a short spoken "
+        "acknowledgement before a call: the caller hears nothing until the tool has answered."
+        + ("" if spoken else " This matters where the answer is spoken; the prompt does not say that it is."),
+        evidence=(
+            Evidence("silence without it, by the vendor's reckoning", 1.1, "seconds", "assumed"),
+            Evidence("until the filler is heard", 0.6, "seconds", "assumed"),
+            Evidence("the line", facts.tokens(line) if line else None),
+        ),
+        places=(Place(("messages", facts.system[0][0], "content")),) if facts.system else (Place(("messages",)),),
+        fix=Fix(f"Ask for it ({PHRASES[language].name})", with_system_line(document, line))
+        if line and language
+        else None,
+    )
+
+
+def _is_asked(facts: PromptFacts) -> bool:
+    """Whether the system prompt speaks of it: also where it forbids it, somebody has thought of it."""
+    low = facts.system_lowered
+    if has_any(low, _LINES):
+        return True
+    codes = ("en", facts.language) if facts.language in PHRASES else tuple(PHRASES)
+    if any(has_any(low, PHRASES[code].waits) for code in codes if code):
+        return True
+    places = (sentence_at(low, match.start()) for match in _ACKNOWLEDGE.finditer(low))
+    return any(_OF_A_TOOL.search(low, start, end) for start, end in places)
+
+
+def _is_spoken(facts: PromptFacts) -> bool:
+    low = facts.system_lowered
+    return any(has_any(low, PHRASES[code].voice) for code in {"en", facts.language or "en"})
+
+
+RULE = LintRule(
+    "no-filler",
+    "Have the model speak while the tool runs",
+    "Asked to, the model says a short phrase and then calls the tool; speech can start with it while the tool works. "
+    "Unasked, it calls in silence.",
+    Source("Tools and the filler phrase", "Told in the system prompt to acknowledge before a tool, it does so first."),
+    _speak,
+)

@@ -1,0 +1,102 @@
+"""Watch cached_tokens: a hit rate that fell, when, and with which edit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from itertools import pairwise
+
+from playground.lint.history import PastRequest
+from playground.lint.model import Advice, Evidence, LintRule, Place, Source
+from playground.lint.prompt_facts import PromptFacts
+from playground.prefix_cache.common import common_prefix
+
+SIDE = 3
+"""Requests needed on either side of the fall."""
+HIGH, FALL, LASTS = 0.4, 0.5, 0.75
+"""It was at least 40 % and is at most half of what it was, and no request since came near."""
+SMALL = 256
+"""Prompts of fewer tokens may be below what is cached at all."""
+
+
+def _speak(facts: PromptFacts) -> Iterator[Advice]:
+    usable = _comparable(facts.history.requests, facts.setting.lifetime_s)
+    at = _fall(usable)
+    if at is None:
+        return
+    before, after = _rate(usable[:at]), _rate(usable[at:])
+    lost = (before - after) * sum(r.prompt_tokens or 0 for r in usable[at:]) / len(usable[at:])
+    first = usable[at]
+    when = datetime.fromtimestamp(first.at, UTC)
+    yield Advice(
+        "warning",
+        "The cache serves less of this prompt than it did",
+        f"Since {when:%Y-%m-%d %H:%M:%S} UTC{_request(first)} {after:.0%} of the prompt tokens come from the cache, "
+        f"{before:.0%} before. {_edit(usable[at - 1], first)}",
+        evidence=(
+            Evidence("hit rate before", before, "share", "reported"),
+            Evidence("hit rate since", after, "share", "reported"),
+            Evidence("requests since", len(usable) - at, "count", "counted"),
+            Evidence("tokens no longer cached, a request", lost),
+            Evidence("their price in 1,000 requests", facts.missed_dollars(lost), "dollars"),
+        ),
+        places=(Place(()),),
+        tokens=lost,
+        dollars=facts.missed_dollars(lost),
+    )
+
+
+def _comparable(requests: Sequence[PastRequest], lifetime_s: float) -> list[PastRequest]:
+    """Requests whose rate says something of the prompt: reported, long enough, and not after a silence."""
+    return [
+        request
+        for earlier, request in pairwise(requests)
+        if request.hit_rate is not None
+        and (request.prompt_tokens or 0) >= SMALL
+        and request.at - earlier.at <= lifetime_s
+    ]
+
+
+def _fall(usable: Sequence[PastRequest]) -> int | None:
+    """The first request of the newest stretch that is served less; None where there is no fall that lasts."""
+    best: tuple[float, int] | None = None
+    for at in range(SIDE, len(usable) - SIDE + 1):
+        before, after = _rate(usable[:at]), _rate(usable[at:])
+        drop = before - after
+        lasts = max(r.hit_rate or 0.0 for r in usable[at:]) <= before * LASTS
+        if before >= HIGH and after <= before * FALL and lasts and (best is None or drop > best[0]):
+            best = drop, at
+    return best[1] if best else None
+
+
+def _rate(requests: Sequence[PastRequest]) -> float:
+    """Weighted by tokens."""
+    return sum(r.cached_tokens or 0 for r in requests) / sum(r.prompt_tokens or 0 for r in requests)
+
+
+def _request(request: PastRequest) -> str:
+    return f" (request_id {request.request_id})" if request.request_id else ""
+
+
+def _edit(earlier: PastRequest, now: PastRequest) -> str:
+    if earlier.text is None or now.text is None:
+        return "Which edit began it is not known: the texts are not at hand."
+    shared = common_prefix(earlier.text, now.text)
+    if shared >= min(len(earlier.text), len(now.text)):
+        return "The prompts of then and now are the same as far as both go: it is not an edit."
+    share = shared / max(len(now.text), 1)
+    was, is_now = (_near(text, shared) for text in (earlier.text, now.text))
+    return f"The request where it began differs from the one before {share:.0%} in: {was!r} became {is_now!r}."
+
+
+def _near(text: str, at: int) -> str:
+    return text[at : at + 24].replace("\x1e", " ")
+
+
+RULE = LintRule(
+    "hit-rate-falls",
+    "Watch cached tokens",
+    "The cache is silent: an edit at the top of a prompt shows nowhere but in cached_tokens and the bill.",
+    Source("Prefix caching", "One changed character ends the match, and nothing after it is served from the cache."),
+    _speak,
+)

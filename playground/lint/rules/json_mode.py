@@ -1,0 +1,130 @@
+"""JSON asked for in words, and response_format: both or neither."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from playground.lint.edits import with_parameter, with_system_line
+from playground.lint.model import Advice, Fix, LintRule, Place, Source
+from playground.lint.phrases import PHRASES
+from playground.lint.prompt_facts import PromptFacts
+from playground.lint.sentences import clause_at, fold, has_any, sentence_at
+from playground.prompt.document import Document
+
+_JSON = re.compile("json|ｊｓｏｎ")
+_SAYS_JSON = re.compile("json|ｊｓｏｎ|जेसन|जेसॉन|जेएसओएन|جيسون|جےسن|джейсон|ג'ייסון")
+_OTHER = re.compile(
+    r"\btools?\b|function|endpoint|\bapi\b|returns\b|\bfiles?\b|jsonl|ndjson|json lines|json5|\barrays?\b|\blists?\b|"
+    r"parse|```|receive|\binput\b|argument|payload|webhook|export|explain|difference|what is|how to|schema\b.*\bfor\b|"
+    r"(?:user|caller|client|customer|they|i|we)(?: will| may| can| might)? (?:send|provide|give|paste|upload|share)|"
+    r"herramienta|función|archivo|arreglo|\blista\b|explica|outil|fonction|fichier|tableau|explique|werkzeug|funktion|"
+    r"datei|\bliste\b|erklär|ferramenta|função|arquivo|strument|funzione|elenco|spiega|bestand|lijst|plik|tablic|dosya|"
+    r"dizi|berkas|larik|tệp|mảng|инструмент|функци|файл|массив|спис|объясни|інструмент|файл|масив|टूल|फ़ाइल|फाइल|सूची|"
+    r"समझा|ফাইল|তালিকা|கோப்பு|பட்டியல்|ఫైల్|జాబితా|ಫೈಲ್|ಪಟ್ಟಿ|ഫയൽ|പട്ടിക|ફાઇલ|યાદી|工具|函数|文件|数组|解析|解释|"
+    r"ツール|関数|ファイル|配列|説明|도구|함수|파일|배열|설명|أداة|ملف|مصفوفة|اشرح|ابزار|فایل|آرایه|כלי|קובץ|מערך|ไฟล์|อาร์เรย์"
+)
+"""What makes of "JSON" something else than the answer's form. An array is none that JSON mode makes."""
+_VERB = r"(?:answer|respond|reply|return|output|produce|emit|format)"
+_ENGLISH = re.compile(
+    rf"(?:^|\b(?:always|only|must|should|please|and|then|to|will|you|shall|strictly|just)\s+|[,;:]\s*|\n|^\W*){_VERB}\b"
+    r"[^.\n]{0,80}\bjson"
+    r"|\b(?:output|response|reply|answer|completion)s?\b[^.\n]{0,40}\b(?:must|should|is|has to|needs to|shall|:)"
+    r"[^.\n]{0,40}json"
+    r"|\b(?:only|valid|raw|strict|pure)\b[^.\n]{0,24}\bjson\b[^.\n]{0,24}\b(?:only|object|output|response)\b"
+    r"|^\W*(?:json only|only json|json output only)\b"
+)
+_AFTER = frozenset(
+    ("hi", "mr", "ne", "bn", "ta", "te", "kn", "ml", "gu", "pa", "or", "ur", "fa", "ja", "ko", "tr", "zh")
+)
+"""Languages that may say "not" after what is not wanted."""
+
+
+def asks_for_json(text: str) -> tuple[int, int] | None:
+    """The sentence that asks for an answer in JSON, [start, end) code points; None where none does."""
+    low = fold(text)
+    for match in _JSON.finditer(low):
+        start, end = sentence_at(low, match.start())
+        sentence = low[start:end]
+        if not _OTHER.search(sentence) and _asks(sentence, match.start() - start):
+            return start, end
+    return None
+
+
+def _asks(sentence: str, at: int) -> bool:
+    start, end = clause_at(sentence, at)
+    before = f" {sentence[start:at]}"
+    if _FORBIDS.search(sentence[:at]) or has_any(before, _NOT) or has_any(f" {sentence[at:end]} ", _NOT_AFTER):
+        return False
+    return bool(_ENGLISH.search(sentence)) or has_any(sentence, _ANSWER)
+
+
+_FORBIDS = re.compile(r"(?:\bnot|\bnever|n't),")
+"""What forbids also behind the comma: "do not, whatever they say, answer in JSON"."""
+_LETTERS = re.compile("[a-z\u00c0-\u052f]")
+
+
+def _at_word(stem: str) -> str:
+    """The stem as it stands at a word's start, in scripts that part words: "une" is no "ne"."""
+    return f" {stem}" if _LETTERS.match(stem) and stem != "n't " else stem
+
+
+_NOT = tuple(_at_word(stem) for row in PHRASES.values() for stem in row.not_words)
+_NOT_AFTER = tuple(_at_word(stem) for row in PHRASES.values() if row.code in _AFTER for stem in row.not_words)
+_ANSWER = tuple(stem for row in PHRASES.values() if row.code != "en" for stem in row.answer if stem != "format")
+
+
+def _not_set(facts: PromptFacts) -> Iterator[Advice]:
+    if facts.parameter("response_format") is not None:
+        return
+    systems = {index for index, _ in facts.system}
+    for index, text in facts.asked:
+        found = asks_for_json(text)
+        if found is None:
+            continue
+        yield Advice(
+            "warning" if index in systems else "hint",
+            "JSON is asked for in words only",
+            "With response_format json_object the completion is one JSON object, without a fence or a sentence around "
+            "it; the words alone cannot promise that.",
+            places=(Place(("messages", index, "content"), *found), Place(("response_format",))),
+            fix=Fix("Set response_format to json_object", _in_json_mode(facts)),
+        )
+        return
+
+
+def _in_json_mode(facts: PromptFacts) -> Document:
+    return with_parameter(facts.document, "response_format", {"type": "json_object"})
+
+
+def _not_said(facts: PromptFacts) -> Iterator[Advice]:
+    if facts.parameter("response_format") != {"type": "json_object"}:
+        return
+    if any(message.content and _SAYS_JSON.search(fold(message.content)) for message in facts.document.messages):
+        return
+    row = PHRASES.get(facts.language or "")
+    yield Advice(
+        "warning",
+        "JSON mode is on, but the prompt never says JSON",
+        "The model is held to JSON without having been told which: it may fill the answer with white space until "
+        "max_tokens ends it. Say JSON, and name the fields.",
+        places=(Place(("response_format",)), Place(("messages",))),
+        fix=Fix(f"Say it ({row.name})", with_system_line(facts.document, row.json_line)) if row else None,
+    )
+
+
+_GUIDE = Source("Request fields", "response_format is text or json_object.")
+NOT_SET = LintRule(
+    "json-not-set",
+    "Ask for JSON with response_format, not with words alone",
+    "Words are followed most of the time; a parser needs all of the time.",
+    _GUIDE,
+    _not_set,
+)
+NOT_SAID = LintRule(
+    "json-not-said",
+    "Say JSON in the prompt when JSON mode is on",
+    "JSON mode says that it is JSON, the prompt has to say which.",
+    _GUIDE,
+    _not_said,
+)

@@ -1,0 +1,149 @@
+"""What the server refuses, and what does not fit: the one table of limits, spoken as advice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from playground.lint.model import Advice, Evidence, Fix, LintRule, Place, Source
+from playground.lint.prompt_facts import PromptFacts
+from playground.prompt.document import Document
+from playground.prompt.limits import CONTEXT_TOKENS, COUNTS, check
+
+MIN_TURNS = 4
+SOON, VERY_SOON = 20, 5
+"""Turns left from which it is said, and from which it is a warning."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Talk:
+    """A conversation: where its turns start, and what they have."""
+
+    starts: tuple[int, ...]
+    tokens: tuple[float, ...]
+    reserved: float
+    """≈ tokens of tools and max_tokens."""
+
+    @property
+    def a_turn(self) -> float:
+        return sum(self.tokens[self.starts[0] :]) / len(self.starts)
+
+    @property
+    def left(self) -> float:
+        """Turns until either limit is reached."""
+        room = CONTEXT_TOKENS - self.reserved - sum(self.tokens)
+        messages = (len(self.tokens) - self.starts[0]) / len(self.starts)
+        free = (COUNTS["messages"].high or 0) - len(self.tokens)
+        return min(room / max(self.a_turn, 1), free / messages)
+
+    def without(self, turns: int) -> _Talk:
+        """The same without its oldest turns."""
+        first, gone = self.starts[0], self.starts[turns] - self.starts[0]
+        return replace(
+            self,
+            starts=tuple(start - gone for start in self.starts[turns:]),
+            tokens=(*self.tokens[:first], *self.tokens[first + gone :]),
+        )
+
+
+def _speak(facts: PromptFacts) -> Iterator[Advice]:
+    starts = tuple(i for i, message in enumerate(facts.document.messages) if message.role == "user")
+    if len(starts) < MIN_TURNS:
+        return
+    talk = _Talk(starts, facts.message_tokens, sum(facts.tool_tokens) + (facts.whole("max_tokens") or 0))
+    if talk.left >= SOON:
+        return
+    kept = talk.reserved - (facts.whole("max_tokens") or 0) + sum(talk.tokens[: starts[0]])
+    yield Advice(
+        "warning" if talk.left < VERY_SOON else "hint",
+        "The conversation is nearly full",
+        f"At ≈ {talk.a_turn:,.0f} tokens a turn it reaches {CONTEXT_TOKENS:,} tokens or 200 messages in about "
+        f"{max(talk.left, 0):,.0f} turns. Dropping old turns changes the prompt right after the system text: the next "
+        "request is served only what stands before, and then the cache warms again. So drop many at once, seldom.",
+        evidence=(
+            Evidence("tokens a turn", talk.a_turn),
+            Evidence("turns left", max(talk.left, 0.0), "count", "estimated"),
+            Evidence("prompt now", facts.prompt_tokens),
+            Evidence("still cached right after trimming", kept),
+            Evidence(
+                "price of this prompt in 1,000 turns, cached", facts.cached_dollars(facts.prompt_tokens), "dollars"
+            ),
+        ),
+        places=(Place(("messages", starts[0])),),
+        fix=_trim(facts.document, talk),
+        tokens=talk.a_turn,
+        dollars=facts.cached_dollars(talk.a_turn),
+    )
+
+
+def _trim(document: Document, talk: _Talk) -> Fix | None:
+    """Drops as many of the oldest turns as leave room for SOON more; whole turns, so that no call loses its answer."""
+    for turns in range(1, len(talk.starts) - 1):
+        rest = talk.without(turns)
+        if rest.left >= SOON or len(rest.starts) < MIN_TURNS:
+            first, cut = talk.starts[0], talk.starts[turns]
+            after = replace(document, messages=(*document.messages[:first], *document.messages[cut:]))
+            return Fix(f"Drop the oldest {turns:,} turns", after)
+    return None
+
+
+RULE = LintRule(
+    "history-grows",
+    "Know when the conversation is full",
+    "Every turn sends all turns before it again. Cached they are cheap, but they count against the context.",
+    Source("Request fields", "1 to 200 messages; input and output together have at most 32,768 tokens."),
+    _speak,
+)
+
+
+def _refused(facts: PromptFacts) -> Iterator[Advice]:
+    for finding in check(facts.document):
+        problem = finding.problem
+        if finding.refused:
+            yield Advice(
+                "serious",
+                f"The server refuses {problem.field or 'this'}",
+                str(problem),
+                places=(Place(problem.path),),
+                subject=problem.field,
+            )
+
+
+def _context(facts: PromptFacts) -> Iterator[Advice]:
+    room = facts.whole("max_tokens") or 0
+    over = facts.prompt_tokens + room - CONTEXT_TOKENS
+    if over <= 0:
+        return
+    text = "".join(tool.json_text for tool in facts.document.tools)
+    text += "".join(message.content or "" for message in facts.document.messages)
+    sure = facts.least_tokens(text) + room > CONTEXT_TOKENS
+    yield Advice(
+        "serious" if sure else "hint",
+        "Prompt and max_tokens do not fit together" if room else "The prompt does not fit",
+        f"Input and output together have at most {CONTEXT_TOKENS:,} tokens. "
+        + ("Shorten the prompt or lower max_tokens." if room else "Shorten the prompt.")
+        + ("" if sure else " The count is an estimate: it may still fit."),
+        evidence=(
+            Evidence("prompt", facts.prompt_tokens),
+            Evidence("max_tokens", room or None, basis="counted"),
+            Evidence("too many", over),
+        ),
+        places=(Place(("max_tokens",)),) if room else (Place(("messages",)),),
+        tokens=over,
+    )
+
+
+REFUSED = LintRule(
+    "refused",
+    "Send only what the server takes",
+    "A request with a field out of its range is answered with HTTP 400, every time: it is never worth a retry.",
+    Source("Request fields", "Every field has a range; n above 1 and prompt_logprobs are refused."),
+    _refused,
+)
+CONTEXT = LintRule(
+    "context-full",
+    "Keep input and output within 32,768 tokens",
+    "A prompt that is too long is refused whole, and max_tokens counts as if it were all used.",
+    Source("Request fields", "Input and output together have at most 32,768 tokens."),
+    _context,
+)

@@ -1,0 +1,175 @@
+"""Where another product of the vendor is the right one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+
+from playground.lint.model import Advice, Fix, LintRule, Place, Source
+from playground.lint.prompt_facts import PromptFacts
+from playground.lint.sentences import fold, has_any, sentence_at
+from playground.prompt.document import Document, Json
+
+_SOUND = r"(?:audio|sound|voice (?:note|message|memo|recording)|voicemail|recording|podcast|mp3|wav|m4a|ogg)"
+_PULSE = re.compile(
+    rf"\btranscribe\b[^.\n]{{0,40}}\b{_SOUND}|\btranscribe (?:this|the|that) (?:call|clip|file)\b|"
+    rf"\blisten to (?:this|the|my|that|an?)\b[^.\n]{{0,24}}\b{_SOUND}|"
+    r"\btranscribe (?:this|the attached)\b[^.\n]{0,30}\.(?:mp3|wav|m4a|ogg)|"
+    r"\btranscr(?:ibe|iba|eva|ever|ibir|is)\b"
+    r"[^.\n]{0,30}\b(?:audio|áudio|grabación|gravação|enregistrement|nota de voz)|"
+    r"\btranscris\b[^.\n]{0,30}\b(?:audio|enregistrement)|\btranskribier\w*[^.\n]{0,30}\b(?:aufnahme|audio)|"
+    r"\btrascriv\w*[^.\n]{0,30}\b(?:audio|registrazione)|\btranskripsi\w*[^.\n]{0,20}\b(?:audio|rekaman)|"
+    r"расшифру\w*[^.\n]{0,30}(?:аудио|запис)|(?:转录|轉錄|听写)[^。\n]{0,20}(?:音频|录音|音訊)|(?:音频|录音)[^。\n]{0,8}(?:转成|转为|转换成)文字|"
+    r"(?:音声|録音)[^。\n]{0,12}文字起こし|(?:오디오|녹음|음성 파일)[^.\n]{0,12}(?:전사|받아쓰|텍스트로)|"
+    r"ऑडियो[^।\n]{0,24}(?:ट्रांसक्राइब|लिखित|टेक्स्ट में)|(?:ses|kayd)\w*[^.\n]{0,20}(?:yazıya dök|deşifre)|"
+    r"(?:فرّغ|فرغ|حوّل|حول)[^.\n]{0,24}(?:التسجيل|الصوت|الصوتي)[^.\n]{0,16}(?:نص)?"
+)
+_LIGHTNING = re.compile(
+    r"\b(?:generate|create|produce|make|return|output|give me|send(?: me)?|synthesi[sz]e|record)\b[^.\n]{0,24}"
+    r"\b(?:audio(?: file| clip| version)?|mp3|wav|speech audio|voice[ -]?over|"
+    r"voice clip|voice recording|spoken audio|sound file)\b|"
+    r"\b(?:convert|turn)\b[^.\n]{0,40}\b(?:in)?to (?:speech|audio|an? (?:mp3|wav|audio)|voice)\b|"
+    r"\bread\b[^.\n]{0,30}\bas (?:an? )?(?:mp3|audio|wav)\b|"
+    r"\bconviert\w*[^.\n]{0,40}\b(?:a|en) (?:voz|audio)|"
+    r"\b(?:genera|crea)\w*[^.\n]{0,12}\b(?:un )?(?:archivo de )?audio\b|"
+    r"\bconverti\w*[^.\n]{0,40}\ben (?:audio|voix|parole)|\bgénèr\w*[^.\n]{0,16}\b(?:fichier )?audio\b|"
+    r"\b(?:erzeuge|erstelle|generiere)\b[^.\n]{0,24}\b(?:audio\w*|sprachaufnahme|mp3)|"
+    r"\b(?:gere|crie|gera)\b[^.\n]{0,16}\báudio\b|\bconverta\b[^.\n]{0,40}\bem (?:voz|áudio)|"
+    r"озвучь|(?:создай|сгенерируй)[^.\n]{0,16}аудио|(?:生成|制作|製作)[^。\n]{0,10}(?:音频|语音文件|mp3)|(?:转成|转换成|转换为|转为)(?:语音|音频)|"
+    r"音声ファイル[^。\n]{0,6}(?:作成|生成|作って)|(?:음성|오디오) 파일[^.\n]{0,8}(?:만들|생성)|"
+    r"ऑडियो[^।\n]{0,12}(?:बनाओ|बनाइए|बनाएँ|बनाएं|बना दें|बना दो|तैयार कर)"
+)
+_ATOMS = re.compile(
+    r"\b(?:place|make|dial|start)\b[^.\n]{0,16}\b(?:outbound|phone|telephone) calls?\b|"
+    r"\b(?:call|ring|dial|phone)\b[^.\n]{0,24}\+?\d[\d ()-]{8,}\d|"
+    r"\b(?:launch|run|start)\b[^.\n]{0,24}\bcall(?:ing)? campaigns?\b"
+)
+_HEARD = (
+    "audio",
+    "transcri",
+    "trascriv",
+    "transkri",
+    "recording",
+    "voice",
+    "mp3",
+    "wav",
+    "speech",
+    "listen",
+    "campaign",
+)
+_ANCHORS = (
+    *_HEARD,
+    *(
+        "call",
+        "dial",
+        "ring ",
+        "phone",
+        "áudio",
+        "grabaci",
+        "voz",
+        "расшифр",
+        "озвуч",
+        "аудио",
+        "转录",
+        "轉錄",
+        "音频",
+        "语音",
+    ),
+    *("音声", "録音", "录音", "오디오", "녹음", "음성", "ऑडियो", "yazıya", "deşifre", "تسجيل", "صوت"),
+)
+_NOT = re.compile(
+    r"\b(?:never|not|cannot|can't|don't|no|unable|without|nie|nicht|kein\w*|nunca|jamais|não|non)\b|n't\b|"
+    r"नहीं|不|しない|できません|않|"
+    r"\bне\b|لا |"
+    r"\b(?:is|was|are|were|be|been|will be|gets?) (?:then |later |automatically )*(?:transcribed|converted|turned)|"
+    r"\btranscripts?\b|\bif (?:the|a|they|someone|asked)\b|\bwhen (?:the|a|they|asked)\b|"
+    r"^\W*(?:how|why|what|which|where)\b"
+)
+"""What makes it something else than a wish: forbidden, done by others, conditional, a question about it."""
+
+_KINDS = (
+    (_PULSE, "Pulse", "transcription", "It hears nothing: audio becomes text with Pulse, the vendor's transcription."),
+    (
+        _LIGHTNING,
+        "Lightning",
+        "speech",
+        "It makes no sound: text becomes speech with Lightning, the vendor's synthesis.",
+    ),
+    (
+        _ATOMS,
+        "Atoms",
+        "calls",
+        "It dials nobody: telephony and campaigns are Atoms, the vendor's voice-agent platform.",
+    ),
+)
+
+
+def _speak(facts: PromptFacts) -> Iterator[Advice]:
+    yield from _fields(facts)
+    for pattern, product, what, words in _KINDS:
+        # With tools, something else may well do it.
+        place = None if facts.document.tools else _first(facts, pattern)
+        if place is not None:
+            title = f"This asks a text model for {what}"
+            yield Advice(
+                "hint", title, f"Electron takes text and gives text. {words}", places=(place,), subject=product
+            )
+
+
+def _first(facts: PromptFacts, pattern: re.Pattern[str]) -> Place | None:
+    for index, text in facts.asked:
+        low = fold(text)
+        if not has_any(low, _ANCHORS):
+            continue
+        for match in pattern.finditer(low):
+            start, end = sentence_at(low, match.start())
+            if not _NOT.search(low[start:end]):
+                return Place(("messages", index, "content"), start, end)
+    return None
+
+
+def _fields(facts: PromptFacts) -> Iterator[Advice]:
+    wrong = [name for name in ("modalities", "audio") if _is_audio(name, facts.parameter(name))]
+    if wrong:
+        yield Advice(
+            "warning",
+            "Audio is asked of a text model",
+            f"{' and '.join(wrong)} may be passed on, but Electron gives text only. Speech comes from Lightning, "
+            "transcription from Pulse.",
+            places=tuple(Place((name,)) for name in wrong),
+            fix=Fix(f"Remove {' and '.join(wrong)}", _without(facts.document, wrong)),
+            subject="fields",
+        )
+    for index, message in enumerate(facts.document.messages):
+        at = (message.content or "").find("data:audio/")
+        if at >= 0:
+            yield Advice(
+                "warning",
+                "A message carries audio",
+                "Electron reads it as text, character by character, and pays for each. Transcribe it with Pulse first.",
+                evidence=(),
+                places=(Place(("messages", index, "content"), at, len(message.content or "")),),
+                tokens=facts.tokens((message.content or "")[at:]),
+                dollars=facts.fresh_dollars(facts.tokens((message.content or "")[at:])),
+                subject=f"message {index}",
+            )
+
+
+def _is_audio(name: str, value: Json) -> bool:
+    return "audio" in value if name == "modalities" and isinstance(value, list) else name == "audio" and bool(value)
+
+
+def _without(document: Document, names: list[str]) -> Document:
+    return replace(document, parameters={k: v for k, v in document.parameters.items() if k not in names})
+
+
+RULE = LintRule(
+    "other-product",
+    "Ask a text model for text",
+    "Electron takes text and gives text. For sound the vendor has other products on the same key.",
+    Source(
+        "The other products on the stack", "Transcription is Pulse, synthesis Lightning, a whole voice platform Atoms."
+    ),
+    _speak,
+)

@@ -1,0 +1,223 @@
+"""One connection, kept alive."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+
+from playground.client.endpoint import PlanLimits
+from playground.client.retry import RETRIED
+from playground.lint.context import Batch, Retries
+from playground.lint.model import Advice, Evidence, LintRule, Place, Severity, Source
+from playground.lint.prompt_facts import PromptFacts
+
+
+def _request_ids_speak(facts: PromptFacts) -> Iterator[Advice]:
+    answered = [request for request in facts.history.requests if request.status is not None]
+    without = sum(1 for request in answered if not request.request_id)
+    attempts = sum(request.failed_attempts_without_id for request in facts.history.requests)
+    if not without and not attempts:
+        return
+    yield Advice(
+        "warning",
+        "Responses came without a request_id",
+        "X-Request-Id stands on every response of Electron, and is all that support can search by. Look at what "
+        "stands between: a proxy that drops headers, or another server.",
+        evidence=(
+            Evidence("responses without one", without, "count", "counted"),
+            Evidence("of", len(answered), "count", "counted"),
+            Evidence("failed attempts without one", attempts, "count", "counted"),
+        ),
+        places=(Place(()),),
+    )
+
+
+REQUEST_IDS = LintRule(
+    "no-request-id",
+    "Keep every request_id",
+    "It comes with the headers, before the first token: even a stream that dies can be reported.",
+    Source("Response", "X-Request-Id is on every response, streamed or not, success or failure."),
+    _request_ids_speak,
+)
+
+
+GUIDE = Retries()
+"""What the guide says: 250 ms doubled up to 8 s, about five attempts."""
+NEVER = frozenset((400, 401, 403, 404, 422))
+
+
+def _retries_speak(facts: PromptFacts) -> Iterator[Advice]:
+    policy = facts.setting.retries
+    if policy is None:
+        return
+    for severity, subject, words in _differences(policy):
+        yield Advice(
+            severity,
+            "The retry policy differs from the guide",
+            words,
+            evidence=(
+                Evidence("attempts", policy.attempts, "count", "counted"),
+                Evidence("first wait", policy.first_s, "seconds", "counted"),
+                Evidence("longest wait", policy.longest_s, "seconds", "counted"),
+            ),
+            places=(Place(()),),
+            subject=subject,
+        )
+
+
+def _differences(policy: Retries) -> Iterator[tuple[Severity, str, str]]:
+    if policy.after_first_token:
+        yield (
+            "serious",
+            "after-first-token",
+            "It sends again what has begun to deliver: the text was seen and is paid for.",
+        )
+    if never := sorted(policy.statuses & NEVER):
+        yield "serious", "refused", f"It retries {_list(never)}: the same request will be refused again."
+    if other := sorted(policy.statuses - RETRIED - NEVER):
+        yield "warning", "other-statuses", f"It retries {_list(other)}, which the vendor does not list as passing."
+    if policy.attempts > 1:
+        yield from _waits(policy)
+    if missing := sorted(RETRIED - policy.statuses):
+        yield "hint", "missing-statuses", f"It gives up on {_list(missing)}, which pass."
+
+
+def _waits(policy: Retries) -> Iterator[tuple[Severity, str, str]]:
+    if not policy.honours_retry_after:
+        yield "warning", "retry-after", "It does not wait as long as Retry-After asks."
+    if policy.attempts > GUIDE.attempts + 1:
+        yield "hint", "attempts", f"It makes {policy.attempts} attempts; the guide says about {GUIDE.attempts}."
+    if policy.first_s < GUIDE.first_s * 0.8:
+        yield (
+            "warning",
+            "first-wait",
+            f"It waits {policy.first_s:g} s at first; the guide starts at {GUIDE.first_s:g} s.",
+        )
+    if policy.longest_s > GUIDE.longest_s * 1.25:
+        yield (
+            "hint",
+            "longest-wait",
+            f"It waits up to {policy.longest_s:g} s; the guide stops at {GUIDE.longest_s:g} s.",
+        )
+    if not policy.jitter:
+        yield "hint", "jitter", "Its waits have no jitter: clients that failed together come back together."
+
+
+def _list(statuses: list[int]) -> str:
+    return ", ".join(str(status) for status in statuses)
+
+
+RETRIES = LintRule(
+    "retry-policy",
+    "Retry what passes, and only that",
+    "502 and 503 pass, 429 passes after a wait; anything else is answered the same way again, and each try counts "
+    "against the plan.",
+    Source("Errors", "Back off from 250 ms, doubling to 8 s, about five attempts; never after the first token."),
+    _retries_speak,
+)
+
+
+def _concurrency_speak(facts: PromptFacts) -> Iterator[Advice]:
+    batch, plan = facts.setting.batch, facts.setting.plan
+    if batch is None or batch.requests < 1:
+        return
+    over_flight = plan.in_flight is not None and min(batch.in_flight, batch.requests) > plan.in_flight
+    over_minute = plan.requests_per_minute is not None and _most_a_minute(batch) > plan.requests_per_minute
+    if not over_flight and not over_minute:
+        return
+    yield Advice(
+        "warning",
+        "The batch goes beyond the plan's limits",
+        f"{plan.name} allows {_limit(plan.in_flight)} in flight and {_limit(plan.requests_per_minute)} a minute; what "
+        "goes beyond is answered with 429. The account's other programs count too. Run it within the limits.",
+        evidence=(
+            Evidence("in flight as set", batch.in_flight, "count", "counted"),
+            Evidence("requests", batch.requests, "count", "counted"),
+            Evidence("time to finish within the limits", _time(batch, plan), "seconds"),
+        ),
+        places=(Place(()),),
+    )
+
+
+def _most_a_minute(batch: Batch) -> int:
+    """The most requests that may start in a minute as set; where their time is unknown, those that start at once."""
+    slots = min(batch.in_flight, batch.requests)
+    if not batch.seconds_each:
+        return slots
+    return int(min(batch.requests, slots * max(60 / batch.seconds_each, 1)))
+
+
+def _time(batch: Batch, plan: PlanLimits) -> float | None:
+    if batch.seconds_each is None:
+        return None
+    slots = min(batch.in_flight, plan.in_flight or batch.in_flight)
+    return plan_batch(batch.requests, max(slots, 1), plan.requests_per_minute, batch.seconds_each)
+
+
+def _limit(value: int | None) -> str:
+    return "any number" if value is None else f"{value:,}"
+
+
+CONCURRENCY = LintRule(
+    "over-plan",
+    "Stay within the plan's limits",
+    "The limits belong to the account, and all its programs share them; beyond either the answer is 429.",
+    Source("Plan limits", "Standard has 10 requests a minute and 3 in flight, Enterprise 200 and 20."),
+    _concurrency_speak,
+)
+
+
+WINDOW_S = 60.0
+
+
+def plan_batch(n: int, in_flight: int | None, per_minute: int | None, seconds_each: float) -> float:
+    """Seconds until `n` requests have finished, each taking `seconds_each`.
+
+    At most `in_flight` run at once and at most `per_minute` start in any 60 seconds; None is no limit. Nothing else
+    of the account is running, and nothing is retried: what is promised is the least. Raises ValueError for a limit
+    below 1 or a negative figure.
+    """
+    if n < 0 or seconds_each < 0 or min(in_flight or 1, per_minute or 1) < 1 or 0 in (in_flight, per_minute):
+        raise ValueError("a batch has 0 or more requests of 0 or more seconds, and a limit is at least 1")
+    starts: list[float] = []
+    for number in range(n):
+        after_slot = starts[number - in_flight] + seconds_each if in_flight and number >= in_flight else 0.0
+        after_minute = starts[number - per_minute] + WINDOW_S if per_minute and number >= per_minute else 0.0
+        starts.append(max(after_slot, after_minute))
+    return starts[-1] + seconds_each if starts else 0.0
+
+
+IDLE_S = 30.0
+"""A connection that was idle longer may have been closed by anyone (assumed)."""
+SOME, MANY = 3, 0.3
+
+
+def _speak(facts: PromptFacts) -> Iterator[Advice]:
+    requests = facts.history.requests
+    known = [r.connect_s for r in requests if r.connect_s is not None]
+    pairs = pairwise(requests)
+    again = [r.connect_s for earlier, r in pairs if r.connect_s and 0 <= r.at - earlier.at <= IDLE_S]
+    if len(again) < SOME:
+        return
+    mean = sum(again) / len(again)
+    yield Advice(
+        "warning" if len(again) >= MANY * len(known) else "hint",
+        "Connections are opened again and again",
+        f"{len(again):,} requests opened a connection of their own although another had been made within "
+        f"{IDLE_S:g} s. Reuse one keep-alive connection; a proxy that closes them shows here too.",
+        evidence=(
+            Evidence("opened without need", len(again), "count", "counted"),
+            Evidence("of requests", len(known), "count", "counted"),
+            Evidence("time each took", mean, "seconds", "counted"),
+        ),
+        places=(Place(()),),
+    )
+
+
+CONNECTIONS = LintRule(
+    "cold-connections",
+    "Keep one connection alive",
+    "A new connection is a handshake before the first byte, and a caller hears it as silence.",
+    Source("Endpoint", "One keep-alive connection reused; a cold handshake is otherwise paid by each request."),
+    _speak,
+)

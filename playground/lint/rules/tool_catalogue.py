@@ -1,0 +1,173 @@
+"""The tool catalogue as a whole: its size each turn, schemas that stand in it twice, tools that nobody calls."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+
+from playground.lint.edits import without_tools
+from playground.lint.model import Advice, Evidence, Fix, LintRule, Place, Source
+from playground.lint.prompt_facts import PromptFacts
+from playground.lint.tool_catalogue import Node, parameters
+from playground.prompt.document import Document, Json
+
+
+def _speak(facts: PromptFacts) -> Iterator[Advice]:
+    """Only a body that somebody else wrote can have one: this program leaves an empty list out."""
+    if facts.body is None or facts.body.get("tools", None) != []:
+        return
+    yield Advice(
+        "serious",
+        "An empty tools list",
+        "The body has tools: []. The server takes 1 to 64 tools; where there are none the field is left out.",
+        places=(Place(("tools",)),),
+        fix=Fix("Leave tools out", facts.document),
+    )
+
+
+RULE = LintRule(
+    "empty-tools",
+    "Leave tools out where there are none",
+    "An empty list is not the same as no list: it can be refused, and it changes what the cache compares.",
+    Source("Request fields", "Up to 64 tools; the field is omitted when there are none, an empty list is a mistake."),
+    _speak,
+)
+
+
+LARGE, VERY_LARGE = 1_000, 8_192
+"""≈ tokens of a catalogue: from where its price is told, and from where it takes a quarter of the context."""
+REPEATED = 32
+"""≈ tokens of a schema from which repeating it is worth a word."""
+REPEATED_MUCH = 256
+"""≈ tokens repeated from which it is a warning."""
+OFTEN = 50
+"""Requests that have to have offered the tools before one is called unused."""
+
+
+def _size(facts: PromptFacts) -> Iterator[Advice]:
+    tokens = sum(facts.tool_tokens)
+    if tokens < LARGE:
+        return
+    index = max(range(len(facts.tool_tokens)), key=facts.tool_tokens.__getitem__)
+    tools = facts.document.tools
+    yield Advice(
+        "warning" if tokens >= VERY_LARGE else "hint",
+        "A large tool catalogue",
+        f"{len(tools)} tools go with every turn. After the first turn they are billed at the cached rate, as long as "
+        f"nothing in them changes. The largest is {tools[index].name}.",
+        evidence=(
+            Evidence("catalogue, each turn", tokens),
+            Evidence("a tool", tokens / len(tools)),
+            Evidence(tools[index].name, facts.tool_tokens[index]),
+            Evidence("in 1,000 turns at the cached rate", facts.cached_dollars(tokens), "dollars"),
+            Evidence("in 1,000 turns at the fresh rate", facts.fresh_dollars(tokens), "dollars"),
+        ),
+        places=(Place(("tools",)),),
+        tokens=tokens,
+        dollars=facts.cached_dollars(tokens),
+    )
+
+
+def _repeated(facts: PromptFacts) -> Iterator[Advice]:
+    for text, found in _same(facts).items():
+        tokens = facts.tokens(text)
+        wasted = tokens * (len(found) - 1)
+        names = [facts.document.tools[index].name for index, _ in found]
+        if tokens < REPEATED or len(set(names)) < 2:
+            continue
+        yield Advice(
+            "warning" if wasted >= REPEATED_MUCH else "hint",
+            "One schema in several tools",
+            f"{', '.join(dict.fromkeys(names))} repeat it whole. One tool with a parameter that says which, or an id "
+            "instead of the object, is input once.",
+            evidence=(
+                Evidence("repeated, each turn", wasted),
+                Evidence("in 1,000 turns at the cached rate", facts.cached_dollars(wasted), "dollars"),
+            ),
+            places=tuple(Place(("tools", i, *n.path), tool=facts.document.tools[i].name) for i, n in found),
+            tokens=wasted,
+            dollars=facts.cached_dollars(wasted),
+            subject=" ".join(dict.fromkeys(names)),
+        )
+
+
+def _same(facts: PromptFacts) -> Mapping[str, list[tuple[int, Node]]]:
+    """Objects and choices that stand more than once, by their text; not what lies inside another that does."""
+    seen: dict[str, list[tuple[int, Node]]] = {}
+    for index, tool in enumerate(facts.document.tools):
+        for node in parameters(tool):
+            if "properties" in node.schema or "enum" in node.schema or "items" in node.schema:
+                seen.setdefault(_shape(node.schema), []).append((index, node))
+    twice = {text: found for text, found in seen.items() if len(found) > 1}
+    return {text: found for text, found in twice.items() if not any(_inside(found, o) for o in twice.values())}
+
+
+def _inside(found: list[tuple[int, Node]], other: list[tuple[int, Node]]) -> bool:
+    return found is not other and all(
+        any(i == j and n.path[: len(o.path)] == o.path and n.path != o.path for j, o in other) for i, n in found
+    )
+
+
+def _shape(schema: Mapping[str, Json]) -> str:
+    """What makes two schemas the same: all but how they are described."""
+    bare = {key: value for key, value in schema.items() if key not in ("description", "title")}
+    return json.dumps(bare, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+
+
+def _unused(facts: PromptFacts) -> Iterator[Advice]:
+    document, history = facts.document, facts.history
+    if history.tools_offered_in < OFTEN:
+        return
+    called = history.tools_called | {call.name for message in document.messages for call in message.tool_calls}
+    choice = facts.parameter("tool_choice")
+    forced = choice.get("function") if isinstance(choice, dict) else None
+    wanted = forced.get("name") if isinstance(forced, dict) else None
+    idle = [i for i, tool in enumerate(document.tools) if tool.name not in called and tool.name != wanted]
+    if not idle:
+        return
+    tokens = sum(facts.tool_tokens[index] for index in idle)
+    names = [document.tools[index].name for index in idle]
+    yield Advice(
+        "hint",
+        "Tools that were never called",
+        f"{', '.join(names)}: offered in {history.tools_offered_in:,} requests of this log, called in none. Removing "
+        "them changes the prefix once.",
+        evidence=(
+            Evidence("never called", len(idle), "count", "counted"),
+            Evidence("requests that offered them", history.tools_offered_in, "count", "counted"),
+            Evidence("each turn", tokens),
+            Evidence("in 1,000 turns at the cached rate", facts.cached_dollars(tokens), "dollars"),
+        ),
+        places=tuple(Place(("tools", index), tool=document.tools[index].name) for index in idle),
+        fix=Fix(f"Remove {len(idle)} tools" if len(idle) > 1 else f"Remove {names[0]}", _without(facts, names)),
+        tokens=tokens,
+        dollars=facts.cached_dollars(tokens),
+    )
+
+
+def _without(facts: PromptFacts, names: list[str]) -> Document:
+    return without_tools(facts.document, frozenset(names))
+
+
+_SECTION = "Tools and the filler phrase"
+SIZE = LintRule(
+    "tool-catalogue",
+    "Know what the catalogue costs each turn",
+    "Every tool is input on every turn; a catalogue that holds still is at least served from the cache.",
+    Source(_SECTION, "Every tool description and parameter schema is input on every turn."),
+    _size,
+)
+REPEATED_SCHEMAS = LintRule(
+    "tool-repeated",
+    "Say a schema once",
+    "A definition cannot refer to another tool's schema, so the same object in five tools is sent five times.",
+    Source(_SECTION, "Every parameter schema is input on every turn."),
+    _repeated,
+)
+UNUSED = LintRule(
+    "tool-unused",
+    "Offer the tools that are used",
+    "A tool that is never called costs input on every turn, and is one more that the model can choose wrongly.",
+    Source(_SECTION, "Short catalogues: every tool is input on every turn."),
+    _unused,
+)

@@ -1,0 +1,243 @@
+"""Short tool catalogues: one sentence of intent a tool, short parameter descriptions, examples elsewhere."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+
+from playground.lint.edits import with_system_line, with_tool
+from playground.lint.model import Advice, Evidence, Fix, LintRule, Place, Source
+from playground.lint.prompt_facts import PromptFacts
+from playground.lint.sentences import sentences
+from playground.lint.tool_catalogue import description, edited, parameters
+from playground.prompt.document import Json, Tool
+from playground.prompt.field_errors import Path
+
+MUCH = 48
+"""≈ tokens in one tool that are worth a warning: they are sent in every turn."""
+LONG_SENTENCE, LONG_PARAMETER = 60, 32
+"""≈ tokens: a sentence of intent is shorter, and so is what a parameter needs."""
+
+_DESCRIPTION: Path = ("function", "description")
+_MARK = re.compile(
+    r"\b(?:e\.g\.|for example|for instance|examples?\s*:|por ejemplo|p\. ?ej\.|par exemple|p\. ?ex\.|zum beispiel|"
+    r"z\. ?b\.|beispiele?\s*:|por exemplo|exemplos?\s*:|ejemplos?\s*:|exemples?\s*:|ad esempio|esempi?o?\s*:|"
+    r"bijvoorbeeld|bijv\.|na przykład|np\.|"
+    r"misalnya|contohnya|örneğin|ví dụ|например|напр\.|наприклад)|उदाहरण|উদাহরণ|"
+    r"எடுத்துக்காட்ட|உதாரண|ఉదాహరణ|"
+    r"ಉದಾಹರಣ|ഉദാഹരണ|ઉદાહરણ|ਉਦਾਹਰਨ|مثال|مثلا|לדוגמ|例如|比如|例えば|例：|예:|예를 들어|เช่น|παράδειγμα",
+    re.IGNORECASE,
+)
+"""What begins an example in a description."""
+_KEYS = ("example", "examples")
+
+
+def _descriptions(facts: PromptFacts) -> Iterator[Advice]:
+    for index, tool in enumerate(facts.document.tools):
+        text = description(tool)
+        spans = sentences(text)
+        total = facts.tokens(text)
+        if len(spans) > 1:
+            yield _shorter(facts, index, tool, {_DESCRIPTION: text[slice(*spans[0])]}, spans[0][1])
+        elif total > LONG_SENTENCE:
+            yield Advice(
+                "hint",
+                f"{tool.name}: a long description",
+                "Its one sentence is longer than intent needs; every turn pays for it.",
+                evidence=(Evidence("description, each turn", total), _price(facts, total)),
+                places=(_place(index, tool, _DESCRIPTION),),
+                tokens=total,
+                dollars=facts.cached_dollars(total),
+                subject=tool.name,
+            )
+
+
+def _shorter(facts: PromptFacts, index: int, tool: Tool, changes: Mapping[Path, Json], end: int) -> Advice:
+    text = description(tool)
+    saved = facts.tokens(text) - facts.tokens(text[:end])
+    after = with_tool(facts.document, index, edited(tool, changes))
+    return Advice(
+        "warning" if saved >= MUCH else "hint",
+        f"{tool.name}: a description of more than one sentence",
+        "One sentence of intent is enough for the model to choose a tool; how to use it belongs in the system prompt, "
+        "once.",
+        evidence=(Evidence("beyond the first sentence, each turn", saved), _price(facts, saved)),
+        places=(_place(index, tool, _DESCRIPTION, end, len(text)),),
+        fix=Fix("Keep the first sentence", after) if facts.tokens(text[:end]) <= LONG_SENTENCE else None,
+        tokens=saved,
+        dollars=facts.cached_dollars(saved),
+        subject=tool.name,
+    )
+
+
+def _long_parameters(facts: PromptFacts) -> Iterator[Advice]:
+    for index, tool in enumerate(facts.document.tools):
+        found = [(n, s) for n in parameters(tool) if n.description and (s := _excess(facts, n.description)) is not None]
+        if not found:
+            continue
+        saved = sum(facts.tokens(node.description[end:]) for node, end in found)
+        changes: dict[Path, Json] = {
+            (*node.path, "description"): node.description[:end].rstrip()
+            for node, end in found
+            if end < len(node.description) and _excess(facts, node.description[:end].rstrip()) is None
+        }
+        whole = len(changes) == len(found)
+        yield Advice(
+            "warning" if saved >= MUCH else "hint",
+            f"{tool.name}: long parameter descriptions",
+            f"{', '.join(node.name for node, _ in found)}: a few words tell the model what to put there.",
+            evidence=(Evidence("beyond the first sentence, each turn", saved), _price(facts, saved)),
+            places=tuple(_place(index, tool, (*n.path, "description"), e, len(n.description)) for n, e in found),
+            fix=Fix("Keep the first sentences", with_tool(facts.document, index, edited(tool, changes)))
+            if whole
+            else None,
+            tokens=saved,
+            dollars=facts.cached_dollars(saved),
+            subject=tool.name,
+        )
+
+
+def _excess(facts: PromptFacts, text: str) -> int | None:
+    """Where the first sentence ends, if the description is too long; None where it is short enough."""
+    if facts.tokens(text) <= LONG_PARAMETER:
+        return None
+    return sentences(text)[0][1]
+
+
+def _undescribed(facts: PromptFacts) -> Iterator[Advice]:
+    for index, tool in enumerate(facts.document.tools):
+        bare = [n for n in parameters(tool) if not n.description and not _says_itself(n.schema)]
+        places = [_place(index, tool, n.path) for n in bare]
+        names = [n.name for n in bare]
+        if not description(tool):
+            places.insert(0, _place(index, tool, _DESCRIPTION))
+            names.insert(0, "the tool itself")
+        if places:
+            yield Advice(
+                "hint",
+                f"{tool.name}: without description",
+                f"{', '.join(names)}: the model has only the name to go by. A few words each are enough.",
+                evidence=(Evidence("without description", len(names), "count", "counted"),),
+                places=tuple(places),
+                subject=tool.name,
+            )
+
+
+def _says_itself(schema: Mapping[str, Json]) -> bool:
+    """Whether its values tell what it is: a choice, a fixed value, or an object whose fields are described."""
+    return any(key in schema for key in ("enum", "const", "properties", "$ref", "title")) or (
+        isinstance(schema.get("items"), dict) and _says_itself(schema["items"])  # type: ignore[arg-type]  # a dict
+    )
+
+
+def _examples(facts: PromptFacts) -> Iterator[Advice]:
+    for index, tool in enumerate(facts.document.tools):
+        if "xample" not in tool.json_text and not _MARK.search(tool.json_text):
+            continue
+        changes, lines, places = _without_examples(index, tool)
+        if not places:
+            continue
+        tokens = facts.tokens("\n".join(lines))
+        moved = with_tool(facts.document, index, edited(tool, changes))
+        yield Advice(
+            "hint",
+            f"{tool.name}: examples inside the definition",
+            "Examples stand better in the system prompt: one line there serves all tools, the catalogue stays short.",
+            evidence=(Evidence("examples, each turn", tokens), _price(facts, tokens)),
+            places=tuple(places),
+            fix=Fix("Move them into the system prompt", with_system_line(moved, "\n".join(lines))),
+            tokens=tokens,
+            dollars=facts.cached_dollars(tokens),
+            subject=tool.name,
+        )
+
+
+def _without_examples(index: int, tool: Tool) -> tuple[dict[Path, Json], list[str], list[Place]]:
+    """What to change, the lines for the system prompt, and where the examples stand."""
+    changes: dict[Path, Json] = {}
+    lines, places = [], []
+    texts = [("", _DESCRIPTION, description(tool))]
+    for node in parameters(tool):
+        texts.append((f".{node.name}", (*node.path, "description"), node.description))
+        for key in _KEYS:
+            if key in node.schema:
+                changes[(*node.path, key)] = None
+                lines.append(f"{tool.name}.{node.name}: {_shown(node.schema[key])}")
+                places.append(_place(index, tool, (*node.path, key)))
+    for name, path, text in texts:
+        rest, taken = _cut_examples(text)
+        if taken:
+            # A description that was all example leaves its name: an empty one would say nothing.
+            changes[path] = rest or None
+            lines += [f"{tool.name}{name}: {text[start:end].strip(' ,;()（）')}" for start, end in taken]
+            places += [_place(index, tool, path, start, end) for start, end in taken]
+    return changes, lines, places
+
+
+def _shown(value: Json) -> str:
+    return ", ".join(str(item) for item in value) if isinstance(value, list) else str(value)
+
+
+def _cut_examples(text: str) -> tuple[str, list[tuple[int, int]]]:
+    """The text without its examples, and where they stood: a parenthesis, or from the mark to the sentence's end."""
+    taken: list[tuple[int, int]] = []
+    for match in _MARK.finditer(text):
+        if not taken or match.start() >= taken[-1][1]:
+            taken.append(_extent(text, match.start()))
+    rest, last = "", 0
+    for start, end in taken:
+        rest += text[last:start].rstrip(" ,;:(")
+        last = end
+    return (rest + text[last:]).strip(), taken
+
+
+def _extent(text: str, at: int) -> tuple[int, int]:
+    for opening, closing in ("()", "（）"):
+        opened = text.rfind(opening, 0, at)
+        if opened >= 0 and closing not in text[opened:at]:
+            closed = text.find(closing, at)
+            return opened, closed + 1 if closed >= 0 else len(text)
+    end = next((end for start, end in sentences(text) if start <= at < end), len(text))
+    ends = end - 1 if text[end - 1] in ".。।!?" and at > 0 and text[:at].strip() else end
+    begins = next((start for start, e in sentences(text) if start <= at < e), 0)
+    return (begins, end) if begins == at else (at, ends)
+
+
+def _place(index: int, tool: Tool, path: Path, start: int | None = None, end: int | None = None) -> Place:
+    return Place(("tools", index, *path), start, end, tool.name)
+
+
+def _price(facts: PromptFacts, tokens: float) -> Evidence:
+    return Evidence("in 1,000 turns at the cached rate", facts.cached_dollars(tokens), "dollars")
+
+
+_SECTION = "Tools and the filler phrase"
+_REASON = "Every description and schema is input on every turn, whether its tool is called or not."
+DESCRIPTIONS = LintRule(
+    "tool-description",
+    "Give each tool one sentence of intent",
+    _REASON,
+    Source(_SECTION, "One sentence of intent a tool."),
+    _descriptions,
+)
+LONG_PARAMETERS = LintRule(
+    "tool-parameter-long",
+    "Keep parameter descriptions short",
+    _REASON,
+    Source(_SECTION, "Short parameter descriptions."),
+    _long_parameters,
+)
+UNDESCRIBED = LintRule(
+    "tool-undescribed",
+    "Describe every tool and parameter in a few words",
+    "A parameter without a word about it is filled by guessing from its name.",
+    Source(_SECTION, "One sentence of intent a tool, and short parameter descriptions."),
+    _undescribed,
+)
+EXAMPLES = LintRule(
+    "tool-examples",
+    "Keep examples out of tool definitions",
+    _REASON,
+    Source(_SECTION, "Examples belong in the system prompt."),
+    _examples,
+)

@@ -1,0 +1,33 @@
+"""`stream_options.include_usage` whenever the answer is streamed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from playground.lint.model import Advice, Evidence, Fix, LintRule, Place, Source
+from playground.lint.prompt_facts import PromptFacts
+
+
+def _speak(facts: PromptFacts) -> Iterator[Advice]:
+    if not facts.streams or facts.asks_usage:
+        return
+    yield Advice(
+        "warning",
+        "A streamed answer will not report its usage",
+        "stream_options.include_usage is off: prompt tokens, cached tokens, completion tokens and the cost of this "
+        "request will be unknown, and the estimates learn nothing from it.",
+        evidence=(Evidence("prompt that goes uncounted", facts.prompt_tokens),),
+        places=(Place(("stream_options", "include_usage")),),
+        fix=Fix("Ask for usage", replace(facts.document, stream=True, include_usage=True)),
+        tokens=facts.prompt_tokens,
+    )
+
+
+RULE = LintRule(
+    "usage-off",
+    "Ask for usage when streaming",
+    "Usage comes in one last chunk, and only when asked for. Without it nobody can tell what the cache served.",
+    Source("Request fields", "With stream and include_usage one last chunk before [DONE] carries the usage."),
+    _speak,
+)

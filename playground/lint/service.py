@@ -1,0 +1,80 @@
+"""Advice on the prompt at hand: the rules on a thread, with what the endpoint, the settings and the log know."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from playground.client.endpoint import Endpoint
+from playground.client.retry import RetryPolicy
+from playground.lint.context import Retries, Setting
+from playground.lint.engine import advise
+from playground.lint.history import NO_HISTORY, History
+from playground.lint.log_history import past
+from playground.lint.model import Advice
+from playground.prefix_cache.tokens import TokenEstimator
+from playground.prompt.document import Document
+from playground.storage.settings import Settings
+
+if TYPE_CHECKING:
+    from playground.requestlog.log import RequestLog
+
+SETTING = "dismissed_advice"
+SAID_ELSEWHERE = frozenset(("refused", "context-full"))
+"""Rules that the check of the prompt speaks for, at every keystroke (prompt/limits.py)."""
+_FOR_THIS_PROMPT = "\n"
+"""Stands between an advice's key and the prompt's name; no key and no name of a file has it."""
+
+
+class LintService:
+    """Judges documents, and remembers what was dismissed. `log` may be set later, when it has been opened."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self.log: RequestLog | None = None
+        self._known: tuple[Document | None, History] = (None, NO_HISTORY)
+
+    def forget(self) -> None:
+        """The log has changed: what it knows of the prompt is read anew."""
+        self._known = (None, NO_HISTORY)
+
+    async def judge(
+        self, document: Document, endpoint: Endpoint, counter: TokenEstimator, retries: RetryPolicy
+    ) -> tuple[Advice, ...]:
+        """All advice that was not dismissed, worst first. Costs the event loop nothing but the handing over."""
+        setting = Setting(
+            rates=endpoint.rates,
+            plan=endpoint.plan,
+            history=await self._history(document),
+            retries=Retries.of(retries),
+            lifetime_s=self._settings.number("cache_lifetime_s"),
+        )
+        dismissed = self.dismissed(document) | SAID_ELSEWHERE
+        return await asyncio.to_thread(advise, document, setting, counter, dismissed=dismissed)
+
+    async def _history(self, document: Document) -> History:
+        """What the log knows. While only the text in hand changes, it is the same prompt's."""
+        if self.log is None:
+            return NO_HISTORY
+        before, history = self._known
+        if before is None or before.name != document.name or before.tools != document.tools:
+            history = await past(self.log, document)
+            self._known = (document, history)
+        return history
+
+    def dismissed(self, document: Document) -> frozenset[str]:
+        """Keys of advice that is not to be given on this prompt."""
+        chosen = self._settings.get(SETTING)
+        keys = chosen if isinstance(chosen, dict) else {}
+        mine = _FOR_THIS_PROMPT + document.name
+        return frozenset(key.removesuffix(mine) for key in keys if _FOR_THIS_PROMPT not in key or key.endswith(mine))
+
+    def dismiss(self, advice: Advice, document: Document | None) -> None:
+        """Give this advice no more: on this prompt, or on any where `document` is None."""
+        chosen = self._settings.get(SETTING)
+        key = advice.rule if document is None else advice.key + _FOR_THIS_PROMPT + document.name
+        self._settings.set(SETTING, {**(chosen if isinstance(chosen, dict) else {}), key: advice.title})
+
+    def recall(self) -> None:
+        """Give all advice again."""
+        self._settings.set(SETTING, {})

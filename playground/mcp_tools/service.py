@@ -1,0 +1,97 @@
+"""The tool servers of one session of the program, in a thread with an event loop of its own.
+
+The window's loop carries Qt, which the SDK's library for tasks was not made for, and a server's flood of messages must
+not hold up the window.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
+from typing import Any, TypeVar
+
+from playground.mcp_tools.address import read_address
+from playground.mcp_tools.session import CALL_S, CONNECT_S, Session, ToolServerError, call_tool, list_tools
+from playground.prompt.document import Json, Tool
+from playground.tools.import_definitions import from_json
+
+Answer = TypeVar("Answer")
+Allowed = Callable[[str], Coroutine[Any, Any, bool]]
+
+
+class ToolServers:
+    """Connects on first use, keeps connections, and ends them with `close`.
+
+    A server is named by the text that the person typed: a command line or an address.
+    """
+
+    def __init__(self, allowed: Allowed) -> None:
+        """`allowed` asks the person whether a server's tools may be called: once a server, before its first call."""
+        self._allowed = allowed
+        self._consent: set[str] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._sessions: dict[str, tuple[Session, asyncio.Task[None]]] = {}
+
+    async def tools(self, server: str) -> tuple[Tool, ...]:
+        """The tools of a server, as tools of a prompt. Raises InputError for no address, ToolServerFailed."""
+        where = read_address(server)
+        found = await self._in_thread(self._ask(server, where, list_tools, CONNECT_S))
+        if not found:
+            raise ToolServerError(f"{server} has no tools.")
+        pasted = [from_json(json.dumps(_definition(fields))).tools[0] for fields in found]
+        return tuple(pasted)
+
+    async def call(self, server: str, name: str, arguments: Mapping[str, Json]) -> str:
+        """What a tool returns. Raises InputError for no address, ToolServerFailed, also without consent."""
+        where = read_address(server)
+        if server not in self._consent:
+            if not await self._allowed(server):
+                raise ToolServerError(f"{name} was not called: there is no consent for {server}.")
+            self._consent.add(server)
+        return await self._in_thread(
+            self._ask(server, where, partial(call_tool, name=name, arguments=arguments), CALL_S)
+        )
+
+    async def _ask(self, server: str, where: Any, question: Callable[..., Any], limit_s: float) -> Any:
+        session, task = self._sessions.get(server, (None, None))
+        if session is None or session.over:
+            session = Session(server, where)
+            task = asyncio.get_running_loop().create_task(session.serve(), name=f"tool server {server}")
+            self._sessions[server] = session, task
+        return await session.ask(question, limit_s)
+
+    async def _in_thread(self, work: Coroutine[Any, Any, Answer]) -> Answer:
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._running()))
+
+    def _running(self) -> asyncio.AbstractEventLoop:
+        if self._loop is None:
+            self._loop = asyncio.new_event_loop()
+            self._thread = threading.Thread(target=self._loop.run_forever, name="tool servers", daemon=True)
+            self._thread.start()
+        return self._loop
+
+    async def close(self) -> None:
+        """End all servers, and the programs that were started for them."""
+        if self._loop is None or self._thread is None:
+            return
+        loop, thread = self._loop, self._thread
+        await self._in_thread(self._close_all())
+        loop.call_soon_threadsafe(loop.stop)
+        await asyncio.to_thread(thread.join)
+        loop.close()
+        self._loop = self._thread = None
+
+    async def _close_all(self) -> None:
+        for _, task in self._sessions.values():
+            task.cancel()
+        await asyncio.gather(*(task for _, task in self._sessions.values()), return_exceptions=True)
+        self._sessions.clear()
+
+
+def _definition(fields: Mapping[str, Json]) -> dict[str, Json]:
+    """What of a server's description a prompt takes; hints for other programs are left out."""
+    return {name: fields[name] for name in ("name", "description", "inputSchema") if name in fields}

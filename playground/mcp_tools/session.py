@@ -1,0 +1,180 @@
+"""One conversation with one tool server, in the event loop of the tool servers' thread."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import IO, TYPE_CHECKING, Any, TypeVar
+
+from playground.mcp_tools.address import Address, CommandLine
+from playground.prompt.document import Json
+
+if TYPE_CHECKING:
+    from mcp import Client
+
+MISSING = "Tool servers need a package that is not installed: pip install 'electron-playground[mcp]'."
+CONNECT_S = 20.0
+"""For a program that starts, and for its list of tools."""
+CALL_S = 120.0
+"""For one call; longer than any caller waits."""
+MOST_PAGES = 50
+"""Of a list of tools: one that never ends is refused."""
+MOST_CHARACTERS = 1_000_000
+"""Of a call's result."""
+SAID = 300
+"""Characters of what a program said before it failed."""
+Answer = TypeVar("Answer")
+
+
+class ToolServerError(Exception):
+    """The server cannot be reached, broke off, or said no. The message is a sentence for the person."""
+
+
+class Session:
+    """Serves one request after another until it is closed. Everything happens in the task that runs `serve`."""
+
+    def __init__(self, name: str, where: CommandLine | Address) -> None:
+        self._name, self._where = name, where
+        self._asked: asyncio.Queue[tuple[Callable[[Client], Awaitable[Any]], float, asyncio.Future[Any]] | None]
+        self._asked = asyncio.Queue()
+        self._trouble: str | None = None
+
+    async def serve(self) -> None:
+        """Connect, and answer what is asked, until `close` or until the server breaks off."""
+        with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as said:
+            try:
+                async with self._connected(said) as client:
+                    await self._answer_all(client)
+            # The SDK raises groups of whatever its tasks met; all of it is trouble of this one server.
+            except Exception as error:
+                self._trouble = _sentence(self._name, error, _last_words(said))
+            self._trouble = self._trouble or f"The tool server {self._name} was closed."
+            while not self._asked.empty():
+                self._refuse(self._asked.get_nowait())
+
+    @asynccontextmanager
+    async def _connected(self, said: IO[str]) -> AsyncGenerator[Client, None]:
+        try:
+            from mcp import Client, StdioServerParameters, stdio_client
+        except ImportError as error:
+            raise ToolServerError(MISSING) from error
+        if isinstance(self._where, Address):
+            client = Client(self._where.url, read_timeout_seconds=CALL_S)
+        else:
+            program = StdioServerParameters(command=self._where.command, args=list(self._where.arguments))
+            client = Client(stdio_client(program, said), read_timeout_seconds=CALL_S)  # type: ignore[arg-type]
+        async with asyncio.timeout(CONNECT_S) as limit, client:
+            limit.reschedule(None)
+            yield client
+
+    async def _answer_all(self, client: Client) -> None:
+        while (asked := await self._asked.get()) is not None:
+            question, limit_s, answer = asked
+            try:
+                async with asyncio.timeout(limit_s):
+                    found = await question(client)
+            except ToolServerError as failed:
+                _settle(answer, error=failed)
+            except TimeoutError:
+                _settle(answer, error=ToolServerError(f"{self._name} did not answer within {limit_s:.0f} seconds."))
+            except Exception as error:
+                sentence = _sentence(self._name, error, "")
+                if _refused(error):
+                    _settle(answer, error=ToolServerError(sentence))
+                    continue
+                # Over at once: who asks from here on gets a new session.
+                self._trouble = sentence
+                _settle(answer, error=ToolServerError(sentence))
+                raise
+            else:
+                _settle(answer, found)
+
+    def _refuse(self, asked: tuple[object, float, asyncio.Future[Any]] | None) -> None:
+        if asked is not None:
+            _settle(asked[2], error=ToolServerError(self._trouble or ""))
+
+    async def ask(self, question: Callable[[Client], Awaitable[Answer]], limit_s: float) -> Answer:
+        """Have a question answered. Raises ToolServerError."""
+        if self._trouble is not None:
+            raise ToolServerError(self._trouble)
+        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._asked.put_nowait((question, limit_s, answer))
+        return await answer
+
+    @property
+    def over(self) -> bool:
+        """Whether it has ended."""
+        return self._trouble is not None
+
+    def close(self) -> None:
+        """End after what was asked before."""
+        self._asked.put_nowait(None)
+
+
+def _settle(answer: asyncio.Future[Any], found: object = None, error: Exception | None = None) -> None:
+    if answer.done():  # whoever asked has left
+        return
+    if error is not None:
+        answer.set_exception(error)
+    else:
+        answer.set_result(found)
+
+
+async def list_tools(client: Client) -> list[dict[str, Json]]:
+    """All tools as the server describes them: name, description, inputSchema. Raises ToolServerError."""
+    found: list[dict[str, Json]] = []
+    cursor: str | None = None
+    for _ in range(MOST_PAGES):
+        page = await client.list_tools(cursor=cursor)
+        found += [tool.model_dump(mode="json", by_alias=True, exclude_none=True) for tool in page.tools]
+        cursor = page.next_cursor
+        if cursor is None:
+            return found
+    raise ToolServerError(f"Its list of tools did not end after {MOST_PAGES} pages.")
+
+
+async def call_tool(client: Client, name: str, arguments: Mapping[str, Json]) -> str:
+    """The text of a call's result. Raises ToolServerError for a result that is an error, or too long."""
+    result = await client.call_tool(name, dict(arguments))
+    texts = [getattr(part, "text", f"[{part.type}]") for part in result.content]
+    text = "\n".join(texts)
+    if result.is_error:
+        raise ToolServerError(text or f"{name} failed, and did not say why.")
+    if len(text) > MOST_CHARACTERS:
+        raise ToolServerError(f"The result of {name} has {len(text):,} characters; {MOST_CHARACTERS:,} are the most.")
+    return text
+
+
+def _refused(error: Exception) -> bool:
+    """Whether the server said no, and can be asked again."""
+    from mcp import MCPError
+    from mcp_types import CONNECTION_CLOSED
+
+    return isinstance(error, MCPError) and error.code != CONNECTION_CLOSED
+
+
+def _last_words(said: IO[str]) -> str:
+    said.seek(0)
+    words = [line.strip() for line in said if line.strip()]
+    return words[-1][:SAID] if words else ""
+
+
+def _sentence(name: str, error: BaseException, said: str) -> str:
+    reason = _reason(error)
+    if isinstance(reason, ToolServerError):
+        return str(reason)
+    if isinstance(reason, FileNotFoundError):
+        return f"There is no program {reason.filename or name} on this machine."
+    if isinstance(reason, TimeoutError):
+        return f"{name} did not answer within {CONNECT_S:.0f} seconds."
+    words = said or str(reason) or type(reason).__name__
+    return f"The tool server {name} failed: {words}"
+
+
+def _reason(error: BaseException) -> BaseException:
+    """The first error inside groups of errors."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

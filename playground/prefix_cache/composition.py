@@ -1,0 +1,56 @@
+"""What a prompt's tokens are: tools, system, history, and this turn's rest, beside the room kept for the answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from playground.prefix_cache.zones import ZoneMap
+from playground.prompt.document import Document
+from playground.prompt.limits import CONTEXT_TOKENS
+
+
+@dataclass(frozen=True, slots=True)
+class Composition:
+    """Token counts; all but `max_tokens` (0: not set) are estimates (≈).
+
+    `history` is what lies between the system messages and the last user message, `rest` that message and what follows.
+    """
+
+    tools: float
+    system: float
+    history: float
+    rest: float
+    max_tokens: int
+
+    @property
+    def prompt(self) -> float:
+        """≈ tokens of the whole prompt."""
+        return self.tools + self.system + self.history + self.rest
+
+    @property
+    def room(self) -> int:
+        """Tokens that fit: input and output together."""
+        return CONTEXT_TOKENS
+
+    @property
+    def left(self) -> float:
+        """≈ tokens that fit beside prompt and answer; negative: by how much they do not fit."""
+        return CONTEXT_TOKENS - self.prompt - self.max_tokens
+
+    @property
+    def parts(self) -> tuple[tuple[str, float], ...]:
+        """(name, tokens) in the cache's order."""
+        answer = ("max_tokens", float(self.max_tokens))
+        return ("tools", self.tools), ("system", self.system), ("history", self.history), ("rest", self.rest), answer
+
+
+def composition(document: Document, zones: ZoneMap) -> Composition:
+    """The composition of a document, by the token estimates of its zones."""
+    roles = [message.role for message in document.messages]
+    question = len(roles) - 1 - roles[::-1].index("user") if "user" in roles else len(roles)
+    sums = {"system": 0.0, "history": 0.0, "rest": 0.0}
+    for index, (role, tokens) in enumerate(zip(roles, zones.message_tokens, strict=True)):
+        sums["system" if role == "system" else "history" if index < question else "rest"] += tokens
+    limit = document.parameters.get("max_tokens")
+    room = limit if isinstance(limit, int) and not isinstance(limit, bool) else 0
+    return Composition(sum(zones.tool_tokens), sums["system"], sums["history"], sums["rest"], max(room, 0))

@@ -1,0 +1,237 @@
+"""A better order for a prompt: what varies goes below what stays, as one step that is shown before it is made.
+
+Nothing is reworded: sentences, lines and blocks are moved whole, what nobody sees is trimmed, tools are sorted.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from playground.prefix_cache.blocks import Range, widened
+from playground.prefix_cache.sentences import unit_around
+from playground.prefix_cache.view import view_of_document
+from playground.prefix_cache.volatile import Volatile, find_volatile
+from playground.prefix_cache.volatile_scan import spans
+from playground.prompt.document import Document, Message
+from playground.prompt.variables import places
+
+_TRAILING = " \t\r\u00a0\u200b\ufeff"
+_UNSEEN = re.compile(
+    "[\u2060\ufeff]|(?<![\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff])\u200b(?![\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff])"
+)
+"""Word joiners, byte-order marks, and zero-width spaces but those that part the words of Thai, Lao, Burmese and Khmer.
+Joiners (in emoji, in Indic and Arabic words) and direction marks say something, and stay."""
+
+
+def trimmed(text: str) -> str:
+    """The text without them; a variable's name is left as it is."""
+    pieces: list[str] = []
+    last = 0
+    for place in places(text):
+        pieces += (_UNSEEN.sub("", text[last : place.start]), text[place.start : place.end])
+        last = place.end
+    pieces.append(_UNSEEN.sub("", text[last:]))
+    return "\n".join(map(_line, "".join(pieces).split("\n")))
+
+
+def _line(line: str) -> str:
+    # A line feed may be two characters: the first of them stays.
+    return line.rstrip(_TRAILING) + "\r" if line.endswith("\r") else line.rstrip(_TRAILING)
+
+
+FieldError = Volatile | str
+"""A value that was found, or a variable's name."""
+_BLANK_LINES = re.compile(r"\n[ \t]*\n")
+
+
+@dataclass(frozen=True, slots=True)
+class Mend:
+    """One proposal. `after` is the whole document as it would be; `moved` are the pieces that change their place."""
+
+    title: str
+    why: str
+    after: Document
+    moved: tuple[str, ...] = ()
+
+
+def proposals(
+    document: Document, problem: FieldError | None = None, *, tools_reordered: bool = False
+) -> tuple[Mend, ...]:
+    """What would lengthen the part that every request of this prompt shares; the most cautious first.
+
+    With a `problem`, only that one is moved: empty where something else varies before it, so that nothing would be
+    gained. `tools_reordered`: an earlier request had the same tools in another order. Empty where nothing varies.
+    Each proposal that moves something lengthens the stable part, and none is made again once it is taken.
+    """
+    found = [mend for mend in _gaining(document, problem) if _is_done(mend, problem)]
+    if problem is None:
+        found += _trims(document)
+    if tools_reordered and (mend := sorted_tools(document)):
+        found.append(mend)
+    return tuple(found)
+
+
+def sorted_tools(document: Document) -> Mend | None:
+    """The tools by name, for a catalogue whose order differed from an earlier request's; None where it is sorted."""
+    tools = tuple(sorted(document.tools, key=lambda tool: tool.name))
+    if tools == document.tools:
+        return None
+    why = "A catalogue in another order is another prefix: by name, it is the same whoever puts it together."
+    return Mend("Sort the tools by name", why, replace(document, tools=tools))
+
+
+def stable_length(document: Document) -> int:
+    """Code points of the cache's view before the first variable or volatile value (sure ones only)."""
+    return len(_stable(document))
+
+
+def _stable(document: Document) -> str:
+    view = view_of_document(document)
+    ends = [volatile.place for volatile in find_volatile(view) if volatile.sure]
+    if view.first_variable is not None:
+        ends.append(view.first_variable)
+    return view.view.text[: min(ends, default=len(view.view.text))]
+
+
+def _gaining(document: Document, problem: FieldError | None) -> Iterator[Mend]:
+    before = _stable(document)
+    return (mend for mend in _moves(document, problem) if _gains(before, _stable(mend.after)))
+
+
+def _is_done(mend: Mend, problem: FieldError | None) -> bool:
+    """Whether the same is not proposed again once it is taken. A value that moved is no longer where it was found."""
+    if isinstance(problem, Volatile):
+        return True
+    again = (other for other in _moves(mend.after, problem) if other.title == mend.title)
+    return not any(_gains(_stable(mend.after), _stable(other.after)) for other in again)
+
+
+def _gains(before: str, after: str) -> bool:
+    """Whether the stable part has more words than before; a line feed more is no gain."""
+    return len(after) > len(before) and len("".join(after.split())) > len("".join(before.split()))
+
+
+def _moves(document: Document, problem: FieldError | None) -> Iterator[Mend]:
+    led = _led(document)
+    if any(_varying(document, index, problem) for index in range(led)):
+        yield from _below_the_rules(document, led, problem)
+    elif document.messages and document.messages[-1].role == "user":
+        yield from _below_in_question(document, problem)
+
+
+def _led(document: Document) -> int:
+    """How many system messages lead the prompt."""
+    roles = [message.role for message in document.messages]
+    return next((at for at, role in enumerate(roles) if role != "system"), len(roles))
+
+
+def _below_in_question(document: Document, problem: FieldError | None) -> Iterator[Mend]:
+    """A prompt whose rules and values stand in the last message: the values go to its end."""
+    index = len(document.messages) - 1
+    taken = _take(document, index, problem)
+    if taken and taken.rest.strip():
+        why = "What varies no longer cuts the text behind it off from the cache."
+        after = document.with_message(
+            index, replace(document.messages[index], content=_joined(taken.rest, taken.pieces))
+        )
+        yield Mend("Move to the end of the message", why, after, taken.pieces)
+
+
+def _below_the_rules(document: Document, led: int, problem: FieldError | None) -> Iterator[Mend]:
+    kept, pieces = _parted(document, led, problem)
+    if not pieces or not kept:
+        return
+    tail = document.messages[led:]
+    below = replace(kept[-1], content=_joined(kept[-1].content or "", pieces))
+    yield Mend(
+        "Move to the end of the system message",
+        "What varies no longer cuts the text behind it off from the cache.",
+        replace(document, messages=(*kept[:-1], below, *tail)),
+        pieces,
+    )
+    own = replace(document, messages=(*kept, Message("system", _joined("", pieces)), *tail))
+    yield Mend("Split into a message of its own", "The stable text stays the same in every request.", own, pieces)
+    asked = [at for at, message in enumerate(tail) if message.role == "user"]
+    if asked:
+        at = asked[-1]
+        question = replace(tail[at], content=_joined("", (*pieces, tail[at].content or "")))
+        changed = (*kept, *tail[:at], question, *tail[at + 1 :])
+        why = "History stays in the prefix too: only this turn is fresh."
+        yield Mend("Move in front of the question", why, replace(document, messages=changed), pieces)
+
+
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    """A message's content in two: what stays, and the pieces that vary."""
+
+    rest: str
+    pieces: tuple[str, ...]
+
+
+def _parted(document: Document, led: int, problem: FieldError | None) -> tuple[list[Message], tuple[str, ...]]:
+    """The leading messages without what varies, and that. One that had nothing else is gone, unless it has fields of
+    its own."""
+    kept: list[Message] = []
+    pieces: list[str] = []
+    for index, message in enumerate(document.messages[:led]):
+        taken = _take(document, index, problem)
+        bare = taken is not None and not taken.rest.strip()
+        if taken is None or (bare and message.extra):
+            kept.append(message)
+            continue
+        pieces += taken.pieces
+        if not bare:
+            kept.append(replace(message, content=taken.rest))
+    return kept, tuple(pieces)
+
+
+def _take(document: Document, index: int, problem: FieldError | None) -> _Taken | None:
+    content = document.messages[index].content or ""
+    cuts = _varying(document, index, problem)
+    if not cuts:
+        return None
+    return _Taken(_without(content, cuts), tuple(content[start:end].strip() for start, end in cuts))
+
+
+def _varying(document: Document, index: int, problem: FieldError | None) -> list[Range]:
+    """What is to be moved from a message: code points of its content, in order and apart."""
+    content = document.messages[index].content or ""
+    if isinstance(problem, Volatile):
+        found = [(problem.start, problem.end)] if problem.message == index else []
+    else:
+        found = [(place.start, place.end) for place in places(content) if problem in (None, place.name)]
+        if problem is None:
+            found += [(start, end) for _, start, end, sure in spans(content) if sure]
+    return widened(content, (unit_around(content, start, end) for start, end in found))
+
+
+def _without(content: str, cuts: Sequence[Range]) -> str:
+    """The content without the pieces. Two gaps between paragraphs become one; nothing else of it changes."""
+    kept, last = "", 0
+    for start, end in cuts:
+        kept += content[last:start]
+        last = end
+        if (not kept or kept.endswith("\n\n")) and content.startswith("\n", last):
+            last += 1
+    return (kept + content[last:]).rstrip("\n")
+
+
+def _joined(rest: str, pieces: Sequence[str]) -> str:
+    """Pieces below a text; those of several paragraphs keep a blank line around them."""
+    text = rest.rstrip("\n")
+    for piece in pieces:
+        gap = "\n\n" if _BLANK_LINES.search(piece) or piece.startswith("#") else "\n"
+        text = f"{text}{gap}{piece}" if text else piece
+    return text
+
+
+def _trims(document: Document) -> Iterator[Mend]:
+    messages = tuple(
+        replace(message, content=trimmed(message.content)) if message.role == "system" and message.content else message
+        for message in document.messages
+    )
+    if messages != document.messages:
+        why = "White space that nobody sees is part of the prefix: one tool that trims it, and the cache misses."
+        yield Mend("Trim what nobody sees", why, replace(document, messages=messages))

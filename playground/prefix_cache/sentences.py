@@ -1,0 +1,80 @@
+"""The sentence or the line that a place of a text lies in, in any script."""
+
+from __future__ import annotations
+
+import re
+
+from playground.prefix_cache.volatile_words import MONTHS, any_of
+from playground.prompt.variables import places
+
+_JOINING = r"(?![\u0300-\u036f\u200d\ufe0e\ufe0f])"
+_STOPS = "\u0964\u0965\u061f\u06d4\u3002\uff01\uff1f\uff0e\uff61\u1362\u0589\u17d4\u104b"
+_END = re.compile(
+    r"(?:(?<![.!?…])[.!?…]++[\"”’')\]»]*+(?=[ \t]|$)"
+    rf"|[{_STOPS}]++[”」』）)\"»]*+{_JOINING}[ \t]*)"
+)
+"""Ends of sentences: Latin ones need a space after them (2.5 is none), those of Devanagari, Arabic, Urdu, Chinese,
+Japanese, Ethiopic, Armenian, Khmer and Burmese do not."""
+_ABBREVIATION = re.compile(
+    r"(?:(?<!\w)(?:mrs?|ms|dr|prof|no|st|vs|approx|tel|e\.g|i\.e|etc|z\.b|bzw|nr|ca|sr|sra|mme|art|inc|ltd|[a-z]))\.$",
+    re.IGNORECASE,
+)
+_NUMBERED = re.compile(r"(?<![\w.,-])\d{1,2}\.$")
+_GOES_ON = re.compile(rf"[ \t]+(?:(?-i:[a-zäöü])|{any_of(MONTHS)}(?!\w))", re.IGNORECASE)
+_REACH = 16
+"""Code points before a full stop in which an abbreviation begins."""
+BULLETS = " \t-*•–—#>"
+
+
+def unit_around(text: str, start: int, end: int) -> tuple[int, int]:
+    """Code points [from, to) of what can be moved as a whole: the sentence around [start, end).
+
+    Where the line has no other sentence it is the whole line with its line feed; a value over several lines takes
+    all of them.
+    """
+    line_start = text.rfind("\n", 0, start) + 1
+    line_end = text.find("\n", max(end, start))
+    line_end = len(text) if line_end < 0 else line_end
+    first, last = _sentence(text, line_start, line_end, start, end)
+    alone = not text[line_start:first].strip(BULLETS) or _is_list_number(text[line_start:first])
+    if alone and not text[last:line_end].strip():
+        return line_start, min(line_end + 1, len(text))
+    while last == line_end and first > line_start and text[first - 1] in " \t":
+        first -= 1
+    return first, last
+
+
+def _is_list_number(head: str) -> bool:
+    return bool(_NUMBERED.search(head.strip())) and len(head.strip()) <= 3
+
+
+def _sentence(text: str, line_start: int, line_end: int, start: int, end: int) -> tuple[int, int]:
+    first, last = line_start, line_end
+    held = [(place.start, place.end) for place in places(text)]
+    for found in _END.finditer(text, line_start, line_end):
+        if _is_no_end(text, line_start, line_end, found) or any(a < found.end() < b for a, b in held):
+            continue
+        if found.end() <= start:
+            first = found.end()
+        elif found.start() >= end - 1:
+            last = found.end()
+            break
+    while first < start and text[first] in " \t":
+        first += 1
+    # The space after a sentence goes with it, so that its neighbours stay one space apart.
+    while last < line_end and text[last] in " \t":
+        last += 1
+    return first, last
+
+
+def _is_no_end(text: str, line_start: int, line_end: int, found: re.Match[str]) -> bool:
+    """Whether the full stop belongs to an abbreviation, to the number of a list's point, or to a day (23. November)."""
+    if not found.group().startswith("."):
+        return False
+    stop = found.start() + 1
+    begin = max(line_start, stop - _REACH)
+    if _ABBREVIATION.search(text, begin, stop):
+        return True
+    if not _NUMBERED.search(text, begin, stop):
+        return False
+    return _is_list_number(text[line_start:stop]) or bool(_GOES_ON.match(text, stop, line_end))

@@ -1,0 +1,41 @@
+"""Bad input as a value: which field, what is wrong with it, what to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+Path = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FieldError:
+    """One thing wrong with what a person gave.
+
+    `path` names the field as the server's own `details.path` does, e.g. ("messages", 3, "role").
+    `offset` is a place in that field's text, in code points, where one is known.
+    """
+
+    path: Path
+    message: str
+    hint: str = ""
+    offset: int | None = None
+
+    @property
+    def field(self) -> str:
+        """The path in the words a person reads: messages[3].role."""
+        text = ""
+        for step in self.path:
+            text += f"[{step}]" if isinstance(step, int) else (f".{step}" if text else step)
+        return text
+
+    def __str__(self) -> str:
+        head = f"{self.field}: {self.message}" if self.path else self.message
+        return f"{head} {self.hint}" if self.hint else head
+
+
+class InputError(ValueError):
+    """Raised where input cannot be taken at all. Carries every problem found."""
+
+    def __init__(self, *problems: FieldError) -> None:
+        super().__init__("\n".join(str(problem) for problem in problems))
+        self.problems = problems

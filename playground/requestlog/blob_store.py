@@ -1,0 +1,195 @@
+"""Keeping bytes in shared parts, reading them back joined, and forgetting parts that no run uses any more."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+import zlib
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from hashlib import blake2b
+from itertools import chain, pairwise
+
+import msgspec
+
+_decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_decode_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_BETWEEN = re.compile(rb"[ \t\r\n,]*")
+_KNOWN_BY = 48
+"""Bytes at its start by which a list is found: to look for the whole of a long one takes longer than to read it."""
+_COMPRESS_FROM = 512
+"""Bytes. Below this zlib saves nothing worth its call."""
+_PLAIN, _ZLIB = b"\x00", b"\x01"
+_LONG, _SHORTEST = 1024, 256
+"""Bytes: an element from which on it is cut again, and the least that such a part is."""
+_PLACE = re.compile(
+    # Three bytes of which each is one of a class. In Latin scripts: a word's end, a space or line's end, a word's
+    # start. The classes' other bytes were drawn until Hindi, Chinese and Arabic, too, are cut every 200 to 300 bytes.
+    b"[,.:sy\x81\x8e\x9b\x9e\xa6\xa7\xbf\xc9\xd1\xd2\xd7\xde\xe0\xf9\xfc\xfe]"
+    b"[ \x5cn\x87\x8c\x8d\x91\x93\x94\x99\x9e\x9f\xa0\xa7\xaa\xac\xaf\xb0\xb3\xb5\xb8\xb9\xba\xbb\xc0\xc1\xc8\xcb"
+    b"\xcf\xd2\xd4\xd8\xdb\xe0\xe8\xe9\xeb\xee\xf3\xf5\xf7\xf9\xfd]"
+    b"[bmw\x86\x8c\x8e\x95\x96\x9d\xa1\xa2\xa3\xa7\xb1\xb5\xb7\xba\xbc\xc7\xcf\xd1\xd9\xdc\xe0\xe6\xec\xed\xee\xf0\xf1\xf4"
+    b"\xf6\xfa\xfd\xff]"
+)
+
+
+def cut(data: bytes) -> list[bytes]:
+    """Cut a body into parts, which joined are `data`, byte for byte. Of nothing: none."""
+    return [part for element in elements(data) for part in shorter(element)]
+
+
+def elements(data: bytes) -> list[bytes]:
+    """Cut a JSON object's text at the ends of the elements of its lists (messages, tools). Other bytes stay whole."""
+    try:
+        places = _places(data)
+    except (ValueError, RecursionError):  # msgspec's errors are ValueErrors, and so is what is no UTF-8
+        places = []
+    edges = [0, *places, len(data)]
+    return [data[start:end] for start, end in pairwise(edges) if start < end]
+
+
+def _places(data: bytes) -> list[int]:
+    places: set[int] = set()
+    for value in _decode_fields(data).values():
+        first = bytes(memoryview(value)[:_KNOWN_BY])
+        if first[:1] == b"[":
+            # Where the same bytes stand before this list, the cut is at another place: no harm, the parts still join.
+            _ends(data, data.find(first) + 1, value, places)
+    return sorted(place for place in places if place < len(data))
+
+
+def _ends(data: bytes, at: int, value: msgspec.Raw, places: set[int]) -> None:
+    for element in _decode_list(value):
+        between = _BETWEEN.match(data, at)
+        at = (between.end() if between else at) + len(memoryview(element))
+        places.add(at)
+
+
+def shorter(element: bytes) -> Iterator[bytes]:
+    """Cut a long element by its content."""
+    start = 0
+    if len(element) >= _LONG:
+        while found := _PLACE.search(element, start + _SHORTEST, len(element) - _SHORTEST):
+            yield element[start : found.end()]
+            start = found.end()
+    yield element[start:]
+
+
+def digest(part: bytes) -> bytes:
+    """The name that a part is kept under: 16 bytes."""
+    return blake2b(part, digest_size=16).digest()
+
+
+def pack(data: bytes, level: int = 1) -> bytes:
+    """One byte that tells the form, then the data, deflated where that is shorter."""
+    if len(data) >= _COMPRESS_FROM:
+        small = zlib.compress(data, level)
+        if len(small) < len(data):
+            return _ZLIB + small
+    return _PLAIN + data
+
+
+def unpack(blob: bytes) -> bytes:
+    """What `pack` was given."""
+    return zlib.decompress(blob[1:]) if blob[:1] == _ZLIB else blob[1:]
+
+
+_AT_HAND = 20_000
+"""Parts, and elements, of which a Keeper remembers where they are: some 5 MB. A million requests share far fewer."""
+
+
+class Keeper:
+    """Keeps bytes for one writer. What is kept again costs no look at the file."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._parts: dict[bytes, int] = {}
+        self._elements: dict[bytes, tuple[int, ...]] = {}
+        self._uses: Counter[int] = Counter()
+        self._deletions = -1
+
+    def begin(self) -> None:
+        """At the beginning of a transaction: what was deleted since the last one, here or elsewhere, is not known."""
+        deletions = self._connection.execute("SELECT value FROM meta WHERE name = 'deletions'").fetchone()[0]
+        if deletions != self._deletions or max(len(self._parts), len(self._elements)) > _AT_HAND:
+            self.forget_all()
+            self._deletions = deletions
+
+    def end(self) -> None:
+        """At its end, before it is committed."""
+        # By id: neighbours are on the same page.
+        counted = sorted((id_, n) for id_, n in self._uses.items())
+        self._connection.executemany("UPDATE parts SET uses = uses + ? WHERE id = ?", ((n, id_) for id_, n in counted))
+        self._uses.clear()
+
+    def forget_all(self) -> None:
+        """After a transaction that was taken back, nothing that it kept is there."""
+        self._parts.clear()
+        self._elements.clear()
+        self._uses.clear()
+        self._deletions = -1
+
+    def keep(self, data: bytes) -> bytes:
+        """Keep `data`; answers with the manifest by which `Joiner` finds it. Between `begin` and `end`."""
+        ids = list(chain.from_iterable(self._element(element) for element in elements(data)))
+        self._uses.update(ids)
+        return msgspec.msgpack.encode(ids)
+
+    def _element(self, element: bytes) -> tuple[int, ...]:
+        name = digest(element)
+        ids = self._elements.get(name)
+        if ids is None:
+            ids = self._elements[name] = tuple(self._part(part) for part in shorter(element))
+        return ids
+
+    def _part(self, part: bytes) -> int:
+        name = digest(part)
+        id_ = self._parts.get(name)
+        if id_ is None:
+            id_ = self._parts[name] = self._insert(name, part) or self._find(name)
+        return id_
+
+    def _find(self, name: bytes) -> int:
+        return int(self._connection.execute("SELECT id FROM parts WHERE digest = ?", (name,)).fetchone()[0])
+
+    def _insert(self, name: bytes, part: bytes) -> int | None:
+        """None where it is there. Tried first: what is not at hand is new more often than not."""
+        made = self._connection.execute("INSERT OR IGNORE INTO parts (digest, uses) VALUES (?, 0)", (name,))
+        if not made.rowcount:
+            return None
+        id_ = made.lastrowid
+        self._connection.execute("INSERT INTO part_data (id, data) VALUES (?, ?)", (id_, pack(part)))
+        return id_
+
+
+def forget(connection: sqlite3.Connection, manifests: Iterable[bytes]) -> None:
+    """Count the manifests' parts down, and delete those that nothing uses. Within a transaction."""
+    uses: Counter[int] = Counter()
+    for manifest in manifests:
+        uses.update(_ids(manifest))
+    connection.executemany("UPDATE parts SET uses = uses - ? WHERE id = ?", ((n, id_) for id_, n in uses.items()))
+    for id_ in uses:
+        if connection.execute("DELETE FROM parts WHERE id = ? AND uses <= 0", (id_,)).rowcount:
+            connection.execute("DELETE FROM part_data WHERE id = ?", (id_,))
+
+
+class Joiner:
+    """Joins parts; those that were read once are at hand for the next body. For the time of one query."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._read: dict[int, bytes] = {}
+
+    def join(self, manifest: bytes) -> bytes:
+        """The bytes that were kept under this manifest."""
+        return b"".join(self._part(id_) for id_ in _ids(manifest))
+
+    def _part(self, id_: int) -> bytes:
+        if id_ not in self._read:
+            row = self._connection.execute("SELECT data FROM part_data WHERE id = ?", (id_,)).fetchone()
+            self._read[id_] = unpack(row[0])
+        return self._read[id_]
+
+
+def _ids(manifest: bytes) -> list[int]:
+    return msgspec.msgpack.decode(manifest, type=list[int])

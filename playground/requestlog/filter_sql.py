@@ -1,0 +1,286 @@
+"""A LogFilter as SQL: conditions over `runs` (r), `texts` (t) and `targets` (g), values always bound."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+from playground.requestlog.filter import (
+    PHASES,
+    HasTerm,
+    IdTerm,
+    IsTerm,
+    LogFilter,
+    NumberTerm,
+    SinceTerm,
+    Term,
+    TextTerm,
+    UntilTerm,
+    WordTerm,
+)
+from playground.requestlog.index import TEXTS
+from playground.requestlog.rows import microseconds
+from playground.requestlog.search_text import ID_PIECES, expression, fold
+from playground.requestlog.summary import TRAITS
+
+Value: TypeAlias = str | int
+
+UNENDED = "SELECT number FROM runs INDEXED BY runs_owner WHERE owner IS NOT NULL"
+"""Runs that are not in the search index yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A SELECT of row numbers, among which are all that match. `ordered`: it gives the newest first."""
+
+    sql: str
+    values: tuple[Value, ...] = ()
+    ordered: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """`row` tests one row; `whole` does the same, best where all rows are tested."""
+
+    row: str
+    values: tuple[Value, ...] = ()
+    whole: str = ""
+    whole_values: tuple[Value, ...] = ()
+    source: Source | None = None
+
+
+def _simple(row: str, values: tuple[Value, ...] = (), source: Source | None = None) -> Condition:
+    return Condition(row, values, row, values, source)
+
+
+def condition_of(term: Term) -> Condition:
+    """What a term asks, whether or not it is negated."""
+    match term:
+        case TextTerm():
+            return _text(term)
+        case IdTerm():
+            return _id(term)
+        case NumberTerm():
+            return _number(term)
+        case WordTerm():
+            return _word(term)
+        case SinceTerm() | UntilTerm():
+            return _moment(term)
+        case HasTerm():
+            return _has(term)
+    return _is(term)
+
+
+def _indexed(index: str, row: str, values: tuple[Value, ...] = (), of_index: str = "") -> Condition:
+    """A condition on columns of `runs` that an index has. `of_index`: the condition of the index itself."""
+    bare = re.sub(r"\br\.", "", row)
+    more = f" AND {of_index}" if of_index else ""
+    return _simple(row, values, Source(f"SELECT number FROM runs INDEXED BY {index} WHERE {bare}{more}", values))
+
+
+def _is(term: IsTerm) -> Condition:
+    if term.word in ("marked", "imported"):
+        return _indexed(f"runs_{term.word}", f"r.{term.word}")
+    if term.word == "simulated":
+        return _target("endpoint_kind = 'simulator'", ())
+    if term.word == "running":
+        # The others of this kind have ended: few ever run at once.
+        return _indexed("runs_owner", f"(r.phase IN {_list(PHASES['running'])} AND r.owner IS NOT NULL)")
+    if term.word == "done":
+        return _simple("r.phase = 'done'")
+    return _indexed("runs_phase", f"r.phase IN {_list(PHASES[term.word])}", (), "phase <> 'done'")
+
+
+def _list(words: tuple[str, ...]) -> str:
+    return "(" + ", ".join(f"'{word}'" for word in words) + ")"
+
+
+_RARE_TRAITS = ("tools", "error", "json", "retries", "logprobs")
+
+
+def _has(term: HasTerm) -> Condition:
+    match term.word:
+        case "tags":
+            return _simple("EXISTS (SELECT 1 FROM tags WHERE tags.number = r.number)", (), Source(_ANY_TAG))
+        case "comment":
+            return _simple("t.comment <> ''")
+        case "forecast":
+            return _simple("r.forecast_cached IS NOT NULL")
+    bit = 1 << TRAITS.index(term.word)
+    if term.word in _RARE_TRAITS:
+        return _indexed(f"runs_{term.word}", f"r.traits & {bit}")
+    return _simple(f"r.traits & {bit}")
+
+
+_ANY_TAG = "SELECT DISTINCT number FROM tags"
+
+
+def _moment(term: SinceTerm | UntilTerm) -> Condition:
+    sign = ">=" if isinstance(term, SinceTerm) else "<"
+    return _indexed("runs_started", f"r.started_us {sign} ?", (microseconds(term.moment),))
+
+
+def _id(term: IdTerm) -> Condition:
+    # Ids are ASCII, and there SQLite's LIKE takes upper and lower case as the same.
+    row = "EXISTS (SELECT 1 FROM ids WHERE ids.number = r.number AND ids.id LIKE ? ESCAPE '\\')"
+    return _searched(Condition(row, (_like(term.part),)), expression(term.part, ID_PIECES))
+
+
+def _searched(test: Condition, match: str) -> Condition:
+    """A test that the search index can be asked for first, where `match` is something to ask."""
+    if not match:
+        return replace(test, whole=test.row, whole_values=test.values)
+    maybe = f"(r.number IN (SELECT rowid FROM texts_search WHERE texts_search MATCH ?) OR r.number IN ({UNENDED}))"
+    source = Source(
+        "SELECT rowid FROM texts_search WHERE texts_search MATCH ? ORDER BY rowid DESC", (match,), ordered=True
+    )
+    return Condition(test.row, test.values, f"({maybe} AND {test.row})", (match, *test.values), source)
+
+
+_NUMBERS = {
+    "status": ("r.status", "runs_status"),
+    "cached": ("r.cached_tokens", "runs_cached"),
+    "in": ("r.prompt_tokens", "runs_prompt"),
+    "out": ("r.completion_tokens", "runs_completion"),
+    "tokens": ("coalesce(r.total_tokens, r.prompt_tokens + r.completion_tokens)", "runs_tokens"),
+}
+
+
+def _number(term: NumberTerm) -> Condition:
+    column, index = _NUMBERS[term.field]
+    bounds = [(sign, bound) for sign, bound in ((">=", term.low), ("<=", term.high)) if bound is not None]
+    values = () if term.unknown else tuple(bound for _, bound in bounds)
+    row = f"{column} IS NULL" if term.unknown else " AND ".join(f"{column} {sign} ?" for sign, _ in bounds)
+    if term.field != "status":
+        return _indexed(index, row, values)
+    if not term.unknown and (term.low or 0) <= 200 <= (term.high or 999):
+        return _simple(row, values)
+    return _indexed(index, row, values, "status IS NOT 200")
+
+
+def _word(term: WordTerm) -> Condition:
+    match term.field:
+        case "finish":
+            return _finish(term.word)
+        case "tag":
+            return _tag(term.word)
+        case "model":
+            return _target("model LIKE ? ESCAPE '\\'", (_like(term.word),))
+    return _target("(endpoint_name LIKE ? ESCAPE '\\' OR endpoint_id = ?)", (_like(term.word), term.word))
+
+
+def _finish(word: str) -> Condition:
+    if word.lower() in ("none", "unknown"):
+        return _indexed("runs_finish", "r.finish_reason IS NULL", (), "finish_reason IS NOT 'stop'")
+    row, values = "r.finish_reason = ? COLLATE NOCASE", (word,)
+    if word.lower() == "stop":
+        return _simple(row, values)
+    return _indexed("runs_finish", row, values, "finish_reason IS NOT 'stop'")
+
+
+def _tag(word: str) -> Condition:
+    if word.lower() in ("none", "unknown"):
+        return _simple("NOT EXISTS (SELECT 1 FROM tags WHERE tags.number = r.number)")
+    row = "EXISTS (SELECT 1 FROM tags WHERE tags.tag = ? AND tags.number = r.number)"
+    return _simple(row, (word,), Source("SELECT number FROM tags WHERE tag = ?", (word,)))
+
+
+def _target(condition: str, values: tuple[Value, ...]) -> Condition:
+    among = f"(SELECT id FROM targets WHERE {condition})"
+    return _indexed("runs_target", f"r.target IN {among}", values)
+
+
+def _like(part: str) -> str:
+    return "%" + re.sub(r"([\\%_])", r"\\\1", part) + "%"
+
+
+_IS_ID_LIKE = re.compile(r"[\w.:-]+", re.ASCII)
+
+
+def _text(term: TextTerm) -> Condition:
+    part = fold(term.text)
+    row = f"holds(?, ?, {', '.join(f't.{column}' for column in TEXTS)})"
+    values: tuple[Value, ...] = (part, int(term.exact))
+    if _IS_ID_LIKE.fullmatch(part) and not term.exact:
+        row = f"({row} OR EXISTS (SELECT 1 FROM ids WHERE ids.number = r.number AND ids.id LIKE ? ESCAPE '\\'))"
+        values = (*values, _like(part))
+    return _searched(Condition(row, values), expression(term.text))
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """The conditions that a filter comes to, all of which hold."""
+
+    conditions: tuple[Condition, ...] = ()
+
+    def select(self, columns: str, *, extra: str = "", tail: str = "", whole: bool = False) -> str:
+        """A SELECT of `columns` over what matches. `extra` is one more condition; values: `bind`.
+
+        `whole`: all of it is wanted, so that an index first is worth its while.
+        """
+        texts = [(each.whole if whole else each.row) for each in self.conditions] + ([extra] if extra else [])
+        used = " ".join((columns, *texts))
+        # Sums over the narrow table alone stay short.
+        joined = " JOIN texts AS t ON t.number = r.number" if re.search(r"\bt\.", used) else ""
+        targets = " CROSS JOIN targets AS g ON g.id = r.target" if re.search(r"\bg\.", used) else ""
+        where = f" WHERE {' AND '.join(texts)}" if texts else ""
+        return f"SELECT {columns} FROM runs AS r NOT INDEXED{targets}{joined}{where} {tail}"
+
+    def bind(self, *more: Value, whole: bool = False) -> tuple[Value, ...]:
+        """The values for `select`, those of `extra` and `tail` last."""
+        values = [value for each in self.conditions for value in (each.whole_values if whole else each.values)]
+        return (*values, *more)
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """Where numbers of rows that may match can be had from, one of which is enough."""
+        return tuple(each.source for each in self.conditions if each.source is not None)
+
+
+def where(log_filter: LogFilter) -> Where:
+    """The conditions of a filter."""
+    groups: dict[object, list[Term]] = {}
+    for position, term in enumerate(log_filter.terms):
+        groups.setdefault(_group(term, position), []).append(term)
+    return Where(tuple(_any_of(terms) for terms in groups.values()))
+
+
+def _group(term: Term, position: int) -> object:
+    """Terms with the same answer are alternatives: a request cannot have two statuses, or be two requests."""
+    if term.negated:
+        return position
+    match term:
+        case IdTerm():
+            return "id"
+        case WordTerm(field=field) if field != "tag":
+            return field
+        case NumberTerm(field="status"):
+            return "status"
+        case IsTerm(word=word) if word in PHASES:
+            return "phase"
+        case HasTerm() | _:
+            return position
+
+
+def _any_of(terms: list[Term]) -> Condition:
+    made = [condition_of(term) for term in terms]
+    row = " OR ".join(each.row for each in made)
+    whole = " OR ".join(each.whole for each in made)
+    values = tuple(value for each in made for value in each.values)
+    whole_values = tuple(value for each in made for value in each.whole_values)
+    if terms[0].negated:
+        # IS NOT TRUE: what is unknown is not what was excluded, so it stays.
+        return Condition(f"(({row}) IS NOT TRUE)", values, f"(({whole}) IS NOT TRUE)", whole_values)
+    return Condition(f"({row})", values, f"({whole})", whole_values, _joined([each.source for each in made]))
+
+
+def _joined(sources: list[Source | None]) -> Source | None:
+    known = [source for source in sources if source is not None]
+    if len(known) < len(sources):
+        return None
+    if len(known) == 1:
+        return known[0]
+    if any(source.ordered for source in known):
+        known = [Source(f"SELECT * FROM ({source.sql})", source.values) for source in known]
+    return Source(" UNION ".join(source.sql for source in known), tuple(v for source in known for v in source.values))

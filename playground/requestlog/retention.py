@@ -1,0 +1,96 @@
+"""After a deletion: nothing of what was deleted stays in the file, beside it, or in the search.
+
+SQLite overwrites deleted rows (secure_delete). The search keeps what was taken out of it in older segments until they
+are merged, and the write-ahead file keeps earlier pages until it is emptied. Both are done here, a step at a time, so
+that requests are kept meanwhile.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+
+from playground.requestlog import index
+from playground.requestlog.codec import column_text
+
+MOST_TAG_CHARS = 64
+_ENDED = "SELECT number FROM runs WHERE run_id = ? AND owner IS NULL"
+
+
+def set_tags(connection: sqlite3.Connection, run_ids: Iterable[str], add: Sequence[str], remove: Sequence[str]) -> None:
+    """Put tags on runs and take others off. The same tag in another case is the same tag."""
+    for run_id in run_ids:
+        row = connection.execute("SELECT number FROM runs WHERE run_id = ?", (run_id,)).fetchone()
+        if row is not None:
+            connection.executemany("DELETE FROM tags WHERE number = ? AND tag = ?", ((row[0], tag) for tag in remove))
+            pairs = ((column_text(tag), row[0]) for tag in add)
+            connection.executemany("INSERT OR IGNORE INTO tags VALUES (?, ?)", pairs)
+
+
+def set_comment(connection: sqlite3.Connection, run_id: str, comment: str) -> bool:
+    """Comment a run that has ended, findable as its other texts are. False where it is not there, or still runs."""
+    row = connection.execute(_ENDED, (run_id,)).fetchone()
+    if row is None:
+        return False
+    index.remove(connection, row[0])
+    connection.execute("UPDATE texts SET comment = ? WHERE number = ?", (column_text(comment), row[0]))
+    index.add(connection, row[0])
+    return True
+
+
+def older_than(connection: sqlite3.Connection, started_us: int) -> list[str]:
+    """Ended runs that began before that moment and are not marked, oldest first."""
+    sql = "SELECT run_id FROM runs WHERE started_us < ? AND NOT marked AND owner IS NULL ORDER BY number"
+    return [row[0] for row in connection.execute(sql, (started_us,))]
+
+
+def oldest(connection: sqlite3.Connection, after: int, limit: int) -> Iterator[tuple[int, str]]:
+    """(number, run_id) of ended runs that are not marked, from the oldest on."""
+    sql = "SELECT number, run_id FROM runs WHERE number > ? AND NOT marked AND owner IS NULL ORDER BY number LIMIT ?"
+    yield from connection.execute(sql, (after, limit)).fetchall()
+
+
+def used_bytes(connection: sqlite3.Connection) -> int:
+    """Bytes of the file that hold something."""
+    pages, free, page = (
+        connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count", "page_size")
+    )
+    return int((pages - free) * page)
+
+
+_MERGE_PAGES = 2_000
+"""Pages of the search that one step rewrites: some tens of milliseconds."""
+_FREE_PAGES = 4_000
+
+
+def needed(connection: sqlite3.Connection) -> bool:
+    """Whether something was deleted since the last purge, also by a process that ended before it was done."""
+    return bool(connection.execute("SELECT value FROM meta WHERE name = 'purge'").fetchone()[0])
+
+
+def owe(connection: sqlite3.Connection) -> None:
+    """Within the transaction that deletes: what is deleted is to be purged."""
+    connection.execute("UPDATE meta SET value = max(value, 1) WHERE name = 'purge'")
+
+
+def step(connection: sqlite3.Connection) -> bool:
+    """One step; tells whether it was the last. Raises sqlite3.Error, also where another process writes."""
+    state = connection.execute("SELECT value FROM meta WHERE name = 'purge'").fetchone()[0]
+    if not state:
+        return True
+    if state in (1, 2):
+        # The first merge takes all segments together (a negative number says so); the others go on with it.
+        pages = -_MERGE_PAGES if state == 1 else _MERGE_PAGES
+        before = connection.total_changes
+        connection.execute("INSERT INTO texts_search (texts_search, rank) VALUES ('merge', ?)", (pages,))
+        merged = connection.total_changes - before < 2
+        connection.execute("UPDATE meta SET value = ? WHERE name = 'purge'", (3 if merged and state == 2 else 2,))
+        return False
+    if connection.execute("PRAGMA freelist_count").fetchone()[0]:
+        before = connection.execute("PRAGMA page_count").fetchone()[0]
+        connection.execute(f"PRAGMA incremental_vacuum({_FREE_PAGES})").fetchall()
+        if connection.execute("PRAGMA page_count").fetchone()[0] < before:
+            return False
+    connection.execute("UPDATE meta SET value = 0 WHERE name = 'purge'")
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    return True

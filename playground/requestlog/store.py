@@ -1,0 +1,197 @@
+"""The log's file: opened, checked, set aside when it is damaged, left alone when it is newer than this program."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from playground.requestlog import migrations
+from playground.requestlog.records import LogUnavailableError
+
+FILE_NAME = "request-log.sqlite3"
+_BUSY_S = 5.0
+"""How long a write waits for another process's."""
+_PAGE_BYTES = 8192
+_WRITER_CACHE_KB = 16_000
+"""Pages of the file that the writing thread holds: ids and digests come in no order, so any page may be the next."""
+_CHECKPOINT_PAGES = 4_000
+"""Pages (32 MB) that the write-ahead file may hold before they are taken over: the same page is then written once."""
+_MERGE_AT = 8
+"""New segments of the search that are merged at a time. SQLite's own 4 rewrites twice as much when writing."""
+_CHECK_UP_TO = 32 * 1024 * 1024
+"""Bytes. Up to here every page is checked at each start (some 50 ms); beyond, only what opening touches."""
+_DAMAGED_CODES = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+class Damaged(Exception):  # noqa: N818 - expected, handled here
+    """The file cannot be read as a request log."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """`writer` is None where the file may only be read; `reason` then says why. `notice` tells of a set-aside file."""
+
+    writer: sqlite3.Connection | None
+    reader: sqlite3.Connection
+    reason: str | None = None
+    notice: str | None = None
+
+
+def open_files(folder: Path) -> Opened:
+    """Open the log in a folder, made with mode 0700 where it is not there. Raises LogUnavailableError."""
+    path = folder / FILE_NAME
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return _open_or_set_aside(path)
+    except (OSError, sqlite3.Error) as error:
+        raise LogUnavailableError(unavailable(folder, error)) from error
+
+
+def _open_or_set_aside(path: Path) -> Opened:
+    try:
+        return _open(path, None)
+    except Damaged as damage:
+        aside = _set_aside(path)
+        notice = f"The request log could not be read ({damage}). It was set aside as {aside}, and a new one was begun."
+        return _open(path, notice)
+
+
+def _open(path: Path, notice: str | None) -> Opened:
+    try:
+        found = _peek(path)
+        if found > migrations.CURRENT:
+            return Opened(None, _connect_unchanged(path), _newer(path, found), notice)
+        writer = _connect_writer(path)
+    except sqlite3.DatabaseError as error:
+        if is_damage(error):
+            raise Damaged(str(error)) from error
+        raise
+    return Opened(writer, connect_reader(path), None, notice)
+
+
+def _peek(path: Path) -> int:
+    """The schema version, read without changing a byte; 0 where there is no file yet."""
+    if not path.exists() or path.stat().st_size == 0:
+        return 0
+    with closing(_connect_unchanged(path)) as connection:
+        ours = connection.execute("PRAGMA application_id").fetchone()[0] == migrations.APPLICATION_ID
+        tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        if tables and not ours:
+            raise Damaged("it is a database, but not a request log")
+        return migrations.version(connection)
+
+
+def _connect(path: Path, how: str) -> sqlite3.Connection:
+    # Each connection is used by one thread at a time; it is made on another than it is used on.
+    return sqlite3.connect(
+        f"{path.absolute().as_uri()}?{how}", uri=True, timeout=_BUSY_S, isolation_level=None, check_same_thread=False
+    )
+
+
+def _connect_writer(path: Path) -> sqlite3.Connection:
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    with suppress(OSError):  # owned by someone else, or a file system without modes
+        path.chmod(0o600)
+    connection = _connect(path, "mode=rw")
+    try:
+        if path.stat().st_size == 0:
+            # What is deleted gives its room back; and a page holds several streams.
+            connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
+            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        # What is replaced or deleted is overwritten, also the batches of events that a run's end makes one of.
+        connection.execute("PRAGMA secure_delete = ON")
+        # Where the file system cannot do WAL, SQLite stays with its rollback journal: slower, as safe.
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute(f"PRAGMA cache_size = -{_WRITER_CACHE_KB}")
+        connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
+        migrations.migrate(connection)
+        _check(connection, path)
+        _tune(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _tune(connection: sqlite3.Connection) -> None:
+    """Tell the search how it merges; the file remembers it."""
+    if connection.execute("SELECT v FROM texts_search_config WHERE k = 'automerge'").fetchone() != (_MERGE_AT,):
+        connection.execute("INSERT INTO texts_search (texts_search, rank) VALUES ('automerge', ?)", (_MERGE_AT,))
+
+
+def _check(connection: sqlite3.Connection, path: Path) -> None:
+    if path.stat().st_size > _CHECK_UP_TO:
+        return
+    answer = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+    if answer != "ok":
+        raise Damaged(str(answer).splitlines()[-1])
+
+
+def connect_another(path: Path, writable: bool) -> sqlite3.Connection:
+    """One more connection that only reads, to a log that is open. Raises sqlite3.Error."""
+    return connect_reader(path) if writable else _connect_unchanged(path)
+
+
+def connect_reader(path: Path) -> sqlite3.Connection:
+    """A connection that only reads: a long search never keeps a write waiting."""
+    connection = _connect(path, "mode=rw")
+    connection.execute("PRAGMA query_only = ON")
+    return connection
+
+
+def _connect_unchanged(path: Path) -> sqlite3.Connection:
+    # Without a write-ahead file nobody writes the log: `immutable` then leaves not even a lock or a shared-memory file.
+    pending = path.with_name(path.name + "-wal").exists()
+    return _connect(path, "mode=ro" if pending else "immutable=1")
+
+
+def is_damage(error: sqlite3.Error) -> bool:
+    """Whether the error says that the file itself is broken."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGED_CODES
+
+
+def _set_aside(path: Path) -> str:
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
+    aside = path.with_name(f"request-log.damaged-{stamp}.sqlite3")
+    path.rename(aside)
+    for ending in ("-wal", "-shm"):
+        with suppress(FileNotFoundError):
+            path.with_name(path.name + ending).rename(aside.with_name(aside.name + ending))
+    return aside.name
+
+
+def _newer(path: Path, found: int) -> str:
+    return (
+        f"The request log in {path.parent} was written by a newer version of Electron Playground (form {found}; this "
+        f"one knows {migrations.CURRENT}). It is shown as far as it can be read, and nothing is added to it. "
+        "Update Electron Playground, or choose another data folder."
+    )
+
+
+def unavailable(folder: Path, error: Exception) -> str:
+    """The sentence for a folder in which no log can be kept."""
+    what = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return (
+        f"The request log cannot be kept in {folder}: {what[:1].lower()}{what[1:]}. "
+        "Make the folder writable, or choose another one with --data-dir."
+    )
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection, durable: bool) -> Iterator[None]:
+    """All or nothing. What is `durable` outlives a power cut; what is not, a crash of the program."""
+    connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise

@@ -1,0 +1,313 @@
+"""Where the Qt-free rooms meet: what is edited, sent, remembered and looked back at. Wiring, no logic. Read this first.
+
+edit  -> outlook(document)        zones and forecast, from the prefix desk
+send  -> sender.send(document)    the run, its log rows, and what the desk learns from them
+look  -> recall(run_id)           a logged request as it was, through the same fold as a live one
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from playground.client.endpoint import SIMULATOR_ID, Endpoint
+from playground.prompt.document import Document
+from playground.prompt.field_errors import FieldError, InputError
+from playground.prompt.files import load
+from playground.runs.simulator_manager import SimulatorManager
+from playground.storage.draft import Draft
+from playground.storage.endpoints import EndpointStore
+from playground.storage.settings import Settings
+
+if TYPE_CHECKING:
+    from playground.client.connection import Network
+    from playground.client.rate_limiter import Load
+    from playground.client.retry import RetryPolicy
+    from playground.experiments.replay import Replay
+    from playground.lint.model import Advice
+    from playground.lint.rewrite_preview import Effect
+    from playground.lint.service import LintService
+    from playground.mcp_tools.service import ToolServers
+    from playground.prefix_cache.view import CacheView
+    from playground.prefix_cache.why import Why
+    from playground.prefix_cache.workbench import Outlook
+    from playground.requestlog.log import RequestLog
+    from playground.requestlog.records import StoredRun
+    from playground.runs.service import PendingRequest, RequestService
+    from playground.runs.shared_rate_limiter import SharedRateLimiter
+    from playground.runs.state import RunState
+    from playground.storage.credentials import CredentialStore
+    from playground.tasks import Tasks
+    from playground.telemetry.service import TelemetryService
+
+
+@dataclass(frozen=True, slots=True)
+class Recalled:
+    """A logged request, read back."""
+
+    stored: StoredRun
+    state: RunState
+    document: Document
+    why: Why | None
+
+
+class AppServices:
+    """Everything behind the window. Built once by `app` or a command; `close` ends it in reverse order."""
+
+    def __init__(
+        self, folder: Path, environment: Mapping[str, str], tasks: Tasks, *, simulator_options: Sequence[str] = ()
+    ) -> None:
+        self.folder = folder
+        self.tasks = tasks
+        self.settings = Settings(folder / "settings.json")
+        self.endpoints = EndpointStore(folder / "endpoints.json")
+        self._environment = environment
+        self.simulation = SimulatorManager(simulator_options)
+        self.draft: Draft | None = None
+        """Only a window has one."""
+        self.log: RequestLog | None = None
+        self.log_notice = ""
+        self.on_trouble: Callable[[str], None] = lambda _sentence: None
+        """Hears of trouble that stops nothing, a sentence each."""
+        self.allow_server: Callable[[str], Coroutine[Any, Any, bool]] = _nobody_to_ask
+        """Asks whether tools of a tool server may be called."""
+
+    @cached_property
+    def keys(self) -> CredentialStore:
+        """The API keys. Made when they are first needed, which the first frame does not."""
+        from playground.storage.credentials import CredentialStore
+
+        return CredentialStore(self._environment)
+
+    @cached_property
+    def gate(self) -> SharedRateLimiter:
+        """Places within the plans' limits, shared with every process on this data folder."""
+        from playground.runs.shared_rate_limiter import SharedRateLimiter
+
+        return SharedRateLimiter(self.folder)
+
+    @cached_property
+    def sender(self) -> RequestService:
+        """Sends, and knows what was sent. Made when it is first needed, which the first frame does not."""
+        from playground.runs.service import RequestService
+
+        lifetime_s = self.settings.number("cache_lifetime_s")
+        sender = RequestService(keys=self.keys, simulation=self.simulation, places=self.gate, lifetime_s=lifetime_s)
+        sender.tell = lambda run: self.reporter.tell(run)
+        self._follow_settings(sender)
+        self.settings.listen(lambda _name: self._follow_settings(sender))
+        return sender
+
+    @cached_property
+    def reporter(self) -> TelemetryService:
+        """Tells other tools of requests that have ended, where the settings say so."""
+        from playground.telemetry.service import TelemetryService
+
+        return TelemetryService(self.folder, self.settings, lambda sentence: self.on_trouble(sentence))
+
+    @cached_property
+    def tool_servers(self) -> ToolServers:
+        """Tool servers that the person named. `allow_server` is asked before the first call of each."""
+        from playground.mcp_tools.service import ToolServers
+
+        return ToolServers(lambda server: self.allow_server(server))
+
+    @cached_property
+    def adviser(self) -> LintService:
+        """The guide's advice. Made when it is first needed, which the first frame does not."""
+        from playground.lint.service import LintService
+
+        desk = LintService(self.settings)
+        desk.log = self.log
+        return desk
+
+    async def advice(self, document: Document) -> tuple[Advice, ...]:
+        """What the guide has to say of a document on the chosen endpoint."""
+        endpoint = self.endpoint
+        counter = self.sender.desk.counter(endpoint.id, endpoint.model)
+        return await self.adviser.judge(document, endpoint, counter, self.sender.retries)
+
+    def effect(self, document: Document) -> Effect:
+        """What a document would come to on the chosen endpoint: for one that is mended, before it is."""
+        from playground.lint.rewrite_preview import effect
+
+        endpoint = self.endpoint
+        return effect(self.outlook(document), self.sender.desk.counter(endpoint.id, endpoint.model), endpoint.rates)
+
+    def _follow_settings(self, sender: RequestService) -> None:
+        settings = self.settings
+        sender.retries = retry_policy(settings)
+        sender.limit_s = settings.number("turn_limit_s") if settings.flag("turn_limit") else None
+        sender.connection.use(network(settings))
+        sender.desk.lifetime_s = settings.number("cache_lifetime_s")
+
+    def open_draft(self) -> Draft:
+        """Take a slot for the draft, and keep it until `close`."""
+        self.draft = Draft(self.folder, self.tasks)
+        return self.draft
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """The endpoint that Send goes to; the simulator where the chosen one is gone."""
+        chosen = str(self.settings.get("endpoint_id"))
+        known = {endpoint.id: endpoint for endpoint in self.endpoints.all()}
+        return known.get(chosen) or known[SIMULATOR_ID]
+
+    def choose(self, endpoint_id: str) -> None:
+        """Send to this endpoint from now on."""
+        self.settings.set("endpoint_id", endpoint_id)
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What was found wrong in the data folder at start, a sentence each."""
+        draft = self.draft.notice if self.draft is not None else ""
+        found = (self.settings.notice, self.endpoints.notice, draft, self.log_notice)
+        return tuple(sentence for sentence in found if sentence)
+
+    async def open_log(self) -> None:
+        """Open the request log; where that fails, the program goes on without, and `log_notice` says why."""
+        # Imported here: SQLite is not needed before the first paint.
+        from playground.requestlog.log import RequestLog
+        from playground.requestlog.records import LogUnavailableError
+
+        try:
+            log = await RequestLog.open(self.folder)
+        except LogUnavailableError as trouble:
+            self.log_notice = str(trouble)
+            return
+        self.log = log
+        if "adviser" in vars(self):
+            self.adviser.log = log
+        self.log_notice = log.read_only_reason or log.notice or ""
+        if log.read_only_reason is None:
+            self.sender.log = log
+        await self.remember_sent()
+
+    async def keep_bounds(self) -> int:
+        """Delete logged requests that the settings say are too old or too many. Answers with how many."""
+        days, megabytes = self.settings.number("log_keep_days"), self.settings.number("log_keep_mb")
+        if self.log is None or not (days or megabytes):
+            return 0
+        age = timedelta(days=days) if days else None
+        return await self.log.keep_within(age, int(megabytes * 1_000_000) or None)
+
+    async def remember_sent(self) -> None:
+        """Tell the prefix desk what the log knows was sent to the chosen endpoint within the cache's lifetime."""
+        endpoint = self.endpoint
+        if self.log is None or endpoint.kind == "simulator":
+            return
+        since = datetime.now(UTC) - timedelta(seconds=self.sender.desk.lifetime_s)
+        self.sender.remember(endpoint, await self.log.sent_since(endpoint.id, endpoint.model, since))
+
+    def outlook(self, document: Document) -> Outlook:
+        """Zones and forecast of a document on the chosen endpoint, now."""
+        return self.sender.outlook(document, self.endpoint)
+
+    async def send(self, document: Document, on_dispatch: Callable[[PendingRequest], None]) -> PendingRequest:
+        """Send to the chosen endpoint; errors as `RequestService.send`."""
+        return await self.sender.send(document, self.endpoint, on_dispatch)
+
+    async def replay(self, text: str) -> Replay:
+        """What the cache did with the logged requests that a filter finds. Raises InputError for one that is none."""
+        from playground.experiments.log_replay import replay_log
+        from playground.requestlog.filter import parse
+
+        chosen = parse(text, datetime.now(UTC))
+        if self.log is None:
+            raise InputError(FieldError(("log",), "there is no request log to replay.", self.log_notice))
+        return await replay_log(self.log, chosen, self.sender.desk.lifetime_s)
+
+    def load(self) -> Load:
+        """How much this program is sending to the chosen endpoint."""
+        return self.gate.load(self.endpoint.id)
+
+    async def recall(self, run_id: str) -> Recalled | None:
+        """A logged request; None where there is none of that id."""
+        if self.log is None:
+            return None
+        stored = await self.log.get(run_id)
+        if stored is None:
+            return None
+        state, document = stored.state(), load(stored.record.document)
+        return Recalled(stored, state, document, await self._why(stored, state, document))
+
+    async def _why(self, stored: StoredRun, state: RunState, document: Document) -> Why | None:
+        if self.log is None or state.phase != "done":
+            return None
+        from playground.prefix_cache.view import view_of_document
+        from playground.prefix_cache.why import explain
+
+        forecast = stored.record.forecast
+        earlier = await self.log.get(forecast.run_id) if forecast and forecast.run_id else None
+        gap_s = (stored.record.started_utc - earlier.record.started_utc).total_seconds() if earlier else None
+        return explain(
+            _view(stored),
+            _view(earlier) if earlier else None,
+            cached_tokens=state.usage.cached_tokens if state.usage else None,
+            prompt_tokens=state.usage.prompt_tokens if state.usage else None,
+            forecast=forecast,
+            document=view_of_document(document),
+            gap_s=gap_s,
+            lifetime_s=self.sender.desk.lifetime_s,
+            fields=json.loads(stored.record.body),
+            earlier_fields=json.loads(earlier.record.body) if earlier else None,
+        )
+
+    async def close(self) -> None:
+        """End everything, in reverse order of how it was built."""
+        if self.draft is not None:
+            await self.draft.flush()
+        await self.tasks.close()
+        if self.log is not None:
+            await self.log.close()
+        if "tool_servers" in vars(self):
+            await self.tool_servers.close()
+        if "reporter" in vars(self):
+            await self.reporter.close()
+        if "gate" in vars(self):
+            await self.gate.close()
+        if "sender" in vars(self):
+            await self.sender.connection.aclose()
+        await self.simulation.stop()
+        if self.draft is not None:
+            self.draft.close()
+
+
+async def _nobody_to_ask(_server: str) -> bool:
+    return False
+
+
+def retry_policy(settings: Settings) -> RetryPolicy:
+    """The retries that the settings ask for."""
+    from playground.client.retry import NO_RETRIES, RetryPolicy
+
+    if not settings.flag("retry"):
+        return NO_RETRIES
+    return RetryPolicy(
+        attempts=int(settings.number("retry_attempts")),
+        first_s=settings.number("retry_first_ms") / 1000,
+        longest_s=settings.number("retry_longest_s"),
+    )
+
+
+def network(settings: Settings) -> Network:
+    """How servers are reached, by the settings."""
+    from playground.client.connection import Network, Timeouts
+
+    timeouts = Timeouts(
+        connect=settings.number("connect_s"),
+        first_byte=settings.number("first_byte_s"),
+        idle=settings.number("silence_s"),
+    )
+    return Network(timeouts, settings.text("ca_file").strip())
+
+
+def _view(stored: StoredRun) -> CacheView:
+    from playground.prefix_cache.view import view_of_fields
+
+    return view_of_fields(json.loads(stored.record.body))

@@ -1,0 +1,294 @@
+"""The API key: in the OS key store, or for this session only. Never in a file of ours, a log, or an error.
+
+A key is kept under its endpoint's id *and* origin, so that a changed address never gets the old address's key.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Literal, NoReturn, TypeVar
+
+from playground.client.endpoint import ELECTRON_BASE_URL, Endpoint
+from playground.client.urls import is_loopback, origin
+from playground.prompt.field_errors import FieldError, InputError
+
+SERVICE = "electron-playground"
+VARIABLE = "SMALLEST_API_KEY"
+"""The customary variable (electron-api.md, Endpoint)."""
+
+T = TypeVar("T")
+
+
+class CredentialStoreError(Exception):
+    """The OS key store did not do what was asked; the text is a sentence for the user."""
+
+
+@dataclass(frozen=True, slots=True)
+class Availability:
+    """Whether keys can be kept for longer than this session, and why not, in a sentence."""
+
+    usable: bool
+    sentence: str
+
+
+def in_thread(call: Callable[[], T]) -> Future[T]:
+    """Begin a blocking call in a daemon thread: one that hangs must not keep the program from ending.
+
+    The future fails with KeyStoreTrouble alone.
+    """
+    future: Future[T] = Future()
+    future.set_running_or_notify_cancel()
+
+    def work() -> None:
+        try:
+            result = call()
+        except Exception as raised:  # every backend has errors of its own, not only KeyringError
+            future.set_exception(_as_trouble(raised))
+        else:
+            future.set_result(result)
+
+    threading.Thread(target=work, name="key store", daemon=True).start()
+    return future
+
+
+async def within(limit_s: float, future: Future[T]) -> T:
+    """The call's result. Raises CredentialStoreError, also after `limit_s`; the call itself goes on then."""
+    try:
+        # A running future is not cancelled with its asyncio side, so a later wait can still have its result.
+        return await asyncio.wait_for(asyncio.wrap_future(future), limit_s)
+    except TimeoutError:
+        raise CredentialStoreError(
+            f"The key store did not answer within {limit_s:g} s. "
+            "Unlock it and try again, or use the key for this session only."
+        ) from None
+
+
+def _as_trouble(raised: Exception) -> CredentialStoreError:
+    if isinstance(raised, CredentialStoreError):
+        return raised
+    # Only the kind is told: a backend's own words might repeat what it was given.
+    return CredentialStoreError(f"The key store refused ({type(raised).__name__}). Use the key for this session only.")
+
+
+def availability() -> Availability:
+    """Which key store keyring found. Blocks."""
+    # Imported on first use: keyring looks at every backend when it is imported.
+    import keyring
+    from keyring.backends import fail, null
+
+    backend = keyring.get_keyring()
+    # The null backend has no priority either: it comes first.
+    if isinstance(backend, null.Keyring):
+        return Availability(
+            False, f"Key stores are switched off on this machine; use this session only, or {VARIABLE}."
+        )
+    if isinstance(backend, fail.Keyring) or backend.priority <= 0:
+        return Availability(
+            False,
+            "This machine has no key store. The key can be used for this session only, "
+            f"or set as {VARIABLE} before the program starts.",
+        )
+    return Availability(True, f"The key will be kept in this system's key store ({backend.name}).")
+
+
+def read(name: str) -> str | None:
+    """What is kept under a name; None where nothing is, or no key store is there. Blocks."""
+    import keyring
+
+    return keyring.get_password(SERVICE, name) if availability().usable else None
+
+
+def write(name: str, key: str) -> None:
+    """Keep a key, and read it back. Blocks. Raises CredentialStoreError and what the backend raises."""
+    import keyring
+
+    found = availability()
+    if not found.usable:
+        raise CredentialStoreError(found.sentence)
+    keyring.set_password(SERVICE, name, key)
+    if keyring.get_password(SERVICE, name) != key:
+        raise CredentialStoreError(
+            "The key store took the key but does not give it back. Use it for this session only."
+        )
+
+
+def delete(name: str) -> None:
+    """Forget a key; fine where there is none. Blocks."""
+    import keyring
+
+    if availability().usable and keyring.get_password(SERVICE, name) is not None:
+        keyring.delete_password(SERVICE, name)
+
+
+LIMIT_S = 10.0
+"""How long the key store may take: a Secret Service call can block without a limit of its own."""
+
+AGAIN_S = 1.0
+"""How long a question that was not answered within LIMIT_S is waited for when it is asked again."""
+
+Source = Literal["session", "key store", "SMALLEST_API_KEY"]
+
+
+class Secret:
+    """A key that does not print itself."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        """The key itself, for the Authorization header alone."""
+        return self._text
+
+    def __repr__(self) -> str:
+        return "Secret(…)"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a key is not written anywhere")
+
+
+class CredentialStore:
+    """Keys by endpoint. Asks the OS once an endpoint, in a thread of its own, waiting `limit_s` at most."""
+
+    def __init__(self, environment: Mapping[str, str], *, limit_s: float = LIMIT_S) -> None:
+        self._from_environment = environment.get(VARIABLE, "").strip()
+        self._limit_s = limit_s
+        self._session: dict[str, Secret] = {}
+        self._stored: dict[str, Secret | None] = {}
+        self._asking: dict[str, Future[str | None]] = {}
+        self._late: set[str] = set()
+        self.trouble = ""
+        """Why the key store did not answer when it was last asked, in a sentence; empty where it did."""
+
+    async def available(self) -> Availability:
+        """Look at which key store this machine has."""
+        try:
+            return await within(self._limit_s, in_thread(availability))
+        except CredentialStoreError as trouble:
+            return Availability(False, str(trouble))
+
+    async def get(self, endpoint: Endpoint, *, explicit: bool = False) -> Secret | None:
+        """The endpoint's key: this session's, the key store's, or the variable's; None where there is none.
+
+        The variable's key goes to Electron's own origin only; with `explicit` (a URL named on the command line)
+        to this machine's own servers as well. Raises InputError where what the variable holds cannot be a key.
+        """
+        name = _name(endpoint)
+        if name in self._session:
+            return self._session[name]
+        stored = await self._ask(endpoint)
+        if stored is not None:
+            return stored
+        if not self._variable_applies(endpoint, explicit):
+            return None
+        return Secret(checked_key(self._from_environment, VARIABLE))
+
+    async def source(self, endpoint: Endpoint, *, explicit: bool = False) -> Source | None:
+        """Where `get` would find the key."""
+        if _name(endpoint) in self._session:
+            return "session"
+        if await self._ask(endpoint) is not None:
+            return "key store"
+        return "SMALLEST_API_KEY" if self._variable_applies(endpoint, explicit) else None
+
+    def _variable_applies(self, endpoint: Endpoint, explicit: bool) -> bool:
+        if not self._from_environment or not endpoint.base_url:
+            return False
+        own = origin(endpoint.base_url) == origin(ELECTRON_BASE_URL)
+        return own or (explicit and is_loopback(endpoint.base_url))
+
+    async def _ask(self, endpoint: Endpoint) -> Secret | None:
+        if not endpoint.needs_key:
+            return None
+        name = _name(endpoint)
+        if name not in self._stored:
+            await self._look_up(name)
+        return self._stored.get(name)
+
+    async def _look_up(self, name: str) -> None:
+        """Fill in `_stored[name]`, or `trouble`: then it is asked again next time, after an unlock perhaps."""
+        asked = self._asking.get(name)
+        if asked is None:
+            asked = self._asking[name] = in_thread(lambda: read(name))
+        # Still at the unlock prompt since last time: take up its answer, but do not wait as long again.
+        limit_s = min(self._limit_s, AGAIN_S) if name in self._late else self._limit_s
+        try:
+            text = await within(limit_s, asked)
+            self.trouble = ""
+        except CredentialStoreError as trouble:
+            self.trouble = str(trouble)
+            return
+        finally:
+            self._answered(name, asked)
+        if name not in self._stored:
+            self._stored[name] = _secret(text)
+
+    def _answered(self, name: str, asked: Future[str | None]) -> None:
+        if self._asking.get(name) is not asked:
+            return
+        if asked.done():
+            del self._asking[name]
+            self._late.discard(name)
+        else:
+            self._late.add(name)
+
+    async def save(self, endpoint: Endpoint, text: str) -> None:
+        """Keep a key in the OS key store, and read it back. Raises InputError, KeyStoreTrouble.
+
+        After trouble this session uses no new key. A store that did not answer in time may take the key later.
+        """
+        key, name = checked_key(text), _name(endpoint)
+        await within(self._limit_s, in_thread(lambda: write(name, key)))
+        self._session.pop(name, None)
+        self._asking.pop(name, None)
+        self._stored[name] = Secret(key)
+
+    def set_session(self, endpoint: Endpoint, text: str) -> None:
+        """Keep a key until the program ends. Raises InputError."""
+        self._session[_name(endpoint)] = Secret(checked_key(text))
+
+    async def delete(self, endpoint: Endpoint) -> None:
+        """Forget the endpoint's key, here and in the key store. Raises KeyStoreTrouble: it may still be in there."""
+        name = _name(endpoint)
+        self._session.pop(name, None)
+        self._asking.pop(name, None)
+        self._stored[name] = None
+        try:
+            await within(self._limit_s, in_thread(lambda: delete(name)))
+        except CredentialStoreError:
+            # Not known to be gone: it is looked for again.
+            self._stored.pop(name, None)
+            raise
+
+
+def checked_key(text: str, field: str = "key") -> str:
+    """A pasted key without the space around it. Raises InputError, whose words never hold the key."""
+    key = text.strip()
+    if not key:
+        raise InputError(FieldError((field,), "the key is empty.", "Paste the one that the vendor's console shows."))
+    if not key.isascii() or not key.isprintable() or " " in key:
+        raise InputError(
+            FieldError(
+                (field,),
+                "the key has a space or a character that no key has.",
+                "Give the key alone, on one line, without the word Bearer.",
+            )
+        )
+    return key
+
+
+def _secret(text: str | None) -> Secret | None:
+    """What the key store holds as a key; None where another program put something there that cannot be sent."""
+    try:
+        return Secret(checked_key(text)) if text else None
+    except InputError:
+        return None
+
+
+def _name(endpoint: Endpoint) -> str:
+    return f"{endpoint.id} {origin(endpoint.base_url) if endpoint.base_url else ''}"

@@ -1,0 +1,97 @@
+"""Where things are stored, and how a file is written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import stat
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from playground.prompt.field_errors import FieldError, InputError
+
+HOME_VARIABLE = "ELECTRON_PLAYGROUND_HOME"
+
+
+def data_folder(option: str | None, environment: Mapping[str, str]) -> Path:
+    """The folder for everything that is stored: the option's, the variable's, or this user's own.
+
+    Made where it is not there, for this user only. Raises InputError where it cannot be used.
+    """
+    try:
+        folder = _chosen(option, environment)
+    except (OSError, RuntimeError) as error:
+        raise _unusable(
+            f"the data folder {option or environment.get(HOME_VARIABLE)} cannot be found: {error}"
+        ) from error
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except (FileExistsError, NotADirectoryError) as error:
+        raise _unusable(f"the data folder {folder} cannot be made: a file is in its place.") from error
+    except OSError as error:
+        raise _unusable(f"the data folder {folder} cannot be written: {error.strerror or error}.") from error
+    return folder
+
+
+def _chosen(option: str | None, environment: Mapping[str, str]) -> Path:
+    if option is not None and not option.strip():
+        # As of `--data-dir "$UNSET"`: the user's own folder is not what was meant.
+        raise _unusable("the data folder's name is empty.")
+    named = option or environment.get(HOME_VARIABLE)
+    if named:
+        return Path(named).expanduser().absolute()
+    # Imported here: a window that is told where its folder is does not need it.
+    from platformdirs import user_data_dir
+
+    return Path(user_data_dir("electron-playground", appauthor=False))
+
+
+def _unusable(sentence: str) -> InputError:
+    return InputError(FieldError(("data-dir",), sentence, f"Give another with --data-dir or {HOME_VARIABLE}."))
+
+
+def write_private(path: Path, data: bytes) -> None:
+    """Write a file that only this user may read, whole or not at all, on disk when it returns. Raises OSError.
+
+    A symbolic link stays one: the file that it points to is replaced.
+    """
+    _write(Path(os.path.realpath(path)), data, 0o600)
+
+
+def write_shared(path: Path, data: bytes) -> None:
+    """As `write_private`, for a file of the user's own: who may read it stays as it is, or is as for any new file."""
+    path = Path(os.path.realpath(path))
+    try:
+        mode = stat.S_IMODE(path.stat().st_mode)
+    except FileNotFoundError:
+        # There is no way to ask for the mask but to set it.
+        mask = os.umask(0o077)
+        os.umask(mask)
+        mode = 0o666 & ~mask
+    _write(path, data, mode)
+
+
+def _write(path: Path, data: bytes, mode: int) -> None:
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:32]}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).chmod(mode)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def set_aside(path: Path) -> Path:
+    """Rename a damaged file so that nothing overwrites it; returns its new path. Raises OSError."""
+    number, aside = 1, path.with_name(f"{path.stem}.damaged{path.suffix}")
+    while aside.exists():
+        number += 1
+        aside = path.with_name(f"{path.stem}.damaged-{number}{path.suffix}")
+    path.rename(aside)
+    return aside

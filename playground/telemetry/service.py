@@ -1,0 +1,84 @@
+"""Tells other tools of each request that ends, as the settings say; in a thread of its own, and never in the way."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from playground.client.urls import check_base_url
+from playground.prompt.field_errors import InputError
+from playground.runs.run import Run
+from playground.storage.settings import Settings
+from playground.telemetry.otel import MissingExtra, Spans
+from playground.telemetry.run_line import FILE, RotatingLines, line
+
+
+class TelemetryService:
+    """One a session. `on_trouble` hears, in the loop, a sentence for what could not be told; close it at the end."""
+
+    def __init__(self, folder: Path, settings: Settings, on_trouble: Callable[[str], None]) -> None:
+        self._settings, self._on_trouble = settings, on_trouble
+        self._lines = RotatingLines(folder)
+        self._collector, self._spans = "", None  # type: tuple[str, Spans | None]
+        self._worker: ThreadPoolExecutor | None = None
+        self._loop = asyncio.get_running_loop()
+
+    def tell(self, run: Run) -> None:
+        """Tell of a run that has ended. Returns at once."""
+        if self._settings.flag("request_lines"):
+            text = line(run, contents=self._settings.flag("request_lines_contents"))
+            self._work(lambda: self._append(text))
+        collector = self._settings.text("otel_collector").strip()
+        if collector or self._collector:
+            self._work(lambda: self._send(run, collector))
+
+    def _work(self, work: Callable[[], None]) -> None:
+        if self._worker is None:
+            self._worker = ThreadPoolExecutor(1, "reporting")
+        self._worker.submit(work)
+
+    def _append(self, text: str) -> None:
+        try:
+            self._lines.append(text)
+        except OSError as error:
+            self._say(f"{FILE} cannot be written: {error.strerror or error}.")
+
+    def _send(self, run: Run, collector: str) -> None:
+        try:
+            spans = self._spans_to(collector)
+        except InputError:
+            self._say(f"The OpenTelemetry collector in the settings is no address: {collector}. Nothing is sent to it.")
+        except MissingExtra as missing:
+            self._say(str(missing))
+        else:
+            if spans is not None:
+                spans.send(run)
+
+    def _spans_to(self, collector: str) -> Spans | None:
+        """The spans of the collector that the settings name now. Raises InputError, MissingExtra."""
+        if collector != self._collector:
+            self._close_spans()
+            self._collector = collector
+            if collector:
+                check_base_url(collector)
+                self._spans = Spans(collector, self._say)
+        return self._spans
+
+    def _close_spans(self) -> None:
+        if self._spans is not None:
+            self._spans.close()
+        self._spans = None
+
+    def _say(self, sentence: str) -> None:
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._on_trouble, sentence)
+
+    async def close(self) -> None:
+        """Tell what is still to be told, and end."""
+        if self._worker is None:
+            return
+        worker, self._worker = self._worker, None
+        worker.submit(self._close_spans)
+        await asyncio.to_thread(worker.shutdown)

@@ -1,0 +1,358 @@
+"""Run until answer: a conversation of tool turns, watched while it runs, and gone on with from any point."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QTimer, Signal
+from PySide6.QtGui import QCloseEvent
+from PySide6.QtWidgets import QWidget
+
+from playground.agent.conversation import Conversation, Turn
+from playground.agent.events import AgentLoopEnded, CallEnded, Happening, TurnEnded, TurnStarted
+from playground.agent.loop import Chain
+from playground.agent.service import AgentService, see_through
+from playground.agent.timing import measured
+from playground.agent.tool_mocks import ToolMocks
+from playground.prompt.document import Document, Message
+from playground.prompt.field_errors import InputError
+from playground.ui.agent.labels import end_words, prefix_words, totals_words, usage_words
+from playground.ui.agent.turn_card import TurnCard
+from playground.ui.agent.view import AgentView, EditDialog, edited_answer
+from playground.ui.theme import GRID
+
+if TYPE_CHECKING:
+    from playground.services import AppServices
+    from playground.voice.variants import MeasuredTurn
+
+FRAME_MS = 33
+"""While it runs the view is brought up to date so often, and not with each piece."""
+
+
+class AgentDialog(AgentView):
+    """`prompt` gives the prompt in hand. Beside the window, not in front of it: everything else goes on."""
+
+    document_wanted = Signal(object, str)
+    """(Document, label): put it into the editor as one step."""
+    save_wanted = Signal(object)
+    code_wanted = Signal(object, object, int)
+    """(Document, AnswerBook, limit)"""
+    timeline_wanted = Signal()
+    trouble = Signal(str)
+    turn_began = Signal(object)
+    """The Run of a turn."""
+    ended = Signal(object)
+    """A ChainEnded."""
+
+    def __init__(
+        self, desk: AgentService, workspace: AppServices, prompt: Callable[[], Document], parent: QWidget | None = None
+    ) -> None:
+        super().__init__(parent)
+        self._desk, self._workspace, self._prompt = desk, workspace, prompt
+        self._chain: Chain | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._conversation = desk.conversation or Conversation(prompt())
+        self._end: str | None = None
+        self._step = "Running"
+        self._cards: list[TurnCard] = []
+        self._frame = QTimer(self)
+        self._frame.setInterval(FRAME_MS)
+        self._connect()
+        ends = self._conversation.ends()
+        self._end = ends[-1].id if ends else None
+        self._show_branches()
+        self.refresh()
+        if desk.notice:
+            self.state.setText(desk.notice)
+
+    def _connect(self) -> None:
+        self.go.clicked.connect(self.run_or_stop)
+        self.say.returnPressed.connect(self.say_next)
+        self.say_go.clicked.connect(self.say_next)
+        self.branch.activated.connect(lambda row: self.show_turn(self.branch.itemData(row)))
+        self.answers.changed.connect(self._keep_book)
+        self._frame.timeout.connect(self.refresh)
+        handlers: dict[str, Callable[[], object]] = {
+            "prompt": lambda: self.document_wanted.emit(self.document, "Use a conversation"),
+            "save": lambda: self.save_wanted.emit(self.document),
+            "code": lambda: self.code_wanted.emit(self._conversation.root, self.book, self.limit.value()),
+            "timeline": self.timeline_wanted.emit,
+            "trim": self._trim,
+            "new": self.start_over,
+        }
+        for name, handler in handlers.items():
+            self.ways[name].clicked.connect(lambda _checked=False, handler=handler: handler())
+
+    @property
+    def running(self) -> bool:
+        """Whether a chain runs."""
+        return self._task is not None
+
+    @property
+    def conversation(self) -> Conversation:
+        """As it stands now."""
+        return self._chain.live if self._chain is not None else self._conversation
+
+    @property
+    def document(self) -> Document:
+        """The prompt as it stands at the end of the shown branch."""
+        return self.conversation.document(self._end)
+
+    @property
+    def book(self) -> ToolMocks:
+        """What the tools of this conversation return."""
+        return self._desk.book(self._conversation.root)
+
+    @property
+    def cards(self) -> list[TurnCard]:
+        """The turns that are shown."""
+        return self._cards
+
+    def measured(self) -> tuple[MeasuredTurn, ...]:
+        """The times of the shown branch, for the voice timeline."""
+        return measured(self.conversation, self._end) if self._end is not None else ()
+
+    def now(self) -> float | None:
+        """Seconds on the running chain's clock."""
+        return self._chain.now() if self._chain is not None and self.running else None
+
+    def show_prompt(self) -> None:
+        """The prompt in hand has changed: its tools are the ones to answer for, where nothing has run yet."""
+        if not self._conversation.turns and not self.running:
+            self._conversation = Conversation(self._prompt())
+        self.answers.show_book(self._conversation.root, self.book)
+
+    def start_over(self) -> None:
+        """Leave the conversation, and begin one from the prompt in hand."""
+        self.stop()
+        self._conversation, self._end = Conversation(self._prompt()), None
+        self._chain = None
+        self._show_branches()
+        self.show_prompt()
+        self.refresh()
+        self.state.setText("A new conversation, from the prompt in hand.")
+
+    def run_or_stop(self) -> None:
+        """Run the prompt in hand, or stop what runs."""
+        if self.running:
+            self.stop()
+            return
+        if self._prompt() != self._conversation.root:
+            self._conversation = Conversation(self._prompt())
+            self.answers.show_book(self._conversation.root, self.book)
+        self._end = None
+        self._run(None, ())
+
+    def say_next(self) -> None:
+        """Go on with what the caller says."""
+        text = self.say.text().strip()
+        if self.running or not text or self._end is None:
+            return
+        self.say.clear()
+        self._run(self._end, (Message("user", text),))
+
+    def go_on(self, turn_id: str) -> None:
+        """Run on from a turn: its open calls are answered, and the next request is sent."""
+        if not self.running:
+            self._run(turn_id, ())
+
+    def stop(self) -> None:
+        """Stop at once, wherever it is."""
+        if self._chain is not None and self.running:
+            self._chain.stop()
+
+    def _run(self, at: str | None, add: tuple[Message, ...]) -> None:
+        self._chain = self._desk.chain(self._conversation, self.ask.ask, self._heard, self.limit.value())
+        self._task = self._workspace.tasks.start(self._see_through(self._chain, at, add), "run until answer")
+        self._frame.start()
+        self._show_running()
+
+    async def _see_through(self, chain: Chain, at: str | None, add: tuple[Message, ...]) -> None:
+        try:
+            ended = await see_through(chain, chain.run(at, add))
+            self._show_ended(ended)
+        except InputError as bad:
+            self.state.setText(str(bad.problems[0]))
+        finally:
+            self._conversation = chain.conversation
+            self._task = None
+            self._frame.stop()
+            self._keep()
+            self._show_branches()
+            self._show_running()
+            self.refresh()
+
+    def _show_ended(self, ended: AgentLoopEnded) -> None:
+        self.state.setText(end_words(ended))
+        if ended.turn_id is not None:
+            self._end = ended.turn_id
+        self.ended.emit(ended)
+
+    def _heard(self, happening: Happening) -> None:
+        turn_id = getattr(happening, "turn_id", None) or getattr(getattr(happening, "turn", None), "id", None)
+        if turn_id is not None:
+            self._end = turn_id
+        if isinstance(happening, TurnStarted):
+            self.turn_began.emit(happening.run)
+            self._step = f"Running: request {happening.number} of at most {happening.of}"
+        if isinstance(happening, TurnEnded | CallEnded) and self._chain is not None:
+            # What has come outlives a kill of the program.
+            self._workspace.tasks.start(self._desk.keep_soon(self._chain.conversation), "keep the conversation")
+
+    def _keep(self) -> None:
+        try:
+            self._desk.keep_conversation(self._conversation)
+        except OSError as error:
+            self.trouble.emit(f"The conversation cannot be kept: {error.strerror or error}.")
+
+    def _keep_book(self, book: ToolMocks) -> None:
+        try:
+            self._desk.keep_book(self._conversation.root, book)
+        except OSError as error:
+            self.trouble.emit(f"The tools' answers cannot be kept: {error.strerror or error}.")
+
+    def _show_running(self) -> None:
+        self.go.setText("Stop" if self.running else "Run until answer")
+        for widget in (self.limit, self.branch, self.say, self.say_go, *self.ways.values()):
+            widget.setEnabled(not self.running)
+        self.ways["timeline"].setEnabled(True)
+        if self.running:
+            self._step = "Running"
+
+    def _show_branches(self) -> None:
+        self.branch.clear()
+        ends = self._conversation.ends()
+        for number, turn in enumerate(ends, 1):
+            self.branch.addItem(f"Branch {number}: {(turn.text or 'calls tools')[:40]}", turn.id)
+        self.branch.setVisible(len(ends) > 1)
+        place = self.branch.findData(self._end)
+        self.branch.setCurrentIndex(place)
+
+    def show_turn(self, turn_id: str) -> None:
+        """Show the branch that ends with this turn."""
+        self._end = turn_id
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Bring the view up to date."""
+        conversation = self.conversation
+        path = conversation.path(self._end if self._end in conversation.turns else None)
+        self._fit_cards(path)
+        self.empty.setVisible(not path)
+        now = self._chain.now() if self._chain is not None else 0.0
+        bar = self.view.verticalScrollBar()
+        at_end = bar.value() >= bar.maximum() - GRID
+        for card, turn in zip(self._cards, path, strict=True):
+            card.show_turn(
+                turn,
+                figures=usage_words(turn, self._forecast(turn)),
+                prefix=prefix_words(conversation, turn.id, self._added_tokens(conversation, turn)),
+                added=_said(conversation, turn),
+                coming=self._coming() if turn is path[-1] else "",
+                now=now,
+                running=self.running,
+            )
+        if self.running:
+            self.state.setText(f"{self._step}{' · waits for you' if self.ask.isVisible() else ''}")
+        self.totals.setText(totals_words(conversation, self._end if path else None))
+        if at_end and self.running:
+            QTimer.singleShot(0, lambda: bar.setValue(bar.maximum()))
+
+    def _coming(self) -> str:
+        calls = self._chain.coming if self._chain is not None and self.running else ()
+        return "\n".join(f"calls {call.name} {call.arguments}" for call in calls)
+
+    def _fit_cards(self, path: tuple[Turn, ...]) -> None:
+        same = 0
+        while same < min(len(path), len(self._cards)) and self._cards[same].turn_id == path[same].id:
+            same += 1
+        for card in self._cards[same:]:
+            self.column.removeWidget(card)
+            card.deleteLater()
+        del self._cards[same:]
+        for turn in path[same:]:
+            card = TurnCard(len(self._cards) + 1, turn.id)
+            card.result_asked.connect(self._edit_result)
+            card.answer_asked.connect(self._edit_answer)
+            card.go_on_asked.connect(self.go_on)
+            self._cards.append(card)
+            self.column.insertWidget(self.column.count() - 1, card)
+
+    def _forecast(self, turn: Turn) -> float | None:
+        dispatch = self._desk.dispatches.get(turn.run_id or "")
+        return dispatch.forecast.cached_tokens if dispatch is not None else None
+
+    def _added_tokens(self, conversation: Conversation, turn: Turn) -> float:
+        endpoint = self._workspace.endpoint
+        counter = self._workspace.sender.desk.counter(endpoint.id, endpoint.model)
+        added = conversation.added(turn.id)
+        texts = [message.content or "" for message in added]
+        calls = [call.name + call.arguments for message in added for call in message.tool_calls]
+        return sum(counter.estimate(text) for text in (*texts, *calls))
+
+    def _edit_result(self, turn_id: str, call_id: str) -> None:
+        turn = self._conversation.turns[turn_id]
+        before = next((result.text for result in turn.results if result.call_id == call_id), "")
+        dialog = EditDialog("What the call returned", before, self)
+
+        def take(text: str) -> None:
+            self._branch(*self._conversation.edit_result(turn_id, call_id, text))
+
+        dialog.given.connect(take)
+        dialog.open()
+
+    def _edit_answer(self, turn_id: str) -> None:
+        turn = self._conversation.turns[turn_id]
+        dialog = EditDialog(
+            "What the model said and called", edited_answer(turn.text, turn.calls), self, as_answer=True
+        )
+
+        def take(text: str, calls: tuple[object, ...]) -> None:
+            self._branch(*self._conversation.edit_turn(turn_id, text, calls))  # type: ignore[arg-type]  # ToolCalls
+
+        dialog.answer_given.connect(take)
+        dialog.open()
+
+    def _branch(self, conversation: Conversation, turn_id: str) -> None:
+        if self.running:  # an editor that was opened before the run began
+            self.trouble.emit("Stop the chain before you edit it.")
+            return
+        self._conversation, self._end, self._chain = conversation, turn_id, None
+        self._keep()
+        self._show_branches()
+        self.refresh()
+        self.state.setText("A branch: the old one is kept. “Go on from here” runs it.")
+
+    def _trim(self) -> None:
+        """Leave out the last turn of the shown branch."""
+        if self._end is None or self.running:
+            return
+        parent = self._conversation.turns[self._end].parent
+        self._conversation, self._chain = self._conversation.without(self._end), None
+        self._end = parent
+        self._keep()
+        self._show_branches()
+        self.refresh()
+
+    def closeEvent(self, event: QCloseEvent) -> None:
+        """What runs is stopped; what had come is kept."""
+        self.stop()
+        super().closeEvent(event)
+
+
+def _said(conversation: Conversation, turn: Turn) -> str:
+    """What a person said before this turn: the user's last words at the first, what was added after."""
+    if turn.parent is None:
+        users = [message for message in turn.document.messages if message.role == "user"]
+        return f"user: {_filled(users[-1], turn.document)}" if users else ""
+    said = [message for message in conversation.added(turn.id) if message.role == "user"]
+    return "\n".join(f"user: {_filled(message, turn.document)}" for message in said)
+
+
+def _filled(message: Message, document: Document) -> str:
+    text = message.content or ""
+    for name, value in document.variables.items():
+        text = text.replace("{{" + name + "}}", value)
+    return text

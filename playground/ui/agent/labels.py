@@ -1,0 +1,98 @@
+"""What a chain's turns and calls are said to be. Pure."""
+
+from __future__ import annotations
+
+import json
+
+from playground.agent.conversation import Conversation, Result, Sum, Turn
+from playground.agent.events import AgentLoopEnded
+from playground.runs.metrics import UNKNOWN, Figure, seconds
+
+RESULT_WORDS = {
+    "answered": "returned",
+    "error": "returned an error",
+    "bad_json": "was not called: its arguments are no JSON",
+    "wrong_arguments": "was not called: its arguments do not fit its schema",
+    "unknown_tool": "was not called: there is no such tool",
+    "failed": "could not be answered",
+    "running": "runs",
+    "stopped": "was stopped",
+}
+END_WORDS = {
+    "answered": "Answered",
+    "limit": "Ended at the limit: the model still calls tools",
+    "stopped": "Stopped",
+    "failed": "Failed",
+}
+
+
+def outcome(turn: Turn) -> str:
+    """`200 tool_calls`, or what became of the request."""
+    if turn.edited:
+        return "edited by you"
+    return turn.finish_reason or turn.phase if turn.phase == "done" else turn.phase
+
+
+def usage_words(turn: Turn, forecast_cached: float | None) -> str:
+    """`1,204 in (1,152 cached · forecast ≈ 1,160) · 86 out`; what was not reported is —."""
+    usage = turn.usage
+    cached = Figure.reported(usage.cached_tokens if usage else None).text
+    forecast = "" if forecast_cached is None else f" · forecast ≈ {forecast_cached:,.0f}"
+    prompt = Figure.reported(usage.prompt_tokens if usage else None).text
+    output = Figure.reported(usage.completion_tokens if usage else None).text
+    return f"{prompt} in ({cached} cached{forecast}) · {output} out"
+
+
+def prefix_words(conversation: Conversation, turn_id: str, added_tokens: float) -> str:
+    """What the turn's request has more than the one before, and whether that is all it changes."""
+    turn = conversation.turns[turn_id]
+    if turn.parent is None:
+        return ""
+    if conversation.keeps_prefix(turn_id):
+        return f"adds ≈ {added_tokens:,.0f} tokens to the prefix, and keeps it"
+    return f"changes what was sent before: ≈ {added_tokens:,.0f} tokens from there on are fresh"
+
+
+def result_words(result: Result, now: float) -> str:
+    """`returned in 520 ms`, `runs, 0.4 s so far`."""
+    word = RESULT_WORDS[result.kind]
+    if result.edited:
+        return "returns what you typed"
+    if result.started_at is None:
+        return word
+    if result.kind == "running":
+        return f"{word}, {seconds(max(now - result.started_at, 0.0))} so far"
+    return f"{word} in {seconds(result.ended_at - result.started_at)}" if result.ended_at is not None else word
+
+
+def end_words(ended: AgentLoopEnded) -> str:
+    """Why the chain ended, in a sentence."""
+    many = f"{ended.requests} request{'' if ended.requests == 1 else 's'}"
+    return f"{END_WORDS[ended.reason]}, after {many}. {ended.trouble}".strip()
+
+
+def totals_words(conversation: Conversation, turn_id: str | None) -> str:
+    """Sums over the path to a turn. A sum that misses a report is *at least* what was reported."""
+    totals = conversation.totals(turn_id)
+    if not totals.requests:
+        return ""
+    parts = (
+        f"{totals.requests} requests" if totals.requests > 1 else "1 request",
+        f"{_sum(totals.prompt_tokens)} in ({_sum(totals.cached_tokens)} cached)",
+        f"{_sum(totals.completion_tokens)} out",
+    )
+    return " · ".join(parts)
+
+
+def _sum(found: Sum) -> str:
+    if found.value is None:
+        return UNKNOWN
+    return f"{found.value:,}" if found.complete else f"at least {found.value:,}"
+
+
+def pretty(arguments: str) -> str:
+    """Arguments as they read best; what is no JSON as it came."""
+    try:
+        return json.dumps(json.loads(arguments), ensure_ascii=False)
+    except (ValueError, RecursionError):
+        return arguments

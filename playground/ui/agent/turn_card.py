@@ -1,0 +1,168 @@
+"""One turn of a conversation: what was said, what was called, what it returned, and what that cost."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+
+from playground.agent.conversation import Result, Turn
+from playground.prompt.document import ToolCall
+from playground.ui.agent.labels import outcome, pretty, result_words
+from playground.ui.theme import GRID, mono_font
+from playground.ui.widgets.copy_button import CopyButton
+from playground.ui.widgets.notice import words
+
+
+class CallRow(QFrame):
+    """One call: its arguments, how it stands, and its result."""
+
+    edit_asked = Signal(str)
+    """The call's id."""
+
+    def __init__(self, call: ToolCall) -> None:
+        super().__init__()
+        self.call = call
+        self.setProperty("look", "callout")
+        self.head = words(f"calls {call.name}", "strong")
+        self.arguments = _mono(pretty(call.arguments))
+        self.state = words("", "muted")
+        self.result = _mono("")
+        self.edit = QPushButton("Edit the result…")
+        self.edit.setProperty("look", "link")
+        self.edit.setAccessibleName(f"Edit the result of {call.name}")
+        self.edit.clicked.connect(lambda: self.edit_asked.emit(call.id))
+        row = QHBoxLayout()
+        row.addWidget(self.state, 1)
+        row.addWidget(self.edit)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(GRID + 4, GRID // 2, GRID, GRID // 2)
+        column.setSpacing(2)
+        column.addWidget(self.head)
+        column.addWidget(self.arguments)
+        column.addLayout(row)
+        column.addWidget(self.result)
+
+    def show_result(self, result: Result | None, now: float, *, running: bool) -> None:
+        """As it stands; None: not called yet. Nothing is edited while the chain runs."""
+        self.state.setText("not called yet" if result is None else result_words(result, now))
+        text = "" if result is None or result.kind in ("running", "stopped") else result.text
+        if self.result.text() != text:
+            self.result.setText(text)
+        self.result.setVisible(bool(text))
+        self.edit.setVisible(not running)
+
+
+class TurnCard(QFrame):
+    """Follows one turn while it comes, and shows it when it has."""
+
+    result_asked = Signal(str, str)
+    """(turn id, call id): edit this result."""
+    answer_asked = Signal(str)
+    """Edit what the model said."""
+    go_on_asked = Signal(str)
+
+    def __init__(self, number: int, turn_id: str) -> None:
+        super().__init__()
+        self.turn_id = turn_id
+        self.setProperty("look", "card")
+        self.title = QLabel(f"Turn {number}")
+        self.title.setProperty("tone", "strong")
+        self.state = words("", "muted")
+        self.request_id = words("", "muted")
+        self.copy = CopyButton(f"the request_id of turn {number}")
+        self.added = words("")
+        self.text = words("")
+        self.filler = words("filler: spoken while the tool runs", "muted")
+        self.coming = _mono("")
+        self.figures = words("", "muted")
+        self.prefix = words("", "muted")
+        self.trouble = words("", "failure")
+        self.edit = self._link("Edit the answer…", lambda: self.answer_asked.emit(turn_id))
+        self.go_on = self._link("Go on from here", lambda: self.go_on_asked.emit(turn_id))
+        self._calls: dict[str, CallRow] = {}
+        self._lay_out()
+
+    def _link(self, label: str, handler: object) -> QPushButton:
+        button = QPushButton(label)
+        button.setProperty("look", "link")
+        button.clicked.connect(handler)
+        return button
+
+    def _lay_out(self) -> None:
+        head = QHBoxLayout()
+        for widget in (self.title, self.state):
+            head.addWidget(widget)
+            widget.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Preferred)
+        head.addStretch(1)
+        head.addWidget(self.request_id)
+        head.addWidget(self.copy)
+        self.calls = QVBoxLayout()
+        self.calls.setSpacing(GRID // 2)
+        tail = QHBoxLayout()
+        tail.addWidget(self.edit)
+        tail.addWidget(self.go_on)
+        tail.addStretch(1)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(GRID * 2, GRID, GRID * 2, GRID)
+        column.setSpacing(GRID // 2)
+        column.addLayout(head)
+        for widget in (self.added, self.text, self.filler):
+            column.addWidget(widget)
+        column.addLayout(self.calls)
+        for widget in (self.coming, self.trouble, self.figures, self.prefix):
+            column.addWidget(widget)
+        column.addLayout(tail)
+
+    def show_turn(
+        self, turn: Turn, *, figures: str, prefix: str, added: str, coming: str, now: float, running: bool
+    ) -> None:
+        """As it stands now. `coming`: calls whose arguments still grow."""
+        self._say(self.state, outcome(turn))
+        self._say(self.request_id, turn.request_id[:8] if turn.request_id else "")
+        self.request_id.setToolTip(turn.request_id or "")
+        self.copy.set_text_to_copy(turn.request_id or "")
+        self._say(self.added, added)
+        self._say(self.text, turn.text)
+        self.filler.setVisible(bool(turn.text and turn.calls))
+        self._say(self.coming, coming)
+        self._say(self.trouble, turn.trouble)
+        self._say(self.figures, figures)
+        self._say(self.prefix, prefix)
+        self._show_calls(turn, now, running=running)
+        self.edit.setVisible(not running)
+        self.go_on.setVisible(not running and turn.phase == "done")
+
+    def _show_calls(self, turn: Turn, now: float, *, running: bool) -> None:
+        for call in turn.calls:
+            if call.id not in self._calls:
+                row = CallRow(call)
+                row.edit_asked.connect(lambda call_id: self.result_asked.emit(self.turn_id, call_id))
+                self._calls[call.id] = row
+                self.calls.addWidget(row)
+        results = {result.call_id: result for result in turn.results}
+        for call_id, row in self._calls.items():
+            row.show_result(results.get(call_id), now, running=running)
+
+    @property
+    def call_rows(self) -> list[CallRow]:
+        """The calls, in their order."""
+        return list(self._calls.values())
+
+    def _say(self, label: QLabel, text: str) -> None:
+        if label.text() != text:
+            label.setText(text)
+        label.setVisible(bool(text))
+
+
+def _mono(text: str) -> QLabel:
+    label = words(text)
+    label.setFont(mono_font(12))
+    label.setAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignTop)
+    return label
+
+
+def stretch() -> QWidget:
+    """Takes the room below the last turn."""
+    widget = QWidget()
+    widget.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
+    return widget

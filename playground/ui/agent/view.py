@@ -1,0 +1,290 @@
+"""What the dialog of a chain is made of, and where it stands."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+from PySide6.QtCore import Signal
+from PySide6.QtWidgets import (
+    QComboBox,
+    QDialog,
+    QDialogButtonBox,
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QPlainTextEdit,
+    QPushButton,
+    QScrollArea,
+    QSpinBox,
+    QSplitter,
+    QVBoxLayout,
+    QWidget,
+)
+
+from playground.agent.loop import DEFAULT_LIMIT, MOST_REQUESTS
+from playground.agent.tool_executor import Question, ToolExecutionError
+from playground.prompt.document import Json, ToolCall
+from playground.prompt.field_errors import FieldError, InputError
+from playground.ui.agent.labels import pretty
+from playground.ui.agent.tool_mocks_pane import AnswersPane
+from playground.ui.agent.turn_card import stretch
+from playground.ui.theme import GRID, mono_font
+from playground.ui.widgets.notice import words
+from playground.ui.widgets.number_box import padded
+
+
+class EditDialog(QDialog):
+    """The old text is kept: what is given makes a branch."""
+
+    given = Signal(str)
+    answer_given = Signal(str, tuple)
+    """(text, ToolCalls)"""
+
+    def __init__(self, title: str, text: str, parent: QWidget | None = None, *, as_answer: bool = False) -> None:
+        super().__init__(parent)
+        self.setWindowTitle(title)
+        self._as_answer = as_answer
+        self.text = QPlainTextEdit(text)
+        self.text.setFont(mono_font())
+        self.text.setAccessibleName(title)
+        self.text.setTabChangesFocus(True)
+        self.wrong = words("", "failure")
+        self.wrong.hide()
+        self.branch = QPushButton("Make a branch")
+        self.branch.setProperty("look", "primary")
+        self.branch.clicked.connect(self._take)
+        buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Cancel)
+        buttons.addButton(self.branch, QDialogButtonBox.ButtonRole.ActionRole)
+        buttons.rejected.connect(self.reject)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(GRID * 2, GRID * 2, GRID * 2, GRID * 2)
+        if as_answer:
+            column.addWidget(words('As JSON: "content", and "tool_calls" where there are any.', "muted"))
+        column.addWidget(self.text, 1)
+        column.addWidget(self.wrong)
+        column.addWidget(buttons)
+        self.resize(560, 320)
+        self.finished.connect(lambda _result: self.deleteLater())
+
+    def _take(self) -> None:
+        text = self.text.toPlainText()
+        try:
+            if self._as_answer:
+                self.answer_given.emit(*read_answer(text))
+            else:
+                self.given.emit(text)
+        except InputError as bad:
+            self.wrong.setText(str(bad.problems[0]))
+            self.wrong.show()
+            return
+        self.accept()
+
+
+def edited_answer(text: str, calls: tuple[ToolCall, ...]) -> str:
+    """An answer as a person edits it."""
+    fields: dict[str, Json] = {"content": text}
+    if calls:
+        fields["tool_calls"] = [{"id": call.id, "name": call.name, "arguments": call.arguments} for call in calls]
+    return json.dumps(fields, ensure_ascii=False, indent=1)
+
+
+def read_answer(text: str) -> tuple[str, tuple[ToolCall, ...]]:
+    """An answer out of what a person has edited. Raises InputError that names the field."""
+    try:
+        fields = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(FieldError((), f"this is not JSON: {error}.")) from None
+    if not isinstance(fields, dict) or not isinstance(fields.get("content", ""), str):
+        raise InputError(FieldError(("content",), "should be text."))
+    calls = fields.get("tool_calls", [])
+    if not isinstance(calls, list):
+        raise InputError(FieldError(("tool_calls",), "should be a list."))
+    return fields.get("content", ""), tuple(_call(call, number) for number, call in enumerate(calls))
+
+
+def _call(value: object, number: int) -> ToolCall:
+    if not isinstance(value, dict):
+        raise InputError(FieldError(("tool_calls", number), "should be an object."))
+    texts = [value.get(name) for name in ("id", "name", "arguments")]
+    for name, text in zip(("id", "name", "arguments"), texts, strict=True):
+        if not isinstance(text, str):
+            raise InputError(FieldError(("tool_calls", number, name), "should be text."))
+    return ToolCall(*(str(text) for text in texts))
+
+
+class AskBar(QFrame):
+    """One question after the other; each waits for its own answer. Hidden while there is none."""
+
+    waiting = Signal(int)
+    """How many questions are open."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setProperty("look", "callout")
+        self._open: list[tuple[Question, asyncio.Future[str]]] = []
+        self._shown: Question | None = None
+        self.question = words("", "strong")
+        self.hint = words("", "muted")
+        self.text = QPlainTextEdit()
+        self.text.setFont(mono_font(12))
+        self.text.setTabChangesFocus(True)
+        self.text.setMaximumHeight(90)
+        self.text.setAccessibleName("What the tool returns")
+        self.give = QPushButton("Return this")
+        self.give.setProperty("look", "primary")
+        self.give.clicked.connect(lambda: self._answer(failed=False))
+        self.fail = QPushButton("Return it as an error")
+        self.fail.clicked.connect(lambda: self._answer(failed=True))
+        row = QHBoxLayout()
+        row.addStretch(1)
+        row.addWidget(self.fail)
+        row.addWidget(self.give)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(GRID + 4, GRID, GRID, GRID)
+        for widget in (self.question, self.hint, self.text):
+            column.addWidget(widget)
+        column.addLayout(row)
+        self.hide()
+
+    async def ask(self, question: Question) -> str:
+        """What the person returns. Raises ToolExecutionError for an error that they return."""
+        answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._open.append((question, answer))
+        self._show()
+        try:
+            return await answer
+        finally:
+            self._open = [pair for pair in self._open if pair[1] is not answer]
+            self._show()
+
+    def _show(self) -> None:
+        self.setVisible(bool(self._open))
+        self.waiting.emit(len(self._open))
+        if not self._open:
+            return
+        question = self._open[0][0]
+        if question is not self._shown:
+            # What was typed for another question is no answer to this one.
+            self.text.clear()
+            self._shown = question
+        more = f" ({len(self._open) - 1} more wait)" if len(self._open) > 1 else ""
+        self.question.setText(f"{question.call.name}({pretty(question.call.arguments)}) waits for you{more}")
+        self.hint.setText(question.hint)
+        self.hint.setVisible(bool(question.hint))
+        self.text.setFocus()
+
+    def _answer(self, *, failed: bool) -> None:
+        if not self._open:
+            return
+        _, answer = self._open[0]
+        text = self.text.toPlainText()
+        self.text.clear()
+        if answer.done():
+            return
+        if failed:
+            answer.set_exception(ToolExecutionError(text or "The tool failed."))
+        else:
+            answer.set_result(text)
+
+
+class AgentView(QDialog):
+    """The turns and what the caller says next at the left, what the tools return at the right."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setWindowTitle("Run until answer")
+        self._build()
+        self._lay_out()
+
+    def _build(self) -> None:
+        self.go = QPushButton("Run until answer")
+        self.go.setProperty("look", "primary")
+        self.go.setAutoDefault(False)
+        self.limit = padded(QSpinBox())
+        self.limit.setRange(1, MOST_REQUESTS)
+        self.limit.setValue(DEFAULT_LIMIT)
+        self.limit.setAccessibleName("Requests at most")
+        self.branch = QComboBox()
+        self.branch.setAccessibleName("Branch of the conversation")
+        self.branch.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToContents)
+        self.state = words(
+            "Runs the prompt in hand: request, tool calls, results, next request, until there is an answer."
+        )
+        self.totals = words("", "muted")
+        self.ask = AskBar()
+        self.say = QLineEdit()
+        self.say.setPlaceholderText("What the caller says next")
+        self.say.setAccessibleName("What the caller says next")
+        self.say_go = QPushButton("Say it, and run on")
+        self.say_go.setAutoDefault(False)
+        self.answers = AnswersPane()
+        self.ways = {
+            name: self._button(label)
+            for name, label in (
+                ("prompt", "Make this the prompt"),
+                ("save", "Save as a prompt file…"),
+                ("code", "Copy as Python"),
+                ("timeline", "Voice timeline…"),
+                ("trim", "Trim the branch"),
+                ("new", "Start over"),
+            )
+        }
+
+    def _button(self, label: str) -> QPushButton:
+        button = QPushButton(label)
+        button.setAutoDefault(False)
+        button.setProperty("look", "quiet")
+        return button
+
+    def _lay_out(self) -> None:
+        head = QHBoxLayout()
+        head.addWidget(self.go)
+        head.addWidget(QLabel("at most"))
+        head.addWidget(self.limit)
+        head.addWidget(QLabel("requests"))
+        head.addStretch(1)
+        head.addWidget(self.branch)
+        inside = QWidget()
+        self.column = QVBoxLayout(inside)
+        self.column.setContentsMargins(0, 0, GRID, 0)
+        self.column.setSpacing(GRID)
+        self.empty = words(
+            "Each turn will stand here: what was said and called, what the calls returned, its request_id and usage, "
+            "and what it adds to the prefix.",
+            "muted",
+        )
+        self.empty.setContentsMargins(GRID * 2, GRID * 2, GRID * 2, GRID)
+        self.column.addWidget(self.empty)
+        self.column.addWidget(stretch(), 1)
+        self.view = QScrollArea()
+        self.view.setWidget(inside)
+        self.view.setWidgetResizable(True)
+        self.view.setAccessibleName("The conversation")
+        next_line = QHBoxLayout()
+        next_line.addWidget(self.say, 1)
+        next_line.addWidget(self.say_go)
+        left = QWidget()
+        column = QVBoxLayout(left)
+        column.setContentsMargins(0, 0, GRID, 0)
+        for widget in (self.state, self.totals):
+            column.addWidget(widget)
+        column.addWidget(self.view, 1)
+        column.addWidget(self.ask)
+        column.addLayout(next_line)
+        halves = QSplitter()
+        halves.addWidget(left)
+        halves.addWidget(self.answers)
+        halves.setSizes([640, 360])
+        halves.setChildrenCollapsible(False)
+        row = QHBoxLayout()
+        for button in self.ways.values():
+            row.addWidget(button)
+        row.addStretch(1)
+        whole = QVBoxLayout(self)
+        whole.setContentsMargins(GRID * 2, GRID * 2, GRID * 2, GRID)
+        whole.addLayout(head)
+        whole.addWidget(halves, 1)
+        whole.addLayout(row)
+        self.resize(1060, 720)

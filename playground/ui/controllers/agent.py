@@ -1,0 +1,150 @@
+"""Chains in the window: the dialog, and the paths from it to the editor, files, the log and the voice timeline."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QObject, Qt, Signal
+from PySide6.QtWidgets import QFileDialog, QWidget
+
+from playground.prompt.document import Document
+from playground.prompt.field_errors import InputError
+from playground.prompt.files import dump
+from playground.services import AppServices
+from playground.storage.paths import write_shared
+from playground.ui.controllers.files import FILTER, SUFFIX, Files
+from playground.ui.controllers.voice import VoiceController
+from playground.ui.widgets.copy_button import copy_text
+
+if TYPE_CHECKING:
+    from playground.agent.service import AgentService
+    from playground.agent.tool_mocks import ToolMocks
+    from playground.ui.agent.dialog import AgentDialog
+    from playground.ui.panes.prompt.pane import PromptPane
+
+
+class Chaining(QObject):
+    """One a window."""
+
+    trouble = Signal(str)
+
+    def __init__(
+        self, window: QWidget, workspace: AppServices, prompt: PromptPane, files: Files, voicing: VoiceController
+    ) -> None:
+        super().__init__(window)
+        self._window, self._workspace, self._prompt, self._files = window, workspace, prompt, files
+        self._voicing = voicing
+        self._desk: AgentService | None = None
+        self.dialog: AgentDialog | None = None
+
+    @property
+    def desk(self) -> AgentService:
+        """What chains need of the rest of the program."""
+        if self._desk is None:
+            from playground.agent.service import AgentService
+
+            self._desk = AgentService(self._workspace)
+            self._desk.allow_address = self._allow
+        return self._desk
+
+    def answer_by_server(self, document: Document, names: list[str], server: str) -> None:
+        """These tools of a prompt are answered by a tool server from now on."""
+        from playground.agent.service import with_tool_servers
+
+        try:
+            self.desk.keep_book(document, with_tool_servers(self.desk.book(document), names, server))
+        except OSError as error:
+            self.trouble.emit(f"The tools' answers cannot be kept: {error.strerror or error}.")
+        if self.dialog is not None:
+            self.dialog.show_prompt()
+
+    def open(self) -> AgentDialog:
+        """The dialog, made or brought to the front."""
+        if self.dialog is None:
+            self.dialog = self._made()
+        self.dialog.show_prompt()
+        self.dialog.show()
+        self.dialog.raise_()
+        self.dialog.activateWindow()
+        return self.dialog
+
+    def run(self) -> AgentDialog:
+        """Open the dialog, and run the prompt in hand where nothing has run yet."""
+        dialog = self.open()
+        if not dialog.running and not dialog.conversation.turns:
+            dialog.run_or_stop()
+        return dialog
+
+    def show_answers(self, tool: str) -> AgentDialog:
+        """Open the dialog at what calls of this tool return."""
+        dialog = self.open()
+        if not dialog.answers.choose(tool):
+            dialog.state.setText(f"{tool} is no tool of this conversation: Start over takes the prompt in hand.")
+        dialog.answers.form.kind.setFocus()
+        return dialog
+
+    def _made(self) -> AgentDialog:
+        # Imported on first use, as the dialogs are.
+        from playground.ui.agent.dialog import AgentDialog
+
+        dialog = AgentDialog(self.desk, self._workspace, self._prompt.document, self._window)
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.finished.connect(self._gone)
+        dialog.document_wanted.connect(
+            lambda document, label: self._prompt.set_document(document, undoable=True, label=label)
+        )
+        dialog.save_wanted.connect(self._save)
+        dialog.code_wanted.connect(self._copy_code)
+        dialog.timeline_wanted.connect(self._show_timeline)
+        dialog.trouble.connect(self.trouble)
+        dialog.turn_began.connect(self._voicing.speak_turn)
+        return dialog
+
+    def _gone(self, _result: int) -> None:
+        self.dialog = None
+
+    async def _allow(self, url: str) -> bool:
+        from playground.ui.dialogs.consent import asked
+
+        return await asked(
+            self.dialog or self._window,
+            "Call this address?",
+            f"A tool of this prompt answers with what\n\n{url}\n\nreturns. The arguments, which the model wrote, would "
+            "be sent there. The answer holds for this prompt and address until the program ends.",
+            "Call it",
+        )
+
+    def _save(self, document: Document) -> None:
+        dialog = QFileDialog(self._window, "Save the conversation as a prompt file")
+        dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
+        dialog.setNameFilter(FILTER)
+        dialog.setDefaultSuffix(SUFFIX[1:])
+        dialog.fileSelected.connect(lambda path: self.save_to(Path(path), document))
+        dialog.finished.connect(lambda _result: dialog.deleteLater())
+        dialog.open()
+
+    def save_to(self, path: Path, document: Document) -> None:
+        """Write a conversation as a prompt file, whole or not at all."""
+        try:
+            write_shared(path, dump(document).encode())
+        except OSError as error:
+            self.trouble.emit(f"{path} cannot be written: {error.strerror or error}.")
+
+    def _copy_code(self, document: Document, book: ToolMocks, limit: int) -> None:
+        from playground.export.agent_snippet import as_loop
+
+        endpoint = self._workspace.endpoint
+        try:
+            copy_text(as_loop(document, book, endpoint.base_url, endpoint.model, limit))
+        except InputError as bad:
+            self.trouble.emit(str(bad.problems[0]))
+        else:
+            self.trouble.emit("Copied as a Python script that runs until there is an answer; the prompt is in it.")
+
+    def _show_timeline(self) -> None:
+        from playground.ui.voice.source import Source
+
+        if self.dialog is not None:
+            dialog = self.dialog
+            self._voicing.open().show_source(Source("The conversation", dialog.measured, dialog.now))

@@ -1,0 +1,263 @@
+"""What belongs to the program rather than to a request: dialogs, the palette, the clipboard, the window's place."""
+
+from __future__ import annotations
+
+from base64 import b64decode, b64encode
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QByteArray, QObject, Qt, Signal
+from PySide6.QtGui import QGuiApplication
+from PySide6.QtWidgets import QDialog, QMainWindow
+
+from playground.services import AppServices
+from playground.ui.actions import ACTIONS, Actions
+from playground.ui.appearance import Appearance
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from playground.lint.model import Advice
+    from playground.prompt.document import Document, Tool
+    from playground.runs.state import RunState
+    from playground.ui.controllers.request import Requests
+    from playground.ui.dialogs.cache_history import ReplayDialog
+    from playground.ui.dialogs.cache_lab import CacheLabDialog
+    from playground.ui.dialogs.guide import GuideDialog
+    from playground.ui.dialogs.tool_server import ToolServerDialog
+    from playground.ui.panes.prompt.pane import PromptPane
+
+
+_COPIED = {
+    "ticket": "Copied as a support ticket. Message contents are left out; a hash and a length stand for each.",
+    "curl": "Copied as a curl command. It reads the key from SMALLEST_API_KEY; the prompt is in it.",
+    "httpx": "Copied as a Python script. It reads the key from SMALLEST_API_KEY; the prompt is in it.",
+    "javascript": "Copied as a JavaScript module. It reads the key from SMALLEST_API_KEY; the prompt is in it.",
+    "python": "Copied as a Python script. It reads the key from SMALLEST_API_KEY; the prompt is in it.",
+}
+
+
+class DialogController(QObject):
+    """Opens dialogs with open(), never exec(): exec() stops every other task of the one loop."""
+
+    endpoint_changed = Signal(str)
+    trouble = Signal(str)
+
+    def __init__(self, window: QMainWindow, workspace: AppServices, appearance: Appearance) -> None:
+        super().__init__(window)
+        self._window, self._workspace, self._appearance = window, workspace, appearance
+        self._actions: Actions | None = None
+
+    @property
+    def window(self) -> QMainWindow:
+        """What dialogs belong to."""
+        return self._window
+
+    def use_actions(self, actions: Actions) -> None:
+        """What the palette and the sheet of keys list."""
+        self._actions = actions
+
+    def shortcuts(self) -> Mapping[str, str]:
+        """The user's own shortcuts by action id."""
+        chosen = self._workspace.settings.get("shortcuts")
+        return {str(k): str(v) for k, v in chosen.items()} if isinstance(chosen, dict) else {}
+
+    def copy(self, text: str) -> None:
+        """Put a text on the clipboard."""
+        QGuiApplication.clipboard().setText(text)
+
+    def hand_over(self, run_id: str | None, form: str) -> None:
+        """Copy a logged request as a "ticket", as "curl" or as "python"."""
+        if run_id is None:
+            self.trouble.emit("There is no request to copy yet.")
+        else:
+            self._workspace.tasks.start(self._hand_over(run_id, form), "copy a request")
+
+    async def _hand_over(self, run_id: str, form: str) -> None:
+        # Imported on first use, as the dialogs are.
+        from playground.export.snippets import as_curl, as_httpx, as_javascript, as_python
+        from playground.export.ticket import ticket
+
+        recalled = await self._workspace.recall(run_id)
+        if recalled is None:
+            self.trouble.emit("That request is not in the log.")
+            return
+        stored = recalled.stored
+        scripts = {"curl": as_curl, "python": as_python, "httpx": as_httpx, "javascript": as_javascript}
+        text = ticket(stored) if form == "ticket" else scripts[form](stored.record)
+        self.copy(text)
+        self.trouble.emit(_COPIED[form])
+
+    def mend_dialog(self, prompt: PromptPane, advice: tuple[Advice, ...]) -> None:
+        """Ways to mend the prompt; one that is chosen is one step of its history."""
+        from playground.lint.rewrite_preview import Option, options
+
+        document = prompt.document()
+        found = options(document, advice)
+        if not found:
+            self.trouble.emit("Nothing in this prompt is known to be mended by moving or trimming it.")
+            return
+        from playground.ui.dialogs.rewrite import MendDialog
+
+        def apply(option: Option) -> None:
+            if prompt.document() is document:
+                prompt.set_document(option.after, undoable=True, label=option.title)
+
+        dialog = MendDialog(self._appearance.theme, document, found, self._workspace.effect, self._window)
+        dialog.chosen.connect(apply)
+        dialog.open()
+
+    def repeat_dialog(self, prompt: PromptPane, requests: Requests) -> None:
+        """The prompt several times, each a request of its own in the log."""
+        from playground.ui.dialogs.repeat import RepeatDialog, ahead_of
+
+        workspace, document = self._workspace, prompt.document()
+        endpoint = workspace.endpoint
+        ahead = ahead_of(workspace, document, requests.current.run.state if requests.current else None)
+
+        async def send() -> RunState:
+            dispatch = await workspace.sender.send(document, endpoint, lambda sent: requests.sent_beside(sent.run.id))
+            return dispatch.run.state
+
+        dialog = RepeatDialog(ahead, send, workspace.tasks.start, self._window)
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.show()
+
+    def cache_lab(self, requests: Requests) -> CacheLabDialog:
+        """Experiments on the chosen endpoint's cache; each request is one of its own in the log."""
+        from playground.ui.dialogs.cache_lab import Bench, CacheLabDialog
+
+        workspace = self._workspace
+        endpoint = workspace.endpoint
+
+        async def send(document: Document) -> RunState:
+            dispatch = await workspace.sender.send(document, endpoint, lambda sent: requests.sent_beside(sent.run.id))
+            return dispatch.run.state
+
+        bench = Bench(endpoint, send, workspace.folder / "cache_lab.json", workspace.tasks.start)
+        dialog = CacheLabDialog(self._appearance.theme, bench, self._window)
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.lifetime_found.connect(
+            lambda found: workspace.settings.set("cache_lifetime_s", max(10, min(round(found), 86_400)))
+        )
+        dialog.show()
+        return dialog
+
+    def replay_dialog(self, requests: Requests) -> ReplayDialog:
+        """What the cache did with logged requests, and what ended their prefixes."""
+        from playground.ui.dialogs.cache_history import ReplayDialog
+
+        workspace = self._workspace
+        dialog = ReplayDialog(
+            self._appearance.theme,
+            workspace.replay,
+            workspace.tasks.start,
+            workspace.endpoint.rates,
+            parent=self._window,
+        )
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.open_requested.connect(requests.open_logged)
+        dialog.show()
+        dialog.run()
+        return dialog
+
+    def tool_server_dialog(
+        self, prompt: PromptPane, answered: Callable[[Document, list[str], str], object]
+    ) -> ToolServerDialog:
+        """Tools of a Model Context Protocol server, chosen for the prompt as one step of its history.
+
+        `answered` hears which tools of which prompt the server is to answer.
+        """
+        from playground.ui.dialogs.tool_server import ToolServerDialog
+
+        workspace = self._workspace
+
+        def add(tools: tuple[Tool, ...]) -> None:
+            document = prompt.document()
+            prompt.set_document(replace(document, tools=(*document.tools, *tools)), undoable=True, label="Add tools")
+            answered(prompt.document(), [tool.name for tool in tools], dialog.server.text().strip())
+
+        dialog = ToolServerDialog(
+            workspace.tool_servers.tools, prompt.document, workspace.settings, workspace.tasks.start, self._window
+        )
+        dialog.added.connect(add)
+        self._open(dialog)
+        return dialog
+
+    async def allow_server(self, server: str) -> bool:
+        """Ask whether tools of a tool server may be called in this session."""
+        from playground.ui.dialogs.consent import asked
+
+        return await asked(
+            self._window,
+            "Call tools of this server?",
+            f"The model asks for a tool of\n\n{server}\n\nIts arguments, which the model wrote, would be sent there. "
+            "The answer holds until the program ends.",
+            "Call its tools",
+        )
+
+    def guide_dialog(self, rule: str) -> GuideDialog:
+        """The guide, at a rule where one is named."""
+        from playground.lint.examples import EXAMPLES
+        from playground.ui.dialogs.guide import GuideDialog
+
+        dialog = GuideDialog(EXAMPLES, self._window)
+        if rule:
+            dialog.show_rule(rule)
+        dialog.open()
+        return dialog
+
+    def connect_dialog(self) -> None:
+        """Endpoints, keys, plan limits and rates."""
+        # Imported on first use: no dialog is needed before the first paint.
+        from playground.ui.dialogs.connect import ConnectDialog
+
+        workspace = self._workspace
+        dialog = ConnectDialog(workspace.endpoints, workspace.keys, workspace.tasks.start, self._window)
+        dialog.chosen.connect(self.endpoint_changed)
+        dialog.changed.connect(lambda: self.endpoint_changed.emit(workspace.endpoint.id))
+        self._open(dialog)
+
+    def settings_dialog(self) -> None:
+        """Everything in the settings table."""
+        from playground.ui.dialogs.settings import SettingsDialog
+
+        dialog = SettingsDialog(self._workspace.settings, self._window)
+        dialog.finished.connect(lambda _result: self._settings_changed())
+        self._open(dialog)
+
+    def _settings_changed(self) -> None:
+        self._appearance.refresh()
+        self.endpoint_changed.emit(self._workspace.endpoint.id)
+
+    def keys_sheet(self) -> None:
+        """All actions with their keys."""
+        from playground.ui.dialogs.palette import KeysSheet
+
+        assert self._actions is not None
+        self._open(KeysSheet(self._actions.rows(), self._window))
+
+    def palette(self) -> None:
+        """Ctrl+K: every action by a few letters."""
+        from playground.ui.dialogs.palette import CommandPalette
+
+        assert self._actions is not None
+        actions = self._actions
+        entries = [(spec.label, actions.shortcut(spec.id), actions[spec.id].trigger) for spec in ACTIONS]
+        CommandPalette(entries, self._window).open_at(self._window)
+
+    def _open(self, dialog: QDialog) -> None:
+        # Deleted when closed: a dialog with a key field must not keep the key in memory.
+        dialog.finished.connect(lambda _result: dialog.deleteLater())
+        dialog.open()
+
+    def keep_geometry(self) -> None:
+        """Remember where the window is."""
+        text = b64encode(self._window.saveGeometry().data()).decode()
+        self._workspace.settings.set("window_geometry", text)
+
+    def restore_geometry(self) -> None:
+        """Put the window where it was; as it is made where nothing is kept."""
+        kept = str(self._workspace.settings.get("window_geometry") or "")
+        if kept:
+            self._window.restoreGeometry(QByteArray(b64decode(kept, validate=False)))

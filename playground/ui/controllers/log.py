@@ -1,0 +1,254 @@
+"""The paths between the log pane and everything that can be done with logged requests."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from PySide6.QtCore import QObject, QTimer, Signal
+from PySide6.QtGui import QActionGroup
+from PySide6.QtWidgets import QInputDialog, QMenu, QWidget
+
+from playground.runs.output_estimate import received_tokens
+from playground.runs.run import Run
+from playground.services import AppServices
+from playground.storage.settings import Settings
+from playground.ui.panes.log.column_layout import Layout
+from playground.ui.panes.log.details import Live
+from playground.ui.panes.log.filter_line import FilterLine
+from playground.ui.panes.log.pane import LogPane
+from playground.ui.theme import Theme
+
+if TYPE_CHECKING:
+    from playground.requestlog.log import RequestLog
+    from playground.ui.controllers.log_actions import LogWork
+
+
+SETTING = "saved_filters"
+
+
+class SavedFilters:
+    """In the settings: a name, and the filter's text."""
+
+    def __init__(self, settings: Settings, line: FilterLine) -> None:
+        self._settings, self._line = settings, line
+
+    @property
+    def all(self) -> dict[str, str]:
+        """Name to text, by name."""
+        kept = self._settings.get(SETTING)
+        pairs = kept.items() if isinstance(kept, dict) else ()
+        return {name: str(text) for name, text in sorted(pairs, key=lambda pair: pair[0].casefold())}
+
+    def keep(self, name: str) -> None:
+        """Keep the filter that is typed under a name; an earlier one of that name is replaced."""
+        if name.strip() and self._line.text().strip():
+            self._settings.set(SETTING, {**self.all, name.strip(): self._line.text().strip()})
+
+    def remove(self, name: str) -> None:
+        """Forget a filter."""
+        self._settings.set(SETTING, {other: text for other, text in self.all.items() if other != name})
+
+    def use(self, name: str) -> None:
+        """Type a kept filter."""
+        self._line.setText(self.all[name])
+        self._line.setFocus()
+
+    def add_to(self, menu: QMenu) -> None:
+        """Offer them."""
+        keep = menu.addAction("Save this filter…")
+        keep.setEnabled(bool(self._line.text().strip()))
+        keep.triggered.connect(lambda _checked: self.ask_name())
+        filters = self.all
+        for name in filters:
+            menu.addAction(name.replace("&", "&&")).triggered.connect(lambda _checked, name=name: self.use(name))
+        if filters:
+            forget = menu.addMenu("Remove a filter")
+            for name in filters:
+                forget.addAction(name.replace("&", "&&")).triggered.connect(
+                    lambda _checked, name=name: self.remove(name)
+                )
+
+    def ask_name(self) -> None:
+        """Ask what to call the filter that is typed."""
+        dialog = QInputDialog(self._line)
+        dialog.setWindowTitle("Save this filter")
+        dialog.setLabelText(f"A name for {self._line.text().strip()[:80]}")
+        dialog.textValueSelected.connect(self.keep)
+        dialog.finished.connect(lambda _result: dialog.deleteLater())
+        dialog.open()
+
+
+LOOK_S = 0.08
+COUNT_S = 0.5
+"""Counting the tokens of a long text anew costs as much as painting a screen of rows."""
+
+
+class LiveRows:
+    """`running` holds what this process is sending, by run_id."""
+
+    def __init__(self, running: Mapping[str, Run]) -> None:
+        self._running = running
+        self._seen: dict[str, tuple[float, Live]] = {}
+        self._counted: dict[str, tuple[float, float]] = {}
+
+    def of(self, run_id: str) -> Live | None:
+        """A request as it was a moment ago; None for one that does not go on here."""
+        run = self._running.get(run_id)
+        if run is None:
+            self._seen.pop(run_id, None)
+            self._counted.pop(run_id, None)
+            return None
+        now = time.monotonic()
+        at, live = self._seen.get(run_id, (0.0, None))
+        if live is None or now - at >= LOOK_S:
+            live = Live(run.state, run.clock(), self._tokens(run, now), run.state.text[-TAIL:])
+            self._seen[run_id] = now, live
+        return live
+
+    def _tokens(self, run: Run, now: float) -> float:
+        at, tokens = self._counted.get(run.id, (0.0, 0.0))
+        if now - at >= COUNT_S:
+            tokens = received_tokens(run.state) or 0.0
+            self._counted[run.id] = now, tokens
+        return tokens
+
+
+TAIL = 400
+"""Characters of a text that still comes: more than a row shows of its end."""
+
+
+CLOCKS = (("local", "Times here"), ("utc", "Times in UTC"), ("relative", "Times ago"))
+AGO_MS = 5_000
+HOUR_MS = 3_600_000
+
+
+class LogPaths(QObject):
+    """One a window. What takes dialogs or files is in `work`, made when it is first asked for."""
+
+    trouble = Signal(str)
+    open_requested = Signal(str)
+
+    def __init__(self, window: QWidget, workspace: AppServices, pane: LogPane, theme: Callable[[], Theme]) -> None:
+        super().__init__(window)
+        self._window, self._workspace, self._pane, self._theme = window, workspace, pane, theme
+        settings = workspace.settings
+        self.layout = Layout(pane.table.horizontalHeader(), lambda text: settings.set("log_columns", text))
+        self.layout.restore(settings.text("log_columns"))
+        self.filters = SavedFilters(settings, pane.filter_line)
+        self._work: LogWork | None = None
+        self._live_rows: LiveRows | None = None
+        pane.model.live = lambda run_id: self.live.of(run_id)
+        pane.asked.connect(self.ask)
+        pane.ids_pasted.connect(lambda ids: self.start(self._find(ids), "look for pasted ids"))
+        pane.filter_line.words_wanted.connect(lambda: self.start(self._read_words(), "read the filter's words"))
+        self._ago = _timer(self, AGO_MS, pane.model.repaint)
+        self._bounds = _timer(self, HOUR_MS, self.keep_bounds)
+        self._bounds.start()
+        self.set_clock(settings.text("log_clock"))
+        pane.menu_button.setMenu(self._menu())
+
+    @property
+    def log(self) -> RequestLog | None:
+        """The log, where there is one."""
+        return self._workspace.log
+
+    @property
+    def live(self) -> LiveRows:
+        """What this window is sending; the sender is made when something is sent or looked at."""
+        if self._live_rows is None:
+            self._live_rows = LiveRows(self._workspace.sender.running)
+        return self._live_rows
+
+    @property
+    def work(self) -> LogWork:
+        """Everything with a dialog."""
+        if self._work is None:
+            # Imported here: nothing of it is needed before it is asked for.
+            from playground.ui.controllers.log_actions import LogWork
+
+            self._work = LogWork(self._window, self._workspace, self._pane, self._theme)
+            self._work.trouble.connect(self.trouble)
+            self._work.open_requested.connect(self.open_requested)
+        return self._work
+
+    def start(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        """Run something of the log beside everything else."""
+        self._workspace.tasks.start(work, name)
+
+    def keep_bounds(self) -> None:
+        """Delete what is too old or too much by the settings; nothing is unless these say so."""
+        self.start(self._keep_bounds(), "keep the log within bounds")
+
+    async def _keep_bounds(self) -> None:
+        if deleted := await self._workspace.keep_bounds():
+            self.trouble.emit(f"{deleted:,} old requests were deleted from the log, as the settings say.")
+
+    def ask(self, name: str) -> None:
+        """Do something with the chosen rows."""
+        if self.log is None:
+            self.trouble.emit("There is no request log.")
+        else:
+            self.work.do(name)
+
+    async def _read_words(self) -> None:
+        if self.log is not None:
+            self._pane.filter_line.words = await self.log.words()
+
+    async def _find(self, ids: tuple[str, ...]) -> None:
+        if self.log is not None:
+            found = await self.log.find_many(ids)
+            self._pane.say_missing(found.missing, len(dict.fromkeys(ids)))
+
+    def set_clock(self, clock: str) -> None:
+        """Show times as of here, in UTC, or as how long ago."""
+        self._workspace.settings.set("log_clock", clock)
+        self._pane.model.clock = clock  # type: ignore[assignment]  # the setting's choices are the clocks
+        self._pane.model.repaint()
+        if clock == "relative":
+            self._ago.start()
+        else:
+            self._ago.stop()
+
+    def _menu(self) -> QMenu:
+        menu = QMenu(self._pane.menu_button)
+        menu.aboutToShow.connect(partial(self._fill, menu))
+        self._fill(menu)
+        return menu
+
+    def _fill(self, menu: QMenu) -> None:
+        menu.clear()
+        self.filters.add_to(menu)
+        menu.addSeparator()
+        group = QActionGroup(menu)
+        for clock, label in CLOCKS:
+            action = menu.addAction(label)
+            action.setCheckable(True)
+            action.setChecked(self._pane.model.clock == clock)
+            action.setActionGroup(group)
+            action.triggered.connect(lambda _checked, clock=clock: self.set_clock(clock))
+        columns = self.layout.menu()
+        columns.setTitle("Columns")
+        menu.addMenu(columns)
+        menu.addSeparator()
+        for name, label in (
+            ("export_shown", "Export what is shown…"),
+            ("import", "Import requests…"),
+            ("delete_shown", "Delete what is shown…"),
+            ("size", "Size, and how long requests are kept…"),
+        ):
+            menu.addAction(label).triggered.connect(lambda _checked, name=name: self.ask(name))
+
+    def rest(self) -> None:
+        """Do nothing any more."""
+        self._ago.stop()
+        self._bounds.stop()
+
+
+def _timer(owner: QObject, interval_ms: int, handler: Callable[[], object]) -> QTimer:
+    timer = QTimer(owner)
+    timer.setInterval(interval_ms)
+    timer.timeout.connect(lambda: handler())
+    return timer

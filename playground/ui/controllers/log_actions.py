@@ -1,0 +1,369 @@
+"""What is done with logged requests: marked, tagged, commented, compared, handed on, exported, imported, deleted."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from PySide6.QtCore import QObject, QTimer, Signal
+from PySide6.QtWidgets import (
+    QDialog,
+    QDialogButtonBox,
+    QFileDialog,
+    QInputDialog,
+    QLineEdit,
+    QProgressBar,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from playground.export.export import export, format_of
+from playground.export.importer import import_file
+from playground.prompt.field_errors import InputError
+from playground.requestlog.filter import EVERYTHING, LogFilter
+from playground.requestlog.retention import MOST_TAG_CHARS
+from playground.services import AppServices
+from playground.ui.dialogs.consent import asked
+from playground.ui.panes.log.pane import LogPane
+from playground.ui.theme import GRID, Theme
+from playground.ui.widgets.notice import words
+
+if TYPE_CHECKING:
+    from playground.requestlog.log import RequestLog
+    from playground.requestlog.records import StoredRun
+    from playground.ui.dialogs.compare import CompareDialog
+    from playground.ui.dialogs.settings import LogSizeDialog
+    from playground.ui.dialogs.ticket import TicketDialog
+
+
+DELAY_MS = 400
+"""What takes less is over before it is read."""
+T = TypeVar("T")
+
+
+class ProgressDialog(QDialog):
+    """`total` is how many there will be; None where nobody knows. Escape stops, too."""
+
+    def __init__(self, title: str, total: int | None, stop: Callable[[], object], parent: QWidget | None) -> None:
+        super().__init__(parent)
+        self.setWindowTitle(title)
+        self._total = total
+        self.said = words("Reading…" if total is None else f"0 of {total:,} requests")
+        self.bar = QProgressBar()
+        self.bar.setRange(0, total or 0)
+        self.bar.setTextVisible(False)
+        self.bar.setAccessibleName(title)
+        self.stop_button = QPushButton("Stop")
+        buttons = QDialogButtonBox()
+        buttons.addButton(self.stop_button, QDialogButtonBox.ButtonRole.RejectRole)
+        buttons.rejected.connect(self.reject)
+        self.rejected.connect(stop)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(GRID * 2, GRID * 2, GRID * 2, GRID * 2)
+        column.addWidget(self.said)
+        column.addWidget(self.bar)
+        column.addWidget(buttons)
+        self.resize(420, self.sizeHint().height())
+        self._wait = QTimer(self)
+        self._wait.setSingleShot(True)
+        self._wait.timeout.connect(self.open)
+        self._wait.start(DELAY_MS)
+
+    def show_done(self, done: int) -> None:
+        """So many are done."""
+        self.said.setText(
+            f"{done:,} requests so far" if self._total is None else f"{done:,} of {self._total:,} requests"
+        )
+        if self._total is not None:
+            self.bar.setValue(min(done, self._total))
+
+    def end(self) -> None:
+        """There is nothing to stop any more."""
+        self._wait.stop()
+        self.blockSignals(True)
+        self.close()
+        self.deleteLater()
+
+
+async def watched(
+    parent: QWidget, title: str, total: int | None, work: Callable[[Callable[[int], None]], Awaitable[T]]
+) -> T | None:
+    """See work through that tells how far it is; None where the person stopped it. Call it in a task of its own."""
+    task = asyncio.current_task()
+    assert task is not None, "called in a task"
+    stopped = False
+
+    def stop() -> None:
+        nonlocal stopped
+        stopped = True
+        task.cancel()
+
+    dialog = ProgressDialog(title, total, stop, parent)
+    try:
+        return await work(dialog.show_done)
+    except asyncio.CancelledError:
+        if not stopped:
+            raise
+        task.uncancel()
+        return None
+    finally:
+        dialog.end()
+
+
+EXPORTS = "JSONL, can be imported again (*.jsonl);;Table for spreadsheets (*.csv);;HTTP archive (*.har)"
+IMPORTS = "Exported requests (*.jsonl *.har);;All files (*)"
+MOST_IN_A_TICKET = 100
+MOST_SHOWN = 200
+"""Rows that "what is shown" names in a sentence as a number only."""
+
+
+class LogWork(QObject):
+    """Each task reads which rows are chosen when it begins; rows that come meanwhile change nothing."""
+
+    trouble = Signal(str)
+    open_requested = Signal(str)
+    """A run_id."""
+    done = Signal(str)
+    """The name of what has been done."""
+
+    def __init__(self, window: QWidget, workspace: AppServices, pane: LogPane, theme: Callable[[], Theme]) -> None:
+        super().__init__(window)
+        self._window, self._workspace, self._pane, self._theme = window, workspace, pane, theme
+        self.dialog: TicketDialog | CompareDialog | LogSizeDialog | QFileDialog | QInputDialog | None = None
+        """The one that was opened last."""
+
+    @property
+    def _log(self) -> RequestLog:
+        log = self._workspace.log
+        assert log is not None, "asked for without a log"
+        return log
+
+    def do(self, name: str) -> None:
+        """Do something by its name."""
+        tasks: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {
+            "mark": self._mark,
+            "tag": self._tag,
+            "comment": self._comment,
+            "earlier": self._earlier,
+            "compare": self._compare,
+            "ticket": self._ticket,
+            "export": self._export,
+            "export_shown": lambda: self._export_of(self._pane.model.filter),
+            "import": self._import,
+            "delete": self._delete,
+            "delete_shown": self._delete_shown,
+            "size": self._size,
+        }
+        self._workspace.tasks.start(self._see_through(name, tasks[name]()), f"log: {name}")
+
+    async def _see_through(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+        except InputError as bad:
+            self.trouble.emit(str(bad.problems[0]))
+        except OSError as error:
+            self.trouble.emit(f"{error.filename or 'The file'}: {error.strerror or error}.")
+        self.done.emit(name)
+
+    async def _numbers(self) -> list[int]:
+        """The numbers of the chosen rows, rising."""
+        places = self._pane.table.chosen_rows()
+        numbers = await self._log.numbers(self._pane.model.filter)
+        return [numbers[len(numbers) - 1 - place] for place in reversed(places) if place < len(numbers)]
+
+    async def chosen(self) -> list[str]:
+        """The run_ids of the chosen rows, the newest first."""
+        numbers = await self._numbers()
+        return list(reversed(await self._log.run_ids(numbers))) if numbers else []
+
+    async def _runs(self, run_ids: list[str]) -> list[StoredRun]:
+        found = [await self._log.get(run_id) for run_id in run_ids]
+        return [stored for stored in found if stored is not None]
+
+    async def _mark(self) -> None:
+        ids = await self.chosen()
+        rows = [self._pane.model.row(place) for place in self._pane.table.chosen_rows()[:MOST_SHOWN]]
+        await self._log.mark(ids, not all(row is not None and row.marked for row in rows))
+
+    async def _tag(self) -> None:
+        ids = await self.chosen()
+        if not ids:
+            return
+        first = await self._log.get(ids[0])
+        before = first.tags if first is not None and len(ids) == 1 else ()
+        label = "Tags, with commas between" if len(ids) == 1 else f"Tags to put on {len(ids):,} requests"
+        self._ask_text("Tags", label, ", ".join(before), lambda text: self._retag(ids, before, text))
+
+    def _retag(self, ids: list[str], before: tuple[str, ...], text: str) -> None:
+        tags = list(dict.fromkeys(tag.strip()[:MOST_TAG_CHARS] for tag in text.split(",") if tag.strip()))
+        gone = [tag for tag in before if tag not in tags]
+        self._workspace.tasks.start(self._log.set_tags(ids, tags, gone), "tag requests")
+
+    async def _comment(self) -> None:
+        ids = await self.chosen()
+        stored = await self._log.get(ids[0]) if ids else None
+        if stored is not None:
+            run_id = stored.record.run_id
+            self._ask_text(
+                "Comment",
+                "A comment on this request; it is found by the filter",
+                stored.comment,
+                lambda text: self._workspace.tasks.start(self._log.set_comment(run_id, text.strip()), "comment"),
+            )
+
+    def _ask_text(self, title: str, label: str, text: str, take: Callable[[str], object]) -> None:
+        dialog = QInputDialog(self._window)
+        dialog.setWindowTitle(title)
+        dialog.setLabelText(label)
+        dialog.setTextEchoMode(QLineEdit.EchoMode.Normal)
+        dialog.setTextValue(text)
+        dialog.resize(420, dialog.height())
+        dialog.textValueSelected.connect(take)
+        dialog.finished.connect(lambda _result: dialog.deleteLater())
+        self.dialog = dialog
+        dialog.open()
+
+    async def _earlier(self) -> None:
+        runs = await self._runs((await self.chosen())[:1])
+        forecast = runs[0].record.forecast if runs else None
+        if forecast is None or forecast.run_id is None:
+            self.trouble.emit("This request shares its prefix with none before it that this program knows of.")
+            return
+        place = await self._log.place_of(forecast.run_id, self._pane.model.filter)
+        if place is None:
+            self._pane.filter_line.clear()
+            place = await self._log.place_of(forecast.run_id, EVERYTHING)
+        if place is None:
+            self.trouble.emit("The request that it shares its prefix with is no longer in the log.")
+        else:
+            self._pane.table.go_to(place)
+            self.open_requested.emit(forecast.run_id)
+
+    async def _compare(self) -> None:
+        runs = await self._runs(await self.chosen())
+        if len(runs) != 2:
+            self.trouble.emit("Choose two requests to compare.")
+            return
+        from playground.ui.dialogs.compare import CompareDialog
+
+        self._open(CompareDialog(self._theme(), runs[1], runs[0], self._window))
+
+    async def _ticket(self) -> None:
+        ids = await self.chosen()
+        if len(ids) > MOST_IN_A_TICKET:
+            self.trouble.emit(f"A ticket takes {MOST_IN_A_TICKET} requests at most; {len(ids):,} are chosen.")
+            return
+        await self.ticket_of(ids)
+
+    async def ticket_of(self, run_ids: list[str]) -> None:
+        """The ticket of these requests, to look at before it is handed on."""
+        runs = await self._runs(run_ids)
+        if not runs:
+            self.trouble.emit("There is no request for a ticket yet.")
+            return
+        from playground.ui.dialogs.ticket import TicketDialog
+
+        dialog = TicketDialog(runs, self._workspace.settings, self._window)
+        dialog.trouble.connect(self.trouble)
+        self._open(dialog)
+
+    def _open(self, dialog: TicketDialog | CompareDialog | LogSizeDialog) -> None:
+        self.dialog = dialog
+        dialog.finished.connect(lambda _result: dialog.deleteLater())
+        dialog.open()
+
+    async def _export(self) -> None:
+        await self._export_of(await self._numbers())
+
+    async def _export_of(self, chosen: LogFilter | Sequence[int]) -> None:
+        dialog = QFileDialog(self._window, "Export requests")
+        dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
+        dialog.setNameFilters(EXPORTS.split(";;"))
+        dialog.setDefaultSuffix("jsonl")
+        dialog.selectFile("requests.jsonl")
+        dialog.filterSelected.connect(lambda name: dialog.setDefaultSuffix(name.rpartition("*.")[2].rstrip(")")))
+        dialog.fileSelected.connect(lambda path: self.export_to(Path(path), chosen))
+        dialog.finished.connect(lambda _result: dialog.deleteLater())
+        self.dialog = dialog
+        dialog.open()
+
+    def export_to(self, path: Path, chosen: LogFilter | Sequence[int]) -> None:
+        """Write what a filter finds, or these rows; how far it is stands in the window."""
+        kind = format_of(path)
+        if kind is None:
+            self.trouble.emit(f"{path.name} ends in none of .jsonl, .csv and .har, so its form is not known.")
+            return
+
+        async def work() -> None:
+            total = (await self._log.count(chosen, None)).n if isinstance(chosen, LogFilter) else len(chosen)
+            done = await watched(
+                self._window,
+                f"Export to {path.name}",
+                total,
+                lambda progress: export(self._log, chosen, path, kind, progress),
+            )
+            if done is None:
+                self.trouble.emit(f"Stopped: nothing was exported, and {path.name} is as it was.")
+            else:
+                self.trouble.emit(f"{done:,} requests are in {path}.")
+
+        self._workspace.tasks.start(self._see_through("exported", work()), "export requests")
+
+    async def _import(self) -> None:
+        dialog = QFileDialog(self._window, "Import requests")
+        dialog.setFileMode(QFileDialog.FileMode.ExistingFile)
+        dialog.setNameFilters(IMPORTS.split(";;"))
+        dialog.fileSelected.connect(lambda path: self.import_from(Path(path)))
+        dialog.finished.connect(lambda _result: dialog.deleteLater())
+        self.dialog = dialog
+        dialog.open()
+
+    def import_from(self, path: Path) -> None:
+        """Take up a file, all or nothing."""
+
+        async def work() -> None:
+            if self._log.read_only_reason is not None:
+                self.trouble.emit(self._log.read_only_reason)
+                return
+            imported = await watched(
+                self._window, f"Import {path.name}", None, lambda progress: import_file(self._log, path, progress)
+            )
+            self.trouble.emit(imported.sentence if imported else "Stopped: nothing was imported.")
+
+        self._workspace.tasks.start(self._see_through("imported", work()), "import requests")
+
+    async def _delete(self) -> None:
+        ids = await self.chosen()
+        if ids and await self._agreed(len(ids)):
+            await self._log.delete(ids)
+
+    async def _delete_shown(self) -> None:
+        chosen = self._pane.model.filter
+        count = (await self._log.count(chosen, None)).n
+        if count and await self._agreed(count):
+            self.trouble.emit(f"{await self._log.delete_matching(chosen):,} requests were deleted.")
+
+    async def _agreed(self, count: int) -> bool:
+        many = "this request" if count == 1 else f"these {count:,} requests"
+        return await asked(
+            self._window,
+            "Delete requests",
+            f"Delete {many}, with prompts and completions? They are overwritten in the file and cannot come back. "
+            "What still goes on stays.",
+            "Delete",
+        )
+
+    async def _size(self) -> None:
+        from playground.ui.dialogs.settings import LogSizeDialog
+
+        dialog = LogSizeDialog(self._log, self._workspace, await self._log.size(), self._window)
+        dialog.delete_all.connect(lambda: self._workspace.tasks.start(self._delete_all(), "delete all requests"))
+        self._open(dialog)
+
+    async def _delete_all(self) -> None:
+        count = (await self._log.count(EVERYTHING, None)).n
+        if count and await self._agreed(count):
+            self.trouble.emit(f"{await self._log.delete_matching(EVERYTHING):,} requests were deleted.")

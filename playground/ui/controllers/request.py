@@ -1,0 +1,338 @@
+"""What happens to requests in the window: forecast while typing, send, show each frame, stop, look back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any
+
+from PySide6.QtCore import QObject, QTimer, Signal
+
+from playground.client.endpoint import Endpoint, Rates
+from playground.client.events import AnyEvent, HeadersReceived
+from playground.experiments.repeat import verdict
+from playground.prefix_cache.forecast import ago
+from playground.prompt.document import Document
+from playground.prompt.field_errors import InputError
+from playground.prompt.limits import Finding, check, context_finding
+from playground.runs.expected_reply import asked_in
+from playground.runs.run import Run
+from playground.runs.service import PendingRequest
+from playground.runs.state import RunState
+from playground.services import AppServices, Recalled
+from playground.simulator.launch import SimulatorError
+from playground.ui.panes.inspector.figures import InspectorModel
+
+if TYPE_CHECKING:
+    from playground.prefix_cache.workbench import Outlook
+    from playground.ui.panes.inspector.pane import InspectorPane
+    from playground.ui.panes.log.pane import LogPane
+    from playground.ui.panes.prompt.pane import PromptPane
+    from playground.ui.panes.response.pane import ResponsePane
+
+FRAME_MS = 16
+"""At most one repaint a frame at 60 Hz (architecture.md, One loop)."""
+TICK_MS = 1000
+"""How often ages ("40 s ago"), the forecast's expiry and the minute's count are looked at again."""
+
+
+class Requests(QObject):
+    """The request in hand, and the panes that show it. Emits what the bars around the panes need."""
+
+    running_changed = Signal(bool)
+    outlook_changed = Signal(object)
+    trouble = Signal(str)
+    """A sentence about something that kept a request from being sent, outside the prompt."""
+    key_missing = Signal(str)
+    found = Signal(str)
+    """What an experiment has found, in a sentence."""
+    looking_back = Signal(object)
+    """A Recalled that is being shown, or None when the newest request is shown again."""
+    settled = Signal()
+    """A request has ended and everything about it is known."""
+
+    def __init__(
+        self, workspace: AppServices, prompt: PromptPane, response: ResponsePane, inspector: InspectorPane, log: LogPane
+    ) -> None:
+        super().__init__()
+        self._workspace = workspace
+        self._prompt, self._response, self._inspector, self._log = prompt, response, inspector, log
+        self._task: asyncio.Task[None] | None = None
+        self._current: PendingRequest | None = None
+        self._shown: RunState | None = None
+        self._shown_run_id: str | None = None
+        self._checks: tuple[Document | None, tuple[Finding, ...]] = (None, ())
+        self._looking_back = False
+        self._resting = False
+        self._frame = _timer(self, FRAME_MS, self._paint, single=True)
+        self._outlook = _timer(self, 0, self.refresh_outlook, single=True)
+        self._tick = _timer(self, TICK_MS, self.refresh_outlook, single=False)
+        self._tick.start()
+
+    @property
+    def running(self) -> bool:
+        """Whether a request is on its way."""
+        return self._task is not None
+
+    @property
+    def current(self) -> PendingRequest | None:
+        """The newest request of this window, if any."""
+        return self._current
+
+    @property
+    def request_id(self) -> str | None:
+        """The request_id of what the response pane shows."""
+        return self._shown.request_id if self._shown else None
+
+    @property
+    def shown_run_id(self) -> str | None:
+        """The run that the response pane shows."""
+        return self._shown_run_id
+
+    def rest(self) -> None:
+        """Look at nothing any more: the window is going."""
+        self._resting = True
+        for timer in (self._frame, self._outlook, self._tick):
+            timer.stop()
+
+    def document_edited(self, _document: Document) -> None:
+        """Look at the prompt again, once, after everything else that this keystroke causes."""
+        if not self._outlook.isActive():
+            self._outlook.start()
+
+    def refresh_outlook(self) -> Outlook:
+        """Zones and forecast as they are now."""
+        outlook = self._workspace.outlook(self._prompt.document())
+        self._prompt.set_outlook(outlook)
+        self._prompt.set_findings(self._checked(outlook))
+        if self._shown is None:
+            self._inspector.show_outlook(outlook.forecast)
+        self.outlook_changed.emit(outlook)
+        return outlook
+
+    def _checked(self, outlook: Outlook) -> tuple[Finding, ...]:
+        """What the check says of a document; looked at anew only where it is another."""
+        document = outlook.view.document
+        if document is not self._checks[0]:
+            self._checks = (document, check(document))
+        long = context_finding(outlook.zones.total_tokens, document.parameters.get("max_tokens"))
+        return self._checks[1] if long is None else (*self._checks[1], long)
+
+    def send_or_stop(self) -> None:
+        """Ctrl+Enter: send, or stop what runs."""
+        if self.running:
+            self.stop()
+        elif not self._prompt.composing() and not self._held_back(self.send_anyway):
+            self.send_anyway()
+
+    def send_anyway(self) -> None:
+        """Send the prompt, whatever the check says of it."""
+        if not self.running:
+            self._begin(self._send(self._prompt.document()), "send")
+
+    def _held_back(self, anyway: Callable[[], object]) -> bool:
+        """Whether the prompt is not sent because the server would refuse it; another vendor's limits are not known."""
+        if self._workspace.endpoint.kind == "other":
+            return False
+        refused = [finding for finding in check(self._prompt.document()) if finding.refused]
+        if refused:
+            self._prompt.refuse(refused[0].problem, anyway)
+        return bool(refused)
+
+    def _begin(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        self._task = self._workspace.tasks.start(self._see_through(work), name)
+        self.running_changed.emit(True)
+
+    async def _see_through(self, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+        finally:
+            self._task = None
+            self.running_changed.emit(False)
+
+    def stop(self) -> None:
+        """Stop at once, also before the first byte; fine where nothing runs."""
+        if self._current is not None and not self._current.run.state.ended:
+            self._current.run.stop()
+        elif self._task is not None:
+            # Not sent yet: the simulator is starting, or the key store is being asked.
+            self._task.cancel()
+
+    def verify(self) -> None:
+        """Verify caching: send the prompt twice, and say what that proves."""
+        if not self.running and not self._prompt.composing() and not self._held_back(self.verify_anyway):
+            self.verify_anyway()
+
+    def verify_anyway(self) -> None:
+        """As `verify`, whatever the check says."""
+        if not self.running:
+            self._begin(self._verify(self._prompt.document()), "verify caching")
+
+    async def _verify(self, document: Document) -> None:
+        states = []
+        for _ in range(2):
+            before = self._current
+            await self._send(document)
+            if self._current is None or self._current is before:
+                return  # refused, and said so
+            states.append(self._current.run.state)
+            if states[-1].phase != "done":
+                break
+        self.found.emit(verdict(states[0], states[-1]))
+
+    async def _send(self, document: Document) -> None:
+        try:
+            await self._workspace.send(document, self._dispatched)
+        except InputError as bad:
+            self._refuse(bad)
+        except SimulatorError as failed:
+            self.trouble.emit(str(failed))
+        if self._current is not None and self._current.run.document is document:
+            self._finish(self._current)
+
+    def _refuse(self, bad: InputError) -> None:
+        problem = bad.problems[0]
+        if problem.path == ("key",):
+            self.key_missing.emit(str(problem))
+        else:
+            self._prompt.show_problem(problem)
+
+    def _dispatched(self, dispatch: PendingRequest) -> None:
+        self._current = dispatch
+        dispatch.run.listen(self._heard)
+        self._prompt.set_reported(None, None)
+        self.show_current()
+
+    def show_current(self) -> None:
+        """Show the newest request (also after a look back)."""
+        self._looking_back = False
+        self.looking_back.emit(None)
+        if self._current is None:
+            self._shown = self._shown_run_id = None
+            self._response.show_state(None)
+            self._inspector.show_model(None)
+            return
+        self._shown, self._shown_run_id = self._current.run.state, self._current.run.id
+        self._response.show_state(
+            self._shown,
+            simulated=self._current.run.endpoint.kind == "simulator",
+            asked=asked_in(self._current.run.request.body),
+            estimated_prompt_tokens=self._current.forecast.prompt_tokens,
+        )
+        self._inspector.show_model(self._live_model(self._current))
+
+    def _heard(self, run: Run, event: AnyEvent) -> None:
+        if isinstance(event, HeadersReceived):
+            self._log.row_changed(run.id)
+        # Stopping what still runs is the last that is heard: nobody looks any more.
+        if not self._frame.isActive() and not self._resting:
+            self._frame.start()
+
+    def _paint(self) -> None:
+        if self._current is None or self._looking_back:
+            return
+        self._response.refresh()
+        self._inspector.show_model(self._live_model(self._current))
+        if not self._current.run.state.ended:
+            # Elapsed times move also while nothing comes.
+            self._frame.start(FRAME_MS if self._current.run.state.phase == "streaming" else 100)
+
+    def sent_beside(self, run_id: str) -> None:
+        """Something else in this window has sent a request: it has a row in the log."""
+        self._log.row_changed(run_id)
+
+    def _finish(self, dispatch: PendingRequest) -> None:
+        self._frame.stop()
+        self._paint()
+        self._log.row_changed(dispatch.run.id)
+        usage = dispatch.run.state.usage
+        if usage is not None:
+            self._prompt.set_reported(usage.cached_tokens, usage.prompt_tokens)
+        self.refresh_outlook()
+        self.settled.emit()
+
+    def _live_model(self, dispatch: PendingRequest) -> InspectorModel:
+        run = dispatch.run
+        endpoint: Endpoint = run.endpoint
+        score = self._workspace.sender.desk.score(endpoint.id, endpoint.model)
+        return InspectorModel(
+            state=run.state,
+            forecast=dispatch.forecast,
+            rates=endpoint.rates,
+            why=dispatch.why,
+            endpoint_name=endpoint.name,
+            simulated=endpoint.kind == "simulator",
+            started_utc=run.started_utc,
+            model=run.request.model,
+            usage_asked=run.document.include_usage or not run.document.stream,
+            score=score.sentence if score.n or score.reports is False else "",
+        )
+
+    def comparable(self) -> list[tuple[str, str]]:
+        """The earlier requests that the newest can be held against: run_id, and words."""
+        if self._current is None or self._looking_back:
+            return []
+        found = self._workspace.sender.comparable(self._current)
+        began = self._current.run.started_utc.timestamp()
+        whole = max(len(self._current.view.view.text), 1)
+        return [
+            (
+                match.sent.run_id,
+                f"{match.sent.short_id}   {ago(began - match.sent.at)}   shares {match.length / whole:.0%}",
+            )
+            for match in found
+        ]
+
+    def compare(self, run_id: str) -> None:
+        """Hold the newest request against this earlier one."""
+        if self._current is not None and not self._looking_back:
+            self._workspace.sender.compare(self._current, run_id)
+            self._inspector.show_model(self._live_model(self._current))
+
+    def open_logged(self, run_id: str) -> None:
+        """Show a logged request in the panes; the prompt in hand stays as it is."""
+        if self._current is not None and self._current.run.id == run_id:
+            self.show_current()
+            return
+        self._workspace.tasks.start(self._open_logged(run_id), "open a logged request")
+
+    async def _open_logged(self, run_id: str) -> None:
+        recalled = await self._workspace.recall(run_id)
+        if recalled is None:
+            self.trouble.emit("That request is no longer in the log.")
+            return
+        self._looking_back = True
+        self._shown, self._shown_run_id = recalled.state, recalled.stored.record.run_id
+        record = recalled.stored.record
+        self._response.show_state(
+            recalled.state,
+            simulated=record.endpoint_kind == "simulator",
+            asked=asked_in(record.body),
+            estimated_prompt_tokens=record.forecast.prompt_tokens if record.forecast else None,
+        )
+        self._inspector.show_model(_logged_model(recalled))
+        self.looking_back.emit(recalled)
+
+
+def _timer(owner: QObject, interval_ms: int, handler: Callable[[], object], *, single: bool) -> QTimer:
+    timer = QTimer(owner)
+    timer.setInterval(interval_ms)
+    timer.setSingleShot(single)
+    timer.timeout.connect(lambda: handler())
+    return timer
+
+
+def _logged_model(recalled: Recalled) -> InspectorModel:
+    record = recalled.stored.record
+    rates: Rates = record.rates
+    return InspectorModel(
+        state=recalled.state,
+        forecast=record.forecast,
+        rates=rates,
+        why=recalled.why,
+        endpoint_name=record.endpoint_name,
+        simulated=record.endpoint_kind == "simulator",
+        started_utc=record.started_utc,
+        model=record.model,
+        usage_asked=asked_in(record.body).usage,
+    )

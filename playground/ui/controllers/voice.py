@@ -1,0 +1,128 @@
+"""The voice timeline in the window: what it listens to, and the dialog when it is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QObject, Qt
+from PySide6.QtWidgets import QWidget
+
+from playground.client.endpoint import SIMULATOR_ID
+from playground.services import AppServices
+from playground.ui.appearance import Appearance
+from playground.ui.controllers.request import Requests
+from playground.ui.voice.source import RunInHand
+from playground.voice.times import Stopwatch
+
+if TYPE_CHECKING:
+    from playground.agent.example import Example
+    from playground.prompt.document import Document
+    from playground.runs.run import Run
+    from playground.runs.service import PendingRequest
+    from playground.runs.state import RunState
+    from playground.ui.dialogs.repeat import Ahead
+    from playground.ui.panes.prompt.pane import PromptPane
+    from playground.ui.voice.dialog import VoiceDialog
+    from playground.ui.voice.speak_tab import SpeakTab
+    from playground.voice.times import TurnTimes
+
+
+class VoiceController(QObject):
+    """One a window."""
+
+    def __init__(
+        self, workspace: AppServices, appearance: Appearance, prompt: PromptPane, requests: Requests, window: QWidget
+    ) -> None:
+        super().__init__(window)
+        self._workspace, self._appearance = workspace, appearance
+        self._prompt, self._requests, self._window = prompt, requests, window
+        self.in_hand = RunInHand(requests)
+        self.dialog: VoiceDialog | None = None
+        self.speak: SpeakTab
+        """There with the dialog."""
+        appearance.changed.connect(self._dress)
+
+    def open(self) -> VoiceDialog:
+        """The dialog, made or brought to the front."""
+        if self.dialog is None:
+            self.dialog = self._made()
+        self.dialog.show()
+        self.dialog.raise_()
+        self.dialog.activateWindow()
+        return self.dialog
+
+    def _made(self) -> VoiceDialog:
+        # Imported on first use, as the dialogs are.
+        from playground.ui.voice.dialog import VoiceDialog
+        from playground.ui.voice.readiness_tab import Bench
+
+        dialog = VoiceDialog(
+            self._appearance.theme,
+            self._workspace.settings,
+            self.in_hand,
+            self._play,
+            Bench(self._ahead, self._measured, self._workspace.tasks.start),
+            self._window,
+        )
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.finished.connect(self._gone)
+        self._add_speech(dialog)
+        return dialog
+
+    def _add_speech(self, dialog: VoiceDialog) -> None:
+        """What is spoken is measured, and takes the place of what the timeline assumes."""
+        from playground.ui.voice.speak_tab import SpeakTab
+
+        self.speak = SpeakTab(self._workspace, self._workspace.tasks.start, lambda: dialog.form.value.start)
+        dialog.tabs.addTab(self.speak, "Speak it")
+        self.in_hand.begun.connect(self.speak.run_began)
+        self.speak.measured.connect(self.in_hand.measured)
+        dialog.finished.connect(lambda _result: self.speak.leave())
+
+    def speak_turn(self, run: Run) -> None:
+        """A turn of a chain has begun: it is spoken where that is switched on."""
+        if self.dialog is not None:
+            self.speak.turn_began(run)
+
+    def _gone(self, _result: int) -> None:
+        self.dialog = None
+
+    def _dress(self) -> None:
+        if self.dialog is not None:
+            self.dialog.set_theme(self._appearance.theme)
+
+    def _ahead(self) -> Ahead:
+        from playground.ui.dialogs.repeat import ahead_of
+
+        current = self._requests.current
+        return ahead_of(self._workspace, self._prompt.document(), current.run.state if current else None)
+
+    async def _measured(self, cold: bool) -> tuple[TurnTimes, RunState]:
+        """The prompt once, and its times."""
+        from playground.voice import readiness as unseen
+
+        document, watch = self._prompt.document(), Stopwatch()
+
+        def began(sent: PendingRequest) -> None:
+            self._requests.sent_beside(sent.run.id)
+            sent.run.listen(lambda _run, event: watch.apply(event))
+
+        sent = await self._workspace.send(unseen.cold(document) if cold else document, began)
+        return watch.times, sent.run.state
+
+    async def _play(self) -> Example:
+        from playground.agent.example import play
+
+        workspace = self._workspace
+        endpoint = next(one for one in workspace.endpoints.all() if one.id == SIMULATOR_ID)
+
+        async def send(document: Document, began: Callable[[Run], None]) -> RunState:
+            dispatch = await workspace.sender.send(document, endpoint, lambda sent: self._began(sent.run, began))
+            return dispatch.run.state
+
+        return await play(send)
+
+    def _began(self, run: Run, began: Callable[[Run], None]) -> None:
+        self._requests.sent_beside(run.id)
+        began(run)

@@ -1,0 +1,393 @@
+"""The window: it builds the panes, lays them out, and connects them in one block. It decides nothing itself."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtGui import QCloseEvent, QPaintEvent
+from PySide6.QtWidgets import QFrame, QMainWindow, QMenu, QSplitter, QVBoxLayout, QWidget
+
+from playground.services import AppServices
+from playground.simulator.launch import SimulatorError
+from playground.ui.actions import ACTIONS, Actions
+from playground.ui.appearance import Appearance
+from playground.ui.bars.banner import SlimBar
+from playground.ui.bars.statusbar import StatusBar
+from playground.ui.bars.topbar import TopBar
+from playground.ui.controllers.dialogs import DialogController
+from playground.ui.controllers.files import Files
+from playground.ui.panes.prompt.pane import PromptPane
+from playground.ui.window_state import COLUMNS, ROWS, Places
+
+if TYPE_CHECKING:
+    from playground.prefix_cache.workbench import Outlook
+    from playground.ui.controllers.request import Requests
+    from playground.ui.controllers.results import Answers
+    from playground.ui.panes.inspector.pane import InspectorPane
+    from playground.ui.panes.log.pane import LogPane
+    from playground.ui.panes.response.pane import ResponsePane
+
+
+class MainWindow(QMainWindow):
+    """One window on one workspace."""
+
+    first_painted = Signal()
+    closing = Signal()
+
+    def __init__(self, workspace: AppServices, appearance: Appearance) -> None:
+        super().__init__()
+        self.workspace = workspace
+        self._appearance = appearance
+        self._painted = False
+        self._build_panes()
+        self._build_parts()
+        self._lay_out()
+        self.places = Places(self, self._columns, self._rows, workspace.settings, self.program)
+        self._connect()
+        self.setWindowTitle("Electron Playground")
+        self.resize(1280, 800)
+
+    def _build_panes(self) -> None:
+        theme = self._appearance.theme
+        self.prompt = PromptPane(theme)
+        self.simulated = SlimBar("About this endpoint")
+        self.trouble = SlimBar("Trouble")
+        self.status = StatusBar()
+
+    def _build_parts(self) -> None:
+        self.files = Files(self, self.workspace.open_draft(), self.prompt)
+        self.program = DialogController(self, self.workspace, self._appearance)
+        self.actions_table = Actions(self, self._handlers(), self.program.shortcuts())
+        self.program.use_actions(self.actions_table)
+        self.top = TopBar(self._appearance.theme, self.actions_table["connect"], self.actions_table["verify"])
+
+    def _handlers(self) -> dict[str, Callable[[], object]]:
+        return {
+            "send": lambda: self.requests.send_or_stop(),
+            "stop": lambda: self.requests.stop(),
+            "verify": lambda: self.requests.verify(),
+            "chain": lambda: self.answers and self.chaining.run(),
+            "repeat": lambda: self.program.repeat_dialog(self.prompt, self.requests),
+            "cache_lab": lambda: self.program.cache_lab(self.requests),
+            "replay": lambda: self.program.replay_dialog(self.requests),
+            "copy_request_id": self.copy_request_id,
+            "copy_ticket": lambda: self._hand_over("ticket"),
+            "ticket": self._ticket,
+            "compare_requests": lambda: self.answers.log_paths.ask("compare"),
+            "export_log": lambda: self.answers.log_paths.ask("export_shown"),
+            "import_log": lambda: self.answers.log_paths.ask("import"),
+            "log_size": lambda: self.answers.log_paths.ask("size"),
+            "copy_curl": lambda: self._hand_over("curl"),
+            "copy_python": lambda: self._hand_over("python"),
+            "copy_httpx": lambda: self._hand_over("httpx"),
+            "copy_javascript": lambda: self._hand_over("javascript"),
+            "new": self.files.new,
+            "sample": self.files.open_sample,
+            "tools_sample": self.files.open_tools_sample,
+            "open": self.files.open,
+            "save": self.files.save,
+            "save_as": self.files.save_as,
+            "mend": lambda: self.answers.advice.mend(),
+            "tool_server": self._tools_of_a_server,
+            "undo": self.prompt.undo,
+            "redo": self.prompt.redo,
+            "find": self.prompt.show_find,
+            "filter_log": lambda: self.log.focus_filter(),
+            "next_pane": lambda: self._step_pane(1),
+            "previous_pane": lambda: self._step_pane(-1),
+            "voice": lambda: self.answers and self.voicing.open(),
+            "theme": self._appearance.toggle,
+            "connect": self.program.connect_dialog,
+            "settings": self.program.settings_dialog,
+            "guide": lambda: self.answers.advice.guide(),
+            "palette": self.program.palette,
+            "keys": self.program.keys_sheet,
+            "quit": self.close,
+        }
+
+    def _menu(self, group: str) -> QMenu:
+        menu = QMenu(group, self)
+        for spec in ACTIONS:
+            if spec.group == group:
+                menu.addAction(self.actions_table[spec.id])
+        return menu
+
+    def _main_menu(self) -> QMenu:
+        menu = QMenu(self)
+        for group in dict.fromkeys(spec.group for spec in ACTIONS):
+            menu.addMenu(self._menu(group))
+        return menu
+
+    def _lay_out(self) -> None:
+        self._columns = QSplitter(Qt.Orientation.Horizontal)
+        for pane, width in zip((self.prompt, _blank(), _blank()), COLUMNS, strict=True):
+            self._columns.addWidget(pane)
+            self._columns.setStretchFactor(self._columns.count() - 1, width)
+        self._rows = QSplitter(Qt.Orientation.Vertical)
+        self._rows.addWidget(self._columns)
+        self._rows.addWidget(_blank())
+        self._rows.setStretchFactor(0, 1)
+        for splitter, sizes in ((self._columns, COLUMNS), (self._rows, ROWS)):
+            splitter.setChildrenCollapsible(False)
+            splitter.setHandleWidth(1)
+            splitter.setSizes(list(sizes))
+        centre = QWidget()
+        _column(centre, self.top, self.simulated, self.trouble, self._rows, self.status, tall=self._rows)
+        self.setCentralWidget(centre)
+
+    @cached_property
+    def answers(self) -> Answers:
+        """The panes that show answers, put into their places when they are first needed."""
+        # Imported here: the first frame does not show them.
+        from playground.ui.controllers.agent import Chaining
+        from playground.ui.controllers.results import Answers
+        from playground.ui.controllers.voice import VoiceController
+
+        answers = Answers(self.workspace, self.prompt, self._appearance.theme, self.files, self.program)
+        self.voicing = VoiceController(self.workspace, self._appearance, self.prompt, answers.requests, self)
+        self.chaining = Chaining(self, self.workspace, self.prompt, self.files, self.voicing)
+        self.chaining.trouble.connect(self.say_trouble)
+        self.prompt.answers_wanted.connect(self.chaining.show_answers)
+        for splitter, place, pane in (
+            (self._columns, 1, answers.column),
+            (self._columns, 2, answers.inspector),
+            (self._rows, 1, answers.log),
+        ):
+            sizes = splitter.sizes()
+            blank = splitter.replaceWidget(place, pane)
+            if blank is not None:
+                blank.deleteLater()
+            pane.show()
+            splitter.setSizes(sizes)
+        self._connect_answers(answers)
+        return answers
+
+    def complete(self) -> None:
+        """Build what the first frame did not need."""
+        self.requests.refresh_outlook()
+        self.answers.adviser.look_soon()
+        self.top.set_menus(self._menu("Prompt"), self._main_menu())
+        self.prompt.complete()
+
+    @property
+    def response(self) -> ResponsePane:
+        """The streamed completion."""
+        return self.answers.response
+
+    @property
+    def inspector(self) -> InspectorPane:
+        """What is known of the shown request."""
+        return self.answers.inspector
+
+    @property
+    def log(self) -> LogPane:
+        """All requests."""
+        return self.answers.log
+
+    @property
+    def requests(self) -> Requests:
+        """The request in hand."""
+        return self.answers.requests
+
+    @property
+    def from_log(self) -> SlimBar:
+        """Says that what is shown comes from the log."""
+        return self.answers.from_log
+
+    def _connect(self) -> None:
+        """Every path that does not lead to an answer."""
+        self.prompt.edited.connect(self.files.edited)
+        self.prompt.send_requested.connect(lambda: self.requests.send_or_stop())
+        self.prompt.tool_server_wanted.connect(lambda: self.actions_table["tool_server"].trigger())
+        self.top.send_clicked.connect(lambda: self.requests.send_or_stop())
+        self.top.endpoint_chosen.connect(self.choose_endpoint)
+        self.files.trouble.connect(self.say_trouble)
+        self.files.changed.connect(self._show_file)
+        self.program.endpoint_changed.connect(self.choose_endpoint)
+        self.program.trouble.connect(self.say_trouble)
+        self._appearance.changed.connect(self._show_theme)
+        self.workspace.on_trouble = self.say_trouble
+        self.workspace.allow_server = self.program.allow_server
+
+    def _connect_answers(self, answers: Answers) -> None:
+        """Every path between the prompt and the panes that show answers."""
+        requests = answers.requests
+        self.prompt.edited.connect(requests.document_edited)
+        answers.log.open_requested.connect(requests.open_logged)
+        answers.log_paths.open_requested.connect(requests.open_logged)
+        answers.log_paths.trouble.connect(self.say_trouble)
+        answers.inspector.rates_requested.connect(self.program.connect_dialog)
+        answers.inspector.place_requested.connect(self.prompt.show_place)
+        answers.inspector.why.comparable = requests.comparable
+        answers.inspector.why.compare_requested.connect(requests.compare)
+        answers.response.place_requested.connect(self.prompt.show_problem)
+        answers.response.notice_action.connect(lambda name: self.actions_table[name].trigger())
+        requests.running_changed.connect(self._show_running)
+        requests.outlook_changed.connect(self._show_outlook)
+        requests.key_missing.connect(self._show_key_missing)
+        requests.trouble.connect(self.say_trouble)
+        requests.found.connect(self.say_trouble)
+
+    def start(self) -> None:
+        """Show the draft or the sample, and everything that goes with the chosen endpoint."""
+        self.files.start()
+        self.top.show_running(False, self.actions_table.shortcut("send"))
+        self.choose_endpoint(self.workspace.endpoint.id)
+        self.status.show_hint(f"{self.actions_table.shortcut('palette')} commands")
+        for sentence in self.workspace.notices:
+            self.say_trouble(sentence)
+
+    def show_question(self) -> None:
+        """The end of the prompt, with the question and the boundary, is where work begins."""
+        messages = self.prompt.document().messages
+        if messages:
+            self.prompt.show_place(len(messages) - 1, len(messages[-1].content or ""))
+
+    def log_opened(self) -> None:
+        """The log is there, or it is known why not."""
+        self.log.set_source(self.workspace.log, self.workspace.log_notice)
+        if self.workspace.log is not None:
+            self.workspace.log.on_trouble(self.status.show_trouble)
+        if self.workspace.log_notice:
+            self.say_trouble(self.workspace.log_notice)
+        self.answers.log_paths.keep_bounds()
+        self.requests.refresh_outlook()
+
+    def choose_endpoint(self, endpoint_id: str) -> None:
+        """Send to this endpoint from now on, and say so everywhere."""
+        self.workspace.choose(endpoint_id)
+        endpoint = self.workspace.endpoint
+        self.top.show_endpoints(self.workspace.endpoints.all(), endpoint)
+        self.prompt.set_model(endpoint.model)
+        self.simulated.setVisible(False)
+        if endpoint.kind == "simulator" and self.workspace.settings.flag("show_simulator_bar"):
+            self.simulated.say(
+                "Replies are simulated. Nothing leaves this computer.",
+                [("Connect to Electron…", self.program.connect_dialog)],
+            )
+        if "answers" in vars(self):
+            self.answers.adviser.look_soon()
+            self.workspace.tasks.start(self._remember(), "remember what was sent")
+
+    async def start_simulator(self) -> None:
+        """Have the simulator up before the first Send; where it does not come up, Send will say why."""
+        with contextlib.suppress(SimulatorError):
+            await self.workspace.simulation.resolve(self.workspace.endpoint)
+        self.requests.refresh_outlook()
+
+    async def _remember(self) -> None:
+        await self.workspace.remember_sent()
+        self.requests.refresh_outlook()
+
+    def copy_request_id(self) -> None:
+        """The request_id of what has the focus: the log's row, or the response that is shown."""
+        if self.log.isAncestorOf(self.focusWidget()) and self.log.copy_request_id():
+            return
+        request_id = self.requests.request_id
+        if request_id is None:
+            self.log.copy_request_id()
+        else:
+            self.program.copy(request_id)
+
+    def _hand_over(self, form: str) -> None:
+        """Copy the request in hand in one of its forms."""
+        self.program.hand_over(self._run_in_hand(), form)
+
+    def _tools_of_a_server(self) -> None:
+        """Tools from an MCP server, which from then on answers them."""
+        if self.answers:
+            self.program.tool_server_dialog(self.prompt, self.chaining.answer_by_server)
+
+    def _run_in_hand(self) -> str | None:
+        """The request that has the focus: the log's row, else what is shown."""
+        in_log = self.log.isAncestorOf(self.focusWidget())
+        run_id = (self.log.current_run_id() if in_log else None) or self.requests.shown_run_id
+        return run_id or self.log.current_run_id()
+
+    def _ticket(self) -> None:
+        """The ticket of the request in hand, or of all rows that are chosen in the log."""
+        run_id = self._run_in_hand()
+        if len(self.log.table.chosen_rows()) > 1 and self.log.isAncestorOf(self.focusWidget()):
+            self.answers.log_paths.ask("ticket")
+        elif run_id is None or self.workspace.log is None:
+            self.say_trouble("There is no request for a ticket yet.")
+        else:
+            self.workspace.tasks.start(self.answers.log_paths.work.ticket_of([run_id]), "make a ticket")
+
+    def _step_pane(self, step: int) -> None:
+        panes = (self.prompt, self.response, self.inspector, self.log)
+        focus = self.focusWidget()
+        at = next((i for i, pane in enumerate(panes) if focus is not None and pane.isAncestorOf(focus)), 0)
+        panes[(at + step) % len(panes)].take_focus()
+
+    def _show_running(self, running: bool) -> None:
+        self.top.show_running(running, self.actions_table.shortcut("send"))
+        self._show_load()
+
+    def _show_load(self) -> None:
+        self.status.show_load(self.workspace.load(), self.workspace.endpoint.plan)
+
+    def _show_outlook(self, outlook: Outlook) -> None:
+        # Imported here: the first frame shows no estimates.
+        from playground.prefix_cache.composition import composition
+
+        self.top.context.show_parts(composition(outlook.view.document, outlook.zones))
+        self._show_load()
+
+    def _show_file(self) -> None:
+        self.top.show_file(self.files.name, self.files.dirty)
+        self.status.show_saved("draft kept")
+
+    def _show_key_missing(self, sentence: str) -> None:
+        self.trouble.say(sentence, [("Connect to Electron…", self.program.connect_dialog), *self._dismiss()])
+
+    def say_trouble(self, sentence: str) -> None:
+        """A sentence at the top of the window, until it is put away."""
+        self.trouble.say(sentence, self._dismiss())
+
+    def _dismiss(self) -> list[tuple[str, Callable[[], object]]]:
+        return [("Dismiss", self.trouble.hide)]
+
+    def _show_theme(self) -> None:
+        self.prompt.set_theme(self._appearance.theme)
+        self.top.context.set_theme(self._appearance.theme)
+        if "answers" in vars(self):
+            self.answers.set_theme(self._appearance.theme)
+
+    def rest(self) -> None:
+        """Look at nothing any more: the window is going."""
+        if "answers" in vars(self):
+            self.requests.rest()
+            self.answers.adviser.rest()
+            self.log.rest()
+            self.answers.log_paths.rest()
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        super().paintEvent(event)
+        if not self._painted:
+            self._painted = True
+            self.first_painted.emit()
+
+    def closeEvent(self, event: QCloseEvent) -> None:
+        self.places.keep()
+        super().closeEvent(event)
+        self.closing.emit()
+
+
+def _blank() -> QFrame:
+    """Stands where a pane will be."""
+    blank = QFrame()
+    blank.setProperty("look", "pane")
+    return blank
+
+
+def _column(holder: QWidget, *widgets: QWidget, tall: QWidget) -> None:
+    column = QVBoxLayout(holder)
+    column.setContentsMargins(0, 0, 0, 0)
+    column.setSpacing(0)
+    for widget in widgets:
+        column.addWidget(widget, 1 if widget is tall else 0)

@@ -1,0 +1,244 @@
+"""The inspector's figures as text: pure, from the model. A figure that is not known is —, with why, and never 0."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from playground.client.endpoint import Rates
+from playground.client.events import Usage
+from playground.client.pricing import Cost, cost
+from playground.prefix_cache.forecast import Forecast
+from playground.prefix_cache.why import Why
+from playground.runs.metrics import Figure, dollars, percent, seconds, speed
+from playground.runs.output_estimate import output_figure
+from playground.runs.state import Attempt, RunState
+
+
+@dataclass(frozen=True, slots=True)
+class InspectorModel:
+    """`state` may still grow; the rest stands. `started_utc` is aware, in UTC."""
+
+    state: RunState
+    forecast: Forecast | None
+    rates: Rates
+    why: Why | None
+    endpoint_name: str
+    simulated: bool
+    started_utc: datetime
+    model: str
+    usage_asked: bool = True
+    """Whether the request asked for usage: a stream reports it only then."""
+    score: str = ""
+    """How forecasts for this endpoint have held so far, in words; empty where that is not asked."""
+
+
+UNKNOWN = "—"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A value's text, what it rests on where that needs saying, and its tone in the style sheet."""
+
+    text: str
+    why: str = ""
+    tone: str = ""
+
+
+def unknown(why: str) -> Line:
+    """A figure nobody reported."""
+    return Line(UNKNOWN, why, "muted")
+
+
+def why_unknown(state: RunState, asked: bool = True) -> str:
+    """Why there is no usage. `asked`: whether the request asked for it."""
+    if not asked:
+        return "Not asked for: stream_options.include_usage is off, so usage stays unknown"
+    return {
+        "stopped": "Stopped before the server reported usage; it settles what it generated, unseen by this client",
+        "interrupted": "The program ended before the server reported usage",
+        "failed": "The request failed; no usage was reported",
+        "done": "The server reported no usage",
+    }.get(state.phase, "Not reported yet: usage comes at the end of the response")
+
+
+def usage_lines(model: InspectorModel) -> dict[str, Line]:
+    """input (the headline), note, cached, fresh, output."""
+    usage, why = model.state.usage, why_unknown(model.state, model.usage_asked)
+    cached = _reported(usage.cached_tokens if usage else None, why)
+    return {
+        "input": _input(model, usage, why),
+        "note": Line(_note(usage, model.usage_asked), why if usage is None else ""),
+        "cached": cached,
+        "fresh": _reported(usage.fresh_tokens if usage else None, why),
+        "output": _output(model.state, why),
+    }
+
+
+def _output(state: RunState, why: str) -> Line:
+    figure = output_figure(state, why)
+    return unknown(why) if figure.state == "unknown" else Line(figure.text, figure.why)
+
+
+def _input(model: InspectorModel, usage: Usage | None, why: str) -> Line:
+    if usage is not None and usage.prompt_tokens is not None:
+        return Line(f"{usage.prompt_tokens:,} in", "Input tokens as reported; the cached ones are among them")
+    if model.forecast is not None:
+        return Line(f"≈ {model.forecast.prompt_tokens:,.0f} in", f"Estimated. {why}")
+    return Line(f"{UNKNOWN} in", why)
+
+
+def _note(usage: Usage | None, asked: bool) -> str:
+    if usage is None and not asked:
+        return "unknown: not asked for"
+    if usage is None or usage.cached_tokens is None:
+        return f"{UNKNOWN} cached"
+    if not usage.prompt_tokens:
+        return f"{usage.cached_tokens:,} cached"
+    return f"{usage.cached_tokens:,} cached · {percent(usage.cached_tokens / usage.prompt_tokens)}"
+
+
+def _reported(tokens: int | None, why: str) -> Line:
+    figure = Figure(tokens, "unknown" if tokens is None else "reported", why if tokens is None else "")
+    return Line(figure.text, figure.why, "muted" if tokens is None else "")
+
+
+def forecast_lines(forecast: Forecast | None, state: RunState | None) -> dict[str, Line]:
+    """forecast and reported, side by side. `state` is None while nothing was sent."""
+    reported = state.usage.cached_tokens if state and state.usage else None
+    if state is None:
+        second = unknown("Nothing was sent yet")
+    elif reported is None:
+        second = unknown(why_unknown(state))
+    else:
+        second = Line(f"{reported:,}{_against(forecast, reported)}", tone="warm" if reported else "")
+    return {"forecast": _forecast(forecast), "reported": second}
+
+
+def _forecast(forecast: Forecast | None) -> Line:
+    if forecast is None:
+        return unknown("No forecast was made for this request")
+    text = f"≈ {forecast.cached_tokens:,.0f}"
+    if round(forecast.low) != round(forecast.high):
+        text += f" ({forecast.low:,.0f} to {forecast.high:,.0f})"
+    return Line(text, f"Estimated: {forecast.basis}. Nine in ten fall into the interval")
+
+
+def _against(forecast: Forecast | None, reported: int) -> str:
+    if forecast is None:
+        return ""
+    if round(forecast.low) <= reported <= round(forecast.high):
+        return " · as forecast"
+    apart = round(reported - forecast.cached_tokens)
+    return f" · {abs(apart):,} {'more' if apart > 0 else 'fewer'} than forecast"
+
+
+def latency_lines(state: RunState) -> dict[str, Line]:
+    """ttft, speed, connection, total."""
+    started = state.attempts[-1].started_at if state.attempts else None
+    total = None if started is None or state.ended_at is None else state.ended_at
+    no_speed = "Output tokens ÷ (last − first token); " + (
+        why_unknown(state) if state.usage is None else "there were not two moments to measure between"
+    )
+    return {
+        "ttft": _maybe(state.ttft_s, seconds, "No token has come" if not state.ended else "No token came"),
+        "speed": _maybe(state.tokens_per_s, speed, no_speed),
+        "connection": _connection(state),
+        "total": _maybe(total, seconds, "Still running" if not state.ended else "Not known"),
+    }
+
+
+def _connection(state: RunState) -> Line:
+    """Kept alive, or what a new one cost."""
+    took = state.attempts[-1].connect_s if state.attempts else None
+    if took is None:
+        return unknown("Not measured")
+    if took == 0.0:
+        return Line("kept alive", "No handshake was paid: the connection of an earlier request was used")
+    return Line(f"new, {seconds(took)}", "TCP and TLS handshakes, part of the time to first token")
+
+
+def cost_lines(model: InspectorModel) -> dict[str, Line]:
+    """input, saved, output; `note` says whose rates these are."""
+    price = cost(model.state.usage, model.rates)
+    why = (
+        why_unknown(model.state, model.usage_asked)
+        if model.state.usage is None
+        else "The usage reported does not say enough"
+    )
+    return {
+        "input": _price(price.input, model.rates.fresh, why),
+        "saved": _saved(price, model, why),
+        "output": _price(price.output, model.rates.output, why),
+        "note": Line(f"rates: {model.rates.source}" if model.rates.source else "no rates are set for this endpoint"),
+    }
+
+
+def _price(value: float | None, rate: float | None, why: str) -> Line:
+    if rate is None:
+        return Line("not priced", "No rate is set, so this is not part of any sum", "muted")
+    return _maybe(value, dollars, why)
+
+
+def _saved(price: Cost, model: InspectorModel, why: str) -> Line:
+    if model.rates.fresh is None or model.rates.cached is None:
+        return Line("not priced", "A rate for fresh and one for cached input are needed", "muted")
+    line = _maybe(price.saved, dollars, why)
+    return Line(line.text, line.why, "warm") if price.saved else line
+
+
+def request_lines(model: InspectorModel) -> dict[str, Line]:
+    """id, the error body's id where it differs, body id, finish reason, endpoint, model, time, attempts."""
+    state = model.state
+    no_id = "The server sent no X-Request-Id" if state.status is not None else "No response headers have come"
+    return {
+        "request_id": _word(state.request_id, no_id),
+        "error_id": _error_id(state),
+        "body_id": _word(state.body_id, "The response named no id" if state.ended else "Not yet named"),
+        "finish": _word(state.finish_reason, "The server named none" if state.ended else "Not finished"),
+        "endpoint": Line(
+            model.endpoint_name
+            + (" (simulated)" if model.simulated and "simulat" not in model.endpoint_name.lower() else "")
+        ),
+        "model": _word(model.model, "No model was named"),
+        "time": Line(f"{model.started_utc:%Y-%m-%d %H:%M:%S} UTC"),
+        "attempts": Line(attempts_text(state), "One HTTP exchange each", "failure" if state.phase == "failed" else ""),
+    }
+
+
+def _error_id(state: RunState) -> Line:
+    """The error body's own request_id, where it is another than the header's; else empty."""
+    other = state.trouble.body_request_id if state.trouble else None
+    if not other or not state.request_id or other == state.request_id:
+        return Line("")
+    return Line(other, "The error's body names another request_id than X-Request-Id; give support both", "failure")
+
+
+def attempts_text(state: RunState) -> str:
+    """`503 → 200 stop`: the status of every attempt, and how the last one ended."""
+    if not state.attempts:
+        return UNKNOWN
+    words = [_attempt(attempt) for attempt in state.attempts]
+    end = {
+        "done": state.finish_reason or "",
+        "stopped": "stopped",
+        "interrupted": "interrupted",
+        "failed": "" if state.attempts[-1].status not in (None, 200) else "failed",
+        "retrying": "",
+    }.get(state.phase, "…")
+    return " → ".join(words) + (f" {end}" if end else "")
+
+
+def _attempt(attempt: Attempt) -> str:
+    if attempt.status is not None:
+        return str(attempt.status)
+    return attempt.trouble.kind if attempt.trouble is not None else "sent"
+
+
+def _word(text: str | None, why: str) -> Line:
+    return Line(text) if text else unknown(why)
+
+
+def _maybe(value: float | None, form: Callable[[float], str], why: str) -> Line:
+    return unknown(why) if value is None else Line(form(value))

@@ -1,0 +1,131 @@
+"""What the best-practice guide has to say of the prompt at hand: worst first, each with its figures and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from PySide6.QtCore import Signal
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QMenu, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+
+from playground.lint.model import Advice, Evidence
+from playground.ui.panes.inspector.sections import Section
+from playground.ui.theme import GRID
+from playground.ui.widgets.notice import words
+
+FEW = 3
+SIGNS = {"serious": "✗ serious", "warning": "⚠ warning", "hint": "· hint"}
+
+
+class AdviceSection(Section):
+    """A box a piece of advice. Hidden while there is none."""
+
+    place_requested = Signal(object)
+    """The Advice whose place is to be shown."""
+    fix_requested = Signal(object)
+    dismissed = Signal(object, bool)
+    """(Advice, for good)."""
+    guide_requested = Signal(str)
+    """A rule's name."""
+
+    def __init__(self) -> None:
+        super().__init__("Advice")
+        self._advice: tuple[Advice, ...] = ()
+        self._unfolded = False
+        self._boxes: list[AdviceBox] = []
+        self.more = QPushButton()
+        self.more.setProperty("look", "link")
+        self.more.clicked.connect(self._fold)
+        self._list = QVBoxLayout()
+        self._list.setSpacing(GRID)
+        self.column.addLayout(self._list)
+        self.column.addWidget(self.more)
+        self.hide()
+
+    @property
+    def boxes(self) -> list[AdviceBox]:
+        """What is on show."""
+        return self._boxes
+
+    def show_advice(self, advice: Sequence[Advice]) -> None:
+        """Show these; nothing happens where they are the same."""
+        if tuple(advice) != self._advice:
+            self._advice = tuple(advice)
+            self._build()
+
+    def _fold(self) -> None:
+        self._unfolded = not self._unfolded
+        self._build()
+
+    def _build(self) -> None:
+        for box in self._boxes:
+            self._list.removeWidget(box)
+            box.hide()
+            box.deleteLater()
+        self._boxes = [self._box(advice) for advice in self._advice[: None if self._unfolded else FEW]]
+        left = len(self._advice) - FEW
+        self.more.setText("Show fewer" if self._unfolded else f"and {left} more")
+        self.more.setVisible(left > 0)
+        self.setVisible(bool(self._advice))
+
+    def _box(self, advice: Advice) -> AdviceBox:
+        box = AdviceBox(advice)
+        box.show_place.clicked.connect(lambda: self.place_requested.emit(advice))
+        box.fix.clicked.connect(lambda: self.fix_requested.emit(advice))
+        box.why.clicked.connect(lambda: self.guide_requested.emit(advice.rule))
+        box.once.triggered.connect(lambda: self.dismissed.emit(advice, False))
+        box.for_good.triggered.connect(lambda: self.dismissed.emit(advice, True))
+        self._list.addWidget(box)
+        box.show()
+        return box
+
+
+class AdviceBox(QFrame):
+    """One piece of advice."""
+
+    def __init__(self, advice: Advice, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.advice = advice
+        self.setProperty("look", "trouble" if advice.severity == "serious" else "callout")
+        if advice.severity == "hint":
+            self.setProperty("look", "aside")
+        self.setAccessibleName(f"{advice.severity}: {advice.title}")
+        self.setAccessibleDescription(advice.detail)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(GRID + 2, GRID // 2, GRID, GRID // 2)
+        column.setSpacing(2)
+        column.addWidget(words(SIGNS[advice.severity], "muted"))
+        column.addWidget(words(advice.title, "strong"))
+        column.addWidget(words(advice.detail))
+        if figures := " · ".join(_figure(item) for item in advice.evidence):
+            column.addWidget(words(figures, "muted"))
+        self.show_place, self.fix, self.why, self.dismiss = (
+            _link(text) for text in ("Show", "Mend…", "Why", "Dismiss ▾")
+        )
+        menu = QMenu(self)
+        self.once = menu.addAction("On this prompt")
+        self.for_good = menu.addAction("For good")
+        self.dismiss.setMenu(menu)
+        row = QHBoxLayout()
+        row.setSpacing(0)
+        for button in (self.show_place, self.fix, self.why, self.dismiss):
+            button.setAccessibleDescription(advice.title)
+            row.addWidget(button)
+        row.addStretch(1)
+        column.addLayout(row)
+        # Not before they have their place: a widget that is shown without a parent is a window of its own.
+        self.show_place.setVisible(any(place.path for place in advice.places))
+        self.fix.setVisible(advice.fix is not None)
+
+
+def _link(text: str) -> QPushButton:
+    button = QPushButton(text)
+    button.setProperty("look", "link")
+    # As narrow as its word: the inspector is a narrow column.
+    button.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
+    button.setMinimumWidth(1)
+    return button
+
+
+def _figure(item: Evidence) -> str:
+    unit = " tokens" if item.unit == "tokens" and item.value is not None else ""
+    return f"{item.label} {item.text}{unit}"

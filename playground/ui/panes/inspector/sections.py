@@ -1,0 +1,248 @@
+"""The inspector's sections: each knows its rows and takes one model."""
+
+from __future__ import annotations
+
+from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+
+from playground.client.events import Usage
+from playground.prefix_cache.forecast import Forecast
+from playground.runs.state import RunState
+from playground.ui.panes.inspector.bars import Bar, time_pieces, usage_pieces
+from playground.ui.panes.inspector.figures import (
+    InspectorModel,
+    Line,
+    cost_lines,
+    forecast_lines,
+    latency_lines,
+    request_lines,
+    usage_lines,
+)
+from playground.ui.theme import GRID, Theme
+from playground.ui.widgets.copy_button import CopyButton
+from playground.ui.widgets.figure_row import FigureRow
+from playground.ui.widgets.plain_tip import plain_tip
+
+
+class Section(QWidget):
+    """Rows by key, in the order that they were added."""
+
+    def __init__(self, caption: str) -> None:
+        super().__init__()
+        self.setAccessibleName(caption.capitalize())
+        self.rows: dict[str, FigureRow] = {}
+        label = QLabel(caption.upper())
+        label.setProperty("tone", "caption")
+        self.column = QVBoxLayout(self)
+        self.column.setContentsMargins(0, 0, 0, 0)
+        self.column.setSpacing(GRID // 4)
+        self.column.addWidget(label)
+        self.column.addSpacing(GRID // 4)
+
+    def add_row(self, key: str, name: str, glyph: str = "", tone: str = "") -> FigureRow:
+        """A row; `glyph` in `tone` stands before its name."""
+        row = FigureRow(name, glyph)
+        if tone:
+            row.glyph.setProperty("tone", tone)
+        self.rows[key] = row
+        self.column.addWidget(row)
+        return row
+
+    def show_lines(self, lines: dict[str, Line]) -> None:
+        """Show the lines whose keys have a row here."""
+        for key, row in self.rows.items():
+            line = lines[key]
+            row.show_value(line.text, line.why, line.tone)
+
+    def clear_rows(self) -> None:
+        """Nothing in any row."""
+        for row in self.rows.values():
+            row.show_value("")
+
+
+class UsageSection(Section):
+    """The headline, the bar and its legend."""
+
+    def __init__(self, theme: Theme) -> None:
+        super().__init__("Usage")
+        self.headline = QLabel()
+        self.headline.setProperty("tone", "headline")
+        self.note = QLabel()
+        self.note.setProperty("tone", "muted")
+        self.note.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        row = QHBoxLayout()
+        row.setSpacing(GRID // 2 + 2)
+        row.addWidget(self.headline)
+        row.addWidget(self.note, 1)
+        self.bar = Bar(theme, 10)
+        self.column.addLayout(row)
+        self.column.addSpacing(GRID // 2)
+        self.column.addWidget(self.bar)
+        self.column.addSpacing(GRID // 2)
+        self.add_row("cached", "cached", "▪", "warm")
+        self.add_row("fresh", "fresh", "▫", "variable")
+        self.add_row("output", "output", "◆", "output")
+
+    def show_model(self, model: InspectorModel) -> None:
+        """Usage as reported, or why there is none."""
+        lines = usage_lines(model)
+        self._head(lines["input"], lines["note"])
+        self.show_lines(lines)
+        self._draw(model.state.usage)
+
+    def show_outlook(self, forecast: Forecast | None) -> None:
+        """What the next request is expected to use; nothing of it is reported yet."""
+        expected = f"≈ {forecast.prompt_tokens:,.0f} in" if forecast else "— in"
+        self._head(Line(expected, "Estimated on this machine"), Line("nothing sent yet"))
+        blank = Line("—", "Nothing was sent yet", "muted")
+        self.show_lines({"cached": blank, "fresh": blank, "output": blank})
+        self._draw(None)
+
+    def _head(self, headline: Line, note: Line) -> None:
+        for label, line in ((self.headline, headline), (self.note, note)):
+            if label.text() != line.text:
+                label.setText(line.text)
+            label.setToolTip(plain_tip(line.why))
+            label.setAccessibleDescription(line.why)
+
+    def _draw(self, usage: Usage | None) -> None:
+        self.bar.show_pieces(*usage_pieces(usage))
+
+
+class ForecastSection(Section):
+    """What was expected of the cache against what the server says it served."""
+
+    def __init__(self) -> None:
+        super().__init__("Cache forecast")
+        self.add_row("forecast", "forecast")
+        self.add_row("reported", "reported")
+        self.basis = QLabel()
+        self.basis.setProperty("tone", "muted")
+        self.basis.setWordWrap(True)
+        self.score = QLabel()
+        self.score.setProperty("tone", "muted")
+        self.score.setWordWrap(True)
+        self.score.hide()
+        self.column.addWidget(self.basis)
+        self.column.addWidget(self.score)
+
+    def show_score(self, words: str) -> None:
+        """How forecasts have held so far."""
+        if words != self.score.text():
+            self.score.setText(words)
+            self.score.setVisible(bool(words))
+
+    def show_forecast(self, forecast: Forecast | None, state: RunState | None) -> None:
+        """`state` is None while nothing was sent."""
+        self.show_lines(forecast_lines(forecast, state))
+        basis = forecast.basis if forecast else ""
+        if basis != self.basis.text():
+            self.basis.setText(basis)
+        self.basis.setVisible(bool(basis))
+
+
+class LatencySection(Section):
+    """Time to first token, output speed, total, and where the time went."""
+
+    def __init__(self, theme: Theme) -> None:
+        super().__init__("Latency")
+        self.add_row("ttft", "time to first token")
+        self.add_row("speed", "output speed")
+        self.add_row("connection", "connection")
+        self.add_row("total", "total")
+        self.bar = Bar(theme, 14)
+        self.legend = QLabel()
+        self.column.addSpacing(GRID // 4)
+        self.column.addWidget(self.bar)
+        self.column.addWidget(self.legend)
+        self.set_theme(theme)
+
+    def show_state(self, state: RunState) -> None:
+        """Times as measured on this machine."""
+        self.show_lines(latency_lines(state))
+        self.bar.show_pieces(*time_pieces(state))
+
+    def set_theme(self, theme: Theme) -> None:
+        """The bar and the legend's marks in the new colours."""
+        self.bar.set_theme(theme)
+        marks = (
+            ("■ headers", theme.muted),
+            ("▨ first token", theme.muted),
+            ("■ output", theme.output),
+        )
+        self.legend.setText(
+            "&nbsp;&nbsp;".join(
+                f'<span style="color:{color.name()}">{word[0]}</span>'
+                f'<span style="color:{theme.muted.name()};font-size:11px">{word[1:]}</span>'
+                for word, color in marks
+            )
+        )
+
+
+class CostSection(Section):
+    """By the rates that the user set; what is not priced is never 0."""
+
+    def __init__(self) -> None:
+        super().__init__("Cost")
+        self.add_row("input", "input")
+        self.add_row("saved", "saved by the cache")
+        output = self.add_row("output", "output")
+        self.set_rate = QPushButton("set a rate")
+        self.set_rate.setProperty("look", "link")
+        self.set_rate.setAccessibleName("Set rates for this endpoint")
+        output.row.addWidget(self.set_rate)
+        self.note = QLabel()
+        self.note.setProperty("tone", "muted")
+        self.note.setWordWrap(True)
+        self.column.addWidget(self.note)
+
+    def show_model(self, model: InspectorModel) -> None:
+        """Cost of this request."""
+        lines = cost_lines(model)
+        self.show_lines(lines)
+        priced = None not in (model.rates.fresh, model.rates.cached, model.rates.output)
+        self.set_rate.setVisible(not priced)
+        if self.note.text() != lines["note"].text:
+            self.note.setText(lines["note"].text)
+
+
+class RequestSection(Section):
+    """Which request this was."""
+
+    def __init__(self) -> None:
+        super().__init__("Request")
+        self._copies: dict[str, CopyButton] = {}
+        for key, name in (
+            ("request_id", "request_id"),
+            ("error_id", "differs in the body"),
+            ("body_id", "body id"),
+        ):
+            row = self.add_row(key, name)
+            self._add_copy(key, row, name)
+            if key == "request_id":
+                row.show_as_id()
+        for key, name in (
+            ("finish", "finish reason"),
+            ("attempts", "attempts"),
+            ("endpoint", "endpoint"),
+            ("model", "model"),
+            ("time", "sent"),
+        ):
+            self.add_row(key, name)
+
+    def show_model(self, model: InspectorModel) -> None:
+        """Ids, ending, and where it went."""
+        lines = request_lines(model)
+        self.show_lines(lines)
+        self.rows["error_id"].setVisible(bool(lines["error_id"].text))
+        for key, text in (
+            ("request_id", model.state.request_id),
+            ("error_id", lines["error_id"].text),
+            ("body_id", model.state.body_id),
+        ):
+            self._copies[key].set_text_to_copy(text or "")
+            self._copies[key].setVisible(bool(text))
+
+    def _add_copy(self, key: str, row: FigureRow, name: str) -> None:
+        button = CopyButton(f"the {name}")
+        row.row.addWidget(button)
+        self._copies[key] = button

@@ -1,0 +1,262 @@
+"""The log's columns: what each shows of a row, in which of the three states, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import groupby
+
+from playground.client.events import Usage
+from playground.client.pricing import cost
+from playground.prefix_cache.forecast import ago
+from playground.requestlog.records import LogRow
+from playground.runs.metrics import UNKNOWN, Figure, dollars, seconds
+from playground.ui.panes.log.details import AttemptLine, Clock, Detail, Live
+
+LIVE_CHARS = 160
+"""How much of a text that still comes is shown: its end."""
+NOT_REPORTED = "The server did not report it"
+NOT_YET = "Not reported yet: the request is still going on"
+REFUSED = "Unknown: the request failed, and no usage was reported"
+ENDED_EARLY = "Unknown: the request ended before the server reported usage"
+ESTIMATED_INPUT = "Estimated on this machine before sending: no usage was reported"
+ESTIMATED_OUTPUT = "Estimated on this machine from what had come: no usage was reported"
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One cell. `tone` is a role of the theme, or empty."""
+
+    text: str
+    why: str = ""
+    tone: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column. `width` in device-independent pixels; `figure` is right-aligned in tabular digits."""
+
+    title: str
+    width: int
+    cell: Callable[[LogRow, Detail], Cell]
+    hint: str
+    figure: bool = False
+    mono: bool = False
+    shown: bool = True
+    """Whether a table that nobody has changed shows it."""
+
+
+def attempt_cell(title: str, attempt: AttemptLine) -> Cell:
+    """What a column says of one attempt of an unfolded request; empty where it says nothing."""
+    exact = attempt.started_utc.astimezone(UTC).isoformat(" ", "milliseconds").removesuffix("+00:00")
+    match title:
+        case "time":
+            return Cell(f"{attempt.number}. +{seconds(attempt.after_s)}", f"{exact} UTC")
+        case "status":
+            word = "running…" if attempt.running else ("failed" if attempt.status is None else str(attempt.status))
+            return Cell(word, attempt.trouble, "failure" if attempt.trouble else "warm_edge")
+        case "request_id":
+            return Cell(attempt.request_id or UNKNOWN, attempt.request_id or "No headers came")
+        case "total":
+            return Cell(seconds(attempt.took_s), "How long the attempt took")
+        case "answer":
+            wait = "" if attempt.wait_s is None else f" · then waited {seconds(attempt.wait_s)}"
+            return Cell(f"{_one_line(attempt.trouble)}{wait}", attempt.trouble, "muted")
+    return Cell("")
+
+
+def _time(row: LogRow, detail: Detail) -> Cell:
+    local = row.started_utc.astimezone()
+    text = f"{'▸ ' if row.attempts > 1 and not detail.unfolded else ''}{_when(row, detail.clock)}"
+    if row.attempts > 1 and detail.unfolded:
+        text = f"▾ {text}"
+    text = f"{text} ★" if row.marked else text
+    exact = row.started_utc.astimezone(UTC).isoformat(" ", "milliseconds").removesuffix("+00:00")
+    return Cell(text, f"{exact} UTC\n{local:%Y-%m-%d %H:%M:%S} here")
+
+
+def _when(row: LogRow, clock: Clock) -> str:
+    if clock == "relative":
+        return ago((datetime.now(UTC) - row.started_utc).total_seconds())
+    moment = row.started_utc.astimezone(UTC if clock == "utc" else None)
+    today = datetime.now(UTC).astimezone(UTC if clock == "utc" else None)
+    if moment.date() == today.date():
+        return f"{moment:%H:%M:%S}"
+    return f"{moment:%m-%d %H:%M}" if moment.year == today.year else f"{moment:%Y-%m-%d}"
+
+
+def _status(row: LogRow, detail: Detail) -> Cell:
+    if detail.live is not None:
+        return Cell(_going_on(detail.live), _sent_to(row), "accent")
+    word, tone = _outcome(row)
+    words = _chain((*detail.earlier, *_failed_attempt(row), word))
+    if row.attempts > 1 and not detail.earlier:  # not read yet
+        words = f"{word} · {row.attempts}×"
+    return Cell(words, "\n".join(part for part in (_explained(row), _sent_to(row)) if part), tone)
+
+
+def _going_on(live: Live) -> str:
+    """What a request that goes on is doing now."""
+    state = live.state
+    if state.queued is not None and not state.attempts[-1:]:
+        return f"place {state.queued.place} in the queue"
+    if state.phase == "retrying" and state.retry is not None:
+        left_s = max(0.0, state.retry.at + state.retry.wait_s - live.elapsed_s)
+        return f"{state.status or 'failed'} → again in {seconds(left_s)}"
+    return {"waiting": "waiting…", "sent": "waiting…", "streaming": "streaming…"}.get(state.phase, "running…")
+
+
+def _outcome(row: LogRow) -> tuple[str, str]:
+    """The newest attempt in words, and the tone that says the same in colour."""
+    if row.phase == "done":
+        return " ".join(part for part in (str(row.status or ""), row.finish_reason or "ended") if part), "warm_edge"
+    if row.phase == "failed":
+        # 200, and then trouble: the status alone would read as success.
+        return ("failed" if row.status in (None, 200) else str(row.status)), "failure"
+    if row.phase in ("stopped", "interrupted"):
+        return row.phase, "variable_edge"
+    return {"retrying": "retrying…", "waiting": "waiting…"}.get(row.phase, "running…"), "accent"
+
+
+def _failed_attempt(row: LogRow) -> tuple[str, ...]:
+    """The attempt that the next one is waited for after: it is the newest, and it has ended."""
+    if row.phase != "retrying":
+        return ()
+    return ("failed" if row.status is None else str(row.status),)
+
+
+def _chain(words: tuple[str, ...]) -> str:
+    """503 → 200 stop; 503 ×4 → 200 stop where the same came again and again."""
+    counted = ((word, len(list(same))) for word, same in groupby(words))
+    return " → ".join(word if times == 1 else f"{word} ×{times}" for word, times in counted)
+
+
+def _explained(row: LogRow) -> str:
+    if row.phase == "failed":
+        return row.trouble
+    return {"stopped": "Stopped by you", "interrupted": "The program ended before the request did"}.get(row.phase, "")
+
+
+def _sent_to(row: LogRow) -> str:
+    attempts = f"{row.attempts} attempts · " if row.attempts > 1 else ""
+    return f"{attempts}{row.endpoint_name} · {row.model}"
+
+
+def _request_id(row: LogRow, _detail: Detail) -> Cell:
+    if row.request_id is not None:
+        return Cell(row.request_id, row.request_id)
+    running = row.phase in ("waiting", "sent", "streaming", "retrying") and row.status is None
+    return Cell(UNKNOWN, "No headers have come yet" if running else "No headers came, or they had no X-Request-Id")
+
+
+def _why(row: LogRow) -> str:
+    if row.phase == "done":
+        return NOT_REPORTED
+    if row.phase == "failed":
+        return REFUSED
+    return ENDED_EARLY if row.phase in ("stopped", "interrupted") else NOT_YET
+
+
+def _figure(reported: int | None, row: LogRow, estimated: float | None = None, why: str = "", tone: str = "") -> Cell:
+    figure = Figure.reported(reported, _why(row))
+    if reported is None and estimated is not None:
+        figure = Figure.estimated(estimated, why)
+    return Cell(figure.text, figure.why, tone if reported else "")
+
+
+def _prompt(row: LogRow, _detail: Detail) -> Cell:
+    early = row.phase in ("stopped", "interrupted")
+    return _figure(row.prompt_tokens, row, row.prompt_tokens_estimated if early else None, ESTIMATED_INPUT)
+
+
+def _cached(row: LogRow, _detail: Detail) -> Cell:
+    return _figure(row.cached_tokens, row, tone="warm_edge")
+
+
+def _output(row: LogRow, detail: Detail) -> Cell:
+    if detail.live is not None:
+        return Cell(Figure.estimated(detail.live.tokens).text, "Estimated from what has come so far")
+    return _figure(row.completion_tokens, row, detail.output_estimated, ESTIMATED_OUTPUT)
+
+
+def _ttft(row: LogRow, _detail: Detail) -> Cell:
+    return Cell(seconds(row.ttft_s), "" if row.ttft_s is not None else "No token came")
+
+
+def _total(row: LogRow, detail: Detail) -> Cell:
+    if detail.live is not None:
+        return Cell(seconds(detail.live.elapsed_s), "Since it was sent")
+    if row.phase == "interrupted":
+        return Cell(seconds(row.duration_s), "Up to the last that was kept of it; when it ended is not known")
+    return Cell(seconds(row.duration_s), "" if row.duration_s is not None else "Not ended")
+
+
+def _cost(row: LogRow, _detail: Detail) -> Cell:
+    usage = Usage(row.prompt_tokens, row.completion_tokens, None, row.cached_tokens)
+    priced = cost(usage, row.rates)
+    if priced.input is None:
+        unset = row.rates.fresh is None or row.rates.cached is None
+        return Cell(UNKNOWN, "Not priced: no rates are set for this endpoint" if unset else _why(row))
+    if priced.output is None:
+        unset = row.rates.output is None
+        return Cell(dollars(priced.input), f"Input only: {'no output rate is set' if unset else 'output is unknown'}")
+    return Cell(dollars(priced.total), f"Input {dollars(priced.input)}, output {dollars(priced.output)}")
+
+
+def _answer(row: LogRow, detail: Detail) -> Cell:
+    if detail.live is not None:
+        return Cell(_one_line(detail.live.tail[-LIVE_CHARS:]))
+    if row.trouble:
+        return Cell(_one_line(row.trouble), row.trouble, "muted")
+    if not row.answer and row.called:
+        return Cell(f"calls {_one_line(row.called)}", "", "muted")
+    return Cell(_one_line(row.answer), row.answer)
+
+
+def _endpoint(row: LogRow, _detail: Detail) -> Cell:
+    return Cell(row.endpoint_name)
+
+
+def _model(row: LogRow, _detail: Detail) -> Cell:
+    return Cell(row.model)
+
+
+def _attempts(row: LogRow, _detail: Detail) -> Cell:
+    return Cell(str(row.attempts), "HTTP exchanges, retries included")
+
+
+def _question(row: LogRow, _detail: Detail) -> Cell:
+    return Cell(_one_line(row.question), row.question)
+
+
+def _tags(row: LogRow, _detail: Detail) -> Cell:
+    return Cell(", ".join(row.tags))
+
+
+def _comment(row: LogRow, _detail: Detail) -> Cell:
+    return Cell(_one_line(row.comment), row.comment)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+COLUMNS = (
+    Column("time", 116, _time, "When it was sent, by this computer's clock and zone"),
+    Column("status", 132, _status, "HTTP status and finish reason; every attempt where there were more"),
+    Column("request_id", 288, _request_id, "X-Request-Id of the newest attempt: what support asks for", mono=True),
+    Column("in", 72, _prompt, "Prompt tokens, the cached ones included", figure=True),
+    Column("cached", 68, _cached, "Prompt tokens that the cache served", figure=True),
+    Column("out", 60, _output, "Completion tokens", figure=True),
+    Column("TTFT", 72, _ttft, "Time to first token", figure=True),
+    Column("total", 72, _total, "From sending to the end, waits and retries included", figure=True),
+    Column("cost", 100, _cost, "By the rates that were set when it was sent", figure=True),
+    Column("attempts", 72, _attempts, "HTTP exchanges, retries included", figure=True, shown=False),
+    Column("endpoint", 140, _endpoint, "Where it was sent", shown=False),
+    Column("model", 100, _model, "The model that was asked for", shown=False),
+    Column("tags", 120, _tags, "Your tags: found by tag:", shown=False),
+    Column("comment", 160, _comment, "Your comment", shown=False),
+    Column("question", 200, _question, "How the last user message begins", shown=False),
+    Column("answer", 228, _answer, "How the completion begins, or what went wrong"),
+)

@@ -1,0 +1,190 @@
+"""What a row of the log does not carry itself and its stored events do: read for the rows that are looked at."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Coroutine, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Literal, Protocol
+
+from playground.requestlog.filter import LogFilter
+from playground.requestlog.records import Count, LogRow, StoredRun, Totals
+from playground.runs.output_estimate import received_tokens
+from playground.runs.state import RunState
+
+
+class LogSource(Protocol):
+    """A store of requests, newest first. Satisfied by requestlog.log.RequestLog."""
+
+    def subscribe(self, callback: Callable[[str], None], /) -> Callable[[], None]:
+        """Be told the run_id of what is new, changed or gone; returns how to stop being told."""
+
+    async def count(self, log_filter: LogFilter, up_to: int | None = ..., /) -> Count:
+        """How many requests match."""
+
+    def stop_counting(self) -> None:
+        """Counts and sums that are being made are not asked for any more."""
+
+    async def rows_at(self, log_filter: LogFilter, first: int, limit: int = ..., /) -> list[LogRow]:
+        """Matching requests from place `first` (0 is the newest) on."""
+
+    async def totals(self, log_filter: LogFilter, /) -> Totals:
+        """Sums over the matching requests."""
+
+    async def get(self, run_id: str, /) -> StoredRun | None:
+        """One request with its events; None where it is not there."""
+
+
+KEPT = 512
+"""How many rows' details stay in memory."""
+WAITING = 64
+"""How many may wait to be read: more than a screen has rows, few enough for a list that is scrolled through."""
+
+Start = Callable[[Coroutine[Any, Any, None], str], object]
+
+
+Clock = Literal["local", "utc", "relative"]
+"""How times are shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptLine:
+    """One attempt of a request. `after_s`: since the request began; `wait_s`: between its end and the next one."""
+
+    number: int
+    started_utc: datetime
+    after_s: float
+    status: int | None
+    request_id: str | None
+    took_s: float | None
+    wait_s: float | None
+    trouble: str
+    running: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """A request that this window is sending. `tokens`: ≈ of what has come; `tail`: the end of its text."""
+
+    state: RunState
+    elapsed_s: float
+    tokens: float
+    tail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Detail:
+    """`earlier`: how each attempt before the newest ended, a status or "failed" where no headers came.
+
+    `output_estimated`: ≈ tokens of the text and arguments that came before an early end; None where not asked for.
+    """
+
+    earlier: tuple[str, ...] = ()
+    output_estimated: float | None = None
+    attempts: tuple[AttemptLine, ...] = ()
+    live: Live | None = None
+    unfolded: bool = False
+    clock: Clock = "local"
+
+
+NOTHING = Detail()
+"""Nothing more is known, or not yet."""
+_Version = tuple[str, int]
+
+
+class Details:
+    """Asks for one run after another, the row looked at last first; `came` hears of each run_id."""
+
+    def __init__(self, start: Start, came: Callable[[str], None]) -> None:
+        self._start, self._came = start, came
+        self._source: LogSource | None = None
+        self._known: OrderedDict[str, tuple[_Version, Detail]] = OrderedDict()
+        self._waiting: OrderedDict[str, LogRow] = OrderedDict()
+        self._reading = False
+
+    def set_source(self, source: LogSource | None) -> None:
+        """Ask another log from here on."""
+        self._source = source
+        self._known.clear()
+        self._waiting.clear()
+
+    def of(self, row: LogRow) -> Detail:
+        """What is known of a row. What is missing is asked for; what is shown until then may be a version old."""
+        if not _says_more(row):
+            return NOTHING
+        version, detail = self._known.get(row.run_id, (None, NOTHING))
+        if version != _version(row):
+            self._ask(row)
+        return detail
+
+    def _ask(self, row: LogRow) -> None:
+        if self._source is None:
+            return
+        self._waiting[row.run_id] = row
+        self._waiting.move_to_end(row.run_id)
+        if len(self._waiting) > WAITING:
+            self._waiting.popitem(last=False)
+        if not self._reading:
+            self._reading = True
+            self._start(self._read(), "read attempts from the request log")
+
+    async def _read(self) -> None:
+        try:
+            while self._waiting and self._source is not None:
+                _, row = self._waiting.popitem()
+                await self._read_one(self._source, row)
+        finally:
+            self._reading = False
+
+    async def _read_one(self, source: LogSource, row: LogRow) -> None:
+        stored = await source.get(row.run_id)
+        if source is not self._source:
+            return
+        # A run that still goes on is folded from what was noted of it.
+        detail = NOTHING if stored is None else self._detail(stored.state(), row)
+        self._known[row.run_id] = (_version(row), detail)
+        self._known.move_to_end(row.run_id)
+        if len(self._known) > KEPT:
+            self._known.popitem(last=False)
+        self._came(row.run_id)
+
+    def _detail(self, state: RunState, row: LogRow) -> Detail:
+        earlier = tuple(_ended(attempt.status) for attempt in state.attempts[:-1])
+        attempts = tuple(_attempt_lines(state, row))
+        return Detail(earlier, received_tokens(state) if _ended_early(row) else None, attempts)
+
+
+def _attempt_lines(state: RunState, row: LogRow) -> Iterator[AttemptLine]:
+    following = [*state.attempts[1:], None]
+    for attempt, after in zip(state.attempts, following, strict=True):
+        ended = attempt.ended_at if attempt.ended_at is not None else (state.ended_at if after is None else None)
+        yield AttemptLine(
+            attempt.number,
+            row.started_utc + timedelta(seconds=attempt.started_at),
+            attempt.started_at,
+            attempt.status,
+            attempt.request_id,
+            None if ended is None else ended - attempt.started_at,
+            after.started_at - ended if after is not None and ended is not None else None,
+            attempt.trouble.title if attempt.trouble else "",
+            ended is None and not state.ended,
+        )
+
+
+def _says_more(row: LogRow) -> bool:
+    return row.attempts > 1 or _ended_early(row)
+
+
+def _ended_early(row: LogRow) -> bool:
+    """Whether text came and usage did not, because the request ended before it."""
+    received = bool(row.answer or row.called)
+    return received and row.completion_tokens is None and row.phase in ("stopped", "interrupted", "failed")
+
+
+def _ended(status: int | None) -> str:
+    return "failed" if status is None else str(status)
+
+
+def _version(row: LogRow) -> _Version:
+    return row.phase, row.attempts

@@ -1,0 +1,326 @@
+"""The log as a table of all its rows, of which only the pages that are looked at are in memory."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from PySide6.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelIndex, Qt, Signal
+from PySide6.QtGui import QColor, QFont
+
+from playground.requestlog.filter import EVERYTHING, LogFilter
+from playground.requestlog.records import LogRow
+from playground.runs.metrics import APPROXIMATELY, UNKNOWN
+from playground.runs.state import ENDED
+from playground.ui.panes.log.columns import COLUMNS
+from playground.ui.panes.log.details import Clock, Detail, Details, Live, LogSource, Start
+from playground.ui.theme import Theme, mono_font, ui_font
+from playground.ui.widgets.plain_tip import plain_tip
+
+PAGE = 128
+MAX_PAGES = 24
+
+Index = QModelIndex | QPersistentModelIndex
+_NOWHERE = QModelIndex()
+_RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
+_LEFT = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
+
+
+class LogModel(QAbstractTableModel):
+    """Rows are asked for when they are painted; until they have come a cell shows …"""
+
+    loaded = Signal()
+    """Rows or their number have come."""
+    summed = Signal(object)
+    """Totals of all that is shown have come."""
+
+    def __init__(self, theme: Theme, start: Start) -> None:
+        super().__init__()
+        self._theme, self._start = theme, start
+        self._source: LogSource | None = None
+        self._filter = EVERYTHING
+        self._shown = EVERYTHING
+        self._count = 0
+        self._pages: OrderedDict[int, list[LogRow]] = OrderedDict()
+        self._asked: set[int] = set()
+        self._generation = 0
+        self._stale = self._reading = self._changing = False
+        self._provisional = False
+        """Whether only the newest rows of the filter are known yet."""
+        self._details = Details(start, self._detail_came)
+        self.unfolded: set[str] = set()
+        """The run_ids whose attempts are shown."""
+        self.clock: Clock = "local"
+        self.live: Callable[[str], Live | None] = lambda _run_id: None
+        """What is known of a request that this window is sending."""
+        self._figures, self._ids, self._plain = ui_font(12, tabular=True), mono_font(12), ui_font(12)
+
+    @property
+    def filter(self) -> LogFilter:
+        """What is asked for."""
+        return self._filter
+
+    @property
+    def shows_filter(self) -> bool:
+        """Whether the rows are those that are asked for."""
+        return self._shown is self._filter
+
+    @property
+    def changing(self) -> bool:
+        """Whether rows are being put in or taken out: what Qt chooses meanwhile is nobody's choice."""
+        return self._changing
+
+    def set_source(self, source: LogSource | None, chosen: LogFilter = EVERYTHING) -> None:
+        """Show what matches of another log, from its newest request on."""
+        self._source, self._filter = source, chosen
+        self._details.set_source(source)
+        self._take(0, {}, chosen)
+        self.refresh()
+
+    def show_filter(self, chosen: LogFilter) -> None:
+        """Show what matches."""
+        self._filter = chosen
+        if self._source is not None:
+            self._source.stop_counting()
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Ask anew for what is shown, which stays until it comes. While an answer is waited for: once more after it."""
+        if self._source is None:
+            return
+        self._stale = True
+        if not self._reading:
+            self._reading = True
+            self._start(self._read(), "read the request log")
+
+    async def _read(self) -> None:
+        try:
+            while self._stale and self._source is not None:
+                self._stale = False
+                await self._read_once(self._source, self._filter)
+        finally:
+            self._reading = False
+
+    async def _read_once(self, source: LogSource, chosen: LogFilter) -> None:
+        if chosen is not self._shown and chosen.terms:
+            await self._read_first(source, chosen)
+        count = await source.count(chosen, None)
+        pages = {page: await source.rows_at(chosen, page * PAGE, PAGE) for page in self._wanted(count.n, chosen)}
+        if not self._is_asked(source, chosen):
+            return
+        self._take(count.n, pages, chosen)
+        totals = await source.totals(chosen)
+        if self._is_asked(source, chosen):
+            self.summed.emit(totals)
+
+    async def _read_first(self, source: LogSource, chosen: LogFilter) -> None:
+        """The newest rows of another filter, before it is known how many there are: counting may take seconds."""
+        rows = await source.rows_at(chosen, 0, PAGE)
+        if rows and self._is_asked(source, chosen):
+            self._take(len(rows), {0: rows}, chosen)
+            self._provisional = len(rows) == PAGE
+
+    def _is_asked(self, source: LogSource, chosen: LogFilter) -> bool:
+        return source is self._source and chosen is self._filter
+
+    def _wanted(self, count: int, chosen: LogFilter) -> list[int]:
+        """The pages that are looked at, where they are, and where new rows on top will have pushed them."""
+        if chosen is not self._shown or not self._pages or self._provisional:
+            return [0] if count else []
+        more = max(0, count - self._count)
+        looked_at = list(self._pages)[-2:]
+        first = {(page * PAGE + more) // PAGE for page in looked_at} | set(looked_at)
+        moved = first | ({page + 1 for page in first} if more % PAGE else set())
+        return sorted(page for page in moved if page * PAGE < count)
+
+    def _take(self, count: int, pages: dict[int, list[LogRow]], chosen: LogFilter) -> None:
+        self._changing = True
+        self._generation += 1  # a page that is on its way belongs to the rows as they were
+        if chosen is not self._shown or not count or not self._count:
+            self._replace(count, pages)
+        elif self._provisional and count >= self._count:
+            self._append(count, pages)
+        else:
+            self._resize(count, pages)
+        self._provisional = False
+        self._shown = chosen
+        self._changing = False
+        self.loaded.emit()
+
+    def _set(self, count: int, pages: dict[int, list[LogRow]]) -> None:
+        self._count, self._pages, self._asked = count, OrderedDict(pages), set(pages)
+
+    def _replace(self, count: int, pages: dict[int, list[LogRow]]) -> None:
+        self.beginResetModel()
+        self._set(count, pages)
+        self.endResetModel()
+
+    def _append(self, count: int, pages: dict[int, list[LogRow]]) -> None:
+        """More rows of the same filter, older than those that were shown before they were counted."""
+        if count > self._count:
+            self.beginInsertRows(_NOWHERE, self._count, count - 1)
+            self._set(count, pages)
+            self.endInsertRows()
+        self._set(count, pages)
+        self._repaint(0, count - 1)
+
+    def _resize(self, count: int, pages: dict[int, list[LogRow]]) -> None:
+        more = count - self._count
+        if more > 0:
+            # New requests are the newest: they come in at the top.
+            self.beginInsertRows(_NOWHERE, 0, more - 1)
+            self._set(count, pages)
+            self.endInsertRows()
+        elif more < 0:
+            self.beginRemoveRows(_NOWHERE, count, self._count - 1)
+            self._set(count, pages)
+            self.endRemoveRows()
+        self._set(count, pages)
+        self._repaint(0, count - 1)
+
+    def _repaint(self, first: int, last: int) -> None:
+        if 0 <= first <= last:
+            self.dataChanged.emit(self.index(first, 0), self.index(last, len(COLUMNS) - 1))
+
+    def detail(self, row: LogRow) -> Detail:
+        """What is known of a row beyond itself, and how it is to be shown."""
+        known, live = self._details.of(row), self.live(row.run_id) if row.phase not in ENDED else None
+        unfolded = row.run_id in self.unfolded
+        if live is None and not unfolded and self.clock == "local":
+            return known
+        return replace(known, live=live, unfolded=unfolded, clock=self.clock)
+
+    def repaint_live(self) -> bool:
+        """Paint the rows of requests that go on; tells whether there are any among the newest."""
+        rows = self._pages.get(0, [])
+        going = [place for place, row in enumerate(rows) if row.phase not in ENDED]
+        for place in going:
+            self._repaint(place, place)
+        return bool(going)
+
+    def repaint(self) -> None:
+        """Paint everything that is looked at."""
+        self._repaint(0, self._count - 1)
+
+    def unfold(self, run_id: str, unfolded: bool) -> None:
+        """Show or hide a request's attempts."""
+        if unfolded:
+            self.unfolded.add(run_id)
+        else:
+            self.unfolded.discard(run_id)
+        self._detail_came(run_id)
+        self.loaded.emit()
+
+    def _detail_came(self, run_id: str) -> None:
+        place = self.find(run_id)
+        if place is not None:
+            self._repaint(place, place)
+        if run_id in self.unfolded:
+            self.loaded.emit()
+
+    def row(self, number: int) -> LogRow | None:
+        """A row, where it is in memory; else it is asked for."""
+        page, place = divmod(number, PAGE)
+        rows = self._pages.get(page)
+        if rows is None:
+            self._ask(page)
+            return None
+        self._pages.move_to_end(page)
+        return rows[place] if place < len(rows) else None
+
+    def _ask(self, page: int) -> None:
+        if page in self._asked or self._source is None or self._changing:
+            return
+        self._asked.add(page)
+        work = self._read_page(self._source, page, self._generation)
+        self._start(work, "read a page of the request log")
+
+    async def _read_page(self, source: LogSource, page: int, generation: int) -> None:
+        rows = await source.rows_at(self._shown, page * PAGE, PAGE)
+        if generation != self._generation:
+            return
+        self._pages[page] = rows
+        while len(self._pages) > MAX_PAGES:
+            self._asked.discard(self._pages.popitem(last=False)[0])
+        self._repaint(page * PAGE, min((page + 1) * PAGE, self._count) - 1)
+        self.loaded.emit()
+
+    def rows_in_memory(self, first: int, last: int) -> list[tuple[int, LogRow]]:
+        """(place, row) of those of these places that are in memory; none is asked for."""
+        found = []
+        for place in range(max(first, 0), min(last, self._count - 1) + 1):
+            rows = self._pages.get(place // PAGE)
+            if rows is not None and place % PAGE < len(rows):
+                found.append((place, rows[place % PAGE]))
+        return found
+
+    def find(self, run_id: str) -> int | None:
+        """Where a run stands, among the rows in memory."""
+        for page, rows in self._pages.items():
+            for place, row in enumerate(rows):
+                if row.run_id == run_id:
+                    return page * PAGE + place
+        return None
+
+    def set_theme(self, theme: Theme) -> None:
+        """Other colours."""
+        self._theme = theme
+        self._repaint(0, self._count - 1)
+
+    def rowCount(self, parent: Index = _NOWHERE) -> int:
+        return 0 if parent.isValid() else self._count
+
+    def columnCount(self, parent: Index = _NOWHERE) -> int:
+        return 0 if parent.isValid() else len(COLUMNS)
+
+    def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        if orientation != Qt.Orientation.Horizontal or not 0 <= section < len(COLUMNS):
+            return None
+        if role == Qt.ItemDataRole.DisplayRole:
+            return COLUMNS[section].title
+        if role == Qt.ItemDataRole.ToolTipRole:
+            return COLUMNS[section].hint
+        if role == Qt.ItemDataRole.TextAlignmentRole:
+            return _RIGHT if COLUMNS[section].figure else _LEFT
+        return None
+
+    def data(self, index: Index, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
+        column = COLUMNS[index.column()]
+        if role == Qt.ItemDataRole.TextAlignmentRole:
+            return _RIGHT if column.figure else _LEFT
+        if role == Qt.ItemDataRole.FontRole:
+            return self._font(column.figure, column.mono)
+        if role not in _CELL_ROLES:
+            return None
+        row = self.row(index.row())
+        if row is None:
+            return "…" if role == Qt.ItemDataRole.DisplayRole else None
+        cell = column.cell(row, self.detail(row))
+        if role == Qt.ItemDataRole.ForegroundRole:
+            return self._color(cell.tone)
+        if role == Qt.ItemDataRole.AccessibleTextRole:
+            return f"{column.title}: {_spoken(cell.text)}"
+        return cell.text if role == Qt.ItemDataRole.DisplayRole else plain_tip(cell.why or cell.text)
+
+    def _font(self, figure: bool, mono: bool) -> QFont:
+        return self._ids if mono else (self._figures if figure else self._plain)
+
+    def _color(self, tone: str) -> QColor | None:
+        color = getattr(self._theme, tone) if tone else None
+        return color if isinstance(color, QColor) else None
+
+
+def _spoken(text: str) -> str:
+    return "unknown" if text == UNKNOWN else text.replace(APPROXIMATELY, "about").replace("→", "then")
+
+
+_CELL_ROLES = frozenset(
+    (
+        Qt.ItemDataRole.DisplayRole,
+        Qt.ItemDataRole.ForegroundRole,
+        Qt.ItemDataRole.ToolTipRole,
+        Qt.ItemDataRole.AccessibleTextRole,
+    )
+)

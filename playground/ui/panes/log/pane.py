@@ -1,0 +1,312 @@
+"""The request log: every request that was sent, newest first, filtered as it is typed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from datetime import datetime
+from typing import Any
+
+from PySide6.QtCore import QObject, Qt, QTimer, Signal
+from PySide6.QtWidgets import (
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QStackedWidget,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from playground.prompt.field_errors import InputError
+from playground.requestlog.filter import EVERYTHING, IdTerm, LogFilter, parse
+from playground.requestlog.records import LogRow, Totals
+from playground.runs.metrics import percent
+from playground.ui.panes.log.details import LogSource
+from playground.ui.panes.log.filter_line import FilterLine
+from playground.ui.panes.log.model import LogModel
+from playground.ui.panes.log.selection import Choice
+from playground.ui.panes.log.table import LogTable
+from playground.ui.stylesheet import restyle
+from playground.ui.theme import GRID, Theme
+from playground.ui.widgets.copy_button import copy_text
+from playground.ui.widgets.plain_tip import plain_tip
+
+TYPING_MS = 120
+"""How long after the last key the filter is applied."""
+REFRESH_MS = 250
+LIVE_MS = 100
+COPIED_MS = 1200
+COPY, COPIED = "Copy request_id", "request_id copied"
+OPENING = "The log is being opened…"
+NO_MATCH = "No request matches this filter."
+NONE_REPORTED = "No request here has reported both prompt and cached tokens"
+NOTHING_YET = "Every request will be listed here with its request_id, what the cache served, and what it cost."
+
+
+class LogPane(QWidget):
+    """Shows a LogSource."""
+
+    open_requested = Signal(str)
+    """A run_id."""
+    asked = Signal(str)
+    """What is to be done with the chosen rows: the name of one of table.ASKS."""
+    ids_pasted = Signal(tuple)
+    """The filter is a list of ids: these."""
+
+    def __init__(
+        self, theme: Theme, start: Callable[[Coroutine[Any, Any, None], str], object], parent: QWidget | None = None
+    ) -> None:
+        super().__init__(parent)
+        self._source: LogSource | None = None
+        self._unsubscribe: Callable[[], None] | None = None
+        self.model = LogModel(theme, start)
+        self.table = LogTable(self.model, theme)
+        self._choice = Choice(self.model, self.table)
+        self.filter_line = FilterLine()
+        self.menu_button = QToolButton()
+        self.wrong = QLabel()
+        self.totals = QLabel()
+        self.copy_button = QPushButton(COPY)
+        self.empty = EmptyPage()
+        self._typing = _timer(self, TYPING_MS, self._apply_filter)
+        self._resting = False
+        self._choose_all = False
+        """Whether the rows of a pasted list are to be chosen when they come."""
+        self._refresh = _timer(self, REFRESH_MS, self.model.refresh)
+        self._live = _timer(self, LIVE_MS, self._repaint_live)
+        self._copied = _timer(self, COPIED_MS, lambda: self.copy_button.setText(COPY))
+        self._build()
+        self._connect()
+
+    def _build(self) -> None:
+        self._stack = QStackedWidget()
+        self._stack.addWidget(self.empty)
+        self._stack.addWidget(self.table)
+        self.wrong.setProperty("tone", "failure")
+        self.wrong.setTextFormat(Qt.TextFormat.PlainText)
+        self.wrong.setWordWrap(True)
+        self.wrong.setContentsMargins(GRID + 4, 0, GRID, 4)
+        self.wrong.hide()
+        top = QFrame()
+        top.setProperty("look", "pane")
+        head = QVBoxLayout(top)
+        head.setContentsMargins(0, 0, 0, 0)
+        head.setSpacing(0)
+        head.addLayout(self._head())
+        head.addWidget(self.wrong)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        column.addWidget(top)
+        column.addWidget(self._stack, 1)
+
+    def _head(self) -> QHBoxLayout:
+        title = QLabel("Request log")
+        title.setProperty("tone", "strong")
+        title.setBuddy(self.table)
+        self.totals.setProperty("tone", "muted")
+        self.copy_button.setProperty("look", "quiet")
+        self.copy_button.setEnabled(False)
+        head = QHBoxLayout()
+        head.setContentsMargins(GRID + 4, 5, GRID, 5)
+        head.setSpacing(GRID)
+        self.menu_button.setText("⋯")
+        self.menu_button.setAccessibleName("Log menu: filters, times, columns, import, export, size")
+        self.menu_button.setToolTip("Saved filters, times, columns, import, export, size")
+        self.menu_button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        for widget in (title, self.filter_line, self.totals, self.copy_button, self.menu_button):
+            head.addWidget(widget, int(widget is self.filter_line))
+        return head
+
+    def _connect(self) -> None:
+        self.filter_line.textChanged.connect(lambda _text: self._typing.start())
+        self.filter_line.returnPressed.connect(self._apply_filter)
+        self.filter_line.settled.connect(self._typing.start)
+        self.filter_line.down.connect(self.take_focus)
+        self.filter_line.cleared.connect(self.clear_filter)
+        self.table.asked.connect(self.asked)
+        self.empty.clear_asked.connect(self.clear_filter)
+        self.copy_button.clicked.connect(self.copy_request_id)
+        self.table.copy_asked.connect(self.copy_request_id)
+        self.table.open_asked.connect(self._open)
+        self.model.loaded.connect(self._loaded)
+        self.model.summed.connect(self._show_totals)
+        self._choice.changed.connect(self._show_copy)
+
+    def set_source(self, source: LogSource | None, notice: str = "") -> None:
+        """Show a log, through the filter that is there. None: `notice` says why there is none."""
+        if self._unsubscribe is not None:
+            self._unsubscribe()
+        self._source = source
+        self._unsubscribe = source.subscribe(self.row_changed) if source is not None else None
+        self._refresh.stop()
+        self.totals.clear()
+        self.empty.say(notice or OPENING, clear=False)
+        self.model.set_source(source, self._read_filter() or EVERYTHING)
+
+    def rest(self) -> None:
+        """Read nothing any more: the window is going, and the log before it."""
+        self._resting = True
+        for timer in (self._refresh, self._typing, self._live):
+            timer.stop()
+
+    def _repaint_live(self) -> None:
+        """What goes on is painted ten times a second, as long as something does."""
+        if self.model.repaint_live() and not self._resting:
+            self._live.start()
+
+    def row_changed(self, _run_id: str) -> None:
+        """A request began, went on or ended: read again, at most four times a second."""
+        if not self._live.isActive() and not self._resting:
+            self._live.start()
+        if not self._refresh.isActive() and not self._resting:
+            self._refresh.start()
+
+    def _apply_filter(self) -> None:
+        self._typing.stop()
+        chosen = self._read_filter()
+        if chosen is not None and chosen.terms != self.model.filter.terms:
+            self.model.show_filter(chosen)
+            ids = tuple(term.part for term in chosen.terms if isinstance(term, IdTerm))
+            self._choose_all = len(ids) > 1 and len(ids) == len(chosen.terms)
+            if self._choose_all:
+                self.ids_pasted.emit(ids)
+
+    def _read_filter(self) -> LogFilter | None:
+        """What the filter line says; None, and the reason under it, where that cannot be read."""
+        try:
+            chosen = parse(self.filter_line.text(), datetime.now().astimezone())  # dates are meant in local time
+        except InputError as bad:
+            # A word that is being completed is not wrong yet.
+            self._say_wrong("" if self.filter_line.offered else str(bad.problems[0]))
+            return None
+        self._say_wrong("")
+        return chosen
+
+    def say_missing(self, missing: tuple[str, ...], asked_for: int) -> None:
+        """Which of a list of ids no request has."""
+        if missing:
+            self._say_wrong(f"{len(missing):,} of {asked_for:,} ids are not in the log: {', '.join(missing[:20])}")
+
+    def _say_wrong(self, sentence: str) -> None:
+        if sentence == self.wrong.text():
+            return
+        self.wrong.setText(sentence)
+        self.wrong.setVisible(bool(sentence))
+        self.filter_line.setAccessibleDescription(sentence)
+        self.filter_line.setProperty("bad", "true" if sentence else "false")
+        restyle(self.filter_line)
+
+    def _loaded(self) -> None:
+        filtered = bool(self.model.filter.terms)
+        if self._source is not None:
+            self.empty.say(NO_MATCH if filtered else NOTHING_YET, clear=filtered)
+        self._stack.setCurrentWidget(self.table if self.model.rowCount() else self.empty)
+        if self._choose_all and self.model.shows_filter:
+            self._choose_all = False
+            self.table.selectAll()
+        self._show_copy()
+
+    def _show_totals(self, totals: Totals) -> None:
+        requests = f"{totals.requests:,} request{'' if totals.requests == 1 else 's'}"
+        self.totals.setText(f"{requests} · hit rate {percent(totals.hit_rate)}")
+        known = f"Cached over prompt tokens of the {totals.compared:,} that reported both"
+        self.totals.setToolTip(NONE_REPORTED if totals.hit_rate is None else known)
+
+    def _target(self) -> LogRow | None:
+        """The chosen row; the newest where none is chosen."""
+        if self.table.currentIndex().isValid():
+            return self._choice.row
+        return self.model.row(0) if self.model.rowCount() else None
+
+    def _show_copy(self) -> None:
+        row = self._target()
+        self.copy_button.setEnabled(row is not None and row.request_id is not None)
+        none = "There is no request" if row is None else "This request has no request_id"
+        request_id = row.request_id if row is not None else None
+        self.copy_button.setToolTip(none if request_id is None else plain_tip(f"{request_id}  (Ctrl+C)"))
+
+    def clear_filter(self) -> None:
+        """Show everything again."""
+        self.filter_line.clear()
+        self.filter_line.setFocus()
+        self._apply_filter()
+
+    def current_run_id(self) -> str | None:
+        """The run of the chosen row; None where none is chosen."""
+        row = self._choice.row
+        return row.run_id if row is not None else None
+
+    def copy_request_id(self) -> bool:
+        """Copy the chosen row's request_id (the newest row's where none is chosen). Returns whether there was one."""
+        places = self.table.chosen_rows()
+        chosen = self.model.rows_in_memory(places[0], places[-1]) if len(places) > 1 else []
+        ids = [row.request_id for place, row in chosen if place in set(places) and row.request_id is not None]
+        row = self._target()
+        if not ids and row is not None and row.request_id is not None:
+            ids = [row.request_id]
+        if not ids:
+            return False
+        copy_text("\n".join(ids))
+        self.copy_button.setText(COPIED)
+        self._copied.start()
+        return True
+
+    def _open(self) -> None:
+        run_id = self.current_run_id()
+        if run_id is not None:
+            self.open_requested.emit(run_id)
+
+    def focus_filter(self) -> None:
+        """Ctrl+L."""
+        self.filter_line.setFocus()
+        self.filter_line.selectAll()
+
+    def take_focus(self) -> None:
+        """The keyboard comes to the rows, or to the filter where there are none."""
+        if not self.model.rowCount():
+            self.filter_line.setFocus()
+            return
+        self.table.setFocus()
+        if not self.table.currentIndex().isValid():
+            self.table.go_to(0)
+
+    def set_theme(self, theme: Theme) -> None:
+        """Other colours."""
+        self.model.set_theme(theme)
+        self.table.set_theme(theme)
+
+
+class EmptyPage(QFrame):
+    """Words in place of rows."""
+
+    clear_asked = Signal()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setProperty("look", "pane")
+        self.words = QLabel(OPENING)
+        self.words.setProperty("tone", "muted")
+        self.words.setWordWrap(True)
+        self.clear_button = QPushButton("Clear filter")
+        self.clear_button.clicked.connect(lambda _checked: self.clear_asked.emit())
+        self.clear_button.hide()
+        column = QVBoxLayout(self)
+        column.setContentsMargins(GRID + 4, GRID, GRID, GRID)
+        column.addWidget(self.words)
+        column.addWidget(self.clear_button, 0, Qt.AlignmentFlag.AlignLeft)
+        column.addStretch(1)
+
+    def say(self, sentence: str, *, clear: bool) -> None:
+        """Show a sentence, with the button that clears the filter where that helps."""
+        self.words.setText(sentence)
+        self.clear_button.setVisible(clear)
+
+
+def _timer(owner: QObject, interval_ms: int, handler: Callable[[], object]) -> QTimer:
+    timer = QTimer(owner)
+    timer.setSingleShot(True)
+    timer.setInterval(interval_ms)
+    timer.timeout.connect(lambda: handler())
+    return timer

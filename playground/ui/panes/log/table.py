@@ -1,0 +1,296 @@
+"""The table itself: keys, context menu, widths, and the rows' looks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date
+from itertools import pairwise
+
+from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QPoint, QRect, Qt, Signal
+from PySide6.QtGui import QBrush, QKeyEvent, QKeySequence, QMouseEvent, QPainter, QPaintEvent
+from PySide6.QtWidgets import (
+    QAbstractItemView,
+    QHeaderView,
+    QMenu,
+    QStyle,
+    QStyledItemDelegate,
+    QStyleOptionViewItem,
+    QTableView,
+)
+
+from playground.ui.panes.log.columns import COLUMNS, attempt_cell
+from playground.ui.panes.log.model import LogModel
+from playground.ui.theme import Theme, mono_font, ui_font
+
+ROW_PX = 25
+ATTEMPT_PX = 20
+PAD_PX = 11
+"""Beside a cell's text, as the style sheet has it."""
+NARROWEST_PX = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Something that can be done with chosen rows: with at least and at most so many (0: any number)."""
+
+    name: str
+    label: str
+    key: str = ""
+    least: int = 1
+    most: int = 0
+    apart: bool = False
+
+
+ASKS = (
+    Ask("mark", "Mark, or take the mark off", "M", apart=True),
+    Ask("tag", "Tags…", "T"),
+    Ask("comment", "Comment…", "N", most=1),
+    Ask("earlier", "The earlier request it shares its prefix with", "P", most=1, apart=True),
+    Ask("compare", "Compare the two", "C", least=2, most=2),
+    Ask("ticket", "Support ticket…", "S", apart=True),
+    Ask("export", "Export…", "E"),
+    Ask("delete", "Delete…", "Del", apart=True),
+)
+"""What the menu of rows offers, and the keys for it while the rows have the keyboard."""
+
+
+class RowLook(QStyledItemDelegate):
+    """A hairline under each row; a chosen row keeps the colours of its words; attempts stand below their request."""
+
+    def __init__(self, theme: Theme, parent: QTableView) -> None:
+        super().__init__(parent)
+        self.theme = theme
+
+    def initStyleOption(self, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex) -> None:
+        super().initStyleOption(option, index)
+        # The style sheet gives a selected item one colour of text; painted as ordinary, each keeps its own.
+        option.state &= ~(QStyle.StateFlag.State_Selected | QStyle.StateFlag.State_HasFocus)
+
+    def paint(
+        self, painter: QPainter, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex
+    ) -> None:
+        if option.state & QStyle.StateFlag.State_Selected:
+            painter.fillRect(option.rect, QBrush(self.theme.selection))
+        whole = QRect(option.rect)
+        option.rect.setHeight(min(ROW_PX, whole.height()))
+        super().paint(painter, option, index)
+        if whole.height() > ROW_PX:
+            self._paint_attempts(painter, whole, index)
+        painter.setPen(self.theme.line)
+        painter.drawLine(whole.bottomLeft(), whole.bottomRight())
+
+    def _paint_attempts(self, painter: QPainter, whole: QRect, index: QModelIndex | QPersistentModelIndex) -> None:
+        model, column = index.model(), COLUMNS[index.column()]
+        assert isinstance(model, LogModel)
+        row = model.row(index.row())
+        if row is None:
+            return
+        flags = Qt.AlignmentFlag.AlignRight if column.figure else Qt.AlignmentFlag.AlignLeft
+        painter.setFont(mono_font(11) if column.mono else ui_font(11, tabular=column.figure))
+        for number, attempt in enumerate(model.detail(row).attempts):
+            cell = attempt_cell(column.title, attempt)
+            place = QRect(
+                whole.left() + PAD_PX,
+                whole.top() + ROW_PX + number * ATTEMPT_PX,
+                whole.width() - 2 * PAD_PX,
+                ATTEMPT_PX,
+            )
+            color = getattr(self.theme, cell.tone) if cell.tone else self.theme.muted
+            painter.setPen(color)
+            text = painter.fontMetrics().elidedText(cell.text, Qt.TextElideMode.ElideRight, place.width())
+            painter.drawText(place, flags | Qt.AlignmentFlag.AlignVCenter, text)
+
+
+class LogTable(QTableView):
+    """Arrows, J and K, Home and End move; Enter opens; Ctrl+C copies the request_id."""
+
+    open_asked = Signal()
+    copy_asked = Signal()
+    asked = Signal(str)
+    """What is to be done with the chosen rows: the name of one of ASKS."""
+
+    def __init__(self, model: LogModel, theme: Theme) -> None:
+        super().__init__()
+        self._log, self._theme = model, theme
+        self._tall: dict[int, int] = {}
+        self._look = RowLook(theme, self)
+        self.setItemDelegate(self._look)
+        self.setModel(model)
+        self.setAccessibleName("Logged requests")
+        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
+        self.setHorizontalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
+        self.setShowGrid(False)
+        self.setWordWrap(False)
+        self.setTabKeyNavigation(False)
+        self.verticalHeader().hide()
+        self.verticalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
+        self.verticalHeader().setDefaultSectionSize(ROW_PX)
+        self.horizontalHeader().setHighlightSections(False)
+        self.horizontalHeader().setMinimumSectionSize(NARROWEST_PX)
+        model.loaded.connect(self._fit_rows)
+        self.doubleClicked.connect(lambda _index: self.open_asked.emit())
+        self.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
+        self.customContextMenuRequested.connect(self._menu)
+
+    def set_theme(self, theme: Theme) -> None:
+        """Other colours."""
+        self._look.theme = self._theme = theme
+        self.viewport().update()
+
+    def _fit_rows(self) -> None:
+        """Unfolded rows are as tall as their attempts ask for; all others as tall as a row is."""
+        tall = {}
+        for run_id in self._log.unfolded:
+            place = self._log.find(run_id)
+            row = self._log.row(place) if place is not None else None
+            if place is not None and row is not None:
+                tall[place] = ROW_PX + ATTEMPT_PX * len(self._log.detail(row).attempts)
+        header = self.verticalHeader()
+        for place in {*self._tall, *tall}:
+            if place < self._log.rowCount():
+                header.resizeSection(place, tall.get(place, ROW_PX))
+        self._tall = tall
+
+    def rowsAboutToBeRemoved(self, parent: QModelIndex | QPersistentModelIndex, start: int, end: int) -> None:
+        """Heights belong to requests, and are given anew."""
+        self._flatten()
+        super().rowsAboutToBeRemoved(parent, start, end)
+
+    def _flatten(self) -> None:
+        for place in self._tall:
+            if place < self._log.rowCount():
+                self.verticalHeader().resizeSection(place, ROW_PX)
+        self._tall = {}
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        super().paintEvent(event)
+        painter = QPainter(self.viewport())
+        painter.setFont(ui_font(10, bold=True))
+        for place, day in self._days():
+            self._paint_day(painter, self.rowViewportPosition(place), day)
+
+    def _days(self) -> Iterator[tuple[int, date]]:
+        """The first row of each day but the newest, among those in sight, and the day."""
+        first, last = self.rowAt(0), self.rowAt(self.viewport().height() - 1)
+        rows = self._log.rows_in_memory(first - 1, self._log.rowCount() - 1 if last < 0 else last)
+        zone = UTC if self._log.clock == "utc" else None
+        for (before, above), (place, row) in pairwise(rows):
+            day = row.started_utc.astimezone(zone).date()
+            if place == before + 1 and above.started_utc.astimezone(zone).date() != day:
+                yield place, day
+
+    def _paint_day(self, painter: QPainter, y: int, day: date) -> None:
+        text = f"{day:%A} {day.day} {day:%B %Y}"
+        width = painter.fontMetrics().horizontalAdvance(text) + 12
+        painter.setPen(self._theme.muted)
+        painter.drawLine(0, y - 1, self.viewport().width(), y - 1)
+        label = QRect(self.viewport().width() - width - 8, y - 7, width, 13)
+        painter.fillRect(label, self._theme.surface)
+        painter.drawText(label, Qt.AlignmentFlag.AlignCenter, text)
+
+    def toggle_attempts(self, unfolded: bool | None = None) -> bool:
+        """Show or hide the attempts of the current row; tells whether it has any to show."""
+        row = self._log.row(self.currentIndex().row()) if self.currentIndex().isValid() else None
+        if row is None or row.attempts < 2:
+            return False
+        now = row.run_id in self._log.unfolded
+        if unfolded is None or unfolded != now:
+            self._log.unfold(row.run_id, not now)
+        return True
+
+    def chosen_rows(self) -> list[int]:
+        """The places that are chosen, the newest first."""
+        return sorted(index.row() for index in self.selectionModel().selectedRows())
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        super().mousePressEvent(event)
+        index = self.indexAt(event.position().toPoint())
+        row = self._log.row(index.row()) if index.isValid() else None
+        mark = index.isValid() and COLUMNS[index.column()].title == "time"
+        within = event.position().x() - self.columnViewportPosition(index.column()) < 20 if mark else False
+        if row is not None and row.attempts > 1 and within:
+            self.toggle_attempts()
+
+    def _menu(self, place: QPoint) -> None:
+        if not self.currentIndex().isValid():
+            return
+        menu = QMenu(self)
+        many = len(self.chosen_rows())
+        if many < 2:
+            menu.addAction("Open in the panes\tEnter").triggered.connect(lambda _checked: self.open_asked.emit())
+        label = "Copy request_id" if many < 2 else f"Copy {many:,} request_ids"
+        menu.addAction(f"{label}\tCtrl+C").triggered.connect(lambda _checked: self.copy_asked.emit())
+        for ask in ASKS:
+            if ask.least <= max(many, 1) <= (ask.most or many):
+                if ask.apart:
+                    menu.addSeparator()
+                action = menu.addAction(f"{ask.label}\t{ask.key}" if ask.key else ask.label)
+                action.triggered.connect(lambda _checked, name=ask.name: self.asked.emit(name))
+        menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        menu.popup(self.viewport().mapToGlobal(place))
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        last = self.model().rowCount() - 1
+        steps = {Qt.Key.Key_J: 1, Qt.Key.Key_K: -1}
+        if event.matches(QKeySequence.StandardKey.Copy):
+            self.copy_asked.emit()
+        elif event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and not _with_control(event):
+            self.open_asked.emit()
+        elif event.key() in (Qt.Key.Key_Right, Qt.Key.Key_Left) and not event.modifiers():
+            if not self.toggle_attempts(event.key() == Qt.Key.Key_Right):
+                super().keyPressEvent(event)
+        elif (ask := _asked_by(event)) is not None:
+            self.asked.emit(ask)
+        elif event.key() in (Qt.Key.Key_Home, Qt.Key.Key_End):
+            self.go_to(0 if event.key() == Qt.Key.Key_Home else last)
+        elif event.key() in steps and not event.modifiers():
+            current = self.currentIndex().row()
+            self.go_to(min(max(current + steps[Qt.Key(event.key())], 0), last))
+        else:
+            super().keyPressEvent(event)
+
+    def keyboardSearch(self, _search: str) -> None:
+        """Nothing: Qt's search would read every page of the log. The filter line finds."""
+
+    def rowsInserted(self, parent: QModelIndex | QPersistentModelIndex, start: int, end: int) -> None:
+        """New rows on top push nothing away that is being read further down."""
+        self._flatten()
+        bar = self.verticalScrollBar()
+        top = bar.value()
+        super().rowsInserted(parent, start, end)
+        if top > 0 and start == 0:
+            self.updateGeometries()  # else the bar still has its old end
+            bar.setValue(top + end + 1)
+
+    def reset(self) -> None:
+        """Other rows altogether, after another filter: from the newest on."""
+        self._tall = {}
+        super().reset()
+        self.scrollToTop()
+
+    def choose(self, row: int) -> None:
+        """Choose a row and leave the scrolling alone; -1 chooses none."""
+        bar = self.verticalScrollBar()
+        top = bar.value()
+        self.setCurrentIndex(self.model().index(row, 0))
+        bar.setValue(top)
+
+    def go_to(self, row: int) -> None:
+        """Choose a row, and show it."""
+        if 0 <= row < self.model().rowCount():
+            index = self.model().index(row, 0)
+            self.setCurrentIndex(index)
+            self.scrollTo(index)
+
+
+def _asked_by(event: QKeyEvent) -> str | None:
+    if event.modifiers():
+        return None
+    key = QKeySequence(event.key()).toString()
+    return next((ask.name for ask in ASKS if ask.key and ask.key.lower() == key.lower()), None)
+
+
+def _with_control(event: QKeyEvent) -> bool:
+    return bool(event.modifiers() & Qt.KeyboardModifier.ControlModifier)

@@ -1,0 +1,62 @@
+"""Body: exactly what Send would send, byte for byte."""
+
+from __future__ import annotations
+
+import json
+
+from PySide6.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QScrollArea, QVBoxLayout, QWidget
+
+from playground.prompt.document import Document
+from playground.prompt.request import body_fields, encode
+from playground.ui.panes.prompt.card_text import CardText
+from playground.ui.theme import GRID, Theme
+from playground.ui.widgets.copy_button import CopyButton
+
+
+class BodyTab(QWidget):
+    """Made only while it is looked at: a body may have hundreds of kilobytes."""
+
+    def __init__(self, theme: Theme) -> None:
+        super().__init__()
+        self._document: Document | None = None
+        self._model = "electron"
+        self._size = QLabel()
+        self._size.setProperty("tone", "muted")
+        self._pretty = QCheckBox("indented, to read")
+        self._pretty.toggled.connect(self._show)
+        self._copy = CopyButton("the exact request body")
+        self._text = CardText(theme)
+        self._text.setAccessibleName("Request body")
+        self._text.setReadOnly(True)
+        scroll = QScrollArea()
+        scroll.setWidgetResizable(True)
+        scroll.setWidget(self._text)
+        head = QHBoxLayout()
+        head.setContentsMargins(GRID * 2, GRID, GRID, 0)
+        head.addWidget(self._size, 1)
+        head.addWidget(self._pretty)
+        head.addWidget(self._copy)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addLayout(head)
+        column.addWidget(scroll, 1)
+
+    def set_theme(self, theme: Theme) -> None:
+        """Other colours."""
+        self._text.set_theme(theme)
+
+    def show_body(self, document: Document, model: str) -> None:
+        """Show what this document would be sent as."""
+        if document is not self._document or model != self._model:
+            self._document, self._model = document, model
+            self._show()
+
+    def _show(self) -> None:
+        if self._document is None:
+            return
+        fields = body_fields(self._document, self._model)
+        body = encode(fields)
+        text = body.decode("utf-8", "surrogatepass")
+        self._size.setText(f"{len(body):,} bytes, exactly as sent" if not self._pretty.isChecked() else "indented")
+        self._copy.set_text_to_copy(text)
+        self._text.set_exact(json.dumps(fields, ensure_ascii=False, indent=2) if self._pretty.isChecked() else text)

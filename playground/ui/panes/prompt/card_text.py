@@ -1,0 +1,191 @@
+"""The text of a card or a field: as high as its text, with its variables as chips and a gap for the boundary."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from math import ceil
+
+from PySide6.QtCore import QEvent, QPoint, QRectF, Signal
+from PySide6.QtGui import (
+    QHelpEvent,
+    QInputMethodEvent,
+    QPainter,
+    QPaintEvent,
+    QResizeEvent,
+    QTextCharFormat,
+    QTextCursor,
+)
+from PySide6.QtWidgets import QTextEdit, QToolTip, QWidget
+
+from playground.ui.panes.prompt.geometry import GAP_PX, TextGeometry
+from playground.ui.panes.prompt.marks import Advised, Mark, ink, marks_between, marks_of, paint_mark, tip_of
+from playground.ui.theme import Theme
+from playground.ui.widgets.lossless_text import Splice
+from playground.ui.widgets.lossless_text_edit import ExactEdit
+from playground.ui.widgets.plain_tip import plain_tip
+
+SIDE_PX = 14
+"""Room left and right of the text."""
+
+
+class CardText(ExactEdit):
+    """Never scrolls inside; painting costs what is visible, not what there is."""
+
+    height_changed = Signal()
+    moved = Signal()
+    """The cursor stands elsewhere."""
+
+    def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._theme = theme
+        self._lines = TextGeometry(self)
+        self._gap: int | None = None
+        self._gap_tip = ""
+        self._marks: list[Mark] = []
+        self._values: Mapping[str, str] = {}
+        self._advised: Advised = ()
+        self.setProperty("zoned", True)
+        self.setViewportMargins(SIDE_PX, 0, SIDE_PX, 0)
+        self.cursorPositionChanged.connect(self.moved)
+
+    @property
+    def geometry_of_text(self) -> TextGeometry:
+        """Where each character stands, in the viewport's coordinates."""
+        return self._lines
+
+    @property
+    def marks(self) -> list[Mark]:
+        """Chips and odd characters, in order."""
+        return self._marks
+
+    def changing(self, position: int, removed: int, added: int) -> None:
+        """The gap follows its line until the boundary is known anew."""
+        self._lines.note_change(position, added)
+        if self._gap is not None and position < self._gap:
+            self._gap = max(self._gap + added - removed, position)
+
+    def laid_out(self) -> None:
+        """Lines may have come or gone."""
+        self._lines.open_gap(self._gap)
+        self._fit()
+
+    def settled(self) -> None:
+        """Find the marks again; Qt's cursors have moved those that are coloured along with the text."""
+        marks = marks_of(self.exact, self._values, self._advised)
+        before, self._marks = self._marks, marks
+        if [(mark.kind, mark.subject) for mark in marks] != [(mark.kind, mark.subject) for mark in before]:
+            self._color_marks()
+            self.viewport().update()
+        elif marks and not self._is_colored():
+            self._color_marks()
+
+    def set_gap(self, unit: int | None, tip: str = "") -> None:
+        """Leave room for the boundary's words over the line of UTF-16 unit `unit`; None: nowhere."""
+        self._gap_tip = tip
+        if unit != self._gap:
+            self._gap = unit
+            self._lines.open_gap(unit)
+            self._fit()
+            self.viewport().update()
+
+    def set_values(self, values: Mapping[str, str]) -> None:
+        """The variables that have a value."""
+        if values != self._values:
+            self._values = values
+            self.settled()
+
+    def set_advised(self, advised: Advised) -> None:
+        """The places that advice is about, in code points of the text as it is."""
+        if advised != self._advised:
+            self._advised = advised
+            self.settled()
+
+    def shift_advised(self, splice: Splice, moved: Callable[[int], int]) -> None:
+        """Let the places follow the text until the adviser has looked again; one that was changed is let go."""
+        gone_end = splice.at + len(splice.removed)
+        kept = (
+            (moved(start), moved(end), words)
+            for start, end, words in self._advised
+            if end <= splice.at or start >= gone_end
+        )
+        self.set_advised(tuple(kept))
+
+    def set_theme(self, theme: Theme) -> None:
+        """Other colours."""
+        self._theme = theme
+        self._color_marks()
+        self.viewport().update()
+
+    def _fit(self) -> None:
+        height = max(ceil(self._lines.height()), 1)
+        if height != self.height() or self.minimumHeight() != height:
+            # At once, not with the next layout: Qt would scroll the text to show the cursor.
+            self.resize(self.width(), height)
+            self.setFixedHeight(height)
+            self.height_changed.emit()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Another width breaks lines elsewhere."""
+        super().resizeEvent(event)
+        if event.size().width() != event.oldSize().width():
+            self._lines.forget()
+            self.laid_out()
+
+    def inputMethodEvent(self, event: QInputMethodEvent) -> None:
+        """A composition takes room before it is text."""
+        super().inputMethodEvent(event)
+        self._lines.forget_block(self.textCursor().blockNumber())
+        self.laid_out()
+
+    def _is_colored(self) -> bool:
+        cursors = (selection.cursor for selection in self.extraSelections())
+        spans = [(cursor.selectionStart(), cursor.selectionEnd()) for cursor in cursors]
+        return spans == [(mark.start, mark.end) for mark in self._marks]
+
+    def _color_marks(self) -> None:
+        self.setExtraSelections([self._selection(mark) for mark in self._marks])
+
+    def _selection(self, mark: Mark) -> QTextEdit.ExtraSelection:
+        selection = QTextEdit.ExtraSelection()
+        selection.cursor = QTextCursor(self.document())
+        selection.cursor.setPosition(mark.start)
+        selection.cursor.setPosition(mark.end, QTextCursor.MoveMode.KeepAnchor)
+        colored = QTextCharFormat()
+        colored.setForeground(ink(self._theme, mark.kind))
+        selection.format = colored
+        return selection
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """The grounds of the marks that are in sight, then the text."""
+        if self._marks:
+            painter = QPainter(self.viewport())
+            for mark, area in self._areas(event.rect().top(), event.rect().bottom()):
+                paint_mark(painter, self._theme, mark.kind, area)
+            painter.end()
+        super().paintEvent(event)
+
+    def _areas(self, top: float, bottom: float) -> list[tuple[Mark, QRectF]]:
+        start, end = self._lines.units_between(top, bottom)
+        return [
+            (mark, area)
+            for mark in marks_between(self._marks, start, end)
+            for area in self._lines.areas(mark.start, mark.end)
+        ]
+
+    def viewportEvent(self, event: QEvent) -> bool:
+        """What a mark or the boundary means, where the pointer rests on it."""
+        if event.type() == QEvent.Type.ToolTip and isinstance(event, QHelpEvent):
+            QToolTip.showText(event.globalPos(), plain_tip(self.tip_at(event.pos())), self)
+            return True
+        return super().viewportEvent(event)
+
+    def tip_at(self, place: QPoint) -> str:
+        """What the pointer is told at a place of the viewport; empty where there is nothing to tell."""
+        if self._gap is not None:
+            top = self._lines.spot(self._gap).top
+            if top - GAP_PX <= place.y() < top:
+                return self._gap_tip
+        for mark, area in self._areas(place.y(), place.y()):
+            if area.contains(place.toPointF()):
+                return tip_of(mark, self._values)
+        return ""

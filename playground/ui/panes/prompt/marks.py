@@ -1,0 +1,128 @@
+"""What is marked in a message's text: `{{name}}` as a chip, and characters that nobody could see."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from PySide6.QtCore import QPointF, QRectF, Qt
+from PySide6.QtGui import QColor, QPainter, QPainterPath, QPen
+
+from playground.prompt.text_offsets import utf16_length
+from playground.prompt.variables import places
+from playground.ui.theme import Theme
+from playground.ui.widgets.lossless_text import ExactText, name_of
+
+MarkKind = Literal["value", "missing", "odd", "advice"]
+_TIP_CHARACTERS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """UTF-16 units [start, end) of a text that are marked.
+
+    `subject` is the variable's name, the odd character, or what the adviser has to say.
+    """
+
+    kind: MarkKind
+    start: int
+    end: int
+    subject: str
+
+
+Advised = tuple[tuple[int, int, str], ...]
+"""Places that advice is about: code points [start, end) of the text, and what is said there."""
+
+
+def marks_of(exact: ExactText, values: Mapping[str, str], advised: Advised = ()) -> list[Mark]:
+    """Every mark of a text, in order."""
+    found: list[tuple[int, int, MarkKind, str]] = [
+        (place.start, place.end, "value" if place.name in values else "missing", place.name)
+        for place in places(exact.text)
+    ]
+    found += [(at, at + 1, "odd", odd) for at, odd in exact.oddities()]
+    chips = [(start, end) for start, end, _, _ in found]
+    # A chip is a mark already; what is advised of a variable stands at its chip's tip.
+    found += [
+        (start, end, "advice", words)
+        for start, end, words in advised
+        if not any(start < other_end and other_start < end for other_start, other_end in chips)
+    ]
+    found.sort()
+    return list(_in_units(exact.image, found))
+
+
+def _in_units(image: str, found: list[tuple[int, int, MarkKind, str]]) -> list[Mark]:
+    marks = []
+    seen = units = 0
+    for start, end, kind, subject in found:
+        # An odd character inside a chip's braces starts before the chip's end; count from where this one starts.
+        if start < seen:
+            units -= utf16_length(image[start:seen])
+        else:
+            units += utf16_length(image[seen:start])
+        width = utf16_length(image[start:end])
+        marks.append(Mark(kind, units, units + width, subject))
+        seen, units = end, units + width
+    return marks
+
+
+def marks_between(marks: list[Mark], start: int, end: int) -> list[Mark]:
+    """The marks that lie wholly or partly in units [start, end); chips are never longer than a line is kept for."""
+    first = bisect_left(marks, start, key=lambda mark: mark.start)
+    while first > 0 and marks[first - 1].end > start:
+        first -= 1
+    last = bisect_left(marks, end, key=lambda mark: mark.start)
+    return marks[first:last]
+
+
+def tip_of(mark: Mark, values: Mapping[str, str]) -> str:
+    """What a mark says when the pointer rests on it."""
+    if mark.kind == "odd":
+        return name_of(mark.subject)
+    if mark.kind == "advice":
+        return mark.subject
+    if mark.kind == "missing":
+        return f"{{{{{mark.subject}}}}} has no value. Give it one under Variables."
+    value = values.get(mark.subject, "")
+    shown = value if len(value) <= _TIP_CHARACTERS else value[:_TIP_CHARACTERS] + " …"
+    return f"{{{{{mark.subject}}}}} = {shown}" if value else f"{{{{{mark.subject}}}}} is an empty text"
+
+
+def ink(theme: Theme, kind: MarkKind) -> QColor:
+    """The colour of a marked text."""
+    return {"value": theme.variable_edge, "missing": theme.failure, "odd": theme.output, "advice": theme.text}[kind]
+
+
+def paint_mark(painter: QPainter, theme: Theme, kind: MarkKind, area: QRectF) -> None:
+    """The ground of one mark; the text comes over it."""
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+    if kind == "advice":
+        pen = QPen(theme.variable_edge, 2, Qt.PenStyle.DotLine)
+        painter.setPen(pen)
+        painter.drawLine(area.bottomLeft() + QPointF(0, -1), area.bottomRight() + QPointF(0, -1))
+    elif kind == "odd":
+        painter.setPen(QPen(theme.output, 0.8))
+        painter.setBrush(Qt.BrushStyle.NoBrush)
+        painter.drawRoundedRect(area.adjusted(0.5, 1.5, -0.5, -1.5), 2, 2)
+    else:
+        painter.setPen(QPen(theme.failure, 1) if kind == "missing" else Qt.PenStyle.NoPen)
+        painter.setBrush(theme.chip if kind == "value" else theme.surface)
+        painter.drawRoundedRect(area.adjusted(0.5, 0.5, -0.5, -0.5), 4, 4)
+        if kind == "missing":
+            _wave(painter, theme.failure, area)
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing, on=False)
+
+
+def _wave(painter: QPainter, color: QColor, area: QRectF) -> None:
+    path = QPainterPath(QPointF(area.left() + 4, area.bottom() - 2))
+    x, up = area.left() + 4, True
+    while x < area.right() - 6:
+        x += 3
+        path.lineTo(x, area.bottom() - (4 if up else 2))
+        up = not up
+    painter.setPen(QPen(color, 1))
+    painter.setBrush(Qt.BrushStyle.NoBrush)
+    painter.drawPath(path)

@@ -1,0 +1,343 @@
+"""The Prompt pane: five tabs over one document and one history, and what the prefix desk says of the document."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import Signal
+from PySide6.QtGui import QUndoStack
+from PySide6.QtWidgets import QFrame, QStackedWidget, QVBoxLayout, QWidget
+
+from playground.prompt.document import Document, Tool
+from playground.prompt.field_errors import FieldError
+from playground.prompt.variables import names
+from playground.ui.panes.prompt.body_tab import BodyTab
+from playground.ui.panes.prompt.check_bar import ProblemBar
+from playground.ui.panes.prompt.field_navigation import go_to_field
+from playground.ui.panes.prompt.find import FindBar
+from playground.ui.panes.prompt.footer import Footer
+from playground.ui.panes.prompt.marks import Advised
+from playground.ui.panes.prompt.parameters_tab import ParametersTab
+from playground.ui.panes.prompt.prompt_tab import PromptTab
+from playground.ui.panes.prompt.tools_tab import ToolsTab
+from playground.ui.panes.prompt.undo import History
+from playground.ui.panes.prompt.variables_tab import VariablesTab
+from playground.ui.theme import Theme
+from playground.ui.widgets.lossless_text import Splice
+from playground.ui.widgets.rule import hairline
+from playground.ui.widgets.tab_bar import counted, tab_bar
+
+if TYPE_CHECKING:
+    from playground.lint.model import Advice
+    from playground.prefix_cache.workbench import Outlook
+    from playground.prefix_cache.zones import ZoneMap
+    from playground.prompt.limits import Finding
+    from playground.ui.panes.prompt.body_tab import BodyTab
+    from playground.ui.panes.prompt.check_bar import CheckBar
+    from playground.ui.panes.prompt.parameters_tab import ParametersTab
+    from playground.ui.panes.prompt.tools_tab import ToolsTab
+    from playground.ui.panes.prompt.variables_tab import VariablesTab
+
+
+class OtherTabs:
+    """Variables, tools, parameters and the body."""
+
+    def __init__(self, theme: Theme) -> None:
+        self.variables = VariablesTab(theme)
+        self.tools = ToolsTab(theme)
+        self.parameters = ParametersTab(theme)
+        self.body = BodyTab(theme)
+        self.pages = (self.variables, self.tools, self.parameters, self.body)
+
+    def set_theme(self, theme: Theme) -> None:
+        """Other colours."""
+        for page in self.pages:
+            page.set_theme(theme)
+
+
+PROMPT, VARIABLES, TOOLS, PARAMETERS, BODY = range(5)
+_TABS = {"messages": PROMPT, "variables": VARIABLES, "tools": TOOLS, "parameters": PARAMETERS}
+
+
+class PromptPane(QFrame):
+    """Edits one Document. Every change is told at once and can be undone."""
+
+    edited = Signal(object)
+    """The Document, after every change, also by undo and redo, synchronously."""
+    send_requested = Signal()
+    """Ctrl+Enter came to a text here and nobody else took it; never during a composition."""
+    answers_wanted = Signal(str)
+    """What calls of this tool return is wanted; the tool's menu offers it where somebody listens."""
+    tool_server_wanted = Signal()
+    """Tools of a Model Context Protocol server are wanted."""
+
+    def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setProperty("look", "pane")
+        self.setAccessibleName("Prompt")
+        self._model = "electron"
+        self.history = History(self)
+        self.prompt_tab = PromptTab(theme, self.history)
+        self._theme = theme
+        self.find_bar = FindBar()
+        self.problem_bar = ProblemBar()
+        self._findings: tuple[Finding, ...] = ()
+        self._zones: ZoneMap | None = None
+        self.footer = Footer(theme)
+        self.tabs = tab_bar("Parts of the prompt", ("Prompt", "Variables", "Tools", "Parameters", "Body"))
+        self._stack = QStackedWidget()
+        self._lay_out()
+        self._connect()
+
+    def _lay_out(self) -> None:
+        self._stack.addWidget(self.prompt_tab)
+        column = self._column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        column.addWidget(self.tabs)
+        column.addWidget(hairline())
+        column.addWidget(self.problem_bar)
+        column.addWidget(self._stack, 1)
+        column.addWidget(self.find_bar)
+        column.addWidget(self.footer)
+
+    def _connect(self) -> None:
+        self.history.spliced.connect(self._on_spliced)
+        self.history.replaced.connect(self._on_replaced)
+        self.history.changed.connect(self._on_changed)
+        self.prompt_tab.send_requested.connect(self.send_requested)
+        self.prompt_tab.tools_requested.connect(lambda: self.tabs.setCurrentIndex(TOOLS))
+        self.tabs.currentChanged.connect(self._show_tab)
+        self.find_bar.found.connect(self._show_found)
+        self.find_bar.closed.connect(self.focus_editor)
+
+    @cached_property
+    def _others(self) -> OtherTabs:
+        """The tabs behind the first one: made when they are first needed, which the first paint does not."""
+
+        others = OtherTabs(self._theme)
+        others.variables.value_edited.connect(self._set_value)
+        others.tools.tools_edited.connect(self._set_tools)
+        others.tools.answers_wanted.connect(self.answers_wanted)
+        others.tools.server_wanted.connect(self.tool_server_wanted)
+        others.tools.answers_offered = lambda: self.receivers("2answers_wanted(QString)") > 0
+        others.parameters.edited.connect(lambda document, key: self.history.replace(document, "Set parameter", key))
+        for tab in (others.variables, others.tools):
+            tab.undo_requested.connect(self.undo)
+            tab.redo_requested.connect(self.redo)
+        for page in others.pages:
+            self._stack.addWidget(page)
+        document = self.history.document
+        others.variables.show_document(document)
+        others.tools.show_tools(document.tools)
+        others.tools.show_zones(self._zones)
+        others.parameters.show_document(document)
+        others.parameters.show_findings(self._findings)
+        return others
+
+    @cached_property
+    def check_bar(self) -> CheckBar:
+        """What the check found: made when it first has something to say."""
+        from playground.ui.panes.prompt.check_bar import CheckBar
+
+        bar = CheckBar()
+        bar.chosen.connect(self.go_to)
+        self._column.insertWidget(self._column.indexOf(self.find_bar), bar)
+        return bar
+
+    def complete(self) -> None:
+        """Make what the first paint did not need."""
+        _ = self._others
+
+    @property
+    def variables_tab(self) -> VariablesTab:
+        """Each variable's value."""
+        return self._others.variables
+
+    @property
+    def tools_tab(self) -> ToolsTab:
+        """The tool catalogue."""
+        return self._others.tools
+
+    @property
+    def parameters_tab(self) -> ParametersTab:
+        """Every documented parameter."""
+        return self._others.parameters
+
+    @property
+    def body_tab(self) -> BodyTab:
+        """The exact body."""
+        return self._others.body
+
+    def document(self) -> Document:
+        """The document as it is now, to the character."""
+        return self.history.document
+
+    def set_document(self, document: Document, *, undoable: bool = False, label: str = "") -> None:
+        """Put a document in place: as one step that can be undone, or as a new beginning without a history."""
+        self.problem_bar.hide()
+        if undoable:
+            self.history.replace(document, label)
+        else:
+            self.history.reset(document)
+
+    @property
+    def undo_stack(self) -> QUndoStack:
+        """The history of the whole prompt."""
+        return self.history.stack
+
+    def undo(self) -> None:
+        """Take the last step back, whichever tab it was made in."""
+        self.history.stack.undo()
+
+    def redo(self) -> None:
+        """Do again what was taken back."""
+        self.history.stack.redo()
+
+    def _on_spliced(self, _message: int, splice: Splice, shown: bool) -> None:
+        if not shown:
+            self.tabs.setCurrentIndex(PROMPT)
+        # Only where a variable may have come or gone: the rows are not looked through at every keystroke.
+        if "{{" in self._around(_message, splice):
+            self._show_variables()
+
+    def _around(self, message: int, splice: Splice) -> str:
+        """The line that a splice changed, and what it took away."""
+        text = self.history.document.messages[message].content or ""
+        start = text.rfind("\n", 0, splice.at) + 1
+        end = text.find("\n", splice.at + len(splice.inserted))
+        return splice.removed + text[start : end if end >= 0 else len(text)]
+
+    def _on_replaced(self, before: Document, after: Document) -> None:
+        self._show_variables()
+        self.tabs.setTabText(TOOLS, counted("Tools", len(after.tools)))
+        if "_others" in vars(self):
+            self.parameters_tab.show_document(after)
+            if before.tools is not after.tools:
+                self.tools_tab.show_tools(after.tools)
+
+    def _on_changed(self, document: Document) -> None:
+        self.problem_bar.hide()
+        self._show_body()
+        if self.find_bar.isVisible():
+            self.find_bar.show_messages(document.messages)
+        self.edited.emit(document)
+
+    def _show_variables(self) -> None:
+        document = self.history.document
+        self.tabs.setTabText(VARIABLES, counted("Variables", len({*names(document.messages), *document.variables})))
+        if "_others" in vars(self):
+            self.variables_tab.show_document(document)
+
+    def _set_value(self, name: str, value: str | None) -> None:
+        document = self.history.document
+        values = {key: kept for key, kept in document.variables.items() if key != name}
+        if value is not None:
+            values = {**document.variables, name: value}
+        self.history.replace(replace(document, variables=values), f"Set {name}", f"variable {name}")
+
+    def _set_tools(self, tools: tuple[Tool, ...], key: str) -> None:
+        self.history.replace(replace(self.history.document, tools=tools), "Edit tools", key)
+
+    def set_outlook(self, outlook: Outlook | None) -> None:
+        """Paint zones, ≈ tokens, boundary and forecast; what did not change is not touched."""
+        if outlook is not None and outlook.view.document is not self.history.document:
+            # Of an older document: its places would be wrong. The next look is on its way.
+            return
+        self.prompt_tab.set_outlook(outlook)
+        self.footer.set_outlook(outlook)
+        self._zones = outlook.zones if outlook is not None else None
+        if "_others" in vars(self):
+            self.tools_tab.show_zones(self._zones)
+
+    def set_advice(self, advice: Sequence[Advice], document: Document) -> None:
+        """Mark the places in the messages that advice on `document` is about; advice on an older one is left alone."""
+        if document is not self.history.document:
+            return
+        advised: dict[int, Advised] = {}
+        for one in advice:
+            for place in one.places:
+                if place.message is not None and place.start is not None and place.end is not None:
+                    mark = (place.start, place.end, f"{one.title}. {one.detail}")
+                    advised[place.message] = (*advised.get(place.message, ()), mark)
+        self.prompt_tab.set_advised(advised)
+
+    def set_reported(self, cached_tokens: int | None, prompt_tokens: int | None) -> None:
+        """Mark the point up to which the server says it read from its cache; None where it did not say."""
+        self.prompt_tab.ruler.set_reported(cached_tokens, prompt_tokens)
+
+    def set_model(self, model: str) -> None:
+        """The model that the body preview names."""
+        self._model = model
+        self._show_body()
+
+    def _show_body(self) -> None:
+        if self.tabs.currentIndex() == BODY:
+            self.body_tab.show_body(self.history.document, self._model)
+
+    def _show_tab(self, index: int) -> None:
+        if index != PROMPT:
+            self.complete()
+        self._stack.setCurrentIndex(index)
+        self._show_body()
+
+    def show_problem(self, problem: FieldError) -> None:
+        """Say what is wrong, and put the cursor where it is."""
+        self.problem_bar.say(str(problem))
+        self.go_to(problem)
+
+    def go_to(self, problem: FieldError) -> None:
+        """Put the cursor into the field that a problem names."""
+        go_to_field(self, problem, _TABS)
+
+    def refuse(self, problem: FieldError, anyway: Callable[[], object]) -> None:
+        """Say why it is not sent, lead there, and offer to send it all the same."""
+        self.go_to(problem)
+        self.problem_bar.say(f"The server refuses this, so it was not sent. {problem}", anyway)
+
+    def set_findings(self, findings: tuple[Finding, ...]) -> None:
+        """What the check of the prompt has to say, under the prompt and at the parameters concerned."""
+        if findings == self._findings:
+            return
+        self._findings = findings
+        self.check_bar.show_findings(findings)
+        if "_others" in vars(self):
+            self.parameters_tab.show_findings(findings)
+
+    def show_place(self, message: int, offset: int) -> None:
+        """Put the cursor at a code point of a message's template."""
+        self.tabs.setCurrentIndex(PROMPT)
+        self.prompt_tab.go_to(message, offset)
+
+    def _show_found(self, message: int, offset: int, length: int) -> None:
+        self.prompt_tab.go_to(message, offset, offset + length, focus=False)
+
+    def show_find(self) -> None:
+        """Open the find bar, with what is selected to look for."""
+        self.tabs.setCurrentIndex(PROMPT)
+        self.find_bar.show_messages(self.history.document.messages)
+        self.find_bar.open_bar()
+
+    def focus_editor(self) -> None:
+        """The keyboard goes to the prompt's text."""
+        self.tabs.setCurrentIndex(PROMPT)
+        self.prompt_tab.focus_editor()
+
+    def take_focus(self) -> None:
+        """The keyboard comes to this pane."""
+        self.focus_editor()
+
+    def composing(self) -> bool:
+        """Whether an input method is in the middle of a composition."""
+        return any(card.text.composing for card in self.prompt_tab.cards)
+
+    def set_theme(self, theme: Theme) -> None:
+        """Other colours."""
+        self._theme = theme
+        self.prompt_tab.set_theme(theme)
+        self.footer.set_theme(theme)
+        if "_others" in vars(self):
+            self._others.set_theme(theme)

@@ -1,0 +1,213 @@
+"""Parameters: every documented one; empty means not sent; a wrong one is said while it is typed, and not taken."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+from PySide6.QtCore import Signal
+from PySide6.QtWidgets import QCheckBox, QComboBox, QGridLayout, QLabel, QLineEdit, QScrollArea, QVBoxLayout, QWidget
+
+from playground.prompt.document import Document, Json
+from playground.prompt.field_errors import InputError
+from playground.prompt.limits import Finding
+from playground.prompt.parameters import NAMES, PARAMETERS, Parameter, extra_fields, parse, show
+from playground.ui.panes.prompt.field_text import FieldText
+from playground.ui.stylesheet import restyle
+from playground.ui.theme import GRID, Theme
+from playground.ui.widgets.notice import words
+
+NOT_SENT = "not sent"
+
+
+class _Field(QWidget):
+    """One parameter's editor: a line, a few lines, or a list to choose from."""
+
+    typed = Signal(str)
+
+    def __init__(self, theme: Theme, parameter: Parameter) -> None:
+        super().__init__()
+        self._wrong = words("", "failure")
+        self._wrong.hide()
+        self.editor = self._make(theme, parameter)
+        self.editor.setAccessibleName(parameter.name)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(2)
+        column.addWidget(self.editor)
+        column.addWidget(self._wrong)
+
+    def _make(self, theme: Theme, parameter: Parameter) -> QLineEdit | QComboBox | FieldText:
+        if parameter.kind in ("choice", "switch"):
+            box = QComboBox()
+            box.setEditable(parameter.name == "tool_choice")
+            box.addItems(["", *parameter.choices])
+            box.setItemText(0, "" if box.isEditable() else NOT_SENT)
+            if (line := box.lineEdit()) is not None:
+                line.setPlaceholderText(NOT_SENT)
+            box.currentTextChanged.connect(lambda text: self.typed.emit("" if text == NOT_SENT else text))
+            return box
+        if parameter.kind == "stop":
+            lines = FieldText(theme, parameter.name, NOT_SENT)
+            lines.edited.connect(self.typed)
+            return lines
+        line = QLineEdit()
+        line.setPlaceholderText(NOT_SENT)
+        line.textEdited.connect(self.typed)
+        return line
+
+    def show_text(self, text: str) -> None:
+        """Show a value, unless what is typed stands for it."""
+        editor = self.editor
+        if isinstance(editor, QLineEdit):
+            if editor.text() != text:
+                editor.setText(text)
+        elif isinstance(editor, FieldText):
+            if editor.exact.strip("\n") != text:
+                editor.set_exact(text)
+        else:
+            editor.blockSignals(True)
+            editor.setCurrentText(text or editor.itemText(0))
+            editor.blockSignals(False)
+
+    def set_theme(self, theme: Theme) -> None:
+        """Other colours."""
+        if isinstance(self.editor, FieldText):
+            self.editor.set_theme(theme)
+
+    def say(self, sentence: str) -> None:
+        """What is wrong; empty where nothing is."""
+        self._wrong.setText(sentence)
+        self._wrong.setVisible(bool(sentence))
+        if isinstance(self.editor, FieldText):
+            self.editor.mark(bool(sentence))
+        else:
+            self.editor.setProperty("bad", "true" if sentence else "false")
+            restyle(self.editor)
+
+
+class ParametersTab(QScrollArea):
+    """Edits of the document, each with the key under which typing on merges into one undo step."""
+
+    edited = Signal(object, str)
+
+    def __init__(self, theme: Theme) -> None:
+        super().__init__()
+        self._theme = theme
+        self._document = Document()
+        self._typed_extra: dict[str, Json] = {}
+        self._fields: dict[str, _Field] = {}
+        self._findings: tuple[Finding, ...] = ()
+        self._marked: set[str] = set()
+        self._stream = QCheckBox("stream: send the completion as it is made")
+        self._usage = QCheckBox("stream_options.include_usage: always ask for usage when streaming")
+        self._stream.toggled.connect(lambda on: self._change(replace(self._document, stream=on), ""))
+        self._usage.toggled.connect(lambda on: self._change(replace(self._document, include_usage=on), ""))
+        self._extra = _Field(theme, Parameter("extra fields", "stop", ""))
+        self._extra.typed.connect(self._extra_typed)
+        inside = QWidget()
+        self._build(inside)
+        self.setWidget(inside)
+        self.setWidgetResizable(True)
+
+    def _build(self, inside: QWidget) -> None:
+        grid = QGridLayout(inside)
+        grid.setContentsMargins(GRID * 2, GRID * 2, GRID * 2, GRID)
+        grid.setHorizontalSpacing(GRID * 2)
+        grid.setVerticalSpacing(GRID)
+        grid.setColumnStretch(1, 1)
+        grid.addWidget(self._stream, 0, 0, 1, 2)
+        grid.addWidget(self._usage, 1, 0, 1, 2)
+        for row, parameter in enumerate(PARAMETERS, 2):
+            field = self._fields[parameter.name] = _Field(self._theme, parameter)
+            field.setToolTip(parameter.help)
+            field.typed.connect(lambda text, chosen=parameter: self._typed(chosen, text))
+            grid.addWidget(_label(parameter.name, parameter.help), row, 0)
+            grid.addWidget(field, row, 1)
+        last = len(PARAMETERS) + 2
+        grid.addWidget(_label("extra fields", "Fields that are not documented, as one JSON object."), last, 0)
+        grid.addWidget(self._extra, last, 1)
+        grid.setRowStretch(last + 1, 1)
+
+    def set_theme(self, theme: Theme) -> None:
+        """Other colours."""
+        for field in (*self._fields.values(), self._extra):
+            field.set_theme(theme)
+
+    def show_document(self, document: Document) -> None:
+        """Show a document's parameters."""
+        self._document = document
+        for box, on in ((self._stream, document.stream), (self._usage, document.include_usage)):
+            box.blockSignals(True)
+            box.setChecked(on)
+            box.blockSignals(False)
+        self._usage.setEnabled(document.stream)
+        for parameter in PARAMETERS:
+            field = self._fields[parameter.name]
+            field.show_text(show(parameter, document.parameters.get(parameter.name)))
+            field.say("")
+        extra = {name: value for name, value in document.parameters.items() if name not in NAMES}
+        if extra != self._typed_extra:
+            self._extra.show_text(json.dumps(extra, ensure_ascii=False, indent=1) if extra else "")
+        self._typed_extra = extra
+        self._extra.say("")
+        self.show_findings(self._findings)
+
+    def show_findings(self, findings: tuple[Finding, ...]) -> None:
+        """Say at each field what the check of the whole prompt found there; what is typed wrongly is said already."""
+        self._findings = findings
+        fields = {**self._fields, "extra fields": self._extra}
+        found: dict[str, str] = {}
+        for problem in (finding.problem for finding in findings if finding.refused):
+            head = str(problem.path[0]) if problem.path else ""
+            name = head if head in self._fields else "extra fields"
+            if name in self._fields or head in self._typed_extra:
+                found.setdefault(name, str(problem))
+        for name in self._marked.difference(found):
+            fields[name].say("")
+        for name, sentence in found.items():
+            fields[name].say(sentence)
+        self._marked = set(found)
+
+    def go_to(self, name: str) -> None:
+        """Give a field the keyboard, and show it."""
+        boxes: dict[str, QWidget] = {"stream": self._stream, "stream_options": self._usage}
+        target = boxes.get(name) or self._fields.get(name, self._extra).editor
+        target.setFocus()
+        self.ensureWidgetVisible(target)
+
+    def _typed(self, parameter: Parameter, text: str) -> None:
+        field = self._fields[parameter.name]
+        try:
+            value = parse(parameter, text)
+        except InputError as bad:
+            field.say(str(bad.problems[0]))
+            return
+        field.say("")
+        kept = {name: old for name, old in self._document.parameters.items() if name != parameter.name}
+        if value is not None:
+            # One that is set already keeps its place: the body changes only where the value does.
+            kept = {**self._document.parameters, parameter.name: value}
+        self._change(replace(self._document, parameters=kept), f"parameter {parameter.name}")
+
+    def _extra_typed(self, text: str) -> None:
+        try:
+            extra = extra_fields(text)
+        except InputError as bad:
+            self._extra.say(str(bad.problems[0]))
+            return
+        self._extra.say("")
+        known = {name: value for name, value in self._document.parameters.items() if name in NAMES}
+        self._typed_extra = extra
+        self._change(replace(self._document, parameters={**known, **extra}), "extra fields")
+
+    def _change(self, document: Document, key: str) -> None:
+        self._document = document
+        self.edited.emit(document, key)
+
+
+def _label(name: str, help_text: str) -> QLabel:
+    label = QLabel(name)
+    label.setProperty("mono", "true")
+    label.setToolTip(help_text)
+    return label

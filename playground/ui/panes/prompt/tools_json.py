@@ -1,0 +1,246 @@
+"""A tool as JSON: the prompt keeps the last definition that was right."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from PySide6.QtCore import QTimer, Signal
+from PySide6.QtGui import QColor, QTextCharFormat, QTextCursor
+from PySide6.QtWidgets import QHBoxLayout, QPushButton, QTextEdit, QVBoxLayout, QWidget
+
+from playground.prompt.document import Json, Tool
+from playground.prompt.field_errors import FieldError, Path
+from playground.tools.json_position import Fault, fault_at, read_json, span_at
+from playground.tools.schema import check_parameters
+from playground.ui.panes.prompt.card_text import CardText
+from playground.ui.panes.prompt.field_text import FieldText
+from playground.ui.panes.prompt.marks import ink, marks_of
+from playground.ui.theme import GRID, Theme
+from playground.ui.widgets.notice import words
+
+_REST_MS = 60
+"""Colours follow the typing that soon; in between Qt moves them along with the text."""
+
+
+class JsonText(CardText):
+    """Variables have no place in a definition, so nothing is shown as a chip."""
+
+    def __init__(self, theme: Theme) -> None:
+        super().__init__(theme)
+        self._faults: tuple[tuple[int, int], ...] = ()
+        self._rest = QTimer(self)
+        self._rest.setSingleShot(True)
+        self._rest.setInterval(_REST_MS)
+        self._rest.timeout.connect(self._color_marks)
+
+    def mark_faults(self, faults: Sequence[tuple[int, int]]) -> None:
+        """Underline code points [start, end) of the text."""
+        if tuple(faults) != self._faults:
+            self._faults = tuple(faults)
+            self._color_marks()
+
+    @property
+    def faults(self) -> tuple[str, ...]:
+        """What is underlined, as text."""
+        return tuple(self.exact.text[start:end] for start, end in self._faults)
+
+    def settled(self) -> None:
+        """Characters that nobody could see stay marked; colours follow in a moment."""
+        self._marks = [mark for mark in marks_of(self.exact, {}) if mark.kind == "odd"]
+        if self.extraSelections():
+            self._rest.start()
+        else:
+            self._color_marks()
+
+    def _color_marks(self) -> None:
+        # Imported here: only this tab shows code.
+        from playground.ui.widgets.highlight import spans
+
+        self._rest.stop()
+        text = self.exact.image
+        chosen = [
+            self._over(at, at + length, _colored(color)) for at, length, color in spans(text, "json", self._theme)
+        ]
+        for mark in self._marks:
+            chosen.append(self._over(mark.start, mark.end, _colored(ink(self._theme, mark.kind))))
+        for start, end in self._faults:
+            first, last = self.exact.unit(start), self.exact.unit(min(max(end, start + 1), len(text)))
+            # At the end of the text there is nothing to underline but what comes before.
+            chosen.append(self._over(min(first, max(last - 1, 0)), last, self._underlined()))
+        self.setExtraSelections(chosen)
+
+    def _underlined(self) -> QTextCharFormat:
+        form = QTextCharFormat()
+        form.setUnderlineStyle(QTextCharFormat.UnderlineStyle.WaveUnderline)
+        form.setUnderlineColor(self._theme.failure)
+        return form
+
+    def _over(self, start: int, end: int, form: QTextCharFormat) -> QTextEdit.ExtraSelection:
+        selection = QTextEdit.ExtraSelection()
+        cursor = QTextCursor(self.document())
+        cursor.setPosition(start)
+        cursor.setPosition(end, QTextCursor.MoveMode.KeepAnchor)
+        selection.cursor, selection.format = cursor, form
+        return selection
+
+
+def _colored(color: QColor) -> QTextCharFormat:
+    form = QTextCharFormat()
+    form.setForeground(color)
+    return form
+
+
+_MOST_SAID = 3
+_PARAMETERS: Path = ("function", "parameters")
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What a typed definition is. `tool` is None where it is none; `faults` are places with words."""
+
+    tool: Tool | None
+    faults: tuple[tuple[int, int, str], ...] = ()
+
+
+def read(text: str) -> Read:
+    """A typed definition, and what is wrong with it: as JSON, as a tool, and by JSON Schema's own rules."""
+    value = read_json(text)
+    if isinstance(value, Fault):
+        return Read(None, ((value.offset, value.offset + 1, f"Not JSON. {str(value).capitalize()}."),))
+    wrong = _no_tool(value)
+    if wrong is not None:
+        return Read(None, (_placed(text, wrong),))
+    assert isinstance(value, dict)
+    return Read(Tool.of(value), tuple(_placed(text, problem) for problem in schema_problems(Tool.of(value))))
+
+
+def schema_problems(tool: Tool) -> tuple[FieldError, ...]:
+    """What JSON Schema says against the parameters of a tool; paths are inside its definition."""
+    function = tool.definition.get("function")
+    parameters = function.get("parameters") if isinstance(function, dict) else None
+    return check_parameters(parameters, _PARAMETERS) if parameters is not None else ()
+
+
+def _no_tool(value: Json) -> FieldError | None:
+    if not isinstance(value, dict):
+        return FieldError((), "should be an object, {…}.")
+    if value.get("type") != "function":
+        return FieldError(("type",), 'should be "function".')
+    function = value.get("function")
+    if not isinstance(function, dict):
+        return FieldError(("function",), "should be an object.")
+    if not isinstance(function.get("name"), str) or not function["name"]:
+        return FieldError(("function", "name"), "a function needs a name.")
+    if not isinstance(function.get("description", ""), str):
+        return FieldError(("function", "description"), "should be text.")
+    return None
+
+
+def _placed(text: str, problem: FieldError) -> tuple[int, int, str]:
+    start, end = span_at(text, problem.path)
+    where = fault_at(text, start, "")
+    # A long value is marked at its beginning: a line or so is enough to find it.
+    line_end = text.find("\n", start)
+    return start, min(end, line_end if line_end >= 0 else end), f"Line {where.line:,}: {problem}"
+
+
+class ToolJson(QWidget):
+    """Says what is wrong above the text, and underlines it in it."""
+
+    edited = Signal(object)
+    """The Tool, when the text is a right one, or a person wants it all the same."""
+    undo_requested = Signal()
+    redo_requested = Signal()
+
+    def __init__(self, theme: Theme, name: str) -> None:
+        super().__init__()
+        self._tool: Tool | None = None
+        self._read = Read(None)
+        self._text = JsonText(theme)
+        self.edit = FieldText(theme, f"Definition of {name} as JSON", text=self._text)
+        self.edit.edited.connect(self._typed)
+        self.edit.undo_requested.connect(self.undo_requested)
+        self.edit.redo_requested.connect(self.redo_requested)
+        self.wrong = words("", "failure")
+        self.go = _link("Go there", self._go)
+        self.anyway = _link("Use it all the same", self._use)
+        row = QHBoxLayout()
+        row.setSpacing(GRID // 2)
+        row.addWidget(self.go)
+        row.addWidget(self.anyway)
+        row.addStretch(1)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(GRID // 2)
+        # Above the text, which may be longer than the window.
+        column.addWidget(self.wrong)
+        column.addLayout(row)
+        column.addWidget(self.edit)
+        self._say()
+
+    def show_tool(self, tool: Tool) -> None:
+        """Show a tool, unless it is what the text in hand stands for."""
+        if tool != self._tool:
+            self._tool = tool
+            self.edit.set_exact(json.dumps(dict(tool.definition), ensure_ascii=False, indent=2))
+            self._read = read(self.edit.exact)
+            self._say()
+
+    @property
+    def unused(self) -> bool:
+        """Whether what is typed is not what the prompt has."""
+        return self._read.tool != self._tool
+
+    def set_theme(self, theme: Theme) -> None:
+        """Other colours."""
+        self.edit.set_theme(theme)
+
+    @property
+    def faults(self) -> tuple[str, ...]:
+        """The text at each place that is underlined."""
+        return self._text.faults
+
+    def _typed(self, text: str) -> None:
+        self._read = read(text)
+        if self._read.tool is not None and not self._read.faults:
+            self._use()
+        else:
+            self._say()
+
+    def _use(self) -> None:
+        tool = self._read.tool
+        if tool is not None and tool != self._tool:
+            self._tool = tool
+            self.edited.emit(tool)
+        self._say()
+
+    def _say(self) -> None:
+        faults = self._read.faults
+        said = [sentence for _, _, sentence in faults[:_MOST_SAID]]
+        if len(faults) > _MOST_SAID:
+            said.append(f"And {len(faults) - _MOST_SAID:,} more.")
+        if faults and self.unused:
+            said.append("The prompt keeps the last definition that was right.")
+        elif faults:
+            said.append("The prompt has it as it is here.")
+        self.wrong.setText("\n".join(said))
+        for widget in (self.wrong, self.go):
+            widget.setVisible(bool(faults))
+        self.anyway.setVisible(bool(faults) and self._read.tool is not None and self.unused)
+        self._text.mark_faults([(start, end) for start, end, _ in faults])
+        self.edit.mark(bool(faults))
+
+    def _go(self) -> None:
+        if self._read.faults:
+            start = min(self._read.faults[0][0], len(self.edit.exact))
+            self._text.select(start, start)
+            self._text.setFocus()
+
+
+def _link(label: str, clicked: object) -> QPushButton:
+    button = QPushButton(label)
+    button.setProperty("look", "link")
+    button.clicked.connect(clicked)
+    return button

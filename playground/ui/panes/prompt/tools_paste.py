@@ -1,0 +1,159 @@
+"""Paste tools: Python functions or JSON of many APIs; what becomes of the text, and what is left out, is said."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import lru_cache
+
+from PySide6.QtCore import QTimer, Signal
+from PySide6.QtGui import QTextCharFormat, QTextCursor
+from PySide6.QtWidgets import QDialog, QDialogButtonBox, QPlainTextEdit, QPushButton, QTextEdit, QVBoxLayout, QWidget
+
+from playground.assets import asset
+from playground.prompt.document import Json, Tool
+from playground.prompt.field_errors import InputError
+from playground.prompt.limits import COUNTS
+from playground.prompt.text_offsets import utf16_length
+from playground.tools.form_model import description_of, rows
+from playground.tools.import_definitions import from_text, unique_names
+from playground.tools.signatures import Pasted
+from playground.ui.theme import GRID, Theme, mono_font
+from playground.ui.widgets.notice import words
+from playground.ui.widgets.plain_table import fill_table, plain_table
+
+
+@lru_cache(maxsize=1)
+def templates() -> tuple[tuple[str, Tool], ...]:
+    """(title, tool) of each template, in the order in which they are offered."""
+    found = json.loads(asset("tools/voice-agent.json").read_text("utf-8"))
+    return tuple((str(one["title"]), Tool.of(one["tool"])) for one in found)
+
+
+def blank_tool() -> Tool:
+    """A tool with one parameter, to be named."""
+    properties: dict[str, Json] = {"query": {"type": "string", "description": "What to look for."}}
+    parameters: dict[str, Json] = {"type": "object", "properties": properties, "required": ["query"]}
+    description = "One sentence that says when to use it."
+    function: dict[str, Json] = {"name": "new_tool", "description": description, "parameters": parameters}
+    return Tool.of({"type": "function", "function": function})
+
+
+HINT = (
+    "One or several: Python functions with type hints and docstrings (read, never run), or JSON definitions as OpenAI, "
+    "Anthropic, Gemini, Bedrock or MCP have them, or a JSON schema."
+)
+EXAMPLE = 'def get_balance(account: str, currency: Literal["USD", "INR"] = "USD"):\n    """Says what is left."""'
+_REST_MS = 120
+
+
+class PasteDialog(QDialog):
+    """`there` gives the tools that the prompt has."""
+
+    added = Signal(tuple)
+    """The tools, under names that no other has."""
+
+    def __init__(self, theme: Theme, there: Callable[[], tuple[Tool, ...]], parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setWindowTitle("Paste tools")
+        self._theme, self._there = theme, there
+        self._tools: tuple[Tool, ...] = ()
+        self._rest = QTimer(self)
+        self._rest.setSingleShot(True)
+        self._rest.setInterval(_REST_MS)
+        self._rest.timeout.connect(self.look)
+        self.text = QPlainTextEdit()
+        self.text.setProperty("boxed", "true")
+        self.text.setFont(mono_font())
+        self.text.setAccessibleName("Python or JSON to make tools of")
+        self.text.setPlaceholderText(EXAMPLE)
+        self.text.setTabChangesFocus(True)
+        self.text.textChanged.connect(lambda: self._rest.start())
+        self.made = words("", "strong")
+        self.wrong = words("", "failure")
+        self.notes = words("", "variable")
+        self.table = plain_table("Tools made of it", ("Tool", "Parameters", "Description"), 2, {0: 150, 1: 170})
+        self.add = QPushButton("Add")
+        self.add.setProperty("look", "primary")
+        self.add.clicked.connect(self._add)
+        self._lay_out()
+        self.look()
+
+    def _lay_out(self) -> None:
+        buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Cancel)
+        buttons.addButton(self.add, QDialogButtonBox.ButtonRole.ActionRole)
+        buttons.rejected.connect(self.reject)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(GRID * 2, GRID * 2, GRID * 2, GRID * 2)
+        column.addWidget(words(HINT))
+        column.addWidget(self.text, 3)
+        column.addWidget(self.made)
+        column.addWidget(self.wrong)
+        column.addWidget(self.table, 2)
+        column.addWidget(self.notes)
+        column.addWidget(buttons)
+        self.resize(720, 560)
+
+    def look(self) -> None:
+        """Read what stands in the box."""
+        self._rest.stop()
+        text = self.text.toPlainText()
+        self._mark(None)
+        if not text.strip():
+            self._show(Pasted(()), "")
+            return
+        try:
+            self._show(from_text(text), "")
+        except InputError as bad:
+            self._show(Pasted(()), str(bad))
+            self._mark(bad.problems[0].offset)
+
+    def _show(self, pasted: Pasted, wrong: str) -> None:
+        there = self._there()
+        self._tools = unique_names(pasted.tools, there)
+        room = int(COUNTS["tools"].high or 0) - len(there)
+        notes = list(pasted.notes)
+        for old, new in zip(pasted.tools, self._tools, strict=True):
+            if old.name != new.name:
+                notes.append(f"{old.name} is a name that is taken: it is added as {new.name}.")
+        if len(self._tools) > room:
+            wrong = f"There is room for {max(room, 0)} more: a request takes {COUNTS['tools'].high:g} tools at most."
+        count = len(self._tools)
+        self.made.setText(f"{count} {'tool' if count == 1 else 'tools'}" if count else "")
+        self.wrong.setText(wrong)
+        self.notes.setText("\n".join(f"• {note}" for note in notes[:12]))
+        fill_table(self.table, [_cells(tool) for tool in self._tools])
+        for widget, shown in ((self.made, count), (self.table, count), (self.wrong, wrong), (self.notes, notes)):
+            widget.setVisible(bool(shown))
+        self.add.setText(f"Add {count} tools" if count > 1 else "Add the tool")
+        self.add.setEnabled(bool(count) and not wrong)
+
+    def _mark(self, offset: int | None) -> None:
+        if offset is None:
+            self.text.setExtraSelections([])
+            return
+        selection = QTextEdit.ExtraSelection()
+        cursor = QTextCursor(self.text.document())
+        text = self.text.toPlainText()
+        last = self.text.document().characterCount() - 1
+        cursor.setPosition(min(utf16_length(text[:offset]), max(last - 1, 0)))
+        cursor.movePosition(QTextCursor.MoveOperation.NextCharacter, QTextCursor.MoveMode.KeepAnchor)
+        form = QTextCharFormat()
+        form.setUnderlineStyle(QTextCharFormat.UnderlineStyle.WaveUnderline)
+        form.setUnderlineColor(self._theme.failure)
+        form.setBackground(self._theme.selection)
+        selection.cursor, selection.format = cursor, form
+        self.text.setExtraSelections([selection])
+
+    def _add(self) -> None:
+        self.look()
+        if self.add.isEnabled():
+            self.added.emit(self._tools)
+            self.accept()
+
+
+def _cells(tool: Tool) -> tuple[str, str, str]:
+    found = rows(tool)
+    named = [row.name if row.required else f"{row.name}?" for row in found or ()]
+    parameters = ", ".join(named) if found is not None else "as JSON"
+    return tool.name, parameters or "none", " ".join(description_of(tool).split())

@@ -1,0 +1,438 @@
+"""The tool catalogue, in the order in which it is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QPoint, Qt, QTimer, Signal
+from PySide6.QtGui import QAction, QKeySequence, QShowEvent
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QMenu, QPushButton, QScrollArea, QVBoxLayout, QWidget
+
+from playground.prompt.document import Tool
+from playground.prompt.limits import COUNTS
+from playground.tools.import_definitions import unique_names
+from playground.ui.panes.prompt.tools_card import DropLine, ToolCard
+from playground.ui.panes.prompt.tools_order import hint, moved, warm_after
+from playground.ui.panes.prompt.tools_paste import blank_tool, templates
+from playground.ui.theme import GRID, Theme
+from playground.ui.widgets.notice import words
+from playground.ui.widgets.rule import hairline
+
+if TYPE_CHECKING:
+    from playground.prefix_cache.zones import ZoneMap
+    from playground.ui.panes.prompt.tools_paste import PasteDialog
+
+
+WORDS = (
+    "The tools that the model may call will stand here. Every description and schema is input on every turn: one "
+    "sentence of intent a tool, short parameter descriptions; examples belong in the system prompt."
+)
+
+
+class NoTools(QWidget):
+    """Filled when it is first seen."""
+
+    tool_chosen = Signal(object)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._column = QVBoxLayout(self)
+        self._column.setContentsMargins(GRID * 2, GRID, GRID * 2, GRID)
+        self._column.setSpacing(2)
+        self._filled = False
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """The templates, as links."""
+        if not self._filled:
+            self._filled = True
+            self._column.addWidget(words(WORDS, "muted"))
+            self._column.addSpacing(GRID)
+            self._column.addWidget(words("Begin with a template:", "strong"))
+            for title, tool in templates():
+                self._column.addWidget(self._link(title, tool), 0, Qt.AlignmentFlag.AlignLeft)
+        super().showEvent(event)
+
+    def _link(self, title: str, tool: Tool) -> QPushButton:
+        button = QPushButton(title)
+        button.setProperty("look", "link")
+        button.setAccessibleName(f"Add a tool: {title}")
+        button.clicked.connect(lambda: self.tool_chosen.emit(tool))
+        return button
+
+
+def assigned(cards: Sequence[ToolCard], tools: Sequence[Tool]) -> list[ToolCard | None]:
+    """A card for each tool, None where a new one is needed. A tool that stayed has its card; one that changed at its
+    place keeps the card of that place."""
+    free = dict(enumerate(cards))
+    chosen: list[ToolCard | None] = [None] * len(tools)
+    for at, tool in enumerate(tools):
+        if at in free and free[at].tool == tool:
+            chosen[at] = free.pop(at)
+    for at, tool in enumerate(tools):
+        if chosen[at] is None:
+            same = next((index for index, card in free.items() if card.tool == tool), None)
+            chosen[at] = free.pop(same) if same is not None else None
+    if len(cards) == len(tools):
+        # Nothing came or went: what is left over was edited in its place.
+        for at in range(len(tools)):
+            if chosen[at] is None:
+                chosen[at] = free.pop(at, None)
+    return chosen
+
+
+class ToolsBar(QFrame):
+    """Stays in sight above the cards."""
+
+    tool_chosen = Signal(object)
+    """A blank tool or a template."""
+    paste_wanted = Signal()
+    server_wanted = Signal()
+    collapse_wanted = Signal()
+    undo_wanted = Signal()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.total = QLabel()
+        self.total.setProperty("tone", "muted")
+        self.collapse = _button("Collapse all", "quiet")
+        self.collapse.clicked.connect(self.collapse_wanted)
+        self.paste = _button("Paste…", "")
+        self.paste.setToolTip("Python functions, or JSON of OpenAI, Anthropic, Gemini and others")
+        self.paste.clicked.connect(self.paste_wanted)
+        self.add = _button("Add a tool", "menu")
+        self.menu = QMenu(self)
+        self.menu.aboutToShow.connect(self._fill)
+        self.add.setMenu(self.menu)
+        self.hint = words("", "muted")
+        self._moved = words("")
+        self._undo = _button("Undo", "link")
+        self._undo.clicked.connect(self.undo_wanted)
+        self.notice = QFrame()
+        self._lay_out()
+        self.say_moved("")
+
+    def _lay_out(self) -> None:
+        row = QHBoxLayout()
+        row.addWidget(self.total, 1)
+        for button in (self.collapse, self.paste, self.add):
+            row.addWidget(button)
+        self.notice.setProperty("look", "callout")
+        inner = QHBoxLayout(self.notice)
+        inner.setContentsMargins(GRID, GRID // 2, GRID, GRID // 2)
+        inner.addWidget(self._moved, 1)
+        inner.addWidget(self._undo, 0, Qt.AlignmentFlag.AlignTop)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(GRID * 2, GRID, GRID, GRID)
+        column.setSpacing(GRID // 2)
+        column.addLayout(row)
+        column.addWidget(self.hint)
+        column.addWidget(self.notice)
+
+    def say(self, total: str, hint: str, *, full: bool) -> None:
+        """How many and how much; what the order costs; whether there is room for another."""
+        if self.total.text() != total:
+            self.total.setText(total)
+        if self.hint.text() != hint:
+            self.hint.setText(hint)
+        self.hint.setVisible(bool(hint))
+        for button in (self.add, self.paste):
+            button.setEnabled(not full)
+
+    def say_moved(self, sentence: str) -> None:
+        """What the move just made costs; empty: nothing was moved."""
+        self._moved.setText(sentence)
+        self.notice.setVisible(bool(sentence))
+
+    @property
+    def moved_words(self) -> str:
+        """What is said of the move."""
+        return self._moved.text()
+
+    def _fill(self) -> None:
+        if not self.menu.isEmpty():
+            return
+        self._offer("Blank tool", blank_tool())
+        self.menu.addSeparator()
+        for title, tool in templates():
+            self._offer(title, tool)
+        self.menu.addSeparator()
+        self.menu.addAction("Paste Python or JSON…").triggered.connect(lambda: self.paste_wanted.emit())
+        self.menu.addAction("From an MCP server…").triggered.connect(lambda: self.server_wanted.emit())
+
+    def _offer(self, title: str, tool: Tool) -> None:
+        self.menu.addAction(title).triggered.connect(lambda: self.tool_chosen.emit(tool))
+
+
+def _button(label: str, look: str) -> QPushButton:
+    button = QPushButton(label)
+    if look:
+        button.setProperty("look", look)
+    return button
+
+
+ACTIONS = (
+    ("up", "Move up", "Alt+Up"),
+    ("down", "Move down", "Alt+Down"),
+    ("duplicate", "Duplicate", "Ctrl+D"),
+    ("collapse", "Expand or collapse", "Ctrl+-"),
+    ("delete", "Delete", "Ctrl+Shift+Backspace"),
+)
+"""What a tool's menu offers: id, words, key while the card has the focus."""
+
+
+class ToolsTab(QWidget):
+    """Keeps one card a tool. A card's form and JSON are made when it is first opened."""
+
+    tools_edited = Signal(object, str)
+    """The new tuple of tools, and a key under which typing on merges into one undo step."""
+    answers_wanted = Signal(str)
+    """What calls of this tool return."""
+    server_wanted = Signal()
+    undo_requested = Signal()
+    redo_requested = Signal()
+
+    def __init__(self, theme: Theme) -> None:
+        super().__init__()
+        self._theme = theme
+        self._tools: tuple[Tool, ...] = ()
+        self._zones: ZoneMap | None = None
+        self.cards: list[ToolCard] = []
+        self.answers_offered: Callable[[], bool] = lambda: False
+        """Whether somebody listens to `answers_wanted`."""
+        self.paste_dialog: PasteDialog | None = None
+        self.bar = ToolsBar()
+        self.empty = NoTools()
+        self._inside = QWidget()
+        self._column = QVBoxLayout(self._inside)
+        self._line = DropLine(theme, self._inside)
+        self._lay_out()
+        self._connect()
+
+    def _lay_out(self) -> None:
+        self._column.setContentsMargins(0, 0, 0, 0)
+        self._column.setSpacing(0)
+        self._column.addWidget(self.empty)
+        self._column.addStretch(1)
+        self.area = QScrollArea()
+        self.area.setWidget(self._inside)
+        self.area.setWidgetResizable(True)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        column.addWidget(self.bar)
+        column.addWidget(hairline())
+        column.addWidget(self.area, 1)
+
+    def _connect(self) -> None:
+        self.bar.tool_chosen.connect(self.add_tool)
+        self.empty.tool_chosen.connect(self.add_tool)
+        self.bar.paste_wanted.connect(self.open_paste)
+        self.bar.server_wanted.connect(self.server_wanted)
+        self.bar.undo_wanted.connect(self.undo_requested)
+        self.bar.collapse_wanted.connect(self._collapse_all)
+        for name, label, key in ACTIONS:
+            action = QAction(label, self)
+            action.setShortcut(QKeySequence(key))
+            action.setShortcutContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
+            action.triggered.connect(partial(self._act_on_focused, name))
+            self.addAction(action)
+
+    def set_theme(self, theme: Theme) -> None:
+        """Other colours."""
+        self._theme = theme
+        self._line.set_theme(theme)
+        for card in self.cards:
+            card.set_theme(theme)
+
+    def show_tools(self, tools: tuple[Tool, ...]) -> None:
+        """Show a catalogue; a card stays with its tool."""
+        self.bar.say_moved("")
+        self._tools = tools
+        chosen = assigned(self.cards, tools)
+        for card in set(self.cards) - {card for card in chosen if card is not None}:
+            card.hide()
+            self._column.removeWidget(card)
+            card.deleteLater()
+        self.cards = [card or self._card(tool) for card, tool in zip(chosen, tools, strict=True)]
+        for at, (card, tool) in enumerate(zip(self.cards, tools, strict=True)):
+            if self._column.indexOf(card) != at:
+                self._column.insertWidget(at, card)
+                # Now, not when the layout comes to it: the keyboard is given to it next.
+                card.show()
+            card.set_tool(tool)
+        if len(tools) == 1:
+            self._expand(0)
+        self.empty.setVisible(not tools)
+        self._say()
+
+    def show_zones(self, zones: ZoneMap | None) -> None:
+        """≈ tokens and zones; taken in when the tab is looked at."""
+        self._zones = zones
+        if self.isVisible():
+            self._say()
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """What was told meanwhile."""
+        self._say()
+        super().showEvent(event)
+
+    def _say(self) -> None:
+        count = len(self._tools)
+        zones = self._zones if self._zones is not None and len(self._zones.tool_tokens) == count else None
+        for at, card in enumerate(self.cards):
+            card.set_tokens(f"{zones.tool_zones[at]} · ≈ {zones.tool_tokens[at]:,.0f}" if zones else "")
+        most = int(COUNTS["tools"].high or 0)
+        words = f"{count} {'tool' if count == 1 else 'tools'}" if count else "No tools"
+        if count >= most:
+            words += ", the most that a request takes"
+        if zones and count:
+            words += f" · ≈ {sum(zones.tool_tokens):,.0f} tokens"
+        self.bar.say(words, hint(zones, count), full=count >= most)
+        self.bar.collapse.setVisible(sum(card.expanded for card in self.cards) > 1)
+
+    def go_to(self, index: int) -> None:
+        """Give a tool's definition the keyboard, and show it."""
+        if 0 <= index < len(self.cards):
+            self._expand(index)
+            self.cards[index].take_focus()
+            self._reveal(self.cards[index])
+        else:
+            self.bar.add.setFocus()
+
+    def add_tool(self, tool: Tool) -> None:
+        """One more at the end, open, its name in hand."""
+        if self._add(unique_names((tool,), self._tools)):
+            self.go_to(len(self.cards) - 1)
+
+    def _add(self, tools: tuple[Tool, ...]) -> bool:
+        room = len(self._tools) + len(tools) <= (COUNTS["tools"].high or 0)
+        if room:
+            self.tools_edited.emit((*self._tools, *tools), "")
+        return room
+
+    def open_paste(self) -> None:
+        """The dialog in which Python or JSON becomes tools."""
+        # Imported here: reading Python is not needed before.
+        from playground.ui.panes.prompt.tools_paste import PasteDialog
+
+        dialog = self.paste_dialog = PasteDialog(self._theme, lambda: self._tools, self.window())
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.added.connect(self._pasted)
+        dialog.open()
+
+    def _pasted(self, tools: tuple[Tool, ...]) -> None:
+        first = len(self._tools)
+        if self._add(tools):
+            self.cards[first].take_focus()
+            self._reveal(self.cards[first])
+
+    def act(self, index: int, name: str) -> None:
+        """Do what the menu of a tool offers."""
+        if name in ("up", "down"):
+            self.move_tool(index, index + (-1 if name == "up" else 1))
+        elif name == "duplicate":
+            copy = unique_names((self._tools[index],), self._tools)
+            if len(self._tools) < (COUNTS["tools"].high or 0):
+                self.tools_edited.emit((*self._tools[: index + 1], *copy, *self._tools[index + 1 :]), "")
+                self.go_to(index + 1)
+        elif name == "delete":
+            self.tools_edited.emit((*self._tools[:index], *self._tools[index + 1 :]), "")
+            left = min(index, len(self.cards) - 1)
+            (self.cards[left].head.role if left >= 0 else self.bar.add).setFocus()
+        elif name == "collapse":
+            self.cards[index].set_expanded(not self.cards[index].expanded)
+            self._opened(self.cards[index])
+
+    def move_tool(self, index: int, to: int) -> None:
+        """A tool to another place; what that costs is said."""
+        if not 0 <= to < len(self._tools) or to == index:
+            return
+        warm = warm_after(self._zones, min(index, to), len(self._tools))
+        tools = list(self._tools)
+        tools.insert(to, tools.pop(index))
+        card = self.cards[index]
+        self.tools_edited.emit(tuple(tools), "")
+        self.bar.say_moved(moved(card.tool.name, to + 1, warm))
+        self._reveal(card)
+
+    def _expand(self, index: int) -> None:
+        self.cards[index].set_expanded(True)
+        self._opened(self.cards[index])
+
+    def _opened(self, card: ToolCard) -> None:
+        card.offer_answers(self.answers_offered())
+        self.bar.collapse.setVisible(sum(one.expanded for one in self.cards) > 1)
+
+    def _collapse_all(self) -> None:
+        for card in self.cards:
+            card.set_expanded(False)
+        self.bar.collapse.hide()
+        self.bar.add.setFocus()
+
+    def _reveal(self, card: ToolCard) -> None:
+        # After the layout: only then it is known where the card is.
+        QTimer.singleShot(0, card, lambda: self.area.ensureWidgetVisible(card, 0, 0))
+
+    def _act_on_focused(self, name: str, _checked: bool = False) -> None:
+        focus = self.window().focusWidget()
+        for at, card in enumerate(self.cards):
+            if focus is not None and card.isAncestorOf(focus):
+                self.act(at, name)
+                return
+
+    def _card(self, tool: Tool) -> ToolCard:
+        card = ToolCard(self._theme, tool)
+        card.edited.connect(lambda new, key: self._put(card, new, key))
+        card.answers_wanted.connect(lambda: self.answers_wanted.emit(card.tool.name))
+        card.menu_wanted.connect(lambda place: self._open_menu(card, place))
+        card.head.role.clicked.connect(lambda: self._opened(card))
+        card.handle.dragged.connect(self._drag)
+        card.handle.dropped.connect(lambda place: self._drop(card, place))
+        card.undo_requested.connect(self.undo_requested)
+        card.redo_requested.connect(self.redo_requested)
+        return card
+
+    def _put(self, card: ToolCard, tool: Tool, key: str) -> None:
+        at = self.cards.index(card)
+        self.tools_edited.emit((*self._tools[:at], tool, *self._tools[at + 1 :]), f"tool {at} {key}" if key else "")
+
+    def menu_of(self, card: ToolCard) -> QMenu:
+        """The menu of a tool, made anew each time."""
+        menu = QMenu(self)
+        menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        at = self.cards.index(card)
+        full = len(self.cards) >= (COUNTS["tools"].high or 0)
+        useless = {"up": at == 0, "down": at == len(self.cards) - 1, "duplicate": full}
+        for name, label, key in ACTIONS:
+            action = menu.addAction(label)
+            action.setShortcut(QKeySequence(key))
+            action.setEnabled(not useless.get(name, False))
+            action.triggered.connect(partial(self._act_on, card, name))
+        if self.answers_offered():
+            menu.addAction("What it returns…").triggered.connect(card.answers_wanted)
+        return menu
+
+    def _act_on(self, card: ToolCard, name: str, _checked: bool = False) -> None:
+        if card in self.cards:
+            self.act(self.cards.index(card), name)
+
+    def _open_menu(self, card: ToolCard, place: QPoint) -> None:
+        self.menu_of(card).popup(place)
+
+    def _place_at(self, place: QPoint) -> int:
+        """Before which card a drop would go."""
+        y = self._inside.mapFromGlobal(place).y()
+        return sum(card.geometry().center().y() < y for card in self.cards)
+
+    def _drag(self, place: QPoint) -> None:
+        at = self._place_at(place)
+        y = self.cards[at].y() if at < len(self.cards) else self.cards[-1].geometry().bottom() + 1
+        self._line.show_at(y)
+        self.area.ensureVisible(0, self._inside.mapFromGlobal(place).y(), 0, 40)
+
+    def _drop(self, card: ToolCard, place: QPoint) -> None:
+        self._line.hide()
+        index, to = self.cards.index(card), self._place_at(place)
+        self.move_tool(index, to - 1 if to > index else to)

@@ -1,0 +1,117 @@
+"""The line under a response: how it ended, how fast it was, what it used."""
+
+from __future__ import annotations
+
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QSizePolicy
+
+from playground.client.events import Usage
+from playground.runs.metrics import Figure, seconds, speed
+from playground.runs.output_estimate import output_figure
+from playground.runs.state import RunState
+from playground.ui.panes.response.labels import outcome
+from playground.ui.theme import GRID, mono_font, ui_font
+from playground.ui.widgets.copy_button import CopyButton
+from playground.ui.widgets.elided_label import ElidedLabel
+
+NO_ID = "the server sent no X-Request-Id"
+
+
+class Header(QFrame):
+    """request_id with its copy button, HTTP status, and whether the reply is simulated. Hidden until headers come."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setProperty("look", "pane")
+        self._caption = QLabel("request_id")
+        self._caption.setProperty("tone", "muted")
+        self._id = ElidedLabel("request_id")
+        self._id.setFont(mono_font())
+        self._id.setProperty("mono", True)
+        self._copy = CopyButton("the request_id")
+        self._simulated = QLabel("simulated")
+        self._simulated.setProperty("tone", "muted")
+        self._simulated.setToolTip("The built-in simulator wrote this reply; nothing left this computer")
+        row = QHBoxLayout(self)
+        row.setContentsMargins(GRID * 2, GRID // 2, GRID, GRID // 2)
+        row.setSpacing(GRID)
+        for widget in (self._caption, self._id, self._copy, self._simulated):
+            row.addWidget(widget, 1 if widget is self._id else 0)
+        self.setVisible(False)
+
+    @property
+    def request_id(self) -> str:
+        """The id shown; empty where there is none."""
+        return self._copy.text_to_copy
+
+    def show_state(self, state: RunState | None, simulated: bool) -> None:
+        """Cheap when nothing changed."""
+        attempts = state.attempts if state else []
+        came = bool(attempts) and attempts[-1].headers_at is not None
+        request_id = (state.request_id if state else None) or ""
+        self._id.set_full_text(request_id or NO_ID, "" if request_id else "Ask support with the time instead")
+        self._copy.set_text_to_copy(request_id)
+        self._simulated.setVisible(simulated)
+        self.setVisible(came or bool(request_id))
+
+
+class Footer(QFrame):
+    """`stop · 1.1 s   96 tok/s   1,204 in (1,152 cached)   86 out`; — stands for what was not reported."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setProperty("look", "footer")
+        self._outcome, self._speed, self._input, self._output = (QLabel() for _ in range(4))
+        row = QHBoxLayout(self)
+        row.setContentsMargins(GRID * 2, GRID - 1, GRID * 2, GRID - 1)
+        row.setSpacing(GRID * 2)
+        for label in (self._outcome, self._speed, self._input, self._output):
+            label.setProperty("tone", "muted")
+            label.setFont(ui_font(12, tabular=True))
+            label.setSizePolicy(QSizePolicy.Policy.Minimum, QSizePolicy.Policy.Preferred)
+            row.addWidget(label)
+        row.addStretch(1)
+
+    @property
+    def line(self) -> str:
+        """All of it as one line of text."""
+        labels = (self._outcome, self._speed, self._input, self._output)
+        return "   ".join(label.text() for label in labels if label.text())
+
+    def show_state(
+        self, state: RunState | None, elapsed_s: float, estimated_prompt_tokens: float | None = None
+    ) -> None:
+        """`elapsed_s` is the time since sending, for a run that has not ended.
+
+        `estimated_prompt_tokens` stands, with its ≈, where the server reported no input.
+        """
+        for label, text in zip(
+            (self._outcome, self._speed, self._input, self._output),
+            _texts(state, elapsed_s, estimated_prompt_tokens),
+            strict=True,
+        ):
+            if label.text() != text:
+                label.setText(text)
+
+
+def _texts(state: RunState | None, elapsed_s: float, estimated: float | None) -> tuple[str, str, str, str]:
+    if state is None or not state.attempts:
+        return outcome(state), "", "", ""
+    duration = state.ended_at if state.ended else elapsed_s
+    head = f"{outcome(state)} · {seconds(duration)}"
+    if not state.ended or (state.phase == "failed" and state.usage is None):
+        return head, "", "", ""
+    usage = state.usage
+    cached = Figure.reported(usage.cached_tokens if usage else None).text
+    return (
+        head,
+        speed(state.tokens_per_s) + (" tok/s" if state.tokens_per_s is None else ""),
+        f"{_input(usage, estimated)} in ({cached} cached)",
+        f"{output_figure(state, '').text} out",
+    )
+
+
+def _input(usage: Usage | None, estimated: float | None) -> str:
+    reported = usage.prompt_tokens if usage else None
+    if reported is None and estimated is not None:
+        return f"≈ {estimated:,.0f}"
+    return Figure.reported(reported).text

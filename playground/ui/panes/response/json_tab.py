@@ -1,0 +1,201 @@
+"""The JSON tab: the response as one object, coloured; where JSON was asked for, the answer itself, checked."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QVBoxLayout
+
+from playground.runs.expected_reply import Asked
+from playground.runs.state import RunState
+from playground.tools.json_position import Fault, read_json
+from playground.ui.panes.response.live_text import LiveText, SlowSteps
+from playground.ui.stylesheet import restyle
+from playground.ui.theme import GRID, Theme
+from playground.ui.widgets.copy_button import CopyButton
+from playground.ui.widgets.highlight import JsonHighlighter
+
+
+def answer_json(state: RunState) -> tuple[str, str]:
+    """(what this is, the JSON text, indented). An error's body comes as it is where it is not JSON."""
+    if state.trouble is not None and state.trouble.body:
+        return "The error's body, as received", _pretty(state.trouble.body)
+    if len(state.raw) == 1 and not _is_chunk(state.raw[0].data):
+        return "The response's body, as received", _pretty(state.raw[0].data)
+    pieces = f"{len(state.raw):,} events" if state.raw else "the stream"
+    return f"Put together from {pieces}", json.dumps(_merged(state), indent=2, ensure_ascii=False)
+
+
+def judged(text: str, finish_reason: str | None) -> tuple[str, Fault | None]:
+    """(what is to be said of an answer that was asked to be JSON, its first fault). `text` is the whole answer."""
+    value = read_json(text)
+    if isinstance(value, Fault):
+        why = " · cut at the token limit (finish_reason length)" if finish_reason == "length" else ""
+        return f"✗ Not JSON: {value}{why}", value
+    if isinstance(value, dict):
+        return "✓ The answer is a JSON object, as asked", None
+    return "✗ JSON, but not an object, which is what response_format asks for", None
+
+
+def _pretty(text: str) -> str:
+    try:
+        return json.dumps(json.loads(text), indent=2, ensure_ascii=False)
+    except ValueError:
+        return text
+
+
+def _is_chunk(data: str) -> bool:
+    return '"chat.completion.chunk"' in data or data.strip() == "[DONE]"
+
+
+def _merged(state: RunState) -> dict[str, object]:
+    message: dict[str, object] = {"role": "assistant", "content": state.text or None}
+    if state.tool_calls:
+        message["tool_calls"] = [
+            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+            for _, call in sorted(state.tool_calls.items())
+        ]
+    return {
+        "id": state.body_id,
+        "object": "chat.completion",
+        "choices": [{"index": 0, "message": message, "finish_reason": state.finish_reason}],
+        "usage": _usage(state),
+    }
+
+
+def _usage(state: RunState) -> dict[str, object] | None:
+    usage = state.usage
+    if usage is None:
+        return None
+    fields: dict[str, object] = {
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "total_tokens": usage.total_tokens,
+    }
+    if usage.cached_tokens is not None:
+        fields["prompt_tokens_details"] = {"cached_tokens": usage.cached_tokens}
+    return fields
+
+
+NOTHING = "The answer's JSON will stand here."
+COMING = "The answer as it comes; it is checked when it is whole."
+ANSWER, WHOLE = "Show the answer only", "Show the whole response"
+
+
+class JsonTab(QFrame):
+    """Made again in slow steps while the response comes, and once at its end."""
+
+    def __init__(self, theme: Theme) -> None:
+        super().__init__()
+        self.setProperty("look", "pane")
+        self.text = LiveText("The answer's JSON", follows=False)
+        self._theme = theme
+        self._colors: JsonHighlighter | None = None
+        self._state: RunState | None = None
+        self._asked: Asked | None = None
+        self._answer_only = True
+        self._titled: RunState | None = None
+        self._title = "JSON"
+        self._fault: Fault | None = None
+        self._steps = SlowSteps()
+        self._what = QLabel(NOTHING)
+        self._what.setProperty("tone", "muted")
+        self._what.setWordWrap(True)
+        self._copy = CopyButton("the answer's JSON")
+        self.place = _link("Go to the fault", self._mark)
+        self.switch = _link(WHOLE, self._switch)
+        row = QHBoxLayout()
+        row.setContentsMargins(GRID * 2, GRID, GRID, 0)
+        for widget in (self._what, self.place, self.switch, self._copy):
+            row.addWidget(widget, 1 if widget is self._what else 0)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        column.addLayout(row)
+        column.addWidget(self.text, 1)
+
+    @property
+    def caption(self) -> str:
+        """What the JSON below is, and whether it is JSON."""
+        return self._what.text()
+
+    def set_asked(self, asked: Asked | None) -> None:
+        """What the request asked for; None where that is not known. Goes for the state that is shown next."""
+        self._asked = asked
+
+    def title(self, state: RunState | None) -> str:
+        """The tab's title: a ✗ says that the answer was to be JSON and is not. Looked at once, when it is whole."""
+        if state is None or not state.ended or not self._has_answer(state):
+            return "JSON"
+        if self._titled is not state:
+            self._titled = state
+            self._title = "JSON" if judged(state.text, state.finish_reason)[0].startswith("✓") else "JSON ✗"
+        return self._title
+
+    def refresh(self, state: RunState | None, elapsed_s: float = 0.0) -> None:
+        """Show the answer as far as it came, when it is due."""
+        if state is not self._state:
+            self._state, self._steps, self._fault = state, SlowSteps(), None
+            self._mark()
+        if state is None or not (state.raw or state.text or state.trouble or state.tool_calls):
+            self._show(NOTHING, "")
+            self.switch.setVisible(False)
+        else:
+            self._steps.run(lambda: self._show_answer(state), now=state.ended)
+
+    def set_theme(self, theme: Theme) -> None:
+        """Colour in the new theme."""
+        self._theme = theme
+        if self._colors is not None:
+            self._colors.set_theme(theme)
+        if self._fault is not None:
+            self._mark()
+
+    def _has_answer(self, state: RunState) -> bool:
+        """Whether there is an answer to judge; the text that a model says before it calls a tool is none."""
+        return bool(self._asked and self._asked.json and state.text and not state.tool_calls)
+
+    def _show_answer(self, state: RunState) -> None:
+        has_answer = self._has_answer(state)
+        self.switch.setVisible(has_answer)
+        if not (has_answer and self._answer_only):
+            self._show(*answer_json(state))
+        elif not state.ended:
+            self._show(COMING, state.text, final=False)
+        else:
+            said, fault = judged(state.text, state.finish_reason)
+            self._show(said, state.text, fault, "warm" if said.startswith("✓") else "failure")
+
+    def _show(
+        self, what: str, text: str, fault: Fault | None = None, tone: str = "muted", *, final: bool = True
+    ) -> None:
+        if self._colors is None and text:
+            self._colors = JsonHighlighter(self.text.document(), self._theme)
+        if self._what.text() != what:
+            self._what.setText(what)
+            self._what.setProperty("tone", tone)
+            restyle(self._what)
+        self._copy.set_text_to_copy(text)
+        self.text.show_text(text, final=final)
+        if fault != self._fault:
+            self._fault = fault
+            self._mark()
+        self.place.setVisible(fault is not None)
+
+    def _mark(self) -> None:
+        self.text.mark_place(self._fault.offset if self._fault else None, self._theme.failure)
+
+    def _switch(self) -> None:
+        self._answer_only = not self._answer_only
+        self.switch.setText(WHOLE if self._answer_only else ANSWER)
+        if self._state is not None:
+            self._show_answer(self._state)
+
+
+def _link(label: str, clicked: Callable[[], object]) -> QPushButton:
+    button = QPushButton(label)
+    button.setProperty("look", "link")
+    button.setVisible(False)
+    button.clicked.connect(lambda: clicked())
+    return button

@@ -1,0 +1,79 @@
+"""The response pane's sentences: what a run's state is called, and what an empty place says."""
+
+from __future__ import annotations
+
+from playground.client.events import ApiError, Queued, RetryScheduled
+from playground.runs.state import RunState
+
+EMPTY = "Press Ctrl+Enter to send. The completion will stream here."
+STOPPED = "Stopped by you · usage unknown: the server settles what it generated and this client never sees the figure"
+STOPPED_WITH_USAGE = "Stopped by you · the usage had already been reported"
+INTERRUPTED = "Interrupted · the program ended before the response did; what was logged by then is shown"
+NO_CONTENT = "The response ended without any text."
+ONLY_CALLS = "No text: the model called a tool."
+
+
+def outcome(state: RunState | None) -> str:
+    """One word for how the run stands: its finish reason where it ended well."""
+    if state is None:
+        return "nothing sent"
+    if state.phase == "done":
+        return state.finish_reason or "done"
+    if state.phase == "failed":
+        return f"failed · {state.status}" if state.status not in (None, 200) else "failed"
+    return {"waiting": "not sent yet", "sent": "sent"}.get(state.phase, state.phase)
+
+
+def waiting(state: RunState, elapsed_s: float) -> str:
+    """What stands in the place of the first token. `elapsed_s` is the wait so far, in seconds."""
+    if state.queued is not None:
+        return queued(state.queued, elapsed_s)
+    if state.phase == "waiting":
+        return "Waiting to be sent…"
+    if state.phase == "retrying" and state.retry is not None and state.trouble is not None:
+        return retrying(state.trouble, state.retry, state.retry.at + state.retry.wait_s - elapsed_s)
+    got_headers = bool(state.attempts) and state.attempts[-1].headers_at is not None
+    head = "Headers came" if got_headers else "Sent"
+    return f"{head} · waiting for the first token… {elapsed_s:.1f} s"
+
+
+def queued(event: Queued, elapsed_s: float) -> str:
+    """Why the request is not sent yet, and when it will be."""
+    left = "" if event.expected_s is None else f" · about {max(event.at + event.expected_s - elapsed_s, 0):.0f} s"
+    return f"Waiting for a place within the plan: {event.reason} · number {event.place} in the queue{left}"
+
+
+def retrying(trouble: ApiError, retry: RetryScheduled, left_s: float) -> str:
+    """The countdown to the next attempt."""
+    status = f"{trouble.status} " if trouble.status is not None else ""
+    asked = " (the server asked for it)" if trouble.retry_after_s is not None else ""
+    left = f"in {max(left_s, 0):.1f} s{asked}"
+    return f"{status}{trouble.title} · attempt {retry.attempt} of at most {retry.of} {left}. Ctrl+Enter stops."
+
+
+def placeholder(state: RunState | None, elapsed_s: float = 0.0) -> str:
+    """What the Text tab says while there is no text; empty where another place says it."""
+    if state is None:
+        return EMPTY
+    if not state.ended:
+        return ONLY_CALLS if state.tool_calls else waiting(state, elapsed_s)
+    if state.phase == "done":
+        return ONLY_CALLS if state.tool_calls else NO_CONTENT
+    return ""
+
+
+def ending(state: RunState | None) -> str:
+    """The line under a text that did not end as it should; empty otherwise."""
+    if state is None:
+        return ""
+    if state.phase == "stopped":
+        return STOPPED if state.usage is None else STOPPED_WITH_USAGE
+    if state.phase == "interrupted":
+        return INTERRUPTED
+    if state.phase == "done" and not state.saw_done:
+        return "Ended without [DONE] · the server closed the stream early; the text may be incomplete"
+    if state.phase == "done" and state.finish_reason == "length":
+        return "Cut at the token limit (finish_reason length): raise max_tokens for the rest"
+    if state.phase == "done" and state.finish_reason == "content_filter":
+        return "Ended by the server's content filter"
+    return ""

@@ -1,0 +1,254 @@
+"""A read-only text that grows while it is read: exact when copied, followed only while the reader is at its end."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from bisect import bisect_right
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from time import perf_counter
+
+from PySide6.QtCore import QMimeData, Qt
+from PySide6.QtGui import QColor, QTextCharFormat, QTextCursor, QTextOption
+from PySide6.QtWidgets import QFrame, QPlainTextEdit, QTextEdit, QWidget
+
+from playground.ui.theme import GRID, mono_font
+
+LEAST_GAP_S = 0.25
+SHARE = 20
+
+
+class SlowSteps:
+    """Says when the next step may run: not before LEAST_GAP_S, nor before SHARE times what the last step took."""
+
+    def __init__(self, clock: Callable[[], float] = perf_counter) -> None:
+        self._clock = clock
+        self._next = 0.0
+        self.last_s = 0.0
+
+    def run(self, step: Callable[[], None], *, now: bool = False) -> bool:
+        """Run `step` if it is due, or if it must be `now`. Returns whether it ran."""
+        begin = self._clock()
+        if not now and begin < self._next:
+            return False
+        step()
+        end = self._clock()
+        self.last_s = end - begin
+        self._next = end + max(LEAST_GAP_S, SHARE * (end - begin))
+        return True
+
+
+LONG_PARAGRAPH = 2_000
+"""Code points after which a paragraph is broken for display, at the next blank if one comes soon."""
+_SLACK = 200
+# U+FDD0 and U+FDD1 are Qt's own marks for the bounds of a frame; its documents break there as well.
+_LINE_END = re.compile("\r\n|[\n\r\u2029\ufdd0\ufdd1]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+@dataclass(slots=True)
+class DisplayMap:
+    """The exact text so far, and the start of each paragraph shown, in code points of it."""
+
+    text: str = ""
+    starts: list[int] = field(default_factory=lambda: [0])
+    ends: list[int] = field(default_factory=lambda: [0])
+    taken: int = 0
+
+    def take(self, text: str, *, final: bool) -> list[str]:
+        """Take in `text`, which begins with all that was taken before. Returns what to show: the first string is to be
+        added to the last paragraph, each further one is a new paragraph.
+
+        Not `final`: a CR at the end is held back, as LF may follow it.
+        """
+        self.text = text
+        limit = len(text)
+        if not final and text.endswith("\r"):
+            limit -= 1
+        shown = [""]
+        at = self.taken
+        while at < limit:
+            end = _LINE_END.search(text, at, limit)
+            stop = end.start() if end else limit
+            self._add(shown, at, stop)
+            if end:
+                self._new_paragraph(shown, end.end())
+                stop = end.end()
+            at = stop
+        self.taken = limit
+        return [_SURROGATE.sub("\ufffd", line) for line in shown]
+
+    def exact_offset(self, paragraph: int, unit: int) -> int:
+        """The code point of the exact text at UTF-16 unit `unit` of paragraph `paragraph`."""
+        start, end = self.starts[paragraph], self.ends[paragraph]
+        line = self.text[start:end]
+        if line.isascii():
+            return start + min(unit, len(line))
+        at = 0
+        for index, char in enumerate(line):
+            if at >= unit:
+                return start + index
+            at += 2 if char > "\uffff" else 1
+        return end
+
+    def place(self, offset: int) -> tuple[int, int]:
+        """(paragraph, UTF-16 unit) that shows the exact text's code point `offset`."""
+        paragraph = bisect_right(self.starts, offset) - 1
+        line = self.text[self.starts[paragraph] : min(offset, self.ends[paragraph])]
+        return paragraph, len(line) + sum(char > "\uffff" for char in line)
+
+    def _new_paragraph(self, shown: list[str], start: int) -> None:
+        self.starts.append(start)
+        self.ends.append(start)
+        shown.append("")
+
+    def _add(self, shown: list[str], at: int, stop: int) -> None:
+        while at < stop:
+            room = LONG_PARAGRAPH - (at - self.starts[-1])
+            cut = stop if stop - at <= room else _break_place(self.text, at, self.starts[-1] + LONG_PARAGRAPH, stop)
+            shown[-1] += self.text[at:cut]
+            self.ends[-1] = cut
+            if self._is_full(cut):
+                self._new_paragraph(shown, cut)
+            at = cut
+
+    def _is_full(self, cut: int) -> bool:
+        length = cut - self.starts[-1]
+        return length >= LONG_PARAGRAPH + _SLACK or (length >= LONG_PARAGRAPH and self.text[cut - 1].isspace())
+
+
+def _break_place(text: str, at: int, soft: int, stop: int) -> int:
+    """Where to break: after the first blank from `soft` on, else _SLACK further, never before a combining mark."""
+    begin = max(at, soft)
+    hard = min(soft + _SLACK, stop)
+    for index in range(begin, hard):
+        if text[index].isspace():
+            return index + 1
+    while hard < stop and _joined(text, hard):
+        hard += 1
+    return hard
+
+
+def _joined(text: str, at: int) -> bool:
+    """Whether the character at `at` is drawn together with the one before it."""
+    return unicodedata.category(text[at]).startswith("M") or "\u200d" in text[at - 1 : at + 1]
+
+
+class LiveText(QPlainTextEdit):
+    """Append-only view of one text. The exact text is `exact_text`; Qt's own copy of it is for display only."""
+
+    def __init__(self, name: str, *, follows: bool = True, parent: QWidget | None = None) -> None:
+        """`follows`: stays at the end while the reader is there; else a new text is shown from its top."""
+        super().__init__(parent)
+        self._follows = follows
+        self._map = DisplayMap()
+        self.setReadOnly(True)
+        self.setUndoRedoEnabled(False)
+        self.setTextInteractionFlags(
+            Qt.TextInteractionFlag.TextSelectableByMouse | Qt.TextInteractionFlag.TextSelectableByKeyboard
+        )
+        self.setAccessibleName(name)
+        self.setFont(mono_font())
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setWordWrapMode(QTextOption.WrapMode.WrapAtWordBoundaryOrAnywhere)
+        self.document().setDocumentMargin(GRID * 2)
+
+    @property
+    def exact_text(self) -> str:
+        """The text as it came, to the code point."""
+        return self._map.text
+
+    def show_text(self, text: str, *, final: bool = True) -> None:
+        """Show `text`. Where it only grew, only what is new is added and the reader's place and selection stay."""
+        if not text.startswith(self._map.text) or (self._map.taken > len(text)):
+            self._start_again()
+        if len(text) == len(self._map.text) and self._map.taken == len(text):
+            return
+        # A text that is there at once, such as one from the log, is read from its top.
+        follow = self._follows and self.at_end() and not (final and not self._map.text)
+        self._append(self._map.take(text, final=final), follow)
+
+    def selected_exact_text(self) -> str:
+        """What is selected, as it came."""
+        cursor = self.textCursor()
+        begin = self._exact(cursor.selectionStart())
+        return self._map.text[begin : self._exact(cursor.selectionEnd())]
+
+    def mark_place(self, offset: int | None, color: QColor) -> None:
+        """Underline the character at code point `offset` of the exact text (the last one where it is the end), and
+        bring it into view; None: no mark.
+        """
+        if offset is None:
+            self.setExtraSelections([])
+            return
+        mark = QTextEdit.ExtraSelection()
+        mark.cursor = self._around(offset)
+        mark.format = _marked(color)
+        self.setExtraSelections([mark])
+        caret = QTextCursor(mark.cursor)
+        caret.setPosition(caret.anchor())
+        self.setTextCursor(caret)
+        self.centerCursor()
+
+    def _around(self, offset: int) -> QTextCursor:
+        paragraph, unit = self._map.place(offset)
+        block = self.document().findBlockByNumber(paragraph)
+        cursor = QTextCursor(block)
+        cursor.setPosition(block.position() + unit)
+        forward = QTextCursor.MoveOperation.NextCharacter
+        back = QTextCursor.MoveOperation.PreviousCharacter
+        cursor.movePosition(back if cursor.atBlockEnd() else forward, QTextCursor.MoveMode.KeepAnchor)
+        return cursor
+
+    def createMimeDataFromSelection(self) -> QMimeData:
+        """Copying gives the exact text: no break that is for display only, no no-break space made a blank."""
+        data = QMimeData()
+        data.setText(self.selected_exact_text())
+        return data
+
+    def at_end(self) -> bool:
+        """Whether the reader is at the end, so that the view follows."""
+        bar = self.verticalScrollBar()
+        return bar.value() >= bar.maximum()
+
+    def _start_again(self) -> None:
+        self._map = DisplayMap()
+        self.clear()
+
+    def _exact(self, position: int) -> int:
+        block = self.document().findBlock(position)
+        return self._map.exact_offset(block.blockNumber(), position - block.position())
+
+    def _append(self, lines: list[str], follow: bool) -> None:
+        mine = self.textCursor()
+        anchor, position = mine.anchor(), mine.position()
+        cursor = QTextCursor(self.document())
+        cursor.movePosition(QTextCursor.MoveOperation.End)
+        cursor.beginEditBlock()
+        # One insertion, not one a line: U+2029 is how Qt spells a new paragraph.
+        cursor.insertText("\u2029".join(lines))
+        cursor.endEditBlock()
+        if self.textCursor().position() != position or self.textCursor().anchor() != anchor:
+            self._restore(anchor, position)
+        if follow:
+            bar = self.verticalScrollBar()
+            bar.setValue(bar.maximum())
+
+    def _restore(self, anchor: int, position: int) -> None:
+        cursor = self.textCursor()
+        cursor.setPosition(anchor)
+        cursor.setPosition(position, QTextCursor.MoveMode.KeepAnchor)
+        place = self.verticalScrollBar().value()
+        self.setTextCursor(cursor)
+        self.verticalScrollBar().setValue(place)
+
+
+def _marked(color: QColor) -> QTextCharFormat:
+    form = QTextCharFormat()
+    form.setUnderlineStyle(QTextCharFormat.UnderlineStyle.WaveUnderline)
+    form.setUnderlineColor(color)
+    ground = QColor(color)
+    ground.setAlphaF(0.3)
+    form.setBackground(ground)
+    return form

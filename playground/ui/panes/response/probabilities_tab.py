@@ -1,0 +1,354 @@
+"""The Probabilities tab: the tokens as tinted text, and as a table with what might have stood there."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+
+from PySide6.QtCore import QAbstractTableModel, QEvent, QModelIndex, QPersistentModelIndex, QPoint, Qt, QTimer, Signal
+from PySide6.QtGui import QColor, QHelpEvent, QTextCharFormat, QTextCursor, QTextOption
+from PySide6.QtWidgets import (
+    QAbstractItemView,
+    QFrame,
+    QHeaderView,
+    QPlainTextEdit,
+    QSplitter,
+    QTableView,
+    QToolTip,
+    QVBoxLayout,
+)
+
+from playground.client.events import TokenProbability
+from playground.runs.state import RunState
+from playground.ui.panes.response.live_text import SlowSteps
+from playground.ui.panes.response.token_words import others, percent_text, probability, sentence, summary, visible
+from playground.ui.theme import GRID, Theme, mono_font, ui_font
+from playground.ui.widgets.notice import words
+from playground.ui.widgets.plain_tip import plain_tip
+
+A_STEP = 1_000
+"""Tokens added at once: no more than a frame's time (measured: about 5 µs a token)."""
+UNSURE = 0.5
+"""Tokens less probable than this are underlined as well: colour is not the only sign."""
+STRONGEST = 0.6
+LONG_PARAGRAPH = 2_000
+"""Qt slows down on longer paragraphs; here they are broken for display."""
+_BREAKS = re.compile("\r\n|[\n\r\u2029\ufdd0\ufdd1]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+class TintedText(QPlainTextEdit):
+    """One hue; the stronger, the less probable. The caret is on a token: arrow keys step through them."""
+
+    token_chosen = Signal(int)
+    """The token (from 0) that the caret came to."""
+
+    def __init__(self, theme: Theme) -> None:
+        super().__init__()
+        self._theme = theme
+        self._tokens: list[TokenProbability] = []
+        self._ends: list[int] = []
+        self._paragraph = 0
+        self._showing = False
+        self.setReadOnly(True)
+        self.setUndoRedoEnabled(False)
+        self.setTextInteractionFlags(
+            Qt.TextInteractionFlag.TextSelectableByMouse | Qt.TextInteractionFlag.TextSelectableByKeyboard
+        )
+        self.setAccessibleName("Tokens by probability")
+        self.setFont(mono_font())
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setWordWrapMode(QTextOption.WrapMode.WrapAtWordBoundaryOrAnywhere)
+        self.document().setDocumentMargin(GRID * 2)
+        self.cursorPositionChanged.connect(self._tell)
+
+    @property
+    def shown(self) -> int:
+        """Tokens that stand here already."""
+        return len(self._ends)
+
+    def show_tokens(self, tokens: list[TokenProbability]) -> None:
+        """Begin with another run's tokens; `grow` adds them."""
+        self._tokens, self._ends, self._paragraph = tokens, [], 0
+        self._showing = True
+        self.clear()
+        self.setExtraSelections([])
+        self._showing = False
+
+    def grow(self) -> bool:
+        """Add up to A_STEP tokens. Returns whether there are more."""
+        fresh = self._tokens[self.shown : self.shown + A_STEP]
+        if fresh:
+            self._append(fresh)
+        return self.shown < len(self._tokens)
+
+    def _append(self, fresh: list[TokenProbability]) -> None:
+        self._showing = True
+        mine, place = self.textCursor(), self.verticalScrollBar().value()
+        anchor, position = mine.anchor(), mine.position()
+        cursor = QTextCursor(self.document())
+        cursor.movePosition(QTextCursor.MoveOperation.End)
+        cursor.beginEditBlock()
+        for token in fresh:
+            self._add(cursor, token)
+        cursor.endEditBlock()
+        # A caret at the end went along with what was added there.
+        mine.setPosition(anchor)
+        mine.setPosition(position, QTextCursor.MoveMode.KeepAnchor)
+        self.setTextCursor(mine)
+        self.verticalScrollBar().setValue(place)
+        self._showing = False
+
+    def set_theme(self, theme: Theme) -> None:
+        """Tint anew."""
+        self._theme = theme
+        tokens, shown = self._tokens, self.shown
+        if shown:
+            self.show_tokens(tokens)
+
+    def token_at(self, position: int) -> int | None:
+        """The token (from 0) at a position of the document."""
+        index = bisect_right(self._ends, position)
+        return index if index < len(self._ends) else None
+
+    def mark(self, index: int) -> None:
+        """Select a token and bring it into view."""
+        if not 0 <= index < self.shown:
+            return
+        cursor = QTextCursor(self.document())
+        cursor.setPosition(self._ends[index - 1] if index else 0)
+        cursor.setPosition(self._ends[index], QTextCursor.MoveMode.KeepAnchor)
+        self._showing = True
+        self.setTextCursor(cursor)
+        self._showing = False
+        self.ensureCursorVisible()
+
+    def event(self, event: QEvent) -> bool:
+        """The number on hover."""
+        if isinstance(event, QHelpEvent) and event.type() == QEvent.Type.ToolTip:
+            self._tip(event.pos(), event.globalPos())
+            return True
+        return super().event(event)
+
+    def _tip(self, at: QPoint, on_screen: QPoint) -> None:
+        place = self.viewport().mapFrom(self, at)
+        index = self.token_at(self.cursorForPosition(place).position())
+        if index is None:
+            QToolTip.hideText()
+        else:
+            QToolTip.showText(on_screen, plain_tip(sentence(self._tokens[index], index)), self)
+
+    def _tell(self) -> None:
+        if self._showing or self.textCursor().hasSelection():
+            return
+        index = self.token_at(self.textCursor().position())
+        if index is not None:
+            self.token_chosen.emit(index)
+
+    def _add(self, cursor: QTextCursor, token: TokenProbability) -> None:
+        text = _BREAKS.sub("\u2029", _SURROGATE.sub("\ufffd", token.token))
+        last = text.rfind("\u2029")
+        self._paragraph = len(text) - last - 1 if last >= 0 else self._paragraph + len(text)
+        if self._paragraph >= LONG_PARAGRAPH:
+            text, self._paragraph = text + "\u2029", 0
+        cursor.insertText(text, self._form(token))
+        self._ends.append(cursor.position())
+
+    def _form(self, token: TokenProbability) -> QTextCharFormat:
+        form = QTextCharFormat()
+        share = probability(token.logprob)
+        if share is None:
+            return form
+        tint = QColor(self._theme.output)
+        tint.setAlphaF(STRONGEST * (1 - share))
+        form.setBackground(tint)
+        if share < UNSURE:
+            form.setUnderlineStyle(QTextCharFormat.UnderlineStyle.DotLine)
+            form.setUnderlineColor(self._theme.text)
+        return form
+
+
+COLUMNS = ("#", "token", "probability", "alternatives")
+_RIGHT = (0, 2)
+AnyIndex = QModelIndex | QPersistentModelIndex
+
+
+class TokenModel(QAbstractTableModel):
+    """Rows over a run's own list of tokens. Nothing is made into text before its row is painted."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._tokens: list[TokenProbability] = []
+        self._count = 0
+        self._mono, self._figures = mono_font(12), ui_font(12, tabular=True)
+
+    def show_tokens(self, tokens: list[TokenProbability]) -> None:
+        """Rows for another run's tokens."""
+        self.beginResetModel()
+        self._tokens, self._count = tokens, len(tokens)
+        self.endResetModel()
+
+    def grow(self) -> None:
+        """Rows for the tokens that came since."""
+        if len(self._tokens) == self._count:
+            return
+        self.beginInsertRows(QModelIndex(), self._count, len(self._tokens) - 1)
+        self._count = len(self._tokens)
+        self.endInsertRows()
+
+    def rowCount(self, parent: AnyIndex = QModelIndex()) -> int:  # noqa: B008 - Qt's own signature
+        """Qt's hook."""
+        return 0 if parent.isValid() else self._count
+
+    def columnCount(self, parent: AnyIndex = QModelIndex()) -> int:  # noqa: B008
+        """Qt's hook."""
+        return 0 if parent.isValid() else len(COLUMNS)
+
+    def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> object:
+        """Qt's hook."""
+        if orientation == Qt.Orientation.Horizontal and role == Qt.ItemDataRole.DisplayRole:
+            return COLUMNS[section]
+        if role == Qt.ItemDataRole.TextAlignmentRole and section in _RIGHT:
+            return Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
+        return None
+
+    def data(self, index: AnyIndex, role: int = Qt.ItemDataRole.DisplayRole) -> object:
+        """Qt's hook."""
+        if not index.isValid():
+            return None
+        if role == Qt.ItemDataRole.DisplayRole:
+            return self._text(index.row(), index.column())
+        if role == Qt.ItemDataRole.ToolTipRole:
+            return plain_tip(sentence(self._tokens[index.row()], index.row()))
+        if role == Qt.ItemDataRole.FontRole:
+            return self._figures if index.column() in _RIGHT else self._mono
+        if role == Qt.ItemDataRole.TextAlignmentRole and index.column() in _RIGHT:
+            return Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
+        return None
+
+    def _text(self, row: int, column: int) -> str:
+        token = self._tokens[row]
+        return (
+            f"{row + 1:,}"
+            if column == 0
+            else visible(token.token)
+            if column == 1
+            else percent_text(token.logprob)
+            if column == 2
+            else others(token)
+        )
+
+
+LEGEND = "The stronger the tint, the less probable the token; underlined: below 50 %"
+ROW_PX = 24
+
+
+class ProbabilitiesTab(QFrame):
+    """Text and table show the same token as chosen; its numbers stand in words between them."""
+
+    def __init__(self, theme: Theme) -> None:
+        super().__init__()
+        self.setProperty("look", "pane")
+        self.text = TintedText(theme)
+        self.model = TokenModel()
+        self.table = _table(self.model)
+        self._state: RunState | None = None
+        self._labels = SlowSteps()
+        self._from_text = False
+        self._summary = words("", "muted")
+        self._chosen = words(LEGEND, "muted")
+        self._more = QTimer(self)
+        self._more.setSingleShot(True)
+        self._more.setInterval(0)
+        self._more.timeout.connect(self._grow)
+        for label in (self._summary, self._chosen):
+            label.setContentsMargins(GRID * 2, GRID // 2, GRID * 2, GRID // 2)
+        split = QSplitter(Qt.Orientation.Vertical)
+        split.setChildrenCollapsible(False)
+        split.addWidget(self.text)
+        split.addWidget(self.table)
+        split.setSizes([260, 240])
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        for widget in (self._summary, split, self._chosen):
+            column.addWidget(widget, 1 if widget is split else 0)
+        self.text.token_chosen.connect(self._choose_row)
+        self.table.selectionModel().currentRowChanged.connect(lambda now, _before: self._choose_token(now.row()))
+
+    @property
+    def summary_shown(self) -> str:
+        """How many tokens, and how sure."""
+        return self._summary.text()
+
+    @property
+    def chosen_shown(self) -> str:
+        """The chosen token in words; the legend while none is chosen."""
+        return self._chosen.text()
+
+    def refresh(self, state: RunState | None, elapsed_s: float = 0.0) -> None:
+        """Show what is new."""
+        if state is not self._state:
+            self._state = state
+            self._labels = SlowSteps()
+            tokens = state.probabilities if state else []
+            self.model.show_tokens(tokens)
+            self.text.show_tokens(tokens)
+            self._chosen.setText(LEGEND)
+        self.model.grow()
+        self._grow()
+        self._labels.run(self._sum_up, now=state is None or state.ended)
+
+    def set_theme(self, theme: Theme) -> None:
+        """Tint in the new theme's hue."""
+        self.text.set_theme(theme)
+        if self.isVisible():
+            self._grow()
+
+    def _grow(self) -> None:
+        if self.text.grow():
+            # The rest after the next frame: a long answer must not hold the window.
+            self._more.start()
+
+    def _sum_up(self) -> None:
+        state = self._state
+        line = summary(state.probabilities, state.probabilities_came) if state and state.probabilities else ""
+        if line != self._summary.text():
+            self._summary.setText(line)
+
+    def _choose_row(self, index: int) -> None:
+        self._from_text = True
+        self.table.selectRow(index)
+        self._from_text = False
+        self._say(index)
+
+    def _choose_token(self, index: int) -> None:
+        if index >= 0 and not self._from_text:
+            self._say(index)
+            self.text.mark(index)
+
+    def _say(self, index: int) -> None:
+        if self._state is not None and index < len(self._state.probabilities):
+            self._chosen.setText(sentence(self._state.probabilities[index], index))
+
+
+def _table(model: TokenModel) -> QTableView:
+    table = QTableView()
+    table.setProperty("look", "pane")
+    table.setModel(model)
+    table.setAccessibleName("Token probabilities")
+    table.setShowGrid(False)
+    table.setWordWrap(False)
+    table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+    table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+    table.setTabKeyNavigation(False)
+    table.verticalHeader().setVisible(False)
+    table.verticalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
+    table.verticalHeader().setDefaultSectionSize(ROW_PX)
+    header = table.horizontalHeader()
+    header.setHighlightSections(False)
+    header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
+    for column, width in enumerate((56, 120, 88)):
+        header.resizeSection(column, width)
+    header.setStretchLastSection(True)
+    return table

@@ -1,0 +1,194 @@
+"""The Tool calls tab: each call's arguments as they are put together, and the filler that was said before."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QScrollArea, QVBoxLayout, QWidget
+
+from playground.prompt.field_errors import FieldError
+from playground.runs.expected_reply import Asked
+from playground.runs.state import RunState, ToolCallState
+from playground.tools.arguments import check_arguments
+from playground.tools.json_position import read_json
+from playground.ui.panes.response.live_text import LiveText
+from playground.ui.stylesheet import restyle
+from playground.ui.theme import GRID, Theme
+from playground.ui.widgets.copy_button import CopyButton
+from playground.ui.widgets.elided_label import ElidedLabel
+from playground.ui.widgets.notice import words
+
+NOTHING = "Tool calls will stand here, their arguments as they come."
+NONE_CAME = "The model called no tool."
+TALLEST = 240
+ASSEMBLING: tuple[str, str, tuple[FieldError, ...]] = ("muted", "… assembling", ())
+
+
+def mark(call: ToolCallState, ended: bool, asked: Asked | None = None) -> tuple[str, str, tuple[FieldError, ...]]:
+    """(tone, word, what is wrong) for a call's arguments: whole only if they are one JSON object.
+
+    Where it is known what was `asked`, whole arguments are checked against the tool's own schema.
+    """
+    if not isinstance(read_json(call.arguments), dict):
+        return ("failure", "✗ not a JSON object", check_arguments(call.arguments, None)) if ended else ASSEMBLING
+    if asked is None:
+        return "warm", "✓ complete", ()
+    if call.name not in asked.schemas:
+        return "failure", "✗ no tool of this name was sent", ()
+    schema = asked.schemas[call.name]
+    problems = check_arguments(call.arguments, schema)
+    if problems:
+        return "failure", "✗ does not fit its schema", problems
+    return "warm", "✓ complete, fits its schema" if schema else "✓ complete", ()
+
+
+class CallCard(QFrame):
+    """One call: name, id, arguments, and whether they are whole."""
+
+    def __init__(self, index: int) -> None:
+        super().__init__()
+        self.setProperty("look", "card")
+        self._name = QLabel()
+        self._name.setProperty("tone", "strong")
+        self._id = ElidedLabel(f"id of tool call {index + 1}")
+        self._id.setProperty("tone", "muted")
+        self._mark = QLabel()
+        self._copy = CopyButton("the arguments")
+        self._judged: tuple[str, str, bool] | None = None
+        self._problems = words("", "failure")
+        self._problems.setVisible(False)
+        self.arguments = LiveText(f"Arguments of tool call {index + 1}")
+        self.arguments.document().setDocumentMargin(0)
+        row = QHBoxLayout()
+        row.setSpacing(GRID)
+        for widget in (self._name, self._id, self._mark, self._copy):
+            row.addWidget(widget, 1 if widget is self._id else 0)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(GRID + 4, GRID, GRID, GRID)
+        column.setSpacing(GRID // 2)
+        column.addLayout(row)
+        column.addWidget(self.arguments)
+        column.addWidget(self._problems)
+
+    @property
+    def problems_shown(self) -> str:
+        """What is wrong with the arguments, a line a fault, each with its path; empty where nothing is."""
+        return self._problems.text()
+
+    @property
+    def mark_shown(self) -> str:
+        """How far the arguments are, in words."""
+        return self._mark.text()
+
+    def show_call(self, call: ToolCallState, ended: bool, asked: Asked | None = None) -> None:
+        """Take in what is new of the call."""
+        arguments = call.arguments
+        self._name.setText(call.name or "unnamed tool")
+        self._id.set_full_text(call.id or "no id yet")
+        self.arguments.show_text(arguments)
+        self._copy.set_text_to_copy(arguments)
+        if (key := (call.name, arguments, ended)) != self._judged:
+            self._judged = key
+            self._say(*mark(call, ended, asked))
+        self._fit()
+
+    def _say(self, tone: str, word: str, problems: tuple[FieldError, ...]) -> None:
+        if word != self._mark.text():
+            self._mark.setText(word)
+            self._mark.setProperty("tone", tone)
+            restyle(self._mark)
+        self._problems.setText("\n".join(str(problem) for problem in problems))
+        self._problems.setVisible(bool(problems))
+
+    def resizeEvent(self, event: object) -> None:
+        """Lines wrap anew."""
+        super().resizeEvent(event)  # type: ignore[arg-type]
+        self._fit()
+
+    def _fit(self) -> None:
+        lines = max(int(self.arguments.document().size().height()), 1)
+        height = min(lines * self.arguments.fontMetrics().lineSpacing() + 6, TALLEST)
+        if height != self.arguments.height():
+            self.arguments.setFixedHeight(height)
+
+
+class ToolsTab(QScrollArea):
+    """A card a call; on top the filler, which is text that came before the first call."""
+
+    run_requested = Signal()
+    """Answer the calls, and go on until there is an answer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setWidgetResizable(True)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setAccessibleName("Tool calls")
+        self.cards: dict[int, CallCard] = {}
+        self._state: RunState | None = None
+        self._asked: Asked | None = None
+        self._words = words(NOTHING, "muted")
+        self._filler_mark = QLabel("◆ filler · said before the call, so that the caller hears no silence")
+        self._filler_mark.setProperty("tone", "output")
+        self._filler_mark.setWordWrap(True)
+        self._filler = words("")
+        self.run = QPushButton("Run until answer: answer these calls, and go on")
+        self.run.setProperty("look", "link")
+        self.run.clicked.connect(self.run_requested)
+        self.run.hide()
+        inside = QWidget()
+        self._column = QVBoxLayout(inside)
+        self._column.setContentsMargins(GRID * 2, GRID * 2, GRID * 2, GRID * 2)
+        self._column.setSpacing(GRID)
+        for widget in (self._words, self._filler_mark, self._filler):
+            self._column.addWidget(widget)
+        self._column.addWidget(self.run, 0, Qt.AlignmentFlag.AlignLeft)
+        self._column.addStretch(1)
+        self.setWidget(inside)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+
+    @property
+    def filler_shown(self) -> str:
+        """The filler; empty where there is none."""
+        return self._filler.text()
+
+    @property
+    def words_shown(self) -> str:
+        """What stands here while there is no call."""
+        return "" if self.cards else self._words.text()
+
+    def set_asked(self, asked: Asked | None) -> None:
+        """What the request asked for; None where that is not known. Goes for the state that is shown next."""
+        self._asked = asked
+
+    def refresh(self, state: RunState | None, elapsed_s: float = 0.0) -> None:
+        """Show what is new."""
+        if state is not self._state:
+            self._state = state
+            self._clear()
+        calls = state.tool_calls if state else {}
+        for index in sorted(calls):
+            if index not in self.cards:
+                self._add(index)
+            self.cards[index].show_call(calls[index], bool(state and state.ended), self._asked)
+        self.run.setVisible(bool(calls and state and state.phase == "done"))
+        self._words.setText(NONE_CAME if state and state.ended else NOTHING)
+        self._words.setVisible(not calls)
+        filler = state.text if state and calls else ""
+        if filler != self._filler.text():
+            self._filler.setText(filler)
+        self._filler.setVisible(bool(filler))
+        self._filler_mark.setVisible(bool(filler))
+
+    def set_theme(self, theme: Theme) -> None:
+        """Nothing here has a colour of its own."""
+
+    def _add(self, index: int) -> None:
+        card = CallCard(index)
+        self.cards[index] = card
+        # Before the way to go on, and the stretch that ends the column.
+        self._column.insertWidget(self._column.count() - 2, card)
+
+    def _clear(self) -> None:
+        for card in self.cards.values():
+            self._column.removeWidget(card)
+            card.deleteLater()
+        self.cards.clear()

@@ -1,0 +1,60 @@
+"""A difference between two prompts as text: signs and strokes say what the colours say."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from PySide6.QtGui import QColor, QTextBlockFormat, QTextCharFormat, QTextCursor, QTextOption
+from PySide6.QtWidgets import QTextEdit, QWidget
+
+from playground.prompt.diff import Row
+from playground.ui.theme import Theme, mono_font
+
+_SIGNS = {"head": "", "same": "   ", "gone": "−  ", "come": "+  ", "skipped": "⋯  "}
+MOST_ROWS = 2_000
+
+
+class DifferenceView(QTextEdit):
+    """Read-only; what others wrote is inserted as plain text, never as markup."""
+
+    def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._theme = theme
+        self.setReadOnly(True)
+        self.setAccessibleName("What changes")
+        self.setFont(mono_font(12))
+        self.setWordWrapMode(QTextOption.WrapMode.WrapAtWordBoundaryOrAnywhere)
+        self.setTabChangesFocus(True)
+        self.setLineWrapMode(QTextEdit.LineWrapMode.WidgetWidth)
+
+    def show_rows(self, rows: Sequence[Row]) -> None:
+        """Show a difference, at most MOST_ROWS of it."""
+        self.clear()
+        cursor = QTextCursor(self.document())
+        for number, row in enumerate(rows[:MOST_ROWS]):
+            if number:
+                cursor.insertBlock()
+            cursor.setBlockFormat(self._block(row))
+            cursor.insertText(_SIGNS[row.sign], self._form(Row("skipped", "")))
+            cursor.insertText(row.text, self._form(row))
+        if len(rows) > MOST_ROWS:
+            cursor.insertBlock()
+            cursor.insertText(f"⋯  {len(rows) - MOST_ROWS:,} lines more", self._form(Row("skipped", "")))
+        self.moveCursor(QTextCursor.MoveOperation.Start)
+
+    def _block(self, row: Row) -> QTextBlockFormat:
+        block = QTextBlockFormat()
+        grounds: dict[str, QColor] = {"come": self._theme.warm, "gone": self._theme.variable}
+        if row.sign in grounds:
+            block.setBackground(grounds[row.sign])
+        if row.sign == "head":
+            block.setTopMargin(6)
+        return block
+
+    def _form(self, row: Row) -> QTextCharFormat:
+        form = QTextCharFormat()
+        form.setForeground(self._theme.muted if row.sign in ("skipped", "same") else self._theme.text)
+        form.setFontStrikeOut(row.sign == "gone")
+        if row.sign == "head":
+            form.setFontWeight(700)
+        return form

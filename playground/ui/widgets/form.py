@@ -1,0 +1,105 @@
+"""A form whose fields can say what is wrong with them, in place."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QEvent, QObject, Qt
+from PySide6.QtWidgets import QComboBox, QFormLayout, QLabel, QSpinBox, QVBoxLayout, QWidget
+
+from playground.prompt.field_errors import InputError
+from playground.ui.stylesheet import restyle
+from playground.ui.theme import GRID
+
+
+class Form(QWidget):
+    """Labelled fields, each with a line for what is wrong."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._fields: dict[str, tuple[QWidget, QLabel]] = {}
+        self._last: QVBoxLayout | None = None
+        self.general = _wrong_label()
+        self._rows = QFormLayout()
+        self._rows.setHorizontalSpacing(GRID * 2)
+        self._rows.setVerticalSpacing(GRID)
+        self._rows.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addLayout(self._rows)
+        column.addWidget(self.general)
+
+    def add(self, name: str, label: str, field: QWidget) -> None:
+        """Add a field under the name that problems name it by."""
+        field.setAccessibleName(label)
+        for box in (field, *field.findChildren(QWidget)):
+            if isinstance(box, QComboBox | QSpinBox):
+                box.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+                box.installEventFilter(self)
+            if isinstance(box, QSpinBox):
+                # The style sheet's padding does not reach the line inside a spin box without buttons.
+                box.lineEdit().setTextMargins(GRID - 2, 0, 0, 0)
+        wrong = _wrong_label()
+        holder = QWidget()
+        column = QVBoxLayout(holder)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(2)
+        column.addWidget(field)
+        column.addWidget(wrong)
+        self._rows.addRow(label, holder)
+        self._fields[name] = (field, wrong)
+        self._last = column
+
+    def add_words(self, label: QWidget) -> None:
+        """Add a line of words under the field before; it is shown and hidden with it."""
+        assert self._last is not None, "words belong to a field"
+        self._last.addWidget(label)
+
+    def set_shown(self, name: str, shown: bool) -> None:
+        """Show or hide a field with its label."""
+        holder = self._fields[name][0].parentWidget()
+        if holder is not None:
+            self._rows.setRowVisible(holder, shown)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """A wheel that scrolls the form changes no value that it passes over."""
+        if event.type() == QEvent.Type.Wheel and isinstance(watched, QWidget) and not watched.hasFocus():
+            event.ignore()
+            return True
+        return super().eventFilter(watched, event)
+
+    def say(self, bad: InputError | None) -> None:
+        """Say each problem at its field (at the end where it has none); None: nothing is wrong."""
+        for field, wrong in self._fields.values():
+            _mark(field, wrong, "")
+        self.general.hide()
+        for problem in bad.problems if bad is not None else ():
+            name = ".".join(str(step) for step in problem.path)
+            words = f"{problem.message} {problem.hint}".strip()
+            if name in self._fields:
+                field, wrong = self._fields[name]
+                _mark(field, wrong, words[:1].upper() + words[1:])
+                field.setFocus()
+            else:
+                self.general.setText(words[:1].upper() + words[1:])
+                self.general.show()
+
+    def sentence(self, name: str) -> str:
+        """What is said at a field; empty where nothing is."""
+        wrong = self._fields[name][1]
+        return wrong.text() if not wrong.isHidden() else ""
+
+
+def _wrong_label() -> QLabel:
+    label = QLabel()
+    label.setProperty("tone", "failure")
+    label.setTextFormat(Qt.TextFormat.PlainText)
+    label.setWordWrap(True)
+    label.hide()
+    return label
+
+
+def _mark(field: QWidget, wrong: QLabel, words: str) -> None:
+    wrong.setText(words)
+    wrong.setVisible(bool(words))
+    field.setProperty("bad", "true" if words else "false")
+    field.setAccessibleDescription(words)
+    restyle(field)

@@ -1,0 +1,248 @@
+"""A plain text widget that shows the image of an exact text, and splices every edit of the image into it."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QEvent, QMimeData, QPoint, Qt, Signal
+from PySide6.QtGui import (
+    QContextMenuEvent,
+    QFocusEvent,
+    QInputMethodEvent,
+    QKeyEvent,
+    QKeySequence,
+    QTextCursor,
+    QTextOption,
+    QWheelEvent,
+)
+from PySide6.QtWidgets import QFrame, QPlainTextEdit, QWidget
+
+from playground.ui.theme import mono_font
+from playground.ui.widgets.lossless_text import ExactText, Splice, image_of
+
+_LEAVING = {Qt.Key.Key_Up: -1, Qt.Key.Key_Down: 1}
+
+
+class ExactEdit(QPlainTextEdit):
+    """It never holds the truth: `exact` does. Its own undo is off, as one history goes across the whole prompt."""
+
+    typed = Signal(object)
+    """Splice: the person changed the text (already shown and taken in)."""
+    leave_requested = Signal(int)
+    """The cursor keys would leave the text: -1 above its first line, 1 below its last."""
+    undo_requested = Signal()
+    redo_requested = Signal()
+    send_requested = Signal()
+    menu_requested = Signal(QPoint)
+    """A menu is wanted at this global place."""
+    focused = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.exact = ExactText()
+        self._muted = 0
+        self._composing = False
+        self._pending: list[Splice] = []
+        self._dress()
+        self.document().contentsChange.connect(self._on_contents_change)
+        self.document().contentsChanged.connect(self._on_contents_changed)
+
+    def _dress(self) -> None:
+        self.setFont(mono_font())
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setUndoRedoEnabled(False)
+        # The keyboard must be able to leave; a tab character can be pasted.
+        self.setTabChangesFocus(True)
+        self.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setWordWrapMode(QTextOption.WrapMode.WrapAtWordBoundaryOrAnywhere)
+        self.document().setDocumentMargin(0)
+
+    def set_exact(self, text: str) -> None:
+        """Show `text` from now on, from its beginning; nobody is told that it was typed."""
+        self.exact = ExactText(text)
+        self._muted += 1
+        self.setPlainText(self.exact.image)
+        self._muted -= 1
+        self.settled()
+
+    def apply(self, splice: Splice, *, select: bool = True) -> None:
+        """Mirror an edit of the exact text that was made elsewhere; `select` moves the cursor to its end."""
+        cursor = self.cursor_over(splice.at, splice.at + len(splice.removed))
+        self.exact.apply(splice)
+        self._muted += 1
+        cursor.insertText(image_of(splice.inserted))
+        self._muted -= 1
+        self.settled()
+        if select:
+            self.setTextCursor(cursor)
+
+    def insert_exact(self, text: str) -> None:
+        """Put `text` in place of the selection, as if it were typed."""
+        start, end = self.selection()
+        splice = Splice(start, self.exact.text[start:end], text)
+        if splice.removed != splice.inserted:
+            self.apply(splice)
+            self.typed.emit(splice)
+
+    def selection(self) -> tuple[int, int]:
+        """The selection in code points of the exact text; empty at the cursor."""
+        cursor = self.textCursor()
+        return self.exact.index(cursor.selectionStart()), self.exact.index(cursor.selectionEnd())
+
+    def select(self, start: int, end: int) -> None:
+        """Select code points [start, end); the cursor stands at `end`."""
+        self.setTextCursor(self.cursor_over(start, end))
+
+    def cursor_over(self, start: int, end: int) -> QTextCursor:
+        """A cursor of its own that selects code points [start, end)."""
+        cursor = QTextCursor(self.document())
+        cursor.setPosition(self.exact.unit(start))
+        cursor.setPosition(self.exact.unit(end), QTextCursor.MoveMode.KeepAnchor)
+        return cursor
+
+    def changing(self, position: int, removed: int, added: int) -> None:
+        """For the subclass: Qt reports a change; the layout does not know of it yet."""
+
+    def laid_out(self) -> None:
+        """For the subclass: the change is laid out."""
+
+    def settled(self) -> None:
+        """For the subclass: the exact text and what is shown agree again."""
+
+    def _on_contents_change(self, position: int, removed: int, added: int) -> None:
+        self.changing(position, removed, added)
+        if self._muted:
+            return
+        start, end = self.exact.range_of(position, removed)
+        # In whole code points: what lies before `start` and after `end` has not changed.
+        first, tail = self.exact.unit(start), self.exact.units - self.exact.unit(end)
+        splice = self.exact.typed(start, end, self._shown(first, self.document().characterCount() - 1 - tail))
+        if splice is not None:
+            self._pending.append(splice)
+
+    def _shown(self, start: int, end: int) -> str:
+        cursor = QTextCursor(self.document())
+        cursor.setPosition(start)
+        cursor.setPosition(max(start, end), QTextCursor.MoveMode.KeepAnchor)
+        return cursor.selectedText().replace("\u2029", "\n")
+
+    def _on_contents_changed(self) -> None:
+        self.laid_out()
+        if self._muted:
+            return
+        pending, self._pending = self._pending, []
+        for splice in pending:
+            image = image_of(splice.inserted)
+            if image != splice.inserted:
+                self._show_image(splice.at, image)
+        self.settled()
+        for splice in pending:
+            self.typed.emit(splice)
+
+    def _show_image(self, at: int, image: str) -> None:
+        """Let stand-ins take the place of odd characters that were typed; the cursor stays where it is."""
+        cursor = self.cursor_over(at, at + len(image))
+        kept = self.textCursor().position()
+        self._muted += 1
+        cursor.insertText(image)
+        self._muted -= 1
+        own = self.textCursor()
+        own.setPosition(kept)
+        self.setTextCursor(own)
+
+    @property
+    def composing(self) -> bool:
+        """Whether an input method is in the middle of a composition."""
+        return self._composing
+
+    def inputMethodEvent(self, event: QInputMethodEvent) -> None:
+        """Qt's own, noting whether a composition is open."""
+        self._composing = bool(event.preeditString())
+        super().inputMethodEvent(event)
+
+    def event(self, event: QEvent) -> bool:
+        """Undo and redo are the prompt's, not this widget's: leave their keys to the window."""
+        if event.type() == QEvent.Type.ShortcutOverride and isinstance(event, QKeyEvent) and _is_history(event):
+            event.ignore()
+            return False
+        return super().event(event)
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Typing; what belongs to the card or the prompt is passed on."""
+        if self._is_passed_on(event) or self._is_typed_exactly(event):
+            event.accept()
+            return
+        before = self.textCursor().position()
+        super().keyPressEvent(event)
+        plain = not event.modifiers() & ~Qt.KeyboardModifier.KeypadModifier
+        if plain and event.key() in _LEAVING and self.textCursor().position() == before:
+            self.leave_requested.emit(_LEAVING[Qt.Key(event.key())])
+
+    def _is_passed_on(self, event: QKeyEvent) -> bool:
+        control = bool(event.modifiers() & Qt.KeyboardModifier.ControlModifier)
+        if event.matches(QKeySequence.StandardKey.Undo):
+            self.undo_requested.emit()
+        elif event.matches(QKeySequence.StandardKey.Redo):
+            self.redo_requested.emit()
+        elif control and event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
+            if not self._composing:
+                self.send_requested.emit()
+        elif event.key() == Qt.Key.Key_F2:
+            self.menu_requested.emit(self.viewport().mapToGlobal(self.cursorRect().bottomLeft()))
+        else:
+            return False
+        return True
+
+    def _is_typed_exactly(self, event: QKeyEvent) -> bool:
+        if self.isReadOnly():
+            return False
+        if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
+            # Qt would put U+2028 for Shift+Enter: nobody wants that in a prompt.
+            self.insert_exact("\n")
+        elif self.textCursor().hasSelection() and _is_text(event):
+            # A stand-in overwritten by the very sign it is shown as would look unchanged to Qt.
+            self.insert_exact(event.text())
+        else:
+            return False
+        self.ensureCursorVisible()
+        return True
+
+    def wheelEvent(self, event: QWheelEvent) -> None:
+        """The whole page scrolls, never one text."""
+        event.ignore()
+
+    def contextMenuEvent(self, event: QContextMenuEvent) -> None:
+        """The card's menu; where there is none, Qt's."""
+        if self.receivers("2menu_requested(QPoint)"):
+            self.menu_requested.emit(event.globalPos())
+        else:
+            super().contextMenuEvent(event)
+
+    def focusInEvent(self, event: QFocusEvent) -> None:
+        """Qt's own, and the card is told."""
+        super().focusInEvent(event)
+        self.focused.emit()
+
+    def createMimeDataFromSelection(self) -> QMimeData:
+        """The exact text, not its image."""
+        data = QMimeData()
+        start, end = self.selection()
+        data.setText(self.exact.text[start:end])
+        return data
+
+    def canInsertFromMimeData(self, source: QMimeData) -> bool:
+        """Plain text only."""
+        return source.hasText()
+
+    def insertFromMimeData(self, source: QMimeData) -> None:
+        """Pasted and dropped text, to the character."""
+        if source.hasText() and not self.isReadOnly():
+            self.insert_exact(source.text())
+
+
+def _is_history(event: QKeyEvent) -> bool:
+    return event.matches(QKeySequence.StandardKey.Undo) or event.matches(QKeySequence.StandardKey.Redo)
+
+
+def _is_text(event: QKeyEvent) -> bool:
+    held = event.modifiers() & (Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.MetaModifier)
+    return bool(event.text()) and event.text().isprintable() and not held

@@ -1,0 +1,154 @@
+"""Speaks a completion while it streams: each part as soon as it is whole, one after the other, and measures it."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import time
+import wave
+from collections.abc import Callable
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from playground.client.connection import Connection
+from playground.client.endpoint import Endpoint
+from playground.client.events import AnyEvent, ApiError
+from playground.client.speech import DEFAULT, SAMPLE_BYTES, SpeechError, Voice, stream_speech
+from playground.runs.run import Run
+from playground.voice.clauses import Start, cuts
+from playground.voice.speech import AudioTimes
+
+if TYPE_CHECKING:
+    from playground.storage.credentials import CredentialStore
+
+SPEAKERS = ("electron", "simulator")
+"""The kinds of endpoint that have the vendor's speech service beside the model."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of a completion, spoken. `engine_s`: from its text to the first audio; `length_s`: of the audio."""
+
+    text: str
+    engine_s: float
+    length_s: float
+    pcm: bytes
+    request_id: str | None
+
+    @property
+    def times(self) -> AudioTimes:
+        """As the timeline takes them."""
+        return AudioTimes(self.engine_s, self.length_s)
+
+
+class Engine(Protocol):
+    """Speaks one part at a time."""
+
+    async def say(self, text: str, on_audio: Callable[[bytes], None]) -> Part:
+        """Speak a text to its end. Raises SpeechError; cancelling is silence at once."""
+
+
+class Lightning:
+    """The vendor's speech service beside an endpoint's model, with its key."""
+
+    def __init__(
+        self, connection: Connection, keys: CredentialStore, endpoint: Endpoint, voice: Voice = DEFAULT
+    ) -> None:
+        self._connection, self._keys, self._endpoint, self._voice = connection, keys, endpoint, voice
+
+    async def say(self, text: str, on_audio: Callable[[bytes], None]) -> Part:
+        """As Engine."""
+        client = await self._connection.client_for(self._endpoint.base_url)
+        if isinstance(client, ApiError):
+            raise SpeechError(client.title)
+        secret = await self._keys.get(self._endpoint)
+        key = secret.reveal() if secret is not None else None
+        if key is None and self._endpoint.needs_key:
+            raise SpeechError(f"There is no key for {self._endpoint.name}, so nothing is spoken.")
+        began, first_at, pcm, request_id = time.monotonic(), None, bytearray(), None
+        async with aclosing(stream_speech(client, self._endpoint, key, text, self._voice)) as pieces:
+            async for piece in pieces:
+                first_at = first_at if first_at is not None else time.monotonic()
+                pcm += piece.pcm
+                request_id = piece.request_id
+                on_audio(piece.pcm)
+        if first_at is None:
+            raise SpeechError("The speech service sent no audio.", request_id)
+        length_s = len(pcm) / SAMPLE_BYTES / self._voice.sample_rate
+        return Part(text, first_at - began, length_s, bytes(pcm), request_id)
+
+
+class Speaker:
+    """Speaks one run, part by part, in order. `on_part` hears of each that was spoken, `on_audio` of audio as it comes.
+
+    `start`: what speech waits for, as in the timeline. Nothing is sent before `follow`, and nothing after `stop`.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        start: Start = "clause",
+        on_part: Callable[[Part], None] = lambda _part: None,
+        on_audio: Callable[[bytes], None] = lambda _pcm: None,
+    ) -> None:
+        self._engine, self._start = engine, start
+        self._on_part, self._on_audio = on_part, on_audio
+        self.parts: list[Part] = []
+        self._run: Run | None = None
+        self._came, self._begun = asyncio.Event(), asyncio.Event()
+        self._stopped = False
+
+    def follow(self, run: Run) -> None:
+        """Speak this run from its first word on."""
+        self._run = run
+        run.listen(self._heard)
+        self._begun.set()
+
+    def _heard(self, _run: Run, _event: AnyEvent) -> None:
+        self._came.set()
+
+    def stop(self) -> None:
+        """Say nothing more."""
+        self._stopped = True
+        self._came.set()
+        self._begun.set()
+
+    async def speak(self) -> None:
+        """Wait for a run, and speak until it has ended and all was spoken, or until `stop`. Raises SpeechError.
+
+        Cancelling is silence at once.
+        """
+        await self._begun.wait()
+        while not self._stopped and self._run is not None:
+            text = self._next(self._run)
+            if text is not None:
+                part = await self._engine.say(text, self._on_audio)
+                self.parts.append(part)
+                self._on_part(part)
+            elif self._run.state.ended:
+                return
+            else:
+                self._came.clear()
+                await self._came.wait()
+
+    def _next(self, run: Run) -> str | None:
+        """The next part that is known to be whole; None while there is none."""
+        text, ended = run.state.text, run.state.ended
+        whole = [cut for cut in cuts(text, self._start) if ended or (cut.known is not None and cut.known <= len(text))]
+        if len(whole) <= len(self.parts):
+            return None
+        cut = whole[len(self.parts)]
+        return text[cut.start : cut.end].strip()
+
+
+def as_wav(parts: list[Part], sample_rate: int) -> bytes:
+    """What was spoken, one part after the other, as a WAV file."""
+    held = io.BytesIO()
+    with wave.open(held, "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(SAMPLE_BYTES)
+        file.setframerate(sample_rate)
+        file.writeframes(b"".join(part.pcm for part in parts))
+    return held.getvalue()

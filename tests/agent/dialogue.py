@@ -1,0 +1,125 @@
+"""A chain against a simulator over a real socket, with a script of the test's own."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from playground.agent.conversation import Conversation
+from playground.agent.events import AgentLoopEnded, Happening
+from playground.agent.loop import Chain
+from playground.agent.tool_executor import Question, ToolExecutionError, ToolExecutor
+from playground.agent.tool_mocks import FixedDelay, Reply, ToolMock, ToolMocks
+from playground.client.connection import Connection
+from playground.client.endpoint import Endpoint
+from playground.prompt.document import Document, Json, Message, Tool
+from playground.prompt.request import to_request
+from playground.runs.run import Run
+from playground.runs.state import RunState
+from playground.simulator.launch import SimulatorProcess
+
+Script = str | list[list[dict[str, Any]]]
+
+
+def tool(name: str) -> Tool:
+    """A tool with one required text."""
+    parameters: dict[str, Json] = {
+        "type": "object",
+        "properties": {"account": {"type": "string"}},
+        "required": ["account"],
+    }
+    return Tool.of({"type": "function", "function": {"name": name, "parameters": parameters}})
+
+
+def says(at_ms: float, content: str) -> dict[str, Any]:
+    """A step of a script: text."""
+    return {"at_ms": at_ms, "content": content}
+
+
+def calls(at_ms: float, name: str, arguments: str = '{"account":"AC-1"}') -> dict[str, Any]:
+    """A step of a script: a call."""
+    return {"at_ms": at_ms, "call": {"name": name, "arguments": arguments}}
+
+
+def prompt(script: Script, **parameters: Any) -> Document:
+    """A prompt whose answers are scripted."""
+    return Document(
+        tools=(tool("get_balance"), tool("get_plan")),
+        messages=(Message("system", "You are Mira."), Message("user", "My {{what}}?")),
+        variables={"what": "balance"},
+        parameters={"scenario": script, **parameters},  # type: ignore[dict-item]  # a script is JSON
+    )
+
+
+BOOK = ToolMocks(
+    {
+        "get_balance": ToolMock(Reply("template", '{"account":"{{account}}","balance":412}')),
+        "get_plan": ToolMock(Reply("fixed", "Plus", FixedDelay(1))),
+    }
+)
+HANGS = ToolMocks({"get_balance": ToolMock(Reply("fixed", "late", FixedDelay(600_000)))})
+
+
+ANSWER = [says(1, "It is ₹412."), says(2, " Anything else?")]
+
+
+async def nobody(question: Question) -> str:
+    raise ToolExecutionError(f"Nobody is there to answer {question.call.name}.")
+
+
+class Dialogue:
+    """One chain and what it told. `on` maps a kind of happening to what the test does when it comes."""
+
+    def __init__(self, simulator: SimulatorProcess, document: Document, book: ToolMocks = BOOK, **more: Any) -> None:
+        self.endpoint = Endpoint("simulator", "Simulator", simulator.base_url, "simulator")
+        self.connection = Connection()
+        self.told: list[Happening] = []
+        self.on: dict[type, Callable[[Any], None]] = {}
+        self.chain = Chain(
+            Conversation(document), self._send, ToolExecutor(book, nobody), listener=self._listen, **more
+        )
+
+    def _listen(self, happening: Happening) -> None:
+        self.told.append(happening)
+        self.on.get(type(happening), lambda _: None)(happening)
+
+    async def _send(self, document: Document, began: Callable[[Run], None]) -> RunState:
+        run = Run(
+            id=uuid.uuid4().hex,
+            document=document,
+            request=to_request(document, "electron"),
+            endpoint=self.endpoint,
+            forecast=None,
+            started_utc=datetime.now(UTC),
+            connection=self.connection,
+            key=None,
+        )
+        began(run)
+        return await run.execute()
+
+    @property
+    def kinds(self) -> list[str]:
+        """The names of what was told, in order."""
+        return [type(happening).__name__ for happening in self.told]
+
+    def told_of(self, kind: type[Any]) -> list[Any]:
+        """All that was told of one kind."""
+        return [happening for happening in self.told if isinstance(happening, kind)]
+
+
+def play(dialogue: Dialogue, use: Callable[[Dialogue], Awaitable[None]] | None = None) -> AgentLoopEnded:
+    """Run it, then use it, then hang up."""
+
+    async def main() -> AgentLoopEnded:
+        try:
+            ended = await asyncio.wait_for(dialogue.chain.run(), 30)
+            if use is not None:
+                await use(dialogue)
+            return ended
+        finally:
+            await dialogue.connection.aclose()
+
+    return asyncio.run(main())

@@ -1,0 +1,148 @@
+"""Trouble below HTTP: names, certificates, proxies, and connections that went stale."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+
+import httpx
+import pytest
+
+from playground.client.connection import Connection
+from playground.client.endpoint import Endpoint
+from playground.client.events import AnyEvent, ApiError, AttemptFailed, Completed
+from playground.client.network_errors import network_trouble, setup_trouble
+from playground.prompt.request import Request
+from tests.client import servers
+from tests.client.servers import Peer, serve
+
+REQUEST = Request(b'{"model":"m","messages":[],"stream":true}', "m", True)
+HOST = "https://host.example/v1"
+
+
+async def _exchange(connection: Connection, base_url: str) -> list[AnyEvent]:
+    endpoint = Endpoint(id="e", name="E", base_url=base_url)
+    return [event async for event in connection.stream(endpoint, None, REQUEST, float)]
+
+
+def _trouble(base_url: str) -> ApiError:
+    async def main() -> AnyEvent:
+        connection = Connection()
+        try:
+            return (await _exchange(connection, base_url))[-1]
+        finally:
+            await connection.aclose()
+
+    last = asyncio.run(main())
+    assert isinstance(last, AttemptFailed)
+    assert last.request_id is None
+    return last.trouble
+
+
+def test_a_name_that_no_server_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(*_: object, **__: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    trouble = _trouble(HOST)
+    assert (trouble.kind, trouble.title) == ("connect", "The host was not found")
+    assert HOST in trouble.detail
+
+
+def test_https_to_a_server_that_speaks_http() -> None:
+    async def main() -> AnyEvent:
+        # What a web server sends that was not spoken to in its own protocol.
+        async def plain(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+            writer.close()
+
+        listening = await asyncio.start_server(plain, "127.0.0.1", 0)
+        connection = Connection()
+        port = listening.sockets[0].getsockname()[1]
+        try:
+            return (await _exchange(connection, f"https://127.0.0.1:{port}/v1"))[-1]
+        finally:
+            await connection.aclose()
+            listening.close()
+
+    last = asyncio.run(main())
+    assert isinstance(last, AttemptFailed)
+    assert (last.trouble.kind, last.trouble.title) == ("tls", "No secure connection came about")
+    assert "http://" in last.trouble.advice
+
+
+def test_a_certificate_that_is_not_trusted() -> None:
+    cause = ssl.SSLCertVerificationError(1, "certificate verify failed")
+    cause.verify_message = "self-signed certificate"
+    error = httpx.ConnectError("failed")
+    error.__cause__ = OSError("below")
+    error.__cause__.__context__ = cause
+    trouble = network_trouble(error, HOST, begun=False)
+    assert trouble.kind == "tls"
+    assert "certificate was not accepted" in trouble.title
+    assert "self-signed" in trouble.detail
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "words"),
+    [
+        (httpx.ConnectTimeout(""), "timeout", "No connection"),
+        (httpx.WriteTimeout(""), "timeout", "could not be sent"),
+        (httpx.ReadTimeout(""), "timeout", "No answer"),
+        (httpx.ProxyError("407"), "connect", "proxy"),
+        (httpx.ConnectError("refused"), "connect", "Nothing answers"),
+        (httpx.ReadError("reset"), "protocol", "hung up"),
+        (httpx.WriteError("reset"), "connect", "could not be sent"),
+        (httpx.InvalidURL("odd host"), "connect", "could not be sent"),
+        (httpx.DecodingError("not gzip"), "protocol", "unpacked"),
+        (OSError("too many open files"), "connect", "could not be sent"),
+    ],
+)
+def test_before_headers(error: Exception, kind: str, words: str) -> None:
+    trouble = network_trouble(error, HOST, begun=False)
+    assert trouble.kind == kind
+    assert words in trouble.title
+    assert HOST in trouble.detail
+    assert trouble.advice
+
+
+@pytest.mark.parametrize("error", [httpx.ReadError("reset"), httpx.RemoteProtocolError("incomplete chunked read")])
+def test_after_headers_it_is_a_cut(error: Exception) -> None:
+    assert network_trouble(error, HOST, begun=True).kind == "cut"
+
+
+def test_settings_that_keep_a_client_from_being_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (
+        "SSL_CERT_FILE",
+        "SSL_CERT_DIR",
+        "HTTPS_PROXY",
+        "https_proxy",
+        "HTTP_PROXY",
+        "http_proxy",
+        "ALL_PROXY",
+    ):
+        monkeypatch.delenv(name, raising=False)
+    assert "odd" in setup_trouble(ValueError("odd")).detail
+    monkeypatch.setenv("HTTPS_PROXY", "socks5://127.0.0.1:1")
+    assert "HTTPS_PROXY" in setup_trouble(ImportError("no socksio")).advice
+
+
+def test_a_connection_that_the_server_closed_while_idle_is_made_anew() -> None:
+    answer = servers.head() + servers.says("a") + servers.DONE + servers.LAST
+
+    async def script(peer: Peer) -> None:
+        await peer.send(answer)
+        peer.hang_up()
+
+    async def main() -> None:
+        async with serve(script) as server:
+            connection = Connection()
+            for count in (1, 2):
+                events = await _exchange(connection, server.base_url)
+                assert isinstance(events[-1], Completed)
+                await asyncio.wait_for(server.all_left.wait(), 10)
+                assert server.connections == count
+            await connection.aclose()
+
+    asyncio.run(main())

@@ -1,0 +1,46 @@
+"""Costs: what is not priced or not reported has none, never 0."""
+
+from __future__ import annotations
+
+import pytest
+
+from playground.client.endpoint import PUBLISHED_RATES, Rates
+from playground.client.events import Usage
+from playground.client.pricing import Cost, cost
+
+
+def test_with_every_rate_and_figure() -> None:
+    told = cost(Usage(1000, 200, 1200, 800), Rates(0.40, 0.10, 1.00))
+    assert told.fresh == pytest.approx(200 * 0.40e-6)
+    assert told.cached == pytest.approx(800 * 0.10e-6)
+    assert told.output == pytest.approx(200 * 1.00e-6)
+    assert told.input == pytest.approx(160e-6)
+    assert told.total == pytest.approx(360e-6)
+    assert told.saved == pytest.approx(800 * 0.30e-6)
+
+
+def test_without_an_output_rate_there_is_no_total() -> None:
+    told = cost(Usage(1000, 200, 1200, 800), PUBLISHED_RATES)
+    assert (told.output, told.total) == (None, None)
+    assert told.input is not None
+
+
+def test_cached_tokens_that_were_not_reported_leave_the_input_unknown() -> None:
+    told = cost(Usage(1000, 200, 1200, None), Rates(0.40, 0.10, 1.00))
+    assert (told.fresh, told.cached, told.input, told.saved, told.total) == (None,) * 5
+    assert told.output is not None
+
+
+@pytest.mark.parametrize("usage", [None, Usage(None, None, None, None)])
+def test_without_usage_there_is_no_cost(usage: Usage | None) -> None:
+    assert cost(usage, Rates(0.40, 0.10, 1.00)) == Cost()
+
+
+def test_without_rates_there_is_no_cost() -> None:
+    assert cost(Usage(1000, 200, 1200, 800), Rates()) == Cost()
+
+
+def test_more_cached_than_sent_is_no_figure_to_reckon_with() -> None:
+    assert Usage(10, 1, 11, 12).fresh_tokens is None
+    assert cost(Usage(10, 1, 11, 12), Rates(0.40, 0.10)).fresh is None
+    assert Usage(10, 1, 11, 10).fresh_tokens == 0

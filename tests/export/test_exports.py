@@ -1,0 +1,210 @@
+"""The log into files and back: real logs of real requests to a real server."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import io
+import json
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from playground.client.endpoint import PUBLISHED_RATES, Endpoint
+from playground.export.export import Format, export
+from playground.export.importer import import_file
+from playground.prompt.document import Document, Message
+from playground.prompt.field_errors import InputError
+from playground.requestlog.filter import EVERYTHING, parse
+from playground.requestlog.log import RequestLog
+from playground.requestlog.records import StoredRun
+from playground.services import AppServices
+from playground.simulator.launch import SimulatorProcess
+from playground.tasks import Tasks
+
+PROMPTS = (
+    Document(messages=(Message("user", '=HYPERLINK("http://x") नमस्ते \u2028 "quoted", and\nmore'),)),
+    Document(messages=(Message("user", "broken"),), parameters={"simulate": "500"}),
+    Document(messages=(Message("user", "cut"),), parameters={"simulate": "cut=3"}),
+    Document(messages=(Message("user", "whole"),), stream=False),
+)
+
+
+def logged(folder: Path, simulator: SimulatorProcess) -> None:
+    """A log with some requests, one of them marked and commented."""
+
+    async def main() -> None:
+        errors: list[str] = []
+        workspace = AppServices(folder, {}, Tasks(lambda name, error: errors.append(f"{name}: {error!r}")))
+        await workspace.open_log()
+        endpoint = Endpoint(id="test", name="Test", base_url=simulator.base_url, needs_key=False, rates=PUBLISHED_RATES)
+        for prompt in PROMPTS:
+            await workspace.sender.send(prompt, endpoint, lambda _: None)
+        assert workspace.log is not None
+        rows = await workspace.log.page(EVERYTHING)
+        await workspace.log.mark([rows[-1].run_id])
+        await workspace.close()
+        assert errors == []
+
+    asyncio.run(main())
+
+
+def with_log(folder: Path, story: Callable[[RequestLog], Awaitable[Any]]) -> Any:
+    async def main() -> Any:
+        log = await RequestLog.open(folder)
+        try:
+            return await story(log)
+        finally:
+            await log.close()
+
+    return asyncio.run(main())
+
+
+def all_of(folder: Path) -> list[StoredRun]:
+    async def story(log: RequestLog) -> list[StoredRun]:
+        found = [await log.get(row.run_id) for row in await log.page(EVERYTHING)]
+        return [stored for stored in found if stored is not None]
+
+    runs: list[StoredRun] = with_log(folder, story)
+    return runs
+
+
+@pytest.fixture
+def folder(tmp_path: Path, simulator: SimulatorProcess) -> Path:
+    made = tmp_path / "log"
+    made.mkdir()
+    logged(made, simulator)
+    return made
+
+
+def exported(folder: Path, kind: Format, words: str = "") -> bytes:
+    path = folder.parent / f"export.{kind}"
+    chosen = parse(words, datetime.now(UTC))
+    with_log(folder, lambda log: export(log, chosen, path, kind))
+    assert not [file.name for file in folder.parent.iterdir() if file.name.startswith(".")]
+    return path.read_bytes()
+
+
+def imported(folder: Path, data: bytes, name: str) -> Any:
+    path = folder.parent / name
+    path.write_bytes(data)
+    folder.mkdir(exist_ok=True)
+    return with_log(folder, lambda log: import_file(log, path))
+
+
+def test_what_was_exported_comes_back_whole_in_another_log(folder: Path) -> None:
+    data = exported(folder, "jsonl")
+    other = folder.parent / "other"
+    assert imported(other, data, "in.jsonl").sentence == "4 requests imported."
+    assert imported(other, data, "in.jsonl").sentence == "0 requests imported; 4 were there already."
+    before, after = all_of(folder), all_of(other)
+    assert {stored.record.run_id: _comparable(stored) for stored in before} == {
+        stored.record.run_id: _comparable(stored) for stored in after
+    }
+    assert all(stored.imported for stored in after)
+    assert sum(stored.marked for stored in after) == 1
+
+
+def _comparable(stored: StoredRun) -> StoredRun:
+    return replace(stored, number=0, imported=False)
+
+
+def test_a_filter_chooses_what_is_exported(folder: Path) -> None:
+    lines = exported(folder, "jsonl", "is:failed").splitlines()
+    assert len(lines) == 2
+    assert exported(folder, "csv", "is:failed is:marked").decode("utf-8-sig").count("\n") == 1
+    assert json.loads(exported(folder, "har", "is:failed is:marked"))["log"]["entries"] == []
+
+
+def test_a_table_keeps_reported_estimated_and_unknown_apart_and_runs_no_formula(folder: Path) -> None:
+    data = exported(folder, "csv")
+    assert data.startswith(b"\xef\xbb\xbf")
+    rows = list(csv.DictReader(io.StringIO(data.decode("utf-8-sig"), newline="")))
+    by_question = {row["question"]: row for row in rows}
+    first = by_question["'" + (PROMPTS[0].messages[0].content or "")]
+    assert int(first["prompt_tokens"]) > 0
+    assert first["cached_tokens"].isdecimal()
+    assert first["completion_tokens_estimated"] == ""
+    assert first["marked"] == "true"
+    cut = by_question["cut"]
+    assert (cut["prompt_tokens"], cut["cached_tokens"], cut["completion_tokens"]) == ("", "", "")
+    assert int(cut["prompt_tokens_estimated"]) > 0
+    assert int(cut["completion_tokens_estimated"]) > 0
+    assert cut["input_cost_usd"] == ""
+
+
+def test_a_har_has_each_attempt_and_no_key_and_comes_back(folder: Path) -> None:
+    data = exported(folder, "har")
+    entries = json.loads(data)["log"]["entries"]
+    assert sorted(entry["response"]["status"] for entry in entries) == [200, 200, 200, 500]
+    for entry in entries:
+        assert {"startedDateTime", "time", "request", "response", "cache", "timings"} <= set(entry)
+        authorization = next(h for h in entry["request"]["headers"] if h["name"] == "Authorization")
+        assert authorization["value"] == "Bearer (left out)"
+    other = folder.parent / "other"
+    assert imported(other, data, "in.har").added == 4
+    assert imported(other, data, "in.har").skipped == 4
+    before = {stored.record.body: stored.state() for stored in all_of(folder)}
+    for stored in all_of(other):
+        earlier, state = before[stored.record.body], stored.state()
+        assert (state.phase, state.text, state.usage) == (earlier.phase, earlier.text, earlier.usage)
+        assert (state.request_id, state.status) == (earlier.request_id, earlier.status)
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"", "there is no request in it"),
+        (b"not json\n", "line 1: this is not JSON"),
+        (b"[]\n", "line 1: this is no JSON object"),
+        (b"{}\n", "is not there: this is no exported request"),
+        (b'{"electron_playground_request": 2}\n', "Update Electron Playground"),
+        (b'{"electron_playground_request": 1}\n', "missing required field `record`"),
+        (b'{"log": {"entries": 5}}', "log.entries: is no list"),
+        (b'{"log": {"entries": []}}', "there is no POST"),
+        (b'{"log": ', "this is not JSON"),
+        (b"[" * 100_000, "this is not JSON"),
+    ],
+)
+def test_a_file_that_cannot_be_taken_changes_nothing_and_is_told_of_by_line(
+    tmp_path: Path, data: bytes, words: str
+) -> None:
+    with pytest.raises(InputError) as caught:
+        imported(tmp_path / "log", data, "in")
+    assert words in str(caught.value)
+    assert all_of(tmp_path / "log") == []
+
+
+def test_one_bad_line_keeps_all_out(folder: Path) -> None:
+    lines = exported(folder, "jsonl").splitlines()
+    fields = json.loads(lines[2])
+    fields["events"][0]["at"] = "soon"
+    lines[2] = json.dumps(fields).encode()
+    with pytest.raises(InputError, match=r"line 3: .*\$\.events\[0\]\.at"):
+        imported(folder.parent / "other", b"\n".join(lines), "in.jsonl")
+    assert all_of(folder.parent / "other") == []
+
+
+def stop(task: asyncio.Task[Any]) -> None:
+    task.cancel()
+
+
+def test_a_stop_leaves_the_file_that_was_there(folder: Path) -> None:
+    path = folder.parent / "export.jsonl"
+    path.write_text("before")
+
+    async def story(log: RequestLog) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        try:
+            await export(log, EVERYTHING, path, "jsonl", lambda _n: stop(task))
+        except asyncio.CancelledError:
+            task.uncancel()
+
+    with_log(folder, story)
+    assert path.read_text() == "before"
+    assert sorted(file.name for file in folder.parent.iterdir()) == ["export.jsonl", folder.name]

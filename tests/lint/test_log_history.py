@@ -1,0 +1,74 @@
+"""What a real log knows of a prompt: which requests are its own, and the whole answer where a row has a part."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from playground.lint.history import History
+from playground.lint.log_history import past
+from playground.prompt.document import Document, Message
+from playground.requestlog.log import RequestLog
+from tests.lint.corpus import tool
+from tests.lint.judge import tools
+from tests.requestlog.samples import answered, body_of, called, keep, record, refused, run
+
+PROMPT = Document(
+    messages=(Message("system", "You answer calls for a clinic."), Message("user", "{{question}}")),
+    tools=tools(tool()),
+)
+
+
+async def _history(folder: Path) -> History:
+    log = await RequestLog.open(folder)
+    try:
+        await keep(log, record("When are you open?", minute=1), answered("word " * 90 + "<END>"))
+        await keep(log, record("Where are you?", minute=2), answered(usage=None))
+        await keep(log, record("And now?", minute=3), refused())
+        await keep(log, record("Book Monday", minute=4, model="other"), called())
+        other = body_of("Sort this letter", "You sort the letters of a parcel service by what they want.")
+        await keep(log, record(body=other, minute=5), answered("late"))
+        return await past(log, PROMPT)
+    finally:
+        await log.close()
+
+
+@pytest.fixture
+def history(tmp_path: Path) -> History:
+    return run(_history(tmp_path))
+
+
+def test_only_versions_of_the_prompt_oldest_first(history: History) -> None:
+    assert [request.question for request in history.requests] == [
+        *("When are you open?", "Where are you?", "And now?", "Book Monday"),
+    ]
+    assert [request.at for request in history.requests] == sorted(request.at for request in history.requests)
+
+
+def test_figures_are_the_servers_and_unknown_where_it_gave_none(history: History) -> None:
+    first, second, third, _ = history.requests
+    assert (first.prompt_tokens, first.cached_tokens, first.completion_tokens) == (1204, 1152, 86)
+    assert (second.prompt_tokens, second.cached_tokens, second.completion_tokens) == (None, None, None)
+    assert (third.status, third.finish_reason) == (429, None)
+    assert first.connect_s is None
+
+
+def test_an_answer_longer_than_a_row_is_whole(history: History) -> None:
+    assert history.requests[0].answer.endswith("<END>")
+
+
+def test_tools_that_were_called(history: History) -> None:
+    assert history.tools_called == {"book_visit"}
+    assert history.tools_offered_in == 3
+
+
+def test_an_empty_log(tmp_path: Path) -> None:
+    async def empty() -> History:
+        log = await RequestLog.open(tmp_path)
+        try:
+            return await past(log, PROMPT)
+        finally:
+            await log.close()
+
+    assert run(empty()).requests == ()

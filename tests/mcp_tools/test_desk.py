@@ -1,0 +1,191 @@
+"""Tools of real servers: a program over its pipes, and one over HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil  # type: ignore[import-untyped]
+import pytest
+
+from playground.mcp_tools import service as desk_module
+from playground.mcp_tools.address import Address, CommandLine, read_address
+from playground.mcp_tools.service import ToolServers
+from playground.mcp_tools.session import ToolServerError
+from playground.prompt.field_errors import InputError
+
+SERVER = Path(__file__).with_name("server.py")
+STDIO = f'"{sys.executable}" "{SERVER}" stdio'
+
+
+async def yes(_server: str) -> bool:
+    return True
+
+
+async def no(_server: str) -> bool:
+    return False
+
+
+def use(story: Callable[[ToolServers], Awaitable[Any]], allowed: Callable[[str], Any] = yes) -> Any:
+    """Let a story happen with servers that end with it."""
+
+    async def main() -> Any:
+        servers = ToolServers(allowed)
+        try:
+            return await asyncio.wait_for(story(servers), 60)
+        finally:
+            await servers.close()
+
+    return asyncio.run(main())
+
+
+@pytest.fixture
+def http() -> Iterator[str]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    process = subprocess.Popen([sys.executable, str(SERVER), "http", str(port)], stderr=subprocess.DEVNULL)
+    while process.poll() is None:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+            break
+        except OSError:
+            continue
+    yield f"http://127.0.0.1:{port}/mcp"
+    process.kill()
+    process.wait()
+
+
+def test_the_tools_of_a_program_are_listed_and_called() -> None:
+    async def story(servers: ToolServers) -> None:
+        tools = {tool.name: tool for tool in await servers.tools(STDIO)}
+        function = tools["get_balance"].definition["function"]
+        assert isinstance(function, dict)
+        assert function["description"] == "Balance of an account."
+        assert function["parameters"]["required"] == ["account_id"]  # type: ignore[index,call-overload]
+        assert await servers.call(STDIO, "get_balance", {"account_id": "AC-1"}) == "AC-1: ₹412"
+
+    use(story)
+
+
+def test_the_same_over_http(http: str) -> None:
+    async def story(servers: ToolServers) -> None:
+        assert "get_balance" in {tool.name for tool in await servers.tools(http)}
+        assert await servers.call(http, "get_balance", {"account_id": "AC-2"}) == "AC-2: ₹412"
+
+    use(story)
+
+
+def test_nothing_is_called_without_consent_and_consent_is_asked_once() -> None:
+    asked: list[str] = []
+
+    async def allowed(server: str) -> bool:
+        asked.append(server)
+        return True
+
+    async def refused(servers: ToolServers) -> None:
+        with pytest.raises(ToolServerError, match="no consent"):
+            await servers.call(STDIO, "get_balance", {"account_id": "AC-1"})
+
+    async def twice(servers: ToolServers) -> None:
+        for _ in range(2):
+            await servers.call(STDIO, "get_balance", {"account_id": "AC-1"})
+
+    use(refused, no)
+    use(twice, allowed)
+    assert asked == [STDIO]
+
+
+def test_an_error_of_the_tool_is_told_in_its_words() -> None:
+    async def story(servers: ToolServers) -> None:
+        with pytest.raises(ToolServerError, match="no such account"):
+            await servers.call(STDIO, "fail", {"reason": "no such account"})
+        assert await servers.call(STDIO, "get_balance", {"account_id": "AC-1"}) == "AC-1: ₹412"
+
+    use(story)
+
+
+def test_a_server_that_dies_is_told_of_and_started_again() -> None:
+    async def story(servers: ToolServers) -> None:
+        with pytest.raises(ToolServerError):
+            await servers.call(STDIO, "die", {})
+        assert await servers.call(STDIO, "get_balance", {"account_id": "AC-1"}) == "AC-1: ₹412"
+
+    use(story)
+
+
+def test_a_call_that_hangs_ends_with_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(desk_module, "CALL_S", 0.5)
+
+    async def story(servers: ToolServers) -> None:
+        with pytest.raises(ToolServerError, match="did not answer within"):
+            await servers.call(STDIO, "hang", {})
+
+    use(story)
+
+
+def test_a_result_without_end_is_refused() -> None:
+    async def story(servers: ToolServers) -> None:
+        with pytest.raises(ToolServerError, match="1,000,001 characters"):
+            await servers.call(STDIO, "long_text", {"characters": 1_000_001})
+
+    use(story)
+
+
+def test_the_api_key_does_not_reach_a_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SMALLEST_API_KEY", "sk_planted")
+
+    async def story(servers: ToolServers) -> None:
+        assert await servers.call(STDIO, "environment", {"name": "SMALLEST_API_KEY"}) == "absent"
+
+    use(story)
+
+
+def test_no_program_is_left_behind() -> None:
+    async def story(servers: ToolServers) -> None:
+        await servers.tools(STDIO)
+        assert _servers()
+
+    use(story)
+    assert not _servers()
+
+
+def _servers() -> list[Any]:
+    mine = psutil.Process(os.getpid()).children(recursive=True)
+    return [process for process in mine if str(SERVER) in " ".join(process.cmdline())]
+
+
+@pytest.mark.parametrize(
+    ("server", "sentence"),
+    [
+        ("no-such-program-at-all --now", "There is no program"),
+        (f'"{sys.executable}" -c "raise SystemExit(\'out of order\')"', "out of order"),
+        ("http://127.0.0.1:9/mcp", "The tool server http://127.0.0.1:9/mcp failed"),
+    ],
+)
+def test_a_server_that_is_not_there_is_told_of(server: str, sentence: str) -> None:
+    async def story(servers: ToolServers) -> None:
+        with pytest.raises(ToolServerError, match=sentence):
+            await servers.tools(server)
+
+    use(story)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "  ", 'python "server', "ftp://host/mcp", "http://", "http://me:pw@host/mcp", "http://a b/"]
+)
+def test_what_is_no_address_is_refused(text: str) -> None:
+    with pytest.raises(InputError) as caught:
+        read_address(text)
+    assert caught.value.problems[0].path == ("server",)
+
+
+def test_a_command_line_is_split_and_given_to_no_shell() -> None:
+    assert read_address("python 'my server.py' $HOME; ls") == CommandLine("python", ("my server.py", "$HOME;", "ls"))
+    assert read_address(" http://localhost:8000/mcp ") == Address("http://localhost:8000/mcp")

@@ -1,0 +1,65 @@
+"""The cache's view of a prompt: the same from a document and from its body, and the way back to the template."""
+
+from __future__ import annotations
+
+from hypothesis import given
+
+from playground.prefix_cache.view import view_of_document, view_of_fields
+from playground.prompt.document import Document, Message, Tool
+from playground.prompt.request import body_fields
+from tests.prefix_cache.prompts import DOCUMENTS, agent
+
+
+@given(DOCUMENTS)
+def test_a_document_and_its_body_are_seen_alike(document: Document) -> None:
+    assert view_of_document(document).view == view_of_fields(body_fields(document, "electron"))
+
+
+@given(DOCUMENTS)
+def test_parts_cover_the_text_without_gaps(document: Document) -> None:
+    seen = view_of_document(document).view
+    ends = [0, *(part.end for part in seen.parts)]
+    assert [part.start for part in seen.parts] == ends[:-1]
+    assert ends[-1] == len(seen.text)
+    for part in seen.parts:
+        assert seen.locate(part.start) == (part, 0)
+
+
+@given(DOCUMENTS)
+def test_the_way_back_never_turns_round(document: Document) -> None:
+    seen = view_of_document(document)
+    found = [seen.to_template(offset) for offset in range(len(seen.view.text) + 1)]
+    places = [(part.start, inside) for part, inside in (place for place in found if place is not None)]
+    assert places == sorted(places)
+
+
+@given(DOCUMENTS)
+def test_the_way_back_stays_in_the_template(document: Document) -> None:
+    seen = view_of_document(document)
+    for offset in range(len(seen.view.text) + 1):
+        located = seen.to_template(offset)
+        assert (located is None) == (not seen.view.parts)
+        if located is not None and located[0].kind == "content":
+            template = document.messages[located[0].index].content
+            # The separator that ends the part is one past the template's end.
+            assert template is not None
+            assert 0 <= located[1] <= len(template) + 1
+
+
+def test_tools_come_first_then_messages() -> None:
+    tool = Tool.of({"type": "function", "function": {"name": "find"}})
+    seen = view_of_document(Document(tools=(tool,), messages=(Message("user", "Hi"),))).view
+    assert [part.kind for part in seen.parts] == ["tool", "role", "content"]
+
+
+def test_the_first_variable_is_where_its_value_starts() -> None:
+    seen = view_of_document(agent(caller="आशा 🙂"))
+    assert seen.first_variable_name == "caller_name"
+    assert seen.first_variable is not None
+    assert seen.view.text[seen.first_variable :].startswith("आशा 🙂.")
+
+
+def test_odd_bodies_are_taken_as_they_are() -> None:
+    seen = view_of_fields({"messages": ["bare", {"role": 7, "content": [{"type": "text"}]}], "tools": "none"})
+    assert [part.kind for part in seen.parts] == ["role", "content", "role", "content"]
+    assert view_of_fields({}).locate(0) is None

@@ -1,0 +1,270 @@
+"""The book of endpoints on a real file."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from playground.client.endpoint import (
+    ELECTRON_BASE_URL,
+    ELECTRON_ID,
+    PLANS,
+    PUBLISHED_RATES,
+    SIMULATOR_ID,
+    Endpoint,
+    PlanLimits,
+    Rates,
+)
+from playground.prompt.field_errors import InputError
+from playground.storage.endpoints import EndpointStore
+
+LOCAL = Endpoint("", "Local llama", "http://127.0.0.1:8080/v1/", "llama-3", needs_key=False)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "endpoints.json"
+
+
+@pytest.fixture
+def book(path: Path) -> EndpointStore:
+    return EndpointStore(path)
+
+
+def test_the_built_in_ones_are_always_there(book: EndpointStore, path: Path) -> None:
+    simulator, electron = book.all()
+    assert (simulator.id, simulator.kind, simulator.needs_key, simulator.base_url) == (
+        SIMULATOR_ID,
+        "simulator",
+        False,
+        "",
+    )
+    assert (electron.id, electron.kind, electron.needs_key, electron.base_url) == (
+        ELECTRON_ID,
+        "electron",
+        True,
+        ELECTRON_BASE_URL,
+    )
+    assert [endpoint.rates for endpoint in book.all()] == [PUBLISHED_RATES] * 2
+    assert [endpoint.plan for endpoint in book.all()] == [PLANS["standard"]] * 2
+    assert electron.rates.output is None
+    assert not path.exists()
+
+
+def test_an_added_one_is_there_at_the_next_start_and_after_the_built_in_ones(book: EndpointStore, path: Path) -> None:
+    plan, rates = PlanLimits("Mine", 30, None), Rates(0.0, None, 1.5, "my contract")
+    added = book.add(replace(LOCAL, name="  Local llama ", model=" llama-3 ", plan=plan, rates=rates))
+    assert (added.name, added.model, added.base_url) == ("Local llama", "llama-3", "http://127.0.0.1:8080/v1")
+    assert added.kind == "other"
+    assert added.id
+    again = EndpointStore(path)
+    assert again.notice == ""
+    assert again.all() == book.all()
+    assert again.all()[2] == added == again.get(added.id)
+
+
+def test_two_added_ones_have_ids_of_their_own(book: EndpointStore) -> None:
+    one, two = book.add(LOCAL), book.add(replace(LOCAL, name="Local vLLM"))
+    assert one.id != two.id
+    assert [endpoint.name for endpoint in book.all()][2:] == ["Local llama", "Local vLLM"]
+
+
+BAD = [
+    (replace(LOCAL, name="  "), "name", "has no name"),
+    (replace(LOCAL, name="a\nb"), "name", "cannot be seen"),
+    (replace(LOCAL, name="ELECTRON"), "name", "another endpoint is called"),
+    (replace(LOCAL, name="Simulator"), "name", "another endpoint is called"),
+    (replace(LOCAL, model=" "), "model", "the model is empty"),
+    (replace(LOCAL, model="a\x00b"), "model", "cannot be seen"),
+    (replace(LOCAL, base_url="localhost:8080"), "base_url", "http://"),
+    (replace(LOCAL, base_url=""), "base_url", "http://"),
+    (replace(LOCAL, base_url="https://user:secret@host/v1"), "base_url", "password"),
+    (replace(LOCAL, rates=Rates(fresh=-0.1)), "rates.fresh", "from 0 on"),
+    (replace(LOCAL, rates=Rates(cached=float("nan"))), "rates.cached", "from 0 on"),
+    (replace(LOCAL, rates=Rates(output=float("inf"))), "rates.output", "from 0 on"),
+    (replace(LOCAL, plan=PlanLimits("x", 0, 3)), "plan.requests_per_minute", "from 1 on"),
+    (replace(LOCAL, plan=PlanLimits("x", 3, -1)), "plan.in_flight", "from 1 on"),
+]
+
+
+@pytest.mark.parametrize(("endpoint", "field", "words"), BAD)
+def test_what_cannot_be_one_is_refused_by_field_and_changes_nothing(
+    book: EndpointStore, path: Path, endpoint: Endpoint, field: str, words: str
+) -> None:
+    kept = book.add(replace(LOCAL, name="Kept"))
+    before, data = book.all(), path.read_bytes()
+    for attempt, given in ((book.add, endpoint), (book.change, replace(endpoint, id=kept.id))):
+        with pytest.raises(InputError) as caught:
+            attempt(given)
+        (problem,) = caught.value.problems
+        assert problem.field == field
+        assert words in problem.message
+        assert problem.hint
+        assert book.all() == before
+        assert path.read_bytes() == data
+
+
+def test_change_keeps_place_and_id(book: EndpointStore, path: Path) -> None:
+    first = book.add(LOCAL)
+    book.add(replace(LOCAL, name="Second"))
+    book.change(replace(first, name="local LLAMA", base_url="https://llama.example/v1", needs_key=True))
+    changed = EndpointStore(path).all()[2]
+    assert (changed.id, changed.name, changed.base_url, changed.needs_key) == (
+        first.id,
+        "local LLAMA",
+        "https://llama.example/v1",
+        True,
+    )
+
+
+def test_of_a_built_in_one_plan_rates_and_model_change_and_nothing_else(book: EndpointStore, path: Path) -> None:
+    electron = book.get(ELECTRON_ID)
+    wished = replace(
+        electron,
+        name="Mine",
+        base_url="https://thief.example/v1",
+        needs_key=False,
+        kind="other",
+        plan=PLANS["enterprise"],
+        rates=Rates(0.3, 0.05, 1.0, "contract"),
+        model="electron-2",
+    )
+    kept = book.change(wished)
+    assert kept == replace(electron, plan=wished.plan, rates=wished.rates, model="electron-2")
+    assert EndpointStore(path).get(ELECTRON_ID) == kept
+
+
+def test_a_started_simulators_address_is_not_kept(book: EndpointStore, path: Path) -> None:
+    running = replace(book.get(SIMULATOR_ID), base_url="http://127.0.0.1:4242/v1", plan=PLANS["none"])
+    assert book.change(running).base_url == ""
+    assert EndpointStore(path).get(SIMULATOR_ID).plan == PLANS["none"]
+
+
+def test_a_file_cannot_send_electrons_key_elsewhere(path: Path, book: EndpointStore) -> None:
+    book.change(book.get(ELECTRON_ID))
+    value = json.loads(path.read_bytes())
+    value["endpoints"][1]["base_url"] = "https://thief.example/v1"
+    path.write_text(json.dumps(value))
+    assert EndpointStore(path).get(ELECTRON_ID).base_url == ELECTRON_BASE_URL
+
+
+def test_remove(book: EndpointStore, path: Path) -> None:
+    added = book.add(LOCAL)
+    book.remove(added.id)
+    assert len(EndpointStore(path).all()) == 2
+    with pytest.raises(KeyError):
+        book.remove(added.id)
+    for built_in in (SIMULATOR_ID, ELECTRON_ID):
+        with pytest.raises(InputError, match="cannot be removed"):
+            book.remove(built_in)
+    assert len(book.all()) == 2
+
+
+@pytest.mark.parametrize("text", ["Electron", "electron", " ELECTRON ", ELECTRON_ID])
+def test_by_name_whatever_the_case(book: EndpointStore, text: str) -> None:
+    assert book.by_name(text).id == ELECTRON_ID
+
+
+def test_by_name_finds_added_ones_by_name_and_id(book: EndpointStore) -> None:
+    added = book.add(replace(LOCAL, name="Straße"))
+    assert book.by_name("STRASSE") == added == book.by_name(added.id)
+
+
+def test_by_name_lists_what_there_is(book: EndpointStore) -> None:
+    book.add(LOCAL)
+    with pytest.raises(InputError) as caught:
+        book.by_name("elektron")
+    assert str(caught.value) == (
+        "endpoint: there is no endpoint called 'elektron'. There are: Built-in simulator, Electron, Local llama."
+    )
+
+
+def test_listeners_hear_of_every_change(book: EndpointStore) -> None:
+    heard: list[int] = []
+    book.listen(lambda: heard.append(len(book.all())))
+    added = book.add(LOCAL)
+    book.change(replace(added, name="Other"))
+    book.remove(added.id)
+    with pytest.raises(InputError):
+        book.remove(ELECTRON_ID)
+    assert heard == [3, 3, 2]
+
+
+ROW = {
+    "id": "a1",
+    "name": "Local",
+    "base_url": "http://127.0.0.1:1/v1",
+    "model": "m",
+    "needs_key": False,
+    "plan": {"name": "", "requests_per_minute": None, "in_flight": None},
+    "rates": {"fresh": None, "cached": None, "output": None, "source": ""},
+}
+
+
+def test_a_row_as_these_tests_damage_it_is_good(path: Path) -> None:
+    path.write_text(json.dumps({"endpoints": [ROW]}))
+    book = EndpointStore(path)
+    assert book.notice == ""
+    assert book.get("a1").name == "Local"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\xff",
+        b"[]",
+        b"{}",
+        b'{"endpoints": {}}',
+        b'{"endpoints": ["a"]}',
+        b'{"endpoints": [{}]}',
+        b"[" * 200_000,
+        json.dumps({"endpoints": [{**ROW, "base_url": "ftp://x"}]}).encode(),
+        json.dumps({"endpoints": [{**ROW, "needs_key": "no"}]}).encode(),
+        json.dumps({"endpoints": [{**ROW, "id": 7}]}).encode(),
+        json.dumps({"endpoints": [{**ROW, "plan": {**dict.fromkeys(ROW["plan"], 0), "name": ""}}]}).encode(),  # type: ignore[call-overload]
+        json.dumps({"endpoints": [{**ROW, "rates": {"fresh": -1, "cached": 0, "output": 0, "source": ""}}]}).encode(),
+        json.dumps(
+            {"endpoints": [{**ROW, "rates": {"fresh": 10**400, "cached": 0, "output": 0, "source": ""}}]}
+        ).encode(),
+    ],
+)
+def test_a_damaged_file_is_set_aside_whole_and_the_built_in_ones_are_there(path: Path, data: bytes) -> None:
+    path.write_bytes(data)
+    book = EndpointStore(path)
+    assert book.notice == "The file of endpoints was damaged; it is kept as endpoints.damaged.json."
+    assert [endpoint.id for endpoint in book.all()] == [SIMULATOR_ID, ELECTRON_ID]
+    assert (path.parent / "endpoints.damaged.json").read_bytes() == data
+    book.add(LOCAL)
+    assert len(EndpointStore(path).all()) == 3
+
+
+def test_two_windows_keep_each_others_endpoints(path: Path) -> None:
+    one, two = EndpointStore(path), EndpointStore(path)
+    one.add(LOCAL)
+    two.add(replace(LOCAL, name="From the other window"))
+    assert [endpoint.name for endpoint in EndpointStore(path).all()][2:] == ["Local llama", "From the other window"]
+    assert EndpointStore(path).all() == two.all()
+    with pytest.raises(InputError, match="another endpoint is called"):
+        one.add(replace(LOCAL, name="from the other window"))
+
+
+def test_what_cannot_be_saved_is_not_changed(tmp_path: Path) -> None:
+    path = tmp_path / "gone" / "endpoints.json"
+    book = EndpointStore(path)
+    with pytest.raises(InputError, match=r"cannot be saved: No such file or directory\. Nothing was changed"):
+        book.add(LOCAL)
+    assert len(book.all()) == 2
+
+
+def test_a_file_that_cannot_be_read_is_not_overwritten(path: Path) -> None:
+    path.mkdir()
+    (path / "mine").write_text("mine")
+    book = EndpointStore(path)
+    assert "cannot be read" in book.notice
+    with pytest.raises(InputError, match="cannot be saved"):
+        book.add(LOCAL)
+    assert (path / "mine").read_text() == "mine"

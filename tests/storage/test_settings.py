@@ -1,0 +1,212 @@
+"""Settings on a real file: declared once, kept whole, never dropped unread."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from playground.prompt.document import Json
+from playground.prompt.field_errors import InputError
+from playground.storage.settings import SETTINGS, Settings
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "settings.json"
+
+
+def test_every_default_is_a_value_that_may_be_set(path: Path) -> None:
+    settings = Settings(path)
+    for setting in SETTINGS:
+        settings.set(setting.name, setting.default)
+        assert settings.get(setting.name) == setting.default
+    assert not path.exists()
+
+
+CHANGES: list[tuple[str, Json]] = [
+    ("theme", "dark"),
+    ("font_size", 22),
+    ("cache_lifetime_s", 10),
+    ("retry", False),
+    ("retry_attempts", 2),
+    ("retry_first_ms", 100),
+    ("retry_longest_s", 3),
+    ("connect_s", 3),
+    ("first_byte_s", 30),
+    ("silence_s", 20),
+    ("turn_limit", True),
+    ("turn_limit_s", 8),
+    ("ca_file", "certificates.pem"),
+    ("request_lines", True),
+    ("request_lines_contents", True),
+    ("otel_collector", "http://127.0.0.1:4318/v1/traces"),
+    ("show_simulator_bar", False),
+    ("endpoint_id", "electron"),
+    ("window_geometry", "AdnQywAD"),
+    ("splitter_sizes", [700, 500]),
+    ("log_height", 240),
+    ("log_keep_days", 30),
+    ("log_keep_mb", 500),
+    ("log_columns", '[["time", 96, true]]'),
+    ("log_clock", "utc"),
+    ("saved_filters", {"Refused": "status:429"}),
+    ("ticket_workspace", "ws-1"),
+    ("ticket_contents", "included"),
+    ("tool_server", "python server.py"),
+    ("voice_delay_ms", 250),
+    ("voice_pipeline_ms", 500),
+    ("voice_rate_tenths", 25),
+    ("voice_unit", "words"),
+    ("voice_start", "sentence"),
+    ("voice_limit_s", 5),
+    ("shortcuts", {"send": "Ctrl+Enter"}),
+    ("dismissed_advice", {"output-cap": "Cap the output"}),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), CHANGES)
+def test_a_change_is_on_disk_alone_and_there_at_the_next_start(path: Path, name: str, value: Json) -> None:
+    Settings(path).set(name, value)
+    assert json.loads(path.read_bytes()) == {name: value}
+    assert Settings(path).get(name) == value
+
+
+def test_every_setting_has_a_change_above() -> None:
+    assert [name for name, _ in CHANGES] == [setting.name for setting in SETTINGS]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("theme", "blue", "theme: Theme is one of system, light, dark. Its default is system."),
+        ("theme", ["dark"], "theme: Theme is one of system, light, dark. Its default is system."),
+        ("font_size", 10, "Prompt font size is a whole number from 11 to 22 px. Its default is 13."),
+        ("font_size", 23, "from 11 to 22"),
+        ("font_size", 13.5, "a whole number"),
+        ("font_size", True, "a whole number"),
+        ("cache_lifetime_s", 86_401, "from 10 to 86,400 s"),
+        ("cache_lifetime_s", "300", "a whole number"),
+        ("show_simulator_bar", 1, "is true or false. Its default is true."),
+        ("endpoint_id", None, "is text"),
+        ("splitter_sizes", [1, "2"], "is a list of whole numbers"),
+        ("splitter_sizes", [True], "is a list of whole numbers"),
+        ("shortcuts", {"send": 1}, "is a table of text"),
+        ("shortcuts", [], "is a table of text"),
+    ],
+)
+def test_a_value_it_cannot_have_is_refused_by_name_and_changes_nothing(
+    path: Path, name: str, value: Json, sentence: str
+) -> None:
+    settings = Settings(path)
+    before = settings.get(name)
+    with pytest.raises(InputError) as caught:
+        settings.set(name, value)
+    assert caught.value.problems[0].path == (name,)
+    assert sentence in str(caught.value)
+    assert settings.get(name) == before
+    assert not path.exists()
+
+
+def test_an_undeclared_name_is_a_mistake_of_ours(path: Path) -> None:
+    settings = Settings(path)
+    with pytest.raises(KeyError):
+        settings.get("tehme")
+    with pytest.raises(KeyError):
+        settings.set("tehme", "dark")
+
+
+def test_typed_reads(path: Path) -> None:
+    settings = Settings(path)
+    found = (settings.text("theme"), settings.number("cache_lifetime_s"), settings.flag("show_simulator_bar"))
+    assert found == ("system", 300.0, True)
+
+
+def test_listeners_hear_of_changes_and_only_of_changes(path: Path) -> None:
+    settings, heard = Settings(path), list[str]()
+    settings.listen(heard.append)
+    settings.set("theme", "dark")
+    settings.set("theme", "dark")
+    settings.set("font_size", 14)
+    with pytest.raises(InputError):
+        settings.set("font_size", 99)
+    assert heard == ["theme", "font_size"]
+
+
+def test_a_default_set_again_leaves_the_file(path: Path) -> None:
+    settings = Settings(path)
+    settings.set("theme", "dark")
+    settings.set("font_size", 14)
+    settings.set("theme", "system")
+    assert json.loads(path.read_bytes()) == {"font_size": 14}
+
+
+def test_what_get_returns_is_the_callers_own(path: Path) -> None:
+    settings = Settings(path)
+    sizes = settings.get("splitter_sizes")
+    assert isinstance(sizes, list)
+    sizes.append(300)
+    assert settings.get("splitter_sizes") == []
+    settings.set("splitter_sizes", sizes)
+    sizes.append(400)
+    assert Settings(path).get("splitter_sizes") == [300] == settings.get("splitter_sizes")
+
+
+DAMAGED = [b"", b"{", b"[]", b"null", b"\xff\xfe", b"[" * 200_000, b'{"theme": "dark"} trailing']
+
+
+@pytest.mark.parametrize("data", DAMAGED)
+def test_a_damaged_file_is_set_aside_whole_and_said(path: Path, data: bytes) -> None:
+    path.write_bytes(data)
+    settings = Settings(path)
+    assert settings.notice == "The settings file was damaged; it is kept as settings.damaged.json."
+    assert (path.parent / "settings.damaged.json").read_bytes() == data
+    settings.set("theme", "dark")
+    assert Settings(path).notice == ""
+    assert Settings(path).get("theme") == "dark"
+
+
+def test_a_value_that_cannot_be_used_is_said_kept_and_has_its_default(path: Path) -> None:
+    path.write_text('{"theme": "sepia", "font_size": 14}')
+    settings = Settings(path)
+    assert settings.get("theme") == "system"
+    assert settings.get("font_size") == 14
+    assert "theme is one of system, light, dark" in settings.notice
+    settings.set("font_size", 15)
+    assert json.loads(path.read_bytes()) == {"theme": "sepia", "font_size": 15}
+
+
+def test_a_newer_versions_settings_are_kept(path: Path) -> None:
+    path.write_text('{"minimap": {"side": "left"}, "theme": "dark"}')
+    settings = Settings(path)
+    assert settings.notice == ""
+    settings.set("theme", "light")
+    assert json.loads(path.read_bytes()) == {"minimap": {"side": "left"}, "theme": "light"}
+
+
+def test_two_windows_do_not_take_back_each_others_changes(path: Path) -> None:
+    one, two = Settings(path), Settings(path)
+    one.set("theme", "dark")
+    two.set("font_size", 14)
+    one.set("cache_lifetime_s", 600)
+    assert json.loads(path.read_bytes()) == {"theme": "dark", "font_size": 14, "cache_lifetime_s": 600}
+
+
+def test_a_file_that_cannot_be_read_is_not_overwritten(path: Path) -> None:
+    # A folder in the file's place is what even root cannot read.
+    path.mkdir()
+    (path / "mine").write_text("mine")
+    settings = Settings(path)
+    assert settings.notice == "The settings file cannot be read: Is a directory. It is left as it is."
+    settings.set("theme", "dark")
+    assert settings.get("theme") == "dark"
+    assert "The settings cannot be saved" in settings.notice
+    assert (path / "mine").read_text() == "mine"
+
+
+def test_a_folder_that_is_gone_is_told_and_the_change_holds(tmp_path: Path) -> None:
+    settings = Settings(tmp_path / "gone" / "settings.json")
+    settings.set("theme", "dark")
+    assert settings.get("theme") == "dark"
+    assert "The settings cannot be saved: No such file or directory" in settings.notice

@@ -1,0 +1,350 @@
+"""Chains in the real window over the real simulator: run, watched, asked, edited, gone on with, tied in the log."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from typing import Any
+
+import pytest
+from PySide6.QtGui import QGuiApplication
+from PySide6.QtWidgets import QApplication, QMessageBox
+
+from playground.agent.service import tag_of
+from playground.agent.tool_mocks import FixedDelay, Reply, ToolMock, ToolMocks
+from playground.cli.selftest.steps import UiDriver
+from playground.prompt.document import Document
+from playground.requestlog.filter import parse
+from playground.ui.agent.dialog import AgentDialog
+from playground.ui.agent.view import EditDialog
+from playground.ui.panes.response.pane import TOOLS
+from playground.ui.session import Session
+from tests.agent.dialogue import ANSWER, BOOK, calls, prompt, says
+from tests.ui.conftest import Story
+
+Tell = Callable[[Story], None]
+FILLED = [[says(1, "One sec!"), calls(5, "get_balance")], ANSWER]
+
+
+async def _opened(session: Session, document: Document, book: ToolMocks = BOOK) -> AgentDialog:
+    window = session.window
+    window.prompt.set_document(replace(document, name="test"))
+    assert window.answers
+    dialog = window.chaining.open()
+    dialog.start_over()
+    dialog.answers.changed.emit(book)
+    return dialog
+
+
+async def _run(dialog: AgentDialog, hand: UiDriver, limit: int = 5) -> None:
+    dialog.limit.setValue(limit)
+    dialog.go.click()
+    assert dialog.go.text() == "Stop"
+    await hand.until(lambda: not dialog.running, "the end of the chain")
+
+
+def test_filler_call_result_and_answer_are_shown_and_tied_in_the_log(tell: Tell) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
+        dialog = await _opened(session, prompt(FILLED))
+        assert dialog.empty.isVisible()
+        await _run(dialog, hand)
+        assert not dialog.empty.isVisible()
+        assert dialog.state.text() == "Answered, after 2 requests."
+        first, second = dialog.cards
+        assert first.text.text() == "One sec!"
+        assert not first.filler.isHidden()
+        (call,) = first.call_rows
+        assert call.head.text() == "calls get_balance"
+        assert json.loads(call.result.text()) == {"account": "AC-1", "balance": 412}
+        assert call.state.text().startswith("returned in ")
+        assert second.text.text() == "It is ₹412. Anything else?"
+        assert "keeps it" in second.prefix.text()
+        assert "forecast ≈" in second.figures.text()
+        assert dialog.totals.text().startswith("2 requests · ")
+        log = session.workspace.log
+        assert log is not None
+        tag = tag_of(dialog.conversation.id)
+        chosen = parse(f"tag:{tag}", datetime.now(UTC))
+        assert len(await log.page(chosen)) == 2
+
+    tell(story)
+
+
+def test_the_limit_ends_a_chain_that_never_does(tell: Tell) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
+        dialog = await _opened(session, prompt("no_end"))
+        dialog.answers.changed.emit(ToolMocks({"get_balance": ToolMock(Reply("fixed", "{}"))}))
+        await _run(dialog, hand, limit=3)
+        assert dialog.state.text().startswith("Ended at the limit")
+        assert len(dialog.cards) == 3
+
+    tell(story)
+
+
+def test_a_tool_that_hangs_is_stopped_and_answered_by_hand(tell: Tell) -> None:
+    hangs = ToolMocks({"get_balance": ToolMock(Reply("fixed", "late", FixedDelay(600_000)))})
+
+    async def story(session: Session, hand: UiDriver) -> None:
+        dialog = await _opened(session, prompt(FILLED), hangs)
+        dialog.go.click()
+        await hand.until(
+            lambda: bool(dialog.cards) and any("runs, " in row.state.text() for row in dialog.cards[0].call_rows),
+            "the running tool",
+        )
+        dialog.go.click()
+        await hand.until(lambda: not dialog.running, "the stop")
+        assert dialog.state.text() == "Stopped, after 1 request."
+        dialog.cards[0].call_rows[0].edit.click()
+        edit = _dialog(EditDialog)
+        assert isinstance(edit, EditDialog)
+        edit.text.setPlainText('{"balance": 1}')
+        edit.branch.click()
+        assert dialog.branch.count() == 2
+        dialog.cards[0].go_on.click()
+        await hand.until(lambda: not dialog.running, "the answer")
+        assert dialog.state.text().startswith("Answered")
+        assert dialog.cards[0].call_rows[0].state.text() == "returns what you typed"
+
+    tell(story)
+
+
+def test_a_call_waits_for_the_person_and_what_they_type_goes_back(tell: Tell) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
+        asks = ToolMocks({"get_balance": ToolMock(Reply("ask", "Look into the ledger"))})
+        dialog = await _opened(session, prompt(FILLED), asks)
+        dialog.go.click()
+        await hand.until(dialog.ask.isVisible, "the question")
+        assert dialog.ask.question.text() == 'get_balance({"account": "AC-1"}) waits for you'
+        assert dialog.ask.hint.text() == "Look into the ledger"
+        await hand.until(lambda: dialog.state.text() == "Running: request 1 of at most 5 · waits for you", "the step")
+        assert dialog.cards[0].call_rows[0].edit.isHidden()
+        dialog.ask.text.setPlainText("412 rupees")
+        dialog.ask.give.click()
+        await hand.until(lambda: not dialog.running, "the answer")
+        assert not dialog.ask.isVisible()
+        assert dialog.cards[0].call_rows[0].result.text() == "412 rupees"
+
+    tell(story)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "word"),
+    [
+        ("get_balance", '{"account": ', "its arguments are no JSON"),
+        ("get_balance", '{"account": 7}', "its arguments do not fit its schema"),
+        ("get_weather", "{}", "there is no such tool"),
+    ],
+)
+def test_a_wrong_call_is_shown_and_answered_with_an_error(tell: Tell, name: str, arguments: str, word: str) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
+        dialog = await _opened(session, prompt([[calls(1, name, arguments)], ANSWER]))
+        await _run(dialog, hand)
+        (call,) = dialog.cards[0].call_rows
+        assert word in call.state.text()
+        assert "error" in json.loads(call.result.text())
+        assert dialog.state.text().startswith("Answered")
+
+    tell(story)
+
+
+def test_two_calls_at_once_and_the_conversation_goes_on(tell: Tell) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
+        script = [[calls(1, "get_balance"), calls(2, "get_plan")], ANSWER]
+        dialog = await _opened(session, prompt(script))
+        await _run(dialog, hand)
+        assert [row.call.name for row in dialog.cards[0].call_rows] == ["get_balance", "get_plan"]
+        dialog.say.setText("And the plan?")
+        dialog.say_go.click()
+        await hand.until(lambda: not dialog.running, "the next answer")
+        assert any(card.added.text() == "user: And the plan?" for card in dialog.cards)
+        turns = len(dialog.cards)
+        dialog.ways["trim"].click()
+        assert len(dialog.cards) == turns - 1
+
+    tell(story)
+
+
+def test_a_conversation_becomes_the_prompt_a_file_and_code(tell: Tell, tmp_path: Any) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
+        window = session.window
+        dialog = await _opened(session, prompt(FILLED))
+        await _run(dialog, hand)
+        dialog.ways["prompt"].click()
+        roles = [message.role for message in window.prompt.document().messages]
+        assert roles == ["system", "user", "assistant", "tool", "assistant"]
+        window.chaining.save_to(tmp_path / "talk.prompt.json", dialog.document)
+        assert json.loads((tmp_path / "talk.prompt.json").read_text())["messages"][3]["role"] == "tool"
+        dialog.ways["code"].click()
+        script = QGuiApplication.clipboard().text()
+        compile(script, "script", "exec")
+        assert "def get_plan(**arguments: object) -> str:\n    return 'Plus'" in script
+
+    tell(story)
+
+
+def test_the_conversation_and_the_answers_come_back_after_a_restart(tell: Tell) -> None:
+    said: list[list[str]] = []
+
+    async def first(session: Session, hand: UiDriver) -> None:
+        dialog = await _opened(session, prompt(FILLED))
+        await _run(dialog, hand)
+        said.append([card.text.text() for card in dialog.cards])
+
+    async def second(session: Session, hand: UiDriver) -> None:
+        assert session.window.answers
+        dialog = session.window.chaining.open()
+        said.append([card.text.text() for card in dialog.cards])
+        assert dialog.book == BOOK
+
+    tell(first)
+    tell(second)
+    assert said[0] == said[1]
+    assert len(said[0]) == 2
+
+
+class _Own(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        assert "Authorization" not in self.headers
+        answer = json.dumps({"of": body["account"]}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.mark.parametrize("agree", [True, False])
+def test_an_address_of_the_persons_own_is_called_after_consent_only(tell: Tell, agree: bool) -> None:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Own)
+    Thread(target=server.serve_forever, daemon=True).start()
+    url = f"http://127.0.0.1:{server.server_address[1]}/balance"
+
+    async def story(session: Session, hand: UiDriver) -> None:
+        book = ToolMocks({"get_balance": ToolMock(Reply("http", url))})
+        dialog = await _opened(session, prompt(FILLED), book)
+        dialog.go.click()
+        await hand.until(lambda: _dialog(QMessageBox) is not None, "the question")
+        box = _dialog(QMessageBox)
+        assert isinstance(box, QMessageBox)
+        assert url in box.text()
+        box.buttons()[0 if agree else 1].click()
+        await hand.until(lambda: not dialog.running, "the answer")
+        (call,) = dialog.cards[0].call_rows
+        if agree:
+            assert json.loads(call.result.text()) == {"of": "AC-1"}
+        else:
+            assert "no consent" in call.result.text()
+
+    tell(story)
+    server.shutdown()
+    server.server_close()
+
+
+def test_what_was_typed_for_one_question_is_no_answer_to_another(tell: Tell) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
+        asks = ToolMocks({"get_balance": ToolMock(Reply("ask")), "get_plan": ToolMock(Reply("ask"))})
+        dialog = await _opened(session, prompt([[calls(1, "get_balance"), calls(2, "get_plan")], ANSWER]), asks)
+        dialog.go.click()
+        await hand.until(lambda: "(1 more wait)" in dialog.ask.question.text(), "two questions")
+        dialog.ask.text.setPlainText("meant for the balance")
+        dialog.go.click()
+        await hand.until(lambda: not dialog.running, "the stop")
+        assert not dialog.ask.isVisible()
+        dialog.cards[0].go_on.click()
+        await hand.until(dialog.ask.isVisible, "a question again")
+        assert dialog.ask.text.toPlainText() == ""
+        dialog.stop()
+        await hand.until(lambda: not dialog.running, "the stop")
+
+    tell(story)
+
+
+def test_a_turn_is_kept_and_tied_before_the_chain_has_ended(tell: Tell, tmp_path: Any) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
+        asks = ToolMocks({"get_balance": ToolMock(Reply("ask"))})
+        dialog = await _opened(session, prompt(FILLED), asks)
+        dialog.go.click()
+        await hand.until(dialog.ask.isVisible, "the question")
+        file = session.workspace.folder / "conversation.json"
+        await hand.until(lambda: file.exists() and "One sec!" in file.read_text("utf-8"), "the turn on disk")
+        log = session.workspace.log
+        assert log is not None
+        chosen = parse(f"tag:{tag_of(dialog.conversation.id)}", datetime.now(UTC))
+        assert len(await log.page(chosen)) == 1
+        dialog.stop()
+        await hand.until(lambda: not dialog.running, "the stop")
+
+    tell(story)
+
+
+def test_answers_are_edited_and_bad_ones_are_named_and_not_kept(tell: Tell) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
+        dialog = await _opened(session, prompt(FILLED))
+        dialog.answers.show_book(dialog.conversation.root, dialog.book)
+        dialog.answers.choose("get_plan")
+        form = dialog.answers.form
+        assert form.text.toPlainText() == "Plus"
+        form.text.setPlainText("Family")
+        assert dialog.book.tools["get_plan"].otherwise.text == "Family"
+        form.delay.setCurrentText("between")
+        form.first.setValue(100)
+        form.second.setValue(50)
+        assert "high_ms" in form.wrong.text()
+        form.second.setValue(200)
+        assert form.wrong.isHidden()
+        form.cases.setPlainText('[{"when": {"account": "AC-*"}, "reply": {"kind": "error", "text": "Locked"}}]')
+        assert dialog.book.tools["get_plan"].reply({"account": "AC-9"}).text == "Locked"
+        form.cases.setPlainText("[{")
+        assert "not JSON" in form.wrong.text()
+        assert dialog.book.tools["get_plan"].reply({"account": "AC-9"}).text == "Locked"
+        form.kind.setCurrentIndex(4)
+        form.cases.setPlainText("")
+        form.text.setPlainText("http://example.com/x")
+        assert "not this machine" in form.wrong.text()
+
+    tell(story)
+
+
+def test_a_response_that_calls_tools_leads_to_the_chain(tell: Tell) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
+        window = session.window
+        window.files.open_tools_sample()
+        window.requests.send_or_stop()
+        await hand.until(lambda: window.requests.current is not None and not window.requests.running, "the response")
+        window.response.show_tab(TOOLS)
+        assert not window.response.tools_tab.run.isHidden()
+        window.response.tools_tab.run.click()
+        dialog = window.chaining.dialog
+        assert dialog is not None
+        await hand.until(lambda: not dialog.running, "the answer")
+        assert dialog.state.text().startswith("Answered")
+
+    tell(story)
+
+
+def test_the_sample_with_tools_runs_to_an_answer(tell: Tell) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
+        window = session.window
+        window.files.open_tools_sample()
+        assert window.answers
+        dialog = window.chaining.run()
+        await hand.until(lambda: not dialog.running, "the answer")
+        assert dialog.state.text().startswith("Answered, after 2 requests.")
+        assert dialog.cards[0].call_rows[0].call.name == "get_balance"
+        assert "412" in dialog.cards[0].call_rows[0].result.text()
+        dialog.ways["timeline"].click()
+        assert window.voicing.dialog is not None
+        assert len(dialog.measured()) == 2
+
+    tell(story)
+
+
+def _dialog(kind: type) -> object | None:
+    return next((w for w in QApplication.topLevelWidgets() if isinstance(w, kind) and w.isVisible()), None)

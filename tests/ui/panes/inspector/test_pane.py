@@ -1,0 +1,166 @@
+"""The inspector's figures in their three states, on the real pane."""
+
+from __future__ import annotations
+
+import pytest
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QGuiApplication
+from PySide6.QtTest import QTest
+from pytestqt.qtbot import QtBot
+
+from playground.client.endpoint import Rates
+from playground.client.events import Usage
+from playground.prefix_cache.forecast import Forecast
+from playground.runs.state import RunState
+from playground.ui.panes.inspector.pane import InspectorPane
+from playground.ui.theme import load_theme
+from tests.ui import runs_on_show as runs
+
+
+@pytest.fixture
+def pane(qtbot: QtBot) -> InspectorPane:
+    """A pane on the screen, as narrow as it may be."""
+    pane = InspectorPane(load_theme("light"))
+    qtbot.addWidget(pane)
+    pane.resize(260, 600)
+    pane.show()
+    qtbot.waitExposed(pane)
+    return pane
+
+
+def test_before_the_first_request_the_outlook(pane: InspectorPane) -> None:
+    pane.show_outlook(runs.FORECAST)
+    assert pane.usage.headline.text() == "≈ 1,204 in"
+    assert pane.forecast.rows["forecast"].value == "≈ 1,152 (1,136 to 1,168)"
+    assert pane.forecast.rows["reported"].value == "—"
+    assert not pane.cost.isVisible()
+
+
+def test_all_reported(pane: InspectorPane) -> None:
+    pane.show_model(runs.model(runs.done()))
+    assert pane.usage.headline.text() == "1,204 in"
+    assert pane.usage.note.text() == "1,152 cached · 95.7 %"
+    assert [pane.usage.rows[key].value for key in ("cached", "fresh", "output")] == ["1,152", "52", "86"]
+    assert [piece.amount for piece in pane.usage.bar.pieces] == [1152, 52, 86]
+    assert pane.forecast.rows["reported"].value == "1,152 · as forecast"
+    assert [pane.latency.rows[key].value for key in ("ttft", "speed", "total")] == ["212 ms", "614.3 tok/s", "1.1 s"]
+    assert pane.cost.rows["input"].value == "$0.000136"
+    assert pane.cost.rows["saved"].value == "$0.000346"
+    assert pane.cost.rows["output"].value == "not priced"
+    assert pane.cost.note.text() == "rates: the vendor's published API schema"
+    assert pane.request.rows["request_id"].value == runs.REQUEST_ID
+    assert pane.request.rows["attempts"].value == "200 stop"
+    assert pane.request.rows["time"].value == "2026-11-23 14:02:11 UTC"
+
+
+def test_unknown_is_a_dash_with_why_and_never_nought(pane: InspectorPane) -> None:
+    pane.show_model(runs.model(runs.stopped()))
+    assert pane.usage.headline.text() == "≈ 1,204 in"
+    assert pane.usage.rows["output"].value == "≈ 5"
+    for row in (pane.usage.rows["cached"], pane.usage.rows["fresh"], pane.cost.rows["input"], pane.cost.rows["saved"]):
+        assert row.value == "—"
+        assert row.accessibleDescription().startswith("Stopped before")
+        assert row.toolTip() == row.accessibleDescription()
+    assert pane.usage.bar.pieces == ()
+    assert pane.request.rows["attempts"].value == "200 stopped"
+
+
+def test_a_known_nought_is_a_nought(pane: InspectorPane) -> None:
+    pane.show_model(runs.model(runs.done(usage=Usage(1204, 86, 1290, 0))))
+    assert pane.usage.rows["cached"].value == "0"
+    assert pane.usage.note.text() == "0 cached · 0.0 %"
+    assert pane.forecast.rows["reported"].value == "0 · 1,152 fewer than forecast"
+
+
+def test_more_than_forecast(pane: InspectorPane) -> None:
+    forecast = Forecast(100.0, 90.0, 110.0, 1204.0, "none")
+    pane.show_model(runs.model(runs.done(), forecast))
+    assert pane.forecast.rows["reported"].value == "1,152 · 1,052 more than forecast"
+
+
+def test_cached_alone_not_reported(pane: InspectorPane) -> None:
+    pane.show_model(runs.model(runs.done(usage=Usage(1204, 86, 1290, None))))
+    assert pane.usage.headline.text() == "1,204 in"
+    assert [pane.usage.rows[key].value for key in ("cached", "fresh", "output")] == ["—", "—", "86"]
+    assert [piece.role for piece in pane.usage.bar.pieces] == ["muted", "output"]
+
+
+def test_rates_are_asked_for_and_used(pane: InspectorPane, qtbot: QtBot) -> None:
+    pane.show_model(runs.model(runs.done(), rates=Rates()))
+    assert [row.value for row in pane.cost.rows.values()] == ["not priced"] * 3
+    with qtbot.waitSignal(pane.rates_requested):
+        pane.cost.set_rate.click()
+    pane.show_model(runs.model(runs.done(), rates=Rates(0.4, 0.1, 1.0, "yours")))
+    assert pane.cost.rows["output"].value == "$0.000086"
+    assert not pane.cost.set_rate.isVisible()
+
+
+def test_attempts_in_their_order(pane: InspectorPane) -> None:
+    pane.show_model(runs.model(runs.retried()))
+    assert pane.request.rows["attempts"].value == "503 → 200 stop"
+
+
+def test_failed_without_output_draws_none(pane: InspectorPane) -> None:
+    pane.show_model(runs.model(runs.refused()))
+    assert "output" not in [piece.role for piece in pane.latency.bar.pieces]
+    assert pane.latency.rows["ttft"].value == "—"
+    assert pane.request.rows["attempts"].value == "400"
+
+
+def test_why_and_the_way_to_the_place(pane: InspectorPane, qtbot: QtBot) -> None:
+    pane.show_model(runs.model(runs.done(), explanation=runs.why()))
+    assert pane.why.isVisible()
+    assert pane.why.snippets == (runs.why().before, runs.why().after)
+    with qtbot.waitSignal(pane.place_requested) as asked:
+        pane.why._button.click()
+    assert asked.args == [0, 18]
+    pane.show_model(runs.model(runs.done()))
+    assert not pane.why.isVisible()
+
+
+def test_a_growing_state_is_taken_in(pane: InspectorPane) -> None:
+    state = RunState()
+    model = runs.model(state)
+    pane.show_model(model)
+    assert pane.request.rows["request_id"].value == "—"
+    for event in [*runs.sent(), *runs.deltas(runs.ANSWER), *runs.ending()]:
+        state.apply(event)
+        pane.show_model(model)
+    assert pane.request.rows["request_id"].value == runs.REQUEST_ID
+    assert pane.request.rows["finish"].value == "stop"
+    assert pane.usage.headline.text() == "1,204 in"
+
+
+def test_a_figure_is_copied_by_one_key(pane: InspectorPane) -> None:
+    pane.show_model(runs.model(runs.done()))
+    row = pane.request.rows["request_id"]
+    row.setFocus()
+    QTest.keyClick(row, Qt.Key.Key_C, Qt.KeyboardModifier.ControlModifier)
+    assert QGuiApplication.clipboard().text() == runs.REQUEST_ID
+
+
+def test_every_row_is_reached_and_named(pane: InspectorPane) -> None:
+    pane.show_model(runs.model(runs.done()))
+    for section in (pane.usage, pane.forecast, pane.latency, pane.cost, pane.request):
+        for row in section.rows.values():
+            assert row.focusPolicy() == Qt.FocusPolicy.StrongFocus
+            assert row.accessibleName().endswith(row.value)
+
+
+def test_nothing_is_cut_off_at_its_least_width(pane: InspectorPane, qtbot: QtBot) -> None:
+    pane.show_model(runs.model(runs.done(), explanation=runs.why()))
+    inside = pane.widget()
+    assert inside is not None
+    qtbot.waitUntil(lambda: inside.width() <= pane.viewport().width())
+    assert inside.minimumSizeHint().width() <= pane.viewport().width()
+
+
+def test_each_attempt_has_a_row_with_its_own_id(pane: InspectorPane) -> None:
+    pane.show_model(runs.model(runs.done()))
+    assert not pane.attempts.isVisibleTo(pane)
+    state = runs.retried()
+    pane.show_model(runs.model(state))
+    assert pane.attempts.isVisibleTo(pane)
+    assert len(pane.attempts.lines) == 2
+    assert pane.attempts.lines[0].startswith(f"503 · {(state.attempts[0].request_id or '')[:8]}")
+    assert pane.attempts.lines[1] == f"200 · {(state.attempts[1].request_id or '')[:8]}"

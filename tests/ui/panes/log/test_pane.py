@@ -1,0 +1,469 @@
+"""The pane: found by filter, kept chosen by request, moved through by key, never without words."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QGuiApplication
+from PySide6.QtTest import QTest
+
+from playground.requestlog.filter import EVERYTHING, LogFilter
+from playground.requestlog.log import RequestLog
+from playground.requestlog.records import Count, LogRow, StoredRun, Totals
+from playground.ui.panes.log.model import PAGE
+from playground.ui.panes.log.pane import NO_MATCH, NOTHING_YET, OPENING
+from tests.requestlog.samples import answered, keep, refused
+from tests.ui.panes.log import rows_on_show as show
+from tests.ui.panes.log.conftest import Stage, Story
+
+Play = Callable[[Story], None]
+
+
+class Counting:
+    """A real log, what it was asked, and who listens. While `open` is not set it does not answer."""
+
+    def __init__(self, log: RequestLog) -> None:
+        self._log = log
+        self.firsts: list[int] = []
+        self.counts = 0
+        self.listeners = 0
+        self.open = asyncio.Event()
+        self.open.set()
+
+    def subscribe(self, callback: Callable[[str], None], /) -> Callable[[], None]:
+        self.listeners += 1
+        unsubscribe = self._log.subscribe(callback)
+
+        def leave() -> None:
+            self.listeners -= 1
+            unsubscribe()
+
+        return leave
+
+    async def count(self, log_filter: LogFilter, up_to: int | None = None, /) -> Count:
+        self.counts += 1
+        await self.open.wait()
+        return await self._log.count(log_filter, up_to)
+
+    def stop_counting(self) -> None:
+        self._log.stop_counting()
+
+    async def rows_at(self, log_filter: LogFilter, first: int, limit: int = PAGE, /) -> list[LogRow]:
+        self.firsts.append(first)
+        return await self._log.rows_at(log_filter, first, limit)
+
+    async def totals(self, log_filter: LogFilter, /) -> Totals:
+        return await self._log.totals(log_filter)
+
+    async def get(self, run_id: str, /) -> StoredRun | None:
+        return await self._log.get(run_id)
+
+
+async def started() -> None:
+    """All tasks that were started have taken their first step, and asked what they ask."""
+    for _ in range(3):
+        await asyncio.sleep(0)
+
+
+def test_empty_states_have_words(play: Play) -> None:
+    async def story(stage: Stage) -> None:
+        pane = stage.pane
+        assert pane.empty.words.text() == OPENING
+        pane.set_source(None, "The folder cannot be written.")
+        assert pane.empty.words.text() == "The folder cannot be written."
+        pane.set_source(stage.log)
+        await stage.until(lambda: pane.empty.words.text() == NOTHING_YET, "the words for an empty log")
+        assert pane.empty.isVisible()
+        assert not pane.empty.clear_button.isVisible()
+        assert not pane.copy_button.isEnabled()
+        assert not pane.copy_request_id()
+        await stage.until(lambda: pane.totals.text() == "0 requests · hit rate —", "the totals of nothing")
+
+    play(story)
+
+
+def test_nothing_matches_and_the_button_that_clears(play: Play) -> None:
+    async def story(stage: Stage) -> None:
+        await show.fill_plain(stage.log, 3)
+        await stage.shown(3)
+        stage.pane.focus_filter()
+        QTest.keyClicks(stage.pane.filter_line, "nosuchword")
+        await stage.rows(0)
+        assert stage.pane.empty.words.text() == NO_MATCH
+        button = stage.pane.empty.clear_button
+        assert button.isVisible()
+        QTest.mouseClick(button, Qt.MouseButton.LeftButton)
+        await stage.rows(3)
+        assert stage.pane.table.isVisible()
+        assert stage.pane.filter_line.text() == ""
+
+    play(story)
+
+
+def test_a_filter_finds_and_sums_up(play: Play) -> None:
+    async def story(stage: Stage) -> None:
+        await show.fill(stage.log)
+        await stage.shown(10)
+        await stage.until(lambda: stage.pane.totals.text().startswith("10 requests · hit rate 63.8"), "all summed up")
+        QTest.keyClicks(stage.pane.filter_line, "status:429")
+        await stage.rows(1)
+        assert stage.cell(0, "status") == "429"
+        await stage.until(lambda: stage.pane.totals.text() == "1 request · hit rate —", "the one summed up")
+        QTest.keyClick(stage.pane.filter_line, Qt.Key.Key_Escape)
+        await stage.rows(10)
+
+    play(story)
+
+
+def test_a_pasted_request_id_finds_its_request_by_any_attempt(play: Play) -> None:
+    async def story(stage: Stage) -> None:
+        await show.fill(stage.log)
+        await stage.shown(10)
+        QGuiApplication.clipboard().setText(show.FIRST_ID)
+        stage.pane.focus_filter()
+        stage.pane.filter_line.paste()
+        await stage.rows(1)
+        assert stage.cell(0, "request_id") == show.SECOND_ID
+
+    play(story)
+
+
+def test_a_bad_filter_says_so_and_leaves_the_rows(play: Play) -> None:
+    async def story(stage: Stage) -> None:
+        await show.fill_plain(stage.log, 3)
+        await stage.shown(3)
+        line, wrong = stage.pane.filter_line, stage.pane.wrong
+        QTest.keyClicks(line, "status:soon")
+        QTest.keyClick(line, Qt.Key.Key_Return)  # at once, without the pause after typing
+        assert wrong.isVisible()
+        assert "soon is not a number that status: takes." in wrong.text()
+        assert line.accessibleDescription() == wrong.text()
+        assert stage.pane.model.rowCount() == 3
+        line.clear()
+        await stage.until(lambda: not wrong.isVisible(), "the sentence goes with its cause")
+        assert stage.pane.model.rowCount() == 3
+
+    play(story)
+
+
+def test_a_filter_holds_when_another_log_comes(play: Play) -> None:
+    async def story(stage: Stage) -> None:
+        await show.fill(stage.log)
+        stage.pane.filter_line.setText("status:429")
+        QTest.keyClick(stage.pane.filter_line, Qt.Key.Key_Return)  # nothing is left to be applied later
+        await stage.shown(1)
+        assert stage.cell(0, "status") == "429"
+
+    play(story)
+
+
+def test_the_choice_is_a_request_and_moves_with_it(play: Play) -> None:
+    async def story(stage: Stage) -> None:
+        ids = await show.fill_plain(stage.log, 4)
+        await stage.shown(4)
+        stage.pane.table.go_to(1)
+        assert stage.pane.current_run_id() == ids[1]
+        await show.fill_plain(stage.log, 3)  # the log tells the pane by itself
+        await stage.rows(7)
+        assert stage.pane.table.currentIndex().row() == 4
+        assert stage.pane.current_run_id() == ids[1]
+
+    play(story)
+
+
+def test_the_choice_survives_filters_that_keep_it_and_that_hide_it(play: Play) -> None:
+    async def story(stage: Stage) -> None:
+        kept = show.of("Many")
+        await keep(stage.log, kept, refused())
+        await show.fill_plain(stage.log, 5)
+        await stage.shown(6)
+        stage.pane.table.go_to(5)
+        line = stage.pane.filter_line
+        line.setText("status:429")
+        await stage.rows(1)
+        assert stage.pane.current_run_id() == kept.run_id
+        line.setText("status:200")
+        await stage.rows(5)
+        assert stage.pane.current_run_id() is None
+        line.clear()
+        await stage.rows(6)
+        assert stage.pane.current_run_id() == kept.run_id
+        assert stage.pane.table.currentIndex().row() == 5
+
+    play(story)
+
+
+def test_the_choice_survives_deletions_above_it(play: Play) -> None:
+    async def story(stage: Stage) -> None:
+        ids = await show.fill_plain(stage.log, 5)
+        await stage.shown(5)
+        stage.pane.table.go_to(4)
+        await stage.log.delete(ids[:2])
+        await stage.rows(3)
+        assert stage.pane.current_run_id() == ids[4]
+        await stage.log.delete([ids[4]])
+        await stage.rows(2)
+        assert stage.pane.current_run_id() is None
+
+    play(story)
+
+
+def test_rows_further_down_stay_in_sight_when_new_ones_come(play: Play) -> None:
+    async def story(stage: Stage) -> None:
+        await show.fill_plain(stage.log, 200)
+        await stage.shown(200)
+        table = stage.pane.table
+        table.verticalScrollBar().setValue(100)
+        await stage.until(lambda: stage.pane.model.row(table.rowAt(5)), "the rows there")
+        row = stage.pane.model.row(table.rowAt(5))
+        assert row is not None
+        await show.fill_plain(stage.log, 3)
+        await stage.rows(203)
+        now = stage.pane.model.row(table.rowAt(5))
+        assert now is not None
+        assert now.run_id == row.run_id
+
+    play(story)
+
+
+def test_a_new_filter_shows_from_the_newest_on(play: Play) -> None:
+    async def story(stage: Stage) -> None:
+        await show.fill_plain(stage.log, 100)
+        await keep(stage.log, show.of("Many"), refused())
+        await stage.shown(101)
+        bar = stage.pane.table.verticalScrollBar()
+        bar.setValue(50)
+        stage.pane.filter_line.setText("status:200")
+        await stage.rows(100)
+        assert bar.value() == 0
+
+    play(story)
+
+
+def test_the_chosen_request_is_in_sight_when_the_filter_goes(play: Play) -> None:
+    async def story(stage: Stage) -> None:
+        kept = show.of("Many")
+        await keep(stage.log, kept, refused())
+        await show.fill_plain(stage.log, 60)
+        stage.pane.filter_line.setText("status:429")
+        await stage.shown(1)
+        stage.pane.take_focus()
+        stage.pane.clear_filter()
+        await stage.rows(61)
+        table = stage.pane.table
+        assert stage.pane.current_run_id() == kept.run_id
+        assert table.viewport().rect().contains(table.visualRect(table.currentIndex()).center())
+
+    play(story)
+
+
+def test_only_what_is_looked_at_is_read_and_a_place_far_down_comes(play: Play) -> None:
+    async def story(stage: Stage) -> None:
+        ids = await show.fill_plain(stage.log, 5 * PAGE + 5)
+        counting = Counting(stage.log)
+        stage.pane.set_source(counting)
+        await stage.rows(len(ids))
+        assert set(counting.firsts) == {0}
+        stage.pane.take_focus()
+        assert stage.cell(len(ids) - 1, "answer") == "…"
+        QTest.keyClick(stage.pane.table, Qt.Key.Key_End)
+        await stage.until(lambda: stage.pane.current_run_id() == ids[-1], "the oldest request")
+        await show.fill_plain(stage.log, 1)
+        await stage.rows(len(ids) + 1)
+        assert stage.pane.current_run_id() == ids[-1]
+        assert not {2 * PAGE, 3 * PAGE} & set(counting.firsts)
+
+    play(story)
+
+
+def test_a_letter_on_the_rows_does_not_read_them_all(play: Play) -> None:
+    async def story(stage: Stage) -> None:
+        ids = await show.fill_plain(stage.log, 3 * PAGE)
+        counting = Counting(stage.log)
+        stage.pane.set_source(counting)
+        await stage.rows(len(ids))
+        stage.pane.take_focus()
+        QTest.keyClick(stage.pane.table, Qt.Key.Key_X)
+        await started()
+        assert set(counting.firsts) == {0}
+
+    play(story)
+
+
+def test_a_burst_of_changes_is_read_a_few_times_and_shown(play: Play) -> None:
+    async def story(stage: Stage) -> None:
+        counting = Counting(stage.log)
+        stage.pane.set_source(counting)
+        await stage.until(lambda: counting.counts == 1, "the first look")
+        for _ in range(1000):
+            stage.pane.row_changed("any")
+        await show.fill_plain(stage.log, 50)
+        await stage.rows(50)
+        assert counting.counts < 20
+
+    play(story)
+
+
+def test_changes_that_never_pause_are_shown_all_the_same(play: Play) -> None:
+    async def story(stage: Stage) -> None:
+        counting = Counting(stage.log)
+        stage.pane.set_source(counting)
+
+        def restless() -> bool:
+            stage.pane.row_changed("any")
+            return counting.counts >= 3
+
+        await stage.until(restless, "a look in spite of change upon change")
+
+    play(story)
+
+
+def test_what_is_asked_while_an_answer_is_waited_for_is_asked_once(play: Play) -> None:
+    async def story(stage: Stage) -> None:
+        await show.fill_plain(stage.log, 2)
+        counting = Counting(stage.log)
+        counting.open.clear()
+        stage.pane.set_source(counting)
+        await started()
+        for _ in range(10):
+            stage.pane.model.refresh()
+            await started()
+        assert counting.counts == 1
+        counting.open.set()
+        await stage.rows(2)
+        await stage.until(lambda: counting.counts == 2, "the one look for all of them")
+
+    play(story)
+
+
+def test_an_answer_that_comes_after_its_log_has_gone_is_not_shown(play: Play) -> None:
+    async def story(stage: Stage) -> None:
+        await show.fill_plain(stage.log, 2)
+        counting = Counting(stage.log)
+        counting.open.clear()
+        stage.pane.set_source(counting)
+        await started()
+        stage.pane.set_source(None, "Closed.")
+        counting.open.set()
+        await stage.until(lambda: counting.firsts, "the rows being read")
+        await stage.log.count(EVERYTHING)  # the log answers in turn: that answer has come
+        await started()
+        assert stage.pane.model.rowCount() == 0
+        assert stage.pane.empty.words.text() == "Closed."
+
+    play(story)
+
+
+def test_refreshing_without_end_still_shows_what_came(play: Play) -> None:
+    async def story(stage: Stage) -> None:
+        await show.fill_plain(stage.log, 2)
+        stage.pane.set_source(stage.log)
+
+        def impatient() -> bool:
+            stage.pane.model.refresh()  # before any answer can have come
+            return stage.pane.model.rowCount() == 2
+
+        await stage.until(impatient, "rows in spite of being asked again and again")
+
+    play(story)
+
+
+def test_keys_move_open_and_copy(play: Play) -> None:
+    async def story(stage: Stage) -> None:
+        ids = await show.fill_plain(stage.log, 4)
+        await stage.shown(4)
+        pane, table = stage.pane, stage.pane.table
+        opened: list[str] = []
+        pane.open_requested.connect(opened.append)
+        pane.take_focus()
+        steps = [(Qt.Key.Key_J, 1), (Qt.Key.Key_Down, 2), (Qt.Key.Key_K, 1), (Qt.Key.Key_Up, 0), (Qt.Key.Key_K, 0)]
+        for key, row in [*steps, (Qt.Key.Key_End, 3), (Qt.Key.Key_J, 3), (Qt.Key.Key_Home, 0), (Qt.Key.Key_J, 1)]:
+            QTest.keyClick(table, key)
+            assert table.currentIndex().row() == row
+        QTest.keyClick(table, Qt.Key.Key_Return)
+        assert opened == [ids[1]]
+        QTest.keyClick(table, Qt.Key.Key_C, Qt.KeyboardModifier.ControlModifier)
+        assert QGuiApplication.clipboard().text() == stage.cell(1, "request_id")
+
+    play(story)
+
+
+def test_a_double_click_opens(play: Play) -> None:
+    async def story(stage: Stage) -> None:
+        ids = await show.fill_plain(stage.log, 3)
+        await stage.shown(3)
+        opened: list[str] = []
+        stage.pane.open_requested.connect(opened.append)
+        table = stage.pane.table
+        place = table.visualRect(stage.pane.model.index(2, 1)).center()
+        QTest.mouseClick(table.viewport(), Qt.MouseButton.LeftButton, pos=place)
+        QTest.mouseDClick(table.viewport(), Qt.MouseButton.LeftButton, pos=place)
+        assert opened == [ids[2]]
+
+    play(story)
+
+
+def test_the_button_copies_says_so_and_knows_where_there_is_nothing(play: Play) -> None:
+    async def story(stage: Stage) -> None:
+        await keep(stage.log, show.of("No net"), show.unreachable())
+        await keep(stage.log, show.of("When?"), answered(request_id=show.SECOND_ID))
+        await stage.shown(2)
+        button = stage.pane.copy_button
+        assert button.isEnabled()  # none chosen: the newest
+        QTest.mouseClick(button, Qt.MouseButton.LeftButton)
+        assert QGuiApplication.clipboard().text() == show.SECOND_ID
+        assert button.text() == "request_id copied"
+        stage.pane.table.go_to(1)
+        assert not button.isEnabled()
+        assert button.toolTip() == "This request has no request_id"
+        assert not stage.pane.copy_request_id()
+
+    play(story)
+
+
+def test_from_the_filter_down_to_the_rows(play: Play) -> None:
+    async def story(stage: Stage) -> None:
+        await show.fill_plain(stage.log, 2)
+        await stage.shown(2)
+        stage.pane.focus_filter()
+        QTest.keyClick(stage.pane.filter_line, Qt.Key.Key_Down)
+        assert stage.pane.table.currentIndex().row() == 0
+
+    play(story)
+
+
+@pytest.mark.parametrize("stays", [True, False])
+def test_a_log_that_is_taken_away_is_no_longer_listened_to(play: Play, stays: bool) -> None:
+    async def story(stage: Stage) -> None:
+        await show.fill_plain(stage.log, 2)
+        counting = Counting(stage.log)
+        stage.pane.set_source(counting)
+        await stage.rows(2)
+        assert counting.listeners == 1
+        stage.pane.set_source(stage.log if stays else None, "Closed.")
+        await stage.rows(2 if stays else 0)
+        assert counting.listeners == 0
+
+    play(story)
+
+
+def test_the_newest_rows_of_a_filter_come_before_they_are_counted(play: Play) -> None:
+    async def story(stage: Stage) -> None:
+        await show.fill_plain(stage.log, PAGE * 2 + 5)
+        counting = Counting(stage.log)
+        stage.pane.set_source(counting)
+        await stage.rows(PAGE * 2 + 5)
+        counting.open.clear()
+        stage.pane.filter_line.setText("is:done")
+        await stage.until(lambda: stage.pane.model.rowCount() == PAGE, "the newest rows, not counted yet")
+        stage.pane.table.go_to(3)
+        chosen = stage.pane.current_run_id()
+        counting.open.set()
+        await stage.rows(PAGE * 2 + 5)
+        assert stage.pane.table.currentIndex().row() == 3
+        assert stage.pane.current_run_id() == chosen
+
+    play(story)

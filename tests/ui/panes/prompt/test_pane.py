@@ -1,0 +1,289 @@
+"""The pane: what it shows of an outlook, where it goes, and that a document goes through it unharmed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from PySide6.QtCore import QPoint, Qt
+from PySide6.QtGui import QColor, QContextMenuEvent
+from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QAbstractButton, QApplication, QComboBox, QLineEdit, QMenu, QPlainTextEdit, QWidget
+from pytestqt.qtbot import QtBot
+
+from playground.assets import asset
+from playground.prompt.document import Document, Message, Tool, ToolCall
+from playground.prompt.field_errors import FieldError
+from playground.prompt.files import dump, parse_bytes
+from playground.prompt.request import missing_variables
+from playground.ui.panes.prompt.pane import BODY, PARAMETERS, PROMPT, TOOLS, VARIABLES
+from playground.ui.theme import load_theme
+from tests.ui.panes.prompt.conftest import Desk
+
+Open = Callable[[Document], Desk]
+TOOL = Tool.of({"type": "function", "function": {"name": "look_up", "parameters": {"type": "object"}}})
+SYSTEM = "You are brief.\nYou are kind.\nYou never guess."
+DOCUMENT = Document(
+    tools=(TOOL,),
+    messages=(Message("system", SYSTEM), Message("user", "{{name}} asks:\n{{question}}")),
+    variables={"name": "Priya", "question": "Why?"},
+)
+
+
+def pixel(widget: QWidget, x: int, y: int) -> QColor:
+    return widget.grab().toImage().pixelColor(x, y)
+
+
+def test_the_sample_goes_through_unharmed(open_pane: Open) -> None:
+    document = parse_bytes(asset("prompts/acme-phone-agent.prompt.json").read_bytes()).document
+    pane = open_pane(document).pane
+    assert pane.document() is document
+    for index in range(5):
+        pane.tabs.setCurrentIndex(index)
+    assert dump(pane.document()) == dump(document)
+    assert not pane.undo_stack.canUndo()
+
+
+def test_the_outlook_is_painted_on_the_cards(open_pane: Open) -> None:
+    desk = open_pane(DOCUMENT)
+    theme = load_theme("light")
+    cards = desk.pane.prompt_tab.cards
+    assert pixel(cards[0], 200, cards[0].height() - 2) == theme.stable
+    assert pixel(cards[1], 200, cards[1].height() - 2) == theme.variable
+    assert pixel(cards[1], 200, 2) == theme.variable
+    desk.sent(DOCUMENT)
+    assert pixel(cards[0], 200, cards[0].height() - 2) == theme.warm
+    assert pixel(cards[0], 1, cards[0].height() - 2) == theme.warm_edge
+    desk.pane.set_outlook(None)
+    assert cards[0].bands() == []
+
+
+def test_the_boundary_stands_before_the_card_or_inside_its_text(open_pane: Open) -> None:
+    desk = open_pane(DOCUMENT)
+    tab = desk.pane.prompt_tab
+    row = tab.boundary_row
+    QTest.qWait(0)
+    assert not row.isHidden()
+    assert "{{name}}" in row.accessibleName()
+    assert tab.cards[0].geometry().bottom() < row.y() < tab.cards[1].y()
+    desk.sent(DOCUMENT)
+    desk.pane.show_place(0, SYSTEM.index("kind"))
+    height = tab.cards[0].text.height()
+    QTest.keyClicks(tab.cards[0].text, "x")
+    assert row.isHidden()
+    assert tab.cards[0].text.height() > height + 20
+    assert "prefix ends here" in tab.cards[0].text.accessibleDescription()
+    spot = tab.cards[0].text.geometry_of_text.spot(SYSTEM.index("kind"))
+    assert "differs from 9db74058" in tab.cards[0].text.tip_at(QPoint(5, int(spot.top) - 10))
+
+
+def test_where_nothing_varies_the_line_says_so_at_the_end(open_pane: Open) -> None:
+    tab = open_pane(Document(messages=(Message("user", "hello"),))).pane.prompt_tab
+    QTest.qWait(0)
+    assert tab.boundary_row.isVisible()
+    assert "whole prompt is prefix" in tab.boundary_row.accessibleName()
+    assert tab.boundary_row.y() > tab.cards[0].y()
+
+
+def test_an_outlook_of_an_older_document_is_left_alone(open_pane: Open) -> None:
+    desk = open_pane(DOCUMENT)
+    old = desk.desk.look(Document(messages=(Message("user", "x"),)), "endpoint", "electron")
+    before = desk.pane.footer.forecast
+    desk.pane.set_outlook(old)
+    assert desk.pane.footer.forecast == before
+
+
+def test_zones_follow_the_text_until_the_next_look(open_pane: Open) -> None:
+    desk = open_pane(DOCUMENT)
+    desk.pane.edited.disconnect(desk.edited)
+    desk.pane.show_place(1, 0)
+    card = desk.pane.prompt_tab.cards[1]
+    QTest.keyClicks(card.text, "abc")
+    assert card.spans[-1].end == len("abc{{name}} asks:\n{{question}}")
+
+
+def test_the_footer_tells_zones_and_forecast(open_pane: Open) -> None:
+    desk = open_pane(DOCUMENT)
+    assert [zone for zone, _ in desk.pane.footer.legend] == ["stable", "variable"]
+    desk.sent(DOCUMENT)
+    assert [zone for zone, _ in desk.pane.footer.legend] == ["warm"]
+    assert "shared with 9db74058" in desk.pane.footer.forecast
+    assert "≈" in desk.pane.footer.forecast
+
+
+def test_the_ruler_marks_only_what_was_reported(open_pane: Open) -> None:
+    pane = open_pane(DOCUMENT).pane
+    ruler = pane.prompt_tab.ruler
+    pane.set_reported(0, 100)
+    assert "0 of 100 prompt tokens cached" in ruler.accessibleDescription()
+    pane.set_reported(None, 100)
+    assert ruler.reported is None
+    assert "no report" in ruler.accessibleDescription()
+
+
+def test_the_ruler_leads_to_the_place(open_pane: Open) -> None:
+    pane = open_pane(DOCUMENT).pane
+    ruler = pane.prompt_tab.ruler
+    QTest.mouseClick(ruler, Qt.MouseButton.LeftButton, pos=QPoint(5, ruler.height() - 2))
+    assert pane.prompt_tab.cards[1].text.hasFocus()
+
+
+def test_a_missing_variable_is_gone_to_and_named(open_pane: Open) -> None:
+    document = replace(DOCUMENT, variables={"name": "Priya"})
+    pane = open_pane(document).pane
+    pane.tabs.setCurrentIndex(BODY)
+    (problem,) = missing_variables(document)
+    pane.show_problem(problem)
+    assert pane.tabs.currentIndex() == PROMPT
+    assert "{{question}} has no value" in pane.problem_bar.text
+    text = pane.prompt_tab.cards[1].text
+    assert text.hasFocus()
+    assert text.selection()[0] == problem.offset
+    assert [mark.kind for mark in text.marks] == ["value", "missing"]
+    QTest.keyClicks(text, "x")
+    assert not pane.problem_bar.isVisible()
+
+
+@pytest.mark.parametrize(
+    ("path", "tab"),
+    [
+        (("tools", 0), TOOLS),
+        (("temperature",), PARAMETERS),
+        (("variables", "name"), VARIABLES),
+        (("messages",), PROMPT),
+        (("messages", 99, "role"), PROMPT),
+    ],
+)
+def test_a_problem_leads_to_its_tab(open_pane: Open, path: tuple[str | int, ...], tab: int) -> None:
+    pane = open_pane(DOCUMENT).pane
+    pane.tabs.setCurrentIndex(BODY)
+    pane.show_problem(FieldError(path, "is wrong."))
+    assert pane.tabs.currentIndex() == tab
+    assert "is wrong." in pane.problem_bar.text
+
+
+def test_a_name_in_the_prompt_is_asked_for_under_variables(open_pane: Open) -> None:
+    pane = open_pane(DOCUMENT).pane
+    pane.show_place(0, 0)
+    QTest.keyClicks(pane.prompt_tab.cards[0].text, "{{today}} ")
+    assert pane.tabs.tabText(VARIABLES) == "Variables 3"
+    QTest.keyClick(pane.prompt_tab.cards[0].text, Qt.Key.Key_Backspace)
+    pane.undo()
+    pane.undo()
+    assert pane.tabs.tabText(VARIABLES) == "Variables 2"
+
+
+def test_roles_carry_only_the_fields_that_they_may(open_pane: Open) -> None:
+    calls = (ToolCall("call_1", "look_up", "{}"),)
+    pane = open_pane(Document(messages=(Message("assistant", None, calls),))).pane
+    card = pane.prompt_tab.cards[0]
+    card.role_chosen.emit("tool")
+    assert pane.document().messages == (Message("tool", "", (), ""),)
+    assert card.calls.answers.isVisible()
+    card.calls.answers.setFocus()
+    QTest.keyClicks(card.calls.answers, "call_1")
+    assert pane.document().messages == (Message("tool", "", (), "call_1"),)
+    card.role_chosen.emit("user")
+    assert pane.document().messages == (Message("user", ""),)
+    pane.undo()
+    pane.undo()
+    assert pane.document().messages[0].tool_call_id == ""
+
+
+def test_tool_calls_change_only_when_they_can_be_read(open_pane: Open) -> None:
+    calls = (ToolCall("call_1", "look_up", '{"a": 1}'),)
+    pane = open_pane(Document(messages=(Message("assistant", "Let me see.", calls),))).pane
+    fields = pane.prompt_tab.cards[0].calls
+    fields.calls.setPlainText("[{")
+    assert pane.document().messages[0].tool_calls == calls
+    assert "not JSON" in fields.trouble.text()
+    fields.calls.setPlainText('[{"id": "call_2", "name": "look_up", "arguments": "{}"}]')
+    assert pane.document().messages[0].tool_calls == (ToolCall("call_2", "look_up", "{}"),)
+    assert fields.trouble.isHidden()
+
+
+def test_collapsing_is_a_matter_of_looks(open_pane: Open) -> None:
+    pane = open_pane(DOCUMENT).pane
+    card = pane.prompt_tab.cards[0]
+    card.set_collapsed(True)
+    assert card.text.isHidden()
+    assert card.head.note.startswith("You are brief.")
+    assert pane.document() is DOCUMENT
+    pane.show_place(0, 3)
+    assert card.text.isVisible()
+
+
+def test_the_card_menu_opens_by_key_and_does_what_it_says(open_pane: Open, qtbot: QtBot) -> None:
+    pane = open_pane(DOCUMENT).pane
+    card = pane.prompt_tab.cards[0]
+    card.text.setFocus()
+    card.text.selectAll()
+    QTest.keyClick(card.text, Qt.Key.Key_F2)
+    (menu,) = [menu for menu in card.findChildren(QMenu) if menu.isVisible()]
+    actions = {action.text().split("\t")[0]: action for action in menu.actions()}
+    assert {"Undo", "Cut", "Copy", "Paste", "Duplicate", "Delete"} <= set(actions)
+    actions["Cut"].trigger()
+    menu.close()
+    assert pane.document().messages[0].content == ""
+    pane.undo()
+    QTest.keyClick(card.text, Qt.Key.Key_D, Qt.KeyboardModifier.ControlModifier)
+    assert len(pane.document().messages) == 3
+    QTest.keyClick(pane.prompt_tab.cards[0].text, Qt.Key.Key_Down, Qt.KeyboardModifier.AltModifier)
+    assert pane.undo_stack.undoText() == "Move message"
+
+
+def test_an_added_message_has_the_keyboard(open_pane: Open) -> None:
+    pane = open_pane(Document()).pane
+    QTest.mouseClick(pane.prompt_tab.add, Qt.MouseButton.LeftButton)
+    QTest.keyClicks(pane.prompt_tab.cards[0].text, "hi")
+    assert pane.document().messages == (Message("user", "hi"),)
+    assert pane.prompt_tab.cards[0].text.hasFocus()
+
+
+def test_the_cursor_is_kept_in_sight(open_pane: Open) -> None:
+    long = "\n".join(f"line {number}" for number in range(400))
+    tab = open_pane(Document(messages=(Message("system", long), Message("user", "last")))).pane.prompt_tab
+    for message, offset in ((0, len(long)), (0, 0), (0, len(long) // 2), (1, 4)):
+        tab.go_to(message, offset)
+        QTest.qWait(0)
+        text = tab.cards[message].text
+        cursor = text.viewport().mapTo(tab.area.viewport(), text.cursorRect().center())
+        assert tab.area.viewport().rect().contains(cursor), (message, offset)
+    tab.go_to(0, len(long))
+    QTest.keyClick(tab.cards[0].text, Qt.Key.Key_Return)
+    QTest.keyClick(tab.cards[0].text, Qt.Key.Key_Return)
+    QTest.qWait(0)
+    cursor = tab.cards[0].text.viewport().mapTo(tab.area.viewport(), tab.cards[0].text.cursorRect().center())
+    assert tab.area.viewport().rect().contains(cursor)
+
+
+def test_everything_that_takes_the_keyboard_has_a_name(open_pane: Open) -> None:
+    document = replace(DOCUMENT, messages=(*DOCUMENT.messages, Message("tool", "x", (), "call_1")))
+    pane = open_pane(document).pane
+    for index in range(5):
+        pane.tabs.setCurrentIndex(index)
+        for widget in pane.findChildren(QWidget):
+            if widget.isVisible() and widget.focusPolicy() & Qt.FocusPolicy.TabFocus:
+                if isinstance(widget.parentWidget(), QComboBox):
+                    continue  # A box's line is read out under the box's name.
+                text = widget.text() if isinstance(widget, QAbstractButton) else ""
+                if isinstance(widget, QAbstractButton | QLineEdit | QPlainTextEdit):
+                    assert widget.accessibleName() or text, (index, widget, widget.parentWidget())
+
+
+def test_a_theme_change_repaints(open_pane: Open) -> None:
+    pane = open_pane(DOCUMENT).pane
+    dark = load_theme("dark")
+    pane.set_theme(dark)
+    card = pane.prompt_tab.cards[0]
+    assert pixel(card, 200, card.height() - 2) == dark.stable
+
+
+def test_the_context_menu_of_a_text_is_the_cards(open_pane: Open) -> None:
+    card = open_pane(DOCUMENT).pane.prompt_tab.cards[0]
+    place = card.text.mapToGlobal(QPoint(20, 5))
+    QApplication.sendEvent(card.text, QContextMenuEvent(QContextMenuEvent.Reason.Keyboard, QPoint(20, 5), place))
+    (menu,) = [menu for menu in card.findChildren(QMenu) if menu.isVisible()]
+    assert "Duplicate" in [action.text() for action in menu.actions()]
+    menu.close()

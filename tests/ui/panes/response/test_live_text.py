@@ -1,0 +1,76 @@
+"""The live text on a real widget: exact when copied, followed only at its end, selection kept."""
+
+from __future__ import annotations
+
+from PySide6.QtGui import QGuiApplication, QTextCursor
+from pytestqt.qtbot import QtBot
+
+from playground.ui.panes.response.live_text import LiveText
+
+LINES = "".join(f"line {number}\n" for number in range(300))
+
+
+def _shown(qtbot: QtBot) -> LiveText:
+    text = LiveText("Completion")
+    qtbot.addWidget(text)
+    text.resize(300, 200)
+    text.show()
+    qtbot.waitExposed(text)
+    return text
+
+
+def test_copy_gives_what_came_not_what_qt_made_of_it(qtbot: QtBot) -> None:
+    text = _shown(qtbot)
+    exact = "a\u00a0b\r\nc\u2028d\re 😀\u2029f" + "x" * 5_000
+    for end in range(1, 20):
+        text.show_text(exact[:end], final=False)
+    text.show_text(exact)
+    text.selectAll()
+    text.copy()
+    assert QGuiApplication.clipboard().text() == exact
+    assert text.exact_text == exact
+
+
+def test_a_part_is_copied_exactly(qtbot: QtBot) -> None:
+    text = _shown(qtbot)
+    text.show_text("😀\u00a0one\r\ntwo")
+    cursor = text.textCursor()
+    cursor.setPosition(2)
+    cursor.setPosition(9, QTextCursor.MoveMode.KeepAnchor)
+    text.setTextCursor(cursor)
+    assert text.selected_exact_text() == "\u00a0one\r\ntw"
+
+
+def test_it_follows_at_the_end_and_only_there(qtbot: QtBot) -> None:
+    text = _shown(qtbot)
+    bar = text.verticalScrollBar()
+    text.show_text("begin\n", final=False)
+    text.show_text("begin\n" + LINES, final=False)
+    assert bar.value() == bar.maximum() > 0
+    bar.setValue(10)
+    text.show_text("begin\n" + LINES * 2, final=False)
+    assert bar.value() == 10
+    bar.setValue(bar.maximum())
+    text.show_text("begin\n" + LINES * 3, final=False)
+    assert bar.value() == bar.maximum()
+
+
+def test_a_whole_text_is_read_from_its_top(qtbot: QtBot) -> None:
+    text = _shown(qtbot)
+    text.show_text(LINES)
+    assert text.verticalScrollBar().value() == 0
+
+
+def test_a_selection_stays_while_text_comes(qtbot: QtBot) -> None:
+    text = _shown(qtbot)
+    text.show_text("one two", final=False)
+    text.selectAll()
+    text.show_text("one two three", final=False)
+    assert text.selected_exact_text() == "one two"
+
+
+def test_another_text_replaces_the_first(qtbot: QtBot) -> None:
+    text = _shown(qtbot)
+    text.show_text("one")
+    text.show_text("two")
+    assert text.exact_text == text.toPlainText() == "two"

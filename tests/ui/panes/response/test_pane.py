@@ -1,0 +1,322 @@
+"""The response pane in every state, on real widgets, fed through RunState.apply."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QGuiApplication
+from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QLabel, QPushButton
+from pytestqt.qtbot import QtBot
+
+from playground.client.errors import http_trouble
+from playground.client.events import ApiError, AttemptFailed, AttemptStarted, Completed, ContentDelta, ToolCallDelta
+from playground.prompt.document import Json
+from playground.prompt.field_errors import FieldError
+from playground.runs.expected_reply import Asked
+from playground.runs.state import RunState
+from playground.ui.panes.response.labels import EMPTY, NO_CONTENT, STOPPED
+from playground.ui.panes.response.pane import EVENTS, JSON, RENDERED, TOOLS, ResponsePane
+from playground.ui.theme import load_theme
+from playground.ui.widgets.copy_button import CopyButton
+from tests.ui import runs_on_show as runs
+
+
+@pytest.fixture
+def pane(qtbot: QtBot) -> ResponsePane:
+    """A pane on the screen, with nothing sent."""
+    pane = ResponsePane(load_theme("light"))
+    qtbot.addWidget(pane)
+    pane.resize(500, 500)
+    pane.show()
+    qtbot.waitExposed(pane)
+    return pane
+
+
+def _button(pane: ResponsePane, label: str) -> QPushButton:
+    assert pane.notice is not None
+    return next(button for button in pane.notice.findChildren(QPushButton) if button.text() == label)
+
+
+def test_empty_says_how_to_begin(pane: ResponsePane) -> None:
+    assert pane.text_tab.words_shown == EMPTY
+    assert not pane.header.isVisible()
+    assert pane.footer.line == "nothing sent"
+
+
+def test_from_sending_to_the_end(pane: ResponsePane) -> None:
+    state = RunState()
+    pane.show_state(state)
+    assert pane.text_tab.words_shown == "Waiting to be sent…"
+    sent, headers = runs.sent()
+    state.apply(sent)
+    pane.refresh()
+    assert pane.text_tab.words_shown.startswith("Sent · waiting for the first token…")
+    state.apply(headers)
+    pane.refresh()
+    assert pane.header.isVisible()
+    assert pane.header.request_id == runs.REQUEST_ID
+    for event in runs.deltas(runs.ANSWER):
+        state.apply(event)
+        pane.refresh()
+    assert pane.text_tab.text.exact_text == runs.ANSWER
+    assert pane.footer.line.startswith("streaming · ")
+    runs.grown(state, runs.ending())
+    pane.refresh()
+    assert pane.footer.line == "stop · 1.1 s   614.3 tok/s   1,204 in (1,152 cached)   86 out"
+    assert pane.text_tab.ending_shown == ""
+    assert pane.notice is None
+
+
+def test_the_wait_is_counted_without_events(pane: ResponsePane, qtbot: QtBot) -> None:
+    pane.show_state(runs.grown(RunState(), runs.sent()[:1]))
+    first = pane.text_tab.words_shown
+    qtbot.waitUntil(lambda: pane.text_tab.words_shown != first)
+
+
+def test_stopped_keeps_text_and_id_and_says_unknown(pane: ResponsePane) -> None:
+    pane.show_state(runs.stopped())
+    assert pane.text_tab.text.exact_text == "Let me look into that for"
+    assert pane.text_tab.ending_shown == STOPPED
+    assert pane.header.request_id == runs.REQUEST_ID
+    assert pane.footer.line == "stopped · 600 ms   — tok/s   — in (— cached)   ≈ 5 out"
+
+
+def test_unreported_usage_is_never_nought(pane: ResponsePane) -> None:
+    pane.show_state(runs.done(usage=None))
+    assert pane.footer.line == "stop · 1.1 s   — tok/s   — in (— cached)   — out"
+
+
+def test_interrupted(pane: ResponsePane) -> None:
+    state = runs.streaming()
+    state.phase = "interrupted"
+    pane.show_state(state)
+    assert pane.text_tab.ending_shown.startswith("Interrupted")
+    assert pane.footer.line.startswith("interrupted · —")
+
+
+def test_nothing_was_said(pane: ResponsePane) -> None:
+    pane.show_state(runs.grown(RunState(), [*runs.sent(), *runs.ending()]))
+    assert pane.text_tab.words_shown == NO_CONTENT
+
+
+def test_trouble_names_fields_and_request_id(pane: ResponsePane) -> None:
+    pane.show_state(runs.refused())
+    assert pane.notice is not None
+    assert pane.notice.isVisible()
+    said = "\n".join(label.text() for label in pane.notice.findChildren(QLabel))
+    for words in ("status 400 · type invalid_request_error", "Invalid enum value", runs.REQUEST_ID):
+        assert words in said
+    assert _button(pane, "messages[3].role").accessibleName() == "Go to messages[3].role"
+    copy = next(button for button in pane.notice.findChildren(CopyButton))
+    copy.click()
+    assert QGuiApplication.clipboard().text() == runs.REQUEST_ID
+    assert pane.footer.line == "failed · 400 · 200 ms"
+
+
+def test_fields_named_in_the_detail_are_not_named_twice(pane: ResponsePane) -> None:
+    details: tuple[dict[str, object], ...] = ({"path": ["messages", 0, "role"], "message": "bad"},)
+    trouble = ApiError("http", "Refused", "messages[0].role: bad", status=400, details=details)
+    pane.show_state(runs.grown(RunState(), [*runs.sent(status=400), AttemptFailed(0.2, trouble)]))
+    assert pane.notice is not None
+    labels, buttons = pane.notice.findChildren(QLabel), pane.notice.findChildren(QPushButton)
+    said = [label.text() for label in labels] + [button.text() for button in buttons]
+    assert sum("messages[0].role" in text for text in said) == 1
+
+
+def test_a_click_on_a_field_asks_for_its_place(pane: ResponsePane, qtbot: QtBot) -> None:
+    pane.show_state(runs.refused())
+    with qtbot.waitSignal(pane.place_requested) as asked:
+        _button(pane, "temperature").click()
+    assert asked.args == [FieldError(("temperature",), "Number must be less than or equal to 2")]
+
+
+def test_a_path_that_is_written_out_and_openais_param_lead_there_too(pane: ResponsePane, qtbot: QtBot) -> None:
+    for error, path in (
+        ({"message": "bad", "details": [{"path": "messages.3.role", "message": "bad"}]}, ("messages", 3, "role")),
+        ({"message": "bad", "param": "messages[1].content"}, ("messages", 1, "content")),
+    ):
+        trouble = http_trouble(400, {}, json.dumps({"error": error}), None)
+        pane.show_state(runs.grown(RunState(), [*runs.sent(status=400), AttemptFailed(0.2, trouble)]))
+        assert pane.notice is not None
+        links = [b for b in pane.notice.findChildren(QPushButton) if b.accessibleName().startswith("Go to")]
+        with qtbot.waitSignal(pane.place_requested) as asked:
+            links[0].click()
+        assert asked.args is not None
+        assert asked.args[0].path == path
+
+
+def test_two_ids_that_differ_are_both_shown(pane: ResponsePane) -> None:
+    trouble = http_trouble(400, {}, json.dumps({"error": {"message": "bad", "request_id": "other-id"}}), None)
+    pane.show_state(runs.grown(RunState(), [*runs.sent(status=400), AttemptFailed(0.2, trouble)]))
+    assert pane.notice is not None
+    said = [label.text() for label in pane.notice.findChildren(QLabel)]
+    assert {"X-Request-Id", "request_id in the body, another"} <= set(said)
+    assert any("other-id" in text for text in said)
+
+
+def test_stopped_shows_the_estimated_input_as_estimated(pane: ResponsePane) -> None:
+    pane.show_state(runs.stopped(), estimated_prompt_tokens=1204.4)
+    assert pane.footer.line == "stopped · 600 ms   — tok/s   ≈ 1,204 in (— cached)   ≈ 5 out"
+    pane.show_state(runs.done(), estimated_prompt_tokens=7.0)
+    assert "1,204 in (1,152 cached)" in pane.footer.line
+
+
+def test_arguments_are_held_against_their_schema(pane: ResponsePane) -> None:
+    schema: Json = {
+        "type": "object",
+        "properties": {"account_id": {"type": "integer"}},
+        "required": ["account_id", "kind"],
+    }
+    pane.show_state(runs.calling(), asked=Asked(schemas={"get_account_info": schema}))
+    pane.show_tab(TOOLS)
+    card = pane.tools_tab.cards[0]
+    assert card.mark_shown == "✗ does not fit its schema"
+    assert card.problems_shown == "kind: is required and missing\naccount_id: should be a whole number, is a string"
+    pane.show_state(runs.calling(), asked=Asked(schemas={"get_account_info": {"type": "object"}}))
+    assert pane.tools_tab.cards[0].mark_shown == "✓ complete, fits its schema"
+    assert pane.tools_tab.cards[0].problems_shown == ""
+    pane.show_state(runs.calling(), asked=Asked(schemas={"another": None}))
+    assert pane.tools_tab.cards[0].mark_shown == "✗ no tool of this name was sent"
+
+
+def test_a_very_long_detail_leaves_room_for_the_rest(pane: ResponsePane) -> None:
+    trouble = ApiError("http", "Refused", "a field\n" * 500, status=400)
+    pane.show_state(runs.grown(RunState(), [*runs.sent(status=400), AttemptFailed(0.2, trouble)]))
+    assert pane.notice is not None
+    assert pane.notice.sizeHint().height() < 300
+
+
+def test_trouble_after_some_text_stands_below_it(pane: ResponsePane, qtbot: QtBot) -> None:
+    pane.show_state(runs.cut())
+    assert pane.text_tab.text.exact_text == "Let me look into"
+    assert pane.notice is not None
+    qtbot.waitUntil(lambda: pane.notice is not None and pane.notice.y() > pane.text_tab.text.height())
+
+
+def test_buttons_ask_for_actions(pane: ResponsePane, qtbot: QtBot) -> None:
+    trouble = ApiError("http", "The key is not valid", status=401)
+    pane.show_state(runs.grown(RunState(), [*runs.sent(status=401), AttemptFailed(0.2, trouble)]))
+    with qtbot.waitSignal(pane.notice_action) as asked:
+        _button(pane, "Set the key…").click()
+    assert asked.args == ["connect"]
+    with qtbot.waitSignal(pane.notice_action) as asked:
+        _button(pane, "Send again").click()
+    assert asked.args == ["send"]
+
+
+def test_the_notice_goes_with_its_run(pane: ResponsePane) -> None:
+    pane.show_state(runs.refused())
+    pane.show_state(runs.done())
+    assert pane.notice is None
+
+
+def test_tool_calls_assemble_and_the_filler_is_marked(pane: ResponsePane) -> None:
+    state = runs.calling(whole=False)
+    pane.show_state(state)
+    pane.show_tab(TOOLS)
+    card = pane.tools_tab.cards[0]
+    assert card.arguments.exact_text == '{"account'
+    assert card.mark_shown == "… assembling"
+    assert pane.tools_tab.filler_shown == "Let me check that for you, one moment."
+    state.apply(ToolCallDelta(0.6, 0, None, None, '_id": 1}'))
+    pane.refresh()
+    assert card.arguments.exact_text == '{"account_id": 1}'
+    assert card.mark_shown == "✓ complete"
+    assert pane.tabs.tabText(TOOLS) == "Tool calls 1"
+
+
+def test_arguments_that_never_became_json(pane: ResponsePane) -> None:
+    state = runs.calling(whole=False)
+    state.apply(Completed(1.0))
+    pane.show_state(state)
+    pane.show_tab(TOOLS)
+    assert pane.tools_tab.cards[0].mark_shown == "✗ not a JSON object"
+
+
+def test_the_text_leads_to_its_tool_calls(pane: ResponsePane) -> None:
+    pane.show_state(runs.calling())
+    assert pane.text_tab.calls.line == '◆ get_account_info({"account_id": "AC-10442"})'
+    pane.text_tab.calls.show_requested.emit()
+    assert pane.tabs.currentIndex() == TOOLS
+
+
+def test_events_are_rows_with_times(pane: ResponsePane) -> None:
+    state = runs.streaming("Hello there")
+    pane.show_state(state)
+    pane.show_tab(EVENTS)
+    model = pane.events_tab.model
+    rows = [[model.index(row, column).data() for column in range(4)] for row in range(model.rowCount())]
+    assert rows == [["0.212 s", "", "text", '"Hello"'], ["0.222 s", "10 ms", "text", '" there"']]
+    runs.grown(state, runs.ending())
+    pane.refresh()
+    assert model.rowCount() == 3
+    assert model.index(2, 2).data() == "[DONE]"
+    assert pane.events_tab.merged.exact_text == "Hello there"
+    assert pane.tabs.tabText(EVENTS) == "Events 3"
+
+
+def test_events_are_copied_as_they_came(pane: ResponsePane) -> None:
+    state = runs.done("Hi")
+    pane.show_state(state)
+    pane.show_tab(EVENTS)
+    pane.events_tab.table.selectRow(0)
+    QTest.keyClick(pane.events_tab.table, Qt.Key.Key_C, Qt.KeyboardModifier.ControlModifier)
+    assert QGuiApplication.clipboard().text() == state.raw[0].data
+
+
+def test_json_is_put_together(pane: ResponsePane) -> None:
+    pane.show_state(runs.calling())
+    pane.show_tab(JSON)
+    assert pane.json_tab.caption == "Put together from 9 events"
+    assert '"cached_tokens": 1152' in pane.json_tab.text.exact_text
+    assert '"name": "get_account_info"' in pane.json_tab.text.exact_text
+
+
+def test_json_of_an_error_is_its_body(pane: ResponsePane) -> None:
+    pane.show_state(runs.refused())
+    pane.show_tab(JSON)
+    assert pane.json_tab.caption == "The error's body, as received"
+    assert '"type": "invalid_request_error"' in pane.json_tab.text.exact_text
+
+
+def test_hidden_tabs_are_not_touched(pane: ResponsePane) -> None:
+    state = runs.streaming()
+    pane.show_state(state)
+    state.apply(ContentDelta(1.0, "more"))
+    pane.refresh()
+    assert pane.events_tab.model.rowCount() == 0
+    assert pane.rendered_tab.browser.toPlainText() == ""
+
+
+def test_a_missing_request_id_is_said(pane: ResponsePane) -> None:
+    pane.show_state(runs.grown(RunState(), runs.sent(request_id=None)))
+    assert pane.header.isVisible()
+    assert pane.header.request_id == ""
+
+
+def test_both_themes_on_every_tab(pane: ResponsePane) -> None:
+    pane.show_state(runs.done("```python\nx = 1\n```"))
+    for tab in range(6):
+        pane.show_tab(tab)
+        pane.set_theme(load_theme("dark"))
+        pane.set_theme(load_theme("light"))
+    assert pane.rendered_tab.browser.toPlainText() == "x = 1"
+
+
+def test_every_control_has_a_name(pane: ResponsePane) -> None:
+    pane.show_state(runs.calling())
+    for tab in (TOOLS, RENDERED, EVENTS, JSON):
+        pane.show_tab(tab)
+    nameless = [button for button in pane.findChildren(QPushButton) if not (button.accessibleName() or button.text())]
+    assert nameless == []
+
+
+def test_sent_again_after_a_first_attempt(pane: ResponsePane) -> None:
+    state = runs.retried()
+    pane.show_state(state)
+    assert pane.header.request_id == runs.REQUEST_ID
+    state.apply(AttemptStarted(2.0, 3))
+    assert state.request_id is None

@@ -1,0 +1,46 @@
+"""What keeps a window from opening is said, not met by an abort."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+from playground.ui.startup_checks import display_reachable, missing_libraries, obstacle
+
+
+def test_no_display_is_said() -> None:
+    said = obstacle({}, "linux")
+    assert said is not None
+    assert "no display" in said
+    assert "xvfb-run" in said
+
+
+def test_a_display_that_is_not_there_is_named() -> None:
+    said = obstacle({"DISPLAY": ":4077"}, "linux")
+    assert said is not None
+    assert "the display :4077 cannot be reached" in said
+
+
+def test_nonsense_in_display_is_not_a_display() -> None:
+    for display in ("x", ":", ":abc", "nowhere", ":-1", "localhost:999999"):
+        assert not display_reachable({"DISPLAY": display})
+
+
+def test_a_wayland_display_is_found(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(tmp_path / "wayland-9"))
+        server.listen()
+        assert display_reachable({"WAYLAND_DISPLAY": "wayland-9", "XDG_RUNTIME_DIR": str(tmp_path)})
+
+
+def test_offscreen_needs_no_display() -> None:
+    assert obstacle({"QT_QPA_PLATFORM": "offscreen"}, "linux") is None
+
+
+def test_other_systems_are_left_to_qt() -> None:
+    assert obstacle({}, "darwin") is None
+
+
+def test_a_missing_library_is_named_with_its_package() -> None:
+    wanted = {"libnot-here.so.9": "libnot-here9", "libc.so.6": "libc6"}
+    assert missing_libraries(wanted) == {"libnot-here.so.9": "libnot-here9"}

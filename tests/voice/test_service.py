@@ -1,0 +1,136 @@
+"""A completion spoken while it streams: model and speech service on a real socket, stopped, refused and cut."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import wave
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from playground.client.endpoint import Endpoint
+from playground.client.events import ApiError
+from playground.client.speech import Piece, SpeechError, Voice, stream_speech
+from playground.prompt.document import Document, Message
+from playground.services import AppServices
+from playground.simulator.launch import SimulatorProcess
+from playground.tasks import Tasks
+from playground.voice.service import Lightning, Speaker, as_wav
+from tests.client import servers
+from tests.client.servers import Peer
+
+SCRIPT = [[{"at_ms": 1, "content": "One moment, please. "}, {"at_ms": 400, "content": "It is ₹412."}]]
+PROMPT = Document(messages=(Message("user", "How much?"),), parameters={"scenario": SCRIPT})  # type: ignore[dict-item]
+QUICK = Voice(sample_rate=8000)
+
+
+def play(folder: Path, base_url: str, story: Callable[[AppServices, Endpoint], Awaitable[Any]], key: str = "") -> Any:
+    async def main() -> Any:
+        workspace = AppServices(folder, {"SMALLEST_API_KEY": key} if key else {}, Tasks(lambda *_: None))
+        endpoint = Endpoint("test", "Test", base_url, needs_key=False)
+        try:
+            return await asyncio.wait_for(story(workspace, endpoint), 30)
+        finally:
+            await workspace.close()
+
+    return asyncio.run(main())
+
+
+async def spoken(workspace: AppServices, endpoint: Endpoint, **more: Any) -> Speaker:
+    """Send, and speak what comes."""
+    speaker = Speaker(Lightning(workspace.sender.connection, workspace.keys, endpoint, QUICK), **more)
+    sending = asyncio.ensure_future(
+        workspace.sender.send(PROMPT, endpoint, lambda dispatch: speaker.follow(dispatch.run))
+    )
+    try:
+        await speaker.speak()
+    finally:
+        await sending
+    return speaker
+
+
+def test_parts_are_spoken_while_the_rest_still_comes_and_are_measured(
+    simulator: SimulatorProcess, tmp_path: Path
+) -> None:
+    async def story(workspace: AppServices, endpoint: Endpoint) -> None:
+        heard: list[int] = []
+        speaker = await spoken(workspace, endpoint, on_audio=lambda pcm: heard.append(len(pcm)))
+        assert [part.text for part in speaker.parts] == ["One moment,", "please.", "It is ₹412."]
+        for part in speaker.parts:
+            assert part.engine_s >= 0.2
+            assert part.length_s == pytest.approx(len(part.text) / 15, abs=0.02)
+            assert part.request_id
+        assert sum(heard) == sum(len(part.pcm) for part in speaker.parts)
+        with wave.open(io.BytesIO(as_wav(speaker.parts, 8000))) as file:
+            assert file.getnframes() == sum(heard) // 2
+
+    play(tmp_path, simulator.base_url, story)
+
+
+def test_a_stop_says_nothing_more(simulator: SimulatorProcess, tmp_path: Path) -> None:
+    async def story(workspace: AppServices, endpoint: Endpoint) -> None:
+        made: list[Speaker] = []
+
+        def first(_part: object) -> None:
+            made[0].stop()
+
+        speaker = Speaker(Lightning(workspace.sender.connection, workspace.keys, endpoint, QUICK), on_part=first)
+        made.append(speaker)
+        sending = asyncio.ensure_future(
+            workspace.sender.send(PROMPT, endpoint, lambda dispatch: speaker.follow(dispatch.run))
+        )
+        await speaker.speak()
+        await sending
+        assert len(speaker.parts) == 1
+
+    play(tmp_path, simulator.base_url, story)
+
+
+async def heard(pieces: AsyncIterator[Piece]) -> bytes:
+    """All audio."""
+    return b"".join([piece.pcm async for piece in pieces])
+
+
+AUDIO = b'event: audio\ndata: {"audio": "AAAAAA==", "done": false, "status": "206"}\n\n'
+
+
+@pytest.mark.parametrize(
+    ("answer", "sentence"),
+    [
+        (b'HTTP/1.1 401 No\r\nContent-Length: 39\r\n\r\n{"error": "auth", "message": "bad key"} ', "401: bad key"),
+        (b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + AUDIO, "broke off before its end"),
+        (b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\ndata: <html>\n\n", "no frame of audio"),
+        (b'HTTP/1.1 200 OK\r\nConnection: close\r\n\r\ndata: {"audio": "?", "done": false}\n\n', "cannot be read"),
+        (b'HTTP/1.1 200 OK\r\nConnection: close\r\n\r\ndata: {"error": "x", "message": "busy"}\n\n', "failed: busy"),
+        (b"", "could not be reached"),
+    ],
+)
+def test_what_goes_wrong_is_a_sentence(tmp_path: Path, answer: bytes, sentence: str) -> None:
+    async def script(peer: Peer) -> None:
+        await peer.send(answer)
+        peer.writer.close()
+
+    async def story(workspace: AppServices, _endpoint: Endpoint) -> None:
+        async with servers.serve(script) as server:
+            base_url = server.base_url
+            client = await workspace.sender.connection.client_for(base_url)
+            endpoint = Endpoint("test", "Test", base_url, needs_key=False)
+            assert not isinstance(client, ApiError)
+            with pytest.raises(SpeechError, match=sentence):
+                await heard(stream_speech(client, endpoint, None, "Hello.", QUICK))
+
+    play(tmp_path, "http://127.0.0.1:9/v1", story)
+
+
+def test_the_key_goes_nowhere_in_the_clear(tmp_path: Path) -> None:
+    async def story(workspace: AppServices, _endpoint: Endpoint) -> None:
+        client = await workspace.sender.connection.client_for("http://192.0.2.1/v1")
+        assert not isinstance(client, ApiError)
+        endpoint = Endpoint("electron", "E", "http://192.0.2.1/v1", "electron")
+        with pytest.raises(SpeechError, match="the key was not sent"):
+            await heard(stream_speech(client, endpoint, "sk_secret_0123456789", "Hello."))
+
+    play(tmp_path, "http://127.0.0.1:9/v1", story)
