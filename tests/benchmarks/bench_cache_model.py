@@ -85,7 +85,8 @@ class Bench:
         facts: dict[str, Counter[str]] = defaultdict(Counter)
         false: Counter[str] = Counter()
         for config, kind, lines in self.pairs():
-            score = judge_lines(lines, self.replay_for(config), tolerance=config.tolerance)
+            replay = self.replay_for(config)
+            score = judge_lines(lines, replay, tolerance=config.tolerance, appends=config.appends)
             cells[config.name][kind].append(score)
             false.update(f"{config.name}: {text}" for text in false_facts(score.summary, config))
             by_engine[config.name].append(score)
@@ -143,18 +144,24 @@ class Bench:
             if config.name not in by_engine:
                 continue
             sample = total(by_engine[config.name]).trained
-            high = 1.0 if is_random(config) else 0.99
-            self.need(0.88 <= sample.coverage <= high, f"{config.name}: coverage {percent(sample.coverage)}")
+            self.need(sample.coverage >= 0.88, f"{config.name}: coverage {percent(sample.coverage)}")
+            # More than 99 % is too much only if the intervals are wide: exact ones may always be right.
+            wide = sample.coverage > 0.99 and sample.width > config.true_block and not is_random(config)
+            self.need(not wide, f"{config.name}: coverage {percent(sample.coverage)} of wide intervals")
             if not is_random(config):
                 limit = max(32, 2 * config.true_block)
                 self.need(sample.width <= limit, f"{config.name}: median width {sample.width:.0f} > {limit}")
         for kind, scores in by_kind.items():
             share = total(scores).trained.within_share
             self.need(share >= 0.95, f"{kind}: within one block {percent(share)}")
-        blamed = sum(score.causes.identical_blamed for group in by_engine.values() for score in group)
-        count = sum(score.causes.identical for group in by_engine.values() for score in group)
-        print(f"\nidentical bytes missed {count} times, blamed on the prompt {blamed} times")
-        self.need(blamed == 0, f"identical bytes blamed {blamed} times in sessions")
+        causes = total(score for group in by_engine.values() for score in group).causes
+        blamed = causes.identical_blamed + causes.lost_blamed
+        print(
+            f"\nblamed on the prompt: {causes.identical_blamed} of {causes.identical} misses of identical bytes, "
+            f"{causes.lost_blamed} of {causes.lost} lost prefixes; {causes.alarms} alarms without a miss"
+        )
+        self.need(blamed == 0, f"misses that are the server's blamed on the prompt {blamed} times in sessions")
+        self.need(causes.alarms == 0, f"{causes.alarms} changes of the prompt named although nothing was missed")
 
     def _facts(self, facts: dict[str, Counter[str]], false: Counter[str]) -> None:
         names = ("block", "answers_cached", "tools_position")

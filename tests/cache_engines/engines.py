@@ -50,6 +50,11 @@ class EngineConfig:
         return max(16, self.block if self.cache == "blocks" else 1)
 
     @property
+    def appends(self) -> bool:
+        """Whether a conversation that continues only appends to its prompt."""
+        return not self.template.system_last and self.template.tools != "before_last_user"
+
+    @property
     def answers_reusable(self) -> bool:
         """Whether the tokens of an answer are found by the next prompt."""
         return self.answers_cached and not self.hidden_reasoning

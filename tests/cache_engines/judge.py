@@ -95,7 +95,12 @@ class Sample:
 
 @dataclass
 class Causes:
-    """Explanations of labelled breaks, and of identical bytes that were missed."""
+    """Explanations of labelled breaks, and of misses that no change of the prompt can explain.
+
+    `identical` counts requests sent before that were served less than then; `lost` counts requests that continue the
+    previous one and were served less than it; `alarms` counts those that were served all of it, and yet a change of
+    the prompt is named.
+    """
 
     breaks: int = 0
     right: int = 0
@@ -103,6 +108,9 @@ class Causes:
     places_right: int = 0
     identical: int = 0
     identical_blamed: int = 0
+    lost: int = 0
+    lost_blamed: int = 0
+    alarms: int = 0
     wrong: list[str] = field(default_factory=list)
 
     def merge(self, other: Causes) -> None:
@@ -113,6 +121,9 @@ class Causes:
         self.places_right += other.places_right
         self.identical += other.identical
         self.identical_blamed += other.identical_blamed
+        self.lost += other.lost
+        self.lost_blamed += other.lost_blamed
+        self.alarms += other.alarms
         self.wrong += other.wrong
 
 
@@ -147,8 +158,13 @@ def judge_lines(
     tolerance: int = 16,
     learned: Path | None = None,
     calibrating: int = CALIBRATING,
+    appends: bool = False,
 ) -> Score:
-    """Score a replay of `lines`; raises `ValueError` if the output does not match the input."""
+    """Score a replay of `lines`; raises `ValueError` if the output does not match the input.
+
+    `appends` states that the server's template only appends to the prompt of a conversation that continues, so that
+    lost prefixes and alarms can be judged.
+    """
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "traffic.jsonl"
         traffic.write(file, lines)
@@ -159,6 +175,8 @@ def judge_lines(
     score = Score(summary=next((dict(item["summary"]) for item in objects if "summary" in item), {}))
     _forecasts(score, lines, found, tolerance, calibrating)
     _causes(score.causes, lines, found)
+    if appends:
+        _continued(score.causes, lines, found, tolerance)
     return score
 
 
@@ -226,6 +244,30 @@ def _causes(causes: Causes, lines: Sequence[Line], found: Sequence[Mapping[str, 
         served[text] = max(reported, served.get(text, 0))
         if label := line.get("label"):
             _label(causes, label, item)
+
+
+def _continued(causes: Causes, lines: Sequence[Line], found: Sequence[Mapping[str, Any]], tolerance: int) -> None:
+    for before, line, item in zip(lines, lines[1:], found[1:], strict=False):
+        old, new = traffic.reported(before), traffic.reported(line)
+        if old is None or new is None or not continues(line["request"], before["request"]):
+            continue
+        blamed = item.get("cause") in IN_THE_PROMPT
+        if new[0] < old[0]:
+            causes.lost += 1
+            causes.lost_blamed += blamed
+        elif new[0] >= old[1] - 2 * tolerance:
+            causes.alarms += blamed
+        else:
+            continue
+        if blamed:
+            causes.wrong.append(f"{item['request_id']}: a continued conversation explained as {item['cause']}")
+
+
+def continues(body: Mapping[str, Any], before: Mapping[str, Any]) -> bool:
+    """Return whether `body` is `before` with further messages after it."""
+    count = len(before["messages"])
+    rest, rest_before = ({**one, "messages": None} for one in (body, before))
+    return bool(rest == rest_before and body["messages"][:count] == before["messages"])
 
 
 def _label(causes: Causes, label: Mapping[str, Any], item: Mapping[str, Any]) -> None:

@@ -15,6 +15,7 @@ from tests.cache_engines.engines import Engine
 from tests.cache_engines.fixtures import FOLDER, files
 from tests.cache_engines.judge import (
     Sample,
+    continues,
     false_facts,
     inferred,
     judge_file,
@@ -59,6 +60,35 @@ def test_naive_replay_scores_low_and_blames_identical_bytes(voice: list[Line], b
     assert causes.right == 18  # the edits and the four values for which "edited" is accepted
     assert causes.places_right == 0
     assert len(causes.wrong) == 12 + (144 - 18) + causes.places
+
+
+def test_lost_prefixes_and_alarms_are_counted_where_prompts_only_grow() -> None:
+    config = named("blocks_16")
+    assert config.appends
+    assert not named("blocks_16_tools_before_last_user").appends
+    found = steps("restarts", 3)
+    lines = traffic.record(Engine(config), found)
+    inside = sum(step.restart and len(step.body["messages"]) > 2 for step in found)
+    causes = judge_lines(lines, naive, appends=True).causes
+    assert causes.lost == causes.lost_blamed == inside > 0
+    assert causes.alarms > 30
+    perfect = judge_lines(lines, Oracle(lines, {}), appends=True).causes
+    assert (perfect.lost, perfect.lost_blamed, perfect.alarms) == (inside, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("change", "result"),
+    [
+        ({}, True),
+        ({"model": "b"}, False),
+        ({"tools": []}, False),
+        ({"messages": [{"role": "user", "content": "y"}]}, False),
+    ],
+)
+def test_continues_needs_equal_messages_and_parameters(change: dict[str, Any], result: bool) -> None:
+    before = {"model": "a", "messages": [{"role": "user", "content": "x"}]}
+    body = {**before, "messages": [*before["messages"], {"role": "assistant", "content": "z"}], **change}
+    assert continues(body, before) is result
 
 
 def test_labels_are_not_given_to_the_replay(breaks: list[Line]) -> None:
