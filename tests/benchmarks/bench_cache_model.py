@@ -195,6 +195,13 @@ class Bench:
                 share = sample.within_share
                 self.need(share >= 0.95, f"{config.name} after a restart: within one block {percent(share)}")
 
+    def restart_if_supported(self) -> None:
+        """Run the restart part; a command without `--learned` fails this part only."""
+        try:
+            self.restart()
+        except ReplayError as error:
+            self.failures.append(f"restart: {error}")
+
     def breaks(self) -> None:
         """Score the labelled breaks in both tool positions, with a trained and an untrained model."""
         print(f"\n{'breaks':34}{'n':>8}{'causes':>9}{'places':>9}{'identical blamed':>18}")
@@ -298,6 +305,7 @@ def main(arguments: Sequence[str]) -> int:
         save(bench.pairs(), chosen.save)
         return 0
     parts: dict[str, Callable[[], None]] = {name: getattr(bench, name) for name in PARTS}
+    parts["restart"] = bench.restart_if_supported
     try:
         for name in chosen.only or (("sessions",) if chosen.bound else PARTS):
             parts[name]()

@@ -124,6 +124,9 @@ def edited(maker: Maker, number: int) -> Case:
     before_text = str(messages[index]["content"])
     words = before_text.split(" ")
     at = maker.rng.randrange(1, max(2, len(words) // 3))
+    # A number that changes would be another cause.
+    while any(letter.isdigit() for letter in words[at]):
+        at += 1
     if number % 3 == 0:
         words[at] = "zebra" + words[at]
     elif number % 3 == 1:
