@@ -52,34 +52,37 @@ def _unusable(sentence: str) -> InputError:
     return InputError(FieldError(("data-dir",), sentence, f"Give another with --data-dir or {HOME_VARIABLE}."))
 
 
-def write_private(path: Path, data: bytes) -> None:
-    """Write a file that only this user may read, whole or not at all, on disk when it returns. Raises OSError.
+def write_private(path: Path, data: bytes, *, replace_link: bool = False, durable: bool = True) -> None:
+    """Write a file that only this user may read, completely or not at all. Raises OSError.
 
-    A symbolic link stays one: the file that it points to is replaced.
+    Args:
+        replace_link: replace a symbolic link itself; otherwise the file that it points to is replaced.
+        durable: return only when the data is on disk.
     """
-    _write(Path(os.path.realpath(path)), data, 0o600)
+    _write(path if replace_link else Path(os.path.realpath(path)), data, 0o600, durable=durable)
 
 
 def write_shared(path: Path, data: bytes) -> None:
-    """As `write_private`, for a file of the user's own: who may read it stays as it is, or is as for any new file."""
+    """Write a file of the user: like `write_private`, but permissions are kept, or are those of any new file."""
     path = Path(os.path.realpath(path))
     try:
         mode = stat.S_IMODE(path.stat().st_mode)
     except FileNotFoundError:
-        # There is no way to ask for the mask but to set it.
+        # The umask can only be read by setting it.
         mask = os.umask(0o077)
         os.umask(mask)
         mode = 0o666 & ~mask
     _write(path, data, mode)
 
 
-def _write(path: Path, data: bytes, mode: int) -> None:
+def _write(path: Path, data: bytes, mode: int, *, durable: bool = True) -> None:
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:32]}.")
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
         Path(temporary).chmod(mode)
         Path(temporary).replace(path)
     except BaseException:
