@@ -130,15 +130,9 @@ class RequestService:
     async def _key(self, endpoint: Endpoint, explicit: bool) -> Secret | None:
         secret = await self._keys.get(endpoint, explicit=explicit)
         if secret is None and endpoint.needs_key:
-            raise InputError(
-                FieldError(
-                    ("key",),
-                    " ".join(
-                        (f"there is no API key for {endpoint.name}; nothing was sent.", self._keys.trouble)
-                    ).strip(),
-                    "Paste one under Connect to Electron, or set SMALLEST_API_KEY.",
-                )
-            )
+            reason = self._keys.error or f"there is no API key for {endpoint.name}."
+            hint = "Paste one under Connect to Electron, or set SMALLEST_API_KEY. Nothing was sent."
+            raise InputError(FieldError(("key",), reason, hint))
         return secret
 
     def _prepare(
