@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import hashlib
 import json
 import os
 import re
 import signal
 import sys
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 
@@ -32,6 +32,7 @@ from playground.experiments.batch_runner import BatchRunner, Progress
 from playground.prompt.document import Document, Json
 from playground.prompt.field_errors import FieldError, InputError
 from playground.runs.run import Run
+from playground.runs.state import RunState
 from playground.services import AppServices
 from playground.simulator.launch import SimulatorError
 from playground.storage.paths import data_folder
@@ -51,7 +52,7 @@ def batch(options: argparse.Namespace) -> int:
     if options.resume and not options.output:
         raise InputError(FieldError(("--resume",), "needs an output file.", "Name it with -o."))
     folder = data_folder(options.data_dir, os.environ)
-    job = _Job(opened.document, opened.model, rows, columns, checks, options, _identity(options.file, data))
+    job = _Job(opened.document, opened.model, rows, columns, checks, options)
     try:
         return asyncio.run(job.run(folder))
     except SimulatorError as failed:
@@ -86,13 +87,6 @@ def _shard(rows: tuple[BatchRow, ...], given: str | None) -> tuple[BatchRow, ...
     return chosen
 
 
-def _identity(file: str, data: bytes) -> str:
-    """Return a digest of prompt and data: a resumed batch finds its requests in the log by it."""
-    digest = hashlib.sha256(Path(file).read_bytes())
-    digest.update(data)
-    return digest.hexdigest()
-
-
 class _Job:
     """One run of the command."""
 
@@ -104,10 +98,9 @@ class _Job:
         columns: dict[str, str],
         checks: list[AnswerCheck],
         options: argparse.Namespace,
-        identity: str,
     ) -> None:
         self._document, self._model, self._rows, self._columns = document, model, rows, columns
-        self._checks, self._options, self._identity = checks, options, identity
+        self._checks, self._options = checks, options
         self._passed = {check.name: 0 for check in checks}
         self._tokens = {"prompt_tokens": 0, "cached_tokens": 0}
 
@@ -167,18 +160,20 @@ class _Job:
         results = ResultFile(output, resume=self._options.resume)
         explicit = self._options.base_url is not None
 
-        async def send(document: Document, run_id: str, began: Callable[[Run], None]) -> Run:
+        async def send(item: PlannedRow, began: Callable[[Run], None]) -> RunState:
+            run_id, answered = await _logged(services, results.batch_id, item.row.number)
+            if answered is not None:
+                return answered
             pending = await services.sender.send(
-                document, endpoint, lambda sent: began(sent.run), explicit=explicit, run_id=run_id
+                item.document, endpoint, lambda sent: began(sent.run), explicit=explicit, run_id=run_id
             )
-            return pending.run
+            return pending.run.state
 
-        async def keep(item: PlannedRow, outcome: Run | Exception) -> None:
-            await asyncio.to_thread(results.write, self._result(item, outcome))
+        async def keep(item: PlannedRow, outcome: RunState | Exception) -> None:
+            await asyncio.to_thread(results.write, self._result(item, outcome, endpoint))
 
         runner = BatchRunner(
             plan=plan,
-            batch_id=f"{self._identity}:{endpoint.id}:{endpoint.base_url}",
             concurrency=self._concurrency(endpoint),
             send=send,
             on_result=keep,
@@ -192,24 +187,24 @@ class _Job:
             _say(f"{self._options.output} cannot be written: {error.strerror or error}. The batch was ended.")
             return FAILED
         finally:
-            results.close()
+            results.close(complete=runner.progress.done == runner.progress.total)
         self._print_totals(progress)
         if stopped.is_set():
             return STOPPED
         return FAILED if progress.failed else FINISHED
 
-    def _result(self, item: PlannedRow, outcome: Run | Exception) -> dict[str, Json]:
+    def _result(self, item: PlannedRow, outcome: RunState | Exception, endpoint: Endpoint) -> dict[str, Json]:
         values = {name: item.row.values.get(column, "") for name, column in self._columns.items()}
         if isinstance(outcome, Exception):
             return failed_result(item.row.number, values, str(outcome))
-        usage = outcome.state.usage
-        checked = run_checks(self._checks, outcome.state.text, usage.completion_tokens if usage else None)
+        usage = outcome.usage
+        checked = run_checks(self._checks, outcome.text, usage.completion_tokens if usage else None)
         for name, passed in checked.items():
             self._passed[name] += passed
         if usage is not None:
             self._tokens["prompt_tokens"] += usage.prompt_tokens or 0
             self._tokens["cached_tokens"] += usage.cached_tokens or 0
-        return result_of(item.row.number, values, outcome, checked)
+        return result_of(item.row.number, values, outcome, endpoint.rates, checked)
 
     def _show_progress(self, progress: Progress) -> None:
         if self._options.json or not sys.stderr.isatty():
@@ -227,11 +222,28 @@ class _Job:
         share = self._tokens["cached_tokens"] / self._tokens["prompt_tokens"] if self._tokens["prompt_tokens"] else 0.0
         print(
             f"{progress.done:,} of {progress.total:,} rows answered, {progress.failed:,} failed; "
-            f"reported cached tokens {self._tokens['cached_tokens']:,} of {self._tokens['prompt_tokens']:,} ({share:.0%})",
+            f"cached tokens {self._tokens['cached_tokens']:,} of {self._tokens['prompt_tokens']:,} ({share:.0%})",
             file=sys.stderr,
         )
         for name, passed in self._passed.items():
             print(f"{name}: passed {passed:,} of {progress.done:,}", file=sys.stderr)
+
+
+async def _logged(services: AppServices, batch_id: str, number: int) -> tuple[str, RunState | None]:
+    """Return the run id for a row's next attempt, or the answer of an attempt whose result was not written.
+
+    A batch that was killed between the end of a request and the writing of its result finds it in the request log, so
+    that no answered row is sent twice.
+    """
+    attempt = 0
+    while True:
+        run_id = uuid.uuid5(uuid.NAMESPACE_OID, f"{batch_id}:{number}:{attempt}").hex
+        stored = await services.log.get(run_id) if services.log is not None else None
+        if stored is None:
+            return run_id, None
+        if (state := stored.state()).phase == "done":
+            return run_id, state
+        attempt += 1
 
 
 def _forecast_fields(forecast: BatchForecast) -> dict[str, Json]:

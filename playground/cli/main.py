@@ -100,9 +100,9 @@ def _add_batch(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser = commands.add_parser(
         "batch",
         help="send a prompt for every row of a CSV or JSON lines file",
-        description="Sends the prompt once for every row of the data file. Columns fill the variables of the same name. Rows "
-        "that share a prefix are sent after the first of them was answered. Exit status 0 if every row was answered, 1 if "
-        "any failed, 2 for invalid input, 130 if it was stopped.",
+        description="Sends the prompt once for every row of the data file. Columns fill the variables of the same "
+        "name. Rows that share a prefix are sent after the first of them was answered. Exit status 0 if every row was "
+        "answered, 1 if any failed, 2 for invalid input, 130 if it was stopped.",
     )
     parser.add_argument("file", metavar="PROMPT", help="a prompt file or a request body")
     parser.add_argument("--data", required=True, metavar="FILE", help="CSV with a header line, TSV, or JSON lines")

@@ -6,26 +6,42 @@ import csv
 import io
 import json
 import os
+import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import BinaryIO
 
+from playground.client.endpoint import Rates
 from playground.client.pricing import cost
 from playground.prompt.document import Json
 from playground.prompt.field_errors import FieldError, InputError
-from playground.runs.run import Run
-from playground.runs.summary import summary
+from playground.runs.state import RunState
+from playground.runs.summary import error_object
 
-COLUMNS = tuple(
-    ["row", "request_id", "status", "phase", "text", "tool_calls", "finish_reason", "prompt_tokens", "completion_tokens", "total_tokens", "cached_tokens", "cost", "error", "checks", "variables"]
+COLUMNS = (
+    "row",
+    "request_id",
+    "status",
+    "phase",
+    "text",
+    "tool_calls",
+    "finish_reason",
+    "prompt_tokens",
+    "completion_tokens",
+    "total_tokens",
+    "cached_tokens",
+    "cost",
+    "error",
+    "checks",
+    "variables",
 )
 
 
-def result_of(number: int, variables: Mapping[str, str], run: Run, checks: Mapping[str, bool]) -> dict[str, Json]:
+def result_of(
+    number: int, variables: Mapping[str, str], state: RunState, rates: Rates, checks: Mapping[str, bool]
+) -> dict[str, Json]:
     """Return a row's result. `cost` is in dollars at the endpoint's rates, null if a rate or the usage is unknown."""
-    state = run.state
-    made = summary(run)
-    priced = cost(state.usage, run.endpoint.rates)
+    priced = cost(state.usage, rates)
     total = priced.total if priced.total is not None else priced.input
     result: dict[str, Json] = {
         "row": number,
@@ -34,28 +50,28 @@ def result_of(number: int, variables: Mapping[str, str], run: Run, checks: Mappi
         "status": state.status,
         "phase": state.phase,
         "text": state.text,
-        "tool_calls": _tool_calls(run),
+        "tool_calls": _tool_calls(state),
         "finish_reason": state.finish_reason,
-        "usage": _usage(run),
+        "usage": _usage(state),
         "cost": total,
-        "ttft_ms": made["ttft_ms"],
-        "error": made["error"],
+        "ttft_ms": None if state.ttft_s is None else round(state.ttft_s * 1000, 1),
+        "error": error_object(state.trouble),
     }
     if checks:
         result["checks"] = dict(checks)
     return result
 
 
-def _tool_calls(run: Run) -> list[Json]:
+def _tool_calls(state: RunState) -> list[Json]:
     return [
         {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
-        for _, call in sorted(run.state.tool_calls.items())
+        for _, call in sorted(state.tool_calls.items())
     ]
 
 
-def _usage(run: Run) -> Json:
+def _usage(state: RunState) -> Json:
     """Usage in the wire's shape; figures that were not reported are null."""
-    usage = run.state.usage
+    usage = state.usage
     if usage is None:
         return None
     return {
@@ -88,6 +104,9 @@ class ResultFile:
 
     def __init__(self, path: Path | None, *, resume: bool) -> None:
         self.finished: set[int] = set()
+        self.batch_id = uuid.uuid4().hex
+        """Names the batch in the request log. Kept in `<output>.batch` until every row was answered."""
+        self._note = None if path is None else path.with_name(path.name + ".batch")
         self._csv = path is not None and path.suffix.lower() == ".csv"
         self._file: BinaryIO | None = None
         if path is None:
@@ -96,6 +115,7 @@ class ResultFile:
             if resume and path.exists():
                 self._keep_whole_lines(path)
             self._file = path.open("ab" if resume else "xb")
+            self._keep_batch_id(resume=resume)
         except FileExistsError:
             raise InputError(
                 FieldError(("-o",), f"{path} exists.", "Name another file, or continue that batch with --resume.")
@@ -117,6 +137,13 @@ class ResultFile:
             replacement.replace(path)
         self.finished = kept
 
+    def _keep_batch_id(self, *, resume: bool) -> None:
+        assert self._note is not None
+        if resume and self._note.exists():
+            self.batch_id = self._note.read_text("ascii").strip()[:32]
+        else:
+            self._note.write_text(self.batch_id + "\n", "ascii")
+
     def write(self, result: Mapping[str, Json]) -> None:
         """Append a result; it is on disk when this returns. Raises OSError."""
         text = _csv_line(_cells(result)) if self._csv else json.dumps(result, ensure_ascii=True) + "\n"
@@ -127,10 +154,12 @@ class ResultFile:
         self._file.flush()
         os.fsync(self._file.fileno())
 
-    def close(self) -> None:
-        """Close the file."""
+    def close(self, *, complete: bool) -> None:
+        """Close the file. `complete`: every row was answered, so that there is nothing to resume."""
         if self._file is not None:
             self._file.close()
+        if complete and self._note is not None:
+            self._note.unlink(missing_ok=True)
 
 
 def _read_jsonl(data: bytes) -> list[tuple[int, bool]]:

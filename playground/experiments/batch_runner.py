@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 from playground.experiments.batch_plan import PlannedRow
-from playground.prompt.document import Document
+from playground.prompt.field_errors import InputError
 from playground.runs.run import Run
+from playground.runs.state import RunState
 
-Send = Callable[[Document, str, Callable[[Run], None]], Awaitable[Run]]
-"""Sends a document under a run id. The callback receives the run before its first byte is sent."""
+Send = Callable[[PlannedRow, Callable[[Run], None]], Awaitable[RunState]]
+"""Sends a row and returns how it ended. The callback receives the run before its first byte is sent."""
 
 
 @dataclass(slots=True)
@@ -31,20 +31,18 @@ class BatchRunner:
     """Runs a plan once.
 
     Args:
-        batch_id: the same for every run of the same batch; row and attempt make the run ids.
         on_result: receives each row with its run, or with the exception that kept it from being sent. It writes to
             disk and may raise OSError, which ends the batch.
     """
 
     plan: Sequence[PlannedRow]
-    batch_id: str
     concurrency: int
     send: Send
-    on_result: Callable[[PlannedRow, Run | Exception], Awaitable[None]]
+    on_result: Callable[[PlannedRow, RunState | Exception], Awaitable[None]]
     on_progress: Callable[[Progress], None] = lambda _progress: None
     skip: frozenset[int] = frozenset()
     _ended: list[asyncio.Event] = field(init=False)
-    _runs: dict[str, Run] = field(init=False, default_factory=dict)
+    _runs: dict[int, Run] = field(init=False, default_factory=dict)
     _stopping: bool = field(init=False, default=False)
     _resumed: asyncio.Event = field(init=False)
 
@@ -53,10 +51,6 @@ class BatchRunner:
         self._resumed = asyncio.Event()
         self._resumed.set()
         self.progress = Progress(sum(item.row.number not in self.skip for item in self.plan))
-
-    def run_id(self, number: int) -> str:
-        """Return the id under which a row's request is logged: the same whenever the batch is resumed."""
-        return uuid.uuid5(uuid.NAMESPACE_OID, f"{self.batch_id}:{number}").hex
 
     def pause(self) -> None:
         """Send no further row until `resume`; requests in flight continue."""
@@ -102,35 +96,31 @@ class BatchRunner:
         self.progress.running += 1
         outcome = await self._sent(position, item)
         self.progress.running -= 1
-        stopped = isinstance(outcome, Run) and outcome.state.phase == "stopped"
+        stopped = isinstance(outcome, RunState) and outcome.phase == "stopped"
         if not stopped:  # a stopped row is sent again when the batch is resumed
             await self.on_result(item, outcome)
             self._count(outcome, started)
 
-    async def _sent(self, position: int, item: PlannedRow) -> Run | Exception:
-        from playground.prompt.field_errors import InputError
-
-        run_id = self.run_id(item.row.number)
-
+    async def _sent(self, position: int, item: PlannedRow) -> RunState | Exception:
         def began(run: Run) -> None:
-            self._runs[run_id] = run
+            self._runs[position] = run
             run.listen(lambda seen, _event: self._release_followers(position, seen))
 
         try:
-            return await self.send(item.document, run_id, began)
+            return await self.send(item, began)
         except InputError as error:
             return error
         finally:
-            self._runs.pop(run_id, None)
+            self._runs.pop(position, None)
 
     def _release_followers(self, position: int, run: Run) -> None:
         """The prefix is in the cache once the first token of the leader has arrived."""
         if run.state.first_token_at is not None:
             self._ended[position].set()
 
-    def _count(self, outcome: Run | Exception, started: float) -> None:
+    def _count(self, outcome: RunState | Exception, started: float) -> None:
         progress = self.progress
-        if isinstance(outcome, Run) and outcome.state.phase == "done":
+        if isinstance(outcome, RunState) and outcome.phase == "done":
             progress.done += 1
         else:
             progress.failed += 1
