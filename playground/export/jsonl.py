@@ -12,7 +12,6 @@ import msgspec
 
 from playground.client.events import AnyEvent
 from playground.export.import_validation import judged, read_json
-from playground.prompt.document import Json
 from playground.prompt.field_errors import FieldError, InputError
 from playground.requestlog.records import EndedRun, StoredRun
 from playground.runs.record import RequestRecord
@@ -33,7 +32,7 @@ class _Line(msgspec.Struct, rename={"version": FORMAT_KEY}, forbid_unknown_field
     tags: list[str] = []
     comment: str = ""
     dropped_raw: bool = False
-    explanation: Json = None
+    explanation: Any = None
 
 
 def to_line(stored: StoredRun) -> str:
