@@ -56,14 +56,7 @@ def open_json(value: Json, text: str, *, is_file: bool = True) -> Opened:
 def _with_messages(value: dict[str, Json], text: str, report: Report) -> Opened:
     if _is_anthropic(value):
         return _anthropic(value, report)
-    return opened_body(value, report) if not text or _needs_conversion(value["messages"]) else parse(text)
-
-
-def _needs_conversion(messages: Json) -> bool:
-    return isinstance(messages, list) and any(
-        isinstance(item, dict) and (item.get("role") == "developer" or isinstance(item.get("content"), list))
-        for item in messages
-    )
+    return parse(text) if text else opened_body(value, report)
 
 
 def open_json_lines(lines: list[str]) -> Opened:
@@ -74,7 +67,7 @@ def open_json_lines(lines: list[str]) -> Opened:
         raise InputError(FieldError((1,), f"is not JSON: {error}.")) from None
     opened = open_json(first, lines[0])
     note = f"The first of {len(lines):,} requests was opened. Send all of them with the batch command."
-    return Opened(opened.document, opened.format, (*opened.notes, note))
+    return Opened(opened.document, opened.format, (*opened.notes, note), imported=True)
 
 
 def _batch_line(value: Mapping[str, Json], report: Report) -> Opened:

@@ -47,7 +47,7 @@ def opened_body(
         document = document.with_variable(variable, text)
     if name:
         document = replace(document, name=name)
-    return Opened(document, PROMPT_FORMAT, (*opened.notes, *report.notes))
+    return Opened(document, PROMPT_FORMAT, (*opened.notes, *report.notes), imported=True)
 
 
 def _items(value: Json) -> list[Json]:

@@ -65,7 +65,7 @@ def open_curl(text: str, read_file: ReadFile = refuse_files) -> Opened:
         if isinstance(error, InputError):
             raise
         raise InputError(FieldError(("--data",), f"is not JSON: {error}.")) from None
-    return Opened(opened.document, opened.format, (*opened.notes, *notes))
+    return Opened(opened.document, opened.format, (*opened.notes, *notes), imported=True)
 
 
 def _words(text: str) -> list[str]:

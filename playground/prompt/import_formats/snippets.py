@@ -34,7 +34,7 @@ def open_snippet(text: str) -> Opened:
         raise InputError(FieldError((), "the snippet is nested too deeply.")) from None
     opened = open_json(fields, json.dumps(fields), is_file=False)
     document = opened.document
-    return Opened(document, opened.format, (*opened.notes, *report.notes))
+    return Opened(document, opened.format, (*opened.notes, *report.notes), imported=True)
 
 
 def _variable(name: str) -> str:

@@ -252,10 +252,13 @@ def test_open_any_developer_role_and_text_parts_are_converted_and_reported() -> 
             {"role": "user", "content": "c"},
         ]
     }
-    opened = open_any(json.dumps(body))
+    opened = open_any(f"curl http://x -d '{json.dumps(body)}'")
     assert opened.document.messages[0].role == "system"
     assert opened.document.messages[0].content == "a\nb"
     assert len(opened.notes) == 2
+    kept = open_any(json.dumps(body))
+    assert kept.document.messages[0].role == "developer"
+    assert kept.document.messages[0].content == "a\nb"
 
 
 HOSTILE: dict[str, tuple[str, str]] = {
