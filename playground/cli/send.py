@@ -178,6 +178,10 @@ class _Output:
         state = run.state
         for call in state.tool_calls.values():
             print(f"{call.name}({call.arguments})")
+        for label, text in (("reasoning", state.reasoning), ("refusal", state.refusal)):
+            if text and not state.text:
+                # An answer of nothing else must not look like an empty one.
+                print(f"{label}: {text}", file=sys.stderr)
         if state.trouble is not None:
             words = (state.trouble.title, state.trouble.detail, state.trouble.advice)
             print(f"electron-playground: {'. '.join(word.rstrip('.') for word in words if word)}.", file=sys.stderr)
