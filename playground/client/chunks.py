@@ -38,7 +38,9 @@ from playground.prompt.json_bounds import JsonBoundsError, check_depth
 MOST_ALTERNATIVES = 20
 """top_logprobs goes to 20 (electron-api.md, Parameters)."""
 DONE = "[DONE]"
-_KEEP_ALIVE = re.compile(r"\W*(ping|pong|keep[\s_-]?alive|heart[\s_-]?beat|noop|processing|connected|ok)?\W*", re.I)
+_KEEP_ALIVE = re.compile(
+    r"[\s:.!-]*(ping|pong|keep[\s_-]?alive|heart[\s_-]?beat|noop|processing|connected|ok)?[\s:.!-]*", re.IGNORECASE
+)
 _DATA_PREFIX = re.compile(r"\s*data:\s*")
 
 
