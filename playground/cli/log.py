@@ -66,7 +66,7 @@ async def _with_log(folder: Path, work: Work) -> int:
 
 
 def _list(words: list[str], options: argparse.Namespace) -> Work:
-    chosen = parse(" ".join(words), datetime.now(UTC))
+    chosen = parse(" ".join(words), datetime.now().astimezone())
 
     async def work(store: RequestLog) -> int:
         async for row in _rows(store, chosen, options.limit):

@@ -8,7 +8,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import IO, TypeAlias, cast
 
@@ -99,7 +99,7 @@ def export(words: list[str], options: argparse.Namespace) -> Work:
                 ("--output",), "says nowhere to write to.", "Give -o requests.jsonl, say, or -o - with --format."
             )
         )
-    chosen, path = parse(" ".join(words), datetime.now(UTC)), Path(options.output)
+    chosen, path = parse(" ".join(words), datetime.now().astimezone()), Path(options.output)
     kind: Format | None = options.format or format_of(path)
     if kind is None:
         raise InputError(FieldError(("--format",), f"is one of {', '.join(FORMATS)}.", "Or end the file's name so."))
@@ -139,7 +139,7 @@ def delete(words: list[str], options: argparse.Namespace) -> Work:
         raise InputError(
             FieldError(("FILTER",), "log delete needs a filter.", "since:2000-01-01 finds every request there is.")
         )
-    chosen = parse(" ".join(words), datetime.now(UTC))
+    chosen = parse(" ".join(words), datetime.now().astimezone())
 
     async def work(store: RequestLog) -> int:
         _writable(store)
@@ -170,7 +170,9 @@ def _by_id(words: list[str], command: str) -> LogFilter:
     """Parse words as a filter; a word without a key is part of a request_id or a run id."""
     if not words:
         raise InputError(FieldError(("ID",), f"{command} needs a part of an id, or a filter."))
-    return parse(" ".join(word if ":" in word else f"id:{_quoted(word)}" for word in words), datetime.now(UTC))
+    return parse(
+        " ".join(word if ":" in word else f"id:{_quoted(word)}" for word in words), datetime.now().astimezone()
+    )
 
 
 def _quoted(word: str) -> str:

@@ -9,6 +9,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -57,6 +58,8 @@ class Reader:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
+        # A text column that is not UTF-8 must not make its whole page unreadable.
+        connection.text_factory = partial(str, encoding="utf-8", errors="replace")
         connection.create_function("holds", -1, _holds, deterministic=True)
         self._rates: dict[str, Rates] = {}
         self._filter: LogFilter | None = None
@@ -158,8 +161,11 @@ class Reader:
                 except DamagedRunError:
                     damaged.append(run_id)
                 else:
-                    if run is not None:
+                    if run is None:  # its run_id differs between the table and the index
+                        damaged.append(run_id)
+                    else:
                         runs.append(run)
+        self.damaged.update(damaged)
         return runs, damaged
 
     def words(self) -> Words:

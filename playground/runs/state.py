@@ -20,6 +20,7 @@ from playground.client.events import (
     RawEvent,
     RetryScheduled,
     Stopped,
+    TimesUnknown,
     TokenProbabilities,
     TokenProbability,
     ToolCallDelta,
@@ -84,6 +85,8 @@ class RunState:
     first_token_at: float | None = None
     last_token_at: float | None = None
     ended_at: float | None = None
+    times_known: bool = True
+    """False if the events' times are those of an import that has none: ended_at alone is known."""
     saw_done: bool = False
     retry: RetryScheduled | None = None
     queued: Queued | None = None
@@ -116,7 +119,7 @@ class RunState:
     @property
     def ttft_s(self) -> float | None:
         """Time to first token: from the newest attempt's sending to its first content or tool piece."""
-        if self.first_token_at is None or not self.attempts:
+        if self.first_token_at is None or not self.attempts or not self.times_known:
             return None
         return self.first_token_at - self.attempts[-1].started_at
 
@@ -126,6 +129,8 @@ class RunState:
         if self.usage is None or self.usage.completion_tokens is None:
             return None
         if self.first_token_at is None or self.last_token_at is None or self.last_token_at <= self.first_token_at:
+            return None
+        if not self.times_known:
             return None
         return self.usage.completion_tokens / (self.last_token_at - self.first_token_at)
 
@@ -143,7 +148,7 @@ class RunState:
                 _attempt(self, event)
             case HeadersReceived():
                 _headers(self, event)
-            case BodyIdReceived() | Finished() | UsageReported() | TokenProbabilities():
+            case BodyIdReceived() | Finished() | UsageReported() | TokenProbabilities() | TimesUnknown():
                 _said(self, event)
             case Queued():
                 self.phase, self.queued = "waiting", event
@@ -175,7 +180,9 @@ def _headers(state: RunState, event: HeadersReceived) -> None:
     attempt.connect_s = event.connect_s
 
 
-def _said(state: RunState, event: BodyIdReceived | Finished | UsageReported | TokenProbabilities) -> None:
+def _said(
+    state: RunState, event: BodyIdReceived | Finished | UsageReported | TokenProbabilities | TimesUnknown
+) -> None:
     match event:
         case BodyIdReceived():
             state.body_id = event.id
@@ -185,6 +192,8 @@ def _said(state: RunState, event: BodyIdReceived | Finished | UsageReported | To
             state.usage = event.usage
         case TokenProbabilities():
             _probabilities(state, event)
+        case TimesUnknown():
+            state.times_known = False
 
 
 def _token(state: RunState, at: float) -> None:
