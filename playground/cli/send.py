@@ -94,8 +94,8 @@ async def _session(folder: Path, document: Document, model: str | None, options:
     try:
         endpoint = endpoint_of(workspace, model, options)
         await workspace.open_log()
-        if workspace.log_notice:
-            print_error(workspace.log_notice)
+        for notice in workspace.notices:
+            print_error(notice)
         if workspace.log is not None:
             workspace.log.on_trouble(lambda message: print_error(message) if message != workspace.log_notice else None)
         status = await _send(workspace, document, endpoint, options)
