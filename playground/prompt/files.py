@@ -72,11 +72,15 @@ PROMPT_FORMAT = FileFormat()
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A document read from a file. `notes` are sentences about what was changed to open it."""
+    """A document read from a file. `notes` are sentences about what was changed to open it.
+
+    `imported`: the file has another tool's format, in which documents are not saved.
+    """
 
     document: Document
     format: FileFormat = PROMPT_FORMAT
     notes: tuple[str, ...] = ()
+    imported: bool = False
 
     @property
     def model(self) -> str | None:

@@ -123,8 +123,17 @@ def _moment(term: SinceTerm | UntilTerm) -> Condition:
 
 def _id(term: IdTerm) -> Condition:
     # Ids are ASCII, and there SQLite's LIKE takes upper and lower case as the same.
+    if _RUN_ID.fullmatch(term.part):
+        # The search does not index run ids; a whole one is found by the table's own index.
+        row = "(r.run_id = ? OR EXISTS (SELECT 1 FROM ids WHERE ids.number = r.number AND ids.id LIKE ? ESCAPE '\\'))"
+        by_run = "SELECT number FROM runs WHERE run_id = ? UNION SELECT number FROM ids WHERE id LIKE ? ESCAPE '\\'"
+        values = (term.part.lower(), _like(term.part))
+        return _simple(row, values, Source(by_run, values))
     row = "EXISTS (SELECT 1 FROM ids WHERE ids.number = r.number AND ids.id LIKE ? ESCAPE '\\')"
     return _searched(Condition(row, (_like(term.part),)), expression(term.part, ID_PIECES))
+
+
+_RUN_ID = re.compile(r"[0-9a-f]{32}(?:-har-\d+)?", re.I)
 
 
 def _searched(test: Condition, match: str) -> Condition:
@@ -165,6 +174,10 @@ def _word(term: WordTerm) -> Condition:
             return _finish(term.word)
         case "tag":
             return _tag(term.word)
+        case "source":
+            return _source(term.word)
+        case "conversation":
+            return _conversation(term.word)
         case "model":
             return _target("model LIKE ? ESCAPE '\\'", (_like(term.word),))
     return _target("(endpoint_name LIKE ? ESCAPE '\\' OR endpoint_id = ?)", (_like(term.word), term.word))
@@ -184,6 +197,17 @@ def _tag(word: str) -> Condition:
         return _simple("NOT EXISTS (SELECT 1 FROM tags WHERE tags.number = r.number)")
     row = "EXISTS (SELECT 1 FROM tags WHERE tags.tag = ? AND tags.number = r.number)"
     return _simple(row, (word,), Source("SELECT number FROM tags WHERE tag = ?", (word,)))
+
+
+def _source(word: str) -> Condition:
+    row = "r.source = ?"
+    return _simple(row, (word,)) if word == "window" else _indexed("runs_source", row, (word,), "source <> 'window'")
+
+
+def _conversation(word: str) -> Condition:
+    if word.lower() in ("none", "unknown"):
+        return _simple("r.conversation IS NULL")
+    return _indexed("runs_conversation", "r.conversation = ?", (word,), "conversation IS NOT NULL")
 
 
 def _target(condition: str, values: tuple[Value, ...]) -> Condition:
