@@ -191,8 +191,7 @@ class _Output:
             print(flush=True)
         state = run.state
         for call in state.tool_calls.values():
-            self._write(f"{call.name}({call.arguments})
-")
+            self._write(f"{call.name}({call.arguments})\n")
         for label, text in (("reasoning", state.reasoning), ("refusal", state.refusal)):
             if text and not state.text:
                 # An answer of nothing else must not look like an empty one.
