@@ -10,11 +10,13 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from playground.cli.exit_status import FAILED, FINISHED
 from playground.client.endpoint import Rates
+from playground.client.redact import redact
+from playground.export.terminal import for_stream, print_error, print_line
 from playground.lint.context import Setting
 from playground.lint.engine import advise
 from playground.lint.history import NO_HISTORY, History
@@ -28,7 +30,7 @@ from playground.prompt.json_bounds import loads
 
 
 def check(options: argparse.Namespace) -> int:
-    """Print the advice. Returns 0, or 1 where any of it is serious; raises InputError (2)."""
+    """Print the advice. Returns 0, or 1 if any of it is serious; raises InputError (2)."""
     data = _read(options.file)
     rates, ignored = _rates(options.rates), _ignored(options.ignore)
     document = _opened(data, options.file)
@@ -36,7 +38,7 @@ def check(options: argparse.Namespace) -> int:
     setting = Setting(rates=rates, history=history, fixture=options.fixture)
     found = advise(document, setting, body=_foreign_body(data), dismissed=ignored)
     if options.json:
-        print(json.dumps(_fields(found), ensure_ascii=True))
+        print(redact(json.dumps(_fields(found), ensure_ascii=True), None))
     else:
         _print(options.file, found)
     return FAILED if any(advice.severity == "serious" for advice in found) else FINISHED
@@ -103,27 +105,32 @@ async def _read_log(folder: Path, document: Document) -> History:
 
     try:
         log = await RequestLog.open(folder)
-    except LogUnavailableError as trouble:
-        raise InputError(FieldError(("--data-dir",), str(trouble))) from trouble
+    except LogUnavailableError as error:
+        raise InputError(FieldError(("--data-dir",), str(error))) from error
     try:
+        log.on_trouble(print_error)
+        await asyncio.sleep(0)
         return await past(log, document)
     finally:
         await log.close()
 
 
 def _print(name: str, found: Sequence[Advice]) -> None:
-    for advice in found:
-        where = ", ".join(_where(place) for place in advice.places if place.path)
-        print(f"{advice.severity}: {advice.title}" + (f" ({where})" if where else "") + f" [{advice.key}]")
-        print(f"    {advice.detail}")
-        for item in advice.evidence:
-            print(
-                f"    {item.label}: {item.text}{' tokens' if item.unit == 'tokens' and item.value is not None else ''}"
-            )
-        if advice.fix is not None:
-            print(f"    fix: {advice.fix.title}")
     counts = _counts(found)
-    print(f"{name}: " + ", ".join(f"{counts[severity]} {severity}" for severity in SEVERITIES))
+    lines = [line for advice in found for line in _lines(advice)]
+    lines.append(f"{name}: " + ", ".join(f"{counts[severity]} {severity}" for severity in SEVERITIES))
+    for line in lines:
+        print_line(redact(for_stream(line, sys.stdout), None))
+
+
+def _lines(advice: Advice) -> Iterator[str]:
+    where = ", ".join(_where(place) for place in advice.places if place.path)
+    yield f"{advice.severity}: {advice.title}" + (f" ({where})" if where else "") + f" [{advice.key}]"
+    yield f"    {advice.detail}"
+    for item in advice.evidence:
+        yield f"    {item.label}: {item.text}{' tokens' if item.unit == 'tokens' and item.value is not None else ''}"
+    if advice.fix is not None:
+        yield f"    fix: {advice.fix.title}"
 
 
 def _where(place: Place) -> str:

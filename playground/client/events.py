@@ -195,8 +195,13 @@ class Stopped(Event, frozen=True, tag="stopped"):
     """The user stopped the run."""
 
 
+class TimesUnknown(Event, frozen=True, tag="times_unknown"):
+    """The source (a HAR) has no times of single events: time to first token and speed are unknown."""
+
+
 AnyEvent: TypeAlias = (
     Queued
+    | TimesUnknown
     | AttemptStarted
     | HeadersReceived
     | BodyIdReceived

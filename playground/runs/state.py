@@ -22,6 +22,7 @@ from playground.client.events import (
     RefusalDelta,
     RetryScheduled,
     Stopped,
+    TimesUnknown,
     TokenProbabilities,
     TokenProbability,
     ToolCallDelta,
@@ -95,6 +96,8 @@ class RunState:
     last_token_at: float | None = None
     first_content_at: float | None = None
     ended_at: float | None = None
+    times_known: bool = True
+    """False if the events' times are those of an import that has none: ended_at alone is known."""
     saw_done: bool = False
     retry: RetryScheduled | None = None
     queued: Queued | None = None
@@ -135,7 +138,7 @@ class RunState:
     @property
     def ttft_s(self) -> float | None:
         """Time to first token: from the sending of the newest attempt to its first piece of any kind, reasoning too."""
-        if self.first_token_at is None or not self.attempts:
+        if self.first_token_at is None or not self.attempts or not self.times_known:
             return None
         return self.first_token_at - self.attempts[-1].started_at
 
@@ -145,6 +148,8 @@ class RunState:
         if self.usage is None or self.usage.completion_tokens is None:
             return None
         if self.first_token_at is None or self.last_token_at is None or self.last_token_at <= self.first_token_at:
+            return None
+        if not self.times_known:
             return None
         return self.usage.completion_tokens / (self.last_token_at - self.first_token_at)
 
@@ -164,7 +169,7 @@ class RunState:
                 _attempt(self, event)
             case HeadersReceived():
                 _headers(self, event)
-            case BodyIdReceived() | Finished() | UsageReported() | TokenProbabilities():
+            case BodyIdReceived() | Finished() | UsageReported() | TokenProbabilities() | TimesUnknown():
                 _metadata(self, event)
             case Queued() | RetryScheduled():
                 _waits(self, event)
@@ -210,7 +215,9 @@ def _waits(state: RunState, event: Queued | RetryScheduled) -> None:
             state.phase, state.ended_at, state.retry = "retrying", None, event
 
 
-def _metadata(state: RunState, event: BodyIdReceived | Finished | UsageReported | TokenProbabilities) -> None:
+def _metadata(
+    state: RunState, event: BodyIdReceived | Finished | UsageReported | TokenProbabilities | TimesUnknown
+) -> None:
     match event:
         case BodyIdReceived():
             state.body_id = event.id
@@ -221,6 +228,8 @@ def _metadata(state: RunState, event: BodyIdReceived | Finished | UsageReported 
             state.usage = merged(state.usage, event.usage)
         case TokenProbabilities():
             _probabilities(state, event)
+        case TimesUnknown():
+            state.times_known = False
 
 
 def _token(state: RunState, at: float) -> None:
