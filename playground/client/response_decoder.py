@@ -57,10 +57,11 @@ class ResponseDecoder:
                 raise TooMuch(f"It has more than {self._limits.max_bytes:,} bytes.")
             if self._mode == "unknown":
                 self._held += received
-                if self._sniff() and self._mode == "stream":
+                self._sniff()
+                if self._is_stream:
                     received, self._held = bytes(self._held), bytearray()
                     self._read(self._framer.feed(received), at, events)
-            elif self._mode == "stream":
+            elif self._is_stream:
                 self._read(self._framer.feed(received), at, events)
             else:
                 self._held += received
@@ -90,7 +91,11 @@ class ResponseDecoder:
             self._flush(at, events)
         return events
 
-    def _sniff(self) -> bool:
+    @property
+    def _is_stream(self) -> bool:
+        return self._mode == "stream"
+
+    def _sniff(self) -> None:
         """Decide by the first bytes whether the body is a stream, for content types that do not say so."""
         head = bytes(self._held[:1024]).removeprefix(b"\xef\xbb\xbf")
         start = head.lstrip()
@@ -98,7 +103,6 @@ class ResponseDecoder:
             self._mode = "stream"
         elif start[:1] in (b"{", b"[", b"<") or len(start) >= _SNIFF_BYTES or len(head) >= 1000:
             self._mode = "whole"
-        return self._mode != "unknown"
 
     def _read(self, received: list[str], at: float, events: list[AnyEvent]) -> None:
         for data in received:
@@ -150,7 +154,7 @@ class ResponseDecoder:
         return not_a_chunk(text, "" if known else self._content_type, begun=self._decoder.begun)
 
     def _whole(self, at: float, events: list[AnyEvent]) -> None:
-        if self._held.lstrip()[:1] not in (b"{", b"[", b"<") and _DATA_LINE.search(self._held):
+        if bytes(self._held).lstrip()[:1] not in (b"{", b"[", b"<") and _DATA_LINE.search(self._held):
             # A stream whose first line did not look like one.
             self._mode = "stream"
             self._read(self._framer.feed(bytes(self._held)), at, events)

@@ -6,7 +6,7 @@ import asyncio
 import json
 import resource
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import replace as replaced
 
 import pytest
@@ -52,7 +52,7 @@ def talked(
     key: str = KEY,
     timeouts: Timeouts = USUAL,
     limits: ResponseLimits = DEFAULT_LIMITS,
-    during: Callable[[Conversation], Awaitable[None]] | None = None,
+    during: Callable[[Conversation], Coroutine[None, None, None]] | None = None,
 ) -> Conversation:
     async def main() -> Conversation:
         async with serve(script) as server:
