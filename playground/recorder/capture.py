@@ -145,6 +145,8 @@ class _Exchange:
 
     def _last_events(self, outcome: Outcome, detail: str) -> list[AnyEvent]:
         at, decoder = self._at(), self._decoder
+        if decoder is not None and decoder.ended and decoder.error is None:
+            return []  # the answer was complete before the connection ended
         if outcome == "caller_gone":
             return [*(decoder.broken(at) if decoder else ()), Stopped(at)]
         if outcome == "upstream_unreachable":
