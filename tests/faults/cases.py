@@ -189,12 +189,11 @@ Sent = subprocess.CompletedProcess[str]
 
 def send(folder: Path, base_url: str, limit: Callable[[], None] | None = None) -> Sent | None:
     """Run `send` on the folder's prompt. Returns None if it does not end within SEND_LIMIT_S."""
-    prompt = folder.parent / "to-send.json"
-    prompt.write_text(json.dumps({"messages": [{"role": "user", "content": "hi"}]}))
-    command = [sys.executable, "-m", "playground", "send", str(prompt), "--base-url", base_url, "--json"]
+    command = [sys.executable, "-m", "playground", "send", "-", "--base-url", base_url, "--json"]
     try:
         return subprocess.run(
             [*command, "--data-dir", str(folder)],
+            input=json.dumps({"messages": [{"role": "user", "content": "hi"}]}),
             capture_output=True,
             text=True,
             env=_environment(),
