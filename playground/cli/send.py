@@ -57,7 +57,7 @@ def open_prompt(name: str) -> Opened:
         raise InputError(FieldError(("FILE",), f"{name} cannot be read: {error.strerror or error}.")) from error
     opened = open_any_bytes(data, name)
     for note in opened.notes:
-        _say(note)
+        print_error(note)
     return opened
 
 

@@ -236,7 +236,7 @@ def not_a_chunk(data: str, content_type: str = "", *, begun: bool = False) -> Ap
     else:
         title = "The response is not a chat completion"
         advice = "Check that the base URL is that of an OpenAI-compatible server."
-    detail = f"{named}{start}" if start else "The server sent an empty answer."
+    detail = f"{named}{start}" if start or content_type else "The server sent an empty answer."
     return ApiError("protocol", title, detail, advice, body=data[:MAX_BODY_CHARS])
 
 

@@ -38,7 +38,7 @@ _TO = (
     r"|থেকে|నుండి|నుంచి|ರಿಂದ|മുതൽ|થી|ਤੋਂ|ରୁ|سے|முதல்|إلى|至|到|から|〜|~"
     r"|đến|ถึง|sampai|hingga|부터|до|дo|по) ?\d)"
 )
-_DAY_PART = r"(?: ?[ap]\.?m\b| ?(?:baje|बजे|বাজে|টা|వద్ద|గంటల|மணி|वाजता|वाजले|ਵਜੇ|વાગ્યે|بجے|น\.))?"
+_DAY_PART = r"(?: ?[ap]\.? ?m\b| ?(?:ص|م|[πμ]μ)(?!\w)| ?(?:baje|बजे|বাজে|টা|వద్ద|గంటల|மணி|वाजता|वाजले|ਵਜੇ|વાગ્યે|بجے|น\.))?"
 
 
 def any_of(words: Iterable[str]) -> str:
@@ -136,9 +136,11 @@ def moment_patterns() -> MomentPatterns:
     day_first = rf"\d{{1,2}}{_TH}{_OF}{month}"
     month_first = rf"{month}\.?[ \-]\d{{1,2}}(?:st|nd|rd|th)?[,،]?[ \-]\d{{4}}(?!\d)"
     year_first = rf"\d{{4}}[,.]?[ \-]{month}[ \-]\d{{1,2}}(?!\d)"
-    full = rf"(?:{_NUMERIC}|{year_first}|{day_first}{_YEAR})"
+    # Abbreviations that are common words elsewhere count only in front of a year.
+    short_first = rf"\d{{1,2}}{_TH}{_OF}{any_of(_flat(_file('calendar.json')['short_months']))}{_YEAR}"
+    full = rf"(?:{_NUMERIC}|{year_first}|{day_first}{_YEAR}|{short_first})"
     written = (
-        rf"(?:{_NUMERIC}|{year_first}|{day_first}(?:{_YEAR})?(?![^\W\d_])"
+        rf"(?:{_NUMERIC}|{year_first}|{short_first}|{day_first}(?:{_YEAR})?(?![^\W\d_])"
         rf"|{month}\.?[ \-]\d{{1,2}}(?:st|nd|rd|th)?(?:[,،]?[ \-]\d{{4}})?(?!\w)|{_CHINESE}"
         rf"|\d{{1,2}} ?[月월] ?\d{{1,2}} ?[日号號일]|\d{{1,2}} tháng \d{{1,2}}(?!\d)"
         rf"|\d{{1,2}}(?:-\d{{1,2}}-|/\d{{1,2}}/|\.\d{{1,2}}\.)\d{{2}}{_ALONE})"
@@ -147,7 +149,7 @@ def moment_patterns() -> MomentPatterns:
     date = rf"(?:(?:{day}{before_date})?{written}|{day}{_WORD_END})"
     time = (
         rf"(?:\d{{1,2}}:\d{{2}}(?!\d)(?::\d{{2}}(?:[.,]\d{{1,9}})?)?{_TO}{_DAY_PART}{_ZONE}|\d{{1,2}} ?[ap]\.?m\b"
-        r"|(?:오전 |오후 )?\d{1,2} ?[点點時时시](?!間|间) ?(?:\d{1,2} ?[分분]|半)?"
+        r"|(?:오전 |오후 |午前|午後|上午|下午)?\d{1,2} ?[点點時时시](?!間|间) ?(?:\d{1,2} ?[分분]|半)?"
         r"|\d{1,2} ?h ?\d{2}(?!\w)|\d{1,2} uhr\b)"
     )
     joint = r"(?:[t ]|[,،] ?| at | um | à | a las | को | o | в |, um |(?<=[日号일]))"
