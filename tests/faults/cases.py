@@ -35,7 +35,7 @@ DAMAGED_FILES = (
     "gate.json",
     "tool_answers.json",
     "conversation.json",
-    "request-log.db",
+    "request-log.sqlite3",
 )
 CHANGED_BYTES = (1, 10, 1_000)
 SEND_LIMIT_S = 60
@@ -126,7 +126,7 @@ def _is_lost(good: Path, folder: Path, name: str, content: bytes, notices: list[
     for other in ("endpoints.json", "tool_answers.json", "conversation.json", PROMPT_FILE):
         if other != name and (folder / other).read_bytes() != (good / other).read_bytes():
             return True
-    if name in ("gate.json", "request-log.db"):
+    if name in ("gate.json", "request-log.sqlite3"):
         return False  # one minute of counts; the log is judged by its own tests
     aside = [path for path in folder.glob(f"{Path(name).stem}.damaged*") if path.read_bytes() == content]
     if aside:
