@@ -358,6 +358,20 @@ class RequestLog:
         """What was sent to an endpoint and model, oldest first: feeds the prefix index."""
         return await self._read(lambda: self._reader.sent_since(endpoint_id, model, since_utc), [])
 
+    async def saved(self, within_s: float) -> bool:
+        """Wait until all is on disk while another process holds the file; returns whether it is.
+
+        Does not wait for a full disk or a damaged file.
+        """
+        until = time.monotonic() + within_s
+        while not self._closed and (writer := self._writer) is not None:
+            await self._write_worker.call(self._flush)
+            if not writer.owes:
+                return True
+            if not writer.locked or time.monotonic() >= until:
+                break
+        return False
+
     async def close(self) -> None:
         """Write what waits, and let go of the files. Once is enough; more do no harm."""
         if self._closed:
@@ -467,7 +481,9 @@ class RequestLog:
 
     def _close_writer(self) -> int:
         self._take_notes()
-        return self._writer.close() if self._writer is not None else 0
+        # A timer may still call back: without a writer it does nothing.
+        writer, self._writer = self._writer, None
+        return writer.close() if writer is not None else 0
 
     def _recovery(self, ready: Ready) -> Iterator[RecoveryProgress]:
         """The steps of recovery, on the writer's thread."""

@@ -93,6 +93,8 @@ class Writer:
         self._keeper = Keeper(connection)
         self._failing = False
         self._given_up = 0
+        self.locked = False
+        """Whether writing failed last because another process holds the file."""
 
     @contextmanager
     def _transaction(self, durable: bool) -> Iterator[None]:
@@ -275,11 +277,13 @@ class Writer:
         return number
 
     def _trouble(self, error: sqlite3.Error) -> None:
+        self.locked = getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
         if not self._failing:
             self._failing = True
             self._report(_sentence(error))
 
     def _recovered(self) -> None:
+        self.locked = False
         if self._failing:
             self._failing = False
             self._report("The request log can be written again; what had waited is being saved.")
