@@ -18,11 +18,11 @@ from typing import TypeVar
 from playground.client.events import AnyEvent
 from playground.prompt.document import Json
 from playground.requestlog import retention, rows
-from playground.requestlog.blob_store import Keeper
 from playground.requestlog.counter import Counter
 from playground.requestlog.filter import EVERYTHING, LogFilter
 from playground.requestlog.log_queries import NO_SIZE, FoundIds, LogSize, Words
 from playground.requestlog.process_lock import Owner, sweep
+from playground.requestlog.prompt_index import PromptKeeper, backfill
 from playground.requestlog.reader import COUNT_UP_TO, Reader
 from playground.requestlog.records import (
     Count,
@@ -497,10 +497,14 @@ class RequestLog:
                 done = progress.done
                 self._changed([rows.run_id_of(connection, ready.orphans[done - 1])])
         if ready.files.aside is not None:
-            salvage = Salvage(connection, Keeper(connection), ready.files.aside)
+            salvage = Salvage(connection, PromptKeeper(connection), ready.files.aside)
             yield from salvage.steps()
             self._report(salvage.message)
             self._changed([""])
+        total = 0
+        for left in backfill(connection):
+            total = max(total, left)
+            yield RecoveryProgress(total - left, total)
 
     def _recover(self, seconds: float) -> None:
         """Go on with recovery for a while, then give way to requests that wait to be written."""

@@ -13,9 +13,9 @@ from pathlib import Path
 
 from playground.client.events import AnyEvent, BodyIdReceived, ContentDelta, RawEvent, TokenProbabilities
 from playground.requestlog import index, rows
-from playground.requestlog.blob_store import Keeper
 from playground.requestlog.codec import decode_events
 from playground.requestlog.process_lock import is_alive
+from playground.requestlog.prompt_index import PromptKeeper
 from playground.requestlog.reader import DAMAGE, Reader
 from playground.requestlog.records import DamagedRunError, EndedRun, StoredRun
 from playground.requestlog.store import is_damage, open_aside, transaction
@@ -111,7 +111,7 @@ def _events(connection: sqlite3.Connection, ids: list[int]) -> Iterator[AnyEvent
 class Salvage:
     """Copies the requests that can still be read from a damaged log into the new one."""
 
-    def __init__(self, connection: sqlite3.Connection, keeper: Keeper, aside: Path) -> None:
+    def __init__(self, connection: sqlite3.Connection, keeper: PromptKeeper, aside: Path) -> None:
         """`connection` and `keeper` belong to the new log's writer."""
         self._connection, self._keeper, self._aside = connection, keeper, aside
         self.copied = 0

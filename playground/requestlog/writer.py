@@ -11,8 +11,8 @@ from datetime import datetime
 
 from playground.client.events import AnyEvent, BodyIdReceived, RawEvent
 from playground.requestlog import retention, rows
-from playground.requestlog.blob_store import Keeper
 from playground.requestlog.process_lock import Owner
+from playground.requestlog.prompt_index import PromptKeeper
 from playground.requestlog.records import EndedRun
 from playground.requestlog.store import is_damage, transaction
 from playground.requestlog.summary import Summary, summarize
@@ -90,7 +90,7 @@ class Writer:
         self._report = report
         self._changed = changed
         self._live: dict[str, Live] = {}
-        self._keeper = Keeper(connection)
+        self._keeper = PromptKeeper(connection)
         self._failing = False
         self._given_up = 0
         self.locked = False

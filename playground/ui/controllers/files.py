@@ -110,8 +110,7 @@ class Files(QObject):
                 self.trouble.emit(f"{path.name}: {note}")
             if opened.model not in (None, "electron"):
                 self.trouble.emit(
-                    f"{path.name} names the model {opened.model}. Saving keeps it; requests use the endpoint's "
-                    "model."
+                    f"{path.name} names the model {opened.model}. Saving keeps it; requests use the endpoint's model."
                 )
 
     def _replace(self, document: Document, file: str | None, file_format: FileFormat = PROMPT_FORMAT) -> None:
