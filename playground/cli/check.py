@@ -25,13 +25,15 @@ from playground.lint.rules.registry import RULES, rule_named
 from playground.prompt.document import Document, Json
 from playground.prompt.field_errors import FieldError, InputError
 from playground.prompt.files import FORMAT_KEY, MAX_FILE_BYTES, parse_bytes
+from playground.prompt.import_formats.detect import open_any_bytes
+from playground.prompt.json_bounds import loads
 
 
 def check(options: argparse.Namespace) -> int:
     """Print the advice. Returns 0, or 1 if any of it is serious; raises InputError (2)."""
     data = _read(options.file)
     rates, ignored = _rates(options.rates), _ignored(options.ignore)
-    document = parse_bytes(data).document
+    document = _opened(data, options.file)
     history = _history(document, options.data_dir) if options.log or options.data_dir is not None else NO_HISTORY
     setting = Setting(rates=rates, history=history, fixture=options.fixture)
     found = advise(document, setting, body=_foreign_body(data), dismissed=ignored)
@@ -73,10 +75,20 @@ def _ignored(given: Sequence[str]) -> frozenset[str]:
     return frozenset(given)
 
 
+def _opened(data: bytes, name: str) -> Document:
+    """Return the prompt in a file. A request body is read strictly: what Electron refuses is an error here too."""
+    if data.lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"{", b"[")) and _foreign_body(data) is not None:
+        return parse_bytes(data).document
+    return open_any_bytes(data, name).document
+
+
 def _foreign_body(data: bytes) -> Mapping[str, Json] | None:
-    """The body as its own client would send it; None for a prompt file, which this program would send."""
-    value = json.loads(data.decode("utf-8-sig"))
-    return None if FORMAT_KEY in value else value
+    """Return the request body that another program sends; None for prompt files, and for prompts in other formats."""
+    try:
+        value = loads(data)
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) and "messages" in value and FORMAT_KEY not in value else None
 
 
 def _history(document: Document, folder: str | None) -> History:

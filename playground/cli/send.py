@@ -19,7 +19,8 @@ from playground.client.urls import check_base_url
 from playground.export.terminal import for_stream, print_error, visible_line
 from playground.prompt.document import Document
 from playground.prompt.field_errors import FieldError, InputError
-from playground.prompt.files import MAX_FILE_BYTES, Opened, parse_bytes
+from playground.prompt.files import MAX_FILE_BYTES, Opened
+from playground.prompt.import_formats.detect import open_any_bytes
 from playground.prompt.limits import check
 from playground.runs.run import Run
 from playground.runs.service import PendingRequest
@@ -53,12 +54,15 @@ def send(options: argparse.Namespace) -> int:
 
 
 def open_prompt(name: str) -> Opened:
-    """Read a prompt file or request body; `-` is standard input. Raises InputError."""
+    """Read a prompt in any supported format; `-` is standard input. Prints what was changed. Raises InputError."""
     try:
         data = sys.stdin.buffer.read(MAX_FILE_BYTES + 1) if name == "-" else Path(name).read_bytes()
     except OSError as error:
         raise InputError(FieldError(("FILE",), f"{name} cannot be read: {error.strerror or error}.")) from error
-    return parse_bytes(data)
+    opened = open_any_bytes(data, name)
+    for note in opened.notes:
+        print_error(note)
+    return opened
 
 
 def _with_values(document: Document, given: list[str]) -> Document:
@@ -194,6 +198,10 @@ class _Output:
         state = run.state
         for call in state.tool_calls.values():
             self._write(f"{call.name}({call.arguments})\n")
+        for label, text in (("reasoning", state.reasoning), ("refusal", state.refusal)):
+            if text and not state.text:
+                # An answer of nothing else must not look like an empty one.
+                print(for_stream(f"{label}: {text}", sys.stderr), file=sys.stderr)
         if state.trouble is not None:
             words = (state.trouble.title, state.trouble.detail, state.trouble.advice)
             print_error(redact(f"{'. '.join(word.rstrip('.') for word in words if word)}.", None))
