@@ -14,7 +14,7 @@ from typing import cast
 
 from playground.assets import asset
 
-INDIC = "\u0900-\u0dff"
+INDIC = "\u0900-\u0963\u0966-\u0dff"
 """Scripts whose vowel signs are marks, which `\\w` does not match."""
 _WORD_END = rf"(?![\w{INDIC}])"
 _ALONE = r"(?!\d|[-/.:]\d)"
@@ -79,7 +79,12 @@ def words(kind: str) -> tuple[str, ...]:
 @cache
 def months() -> tuple[str, ...]:
     """Return the names of months in all languages, in lower case."""
-    return (*_flat(_file("calendar.json")["months"]), *_EXTRA_MONTHS)
+    return (*_joined(_flat(_file("calendar.json")["months"])), *_EXTRA_MONTHS)
+
+
+def _joined(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the names, also without the zero-width non-joiners that few keyboards write (Malayalam തിങ്കളാഴ്‌ച)."""
+    return (*names, *(name.replace("\u200c", "") for name in names if "\u200c" in name))
 
 
 _EXTRA_MONTHS = (
@@ -150,7 +155,7 @@ def moment_patterns() -> MomentPatterns:
     time = (
         rf"(?:\d{{1,2}}:\d{{2}}(?!\d)(?::\d{{2}}(?:[.,]\d{{1,9}})?)?{_TO}{_DAY_PART}{_ZONE}|\d{{1,2}} ?[ap]\.?m\b"
         r"|(?:오전 |오후 |午前|午後|上午|下午)?\d{1,2} ?[点點時时시](?!間|间) ?(?:\d{1,2} ?[分분]|半)?"
-        r"|\d{1,2} ?h ?\d{2}(?!\w)|\d{1,2} uhr\b)"
+        r"|\d{1,2} giờ(?: \d{1,2}(?: phút)?)?|\d{1,2} ?h ?\d{2}(?!\w)|\d{1,2} uhr\b)"
     )
     joint = r"(?:[t ]|[,،] ?| at | um | à | a las | को | o | в |, um |(?<=[日号일]))"
     return MomentPatterns(month, day, full, month_first, written, date, time, f"{joint}{time}")

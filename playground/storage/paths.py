@@ -48,7 +48,9 @@ def folder_warning(folder: Path) -> str:
     if not mode & (stat.S_IWOTH | stat.S_IWGRP):
         return ""
     who = "every user" if mode & stat.S_IWOTH else "a group of users"
-    return f"The data folder {folder} can be changed by {who} of this machine. Run: chmod go-w {shlex.quote(str(folder))}"
+    return (
+        f"The data folder {folder} can be changed by {who} of this machine. Run: chmod go-w {shlex.quote(str(folder))}"
+    )
 
 
 def _chosen(option: str | None, environment: Mapping[str, str]) -> Path:

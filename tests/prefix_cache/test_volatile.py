@@ -26,6 +26,9 @@ from playground.prefix_cache.volatile_scan import Span, read, spans
 from playground.prompt.document import Document, Message, Tool
 from playground.prompt.files import load
 from tests.prefix_cache.prompts import DOCUMENTS, TEXTS
+from tests.prefix_cache.volatile_cases import HINTLESS, LOOKALIKES, MORE_LOOKALIKES, MORE_VARYING, VARYING
+
+spans("Compile the patterns before Hypothesis measures time.")
 
 DATES = [
     ("Today is 2026-11-23. Be brief.", "2026-11-23"),
@@ -208,6 +211,38 @@ def test_what_may_vary_is_a_hint(text: str, kind: str, value: str) -> None:
 
 @pytest.mark.parametrize("text", ["End with [DONE].", "[-n N] [FILTER]", "[x] [1] [A](b)", '{"a": 1} {} {1}', "a XX b"])
 def test_what_only_looks_like_a_placeholder_is_none(text: str) -> None:
+    assert spans(text) == ()
+
+
+def recall(cases: list[tuple[str, str]], *, sure: bool) -> float:
+    """Return the share of values that a mark overlaps."""
+    found = 0
+    for text, value in cases:
+        start = text.index(value)
+        found += any(
+            span.start < start + len(value) and start < span.end and (span.sure or not sure) for span in spans(text)
+        )
+    return found / len(cases)
+
+
+def test_spans_of_varying_lines_in_25_languages_are_sure() -> None:
+    cases = [(text, value) for _, text, value in VARYING]
+    assert len(cases) >= 45
+    assert len({language for language, *_ in VARYING}) >= 15
+    assert recall(cases, sure=True) >= 0.9
+
+
+def test_spans_of_second_varying_set_are_found() -> None:
+    assert recall(list(MORE_VARYING), sure=False) >= 0.9
+
+
+@pytest.mark.parametrize("text", [*(text for _, text in LOOKALIKES), *MORE_LOOKALIKES])
+def test_spans_of_lookalike_line_are_not_sure(text: str) -> None:
+    assert found_in(text) == []
+
+
+@pytest.mark.parametrize("text", HINTLESS)
+def test_spans_of_name_or_history_with_a_date_are_empty(text: str) -> None:
     assert spans(text) == ()
 
 
