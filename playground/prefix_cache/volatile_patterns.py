@@ -92,172 +92,8 @@ _READING = (
 )
 
 
-def _says() -> str:
-    """What may stand between a word like “today” and the value: up to four words like “is”, a colon."""
-    link, glued = any_of(words("link")), any_of(words("link_glued"))
-    end = rf"(?![\w{INDIC}])"
-    return (
-        rf"(?:[ \t,，،:：(]{{0,3}}(?:{link}{end}|{glued})){{0,4}}"
-        r"(?:[ \t]{0,3}[:=：,，،–—|-]|[\"']:)?[ \t]{0,3}[\"“(\[]?"
-    )
-
-
-@cache
-def patterns() -> Patterns:
-    """Return the patterns of all languages; built once."""
-    return Patterns(_announced(), _by_digit(), _IN_LOWER, _AS_TYPED, *_around())
-
-
-def _announced() -> tuple[Source, ...]:
-    moment = moment_patterns()
-    now, weak, turns = words("now"), words("moment"), words("counter")
-    first = rf"{moment.month_first}|{moment.full}"
-    present = (
-        rf"{_says()}(?:(?P<timestamp>(?:{moment.day},? )?(?:{first}){moment.at_time}|{moment.stamp}|{moment.unix})"
-        rf"|(?P<date>{moment.date})|(?P<time>{moment.time}))"
-    )
-    return (
-        Source(
-            True,
-            rf"(?<![^\W\d_\u0e00-\u9fff])(?:{any_of(now)}|(?P<weak>{any_of(weak)}))(?: now| today)?{present}",
-            (*now, *weak),
-        ),
-        Source(
-            True,
-            rf"(?<!\w){any_of(_IT_IS)}(?: now)? (?P<time>{moment.time})(?! (?:when|that|quand|que|cuando|wenn|dass))",
-            _IT_IS,
-        ),
-        Source(True, rf"(?<![^\W_]){any_of(_SUBJECTS)}[ _-]?{_ID_WORD}[\"']?{_SEP}(?P<identifier>{_ID})", _SUBJECTS),
-        Source(True, rf"{any_of(_IDS)}(?: है| هو|是|は)?{_SEP}(?P<identifier>{_ID}|\d{{4,20}})", _IDS),
-        Source(
-            True,
-            rf"(?<![\w-])(?P<identifier>{any_of(_MARKED)}[_-](?=[a-z_-]{{0,40}}\d)[a-z0-9_-]{{4,60}})(?![\w-])",
-            _MARKED,
-        ),
-        Source(
-            True,
-            rf"(?<!\w)(?:random )?(?:seed|nonce|csrf token)(?: value)?{_SEP}(?P<identifier>\d{{4,20}}|{_ID})"
-            r"(?=[ \t]?[\n,.;)\"'\]}]|$)",
-            ("random seed", "seed", "nonce", "csrf token"),
-        ),
-        Source(
-            True,
-            rf"(?<!\w)(?P<counter>{any_of(turns)} ?(?:number|no\.?|nr\.?|#|№|n[º°])[ :]{{0,2}}\d{{1,9}})(?!\w| of )",
-            turns,
-        ),
-        Source(True, rf"(?<!\w){any_of(_NOW_AT)} ?(?P<counter>{any_of(turns)} \d{{1,9}})(?!\w)", _NOW_AT),
-        Source(True, r"(?P<counter>第 ?\d{1,9} ?(?:轮|輪|条消息|回目?|次|ターン|通目))", ("第",)),
-        *_persons(),
-        *_readings(now),
-        Source(
-            True,
-            rf"(?<!\w)(?:lat(?:itude)?|location|coordinates|gps|is at|located at)\b"
-            rf"[ :=(]{{0,3}}(?:lat[ :=]{{0,2}})?"
-            rf"(?P<location>{_DEGREES}(?: ?°)?(?: ?[ns])?[ ,;/]{{1,3}}(?:lo?ng?(?:itude)?[ :=]{{0,3}})?{_DEGREES})",
-            ("lat", "latitude", "location", "coordinates", "gps", "is at", "located at"),
-        ),
-        Source(True, rf"(?<!\w)(?P<timestamp>{moment.month_first}{moment.at_time})", months()),
-        Source(False, rf"(?<!\w)(?P<date>{moment.month_first})", months()),
-        Source(False, rf"(?P<date>{moment.chinese})", ("一九", "二〇", "二零", "令和", "民国", "民國")),
-    )
-
-
-def _persons() -> tuple[Source, ...]:
-    deny = rf"(?!{any_of(words('not_name'))})"
-    who, cased, caseless = any_of(words("who")), words("person_cased"), words("person")
-    copula, not_name = any_of(words("copula_before")), any_of(words("not_name"))
-    behind = any_of(words("copula_after"))
-    name = rf"(?!{_CASELESS}{{0,40}} ?{not_name}){_CASELESS}{{2,30}}(?: (?!{not_name}){_CASELESS}{{2,30}}){{0,3}}?"
-    stop = rf"(?=[ \t]{{0,3}}(?:[\n.,;।。，；、،()]|$)| ?{behind}(?!{_CASELESS}))"
-    return (
-        Source(True, rf"(?<!\w){who}(?:['’]s)?(?: full)? name(?: is|:| =|=) ?[\"“]?(?P<person>{_NAME})", words("who")),
-        Source(True, rf"(?<!\w){who} ?[:：] ?[\"“]?{deny}(?P<person>{_TWO_NAMES}){_OWN_LINE}", words("who")),
-        Source(True, rf"(?<!\w){who} is {deny}(?P<person>{_TWO_NAMES})(?=[,.]|$|\n| and | who )", words("who")),
-        Source(False, rf"(?<!\w){who}: ?[\"“]?(?P<person>{_NAME}){_OWN_LINE}", words("who")),
-        Source(
-            True,
-            rf"(?<!\w)you are (?:now )?(?:speaking|talking|chatting) (?:to|with) (?P<person>{_NAME})",
-            ("you are", *words("speaking_with")),
-        ),
-        Source(True, rf"(?<!\w){any_of(words('speaking_with'))} (?P<person>{_TWO_NAMES})", words("speaking_with")),
-        Source(False, rf"{who} ?[:：] ?(?P<person>{name}){stop}", words("who")),
-        Source(False, rf"(?<!\w)name: ?[\"“]?{deny}(?P<person>{_TWO_NAMES}){_OWN_LINE}", ("name",)),
-        Source(True, rf"(?<!\w){who}: ?(?P<contact>[\w.+-]{{1,64}}@[\w.-]{{1,120}}\w)", words("who")),
-        Source(
-            False,
-            r"(?<!\w)(?:phone|mobile|tel|e-?mail): ?(?P<contact>\+\d[\d ()-]{6,18}\d)",
-            ("phone", "mobile", "tel"),
-        ),
-        Source(False, rf"(?<!\w)you are helping (?P<person>{_TWO_NAMES})", ("you are helping",)),
-        Source(
-            True,
-            rf"(?<!\w){any_of(cased)}(?: {copula}(?!\w))?[ \t]{{0,2}}[:：]?[ \t]{{0,2}}{deny}(?P<person>{_NAME})",
-            cased,
-        ),
-        Source(True, rf"{any_of(caseless)}[ \t]{{0,2}}[:：=–-][ \t]{{0,2}}(?P<person>{name}){stop}", caseless),
-        Source(
-            True,
-            rf"{any_of(caseless)}(?: है| هو|是|叫|は)?[ \t]{{0,2}}(?P<person>{name})(?= ?{behind}(?!{_CASELESS}))",
-            caseless,
-        ),
-        Source(
-            True,
-            r"(?:客户|客戶|来电者|用户|お客様)(?:(?:的|の)?(?:姓名|名字|お?名前)(?:是|叫|は)|叫) ?"
-            r"(?P<person>[\u4e00-\u9fff]{2,4}?)(?=[\s，。,;；、]|です|$)",
-            ("客户", "客戶", "来电者", "用户", "お客様"),
-        ),
-        Source(
-            True,
-            r"(?:اسم العميل|اسم المتصل) هو (?P<person>[\u0621-\u064a]{2,30}(?: [\u0621-\u064a]{2,30}){0,2})",
-            ("اسم",),
-        ),
-        Source(
-            False,
-            rf"(?<![^\n]){any_of(_DEAR)} (?!(?:customer|sir|madam|team|guest|all|user|valued)\b)"
-            rf"(?P<person>{_NAME})(?=,[ \t]{{0,3}}(?:\n|$))",
-            _DEAR,
-        ),
-        Source(
-            True,
-            rf"(?<!\w){who}(?:['’]s)? (?:e-?mail|phone|mobile|telephone|number)(?: address| number)?(?: is|:| =|=) ?"
-            r"(?P<contact>[\w.+-]{1,64}@[\w.-]{1,120}\w|\+?\d[\d ()-]{6,18}\d)",
-            words("who"),
-        ),
-    )
-
-
-def _readings(now: tuple[str, ...]) -> tuple[Source, ...]:
-    """Weather, balances and the like, next to a word that says “now”."""
-    noun, present = any_of(words("reading")), any_of((*now, "aktuelle", "aktueller", "actuelle", "actuel", "actual"))
-    gap = r"[^\d\n.!?;:。।]{0,16}?[:：]?[^\d\n.!?;:。।$€£₹¥-]{0,12}?"
-    tied = rf"{_says()}"
-    return (
-        Source(
-            True,
-            rf"(?<!\w){present}(?:[ :：,])[^\d\n.!?;]{{0,12}}?{noun}{gap}(?P<reading>{_READING})",
-            (*now, "aktuelle"),
-        ),
-        Source(True, rf"(?<!\w){present}{tied}(?P<reading>{_DEGREE_SIGN})", now),
-        Source(True, rf"(?<!\w){noun}[^\d\n.!?;]{{0,12}}?{present}{tied}(?P<reading>{_READING})", words("reading")),
-    )
-
-
 DIGITS = r"\d(?<![\d.]\d)(?<!\d[/:-]\d)\d{0,3}(?:[-/:] ?\d|\. ?\d{1,2}\.| ?[年년]|(?:st|nd|rd|th|er|º|\.)?,? [^\W\d])"
 """What the first digits of a moment look like. It begins with a digit, which is searched for fast."""
-
-
-def _by_digit() -> tuple[Source, ...]:
-    moment = moment_patterns()
-    return (
-        Source(True, rf"(?P<timestamp>{moment.full}{moment.at_time})"),
-        Source(False, rf"(?P<date>{moment.full})"),
-        Source(True, r"(?P<time>\d{1,2}:\d{2}:\d{2}(?:[.,]\d{1,9})?)(?![\d:])"),
-        Source(
-            True,
-            rf"(?P<time>{moment.time})"
-            rf"(?= (?:right now|at the moment|ahora mismo|en ce moment|gerade|jetzt)(?!\w))",
-        ),
-    )
 
 
 _WEEKDAYS, _MONTHS = "mon|tue|wed|thu|fri|sat|sun", "jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec"
@@ -317,18 +153,219 @@ _EVENT = (
 """Words in front of a date and time that make it the time of an event."""
 
 
-def _around() -> tuple[re.Pattern[str], ...]:
-    """Return what makes a condition (in front, behind), an example, or a date of history."""
-    example = rf"{_NOT_ONE}|{any_of(words('example_before'))})[ \t:：,、\"“'(`]{{0,3}}$"
-    before = rf"(?:(?<!\w){any_of(words('if_before'))})[ \t]{{0,3}}$"
-    after = rf"[^\n.!?।。]{{0,12}}?(?<!\w)?{any_of(words('if_after'))}(?!\w)"
-    return (
-        re.compile(before, re.IGNORECASE),
-        re.compile(after, re.IGNORECASE),
-        re.compile(example, re.IGNORECASE),
-        re.compile(any_of(words("lasting")), re.IGNORECASE),
-        re.compile(
-            r"[^\n]{0,24}?(?:\bexamples?\b|\bbeispiel|\bexemple|\bejemplo|\bexemplo|\besempio|उदाहरण)", re.IGNORECASE
-        ),
-        re.compile(_EVENT, re.IGNORECASE),
-    )
+class _Builder:
+    """Builds the patterns from the words of all languages, or from those in ASCII."""
+
+    def __init__(self, *, ascii_only: bool) -> None:
+        self._ascii_only = ascii_only
+
+    def _words(self, kind: str) -> tuple[str, ...]:
+        # A tree of no words would match everywhere.
+        return words(kind, ascii_only=self._ascii_only) or ("\0",)
+
+    def patterns(self) -> Patterns:
+        """Return all patterns."""
+        return Patterns(self._announced(), self._by_digit(), _IN_LOWER, _AS_TYPED, *self._around())
+
+    def _says(self) -> str:
+        """What may stand between a word like “today” and the value: up to four words like “is”, a colon."""
+        link, glued = any_of(self._words("link")), any_of(self._words("link_glued"))
+        end = rf"(?![\w{INDIC}])"
+        return (
+            rf"(?:[ \t,，،:：(]{{0,3}}(?:{link}{end}|{glued})){{0,4}}"
+            r"(?:[ \t]{0,3}[:=：,，،–—|-]|[\"']:)?[ \t]{0,3}[\"“(\[]?"
+        )
+
+    def _announced(self) -> tuple[Source, ...]:
+        moment = moment_patterns(ascii_only=self._ascii_only)
+        now, weak, turns = self._words("now"), self._words("moment"), self._words("counter")
+        first = rf"{moment.month_first}|{moment.full}"
+        present = (
+            rf"{self._says()}(?:"
+            rf"(?P<timestamp>(?:{moment.day},? )?(?:{first}){moment.at_time}|{moment.stamp}|{moment.unix})"
+            rf"|(?P<date>{moment.date})|(?P<time>{moment.time}))"
+        )
+        return (
+            Source(
+                True,
+                rf"(?<![^\W\d_\u0e00-\u9fff])(?:{any_of(now)}|(?P<weak>{any_of(weak)}))(?: now| today)?{present}",
+                (*now, *weak),
+            ),
+            Source(
+                True,
+                rf"(?<!\w){any_of(_IT_IS)}(?: now)? (?P<time>{moment.time})"
+                r"(?! (?:when|that|quand|que|cuando|wenn|dass))",
+                _IT_IS,
+            ),
+            Source(
+                True, rf"(?<![^\W_]){any_of(_SUBJECTS)}[ _-]?{_ID_WORD}[\"']?{_SEP}(?P<identifier>{_ID})", _SUBJECTS
+            ),
+            Source(True, rf"{any_of(_IDS)}(?: है| هو|是|は)?{_SEP}(?P<identifier>{_ID}|\d{{4,20}})", _IDS),
+            Source(
+                True,
+                rf"(?<![\w-])(?P<identifier>{any_of(_MARKED)}[_-](?=[a-z_-]{{0,40}}\d)[a-z0-9_-]{{4,60}})(?![\w-])",
+                _MARKED,
+            ),
+            Source(
+                True,
+                rf"(?<!\w)(?:random )?(?:seed|nonce|csrf token)(?: value)?{_SEP}(?P<identifier>\d{{4,20}}|{_ID})"
+                r"(?=[ \t]?[\n,.;)\"'\]}]|$)",
+                ("random seed", "seed", "nonce", "csrf token"),
+            ),
+            Source(
+                True,
+                rf"(?<!\w)(?P<counter>{any_of(turns)} ?(?:number|no\.?|nr\.?|#|№|n[º°])"
+                r"[ :]{0,2}\d{1,9})(?!\w| of )",
+                turns,
+            ),
+            Source(True, rf"(?<!\w){any_of(_NOW_AT)} ?(?P<counter>{any_of(turns)} \d{{1,9}})(?!\w)", _NOW_AT),
+            Source(True, r"(?P<counter>第 ?\d{1,9} ?(?:轮|輪|条消息|回目?|次|ターン|通目))", ("第",)),
+            *self._persons(),
+            *self._readings(now),
+            Source(
+                True,
+                rf"(?<!\w)(?:lat(?:itude)?|location|coordinates|gps|is at|located at)\b"
+                rf"[ :=(]{{0,3}}(?:lat[ :=]{{0,2}})?"
+                rf"(?P<location>{_DEGREES}(?: ?°)?(?: ?[ns])?[ ,;/]{{1,3}}(?:lo?ng?(?:itude)?[ :=]{{0,3}})?{_DEGREES})",
+                ("lat", "latitude", "location", "coordinates", "gps", "is at", "located at"),
+            ),
+            Source(
+                True,
+                rf"(?<!\w)(?P<timestamp>{moment.month_first}{moment.at_time})",
+                months(ascii_only=self._ascii_only),
+            ),
+            Source(False, rf"(?<!\w)(?P<date>{moment.month_first})", months(ascii_only=self._ascii_only)),
+            Source(False, rf"(?P<date>{moment.chinese})", ("一九", "二〇", "二零", "令和", "民国", "民國")),
+        )
+
+    def _persons(self) -> tuple[Source, ...]:
+        deny = rf"(?!{any_of(self._words('not_name'))})"
+        who, cased, caseless = any_of(self._words("who")), self._words("person_cased"), self._words("person")
+        copula, not_name = any_of(self._words("copula_before")), any_of(self._words("not_name"))
+        behind = any_of(self._words("copula_after"))
+        name = rf"(?!{_CASELESS}{{0,40}} ?{not_name}){_CASELESS}{{2,30}}(?: (?!{not_name}){_CASELESS}{{2,30}}){{0,3}}?"
+        stop = rf"(?=[ \t]{{0,3}}(?:[\n.,;।。，；、،()]|$)| ?{behind}(?!{_CASELESS}))"
+        return (
+            Source(
+                True,
+                rf"(?<!\w){who}(?:['’]s)?(?: full)? name(?: is|:| =|=) ?[\"“]?(?P<person>{_NAME})",
+                self._words("who"),
+            ),
+            Source(True, rf"(?<!\w){who} ?[:：] ?[\"“]?{deny}(?P<person>{_TWO_NAMES}){_OWN_LINE}", self._words("who")),
+            Source(
+                True, rf"(?<!\w){who} is {deny}(?P<person>{_TWO_NAMES})(?=[,.]|$|\n| and | who )", self._words("who")
+            ),
+            Source(False, rf"(?<!\w){who}: ?[\"“]?(?P<person>{_NAME}){_OWN_LINE}", self._words("who")),
+            Source(
+                True,
+                rf"(?<!\w)you are (?:now )?(?:speaking|talking|chatting) (?:to|with) (?P<person>{_NAME})",
+                ("you are", *self._words("speaking_with")),
+            ),
+            Source(
+                True,
+                rf"(?<!\w){any_of(self._words('speaking_with'))} (?P<person>{_TWO_NAMES})",
+                self._words("speaking_with"),
+            ),
+            Source(False, rf"{who} ?[:：] ?(?P<person>{name}){stop}", self._words("who")),
+            Source(False, rf"(?<!\w)name: ?[\"“]?{deny}(?P<person>{_TWO_NAMES}){_OWN_LINE}", ("name",)),
+            Source(True, rf"(?<!\w){who}: ?(?P<contact>[\w.+-]{{1,64}}@[\w.-]{{1,120}}\w)", self._words("who")),
+            Source(
+                False,
+                r"(?<!\w)(?:phone|mobile|tel|e-?mail): ?(?P<contact>\+\d[\d ()-]{6,18}\d)",
+                ("phone", "mobile", "tel"),
+            ),
+            Source(False, rf"(?<!\w)you are helping (?P<person>{_TWO_NAMES})", ("you are helping",)),
+            Source(
+                True,
+                rf"(?<!\w){any_of(cased)}(?: {copula}(?!\w))?[ \t]{{0,2}}[:：]?[ \t]{{0,2}}{deny}(?P<person>{_NAME})",
+                cased,
+            ),
+            Source(True, rf"{any_of(caseless)}[ \t]{{0,2}}[:：=–-][ \t]{{0,2}}(?P<person>{name}){stop}", caseless),
+            Source(
+                True,
+                rf"{any_of(caseless)}(?: है| هو|是|叫|は)?[ \t]{{0,2}}(?P<person>{name})(?= ?{behind}(?!{_CASELESS}))",
+                caseless,
+            ),
+            Source(
+                True,
+                r"(?:客户|客戶|来电者|用户|お客様)(?:(?:的|の)?(?:姓名|名字|お?名前)(?:是|叫|は)|叫) ?"
+                r"(?P<person>[\u4e00-\u9fff]{2,4}?)(?=[\s，。,;；、]|です|$)",
+                ("客户", "客戶", "来电者", "用户", "お客様"),
+            ),
+            Source(
+                True,
+                r"(?:اسم العميل|اسم المتصل) هو (?P<person>[\u0621-\u064a]{2,30}(?: [\u0621-\u064a]{2,30}){0,2})",
+                ("اسم",),
+            ),
+            Source(
+                False,
+                rf"(?<![^\n]){any_of(_DEAR)} (?!(?:customer|sir|madam|team|guest|all|user|valued)\b)"
+                rf"(?P<person>{_NAME})(?=,[ \t]{{0,3}}(?:\n|$))",
+                _DEAR,
+            ),
+            Source(
+                True,
+                rf"(?<!\w){who}(?:['’]s)? (?:e-?mail|phone|mobile|telephone|number)"
+                r"(?: address| number)?(?: is|:| =|=) ?"
+                r"(?P<contact>[\w.+-]{1,64}@[\w.-]{1,120}\w|\+?\d[\d ()-]{6,18}\d)",
+                self._words("who"),
+            ),
+        )
+
+    def _readings(self, now: tuple[str, ...]) -> tuple[Source, ...]:
+        """Weather, balances and the like, next to a word that says “now”."""
+        noun, present = (
+            any_of(self._words("reading")),
+            any_of((*now, "aktuelle", "aktueller", "actuelle", "actuel", "actual")),
+        )
+        gap = r"[^\d\n.!?;:。।]{0,16}?[:：]?[^\d\n.!?;:。।$€£₹¥-]{0,12}?"
+        tied = rf"{self._says()}"
+        return (
+            Source(
+                True,
+                rf"(?<!\w){present}(?:[ :：,])[^\d\n.!?;]{{0,12}}?{noun}{gap}(?P<reading>{_READING})",
+                (*now, "aktuelle"),
+            ),
+            Source(True, rf"(?<!\w){present}{tied}(?P<reading>{_DEGREE_SIGN})", now),
+            Source(
+                True,
+                rf"(?<!\w){noun}[^\d\n.!?;]{{0,12}}?{present}{tied}(?P<reading>{_READING})",
+                self._words("reading"),
+            ),
+        )
+
+    def _by_digit(self) -> tuple[Source, ...]:
+        moment = moment_patterns(ascii_only=self._ascii_only)
+        return (
+            Source(True, rf"(?P<timestamp>{moment.full}{moment.at_time})"),
+            Source(False, rf"(?P<date>{moment.full})"),
+            Source(True, r"(?P<time>\d{1,2}:\d{2}:\d{2}(?:[.,]\d{1,9})?)(?![\d:])"),
+            Source(
+                True,
+                rf"(?P<time>{moment.time})"
+                rf"(?= (?:right now|at the moment|ahora mismo|en ce moment|gerade|jetzt)(?!\w))",
+            ),
+        )
+
+    def _around(self) -> tuple[re.Pattern[str], ...]:
+        """Return what makes a condition (in front, behind), an example, or a date of history."""
+        example = rf"{_NOT_ONE}|{any_of(self._words('example_before'))})[ \t:：,、\"“'(`]{{0,3}}$"
+        before = rf"(?:(?<!\w){any_of(self._words('if_before'))})[ \t]{{0,3}}$"
+        after = rf"[^\n.!?।。]{{0,12}}?(?<!\w)?{any_of(self._words('if_after'))}(?!\w)"
+        return (
+            re.compile(before, re.IGNORECASE),
+            re.compile(after, re.IGNORECASE),
+            re.compile(example, re.IGNORECASE),
+            re.compile(any_of(self._words("lasting")), re.IGNORECASE),
+            re.compile(
+                r"[^\n]{0,24}?(?:\bexamples?\b|\bbeispiel|\bexemple|\bejemplo|\bexemplo|\besempio|उदाहरण)",
+                re.IGNORECASE,
+            ),
+            re.compile(_EVENT, re.IGNORECASE),
+        )
+
+
+@cache
+def patterns(*, ascii_only: bool = False) -> Patterns:
+    """Return the patterns; built once. `ascii_only`: those that can match in ASCII text, which compile much faster."""
+    return _Builder(ascii_only=ascii_only).patterns()

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, cached_property
 from typing import Literal, NamedTuple, cast
 
 from playground.prefix_cache.moments import any_of
 from playground.prefix_cache.volatile_memory import LineMemory
-from playground.prefix_cache.volatile_patterns import ARTICLES, DIGITS, NOT_AN_ID, Source, patterns
+from playground.prefix_cache.volatile_patterns import ARTICLES, DIGITS, NOT_AN_ID, Patterns, Source, patterns
 
 VolatileKind = Literal[
     "date",
@@ -61,7 +61,7 @@ def _memory() -> LineMemory[Span]:
 def read(text: str) -> tuple[Span, ...]:
     """As `spans`, read anew. No value reaches over a line's end, nor do the words that decide about it."""
     found, taken = [], 0
-    scanner = _scanner()
+    scanner = _scanner(ascii_only=text.isascii())
     for span in sorted(scanner.all(text), key=lambda span: (span.start, -span.end, not span.sure)):
         if span.start >= taken:
             # What is excluded takes its place too: the time inside of an example's timestamp is none either.
@@ -71,36 +71,52 @@ def read(text: str) -> tuple[Span, ...]:
     return tuple(found)
 
 
-class _Rule(NamedTuple):
-    sure: bool
-    pattern: re.Pattern[str]
+def prepare() -> None:
+    """Compile every pattern (about 0.4 s of CPU time): for a worker thread, so that the first scan does not wait."""
+    for ascii_only in (True, False):
+        _scanner(ascii_only=ascii_only).prepare()
+
+
+class _Rule:
+    """A source whose pattern is compiled when one of its words is first met."""
+
+    def __init__(self, source: Source, flags: re.RegexFlag) -> None:
+        self._source, self._flags = source, flags
+        self.sure = source.sure
+
+    @cached_property
+    def pattern(self) -> re.Pattern[str]:
+        return re.compile(self._source.pattern, self._flags)
 
 
 class _Scanner:
     """The patterns, compiled."""
 
-    def __init__(self) -> None:
+    def __init__(self, found: Patterns) -> None:
         self._by_word: dict[str, list[_Rule]] = {}
-        found = patterns()
         self._patterns = found
         for source in found.announced:
             rule = _compiled(source, re.IGNORECASE)
             for word in source.words:
                 self._by_word.setdefault(word, []).append(rule)
-        ascii_words = [word for word in self._by_word if word.isascii()]
-        self._ascii_words, self._words = re.compile(any_of(ascii_words)), re.compile(any_of(self._by_word))
+        self._words = re.compile(any_of(self._by_word))
         self._digits = re.compile(DIGITS)
         self._by_digit = [_compiled(source, re.IGNORECASE) for source in found.by_digit]
         self._in_lower = [_compiled(source) for source in found.in_lower]
         self._as_typed = [_compiled(source) for source in found.as_typed]
         self._not_an_id = re.compile(NOT_AN_ID, re.IGNORECASE)
 
+    def prepare(self) -> None:
+        """Compile what is compiled at first use."""
+        announced = (rule for rules in self._by_word.values() for rule in rules)
+        for rule in (*announced, *self._by_digit, *self._in_lower, *self._as_typed):
+            _ = rule.pattern
+
     def all(self, text: str) -> Iterator[Span]:
         """What the patterns find, in no order; values may overlap."""
         # The one capital whose small letter is two characters long would shift what follows it.
         lower = text.replace("İ", "i").lower()
-        words = self._ascii_words if text.isascii() else self._words
-        for word in words.finditer(lower):
+        for word in self._words.finditer(lower):
             found = _at(text, word.start(), self._by_word[word.group()])
             yield from (span for match, span in found if self._says_so(text, match))
         for digits in self._digits.finditer(lower):
@@ -169,13 +185,13 @@ _SENTENCE = 60
 
 
 @cache
-def _scanner() -> _Scanner:
+def _scanner(*, ascii_only: bool) -> _Scanner:
     # Made when first asked for: the first frame does not need it.
-    return _Scanner()
+    return _Scanner(patterns(ascii_only=ascii_only))
 
 
 def _compiled(source: Source, flags: re.RegexFlag = re.NOFLAG) -> _Rule:
-    return _Rule(source.sure, re.compile(source.pattern, flags))
+    return _Rule(source, flags)
 
 
 def _at(text: str, start: int, rules: list[_Rule]) -> Iterator[tuple[re.Match[str], Span]]:

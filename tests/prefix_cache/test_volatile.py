@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import accumulate
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from playground.assets import asset
@@ -22,13 +22,13 @@ from playground.prefix_cache.volatile import (
     unescaped,
 )
 from playground.prefix_cache.volatile_memory import SHORT, LineMemory
-from playground.prefix_cache.volatile_scan import Span, read, spans
+from playground.prefix_cache.volatile_scan import Span, prepare, read, spans
 from playground.prompt.document import Document, Message, Tool
 from playground.prompt.files import load
 from tests.prefix_cache.prompts import DOCUMENTS, TEXTS
 from tests.prefix_cache.volatile_cases import HINTLESS, LOOKALIKES, MORE_LOOKALIKES, MORE_VARYING, VARYING
 
-spans("Compile the patterns before Hypothesis measures time.")
+prepare()
 
 DATES = [
     ("Today is 2026-11-23. Be brief.", "2026-11-23"),
@@ -274,6 +274,7 @@ LONG = "Never guess. Today is 2026-11-23. Ask session id: 8f3a-2231-xx99 again.\
 
 
 @given(st.lists(st.tuples(st.integers(0, len(LONG)), st.integers(0, 200), PIECES), min_size=1, max_size=6))
+@settings(deadline=None)
 def test_an_edit_finds_what_reading_anew_finds(edits: list[tuple[int, int, str]]) -> None:
     text = LONG
     assert len(text) > SHORT
