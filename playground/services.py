@@ -85,11 +85,11 @@ class AppServices:
         return CredentialStore(self._environment)
 
     @cached_property
-    def gate(self) -> SharedRateLimiter:
-        """Places within the plans' limits, shared with every process on this data folder."""
+    def rate_limiter(self) -> SharedRateLimiter:
+        """Slots under the plan limits, shared with every process on this data folder."""
         from playground.runs.shared_rate_limiter import SharedRateLimiter
 
-        return SharedRateLimiter(self.folder)
+        return SharedRateLimiter(self.folder, on_error=lambda message: self.on_trouble(message))
 
     @cached_property
     def sender(self) -> RequestService:
@@ -97,7 +97,9 @@ class AppServices:
         from playground.runs.service import RequestService
 
         lifetime_s = self.settings.number("cache_lifetime_s")
-        sender = RequestService(keys=self.keys, simulation=self.simulation, places=self.gate, lifetime_s=lifetime_s)
+        sender = RequestService(
+            keys=self.keys, simulation=self.simulation, rate_limiter=self.rate_limiter, lifetime_s=lifetime_s
+        )
         sender.tell = lambda run: self.reporter.tell(run)
         self._follow_settings(sender)
         self.settings.listen(lambda _name: self._follow_settings(sender))
@@ -224,7 +226,7 @@ class AppServices:
 
     def load(self) -> Load:
         """How much this program is sending to the chosen endpoint."""
-        return self.gate.load(self.endpoint.id)
+        return self.rate_limiter.load(self.endpoint.id)
 
     async def recall(self, run_id: str) -> Recalled | None:
         """A logged request; None where there is none of that id."""
@@ -269,8 +271,8 @@ class AppServices:
             await self.tool_servers.close()
         if "reporter" in vars(self):
             await self.reporter.close()
-        if "gate" in vars(self):
-            await self.gate.close()
+        if "rate_limiter" in vars(self):
+            await self.rate_limiter.close()
         if "sender" in vars(self):
             await self.sender.connection.aclose()
         await self.simulation.stop()

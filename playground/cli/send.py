@@ -13,7 +13,7 @@ from pathlib import Path
 
 from playground.cli.exit_status import FAILED, FINISHED, STOPPED
 from playground.client.endpoint import PLANS, Endpoint, Rates
-from playground.client.events import AnyEvent, ContentDelta
+from playground.client.events import AnyEvent, ContentDelta, Queued, RetryScheduled
 from playground.client.urls import check_base_url
 from playground.prompt.document import Document
 from playground.prompt.field_errors import FieldError, InputError
@@ -156,6 +156,8 @@ class _Output:
         self._ends_line = True
 
     def heard(self, _run: Run, event: AnyEvent) -> None:
+        if isinstance(event, Queued | RetryScheduled):
+            _say(_waiting(event))
         if self._quiet or not isinstance(event, ContentDelta):
             return
         # A terminal or a file that cannot hold a character must not end the stream.
@@ -175,6 +177,13 @@ class _Output:
             words = (state.trouble.title, state.trouble.detail, state.trouble.advice)
             print(f"electron-playground: {'. '.join(word.rstrip('.') for word in words if word)}.", file=sys.stderr)
         print(f"request_id {state.request_id or '—'}", file=sys.stderr)
+
+
+def _waiting(event: Queued | RetryScheduled) -> str:
+    if isinstance(event, RetryScheduled):
+        return f"waiting {event.wait_s:,.1f} s before attempt {event.attempt} of {event.of}."
+    long = "until one ends" if event.expected_s is None else f"about {event.expected_s:,.0f} s"
+    return f"waiting {long}: {event.reason}."
 
 
 def _report(name: str, error: BaseException) -> None:
