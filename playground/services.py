@@ -22,6 +22,8 @@ from playground.prompt.files import load
 from playground.runs.simulator_manager import SimulatorManager
 from playground.storage.draft import Draft
 from playground.storage.endpoints import EndpointStore
+from playground.storage.json_file import FileWriter
+from playground.storage.paths import folder_warning
 from playground.storage.settings import Settings
 
 if TYPE_CHECKING:
@@ -64,8 +66,12 @@ class AppServices:
     ) -> None:
         self.folder = folder
         self.tasks = tasks
-        self.settings = Settings(folder / "settings.json")
-        self.endpoints = EndpointStore(folder / "endpoints.json")
+        self.writer = FileWriter()
+        """Writes the small files of the data folder: the event loop never waits for a disk."""
+        self.settings = Settings(folder / "settings.json", self.writer.submit)
+        self.endpoints = EndpointStore(folder / "endpoints.json", self.writer.submit)
+        self.settings.on_error = self.endpoints.on_error = lambda message: self.on_trouble(message)
+        self._folder_warning = folder_warning(folder)
         self._environment = environment
         self.simulation = SimulatorManager(simulator_options)
         self.draft: Draft | None = None
@@ -168,7 +174,7 @@ class AppServices:
     def notices(self) -> tuple[str, ...]:
         """What was found wrong in the data folder at start, a sentence each."""
         draft = self.draft.notice if self.draft is not None else ""
-        found = (self.settings.notice, self.endpoints.notice, draft, self.log_notice)
+        found = (self._folder_warning, self.settings.notice, self.endpoints.notice, draft, self.log_notice)
         return tuple(sentence for sentence in found if sentence)
 
     async def open_log(self) -> None:
@@ -261,10 +267,11 @@ class AppServices:
         )
 
     async def close(self) -> None:
-        """End everything, in reverse order of how it was built."""
+        """End everything, in reverse order of construction. Waits once for what is not on disk yet."""
         if self.draft is not None:
             await self.draft.flush()
         await self.tasks.close()
+        await self.writer.flush()
         if self.log is not None:
             await self.log.close()
         if "tool_servers" in vars(self):

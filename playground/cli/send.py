@@ -88,8 +88,8 @@ async def _session(folder: Path, document: Document, model: str | None, options:
     try:
         endpoint = _endpoint(workspace, model, options)
         await workspace.open_log()
-        if workspace.log_notice:
-            _say(workspace.log_notice)
+        for notice in workspace.notices:
+            _say(notice)
         return await _send(workspace, document, endpoint, options)
     finally:
         await workspace.close()

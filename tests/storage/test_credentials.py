@@ -206,7 +206,24 @@ def test_a_variable_that_cannot_be_sent_is_told_by_its_name(backend: MemoryKeyri
 
 
 @pytest.mark.parametrize(
-    "text", ["", " \n", "sk a", "Bearer sk_a", "sk\na", "sk\ta", "sk\x00a", "sk\x7f", "ské", "\ufeffsk_a", "sk\u200ba", '"sk_a', "sk_a'", '""', "\"'sk_a'"]
+    "text",
+    [
+        "",
+        " \n",
+        "sk a",
+        "Bearer sk_a",
+        "sk\na",
+        "sk\ta",
+        "sk\x00a",
+        "sk\x7f",
+        "ské",
+        "\ufeffsk_a",
+        "sk\u200ba",
+        '"sk_a',
+        "sk_a'",
+        '""',
+        "\"'sk_a'",
+    ],
 )
 def test_what_cannot_be_a_key_is_refused_and_not_repeated(backend: MemoryKeyring, text: str) -> None:
     keys = CredentialStore({})
