@@ -59,7 +59,7 @@ class MainWindow(QMainWindow):
         self.status = StatusBar()
 
     def _build_parts(self) -> None:
-        self.files = Files(self, self.workspace.open_draft(), self.prompt)
+        self.files = Files(self, self.workspace.open_draft(), self.prompt, self.workspace.tasks)
         self.program = DialogController(self, self.workspace, self._appearance)
         self.actions_table = Actions(self, self._handlers(), self.program.shortcuts())
         self.program.use_actions(self.actions_table)

@@ -5,6 +5,9 @@ from __future__ import annotations
 from PySide6.QtCore import QEvent, QMimeData, QPoint, Qt, Signal
 from PySide6.QtGui import (
     QContextMenuEvent,
+    QDragEnterEvent,
+    QDragMoveEvent,
+    QDropEvent,
     QFocusEvent,
     QInputMethodEvent,
     QKeyEvent,
@@ -334,6 +337,25 @@ class ExactEdit(QPlainTextEdit):
         super().focusInEvent(event)
         self.focused.emit()
 
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
+        """Text is dropped here; files are left to the window, which opens them."""
+        if has_files(event.mimeData()):
+            event.ignore()
+        else:
+            super().dragEnterEvent(event)
+
+    def dragMoveEvent(self, event: QDragMoveEvent) -> None:
+        if has_files(event.mimeData()):
+            event.ignore()
+        else:
+            super().dragMoveEvent(event)
+
+    def dropEvent(self, event: QDropEvent) -> None:
+        if has_files(event.mimeData()):
+            event.ignore()
+        else:
+            super().dropEvent(event)
+
     def createMimeDataFromSelection(self) -> QMimeData:
         """The exact text, not its image."""
         data = QMimeData()
@@ -349,6 +371,11 @@ class ExactEdit(QPlainTextEdit):
         """Pasted and dropped text, to the character."""
         if source.hasText() and not self.isReadOnly():
             self.insert_exact(source.text())
+
+
+def has_files(data: QMimeData) -> bool:
+    """Whether dropped data names files on this computer."""
+    return any(url.isLocalFile() for url in data.urls())
 
 
 def _is_history(event: QKeyEvent) -> bool:

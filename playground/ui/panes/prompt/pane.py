@@ -14,6 +14,7 @@ from PySide6.QtWidgets import QFrame, QStackedWidget, QVBoxLayout, QWidget
 from playground.prompt.document import Document, Tool
 from playground.prompt.field_errors import FieldError
 from playground.prompt.variables import names
+from playground.ui.bars.banner import SlimBar
 from playground.ui.panes.prompt.body_tab import BodyTab
 from playground.ui.panes.prompt.check_bar import ProblemBar
 from playground.ui.panes.prompt.field_navigation import go_to_field
@@ -23,7 +24,7 @@ from playground.ui.panes.prompt.marks import Advised
 from playground.ui.panes.prompt.parameters_tab import ParametersTab
 from playground.ui.panes.prompt.prompt_tab import PromptTab
 from playground.ui.panes.prompt.tools_tab import ToolsTab
-from playground.ui.panes.prompt.undo import History
+from playground.ui.panes.prompt.undo import History, PromptFile
 from playground.ui.panes.prompt.variables_tab import VariablesTab
 from playground.ui.theme import Theme
 from playground.ui.widgets.lossless_text import Splice
@@ -84,6 +85,7 @@ class PromptPane(QFrame):
         self._theme = theme
         self.find_bar = FindBar()
         self.problem_bar = ProblemBar()
+        self.file_bar = SlimBar("The prompt's file")
         self._findings: tuple[Finding, ...] = ()
         self._zones: ZoneMap | None = None
         self.footer = Footer(theme)
@@ -99,6 +101,7 @@ class PromptPane(QFrame):
         column.setSpacing(0)
         column.addWidget(self.tabs)
         column.addWidget(hairline())
+        column.addWidget(self.file_bar)
         column.addWidget(self.problem_bar)
         column.addWidget(self._stack, 1)
         column.addWidget(self.find_bar)
@@ -176,13 +179,18 @@ class PromptPane(QFrame):
         """The document as it is now, to the character."""
         return self.history.document
 
-    def set_document(self, document: Document, *, undoable: bool = False, label: str = "") -> None:
-        """Put a document in place: as one step that can be undone, or as a new beginning without a history."""
+    def set_document(
+        self, document: Document, *, undoable: bool = False, label: str = "", file: PromptFile | None = None
+    ) -> None:
+        """Replace the document, as one undoable step or as a new start without a history.
+
+        `file` is the file that Save writes from then on; None keeps the present one.
+        """
         self.problem_bar.hide()
         if undoable:
-            self.history.replace(document, label)
+            self.history.replace(document, label, file=file)
         else:
-            self.history.reset(document)
+            self.history.reset(document, file)
 
     @property
     def undo_stack(self) -> QUndoStack:
