@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from functools import cache
 
+from PySide6.QtCore import QLocale
 from PySide6.QtGui import QColor, QFont, QPalette
 from PySide6.QtWidgets import QApplication
 
@@ -152,6 +153,8 @@ def application_style(theme: Theme) -> str:
 def dress(application: QApplication, theme: Theme) -> None:
     """Style, font and palette: what widgets take over when they are made."""
     application.setProperty(_IN_USE, theme)
+    # Numbers are written as everywhere in the program, with a decimal point, whatever the system's language.
+    QLocale.setDefault(QLocale(QLocale.Language.English, QLocale.Country.UnitedStates))
     # Fusion draws the same on every platform; the style sheet assumes it.
     application.setStyle("Fusion")
     application.setFont(ui_font())

@@ -9,9 +9,11 @@ from PySide6.QtGui import (
     QDragMoveEvent,
     QDropEvent,
     QFocusEvent,
+    QHideEvent,
     QInputMethodEvent,
     QKeyEvent,
     QKeySequence,
+    QMouseEvent,
     QTextBlock,
     QTextCursor,
     QTextOption,
@@ -42,6 +44,8 @@ class ExactEdit(QPlainTextEdit):
     menu_requested = Signal(QPoint)
     """A menu is wanted at this global place."""
     focused = Signal()
+    caret_moved = Signal()
+    """The user moved the cursor without a change of the text, or left the text."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -274,8 +278,10 @@ class ExactEdit(QPlainTextEdit):
             event.accept()
             return
         self._step_over_break(event)
-        before = self.textCursor().position()
+        before, revision = self.textCursor().position(), self.document().revision()
         super().keyPressEvent(event)
+        if self.textCursor().position() != before and self.document().revision() == revision:
+            self.caret_moved.emit()
         plain = not event.modifiers() & ~Qt.KeyboardModifier.KeypadModifier
         if plain and event.key() in _LEAVING and self.textCursor().position() == before:
             self.leave_requested.emit(_LEAVING[Qt.Key(event.key())])
@@ -293,12 +299,12 @@ class ExactEdit(QPlainTextEdit):
             self.setTextCursor(cursor)
 
     def _is_passed_on(self, event: QKeyEvent) -> bool:
-        control = bool(event.modifiers() & Qt.KeyboardModifier.ControlModifier)
+        held = event.modifiers() & ~Qt.KeyboardModifier.KeypadModifier
         if event.matches(QKeySequence.StandardKey.Undo):
             self.undo_requested.emit()
         elif event.matches(QKeySequence.StandardKey.Redo):
             self.redo_requested.emit()
-        elif control and event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
+        elif held == Qt.KeyboardModifier.ControlModifier and event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
             if not self._composing:
                 self.send_requested.emit()
         elif event.key() == Qt.Key.Key_F2:
@@ -333,9 +339,24 @@ class ExactEdit(QPlainTextEdit):
             super().contextMenuEvent(event)
 
     def focusInEvent(self, event: QFocusEvent) -> None:
-        """Qt's own, and the card is told."""
         super().focusInEvent(event)
         self.focused.emit()
+
+    def focusOutEvent(self, event: QFocusEvent) -> None:
+        """A composition ends with the focus, whether or not the input method says so."""
+        super().focusOutEvent(event)
+        self._composing = False
+        if event.reason() != Qt.FocusReason.PopupFocusReason:
+            self.caret_moved.emit()
+
+    def hideEvent(self, event: QHideEvent) -> None:
+        super().hideEvent(event)
+        self._composing = False
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        """A click moves the cursor."""
+        super().mousePressEvent(event)
+        self.caret_moved.emit()
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
         """Text is dropped here; files are left to the window, which opens them."""

@@ -116,6 +116,10 @@ class PromptPane(QFrame):
         self.tabs.currentChanged.connect(self._show_tab)
         self.find_bar.found.connect(self._show_found)
         self.find_bar.closed.connect(self.focus_editor)
+        self.find_bar.replace_requested.connect(
+            lambda message, splice: self.history.splice(message, splice, shown=False)
+        )
+        self.find_bar.replace_all_requested.connect(self._replace_all)
 
     @cached_property
     def _others(self) -> OtherTabs:
@@ -323,11 +327,31 @@ class PromptPane(QFrame):
     def _show_found(self, message: int, offset: int, length: int) -> None:
         self.prompt_tab.go_to(message, offset, offset + length, focus=False)
 
-    def show_find(self) -> None:
-        """Open the find bar, with what is selected to look for."""
+    def show_find(self, *, replacing: bool = False) -> None:
+        """Open the find bar at the cursor, with the selected text to search for."""
         self.tabs.setCurrentIndex(PROMPT)
         self.find_bar.show_messages(self.history.document.messages)
-        self.find_bar.open_bar()
+        start, selected = self.prompt_tab.selection()
+        self.find_bar.open_bar(start, selected, replacing=replacing)
+
+    def show_replace(self) -> None:
+        """Open the find bar with the field for replacing."""
+        self.show_find(replacing=True)
+
+    def find_next(self, step: int = 1) -> None:
+        """Go to the next match, also while the find bar is closed."""
+        self.find_bar.show_messages(self.history.document.messages)
+        if self.find_bar.isVisible():
+            self.find_bar.step(step)
+        else:
+            self.show_find()
+
+    def _replace_all(self, texts: dict[int, str], count: int) -> None:
+        messages = list(self.history.document.messages)
+        for index, text in texts.items():
+            messages[index] = replace(messages[index], content=text)
+        label = f"Replace {count:,} matches"
+        self.history.replace(replace(self.history.document, messages=tuple(messages)), label)
 
     def focus_editor(self) -> None:
         """The keyboard goes to the prompt's text."""
