@@ -33,7 +33,7 @@ ADDRESS_ID = "address"
 
 def send(options: argparse.Namespace) -> int:
     """Send a prompt file. Returns 0 finished, 1 failed, 130 stopped; raises InputError (2)."""
-    opened = _opened(options.file)
+    opened = open_prompt(options.file)
     document = _with_values(opened.document, options.var)
     folder = data_folder(options.data_dir, os.environ)
     try:
@@ -43,7 +43,8 @@ def send(options: argparse.Namespace) -> int:
         return FAILED
 
 
-def _opened(name: str) -> Opened:
+def open_prompt(name: str) -> Opened:
+    """Read a prompt file or request body; `-` is standard input. Raises InputError."""
     try:
         data = sys.stdin.buffer.read(MAX_FILE_BYTES + 1) if name == "-" else Path(name).read_bytes()
     except OSError as error:
@@ -62,8 +63,8 @@ def _with_values(document: Document, given: list[str]) -> Document:
     return document
 
 
-def _endpoint(workspace: AppServices, model: str | None, options: argparse.Namespace) -> Endpoint:
-    """Where to send: an address, an endpoint by name, or the built-in simulator."""
+def endpoint_of(workspace: AppServices, model: str | None, options: argparse.Namespace) -> Endpoint:
+    """Return the endpoint that `--base-url` or `--endpoint` names, or the built-in simulator."""
     if options.base_url is None:
         return workspace.endpoints.by_name(options.endpoint or "simulator")
     base_url = check_base_url(options.base_url)
@@ -86,7 +87,7 @@ async def _session(folder: Path, document: Document, model: str | None, options:
     workspace = AppServices(folder, os.environ, tasks)
     workspace.on_trouble = _say
     try:
-        endpoint = _endpoint(workspace, model, options)
+        endpoint = endpoint_of(workspace, model, options)
         await workspace.open_log()
         for notice in workspace.notices:
             _say(notice)

@@ -89,10 +89,12 @@ class RequestService:
         on_dispatch: Callable[[PendingRequest], None],
         *,
         explicit: bool = False,
+        run_id: str | None = None,
     ) -> PendingRequest:
         """Send and see it through. `on_dispatch` is called before the first byte leaves.
 
         `explicit`: the endpoint's URL was named on the command line, so SMALLEST_API_KEY may go to it on loopback.
+        `run_id`: the id under which the run is logged; None makes a new one.
         Raises InputError if a variable has no value, there is no message, a key is missing, or the prompt contains
         the key; SimulatorError if the simulator does not come up. Trouble of the exchange is in the run's state, and
         never raised.
@@ -107,7 +109,7 @@ class RequestService:
             # Twenty prompts that are sent at once are looked at one after the other, with the window between them.
             await asyncio.sleep(0)
         run = Run(
-            id=uuid.uuid4().hex,
+            id=run_id or uuid.uuid4().hex,
             document=document,
             request=request,
             endpoint=endpoint,
