@@ -59,7 +59,7 @@ class MainWindow(QMainWindow):
         self.status = StatusBar()
 
     def _build_parts(self) -> None:
-        self.files = Files(self, self.workspace.open_draft(), self.prompt)
+        self.files = Files(self, self.workspace.open_draft(), self.prompt, self.workspace.tasks)
         self.program = DialogController(self, self.workspace, self._appearance)
         self.actions_table = Actions(self, self._handlers(), self.program.shortcuts())
         self.program.use_actions(self.actions_table)
@@ -96,6 +96,9 @@ class MainWindow(QMainWindow):
             "undo": self.prompt.undo,
             "redo": self.prompt.redo,
             "find": self.prompt.show_find,
+            "find_next": self.prompt.find_next,
+            "find_previous": lambda: self.prompt.find_next(-1),
+            "replace": self.prompt.show_replace,
             "filter_log": lambda: self.log.focus_filter(),
             "next_pane": lambda: self._step_pane(1),
             "previous_pane": lambda: self._step_pane(-1),

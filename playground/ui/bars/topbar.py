@@ -77,6 +77,11 @@ class TopBar(QFrame):
         self._file.setText(f"{name or 'untitled'}{' ●' if changed else ''} ▾")
         self._file.setToolTip("Changed since it was saved; the draft is kept" if changed else "Saved")
 
+    @property
+    def file_label(self) -> str:
+        """The text of the button with the prompt's name."""
+        return self._file.text()
+
     def show_running(self, running: bool, shortcut: str) -> None:
         """Send, or Stop while a request runs."""
         self._verify.setEnabled(not running)

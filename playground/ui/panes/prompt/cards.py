@@ -111,12 +111,12 @@ def text_menu(text: ExactEdit, card_actions: Sequence[QAction], parent: QWidget)
 _NOTE_CHARACTERS = 160
 
 ACTIONS = (
-    ("add", "Add a message below", "Ctrl+Shift+Return"),
+    ("add", "Add a message below", "Alt+Return"),
     ("duplicate", "Duplicate", "Ctrl+D"),
     ("up", "Move up", "Alt+Up"),
     ("down", "Move down", "Alt+Down"),
     ("call", "Add a tool call", ""),
-    ("collapse", "Collapse", "Ctrl+-"),
+    ("collapse", "Collapse", "Alt+-"),
     ("delete", "Delete", "Ctrl+Shift+Backspace"),
 )
 """What a card's menu offers: id, words, key while the card has the focus."""

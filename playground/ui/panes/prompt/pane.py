@@ -14,6 +14,7 @@ from PySide6.QtWidgets import QFrame, QStackedWidget, QVBoxLayout, QWidget
 from playground.prompt.document import Document, Tool
 from playground.prompt.field_errors import FieldError
 from playground.prompt.variables import names
+from playground.ui.bars.banner import SlimBar
 from playground.ui.panes.prompt.body_tab import BodyTab
 from playground.ui.panes.prompt.check_bar import ProblemBar
 from playground.ui.panes.prompt.field_navigation import go_to_field
@@ -23,7 +24,7 @@ from playground.ui.panes.prompt.marks import Advised
 from playground.ui.panes.prompt.parameters_tab import ParametersTab
 from playground.ui.panes.prompt.prompt_tab import PromptTab
 from playground.ui.panes.prompt.tools_tab import ToolsTab
-from playground.ui.panes.prompt.undo import History
+from playground.ui.panes.prompt.undo import History, PromptFile
 from playground.ui.panes.prompt.variables_tab import VariablesTab
 from playground.ui.theme import Theme
 from playground.ui.widgets.lossless_text import Splice
@@ -84,6 +85,7 @@ class PromptPane(QFrame):
         self._theme = theme
         self.find_bar = FindBar()
         self.problem_bar = ProblemBar()
+        self.file_bar = SlimBar("The prompt's file")
         self._findings: tuple[Finding, ...] = ()
         self._zones: ZoneMap | None = None
         self.footer = Footer(theme)
@@ -99,6 +101,7 @@ class PromptPane(QFrame):
         column.setSpacing(0)
         column.addWidget(self.tabs)
         column.addWidget(hairline())
+        column.addWidget(self.file_bar)
         column.addWidget(self.problem_bar)
         column.addWidget(self._stack, 1)
         column.addWidget(self.find_bar)
@@ -113,6 +116,10 @@ class PromptPane(QFrame):
         self.tabs.currentChanged.connect(self._show_tab)
         self.find_bar.found.connect(self._show_found)
         self.find_bar.closed.connect(self.focus_editor)
+        self.find_bar.replace_requested.connect(
+            lambda message, splice: self.history.splice(message, splice, shown=False)
+        )
+        self.find_bar.replace_all_requested.connect(self._replace_all)
 
     @cached_property
     def _others(self) -> OtherTabs:
@@ -176,13 +183,18 @@ class PromptPane(QFrame):
         """The document as it is now, to the character."""
         return self.history.document
 
-    def set_document(self, document: Document, *, undoable: bool = False, label: str = "") -> None:
-        """Put a document in place: as one step that can be undone, or as a new beginning without a history."""
+    def set_document(
+        self, document: Document, *, undoable: bool = False, label: str = "", file: PromptFile | None = None
+    ) -> None:
+        """Replace the document, as one undoable step or as a new start without a history.
+
+        `file` is the file that Save writes from then on; None keeps the present one.
+        """
         self.problem_bar.hide()
         if undoable:
-            self.history.replace(document, label)
+            self.history.replace(document, label, file=file)
         else:
-            self.history.reset(document)
+            self.history.reset(document, file)
 
     @property
     def undo_stack(self) -> QUndoStack:
@@ -315,11 +327,31 @@ class PromptPane(QFrame):
     def _show_found(self, message: int, offset: int, length: int) -> None:
         self.prompt_tab.go_to(message, offset, offset + length, focus=False)
 
-    def show_find(self) -> None:
-        """Open the find bar, with what is selected to look for."""
+    def show_find(self, *, replacing: bool = False) -> None:
+        """Open the find bar at the cursor, with the selected text to search for."""
         self.tabs.setCurrentIndex(PROMPT)
         self.find_bar.show_messages(self.history.document.messages)
-        self.find_bar.open_bar()
+        start, selected = self.prompt_tab.selection()
+        self.find_bar.open_bar(start, selected, replacing=replacing)
+
+    def show_replace(self) -> None:
+        """Open the find bar with the field for replacing."""
+        self.show_find(replacing=True)
+
+    def find_next(self, step: int = 1) -> None:
+        """Go to the next match, also while the find bar is closed."""
+        self.find_bar.show_messages(self.history.document.messages)
+        if self.find_bar.isVisible():
+            self.find_bar.step(step)
+        else:
+            self.show_find()
+
+    def _replace_all(self, texts: dict[int, str], count: int) -> None:
+        messages = list(self.history.document.messages)
+        for index, text in texts.items():
+            messages[index] = replace(messages[index], content=text)
+        label = f"Replace {count:,} matches"
+        self.history.replace(replace(self.history.document, messages=tuple(messages)), label)
 
     def focus_editor(self) -> None:
         """The keyboard goes to the prompt's text."""

@@ -115,6 +115,7 @@ class PromptTab(QWidget):
         card.text.redo_requested.connect(self._history.stack.redo)
         card.text.send_requested.connect(self.send_requested)
         card.text.moved.connect(lambda: self._keep_in_sight(card))
+        card.text.caret_moved.connect(self._history.seal)
         card.text.leave_requested.connect(lambda step: self._leave(index, step))
 
     def _remove_card(self) -> None:
@@ -206,6 +207,15 @@ class PromptTab(QWidget):
         corner = card.text.viewport().mapTo(self._page, place.topLeft())
         middle = corner.y() + place.height() // 2
         self.area.ensureVisible(0, middle, 0, place.height() // 2 + _ROOM_PX)
+
+    def selection(self) -> tuple[tuple[int, int], str]:
+        """Return message and code point of the cursor that had the focus last, and the text that is selected there."""
+        focus = self._page.focusWidget()
+        for index, card in enumerate(self.cards):
+            if card.text is focus:
+                start, end = card.text.selection()
+                return (index, start), card.text.exact.text[start:end]
+        return (0, 0), ""
 
     def focus_editor(self) -> None:
         """The keyboard goes to the text that had it last, or to the first one."""
