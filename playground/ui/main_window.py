@@ -230,6 +230,7 @@ class MainWindow(QMainWindow):
         answers.response.place_requested.connect(self.prompt.show_problem)
         answers.response.notice_action.connect(lambda name: self.actions_table[name].trigger())
         requests.running_changed.connect(self._show_running)
+        requests.running_changed.connect(self.prompt.set_running)
         requests.outlook_changed.connect(self._show_outlook)
         requests.key_missing.connect(self._show_key_missing)
         requests.trouble.connect(self.say_trouble)

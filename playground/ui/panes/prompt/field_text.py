@@ -22,7 +22,7 @@ class FieldText(QFrame):
     def __init__(self, theme: Theme, name: str, placeholder: str = "", text: CardText | None = None) -> None:
         super().__init__()
         self.setProperty("look", "field")
-        self.text = text or CardText(theme)
+        self.text = text or CardText(theme, sides=(8, 8))
         self.text.setAccessibleName(name)
         self.text.setPlaceholderText(placeholder)
         self.text.typed.connect(lambda _splice: self.edited.emit(self.text.exact.text))

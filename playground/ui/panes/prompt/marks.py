@@ -90,7 +90,7 @@ def tip_of(mark: Mark, values: Mapping[str, str]) -> str:
     if mark.kind == "advice":
         return mark.subject
     if mark.kind == "missing":
-        return f"{{{{{mark.subject}}}}} has no value. Give it one under Variables."
+        return f"{{{{{mark.subject}}}}} has no value. Give it one in the Variables table."
     value = values.get(mark.subject, "")
     shown = value if len(value) <= _TIP_CHARACTERS else value[:_TIP_CHARACTERS] + " …"
     return f"{{{{{mark.subject}}}}} = {shown}" if value else f"{{{{{mark.subject}}}}} is an empty text"
