@@ -150,6 +150,12 @@ class Reader:
         found = self._connection.execute(f"SELECT run_id FROM runs WHERE number IN ({listed}) ORDER BY number")
         return [row[0] for row in found]
 
+    def request_ids(self, numbers: Sequence[int]) -> list[str]:
+        """Return the request_ids of these numbers, rising; requests without one are left out."""
+        listed = ", ".join(map(str, numbers))
+        sql = f"SELECT request_id FROM runs WHERE number IN ({listed}) AND request_id IS NOT NULL ORDER BY number"
+        return [row[0] for row in self._connection.execute(sql)]
+
     def stored(self, numbers: Sequence[int]) -> tuple[list[StoredRun], list[str]]:
         """Return these runs in rising order, and the run_ids of those that are damaged. Deleted runs are left out."""
         runs: list[StoredRun] = []
