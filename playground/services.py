@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from playground.lint.service import LintService
     from playground.mcp_tools.service import ToolServers
     from playground.prefix_cache.view import CacheView
-    from playground.prefix_cache.why import Why
-    from playground.prefix_cache.workbench import Outlook
+    from playground.prefix_cache.miss_explanation import MissExplanation as Why
+    from playground.prefix_cache.forecaster import PromptForecast as Outlook
     from playground.requestlog.log import RequestLog
     from playground.requestlog.records import StoredRun
     from playground.runs.service import PendingRequest, RequestService

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from playground.prefix_cache.causes import IN_THE_PROMPT, TITLES, Cause
 from playground.prefix_cache.index import PrefixIndex, Sent
-from playground.prefix_cache.related import Kinship
-from playground.prefix_cache.tokens import TokenEstimator
+from playground.prefix_cache.similarity import PromptFamilyMatcher
+from playground.prefix_cache.token_estimator import TokenEstimator
 from playground.prefix_cache.why import explain
 from playground.runs.metrics import percent
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from playground.lint.history import History, PastRequest
 from playground.prefix_cache.index import Sent
-from playground.prefix_cache.related import Kinship
+from playground.prefix_cache.similarity import PromptFamilyMatcher
 from playground.prefix_cache.view import view_of_document, view_of_fields
 from playground.prompt.document import Document, Json
 from playground.requestlog.filter import EVERYTHING

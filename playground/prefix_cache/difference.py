@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from playground.prefix_cache.causes import Cause
-from playground.prefix_cache.common import common_prefix, common_suffix
+from playground.prefix_cache.text_compare import common_prefix, common_suffix
 from playground.prefix_cache.structure import messages_moved, tool_words
 from playground.prefix_cache.values import value_change
 from playground.prefix_cache.view import CacheView, Part, PartKind
@@ -25,7 +25,8 @@ class Difference:
     """Where and how `now` leaves `earlier`: at code point `shared` of both views, in `part` of `now` at `offset`.
 
     `before` and `after` are the characters that differ, raw; `around` the same with the word or the value they stand
-    in. `words` says it, `cause` names it. For a structure (messages, tools) both texts are empty.
+    in. `words` describes it, `cause` names it. For a structure (messages, tools) both texts are empty. `tool` is the index of the
+    first tool that differs.
     """
 
     shape: Shape
@@ -37,6 +38,7 @@ class Difference:
     before: str = ""
     after: str = ""
     around: tuple[str, str] = ("", "")
+    tool: int | None = None
 
 
 def difference(now: CacheView, earlier: CacheView) -> Difference | None:
@@ -47,7 +49,8 @@ def difference(now: CacheView, earlier: CacheView) -> Difference | None:
         return None
     (part, offset), (other, _) = here, there
     if "tool" in (part.kind, other.kind):
-        return Difference("tools", "tools", shared, part, offset, tool_words(now, earlier))
+        tool = part.index if part.kind == "tool" else other.index
+        return Difference("tools", "tools", shared, part, offset, tool_words(now, earlier), tool=tool)
     moved = messages_moved(now, earlier, min(part.index, other.index))
     if moved is not None:
         shape: Shape = "order" if moved.move == "order" else "structure"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Literal
 
-from playground.prefix_cache.common import common_prefix
+from playground.prefix_cache.text_compare import common_prefix
 
 ValueKind = Literal["date", "time", "number", "uuid", "name"]
 REACH = 80

@@ -20,8 +20,8 @@ from playground.client.retry import RetryPolicy
 from playground.prefix_cache.forecast import Forecast
 from playground.prefix_cache.index import Match, Sent
 from playground.prefix_cache.view import CacheView, DocumentView, view_of_fields
-from playground.prefix_cache.why import Why, explain
-from playground.prefix_cache.workbench import Outlook, PrefixDesk
+from playground.prefix_cache.miss_explanation import MissExplanation as Why, explain
+from playground.prefix_cache.forecaster import Outlook, PrefixDesk
 from playground.prompt.document import Document, Json
 from playground.prompt.field_errors import FieldError, InputError
 from playground.prompt.files import dump

@@ -10,9 +10,9 @@ import time
 from collections.abc import Callable
 
 from playground.prefix_cache.index import Sent
-from playground.prefix_cache.tokens import TokenEstimator
+from playground.prefix_cache.token_estimator import TokenEstimator
 from playground.prefix_cache.view import view_of_document
-from playground.prefix_cache.workbench import PrefixDesk
+from playground.prefix_cache.forecaster import PrefixDesk
 from playground.prompt.document import Document, Message, Role
 
 SIZE = 130_000

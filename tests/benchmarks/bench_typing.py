@@ -17,7 +17,7 @@ from PySide6.QtWidgets import QApplication, QPlainTextEdit, QVBoxLayout, QWidget
 
 from playground.prefix_cache.index import Sent
 from playground.prefix_cache.view import view_of_document
-from playground.prefix_cache.workbench import PrefixDesk
+from playground.prefix_cache.forecaster import PrefixDesk
 from playground.prompt.document import Document, Message
 from playground.ui.panes.prompt.pane import PromptPane
 from playground.ui.session import Collector

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from playground.prefix_cache.index import Sent
 from playground.prefix_cache.view import CacheView, view_of_document
-from playground.prefix_cache.workbench import PrefixDesk
+from playground.prefix_cache.forecaster import PrefixDesk
 from playground.prompt.document import Document, Message, Tool, ToolCall
 
 NOW = 10_000.0

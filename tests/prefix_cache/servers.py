@@ -17,7 +17,7 @@ from itertools import pairwise
 from playground.prefix_cache.forecast import Forecast
 from playground.prefix_cache.index import Sent
 from playground.prefix_cache.view import view_of_document
-from playground.prefix_cache.workbench import PrefixDesk
+from playground.prefix_cache.forecaster import PrefixDesk
 from playground.prompt.document import Document, Message
 from playground.simulator.cache import PrefixCache
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 
 from playground.prefix_cache.composition import composition
-from playground.prefix_cache.workbench import PrefixDesk
+from playground.prefix_cache.forecaster import PrefixDesk
 from playground.prompt.document import Document, Message, Tool
 from playground.prompt.limits import CONTEXT_TOKENS
 from tests.prefix_cache.prompts import DOCUMENTS

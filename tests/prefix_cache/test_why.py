@@ -9,7 +9,7 @@ from hypothesis import assume, given
 
 from playground.prefix_cache.forecast import Forecast
 from playground.prefix_cache.view import view_of_document
-from playground.prefix_cache.why import Why, explain
+from playground.prefix_cache.miss_explanation import MissExplanation as Why, explain
 from playground.prompt.document import Document, Message, Tool, ToolCall
 from tests.prefix_cache.prompts import DOCUMENTS, RULES, TEXTS, agent, slow_prefix
 

@@ -24,7 +24,7 @@ from playground.simulator.launch import SimulatorError
 from playground.ui.panes.inspector.figures import InspectorModel
 
 if TYPE_CHECKING:
-    from playground.prefix_cache.workbench import Outlook
+    from playground.prefix_cache.forecaster import PromptForecast as Outlook
     from playground.ui.panes.inspector.pane import InspectorPane
     from playground.ui.panes.log.pane import LogPane
     from playground.ui.panes.prompt.pane import PromptPane

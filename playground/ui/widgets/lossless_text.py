@@ -13,7 +13,7 @@ import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from playground.prefix_cache.common import common_prefix, common_suffix
+from playground.prefix_cache.text_compare import common_prefix, common_suffix
 from playground.prompt.text_offsets import from_utf16, utf16_length
 
 _SPACE = "⍽"

@@ -14,7 +14,7 @@ from playground.ui.widgets.plain_tip import plain_tip
 
 if TYPE_CHECKING:
     from playground.prefix_cache.forecast import Forecast
-    from playground.prefix_cache.workbench import Outlook
+    from playground.prefix_cache.forecaster import PromptForecast as Outlook
     from playground.prefix_cache.zones import Zone
 
 _MARK_GAP = 5

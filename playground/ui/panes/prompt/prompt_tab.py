@@ -21,7 +21,7 @@ from playground.ui.theme import GRID, Theme
 from playground.ui.widgets.lossless_text import Splice
 
 if TYPE_CHECKING:
-    from playground.prefix_cache.workbench import Outlook
+    from playground.prefix_cache.forecaster import PromptForecast as Outlook
     from playground.prefix_cache.zones import Boundary, Zone, ZoneMap
 
 _ROOM_PX = 40

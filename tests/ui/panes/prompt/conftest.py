@@ -12,7 +12,7 @@ from pytestqt.qtbot import QtBot
 
 from playground.prefix_cache.index import Sent
 from playground.prefix_cache.view import view_of_document
-from playground.prefix_cache.workbench import PrefixDesk
+from playground.prefix_cache.forecaster import PrefixDesk
 from playground.prompt.document import Document
 from playground.ui.panes.prompt.pane import PromptPane
 from playground.ui.theme import apply_theme, load_theme
