@@ -1,4 +1,7 @@
-"""Every check in one command: lint, format, types, import contracts, tests. Headless, no key, no network."""
+"""Run every check: lint, format, types, import contracts, tests. Headless, without a key or a network.
+
+With arguments only pytest runs, on these files or with these options.
+"""
 
 from __future__ import annotations
 
@@ -13,14 +16,14 @@ CHECKS = (
     ("ruff", "format", "--check", "."),
     ("mypy",),
     ("importlinter.cli",),
-    ("pytest", "-q"),
+    ("pytest", "-q", "-n", str(min(os.cpu_count() or 1, 4))),
 )
 
 
 def _environment() -> dict[str, str]:
     environment = dict(os.environ)
     environment.setdefault("QT_QPA_PLATFORM", "offscreen")
-    # A key of the person who runs the tests must neither be used nor change what the tests see.
+    # The user's own key must neither be used nor change what the tests see.
     environment.pop("SMALLEST_API_KEY", None)
     environment.pop("ELECTRON_PLAYGROUND_HOME", None)
     return environment

@@ -19,7 +19,7 @@ from playground.ui.session import Session
 from tests.ui.conftest import Story
 
 Tell = Callable[[Story], None]
-SERVER = Path(__file__).parents[1] / "toolserver" / "server.py"
+SERVER = Path(__file__).parents[1] / "mcp_tools" / "server.py"
 STDIO = f'"{sys.executable}" "{SERVER}" stdio'
 
 
