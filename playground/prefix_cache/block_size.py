@@ -85,6 +85,7 @@ class BlockSizeEstimator:
         self._seen: dict[int, int] = {}
         self._misses = 0
         self._likely: tuple[CacheUnit, ...] | None = None
+        self._step: tuple[int, float] | None = None
 
     def learn(self, cached: int, shared: float | None = None, error: float = _LOOSE, alive: float = 1.0) -> None:
         """Learn from one report. `shared`: about how many tokens an earlier request shares, with standard deviation
@@ -128,6 +129,7 @@ class BlockSizeEstimator:
         best = max(self._logs.values())
         for key, value in self._logs.items():
             self._logs[key] = max(value - best, _FLOOR)
+        self._step = None
 
     def _add_common_divisor(self) -> None:
         """Add a block that is no power of two if three or more different figures share it."""
@@ -182,6 +184,11 @@ class BlockSizeEstimator:
         return Estimate(best, confidence, reports)
 
     def _best_block(self) -> tuple[int, float]:
+        if self._step is None:
+            self._step = self._most_probable_block()
+        return self._step
+
+    def _most_probable_block(self) -> tuple[int, float]:
         weights: dict[int, float] = {}
         for (block, _), value in self._logs.items():
             weights[block] = weights.get(block, 0.0) + exp(value)

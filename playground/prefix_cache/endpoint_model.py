@@ -26,7 +26,7 @@ TRACKED = 300
 REBUILT = 2_000
 """Requests that are put in order again when the first tools are sent."""
 ANCHORS = 48
-_IRRELEVANT = 1e-7
+_IRRELEVANT = 3e-5
 """Probability below which a rendering is not computed for a forecast."""
 
 
@@ -262,15 +262,14 @@ class EndpointCacheModel:
 
     # -- learning --------------------------------------------------------------------------------------------------
 
-    def record(self, sent: Sent) -> None:
-        """A request was accepted. One from an earlier session has its report already, and only extends the index."""
+    def record(self, sent: Sent, prediction: Prediction | None = None) -> None:
+        """Add a request that was accepted. `prediction` saves computing it if it was made just before, thoroughly."""
         if sent.run_id in self._numbers:
             self.index.add(sent)
             return
-        if any(part.kind == "tool" for part in sent.view.parts) and "inside" not in self._trees:
-            self._add_orders()
+        self.prepare(sent.view)
         if sent.prompt_tokens is None:
-            self._pending[sent.run_id] = self.predict(sent.view, sent.at, thorough=True)
+            self._pending[sent.run_id] = prediction or self.predict(sent.view, sent.at, thorough=True)
             if len(self._pending) > PENDING:
                 del self._pending[next(iter(self._pending))]
         number = len(self._requests)
@@ -283,6 +282,11 @@ class EndpointCacheModel:
             tree.add(number, text)
             self._slots[order, 1] = [number]
         self.index.add(sent)
+
+    def prepare(self, view: CacheView) -> None:
+        """Keep one tree per order from the first request with tools on."""
+        if "inside" not in self._trees and any(part.kind == "tool" for part in view.parts):
+            self._add_orders()
 
     def _use_slot(self, order: Order, slots: int, number: int, text: str) -> None:
         held = self._slots.setdefault((order, slots), [])
@@ -297,7 +301,6 @@ class EndpointCacheModel:
         held.append(number)
 
     def _add_orders(self) -> None:
-        """Keep one tree per order from the first request with tools on."""
         for order in ORDERS:
             if order in self._trees:
                 continue

@@ -170,9 +170,9 @@ class CacheForecaster:
         """Return the token estimator of an endpoint, for use on another thread."""
         return self.model(endpoint_id, model).estimator.snapshot()
 
-    def record(self, endpoint_id: str, model: str, sent: Sent) -> None:
-        """Record a request that the server accepted (status 200)."""
-        self.model(endpoint_id, model).record(sent)
+    def record(self, endpoint_id: str, model: str, sent: Sent, prediction: Prediction | None = None) -> None:
+        """Record a request that the server accepted (status 200). `prediction`: a thorough one made just before."""
+        self.model(endpoint_id, model).record(sent, prediction)
 
     def remember(self, endpoint_id: str, model: str, sent: Sent, usage: Usage, *, learn: bool = False) -> None:
         """Add a request of an earlier session with its report. `learn`: also learn from it, to rebuild lost state."""

@@ -8,9 +8,10 @@ or several replicas answer. Renderings and retentions are weighed together, rout
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import exp, inf, log
+from operator import add, mul
 from typing import Literal
 
 from playground.prefix_cache.block_size import CacheUnit
@@ -22,7 +23,7 @@ RetentionKind = Literal["everything", "lifetime", "tokens", "slots"]
 RoutingKind = Literal["single", "random", "prefix_hash"]
 _ORDER_PRIOR = {"first": 0.3, "inside": 0.4, "first_user": 0.1, "before_last_user": 0.12, "system_last": 0.08}
 _ANSWERS_PRIOR = 0.55
-_FLOOR = -16.0
+_FLOOR = -17.0
 """Log weights relative to the best are not lower, so that a server may change."""
 _SURPRISE = 0.003
 """Probability of a report from which all hypotheses lose some of their weight."""
@@ -57,10 +58,10 @@ class Routing:
 
 
 RENDERINGS = tuple(Rendering(order, answers) for order in ORDERS for answers in (True, False))
-LIFETIMES = tuple(round(5.0 * 1.2**step, 1) for step in range(54))
+LIFETIMES = tuple(round(5.0 * 1.25**step, 1) for step in range(45))
 """Seconds: 5 s to a day."""
-CAPACITIES = tuple(round(1_024 * 1.08**step) for step in range(80))
-"""Tokens: 1,000 to 450,000."""
+CAPACITIES = tuple(round(1_536 * 1.08**step) for step in range(70))
+"""Tokens: 1,500 to 310,000."""
 RETENTIONS = (
     Retention("everything"),
     *(Retention("lifetime", seconds) for seconds in LIFETIMES),
@@ -91,6 +92,21 @@ def routing_priors() -> list[float]:
     return [log(shares[routing.kind]) for routing in ROUTINGS]
 
 
+@dataclass(frozen=True, slots=True)
+class Classes:
+    """Retentions that keep the same: `kinds` are tokens and code points, `members` the index in it of each retention."""
+
+    kinds: tuple[tuple[Size, int], ...]
+    members: tuple[int, ...]
+
+    def sums(self, weights: Sequence[float]) -> list[float]:
+        """Return the weight of each kind."""
+        found = [0.0] * len(self.kinds)
+        for number, weight in zip(self.members, weights, strict=True):
+            found[number] += weight
+        return found
+
+
 @dataclass
 class Reach:
     """How far the cache may hold a prompt under one rendering.
@@ -107,21 +123,44 @@ class Reach:
     slots: Mapping[int, int] = field(default_factory=dict)
     groups: Sequence[int] = ()
     _found: dict[tuple[int, float], tuple[Size, int]] = field(default_factory=dict)
+    _classes: dict[int, Classes] = field(default_factory=dict)
 
-    def surviving(self, retention: Retention, *, cleared_upto: int = -1) -> tuple[Size, int]:
-        """Return the tokens and code points that are still cached. `cleared_upto`: requests up to it were lost."""
+    def classes(self, cleared_upto: int = -1) -> Classes:
+        """Return what survives under each of RETENTIONS. `cleared_upto`: requests up to that number were lost."""
+        found = self._classes.get(cleared_upto)
+        if found is None:
+            found = self._classes[cleared_upto] = self._classify(cleared_upto)
+        return found
+
+    def _classify(self, cleared_upto: int) -> Classes:
+        numbers: dict[tuple[float, int], int] = {}
+        kinds: list[tuple[Size, int]] = []
+        members: list[int] = []
+        for survived in self._surviving_all(cleared_upto):
+            key = survived[0].tokens, survived[1]
+            number = numbers.get(key)
+            if number is None:
+                number = numbers[key] = len(kinds)
+                kinds.append(survived)
+            members.append(number)
+        return Classes(tuple(kinds), tuple(members))
+
+    def _surviving_all(self, cleared_upto: int) -> Iterator[tuple[Size, int]]:
         count = len(self.steps)
-        if retention.kind == "slots":
-            depth = self.slots.get(int(retention.limit), 0)
-            return self.size(depth), depth
         if cleared_upto >= 0:
             count = next((at for at, step in enumerate(self.steps) if step.newest <= cleared_upto), count)
-        limit = inf
-        if retention.kind == "lifetime":
-            count = min(count, bisect_right(self.ages, retention.limit))
-        elif retention.kind == "tokens":
-            count, limit = self._within(retention.limit, count)
-        return self._upto(count, limit)
+        whole = self._upto(count, inf)
+        needed = max(self.distances[:count], default=0.0) + whole[0].tokens
+        for retention in RETENTIONS:
+            if retention.kind == "lifetime":
+                yield self._upto(min(count, bisect_right(self.ages, retention.limit)), inf)
+            elif retention.kind == "tokens" and retention.limit < needed:
+                yield self._upto(*self._within(retention.limit, count))
+            elif retention.kind == "slots":
+                depth = self.slots.get(int(retention.limit), 0)
+                yield self.size(depth), depth
+            else:
+                yield whole
 
     def _upto(self, count: int, limit: float) -> tuple[Size, int]:
         key = count, limit
@@ -181,7 +220,9 @@ class Hypotheses:
         self.cleared_upto, self.cleared = -1, 0.0
         """Requests up to this number were probably lost, and how probable that is."""
         self.tools_seen = self.answers_tested = 0
-        self._weights: dict[Rendering, float] | None = None
+        self._probabilities: dict[Rendering, list[float]] | None = None
+        self._weights: dict[Rendering, float] = {}
+        self._retained: list[float] | None = None
 
     @property
     def loss_rate(self) -> float:
@@ -189,13 +230,21 @@ class Hypotheses:
         return min(self._lost / (self._lost + self._kept), 0.75)
 
     @property
+    def _joint(self) -> dict[Rendering, list[float]]:
+        """Probabilities of renderings and retentions together."""
+        if self._probabilities is None:
+            best = max(max(logs) for logs in self._logs.values())
+            joint = {one: [exp(value - best) for value in logs] for one, logs in self._logs.items()}
+            total = sum(sum(row) for row in joint.values())
+            self._probabilities = {one: [value / total for value in row] for one, row in joint.items()}
+            self._weights = {one: sum(row) for one, row in self._probabilities.items()}
+            self._retained = None
+        return self._probabilities
+
+    @property
     def weights(self) -> dict[Rendering, float]:
         """Probabilities of the renderings."""
-        if self._weights is None:
-            best = max(max(logs) for logs in self._logs.values())
-            sums = {rendering: sum(exp(value - best) for value in logs) for rendering, logs in self._logs.items()}
-            total = sum(sums.values())
-            self._weights = {rendering: value / total for rendering, value in sums.items()}
+        _ = self._joint
         return self._weights
 
     @property
@@ -206,10 +255,11 @@ class Hypotheses:
 
     def retentions(self) -> list[float]:
         """Return probabilities of RETENTIONS."""
-        best = max(max(logs) for logs in self._logs.values())
-        sums = [sum(exp(logs[at] - best) for logs in self._logs.values()) for at in range(len(RETENTIONS))]
-        total = sum(sums)
-        return [value / total for value in sums]
+        joint = self._joint
+        if self._retained is None:
+            rows = [row for one, row in joint.items() if self._weights[one] > 1e-4]
+            self._retained = [sum(row) for row in zip(*rows, strict=True)]
+        return self._retained
 
     def routings(self) -> list[float]:
         """Return probabilities of ROUTINGS."""
@@ -218,40 +268,38 @@ class Hypotheses:
         total = sum(weights)
         return [weight / total for weight in weights]
 
-    def outcomes(
-        self, reaches: Mapping[Rendering, Reach], *, least: float = 0.002
-    ) -> list[Outcome]:
+    def outcomes(self, reaches: Mapping[Rendering, Reach], *, least: float = 0.002) -> list[Outcome]:
         """Return what may be cached with probabilities (sum 1), for one cache, before quantisation."""
-        best = max(max(logs) for logs in self._logs.values())
-        found: dict[tuple[Rendering, int, float], list[float]] = {}
-        sizes: dict[tuple[Rendering, int, float], Size] = {}
-        total = 0.0
-        for rendering, logs in self._logs.items():
-            reach = reaches.get(rendering)
-            if reach is None:
-                continue
-            for at, value in enumerate(logs):
-                weight = exp(value - best)
-                if weight < 1e-6:
-                    continue
-                total += weight
-                variants = [(1.0 - self.cleared, -1)]
-                if self.cleared > 0.01:
-                    variants.append((self.cleared, self.cleared_upto))
-                else:
-                    variants = [(1.0, -1)]
-                for share, cleared_upto in variants:
-                    size, depth = reach.surviving(RETENTIONS[at], cleared_upto=cleared_upto)
-                    key = rendering, depth, round(size.tokens, 1)
-                    sizes[key] = size
-                    found.setdefault(key, [0.0])[0] += weight * share
-        outcomes = [
-            Outcome(weights[0] / total, sizes[key], key[1], key[0])
-            for key, weights in found.items()
-            if weights[0] >= least * total
-        ]
-        whole = sum(outcome.weight for outcome in outcomes) or 1.0
-        return [Outcome(one.weight / whole, one.size, one.depth, one.rendering) for one in outcomes]
+        found: list[Outcome] = []
+        for rendering, reach, weights in self._grouped(reaches):
+            variants = [(1.0, -1)]
+            if self.cleared > 0.01:
+                variants = [(1.0 - self.cleared, -1), (self.cleared, self.cleared_upto)]
+            merged: dict[tuple[float, int], list[float]] = {}
+            sizes: dict[tuple[float, int], Size] = {}
+            for share, cleared_upto in variants:
+                classes = reach.classes(cleared_upto)
+                for (size, depth), weight in zip(classes.kinds, classes.sums(weights), strict=True):
+                    sizes[size.tokens, depth] = size
+                    merged.setdefault((size.tokens, depth), [0.0])[0] += weight * share
+            found += [Outcome(weight[0], sizes[key], key[1], rendering) for key, weight in merged.items()]
+        total = sum(one.weight for one in found) or 1.0
+        found = [one for one in found if one.weight >= least * total]
+        total = sum(one.weight for one in found) or 1.0
+        return [Outcome(one.weight / total, one.size, one.depth, one.rendering) for one in found]
+
+    def _grouped(self, reaches: Mapping[Rendering, Reach]) -> Iterator[tuple[Rendering, Reach, Sequence[float]]]:
+        """Yield each different reach once, with the most probable rendering that has it and the sum of the weights."""
+        groups: dict[int, list[Rendering]] = {}
+        for rendering, reach in reaches.items():
+            groups.setdefault(id(reach), []).append(rendering)
+        joint = self._joint
+        for group in groups.values():
+            best = max(group, key=lambda one: self._weights[one])
+            if len(group) == 1:
+                yield best, reaches[best], joint[best]
+            else:
+                yield best, reaches[best], [sum(row) for row in zip(*(joint[one] for one in group), strict=True)]
 
     def spread(self, reach: Reach, routing: Routing, upto: int) -> list[tuple[float, Size]]:
         """Return probabilities and sizes of what replicas may serve, of what is cached up to code point `upto`."""
@@ -297,51 +345,55 @@ class Hypotheses:
         routings = self.routings()
         single = routings[0]
         spread_chance = self._spread_chance(reaches, routings, chance) if single < 0.98 else 0.0
-        rate = self.loss_rate
-        before = self._joint()
-        total = explained = with_clear = 0.0
+        rate, cleared = self.loss_rate, self.cleared if self.cleared > 0.01 else 0.0
         stray = _MADE_UP * block / (prompt + block)
+        other = single * rate * lost + (1 - single) * spread_chance + stray
+        joint, fitting, with_clear = self._joint, 0.0, 0.0
+        rows: dict[int, tuple[list[float], list[float]]] = {}
         likelihoods: dict[Rendering, list[float]] = {}
-        known: dict[int, list[tuple[float, float]]] = {}
         for rendering in self._logs:
             reach = reaches.get(rendering)
-            pairs = known.get(id(reach))
-            if pairs is None:
-                pairs = [self._cleared_chance(reach, retention, chance) for retention in RETENTIONS]
-                known[id(reach)] = pairs
-            row: list[float] = []
-            for (plain, cleared), weight in zip(pairs, before[rendering], strict=True):
-                fits = (1 - self.cleared) * plain + self.cleared * cleared
-                one = single * ((1 - rate) * fits + rate * lost) + (1 - single) * spread_chance + stray
-                row.append(one)
-                total += weight * one
-                explained += weight * single * (1 - rate) * fits
-                with_clear += weight * single * (1 - rate) * self.cleared * cleared
-            likelihoods[rendering] = row
+            if reach is None:
+                continue
+            pair = rows.get(id(reach))
+            if pair is None:
+                plain = self._chances(reach.classes(), chance)
+                gone = self._chances(reach.classes(self.cleared_upto), chance) if cleared else plain
+                fits = [(1 - cleared) * one + cleared * two for one, two in zip(plain, gone, strict=True)]
+                pair = rows[id(reach)] = fits, gone
+            weights = joint[rendering]
+            fitting += sum(map(mul, weights, pair[0]))
+            if cleared:
+                with_clear += cleared * sum(map(mul, weights, pair[1]))
+            likelihoods[rendering] = pair[0]
+        total = single * (1 - rate) * fitting + other
         self._surprised(total)
-        for rendering, row in likelihoods.items():
-            self._logs[rendering] = [
-                value + log(max(one, 1e-12)) for value, one in zip(self._logs[rendering], row, strict=True)
-            ]
-        self._weigh_routings(cached, prompt, reaches, chance, lost, block)
+        factor = single * (1 - rate)
+        logs: dict[int, list[float]] = {}
+        missing = log(other)
+        for rendering, values in self._logs.items():
+            row = likelihoods.get(rendering)
+            if row is None:
+                self._logs[rendering] = [value + missing for value in values]
+                continue
+            known = logs.get(id(row))
+            if known is None:
+                known = logs[id(row)] = [log(factor * one + other) for one in row]
+            self._logs[rendering] = list(map(add, values, known))
+        self._weigh_routings(reaches, chance, fitting, lost, stray)
         self._normalize()
         by_loss = single * rate * lost / total if total else 0.0
         forget = 0.985
         self._lost = self._lost * forget + by_loss + 0.6 * (1 - forget)
         self._kept = self._kept * forget + (1 - by_loss) + 2.0 * (1 - forget)
         if self.cleared:
-            self.cleared = min(with_clear / explained if explained > 1e-9 else self.cleared, 0.97)
+            self.cleared = min(with_clear / fitting if fitting > 1e-9 else self.cleared, 0.97)
         return min(by_loss, 1.0)
 
-    def _cleared_chance(
-        self, reach: Reach | None, retention: Retention, chance: Callable[[Size], float]
-    ) -> tuple[float, float]:
-        if reach is None:
-            return 0.0, 0.0
-        plain = chance(reach.surviving(retention)[0])
-        if self.cleared < 0.01:
-            return plain, plain
-        return plain, chance(reach.surviving(retention, cleared_upto=self.cleared_upto)[0])
+    @staticmethod
+    def _chances(classes: Classes, chance: Callable[[Size], float]) -> list[float]:
+        kinds = [chance(size) for size, _ in classes.kinds]
+        return [kinds[number] for number in classes.members]
 
     @staticmethod
     def _lost_chance(cached: int, prompt: int, block: int) -> float:
@@ -366,37 +418,29 @@ class Hypotheses:
     def _cached_upto(self, reach: Reach) -> int:
         retentions = self.retentions()
         best = max(range(len(retentions)), key=lambda at: retentions[at])
-        return reach.surviving(RETENTIONS[best])[1]
+        classes = reach.classes()
+        return classes.kinds[classes.members[best]][1]
 
     def _weigh_routings(
         self,
-        cached: int,
-        prompt: int,
         reaches: Mapping[Rendering, Reach],
         chance: Callable[[Size], float],
+        fitting: float,
         lost: float,
-        block: int,
+        stray: float,
     ) -> None:
         reach = reaches.get(self.rendering)
         if reach is None or not reach.steps:
             return
         upto = reach.steps[-1].depth
-        stray = _MADE_UP * block / (prompt + block)
-        fits = sum(one.weight * chance(one.size) for one in self.outcomes(reaches))
         rate = 0.02
         for at, routing in enumerate(ROUTINGS):
             if routing.kind == "single":
-                likely = (1 - rate) * fits + rate * lost
+                likely = (1 - rate) * fitting + rate * lost
             else:
                 found = sum(share * chance(size) for share, size in self.spread(reach, routing, upto))
                 likely = (1 - rate) * found + rate * lost
             self._routing_logs[at] += log(max(likely + stray, 1e-12))
-
-    def _joint(self) -> dict[Rendering, list[float]]:
-        best = max(max(logs) for logs in self._logs.values())
-        joint = {rendering: [exp(value - best) for value in logs] for rendering, logs in self._logs.items()}
-        total = sum(sum(row) for row in joint.values())
-        return {rendering: [value / total for value in row] for rendering, row in joint.items()}
 
     def _surprised(self, likelihood: float) -> None:
         """Lose some certainty if report after report contradicts all hypotheses: the server may have changed."""
@@ -411,10 +455,11 @@ class Hypotheses:
     def _normalize(self) -> None:
         best = max(max(logs) for logs in self._logs.values())
         for rendering, logs in self._logs.items():
-            self._logs[rendering] = [max(value - best, _FLOOR) for value in logs]
+            low = best + _FLOOR
+            self._logs[rendering] = [value - best if value > low else _FLOOR for value in logs]
         best = max(self._routing_logs)
         self._routing_logs = [max(value - best, _FLOOR) for value in self._routing_logs]
-        self._weights = None
+        self._probabilities = None
 
     def clear(self, upto: int, probability: float) -> None:
         """Assume that requests up to a number were lost: the server may have restarted."""

@@ -73,7 +73,8 @@ class Replay:
         self._counts[where] = self._counts.get(where, 0) + 1
         cache = self._forecaster.model(*where)
         view = view_of_fields(record.request)
-        prediction = cache.predict(view, record.at_unix)
+        cache.prepare(view)
+        prediction = cache.predict(view, record.at_unix, thorough=True)
         related = related_request(cache, prediction, record.tag)
         forecast = forecast_of(cache, prediction, related)
         if not record.accepted:
@@ -82,7 +83,7 @@ class Replay:
         sent = _sent(record, run_id, view)
         explanation = explain_request(self._forecaster, where, sent, usage, prediction, related)
         self._score(forecast, usage, cache.units.step)
-        self._forecaster.record(*where, sent)
+        self._forecaster.record(*where, sent, prediction)
         self._forecaster.settle(*where, run_id, usage, forecast)
         self._keep(record)
         return ReplayResult(record, forecast, usage, explanation)
