@@ -22,6 +22,8 @@ from playground.prompt.files import load
 from playground.runs.simulator_manager import SimulatorManager
 from playground.storage.draft import Draft
 from playground.storage.endpoints import EndpointStore
+from playground.storage.json_file import FileWriter
+from playground.storage.paths import folder_warning
 from playground.storage.settings import Settings
 
 if TYPE_CHECKING:
@@ -64,8 +66,12 @@ class AppServices:
     ) -> None:
         self.folder = folder
         self.tasks = tasks
-        self.settings = Settings(folder / "settings.json")
-        self.endpoints = EndpointStore(folder / "endpoints.json")
+        self.writer = FileWriter()
+        """Writes the small files of the data folder: the event loop never waits for a disk."""
+        self.settings = Settings(folder / "settings.json", self.writer.submit)
+        self.endpoints = EndpointStore(folder / "endpoints.json", self.writer.submit)
+        self.settings.on_error = self.endpoints.on_error = lambda message: self.on_trouble(message)
+        self._folder_warning = folder_warning(folder)
         self._environment = environment
         self.simulation = SimulatorManager(simulator_options)
         self.draft: Draft | None = None
@@ -85,11 +91,11 @@ class AppServices:
         return CredentialStore(self._environment)
 
     @cached_property
-    def gate(self) -> SharedRateLimiter:
-        """Places within the plans' limits, shared with every process on this data folder."""
+    def rate_limiter(self) -> SharedRateLimiter:
+        """Slots under the plan limits, shared with every process on this data folder."""
         from playground.runs.shared_rate_limiter import SharedRateLimiter
 
-        return SharedRateLimiter(self.folder)
+        return SharedRateLimiter(self.folder, on_error=lambda message: self.on_trouble(message))
 
     @cached_property
     def sender(self) -> RequestService:
@@ -97,7 +103,9 @@ class AppServices:
         from playground.runs.service import RequestService
 
         lifetime_s = self.settings.number("cache_lifetime_s")
-        sender = RequestService(keys=self.keys, simulation=self.simulation, places=self.gate, lifetime_s=lifetime_s)
+        sender = RequestService(
+            keys=self.keys, simulation=self.simulation, rate_limiter=self.rate_limiter, lifetime_s=lifetime_s
+        )
         sender.tell = lambda run: self.reporter.tell(run)
         self._follow_settings(sender)
         self.settings.listen(lambda _name: self._follow_settings(sender))
@@ -166,7 +174,7 @@ class AppServices:
     def notices(self) -> tuple[str, ...]:
         """What was found wrong in the data folder at start, a sentence each."""
         draft = self.draft.notice if self.draft is not None else ""
-        found = (self.settings.notice, self.endpoints.notice, draft, self.log_notice)
+        found = (self._folder_warning, self.settings.notice, self.endpoints.notice, draft, self.log_notice)
         return tuple(sentence for sentence in found if sentence)
 
     async def open_log(self) -> None:
@@ -224,7 +232,7 @@ class AppServices:
 
     def load(self) -> Load:
         """How much this program is sending to the chosen endpoint."""
-        return self.gate.load(self.endpoint.id)
+        return self.rate_limiter.load(self.endpoint.id)
 
     async def recall(self, run_id: str) -> Recalled | None:
         """A logged request; None where there is none of that id."""
@@ -259,18 +267,19 @@ class AppServices:
         )
 
     async def close(self) -> None:
-        """End everything, in reverse order of how it was built."""
+        """End everything, in reverse order of construction. Waits once for what is not on disk yet."""
         if self.draft is not None:
             await self.draft.flush()
         await self.tasks.close()
+        await self.writer.flush()
         if self.log is not None:
             await self.log.close()
         if "tool_servers" in vars(self):
             await self.tool_servers.close()
         if "reporter" in vars(self):
             await self.reporter.close()
-        if "gate" in vars(self):
-            await self.gate.close()
+        if "rate_limiter" in vars(self):
+            await self.rate_limiter.close()
         if "sender" in vars(self):
             await self.sender.connection.aclose()
         await self.simulation.stop()

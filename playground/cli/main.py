@@ -27,6 +27,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_simulator(commands)
     _add_send(commands)
     _add_log(commands)
+    _add_batch(commands)
     _add_check(commands)
     _add_replay(commands)
     _add_self_test(commands)
@@ -94,6 +95,39 @@ def _add_log(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     )
     parser.add_argument("--workspace", default="", metavar="ID", help="ticket: the vendor's workspace id")
     parser.add_argument("--yes", action="store_true", help="delete: do not ask")
+    _data_option(parser)
+
+
+def _add_batch(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "batch",
+        help="send a prompt for every row of a CSV or JSON lines file",
+        description="Sends the prompt once for every row of the data file. Columns fill the variables of the same "
+        "name. Rows that share a prefix are sent after the first of them was answered. Exit status 0 if every row was "
+        "answered, 1 if any failed, 2 for invalid input, 130 if it was stopped.",
+    )
+    parser.add_argument("file", metavar="PROMPT", help="a prompt file or a request body")
+    parser.add_argument("--data", required=True, metavar="FILE", help="CSV with a header line, TSV, or JSON lines")
+    parser.add_argument("-o", "--output", metavar="FILE", help="FILE.jsonl or FILE.csv; default: standard output")
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--base-url", metavar="URL", help="an OpenAI-compatible base URL")
+    where.add_argument("--endpoint", metavar="NAME", help="an endpoint set up in the window, by name")
+    parser.add_argument("--map", action="append", default=[], metavar="VARIABLE=COLUMN", help="column of a variable")
+    parser.add_argument(
+        "--concurrency", type=_positive, metavar="N", help="requests at once (default: the plan's limit)"
+    )
+    parser.add_argument("--order", choices=("warm", "file"), default="warm", help="order of sending (default: warm)")
+    parser.add_argument(
+        "--check",
+        action="append",
+        default=[],
+        metavar="KIND=VALUE",
+        help="check each answer: contains, equals, regex, schema (a file) or max-tokens; may be given again",
+    )
+    parser.add_argument("--shard", metavar="K/N", help="send only shard K of N; merge the results by row")
+    parser.add_argument("--dry-run", action="store_true", help="print the forecast and send nothing")
+    parser.add_argument("--resume", action="store_true", help="continue the batch in the output file")
+    parser.add_argument("--json", action="store_true", help="print the forecast or the totals as one JSON object")
     _data_option(parser)
 
 
@@ -189,6 +223,10 @@ def _run(options: argparse.Namespace) -> int:
         from playground.cli.log import log
 
         return log(options)
+    if options.command == "batch":
+        from playground.cli.batch import batch
+
+        return batch(options)
     if options.command == "check":
         from playground.cli.check import check
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from playground.cli.exit_status import FAILED, FINISHED, STOPPED
 from playground.client.endpoint import PLANS, Endpoint, Rates
-from playground.client.events import AnyEvent, ContentDelta
+from playground.client.events import AnyEvent, ContentDelta, Queued, RetryScheduled
 from playground.client.urls import check_base_url
 from playground.prompt.document import Document
 from playground.prompt.field_errors import FieldError, InputError
@@ -33,7 +33,7 @@ ADDRESS_ID = "address"
 
 def send(options: argparse.Namespace) -> int:
     """Send a prompt file. Returns 0 finished, 1 failed, 130 stopped; raises InputError (2)."""
-    opened = _opened(options.file)
+    opened = open_prompt(options.file)
     document = _with_values(opened.document, options.var)
     folder = data_folder(options.data_dir, os.environ)
     try:
@@ -43,7 +43,8 @@ def send(options: argparse.Namespace) -> int:
         return FAILED
 
 
-def _opened(name: str) -> Opened:
+def open_prompt(name: str) -> Opened:
+    """Read a prompt file or request body; `-` is standard input. Raises InputError."""
     try:
         data = sys.stdin.buffer.read(MAX_FILE_BYTES + 1) if name == "-" else Path(name).read_bytes()
     except OSError as error:
@@ -62,8 +63,8 @@ def _with_values(document: Document, given: list[str]) -> Document:
     return document
 
 
-def _endpoint(workspace: AppServices, model: str | None, options: argparse.Namespace) -> Endpoint:
-    """Where to send: an address, an endpoint by name, or the built-in simulator."""
+def endpoint_of(workspace: AppServices, model: str | None, options: argparse.Namespace) -> Endpoint:
+    """Return the endpoint that `--base-url` or `--endpoint` names, or the built-in simulator."""
     if options.base_url is None:
         return workspace.endpoints.by_name(options.endpoint or "simulator")
     base_url = check_base_url(options.base_url)
@@ -86,10 +87,10 @@ async def _session(folder: Path, document: Document, model: str | None, options:
     workspace = AppServices(folder, os.environ, tasks)
     workspace.on_trouble = _say
     try:
-        endpoint = _endpoint(workspace, model, options)
+        endpoint = endpoint_of(workspace, model, options)
         await workspace.open_log()
-        if workspace.log_notice:
-            _say(workspace.log_notice)
+        for notice in workspace.notices:
+            _say(notice)
         return await _send(workspace, document, endpoint, options)
     finally:
         await workspace.close()
@@ -156,6 +157,8 @@ class _Output:
         self._ends_line = True
 
     def heard(self, _run: Run, event: AnyEvent) -> None:
+        if isinstance(event, Queued | RetryScheduled):
+            _say(_waiting(event))
         if self._quiet or not isinstance(event, ContentDelta):
             return
         # A terminal or a file that cannot hold a character must not end the stream.
@@ -175,6 +178,13 @@ class _Output:
             words = (state.trouble.title, state.trouble.detail, state.trouble.advice)
             print(f"electron-playground: {'. '.join(word.rstrip('.') for word in words if word)}.", file=sys.stderr)
         print(f"request_id {state.request_id or '—'}", file=sys.stderr)
+
+
+def _waiting(event: Queued | RetryScheduled) -> str:
+    if isinstance(event, RetryScheduled):
+        return f"waiting {event.wait_s:,.1f} s before attempt {event.attempt} of {event.of}."
+    long = "until one ends" if event.expected_s is None else f"about {event.expected_s:,.0f} s"
+    return f"waiting {long}: {event.reason}."
 
 
 def _report(name: str, error: BaseException) -> None:

@@ -1,4 +1,4 @@
-"""What a run needs to know of its endpoint's plan limits: whether there is a place, and what is in use."""
+"""Interface between a run and the rate limiter: slots under an endpoint's plan limits, and the state of the queue."""
 
 from __future__ import annotations
 
@@ -11,37 +11,45 @@ from playground.client.endpoint import Endpoint
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """Requests in flight, and those of the last minute, to one endpoint. An account's other programs are not in it."""
+    """Requests in flight and requests of the last minute to one endpoint, as far as this data folder knows."""
 
     in_flight: int = 0
     this_minute: int = 0
 
 
 @dataclass(frozen=True, slots=True)
-class Wait:
-    """Why there is no place yet. `place` counts from 1, the next; `expected_s` is None where nobody knows how long."""
+class QueueStatus:
+    """Why a request waits. `position` counts from 1 (next); `expected_s` is None if the wait cannot be known."""
 
-    place: int
+    position: int
     reason: str
     expected_s: float | None
 
 
-class Places(Protocol):
-    """Gives out places within an endpoint's plan limits."""
+class RateLimiter(Protocol):
+    """Hands out slots under an endpoint's plan limits."""
 
-    async def enter(self, endpoint: Endpoint, waiting: Callable[[Wait], None]) -> str:
-        """Wait for a place and take it; returns its ticket. `waiting` hears why, and whenever that changes."""
+    async def acquire(self, endpoint: Endpoint, on_wait: Callable[[QueueStatus], None]) -> str:
+        """Wait for a slot and take it. Returns a ticket for `release`.
 
-    def leave(self, endpoint: Endpoint, ticket: str, hold_s: float = 0.0) -> None:
-        """Give a place back. `hold_s`: let nobody through for so long."""
+        `on_wait` is called when the wait begins and when the queue position or the reason changes.
+        """
+
+    def release(self, endpoint: Endpoint, ticket: str, hold_s: float = 0.0, arrived_s_ago: float | None = None) -> None:
+        """Give a slot back.
+
+        Args:
+            hold_s: block the endpoint for this long (after a 429).
+            arrived_s_ago: seconds since the server was known to have the request; None if unknown.
+        """
 
 
-class EverybodyMayGo:
-    """No limits."""
+class NoRateLimit:
+    """A rate limiter without limits."""
 
-    async def enter(self, endpoint: Endpoint, waiting: Callable[[Wait], None]) -> str:
-        """A place at once."""
+    async def acquire(self, endpoint: Endpoint, on_wait: Callable[[QueueStatus], None]) -> str:
+        """Return at once."""
         return ""
 
-    def leave(self, endpoint: Endpoint, ticket: str, hold_s: float = 0.0) -> None:
-        """Nothing to give back."""
+    def release(self, endpoint: Endpoint, ticket: str, hold_s: float = 0.0, arrived_s_ago: float | None = None) -> None:
+        """Do nothing."""

@@ -186,6 +186,7 @@ def _run(entry: Any, path: Path) -> EndedRun:
         started_utc=_moment(entry.get("startedDateTime"), path),
         body=redact(text, None).encode("utf-8", "surrogatepass"),
         document=dump(opened.document),
+        source="import",
     )
     run = EndedRun(record, tuple(_events(response, _seconds(entry.get("time")))), imported=True)
     try:

@@ -32,6 +32,7 @@ class _Line(msgspec.Struct, rename={"version": FORMAT_KEY}, forbid_unknown_field
     tags: list[str] = []
     comment: str = ""
     dropped_raw: bool = False
+    explanation: Any = None
 
 
 def to_line(stored: StoredRun) -> str:
@@ -40,7 +41,7 @@ def to_line(stored: StoredRun) -> str:
     del record["body"]
     fields: dict[str, Any] = {FORMAT_KEY: FORMAT_VERSION, "record": record, **_body_fields(stored.record.body)}
     fields["events"] = msgspec.to_builtins(stored.events)
-    for name in ("marked", "tags", "comment", "dropped_raw"):
+    for name in ("marked", "tags", "comment", "dropped_raw", "explanation"):
         if value := getattr(stored, name):
             fields[name] = value
     return json.dumps(fields, ensure_ascii=True, separators=(",", ":"))
@@ -67,13 +68,14 @@ def from_line(line: bytes | str) -> EndedRun:
     except msgspec.ValidationError as error:
         raise _bad(str(error)) from None
     run = EndedRun(
-        replace(read.record, body=_body(read)),
+        replace(read.record, body=_body(read), source="import"),
         tuple(read.events),
         read.marked,
         tuple(read.tags),
         read.comment,
         imported=True,
         dropped_raw=read.dropped_raw,
+        explanation=read.explanation,
     )
     return judged(run)
 

@@ -6,9 +6,10 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal, NoReturn, TypeAlias
+from typing import Literal, NoReturn, TypeAlias, get_args
 
 from playground.prompt.field_errors import FieldError, InputError
+from playground.runs.record import RequestSource
 
 PHASES = {
     "failed": ("failed",),
@@ -20,7 +21,9 @@ PHASES = {
 
 
 NumberField = Literal["status", "cached", "in", "out", "tokens"]
-WordField = Literal["finish", "endpoint", "model", "tag"]
+WordField = Literal["finish", "endpoint", "model", "tag", "source", "conversation"]
+SOURCE_WORDS: tuple[RequestSource, ...] = get_args(RequestSource)
+"""Values of `source:`."""
 IS_WORDS = ("failed", "stopped", "done", "interrupted", "running", "simulated", "marked", "imported")
 """What `is:` takes."""
 HAS_WORDS = ("tools", "error", "json", "answer", "usage", "retries", "logprobs", "tags", "comment", "forecast")
@@ -57,7 +60,7 @@ class NumberTerm:
 
 @dataclass(frozen=True, slots=True)
 class WordTerm:
-    """finish, tag: the whole word. endpoint, model: any part of the name. Upper and lower case are the same."""
+    """finish, tag, source, conversation: the whole word. endpoint, model: any part of the name. Case is ignored."""
 
     field: WordField
     word: str
@@ -218,6 +221,12 @@ class _Reader:
         parts = [value] if self.quoted else value.split(",")
         return [WordTerm(name, part, self.negated) for part in parts if part]
 
+    def sources(self, value: str) -> list[Term]:
+        for part in value.split(","):
+            if part and part.lower() not in SOURCE_WORDS:
+                self.wrong(f"{part} is not a source of requests.", f"source: takes {', '.join(SOURCE_WORDS)}.")
+        return self.words(value.lower())
+
     def since(self, value: str) -> list[Term]:
         return [SinceTerm(self.moment(value), self.negated)]
 
@@ -266,6 +275,8 @@ KEYS: dict[str, Callable[[_Reader, str], list[Term]]] = {
     "endpoint": _Reader.words,
     "model": _Reader.words,
     "tag": _Reader.words,
+    "source": _Reader.sources,
+    "conversation": _Reader.words,
     "since": _Reader.since,
     "until": _Reader.until,
     "is": _Reader.state,
@@ -285,6 +296,8 @@ _EXAMPLES = {
     "since": "since:30m, since:2d or since:2026-11-23",
     "until": "until:1h or until:2026-11-23",
     "tag": "tag:billing or tag:none",
+    "source": "source:recorder",
+    "conversation": "conversation:9db7 or conversation:none",
     "is": "is:failed",
     "has": "has:tools",
 }

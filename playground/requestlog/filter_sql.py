@@ -165,6 +165,10 @@ def _word(term: WordTerm) -> Condition:
             return _finish(term.word)
         case "tag":
             return _tag(term.word)
+        case "source":
+            return _source(term.word)
+        case "conversation":
+            return _conversation(term.word)
         case "model":
             return _target("model LIKE ? ESCAPE '\\'", (_like(term.word),))
     return _target("(endpoint_name LIKE ? ESCAPE '\\' OR endpoint_id = ?)", (_like(term.word), term.word))
@@ -184,6 +188,17 @@ def _tag(word: str) -> Condition:
         return _simple("NOT EXISTS (SELECT 1 FROM tags WHERE tags.number = r.number)")
     row = "EXISTS (SELECT 1 FROM tags WHERE tags.tag = ? AND tags.number = r.number)"
     return _simple(row, (word,), Source("SELECT number FROM tags WHERE tag = ?", (word,)))
+
+
+def _source(word: str) -> Condition:
+    row = "r.source = ?"
+    return _simple(row, (word,)) if word == "window" else _indexed("runs_source", row, (word,), "source <> 'window'")
+
+
+def _conversation(word: str) -> Condition:
+    if word.lower() in ("none", "unknown"):
+        return _simple("r.conversation IS NULL")
+    return _indexed("runs_conversation", "r.conversation = ?", (word,), "conversation IS NOT NULL")
 
 
 def _target(condition: str, values: tuple[Value, ...]) -> Condition:

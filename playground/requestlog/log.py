@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import sqlite3
 import time
 from array import array
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from playground.client.events import AnyEvent
+from playground.prompt.document import Json
 from playground.requestlog import retention
 from playground.requestlog.counter import Counter
 from playground.requestlog.filter import EVERYTHING, LogFilter
@@ -227,6 +229,12 @@ class RequestLog:
         """Comment a run that has ended; an empty text takes the comment away."""
         if (writer := self._writer) is not None:
             await self._write(lambda: writer.set_comment(run_id, comment))
+
+    async def set_explanation(self, run_id: str, explanation: Json) -> None:
+        """Store why the prompt cache was or was not used for a run, as JSON; None removes it."""
+        text = None if explanation is None else json.dumps(explanation)
+        if (writer := self._writer) is not None:
+            await self._write(lambda: writer.set_explanation(run_id, text))
 
     async def _purge(self) -> None:
         """Step by step, so that requests are kept in between."""

@@ -156,6 +156,16 @@ CREATE TRIGGER texts_changed AFTER UPDATE OF question, answer, trouble ON texts 
 END;
 """
 
+_V3 = """
+-- Who made a request. Rows from before this version: unknown, except imported ones.
+ALTER TABLE runs ADD COLUMN source TEXT NOT NULL DEFAULT 'unknown';
+ALTER TABLE runs ADD COLUMN conversation TEXT;             -- id shared by the requests of one conversation
+ALTER TABLE texts ADD COLUMN explanation TEXT;             -- JSON: why the prompt cache was or was not used
+UPDATE runs SET source = 'import' WHERE imported;
+CREATE INDEX runs_source ON runs (source, number) WHERE source <> 'window';
+CREATE INDEX runs_conversation ON runs (conversation) WHERE conversation IS NOT NULL;
+"""
+
 Step = tuple[str, Callable[[sqlite3.Connection], None]]
 
 
@@ -163,7 +173,7 @@ def _nothing(_connection: sqlite3.Connection) -> None:
     """A step that needs no more than its statements."""
 
 
-MIGRATIONS: tuple[Step, ...] = ((_V1, _nothing), (TABLES, fill))
+MIGRATIONS: tuple[Step, ...] = ((_V1, _nothing), (TABLES, fill), (_V3, _nothing))
 CURRENT = len(MIGRATIONS)
 """The schema version that this program writes."""
 

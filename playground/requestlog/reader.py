@@ -31,9 +31,9 @@ _ROW = f"""r.run_id, r.number, r.started_us, r.phase, r.status, r.finish_reason,
 g.endpoint_id, g.endpoint_name, g.endpoint_kind, g.model, g.rates, r.attempts, r.prompt_tokens, r.cached_tokens,
 r.completion_tokens, r.prompt_tokens_estimated, r.forecast_cached, r.ttft_s, r.duration_s,
 substr(t.question, 1, {PREVIEW_CHARS}), substr(t.answer, 1, {PREVIEW_CHARS}), t.called, t.trouble, r.marked,
-r.imported, t.comment,
+r.imported, t.comment, r.source, r.conversation,
 (SELECT group_concat(tag, char(31)) FROM tags WHERE tags.number = r.number)"""
-_STARTED, _RATES, _MARKED, _IMPORTED, _TAGS = 2, 12, 25, 26, 28
+_STARTED, _RATES, _MARKED, _IMPORTED, _TAGS = 2, 12, 25, 26, 30
 MOST_OF_AN_ID = 100
 """Requests that one part of an id may find in a list of them."""
 NEAR = 1_024
@@ -200,7 +200,8 @@ class Reader:
         row = self._connection.execute(
             "SELECT r.number, r.phase, r.marked, r.dropped_raw, r.started_us, g.endpoint_id, g.endpoint_name, "
             "g.endpoint_kind, g.base_url, g.model, g.rates, t.body, t.document, t.forecast, r.imported, t.comment, "
-            "(SELECT group_concat(tag, char(31)) FROM tags WHERE tags.number = r.number) "
+            "(SELECT group_concat(tag, char(31)) FROM tags WHERE tags.number = r.number), "
+            "r.source, r.conversation, t.explanation "
             "FROM runs AS r JOIN texts AS t ON t.number = r.number JOIN targets AS g ON g.id = r.target "
             "WHERE r.run_id = ?",
             (run_id,),
@@ -220,10 +221,13 @@ class Reader:
             document=joiner.join(row[12]).decode("utf-8", "surrogatepass"),
             forecast=msgspec.json.decode(row[13], type=Forecast) if row[13] else None,
             rates=self._rates_of(row[10]),
+            source=row[17],
+            conversation=row[18],
         )
         events = rows.read_events(self._connection, row[0])
         return StoredRun(
-            *(record, row[0], row[1], bool(row[2]), events, bool(row[3]), bool(row[14]), row[15], _tags(row[16]))
+            *(record, row[0], row[1], bool(row[2]), events, bool(row[3]), bool(row[14]), row[15], _tags(row[16])),
+            explanation=msgspec.json.decode(row[19]) if row[19] else None,
         )
 
     def _numbers_of(self, log_filter: LogFilter) -> array[int]:

@@ -38,6 +38,14 @@ def set_comment(connection: sqlite3.Connection, run_id: str, comment: str) -> bo
     return True
 
 
+def set_explanation(connection: sqlite3.Connection, run_id: str, explanation: str | None) -> None:
+    """Store a cache explanation (JSON text) with a run; None removes it."""
+    connection.execute(
+        "UPDATE texts SET explanation = ? WHERE number = (SELECT number FROM runs WHERE run_id = ?)",
+        (explanation, run_id),
+    )
+
+
 def older_than(connection: sqlite3.Connection, started_us: int) -> list[str]:
     """Ended runs that began before that moment and are not marked, oldest first."""
     sql = "SELECT run_id FROM runs WHERE started_us < ? AND NOT marked AND owner IS NULL ORDER BY number"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -47,6 +48,9 @@ def insert_ended(connection: sqlite3.Connection, keeper: Keeper, run: EndedRun) 
         connection.execute("UPDATE runs SET marked = ?, imported = ? WHERE number = ?", flags)
     if run.comment:
         connection.execute("UPDATE texts SET comment = ? WHERE number = ?", (column_text(run.comment), number))
+    if run.explanation is not None:
+        text = json.dumps(run.explanation)
+        connection.execute("UPDATE texts SET explanation = ? WHERE number = ?", (text, number))
     connection.executemany("INSERT OR IGNORE INTO tags VALUES (?, ?)", ((column_text(tag), number) for tag in run.tags))
     end_run(connection, number, summary, run.dropped_raw)
     _put_events(connection, number, run.events)
@@ -57,8 +61,8 @@ def insert_run(connection: sqlite3.Connection, keeper: Keeper, record: RequestRe
     """A run that is about to be sent; answers with its number. `owner` is the process that will end it."""
     forecast = record.forecast
     number = connection.execute(
-        "INSERT INTO runs (run_id, target, started_us, owner, phase, prompt_tokens_estimated, forecast_cached) "
-        "VALUES (?, ?, ?, ?, 'waiting', ?, ?)",
+        "INSERT INTO runs (run_id, target, started_us, owner, phase, prompt_tokens_estimated, forecast_cached, "
+        "source, conversation) VALUES (?, ?, ?, ?, 'waiting', ?, ?, ?, ?)",
         (
             column_text(record.run_id),
             _target(connection, record),
@@ -66,6 +70,8 @@ def insert_run(connection: sqlite3.Connection, keeper: Keeper, record: RequestRe
             owner,
             forecast.prompt_tokens if forecast else None,
             forecast.cached_tokens if forecast else None,
+            column_text(record.source),
+            None if record.conversation is None else column_text(record.conversation),
         ),
     ).lastrowid
     if number is None:

@@ -196,6 +196,12 @@ class Writer:
                 retention.owe(self._connection)
         self._changed([run_id] if done else [])
 
+    def set_explanation(self, run_id: str, explanation: str | None) -> None:
+        """Store a cache explanation (JSON text) with a run. Raises sqlite3.Error."""
+        with transaction(self._connection, durable=False):
+            retention.set_explanation(self._connection, run_id, explanation)
+        self._changed([run_id])
+
     def mark(self, run_ids: Iterable[str], marked: bool) -> None:
         """Set or clear the mark of runs. Raises sqlite3.Error."""
         ids = list(run_ids)

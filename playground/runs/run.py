@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 from playground.client.endpoint import Endpoint
 from playground.client.errors import turn_trouble
 from playground.client.events import AnyEvent, AttemptFailed, Queued, RetryScheduled, Stopped
-from playground.client.rate_limiter import EverybodyMayGo, Places, Wait
+from playground.client.rate_limiter import NoRateLimit, QueueStatus, RateLimiter
 from playground.client.retry import NO_RETRIES, RetryPolicy
 from playground.prompt.document import Document
 from playground.prompt.request import Request
@@ -51,7 +51,7 @@ class Run:
         connection: Exchange,
         key: str | None,
         retries: RetryPolicy = NO_RETRIES,
-        places: Places | None = None,
+        rate_limiter: RateLimiter | None = None,
         limit_s: float | None = None,
     ) -> None:
         self.id = id
@@ -59,7 +59,7 @@ class Run:
         self.forecast, self.started_utc = forecast, started_utc
         self.state = RunState()
         self._connection, self._key, self._retries = connection, key, retries
-        self._places = places or EverybodyMayGo()
+        self._rate_limiter = rate_limiter or NoRateLimit()
         self._limit_s = limit_s
         self._listeners: list[Listener] = []
         self._exchange: asyncio.Task[None] | None = None
@@ -112,18 +112,25 @@ class Run:
 
     async def _attempt(self, attempt: int) -> float | None:
         """One exchange within the plan's limits. Returns the seconds to wait for the next, None where there is none."""
-        ticket = await self._places.enter(self.endpoint, partial(self._queued, attempt))
+        ticket = await self._rate_limiter.acquire(self.endpoint, partial(self._queued, attempt))
         try:
             await self._exchange_once(attempt)
         finally:
-            self._places.leave(self.endpoint, ticket, self._hold_s())
+            self._rate_limiter.release(self.endpoint, ticket, self._hold_s(), self._arrived_s_ago(attempt))
         trouble = self.state.trouble
         if trouble is None or self.state.phase != "failed" or self.state.first_token_at is not None:
             return None
         return self._retries.wait_s(attempt, trouble, self.endpoint.base_url)
 
-    def _queued(self, attempt: int, wait: Wait) -> None:
-        self._happen(Queued(self.clock(), attempt, wait.place, wait.reason, wait.expected_s))
+    def _queued(self, attempt: int, status: QueueStatus) -> None:
+        self._happen(Queued(self.clock(), attempt, status.position, status.reason, status.expected_s))
+
+    def _arrived_s_ago(self, attempt: int) -> float | None:
+        """Return the seconds since the attempt's headers came: the server had the request by then."""
+        newest = self.state.attempts[-1] if self.state.attempts else None
+        if newest is None or newest.number != attempt or newest.headers_at is None:
+            return None
+        return self.clock() - newest.headers_at
 
     def _hold_s(self) -> float:
         """How long the endpoint is left alone after a 429: another program of the account is in the way."""

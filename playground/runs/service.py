@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 from playground.client.connection import Connection
 from playground.client.endpoint import Endpoint
 from playground.client.events import AnyEvent, HeadersReceived
-from playground.client.rate_limiter import Places
+from playground.client.rate_limiter import RateLimiter
 from playground.client.redact import key_forms
 from playground.client.retry import RetryPolicy
 from playground.prefix_cache.forecast import Forecast
@@ -64,14 +64,14 @@ class RequestService:
     """Sends documents. Construct once; `log` may be set later, when it has been opened."""
 
     def __init__(
-        self, *, keys: CredentialStore, simulation: SimulatorManager, places: Places, lifetime_s: float
+        self, *, keys: CredentialStore, simulation: SimulatorManager, rate_limiter: RateLimiter, lifetime_s: float
     ) -> None:
         """`lifetime_s`: how long an unused prefix is assumed to stay cached."""
         self.connection = Connection()
         self.desk = PrefixDesk(lifetime_s)
         self._keys = keys
         self._simulation = simulation
-        self._places = places
+        self._rate_limiter = rate_limiter
         self.retries = RetryPolicy()
         self.limit_s: float | None = None
         """Seconds that a whole turn may take; None for as long as it takes."""
@@ -89,10 +89,12 @@ class RequestService:
         on_dispatch: Callable[[PendingRequest], None],
         *,
         explicit: bool = False,
+        run_id: str | None = None,
     ) -> PendingRequest:
         """Send and see it through. `on_dispatch` is called before the first byte leaves.
 
         `explicit`: the endpoint's URL was named on the command line, so SMALLEST_API_KEY may go to it on loopback.
+        `run_id`: the id under which the run is logged; None makes a new one.
         Raises InputError if a variable has no value, there is no message, a key is missing, or the prompt contains
         the key; SimulatorError if the simulator does not come up. Trouble of the exchange is in the run's state, and
         never raised.
@@ -107,7 +109,7 @@ class RequestService:
             # Twenty prompts that are sent at once are looked at one after the other, with the window between them.
             await asyncio.sleep(0)
         run = Run(
-            id=uuid.uuid4().hex,
+            id=run_id or uuid.uuid4().hex,
             document=document,
             request=request,
             endpoint=endpoint,
@@ -116,7 +118,7 @@ class RequestService:
             connection=self.connection,
             key=secret.reveal() if secret else None,
             retries=self.retries,
-            places=self._places,
+            rate_limiter=self._rate_limiter,
             limit_s=self.limit_s,
         )
         sending = PendingRequest(run, *dispatch)
@@ -128,15 +130,9 @@ class RequestService:
     async def _key(self, endpoint: Endpoint, explicit: bool) -> Secret | None:
         secret = await self._keys.get(endpoint, explicit=explicit)
         if secret is None and endpoint.needs_key:
-            raise InputError(
-                FieldError(
-                    ("key",),
-                    " ".join(
-                        (f"there is no API key for {endpoint.name}; nothing was sent.", self._keys.trouble)
-                    ).strip(),
-                    "Paste one under Connect to Electron, or set SMALLEST_API_KEY.",
-                )
-            )
+            reason = self._keys.error or f"there is no API key for {endpoint.name}."
+            hint = "Paste one under Connect to Electron, or set SMALLEST_API_KEY. Nothing was sent."
+            raise InputError(FieldError(("key",), reason, hint))
         return secret
 
     def _prepare(
@@ -179,6 +175,8 @@ class RequestService:
         run = sending.run
         if self.log is not None:
             await self.log.begin(_record(run))
+        # Before a slot is taken: what happens between its count and the request widens the server's minute.
+        await self.connection.warm()
         self.running[run.id] = run
         try:
             await run.execute()

@@ -1,201 +1,310 @@
-"""The gate: requests wait here for a place within their endpoint's plan limits.
+"""Rate limiter that every process on a data folder shares: plan limits are counted in one file, under a lock.
 
-The limits are an account's (electron-api.md, Plan limits). What this user's windows and commands send is counted in
-one file of the data folder, under a lock; what other programs send is not known, so a 429 that comes all the same
-holds the gate back for everybody.
+Plan limits are an account's (electron-api.md, Plan limits). Requests of other programs are not counted, so a 429
+blocks the endpoint for everybody for a while. If the file or its lock cannot be used, requests are counted within
+this process only and `on_error` receives one sentence: the limiter never keeps a request from being sent for good.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
+import math
 import os
+import stat
 import sys
 import time
 from collections import deque
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from playground.client.endpoint import Endpoint, PlanLimits
-from playground.client.rate_limiter import Load, Wait
-from playground.storage.file_lock import wait_lock
+import msgspec
 
+from playground.client.endpoint import Endpoint, PlanLimits
+from playground.client.rate_limiter import Load, QueueStatus
+from playground.client.retry import LONGEST_ASKED_S
+from playground.storage.paths import write_private
+
+FILE_NAME = "gate.json"
 MINUTE_S = 60.0
-FORGOTTEN_S = 900.0
-"""A request in flight that nobody has taken back for so long has lost its program."""
-LOOK_S = 0.2
-"""How often the first in the queue looks again: a place that another process gives back rings no bell here."""
+MAX_HOLD_S = LONGEST_ASKED_S
+"""Longest block after a 429: a run does not wait longer than this for a retry either."""
+ABANDONED_S = 900.0
+"""A request in flight for longer than this belongs to a process that died without giving its slot back."""
+POLL_S = 0.2
+"""How often the head of the queue looks for a slot that another process has given back."""
+LOCK_TIMEOUT_S = 2.0
+"""A process that holds the file's lock for longer than this is stuck: count within this process instead."""
+MAX_FILE_BYTES = 1_000_000
+"""A larger file counts as empty: 64 processes at 1,000 requests per minute need a tenth of this."""
+
+
+class SlotRecord(msgspec.Struct):
+    """One address: unix seconds of each request of the last minute, of each request in flight, and of a block's end.
+
+    A request in flight has the same time in `starts` and in `flights`.
+    """
+
+    starts: list[float] = []
+    flights: dict[str, float] = {}
+    held_until: float = 0.0
 
 
 @dataclass(slots=True)
-class _Endpoint:
-    queue: deque[object] = field(default_factory=deque)
-    freed: asyncio.Event = field(default_factory=asyncio.Event)
+class _Queue:
+    tickets: deque[str] = field(default_factory=deque)
+    released: asyncio.Event = field(default_factory=asyncio.Event)
     load: Load = field(default_factory=Load)
-    seen_at: float = 0.0
+    load_unix: float = 0.0
 
 
 class SharedRateLimiter:
-    """Places by endpoint id. First come, first served within this process."""
+    """Slots by endpoint. First come, first served within this process."""
 
-    def __init__(self, folder: Path, clock: Callable[[], float] = time.time) -> None:
-        """`clock` gives unix seconds: they are shared between processes."""
-        self._path = folder / "gate.json"
-        self._clock = clock
-        self._endpoints: dict[str, _Endpoint] = {}
-        self._writing: set[asyncio.Future[None]] = set()
+    def __init__(
+        self,
+        folder: Path,
+        clock: Callable[[], float] = time.time,
+        on_error: Callable[[str], None] = lambda _message: None,
+    ) -> None:
+        """`clock` returns unix seconds, which processes share."""
+        self._file = _SharedFile(folder / FILE_NAME)
+        self._clock, self._on_error = clock, on_error
+        self._own: dict[str, SlotRecord] = {}
+        """Counts of this process while the file cannot be used."""
+        self._error = ""
+        self._queues: dict[str, _Queue] = {}
+        self._writing: set[asyncio.Future[Any]] = set()
 
-    def _of(self, endpoint_id: str) -> _Endpoint:
-        return self._endpoints.setdefault(endpoint_id, _Endpoint())
+    def _queue(self, endpoint_id: str) -> _Queue:
+        return self._queues.setdefault(endpoint_id, _Queue())
 
-    async def enter(self, endpoint: Endpoint, waiting: Callable[[Wait], None]) -> str:
-        """Wait for a place, and take it; returns its ticket, to be given back with `leave`.
-
-        `waiting` is called when the wait begins, and when the place in the queue or the reason changes.
-        """
-        ticket, mine = f"{os.getpid()}-{os.urandom(8).hex()}", self._of(endpoint.id)
-        mine.queue.append(ticket)
-        told: tuple[int, str] | None = None
+    async def acquire(self, endpoint: Endpoint, on_wait: Callable[[QueueStatus], None]) -> str:
+        """Wait for a slot and take it. Returns a ticket for `release`."""
+        ticket, queue = f"{os.getpid()}-{os.urandom(8).hex()}", self._queue(endpoint.id)
+        queue.tickets.append(ticket)
+        reported: tuple[int, str] | None = None
         try:
             while True:
-                place = mine.queue.index(ticket) + 1
-                refusal = await self._try(endpoint, ticket) if place == 1 else Wait(place, "others go first", None)
-                if refusal is None:
+                status = await self._try(endpoint, ticket, queue.tickets.index(ticket) + 1)
+                if status is None:
                     return ticket
-                if (place, refusal.reason) != told:
-                    told = (place, refusal.reason)
-                    waiting(Wait(place, refusal.reason, refusal.expected_s))
-                await self._rest(mine, refusal)
+                if (status.position, status.reason) != reported:
+                    reported = (status.position, status.reason)
+                    on_wait(status)
+                await self._pause(queue, status)
         finally:
-            mine.queue.remove(ticket)
-            mine.freed.set()
+            queue.tickets.remove(ticket)
+            queue.released.set()
 
-    async def _rest(self, mine: _Endpoint, refusal: Wait) -> None:
-        """Until a place may have come free here, or it is time to look whether one has elsewhere."""
-        mine.freed.clear()
+    async def _pause(self, queue: _Queue, status: QueueStatus) -> None:
+        queue.released.clear()
         with suppress(TimeoutError):
-            async with asyncio.timeout(min(refusal.expected_s or LOOK_S, LOOK_S)):
-                await mine.freed.wait()
+            async with asyncio.timeout(min(status.expected_s or POLL_S, POLL_S)):
+                await queue.released.wait()
 
-    async def _try(self, endpoint: Endpoint, ticket: str) -> Wait | None:
-        take = partial(self._take, endpoint, ticket)
-        refusal, load = await asyncio.shield(asyncio.to_thread(take))
-        self._saw(endpoint.id, load)
-        return refusal
+    async def _try(self, endpoint: Endpoint, ticket: str, position: int) -> QueueStatus | None:
+        if position > 1:
+            return QueueStatus(position, "other requests are first", None)
+        take = asyncio.ensure_future(asyncio.to_thread(partial(self._take, endpoint, ticket)))
+        try:
+            status, load, error = await asyncio.shield(take)
+        except asyncio.CancelledError:
+            # The thread may take the slot all the same: give it back when it has ended.
+            self._writing.add(take)
+            take.add_done_callback(lambda _done: self._start_release(endpoint, ticket, 0.0, None))
+            take.add_done_callback(self._writing.discard)
+            raise
+        self._report(error)
+        queue = self._queue(endpoint.id)
+        queue.load, queue.load_unix = load, self._clock()
+        return status
 
-    def leave(self, endpoint: Endpoint, ticket: str, hold_s: float = 0.0) -> None:
-        """Give a place back. `hold_s`: the server said 429, so nobody is let through for so long."""
-        mine = self._of(endpoint.id)
-        mine.load = Load(max(mine.load.in_flight - 1, 0), mine.load.this_minute)
-        future = asyncio.get_running_loop().run_in_executor(None, partial(self._give_back, endpoint, ticket, hold_s))
+    def release(self, endpoint: Endpoint, ticket: str, hold_s: float = 0.0, arrived_s_ago: float | None = None) -> None:
+        """Give a slot back. The file is written in a thread; `close` waits for it."""
+        queue = self._queue(endpoint.id)
+        queue.load = Load(max(queue.load.in_flight - 1, 0), queue.load.this_minute)
+        self._start_release(endpoint, ticket, hold_s, arrived_s_ago)
+
+    def _start_release(self, endpoint: Endpoint, ticket: str, hold_s: float, arrived_s_ago: float | None) -> None:
+        queue = self._queue(endpoint.id)
+        give_back = partial(self._give_back, endpoint, ticket, hold_s, arrived_s_ago)
+        future = asyncio.get_running_loop().run_in_executor(None, give_back)
         self._writing.add(future)
-        future.add_done_callback(lambda done: self._given_back(mine, done))
+        future.add_done_callback(lambda done: self._given_back(queue, done))
 
-    def _given_back(self, mine: _Endpoint, done: asyncio.Future[None]) -> None:
+    def _given_back(self, queue: _Queue, done: asyncio.Future[None]) -> None:
         self._writing.discard(done)
-        with suppress(OSError):
-            done.result()
-        mine.freed.set()
+        queue.released.set()
 
     async def close(self) -> None:
-        """Wait until every place that was given back is on disk."""
-        await asyncio.gather(*self._writing, return_exceptions=True)
+        """Wait until every released slot is on disk."""
+        while self._writing:
+            await asyncio.gather(*self._writing, return_exceptions=True)
 
     def load(self, endpoint_id: str) -> Load:
-        """The counts as they were when last looked at; a minute later they are nothing."""
-        mine = self._of(endpoint_id)
-        stale = self._clock() - mine.seen_at > MINUTE_S
-        return Load(mine.load.in_flight, 0 if stale else mine.load.this_minute)
+        """Return the counts as of the last look at the file; requests of the minute expire after a minute."""
+        queue = self._queue(endpoint_id)
+        stale = self._clock() - queue.load_unix > MINUTE_S
+        return Load(queue.load.in_flight, 0 if stale else queue.load.this_minute)
 
-    def _saw(self, endpoint_id: str, load: Load) -> None:
-        mine = self._of(endpoint_id)
-        mine.load, mine.seen_at = load, self._clock()
+    def _report(self, error: str) -> None:
+        new, self._error = error != self._error, error
+        if new and error:
+            self._on_error(error)
 
-    def _take(self, endpoint: Endpoint, ticket: str) -> tuple[Wait | None, Load]:
-        """Under the file's lock: take a place where there is one. Blocking."""
-        with _Shared(self._path) as shared:
-            row, now = shared.row(endpoint.base_url), self._clock()
-            _prune(row, now)
-            refusal = _refusal(row, endpoint.plan, now)
-            if refusal is None:
-                row["starts"].append(now)
-                row["flights"][ticket] = now
-                shared.write()
-            return refusal, Load(len(row["flights"]), len(row["starts"]))
+    def _take(self, endpoint: Endpoint, ticket: str) -> tuple[QueueStatus | None, Load, str]:
+        """Take a slot under the file's lock if one is free. Blocking. Returns also why the file cannot be used."""
+        take = partial(_take_slot, endpoint=endpoint, ticket=ticket, clock=self._clock)
+        try:
+            with self._file.locked() as records:
+                return *take(records), ""
+        except OSError as error:
+            reason = error.strerror or str(error)
+            message = (
+                f"Plan limits are counted in this process only: {FILE_NAME} in the data folder cannot be used "
+                f"({reason}). Requests are sent all the same."
+            )
+            return *take(self._own), message
 
-    def _give_back(self, endpoint: Endpoint, ticket: str, hold_s: float) -> None:
-        with _Shared(self._path) as shared:
-            row = shared.row(endpoint.base_url)
-            row["flights"].pop(ticket, None)
-            if hold_s:
-                row["held_until"] = max(row["held_until"], self._clock() + hold_s)
-            shared.write()
+    def _give_back(self, endpoint: Endpoint, ticket: str, hold_s: float, arrived_s_ago: float | None) -> None:
+        arrived_unix = None if arrived_s_ago is None else self._clock() - arrived_s_ago
+        held_until = self._clock() + min(max(hold_s, 0.0), MAX_HOLD_S) if hold_s > 0 else 0.0
+        give_back = partial(_give_slot_back, ticket=ticket, arrived_unix=arrived_unix, held_until=held_until)
+        with suppress(OSError), self._file.locked() as records:
+            give_back(records.setdefault(endpoint.base_url, SlotRecord()))
+        own = self._own.get(endpoint.base_url)
+        if own is not None or self._error:
+            give_back(self._own.setdefault(endpoint.base_url, SlotRecord()))
 
 
-class _Shared:
-    """The file that all processes share, while its lock is held. A damaged one counts as empty: it holds a minute."""
+def _take_slot(
+    records: dict[str, SlotRecord], endpoint: Endpoint, ticket: str, clock: Callable[[], float]
+) -> tuple[QueueStatus | None, Load]:
+    now_unix = clock()
+    for base_url in list(records):
+        _prune(records[base_url], now_unix)
+        if records[base_url] == SlotRecord():
+            del records[base_url]
+    record = records.setdefault(endpoint.base_url, SlotRecord())
+    status = _queue_status(record, endpoint.plan, now_unix)
+    if status is None:
+        record.starts.append(now_unix)
+        record.flights[ticket] = now_unix
+    return status, Load(len(record.flights), len(record.starts))
+
+
+def _give_slot_back(record: SlotRecord, ticket: str, arrived_unix: float | None, held_until: float) -> None:
+    start_unix = record.flights.pop(ticket, None)
+    if arrived_unix is not None and start_unix in record.starts:
+        # The server's minute begins when the request arrives, which may be long after the slot was taken.
+        record.starts[record.starts.index(start_unix)] = max(arrived_unix, start_unix)
+    record.held_until = max(record.held_until, held_until)
+
+
+class _SharedFile:
+    """The file and its lock. A damaged file counts as empty, since it only holds one minute."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def __enter__(self) -> _Shared:
-        self._handle = os.open(self._path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o600)
-        # A file system without locks: counting within this process is still right.
-        with suppress(OSError):
-            wait_lock(self._handle)
+    @contextmanager
+    def locked(self) -> Iterator[dict[str, SlotRecord]]:
+        """Yield the records by base URL under the lock, and write them if they changed. Raises OSError."""
+        # Imported on first use: the first paint does not need it.
+        from filelock import FileLock, Timeout
+
+        if not self._path.parent.is_dir():
+            raise FileNotFoundError(None, "the data folder was deleted")
+        lock = FileLock(
+            self._path.with_suffix(".lock"), mode=0o600, timeout=LOCK_TIMEOUT_S, poll_interval=0.01, thread_local=False
+        )
         try:
-            table = json.loads(self._path.read_bytes())
-            self._table: dict[str, Any] = table if isinstance(table, dict) else {}
-        except (OSError, ValueError):
-            self._table = {}
-        return self
+            lock.acquire()
+        except Timeout as error:
+            raise TimeoutError(None, "another process does not release its lock") from error
+        try:
+            before = self._read()
+            records = _records(before)
+            yield records
+            after = msgspec.json.encode(records)
+            if after != before:
+                write_private(self._path, after, replace_link=True, durable=False)
+        finally:
+            lock.release()
 
-    def __exit__(self, *_: object) -> None:
-        os.close(self._handle)
+    def _read(self) -> bytes:
+        try:
+            # O_NOFOLLOW: whatever a symbolic link points to is not ours. The next write replaces the link.
+            handle = os.open(self._path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+        except FileNotFoundError:
+            return b""
+        except OSError:
+            if self._path.is_symlink():
+                return b""
+            raise
+        with os.fdopen(handle, "rb") as file:
+            if stat.S_ISDIR(os.fstat(handle).st_mode):
+                raise IsADirectoryError(None, "a folder has its name")
+            return file.read(MAX_FILE_BYTES + 1)
 
-    def row(self, base_url: str) -> dict[str, Any]:
-        """One address's: starts (unix seconds), flights (ticket to unix seconds), held_until."""
-        row = self._table.get(base_url)
-        if not isinstance(row, dict) or not {"starts", "flights", "held_until"} <= row.keys():
-            row = self._table[base_url] = {"starts": [], "flights": {}, "held_until": 0.0}
-        return row
 
-    def write(self) -> None:
-        """Keep what was changed."""
-        handle = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(handle, "w") as file:
-            json.dump(self._table, file)
+def _records(data: bytes) -> dict[str, SlotRecord]:
+    """Decode what can be used; the rest counts as absent."""
+    if len(data) > MAX_FILE_BYTES:
+        return {}
+    damage = (msgspec.MsgspecError, ValueError, RecursionError)
+    try:
+        fields = msgspec.json.decode(data, type=dict[str, msgspec.Raw])
+    except damage:
+        return {}
+    records: dict[str, SlotRecord] = {}
+    for base_url, raw in fields.items():
+        with suppress(*damage):
+            records[base_url] = msgspec.json.decode(raw, type=SlotRecord)
+    return records
 
 
-def _prune(row: dict[str, Any], now: float) -> None:
-    row["starts"] = [at for at in row["starts"] if now - MINUTE_S < at <= now]
-    row["flights"] = {
-        ticket: at for ticket, at in row["flights"].items() if now - at < FORGOTTEN_S and _lives(ticket.split("-")[0])
+def _prune(record: SlotRecord, now_unix: float) -> None:
+    """Drop what has expired, and what no process can have written: times in the future, a block that is too long."""
+    record.flights = {
+        ticket: start_unix
+        for ticket, start_unix in record.flights.items()
+        if 0 <= now_unix - start_unix < ABANDONED_S and _is_alive(ticket.split("-")[0])
     }
+    # A request in flight may not have arrived at the server yet: its minute has not ended before it has begun.
+    in_flight = {start_unix for start_unix in record.flights.values() if now_unix - start_unix < 2 * MINUTE_S}
+    record.starts = [at for at in record.starts if now_unix - MINUTE_S < at <= now_unix or at in in_flight]
+    if not (math.isfinite(record.held_until) and 0 < record.held_until - now_unix <= MAX_HOLD_S):
+        record.held_until = 0.0
 
 
-def _lives(pid: str) -> bool:
-    if sys.platform == "win32" or not pid.isdigit():
-        return True  # there, asking would end it
+def _is_alive(pid: str) -> bool:
+    if sys.platform == "win32":
+        return True  # os.kill would end the process there
+    if not (pid.isascii() and pid.isdigit() and len(pid) < 10):
+        return False
     try:
         os.kill(int(pid), 0)
     except ProcessLookupError:
         return False
     except PermissionError:
         return True
-    return True
+    return int(pid) > 0
 
 
-def _refusal(row: dict[str, Any], plan: PlanLimits, now: float) -> Wait | None:
-    if plan.in_flight is not None and len(row["flights"]) >= plan.in_flight:
-        return Wait(1, f"{plan.in_flight} requests are in flight, the plan's most", None)
-    if plan.requests_per_minute is not None and len(row["starts"]) >= plan.requests_per_minute:
-        reason = f"{plan.requests_per_minute} requests within a minute, the plan's most"
-        return Wait(1, reason, row["starts"][0] + MINUTE_S - now)
-    if row["held_until"] > now:
-        return Wait(1, "the server said that there were too many requests", row["held_until"] - now)
+def _queue_status(record: SlotRecord, plan: PlanLimits, now_unix: float) -> QueueStatus | None:
+    """Return why a request has to wait; None if it can be sent."""
+    if plan.in_flight is not None and len(record.flights) >= plan.in_flight:
+        return QueueStatus(1, f"{plan.in_flight} requests are in flight, the plan's limit", None)
+    if plan.requests_per_minute is not None and len(record.starts) >= plan.requests_per_minute:
+        reason = f"{plan.requests_per_minute} requests within a minute, the plan's limit"
+        # The oldest request frees a slot; one in flight does not before it has ended.
+        expected_s = sorted(record.starts)[-plan.requests_per_minute] + MINUTE_S - now_unix
+        return QueueStatus(1, reason, expected_s if expected_s > 0 else None)
+    if record.held_until > now_unix:
+        return QueueStatus(1, "the server answered 429 (too many requests)", record.held_until - now_unix)
     return None

@@ -26,7 +26,7 @@ def summary(run: Run) -> dict[str, Json]:
         "forecast": {"cached_tokens": round(forecast.cached_tokens), "basis": forecast.basis} if forecast else None,
         "ttft_ms": _ms(state.ttft_s),
         "duration_ms": _ms(state.ended_at),
-        "error": _error(state.trouble),
+        "error": error_object(state.trouble),
     }
 
 
@@ -61,7 +61,8 @@ def _ms(value_s: float | None) -> float | None:
     return None if value_s is None else round(value_s * 1000, 1)
 
 
-def _error(trouble: ApiError | None) -> Json:
+def error_object(trouble: ApiError | None) -> Json:
+    """Return an error as a JSON object; null if there is none."""
     if trouble is None:
         return None
     return {

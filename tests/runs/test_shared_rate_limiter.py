@@ -1,175 +1,400 @@
-"""The gate: plan limits within one process and across several, on a real file."""
+"""Shared rate limiter: plan limits within one process and across several, on a real file, whole or damaged."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import subprocess
 import sys
+import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+import pytest
+
 from playground.client.endpoint import Endpoint, PlanLimits
-from playground.client.rate_limiter import Load, Wait
-from playground.runs.shared_rate_limiter import SharedRateLimiter
+from playground.client.rate_limiter import Load, QueueStatus
+from playground.runs.shared_rate_limiter import MAX_FILE_BYTES, MAX_HOLD_S, SharedRateLimiter
+
+URL = "http://127.0.0.1:1/v1"
 
 
 def _endpoint(per_minute: int | None, in_flight: int | None) -> Endpoint:
-    return Endpoint("e", "E", "http://127.0.0.1:1/v1", plan=PlanLimits("Test", per_minute, in_flight))
+    return Endpoint("e", "E", URL, plan=PlanLimits("Test", per_minute, in_flight))
 
 
-def _never(wait: Wait) -> None:
-    raise AssertionError(wait)
+def _never(status: QueueStatus) -> None:
+    raise AssertionError(status)
 
 
-def test_a_place_is_taken_and_given_back(tmp_path: Path) -> None:
+def _ignore(_status: QueueStatus) -> None:
+    pass
+
+
+def _run(story: Callable[[], Awaitable[None]]) -> None:
+    async def limited() -> None:
+        async with asyncio.timeout(30):
+            await story()
+
+    asyncio.run(limited())
+
+
+def test_acquire_and_release_count_requests_in_flight_and_of_the_minute(tmp_path: Path) -> None:
     async def story() -> None:
-        gate, endpoint = SharedRateLimiter(tmp_path), _endpoint(10, 2)
-        first = await gate.enter(endpoint, _never)
-        await gate.enter(endpoint, _never)
-        assert gate.load("e") == Load(2, 2)
-        gate.leave(endpoint, first)
-        assert gate.load("e") == Load(1, 2)
-        await gate.enter(endpoint, lambda _wait: None)
-        assert gate.load("e") == Load(2, 3)
-        await gate.close()
+        limiter, endpoint = SharedRateLimiter(tmp_path), _endpoint(10, 2)
+        first = await limiter.acquire(endpoint, _never)
+        await limiter.acquire(endpoint, _never)
+        assert limiter.load("e") == Load(2, 2)
+        limiter.release(endpoint, first)
+        assert limiter.load("e") == Load(1, 2)
+        await limiter.acquire(endpoint, _ignore)
+        assert limiter.load("e") == Load(2, 3)
+        await limiter.close()
 
-    asyncio.run(story())
+    _run(story)
 
 
-def test_first_come_first_served_and_each_knows_its_place(tmp_path: Path) -> None:
+def test_acquire_several_waiting_are_served_in_order(tmp_path: Path) -> None:
     order: list[int] = []
     waits: list[tuple[int, int]] = []
     endpoint = _endpoint(None, 1)
 
-    async def one(gate: SharedRateLimiter, number: int, entered: asyncio.Event, done: asyncio.Event) -> None:
-        ticket = await gate.enter(endpoint, lambda wait: waits.append((number, wait.place)))
+    async def one(limiter: SharedRateLimiter, number: int, entered: asyncio.Event, done: asyncio.Event) -> None:
+        ticket = await limiter.acquire(endpoint, lambda status: waits.append((number, status.position)))
         order.append(number)
         entered.set()
         await done.wait()
-        gate.leave(endpoint, ticket)
+        limiter.release(endpoint, ticket)
 
     async def story() -> None:
-        gate = SharedRateLimiter(tmp_path)
+        limiter = SharedRateLimiter(tmp_path)
         moments = [(asyncio.Event(), asyncio.Event()) for _ in range(3)]
         async with asyncio.TaskGroup() as group:
             for number, (entered, done) in enumerate(moments):
-                group.create_task(one(gate, number, entered, done))
+                group.create_task(one(limiter, number, entered, done))
             for entered, done in moments:
                 await entered.wait()
                 done.set()
-        await gate.close()
+        await limiter.close()
 
-    asyncio.run(story())
+    _run(story)
     assert order == [0, 1, 2]
     assert (1, 2) in waits
     assert (2, 3) in waits
 
 
-def test_a_minute_is_waited_for_and_the_wait_is_known(tmp_path: Path) -> None:
+def test_acquire_minute_used_up_reports_the_expected_wait(tmp_path: Path) -> None:
     now = [1_000.0]
-    waits: list[Wait] = []
+    waits: list[QueueStatus] = []
 
     async def story() -> None:
-        gate, endpoint = SharedRateLimiter(tmp_path, lambda: now[0]), _endpoint(2, None)
+        limiter, endpoint = SharedRateLimiter(tmp_path, lambda: now[0]), _endpoint(2, None)
         for _ in range(2):
-            await gate.enter(endpoint, _never)
+            limiter.release(endpoint, await limiter.acquire(endpoint, _never))
+        await limiter.close()
         now[0] += 20
 
-        def waiting(wait: Wait) -> None:
-            waits.append(wait)
-            now[0] += wait.expected_s or 0
+        def waiting(status: QueueStatus) -> None:
+            waits.append(status)
+            now[0] += status.expected_s or 0
 
-        await gate.enter(endpoint, waiting)
-        await gate.close()
+        await limiter.acquire(endpoint, waiting)
+        await limiter.close()
 
-    asyncio.run(story())
-    assert waits[0].expected_s == 40.0
-    assert "2 requests within a minute" in waits[0].reason
+    _run(story)
+    assert [status.expected_s for status in waits] == [40.0]
 
 
-def test_a_429_holds_everybody_back(tmp_path: Path) -> None:
+def test_release_late_arrival_moves_the_minute_of_the_request(tmp_path: Path) -> None:
     now = [1_000.0]
-    waits: list[Wait] = []
+    waits: list[float | None] = []
 
     async def story() -> None:
-        gate, other, endpoint = (
-            SharedRateLimiter(tmp_path, lambda: now[0]),
-            SharedRateLimiter(tmp_path, lambda: now[0]),
-            _endpoint(None, None),
-        )
-        ticket = await gate.enter(endpoint, _never)
-        gate.leave(endpoint, ticket, hold_s=7.0)
-        await gate.close()
+        limiter, endpoint = SharedRateLimiter(tmp_path, lambda: now[0]), _endpoint(1, None)
+        ticket = await limiter.acquire(endpoint, _never)
+        now[0] += 30  # the process was slow: the request arrived 25 s after its slot was taken
+        limiter.release(endpoint, ticket, arrived_s_ago=5)
+        await limiter.close()
 
-        def waiting(wait: Wait) -> None:
-            waits.append(wait)
+        def waiting(status: QueueStatus) -> None:
+            waits.append(status.expected_s)
+            now[0] += status.expected_s or 0
+
+        await limiter.acquire(endpoint, waiting)
+
+    _run(story)
+    assert waits == [55.0]
+
+
+def test_acquire_request_in_flight_for_more_than_a_minute_still_counts(tmp_path: Path) -> None:
+    now = [1_000.0]
+    waits: list[float | None] = []
+
+    async def story() -> None:
+        limiter, endpoint = SharedRateLimiter(tmp_path, lambda: now[0]), _endpoint(1, None)
+        await limiter.acquire(endpoint, _never)
+        now[0] += 90
+
+        def waiting(status: QueueStatus) -> None:
+            waits.append(status.expected_s)
+            now[0] += 60
+
+        await limiter.acquire(endpoint, waiting)
+
+    _run(story)
+    assert waits == [None]
+
+
+def test_release_with_hold_blocks_other_processes(tmp_path: Path) -> None:
+    now = [1_000.0]
+    waits: list[QueueStatus] = []
+
+    async def story() -> None:
+        limiter, other = (SharedRateLimiter(tmp_path, lambda: now[0]) for _ in range(2))
+        endpoint = _endpoint(None, None)
+        limiter.release(endpoint, await limiter.acquire(endpoint, _never), hold_s=7.0)
+        await limiter.close()
+
+        def waiting(status: QueueStatus) -> None:
+            waits.append(status)
             now[0] += 8
 
-        await other.enter(endpoint, waiting)
+        await other.acquire(endpoint, waiting)
 
-    asyncio.run(story())
+    _run(story)
     assert waits[0].expected_s == 7.0
 
 
-def test_a_wait_that_is_given_up_leaves_no_trace(tmp_path: Path) -> None:
+@pytest.mark.parametrize("hold_s", [121.0, 1e20, float("inf"), float("nan"), -5.0])
+def test_release_absurd_hold_is_capped(tmp_path: Path, hold_s: float) -> None:
+    now = [1_000.0]
+
     async def story() -> None:
-        gate, endpoint = SharedRateLimiter(tmp_path), _endpoint(None, 1)
-        ticket = await gate.enter(endpoint, _never)
+        limiter, endpoint = SharedRateLimiter(tmp_path, lambda: now[0]), _endpoint(None, None)
+        limiter.release(endpoint, await limiter.acquire(endpoint, _never), hold_s=hold_s)
+        await limiter.close()
+        now[0] += MAX_HOLD_S
+        await limiter.acquire(endpoint, _never)
+
+    _run(story)
+
+
+def test_acquire_clock_set_back_after_a_hold_does_not_wait(tmp_path: Path) -> None:
+    now = [1_000_000.0]
+
+    async def story() -> None:
+        limiter, endpoint = SharedRateLimiter(tmp_path, lambda: now[0]), _endpoint(1, 1)
+        limiter.release(endpoint, await limiter.acquire(endpoint, _never), hold_s=60)
+        await limiter.close()
+        now[0] -= 86_400
+        await limiter.acquire(endpoint, _never)
+
+    _run(story)
+
+
+def test_acquire_cancelled_while_waiting_takes_no_slot(tmp_path: Path) -> None:
+    async def story() -> None:
+        limiter, endpoint = SharedRateLimiter(tmp_path), _endpoint(None, 1)
+        ticket = await limiter.acquire(endpoint, _never)
         waiting = asyncio.Event()
         async with asyncio.TaskGroup() as group:
-            given_up = group.create_task(gate.enter(endpoint, lambda _wait: waiting.set()))
+            given_up = group.create_task(limiter.acquire(endpoint, lambda _status: waiting.set()))
             await waiting.wait()
             given_up.cancel()
-        gate.leave(endpoint, ticket)
-        await gate.close()
-        async with asyncio.timeout(10):
-            await gate.enter(endpoint, lambda _wait: None)
-        assert gate.load("e").in_flight == 1
+        limiter.release(endpoint, ticket)
+        await limiter.close()
+        await limiter.acquire(endpoint, _ignore)
+        assert limiter.load("e").in_flight == 1
 
-    asyncio.run(story())
+    _run(story)
 
 
-OTHER = """
+def test_acquire_cancelled_while_the_file_is_locked_takes_no_slot(tmp_path: Path) -> None:
+    from filelock import FileLock
+
+    async def story() -> None:
+        limiter, endpoint = SharedRateLimiter(tmp_path), _endpoint(None, 1)
+        with FileLock(tmp_path / "gate.lock"):
+            task = asyncio.ensure_future(limiter.acquire(endpoint, _never))
+            await asyncio.sleep(0.1)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+        await limiter.close()
+        await limiter.acquire(endpoint, _ignore)
+        assert limiter.load("e").in_flight == 1
+
+    _run(story)
+
+
+OTHER = f"""
 import asyncio, sys
 from pathlib import Path
 from playground.client.endpoint import Endpoint, PlanLimits
-from playground.runs.shared_rate_limiter import Gate
+from playground.runs.shared_rate_limiter import SharedRateLimiter
 async def main():
-    gate = Gate(Path(sys.argv[1]))
-    endpoint = Endpoint("e", "E", "http://127.0.0.1:1/v1", plan=PlanLimits("Test", None, 1))
-    await gate.enter(endpoint, lambda wait: None)
+    limiter = SharedRateLimiter(Path(sys.argv[1]))
+    endpoint = Endpoint("e", "E", "{URL}", plan=PlanLimits("Test", None, 1))
+    await limiter.acquire(endpoint, lambda status: None)
     print("in", flush=True)
     sys.stdin.read()
 asyncio.run(main())
 """
 
 
-def test_another_process_counts_and_one_that_was_killed_does_not(tmp_path: Path) -> None:
+def test_acquire_other_process_counts_until_it_is_killed(tmp_path: Path) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", OTHER, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as other:
         assert other.stdout is not None
         assert other.stdout.readline() == "in\n"
+        waits: list[QueueStatus] = []
+
+        def waiting(status: QueueStatus) -> None:
+            waits.append(status)
+            other.kill()
+            other.wait()
 
         async def story() -> None:
-            gate = SharedRateLimiter(tmp_path)
-            waits: list[Wait] = []
+            await SharedRateLimiter(tmp_path).acquire(_endpoint(None, 1), waiting)
 
-            def waiting(wait: Wait) -> None:
-                waits.append(wait)
-                other.kill()
-                other.wait()
-
-            async with asyncio.timeout(20):
-                await gate.enter(_endpoint(None, 1), waiting)
-            assert waits[0].place == 1
-
-        asyncio.run(story())
+        _run(story)
+        assert waits[0].position == 1
 
 
-def test_a_damaged_file_counts_as_empty(tmp_path: Path) -> None:
-    (tmp_path / "gate.json").write_text("{")
+FUTURE = time.time() + 50_000_000
+DAMAGED = [
+    b"",
+    b"{",
+    b"[1, 2, 3]",
+    b"null",
+    b"\xff\xfe\x00",
+    b"[" * 100_000,
+    b'{"%s": 5}' % URL.encode(),
+    b'{"%s": {"starts": "many", "flights": {}, "held_until": 0}}' % URL.encode(),
+    b'{"%s": {"starts": [1e999], "flights": [1], "held_until": 0}}' % URL.encode(),
+    b'{"%s": {"starts": [], "flights": {"x": "y"}, "held_until": 0}}' % URL.encode(),
+    b'{"%s": {"starts": [], "flights": {}, "held_until": 253370764800.0}}' % URL.encode(),
+    b'{"%s": {"starts": [], "flights": {}, "held_until": 1e400}}' % URL.encode(),
+    b'{"%s": {"starts": [%f, %f], "flights": {}, "held_until": 0}}' % (URL.encode(), FUTURE, FUTURE),
+    b'{"%s": {"starts": [], "flights": {"1-a": %f}, "held_until": 0}}' % (URL.encode(), FUTURE),
+    b'{"%s": {"starts": [], "flights": {"99999999999999999999-a": %f}, "held_until": 0}}' % (URL.encode(), time.time()),
+    b'{"x": "%s"}' % (b"y" * MAX_FILE_BYTES),
+]
+
+
+@pytest.mark.parametrize("content", DAMAGED, ids=range(len(DAMAGED)))
+def test_acquire_damaged_or_absurd_file_counts_as_empty(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "gate.json").write_bytes(content)
+    errors: list[str] = []
 
     async def story() -> None:
-        await SharedRateLimiter(tmp_path).enter(_endpoint(1, 1), _never)
+        limiter = SharedRateLimiter(tmp_path, on_error=errors.append)
+        ticket = await limiter.acquire(_endpoint(1, 1), _never)
+        limiter.release(_endpoint(1, 1), ticket, hold_s=1)
+        await limiter.close()
 
-    asyncio.run(story())
+    _run(story)
+    assert errors == []
+    assert json.loads((tmp_path / "gate.json").read_bytes())[URL]["flights"] == {}
+
+
+def test_records_one_damaged_address_keeps_the_others(tmp_path: Path) -> None:
+    good = {"starts": [time.time()], "flights": {}, "held_until": 0}
+    (tmp_path / "gate.json").write_text(json.dumps({"http://other/v1": 3, URL: good}))
+    waits: list[QueueStatus] = []
+
+    async def story() -> None:
+        limiter = SharedRateLimiter(tmp_path)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.5):
+                await limiter.acquire(_endpoint(1, None), waits.append)
+
+    _run(story)
+    assert len(waits) == 1
+
+
+def _directory(folder: Path) -> None:
+    (folder / "gate.json").mkdir()
+
+
+def _lock_directory(folder: Path) -> None:
+    (folder / "gate.lock").mkdir()
+
+
+def _deleted(folder: Path) -> None:
+    folder.rmdir()
+
+
+def _lock_link(folder: Path) -> None:
+    (folder / "gate.lock").symlink_to(folder.parent / "elsewhere")
+
+
+@pytest.mark.parametrize("damage", [_directory, _lock_directory, _deleted, _lock_link])
+def test_acquire_file_that_cannot_be_used_counts_in_this_process_and_reports_once(
+    tmp_path: Path, damage: Callable[[Path], None]
+) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    damage(folder)
+    errors: list[str] = []
+    waits: list[QueueStatus] = []
+
+    async def story() -> None:
+        limiter, endpoint = SharedRateLimiter(folder, on_error=errors.append), _endpoint(2, 1)
+        ticket = await limiter.acquire(endpoint, _never)
+        asyncio.get_running_loop().call_later(0.1, limiter.release, endpoint, ticket)
+        ticket = await limiter.acquire(endpoint, waits.append)
+        limiter.release(endpoint, ticket)
+        await limiter.close()
+
+    _run(story)
+    assert len(errors) == 1
+    assert [status.expected_s for status in waits] == [None]
+    assert not (tmp_path / "elsewhere").exists()
+    assert folder.exists() == (damage is not _deleted)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="symbolic links need a privilege there")
+def test_acquire_file_is_a_symbolic_link_replaces_the_link_only(tmp_path: Path) -> None:
+    target = tmp_path / "precious.txt"
+    target.write_text("keep me")
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (folder / "gate.json").symlink_to(target)
+
+    async def story() -> None:
+        await SharedRateLimiter(folder).acquire(_endpoint(1, 1), _never)
+
+    _run(story)
+    assert target.read_text() == "keep me"
+    assert not (folder / "gate.json").is_symlink()
+
+
+def test_acquire_lock_held_by_a_stuck_process_counts_in_this_process(tmp_path: Path) -> None:
+    from filelock import FileLock
+
+    errors: list[str] = []
+
+    async def story() -> None:
+        with FileLock(tmp_path / "gate.lock"):
+            await SharedRateLimiter(tmp_path, on_error=errors.append).acquire(_endpoint(1, 1), _never)
+
+    _run(story)
+    assert len(errors) == 1
+
+
+def test_acquire_addresses_without_requests_leave_the_file(tmp_path: Path) -> None:
+    now = [1_000.0]
+
+    async def story() -> None:
+        limiter = SharedRateLimiter(tmp_path, lambda: now[0])
+        for number in range(3):
+            endpoint = Endpoint(f"e{number}", "E", f"http://127.0.0.1:{number}/v1", plan=PlanLimits("Test", 9, 9))
+            limiter.release(endpoint, await limiter.acquire(endpoint, _never))
+        await limiter.close()
+        now[0] += 100
+        await limiter.acquire(_endpoint(1, 1), _never)
+
+    _run(story)
+    assert list(json.loads((tmp_path / "gate.json").read_bytes())) == [URL]

@@ -12,7 +12,7 @@ from PySide6.QtWidgets import QFileDialog, QMessageBox, QWidget
 from playground.assets import asset
 from playground.prompt.document import Document, Message
 from playground.prompt.field_errors import InputError
-from playground.prompt.files import dump, parse_bytes
+from playground.prompt.files import PROMPT_FORMAT, FileFormat, dump, missing_in, parse_bytes
 from playground.storage.draft import Draft, DraftState
 from playground.storage.paths import write_shared
 
@@ -42,6 +42,8 @@ class Files(QObject):
         self._window, self._draft, self._prompt = window, draft, prompt
         self._file: str | None = None
         self._saved = ""
+        self._format = PROMPT_FORMAT
+        """How the prompt's file is written; saving keeps it."""
 
     def start(self) -> None:
         """Show the draft of last time, or the sample prompt at a first start."""
@@ -49,7 +51,7 @@ class Files(QObject):
         if state is None:
             self._replace(sample_document(), None)
             return
-        self._file, self._saved = state.file, state.saved
+        self._file, self._saved, self._format = state.file, state.saved, state.format
         self._prompt.set_document(state.document)
 
     @property
@@ -66,7 +68,7 @@ class Files(QObject):
 
     def edited(self, document: Document) -> None:
         """Keep the draft."""
-        self._draft.note(DraftState(document, self._file, self._saved))
+        self._draft.note(DraftState(document, self._file, self._saved, self._format))
         self.changed.emit()
 
     def new(self) -> None:
@@ -103,10 +105,17 @@ class Files(QObject):
         except OSError as error:
             self.trouble.emit(f"{path} cannot be read: {error.strerror or error}.")
         else:
-            self._replace(opened.document, str(path))
+            self._replace(opened.document, str(path), opened.format)
+            for note in opened.notes:
+                self.trouble.emit(f"{path.name}: {note}")
+            if opened.model not in (None, "electron"):
+                self.trouble.emit(
+                    f"{path.name} names the model {opened.model}. Saving keeps it; requests use the endpoint's "
+                    "model."
+                )
 
-    def _replace(self, document: Document, file: str | None) -> None:
-        self._file, self._saved = file, dump(document)
+    def _replace(self, document: Document, file: str | None, file_format: FileFormat = PROMPT_FORMAT) -> None:
+        self._file, self._saved, self._format = file, dump(document), file_format
         # One undoable step: what was there before is one Ctrl+Z away.
         self._prompt.set_document(document, undoable=bool(self._prompt.document().messages), label="Open")
         self.edited(self._prompt.document())
@@ -131,13 +140,15 @@ class Files(QObject):
 
     def save_path(self, path: Path) -> None:
         """Write the prompt to `path`, whole or not at all."""
-        text = dump(self._prompt.document())
+        document = self._prompt.document()
         try:
-            write_shared(path, text.encode())
+            write_shared(path, dump(document, self._format).encode())
         except OSError as error:
             self.trouble.emit(f"{path} cannot be written: {error.strerror or error}. The draft is kept.")
             return
-        self._file, self._saved = str(path), text
+        self._file, self._saved = str(path), dump(document)
+        for loss in missing_in(document, self._format):
+            self.trouble.emit(loss)
         self.edited(self._prompt.document())
 
     def _ask_then(self, run: Callable[[], None]) -> None:

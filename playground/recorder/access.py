@@ -1,0 +1,64 @@
+"""Which requests the Recorder accepts: from programs on this machine, never from web pages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+LOOPBACK_NAMES = frozenset(("127.0.0.1", "localhost", "[::1]"))
+
+Headers = Sequence[tuple[bytes, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A request that is answered by the Recorder itself."""
+
+    status: int
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class AccessPolicy:
+    """Accept requests whose path begins with `base_path`, after `token` if there is one.
+
+    `base_path` is the path of the endpoint's base URL, without a trailing slash ("/waves/v1", or "").
+    `token` is a path segment that the caller must know; empty: none is required.
+    """
+
+    base_path: str = ""
+    token: str = ""
+
+    @property
+    def public_path(self) -> str:
+        """Return the path that callers use as base."""
+        return f"/{self.token}{self.base_path}" if self.token else self.base_path
+
+    def check(self, target: bytes, headers: Headers) -> Refusal | None:
+        """Return why a request is refused, or None.
+
+        A web page that reaches this address by DNS rebinding has another `Host`; a page that calls it directly has an
+        `Origin` or `Sec-Fetch-Site` header, which programs do not send.
+        """
+        values = {name.lower(): value.decode("latin-1") for name, value in headers}
+        if _host_name(values.get(b"host", "")) not in LOOPBACK_NAMES:
+            return Refusal(403, "The Host header does not name this machine's loopback address.")
+        if b"origin" in values or values.get(b"sec-fetch-site", "none") != "none":
+            return Refusal(403, "The Recorder does not accept requests from web pages.")
+        path = target.split(b"?", 1)[0].decode("latin-1")
+        base = self.public_path
+        if path != base and not path.startswith(base + "/"):
+            return Refusal(404, f"The Recorder forwards paths under {base or '/'} only.")
+        return None
+
+    def upstream_target(self, target: bytes) -> bytes:
+        """Return the path and query to request upstream: the caller's, without the token."""
+        return target[len(self.token) + 1 :] if self.token else target
+
+
+def _host_name(host: str) -> str:
+    """Return the name in a Host header, lower case, without its port."""
+    name = host.strip().lower()
+    if name.startswith("["):
+        return name[: name.find("]") + 1]
+    return name.partition(":")[0]

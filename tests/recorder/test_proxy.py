@@ -1,0 +1,335 @@
+"""The Recorder forwards bytes unchanged, on real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any
+
+from playground.recorder.access import AccessPolicy
+from playground.recorder.proxy import Outcome, RawHeaders, Recorder
+from playground.recorder.upstream import Upstream
+from tests.recorder.raw_server import RawServer, exchange, hang_up, raw_server
+
+Answer = Callable[[bytes, asyncio.StreamWriter], Awaitable[bool]]
+
+
+class Seen:
+    """Keeps what the observer received of one exchange."""
+
+    def __init__(self) -> None:
+        self.request, self.response = b"", b""
+        self.status: int | None = None
+        self.headers: RawHeaders = []
+        self.outcome: Outcome | None = None
+        self.ended = asyncio.Event()
+
+    def request_data(self, data: bytes) -> None:
+        self.request += data
+
+    def response_head(self, status: int, headers: RawHeaders) -> None:
+        self.status, self.headers = status, headers
+
+    def response_data(self, data: bytes) -> None:
+        self.response += data
+
+    def end(self, outcome: Outcome, detail: str) -> None:
+        assert self.outcome is None, "an exchange ended twice"
+        self.outcome = outcome
+        self.ended.set()
+
+
+class Observer:
+    """Keeps all exchanges."""
+
+    def __init__(self) -> None:
+        self.exchanges: list[Seen] = []
+
+    def begin(self, method: str, target: str, headers: RawHeaders) -> Seen:
+        self.exchanges.append(Seen())
+        return self.exchanges[-1]
+
+
+@asynccontextmanager
+async def recording(
+    answer: Answer, *, access: AccessPolicy | None = None, key: str | None = None
+) -> AsyncIterator[tuple[int, RawServer, Observer]]:
+    """Run a server behind a Recorder; yields the Recorder's port, the server and the observer."""
+    async with raw_server(answer) as server:
+        observer = Observer()
+        upstream = Upstream(f"http://127.0.0.1:{server.port}/v1")
+        recorder = Recorder(upstream, access or AccessPolicy("/v1"), observer, key)
+        port = await recorder.start()
+        try:
+            yield port, server, observer
+        finally:
+            await recorder.close()
+
+
+def run(story: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run a story with a limit that only a hang reaches."""
+
+    async def limited() -> None:
+        async with asyncio.timeout(30):
+            await story()
+
+    asyncio.run(limited())
+
+
+def always(response: bytes, *, keep: bool = False) -> Answer:
+    """Answer each request with the same bytes."""
+
+    async def answer(_request: bytes, writer: asyncio.StreamWriter) -> bool:
+        writer.write(response)
+        await writer.drain()
+        return keep
+
+    return answer
+
+
+POST = (
+    b"POST /v1/chat/completions?q=%20x HTTP/1.1\r\nHost: 127.0.0.1\r\nauthorization: Bearer sk_test_1234567890\r\n"
+    b"X-Custom-CASE: Value\r\nConnection: keep-alive, X-Hop\r\nX-Hop: 1\r\nContent-Length: 5\r\n\r\nhello"
+)
+OK = b"HTTP/1.1 200 Fine\r\nX-Request-Id: req-1\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
+
+
+def test_request_target_headers_and_body_are_forwarded_without_hop_by_hop_fields() -> None:
+    async def story() -> None:
+        async with recording(always(OK)) as (port, server, observer):
+            got = await exchange(port, POST, until=b"{}")
+            sent = bytes(server.received[0])
+            assert sent.startswith(b"POST /v1/chat/completions?q=%20x HTTP/1.1\r\n")
+            assert b"X-Custom-CASE: Value\r\n" in sent
+            assert b"authorization: Bearer sk_test_1234567890\r\n" in sent
+            assert f"Host: 127.0.0.1:{server.port}\r\n".encode() in sent
+            assert b"X-Hop" not in sent
+            assert b"Connection" not in sent
+            assert sent.endswith(b"\r\n\r\nhello")
+            assert got == OK
+            (seen,) = observer.exchanges
+            await seen.ended.wait()
+            assert (seen.outcome, seen.status, seen.request, seen.response) == ("complete", 200, b"hello", b"{}")
+
+    run(story)
+
+
+def test_response_chunks_are_flushed_as_they_arrive_and_trailers_pass() -> None:
+    async def story() -> None:
+        go_on = asyncio.Event()
+
+        async def answer(_request: bytes, writer: asyncio.StreamWriter) -> bool:
+            writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n5\r\nfirst\r\n")
+            await writer.drain()
+            await go_on.wait()
+            writer.write(b"6\r\nsecond\r\n0\r\nX-Sum: abc\r\n\r\n")
+            await writer.drain()
+            return False
+
+        async with recording(answer) as (port, _server, observer):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(POST)
+            first = await reader.readuntil(b"first\r\n")
+            assert b"second" not in first
+            go_on.set()
+            rest = await reader.readuntil(b"0\r\nX-Sum: abc\r\n\r\n")
+            assert rest.startswith(b"6\r\nsecond\r\n")
+            assert observer.exchanges[0].response == b"firstsecond"
+            await hang_up(writer)
+
+    run(story)
+
+
+def test_stream_that_breaks_off_is_not_ended_towards_the_caller() -> None:
+    async def story() -> None:
+        cut = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n"
+        async with recording(always(cut)) as (port, _server, observer):
+            got = await exchange(port, POST)
+            assert got.endswith(b"4\r\nhalf\r\n")
+            assert observer.exchanges[0].outcome == "upstream_cut"
+
+    run(story)
+
+
+def test_caller_that_leaves_cancels_the_upstream_request() -> None:
+    async def story() -> None:
+        async def answer(_request: bytes, writer: asyncio.StreamWriter) -> bool:
+            writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n")
+            await writer.drain()
+            return True  # keeps the connection open and waits for the next request
+
+        async with recording(answer) as (port, server, observer):
+            await exchange(port, POST, until=b"x\r\n")
+            await server.closed.wait()
+            await observer.exchanges[0].ended.wait()
+            assert observer.exchanges[0].outcome == "caller_gone"
+
+    run(story)
+
+
+def test_caller_that_leaves_before_the_headers_cancels_the_upstream_request() -> None:
+    async def story() -> None:
+        arrived = asyncio.Event()
+
+        async def answer(_request: bytes, _writer: asyncio.StreamWriter) -> bool:
+            arrived.set()
+            return True
+
+        async with recording(answer) as (port, server, observer):
+            _reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(POST)
+            await arrived.wait()
+            await hang_up(writer)
+            await server.closed.wait()
+            await observer.exchanges[0].ended.wait()
+            assert observer.exchanges[0].outcome == "caller_gone"
+
+    run(story)
+
+
+def test_connections_are_kept_alive_on_both_sides() -> None:
+    async def story() -> None:
+        async with recording(always(OK, keep=True)) as (port, server, observer):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            for _ in range(3):
+                writer.write(POST)
+                await reader.readuntil(b"{}")
+            assert len(server.received) == 1
+            await observer.exchanges[-1].ended.wait()
+            assert [seen.outcome for seen in observer.exchanges] == ["complete"] * 3
+            await hang_up(writer)
+
+    run(story)
+
+
+def test_reused_connection_that_was_closed_is_replaced_without_the_caller_noticing() -> None:
+    async def story() -> None:
+        async with recording(always(OK, keep=False)) as (port, server, _observer):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            for _ in range(3):
+                writer.write(POST)
+                await reader.readuntil(b"{}")
+            assert len(server.received) == 3
+            await hang_up(writer)
+
+    run(story)
+
+
+def test_expect_100_continue_is_relayed() -> None:
+    async def story() -> None:
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            body = await reader.readexactly(5)
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n" + body)
+            await writer.drain()
+            await hang_up(writer)
+
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        base = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+        recorder = Recorder(Upstream(base), AccessPolicy("/v1"), Observer())
+        port = await recorder.start()
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(POST.replace(b"\r\n\r\nhello", b"\r\nExpect: 100-continue\r\n\r\n"))
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 100")
+        writer.write(b"hello")
+        assert (await reader.readuntil(b"hello")).startswith(b"HTTP/1.1 200")
+        await hang_up(writer)
+        await recorder.close()
+        server.close()
+
+    run(story)
+
+
+def test_encoded_body_passes_encoded() -> None:
+    async def story() -> None:
+        body = gzip.compress(b'{"a": 1}')
+        response = (
+            b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: " + str(len(body)).encode() + b"\r\n\r\n"
+        )
+        async with recording(always(response + body)) as (port, _server, observer):
+            assert (await exchange(port, POST, until=body)).endswith(body)
+            assert observer.exchanges[0].response == body
+
+    run(story)
+
+
+def test_unreachable_upstream_is_a_marked_502() -> None:
+    async def story() -> None:
+        observer = Observer()
+        recorder = Recorder(Upstream("http://127.0.0.1:9/v1"), AccessPolicy("/v1"), observer)
+        port = await recorder.start()
+        got = await exchange(port, POST)
+        assert got.startswith(b"HTTP/1.1 502 ")
+        assert b"X-Electron-Playground: recorder\r\n" in got
+        assert b'"type": "recorder_upstream_error"' in got
+        assert observer.exchanges[0].outcome == "upstream_unreachable"
+        await recorder.close()
+
+    run(story)
+
+
+def test_http_error_and_repeated_headers_pass_unchanged() -> None:
+    async def story() -> None:
+        response = (
+            b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 2\r\nSet-Cookie: a=1\r\nSet-Cookie: b=2\r\n"
+            b"Content-Length: 2\r\n\r\nno"
+        )
+        async with recording(always(response)) as (port, _server, _observer):
+            assert await exchange(port, POST, until=b"\r\n\r\nno") == response
+
+    run(story)
+
+
+def test_web_pages_and_other_hosts_are_refused_and_nothing_is_forwarded() -> None:
+    async def story() -> None:
+        async with recording(always(OK)) as (port, server, observer):
+            for change in (
+                (b"Host: 127.0.0.1", b"Host: evil.example"),
+                (b"X-Hop: 1", b"Origin: https://evil.example"),
+                (b"X-Hop: 1", b"Sec-Fetch-Site: cross-site"),
+            ):
+                assert (await exchange(port, POST.replace(*change))).startswith(b"HTTP/1.1 403 ")
+            assert (await exchange(port, POST.replace(b"/v1/chat", b"/admin"))).startswith(b"HTTP/1.1 404 ")
+            assert server.received == []
+            assert observer.exchanges == []
+
+    run(story)
+
+
+def test_path_token_is_required_and_not_forwarded() -> None:
+    async def story() -> None:
+        access = AccessPolicy("/v1", token="t0ken")
+        async with recording(always(OK), access=access) as (port, server, _observer):
+            assert (await exchange(port, POST)).startswith(b"HTTP/1.1 404 ")
+            await exchange(port, POST.replace(b"POST /v1", b"POST /t0ken/v1"), until=b"{}")
+            assert bytes(server.received[0]).startswith(b"POST /v1/chat")
+
+    run(story)
+
+
+def test_key_of_the_recorder_replaces_the_callers() -> None:
+    async def story() -> None:
+        async with recording(always(OK), key="sk_real_0987654321") as (port, server, _observer):
+            await exchange(port, POST, until=b"{}")
+            sent = bytes(server.received[0])
+            assert b"sk_real_0987654321" in sent
+            assert b"sk_test_1234567890" not in sent
+
+    run(story)
+
+
+def test_chunked_request_is_forwarded_chunked() -> None:
+    async def story() -> None:
+        async with recording(always(OK)) as (port, server, observer):
+            request = (
+                b"POST /v1/x HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+                b"3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"
+            )
+            await exchange(port, request, until=b"{}")
+            assert b"Transfer-Encoding: chunked" in bytes(server.received[0])
+            assert observer.exchanges[0].request == b"abcde"
+
+    run(story)
