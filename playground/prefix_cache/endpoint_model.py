@@ -15,6 +15,7 @@ from playground.prefix_cache.match_tree import MatchTree, Node, Step
 from playground.prefix_cache.parameters import that_may_matter
 from playground.prefix_cache.prefix_size import Anchor, Measure, PrefixSizer, Size
 from playground.prefix_cache.similarity import PromptFamilyMatcher
+from playground.prefix_cache.text_compare import common_prefix
 from playground.prefix_cache.token_estimator import TokenEstimator
 from playground.prefix_cache.view import OPENING, ORDERS, CacheView, Order, Part, answer_text, arranged
 from playground.prompt.document import Json
@@ -26,6 +27,10 @@ TRACKED = 300
 REBUILT = 2_000
 """Requests that are put in order again when the first tools are sent."""
 ANCHORS = 48
+RECENT = 8
+"""How many of the newest requests are asked whether they are versions of a prompt."""
+SHARED_MUCH = 200
+"""Code points from which another prompt with the same beginning is worth a comparison."""
 _IRRELEVANT = 3e-5
 """Probability below which a rendering is not computed for a forecast."""
 
@@ -46,8 +51,7 @@ class Prediction:
     """Everything that is computed of a prompt before it is sent.
 
     `sequence` is the view with the opening of the answer, by order. `interval` is widened by learned residuals, `raw` is not.
-    `match` is the earlier request that the most probable outcome rests on, with the shared code points in its order.
-    """
+        """
 
     now: float
     view: CacheView
@@ -58,7 +62,8 @@ class Prediction:
     raw: ForecastInterval
     interval: ForecastInterval
     rendering: Rendering
-    numbers: list[int] = field(default_factory=list)
+    compared: Sent | None = None
+    """The earlier request that this one is compared with."""
 
     @property
     def best(self) -> Outcome | None:
@@ -269,7 +274,9 @@ class EndpointCacheModel:
             return
         self.prepare(sent.view)
         if sent.prompt_tokens is None:
-            self._pending[sent.run_id] = prediction or self.predict(sent.view, sent.at, thorough=True)
+            prediction = prediction or self.predict(sent.view, sent.at, thorough=True)
+            prediction.compared = self.compared_with(prediction, sent.tag)
+            self._pending[sent.run_id] = prediction
             if len(self._pending) > PENDING:
                 del self._pending[next(iter(self._pending))]
         number = len(self._requests)
@@ -318,6 +325,21 @@ class EndpointCacheModel:
                 known = self._distances.get(Rendering("first", answers))
                 if known:
                     self._distances[Rendering(order, answers)] = dict(known)
+
+    def compared_with(self, prediction: Prediction, tag: str = "") -> Sent | None:
+        """Return the earlier request that a prompt is compared with: one that shares most, if they are versions of one prompt;
+        else a recent version. A request with a tag is only compared with those of the same tag."""
+        steps, view = prediction.reach.steps, prediction.view
+        best = self.request(steps[-1].newest) if steps else None
+        match = self.index.match(view.text, 0.0)
+        candidates = [best, match.sent if match else None, *self.index.newest_first(RECENT)]
+        usable = [sent for sent in candidates if sent is not None and sent.tag in ("", tag)]
+        found = self.family.first(view, usable)
+        return found or next((sent for sent in usable[:2] if common_prefix(view.text, sent.text) >= SHARED_MUCH), None)
+
+    def pending(self, run_id: str) -> Prediction | None:
+        """Return what was predicted of a recorded request whose report has not come yet."""
+        return self._pending.get(run_id)
 
     def settle(self, run_id: str, usage: Usage, *, learn: bool = True) -> Prediction | None:
         """Learn from what the server reported for a recorded request. Returns what had been predicted."""
@@ -468,6 +490,27 @@ class EndpointCacheModel:
         if other is None or other.fields is None:
             return False
         return that_may_matter(sent.fields) != that_may_matter(other.fields)
+
+    def take_over(self, other: EndpointCacheModel, sent: Sent) -> None:
+        """Add a request of another model of the same server, learning from its report if it has one."""
+        self.record(replace(sent, prompt_tokens=None, cached_tokens=None))
+        number = other._numbers[sent.run_id]
+        if sent.run_id in other._pending:
+            return
+        request = other._requests[number]
+        usage = Usage(sent.prompt_tokens, sent.cached_tokens, request.completion_tokens)
+        self.settle(sent.run_id, usage)
+        if request.answer:
+            self._answer(self._numbers[sent.run_id], request.answer)
+
+    def _answer(self, number: int, answer: str) -> None:
+        request = self._requests[number]
+        request.answer = answer
+        sent = self.index.get(request.run_id)
+        for order, tree in self._trees.items():
+            if sent is not None:
+                tree.extend(number, arranged(sent.view, order).text + OPENING, answer)
+            self._mark_exact(tree, number, request)
 
     # -- lookup ----------------------------------------------------------------------------------------------------
 

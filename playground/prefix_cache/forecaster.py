@@ -13,6 +13,13 @@ from playground.prefix_cache.endpoint_model import EndpointCacheModel, Predictio
 from playground.prefix_cache.forecast import Forecast, ago, span
 from playground.prefix_cache.hypotheses import ROUTINGS
 from playground.prefix_cache.index import Match, Sent
+from playground.prefix_cache.miss_explanation import (
+    EarlierRequest,
+    MissExplanation,
+    MissKnowledge,
+    explain_miss,
+    knowledge_of,
+)
 from playground.prefix_cache.score import Score, Scorer
 from playground.prefix_cache.text_compare import common_prefix
 from playground.prefix_cache.token_estimator import TokenEstimator
@@ -58,6 +65,14 @@ class CacheProfile:
     tools_position: Property = Property(None, 0.0)
     replicas: Estimate = Estimate(None, 0.0, 0)
     loss_rate: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """The explanation of a report (None: nothing was missed), and what was known of the server before it."""
+
+    explanation: MissExplanation | None
+    known: MissKnowledge
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +123,7 @@ class CacheForecaster:
         view = view_of_document(document)
         cache.since = since
         prediction = cache.predict(view.view, now)
-        related = related_request(cache, prediction)
+        related = cache.compared_with(prediction)
         forecast = forecast_of(cache, prediction, related)
         fresh = forecast
         if view.first_variable is not None:
@@ -132,7 +147,7 @@ class CacheForecaster:
         cache = self.model(endpoint_id, model)
         cache.since = since
         prediction = cache.predict(view, self._clock())
-        return forecast_of(cache, prediction, related_request(cache, prediction))
+        return forecast_of(cache, prediction, cache.compared_with(prediction))
 
     def candidates(self, document: Document, endpoint_id: str, model: str, limit: int = CANDIDATES) -> list[Match]:
         """Return earlier requests that a document may be compared with: longest shared prefix first, ties: newest
@@ -180,16 +195,66 @@ class CacheForecaster:
         cache.record(sent)
         cache.settle(sent.run_id, usage, learn=learn)
 
-    def settle(self, endpoint_id: str, model: str, run_id: str, usage: Usage, forecast: Forecast | None = None) -> None:
-        """Learn from what the server reported for a recorded request, and score its forecast."""
-        cache = self.model(endpoint_id, model)
-        if cache.settle(run_id, usage) is None and cache.index.get(run_id) is None:
-            return
-        scorer = self._scorer(endpoint_id, model)
+    def settle(
+        self,
+        endpoint_id: str,
+        model: str,
+        run_id: str,
+        usage: Usage,
+        forecast: Forecast | None = None,
+        document: DocumentView | None = None,
+    ) -> Settled | None:
+        """Explain what the server reported for a recorded request, then learn from it and score the forecast.
+
+        Returns None for a request that is unknown or has its report already.
+        """
+        where = endpoint_id, model
+        cache = self.model(*where)
+        prediction, sent = cache.pending(run_id), cache.index.get(run_id)
+        if sent is None:
+            return None
+        settled = None
+        if prediction is not None:
+            settled = self.explain(where, sent, usage, prediction, document)
+        cache.settle(run_id, usage)
+        scorer = self._scorer(*where)
         if usage.prompt_tokens is not None and usage.cached_tokens is None:
             scorer.add_unreported()
         if usage.cached_tokens is not None and forecast is not None:
             scorer.add(forecast.cached_tokens, (forecast.low, forecast.high), usage.cached_tokens, cache.units.step)
+        return settled
+
+    def explain(
+        self,
+        where: tuple[str, str],
+        sent: Sent,
+        usage: Usage,
+        prediction: Prediction,
+        document: DocumentView | None = None,
+    ) -> Settled:
+        """Explain a report that has not been learned from. Live requests, the log and a replay use this."""
+        cache = self.model(*where)
+        known = knowledge_of(cache, prediction, self.lifetime_s)
+        compared = prediction.compared
+        other = self.elsewhere(sent.view, *where)
+        shared = common_prefix(sent.text, compared.text) if compared is not None else 0
+        if other is not None and other[1].length > shared and other[1].length >= len(sent.text) / 4:
+            compared = other[1].sent
+        earlier = None if compared is None else self._earlier(cache, sent, compared)
+        return Settled(explain_miss(sent.view, sent.fields, earlier, usage, known, document), known)
+
+    def explain_with(
+        self, where: tuple[str, str], sent: Sent, other: Sent, usage: Usage, known: MissKnowledge, document: DocumentView
+    ) -> MissExplanation | None:
+        """Explain a report by another earlier request than the best, with what was known then."""
+        earlier = self._earlier(self.model(*where), sent, other)
+        return explain_miss(sent.view, sent.fields, earlier, usage, known, document)
+
+    @staticmethod
+    def _earlier(cache: EndpointCacheModel, sent: Sent, other: Sent) -> EarlierRequest:
+        emptied = cache.since is not None and other.at < cache.since
+        lost = "the cache was emptied since: the simulator was restarted" if emptied else ""
+        return EarlierRequest(other.view, other.fields, other.request_id, max(sent.at - other.at, 0.0), lost)
 
     def sent(self, run_id: str) -> Sent | None:
         """Return a recorded request, whichever endpoint it went to."""
@@ -205,6 +270,16 @@ class CacheForecaster:
                 if match is not None:
                     found.append((other, match))
         return max(found, key=lambda pair: (pair[1].length, pair[1].sent.at), default=None)
+
+    def adopt(self, endpoint_id: str, model: str, built: EndpointCacheModel) -> None:
+        """Take a model that was built from the log on another thread. Requests recorded meanwhile are kept."""
+        live = self._models.get((endpoint_id, model))
+        if live is not None:
+            for sent in reversed(live.index.newest_first(len(live.index))):
+                if built.index.get(sent.run_id) is None:
+                    built.take_over(live, sent)
+            built.since = live.since
+        self._models[endpoint_id, model] = built
 
     def save(self) -> bytes:
         """Return what was learned about all endpoints, as versioned JSON."""
@@ -238,23 +313,6 @@ def forecast_of(cache: EndpointCacheModel, prediction: Prediction, related: Sent
         shared_chars=shared,
         sent_at=compared.at if compared else None,
     )
-
-
-def related_request(cache: EndpointCacheModel, prediction: Prediction, tag: str = "") -> Sent | None:
-    """Return the earlier request that a prompt is compared with: the newest that shares most, if they are versions of one
-    prompt; else a recent version."""
-    steps = prediction.reach.steps
-    best = cache.request(steps[-1].newest) if steps else None
-    view = prediction.view
-    match = cache.index.match(view.text, 0.0)
-    candidates = [best, match.sent if match else None, *cache.index.newest_first(RECENT)]
-    usable = [sent for sent in candidates if sent is not None and sent.tag in ("", tag)]
-    found = cache.family.first(view, usable)
-    return found or next((sent for sent in usable[:2] if _shares_much(view, sent)), None)
-
-
-def _shares_much(view: CacheView, sent: Sent) -> bool:
-    return common_prefix(view.text, sent.text) >= 200
 
 
 def _basis(cache: EndpointCacheModel, prediction: Prediction, matched: Sent | None, related: Sent | None) -> str:

@@ -7,23 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from playground.prefix_cache.causes import TITLES, Cause
+from playground.prefix_cache.cold_clock import lifetime_of
 from playground.prefix_cache.difference import Difference, difference
 from playground.prefix_cache.endpoint_model import EndpointCacheModel, Prediction, Usage
 from playground.prefix_cache.forecast import span
 from playground.prefix_cache.hypotheses import Rendering
-from playground.prefix_cache.index import Sent
 from playground.prefix_cache.parameters import changed, that_may_matter
 from playground.prefix_cache.prefix_size import Size
 from playground.prefix_cache.view import CacheView, DocumentView, Order, PartKind, arranged
 from playground.prefix_cache.visible import quoted, snippet
 from playground.prompt.document import Json
 from playground.prompt.variables import places
-
-if TYPE_CHECKING:
-    from playground.prefix_cache.forecaster import CacheForecaster
 
 Kind = Literal[
     "differs", "first", "expired", "server", "unreported", "order", "tools", "parameters", "minimum", "unknown"
@@ -328,8 +325,6 @@ def _cost(case: _Case) -> str:
 
 def knowledge_of(cache: EndpointCacheModel, prediction: Prediction, assumed_s: float) -> MissKnowledge:
     """Return what a cache model knows before the report of a predicted request."""
-    from playground.prefix_cache.cold_clock import lifetime_of
-
     weights: dict[Order, float] = {}
     best: dict[Order, Rendering] = {}
     for one, weight in cache.hypotheses.weights.items():
@@ -356,42 +351,6 @@ def knowledge_of(cache: EndpointCacheModel, prediction: Prediction, assumed_s: f
         alive,
         cache.hypotheses.routings()[0] < 0.5,
     )
-
-
-def explain_request(
-    forecaster: CacheForecaster,
-    where: tuple[str, str],
-    sent: Sent,
-    usage: Usage,
-    prediction: Prediction,
-    earlier: Sent | None,
-    document: DocumentView | None = None,
-) -> MissExplanation | None:
-    """Return the explanation of a request that has been answered and not been learned from. Live requests, the log and a
-    replay use this function."""
-    cache = forecaster.model(*where)
-    known = knowledge_of(cache, prediction, forecaster.lifetime_s)
-    other = forecaster.elsewhere(sent.view, *where)
-    compared = earlier
-    if other is not None and other[1].length > _shared(sent, earlier) and other[1].length >= len(sent.text) / 4:
-        compared = other[1].sent
-    if compared is None:
-        return explain_miss(sent.view, sent.fields, None, usage, known, document)
-    lost = "the cache was emptied since: the simulator was restarted" if _before(cache, compared) else ""
-    request = EarlierRequest(
-        compared.view, compared.fields, compared.request_id, max(sent.at - compared.at, 0.0), lost
-    )
-    return explain_miss(sent.view, sent.fields, request, usage, known, document)
-
-
-def _shared(sent: Sent, earlier: Sent | None) -> int:
-    from playground.prefix_cache.text_compare import common_prefix
-
-    return common_prefix(sent.text, earlier.text) if earlier is not None else 0
-
-
-def _before(cache: EndpointCacheModel, sent: Sent) -> bool:
-    return cache.since is not None and sent.at < cache.since
 
 
 def _variable(document: DocumentView | None, found: Difference) -> str | None:

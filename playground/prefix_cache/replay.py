@@ -9,12 +9,12 @@ import msgspec
 
 from playground.prefix_cache.endpoint_model import Usage
 from playground.prefix_cache.forecast import Forecast
-from playground.prefix_cache.forecaster import CacheForecaster, CacheProfile, forecast_of, related_request
+from playground.prefix_cache.forecaster import CacheForecaster, CacheProfile, forecast_of
 from playground.prefix_cache.index import Sent
 from playground.prefix_cache.interval import NEAR
-from playground.prefix_cache.miss_explanation import MissExplanation, explain_request
+from playground.prefix_cache.miss_explanation import MissExplanation
 from playground.prefix_cache.traffic import TrafficRecord
-from playground.prefix_cache.view import view_of_fields
+from playground.prefix_cache.view import CacheView, view_of_fields
 from playground.prompt.document import Json
 
 REMEMBERED = 400
@@ -75,18 +75,17 @@ class Replay:
         view = view_of_fields(record.request)
         cache.prepare(view)
         prediction = cache.predict(view, record.at_unix, thorough=True)
-        related = related_request(cache, prediction, record.tag)
-        forecast = forecast_of(cache, prediction, related)
+        prediction.compared = cache.compared_with(prediction, record.tag)
+        forecast = forecast_of(cache, prediction, prediction.compared)
         if not record.accepted:
             return ReplayResult(record, forecast, record.usage, None)
         usage = record.usage or Usage()
         sent = _sent(record, run_id, view)
-        explanation = explain_request(self._forecaster, where, sent, usage, prediction, related)
         self._score(forecast, usage, cache.units.step)
         self._forecaster.record(*where, sent, prediction)
-        self._forecaster.settle(*where, run_id, usage, forecast)
+        settled = self._forecaster.settle(*where, run_id, usage, forecast)
         self._keep(record)
-        return ReplayResult(record, forecast, usage, explanation)
+        return ReplayResult(record, forecast, usage, settled.explanation if settled is not None else None)
 
     def _score(self, forecast: Forecast, usage: Usage, block: int) -> None:
         cached = usage.cached_tokens
@@ -156,10 +155,7 @@ def replay_traffic(
     return Replay(records, lifetime_s, learned)
 
 
-def _sent(record: TrafficRecord, run_id: str, view: object) -> Sent:
-    from playground.prefix_cache.view import CacheView
-
-    assert isinstance(view, CacheView)
+def _sent(record: TrafficRecord, run_id: str, view: CacheView) -> Sent:
     fields = {name: value for name, value in record.request.items() if name not in ("messages", "tools")}
     return Sent(run_id, record.request_id, record.at_unix, view.text, view, fields=fields, tag=record.tag)
 
