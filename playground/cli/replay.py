@@ -87,7 +87,8 @@ def _place(position: MissPosition | None) -> dict[str, Any] | None:
 
 def summary_fields(summary: ReplaySummary) -> dict[str, Any]:
     """Return the object of the last line of `--json`."""
-    profile = summary.profile or CacheProfile(Estimate(None, 0.0, 0), Estimate(None, 0.0, 0), Estimate(None, 0.0, 0))
+    none, unknown = Estimate(None, 0.0, 0), Property(None, 0.0)
+    profile = summary.profile or CacheProfile(none, none, none, unknown, unknown, none, 0.0)
     return {
         "requests": summary.requests,
         "reported": summary.reported,
@@ -117,8 +118,8 @@ def _text_lines(found: Replay) -> Iterator[str]:
         reported = "—" if cached["reported"] is None else f"{cached['reported']:,}"
         size = f"≈ {prompt['forecast']:,}" if prompt["reported"] is None else f"{prompt['reported']:,}"
         text = (
-            f"{result.record.request_id or '—'}  cached ≈ {cached['forecast']:,} ({cached['low']:,} to {cached['high']:,}), "
-            f"reported {reported} of {size}  {fields['basis']}"
+            f"{result.record.request_id or '—'}  cached ≈ {cached['forecast']:,} "
+            f"({cached['low']:,} to {cached['high']:,}), reported {reported} of {size}  {fields['basis']}"
         )
         yield text
         if result.explanation is not None:

@@ -28,7 +28,7 @@ from playground.storage.paths import data_folder
 from playground.tasks import Tasks
 
 ADDRESS_ID = "address"
-"""The id of an endpoint that is only an address on the command line. It has no key of its own in the key store."""
+"""Begins the id of an endpoint that is only an address on the command line. It has no key in the key store."""
 
 
 def send(options: argparse.Namespace) -> int:
@@ -72,7 +72,7 @@ def endpoint_of(workspace: AppServices, model: str | None, options: argparse.Nam
     if known:
         return known[0]
     return Endpoint(
-        id=ADDRESS_ID,
+        id=f"{ADDRESS_ID}:{base_url}",
         name=base_url,
         base_url=base_url,
         model=model or "electron",
@@ -91,6 +91,7 @@ async def _session(folder: Path, document: Document, model: str | None, options:
         await workspace.open_log()
         for notice in workspace.notices:
             _say(notice)
+        await workspace.remember_sent(endpoint)
         return await _send(workspace, document, endpoint, options)
     finally:
         await workspace.close()

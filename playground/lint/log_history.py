@@ -41,7 +41,7 @@ def _versions(
     document: Document, rows: Mapping[str, LogRow], bodies: Sequence[SentRow]
 ) -> list[tuple[LogRow, PastRequest]]:
     """The requests that are versions of the prompt, oldest first."""
-    view, kinship = view_of_document(document).view, Kinship()
+    view, kinship = view_of_document(document).view, PromptFamilyMatcher()
     found: list[tuple[LogRow, PastRequest]] = []
     for sent in bodies:
         fields = _fields(sent.body)

@@ -7,7 +7,19 @@ from math import erf, exp, gcd, log, sqrt
 
 ASSUMED_BLOCK = 16
 """Tokens: caches match whole blocks. The size is not published; this one is common, and reports correct it."""
-_BLOCKS = {1: 0.08, 2: 0.005, 4: 0.005, 8: 0.02, 16: 0.4, 32: 0.1, 64: 0.12, 128: 0.16, 256: 0.05, 512: 0.03, 1024: 0.03}
+_BLOCKS = {
+    1: 0.08,
+    2: 0.005,
+    4: 0.005,
+    8: 0.02,
+    16: 0.4,
+    32: 0.1,
+    64: 0.12,
+    128: 0.16,
+    256: 0.05,
+    512: 0.03,
+    1024: 0.03,
+}
 _LARGEST = 2048
 NEVER = 1 << 40
 _MINIMUMS = {0: 0.78, 256: 0.03, 512: 0.04, 1024: 0.11, 2048: 0.03, NEVER: 0.01}
@@ -27,7 +39,8 @@ _MAX_SEEN = 2_000
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """An inferred value in the unit of its name: None if unknown. `confidence` is 0 to 1, `reports` how many bear on it."""
+    """An inferred value in the unit of its name: None if unknown. `confidence` is 0 to 1, `reports` how many bear on
+    it."""
 
     value: int | None
     confidence: float

@@ -23,9 +23,10 @@ CLASSES = (
     "prompt_head",
     "tools_head",
 )
-"""letter, space: ASCII · separator: ends of parts of a CacheView · accented: Latin beyond ASCII · indic: the other scripts of
-South and South-East Asia · cyrillic: Greek too · semitic: Hebrew and Arabic · other: the rest, emoji included · tool: a tool
-definition, in estimated tokens · prompt_head, tools_head: constant template text per prompt and per tool catalogue."""
+"""letter, space: ASCII · separator: ends of parts of a CacheView · accented: Latin beyond ASCII · indic: the other
+scripts of South and South-East Asia · cyrillic: Greek too · semitic: Hebrew and Arabic · other: the rest, emoji
+included · tool: a tool definition, in estimated tokens · prompt_head, tools_head: constant template text per
+prompt and per tool catalogue."""
 
 Counts = tuple[float, ...]
 """One count per class, in the order of CLASSES."""

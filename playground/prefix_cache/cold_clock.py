@@ -29,9 +29,7 @@ class ColdClock:
 def lifetime_of(cache: EndpointCacheModel) -> Estimate:
     """Return the lifetime in seconds; unknown while reports allow that there is none."""
     weights = cache.hypotheses.retentions()
-    pairs = [
-        (one.limit, weight) for one, weight in zip(RETENTIONS, weights, strict=True) if one.kind == "lifetime"
-    ]
+    pairs = [(one.limit, weight) for one, weight in zip(RETENTIONS, weights, strict=True) if one.kind == "lifetime"]
     total = sum(weight for _, weight in pairs)
     if total < 0.5:
         return Estimate(None, 0.0, cache.reports)
@@ -54,7 +52,9 @@ def cold_clock(cache: EndpointCacheModel, prediction: Prediction) -> ColdClock:
         return ColdClock()
     best = prediction.best
     if best is not None and best.depth:
-        used = next((age for step, age in zip(steps, prediction.reach.ages, strict=True) if step.depth >= best.depth), 0.0)
+        used = next(
+            (age for step, age in zip(steps, prediction.reach.ages, strict=True) if step.depth >= best.depth), 0.0
+        )
         until = prediction.now - used + lifetime.value
         return ColdClock(until, float(lifetime.value), lifetime.confidence)
     cold = prediction.reach.ages[0] > lifetime.value

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from playground.prefix_cache.causes import Cause
-from playground.prefix_cache.text_compare import common_prefix, common_suffix
 from playground.prefix_cache.structure import messages_moved, tool_words
+from playground.prefix_cache.text_compare import common_prefix, common_suffix
 from playground.prefix_cache.values import value_change
 from playground.prefix_cache.view import CacheView, Part, PartKind
 from playground.prefix_cache.visible import code_points, quoted, same_to_the_eye, without_unseen
@@ -25,8 +25,8 @@ class Difference:
     """Where and how `now` leaves `earlier`: at code point `shared` of both views, in `part` of `now` at `offset`.
 
     `before` and `after` are the characters that differ, raw; `around` the same with the word or the value they stand
-    in. `words` describes it, `cause` names it. For a structure (messages, tools) both texts are empty. `tool` is the index of the
-    first tool that differs.
+    in. `words` describes it, `cause` names it. For a structure (messages, tools) both texts are empty. `tool` is the
+    index of the first tool that differs.
     """
 
     shape: Shape

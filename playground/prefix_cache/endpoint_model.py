@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from playground.prefix_cache.block_size import BlockSizeEstimator
 from playground.prefix_cache.hypotheses import ROUTINGS, Hypotheses, Outcome, Reach, Rendering
@@ -50,8 +50,8 @@ class Usage:
 class Prediction:
     """Everything that is computed of a prompt before it is sent.
 
-    `sequence` is the view with the opening of the answer, by order. `interval` is widened by learned residuals, `raw` is not.
-        """
+    `interval` is widened by learned residuals, `raw` is not.
+    """
 
     now: float
     view: CacheView
@@ -164,18 +164,14 @@ class EndpointCacheModel:
         opened = CacheView(ordered.text + OPENING, (*ordered.parts, Part("role", -1, end, end + len(OPENING))))
         return Measure(opened, self.estimator)
 
-    def _sizer(
-        self, measure: Measure, path: list[tuple[Node, int]], order: Order, *, answers: bool
-    ) -> PrefixSizer:
+    def _sizer(self, measure: Measure, path: list[tuple[Node, int]], order: Order, *, answers: bool) -> PrefixSizer:
         anchors: list[Anchor] = []
         for node, _ in reversed(path[1:]):
             number = node.newest if answers else node.newest_prompt
             if number >= 0 and self._requests[number].prompt_tokens is not None:
                 anchors = self._anchors_of(number, order, answers=answers)
                 break
-        return PrefixSizer(
-            measure, path, self.units.step, self.residuals.width, answers=answers, anchors=anchors
-        )
+        return PrefixSizer(measure, path, self.units.step, self.residuals.width, answers=answers, anchors=anchors)
 
     def _anchors_of(self, number: int, order: Order, *, answers: bool) -> list[Anchor]:
         request = self._requests[number]
@@ -267,13 +263,14 @@ class EndpointCacheModel:
 
     # -- learning --------------------------------------------------------------------------------------------------
 
-    def record(self, sent: Sent, prediction: Prediction | None = None) -> None:
-        """Add a request that was accepted. `prediction` saves computing it if it was made just before, thoroughly."""
+    def record(self, sent: Sent, prediction: Prediction | None = None, *, predict: bool = True) -> None:
+        """Add a request that was accepted. `prediction` saves computing it if it was made just before, thoroughly;
+        without `predict` the request is only known, and its report teaches nothing."""
         if sent.run_id in self._numbers:
             self.index.add(sent)
             return
         self.prepare(sent.view)
-        if sent.prompt_tokens is None:
+        if predict:
             prediction = prediction or self.predict(sent.view, sent.at, thorough=True)
             prediction.compared = self.compared_with(prediction, sent.tag)
             self._pending[sent.run_id] = prediction
@@ -327,8 +324,8 @@ class EndpointCacheModel:
                     self._distances[Rendering(order, answers)] = dict(known)
 
     def compared_with(self, prediction: Prediction, tag: str = "") -> Sent | None:
-        """Return the earlier request that a prompt is compared with: one that shares most, if they are versions of one prompt;
-        else a recent version. A request with a tag is only compared with those of the same tag."""
+        """Return the earlier request that a prompt is compared with: one that shares most, if they are versions of
+        one prompt; else a recent version. A request with a tag is only compared with those of the same tag."""
         steps, view = prediction.reach.steps, prediction.view
         best = self.request(steps[-1].newest) if steps else None
         match = self.index.match(view.text, 0.0)
@@ -358,9 +355,7 @@ class EndpointCacheModel:
         self._place(number, request, prediction, usage)
         sent = self.index.get(run_id)
         if sent is not None:
-            self.index.add(
-                replace(sent, prompt_tokens=usage.prompt_tokens, cached_tokens=usage.cached_tokens)
-            )
+            self.index.add(replace(sent, prompt_tokens=usage.prompt_tokens, cached_tokens=usage.cached_tokens))
         return prediction
 
     def _place(self, number: int, request: _Request, prediction: Prediction | None, usage: Usage) -> None:
@@ -429,7 +424,7 @@ class EndpointCacheModel:
 
     def _learn_tokens(self, prediction: Prediction, usage: Usage) -> None:
         assert usage.prompt_tokens is not None
-        measure = prediction.measures["first"] if "first" in prediction.measures else prediction.measure
+        measure = prediction.measures.get("first", prediction.measure)
         order: Order = "first" if "first" in prediction.measures else self.order_of(prediction.rendering)
         start, tokens = 0, 0.0
         for node, depth in self._trees[order].path(measure.text):

@@ -11,9 +11,10 @@ from playground.prefix_cache.interval import NEAR
 class Forecast:
     """Expected cached tokens (≈) with the interval that holds nine in ten reports.
 
-    `basis` is a text fragment: "shared with 9db74058 · 40 s ago", or why nothing is expected. `run_id` and `request_id` name
-    the earlier request that the forecast rests on (or, if nothing is expected, the one that the prompt is compared with).
-    `shared_chars` is how many code points of the canonical view are expected from the cache; `sent_at` is unix seconds.
+    `basis` is a text fragment: "shared with 9db74058 · 40 s ago", or why nothing is expected. `run_id` and
+    `request_id` name the earlier request that the forecast rests on (or, if nothing is expected, the one that the
+    prompt is compared with). `shared_chars` is how many code points of the canonical view are expected from the
+    cache; `sent_at` is unix seconds.
     """
 
     cached_tokens: float

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from playground.prefix_cache import learned_state
@@ -42,6 +42,8 @@ RECENT = 8
 """How many of the newest requests are asked whether they are versions of a prompt."""
 CONFIDENT = 0.7
 """Confidence from which an inferred value is used to explain a miss."""
+ONE_CACHE = 0.85
+"""Confidence in a single cache is not higher: replicas that are chosen by the prompt's beginning look the same."""
 CANDIDATES = 24
 """How many earlier requests are offered for a comparison."""
 
@@ -61,10 +63,10 @@ class CacheProfile:
     block: Estimate
     minimum: Estimate
     lifetime: Estimate
-    answers_cached: Property = Property(None, 0.0)
-    tools_position: Property = Property(None, 0.0)
-    replicas: Estimate = Estimate(None, 0.0, 0)
-    loss_rate: float = 0.0
+    answers_cached: Property
+    tools_position: Property
+    replicas: Estimate
+    loss_rate: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +106,8 @@ class CacheForecaster:
         self._scorers: dict[tuple[str, str], Scorer] = {}
 
     def model(self, endpoint_id: str, model: str) -> EndpointCacheModel:
-        """Return the cache model of an endpoint and model. A new model starts with what another of the server taught."""
+        """Return the cache model of an endpoint and model. A new model starts with what another of the server taught.
+        """
         key = endpoint_id, model
         found = self._models.get(key)
         if found is None:
@@ -244,7 +247,13 @@ class CacheForecaster:
         return Settled(explain_miss(sent.view, sent.fields, earlier, usage, known, document), known)
 
     def explain_with(
-        self, where: tuple[str, str], sent: Sent, other: Sent, usage: Usage, known: MissKnowledge, document: DocumentView
+        self,
+        where: tuple[str, str],
+        sent: Sent,
+        other: Sent,
+        usage: Usage,
+        known: MissKnowledge,
+        document: DocumentView,
     ) -> MissExplanation | None:
         """Explain a report by another earlier request than the best, with what was known then."""
         earlier = self._earlier(self.model(*where), sent, other)
@@ -281,9 +290,10 @@ class CacheForecaster:
             built.since = live.since
         self._models[endpoint_id, model] = built
 
-    def save(self) -> bytes:
-        """Return what was learned about all endpoints, as versioned JSON."""
-        return learned_state.dump(self._models)
+    def save(self, others: Mapping[tuple[str, str], learned_state.LearnedState] | None = None) -> bytes:
+        """Return what was learned about all endpoints, as versioned JSON. `others`: states of endpoints not used yet.
+        """
+        return learned_state.dump(self._models, others or {})
 
     def load(self, data: bytes) -> None:
         """Continue from a saved state. Content of another version is ignored; raises no exception for bad data."""
@@ -382,8 +392,10 @@ def profile(cache: EndpointCacheModel) -> CacheProfile:
         replace(units.minimum, confidence=min(units.minimum.confidence, 0.99)),
         lifetime_of(cache),
         Property(answers >= 0.5, sure) if known and sure >= 0.75 else Property(None, 0.0),
-        Property(position, orders[position]) if hypotheses.tools_seen and orders[position] >= 0.6 else Property(None, 0.0),
-        Estimate(ROUTINGS[at].replicas, 1 - many if ROUTINGS[at].replicas == 1 else many, cache.reports)
+        Property(position, orders[position])
+        if hypotheses.tools_seen and orders[position] >= 0.6
+        else Property(None, 0.0),
+        Estimate(ROUTINGS[at].replicas, min(1 - many, ONE_CACHE) if ROUTINGS[at].replicas == 1 else many, cache.reports)
         if known
         else Estimate(None, 0.0, cache.reports),
         hypotheses.loss_rate,

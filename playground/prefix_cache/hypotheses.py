@@ -1,8 +1,9 @@
 """Hypotheses about a server's cache, weighed by its reports.
 
-A *rendering* says in which order the prompt is read and whether generated answers are cached; a *retention* which parts are still
-there: everything, what was used within a lifetime, the last tokens of traffic, or one or a few slots; a *routing* whether one cache
-or several replicas answer. Renderings and retentions are weighed together, routings apart.
+A *rendering* says in which order the prompt is read and whether generated answers are cached; a *retention* which
+parts are still there: everything, what was used within a lifetime, the last tokens of traffic, or one or a few slots;
+a *routing* whether one cache or several replicas answer. Renderings and retentions are weighed together, routings
+apart.
 """
 
 from __future__ import annotations
@@ -94,7 +95,8 @@ def routing_priors() -> list[float]:
 
 @dataclass(frozen=True, slots=True)
 class Classes:
-    """Retentions that keep the same: `kinds` are tokens and code points, `members` the index in it of each retention."""
+    """Retentions that keep the same: `kinds` are tokens and code points, `members` the index in it of each retention.
+    """
 
     kinds: tuple[tuple[Size, int], ...]
     members: tuple[int, ...]
@@ -111,9 +113,9 @@ class Classes:
 class Reach:
     """How far the cache may hold a prompt under one rendering.
 
-    `steps` are shared prefixes, the shortest first: the newest request that uses each, and how many do. `size` gives the tokens
-    of a depth. `ages` are the seconds since each step was used, `distances` the tokens of other traffic since. `slots` are
-    depths by number of slots. `groups` are the last steps of those that the same request used.
+    `steps` are shared prefixes, the shortest first: the newest request that uses each, and how many do. `size` gives
+    the tokens of a depth. `ages` are the seconds since each step was used, `distances` the tokens of other traffic
+    since. `slots` are depths by number of slots. `groups` are the last steps of those that the same request used.
     """
 
     steps: Sequence[Step]
@@ -325,9 +327,7 @@ class Hypotheses:
         found.append((left, Size(0.0, 0.0)))
         return found
 
-    def learn(
-        self, cached: int, prompt: int, reaches: Mapping[Rendering, Reach], units: Sequence[CacheUnit]
-    ) -> float:
+    def learn(self, cached: int, prompt: int, reaches: Mapping[Rendering, Reach], units: Sequence[CacheUnit]) -> float:
         """Weigh the hypotheses by a report. Returns the probability that a loss explains it (0 to 1)."""
         memory: dict[tuple[float, float], float] = {}
 
@@ -348,24 +348,7 @@ class Hypotheses:
         rate, cleared = self.loss_rate, self.cleared if self.cleared > 0.01 else 0.0
         stray = _MADE_UP * block / (prompt + block)
         other = single * rate * lost + (1 - single) * spread_chance + stray
-        joint, fitting, with_clear = self._joint, 0.0, 0.0
-        rows: dict[int, tuple[list[float], list[float]]] = {}
-        likelihoods: dict[Rendering, list[float]] = {}
-        for rendering in self._logs:
-            reach = reaches.get(rendering)
-            if reach is None:
-                continue
-            pair = rows.get(id(reach))
-            if pair is None:
-                plain = self._chances(reach.classes(), chance)
-                gone = self._chances(reach.classes(self.cleared_upto), chance) if cleared else plain
-                fits = [(1 - cleared) * one + cleared * two for one, two in zip(plain, gone, strict=True)]
-                pair = rows[id(reach)] = fits, gone
-            weights = joint[rendering]
-            fitting += sum(map(mul, weights, pair[0]))
-            if cleared:
-                with_clear += cleared * sum(map(mul, weights, pair[1]))
-            likelihoods[rendering] = pair[0]
+        likelihoods, fitting, with_clear = self._likelihoods(reaches, chance, cleared)
         total = single * (1 - rate) * fitting + other
         self._surprised(total)
         factor = single * (1 - rate)
@@ -389,6 +372,28 @@ class Hypotheses:
         if self.cleared:
             self.cleared = min(with_clear / fitting if fitting > 1e-9 else self.cleared, 0.97)
         return min(by_loss, 1.0)
+
+    def _likelihoods(
+        self, reaches: Mapping[Rendering, Reach], chance: Callable[[Size], float], cleared: float
+    ) -> tuple[dict[Rendering, list[float]], float, float]:
+        """Return the probability of a report by rendering and retention, their weighted sum, and its part for a cache
+        that was emptied."""
+        joint, fitting, with_clear = self._joint, 0.0, 0.0
+        rows: dict[int, tuple[list[float], list[float]]] = {}
+        likelihoods: dict[Rendering, list[float]] = {}
+        for rendering, reach in reaches.items():
+            pair = rows.get(id(reach))
+            if pair is None:
+                plain = self._chances(reach.classes(), chance)
+                gone = self._chances(reach.classes(self.cleared_upto), chance) if cleared else plain
+                fits = [(1 - cleared) * one + cleared * two for one, two in zip(plain, gone, strict=True)]
+                pair = rows[id(reach)] = fits, gone
+            weights = joint[rendering]
+            fitting += sum(map(mul, weights, pair[0]))
+            if cleared:
+                with_clear += cleared * sum(map(mul, weights, pair[1]))
+            likelihoods[rendering] = pair[0]
+        return likelihoods, fitting, with_clear
 
     @staticmethod
     def _chances(classes: Classes, chance: Callable[[Size], float]) -> list[float]:

@@ -23,8 +23,8 @@ class Sent:
     """A request that was sent. `at` is unix seconds; tokens are as reported, None where they were not.
 
     `shared_chars` is how many code points it shared with the best request before it: where `cached_tokens` ended.
-    `fields` is its body without messages and tools; None if unknown. `tag` names the purpose of a request that the program sent
-    on its own (experiment, example, voice demo).
+    `fields` is its body without messages and tools; None if unknown. `tag` names the purpose of a request that the
+    program sent on its own (experiment, example, voice demo).
     """
 
     run_id: str

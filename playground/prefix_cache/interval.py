@@ -1,4 +1,5 @@
-"""From weighted sizes to a forecast of reported tokens: every block, minimum and size that the reports allow is weighed."""
+"""From weighted sizes to a forecast of reported tokens: every block, minimum and size that the reports allow is
+weighed."""
 
 from __future__ import annotations
 
@@ -63,7 +64,7 @@ def _most_probable(outcomes: dict[float, float], near: float) -> float:
     ordered = sorted(outcomes.items())
     best, most = 0.0, -1.0
     start = 0
-    for tokens, weight in ordered:
+    for tokens, _ in ordered:
         while ordered[start][0] < tokens - near:
             start += 1
         around = 0.0

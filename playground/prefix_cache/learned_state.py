@@ -1,4 +1,5 @@
-"""What was learned about servers, as versioned JSON: kept on disk, read at the next start, rebuilt from the log if lost."""
+"""What was learned about servers, as versioned JSON: kept on disk, read at the next start, rebuilt from the log if
+lost."""
 
 from __future__ import annotations
 
@@ -87,9 +88,11 @@ def inherit(cache: EndpointCacheModel, other: EndpointCacheModel) -> None:
     restore(cache, state_of("", "", other))
 
 
-def dump(models: Mapping[tuple[str, str], EndpointCacheModel]) -> bytes:
+def dump(models: Mapping[tuple[str, str], EndpointCacheModel], others: Mapping[tuple[str, str], LearnedState]) -> bytes:
     """Return the learned state of all endpoints as JSON."""
     states = [state_of(endpoint, model, cache) for (endpoint, model), cache in models.items() if cache.reports]
+    known = {(state.endpoint, state.model) for state in states}
+    states += [state for key, state in others.items() if key not in known]
     return msgspec.json.encode(_File(VERSION, states))
 
 

@@ -1,7 +1,8 @@
-"""A radix tree of the token sequences that a server may have cached, as text in one order, prompts with their answers.
+"""A radix tree of the token sequences that a server may have cached, as text in one order, prompts with their
+answers.
 
-Requests are added in the order in which they were sent. A walk along a prompt finds, for each depth, the newest request that
-shares it: when that part was last used.
+Requests are added in the order in which they were sent. A walk along a prompt finds, for each depth, the newest
+request that shares it: when that part was last used.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ MAX_SEQUENCES = 20_000
 class Node:
     """The text between two places where sequences part; it ends `depth` code points from the start.
 
-    `newest` is the last request that reaches the end of this node (`newest_prompt`: with its prompt, without the answer);
-    `count` and `prompt_count` how many do. `exact` is the token count at `depth` if a server counted it. `served` holds
-    cached tokens that were reported for a match that ended at a depth inside this node.
+    `newest` is the last request that reaches the end of this node (`newest_prompt`: with its prompt, without the
+    answer); `count` and `prompt_count` how many do. `exact` is the token count at `depth` if a server counted it.
+    `served` holds cached tokens that were reported for a match that ended at a depth inside this node.
     """
 
     __slots__ = (

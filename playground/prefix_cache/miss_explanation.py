@@ -1,6 +1,7 @@
 """Why the cache served what it did: which characters of the prompt ended the prefix, or what else did.
 
-`explain_miss` is pure. It is evaluated before the model learns from the same report; its result is stored with the request.
+`explain_miss` is pure. It is evaluated before the model learns from the same report; its result is stored with the
+request.
 """
 
 from __future__ import annotations
@@ -45,13 +46,14 @@ class MissPosition:
 
 @dataclass(frozen=True, slots=True)
 class MissExplanation:
-    """One explanation. `sentence` is complete; `before` and `after` are the characters at the difference in the earlier
-    request and in this one with the word around them, invisible ones made visible; empty if no text differs.
+    """One explanation. `sentence` is complete; `before` and `after` are the characters at the difference in the
+    earlier request and in this one with the word around them, invisible ones made visible; empty if no text
+    differs.
 
-    `message` is the index of the message (None: the tools, or no position), `offset` the code point inside that part as it was
-    sent, `variable` the name of the variable whose value changed, `compared_with` the request_id of the earlier request.
-    `place` is the first code point of the canonical view that differs, `part` the kind of part there, `tool` the index of
-    the tool, `position` the same for people.
+    `message` is the index of the message (None: the tools, or no position), `offset` the code point inside that part
+    as it was sent, `variable` the name of the variable whose value changed, `compared_with` the request_id of the
+    earlier request. `place` is the first code point of the canonical view that differs, `part` the kind of part
+    there, `tool` the index of the tool, `position` the same for people.
     """
 
     kind: Kind
@@ -78,7 +80,8 @@ class MissExplanation:
 
 @dataclass(frozen=True, slots=True)
 class EarlierRequest:
-    """What a request is compared with. `gap_s` is the time between both, `lost` why the cache cannot have it any more."""
+    """What a request is compared with. `gap_s` is the time between both, `lost` why the cache cannot have it any
+    more."""
 
     view: CacheView
     fields: Mapping[str, Json] | None = None
@@ -89,7 +92,8 @@ class EarlierRequest:
 
 @dataclass(frozen=True, slots=True)
 class OrderEvidence:
-    """One possible order of the prompt, with its probability; `size` gives the tokens before a code point in that order."""
+    """One possible order of the prompt, with its probability; `size` gives the tokens before a code point in that
+    order."""
 
     order: Order
     weight: float
@@ -98,7 +102,8 @@ class OrderEvidence:
 
 @dataclass(frozen=True, slots=True)
 class MissKnowledge:
-    """What was known of the server before the report. `minimum` and `lifetime_s` are None unless reports support them."""
+    """What was known of the server before the report. `minimum` and `lifetime_s` are None unless reports support
+    them."""
 
     orders: Sequence[OrderEvidence]
     block: int = 16
@@ -168,9 +173,7 @@ class _Case:
         return limit is not None and self.earlier.gap_s is not None and self.earlier.gap_s > 0.8 * limit
 
 
-def _evidence(
-    now: CacheView, earlier: CacheView, cached: int, known: MissKnowledge
-) -> tuple[Difference | None, Size]:
+def _evidence(now: CacheView, earlier: CacheView, cached: int, known: MissKnowledge) -> tuple[Difference | None, Size]:
     """Return the first difference in the order that explains the report best, and the tokens before it."""
     best: tuple[float, Difference | None, Size] | None = None
     for one in known.orders:
@@ -191,7 +194,7 @@ def _evidence(
 def _first(cached: int) -> MissExplanation:
     if cached:
         text = (
-            f"{cached:,} tokens came from the cache although this program has sent nothing like it to this endpoint lately. "
+            f"{cached:,} tokens came from the cache although this program has sent nothing like it to this endpoint. "
             "Candidates: another program of the account, or constant text that the server adds."
         )
         return MissExplanation("server", text, cause="unknown")
@@ -202,7 +205,7 @@ def _first(cached: int) -> MissExplanation:
 def _elsewhere(case: _Case, found: Difference) -> MissExplanation:
     text = (
         f"{case.cached:,} tokens came from the cache, though the earlier request shares only ≈ {case.shared.tokens:,.0f}. "
-        "Candidates: another position of the tools, cached answers, template text, or a request of another program."
+        "Candidates: another position of the tools, cached answers, template text, or another program's request."
     )
     return MissExplanation("unknown", text, compared_with=case.earlier.request_id, cause="unknown")
 
@@ -226,7 +229,8 @@ def _below_minimum(case: _Case, found: Difference | None) -> MissExplanation:
 
 
 def _missed(case: _Case, found: Difference | None) -> MissExplanation:
-    """Identical text that was not served: a parameter, the clock, a minimum or the server, whatever differs after it."""
+    """Identical text that was not served: a parameter, the clock, a minimum or the server, whatever differs after it.
+    """
     compared_with, known = case.earlier.request_id, case.known
     if found is None:
         same = "Every byte of the earlier request is here"
@@ -242,14 +246,12 @@ def _missed(case: _Case, found: Difference | None) -> MissExplanation:
         return _below_minimum(case, found)
     if case.late and case.earlier.gap_s is not None and known.lifetime_s is not None:
         text = (
-            f"{same}, but it was sent {span(case.earlier.gap_s)} before. This server forgets unused prefixes after about "
-            f"{span(known.lifetime_s)}, as far as its reports tell; the vendor publishes no figure."
+            f"{same}, but it was sent {span(case.earlier.gap_s)} before. This server forgets unused prefixes after "
+            f"about {span(known.lifetime_s)}, as far as its reports tell; the vendor publishes no figure."
         )
         return MissExplanation("expired", text, compared_with=compared_with, cause="idle")
     text = f"{same}, yet only {case.cached:,} tokens came from the cache. The text of the prompt is not the cause."
-    return MissExplanation(
-        "server", f"{text} {_candidates(case)}", compared_with=compared_with, cause="server"
-    )
+    return MissExplanation("server", f"{text} {_candidates(case)}", compared_with=compared_with, cause="server")
 
 
 def _candidates(case: _Case) -> str:
@@ -260,7 +262,9 @@ def _candidates(case: _Case) -> str:
         found.append(f"the {span(gap_s)} since the earlier request")
     if case.cached == 0 and case.shared.tokens < LARGE_BLOCK and case.known.minimum is None:
         found.append("a minimum that this prefix does not reach")
-    found.append("another replica" if case.known.replicas else "a restart, room that other traffic needed, or another replica")
+    found.append(
+        "another replica" if case.known.replicas else "a restart, room that other traffic needed, or another replica"
+    )
     return f"Candidates: {', '.join(found)}."
 
 
@@ -320,7 +324,7 @@ def _cost(case: _Case) -> str:
     return f"Nothing after it can match: {fresh}."
 
 
-# -- from the cache model ------------------------------------------------------------------------------------------------
+# -- from the cache model --------------------------------------------------------------------------------------
 
 
 def knowledge_of(cache: EndpointCacheModel, prediction: Prediction, assumed_s: float) -> MissKnowledge:
@@ -380,5 +384,3 @@ def _place(view: CacheView, found: Difference) -> str:
         line = text.count("\n") + 1
         return f"{where}, line {line}, character {len(text) - text.rfind(chr(10)):,}"
     return where if part.kind in ("role", "content") else f"{where}, its {part.kind.replace('_', ' ')}"
-
-

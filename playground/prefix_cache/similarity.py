@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from playground.prefix_cache.text_compare import common_prefix, common_suffix
 from playground.prefix_cache.index import Sent
+from playground.prefix_cache.text_compare import common_prefix, common_suffix
 from playground.prefix_cache.view import CacheView
 
 SHARE = 0.5

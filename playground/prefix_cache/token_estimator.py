@@ -1,7 +1,7 @@
 """A local estimate of token counts (≈). The tokenizer is not published: the estimate is fitted to reported counts.
 
-Each character class has its tokens per character, a prior times a ratio. Ratios are fitted by recursive least squares to what
-the server reported for whole prompts, for the text between two counted prompts and for answers.
+Each character class has its tokens per character, a prior times a ratio. Ratios are fitted by recursive least squares
+to what the server reported for whole prompts, for the text between two counted prompts and for answers.
 """
 
 from __future__ import annotations
@@ -104,8 +104,8 @@ class TokenEstimator:
     def learn(self, counts: Counts, reported: float, *, optional: bool = False) -> bool:
         """Fit to `reported` tokens of a text with these counts.
 
-        `optional`: the report may include tokens of something else (hidden reasoning); it is dropped if it does not agree.
-        Returns whether it was used.
+        `optional`: the report may include tokens of something else (hidden reasoning); it is dropped if it does not
+        agree. Returns whether it was used.
         """
         expected = self.tokens(counts)
         if reported < 1 or expected < 1:

@@ -22,8 +22,8 @@ class TrafficError(Exception):
 class TrafficRecord:
     """One request. `at_unix` is when it was sent; `usage` is what the server reported, None for a failed request.
 
-    `endpoint` separates caches. A request with a `tag` (experiment, example, voice demo) was sent by the program for a purpose
-    of its own: it teaches the model, and is not compared with others' prompts.
+    `endpoint` separates caches. A request with a `tag` (experiment, example, voice demo) was sent by the program for
+    a purpose of its own: it teaches the model, and is not compared with others' prompts.
     """
 
     at_unix: float

@@ -1,8 +1,8 @@
 """The prompt as one text in the order in which a server may read it.
 
-The position of tools in the token sequence is not published. The canonical view has tools first, then messages; `arranged` gives
-the other orders that chat templates use. Each part ends in a control character that usual text does not contain, so that two
-prompts share a prefix exactly as far as their parts are equal.
+The position of tools in the token sequence is not published. The canonical view has tools first, then messages;
+`arranged` gives the other orders that chat templates use. Each part ends in a control character that usual text does
+not contain, so that two prompts share a prefix exactly as far as their parts are equal.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import json
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 from playground.prompt.document import Document, Json
@@ -19,8 +20,8 @@ from playground.prompt.variables import Rendered, places, render
 
 PartKind = Literal["tool", "role", "content", "tool_calls", "tool_call_id", "extra"]
 Order = Literal["first", "inside", "first_user", "before_last_user", "system_last"]
-"""Where a template puts tools: before everything · in or after the first system message · in the first user message · before
-the last user message · the same, and system text at the head of the last user message."""
+"""Where a template puts tools: before everything · in or after the first system message · in the first user message ·
+before the last user message · the same, and system text at the head of the last user message."""
 ORDERS: tuple[Order, ...] = ("first", "inside", "first_user", "before_last_user", "system_last")
 
 
@@ -156,7 +157,7 @@ def view_of_document(document: Document) -> DocumentView:
     """Return the view of a document: the text of the body as it would be sent. Missing values stay as typed."""
     builder = _Builder()
     for index, tool in enumerate(document.tools):
-        builder.add("tool", index, tool.json_text)
+        builder.add("tool", index, _compact_text(tool.json_text))
     rendered = []
     for index, message in enumerate(document.messages):
         fields = message_fields(message, document.variables)
@@ -220,6 +221,15 @@ def _message_parts(fields: Mapping[str, Json]) -> Iterator[tuple[PartKind, str]]
 
 
 _KNOWN = frozenset(("role", "content", "tool_calls", "tool_call_id"))
+
+
+@lru_cache(maxsize=512)
+def _compact_text(json_text: str) -> str:
+    """Return a tool as the body contains it: how the user formatted its JSON is not sent."""
+    try:
+        return _compact(json.loads(json_text))
+    except (ValueError, RecursionError):
+        return json_text
 
 
 def _compact(value: Json) -> str:

@@ -13,8 +13,8 @@ from playground.prefix_cache.visible import snippet
 from playground.prompt.variables import places
 
 Zone = Literal["warm", "stable", "variable"]
-"""warm: expected from the cache · stable: the same in every request of this prompt, not yet cached · variable: from the first
-changed character or variable on."""
+"""warm: expected from the cache · stable: the same in every request of this prompt, not yet cached · variable: from
+the first changed character or variable on."""
 Warmth = Literal["none", "warm", "partial", "cold"]
 
 
@@ -31,8 +31,8 @@ class ZoneSpan:
 class Boundary:
     """Where the prefix ends: in message `message` (None: in the tools) at code point `offset` of its template.
 
-    `tokens` is the estimate (≈) of the prefix before it. `cause` is the text that names what ends it; `name` is the name of the
-    variable, if it is one. `kind` "end": nothing ends it, the whole prompt is prefix.
+    `tokens` is the estimate (≈) of the prefix before it. `cause` is the text that names what ends it; `name` is the
+    name of the variable, if it is one. `kind` "end": nothing ends it, the whole prompt is prefix.
     """
 
     message: int | None
@@ -69,7 +69,8 @@ class ZoneMap:
 
 @dataclass(frozen=True, slots=True)
 class StructureSpan:
-    """Code points [start, end) of a message's template, or of a tool's JSON text, that are the same in every request or not.
+    """Code points [start, end) of a message's template, or of a tool's JSON text, that are the same in every request
+    or not.
 
     `reason` is "variable", "differs" (from an earlier request) or empty; `name` is the variable's.
     """
@@ -85,7 +86,8 @@ class StructureSpan:
 
 @dataclass(frozen=True, slots=True)
 class CacheExtent:
-    """What is warm under the most probable hypothesis: for each message the template offset up to which it is, and the tools.
+    """What is warm under the most probable hypothesis: for each message the template offset up to which it is, and
+    the tools.
 
     `confidence` (0 to 1) is that of `tools_position`.
     """
@@ -108,7 +110,8 @@ class PartTokens:
 
 @dataclass(frozen=True, slots=True)
 class Cuts:
-    """Where the zones part, in code points of the text in `order`: warm [0, warm), stable [warm, stable), variable after.
+    """Where the zones part, in code points of the text in `order`: warm [0, warm), stable [warm, stable), variable
+    after.
 
     `differs_from` is the short id of the request that the prompt differs from at `stable`, if that ends the prefix;
     `variable` is the offset of the first variable.
@@ -146,7 +149,9 @@ def zones(view: DocumentView, cuts: Cuts, measure: Measure) -> ZoneMap:
     extent = _Extent(measure)
     before, upto = measure.upto(cuts.warm), measure.upto(cuts.stable)
     parts = view.view.parts
-    spans = tuple(_content_spans(view, index, part, cuts, extent) if part else () for index, part in enumerate(view.contents))
+    spans = tuple(
+        _content_spans(view, index, part, cuts, extent) if part else () for index, part in enumerate(view.contents)
+    )
     messages, tools = _part_tokens(view, measure)
     return ZoneMap(
         messages=spans,
@@ -188,8 +193,14 @@ def _with_difference(
     part, inside = located
     kind: Literal["message", "tool"] = "tool" if part.kind == "tool" else "message"
     rendered = view.rendered[part.index] if kind == "message" else None
-    text = view.document.tools[part.index].json_text if kind == "tool" else view.document.messages[part.index].content or ""
-    at = min(rendered.to_template(inside) if rendered is not None and inside < len(rendered.text) else inside, len(text))
+    text = (
+        view.document.tools[part.index].json_text
+        if kind == "tool"
+        else view.document.messages[part.index].content or ""
+    )
+    at = min(
+        rendered.to_template(inside) if rendered is not None and inside < len(rendered.text) else inside, len(text)
+    )
     end = text.find("\n", at)
     end = len(text) if end < 0 else end
     return tuple(piece for span in spans for piece in _split_span(span, kind, part.index, at, end))
@@ -209,9 +220,7 @@ def _split_span(
     return tuple(piece for piece in pieces if piece.end > piece.start)
 
 
-def cache_extent(
-    view: DocumentView, cuts: Cuts, measure: Measure, weights: Mapping[Rendering, float]
-) -> CacheExtent:
+def cache_extent(view: DocumentView, cuts: Cuts, measure: Measure, weights: Mapping[Rendering, float]) -> CacheExtent:
     """Return what is warm, part by part."""
     extent = _Extent(measure)
     messages = []
@@ -241,12 +250,12 @@ def part_tokens(view: DocumentView, cuts: Cuts, measure: Measure, total: float) 
         pair[1] += tokens * inside / max(part.end - part.start, 1)
     whole = sum(pair[0] for pair in sums.values()) or 1.0
     scale = total / whole
-    return tuple(PartTokens(kind, index, pair[0] * scale, pair[1] * scale) for (kind, index), pair in sorted(sums.items()))
+    return tuple(
+        PartTokens(kind, index, pair[0] * scale, pair[1] * scale) for (kind, index), pair in sorted(sums.items())
+    )
 
 
-def _content_spans(
-    view: DocumentView, index: int, part: Part, cuts: Cuts, extent: _Extent
-) -> tuple[ZoneSpan, ...]:
+def _content_spans(view: DocumentView, index: int, part: Part, cuts: Cuts, extent: _Extent) -> tuple[ZoneSpan, ...]:
     template = view.document.messages[index].content or ""
     warm, stable = (_in_template(view, index, extent.within(part, offset)) for offset in (cuts.warm, cuts.stable))
     spans, start = [], 0
@@ -315,7 +324,8 @@ def _varies(view: DocumentView, part: Part, offset: int, tokens: float) -> Bound
 
 
 def _content_place(view: DocumentView, part: Part, offset: int) -> int:
-    """Return an offset in a part as one in its message's content: before the content 0, after it the content's length."""
+    """Return an offset in a part as one in its message's content: before the content 0, after it the content's
+    length."""
     if part.kind in ("tool_calls", "extra"):
         return len(view.document.messages[part.index].content or "")
     return offset if part.kind == "content" else 0

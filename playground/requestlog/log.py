@@ -308,9 +308,18 @@ class RequestLog:
         """How large the log is."""
         return await self._read(lambda: self._reader.size(self._path), NO_SIZE)
 
-    async def sent_since(self, endpoint_id: str, model: str, since_utc: datetime) -> list[SentRow]:
-        """What was sent to an endpoint and model, oldest first: feeds the prefix index."""
-        return await self._read(lambda: self._reader.sent_since(endpoint_id, model, since_utc), [])
+    async def sent_since(
+        self,
+        endpoint_id: str,
+        model: str,
+        since_utc: datetime,
+        limit: int | None = None,
+        base_url: str | None = None,
+    ) -> list[SentRow]:
+        """Return what an endpoint and model accepted, oldest first: at most the newest `limit` requests."""
+        return await self._read(
+            lambda: self._reader.sent_since(endpoint_id, model, since_utc, limit, base_url), []
+        )
 
     async def close(self) -> None:
         """Write what waits, and let go of the files. Once is enough; more do no harm."""

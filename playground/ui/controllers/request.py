@@ -254,7 +254,7 @@ class Requests(QObject):
     def _live_model(self, dispatch: PendingRequest) -> InspectorModel:
         run = dispatch.run
         endpoint: Endpoint = run.endpoint
-        score = self._workspace.sender.desk.score(endpoint.id, endpoint.model)
+        score = self._workspace.sender.forecaster.score(endpoint.id, endpoint.model)
         return InspectorModel(
             state=run.state,
             forecast=dispatch.forecast,
