@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Literal, NoReturn, TypeAlias, get_args
 
 from playground.prompt.field_errors import FieldError, InputError
@@ -123,10 +123,12 @@ _NUMBER = re.compile(r"(?P<sign>>=|<=|>|<|=|)(?P<first>\d{1,12})(?:\.\.(?P<last>
 
 
 def parse(text: str, now: datetime) -> LogFilter:
-    """Read a filter. `now` is aware; its zone is the one that dates are meant in.
+    """Parse a filter. `now` is aware; dates without a zone are in its zone.
 
-    Raises InputError with the place of the term that is wrong.
+    A `now` of the system's own zone (`datetime.now().astimezone()`) follows daylight saving time. Raises InputError
+    with the offset of the wrong term.
     """
+    text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")  # a lone surrogate cannot be searched
     terms: list[Term] = []
     at = 0
     while at < len(text):
@@ -231,17 +233,20 @@ class _Reader:
         return [SinceTerm(self.moment(value), self.negated)]
 
     def until(self, value: str) -> list[Term]:
-        moment = self.moment(value)
-        if re.fullmatch(r"\d{4}-?\d\d-?\d\d", value):
-            moment += timedelta(days=1)  # until a day is until it ends
-        return [UntilTerm(moment, self.negated)]
+        whole_day = re.fullmatch(r"\d{4}-?\d\d-?\d\d", value) is not None
+        return [UntilTerm(self.moment(value, timedelta(days=whole_day)), self.negated)]
 
-    def moment(self, value: str) -> datetime:
+    def moment(self, value: str, later: timedelta = timedelta()) -> datetime:
         try:
             if ago := _AGO.fullmatch(value.lower()):
                 return self.now - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
-            moment = datetime.fromisoformat(value)
-            return moment if moment.tzinfo else moment.replace(tzinfo=self.now.tzinfo)
+            moment = datetime.fromisoformat(value) + later
+            if moment.tzinfo:
+                return moment
+            # A fixed offset is that of `now`; the system's zone may have had another on that day.
+            local = self.now.tzinfo is not UTC and self.now.astimezone().utcoffset() == self.now.utcoffset()
+            fixed = isinstance(self.now.tzinfo, timezone)
+            return moment.astimezone() if local and fixed else moment.replace(tzinfo=self.now.tzinfo)
         except (ValueError, OverflowError):
             self.wrong(f"{value} is not a time that {self.key}: takes.", f"Write for example {_EXAMPLES[self.key]}.")
 

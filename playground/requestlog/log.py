@@ -8,39 +8,61 @@ import sqlite3
 import time
 from array import array
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 
 from playground.client.events import AnyEvent
 from playground.prompt.document import Json
-from playground.requestlog import retention
+from playground.requestlog import retention, rows
+from playground.requestlog.blob_store import Keeper
 from playground.requestlog.counter import Counter
 from playground.requestlog.filter import EVERYTHING, LogFilter
 from playground.requestlog.log_queries import NO_SIZE, FoundIds, LogSize, Words
 from playground.requestlog.process_lock import Owner, sweep
 from playground.requestlog.reader import COUNT_UP_TO, Reader
-from playground.requestlog.records import Count, EndedRun, LogRow, LogUnavailableError, StoredRun, Totals
+from playground.requestlog.records import (
+    Count,
+    DamagedRunError,
+    EndedRun,
+    LogRow,
+    LogUnavailableError,
+    StoredRun,
+    Totals,
+)
+from playground.requestlog.recovery import (
+    RecoveryProgress,
+    Salvage,
+    advance,
+    claim_orphans,
+    damaged_message,
+    end_orphans,
+)
 from playground.requestlog.store import FILE_NAME, Opened, connect_another, open_files, unavailable
 from playground.requestlog.summary import summarize
 from playground.requestlog.worker import Worker
-from playground.requestlog.writer import BATCH, Writer, interrupt_orphans
+from playground.requestlog.writer import BATCH, Writer
 from playground.runs.record import RequestRecord, SentRow
 from playground.runs.state import RunState
 
 PURGE_S = 0.2
-"""Seconds that opening may take over what an earlier process deleted."""
+"""Seconds that opening may spend on purging what an earlier process deleted."""
+QUICK_RECOVERY_S = 0.3
+"""Seconds that opening may spend on recovery; the rest follows in the background."""
+RECOVERY_STEP_S = 0.05
+"""Seconds of recovery between which new requests are written."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """The opened files and this process's lock; no lock where the log may only be read."""
+    """The opened files, this process's lock (None: read-only) and the runs of dead processes, claimed for recovery."""
 
     files: Opened
     owner: Owner | None
+    orphans: list[int] = field(default_factory=list)
 
 
 def finish_purge(connection: sqlite3.Connection) -> None:
@@ -58,13 +80,13 @@ def open_log(folder: Path) -> Ready:
     try:
         sweep(folder)
         owner = Owner(folder)
-        interrupt_orphans(files.writer, folder)
+        orphans = claim_orphans(files.writer, folder, owner.id)
         finish_purge(files.writer)
     except (OSError, sqlite3.Error) as error:
         files.writer.close()
         files.reader.close()
         raise LogUnavailableError(unavailable(folder, error)) from error
-    return Ready(files, owner)
+    return Ready(files, owner, orphans)
 
 
 FLUSH_S = 0.2
@@ -95,6 +117,7 @@ class RequestLog:
         self._writer: Writer | None = None
         if ready.files.writer is not None and ready.owner is not None:
             self._writer = Writer(ready.files.writer, ready.owner, self._report, self._changed)
+        self._recovery_steps = self._recovery(ready)
         self._notes: deque[tuple[str, AnyEvent]] = deque()
         self._changes: deque[tuple[str, Callable[[], None], asyncio.Future[None]]] = deque()
         self._refused: dict[str, BaseException] = {}
@@ -102,6 +125,13 @@ class RequestLog:
         self._retrying = False
         self._closed = False
         self._read_failed = False
+        self.unsaved = 0
+        """Requests that could not be written; known after `close`."""
+        self.recovery: RecoveryProgress | None = None
+        """How far recovery has come; None if there was nothing to recover."""
+        self._recovered = asyncio.Event()
+        self._on_recovery: list[Callable[[RecoveryProgress], None]] = []
+        self._damaged: set[str] = set()
         self._on_changed: list[Callable[[str], None]] = []
         self._on_trouble: list[Callable[[str], None]] = []
 
@@ -118,7 +148,10 @@ class RequestLog:
         except BaseException:
             worker.stop()
             raise
-        return cls(asyncio.get_running_loop(), worker, ready, folder / FILE_NAME)
+        log = cls(asyncio.get_running_loop(), worker, ready, folder / FILE_NAME)
+        # Small leftovers are recovered before the first page is read; the rest in the background.
+        await worker.call(lambda: log._recover(QUICK_RECOVERY_S))
+        return log
 
     @property
     def read_only_reason(self) -> str | None:
@@ -135,6 +168,15 @@ class RequestLog:
         self._on_trouble.append(callback)
         if self.notice is not None:
             self._loop.call_soon(callback, self.notice)
+
+    def subscribe_recovery(self, callback: Callable[[RecoveryProgress], None]) -> Callable[[], None]:
+        """Call back with the progress of a recovery in the background. Returns the function that unsubscribes."""
+        self._on_recovery.append(callback)
+        return lambda: self._on_recovery.remove(callback) if callback in self._on_recovery else None
+
+    async def recovered(self) -> None:
+        """Wait until nothing is left to recover."""
+        await self._recovered.wait()
 
     def subscribe(self, callback: Callable[[str], None]) -> Callable[[], None]:
         """Have the run_id told of each run that is new, looks different, or was deleted. Answers with the way out."""
@@ -274,7 +316,7 @@ class RequestLog:
         """One run whole, with every event noted so far. `.state()` folds them."""
         if self._notes:
             await self._write_worker.call(self._flush)
-        return await self._read(lambda: self._reader.get(run_id), None)
+        return await self._read(lambda: self._get(run_id), None)
 
     async def find(self, part: str) -> list[LogRow]:
         """Requests with `part` in a request_id (of any attempt) or body id, newest first."""
@@ -294,7 +336,11 @@ class RequestLog:
 
     async def stored(self, numbers: Sequence[int]) -> list[StoredRun]:
         """These runs whole, oldest first; those that are gone are left out."""
-        return await self._read(lambda: self._reader.stored(numbers), [])
+        return (await self.readable(numbers))[0]
+
+    async def readable(self, numbers: Sequence[int]) -> tuple[list[StoredRun], list[str]]:
+        """Return these runs, oldest first, and the run_ids of those that are damaged. Deleted runs are left out."""
+        return await self._read(lambda: self._reader.stored(numbers), ([], []))
 
     async def run_ids(self, numbers: Sequence[int]) -> list[str]:
         """The run_ids of these numbers, oldest first; those that are gone are left out."""
@@ -329,7 +375,7 @@ class RequestLog:
         await self._counter.close()
         self._files.reader.interrupt()
         await self._read_worker.call(self._files.reader.close)
-        await self._write_worker.call(self._close_writer)
+        self.unsaved = await self._write_worker.call(self._close_writer)
         self._read_worker.stop()
         self._write_worker.stop()
 
@@ -356,6 +402,13 @@ class RequestLog:
 
         await self._write_worker.call(work)
 
+    def _get(self, run_id: str) -> StoredRun | None:
+        try:
+            return self._reader.get(run_id)
+        except DamagedRunError:
+            self._report(damaged_message([run_id]))
+            return None
+
     async def _read(self, function: Callable[[], A], empty: A) -> A:
         def work() -> A:
             try:
@@ -363,8 +416,15 @@ class RequestLog:
             except sqlite3.Error as error:
                 self._read_trouble(error)
                 return empty
+            finally:
+                self._report_damaged_rows()
 
         return await self._read_worker.call(work)
+
+    def _report_damaged_rows(self) -> None:
+        if new := sorted(self._reader.damaged - self._damaged):
+            self._damaged.update(new)
+            self._report(damaged_message(new))
 
     # From here on: on the threads.
 
@@ -414,10 +474,46 @@ class RequestLog:
         self._retrying = False
         self._flush()
 
-    def _close_writer(self) -> None:
+    def _close_writer(self) -> int:
         self._take_notes()
-        if self._writer is not None:
-            self._writer.close()
+        return self._writer.close() if self._writer is not None else 0
+
+    def _recovery(self, ready: Ready) -> Iterator[RecoveryProgress]:
+        """The steps of recovery, on the writer's thread."""
+        connection = ready.files.writer
+        if connection is None:
+            return
+        done = 0
+        for progress in end_orphans(connection, ready.orphans):
+            yield progress
+            if progress.done > done:
+                done = progress.done
+                self._changed([rows.run_id_of(connection, ready.orphans[done - 1])])
+        if ready.files.aside is not None:
+            salvage = Salvage(connection, Keeper(connection), ready.files.aside)
+            yield from salvage.steps()
+            self._report(salvage.message)
+            self._changed([""])
+
+    def _recover(self, seconds: float) -> None:
+        """Go on with recovery for a while, then give way to requests that wait to be written."""
+        until = time.monotonic() + seconds
+        more = True
+        try:
+            while more and not self._closed and time.monotonic() < until:
+                more = advance(self._recovery_steps, self._set_recovery)
+        except sqlite3.Error as error:
+            # Another process writes, or the disk is full: the next opening continues.
+            self._report(f"Recovery of the request log stopped: {error}. It continues at the next start.")
+            more = False
+        if more and not self._closed:
+            self._write_worker.later(0.0, lambda: self._recover(RECOVERY_STEP_S))
+        else:
+            self._on_loop(self._recovered.set)
+
+    def _set_recovery(self, progress: RecoveryProgress) -> None:
+        self.recovery = progress
+        self._on_loop(lambda: [callback(progress) for callback in tuple(self._on_recovery)])
 
     def _read_trouble(self, error: sqlite3.Error) -> None:
         if self._closed or self._read_failed:

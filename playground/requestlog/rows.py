@@ -107,6 +107,12 @@ def _target(connection: sqlite3.Connection, record: RequestRecord) -> int:
     return int(made.lastrowid or 0)
 
 
+def run_id_of(connection: sqlite3.Connection, number: int) -> str:
+    """Return a run's run_id; empty if it is not there."""
+    row = connection.execute("SELECT run_id FROM runs WHERE number = ?", (number,)).fetchone()
+    return "" if row is None else str(row[0])
+
+
 def add_events(connection: sqlite3.Connection, number: int, events: Sequence[AnyEvent]) -> None:
     """One batch of a run's events."""
     connection.execute("INSERT INTO events (number, data) VALUES (?, ?)", (number, encode_events(events)))

@@ -36,8 +36,8 @@ def test_electrons_envelope_names_the_field() -> None:
         "r7",
     )
     assert trouble.details == tuple(details)
-    assert "field that is named" in trouble.advice
-    assert "field that is named" not in http_trouble(400, {}, _electron(), None).advice
+    assert "named field" in trouble.advice
+    assert "named field" not in http_trouble(400, {}, _electron(), None).advice
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_every_status_has_a_title_and_says_what_to_do(status: int, word: str) ->
     trouble = http_trouble(status, {}, _electron(), None)
     assert trouble.title
     assert word in trouble.advice
-    assert http_trouble(status, {}, "", None).detail == f"The server answered {status} and said no more."
+    assert http_trouble(status, {}, "", None).detail == f"The server answered {status} without an explanation."
 
 
 def test_429_says_how_long_to_wait_or_that_it_was_not_said() -> None:

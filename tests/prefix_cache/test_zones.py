@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from playground.prefix_cache.measure import Measure
+from playground.prefix_cache.prefix_size import Measure
 from playground.prefix_cache.token_estimator import TokenEstimator
 from playground.prefix_cache.view import DocumentView, Part, view_of_document
 from playground.prefix_cache.forecaster import PromptForecast as Outlook

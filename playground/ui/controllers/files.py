@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +14,7 @@ from PySide6.QtWidgets import QFileDialog, QMessageBox, QWidget
 from playground.assets import asset
 from playground.prompt.document import Document, Message
 from playground.prompt.field_errors import InputError
-from playground.prompt.files import PROMPT_FORMAT, FileFormat, dump, missing_in, parse_bytes
+from playground.prompt.files import PROMPT_FORMAT, FileFormat, content_id, dump, missing_in, parse_bytes
 from playground.storage.draft import Draft, DraftState
 from playground.storage.paths import write_shared
 
@@ -73,7 +75,7 @@ class Files(QObject):
 
     def new(self) -> None:
         """An empty prompt: one system and one user message."""
-        empty = Document(messages=(Message("system", ""), Message("user", "")))
+        empty = Document(messages=(Message("system", ""), Message("user", "")), id=uuid.uuid4().hex)
         self._ask_then(lambda: self._replace(empty, None))
 
     def open_sample(self) -> None:
@@ -110,11 +112,12 @@ class Files(QObject):
                 self.trouble.emit(f"{path.name}: {note}")
             if opened.model not in (None, "electron"):
                 self.trouble.emit(
-                    f"{path.name} names the model {opened.model}. Saving keeps it; requests use the endpoint's "
-                    "model."
+                    f"{path.name} names the model {opened.model}. Saving keeps it; requests use the endpoint's model."
                 )
 
     def _replace(self, document: Document, file: str | None, file_format: FileFormat = PROMPT_FORMAT) -> None:
+        # Tool mocks and consents belong to the id: a prompt with the same name has another.
+        document = replace(document, id=document.id or content_id(document))
         self._file, self._saved, self._format = file, dump(document), file_format
         # One undoable step: what was there before is one Ctrl+Z away.
         self._prompt.set_document(document, undoable=bool(self._prompt.document().messages), label="Open")
