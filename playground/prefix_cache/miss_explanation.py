@@ -27,6 +27,8 @@ Kind = Literal[
     "differs", "first", "expired", "server", "unreported", "order", "tools", "parameters", "minimum", "unknown"
 ]
 """How it is drawn: a position in the prompt (differs, order, tools), or a text alone."""
+PLAUSIBLE = 0.1
+"""Probability from which another order than the most probable may explain a report."""
 LARGE_BLOCK = 1024
 """Tokens: the largest usual block and minimum. A shorter prefix may never be cached."""
 CONFIDENT = 0.7
@@ -133,14 +135,16 @@ def explain_miss(
         return _first(cached)
     both = fields is not None and earlier.fields is not None
     clauses = changed(that_may_matter(fields or {}), that_may_matter(earlier.fields or {})) if both else ()
-    found, shared = _evidence(now, earlier.view, cached, known)
+    found, shared = _evidence(now, earlier.view, cached, known, likely_only=bool(clauses))
     case = _Case(now, document, earlier, clauses, known, cached, prompt, shared)
     if found is not None and cached > shared.tokens * 1.25 + 64 + 3 * shared.error:
         return _elsewhere(case, found)
     if case.missed:
         return _missed(case, found)
     if found is None:
-        return None
+        # Identical, and too short to tell by the tokens that were missed.
+        short = cached == 0 and known.minimum is not None and shared.tokens < known.minimum
+        return _below_minimum(case, None) if short else None
     if cached == 0 and _at_the_end(now, found) and known.minimum and shared.tokens < known.minimum:
         return _below_minimum(case, found)
     return _differs(case, found)
@@ -173,10 +177,19 @@ class _Case:
         return limit is not None and self.earlier.gap_s is not None and self.earlier.gap_s > 0.8 * limit
 
 
-def _evidence(now: CacheView, earlier: CacheView, cached: int, known: MissKnowledge) -> tuple[Difference | None, Size]:
-    """Return the first difference in the order that explains the report best, and the tokens before it."""
+def _evidence(
+    now: CacheView, earlier: CacheView, cached: int, known: MissKnowledge, *, likely_only: bool
+) -> tuple[Difference | None, Size]:
+    """Return the first difference in the order that explains the report best, and the tokens before it.
+
+    `likely_only`: only in the most probable order, as something else may explain the report.
+    """
     best: tuple[float, Difference | None, Size] | None = None
+    most = max((one.weight for one in known.orders), default=0.0)
+    least = most if likely_only else min(PLAUSIBLE, most)
     for one in known.orders:
+        if one.weight < least:
+            continue
         mine, theirs = arranged(now, one.order), arranged(earlier, one.order)
         found = difference(mine, theirs)
         size = one.size(found.shared if found is not None else min(len(mine.text), len(theirs.text)))
@@ -204,7 +217,8 @@ def _first(cached: int) -> MissExplanation:
 
 def _elsewhere(case: _Case, found: Difference) -> MissExplanation:
     text = (
-        f"{case.cached:,} tokens came from the cache, though the earlier request shares only ≈ {case.shared.tokens:,.0f}. "
+        f"{case.cached:,} tokens came from the cache, though the earlier request shares only "
+        f"≈ {case.shared.tokens:,.0f}. "
         "Candidates: another position of the tools, cached answers, template text, or another program's request."
     )
     return MissExplanation("unknown", text, compared_with=case.earlier.request_id, cause="unknown")
@@ -229,8 +243,7 @@ def _below_minimum(case: _Case, found: Difference | None) -> MissExplanation:
 
 
 def _missed(case: _Case, found: Difference | None) -> MissExplanation:
-    """Identical text that was not served: a parameter, the clock, a minimum or the server, whatever differs after it.
-    """
+    """Identical text that was not served: a parameter, the clock, a minimum or the server, whatever differs after it."""
     compared_with, known = case.earlier.request_id, case.known
     if found is None:
         same = "Every byte of the earlier request is here"
