@@ -24,7 +24,7 @@ async def replay_log(log: RequestLog, chosen: LogFilter, lifetime_s: float) -> R
     for where in sorted({(row.endpoint_id, row.model) for row in rows}):
         mine = {row.run_id for row in rows if (row.endpoint_id, row.model) == where}
         since = min(row.started_utc for row in rows if row.run_id in mine)
-        bodies += [(sent, where) for sent in await log.sent_since(*where, since) if sent.run_id in mine]
+        bodies += [(sent, where) for sent in await log.sent_since(*where, since, accepted=True) if sent.run_id in mine]
     return await asyncio.to_thread(_replay, bodies, lifetime_s)
 
 

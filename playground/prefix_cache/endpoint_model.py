@@ -249,7 +249,13 @@ class EndpointCacheModel:
                     spread = self.hypotheses.spread(reach, routing, upto)
                     sizes += [(weight * share * (1 - rate), size) for share, size in spread]
                     sizes.append((weight * rate, Size(0.0, 0.0)))
-        return interval(sizes, units, prompt.tokens + 2 * prompt.error)
+        most = prompt.tokens + 2 * prompt.error
+        found = interval(sizes, units, most)
+        if self.reports:
+            return found
+        # Before any report the figure assumes the usual block; the interval weighs all of them.
+        tokens = interval(sizes, units[:1], most).tokens
+        return ForecastInterval(tokens, min(found.low, tokens), max(found.high, tokens))
 
     @staticmethod
     def _lost(one: Outcome, reaches: Mapping[Rendering, Reach], share: float) -> list[tuple[float, Size]]:

@@ -106,7 +106,8 @@ class CacheForecaster:
         self._scorers: dict[tuple[str, str], Scorer] = {}
 
     def model(self, endpoint_id: str, model: str) -> EndpointCacheModel:
-        """Return the cache model of an endpoint and model. A new model starts with what another of the server taught."""
+        """Return the cache model of an endpoint and model. A new model starts with what another of the server taught.
+        """
         key = endpoint_id, model
         found = self._models.get(key)
         if found is None:
@@ -290,7 +291,8 @@ class CacheForecaster:
         self._models[endpoint_id, model] = built
 
     def save(self, others: Mapping[tuple[str, str], learned_state.LearnedState] | None = None) -> bytes:
-        """Return what was learned about all endpoints, as versioned JSON. `others`: states of endpoints not used yet."""
+        """Return what was learned about all endpoints, as versioned JSON. `others`: states of endpoints not used yet.
+        """
         return learned_state.dump(self._models, others or {})
 
     def load(self, data: bytes) -> None:
@@ -352,7 +354,7 @@ def _cuts(view: DocumentView, prediction: Prediction, related: Sent | None, bega
     ordered = prediction.measure.view
     order: Order = prediction.rendering.order
     best = prediction.best
-    warm = best.depth if best is not None and prediction.interval.tokens else 0
+    warm = best.depth if best is not None and best.depth and prediction.interval.high else 0
     text = ordered.text
     end = ordered.parts[-1].start if ordered.parts else 0
     starts = {(part.kind, part.index): part.start for part in ordered.parts}

@@ -147,7 +147,7 @@ class _Extent:
 def zones(view: DocumentView, cuts: Cuts, measure: Measure) -> ZoneMap:
     """Return the zones of a document. `measure` is of its text in the order of `cuts`."""
     extent = _Extent(measure)
-    before, upto = measure.upto(cuts.warm), measure.upto(cuts.stable)
+    before, upto = (_tokens_before(measure, offset) for offset in (cuts.warm, cuts.stable))
     parts = view.view.parts
     spans = tuple(
         _content_spans(view, index, part, cuts, extent) if part else () for index, part in enumerate(view.contents)
@@ -164,6 +164,12 @@ def zones(view: DocumentView, cuts: Cuts, measure: Measure) -> ZoneMap:
         variable_tokens=measure.total - upto,
         boundary=_boundary(view, cuts, measure),
     )
+
+
+def _tokens_before(measure: Measure, offset: int) -> float:
+    """Return the tokens before an offset; the opening of the answer belongs to the last message."""
+    parts = measure.view.parts
+    return measure.total if parts and offset >= parts[-1].start else measure.upto(offset)
 
 
 def structure(view: DocumentView, cuts: Cuts, measure: Measure) -> tuple[StructureSpan, ...]:

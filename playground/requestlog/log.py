@@ -361,10 +361,15 @@ class RequestLog:
         since_utc: datetime,
         limit: int | None = None,
         base_url: str | None = None,
+        *,
+        accepted: bool = False,
     ) -> list[SentRow]:
-        """Return what an endpoint and model accepted, oldest first: at most the newest `limit` requests."""
+        """Return what was sent to an endpoint and model, oldest first: at most the newest `limit` requests.
+
+        `accepted`: only what the server answered with status 200.
+        """
         return await self._read(
-            lambda: self._reader.sent_since(endpoint_id, model, since_utc, limit, base_url), []
+            lambda: self._reader.sent_since(endpoint_id, model, since_utc, limit, base_url, accepted=accepted), []
         )
 
     async def close(self) -> None:

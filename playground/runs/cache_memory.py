@@ -40,9 +40,16 @@ class SentLog(Protocol):
     """The request log, as far as the cache model needs it."""
 
     async def sent_since(
-        self, endpoint_id: str, model: str, since_utc: datetime, limit: int | None = None, base_url: str | None = None
+        self,
+        endpoint_id: str,
+        model: str,
+        since_utc: datetime,
+        limit: int | None = None,
+        base_url: str | None = None,
+        *,
+        accepted: bool = False,
     ) -> list[SentRow]:
-        """Return accepted requests, oldest first."""
+        """Return requests, oldest first; `accepted`: only those with status 200."""
 
 
 class CacheMemory:
@@ -75,7 +82,7 @@ class CacheMemory:
         state = self._states.get(where)
         limit = LEARNED_FROM if state is None else REMEMBERED
         since = datetime.now(UTC) - AGE if state is not None else datetime.fromtimestamp(0, UTC)
-        rows = await log.sent_since(*where, since, limit, endpoint.base_url or None)
+        rows = await log.sent_since(*where, since, limit, endpoint.base_url or None, accepted=True)
         if state is None and not rows:
             return
         assumed_s = self._forecaster.lifetime_s
