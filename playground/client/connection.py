@@ -94,7 +94,7 @@ class Connection:
                 self._retire(route)
 
     async def warm(self) -> None:
-        """Import httpx and create a client off the event loop, where it would block the first request for 170 ms.
+        """Import httpx and create a client off the event loop: on it, the first request would block it for 170 ms.
 
         Never raises: faulty settings of this machine are reported by the request that needs them.
         """
