@@ -107,7 +107,8 @@ def step(connection: sqlite3.Connection) -> bool:
         return False
     if connection.execute("PRAGMA freelist_count").fetchone()[0]:
         before = connection.execute("PRAGMA page_count").fetchone()[0]
-        connection.execute(f"PRAGMA incremental_vacuum({_FREE_PAGES})").fetchall()
+        # Not execute(): it steps the statement once, which frees one page.
+        connection.executescript(f"PRAGMA incremental_vacuum({_FREE_PAGES})")
         if connection.execute("PRAGMA page_count").fetchone()[0] < before:
             return False
     connection.execute("UPDATE meta SET value = 0 WHERE name = 'purge'")

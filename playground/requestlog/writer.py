@@ -155,7 +155,7 @@ class Writer:
         """Delete ended runs. Raises sqlite3.Error where nothing could be deleted."""
         gone = [run_id for run_id in run_ids if run_id not in self._live]
         with transaction(self._connection, durable=True):
-            gone = [run_id for run_id in gone if rows.delete_run(self._connection, run_id)]
+            gone = rows.delete_runs(self._connection, gone)
             if gone:
                 retention.owe(self._connection)
         self._changed(gone)
