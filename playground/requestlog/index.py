@@ -1,4 +1,4 @@
-"""What the search knows of a run: every text that a person may look for, and its ids. A run is in it once it ended."""
+"""The text search's document of a run: its texts and ids. A run is added when it has ended."""
 
 from __future__ import annotations
 

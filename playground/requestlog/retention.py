@@ -28,7 +28,7 @@ def set_tags(connection: sqlite3.Connection, run_ids: Iterable[str], add: Sequen
 
 
 def set_comment(connection: sqlite3.Connection, run_id: str, comment: str) -> bool:
-    """Comment a run that has ended, findable as its other texts are. False where it is not there, or still runs."""
+    """Comment a run that has ended, findable as its other texts are. Returns False if it does not exist or still runs."""
     row = connection.execute(_ENDED, (run_id,)).fetchone()
     if row is None:
         return False
@@ -86,7 +86,7 @@ def needed(connection: sqlite3.Connection) -> bool:
 
 
 def owe(connection: sqlite3.Connection) -> None:
-    """Within the transaction that deletes: what is deleted is to be purged."""
+    """Record within a deleting transaction that a purge is due."""
     connection.execute("UPDATE meta SET value = max(value, 1) WHERE name = 'purge'")
 
 

@@ -135,7 +135,7 @@ _FIGURES = (
 def update_figures(
     connection: sqlite3.Connection, number: int, summary: Summary, dropped_raw: bool, *, ended: bool = False
 ) -> None:
-    """A run's figures as they stand; with `ended` it is nobody's any more."""
+    """Write a run's present figures; with `ended` no process owns it any more."""
     connection.execute(
         f"{_FIGURES}{', owner = NULL' if ended else ''} WHERE number = ?",
         (
@@ -148,7 +148,7 @@ def update_figures(
 
 
 def end_run(connection: sqlite3.Connection, number: int, summary: Summary, dropped_raw: bool) -> None:
-    """A run's figures and texts as they stay; nobody writes it from here on, and it can be found."""
+    """Write a run's final figures and texts, and add it to the text search."""
     update_figures(connection, number, summary, dropped_raw, ended=True)
     connection.execute(
         "UPDATE texts SET answer = ?, called = ?, trouble = ?, error = ? WHERE number = ?",

@@ -1,4 +1,4 @@
-"""Writes the log. What cannot be written now (a full disk) is kept in memory and tried again; the program goes on."""
+"""Writes the log. Requests that cannot be written (full disk) stay in memory and are retried; sending continues."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ RAW_CAP_CHARS = 4 * 1024 * 1024
 
 @dataclass(slots=True)
 class Live:
-    """What of a run is on disk and what is not. `number` is None until its first row is; `written` events are there."""
+    """A running request. `number` is None until its row is on disk; the first `written` events are on disk."""
 
     record: RequestRecord
     number: int | None = None
