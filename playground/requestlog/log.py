@@ -255,7 +255,7 @@ class RequestLog:
         return max(0, before - (await self.count(EVERYTHING)).n)
 
     async def keep_within(self, max_age: timedelta | None, max_bytes: int | None) -> int:
-        """Delete older requests, and then the oldest until the file is no larger; marked runs stay, and runs that go on.
+        """Delete older requests, then the oldest until the file is no larger. Marked and running requests stay.
 
         Answers with how many were deleted. None: no bound.
         """

@@ -28,7 +28,7 @@ def set_tags(connection: sqlite3.Connection, run_ids: Iterable[str], add: Sequen
 
 
 def set_comment(connection: sqlite3.Connection, run_id: str, comment: str) -> bool:
-    """Comment a run that has ended, findable as its other texts are. Returns False if it does not exist or still runs."""
+    """Set the comment of an ended run. Returns False if it does not exist or still runs."""
     row = connection.execute(_ENDED, (run_id,)).fetchone()
     if row is None:
         return False
