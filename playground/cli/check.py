@@ -1,6 +1,6 @@
 """`electron-playground check`: what the best-practice guide says of a prompt file, for a team's own CI.
 
-No network. No log either, unless one is asked for.
+No network. Reads the log only with --log or --data-dir.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def _read(name: str) -> bytes:
 
 
 def _rates(text: str | None) -> Rates:
-    """FRESH,CACHED[,OUTPUT] in dollars a million tokens; a - or nothing is not priced."""
+    """Parse FRESH,CACHED[,OUTPUT] in dollars per million tokens; `-` or an empty part has no price."""
     if text is None:
         return Rates()
     parts = [part.strip() for part in text.split(",")]
@@ -61,7 +61,7 @@ def _rates(text: str | None) -> Rates:
     except ValueError:
         values = []
     if not 2 <= len(values) <= 3 or any(value is not None and not 0 <= value < 1e6 for value in values):
-        hint = "Give dollars a million tokens, as --rates 0.40,0.10 or --rates 0.40,0.10,1.20."
+        hint = "Give dollars per million tokens, as --rates 0.40,0.10 or --rates 0.40,0.10,1.20."
         raise InputError(FieldError(("--rates",), f"{text!r} is not FRESH,CACHED[,OUTPUT].", hint))
     fresh, cached, output = (*values, None)[:3]
     return Rates(fresh, cached, output, "the command line")

@@ -56,7 +56,7 @@ def is_alive(folder: Path, owner: str) -> bool:
 
 
 def sweep(folder: Path) -> bool:
-    """Remove the lock files of processes that are gone; True where there was one, that is: an unclean end."""
+    """Remove the lock files of processes that are gone; returns whether there was one: an unclean end."""
     found = False
     for path in folder.glob(f"{_PREFIX}*{_SUFFIX}"):
         owner = path.name[len(_PREFIX) : -len(_SUFFIX)]

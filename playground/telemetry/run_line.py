@@ -22,7 +22,7 @@ FILE = "requests.jsonl"
 """In the data folder; the ones before it are requests.jsonl.1 and so on, the last the oldest."""
 MOST_BYTES = 10_000_000
 BEFORE = 4
-"""How many earlier files are kept."""
+"""Number of earlier files."""
 
 
 class _Handler(RotatingFileHandler):
@@ -47,7 +47,7 @@ class RotatingLines:
     def append(self, line: str) -> None:
         """Add a line. Raises OSError.
 
-        The file is opened anew each time, under a lock: another process may have moved it aside.
+        Opens the file each time, under a lock: another process may have moved it aside.
         """
         with self._path.with_suffix(".lock").open("ab") as lock:
             wait_lock(lock.fileno())
@@ -59,7 +59,7 @@ class RotatingLines:
 
 
 CONTENTS = ("text", "tool_calls")
-"""What of a summary a person or a model wrote."""
+"""Fields of a summary with text of the user or the model."""
 
 
 def line(run: Run, *, contents: bool) -> str:
