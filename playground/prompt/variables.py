@@ -60,7 +60,7 @@ class Rendered:
 
 
 def render(template: str, values: Mapping[str, str]) -> Rendered:
-    """Put values in place, once and from left to right; a value's own braces are text. A missing one stays in the text."""
+    """Put values in place, once and from left to right; a value's own braces are text. Missing ones stay."""
     pieces: list[str] = []
     cuts: list[tuple[int, int, int, int]] = []
     last = length = 0

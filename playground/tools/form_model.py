@@ -29,7 +29,7 @@ _Object = dict[str, Json]
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One parameter. `kind` is one of KINDS or words for what the form does not edit; `inside` names nested properties."""
+    """One parameter. `kind` is one of KINDS, or a description of another schema; `inside` names nested properties."""
 
     name: str
     kind: str
@@ -170,7 +170,7 @@ def typed_parameter(tool: Tool, name: str, kind: str) -> Tool:
 
 
 def limited_parameter(tool: Tool, name: str, typed: str) -> Tool:
-    """A parameter with the choices that were typed: a, b, c, or a JSON list; an empty text removes them. Raises InputError."""
+    """Set the typed choices (a, b, c or a JSON list) of a parameter; an empty text removes them. Raises InputError."""
     definition, schema = _schema(tool, name)
     kind = schema.get("type")
     choices = _choices(typed, kind if isinstance(kind, str) else "")
