@@ -57,7 +57,7 @@ SETTINGS = (
         maximum=86_400,
         unit="s",
     ),
-    Setting("retry", True, "Retry", "After 429, 502 and 503, before any text has come; each attempt is shown."),
+    Setting("retry", True, "Retry", "After 429, 502 and 503, before any text has come; the window shows each attempt."),
     Setting("retry_attempts", 5, "Attempts at most", "The first one included.", minimum=1, maximum=10),
     Setting("retry_first_ms", 250, "First wait", "Doubles with each attempt.", minimum=50, maximum=10_000, unit="ms"),
     Setting("retry_longest_s", 8, "Longest wait", "Unless the server asks for more.", minimum=1, maximum=60, unit="s"),
@@ -69,7 +69,10 @@ SETTINGS = (
     Setting("turn_limit", False, "Voice limit", "End a whole turn, retries included, after the time below."),
     Setting("turn_limit_s", 10, "Turn within", "Only where the voice limit is on.", minimum=1, maximum=600, unit="s"),
     Setting(
-        "ca_file", "", "Extra certificates", "A PEM file that is trusted besides the system's own; empty for none."
+        "ca_file",
+        "",
+        "Extra certificates",
+        "A PEM file that is trusted in addition to the system's own; empty for none.",
     ),
     Setting(
         "request_lines",
@@ -174,7 +177,7 @@ class Settings:
             listener(name)
 
     def _save(self) -> str:
-        """Write the unsaved changes into the file as it is now. Returns why that failed."""
+        """Write the unsaved changes into the present file. Returns why that failed."""
         with self._lock:
             changed, self._unsaved, self._scheduled = self._unsaved, {}, False
         saved = self._file.read(_table) or {}

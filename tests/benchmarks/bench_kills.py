@@ -58,6 +58,8 @@ def child(folder: Path, base_url: str) -> None:
         workspace = AppServices(folder, {}, Tasks(lambda name, error: sys.exit(f"{name}: {error!r}")))
         await workspace.open_log()
         endpoint = Endpoint(id="killed", name="Killed", base_url=base_url, needs_key=False)
+        # Imports httpx: on a loaded machine that takes longer than the shortest life of a child.
+        await workspace.sender.connection.warm()
         print("begun", flush=True)
         await asyncio.gather(*(one(workspace, endpoint, number) for number in range(AT_ONCE)))
 
