@@ -12,8 +12,14 @@ from playground.prefix_cache.volatile_scan import VolatileKind, spans
 from playground.prompt.document import Document, Message
 from playground.prompt.variables import places
 
-Kind = Literal["variable", "moment", "id", "date"]
-_KINDS: dict[VolatileKind, Kind] = {"date": "date", "time": "moment", "timestamp": "moment"}
+Kind = Literal["variable", "moment", "id", "date", "person"]
+_KINDS: dict[VolatileKind, Kind] = {
+    "date": "date",
+    "time": "moment",
+    "timestamp": "moment",
+    "person": "person",
+    "contact": "person",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +49,8 @@ def _of(index: int, message: Message) -> Iterator[Spot]:
 
 def _literals(index: int, text: str) -> Iterator[Spot]:
     for kind, start, end, sure in spans(text):
-        if sure:
+        # Unfilled placeholders have a rule of their own.
+        if sure and kind != "placeholder":
             yield Spot(index, start, end, text[start:end], _KINDS.get(kind, "id"))
 
 

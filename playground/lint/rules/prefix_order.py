@@ -12,6 +12,8 @@ from playground.prompt.variables import PATTERN
 
 SOME, MANY, MOST = 48, 128, 1_024
 """≈ tokens of stable text behind the first change: a hint, a warning, serious."""
+EACH_REQUEST = ("moment", "id")
+"""Values that differ in every request, so that no request is served past them."""
 MARKED = 20
 """Places that are marked at most."""
 SEEN = 3
@@ -55,13 +57,13 @@ def _severity(first: Spot, lost: float) -> Severity:
     if first.kind == "date":
         # It changes once a day; the cache forgets sooner than that.
         return "hint"
-    if first.kind == "variable" and lost >= MOST:
+    if lost >= (MANY if first.kind in EACH_REQUEST else MOST):
         return "serious"
     return "warning" if lost >= MANY else "hint"
 
 
 def _what(first: Spot) -> str:
-    names = {"moment": "The time", "id": "The id", "date": "The date"}
+    names = {"moment": "The time", "id": "The id", "date": "The date", "person": "The value"}
     if first.kind == "variable":
         return f"The variable {first.name}"
     return f"{names[first.kind]} {first.name!r}"
