@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from playground.lint.model import Advice, Evidence, Fix, LintRule, Place, Severity, Source
 from playground.lint.prompt_facts import PromptFacts
-from playground.lint.reorder import Spot, reordered, spots
+from playground.lint.reorder import Spot, spots
+from playground.prefix_cache.mend import proposals
 from playground.prompt.document import Document
 from playground.prompt.variables import PATTERN
 
@@ -89,10 +90,11 @@ def _served_all_the_same(facts: PromptFacts, first: Spot, lost: float) -> bool:
 
 
 def _fix(facts: PromptFacts) -> Fix | None:
-    for after in reordered(facts.document):
-        spot = next(spots(after), None)
-        if spot is None or _lost(facts, after, spot) < SOME:
-            return Fix("Move what changes behind what does not", after)
+    """Return the most cautious rewrite that leaves little stable text behind the first change."""
+    for rewrite in proposals(facts.document):
+        spot = next(spots(rewrite.after), None)
+        if rewrite.moved and (spot is None or _lost(facts, rewrite.after, spot) < SOME):
+            return Fix("Move what changes behind what does not", rewrite.after)
     return None
 
 
