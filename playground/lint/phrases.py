@@ -13,9 +13,9 @@ from playground.assets import asset
 class Phrases:
     """One language; stems are in lower case.
 
-    `filler` asks for a spoken acknowledgement before a tool call, `json_line` for JSON. `waits`: what a prompt says that
-    asks for such an acknowledgement, or forbids it. `before`: the bare word, which counts only in a sentence with one of
-    `tool` and, if the language lists any, one of `say`. `voice`: how a spoken agent's prompt describes itself;
+    `filler` asks for a spoken acknowledgement before a tool call, `json_line` for JSON. `waits`: what a prompt says
+    that asks for such an acknowledgement, or forbids it. `before`: the bare word, which counts only in a sentence with
+    one of `tool` and, if the language lists any, one of `say`. `voice`: how a spoken agent's prompt describes itself;
     `answer`: how a prompt says “answer”; `not_words`: how it says “not”.
     """
 

@@ -145,11 +145,11 @@ def test_nothing_is_lost_when_text_moves() -> None:
 @pytest.mark.parametrize(
     ("line", "severity"),
     [
-        ("Current time: 2026-08-14 10:22", "warning"),
-        ("Session id: 9db74058-2421-4c0e-8d7a-5d1f0c9e7b11", "warning"),
+        ("Current time: 2026-08-14 10:22", "serious"),
+        ("Session id: 9db74058-2421-4c0e-8d7a-5d1f0c9e7b11", "serious"),
         ("Today is 14 August 2026.", "hint"),
-        ("现在时间：2026-08-14 10:22", "warning"),
-        ("Hora actual: 10:22", "warning"),
+        ("现在时间：2026-08-14 10:22", "serious"),
+        ("Hora actual: 10:22", "serious"),
         ("{{anything}}", "serious"),
     ],
 )

@@ -10,8 +10,8 @@ from playground.lint.prompt_facts import PromptFacts
 from playground.lint.tool_catalogue import description
 
 _CAPITALS = (
-    "NAME|DATE|TIME|DAY|ID|EMAIL|E-MAIL|NUMBER|ADDRESS|PHONE|COMPANY|CUSTOMER|USER|CALLER|CLIENT|AGENT|CITY|COUNTRY|PRODUCT"
-    "|ORDER|AMOUNT|PRICE|LANGUAGE|CONTEXT|QUESTION|HISTORY|INPUT|TEXT|HERE|TOPIC|TOOLS|QUERY|DOCUMENTS|ROLE|BRAND|URL"
+    "NAME|DATE|TIME|DAY|ID|EMAIL|E-MAIL|NUMBER|ADDRESS|PHONE|COMPANY|CUSTOMER|USER|CALLER|CLIENT|AGENT|CITY|COUNTRY"
+    "|PRODUCT|ORDER|AMOUNT|PRICE|LANGUAGE|CONTEXT|QUESTION|HISTORY|INPUT|TEXT|HERE|TOPIC|TOOLS|QUERY|DOCUMENTS|ROLE|BRAND|URL"
 )
 _PLACEHOLDER = re.compile(
     r"\$\{[A-Za-z_][\w.]{0,60}\}"
@@ -28,8 +28,8 @@ _PLACEHOLDER = re.compile(
 )
 _FENCE = re.compile(r"^[ \t]{0,3}(```|~~~).*?(?:^[ \t]{0,3}\1|\Z)|`[^`\n]{1,200}`", re.MULTILINE | re.DOTALL)
 _FORMAT = re.compile(
-    r"(?:format|formatted|example|e\.g\.|template|pattern|like this|such as|reply with|respond with|answer as|answer with"
-    r"|syntax|placeholder|literal|beispiel|format:|exemple|ejemplo|उदाहरण)[^\n]{0,60}$",
+    r"(?:format|formatted|example|e\.g\.|template|pattern|like this|such as|reply with|respond with"
+    r"|answer as|answer with|syntax|placeholder|literal|beispiel|format:|exemple|ejemplo|उदाहरण)[^\n]{0,60}$",
     re.IGNORECASE,
 )
 """Words in front, on the same line, which say that the model is to write it so."""
@@ -37,7 +37,7 @@ MARKED = 20
 
 
 def find_placeholders(text: str) -> list[tuple[int, int]]:
-    """Return code points [start, end) of unfilled placeholders: not those in code, in tags that are closed, or in URLs."""
+    """Return code points [start, end) of unfilled placeholders, but for those in code, closed tags and URLs."""
     if not any(mark in text for mark in "{<[%_"):
         return []
     code = [match.span() for match in _FENCE.finditer(text)]
@@ -74,8 +74,8 @@ def _speak(facts: PromptFacts) -> Iterator[Advice]:
     yield Advice(
         "warning",
         "Placeholders are not filled in",
-        f"{shown}: sent as typed, the model reads the placeholder instead of a value. Fill it in before sending, or write "
-        "it as a {{variable}} of this prompt.",
+        f"{shown}: sent as typed, the model reads the placeholder instead of a value. Fill it in before sending, "
+        "or write it as a {{variable}} of this prompt.",
         evidence=(Evidence("placeholders", len(names), "count", "counted"),),
         places=tuple(places[:MARKED]),
     )
