@@ -125,7 +125,9 @@ def _counts(found: Sequence[Advice]) -> dict[str, int]:
 
 
 def _fields(found: Sequence[Advice]) -> dict[str, Json]:
-    return {"advice": [_advice(advice) for advice in found], **_counts(found)}
+    findings: Json = [_advice(advice) for advice in found]
+    # `advice` is the older name of the same list.
+    return {"findings": findings, "advice": findings, **_counts(found)}
 
 
 def _advice(advice: Advice) -> Json:

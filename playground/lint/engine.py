@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from playground.lint.context import ALONE, Setting
+from playground.lint.grouping import grouped
 from playground.lint.model import SEVERITIES, Advice, Rule
 from playground.lint.prompt_facts import Counter, PromptFacts
 from playground.lint.rules.registry import RULES
@@ -31,7 +32,11 @@ def advise(
     `dismissed` holds rule names (for good) and `Advice.key`s. Safe on a thread with a `counter` of its own.
     """
     facts = PromptFacts(document, setting, _counter(counter), body)
-    found = (advice for rule in rules if rule.name not in dismissed for advice in rule.judge(facts))
+    found: list[Advice] = []
+    for rule in rules:
+        if rule.name not in dismissed:
+            judged = [advice for advice in rule.judge(facts) if advice.key not in dismissed]
+            found += grouped(document, judged)
     return tuple(sorted((advice for advice in found if advice.key not in dismissed), key=_rank))
 
 

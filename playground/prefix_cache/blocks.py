@@ -23,8 +23,8 @@ _STEP = re.compile(
     r"[ \t]*(?:step|schritt|étape|paso|passo|चरण|கட்டம்|ধাপ|步骤|ステップ)\s*\d{1,3}\s*[:.)：]", re.IGNORECASE
 )
 _SPEAKER = re.compile(
-    r"[ \t]*(?:\*\*|[-*>] )?(?P<who>user|assistant|agent|caller|customer|client|human|ai|bot|model|system|q|a|question|answer"
-    r"|input|output|kunde|anrufer|agentin|utilisateur|appelant|cliente|agente|usuario|asistente|klient|müşteri"
+    r"[ \t]*(?:\*\*|[-*>] )?(?P<who>user|assistant|agent|caller|customer|client|human|ai|bot|model|system"
+    r"|q|a|question|answer|input|output|kunde|anrufer|agentin|utilisateur|appelant|cliente|agente|usuario|asistente|klient|müşteri"
     r"|उपयोगकर्ता|ग्राहक|सहायक|एजेंट|प्रश्न|उत्तर|বাদী|গ্রাহক|এজেন্ট|வாடிக்கையாளர்|முகவர்|కస్టమర్|ఏజెంట్|عميل|العميل|الوكيل"
     r"|客户|用户|助手|客服"
     r"|お客様|担当|고객|상담원|问|答)(?:[ \t]?\d{1,3})?(?:\*\*)?[ \t]?[:：]",

@@ -117,22 +117,22 @@ def test_a_place_is_right_behind_letters_that_grow_in_lower_case() -> None:
 
 def test_a_paragraph_that_changes_moves_to_the_end() -> None:
     document = system(f"The caller:\n- name: {{{{name}}}}\n- plan: {{{{plan}}}}\n\n{LONG}")
-    assert text(fixed(document, "prefix-order")) == f"{LONG}\n\nThe caller:\n- name: {{{{name}}}}\n- plan: {{{{plan}}}}"
+    assert text(fixed(document, "prefix-order")) == f"{LONG}\nThe caller:\n- name: {{{{name}}}}\n- plan: {{{{plan}}}}"
 
 
 def test_a_line_then_a_sentence_moves_where_a_paragraph_is_the_whole() -> None:
     lines = system(f"Name: {{{{name}}}}\n{LONG}")
-    assert text(fixed(lines, "prefix-order")) == f"{LONG}\n\nName: {{{{name}}}}"
+    assert text(fixed(lines, "prefix-order")) == f"{LONG}\nName: {{{{name}}}}"
     flat = LONG.replace("\n", " ")
     sentence = system(f"The caller is {{{{name}}}}. {flat}")
-    assert text(fixed(sentence, "prefix-order")) == f"{flat}\n\nThe caller is {{{{name}}}}."
+    assert text(fixed(sentence, "prefix-order")) == f"{flat}\nThe caller is {{{{name}}}}."
 
 
 def test_what_changes_moves_behind_the_last_system_message() -> None:
     messages = (Message("system", "Caller: {{name}}"), Message("system", LONG), Message("user", "Hello"))
     after = fixed(Document(messages=messages), "prefix-order")
     assert [(m.role, m.content) for m in after.messages] == [
-        ("system", f"{LONG}\n\nCaller: {{{{name}}}}"),
+        ("system", f"{LONG}\nCaller: {{{{name}}}}"),
         ("user", "Hello"),
     ]
 
