@@ -45,12 +45,9 @@ def folder_warning(folder: Path) -> str:
         mode = folder.stat().st_mode
     except OSError:
         return ""
-    if not mode & (stat.S_IWOTH | stat.S_IWGRP):
+    if not mode & stat.S_IWOTH:
         return ""
-    who = "every user" if mode & stat.S_IWOTH else "a group of users"
-    return (
-        f"The data folder {folder} can be changed by {who} of this machine. Run: chmod go-w {shlex.quote(str(folder))}"
-    )
+    return f"Every user of this machine can change the data folder {folder}. Run: chmod o-w {shlex.quote(str(folder))}"
 
 
 def _chosen(option: str | None, environment: Mapping[str, str]) -> Path:
