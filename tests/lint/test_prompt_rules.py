@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from playground.lint.language import detect
-from playground.lint.model import Advice
+from playground.lint.model import Finding
 from playground.lint.phrases import PHRASES
 from playground.lint.rules.json_mode import asks_for_json
 from playground.prefix_cache.text_compare import common_prefix
@@ -204,7 +204,7 @@ def test_audio_in_a_message() -> None:
     assert advice.dollars is not None
 
 
-def advice_on(question: str, answer: str, rules: str = "Be kind.") -> tuple[Advice, ...]:
+def advice_on(question: str, answer: str, rules: str = "Be kind.") -> tuple[Finding, ...]:
     messages = (Message("system", rules), Message("user", question), Message("assistant", answer))
     return said(Document(messages=messages), "language-kept")
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from playground.lint.edits import with_system_line
-from playground.lint.model import Advice, Evidence, Fix, LintRule, Place, Source
+from playground.lint.model import Evidence, Finding, Fix, LintRule, Place, Source
 from playground.lint.phrases import PHRASES, Phrases
 from playground.lint.prompt_facts import PromptFacts
 from playground.lint.sentences import has_any, sentence_at
@@ -17,7 +17,7 @@ _LINES = tuple(row.filler.lower() for row in PHRASES.values())
 _OF_A_TOOL = re.compile(r"tool|function|call(?:ing)?\b|look|check|search|fetch|loud|request|moment|wait|action|short")
 
 
-def _speak(facts: PromptFacts) -> Iterator[Advice]:
+def _speak(facts: PromptFacts) -> Iterator[Finding]:
     document = facts.document
     if not document.tools or not facts.streams or facts.parameter("tool_choice") == "none":
         return
@@ -26,7 +26,7 @@ def _speak(facts: PromptFacts) -> Iterator[Advice]:
     language = facts.language
     line = PHRASES[language].filler if language in PHRASES else None
     spoken = line is not None and _is_spoken(facts)
-    yield Advice(
+    yield Finding(
         "warning" if spoken else "hint",
         "Nothing is said while a tool runs",
         "There are tools and the answer is streamed, but no line of the system prompt asks for a short spoken "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from playground.lint.model import Advice, Evidence, LintRule, Place, Source
+from playground.lint.model import Evidence, Finding, LintRule, Place, Source
 from playground.lint.prompt_facts import PromptFacts
 from playground.lint.tool_catalogue import description
 
@@ -54,7 +54,7 @@ def find_placeholders(text: str) -> list[tuple[int, int]]:
     return found
 
 
-def _speak(facts: PromptFacts) -> Iterator[Advice]:
+def _speak(facts: PromptFacts) -> Iterator[Finding]:
     places: list[Place] = []
     names: list[str] = []
     for index, message in enumerate(facts.document.messages):
@@ -71,7 +71,7 @@ def _speak(facts: PromptFacts) -> Iterator[Advice]:
         return
     distinct = list(dict.fromkeys(names))
     shown = ", ".join(distinct[:5]) + (f" and {len(distinct) - 5} more" if len(distinct) > 5 else "")
-    yield Advice(
+    yield Finding(
         "warning",
         "Placeholders are not filled in",
         f"{shown}: sent as typed, the model reads the placeholder instead of a value. Fill it in before sending, "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from playground.lint.model import Advice, Evidence, Fix, LintRule, Place, Severity, Source
+from playground.lint.model import Evidence, Finding, Fix, LintRule, Place, Severity, Source
 from playground.lint.prompt_facts import PromptFacts
 from playground.lint.reorder import Spot, spots
 from playground.prefix_cache.mend import proposals
@@ -21,7 +21,7 @@ SEEN = 3
 """Requests whose reports outweigh what the text looks like."""
 
 
-def _speak(facts: PromptFacts) -> Iterator[Advice]:
+def _speak(facts: PromptFacts) -> Iterator[Finding]:
     first = next(spots(facts.document), None)
     if first is None:
         return
@@ -29,7 +29,7 @@ def _speak(facts: PromptFacts) -> Iterator[Advice]:
     if lost < SOME or _served_all_the_same(facts, first, lost):
         return
     reach = facts.missed_dollars(lost)
-    yield Advice(
+    yield Finding(
         _severity(first, lost),
         "Stable text stands behind what changes",
         f"{_what(first)} ends the prefix that requests share; behind it stands text that is the same every time and "
