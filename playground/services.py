@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from playground.client.rate_limiter import Load
     from playground.client.retry import RetryPolicy
     from playground.experiments.replay import Replay
-    from playground.lint.model import Advice
+    from playground.lint.model import Finding
     from playground.lint.rewrite_preview import Effect
     from playground.lint.service import LintService
     from playground.mcp_tools.service import ToolServers
@@ -143,7 +143,7 @@ class AppServices:
         desk.log = self.log
         return desk
 
-    async def advice(self, document: Document) -> tuple[Advice, ...]:
+    async def advice(self, document: Document) -> tuple[Finding, ...]:
         """What the guide has to say of a document on the chosen endpoint."""
         endpoint = self.endpoint
         counter = self.sender.forecaster.counter(endpoint.id, endpoint.model)

@@ -20,7 +20,7 @@ from playground.export.terminal import for_stream, print_error, print_line
 from playground.lint.context import Setting
 from playground.lint.engine import advise
 from playground.lint.history import NO_HISTORY, History
-from playground.lint.model import SEVERITIES, Advice, Evidence, Place
+from playground.lint.model import SEVERITIES, Evidence, Finding, Place
 from playground.lint.rules.registry import RULES, rule_named
 from playground.prompt.document import Document, Json
 from playground.prompt.field_errors import FieldError, InputError
@@ -115,7 +115,7 @@ async def _read_log(folder: Path, document: Document) -> History:
         await log.close()
 
 
-def _print(name: str, found: Sequence[Advice]) -> None:
+def _print(name: str, found: Sequence[Finding]) -> None:
     counts = _counts(found)
     lines = [line for advice in found for line in _lines(advice)]
     lines.append(f"{name}: " + ", ".join(f"{counts[severity]} {severity}" for severity in SEVERITIES))
@@ -123,7 +123,7 @@ def _print(name: str, found: Sequence[Advice]) -> None:
         print_line(redact(for_stream(line, sys.stdout), None))
 
 
-def _lines(advice: Advice) -> Iterator[str]:
+def _lines(advice: Finding) -> Iterator[str]:
     where = ", ".join(_where(place) for place in advice.places if place.path)
     yield f"{advice.severity}: {advice.title}" + (f" ({where})" if where else "") + f" [{advice.key}]"
     yield f"    {advice.detail}"
@@ -139,15 +139,17 @@ def _where(place: Place) -> str:
     return f"{place.tool} {field}{span}".strip()
 
 
-def _counts(found: Sequence[Advice]) -> dict[str, int]:
+def _counts(found: Sequence[Finding]) -> dict[str, int]:
     return {severity: sum(1 for advice in found if advice.severity == severity) for severity in SEVERITIES}
 
 
-def _fields(found: Sequence[Advice]) -> dict[str, Json]:
-    return {"advice": [_advice(advice) for advice in found], **_counts(found)}
+def _fields(found: Sequence[Finding]) -> dict[str, Json]:
+    findings: Json = [_advice(advice) for advice in found]
+    # `advice` is the older name of the same list.
+    return {"findings": findings, "advice": findings, **_counts(found)}
 
 
-def _advice(advice: Advice) -> Json:
+def _advice(advice: Finding) -> Json:
     rule = rule_named(advice.rule)
     return {
         "rule": advice.rule,

@@ -17,7 +17,7 @@ from playground.ui.appearance import Appearance
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from playground.lint.model import Advice
+    from playground.lint.model import Finding
     from playground.prompt.document import Document, Tool
     from playground.runs.state import RunState
     from playground.ui.controllers.request import Requests
@@ -88,7 +88,7 @@ class DialogController(QObject):
         self.copy(text)
         self.trouble.emit(_COPIED[form])
 
-    def mend_dialog(self, prompt: PromptPane, advice: tuple[Advice, ...]) -> None:
+    def mend_dialog(self, prompt: PromptPane, advice: tuple[Finding, ...]) -> None:
         """Ways to mend the prompt; one that is chosen is one step of its history."""
         from playground.lint.rewrite_preview import Option, options
 

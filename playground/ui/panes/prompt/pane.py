@@ -35,7 +35,7 @@ from playground.ui.widgets.rule import hairline
 from playground.ui.widgets.tab_bar import counted, tab_bar
 
 if TYPE_CHECKING:
-    from playground.lint.model import Advice
+    from playground.lint.model import Finding as LintFinding
     from playground.prefix_cache.forecaster import PromptForecast as Outlook
     from playground.prefix_cache.zones import ZoneMap
     from playground.prompt.limits import Finding
@@ -321,7 +321,7 @@ class PromptPane(QFrame):
                 served = Served(cached, at, *place)
         self.prompt_tab.show_served(served)
 
-    def set_advice(self, advice: Sequence[Advice], document: Document) -> None:
+    def set_advice(self, advice: Sequence[LintFinding], document: Document) -> None:
         """Mark the places in the messages that advice on `document` is about; advice on an older one is left alone."""
         if document is not self.history.document:
             return
