@@ -33,9 +33,12 @@ OTHER_LOGIT = -30.0
 SPECIAL = (
     *("<|im_start|>", "<|im_end|>", "<|endoftext|>", "<|begin_of_text|>", "<|start_header_id|>", "<|end_header_id|>"),
     *("<|eot_id|>", "<s>", "</s>", "[INST]", "[/INST]", "[AVAILABLE_TOOLS]", "[/AVAILABLE_TOOLS]", "[TOOL_CALLS]"),
-    *("[TOOL_RESULTS]", "[/TOOL_RESULTS]"),
+    *("[TOOL_RESULTS]", "[/TOOL_RESULTS]", "<tool_call>", "</tool_call>"),
 )
 """Special tokens of the templates; they replace unused placeholders of the vocabulary."""
+
+VISIBLE = ("<tool_call>", "</tool_call>")
+"""Special tokens that are part of the text of an answer."""
 
 ENDS = {"chatml": "<|im_end|>", "llama3": "<|eot_id|>", "mistral": "</s>"}
 OPENINGS = {"chatml": "\n", "llama3": "\n\n", "mistral": "[/INST]"}
@@ -61,6 +64,7 @@ def tokenizer_json() -> dict[str, Any]:
     for token in data["added_tokens"]:
         if token["id"] in names:
             token["content"] = names[token["id"]]
+            token["special"] = token["content"] not in VISIBLE
     return data
 
 

@@ -27,10 +27,12 @@ class Step:
 Session = Generator[Step, Message, None]
 
 
-def answers() -> list[str]:
-    """Return the texts that the model learns to write."""
+def answers(kind: str) -> list[str]:
+    """Return the texts that the model learns to write; only the model of `voice_own_calls` calls tools."""
     spoken = TEXTS["voice_answers"]
     pairs = [f"{first} {second}" for first, second in pairwise(spoken)]
+    if kind == "voice_own_calls":
+        return [*spoken, *TEXTS["tool_calls"] * 8]
     texts = [*spoken, *pairs, *TEXTS["rag_answers"], *TEXTS["json_answers"]]
     return texts + [text for language in TEXTS["languages"].values() for text in language["answers"]]
 
@@ -76,8 +78,8 @@ def voice_tools(rng: random.Random) -> Session:
     tools = TEXTS["voice_tools"]
     number = 0
     for call in TEXTS["calls"]:
-        messages = [_message("system", TEXTS["voice_system"])]
-        for index, turn in enumerate(call[:9]):
+        messages = [_message("system", TEXTS["clinic_system"])]
+        for index, turn in enumerate(call[:8]):
             messages.append(_message("user", turn))
             answer = yield Step(sampling.body(messages, tools), rng.uniform(0.2, 1.0))
             if index % 3 == 1:
@@ -107,21 +109,22 @@ def tool_exchange(rng: random.Random, number: int) -> list[Message]:
     ]
 
 
-def voice_forced_tools(rng: random.Random) -> Session:
-    """Telephone calls in which the engine is made to call a tool every third turn; its own call is sent back."""
+def voice_own_calls(rng: random.Random) -> Session:
+    """Telephone calls in which the model calls tools, at times because it must; its calls are sent back."""
     sampling = Sampling(rng)
     tools = TEXTS["voice_tools"]
     for call in TEXTS["calls"]:
-        messages = [_message("system", TEXTS["voice_system"])]
-        for index, turn in enumerate(call[:9]):
+        messages = [_message("system", TEXTS["clinic_system"])]
+        for index, turn in enumerate(call[:8]):
             messages.append(_message("user", turn))
             body = sampling.body(messages, tools)
+            body["max_tokens"] += 30
             if index % 3 == 1:
-                body |= {"tool_choice": "required", "max_tokens": 120}
+                body |= {"tool_choice": "required", "max_tokens": 100, "temperature": 1.0}
             answer = yield Step(body, rng.uniform(0.1, 0.5))
             messages.append(sent_back(answer))
-            if answer.get("tool_calls"):
-                for made in answer["tool_calls"]:
+            if messages[-1].get("tool_calls"):
+                for made in messages[-1]["tool_calls"]:
                     result = rng.choice(TEXTS["tool_results"])
                     messages.append({"role": "tool", "tool_call_id": made["id"], "content": result})
                 answer = yield Step(sampling.body(messages, tools), rng.uniform(0.1, 0.4))
@@ -129,20 +132,29 @@ def voice_forced_tools(rng: random.Random) -> Session:
 
 
 def sent_back(answer: Message) -> Message:
-    """Return an answer as the client sends it in the next request."""
+    """Return an answer as the client sends it in the next request, without tool calls that were cut off."""
     message = _message("assistant", answer.get("content") or "")
-    calls = answer.get("tool_calls")
+    calls = [call for call in answer.get("tool_calls") or () if is_json(call["function"]["arguments"])]
     return message | ({"tool_calls": calls} if calls else {})
+
+
+def is_json(text: str) -> bool:
+    """Return whether a text is complete JSON."""
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
 
 
 def rag(rng: random.Random) -> Session:
     """Questions with changing articles, first in the user message and then in the system message; some follow-ups."""
     sampling = Sampling(rng)
     head = " ".join(rng.sample(TEXTS["sentences"], 12))
-    for number in range(36):
+    for number in range(30):
         articles = "\n\n".join(rng.sample(TEXTS["articles"], rng.randint(3, 8)))
         question = rng.choice(TEXTS["questions"])
-        if number < 20:
+        if number < 16:
             system, user = head, f"Articles:\n{articles}\n\nQuestion: {question}"
         else:
             system, user = f"{head}\n\nArticles:\n{articles}", question
@@ -260,7 +272,7 @@ def code_json(rng: random.Random) -> Session:
 SESSIONS: dict[str, Callable[[random.Random], Session]] = {
     "voice": voice,
     "voice_tools": voice_tools,
-    "voice_forced_tools": voice_forced_tools,
+    "voice_own_calls": voice_own_calls,
     "rag": rag,
     "iteration": iteration,
     "tools_changed": tools_changed,

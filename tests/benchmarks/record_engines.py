@@ -53,19 +53,18 @@ def _plain(*kinds: str) -> tuple[Recording, ...]:
     return tuple(Recording(kind, kind) for kind in kinds)
 
 
-KINDS = ("voice", "voice_tools", "voice_forced_tools", "rag", "iteration", "tools_changed", "alternating", "scripts")
+KINDS = ("voice", "voice_tools", "voice_own_calls", "rag", "iteration", "tools_changed", "alternating", "scripts")
 RECORDINGS: dict[str, tuple[Recording, ...]] = {
     "llamacpp": (
         *_plain(*KINDS, "code_json"),
         Recording("alternating_no_ram_cache", "alternating", flags=("--cache-ram", "0")),
-        Recording("voice_tools_first", "voice_tools", "chatml_tools_first"),
+        Recording("tools_changed_tools_first", "tools_changed", "chatml_tools_first"),
         Recording("voice_tools_llama3", "voice_tools", "llama3_tools_in_first_user"),
         Recording("voice_tools_mistral", "voice_tools", "mistral_tools_before_last_user"),
     ),
     "vllm": (
         *_plain(*KINDS, "code_json"),
         Recording("alternating_small_pool", "alternating", flags=("--num-gpu-blocks-override", "24")),
-        Recording("voice_tools_mistral", "voice_tools", "mistral_tools_before_last_user"),
     ),
 }
 
@@ -221,14 +220,16 @@ class Engine:
         """Return a server for a recording; entering it starts the engine."""
         make = self._llamacpp if self._engine == "llamacpp" else self._vllm
         port = free_port()
-        command, environment = make(self._model(recording.template), port)
+        command, environment = make(self._model(recording), port)
         return Server([*command, *recording.flags], port, self._folder / f"{recording.name}.log", environment)
 
-    def _model(self, template: str) -> Path:
+    def _model(self, recording: Recording) -> Path:
         gguf = self._engine == "llamacpp"
-        path = self._folder / (f"{template}.gguf" if gguf else template)
+        template = recording.template
+        name = f"{template}_calls" if recording.kind == "voice_own_calls" else template
+        path = self._folder / (f"{name}.gguf" if gguf else name)
         if not path.exists():
-            weights = engine_models.make_weights(answers(), template)
+            weights = engine_models.make_weights(answers(recording.kind), template)
             text = (TEMPLATES / f"{template}.jinja").read_text(encoding="utf-8").rstrip("\n")
             (engine_models.write_gguf if gguf else engine_models.write_hf)(path, weights, text)
         return path

@@ -1,0 +1,78 @@
+"""The sessions recorded on real engines: complete, in the order of their time, small, and told apart by name."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.benchmarks.record_engines import FOLDER, RECORDINGS, TEMPLATES, events, joined, trimmed
+
+FILES = sorted(FOLDER.glob("*.jsonl"))
+SIZE_LIMIT = 3_000_000
+
+
+def lines(path: Path) -> list[dict[str, Any]]:
+    """Return the lines of a recording."""
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def test_recordings_folder_has_the_recordings_that_the_recorder_makes() -> None:
+    made = {f"{engine}-{recording.name}.jsonl" for engine, found in RECORDINGS.items() for recording in found}
+    assert {path.name for path in FILES} == made
+    assert sum(path.stat().st_size for path in FILES) < SIZE_LIMIT
+
+
+def test_recordings_templates_exist() -> None:
+    used = {recording.template for found in RECORDINGS.values() for recording in found}
+    assert used == {path.stem for path in TEMPLATES.glob("*.jinja")}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_recording_of_a_session_is_complete_and_in_order(path: Path) -> None:
+    found = lines(path)
+    times = [line["at"] for line in found]
+    assert len(found) >= 30
+    assert times == sorted(set(times))
+    assert len({line["response"]["request_id"] for line in found}) == len(found)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_recording_usage_of_every_request_is_reported_and_possible(path: Path) -> None:
+    for line in lines(path):
+        usage = line["response"]["usage"]
+        assert line["response"]["status"] == 200
+        assert 0 <= usage["prompt_tokens_details"]["cached_tokens"] < usage["prompt_tokens"] <= 4_000
+        assert 0 < usage["completion_tokens"] <= line["request"]["max_tokens"]
+        assert usage["total_tokens"] == usage["prompt_tokens"] + usage["completion_tokens"]
+
+
+def test_joined_stream_with_text_and_a_tool_call_gives_the_whole_message() -> None:
+    stream = [
+        b'data: {"id": "r1", "choices": [{"delta": {"role": "assistant", "content": "One "}}]}',
+        b"",
+        b'data: {"id": "r1", "choices": [{"delta": {"content": "moment."}}]}',
+        b'data: {"id": "r1", "choices": [{"delta": {"tool_calls": [{"index": 0, "id": "c1", "function": '
+        b'{"name": "find", "arguments": "{\\"a\\""}}]}}]}',
+        b'data: {"id": "r1", "choices": [{"delta": {"tool_calls": [{"index": 0, "function": {"arguments": ": 1}"}}]},'
+        b' "finish_reason": "tool_calls"}]}',
+        b'data: {"id": "r1", "choices": [], "usage": {"prompt_tokens": 9, "completion_tokens": 7, "total_tokens": 16,'
+        b' "prompt_tokens_details": {"cached_tokens": 4}}}',
+        b"data: [DONE]",
+    ]
+    response = trimmed(joined(events(stream)))
+    call = {"id": "c1", "type": "function", "function": {"name": "find", "arguments": '{"a": 1}'}}
+    assert response == {
+        "status": 200,
+        "request_id": "r1",
+        "message": {"role": "assistant", "content": "One moment.", "tool_calls": [call]},
+        "finish_reason": "tool_calls",
+        "usage": {
+            "prompt_tokens": 9,
+            "completion_tokens": 7,
+            "total_tokens": 16,
+            "prompt_tokens_details": {"cached_tokens": 4},
+        },
+    }
