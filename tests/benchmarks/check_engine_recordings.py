@@ -139,7 +139,7 @@ class VllmBlocks:
     _held: dict[tuple[int, ...], None] = field(default_factory=dict)
 
     def cached(self, prompt: Tokens) -> int:
-        """Return the tokens of the leading blocks that are held; at least one token is always computed."""
+        """Return the tokens of the leading known blocks; the last token of a prompt is never among them."""
         count = 0
         for end in range(VLLM_BLOCK, len(prompt), VLLM_BLOCK):
             if tuple(prompt[:end]) not in self._held:

