@@ -35,16 +35,18 @@ def test_recordings_templates_exist() -> None:
 def test_recording_of_a_session_is_complete_and_in_order(path: Path) -> None:
     found = lines(path)
     times = [line["at"] for line in found]
-    assert len(found) >= 30
     assert times == sorted(set(times))
-    assert len({line["response"]["request_id"] for line in found}) == len(found)
+    answered = [line["response"]["request_id"] for line in found if line["response"]["status"] == 200]
+    assert len(set(answered)) == len(answered) >= 30
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_recording_usage_of_every_request_is_reported_and_possible(path: Path) -> None:
+def test_recording_usage_of_every_answer_is_reported_and_possible(path: Path) -> None:
     for line in lines(path):
         usage = line["response"]["usage"]
-        assert line["response"]["status"] == 200
+        if line["response"]["status"] != 200:
+            assert usage is None
+            continue
         assert 0 <= usage["prompt_tokens_details"]["cached_tokens"] < usage["prompt_tokens"] <= 4_000
         assert 0 < usage["completion_tokens"] <= line["request"]["max_tokens"]
         assert usage["total_tokens"] == usage["prompt_tokens"] + usage["completion_tokens"]
