@@ -1,4 +1,4 @@
-"""The one place where tasks are started: it keeps a reference, reports errors, and cancels at shutdown."""
+"""The only helper that starts tasks: it keeps a reference, reports errors and cancels at shutdown."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ OnError = Callable[[str, BaseException], None]
 
 
 class Tasks:
-    """Tasks of one session. `on_error(name, error)` hears of every error that a task did not handle itself."""
+    """Tasks of one session. `on_error(name, error)` is called with every error that a task did not handle."""
 
     def __init__(self, on_error: OnError) -> None:
         self._on_error = on_error
         self._running: set[asyncio.Task[None]] = set()
 
     def start(self, coroutine: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
-        """Run a coroutine beside everything else. Raises RuntimeError where no event loop runs."""
+        """Start a coroutine as a task. Raises RuntimeError if no event loop runs."""
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
@@ -37,11 +37,13 @@ class Tasks:
             self._on_error(task.get_name(), error)
 
     async def close(self) -> None:
-        """Cancel what still runs, and what that starts while it ends, and wait until all has ended.
+        """Cancel every running task, and every task that those start while they end, and wait until all have ended.
 
-        A task may close its own session: it is not cancelled, and not waited for.
+        The calling task is neither cancelled nor waited for: a task may close its own session.
         """
         while running := self._running - {asyncio.current_task()}:
             for task in running:
                 task.cancel()
-            await asyncio.gather(*running, return_exceptions=True)
+            # `asyncio.gather` of tasks that have all ended does not give the loop a turn on Python 3.12 and later, so
+            # `_ended` would never be called. `asyncio.wait` always does.
+            await asyncio.wait(running)

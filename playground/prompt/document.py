@@ -1,4 +1,4 @@
-"""The prompt as a person edits it: an immutable Document; every edit makes a new one."""
+"""The prompt as the user edits it: an immutable Document; every edit makes a new one."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Literal, TypeAlias, get_args
+from typing import Literal, TypeAlias
 
 Json: TypeAlias = bool | int | float | str | list["Json"] | dict[str, "Json"] | None
-Role: TypeAlias = Literal["system", "user", "assistant", "tool"]
-ROLES: tuple[Role, ...] = get_args(Role)
-"""The roles Electron accepts; OpenAI's `developer` is not among them (electron-api.md, Request fields)."""
+Role: TypeAlias = Literal["system", "user", "assistant", "tool", "developer"]
+ROLES: tuple[Role, ...] = ("system", "user", "assistant", "tool")
+"""The roles that Electron accepts (electron-api.md, Request fields). Other servers accept `developer` too."""
 
 NO_JSON: Mapping[str, Json] = MappingProxyType({})
 NO_TEXT: Mapping[str, str] = MappingProxyType({})
@@ -20,7 +20,7 @@ NO_TEXT: Mapping[str, str] = MappingProxyType({})
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """A call that an assistant message carries. `arguments` is JSON text, kept exactly as it came."""
+    """A call in an assistant message. `arguments` is JSON text, byte for byte as received."""
 
     id: str
     name: str
@@ -44,7 +44,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """A tool definition in OpenAI's function shape, as compact JSON text in the key order it was given in."""
+    """A tool definition in OpenAI's function shape, as compact JSON text in its original key order."""
 
     json_text: str
 
@@ -60,7 +60,7 @@ class Tool:
 
     @property
     def name(self) -> str:
-        """The function's name, or an empty string where the definition has none."""
+        """The function's name, or an empty string if the definition has none."""
         function = self.definition.get("function")
         name = function.get("name") if isinstance(function, dict) else None
         return name if isinstance(name, str) else ""
@@ -74,11 +74,15 @@ def _parsed(json_text: str) -> Mapping[str, Json]:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """Everything that makes up one prompt. Order is the cache's: tools, then messages.
+    """One prompt, in the order of the cache: tools, then messages.
 
-    `parameters` holds only what is set: an unset parameter is not sent. Its keys are the API's own field
+    `parameters` contains set parameters only: an unset parameter is not sent. Its keys are the API's own field
     names (temperature, top_p, max_tokens, stop, seed, response_format, tool_choice, logit_bias, logprobs,
     top_logprobs, presence_penalty, frequency_penalty, user) and any undocumented field the user added.
+    `invalid` contains texts typed for a parameter that are not a valid value, by the parameter's name, or
+    "extra fields": the document cannot be sent before they are corrected, so that no other value than the displayed
+    one is sent. `id` tells this prompt from others, also from those with the same name; it is empty if the prompt was
+    never opened in the window.
     """
 
     name: str = ""
@@ -88,12 +92,14 @@ class Document:
     parameters: Mapping[str, Json] = field(default_factory=lambda: NO_JSON)
     stream: bool = True
     include_usage: bool = True
+    invalid: Mapping[str, str] = field(default_factory=lambda: NO_TEXT)
+    id: str = ""
 
     def with_message(self, index: int, message: Message) -> Document:
-        """This document with message `index` replaced."""
+        """Return this document with message `index` replaced."""
         messages = (*self.messages[:index], message, *self.messages[index + 1 :])
         return replace(self, messages=messages)
 
     def with_variable(self, name: str, value: str) -> Document:
-        """This document with one variable's value set."""
+        """Return this document with one variable's value set."""
         return replace(self, variables={**self.variables, name: value})

@@ -1,15 +1,21 @@
-"""Prompt files, and plain OpenAI request bodies opened as prompts. A file that cannot be taken changes nothing."""
+"""Prompt files, and request bodies of the chat completions API opened as prompts.
+
+A document is saved in the format in which it was opened: `FileFormat`.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Literal, TypeAlias, get_args
 
-from playground.prompt.document import ROLES, Document, Json, Message, Tool, ToolCall
+from playground.prompt.document import ROLES, Document, Json, Message, Role, Tool, ToolCall
 from playground.prompt.field_errors import FieldError, InputError, Path
+from playground.prompt.json_bounds import JsonBoundsError, loads
 from playground.prompt.limits import OWN_PLACE
-from playground.prompt.request import encode, message_fields
+from playground.prompt.request import body_fields, encode, message_fields
 
 FORMAT_KEY = "electron_playground_prompt"
 FORMAT_VERSION = 1
@@ -17,39 +23,142 @@ MAX_FILE_BYTES = 64 * 1024 * 1024
 """Larger files are refused: 32,768 tokens are far below 1 MB of text."""
 
 _MESSAGE_KEYS = ("role", "content", "tool_calls", "tool_call_id")
+FormatKind: TypeAlias = Literal["prompt", "request_body"]
+
+
+@dataclass(frozen=True, slots=True)
+class FileFormat:
+    """How a document was written in its file.
+
+    Attributes:
+        kind: "prompt" is this program's format, "request_body" a plain body of a chat completions request.
+        model: the body's `model`; None in a prompt file, which has none, or if the body has none.
+        keys: the body's keys in their order. `stream` and `stream_options` are written if they were in the file or
+            have changed.
+        stream_options: the body's `stream_options`; other options than `include_usage` are kept for saving.
+    """
+
+    kind: FormatKind = "prompt"
+    model: str | None = None
+    keys: tuple[str, ...] = ()
+    stream_options: str = ""
+
+    def to_fields(self) -> dict[str, Json]:
+        """Return JSON values for `from_fields`."""
+        return {
+            "kind": self.kind,
+            "model": self.model,
+            "keys": list(self.keys),
+            "stream_options": self.stream_options,
+        }
+
+    @classmethod
+    def from_fields(cls, value: Json) -> FileFormat:
+        """Return the format in JSON values. Raises ValueError."""
+        if not isinstance(value, dict):
+            raise ValueError("a file format is an object")
+        kind, model, keys, options = (value.get(name) for name in ("kind", "model", "keys", "stream_options"))
+        kinds: tuple[FormatKind, ...] = get_args(FormatKind)
+        known = next((item for item in kinds if item == kind), None)
+        if known is None or not (model is None or isinstance(model, str)) or not isinstance(keys, list):
+            raise ValueError("unknown file format")
+        if not isinstance(options, str) or not isinstance(loads(options or "{}"), dict):
+            raise ValueError("stream_options is not an object")
+        return cls(known, model, tuple(key for key in keys if isinstance(key, str)), options)
+
+
+PROMPT_FORMAT = FileFormat()
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """What a file held. `model` is what a plain request body names; a prompt file names none."""
+    """A document read from a file. `notes` are sentences about what was changed to open it.
+
+    `imported`: the file has another tool's format, in which documents are not saved.
+    """
 
     document: Document
-    model: str | None = None
+    format: FileFormat = PROMPT_FORMAT
+    notes: tuple[str, ...] = ()
+    imported: bool = False
+
+    @property
+    def model(self) -> str | None:
+        """The model that a request body names."""
+        return self.format.model
 
 
-def dump(document: Document) -> str:
-    """The document as a prompt file's text: JSON, indented, a lone surrogate as its escape."""
-    value: dict[str, Json] = {
+def dump(document: Document, file_format: FileFormat = PROMPT_FORMAT) -> str:
+    """Return the document as a file's text: indented JSON, a lone surrogate as its escape."""
+    value = _prompt_fields(document) if file_format.kind == "prompt" else _saved_body(document, file_format)
+    text = json.dumps(value, ensure_ascii=False, indent=1, allow_nan=False)
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _prompt_fields(document: Document) -> dict[str, Json]:
+    invalid: dict[str, Json] = {"invalid": dict(document.invalid)} if document.invalid else {}
+    own_id: dict[str, Json] = {"id": document.id} if document.id else {}
+    return {
         FORMAT_KEY: FORMAT_VERSION,
+        **own_id,
         "name": document.name,
         "tools": [dict(tool.definition) for tool in document.tools],
         "messages": [message_fields(message, {}) for message in document.messages],
         "variables": dict(document.variables),
         "parameters": dict(document.parameters),
+        **invalid,
         "stream": document.stream,
         "include_usage": document.include_usage,
     }
-    text = json.dumps(value, ensure_ascii=False, indent=1, allow_nan=False)
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _saved_body(document: Document, file_format: FileFormat) -> dict[str, Json]:
+    """Return the body with variables unrendered, in the file's order of keys; new keys follow."""
+    fields = body_fields(replace(document, variables={}), file_format.model or "")
+    if file_format.model is None:
+        del fields["model"]
+    if not document.stream or "stream" not in file_format.keys:
+        fields.pop("stream", None)
+    if not document.stream:
+        fields["stream"] = False
+    options: dict[str, Json] = loads(file_format.stream_options or "{}")
+    if document.include_usage != options.get("include_usage", True):
+        options["include_usage"] = document.include_usage
+    fields.pop("stream_options", None)
+    if options or "stream_options" in file_format.keys:
+        fields["stream_options"] = options
+    if "tools" in file_format.keys:
+        fields.setdefault("tools", [])
+    order = [key for key in file_format.keys if key in fields]
+    return {key: fields[key] for key in (*order, *(key for key in fields if key not in order))}
+
+
+def content_id(document: Document) -> str:
+    """Return an id for a document that has none: the same for the same content."""
+    return hashlib.sha256(dump(replace(document, id="")).encode()).hexdigest()[:32]
+
+
+def missing_in(document: Document, file_format: FileFormat) -> tuple[str, ...]:
+    """Return what the format cannot hold of the document, as sentences: saved in it, this is lost."""
+    if file_format.kind == "prompt":
+        return ()
+    found = []
+    if document.variables:
+        found.append("A request body has no variables: their values are not saved. Save as a prompt file keeps them.")
+    if document.invalid:
+        found.append("Texts that are not valid parameters are not saved in a request body.")
+    if document.name:
+        found.append("A request body has no name: the prompt's name is not saved.")
+    return tuple(found)
 
 
 def load(text: str) -> Document:
-    """The document in a prompt file or plain request body. Raises InputError."""
+    """Return the document in a prompt file or plain request body. Raises InputError."""
     return parse(text).document
 
 
 def parse_bytes(data: bytes) -> Opened:
-    """As `parse`, for a file's bytes: UTF-8, with or without a byte-order mark. Raises InputError."""
+    """Parse a file's bytes: UTF-8, with or without a byte-order mark. Raises InputError."""
     if len(data) > MAX_FILE_BYTES:
         raise InputError(
             FieldError((), f"the file has {len(data):,} bytes; a prompt file has at most {MAX_FILE_BYTES:,}.")
@@ -67,44 +176,40 @@ def parse_bytes(data: bytes) -> Opened:
 
 
 def parse(text: str) -> Opened:
-    """Read a prompt file or a plain OpenAI request body. Raises InputError with each problem and its field."""
+    """Parse a prompt file or a plain request body. Raises InputError with every error and its field."""
     value = _json(text)
     if not isinstance(value, dict):
-        raise InputError(FieldError((), "this is JSON, but not an object.", _WHAT_IS_TAKEN))
+        raise InputError(FieldError((), "this is JSON, but not an object.", _ACCEPTED))
     if FORMAT_KEY in value:
-        return Opened(_own_format(value))
+        return _prompt_file(value)
     if "messages" in value:
         return _request_body(value)
-    raise InputError(
-        FieldError((), "this is neither a prompt file nor a request body: it has no messages.", _WHAT_IS_TAKEN)
-    )
+    raise InputError(FieldError((), "this is neither a prompt file nor a request body: it has no messages.", _ACCEPTED))
 
 
-_WHAT_IS_TAKEN = "Open a prompt file saved by this program, or the JSON body of a chat completions request."
+_ACCEPTED = "Open a prompt file saved by this program, or the JSON body of a chat completions request."
 
 
 def _json(text: str) -> Json:
     try:
-        value: Json = json.loads(text, parse_constant=_no_constant)
+        value: Json = loads(text, max_bytes=MAX_FILE_BYTES)
     except json.JSONDecodeError as error:
-        where = f"line {error.lineno}, column {error.colno}"
+        position = f"line {error.lineno}, column {error.colno}"
         raise InputError(
-            FieldError((), f"this is not JSON: {error.msg} at {where}.", _WHAT_IS_TAKEN, error.pos)
+            FieldError((), f"this is not JSON: {error.msg} at {position}.", _ACCEPTED, error.pos)
         ) from None
-    except RecursionError:
-        raise InputError(FieldError((), "this JSON is nested too deeply to be a prompt.")) from None
+    except JsonBoundsError as error:
+        raise InputError(FieldError((), str(error))) from None
     return value
 
 
-def _no_constant(word: str) -> Json:
-    raise InputError(FieldError((), f"{word} is not a number that JSON has.", "Write a finite number."))
-
-
 class _Reader:
-    """Reads fields and gathers problems, so that a person sees all of them at once."""
+    """Reads fields and collects errors, so that the user sees all of them at once."""
 
     def __init__(self) -> None:
         self.problems: list[FieldError] = []
+        self.joined_parts = 0
+        """Messages whose text parts were joined."""
 
     def wrong(self, path: Path, message: str, hint: str = "") -> None:
         self.problems.append(FieldError(path, message, hint))
@@ -143,10 +248,11 @@ class _Reader:
         )
 
     def message(self, fields: dict[str, Json], path: Path) -> Message:
-        role = fields.get("role")
-        if role not in ROLES:
-            self.wrong((*path, "role"), f"is {json.dumps(role)}.", f"Electron accepts {', '.join(ROLES)}.")
-            role = "user"
+        named = fields.get("role")
+        roles: tuple[Role, ...] = get_args(Role)
+        role = next((known for known in roles if known == named), None)
+        if role is None:
+            self.wrong((*path, "role"), f"is {json.dumps(named)[:80]}.", f"Electron accepts {', '.join(ROLES)}.")
         calls = tuple(
             self.tool_call(self.mapping(item, (*path, "tool_calls", index)), (*path, "tool_calls", index))
             for index, item in enumerate(self.items(fields.get("tool_calls") or [], (*path, "tool_calls")))
@@ -154,7 +260,7 @@ class _Reader:
         answers = fields.get("tool_call_id")
         extra = {key: item for key, item in fields.items() if key not in _MESSAGE_KEYS}
         return Message(
-            role=role,  # type: ignore[arg-type]  # checked against ROLES above
+            role=role or "user",
             content=self.content(fields.get("content"), bool(calls), (*path, "content")),
             tool_calls=calls,
             tool_call_id=None if answers is None else self.text(answers, (*path, "tool_call_id")),
@@ -165,9 +271,19 @@ class _Reader:
         if value is None and has_calls:
             return None
         if isinstance(value, list):
-            self.wrong(path, "is a list of parts.", "Electron takes text: put the text itself here.")
-            return ""
+            return self.parts(value, path)
         return self.text(value, path)
+
+    def parts(self, value: list[Json], path: Path) -> str:
+        """Join parts that are all text, each on a new line."""
+        texts = [
+            part["text"] for part in value if isinstance(part, dict) and part.get("type") == "text" and "text" in part
+        ]
+        if len(texts) < len(value) or not texts:
+            self.wrong(path, "is a list of parts that are not all text.", "Electron accepts text only.")
+            return ""
+        self.joined_parts += len(texts) > 1
+        return "\n".join(self.text(text, path) for text in texts)
 
     def tool_call(self, fields: dict[str, Json], path: Path) -> ToolCall:
         function = self.mapping(fields.get("function", {}), (*path, "function"))
@@ -185,12 +301,12 @@ class _Reader:
     def parameters(self, value: Json) -> dict[str, Json]:
         fields = self.mapping(value, ("parameters",))
         for name in OWN_PLACE.intersection(fields):
-            self.wrong(("parameters", name), "is no parameter.", f"A prompt file has {name} in a place of its own.")
+            self.wrong(("parameters", name), "is not a parameter.", f"A prompt file has {name} elsewhere.")
         return fields
 
-    def variables(self, value: Json) -> Mapping[str, str]:
-        fields = self.mapping(value, ("variables",))
-        return {name: self.text(item, ("variables", name)) for name, item in fields.items()}
+    def texts(self, value: Json, name: str) -> Mapping[str, str]:
+        fields = self.mapping(value, (name,))
+        return {key: self.text(item, (name, key)) for key, item in fields.items()}
 
 
 def _kind(value: Json) -> str:
@@ -198,10 +314,10 @@ def _kind(value: Json) -> str:
     return kinds.get(type(value), "a number")
 
 
-def _own_format(value: dict[str, Json]) -> Document:
+def _prompt_file(value: dict[str, Json]) -> Opened:
     version = value[FORMAT_KEY]
     if not isinstance(version, int) or isinstance(version, bool) or version < 1:
-        raise InputError(FieldError((FORMAT_KEY,), "is not a version number.", "A prompt file of today says 1."))
+        raise InputError(FieldError((FORMAT_KEY,), "is not a version number.", "This version writes 1."))
     if version > FORMAT_VERSION:
         raise InputError(
             FieldError(
@@ -215,13 +331,21 @@ def _own_format(value: dict[str, Json]) -> Document:
         name=reader.text(value.get("name", ""), ("name",)),
         tools=reader.tools(value.get("tools", [])),
         messages=reader.messages(value.get("messages", [])),
-        variables=reader.variables(value.get("variables", {})),
+        variables=reader.texts(value.get("variables", {}), "variables"),
+        invalid=reader.texts(value.get("invalid", {}), "invalid"),
+        id=reader.text(value.get("id", ""), ("id",)),
         parameters=reader.parameters(value.get("parameters", {})),
         stream=reader.flag(value.get("stream", True), ("stream",)),
         include_usage=reader.flag(value.get("include_usage", True), ("include_usage",)),
     )
     reader.check()
-    return document
+    return Opened(document, notes=tuple(_notes(reader)))
+
+
+def _notes(reader: _Reader) -> Iterator[str]:
+    if reader.joined_parts:
+        count = f"{reader.joined_parts:,} {'message' if reader.joined_parts == 1 else 'messages'}"
+        yield f"The text parts of {count} were joined with line breaks: Electron accepts text only."
 
 
 def _request_body(value: dict[str, Json]) -> Opened:
@@ -232,11 +356,12 @@ def _request_body(value: dict[str, Json]) -> Opened:
         tools=reader.tools(value.get("tools") or []),
         messages=reader.messages(value["messages"]),
         parameters={key: item for key, item in value.items() if key not in OWN_PLACE},
-        # A body that does not say is streamed, as everything typed into the program is.
+        # A body without `stream` is streamed, like every prompt in this program.
         stream=reader.flag(value.get("stream", True), ("stream",)),
         include_usage=usage,
     )
     model = value.get("model")
     name = None if model is None else reader.text(model, ("model",))
     reader.check()
-    return Opened(document, name)
+    file_format = FileFormat("request_body", name, tuple(value), encode(options).decode() if options else "")
+    return Opened(document, file_format, tuple(_notes(reader)))

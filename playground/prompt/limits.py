@@ -10,8 +10,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
-from playground.prompt.document import Document, Json, Message, Tool
+from playground.prompt.document import ROLES, Document, Json, Message, Tool
 from playground.prompt.field_errors import FieldError, Path
+from playground.prompt.json_bounds import loads
 
 CONTEXT_TOKENS = 32_768
 """Input and output together."""
@@ -104,6 +105,8 @@ def _refusals(document: Document) -> Iterator[FieldError]:
         if not tool.name:
             yield FieldError(("tools", index, "function", "name"), "a function needs a name.")
     yield from _parameters(document)
+    for name in document.invalid:
+        yield FieldError((name,), "has a text that is not valid.", "Correct it, or leave it empty to not send it.")
 
 
 def _count(name: str, count: int) -> Iterator[FieldError]:
@@ -112,6 +115,10 @@ def _count(name: str, count: int) -> Iterator[FieldError]:
 
 
 def _message(message: Message, path: Path) -> Iterator[FieldError]:
+    if message.role not in ROLES:
+        yield FieldError(
+            (*path, "role"), f"{message.role} is not a role of Electron.", f"It accepts {', '.join(ROLES)}."
+        )
     if message.content is None and not (message.role == "assistant" and message.tool_calls):
         hint = "Only an assistant message with tool calls may have none."
         yield FieldError((*path, "content"), "there is no text.", hint)
@@ -190,11 +197,11 @@ def _tool_choice(value: Json, tools: tuple[Tool, ...]) -> Iterator[FieldError]:
         return
     function = value.get("function") if isinstance(value, dict) and value.get("type") == "function" else None
     name = function.get("name") if isinstance(function, dict) else None
-    if name not in {tool.name for tool in tools}:
+    if not isinstance(name, str) or name not in {tool.name for tool in tools}:
         known = ", ".join(tool.name for tool in tools) or "there is none"
         hint = f"It is auto, none, required or the name of a tool ({known})."
         yield FieldError(
-            ("tool_choice",), f"names no tool of this prompt: {json.dumps(name, ensure_ascii=False)}.", hint
+            ("tool_choice",), f"names no tool of this prompt: {json.dumps(name, ensure_ascii=False)[:80]}.", hint
         )
 
 
@@ -251,6 +258,6 @@ def _same_names(tools: tuple[Tool, ...]) -> Iterator[FieldError]:
 @lru_cache(maxsize=512)
 def _is_json_object(text: str) -> bool:
     try:
-        return isinstance(json.loads(text), dict)
-    except (ValueError, RecursionError):
+        return isinstance(loads(text), dict)
+    except ValueError:
         return False

@@ -1,17 +1,20 @@
-"""The API's documented parameters: which there are, and a text that was typed as a value.
+"""The API's documented parameters, and typed texts as their values.
 
-What each may be is in `limits`. Source: electron-api.md, Request fields. Unset means not sent.
+Allowed values are in `limits`. Source: electron-api.md, Request fields. Unset means not sent.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from playground.prompt.document import Json
+from playground.prompt.document import Document, Json
 from playground.prompt.field_errors import FieldError, InputError
+from playground.prompt.json_bounds import MAX_DIGITS, JsonBoundsError, loads
 from playground.prompt.limits import CHOICES, COUNTS, OWN_PLACE, number
 
 Kind = Literal["number", "whole", "stop", "choice", "switch", "text", "object"]
@@ -43,10 +46,59 @@ PARAMETERS = (
     Parameter("user", "text", "Opaque, for your own logs."),
 )
 NAMES = frozenset(parameter.name for parameter in PARAMETERS)
+EXTRA_FIELDS = "extra fields"
+"""Key of the undocumented fields in `Document.invalid`."""
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+_WHOLE = re.compile(r"[+-]?[0-9]+")
+
+
+def with_typed(document: Document, parameter: Parameter, text: str) -> tuple[Document, FieldError | None]:
+    """Set a parameter to a typed text. An invalid text is kept in `Document.invalid`, and its error is returned."""
+    name = parameter.name
+    others = {key: value for key, value in document.parameters.items() if key != name}
+    invalid = {key: value for key, value in document.invalid.items() if key != name}
+    try:
+        value = parse(parameter, text)
+    except InputError as error:
+        return replace(document, parameters=others, invalid={**invalid, name: text}), error.problems[0]
+    if value is None:
+        return replace(document, parameters=others, invalid=invalid), None
+    # A parameter that is set already keeps its position: the body changes only at its value.
+    return replace(document, parameters={**document.parameters, name: value}, invalid=invalid), None
+
+
+def with_typed_extra(document: Document, text: str) -> tuple[Document, FieldError | None]:
+    """Set the undocumented fields to a typed text; see `with_typed`."""
+    documented = {key: value for key, value in document.parameters.items() if key in NAMES}
+    invalid = {key: value for key, value in document.invalid.items() if key != EXTRA_FIELDS}
+    try:
+        fields = extra_fields(text)
+    except InputError as error:
+        return replace(document, parameters=documented, invalid={**invalid, EXTRA_FIELDS: text}), error.problems[0]
+    return replace(document, parameters={**documented, **fields}, invalid=invalid), None
+
+
+def invalid_errors(invalid: Mapping[str, str]) -> tuple[FieldError, ...]:
+    """Return the error of each text in `Document.invalid`, by what would be typed now."""
+    found = []
+    known = {parameter.name: parameter for parameter in PARAMETERS}
+    for name, text in invalid.items():
+        try:
+            if name in known:
+                parse(known[name], text)
+            else:
+                extra_fields(text)
+        except InputError as error:
+            found.append(FieldError((name,), error.problems[0].message, error.problems[0].hint))
+        else:
+            found.append(
+                FieldError((name,), f"{_short(text)} was not taken over.", "Type it again, or clear the field.")
+            )
+    return tuple(found)
 
 
 def parse(parameter: Parameter, text: str) -> Json:
-    """A typed text as the parameter's value; None where it is empty: not sent. Raises InputError."""
+    """Return a typed text as the parameter's value; None for an empty text (not sent). Raises InputError."""
     if not text.strip():
         return None
     if parameter.kind in ("number", "whole"):
@@ -61,17 +113,31 @@ def parse(parameter: Parameter, text: str) -> Json:
 
 
 def show(parameter: Parameter, value: Json) -> str:
-    """A value as the text that `parse` takes back."""
+    """Return the text that `parse` turns into this value, if there is one; otherwise the value as JSON."""
     if value is None:
         return ""
+    text = _text(parameter, value)
+    try:
+        same = text is not None and parse(parameter, text) == value
+    except InputError:
+        same = False
+    if same and text is not None:
+        return text
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _text(parameter: Parameter, value: Json) -> str | None:
     if parameter.kind == "stop" and isinstance(value, list):
         return "\n".join(str(item) for item in value)
-    if parameter.name == "response_format" and isinstance(value, dict):
-        return str(value.get("type", ""))
+    inner = value.get("type") if isinstance(value, dict) else None
     if parameter.name == "tool_choice" and isinstance(value, dict):
         function = value.get("function")
-        return str(function.get("name", "")) if isinstance(function, dict) else ""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        inner = function.get("name") if isinstance(function, dict) else None
+    return inner if isinstance(inner, str) else None
+
+
+def _short(text: str) -> str:
+    return repr(text if len(text) <= 40 else f"{text[:40]}…")
 
 
 def _bad(name: str, message: str, hint: str = "Leave it empty to not send it.") -> InputError:
@@ -79,12 +145,11 @@ def _bad(name: str, message: str, hint: str = "Leave it empty to not send it.") 
 
 
 def _number(parameter: Parameter, text: str) -> Json:
-    try:
-        value: int | float = int(text) if parameter.kind == "whole" else float(text)
-    except ValueError:
-        raise _bad(
-            parameter.name, f"{text!r} is not a {'whole ' if parameter.kind == 'whole' else ''}number."
-        ) from None
+    whole = parameter.kind == "whole"
+    if not (_WHOLE if whole else _NUMBER).fullmatch(text) or len(text) > MAX_DIGITS:
+        hint = "Write it with a point, without spaces." if "," in text else "Leave it empty to not send it."
+        raise _bad(parameter.name, f"{_short(text)} is not a {'whole ' if whole else ''}number.", hint)
+    value: int | float = int(text) if whole else float(text)
     if not math.isfinite(value):
         raise _bad(parameter.name, "must be a finite number.")
     for problem in number(parameter.name, value):
@@ -114,29 +179,25 @@ def _choice(parameter: Parameter, text: str) -> Json:
 
 
 def parse_object(name: str, text: str) -> dict[str, Json]:
-    """A JSON object that was typed. Raises InputError with the place of the error."""
+    """Parse a typed JSON object. Raises InputError with the offset of the error."""
     if not text.strip():
         return {}
     try:
-        value = json.loads(text, parse_constant=_no_constant)
+        value = loads(text)
     except json.JSONDecodeError as error:
         problem = FieldError((name,), f"is not JSON: {error.msg} in line {error.lineno}.", offset=error.pos)
         raise InputError(problem) from error
-    except (ValueError, RecursionError) as error:
-        raise _bad(name, f"is not JSON: {error}.") from error
+    except JsonBoundsError as error:
+        raise _bad(name, f"cannot be used: {error}") from error
     if not isinstance(value, dict):
         raise _bad(name, "is not a JSON object.", "Write it as {…}.")
     return value
 
 
-def _no_constant(text: str) -> Json:
-    raise ValueError(f"{text} is not JSON")
-
-
 def extra_fields(text: str) -> dict[str, Json]:
-    """Undocumented fields that were typed as JSON. Raises InputError for one that has a place of its own."""
-    fields = parse_object("extra fields", text)
+    """Parse undocumented fields typed as JSON. Raises InputError, also for a field that has its own input."""
+    fields = parse_object(EXTRA_FIELDS, text)
     for name in fields:
         if name in OWN_PLACE or name in NAMES:
-            raise _bad(name, "has a place of its own.", "Set it there.")
+            raise _bad(name, "has its own input.", "Set it there.")
     return fields

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from playground.prompt.document import Document, Json, Message, Tool, ToolCall
 from playground.prompt.field_errors import FieldError, InputError
+from playground.prompt.parameters import invalid_errors
 from playground.prompt.variables import names, places, render
 
 
@@ -93,8 +94,11 @@ def missing_variables(document: Document) -> tuple[FieldError, ...]:
 
 
 def to_request(document: Document, model: str) -> Request:
-    """Freeze a document. Raises InputError where there is no message, or a variable has no value."""
-    problems = missing_variables(document)
+    """Freeze a document.
+
+    Raises InputError if there is no message, a variable has no value, or a typed parameter is not valid.
+    """
+    problems = (*missing_variables(document), *invalid_errors(document.invalid))
     if not document.messages:
         problems = (*problems, FieldError(("messages",), "there is no message.", "Add at least one."))
     if problems:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from playground.requestlog.filter import HAS_WORDS, IS_WORDS, KEYS
+from playground.requestlog.filter import HAS_WORDS, IS_WORDS, KEYS, SOURCE_WORDS
 from playground.requestlog.log_queries import Words
 
 _SPACES = " \t\n,;"
@@ -22,6 +22,8 @@ _KEY_HELP = {
     "since": "begun since: 30m, 2h, 2026-11-23",
     "until": "begun before: 1h, 2026-11-23",
     "tag": "one of your tags",
+    "source": "who made it: window, command, recorder",
+    "conversation": "a conversation's id",
     "is": "what became of it",
     "has": "what it has",
 }
@@ -30,6 +32,7 @@ _VALUES = {
     "cached": ("0", ">0", "unknown"),
     "since": ("10m", "1h", "1d", "7d"),
     "until": ("1h", "1d", "7d"),
+    "source": SOURCE_WORDS,
     "is": IS_WORDS,
     "has": HAS_WORDS,
 }

@@ -7,7 +7,8 @@ from datetime import datetime
 
 from playground.client.endpoint import Rates
 from playground.client.events import AnyEvent
-from playground.runs.record import EndpointKind, RequestRecord
+from playground.prompt.document import Json
+from playground.runs.record import EndpointKind, RequestRecord, RequestSource
 from playground.runs.state import Phase, RunState, fold
 
 PREVIEW_CHARS = 200
@@ -16,6 +17,10 @@ PREVIEW_CHARS = 200
 
 class LogUnavailableError(Exception):
     """The log cannot be kept in this folder. The message is a sentence that names the folder and what to do."""
+
+
+class DamagedRunError(Exception):
+    """A stored request cannot be read. The message is its run_id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +34,7 @@ class EndedRun:
     comment: str = ""
     imported: bool = False
     dropped_raw: bool = False
+    explanation: Json = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +74,18 @@ class LogRow:
     marked: bool
     imported: bool = False
     comment: str = ""
+    source: RequestSource = "unknown"
+    conversation: str | None = None
     tags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class StoredRun:
-    """One request as it was kept. `dropped_raw` tells that raw events beyond the cap were not kept."""
+    """One request as it was stored.
+
+    `dropped_raw`: raw events beyond the cap were not stored. `explanation` is the cache explanation that
+    `RequestLog.set_explanation` was given; None if there is none.
+    """
 
     record: RequestRecord
     number: int
@@ -84,6 +96,7 @@ class StoredRun:
     imported: bool = False
     comment: str = ""
     tags: tuple[str, ...] = ()
+    explanation: Json = None
 
     def state(self) -> RunState:
         """The run's state by the same fold as a live run; `interrupted` where the program ended before it did."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -9,9 +10,9 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 
 from playground.client.events import AnyEvent, BodyIdReceived
-from playground.requestlog import blob_store, index
-from playground.requestlog.blob_store import Keeper
+from playground.requestlog import blob_store, index, prompt_index
 from playground.requestlog.codec import column_text, decode_events, encode_events
+from playground.requestlog.prompt_index import PromptKeeper
 from playground.requestlog.records import EndedRun
 from playground.requestlog.summary import Summary, question_of, summarize
 from playground.runs.record import RequestRecord
@@ -32,7 +33,7 @@ def moment_of(microseconds_since: int) -> datetime:
     return _EPOCH + timedelta(microseconds=microseconds_since)
 
 
-def insert_ended(connection: sqlite3.Connection, keeper: Keeper, run: EndedRun) -> bool:
+def insert_ended(connection: sqlite3.Connection, keeper: PromptKeeper, run: EndedRun) -> bool:
     """A run that ended elsewhere, whole. False where its run_id is there already: nothing is changed then."""
     if connection.execute("SELECT 1 FROM runs WHERE run_id = ?", (run.record.run_id,)).fetchone():
         return False
@@ -47,18 +48,21 @@ def insert_ended(connection: sqlite3.Connection, keeper: Keeper, run: EndedRun) 
         connection.execute("UPDATE runs SET marked = ?, imported = ? WHERE number = ?", flags)
     if run.comment:
         connection.execute("UPDATE texts SET comment = ? WHERE number = ?", (column_text(run.comment), number))
+    if run.explanation is not None:
+        text = json.dumps(run.explanation)
+        connection.execute("UPDATE texts SET explanation = ? WHERE number = ?", (text, number))
     connection.executemany("INSERT OR IGNORE INTO tags VALUES (?, ?)", ((column_text(tag), number) for tag in run.tags))
     end_run(connection, number, summary, run.dropped_raw)
     _put_events(connection, number, run.events)
     return True
 
 
-def insert_run(connection: sqlite3.Connection, keeper: Keeper, record: RequestRecord, owner: str | None) -> int:
+def insert_run(connection: sqlite3.Connection, keeper: PromptKeeper, record: RequestRecord, owner: str | None) -> int:
     """A run that is about to be sent; answers with its number. `owner` is the process that will end it."""
     forecast = record.forecast
     number = connection.execute(
-        "INSERT INTO runs (run_id, target, started_us, owner, phase, prompt_tokens_estimated, forecast_cached) "
-        "VALUES (?, ?, ?, ?, 'waiting', ?, ?)",
+        "INSERT INTO runs (run_id, target, started_us, owner, phase, prompt_tokens_estimated, forecast_cached, "
+        "source, conversation) VALUES (?, ?, ?, ?, 'waiting', ?, ?, ?, ?)",
         (
             column_text(record.run_id),
             _target(connection, record),
@@ -66,6 +70,8 @@ def insert_run(connection: sqlite3.Connection, keeper: Keeper, record: RequestRe
             owner,
             forecast.prompt_tokens if forecast else None,
             forecast.cached_tokens if forecast else None,
+            column_text(record.source),
+            None if record.conversation is None else column_text(record.conversation),
         ),
     ).lastrowid
     if number is None:
@@ -80,6 +86,7 @@ def insert_run(connection: sqlite3.Connection, keeper: Keeper, record: RequestRe
             msgspec.json.encode(forecast).decode() if forecast else None,
         ),
     )
+    keeper.add_prompt(number, record.body)
     return number
 
 
@@ -99,6 +106,12 @@ def _target(connection: sqlite3.Connection, record: RequestRecord) -> int:
         values,
     )
     return int(made.lastrowid or 0)
+
+
+def run_id_of(connection: sqlite3.Connection, number: int) -> str:
+    """Return a run's run_id; empty if it is not there."""
+    row = connection.execute("SELECT run_id FROM runs WHERE number = ?", (number,)).fetchone()
+    return "" if row is None else str(row[0])
 
 
 def add_events(connection: sqlite3.Connection, number: int, events: Sequence[AnyEvent]) -> None:
@@ -165,6 +178,7 @@ def delete_run(connection: sqlite3.Connection, run_id: str) -> bool:
     if row is None:
         return False
     index.remove(connection, row[0])
+    prompt_index.forget(connection, row[0], row[1])
     blob_store.forget(connection, row[1:])
     for table in ("tags", "ids", "events", "texts", "runs"):
         connection.execute(f"DELETE FROM {table} WHERE number = ?", (row[0],))

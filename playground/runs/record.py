@@ -11,6 +11,9 @@ from playground.prefix_cache.forecast import Forecast
 
 EndpointKind = Literal["simulator", "electron", "other"]
 
+RequestSource = Literal["window", "command", "recorder", "experiment", "import", "unknown"]
+"""Who made a request. Requests logged before the log had this column are `unknown`."""
+
 NO_RATES = Rates()
 """Nothing is priced."""
 
@@ -19,7 +22,8 @@ NO_RATES = Rates()
 class RequestRecord:
     """One request as it is about to be sent. `body` is kept byte for byte; there is no key in it.
 
-    `started_utc` is aware. `document` is a prompt file's JSON (prompt.files.dump).
+    `started_utc` is aware. `document` is a prompt file's JSON (prompt.files.dump). `conversation` is an id shared by
+    the requests of one conversation; None if the request belongs to none.
     """
 
     run_id: str
@@ -33,11 +37,17 @@ class RequestRecord:
     document: str
     forecast: Forecast | None = None
     rates: Rates = NO_RATES
+    source: RequestSource = "window"
+    conversation: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class SentRow:
-    """What was sent and what the server said of it: the prefix index is fed from these."""
+    """An accepted request and what the server reported for it: the cache model is fed from these.
+
+    `answer` is the generated text without tool calls; `called` is whether tools were called, and the answer then
+    incomplete.
+    """
 
     run_id: str
     request_id: str | None
@@ -45,3 +55,7 @@ class SentRow:
     body: bytes
     prompt_tokens: int | None
     cached_tokens: int | None
+    completion_tokens: int | None = None
+    answer: str = ""
+    called: bool = False
+    source: RequestSource = "unknown"

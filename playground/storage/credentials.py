@@ -1,6 +1,6 @@
-"""The API key: in the OS key store, or for this session only. Never in a file of ours, a log, or an error.
+"""API keys: in the OS key store, or for this session only. Never in a file, a log or an error message.
 
-A key is kept under its endpoint's id *and* origin, so that a changed address never gets the old address's key.
+A key is stored under its endpoint's id *and* origin, so that a changed address never gets the old address's key.
 """
 
 from __future__ import annotations
@@ -18,27 +18,27 @@ from playground.prompt.field_errors import FieldError, InputError
 
 SERVICE = "electron-playground"
 VARIABLE = "SMALLEST_API_KEY"
-"""The customary variable (electron-api.md, Endpoint)."""
+"""The environment variable of the vendor's documentation (electron-api.md, Endpoint)."""
 
 T = TypeVar("T")
 
 
 class CredentialStoreError(Exception):
-    """The OS key store did not do what was asked; the text is a sentence for the user."""
+    """The OS key store failed; the text is a sentence for the user."""
 
 
 @dataclass(frozen=True, slots=True)
 class Availability:
-    """Whether keys can be kept for longer than this session, and why not, in a sentence."""
+    """Whether keys can be stored beyond this session; `sentence` says where, or why not."""
 
     usable: bool
     sentence: str
 
 
 def in_thread(call: Callable[[], T]) -> Future[T]:
-    """Begin a blocking call in a daemon thread: one that hangs must not keep the program from ending.
+    """Start a blocking call in a daemon thread, so that a call that hangs does not keep the program from ending.
 
-    The future fails with KeyStoreTrouble alone.
+    The future raises only CredentialStoreError.
     """
     future: Future[T] = Future()
     future.set_running_or_notify_cancel()
@@ -46,8 +46,8 @@ def in_thread(call: Callable[[], T]) -> Future[T]:
     def work() -> None:
         try:
             result = call()
-        except Exception as raised:  # every backend has errors of its own, not only KeyringError
-            future.set_exception(_as_trouble(raised))
+        except Exception as raised:  # backends raise more than KeyringError
+            future.set_exception(_as_store_error(raised))
         else:
             future.set_result(result)
 
@@ -56,9 +56,9 @@ def in_thread(call: Callable[[], T]) -> Future[T]:
 
 
 async def within(limit_s: float, future: Future[T]) -> T:
-    """The call's result. Raises CredentialStoreError, also after `limit_s`; the call itself goes on then."""
+    """Return the call's result. Raises CredentialStoreError, also after `limit_s`; the call itself continues."""
     try:
-        # A running future is not cancelled with its asyncio side, so a later wait can still have its result.
+        # The running call is not cancelled with its asyncio future: a later wait can still get its result.
         return await asyncio.wait_for(asyncio.wrap_future(future), limit_s)
     except TimeoutError:
         raise CredentialStoreError(
@@ -67,10 +67,10 @@ async def within(limit_s: float, future: Future[T]) -> T:
         ) from None
 
 
-def _as_trouble(raised: Exception) -> CredentialStoreError:
+def _as_store_error(raised: Exception) -> CredentialStoreError:
     if isinstance(raised, CredentialStoreError):
         return raised
-    # Only the kind is told: a backend's own words might repeat what it was given.
+    # Only the type: a backend's message might contain the key.
     return CredentialStoreError(f"The key store refused ({type(raised).__name__}). Use the key for this session only.")
 
 
@@ -96,14 +96,14 @@ def availability() -> Availability:
 
 
 def read(name: str) -> str | None:
-    """What is kept under a name; None where nothing is, or no key store is there. Blocks."""
+    """Return the stored key; None if there is no such key or no key store. Blocks."""
     import keyring
 
     return keyring.get_password(SERVICE, name) if availability().usable else None
 
 
 def write(name: str, key: str) -> None:
-    """Keep a key, and read it back. Blocks. Raises CredentialStoreError and what the backend raises."""
+    """Store a key and read it back. Blocks. Raises CredentialStoreError and the backend's exceptions."""
     import keyring
 
     found = availability()
@@ -112,12 +112,12 @@ def write(name: str, key: str) -> None:
     keyring.set_password(SERVICE, name, key)
     if keyring.get_password(SERVICE, name) != key:
         raise CredentialStoreError(
-            "The key store took the key but does not give it back. Use it for this session only."
+            "The key store accepted the key but does not return it. Use it for this session only."
         )
 
 
 def delete(name: str) -> None:
-    """Forget a key; fine where there is none. Blocks."""
+    """Delete a key if it is stored. Blocks."""
     import keyring
 
     if availability().usable and keyring.get_password(SERVICE, name) is not None:
@@ -125,10 +125,10 @@ def delete(name: str) -> None:
 
 
 LIMIT_S = 10.0
-"""How long the key store may take: a Secret Service call can block without a limit of its own."""
+"""Longest wait for the key store: a Secret Service call has no timeout."""
 
 AGAIN_S = 1.0
-"""How long a question that was not answered within LIMIT_S is waited for when it is asked again."""
+"""Longest wait for a call that did not return within LIMIT_S, when it is needed again."""
 
 Source = Literal["session", "key store", "SMALLEST_API_KEY"]
 
@@ -142,18 +142,18 @@ class Secret:
         self._text = text
 
     def reveal(self) -> str:
-        """The key itself, for the Authorization header alone."""
+        """Return the key, for the Authorization header only."""
         return self._text
 
     def __repr__(self) -> str:
         return "Secret(…)"
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError("a key is not written anywhere")
+        raise TypeError("a key cannot be pickled")
 
 
 class CredentialStore:
-    """Keys by endpoint. Asks the OS once an endpoint, in a thread of its own, waiting `limit_s` at most."""
+    """Keys by endpoint. Asks the key store once per endpoint, in a separate thread, for at most `limit_s`."""
 
     def __init__(self, environment: Mapping[str, str], *, limit_s: float = LIMIT_S) -> None:
         self._from_environment = environment.get(VARIABLE, "").strip()
@@ -162,21 +162,21 @@ class CredentialStore:
         self._stored: dict[str, Secret | None] = {}
         self._asking: dict[str, Future[str | None]] = {}
         self._late: set[str] = set()
-        self.trouble = ""
-        """Why the key store did not answer when it was last asked, in a sentence; empty where it did."""
+        self.error = ""
+        """Why the key store did not answer the last call, as a sentence; empty if it did."""
 
     async def available(self) -> Availability:
-        """Look at which key store this machine has."""
+        """Return which key store this machine has."""
         try:
             return await within(self._limit_s, in_thread(availability))
-        except CredentialStoreError as trouble:
-            return Availability(False, str(trouble))
+        except CredentialStoreError as error:
+            return Availability(False, str(error))
 
     async def get(self, endpoint: Endpoint, *, explicit: bool = False) -> Secret | None:
-        """The endpoint's key: this session's, the key store's, or the variable's; None where there is none.
+        """Return the endpoint's key: this session's, the key store's, or the variable's; None if there is none.
 
         The variable's key goes to Electron's own origin only; with `explicit` (a URL named on the command line)
-        to this machine's own servers as well. Raises InputError where what the variable holds cannot be a key.
+        to this machine's own servers as well. Raises InputError if the variable's text cannot be a key.
         """
         name = _name(endpoint)
         if name in self._session:
@@ -189,7 +189,7 @@ class CredentialStore:
         return Secret(checked_key(self._from_environment, VARIABLE))
 
     async def source(self, endpoint: Endpoint, *, explicit: bool = False) -> Source | None:
-        """Where `get` would find the key."""
+        """Return where `get` finds the key."""
         if _name(endpoint) in self._session:
             return "session"
         if await self._ask(endpoint) is not None:
@@ -211,17 +211,17 @@ class CredentialStore:
         return self._stored.get(name)
 
     async def _look_up(self, name: str) -> None:
-        """Fill in `_stored[name]`, or `trouble`: then it is asked again next time, after an unlock perhaps."""
+        """Set `_stored[name]`, or `error`: the key store is asked again next time, perhaps after an unlock."""
         asked = self._asking.get(name)
         if asked is None:
             asked = self._asking[name] = in_thread(lambda: read(name))
-        # Still at the unlock prompt since last time: take up its answer, but do not wait as long again.
+        # The unlock prompt may still be open: use its answer, but do not wait as long again.
         limit_s = min(self._limit_s, AGAIN_S) if name in self._late else self._limit_s
         try:
             text = await within(limit_s, asked)
-            self.trouble = ""
-        except CredentialStoreError as trouble:
-            self.trouble = str(trouble)
+            self.error = ""
+        except CredentialStoreError as error:
+            self.error = str(error)
             return
         finally:
             self._answered(name, asked)
@@ -238,9 +238,9 @@ class CredentialStore:
             self._late.add(name)
 
     async def save(self, endpoint: Endpoint, text: str) -> None:
-        """Keep a key in the OS key store, and read it back. Raises InputError, KeyStoreTrouble.
+        """Store a key in the OS key store and read it back. Raises InputError, CredentialStoreError.
 
-        After trouble this session uses no new key. A store that did not answer in time may take the key later.
+        After an error this session does not use the new key. A store that did not answer in time may still store it.
         """
         key, name = checked_key(text), _name(endpoint)
         await within(self._limit_s, in_thread(lambda: write(name, key)))
@@ -249,11 +249,11 @@ class CredentialStore:
         self._stored[name] = Secret(key)
 
     def set_session(self, endpoint: Endpoint, text: str) -> None:
-        """Keep a key until the program ends. Raises InputError."""
+        """Use a key until the program ends. Raises InputError."""
         self._session[_name(endpoint)] = Secret(checked_key(text))
 
     async def delete(self, endpoint: Endpoint) -> None:
-        """Forget the endpoint's key, here and in the key store. Raises KeyStoreTrouble: it may still be in there."""
+        """Delete the endpoint's key, here and in the key store. Raises CredentialStoreError: it may still be stored."""
         name = _name(endpoint)
         self._session.pop(name, None)
         self._asking.pop(name, None)
@@ -261,29 +261,40 @@ class CredentialStore:
         try:
             await within(self._limit_s, in_thread(lambda: delete(name)))
         except CredentialStoreError:
-            # Not known to be gone: it is looked for again.
+            # It may still be stored: look again.
             self._stored.pop(name, None)
             raise
 
 
 def checked_key(text: str, field: str = "key") -> str:
-    """A pasted key without the space around it. Raises InputError, whose words never hold the key."""
-    key = text.strip()
+    """Return a pasted key without surrounding spaces and quotation marks. Raises InputError without the key in it."""
+    key = _unquoted(text.strip())
     if not key:
-        raise InputError(FieldError((field,), "the key is empty.", "Paste the one that the vendor's console shows."))
-    if not key.isascii() or not key.isprintable() or " " in key:
+        raise InputError(FieldError((field,), "the key is empty.", "Paste the key from the vendor's console."))
+    if not key.isascii() or not key.isprintable() or " " in key or key[0] in "\"'`" or key[-1] in "\"'`":
         raise InputError(
             FieldError(
                 (field,),
-                "the key has a space or a character that no key has.",
-                "Give the key alone, on one line, without the word Bearer.",
+                "the key has a space or a character that is not allowed in a key.",
+                "Enter only the key, on one line, without the word Bearer or quotation marks.",
             )
         )
     return key
 
 
+_QUOTES = ('""', "''", "``", "“”", "‘’")
+
+
+def _unquoted(key: str) -> str:
+    """Remove one pair of quotation marks, as in a copied line of a .env file."""
+    for opening, closing in _QUOTES:
+        if len(key) > 1 and key.startswith(opening) and key.endswith(closing):
+            return key[1:-1].strip()
+    return key
+
+
 def _secret(text: str | None) -> Secret | None:
-    """What the key store holds as a key; None where another program put something there that cannot be sent."""
+    """Return a stored text as a key; None if it cannot be sent (another program may have stored it)."""
     try:
         return Secret(checked_key(text)) if text else None
     except InputError:

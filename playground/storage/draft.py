@@ -1,4 +1,4 @@
-"""The draft: what is typed, on disk shortly after, and back after a crash. Each window has a slot of its own."""
+"""The draft: what is typed is on disk shortly after, and restored after a crash. Each window has a separate slot."""
 
 from __future__ import annotations
 
@@ -8,74 +8,97 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from playground.prompt.document import Document, Json
-from playground.prompt.files import dump, load
+from playground.prompt.field_errors import InputError
+from playground.prompt.files import PROMPT_FORMAT, FileFormat, dump, load
 from playground.storage.json_file import JsonFile
-from playground.storage.window_slot import take
+from playground.storage.window_slot import Slot, take
 
 if TYPE_CHECKING:
     from playground.tasks import Tasks
 
 DELAY_S = 0.25
-"""How long what was typed may be only in memory, besides the write itself."""
+"""Longest time that typed text is in memory only, in addition to the write itself."""
 
 
 @dataclass(frozen=True, slots=True)
 class DraftState:
-    """The prompt in hand. `file` is the path it was opened from or saved to; `saved` what that file holds."""
+    """The prompt in the editor.
+
+    `file` is the path that it was opened from or saved to, `format` the format of that file, and `saved` the document
+    as it was saved, as a prompt file's text.
+    """
 
     document: Document
     file: str | None = None
     saved: str = ""
+    format: FileFormat = PROMPT_FORMAT
+
+
+class _DraftFile(msgspec.Struct):
+    document: str
+    file: str | None
+    saved: str
+    format: dict[str, Any] | None = None
 
 
 class Draft:
-    """One window's draft. Two windows on one folder get two slots; a slot whose window is gone is taken up again.
+    """The draft of one window. Two windows on one folder get two slots; the slot of a closed window is used again.
 
-    `notice` is a sentence where the draft was damaged or could not be kept, else empty; `on_trouble` is called with
-    one when a write fails, once until a write succeeds again.
+    If no slot can be taken (a full disk, 64 windows) the window works without a draft on disk, and `notice` says so.
+    `notice` is a sentence if the draft was damaged or cannot be written, otherwise empty; `on_trouble` is called with
+    it when a write fails, once until a write succeeds again.
     """
 
     def __init__(self, folder: Path, tasks: Tasks) -> None:
-        """Raises InputError where too many windows are open on the folder, OSError where it cannot be written."""
         self._tasks = tasks
-        self._slot = take(folder)
-        self._sweep()
-        self._file = JsonFile(self._slot.path, "The draft")
+        self._slot: Slot | None = None
+        self._file: JsonFile | None = None
         self._writing = threading.Lock()
         self._newest: DraftState | None = None
         self._written: DraftState | None = None
         self._waiting = False
-        self.on_trouble: Callable[[str], None] = lambda _sentence: None
+        self.on_trouble: Callable[[str], None] = lambda _message: None
         self.notice = ""
-        self._trouble = ""
+        self._error = ""
+        try:
+            self._slot = take(folder)
+        except InputError as error:
+            self.notice = f"What is typed is not saved as a draft: {error.problems[0]}"
+        except OSError as error:
+            self.notice = f"What is typed is not saved as a draft: {error.strerror or error}. Save prompts to files."
+        else:
+            self._remove_temporary_files(self._slot.path)
+            self._file = JsonFile(self._slot.path, "The draft")
 
-    def _sweep(self) -> None:
-        """Remove what a write left that the crashed window of this slot was at."""
-        path = self._slot.path
-        for left in path.parent.glob(f".{path.name}.*"):
+    def _remove_temporary_files(self, path: Path) -> None:
+        for temporary in path.parent.glob(f".{path.name}.*"):
             with suppress(OSError):
-                left.unlink()
+                temporary.unlink()
 
     @property
     def owned(self) -> bool:
         """Whether no other window was open on the folder when this one opened."""
-        return self._slot.alone
+        return self._slot is not None and self._slot.alone
 
     def load(self) -> DraftState | None:
-        """The draft as it was kept; None where there is none. A damaged one is set aside, and `notice` says so."""
+        """Return the saved draft, or None. A damaged draft is set aside, and `notice` says so."""
+        if self._file is None:
+            return None
         state = self._file.read(_state)
         self.notice = self._file.notice
         return state
 
     def note(self, state: DraftState) -> None:
-        """Keep this; on disk within DELAY_S and the time that a write takes."""
+        """Save this state within DELAY_S and the duration of a write."""
         self._newest = state
         if not self._waiting:
             self._waiting = True
-            self._tasks.start(self._write_soon(), "keep the draft")
+            self._tasks.start(self._write_soon(), "save the draft")
 
     async def _write_soon(self) -> None:
         try:
@@ -85,43 +108,41 @@ class Draft:
         await self.flush()
 
     async def flush(self) -> None:
-        """Have everything noted on disk when it returns. Writes off the event loop; trouble is told, not raised."""
-        self._tell(await asyncio.to_thread(self._write_newest))
+        """Write everything noted so far, in a thread. Reports errors through `on_trouble`; never raises."""
+        self._report(await asyncio.to_thread(self._write_newest))
 
     def flush_now(self) -> None:
-        """As `flush`, at once and on this thread: for an end that cannot wait for the event loop."""
-        self._tell(self._write_newest())
+        """Like `flush`, in this thread: for an end that cannot wait for the event loop."""
+        self._report(self._write_newest())
 
     def _write_newest(self) -> str:
-        """Returns what went wrong in a sentence, or nothing."""
-        # One writer at a time, each the newest state: a slow write cannot put an older one over it.
+        """Return why the write failed, as a sentence, or an empty text."""
+        # One writer at a time, always with the newest state: a slow write cannot replace a newer one.
         with self._writing:
             state = self._newest
-            if state is None or state is self._written:
+            if state is None or state is self._written or self._file is None:
                 return ""
-            row: dict[str, Json] = {"document": dump(state.document), "file": state.file, "saved": state.saved}
+            row = _DraftFile(dump(state.document), state.file, state.saved, state.format.to_fields())
             try:
-                self._file.write(row)
+                self._file.write(msgspec.to_builtins(row))
             except OSError as error:
-                return f"The draft cannot be kept: {error.strerror or error}. Save the prompt to a file elsewhere."
+                return f"The draft cannot be saved: {error.strerror or error}. Save the prompt to a file elsewhere."
             self._written = state
             return ""
 
-    def _tell(self, trouble: str) -> None:
-        new, self._trouble = trouble != self._trouble, trouble
-        if trouble and new:
-            self.notice = trouble
-            self.on_trouble(trouble)
+    def _report(self, error: str) -> None:
+        new, self._error = error != self._error, error
+        if error and new:
+            self.notice = error
+            self.on_trouble(error)
 
     def close(self) -> None:
-        """Give the slot back. What is noted and not flushed is lost: flush first."""
-        self._slot.release()
+        """Give the slot back. Flush first: what is noted and not flushed is lost."""
+        if self._slot is not None:
+            self._slot.release()
 
 
-def _state(row: Json) -> DraftState:
-    if not isinstance(row, dict):
-        raise TypeError("a draft is a table")
-    document, file, saved = row["document"], row["file"], row["saved"]
-    if not (isinstance(document, str) and isinstance(saved, str) and (file is None or isinstance(file, str))):
-        raise TypeError("a draft is text, and the name of a file")
-    return DraftState(load(document), file, saved)
+def _state(value: Json) -> DraftState:
+    row = msgspec.convert(value, _DraftFile)
+    file_format = PROMPT_FORMAT if row.format is None else FileFormat.from_fields(row.format)
+    return DraftState(load(row.document), row.file, row.saved, file_format)

@@ -1,12 +1,16 @@
-"""The endpoints that this user knows: the two built-in ones, and those that were added. No key is in this file."""
+"""The endpoints: two built-in ones, and those that the user added. The file contains no API key."""
 
 from __future__ import annotations
 
 import math
 import os
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Annotated
+
+import msgspec
 
 from playground.client.endpoint import (
     ELECTRON_BASE_URL,
@@ -21,13 +25,13 @@ from playground.client.endpoint import (
 from playground.client.urls import check_base_url
 from playground.prompt.document import Json
 from playground.prompt.field_errors import FieldError, InputError
-from playground.storage.json_file import JsonFile
+from playground.storage.json_file import JsonFile, Submit, write_now
 
 BUILT_IN = (
     Endpoint(
         id=SIMULATOR_ID,
         name="Built-in simulator",
-        base_url="",  # known once its process has started
+        base_url="",  # known when its process has started
         kind="simulator",
         needs_key=False,
         plan=PLANS["standard"],
@@ -46,31 +50,34 @@ BUILT_IN = (
 
 
 class EndpointStore:
-    """All endpoints, in the order in which they are shown. Every change is on disk when it returns.
+    """All endpoints, in the order in which they are shown. A change applies at once; `submit` runs the write.
 
-    Two windows on one folder share the file: each change is made to what the file holds by then.
+    Two windows on one folder share the file: each writes only the endpoints that it changes.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, submit: Submit = write_now) -> None:
         """A file that cannot be read as endpoints is set aside, and `notice` says so."""
         self._file = JsonFile(path, "The file of endpoints")
+        self._submit = submit
         self._listeners: list[Callable[[], None]] = []
-        self._endpoints = self._read() or _built_in()
+        self._lock = threading.Lock()
+        self._unsaved: dict[str, Endpoint | None] = {}
+        self._endpoints = self._file.read(_endpoints) or _built_in()
         self.notice = self._file.notice
-
-    def _read(self) -> dict[str, Endpoint] | None:
-        return self._file.read(_endpoints)
+        """What was wrong with the file, or why it cannot be written; a sentence, or empty."""
+        self.on_error: Callable[[str], None] = lambda _message: None
+        """Called with `notice` if the endpoints cannot be saved."""
 
     def all(self) -> tuple[Endpoint, ...]:
-        """Every endpoint: the simulator, Electron, then those added, oldest first."""
+        """Return every endpoint: the simulator, Electron, then those added, oldest first."""
         return tuple(self._endpoints.values())
 
     def get(self, endpoint_id: str) -> Endpoint:
-        """The endpoint of that id. Raises KeyError."""
+        """Return the endpoint with that id. Raises KeyError."""
         return self._endpoints[endpoint_id]
 
     def by_name(self, text: str) -> Endpoint:
-        """The endpoint of that name or id, whatever the case. Raises InputError that lists the names."""
+        """Return the endpoint with that name or id, case-insensitively. Raises InputError that lists the names."""
         wanted = text.strip().casefold()
         for endpoint in self.all():
             if wanted in (endpoint.name.casefold(), endpoint.id.casefold()):
@@ -79,51 +86,57 @@ class EndpointStore:
         raise InputError(FieldError(("endpoint",), f"there is no endpoint called {text!r}.", f"There are: {names}."))
 
     def add(self, endpoint: Endpoint) -> Endpoint:
-        """Add an endpoint (its id is replaced by a new one). Returns it as it is kept. Raises InputError."""
-        known = self._known()
-        endpoint = _checked(replace(endpoint, id=os.urandom(16).hex(), kind="other"), known)
-        self._keep({**known, endpoint.id: endpoint})
-        return endpoint
+        """Add an endpoint under a new id. Returns it as it is stored. Raises InputError."""
+        return self._store(replace(endpoint, id=os.urandom(16).hex(), kind="other"))
 
     def change(self, endpoint: Endpoint) -> Endpoint:
-        """Keep changed values; of a built-in one its model, plan and rates. Raises InputError, KeyError."""
+        """Change an endpoint; of a built-in one its model, plan and rates. Raises InputError, KeyError."""
         self.get(endpoint.id)
-        known = self._known()
-        endpoint = _checked(_as_built_in(endpoint), known)
-        self._keep({**known, endpoint.id: endpoint})
-        return endpoint
+        return self._store(_as_built_in(endpoint))
 
     def remove(self, endpoint_id: str) -> None:
-        """Forget an endpoint that was added. Raises InputError for a built-in one, KeyError for an unknown id."""
+        """Remove an endpoint that was added. Raises InputError for a built-in one, KeyError for an unknown id."""
         if self.get(endpoint_id).kind != "other":
             raise InputError(FieldError(("endpoint",), "a built-in endpoint cannot be removed."))
-        known = self._known()
-        known.pop(endpoint_id, None)
-        self._keep(known)
+        self._endpoints = {key: endpoint for key, endpoint in self._endpoints.items() if key != endpoint_id}
+        self._changed(endpoint_id, None)
 
     def listen(self, listener: Callable[[], None]) -> None:
-        """Be told of every change."""
+        """Call `listener` after every change."""
         self._listeners.append(listener)
 
-    def _known(self) -> dict[str, Endpoint]:
-        """What the file holds now; what this window knows where the file is gone or damaged."""
-        return self._read() or dict(self._endpoints)
+    def _store(self, endpoint: Endpoint) -> Endpoint:
+        endpoint = _checked(endpoint, self._endpoints)
+        self._endpoints = {**self._endpoints, endpoint.id: endpoint}
+        self._changed(endpoint.id, endpoint)
+        return endpoint
 
-    def _keep(self, endpoints: dict[str, Endpoint]) -> None:
-        rows: list[Json] = [_row(endpoint) for endpoint in endpoints.values()]
-        try:
-            self._file.write({"endpoints": rows})
-        except OSError as error:
-            raise InputError(
-                FieldError(
-                    (),
-                    f"the endpoints cannot be saved: {error.strerror or error}.",
-                    "Nothing was changed; see to the data folder and try again.",
-                )
-            ) from error
-        self._endpoints = endpoints
+    def _changed(self, endpoint_id: str, endpoint: Endpoint | None) -> None:
+        with self._lock:
+            self._unsaved[endpoint_id] = endpoint
+        self._submit(self._save, self._report)
         for listener in list(self._listeners):
             listener()
+
+    def _save(self) -> str:
+        """Write the unsaved changes into the file as it is now. Returns why that failed."""
+        with self._lock:
+            changed, self._unsaved = self._unsaved, {}
+        if not changed:
+            return ""
+        saved = {**(self._file.read(_endpoints) or _built_in()), **changed}
+        try:
+            self._file.write({"endpoints": [_row(endpoint) for endpoint in saved.values() if endpoint is not None]})
+        except OSError as error:
+            with self._lock:
+                self._unsaved = {**changed, **self._unsaved}
+            reason = error.strerror or error
+            return f"The endpoints cannot be saved: {reason}. Changes are lost when the program ends."
+        return ""
+
+    def _report(self, error: str) -> None:
+        self.notice = error
+        self.on_error(error)
 
 
 def _built_in() -> dict[str, Endpoint]:
@@ -131,35 +144,39 @@ def _built_in() -> dict[str, Endpoint]:
 
 
 def _checked(endpoint: Endpoint, known: Mapping[str, Endpoint]) -> Endpoint:
-    name, model = endpoint.name.strip(), endpoint.model.strip()
-    _check_name(name, [other for other in known.values() if other.id != endpoint.id])
-    if not model or not model.isprintable():
-        raise InputError(
-            FieldError(
-                ("model",),
-                "the model has a character that cannot be seen." if model else "the model is empty.",
-                "Give the name that requests shall carry.",
-            )
-        )
+    endpoint = replace(endpoint, name=endpoint.name.strip(), model=endpoint.model.strip())
+    _check_texts(endpoint)
+    _check_unique(endpoint.name, [other for other in known.values() if other.id != endpoint.id])
     _check_plan(endpoint.plan)
     _check_rates(endpoint.rates)
     base_url = endpoint.base_url if endpoint.kind == "simulator" else check_base_url(endpoint.base_url)
-    return replace(endpoint, name=name, model=model, base_url=base_url)
+    return replace(endpoint, base_url=base_url)
 
 
-def _check_name(name: str, others: Iterable[Endpoint]) -> None:
-    if not name:
+def _check_texts(endpoint: Endpoint) -> None:
+    if not endpoint.name:
         raise InputError(FieldError(("name",), "the endpoint has no name.", "Give it one."))
-    if not name.isprintable():
-        raise InputError(FieldError(("name",), "the name has a character that cannot be seen.", "Type it on one line."))
-    # An id counts as well: `--endpoint` takes either.
+    if not endpoint.name.isprintable():
+        raise InputError(FieldError(("name",), "the name has an invisible character.", "Type it on one line."))
+    if not endpoint.model or not endpoint.model.isprintable():
+        raise InputError(
+            FieldError(
+                ("model",),
+                "the model has an invisible character." if endpoint.model else "the model is empty.",
+                "Enter the name that requests send.",
+            )
+        )
+
+
+def _check_unique(name: str, others: Iterable[Endpoint]) -> None:
+    # `--endpoint` accepts ids too.
     taken = {text.casefold() for other in others for text in (other.name, other.id)}
     if name.casefold() in taken:
         raise InputError(FieldError(("name",), f"another endpoint is called {name}.", "Choose another name."))
 
 
 def _as_built_in(endpoint: Endpoint) -> Endpoint:
-    """A built-in endpoint keeps its own name and address, whatever a file says."""
+    """Return a built-in endpoint with its own name and address, which no file can change."""
     for own in BUILT_IN:
         if own.id == endpoint.id:
             return replace(own, model=endpoint.model, plan=endpoint.plan, rates=endpoint.rates)
@@ -171,9 +188,7 @@ def _check_plan(plan: PlanLimits) -> None:
         value = getattr(plan, name)
         if value is not None and value < 1:
             raise InputError(
-                FieldError(
-                    ("plan", name), "a limit is a whole number from 1 on.", "Leave it empty where there is none."
-                )
+                FieldError(("plan", name), "a limit is a whole number, at least 1.", "Leave it empty for no limit.")
             )
 
 
@@ -182,77 +197,71 @@ def _check_rates(rates: Rates) -> None:
         value = getattr(rates, name)
         if value is not None and not (math.isfinite(value) and value >= 0):
             raise InputError(
-                FieldError(("rates", name), "a rate is a number from 0 on.", "Leave it empty where it is not known.")
+                FieldError(("rates", name), "a rate is a number, at least 0.", "Leave it empty if it is unknown.")
             )
 
 
+class _PlanRow(msgspec.Struct):
+    name: str
+    requests_per_minute: Annotated[int, msgspec.Meta(ge=1)] | None
+    in_flight: Annotated[int, msgspec.Meta(ge=1)] | None
+
+
+class _RatesRow(msgspec.Struct):
+    fresh: Annotated[float, msgspec.Meta(ge=0)] | None
+    cached: Annotated[float, msgspec.Meta(ge=0)] | None
+    output: Annotated[float, msgspec.Meta(ge=0)] | None
+    source: str
+
+
+class _EndpointRow(msgspec.Struct):
+    id: str
+    name: str
+    base_url: str
+    model: str
+    needs_key: bool
+    plan: _PlanRow
+    rates: _RatesRow
+
+
+class _EndpointsFile(msgspec.Struct):
+    endpoints: list[_EndpointRow]
+
+
 def _endpoints(value: Json) -> dict[str, Endpoint]:
-    """The endpoints that a file's value holds, the built-in ones first. Raises one of `kept.KeptFile`'s damages."""
-    if not isinstance(value, dict) or not isinstance(value["endpoints"], list):
-        raise TypeError("endpoints are a list")
+    """Return the endpoints in a file's value, built-in ones first. Raises ValueError for another shape."""
     endpoints = _built_in()
-    for row in value["endpoints"]:
-        if not isinstance(row, dict):
-            raise TypeError("an endpoint is a table")
+    for row in msgspec.convert(value, _EndpointsFile).endpoints:
         endpoint = _as_built_in(_endpoint(row))
         endpoints[endpoint.id] = endpoint
     return endpoints
 
 
-def _row(endpoint: Endpoint) -> dict[str, Json]:
-    plan, rates = endpoint.plan, endpoint.rates
-    return {
-        "id": endpoint.id,
-        "name": endpoint.name,
-        "base_url": endpoint.base_url,
-        "model": endpoint.model,
-        "needs_key": endpoint.needs_key,
-        "plan": {"name": plan.name, "requests_per_minute": plan.requests_per_minute, "in_flight": plan.in_flight},
-        "rates": {"fresh": rates.fresh, "cached": rates.cached, "output": rates.output, "source": rates.source},
-    }
-
-
-def _endpoint(row: dict[str, Json]) -> Endpoint:
-    plan, rates = row["plan"], row["rates"]
-    if not isinstance(plan, dict) or not isinstance(rates, dict):
-        raise TypeError("a plan and rates are tables")
-    built_in = row["id"] in (SIMULATOR_ID, ELECTRON_ID)
-    found = Rates(_number(rates["fresh"]), _number(rates["cached"]), _number(rates["output"]), _text(rates["source"]))
-    _check_rates(found)
-    return Endpoint(
-        id=_text(row["id"]),
-        name=_text(row["name"]),
-        base_url="" if built_in else check_base_url(_text(row["base_url"])),
-        model=_text(row["model"]),
-        needs_key=_flag(row["needs_key"]),
-        plan=PlanLimits(_text(plan["name"]), _whole(plan["requests_per_minute"]), _whole(plan["in_flight"])),
-        rates=found,
+def _endpoint(row: _EndpointRow) -> Endpoint:
+    endpoint = Endpoint(
+        id=row.id,
+        name=row.name,
+        base_url="" if row.id in (SIMULATOR_ID, ELECTRON_ID) else check_base_url(row.base_url),
+        model=row.model,
+        needs_key=row.needs_key,
+        plan=PlanLimits(row.plan.name, row.plan.requests_per_minute, row.plan.in_flight),
+        rates=Rates(row.rates.fresh, row.rates.cached, row.rates.output, row.rates.source),
     )
+    _check_texts(endpoint)
+    _check_rates(endpoint.rates)
+    return endpoint
 
 
-def _text(value: Json) -> str:
-    if not isinstance(value, str):
-        raise TypeError("not text")
-    return value
-
-
-def _flag(value: Json) -> bool:
-    if not isinstance(value, bool):
-        raise TypeError("not true or false")
-    return value
-
-
-def _number(value: Json) -> float | None:
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError("a rate is a number")
-    return float(value)
-
-
-def _whole(value: Json) -> int | None:
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise TypeError("a limit is a whole number from 1 on")
-    return value
+def _row(endpoint: Endpoint) -> Json:
+    plan, rates = endpoint.plan, endpoint.rates
+    row = _EndpointRow(
+        endpoint.id,
+        endpoint.name,
+        endpoint.base_url,
+        endpoint.model,
+        endpoint.needs_key,
+        _PlanRow(plan.name, plan.requests_per_minute, plan.in_flight),
+        _RatesRow(rates.fresh, rates.cached, rates.output, rates.source),
+    )
+    built: Json = msgspec.to_builtins(row)
+    return built

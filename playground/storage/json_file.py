@@ -1,55 +1,123 @@
-"""A JSON file of ours: read without trusting it, set aside where it is damaged, never overwritten unread."""
+"""JSON files of the data folder: read within bounds, set aside if damaged, written by one worker thread."""
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
+import stat
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
+import msgspec
+
 from playground.prompt.document import Json
+from playground.prompt.json_bounds import MAX_BYTES, loads
 from playground.storage.paths import set_aside, write_private
 
 T = TypeVar("T")
 
-_DAMAGE = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)
-"""What JSON and a reader raise over a file that is not what it should be; BadInput is a ValueError."""
+_DAMAGE = (ValueError, KeyError, IndexError, TypeError, AttributeError, ArithmeticError, RecursionError)
+"""What a reader raises for a file of another shape. InputError and JsonBoundsError are ValueErrors."""
 
 
 class JsonFile:
-    """One JSON file. `what` names it at the head of a sentence ("The settings file")."""
+    """One JSON file. `label` names it at the beginning of a sentence ("The settings file")."""
 
-    def __init__(self, path: Path, what: str) -> None:
+    def __init__(self, path: Path, label: str) -> None:
         self._path = path
-        self._what = what
+        self._label = label
         self._unreadable: OSError | None = None
         self.notice = ""
-        """What was wrong when it was last read, in a sentence; empty where nothing was."""
+        """Why the file could not be used when it was last read, as a sentence; otherwise empty."""
 
     def read(self, reader: Callable[[Json], T]) -> T | None:
-        """What `reader` makes of the file's value; None where there is no file or `notice` says what is wrong."""
+        """Return `reader` of the file's value. Returns None if there is no file or `notice` says what is wrong."""
         self._unreadable = None
         try:
-            return reader(json.loads(self._path.read_bytes()))
+            return reader(loads(read_regular(self._path)))
         except FileNotFoundError:
             return None
         except OSError as error:
             self._unreadable = error
-            self.notice = f"{self._what} cannot be read: {error.strerror or error}. It is left as it is."
-        except _DAMAGE:
-            self.notice = self._aside()
+            self.notice = f"{self._label} cannot be read: {error.strerror or error}. It was left unchanged."
+        except (*_DAMAGE, msgspec.MsgspecError):
+            self.notice = self._set_aside()
         return None
 
-    def _aside(self) -> str:
+    def _set_aside(self) -> str:
         try:
-            return f"{self._what} was damaged; it is kept as {set_aside(self._path).name}."
+            return f"{self._label} was damaged; it was renamed to {set_aside(self._path).name}."
         except OSError as error:
             self._unreadable = error
-            return f"{self._what} is damaged and cannot be renamed: {error.strerror or error}. It is left as it is."
+            reason = error.strerror or error
+            return f"{self._label} is damaged and cannot be renamed: {reason}. It was left unchanged."
 
     def write(self, value: Json) -> None:
-        """Replace the file. Raises OSError, also where what is there could not be read: it is not ours to drop."""
+        """Replace the file. Raises OSError, also if the present file could not be read: it may be the user's."""
         if self._unreadable is not None:
             raise self._unreadable
-        # Escaped throughout: a lone surrogate (a file name that is not UTF-8) survives.
+        # ASCII: a lone surrogate (a file name that is not UTF-8) survives as its escape.
         write_private(self._path, json.dumps(value, indent=1).encode())
+
+
+def read_regular(path: Path, max_bytes: int = MAX_BYTES) -> bytes:
+    """Return at most `max_bytes` + 1 bytes of a regular file. Raises OSError; never waits for a pipe or a device."""
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    with os.fdopen(handle, "rb") as file:
+        mode = os.fstat(handle).st_mode
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(None, "Is a directory")
+        if not stat.S_ISREG(mode):
+            raise OSError(None, "It is not a regular file")
+        return file.read(max_bytes + 1)
+
+
+def struct_reader(struct: type[T]) -> Callable[[Json], T]:
+    """Return a reader for `JsonFile.read` that converts to a msgspec struct."""
+    return lambda value: msgspec.convert(value, struct)
+
+
+Write = Callable[[], str]
+"""Writes to the disk, and returns why that failed, as a sentence; otherwise an empty text."""
+Submit = Callable[[Write, Callable[[str], None]], None]
+
+
+def write_now(write: Write, on_error: Callable[[str], None]) -> None:
+    """Write in the calling thread: for programs without an event loop."""
+    error = write()
+    if error:
+        on_error(error)
+
+
+class FileWriter:
+    """Runs writes one after the other in a worker thread, so that the event loop never waits for a disk."""
+
+    def __init__(self) -> None:
+        self._executor = ThreadPoolExecutor(1, "files")
+
+    def submit(self, write: Write, on_error: Callable[[str], None]) -> None:
+        """Run `write` soon. `on_error` is called with its error, in the event loop if one is running now."""
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            loop = None
+
+        def run() -> None:
+            error = write()
+            if error and loop is not None:
+                with suppress(RuntimeError):  # the loop was closed
+                    loop.call_soon_threadsafe(on_error, error)
+            elif error:
+                on_error(error)
+
+        self._executor.submit(run)
+
+    async def flush(self) -> None:
+        """Return when everything submitted before has been written."""
+        await asyncio.wrap_future(self._executor.submit(lambda: None))
+        # The errors of these writes were scheduled before: let them be reported.
+        await asyncio.sleep(0)

@@ -1,9 +1,11 @@
-"""Where things are stored, and how a file is written whole or not at all."""
+"""The data folder, and files that are written completely or not at all."""
 
 from __future__ import annotations
 
 import os
+import shlex
 import stat
+import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,9 +16,9 @@ HOME_VARIABLE = "ELECTRON_PLAYGROUND_HOME"
 
 
 def data_folder(option: str | None, environment: Mapping[str, str]) -> Path:
-    """The folder for everything that is stored: the option's, the variable's, or this user's own.
+    """Return the data folder: the option's, the environment variable's, or the user's default.
 
-    Made where it is not there, for this user only. Raises InputError where it cannot be used.
+    Creates it for this user only. Raises InputError if it cannot be used.
     """
     try:
         folder = _chosen(option, environment)
@@ -29,20 +31,33 @@ def data_folder(option: str | None, environment: Mapping[str, str]) -> Path:
         with tempfile.TemporaryFile(dir=folder):
             pass
     except (FileExistsError, NotADirectoryError) as error:
-        raise _unusable(f"the data folder {folder} cannot be made: a file is in its place.") from error
+        raise _unusable(f"the data folder {folder} cannot be created: a file has its name.") from error
     except OSError as error:
         raise _unusable(f"the data folder {folder} cannot be written: {error.strerror or error}.") from error
     return folder
 
 
+def folder_warning(folder: Path) -> str:
+    """Return a warning, as a sentence, if other users of the machine can write the data folder; otherwise nothing."""
+    if sys.platform == "win32":
+        return ""
+    try:
+        mode = folder.stat().st_mode
+    except OSError:
+        return ""
+    if not mode & stat.S_IWOTH:
+        return ""
+    return f"Every user of this machine can change the data folder {folder}. Run: chmod o-w {shlex.quote(str(folder))}"
+
+
 def _chosen(option: str | None, environment: Mapping[str, str]) -> Path:
     if option is not None and not option.strip():
-        # As of `--data-dir "$UNSET"`: the user's own folder is not what was meant.
+        # `--data-dir "$UNSET"` does not mean the default folder.
         raise _unusable("the data folder's name is empty.")
     named = option or environment.get(HOME_VARIABLE)
     if named:
         return Path(named).expanduser().absolute()
-    # Imported here: a window that is told where its folder is does not need it.
+    # Imported here: not needed if the folder is given.
     from platformdirs import user_data_dir
 
     return Path(user_data_dir("electron-playground", appauthor=False))

@@ -1,23 +1,27 @@
-"""Settings, each declared once; the file holds only what differs from its default."""
+"""Settings, each declared once. The file holds only values that differ from their default."""
 
 from __future__ import annotations
 
+import binascii
 import copy
+import threading
+from base64 import b64decode
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from playground.prompt.document import Json
 from playground.prompt.field_errors import FieldError, InputError
-from playground.storage.json_file import JsonFile
+from playground.storage.json_file import JsonFile, Submit, write_now
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One setting. `label` is empty where the program keeps it for itself and no dialog shows it.
+    """One setting. `label` is empty if no dialog shows it.
 
-    Its kind is its default's: text, a switch, a whole number; a list is of whole numbers, a table of text.
-    `choices` are the allowed values; `minimum` and `maximum` are inclusive, in `unit`.
+    The default gives the type: text, boolean or whole number, a list of whole numbers, or a table of texts.
+    `choices` are the allowed values; `minimum` and `maximum` are inclusive, in `unit`, and those of a list apply to
+    its items. `base64` text has to be decodable.
     """
 
     name: str
@@ -28,6 +32,7 @@ class Setting:
     minimum: int | None = None
     maximum: int | None = None
     unit: str = ""
+    base64: bool = False
 
 
 SETTINGS = (
@@ -38,7 +43,7 @@ SETTINGS = (
         "font_size",
         13,
         "Prompt font size",
-        "Of prompts and completions, from the next start on.",
+        "Of prompts and completions.",
         minimum=11,
         maximum=22,
         unit="px",
@@ -81,8 +86,8 @@ SETTINGS = (
     ),
     Setting("show_simulator_bar", True, "Simulator bar", "Say above the prompt that replies are simulated."),
     Setting("endpoint_id", "simulator"),
-    Setting("window_geometry", ""),
-    Setting("splitter_sizes", []),
+    Setting("window_geometry", "", base64=True),
+    Setting("splitter_sizes", [], minimum=0, maximum=100_000, unit="px"),
     Setting("log_height", 0, minimum=0, maximum=10_000, unit="px"),
     Setting("log_keep_days", 0, minimum=0, maximum=36_500, unit="days"),
     Setting("log_keep_mb", 0, minimum=0, maximum=10_000_000, unit="MB"),
@@ -105,72 +110,92 @@ _TABLE = {setting.name: setting for setting in SETTINGS}
 
 
 class Settings:
-    """The user's settings. Every change is on disk when `set` returns.
+    """The user's settings. A change applies at once and is on disk soon: `submit` runs the write.
 
-    Two windows on one folder share the file: each writes only the setting that it changes.
+    Two windows on one folder share the file: each writes only the settings that it changes.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, submit: Submit = write_now) -> None:
         """A file that cannot be read as settings is set aside, and `notice` says so."""
         self._file = JsonFile(path, "The settings file")
+        self._submit = submit
         self._listeners: list[Callable[[str], None]] = []
+        self._lock = threading.Lock()
+        self._unsaved: dict[str, Json] = {}
+        self._scheduled = False
         self._values = self._file.read(_table) or {}
-        self.notice = self._file.notice or _notice_of_wrong(self._values)
+        self.notice = self._file.notice or _notice_of_errors(self._values)
         """What was wrong with the file, or why it cannot be written; a sentence, or empty."""
+        self.on_error: Callable[[str], None] = lambda _message: None
+        """Called with `notice` if the settings cannot be saved."""
 
     def get(self, name: str) -> Json:
-        """A setting's value; a list or table is the caller's own. Raises KeyError for a name that is not declared."""
+        """Return a setting's value, as a copy. Raises KeyError for an undeclared name."""
         default = _TABLE[name].default
         value = self._values.get(name, default)
-        return copy.deepcopy(default if _wrong(name, value) else value)
+        return copy.deepcopy(default if _error(name, value) else value)
 
     def number(self, name: str) -> float:
-        """A number setting's value, in its unit."""
+        """Return the value of a number setting, in its unit."""
         value = self.get(name)
         assert isinstance(value, int | float)
         return float(value)
 
     def text(self, name: str) -> str:
-        """A text setting's value."""
+        """Return the value of a text setting."""
         value = self.get(name)
         assert isinstance(value, str)
         return value
 
     def flag(self, name: str) -> bool:
-        """A switch's value."""
+        """Return the value of a boolean setting."""
         value = self.get(name)
         assert isinstance(value, bool)
         return value
 
     def set(self, name: str, value: Json) -> None:
-        """Change a setting. Raises InputError for a value it cannot have, KeyError for an undeclared name.
+        """Change a setting. Raises InputError for a value that is not allowed, KeyError for an undeclared name.
 
-        Where the file cannot be written the change holds for this session, and `notice` says so.
+        If the file cannot be written the change holds for this session, and `notice` says so.
         """
         setting = _TABLE[name]
-        wrong = _wrong(name, value)
-        if wrong:
-            raise InputError(FieldError((name,), f"{setting.label or name} {wrong}.", _hint(setting)))
+        error = _error(name, value)
+        if error:
+            raise InputError(FieldError((name,), f"{setting.label or name} {error}.", _hint(setting)))
         if self.get(name) == value:
             return
         self._values[name] = copy.deepcopy(value)
-        self._keep(name)
+        with self._lock:
+            scheduled, self._scheduled = self._scheduled, True
+            self._unsaved[name] = copy.deepcopy(value)
+        if not scheduled:
+            self._submit(self._save, self._report)
         for listener in list(self._listeners):
             listener(name)
 
-    def _keep(self, name: str) -> None:
-        kept = self._file.read(_table) or {}
-        if self._values[name] == _TABLE[name].default:
-            kept.pop(name, None)
-        else:
-            kept[name] = self._values[name]
+    def _save(self) -> str:
+        """Write the unsaved changes into the file as it is now. Returns why that failed."""
+        with self._lock:
+            changed, self._unsaved, self._scheduled = self._unsaved, {}, False
+        saved = self._file.read(_table) or {}
+        for name, value in changed.items():
+            saved[name] = value
+            if value == _TABLE[name].default:
+                del saved[name]
         try:
-            self._file.write(kept)
+            self._file.write(saved)
         except OSError as error:
-            self.notice = f"The settings cannot be saved: {error.strerror or error}."
+            with self._lock:
+                self._unsaved = {**changed, **self._unsaved}
+            return f"The settings cannot be saved: {error.strerror or error}."
+        return ""
+
+    def _report(self, error: str) -> None:
+        self.notice = error
+        self.on_error(error)
 
     def listen(self, listener: Callable[[str], None]) -> None:
-        """Be told the name of every setting that changes."""
+        """Call `listener` with the name of every setting that changes."""
         self._listeners.append(listener)
 
 
@@ -180,9 +205,9 @@ def _table(value: Json) -> dict[str, Json]:
     return value
 
 
-def _notice_of_wrong(values: dict[str, Json]) -> str:
-    wrong = [f"{name} {_wrong(name, value)}" for name, value in values.items() if _wrong(name, value)]
-    return f"Settings that cannot be used have their defaults: {'; '.join(wrong)}." if wrong else ""
+def _notice_of_errors(values: dict[str, Json]) -> str:
+    errors = [f"{name} {_error(name, value)}" for name, value in values.items() if _error(name, value)]
+    return f"Settings that are not valid have their defaults: {'; '.join(errors)}." if errors else ""
 
 
 def _hint(setting: Setting) -> str:
@@ -190,33 +215,51 @@ def _hint(setting: Setting) -> str:
     return "" if isinstance(default, list | dict) else f"Its default is {str(default).lower() or 'empty'}."
 
 
-def _wrong(name: str, value: Json) -> str:
-    """What is wrong with a value, as the end of a sentence; empty where nothing is, or where the name is not known.
+def _error(name: str, value: Json) -> str:
+    """Return what is wrong with a value, as the end of a sentence; empty for a valid value.
 
-    Names that this version does not know are a newer version's, and are kept.
+    Names that this version does not know belong to a newer version: any value is valid.
     """
     setting = _TABLE.get(name)
     if setting is None:
         return ""
     if setting.choices:
         return "" if value in setting.choices else f"is one of {', '.join(setting.choices)}"
+    if isinstance(setting.default, list):
+        valid = isinstance(value, list) and len(value) <= _MAX_ITEMS and all(_in_range(setting, item) for item in value)
+        return "" if valid else "is a list of whole numbers"
     if setting.minimum is not None and setting.maximum is not None:
-        fits = _whole(value) and setting.minimum <= value <= setting.maximum  # type: ignore[operator]
-        return "" if fits else f"is a whole number from {setting.minimum:,} to {setting.maximum:,} {setting.unit}"
-    return _wrong_kind(setting.default, value)
-
-
-def _wrong_kind(default: Json, value: Json) -> str:
-    if isinstance(default, bool):
+        valid = _in_range(setting, value)
+        return "" if valid else f"is a whole number from {setting.minimum:,} to {setting.maximum:,} {setting.unit}"
+    if isinstance(setting.default, bool):
         return "" if isinstance(value, bool) else "is true or false"
-    if isinstance(default, list):
-        fits = isinstance(value, list) and all(_whole(item) for item in value)
-        return "" if fits else "is a list of whole numbers"
-    if isinstance(default, dict):
-        fits = isinstance(value, dict) and all(isinstance(item, str) for item in value.values())
-        return "" if fits else "is a table of text"
-    return "" if isinstance(value, str) else "is text"
+    if isinstance(setting.default, dict):
+        valid = isinstance(value, dict) and all(_is_text(key) and _is_text(item) for key, item in value.items())
+        return "" if valid else "is a table of text"
+    if setting.base64:
+        return "" if _is_base64(value) else "is base64 text"
+    return "" if _is_text(value) else "is text"
 
 
-def _whole(value: Json) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+_MAX_ITEMS = 16
+
+
+def _in_range(setting: Setting, value: Json) -> bool:
+    return (
+        isinstance(value, int)
+        and not isinstance(value, bool)
+        and (setting.minimum is None or value >= setting.minimum)
+        and (setting.maximum is None or value <= setting.maximum)
+    )
+
+
+def _is_text(value: Json) -> bool:
+    """Whether a value is text that a file name or a request header can contain: no NUL, no lone surrogate."""
+    return isinstance(value, str) and "\0" not in value and not any("\ud800" <= char <= "\udfff" for char in value)
+
+
+def _is_base64(value: Json) -> bool:
+    try:
+        return isinstance(value, str) and b64decode(value, validate=True) is not None
+    except (binascii.Error, ValueError):
+        return False

@@ -1,41 +1,43 @@
-"""One numbered slot a window in a shared folder, held by a lock that ends with its process, however that ends."""
+"""One numbered slot per window in a shared folder, held by a file lock that ends with its process."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from playground.prompt.field_errors import FieldError, InputError
-from playground.storage.file_lock import HELD, try_lock
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
 
 MAX_SLOTS = 64
-
-_OPEN, _CLOSED = b"open", b"shut"
 
 
 @dataclass(slots=True)
 class Slot:
-    """A held slot: `path` is its window's alone. `alone`: no other window held one when this was taken."""
+    """A held slot. Only its window writes `path`. `alone`: no other window held one when this was taken."""
 
     path: Path
     alone: bool
-    _handle: int
+    _lock: BaseFileLock | None
 
     def release(self) -> None:
-        """Give the slot back, with a mark that its window ended by its own will."""
-        if self._handle >= 0:
-            _mark(self._handle, _CLOSED)
-            os.close(self._handle)
-            self._handle = -1
+        """Give the slot back, marked as closed in order."""
+        if self._lock is not None:
+            with suppress(OSError):
+                _open_mark(self.path).unlink()
+            self._lock.release()
+            self._lock = None
 
 
 def take(folder: Path) -> Slot:
-    """Take a slot of `folder` that no living window holds.
+    """Take a slot of `folder` that no running window holds.
 
-    First one whose window crashed, then the one written last, then a new one: so that what is picked up is what
-    was worked on last. Raises InputError where every slot is held, OSError where the folder cannot be written.
+    The slot of a crashed window first, then the slot that was written last, then a new one: the draft is what the user
+    worked on last. Raises InputError if every slot is held, OSError if the folder cannot be written.
     """
     free, held = _free(folder)
     if not free:
@@ -44,27 +46,36 @@ def take(folder: Path) -> Slot:
                 (), f"there are {MAX_SLOTS} windows on this data folder.", "Close one, or give another --data-dir."
             )
         )
-    path, handle = max(free, key=lambda slot: _rank(*slot))
+    path, lock = max(free, key=lambda slot: _rank(slot[0]))
     for _, other in free:
-        if other != handle:
-            os.close(other)
-    _mark(handle, _OPEN)
-    return Slot(path, not held, handle)
+        if other is not lock:
+            other.release()
+    try:
+        _open_mark(path).touch(mode=0o600)
+    except OSError:
+        lock.release()
+        raise
+    return Slot(path, not held, lock)
 
 
-def _free(folder: Path) -> tuple[list[tuple[Path, int]], int]:
-    """The slots that are free, each locked by now, or where there is none a new one; and how many others hold."""
-    free: list[tuple[Path, int]] = []
+def _open_mark(path: Path) -> Path:
+    """The file that exists while a window is open: after a crash it is still there."""
+    return path.with_suffix(".open")
+
+
+def _free(folder: Path) -> tuple[list[tuple[Path, BaseFileLock]], int]:
+    """Return the free slots, each locked now, or one new slot; and the number of slots that others hold."""
+    free: list[tuple[Path, BaseFileLock]] = []
     held = 0
     for path in _paths(folder):
-        lock = path.with_suffix(".lock")
-        if free and not lock.exists():
+        lock_path = path.with_suffix(".lock")
+        if free and not lock_path.exists() and not path.exists():
             break
-        handle = _taken(lock)
-        if handle is None:
+        lock = _locked(lock_path)
+        if lock is None:
             held += 1
         else:
-            free.append((path, handle))
+            free.append((path, lock))
     return free, held
 
 
@@ -74,32 +85,30 @@ def _paths(folder: Path) -> Iterator[Path]:
         yield folder / f"draft-{number}.json"
 
 
-def _taken(lock: Path) -> int | None:
+def _locked(path: Path) -> BaseFileLock | None:
+    """Return the lock, or None if another window holds it or the file cannot be used as a lock."""
+    from filelock import FileLock, Timeout
+
+    if not path.parent.is_dir():
+        # FileLock would make the folder again.
+        raise FileNotFoundError(None, "The data folder was deleted")
+    lock = FileLock(path, mode=0o600, thread_local=False)
     try:
-        handle = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
-    except PermissionError:
-        # Another user's, of a time when the program ran as that one.
+        lock.acquire(timeout=0)
+    except Timeout:
         return None
-    try:
-        try_lock(handle)
-    except OSError as error:
-        if error.errno in HELD:
-            os.close(handle)
-            return None
-        # A file system without locks (some network folders): better no lock than no window.
-    return handle
+    except (PermissionError, IsADirectoryError):
+        return None  # another user's, or a folder in its place
+    except OSError:
+        if path.is_symlink():
+            return None  # FileLock does not follow links
+        raise
+    return lock
 
 
-def _rank(path: Path, handle: int) -> tuple[bool, float]:
-    os.lseek(handle, 0, os.SEEK_SET)
-    crashed = os.read(handle, len(_OPEN)) == _OPEN
+def _rank(path: Path) -> tuple[bool, float]:
     try:
-        written = path.stat().st_mtime
-    except FileNotFoundError:
+        written_unix = path.stat().st_mtime
+    except OSError:
         return False, 0.0
-    return crashed, written
-
-
-def _mark(handle: int, word: bytes) -> None:
-    os.lseek(handle, 0, os.SEEK_SET)
-    os.write(handle, word)
+    return _open_mark(path).exists(), written_unix

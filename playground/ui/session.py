@@ -1,4 +1,4 @@
-"""One session of the window: built, shown, warmed up after its first paint, and ended in reverse order."""
+"""One session of the window: built, shown, completed after the first paint, and ended in reverse order."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import gc
 import logging
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
 from PySide6.QtCore import QObject, Qt, QTimer
@@ -22,7 +22,7 @@ EVERY_MS = 250
 
 
 class Collector(QObject):
-    """Takes over from construction until `stop`. The thresholds stay Python's own."""
+    """Collects garbage in the window's thread from construction until `stop`, at Python's own thresholds."""
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -33,7 +33,7 @@ class Collector(QObject):
         gc.disable()
 
     def look(self) -> None:
-        """Collect the oldest generation whose time has come."""
+        """Collect the oldest generation that is over its threshold."""
         counts, thresholds = gc.get_count(), gc.get_threshold()
         for generation in (2, 1, 0):
             if counts[generation] > thresholds[generation]:
@@ -41,44 +41,44 @@ class Collector(QObject):
                 return
 
     def keep(self) -> None:
-        """What is there now stays for long, and is not looked through again: doing so would cost a frame."""
+        """Exclude the present objects from collection: they live long, and visiting them costs a frame."""
         gc.freeze()
 
     def stop(self) -> None:
-        """Give the work back to Python."""
+        """Switch Python's own collector on again."""
         self._timer.stop()
         gc.enable()
 
 
 SWITCH_S = 0.0005
-"""How long the window's thread waits for Python while the log's thread has it.
+"""How long the window's thread waits for the interpreter lock while another thread runs Python code.
 
-Python's own 5 ms are a third of a frame, and every read of a socket and every call of Qt lets go of it.
+Python's default of 5 ms is a third of a frame, and every socket read and every Qt call releases the lock.
 """
 
 
 def make_application() -> QApplication:
-    """The one QApplication."""
+    """Return the QApplication."""
     application = QApplication(sys.argv[:1])
     application.setApplicationName("electron-playground")
     application.setApplicationDisplayName("Electron Playground")
     application.setDesktopFileName("electron-playground")
-    # qasync ends its loop with the last window; shutting down needs the loop a little longer.
+    # qasync ends its loop with the last window; the shutdown still needs the loop.
     application.setQuitOnLastWindowClosed(False)
     sys.setswitchinterval(SWITCH_S)
     return application
 
 
 def make_runner(application: QApplication) -> asyncio.Runner:
-    """A runner for one loop that carries Qt and asyncio.
+    """Return a runner for one loop of Qt and asyncio.
 
-    asyncio's own Runner cancels what is pending when it ends, and leaves the process's event loop policy alone.
+    asyncio's own Runner cancels pending tasks when it ends, and does not change the process's event loop policy.
     """
     return asyncio.Runner(loop_factory=lambda: QEventLoop(application))
 
 
 class Session:
-    """Everything that lives as long as the window does. Construct inside the running loop."""
+    """Owns the services and the window. Construct inside the running loop."""
 
     def __init__(
         self,
@@ -97,10 +97,10 @@ class Session:
         self.window.closing.connect(self.end)
         self.window.files.replaced.connect(self._collector.keep)
         self.ready = asyncio.Event()
-        """Set when the log is open and the simulator is up."""
+        """Set when the log is open and the simulator runs, or when their errors are reported."""
 
     async def run(self, *, exit_after_first_paint: bool = False) -> int:
-        """Show the window and wait until it is closed. Returns the exit status."""
+        """Show the window, wait until it is closed and return the exit status."""
         if exit_after_first_paint:
             self.window.first_painted.connect(self.end, Qt.ConnectionType.QueuedConnection)
         self.show(warm=not exit_after_first_paint)
@@ -111,7 +111,7 @@ class Session:
         return 0
 
     def show(self, *, warm: bool = True) -> None:
-        """Show the window; what the first paint does not need comes after it."""
+        """Show the window. `warm`: start the other services after the first paint."""
         self.window.start()
         self.appearance.apply()
         if warm:
@@ -120,21 +120,40 @@ class Session:
         self.window.show()
 
     def end(self) -> None:
-        """Leave `run`."""
+        """Make `run` return."""
         self._closed.set()
 
     def _after_first_paint(self) -> None:
-        self.window.complete()
-        self.window.show_question()
-        self._tasks.start(self._warm(), "what comes after the first paint")
+        for name, step in (
+            ("complete the window", self.window.complete),
+            ("show the prompt", self.window.show_question),
+        ):
+            try:
+                step()
+            except Exception as error:  # an error in one pane must not keep the log and the simulator from starting
+                self._report(name, error)
+        self._tasks.start(self._start_services(), "start the log and the simulator")
 
-    async def _warm(self) -> None:
-        await self.workspace.open_log()
-        self.window.log_opened()
-        await self.workspace.sender.connection.warm()
-        await self.window.start_simulator()
+    async def _start_services(self) -> None:
+        steps: tuple[tuple[str, Callable[[], Awaitable[object]]], ...] = (
+            ("open the log", self._open_log),
+            ("prepare the connection", self._warm_connection),
+            ("start the simulator", self.window.start_simulator),
+        )
+        for name, step in steps:
+            try:
+                await step()
+            except Exception as error:  # each service is useful without the others
+                self._report(name, error)
         self._collector.keep()
         self.ready.set()
+
+    async def _open_log(self) -> None:
+        await self.workspace.open_log()
+        self.window.log_opened()
+
+    async def _warm_connection(self) -> None:
+        await self.workspace.sender.connection.warm()
 
     async def close(self) -> None:
         """End everything in reverse order: requests, draft, log, connections, simulator, window."""
@@ -145,5 +164,5 @@ class Session:
         self._collector.stop()
 
     def _report(self, name: str, error: BaseException) -> None:
-        logging.getLogger("playground").error("%s went wrong", name, exc_info=error)
-        self.window.say_trouble(f"Something went wrong in this program ({name}: {type(error).__name__}).")
+        logging.getLogger("playground").error("%s failed", name, exc_info=error)
+        self.window.say_trouble(f"An error occurred in this program ({name}: {type(error).__name__}).")

@@ -65,7 +65,7 @@ class Lightning:
         secret = await self._keys.get(self._endpoint)
         key = secret.reveal() if secret is not None else None
         if key is None and self._endpoint.needs_key:
-            raise SpeechError(f"There is no key for {self._endpoint.name}, so nothing is spoken.")
+            raise SpeechError(self._keys.error or f"There is no key for {self._endpoint.name}, so nothing is spoken.")
         began, first_at, pcm, request_id = time.monotonic(), None, bytearray(), None
         async with aclosing(stream_speech(client, self._endpoint, key, text, self._voice)) as pieces:
             async for piece in pieces:

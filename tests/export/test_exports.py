@@ -105,12 +105,13 @@ def test_what_was_exported_comes_back_whole_in_another_log(folder: Path) -> None
     assert {stored.record.run_id: _comparable(stored) for stored in before} == {
         stored.record.run_id: _comparable(stored) for stored in after
     }
-    assert all(stored.imported for stored in after)
+    assert all(stored.imported and stored.record.source == "import" for stored in after)
     assert sum(stored.marked for stored in after) == 1
 
 
 def _comparable(stored: StoredRun) -> StoredRun:
-    return replace(stored, number=0, imported=False)
+    record = replace(stored.record, source="import")
+    return replace(stored, record=record, number=0, imported=False)
 
 
 def test_a_filter_chooses_what_is_exported(folder: Path) -> None:
@@ -164,7 +165,7 @@ def test_a_har_has_each_attempt_and_no_key_and_comes_back(folder: Path) -> None:
         (b"{}\n", "is not there: this is no exported request"),
         (b'{"electron_playground_request": 2}\n', "Update Electron Playground"),
         (b'{"electron_playground_request": 1}\n', "missing required field `record`"),
-        (b'{"log": {"entries": 5}}', "log.entries: is no list"),
+        (b'{"log": {"entries": 5}}', "log.entries: is not a list"),
         (b'{"log": {"entries": []}}', "there is no POST"),
         (b'{"log": ', "this is not JSON"),
         (b"[" * 100_000, "this is not JSON"),

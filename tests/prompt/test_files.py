@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from playground.assets import asset
-from playground.prompt.document import ROLES, Document, Message, Tool, ToolCall
+from playground.prompt.document import ROLES, Document, Json, Message, Tool, ToolCall
 from playground.prompt.field_errors import InputError
-from playground.prompt.files import FORMAT_KEY, dump, load, parse, parse_bytes
+from playground.prompt.files import FORMAT_KEY, FileFormat, dump, load, missing_in, parse, parse_bytes
+from playground.prompt.limits import check
 from playground.prompt.request import to_request
 from playground.prompt.variables import names
 
@@ -63,7 +65,7 @@ def test_a_request_body_opens_and_is_sent_as_it_was() -> None:
         ("hello", "line 1, column 1"),
         ("[1]", "not an object"),
         ("{}", "neither a prompt file nor a request body"),
-        ('{"messages": [{"role": "developer", "content": "x"}]}', "messages[0].role"),
+        ('{"messages": [{"role": "critic", "content": "x"}]}', "messages[0].role"),
         ('{"messages": [{"role": "user", "content": 5}]}', "messages[0].content: should be text, but is a number"),
         ('{"messages": [{"role": "user", "content": [{"type": "text"}]}]}', "messages[0].content: is a list of parts"),
         ('{"messages": {"role": "user"}}', "messages: should be a list"),
@@ -72,7 +74,9 @@ def test_a_request_body_opens_and_is_sent_as_it_was() -> None:
         (json.dumps({FORMAT_KEY: 99}), "a newer version wrote this file"),
         (json.dumps({FORMAT_KEY: "1"}), "not a version number"),
         (json.dumps({FORMAT_KEY: 1, "variables": {"a": 1}}), "variables.a"),
-        ("[" * 100_000, "nested too deeply"),
+        ("[" * 100_000, "nested more than"),
+        ('{"messages": [], "seed": ' + "1" * 5_000 + "}", "digits"),
+        ('{"messages": [], "top_p": 1e999}', "too large"),
     ],
 )
 def test_what_cannot_be_taken_is_named(text: str, says: str) -> None:
@@ -109,3 +113,93 @@ def test_the_sample_is_real_sized_and_well_placed() -> None:
     assert names(document.messages[:-1]) == ()
     assert names(document.messages) == ("caller_name", "question")
     assert to_request(document, "electron").body
+
+
+BODY = {
+    "messages": [{"role": "system", "content": "a {{x}}"}, {"role": "user", "content": "b"}],
+    "temperature": 0.5,
+    "model": "gpt-4o",
+    "stream_options": {"include_obfuscation": False},
+    "seed": 7,
+}
+
+
+def test_dump_request_body_keeps_format_model_keys_and_order() -> None:
+    opened = parse(json.dumps(BODY))
+    assert (opened.format.kind, opened.model) == ("request_body", "gpt-4o")
+    saved = json.loads(dump(opened.document, opened.format))
+    assert saved == BODY
+    assert list(saved) == list(BODY)
+
+
+@pytest.mark.parametrize("stream", [True, False, None])
+@pytest.mark.parametrize("usage", [True, False, None])
+@pytest.mark.parametrize("tools", [[], None])
+def test_dump_unchanged_request_body_is_equal(
+    stream: bool | None, usage: bool | None, tools: list[Json] | None
+) -> None:
+    body = {"model": "m", "messages": [{"role": "user", "content": "x"}]}
+    given = body | ({} if stream is None else {"stream": stream}) | ({} if tools is None else {"tools": tools})
+    given |= {} if usage is None else {"stream_options": {"include_usage": usage}}
+    opened = parse(json.dumps(given))
+    assert json.loads(dump(opened.document, opened.format)) == given
+
+
+def test_dump_changed_request_body_has_the_change_only() -> None:
+    opened = parse(json.dumps(BODY))
+    changed = replace(opened.document, stream=False, parameters={"temperature": 0.5, "top_p": 0.1})
+    saved = json.loads(dump(changed, opened.format))
+    assert saved == {key: value for key, value in BODY.items() if key != "seed"} | {"stream": False, "top_p": 0.1}
+
+
+def test_dump_request_body_without_model_gets_none() -> None:
+    opened = parse(json.dumps({"messages": []}))
+    assert "model" not in json.loads(dump(opened.document, opened.format))
+
+
+def test_missing_in_request_body_names_variables_and_prompt_file_nothing() -> None:
+    document = Document(name="n", variables={"x": "1"})
+    assert len(missing_in(document, FileFormat("request_body"))) == 2
+    assert missing_in(document, FileFormat()) == ()
+
+
+@pytest.mark.parametrize("text", [json.dumps(BODY), dump(Document())])
+def test_file_format_fields_read_back_equal(text: str) -> None:
+    file_format = parse(text).format
+    assert FileFormat.from_fields(json.loads(json.dumps(file_format.to_fields()))) == file_format
+
+
+@pytest.mark.parametrize("value", [None, [], {}, {"kind": "x"}, {"kind": "prompt", "model": 1, "keys": []}])
+def test_file_format_from_other_fields_raises(value: Json) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011
+        FileFormat.from_fields(value)
+
+
+def test_parse_text_parts_are_joined_and_noted() -> None:
+    parts = [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]
+    opened = parse(json.dumps({"messages": [{"role": "user", "content": parts}]}))
+    assert opened.document.messages[0].content == "a\nb"
+    assert len(opened.notes) == 1
+    single = parse(json.dumps({"messages": [{"role": "user", "content": parts[:1]}]}))
+    assert (single.document.messages[0].content, single.notes) == ("a", ())
+
+
+@pytest.mark.parametrize(
+    "content", [[], [{"type": "image_url", "image_url": {}}], [{"type": "text", "text": "a"}, "b"], [{"type": "text"}]]
+)
+def test_parse_parts_that_are_not_text_is_refused(content: Json) -> None:
+    with pytest.raises(InputError) as caught:
+        parse(json.dumps({"messages": [{"role": "user", "content": content}]}))
+    assert caught.value.problems[0].path == ("messages", 0, "content")
+
+
+def test_parse_developer_role_opens_and_is_refused_by_the_check() -> None:
+    document = parse('{"messages": [{"role": "developer", "content": "x"}]}').document
+    assert document.messages[0].role == "developer"
+    assert [finding.problem.path for finding in check(document) if finding.refused] == [("messages", 0, "role")]
+
+
+def test_dump_invalid_parameter_text_is_kept_in_a_prompt_file() -> None:
+    document = Document(messages=(Message("user", "x"),), invalid={"temperature": "0,7"})
+    assert load(dump(document)) == document
+    assert "invalid" not in json.loads(dump(Document()))

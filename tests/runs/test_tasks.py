@@ -140,3 +140,23 @@ async def _answer(future: asyncio.Future[str]) -> None:
 
 async def _forever() -> None:
     await asyncio.Event().wait()
+
+
+def test_close_task_ended_in_the_same_loop_turn_returns() -> None:
+    """On Python 3.12 and later, waiting with `asyncio.gather` never gave the loop a turn."""
+
+    async def main() -> list[str]:
+        reported: list[str] = []
+        tasks = Tasks(lambda name, _error: reported.append(name))
+        seen: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        async def work() -> None:
+            seen.set_result(None)
+            raise ValueError("ends at once")
+
+        tasks.start(work(), "work")
+        await seen
+        await asyncio.wait_for(tasks.close(), 10)
+        return reported
+
+    assert asyncio.run(main()) == ["work"]

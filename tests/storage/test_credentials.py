@@ -206,7 +206,24 @@ def test_a_variable_that_cannot_be_sent_is_told_by_its_name(backend: MemoryKeyri
 
 
 @pytest.mark.parametrize(
-    "text", ["", " \n", "sk a", "Bearer sk_a", "sk\na", "sk\ta", "sk\x00a", "sk\x7f", "ské", "\ufeffsk_a", "sk\u200ba"]
+    "text",
+    [
+        "",
+        " \n",
+        "sk a",
+        "Bearer sk_a",
+        "sk\na",
+        "sk\ta",
+        "sk\x00a",
+        "sk\x7f",
+        "ské",
+        "\ufeffsk_a",
+        "sk\u200ba",
+        '"sk_a',
+        "sk_a'",
+        '""',
+        "\"'sk_a'",
+    ],
 )
 def test_what_cannot_be_a_key_is_refused_and_not_repeated(backend: MemoryKeyring, text: str) -> None:
     keys = CredentialStore({})
@@ -272,7 +289,7 @@ def test_without_a_key_store_it_says_so_and_what_to_do(no_backend: KeyringBacken
             await keys.save(ELECTRON, KEY)
         assert str(caught.value) == found.sentence
         assert await revealed(keys, ELECTRON) == "sk_from_the_shell"
-        assert keys.trouble == ""
+        assert keys.error == ""
         keys.set_session(ELECTRON, KEY)
         assert await revealed(keys, ELECTRON) == KEY
         await keys.delete(ELECTRON)
@@ -296,7 +313,7 @@ def test_a_key_store_that_loses_the_key_is_found_out(backend: MemoryKeyring) -> 
 
     async def main() -> None:
         keys = CredentialStore({})
-        with pytest.raises(CredentialStoreError, match="does not give it back"):
+        with pytest.raises(CredentialStoreError, match="does not return it"):
             await keys.save(ELECTRON, KEY)
         assert await keys.get(ELECTRON) is None
 
@@ -323,10 +340,10 @@ def test_a_locked_key_store_is_asked_again_and_its_trouble_known(backend: Memory
         backend.error = KeyringLocked("locked")
         keys = CredentialStore({})
         assert await keys.get(ELECTRON) is None
-        assert "KeyringLocked" in keys.trouble
+        assert "KeyringLocked" in keys.error
         backend.error = None
         assert await revealed(keys, ELECTRON) == KEY
-        assert keys.trouble == ""
+        assert keys.error == ""
 
     asyncio.run(main())
 
@@ -338,7 +355,7 @@ def test_a_key_store_at_its_unlock_prompt_is_not_asked_twice_and_its_answer_is_t
         backend.answers.clear()
         keys = CredentialStore(FROM_SHELL, limit_s=0.05)
         assert await revealed(keys, ELECTRON) == "sk_from_the_shell"
-        assert "did not answer" in keys.trouble
+        assert "did not answer" in keys.error
         assert await revealed(keys, ELECTRON) == "sk_from_the_shell"
         assert backend.reads == reads + 1
         backend.answers.set()
@@ -346,7 +363,7 @@ def test_a_key_store_at_its_unlock_prompt_is_not_asked_twice_and_its_answer_is_t
             while await keys.source(ELECTRON) != "key store":
                 pass
         assert await revealed(keys, ELECTRON) == KEY
-        assert keys.trouble == ""
+        assert keys.error == ""
 
     asyncio.run(main())
 
@@ -398,3 +415,17 @@ def test_a_key_store_that_never_answers_does_not_keep_the_program_from_ending() 
 def test_keyring_is_not_imported_before_it_is_needed() -> None:
     code = "import sys, playground.storage.credentials as k; k.CredentialStore({}); sys.exit('keyring' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("quoted", ['"sk_a"', "'sk_a'", "`sk_a`", " “sk_a” ", "‘sk_a’", '" sk_a "'])
+def test_checked_key_in_quotation_marks_is_unquoted(quoted: str) -> None:
+    assert checked_key(quoted) == "sk_a"
+
+
+def test_get_variable_in_quotation_marks_is_unquoted() -> None:
+    async def main() -> None:
+        secret = await CredentialStore({"SMALLEST_API_KEY": '"sk_a"'}).get(ELECTRON)
+        assert secret is not None
+        assert secret.reveal() == "sk_a"
+
+    asyncio.run(main())

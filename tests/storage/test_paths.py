@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from playground.prompt.field_errors import InputError
-from playground.storage.paths import HOME_VARIABLE, data_folder, set_aside, write_private
+from playground.storage.paths import HOME_VARIABLE, data_folder, folder_warning, set_aside, write_private
 
 POSIX = pytest.mark.skipif(os.name != "posix", reason="POSIX permissions")
 
@@ -78,7 +78,7 @@ def test_a_file_in_its_place_is_named_and_left_alone(tmp_path: Path, place: str)
     (problem,) = caught.value.problems
     assert problem.path == ("data-dir",)
     assert str(tmp_path / place) in problem.message
-    assert "a file is in its place" in problem.message
+    assert "a file has its name" in problem.message
     assert "--data-dir" in problem.hint
     assert HOME_VARIABLE in problem.hint
     assert (tmp_path / "file").read_text() == "mine"
@@ -161,3 +161,19 @@ def test_setting_aside_never_overwrites_what_was_set_aside_before(tmp_path: Path
     assert names == ["kept.damaged.json", "kept.damaged-2.json", "kept.damaged-3.json"]
     assert [(tmp_path / name).read_bytes() for name in names] == [b"one", b"two", b"three"]
     assert not path.exists()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="POSIX permissions")
+@pytest.mark.parametrize(
+    ("mode", "warned"), [(0o700, False), (0o755, False), (0o775, False), (0o777, True), (0o1777, True)]
+)
+def test_folder_warning_names_a_folder_that_everybody_can_write(tmp_path: Path, mode: int, warned: bool) -> None:
+    tmp_path.chmod(mode)
+    try:
+        assert bool(folder_warning(tmp_path)) == warned
+    finally:
+        tmp_path.chmod(0o700)
+
+
+def test_folder_warning_of_a_deleted_folder_is_empty(tmp_path: Path) -> None:
+    assert folder_warning(tmp_path / "gone") == ""

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
+import threading
 from pathlib import Path
 
 import pytest
 
 from playground.prompt.document import Json
 from playground.prompt.field_errors import InputError
+from playground.storage.json_file import FileWriter
 from playground.storage.settings import SETTINGS, Settings
 
 
@@ -94,6 +98,13 @@ def test_every_setting_has_a_change_above() -> None:
         ("splitter_sizes", [True], "is a list of whole numbers"),
         ("shortcuts", {"send": 1}, "is a table of text"),
         ("shortcuts", [], "is a table of text"),
+        ("splitter_sizes", [10**30], "is a list of whole numbers"),
+        ("splitter_sizes", [-1], "is a list of whole numbers"),
+        ("splitter_sizes", [1] * 99, "is a list of whole numbers"),
+        ("window_geometry", "AdnQy", "is base64 text"),
+        ("window_geometry", "%%%%", "is base64 text"),
+        ("ca_file", "a\0b", "is text"),
+        ("ca_file", "a\ud800b", "is text"),
     ],
 )
 def test_a_value_it_cannot_have_is_refused_by_name_and_changes_nothing(
@@ -160,7 +171,7 @@ DAMAGED = [b"", b"{", b"[]", b"null", b"\xff\xfe", b"[" * 200_000, b'{"theme": "
 def test_a_damaged_file_is_set_aside_whole_and_said(path: Path, data: bytes) -> None:
     path.write_bytes(data)
     settings = Settings(path)
-    assert settings.notice == "The settings file was damaged; it is kept as settings.damaged.json."
+    assert "settings.damaged.json" in settings.notice
     assert (path.parent / "settings.damaged.json").read_bytes() == data
     settings.set("theme", "dark")
     assert Settings(path).notice == ""
@@ -175,6 +186,70 @@ def test_a_value_that_cannot_be_used_is_said_kept_and_has_its_default(path: Path
     assert "theme is one of system, light, dark" in settings.notice
     settings.set("font_size", 15)
     assert json.loads(path.read_bytes()) == {"theme": "sepia", "font_size": 15}
+
+
+@pytest.mark.parametrize("value", ["A", "AdnQywA", "é", 7, None, "x" * 1001])
+def test_window_geometry_damaged_has_its_default(path: Path, value: Json) -> None:
+    path.write_text(json.dumps({"window_geometry": value, "font_size": 14}))
+    settings = Settings(path)
+    assert settings.get("window_geometry") == ""
+    assert settings.get("font_size") == 14
+    assert "window_geometry" in settings.notice
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with a name")
+def test_read_pipe_in_place_of_the_file_does_not_wait(path: Path) -> None:
+    os.mkfifo(path)
+    settings = Settings(path)
+    assert settings.notice
+    assert settings.get("theme") == "system"
+
+
+def _content(path: Path) -> str:
+    return path.read_text() if path.exists() else ""
+
+
+def test_set_with_a_writer_returns_before_the_disk_and_flush_waits(path: Path) -> None:
+    free = threading.Event()
+
+    async def story() -> None:
+        writer = FileWriter()
+        settings = Settings(path, writer.submit)
+
+        def wait_for_release() -> str:
+            free.wait(30)
+            return ""
+
+        writer.submit(wait_for_release, pytest.fail)
+        for size in range(11, 23):
+            settings.set("font_size", size)
+        assert settings.get("font_size") == 22
+        assert _content(path) == ""
+        free.set()
+        await writer.flush()
+        assert json.loads(_content(path)) == {"font_size": 22}
+
+    asyncio.run(story())
+
+
+def test_save_failed_is_reported_in_the_loop_and_repeated_with_the_next_change(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    path = folder / "settings.json"
+    errors: list[tuple[str, str]] = []
+
+    async def story() -> None:
+        writer = FileWriter()
+        settings = Settings(path, writer.submit)
+        settings.on_error = lambda message: errors.append((threading.current_thread().name, message))
+        settings.set("theme", "dark")
+        await writer.flush()
+        folder.mkdir()
+        settings.set("font_size", 14)
+        await writer.flush()
+
+    asyncio.run(story())
+    assert [thread for thread, _ in errors] == ["MainThread"]
+    assert json.loads(path.read_bytes()) == {"theme": "dark", "font_size": 14}
 
 
 def test_a_newer_versions_settings_are_kept(path: Path) -> None:
@@ -198,7 +273,7 @@ def test_a_file_that_cannot_be_read_is_not_overwritten(path: Path) -> None:
     path.mkdir()
     (path / "mine").write_text("mine")
     settings = Settings(path)
-    assert settings.notice == "The settings file cannot be read: Is a directory. It is left as it is."
+    assert "Is a directory" in settings.notice
     settings.set("theme", "dark")
     assert settings.get("theme") == "dark"
     assert "The settings cannot be saved" in settings.notice

@@ -125,7 +125,7 @@ class KeyBox(QFrame):
         source = await self._keys.source(endpoint)
         if not isValid(self) or endpoint is not self._endpoint:
             return
-        unknown = source is None and endpoint.needs_key and self._keys.trouble
+        unknown = source is None and endpoint.needs_key and self._keys.error
         self.source.setText(f"Not known whether there is a key: {unknown}" if unknown else SOURCES[source])
         self.remove.setVisible(source in ("session", "key store"))
 

@@ -70,7 +70,7 @@ class Layout(QObject):
         """Take up a choice; of a text that is none nothing is taken. Columns that it does not know stay behind it."""
         try:
             rows = [(str(title), int(width), bool(shown)) for title, width, shown in json.loads(text or "[]")]
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, OverflowError, RecursionError):
             return
         numbers = {column.title: number for number, column in enumerate(COLUMNS)}
         known = [row for row in rows if row[0] in numbers]

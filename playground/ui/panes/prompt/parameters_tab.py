@@ -9,9 +9,17 @@ from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QCheckBox, QComboBox, QGridLayout, QLabel, QLineEdit, QScrollArea, QVBoxLayout, QWidget
 
 from playground.prompt.document import Document, Json
-from playground.prompt.field_errors import InputError
 from playground.prompt.limits import Finding
-from playground.prompt.parameters import NAMES, PARAMETERS, Parameter, extra_fields, parse, show
+from playground.prompt.parameters import (
+    EXTRA_FIELDS,
+    NAMES,
+    PARAMETERS,
+    Parameter,
+    invalid_errors,
+    show,
+    with_typed,
+    with_typed_extra,
+)
 from playground.ui.panes.prompt.field_text import FieldText
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, Theme
@@ -144,13 +152,18 @@ class ParametersTab(QScrollArea):
         self._usage.setEnabled(document.stream)
         for parameter in PARAMETERS:
             field = self._fields[parameter.name]
-            field.show_text(show(parameter, document.parameters.get(parameter.name)))
+            value = document.parameters.get(parameter.name)
+            field.show_text(document.invalid.get(parameter.name, show(parameter, value)))
             field.say("")
         extra = {name: value for name, value in document.parameters.items() if name not in NAMES}
-        if extra != self._typed_extra:
+        if EXTRA_FIELDS in document.invalid:
+            self._extra.show_text(document.invalid[EXTRA_FIELDS])
+        elif extra != self._typed_extra:
             self._extra.show_text(json.dumps(extra, ensure_ascii=False, indent=1) if extra else "")
         self._typed_extra = extra
         self._extra.say("")
+        for error in invalid_errors(document.invalid):
+            self._fields.get(str(error.path[0]), self._extra).say(str(error))
         self.show_findings(self._findings)
 
     def show_findings(self, findings: tuple[Finding, ...]) -> None:
@@ -161,9 +174,9 @@ class ParametersTab(QScrollArea):
         for problem in (finding.problem for finding in findings if finding.refused):
             head = str(problem.path[0]) if problem.path else ""
             name = head if head in self._fields else "extra fields"
-            if name in self._fields or head in self._typed_extra:
+            if head not in self._document.invalid and (name in self._fields or head in self._typed_extra):
                 found.setdefault(name, str(problem))
-        for name in self._marked.difference(found):
+        for name in self._marked.difference(found, self._document.invalid):
             fields[name].say("")
         for name, sentence in found.items():
             fields[name].say(sentence)
@@ -177,29 +190,15 @@ class ParametersTab(QScrollArea):
         self.ensureWidgetVisible(target)
 
     def _typed(self, parameter: Parameter, text: str) -> None:
-        field = self._fields[parameter.name]
-        try:
-            value = parse(parameter, text)
-        except InputError as bad:
-            field.say(str(bad.problems[0]))
-            return
-        field.say("")
-        kept = {name: old for name, old in self._document.parameters.items() if name != parameter.name}
-        if value is not None:
-            # One that is set already keeps its place: the body changes only where the value does.
-            kept = {**self._document.parameters, parameter.name: value}
-        self._change(replace(self._document, parameters=kept), f"parameter {parameter.name}")
+        document, error = with_typed(self._document, parameter, text)
+        self._change(document, f"parameter {parameter.name}")
+        self._fields[parameter.name].say(str(error) if error else "")
 
     def _extra_typed(self, text: str) -> None:
-        try:
-            extra = extra_fields(text)
-        except InputError as bad:
-            self._extra.say(str(bad.problems[0]))
-            return
-        self._extra.say("")
-        known = {name: value for name, value in self._document.parameters.items() if name in NAMES}
-        self._typed_extra = extra
-        self._change(replace(self._document, parameters={**known, **extra}), "extra fields")
+        document, error = with_typed_extra(self._document, text)
+        self._typed_extra = {name: value for name, value in document.parameters.items() if name not in NAMES}
+        self._change(document, EXTRA_FIELDS)
+        self._extra.say(str(error) if error else "")
 
     def _change(self, document: Document, key: str) -> None:
         self._document = document

@@ -1,0 +1,184 @@
+"""`batch` as a script uses it: real processes against a real simulator."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from playground.simulator.launch import SimulatorProcess
+
+LIMIT_S = 120
+SYSTEM = "You are the agent of {{shop}}. " + "Answer briefly and be kind to every caller. " * 60
+
+
+class Project:
+    """A prompt, a data file and a data folder for the command."""
+
+    def __init__(self, folder: Path, base_url: str, rows: int) -> None:
+        self.folder, self.base_url = folder, base_url
+        body = {
+            "model": "electron",
+            "messages": [{"role": "system", "content": SYSTEM}, {"role": "user", "content": "{{question}}"}],
+            "max_tokens": 12,
+        }
+        (folder / "prompt.json").write_text(json.dumps(body), "utf-8")
+        with (folder / "data.csv").open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(("shop", "question"))
+            writer.writerows((f"shop {n % 3}", f"question {n}, please?") for n in range(rows))
+
+    def command(self, *options: str) -> list[str]:
+        return [
+            *(sys.executable, "-m", "playground", "batch", str(self.folder / "prompt.json")),
+            *("--data", str(self.folder / "data.csv"), "--base-url", self.base_url, *options),
+        ]
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return dict(os.environ, ELECTRON_PLAYGROUND_HOME=str(self.folder / "data"))
+
+    def run(self, *options: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            self.command(*options), capture_output=True, text=True, check=False, timeout=LIMIT_S, env=self.environment
+        )
+
+    def served(self) -> int:
+        with urllib.request.urlopen(self.base_url.removesuffix("/waves/v1") + "/simulator/stats") as answer:
+            stats: dict[str, Any] = json.load(answer)
+        return int(stats["served"])
+
+
+MakeProject = Callable[..., Project]
+
+
+@pytest.fixture
+def project(tmp_path: Path, make_simulator: Callable[..., SimulatorProcess]) -> MakeProject:
+    def make(rows: int = 12, token_ms: str = "0") -> Project:
+        simulator = make_simulator("--ttft-ms", "5", "--token-ms", token_ms, "--plan", "none")
+        return Project(tmp_path, simulator.base_url, rows)
+
+    return make
+
+
+def results(file: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in file.read_text("utf-8").splitlines()]
+
+
+def test_batch_every_row_is_answered_once_with_wire_usage_and_warm_prefixes(project: MakeProject) -> None:
+    made = project()
+    out = made.folder / "out.jsonl"
+    done = made.run("-o", str(out), "--concurrency", "3", "--check", "regex=.", "--json")
+    assert done.returncode == 0, done.stderr
+    rows = results(out)
+    assert sorted(row["row"] for row in rows) == list(range(12))
+    for row in rows:
+        assert row["status"] == 200
+        assert row["variables"]["question"] == f"question {row['row']}, please?"
+        assert len(row["request_id"]) > 8
+        assert row["checks"] == {"regex=.": True}
+        assert row["error"] is None
+    cached = [row["usage"]["prompt_tokens_details"]["cached_tokens"] for row in rows]
+    assert sum(tokens == 0 for tokens in cached) == 3, "only the first row of each shop finds nothing cached"
+    assert json.loads(done.stdout)["done"] == 12
+    assert not out.with_name("out.jsonl.batch").exists()
+
+
+def test_batch_dry_run_sends_nothing_and_compares_orders(project: MakeProject) -> None:
+    made = project()
+    done = made.run("--dry-run", "--json")
+    assert done.returncode == 0, done.stderr
+    forecast = json.loads(done.stdout)
+    assert forecast["requests"] == 12
+    assert forecast["cached_tokens"] >= forecast["file_order"]["cached_tokens"] > 0
+    assert made.served() == 0
+
+
+def test_batch_existing_output_without_resume_is_refused_and_unchanged(project: MakeProject) -> None:
+    made = project()
+    out = made.folder / "out.jsonl"
+    out.write_text("precious\n", "utf-8")
+    done = made.run("-o", str(out))
+    assert done.returncode == 2
+    assert out.read_text("utf-8") == "precious\n"
+    assert made.served() == 0
+
+
+def test_batch_failed_rows_alone_are_sent_again_by_resume(project: MakeProject) -> None:
+    made = project()
+    out = made.folder / "out.csv"
+    fault = json.dumps({"fault": "403", "times": 2}).encode()
+    address = made.base_url.removesuffix("/waves/v1") + "/simulator/faults"
+    headers = {"Content-Type": "application/json"}
+    urllib.request.urlopen(urllib.request.Request(address, fault, headers)).close()
+    assert made.run("-o", str(out), "--concurrency", "1").returncode == 1
+    sent = made.served()
+    assert made.run("-o", str(out), "--resume").returncode == 0
+    assert made.served() == sent + 2
+    with out.open(newline="", encoding="utf-8-sig") as file:
+        rows = list(csv.DictReader(file))
+    assert sorted(int(row["row"]) for row in rows) == list(range(12))
+    assert {row["phase"] for row in rows} == {"done"}
+
+
+def test_batch_killed_at_random_moments_no_row_is_lost_and_no_written_row_sent_twice(project: MakeProject) -> None:
+    made = project(rows=30, token_ms="2")
+    out = made.folder / "out.jsonl"
+    chance = random.Random(7)
+    for _ in range(3):
+        with subprocess.Popen(
+            made.command("-o", str(out), "--concurrency", "3", *(["--resume"] if out.exists() else [])),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env=made.environment,
+        ) as process:
+            wanted = _lines(out) + chance.randint(2, 6)
+            deadline = time.monotonic() + LIMIT_S
+            while _lines(out) < wanted and process.poll() is None and time.monotonic() < deadline:
+                time.sleep(0.005)  # polls a condition of another process
+            process.send_signal(signal.SIGKILL)
+    before = {row["row"]: row["request_id"] for row in _whole(out)}
+    assert before
+    assert made.run("-o", str(out), "--resume").returncode == 0
+    rows = results(out)
+    assert sorted(row["row"] for row in rows) == list(range(30))
+    after = {row["row"]: row["request_id"] for row in rows}
+    assert {number: after[number] for number in before} == before
+
+
+def _lines(file: Path) -> int:
+    return file.read_bytes().count(b"\n") if file.exists() else 0
+
+
+def _whole(file: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in file.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")]
+
+
+@pytest.mark.parametrize(
+    ("options", "field"),
+    [
+        (("--map", "question=nope"), "map"),
+        (("--shard", "3/2"), "--shard"),
+        (("--check", "regex=("), "--check"),
+        (("--resume",), "--resume"),
+    ],
+)
+def test_batch_invalid_option_is_named_and_nothing_is_sent(
+    project: MakeProject, options: tuple[str, ...], field: str
+) -> None:
+    made = project()
+    done = made.run(*options)
+    assert done.returncode == 2
+    assert field in done.stderr
+    assert made.served() == 0

@@ -1,0 +1,133 @@
+"""Rows, order and forecast of a batch."""
+
+from __future__ import annotations
+
+import itertools
+import random
+
+import pytest
+
+from playground.client.endpoint import PLANS, Rates
+from playground.experiments.batch_plan import (
+    STEP_CHARS,
+    BatchRow,
+    common_length,
+    forecast_batch,
+    map_columns,
+    plan_rows,
+    read_rows,
+    shard,
+)
+from playground.prompt.document import Document, Message
+from playground.prompt.field_errors import InputError
+
+PROMPT = Document(
+    messages=(
+        Message("system", "You are the agent of {{shop}}. " + "Be kind. " * 200),
+        Message("user", "{{question}}"),
+    )
+)
+
+
+def rows_of(*values: tuple[str, str]) -> tuple[BatchRow, ...]:
+    return tuple(BatchRow(number, {"shop": shop, "question": q}) for number, (shop, q) in enumerate(values))
+
+
+def mixed(shops: int, each: int, seed: int = 1) -> tuple[BatchRow, ...]:
+    values = [(f"shop {s}" + "x" * STEP_CHARS, f"question {n} of {s}") for s in range(shops) for n in range(each)]
+    random.Random(seed).shuffle(values)
+    return rows_of(*values)
+
+
+def test_read_rows_csv_with_quotes_and_line_breaks_keeps_values() -> None:
+    rows = read_rows(b'\xef\xbb\xbfa,b\r\n"x ""1""\nsecond line",\xe0\xa4\x95\r\n', "data.csv")
+    assert [dict(row.values) for row in rows] == [{"a": 'x "1"\nsecond line', "b": "क"}]
+
+
+def test_read_rows_json_lines_and_arrays_are_equal() -> None:
+    lines = read_rows(b'{"a": "x", "n": 1}\n\n{"a": "y", "n": {"z": null}}\n', "data.jsonl")
+    array = read_rows(b'[{"a": "x", "n": 1}, {"a": "y", "n": {"z": null}}]', "data.json")
+    assert lines == array
+    assert lines[1].values == {"a": "y", "n": '{"z": null}'}
+
+
+@pytest.mark.parametrize(
+    ("data", "name", "path"),
+    [
+        (b"a,b\n1\n", "d.csv", ("data", 2)),
+        (b"a,a\n1,2\n", "d.csv", ("data", 1)),
+        (b'a\n"x\n', "d.csv", ("data", 2)),
+        (b'{"a": 1}\nnope\n', "d.jsonl", ("data", 2)),
+        (b'{"a": 1}\n[1]\n', "d.jsonl", ("data", 2)),
+        (b"\xff\xfe", "d.csv", ("data",)),
+        (b"a\n", "d.csv", ("data",)),
+    ],
+)
+def test_read_rows_bad_data_names_its_line(data: bytes, name: str, path: tuple[str | int, ...]) -> None:
+    with pytest.raises(InputError) as bad:
+        read_rows(data, name)
+    assert bad.value.problems[0].path == path
+
+
+def test_map_columns_variable_without_column_or_value_is_refused() -> None:
+    rows = (BatchRow(0, {"shop": "a"}),)
+    with pytest.raises(InputError) as bad:
+        map_columns(PROMPT, rows, {})
+    assert bad.value.problems[0].path == ("variables", "question")
+    assert map_columns(PROMPT.with_variable("question", "hi"), rows, {}) == {"shop": "shop"}
+    assert map_columns(PROMPT, (BatchRow(0, {"shop": "a", "q": "b"}),), {"question": "q"}) == {
+        "shop": "shop",
+        "question": "q",
+    }
+
+
+def test_plan_rows_warm_each_row_waits_for_the_first_row_of_its_prefix() -> None:
+    plan = plan_rows(PROMPT, mixed(3, 4), {"shop": "shop", "question": "question"}, "warm")
+    shops = [item.row.values["shop"] for item in plan]
+    assert [len(list(group)) for _, group in itertools.groupby(shops)] == [4, 4, 4]
+    assert [item.after for item in plan] == [None, 0, 0, 0, 0, 4, 4, 4, 0, 8, 8, 8]
+
+
+def test_plan_rows_warm_is_as_good_as_the_best_order_of_all() -> None:
+    columns = {"shop": "shop", "question": "question"}
+    rows = mixed(3, 2)
+    texts = {item.row.number: item.text for item in plan_rows(PROMPT, rows, columns, "file")}
+
+    def served(order: tuple[int, ...]) -> int:
+        return sum(
+            max((common_length(texts[order[e]], texts[order[n]]) for e in range(n)), default=0)
+            for n in range(len(order))
+        )
+
+    best = max(served(order) for order in itertools.permutations(range(len(rows))))
+    warm = served(tuple(item.row.number for item in plan_rows(PROMPT, rows, columns, "warm")))
+    assert warm >= 0.98 * best
+
+
+def test_forecast_batch_warm_order_caches_more_than_file_order_when_the_lifetime_is_short() -> None:
+    columns = {"shop": "shop", "question": "question"}
+    rows = mixed(40, 5)
+
+    def forecast(order: str) -> float:
+        plan = plan_rows(PROMPT, rows, columns, "warm" if order == "warm" else "file")
+        made = forecast_batch(
+            plan,
+            lambda text: len(text) / 4,
+            plan=PLANS["standard"],
+            rates=Rates(fresh=0.4, cached=0.1),
+            concurrency=3,
+            lifetime_s=60,
+        )
+        assert made.seconds >= (len(rows) / 10 - 1) * 60
+        assert made.input_cost is not None
+        return made.cached_share
+
+    assert forecast("warm") > 0.75
+    assert forecast("file") < 0.5
+
+
+def test_shard_parts_are_disjoint_and_complete() -> None:
+    rows = mixed(7, 3)
+    parts = [shard(rows, k, 4) for k in range(1, 5)]
+    assert [row.number for part in parts for row in part] == [row.number for row in rows]
+    assert {len(part) for part in parts} == {5, 6}
