@@ -130,7 +130,7 @@ class CacheForecaster:
         forecast = forecast_of(cache, prediction, related)
         fresh = forecast
         if view.first_variable is not None:
-            varied = cache.predict(view.view, now, upto=view.first_variable)
+            varied = cache.with_new_values(prediction, view.first_variable)
             fresh = forecast_of(cache, varied, related)
         cuts = _cuts(view, prediction, related, now - self.lifetime_s)
         measure = prediction.measure
