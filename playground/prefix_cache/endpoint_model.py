@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from playground.prefix_cache.block_size import BlockSizeEstimator
 from playground.prefix_cache.hypotheses import ROUTINGS, SLOTS, Hypotheses, Outcome, Reach, Rendering
@@ -24,10 +24,14 @@ PENDING = 256
 """Requests whose report may still come."""
 TRACKED = 300
 """Requests for which the tokens of later traffic are counted."""
+SMALL_BLOCK = 64
+"""Tokens: reports in larger blocks tell little about a text's size."""
 REBUILT = 2_000
 """Requests that are put in order again when the first tools are sent."""
 GLANCED = 4
 """Renderings that a forecast while typing weighs at most."""
+STATES = 40
+"""Saved states of a slot."""
 ANCHORS = 48
 RECENT = 8
 """How many of the newest requests are asked whether they are versions of a prompt."""
@@ -95,6 +99,42 @@ class _Request:
     answer: str = ""
 
 
+@dataclass
+class _SlotStates:
+    """One slot whose states are saved in memory, as llama.cpp does: numbers of requests, the slot's own and saved ones.
+
+    The slot keeps its state if it shares more than a tenth of the new prompt and the prompt keeps half of it; else the
+    saved state that shares most is restored, if the prompt keeps a quarter of that one.
+    """
+
+    current: int = -1
+    saved: list[int] = field(default_factory=list)
+
+    def held(self, tree: MatchTree, path: list[tuple[Node, int]], length: int) -> list[int]:
+        """Return the state that serves a prompt, and the saved one that it would replace the slot's by."""
+        if self.current < 0:
+            return []
+        common, own = tree.shared(path, self.current, answers=True), tree.length(self.current)
+        if common > 0.1 * length and common >= 0.5 * own:
+            return [self.current]
+        best, keep, shared = None, common / max(own, 1), common
+        for number in self.saved:
+            other, size = tree.shared(path, number, answers=True), tree.length(number)
+            if size and other / size >= 0.25 and other / size > keep and other > shared:
+                best, keep, shared = number, other / size, other
+        return [self.current, -1] if best is None else [best, best]
+
+    def take(self, tree: MatchTree, path: list[tuple[Node, int]], length: int, number: int) -> None:
+        """Serve a prompt: exchange the slot's state if the rule says so, and put the new request into the slot."""
+        found = self.held(tree, path, length)
+        if len(found) == 2:
+            if self.current not in self.saved:
+                self.saved = [*self.saved[-(STATES - 1) :], self.current]
+            if found[1] in self.saved:
+                self.saved.remove(found[1])
+        self.current = number
+
+
 class EndpointCacheModel:
     """One endpoint and model. `assumed_s`: the lifetime that is assumed before reports tell."""
 
@@ -113,6 +153,7 @@ class EndpointCacheModel:
         self._numbers: dict[str, int] = {}
         self._distances: dict[Rendering, dict[int, float]] = {}
         self._slots: dict[tuple[Order, int], list[int]] = {}
+        self._states: dict[Order, _SlotStates] = {}
         self._pending: dict[str, Prediction] = {}
         self._anchors: OrderedDict[tuple[int, Order], tuple[Measure, int]] = OrderedDict()
 
@@ -186,6 +227,8 @@ class EndpointCacheModel:
 
     def _measure(self, view: CacheView, order: Order) -> Measure:
         ordered = arranged(view, order)
+        if not ordered.parts:
+            return Measure(ordered, self.estimator)
         end = len(ordered.text)
         opened = CacheView(ordered.text + OPENING, (*ordered.parts, Part("role", -1, end, end + len(OPENING))))
         return Measure(opened, self.estimator)
@@ -245,6 +288,8 @@ class EndpointCacheModel:
         slots = {}
         for count in SLOTS:
             held = self._slots.get((order, count), [])
+            if not count:
+                held = self._states.get(order, _SlotStates()).held(tree, path, sizer.length)[:1]
             shared = (tree.shared(path, number, answers=rendering.answers) for number in held if self._knows(number))
             slots[count] = max(shared, default=0)
         return Reach(steps, sizer.size, ages, distances, slots, groups)
@@ -313,6 +358,7 @@ class EndpointCacheModel:
             text = arranged(sent.view, order).text + OPENING
             for slots in (2, 4):
                 self._use_slot(order, slots, number, text)
+            self._states.setdefault(order, _SlotStates()).take(tree, tree.path(text), len(text), number)
             tree.add(number, text)
             self._slots[order, 1] = [number]
         self.index.add(sent)
@@ -348,6 +394,7 @@ class EndpointCacheModel:
                     self._mark_exact(tree, number, request)
             for slots in (1, 2, 4):
                 self._slots[order, slots] = list(self._slots.get(("first", slots), ()))
+            self._states[order] = replace(self._states.get("first", _SlotStates()))
             for answers in (True, False):
                 known = self._distances.get(Rendering("first", answers))
                 if known:
@@ -444,13 +491,28 @@ class EndpointCacheModel:
             if order in done or not one.depth or abs(served - cached) > step + 4 * one.size.error + 2:
                 continue
             done.add(order)
-            text = prediction.measures[one.rendering.order].text
+            measure = prediction.measures[one.rendering.order]
+            text = measure.text
             if one.depth >= len(text):
                 continue
+            if one.rendering == prediction.rendering and step <= SMALL_BLOCK:
+                self._learn_prefix(order, measure, one.depth, cached + step / 2, step * step / 12 + 1.0)
             for node, _ in self._trees[order].path(text):
                 if node.depth >= one.depth:
                     node.served = {**(node.served or {}), one.depth: (cached, step)}
                     break
+
+    def _learn_prefix(self, order: Order, measure: Measure, depth: int, tokens: float, noise: float) -> None:
+        """Learn from where a match ended: only this tells template text before the tools from text after them."""
+        start, known = 0, 0.0
+        for node, shared in self._trees[order].path(measure.text):
+            if node.exact_prompt is not None and shared == node.depth <= depth:
+                start, known = shared, node.exact_prompt
+        if depth - start < 8 or tokens - known < 4:
+            return
+        whole, before = measure.counts_upto(depth), measure.counts_upto(start)
+        counts = tuple(one - other for one, other in zip(whole, before, strict=True))
+        self.estimator.learn(counts, tokens - known, noise=noise)
 
     def _learn_tokens(self, prediction: Prediction, usage: Usage) -> None:
         assert usage.prompt_tokens is not None

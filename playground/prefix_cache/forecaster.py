@@ -354,7 +354,7 @@ def _cuts(view: DocumentView, prediction: Prediction, related: Sent | None, bega
     ordered = prediction.measure.view
     order: Order = prediction.rendering.order
     best = prediction.best
-    warm = best.depth if best is not None and best.depth and prediction.interval.high else 0
+    warm = best.depth if best is not None and prediction.interval.tokens else 0
     text = ordered.text
     end = ordered.parts[-1].start if ordered.parts else 0
     starts = {(part.kind, part.index): part.start for part in ordered.parts}

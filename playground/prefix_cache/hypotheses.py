@@ -63,7 +63,8 @@ LIFETIMES = tuple(round(5.0 * 1.25**step, 1) for step in range(45))
 """Seconds: 5 s to a day."""
 CAPACITIES = tuple(round(1_536 * 1.08**step) for step in range(70))
 """Tokens: 1,500 to 310,000."""
-SLOTS = (1, 2, 4)
+SLOTS = (1, 2, 4, 0)
+"""Numbers of slots; 0: one slot whose earlier states are kept in memory and restored if they share much."""
 RETENTIONS = (
     Retention("everything"),
     *(Retention("lifetime", seconds) for seconds in LIFETIMES),
@@ -84,7 +85,7 @@ def retention_priors(assumed_s: float) -> list[float]:
     total = sum(lifetimes)
     shares = [0.5, *(0.3 * share / total for share in lifetimes)]
     shares += [0.13 / len(CAPACITIES)] * len(CAPACITIES)
-    shares += [0.05, 0.01, 0.01]
+    shares += [0.04, 0.01, 0.01, 0.03]
     return [log(share) for share in shares]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 
@@ -47,7 +48,7 @@ class ReplaySummary:
 class _Saved(msgspec.Struct):
     version: int
     learned: msgspec.Raw
-    requests: list[dict[str, Json]]
+    requests: list[dict[str, Any]]
 
 
 class Replay:
