@@ -287,8 +287,9 @@ def _part_tokens(view: DocumentView, measure: Measure) -> tuple[tuple[float, ...
     messages = [0.0] * len(view.document.messages)
     tools = [0.0] * len(view.document.tools)
     for number, part in enumerate(measure.view.parts):
-        # The opening of the answer belongs to the last message.
-        (tools if part.kind == "tool" else messages or [0.0])[part.index] += measure.part(number)
+        # The opening of the answer belongs to the last message, without messages to the last tool.
+        to_tools = part.kind == "tool" or not messages
+        (tools if to_tools else messages)[part.index] += measure.part(number)
     return tuple(messages), tuple(tools)
 
 
