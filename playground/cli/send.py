@@ -34,6 +34,10 @@ ADDRESS_ID = "address"
 """Begins the id of an endpoint that is only an address on the command line. It has no key in the key store."""
 
 
+LOCK_WAIT_S = 60.0
+"""Seconds that the command waits at its end for a request log that another program holds."""
+
+
 def send(options: argparse.Namespace) -> int:
     """Send a prompt file. Returns 0 finished, 1 failed, 3 finished but not logged, 130 stopped.
 
@@ -104,6 +108,8 @@ async def _session(folder: Path, document: Document, model: str | None, options:
             workspace.log.on_trouble(lambda message: print_error(message) if message != workspace.log_notice else None)
         await workspace.remember_sent(endpoint)
         status = await _send(workspace, document, endpoint, options)
+        if workspace.log is not None and workspace.log.read_only_reason is None:
+            await workspace.log.saved(LOCK_WAIT_S)
     finally:
         await workspace.close()
     return status if status != FINISHED or _is_logged(workspace) else NOT_LOGGED

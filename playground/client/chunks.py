@@ -123,7 +123,7 @@ class _Chunk(msgspec.Struct, gc=False, rename={"kind": "object"}):
     timings: object = None
 
 
-_DECODER = msgspec.json.Decoder(_Chunk)
+_decode = msgspec.json.Decoder(_Chunk).decode
 
 
 class NotAChunk(ValueError):  # noqa: N818 - expected from a server that is not one
@@ -164,7 +164,7 @@ class ChunkDecoder:
             raise StreamError(str(data))
         check_depth(data)
         try:
-            chunk = _DECODER.decode(data if type(data) is str else str(data))  # msgspec takes no subclass
+            chunk = _decode(data if type(data) is str else str(data))  # msgspec takes no subclass
         except (msgspec.DecodeError, UnicodeEncodeError):
             return self._odd(data, at)
         if not chunk.choices or chunk.error is not None or chunk.kind == "error":

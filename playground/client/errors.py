@@ -165,7 +165,7 @@ def _context_length(status: int, envelope: error_body.Envelope) -> TooLong | Non
         return None
     found = next((found for line in envelope.lines if (found := too_long(line)) is not None), None)
     if envelope.context_length is not None:
-        return TooLong(envelope.context_length, found.wanted if found else None)
+        return TooLong(envelope.context_length, envelope.prompt_tokens or (found.wanted if found else None))
     return found
 
 

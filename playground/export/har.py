@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from playground import __version__
+from playground.client.chunks import DONE
 from playground.client.errors import http_trouble
 from playground.client.events import (
     AnyEvent,
@@ -20,6 +21,7 @@ from playground.client.events import (
     AttemptStarted,
     Completed,
     HeadersReceived,
+    RawEvent,
     Stopped,
     TimesUnknown,
 )

@@ -106,8 +106,7 @@ class CacheForecaster:
         self._scorers: dict[tuple[str, str], Scorer] = {}
 
     def model(self, endpoint_id: str, model: str) -> EndpointCacheModel:
-        """Return the cache model of an endpoint and model. A new model starts with what another of the server taught.
-        """
+        """Return the cache model of an endpoint and model. A new model starts with what another of the server taught."""
         key = endpoint_id, model
         found = self._models.get(key)
         if found is None:
@@ -291,8 +290,7 @@ class CacheForecaster:
         self._models[endpoint_id, model] = built
 
     def save(self, others: Mapping[tuple[str, str], learned_state.LearnedState] | None = None) -> bytes:
-        """Return what was learned about all endpoints, as versioned JSON. `others`: states of endpoints not used yet.
-        """
+        """Return what was learned about all endpoints, as versioned JSON. `others`: states of endpoints not used yet."""
         return learned_state.dump(self._models, others or {})
 
     def load(self, data: bytes) -> None:

@@ -1,5 +1,4 @@
-"""Replay of recorded traffic: what the model would have forecast before each request, and how it explains the report.
-"""
+"""Replay of recorded traffic: what the model would have forecast before each request, and how it explains the report."""
 
 from __future__ import annotations
 

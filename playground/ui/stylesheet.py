@@ -1,13 +1,16 @@
 """The application's style sheet: one template over the theme's roles.
 
-Widgets ask for a look by dynamic property, never by a colour of their own:
-  QLabel      tone = "muted" | "caption" | "headline" | "strong" | "failure" | "warm" | "variable" | "output" | "link"
-  QPushButton look = "primary" | "stop" | "menu" | "quiet" | "link" | "role" (none: outlined)
-              mono = "true": an id or a snippet, in the size that stands beside body text
-  QFrame      look = "bar" (top bar) | "notice" (slim bar) | "footer" | "hairline" | "card" | "pane" |
-                     "callout" (amber edge) | "aside" (grey edge) | "trouble" (red edge); row = "figure"
-  QPlainTextEdit zoned = "true" (its card paints the ground) | boxed = "true"
-  QTabBar     is drawn as plain words with an underline under the chosen one
+Widgets choose a look by dynamic property and set no colors:
+  QLabel      tone = "muted" | "caption" (section head) | "title" (empty state) | "headline" (the one figure) |
+                     "strong" | "failure" | "warm" | "variable" | "output" | "link"
+              mono = "true": an id or a snippet at 12 px
+  QPushButton look = "primary" (one per mode) | "stop" | "menu" (chevron) | "mode" (mode switch) | "quiet" | "link" |
+                     "role" (none: outlined)
+  QToolButton look = "icon"
+  QLineEdit   look = "cell" (field in a table); bad = "true" on every field: invalid value
+  QFrame      look = "menurow" | "bar" (toolbar) | "modes" | "notice" (banner) | "footer" | "hairline" | "card" |
+                     "pane" | "callout" (amber edge) | "aside" (grey edge) | "trouble" (red edge); row = "figure"
+  QPlainTextEdit zoned = "true" (the card paints the fill) | boxed = "true"
 After changing a property at run time call `restyle(widget)`.
 """
 
@@ -24,12 +27,13 @@ if TYPE_CHECKING:
 _TEMPLATE = Template("""
 QMainWindow, QDialog { background: $window; }
 QDialog[look="popup"] { background: $surface; border: 1px solid $muted; }
-QWidget { color: $text; font-size: 13px; }
+QWidget { color: $text; }
 QToolTip { background: $surface; color: $text; border: 1px solid $line; padding: 4px 6px; }
 QLabel { background: transparent; }
 QLabel[tone="muted"] { color: $muted; font-size: 12px; }
-QLabel[tone="caption"] { color: $muted; font-size: 11px; font-weight: 600; letter-spacing: 0.6px; }
+QLabel[tone="caption"] { color: $muted; font-size: 11px; font-weight: 600; }
 QLabel[tone="headline"] { font-size: 20px; font-weight: 600; }
+QLabel[tone="title"] { font-size: 16px; font-weight: 600; }
 QLabel[tone="failure"] { color: $failure; }
 QLabel[tone="warm"] { color: $warm_edge; }
 QLabel[tone="stable"] { color: $stable_edge; }
@@ -38,8 +42,9 @@ QLabel[tone="boundary"] { color: $variable_edge; font-size: 12px; font-weight: 6
 QLabel[tone="output"] { color: $output; }
 QLabel[tone="link"] { color: $accent; }
 
+QFrame[look="menurow"] { background: $window; border: none; border-bottom: 1px solid $line; }
 QFrame[look="bar"] { background: $surface; border: none; border-bottom: 1px solid $line; }
-QFrame[look="notice"] { background: $stable; border: none; border-bottom: 1px solid $line; }
+QFrame[look="notice"] { background: $selection; border: none; border-bottom: 1px solid $line; }
 QFrame[look="footer"] { background: $sunk; border: none; border-top: 1px solid $line; }
 QFrame[look="checks"] { background: $surface; border: none; border-top: 1px solid $line; }
 QFrame[look="hairline"] { background: $line; border: none; max-height: 1px; min-height: 1px; }
@@ -53,48 +58,70 @@ QLabel[mono="true"] { font-size: 12px; }
 QLabel[tone="strong"] { font-weight: 600; }
 QFrame[look="trouble"] { background: $surface; border: none; border-left: 3px solid $failure; }
 
-QPushButton { background: $surface; border: 1px solid $line; border-radius: 6px; padding: 5px 12px; min-height: 16px; }
+QPushButton {
+    background: $surface; border: 1px solid $button_border; border-radius: 6px; padding: 4px 12px; min-height: 18px;
+}
 QPushButton:hover { border-color: $muted; }
 QPushButton:pressed { background: $sunk; }
-QPushButton:disabled { color: $muted; }
-QPushButton:focus { border: 1px solid $accent; }
+QPushButton:disabled { color: $muted; background: $window; border-color: $line; }
+QPushButton:focus { border: 2px solid $accent; padding: 3px 11px; }
 QPushButton[look="primary"] { background: $accent; color: $on_accent; border: 1px solid $accent; font-weight: 600; }
-QPushButton[look="primary"]:focus { border: 2px solid $text; padding: 4px 11px; }
-QPushButton[look="primary"]:disabled { background: $line; border-color: $line; color: $muted; }
+QPushButton[look="primary"]:focus { border: 2px solid $text; padding: 3px 11px; }
+QPushButton[look="primary"]:disabled { background: $window; border-color: $button_border; color: $muted; }
 QPushButton[look="quiet"] { background: transparent; border: 1px solid transparent; padding: 3px 8px; color: $muted; }
 QPushButton[look="quiet"]:hover { color: $text; border-color: $line; }
-QPushButton[look="quiet"]:focus { border: 1px solid $accent; color: $text; }
+QPushButton[look="quiet"]:focus { border: 2px solid $accent; padding: 2px 7px; color: $text; }
 QPushButton[look="link"] {
-    background: transparent; border: 1px solid transparent; padding: 1px 4px; color: $accent; font-weight: 600;
+    background: transparent; border: 1px solid transparent; padding: 1px 4px; color: $accent; min-height: 16px;
 }
 QPushButton[look="link"]::menu-indicator { image: none; width: 0; }
 QPushButton[look="link"]:hover { text-decoration: underline; }
 QPushButton[look="link"]:disabled { color: $muted; }
-QPushButton[look="link"]:focus { border: 1px solid $accent; border-radius: 4px; }
+QPushButton[look="link"]:focus { border: 2px solid $accent; padding: 0 3px; border-radius: 4px; }
 QPushButton[look="role"] {
-    background: transparent; border: 1px solid transparent; border-radius: 4px; padding: 1px 4px; font-weight: 600;
+    background: transparent; border: 1px solid transparent; border-radius: 4px; padding: 0 4px; font-weight: 600;
 }
-QPushButton[look="role"]:hover { border-color: $line; }
-QPushButton[look="role"]:focus { border: 1px solid $accent; }
+QPushButton[look="role"]:hover { border-color: $button_border; }
+QPushButton[look="role"]:focus { border: 2px solid $accent; padding: 0 3px; }
 QPushButton[look="role"]::menu-indicator { image: none; width: 0; }
-QPushButton[look="menu"] { padding: 4px 10px; }
-QPushButton[look="menu"]::menu-indicator { image: none; width: 0; }
+QPushButton[look="menu"] { padding: 4px 24px 4px 10px; }
+QPushButton[look="menu"]:focus { padding: 3px 23px 3px 9px; }
+QPushButton[look="menu"]::menu-indicator {
+    image: url("$chevron"); width: 12px; height: 12px; subcontrol-origin: padding; subcontrol-position: right center;
+    right: 8px;
+}
 QPushButton[look="stop"] { background: $surface; color: $failure; border: 1px solid $failure; font-weight: 600; }
+QPushButton[look="stop"]:focus { border: 2px solid $failure; padding: 3px 11px; }
+QPushButton[look="mode"] {
+    background: transparent; border: 1px solid transparent; border-radius: 5px; padding: 3px 10px; color: $muted;
+}
+QPushButton[look="mode"]:hover { color: $text; }
+QPushButton[look="mode"]:checked { background: $selection; color: $accent; font-weight: 600; }
+QPushButton[look="mode"]:focus { border: 2px solid $accent; padding: 2px 9px; }
+QFrame[look="modes"] { background: $surface; border: 1px solid $button_border; border-radius: 6px; }
 QToolButton {
     background: transparent; border: 1px solid transparent; border-radius: 4px; padding: 2px 5px; color: $muted;
 }
-QToolButton:hover { color: $text; border-color: $line; }
-QToolButton:focus { border: 1px solid $accent; color: $text; }
+QToolButton:hover { color: $text; border-color: $button_border; }
+QToolButton:focus { border: 2px solid $accent; padding: 1px 4px; color: $text; }
+QToolButton[look="icon"] { padding: 0; }
+QToolButton[look="icon"]:focus { padding: 0; }
+QToolButton[look="icon"]:checked { background: $selection; }
 QToolButton[tone="role"] { color: $text; font-weight: 600; }
 QToolButton::menu-indicator { image: none; }
 
 QLineEdit, QComboBox, QSpinBox, QDoubleSpinBox {
-    background: $surface; border: 1px solid $line; border-radius: 6px; padding: 4px 8px; min-height: 18px;
+    background: $surface; border: 1px solid $fresh_outline; border-radius: 6px; padding: 4px 8px; min-height: 18px;
     selection-background-color: $accent; selection-color: $on_accent;
 }
-QLineEdit:focus, QComboBox:focus, QSpinBox:focus, QDoubleSpinBox:focus { border: 1px solid $accent; }
+QLineEdit:focus, QComboBox:focus, QSpinBox:focus, QDoubleSpinBox:focus { border: 2px solid $accent; padding: 3px 7px; }
 QLineEdit:disabled, QComboBox:disabled, QSpinBox:disabled, QDoubleSpinBox:disabled { color: $muted; background: $sunk; }
-QLineEdit[bad="true"], QComboBox[bad="true"], QPlainTextEdit[bad="true"] { border: 1px solid $failure; }
+QLineEdit[bad="true"], QComboBox[bad="true"], QPlainTextEdit[bad="true"], QSpinBox[bad="true"],
+QDoubleSpinBox[bad="true"] { border: 2px solid $failure; padding: 3px 7px; }
+QLineEdit[look="cell"] { border: 1px solid transparent; border-radius: 4px; padding: 0 4px; background: transparent; }
+QLineEdit[look="cell"]:hover { border: 1px solid $fresh_outline; }
+QLineEdit[look="cell"]:focus { border: 2px solid $accent; padding: 0 3px; background: $surface; }
+QLineEdit[look="cell"][bad="true"] { border: 2px solid $failure; padding: 0 3px; }
 QComboBox::drop-down { border: none; width: 22px; }
 QComboBox::down-arrow { image: url("$chevron"); width: 12px; height: 12px; }
 QSpinBox::up-button, QSpinBox::down-button { width: 0; border: none; }
@@ -104,34 +131,36 @@ QListView[look="completions"] { background: $surface; border: 1px solid $accent;
 QListView[look="completions"]::item { padding: 4px 8px; }
 QListView[look="completions"]::item:selected { background: $selection; color: $text; }
 QComboBox QAbstractItemView {
-    background: $surface; border: 1px solid $line; outline: none;
+    background: $surface; border: 1px solid $fresh_outline; outline: none;
     selection-background-color: $selection; selection-color: $text;
 }
 QPlainTextEdit, QTextEdit, QTextBrowser {
     background: $surface; border: none; selection-background-color: $accent; selection-color: $on_accent;
 }
 QPlainTextEdit[zoned="true"] { background: transparent; padding: 0; }
-QFrame[look="field"] { background: $surface; border: 1px solid $line; border-radius: 6px; }
-QFrame[look="field"][bad="true"] { border: 1px solid $failure; }
-QPlainTextEdit[boxed="true"], QTextEdit[boxed="true"] { border: 1px solid $line; border-radius: 6px; padding: 4px; }
-QPlainTextEdit[boxed="true"]:focus, QTextEdit[boxed="true"]:focus { border: 1px solid $accent; }
+QFrame[look="field"] { background: $surface; border: 1px solid $fresh_outline; border-radius: 6px; }
+QFrame[look="field"][bad="true"] { border: 2px solid $failure; }
+QPlainTextEdit[boxed="true"], QTextEdit[boxed="true"] {
+    border: 1px solid $fresh_outline; border-radius: 6px; padding: 4px;
+}
+QPlainTextEdit[boxed="true"]:focus, QTextEdit[boxed="true"]:focus { border: 2px solid $accent; padding: 3px; }
 
 QTabWidget::pane { border: none; border-top: 1px solid $line; top: -1px; background: $surface; }
 QTabWidget > QWidget { background: $surface; }
 QTabBar { background: $surface; border: none; qproperty-drawBase: 0; }
 QTabBar::tab {
     background: transparent; color: $muted; border: none; border-bottom: 2px solid transparent;
-    padding: 8px 1px 6px 1px; margin: 0 8px; min-height: 18px;
+    padding: 7px 1px 7px 1px; margin: 0 9px; min-height: 18px;
 }
-QTabBar::tab:first { margin-left: 15px; }
+QTabBar::tab:first { margin-left: 14px; }
 QTabBar::tab:selected { color: $text; font-weight: 600; border-bottom: 2px solid $accent; }
 QTabBar::tab:hover { color: $text; }
-QTabBar::tab:focus { color: $accent; }
+QTabBar::tab:focus { color: $accent; border: 2px solid $accent; border-radius: 4px; padding: 5px 0 6px 0; }
 
 QHeaderView { background: $surface; border: none; }
 QHeaderView::section {
     background: $surface; color: $muted; border: none; border-bottom: 1px solid $line;
-    padding: 4px 11px; font-size: 11px; font-weight: 600;
+    padding: 4px 11px; font-size: 11px; font-weight: 500;
 }
 QTableView, QTreeView, QListView {
     background: $surface; alternate-background-color: $sunk; border: none; gridline-color: $line; outline: none;
@@ -154,12 +183,12 @@ QScrollBar::handle:hover { background: $muted; }
 QScrollBar::add-line, QScrollBar::sub-line { width: 0; height: 0; }
 QScrollBar::add-page, QScrollBar::sub-page { background: transparent; }
 
-QMenu { background: $surface; border: 1px solid $line; padding: 4px; }
+QMenu { background: $surface; border: 1px solid $fresh_outline; padding: 4px; }
 QMenu::item { padding: 5px 24px 5px 12px; border-radius: 4px; }
 QMenu::item:selected { background: $selection; color: $text; }
 QMenu::item:disabled { color: $muted; }
 QMenu::separator { height: 1px; background: $line; margin: 4px 8px; }
-QMenuBar { background: $surface; border-bottom: 1px solid $line; }
+QMenuBar { background: $window; border: none; }
 QMenuBar::item { padding: 4px 10px; background: transparent; }
 QMenuBar::item:selected { background: $selection; }
 QStatusBar { background: $window; border-top: 1px solid $line; color: $muted; }
@@ -176,14 +205,14 @@ QCheckBox::indicator:checked {
 QRadioButton::indicator:checked {
     background: $surface; border: 4px solid $accent; border-radius: 7px; width: 6px; height: 6px;
 }
-QCheckBox:focus, QRadioButton:focus { color: $accent; }
+QCheckBox:focus, QRadioButton:focus { color: $accent; text-decoration: underline; }
 """)
 
 
 def style_sheet(colors: Mapping[str, str], chevron: str, check: str) -> str:
-    """The style sheet with `colors` (role to #RRGGBB) in place, and the paths of the arrow in lists and of the tick.
+    """Return the style sheet for `colors` (role to #RRGGBB) and the paths of the list arrow and the check mark.
 
-    Raises KeyError where a role is missing.
+    Raises KeyError if a role is missing.
     """
     return _TEMPLATE.substitute(colors, chevron=chevron, check=check)
 

@@ -1,10 +1,12 @@
-"""Colours, type scale and spacing, each declared once; the style sheet is made from them."""
+"""Colors, type scale and spacing; the style sheet is built from them."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import cache
 
+from PySide6.QtCore import QLocale
 from PySide6.QtGui import QColor, QFont, QPalette
 from PySide6.QtWidgets import QApplication
 
@@ -32,11 +34,11 @@ MONO_FAMILIES = [
 
 @dataclass(frozen=True, slots=True)
 class Theme:
-    """One colour a role; the meaning of each is the same in every theme (resources/themes/palette.json).
+    """One color per role; roles mean the same in every theme (resources/themes/palette.json).
 
-    warm: expected from, or served by, the cache. stable: the same in every request of this prompt, not yet seen by the
-    cache. variable: changed or fresh. output: what the model wrote. failure: what went wrong. `…_edge` is the role's
-    strong colour for text, marks and bars; the plain name is its background.
+    stable, variable: structure of the prompt (fill). warm_edge: expected from, or served by, the cache. fresh_outline:
+    not cached (hollow marks), and the border of text fields. output: text of the model. failure: errors. `…_edge` is
+    the role's strong color for text, marks and bars; the plain name is its background.
     """
 
     name: str
@@ -56,6 +58,8 @@ class Theme:
     variable: QColor
     variable_edge: QColor
     chip: QColor
+    fresh_outline: QColor
+    button_border: QColor
     output: QColor
     failure: QColor
 
@@ -69,8 +73,20 @@ class Theme:
         return {role: getattr(self, role).name() for role in self.__slots__ if role != "name"}
 
 
+_IN_USE = "theme"
+"""The application's property that holds the theme in use."""
+
+
+def current_theme() -> Theme:
+    """Return the theme in use; the light one while no application has been dressed."""
+    application = QApplication.instance()
+    found = application.property(_IN_USE) if application is not None else None
+    return found if isinstance(found, Theme) else load_theme("light")
+
+
+@cache
 def load_theme(name: str) -> Theme:
-    """The theme of that name ("light" or "dark"). Raises KeyError for any other."""
+    """Return the theme "light" or "dark". Raises KeyError for any other name."""
     table = json.loads(asset("themes/palette.json").read_text("utf-8"))[name]
     return Theme(name=name, **{role: QColor(value) for role, value in table.items()})
 
@@ -136,6 +152,9 @@ def application_style(theme: Theme) -> str:
 
 def dress(application: QApplication, theme: Theme) -> None:
     """Style, font and palette: what widgets take over when they are made."""
+    application.setProperty(_IN_USE, theme)
+    # Numbers are written as everywhere in the program, with a decimal point, whatever the system's language.
+    QLocale.setDefault(QLocale(QLocale.Language.English, QLocale.Country.UnitedStates))
     # Fusion draws the same on every platform; the style sheet assumes it.
     application.setStyle("Fusion")
     application.setFont(ui_font())

@@ -35,7 +35,7 @@ DAMAGED_FILES = (
     "gate.json",
     "tool_answers.json",
     "conversation.json",
-    "request-log.db",
+    "request-log.sqlite3",
 )
 CHANGED_BYTES = (1, 10, 1_000)
 SEND_LIMIT_S = 60
@@ -126,7 +126,7 @@ def _is_lost(good: Path, folder: Path, name: str, content: bytes, notices: list[
     for other in ("endpoints.json", "tool_answers.json", "conversation.json", PROMPT_FILE):
         if other != name and (folder / other).read_bytes() != (good / other).read_bytes():
             return True
-    if name in ("gate.json", "request-log.db"):
+    if name in ("gate.json", "request-log.sqlite3"):
         return False  # one minute of counts; the log is judged by its own tests
     aside = [path for path in folder.glob(f"{Path(name).stem}.damaged*") if path.read_bytes() == content]
     if aside:
@@ -189,12 +189,11 @@ Sent = subprocess.CompletedProcess[str]
 
 def send(folder: Path, base_url: str, limit: Callable[[], None] | None = None) -> Sent | None:
     """Run `send` on the folder's prompt. Returns None if it does not end within SEND_LIMIT_S."""
-    prompt = folder.parent / "to-send.json"
-    prompt.write_text(json.dumps({"messages": [{"role": "user", "content": "hi"}]}))
-    command = [sys.executable, "-m", "playground", "send", str(prompt), "--base-url", base_url, "--json"]
+    command = [sys.executable, "-m", "playground", "send", "-", "--base-url", base_url, "--json"]
     try:
         return subprocess.run(
             [*command, "--data-dir", str(folder)],
+            input=json.dumps({"messages": [{"role": "user", "content": "hi"}]}),
             capture_output=True,
             text=True,
             env=_environment(),

@@ -47,7 +47,7 @@ def test_what_is_opened_is_what_is_sent_to_the_byte(tell: Tell, tmp_path: Path) 
     file.write_text(dump(document), "utf-8")
 
     async def story(session: Session, hand: UiDriver) -> None:
-        session.window.files.open_path(file)
+        await session.window.files.open_file(file)
         assert session.window.prompt.document().messages == document.messages
         await _send(session, hand)
         dispatch = session.window.requests.current
@@ -211,7 +211,7 @@ def test_a_file_that_is_no_prompt_changes_nothing(tell: Tell, tmp_path: Path) ->
 
     async def story(session: Session, _hand: UiDriver) -> None:
         before = session.window.prompt.document()
-        session.window.files.open_path(file)
+        await session.window.files.open_file(file)
         assert session.window.prompt.document() is before
         assert "other.json was not opened" in session.window.trouble.words
 
@@ -250,12 +250,12 @@ def test_saving_keeps_who_may_read_a_file(tell: Tell, tmp_path: Path) -> None:
     file.chmod(0o640)
 
     async def story(session: Session, hand: UiDriver) -> None:
-        session.window.files.open_path(file)
+        await session.window.files.open_file(file)
         session.window.prompt.show_place(0, 0)
         await hand.type("well, ")
         assert session.window.files.dirty
         session.window.files.save()
-        assert not session.window.files.dirty
+        await hand.until(lambda: not session.window.files.dirty, "the file is saved")
 
     tell(story)
     assert parse_bytes(file.read_bytes()).document.messages[0].content == "well, hello"
@@ -309,7 +309,7 @@ def test_both_themes(tell: Tell) -> None:
         session.appearance.toggle()
         assert session.appearance.theme.name != before
         shown = session.window.grab().toImage()
-        assert shown.pixelColor(5, 5).lightness() == session.appearance.theme.surface.lightness()
+        assert shown.pixelColor(5, 40).lightness() == session.appearance.theme.surface.lightness()
 
     tell(story)
 
@@ -350,7 +350,7 @@ def test_what_others_wrote_is_never_markup(tell: Tell, tmp_path: Path) -> None:
 
     async def story(session: Session, hand: UiDriver) -> None:
         window = session.window
-        window.files.open_path(file)
+        await window.files.open_file(file)
         await _send(session, hand)
         window.prompt.set_document(replace(window.prompt.document(), parameters={"simulate": MARKUP}))
         state = await _send(session, hand)

@@ -1,168 +1,402 @@
-"""The prompt in hand as a file: new, open, save; what has not been saved is never dropped silently."""
+"""The prompt's file: new, open, save, watch. Unsaved text is never dropped, and a newer file never overwritten."""
 
 from __future__ import annotations
 
-import uuid
+import asyncio
+import hashlib
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QObject, Qt, Signal
+from PySide6.QtCore import QEvent, QFileSystemWatcher, QObject, Qt, QTimer, Signal
+from PySide6.QtGui import QDropEvent
 from PySide6.QtWidgets import QFileDialog, QMessageBox, QWidget
 
 from playground.assets import asset
 from playground.prompt.document import Document, Message
 from playground.prompt.field_errors import InputError
-from playground.prompt.files import PROMPT_FORMAT, FileFormat, content_id, dump, missing_in, parse_bytes
+from playground.prompt.files import PROMPT_FORMAT, FileFormat, Opened, dump, missing_in, parse_bytes
 from playground.storage.draft import Draft, DraftState
 from playground.storage.paths import write_shared
+from playground.ui.panes.prompt.undo import PromptFile
 
 if TYPE_CHECKING:
+    from playground.tasks import Tasks
     from playground.ui.panes.prompt.pane import PromptPane
 
 SUFFIX = ".prompt.json"
-FILTER = f"Prompts (*{SUFFIX} *.json);;All files (*)"
+PROMPTS, BODIES = f"Prompt files (*{SUFFIX} *.json)", "Request bodies (*.json)"
+FILTER = f"{PROMPTS};;All files (*)"
+SETTLE_MS = 150
+"""Wait after a file system event: an editor that replaces a file causes several."""
+
+
+NOT_COMPARED = ""
+"""Digest of a file that was not read since the program started."""
 
 
 def sample_document(name: str = "acme-phone-agent") -> Document:
-    """A shipped prompt; the voice-agent prompt that a first start shows where none is named."""
+    """Return a shipped prompt; by default the voice agent of a first start."""
     return parse_bytes(asset(f"prompts/{name}.prompt.json").read_bytes()).document
 
 
+def digest_of(data: bytes) -> str:
+    """Return what identifies the content of a file."""
+    return hashlib.sha256(data).hexdigest()
+
+
 class Files(QObject):
-    """Which file the prompt came from, and whether it has changed since."""
+    """Opens and saves the prompt. The file's identity is part of the undo history (`PromptFile`)."""
 
     changed = Signal()
+    """The name, the file or the modified state may have changed."""
     replaced = Signal()
-    """Another prompt has been put in place."""
+    """Another prompt was opened."""
     trouble = Signal(str)
+    """An error message."""
+    saved = Signal(str)
+    """The file was saved: its name."""
+    import_requested = Signal(object)
+    """A dropped file (Path) that is not a prompt but may be a log or HAR."""
 
-    def __init__(self, window: QWidget, draft: Draft, prompt: PromptPane) -> None:
+    def __init__(self, window: QWidget, draft: Draft, prompt: PromptPane, tasks: Tasks) -> None:
         super().__init__(window)
         draft.on_trouble = self.trouble.emit
-        self._window, self._draft, self._prompt = window, draft, prompt
-        self._file: str | None = None
-        self._saved = ""
-        self._format = PROMPT_FORMAT
-        """How the prompt's file is written; saving keeps it."""
+        self._window, self._draft, self._prompt, self._tasks = window, draft, prompt, tasks
+        self._saving = asyncio.Lock()
+        self._watcher = QFileSystemWatcher(self)
+        self._watcher.fileChanged.connect(self._look_soon)
+        self._watcher.directoryChanged.connect(self._look_soon)
+        self._look = QTimer(self, interval=SETTLE_MS, singleShot=True)
+        self._look.timeout.connect(self._check_disk)
+        prompt.history.file_changed.connect(self._watch)
+        window.setAcceptDrops(True)
+        window.installEventFilter(self)
 
-    def start(self) -> None:
-        """Show the draft of last time, or the sample prompt at a first start."""
-        state = self._draft.load()
-        if state is None:
-            self._replace(sample_document(), None)
-            return
-        self._file, self._saved, self._format = state.file, state.saved, state.format
-        self._prompt.set_document(state.document)
+    @property
+    def file(self) -> PromptFile:
+        """The file of the prompt as it is now."""
+        return self._prompt.history.file
 
     @property
     def name(self) -> str:
-        """The prompt's name: its file's, or its own."""
-        if self._file:
-            return Path(self._file).name.removesuffix(".json")
-        return self._prompt.document().name
+        """The prompt's name: its file's name, otherwise its own."""
+        path = self.file.path
+        return path.name.removesuffix(".json") if path is not None else self._prompt.document().name
 
     @property
     def dirty(self) -> bool:
-        """Whether the prompt differs from what was last saved or opened."""
-        return dump(self._prompt.document()) != self._saved
+        """Whether the prompt differs from its file, or from the prompt that was opened."""
+        return self._prompt.document() != self.file.saved
+
+    def start(self) -> None:
+        """Show the draft of the last session, or the sample prompt at a first start."""
+        state = self._draft.load()
+        if state is None:
+            self._show(sample_document(), PromptFile(None, PROMPT_FORMAT, sample_document()))
+            return
+        try:
+            saved = parse_bytes(state.saved.encode("utf-8", "surrogatepass")).document if state.saved else Document()
+        except InputError:
+            saved = Document()
+        path = Path(state.file) if state.file else None
+        self._prompt.set_document(state.document, file=PromptFile(path, state.format, saved, NOT_COMPARED))
+        self._watch()
+        self._check_disk()
 
     def edited(self, document: Document) -> None:
-        """Keep the draft."""
-        self._draft.note(DraftState(document, self._file, self._saved, self._format))
+        """Save the draft."""
+        file = self.file
+        path = str(file.path) if file.path is not None else None
+        self._draft.note(DraftState(document, path, file.saved_text, file.format))
         self.changed.emit()
 
     def new(self) -> None:
-        """An empty prompt: one system and one user message."""
-        empty = Document(messages=(Message("system", ""), Message("user", "")), id=uuid.uuid4().hex)
-        self._ask_then(lambda: self._replace(empty, None))
+        """Start an empty prompt: one system and one user message."""
+        empty = Document(messages=(Message("system", ""), Message("user", "")))
+        self.show_example(empty)
 
-    def open_sample(self) -> None:
-        """The sample prompt again."""
-        self._ask_then(lambda: self._replace(sample_document(), None))
+    def open_sample(self, name: str = "acme-phone-agent") -> None:
+        """Open a shipped prompt."""
+        self.show_example(sample_document(name))
 
     def open_tools_sample(self) -> None:
-        """The sample prompt with tools, for a chain of turns."""
-        self._ask_then(lambda: self._replace(sample_document("acme-billing-agent"), None))
+        """Open the sample prompt with tools."""
+        self.open_sample("acme-billing-agent")
 
     def show_example(self, document: Document) -> None:
-        """An example of the guide, as a prompt without a file."""
-        self._ask_then(lambda: self._replace(document, None))
+        """Open a prompt that has no file."""
+        self._ask_then(lambda: self._show(document, PromptFile(None, PROMPT_FORMAT, document)))
 
     def open(self) -> None:
         """Ask for a file and open it."""
         dialog = QFileDialog(self._window, "Open a prompt file or a request body")
         dialog.setNameFilter(FILTER)
         dialog.setFileMode(QFileDialog.FileMode.ExistingFile)
-        dialog.fileSelected.connect(lambda path: self._ask_then(lambda: self.open_path(Path(path))))
+        dialog.fileSelected.connect(lambda path: self.ask_and_open(Path(path)))
         dialog.open()
 
+    def ask_and_open(self, path: Path) -> None:
+        """Open a file, after the question about unsaved changes."""
+        self._ask_then(lambda: self.open_path(path))
+
     def open_path(self, path: Path) -> None:
-        """Open a file; where it is not a prompt, say so and change nothing."""
+        """Open a file in the background; a file that is not a prompt changes nothing."""
+        self._tasks.start(self.open_file(path), "open a file")
+
+    async def open_file(self, path: Path) -> None:
+        """Open a file; a file that is not a prompt changes nothing. Reports errors through `trouble`."""
+        read = await self._read(path)
+        if read is None:
+            return
+        opened, digest = read
+        self._show(opened.document, PromptFile(path, opened.format, opened.document, digest))
+        for note in opened.notes:
+            self.trouble.emit(f"{path.name}: {note}")
+        if opened.model not in (None, "electron"):
+            self.trouble.emit(
+                f"{path.name} names the model {opened.model}. Saving keeps it; requests use the endpoint's model."
+            )
+
+    async def _read(self, path: Path) -> tuple[Opened, str] | None:
+        def read() -> tuple[Opened, str]:
+            data = path.read_bytes()
+            return parse_bytes(data), digest_of(data)
+
         try:
-            opened = parse_bytes(path.read_bytes())
+            return await asyncio.to_thread(read)
         except InputError as bad:
             self.trouble.emit(f"{path.name} was not opened: {bad.problems[0]}")
         except OSError as error:
             self.trouble.emit(f"{path} cannot be read: {error.strerror or error}.")
-        else:
-            self._replace(opened.document, str(path), opened.format)
-            for note in opened.notes:
-                self.trouble.emit(f"{path.name}: {note}")
-            if opened.model not in (None, "electron"):
-                self.trouble.emit(
-                    f"{path.name} names the model {opened.model}. Saving keeps it; requests use the endpoint's model."
-                )
+        return None
 
-    def _replace(self, document: Document, file: str | None, file_format: FileFormat = PROMPT_FORMAT) -> None:
-        # Tool mocks and consents belong to the id: a prompt with the same name has another.
-        document = replace(document, id=document.id or content_id(document))
-        self._file, self._saved, self._format = file, dump(document), file_format
-        # One undoable step: what was there before is one Ctrl+Z away.
-        self._prompt.set_document(document, undoable=bool(self._prompt.document().messages), label="Open")
+    def _show(self, document: Document, file: PromptFile, label: str = "Open") -> None:
+        if file.path is not None:
+            label = f"{label} {file.path.name}"
+        # One undoable step: Undo brings the previous prompt back, with its file.
+        undoable = bool(self._prompt.document().messages)
+        self._prompt.set_document(document, undoable=undoable, label=label, file=file)
+        self._prompt.show_place(0, 0)
         self.edited(self._prompt.document())
         self.replaced.emit()
 
     def save(self) -> None:
-        """Save to the prompt's file; ask for one where it has none."""
-        if self._file is None:
+        """Save to the prompt's file; ask for one if it has none."""
+        path = self.file.path
+        if path is None:
             self.save_as()
         else:
-            self.save_path(Path(self._file))
+            self._tasks.start(self.save_file(path), "save the prompt")
 
     def save_as(self) -> None:
-        """Ask for a file and save to it."""
+        """Ask for a file and a format, and save to it."""
         dialog = QFileDialog(self._window, "Save the prompt")
         dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
-        dialog.setNameFilter(FILTER)
-        dialog.setDefaultSuffix(SUFFIX[1:])
-        dialog.selectFile((self.name or "prompt") + ".json")
-        dialog.fileSelected.connect(lambda path: self.save_path(Path(path)))
+        dialog.setNameFilters([PROMPTS, BODIES])
+        if self.file.format.kind == "request_body":
+            dialog.selectNameFilter(BODIES)
+        dialog.setDefaultSuffix("json")
+        dialog.selectFile((self.name or "prompt") + (".json" if self.file.path else SUFFIX))
+        dialog.fileSelected.connect(
+            lambda path: self._tasks.start(
+                self.save_file(Path(path), self._format(dialog.selectedNameFilter()), force=True), "save the prompt"
+            )
+        )
         dialog.open()
 
-    def save_path(self, path: Path) -> None:
-        """Write the prompt to `path`, whole or not at all."""
-        document = self._prompt.document()
-        try:
-            write_shared(path, dump(document, self._format).encode())
-        except OSError as error:
-            self.trouble.emit(f"{path} cannot be written: {error.strerror or error}. The draft is kept.")
-            return
-        self._file, self._saved = str(path), dump(document)
-        for loss in missing_in(document, self._format):
-            self.trouble.emit(loss)
+    def _format(self, name_filter: str) -> FileFormat:
+        kept = self.file.format
+        if name_filter != BODIES:
+            return PROMPT_FORMAT
+        return kept if kept.kind == "request_body" else FileFormat("request_body", "electron")
+
+    async def save_file(self, path: Path, file_format: FileFormat | None = None, *, force: bool = False) -> None:
+        """Write the prompt to `path`, completely or not at all. A file that changed on disk is not overwritten, unless
+        `force`: the user named the file just now."""
+        async with self._saving:
+            file, document = self.file, self._prompt.document()
+            written = file_format or file.format
+            data = dump(document, written).encode()
+            if file.digest == NOT_COMPARED:
+                await self.check_disk(while_saving=True)
+            known = None if force or path != file.path else file.digest
+            try:
+                conflict = await asyncio.to_thread(_write_unless_changed, path, data, known)
+            except OSError as error:
+                self.trouble.emit(f"{path} cannot be written: {error.strerror or error}. The draft is kept.")
+                return
+            if conflict is not None:
+                self._show_conflict(path)
+                return
+            self._saved(file, PromptFile(path, written, document, digest_of(data)))
+
+    def _saved(self, before: PromptFile, now: PromptFile) -> None:
+        if before.path == now.path:
+            before.format, before.digest, before.saved = now.format, now.digest, now.saved
+        elif self.file is before:
+            self._prompt.history.set_file(now)
+        self._prompt.file_bar.hide()
+        self._watch()
+        for message in missing_in(now.saved, now.format):
+            self.trouble.emit(message)
         self.edited(self._prompt.document())
+        if now.path is not None:
+            self.saved.emit(now.path.name)
 
     def _ask_then(self, run: Callable[[], None]) -> None:
-        if not self.dirty:
+        if not self.dirty or not self._prompt.document().messages:
             run()
             return
         box = QMessageBox(self._window)
+        box.setWindowTitle("Unsaved changes")
         box.setTextFormat(Qt.TextFormat.PlainText)
-        box.setText(f"{self.name or 'This prompt'} has changes that are in no file.")
+        box.setText(f"{self.name or 'This prompt'} has unsaved changes.")
         box.setInformativeText("Undo brings them back after the other prompt is opened.")
-        go_on = box.addButton("Open the other prompt", QMessageBox.ButtonRole.AcceptRole)
+        save = box.addButton("Save…" if self.file.path is None else "Save", QMessageBox.ButtonRole.AcceptRole)
+        discard = box.addButton("Open without saving", QMessageBox.ButtonRole.DestructiveRole)
         box.addButton(QMessageBox.StandardButton.Cancel)
-        box.buttonClicked.connect(lambda button: run() if button is go_on else None)
+
+        def answer(button: object) -> None:
+            if button is discard:
+                run()
+            elif button is save and self.file.path is None:
+                self.save_as()
+            elif button is save and self.file.path is not None:
+                self._tasks.start(self._save_then(self.file.path, run), "save the prompt")
+
+        box.buttonClicked.connect(answer)
         box.open()
+
+    async def _save_then(self, path: Path, run: Callable[[], None]) -> None:
+        await self.save_file(path)
+        if not self.dirty:
+            run()
+
+    def _watch(self) -> None:
+        """Watch the present file, and its folder for editors that replace files."""
+        path = self.file.path
+        wanted = {str(path), str(path.parent)} if path is not None else set()
+        watched = {*self._watcher.files(), *self._watcher.directories()}
+        if gone := sorted(watched - wanted):
+            self._watcher.removePaths(gone)
+        if new := sorted(wanted - watched):
+            self._watcher.addPaths(new)
+        self._prompt.file_bar.hide()
+        self._look_soon()
+        self.changed.emit()
+
+    def _look_soon(self, _path: str = "") -> None:
+        self._look.start()
+
+    def _check_disk(self) -> None:
+        if self.file.path is not None:
+            self._tasks.start(self.check_disk(), "check the prompt's file")
+
+    async def check_disk(self, *, while_saving: bool = False) -> None:
+        """Compare the file on disk with the file as it was opened or saved; show a banner if it changed."""
+        file = self.file
+        if file.path is None or (self._saving.locked() and not while_saving):
+            return
+        try:
+            data = await asyncio.to_thread(file.path.read_bytes)
+        except OSError:
+            # Removed or not readable: saving writes it again.
+            return
+        if file is not self.file or (self._saving.locked() and not while_saving):
+            return
+        digest = digest_of(data)
+        if file.digest == NOT_COMPARED and _document_in(data) == file.saved:
+            # After a restart: the file still has the content that was saved.
+            file.digest = digest
+        if digest not in (file.digest, file.kept):
+            self._show_conflict(file.path)
+        if str(file.path) not in self._watcher.files():
+            self._watcher.addPath(str(file.path))
+
+    def _show_conflict(self, path: Path) -> None:
+        self._prompt.file_bar.say(
+            f"{path.name} changed on disk.",
+            [
+                ("Reload", lambda: self._tasks.start(self.reload(), "reload the prompt")),
+                ("Keep mine", lambda: self._tasks.start(self.keep_mine(), "keep the prompt")),
+                ("Compare", lambda: self._tasks.start(self.compare(), "compare with the file")),
+            ],
+        )
+
+    async def reload(self) -> None:
+        """Replace the prompt by the file on disk; Undo brings the prompt back."""
+        path = self.file.path
+        read = await self._read(path) if path is not None else None
+        if path is not None and read is not None:
+            self._show(read[0].document, PromptFile(path, read[0].format, read[0].document, read[1]), "Reload")
+
+    async def keep_mine(self) -> None:
+        """Keep the prompt as modified; the next Save overwrites the file that was on disk at this moment."""
+        file = self.file
+        if file.path is None:
+            return
+        data = await asyncio.to_thread(_bytes_of, file.path)
+        file.digest = file.kept = digest_of(data)
+        file.saved = _document_in(data) or Document()
+        self._prompt.file_bar.hide()
+        self.edited(self._prompt.document())
+
+    async def compare(self) -> None:
+        """Show the differences between the file on disk and the prompt."""
+        # Imported here: rarely needed.
+        from playground.ui.dialogs.file_changes import FileChangesDialog
+
+        path = self.file.path
+        read = await self._read(path) if path is not None else None
+        if path is not None and read is not None:
+            dialog = FileChangesDialog(path.name, read[0].document, self._prompt.document(), self._window)
+            dialog.reload_requested.connect(lambda: self._tasks.start(self.reload(), "reload the prompt"))
+            dialog.keep_requested.connect(lambda: self._tasks.start(self.keep_mine(), "keep the prompt"))
+            dialog.open()
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Accept files dropped on the window."""
+        if event.type() in (QEvent.Type.DragEnter, QEvent.Type.DragMove, QEvent.Type.Drop):
+            assert isinstance(event, QDropEvent)
+            paths = [Path(url.toLocalFile()) for url in event.mimeData().urls() if url.isLocalFile()]
+            if paths:
+                event.acceptProposedAction()
+                if event.type() == QEvent.Type.Drop:
+                    self.open_dropped(paths[0])
+                return True
+        return super().eventFilter(watched, event)
+
+    def open_dropped(self, path: Path) -> None:
+        """Open a dropped prompt; hand logs and HAR files to the import."""
+        if path.suffix.lower() in (".har", ".jsonl"):
+            self.import_requested.emit(path)
+        else:
+            self.ask_and_open(path)
+
+
+def _bytes_of(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
+
+
+def _document_in(data: bytes) -> Document | None:
+    try:
+        return parse_bytes(data).document
+    except InputError:
+        return None
+
+
+def _write_unless_changed(path: Path, data: bytes, known: str | None) -> str | None:
+    """Write `data`; returns the digest of the file on disk instead if it is not `known`. None: not checked."""
+    if known is not None:
+        try:
+            found = digest_of(path.read_bytes())
+        except FileNotFoundError:
+            found = known
+        if found != known:
+            return found
+    write_shared(path, data)
+    return None

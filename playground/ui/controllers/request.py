@@ -247,7 +247,7 @@ class Requests(QObject):
         self._log.row_changed(dispatch.run.id)
         usage = dispatch.run.state.usage
         if usage is not None:
-            self._prompt.set_reported(usage.cached_tokens, usage.prompt_tokens)
+            self._prompt.set_reported(usage.cached_tokens, usage.prompt_tokens, dispatch.run.document)
         self.refresh_outlook()
         self.settled.emit()
 

@@ -18,6 +18,7 @@ from playground.ui.controllers.request import Requests
 from playground.ui.panes.inspector.pane import InspectorPane
 from playground.ui.panes.log.pane import LogPane
 from playground.ui.panes.prompt.pane import PromptPane
+from playground.ui.panes.prompt.undo import PromptFile
 from playground.ui.panes.response.pane import ResponsePane
 from playground.ui.theme import Theme
 
@@ -40,7 +41,7 @@ class LookingBack:
         )
 
     def _use_prompt(self, recalled: Recalled) -> None:
-        self._prompt.set_document(recalled.document, undoable=True, label="Use a logged prompt")
+        self._prompt.set_document(recalled.document, undoable=True, label="Use a logged prompt", file=PromptFile())
         self._bar.say("Its prompt is in the editor; Undo brings yours back.", [("Back", self._requests.show_current)])
 
 

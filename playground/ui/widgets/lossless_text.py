@@ -1,16 +1,21 @@
-"""The exact text beside a widget, and the image of it that the widget shows.
+"""The exact text beside a widget, and the image of it that the widget displays.
 
-Qt's text widgets change what they hold: a no-break space comes back as a space, U+2028, U+2029 and CR as line ends
-(spikes.md, Prompt editor). So the exact text is a `str` of our own, and the widget is given an image in which each
-such character, and each one that nobody could see, has a visible stand-in. The image has one code point for each code
-point of the exact text and, as stand-ins never leave their plane, one UTF-16 unit for each unit.
+Qt's text widgets change their contents: a no-break space becomes a space, U+2028, U+2029 and CR become line ends
+(spikes.md, Prompt editor). The exact text is therefore a separate `str`, and the widget displays an image in which
+each such character, and each invisible one, is replaced by a visible substitute. The image has one code point per code
+point of the exact text and, because substitutes stay in their plane, one UTF-16 unit per unit.
+
+Qt lays out a paragraph as a whole at each keystroke, which takes seconds for a line of 300 KB. The widget therefore
+displays a paragraph of more than LONG characters in pieces. The breaks between the pieces are paragraph ends of the
+widget only; `ExactText` maps positions across them, and they are in neither the exact text nor the image.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from playground.prefix_cache.text_compare import common_prefix, common_suffix
@@ -32,8 +37,55 @@ _CONTROLS = {0: "NULL", 0x0B: "LINE TABULATION", 0x0C: "FORM FEED", 0x0D: "CARRI
 _SIGNS = {0x7F: "␡", 0x85: "␤", 0x2028: "↵", 0x2029: "¶"}
 
 
+LONG = 3_000
+"""Longer paragraphs are displayed in pieces, in code points."""
+PIECE = 1_500
+_LONG_LINE = re.compile(f"[^\n]{{{LONG + 1},}}")
+_BACK = 200
+_JOINERS = "\u200c\u200d"
+_VIRAMA = 9
+
+
+def breaks_in(image: str) -> list[int]:
+    """Return the code points of `image` before which the display breaks a long paragraph."""
+    cuts = []
+    for line in _LONG_LINE.finditer(image):
+        at = line.start()
+        while line.end() - at > LONG:
+            at = _cut(image, at + PIECE)
+            cuts.append(at)
+    return cuts
+
+
+def _cut(image: str, at: int) -> int:
+    """Return a place for a break near `at`: after a space if there is one, never inside a character or a variable."""
+    space = image.rfind(" ", at - _BACK, at)
+    cut = space + 1 if space >= 0 else at
+    opened = image.rfind("{{", cut - _BACK, cut + 1)
+    if opened >= 0 and "}}" not in image[opened:cut]:
+        return opened
+    while cut < at + _BACK and cut < len(image) and _joined_to_previous(image, cut):
+        cut += 1
+    return cut
+
+
+def _joined_to_previous(image: str, at: int) -> bool:
+    before, after = image[at - 1], image[at]
+    if before in _JOINERS or after in _JOINERS or unicodedata.combining(before) == _VIRAMA:
+        return True
+    return unicodedata.category(after)[0] == "M" or "\U0001f3fb" <= after <= "\U0001f3ff"
+
+
+def with_breaks(image: str, cuts: Sequence[int]) -> str:
+    """Return `image` as the widget displays it, with a line end before each of `cuts`."""
+    if not cuts:
+        return image
+    starts = (0, *cuts)
+    return "\n".join(image[start:end] for start, end in zip(starts, (*cuts, len(image)), strict=True))
+
+
 def stand_in(odd: str) -> str:
-    """What is shown for one odd character."""
+    """Return the substitute for one odd character."""
     code = ord(odd)
     if code < 0x20:
         return chr(0x2400 + code)
@@ -50,14 +102,14 @@ def stand_in(odd: str) -> str:
 
 
 def image_of(exact: str) -> str:
-    """What the widget shows for `exact`; the very same string where nothing in it is odd."""
+    """Return the image of `exact`; the same string object if nothing in it is odd."""
     if exact.isascii() and exact.isprintable():
         return exact
     return _ODD.sub(lambda match: stand_in(match[0]), exact)
 
 
 def name_of(odd: str) -> str:
-    """An odd character in words: "U+00A0 NO-BREAK SPACE"."""
+    """Return the name of an odd character, such as "U+00A0 NO-BREAK SPACE"."""
     code = f"U+{ord(odd):04X}"
     if 0xD800 <= ord(odd) <= 0xDFFF:
         return f"{code} half of a surrogate pair"
@@ -73,21 +125,34 @@ class Splice:
     inserted: str
 
     def applied(self, text: str) -> str:
-        """`text` after it."""
+        """Return `text` with this splice applied."""
         return text[: self.at] + self.inserted + text[self.at + len(self.removed) :]
 
     @property
     def inverse(self) -> Splice:
-        """The splice that takes this one back."""
+        """Return the splice that reverts this one."""
         return Splice(self.at, self.inserted, self.removed)
 
 
+def units_at(text: str, indexes: Sequence[int]) -> list[int]:
+    """Return the UTF-16 units at which ascending code points of `text` start."""
+    found, units, last = [], 0, 0
+    for index in indexes:
+        units += utf16_length(text[last:index])
+        found.append(units)
+        last = index
+    return found
+
+
 class ExactText:
-    """An exact text with its image; edits come in Qt's words or in exact ones."""
+    """An exact text with its image and the display's breaks. A *unit* is a position in the widget, in UTF-16 units
+    with breaks; a *plain* unit does not count breaks."""
 
     def __init__(self, text: str = "") -> None:
         self._text = text
         self._image = image_of(text)
+        self.breaks: list[int] = units_at(self._image, breaks_in(self._image))
+        """The plain units before which the display has a break, ascending."""
 
     @property
     def text(self) -> str:
@@ -96,34 +161,61 @@ class ExactText:
 
     @property
     def image(self) -> str:
-        """What the widget shows."""
+        """The text with its odd characters replaced."""
         return self._image
 
     @property
+    def displayed(self) -> str:
+        """The text of a widget that displays this text for the first time: the image with its breaks."""
+        return with_breaks(self._image, breaks_in(self._image))
+
+    @property
     def units(self) -> int:
-        """Length in UTF-16 units, the same for text and image."""
-        return utf16_length(self._image)
+        """Length of the widget's text."""
+        return utf16_length(self._image) + len(self.breaks)
+
+    def plain(self, unit: int) -> int:
+        """Return the plain unit of a widget's position."""
+        return unit - bisect_left(range(len(self.breaks)), unit, key=lambda number: self.breaks[number] + number)
+
+    def unit_of(self, plain: int, *, before: bool = False) -> int:
+        """Return the widget's position of a plain unit; at a break the one after it, or `before` it."""
+        return plain + (bisect_left if before else bisect_right)(self.breaks, plain)
 
     def index(self, unit: int) -> int:
-        """The code point at a widget's position."""
-        return from_utf16(self._image, unit)
+        """Return the code point at a widget's position."""
+        return from_utf16(self._image, self.plain(unit) if self.breaks else unit)
 
-    def unit(self, index: int) -> int:
-        """The widget's position of code point `index`."""
-        return utf16_length(self._image[:index])
+    def unit(self, index: int, *, before: bool = False) -> int:
+        """Return the widget's position of code point `index`; at a break the one after it, or `before` it."""
+        plain = utf16_length(self._image[:index])
+        return self.unit_of(plain, before=before) if self.breaks else plain
 
-    def apply(self, splice: Splice) -> None:
-        """An edit of the exact text; the widget has to be given `image_of(splice.inserted)` at the same place."""
-        self._text = splice.applied(self._text)
+    def apply(self, splice: Splice) -> str:
+        """Apply an edit to the exact text, and return the image of the inserted text with its breaks.
+
+        The widget must replace [unit(at), unit(end)), taken before the call, by the returned text.
+        """
+        inserted = image_of(splice.inserted)
+        cuts = breaks_in(inserted)
         end = splice.at + len(splice.removed)
-        self._image = self._image[: splice.at] + image_of(splice.inserted) + self._image[end:]
+        if self.breaks or cuts:
+            first, last = (utf16_length(self._image[:index]) for index in (splice.at, end))
+            shift = utf16_length(inserted) - (last - first)
+            new = [first + unit for unit in units_at(inserted, cuts)]
+            kept = self.breaks[: bisect_right(self.breaks, first)]
+            moved = [unit + shift for unit in self.breaks[bisect_right(self.breaks, last) :]]
+            self.breaks = [*kept, *new, *moved]
+        self._text = splice.applied(self._text)
+        self._image = self._image[: splice.at] + inserted + self._image[end:]
+        return with_breaks(inserted, cuts)
 
     def whole(self, text: str) -> Splice:
-        """The smallest splice that makes this text `text`."""
+        """Return the smallest splice that changes this text to `text`."""
         return _trimmed(0, self._text, text)
 
     def range_of(self, position: int, removed: int) -> tuple[int, int]:
-        """Whole code points around Qt's report of `removed` units from `position` on."""
+        """Return the whole code points around Qt's report of `removed` units from `position` on."""
         end_unit = min(position + removed, self.units)
         end = self.index(end_unit)
         if end < len(self._image) and self.unit(end) < end_unit:

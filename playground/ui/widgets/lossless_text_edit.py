@@ -1,14 +1,20 @@
-"""A plain text widget that shows the image of an exact text, and splices every edit of the image into it."""
+"""A plain text widget that displays the image of an exact text and applies each edit of the image to the text."""
 
 from __future__ import annotations
 
 from PySide6.QtCore import QEvent, QMimeData, QPoint, Qt, Signal
 from PySide6.QtGui import (
     QContextMenuEvent,
+    QDragEnterEvent,
+    QDragMoveEvent,
+    QDropEvent,
     QFocusEvent,
+    QHideEvent,
     QInputMethodEvent,
     QKeyEvent,
     QKeySequence,
+    QMouseEvent,
+    QTextBlock,
     QTextCursor,
     QTextOption,
     QWheelEvent,
@@ -16,8 +22,12 @@ from PySide6.QtGui import (
 from PySide6.QtWidgets import QFrame, QPlainTextEdit, QWidget
 
 from playground.ui.theme import mono_font
-from playground.ui.widgets.lossless_text import ExactText, Splice, image_of
+from playground.ui.widgets.lossless_text import LONG, PIECE, ExactText, Splice, breaks_in, image_of, units_at
 
+_CONTINUED = 1
+"""User state of a block that continues the paragraph of the block before it."""
+_WHOLE = -1
+_DELETIONS = {Qt.Key.Key_Backspace: -1, Qt.Key.Key_Delete: 1}
 _LEAVING = {Qt.Key.Key_Up: -1, Qt.Key.Key_Down: 1}
 
 
@@ -34,6 +44,8 @@ class ExactEdit(QPlainTextEdit):
     menu_requested = Signal(QPoint)
     """A menu is wanted at this global place."""
     focused = Signal()
+    caret_moved = Signal()
+    """The user moved the cursor without a change of the text, or left the text."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -47,6 +59,7 @@ class ExactEdit(QPlainTextEdit):
 
     def _dress(self) -> None:
         self.setFont(mono_font())
+        self.setProperty("textZoom", True)
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setUndoRedoEnabled(False)
         # The keyboard must be able to leave; a tab character can be pasted.
@@ -60,17 +73,23 @@ class ExactEdit(QPlainTextEdit):
         """Show `text` from now on, from its beginning; nobody is told that it was typed."""
         self.exact = ExactText(text)
         self._muted += 1
-        self.setPlainText(self.exact.image)
+        self.setPlainText(self.exact.displayed)
         self._muted -= 1
+        if self.exact.breaks:
+            self._mark_breaks(0, self.exact.units)
         self.settled()
 
     def apply(self, splice: Splice, *, select: bool = True) -> None:
         """Mirror an edit of the exact text that was made elsewhere; `select` moves the cursor to its end."""
         cursor = self.cursor_over(splice.at, splice.at + len(splice.removed))
-        self.exact.apply(splice)
+        start, broken = cursor.selectionStart(), bool(self.exact.breaks)
+        displayed = self.exact.apply(splice)
         self._muted += 1
-        cursor.insertText(image_of(splice.inserted))
+        cursor.insertText(displayed)
         self._muted -= 1
+        if broken or self.exact.breaks:
+            self._mark_breaks(start, cursor.position())
+        self._rebreak(start, cursor.position())
         self.settled()
         if select:
             self.setTextCursor(cursor)
@@ -113,17 +132,103 @@ class ExactEdit(QPlainTextEdit):
         if self._muted:
             return
         start, end = self.exact.range_of(position, removed)
-        # In whole code points: what lies before `start` and after `end` has not changed.
-        first, tail = self.exact.unit(start), self.exact.units - self.exact.unit(end)
-        splice = self.exact.typed(start, end, self._shown(first, self.document().characterCount() - 1 - tail))
+        # In whole code points: the text before `start` and after `end` has not changed.
+        first, tail = self.exact.unit(start, before=True), self.exact.units - self.exact.unit(end)
+        last = self.document().characterCount() - 1 - tail
+        breaks = self.exact.breaks
+        if breaks:
+            self._mark_breaks(position, position)
+        before, after = self.exact.plain(first), self.exact.plain(self.exact.unit(end))
+        length = self.exact.units - len(breaks)
+        splice = self.exact.typed(start, end, self._shown(first, last))
+        if breaks:
+            shift = self.exact.units - len(self.exact.breaks) - length
+            self._read_breaks(breaks, (before, after, shift), (first, last))
         if splice is not None:
             self._pending.append(splice)
 
+    def _read_breaks(self, old: list[int], plain: tuple[int, int, int], region: tuple[int, int]) -> None:
+        """Take the breaks inside the changed region from the widget, which has kept or removed them itself."""
+        before, after, shift = plain
+        kept = [unit for unit in old if unit < before]
+        found = [block.position() - 1 - len(kept) - number for number, block in enumerate(self._continued(*region))]
+        self.exact.breaks = [*kept, *found, *(unit + shift for unit in old if unit > after)]
+
+    def _continued(self, first: int, last: int) -> list[QTextBlock]:
+        """Return the blocks that begin in (first, last] and continue the paragraph before them."""
+        found = []
+        block = self.document().findBlock(first).next()
+        while block.isValid() and block.position() <= last:
+            if block.userState() == _CONTINUED:
+                found.append(block)
+            block = block.next()
+        return found
+
     def _shown(self, start: int, end: int) -> str:
+        pieces = []
+        for block in self._continued(start, end) if self.exact.breaks else ():
+            pieces.append(self._text_between(start, block.position() - 1))
+            start = block.position()
+        return "".join((*pieces, self._text_between(start, end)))
+
+    def _text_between(self, start: int, end: int) -> str:
         cursor = QTextCursor(self.document())
         cursor.setPosition(start)
         cursor.setPosition(max(start, end), QTextCursor.MoveMode.KeepAnchor)
         return cursor.selectedText().replace("\u2029", "\n")
+
+    def _mark_breaks(self, start: int, end: int) -> None:
+        """Set the state of the blocks from one position to another; Qt gives it to the wrong block at times."""
+        at_break = {plain + number + 1 for number, plain in enumerate(self.exact.breaks)}
+        block = self.document().findBlock(start)
+        while block.isValid() and block.position() <= end:
+            block.setUserState(_CONTINUED if block.position() in at_break else _WHOLE)
+            block = block.next()
+
+    def _rebreak(self, start: int, end: int) -> None:
+        """Break paragraphs that have become too long for one layout, and join pieces that fit into one again."""
+        document = self.document()
+        number, last = document.findBlock(start).blockNumber(), document.findBlock(end).blockNumber() + 1
+        while number <= last:
+            block = document.findBlockByNumber(number)
+            if not block.isValid():
+                return
+            before = block.previous()
+            if block.userState() == _CONTINUED and before.length() + block.length() - 2 <= PIECE:
+                self._join(block)
+                last -= 1
+                continue
+            if block.length() - 1 > LONG:
+                added = self._break(block)
+                number, last = number + added, last + added
+            number += 1
+
+    def _join(self, block: QTextBlock) -> None:
+        position = block.position() - 1
+        self.exact.breaks.remove(self.exact.plain(position))
+        cursor = QTextCursor(self.document())
+        cursor.setPosition(position)
+        self._muted += 1
+        cursor.deleteChar()
+        self._muted -= 1
+        self._mark_breaks(position, position)
+
+    def _break(self, block: QTextBlock) -> int:
+        """Break one block into pieces; returns how many breaks were added."""
+        text, start = block.text(), block.position()
+        cursor = QTextCursor(self.document())
+        cuts = units_at(text, breaks_in(text))
+        plain = self.exact.plain(start)
+        self._muted += 1
+        cursor.beginEditBlock()
+        for cut in reversed(cuts):
+            cursor.setPosition(start + cut)
+            cursor.insertBlock()
+        cursor.endEditBlock()
+        self._muted -= 1
+        self.exact.breaks = sorted((*self.exact.breaks, *(plain + cut for cut in cuts)))
+        self._mark_breaks(start, start + cuts[-1] + len(cuts))
+        return len(cuts)
 
     def _on_contents_changed(self) -> None:
         self.laid_out()
@@ -134,6 +239,8 @@ class ExactEdit(QPlainTextEdit):
             image = image_of(splice.inserted)
             if image != splice.inserted:
                 self._show_image(splice.at, image)
+            start = self.exact.unit(splice.at, before=True)
+            self._rebreak(start, self.exact.unit(splice.at + len(splice.inserted)))
         self.settled()
         for splice in pending:
             self.typed.emit(splice)
@@ -171,19 +278,34 @@ class ExactEdit(QPlainTextEdit):
         if self._is_passed_on(event) or self._is_typed_exactly(event):
             event.accept()
             return
-        before = self.textCursor().position()
+        self._step_over_break(event)
+        before, revision = self.textCursor().position(), self.document().revision()
         super().keyPressEvent(event)
+        if self.textCursor().position() != before and self.document().revision() == revision:
+            self.caret_moved.emit()
         plain = not event.modifiers() & ~Qt.KeyboardModifier.KeypadModifier
         if plain and event.key() in _LEAVING and self.textCursor().position() == before:
             self.leave_requested.emit(_LEAVING[Qt.Key(event.key())])
 
+    def _step_over_break(self, event: QKeyEvent) -> None:
+        """Before a deletion at a break of the display, move to the break's other side, where the character is."""
+        cursor = self.textCursor()
+        if not self.exact.breaks or cursor.hasSelection():
+            return
+        direction = _DELETIONS.get(Qt.Key(event.key()), 0)
+        block = cursor.block() if direction < 0 else cursor.block().next()
+        at_break = cursor.atBlockStart() if direction < 0 else cursor.atBlockEnd()
+        if direction and at_break and block.userState() == _CONTINUED:
+            cursor.setPosition(cursor.position() + direction)
+            self.setTextCursor(cursor)
+
     def _is_passed_on(self, event: QKeyEvent) -> bool:
-        control = bool(event.modifiers() & Qt.KeyboardModifier.ControlModifier)
+        held = event.modifiers() & ~Qt.KeyboardModifier.KeypadModifier
         if event.matches(QKeySequence.StandardKey.Undo):
             self.undo_requested.emit()
         elif event.matches(QKeySequence.StandardKey.Redo):
             self.redo_requested.emit()
-        elif control and event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
+        elif held == Qt.KeyboardModifier.ControlModifier and event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
             if not self._composing:
                 self.send_requested.emit()
         elif event.key() == Qt.Key.Key_F2:
@@ -218,9 +340,43 @@ class ExactEdit(QPlainTextEdit):
             super().contextMenuEvent(event)
 
     def focusInEvent(self, event: QFocusEvent) -> None:
-        """Qt's own, and the card is told."""
         super().focusInEvent(event)
         self.focused.emit()
+
+    def focusOutEvent(self, event: QFocusEvent) -> None:
+        """A composition ends with the focus, whether or not the input method says so."""
+        super().focusOutEvent(event)
+        self._composing = False
+        if event.reason() != Qt.FocusReason.PopupFocusReason:
+            self.caret_moved.emit()
+
+    def hideEvent(self, event: QHideEvent) -> None:
+        super().hideEvent(event)
+        self._composing = False
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        """A click moves the cursor."""
+        super().mousePressEvent(event)
+        self.caret_moved.emit()
+
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
+        """Text is dropped here; files are left to the window, which opens them."""
+        if has_files(event.mimeData()):
+            event.ignore()
+        else:
+            super().dragEnterEvent(event)
+
+    def dragMoveEvent(self, event: QDragMoveEvent) -> None:
+        if has_files(event.mimeData()):
+            event.ignore()
+        else:
+            super().dragMoveEvent(event)
+
+    def dropEvent(self, event: QDropEvent) -> None:
+        if has_files(event.mimeData()):
+            event.ignore()
+        else:
+            super().dropEvent(event)
 
     def createMimeDataFromSelection(self) -> QMimeData:
         """The exact text, not its image."""
@@ -237,6 +393,11 @@ class ExactEdit(QPlainTextEdit):
         """Pasted and dropped text, to the character."""
         if source.hasText() and not self.isReadOnly():
             self.insert_exact(source.text())
+
+
+def has_files(data: QMimeData) -> bool:
+    """Whether dropped data names files on this computer."""
+    return any(url.isLocalFile() for url in data.urls())
 
 
 def _is_history(event: QKeyEvent) -> bool:

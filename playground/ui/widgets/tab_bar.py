@@ -1,25 +1,107 @@
-"""The row of plain words over a pane, an underline under the chosen one."""
+"""The tabs over a pane: plain words, a count in a pill, an underline under the current one, a red dot for an error."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
-from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QTabBar
+from PySide6.QtCore import QRectF, QSize, Qt
+from PySide6.QtGui import QFontMetricsF, QPainter, QPaintEvent, QPen
+from PySide6.QtWidgets import QTabBar, QWidget
+
+from playground.ui.theme import current_theme, ui_font
+
+HEIGHT_PX = 34
+_SIDE = 14
+_GAP = 18
+_COUNT = re.compile(r"^(.*\S) ([\d,]+)$")
+_DOT_PX = 7
 
 
-def tab_bar(name: str, titles: Sequence[str]) -> QTabBar:
-    """A tab bar; `name` is for those who cannot see what it stands over."""
-    bar = QTabBar()
+class PaneTabs(QTabBar):
+    """Texts that end in a number show it as a pill."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._marked: set[int] = set()
+        self.setDrawBase(False)
+        self.setExpanding(False)
+        self.setElideMode(Qt.TextElideMode.ElideNone)
+        self.setUsesScrollButtons(False)
+
+    @property
+    def marked(self) -> set[int]:
+        """The tabs with a red dot."""
+        return self._marked
+
+    def mark(self, index: int, reason: str) -> None:
+        """Mark a tab as containing an error, with the reason as its tooltip; an empty reason removes the mark."""
+        if bool(reason) != (index in self._marked):
+            self._marked ^= {index}
+            self.updateGeometry()
+            self.update()
+        self.setTabToolTip(index, reason)
+        self.setAccessibleTabName(index, f"{self.tabText(index)}, has an error" if reason else "")
+
+    def tabSizeHint(self, index: int) -> QSize:
+        title, count = split(self.tabText(index))
+        bold = QFontMetricsF(ui_font(bold=True)).horizontalAdvance(title)
+        pill = QFontMetricsF(ui_font(12, tabular=True)).horizontalAdvance(count) + 18 if count else 0
+        dot = _DOT_PX + 5 if index in self._marked else 0
+        return QSize(round(bold + pill + dot) + (_SIDE if index == 0 else _GAP), HEIGHT_PX)
+
+    def minimumTabSizeHint(self, index: int) -> QSize:
+        return self.tabSizeHint(index)
+
+    def paintEvent(self, _event: QPaintEvent) -> None:
+        painter, theme = QPainter(self), current_theme()
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        for index in filter(self.isTabVisible, range(self.count())):
+            rect = QRectF(self.tabRect(index))
+            left = rect.left() + (_SIDE if index == 0 else _GAP)
+            current = index == self.currentIndex()
+            title, count = split(self.tabText(index))
+            painter.setFont(ui_font(bold=current))
+            painter.setPen(theme.text if current else theme.muted)
+            width = painter.fontMetrics().horizontalAdvance(title)
+            painter.drawText(QRectF(left, 0, width + 2, HEIGHT_PX), Qt.AlignmentFlag.AlignVCenter, title)
+            end = left + width
+            if count:
+                painter.setFont(ui_font(12, tabular=True))
+                pill = QRectF(end + 6, 8, painter.fontMetrics().horizontalAdvance(count) + 12, 18)
+                painter.setPen(Qt.PenStyle.NoPen)
+                painter.setBrush(theme.window)
+                painter.drawRoundedRect(pill, 9, 9)
+                painter.setPen(theme.muted)
+                painter.drawText(pill, Qt.AlignmentFlag.AlignCenter, count)
+                end = pill.right()
+            if index in self._marked:
+                painter.setPen(Qt.PenStyle.NoPen)
+                painter.setBrush(theme.failure)
+                painter.drawEllipse(QRectF(end + 5, HEIGHT_PX / 2 - _DOT_PX / 2, _DOT_PX, _DOT_PX))
+            if current:
+                painter.fillRect(QRectF(left, HEIGHT_PX - 2, width, 2), theme.accent)
+                if self.hasFocus():
+                    painter.setPen(QPen(theme.accent, 2))
+                    painter.setBrush(Qt.BrushStyle.NoBrush)
+                    painter.drawRoundedRect(QRectF(left - 5, 4, end - left + 10, HEIGHT_PX - 9), 4, 4)
+
+
+def tab_bar(name: str, titles: Sequence[str]) -> PaneTabs:
+    """Return a tab bar; `name` is its accessible name."""
+    bar = PaneTabs()
     bar.setAccessibleName(name)
-    bar.setDrawBase(False)
-    bar.setExpanding(False)
-    bar.setElideMode(Qt.TextElideMode.ElideNone)
     for title in titles:
         bar.addTab(title)
     return bar
 
 
-def counted(title: str, count: int) -> str:
-    """A title with how many there are, where there are any."""
-    return f"{title} {count:,}" if count else title
+def split(text: str) -> tuple[str, str]:
+    """Return a tab's title and its count, or an empty count."""
+    found = _COUNT.match(text)
+    return (found[1], found[2]) if found else (text, "")
+
+
+def counted(title: str, count: int, *, zero: bool = False) -> str:
+    """Return a title with its count; 0 is left out unless `zero`."""
+    return f"{title} {count:,}" if count or zero else title

@@ -11,7 +11,7 @@ from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QLineEdit, QMenu, QPlainTextEdit, QPushButton, QVBoxLayout, QWidget
 
 from playground.prompt.document import Json, Message, ToolCall
-from playground.ui.panes.prompt.card_text import SIDE_PX
+from playground.ui.panes.prompt.axis_paint import SIDE_PX
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, mono_font
 

@@ -17,6 +17,7 @@ from PySide6.QtGui import (
 )
 from PySide6.QtWidgets import QTextEdit, QToolTip, QWidget
 
+from playground.ui.panes.prompt.axis_paint import RIGHT_PX, SIDE_PX
 from playground.ui.panes.prompt.geometry import GAP_PX, TextGeometry
 from playground.ui.panes.prompt.marks import Advised, Mark, ink, marks_between, marks_of, paint_mark, tip_of
 from playground.ui.theme import Theme
@@ -24,8 +25,8 @@ from playground.ui.widgets.lossless_text import Splice
 from playground.ui.widgets.lossless_text_edit import ExactEdit
 from playground.ui.widgets.plain_tip import plain_tip
 
-SIDE_PX = 14
-"""Room left and right of the text."""
+LINE_CHARACTERS = 100
+"""Longest line of text, whatever the width of the pane."""
 
 
 class CardText(ExactEdit):
@@ -35,17 +36,19 @@ class CardText(ExactEdit):
     moved = Signal()
     """The cursor stands elsewhere."""
 
-    def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
+    def __init__(
+        self, theme: Theme, parent: QWidget | None = None, sides: tuple[int, int] = (SIDE_PX, RIGHT_PX)
+    ) -> None:
+        self._left, self._right = sides
+        self._lines = TextGeometry(self)
+        self._gaps: dict[str, int] = {}
         super().__init__(parent)
         self._theme = theme
-        self._lines = TextGeometry(self)
-        self._gap: int | None = None
-        self._gap_tip = ""
         self._marks: list[Mark] = []
         self._values: Mapping[str, str] = {}
         self._advised: Advised = ()
         self.setProperty("zoned", True)
-        self.setViewportMargins(SIDE_PX, 0, SIDE_PX, 0)
+        self.setViewportMargins(self._left, 0, self._right, 0)
         self.cursorPositionChanged.connect(self.moved)
 
     @property
@@ -59,14 +62,15 @@ class CardText(ExactEdit):
         return self._marks
 
     def changing(self, position: int, removed: int, added: int) -> None:
-        """The gap follows its line until the boundary is known anew."""
+        """Gaps follow their lines until the axes are known again."""
         self._lines.note_change(position, added)
-        if self._gap is not None and position < self._gap:
-            self._gap = max(self._gap + added - removed, position)
+        for name, gap in self._gaps.items():
+            if position < gap:
+                self._gaps[name] = max(gap + added - removed, position)
 
     def laid_out(self) -> None:
         """Lines may have come or gone."""
-        self._lines.open_gap(self._gap)
+        self._lines.open_gaps(list(self._gaps.values()))
         self._fit()
 
     def settled(self) -> None:
@@ -79,14 +83,23 @@ class CardText(ExactEdit):
         elif marks and not self._is_colored():
             self._color_marks()
 
-    def set_gap(self, unit: int | None, tip: str = "") -> None:
-        """Leave room for the boundary's words over the line of UTF-16 unit `unit`; None: nowhere."""
-        self._gap_tip = tip
-        if unit != self._gap:
-            self._gap = unit
-            self._lines.open_gap(unit)
-            self._fit()
+    def set_gap(self, name: str, unit: int | None) -> None:
+        """Leave room for a row above the line of UTF-16 unit `unit`; None: close the gap of that name."""
+        if unit != self._gaps.get(name):
+            if unit is None:
+                del self._gaps[name]
+            else:
+                self._gaps[name] = unit
+            self.laid_out()
             self.viewport().update()
+
+    def gap_top(self, name: str) -> float | None:
+        """Return the top of a gap in the viewport's coordinates; None if there is none."""
+        unit = self._gaps.get(name)
+        if unit is None:
+            return None
+        above = [other for other, gap in self._gaps.items() if gap == unit]
+        return self._lines.spot(unit).top - GAP_PX * (len(above) - above.index(name))
 
     def set_values(self, values: Mapping[str, str]) -> None:
         """The variables that have a value."""
@@ -127,9 +140,23 @@ class CardText(ExactEdit):
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Another width breaks lines elsewhere."""
         super().resizeEvent(event)
+        self._limit_lines()
         if event.size().width() != event.oldSize().width():
             self._lines.forget()
             self.laid_out()
+
+    def changeEvent(self, event: QEvent) -> None:
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.FontChange:
+            self._limit_lines()
+            self._lines.forget()
+            self.laid_out()
+
+    def _limit_lines(self) -> None:
+        most = ceil(LINE_CHARACTERS * self.fontMetrics().horizontalAdvance("n"))
+        right = max(self.width() - SIDE_PX - most, self._right)
+        if self.viewportMargins().right() != right:
+            self.setViewportMargins(self._left, 0, right, 0)
 
     def inputMethodEvent(self, event: QInputMethodEvent) -> None:
         """A composition takes room before it is text."""
@@ -173,18 +200,14 @@ class CardText(ExactEdit):
         ]
 
     def viewportEvent(self, event: QEvent) -> bool:
-        """What a mark or the boundary means, where the pointer rests on it."""
+        """Explain the mark under the pointer."""
         if event.type() == QEvent.Type.ToolTip and isinstance(event, QHelpEvent):
             QToolTip.showText(event.globalPos(), plain_tip(self.tip_at(event.pos())), self)
             return True
         return super().viewportEvent(event)
 
     def tip_at(self, place: QPoint) -> str:
-        """What the pointer is told at a place of the viewport; empty where there is nothing to tell."""
-        if self._gap is not None:
-            top = self._lines.spot(self._gap).top
-            if top - GAP_PX <= place.y() < top:
-                return self._gap_tip
+        """Return the explanation of the mark at a place of the viewport, or an empty text."""
         for mark, area in self._areas(place.y(), place.y()):
             if area.contains(place.toPointF()):
                 return tip_of(mark, self._values)

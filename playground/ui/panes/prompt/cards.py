@@ -1,56 +1,73 @@
-"""One message as a card: its head (role, ≈ tokens, menu) over its text, on the ground of its zones."""
+"""One message as a card: its head (role, tokens, menu) over its text, with fill and left edge."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QPoint, QRectF, Qt, Signal
-from PySide6.QtGui import QAction, QKeySequence, QPainter, QPaintEvent
+from PySide6.QtGui import QAction, QKeySequence, QMouseEvent, QPainter, QPaintEvent
 from PySide6.QtWidgets import QHBoxLayout, QMenu, QPushButton, QToolButton, QVBoxLayout, QWidget
 
 from playground.prompt.document import ROLES, Message, ToolCall
+from playground.ui.panes.prompt.axes import NOT_WARM, MessageAxes, Served, StableEnd
+from playground.ui.panes.prompt.axis_paint import (
+    EDGE_PX,
+    SIDE_PX,
+    ServedRow,
+    boundary_text,
+    close_edge,
+    fill_color,
+    paint_boundary,
+    paint_edge,
+    paint_served,
+)
 from playground.ui.panes.prompt.call_fields import CallFields
-from playground.ui.panes.prompt.card_text import SIDE_PX, CardText
+from playground.ui.panes.prompt.card_text import CardText
 from playground.ui.panes.prompt.geometry import GAP_PX
-from playground.ui.panes.prompt.zone_paint import Band, paint_bands, paint_boundary, words_of
-from playground.ui.theme import GRID, Theme, ui_font
+from playground.ui.theme import GRID, Theme, current_theme, mono_font, ui_font
+from playground.ui.widgets.icons import icon_button
 from playground.ui.widgets.lossless_text import Splice
 from playground.ui.widgets.lossless_text_edit import ExactEdit
 
-if TYPE_CHECKING:
-    from playground.prefix_cache.zones import Boundary, Zone, ZoneSpan
-
-
-HEAD_PX = 28
-"""Height of a card's head."""
-COUNT_RIGHT_PX = 44
-"""Where the token counts end, from the right: all of them in one column."""
+HEAD_PX = 30
+"""Height of a card's head, and of a collapsed card."""
+COUNT_RIGHT_PX = 50
+"""Distance of the token counts from the right, all in one column."""
 
 
 class CardHead(QWidget):
-    """Role and menu are buttons; note and token count are painted, so that a new count lays nothing out anew."""
+    """Role and menu are buttons; note and counts are painted, so that a new count needs no layout."""
 
-    def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
+    toggled = Signal()
+    """The head was clicked: collapse or expand."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._theme = theme
         self.note = ""
         self.count = ""
+        self.fold = icon_button("right", "Expand the message", px=20)
         self.role = QPushButton()
         self.role.setProperty("look", "role")
         self.role.setFont(ui_font(bold=True))
-        self.menu = QToolButton()
-        self.menu.setText("⋯")
+        self.menu = icon_button("more", "Message menu", px=24)
         self.menu.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
-        self.menu.setAccessibleName("Message menu")
-        row = QHBoxLayout(self)
-        row.setContentsMargins(SIDE_PX - 5, 2, GRID // 2, 0)
+        row = self._row = QHBoxLayout(self)
+        row.setContentsMargins(SIDE_PX - 5, 0, 18, 0)
+        row.setSpacing(2)
+        row.addWidget(self.fold)
         row.addWidget(self.role)
         row.addStretch(1)
         row.addWidget(self.menu)
+        self.fold.clicked.connect(self.toggled)
+        self.fold.hide()
         self.setFixedHeight(HEAD_PX)
+
+    def show_collapsed(self, collapsed: bool) -> None:
+        """Show the arrow that expands a collapsed card."""
+        self.fold.setVisible(collapsed)
+        self._row.setContentsMargins(EDGE_PX + 6 if collapsed else SIDE_PX - 5, 0, 18, 0)
 
     def say(self, note: str, count: str) -> None:
         """Show the note beside the role, and the count at the right."""
@@ -58,26 +75,24 @@ class CardHead(QWidget):
             self.note, self.count = note, count
             self.update()
 
-    def set_theme(self, theme: Theme) -> None:
-        """Other colours."""
-        self._theme = theme
-        self.update()
+    def mouseDoubleClickEvent(self, _event: QMouseEvent) -> None:
+        self.toggled.emit()
 
     def paintEvent(self, _event: QPaintEvent) -> None:
-        """Note and count."""
-        painter = QPainter(self)
+        painter, theme = QPainter(self), current_theme()
         painter.setFont(ui_font(12, tabular=True))
-        painter.setPen(self._theme.muted)
+        painter.setPen(theme.muted)
         metrics = painter.fontMetrics()
         right = self.width() - COUNT_RIGHT_PX
         width = metrics.horizontalAdvance(self.count)
-        room = QRectF(right - width, 1, width, self.height())
+        room = QRectF(right - width, 0, width + 1, self.height())
         painter.drawText(room, Qt.AlignmentFlag.AlignVCenter, self.count)
         left = self.role.geometry().right() + GRID // 2
         space = right - width - GRID * 2 - left
         if self.note and space > 0:
-            note = metrics.elidedText(self.note, Qt.TextElideMode.ElideRight, int(space))
-            painter.drawText(QRectF(left, 1, space, self.height()), Qt.AlignmentFlag.AlignVCenter, note)
+            painter.setFont(mono_font(12) if self.fold.isVisible() else ui_font(12))
+            note = painter.fontMetrics().elidedText(self.note, Qt.TextElideMode.ElideRight, int(space))
+            painter.drawText(QRectF(left, 0, space, self.height()), Qt.AlignmentFlag.AlignVCenter, note)
 
 
 _Key = QKeySequence.StandardKey
@@ -111,12 +126,12 @@ def text_menu(text: ExactEdit, card_actions: Sequence[QAction], parent: QWidget)
 _NOTE_CHARACTERS = 160
 
 ACTIONS = (
-    ("add", "Add a message below", "Ctrl+Shift+Return"),
+    ("add", "Add a message below", "Alt+Return"),
     ("duplicate", "Duplicate", "Ctrl+D"),
     ("up", "Move up", "Alt+Up"),
     ("down", "Move down", "Alt+Down"),
     ("call", "Add a tool call", ""),
-    ("collapse", "Collapse", "Ctrl+-"),
+    ("collapse", "Collapse", "Alt+-"),
     ("delete", "Delete", "Ctrl+Shift+Backspace"),
 )
 """What a card's menu offers: id, words, key while the card has the focus."""
@@ -135,24 +150,24 @@ class MessageCard(QWidget):
 
     def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._theme = theme
         self._message = Message("user", "")
-        self._spans: tuple[ZoneSpan, ...] = ()
-        self._head_zone: Zone | None = None
-        self._tokens: float | None = None
+        self._axes: MessageAxes | None = None
         self.collapsed = False
-        self.head = CardHead(theme)
+        self.head = CardHead()
         self.text = CardText(theme)
         self._calls: CallFields | None = None
         self.open_calls: Callable[[], tuple[ToolCall, ...]] = tuple
         """Names the calls that this message could answer."""
-        self._boundary: Boundary | None = None
+        self._end: StableEnd | None = None
+        self._served: Served | None = None
+        self._served_row: ServedRow | None = None
         self._column = QVBoxLayout(self)
         self._column.setContentsMargins(0, 0, 0, GRID)
         self._column.setSpacing(0)
         self._column.addWidget(self.head)
         self._column.addWidget(self.text)
         self._build_menus()
+        self.head.toggled.connect(lambda: self.set_collapsed(not self.collapsed))
         self.text.typed.connect(self._on_typed)
         self.text.menu_requested.connect(self.open_menu)
 
@@ -186,6 +201,8 @@ class MessageCard(QWidget):
         """Hide the text, or show it again; the first line stays as a note."""
         self.collapsed = collapsed
         self.text.setVisible(not collapsed)
+        self.head.show_collapsed(collapsed)
+        self._column.setContentsMargins(0, 0, 0, 0 if collapsed else GRID)
         self._show_fields()
         self._collapse.setText("Expand" if collapsed else "Collapse")
         self._say()
@@ -237,51 +254,88 @@ class MessageCard(QWidget):
         self._message = message
 
     def _shift(self, splice: Splice) -> None:
-        """Let the zones follow the text until they are known anew."""
+        """Let the axes follow the text until they are known again: the cache serves nothing from the change on."""
         end, delta = splice.at + len(splice.removed), len(splice.inserted) - len(splice.removed)
 
         def moved(place: int) -> int:
             return place if place <= splice.at else (place + delta if place >= end else splice.at)
 
         self.text.shift_advised(splice, moved)
-        moved_spans = (replace(span, start=moved(span.start), end=moved(span.end)) for span in self._spans)
-        self._spans = tuple(span for span in moved_spans if span.end > span.start)
-
-    def set_zones(self, head: Zone | None, spans: tuple[ZoneSpan, ...], tokens: float | None) -> None:
-        """Paint these zones, and say these ≈ tokens; nothing happens where they are the same."""
-        if (head, spans) != (self._head_zone, self._spans):
-            self._head_zone, self._spans = head, spans
+        if self._axes is not None:
+            start = self._axes.variable_from
+            self._axes = replace(
+                self._axes,
+                variable_from=None if start is None else moved(start) if start else 0,
+                warm_to=min(self._axes.warm_to, splice.at),
+            )
             self.update()
-        if tokens != self._tokens:
-            self._tokens = tokens
-            self._say()
 
-    def set_boundary(self, boundary: Boundary | None) -> None:
-        """The boundary that stands inside this card's text, if one does."""
-        if boundary is None:
-            self.text.set_gap(None)
+    @property
+    def axes(self) -> MessageAxes | None:
+        """The axes as they are painted."""
+        return self._axes
+
+    def show_axes(self, axes: MessageAxes | None, end: StableEnd | None) -> None:
+        """Paint these axes; `end`: the boundary is inside this text. None: neutral."""
+        if end is None:
+            self.text.set_gap("end", None)
         else:
-            self.text.set_gap(self.text.exact.unit(boundary.offset), boundary.cause)
-        if boundary != self._boundary:
-            self._boundary = boundary
-            self.text.setAccessibleDescription("" if boundary is None else " ".join(words_of(boundary)))
+            self.text.set_gap("end", self.text.exact.unit(end.offset))
+        if (axes, end) != (self._axes, self._end):
+            self._axes, self._end = axes, end
+            self.text.setAccessibleDescription("" if end is None else f"{boundary_text(end)}, at {end.name}")
+            self._say()
             self.update()
 
-    def set_theme(self, theme: Theme) -> None:
-        """Other colours."""
-        self._theme = theme
-        self.head.set_theme(theme)
-        self.text.set_theme(theme)
+    def show_served(self, served: Served | None) -> None:
+        """Show the rule "served from cache to here" after the line that it ends in; None: no rule."""
+        line = None
+        if served is not None and served.offset < len(self.text.exact.text):
+            line = self.text.geometry_of_text.next_line(self.text.exact.unit(served.offset))
+        self.text.set_gap("served", line if served is not None else None)
+        self._served = served
+        at_end = served is not None and (line is None or self.collapsed)
+        if at_end and served is not None:
+            self._show_row(served)
+        elif self._served_row is not None:
+            self._served_row.hide()
         self.update()
 
+    def _show_row(self, served: Served) -> None:
+        if self._served_row is None:
+            self._served_row = ServedRow()
+            self._column.insertWidget(2, self._served_row)
+        variable = self._axes is not None and self._axes.variable_from is not None
+        self._served_row.show_served(served, variable=None if self._axes is None else variable)
+        self._served_row.show()
+
+    def set_theme(self, theme: Theme) -> None:
+        """Apply a theme."""
+        self.text.set_theme(theme)
+
     def _say(self) -> None:
-        count = "" if self._tokens is None else f"≈ {self._tokens:,.0f} tokens"
+        """Show note and counts, and give the text its accessible name."""
+        count = "" if self._axes is None else f"≈ {self._axes.tokens:,}"
         note = note_of(self._message)
         if self.collapsed:
-            note = note or " ".join(self.text.exact.image[:_NOTE_CHARACTERS].split())
+            image = self.text.exact.image
+            note = note or " ".join(image[:_NOTE_CHARACTERS].split())
+            lines = image.count("\n") + 1
+            count = " · ".join(part for part in (f"{lines:,} {'line' if lines == 1 else 'lines'}", count) if part)
         self.head.say(note, count)
         self.head.role.setAccessibleName(f"Role: {self._message.role}")
-        self.text.setAccessibleName(f"Text of the {self._message.role} message, {count}")
+        self.text.setAccessibleName(", ".join((f"Text of the {self._message.role} message", *self._state_words())))
+
+    def _state_words(self) -> list[str]:
+        if self._axes is None:
+            return []
+        start, length = self._axes.variable_from, len(self.text.exact.text)
+        structure = "stable" if start is None else "variable" if start == 0 else "stable, then variable"
+        warm = self._axes.warm_to
+        cached = "not expected from cache" if warm <= 0 < length or warm == NOT_WARM else "expected from cache"
+        if 0 < warm < length:
+            cached = "in part expected from cache"
+        return [structure, cached, f"≈ {self._axes.tokens:,} tokens"]
 
     def open_menu(self, place: QPoint) -> QMenu:
         """The menu of the text and the card at a global place."""
@@ -290,36 +344,50 @@ class MessageCard(QWidget):
         menu.popup(place)
         return menu
 
-    @property
-    def spans(self) -> tuple[ZoneSpan, ...]:
-        """The zones of the text as they are painted."""
-        return self._spans
-
-    def bands(self) -> list[Band]:
-        """The zones as they lie on this card."""
-        if self._head_zone is None:
-            return []
-        bands = [Band(self._head_zone, 0, 0, 0)]
-        for span in () if self.collapsed else self._spans:
-            if span.zone == bands[-1].zone:
-                continue
-            if span.start == 0:
-                bands.append(Band(span.zone, 0, self.text.y(), self.text.y()))
-                continue
-            spot = self.text.geometry_of_text.spot(self.text.exact.unit(span.start))
-            y = self.text.y()
-            bands.append(Band(span.zone, spot.x + SIDE_PX, spot.top + y, spot.bottom + y, spot.rtl))
-        return bands
-
     def paintEvent(self, event: QPaintEvent) -> None:
-        """The zones; the head and the text stand on them."""
-        painter = QPainter(self)
+        """Paint fill, edge and the rows inside the text; head and text are on top."""
+        if self._axes is None:
+            return
+        painter, theme = QPainter(self), current_theme()
         painter.setClipRect(event.rect())
-        paint_bands(painter, self._theme, QRectF(self.rect()), self.bands())
-        if self._boundary is not None and not self.collapsed:
-            spot = self.text.geometry_of_text.spot(self.text.exact.unit(self._boundary.offset))
-            row = QRectF(0, self.text.y() + spot.top - GAP_PX, self.width(), GAP_PX)
-            paint_boundary(painter, self._theme, row, self._boundary, spot.x + SIDE_PX)
+        whole = QRectF(self.rect())
+        start = self._axes.variable_from
+        painter.fillRect(whole, fill_color(theme, variable=start == 0))
+        if start and not self.collapsed:
+            painter.fillRect(whole.adjusted(0, self._line_top(start), 0, 0), theme.variable)
+        warm = self._warm_bottom()
+        paint_edge(painter, theme, QRectF(0, 0, EDGE_PX, warm), warm=True)
+        paint_edge(painter, theme, whole.adjusted(0, warm, 0, 0), warm=False)
+        if 0 < warm < whole.height():
+            close_edge(painter, theme, warm)
+        if not self.collapsed:
+            self._paint_rows(painter, theme)
+
+    def _paint_rows(self, painter: QPainter, theme: Theme) -> None:
+        top = self.text.gap_top("end")
+        if self._end is not None and top is not None:
+            spot = self.text.geometry_of_text.spot(self.text.exact.unit(self._end.offset))
+            row = QRectF(0, self.text.y() + top, self.width(), GAP_PX)
+            paint_boundary(painter, theme, row, self._end, spot.x + SIDE_PX)
+        top = self.text.gap_top("served")
+        if self._served is not None and top is not None and self._axes is not None:
+            variable = self._axes.variable_from is not None and self._served.offset >= self._axes.variable_from
+            row = QRectF(0, self.text.y() + top, self.width(), GAP_PX)
+            paint_served(painter, theme, row, self._served, fill_color(theme, variable=variable))
+
+    def _line_top(self, offset: int) -> float:
+        return self.text.y() + self.text.geometry_of_text.spot(self.text.exact.unit(offset)).top
+
+    def _warm_bottom(self) -> float:
+        """Return the height down to which the edge is solid."""
+        if self._axes is None or self._axes.warm_to == NOT_WARM:
+            return 0.0
+        length = len(self.text.exact.text)
+        if self.collapsed or self._axes.warm_to >= length:
+            return float(self.height())
+        if self._axes.warm_to == 0:
+            return float(self.text.y())
+        return self.text.y() + self.text.geometry_of_text.spot(self.text.exact.unit(self._axes.warm_to)).bottom
 
 
 def _placeholder(message: Message) -> str:

@@ -24,7 +24,7 @@ def go_to_field(pane: PromptPane, problem: FieldError, tabs: dict[str, int]) -> 
     elif head == "variables":
         pane.tabs.setCurrentIndex(tabs["variables"])
         if rest:
-            pane.variables_tab.go_to(str(rest[0]))
+            pane.variables.go_to(str(rest[0]))
     elif head:
         pane.tabs.setCurrentIndex(tabs["parameters"])
         pane.parameters_tab.go_to(str(head))

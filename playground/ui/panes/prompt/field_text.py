@@ -17,16 +17,18 @@ class FieldText(QFrame):
     """The whole exact text, after every edit by the person."""
     undo_requested = Signal()
     redo_requested = Signal()
+    caret_moved = Signal()
 
     def __init__(self, theme: Theme, name: str, placeholder: str = "", text: CardText | None = None) -> None:
         super().__init__()
         self.setProperty("look", "field")
-        self.text = text or CardText(theme)
+        self.text = text or CardText(theme, sides=(8, 8))
         self.text.setAccessibleName(name)
         self.text.setPlaceholderText(placeholder)
         self.text.typed.connect(lambda _splice: self.edited.emit(self.text.exact.text))
         self.text.undo_requested.connect(self.undo_requested)
         self.text.redo_requested.connect(self.redo_requested)
+        self.text.caret_moved.connect(self.caret_moved)
         self.setFocusProxy(self.text)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 5, 0, 5)

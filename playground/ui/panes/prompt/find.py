@@ -1,56 +1,98 @@
-"""Find across all messages."""
+"""Find and replace across all messages."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QKeyEvent
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QLineEdit, QToolButton
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QLineEdit, QPushButton, QVBoxLayout, QWidget
 
 from playground.prompt.document import Message
+from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID
+from playground.ui.widgets.icons import icon_button
+from playground.ui.widgets.lossless_text import Splice
+
+Match = tuple[int, int, int]
+"""Message, code point and length of a match."""
 
 
 class FindBar(QFrame):
-    """Looks for a text, whatever its case, in the order of the messages."""
+    """Searches without regard to case, in the order of the messages, starting at the cursor."""
 
     found = Signal(int, int, int)
-    """Message, code point, and how many code points."""
+    """Message, code point, and number of code points."""
+    replace_requested = Signal(int, object)
+    """Message and Splice."""
+    replace_all_requested = Signal(object, int)
+    """All messages with the text replaced, and the number of matches."""
     closed = Signal()
 
     def __init__(self) -> None:
         super().__init__()
         self.setProperty("look", "bar")
+        self.setAccessibleName("Find and replace")
         self._messages: tuple[Message, ...] = ()
-        self._places: list[tuple[int, int]] = []
-        self._at = -1
-        self._line = QLineEdit()
-        self._line.setPlaceholderText("Find in the prompt")
-        self._line.setAccessibleName("Find in the prompt")
-        self._line.textChanged.connect(self._search)
+        self._matches: list[Match] = []
+        self._current = -1
+        self._start = (0, 0)
+        self.line = _line("Find in the prompt")
+        self.line.textChanged.connect(self._search)
+        self.replacement = _line("Replace with")
         self._count = QLabel()
         self._count.setProperty("tone", "muted")
-        row = QHBoxLayout(self)
-        row.setContentsMargins(GRID, 4, GRID, 4)
-        row.addWidget(self._line, 1)
-        row.addWidget(self._count)
-        for text, name, step in (("↑", "Previous", -1), ("↓", "Next", 1)):
-            row.addWidget(self._button(text, name, step))
-        row.addWidget(self._button("×", "Close", 0))
+        self._replacing = QWidget()
+        column = QVBoxLayout(self)
+        column.setContentsMargins(14, 4, GRID, 4)
+        column.setSpacing(4)
+        column.addLayout(self._find_row())
+        column.addWidget(self._replacing)
+        self._build_replace_row()
         self.hide()
 
-    def _button(self, text: str, name: str, step: int) -> QToolButton:
-        button = QToolButton()
-        button.setText(text)
-        button.setAccessibleName(name)
-        button.setToolTip(name)
-        button.clicked.connect(lambda: self.step(step) if step else self.close_bar())
-        return button
+    def _find_row(self) -> QHBoxLayout:
+        row = QHBoxLayout()
+        row.setSpacing(4)
+        row.addWidget(self.line, 1)
+        row.addWidget(self._count)
+        up, down = icon_button("up", "Previous match (Shift+Enter)"), icon_button("down", "Next match (Enter)")
+        close = icon_button("close", "Close find (Esc)")
+        up.clicked.connect(lambda: self.step(-1))
+        down.clicked.connect(lambda: self.step(1))
+        close.clicked.connect(self.close_bar)
+        for button in (up, down, close):
+            row.addWidget(button)
+        return row
 
-    def open_bar(self) -> None:
-        """Show the bar and wait for a text."""
+    def _build_replace_row(self) -> None:
+        row = QHBoxLayout(self._replacing)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(4)
+        self.one, self.all = QPushButton("Replace"), QPushButton("Replace all")
+        self.one.clicked.connect(self.replace)
+        self.all.clicked.connect(self.replace_all)
+        row.addWidget(self.replacement, 1)
+        row.addWidget(self.one)
+        row.addWidget(self.all)
+
+    @property
+    def count(self) -> str:
+        """What the bar says about the number of matches."""
+        return self._count.text()
+
+    def open_bar(self, start: tuple[int, int] = (0, 0), selected: str = "", *, replacing: bool = False) -> None:
+        """Show the bar. The search starts at message and code point `start`, with the selected text if it is given."""
+        self._start = start
+        self._replacing.setVisible(replacing)
         self.show()
-        self._line.setFocus()
-        self._line.selectAll()
+        if selected and "\n" not in selected and selected != self.line.text():
+            self.line.setText(selected)
+        else:
+            self._search(self.line.text())
+        field = self.replacement if replacing and self.line.text() else self.line
+        field.setFocus()
+        field.selectAll()
 
     def close_bar(self) -> None:
         """Hide the bar."""
@@ -58,57 +100,103 @@ class FindBar(QFrame):
         self.closed.emit()
 
     def show_messages(self, messages: tuple[Message, ...]) -> None:
-        """Look in these from now on."""
+        """Search in these from now on; the current match keeps its place."""
         self._messages = messages
         if self.isVisible():
-            self._search(self._line.text())
+            if 0 <= self._current < len(self._matches):
+                self._start = self._matches[self._current][:2]
+            self._search(self.line.text(), show=False)
 
-    def _search(self, wanted: str) -> None:
-        self._places = list(_places(self._messages, wanted)) if wanted else []
-        self._at = -1
+    def _search(self, wanted: str, *, show: bool = True) -> None:
+        self._matches = list(matches(self._messages, wanted)) if wanted else []
+        self._current = -1
+        if self._matches:
+            later = (number for number, match in enumerate(self._matches) if match[:2] >= self._start)
+            self._current = next(later, 0)
+            if show:
+                self._show()
         self._say()
 
     def step(self, step: int) -> None:
-        """Go to the next (1) or the previous (-1) place, round and round."""
-        if not self._places:
+        """Go to the next (1) or the previous (-1) match, past the end to the beginning."""
+        if self._matches:
+            self._current = (self._current + step) % len(self._matches)
+            self._start = self._matches[self._current][:2]
+            self._show()
+            self._say()
+
+    def _show(self) -> None:
+        self.found.emit(*self._matches[self._current])
+
+    def replace(self) -> None:
+        """Replace the current match and go to the next one."""
+        if not 0 <= self._current < len(self._matches):
             return
-        self._at = (
-            (self._at + step) % len(self._places) if self._at >= 0 else (0 if step > 0 else len(self._places) - 1)
-        )
-        message, offset = self._places[self._at]
-        self.found.emit(message, offset, len(self._line.text()))
-        self._say()
+        message, at, length = self._matches[self._current]
+        old = (self._messages[message].content or "")[at : at + length]
+        new = self.replacement.text()
+        self._start = (message, at + len(new))
+        self._current = -1
+        self.replace_requested.emit(message, Splice(at, old, new))
+        self._search(self.line.text())
+
+    def replace_all(self) -> None:
+        """Replace every match in one step."""
+        if not self._matches:
+            return
+        texts: dict[int, str] = {}
+        for message, at, length in reversed(self._matches):
+            text = texts.get(message, self._messages[message].content or "")
+            texts[message] = text[:at] + self.replacement.text() + text[at + length :]
+        self.replace_all_requested.emit(texts, len(self._matches))
 
     def _say(self) -> None:
-        if not self._line.text():
+        missing = bool(self.line.text()) and not self._matches
+        if self.line.property("bad") != ("true" if missing else "false"):
+            self.line.setProperty("bad", "true" if missing else "false")
+            restyle(self.line)
+        if not self.line.text():
             self._count.setText("")
-        elif not self._places:
-            self._count.setText("not found")
         else:
-            self._count.setText(f"{self._at + 1 or '–'} of {len(self._places):,}")
+            self._count.setText(f"{self._current + 1:,} of {len(self._matches):,}" if self._matches else "no match")
+        for button in (self.one, self.all):
+            button.setEnabled(bool(self._matches))
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
+        enter = event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter)
         if event.key() == Qt.Key.Key_Escape:
             self.close_bar()
-        elif event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and not (
-            event.modifiers() & Qt.KeyboardModifier.ControlModifier
-        ):
-            self.step(-1 if event.modifiers() & Qt.KeyboardModifier.ShiftModifier else 1)
+        elif enter and not event.modifiers() & Qt.KeyboardModifier.ControlModifier:
+            if self.replacement.hasFocus():
+                self.replace()
+            else:
+                self.step(-1 if event.modifiers() & Qt.KeyboardModifier.ShiftModifier else 1)
         else:
             super().keyPressEvent(event)
 
 
-def _places(messages: tuple[Message, ...], wanted: str) -> list[tuple[int, int]]:
-    # lower() keeps every code point's place but for a few letters (İ); for those the exact text is searched.
-    wanted_lower = wanted.lower()
-    found = []
+def _line(name: str) -> QLineEdit:
+    line = QLineEdit()
+    line.setPlaceholderText(name)
+    line.setAccessibleName(name)
+    return line
+
+
+def folded(text: str) -> str:
+    """Return `text` in lower case with every code point in its place."""
+    lower = text.lower()
+    if len(lower) == len(text):
+        return lower
+    # İ becomes two code points: only its first, the letter, is compared.
+    return "".join(character.lower()[:1] or character for character in text)
+
+
+def matches(messages: tuple[Message, ...], wanted: str) -> Iterator[Match]:
+    """Return every place of `wanted`, in any case, in the order of the messages."""
+    needle = folded(wanted)
     for index, message in enumerate(messages):
-        text = message.content or ""
-        lower = text.lower()
-        folded = len(lower) == len(text) and len(wanted_lower) == len(wanted)
-        haystack, needle = (lower, wanted_lower) if folded else (text, wanted)
-        at = haystack.find(needle)
+        text = folded(message.content or "")
+        at = text.find(needle)
         while at >= 0:
-            found.append((index, at))
-            at = haystack.find(needle, at + len(needle))
-    return found
+            yield index, at, len(needle)
+            at = text.find(needle, at + len(needle))

@@ -1,114 +1,132 @@
-"""The line under the prompt: how many ≈ tokens lie in which zone, and what the cache is expected to serve."""
+"""The legend under the prompt: tokens (≈) by structure, what the edge means, and whether the cache is warm."""
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QRectF, QSize, Qt
 from PySide6.QtGui import QFontMetricsF, QPainter, QPaintEvent
 from PySide6.QtWidgets import QFrame, QSizePolicy, QWidget
 
-from playground.ui.panes.prompt.zone_paint import EDGE_PX, MEANINGS, paint_edge, whole_words
-from playground.ui.theme import GRID, Theme, ui_font
+from playground.ui.panes.prompt.axes import PromptAxes
+from playground.ui.panes.prompt.axis_paint import (
+    EDGE_PX,
+    EXPECTED,
+    NOT_EXPECTED,
+    STABLE,
+    VARIABLE,
+    close_edge,
+    paint_edge,
+    paint_swatch,
+    whole_words,
+)
+from playground.ui.theme import Theme, current_theme, ui_font
+from playground.ui.widgets.icons import ICON_PX, paint_icon
 from playground.ui.widgets.plain_tip import plain_tip
 
-if TYPE_CHECKING:
-    from playground.prefix_cache.forecast import Forecast
-    from playground.prefix_cache.forecaster import PromptForecast as Outlook
-    from playground.prefix_cache.zones import Zone
-
-_MARK_GAP = 5
-_SIDE = GRID + 6
-_SHORT_PART = 30
-
-
-def forecast_words(forecast: Forecast) -> str:
-    """The forecast as a sentence; nothing expected is said as what it is: a known ≈ 0, with its reason."""
-    return f"forecast ≈ {forecast.cached_tokens:,.0f} cached · {forecast.basis}"
+HEIGHT_PX = 30
+_SIDE = 14
+_GAP = 12
+_MARK_GAP = 6
+_SWATCH = 10
 
 
 class Footer(QFrame):
-    """Painted, so that a new figure at every keystroke lays nothing out anew."""
+    """Painted: a new figure at every keystroke needs no layout."""
 
-    def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
+    def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._theme = theme
-        self._legend: list[tuple[Zone, str]] = []
-        self._forecast = ""
+        self.structure: tuple[str, str] = ("stable —", "variable —")
+        self.state = "cache: nothing sent yet"
+        self.forecast = ""
+        """What the next request is expected to get from the cache, with the same and with new values."""
+        self._warm = self._stable_only = False
         self.setProperty("look", "footer")
+        self.setFixedHeight(HEIGHT_PX)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        self.setAccessibleName("Zones and forecast")
+        self.setAccessibleName("Structure and cache of the prompt")
 
-    @property
-    def legend(self) -> list[tuple[Zone, str]]:
-        """Each zone that is shown, with its words."""
-        return self._legend
-
-    @property
-    def forecast(self) -> str:
-        """The forecast, whole."""
-        return self._forecast
-
-    def set_outlook(self, outlook: Outlook | None) -> None:
-        """Show the figures of an outlook; nothing is shown where there is none."""
-        legend, words = ([], "") if outlook is None else (_legend(outlook), forecast_words(outlook.forecast))
-        if (legend, words) != (self._legend, self._forecast):
-            self._legend, self._forecast = legend, words
-            self.setToolTip(plain_tip("\n".join([words, *(MEANINGS[zone] for zone, _ in legend)])))
-            self.setAccessibleDescription(", ".join([*(text for _, text in legend), words]))
+    def show_axes(self, axes: PromptAxes | None) -> None:
+        """Show the figures; None or an empty prompt: unknown."""
+        before = (self.structure, self.state, self.forecast)
+        if axes is None or axes.neutral:
+            self.structure, self.forecast, self._warm = ("stable —", "variable —"), "", False
+            self.state = "cache: nothing sent yet"
+        else:
+            self.structure = (f"stable ≈ {axes.stable_tokens:,}", f"variable ≈ {axes.variable_tokens:,}")
+            self.state, self._warm = axes.state, axes.warm
+            self.forecast = forecast_text(axes)
+        if (self.structure, self.state, self.forecast) != before:
+            basis = axes.basis if axes is not None else ""
+            tip = [self.state, self.forecast, basis, STABLE, VARIABLE, EXPECTED, NOT_EXPECTED]
+            self.setToolTip(plain_tip("\n".join(line for line in tip if line)))
+            self.setAccessibleDescription(
+                ", ".join(part for part in (*self.structure, self.state, self.forecast) if part)
+            )
             self.update()
 
-    def set_theme(self, theme: Theme) -> None:
-        """Other colours."""
-        self._theme = theme
-        self.update()
-
     def sizeHint(self) -> QSize:
-        """One line of small text with room around it."""
-        return QSize(200, QFontMetricsF(ui_font(12)).lineSpacing().__ceil__() + 2 * GRID)
+        return QSize(200, HEIGHT_PX)
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        """Legend at the left, forecast at the right; where there is no room for both, the legend is shortened first."""
+        """Paint the legend at the left and the cache state at the right; without room the edge's legend goes first."""
         super().paintEvent(event)
-        painter = QPainter(self)
+        painter, theme = QPainter(self), current_theme()
         painter.setFont(ui_font(12, tabular=True))
         metrics = QFontMetricsF(painter.font())
-        x = self._paint_legend(painter, metrics)
-        painter.setPen(self._theme.muted)
-        room = QRectF(x, 0, self.width() - x - _SIDE, self.height())
-        words = _shortened(self._forecast, metrics, room.width())
-        painter.drawText(room, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignRight, words)
+        state_width = metrics.horizontalAdvance(self.state) + ICON_PX + _MARK_GAP
+        x = self._paint_structure(painter, theme, metrics)
+        legend = self._legend_width(metrics)
+        room = self.width() - _SIDE - state_width - _GAP - x
+        if room >= legend:
+            x = self._paint_edges(painter, theme, metrics, x)
+        self._paint_state(painter, theme, metrics, x)
 
-    def _paint_legend(self, painter: QPainter, metrics: QFontMetricsF) -> float:
-        x = float(_SIDE)
-        middle, half = self.height() / 2, metrics.ascent() / 2
-        for zone, words in self._legend:
-            paint_edge(painter, self._theme, zone, x, middle - half, middle + half)
-            x += EDGE_PX + _MARK_GAP
-            painter.setPen(self._theme.muted)
-            width = metrics.horizontalAdvance(words)
-            painter.drawText(QRectF(x, 0, width + 1, self.height()), Qt.AlignmentFlag.AlignVCenter, words)
-            x += width + GRID + 4
+    def _paint_structure(self, painter: QPainter, theme: Theme, metrics: QFontMetricsF) -> float:
+        x, middle = float(_SIDE), self.height() / 2
+        for variable, text in zip((False, True), self.structure, strict=True):
+            paint_swatch(painter, theme, QRectF(x, middle - _SWATCH / 2, _SWATCH, _SWATCH), variable=variable)
+            x = self._text(painter, theme, metrics, x + _SWATCH + _MARK_GAP, text) + _GAP
         return x
 
+    def _legend_width(self, metrics: QFontMetricsF) -> float:
+        words = metrics.horizontalAdvance("expected from cache") + metrics.horizontalAdvance("not")
+        return words + 2 * (EDGE_PX + _MARK_GAP + _GAP) + _GAP
 
-def _shortened(text: str, metrics: QFontMetricsF, room: float) -> str:
-    """As many whole words as there is room for; a short part ("40 s ago") is shown whole or not at all."""
-    shown = whole_words(text, metrics, room)
-    if shown == text or " · " not in shown:
-        return shown
-    kept = shown.count(" · ")
-    cut_part = text.split(" · ")[kept]
-    if len(cut_part) > _SHORT_PART:
-        return shown
-    return " · ".join(text.split(" · ")[:kept]) + " …"
+    def _paint_edges(self, painter: QPainter, theme: Theme, metrics: QFontMetricsF, x: float) -> float:
+        middle = self.height() / 2
+        painter.setPen(theme.line)
+        painter.drawLine(int(x), int(middle - 7), int(x), int(middle + 7))
+        x += _GAP
+        for warm, text in ((True, "expected from cache"), (False, "not")):
+            area = QRectF(x, middle - 6, EDGE_PX, 12)
+            paint_edge(painter, theme, area, warm=warm)
+            if not warm:
+                painter.translate(x, 0)
+                close_edge(painter, theme, area.top())
+                close_edge(painter, theme, area.bottom())
+                painter.translate(-x, 0)
+            x = self._text(painter, theme, metrics, x + EDGE_PX + _MARK_GAP, text) + _GAP
+        return x
+
+    def _text(self, painter: QPainter, theme: Theme, metrics: QFontMetricsF, x: float, text: str) -> float:
+        width = metrics.horizontalAdvance(text)
+        painter.setPen(theme.text)
+        painter.drawText(QRectF(x, 0, width + 1, self.height()), Qt.AlignmentFlag.AlignVCenter, text)
+        return x + width
+
+    def _paint_state(self, painter: QPainter, theme: Theme, metrics: QFontMetricsF, x: float) -> None:
+        color = theme.warm_edge if self._warm else theme.muted
+        right = self.width() - _SIDE
+        text = whole_words(self.state, metrics, right - x - ICON_PX - _MARK_GAP)
+        width = metrics.horizontalAdvance(text)
+        painter.setPen(color)
+        painter.drawText(QRectF(right - width, 0, width + 1, self.height()), Qt.AlignmentFlag.AlignVCenter, text)
+        if text and self.forecast:
+            left = right - width - _MARK_GAP - ICON_PX
+            paint_icon(painter, "clock", QRectF(left, self.height() / 2 - ICON_PX / 2, ICON_PX, ICON_PX), color)
 
 
-def _legend(outlook: Outlook) -> list[tuple[Zone, str]]:
-    zones = outlook.zones
-    counts: list[tuple[Zone, float]] = [
-        ("warm", zones.warm_tokens),
-        ("stable", zones.stable_tokens),
-        ("variable", zones.variable_tokens),
-    ]
-    return [(zone, f"{zone} ≈ {tokens:,.0f}") for zone, tokens in counts if tokens >= 0.5]
+def forecast_text(axes: PromptAxes) -> str:
+    """Return the forecast of the next request, given twice if the values of variables matter."""
+    if axes.stable_end is None:
+        return f"next request ≈ {axes.same_values:,} cached"
+    return f"next, same values ≈ {axes.same_values:,} · next, new values ≈ {axes.new_values:,}"

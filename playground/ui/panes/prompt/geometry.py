@@ -7,6 +7,7 @@ walk would be most of a keystroke.
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import cast
@@ -15,8 +16,8 @@ from PySide6.QtCore import QPointF, QRectF, Qt
 from PySide6.QtGui import QTextBlock, QTextLine
 from PySide6.QtWidgets import QPlainTextEdit
 
-GAP_PX = 26
-"""Room for the words of the boundary inside a text."""
+GAP_PX = 22
+"""Height of a row (boundary, served rule) inside a text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ class TextGeometry:
         self._heights: list[float] = []
         self._tops: list[float] | None = None
         self._changed: tuple[int, int] | None = None
-        self._gap_block: QTextBlock | None = None
+        self._gap_blocks: list[QTextBlock] = []
 
     def note_change(self, position: int, added: int) -> None:
         """Contents changed as Qt reports it; measured when next asked for."""
@@ -115,28 +116,35 @@ class TextGeometry:
         end = document.findBlockByNumber(last)
         return document.findBlockByNumber(first).position(), end.position() + end.length()
 
-    def open_gap(self, unit: int | None) -> None:
-        """Move the line that unit `unit` stands in, and those below it, down by GAP_PX; None: no gap.
+    def open_gaps(self, units: Sequence[int]) -> None:
+        """Move the lines of these units, and those below them, down by GAP_PX each; no units: close all gaps.
 
-        QPlainTextEdit knows no room between lines, but it takes a line's place from its layout, so the place is
+        QPlainTextEdit has no space between lines, but it takes a line's position from its layout, so the position is
         changed there. It forgets that whenever it lays a block out again: call this after every change.
         """
-        block = self._edit.document().findBlock(unit) if unit is not None else QTextBlock()
-        if self._gap_block is not None and self._gap_block.isValid() and self._gap_block != block:
-            self._place_lines(self._gap_block, None)
-        self._gap_block = block if block.isValid() else None
-        if unit is not None and block.isValid():
-            self._place_lines(block, unit - block.position())
+        document = self._edit.document()
+        blocks: dict[int, tuple[QTextBlock, list[int]]] = {}
+        for unit in sorted(units):
+            block = document.findBlock(unit)
+            if block.isValid():
+                blocks.setdefault(block.blockNumber(), (block, []))[1].append(unit - block.position())
+        kept = [block for block, _ in blocks.values()]
+        for block in self._gap_blocks:
+            if block.isValid() and block not in kept:
+                self._place_lines(block, ())
+        self._gap_blocks = kept
+        for block, inside in blocks.values():
+            self._place_lines(block, inside)
 
-    def _place_lines(self, block: QTextBlock, inside: int | None) -> None:
-        # Asking for its size lays the block out where that has not happened yet.
+    def _place_lines(self, block: QTextBlock, inside: Sequence[int]) -> None:
+        # Asking for its size lays the block out if it has no layout yet.
         self._edit.document().documentLayout().blockBoundingRect(block)
         layout = block.layout()
-        number = layout.lineForTextPosition(inside).lineNumber() if inside is not None else layout.lineCount()
+        numbers = [layout.lineForTextPosition(unit).lineNumber() for unit in inside]
         y, moved = 0.0, False
         for index in range(layout.lineCount()):
             line = layout.lineAt(index)
-            y += GAP_PX if index == number else 0
+            y += GAP_PX * numbers.count(index)
             if line.y() != y:
                 line.setPosition(QPointF(line.x(), y))
                 moved = True
@@ -144,6 +152,19 @@ class TextGeometry:
         if moved:
             self._bring_up_to_date()
             self._changed = (block.position(), 0)
+
+    def next_line(self, unit: int) -> int | None:
+        """Return the first unit of the line after the one that `unit` is in; None: it is in the last line."""
+        block = self._edit.document().findBlock(unit)
+        if not block.isValid():
+            return None
+        self._edit.document().documentLayout().blockBoundingRect(block)
+        layout = block.layout()
+        line = layout.lineForTextPosition(min(unit - block.position(), block.length() - 1))
+        if line.isValid() and line.lineNumber() + 1 < layout.lineCount():
+            return block.position() + layout.lineAt(line.lineNumber() + 1).textStart()
+        following = block.next()
+        return following.position() if following.isValid() else None
 
     def _bring_up_to_date(self) -> None:
         if not self._heights:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from PySide6.QtCore import QPointF, QRectF, Qt
@@ -51,7 +51,12 @@ def marks_of(exact: ExactText, values: Mapping[str, str], advised: Advised = ())
         if not any(start < other_end and other_start < end for other_start, other_end in chips)
     ]
     found.sort()
-    return list(_in_units(exact.image, found))
+    marks = _in_units(exact.image, found)
+    if exact.breaks:
+        marks = [
+            replace(mark, start=exact.unit_of(mark.start), end=exact.unit_of(mark.end, before=True)) for mark in marks
+        ]
+    return marks
 
 
 def _in_units(image: str, found: list[tuple[int, int, MarkKind, str]]) -> list[Mark]:
@@ -85,7 +90,7 @@ def tip_of(mark: Mark, values: Mapping[str, str]) -> str:
     if mark.kind == "advice":
         return mark.subject
     if mark.kind == "missing":
-        return f"{{{{{mark.subject}}}}} has no value. Give it one under Variables."
+        return f"{{{{{mark.subject}}}}} has no value. Give it one in the Variables table."
     value = values.get(mark.subject, "")
     shown = value if len(value) <= _TIP_CHARACTERS else value[:_TIP_CHARACTERS] + " …"
     return f"{{{{{mark.subject}}}}} = {shown}" if value else f"{{{{{mark.subject}}}}} is an empty text"

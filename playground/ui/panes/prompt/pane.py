@@ -1,19 +1,22 @@
-"""The Prompt pane: five tabs over one document and one history, and what the prefix desk says of the document."""
+"""The Prompt pane: four tabs over one document and one history, and the forecast of the document."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Signal
 from PySide6.QtGui import QUndoStack
-from PySide6.QtWidgets import QFrame, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QStackedWidget, QVBoxLayout, QWidget
 
 from playground.prompt.document import Document, Tool
 from playground.prompt.field_errors import FieldError
-from playground.prompt.variables import names
+from playground.prompt.parameters import invalid_errors
+from playground.ui.bars.banner import SlimBar
+from playground.ui.panes.prompt.axes import PromptAxes, Served, axes_of, first_difference, served_place
 from playground.ui.panes.prompt.body_tab import BodyTab
 from playground.ui.panes.prompt.check_bar import ProblemBar
 from playground.ui.panes.prompt.field_navigation import go_to_field
@@ -23,9 +26,10 @@ from playground.ui.panes.prompt.marks import Advised
 from playground.ui.panes.prompt.parameters_tab import ParametersTab
 from playground.ui.panes.prompt.prompt_tab import PromptTab
 from playground.ui.panes.prompt.tools_tab import ToolsTab
-from playground.ui.panes.prompt.undo import History
-from playground.ui.panes.prompt.variables_tab import VariablesTab
+from playground.ui.panes.prompt.undo import History, PromptFile
+from playground.ui.panes.prompt.variables_table import VariablesTable
 from playground.ui.theme import Theme
+from playground.ui.widgets.icons import icon_button
 from playground.ui.widgets.lossless_text import Splice
 from playground.ui.widgets.rule import hairline
 from playground.ui.widgets.tab_bar import counted, tab_bar
@@ -39,27 +43,25 @@ if TYPE_CHECKING:
     from playground.ui.panes.prompt.check_bar import CheckBar
     from playground.ui.panes.prompt.parameters_tab import ParametersTab
     from playground.ui.panes.prompt.tools_tab import ToolsTab
-    from playground.ui.panes.prompt.variables_tab import VariablesTab
 
 
 class OtherTabs:
-    """Variables, tools, parameters and the body."""
+    """Tools, parameters and the body."""
 
     def __init__(self, theme: Theme) -> None:
-        self.variables = VariablesTab(theme)
         self.tools = ToolsTab(theme)
         self.parameters = ParametersTab(theme)
         self.body = BodyTab(theme)
-        self.pages = (self.variables, self.tools, self.parameters, self.body)
+        self.pages = (self.tools, self.parameters, self.body)
 
     def set_theme(self, theme: Theme) -> None:
-        """Other colours."""
+        """Apply a theme."""
         for page in self.pages:
             page.set_theme(theme)
 
 
-PROMPT, VARIABLES, TOOLS, PARAMETERS, BODY = range(5)
-_TABS = {"messages": PROMPT, "variables": VARIABLES, "tools": TOOLS, "parameters": PARAMETERS}
+PROMPT, TOOLS, PARAMETERS, BODY = range(4)
+_TABS = {"messages": PROMPT, "variables": PROMPT, "tools": TOOLS, "parameters": PARAMETERS}
 
 
 class PromptPane(QFrame):
@@ -69,6 +71,8 @@ class PromptPane(QFrame):
     """The Document, after every change, also by undo and redo, synchronously."""
     send_requested = Signal()
     """Ctrl+Enter came to a text here and nobody else took it; never during a composition."""
+    action_requested = Signal(str)
+    """The id of an action of the window."""
     answers_wanted = Signal(str)
     """What calls of this tool return is wanted; the tool's menu offers it where somebody listens."""
     tool_server_wanted = Signal()
@@ -84,21 +88,41 @@ class PromptPane(QFrame):
         self._theme = theme
         self.find_bar = FindBar()
         self.problem_bar = ProblemBar()
+        self.file_bar = SlimBar("The prompt's file")
         self._findings: tuple[Finding, ...] = ()
         self._zones: ZoneMap | None = None
-        self.footer = Footer(theme)
-        self.tabs = tab_bar("Parts of the prompt", ("Prompt", "Variables", "Tools", "Parameters", "Body"))
+        self._outlook: Outlook | None = None
+        self._axes: PromptAxes | None = None
+        self._held: PromptAxes | None = None
+        self._report: tuple[Document, int, int, str] | None = None
+        self._served_at: tuple[int, int] | None = None
+        self.variables = VariablesTable(theme)
+        self.footer = Footer()
+        self.tabs = tab_bar("Parts of the prompt", ("Prompt", "Tools 0", "Parameters 0", "Body"))
+        self._find = icon_button("search", "Find in the prompt (Ctrl+F)")
         self._stack = QStackedWidget()
         self._lay_out()
         self._connect()
 
     def _lay_out(self) -> None:
-        self._stack.addWidget(self.prompt_tab)
+        page = QWidget()
+        inside = QVBoxLayout(page)
+        inside.setContentsMargins(0, 0, 0, 0)
+        inside.setSpacing(0)
+        inside.addWidget(self.prompt_tab, 1)
+        inside.addWidget(self.variables)
+        self._stack.addWidget(page)
+        head = QHBoxLayout()
+        head.setContentsMargins(0, 0, 8, 0)
+        head.addWidget(self.tabs)
+        head.addStretch(1)
+        head.addWidget(self._find)
         column = self._column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
-        column.addWidget(self.tabs)
+        column.addLayout(head)
         column.addWidget(hairline())
+        column.addWidget(self.file_bar)
         column.addWidget(self.problem_bar)
         column.addWidget(self._stack, 1)
         column.addWidget(self.find_bar)
@@ -109,29 +133,36 @@ class PromptPane(QFrame):
         self.history.replaced.connect(self._on_replaced)
         self.history.changed.connect(self._on_changed)
         self.prompt_tab.send_requested.connect(self.send_requested)
+        self.prompt_tab.action.connect(self.action_requested)
         self.prompt_tab.tools_requested.connect(lambda: self.tabs.setCurrentIndex(TOOLS))
         self.tabs.currentChanged.connect(self._show_tab)
+        self._find.clicked.connect(lambda: self.show_find())
+        self.variables.value_edited.connect(self._set_value)
+        self.variables.undo_requested.connect(self.undo)
+        self.variables.redo_requested.connect(self.redo)
+        self.variables.caret_moved.connect(self.history.seal)
         self.find_bar.found.connect(self._show_found)
         self.find_bar.closed.connect(self.focus_editor)
+        self.find_bar.replace_requested.connect(
+            lambda message, splice: self.history.splice(message, splice, shown=False)
+        )
+        self.find_bar.replace_all_requested.connect(self._replace_all)
 
     @cached_property
     def _others(self) -> OtherTabs:
         """The tabs behind the first one: made when they are first needed, which the first paint does not."""
 
         others = OtherTabs(self._theme)
-        others.variables.value_edited.connect(self._set_value)
         others.tools.tools_edited.connect(self._set_tools)
         others.tools.answers_wanted.connect(self.answers_wanted)
         others.tools.server_wanted.connect(self.tool_server_wanted)
         others.tools.answers_offered = lambda: self.receivers("2answers_wanted(QString)") > 0
         others.parameters.edited.connect(lambda document, key: self.history.replace(document, "Set parameter", key))
-        for tab in (others.variables, others.tools):
-            tab.undo_requested.connect(self.undo)
-            tab.redo_requested.connect(self.redo)
+        others.tools.undo_requested.connect(self.undo)
+        others.tools.redo_requested.connect(self.redo)
         for page in others.pages:
             self._stack.addWidget(page)
         document = self.history.document
-        others.variables.show_document(document)
         others.tools.show_tools(document.tools)
         others.tools.show_zones(self._zones)
         others.parameters.show_document(document)
@@ -153,11 +184,6 @@ class PromptPane(QFrame):
         _ = self._others
 
     @property
-    def variables_tab(self) -> VariablesTab:
-        """Each variable's value."""
-        return self._others.variables
-
-    @property
     def tools_tab(self) -> ToolsTab:
         """The tool catalogue."""
         return self._others.tools
@@ -176,13 +202,18 @@ class PromptPane(QFrame):
         """The document as it is now, to the character."""
         return self.history.document
 
-    def set_document(self, document: Document, *, undoable: bool = False, label: str = "") -> None:
-        """Put a document in place: as one step that can be undone, or as a new beginning without a history."""
+    def set_document(
+        self, document: Document, *, undoable: bool = False, label: str = "", file: PromptFile | None = None
+    ) -> None:
+        """Replace the document, as one undoable step or as a new start without a history.
+
+        `file` is the file that Save writes from then on; None keeps the present one.
+        """
         self.problem_bar.hide()
         if undoable:
-            self.history.replace(document, label)
+            self.history.replace(document, label, file=file)
         else:
-            self.history.reset(document)
+            self.history.reset(document, file)
 
     @property
     def undo_stack(self) -> QUndoStack:
@@ -213,7 +244,10 @@ class PromptPane(QFrame):
 
     def _on_replaced(self, before: Document, after: Document) -> None:
         self._show_variables()
-        self.tabs.setTabText(TOOLS, counted("Tools", len(after.tools)))
+        self.tabs.setTabText(TOOLS, counted("Tools", len(after.tools), zero=True))
+        count = len({*after.parameters, *after.invalid})
+        self.tabs.setTabText(PARAMETERS, counted("Parameters", count, zero=True))
+        self._mark_tabs()
         if "_others" in vars(self):
             self.parameters_tab.show_document(after)
             if before.tools is not after.tools:
@@ -227,10 +261,11 @@ class PromptPane(QFrame):
         self.edited.emit(document)
 
     def _show_variables(self) -> None:
-        document = self.history.document
-        self.tabs.setTabText(VARIABLES, counted("Variables", len({*names(document.messages), *document.variables})))
-        if "_others" in vars(self):
-            self.variables_tab.show_document(document)
+        self.variables.show_document(self.history.document)
+
+    def _mark_tabs(self) -> None:
+        errors = invalid_errors(self.history.document.invalid)
+        self.tabs.mark(PARAMETERS, str(errors[0]) if errors else "")
 
     def _set_value(self, name: str, value: str | None) -> None:
         document = self.history.document
@@ -243,15 +278,48 @@ class PromptPane(QFrame):
         self.history.replace(replace(self.history.document, tools=tools), "Edit tools", key)
 
     def set_outlook(self, outlook: Outlook | None) -> None:
-        """Paint zones, ≈ tokens, boundary and forecast; what did not change is not touched."""
+        """Paint the axes of a forecast; a forecast of an older document is ignored, the next one follows."""
         if outlook is not None and outlook.view.document is not self.history.document:
-            # Of an older document: its places would be wrong. The next look is on its way.
             return
-        self.prompt_tab.set_outlook(outlook)
-        self.footer.set_outlook(outlook)
+        self._outlook = outlook
         self._zones = outlook.zones if outlook is not None else None
+        axes = axes_of(outlook, self._reported_total()) if outlook is not None else None
+        if axes is not None and self._held is not None:
+            axes = axes.not_warmer_than(self._held)
+        self._axes = axes
+        self.prompt_tab.show_axes(axes)
+        self.variables.show_axes(axes)
+        self.footer.show_axes(axes)
+        self._show_served()
         if "_others" in vars(self):
             self.tools_tab.show_zones(self._zones)
+
+    @property
+    def axes(self) -> PromptAxes | None:
+        """What is painted."""
+        return self._axes
+
+    def set_running(self, running: bool) -> None:
+        """While a request runs nothing is painted warm that was not expected to be warm before."""
+        self._held = self._axes if running else None
+        if not running:
+            self.set_outlook(self._outlook)
+
+    def _reported_total(self) -> int | None:
+        return self._report[2] if self._report is not None and self._report[0] == self.history.document else None
+
+    def _show_served(self) -> None:
+        """Show what the server reported, until the text before that place is edited."""
+        served = None
+        if self._report is not None and self._axes is not None and not self._axes.neutral:
+            document, cached, prompt, at = self._report
+            changed = first_difference(document, self.history.document)
+            if changed is None:
+                self._served_at = served_place(self._axes, cached, prompt)
+            place = self._served_at
+            if place is not None and (changed is None or changed >= place):
+                served = Served(cached, at, *place)
+        self.prompt_tab.show_served(served)
 
     def set_advice(self, advice: Sequence[Advice], document: Document) -> None:
         """Mark the places in the messages that advice on `document` is about; advice on an older one is left alone."""
@@ -265,9 +333,16 @@ class PromptPane(QFrame):
                     advised[place.message] = (*advised.get(place.message, ()), mark)
         self.prompt_tab.set_advised(advised)
 
-    def set_reported(self, cached_tokens: int | None, prompt_tokens: int | None) -> None:
-        """Mark the point up to which the server says it read from its cache; None where it did not say."""
-        self.prompt_tab.ruler.set_reported(cached_tokens, prompt_tokens)
+    def set_reported(
+        self, cached_tokens: int | None, prompt_tokens: int | None, document: Document | None = None
+    ) -> None:
+        """Show up to where the server served `document` (None: the present one) from its cache; None: not reported."""
+        self._served_at = None
+        self._report = None
+        if cached_tokens is not None and prompt_tokens:
+            at = datetime.now().astimezone().strftime("%H:%M:%S")
+            self._report = (document or self.history.document, cached_tokens, prompt_tokens, at)
+        self.set_outlook(self._outlook)
 
     def set_model(self, model: str) -> None:
         """The model that the body preview names."""
@@ -315,11 +390,31 @@ class PromptPane(QFrame):
     def _show_found(self, message: int, offset: int, length: int) -> None:
         self.prompt_tab.go_to(message, offset, offset + length, focus=False)
 
-    def show_find(self) -> None:
-        """Open the find bar, with what is selected to look for."""
+    def show_find(self, *, replacing: bool = False) -> None:
+        """Open the find bar at the cursor, with the selected text to search for."""
         self.tabs.setCurrentIndex(PROMPT)
         self.find_bar.show_messages(self.history.document.messages)
-        self.find_bar.open_bar()
+        start, selected = self.prompt_tab.selection()
+        self.find_bar.open_bar(start, selected, replacing=replacing)
+
+    def show_replace(self) -> None:
+        """Open the find bar with the field for replacing."""
+        self.show_find(replacing=True)
+
+    def find_next(self, step: int = 1) -> None:
+        """Go to the next match, also while the find bar is closed."""
+        self.find_bar.show_messages(self.history.document.messages)
+        if self.find_bar.isVisible():
+            self.find_bar.step(step)
+        else:
+            self.show_find()
+
+    def _replace_all(self, texts: dict[int, str], count: int) -> None:
+        messages = list(self.history.document.messages)
+        for index, text in texts.items():
+            messages[index] = replace(messages[index], content=text)
+        label = f"Replace {count:,} matches"
+        self.history.replace(replace(self.history.document, messages=tuple(messages)), label)
 
     def focus_editor(self) -> None:
         """The keyboard goes to the prompt's text."""
@@ -335,9 +430,9 @@ class PromptPane(QFrame):
         return any(card.text.composing for card in self.prompt_tab.cards)
 
     def set_theme(self, theme: Theme) -> None:
-        """Other colours."""
+        """Apply a theme."""
         self._theme = theme
         self.prompt_tab.set_theme(theme)
-        self.footer.set_theme(theme)
+        self.variables.set_theme(theme)
         if "_others" in vars(self):
             self._others.set_theme(theme)

@@ -4,25 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QHBoxLayout, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
 from playground.prompt.document import Document, Message, Role
 from playground.prompt.tool_calls import open_calls, with_new_call
+from playground.ui.panes.prompt.axes import NOT_WARM, PromptAxes, Served, StableEnd
+from playground.ui.panes.prompt.axis_paint import BoundaryRow, ServedRow
 from playground.ui.panes.prompt.cards import MessageCard
 from playground.ui.panes.prompt.marks import Advised
 from playground.ui.panes.prompt.ruler import Ruler
 from playground.ui.panes.prompt.tools_head import ToolsHead
 from playground.ui.panes.prompt.undo import History
-from playground.ui.panes.prompt.zone_paint import BoundaryRow
 from playground.ui.theme import GRID, Theme
+from playground.ui.widgets.icons import set_icon
 from playground.ui.widgets.lossless_text import Splice
-
-if TYPE_CHECKING:
-    from playground.prefix_cache.forecaster import PromptForecast as Outlook
-    from playground.prefix_cache.zones import Boundary, Zone, ZoneMap
 
 _ROOM_PX = 40
 """Lines around the cursor that are kept in sight with it."""
@@ -32,19 +29,26 @@ class PromptTab(QWidget):
     """Keeps one card a message in step with the history's document."""
 
     tools_requested = Signal()
+    action = Signal(str)
+    """The id of an action of the window, chosen in the panel of an empty prompt."""
     send_requested = Signal()
 
     def __init__(self, theme: Theme, history: History, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._theme = theme
         self._history = history
-        self._boundary: Boundary | None = None
-        self._boundary_at: int | None = None
+        self._end: StableEnd | None = None
+        self._axes: PromptAxes | None = None
+        self._served: Served | None = None
+        self._start: QWidget | None = None
         self.cards: list[MessageCard] = []
-        self.tools = ToolsHead(theme)
-        self.boundary_row = BoundaryRow(theme)
-        self.ruler = Ruler(theme)
-        self.add = QPushButton("+ Add message")
+        self.tools = ToolsHead()
+        self.boundary_row = BoundaryRow()
+        self.served_row = ServedRow()
+        """The rule above the first message: nothing was served."""
+        self.ruler = Ruler()
+        self.add = QPushButton("Add message")
+        set_icon(self.add, "plus")
         self._page = QWidget()
         self._column = QVBoxLayout(self._page)
         self._build()
@@ -58,14 +62,19 @@ class PromptTab(QWidget):
         foot.setContentsMargins(GRID - 2, GRID, GRID, GRID)
         foot.addWidget(self.add)
         foot.addStretch(1)
+        self._column.addWidget(self.served_row)
         self._column.addWidget(self.tools)
         self._column.addWidget(self.boundary_row)
-        self._column.addLayout(foot)
+        self.served_row.hide()
+        self._foot = QWidget()
+        self._foot.setLayout(foot)
+        self._column.addWidget(self._foot)
         self._column.addStretch(1)
         self.boundary_row.hide()
         self.area = QScrollArea()
         self.area.setWidgetResizable(True)
         self.area.setWidget(self._page)
+        self._at_end = False
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(0)
@@ -77,6 +86,9 @@ class PromptTab(QWidget):
         self.tools.clicked.connect(self.tools_requested)
         self.ruler.place_chosen.connect(self.go_to)
         self.boundary_row.chosen.connect(self._go_to_boundary)
+        bar = self.area.verticalScrollBar()
+        bar.valueChanged.connect(lambda value: setattr(self, "_at_end", bar.maximum() > 0 and value >= bar.maximum()))
+        bar.rangeChanged.connect(lambda _low, high: bar.setValue(high) if self._at_end else None)
         self._history.spliced.connect(self._on_spliced)
         self._history.replaced.connect(self._on_replaced)
 
@@ -115,6 +127,7 @@ class PromptTab(QWidget):
         card.text.redo_requested.connect(self._history.stack.redo)
         card.text.send_requested.connect(self.send_requested)
         card.text.moved.connect(lambda: self._keep_in_sight(card))
+        card.text.caret_moved.connect(self._history.seal)
         card.text.leave_requested.connect(lambda step: self._leave(index, step))
 
     def _remove_card(self) -> None:
@@ -182,10 +195,8 @@ class PromptTab(QWidget):
         self._show_cursor(card)
 
     def _go_to_boundary(self) -> None:
-        if self._boundary is not None and self._boundary.message is not None:
-            self.go_to(self._boundary.message, self._boundary.offset)
-        elif self._boundary is not None and self._boundary.kind != "end":
-            self.tools_requested.emit()
+        if self._end is not None:
+            self.go_to(self._end.message, self._end.offset)
 
     def _leave(self, index: int, step: int) -> None:
         if 0 <= index + step < len(self.cards):
@@ -207,6 +218,15 @@ class PromptTab(QWidget):
         middle = corner.y() + place.height() // 2
         self.area.ensureVisible(0, middle, 0, place.height() // 2 + _ROOM_PX)
 
+    def selection(self) -> tuple[tuple[int, int], str]:
+        """Return message and code point of the cursor that had the focus last, and the text that is selected there."""
+        focus = self._page.focusWidget()
+        for index, card in enumerate(self.cards):
+            if card.text is focus:
+                start, end = card.text.selection()
+                return (index, start), card.text.exact.text[start:end]
+        return (0, 0), ""
+
     def focus_editor(self) -> None:
         """The keyboard goes to the text that had it last, or to the first one."""
         last = self._page.focusWidget()
@@ -217,66 +237,70 @@ class PromptTab(QWidget):
         else:
             self.add.setFocus()
 
-    def set_outlook(self, outlook: Outlook | None) -> None:
-        """Paint the zones on the cards they belong to."""
-        document = self._history.document
-        if outlook is None or len(outlook.zones.messages) != len(self.cards):
-            for card in self.cards:
-                card.set_zones(None, (), None)
-            self.tools.set_zones((), ())
-            self._place_boundary(None)
-            self.ruler.set_zones(None, document)
-            return
-        zones = outlook.zones
+    def show_axes(self, axes: PromptAxes | None) -> None:
+        """Paint structure and cache extent on the cards; None or an empty prompt: neutral."""
+        self._axes = axes
+        painted = None if axes is None or axes.neutral or len(axes.messages) != len(self.cards) else axes
+        end = painted.stable_end if painted is not None else None
         for index, card in enumerate(self.cards):
-            card.set_zones(_head_zone(zones, index), zones.messages[index], zones.message_tokens[index])
-        self.tools.set_zones(zones.tool_zones, zones.tool_tokens)
-        self._place_boundary(zones.boundary if self.cards else None)
-        self.ruler.set_zones(zones, document)
+            inside = end if end is not None and end.message == index and end.offset > 0 else None
+            card.show_axes(painted.messages[index] if painted is not None else None, inside)
+        self.tools.show_axes(painted)
+        self._place_boundary(end, painted)
+        self._show_start(axes is not None and axes.neutral)
+        self.ruler.show_axes(painted)
+        self.show_served(self._served)
+
+    def _show_start(self, shown: bool) -> None:
+        """Offer samples and files under an empty prompt."""
+        if shown and self._start is None:
+            # Imported here: most windows open with a prompt.
+            from playground.ui.panes.prompt.start_panel import StartPanel
+
+            start = self._start = StartPanel()
+            start.action.connect(self.action)
+            self._column.insertWidget(self._column.indexOf(self._foot) + 1, start)
+        if self._start is not None:
+            self._start.setVisible(shown)
+
+    def show_served(self, served: Served | None) -> None:
+        """Show the rule "served from cache to here"; None: no rule."""
+        self._served = served
+        for index, card in enumerate(self.cards):
+            card.show_served(served if served is not None and served.message == index else None)
+        first = served is not None and served.message < 0
+        if first and served is not None:
+            self.served_row.show_served(served, variable=None)
+        self.served_row.setVisible(first)
+        total = self._axes.total if self._axes is not None else 0
+        self.ruler.show_served(served, served.tokens / total if served is not None and total else 0.0)
 
     def set_advised(self, advised: Mapping[int, Advised]) -> None:
         """Mark the places that advice is about, by message."""
         for index, card in enumerate(self.cards):
             card.text.set_advised(advised.get(index, ()))
 
-    def _place_boundary(self, boundary: Boundary | None) -> None:
-        """Inside a text the card draws it; before a message, over the tools, and at the end it is a row of its own."""
-        inside = boundary.message if boundary is not None and boundary.offset > 0 else None
-        if inside is not None and boundary is not None:
-            content = self.cards[inside].message.content or ""
-            inside = inside if boundary.offset <= len(content) else None
-        for index, card in enumerate(self.cards):
-            card.set_boundary(boundary if index == inside else None)
-        alone = boundary if inside is None else None
-        if alone is not None:
-            self.boundary_row.show_boundary(alone)
-            self._seat(self._seat_of(alone))
-        self._boundary = boundary
-        self.boundary_row.setVisible(alone is not None)
+    def _place_boundary(self, end: StableEnd | None, axes: PromptAxes | None) -> None:
+        """Inside a text the card paints the boundary; before a message it is a separate row."""
+        self._end = end
+        alone = end is not None and end.offset == 0
+        if alone and end is not None and axes is not None:
+            warm = axes.messages[end.message].warm_to != NOT_WARM
+            if end.message and not warm:
+                before = axes.messages[end.message - 1]
+                warm = before.warm_to >= len(axes.document.messages[end.message - 1].content or "")
+            self.boundary_row.show_boundary(end, warm=warm)
+            self._seat(self.cards[end.message])
+        self.boundary_row.setVisible(alone)
 
-    def _seat_of(self, boundary: Boundary) -> int:
-        """The place in the column: over the tools, over a card, or below the last."""
-        if boundary.kind == "end":
-            return len(self.cards) + 1
-        return 0 if boundary.message is None else boundary.message + 1
-
-    def _seat(self, place: int) -> None:
-        if place != self._boundary_at or self._column.indexOf(self.boundary_row) != place:
+    def _seat(self, card: MessageCard) -> None:
+        """Put the boundary row directly above a card."""
+        if self._column.indexOf(self.boundary_row) != self._column.indexOf(card) - 1:
             self._column.removeWidget(self.boundary_row)
-            self._column.insertWidget(place, self.boundary_row)
-            self._boundary_at = place
+            self._column.insertWidget(self._column.indexOf(card), self.boundary_row)
 
     def set_theme(self, theme: Theme) -> None:
-        """Other colours."""
+        """Apply a theme."""
         self._theme = theme
-        self.tools.set_theme(theme)
-        self.boundary_row.set_theme(theme)
-        self.ruler.set_theme(theme)
         for card in self.cards:
             card.set_theme(theme)
-
-
-def _head_zone(zones: ZoneMap, index: int) -> Zone:
-    """The zone of a card's head; below the boundary's row it is the text's, though the role itself still matches."""
-    starts_here = zones.boundary.message == index and zones.boundary.offset == 0
-    return zones.messages[index][0].zone if starts_here and zones.messages[index] else zones.message_zones[index]

@@ -1,146 +1,121 @@
-"""The ruler at the prompt's side: all of it at a glance, in proportion to ≈ tokens, and how far the cache was read."""
+"""The ruler at the prompt's right: the whole prompt in proportion to its tokens (≈), on both axes."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from itertools import pairwise
 
-from PySide6.QtCore import QEvent, QPointF, QRectF, Qt, Signal
-from PySide6.QtGui import QHelpEvent, QMouseEvent, QPainter, QPaintEvent, QPen, QPolygonF
+from PySide6.QtCore import QEvent, QRectF, Qt, Signal
+from PySide6.QtGui import QHelpEvent, QMouseEvent, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QToolTip, QWidget
 
-from playground.prompt.document import Document
-from playground.ui.panes.prompt.zone_paint import MEANINGS, edge, ground
-from playground.ui.theme import Theme
+from playground.ui.panes.prompt.axes import PromptAxes, Served
+from playground.ui.panes.prompt.axis_paint import (
+    EXPECTED,
+    NOT_EXPECTED,
+    STABLE,
+    VARIABLE,
+    fill_color,
+    served_text,
+)
+from playground.ui.theme import current_theme
 from playground.ui.widgets.plain_tip import plain_tip
 
-if TYPE_CHECKING:
-    from playground.prefix_cache.zones import Zone, ZoneMap
-
-WIDTH_PX = 10
-_MARGIN = 3
+WIDTH_PX = 12
+_FILL = (5, 5)
+"""Left and width of the structure's column."""
+_EDGE = (1, 2)
+"""Left and width of the cache's column."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """A piece of the ruler: `tokens` ≈ tokens of one zone, in message `message` (None: a tool) from code point `offset`
-    on, `length` code points long."""
+    """A piece of the prompt with one structure and one cache state.
 
-    zone: Zone
+    `message` is None for the tools; `offset` and `length` are code points of the message's template.
+    """
+
+    variable: bool
+    warm: bool
     tokens: float
     message: int | None
-    offset: int
-    length: int
+    offset: int = 0
+    length: int = 0
 
 
-def stretches(zones: ZoneMap, document: Document) -> Iterator[Stretch]:
-    """The whole prompt, in order. A message's tokens are shared out over its zones by their length."""
-    for zone, tokens in zip(zones.tool_zones, zones.tool_tokens, strict=True):
-        yield Stretch(zone, tokens, None, 0, 0)
-    for index, (spans, tokens) in enumerate(zip(zones.messages, zones.message_tokens, strict=True)):
-        length = sum(span.end - span.start for span in spans)
-        if not length:
-            yield Stretch(zones.message_zones[index], tokens, index, 0, 0)
-        for span in spans:
-            size = span.end - span.start
-            yield Stretch(span.zone, tokens * size / (length or 1), index, span.start, size)
+def stretches(axes: PromptAxes) -> Iterator[Stretch]:
+    """Return the pieces of the prompt in order; a message's tokens are shared by length."""
+    if axes.tools_tokens:
+        yield Stretch(False, axes.tools_warm, axes.tools_tokens, None)
+    for index, (message, found) in enumerate(zip(axes.document.messages, axes.messages, strict=True)):
+        length = len(message.content or "")
+        start = length if found.variable_from is None else found.variable_from
+        cuts = sorted({0, min(max(found.warm_to, 0), length), min(start, length), length})
+        if length == 0:
+            yield Stretch(found.variable_from == 0, found.warm_to >= 0, found.tokens, index)
+        for begin, end in pairwise(cuts):
+            tokens = found.tokens * (end - begin) / length
+            yield Stretch(begin >= start, begin < found.warm_to, tokens, index, begin, end - begin)
 
 
 class Ruler(QWidget):
-    """Zones from top to bottom; a click goes to the place."""
+    """A click goes to the place."""
 
     place_chosen = Signal(int, int)
     """Message and code point in it."""
 
-    def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
+    def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._theme = theme
         self._stretches: tuple[Stretch, ...] = ()
-        self._painted: list[tuple[Zone, float]] = []
-        self._reported: tuple[int, int] | None = None
+        self._served: Served | None = None
+        self._served_share = 0.0
         self.setFixedWidth(WIDTH_PX)
-        self.setAccessibleName("The prompt's zones")
+        self.setAccessibleName("Map of the prompt")
         self.setCursor(Qt.CursorShape.PointingHandCursor)
 
     @property
-    def reported(self) -> tuple[int, int] | None:
-        """Cached and prompt tokens as the server reported them, where it reported both."""
-        return self._reported
+    def stretches(self) -> tuple[Stretch, ...]:
+        """The pieces that are painted."""
+        return self._stretches
 
-    def set_zones(self, zones: ZoneMap | None, document: Document) -> None:
-        """Show these zones."""
-        new = tuple(stretches(zones, document)) if zones is not None else ()
-        self._stretches = new
-        if self._bars() != self._painted:
-            self.update()
+    def show_axes(self, axes: PromptAxes | None) -> None:
+        """Paint these axes; None or a neutral prompt: nothing."""
+        found = () if axes is None or axes.neutral else tuple(stretches(axes))
+        if found != self._stretches:
+            self._stretches = found
+            self._describe()
 
-    def set_reported(self, cached: int | None, prompt: int | None) -> None:
-        """Mark how far the server says it read from its cache; nothing where it did not say."""
-        self._reported = (cached, prompt) if cached is not None and prompt else None
-        self.setAccessibleDescription(self._says())
+    def show_served(self, served: Served | None, share: float) -> None:
+        """Mark the reported end of the served prefix at a share of the prompt; None: no mark."""
+        if (served, share) != (self._served, self._served_share):
+            self._served, self._served_share = served, share
+            self._describe()
+
+    def _describe(self) -> None:
+        self.setAccessibleDescription(served_text(self._served) if self._served is not None else "")
         self.update()
-
-    def set_theme(self, theme: Theme) -> None:
-        """Other colours."""
-        self._theme = theme
-        self.update()
-
-    def _says(self) -> str:
-        if self._reported is None:
-            return "no report of cached tokens"
-        return f"the server reported {self._reported[0]:,} of {self._reported[1]:,} prompt tokens cached"
 
     def paintEvent(self, _event: QPaintEvent) -> None:
-        """Zones as solid, ruled and dotted bars: the pattern says what the colour says."""
-        painter = QPainter(self)
-        painter.fillRect(self.rect(), self._theme.surface)
-        top = 0.0
-        self._painted = self._bars()
-        for zone, bottom in self._painted:
-            self._bar(painter, zone, QRectF(_MARGIN, top, WIDTH_PX - 2 * _MARGIN, bottom - top))
-            top = bottom
-        if self._painted and self._reported is not None:
-            self._mark(painter, self.height() * min(self._reported[0] / self._reported[1], 1.0))
-
-    def _bars(self) -> list[tuple[Zone, float]]:
-        """Each zone and the pixel that it reaches down to; neighbours of one zone are one bar."""
+        painter, theme = QPainter(self), current_theme()
+        painter.fillRect(self.rect(), theme.surface)
         total = sum(stretch.tokens for stretch in self._stretches)
-        bars: list[tuple[Zone, float]] = []
-        tokens = 0.0
+        top = tokens = 0.0
         for stretch in self._stretches if total > 0 else ():
             tokens += stretch.tokens
-            bar = (stretch.zone, round(tokens * self.height() / total, 1))
-            if bars and bars[-1][0] == stretch.zone:
-                bars[-1] = bar
-            else:
-                bars.append(bar)
-        return bars
-
-    def _bar(self, painter: QPainter, zone: Zone, area: QRectF) -> None:
-        color = edge(self._theme, zone)
-        if zone == "warm":
-            painter.fillRect(area, color)
-        elif zone == "stable":
-            painter.fillRect(area, ground(self._theme, zone))
-            painter.fillRect(QRectF(area.left(), area.top(), 1.5, area.height()), color)
-            painter.fillRect(QRectF(area.right() - 1.5, area.top(), 1.5, area.height()), color)
-        else:
-            painter.fillRect(area, ground(self._theme, zone))
-            pen = QPen(color, area.width())
-            pen.setDashPattern([2 / area.width(), 2 / area.width()])
-            pen.setCapStyle(Qt.PenCapStyle.FlatCap)
-            painter.setPen(pen)
-            painter.drawLine(QPointF(area.center().x(), area.top()), QPointF(area.center().x(), area.bottom()))
-
-    def _mark(self, painter: QPainter, y: float) -> None:
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        y = min(max(y, 3.0), self.height() - 3.0)
-        painter.setPen(QPen(self._theme.surface, 1))
-        painter.setBrush(self._theme.text)
-        painter.drawPolygon(QPolygonF([QPointF(0, y - 4), QPointF(6, y), QPointF(0, y + 4)]))
-        painter.setPen(QPen(self._theme.text, 1.5))
-        painter.drawLine(QPointF(0, y), QPointF(WIDTH_PX, y))
+            bottom = round(tokens * self.height() / total, 1)
+            area = QRectF(0, top, WIDTH_PX, bottom - top)
+            color = theme.variable_edge if stretch.variable else theme.stable_edge
+            bar = QRectF(_FILL[0], top, _FILL[1], bottom - top)
+            painter.fillRect(bar, fill_color(theme, variable=stretch.variable))
+            painter.setPen(QPen(color, 1, Qt.PenStyle.DotLine if stretch.variable else Qt.PenStyle.SolidLine))
+            painter.drawLine(bar.topRight(), bar.bottomRight())
+            if stretch.warm:
+                painter.fillRect(QRectF(_EDGE[0], area.top(), _EDGE[1], area.height()), theme.warm_edge)
+            top = bottom
+        if self._stretches and self._served is not None:
+            y = min(self.height() * self._served_share, self.height() - 1.0)
+            painter.fillRect(QRectF(0, y - 1, WIDTH_PX, 2), theme.warm_edge)
 
     def _at(self, y: float) -> tuple[Stretch, float] | None:
         total = sum(stretch.tokens for stretch in self._stretches)
@@ -152,19 +127,20 @@ class Ruler(QWidget):
         return None
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
-        """Go to the place."""
         found = self._at(event.position().y())
         if found is not None and found[0].message is not None:
             stretch, share = found
             self.place_chosen.emit(stretch.message, stretch.offset + int(stretch.length * share))
 
     def event(self, event: QEvent) -> bool:
-        """The zone under the pointer in words, and the report."""
+        """Explain the piece under the pointer, and the mark."""
         if event.type() == QEvent.Type.ToolTip and isinstance(event, QHelpEvent):
             found = self._at(event.pos().y())
-            words = [MEANINGS[found[0].zone]] if found else []
-            if self._reported is not None:
-                words.append(self._says())
-            QToolTip.showText(event.globalPos(), plain_tip("\n".join(words)), self)
+            lines = []
+            if found is not None:
+                lines = [VARIABLE if found[0].variable else STABLE, EXPECTED if found[0].warm else NOT_EXPECTED]
+            if self._served is not None:
+                lines.append(served_text(self._served))
+            QToolTip.showText(event.globalPos(), plain_tip("\n".join(lines)), self)
             return True
         return super().event(event)

@@ -8,7 +8,7 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QPushButton, QVBoxLayout, QWi
 
 from playground.prompt.document import Tool
 from playground.tools.form_model import description_of
-from playground.ui.panes.prompt.card_text import SIDE_PX
+from playground.ui.panes.prompt.axis_paint import SIDE_PX
 from playground.ui.panes.prompt.cards import CardHead
 from playground.ui.panes.prompt.tools_form import ToolForm
 from playground.ui.panes.prompt.tools_json import ToolJson, schema_problems
@@ -131,7 +131,7 @@ class ToolCard(QFrame):
         self._name_it()
 
     def _build_head(self) -> None:
-        self.head = CardHead(self._theme)
+        self.head = CardHead()
         self.handle = DragHandle(self._theme)
         row = self.head.layout()
         assert isinstance(row, QHBoxLayout)

@@ -1,21 +1,49 @@
-"""One history for the whole prompt: the document as it is, every change of it, and the way back."""
+"""One undo history for the whole prompt: the document, the file that it belongs to, and every change of both."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from PySide6.QtCore import QObject, Signal
 from PySide6.QtGui import QUndoCommand, QUndoStack
 
 from playground.prompt.document import Document
+from playground.prompt.files import PROMPT_FORMAT, FileFormat, dump
 from playground.ui.widgets.lossless_text import Splice
 
 _TYPING = 1
 _FIELD = 2
 
 
+@dataclass(eq=False)
+class PromptFile:
+    """The file that Save writes. Saving changes it in place: every undo step of the file refers to one object.
+
+    Attributes:
+        path: None if the prompt has no file yet.
+        saved: the document in the file, or the one that was opened without a file.
+        digest: identifies the file's bytes as they were opened or saved; None if there are none.
+        kept: digest of a newer file on disk that the user decided to overwrite.
+    """
+
+    path: Path | None = None
+    format: FileFormat = PROMPT_FORMAT
+    saved: Document = field(default_factory=Document)
+    digest: str | None = None
+    kept: str | None = None
+    _dumped: tuple[Document, str] | None = None
+
+    @property
+    def saved_text(self) -> str:
+        """`saved` as a prompt file's text."""
+        if self._dumped is None or self._dumped[0] is not self.saved:
+            self._dumped = (self.saved, dump(self.saved))
+        return self._dumped[1]
+
+
 class History(QObject):
-    """Holds the Document. Text goes in as splices, everything else as a new document; both can be undone."""
+    """Holds the Document and its file. Text changes as splices, everything else as a new document; both with undo."""
 
     changed = Signal(object)
     """The Document, after every change, synchronously."""
@@ -24,9 +52,13 @@ class History(QObject):
     replaced = Signal(object, object)
     """(the document before, the document after): anything but one message's text changed."""
 
+    file_changed = Signal()
+    """Another file belongs to the document, also by undo and redo."""
+
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
         self._document = Document()
+        self._file = PromptFile()
         self.stack = QUndoStack(self)
         self.stack.setUndoLimit(2_000)
 
@@ -35,19 +67,32 @@ class History(QObject):
         """The document as it is now."""
         return self._document
 
-    def reset(self, document: Document) -> None:
-        """Start anew with `document`; there is nothing to undo."""
+    @property
+    def file(self) -> PromptFile:
+        """The file that the document belongs to."""
+        return self._file
+
+    def set_file(self, file: PromptFile) -> None:
+        """Give the document another file, without an undo step."""
+        if file is not self._file:
+            self._file = file
+            self.file_changed.emit()
+
+    def reset(self, document: Document, file: PromptFile | None = None) -> None:
+        """Start again with `document`, without an undo history."""
         self.stack.clear()
+        self.set_file(file or self._file)
         self._put(document)
 
     def splice(self, message: int, splice: Splice, *, shown: bool) -> None:
         """One message's text changed; `shown` says that its widget shows it already."""
         self.stack.push(_Typing(self, message, splice, shown))
 
-    def replace(self, document: Document, label: str, merge: str = "") -> None:
-        """Put `document` in place. Changes in a row with the same `merge` are one step."""
-        if document != self._document:
-            self.stack.push(_Replacing(self, self._document, document, label, merge))
+    def replace(self, document: Document, label: str, merge: str = "", file: PromptFile | None = None) -> None:
+        """Replace the document, and its file if given. Successive changes with the same `merge` are one step."""
+        if document != self._document or file is not None:
+            after = (document, file or self._file)
+            self.stack.push(_Replacing(self, (self._document, self._file), after, label, merge))
 
     def seal(self) -> None:
         """What is typed from here on is a step of its own."""
@@ -63,8 +108,10 @@ class History(QObject):
         self.spliced.emit(message, splice, shown)
         self.changed.emit(self._document)
 
-    def apply_document(self, document: Document) -> None:
-        """For the commands: put the document in place, and say so."""
+    def apply_document(self, document: Document, file: PromptFile | None) -> None:
+        """For the commands: replace the document, and its file if given, and emit the changes."""
+        if file is not None:
+            self.set_file(file)
         self._put(document)
         self.changed.emit(self._document)
 
@@ -126,22 +173,28 @@ def _starts_a_word(before: str, typed: str) -> bool:
     return typed == "\n" or (before.isspace() and not typed.isspace())
 
 
-class _Replacing(QUndoCommand):
-    """Anything else: both documents are kept; what they share is shared in memory."""
+_State = tuple[Document, PromptFile]
 
-    def __init__(self, history: History, before: Document, after: Document, label: str, merge: str) -> None:
+
+class _Replacing(QUndoCommand):
+    """Any other change: both documents are kept and share memory. The file changes only if the step changed it."""
+
+    def __init__(self, history: History, before: _State, after: _State, label: str, merge: str) -> None:
         super().__init__(label)
         self._history = history
-        self._before = before
-        self._after = after
+        self._before, self._after = before, after
         self._merge = merge
         self.sealed = False
 
+    @property
+    def _changes_file(self) -> bool:
+        return self._before[1] is not self._after[1]
+
     def redo(self) -> None:
-        self._history.apply_document(self._after)
+        self._history.apply_document(self._after[0], self._after[1] if self._changes_file else None)
 
     def undo(self) -> None:
-        self._history.apply_document(self._before)
+        self._history.apply_document(self._before[0], self._before[1] if self._changes_file else None)
 
     def id(self) -> int:
         return _FIELD

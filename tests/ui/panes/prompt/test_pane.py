@@ -17,8 +17,8 @@ from playground.prompt.document import Document, Message, Tool, ToolCall
 from playground.prompt.field_errors import FieldError
 from playground.prompt.files import dump, parse_bytes
 from playground.prompt.request import missing_variables
-from playground.ui.panes.prompt.pane import BODY, PARAMETERS, PROMPT, TOOLS, VARIABLES
-from playground.ui.theme import load_theme
+from playground.ui.panes.prompt.pane import BODY, PARAMETERS, PROMPT, TOOLS
+from playground.ui.theme import apply_theme, load_theme
 from tests.ui.panes.prompt.conftest import Desk
 
 Open = Callable[[Document], Desk]
@@ -39,87 +39,152 @@ def test_the_sample_goes_through_unharmed(open_pane: Open) -> None:
     document = parse_bytes(asset("prompts/acme-phone-agent.prompt.json").read_bytes()).document
     pane = open_pane(document).pane
     assert pane.document() is document
-    for index in range(5):
+    for index in range(4):
         pane.tabs.setCurrentIndex(index)
     assert dump(pane.document()) == dump(document)
     assert not pane.undo_stack.canUndo()
 
 
-def test_the_outlook_is_painted_on_the_cards(open_pane: Open) -> None:
+def test_fill_shows_structure_and_edge_shows_the_cache(open_pane: Open) -> None:
     desk = open_pane(DOCUMENT)
     theme = load_theme("light")
     cards = desk.pane.prompt_tab.cards
-    assert pixel(cards[0], 200, cards[0].height() - 2) == theme.stable
-    assert pixel(cards[1], 200, cards[1].height() - 2) == theme.variable
-    assert pixel(cards[1], 200, 2) == theme.variable
+
+    def fills() -> list[QColor]:
+        return [pixel(card, 200, card.height() - 2) for card in cards]
+
+    def edges() -> list[QColor]:
+        return [pixel(card, 2, card.height() - 4) for card in cards]
+
+    assert fills() == [theme.stable, theme.variable]
+    assert edges() == [theme.surface, theme.surface]
     desk.sent(DOCUMENT)
-    assert pixel(cards[0], 200, cards[0].height() - 2) == theme.warm
-    assert pixel(cards[0], 1, cards[0].height() - 2) == theme.warm_edge
+    assert fills() == [theme.stable, theme.variable]
+    assert edges() == [theme.warm_edge, theme.warm_edge]
     desk.pane.set_outlook(None)
-    assert cards[0].bands() == []
+    assert cards[0].axes is None
 
 
-def test_the_boundary_stands_before_the_card_or_inside_its_text(open_pane: Open) -> None:
+def test_an_edit_ends_the_edge_and_leaves_the_fill(open_pane: Open) -> None:
+    desk = open_pane(DOCUMENT)
+    desk.sent(DOCUMENT)
+    theme = load_theme("light")
+    card = desk.pane.prompt_tab.cards[0]
+    desk.pane.show_place(0, SYSTEM.index("kind"))
+    QTest.keyClicks(card.text, "very ")
+    assert card.axes is not None
+    assert card.axes.warm_to == SYSTEM.index("kind")
+    assert card.axes.variable_from is None
+    assert pixel(card, 2, 10) == theme.warm_edge
+    assert pixel(card, 2, card.height() - 4) == theme.surface
+    assert pixel(card, 200, card.height() - 2) == theme.stable
+    assert desk.pane.axes is not None
+    assert desk.pane.axes.stable_end is not None
+    assert (desk.pane.axes.stable_end.message, desk.pane.axes.stable_end.name) == (1, "name")
+
+
+def test_the_boundary_is_before_the_card_or_inside_its_text(open_pane: Open) -> None:
     desk = open_pane(DOCUMENT)
     tab = desk.pane.prompt_tab
     row = tab.boundary_row
     QTest.qWait(0)
     assert not row.isHidden()
-    assert "{{name}}" in row.accessibleName()
+    assert "name" in row.accessibleName()
     assert tab.cards[0].geometry().bottom() < row.y() < tab.cards[1].y()
-    desk.sent(DOCUMENT)
-    desk.pane.show_place(0, SYSTEM.index("kind"))
-    height = tab.cards[0].text.height()
-    QTest.keyClicks(tab.cards[0].text, "x")
+    height = tab.cards[1].text.height()
+    desk.pane.show_place(1, 0)
+    QTest.keyClicks(tab.cards[1].text, "x")
     assert row.isHidden()
-    assert tab.cards[0].text.height() > height + 20
-    assert "prefix ends here" in tab.cards[0].text.accessibleDescription()
-    spot = tab.cards[0].text.geometry_of_text.spot(SYSTEM.index("kind"))
-    assert "differs from 9db74058" in tab.cards[0].text.tip_at(QPoint(5, int(spot.top) - 10))
+    assert tab.cards[1].text.height() > height + 20
+    assert "stable prefix ends" in tab.cards[1].text.accessibleDescription()
 
 
-def test_where_nothing_varies_the_line_says_so_at_the_end(open_pane: Open) -> None:
-    tab = open_pane(Document(messages=(Message("user", "hello"),))).pane.prompt_tab
-    QTest.qWait(0)
-    assert tab.boundary_row.isVisible()
-    assert "whole prompt is prefix" in tab.boundary_row.accessibleName()
-    assert tab.boundary_row.y() > tab.cards[0].y()
+def test_without_variables_there_is_no_boundary(open_pane: Open) -> None:
+    desk = open_pane(Document(messages=(Message("user", "hello"),)))
+    assert desk.pane.prompt_tab.boundary_row.isHidden()
+    assert pixel(desk.pane.prompt_tab.cards[0], 200, 3) == load_theme("light").stable
+    assert desk.pane.axes is not None
+    assert desk.pane.axes.variable_tokens == 0
 
 
-def test_an_outlook_of_an_older_document_is_left_alone(open_pane: Open) -> None:
+def test_an_empty_prompt_is_neutral(open_pane: Open) -> None:
+    desk = open_pane(Document(messages=(Message("system", ""), Message("user", ""))))
+    assert [card.axes for card in desk.pane.prompt_tab.cards] == [None, None]
+    assert desk.pane.footer.structure == ("stable —", "variable —")
+    assert desk.pane.prompt_tab.ruler.stretches == ()
+
+
+def test_an_outlook_of_an_older_document_is_ignored(open_pane: Open) -> None:
     desk = open_pane(DOCUMENT)
     old = desk.desk.look(Document(messages=(Message("user", "x"),)), "endpoint", "electron")
-    before = desk.pane.footer.forecast
+    before = desk.pane.axes
     desk.pane.set_outlook(old)
-    assert desk.pane.footer.forecast == before
+    assert desk.pane.axes is before
 
 
-def test_zones_follow_the_text_until_the_next_look(open_pane: Open) -> None:
+def test_axes_follow_the_text_until_the_next_look(open_pane: Open) -> None:
     desk = open_pane(DOCUMENT)
+    desk.sent(DOCUMENT)
     desk.pane.edited.disconnect(desk.edited)
-    desk.pane.show_place(1, 0)
+    desk.pane.show_place(1, len("{{name}}"))
     card = desk.pane.prompt_tab.cards[1]
     QTest.keyClicks(card.text, "abc")
-    assert card.spans[-1].end == len("abc{{name}} asks:\n{{question}}")
+    assert card.axes is not None
+    assert card.axes.warm_to == len("{{name}}")
+    assert card.axes.variable_from == 0
 
 
-def test_the_footer_tells_zones_and_forecast(open_pane: Open) -> None:
+def test_figures_add_up_to_the_total(open_pane: Open) -> None:
+    document = parse_bytes(asset("prompts/acme-billing-agent.prompt.json").read_bytes()).document
+    desk = open_pane(document)
+    for reported in (None, 531, 777):
+        desk.pane.set_reported(0 if reported else None, reported)
+        axes = desk.pane.axes
+        assert axes is not None
+        assert reported in (None, axes.total)
+        assert axes.tools_tokens + sum(message.tokens for message in axes.messages) == axes.total
+        assert axes.stable_tokens + axes.variable_tokens == axes.total
+
+
+def test_the_footer_names_both_forecasts_if_values_matter(open_pane: Open) -> None:
     desk = open_pane(DOCUMENT)
-    assert [zone for zone, _ in desk.pane.footer.legend] == ["stable", "variable"]
+    assert desk.pane.footer.state == "cache: nothing sent yet"
     desk.sent(DOCUMENT)
-    assert [zone for zone, _ in desk.pane.footer.legend] == ["warm"]
-    assert "shared with 9db74058" in desk.pane.footer.forecast
-    assert "≈" in desk.pane.footer.forecast
+    axes = desk.pane.axes
+    assert axes is not None
+    assert axes.new_values <= axes.stable_tokens < axes.same_values
+    assert f"same values ≈ {axes.same_values:,}" in desk.pane.footer.forecast
+    assert f"new values ≈ {axes.new_values:,}" in desk.pane.footer.forecast
 
 
-def test_the_ruler_marks_only_what_was_reported(open_pane: Open) -> None:
-    pane = open_pane(DOCUMENT).pane
-    ruler = pane.prompt_tab.ruler
-    pane.set_reported(0, 100)
-    assert "0 of 100 prompt tokens cached" in ruler.accessibleDescription()
-    pane.set_reported(None, 100)
-    assert ruler.reported is None
-    assert "no report" in ruler.accessibleDescription()
+def test_nothing_turns_warm_while_a_request_runs(open_pane: Open) -> None:
+    desk = open_pane(DOCUMENT)
+    desk.pane.set_running(True)
+    desk.sent(DOCUMENT)
+    assert desk.pane.axes is not None
+    assert {message.warm_to for message in desk.pane.axes.messages} == {-1}
+    desk.pane.set_running(False)
+    assert desk.pane.axes.messages[0].warm_to == len(SYSTEM)
+
+
+def test_the_served_rule_goes_with_the_first_edit_before_it(open_pane: Open) -> None:
+    desk = open_pane(DOCUMENT)
+    pane = desk.pane
+    assert pane.axes is not None
+    total, system = pane.axes.total, pane.axes.tools_tokens + pane.axes.messages[0].tokens
+    pane.set_reported(system - 2, total)
+    assert str(system - 2) in pane.prompt_tab.ruler.accessibleDescription()
+    # After that place: the rule stays.
+    pane.show_place(1, 0)
+    QTest.keyClicks(pane.prompt_tab.cards[1].text, "x")
+    assert pane.prompt_tab.ruler.accessibleDescription() != ""
+    pane.show_place(0, 0)
+    QTest.keyClicks(pane.prompt_tab.cards[0].text, "x")
+    assert pane.prompt_tab.ruler.accessibleDescription() == ""
+    pane.undo()
+    assert pane.prompt_tab.ruler.accessibleDescription() != ""
+    pane.set_reported(None, total)
+    assert pane.prompt_tab.ruler.accessibleDescription() == ""
 
 
 def test_the_ruler_leads_to_the_place(open_pane: Open) -> None:
@@ -150,7 +215,7 @@ def test_a_missing_variable_is_gone_to_and_named(open_pane: Open) -> None:
     [
         (("tools", 0), TOOLS),
         (("temperature",), PARAMETERS),
-        (("variables", "name"), VARIABLES),
+        (("variables", "name"), PROMPT),
         (("messages",), PROMPT),
         (("messages", 99, "role"), PROMPT),
     ],
@@ -167,11 +232,11 @@ def test_a_name_in_the_prompt_is_asked_for_under_variables(open_pane: Open) -> N
     pane = open_pane(DOCUMENT).pane
     pane.show_place(0, 0)
     QTest.keyClicks(pane.prompt_tab.cards[0].text, "{{today}} ")
-    assert pane.tabs.tabText(VARIABLES) == "Variables 3"
+    assert pane.variables.head.count == 3
     QTest.keyClick(pane.prompt_tab.cards[0].text, Qt.Key.Key_Backspace)
     pane.undo()
     pane.undo()
-    assert pane.tabs.tabText(VARIABLES) == "Variables 2"
+    assert pane.variables.head.count == 2
 
 
 def test_roles_carry_only_the_fields_that_they_may(open_pane: Open) -> None:
@@ -261,7 +326,7 @@ def test_the_cursor_is_kept_in_sight(open_pane: Open) -> None:
 def test_everything_that_takes_the_keyboard_has_a_name(open_pane: Open) -> None:
     document = replace(DOCUMENT, messages=(*DOCUMENT.messages, Message("tool", "x", (), "call_1")))
     pane = open_pane(document).pane
-    for index in range(5):
+    for index in range(4):
         pane.tabs.setCurrentIndex(index)
         for widget in pane.findChildren(QWidget):
             if widget.isVisible() and widget.focusPolicy() & Qt.FocusPolicy.TabFocus:
@@ -272,9 +337,10 @@ def test_everything_that_takes_the_keyboard_has_a_name(open_pane: Open) -> None:
                     assert widget.accessibleName() or text, (index, widget, widget.parentWidget())
 
 
-def test_a_theme_change_repaints(open_pane: Open) -> None:
+def test_a_theme_change_repaints(open_pane: Open, qapp: QApplication) -> None:
     pane = open_pane(DOCUMENT).pane
     dark = load_theme("dark")
+    apply_theme(qapp, dark)
     pane.set_theme(dark)
     card = pane.prompt_tab.cards[0]
     assert pixel(card, 200, card.height() - 2) == dark.stable

@@ -202,7 +202,7 @@ def test_the_gap_stands_over_its_line_through_edits(text: CardText) -> None:
     without = text.geometry_of_text.height()
     second = text.exact.text.index("second")
     before = text.geometry_of_text.spot(second).top
-    text.set_gap(second, "why")
+    text.set_gap("end", second)
     opened = text.geometry_of_text.spot(second).top - before
     assert opened > 20
     assert text.geometry_of_text.height() == without + opened
@@ -211,7 +211,7 @@ def test_the_gap_stands_over_its_line_through_edits(text: CardText) -> None:
     text.select(second + 3, second + 3)
     QTest.keyClicks(text, "y")
     assert text.geometry_of_text.height() == without + opened
-    text.set_gap(None)
+    text.set_gap("end", None)
     assert text.geometry_of_text.height() == without
 
 

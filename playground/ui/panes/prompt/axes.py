@@ -1,0 +1,229 @@
+"""What the editor shows about a prompt, on two axes: its structure, and what the cache is expected to serve.
+
+Structure (the fill) is a property of the text: stable up to the first variable, variable from there on. The cache
+extent (the left edge) is an expectation and ends at the first change since the last request. Neither follows from the
+other. All token counts are estimates (≈), rounded so that they add up to the total.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from math import floor
+from typing import TYPE_CHECKING
+
+from playground.prompt.document import Document
+from playground.prompt.variables import places, render
+
+if TYPE_CHECKING:
+    from playground.prefix_cache.workbench import Outlook
+
+NOT_WARM = -1
+
+
+@dataclass(frozen=True, slots=True)
+class MessageAxes:
+    """One message. Offsets are code points of its template.
+
+    Attributes:
+        variable_from: where the variable fill starts; 0 includes the head, None: the whole message is stable.
+        warm_to: up to where the cache is expected to serve it; NOT_WARM excludes the head.
+    """
+
+    variable_from: int | None
+    warm_to: int
+    tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class StableEnd:
+    """The first variable: its message, template offset and name, and the tokens before it."""
+
+    message: int
+    offset: int
+    name: str
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class PromptAxes:
+    """Structure, cache extent and figures of one document. `neutral`: the prompt has no text, nothing is painted."""
+
+    document: Document
+    messages: tuple[MessageAxes, ...]
+    tools_tokens: int
+    tools_warm: bool
+    stable_end: StableEnd | None
+    total: int
+    same_values: int
+    new_values: int
+    state: str
+    warm: bool
+    basis: str = ""
+
+    @property
+    def neutral(self) -> bool:
+        """Whether there is nothing to judge yet."""
+        return not self.document.tools and not any(message.content for message in self.document.messages)
+
+    @property
+    def stable_tokens(self) -> int:
+        """Tokens before the first variable."""
+        return self.total if self.stable_end is None else self.stable_end.tokens
+
+    @property
+    def variable_tokens(self) -> int:
+        """Tokens from the first variable on."""
+        return self.total - self.stable_tokens
+
+    def not_warmer_than(self, other: PromptAxes) -> PromptAxes:
+        """Return these axes with no more warm text than `other` has: while a request runs, nothing turns warm."""
+        if len(other.messages) != len(self.messages):
+            return self
+        messages = tuple(
+            replace(mine, warm_to=min(mine.warm_to, theirs.warm_to))
+            for mine, theirs in zip(self.messages, other.messages, strict=True)
+        )
+        return replace(self, messages=messages, tools_warm=self.tools_warm and other.tools_warm)
+
+
+def axes_of(outlook: Outlook, reported_total: int | None = None, now: float | None = None) -> PromptAxes:
+    """Return the axes of a forecast. `reported_total`: prompt tokens that the server reported for this document."""
+    document, zones, forecast = outlook.view.document, outlook.zones, outlook.forecast
+    total = reported_total or round(forecast.prompt_tokens or zones.total_tokens)
+    tools, *counts = shares((sum(zones.tool_tokens), *zones.message_tokens), total)
+    end = _stable_end(document, tools, counts)
+    messages = tuple(
+        MessageAxes(_variable_from(end, index), _warm_to(outlook, index), counts[index])
+        for index in range(len(document.messages))
+    )
+    same = round(forecast.cached_tokens)
+    return PromptAxes(
+        document=document,
+        messages=messages,
+        tools_tokens=tools,
+        tools_warm=bool(zones.tool_zones) and all(zone == "warm" for zone in zones.tool_zones),
+        stable_end=end,
+        total=total,
+        same_values=same,
+        new_values=_new_values(outlook, end, same),
+        state=_state(outlook, time.time() if now is None else now),
+        warm=same > 0,
+        basis=forecast.basis,
+    )
+
+
+def shares(parts: Sequence[float], total: int) -> list[int]:
+    """Return `parts` scaled and rounded to whole numbers that add up to `total`."""
+    whole = sum(parts)
+    if whole <= 0:
+        return [0] * len(parts)
+    exact = [part * total / whole for part in parts]
+    rounded = [floor(part) for part in exact]
+    by_rest = sorted(range(len(parts)), key=lambda number: rounded[number] - exact[number])
+    for number in by_rest[: total - sum(rounded)]:
+        rounded[number] += 1
+    return rounded
+
+
+def _stable_end(document: Document, tools: int, counts: Sequence[int]) -> StableEnd | None:
+    for index, message in enumerate(document.messages):
+        found = places(message.content or "")
+        if not found:
+            continue
+        text = render(message.content or "", document.variables).text
+        before = (message.content or "")[: found[0].start]
+        # From the same figures as the messages' own counts: all that is shown adds up.
+        tokens = tools + sum(counts[:index]) + round(counts[index] * len(before) / (len(text) or 1))
+        return StableEnd(index, found[0].start, found[0].name, tokens)
+    return None
+
+
+def _variable_from(end: StableEnd | None, index: int) -> int | None:
+    if end is None or index < end.message:
+        return None
+    return end.offset if index == end.message else 0
+
+
+def _warm_to(outlook: Outlook, index: int) -> int:
+    zones = outlook.zones
+    if zones.message_zones[index] != "warm":
+        return NOT_WARM
+    return max((span.end for span in zones.messages[index] if span.zone == "warm"), default=0)
+
+
+def _new_values(outlook: Outlook, end: StableEnd | None, same: int) -> int:
+    known = getattr(outlook, "new_values", None)
+    if known is not None:
+        return round(known.cached_tokens)
+    return same if end is None else min(same, end.tokens)
+
+
+def _state(outlook: Outlook, now: float) -> str:
+    forecast, clock = outlook.forecast, getattr(outlook, "clock", None)
+    if forecast.cached_tokens >= 0.5:
+        until = clock.warm_until_unix if clock is not None else None
+        return f"warm, {left(until - now)} left" if until is not None else "warm, lifetime not known"
+    if forecast.run_id is None:
+        return "cache: nothing sent yet"
+    if clock is not None and clock.cold and forecast.sent_at is not None:
+        return f"cold, last sent {left(now - forecast.sent_at)} ago"
+    return f"cold, {forecast.basis}" if forecast.basis else "cold"
+
+
+def left(seconds: float) -> str:
+    """Return a duration as "about 4 min", in seconds in the last minute."""
+    return f"{max(round(seconds), 0)} s" if seconds < 60 else f"about {round(seconds / 60)} min"
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What the server reported as served from its cache: tokens, the time, and where in the prompt that ends."""
+
+    tokens: int
+    time: str
+    message: int
+    offset: int
+
+
+def served_place(axes: PromptAxes, cached: int, prompt: int) -> tuple[int, int]:
+    """Return message and template offset up to which `cached` of `prompt` reported tokens reach; (-1, 0): none."""
+    rest = cached * axes.total / (prompt or 1) - axes.tools_tokens
+    if cached <= 0 or rest < 0:
+        return -1, 0
+    for index, (message, part) in enumerate(zip(axes.document.messages, axes.messages, strict=True)):
+        if rest < part.tokens:
+            rendered = render(message.content or "", axes.document.variables)
+            inside = round(len(rendered.text) * rest / (part.tokens or 1))
+            return index, len(message.content or "") if inside >= len(rendered.text) else rendered.to_template(inside)
+        rest -= part.tokens
+    return len(axes.messages) - 1, len(axes.document.messages[-1].content or "") if axes.messages else 0
+
+
+def first_difference(before: Document, after: Document) -> tuple[int, int] | None:
+    """Return message and offset of the first difference that a cache would see; None: there is none."""
+    if before.tools != after.tools:
+        return -1, 0
+    for index, (one, other) in enumerate(zip(before.messages, after.messages, strict=False)):
+        if one == other and _values(one.content, before) == _values(other.content, after):
+            continue
+        if replace(one, content="") != replace(other, content=""):
+            return index, 0
+        mine, theirs = one.content or "", other.content or ""
+        for offset, (a, b) in enumerate(zip(mine, theirs, strict=False)):
+            if a != b:
+                return index, offset
+        if mine != theirs:
+            return index, min(len(mine), len(theirs))
+        changed = (
+            place.start for place in places(mine) if before.variables.get(place.name) != after.variables.get(place.name)
+        )
+        return index, next(changed, 0)
+    if len(before.messages) != len(after.messages):
+        return min(len(before.messages), len(after.messages)), 0
+    return None
+
+
+def _values(content: str | None, document: Document) -> list[str | None]:
+    return [document.variables.get(place.name) for place in places(content or "")]

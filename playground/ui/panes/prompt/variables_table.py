@@ -1,0 +1,300 @@
+"""Variables: a collapsible table under the messages, where the effect of a value is seen."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QEvent, QObject, QRectF, QSize, Qt, Signal
+from PySide6.QtGui import QMouseEvent, QPainter, QPaintEvent, QPen, QResizeEvent
+from PySide6.QtWidgets import (
+    QAbstractButton,
+    QFrame,
+    QHBoxLayout,
+    QScrollArea,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
+
+from playground.prompt.document import Document
+from playground.prompt.variables import names, places, render
+from playground.ui.panes.prompt.axes import PromptAxes
+from playground.ui.panes.prompt.card_text import CardText
+from playground.ui.theme import Theme, current_theme, mono_font, ui_font
+from playground.ui.widgets.icons import ICON_PX, icon_button, paint_icon
+
+HEAD_PX = 32
+ROW_PX = 24
+_NAME_PX = 118
+_SIDE = 14
+MOST_SHARE = 0.45
+"""Largest part of the pane's height that the table takes."""
+
+
+class _Value(QFrame):
+    """A value: one line until it has the focus, then as tall as its text. Exact to the character."""
+
+    resized = Signal()
+
+    def __init__(self, theme: Theme, name: str) -> None:
+        super().__init__()
+        self.text = CardText(theme, self, sides=(6, 6))
+        self.text.setAccessibleName(f"Value of {name}")
+        self.text.setPlaceholderText("no value: Send asks for one")
+        self.text.height_changed.connect(self._fit)
+        self.text.installEventFilter(self)
+        self.missing = False
+        self.setFocusProxy(self.text)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.setFixedHeight(ROW_PX)
+
+    @property
+    def open(self) -> bool:
+        """Whether the whole value is shown."""
+        return self.text.hasFocus()
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        if event.type() in (QEvent.Type.FocusIn, QEvent.Type.FocusOut):
+            self._fit()
+            self.update()
+        return super().eventFilter(watched, event)
+
+    @property
+    def _row_px(self) -> int:
+        return max(self.text.fontMetrics().height() + 6, ROW_PX)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self.text.setGeometry(0, 3, self.width(), self.text.height())
+
+    def _fit(self) -> None:
+        height = max(self.text.height() + 6, self._row_px) if self.open else self._row_px
+        if height != self.height():
+            self.setFixedHeight(height)
+            self.resized.emit()
+        self.update()
+
+    def sizeHint(self) -> QSize:
+        return QSize(120, self.height())
+
+    def paintEvent(self, _event: QPaintEvent) -> None:
+        """Paint the focus ring; a red border if there is no value; dots if more lines follow."""
+        painter, theme = QPainter(self), current_theme()
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        color = theme.accent if self.open else theme.failure if self.missing else None
+        if color is not None:
+            painter.setPen(QPen(color, 2 if self.open else 1))
+            painter.drawRoundedRect(QRectF(self.rect()).adjusted(1, 1, -1, -1), 4, 4)
+        if not self.open and self.text.height() > self._row_px:
+            painter.setPen(theme.muted)
+            painter.drawText(self.rect().adjusted(0, 0, -4, 0), Qt.AlignmentFlag.AlignRight, "…")
+
+
+class _Row(QWidget):
+    value_edited = Signal(str, object)
+
+    def __init__(self, theme: Theme, name: str) -> None:
+        super().__init__()
+        self.name = name
+        self.tokens = ""
+        self.value = _Value(theme, name)
+        self.edit = self.value.text
+        self._unused = False
+        self._remove = icon_button("close", f"Remove {name}: not used in the prompt", px=20)
+        self._remove.clicked.connect(lambda: self.value_edited.emit(name, None))
+        self.edit.typed.connect(lambda _splice: self.value_edited.emit(name, self.edit.exact.text))
+        row = QHBoxLayout(self)
+        row.setContentsMargins(_NAME_PX, 0, 56, 0)
+        row.setSpacing(0)
+        row.addWidget(self.value)
+        row.addWidget(self._remove)
+
+    def show_value(self, value: str | None, where: str, *, unused: bool) -> None:
+        """Show the value (None: there is none); `where` names the messages that use it."""
+        self._unused = unused
+        self._remove.setVisible(unused)
+        self.setToolTip(where)
+        if self.value.missing != (value is None):
+            self.value.missing = value is None
+            self.value.update()
+        splice = self.edit.exact.whole(value or "")
+        if splice.removed or splice.inserted:
+            self.edit.apply(splice, select=False)
+        self.update()
+
+    def paintEvent(self, _event: QPaintEvent) -> None:
+        painter, theme = QPainter(self), current_theme()
+        painter.setPen(theme.line)
+        painter.drawLine(0, 0, self.width(), 0)
+        painter.setFont(mono_font(12))
+        painter.setPen(theme.muted if self._unused else theme.variable_edge)
+        name = painter.fontMetrics().elidedText(self.name, Qt.TextElideMode.ElideRight, _NAME_PX - _SIDE - 6)
+        painter.drawText(QRectF(_SIDE, 0, _NAME_PX, ROW_PX), Qt.AlignmentFlag.AlignVCenter, name)
+        painter.setFont(ui_font(12, tabular=True))
+        painter.setPen(theme.muted)
+        area = QRectF(0, 0, self.width() - _SIDE, ROW_PX)
+        painter.drawText(area, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignRight, self.tokens)
+
+
+class _Head(QAbstractButton):
+    """The row over the table: arrow, title, count."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+        self.setCheckable(True)
+        self.setChecked(True)
+        self.setFixedHeight(HEAD_PX)
+        self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        self.setCursor(Qt.CursorShape.PointingHandCursor)
+        self.setAccessibleName("Variables")
+
+    def paintEvent(self, _event: QPaintEvent) -> None:
+        painter, theme = QPainter(self), current_theme()
+        painter.setPen(theme.line)
+        painter.drawLine(0, 0, self.width(), 0)
+        middle = self.height() / 2
+        box = QRectF(_SIDE, middle - ICON_PX / 2, ICON_PX, ICON_PX)
+        paint_icon(painter, "down" if self.isChecked() else "right", box, theme.muted)
+        painter.setFont(ui_font(bold=True))
+        painter.setPen(theme.text)
+        left = _SIDE + ICON_PX + 6
+        painter.drawText(QRectF(left, 0, 200, self.height()), Qt.AlignmentFlag.AlignVCenter, "Variables")
+        left += painter.fontMetrics().horizontalAdvance("Variables") + 8
+        painter.setFont(ui_font(12, tabular=True))
+        text = f"{self.count:,}"
+        width = painter.fontMetrics().horizontalAdvance(text) + 12
+        pill = QRectF(left, middle - 9, width, 18)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setBrush(theme.window)
+        painter.drawRoundedRect(pill, 9, 9)
+        painter.setPen(theme.muted)
+        painter.drawText(pill, Qt.AlignmentFlag.AlignCenter, text)
+        if self.hasFocus():
+            painter.setPen(QPen(theme.accent, 2))
+            painter.setBrush(Qt.BrushStyle.NoBrush)
+            painter.drawRoundedRect(QRectF(self.rect()).adjusted(1, 2, -1, -1), 4, 4)
+
+
+class VariablesTable(QFrame):
+    """One row per variable in the order of their first use; unused values last. Hidden without variables."""
+
+    value_edited = Signal(str, object)
+    """Name, and the value or None to remove it."""
+    undo_requested = Signal()
+    redo_requested = Signal()
+    caret_moved = Signal()
+
+    def __init__(self, theme: Theme) -> None:
+        super().__init__()
+        self._theme = theme
+        self._rows: dict[str, _Row] = {}
+        self._document = Document()
+        self.head = _Head()
+        self.head.toggled.connect(self._fold)
+        self._inside = QWidget()
+        self._column = QVBoxLayout(self._inside)
+        self._column.setContentsMargins(0, 0, 0, 0)
+        self._column.setSpacing(0)
+        self._area = QScrollArea()
+        self._area.setWidget(self._inside)
+        self._area.setWidgetResizable(True)
+        self._area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.setProperty("look", "pane")
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        column.addWidget(self.head)
+        column.addWidget(self._area)
+        self.hide()
+
+    @property
+    def rows(self) -> dict[str, _Row]:
+        """The rows by variable name."""
+        return self._rows
+
+    def show_document(self, document: Document) -> int:
+        """Show the document's variables; returns how many there are."""
+        self._document = document
+        used = names(document.messages)
+        wanted = list(dict.fromkeys((*used, *document.variables)))
+        for name in [name for name in self._rows if name not in wanted]:
+            row = self._rows.pop(name)
+            self._column.removeWidget(row)
+            row.hide()
+            row.deleteLater()
+        for at, name in enumerate(wanted):
+            row = self._rows.get(name) or self._add(name)
+            if self._column.indexOf(row) != at:
+                self._column.insertWidget(at, row)
+            row.show_value(document.variables.get(name), _where(document, name), unused=name not in used)
+        self.head.count = len(wanted)
+        self.head.update()
+        self.setVisible(bool(wanted))
+        self._fit()
+        return len(wanted)
+
+    def _add(self, name: str) -> _Row:
+        row = self._rows[name] = _Row(self._theme, name)
+        row.value_edited.connect(self.value_edited)
+        row.edit.undo_requested.connect(self.undo_requested)
+        row.edit.redo_requested.connect(self.redo_requested)
+        row.edit.caret_moved.connect(self.caret_moved)
+        row.value.resized.connect(self._fit)
+        return row
+
+    def show_axes(self, axes: PromptAxes | None) -> None:
+        """Show the tokens (≈) of each value, as its share of the message that uses it first."""
+        for name, row in self._rows.items():
+            tokens = _tokens(axes, name) if axes is not None else None
+            text = "" if tokens is None else f"≈ {tokens:,}"
+            if text != row.tokens:
+                row.tokens = text
+                row.update()
+
+    def _fold(self, shown: bool) -> None:
+        self._area.setVisible(shown)
+        self._fit()
+        self.head.setAccessibleDescription("expanded" if shown else "collapsed")
+
+    def _fit(self) -> None:
+        parent = self.parentWidget()
+        most = int((parent.height() if parent is not None else 600) * MOST_SHARE)
+        rows = sum(max(row.value.height(), ROW_PX) for row in self._rows.values())
+        height = min(rows, max(most, 2 * ROW_PX))
+        self._area.setFixedHeight(height)
+        self.setFixedHeight(HEAD_PX + (height if self.head.isChecked() else 0))
+
+    def set_theme(self, theme: Theme) -> None:
+        """Apply a theme."""
+        self._theme = theme
+        for row in self._rows.values():
+            row.edit.set_theme(theme)
+
+    def go_to(self, name: str) -> None:
+        """Put the cursor into a variable's value."""
+        if name in self._rows:
+            self.head.setChecked(True)
+            self._rows[name].edit.setFocus()
+            self._area.ensureWidgetVisible(self._rows[name])
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        event.accept()
+
+
+def _tokens(axes: PromptAxes, name: str) -> int | None:
+    for message, found in zip(axes.document.messages, axes.messages, strict=True):
+        if any(place.name == name for place in places(message.content or "")):
+            length = len(render(message.content or "", axes.document.variables).text)
+            value = axes.document.variables.get(name)
+            return None if value is None else round(found.tokens * len(value) / (length or 1))
+    return None
+
+
+def _where(document: Document, name: str) -> str:
+    found = [
+        f"message {index + 1}"
+        for index, message in enumerate(document.messages)
+        if any(place.name == name for place in places(message.content or ""))
+    ]
+    return "in " + ", ".join(found) if found else "not used in the prompt"

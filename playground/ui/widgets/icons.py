@@ -1,0 +1,116 @@
+"""The program's line icons: 16 px, one stroke, tinted with a role of the theme in use.
+
+The shapes are in `resources/icons/icons.json` (name to SVG elements). Use `set_icon` for buttons and actions, which
+follow a change of theme, and `paint_icon` in custom painting.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+
+from PySide6.QtCore import QByteArray, QEvent, QObject, QRectF, QSize, Qt
+from PySide6.QtGui import QColor, QIcon, QPainter, QPixmap
+from PySide6.QtSvg import QSvgRenderer
+from PySide6.QtWidgets import QAbstractButton, QToolButton
+
+from playground.assets import asset
+from playground.ui.theme import current_theme
+
+ICON_PX = 16
+HIT_PX = 28
+"""Side of an icon button; 24 in dense rows."""
+_SCALES = (1, 2, 3)
+_THEME_EVENTS = frozenset((QEvent.Type.PaletteChange, QEvent.Type.StyleChange))
+
+
+@cache
+def shapes() -> dict[str, str]:
+    """Return the SVG elements of each icon by name."""
+    table: dict[str, str] = json.loads(asset("icons/icons.json").read_text("utf-8"))
+    return table
+
+
+def svg(name: str, color: QColor) -> bytes:
+    """Return one icon as an SVG document. Raises KeyError for an unknown name."""
+    tint = color.name()
+    body = shapes()[name].replace("currentColor", tint)
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16" fill="none" stroke="{tint}" stroke-width="1.4" '
+        f'stroke-linecap="round" stroke-linejoin="round">{body}</svg>'
+    ).encode()
+
+
+@cache
+def _pixmap(name: str, tint: str, px: int, scale: int) -> QPixmap:
+    pixmap = QPixmap(px * scale, px * scale)
+    pixmap.fill(Qt.GlobalColor.transparent)
+    painter = QPainter(pixmap)
+    QSvgRenderer(QByteArray(svg(name, QColor(tint)))).render(painter, QRectF(0, 0, px * scale, px * scale))
+    painter.end()
+    pixmap.setDevicePixelRatio(scale)
+    return pixmap
+
+
+def icon(name: str, color: QColor, px: int = ICON_PX) -> QIcon:
+    """Return an icon in one color, sharp at scale factors 1 to 3. Raises KeyError for an unknown name."""
+    made = QIcon()
+    for scale in _SCALES:
+        made.addPixmap(_pixmap(name, color.name(), px, scale))
+    return made
+
+
+def paint_icon(painter: QPainter, name: str, area: QRectF, color: QColor) -> None:
+    """Draw an icon into a square of `area`, centred."""
+    side = min(area.width(), area.height())
+    square = QRectF(area.center().x() - side / 2, area.center().y() - side / 2, side, side)
+    QSvgRenderer(QByteArray(svg(name, color))).render(painter, square)
+
+
+class _Tint(QObject):
+    """Renders a button's icon again when the theme changes."""
+
+    def __init__(self, button: QAbstractButton, name: str, role: str) -> None:
+        super().__init__(button)
+        self._button, self.name, self.role = button, name, role
+        self._shown: tuple[str, str] | None = None
+        button.installEventFilter(self)
+        self.apply()
+
+    def apply(self) -> None:
+        """Render the icon in the theme's color of its role."""
+        theme = current_theme()
+        color: QColor = getattr(theme, self.role)
+        if self._shown == (self.name, color.name()):
+            return
+        self._shown = (self.name, color.name())
+        made = icon(self.name, color)
+        made.addPixmap(_pixmap(self.name, theme.fresh_outline.name(), ICON_PX, 2), QIcon.Mode.Disabled)
+        self._button.setIcon(made)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        if event.type() in _THEME_EVENTS:
+            self.apply()
+        return super().eventFilter(watched, event)
+
+
+def set_icon(button: QAbstractButton, name: str, role: str = "muted") -> None:
+    """Give a button an icon in the color of a theme role; it follows a change of theme."""
+    tint = button.findChild(_Tint, options=Qt.FindChildOption.FindDirectChildrenOnly)
+    button.setIconSize(QSize(ICON_PX, ICON_PX))
+    if tint is None:
+        _Tint(button, name, role)
+    elif (tint.name, tint.role) != (name, role):
+        tint.name, tint.role = name, role
+        tint.apply()
+
+
+def icon_button(name: str, label: str, role: str = "muted", *, px: int = HIT_PX) -> QToolButton:
+    """Return a square button that shows only an icon; `label` is its tooltip and accessible name."""
+    button = QToolButton()
+    button.setProperty("look", "icon")
+    button.setFixedSize(px, px)
+    button.setToolTip(label)
+    button.setAccessibleName(label)
+    set_icon(button, name, role)
+    return button

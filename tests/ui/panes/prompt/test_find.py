@@ -1,0 +1,122 @@
+"""Find and replace, through the pane."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QInputMethodEvent
+from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QApplication, QDoubleSpinBox
+
+from playground.prompt.document import Document, Message
+from playground.ui.panes.prompt.find import folded
+from playground.ui.panes.prompt.pane import BODY, PromptPane
+from playground.ui.theme import apply_theme, load_theme
+from tests.ui.panes.prompt.conftest import Desk
+
+Open = Callable[[Document], Desk]
+Key = Qt.Key
+TEXTS = ("one two one", "İstanbul ONE", "none")
+
+
+@pytest.fixture
+def pane(open_pane: Open) -> PromptPane:
+    return open_pane(Document(messages=tuple(Message("user", text) for text in TEXTS))).pane
+
+
+def selected(pane: PromptPane) -> tuple[tuple[int, int], str]:
+    for index, card in enumerate(pane.prompt_tab.cards):
+        start, end = card.text.selection()
+        if start != end:
+            return (index, start), card.text.exact.text[start:end]
+    return (0, 0), ""
+
+
+def test_find_starts_at_the_cursor_and_wraps(pane: PromptPane) -> None:
+    pane.show_place(0, 4)
+    pane.show_find()
+    QTest.keyClicks(pane.find_bar.line, "one")
+    assert pane.find_bar.count == "2 of 4"
+    assert selected(pane)[0] == (0, 8)
+    seen = []
+    for _ in range(4):
+        QTest.keyClick(pane.find_bar.line, Key.Key_Return)
+        seen.append(pane.find_bar.count)
+    assert seen == ["3 of 4", "4 of 4", "1 of 4", "2 of 4"]
+
+
+def test_find_uses_the_selection(pane: PromptPane) -> None:
+    pane.prompt_tab.go_to(0, 4, 7)
+    pane.show_find()
+    assert pane.find_bar.line.text() == "two"
+    assert pane.find_bar.count == "1 of 1"
+
+
+def test_find_ignores_case_also_beside_letters_that_grow(pane: PromptPane) -> None:
+    assert len(folded("İstanbul ONE")) == len("İstanbul ONE")
+    pane.show_find()
+    QTest.keyClicks(pane.find_bar.line, "istan")
+    assert pane.find_bar.count == "1 of 1"
+    assert selected(pane) == ((1, 0), "İstan")
+
+
+def test_replace_changes_the_current_match_and_goes_on(pane: PromptPane) -> None:
+    pane.show_place(0, 0)
+    pane.show_replace()
+    pane.find_bar.line.setText("one")
+    pane.find_bar.replacement.setText("1")
+    pane.find_bar.replacement.setFocus()
+    QTest.keyClick(pane.find_bar.replacement, Key.Key_Return)
+    assert pane.document().messages[0].content == "1 two one"
+    assert pane.find_bar.count == "1 of 3"
+    pane.find_bar.replace()
+    assert pane.document().messages[0].content == "1 two 1"
+    pane.undo()
+    assert pane.document().messages[0].content == "1 two one"
+
+
+def test_replace_all_is_one_step(pane: PromptPane) -> None:
+    pane.show_replace()
+    pane.find_bar.line.setText("one")
+    pane.find_bar.replacement.setText("oneone")
+    pane.find_bar.replace_all()
+    assert [message.content for message in pane.document().messages] == [
+        "oneone two oneone",
+        "İstanbul oneone",
+        "noneone",
+    ]
+    pane.undo()
+    assert tuple(message.content for message in pane.document().messages) == TEXTS
+
+
+def test_undo_does_not_join_typing_across_a_caret_move(pane: PromptPane) -> None:
+    pane.show_place(0, 0)
+    text = pane.prompt_tab.cards[0].text
+    QTest.keyClicks(text, "ab")
+    QTest.keyClick(text, Key.Key_Left)
+    QTest.keyClick(text, Key.Key_Right)
+    QTest.keyClicks(text, "cd")
+    pane.undo()
+    assert pane.document().messages[0].content == "abone two one"
+
+
+def test_a_composition_ends_with_a_change_of_tab(pane: PromptPane) -> None:
+    pane.show_place(0, 0)
+    text = pane.prompt_tab.cards[0].text
+    QApplication.sendEvent(text, QInputMethodEvent("に", []))
+    assert pane.composing()
+    pane.tabs.setCurrentIndex(BODY)
+    assert not pane.composing()
+
+
+def test_numbers_are_english_whatever_the_system(qapp: QApplication) -> None:
+    from PySide6.QtCore import QLocale
+
+    QLocale.setDefault(QLocale("de_DE"))
+    apply_theme(qapp, load_theme("light"))
+    box = QDoubleSpinBox()
+    box.setMaximum(2_000.0)
+    box.setValue(1_000.5)
+    assert box.text() == "1000.50"

@@ -1,0 +1,164 @@
+"""Paragraphs too long for one layout: displayed in pieces, exact to the character, and fast."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QGuiApplication, QTextCursor
+from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QApplication
+from pytestqt.qtbot import QtBot
+
+from playground.prompt.document import Document, Message
+from playground.ui.panes.prompt.card_text import CardText
+from playground.ui.theme import load_theme
+from playground.ui.widgets.lossless_text import LONG, ExactText, Splice, breaks_in, image_of
+from tests.ui.panes.prompt.conftest import Desk
+
+Key = Qt.Key
+LINE = "".join(random.Random(7).choice("abcdefg 😀₹\u00a0{}") for _ in range(12_000))
+
+
+@pytest.fixture
+def text(qtbot: QtBot, themed: QApplication) -> CardText:
+    widget = CardText(load_theme("light"))
+    qtbot.addWidget(widget)
+    widget.resize(500, 20)
+    widget.show()
+    return widget
+
+
+def assert_consistent(text: CardText) -> None:
+    """The widget's text without its display breaks is the image, and positions map both ways."""
+    shown = ""
+    breaks = []
+    block = text.document().firstBlock()
+    plain = 0
+    while block.isValid():
+        if block.blockNumber() and block.userState() != 1:
+            shown += "\n"
+            plain += 1
+        elif block.blockNumber():
+            breaks.append(plain)
+        shown += block.text()
+        plain += block.length() - 1
+        assert block.length() - 1 <= LONG * 2
+        block = block.next()
+    assert shown == image_of(text.exact.text)
+    assert text.exact.breaks == breaks
+    assert text.exact.units == text.document().characterCount() - 1
+
+
+@given(st.text(st.sampled_from("ab 😀\u0947\u200d{}\n"), max_size=200), st.integers(0, 4_000), st.integers(0, 4_000))
+def test_positions_map_across_breaks_both_ways(tail: str, before: int, after: int) -> None:
+    exact = ExactText("x" * before + tail + "y" * after)
+    for index in {0, before, before + len(tail), len(exact.text), len(exact.text) // 2}:
+        assert exact.index(exact.unit(index)) == index
+        assert exact.index(exact.unit(index, before=True)) == index
+
+
+def test_breaks_avoid_variables_and_combined_characters() -> None:
+    name = "{{" + "n" * 40 + "}}"
+    for shift in range(0, 60, 3):
+        image = "x" * (1_480 + shift) + name + "y" * 4_000
+        assert not any(len("x" * (1_480 + shift)) < cut < 1_480 + shift + len(name) for cut in breaks_in(image))
+    virama = "क्ष" * 2_000
+    assert all(virama[cut] == "क" for cut in breaks_in(virama))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_random_keys_across_breaks_match_a_plain_string(text: CardText, seed: int) -> None:
+    chance = random.Random(seed)
+    text.set_exact(LINE + "\n" + LINE[:5_000])
+    wanted = text.exact.text
+
+    def typed(splice: Splice) -> None:
+        nonlocal wanted
+        assert wanted[splice.at : splice.at + len(splice.removed)] == splice.removed
+        wanted = splice.applied(wanted)
+
+    text.typed.connect(typed)
+    for _ in range(60):
+        near = [text.exact.index(text.exact.unit_of(unit)) for unit in text.exact.breaks]
+        place = chance.choice(near) + chance.choice((-1, 0, 0, 1)) if near and chance.random() < 0.7 else 0
+        place = min(max(place or chance.randrange(len(wanted) + 1), 0), len(wanted))
+        text.select(place, place)
+        if chance.random() < 0.4:
+            text.moveCursor(QTextCursor.MoveOperation.Left)
+        if chance.random() < 0.3:
+            text.select(place, min(place + chance.choice((1, 5, 2_000)), len(wanted)))
+        key = chance.choice((Key.Key_A, Key.Key_Backspace, Key.Key_Delete, Key.Key_Return, Key.Key_Space))
+        held = Qt.KeyboardModifier.ControlModifier if chance.random() < 0.2 and key != Key.Key_A else None
+        if key == Key.Key_Return or held is None:
+            QTest.keyClick(text, key)
+        else:
+            QTest.keyClick(text, key, held)
+        assert text.exact.text == wanted
+        assert_consistent(text)
+
+
+@pytest.mark.parametrize(("key", "wanted"), [(Key.Key_Backspace, -1), (Key.Key_Delete, 0)])
+@pytest.mark.parametrize("side", [0, -1])
+def test_deletion_at_a_break_removes_a_character_not_the_break(
+    text: CardText, key: Qt.Key, wanted: int, side: int
+) -> None:
+    chance = random.Random(1)
+    line = "".join(chance.choice("abcdef") for _ in range(9_000))
+    text.set_exact(line)
+    cut = text.exact.breaks[0]
+    cursor = text.textCursor()
+    cursor.setPosition(text.exact.unit(cut) + side)
+    text.setTextCursor(cursor)
+    QTest.keyClick(text, key)
+    assert text.exact.text == line[: cut + wanted] + line[cut + wanted + 1 :]
+    assert_consistent(text)
+
+
+def test_a_paragraph_that_became_short_is_displayed_whole(text: CardText) -> None:
+    text.set_exact("a" * 4_000)
+    assert text.exact.breaks
+    text.select(100, 4_000)
+    QTest.keyClick(text, Key.Key_Delete)
+    assert text.exact.breaks == []
+    assert text.blockCount() == 1
+
+
+def test_copy_of_a_long_line_has_no_display_breaks(text: CardText) -> None:
+    text.set_exact(LINE)
+    text.selectAll()
+    text.copy()
+    assert QGuiApplication.clipboard().text() == LINE
+
+
+def test_a_keystroke_in_a_line_of_300_kb_takes_less_than_a_frame(open_pane: Callable[[Document], Desk]) -> None:
+    pane = open_pane(Document(messages=(Message("user", "a" * 300_000),))).pane
+    pane.show_place(0, 150_000)
+    text = pane.prompt_tab.cards[0].text
+    QApplication.processEvents()
+    times = []
+    for _ in range(40):
+        started = time.process_time()
+        QTest.keyClick(text, Key.Key_X)
+        QApplication.processEvents()
+        times.append(time.process_time() - started)
+    assert sorted(times)[len(times) // 2] <= 0.0167
+
+
+def test_pasting_two_megabytes_takes_less_than_a_second(open_pane: Callable[[Document], Desk]) -> None:
+    desk = open_pane(Document(messages=(Message("user", ""),)))
+    pane = desk.pane
+    # The forecast of a text is measured in bench_prefix; here it is the editor alone.
+    pane.edited.disconnect(desk.edited)
+    text = pane.prompt_tab.cards[0].text
+    QGuiApplication.clipboard().setText("lorem ipsum \u20b9" * 160_000)
+    started = time.process_time()
+    text.paste()
+    QApplication.processEvents()
+    assert time.process_time() - started <= 1.0
+    assert len(text.exact.text) == 13 * 160_000
