@@ -106,7 +106,7 @@ class CacheForecaster:
         self._scorers: dict[tuple[str, str], Scorer] = {}
 
     def model(self, endpoint_id: str, model: str) -> EndpointCacheModel:
-        """Return the cache model of an endpoint and model. A new model starts with what another of the server taught."""
+        """Return the cache model of an endpoint and model. A new one starts with what another of the server taught."""
         key = endpoint_id, model
         found = self._models.get(key)
         if found is None:
@@ -289,9 +289,13 @@ class CacheForecaster:
             built.since = live.since
         self._models[endpoint_id, model] = built
 
-    def save(self, others: Mapping[tuple[str, str], learned_state.LearnedState] | None = None) -> bytes:
-        """Return what was learned about all endpoints, as versioned JSON. `others`: states of endpoints not used yet."""
-        return learned_state.dump(self._models, others or {})
+    def save(
+        self, others: Mapping[tuple[str, str], learned_state.LearnedState] | None = None, leave_out: str | None = None
+    ) -> bytes:
+        """Return what was learned, as versioned JSON. `others`: states of endpoints that were not used yet;
+        `leave_out`: an endpoint whose rules change between starts."""
+        models = {key: cache for key, cache in self._models.items() if key[0] != leave_out}
+        return learned_state.dump(models, others or {})
 
     def load(self, data: bytes) -> None:
         """Continue from a saved state. Content of another version is ignored; raises no exception for bad data."""

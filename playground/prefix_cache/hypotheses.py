@@ -97,7 +97,7 @@ def routing_priors() -> list[float]:
 
 @dataclass(frozen=True, slots=True)
 class Classes:
-    """Retentions that keep the same: `kinds` are tokens and code points, `members` the index in it of each retention."""
+    """Retentions that keep the same: `kinds` are tokens and code points, `members` each retention's index in it."""
 
     kinds: tuple[tuple[Size, int], ...]
     members: tuple[int, ...]

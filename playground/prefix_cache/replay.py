@@ -1,4 +1,4 @@
-"""Replay of recorded traffic: what the model would have forecast before each request, and how it explains the report."""
+"""Replay of recorded traffic: the forecast before each request, and the explanation of its report."""
 
 from __future__ import annotations
 

@@ -72,7 +72,8 @@ class TokenEstimator:
 
     def tokens(self, counts: Counts) -> float:
         """Return ≈ tokens of a text with these counts. Linear: parts add up to the whole."""
-        return sum(map(mul, counts, self._factors))
+        tokens: float = sum(map(mul, counts, self._factors))
+        return tokens
 
     def counts(self, text: str) -> Counts:
         """Return characters by class; cached, so that an unchanged text is not counted again."""

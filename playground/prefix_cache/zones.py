@@ -227,7 +227,7 @@ def _split_span(
 
 
 def cache_extent(view: DocumentView, cuts: Cuts, measure: Measure, weights: Mapping[Rendering, float]) -> CacheExtent:
-    """Return what is warm, part by part."""
+    """Return the warm extent of each part."""
     extent = _Extent(measure)
     messages = []
     for index, part in enumerate(view.contents):
@@ -315,7 +315,7 @@ def _boundary(view: DocumentView, cuts: Cuts, measure: Measure) -> Boundary:
 
 
 def _differs(view: DocumentView, part: Part, offset: int, rest: str, other: str, tokens: float) -> Boundary:
-    """`rest`: what follows in the same part, without separators."""
+    """`rest`: the text after it in the same part, without separators."""
     what = f"at “{snippet(rest, 16)}” in" if rest else "at the end of"
     cause = f"differs from {other} {what} {_where(view, part, offset)}"
     return Boundary(None if part.kind == "tool" else part.index, offset, tokens, cause, "differs")
