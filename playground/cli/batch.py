@@ -112,6 +112,7 @@ class _Job:
             endpoint = endpoint_of(services, self._model, self._options)
             plan = plan_rows(self._document, self._rows, self._columns, self._options.order)
             await services.open_log()
+            await services.remember_sent(endpoint)
             if services.log_notice:
                 _say(services.log_notice)
             if self._options.dry_run:

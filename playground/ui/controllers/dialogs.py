@@ -131,7 +131,9 @@ class DialogController(QObject):
         endpoint = workspace.endpoint
 
         async def send(document: Document) -> RunState:
-            dispatch = await workspace.sender.send(document, endpoint, lambda sent: requests.sent_beside(sent.run.id))
+            dispatch = await workspace.sender.send(
+                document, endpoint, lambda sent: requests.sent_beside(sent.run.id), tag="experiment"
+            )
             return dispatch.run.state
 
         bench = Bench(endpoint, send, workspace.folder / "cache_lab.json", workspace.tasks.start)
