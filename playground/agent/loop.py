@@ -25,7 +25,7 @@ from playground.prompt.document import Document, Json, Message, ToolCall
 from playground.prompt.field_errors import InputError
 from playground.runs.run import Run
 from playground.runs.state import ENDED, ToolCallState
-from playground.tools.arguments import schemas_by_name
+from playground.tools.schema import schemas_by_name
 from playground.voice.times import Stopwatch
 
 

@@ -11,8 +11,8 @@ from typing import Literal, TypeAlias
 from playground.agent.tool_mocks import Reply, ToolMocks, fill
 from playground.prompt.document import Json, ToolCall
 from playground.prompt.field_errors import FieldError
-from playground.tools.arguments import check_arguments
 from playground.tools.json_position import Fault, read_json
+from playground.tools.schema import check_arguments
 
 ResultKind: TypeAlias = Literal[
     "answered", "error", "bad_json", "wrong_arguments", "unknown_tool", "failed", "running", "stopped"
@@ -120,7 +120,7 @@ def judge(call: ToolCall, schemas: Mapping[str, Json]) -> Outcome | None:
     if call.name not in schemas:
         known = ", ".join(schemas) or "there are none"
         return Outcome("unknown_tool", error_text(f"There is no tool {call.name!r}. Tools: {known}."))
-    problems = check_arguments(call.arguments, schemas[call.name])
+    problems = check_arguments(call.arguments, schemas[call.name]).errors
     if not problems:
         return None
     words = "; ".join(str(problem) for problem in problems)

@@ -10,11 +10,13 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from playground.cli.exit_status import FAILED, FINISHED
 from playground.client.endpoint import Rates
+from playground.client.redact import redact
+from playground.export.terminal import for_stream, print_error, print_line
 from playground.lint.context import Setting
 from playground.lint.engine import advise
 from playground.lint.history import NO_HISTORY, History
@@ -23,18 +25,20 @@ from playground.lint.rules.registry import RULES, rule_named
 from playground.prompt.document import Document, Json
 from playground.prompt.field_errors import FieldError, InputError
 from playground.prompt.files import FORMAT_KEY, MAX_FILE_BYTES, parse_bytes
+from playground.prompt.import_formats.detect import open_any_bytes
+from playground.prompt.json_bounds import loads
 
 
 def check(options: argparse.Namespace) -> int:
-    """Print the advice. Returns 0, or 1 where any of it is serious; raises InputError (2)."""
+    """Print the advice. Returns 0, or 1 if any of it is serious; raises InputError (2)."""
     data = _read(options.file)
     rates, ignored = _rates(options.rates), _ignored(options.ignore)
-    document = parse_bytes(data).document
+    document = _opened(data, options.file)
     history = _history(document, options.data_dir) if options.log or options.data_dir is not None else NO_HISTORY
     setting = Setting(rates=rates, history=history, fixture=options.fixture)
     found = advise(document, setting, body=_foreign_body(data), dismissed=ignored)
     if options.json:
-        print(json.dumps(_fields(found), ensure_ascii=True))
+        print(redact(json.dumps(_fields(found), ensure_ascii=True), None))
     else:
         _print(options.file, found)
     return FAILED if any(advice.severity == "serious" for advice in found) else FINISHED
@@ -71,10 +75,20 @@ def _ignored(given: Sequence[str]) -> frozenset[str]:
     return frozenset(given)
 
 
+def _opened(data: bytes, name: str) -> Document:
+    """Return the prompt in a file. A request body is read strictly: what Electron refuses is an error here too."""
+    if data.lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"{", b"[")) and _foreign_body(data) is not None:
+        return parse_bytes(data).document
+    return open_any_bytes(data, name).document
+
+
 def _foreign_body(data: bytes) -> Mapping[str, Json] | None:
-    """The body as its own client would send it; None for a prompt file, which this program would send."""
-    value = json.loads(data.decode("utf-8-sig"))
-    return None if FORMAT_KEY in value else value
+    """Return the request body that another program sends; None for prompt files, and for prompts in other formats."""
+    try:
+        value = loads(data)
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) and "messages" in value and FORMAT_KEY not in value else None
 
 
 def _history(document: Document, folder: str | None) -> History:
@@ -91,27 +105,32 @@ async def _read_log(folder: Path, document: Document) -> History:
 
     try:
         log = await RequestLog.open(folder)
-    except LogUnavailableError as trouble:
-        raise InputError(FieldError(("--data-dir",), str(trouble))) from trouble
+    except LogUnavailableError as error:
+        raise InputError(FieldError(("--data-dir",), str(error))) from error
     try:
+        log.on_trouble(print_error)
+        await asyncio.sleep(0)
         return await past(log, document)
     finally:
         await log.close()
 
 
 def _print(name: str, found: Sequence[Advice]) -> None:
-    for advice in found:
-        where = ", ".join(_where(place) for place in advice.places if place.path)
-        print(f"{advice.severity}: {advice.title}" + (f" ({where})" if where else "") + f" [{advice.key}]")
-        print(f"    {advice.detail}")
-        for item in advice.evidence:
-            print(
-                f"    {item.label}: {item.text}{' tokens' if item.unit == 'tokens' and item.value is not None else ''}"
-            )
-        if advice.fix is not None:
-            print(f"    fix: {advice.fix.title}")
     counts = _counts(found)
-    print(f"{name}: " + ", ".join(f"{counts[severity]} {severity}" for severity in SEVERITIES))
+    lines = [line for advice in found for line in _lines(advice)]
+    lines.append(f"{name}: " + ", ".join(f"{counts[severity]} {severity}" for severity in SEVERITIES))
+    for line in lines:
+        print_line(redact(for_stream(line, sys.stdout), None))
+
+
+def _lines(advice: Advice) -> Iterator[str]:
+    where = ", ".join(_where(place) for place in advice.places if place.path)
+    yield f"{advice.severity}: {advice.title}" + (f" ({where})" if where else "") + f" [{advice.key}]"
+    yield f"    {advice.detail}"
+    for item in advice.evidence:
+        yield f"    {item.label}: {item.text}{' tokens' if item.unit == 'tokens' and item.value is not None else ''}"
+    if advice.fix is not None:
+        yield f"    fix: {advice.fix.title}"
 
 
 def _where(place: Place) -> str:

@@ -6,6 +6,8 @@ FINISHED = 0
 FAILED = 1
 """The request, or a step of the self-test, failed."""
 BAD_INPUT = 2
-"""What was given cannot be taken; nothing was done."""
+"""The input is invalid; nothing was done."""
+NOT_LOGGED = 3
+"""The request succeeded, but the request log does not hold it (full disk, damaged file, lock)."""
 STOPPED = 130
 """The user stopped it."""

@@ -12,7 +12,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from playground.cli.exit_status import FAILED, FINISHED
-from playground.cli.log_actions import Work, delete, export, import_, show, ticket
+from playground.cli.log_actions import Work, delete, export, import_, report_malformed, show, ticket
+from playground.client.redact import redact
+from playground.export.terminal import for_stream, print_error, print_line, visible_line
 from playground.prompt.document import Json
 from playground.requestlog.filter import LogFilter, parse
 from playground.requestlog.log import RequestLog
@@ -24,7 +26,7 @@ PAGE = 128
 
 
 def log(options: argparse.Namespace) -> int:
-    """Do what the first word says; without one of ACTIONS, list. Returns 0, 1 (failed); raises InputError (2)."""
+    """Run the action that the first word names, `list` by default. Returns 0, 1 (failed); raises InputError (2)."""
     words = list(options.words)
     action = words.pop(0) if words and words[0] in ACTIONS else "list"
     work = ACTIONS[action](words, options)
@@ -34,28 +36,42 @@ def log(options: argparse.Namespace) -> int:
         sys.stdout.flush()
         return status
     except BrokenPipeError:
-        # Who reads has read enough (`| head`); what is still buffered has nowhere to go.
+        # The reader has closed the pipe (`| head`): discard what is still buffered.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FINISHED
-    except (LogUnavailableError, OSError) as trouble:
-        print(f"electron-playground: {trouble}", file=sys.stderr)
+    except (LogUnavailableError, OSError) as error:
+        print_error(str(error))
         return FAILED
 
 
 async def _with_log(folder: Path, work: Work) -> int:
     store = await RequestLog.open(folder)
+    errors: list[str] = []
+
+    def report(message: str) -> None:
+        errors.append(message)
+        print_error(message)
+
     try:
-        return await work(store)
+        if store.read_only_reason is not None:
+            print_error(store.read_only_reason)
+        store.on_trouble(report)
+        # Let a notice (a damaged file was set aside) be printed before the output.
+        await asyncio.sleep(0)
+        await store.recovered()
+        status = await work(store)
     finally:
         await store.close()
+    return FAILED if errors and status == FINISHED else status
 
 
 def _list(words: list[str], options: argparse.Namespace) -> Work:
-    chosen = parse(" ".join(words), datetime.now(UTC))
+    chosen = parse(" ".join(words), datetime.now().astimezone())
 
     async def work(store: RequestLog) -> int:
+        report_malformed(chosen)
         async for row in _rows(store, chosen, options.limit):
-            print(json.dumps(_fields(row), ensure_ascii=True) if options.json else _line(row))
+            print_line(redact(json.dumps(_fields(row), ensure_ascii=True), None) if options.json else _line(row))
         return FINISHED
 
     return work
@@ -83,7 +99,7 @@ async def _rows(store: RequestLog, chosen: LogFilter, limit: int) -> AsyncIterat
 
 
 def _fields(row: LogRow) -> dict[str, Json]:
-    """One request; what was not reported is null."""
+    """Return one request's fields; null: not reported."""
     return {
         "run_id": row.run_id,
         "started_utc": row.started_utc.astimezone(UTC).isoformat(timespec="milliseconds"),
@@ -107,16 +123,22 @@ def _fields(row: LogRow) -> dict[str, Json]:
 
 
 def _line(row: LogRow) -> str:
-    """One request in columns."""
-    status = f"{row.status or ''} {row.finish_reason or row.phase}".strip()
+    """Return one request in columns."""
+    status = visible_line(f"{row.status or ''} {row.finish_reason or row.phase}".strip())
     cells = (
         f"{row.started_utc.astimezone():%Y-%m-%d %H:%M:%S}",
         f"{status:<14}",
-        f"{row.request_id or '—':<36}",
+        f"{visible_line(row.request_id) if row.request_id else '—':<36}",
         f"in {Figure.reported(row.prompt_tokens).text:>6}",
         f"cached {Figure.reported(row.cached_tokens).text:>6}",
         f"out {Figure.reported(row.completion_tokens).text:>5}",
         f"ttft {seconds(row.ttft_s):>7}",
-        " ".join((row.trouble or row.answer).split())[:80],
+        _summary(row),
     )
-    return "  ".join(cells)
+    return redact("  ".join(cells), None)
+
+
+def _summary(row: LogRow) -> str:
+    if row.trouble:
+        return visible_line(" ".join(row.trouble.split()))[:80]
+    return for_stream(" ".join(row.answer.split())[:80], sys.stdout)

@@ -8,7 +8,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import IO, TypeAlias, cast
 
@@ -18,13 +18,14 @@ from playground.export.export import export as export_to
 from playground.export.importer import Imported, import_file
 from playground.export.jsonl import to_line
 from playground.export.redaction import Contents
+from playground.export.terminal import for_stream, print_error, visible, visible_line
 from playground.export.ticket import Choice, tickets
 from playground.export.ticket_zip import bundle
 from playground.prompt.field_errors import FieldError, InputError
 from playground.requestlog.filter import LogFilter, parse
 from playground.requestlog.log import RequestLog
 from playground.requestlog.records import StoredRun
-from playground.storage.paths import write_shared
+from playground.storage.paths import write_private, write_shared
 
 Work: TypeAlias = Callable[[RequestLog], Awaitable[int]]
 """What is done with the open log; gives the exit status."""
@@ -39,7 +40,7 @@ def show(words: list[str], options: argparse.Namespace) -> Work:
     async def work(store: RequestLog) -> int:
         runs = await _found(store, chosen)
         if runs:
-            _say("\n".join(to_line(run) for run in runs) if options.json else tickets(runs, Choice("included")))
+            _print("\n".join(to_line(run) for run in runs) if options.json else tickets(runs, Choice("included")))
         return _whether(runs, words)
 
     return work
@@ -61,9 +62,10 @@ def ticket(words: list[str], options: argparse.Namespace) -> Work:
 
 def _put(runs: list[StoredRun], choice: Choice, output: str) -> None:
     if output == "-":
-        _say(tickets(runs, choice))
+        _print(tickets(runs, choice))
     elif output.lower().endswith(".zip"):
-        write_shared(Path(output), bundle(runs, choice))
+        # A ticket may contain prompts: readable by the user only, whatever the umask.
+        write_private(Path(output), bundle(runs, choice))
     else:
         write_shared(Path(output), tickets(runs, choice).encode("utf-8", "replace"))
 
@@ -74,9 +76,10 @@ def _standard_output() -> IO[str]:
     return open(sys.stdout.fileno(), "w", encoding="utf-8", errors="replace", newline="", closefd=False)
 
 
-def _say(text: str) -> None:
+def _print(text: str) -> None:
     with _standard_output() as out:
-        out.write(text if text.endswith("\n") else text + "\n")
+        shown = for_stream(text, out)
+        out.write(shown if shown.endswith("\n") else shown + "\n")
 
 
 async def _import_standard_input(store: RequestLog) -> Imported:
@@ -96,18 +99,19 @@ def export(words: list[str], options: argparse.Namespace) -> Work:
                 ("--output",), "says nowhere to write to.", "Give -o requests.jsonl, say, or -o - with --format."
             )
         )
-    chosen, path = parse(" ".join(words), datetime.now(UTC)), Path(options.output)
+    chosen, path = parse(" ".join(words), datetime.now().astimezone()), Path(options.output)
     kind: Format | None = options.format or format_of(path)
     if kind is None:
         raise InputError(FieldError(("--format",), f"is one of {', '.join(FORMATS)}.", "Or end the file's name so."))
 
     async def work(store: RequestLog) -> int:
+        report_malformed(chosen)
         if options.output == "-":
             with _standard_output() as out:
                 await export_into(out, store, chosen, kind)
             return FINISHED
         done = await export_to(store, chosen, path, kind)
-        print(f"{done:,} requests in {path}", file=sys.stderr)
+        print(f"{done:,} requests in {visible_line(str(path))}", file=sys.stderr)
         return FINISHED
 
     return work
@@ -124,7 +128,7 @@ def import_(words: list[str], _options: argparse.Namespace) -> Work:
             imported = await _import_standard_input(store)
         else:
             imported = await import_file(store, Path(words[0]))
-        print(imported.sentence, file=sys.stderr)
+        print(visible(imported.sentence), file=sys.stderr)
         return FINISHED
 
     return work
@@ -136,10 +140,11 @@ def delete(words: list[str], options: argparse.Namespace) -> Work:
         raise InputError(
             FieldError(("FILTER",), "log delete needs a filter.", "since:2000-01-01 finds every request there is.")
         )
-    chosen = parse(" ".join(words), datetime.now(UTC))
+    chosen = parse(" ".join(words), datetime.now().astimezone())
 
     async def work(store: RequestLog) -> int:
         _writable(store)
+        report_malformed(chosen)
         n = (await store.count(chosen, None)).n
         if n and not options.yes and not await asyncio.to_thread(_agreed, n):
             print("Nothing was deleted.", file=sys.stderr)
@@ -164,13 +169,29 @@ def _writable(store: RequestLog) -> None:
 
 
 def _by_id(words: list[str], command: str) -> LogFilter:
-    """Words without a key are parts of ids here."""
+    """Parse words as a filter; a word without a key is part of a request_id or a run id."""
     if not words:
         raise InputError(FieldError(("ID",), f"{command} needs a part of an id, or a filter."))
-    return parse(" ".join(word if ":" in word else f"id:{word}" for word in words), datetime.now(UTC))
+    pasted = parse(" ".join(words), datetime.now().astimezone())
+    if pasted.malformed:
+        return pasted
+    return parse(
+        " ".join(word if ":" in word else f"id:{_quoted(word)}" for word in words), datetime.now().astimezone()
+    )
+
+
+def _quoted(word: str) -> str:
+    return f'"{word}"' if any(char.isspace() or char in ",;" for char in word) else word
+
+
+def report_malformed(chosen: LogFilter) -> None:
+    """Name the words of a pasted list of ids that are not ids."""
+    if chosen.malformed:
+        print_error(f"not an id, left out: {', '.join(chosen.malformed)}")
 
 
 async def _found(store: RequestLog, chosen: LogFilter) -> list[StoredRun]:
+    report_malformed(chosen)
     rows = await store.page(chosen, None, MOST_SHOWN + 1)
     if len(rows) > MOST_SHOWN:
         raise InputError(FieldError(("FILTER",), f"finds more than {MOST_SHOWN} requests.", "Narrow it."))
@@ -180,5 +201,5 @@ async def _found(store: RequestLog, chosen: LogFilter) -> list[StoredRun]:
 
 def _whether(runs: list[StoredRun], words: list[str]) -> int:
     if not runs:
-        print(f"electron-playground: no request matches {' '.join(words)}.", file=sys.stderr)
+        print_error(f"no request matches {' '.join(words)}.")
     return FINISHED if runs else FAILED

@@ -27,6 +27,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_send(commands)
     _add_log(commands)
     _add_batch(commands)
+    _add_record(commands)
     _add_check(commands)
     _add_self_test(commands)
     return parser
@@ -70,9 +71,11 @@ def _add_send(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
 
 
 def _add_log(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    # No positional argument: the words are what argparse leaves over, so options may come before, between and after.
     parser = commands.add_parser(
         "log",
-        help="list, show, hand on, export, import or delete logged requests",
+        usage="electron-playground log [ACTION] [options] [FILTER …]",
+        help="list, show, export, import or delete logged requests",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         description="log [list] FILTER…       list requests, newest first\n"
         "log show ID…             one or more requests, by any part of an id\n"
@@ -80,16 +83,15 @@ def _add_log(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "log export FILTER… -o F  a JSONL file that can be imported, a CSV table, or a HAR\n"
         "log import FILE          a JSONL export or a HAR; - reads standard input\n"
         "log delete FILTER…       delete requests, with their contents\n\n"
-        "FILTER is the log pane's: plain text, or status:429 cached:0 since:1h is:marked and so on.\n"
+        "FILTER is the same as in the log pane: plain text, or status:429 cached:0 since:1h is:marked and so on.\n"
         "Write -- before one that begins with a minus sign: log list -- -tag:keep",
     )
-    parser.add_argument("words", nargs="*", metavar="ACTION or FILTER")
     parser.add_argument("--limit", type=_positive, default=50, metavar="N", help="list at most N requests (default 50)")
     parser.add_argument("--json", action="store_true", help="list, show: one JSON object a line")
     parser.add_argument("-o", "--output", metavar="FILE", help="ticket, export: write there; - is standard output")
     parser.add_argument("--format", choices=("jsonl", "csv", "har"), help="export: else by the file's ending")
     parser.add_argument(
-        "--contents", choices=("included", "hashed", "left-out"), default="hashed", help="ticket: what people wrote"
+        "--contents", choices=("included", "hashed", "left-out"), default="hashed", help="ticket: prompt and answer"
     )
     parser.add_argument("--workspace", default="", metavar="ID", help="ticket: the vendor's workspace id")
     parser.add_argument("--yes", action="store_true", help="delete: do not ask")
@@ -127,6 +129,32 @@ def _add_batch(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--resume", action="store_true", help="continue the batch in the output file")
     parser.add_argument("--json", action="store_true", help="print the forecast or the totals as one JSON object")
     _data_option(parser)
+
+
+def _add_record(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "record",
+        help="record the requests of another program",
+        description="Listens on a loopback address, forwards every request to the endpoint unchanged, and records chat "
+        "completions in the request log. Ends on Ctrl+C.",
+    )
+    parser.add_argument("--port", type=_port, default=8788, metavar="N", help="port (default 8788; 0: a free one)")
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--base-url", metavar="URL", help="an OpenAI-compatible base URL")
+    where.add_argument("--endpoint", metavar="NAME", help="an endpoint set up in the window, by name")
+    parser.add_argument("--add-key", action="store_true", help="send the endpoint's own key instead of the caller's")
+    parser.add_argument(
+        "--token", action="store_true", help="require a random path segment, so that only its holders call"
+    )
+    parser.add_argument("--json", action="store_true", help="print the base URL as one JSON object, and no requests")
+    parser.add_argument("--quiet", action="store_true", help="print no line per request")
+    _data_option(parser)
+
+
+def _port(text: str) -> int:
+    if not text.isdigit() or int(text) > 65_535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port from 0 to 65535")
+    return int(text)
 
 
 def _add_check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -169,13 +197,31 @@ def _positive(text: str) -> int:
     return int(text)
 
 
+def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
+    """Parse the command line. The words of `log` may stand anywhere among its options; after `--` all are words."""
+    parser = build_parser()
+    if "log" not in arguments:
+        return parser.parse_args(arguments)
+    cut = arguments.index("--") if "--" in arguments else len(arguments)
+    options, words = parser.parse_known_args(arguments[:cut])
+    if options.command != "log":
+        return parser.parse_args(arguments)
+    unknown = [word for word in words if len(word) > 1 and word.startswith("-")]
+    if unknown:
+        parser.error(f"unrecognized arguments: {' '.join(unknown)} (write -- before a filter that begins with -)")
+    options.words = [*words, *arguments[cut + 1 :]]
+    return options
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command. Returns its exit status: 0 finished, 1 failed, 2 bad input, 130 stopped."""
-    options = build_parser().parse_args(arguments)
+    """Run a command. Returns its exit status: 0 finished, 1 failed, 2 bad input, 3 not logged, 130 stopped."""
+    options = parse_arguments(sys.argv[1:] if arguments is None else arguments)
     try:
         return _run(options)
     except InputError as error:
-        print(f"electron-playground: {error}", file=sys.stderr)
+        from playground.export.terminal import print_error
+
+        print_error(str(error))
         return BAD_INPUT
     except KeyboardInterrupt:
         return STOPPED
@@ -198,6 +244,10 @@ def _run(options: argparse.Namespace) -> int:
         from playground.cli.batch import batch
 
         return batch(options)
+    if options.command == "record":
+        from playground.cli.record import record
+
+        return record(options)
     if options.command == "check":
         from playground.cli.check import check
 

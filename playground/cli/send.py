@@ -11,13 +11,16 @@ import signal
 import sys
 from pathlib import Path
 
-from playground.cli.exit_status import FAILED, FINISHED, STOPPED
+from playground.cli.exit_status import FAILED, FINISHED, NOT_LOGGED, STOPPED
 from playground.client.endpoint import PLANS, Endpoint, Rates
 from playground.client.events import AnyEvent, ContentDelta, Queued, RetryScheduled
+from playground.client.redact import redact
 from playground.client.urls import check_base_url
+from playground.export.terminal import for_stream, print_error, visible_line
 from playground.prompt.document import Document
 from playground.prompt.field_errors import FieldError, InputError
-from playground.prompt.files import MAX_FILE_BYTES, Opened, parse_bytes
+from playground.prompt.files import MAX_FILE_BYTES, Opened
+from playground.prompt.import_formats.detect import open_any_bytes
 from playground.prompt.limits import check
 from playground.runs.run import Run
 from playground.runs.service import PendingRequest
@@ -31,25 +34,35 @@ ADDRESS_ID = "address"
 """The id of an endpoint that is only an address on the command line. It has no key of its own in the key store."""
 
 
+LOCK_WAIT_S = 60.0
+"""Seconds that the command waits at its end for a request log that another program holds."""
+
+
 def send(options: argparse.Namespace) -> int:
-    """Send a prompt file. Returns 0 finished, 1 failed, 130 stopped; raises InputError (2)."""
+    """Send a prompt file. Returns 0 finished, 1 failed, 3 finished but not logged, 130 stopped.
+
+    Raises InputError (2).
+    """
     opened = open_prompt(options.file)
     document = _with_values(opened.document, options.var)
     folder = data_folder(options.data_dir, os.environ)
     try:
         return asyncio.run(_session(folder, document, opened.model, options))
     except SimulatorError as failed:
-        print(f"electron-playground: {failed}", file=sys.stderr)
+        print_error(str(failed))
         return FAILED
 
 
 def open_prompt(name: str) -> Opened:
-    """Read a prompt file or request body; `-` is standard input. Raises InputError."""
+    """Read a prompt in any supported format; `-` is standard input. Prints what was changed. Raises InputError."""
     try:
         data = sys.stdin.buffer.read(MAX_FILE_BYTES + 1) if name == "-" else Path(name).read_bytes()
     except OSError as error:
         raise InputError(FieldError(("FILE",), f"{name} cannot be read: {error.strerror or error}.")) from error
-    return parse_bytes(data)
+    opened = open_any_bytes(data, name)
+    for note in opened.notes:
+        print_error(note)
+    return opened
 
 
 def _with_values(document: Document, given: list[str]) -> Document:
@@ -85,19 +98,25 @@ def endpoint_of(workspace: AppServices, model: str | None, options: argparse.Nam
 async def _session(folder: Path, document: Document, model: str | None, options: argparse.Namespace) -> int:
     tasks = Tasks(_report)
     workspace = AppServices(folder, os.environ, tasks)
-    workspace.on_trouble = _say
+    workspace.on_trouble = print_error
     try:
         endpoint = endpoint_of(workspace, model, options)
         await workspace.open_log()
         for notice in workspace.notices:
-            _say(notice)
-        return await _send(workspace, document, endpoint, options)
+            print_error(notice)
+        if workspace.log is not None:
+            workspace.log.on_trouble(lambda message: print_error(message) if message != workspace.log_notice else None)
+        status = await _send(workspace, document, endpoint, options)
+        if workspace.log is not None and workspace.log.read_only_reason is None:
+            await workspace.log.saved(LOCK_WAIT_S)
     finally:
         await workspace.close()
+    return status if status != FINISHED or _is_logged(workspace) else NOT_LOGGED
 
 
-def _say(sentence: str) -> None:
-    print(f"electron-playground: {sentence}", file=sys.stderr)
+def _is_logged(workspace: AppServices) -> bool:
+    log = workspace.log
+    return log is not None and log.read_only_reason is None and log.unsaved == 0
 
 
 async def _send(workspace: AppServices, document: Document, endpoint: Endpoint, options: argparse.Namespace) -> int:
@@ -115,7 +134,7 @@ async def _send(workspace: AppServices, document: Document, endpoint: Endpoint, 
         dispatch = await workspace.sender.send(document, endpoint, dispatched, explicit=explicit)
     state = dispatch.run.state
     if options.json:
-        print(json.dumps(summary(dispatch.run), ensure_ascii=True))
+        print(redact(json.dumps(summary(dispatch.run), ensure_ascii=True), None))
     else:
         output.end(dispatch.run)
     return {"done": FINISHED, "stopped": STOPPED}.get(state.phase, FAILED)
@@ -158,26 +177,35 @@ class _Output:
 
     def heard(self, _run: Run, event: AnyEvent) -> None:
         if isinstance(event, Queued | RetryScheduled):
-            _say(_waiting(event))
+            print_error(_waiting(event))
         if self._quiet or not isinstance(event, ContentDelta):
             return
-        # A terminal or a file that cannot hold a character must not end the stream.
-        encoding = sys.stdout.encoding or "utf-8"
-        sys.stdout.write(event.text.encode(encoding, "replace").decode(encoding))
-        sys.stdout.flush()
+        self._write(event.text)
         self._ends_line = event.text.endswith("\n")
 
+    @staticmethod
+    def _write(text: str) -> None:
+        # A character that the terminal's encoding lacks must not end the stream.
+        encoding = sys.stdout.encoding or "utf-8"
+        shown = for_stream(redact(text, None), sys.stdout)
+        sys.stdout.write(shown.encode(encoding, "replace").decode(encoding))
+        sys.stdout.flush()
+
     def end(self, run: Run) -> None:
-        """The line after the text: what a person needs to find the request again."""
+        """Print tool calls, the error and the request_id after the text."""
         if not self._ends_line:
             print(flush=True)
         state = run.state
         for call in state.tool_calls.values():
-            print(f"{call.name}({call.arguments})")
+            self._write(f"{call.name}({call.arguments})\n")
+        for label, text in (("reasoning", state.reasoning), ("refusal", state.refusal)):
+            if text and not state.text:
+                # An answer of nothing else must not look like an empty one.
+                print(for_stream(f"{label}: {text}", sys.stderr), file=sys.stderr)
         if state.trouble is not None:
             words = (state.trouble.title, state.trouble.detail, state.trouble.advice)
-            print(f"electron-playground: {'. '.join(word.rstrip('.') for word in words if word)}.", file=sys.stderr)
-        print(f"request_id {state.request_id or '—'}", file=sys.stderr)
+            print_error(redact(f"{'. '.join(word.rstrip('.') for word in words if word)}.", None))
+        print(f"request_id {visible_line(redact(state.request_id or '—', None))}", file=sys.stderr)
 
 
 def _waiting(event: Queued | RetryScheduled) -> str:
@@ -189,4 +217,4 @@ def _waiting(event: Queued | RetryScheduled) -> str:
 
 def _report(name: str, error: BaseException) -> None:
     with contextlib.suppress(OSError):
-        print(f"electron-playground: {name} went wrong: {type(error).__name__}", file=sys.stderr)
+        print_error(f"{name} failed: {type(error).__name__}")

@@ -1,39 +1,56 @@
-"""Chunks and whole completions, decoded to events. Tolerant: what is missing or unknown is left out, never guessed.
+"""Decoding of chunks and whole completions to events. Lenient per field: an odd or unknown field is ignored.
 
-msgspec reads the usual JSON fast; it refuses lone surrogates, and such JSON is read again by `tolerant_json`. Where
-OpenAI-compatible servers differ in a value's type (content as parts, arguments as an object), the field is typed
-`object` and looked at where it is used.
+msgspec reads usual JSON fast. JSON that it refuses (lone surrogates, NaN, a field of another type) is read again as
+plain values, of which every field with the right type counts.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 import msgspec
 
 from playground.client import tolerant_json
+from playground.client.error_body import is_error, is_error_name
+from playground.client.errors import not_a_chunk
 from playground.client.events import (
     Alternative,
     AnyEvent,
-    ApiError,
     BodyIdReceived,
     ContentDelta,
     Finished,
+    ReasoningDelta,
+    RefusalDelta,
     TokenProbabilities,
     TokenProbability,
     ToolCallDelta,
-    Usage,
     UsageReported,
 )
+from playground.client.sse import JSON_LINES, NamedData
+from playground.client.tool_call_assembler import ToolCallAssembler
+from playground.client.usage_fields import UsageReader, count
+from playground.prompt.json_bounds import JsonBoundsError, check_depth
 
 MOST_ALTERNATIVES = 20
 """top_logprobs goes to 20 (electron-api.md, Parameters)."""
+DONE = "[DONE]"
+_KEEP_ALIVE = re.compile(
+    r"[\s:.!-]*(ping|pong|keep[\s_-]?alive|heart[\s_-]?beat|noop|processing|connected|ok)?[\s:.!-]*", re.IGNORECASE
+)
+_DATA_PREFIX = re.compile(r"\s*data:\s*")
+
+
+def is_done(data: str) -> bool:
+    """Whether an event's data is the end mark, also with space or quotation marks around it."""
+    return len(data) < 32 and data.strip(" \t\r\n\"'").upper() == DONE
 
 
 def token_probabilities(logprobs: object) -> tuple[TokenProbability, ...]:
-    """The tokens of `logprobs.content`; none where it is of another shape (such as the old completions')."""
+    """The tokens of `logprobs.content`; empty if it has another shape (such as that of the old completions API)."""
     content = logprobs.get("content") if isinstance(logprobs, dict) else None
     return tuple(_tokens(content)) if isinstance(content, list) else ()
 
@@ -41,29 +58,24 @@ def token_probabilities(logprobs: object) -> tuple[TokenProbability, ...]:
 def _tokens(content: list[object]) -> Iterator[TokenProbability]:
     for entry in content:
         if isinstance(entry, dict) and isinstance(token := entry.get("token"), str):
-            yield TokenProbability(token, _logprob(entry.get("logprob")), _alternatives(entry.get("top_logprobs")))
+            alternatives = _alternatives(entry.get("top_logprobs"))
+            yield TokenProbability(whole_text(token), _logprob(entry.get("logprob")), alternatives)
 
 
 def _alternatives(entries: object) -> tuple[Alternative, ...]:
     found = entries[:MOST_ALTERNATIVES] if isinstance(entries, list) else ()
     return tuple(
-        Alternative(token, _logprob(entry.get("logprob")))
+        Alternative(whole_text(token), _logprob(entry.get("logprob")))
         for entry in found
         if isinstance(entry, dict) and isinstance(token := entry.get("token"), str)
     )
 
 
 def _logprob(value: object) -> float | None:
-    """None where there is no number. Rounding puts a certain token a little above 0 on some servers."""
+    """None if not a number. Some servers round a certain token to slightly above 0."""
     if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value):
         return None
     return max(min(float(value), 0.0), -9999.0)
-
-
-DONE = "[DONE]"
-MOST_TOKENS = 2**53
-"""A count above this is no count: it is taken as not reported."""
-_MOST_SHOWN = 200
 
 
 class _Function(msgspec.Struct, gc=False):
@@ -80,6 +92,13 @@ class _ToolCall(msgspec.Struct, gc=False):
 class _Message(msgspec.Struct, gc=False):
     content: object = None
     tool_calls: list[_ToolCall] | None = None
+    function_call: _Function | None = None
+    reasoning_content: object = None
+    reasoning: object = None
+    thinking: object = None
+    reasoning_details: object = None
+    refusal: object = None
+    error: object = None
 
 
 class _Choice(msgspec.Struct, gc=False):
@@ -88,17 +107,9 @@ class _Choice(msgspec.Struct, gc=False):
     message: _Message | None = None
     finish_reason: object = None
     logprobs: object = None
-
-
-class _PromptDetails(msgspec.Struct, gc=False):
-    cached_tokens: object = None
-
-
-class _Usage(msgspec.Struct, gc=False):
-    prompt_tokens: object = None
-    completion_tokens: object = None
-    total_tokens: object = None
-    prompt_tokens_details: _PromptDetails | None = None
+    text: object = None
+    usage: object = None
+    error: object = None
 
 
 class _Chunk(msgspec.Struct, gc=False, rename={"kind": "object"}):
@@ -106,12 +117,13 @@ class _Chunk(msgspec.Struct, gc=False, rename={"kind": "object"}):
     kind: object = None
     model: object = None
     choices: list[_Choice] | None = None
-    usage: _Usage | None = None
+    usage: object = None
     error: object = None
-    """{"error": …}; vLLM's older errors are {"object": "error", …}."""
+    x_groq: object = None
+    timings: object = None
 
 
-_DECODER = msgspec.json.Decoder(_Chunk)
+_decode = msgspec.json.Decoder(_Chunk).decode
 
 
 class NotAChunk(ValueError):  # noqa: N818 - expected from a server that is not one
@@ -119,120 +131,337 @@ class NotAChunk(ValueError):  # noqa: N818 - expected from a server that is not 
 
 
 class StreamError(Exception):
-    """The server sent an error object inside its stream."""
+    """The server reports an error inside its response. `events`: the contents of the same chunk before the error."""
 
-    def __init__(self, body: str) -> None:
+    def __init__(self, body: str, events: list[AnyEvent] | None = None) -> None:
         super().__init__(body)
-        self.body = body
+        self.body, self.events = body, events or []
 
 
 class ChunkDecoder:
-    """Decodes one response's chunks; tells the body's id once. `begun`: a chunk has come; `finished`: with a reason."""
+    """Decodes the chunks of one response.
+
+    begun: a chunk has come. finished: with a finish_reason. answered: with text, a tool call, reasoning or a refusal.
+    passed_over: the first data that was no chunk, "" if there was none.
+    """
 
     def __init__(self) -> None:
-        self._told_id = False
-        self.begun = False
-        self.finished = False
+        self._reported_id = False
+        self._usage = UsageReader()
+        self._calls = ToolCallAssembler()
+        self._halves: dict[object, str] = {}
+        self.begun = self.finished = self.answered = False
+        self.passed_over = ""
+        self.passed_message = ""
 
     def events(self, data: str, at: float) -> list[AnyEvent]:
-        """The events in one chunk (or one whole completion). Raises NotAChunk, StreamError.
+        """Return the events of one server-sent event's data, or of one whole completion.
 
-        Once a chunk has come, a JSON object that is none (a ping, timings) is passed over.
+        Data that is JSON but no chunk (a ping, progress) is passed over, and so is data that is not JSON before the
+        first chunk. Raises NotAChunk, StreamError, JsonBoundsError.
         """
-        chunk = _decode(data)
-        if chunk.error is not None or chunk.kind == "error":
-            raise StreamError(data)
+        if isinstance(data, NamedData) and is_error_name(data.name):
+            raise StreamError(str(data))
+        check_depth(data)
+        try:
+            chunk = _decode(data if type(data) is str else str(data))  # msgspec takes no subclass
+        except (msgspec.DecodeError, UnicodeEncodeError):
+            return self._odd(data, at)
+        if not chunk.choices or chunk.error is not None or chunk.kind == "error":
+            return self._odd(data, at)
+        return self._chunk(chunk, data, at)
+
+    def end(self, at: float) -> list[AnyEvent]:
+        """Return the last half of a character whose other half never came, as U+FFFD."""
+        halves, self._halves = self._halves, {}
         events: list[AnyEvent] = []
-        if chunk.choices is None and chunk.usage is None:
-            if not self.begun:
-                raise NotAChunk(data)
-            return events
-        self.begun = True
-        if not self._told_id and (body_id := _text(chunk.id)):
-            self._told_id = True
-            events.append(BodyIdReceived(at, body_id, _text(chunk.model)))
-        for choice in chunk.choices or ():
-            if not choice.index:
-                self._choice(choice, at, events)
-        if chunk.usage is not None:
-            events.append(UsageReported(at, _usage(chunk.usage)))
+        for stream in halves:
+            events.append(_TEXT_EVENTS[stream](at, "\ufffd") if stream in _TEXT_EVENTS else _arguments(stream, at))
         return events
 
-    def _choice(self, choice: _Choice, at: float, events: list[AnyEvent]) -> None:
+    def _odd(self, data: str, at: float) -> list[AnyEvent]:
+        """Data that is not the usual chunk: read field by field."""
+        try:
+            value = tolerant_json.loads_raw(data)
+        except JsonBoundsError:
+            raise
+        except ValueError:
+            return self._not_json(data, at)
+        events: list[AnyEvent] = []
+        for item in value if isinstance(value, list) else (value,):
+            if isinstance(item, dict):
+                events += self._object(item, data, at)
+            else:
+                self._pass_over(data)
+        return events
+
+    def _not_json(self, data: str, at: float) -> list[AnyEvent]:
+        if isinstance(data, NamedData) and data.stray:
+            return self.events(f"{data}\n{data.stray}", at)
+        if prefix := _DATA_PREFIX.match(data):  # a proxy that adds the field name once more
+            return self.events(data[prefix.end() :], at)
+        looks_like_json = data.lstrip()[:1] in ("{", "[")
+        if isinstance(data, NamedData) and data.name == JSON_LINES:
+            return self._json_lines(data, at)
+        named = isinstance(data, NamedData) and data.name
+        if named or _KEEP_ALIVE.fullmatch(data) or not (self.begun or looks_like_json):
+            self._pass_over(data)
+            return []
+        raise NotAChunk(data)
+
+    def _json_lines(self, data: str, at: float) -> list[AnyEvent]:
+        """Lines outside any field of the event stream: an object in each, or nothing (the standard ignores them)."""
+        lines, events = data.splitlines(), list[AnyEvent]()
+        if len(lines) < 2 or not all(line.startswith("{") and line.rstrip().endswith("}") for line in lines):
+            self._pass_over(data)
+            return events
+        for line in lines:
+            events += self.events(line, at)
+        return events
+
+    def _object(self, fields: dict[str, object], data: str, at: float) -> list[AnyEvent]:
+        chunk = _lenient_chunk(fields)
+        if is_error(fields):
+            events = self._chunk(chunk, "", at) if chunk.choices else []
+            raise StreamError(data, events)
+        if chunk.choices is None and not (chunk.usage or chunk.timings):
+            self._pass_over(data)
+            if any(isinstance(fields.get(name), str) for name in ("message", "msg", "detail")):
+                self.passed_message = self.passed_message or data
+            return []
+        return self._chunk(chunk, data, at)
+
+    def _pass_over(self, data: str) -> None:
+        self.passed_over = self.passed_over or data
+
+    def _chunk(self, chunk: _Chunk, data: str, at: float) -> list[AnyEvent]:
+        """`data` is the error body if the chunk turns out to report an error; "" if the caller raises that itself."""
+        self.begun = True
+        events: list[AnyEvent] = []
+        if not self._reported_id and (body_id := _text(chunk.id)):
+            self._reported_id = True
+            events.append(BodyIdReceived(at, whole_text(body_id), _whole(_text(chunk.model))))
+        failed = False
+        for position, choice in enumerate(chunk.choices or ()):
+            if (position if choice.index is None else choice.index) == 0:
+                failed = self._choice(choice, at, events) or failed
+        self._read_usage(chunk, at, events)
+        if failed and data:
+            raise StreamError(data, events)
+        return events
+
+    def _read_usage(self, chunk: _Chunk, at: float, events: list[AnyEvent]) -> None:
+        first = chunk.choices[0] if chunk.choices else None
+        of_choice = first.usage if first is not None else None
+        if chunk.usage is None and chunk.timings is None and chunk.x_groq is None and of_choice is None:
+            return
+        of_groq = chunk.x_groq.get("usage") if isinstance(chunk.x_groq, dict) else None
+        usage = self._usage.read((of_choice, of_groq, chunk.usage), chunk.timings)
+        if usage is not None:
+            events.append(UsageReported(at, usage))
+
+    def _choice(self, choice: _Choice, at: float, events: list[AnyEvent]) -> bool:
+        """Add the choice's events. Returns whether the choice reports an error."""
         message = choice.delta or choice.message
+        failed = choice.error is not None and is_error({"error": choice.error})
         if message is not None:
-            content = message.content
-            if content and (content := content if type(content) is str else _content(content)):
-                events.append(ContentDelta(at, content))
-            if message.tool_calls:
-                events += _tool_calls(message.tool_calls, at, whole=choice.delta is None)
+            failed = failed or (message.error is not None and is_error({"error": message.error}))
+            self._message(message, at, events, whole=choice.delta is None)
+        if choice.text is not None and isinstance(choice.text, str):  # the old completions API
+            self._add_text("content", choice.text, at, events)
         if choice.logprobs is not None and (tokens := token_probabilities(choice.logprobs)):
             events.append(TokenProbabilities(at, tokens))
         if choice.finish_reason is not None and (reason := _text(choice.finish_reason)):
+            events += self.end(at)
+            if reason == "error":
+                return True
             self.finished = True
-            events.append(Finished(at, reason))
+            events.append(Finished(at, whole_text(reason)))
+        return failed
+
+    def _message(self, message: _Message, at: float, events: list[AnyEvent], *, whole: bool) -> None:
+        content = message.content
+        if (reasoning := message.reasoning_content) is None or reasoning.__class__ is not str:
+            reasoning = _reasoning(message)
+        if reasoning:
+            self._add_text("reasoning", reasoning, at, events)
+        if content and (content := content if type(content) is str else _content(content)):
+            self._add_text("content", content, at, events)
+        if message.refusal is not None and isinstance(message.refusal, str):
+            self._add_text("refusal", message.refusal, at, events)
+        calls = message.tool_calls
+        if message.function_call is not None and not calls:
+            calls = [_ToolCall(0, None, message.function_call)]
+        if calls:
+            self.answered = True
+            pieces = self._calls.whole(calls, at) if whole else self._calls.pieces(calls, at)
+            events += map(self._whole_call, pieces)
+
+    def _add_text(self, stream: str, text: str, at: float, events: list[AnyEvent]) -> None:
+        if text := self._joined(stream, text):
+            self.answered = True
+            events.append(_TEXT_EVENTS[stream](at, text))
+
+    def _whole_call(self, piece: ToolCallDelta) -> ToolCallDelta:
+        arguments = self._joined(piece.index, piece.arguments)
+        if arguments is piece.arguments and _valid(piece.id) and _valid(piece.name):
+            return piece
+        return ToolCallDelta(piece.at, piece.index, _whole(piece.id), _whole(piece.name), arguments)
+
+    def _joined(self, stream: object, text: str) -> str:
+        """Join a character that comes as two surrogate halves, each in another event."""
+        half = self._halves.pop(stream, "") if self._halves else ""
+        if not half and text.isascii():
+            return text
+        text = half + text
+        if "\ud800" <= text[-1:] <= "\udbff":
+            self._halves[stream] = text[-1]
+            text = text[:-1]
+        return whole_text(text)
 
 
-def _tool_calls(calls: list[_ToolCall], at: float, *, whole: bool) -> Iterator[ToolCallDelta]:
-    """Whole completions have no index: the place in the list is it. In a chunk a missing index is the first call."""
-    for place, call in enumerate(calls):
-        function = call.function or _Function()
-        index = _count(call.index)
-        index = index if index is not None else (place if whole else 0)
-        yield ToolCallDelta(at, index, _text(call.id), _text(function.name), _arguments(function.arguments))
+_TEXT_EVENTS: dict[object, Callable[[float, str], ContentDelta | ReasoningDelta | RefusalDelta]] = {
+    "content": ContentDelta,
+    "reasoning": ReasoningDelta,
+    "refusal": RefusalDelta,
+}
+
+
+def _arguments(index: object, at: float) -> ToolCallDelta:
+    assert isinstance(index, int)
+    return ToolCallDelta(at, index, None, None, "\ufffd")
+
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def whole_text(text: str) -> str:
+    """`text` with pairs of surrogates joined and lone ones replaced by U+FFFD."""
+    if text.isascii() or not _SURROGATE.search(text):
+        return text
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+def _whole(text: str | None) -> str | None:
+    return None if text is None else whole_text(text)
+
+
+def _valid(text: str | None) -> bool:
+    return text is None or text.isascii() or not _SURROGATE.search(text)
+
+
+def _reasoning(message: _Message) -> str:
+    """The reasoning text under the first of its names; servers that send two names send the same text in both."""
+    for value in (message.reasoning_content, message.reasoning, message.thinking):
+        if value and (text := value if isinstance(value, str) else _content(value)):
+            return text
+    if isinstance(message.reasoning_details, list):
+        return _content(message.reasoning_details)
+    content = message.content
+    if isinstance(content, list):  # Mistral: parts of type "thinking" inside the content
+        parts = (part.get("thinking") for part in content if isinstance(part, dict) and part.get("type") == "thinking")
+        return "".join(map(_content, parts))
+    return ""
+
+
+_TEXT_TYPES = ("text", "output_text", "reasoning.text", None)
 
 
 def _content(value: object) -> str:
-    """The text, also where it comes as a list of parts."""
+    """The text, also of a part or a list of parts."""
     if isinstance(value, str):
         return value
-    if not isinstance(value, list):
-        return ""
-    texts = (part.get("text") for part in value if isinstance(part, dict) and part.get("type", "text") == "text")
-    return "".join(text for text in texts if isinstance(text, str))
-
-
-def _arguments(value: object) -> str:
-    """The argument text, also where it comes as an object."""
-    if isinstance(value, str):
-        return value
-    return "" if value is None else json.dumps(value, ensure_ascii=False)
+    if isinstance(value, dict):
+        text = value.get("text")
+        return text if isinstance(text, str) and value.get("type") in _TEXT_TYPES else ""
+    return "".join(map(_content, value)) if isinstance(value, list) else ""
 
 
 def _text(value: object) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
-def _count(value: object) -> int | None:
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    return value if type(value) is int and 0 <= value < MOST_TOKENS else None
+_Struct = TypeVar("_Struct", bound=msgspec.Struct)
 
 
-def _usage(usage: _Usage) -> Usage:
-    details = usage.prompt_tokens_details
-    # Absent is unknown, never zero (electron-api.md, Response).
-    cached = _count(details.cached_tokens) if details else None
-    return Usage(_count(usage.prompt_tokens), _count(usage.completion_tokens), _count(usage.total_tokens), cached)
+def _lenient_chunk(fields: dict[str, object]) -> _Chunk:
+    chunk = _lenient(_Chunk, {"kind" if name == "object" else name: value for name, value in fields.items()})
+    choices = fields.get("choices")
+    chunk.choices = [_lenient_choice(item) for item in choices] if isinstance(choices, list) else None
+    return chunk
 
 
-def _decode(data: str) -> _Chunk:
+def _lenient_choice(value: object) -> _Choice:
+    fields = value if isinstance(value, dict) else {}
+    choice = _lenient(_Choice, fields)
+    choice.index = count(fields.get("index"))
+    choice.delta, choice.message = _lenient_message(fields.get("delta")), _lenient_message(fields.get("message"))
+    return choice
+
+
+def _lenient_message(value: object) -> _Message | None:
+    if not isinstance(value, dict):
+        # Some servers send the delta as the text itself.
+        return _Message(content=value) if isinstance(value, str) else None
+    message = _lenient(_Message, value)
+    calls = value.get("tool_calls")
+    calls = [calls] if isinstance(calls, dict) else calls
+    found = [_lenient_call(item) for item in calls if isinstance(item, dict)] if isinstance(calls, list) else []
+    message.tool_calls = found or None
+    message.function_call = _lenient_function(value.get("function_call"))
+    return message
+
+
+def _lenient_call(fields: dict[str, object]) -> _ToolCall:
+    return _ToolCall(fields.get("index"), fields.get("id"), _lenient_function(fields.get("function")))
+
+
+def _lenient_function(value: object) -> _Function | None:
+    return _Function(value.get("name"), value.get("arguments")) if isinstance(value, dict) else None
+
+
+def _lenient(kind: type[_Struct], fields: dict[str, object]) -> _Struct:
+    return kind(**{name: fields[name] for name in kind.__struct_fields__ if name in fields})
+
+
+def rebuilt(data: str, events: list[AnyEvent]) -> str:
+    """A chunk's JSON text with the choice built from `events`, for a chunk whose text was masked or held back."""
+    delta: dict[str, object] = {}
+    choice: dict[str, object] = {"index": 0, "delta": delta}
+    calls: list[object] = []
+    for event in events:
+        match event:
+            case ContentDelta():
+                delta["content"] = f"{delta.get('content', '')}{event.text}"
+            case ReasoningDelta():
+                delta["reasoning_content"] = f"{delta.get('reasoning_content', '')}{event.text}"
+            case RefusalDelta():
+                delta["refusal"] = f"{delta.get('refusal', '')}{event.text}"
+            case ToolCallDelta():
+                function = {"name": event.name, "arguments": event.arguments}
+                calls.append({"index": event.index, "id": event.id, "type": "function", "function": function})
+            case TokenProbabilities():
+                choice["logprobs"] = {"content": [{"token": t.token, "logprob": t.logprob} for t in event.tokens]}
+            case Finished():
+                choice["finish_reason"] = event.reason
+    if calls:
+        delta["tool_calls"] = calls
     try:
-        return _DECODER.decode(data)
-    except (msgspec.DecodeError, UnicodeEncodeError):
-        pass
-    try:
-        return _DECODER.decode(json.dumps(tolerant_json.loads(data), ensure_ascii=False))
-    except (ValueError, msgspec.DecodeError) as error:
-        raise NotAChunk(data) from error
+        value = tolerant_json.loads(data) if data else {}
+    except ValueError:
+        value = {}
+    rest = {name: item for name, item in value.items() if name != "choices"} if isinstance(value, dict) else {}
+    return json.dumps({**rest, "choices": [choice]}, ensure_ascii=False)
 
 
-def not_a_chunk(data: str) -> ApiError:
-    """The trouble that undecodable data is."""
-    return ApiError(
-        "protocol",
-        "The response is not a chat completion",
-        f"The server sent: {data[:_MOST_SHOWN]}" if data.strip() else "The server sent an empty answer.",
-        "Check that the base URL is that of an OpenAI-compatible server.",
-        body=data[:65_536],
-    )
+__all__ = [
+    "DONE",
+    "ChunkDecoder",
+    "NotAChunk",
+    "StreamError",
+    "is_done",
+    "not_a_chunk",
+    "rebuilt",
+    "token_probabilities",
+    "whole_text",
+]

@@ -1,31 +1,40 @@
-"""One keep-alive client for all requests of a session. Nothing here raises for expected trouble."""
+"""Keep-alive HTTP connections for all requests of a session. Expected failures are returned or yielded, not raised."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import ssl
-from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
-from dataclasses import dataclass
+import sys
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager, suppress
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from playground.client.endpoint import Endpoint
 from playground.client.errors import exposed_key_trouble, key_trouble
 from playground.client.events import AnyEvent, ApiError, AttemptFailed, AttemptStarted
+from playground.client.proxies import Proxy, ProxyError, proxy_for
+from playground.client.sse import DEFAULT_LIMITS, ResponseLimits
 from playground.client.urls import exposes_key, is_loopback
 from playground.prompt.request import Request
 
 if TYPE_CHECKING:
     import httpx
 
+    from playground.client.models import ModelInfo
+
 Clock = Callable[[], float]
+KEEP_ALIVE_S = 4.0
+"""Idle connections are closed after this time: before common servers close theirs (uvicorn and Node: 5 s)."""
+_NOT_IN_A_KEY = frozenset(" \"'`\\<>")
 
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """Seconds. `first_byte` is the longest wait for headers and for the first byte after them, a slow model's thinking
-    included; `idle` the longest wait within a stream that has begun.
+    """Seconds. `first_byte`: maximum wait for headers, and for the first byte after them (a slow model's thinking
+    included). `idle`: maximum wait between two reads of a body.
     """
 
     connect: float = 10.0
@@ -36,122 +45,238 @@ class Timeouts:
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """How servers are reached. `ca_file`: a PEM file of certificates trusted besides the system's; empty: none.
+    """How servers are reached. `ca_file`: a PEM file of certificates trusted in addition to the system's; "": none.
 
-    Proxies are those of the environment (HTTPS_PROXY and so on).
+    Proxies are those of the environment (HTTPS_PROXY and so on); loopback addresses are reached directly.
     """
 
     timeouts: Timeouts = Timeouts()
     ca_file: str = ""
+    limits: ResponseLimits = DEFAULT_LIMITS
+
+
+@dataclass(slots=True)
+class _Pool:
+    """An httpx client. A retired one takes no new request, and closes with the last one that is in flight."""
+
+    client: httpx.AsyncClient
+    in_flight: int = 0
+    retired: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Route:
+    """The requests that share a pool: plain or TLS, directly or through one proxy."""
+
+    secure: bool
+    proxy: Proxy | None = field(default=None)
 
 
 class Connection:
-    """Keeps connections alive between requests: a cold TLS handshake is paid only once (electron-api.md, Endpoint)."""
+    """Keeps connections open between requests: a cold TLS handshake is paid only once (electron-api.md, Endpoint)."""
 
-    def __init__(self, timeouts: Timeouts = Timeouts(), ca_file: str = "") -> None:
-        self._network = Network(timeouts, ca_file)
-        self._clients: dict[bool, httpx.AsyncClient] = {}
-        self._retired: list[httpx.AsyncClient] = []
-        self._making = asyncio.Lock()
+    def __init__(self, timeouts: Timeouts = Timeouts(), ca_file: str = "", limits: ResponseLimits = DEFAULT_LIMITS):
+        self._network = Network(timeouts, ca_file, limits)
+        self._pools: dict[_Route, _Pool] = {}
+        self._retired: set[asyncio.Task[None]] = set()
+        self._creating = asyncio.Lock()
+
+    @property
+    def network(self) -> Network:
+        """The settings in use."""
+        return self._network
 
     def use(self, network: Network) -> None:
-        """Reach servers this way from now on; what is on its way goes on as it began."""
+        """Apply other settings to all requests from now on; requests in flight continue as they began."""
         if network != self._network:
             self._network = network
-            self._retired += self._clients.values()
-            self._clients = {}
+            for route in list(self._pools):
+                self._retire(route)
 
     async def warm(self) -> None:
-        """Import httpx and make the client off the event loop: on it, the first request would stall it for 170 ms.
+        """Import httpx and create a client off the event loop, where it would block the first request for 170 ms.
 
-        Raises nothing: what is wrong with this machine's settings is told by the request that meets it.
+        Never raises: faulty settings of this machine are reported by the request that needs them.
         """
-        await self._client(loopback=True)
+        await self._pool("http://localhost")
 
-    async def _client(self, *, loopback: bool) -> httpx.AsyncClient | ApiError:
-        async with self._making:
-            if loopback not in self._clients:
-                try:
-                    self._clients[loopback] = await asyncio.to_thread(_make_client, self._network, loopback)
-                except Exception as error:  # a stale SSL_CERT_FILE raises FileNotFoundError, a wrong one SSLError
-                    from playground.client.network_errors import setup_trouble
+    async def _pool(self, base_url: str) -> _Pool | ApiError:
+        try:
+            route = _route(base_url)
+        except ProxyError as error:
+            from playground.client.network_errors import setup_trouble
 
-                    return setup_trouble(error, self._network.ca_file)
-            return self._clients[loopback]
+            return setup_trouble(error)
+        async with self._creating:
+            pool = self._pools.get(route)
+            if pool is None:
+                created = await asyncio.to_thread(_create_client, self._network, route)
+                if isinstance(created, ApiError):
+                    return created
+                pool = self._pools[route] = _Pool(created)
+            return pool
+
+    def _retire(self, route: _Route) -> None:
+        pool = self._pools.pop(route)
+        pool.retired = True
+        self._close_if_unused(pool)
+
+    def _close_if_unused(self, pool: _Pool) -> None:
+        if pool.retired and pool.in_flight == 0:
+            closing = asyncio.get_running_loop().create_task(pool.client.aclose(), name="close connections")
+            self._retired.add(closing)
+            closing.add_done_callback(self._retired.discard)
+
+    @asynccontextmanager
+    async def _in_flight(self, pool: _Pool) -> AsyncIterator[None]:
+        pool.in_flight += 1
+        try:
+            yield
+        finally:
+            pool.in_flight -= 1
+            self._close_if_unused(pool)
 
     async def stream(
         self, endpoint: Endpoint, key: str | None, request: Request, clock: Clock, attempt: int = 1
     ) -> AsyncGenerator[AnyEvent, None]:
-        """Send once and yield what happens; the last event is Completed or AttemptFailed.
+        """Send once and yield the events; the last one is Completed or AttemptFailed.
 
-        `clock` gives seconds since the run began. Closing this generator, or cancelling who waits for it, closes the
-        connection at once. The key goes to this endpoint's URL only: redirects are not followed.
+        `clock` returns seconds since the run began. Closing the generator, or cancelling the task that iterates it,
+        closes the connection at once. The key is sent to this endpoint's URL only: redirects are not followed.
         """
         yield AttemptStarted(clock(), attempt)
-        refused = _refused(endpoint, key)
-        client = refused or await self._client(loopback=is_loopback(endpoint.base_url))
-        if isinstance(client, ApiError):
-            yield AttemptFailed(clock(), client)
+        pool = _refused(endpoint, key) or await self._pool(endpoint.base_url)
+        if isinstance(pool, ApiError):
+            yield AttemptFailed(clock(), pool)
             return
         # Imported here, as httpx is: after the first paint.
         from playground.client.exchange import Exchange
 
-        exchange = Exchange(client, endpoint, key, request, clock, self._network.timeouts.idle)
-        async with aclosing(exchange.reads()) as reads:
+        route, network = _route(endpoint.base_url), self._network
+        exchange = Exchange(
+            pool.client, endpoint, key, request, clock, network.timeouts, network.limits, proxy=route.proxy
+        )
+        async with self._in_flight(pool), aclosing(exchange.reads()) as reads:
             async for events in reads:
+                if exchange.stale and self._pools.get(route) is pool:
+                    # The other idle connections to that server are probably closed too: the retry opens a new one.
+                    self._retire(route)
                 for event in events:
                     yield event
 
+    async def models(self, endpoint: Endpoint, key: str | None) -> tuple[ModelInfo, ...] | ApiError:
+        """Return the models that an endpoint offers (`GET /models`), or why they cannot be had."""
+        pool = _refused(endpoint, key) or await self._pool(endpoint.base_url)
+        if isinstance(pool, ApiError):
+            return pool
+        from playground.client.models import fetch_models
+
+        async with self._in_flight(pool):
+            return await fetch_models(pool.client, endpoint, key, _route(endpoint.base_url).proxy)
+
     async def client_for(self, base_url: str) -> httpx.AsyncClient | ApiError:
-        """The client that this address is reached with, for the vendor's other services; or why there is none."""
-        return await self._client(loopback=is_loopback(base_url))
+        """Return the client for an address, for the vendor's other services, or the error that prevents one."""
+        pool = await self._pool(base_url)
+        return pool if isinstance(pool, ApiError) else pool.client
 
     async def aclose(self) -> None:
         """Close every connection."""
-        clients, self._clients, self._retired = [*self._clients.values(), *self._retired], {}, []
-        for client in clients:
-            await client.aclose()
+        pools, self._pools = list(self._pools.values()), {}
+        for pool in pools:
+            await pool.client.aclose()
+        if self._retired:
+            await asyncio.wait(self._retired)
 
 
 def _refused(endpoint: Endpoint, key: str | None) -> ApiError | None:
     if key is None:
         return None
-    if not key or " " in key or not key.isascii() or not key.isprintable():
+    if not key or not _NOT_IN_A_KEY.isdisjoint(key) or not key.isascii() or not key.isprintable():
         return key_trouble()
     return exposed_key_trouble(endpoint.base_url) if exposes_key(endpoint.base_url) else None
 
 
-def _make_client(network: Network, loopback: bool) -> httpx.AsyncClient:
-    # Imported here, in a thread: these imports take longer than a few frames.
-    import anyio._backends._asyncio  # noqa: F401
+def _route(base_url: str) -> _Route:
+    """Raises ProxyError."""
+    proxy = None if is_loopback(base_url) else proxy_for(base_url, os.environ)
+    return _Route(urlsplit(base_url).scheme == "https", proxy)
+
+
+def _create_client(network: Network, route: _Route) -> httpx.AsyncClient | ApiError:
+    """Create a client in a worker thread: the imports and the certificates take longer than a few frames."""
+    import anyio
     import httpcore  # noqa: F401
     import httpx
 
+    from playground.client.network_errors import setup_trouble
+
+    anyio.run(_load_backend)
     timeouts = network.timeouts
-    return httpx.AsyncClient(
-        verify=True if loopback else _trusted(network.ca_file),
-        timeout=httpx.Timeout(timeouts.first_byte, connect=timeouts.connect, write=timeouts.write),
-        # How many requests are in flight is the plan's matter, not the pool's: it never makes one wait.
-        limits=httpx.Limits(max_connections=None, max_keepalive_connections=20, keepalive_expiry=300),
-        follow_redirects=False,
-        # A proxy has no business with this machine's own servers.
-        trust_env=not loopback,
-    )
+    try:
+        context = _context(network.ca_file, route)
+        proxy = (
+            None if route.proxy is None else httpx.Proxy(route.proxy.url, ssl_context=_proxy_context(context, route))
+        )
+        return httpx.AsyncClient(
+            verify=context,
+            timeout=httpx.Timeout(timeouts.first_byte, connect=timeouts.connect, write=timeouts.write),
+            # The plan limits the requests in flight, not the pool: it never delays one.
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=20, keepalive_expiry=KEEP_ALIVE_S),
+            follow_redirects=False,
+            trust_env=False,  # proxies.py and _context read the environment
+            proxy=proxy,
+        )
+    except (OSError, ValueError, ImportError, httpx.InvalidURL) as error:  # ssl.SSLError is an OSError
+        return setup_trouble(error, network.ca_file)
 
 
-def _trusted(ca_file: str) -> ssl.SSLContext:
-    """The system's certificates, certifi's where the system has none to give, and those of `ca_file`.
+async def _load_backend() -> None:
+    """An event loop in this thread makes anyio import its asyncio backend, which the first request would wait for."""
 
-    Raises OSError, ssl.SSLError where a file cannot be used; SSL_CERT_FILE and SSL_CERT_DIR are honoured.
+
+def _proxy_context(context: ssl.SSLContext, route: _Route) -> ssl.SSLContext | None:
+    return context if route.proxy is not None and route.proxy.url.startswith("https://") else None
+
+
+def _context(ca_file: str, route: _Route) -> ssl.SSLContext:
+    """Return the TLS settings for a route: the system's certificates, certifi's, and those of `ca_file`.
+
+    SSL_CERT_FILE (in place of certifi) and SSL_CERT_DIR are honoured. Without TLS an empty context, which trusts no
+    server, saves the time to load them. Raises OSError (ssl.SSLError is one) if a file cannot be used.
     """
+    if not route.secure and (route.proxy is None or not route.proxy.url.startswith("https://")):
+        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     import certifi
 
-    context = ssl.create_default_context()
-    named = os.environ.get("SSL_CERT_FILE")
-    if named:
-        context.load_verify_locations(cafile=named)
-    else:
-        context.load_verify_locations(cafile=certifi.where())
+    context = _system_context()
+    context.load_verify_locations(cafile=os.environ.get("SSL_CERT_FILE") or certifi.where())
+    if directory := os.environ.get("SSL_CERT_DIR"):
+        context.load_verify_locations(capath=directory)
     if ca_file:
         context.load_verify_locations(cafile=ca_file)
+    return context
+
+
+_SYSTEM_CERTIFICATES = (
+    "/etc/ssl/certs/ca-certificates.crt",  # Debian, Ubuntu, Arch
+    "/etc/pki/tls/certs/ca-bundle.crt",  # Fedora, RHEL
+    "/etc/ssl/ca-bundle.pem",  # openSUSE
+    "/etc/ssl/cert.pem",  # Alpine, BSD
+)
+
+
+def _system_context() -> ssl.SSLContext:
+    """A context that trusts the system's certificates."""
+    if sys.platform in ("darwin", "win32"):
+        # Asks the system's own verifier, which knows certificates that an administrator has added.
+        import truststore
+
+        return truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context = ssl.create_default_context()
+    if ssl.get_default_verify_paths().cafile is None:
+        # An OpenSSL that was built for another system, as in a bundle: it looks in a folder that is not there.
+        for path in _SYSTEM_CERTIFICATES:
+            with suppress(OSError):
+                context.load_verify_locations(cafile=path)
+                break
     return context

@@ -1,19 +1,24 @@
-"""An error body, taken apart: Electron's envelope, OpenAI's, FastAPI's, two flat shapes, plain text and HTML."""
+"""Parsing of error bodies: the envelopes of Electron, OpenAI, FastAPI and other servers, plain text and HTML."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from html import unescape
 
 from playground.client import tolerant_json
+from playground.client.usage_fields import count
 from playground.prompt.field_errors import FieldError, Path
 
 _NUMBER = r"(\d[\d,_]*)"
 _LIMIT = (
     rf"maximum context length (?:is|of) {_NUMBER}",
+    rf"context length is only {_NUMBER}",
     rf"maximum model length (?:is|of) {_NUMBER}",
-    rf"context (?:size|length|window)(?: is| of)? \(?{_NUMBER}",
+    rf"context (?:size|length|window)(?: limit)?(?: is| of)?:? \(?{_NUMBER}",
+    rf"maximum (?:allowed )?(?:input |prompt )?(?:length|tokens)(?: is| of)? {_NUMBER}",
+    rf"n_ctx(?: is|:|=)? ?\(?{_NUMBER}",
     rf"(?:are|is) more than {_NUMBER}",
     rf"> {_NUMBER} (?:tokens )?maximum",
 )
@@ -27,6 +32,7 @@ _WANTED = (
     rf"has {_NUMBER} input tokens",
 )
 _IN_TWO = (
+    rf"passed {_NUMBER} input tokens and requested {_NUMBER} output tokens",
     rf"{_NUMBER} prompt tokens and max_tokens {_NUMBER}",
     rf"'?max_(?:completion_)?tokens'?[^.]*?: {_NUMBER}\..*?has {_NUMBER} input tokens",
 )
@@ -34,21 +40,21 @@ _IN_TWO = (
 
 @dataclass(frozen=True, slots=True)
 class TooLong:
-    """Tokens as the server counted them; each is None where its message does not say."""
+    """Context length and requested tokens as the server counts them; None if its message does not say."""
 
     limit: int | None
     wanted: int | None
 
     @property
     def over(self) -> int | None:
-        """By how many tokens it is too long; None where that is not known."""
+        """The number of excess tokens; None if unknown."""
         if self.limit is None or self.wanted is None or self.wanted <= self.limit:
             return None
         return self.wanted - self.limit
 
 
 def too_long(message: str) -> TooLong | None:
-    """What a refusal says of the context's length; None where it is about something else."""
+    """Parse the figures of a refusal for length; None if the message is about something else."""
     text = " ".join(message.split())
     limit = _first(_LIMIT, text)
     wanted = _both(text) or _first(_WANTED, text)
@@ -70,7 +76,7 @@ def _number(text: str) -> int:
 
 
 MOST_SHOWN = 400
-"""Characters of a body that has no message of its own."""
+"""Maximum number of displayed characters of a body without a message."""
 _INVISIBLE = re.compile(r"<(script|style)\b.*?</\1\s*>|<!--.*?-->", re.DOTALL | re.IGNORECASE)
 _TAG = re.compile(r"<[^>]*>")
 _HTML = re.compile(r"\s*<(!doctype\s+html|html|head|body|title|h1|center)\b", re.IGNORECASE)
@@ -79,17 +85,20 @@ _TITLE = re.compile(r"<title[^>]*>(.*?)</title", re.DOTALL | re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """What an error body says. `details` as they came; `message` is what a person can read, "" for an empty body."""
+    """The contents of an error body. `message` is readable text, "" for an empty body; `details` are as they came."""
 
     message: str
     type: str | None = None
     details: tuple[dict[str, object], ...] = ()
     request_id: str | None = None
     param: str | None = None
+    code: str | None = None
+    context_length: int | None = None
+    prompt_tokens: int | None = None
 
     @property
     def names_a_field(self) -> bool:
-        """Whether the body says which field of the request is at fault."""
+        """Whether the body names the faulty field of the request."""
         return bool(self.param) or any(path_of(item) for item in self.details)
 
     @property
@@ -100,7 +109,7 @@ class Envelope:
 
 
 def parse(body: str) -> Envelope:
-    """Take a body apart. Raises nothing: what has no shape that is known is its own message."""
+    """Parse an error body. Never raises: a body of an unknown shape is its own message."""
     try:
         value = tolerant_json.loads(body)
     except ValueError:
@@ -109,28 +118,120 @@ def parse(body: str) -> Envelope:
         value = value[0]
     if not isinstance(value, dict):
         return Envelope(_plain(body))
-    error = value.get("error", value)
-    envelope = _of_object(error) if isinstance(error, dict) else _flat(value, error)
+    envelope = _flat(value)
+    for error in _errors_in(value):
+        envelope = _of_object(error) if isinstance(error, dict) else _flat(value, error)
+        if envelope.message or envelope.details:
+            break
     if envelope.message or envelope.details:
         return envelope
-    return Envelope(_plain(body), envelope.type, (), envelope.request_id)
+    return Envelope(_plain(body), envelope.type, (), envelope.request_id, code=envelope.code)
+
+
+_ERROR_FIELDS = ("error", "errors", "error_message", "error_msg", "errorMessage")
+_MESSAGE_FIELDS = ("message", "msg", "detail", *_ERROR_FIELDS[2:], "status_msg", "description")
+_ERROR_WORDS = frozenset(("error", "failed", "failure", "fail"))
+_ERROR_NAME = re.compile(r"(^|[._:-])(error|failed|failure|exception)$", re.IGNORECASE)
+
+
+def is_error_name(name: str) -> bool:
+    """Whether the name of a server-sent event announces an error: `error`, `response.failed` and so on."""
+    return _ERROR_NAME.search(name) is not None
+
+
+def is_error(value: Mapping[str, object]) -> bool:
+    """Whether an object in a 200 response reports an error, in the shapes that servers use.
+
+    An empty error (`""`, `{}`, false, or an object of only empty values) is none.
+    """
+    if any(_says_something(error) for error in _errors_in(value)):
+        return True
+    if value.get("choices"):
+        return False
+    if any(_is_error_word(value.get(name)) for name in ("object", "type", "status", "event")):
+        return True
+    message = next((text for name in _MESSAGE_FIELDS if (text := value.get(name))), None)
+    if value.get("success") is False or (message and value.get("ok") is False):
+        return True
+    if _status(value) is not None or value.get("error_code"):
+        return True
+    return message is not None and (value.get("code") not in _GOOD_CODES or "detail" in value)
+
+
+_GOOD_CODES = (None, 0, 200, "", "0", "200", "ok", "OK", "success")
+
+
+def _errors_in(value: Mapping[str, object]) -> Iterator[object]:
+    """The error objects at the top, inside `response` and `data`, and inside each choice, its delta and message."""
+    for name in _ERROR_FIELDS:
+        if name in value:
+            error = value[name]
+            yield from error if isinstance(error, list) and name == "errors" else (error,)
+    status = value.get("base_resp")  # MiniMax
+    if isinstance(status, dict) and status.get("status_code"):
+        yield {"message": status.get("status_msg"), "code": status.get("status_code")}
+    for place in ("response", "data"):
+        inner = value.get(place)
+        if isinstance(inner, dict) and "error" in inner:
+            yield inner["error"]
+    choices = value.get("choices")
+    for choice in choices if isinstance(choices, list) else ():
+        if isinstance(choice, dict):
+            for part in (choice, choice.get("delta"), choice.get("message")):
+                if isinstance(part, dict) and "error" in part:
+                    yield part["error"]
+
+
+def _says_something(error: object) -> bool:
+    if isinstance(error, dict):
+        return any(_says_something(item) for item in error.values())
+    return error is not None and error is not False and error != "" and error != [] and error != 0
+
+
+def _is_error_word(value: object) -> bool:
+    return isinstance(value, str) and (value.lower() in _ERROR_WORDS or is_error_name(value))
+
+
+def _status(value: Mapping[str, object]) -> int | None:
+    """An HTTP error status inside the body."""
+    for name in ("status", "statusCode", "status_code", "code"):
+        status = count(found) if not isinstance(found := value.get(name), str) else _digits(found)
+        if status is not None and 400 <= status < 600:
+            return status
+    return None
+
+
+def _digits(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdigit() and len(text) == 3 else None
 
 
 def _of_object(error: dict[str, object]) -> Envelope:
-    """{"message", "type", "details", "request_id"}; OpenAI adds param; FastAPI has only "detail"."""
-    said = error.get("detail")
-    details = _objects(error.get("details")) or _objects(said)
-    message = _text(error.get("message")) or _text(said) or ""
+    """{"message", "type", "details", "request_id"}; OpenAI adds param and code; FastAPI has only "detail"."""
+    details = _objects(error.get("details")) or _objects(error.get("detail"))
+    message = next((text for name in _MESSAGE_FIELDS if (text := _text(error.get(name)))), "")
     return Envelope(
-        message, _text(error.get("type")), details, _text(error.get("request_id")), _text(error.get("param"))
+        message,
+        _text(error.get("type")),
+        details,
+        _text(error.get("request_id")),
+        _text(error.get("param")),
+        _code(error.get("code")),
+        count(error.get("n_ctx")),
+        count(error.get("n_prompt_tokens")),
     )
 
 
-def _flat(value: dict[str, object], error: object) -> Envelope:
-    """{"error": text, "message": text}: the speech services' shape, and Ollama's without the message."""
-    message = _text(value.get("message"))
-    kind = _text(error) if message else None
-    return Envelope(message or _text(error) or "", kind, _objects(value.get("details")), _text(value.get("request_id")))
+def _flat(value: dict[str, object], error: object = None) -> Envelope:
+    """{"error": text, "message": text}: the speech services; Ollama without the message; {"message"}, {"detail"}."""
+    found = _of_object(value)
+    if not isinstance(error, str) or not error:
+        return found
+    kind = error if found.message else found.type
+    return Envelope(found.message or error, kind, found.details, found.request_id, found.param, found.code)
+
+
+def _code(value: object) -> str | None:
+    return str(value) if isinstance(value, str | int) and not isinstance(value, bool) and value != "" else None
 
 
 def _objects(value: object) -> tuple[dict[str, object], ...]:
@@ -142,7 +243,7 @@ def _text(value: object) -> str | None:
 
 
 def path_of(detail: dict[str, object]) -> Path:
-    """The field that a detail points at; FastAPI calls it `loc` and begins it with "body"."""
+    """Return the field that a detail names; FastAPI calls it `loc` and begins it with "body"."""
     path = detail.get("path", detail.get("loc"))
     if isinstance(path, str):
         return steps_of(path)
@@ -151,7 +252,7 @@ def path_of(detail: dict[str, object]) -> Path:
 
 
 def steps_of(text: str) -> Path:
-    """A path that is written out: messages[3].role, messages.3.role or $.messages[3].role."""
+    """Parse a written path: messages[3].role, messages.3.role or $.messages[3].role."""
     steps = re.findall(r"[^.\[\]]+", text.strip().removeprefix("$"))
     return tuple(int(step) if step.isascii() and step.isdigit() and len(step) < 10 else step for step in steps)
 
@@ -162,7 +263,7 @@ def _line(detail: dict[str, object]) -> str:
 
 
 def _plain(body: str) -> str:
-    """The text of a body that is no JSON; of a page of HTML, its title or else its words."""
+    """Return the text of a body that is not JSON; for HTML its title, or else its text."""
     if _HTML.match(body):
         title = _TITLE.search(body)
         body = title.group(1) if title and title.group(1).strip() else _TAG.sub(" ", _INVISIBLE.sub(" ", body))

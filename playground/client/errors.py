@@ -1,29 +1,32 @@
-"""Trouble in words: what an error response, or the lack of a response, means and what to do about it."""
+"""Errors for the user: the meaning of an error response, or of a missing response, and advice."""
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
+from msgspec.structs import replace
+
 from playground.client import error_body
-from playground.client.error_body import too_long
+from playground.client.error_body import TooLong, too_long
 from playground.client.events import ApiError
 from playground.client.redact import redact, redact_trouble
 
 ADVICE = {
-    400: "Correct the request; sending the same again gives the same answer.",
+    400: "Correct the request; the same request gets the same answer.",
     401: "Check the key under Connect to Electron.",
     403: "The key is valid, but this plan or workspace does not allow it. Look in the vendor's console.",
     404: "Check the base URL (on most servers its path ends in /v1) and the model's name.",
     413: "The request is larger than the server takes. Shorten the prompt.",
-    422: "Correct the request; sending the same again gives the same answer.",
-    429: "Send fewer requests at once, or fewer a minute.",
+    422: "Correct the request; the same request gets the same answer.",
+    429: "Send fewer requests at once, or fewer per minute.",
     502: "The server behind the endpoint was not reached. Send again in a moment.",
     503: "The model is overloaded or switched off. Send again in a moment.",
 }
-"""electron-api.md, Errors."""
-NAMED_FIELD = "Correct the field that is named; sending the same again gives the same answer."
+"""By status (electron-api.md, Errors)."""
+NAMED_FIELD = "Correct the named field; the same request gets the same answer."
 NO_RETRY_AFTER = "The server did not say how long to wait (no Retry-After); a few seconds usually do."
 TITLES = {
     400: "The server refused the request",
@@ -37,44 +40,105 @@ TITLES = {
     503: "Overloaded or disabled",
 }
 MAX_BODY_CHARS = 65_536
+MAX_SHOWN = 200
+"""Maximum number of displayed characters of a response that is not a chat completion."""
 
 
-def http_trouble(status: int, headers: Mapping[str, str], body: str, key: str | None) -> ApiError:
-    """An error status and whatever body came with it. `headers` by lower-case name."""
+NO_KEY_TITLE = "No key was sent"
+NO_KEY_ADVICE = "This server wants a key. Add one for this endpoint under Connect to Electron."
+QUOTA_TITLE = "The quota is used up"
+QUOTA_ADVICE = "Waiting does not help. Look at the plan and the balance in the provider's console."
+_QUOTA_CODES = frozenset(
+    (
+        "insufficient_quota",
+        "quota_exceeded",
+        "exceeded_current_quota_error",
+        "billing_hard_limit_reached",
+        "billing_not_active",
+        "insufficient_balance",
+        "insufficient_funds",
+        "insufficient_credits",
+        "credits_exhausted",
+        "payment_required",
+    )
+)
+_QUOTA_TEXT = re.compile(
+    r"exceeded your current quota|insufficient (balance|quota|credits?|funds)|out of credits|your plan and billing",
+    re.IGNORECASE,
+)
+
+
+def http_trouble(
+    status: int, headers: Mapping[str, str], body: str, key: str | None, *, key_sent: bool | None = None
+) -> ApiError:
+    """Return the error for an error status.
+
+    headers: by lower-case name. body: as far as it came. key: masked in all texts. key_sent: None if unknown.
+    """
     # Masked before it is cut, so that no part of a key is left at the end.
     body = redact(body, key)[:MAX_BODY_CHARS]
-    said = error_body.parse(body)
+    envelope = error_body.parse(body)
     wait_s = retry_after_s(headers.get("retry-after"))
+    if (ms := headers.get("retry-after-ms")) and wait_s is None:
+        wait_s = retry_after_s(ms)
+        wait_s = None if wait_s is None else wait_s / 1000
+    length = _context_length(status, envelope)
     trouble = ApiError(
         "http",
         _title(status),
-        "\n".join(said.lines) or f"The server answered {status} and said no more.",
-        _shorten(status, said) or _advice(status, headers, wait_s, said.names_a_field),
+        "\n".join(envelope.lines) or f"The server answered {status} without an explanation.",
+        _shorten(length) or _advice(status, headers, wait_s, envelope.names_a_field),
         status=status,
-        error_type=said.type,
-        details=said.details,
-        body_request_id=said.request_id,
+        error_type=envelope.type,
+        details=envelope.details,
+        body_request_id=envelope.request_id,
         retry_after_s=wait_s,
         body=body,
+        code=envelope.code,
+        context_length=length.limit if length else None,
     )
+    if status in (401, 403) and key_sent is False:
+        trouble = replace(trouble, title=NO_KEY_TITLE, advice=NO_KEY_ADVICE)
+    elif is_quota(trouble):
+        trouble = replace(trouble, title=QUOTA_TITLE, advice=QUOTA_ADVICE)
     return redact_trouble(trouble, key)
+
+
+def is_quota(trouble: ApiError) -> bool:
+    """Whether a refusal is for lack of quota or money, which waiting does not change."""
+    if trouble.status not in (402, 403, 429):
+        return False
+    if any(word and word.lower() in _QUOTA_CODES for word in (trouble.error_type, trouble.code)):
+        return True
+    return trouble.retry_after_s is None and _QUOTA_TEXT.search(trouble.detail) is not None
 
 
 def stream_trouble(body: str, key: str | None) -> ApiError:
-    """An error object that came inside a 200 response."""
+    """Return the error for an error object inside a 200 response."""
     body = redact(body, key)[:MAX_BODY_CHARS]
-    said = error_body.parse(body)
+    envelope = error_body.parse(body)
+    length = _context_length(400, envelope)
     trouble = ApiError(
         "stream_error",
         "The server ended its answer with an error",
-        "\n".join(said.lines),
-        "What came before it is kept. Send again, or give the request_id to support.",
-        error_type=said.type,
-        details=said.details,
-        body_request_id=said.request_id,
+        "\n".join(envelope.lines) or "The server gave no explanation.",
+        _shorten(length) or "Text that came before the error is kept. Send again, or give the request_id to support.",
+        error_type=envelope.type,
+        details=envelope.details,
+        body_request_id=envelope.request_id,
         body=body,
+        code=envelope.code,
+        context_length=length.limit if length else None,
     )
     return redact_trouble(trouble, key)
+
+
+def without_request_id(trouble: ApiError) -> ApiError:
+    """The error without the advice to give the request_id to support, for a response that had none."""
+    return replace(trouble, advice=_REQUEST_ID_ADVICE.sub(".", trouble.advice))
+
+
+_REQUEST_ID_ADVICE = re.compile(r",? or give the request_id to support\.?")
 
 
 def _title(status: int) -> str:
@@ -86,7 +150,7 @@ def _title(status: int) -> str:
 def _advice(status: int, headers: Mapping[str, str], wait_s: float | None, names_a_field: bool) -> str:
     if 300 <= status < 400:
         target = headers.get("location", "another address")
-        return f"It names {target}. Nothing was sent there; change the base URL if that is right."
+        return f"It redirects to {target}. Nothing was sent there; change the base URL if that is right."
     if status in (400, 422) and names_a_field:
         return NAMED_FIELD
     advice = ADVICE.get(status, "Send again later, or give the request_id to support." if status >= 500 else "")
@@ -95,11 +159,18 @@ def _advice(status: int, headers: Mapping[str, str], wait_s: float | None, names
     return f"{advice} {NO_RETRY_AFTER}" if status == 429 else advice
 
 
-def _shorten(status: int, said: error_body.Envelope) -> str:
-    """By how much the request is too long, as the server counts; "" where it is not, or the server does not say."""
+def _context_length(status: int, envelope: error_body.Envelope) -> TooLong | None:
+    """The figures of a refusal for length; None if it is another refusal or the server gives none."""
     if status not in (400, 413, 422):
-        return ""
-    length = next((found for line in said.lines if (found := too_long(line)) is not None), None)
+        return None
+    found = next((found for line in envelope.lines if (found := too_long(line)) is not None), None)
+    if envelope.context_length is not None:
+        return TooLong(envelope.context_length, envelope.prompt_tokens or (found.wanted if found else None))
+    return found
+
+
+def _shorten(length: TooLong | None) -> str:
+    """The number of excess tokens as the server counts; "" if it does not say."""
     if length is None or length.over is None:
         return ""
     tokens = "token" if length.over == 1 else "tokens"
@@ -110,7 +181,7 @@ def _shorten(status: int, said: error_body.Envelope) -> str:
 
 
 def retry_after_s(value: str | None, now: datetime | None = None) -> float | None:
-    """Retry-After in seconds from now, never below 0: a number, or an HTTP date; None where it is neither."""
+    """Parse Retry-After, a number or an HTTP date, to seconds from now (at least 0); None if it is neither."""
     if not value:
         return None
     try:
@@ -134,41 +205,72 @@ def _until(date: str, now: datetime) -> float | None:
 
 
 def cut_trouble(rest: str = "") -> ApiError:
-    """The stream ended in the middle. `rest` is what had come of the event that was not ended."""
+    """The stream ended early. `rest`: the received part of an event that was not complete."""
     return ApiError(
         "cut",
         "The stream was cut",
         "The connection ended before the answer did.",
-        "The text that came is kept; how much of it is billed is not known here.",
+        "The received text is kept; its cost is not known here.",
         body=rest[:MAX_BODY_CHARS],
     )
 
 
+def empty_trouble(body: str = "") -> ApiError:
+    """The response ended properly but has neither text nor a finish_reason. `body`: text that was no chunk."""
+    shown = body.strip()
+    return ApiError(
+        "protocol",
+        "The server sent an empty answer",
+        f"The server sent: {shown[:MAX_SHOWN]}" if shown else "There was no text, no tool call and no finish_reason.",
+        "Send again, or give the request_id to support.",
+        body=body[:MAX_BODY_CHARS],
+    )
+
+
+def not_a_chunk(data: str, content_type: str = "", *, begun: bool = False) -> ApiError:
+    """The response has data that is not a chat completion. `begun`: chunks had come, so the server is the right one."""
+    start = data.strip()[:MAX_SHOWN]
+    named = f"The server answered with {content_type}: " if content_type else "The server sent: "
+    if begun:
+        title, advice = "The stream has an event that cannot be read", "The received text is kept. Send again."
+    else:
+        title = "The response is not a chat completion"
+        advice = "Check that the base URL is that of an OpenAI-compatible server."
+    detail = f"{named}{start}" if start or content_type else "The server sent an empty answer."
+    return ApiError("protocol", title, detail, advice, body=data[:MAX_BODY_CHARS])
+
+
+def bounds_trouble(error: Exception) -> ApiError:
+    """The response exceeds a bound: bytes, events, or size and depth of its JSON."""
+    return ApiError("protocol", "The response is too large", str(error), "The received text is kept.")
+
+
 def turn_trouble(limit_s: float) -> ApiError:
-    """The whole turn took longer than the voice limit."""
+    """The turn took longer than the voice limit."""
     return ApiError(
         "timeout",
         "The turn took too long",
         f"The voice limit of {limit_s:g} s was reached: a caller would have heard silence.",
-        "The text that came is kept. Change or switch off the limit under Settings.",
+        "The received text is kept. Change or switch off the limit under Settings.",
     )
 
 
 def key_trouble() -> ApiError:
-    """A key that no header can carry."""
+    """The key cannot be sent in a header."""
     return ApiError(
         "key",
         "The key cannot be sent",
-        "It is empty, or has a character that no HTTP header may have; nothing was sent.",
-        "Paste it again under Connect to Electron.",
+        "It is empty, or contains a space, a quotation mark, a backslash or a character not allowed in HTTP headers. "
+        "Nothing was sent.",
+        "Paste the key alone, without quotation marks, under Connect to Electron.",
     )
 
 
 def exposed_key_trouble(base_url: str) -> ApiError:
-    """A key would travel in the clear."""
+    """The key would be sent unencrypted to another machine."""
     return ApiError(
         "key",
         "The key was not sent",
-        f"{base_url} is plain http on another machine: anyone on the way could read the key. Nothing was sent.",
+        f"{base_url} is plain http on another machine: the network could read the key. Nothing was sent.",
         "Use https, or switch off “needs a key” for this endpoint.",
     )

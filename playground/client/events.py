@@ -1,7 +1,7 @@
-"""Everything that can happen to a request, as small frozen values. Live run, log and test share them.
+"""All events of a request, as small frozen values shared by live runs, the log and the tests.
 
-`at` is seconds since the run began, on a monotonic clock. A run that is read back from the log
-replays the same events through the same fold.
+`at` is seconds since the run began, on a monotonic clock. A run from the log replays the same events through the
+same fold.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ class AttemptStarted(Event, frozen=True, tag="attempt"):
 
 
 class Queued(Event, frozen=True, tag="queued"):
-    """Waiting for a place within the plan's limits, before attempt number `attempt` is sent.
+    """Waiting for a slot within the plan's limits before attempt number `attempt` is sent.
 
-    `place` is this program's queue's (1 is next), `reason` names the limit, `expected_s` is the wait still to come
-    where that is known: it is for a minute's limit, not for one of requests in flight.
+    `place` is the position in this program's queue (1 is next), `reason` names the limit. `expected_s` is the remaining
+    wait; known for a limit per minute, None for a limit of requests in flight.
     """
 
     attempt: int
@@ -37,10 +37,11 @@ class Queued(Event, frozen=True, tag="queued"):
 
 
 class HeadersReceived(Event, frozen=True, tag="headers"):
-    """The response's headers. `request_id` is X-Request-Id; None where the server sent none.
+    """The response's headers.
 
-    `connect_s` is what opening a connection (TCP and TLS) took of the time before them: 0 on one that was kept alive,
-    None where nobody measured it.
+    request_id: X-Request-Id, or else the first of the other headers in `request_ids.HEADERS`; None if there is none.
+    headers: name (lower case) and value of each header line; a repeated header is repeated here.
+    connect_s: the time that opening a connection (TCP and TLS) took; 0 on a reused one, None if unknown.
     """
 
     status: int
@@ -51,7 +52,7 @@ class HeadersReceived(Event, frozen=True, tag="headers"):
 
 
 class BodyIdReceived(Event, frozen=True, tag="body_id"):
-    """The `id` that the body carries, and the model it names."""
+    """The body's `id` and `model`."""
 
     id: str
     model: str | None = None
@@ -59,6 +60,18 @@ class BodyIdReceived(Event, frozen=True, tag="body_id"):
 
 class ContentDelta(Event, frozen=True, tag="content", gc=False):
     """A piece of the completion's text."""
+
+    text: str
+
+
+class ReasoningDelta(Event, frozen=True, tag="reasoning", gc=False):
+    """A piece of the model's reasoning (`reasoning_content`, `reasoning`, `thinking`), which is no part of the text."""
+
+    text: str
+
+
+class RefusalDelta(Event, frozen=True, tag="refusal", gc=False):
+    """A piece of the model's refusal (`refusal`), which is not part of the text."""
 
     text: str
 
@@ -73,14 +86,14 @@ class ToolCallDelta(Event, frozen=True, tag="tool_call", gc=False):
 
 
 class Alternative(msgspec.Struct, frozen=True):
-    """A token that might have stood there. `logprob` is the natural logarithm, at most 0; None: not a number."""
+    """An alternative token. `logprob`: natural logarithm, at most 0; None if not a number."""
 
     token: str
     logprob: float | None
 
 
 class TokenProbability(msgspec.Struct, frozen=True):
-    """A token of the completion, how probable it was, and the most probable ones (itself mostly among them)."""
+    """A token of the completion, its probability, and the most probable tokens at its position."""
 
     token: str
     logprob: float | None
@@ -88,21 +101,21 @@ class TokenProbability(msgspec.Struct, frozen=True):
 
 
 class TokenProbabilities(Event, frozen=True, tag="logprobs"):
-    """The probabilities of the tokens that came with a piece, in order. Only where `logprobs` was asked for."""
+    """The probabilities of a piece's tokens, in order. Only if the request sets `logprobs`."""
 
     tokens: tuple[TokenProbability, ...]
 
 
 class Finished(Event, frozen=True, tag="finish"):
-    """The server's finish_reason: stop, length, tool_calls, content_filter, or another word."""
+    """The server's finish_reason: stop, length, tool_calls, content_filter, or another value."""
 
     reason: str
 
 
 class Usage(msgspec.Struct, frozen=True):
-    """Tokens as the server reported them; None is *not reported*, never 0.
+    """Token counts as reported by the server; None is *not reported*, never 0.
 
-    `prompt_tokens` includes `cached_tokens` (interface.md, rule 3).
+    `prompt_tokens` includes `cached_tokens`.
     """
 
     prompt_tokens: int | None
@@ -112,7 +125,7 @@ class Usage(msgspec.Struct, frozen=True):
 
     @property
     def fresh_tokens(self) -> int | None:
-        """prompt - cached, where both are known; None too where a server says more was cached than was sent."""
+        """prompt - cached; None if either is unknown or cached exceeds prompt."""
         if self.prompt_tokens is None or self.cached_tokens is None or self.cached_tokens > self.prompt_tokens:
             return None
         return self.prompt_tokens - self.cached_tokens
@@ -125,19 +138,21 @@ class UsageReported(Event, frozen=True, tag="usage"):
 
 
 class RawEvent(Event, frozen=True, tag="raw", gc=False):
-    """One server-sent event's data (or a whole JSON body), as text, for the Events view. Folds to nothing."""
+    """The data of one server-sent event (or a whole JSON body) as text, for the Events view. Ignored by the fold."""
 
     data: str
 
 
 class ApiError(msgspec.Struct, frozen=True):
-    """Expected trouble: what happened, in words a person can act on.
+    """An expected failure: what happened, and what the user can do.
 
-    `kind` is one of: http (an error status), connect (no connection), tls, timeout, cut (the stream died midway),
-    protocol (the response is not what it claims), stream_error (an error object inside a 200 stream), key (no key),
-    setup (this machine's own settings, e.g. a certificate file that is not there).
-    `error_type`, `details` and `body_request_id` are the envelope's, as they came. `body` is the error body's text,
-    cut at 64 KiB; of a stream that was cut, the part of an event that was not ended.
+    kind: http (an error status), connect (no connection), tls, timeout, cut (the stream ended early), protocol (the
+        response is not what it claims to be, or exceeds a bound), stream_error (an error object inside a 200 response),
+        key (none, or one that cannot be sent), setup (settings of this machine, e.g. a missing certificate file).
+    error_type, code, details, body_request_id: as the error body has them.
+    body: the error body's text, cut at 64 KiB; for a stream that was cut, the part of an event that had come.
+    context_length: the server's context length, if a refusal names it.
+    stale: the request went out on a reused connection, and that was closed before any byte of a response came.
     """
 
     kind: str
@@ -150,17 +165,20 @@ class ApiError(msgspec.Struct, frozen=True):
     body_request_id: str | None = None
     retry_after_s: float | None = None
     body: str = ""
+    code: str | None = None
+    context_length: int | None = None
+    stale: bool = False
 
 
 class AttemptFailed(Event, frozen=True, tag="failed"):
-    """This attempt ended in trouble. `request_id` is known where headers had come."""
+    """This attempt failed. `request_id` is known if headers had come."""
 
     trouble: ApiError
     request_id: str | None = None
 
 
 class RetryScheduled(Event, frozen=True, tag="retry"):
-    """The attempt before failed in a way that passes: attempt number `attempt` of at most `of` follows in `wait_s`."""
+    """Attempt number `attempt` of at most `of` follows in `wait_s` seconds."""
 
     attempt: int
     of: int
@@ -168,7 +186,7 @@ class RetryScheduled(Event, frozen=True, tag="retry"):
 
 
 class Completed(Event, frozen=True, tag="completed"):
-    """The response ended as it should. `saw_done` tells whether `[DONE]` came (always True when not streamed)."""
+    """The response ended properly. `saw_done`: whether `[DONE]` came (always true if not streamed)."""
 
     saw_done: bool = True
 
@@ -177,12 +195,19 @@ class Stopped(Event, frozen=True, tag="stopped"):
     """The user stopped the run."""
 
 
+class TimesUnknown(Event, frozen=True, tag="times_unknown"):
+    """The source (a HAR) has no times of single events: time to first token and speed are unknown."""
+
+
 AnyEvent: TypeAlias = (
     Queued
+    | TimesUnknown
     | AttemptStarted
     | HeadersReceived
     | BodyIdReceived
     | ContentDelta
+    | ReasoningDelta
+    | RefusalDelta
     | ToolCallDelta
     | TokenProbabilities
     | Finished

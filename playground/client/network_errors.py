@@ -1,4 +1,4 @@
-"""What httpx raises, as trouble in words."""
+"""Conversion of httpx errors, and of faulty settings of this machine, to errors for the user."""
 
 from __future__ import annotations
 
@@ -11,27 +11,28 @@ import httpx
 
 from playground.client.errors import cut_trouble
 from playground.client.events import ApiError
+from playground.client.proxies import Proxy, ProxyError
 
 _CHECK_SERVER = "Check that the base URL is that of an OpenAI-compatible server."
-_SETTINGS = ("SSL_CERT_FILE", "SSL_CERT_DIR", "HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY")
+_CERTIFICATE_SETTINGS = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 
 
-def network_trouble(error: Exception, base_url: str, *, begun: bool) -> ApiError:
-    """The trouble an httpx error is. `begun`: headers had come, so the server was there."""
+def network_trouble(error: Exception, base_url: str, *, begun: bool, proxy: Proxy | None = None) -> ApiError:
+    """Return the error for an httpx error. `begun`: headers had come. `proxy`: the request's proxy, if it had one."""
     if isinstance(error, httpx.TimeoutException):
-        return stalled_trouble() if begun else _timeout(error, base_url)
+        return stalled_trouble() if begun else _timeout(error, base_url, proxy)
     if isinstance(error, httpx.DecodingError):
         return ApiError("protocol", "The response cannot be unpacked", f"{base_url}: {error}", _CHECK_SERVER)
     if begun:
         return cut_trouble()
+    if proxy is not None and (found := _proxy_trouble(error, proxy)) is not None:
+        return found
     if isinstance(error, httpx.ProxyError):
-        return ApiError(
-            "connect", "The proxy did not let the request through", f"{base_url}: {error}", "Check HTTPS_PROXY."
-        )
+        return ApiError("connect", "The proxy did not let the request through", f"{base_url}: {error}", "Check it.")
     if isinstance(error, httpx.ConnectError):
         return _connect(error, base_url)
     if isinstance(error, httpx.RemoteProtocolError) and "disconnected" not in str(error):
-        return ApiError("protocol", "What answers there is no web server", f"{base_url}: {error}.", _CHECK_SERVER)
+        return ApiError("protocol", "The server does not speak HTTP", f"{base_url}: {error}.", _CHECK_SERVER)
     if isinstance(error, httpx.RemoteProtocolError | httpx.ReadError):
         return ApiError("protocol", "The server hung up without an answer", f"{base_url}: {error}", _CHECK_SERVER)
     return ApiError("connect", "The request could not be sent", f"{base_url}: {error}", "Check the base URL.")
@@ -43,30 +44,52 @@ def stalled_trouble() -> ApiError:
         "timeout",
         "The stream stalled",
         "Nothing came for longer than the time-out allows.",
-        "The text that came is kept. Send again, or give the request_id to support.",
+        "The received text is kept. Send again, or give the request_id to support.",
     )
 
 
-def _timeout(error: httpx.TimeoutException, base_url: str) -> ApiError:
+def _timeout(error: httpx.TimeoutException, base_url: str, proxy: Proxy | None) -> ApiError:
+    through = f" (through the proxy {proxy.address} of {proxy.source})" if proxy else ""
     if isinstance(error, httpx.ConnectTimeout):
-        return ApiError(
-            "timeout", "No connection in time", f"{base_url} did not answer.", "Check the address and the network."
-        )
+        advice = f"Check {proxy.source} and the network." if proxy else "Check the address and the network."
+        return ApiError("timeout", "No connection in time", f"{base_url} did not answer{through}.", advice)
     if isinstance(error, httpx.WriteTimeout):
         return ApiError(
-            "timeout", "The request could not be sent in time", f"{base_url} did not take it.", "Send again."
+            "timeout", "The request could not be sent in time", f"{base_url} did not take it{through}.", "Send again."
         )
-    return ApiError("timeout", "No answer in time", f"{base_url} took the request but did not answer.", "Send again.")
+    return ApiError(
+        "timeout", "No answer in time", f"{base_url} took the request but did not answer{through}.", "Send again."
+    )
+
+
+def _proxy_trouble(error: Exception, proxy: Proxy) -> ApiError | None:
+    """The error if the proxy is at fault; None if the server behind it is."""
+    if isinstance(error, httpx.ProxyError):
+        return _proxy_error("The proxy did not let the request through", f"answered: {error}", proxy)
+    if not isinstance(error, httpx.ConnectError):
+        return None
+    for cause in _causes(error):
+        if isinstance(cause, ssl.SSLError):
+            return None
+        if isinstance(cause, socket.gaierror):
+            return _proxy_error("The proxy was not found", f"has no address: {cause.strerror}", proxy)
+    return _proxy_error("The proxy does not answer", "accepts no connection", proxy)
+
+
+def _proxy_error(title: str, text: str, proxy: Proxy) -> ApiError:
+    advice = f"Correct or unset {proxy.source}, or add the server to NO_PROXY."
+    return ApiError("connect", title, f"{proxy.address} (from {proxy.source}) {text}.", advice)
 
 
 def _connect(error: httpx.ConnectError, base_url: str) -> ApiError:
     for cause in _causes(error):
         if isinstance(cause, ssl.SSLCertVerificationError):
             title = "The server's certificate was not accepted"
-            return ApiError("tls", title, f"{base_url}: {cause.verify_message}.", "Check the address and the clock.")
+            detail = f"{base_url}: {cause.verify_message.rstrip('.')}."
+            return ApiError("tls", title, detail, "Check the address, the clock and the extra certificates.")
         if isinstance(cause, ssl.SSLError):
             advice = "If the server speaks plain http (as local ones do), begin the base URL with http://."
-            return ApiError("tls", "No secure connection came about", f"{base_url}: {_words(cause)}.", advice)
+            return ApiError("tls", "No secure connection was established", f"{base_url}: {_text(cause)}.", advice)
         if isinstance(cause, socket.gaierror):
             return ApiError(
                 "connect",
@@ -82,12 +105,12 @@ def _connect(error: httpx.ConnectError, base_url: str) -> ApiError:
     )
 
 
-def _words(error: ssl.SSLError) -> str:
+def _text(error: ssl.SSLError) -> str:
     return (error.reason or str(error)).replace("_", " ").lower()
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """The error and all that it came from; anyio groups what several addresses of a host answered."""
+    """The error and all of its causes; anyio groups the errors of a host's several addresses."""
     seen: set[int] = set()
     waiting: list[BaseException | None] = [error]
     while waiting:
@@ -102,16 +125,18 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def setup_trouble(error: Exception, ca_file: str = "") -> ApiError:
-    """This machine's own settings, or the certificate file of ours, keep a client from being made."""
+    """Return the error for settings with which no connection can be made: a proxy, or a certificate file."""
+    if isinstance(error, ProxyError):
+        detail = f"{error} Nothing was sent."
+        return ApiError("setup", "This machine's settings are in the way", detail, "Correct the variable or unset it.")
     if ca_file and not _usable(ca_file):
         detail = f"The certificate file {ca_file} cannot be used ({error}); nothing was sent."
         return ApiError("setup", "A setting is in the way", detail, "Correct it under Settings, or leave it empty.")
-    named = [name for name in _SETTINGS if os.environ.get(name)]
-    if isinstance(error, OSError) and named and named[0].startswith("SSL_"):
-        detail = f"{named[0]} names {os.environ[named[0]]}, which cannot be used; nothing was sent."
+    named = next((name for name in _CERTIFICATE_SETTINGS if os.environ.get(name)), None)
+    if isinstance(error, OSError) and named is not None:
+        detail = f"{named} names {os.environ[named]}, which cannot be used; nothing was sent."
         return ApiError("setup", "This machine's settings are in the way", detail, "Correct it or unset it.")
-    advice = f"Check {' and '.join(named)}." if named else ""
-    return ApiError("setup", "This machine's settings are in the way", f"{error}; nothing was sent.", advice)
+    return ApiError("setup", "This machine's settings are in the way", f"{error}; nothing was sent.", "")
 
 
 def _usable(ca_file: str) -> bool:

@@ -1,4 +1,4 @@
-"""A key never reaches what is shown, logged or exported."""
+"""Masking of the API key in every text that is displayed, logged or exported."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import re
 from base64 import b64encode
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -14,20 +15,34 @@ from msgspec.structs import replace
 if TYPE_CHECKING:
     from playground.client.events import ApiError
 
-_LOOKS_LIKE_A_KEY = re.compile(r"\bsk[_-][A-Za-z0-9_\-]{8,}")
 MASK = "sk_…"
 LEAST_BASE64 = 10
 LEAST_CHARS = 8
-"""A shorter "key" is a word that a local server ignores (x, none, EMPTY, ollama): masking it would garble the text."""
+"""A shorter "key" is a placeholder that local servers ignore (x, none, EMPTY, ollama): masking it would garble text."""
+
+_LOOKS_LIKE_A_KEY = re.compile(r"\bsk[_-][A-Za-z0-9_\-]{8,}")
+_BACKSLASHES = r"(?:\\u005[cC]|\\){1,32}"
+# Bounded, and `(?<!\\)` below: a long run of backslashes must not cost quadratic time.
+MAY_ESCAPE = re.compile(r"\\[ux/\\]|%[0-9a-fA-F]{2}|&#")
+"""Quick test for `decoded`: without a match the text has no escape that could spell a key."""
+_ESCAPE = re.compile(
+    r"(?<!\\)\\++(?:u00([0-9a-fA-F]{2})|x([0-9a-fA-F]{2})|(/))"
+    r"|%([0-9a-fA-F]{2})|&#[xX]0*([0-9a-fA-F]{2});|&#0*([0-9]{2,3});"
+)
+_NESTED = 4
 
 
 def redact(text: str, key: str | None) -> str:
-    """`text` with this key, and anything that looks like a key, masked."""
-    return _LOOKS_LIKE_A_KEY.sub(MASK, mask(text, key_forms(key)))
+    """`text` with this key, and everything that looks like a key, masked. Escaped characters count as the character."""
+    text = _LOOKS_LIKE_A_KEY.sub(MASK, mask(text, key_forms(key)))
+    if MAY_ESCAPE.search(text) and _LOOKS_LIKE_A_KEY.search(decoded(text)):
+        return _escaped_look().sub(MASK, text)
+    return text
 
 
+@lru_cache(maxsize=64)
 def key_forms(key: str | None) -> tuple[str, ...]:
-    """How a key may stand in a text: as it is, escaped as in JSON, quoted as in a URL, within something in base64."""
+    """Ways in which a key may occur in a text: plain, escaped as in JSON, quoted as in a URL, inside base64."""
     if not key or len(key) < LEAST_CHARS:
         return ()
     escaped = json.dumps(key)[1:-1]
@@ -36,10 +51,10 @@ def key_forms(key: str | None) -> tuple[str, ...]:
 
 
 def _in_base64(key: bytes) -> Iterator[str]:
-    """The part of the key that stands in base64 whatever is before and after it, for each place it may begin at."""
+    """The characters of base64 that depend on the key alone, for each of the three alignments."""
     for before in range(3):
         encoded = b64encode(bytes(before) + key).decode("ascii")
-        # The first characters hold bits of what is before, the last ones of what comes after.
+        # The first characters also depend on the bytes before the key, the last ones on the bytes after it.
         whole = encoded[-(-before * 8 // 6) : (before + len(key)) * 8 // 6]
         if len(whole) >= LEAST_BASE64:
             yield whole
@@ -47,20 +62,75 @@ def _in_base64(key: bytes) -> Iterator[str]:
 
 
 def mask(text: str, forms: tuple[str, ...]) -> str:
-    """`text` with these forms of a key masked."""
+    """`text` with these forms of a key masked, also with some or all characters escaped (JSON, URL, HTML).
+
+    Masks escaped keys in place, so JSON stays JSON.
+    """
+    if not forms:
+        return text
     for form in forms:
         text = text.replace(form, MASK)
+    if MAY_ESCAPE.search(text) and _has_form(decoded(text), forms):
+        text = escaped_key(forms).sub(MASK, text)
+        plain = decoded(text)
+        if _has_form(plain, forms):  # an escape that the pattern does not know
+            return mask(plain, forms)
     return text
 
 
+def _has_form(text: str, forms: tuple[str, ...]) -> bool:
+    return any(form in text for form in forms)
+
+
+def decoded(text: str) -> str:
+    r"""`text` with escapes of ASCII characters replaced (\u0073, \x73, %73, &#115;), also nested ones."""
+    for _ in range(_NESTED):
+        plain = _ESCAPE.sub(_character, text)
+        if plain == text:
+            break
+        text = plain
+    return text
+
+
+def _character(found: re.Match[str]) -> str:
+    json_hex, x_hex, slash, url_hex, html_hex, html_decimal = found.groups()
+    if slash:
+        return slash
+    code = int(html_decimal) if html_decimal else int(json_hex or x_hex or url_hex or html_hex, 16)
+    return chr(code) if code < 128 else found.group()
+
+
+@lru_cache(maxsize=16)
+def escaped_key(forms: tuple[str, ...]) -> re.Pattern[str]:
+    """A pattern for these forms, each character of them plain or escaped."""
+    return re.compile("|".join("".join(map(_spellings, form)) for form in forms))
+
+
+@lru_cache(maxsize=1)
+def _escaped_look() -> re.Pattern[str]:
+    any_escape = rf"{_BACKSLASHES}(?:u00|x)[0-9a-fA-F]{{2}}|%(?:25)*[0-9a-fA-F]{{2}}|&#[xX]?[0-9a-fA-F]+;"
+    head = f"{_spellings('s')}{_spellings('k')}(?:{_spellings('_')}|{_spellings('-')})"
+    return re.compile(rf"(?<![A-Za-z0-9_]){head}(?:[A-Za-z0-9_\-]|{any_escape}){{8,}}")
+
+
+def _spellings(character: str) -> str:
+    code = ord(character)
+    digits = "".join(digit if digit.isdigit() else f"[{digit}{digit.upper()}]" for digit in f"{code:02x}")
+    plain = rf"(?:{_BACKSLASHES})?{re.escape(character)}" if character in '/"\\' else re.escape(character)
+    return (
+        rf"(?:{plain}|{_BACKSLASHES}u00{digits}|{_BACKSLASHES}x{digits}|%(?:25)*{digits}|&#[xX]0*{digits};|&#0*{code};)"
+    )
+
+
 def redact_trouble(trouble: ApiError, key: str | None) -> ApiError:
-    """The trouble with the key masked in every text that it holds."""
+    """The error with the key masked in all of its texts."""
     return replace(
         trouble,
         title=redact(trouble.title, key),
         detail=redact(trouble.detail, key),
         advice=redact(trouble.advice, key),
         error_type=_maybe(trouble.error_type, key),
+        code=_maybe(trouble.code, key),
         details=tuple({redact(k, key): _deep(v, key) for k, v in item.items()} for item in trouble.details),
         body_request_id=_maybe(trouble.body_request_id, key),
         body=redact(trouble.body, key),

@@ -1,7 +1,7 @@
-"""When an attempt that failed is made again, and after how long.
+"""Retries: which failed attempts are repeated, and after how long.
 
-Source: electron-api.md, Errors. 429, 502 and 503 are retried, with a wait that doubles from 250 ms to 8 s, at most
-five attempts; nothing that has begun to deliver is ever sent again by itself: the user has seen text, and pays for it.
+Source: electron-api.md, Errors. 429, 502 and 503 are retried with a wait that doubles from 250 ms to 8 s, at most five
+attempts. A response that has begun to deliver is never repeated: the user has seen text and pays for it.
 """
 
 from __future__ import annotations
@@ -10,17 +10,18 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from playground.client.errors import is_quota
 from playground.client.events import ApiError
 from playground.client.urls import is_loopback
 
 RETRIED = frozenset((429, 502, 503))
 LONGEST_ASKED_S = 120.0
-"""A server that asks to wait longer than this is not waited for: the user is told instead."""
+"""A longer Retry-After is not waited for: the attempt fails and the error names the wait."""
 
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """`attempts` counts the first one too; `jitter` is the share of a wait that chance may add or take away."""
+    """`attempts` includes the first one; `jitter` is the share of a wait that is added or subtracted at random."""
 
     attempts: int = 5
     first_s: float = 0.25
@@ -30,10 +31,13 @@ class RetryPolicy:
     def wait_s(
         self, attempt: int, trouble: ApiError, base_url: str, chance: Callable[[], float] = random.random
     ) -> float | None:
-        """Seconds to wait after attempt number `attempt` (from 1) failed; None where it is not made again.
+        """Return the seconds to wait after attempt number `attempt` (from 1) failed; None if it is not repeated.
 
-        `chance` gives numbers from 0 to 1. A Retry-After is honoured as it is, never shortened by chance.
+        `chance` returns numbers from 0 to 1. A Retry-After is used as it is, without jitter. A request that met a
+        connection closed meanwhile is repeated at once, also without retries: the next attempt opens a new connection.
         """
+        if trouble.stale:
+            return 0.0
         if attempt >= self.attempts or not _worth_it(trouble, base_url):
             return None
         if trouble.retry_after_s is not None:
@@ -47,6 +51,6 @@ NO_RETRIES = RetryPolicy(attempts=1)
 
 def _worth_it(trouble: ApiError, base_url: str) -> bool:
     if trouble.kind == "http":
-        return trouble.status in RETRIED
-    # Nothing was answered. On this machine that means that no server runs, and waiting starts none.
+        return trouble.status in RETRIED and not is_quota(trouble)
+    # No answer. On this machine that means that no server runs, and waiting starts none.
     return trouble.kind == "connect" and not is_loopback(base_url)

@@ -1,4 +1,4 @@
-"""Server-sent events, framed at byte level: lines end in CR, LF or CRLF and in nothing else.
+"""Framing of server-sent events at byte level: lines end in CR, LF or CRLF only.
 
 The standard's other line-like characters (U+2028, U+2029, U+0085, VT, FF) are data; a text decoder that splits at
 them breaks JSON. The stream is UTF-8 whatever a header says (WHATWG HTML, 9.2 Server-sent events).
@@ -7,6 +7,7 @@ them breaks JSON. The stream is UTF-8 whatever a header says (WHATWG HTML, 9.2 S
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
 MAX_EVENT_BYTES = 16 * 1024 * 1024
 _BOM = b"\xef\xbb\xbf"
@@ -15,26 +16,65 @@ _USUAL = b"data: "
 _LF, _CR = b"\n\r"
 
 
+JSON_LINES = "\njson"
+"""The name of a block of lines that are no server-sent event but may be JSON. No event can have it."""
+_KNOWN_FIELDS = (b"id", b"retry", b"")
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseLimits:
+    """Bounds on one response. Above one, the response fails and the received text is kept.
+
+    The defaults hold an answer of 32,768 tokens with 20 alternatives for each.
+    """
+
+    max_bytes: int = 64 * 1024 * 1024
+    max_events: int = 200_000
+
+
+DEFAULT_LIMITS = ResponseLimits()
+
+
 class FrameTooLarge(ValueError):  # noqa: N818 - expected from a broken server
     """One event has more bytes than the framer takes."""
 
 
-class SseFramer:
-    """Bytes in, each event's data out, as soon as its last byte is there. Blocks without a data line yield nothing.
+class NamedData(str):
+    """An event's data together with the event's name.
 
-    `limit` is the most bytes that one event, or one line of any kind, may have.
+    `name`: the `event` field; "error" for llama.cpp's field `error:` instead of `data:`; JSON_LINES for lines outside
+    any field that begin like JSON. `stray`: such lines after the data, which the standard ignores.
+    """
+
+    __slots__ = ("name", "stray")
+    name: str
+    stray: str
+
+    def __new__(cls, data: str, name: str = "", stray: str = "") -> NamedData:
+        named = super().__new__(cls, data)
+        named.name, named.stray = name, stray
+        return named
+
+
+class SseFramer:
+    """Turns bytes into the data of each event, as soon as its last byte has come. Events without data yield nothing.
+
+    An event with a name yields NamedData, every other one a plain str. `limit`: the maximum number of bytes of one
+    event, or of one line of any kind.
     """
 
     def __init__(self, limit: int = MAX_EVENT_BYTES) -> None:
         self._limit = limit
         self._line = bytearray()
         self._data: list[bytes] = []
+        self._stray: list[bytes] = []
+        self._name = b""
         self._held = 0
         self._head: bytes | None = b""
         self._after_cr = False
 
     def feed(self, received: bytes) -> list[str]:
-        """The data of every event that these bytes complete. Raises FrameTooLarge."""
+        """Return the data of every event that these bytes complete. Raises FrameTooLarge."""
         if self._head is not None:
             received = self._without_bom(received)
         if self._after_cr and received:
@@ -55,12 +95,26 @@ class SseFramer:
             self._check(len(self._line))
         return events
 
-    def _usual(self, received: bytes, start: int, events: list[str]) -> int:
-        """Take the events from `start` on that are one `data: ` line and an empty one, which is what servers send.
+    def end(self) -> list[str]:
+        """Return the data of an event that the end of the stream has cut off before its empty line.
 
-        Tells where they end. It knows LF only, and no limit: that is for who calls.
+        The standard drops it; whether it is whole is for the caller to see.
         """
-        if self._line or self._data:
+        events: list[str] = []
+        if self._head:
+            self._line += self._head
+        self._head = None
+        if self._line:
+            self._take(b"", events)
+        self._take(b"", events)
+        return events
+
+    def _usual(self, received: bytes, start: int, events: list[str]) -> int:
+        """Take the events from `start` on that have the usual form: one `data: ` line and an empty one.
+
+        Returns their end. Supports LF only and checks no limit: both are up to the caller.
+        """
+        if self._line or self._data or self._name or self._stray:
             return start  # in the middle of an event
         last = len(received) - 1
         while received.startswith(_USUAL, start):
@@ -72,7 +126,7 @@ class SseFramer:
         return start
 
     def _without_bom(self, received: bytes) -> bytes:
-        """Bytes are held back at the start until it is clear whether they are a byte-order mark."""
+        """Remove a byte-order mark; hold back the first bytes until they are known to be one or not."""
         if self._head is None:
             return received
         head = self._head + received
@@ -86,15 +140,31 @@ class SseFramer:
         line = bytes(self._line) + end_of_line if self._line else end_of_line
         self._line.clear()
         if not line:
-            if self._data:
-                events.append(b"\n".join(self._data).decode("utf-8", "replace"))
-            self._data, self._held = [], 0
+            self._end_event(events)
             return
         self._check(len(line))
         name, _, value = line.partition(b":")
-        if name == b"data":
+        if name == b"data" or name == b"error":
             self._data.append(value.removeprefix(b" "))
             self._held += len(value) + 1
+            if name == b"error":
+                self._name = name
+        elif name == b"event":
+            self._name = value.strip()
+        elif name not in _KNOWN_FIELDS and (self._stray or self._data or line.lstrip()[:1] in (b"{", b"[")):
+            self._stray.append(line)
+            self._held += len(line) + 1
+
+    def _end_event(self, events: list[str]) -> None:
+        name, stray = self._name, b"\n".join(self._stray)
+        if self._data or name == b"error":
+            data = b"\n".join(self._data).decode("utf-8", "replace")
+            if stray or name not in (b"", b"message"):
+                data = NamedData(data, name.decode("utf-8", "replace"), stray.decode("utf-8", "replace"))
+            events.append(data)
+        elif stray:
+            events.append(NamedData(stray.decode("utf-8", "replace"), JSON_LINES))
+        self._data, self._stray, self._name, self._held = [], [], b"", 0
 
     def _check(self, more: int) -> None:
         if self._held + more > self._limit:
@@ -102,9 +172,6 @@ class SseFramer:
 
     @property
     def rest(self) -> str:
-        """What has come after the last whole event: its data so far, and the line that is not ended yet.
-
-        At the end of a stream this is what the standard drops: an event that no empty line has ended.
-        """
+        """The received part of an event that is not complete: its data so far and its unfinished line."""
         line = (self._head or b"") + bytes(self._line)
-        return b"\n".join([*self._data, line]).decode("utf-8", "replace")
+        return b"\n".join([*self._data, *self._stray, line]).decode("utf-8", "replace")

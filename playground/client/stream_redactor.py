@@ -1,90 +1,199 @@
-"""A key that comes back in pieces: each is harmless, and together they are the key."""
+"""Masking of a key that arrives in pieces, each of them harmless, over several events of a stream."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterable
+from typing import Literal
 
 from msgspec.structs import replace
 
-from playground.client.events import AnyEvent, ContentDelta, Finished, ToolCallDelta
-from playground.client.redact import MASK, mask
+from playground.client.events import (
+    AnyEvent,
+    ContentDelta,
+    Finished,
+    ReasoningDelta,
+    RefusalDelta,
+    TokenProbabilities,
+    TokenProbability,
+    ToolCallDelta,
+)
+from playground.client.redact import MASK, MAY_ESCAPE, decoded, escaped_key, mask
 
 SUSPECT_CHARS = 4
-"""So many characters of a key's beginning, at the end of what has come, are held back until more comes."""
+"""This many first characters of a key at the end of the received text are held back until more text comes."""
+SUSPECT_NAME_CHARS = 8
+"""A name or an id is never held back: it is masked once this many first characters of a key have come in pieces."""
+_LONGEST_ESCAPE = 12
+_PARTIAL_ESCAPE = re.compile(
+    r"(?:(?<!\\)\\+(?:u[0-9a-fA-F]{0,3}|x[0-9a-fA-F]?)?|%[0-9a-fA-F]?|&#?[xX]?[0-9a-fA-F]{0,4})$"
+)
+_UNIT = re.compile(
+    r"(?<!\\)\\++(?:u00[0-9a-fA-F]{2}|x[0-9a-fA-F]{2}|/)|%(?:25)*[0-9a-fA-F]{2}|&#[xX]?[0-9a-fA-F]+;|.", re.DOTALL
+)
+
+_Stream = Literal["content", "reasoning", "refusal", "tokens"] | int
+_TEXTS = (ContentDelta, ReasoningDelta, RefusalDelta)
+_STREAM_OF: dict[type, _Stream] = {ContentDelta: "content", ReasoningDelta: "reasoning", RefusalDelta: "refusal"}
 
 
 class SplitKeys:
-    """Masks a key in the joined text of a stream. What does not look like one passes at once."""
+    """Masks a key in the joined text of a stream; text that cannot be part of the key passes at once.
+
+    `changed`: whether the last call of `events` altered or held back anything.
+    """
 
     def __init__(self, forms: tuple[str, ...]) -> None:
-        """`forms`: how the key may stand in a text (redact.key_forms); with none, all passes."""
+        """`forms`: the forms of the key (redact.key_forms); if empty, everything passes."""
         self._forms = forms
         self._starts = tuple(dict.fromkeys(form[:SUSPECT_CHARS] for form in forms))
-        self._texts: dict[int | None, _Text] = {}
+        self._texts: dict[_Stream, _Text] = {}
+        self._names: dict[tuple[str, int], str] = {}
+        self.changed = False
 
-    def events(self, events: Iterable[AnyEvent]) -> Iterator[AnyEvent]:
-        """The events, each piece of text with what may be shown of it by now."""
+    def events(self, events: Iterable[AnyEvent]) -> list[AnyEvent]:
+        """The events, each text reduced to the part that may be displayed by now."""
+        self.changed = False
+        if not self._forms:
+            return list(events)
+        passed: list[AnyEvent] = []
         for event in events:
-            if isinstance(event, ContentDelta):
-                if text := self._pass(None, event.text):
-                    yield event if text is event.text else replace(event, text=text)
+            if isinstance(event, _TEXTS):
+                if text := self._pass(_STREAM_OF[type(event)], event.text):
+                    passed.append(event if text is event.text else replace(event, text=text))
             elif isinstance(event, ToolCallDelta):
-                arguments = self._pass(event.index, event.arguments)
-                if arguments or event.id or event.name or not event.arguments:
-                    yield replace(event, arguments=arguments)
+                passed += self._tool_call(event)
+            elif isinstance(event, TokenProbabilities):
+                passed.append(self._probabilities(event))
             else:
                 if isinstance(event, Finished):
-                    yield from self.rest(event.at)
-                yield event
+                    passed += self.rest(event.at)
+                passed.append(event)
+        return passed
+
+    def _tool_call(self, event: ToolCallDelta) -> list[AnyEvent]:
+        arguments = self._pass(event.index, event.arguments)
+        name, id = self._name("name", event.index, event.name), self._name("id", event.index, event.id)
+        if arguments or id or name or not event.arguments:
+            return [replace(event, arguments=arguments, name=name, id=id)]
+        return []
+
+    def _name(self, kind: str, index: int, piece: str | None) -> str | None:
+        """Names and ids come whole; a server that sends one in pieces must not spell the key with them."""
+        if not piece:
+            return piece
+        joined = self._names.get((kind, index), "") + piece
+        self._names[kind, index] = joined[-max(map(len, self._forms)) * _LONGEST_ESCAPE :]
+        plain = decoded(joined)
+        if any(form in plain for form in self._forms) or self._key_prefix(plain) >= SUSPECT_NAME_CHARS:
+            self.changed = True
+            return MASK
+        return piece
+
+    def _probabilities(self, event: TokenProbabilities) -> TokenProbabilities:
+        """Tokens are a text too. Their alternatives are dropped together with a masked token."""
+        tokens: list[TokenProbability] = []
+        for token in event.tokens:
+            text = self._pass("tokens", token.token)
+            tokens.append(token if text == token.token else TokenProbability(text, token.logprob, ()))
+        return replace(event, tokens=tuple(tokens))
 
     def rest(self, at: float) -> list[AnyEvent]:
-        """What was held back, when nothing more comes: most of a key is masked, too."""
+        """The text that is held back, when nothing more comes. Most of a key is masked too."""
         found: list[AnyEvent] = []
-        for index, text in self._texts.items():
+        for stream, text in self._texts.items():
             held, text.held = text.held, ""
             if held:
-                shown = MASK if len(held) > 2 * SUSPECT_CHARS else held
-                found.append(ContentDelta(at, shown) if index is None else ToolCallDelta(at, index, None, None, shown))
+                self.changed = True
+                shown = MASK if len(decoded(held)) > 2 * SUSPECT_CHARS else held
+                found += _event_of(stream, at, shown)
         return found
 
-    def _pass(self, index: int | None, piece: str) -> str:
-        if not self._forms:
-            return piece
-        text = self._texts.setdefault(index, _Text())
+    def _pass(self, stream: _Stream, piece: str) -> str:
+        text = self._texts.setdefault(stream, _Text())
         whole = text.tail + text.held + piece
-        if any(start in whole for start in self._starts):
-            return self._suspect(text, piece)
-        text.tail = whole[1 - SUSPECT_CHARS :]
-        if not text.held:
+        escapes = MAY_ESCAPE.search(whole) is not None
+        if escapes or any(start in whole for start in self._starts):
+            shown = self._suspect(text, piece)
+        else:
+            shown, text.held = text.held + piece, ""
+            # 16: room for the three characters before a key's fourth, one of them as an unfinished escape.
+            text.tail = whole[-16:] if "\\" in whole else whole[1 - SUSPECT_CHARS :]
+        if shown == piece:
             return piece
-        shown, text.held = text.held + piece, ""
+        self.changed = True
         return shown
 
     def _suspect(self, text: _Text, piece: str) -> str:
         known, coming = text.tail, text.held + piece
-        for form in self._forms:
-            # Its first characters may have been shown before it could be told.
-            if (at := (known + coming).find(form)) >= 0 and at < len(known):
-                coming = MASK + coming[at + len(form) - len(known) :]
+        plain = decoded(known + coming)
+        if not any(start in plain for start in self._starts):
+            text.held, text.tail = "", _last_units(known + coming, SUSPECT_CHARS - 1)
+            return coming
+        found = escaped_key(self._forms).search(known + coming)
+        if found is not None and found.start() < len(known) < found.end():
+            # Its first characters were shown before they could be recognized.
+            coming = MASK + coming[found.end() - len(known) :]
         coming = mask(coming, self._forms)
-        kept = len(coming) - min(self._suspicious(known + coming), len(coming))
+        kept = max(len(coming) - self._suspicious(known + coming), 0)
         text.held = coming[kept:]
-        text.tail = (known + coming[:kept])[1 - SUSPECT_CHARS :]
+        text.tail = _last_units(known + coming[:kept], SUSPECT_CHARS - 1)
         return coming[:kept]
 
     def _suspicious(self, text: str) -> int:
-        """How many characters at the end may be a key's beginning; 0 where none are."""
+        """Return how many characters at the end may be the beginning of a key, escaped or not."""
+        window = text[-max(map(len, self._forms)) * _LONGEST_ESCAPE :]
+        partial = _PARTIAL_ESCAPE.search(window)
+        body = window[: partial.start()] if partial else window
+        units = [found.group() for found in _UNIT.finditer(body)]
+        plain = [decoded(unit) if len(unit) > 1 else unit for unit in units]
+        length = self._key_prefix("".join(plain))
+        if length < SUSPECT_CHARS:
+            return 0
+        taken, characters = 0, 0
+        for unit, character in zip(reversed(units), reversed(plain), strict=True):
+            taken += len(unit)
+            characters += len(character)
+            if characters >= length:
+                break
+        return taken + len(window) - len(body)
+
+    def _key_prefix(self, text: str) -> int:
+        """Return the length of the longest beginning of a key that ends the text."""
         longest = 0
         for form in self._forms:
-            for length in range(min(len(form) - 1, len(text)), max(longest, SUSPECT_CHARS - 1), -1):
+            for length in range(min(len(form) - 1, len(text)), longest, -1):
                 if text.endswith(form[:length]):
                     longest = length
                     break
         return longest
 
 
+def _last_units(text: str, count: int) -> str:
+    """The last `count` characters, escapes counted as one, and an unfinished escape after them."""
+    window = text[-(count + 1) * _LONGEST_ESCAPE :]
+    partial = _PARTIAL_ESCAPE.search(window)
+    body = window[: partial.start()] if partial else window
+    units = [found.group() for found in _UNIT.finditer(body)]
+    return "".join(units[-count:]) + window[len(body) :]
+
+
+def _event_of(stream: _Stream, at: float, text: str) -> list[AnyEvent]:
+    match stream:
+        case "content":
+            return [ContentDelta(at, text)]
+        case "reasoning":
+            return [ReasoningDelta(at, text)]
+        case "refusal":
+            return [RefusalDelta(at, text)]
+        case "tokens":
+            return []  # the token is in the content too
+        case _:
+            return [ToolCallDelta(at, stream, None, None, text)]
+
+
 class _Text:
-    """The end of what was shown, and what is held back."""
+    """The end of the text that was passed on, and the text that is held back."""
 
     __slots__ = ("held", "tail")
 

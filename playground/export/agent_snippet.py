@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from playground.agent.tool_mocks import ToolMocks
+from playground.export.masking import masked_text
 from playground.prompt.document import Document
 from playground.prompt.request import to_request
 from playground.storage.credentials import VARIABLE
@@ -19,16 +20,18 @@ def as_loop(document: Document, book: ToolMocks, base_url: str, model: str, limi
     messages, tools = fields.pop("messages"), fields.pop("tools", [])
     settings = {name: value for name, value in fields.items() if name not in ("model", "stream", "stream_options")}
     names = [tool.name for tool in document.tools if tool.name.isidentifier()]
-    return _SCRIPT.format(
-        base_url=base_url,
-        variable=VARIABLE,
-        tools=json.dumps(tools, ensure_ascii=True, indent=4),
-        messages=json.dumps(messages, ensure_ascii=True, indent=4),
-        functions="\n\n".join(_function(name, book) for name in names) or "# The prompt has no tools.",
-        table=", ".join(f'"{name}": {name}' for name in names),
-        settings=_settings(settings),
-        model=model,
-        limit=limit,
+    return masked_text(
+        _SCRIPT.format(
+            base_url=base_url,
+            variable=VARIABLE,
+            tools=json.dumps(tools, ensure_ascii=True, indent=4),
+            messages=json.dumps(messages, ensure_ascii=True, indent=4),
+            functions="\n\n".join(_function(name, book) for name in names) or "# The prompt has no tools.",
+            table=", ".join(f'"{name}": {name}' for name in names),
+            settings=_settings(settings),
+            model=model,
+            limit=limit,
+        )
     )
 
 

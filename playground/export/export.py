@@ -6,6 +6,7 @@ import asyncio
 import csv
 import io
 import os
+import re
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import suppress
@@ -15,6 +16,7 @@ from typing import IO, Literal, get_args
 
 from playground.client.pricing import cost
 from playground.export import har, jsonl
+from playground.export.masking import masked_run, masked_text
 from playground.prompt.files import load
 from playground.requestlog.filter import LogFilter
 from playground.requestlog.log import RequestLog
@@ -51,7 +53,8 @@ COLUMNS = (
     "question",
     "answer",
 )
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA = re.compile(r"[\s\x00-\x20\ufeff\u200b]*[=+\-@\uff1d\uff0b\uff0d\uff20]|[\t\r]")
+"""Spreadsheets skip white space before a formula, and take full-width signs as the sign."""
 BOM = "\ufeff"
 
 
@@ -62,40 +65,44 @@ def heading() -> str:
 
 def to_row(stored: StoredRun) -> str:
     """One request as a line. An empty cell is a figure that nobody reported; ≈ figures have columns of their own."""
+    stored = masked_run(stored)
     state, record = stored.state(), stored.record
     usage, forecast = state.usage, record.forecast
     price = cost(usage, record.rates)
     received = output_figure(state, "")
-    return _line(
-        (
-            record.started_utc.astimezone(UTC).isoformat(timespec="milliseconds"),
-            state.request_id,
-            state.body_id,
-            record.run_id,
-            record.endpoint_name,
-            record.endpoint_kind == "simulator",
-            record.model,
-            stored.phase,
-            state.status,
-            state.finish_reason,
-            len(state.attempts),
-            usage.prompt_tokens if usage else None,
-            round(forecast.prompt_tokens) if forecast else None,
-            usage.cached_tokens if usage else None,
-            round(forecast.cached_tokens) if forecast else None,
-            usage.completion_tokens if usage else None,
-            round(received.value) if received.state == "estimated" and received.value is not None else None,
-            _ms(state.ttft_s),
-            _ms(state.ended_at),
-            price.input,
-            price.output,
-            price.saved,
-            state.trouble.title if state.trouble else None,
-            stored.marked,
-            " ".join(stored.tags),
-            stored.comment,
-            _question(stored),
-            state.text,
+    # Once more: a key may be joined from pieces.
+    return masked_text(
+        _line(
+            (
+                record.started_utc.astimezone(UTC).isoformat(timespec="milliseconds"),
+                state.request_id,
+                state.body_id,
+                record.run_id,
+                record.endpoint_name,
+                record.endpoint_kind == "simulator",
+                record.model,
+                stored.phase,
+                state.status,
+                state.finish_reason,
+                len(state.attempts),
+                usage.prompt_tokens if usage else None,
+                round(forecast.prompt_tokens) if forecast else None,
+                usage.cached_tokens if usage else None,
+                round(forecast.cached_tokens) if forecast else None,
+                usage.completion_tokens if usage else None,
+                round(received.value) if received.state == "estimated" and received.value is not None else None,
+                _ms(state.ttft_s),
+                _ms(state.ended_at),
+                price.input,
+                price.output,
+                price.saved,
+                state.trouble.title if state.trouble else None,
+                stored.marked,
+                " ".join(stored.tags),
+                stored.comment,
+                _question(stored),
+                state.text,
+            )
         )
     )
 
@@ -116,12 +123,12 @@ def _line(cells: Sequence[object]) -> str:
 
 
 def _cell(value: object) -> object:
-    """A text that a spreadsheet would run as a formula gets an apostrophe before it, which spreadsheets do not show."""
+    """Put an apostrophe, which spreadsheets do not show, before a text that they would run as a formula."""
     if value is None:
         return ""
     if isinstance(value, bool):
         return "true" if value else "false"
-    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
+    return f"'{value}" if isinstance(value, str) and _FORMULA.match(value) else value
 
 
 Format = Literal["jsonl", "csv", "har"]

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import uuid
+from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from playground import __version__
-from playground.client.chunks import DONE, ChunkDecoder, NotAChunk, StreamError, not_a_chunk
-from playground.client.errors import cut_trouble, http_trouble, stream_trouble
+from playground.client.chunks import DONE
+from playground.client.errors import http_trouble
 from playground.client.events import (
     AnyEvent,
     AttemptFailed,
@@ -20,11 +23,12 @@ from playground.client.events import (
     HeadersReceived,
     RawEvent,
     Stopped,
+    TimesUnknown,
 )
-from playground.client.redact import redact
-from playground.client.sse import FrameTooLarge, SseFramer
+from playground.client.response_decoder import ResponseDecoder
 from playground.client.urls import check_base_url
 from playground.export.import_validation import judged
+from playground.export.masking import masked_run, masked_text
 from playground.prompt.field_errors import FieldError, InputError, Path
 from playground.prompt.files import dump, parse
 from playground.requestlog.records import EndedRun, StoredRun
@@ -46,7 +50,8 @@ TAIL = "]}}\n"
 
 
 def to_entries(stored: StoredRun) -> Iterator[str]:
-    """An entry for each attempt, as JSON. The key is left out; `_request_id` and `_run_id` are this program's own."""
+    """Yield a JSON entry per attempt, without the key. `_request_id` and `_run_id` are fields of this program."""
+    stored = masked_run(stored)
     state = stored.state()
     for attempt in state.attempts:
         newest = attempt is state.attempts[-1]
@@ -136,30 +141,57 @@ def _response(events: list[AnyEvent], attempt: Attempt) -> dict[str, Any]:
     }
 
 
-def from_har(value: object) -> list[EndedRun]:
-    """The chat completions in a HAR, marked as imported; other entries are passed over. Raises InputError.
+@dataclass(frozen=True, slots=True)
+class HarEntries:
+    """The chat completions of a HAR, and how many POST entries were skipped, by reason."""
 
-    A HAR knows no time of a single event: all of a response come at its end.
+    runs: tuple[EndedRun, ...]
+    skipped: Mapping[str, int]
+
+
+def from_har(value: object) -> HarEntries:
+    """Read the chat completions of a HAR, marked as imported. Entries of other requests are ignored.
+
+    A completion that cannot be read is skipped and counted. Raises InputError if none can be read. A HAR has no times
+    of single events: all of a response get the time of its end.
     """
-    entries = _entries(value)
-    runs = [_run(entry, ("log", "entries", index)) for index, entry in enumerate(entries) if _is_completion(entry)]
+    runs: list[EndedRun] = []
+    skipped: Counter[str] = Counter()
+    first: InputError | None = None
+    for place, entry in enumerate(_entries(value)):
+        if not _is_completion(entry):
+            continue
+        try:
+            runs.append(_run(entry, ("log", "entries", place)))
+        except InputError as error:
+            first = first or error
+            skipped[error.problems[0].message] += 1
     if not runs:
-        raise InputError(FieldError(("log", "entries"), f"there is no POST to …{COMPLETIONS} in it."))
-    return runs
+        raise first or InputError(FieldError(("log", "entries"), f"there is no POST to …{COMPLETIONS} in it."))
+    return HarEntries(tuple(runs), dict(skipped))
 
 
 def _entries(value: object) -> list[Any]:
     log = value.get("log") if isinstance(value, dict) else None
     entries = log.get("entries") if isinstance(log, dict) else None
     if not isinstance(entries, list):
-        raise InputError(FieldError(("log", "entries"), "is no list: this is no HAR."))
+        raise InputError(FieldError(("log", "entries"), "is not a list: this is not a HAR."))
     return entries
 
 
 def _is_completion(entry: object) -> bool:
     request = _mapping(_mapping(entry).get("request"))
-    url = request.get("url")
-    return request.get("method") == "POST" and isinstance(url, str) and url.split("?")[0].endswith(COMPLETIONS)
+    url, method = request.get("url"), request.get("method")
+    return isinstance(method, str) and method.upper() == "POST" and isinstance(url, str) and _is_completions_url(url)
+
+
+def _is_completions_url(url: str) -> bool:
+    return _bare(url).endswith(COMPLETIONS)
+
+
+def _bare(url: str) -> str:
+    """The URL without query, fragment and slashes at its end."""
+    return re.split(r"[?#]", url, maxsplit=1)[0].rstrip("/")
 
 
 def _mapping(value: object) -> Mapping[str, Any]:
@@ -167,15 +199,16 @@ def _mapping(value: object) -> Mapping[str, Any]:
 
 
 def _run(entry: Any, path: Path) -> EndedRun:
+    """Raises InputError."""
     request, response = _mapping(entry["request"]), _mapping(entry.get("response"))
-    text = _mapping(request.get("postData")).get("text")
-    if not isinstance(text, str):
-        raise InputError(FieldError((*path, "request", "postData", "text"), "is no text."))
+    text = _content(_mapping(request.get("postData")))
+    if not text:
+        raise InputError(FieldError((*path, "request", "postData", "text"), "the request has no body."))
     try:
         opened = parse(text)
-        base_url = check_base_url(str(request["url"]).split("?")[0])
-    except InputError as bad:
-        raise InputError(*(FieldError((*path, "request"), str(problem)) for problem in bad.problems)) from None
+        base_url = check_base_url(_bare(str(request["url"])))
+    except InputError as error:
+        raise InputError(*(FieldError((*path, "request"), str(problem)) for problem in error.problems)) from None
     record = RequestRecord(
         run_id=_run_id(entry),
         endpoint_id="imported",
@@ -184,19 +217,22 @@ def _run(entry: Any, path: Path) -> EndedRun:
         base_url=base_url,
         model=opened.model or "",
         started_utc=_moment(entry.get("startedDateTime"), path),
-        body=redact(text, None).encode("utf-8", "surrogatepass"),
+        body=text.encode("utf-8", "backslashreplace"),
         document=dump(opened.document),
         source="import",
     )
-    run = EndedRun(record, tuple(_events(response, _seconds(entry.get("time")))), imported=True)
+    timings = _mapping(entry.get("timings"))
+    took_s = _seconds(entry.get("time"))
+    headers_s = max(took_s - _seconds(timings.get("receive")), 0.0)
+    run = masked_run(EndedRun(record, tuple(_events(response, headers_s, took_s)), imported=True))
     try:
         return judged(run)
-    except InputError as bad:
-        raise InputError(*(FieldError(path, str(problem)) for problem in bad.problems)) from None
+    except InputError as error:
+        raise InputError(*(FieldError(path, str(problem)) for problem in error.problems)) from None
 
 
 def _run_id(entry: Mapping[str, Any]) -> str:
-    """The same entry has the same id, so that it is not taken twice."""
+    """Return the same id for the same entry, so that it is not imported twice."""
     known = entry.get("_run_id")
     if isinstance(known, str) and known:
         return f"{known}-har-{entry.get('_attempt', 1)}"
@@ -216,37 +252,42 @@ def _seconds(value: object) -> float:
     return float(value) / 1000 if usable else 0.0  # type: ignore[arg-type]  # a number, by the line above
 
 
-def _events(response: Mapping[str, Any], took_s: float) -> Iterator[AnyEvent]:
+def _events(response: Mapping[str, Any], headers_s: float, took_s: float) -> Iterator[AnyEvent]:
     status = response.get("status")
     yield AttemptStarted(0.0, 1)
+    yield TimesUnknown(0.0)
     if not isinstance(status, int) or isinstance(status, bool) or not 100 <= status <= 599:
         yield Stopped(took_s)
         return
     headers = tuple(_headers(response.get("headers")))
     named = dict(headers)
     content = _mapping(response.get("content"))
-    kind = named.get("content-type") or str(content.get("mimeType", ""))
+    kind = (named.get("content-type") or str(content.get("mimeType", ""))).lower()
     request_id = named.get("x-request-id")
-    yield HeadersReceived(took_s, status, request_id, kind, headers)
-    text = redact(_content(content), None)
+    yield HeadersReceived(headers_s, status, request_id, kind, headers)
+    text = _content(content)
     if not 200 <= status < 300:
         yield AttemptFailed(took_s, http_trouble(status, named, text, None), request_id)
         return
-    try:
-        yield from _read(text, took_s, request_id, streamed="event-stream" in kind)
-    except StreamError as error:
-        yield AttemptFailed(took_s, stream_trouble(error.body, None), request_id)
-    except (NotAChunk, FrameTooLarge):
-        yield AttemptFailed(took_s, not_a_chunk(text), request_id)
+    if not text:  # browsers leave out bodies that were not kept: what the server answered is unknown
+        yield Completed(took_s, saw_done=False)
+        return
+    decoder = ResponseDecoder(kind.split(";", 1)[0].strip())
+    yield from decoder.feed(text.encode("utf-8", "surrogatepass"), took_s)
+    yield from decoder.end(took_s)
+    if decoder.error is not None:
+        yield AttemptFailed(took_s, decoder.error, request_id)
 
 
 def _content(content: Mapping[str, Any]) -> str:
-    """A response's text; browsers keep a stream's in base64."""
-    text = str(content.get("text") or "")
+    """Return a body's text. Browsers store streams in base64, some tools wrapped into lines."""
+    text = content.get("text")
+    if not isinstance(text, str):
+        return ""
     if content.get("encoding") != "base64":
         return text
     try:
-        return base64.b64decode(text, validate=True).decode("utf-8", "replace")
+        return base64.b64decode("".join(text.split()), validate=True).decode("utf-8", "replace")
     except ValueError:
         return text
 
@@ -255,21 +296,4 @@ def _headers(value: object) -> Iterator[tuple[str, str]]:
     for item in value if isinstance(value, list) else ():
         name, text = str(_mapping(item).get("name", "")).lower(), str(_mapping(item).get("value", ""))
         if name and name not in _SECRET:
-            yield name, redact(text, None)
-
-
-def _read(text: str, at: float, request_id: str | None, *, streamed: bool) -> Iterator[AnyEvent]:
-    decoder = ChunkDecoder()
-    if not streamed:
-        yield RawEvent(at, text)
-        yield from decoder.events(text, at)
-        yield Completed(at)
-        return
-    for data in SseFramer().feed(text.encode("utf-8", "surrogatepass")):
-        if data == DONE:
-            yield Completed(at)
-            return
-        if data.strip():
-            yield RawEvent(at, data)
-            yield from decoder.events(data, at)
-    yield Completed(at, saw_done=False) if decoder.finished else AttemptFailed(at, cut_trouble(), request_id)
+            yield masked_text(name), masked_text(text)

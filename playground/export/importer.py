@@ -1,16 +1,17 @@
-"""Requests out of a file into the log. What is in the file is judged whole before anything of it is kept."""
+"""Import of requests from a file. The whole file is validated before anything is stored."""
 
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from playground.export.har import from_har
-from playground.export.jsonl import from_line
+from playground.export.har import HarEntries, from_har
+from playground.export.jsonl import FORMAT_KEY, from_line
 from playground.prompt.field_errors import FieldError, InputError
+from playground.prompt.json_bounds import loads
 from playground.requestlog.log import RequestLog
 from playground.requestlog.records import EndedRun
 
@@ -22,16 +23,18 @@ BATCH = 100
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """`skipped` were in the log already."""
+    """`skipped` requests were in the log already; `unreadable` counts entries that were left out, by reason."""
 
     added: int
     skipped: int
+    unreadable: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def sentence(self) -> str:
-        """For a person."""
+        """The result for the user."""
         there = f"; {self.skipped:,} were there already" if self.skipped else ""
-        return f"{self.added:,} requests imported{there}."
+        left_out = "".join(f"\n{n:,} left out: {reason}" for reason, n in self.unreadable.items())
+        return f"{self.added:,} requests imported{there}.{left_out}"
 
 
 async def import_file(log: RequestLog, path: Path, progress: Callable[[int], None] = lambda _n: None) -> Imported:
@@ -40,9 +43,10 @@ async def import_file(log: RequestLog, path: Path, progress: Callable[[int], Non
 
     Nothing in the file changes an endpoint, a setting or a prompt; its requests are found by `is:imported`.
     """
-    har = await asyncio.to_thread(_is_har, path)
-    if har:
-        return await _import_batches(log, iter([await asyncio.to_thread(_har_runs, path)]), progress)
+    if await asyncio.to_thread(_is_har, path):
+        entries = await asyncio.to_thread(_har_entries, path)
+        imported = await _import_batches(log, iter([list(entries.runs)]), progress)
+        return replace(imported, unreadable=entries.skipped)
     # Once to judge every line, once more to keep them: a log is too large to hold in memory between.
     await asyncio.to_thread(_judge, path)
     return await _import_batches(log, _batches(path), progress)
@@ -66,18 +70,20 @@ async def _import_batches(
 
 
 def _is_har(path: Path) -> bool:
-    """Whether the file is one JSON object with a log in it, rather than lines."""
+    """Return whether the file is one JSON object with a `log`, rather than lines of exported requests."""
     with path.open("rb") as file:
-        start = file.read(4096).lstrip(b"\xef\xbb\xbf \t\r\n")
-    head = start.split(b":", 1)[0].replace(b"\n", b"").replace(b"\r", b"").replace(b" ", b"").replace(b"\t", b"")
-    return head == b'{"log"'
+        start = file.read(65_536).lstrip(b"\xef\xbb\xbf \t\r\n")
+    if _LOG_FIRST.match(start):
+        return True
+    return start[:1] == b"{" and FORMAT_KEY.encode() not in start and b'"log"' in start
 
 
-def _har_runs(path: Path) -> list[EndedRun]:
-    if path.stat().st_size > MOST_HAR_BYTES:
-        raise InputError(FieldError((), f"the file is larger than {MOST_HAR_BYTES // 1024**2:,} MB."))
+_LOG_FIRST = re.compile(rb'\{\s*"log"')
+
+
+def _har_entries(path: Path) -> HarEntries:
     try:
-        value = json.loads(path.read_text("utf-8-sig", "strict"))
+        value = loads(path.read_bytes(), max_bytes=MOST_HAR_BYTES, finite=False)
     except (ValueError, RecursionError) as error:
         raise InputError(FieldError((), f"this is not JSON: {error}.")) from None
     return from_har(value)

@@ -12,12 +12,18 @@ import msgspec
 
 from playground.client.events import AnyEvent
 from playground.export.import_validation import judged, read_json
+from playground.export.masking import masked_run, masked_text
 from playground.prompt.field_errors import FieldError, InputError
 from playground.requestlog.records import EndedRun, StoredRun
 from playground.runs.record import RequestRecord
+from playground.runs.state import RunState
 
 FORMAT_KEY = "electron_playground_request"
 FORMAT_VERSION = 1
+
+
+SUMMARY = "summary"
+"""For other programs: outcome, usage and tool calls in the API's own shape. Ignored by an import."""
 
 
 class _Line(msgspec.Struct, rename={"version": FORMAT_KEY}, forbid_unknown_fields=True):
@@ -37,6 +43,7 @@ class _Line(msgspec.Struct, rename={"version": FORMAT_KEY}, forbid_unknown_field
 
 def to_line(stored: StoredRun) -> str:
     """One request, without a line end. ASCII, so that no tool on the way can spoil half a surrogate pair."""
+    stored = masked_run(stored)
     record = msgspec.to_builtins(replace(stored.record, body=b""))
     del record["body"]
     fields: dict[str, Any] = {FORMAT_KEY: FORMAT_VERSION, "record": record, **_body_fields(stored.record.body)}
@@ -44,7 +51,30 @@ def to_line(stored: StoredRun) -> str:
     for name in ("marked", "tags", "comment", "dropped_raw", "explanation"):
         if value := getattr(stored, name):
             fields[name] = value
-    return json.dumps(fields, ensure_ascii=True, separators=(",", ":"))
+    fields[SUMMARY] = _summary(stored.state())
+    return masked_text(json.dumps(fields, ensure_ascii=True, separators=(",", ":")))
+
+
+def _summary(state: RunState) -> dict[str, Any]:
+    usage = state.usage
+    return {
+        "request_id": state.request_id,
+        "status": state.status,
+        "phase": state.phase,
+        "finish_reason": state.finish_reason,
+        "usage": None
+        if usage is None
+        else {
+            "prompt_tokens": usage.prompt_tokens,
+            "completion_tokens": usage.completion_tokens,
+            "total_tokens": usage.total_tokens,
+            "prompt_tokens_details": {"cached_tokens": usage.cached_tokens},
+        },
+        "tool_calls": [
+            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+            for _, call in sorted(state.tool_calls.items())
+        ],
+    }
 
 
 def _body_fields(body: bytes) -> dict[str, str]:
@@ -60,6 +90,7 @@ def from_line(line: bytes | str) -> EndedRun:
     version = fields.get(FORMAT_KEY)
     if version != FORMAT_VERSION:
         raise _bad(*_wrong_version(version))
+    fields.pop(SUMMARY, None)
     record = fields.get("record")
     if isinstance(record, dict):
         record["body"] = ""
@@ -77,7 +108,7 @@ def from_line(line: bytes | str) -> EndedRun:
         dropped_raw=read.dropped_raw,
         explanation=read.explanation,
     )
-    return judged(run)
+    return judged(masked_run(run))
 
 
 def _object(line: bytes | str) -> dict[str, Any]:

@@ -1,29 +1,54 @@
-"""A logged request as something to run elsewhere. The key is a variable's name, never its value."""
+"""A logged request as a script to run elsewhere. The key is read from an environment variable."""
 
 from __future__ import annotations
 
 import json
 import shlex
 
+from playground.export.masking import masked_record
 from playground.runs.record import RequestRecord
 from playground.storage.credentials import VARIABLE
 
 
 def as_curl(record: RequestRecord, body_file: str = "") -> str:
-    """A curl command for a POSIX shell; the body is the one that was sent, quoted, or that of a file."""
-    body = f"@{body_file}" if body_file else _body(record)
-    return " \\\n  ".join(
-        (
-            f"curl -N {shlex.quote(record.base_url + '/chat/completions')}",
-            f'-H "Authorization: Bearer ${VARIABLE}"',
-            "-H 'Content-Type: application/json'",
-            f"{'--data-binary' if body_file else '--data-raw'} {shlex.quote(body)}",
-        )
+    """Return a curl command for a POSIX shell, with the body that was sent or `@body_file`.
+
+    Response headers, with the request_id, go to standard error. A long body is a here-document: a single argument may
+    have at most 128 KiB on Linux.
+    """
+    record = masked_record(record)
+    body = _body(record)
+    if body_file:
+        data, document = f"--data-binary {shlex.quote(f'@{body_file}')}", ""
+    elif len(body.encode()) <= MAX_ARGUMENT_BYTES:
+        data, document = f"--data-raw {shlex.quote(body)}", ""
+    else:
+        data, document = _here_document(body)
+    lines = (
+        f"curl -N -D /dev/stderr {shlex.quote(record.base_url + '/chat/completions')}",
+        f'-H "Authorization: Bearer ${VARIABLE}"',
+        "-H 'Content-Type: application/json'",
+        data,
     )
+    return " \\\n  ".join(lines) + document
+
+
+MAX_ARGUMENT_BYTES = 100_000
+
+
+def _here_document(body: str) -> tuple[str, str]:
+    """Return the option and the here-document of a long body."""
+    # --data drops line ends, so the one that ends the document is not sent; --data-binary keeps those of the body.
+    option = "--data-binary" if "\n" in body or "\r" in body else "--data"
+    end = "BODY"
+    while end in body:
+        end += "_"
+    return f"{option} @- <<'{end}'", f"\n{body}\n{end}"
 
 
 def as_python(record: RequestRecord) -> str:
-    """A script for the openai package. Fields that the package does not know go into `extra_body`."""
+    """Return a script for the openai package. Fields that the package does not know go into `extra_body`."""
+    record = masked_record(record)
     fields = json.loads(record.body)
     known = {name: value for name, value in fields.items() if name in _KNOWN}
     others = {name: value for name, value in fields.items() if name not in _KNOWN}
@@ -33,15 +58,25 @@ def as_python(record: RequestRecord) -> str:
     lines = ",\n    ".join(arguments)
     end = (
         "for chunk in answer:\n"
-        "    if chunk.choices and chunk.choices[0].delta.content:\n"
-        '        print(chunk.choices[0].delta.content, end="", flush=True)\n'
+        "    for choice in chunk.choices:\n"
+        '        print(choice.delta.content or "", end="", flush=True)\n'
+        "        for call in choice.delta.tool_calls or []:\n"
+        '            print("\\ntool call:", call)\n'
+        "    if chunk.usage:\n"
+        '        print("\\nusage:", chunk.usage)\n'
         if fields.get("stream")
-        else "print(answer.choices[0].message.content)\n"
+        else "message = answer.choices[0].message\n"
+        "print(message.content)\n"
+        "for call in message.tool_calls or []:\n"
+        '    print("tool call:", call)\n'
+        'print("usage:", answer.usage)\n'
     )
     return (
         "import os\n\nfrom openai import OpenAI\n\n"
         f'client = OpenAI(base_url={record.base_url!r}, api_key=os.environ.get("{VARIABLE}", "none"))\n'
-        f"answer = client.chat.completions.create(\n    {lines},\n)\n{end}"
+        f"response = client.chat.completions.with_raw_response.create(\n    {lines},\n)\n"
+        'print("X-Request-Id:", response.headers.get("x-request-id"))\n'
+        f"answer = response.parse()\n{end}"
     )
 
 
@@ -56,7 +91,8 @@ _KNOWN = frozenset(
 
 
 def as_httpx(record: RequestRecord) -> str:
-    """A script for the httpx package that sends the very bytes that were sent."""
+    """Return a script for the httpx package that sends the same bytes."""
+    record = masked_record(record)
     return (
         "import os\n\nimport httpx\n\n"
         f"body = {record.body!r}\n"
@@ -73,7 +109,8 @@ def as_httpx(record: RequestRecord) -> str:
 
 
 def as_javascript(record: RequestRecord) -> str:
-    """A module for Node 18 or later, and for Deno and Bun where they offer `process`."""
+    """Return a module for Node 18 or later, and for Deno and Bun if they offer `process`."""
+    record = masked_record(record)
     return (
         f"const body = {_javascript_text(_body(record))};\n"
         f"const response = await fetch({_javascript_text(record.base_url + '/chat/completions')}, {{\n"

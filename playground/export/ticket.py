@@ -1,4 +1,4 @@
-"""A support ticket as Markdown: what the vendor asks for (electron-api.md, What support asks for), and no key."""
+"""Support tickets as Markdown, with the facts that the vendor asks for and without the key."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from datetime import UTC, timedelta
 
 from playground import __version__
 from playground.client.redact import redact
+from playground.export.masking import masked_run
 from playground.export.redaction import Contents, Outline
 from playground.export.snippets import as_curl
+from playground.export.terminal import visible_line
 from playground.prompt.document import Json
 from playground.requestlog.records import StoredRun
 from playground.runs.metrics import Figure, seconds
@@ -40,6 +42,7 @@ def ticket(stored: StoredRun, choice: Choice = DEFAULT) -> str:
 
 def tickets(runs: Sequence[StoredRun], choice: Choice = DEFAULT) -> str:
     """One or more requests as Markdown, and at the end what was taken out."""
+    runs = [masked_run(stored) for stored in runs]
     outline = Outline(choice.contents)
     parts = [part for stored in runs for part in _request(stored, choice, outline)]
     parts += [
@@ -56,7 +59,7 @@ def _request(stored: StoredRun, choice: Choice, outline: Outline) -> list[str]:
     body = outlined_body(record, outline, indent=1)
     answer = _answer(state, outline)
     return [
-        f"# Electron request {state.request_id or '(no request_id came)'}",
+        f"# Request {visible_line(state.request_id or '') or '(no request_id came)'} to {_endpoint(record)}",
         _facts(stored, state, choice),
         "## Attempts\n\n" + ("\n".join(_attempt(stored, attempt) for attempt in state.attempts) or "None was sent."),
         _errors(state, outline),
@@ -64,6 +67,10 @@ def _request(stored: StoredRun, choice: Choice, outline: Outline) -> list[str]:
         answer,
         _reproduce(record, choice.contents),
     ]
+
+
+def _endpoint(record: RequestRecord) -> str:
+    return "Electron" if record.endpoint_kind == "electron" else visible_line(record.endpoint_name)
 
 
 def outlined_body(record: RequestRecord, outline: Outline, indent: int | None = None) -> str:
@@ -76,6 +83,7 @@ def _facts(stored: StoredRun, state: RunState, choice: Choice) -> str:
     rows: Sequence[tuple[str, str]] = (
         ("request_id", ", ".join(attempt.request_id or "—" for attempt in state.attempts) or "—"),
         ("body id", state.body_id or "—"),
+        ("run id", record.run_id),
         ("time (UTC)", record.started_utc.astimezone(UTC).isoformat(timespec="milliseconds")),
         ("method and URL", f"POST {record.base_url}/chat/completions"),
         ("model", record.model),
@@ -95,7 +103,7 @@ def _facts(stored: StoredRun, state: RunState, choice: Choice) -> str:
 
 
 def _cell(value: str) -> str:
-    return value.replace("|", "\\|").replace("\n", " ")
+    return visible_line(" ".join(value.splitlines())).replace("|", "\\|")
 
 
 def _input(stored: StoredRun, state: RunState) -> Figure:
@@ -114,7 +122,7 @@ def _attempt(stored: StoredRun, attempt: Attempt) -> str:
     )
     trouble = f": {attempt.trouble.title}" if attempt.trouble is not None else ""
     when = at.isoformat(timespec="milliseconds")
-    what = f"status {attempt.status or '—'} · `{attempt.request_id or '—'}`"
+    what = f"status {attempt.status or '—'} · `{visible_line(attempt.request_id or '—')}`"
     return f"{attempt.number}. {when} · {what}{headers}{took}{trouble}"
 
 
@@ -134,7 +142,8 @@ def _errors(state: RunState, outline: Outline) -> str:
 
 def _answer(state: RunState, outline: Outline) -> str:
     calls: list[Json] = [
-        {"id": call.id, "name": call.name, "arguments": call.arguments} for _, call in sorted(state.tool_calls.items())
+        {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+        for _, call in sorted(state.tool_calls.items())
     ]
     if not state.text and not calls:
         return ""

@@ -11,6 +11,7 @@ import msgspec
 
 from playground.client.events import AnyEvent, AttemptFailed, RawEvent, TokenProbabilities
 from playground.client.redact import redact
+from playground.export.masking import masked_run
 from playground.export.redaction import Outline
 from playground.export.ticket import DEFAULT, Choice, outlined_body, tickets
 from playground.prompt.document import Json
@@ -19,6 +20,7 @@ from playground.requestlog.records import StoredRun
 
 def bundle(runs: Sequence[StoredRun], choice: Choice = DEFAULT) -> bytes:
     """The zip's bytes: ticket.md, and a folder a request with request.json and events.jsonl."""
+    runs = [masked_run(stored) for stored in runs]
     held = io.BytesIO()
     with zipfile.ZipFile(held, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("ticket.md", tickets(runs, choice))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Literal, NoReturn, TypeAlias, get_args
 
 from playground.prompt.field_errors import FieldError, InputError
@@ -104,10 +104,14 @@ Term: TypeAlias = TextTerm | IdTerm | NumberTerm | WordTerm | SinceTerm | UntilT
 
 @dataclass(frozen=True, slots=True)
 class LogFilter:
-    """All terms hold; positive terms of one kind which exclude each other (two ids, two statuses) are alternatives."""
+    """All terms hold; positive terms of one kind which exclude each other (two ids, two statuses) are alternatives.
+
+    `malformed`: words of a pasted list of ids that are not ids; the other ids are searched.
+    """
 
     terms: tuple[Term, ...] = ()
     text: str = ""
+    malformed: tuple[str, ...] = ()
 
 
 EVERYTHING = LogFilter()
@@ -123,10 +127,14 @@ _NUMBER = re.compile(r"(?P<sign>>=|<=|>|<|=|)(?P<first>\d{1,12})(?:\.\.(?P<last>
 
 
 def parse(text: str, now: datetime) -> LogFilter:
-    """Read a filter. `now` is aware; its zone is the one that dates are meant in.
+    """Parse a filter. `now` is aware; dates without a zone are in its zone.
 
-    Raises InputError with the place of the term that is wrong.
+    A `now` of the system's own zone (`datetime.now().astimezone()`) follows daylight saving time. Raises InputError
+    with the offset of the wrong term.
     """
+    text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")  # a lone surrogate cannot be searched
+    if (listed := _id_list(text)) is not None:
+        return listed
     terms: list[Term] = []
     at = 0
     while at < len(text):
@@ -139,6 +147,24 @@ def parse(text: str, now: datetime) -> LogFilter:
         terms += _Reader(found, now).terms()
         at = found.end()
     return LogFilter(tuple(terms), text)
+
+
+_LIST_MIN_IDS = 2
+_ID_LIKE = re.compile(r"[\w.-]*\d[\w.-]*", re.ASCII)
+_NOT_IN_IDS = re.compile(r"[^\w.\-:]+")
+
+
+def _id_list(text: str) -> LogFilter | None:
+    """Read a pasted list of ids: quoted, escaped, separated by anything. None if the text is not one.
+
+    It is one if it has at least two ids, and nothing but words that look like ids, whole or cut.
+    """
+    words = [word for word in _NOT_IN_IDS.split(text.replace("\\n", " ").replace("\\t", " ")) if word.strip("-")]
+    ids = [word for word in words if _ID.fullmatch(word)]
+    if len(ids) < _LIST_MIN_IDS or not all(_ID_LIKE.fullmatch(word) for word in words):
+        return None
+    malformed = tuple(dict.fromkeys(word for word in words if not _ID.fullmatch(word)))
+    return LogFilter(tuple(IdTerm(one) for one in dict.fromkeys(ids)), text, malformed)
 
 
 def _wrong(offset: int, sentence: str, hint: str) -> NoReturn:
@@ -189,7 +215,7 @@ class _Reader:
         return [TextTerm(word, False, self.negated)]
 
     def ids(self, value: str) -> list[Term]:
-        return [IdTerm(part, self.negated) for part in value.split(",") if part]
+        return [IdTerm(part.strip(), self.negated) for part in value.split(",") if part.strip()]
 
     def status(self, value: str) -> list[Term]:
         return [self.one_status(part) for part in value.split(",") if part]
@@ -231,17 +257,20 @@ class _Reader:
         return [SinceTerm(self.moment(value), self.negated)]
 
     def until(self, value: str) -> list[Term]:
-        moment = self.moment(value)
-        if re.fullmatch(r"\d{4}-?\d\d-?\d\d", value):
-            moment += timedelta(days=1)  # until a day is until it ends
-        return [UntilTerm(moment, self.negated)]
+        whole_day = re.fullmatch(r"\d{4}-?\d\d-?\d\d", value) is not None
+        return [UntilTerm(self.moment(value, timedelta(days=whole_day)), self.negated)]
 
-    def moment(self, value: str) -> datetime:
+    def moment(self, value: str, later: timedelta = timedelta()) -> datetime:
         try:
             if ago := _AGO.fullmatch(value.lower()):
                 return self.now - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
-            moment = datetime.fromisoformat(value)
-            return moment if moment.tzinfo else moment.replace(tzinfo=self.now.tzinfo)
+            moment = datetime.fromisoformat(value) + later
+            if moment.tzinfo:
+                return moment
+            # A fixed offset is that of `now`; the system's zone may have had another on that day.
+            local = self.now.tzinfo is not UTC and self.now.astimezone().utcoffset() == self.now.utcoffset()
+            fixed = isinstance(self.now.tzinfo, timezone)
+            return moment.astimezone() if local and fixed else moment.replace(tzinfo=self.now.tzinfo)
         except (ValueError, OverflowError):
             self.wrong(f"{value} is not a time that {self.key}: takes.", f"Write for example {_EXAMPLES[self.key]}.")
 

@@ -8,39 +8,63 @@ import sqlite3
 import time
 from array import array
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 
 from playground.client.events import AnyEvent
 from playground.prompt.document import Json
-from playground.requestlog import retention
+from playground.requestlog import retention, rows
 from playground.requestlog.counter import Counter
 from playground.requestlog.filter import EVERYTHING, LogFilter
 from playground.requestlog.log_queries import NO_SIZE, FoundIds, LogSize, Words
 from playground.requestlog.process_lock import Owner, sweep
+from playground.requestlog.prompt_index import PromptKeeper, backfill
 from playground.requestlog.reader import COUNT_UP_TO, Reader
-from playground.requestlog.records import Count, EndedRun, LogRow, LogUnavailableError, StoredRun, Totals
+from playground.requestlog.records import (
+    Count,
+    DamagedRunError,
+    EndedRun,
+    LogRow,
+    LogUnavailableError,
+    StoredRun,
+    Totals,
+)
+from playground.requestlog.recovery import (
+    RecoveryProgress,
+    Salvage,
+    advance,
+    claim_orphans,
+    damaged_message,
+    end_orphans,
+    is_index_damaged,
+    rebuild_indexes,
+)
 from playground.requestlog.store import FILE_NAME, Opened, connect_another, open_files, unavailable
 from playground.requestlog.summary import summarize
 from playground.requestlog.worker import Worker
-from playground.requestlog.writer import BATCH, Writer, interrupt_orphans
+from playground.requestlog.writer import BATCH, Writer
 from playground.runs.record import RequestRecord, SentRow
 from playground.runs.state import RunState
 
 PURGE_S = 0.2
-"""Seconds that opening may take over what an earlier process deleted."""
+"""Seconds that opening may spend on purging what an earlier process deleted."""
+QUICK_RECOVERY_S = 0.3
+"""Seconds that opening may spend on recovery; the rest follows in the background."""
+RECOVERY_STEP_S = 0.05
+"""Seconds of recovery between which new requests are written."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """The opened files and this process's lock; no lock where the log may only be read."""
+    """The opened files, this process's lock (None: read-only) and the runs of dead processes, claimed for recovery."""
 
     files: Opened
     owner: Owner | None
+    orphans: list[int] = field(default_factory=list)
 
 
 def finish_purge(connection: sqlite3.Connection) -> None:
@@ -58,17 +82,20 @@ def open_log(folder: Path) -> Ready:
     try:
         sweep(folder)
         owner = Owner(folder)
-        interrupt_orphans(files.writer, folder)
+        orphans = claim_orphans(files.writer, folder, owner.id)
         finish_purge(files.writer)
     except (OSError, sqlite3.Error) as error:
         files.writer.close()
         files.reader.close()
         raise LogUnavailableError(unavailable(folder, error)) from error
-    return Ready(files, owner)
+    return Ready(files, owner, orphans)
 
 
 FLUSH_S = 0.2
 """Seconds that an event may wait in memory."""
+IDS_PER_READ = 10_000
+CHECK_INDEXES_BYTES = 4 * 1024 * 1024
+"""Size up to which indexes are compared with the tables after opening (some 25 ms)."""
 RETRY_S = 2.0
 """Seconds between tries to write what could not be written."""
 
@@ -95,6 +122,7 @@ class RequestLog:
         self._writer: Writer | None = None
         if ready.files.writer is not None and ready.owner is not None:
             self._writer = Writer(ready.files.writer, ready.owner, self._report, self._changed)
+        self._recovery_steps = self._recovery(ready)
         self._notes: deque[tuple[str, AnyEvent]] = deque()
         self._changes: deque[tuple[str, Callable[[], None], asyncio.Future[None]]] = deque()
         self._refused: dict[str, BaseException] = {}
@@ -102,6 +130,14 @@ class RequestLog:
         self._retrying = False
         self._closed = False
         self._read_failed = False
+        self.unsaved = 0
+        """Requests that could not be written; known after `close`."""
+        self.recovery: RecoveryProgress | None = None
+        """How far recovery has come; None if there was nothing to recover."""
+        self._recovered = asyncio.Event()
+        self._on_recovery: list[Callable[[RecoveryProgress], None]] = []
+        self._damaged: set[str] = set()
+        self._early: list[str] = []
         self._on_changed: list[Callable[[str], None]] = []
         self._on_trouble: list[Callable[[str], None]] = []
 
@@ -118,7 +154,10 @@ class RequestLog:
         except BaseException:
             worker.stop()
             raise
-        return cls(asyncio.get_running_loop(), worker, ready, folder / FILE_NAME)
+        log = cls(asyncio.get_running_loop(), worker, ready, folder / FILE_NAME)
+        # Small leftovers are recovered before the first page is read; the rest in the background.
+        await worker.call(lambda: log._recover(QUICK_RECOVERY_S))
+        return log
 
     @property
     def read_only_reason(self) -> str | None:
@@ -131,10 +170,23 @@ class RequestLog:
         return self._files.notice
 
     def on_trouble(self, callback: Callable[[str], None]) -> None:
-        """Have trouble told: one sentence when writing begins to fail, one when it works again. First, any `notice`."""
+        """Call back with a message when writing fails, when it works again, and for what is damaged.
+
+        The first callback also gets `notice` and the messages of opening.
+        """
         self._on_trouble.append(callback)
-        if self.notice is not None:
-            self._loop.call_soon(callback, self.notice)
+        early, self._early = self._early, []
+        for message in ([self.notice] if self.notice is not None else []) + early:
+            self._loop.call_soon(callback, message)
+
+    def subscribe_recovery(self, callback: Callable[[RecoveryProgress], None]) -> Callable[[], None]:
+        """Call back with the progress of a recovery in the background. Returns the function that unsubscribes."""
+        self._on_recovery.append(callback)
+        return lambda: self._on_recovery.remove(callback) if callback in self._on_recovery else None
+
+    async def recovered(self) -> None:
+        """Wait until nothing is left to recover."""
+        await self._recovered.wait()
 
     def subscribe(self, callback: Callable[[str], None]) -> Callable[[], None]:
         """Have the run_id told of each run that is new, looks different, or was deleted. Answers with the way out."""
@@ -274,7 +326,7 @@ class RequestLog:
         """One run whole, with every event noted so far. `.state()` folds them."""
         if self._notes:
             await self._write_worker.call(self._flush)
-        return await self._read(lambda: self._reader.get(run_id), None)
+        return await self._read(lambda: self._get(run_id), None)
 
     async def find(self, part: str) -> list[LogRow]:
         """Requests with `part` in a request_id (of any attempt) or body id, newest first."""
@@ -294,11 +346,27 @@ class RequestLog:
 
     async def stored(self, numbers: Sequence[int]) -> list[StoredRun]:
         """These runs whole, oldest first; those that are gone are left out."""
-        return await self._read(lambda: self._reader.stored(numbers), [])
+        return (await self.readable(numbers))[0]
+
+    async def readable(self, numbers: Sequence[int]) -> tuple[list[StoredRun], list[str]]:
+        """Return these runs, oldest first, and the run_ids of those that are damaged. Deleted runs are left out."""
+        return await self._read(lambda: self._reader.stored(numbers), ([], []))
 
     async def run_ids(self, numbers: Sequence[int]) -> list[str]:
         """The run_ids of these numbers, oldest first; those that are gone are left out."""
         return await self._read(lambda: self._reader.run_ids(numbers), [])
+
+    async def request_ids(self, chosen: LogFilter | Sequence[int]) -> list[str]:
+        """Return the request_ids of all that a filter finds, or of these numbers, newest first.
+
+        Loads no pages: a million ids take about a second.
+        """
+        numbers = await self.numbers(chosen) if isinstance(chosen, LogFilter) else sorted(chosen)
+        found: list[str] = []
+        for first in range(0, len(numbers), IDS_PER_READ):
+            some = numbers[first : first + IDS_PER_READ]
+            found += await self._read(lambda some=some: self._reader.request_ids(some), [])  # type: ignore[misc]
+        return found[::-1]
 
     async def words(self) -> Words:
         """Names, tags and finish reasons that are in the log, for a filter to name."""
@@ -312,6 +380,20 @@ class RequestLog:
         """What was sent to an endpoint and model, oldest first: feeds the prefix index."""
         return await self._read(lambda: self._reader.sent_since(endpoint_id, model, since_utc), [])
 
+    async def saved(self, within_s: float) -> bool:
+        """Wait until all is on disk while another process holds the file; returns whether it is.
+
+        Does not wait for a full disk or a damaged file.
+        """
+        until = time.monotonic() + within_s
+        while not self._closed and (writer := self._writer) is not None:
+            await self._write_worker.call(self._flush)
+            if not writer.owes:
+                return True
+            if not writer.locked or time.monotonic() >= until:
+                break
+        return False
+
     async def close(self) -> None:
         """Write what waits, and let go of the files. Once is enough; more do no harm."""
         if self._closed:
@@ -320,7 +402,7 @@ class RequestLog:
         await self._counter.close()
         self._files.reader.interrupt()
         await self._read_worker.call(self._files.reader.close)
-        await self._write_worker.call(self._close_writer)
+        self.unsaved = await self._write_worker.call(self._close_writer)
         self._read_worker.stop()
         self._write_worker.stop()
 
@@ -347,6 +429,13 @@ class RequestLog:
 
         await self._write_worker.call(work)
 
+    def _get(self, run_id: str) -> StoredRun | None:
+        try:
+            return self._reader.get(run_id)
+        except DamagedRunError:
+            self._report(damaged_message([run_id]))
+            return None
+
     async def _read(self, function: Callable[[], A], empty: A) -> A:
         def work() -> A:
             try:
@@ -354,8 +443,15 @@ class RequestLog:
             except sqlite3.Error as error:
                 self._read_trouble(error)
                 return empty
+            finally:
+                self._report_damaged_rows()
 
         return await self._read_worker.call(work)
+
+    def _report_damaged_rows(self) -> None:
+        if new := sorted(self._reader.damaged - self._damaged):
+            self._damaged.update(new)
+            self._report(damaged_message(new))
 
     # From here on: on the threads.
 
@@ -405,10 +501,59 @@ class RequestLog:
         self._retrying = False
         self._flush()
 
-    def _close_writer(self) -> None:
+    def _close_writer(self) -> int:
         self._take_notes()
-        if self._writer is not None:
-            self._writer.close()
+        # A timer may still call back: without a writer it does nothing.
+        writer, self._writer = self._writer, None
+        return writer.close() if writer is not None else 0
+
+    def _recovery(self, ready: Ready) -> Iterator[RecoveryProgress]:
+        """The steps of recovery, on the writer's thread."""
+        connection = ready.files.writer
+        if connection is None:
+            return
+        done = 0
+        for progress in end_orphans(connection, ready.orphans):
+            yield progress
+            if progress.done > done:
+                done = progress.done
+                self._changed([rows.run_id_of(connection, ready.orphans[done - 1])])
+        if ready.files.aside is not None:
+            salvage = Salvage(connection, PromptKeeper(connection), ready.files.aside)
+            yield from salvage.steps()
+            self._report(salvage.message)
+            self._changed([""])
+        if self._path.stat().st_size <= CHECK_INDEXES_BYTES and is_index_damaged(connection):
+            rebuild_indexes(connection)
+            self._report(
+                "Indexes of the request log were damaged, so that searches missed requests. They were rebuilt."
+            )
+            self._changed([""])
+            yield RecoveryProgress(1, 1)
+        total = 0
+        for left in backfill(connection):
+            total = max(total, left)
+            yield RecoveryProgress(total - left, total)
+
+    def _recover(self, seconds: float) -> None:
+        """Go on with recovery for a while, then give way to requests that wait to be written."""
+        until = time.monotonic() + seconds
+        more = True
+        try:
+            while more and not self._closed and time.monotonic() < until:
+                more = advance(self._recovery_steps, self._set_recovery)
+        except sqlite3.Error as error:
+            # Another process writes, or the disk is full: the next opening continues.
+            self._report(f"Recovery of the request log stopped: {error}. It continues at the next start.")
+            more = False
+        if more and not self._closed:
+            self._write_worker.later(0.0, lambda: self._recover(RECOVERY_STEP_S))
+        else:
+            self._on_loop(self._recovered.set)
+
+    def _set_recovery(self, progress: RecoveryProgress) -> None:
+        self.recovery = progress
+        self._on_loop(lambda: [callback(progress) for callback in tuple(self._on_recovery)])
 
     def _read_trouble(self, error: sqlite3.Error) -> None:
         if self._closed or self._read_failed:
@@ -417,7 +562,13 @@ class RequestLog:
         self._report(f"The request log cannot be read in full: {error}. What is shown may be incomplete.")
 
     def _report(self, sentence: str) -> None:
-        self._on_loop(lambda: [listener(sentence) for listener in tuple(self._on_trouble)])
+        self._on_loop(lambda: self._deliver(sentence))
+
+    def _deliver(self, message: str) -> None:
+        if not self._on_trouble:
+            self._early.append(message)
+        for callback in tuple(self._on_trouble):
+            callback(message)
 
     def _changed(self, run_ids: list[str]) -> None:
         self._on_loop(lambda: [listener(run_id) for run_id in run_ids for listener in tuple(self._on_changed)])

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
+import zlib
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -20,8 +22,10 @@ from playground.requestlog.candidates import candidates
 from playground.requestlog.filter import EVERYTHING, IdTerm, LogFilter
 from playground.requestlog.filter_sql import Where, where
 from playground.requestlog.log_queries import FoundIds, LogSize, Words
-from playground.requestlog.records import PREVIEW_CHARS, Count, LogRow, StoredRun, Totals
+from playground.requestlog.prompt_index import PromptTest, matching_elements
+from playground.requestlog.records import PREVIEW_CHARS, Count, DamagedRunError, LogRow, StoredRun, Totals
 from playground.requestlog.search_text import is_in
+from playground.requestlog.store import is_damage
 from playground.runs.record import RequestRecord, SentRow
 
 COUNT_UP_TO = 10_000
@@ -46,20 +50,32 @@ coalesce(sum(CASE WHEN r.cached_tokens IS NOT NULL THEN r.prompt_tokens END), 0)
 coalesce(sum(CASE WHEN r.prompt_tokens IS NOT NULL THEN r.cached_tokens END), 0)"""
 
 
+DAMAGE = (zlib.error, ValueError, TypeError, LookupError, AttributeError, OverflowError)
+"""What decoding a damaged row or blob raises; msgspec's errors are ValueErrors."""
+
+
 class Reader:
     """All questions to the log. Keeps the row numbers of the filter asked last, for a table that jumps."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
+        # A text column that is not UTF-8 must not make its whole page unreadable.
+        connection.text_factory = partial(str, encoding="utf-8", errors="replace")
         connection.create_function("holds", -1, _holds, deterministic=True)
+        connection.create_function("prompt_holds", 3, PromptTest(connection))
         self._rates: dict[str, Rates] = {}
         self._filter: LogFilter | None = None
         self._numbers: array[int] = array("q")
         self._seen = (-1, -1)
+        self.damaged: set[str] = set()
+        """run_ids of rows that could not be read."""
+
+    def _where(self, log_filter: LogFilter) -> Where:
+        return where(log_filter, lambda part, exact: matching_elements(self._connection, part, exact))
 
     def page(self, log_filter: LogFilter, before: int | None, limit: int) -> list[LogRow]:
         """Newest first, older than row `before`."""
-        made, below = where(log_filter), _NO_NUMBER if before is None else before
+        made, below = self._where(log_filter), _NO_NUMBER if before is None else before
         with self._one_moment():
             batches = candidates(self._connection, made, below)
             if batches is None:
@@ -80,7 +96,7 @@ class Reader:
         numbers = self._numbers_of(log_filter)
         stop = len(numbers) - first
         wanted = numbers[max(0, stop - limit) : max(0, stop)]
-        return self._among(where(EVERYTHING), wanted, limit) if wanted else []
+        return self._among(self._where(EVERYTHING), wanted, limit) if wanted else []
 
     def _among(self, made: Where, numbers: Iterable[int], limit: int) -> list[LogRow]:
         sql = made.select(
@@ -97,14 +113,14 @@ class Reader:
             return Count(int(self._connection.execute("SELECT count(*) FROM runs").fetchone()[0]), True)
         if up_to is None:
             return Count(len(self._numbers_of(log_filter)), True)
-        made = where(log_filter)
+        made = self._where(log_filter)
         sql = f"SELECT count(*) FROM ({made.select('1', tail='LIMIT ?', whole=True)})"
         n = int(self._connection.execute(sql, made.bind(up_to + 1, whole=True)).fetchone()[0])
         return Count(n, True) if n <= up_to else Count(up_to, False)
 
     def totals(self, log_filter: LogFilter) -> Totals:
         """Sums over what matches."""
-        made = where(log_filter)
+        made = self._where(log_filter)
         found = self._connection.execute(made.select(_TOTALS, whole=True), made.bind(whole=True))
         return Totals(*found.fetchone())
 
@@ -139,11 +155,29 @@ class Reader:
         found = self._connection.execute(f"SELECT run_id FROM runs WHERE number IN ({listed}) ORDER BY number")
         return [row[0] for row in found]
 
-    def stored(self, numbers: Sequence[int]) -> list[StoredRun]:
-        """These runs whole, in rising order; those that are gone are left out."""
+    def request_ids(self, numbers: Sequence[int]) -> list[str]:
+        """Return the request_ids of these numbers, rising; requests without one are left out."""
+        listed = ", ".join(map(str, numbers))
+        sql = f"SELECT request_id FROM runs WHERE number IN ({listed}) AND request_id IS NOT NULL ORDER BY number"
+        return [row[0] for row in self._connection.execute(sql)]
+
+    def stored(self, numbers: Sequence[int]) -> tuple[list[StoredRun], list[str]]:
+        """Return these runs in rising order, and the run_ids of those that are damaged. Deleted runs are left out."""
+        runs: list[StoredRun] = []
+        damaged: list[str] = []
         with self._one_moment():
-            found = [self._stored(run_id) for run_id in self.run_ids(numbers)]
-        return [run for run in found if run is not None]
+            for run_id in self.run_ids(numbers):
+                try:
+                    run = self._stored(run_id)
+                except DamagedRunError:
+                    damaged.append(run_id)
+                else:
+                    if run is None:  # its run_id differs between the table and the index
+                        damaged.append(run_id)
+                    else:
+                        runs.append(run)
+        self.damaged.update(damaged)
+        return runs, damaged
 
     def words(self) -> Words:
         """Names and tags for a filter to name."""
@@ -154,7 +188,7 @@ class Reader:
         return log_queries.size(self._connection, path)
 
     def get(self, run_id: str) -> StoredRun | None:
-        """One run whole."""
+        """Return one run; None if it is not there. Raises DamagedRunError."""
         with self._one_moment():
             return self._stored(run_id)
 
@@ -182,7 +216,13 @@ class Reader:
         ]
 
     def _rows(self, found: Iterable[tuple[object, ...]]) -> list[LogRow]:
-        return [self._row(list(values)) for values in found]
+        rows: list[LogRow] = []
+        for values in found:
+            try:
+                rows.append(self._row(list(values)))
+            except DAMAGE:
+                self.damaged.add(str(values[0]))
+        return rows
 
     def _row(self, values: list[object]) -> LogRow:
         values[_STARTED] = rows.moment_of(values[_STARTED])  # type: ignore[arg-type]  # NOT NULL INTEGER
@@ -197,6 +237,16 @@ class Reader:
         return self._rates[text]
 
     def _stored(self, run_id: str) -> StoredRun | None:
+        try:
+            return self._read_stored(run_id)
+        except sqlite3.Error as error:
+            if not is_damage(error):
+                raise
+            raise DamagedRunError(run_id) from error
+        except DAMAGE as error:
+            raise DamagedRunError(run_id) from error
+
+    def _read_stored(self, run_id: str) -> StoredRun | None:
         row = self._connection.execute(
             "SELECT r.number, r.phase, r.marked, r.dropped_raw, r.started_us, g.endpoint_id, g.endpoint_name, "
             "g.endpoint_kind, g.base_url, g.model, g.rates, t.body, t.document, t.forecast, r.imported, t.comment, "
@@ -248,7 +298,7 @@ class Reader:
         if not log_filter.terms:
             sql, values = "SELECT number FROM runs WHERE number > ? ORDER BY number", (last,)
             return (row[0] for row in self._connection.execute(sql, values))
-        made = where(log_filter)
+        made = self._where(log_filter)
         sql = made.select("r.number", tail="ORDER BY r.number", whole=True)
         return (row[0] for row in self._connection.execute(sql, made.bind(whole=True)))
 

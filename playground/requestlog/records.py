@@ -19,6 +19,10 @@ class LogUnavailableError(Exception):
     """The log cannot be kept in this folder. The message is a sentence that names the folder and what to do."""
 
 
+class DamagedRunError(Exception):
+    """A stored request cannot be read. The message is its run_id."""
+
+
 @dataclass(frozen=True, slots=True)
 class EndedRun:
     """A run that ended before it came into this log. `imported`: out of a file, not from a request made here."""

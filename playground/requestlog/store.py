@@ -26,24 +26,31 @@ _MERGE_AT = 8
 _CHECK_UP_TO = 32 * 1024 * 1024
 """Bytes. Up to here every page is checked at each start (some 50 ms); beyond, only what opening touches."""
 _DAMAGED_CODES = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_UNDECODABLE = "Could not decode to UTF-8"
+"""Start of sqlite3's message for a text column that is not UTF-8."""
 
 
-class Damaged(Exception):  # noqa: N818 - expected, handled here
+class DamagedFileError(Exception):
     """The file cannot be read as a request log."""
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """`writer` is None where the file may only be read; `reason` then says why. `notice` tells of a set-aside file."""
+    """The connections to a log.
+
+    `writer` is None if the file may only be read; `reason` then says why. `aside` is a damaged file that was renamed;
+    `notice` names it.
+    """
 
     writer: sqlite3.Connection | None
     reader: sqlite3.Connection
     reason: str | None = None
     notice: str | None = None
+    aside: Path | None = None
 
 
 def open_files(folder: Path) -> Opened:
-    """Open the log in a folder, made with mode 0700 where it is not there. Raises LogUnavailableError."""
+    """Open the log in a folder, which is created with mode 0700 if missing. Raises LogUnavailableError."""
     path = folder / FILE_NAME
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -54,24 +61,29 @@ def open_files(folder: Path) -> Opened:
 
 def _open_or_set_aside(path: Path) -> Opened:
     try:
-        return _open(path, None)
-    except Damaged as damage:
+        return _open(path, None, None)
+    except DamagedFileError as damage:
         aside = _set_aside(path)
-        notice = f"The request log could not be read ({damage}). It was set aside as {aside}, and a new one was begun."
-        return _open(path, notice)
+        notice = (
+            f"The request log is damaged ({damage}). It was set aside as {aside.name}, and a new one was begun; "
+            "requests that can still be read are being copied from it."
+        )
+        return _open(path, notice, aside)
 
 
-def _open(path: Path, notice: str | None) -> Opened:
+def _open(path: Path, notice: str | None, aside: Path | None) -> Opened:
     try:
         found = _peek(path)
         if found > migrations.CURRENT:
             return Opened(None, _connect_unchanged(path), _newer(path, found), notice)
         writer = _connect_writer(path)
+    except UnicodeDecodeError as error:
+        raise DamagedFileError("text that is not UTF-8") from error
     except sqlite3.DatabaseError as error:
-        if is_damage(error):
-            raise Damaged(str(error)) from error
+        if is_damage(error) or _is_wrong_schema(error):
+            raise DamagedFileError(str(error)) from error
         raise
-    return Opened(writer, connect_reader(path), None, notice)
+    return Opened(writer, connect_reader(path), None, notice, aside)
 
 
 def _peek(path: Path) -> int:
@@ -82,7 +94,7 @@ def _peek(path: Path) -> int:
         ours = connection.execute("PRAGMA application_id").fetchone()[0] == migrations.APPLICATION_ID
         tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
         if tables and not ours:
-            raise Damaged("it is a database, but not a request log")
+            raise DamagedFileError("it is a database, but not a request log")
         return migrations.version(connection)
 
 
@@ -130,7 +142,7 @@ def _check(connection: sqlite3.Connection, path: Path) -> None:
         return
     answer = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
     if answer != "ok":
-        raise Damaged(str(answer).splitlines()[-1])
+        raise DamagedFileError(str(answer).splitlines()[-1])
 
 
 def connect_another(path: Path, writable: bool) -> sqlite3.Connection:
@@ -153,17 +165,27 @@ def _connect_unchanged(path: Path) -> sqlite3.Connection:
 
 def is_damage(error: sqlite3.Error) -> bool:
     """Whether the error says that the file itself is broken."""
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGED_CODES
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGED_CODES or str(error).startswith(_UNDECODABLE)
 
 
-def _set_aside(path: Path) -> str:
+def _is_wrong_schema(error: sqlite3.Error) -> bool:
+    """Return whether a statement of ours does not fit the tables: the schema's text is damaged."""
+    return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF == sqlite3.SQLITE_ERROR
+
+
+def _set_aside(path: Path) -> Path:
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
     aside = path.with_name(f"request-log.damaged-{stamp}.sqlite3")
     path.rename(aside)
     for ending in ("-wal", "-shm"):
         with suppress(FileNotFoundError):
             path.with_name(path.name + ending).rename(aside.with_name(aside.name + ending))
-    return aside.name
+    return aside
+
+
+def open_aside(path: Path) -> sqlite3.Connection:
+    """Open a file that was set aside, for reading without any change to it. Raises sqlite3.Error."""
+    return _connect_unchanged(path)
 
 
 def _newer(path: Path, found: int) -> str:

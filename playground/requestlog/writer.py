@@ -5,20 +5,19 @@ from __future__ import annotations
 import sqlite3
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from pathlib import Path
 
 from playground.client.events import AnyEvent, BodyIdReceived, RawEvent
 from playground.requestlog import retention, rows
-from playground.requestlog.blob_store import Keeper
-from playground.requestlog.process_lock import Owner, is_alive
+from playground.requestlog.process_lock import Owner
+from playground.requestlog.prompt_index import PromptKeeper
 from playground.requestlog.records import EndedRun
 from playground.requestlog.store import is_damage, transaction
 from playground.requestlog.summary import Summary, summarize
 from playground.runs.record import RequestRecord
-from playground.runs.state import ENDED, RunState, fold
+from playground.runs.state import RunState
 
 RAW_CAP_CHARS = 4 * 1024 * 1024
 """Raw events kept a run, in characters; what is beyond is left out, and the run says so. All else is kept."""
@@ -91,8 +90,11 @@ class Writer:
         self._report = report
         self._changed = changed
         self._live: dict[str, Live] = {}
-        self._keeper = Keeper(connection)
+        self._keeper = PromptKeeper(connection)
         self._failing = False
+        self._given_up = 0
+        self.locked = False
+        """Whether writing failed last because another process holds the file."""
 
     @contextmanager
     def _transaction(self, durable: bool) -> Iterator[None]:
@@ -211,14 +213,21 @@ class Writer:
             )
         self._changed(ids)
 
-    def close(self) -> None:
-        """Write what can still be written, say what could not, and let go of the file."""
-        self.settle(durable=False)
-        lost = sum(live.owes for live in self._live.values())
-        if lost:
-            self._report(f"{lost} request(s) could not be saved in the request log, and the program ends.")
-        self._connection.close()
+    def close(self) -> int:
+        """Write what can still be written, report what could not, and close the file.
+
+        Returns how many requests are not saved.
+        """
+        # An open transaction here would be a bug; a closed file must not raise.
+        with suppress(sqlite3.Error):
+            self.settle(durable=False)
+        unsaved = sum(live.owes for live in self._live.values()) + self._given_up
+        if unsaved:
+            self._report(f"{unsaved} request(s) could not be saved in the request log, and the program ends.")
+        with suppress(sqlite3.Error):
+            self._connection.close()
         self._owner.release()
+        return unsaved
 
     def _save(self, owing: list[Live], durable: bool, refused: dict[str, sqlite3.IntegrityError]) -> bool:
         try:
@@ -268,11 +277,13 @@ class Writer:
         return number
 
     def _trouble(self, error: sqlite3.Error) -> None:
+        self.locked = getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
         if not self._failing:
             self._failing = True
             self._report(_sentence(error))
 
     def _recovered(self) -> None:
+        self.locked = False
         if self._failing:
             self._failing = False
             self._report("The request log can be written again; what had waited is being saved.")
@@ -281,6 +292,7 @@ class Writer:
         ended = [run_id for run_id, live in self._live.items() if live.end is not None]
         for run_id in ended[: max(0, len(ended) - KEPT_UNSAVED)]:
             del self._live[run_id]
+            self._given_up += 1
 
 
 def _sentence(error: sqlite3.Error) -> str:
@@ -294,31 +306,3 @@ def _sentence(error: sqlite3.Error) -> str:
             f"damaged file aside and begins a new one."
         )
     return f"The request log is not being saved: {error}. {tail}"
-
-
-def interrupt_orphans(connection: sqlite3.Connection, folder: Path) -> int:
-    """End the runs whose process is gone: interrupted, with all that was on disk. Answers with how many."""
-    owners = [row[0] for row in connection.execute("SELECT DISTINCT owner FROM runs WHERE owner IS NOT NULL")]
-    gone = [owner for owner in owners if not is_alive(folder, owner)]
-    if not gone:
-        return 0
-    with transaction(connection, durable=True):
-        found = [
-            (int(row[0]), bool(row[1]))
-            for owner in gone
-            for row in connection.execute("SELECT number, dropped_raw FROM runs WHERE owner = ?", (owner,)).fetchall()
-        ]
-        for number, dropped_raw in found:
-            _interrupt(connection, number, dropped_raw)
-    return len(found)
-
-
-def _interrupt(connection: sqlite3.Connection, number: int, dropped_raw: bool) -> None:
-    events = rows.read_events(connection, number)
-    state = fold(events)
-    if state.phase not in ENDED:
-        state.phase = "interrupted"
-        state.ended_at = events[-1].at if events else None
-    summary = summarize(state, (event.id for event in events if isinstance(event, BodyIdReceived)))
-    rows.end_run(connection, number, summary, dropped_raw)
-    rows.replace_events(connection, number, events)

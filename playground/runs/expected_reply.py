@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from playground.prompt.document import Json
-from playground.tools.arguments import schemas_by_name
+from playground.tools.schema import schemas_by_name
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""A Run: one request on its way. It turns the client's events into a RunState and tells who listens."""
+"""A Run: one request in flight. It folds the client's events into a RunState and notifies its listeners."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from playground.client.endpoint import Endpoint
-from playground.client.errors import turn_trouble
+from playground.client.errors import is_quota, turn_trouble
 from playground.client.events import AnyEvent, AttemptFailed, Queued, RetryScheduled, Stopped
 from playground.client.rate_limiter import NoRateLimit, QueueStatus, RateLimiter
-from playground.client.retry import NO_RETRIES, RetryPolicy
+from playground.client.retry import LONGEST_ASKED_S, NO_RETRIES, RetryPolicy
 from playground.prompt.document import Document
 from playground.prompt.request import Request
 from playground.runs.state import RunState
@@ -23,13 +23,15 @@ if TYPE_CHECKING:
     from playground.prefix_cache.forecast import Forecast
 
 HOLD_S = 1.0
-"""After a 429 without Retry-After."""
+"""Pause of an endpoint after a 429 without Retry-After."""
+YIELD_S = 0.01
+"""A run that has had the event loop for this long lets the others have it: Stop and the window must stay quick."""
 
 Listener: TypeAlias = Callable[["Run", AnyEvent], None]
 
 
 class Exchange(Protocol):
-    """What a run needs of a connection."""
+    """The part of Connection that a run uses."""
 
     def stream(
         self, endpoint: Endpoint, key: str | None, request: Request, clock: Callable[[], float], attempt: int = 1
@@ -37,7 +39,7 @@ class Exchange(Protocol):
 
 
 class Run:
-    """One request. `execute` once; `state` grows while it does."""
+    """One request. Call `execute` once; `state` grows meanwhile."""
 
     def __init__(
         self,
@@ -67,7 +69,7 @@ class Run:
         self._stop_asked = False
 
     def listen(self, listener: Listener) -> None:
-        """Be called with every event, right after the state has taken it in."""
+        """Call `listener` with every event, after the state has taken it in."""
         self._listeners.append(listener)
 
     def clock(self) -> float:
@@ -80,7 +82,7 @@ class Run:
             listener(self, event)
 
     async def execute(self) -> RunState:
-        """Send, and see it through to its end. Expected trouble is in the state; only cancellation is raised.
+        """Send, and return the state at the end. Expected failures are in the state; only cancellation is raised.
 
         Cancelling closes the connection and leaves the run stopped.
         """
@@ -91,7 +93,7 @@ class Run:
                 if self._stop_asked:
                     self._exchange.cancel()
         finally:
-            # Stopped, or cancelled before the exchange could begin: a run that is over never looks as if it went on.
+            # Stopped, or cancelled before the exchange began: the state of a finished run has always ended.
             if not self.state.ended:
                 self._happen(Stopped(self.clock()))
         return self.state
@@ -107,11 +109,11 @@ class Run:
         attempt = 1
         while (wait_s := await self._attempt(attempt)) is not None:
             attempt += 1
-            self._happen(RetryScheduled(self.clock(), attempt, self._retries.attempts, wait_s))
+            self._happen(RetryScheduled(self.clock(), attempt, max(attempt, self._retries.attempts), wait_s))
             await asyncio.sleep(wait_s)
 
     async def _attempt(self, attempt: int) -> float | None:
-        """One exchange within the plan's limits. Returns the seconds to wait for the next, None where there is none."""
+        """Run one exchange within the plan's limits. Returns the seconds to wait for the next; None after the last."""
         ticket = await self._rate_limiter.acquire(self.endpoint, partial(self._queued, attempt))
         try:
             await self._exchange_once(attempt)
@@ -133,22 +135,30 @@ class Run:
         return self.clock() - newest.headers_at
 
     def _hold_s(self) -> float:
-        """How long the endpoint is left alone after a 429: another program of the account is in the way."""
+        """Return the pause of the endpoint after a 429, which another program of the account may have caused.
+
+        At most the longest wait that a retry would accept, whatever the server asks for.
+        """
         trouble = self.state.trouble
-        if trouble is None or trouble.status != 429:
+        if trouble is None or trouble.status != 429 or is_quota(trouble):
             return 0.0
-        return trouble.retry_after_s or HOLD_S
+        return min(trouble.retry_after_s or HOLD_S, LONGEST_ASKED_S)
 
     async def _exchange_once(self, attempt: int) -> None:
         events = self._connection.stream(self.endpoint, self._key, self.request, self.clock, attempt)
         async with aclosing(events):
+            yielded = time.monotonic()
             async for event in events:
                 self._happen(event)
                 if self._stop_asked:
-                    return  # a listener asked; what has been read but not yet handed on is not waited for
+                    return  # a listener asked; the rest of the events read so far is dropped
+                if time.monotonic() - yielded > YIELD_S:
+                    # A server that sends faster than we read never makes us wait.
+                    await asyncio.sleep(0)
+                    yielded = time.monotonic()
 
     def stop(self) -> None:
-        """End the run at once, also before its first byte. Fine to call again, or after the end."""
+        """End the run at once, also before its first byte. No effect after the end."""
         self._stop_asked = True
         if self._exchange is not None:
             self._exchange.cancel()

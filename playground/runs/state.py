@@ -1,4 +1,4 @@
-"""RunState: what a request's events add up to. The same fold serves live runs, the log and the tests."""
+"""RunState: the sum of a request's events. Live runs, the log and the tests share this fold."""
 
 from __future__ import annotations
 
@@ -18,25 +18,29 @@ from playground.client.events import (
     HeadersReceived,
     Queued,
     RawEvent,
+    ReasoningDelta,
+    RefusalDelta,
     RetryScheduled,
     Stopped,
+    TimesUnknown,
     TokenProbabilities,
     TokenProbability,
     ToolCallDelta,
     Usage,
     UsageReported,
 )
+from playground.client.request_ids import RequestId, request_ids
+from playground.client.usage_fields import merged
 
 Phase = Literal["waiting", "sent", "streaming", "retrying", "done", "failed", "stopped", "interrupted"]
-"""waiting: not sent yet · sent: no content yet · streaming: text or tool pieces come · retrying: an attempt failed, the
-next one is waited for · done, failed, stopped: ended ·
-interrupted: the program ended before the request did (only from the log)."""
+"""waiting: not sent yet · sent: no content yet · streaming: content arrives · retrying: an attempt failed and the next
+one is scheduled · done, failed, stopped: ended · interrupted: the program ended first (only from the log)."""
 
 ENDED: frozenset[Phase] = frozenset(("done", "failed", "stopped", "interrupted"))
 
 
 MOST_PROBABILITIES = 32_768
-"""Tokens whose probabilities are kept: as many as the context holds. Those after it are counted."""
+"""Maximum number of tokens whose probabilities are kept, one per token of the context; further ones are counted."""
 
 
 @dataclass(slots=True)
@@ -51,12 +55,14 @@ class Attempt:
     ended_at: float | None = None
     trouble: ApiError | None = None
     connect_s: float | None = None
-    """What opening a connection took; 0 on one that was kept alive, None where it is not known."""
+    """Duration of opening the connection; 0 for a reused one, None if unknown."""
+    request_ids: tuple[RequestId, ...] = ()
+    """All request ids in the response's headers with their sources; `request_id` is the first."""
 
 
 @dataclass(slots=True)
 class ToolCallState:
-    """A tool call as far as its pieces have come."""
+    """A tool call with the pieces received so far."""
 
     index: int
     id: str = ""
@@ -71,19 +77,28 @@ class ToolCallState:
 
 @dataclass(slots=True)
 class RunState:
-    """All that is known of one run. Changed only by `apply`; times in seconds since the run began."""
+    """The state of one run. Changed only by `apply`; times in seconds since the run began.
+
+    first_token_at: first piece of text, reasoning, refusal or tool call. first_content_at: first piece of text.
+    """
 
     phase: Phase = "waiting"
     attempts: list[Attempt] = field(default_factory=list)
     pieces: list[str] = field(default_factory=list)
+    reasoning_pieces: list[str] = field(default_factory=list)
+    refusal_pieces: list[str] = field(default_factory=list)
     tool_calls: dict[int, ToolCallState] = field(default_factory=dict)
     body_id: str | None = None
+    response_model: str | None = None
     finish_reason: str | None = None
     usage: Usage | None = None
     trouble: ApiError | None = None
     first_token_at: float | None = None
     last_token_at: float | None = None
+    first_content_at: float | None = None
     ended_at: float | None = None
+    times_known: bool = True
+    """False if the events' times are those of an import that has none: ended_at alone is known."""
     saw_done: bool = False
     retry: RetryScheduled | None = None
     queued: Queued | None = None
@@ -94,13 +109,21 @@ class RunState:
     @property
     def text(self) -> str:
         """The completion's text so far."""
-        if len(self.pieces) > 1:
-            self.pieces[:] = ["".join(self.pieces)]
-        return self.pieces[0] if self.pieces else ""
+        return _joined(self.pieces)
+
+    @property
+    def reasoning(self) -> str:
+        """The model's reasoning so far; it is not part of the text."""
+        return _joined(self.reasoning_pieces)
+
+    @property
+    def refusal(self) -> str:
+        """The model's refusal so far; it is not part of the text."""
+        return _joined(self.refusal_pieces)
 
     @property
     def request_id(self) -> str | None:
-        """The newest attempt's X-Request-Id; None until its headers come, or where the server sent none."""
+        """The newest attempt's request id; None until its headers come, or if they have none."""
         return self.attempts[-1].request_id if self.attempts else None
 
     @property
@@ -110,45 +133,47 @@ class RunState:
 
     @property
     def ended(self) -> bool:
-        """Whether nothing more will come."""
+        """Whether the run is over."""
         return self.phase in ENDED
 
     @property
     def ttft_s(self) -> float | None:
-        """Time to first token: from the newest attempt's sending to its first content or tool piece."""
-        if self.first_token_at is None or not self.attempts:
+        """Time to first token: from the sending of the newest attempt to its first piece of any kind, reasoning too."""
+        if self.first_token_at is None or not self.attempts or not self.times_known:
             return None
         return self.first_token_at - self.attempts[-1].started_at
 
     @property
     def tokens_per_s(self) -> float | None:
-        """Reported output tokens / (last - first token) (interface.md, rule 4); None where either is unknown."""
+        """Reported output tokens / (last - first token), reasoning included in both; None if either is unknown."""
         if self.usage is None or self.usage.completion_tokens is None:
             return None
         if self.first_token_at is None or self.last_token_at is None or self.last_token_at <= self.first_token_at:
             return None
+        if not self.times_known:
+            return None
         return self.usage.completion_tokens / (self.last_token_at - self.first_token_at)
 
     def apply(self, event: AnyEvent) -> None:
-        """Take one event in."""
+        """Add one event."""
         match event:
             case RawEvent():
                 self.raw.append(event)
             case ContentDelta():
                 self.pieces.append(event.text)
                 _token(self, event.at)
-            case ToolCallDelta():
-                _tool_call(self, event)
+                if self.first_content_at is None:
+                    self.first_content_at = event.at
+            case ToolCallDelta() | ReasoningDelta() | RefusalDelta():
+                _other_delta(self, event)
             case AttemptStarted():
                 _attempt(self, event)
             case HeadersReceived():
                 _headers(self, event)
-            case BodyIdReceived() | Finished() | UsageReported() | TokenProbabilities():
-                _said(self, event)
-            case Queued():
-                self.phase, self.queued = "waiting", event
-            case RetryScheduled():
-                self.phase, self.ended_at, self.retry = "retrying", None, event
+            case BodyIdReceived() | Finished() | UsageReported() | TokenProbabilities() | TimesUnknown():
+                _metadata(self, event)
+            case Queued() | RetryScheduled():
+                _waits(self, event)
             case Completed() | AttemptFailed() | Stopped():
                 _end(self, event)
             case _:
@@ -156,15 +181,22 @@ class RunState:
 
 
 def fold(events: Iterable[AnyEvent]) -> RunState:
-    """The state that a sequence of events adds up to."""
+    """Return the state after a sequence of events."""
     state = RunState()
     for event in events:
         state.apply(event)
     return state
 
 
+def _joined(pieces: list[str]) -> str:
+    """The joined pieces, which are replaced by the result: joining again costs nothing."""
+    if len(pieces) > 1:
+        pieces[:] = ["".join(pieces)]
+    return pieces[0] if pieces else ""
+
+
 def _attempt(state: RunState, event: AttemptStarted) -> None:
-    # What ended the attempt before this one is that attempt's, no longer the run's.
+    # The error of the attempt before is no longer the run's.
     state.phase, state.trouble, state.ended_at, state.retry, state.queued = "sent", None, None, None, None
     state.attempts.append(Attempt(event.attempt, event.at))
 
@@ -173,18 +205,33 @@ def _headers(state: RunState, event: HeadersReceived) -> None:
     attempt = state.attempts[-1]
     attempt.status, attempt.request_id, attempt.headers_at = event.status, event.request_id, event.at
     attempt.connect_s = event.connect_s
+    attempt.request_ids = request_ids(event.headers)
 
 
-def _said(state: RunState, event: BodyIdReceived | Finished | UsageReported | TokenProbabilities) -> None:
+def _waits(state: RunState, event: Queued | RetryScheduled) -> None:
+    match event:
+        case Queued():
+            state.phase, state.queued = "waiting", event
+        case RetryScheduled():
+            state.phase, state.ended_at, state.retry = "retrying", None, event
+
+
+def _metadata(
+    state: RunState, event: BodyIdReceived | Finished | UsageReported | TokenProbabilities | TimesUnknown
+) -> None:
     match event:
         case BodyIdReceived():
             state.body_id = event.id
+            state.response_model = event.model or state.response_model
         case Finished():
             state.finish_reason = event.reason
         case UsageReported():
-            state.usage = event.usage
+            # Merged: a later, poorer usage never erases a known count.
+            state.usage = merged(state.usage, event.usage)
         case TokenProbabilities():
             _probabilities(state, event)
+        case TimesUnknown():
+            state.times_known = False
 
 
 def _token(state: RunState, at: float) -> None:
@@ -194,12 +241,22 @@ def _token(state: RunState, at: float) -> None:
     state.phase = "streaming"
 
 
+def _other_delta(state: RunState, event: ToolCallDelta | ReasoningDelta | RefusalDelta) -> None:
+    match event:
+        case ToolCallDelta():
+            _tool_call(state, event)
+        case ReasoningDelta():
+            state.reasoning_pieces.append(event.text)
+        case RefusalDelta():
+            state.refusal_pieces.append(event.text)
+    _token(state, event.at)
+
+
 def _tool_call(state: RunState, event: ToolCallDelta) -> None:
     call = state.tool_calls.setdefault(event.index, ToolCallState(event.index))
     call.id = event.id or call.id
     call.name = event.name or call.name
     call.pieces.append(event.arguments)
-    _token(state, event.at)
 
 
 def _probabilities(state: RunState, event: TokenProbabilities) -> None:

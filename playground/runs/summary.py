@@ -1,26 +1,29 @@
-"""A run as one JSON object, for scripts. What was not reported is null."""
+"""A run as one JSON object, for scripts. Unreported values are null."""
 
 from __future__ import annotations
 
 from playground.client.events import ApiError, Usage
 from playground.prompt.document import Json
 from playground.runs.run import Run
-from playground.runs.state import RunState
+from playground.runs.state import RunState, ToolCallState
 
 
 def summary(run: Run) -> dict[str, Json]:
-    """The run's outcome; times in milliseconds."""
+    """Return the run's outcome; times in milliseconds.
+
+    `usage` and `tool_calls` have the shape of the API's response, and the flat keys of earlier versions too.
+    """
     state = run.state
     forecast = run.forecast
     return {
         "request_id": state.request_id,
+        "request_ids": _request_ids(state),
         "status": state.status,
         "attempts": _attempts(state),
         "text": state.text,
-        "tool_calls": [
-            {"id": call.id, "name": call.name, "arguments": call.arguments}
-            for _, call in sorted(state.tool_calls.items())
-        ],
+        "reasoning": state.reasoning or None,
+        "refusal": state.refusal or None,
+        "tool_calls": [_tool_call(call) for _, call in sorted(state.tool_calls.items())],
         "finish_reason": state.finish_reason,
         "usage": _usage(state.usage),
         "forecast": {"cached_tokens": round(forecast.cached_tokens), "basis": forecast.basis} if forecast else None,
@@ -53,8 +56,25 @@ def _usage(usage: Usage | None) -> Json:
         "prompt_tokens": usage.prompt_tokens,
         "completion_tokens": usage.completion_tokens,
         "total_tokens": usage.total_tokens,
+        "prompt_tokens_details": {"cached_tokens": usage.cached_tokens},
         "cached_tokens": usage.cached_tokens,
     }
+
+
+def _tool_call(call: ToolCallState) -> Json:
+    return {
+        "id": call.id,
+        "type": "function",
+        "function": {"name": call.name, "arguments": call.arguments},
+        "name": call.name,
+        "arguments": call.arguments,
+    }
+
+
+def _request_ids(state: RunState) -> list[Json]:
+    """The newest attempt's ids, each with the header that it came in."""
+    newest = state.attempts[-1].request_ids if state.attempts else ()
+    return [{"source": found.source, "id": found.value} for found in newest]
 
 
 def _ms(value_s: float | None) -> float | None:
@@ -69,6 +89,7 @@ def error_object(trouble: ApiError | None) -> Json:
         "kind": trouble.kind,
         "status": trouble.status,
         "type": trouble.error_type,
+        "code": trouble.code,
         "message": trouble.title,
         "detail": trouble.detail,
         "advice": trouble.advice,

@@ -1,17 +1,28 @@
-"""Tools from pasted JSON: OpenAI's shapes, a plain JSON schema, and those of other APIs, made into OpenAI's."""
+"""Tools from pasted JSON: OpenAI's shapes, a plain JSON schema, and those of other APIs, converted to OpenAI's."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 
 from playground.prompt.document import Json, Tool
 from playground.prompt.field_errors import FieldError, InputError, Path
 from playground.prompt.limits import COUNTS
 from playground.tools.json_position import Fault, read_json
 from playground.tools.schema import check_parameters
-from playground.tools.signatures import MOST_CHARACTERS, Pasted, from_python
+
+MAX_CHARACTERS = 256 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class ImportedTools:
+    """The tools in a text. `notes` are sentences about what was left out or converted."""
+
+    tools: tuple[Tool, ...]
+    notes: tuple[str, ...] = ()
+
 
 SCHEMAS = ("parameters", "input_schema", "inputSchema", "parametersJsonSchema", "parameters_json_schema")
 """What OpenAI and Gemini, Anthropic, the Model Context Protocol, and Gemini again call a function's parameters."""
@@ -105,20 +116,15 @@ _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 """What OpenAI takes as a function's name; Electron's rule is not published."""
 
 
-def from_text(text: str) -> Pasted:
-    """Tools from what was pasted: JSON where it begins like JSON, else Python. Raises InputError."""
-    return from_json(text) if text.lstrip()[:1] in ("{", "[") else from_python(text)
-
-
-def from_json(text: str) -> Pasted:
+def from_json(text: str) -> ImportedTools:
     """A definition, a list of them, or an object that has them in it. Raises InputError with every problem.
 
     Taken are: {"type": "function", "function": {…}}, {"name", "description", "parameters"} (also with the names that
     other APIs have for it, and their spelling of types), and a plain JSON schema of an object, whose `title` becomes
     the name. The notes name what was left out or spelled anew.
     """
-    if len(text) > MOST_CHARACTERS:
-        raise InputError(FieldError((), f"the text has {len(text):,} characters; {MOST_CHARACTERS:,} are the most."))
+    if len(text) > MAX_CHARACTERS:
+        raise InputError(FieldError((), f"the text has {len(text):,} characters; {MAX_CHARACTERS:,} are the most."))
     value = read_json(text)
     if isinstance(value, Fault):
         raise InputError(FieldError((), f"this is not JSON: {value}.", offset=value.offset))
@@ -135,7 +141,7 @@ def from_json(text: str) -> Pasted:
         raise InputError(*problems)
     if not tools:
         raise InputError(FieldError((), "there is no tool in it."))
-    return Pasted(tools, (*dict.fromkeys(notes), *_notes(tools)))
+    return ImportedTools(tools, (*dict.fromkeys(notes), *_notes(tools)))
 
 
 def unique_names(pasted: Iterable[Tool], there: Iterable[Tool]) -> tuple[Tool, ...]:

@@ -1,22 +1,22 @@
-"""Where a text stops being JSON: the place, and in words what is wrong there."""
+"""Positions in JSON text: of a value by its path, and of the first fault with its description."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Never
 
 from playground.prompt.document import Json
 from playground.prompt.field_errors import Path
+from playground.prompt.json_bounds import JsonBoundsError, loads
 
 _SPACES = " \t\r\n"
 _READ = json.JSONDecoder()
 
 
 def span_at(text: str, path: Path) -> tuple[int, int]:
-    """Code points [start, end) of the value at `path` in a valid JSON text.
+    """Return the code points [start, end) of the value at `path` in a valid JSON text.
 
-    Where the path leads on to what is not there, the value that should have it is meant: its opening sign.
+    If a part of the path does not exist, returns the opening bracket of the value that should contain it.
     """
     at = _past(text, 0)
     for step in path:
@@ -34,7 +34,7 @@ def _past(text: str, at: int) -> int:
 
 
 def _member(text: str, at: int, name: str) -> int | None:
-    """The last member of that name, which is the one that counts."""
+    """Return the offset of the last member with that name, which is the one that counts."""
     if text[at] != "{":
         return None
     found = None
@@ -58,7 +58,7 @@ def _item(text: str, at: int, index: int) -> int | None:
 
 
 def _next(text: str, value: int) -> int:
-    """The start of what follows a value: another one, or the closing sign."""
+    """Return the offset after a value: of the next value, or of the closing bracket."""
     at = _past(text, _READ.raw_decode(text, value)[1])
     return _past(text, at + 1) if text[at] == "," else at
 
@@ -76,45 +76,40 @@ class Fault:
         return f"line {self.line:,}, column {self.column:,}: {self.message}"
 
 
-class _NoNumber(ValueError):  # noqa: N818 - a signal of this file
-    pass
-
-
 def read_json(text: str) -> Json | Fault:
-    """The value, or the first fault. NaN and infinities, which Python's reader takes, are faults: JSON has none."""
+    """Parse within the bounds of `json_bounds`. Returns the value, or the first fault and its position."""
     try:
-        value: Json = json.loads(text, parse_constant=_refuse)
+        value: Json = loads(text)
     except json.JSONDecodeError as error:
         return _fault(text, error)
-    except _NoNumber as error:
-        return fault_at(text, _outside_strings(text, str(error)), f"{error} is no JSON number")
-    except (RecursionError, ValueError) as error:
-        return Fault(0, 1, 1, "nested too deep" if isinstance(error, RecursionError) else "a number is too long")
+    except JsonBoundsError as error:
+        constant = next((name for name in _CONSTANTS if str(error).startswith(name)), None)
+        offset = _outside_strings(text, constant) if constant else 0
+        return fault_at(text, offset, str(error).rstrip("."))
     return value
 
 
+_CONSTANTS = ("NaN", "Infinity", "-Infinity")
+
+
 def fault_at(text: str, offset: int, message: str) -> Fault:
-    """A fault at a code point of `text`."""
+    """Return a fault at a code point of `text`."""
     line_start = text.rfind("\n", 0, offset) + 1
     return Fault(offset, text.count("\n", 0, offset) + 1, offset - line_start + 1, message)
 
 
-def _refuse(word: str) -> Never:
-    raise _NoNumber(word)
-
-
 def _fault(text: str, error: json.JSONDecodeError) -> Fault:
     if text.lstrip().startswith("```"):
-        return fault_at(text, text.index("`"), "a code fence stands around the JSON")
+        return fault_at(text, text.index("`"), "the JSON is inside a code fence")
     if not text.strip():
-        return Fault(0, 1, 1, "there is no text")
+        return Fault(0, 1, 1, "the text is empty")
     if error.pos >= len(text.rstrip()) or error.msg.startswith("Unterminated string"):
         return fault_at(text, len(text.rstrip()), "the text ends before the JSON does")
     return fault_at(text, error.pos, _words(error.msg))
 
 
 def _words(message: str) -> str:
-    """The reader's message as part of a sentence."""
+    """Return the parser's message as a part of a sentence."""
     if message == "Extra data":
         return "more text follows the end of the JSON"
     return message[:1].lower() + message[1:]

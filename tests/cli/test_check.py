@@ -102,9 +102,9 @@ def test_a_fixture_may_be_named(run: Run, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "arguments", "word"),
     [
-        ("not json", (), "JSON"),
-        ("[]", (), "object"),
-        ('{"messages": [{"role": "developer", "content": "x"}]}', (), "role"),
+        ("not json", (), "format"),
+        ("[]", (), "messages"),
+        ('{"messages": [{"role": "boss", "content": "x"}]}', (), "role"),
         ('{"messages": []}', ("--rates", "cheap"), "--rates"),
         ('{"messages": []}', ("--rates", "-1,2"), "--rates"),
         ('{"messages": []}', ("--ignore", "no-such-rule"), "no-such-rule"),

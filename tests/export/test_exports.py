@@ -165,7 +165,7 @@ def test_a_har_has_each_attempt_and_no_key_and_comes_back(folder: Path) -> None:
         (b"{}\n", "is not there: this is no exported request"),
         (b'{"electron_playground_request": 2}\n', "Update Electron Playground"),
         (b'{"electron_playground_request": 1}\n', "missing required field `record`"),
-        (b'{"log": {"entries": 5}}', "log.entries: is no list"),
+        (b'{"log": {"entries": 5}}', "log.entries: is not a list"),
         (b'{"log": {"entries": []}}', "there is no POST"),
         (b'{"log": ', "this is not JSON"),
         (b"[" * 100_000, "this is not JSON"),

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from playground.prompt.field_errors import InputError
-from playground.tools.import_definitions import from_json, from_text, unique_names
+from playground.tools.import_definitions import from_json, unique_names
 from playground.tools.schema import check_schema
 
 SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
@@ -33,7 +33,7 @@ TOOL = {"type": "function", "function": FUNCTION}
     ],
 )
 def test_every_shape_becomes_openais(pasted: Any) -> None:
-    made = from_text("\n " + json.dumps(pasted))
+    made = from_json("\n " + json.dumps(pasted))
     assert [json.loads(tool.json_text) for tool in made.tools] == [TOOL]
     told = {"annotations": "get: title, annotations are left out", "$schema": "the name get is from its title"}
     expected = [words for key, words in told.items() if key in pasted]
@@ -74,10 +74,6 @@ def test_what_runs_at_its_vendor_is_said_to_lose_its_kind() -> None:
 def test_a_function_without_parameters_and_strict_is_kept() -> None:
     made = json.loads(from_json('{"name": "now", "strict": true}').tools[0].json_text)
     assert made == {"type": "function", "function": {"name": "now", "strict": True}}
-
-
-def test_python_is_python() -> None:
-    assert from_text("def get(a: int): ...").tools[0].name == "get"
 
 
 @pytest.mark.parametrize(
@@ -143,10 +139,3 @@ def test_a_name_that_is_taken_gets_a_number() -> None:
 )
 def test_the_rules_of_a_schema(schema: Any, fields: list[str]) -> None:
     assert [problem.field for problem in check_schema(schema)] == fields
-
-
-def test_a_schema_that_is_nested_without_end_is_read_to_a_depth() -> None:
-    deep: Any = {"type": "nothing"}
-    for _ in range(200):
-        deep = {"items": deep}
-    assert check_schema(deep) == ()

@@ -1,4 +1,4 @@
-"""Paste tools: Python functions or JSON of many APIs; what becomes of the text, and what is left out, is said."""
+"""Paste tools: JSON definitions of many APIs, with a preview of the tools and notes on what is left out."""
 
 from __future__ import annotations
 
@@ -16,8 +16,7 @@ from playground.prompt.field_errors import InputError
 from playground.prompt.limits import COUNTS
 from playground.prompt.text_offsets import utf16_length
 from playground.tools.form_model import description_of, rows
-from playground.tools.import_definitions import from_text, unique_names
-from playground.tools.signatures import Pasted
+from playground.tools.import_definitions import ImportedTools, from_json, unique_names
 from playground.ui.theme import GRID, Theme, mono_font
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.plain_table import fill_table, plain_table
@@ -39,11 +38,8 @@ def blank_tool() -> Tool:
     return Tool.of({"type": "function", "function": function})
 
 
-HINT = (
-    "One or several: Python functions with type hints and docstrings (read, never run), or JSON definitions as OpenAI, "
-    "Anthropic, Gemini, Bedrock or MCP have them, or a JSON schema."
-)
-EXAMPLE = 'def get_balance(account: str, currency: Literal["USD", "INR"] = "USD"):\n    """Says what is left."""'
+HINT = "One or several JSON definitions in the format of OpenAI, Anthropic, Gemini, Bedrock or MCP, or a JSON schema."
+EXAMPLE = '{"name": "get_balance", "description": "Get the account balance.", "parameters": {"type": "object"}}'
 _REST_MS = 120
 
 
@@ -65,7 +61,7 @@ class PasteDialog(QDialog):
         self.text = QPlainTextEdit()
         self.text.setProperty("boxed", "true")
         self.text.setFont(mono_font())
-        self.text.setAccessibleName("Python or JSON to make tools of")
+        self.text.setAccessibleName("JSON definitions of tools")
         self.text.setPlaceholderText(EXAMPLE)
         self.text.setTabChangesFocus(True)
         self.text.textChanged.connect(lambda: self._rest.start())
@@ -95,20 +91,20 @@ class PasteDialog(QDialog):
         self.resize(720, 560)
 
     def look(self) -> None:
-        """Read what stands in the box."""
+        """Parse the text."""
         self._rest.stop()
         text = self.text.toPlainText()
         self._mark(None)
         if not text.strip():
-            self._show(Pasted(()), "")
+            self._show(ImportedTools(()), "")
             return
         try:
-            self._show(from_text(text), "")
+            self._show(from_json(text), "")
         except InputError as bad:
-            self._show(Pasted(()), str(bad))
+            self._show(ImportedTools(()), str(bad))
             self._mark(bad.problems[0].offset)
 
-    def _show(self, pasted: Pasted, wrong: str) -> None:
+    def _show(self, pasted: ImportedTools, wrong: str) -> None:
         there = self._there()
         self._tools = unique_names(pasted.tools, there)
         room = int(COUNTS["tools"].high or 0) - len(there)

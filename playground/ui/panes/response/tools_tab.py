@@ -8,8 +8,8 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QScrollA
 from playground.prompt.field_errors import FieldError
 from playground.runs.expected_reply import Asked
 from playground.runs.state import RunState, ToolCallState
-from playground.tools.arguments import check_arguments
 from playground.tools.json_position import read_json
+from playground.tools.schema import check_arguments
 from playground.ui.panes.response.live_text import LiveText
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, Theme
@@ -29,15 +29,17 @@ def mark(call: ToolCallState, ended: bool, asked: Asked | None = None) -> tuple[
     Where it is known what was `asked`, whole arguments are checked against the tool's own schema.
     """
     if not isinstance(read_json(call.arguments), dict):
-        return ("failure", "✗ not a JSON object", check_arguments(call.arguments, None)) if ended else ASSEMBLING
+        return ("failure", "✗ not a JSON object", check_arguments(call.arguments, None).errors) if ended else ASSEMBLING
     if asked is None:
         return "warm", "✓ complete", ()
     if call.name not in asked.schemas:
         return "failure", "✗ no tool of this name was sent", ()
     schema = asked.schemas[call.name]
-    problems = check_arguments(call.arguments, schema)
-    if problems:
-        return "failure", "✗ does not fit its schema", problems
+    checked = check_arguments(call.arguments, schema)
+    if checked.errors:
+        return "failure", "✗ does not fit its schema", checked.errors
+    if checked.unchecked:
+        return "warm", f"✓ complete, not checked: {checked.unchecked}", ()
     return "warm", "✓ complete, fits its schema" if schema else "✓ complete", ()
 
 

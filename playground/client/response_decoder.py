@@ -1,0 +1,237 @@
+"""Decoding of a response body, from bytes to events, without input or output: live exchanges and HAR imports share it.
+
+This is where a response enters the program: the key is masked, and size, depth and number of events are bounded here.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+from playground.client import tolerant_json
+from playground.client.chunks import ChunkDecoder, NotAChunk, StreamError, is_done, rebuilt
+from playground.client.error_body import is_error_name
+from playground.client.errors import bounds_trouble, cut_trouble, empty_trouble, not_a_chunk, stream_trouble
+from playground.client.events import AnyEvent, ApiError, Completed, RawEvent
+from playground.client.redact import key_forms, mask, redact
+from playground.client.sse import DEFAULT_LIMITS, FrameTooLarge, NamedData, ResponseLimits, SseFramer
+from playground.client.stream_redactor import SplitKeys
+from playground.prompt.json_bounds import JsonBoundsError
+
+EVENT_STREAM = "text/event-stream"
+_SSE_START = re.compile(rb"\s*(?::|(?:data|event|id|retry|error)\s*:)")
+_SNIFF_BYTES = 16
+_DATA_LINE = re.compile(rb"^data:", re.MULTILINE)
+
+
+class TooMuch(ValueError):  # noqa: N818 - expected from a broken server
+    """The response exceeds ResponseLimits."""
+
+
+class ResponseDecoder:
+    """Decodes the body of a 200 response.
+
+    Feed it bytes until `ended` or the end of the body, then call `end`. `error`: why the response failed, if it did;
+    the events end with Completed if it did not.
+    """
+
+    def __init__(self, content_type: str = "", key: str | None = None, limits: ResponseLimits = DEFAULT_LIMITS) -> None:
+        """`content_type`: the header's media type in lower case, without parameters."""
+        self._content_type, self._key, self._limits = content_type, key, limits
+        self._forms = key_forms(key)
+        self._split = SplitKeys(self._forms)
+        self._decoder = ChunkDecoder()
+        self._framer = SseFramer()
+        self._mode: Literal["unknown", "stream", "whole"] = "stream" if content_type == EVENT_STREAM else "unknown"
+        self._held = bytearray()
+        self._bytes = self._events = 0
+        self.ended = False
+        self.error: ApiError | None = None
+
+    def feed(self, received: bytes, at: float) -> list[AnyEvent]:
+        """Return the events that these bytes complete."""
+        self._bytes += len(received)
+        events: list[AnyEvent] = []
+        try:
+            if self._bytes > self._limits.max_bytes:
+                raise TooMuch(f"It has more than {self._limits.max_bytes:,} bytes.")
+            if self._mode == "unknown":
+                self._held += received
+                self._sniff()
+                if self._is_stream:
+                    received, self._held = bytes(self._held), bytearray()
+                    self._read(self._framer.feed(received), at, events)
+            elif self._is_stream:
+                self._read(self._framer.feed(received), at, events)
+            else:
+                self._held += received
+        except (FrameTooLarge, TooMuch) as error:
+            self._fail(bounds_trouble(error), at, events)
+        return events
+
+    def end(self, at: float) -> list[AnyEvent]:
+        """Return the remaining events at the end of the body. Nothing if the response has ended before."""
+        events: list[AnyEvent] = []
+        if self.ended:
+            return events
+        try:
+            if self._mode != "stream":
+                self._whole(at, events)
+            else:
+                self._end_of_stream(at, events)
+        except (FrameTooLarge, TooMuch) as error:
+            self._fail(bounds_trouble(error), at, events)
+        return events
+
+    def broken(self, at: float) -> list[AnyEvent]:
+        """Return the held-back text when the connection breaks; the caller reports the error."""
+        events: list[AnyEvent] = []
+        if not self.ended:
+            self.ended = True
+            self._flush(at, events)
+        return events
+
+    @property
+    def _is_stream(self) -> bool:
+        return self._mode == "stream"
+
+    def _sniff(self) -> None:
+        """Decide by the first bytes whether the body is a stream, for content types that do not say so."""
+        head = bytes(self._held[:1024]).removeprefix(b"\xef\xbb\xbf")
+        start = head.lstrip()
+        if _SSE_START.match(head):
+            self._mode = "stream"
+        elif start[:1] in (b"{", b"[", b"<") or len(start) >= _SNIFF_BYTES or len(head) >= 1000:
+            self._mode = "whole"
+
+    def _read(self, received: list[str], at: float, events: list[AnyEvent]) -> None:
+        for data in received:
+            self._count()
+            if is_done(data):
+                self._complete(at, events, saw_done=True)
+                return
+            # An empty event keeps a connection open; it has no other meaning.
+            if (data.strip() or isinstance(data, NamedData)) and not self._take(data, at, events):
+                return
+
+    def _count(self) -> None:
+        self._events += 1
+        if self._events > self._limits.max_events:
+            raise TooMuch(f"It has more than {self._limits.max_events:,} events.")
+
+    def _take(self, data: str, at: float, events: list[AnyEvent]) -> bool:
+        """Add one event: as it came, then its meaning. Returns false if the response failed with it."""
+        shown = self._masked(data)
+        error: ApiError | None = None
+        try:
+            found = self._decoder.events(shown, at)
+        except StreamError as failed:
+            found, error = failed.events, stream_trouble(failed.body, self._key)
+        except NotAChunk:
+            found, error = [], self._not_a_chunk(shown)
+        except JsonBoundsError as failed:
+            found, error = [], bounds_trouble(failed)
+        passed = self._split.events(found)
+        raw = rebuilt(shown, passed) if self._split.changed else str(shown)
+        if raw:
+            events.append(RawEvent(at, raw))
+        events += passed
+        if error is not None:
+            self._fail(error, at, events)
+        return error is None
+
+    def _masked(self, data: str) -> str:
+        if not self._forms:
+            return data
+        shown = mask(data, self._forms)
+        if isinstance(data, NamedData) and not isinstance(shown, NamedData):
+            return NamedData(shown, data.name, mask(data.stray, self._forms))
+        return shown
+
+    def _not_a_chunk(self, data: str) -> ApiError:
+        known = self._content_type in ("", EVENT_STREAM) or self._content_type.endswith("json")
+        text = redact(str(data), self._key)
+        return not_a_chunk(text, "" if known else self._content_type, begun=self._decoder.begun)
+
+    def _whole(self, at: float, events: list[AnyEvent]) -> None:
+        if bytes(self._held).lstrip()[:1] not in (b"{", b"[", b"<") and _DATA_LINE.search(self._held):
+            # A stream whose first line did not look like one.
+            self._mode = "stream"
+            self._read(self._framer.feed(bytes(self._held)), at, events)
+            if not self.ended:
+                self._end_of_stream(at, events)
+            return
+        data = self._held.decode("utf-8-sig", "replace")
+        lines = data.splitlines() if self._is_json_lines(data) else [data]
+        for line in lines:
+            if not self._take(line, at, events):
+                return
+        if not self._decoder.begun:
+            self._fail(self._not_a_chunk(self._masked(data)), at, events)
+        else:
+            self._complete(at, events, saw_done=True)
+
+    @staticmethod
+    def _is_json_lines(data: str) -> bool:
+        """Whether the body is a JSON object per line instead of one object."""
+        lines = data.strip().splitlines()
+        return len(lines) > 1 and all(line.startswith("{") and line.rstrip().endswith("}") for line in lines)
+
+    def _end_of_stream(self, at: float, events: list[AnyEvent]) -> None:
+        """The stream ended without [DONE]: complete if a finish_reason has come, cut if not."""
+        rest = self._framer.rest
+        for data in self._framer.end():
+            if is_done(data):
+                self._complete(at, events, saw_done=True)
+                return
+            if self._is_whole(data) and not self._take(data, at, events):
+                return
+        if self._decoder.finished:
+            self._complete(at, events, saw_done=False)
+        elif self._decoder.begun:
+            self._fail(cut_trouble(redact(rest, self._key)), at, events)
+        elif self._decoder.passed_over or self._content_type != EVENT_STREAM:
+            text = self._decoder.passed_over or self._masked(rest)
+            self._fail(self._not_a_chunk(text), at, events)
+        else:
+            self._fail(cut_trouble(redact(rest, self._key)), at, events)
+
+    @staticmethod
+    def _is_whole(data: str) -> bool:
+        """Whether an event that the end has cut off is all there: an error message, or JSON up to its last bracket."""
+        if isinstance(data, NamedData) and is_error_name(data.name):
+            return True
+        if data.lstrip()[:1] not in ("{", "[") or data.rstrip()[-1:] not in ("}", "]"):
+            return False
+        return _is_json(data) or (isinstance(data, NamedData) and all(map(_is_json, data.splitlines())))
+
+    def _complete(self, at: float, events: list[AnyEvent], *, saw_done: bool) -> None:
+        """Done needs a finish_reason or an answer, and no error message that was passed over."""
+        decoder = self._decoder
+        if not decoder.finished and decoder.passed_message:
+            self._fail(stream_trouble(decoder.passed_message, self._key), at, events)
+        elif not decoder.finished and not decoder.answered:
+            self._fail(empty_trouble(redact(decoder.passed_over, self._key)), at, events)
+        else:
+            self._flush(at, events)
+            events.append(Completed(at, saw_done))
+            self.ended = True
+
+    def _fail(self, error: ApiError, at: float, events: list[AnyEvent]) -> None:
+        self._flush(at, events)
+        self.ended, self.error = True, error
+
+    def _flush(self, at: float, events: list[AnyEvent]) -> None:
+        passed = [*self._split.events(self._decoder.end(at)), *self._split.rest(at)]
+        if passed and self._forms:
+            # The raw events before it lack this text.
+            events.append(RawEvent(at, rebuilt("", passed)))
+        events += passed
+
+
+def _is_json(data: str) -> bool:
+    try:
+        tolerant_json.loads_raw(data)
+    except ValueError:
+        return False
+    return True

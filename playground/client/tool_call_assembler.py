@@ -1,0 +1,145 @@
+"""Assigns the pieces of streamed tool calls to calls, also where servers leave out or repeat `index`."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from playground.client.events import ToolCallDelta
+from playground.client.usage_fields import count
+
+_TOKEN = re.compile(r'[{}\[\]"\\]|[^{}\[\]"\\\s]')
+
+
+class _ObjectEnd:
+    """Follows JSON text piece by piece: `complete` once one object has closed and nothing but space followed."""
+
+    __slots__ = ("_depth", "_escaped", "_in_string", "complete", "empty")
+
+    def __init__(self) -> None:
+        self._depth, self._in_string, self._escaped = 0, False, False
+        self.complete, self.empty = False, True
+
+    def feed(self, text: str) -> None:
+        if not text:
+            return
+        self.empty = False
+        if self._escaped:
+            self._escaped, text = False, text[1:]
+        position = 0
+        while found := _STRING_END.search(text, position) if self._in_string else _TOKEN.search(text, position):
+            position = found.end()
+            self._step(found.group())
+            if self._escaped:
+                self._escaped, position = position >= len(text), position + 1
+
+    def _step(self, token: str) -> None:
+        if self._in_string:
+            self._in_string, self._escaped = token != '"', token == "\\"
+            return
+        self._depth += (token in "{[") - (token in "}]")
+        self._in_string = token == '"'
+        self.complete = token == "}" and self._depth == 0
+
+
+_STRING_END = re.compile(r'["\\]')
+
+
+class _Call:
+    """A call so far."""
+
+    __slots__ = ("arguments", "id", "index", "name")
+
+    def __init__(self, index: int) -> None:
+        self.index, self.id, self.name = index, "", ""
+        self.arguments = _ObjectEnd()
+
+
+class ToolCallAssembler:
+    """Yields each piece with the index of its call.
+
+    The server's index is kept if it identifies one call. A new call also begins with another id, with a name after
+    arguments, and with a second object of arguments: Ollama labels every call 0, Gemini none.
+    """
+
+    def __init__(self) -> None:
+        self._by_wire_index: dict[int, _Call] = {}
+        self._by_id: dict[str, _Call] = {}
+        self._used: set[int] = set()
+        self._last: _Call | None = None
+
+    def pieces(self, calls: list[Any], at: float) -> Iterator[ToolCallDelta]:
+        """The pieces in one chunk's `delta.tool_calls`."""
+        for call in calls:
+            wire_index = _index(call.index)
+            id, name, arguments = _text(call.id), _name(call), _arguments(call)
+            found = self._call(wire_index, id or "", name or "", arguments)
+            found.id, found.name = found.id or id or "", found.name or name or ""
+            found.arguments.feed(arguments)
+            if found.id:
+                self._by_id.setdefault(found.id, found)
+            if wire_index is not None:
+                self._by_wire_index[wire_index] = found
+            self._last = found
+            # The first id counts: some servers make up another one for each piece.
+            yield ToolCallDelta(at, found.index, id if id == found.id else None, name, arguments)
+
+    def whole(self, calls: list[Any], at: float) -> Iterator[ToolCallDelta]:
+        """The calls of a whole message: each entry is one call."""
+        for call in calls:
+            found = self._new(None)
+            yield ToolCallDelta(at, found.index, _text(call.id), _name(call), _arguments(call))
+
+    def _call(self, wire_index: int | None, id: str, name: str, arguments: str) -> _Call:
+        if wire_index is not None:
+            known = self._by_wire_index.get(wire_index)
+            if known is None or _begins_another(known, id, name, arguments):
+                return self._by_id.get(id) or self._new(wire_index)
+            return known
+        if id and id in self._by_id:
+            return self._by_id[id]
+        if self._last is None or id or _begins_another(self._last, id, name, arguments):
+            return self._new(None)
+        return self._last
+
+    def _new(self, wanted: int | None) -> _Call:
+        if wanted is None or wanted in self._used:
+            wanted = max(self._used, default=-1) + 1
+        self._used.add(wanted)
+        return _Call(wanted)
+
+
+def _begins_another(call: _Call, id: str, name: str, arguments: str) -> bool:
+    complete = call.arguments.complete
+    if id and id == call.id:
+        return False
+    if id and call.id:
+        # Some servers make up another id for each piece: without a name it begins a call only after a complete one.
+        return bool(name) or complete
+    if name and call.name:
+        return name != call.name or complete
+    return complete and arguments.lstrip().startswith("{")
+
+
+def _index(value: object) -> int | None:
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 6:
+        return int(value)
+    return count(value)
+
+
+def _name(call: Any) -> str | None:
+    return None if call.function is None else _text(call.function.name)
+
+
+def _arguments(call: Any) -> str:
+    """The argument text, also if it comes as an object."""
+    value = None if call.function is None else call.function.arguments
+    if isinstance(value, str):
+        return value
+    return "" if value is None else json.dumps(value, ensure_ascii=False)
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None

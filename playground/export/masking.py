@@ -1,0 +1,152 @@
+"""Masks API keys in stored requests before they leave the program, and in requests that are imported.
+
+Responses are masked when they are received; this is the second check, for logs of earlier versions and foreign files.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any, TypeVar, cast
+
+import msgspec
+
+from playground.client.events import AnyEvent, ContentDelta, RawEvent, ToolCallDelta
+from playground.client.redact import MASK, redact
+from playground.requestlog.records import EndedRun, StoredRun
+from playground.runs.record import RequestRecord
+
+_MAY_HOLD_KEY = re.compile(r"sk[_-]|\\|%|&#", re.I)
+"""Quick test: a text without a match holds no key, not even an escaped one."""
+_KEY = re.compile(r"\bsk[_-][A-Za-z0-9_\-]{8,}")
+_LEFT_OUT = '"(left out: it held a piece of a key)"'
+Run = TypeVar("Run", StoredRun, EndedRun)
+
+
+def masked_text(text: str) -> str:
+    """`text` with everything that looks like a key masked, also in escaped form."""
+    return redact(text, None) if _MAY_HOLD_KEY.search(text) else text
+
+
+def masked_run(run: Run) -> Run:
+    """The run with keys masked in its record, events, tags and comment."""
+    return replace(
+        run,
+        record=masked_record(run.record),
+        events=masked_events(run.events),
+        tags=tuple(masked_text(tag) for tag in run.tags),
+        comment=masked_text(run.comment),
+        explanation=masked_value(run.explanation),
+    )
+
+
+def masked_record(record: RequestRecord) -> RequestRecord:
+    """The record with keys masked in body, document, addresses and names."""
+    body = record.body.decode("utf-8", "surrogateescape")
+    return replace(
+        record,
+        run_id=masked_text(record.run_id),
+        endpoint_id=masked_text(record.endpoint_id),
+        endpoint_name=masked_text(record.endpoint_name),
+        base_url=masked_text(record.base_url),
+        model=masked_text(record.model),
+        body=masked_text(body).encode("utf-8", "surrogateescape"),
+        document=masked_text(record.document),
+        conversation=None if record.conversation is None else masked_text(record.conversation),
+    )
+
+
+def masked_value(value: Any) -> Any:
+    """A JSON value with keys masked in its texts and in the names of its members."""
+    if isinstance(value, str):
+        return masked_text(value)
+    if isinstance(value, list | tuple):
+        return [masked_value(item) for item in value]
+    if isinstance(value, dict):
+        return {masked_text(name): masked_value(item) for name, item in value.items()}
+    return value
+
+
+def masked_events(events: Sequence[AnyEvent]) -> tuple[AnyEvent, ...]:
+    """The events with keys masked, also a key that arrived in pieces."""
+    found = tuple(_masked_event(event) for event in events)
+    return _join_masked(found)
+
+
+def _masked_event(event: AnyEvent) -> AnyEvent:
+    match event:
+        case ContentDelta(text=text) | RawEvent(data=text):
+            if not _MAY_HOLD_KEY.search(text):
+                return event
+    fields = msgspec.to_builtins(event)
+    masked = masked_value(fields)
+    return event if masked == fields else cast("AnyEvent", msgspec.convert(masked, type(event)))
+
+
+def _join_masked(events: tuple[AnyEvent, ...]) -> tuple[AnyEvent, ...]:
+    """Mask keys that span several pieces of the answer, of a tool call's arguments, or of raw events."""
+    changed = dict[int, AnyEvent]()
+    for places in _streams(events):
+        texts = [_text(events[place]) for place in places]
+        for place, text in zip(places, _without_keys(texts), strict=True):
+            if text != _text(events[place]):
+                changed[place] = _with_text(events[place], text)
+                _leave_out_raw(events, place, changed)
+    return tuple(changed.get(place, event) for place, event in enumerate(events)) if changed else events
+
+
+def _streams(events: tuple[AnyEvent, ...]) -> Iterator[list[int]]:
+    """The places of the pieces that form one text each."""
+    streams: dict[object, list[int]] = {}
+    for place, event in enumerate(events):
+        if isinstance(event, ToolCallDelta):
+            streams.setdefault(event.index, []).append(place)
+        elif hasattr(event, "text"):
+            streams.setdefault(type(event), []).append(place)
+    yield from streams.values()
+
+
+def _text(event: AnyEvent) -> str:
+    return event.arguments if isinstance(event, ToolCallDelta) else str(getattr(event, "text", ""))
+
+
+def _with_text(event: AnyEvent, text: str) -> AnyEvent:
+    if isinstance(event, ToolCallDelta):
+        return msgspec.structs.replace(event, arguments=text)
+    return msgspec.structs.replace(cast("ContentDelta", event), text=text)
+
+
+def _without_keys(texts: list[str]) -> list[str]:
+    whole = "".join(texts)
+    spans = [found.span() for found in _KEY.finditer(whole)]
+    if not spans:
+        return texts
+    kept, start = [], 0
+    for text in texts:
+        end = start + len(text)
+        kept.append("".join(_pieces(whole, start, end, spans)))
+        start = end
+    return kept
+
+
+def _pieces(whole: str, start: int, end: int, spans: list[tuple[int, int]]) -> Iterator[str]:
+    """whole[start:end] without the spans; MASK where a span begins."""
+    for first, last in spans:
+        if last <= start or first >= end:
+            continue
+        if first >= start:
+            yield whole[start:first] + MASK
+        start = min(end, last)
+    yield whole[start:end]
+
+
+def _leave_out_raw(events: tuple[AnyEvent, ...], place: int, changed: dict[int, AnyEvent]) -> None:
+    """Leave out the raw event that held the piece: the newest one before it."""
+    for before in range(place - 1, -1, -1):
+        event = events[before]
+        if isinstance(event, RawEvent):
+            changed[before] = msgspec.structs.replace(event, data=_LEFT_OUT)
+            return
+        if event.at != events[place].at:
+            return

@@ -1,0 +1,56 @@
+"""Control characters made visible: text of servers and files must not drive a terminal or reorder a line."""
+
+from __future__ import annotations
+
+import re
+import sys
+import unicodedata
+from typing import IO
+
+# U+200C and U+200D are left out: they join letters and emoji, and change no order.
+_UNSAFE = (
+    r"\x00-\x08\x0b-\x1f\x7f-\x9f"  # C0 but tab and line feed, DEL, C1
+    r"\u00ad\u061c\u115f\u1160\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\u3164\ufeff\ufff9-\ufffb"
+    r"\ud800-\udfff\U000e0000-\U000e007f"
+)
+_CHARACTER = re.compile(rf"[{_UNSAFE}]")
+
+
+def visible(text: str) -> str:
+    r"""`text` with control, bidi and invisible characters as escapes (\x1b, \u202e). Line feeds and tabs are kept."""
+    if text.isascii() and text.isprintable():
+        return text
+    return _CHARACTER.sub(lambda found: _escape(found.group()), text.replace("\r\n", "\n"))
+
+
+def visible_line(text: str) -> str:
+    """As `visible`, for an id or a message of one line: line feeds, tabs, joiners and odd spaces are escaped too."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(
+        char if char == " " or (char.isprintable() and unicodedata.category(char) != "Cf") else _escape(char)
+        for char in visible(text)
+    )
+
+
+def _escape(char: str) -> str:
+    code = ord(char)
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def for_stream(text: str, stream: IO[str]) -> str:
+    """`text` as it may be written to a stream: with `visible` on a terminal, unchanged into a file or pipe."""
+    return visible(text) if stream.isatty() else text
+
+
+def print_line(text: str) -> None:
+    """Print a line to standard output; a character that its encoding lacks is replaced."""
+    encoding = sys.stdout.encoding or "utf-8"
+    print(text.encode(encoding, "replace").decode(encoding))
+
+
+def print_error(message: str) -> None:
+    """Print a message to standard error, with the program's name, always with visible control characters."""
+    text = f"electron-playground: {visible(message)}"
+    encoding = sys.stderr.encoding or "utf-8"
+    print(text.encode(encoding, "backslashreplace").decode(encoding), file=sys.stderr, flush=True)

@@ -1,0 +1,244 @@
+"""JSON of other APIs: OpenAI's Responses and batch lines, Anthropic messages, Langfuse prompts, bare message lists."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from playground.prompt.document import Json
+from playground.prompt.field_errors import FieldError, InputError
+from playground.prompt.files import FORMAT_KEY, Opened, parse
+from playground.prompt.import_formats.body import Report, joined_parts, opened_body
+
+_RESPONSES_NAMES = {"max_output_tokens": "max_tokens"}
+_NOT_CARRIED = frozenset(
+    (
+        "input",
+        "instructions",
+        "previous_response_id",
+        "store",
+        "reasoning",
+        "text",
+        "include",
+        "truncation",
+        "background",
+    )
+)
+_ANTHROPIC_NAMES = {"stop_sequences": "stop"}
+
+
+def open_json(value: Json, text: str, *, is_file: bool = True) -> Opened:
+    """Return the document in parsed JSON. `text` is its source. Raises InputError if no known format fits.
+
+    `is_file`: a request body keeps its format and its model, so that it is saved as it was; otherwise it becomes a
+    prompt of this program.
+    """
+    report = Report()
+    if isinstance(value, list):
+        return opened_body({"messages": value}, report)
+    if not isinstance(value, dict):
+        raise InputError(FieldError((), "this is JSON, but neither an object nor a list of messages."))
+    if FORMAT_KEY in value:
+        return parse(text)
+    if isinstance(value.get("body"), dict) and ("custom_id" in value or "url" in value):
+        return _batch_line(value, report)
+    if "messages" in value:
+        return _with_messages(value, text if is_file else "", report)
+    if "input" in value:
+        return _responses(value, report)
+    if isinstance(value.get("prompt"), str | list):
+        return _langfuse(value, report)
+    if "log" in value:
+        raise InputError(FieldError((), "this is a HAR file.", "Import it into the request log, then open a request."))
+    raise InputError(FieldError((), "this JSON has no messages, input or prompt."))
+
+
+def _with_messages(value: dict[str, Json], text: str, report: Report) -> Opened:
+    if _is_anthropic(value):
+        return _anthropic(value, report)
+    return parse(text) if text else opened_body(value, report)
+
+
+def open_json_lines(lines: list[str]) -> Opened:
+    """Return the first request of JSON lines; the others are counted in a note."""
+    try:
+        first = json.loads(lines[0])
+    except (ValueError, RecursionError) as error:
+        raise InputError(FieldError((1,), f"is not JSON: {error}.")) from None
+    opened = open_json(first, lines[0])
+    note = f"The first of {len(lines):,} requests was opened. Send all of them with the batch command."
+    return Opened(opened.document, opened.format, (*opened.notes, note), imported=True)
+
+
+def _batch_line(value: Mapping[str, Json], report: Report) -> Opened:
+    body = value["body"]
+    assert isinstance(body, dict)
+    url = value.get("url")
+    if isinstance(url, str) and not url.endswith("/chat/completions"):
+        if url.endswith("/responses"):
+            return _responses(body, report)
+        raise InputError(FieldError(("url",), f"{url} is not a chat completions request."))
+    return opened_body(body, report, name=str(value.get("custom_id", "")))
+
+
+def _responses(value: Mapping[str, Json], report: Report) -> Opened:
+    messages: list[Json] = []
+    if isinstance(value.get("instructions"), str):
+        messages.append({"role": "system", "content": value["instructions"]})
+    items = value.get("input")
+    if isinstance(items, str):
+        messages.append({"role": "user", "content": items})
+    else:
+        messages += [_responses_item(item, index, report) for index, item in enumerate(_list(items, "input"))]
+    body: dict[str, Json] = {
+        _RESPONSES_NAMES.get(name, name): item for name, item in value.items() if name not in _NOT_CARRIED
+    }
+    for name in sorted(_NOT_CARRIED.intersection(value) - {"input", "instructions"}):
+        report.note(f"{name} was left out: it belongs to the Responses API.")
+    tools = value.get("tools")
+    if isinstance(tools, list):
+        body["tools"] = [tool for item in tools if (tool := _responses_tool(item, report)) is not None]
+        if not body["tools"]:
+            del body["tools"]
+    return opened_body({**body, "messages": messages}, report)
+
+
+def _responses_item(item: Json, index: int, report: Report) -> Json:
+    if not isinstance(item, dict):
+        raise InputError(FieldError(("input", index), "is not an object."))
+    kind = item.get("type", "message")
+    if kind == "function_call":
+        function: Json = {"name": item.get("name"), "arguments": item.get("arguments")}
+        call: Json = {"id": item.get("call_id"), "type": "function", "function": function}
+        return {"role": "assistant", "content": None, "tool_calls": [call]}
+    if kind == "function_call_output":
+        return {"role": "tool", "tool_call_id": item.get("call_id"), "content": item.get("output")}
+    if kind != "message":
+        raise InputError(
+            FieldError(("input", index), f"is an item of type {kind}, which chat completions do not have.")
+        )
+    content = item.get("content")
+    text = joined_parts(content, ("input", index, "content"), report) if isinstance(content, list) else content
+    return {"role": item.get("role"), "content": text}
+
+
+def _responses_tool(item: Json, report: Report) -> Json:
+    if not isinstance(item, dict) or item.get("type") != "function":
+        kind = item.get("type") if isinstance(item, dict) else item
+        report.note(f"A tool of type {kind} was left out: chat completions have functions only.")
+        return None
+    if "function" in item:
+        return item
+    kept: dict[str, Json] = {
+        name: part for name, part in item.items() if name in ("name", "description", "parameters", "strict")
+    }
+    return {"type": "function", "function": kept}
+
+
+def _is_anthropic(value: Mapping[str, Json]) -> bool:
+    model = value.get("model")
+    if "system" in value or "anthropic_version" in value or (isinstance(model, str) and model.startswith("claude")):
+        return True
+    tools = value.get("tools")
+    if isinstance(tools, list) and any(isinstance(tool, dict) and "input_schema" in tool for tool in tools):
+        return True
+    messages = value.get("messages")
+    for message in messages if isinstance(messages, list) else ():
+        content = message.get("content") if isinstance(message, dict) else None
+        for part in content if isinstance(content, list) else ():
+            if isinstance(part, dict) and part.get("type") in ("tool_use", "tool_result"):
+                return True
+    return False
+
+
+def _list(value: Json, name: str) -> list[Json]:
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        raise InputError(FieldError((name,), "is not a list."))
+    return value
+
+
+def _anthropic(value: Mapping[str, Json], report: Report) -> Opened:
+    messages: list[Json] = []
+    system = value.get("system")
+    if system:
+        text = joined_parts(system, ("system",), report) if isinstance(system, list) else system
+        messages.append({"role": "system", "content": text})
+    for index, item in enumerate(_list(value.get("messages"), "messages")):
+        messages += _anthropic_message(item, index, report)
+    left_out = ("system", "messages", "tools", "anthropic_version", "thinking", "metadata", "top_k", "tool_choice")
+    body: dict[str, Json] = {
+        _ANTHROPIC_NAMES.get(name, name): item for name, item in value.items() if name not in left_out
+    }
+    for name in left_out[4:]:
+        if name in value:
+            report.note(f"{name} was left out: it belongs to the Anthropic API.")
+    tools = value.get("tools")
+    if isinstance(tools, list) and tools:
+        body["tools"] = [_anthropic_tool(tool, index) for index, tool in enumerate(tools)]
+    return opened_body({**body, "messages": messages}, report)
+
+
+def _anthropic_message(item: Json, index: int, report: Report) -> list[Json]:
+    if not isinstance(item, dict):
+        raise InputError(FieldError(("messages", index), "is not an object."))
+    role, content = item.get("role"), item.get("content")
+    if not isinstance(content, list):
+        return [{"role": role, "content": content}]
+    texts = [
+        part for part in content if not (isinstance(part, dict) and part.get("type") in ("tool_use", "tool_result"))
+    ]
+    calls: list[Json] = [
+        {
+            "id": part.get("id"),
+            "type": "function",
+            "function": {"name": part.get("name"), "arguments": json.dumps(part.get("input"), ensure_ascii=False)},
+        }
+        for part in content
+        if isinstance(part, dict) and part.get("type") == "tool_use"
+    ]
+    found: list[Json] = [
+        {"role": "tool", "tool_call_id": part.get("tool_use_id"), "content": _result_text(part, index, report)}
+        for part in content
+        if isinstance(part, dict) and part.get("type") == "tool_result"
+    ]
+    text = joined_parts(texts, ("messages", index, "content"), report) if texts else None
+    if calls:
+        found.append({"role": role, "content": text, "tool_calls": calls})
+    elif text is not None:
+        found.append({"role": role, "content": text})
+    return found
+
+
+def _result_text(part: Mapping[str, Json], index: int, report: Report) -> Json:
+    content = part.get("content", "")
+    return joined_parts(content, ("messages", index, "content"), report) if isinstance(content, list) else content
+
+
+def _anthropic_tool(tool: Json, index: int) -> Json:
+    if not isinstance(tool, dict) or "input_schema" not in tool:
+        raise InputError(FieldError(("tools", index), "is not a tool with an input_schema."))
+    function: dict[str, Json] = {name: part for name, part in tool.items() if name in ("name", "description")}
+    return {"type": "function", "function": {**function, "parameters": tool["input_schema"]}}
+
+
+def _langfuse(value: Mapping[str, Json], report: Report) -> Opened:
+    prompt = value["prompt"]
+    messages: list[Json] = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else _list(prompt, "prompt")
+    placeholders = [
+        item
+        for item in messages
+        if isinstance(item, dict) and item.get("type") == "placeholder" and "content" not in item
+    ]
+    for item in placeholders:
+        assert isinstance(item, dict)
+        report.note(f"The placeholder {item.get('name')} was left out: it stands for messages.")
+    kept: list[Json] = [
+        {name: part for name, part in item.items() if name != "type"} if isinstance(item, dict) else item
+        for item in messages
+        if item not in placeholders
+    ]
+    config = value.get("config")
+    settings = config if isinstance(config, dict) else {}
+    return opened_body({**settings, "messages": kept}, report, name=str(value.get("name") or ""))

@@ -1,0 +1,66 @@
+"""Opens text in any supported format: the format is recognised by the content, and by the file's name."""
+
+from __future__ import annotations
+
+import json
+import re
+
+from playground.prompt.field_errors import FieldError, InputError
+from playground.prompt.files import MAX_FILE_BYTES, Opened, parse
+from playground.prompt.import_formats.api_bodies import open_json, open_json_lines
+from playground.prompt.import_formats.curl import ReadFile, open_curl, refuse_files
+from playground.prompt.import_formats.snippets import CALL, open_snippet
+from playground.prompt.import_formats.yaml_files import open_yaml
+from playground.prompt.json_bounds import JsonBoundsError, loads
+
+ACCEPTED = (
+    "Accepted: a prompt file, a request body, a list of messages, a curl command, Python or JavaScript with an SDK "
+    "call, OpenAI batch lines, and the formats of Anthropic, Langfuse, GitHub Models, Prompty, dotprompt and promptfoo."
+)
+_YAML_NAMES = (".yml", ".yaml", ".prompty", ".prompt")
+
+
+def open_any_bytes(data: bytes, name: str = "") -> Opened:
+    """As `open_any`, for a file's bytes in UTF-8."""
+    if len(data) > MAX_FILE_BYTES:
+        raise InputError(FieldError((), f"the file has {len(data):,} bytes; the limit is {MAX_FILE_BYTES:,}."))
+    try:
+        return open_any(data.decode("utf-8-sig"), name)
+    except UnicodeDecodeError as error:
+        raise InputError(
+            FieldError((), f"the file is not UTF-8 text (byte {error.start:,}).", "Save it as UTF-8 and open it again.")
+        ) from None
+
+
+def open_any(text: str, name: str = "", read_file: ReadFile = refuse_files) -> Opened:
+    """Return the document in `text`, with notes about what was changed or left out. Raises InputError.
+
+    Args:
+        name: the file's name; empty for pasted text.
+        read_file: reads a file that a curl command names; pasted commands do not read files.
+    """
+    start = text.lstrip("\ufeff \t\r\n")
+    if start.startswith(("{", "[")) and not name.lower().endswith(_YAML_NAMES):
+        return _json(text.lstrip("\ufeff"))
+    if re.match(r"(?:\$\s+)?(?:\S*[/\\])?curl(?:\.exe)?\s", start):
+        return open_curl(start, read_file)
+    if name.lower().endswith(_YAML_NAMES) or start.startswith("---"):
+        return open_yaml(text, name)
+    if CALL.search(text):
+        return open_snippet(text)
+    if re.search(r"^(?:messages|prompts)\s*:", text, re.MULTILINE):
+        return open_yaml(text, name)
+    raise InputError(FieldError((), "this is no known prompt format.", ACCEPTED))
+
+
+def _json(text: str) -> Opened:
+    try:
+        value = loads(text, max_bytes=MAX_FILE_BYTES)
+    except JsonBoundsError as error:
+        raise InputError(FieldError((), str(error))) from None
+    except json.JSONDecodeError:
+        lines = [line for line in text.splitlines() if line.strip()]
+        if len(lines) > 1 and all(line.lstrip().startswith("{") and line.rstrip().endswith("}") for line in lines):
+            return open_json_lines(lines)
+        return parse(text)  # raises InputError with the position
+    return open_json(value, text)

@@ -1,0 +1,239 @@
+"""Recovery after a crash or damage, in steps on the writer's thread, so that new requests are logged meanwhile.
+
+Two jobs: end the runs of processes that died, and copy what is readable from a damaged file that was set aside.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from playground.client.events import AnyEvent, BodyIdReceived, ContentDelta, RawEvent, TokenProbabilities
+from playground.requestlog import index, rows
+from playground.requestlog.codec import decode_events
+from playground.requestlog.process_lock import is_alive
+from playground.requestlog.prompt_index import PromptKeeper
+from playground.requestlog.reader import DAMAGE, Reader
+from playground.requestlog.records import DamagedRunError, EndedRun, StoredRun
+from playground.requestlog.store import is_damage, open_aside, transaction
+from playground.requestlog.summary import summarize
+from playground.runs.state import ENDED, RunState
+
+SMALL_BYTES = 256 * 1024
+"""Events of a run (compressed) up to which they are rewritten as one block; those of a longer run stay as they are."""
+MAX_TEXT_CHARS = 8 * 1024 * 1024
+"""Characters of an answer that recovery keeps in memory. The rest stays in the events."""
+_BATCHES_PER_STEP = 16
+_ROWS_PER_STEP = 20
+MAX_NAMED = 5
+"""Damaged requests that a message names; the others are counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecoveryProgress:
+    """`done` of `total` requests are recovered; `damaged` could not be read."""
+
+    done: int
+    total: int
+    damaged: int = 0
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing is left to do."""
+        return self.done + self.damaged >= self.total
+
+
+def claim_orphans(connection: sqlite3.Connection, folder: Path, owner: str) -> list[int]:
+    """Take over the runs of processes that died; returns their numbers. Another process then leaves them alone."""
+    owners = [row[0] for row in connection.execute("SELECT DISTINCT owner FROM runs WHERE owner IS NOT NULL")]
+    gone = [one for one in owners if one != owner and not is_alive(folder, one)]
+    if not gone:
+        return []
+    claimed: list[int] = []
+    with transaction(connection, durable=True):
+        for one in gone:
+            numbers = [row[0] for row in connection.execute("SELECT number FROM runs WHERE owner = ?", (one,))]
+            connection.execute("UPDATE runs SET owner = ? WHERE owner = ?", (owner, one))
+            claimed += numbers
+    return claimed
+
+
+def end_orphans(connection: sqlite3.Connection, numbers: list[int]) -> Iterator[RecoveryProgress]:
+    """End claimed runs as interrupted (or as their events say), a step at a time. Raises sqlite3.Error."""
+    for done, number in enumerate(numbers):
+        for _ in _end_orphan(connection, number):
+            yield RecoveryProgress(done, len(numbers))
+        yield RecoveryProgress(done + 1, len(numbers))
+
+
+def _end_orphan(connection: sqlite3.Connection, number: int) -> Iterator[None]:
+    state, body_ids, last_at = RunState(), set[str](), 0.0
+    batches = [row[0] for row in connection.execute("SELECT id FROM events WHERE number = ? ORDER BY id", (number,))]
+    short = connection.execute("SELECT coalesce(sum(length(data)), 0) FROM events WHERE number = ?", (number,))
+    small = short.fetchone()[0] <= SMALL_BYTES
+    chars = 0
+    for first in range(0, len(batches), _BATCHES_PER_STEP):
+        for event in _events(connection, batches[first : first + _BATCHES_PER_STEP]):
+            last_at = event.at
+            if isinstance(event, BodyIdReceived):
+                body_ids.add(event.id)
+            if isinstance(event, ContentDelta):
+                chars += len(event.text)
+            # Raw events and texts beyond the bound are not needed for the figures.
+            if not isinstance(event, RawEvent | TokenProbabilities) and (
+                chars <= MAX_TEXT_CHARS or not isinstance(event, ContentDelta)
+            ):
+                state.apply(event)
+        _ = state.text  # joins the pieces: a million of them take more memory than their text
+        yield
+    if state.phase not in ENDED:
+        state.phase = "interrupted"
+        state.ended_at = last_at if batches else None
+    with transaction(connection, durable=True):
+        dropped = connection.execute("SELECT dropped_raw FROM runs WHERE number = ?", (number,)).fetchone()[0]
+        rows.end_run(connection, number, summarize(state, body_ids), bool(dropped))
+        if small:
+            with suppress(*DAMAGE):
+                rows.replace_events(connection, number, rows.read_events(connection, number))
+
+
+def _events(connection: sqlite3.Connection, ids: list[int]) -> Iterator[AnyEvent]:
+    for id_ in ids:
+        row = connection.execute("SELECT data FROM events WHERE id = ?", (id_,)).fetchone()
+        if row is not None:
+            with suppress(*DAMAGE):
+                yield from decode_events((row[0],))
+
+
+class Salvage:
+    """Copies the requests that can still be read from a damaged log into the new one."""
+
+    def __init__(self, connection: sqlite3.Connection, keeper: PromptKeeper, aside: Path) -> None:
+        """`connection` and `keeper` belong to the new log's writer."""
+        self._connection, self._keeper, self._aside = connection, keeper, aside
+        self.copied = 0
+        self.damaged: list[str] = []
+
+    def steps(self) -> Iterator[RecoveryProgress]:
+        """Copy some requests per step. A file of which nothing can be read yields nothing."""
+        try:
+            connection = open_aside(self._aside)
+        except sqlite3.Error:
+            return
+        with closing(connection):
+            numbers = _numbers(connection)
+            reader = Reader(connection)
+            for first in range(0, len(numbers), _ROWS_PER_STEP):
+                self._copy(reader, connection, numbers[first : first + _ROWS_PER_STEP])
+                yield RecoveryProgress(self.copied, len(numbers), len(self.damaged))
+
+    def _copy(self, reader: Reader, connection: sqlite3.Connection, numbers: list[int]) -> None:
+        found: list[EndedRun] = []
+        for number in numbers:
+            try:
+                run = _read(reader, connection, number)
+            except DamagedRunError as error:
+                self.damaged.append(str(error))
+            else:
+                found.append(run)
+        with transaction(self._connection, durable=True):
+            self._keeper.begin()
+            for run in found:
+                rows.insert_ended(self._connection, self._keeper, run)
+            self._keeper.end()
+        self.copied += len(found)
+
+    @property
+    def message(self) -> str:
+        """The result for the user."""
+        text = f"{self.copied:,} requests were copied from the damaged request log {self._aside.name}"
+        if not self.damaged:
+            return f"{text}."
+        return f"{text}; {damaged_message(self.damaged)}"
+
+
+def damaged_message(run_ids: list[str]) -> str:
+    """Count the damaged requests and name the first MAX_NAMED."""
+    named = ", ".join(run_ids[:MAX_NAMED]) + (", …" if len(run_ids) > MAX_NAMED else "")
+    return f"{len(run_ids):,} damaged requests could not be read ({named})."
+
+
+def _numbers(connection: sqlite3.Connection) -> list[int]:
+    """Return the numbers to try, from whichever b-tree can be read."""
+    found: set[int] = set()
+    for sql in (
+        "SELECT number FROM runs NOT INDEXED ORDER BY number",
+        "SELECT number FROM runs NOT INDEXED ORDER BY number DESC",
+        "SELECT number FROM texts ORDER BY number",
+        "SELECT number FROM runs INDEXED BY runs_started",
+    ):
+        try:
+            found.update(row[0] for row in connection.execute(sql) if isinstance(row[0], int))
+        except (sqlite3.Error, *DAMAGE):
+            continue
+    return sorted(found)
+
+
+def _read(reader: Reader, connection: sqlite3.Connection, number: int) -> EndedRun:
+    """Raises DamagedRunError."""
+    try:
+        row = connection.execute("SELECT run_id FROM runs WHERE number = ?", (number,)).fetchone()
+        stored = reader.get(row[0]) if row is not None else None
+    except (sqlite3.Error, *DAMAGE) as error:
+        raise DamagedRunError(f"number {number}") from error
+    if stored is None:
+        raise DamagedRunError(f"number {number}")
+    return _ended(stored)
+
+
+def _ended(stored: StoredRun) -> EndedRun:
+    return EndedRun(
+        stored.record,
+        stored.events,
+        stored.marked,
+        stored.tags,
+        stored.comment,
+        stored.imported,
+        stored.dropped_raw,
+        stored.explanation,
+    )
+
+
+def is_index_damaged(connection: sqlite3.Connection) -> bool:
+    """Return whether the text search or an index misses rows. Reads the whole file: for small ones."""
+    try:
+        for table in ("texts_search", "elements_search"):
+            connection.execute(f"INSERT INTO {table} ({table}) VALUES ('integrity-check')")
+        return bool(connection.execute("PRAGMA integrity_check(1)").fetchone()[0] != "ok")
+    except sqlite3.Error as error:
+        if is_damage(error):
+            return True
+        raise
+
+
+def rebuild_indexes(connection: sqlite3.Connection) -> None:
+    """Build every index and the text search from the tables. Raises sqlite3.Error."""
+    with transaction(connection, durable=True):
+        connection.execute("REINDEX")
+        connection.execute("INSERT INTO texts_search (texts_search) VALUES ('delete-all')")
+        numbers = [row[0] for row in connection.execute("SELECT number FROM runs WHERE owner IS NULL ORDER BY number")]
+        for number in numbers:
+            index.add(connection, number)
+        for table in ("run_elements", "elements"):
+            connection.execute(f"DELETE FROM {table}")
+        connection.execute("INSERT INTO elements_search (elements_search) VALUES ('delete-all')")
+        connection.execute(
+            "UPDATE meta SET value = (SELECT coalesce(max(number), 0) FROM runs) WHERE name = 'prompts_unindexed'"
+        )
+
+
+def advance(steps: Iterator[RecoveryProgress], on_progress: Callable[[RecoveryProgress], None]) -> bool:
+    """Do one step; returns whether there are more."""
+    progress = next(steps, None)
+    if progress is None:
+        return False
+    on_progress(progress)
+    return True
