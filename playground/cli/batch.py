@@ -145,7 +145,7 @@ class _Job:
             print(f"input cost: ≈ ${chosen.input_cost:,.4f}, ≈ ${saved:,.4f} less than in file order")
 
     def _forecast(self, services: AppServices, endpoint: Endpoint, plan: tuple[PlannedRow, ...]) -> BatchForecast:
-        counter = services.sender.desk.counter(endpoint.id, endpoint.model)
+        counter = services.sender.forecaster.counter(endpoint.id, endpoint.model)
         return forecast_batch(
             plan,
             counter.estimate,

@@ -9,7 +9,7 @@ from playground.lint.context import ALONE, Setting
 from playground.lint.model import SEVERITIES, Advice, Rule
 from playground.lint.prompt_facts import Counter, PromptFacts
 from playground.lint.rules.registry import RULES
-from playground.prefix_cache.tokens import TokenEstimator
+from playground.prefix_cache.token_estimator import TokenEstimator
 from playground.prompt.document import Document, Json
 
 Estimate = Counter | Callable[[str], float]

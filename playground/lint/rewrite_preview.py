@@ -12,8 +12,8 @@ from playground.prompt.document import Document
 if TYPE_CHECKING:
     from playground.client.endpoint import Rates
     from playground.lint.model import Advice
-    from playground.prefix_cache.tokens import TokenEstimator
-    from playground.prefix_cache.workbench import Outlook
+    from playground.prefix_cache.forecaster import PromptForecast as Outlook
+    from playground.prefix_cache.token_estimator import TokenEstimator
 
 PREFIX_RULE = "prefix-order"
 """The adviser's rule that the prefix workbench's proposals answer."""

@@ -12,7 +12,7 @@ from playground.lint.engine import advise
 from playground.lint.history import NO_HISTORY, History
 from playground.lint.log_history import past
 from playground.lint.model import Advice
-from playground.prefix_cache.tokens import TokenEstimator
+from playground.prefix_cache.token_estimator import TokenEstimator
 from playground.prompt.document import Document
 from playground.storage.settings import Settings
 

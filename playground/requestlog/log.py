@@ -376,9 +376,23 @@ class RequestLog:
         """How large the log is."""
         return await self._read(lambda: self._reader.size(self._path), NO_SIZE)
 
-    async def sent_since(self, endpoint_id: str, model: str, since_utc: datetime) -> list[SentRow]:
-        """What was sent to an endpoint and model, oldest first: feeds the prefix index."""
-        return await self._read(lambda: self._reader.sent_since(endpoint_id, model, since_utc), [])
+    async def sent_since(
+        self,
+        endpoint_id: str,
+        model: str,
+        since_utc: datetime,
+        limit: int | None = None,
+        base_url: str | None = None,
+        *,
+        accepted: bool = False,
+    ) -> list[SentRow]:
+        """Return what was sent to an endpoint and model, oldest first: at most the newest `limit` requests.
+
+        `accepted`: only what the server answered with status 200.
+        """
+        return await self._read(
+            lambda: self._reader.sent_since(endpoint_id, model, since_utc, limit, base_url, accepted=accepted), []
+        )
 
     async def saved(self, within_s: float) -> bool:
         """Wait until all is on disk while another process holds the file; returns whether it is.

@@ -201,18 +201,41 @@ class Reader:
         finally:
             self._connection.execute("COMMIT")
 
-    def sent_since(self, endpoint_id: str, model: str, since: datetime) -> list[SentRow]:
-        """What was answered or at least sent there, oldest first."""
+    def sent_since(
+        self,
+        endpoint_id: str,
+        model: str,
+        since: datetime,
+        limit: int | None = None,
+        base_url: str | None = None,
+        *,
+        accepted: bool = False,
+    ) -> list[SentRow]:
+        """Return what was sent there, oldest first: at most the newest `limit` requests. `accepted`: only with status
+        200."""
         found = self._connection.execute(
-            "SELECT r.run_id, r.request_id, r.started_us, t.body, r.prompt_tokens, r.cached_tokens "
+            "SELECT r.run_id, r.request_id, r.started_us, t.body, r.prompt_tokens, r.cached_tokens, "
+            "r.completion_tokens, t.answer, t.called, r.source "
             "FROM targets AS g CROSS JOIN runs AS r ON r.target = g.id JOIN texts AS t ON t.number = r.number "
-            "WHERE g.endpoint_id = ? AND g.model = ? AND r.started_us >= ? AND NOT r.imported ORDER BY r.number",
-            (endpoint_id, model, rows.microseconds(since)),
+            "WHERE g.endpoint_id = ? AND g.model = ? AND r.started_us >= ? AND NOT r.imported "
+            "AND (? IS NULL OR g.base_url = ?) AND (NOT ? OR r.status = 200) ORDER BY r.number DESC LIMIT ?",
+            (
+                endpoint_id,
+                model,
+                rows.microseconds(since),
+                base_url,
+                base_url,
+                accepted,
+                -1 if limit is None else limit,
+            ),
         )
         joiner = Joiner(self._connection)
         return [
-            SentRow(row[0], row[1], rows.moment_of(row[2]), joiner.join(row[3]), row[4], row[5])
-            for row in found.fetchall()
+            SentRow(
+                *(row[0], row[1], rows.moment_of(row[2]), joiner.join(row[3])),
+                *(row[4], row[5], row[6], row[7], bool(row[8]), row[9]),
+            )
+            for row in reversed(found.fetchall())
         ]
 
     def _rows(self, found: Iterable[tuple[object, ...]]) -> list[LogRow]:

@@ -27,7 +27,7 @@ from playground.ui.theme import mono_font
 from playground.ui.window_state import COLUMNS, ROWS, Places
 
 if TYPE_CHECKING:
-    from playground.prefix_cache.workbench import Outlook
+    from playground.prefix_cache.forecaster import PromptForecast as Outlook
     from playground.ui.controllers.request import Requests
     from playground.ui.controllers.results import Answers
     from playground.ui.panes.inspector.pane import InspectorPane

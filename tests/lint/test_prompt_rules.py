@@ -10,7 +10,7 @@ from playground.lint.language import detect
 from playground.lint.model import Advice
 from playground.lint.phrases import PHRASES
 from playground.lint.rules.json_mode import asks_for_json
-from playground.prefix_cache.common import common_prefix
+from playground.prefix_cache.text_compare import common_prefix
 from playground.prefix_cache.view import view_of_document
 from playground.prompt.document import Document, Message
 from tests.lint.corpus import tool

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import get_args
 
 import pytest
+from playground.prefix_cache.why import explain
 
 from playground.prefix_cache.causes import IN_THE_PROMPT, TITLES, Cause
 from playground.prefix_cache.view import view_of_document
-from playground.prefix_cache.why import explain
 from tests.prefix_cache.breaks import BREAKS, MISNAMED, TALK, Break, spoken
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from playground.prefix_cache.common import BLOCK, common_prefix, common_suffix
+from playground.prefix_cache.text_compare import BLOCK, common_prefix, common_suffix
 from tests.prefix_cache.prompts import slow_prefix
 
 FEW = st.text(alphabet="ab\n😀", max_size=30)

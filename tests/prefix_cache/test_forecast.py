@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 from hypothesis import given
+from playground.prefix_cache.habits import Habits
 
 from playground.prefix_cache.forecast import Forecast
-from playground.prefix_cache.habits import Habits
 from playground.prefix_cache.index import Sent
 from playground.prefix_cache.view import view_of_fields
 from playground.prompt.document import Document, Message

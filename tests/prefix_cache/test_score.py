@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-
 from playground.prefix_cache.habits import Habits
 from playground.prefix_cache.lifetime import Lifetime
+
 from playground.prefix_cache.score import Score, Scorer
 from tests.prefix_cache.prompts import ENDPOINT, MODEL, NOW, RULES, agent, desk, sent
 from tests.prefix_cache.servers import TOKENIZERS, WORDS, Server, asked

@@ -7,9 +7,9 @@ import random
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from playground.prefix_cache.scripts import CLASSES, count
-from playground.prefix_cache.tokens import TokenEstimator
+
+from playground.prefix_cache.token_estimator import TokenEstimator
 from playground.prefix_cache.view import view_of_fields
 from playground.prompt.document import Json
 from playground.simulator.tokens import prompt_tokens

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import assume, given
 
 from playground.prefix_cache.forecast import Forecast
+from playground.prefix_cache.miss_explanation import MissExplanation as Why
+from playground.prefix_cache.miss_explanation import explain
 from playground.prefix_cache.view import view_of_document
-from playground.prefix_cache.why import Why, explain
 from playground.prompt.document import Document, Message, Tool, ToolCall
 from tests.prefix_cache.prompts import DOCUMENTS, RULES, TEXTS, agent, slow_prefix
 

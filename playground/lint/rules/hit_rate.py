@@ -9,7 +9,7 @@ from itertools import pairwise
 from playground.lint.history import PastRequest
 from playground.lint.model import Advice, Evidence, LintRule, Place, Source
 from playground.lint.prompt_facts import PromptFacts
-from playground.prefix_cache.common import common_prefix
+from playground.prefix_cache.text_compare import common_prefix
 
 SIDE = 3
 """Requests needed on either side of the fall."""

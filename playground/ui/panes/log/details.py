@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal, Protocol
@@ -28,6 +28,12 @@ class LogSource(Protocol):
 
     async def rows_at(self, log_filter: LogFilter, first: int, limit: int = ..., /) -> list[LogRow]:
         """Matching requests from place `first` (0 is the newest) on."""
+
+    async def numbers(self, log_filter: LogFilter, /) -> Sequence[int]:
+        """Return the numbers of all matching requests, oldest first."""
+
+    async def request_ids(self, chosen: LogFilter | Sequence[int], /) -> list[str]:
+        """Return the request_ids of these numbers, newest first."""
 
     async def totals(self, log_filter: LogFilter, /) -> Totals:
         """Sums over the matching requests."""

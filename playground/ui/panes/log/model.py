@@ -53,6 +53,8 @@ class LogModel(QAbstractTableModel):
         self.unfolded: set[str] = set()
         """The run_ids whose attempts are shown."""
         self.clock: Clock = "local"
+        self.shown_run_id: str | None = None
+        """The request that the panes show."""
         self.live: Callable[[str], Live | None] = lambda _run_id: None
         """What is known of a request that this window is sending."""
         self._figures, self._ids, self._plain = ui_font(12, tabular=True), mono_font(12), ui_font(12)

@@ -18,6 +18,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from playground.export.terminal import visible_line
 from playground.prompt.field_errors import InputError
 from playground.requestlog.filter import EVERYTHING, IdTerm, LogFilter, parse
 from playground.requestlog.records import LogRow, Totals
@@ -48,7 +49,11 @@ class LogPane(QWidget):
     """Shows a LogSource."""
 
     open_requested = Signal(str)
-    """A run_id."""
+    """A run_id that the user opens, by Enter or a double click."""
+    previewed = Signal(str)
+    """A run_id that the user has selected."""
+    left = Signal()
+    """Escape in the rows: back to the newest request."""
     asked = Signal(str)
     """What is to be done with the chosen rows: the name of one of table.ASKS."""
     ids_pasted = Signal(tuple)
@@ -59,6 +64,8 @@ class LogPane(QWidget):
     ) -> None:
         super().__init__(parent)
         self._source: LogSource | None = None
+        self._start = start
+        self._shown_request_id: str | None = None
         self._unsubscribe: Callable[[], None] | None = None
         self.model = LogModel(theme, start)
         self.table = LogTable(self.model, theme)
@@ -75,7 +82,7 @@ class LogPane(QWidget):
         """Whether the rows of a pasted list are to be chosen when they come."""
         self._refresh = _timer(self, REFRESH_MS, self.model.refresh)
         self._live = _timer(self, LIVE_MS, self._repaint_live)
-        self._copied = _timer(self, COPIED_MS, lambda: self.copy_button.setText(COPY))
+        self._copied = _timer(self, COPIED_MS, self._show_copy)
         self._build()
         self._connect()
 
@@ -127,12 +134,14 @@ class LogPane(QWidget):
         self.filter_line.cleared.connect(self.clear_filter)
         self.table.asked.connect(self.asked)
         self.empty.clear_asked.connect(self.clear_filter)
-        self.copy_button.clicked.connect(self.copy_request_id)
+        self.copy_button.clicked.connect(lambda _checked: self.copy_request_id())
         self.table.copy_asked.connect(self.copy_request_id)
+        self.table.left.connect(self.left)
         self.table.open_asked.connect(self._open)
         self.model.loaded.connect(self._loaded)
         self.model.summed.connect(self._show_totals)
         self._choice.changed.connect(self._show_copy)
+        self._choice.chosen.connect(self._preview)
 
     def set_source(self, source: LogSource | None, notice: str = "") -> None:
         """Show a log, through the filter that is there. None: `notice` says why there is none."""
@@ -220,12 +229,34 @@ class LogPane(QWidget):
             return self._choice.row
         return self.model.row(0) if self.model.rowCount() else None
 
-    def _show_copy(self) -> None:
+    def show_shown(self, run_id: str | None, request_id: str | None) -> None:
+        """Mark the row of the request that the panes show, and select it. Copy request_id copies its id."""
+        self._shown_request_id = request_id
+        if run_id != self.model.shown_run_id:
+            self.model.shown_run_id = run_id
+            self._choice.select(run_id)
+            self.table.viewport().update()
+        self._show_copy()
+
+    def _preview(self, run_id: str) -> None:
+        if len(self.table.chosen_rows()) <= 1:
+            self.previewed.emit(run_id)
+
+    def id_on_display(self) -> str | None:
+        """Return the request_id of the selected row, which the panes show; without a row, of the request shown."""
         row = self._target()
-        self.copy_button.setEnabled(row is not None and row.request_id is not None)
-        none = "There is no request" if row is None else "This request has no request_id"
-        request_id = row.request_id if row is not None else None
-        self.copy_button.setToolTip(none if request_id is None else plain_tip(f"{request_id}  (Ctrl+C)"))
+        shown = self.model.shown_run_id
+        if shown is not None and (row is None or row.run_id == shown or not self.table.currentIndex().isValid()):
+            return self._shown_request_id or (row.request_id if row is not None and row.run_id == shown else None)
+        return row.request_id if row is not None else None
+
+    def _show_copy(self) -> None:
+        many, request_id = len(self.table.chosen_rows()), self.id_on_display()
+        if not self._copied.isActive():
+            self.copy_button.setText(f"Copy {many:,} request_ids" if many > 1 else COPY)
+        self.copy_button.setEnabled(many > 1 or request_id is not None)
+        none = "No request selected" if self._target() is None else "This request has no request_id"
+        self.copy_button.setToolTip(plain_tip(f"{visible_line(request_id)}  (Ctrl+C)") if request_id else none)
 
     def clear_filter(self) -> None:
         """Show everything again."""
@@ -239,19 +270,34 @@ class LogPane(QWidget):
         return row.run_id if row is not None else None
 
     def copy_request_id(self) -> bool:
-        """Copy the chosen row's request_id (the newest row's where none is chosen). Returns whether there was one."""
+        """Copy the request_ids of all selected rows; of fewer than two, the id on display.
+
+        Returns whether anything is copied.
+        """
         places = self.table.chosen_rows()
-        chosen = self.model.rows_in_memory(places[0], places[-1]) if len(places) > 1 else []
-        ids = [row.request_id for place, row in chosen if place in set(places) and row.request_id is not None]
-        row = self._target()
-        if not ids and row is not None and row.request_id is not None:
-            ids = [row.request_id]
-        if not ids:
+        if len(places) > 1:
+            self._start(self._copy_ids(places), "copy request_ids")
+            return True
+        request_id = self.id_on_display()
+        if request_id is None:
             return False
-        copy_text("\n".join(ids))
-        self.copy_button.setText(COPIED)
-        self._copied.start()
+        copy_text(request_id)
+        self._say_copied(COPIED)
         return True
+
+    async def _copy_ids(self, places: list[int]) -> None:
+        source = self._source
+        if source is None:
+            return
+        numbers = await source.numbers(self.model.filter)
+        ids = await source.request_ids([numbers[-1 - place] for place in places if place < len(numbers)])
+        copy_text("\n".join(ids))
+        without = len(places) - len(ids)
+        self._say_copied(f"{len(ids):,} request_ids copied" + (f", {without:,} have none" if without else ""))
+
+    def _say_copied(self, text: str) -> None:
+        self.copy_button.setText(text)
+        self._copied.start()
 
     def _open(self) -> None:
         run_id = self.current_run_id()

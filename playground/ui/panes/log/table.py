@@ -28,6 +28,7 @@ ATTEMPT_PX = 20
 PAD_PX = 11
 """Beside a cell's text, as the style sheet has it."""
 NARROWEST_PX = 40
+MARK_PX = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +74,22 @@ class RowLook(QStyledItemDelegate):
         if option.state & QStyle.StateFlag.State_Selected:
             painter.fillRect(option.rect, QBrush(self.theme.selection))
         whole = QRect(option.rect)
+        self._mark_shown(painter, whole, index)
         option.rect.setHeight(min(ROW_PX, whole.height()))
         super().paint(painter, option, index)
         if whole.height() > ROW_PX:
             self._paint_attempts(painter, whole, index)
         painter.setPen(self.theme.line)
         painter.drawLine(whole.bottomLeft(), whole.bottomRight())
+
+    def _mark_shown(self, painter: QPainter, whole: QRect, index: QModelIndex | QPersistentModelIndex) -> None:
+        """Draw an accent edge at the start of the row of the request on display."""
+        model = index.model()
+        if not isinstance(model, LogModel) or model.shown_run_id is None or whole.left() > 0:
+            return
+        row = model.row(index.row())
+        if row is not None and row.run_id == model.shown_run_id:
+            painter.fillRect(QRect(whole.left(), whole.top(), MARK_PX, whole.height()), self.theme.accent)
 
     def _paint_attempts(self, painter: QPainter, whole: QRect, index: QModelIndex | QPersistentModelIndex) -> None:
         model, column = index.model(), COLUMNS[index.column()]
@@ -107,6 +118,8 @@ class LogTable(QTableView):
 
     open_asked = Signal()
     copy_asked = Signal()
+    left = Signal()
+    """Escape: leave the logged request."""
     asked = Signal(str)
     """What is to be done with the chosen rows: the name of one of ASKS."""
 
@@ -236,6 +249,8 @@ class LogTable(QTableView):
         steps = {Qt.Key.Key_J: 1, Qt.Key.Key_K: -1}
         if event.matches(QKeySequence.StandardKey.Copy):
             self.copy_asked.emit()
+        elif event.key() == Qt.Key.Key_Escape:
+            self.left.emit()
         elif event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and not _with_control(event):
             self.open_asked.emit()
         elif event.key() in (Qt.Key.Key_Right, Qt.Key.Key_Left) and not event.modifiers():

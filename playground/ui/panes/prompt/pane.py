@@ -36,7 +36,7 @@ from playground.ui.widgets.tab_bar import counted, tab_bar
 
 if TYPE_CHECKING:
     from playground.lint.model import Advice
-    from playground.prefix_cache.workbench import Outlook
+    from playground.prefix_cache.forecaster import PromptForecast as Outlook
     from playground.prefix_cache.zones import ZoneMap
     from playground.prompt.limits import Finding
     from playground.ui.panes.prompt.body_tab import BodyTab

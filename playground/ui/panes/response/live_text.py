@@ -9,9 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from time import perf_counter
 
-from PySide6.QtCore import QMimeData, Qt
+from PySide6.QtCore import QEvent, QMimeData, QObject, Qt, QTimer
 from PySide6.QtGui import QColor, QTextCharFormat, QTextCursor, QTextOption
-from PySide6.QtWidgets import QFrame, QPlainTextEdit, QTextEdit, QWidget
+from PySide6.QtWidgets import QAbstractScrollArea, QFrame, QPlainTextEdit, QTextEdit, QWidget
 
 from playground.ui.theme import GRID, mono_font
 
@@ -37,6 +37,52 @@ class SlowSteps:
         self.last_s = end - begin
         self._next = end + max(LEAST_GAP_S, SHARE * (end - begin))
         return True
+
+
+_INPUT = frozenset(
+    (
+        QEvent.Type.Wheel,
+        QEvent.Type.KeyPress,
+        QEvent.Type.MouseButtonPress,
+        QEvent.Type.MouseButtonRelease,
+        QEvent.Type.MouseMove,
+        QEvent.Type.TouchUpdate,
+    )
+)
+
+
+class FollowEnd(QObject):
+    """Keeps a view at its end. Only the user's own scrolling changes whether it follows, never a change of layout."""
+
+    def __init__(self, area: QAbstractScrollArea) -> None:
+        super().__init__(area)
+        self._area, self._bar = area, area.verticalScrollBar()
+        self.following = True
+        for widget in (area, area.viewport(), self._bar):
+            widget.installEventFilter(self)
+        self._bar.rangeChanged.connect(lambda _low, _high: self.follow())
+
+    def at_end(self) -> bool:
+        """Whether the end is in view."""
+        return self._bar.value() >= self._bar.maximum()
+
+    def reset(self, *, following: bool) -> None:
+        """Start with another text; one that is complete is read from its top."""
+        self.following = following
+
+    def follow(self) -> None:
+        """Go to the end if the view follows."""
+        if self.following and not self.at_end():
+            self._bar.setValue(self._bar.maximum())
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        if event.type() in _INPUT and not (event.type() == QEvent.Type.MouseMove and watched is not self._bar):
+            # After the event has scrolled the view.
+            QTimer.singleShot(0, self, self._look)
+        return super().eventFilter(watched, event)
+
+    def _look(self) -> None:
+        self.following = self.at_end()
 
 
 LONG_PARAGRAPH = 2_000
@@ -141,8 +187,10 @@ class LiveText(QPlainTextEdit):
     def __init__(self, name: str, *, follows: bool = True, parent: QWidget | None = None) -> None:
         """`follows`: stays at the end while the reader is there; else a new text is shown from its top."""
         super().__init__(parent)
-        self._follows = follows
         self._map = DisplayMap()
+        self._follow = FollowEnd(self)
+        self._follows = follows
+        self._follow.following = follows
         self.setReadOnly(True)
         self.setUndoRedoEnabled(False)
         self.setTextInteractionFlags(
@@ -165,9 +213,10 @@ class LiveText(QPlainTextEdit):
             self._start_again()
         if len(text) == len(self._map.text) and self._map.taken == len(text):
             return
-        # A text that is there at once, such as one from the log, is read from its top.
-        follow = self._follows and self.at_end() and not (final and not self._map.text)
-        self._append(self._map.take(text, final=final), follow)
+        if not self._map.text:
+            # A text that is complete at once, such as one from the log, is read from its top.
+            self._follow.reset(following=self._follows and not final)
+        self._append(self._map.take(text, final=final))
 
     def selected_exact_text(self) -> str:
         """What is selected, as it came."""
@@ -182,6 +231,7 @@ class LiveText(QPlainTextEdit):
         if offset is None:
             self.setExtraSelections([])
             return
+        self._follow.following = False
         mark = QTextEdit.ExtraSelection()
         mark.cursor = self._around(offset)
         mark.format = _marked(color)
@@ -207,10 +257,14 @@ class LiveText(QPlainTextEdit):
         data.setText(self.selected_exact_text())
         return data
 
+    @property
+    def following(self) -> bool:
+        """Whether the view follows the stream."""
+        return self._follow.following
+
     def at_end(self) -> bool:
-        """Whether the reader is at the end, so that the view follows."""
-        bar = self.verticalScrollBar()
-        return bar.value() >= bar.maximum()
+        """Whether the end is in view."""
+        return self._follow.at_end()
 
     def _start_again(self) -> None:
         self._map = DisplayMap()
@@ -220,7 +274,7 @@ class LiveText(QPlainTextEdit):
         block = self.document().findBlock(position)
         return self._map.exact_offset(block.blockNumber(), position - block.position())
 
-    def _append(self, lines: list[str], follow: bool) -> None:
+    def _append(self, lines: list[str]) -> None:
         mine = self.textCursor()
         anchor, position = mine.anchor(), mine.position()
         cursor = QTextCursor(self.document())
@@ -231,9 +285,7 @@ class LiveText(QPlainTextEdit):
         cursor.endEditBlock()
         if self.textCursor().position() != position or self.textCursor().anchor() != anchor:
             self._restore(anchor, position)
-        if follow:
-            bar = self.verticalScrollBar()
-            bar.setValue(bar.maximum())
+        self._follow.follow()
 
     def _restore(self, anchor: int, position: int) -> None:
         cursor = self.textCursor()

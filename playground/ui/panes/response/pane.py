@@ -54,7 +54,7 @@ class ResponsePane(QFrame):
         self._since = QElapsedTimer()
         self._labels = SlowSteps()
         self.text_tab = TextTab()
-        self.rendered_tab = RenderedTab(theme)
+        self.rendered_tab = RenderedTab()
         self.tools_tab = ToolsTab()
         self.tools_tab.run_requested.connect(lambda: self.notice_action.emit("chain"))
         self.events_tab = EventsTab()

@@ -2,37 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from time import perf_counter
 
-from PySide6.QtCore import Qt, QUrl, Signal
-from PySide6.QtGui import (
-    QColor,
-    QImage,
-    QTextBlock,
-    QTextBlockFormat,
-    QTextCharFormat,
-    QTextCursor,
-    QTextDocument,
-    QTextFormat,
-    QTextTable,
-)
+from PySide6.QtCore import QEvent, QMimeData, Qt, QTimer, QUrl, Signal
+from PySide6.QtGui import QImage, QTextCursor, QTextDocument
 from PySide6.QtWidgets import QFrame, QLabel, QTextBrowser, QVBoxLayout
 
 from playground.runs.state import RunState
 from playground.ui.panes.response.labels import placeholder
-from playground.ui.panes.response.live_text import SlowSteps
-from playground.ui.theme import GRID, Theme, mono_font, ui_font
+from playground.ui.panes.response.live_text import FollowEnd, SlowSteps
+from playground.ui.panes.response.markdown_view import COPY_CODE, Piece, code_blocks, insert, pieces, selected_text
+from playground.ui.theme import GRID, current_theme, ui_font
 from playground.ui.widgets.copy_button import copy_text
-from playground.ui.widgets.highlight import spans, units
 
 LONGEST = 200_000
-"""Code points; Qt's Markdown takes 105 ms for 100 KB (spikes.md), so longer text stays in the Text tab."""
-
-
-DEAR_S = 0.012
-"""Seconds. Once a step takes longer, the rest waits for the end, so that the stream and the keys do not wait for it."""
-LINE_HEIGHT = 125.0
-"""Per cent."""
+"""Code points; a longer text is only in the Text tab."""
+STEP_S = 0.008
+"""Half a frame at 60 Hz: pieces are rendered for this long, then the event loop gets its turn."""
 
 
 class SafeBrowser(QTextBrowser):
@@ -54,32 +40,48 @@ class SafeBrowser(QTextBrowser):
         self.anchorClicked.connect(lambda url: self.link_chosen.emit(url.toString()))
 
     def loadResource(self, kind: int, _name: QUrl | str) -> object:
-        """A clear point for an image, nothing for all else."""
-        # Where the answer is no image, Qt's image handler goes and opens a local file of that name itself.
+        """Return a transparent point for an image, nothing for other resources."""
+        # Without an image as answer, Qt's image handler opens a local file of that name itself.
         return self._clear if kind == QTextDocument.ResourceType.ImageResource.value else b"\0"
 
     def doSetSource(self, _name: QUrl | str, _kind: QTextDocument.ResourceType = ...) -> None:
-        """No page is ever opened."""
+        """Open no page."""
+
+    def createMimeDataFromSelection(self) -> QMimeData:
+        """Copy the text as it was sent: tabs between table cells, tabs and no-break spaces kept."""
+        data = QMimeData()
+        data.setText(selected_text(self.textCursor()))
+        return data
 
 
 class RenderedTab(QFrame):
-    """Renders at the end, and in slow steps while the text comes."""
+    """Renders in steps of at most `STEP_S` (one piece at least); what has not changed is not rendered again."""
 
-    def __init__(self, theme: Theme) -> None:
+    finished = Signal()
+    """All of the text so far is rendered."""
+
+    def __init__(self) -> None:
         super().__init__()
         self.setProperty("look", "pane")
-        self._theme = theme
-        self._shown: str | None = None
+        self._source: str | None = None
         self._state: RunState | None = None
         self._steps = SlowSteps()
+        self._shown: list[tuple[Piece, int]] = []
+        """Each rendered piece with its start in the document."""
+        self._waiting: list[Piece] = []
+        self._selection: tuple[int, int] | None = None
         self.browser = SafeBrowser("Completion, rendered as Markdown")
-        self.browser.link_chosen.connect(self._copy_link)
+        self.browser.link_chosen.connect(self._open_link)
+        self._follow = FollowEnd(self.browser)
         self._line = QLabel()
         self._line.setTextFormat(Qt.TextFormat.PlainText)
         self._line.setWordWrap(True)
         self._line.setProperty("tone", "muted")
         self._line.setContentsMargins(GRID * 2, GRID // 2, GRID * 2, GRID // 2)
         self._line.setVisible(False)
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.timeout.connect(self._step)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
@@ -91,137 +93,115 @@ class RenderedTab(QFrame):
         """The line under the document."""
         return self._line.text()
 
+    @property
+    def busy(self) -> bool:
+        """Whether pieces wait to be rendered."""
+        return bool(self._waiting)
+
     def refresh(self, state: RunState | None, elapsed_s: float = 0.0) -> None:
-        """Render what is new, when it is due."""
+        """Render new text, in steps."""
         if state is not self._state:
-            self._state, self._shown, self._steps = state, None, SlowSteps()
+            self._state, self._source, self._steps = state, None, SlowSteps()
+            self._follow.reset(following=state is not None and not state.ended)
         text = state.text if state else ""
         if not text:
-            self._shown = None
+            self._source = None
             self._say(placeholder(state, elapsed_s))
             return
-        ended = state is None or state.ended
-        if text == self._shown:
-            return
-        if not ended and self._steps.last_s > DEAR_S:
-            self._say_below("Rendered as far as this; the rest at the end of the response. The Text tab has it live.")
-            return
-        self._steps.run(lambda: self._render(text), now=ended or not self._shown)
+        if text != self._source:
+            ended = state is None or state.ended
+            self._steps.run(lambda: self._render(text), now=ended or self._source is None)
 
-    def set_theme(self, theme: Theme) -> None:
-        """Render again in the new colours."""
-        self._theme = theme
-        if self._shown is not None:
-            self._render(self._shown)
-
-    def _say(self, words: str) -> None:
+    def _say(self, text: str) -> None:
         self._say_below("")
-        if self.browser.toPlainText() != words:
-            self.browser.setPlainText(words)
+        self._drop()
+        if self.browser.toPlainText() != text:
+            self.browser.setPlainText(text)
+
+    def _drop(self) -> None:
+        self._shown, self._waiting, self._selection = [], [], None
+        self._timer.stop()
 
     def _render(self, text: str) -> None:
-        self._shown = text
+        fresh = self._source is None
+        self._source = text
         self._say_below("")
         if len(text) > LONGEST:
-            self._say(f"{len(text):,} characters: too long to render as Markdown here. The Text tab has it all.")
+            self._say(f"{len(text):,} characters: too long to render as Markdown. The Text tab shows all of it.")
             return
+        if fresh:
+            self._drop()
+            self.browser.clear()
+        found = pieces(text)
+        kept = 0
+        while kept < min(len(found), len(self._shown)) and found[kept] == self._shown[kept][0]:
+            kept += 1
+        self._waiting = found[kept:]
+        if kept < len(self._shown):
+            self._cut(self._shown[kept][1])
+            del self._shown[kept:]
+        self._step()
+
+    def _cut(self, start: int) -> None:
+        """Remove the document from `start` on, and remember a selection that reaches into it."""
+        mine = self.browser.textCursor()
+        if self._selection is None and max(mine.position(), mine.anchor()) > start:
+            self._selection = mine.anchor(), mine.position()
+        cursor = QTextCursor(self.browser.document())
+        cursor.setPosition(start)
+        cursor.movePosition(QTextCursor.MoveOperation.End, QTextCursor.MoveMode.KeepAnchor)
+        cursor.removeSelectedText()
+
+    def _step(self) -> None:
+        began = perf_counter()
+        theme, document = current_theme(), self.browser.document()
+        while self._waiting:
+            cursor = QTextCursor(document)
+            cursor.movePosition(QTextCursor.MoveOperation.End)
+            piece = self._waiting.pop(0)
+            self._shown.append((piece, cursor.position()))
+            insert(cursor, piece, theme)
+            if perf_counter() - began > STEP_S:
+                break
+        self._restore_selection()
+        if self._waiting:
+            self._timer.start(0)
+        else:
+            self.finished.emit()
+
+    def _restore_selection(self) -> None:
+        end = self.browser.document().characterCount() - 1
+        if self._selection is None or (self._waiting and max(self._selection) > end):
+            return
+        anchor, position = (min(place, end) for place in self._selection)
+        self._selection = None
         bar = self.browser.verticalScrollBar()
-        place, follow = bar.value(), bar.value() >= bar.maximum() > 0
-        document = self.browser.document()
-        document.setMarkdown(
-            text,
-            QTextDocument.MarkdownFeature.MarkdownDialectGitHub | QTextDocument.MarkdownFeature.MarkdownNoHTML,
-        )
-        _space_out(document, self._theme.line)
-        _name_images(document)
-        for block, language in _code_blocks(document):
-            self._paint_code(block, language)
-        bar.setValue(bar.maximum() if follow else place)
+        top = bar.value()
+        cursor = self.browser.textCursor()
+        cursor.setPosition(anchor)
+        cursor.setPosition(position, QTextCursor.MoveMode.KeepAnchor)
+        self.browser.setTextCursor(cursor)
+        bar.setValue(top)
 
-    def _paint_code(self, blocks: list[QTextBlock], language: str) -> None:
-        code = "\n".join(block.text() for block in blocks)
-        cursor = QTextCursor(blocks[0])
-        cursor.setPosition(blocks[-1].position() + blocks[-1].length() - 1, QTextCursor.MoveMode.KeepAnchor)
-        ground = QTextCharFormat()
-        ground.setFont(mono_font(12))
-        cursor.mergeCharFormat(ground)
-        for block in blocks:
-            paragraph = QTextCursor(block)
-            form = paragraph.blockFormat()
-            form.setBackground(self._theme.sunk)
-            form.setBottomMargin(0 if block is not blocks[-1] else GRID)
-            # A taller line would leave stripes between the lines' grounds.
-            form.setLineHeight(0, QTextBlockFormat.LineHeightTypes.SingleHeight.value)
-            form.setLeftMargin(0)
-            paragraph.setBlockFormat(form)
-        begin = blocks[0].position()
-        for start, length, color in spans(code, language, self._theme):
-            cursor.setPosition(begin + start)
-            cursor.setPosition(begin + min(start + length, units(code)), QTextCursor.MoveMode.KeepAnchor)
-            form_color = QTextCharFormat()
-            form_color.setForeground(color)
-            cursor.mergeCharFormat(form_color)
+    def changeEvent(self, event: QEvent) -> None:
+        """Render again in the colors of another theme."""
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.PaletteChange and self._source is not None:
+            text, self._source = self._source, None
+            self._render(text)
 
-    def _copy_link(self, url: str) -> None:
-        copy_text(url)
-        self._say_below(f"Link copied, not opened: {url}")
+    def _open_link(self, url: str) -> None:
+        if not url.startswith(COPY_CODE):
+            copy_text(url)
+            self._say_below(f"Link copied, not opened: {url}")
+            return
+        blocks = code_blocks(self._source or "")
+        number = int(url.removeprefix(COPY_CODE)) if url.removeprefix(COPY_CODE).isdigit() else len(blocks)
+        if number < len(blocks):
+            copy_text(blocks[number])
+            self._say_below("Code copied")
 
-    def _say_below(self, words: str) -> None:
-        if words != self._line.text():
-            self._line.setText(words)
-        self._line.setVisible(bool(words))
-
-
-def _space_out(document: QTextDocument, line: QColor) -> None:
-    """Air between paragraphs; Qt's Markdown sets them solid."""
-    block = document.begin()
-    while block.isValid():
-        cursor = QTextCursor(block)
-        form = block.blockFormat()
-        form.setLineHeight(LINE_HEIGHT, QTextBlockFormat.LineHeightTypes.ProportionalHeight.value)
-        if not cursor.currentTable():
-            form.setTopMargin(GRID if form.headingLevel() else 0)
-            form.setBottomMargin(GRID // 4 if block.textList() else GRID)
-        cursor.setBlockFormat(form)
-        block = block.next()
-    for frame in document.rootFrame().childFrames():
-        if isinstance(frame, QTextTable):
-            look = frame.format()
-            look.setCellPadding(GRID // 2)
-            look.setCellSpacing(0)
-            look.setBorderCollapse(True)
-            look.setBorder(1)
-            look.setBorderBrush(line)
-            look.setBottomMargin(GRID)
-            frame.setFormat(look)
-
-
-def _name_images(document: QTextDocument) -> None:
-    """Words in the place of each image, which is never loaded."""
-    cursor = QTextCursor(document)
-    while not (cursor := document.find("\ufffc", cursor)).isNull():
-        form = cursor.charFormat()
-        if form.isImageFormat():
-            cursor.insertText(f"[image, not loaded: {form.toImageFormat().name()}]", QTextCharFormat())
-
-
-def _code_blocks(document: QTextDocument) -> Iterator[tuple[list[QTextBlock], str]]:
-    """Each fenced stretch of code as its paragraphs, and the language that its fence names."""
-    run: list[QTextBlock] = []
-    language = ""
-    block = document.begin()
-    while block.isValid():
-        form = block.blockFormat()
-        fenced = form.hasProperty(QTextFormat.Property.BlockCodeFence) or form.hasProperty(
-            QTextFormat.Property.BlockCodeLanguage
-        )
-        named = form.stringProperty(QTextFormat.Property.BlockCodeLanguage)
-        if run and (not fenced or named != language):
-            yield run, language
-            run = []
-        if fenced:
-            run.append(block)
-            language = named
-        block = block.next()
-    if run:
-        yield run, language
+    def _say_below(self, text: str) -> None:
+        if text != self._line.text():
+            self._line.setText(text)
+        self._line.setVisible(bool(text))

@@ -424,6 +424,56 @@ def test_the_button_copies_says_so_and_knows_where_there_is_nothing(play: Play) 
     play(story)
 
 
+def test_copy_of_400_selected_rows_copies_400_request_ids_newest_first(play: Play) -> None:
+    async def story(stage: Stage) -> None:
+        await show.fill_plain(stage.log, 400)
+        await stage.shown(400)
+        stage.pane.table.selectAll()
+        assert stage.pane.copy_button.text() == "Copy 400 request_ids"
+        QTest.mouseClick(stage.pane.copy_button, Qt.MouseButton.LeftButton)
+        await stage.until(lambda: stage.pane.copy_button.text() == "400 request_ids copied", "the ids")
+        copied = QGuiApplication.clipboard().text().split("\n")
+        rows = await stage.log.rows_at(EVERYTHING, 0, 400)
+        assert copied == [row.request_id for row in rows]
+        assert len(set(copied)) == 400
+
+    play(story)
+
+
+def test_selected_row_is_previewed_and_a_shown_row_is_marked_and_selected(play: Play) -> None:
+    async def story(stage: Stage) -> None:
+        ids = await show.fill_plain(stage.log, 4)
+        await stage.shown(4)
+        pane, previewed, left = stage.pane, [], []
+        pane.previewed.connect(previewed.append)
+        pane.left.connect(lambda: left.append(True))
+        place = pane.table.visualRect(pane.model.index(2, 1)).center()
+        QTest.mouseClick(pane.table.viewport(), Qt.MouseButton.LeftButton, pos=place)
+        assert previewed == [ids[2]]
+        pane.show_shown(ids[0], "shown-id")
+        assert previewed == [ids[2]]
+        assert pane.current_run_id() == ids[0]
+        assert pane.copy_request_id()
+        assert QGuiApplication.clipboard().text() == "shown-id"
+        QTest.keyClick(pane.table, Qt.Key.Key_Escape)
+        assert left == [True]
+
+    play(story)
+
+
+def test_shown_request_that_is_not_in_the_log_yet_is_selected_when_it_comes(play: Play) -> None:
+    async def story(stage: Stage) -> None:
+        await show.fill_plain(stage.log, 2)
+        await stage.shown(2)
+        record = show.of("new")
+        stage.pane.show_shown(record.run_id, None)
+        await keep(stage.log, record, answered())
+        await stage.rows(3)
+        assert stage.pane.current_run_id() == record.run_id
+
+    play(story)
+
+
 def test_from_the_filter_down_to_the_rows(play: Play) -> None:
     async def story(stage: Stage) -> None:
         await show.fill_plain(stage.log, 2)

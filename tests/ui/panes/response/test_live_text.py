@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication, QTextCursor
+from PySide6.QtTest import QTest
 from pytestqt.qtbot import QtBot
 
 from playground.ui.panes.response.live_text import LiveText
@@ -47,11 +49,30 @@ def test_it_follows_at_the_end_and_only_there(qtbot: QtBot) -> None:
     text.show_text("begin\n", final=False)
     text.show_text("begin\n" + LINES, final=False)
     assert bar.value() == bar.maximum() > 0
-    bar.setValue(10)
+    QTest.keyClick(text.viewport(), Qt.Key.Key_PageUp)
+    qtbot.waitUntil(lambda: not text.following)
+    place = bar.value()
+    assert place < bar.maximum()
     text.show_text("begin\n" + LINES * 2, final=False)
-    assert bar.value() == 10
-    bar.setValue(bar.maximum())
+    assert bar.value() == place
+    for _ in range(60):
+        QTest.keyClick(text.viewport(), Qt.Key.Key_PageDown)
+    qtbot.waitUntil(lambda: text.following)
     text.show_text("begin\n" + LINES * 3, final=False)
+    assert bar.value() == bar.maximum()
+
+
+def test_live_text_rows_that_wrap_when_the_scroll_bar_appears_still_follow(qtbot: QtBot) -> None:
+    text = _shown(qtbot)
+    words = ""
+    for number in range(200):
+        words += f"word{number} "
+        text.show_text(words, final=False)
+        qtbot.wait(0)
+        assert text.following
+    bar = text.verticalScrollBar()
+    assert bar.value() == bar.maximum() > 0
+    text.resize(200, 150)
     assert bar.value() == bar.maximum()
 
 

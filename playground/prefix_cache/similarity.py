@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from playground.prefix_cache.common import common_prefix, common_suffix
 from playground.prefix_cache.index import Sent
+from playground.prefix_cache.text_compare import common_prefix, common_suffix
 from playground.prefix_cache.view import CacheView
 
 SHARE = 0.5
-"""Of the shorter of both texts: what versions of one prompt have in common at least."""
+"""Share of the shorter text that versions of one prompt have in common at least."""
 REMEMBERED = 64
 
 
-class Kinship:
-    """Tells versions of one prompt. Remembers what earlier requests are made of; hold one an endpoint and model."""
+class PromptFamilyMatcher:
+    """Finds versions of one prompt. Caches the lines of earlier requests; one per endpoint and model."""
 
     def __init__(self) -> None:
         self._parts: dict[str, dict[str, int]] = {}
 
     def first(self, view: CacheView, candidates: Iterable[Sent | None]) -> Sent | None:
-        """The first of the candidates that is a version of this prompt."""
+        """Return the first candidate that is a version of this prompt, None if there is none."""
         mine: dict[str, int] | None = None
         for sent in candidates:
             if sent is None:
@@ -53,8 +53,8 @@ def _ends_alike(text: str, other: str) -> bool:
 
 
 def _pieces(view: CacheView) -> dict[str, int]:
-    """Each line of each part, and how many code points it takes up in all."""
+    """Return each line of each part, without line ends, with its code points in all."""
     found: dict[str, int] = {}
-    for piece in view.text.splitlines(keepends=True):
-        found[piece] = found.get(piece, 0) + len(piece)
+    for piece in view.text.splitlines():
+        found[piece] = found.get(piece, 0) + len(piece) + 1
     return found
