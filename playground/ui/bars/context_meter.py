@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QPoint, QRectF, QSize, Qt
@@ -38,8 +39,17 @@ class ContextMeter(QAbstractButton):
         """Whether prompt and answer do not fit."""
         return self._parts is not None and self._parts.left < 0
 
-    def show_parts(self, parts: Composition) -> None:
-        """Show a composition."""
+    def show_parts(self, parts: Composition, total: int = 0) -> None:
+        """Show a composition, scaled to the prompt's `total` tokens as the other panes show it, if it is given."""
+        if total and parts.prompt:
+            scale = total / parts.prompt
+            parts = replace(
+                parts,
+                tools=parts.tools * scale,
+                system=parts.system * scale,
+                history=parts.history * scale,
+                rest=parts.rest * scale,
+            )
         if parts == self._parts:
             return
         self._parts = parts
