@@ -1,4 +1,4 @@
-"""How full the context is, and with what: a figure over a bar; a click or Space opens the parts as a table."""
+"""Use of the context: a figure and a bar; a click or Space opens the parts as a table."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BAR_WIDTH_PX = 56
 
 
 class ContextMeter(QAbstractButton):
-    """Painted, so that a new figure at every keystroke lays nothing out anew."""
+    """Painted: a new figure at every keystroke needs no layout."""
 
     def __init__(self, _theme: Theme | None = None) -> None:
         super().__init__()

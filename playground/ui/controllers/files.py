@@ -82,7 +82,7 @@ class Files(QObject):
 
     @property
     def file(self) -> PromptFile:
-        """The file of the prompt as it is now."""
+        """The file of the present prompt."""
         return self._prompt.history.file
 
     @property
@@ -233,7 +233,7 @@ class Files(QObject):
             try:
                 conflict = await asyncio.to_thread(_write_unless_changed, path, data, known)
             except OSError as error:
-                self.trouble.emit(f"{path} cannot be written: {error.strerror or error}. The draft is kept.")
+                self.trouble.emit(f"{path} cannot be written: {error.strerror or error}. The draft is not affected.")
                 return
             if conflict is not None:
                 self._show_conflict(path)
@@ -303,7 +303,7 @@ class Files(QObject):
             self._tasks.start(self.check_disk(), "check the prompt's file")
 
     async def check_disk(self, *, while_saving: bool = False) -> None:
-        """Compare the file on disk with the file as it was opened or saved; show a banner if it changed."""
+        """Compare the file on disk with the one that was opened or saved; show a banner if it changed."""
         file = self.file
         if file.path is None or (self._saving.locked() and not while_saving):
             return

@@ -137,7 +137,7 @@ def _stable_end(document: Document, tools: int, counts: Sequence[int]) -> Stable
             continue
         text = render(message.content or "", document.variables).text
         before = (message.content or "")[: found[0].start]
-        # From the same figures as the messages' own counts: all that is shown adds up.
+        # From the same figures as the messages' counts, so that all figures on screen add up.
         tokens = tools + sum(counts[:index]) + round(counts[index] * len(before) / (len(text) or 1))
         return StableEnd(index, found[0].start, found[0].name, tokens)
     return None

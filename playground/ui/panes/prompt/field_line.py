@@ -13,7 +13,7 @@ _HISTORY = (QKeySequence.StandardKey.Undo, QKeySequence.StandardKey.Redo)
 
 
 class FieldLine(QLineEdit):
-    """`textEdited` says what the person typed."""
+    """`textEdited` is emitted for the user's input only."""
 
     undo_requested = Signal()
     redo_requested = Signal()
@@ -26,7 +26,7 @@ class FieldLine(QLineEdit):
             self.setFont(mono_font())
 
     def show_text(self, text: str) -> None:
-        """Show another text from its beginning; one that is shown already is not touched."""
+        """Show a text from its start; the same text changes nothing."""
         if self.text() != text:
             self.setText(text)
             if not self.hasFocus():

@@ -14,7 +14,7 @@ class FieldText(QFrame):
     """Undo is the prompt's, not the field's."""
 
     edited = Signal(str)
-    """The whole exact text, after every edit by the person."""
+    """The whole exact text, after every edit by the user."""
     undo_requested = Signal()
     redo_requested = Signal()
     caret_moved = Signal()
@@ -40,16 +40,16 @@ class FieldText(QFrame):
         return self.text.exact.text
 
     def set_exact(self, text: str) -> None:
-        """Show another text by its smallest change, so that the cursor stays where it can."""
+        """Show a text by its smallest change, which keeps the cursor if possible."""
         splice = self.text.exact.whole(text)
         if splice.removed or splice.inserted:
             self.text.apply(splice, select=False)
 
     def set_theme(self, theme: Theme) -> None:
-        """Other colours."""
+        """Apply a theme."""
         self.text.set_theme(theme)
 
     def mark(self, bad: bool) -> None:
-        """Mark the field as what is wrong."""
+        """Mark the field as invalid, or remove the mark."""
         self.setProperty("bad", "true" if bad else "false")
         restyle(self)
