@@ -1,4 +1,4 @@
-"""Every action of the window, declared once: menus, palette, shortcut sheet and shortcuts are made from this table."""
+"""Every action of the window, declared once: source of menus, palette, shortcut sheet and shortcuts."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ ACTIONS = (
     ActionSpec("send", "Request", "Send, or stop while running", "Ctrl+Return"),
     ActionSpec("stop", "Request", "Stop", "Ctrl+."),
     ActionSpec("verify", "Request", "Verify caching: send twice", "Ctrl+Alt+Return"),
-    ActionSpec("chain", "Request", "Run until answer: calls tools…", "Ctrl+Shift+Return"),
+    ActionSpec("chain", "Request", "Run agent loop", "Ctrl+Shift+Return"),
     ActionSpec("repeat", "Request", "Repeat and compare the answers…", "Ctrl+Shift+R"),
     ActionSpec("cache_lab", "Request", "Cache lab…"),
-    ActionSpec("replay", "Request", "Replay the past: what the cache did…"),
+    ActionSpec("replay", "Request", "Cache history…"),
     ActionSpec("copy_request_id", "Request", "Copy request_id", "Ctrl+Shift+C"),
     ActionSpec("copy_ticket", "Request", "Copy as support ticket", "Ctrl+Shift+T"),
     ActionSpec("ticket", "Request", "Support ticket…"),
@@ -34,17 +34,17 @@ ACTIONS = (
     ActionSpec("copy_python", "Request", "Copy as Python (openai)"),
     ActionSpec("copy_httpx", "Request", "Copy as Python (httpx)"),
     ActionSpec("copy_javascript", "Request", "Copy as JavaScript"),
-    ActionSpec("compare_requests", "Log", "Compare the two chosen requests"),
+    ActionSpec("compare_requests", "Log", "Compare selected"),
     ActionSpec("export_log", "Log", "Export what the log shows…"),
     ActionSpec("import_log", "Log", "Import requests…"),
-    ActionSpec("log_size", "Log", "Size of the log, and how long requests are kept…"),
+    ActionSpec("log_size", "Log", "Log size and retention…"),
     ActionSpec("new", "Prompt", "New prompt", "Ctrl+N"),
     ActionSpec("sample", "Prompt", "Open the sample prompt"),
     ActionSpec("tools_sample", "Prompt", "Open the sample prompt with tools"),
     ActionSpec("open", "Prompt", "Open…", "Ctrl+O"),
     ActionSpec("save", "Prompt", "Save", "Ctrl+S"),
     ActionSpec("save_as", "Prompt", "Save as…", "Ctrl+Shift+S"),
-    ActionSpec("mend", "Prompt", "Mend the prompt…", "Ctrl+M"),
+    ActionSpec("mend", "Prompt", "Fix prompt structure…", "Ctrl+M"),
     ActionSpec("tool_server", "Prompt", "Tools from an MCP server…"),
     ActionSpec("undo", "Edit", "Undo", "Ctrl+Z"),
     ActionSpec("redo", "Edit", "Redo", "Ctrl+Shift+Z"),
@@ -151,7 +151,7 @@ MENUS: tuple[tuple[str, tuple[str, ...]], ...] = (
 
 
 class Actions:
-    """The table as QActions on a window, each bound to what it does."""
+    """The table as QActions on a window, each bound to its handler."""
 
     def __init__(
         self, owner: QWidget, handlers: Mapping[str, Callable[[], object]], changed: Mapping[str, str] | None = None
@@ -169,7 +169,7 @@ class Actions:
         return self._actions[action_id]
 
     def shortcut(self, action_id: str) -> str:
-        """The first shortcut in the words of this platform; empty where there is none."""
+        """Return the first shortcut in the notation of this platform, or an empty text."""
         shortcut = self._actions[action_id].shortcut()
         return shortcut.toString(QKeySequence.SequenceFormat.NativeText).replace("Return", "Enter")
 

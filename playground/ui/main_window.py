@@ -349,7 +349,9 @@ class MainWindow(QMainWindow):
         # Imported here: the first frame shows no estimates.
         from playground.prefix_cache.composition import composition
 
-        self.top.context.show_parts(composition(outlook.view.document, outlook.zones))
+        axes = self.prompt.axes
+        total = axes.total if axes is not None and not axes.neutral else 0
+        self.top.context.show_parts(composition(outlook.view.document, outlook.zones), total)
         self._show_load()
 
     def _show_file(self) -> None:
