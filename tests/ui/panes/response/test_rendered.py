@@ -10,8 +10,8 @@ from PySide6.QtCore import QUrl
 from PySide6.QtGui import QColor, QGuiApplication, QImage, QTextCursor, QTextDocument
 from pytestqt.qtbot import QtBot
 
-from playground.ui.panes.response.rendered_tab import RenderedTab
 from playground.ui.panes.response.markdown_view import selected_text
+from playground.ui.panes.response.rendered_tab import RenderedTab
 from playground.ui.theme import load_theme
 from tests.ui import runs_on_show as runs
 
