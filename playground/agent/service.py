@@ -1,14 +1,16 @@
-"""Chains in the program: sent by the one sender, answered by the prompt's answers, tied together in the log, kept."""
+"""Agent loops in the program: requests through the request service, tool mocks and conversations on disk."""
 
 from __future__ import annotations
 
 import asyncio
-import threading
+import hashlib
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
 from dataclasses import replace
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
+
+import msgspec
 
 from playground.agent.conversation import Conversation
 from playground.agent.conversation_files import from_fields, to_fields
@@ -21,11 +23,12 @@ from playground.assets import asset
 from playground.client.events import AnyEvent, HeadersReceived
 from playground.client.local_tool import LocalToolError, post_arguments
 from playground.mcp_tools.session import ToolServerError
-from playground.prompt.document import Document, Json
+from playground.prompt.document import Document, Json, Tool
 from playground.prompt.field_errors import InputError
+from playground.prompt.files import content_id, parse_bytes
 from playground.runs.run import Run
 from playground.simulator.launch import SimulatorError
-from playground.storage.json_file import JsonFile
+from playground.storage.json_file import FileWriter, JsonFile
 
 if TYPE_CHECKING:
     from playground.mcp_tools.service import ToolServers
@@ -34,15 +37,27 @@ if TYPE_CHECKING:
     from playground.tasks import Tasks
 
 ANSWERS_FILE, CONVERSATION_FILE = "tool_answers.json", "conversation.json"
-UNTITLED = "untitled"
 SAMPLE = "acme-billing-agent"
 """The sample prompt with tools, by its name."""
 TAG = "chain-"
 
 
 def prompt_key(document: Document) -> str:
-    """Under which a prompt's answers and consents are kept: its name."""
-    return document.name.strip() or UNTITLED
+    """Return the key of a prompt's tool mocks: its id, or its content. Another prompt with its name has another key."""
+    return document.id or content_id(document)
+
+
+def consent_owner(document: Document) -> str:
+    """Return what a consent belongs to: the prompt with its tools as they are."""
+    tools = hashlib.sha256("\n".join(tool.json_text for tool in document.tools).encode("utf-8", "surrogatepass"))
+    return f"{prompt_key(document)} {tools.hexdigest()[:32]}"
+
+
+@lru_cache(maxsize=1)
+def _sample() -> tuple[tuple[Tool, ...], ToolMocks]:
+    """The tools of the sample prompt with tools, and their mocks."""
+    tools = parse_bytes(asset(f"prompts/{SAMPLE}.prompt.json").read_bytes()).document.tools
+    return tools, load(asset(f"prompts/{SAMPLE}.answers.json").read_text("utf-8"))
 
 
 class AgentHost(Protocol):
@@ -60,6 +75,12 @@ class AgentHost(Protocol):
     @property
     def tool_servers(self) -> ToolServers: ...
 
+    @property
+    def writer(self) -> FileWriter: ...
+
+    @property
+    def on_trouble(self) -> Callable[[str], None]: ...
+
     async def send(self, document: Document, on_dispatch: Callable[[PendingRequest], None]) -> PendingRequest:
         """Send a document to the endpoint in use."""
 
@@ -73,7 +94,6 @@ class AgentService:
         self._kept = JsonFile(host.folder / CONVERSATION_FILE, "The kept conversation")
         self._books = self._answers.read(_books) or {}
         self._consents: set[str] = set()
-        self._writing = threading.Lock()
         self.allow_address: Callable[[str], Awaitable[bool]] = _no
         """Asks whether an address on this machine may be called for the prompt in hand."""
         self.dispatches: dict[str, PendingRequest] = {}
@@ -87,39 +107,46 @@ class AgentService:
         return " ".join(part for part in (self._answers.notice, self._kept.notice) if part)
 
     def book(self, document: Document) -> ToolMocks:
-        """The answers of a prompt's tools; those that are shipped with the sample prompt, until they are changed."""
-        kept = self._books.get(prompt_key(document))
-        if kept is None and prompt_key(document) == SAMPLE:
-            return load(asset(f"prompts/{SAMPLE}.answers.json").read_text("utf-8"))
-        return kept or ToolMocks()
+        """Return the mocks of a prompt's tools; for the sample prompt's tools the shipped mocks until they change."""
+        saved = self._books.get(prompt_key(document))
+        if saved is not None:
+            return saved
+        tools, mocks = _sample()
+        return mocks if document.tools == tools else ToolMocks()
 
     def keep_book(self, document: Document, book: ToolMocks) -> None:
-        """Keep the answers of a prompt's tools. Raises OSError."""
+        """Save the mocks of a prompt's tools, in the worker that writes files."""
         self._books[prompt_key(document)] = book
-        kept: dict[str, Json] = {key: dump(each) for key, each in self._books.items()}
-        self._answers.write(kept)
+        rows: dict[str, Json] = {key: dump(each) for key, each in self._books.items()}
+        self._submit(self._answers, rows, "The tool mocks")
 
     def keep_conversation(self, conversation: Conversation) -> None:
-        """Keep a conversation for the next start. Raises OSError."""
+        """Save a conversation for the next start, in the worker that writes files."""
         self.conversation = conversation
-        self._write(conversation)
+        self._host.writer.submit(lambda: self._write(conversation), self._host.on_trouble)
 
     async def keep_soon(self, conversation: Conversation) -> None:
-        """The same in a thread, while a chain runs; a disk that is full is told of when it has ended."""
+        """Save it while an agent loop runs; an error is reported when the loop has ended."""
         self.conversation = conversation
-        with suppress(OSError):
-            await asyncio.to_thread(self._write, conversation)
+        self._host.writer.submit(lambda: self._write(conversation), lambda _error: None)
+        await self._host.writer.flush()
 
-    def _write(self, conversation: Conversation) -> None:
-        with self._writing:
-            # One that has been overtaken by a newer one is not written over it.
-            if conversation is self.conversation:
-                self._kept.write(to_fields(conversation))
+    def _write(self, conversation: Conversation) -> str:
+        if conversation is not self.conversation:
+            return ""  # a newer one follows
+        return _written(self._kept, to_fields(conversation), "The conversation")
+
+    def _submit(self, file: JsonFile, value: Json, label: str) -> None:
+        self._host.writer.submit(lambda: _written(file, value, label), self._host.on_trouble)
 
     def chain(self, conversation: Conversation, ask: Ask, listener: Callable[[Happening], None], limit: int) -> Chain:
         """A chain on this conversation, whose tools answer as the prompt's book says."""
         answerer = ToolExecutor(
-            self.book(conversation.root), ask, fetch=self._fetch, allowed=self._allowed(conversation), serve=self._serve
+            self.book(conversation.root),
+            ask,
+            fetch=self._fetch,
+            allowed=self._allowed(conversation),
+            serve=partial(self._serve, consent_owner(conversation.root)),
         )
         return Chain(conversation, self._send, answerer, listener=self._tied(conversation.id, listener), limit=limit)
 
@@ -155,7 +182,7 @@ class AgentService:
     def _allowed(self, conversation: Conversation) -> Callable[[str], Awaitable[bool]]:
         async def allowed(url: str) -> bool:
             try:
-                key = consent_key(prompt_key(conversation.root), url)
+                key = consent_key(consent_owner(conversation.root), url)
             except InputError:
                 return False
             if key not in self._consents and await self.allow_address(url):
@@ -170,9 +197,9 @@ class AgentService:
         except LocalToolError as failed:
             raise ToolExecutionError(str(failed)) from None
 
-    async def _serve(self, server: str, name: str, arguments: Mapping[str, Json]) -> str:
+    async def _serve(self, owner: str, server: str, name: str, arguments: Mapping[str, Json]) -> str:
         try:
-            return await self._host.tool_servers.call(server, name, arguments)
+            return await self._host.tool_servers.call(server, name, arguments, owner)
         except (ToolServerError, InputError) as failed:
             raise ToolExecutionError(str(failed)) from None
 
@@ -188,6 +215,15 @@ async def see_through(chain: Chain, run: Awaitable[AgentLoopEnded]) -> AgentLoop
         raise
 
 
+def _written(file: JsonFile, value: Json, label: str) -> str:
+    """Write a file. Returns why that failed, as a sentence."""
+    try:
+        file.write(value)
+    except OSError as error:
+        return f"{label} cannot be saved: {error.strerror or error}."
+    return ""
+
+
 def tag_of(conversation_id: str) -> str:
     """The tag that ties a conversation's requests together in the log."""
     return f"{TAG}{conversation_id[:8]}"
@@ -201,9 +237,7 @@ def with_tool_servers(book: ToolMocks, names: list[str], server: str) -> ToolMoc
 
 
 def _books(value: Json) -> dict[str, ToolMocks]:
-    if not isinstance(value, dict):
-        raise ValueError("answers are a table")
-    return {key: load(str(text)) for key, text in value.items()}
+    return {key: load(text) for key, text in msgspec.convert(value, dict[str, str]).items()}
 
 
 async def _no(_address: str) -> bool:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from playground.cli.exit_status import FAILED, FINISHED
-from playground.cli.log_actions import Work, delete, export, import_, show, ticket
+from playground.cli.log_actions import Work, delete, export, import_, report_malformed, show, ticket
 from playground.client.redact import redact
 from playground.export.terminal import for_stream, print_error, print_line, visible_line
 from playground.prompt.document import Json
@@ -69,6 +69,7 @@ def _list(words: list[str], options: argparse.Namespace) -> Work:
     chosen = parse(" ".join(words), datetime.now().astimezone())
 
     async def work(store: RequestLog) -> int:
+        report_malformed(chosen)
         async for row in _rows(store, chosen, options.limit):
             print_line(redact(json.dumps(_fields(row), ensure_ascii=True), None) if options.json else _line(row))
         return FINISHED

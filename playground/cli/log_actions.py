@@ -105,6 +105,7 @@ def export(words: list[str], options: argparse.Namespace) -> Work:
         raise InputError(FieldError(("--format",), f"is one of {', '.join(FORMATS)}.", "Or end the file's name so."))
 
     async def work(store: RequestLog) -> int:
+        report_malformed(chosen)
         if options.output == "-":
             with _standard_output() as out:
                 await export_into(out, store, chosen, kind)
@@ -143,6 +144,7 @@ def delete(words: list[str], options: argparse.Namespace) -> Work:
 
     async def work(store: RequestLog) -> int:
         _writable(store)
+        report_malformed(chosen)
         n = (await store.count(chosen, None)).n
         if n and not options.yes and not await asyncio.to_thread(_agreed, n):
             print("Nothing was deleted.", file=sys.stderr)
@@ -170,6 +172,9 @@ def _by_id(words: list[str], command: str) -> LogFilter:
     """Parse words as a filter; a word without a key is part of a request_id or a run id."""
     if not words:
         raise InputError(FieldError(("ID",), f"{command} needs a part of an id, or a filter."))
+    pasted = parse(" ".join(words), datetime.now().astimezone())
+    if pasted.malformed:
+        return pasted
     return parse(
         " ".join(word if ":" in word else f"id:{_quoted(word)}" for word in words), datetime.now().astimezone()
     )
@@ -179,7 +184,14 @@ def _quoted(word: str) -> str:
     return f'"{word}"' if any(char.isspace() or char in ",;" for char in word) else word
 
 
+def report_malformed(chosen: LogFilter) -> None:
+    """Name the words of a pasted list of ids that are not ids."""
+    if chosen.malformed:
+        print_error(f"not an id, left out: {', '.join(chosen.malformed)}")
+
+
 async def _found(store: RequestLog, chosen: LogFilter) -> list[StoredRun]:
+    report_malformed(chosen)
     rows = await store.page(chosen, None, MOST_SHOWN + 1)
     if len(rows) > MOST_SHOWN:
         raise InputError(FieldError(("FILTER",), f"finds more than {MOST_SHOWN} requests.", "Narrow it."))

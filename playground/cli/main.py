@@ -27,6 +27,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_send(commands)
     _add_log(commands)
     _add_batch(commands)
+    _add_record(commands)
     _add_check(commands)
     _add_self_test(commands)
     return parser
@@ -130,6 +131,32 @@ def _add_batch(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     _data_option(parser)
 
 
+def _add_record(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "record",
+        help="record the requests of another program",
+        description="Listens on a loopback address, forwards every request to the endpoint unchanged, and records chat "
+        "completions in the request log. Ends on Ctrl+C.",
+    )
+    parser.add_argument("--port", type=_port, default=8788, metavar="N", help="port (default 8788; 0: a free one)")
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--base-url", metavar="URL", help="an OpenAI-compatible base URL")
+    where.add_argument("--endpoint", metavar="NAME", help="an endpoint set up in the window, by name")
+    parser.add_argument("--add-key", action="store_true", help="send the endpoint's own key instead of the caller's")
+    parser.add_argument(
+        "--token", action="store_true", help="require a random path segment, so that only its holders call"
+    )
+    parser.add_argument("--json", action="store_true", help="print the base URL as one JSON object, and no requests")
+    parser.add_argument("--quiet", action="store_true", help="print no line per request")
+    _data_option(parser)
+
+
+def _port(text: str) -> int:
+    if not text.isdigit() or int(text) > 65_535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port from 0 to 65535")
+    return int(text)
+
+
 def _add_check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser(
         "check",
@@ -217,6 +244,10 @@ def _run(options: argparse.Namespace) -> int:
         from playground.cli.batch import batch
 
         return batch(options)
+    if options.command == "record":
+        from playground.cli.record import record
+
+        return record(options)
     if options.command == "check":
         from playground.cli.check import check
 

@@ -34,6 +34,10 @@ ADDRESS_ID = "address"
 """The id of an endpoint that is only an address on the command line. It has no key of its own in the key store."""
 
 
+LOCK_WAIT_S = 60.0
+"""Seconds that the command waits at its end for a request log that another program holds."""
+
+
 def send(options: argparse.Namespace) -> int:
     """Send a prompt file. Returns 0 finished, 1 failed, 3 finished but not logged, 130 stopped.
 
@@ -57,7 +61,7 @@ def open_prompt(name: str) -> Opened:
         raise InputError(FieldError(("FILE",), f"{name} cannot be read: {error.strerror or error}.")) from error
     opened = open_any_bytes(data, name)
     for note in opened.notes:
-        _say(note)
+        print_error(note)
     return opened
 
 
@@ -103,6 +107,8 @@ async def _session(folder: Path, document: Document, model: str | None, options:
         if workspace.log is not None:
             workspace.log.on_trouble(lambda message: print_error(message) if message != workspace.log_notice else None)
         status = await _send(workspace, document, endpoint, options)
+        if workspace.log is not None and workspace.log.read_only_reason is None:
+            await workspace.log.saved(LOCK_WAIT_S)
     finally:
         await workspace.close()
     return status if status != FINISHED or _is_logged(workspace) else NOT_LOGGED

@@ -16,6 +16,7 @@ import msgspec
 
 from playground.client import tolerant_json
 from playground.client.error_body import is_error, is_error_name
+from playground.client.errors import not_a_chunk
 from playground.client.events import (
     Alternative,
     AnyEvent,
@@ -37,7 +38,9 @@ from playground.prompt.json_bounds import JsonBoundsError, check_depth
 MOST_ALTERNATIVES = 20
 """top_logprobs goes to 20 (electron-api.md, Parameters)."""
 DONE = "[DONE]"
-_KEEP_ALIVE = re.compile(r"\W*(ping|pong|keep[\s_-]?alive|heart[\s_-]?beat|noop|processing|connected|ok)?\W*", re.I)
+_KEEP_ALIVE = re.compile(
+    r"[\s:.!-]*(ping|pong|keep[\s_-]?alive|heart[\s_-]?beat|noop|processing|connected|ok)?[\s:.!-]*", re.IGNORECASE
+)
 _DATA_PREFIX = re.compile(r"\s*data:\s*")
 
 
@@ -120,7 +123,7 @@ class _Chunk(msgspec.Struct, gc=False, rename={"kind": "object"}):
     timings: object = None
 
 
-_DECODER = msgspec.json.Decoder(_Chunk)
+_decode = msgspec.json.Decoder(_Chunk).decode
 
 
 class NotAChunk(ValueError):  # noqa: N818 - expected from a server that is not one
@@ -161,7 +164,7 @@ class ChunkDecoder:
             raise StreamError(str(data))
         check_depth(data)
         try:
-            chunk = _DECODER.decode(data)
+            chunk = _decode(data if type(data) is str else str(data))  # msgspec takes no subclass
         except (msgspec.DecodeError, UnicodeEncodeError):
             return self._odd(data, at)
         if not chunk.choices or chunk.error is not None or chunk.kind == "error":
@@ -449,3 +452,16 @@ def rebuilt(data: str, events: list[AnyEvent]) -> str:
         value = {}
     rest = {name: item for name, item in value.items() if name != "choices"} if isinstance(value, dict) else {}
     return json.dumps({**rest, "choices": [choice]}, ensure_ascii=False)
+
+
+__all__ = [
+    "DONE",
+    "ChunkDecoder",
+    "NotAChunk",
+    "StreamError",
+    "is_done",
+    "not_a_chunk",
+    "rebuilt",
+    "token_probabilities",
+    "whole_text",
+]

@@ -14,6 +14,7 @@ from playground.prompt.field_errors import FieldError, Path
 _NUMBER = r"(\d[\d,_]*)"
 _LIMIT = (
     rf"maximum context length (?:is|of) {_NUMBER}",
+    rf"context length is only {_NUMBER}",
     rf"maximum model length (?:is|of) {_NUMBER}",
     rf"context (?:size|length|window)(?: limit)?(?: is| of)?:? \(?{_NUMBER}",
     rf"maximum (?:allowed )?(?:input |prompt )?(?:length|tokens)(?: is| of)? {_NUMBER}",
@@ -31,6 +32,7 @@ _WANTED = (
     rf"has {_NUMBER} input tokens",
 )
 _IN_TWO = (
+    rf"passed {_NUMBER} input tokens and requested {_NUMBER} output tokens",
     rf"{_NUMBER} prompt tokens and max_tokens {_NUMBER}",
     rf"'?max_(?:completion_)?tokens'?[^.]*?: {_NUMBER}\..*?has {_NUMBER} input tokens",
 )
@@ -92,6 +94,7 @@ class Envelope:
     param: str | None = None
     code: str | None = None
     context_length: int | None = None
+    prompt_tokens: int | None = None
 
     @property
     def names_a_field(self) -> bool:
@@ -214,6 +217,7 @@ def _of_object(error: dict[str, object]) -> Envelope:
         _text(error.get("param")),
         _code(error.get("code")),
         count(error.get("n_ctx")),
+        count(error.get("n_prompt_tokens")),
     )
 
 

@@ -165,7 +165,7 @@ def _context_length(status: int, envelope: error_body.Envelope) -> TooLong | Non
         return None
     found = next((found for line in envelope.lines if (found := too_long(line)) is not None), None)
     if envelope.context_length is not None:
-        return TooLong(envelope.context_length, found.wanted if found else None)
+        return TooLong(envelope.context_length, envelope.prompt_tokens or (found.wanted if found else None))
     return found
 
 
@@ -236,7 +236,7 @@ def not_a_chunk(data: str, content_type: str = "", *, begun: bool = False) -> Ap
     else:
         title = "The response is not a chat completion"
         advice = "Check that the base URL is that of an OpenAI-compatible server."
-    detail = f"{named}{start}" if start else "The server sent an empty answer."
+    detail = f"{named}{start}" if start or content_type else "The server sent an empty answer."
     return ApiError("protocol", title, detail, advice, body=data[:MAX_BODY_CHARS])
 
 

@@ -27,6 +27,8 @@ def network_trouble(error: Exception, base_url: str, *, begun: bool, proxy: Prox
         return cut_trouble()
     if proxy is not None and (found := _proxy_trouble(error, proxy)) is not None:
         return found
+    if isinstance(error, httpx.ProxyError):
+        return ApiError("connect", "The proxy did not let the request through", f"{base_url}: {error}", "Check it.")
     if isinstance(error, httpx.ConnectError):
         return _connect(error, base_url)
     if isinstance(error, httpx.RemoteProtocolError) and "disconnected" not in str(error):

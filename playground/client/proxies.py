@@ -7,12 +7,12 @@ request does not need has an unknown scheme (`ALL_PROXY=socks://…`). This one 
 from __future__ import annotations
 
 import ipaddress
+import platform
 import re
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
-from urllib.request import getproxies_environment
+from urllib.request import getproxies, getproxies_environment, proxy_bypass
 
 _SCHEMES = {"socks": "socks5h", "socks5": "socks5", "socks5h": "socks5h", "http": "http", "https": "https"}
 
@@ -75,10 +75,8 @@ def _usable(source: str, value: str) -> str:
 
 def _system_proxy(scheme: str, host: str) -> Proxy | None:
     """The proxy in the settings of macOS or Windows, which count only if no variable is set."""
-    if sys.platform not in ("darwin", "win32") or getproxies_environment():
+    if platform.system() not in ("Darwin", "Windows") or getproxies_environment():
         return None
-    from urllib.request import getproxies, proxy_bypass
-
     value = getproxies().get(scheme)
     source = "The system's proxy setting"
     return None if not value or proxy_bypass(host) else Proxy(_usable(source, value), source)

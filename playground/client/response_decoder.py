@@ -21,6 +21,7 @@ from playground.prompt.json_bounds import JsonBoundsError
 EVENT_STREAM = "text/event-stream"
 _SSE_START = re.compile(rb"\s*(?::|(?:data|event|id|retry|error)\s*:)")
 _SNIFF_BYTES = 16
+_DATA_LINE = re.compile(rb"^data:", re.MULTILINE)
 
 
 class TooMuch(ValueError):  # noqa: N818 - expected from a broken server
@@ -56,10 +57,11 @@ class ResponseDecoder:
                 raise TooMuch(f"It has more than {self._limits.max_bytes:,} bytes.")
             if self._mode == "unknown":
                 self._held += received
-                if self._sniff() and self._mode == "stream":
+                self._sniff()
+                if self._is_stream:
                     received, self._held = bytes(self._held), bytearray()
                     self._read(self._framer.feed(received), at, events)
-            elif self._mode == "stream":
+            elif self._is_stream:
                 self._read(self._framer.feed(received), at, events)
             else:
                 self._held += received
@@ -72,10 +74,13 @@ class ResponseDecoder:
         events: list[AnyEvent] = []
         if self.ended:
             return events
-        if self._mode != "stream":
-            self._whole(at, events)
-        else:
-            self._end_of_stream(at, events)
+        try:
+            if self._mode != "stream":
+                self._whole(at, events)
+            else:
+                self._end_of_stream(at, events)
+        except (FrameTooLarge, TooMuch) as error:
+            self._fail(bounds_trouble(error), at, events)
         return events
 
     def broken(self, at: float) -> list[AnyEvent]:
@@ -86,7 +91,11 @@ class ResponseDecoder:
             self._flush(at, events)
         return events
 
-    def _sniff(self) -> bool:
+    @property
+    def _is_stream(self) -> bool:
+        return self._mode == "stream"
+
+    def _sniff(self) -> None:
         """Decide by the first bytes whether the body is a stream, for content types that do not say so."""
         head = bytes(self._held[:1024]).removeprefix(b"\xef\xbb\xbf")
         start = head.lstrip()
@@ -94,7 +103,6 @@ class ResponseDecoder:
             self._mode = "stream"
         elif start[:1] in (b"{", b"[", b"<") or len(start) >= _SNIFF_BYTES or len(head) >= 1000:
             self._mode = "whole"
-        return self._mode != "unknown"
 
     def _read(self, received: list[str], at: float, events: list[AnyEvent]) -> None:
         for data in received:
@@ -146,6 +154,13 @@ class ResponseDecoder:
         return not_a_chunk(text, "" if known else self._content_type, begun=self._decoder.begun)
 
     def _whole(self, at: float, events: list[AnyEvent]) -> None:
+        if bytes(self._held).lstrip()[:1] not in (b"{", b"[", b"<") and _DATA_LINE.search(self._held):
+            # A stream whose first line did not look like one.
+            self._mode = "stream"
+            self._read(self._framer.feed(bytes(self._held)), at, events)
+            if not self.ended:
+                self._end_of_stream(at, events)
+            return
         data = self._held.decode("utf-8-sig", "replace")
         lines = data.splitlines() if self._is_json_lines(data) else [data]
         for line in lines:
@@ -186,7 +201,9 @@ class ResponseDecoder:
         """Whether an event that the end has cut off is all there: an error message, or JSON up to its last bracket."""
         if isinstance(data, NamedData) and is_error_name(data.name):
             return True
-        return data.lstrip()[:1] in ("{", "[") and data.rstrip()[-1:] in ("}", "]") and _is_json(data)
+        if data.lstrip()[:1] not in ("{", "[") or data.rstrip()[-1:] not in ("}", "]"):
+            return False
+        return _is_json(data) or (isinstance(data, NamedData) and all(map(_is_json, data.splitlines())))
 
     def _complete(self, at: float, events: list[AnyEvent], *, saw_done: bool) -> None:
         """Done needs a finish_reason or an answer, and no error message that was passed over."""

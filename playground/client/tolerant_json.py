@@ -1,12 +1,14 @@
 """Parsing of JSON from a server that may be odd. The result can be displayed, stored and encoded again.
 
 A lone surrogate (`"\\ud83d"` alone) is no character: it becomes U+FFFD here, so that all later code has valid text.
-NaN and Infinity are accepted. A whole number beyond 64 bits becomes a float.
+NaN, Infinity and numbers that overflow a float become null: they are no value. A whole number beyond 64 bits becomes a
+float.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import re
 
 from playground.prompt.json_bounds import check_depth
@@ -25,7 +27,7 @@ def loads(text: str) -> object:
 def loads_raw(text: str) -> object:
     """As `loads`, but lone surrogates are kept."""
     check_depth(text)
-    value: object = json.loads(text, parse_int=_number)
+    value: object = json.loads(text, parse_int=_number, parse_float=_finite, parse_constant=_nothing)
     return value
 
 
@@ -33,5 +35,14 @@ def _without_lone(text: str) -> str:
     return _LONE.sub("\ufffd", text)
 
 
-def _number(digits: str) -> int | float:
-    return int(digits) if len(digits) <= _MOST_DIGITS else float(digits)
+def _number(digits: str) -> int | float | None:
+    return int(digits) if len(digits) <= _MOST_DIGITS else _finite(digits)
+
+
+def _finite(digits: str) -> float | None:
+    number = float(digits)
+    return number if math.isfinite(number) else None
+
+
+def _nothing(_constant: str) -> None:
+    return None

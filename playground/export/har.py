@@ -13,8 +13,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from playground import __version__
-from playground.client.chunks import DONE, ChunkDecoder, NotAChunk, StreamError, not_a_chunk
-from playground.client.errors import cut_trouble, http_trouble, stream_trouble
+from playground.client.chunks import DONE
+from playground.client.errors import http_trouble
 from playground.client.events import (
     AnyEvent,
     AttemptFailed,
@@ -25,7 +25,7 @@ from playground.client.events import (
     Stopped,
     TimesUnknown,
 )
-from playground.client.sse import FrameTooLarge, SseFramer
+from playground.client.response_decoder import ResponseDecoder
 from playground.client.urls import check_base_url
 from playground.export.import_validation import judged
 from playground.export.masking import masked_run, masked_text
@@ -272,12 +272,11 @@ def _events(response: Mapping[str, Any], headers_s: float, took_s: float) -> Ite
     if not text:  # browsers leave out bodies that were not kept: what the server answered is unknown
         yield Completed(took_s, saw_done=False)
         return
-    try:
-        yield from _read(text, took_s, request_id, streamed="event-stream" in kind)
-    except StreamError as error:
-        yield AttemptFailed(took_s, stream_trouble(error.body, None), request_id)
-    except (NotAChunk, FrameTooLarge):
-        yield AttemptFailed(took_s, not_a_chunk(text), request_id)
+    decoder = ResponseDecoder(kind.split(";", 1)[0].strip())
+    yield from decoder.feed(text.encode("utf-8", "surrogatepass"), took_s)
+    yield from decoder.end(took_s)
+    if decoder.error is not None:
+        yield AttemptFailed(took_s, decoder.error, request_id)
 
 
 def _content(content: Mapping[str, Any]) -> str:
@@ -298,20 +297,3 @@ def _headers(value: object) -> Iterator[tuple[str, str]]:
         name, text = str(_mapping(item).get("name", "")).lower(), str(_mapping(item).get("value", ""))
         if name and name not in _SECRET:
             yield masked_text(name), masked_text(text)
-
-
-def _read(text: str, at: float, request_id: str | None, *, streamed: bool) -> Iterator[AnyEvent]:
-    decoder = ChunkDecoder()
-    if not streamed:
-        yield RawEvent(at, text)
-        yield from decoder.events(text, at)
-        yield Completed(at)
-        return
-    for data in SseFramer().feed(text.encode("utf-8", "surrogatepass")):
-        if data == DONE:
-            yield Completed(at)
-            return
-        if data.strip():
-            yield RawEvent(at, data)
-            yield from decoder.events(data, at)
-    yield Completed(at, saw_done=False) if decoder.finished else AttemptFailed(at, cut_trouble(), request_id)

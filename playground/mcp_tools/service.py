@@ -29,9 +29,9 @@ class ToolServers:
     """
 
     def __init__(self, allowed: Allowed) -> None:
-        """`allowed` asks the person whether a server's tools may be called: once a server, before its first call."""
+        """`allowed` asks the user whether a prompt may call a server's tools, once, before the first call."""
         self._allowed = allowed
-        self._consent: set[str] = set()
+        self._consent: set[tuple[str, str]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._sessions: dict[str, tuple[Session, asyncio.Task[None]]] = {}
@@ -45,13 +45,16 @@ class ToolServers:
         pasted = [from_json(json.dumps(_definition(fields))).tools[0] for fields in found]
         return tuple(pasted)
 
-    async def call(self, server: str, name: str, arguments: Mapping[str, Json]) -> str:
-        """What a tool returns. Raises InputError for no address, ToolServerFailed, also without consent."""
+    async def call(self, server: str, name: str, arguments: Mapping[str, Json], owner: str) -> str:
+        """Return a tool's result. `owner` is the prompt that the consent belongs to.
+
+        Raises InputError for an invalid address, ToolServerError, also without consent.
+        """
         where = read_address(server)
-        if server not in self._consent:
+        if (owner, server) not in self._consent:
             if not await self._allowed(server):
-                raise ToolServerError(f"{name} was not called: there is no consent for {server}.")
-            self._consent.add(server)
+                raise ToolServerError(f"{name} was not called: you did not allow {server}.")
+            self._consent.add((owner, server))
         return await self._in_thread(
             self._ask(server, where, partial(call_tool, name=name, arguments=arguments), CALL_S)
         )

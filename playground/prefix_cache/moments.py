@@ -14,7 +14,7 @@ from typing import cast
 
 from playground.assets import asset
 
-INDIC = "\u0900-\u0dff"
+INDIC = "\u0900-\u0963\u0966-\u0dff"
 """Scripts whose vowel signs are marks, which `\\w` does not match."""
 _WORD_END = rf"(?![\w{INDIC}])"
 _ALONE = r"(?!\d|[-/.:]\d)"
@@ -38,7 +38,7 @@ _TO = (
     r"|থেকে|నుండి|నుంచి|ರಿಂದ|മുതൽ|થી|ਤੋਂ|ରୁ|سے|முதல்|إلى|至|到|から|〜|~"
     r"|đến|ถึง|sampai|hingga|부터|до|дo|по) ?\d)"
 )
-_DAY_PART = r"(?: ?[ap]\.?m\b| ?(?:baje|बजे|বাজে|টা|వద్ద|గంటల|மணி|वाजता|वाजले|ਵਜੇ|વાગ્યે|بجے|น\.))?"
+_DAY_PART = r"(?: ?[ap]\.? ?m\b| ?(?:ص|م|[πμ]μ)(?!\w)| ?(?:baje|बजे|বাজে|টা|వద్ద|గంటల|மணி|वाजता|वाजले|ਵਜੇ|વાગ્યે|بجے|น\.))?"
 
 
 def any_of(words: Iterable[str]) -> str:
@@ -71,15 +71,28 @@ def _flat(entry: object) -> tuple[str, ...]:
 
 
 @cache
-def words(kind: str) -> tuple[str, ...]:
+def words(kind: str, *, ascii_only: bool = False) -> tuple[str, ...]:
     """Return the words of one kind in moments.json, of all languages, in lower case. Raises KeyError."""
-    return _flat(_file("moments.json")[kind])
+    return _selected(_flat(_file("moments.json")[kind]), ascii_only=ascii_only)
+
+
+def _selected(names: tuple[str, ...], *, ascii_only: bool) -> tuple[str, ...]:
+    return tuple(name for name in names if name.isascii()) if ascii_only else names
 
 
 @cache
-def months() -> tuple[str, ...]:
+def months(*, ascii_only: bool = False) -> tuple[str, ...]:
     """Return the names of months in all languages, in lower case."""
-    return (*_flat(_file("calendar.json")["months"]), *_EXTRA_MONTHS)
+    return _selected(_all_months(), ascii_only=ascii_only)
+
+
+def _all_months() -> tuple[str, ...]:
+    return (*_joined(_flat(_file("calendar.json")["months"])), *_EXTRA_MONTHS)
+
+
+def _joined(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the names, also without the zero-width non-joiners that few keyboards write (Malayalam തിങ്കളാഴ്‌ച)."""
+    return (*names, *(name.replace("\u200c", "") for name in names if "\u200c" in name))
 
 
 _EXTRA_MONTHS = (
@@ -89,8 +102,12 @@ _EXTRA_MONTHS = (
 
 
 @cache
-def days() -> tuple[str, ...]:
+def days(*, ascii_only: bool = False) -> tuple[str, ...]:
     """Return the names of weekdays in all languages, in lower case."""
+    return _selected(_all_days(), ascii_only=ascii_only)
+
+
+def _all_days() -> tuple[str, ...]:
     return (
         *_flat(_file("calendar.json")["days"]),
         "segunda",
@@ -129,16 +146,19 @@ class MomentPatterns:
 
 
 @cache
-def moment_patterns() -> MomentPatterns:
-    """Return the patterns; built once."""
-    month, named_day = any_of(months()), any_of(days())
+def moment_patterns(*, ascii_only: bool = False) -> MomentPatterns:
+    """Return the patterns; built once. `ascii_only`: smaller ones that find the same in ASCII text."""
+    month, named_day = any_of(months(ascii_only=ascii_only)), any_of(days(ascii_only=ascii_only))
+    short_months = _selected(_flat(_file("calendar.json")["short_months"]), ascii_only=ascii_only)
     day = rf"(?:{named_day}|{_CJK_DAY})"
     day_first = rf"\d{{1,2}}{_TH}{_OF}{month}"
     month_first = rf"{month}\.?[ \-]\d{{1,2}}(?:st|nd|rd|th)?[,،]?[ \-]\d{{4}}(?!\d)"
     year_first = rf"\d{{4}}[,.]?[ \-]{month}[ \-]\d{{1,2}}(?!\d)"
-    full = rf"(?:{_NUMERIC}|{year_first}|{day_first}{_YEAR})"
+    # Abbreviations that are common words elsewhere count only in front of a year.
+    short_first = rf"\d{{1,2}}{_TH}{_OF}{any_of(short_months)}{_YEAR}"
+    full = rf"(?:{_NUMERIC}|{year_first}|{day_first}{_YEAR}|{short_first})"
     written = (
-        rf"(?:{_NUMERIC}|{year_first}|{day_first}(?:{_YEAR})?(?![^\W\d_])"
+        rf"(?:{_NUMERIC}|{year_first}|{short_first}|{day_first}(?:{_YEAR})?(?![^\W\d_])"
         rf"|{month}\.?[ \-]\d{{1,2}}(?:st|nd|rd|th)?(?:[,،]?[ \-]\d{{4}})?(?!\w)|{_CHINESE}"
         rf"|\d{{1,2}} ?[月월] ?\d{{1,2}} ?[日号號일]|\d{{1,2}} tháng \d{{1,2}}(?!\d)"
         rf"|\d{{1,2}}(?:-\d{{1,2}}-|/\d{{1,2}}/|\.\d{{1,2}}\.)\d{{2}}{_ALONE})"
@@ -147,8 +167,8 @@ def moment_patterns() -> MomentPatterns:
     date = rf"(?:(?:{day}{before_date})?{written}|{day}{_WORD_END})"
     time = (
         rf"(?:\d{{1,2}}:\d{{2}}(?!\d)(?::\d{{2}}(?:[.,]\d{{1,9}})?)?{_TO}{_DAY_PART}{_ZONE}|\d{{1,2}} ?[ap]\.?m\b"
-        r"|(?:오전 |오후 )?\d{1,2} ?[点點時时시](?!間|间) ?(?:\d{1,2} ?[分분]|半)?"
-        r"|\d{1,2} ?h ?\d{2}(?!\w)|\d{1,2} uhr\b)"
+        r"|(?:오전 |오후 |午前|午後|上午|下午)?\d{1,2} ?[点點時时시](?!間|间) ?(?:\d{1,2} ?[分분]|半)?"
+        r"|\d{1,2} giờ(?: \d{1,2}(?: phút)?)?|\d{1,2} ?h ?\d{2}(?!\w)|\d{1,2} uhr\b)"
     )
     joint = r"(?:[t ]|[,،] ?| at | um | à | a las | को | o | в |, um |(?<=[日号일]))"
     return MomentPatterns(month, day, full, month_first, written, date, time, f"{joint}{time}")

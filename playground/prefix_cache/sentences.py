@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 
-from playground.prefix_cache.volatile_words import MONTHS, any_of
+from playground.prefix_cache.moments import any_of, months
 from playground.prompt.variables import places
 
 _JOINING = r"(?![\u0300-\u036f\u200d\ufe0e\ufe0f])"
@@ -20,7 +21,13 @@ _ABBREVIATION = re.compile(
     re.IGNORECASE,
 )
 _NUMBERED = re.compile(r"(?<![\w.,-])\d{1,2}\.$")
-_GOES_ON = re.compile(rf"[ \t]+(?:(?-i:[a-zäöü])|{any_of(MONTHS)}(?!\w))", re.IGNORECASE)
+
+
+@cache
+def _goes_on() -> re.Pattern[str]:
+    return re.compile(rf"[ \t]+(?:(?-i:[a-zäöü])|{any_of(months())}(?!\w))", re.IGNORECASE)
+
+
 _REACH = 16
 """Code points before a full stop in which an abbreviation begins."""
 BULLETS = " \t-*•–—#>"
@@ -77,4 +84,4 @@ def _is_no_end(text: str, line_start: int, line_end: int, found: re.Match[str]) 
         return True
     if not _NUMBERED.search(text, begin, stop):
         return False
-    return _is_list_number(text[line_start:stop]) or bool(_GOES_ON.match(text, stop, line_end))
+    return _is_list_number(text[line_start:stop]) or bool(_goes_on().match(text, stop, line_end))

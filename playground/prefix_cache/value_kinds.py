@@ -70,7 +70,8 @@ class _Patterns:
 @cache
 def _patterns() -> _Patterns:
     moment = moment_patterns()
-    date = rf"(?<![\da-z]){moment.date}|(?<!\w){moment.month}(?:,? \d{{4}})?(?![\w{INDIC}])"
+    date = rf"(?<![\da-z]){moment.date}(?:[,، ]{{0,2}}[（(]?{moment.day}[)）]?)?"
+    date += rf"|(?<!\w){moment.month}(?:,? \d{{4}})?(?![\w{INDIC}])"
     date += r"|(?<!\d)20\d\d[01]\d[0-3]\d(?!\d)"
     time = rf"(?<!\d){moment.stamp}|(?<![\d:]){moment.time}|(?<![\w.]){moment.unix}(?!\w)"
     both = rf"(?<!\d)(?:{moment.full}|{moment.month_first}){moment.at_time}"
@@ -117,7 +118,7 @@ def kind_of(before: str, after: str, context: str = "") -> ValueKind:
     Returns:
         The kind that both have in common, "whitespace" if only white space differs, else "text".
     """
-    old, new = before.strip(), after.strip()
+    old, new = _plain(before.strip()), _plain(after.strip())
     if "".join(before.split()) == "".join(after.split()):
         return "whitespace"
     head = context.rsplit("\n", 1)[-1][-_CONTEXT:]
@@ -136,6 +137,14 @@ def kind_of(before: str, after: str, context: str = "") -> ValueKind:
     if found is not None:
         return found
     return "name" if _is_name(head, old) and _is_name(head, new) else "text"
+
+
+_SPACES = {ord(character): " " for character in "\u00a0\u202f\u2009"}
+
+
+def _plain(text: str) -> str:
+    """Return the text with plain spaces in place of narrow and fixed ones, as in 9:04\u202fAM; as long as before."""
+    return text if text.isascii() else text.translate(_SPACES)
 
 
 def _date_of(text: str) -> str:
@@ -189,7 +198,7 @@ def value_change(now: str, earlier: str, offset: int) -> ValueChange | None:
     without it. Later differences do not matter: the first one ends a prefix.
     """
     start = max(offset - REACH, 0)
-    mine, theirs = now[start : offset + REACH], earlier[start : offset + REACH]
+    mine, theirs = _plain(now[start : offset + REACH]), _plain(earlier[start : offset + REACH])
     at = offset - start
     return _in_both(mine, theirs, at) or _in_one(mine, theirs, at) or _name_change(mine, theirs, at)
 
@@ -274,3 +283,13 @@ def _named(text: str, begin: int, before: str, after: str) -> bool:
     if not all(part[0].isupper() and not part.isupper() for part in parts):
         return False
     return not _starts_sentence(head) or bool(_ACTS.match(text, begin + len(after)))
+
+
+def typed_values(text: str) -> tuple[tuple[int, int], ...]:
+    """Return code points [start, end) of dates, times, identifiers and numbers in a short text; they may overlap."""
+    return tuple(
+        match.span()
+        for kind, pattern in _patterns().by_kind
+        for match in pattern.finditer(_plain(text))
+        if match.group().strip()
+    )

@@ -52,6 +52,8 @@ REASONS: dict[VolatileKind, str] = {
     "placeholder": "a placeholder of another template language is sent as it stands, or filled anew for every request",
     "person": "who calls is another in every conversation",
     "contact": "an address or number is another for every caller",
+    "reading": "a current reading is another in the next request",
+    "location": "a location is another for every caller",
 }
 MOST = 50
 """As many are told of those that are sure, and of those that are not."""

@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, cached_property
 from typing import Literal, NamedTuple, cast
 
+from playground.prefix_cache.moments import any_of
 from playground.prefix_cache.volatile_memory import LineMemory
-from playground.prefix_cache.volatile_patterns import (
-    ANNOUNCED,
-    AS_TYPED,
-    BY_DIGIT,
-    DIGITS,
-    IF,
-    IN_LOWER,
-    NOT_AN_ID,
-    NOT_ONE,
-    Source,
-)
-from playground.prefix_cache.volatile_words import ARTICLES, any_of
+from playground.prefix_cache.volatile_patterns import ARTICLES, DIGITS, NOT_AN_ID, Patterns, Source, patterns
 
-VolatileKind = Literal["date", "time", "timestamp", "identifier", "counter", "placeholder", "person", "contact"]
+VolatileKind = Literal[
+    "date",
+    "time",
+    "timestamp",
+    "identifier",
+    "counter",
+    "placeholder",
+    "person",
+    "contact",
+    "reading",
+    "location",
+]
 LONG_ID = 24
 """Code points from which on an identifier is one by its looks alone."""
 _BEFORE, _LINK = 24, 200
@@ -60,45 +61,62 @@ def _memory() -> LineMemory[Span]:
 def read(text: str) -> tuple[Span, ...]:
     """As `spans`, read anew. No value reaches over a line's end, nor do the words that decide about it."""
     found, taken = [], 0
-    scanner = _scanner()
+    scanner = _scanner(ascii_only=text.isascii())
     for span in sorted(scanner.all(text), key=lambda span: (span.start, -span.end, not span.sure)):
         if span.start >= taken:
             # What is excluded takes its place too: the time inside of an example's timestamp is none either.
             taken = span.end
             if not scanner.excluded(text, span):
-                found.append(span)
+                found.append(span._replace(sure=False) if span.sure and scanner.is_event(text, span) else span)
     return tuple(found)
 
 
-class _Rule(NamedTuple):
-    sure: bool
-    pattern: re.Pattern[str]
+def prepare() -> None:
+    """Compile every pattern (about 0.4 s of CPU time): for a worker thread, so that the first scan does not wait."""
+    for ascii_only in (True, False):
+        _scanner(ascii_only=ascii_only).prepare()
+
+
+class _Rule:
+    """A source whose pattern is compiled when one of its words is first met."""
+
+    def __init__(self, source: Source, flags: re.RegexFlag) -> None:
+        self._source, self._flags = source, flags
+        self.sure = source.sure
+
+    @cached_property
+    def pattern(self) -> re.Pattern[str]:
+        return re.compile(self._source.pattern, self._flags)
 
 
 class _Scanner:
     """The patterns, compiled."""
 
-    def __init__(self) -> None:
+    def __init__(self, found: Patterns) -> None:
         self._by_word: dict[str, list[_Rule]] = {}
-        for source in ANNOUNCED:
+        self._patterns = found
+        for source in found.announced:
             rule = _compiled(source, re.IGNORECASE)
             for word in source.words:
                 self._by_word.setdefault(word, []).append(rule)
-        ascii_words = [word for word in self._by_word if word.isascii()]
-        self._ascii_words, self._words = re.compile(any_of(ascii_words)), re.compile(any_of(self._by_word))
+        self._words = re.compile(any_of(self._by_word))
         self._digits = re.compile(DIGITS)
-        self._by_digit = [_compiled(source, re.IGNORECASE) for source in BY_DIGIT]
-        self._in_lower = [_compiled(source) for source in IN_LOWER]
-        self._as_typed = [_compiled(source) for source in AS_TYPED]
-        self._not_one, self._not_an_id = re.compile(NOT_ONE, re.IGNORECASE), re.compile(NOT_AN_ID, re.IGNORECASE)
-        self._if = re.compile(IF, re.IGNORECASE)
+        self._by_digit = [_compiled(source, re.IGNORECASE) for source in found.by_digit]
+        self._in_lower = [_compiled(source) for source in found.in_lower]
+        self._as_typed = [_compiled(source) for source in found.as_typed]
+        self._not_an_id = re.compile(NOT_AN_ID, re.IGNORECASE)
+
+    def prepare(self) -> None:
+        """Compile what is compiled at first use."""
+        announced = (rule for rules in self._by_word.values() for rule in rules)
+        for rule in (*announced, *self._by_digit, *self._in_lower, *self._as_typed):
+            _ = rule.pattern
 
     def all(self, text: str) -> Iterator[Span]:
         """What the patterns find, in no order; values may overlap."""
         # The one capital whose small letter is two characters long would shift what follows it.
         lower = text.replace("İ", "i").lower()
-        words = self._ascii_words if text.isascii() else self._words
-        for word in words.finditer(lower):
+        for word in self._words.finditer(lower):
             found = _at(text, word.start(), self._by_word[word.group()])
             yield from (span for match, span in found if self._says_so(text, match))
         for digits in self._digits.finditer(lower):
@@ -108,33 +126,72 @@ class _Scanner:
                 yield from (span for match in rule.pattern.finditer(where) if (span := _span(match, rule.sure)))
 
     def _says_so(self, text: str, match: re.Match[str]) -> bool:
-        """Whether the word before does not make something else of it: a closing date, a condition."""
+        """Whether the words around it do not make something else of it: a closing date, a condition."""
         before = text[max(match.start() - _BEFORE, 0) : match.start()]
-        if match.lastgroup in ("date", "time", "timestamp") and self._if.search(before):
+        if match.lastgroup in _MOMENTS and self._is_condition(text, before, match.end()):
             return False
         if "weak" not in match.re.groupindex or match["weak"] is None:
             return True
         words = before.split("\n")[-1].split()
         return not words or not words[-1][-1].isalpha() or words[-1].lower() in ARTICLES
 
+    def _is_condition(self, text: str, before: str, end: int) -> bool:
+        if self._patterns.condition_before.search(before):
+            return True
+        return not text.isascii() and bool(self._patterns.condition_after.match(text, end, end + _BEFORE))
+
     def excluded(self, text: str, span: Span) -> bool:
-        """Whether what stands around it says that the value stays, or is an example."""
+        """Whether the text around it says that the value stays, or is an example."""
         before = text[max(span.start - _BEFORE, 0) : span.start]
-        if self._not_one.search(before) or text[span.end : span.end + 1] == "%":
+        if self._patterns.example_before.search(before) or text[span.end : span.end + 1] == "%":
+            return True
+        if span.kind in _MOMENTS and self._patterns.example_behind.match(text, span.end):
+            return True
+        if span.kind in _MOMENTS and self._is_history(text, span):
             return True
         if span.kind != "identifier":
             return False
         return bool(self._not_an_id.search(text[max(span.start - _LINK, 0) : span.start]))
 
+    def is_event(self, text: str, span: Span) -> bool:
+        """Whether a date with a time of day, without seconds, is that of an event: it only may vary."""
+        if span.kind != "timestamp" or _SECONDS.search(text, span.start, span.end):
+            return False
+        return bool(self._patterns.event_before.search(text[max(span.start - _BEFORE, 0) : span.start]))
+
+    def _is_history(self, text: str, span: Span) -> bool:
+        """Whether a date is long past, belongs to a name (gpt-4o-2024-08-06), or is told of in its sentence."""
+        value = text[span.start : span.end]
+        year = next((int(figures) for figures in _YEAR.findall(value)), None)
+        if year is not None and (year if year < _BUDDHIST else year - 543) < _RECENT:
+            return True
+        if span.sure:
+            return False
+        if _JOINED.search(text[max(span.start - 2, 0) : span.start]) or text[span.end : span.end + 1] == "-":
+            return True
+        line_start = max(text.rfind("\n", 0, span.start) + 1, span.start - _SENTENCE)
+        line_end = text.find("\n", span.end)
+        line_end = min(len(text) if line_end < 0 else line_end, span.end + _SENTENCE)
+        return bool(self._patterns.lasting.search(text, line_start, line_end))
+
+
+_YEAR = re.compile(r"(?<!\d)\d{4}(?!\d)")
+_JOINED = re.compile(r"\w[-_@.]$")
+_SECONDS = re.compile(r"\d:\d\d:\d\d|\dt\d|\d{10}", re.IGNORECASE)
+_BUDDHIST, _RECENT = 2400, 2015
+"""The Thai calendar is 543 years ahead. A date before 2015 is history, and no date of a request."""
+_SENTENCE = 60
+"""Code points on each side of a date in which words like “founded” explain it."""
+
 
 @cache
-def _scanner() -> _Scanner:
+def _scanner(*, ascii_only: bool) -> _Scanner:
     # Made when first asked for: the first frame does not need it.
-    return _Scanner()
+    return _Scanner(patterns(ascii_only=ascii_only))
 
 
 def _compiled(source: Source, flags: re.RegexFlag = re.NOFLAG) -> _Rule:
-    return _Rule(source.sure, re.compile(source.pattern, flags))
+    return _Rule(source, flags)
 
 
 def _at(text: str, start: int, rules: list[_Rule]) -> Iterator[tuple[re.Match[str], Span]]:
@@ -159,6 +216,8 @@ _DAY = re.compile(r"(\d+) ?[-/.年년] ?(\d+) ?[-/.月월] ?(\d+)")
 
 def _plausible(kind: str, value: str) -> bool:
     figures = [int(figure) for figure in _FIGURES.findall(value)]
+    if kind == "person":
+        return not any(word[0].islower() for word in value.split())
     if kind == "identifier":
         # A long number alone, or a long word, is none; a short one is here because of the word before it.
         return len(value) < LONG_ID or (bool(figures) and not value.isdecimal())
@@ -173,5 +232,6 @@ def _is_day(figures: list[int]) -> bool:
     years = [figure for figure in figures if figure >= 1000]
     days = [figure for figure in figures if figure < 1000]
     if years:
-        return 1900 <= years[0] < 2200 and 0 < min(days) <= 12 and max(days) <= 31
+        year = years[0] if years[0] < _BUDDHIST else years[0] - 543
+        return 1900 <= year < 2200 and 0 < min(days) <= 12 and max(days) <= 31
     return max(days) < 100 and min(days[:2]) > 0

@@ -81,7 +81,8 @@ class Document:
     top_logprobs, presence_penalty, frequency_penalty, user) and any undocumented field the user added.
     `invalid` contains texts typed for a parameter that are not a valid value, by the parameter's name, or
     "extra fields": the document cannot be sent before they are corrected, so that no other value than the displayed
-    one is sent.
+    one is sent. `id` tells this prompt from others, also from those with the same name; it is empty if the prompt was
+    never opened in the window.
     """
 
     name: str = ""
@@ -92,6 +93,7 @@ class Document:
     stream: bool = True
     include_usage: bool = True
     invalid: Mapping[str, str] = field(default_factory=lambda: NO_TEXT)
+    id: str = ""
 
     def with_message(self, index: int, message: Message) -> Document:
         """Return this document with message `index` replaced."""

@@ -5,6 +5,7 @@ A document is saved in the format in which it was opened: `FileFormat`.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -96,8 +97,10 @@ def dump(document: Document, file_format: FileFormat = PROMPT_FORMAT) -> str:
 
 def _prompt_fields(document: Document) -> dict[str, Json]:
     invalid: dict[str, Json] = {"invalid": dict(document.invalid)} if document.invalid else {}
+    own_id: dict[str, Json] = {"id": document.id} if document.id else {}
     return {
         FORMAT_KEY: FORMAT_VERSION,
+        **own_id,
         "name": document.name,
         "tools": [dict(tool.definition) for tool in document.tools],
         "messages": [message_fields(message, {}) for message in document.messages],
@@ -128,6 +131,11 @@ def _saved_body(document: Document, file_format: FileFormat) -> dict[str, Json]:
         fields.setdefault("tools", [])
     order = [key for key in file_format.keys if key in fields]
     return {key: fields[key] for key in (*order, *(key for key in fields if key not in order))}
+
+
+def content_id(document: Document) -> str:
+    """Return an id for a document that has none: the same for the same content."""
+    return hashlib.sha256(dump(replace(document, id="")).encode()).hexdigest()[:32]
 
 
 def missing_in(document: Document, file_format: FileFormat) -> tuple[str, ...]:
@@ -325,6 +333,7 @@ def _prompt_file(value: dict[str, Json]) -> Opened:
         messages=reader.messages(value.get("messages", [])),
         variables=reader.texts(value.get("variables", {}), "variables"),
         invalid=reader.texts(value.get("invalid", {}), "invalid"),
+        id=reader.text(value.get("id", ""), ("id",)),
         parameters=reader.parameters(value.get("parameters", {})),
         stream=reader.flag(value.get("stream", True), ("stream",)),
         include_usage=reader.flag(value.get("include_usage", True), ("include_usage",)),

@@ -212,6 +212,8 @@ class _Exchange:
         self._sent_bytes = 0
         self._upstream: UpstreamConnection | None = None
         self.response_begun = False
+        self.response_ended = False
+        """Whether the caller was given the whole response; closing the connection after that cancels nothing."""
 
     async def run(self, pool: Upstream, request: h11.Request) -> None:
         """Forward the request and its response. Raises UpstreamError or _CallerGone."""
@@ -220,8 +222,8 @@ class _Exchange:
         download = asyncio.create_task(self._download(pool), name="recorder: response")
         try:
             await asyncio.wait((upload, download), return_when=asyncio.FIRST_COMPLETED)
-            if upload.done() and not download.done():
-                upload.result()  # raises _CallerGone; an upload that ended normally leaves the caller watched
+            if upload.done() and not download.done() and not self.response_ended:
+                upload.result()  # raises _CallerGone
             await download
         finally:
             # Without an await in between: a cancellation here must not leave the connection open.
@@ -314,7 +316,9 @@ class _Exchange:
             return False
         if isinstance(event, h11.EndOfMessage):
             self._write(h11.EndOfMessage(headers=list(event.headers.raw_items())))
-            await self._drain()
+            self.response_ended = True
+            with suppress(OSError):
+                await self._writer.drain()
             return True
         if isinstance(event, h11.InformationalResponse):
             headers = list(event.headers.raw_items())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import sqlite3
 from collections.abc import Iterator
-from itertools import chain, islice
+from itertools import chain, groupby, islice
 
 from playground.requestlog.filter_sql import UNENDED, Source, Where
 
@@ -21,7 +21,10 @@ _FOUND = "SELECT rowid FROM texts_search WHERE texts_search MATCH ? AND rowid < 
 def candidates(connection: sqlite3.Connection, made: Where, below: int) -> Iterator[list[int]] | None:
     """Numbers below `below` in batches, falling; among them all that match. None: no index helps."""
     listed = _shortest(connection, [source for source in made.sources if not source.ordered])
-    matches = [str(source.values[0]) for source in made.sources if source.ordered]
+    ordered = [source for source in made.sources if source.ordered]
+    matches = [str(source.values[0]) for source in ordered if not source.elements]
+    if not matches and ordered and (listed is None or len(listed) > FEW):
+        return _batches(_with_elements(connection, ordered[0], below), below)
     if matches and (listed is None or len(listed) > FEW):
         found = connection.execute(_FOUND, (" AND ".join(f"({match})" for match in matches), below))
         first = [row[0] for row in islice(found, FEW)]
@@ -32,6 +35,20 @@ def candidates(connection: sqlite3.Connection, made: Where, below: int) -> Itera
     if listed is None:
         return None
     return _batches(iter(sorted(listed, reverse=True)), below)
+
+
+def _with_elements(connection: sqlite3.Connection, source: Source, below: int) -> Iterator[int]:
+    """Numbers that one search finds in requests' own texts or in elements of their prompts, falling."""
+    live = sorted((row[0] for row in connection.execute(UNENDED)), reverse=True)
+    own = (row[0] for row in connection.execute(_FOUND, (source.values[0], below)))
+    streams = [_of_element(connection, element, below) for element in source.elements]
+    merged = heapq.merge(live, own, *streams, reverse=True)
+    return (number for number, _ in groupby(merged))
+
+
+def _of_element(connection: sqlite3.Connection, element: int, below: int) -> Iterator[int]:
+    sql = "SELECT number FROM run_elements WHERE element = ? AND number < ? ORDER BY number DESC"
+    return (row[0] for row in connection.execute(sql, (element, below)))
 
 
 def _shortest(connection: sqlite3.Connection, sources: list[Source]) -> list[int] | None:

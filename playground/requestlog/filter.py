@@ -104,10 +104,14 @@ Term: TypeAlias = TextTerm | IdTerm | NumberTerm | WordTerm | SinceTerm | UntilT
 
 @dataclass(frozen=True, slots=True)
 class LogFilter:
-    """All terms hold; positive terms of one kind which exclude each other (two ids, two statuses) are alternatives."""
+    """All terms hold; positive terms of one kind which exclude each other (two ids, two statuses) are alternatives.
+
+    `malformed`: words of a pasted list of ids that are not ids; the other ids are searched.
+    """
 
     terms: tuple[Term, ...] = ()
     text: str = ""
+    malformed: tuple[str, ...] = ()
 
 
 EVERYTHING = LogFilter()
@@ -129,6 +133,8 @@ def parse(text: str, now: datetime) -> LogFilter:
     with the offset of the wrong term.
     """
     text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")  # a lone surrogate cannot be searched
+    if (listed := _id_list(text)) is not None:
+        return listed
     terms: list[Term] = []
     at = 0
     while at < len(text):
@@ -141,6 +147,24 @@ def parse(text: str, now: datetime) -> LogFilter:
         terms += _Reader(found, now).terms()
         at = found.end()
     return LogFilter(tuple(terms), text)
+
+
+_LIST_MIN_IDS = 2
+_ID_LIKE = re.compile(r"[\w.-]*\d[\w.-]*", re.ASCII)
+_NOT_IN_IDS = re.compile(r"[^\w.\-:]+")
+
+
+def _id_list(text: str) -> LogFilter | None:
+    """Read a pasted list of ids: quoted, escaped, separated by anything. None if the text is not one.
+
+    It is one if it has at least two ids, and nothing but words that look like ids, whole or cut.
+    """
+    words = [word for word in _NOT_IN_IDS.split(text.replace("\\n", " ").replace("\\t", " ")) if word.strip("-")]
+    ids = [word for word in words if _ID.fullmatch(word)]
+    if len(ids) < _LIST_MIN_IDS or not all(_ID_LIKE.fullmatch(word) for word in words):
+        return None
+    malformed = tuple(dict.fromkeys(word for word in words if not _ID.fullmatch(word)))
+    return LogFilter(tuple(IdTerm(one) for one in dict.fromkeys(ids)), text, malformed)
 
 
 def _wrong(offset: int, sentence: str, hint: str) -> NoReturn:
@@ -191,7 +215,7 @@ class _Reader:
         return [TextTerm(word, False, self.negated)]
 
     def ids(self, value: str) -> list[Term]:
-        return [IdTerm(part, self.negated) for part in value.split(",") if part]
+        return [IdTerm(part.strip(), self.negated) for part in value.split(",") if part.strip()]
 
     def status(self, value: str) -> list[Term]:
         return [self.one_status(part) for part in value.split(",") if part]

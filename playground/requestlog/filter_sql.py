@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
@@ -32,11 +33,15 @@ UNENDED = "SELECT number FROM runs INDEXED BY runs_owner WHERE owner IS NOT NULL
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A SELECT of row numbers, among which are all that match. `ordered`: it gives the newest first."""
+    """A SELECT of row numbers, among which are all that match. `ordered`: newest first.
+
+    `elements`: requests with one of these elements of prompts may match, too.
+    """
 
     sql: str
     values: tuple[Value, ...] = ()
     ordered: bool = False
+    elements: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +59,15 @@ def _simple(row: str, values: tuple[Value, ...] = (), source: Source | None = No
     return Condition(row, values, row, values, source)
 
 
-def condition_of(term: Term) -> Condition:
-    """What a term asks, whether or not it is negated."""
+Elements: TypeAlias = Callable[[str, bool], list[int] | None]
+"""Returns the elements of prompts that have a text (whole words?); None if there are too many to list."""
+
+
+def condition_of(term: Term, elements: Elements) -> Condition:
+    """Return the condition of a term, whether or not it is negated."""
     match term:
         case TextTerm():
-            return _text(term)
+            return _text(term, elements)
         case IdTerm():
             return _id(term)
         case NumberTerm():
@@ -222,7 +231,30 @@ def _like(part: str) -> str:
 _IS_ID_LIKE = re.compile(r"[\w.:-]+", re.ASCII)
 
 
-def _text(term: TextTerm) -> Condition:
+def _text(term: TextTerm, elements: Elements) -> Condition:
+    """A text in question, answer, error, comment, id or prompt."""
+    found = elements(term.text, term.exact)
+    own = _own_text(term)
+    if found is None:
+        # Common in prompts: the newest rows are tested one by one, which fills a page soon.
+        row = f"({own.row} OR prompt_holds(?, ?, t.body))"
+        values = (*own.values, fold(term.text), int(term.exact))
+        match = expression(term.text)
+        if not match:
+            return _simple(row, values)
+        whole = f"({own.whole} OR r.number IN (SELECT number FROM run_elements WHERE element IN ({_MATCHING})))"
+        return Condition(row, values, whole, (*own.whole_values, match))
+    if not found:
+        return own
+    among = f"r.number IN (SELECT number FROM run_elements WHERE element IN ({', '.join(map(str, found))}))"
+    source = own.source and replace(own.source, elements=tuple(found))
+    return Condition(f"({own.row} OR {among})", own.values, f"({own.whole} OR {among})", own.whole_values, source)
+
+
+_MATCHING = "SELECT rowid FROM elements_search WHERE elements_search MATCH ?"
+
+
+def _own_text(term: TextTerm) -> Condition:
     part = fold(term.text)
     row = f"holds(?, ?, {', '.join(f't.{column}' for column in TEXTS)})"
     values: tuple[Value, ...] = (part, int(term.exact))
@@ -262,12 +294,16 @@ class Where:
         return tuple(each.source for each in self.conditions if each.source is not None)
 
 
-def where(log_filter: LogFilter) -> Where:
-    """The conditions of a filter."""
+def _no_elements(_part: str, _exact: bool) -> list[int]:
+    return []
+
+
+def where(log_filter: LogFilter, elements: Elements = _no_elements) -> Where:
+    """Return the conditions of a filter. `elements` finds the elements of prompts with a text."""
     groups: dict[object, list[Term]] = {}
     for position, term in enumerate(log_filter.terms):
         groups.setdefault(_group(term, position), []).append(term)
-    return Where(tuple(_any_of(terms) for terms in groups.values()))
+    return Where(tuple(_any_of(terms, elements) for terms in groups.values()))
 
 
 def _group(term: Term, position: int) -> object:
@@ -287,8 +323,8 @@ def _group(term: Term, position: int) -> object:
             return position
 
 
-def _any_of(terms: list[Term]) -> Condition:
-    made = [condition_of(term) for term in terms]
+def _any_of(terms: list[Term], elements: Elements) -> Condition:
+    made = [condition_of(term, elements) for term in terms]
     row = " OR ".join(each.row for each in made)
     whole = " OR ".join(each.whole for each in made)
     values = tuple(value for each in made for value in each.values)

@@ -18,11 +18,11 @@ from typing import TypeVar
 from playground.client.events import AnyEvent
 from playground.prompt.document import Json
 from playground.requestlog import retention, rows
-from playground.requestlog.blob_store import Keeper
 from playground.requestlog.counter import Counter
 from playground.requestlog.filter import EVERYTHING, LogFilter
 from playground.requestlog.log_queries import NO_SIZE, FoundIds, LogSize, Words
 from playground.requestlog.process_lock import Owner, sweep
+from playground.requestlog.prompt_index import PromptKeeper, backfill
 from playground.requestlog.reader import COUNT_UP_TO, Reader
 from playground.requestlog.records import (
     Count,
@@ -40,6 +40,8 @@ from playground.requestlog.recovery import (
     claim_orphans,
     damaged_message,
     end_orphans,
+    is_index_damaged,
+    rebuild_indexes,
 )
 from playground.requestlog.store import FILE_NAME, Opened, connect_another, open_files, unavailable
 from playground.requestlog.summary import summarize
@@ -92,6 +94,8 @@ def open_log(folder: Path) -> Ready:
 FLUSH_S = 0.2
 """Seconds that an event may wait in memory."""
 IDS_PER_READ = 10_000
+CHECK_INDEXES_BYTES = 4 * 1024 * 1024
+"""Size up to which indexes are compared with the tables after opening (some 25 ms)."""
 RETRY_S = 2.0
 """Seconds between tries to write what could not be written."""
 
@@ -133,6 +137,7 @@ class RequestLog:
         self._recovered = asyncio.Event()
         self._on_recovery: list[Callable[[RecoveryProgress], None]] = []
         self._damaged: set[str] = set()
+        self._early: list[str] = []
         self._on_changed: list[Callable[[str], None]] = []
         self._on_trouble: list[Callable[[str], None]] = []
 
@@ -165,10 +170,14 @@ class RequestLog:
         return self._files.notice
 
     def on_trouble(self, callback: Callable[[str], None]) -> None:
-        """Have trouble told: one sentence when writing begins to fail, one when it works again. First, any `notice`."""
+        """Call back with a message when writing fails, when it works again, and for what is damaged.
+
+        The first callback also gets `notice` and the messages of opening.
+        """
         self._on_trouble.append(callback)
-        if self.notice is not None:
-            self._loop.call_soon(callback, self.notice)
+        early, self._early = self._early, []
+        for message in ([self.notice] if self.notice is not None else []) + early:
+            self._loop.call_soon(callback, message)
 
     def subscribe_recovery(self, callback: Callable[[RecoveryProgress], None]) -> Callable[[], None]:
         """Call back with the progress of a recovery in the background. Returns the function that unsubscribes."""
@@ -371,6 +380,20 @@ class RequestLog:
         """What was sent to an endpoint and model, oldest first: feeds the prefix index."""
         return await self._read(lambda: self._reader.sent_since(endpoint_id, model, since_utc), [])
 
+    async def saved(self, within_s: float) -> bool:
+        """Wait until all is on disk while another process holds the file; returns whether it is.
+
+        Does not wait for a full disk or a damaged file.
+        """
+        until = time.monotonic() + within_s
+        while not self._closed and (writer := self._writer) is not None:
+            await self._write_worker.call(self._flush)
+            if not writer.owes:
+                return True
+            if not writer.locked or time.monotonic() >= until:
+                break
+        return False
+
     async def close(self) -> None:
         """Write what waits, and let go of the files. Once is enough; more do no harm."""
         if self._closed:
@@ -480,7 +503,9 @@ class RequestLog:
 
     def _close_writer(self) -> int:
         self._take_notes()
-        return self._writer.close() if self._writer is not None else 0
+        # A timer may still call back: without a writer it does nothing.
+        writer, self._writer = self._writer, None
+        return writer.close() if writer is not None else 0
 
     def _recovery(self, ready: Ready) -> Iterator[RecoveryProgress]:
         """The steps of recovery, on the writer's thread."""
@@ -494,10 +519,21 @@ class RequestLog:
                 done = progress.done
                 self._changed([rows.run_id_of(connection, ready.orphans[done - 1])])
         if ready.files.aside is not None:
-            salvage = Salvage(connection, Keeper(connection), ready.files.aside)
+            salvage = Salvage(connection, PromptKeeper(connection), ready.files.aside)
             yield from salvage.steps()
             self._report(salvage.message)
             self._changed([""])
+        if self._path.stat().st_size <= CHECK_INDEXES_BYTES and is_index_damaged(connection):
+            rebuild_indexes(connection)
+            self._report(
+                "Indexes of the request log were damaged, so that searches missed requests. They were rebuilt."
+            )
+            self._changed([""])
+            yield RecoveryProgress(1, 1)
+        total = 0
+        for left in backfill(connection):
+            total = max(total, left)
+            yield RecoveryProgress(total - left, total)
 
     def _recover(self, seconds: float) -> None:
         """Go on with recovery for a while, then give way to requests that wait to be written."""
@@ -526,7 +562,13 @@ class RequestLog:
         self._report(f"The request log cannot be read in full: {error}. What is shown may be incomplete.")
 
     def _report(self, sentence: str) -> None:
-        self._on_loop(lambda: [listener(sentence) for listener in tuple(self._on_trouble)])
+        self._on_loop(lambda: self._deliver(sentence))
+
+    def _deliver(self, message: str) -> None:
+        if not self._on_trouble:
+            self._early.append(message)
+        for callback in tuple(self._on_trouble):
+            callback(message)
 
     def _changed(self, run_ids: list[str]) -> None:
         self._on_loop(lambda: [listener(run_id) for run_id in run_ids for listener in tuple(self._on_changed)])

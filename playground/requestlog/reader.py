@@ -22,6 +22,7 @@ from playground.requestlog.candidates import candidates
 from playground.requestlog.filter import EVERYTHING, IdTerm, LogFilter
 from playground.requestlog.filter_sql import Where, where
 from playground.requestlog.log_queries import FoundIds, LogSize, Words
+from playground.requestlog.prompt_index import PromptTest, matching_elements
 from playground.requestlog.records import PREVIEW_CHARS, Count, DamagedRunError, LogRow, StoredRun, Totals
 from playground.requestlog.search_text import is_in
 from playground.requestlog.store import is_damage
@@ -61,6 +62,7 @@ class Reader:
         # A text column that is not UTF-8 must not make its whole page unreadable.
         connection.text_factory = partial(str, encoding="utf-8", errors="replace")
         connection.create_function("holds", -1, _holds, deterministic=True)
+        connection.create_function("prompt_holds", 3, PromptTest(connection))
         self._rates: dict[str, Rates] = {}
         self._filter: LogFilter | None = None
         self._numbers: array[int] = array("q")
@@ -68,9 +70,12 @@ class Reader:
         self.damaged: set[str] = set()
         """run_ids of rows that could not be read."""
 
+    def _where(self, log_filter: LogFilter) -> Where:
+        return where(log_filter, lambda part, exact: matching_elements(self._connection, part, exact))
+
     def page(self, log_filter: LogFilter, before: int | None, limit: int) -> list[LogRow]:
         """Newest first, older than row `before`."""
-        made, below = where(log_filter), _NO_NUMBER if before is None else before
+        made, below = self._where(log_filter), _NO_NUMBER if before is None else before
         with self._one_moment():
             batches = candidates(self._connection, made, below)
             if batches is None:
@@ -91,7 +96,7 @@ class Reader:
         numbers = self._numbers_of(log_filter)
         stop = len(numbers) - first
         wanted = numbers[max(0, stop - limit) : max(0, stop)]
-        return self._among(where(EVERYTHING), wanted, limit) if wanted else []
+        return self._among(self._where(EVERYTHING), wanted, limit) if wanted else []
 
     def _among(self, made: Where, numbers: Iterable[int], limit: int) -> list[LogRow]:
         sql = made.select(
@@ -108,14 +113,14 @@ class Reader:
             return Count(int(self._connection.execute("SELECT count(*) FROM runs").fetchone()[0]), True)
         if up_to is None:
             return Count(len(self._numbers_of(log_filter)), True)
-        made = where(log_filter)
+        made = self._where(log_filter)
         sql = f"SELECT count(*) FROM ({made.select('1', tail='LIMIT ?', whole=True)})"
         n = int(self._connection.execute(sql, made.bind(up_to + 1, whole=True)).fetchone()[0])
         return Count(n, True) if n <= up_to else Count(up_to, False)
 
     def totals(self, log_filter: LogFilter) -> Totals:
         """Sums over what matches."""
-        made = where(log_filter)
+        made = self._where(log_filter)
         found = self._connection.execute(made.select(_TOTALS, whole=True), made.bind(whole=True))
         return Totals(*found.fetchone())
 
@@ -293,7 +298,7 @@ class Reader:
         if not log_filter.terms:
             sql, values = "SELECT number FROM runs WHERE number > ? ORDER BY number", (last,)
             return (row[0] for row in self._connection.execute(sql, values))
-        made = where(log_filter)
+        made = self._where(log_filter)
         sql = made.select("r.number", tail="ORDER BY r.number", whole=True)
         return (row[0] for row in self._connection.execute(sql, made.bind(whole=True)))
 

@@ -13,9 +13,9 @@ from pathlib import Path
 
 from playground.client.events import AnyEvent, BodyIdReceived, ContentDelta, RawEvent, TokenProbabilities
 from playground.requestlog import index, rows
-from playground.requestlog.blob_store import Keeper
 from playground.requestlog.codec import decode_events
 from playground.requestlog.process_lock import is_alive
+from playground.requestlog.prompt_index import PromptKeeper
 from playground.requestlog.reader import DAMAGE, Reader
 from playground.requestlog.records import DamagedRunError, EndedRun, StoredRun
 from playground.requestlog.store import is_damage, open_aside, transaction
@@ -111,7 +111,7 @@ def _events(connection: sqlite3.Connection, ids: list[int]) -> Iterator[AnyEvent
 class Salvage:
     """Copies the requests that can still be read from a damaged log into the new one."""
 
-    def __init__(self, connection: sqlite3.Connection, keeper: Keeper, aside: Path) -> None:
+    def __init__(self, connection: sqlite3.Connection, keeper: PromptKeeper, aside: Path) -> None:
         """`connection` and `keeper` belong to the new log's writer."""
         self._connection, self._keeper, self._aside = connection, keeper, aside
         self.copied = 0
@@ -205,7 +205,8 @@ def _ended(stored: StoredRun) -> EndedRun:
 def is_index_damaged(connection: sqlite3.Connection) -> bool:
     """Return whether the text search or an index misses rows. Reads the whole file: for small ones."""
     try:
-        connection.execute("INSERT INTO texts_search (texts_search) VALUES ('integrity-check')")
+        for table in ("texts_search", "elements_search"):
+            connection.execute(f"INSERT INTO {table} ({table}) VALUES ('integrity-check')")
         return bool(connection.execute("PRAGMA integrity_check(1)").fetchone()[0] != "ok")
     except sqlite3.Error as error:
         if is_damage(error):
@@ -221,6 +222,12 @@ def rebuild_indexes(connection: sqlite3.Connection) -> None:
         numbers = [row[0] for row in connection.execute("SELECT number FROM runs WHERE owner IS NULL ORDER BY number")]
         for number in numbers:
             index.add(connection, number)
+        for table in ("run_elements", "elements"):
+            connection.execute(f"DELETE FROM {table}")
+        connection.execute("INSERT INTO elements_search (elements_search) VALUES ('delete-all')")
+        connection.execute(
+            "UPDATE meta SET value = (SELECT coalesce(max(number), 0) FROM runs) WHERE name = 'prompts_unindexed'"
+        )
 
 
 def advance(steps: Iterator[RecoveryProgress], on_progress: Callable[[RecoveryProgress], None]) -> bool:

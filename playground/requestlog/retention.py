@@ -71,6 +71,15 @@ _MERGE_PAGES = 2_000
 _FREE_PAGES = 4_000
 
 
+_MERGES = {
+    1: ("texts_search", True, 2, 4),
+    2: ("texts_search", False, 2, 4),
+    4: ("elements_search", True, 5, 3),
+    5: ("elements_search", False, 5, 3),
+}
+"""By the value of `purge`: the search to merge, whether it is its first merge, the value after it, and when merged."""
+
+
 def needed(connection: sqlite3.Connection) -> bool:
     """Whether something was deleted since the last purge, also by a process that ended before it was done."""
     return bool(connection.execute("SELECT value FROM meta WHERE name = 'purge'").fetchone()[0])
@@ -86,13 +95,15 @@ def step(connection: sqlite3.Connection) -> bool:
     state = connection.execute("SELECT value FROM meta WHERE name = 'purge'").fetchone()[0]
     if not state:
         return True
-    if state in (1, 2):
-        # The first merge takes all segments together (a negative number says so); the others go on with it.
-        pages = -_MERGE_PAGES if state == 1 else _MERGE_PAGES
+    if state in _MERGES:
+        table, first, following, after = _MERGES[state]
+        # The first merge takes all segments together (a negative number of pages), the others continue it.
+        pages = -_MERGE_PAGES if first else _MERGE_PAGES
         before = connection.total_changes
-        connection.execute("INSERT INTO texts_search (texts_search, rank) VALUES ('merge', ?)", (pages,))
+        connection.execute(f"INSERT INTO {table} ({table}, rank) VALUES ('merge', ?)", (pages,))
         merged = connection.total_changes - before < 2
-        connection.execute("UPDATE meta SET value = ? WHERE name = 'purge'", (3 if merged and state == 2 else 2,))
+        value = after if merged and not first else following
+        connection.execute("UPDATE meta SET value = ? WHERE name = 'purge'", (value,))
         return False
     if connection.execute("PRAGMA freelist_count").fetchone()[0]:
         before = connection.execute("PRAGMA page_count").fetchone()[0]

@@ -10,9 +10,9 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 
 from playground.client.events import AnyEvent, BodyIdReceived
-from playground.requestlog import blob_store, index
-from playground.requestlog.blob_store import Keeper
+from playground.requestlog import blob_store, index, prompt_index
 from playground.requestlog.codec import column_text, decode_events, encode_events
+from playground.requestlog.prompt_index import PromptKeeper
 from playground.requestlog.records import EndedRun
 from playground.requestlog.summary import Summary, question_of, summarize
 from playground.runs.record import RequestRecord
@@ -33,7 +33,7 @@ def moment_of(microseconds_since: int) -> datetime:
     return _EPOCH + timedelta(microseconds=microseconds_since)
 
 
-def insert_ended(connection: sqlite3.Connection, keeper: Keeper, run: EndedRun) -> bool:
+def insert_ended(connection: sqlite3.Connection, keeper: PromptKeeper, run: EndedRun) -> bool:
     """A run that ended elsewhere, whole. False where its run_id is there already: nothing is changed then."""
     if connection.execute("SELECT 1 FROM runs WHERE run_id = ?", (run.record.run_id,)).fetchone():
         return False
@@ -57,7 +57,7 @@ def insert_ended(connection: sqlite3.Connection, keeper: Keeper, run: EndedRun) 
     return True
 
 
-def insert_run(connection: sqlite3.Connection, keeper: Keeper, record: RequestRecord, owner: str | None) -> int:
+def insert_run(connection: sqlite3.Connection, keeper: PromptKeeper, record: RequestRecord, owner: str | None) -> int:
     """A run that is about to be sent; answers with its number. `owner` is the process that will end it."""
     forecast = record.forecast
     number = connection.execute(
@@ -86,6 +86,7 @@ def insert_run(connection: sqlite3.Connection, keeper: Keeper, record: RequestRe
             msgspec.json.encode(forecast).decode() if forecast else None,
         ),
     )
+    keeper.add_prompt(number, record.body)
     return number
 
 
@@ -177,6 +178,7 @@ def delete_run(connection: sqlite3.Connection, run_id: str) -> bool:
     if row is None:
         return False
     index.remove(connection, row[0])
+    prompt_index.forget(connection, row[0], row[1])
     blob_store.forget(connection, row[1:])
     for table in ("tags", "ids", "events", "texts", "runs"):
         connection.execute(f"DELETE FROM {table} WHERE number = ?", (row[0],))

@@ -11,8 +11,8 @@ from datetime import datetime
 
 from playground.client.events import AnyEvent, BodyIdReceived, RawEvent
 from playground.requestlog import retention, rows
-from playground.requestlog.blob_store import Keeper
 from playground.requestlog.process_lock import Owner
+from playground.requestlog.prompt_index import PromptKeeper
 from playground.requestlog.records import EndedRun
 from playground.requestlog.store import is_damage, transaction
 from playground.requestlog.summary import Summary, summarize
@@ -90,9 +90,11 @@ class Writer:
         self._report = report
         self._changed = changed
         self._live: dict[str, Live] = {}
-        self._keeper = Keeper(connection)
+        self._keeper = PromptKeeper(connection)
         self._failing = False
         self._given_up = 0
+        self.locked = False
+        """Whether writing failed last because another process holds the file."""
 
     @contextmanager
     def _transaction(self, durable: bool) -> Iterator[None]:
@@ -275,11 +277,13 @@ class Writer:
         return number
 
     def _trouble(self, error: sqlite3.Error) -> None:
+        self.locked = getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
         if not self._failing:
             self._failing = True
             self._report(_sentence(error))
 
     def _recovered(self) -> None:
+        self.locked = False
         if self._failing:
             self._failing = False
             self._report("The request log can be written again; what had waited is being saved.")

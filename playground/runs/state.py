@@ -89,6 +89,7 @@ class RunState:
     refusal_pieces: list[str] = field(default_factory=list)
     tool_calls: dict[int, ToolCallState] = field(default_factory=dict)
     body_id: str | None = None
+    response_model: str | None = None
     finish_reason: str | None = None
     usage: Usage | None = None
     trouble: ApiError | None = None
@@ -221,6 +222,7 @@ def _metadata(
     match event:
         case BodyIdReceived():
             state.body_id = event.id
+            state.response_model = event.model or state.response_model
         case Finished():
             state.finish_reason = event.reason
         case UsageReported():

@@ -43,7 +43,7 @@ SETTINGS = (
         "font_size",
         13,
         "Prompt font size",
-        "Of prompts and completions, from the next start on.",
+        "Of prompts and completions.",
         minimum=11,
         maximum=22,
         unit="px",

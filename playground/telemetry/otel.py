@@ -1,21 +1,29 @@
 """Ended requests as OpenTelemetry spans, in the semantic conventions for generative AI. An optional extra: `otel`.
 
-One span a request, named by its operation and model, and below it one HTTP client span an attempt. Nothing of prompt or
-completion is in them.
+One span per request, named by its operation and model, with one HTTP client span per attempt below it; and the metrics
+of the conventions. No prompt or completion is in them.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, TypeAlias
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING
 
+from playground import __version__
 from playground.runs.run import Run
 from playground.runs.state import Attempt
+from playground.telemetry.gen_ai import (
+    SCHEMA_URL,
+    attempt_attributes,
+    error_type,
+    metric_attributes,
+    span_attributes,
+)
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
+    from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
     from opentelemetry.trace import Span, Tracer
 
@@ -25,17 +33,9 @@ MISSING = (
 )
 EXPORT_S = 5
 """How long one export to the collector may take."""
-PROVIDER = "smallest_ai"
 _NS = 1_000_000_000
-Attribute: TypeAlias = str | int | float | bool | tuple[str, ...]
-_ASKED = {
-    "max_tokens": "gen_ai.request.max_tokens",
-    "temperature": "gen_ai.request.temperature",
-    "top_p": "gen_ai.request.top_p",
-    "seed": "gen_ai.request.seed",
-    "frequency_penalty": "gen_ai.request.frequency_penalty",
-    "presence_penalty": "gen_ai.request.presence_penalty",
-}
+METRICS_EVERY_MS = 60_000
+"""How often metrics are exported; they are also exported when this is closed."""
 
 
 class MissingExtra(Exception):  # noqa: N818 - expected, with a sentence
@@ -51,7 +51,8 @@ class Spans:
             self._provider = _provider(collector, on_trouble)
         except ImportError as error:
             raise MissingExtra(MISSING) from error
-        self._tracer: Tracer = self._provider.get_tracer("electron-playground")
+        self._tracer: Tracer = self._provider.get_tracer("electron-playground", __version__, schema_url=SCHEMA_URL)
+        self._metrics = _Metrics(collector) if collector.rstrip("/").endswith(_TRACES) else None
 
     def send(self, run: Run) -> None:
         """Queue an ended request; it is sent within seconds, or when this is closed."""
@@ -60,11 +61,13 @@ class Spans:
         began = int(run.started_utc.timestamp() * _NS)
         state = run.state
         whole = self._tracer.start_span(
-            f"chat {run.request.model}", kind=trace.SpanKind.CLIENT, start_time=began, attributes=_attributes(run)
+            f"chat {run.request.model}", kind=trace.SpanKind.CLIENT, start_time=began, attributes=span_attributes(run)
         )
         for attempt in state.attempts:
             self._attempt(run, attempt, began, trace.set_span_in_context(whole))
-        _end(whole, run.state.phase == "failed", _error(run), began, state.ended_at)
+        _end(whole, run.state.phase == "failed", error_type(run), began, state.ended_at)
+        if self._metrics is not None:
+            self._metrics.record(run)
 
     def _attempt(self, run: Run, attempt: Attempt, began: int, parent: Context) -> None:
         from opentelemetry import trace
@@ -73,7 +76,7 @@ class Spans:
             "POST",
             parent,
             trace.SpanKind.CLIENT,
-            _attempt_attributes(run, attempt),
+            attempt_attributes(run, attempt),
             start_time=began + int(attempt.started_at * _NS),
         )
         trouble = attempt.trouble
@@ -81,13 +84,62 @@ class Spans:
         _end(span, trouble is not None, trouble.error_type or trouble.kind if trouble else None, began, ended_at)
 
     def close(self) -> None:
-        """Send what waits, and end. Takes EXPORT_S at most for each batch."""
+        """Send what waits, and end. Takes at most EXPORT_S per batch."""
         self._provider.shutdown()
+        if self._metrics is not None:
+            self._metrics.close()
+
+
+_TRACES, _METRICS = "/v1/traces", "/v1/metrics"
+
+
+class _Metrics:
+    """Histograms of the conventions, sent to the collector that takes the spans."""
+
+    def __init__(self, collector: str) -> None:
+        from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+        from opentelemetry.sdk.metrics import MeterProvider
+        from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
+
+        endpoint = collector.rstrip("/").removesuffix(_TRACES) + _METRICS
+        exporter = OTLPMetricExporter(endpoint=endpoint, timeout=EXPORT_S)
+        reader = PeriodicExportingMetricReader(exporter, export_interval_millis=METRICS_EVERY_MS)
+        self._provider = MeterProvider([reader], resource=_resource(), shutdown_on_exit=False)
+        meter = self._provider.get_meter("electron-playground", __version__, schema_url=SCHEMA_URL)
+        self._tokens = meter.create_histogram("gen_ai.client.token.usage", "{token}", "Tokens used")
+        self._duration = meter.create_histogram("gen_ai.client.operation.duration", "s", "Duration of the request")
+        self._first_chunk = meter.create_histogram(
+            "gen_ai.client.operation.time_to_first_chunk", "s", "Time until the first piece of the answer"
+        )
+
+    def record(self, run: Run) -> None:
+        """Count an ended request. What was not reported is not counted."""
+        state, usage, attributes = run.state, run.state.usage, metric_attributes(run)
+        if state.ended_at is not None:
+            self._duration.record(state.ended_at, attributes)
+        if state.ttft_s is not None:
+            self._first_chunk.record(state.ttft_s, attributes)
+        for kind, count in (
+            ("input", usage.prompt_tokens if usage else None),
+            ("output", usage.completion_tokens if usage else None),
+        ):
+            if count is not None:
+                self._tokens.record(count, {**attributes, "gen_ai.token.type": kind})
+
+    def close(self) -> None:
+        """Export once more, and end."""
+        self._provider.shutdown(timeout_millis=EXPORT_S * 1_000)
+
+
+def _resource() -> Resource:
+    from opentelemetry.sdk.resources import Resource
+
+    name = os.environ.get("OTEL_SERVICE_NAME", "electron-playground")
+    return Resource({"service.name": name, "service.version": __version__})
 
 
 def _provider(collector: str, on_trouble: Callable[[str], None]) -> TracerProvider:
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-    from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExportResult
 
@@ -101,57 +153,11 @@ def _provider(collector: str, on_trouble: Callable[[str], None]) -> TracerProvid
             return result
 
     provider = TracerProvider(
-        resource=Resource({"service.name": os.environ.get("OTEL_SERVICE_NAME", "electron-playground")}),
+        resource=_resource(),
         shutdown_on_exit=False,
     )
     provider.add_span_processor(BatchSpanProcessor(Exporter(endpoint=collector, timeout=EXPORT_S)))
     return provider
-
-
-def _attributes(run: Run) -> dict[str, Attribute]:
-    state, usage = run.state, run.state.usage
-    found: dict[str, Attribute | None] = {
-        "gen_ai.operation.name": "chat",
-        "gen_ai.provider.name": PROVIDER,
-        "gen_ai.request.model": run.request.model,
-        "gen_ai.response.id": state.body_id,
-        "gen_ai.response.finish_reasons": (state.finish_reason,) if state.finish_reason else None,
-        "gen_ai.usage.input_tokens": usage.prompt_tokens if usage else None,
-        "gen_ai.usage.cache_read.input_tokens": usage.cached_tokens if usage else None,
-        "gen_ai.usage.output_tokens": usage.completion_tokens if usage else None,
-        "electron.run_id": run.id,
-        "electron.request_id": state.request_id,
-        "electron.phase": state.phase,
-        "electron.simulated": run.endpoint.kind == "simulator",
-        "electron.time_to_first_token_s": state.ttft_s,
-        **_server(run),
-    }
-    for name, attribute in _ASKED.items():
-        value = run.document.parameters.get(name)
-        found[attribute] = value if isinstance(value, int | float) else None
-    return {name: value for name, value in found.items() if value is not None}
-
-
-def _attempt_attributes(run: Run, attempt: Attempt) -> dict[str, Attribute]:
-    found: dict[str, Attribute | None] = {
-        "http.request.method": "POST",
-        "http.response.status_code": attempt.status,
-        "http.request.resend_count": attempt.number - 1 or None,
-        "http.response.header.x-request-id": (attempt.request_id,) if attempt.request_id else None,
-        **_server(run),
-    }
-    return {name: value for name, value in found.items() if value is not None}
-
-
-def _server(run: Run) -> dict[str, Attribute | None]:
-    parts = urlsplit(run.endpoint.base_url)
-    port = parts.port or (443 if parts.scheme == "https" else 80)
-    return {"server.address": parts.hostname, "server.port": port}
-
-
-def _error(run: Run) -> str | None:
-    trouble = run.state.trouble
-    return (trouble.error_type or trouble.kind) if trouble else None
 
 
 def _end(span: Span, failed: bool, error: str | None, began: int, ended_at: float | None) -> None:

@@ -11,6 +11,7 @@ from datetime import UTC
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
+from playground.client.redact import redact
 from playground.client.urls import origin
 from playground.prompt.document import Json
 from playground.runs.run import Run
@@ -89,7 +90,7 @@ def line(run: Run, *, contents: bool) -> str:
         fields["error"] = {name: error[name] for name in ("kind", "status", "type")}
     if contents:
         fields |= {"request": _parsed(run.request.body), **written}
-    return json.dumps(fields, ensure_ascii=True, separators=(",", ":"))
+    return redact(json.dumps(fields, ensure_ascii=True, separators=(",", ":")), None)
 
 
 def _message(run: Run) -> str:

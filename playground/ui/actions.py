@@ -56,6 +56,9 @@ ACTIONS = (
     ActionSpec("next_pane", "View", "Next pane", "F6"),
     ActionSpec("previous_pane", "View", "Previous pane", "Shift+F6"),
     ActionSpec("voice", "View", "Voice timeline…", "F8"),
+    ActionSpec("zoom_in", "View", "Larger text", "Ctrl++"),
+    ActionSpec("zoom_out", "View", "Smaller text", "Ctrl+-"),
+    ActionSpec("zoom_reset", "View", "Default text size", "Ctrl+0"),
     ActionSpec("theme", "View", "Switch theme: light or dark", "Ctrl+Shift+L"),
     ActionSpec("connect", "Program", "Connect to Electron…", "Ctrl+Shift+E"),
     ActionSpec("settings", "Program", "Settings…", "Ctrl+,"),
@@ -64,6 +67,87 @@ ACTIONS = (
     ActionSpec("keys", "Program", "All keys", "Ctrl+/"),
     ActionSpec("quit", "Program", "Quit", "Ctrl+Q"),
 )
+
+
+MENUS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    (
+        "File",
+        (
+            "new",
+            "open",
+            "sample",
+            "tools_sample",
+            "|",
+            "save",
+            "save_as",
+            "|",
+            "import_log",
+            "export_log",
+            "|",
+            "quit",
+        ),
+    ),
+    (
+        "Edit",
+        (
+            "undo",
+            "redo",
+            "|",
+            "find",
+            "find_next",
+            "find_previous",
+            "replace",
+            "|",
+            "mend",
+            "tool_server",
+            "|",
+            "settings",
+        ),
+    ),
+    (
+        "View",
+        (
+            "filter_log",
+            "next_pane",
+            "previous_pane",
+            "|",
+            "voice",
+            "|",
+            "zoom_in",
+            "zoom_out",
+            "zoom_reset",
+            "theme",
+        ),
+    ),
+    (
+        "Request",
+        (
+            "send",
+            "stop",
+            "verify",
+            "|",
+            "chain",
+            "repeat",
+            "cache_lab",
+            "replay",
+            "|",
+            "copy_request_id",
+            "copy_ticket",
+            "ticket",
+            "copy_curl",
+            "copy_python",
+            "copy_httpx",
+            "copy_javascript",
+            "|",
+            "compare_requests",
+            "log_size",
+            "|",
+            "connect",
+        ),
+    ),
+    ("Help", ("guide", "palette", "keys")),
+)
+"""The menus by title, with the ids of their actions; | is a separator."""
 
 
 class Actions:
@@ -86,9 +170,8 @@ class Actions:
 
     def shortcut(self, action_id: str) -> str:
         """The first shortcut in the words of this platform; empty where there is none."""
-        return (
-            self._actions[action_id].shortcut().toString(QKeySequence.SequenceFormat.NativeText).replace("Return", "↵")
-        )
+        shortcut = self._actions[action_id].shortcut()
+        return shortcut.toString(QKeySequence.SequenceFormat.NativeText).replace("Return", "Enter")
 
     def rows(self) -> list[tuple[str, str, str]]:
         """(group, label, shortcut) of every action, in the table's order."""
@@ -99,6 +182,9 @@ def _sequences(shortcut: str) -> list[QKeySequence]:
     if not shortcut:
         return []
     sequences = [QKeySequence(shortcut)]
+    if shortcut == "Ctrl++":
+        # On most keyboards + is Shift and another key, whose key alone is pressed as often.
+        sequences.append(QKeySequence("Ctrl+="))
     if "Return" in shortcut:
         # The keypad's Enter is another key to Qt.
         sequences.append(QKeySequence(shortcut.replace("Return", "Enter")))

@@ -7,13 +7,18 @@ from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QApplication
 
 from playground.storage.settings import Settings
-from playground.ui.theme import PROMPT_PX, Theme, apply_theme, dress, load_theme
+from playground.ui.theme import BASE_PX, PROMPT_PX, Theme, apply_theme, dress, load_theme
+
+ZOOM_PX = (11, 22)
+"""Smallest and largest text of prompts and completions; the bounds of the setting."""
 
 
 class Appearance(QObject):
     """Holds the theme in use."""
 
     changed = Signal()
+    zoomed = Signal()
+    """The size of text has changed."""
 
     def __init__(self, application: QApplication, settings: Settings) -> None:
         super().__init__()
@@ -22,7 +27,13 @@ class Appearance(QObject):
         application.setProperty(PROMPT_PX, int(settings.number("font_size")))
         dress(application, self._theme)
         QGuiApplication.styleHints().colorSchemeChanged.connect(self.refresh)
-        settings.listen(lambda name: self.refresh() if name == "theme" else None)
+        settings.listen(self._on_setting)
+
+    def _on_setting(self, name: str) -> None:
+        if name == "theme":
+            self.refresh()
+        elif name == "font_size":
+            self._scale_text()
 
     def apply(self) -> None:
         """Dress the application. Cheapest once, when the window has been built: under a style sheet each widget that
@@ -48,6 +59,17 @@ class Appearance(QObject):
             self._theme = load_theme(wanted)
             self.apply()
             self.changed.emit()
+
+    def zoom(self, step: int) -> None:
+        """Make prompts and completions larger (1) or smaller (-1), or reset them (0), and keep the size."""
+        size = int(self._settings.number("font_size"))
+        self._settings.set("font_size", min(max(size + step, ZOOM_PX[0]), ZOOM_PX[1]) if step else BASE_PX)
+
+    def _scale_text(self) -> None:
+        size = int(self._settings.number("font_size"))
+        if size != self._application.property(PROMPT_PX):
+            self._application.setProperty(PROMPT_PX, size)
+            self.zoomed.emit()
 
     def toggle(self) -> None:
         """The other one, and keep it."""

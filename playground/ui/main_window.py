@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -13,14 +14,16 @@ from PySide6.QtWidgets import QFrame, QMainWindow, QMenu, QSplitter, QVBoxLayout
 
 from playground.services import AppServices
 from playground.simulator.launch import SimulatorError
-from playground.ui.actions import ACTIONS, Actions
+from playground.ui.actions import MENUS, Actions
 from playground.ui.appearance import Appearance
 from playground.ui.bars.banner import SlimBar
+from playground.ui.bars.menu_row import MenuRow
 from playground.ui.bars.statusbar import StatusBar
 from playground.ui.bars.topbar import TopBar
 from playground.ui.controllers.dialogs import DialogController
 from playground.ui.controllers.files import Files
 from playground.ui.panes.prompt.pane import PromptPane
+from playground.ui.theme import mono_font
 from playground.ui.window_state import COLUMNS, ROWS, Places
 
 if TYPE_CHECKING:
@@ -54,7 +57,8 @@ class MainWindow(QMainWindow):
     def _build_panes(self) -> None:
         theme = self._appearance.theme
         self.prompt = PromptPane(theme)
-        self.simulated = SlimBar("About this endpoint")
+        self.menu_row = MenuRow()
+        self.simulated = self.menu_row.destination
         self.trouble = SlimBar("Trouble")
         self.status = StatusBar()
 
@@ -103,6 +107,9 @@ class MainWindow(QMainWindow):
             "next_pane": lambda: self._step_pane(1),
             "previous_pane": lambda: self._step_pane(-1),
             "voice": lambda: self.answers and self.voicing.open(),
+            "zoom_in": lambda: self._appearance.zoom(1),
+            "zoom_out": lambda: self._appearance.zoom(-1),
+            "zoom_reset": lambda: self._appearance.zoom(0),
             "theme": self._appearance.toggle,
             "connect": self.program.connect_dialog,
             "settings": self.program.settings_dialog,
@@ -112,17 +119,13 @@ class MainWindow(QMainWindow):
             "quit": self.close,
         }
 
-    def _menu(self, group: str) -> QMenu:
-        menu = QMenu(group, self)
-        for spec in ACTIONS:
-            if spec.group == group:
-                menu.addAction(self.actions_table[spec.id])
-        return menu
-
-    def _main_menu(self) -> QMenu:
-        menu = QMenu(self)
-        for group in dict.fromkeys(spec.group for spec in ACTIONS):
-            menu.addMenu(self._menu(group))
+    def _menu(self, title: str, ids: Sequence[str]) -> QMenu:
+        menu = QMenu(title, self)
+        for action_id in ids:
+            if action_id != "|":
+                menu.addAction(self.actions_table[action_id])
+            else:
+                menu.addSeparator()
         return menu
 
     def _lay_out(self) -> None:
@@ -139,7 +142,7 @@ class MainWindow(QMainWindow):
             splitter.setHandleWidth(1)
             splitter.setSizes(list(sizes))
         centre = QWidget()
-        _column(centre, self.top, self.simulated, self.trouble, self._rows, self.status, tall=self._rows)
+        _column(centre, self.menu_row, self.top, self.trouble, self._rows, self.status, tall=self._rows)
         self.setCentralWidget(centre)
 
     @cached_property
@@ -173,7 +176,9 @@ class MainWindow(QMainWindow):
         """Build what the first frame did not need."""
         self.requests.refresh_outlook()
         self.answers.adviser.look_soon()
-        self.top.set_menus(self._menu("Prompt"), self._main_menu())
+        menus = [self._menu(title, ids) for title, ids in MENUS]
+        self.menu_row.set_menus(menus)
+        self.top.set_file_menu(menus[0])
         self.prompt.complete()
 
     @property
@@ -205,14 +210,18 @@ class MainWindow(QMainWindow):
         """Every path that does not lead to an answer."""
         self.prompt.edited.connect(self.files.edited)
         self.prompt.send_requested.connect(lambda: self.requests.send_or_stop())
+        self.prompt.action_requested.connect(lambda name: self.actions_table[name].trigger())
         self.prompt.tool_server_wanted.connect(lambda: self.actions_table["tool_server"].trigger())
         self.top.send_clicked.connect(lambda: self.requests.send_or_stop())
         self.top.endpoint_chosen.connect(self.choose_endpoint)
+        self.top.new_requested.connect(self.files.new)
+        self.files.saved.connect(lambda _name: self.status.show_saved(f"Saved {datetime.now().astimezone():%H:%M}"))
         self.files.trouble.connect(self.say_trouble)
         self.files.changed.connect(self._show_file)
         self.program.endpoint_changed.connect(self.choose_endpoint)
         self.program.trouble.connect(self.say_trouble)
         self._appearance.changed.connect(self._show_theme)
+        self._appearance.zoomed.connect(self._show_zoom)
         self.workspace.on_trouble = self.say_trouble
         self.workspace.allow_server = self.program.allow_server
 
@@ -241,7 +250,8 @@ class MainWindow(QMainWindow):
         self.files.start()
         self.top.show_running(False, self.actions_table.shortcut("send"))
         self.choose_endpoint(self.workspace.endpoint.id)
-        self.status.show_hint(f"{self.actions_table.shortcut('palette')} commands")
+        keys = self.actions_table.shortcut
+        self.status.show_hint(f"{keys('palette')} Commands     {keys('next_pane')} Next pane")
         for sentence in self.workspace.notices:
             self.say_trouble(sentence)
 
@@ -270,7 +280,7 @@ class MainWindow(QMainWindow):
         self.simulated.setVisible(False)
         if endpoint.kind == "simulator" and self.workspace.settings.flag("show_simulator_bar"):
             self.simulated.say(
-                "Replies are simulated. Nothing leaves this computer.",
+                "Simulator: replies are simulated, nothing leaves this computer",
                 [("Connect to Electron…", self.program.connect_dialog)],
             )
         if "answers" in vars(self):
@@ -344,7 +354,13 @@ class MainWindow(QMainWindow):
 
     def _show_file(self) -> None:
         self.top.show_file(self.files.name, self.files.dirty)
-        self.status.show_saved("draft kept")
+        self.top.show_refusal(self._refusal())
+
+    def _refusal(self) -> str:
+        """Return why there is nothing to send, or an empty text."""
+        document = self.prompt.document()
+        empty = not any(message.content or message.tool_calls for message in document.messages)
+        return "The prompt is empty: type it, or open one" if empty else ""
 
     def _show_key_missing(self, sentence: str) -> None:
         self.trouble.say(sentence, [("Connect to Electron…", self.program.connect_dialog), *self._dismiss()])
@@ -358,9 +374,15 @@ class MainWindow(QMainWindow):
 
     def _show_theme(self) -> None:
         self.prompt.set_theme(self._appearance.theme)
-        self.top.context.set_theme(self._appearance.theme)
+        self.menu_row.destination.set_theme()
         if "answers" in vars(self):
             self.answers.set_theme(self._appearance.theme)
+
+    def _show_zoom(self) -> None:
+        """Apply the text size to every widget that displays a prompt or a completion (property `textZoom`)."""
+        for widget in self.findChildren(QWidget):
+            if widget.property("textZoom"):
+                widget.setFont(mono_font())
 
     def rest(self) -> None:
         """Look at nothing any more: the window is going."""

@@ -84,7 +84,7 @@ QPushButton[look="role"] {
 QPushButton[look="role"]:hover { border-color: $button_border; }
 QPushButton[look="role"]:focus { border: 2px solid $accent; padding: 0 3px; }
 QPushButton[look="role"]::menu-indicator { image: none; width: 0; }
-QPushButton[look="menu"] { padding: 4px 24px 4px 10px; text-align: left; }
+QPushButton[look="menu"] { padding: 4px 24px 4px 10px; }
 QPushButton[look="menu"]:focus { padding: 3px 23px 3px 9px; }
 QPushButton[look="menu"]::menu-indicator {
     image: url("$chevron"); width: 12px; height: 12px; subcontrol-origin: padding; subcontrol-position: right center;

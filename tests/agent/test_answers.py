@@ -110,7 +110,7 @@ def test_the_same_seed_gives_the_same_delays_in_any_order() -> None:
     ("arguments", "name", "kind", "said"),
     [
         ('{"account": ', "get_balance", "bad_json", "the text ends before the JSON does"),
-        ("", "get_balance", "bad_json", "there is no text"),
+        ("", "get_balance", "bad_json", "the text is empty"),
         ("null", "get_balance", "wrong_arguments", "should be an object, is null"),
         ('{"months": "3"}', "get_balance", "wrong_arguments", "account: is required and missing"),
         ("{}", "get_weather", "unknown_tool", "Tools: get_balance."),

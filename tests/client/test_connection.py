@@ -380,7 +380,7 @@ def test_a_server_that_hangs_up_without_an_answer() -> None:
 def test_a_server_that_is_no_web_server() -> None:
     trouble = _run(_sends(b"+OK ready\r\n\r\n")).trouble
     assert trouble.kind == "protocol"
-    assert "no web server" in trouble.title
+    assert "does not speak HTTP" in trouble.title
 
 
 def test_nothing_answers() -> None:

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from playground.client.error_body import TooLong, too_long
-from playground.client.errors import http_trouble
+from playground.client.errors import http_trouble, stream_trouble
 from playground.simulator.validation import context_problem
 
 
@@ -40,6 +40,24 @@ from playground.simulator.validation import context_problem
         ("the request exceeds the available context size (4096 tokens)", TooLong(4096, None)),
         ("request (5000 tokens) exceeds the available context size (4096 tokens)", TooLong(4096, 5000)),
         ("prompt is too long: 210000 tokens > 200000 maximum", TooLong(200000, 210000)),
+        (
+            # vLLM 0.32
+            "You passed 40001 input tokens and requested 1000 output tokens. However, the model's context length is "
+            "only 32768 tokens, resulting in a maximum input length of 31768 tokens. Please reduce the length of the "
+            "input prompt.",
+            TooLong(32768, 41001),
+        ),
+        (
+            "This model's maximum context length is 32768 tokens. However, you requested 1000 output tokens and your "
+            "prompt contains 40001 input tokens, for a total of 41001 tokens.",
+            TooLong(32768, 41001),
+        ),
+        # llama.cpp
+        (
+            "request (9031 tokens) exceeds the available context size (8192 tokens), try increasing it",
+            TooLong(8192, 9031),
+        ),
+        ("the request exceeds the available context size, try increasing it", None),
         ("Invalid enum value", None),
         ("", None),
     ],
@@ -65,3 +83,24 @@ def test_the_advice_says_by_how_much_for_the_simulators_own_refusal() -> None:
 def test_another_status_says_nothing_of_length() -> None:
     body = json.dumps({"error": {"message": "prompt is too long: 210000 tokens > 200000 maximum"}})
     assert "over" not in http_trouble(500, {}, body, None).advice
+
+
+def test_context_length_is_learned_from_llama_cpp_fields() -> None:
+    error = {
+        "code": 400,
+        "message": "the request exceeds the available context size, try increasing it",
+        "type": "exceed_context_size_error",
+        "n_prompt_tokens": 9031,
+        "n_ctx": 8192,
+    }
+    trouble = http_trouble(400, {}, json.dumps({"error": error}), None)
+    assert trouble.context_length == 8192
+    assert trouble.advice.startswith("839 tokens over: 9,031 asked for, 8,192 fit.")
+    assert stream_trouble(json.dumps({"error": error}), None).context_length == 8192
+
+
+def test_context_length_is_learned_from_a_message_and_only_from_a_refusal_for_length() -> None:
+    message = "This model's maximum context length is 32768 tokens. However, your messages resulted in 40000 tokens."
+    assert http_trouble(400, {}, json.dumps({"error": {"message": message}}), None).context_length == 32768
+    assert http_trouble(503, {}, json.dumps({"error": {"message": message}}), None).context_length is None
+    assert http_trouble(400, {}, json.dumps({"error": {"message": "bad"}}), None).context_length is None

@@ -9,7 +9,8 @@ import msgspec
 import pytest
 
 from playground.client.error_body import parse
-from playground.client.errors import http_trouble, retry_after_s, stream_trouble
+from playground.client.errors import http_trouble, is_quota, retry_after_s, stream_trouble
+from playground.client.retry import RetryPolicy
 
 NOW = datetime(2026, 11, 23, 12, 0, 0, tzinfo=UTC)
 
@@ -36,8 +37,8 @@ def test_electrons_envelope_names_the_field() -> None:
         "r7",
     )
     assert trouble.details == tuple(details)
-    assert "field that is named" in trouble.advice
-    assert "field that is named" not in http_trouble(400, {}, _electron(), None).advice
+    assert "named field" in trouble.advice
+    assert "named field" not in http_trouble(400, {}, _electron(), None).advice
 
 
 @pytest.mark.parametrize(
@@ -58,7 +59,7 @@ def test_every_status_has_a_title_and_says_what_to_do(status: int, word: str) ->
     trouble = http_trouble(status, {}, _electron(), None)
     assert trouble.title
     assert word in trouble.advice
-    assert http_trouble(status, {}, "", None).detail == f"The server answered {status} and said no more."
+    assert http_trouble(status, {}, "", None).detail == f"The server answered {status} without an explanation."
 
 
 def test_429_says_how_long_to_wait_or_that_it_was_not_said() -> None:
@@ -151,3 +152,38 @@ def test_the_body_is_cut_and_no_part_of_a_key_is_left_at_its_end() -> None:
     trouble = http_trouble(500, {}, body, key)
     assert len(trouble.body) <= 65_536
     assert "plain" not in trouble.body
+
+
+@pytest.mark.parametrize("number", ["1e9998", "NaN", "-Infinity", "9" * 400])
+def test_http_trouble_number_that_is_not_finite_becomes_null(number: str) -> None:
+    body = '{"detail": [{"msg": "odd", "path": ["messages", NUMBER], "value": NUMBER}]}'.replace("NUMBER", number)
+    (detail,) = http_trouble(422, {}, body, None).details
+    assert (detail["path"], detail["value"]) == (["messages", None], None)
+
+
+@pytest.mark.parametrize(
+    ("error", "headers", "expected"),
+    [
+        ({"type": "insufficient_quota", "code": "insufficient_quota"}, {}, True),
+        ({"code": "insufficient_quota"}, {"retry-after": "1"}, True),
+        ({"message": "You exceeded your current quota"}, {}, True),
+        ({"message": "You exceeded your current quota"}, {"retry-after": "1"}, False),
+        ({"message": "Insufficient Balance"}, {}, True),
+        ({"message": "Concurrency limit reached", "type": "rate_limit_error"}, {}, False),
+    ],
+)
+def test_is_quota_by_code_or_message(error: dict[str, str], headers: dict[str, str], expected: bool) -> None:
+    trouble = http_trouble(429, headers, json.dumps({"error": error}), None)
+    assert is_quota(trouble) is expected
+    retried = RetryPolicy().wait_s(1, trouble, "https://api.example/v1") is not None
+    assert retried is not expected
+
+
+@pytest.mark.parametrize(("key_sent", "title"), [(False, "No key was sent"), (True, "The key was not accepted")])
+def test_http_trouble_401_without_a_key_names_that(key_sent: bool, title: str) -> None:
+    assert http_trouble(401, {}, "", None, key_sent=key_sent).title == title
+
+
+@pytest.mark.parametrize(("headers", "expected"), [({"retry-after-ms": "1500"}, 1.5), ({"retry-after": "2"}, 2.0)])
+def test_http_trouble_retry_after_units(headers: dict[str, str], expected: float) -> None:
+    assert http_trouble(429, headers, "", None).retry_after_s == expected

@@ -1,13 +1,17 @@
 """Random responses through the whole client, and random events through the fold.
 
-python -m tests.conformance.fuzz [CASES] [FIRST]   in memory: transport, exchange, framer, decoder, run, state
+    python -m tests.conformance.fuzz --cases N [--seed S] [--first F]
 
-A case is its number: FIRST and 1 case show a failure again.
+In memory: transport, exchange, framer, decoder, run, state. A case is determined by seed and number: `--first F
+--cases 1` repeats a failure. Prints the cases, crashes, hangs and keys found; exits with 1 if there are any.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
+import json
+import re
 import sys
 import time
 from collections import Counter
@@ -19,6 +23,7 @@ from typing import cast
 import httpx
 import msgspec
 
+from playground.client.connection import Timeouts
 from playground.client.endpoint import Endpoint
 from playground.client.events import (
     AnyEvent,
@@ -32,6 +37,8 @@ from playground.client.events import (
     HeadersReceived,
     Queued,
     RawEvent,
+    ReasoningDelta,
+    RefusalDelta,
     RetryScheduled,
     Stopped,
     TokenProbabilities,
@@ -45,14 +52,15 @@ from playground.client.retry import NO_RETRIES
 from playground.prompt.request import Request
 from playground.runs.run import Run
 from playground.runs.state import RunState, fold
-from tests.conformance.random_streams import Expected, Response, response, text
-from tests.conformance.talk import DOCUMENT, KEY, STARTED
+from tests.conformance.random_streams import KEY, Expected, Response, response, text
+from tests.conformance.talk import DOCUMENT, STARTED
 
 SEED = 20_261_123
 REQUEST = Request(b'{"model":"m","messages":[],"stream":true}', "m", True)
 ENDPOINT = Endpoint("f", "Fuzz", "http://127.0.0.1:9/v1")
 HANG_S = 30.0
 """A case that takes longer hangs."""
+_TIMEOUTS = Timeouts(first_byte=HANG_S, idle=HANG_S)
 _LOGGED = msgspec.json.Decoder(AnyEvent)
 _ENCODER = msgspec.json.Encoder()
 
@@ -97,21 +105,21 @@ class InMemory:
     ) -> AsyncGenerator[AnyEvent, None]:
         """As Connection.stream."""
         yield AttemptStarted(clock(), attempt)
-        exchange = Exchange(self._client, endpoint, key, request, clock, HANG_S)
+        exchange = Exchange(self._client, endpoint, key, request, clock, _TIMEOUTS)
         async with aclosing(exchange.reads()) as reads:
             async for events in reads:
                 for event in events:
                     yield event
 
-    async def judge(self, number: int) -> Response:
+    async def judge(self, number: int, seed: int = SEED) -> Response:
         """Run case `number`. Raises CaseFailed."""
-        answer = response(Random(f"{SEED}:{number}"))
+        answer = response(Random(f"{seed}:{number}"))
         try:
             state = await self._run(answer)
             check(state, answer)
             if len(answer.pieces) > 1:
                 agree(state, await self._run(answer.uncut))
-            fold_anything(Random(f"{SEED}:events:{number}"))
+            fold_anything(Random(f"{seed}:events:{number}"))
         except Exception as error:
             raise CaseFailed(
                 f"case {number}, {answer.kind}: {error!r}\n{b''.join(answer.pieces)!r}\n{answer}"
@@ -145,10 +153,55 @@ async def executed(run: Run) -> RunState:
     async with asyncio.timeout(HANG_S):
         state = await run.execute()
     logged = [_LOGGED.decode(_ENCODER.encode(event)) for event in told]
+    leaks(told)
     replayed = fold(logged)
     assert replayed.text == state.text
     assert replayed == state, "what was logged adds up to something else"
     return state
+
+
+def leaks(events: list[AnyEvent]) -> None:
+    """Assert that the key is in no event, nor in the joined texts, nor in what the raw events join to."""
+    state = fold(events)
+    calls = [text for call in state.tool_calls.values() for text in (call.name, call.id, call.arguments)]
+    tokens = "".join(token.token for token in state.probabilities)
+    joined = [state.text, state.reasoning, state.refusal, tokens, *calls, *_joined_raw(state)]
+    written = _ENCODER.encode(events).decode()
+    for output in (written, *joined):
+        assert KEY not in output, f"the key is in {output[:2000]}"
+        assert KEY not in _unescaped(output), f"the key is escaped in {output[:2000]}"
+
+
+def _joined_raw(state: RunState) -> list[str]:
+    """The texts that a tool would join from the raw events: each string field of the choices, by its name."""
+    found: dict[str, str] = {}
+    for event in state.raw:
+        try:
+            value = json.loads(event.data)
+        except (ValueError, RecursionError):
+            continue
+        for choice in value.get("choices") or () if isinstance(value, dict) else ():
+            _strings(choice, "", found)
+    return list(found.values())
+
+
+def _strings(value: object, name: str, found: dict[str, str]) -> None:
+    if isinstance(value, str):
+        # An id or a name is not joined by any client; a piece of one is no more than its piece.
+        if not name.endswith((".id", ".name")):
+            found[name] = found.get(name, "") + value
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            _strings(item, f"{name}.{key}", found)
+    elif isinstance(value, list):
+        for item in value:
+            _strings(item, name, found)
+
+
+def _unescaped(text: str) -> str:
+    for _ in range(3):
+        text = re.sub(r"\\+u00([0-9a-fA-F]{2})", lambda found: chr(int(found[1], 16)), text).replace("\\/", "/")
+    return text
 
 
 def check(state: RunState, answer: Response) -> None:
@@ -188,6 +241,8 @@ def _events(chance: Random) -> list[AnyEvent]:
     makers: tuple[Callable[[], AnyEvent], ...] = (
         lambda: AttemptStarted(1.0, chance.randint(1, 5)),
         lambda: Queued(1.0, 1, 2, text(chance), None),
+        lambda: ReasoningDelta(1.0, text(chance)),
+        lambda: RefusalDelta(1.0, text(chance)),
         lambda: HeadersReceived(1.0, chance.choice((200, 503)), f"r{chance.randint(0, 99)}", ""),
         lambda: BodyIdReceived(1.0, text(chance)),
         lambda: ContentDelta(1.0, text(chance)),
@@ -221,24 +276,36 @@ def fold_anything(chance: Random) -> None:
     assert state.ttft_s is None or state.first_token_at is not None
 
 
-async def many(cases: int, first: int = 0) -> Counter[str]:
-    """Run so many cases from number `first` on; how many there were of each kind. Raises CaseFailed."""
+async def many(cases: int, first: int = 0, seed: int = SEED) -> Counter[str]:
+    """Run `cases` cases from number `first` on and count each kind. Raises CaseFailed."""
     connection, kinds = InMemory(), Counter[str]()
     try:
         for number in range(first, first + cases):
-            kinds[cast("str", (await connection.judge(number)).kind)] += 1
+            kinds[cast("str", (await connection.judge(number, seed)).kind)] += 1
     finally:
         await connection.aclose()
     return kinds
 
 
-def main(cases: int, first: int) -> None:
-    """Run and print."""
-    began = time.perf_counter()
-    kinds = asyncio.run(many(cases, first))
-    told = ", ".join(f"{count:,} {kind}" for kind, count in sorted(kinds.items()))
-    print(f"{kinds.total():,} cases from number {first:,}, none failed, {time.perf_counter() - began:.0f} s: {told}")
+def main(arguments: list[str]) -> int:
+    """Run the cases, print the result and return the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m tests.conformance.fuzz")
+    parser.add_argument("--cases", type=int, default=3_000)
+    parser.add_argument("--seed", type=int, default=SEED)
+    parser.add_argument("--first", type=int, default=0)
+    options = parser.parse_args(arguments)
+    started = time.perf_counter()
+    try:
+        kinds = asyncio.run(many(options.cases, options.first, options.seed))
+    except CaseFailed as failed:
+        print(failed, file=sys.stderr)
+        return 1
+    counts = ", ".join(f"{count:,} {kind}" for kind, count in sorted(kinds.items()))
+    took_s = time.perf_counter() - started
+    print(f"{kinds.total():,} cases, seed {options.seed}, from number {options.first:,}: {counts}")
+    print(f"0 crashes, 0 hangs, 0 keys found, {took_s:.0f} s")
+    return 0
 
 
 if __name__ == "__main__":
-    main(*(int(number) for number in (sys.argv[1:3] + ["3000", "0"][len(sys.argv) - 1 :])))
+    sys.exit(main(sys.argv[1:]))

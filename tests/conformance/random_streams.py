@@ -1,4 +1,4 @@
-"""Random responses, each with what it says: made and judged without any code of the client's."""
+"""Random responses with their expected meaning, generated and judged without the client's code."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Literal
 
-Kind = Literal["spoken", "mutated", "noise", "error", "whole"]
-KINDS: tuple[Kind, ...] = ("spoken", "spoken", "mutated", "mutated", "noise", "error", "whole")
+Kind = Literal["spoken", "mutated", "noise", "error", "whole", "echo"]
+KINDS: tuple[Kind, ...] = ("spoken", "spoken", "mutated", "mutated", "noise", "error", "whole", "echo")
+KEY = "sk_planted-0123456789/+AbCdEf"
+"""The API key that the responses of kind "echo" repeat; no output may contain it."""
 
 _LETTERS = 'aZ 09"\\/{}[]:,\n\r\t\0\x0b\x0c\x1f\x85\u2028\u2029\ufeff\u00e9न\u0301🙂👩‍🔧مر漢'
 _WORDS = (
@@ -48,6 +50,11 @@ _WORDS = (
         b"\x00",
         b"NaN",
         b"[[[[[[",
+        b'{"a":' * 300,
+        b"\x1b]0;t\x07\x1b[2J",
+        b"\\u0073\\u006b_",
+        b"error: ",
+        b"event: error",
     ),
 )
 
@@ -88,16 +95,20 @@ class Response:
 def response(chance: Random) -> Response:
     """One random response."""
     kind = chance.choice(KINDS)
-    content_type = chance.choice(("text/event-stream", "text/event-stream", "Text/Event-Stream; charset=latin-1", ""))
+    content_type = chance.choice(
+        ("text/event-stream", "text/event-stream", "Text/Event-Stream; charset=latin-1", "", "text/plain")
+    )
     breaks, expected, status = chance.random() < 0.2, None, 200
     if kind == "spoken":
-        body, expected = _spoken(chance, breaks, bool(content_type))
+        body, expected = _spoken(chance, breaks, "event-stream" in content_type.lower())
     elif kind == "error":
         status, content_type = (
             chance.choice((400, 401, 404, 429, 500, 503, 599)),
             chance.choice(("application/json", "text/html", "")),
         )
         body = mutated(chance, _envelope(chance)) if chance.random() < 0.8 else _noise(chance)
+    elif kind == "echo":
+        body, breaks = _echo(chance), False
     elif kind == "whole":
         content_type, body = (
             chance.choice(("application/json", "text/plain", "")),
@@ -141,27 +152,43 @@ def _spoken(chance: Random, breaks: bool, typed: bool) -> tuple[bytes, Expected]
     """A stream of well-formed events in any order, perhaps cut off at any byte, and what it says."""
     parts = [_part(chance) for _ in range(chance.randint(0, 12))]
     body = b"\xef\xbb\xbf" if chance.random() < 0.1 else b""
+    if not typed:  # without the content type, the first bytes must show that it is a stream
+        body += b": stream\n\n"
     ends: list[tuple[int, _Part]] = []
     for part in parts:
         ends.append((len(body) + (part.told if breaks else part.at_end), part))
         body += part.data
     if chance.random() < 0.4:
-        body = body[: chance.randint(0, len(body))]
+        body = body[: chance.randint(0 if typed else body.index(b"\n\n") + 2, len(body))]
     return body, _judged([part for end, part in ends if end <= len(body)], breaks, typed)
 
 
 def _judged(parts: list[_Part], breaks: bool, typed: bool) -> Expected:
-    said, begun = Expected(), False
+    said, begun, passed_over = Expected(), False, False
     for part in parts:
-        if part.name in ("error", "junk") or (part.name == "foreign" and not begun):
+        if part.name == "junk" and _is_passed_over(str(part.value), begun):
+            passed_over = True
+            continue
+        if part.name in ("error", "junk"):
             return replace(said, trouble="stream_error" if part.name == "error" else "protocol")
         if part.name == "done":
-            return replace(said, saw_done=True)
+            answered = said.finish_reason is not None or said.text or said.calls
+            return replace(said, saw_done=True) if answered else replace(said, trouble="protocol")
         begun = begun or part.name in ("content", "call", "finish", "usage", "other")
+        passed_over = passed_over or part.name == "foreign"
         said = _added(said, part)
-    if breaks or (said.finish_reason is None and (begun or typed)):
+    if breaks:
         return replace(said, trouble="cut")
-    return said if said.finish_reason is not None else replace(said, trouble="protocol")
+    if said.finish_reason is None:
+        return replace(said, trouble="cut" if begun or (typed and not passed_over) else "protocol")
+    return said
+
+
+def _is_passed_over(junk: str, begun: bool) -> bool:
+    """JSON that is no object is passed over; text that is not JSON only before the first chunk."""
+    if junk in ("7", '"text"'):
+        return True
+    return not begun and junk[0] not in "[{"
 
 
 def _added(said: Expected, part: _Part) -> Expected:
@@ -195,6 +222,7 @@ def _part(chance: Random) -> _Part:
         written = "[DONE]"
     elif name == "junk":
         written = chance.choice(("<html>", "[1", "{", "nul", "7", '"text"', "\u2028x"))
+        value = written
     else:
         value, fields = _meaning(chance, name)
         written = json.dumps(fields, ensure_ascii=chance.random() < 0.5, indent=chance.choice((None, None, None, 1)))
@@ -204,10 +232,13 @@ def _part(chance: Random) -> _Part:
 def _framed(chance: Random, name: str, value: object, written: str) -> _Part:
     """The event as bytes. It counts with the first byte of its empty line: a CR LF that is cut has ended the line."""
     end, space = chance.choice((b"\n", b"\r\n", b"\r")), chance.choice((b"", b" "))
-    before = chance.choice((b"", b"", b"", b": c" + end, b"event: message" + end, b"id: 9" + end))
+    before = chance.choice((b"", b"", b"", b": c" + end, b"event: message" + end, b"id: 9" + end, b"x: y" + end))
     data = before + b"".join(b"data:" + space + line.encode() + end for line in written.split("\n")) + end
     told = len(data) - len(end) + 1
-    return _Part(data, told, data.index(b"[DONE]") + len(b"[DONE]") if name == "done" else told, name, value)
+    if name == "junk":
+        return _Part(data, told, told, name, value)
+    # At the end of the response an event counts once its data is whole.
+    return _Part(data, told, len(data) - 2 * len(end), name, value)
 
 
 def _meaning(chance: Random, name: str) -> tuple[object, dict[str, object]]:
@@ -220,8 +251,9 @@ def _meaning(chance: Random, name: str) -> tuple[object, dict[str, object]]:
             "usage": None,
         }
     if name == "call":
-        index, arguments = chance.randint(0, 3), text(chance)
-        id, called = (f"call_{chance.randint(0, 9)}", "find") if chance.random() < 0.4 else ("", "")
+        # Without "{" the arguments are never a whole object, after which another call may begin.
+        index, arguments = chance.randint(0, 3), text(chance).replace("{", "")
+        id, called = (f"call_{index}", "find") if chance.random() < 0.4 else ("", "")
         function = {"arguments": arguments, **({"name": called} if called else {})}
         call = {"index": index, "function": function, **({"id": id, "type": "function"} if id else {})}
         return (index, id, called, arguments), {**head, "choices": [{"index": 0, "delta": {"tool_calls": [call]}}]}
@@ -235,8 +267,60 @@ def _meaning(chance: Random, name: str) -> tuple[object, dict[str, object]]:
     if name == "other":
         return None, {**head, "choices": [{"index": 1, "delta": {"content": "other"}, "finish_reason": "stop"}]}
     if name == "foreign":
-        return None, {"ping": text(chance)}
+        return None, {"ping": text(chance), "deep": 0}
     return None, {"error": chance.choice(("stopped", {"message": "stopped", "code": 5}))}
+
+
+def _echo(chance: Random) -> bytes:
+    """A stream that repeats the key: in any field, escaped or not, whole or in pieces."""
+    field = chance.choice(("content", "reasoning_content", "refusal", "arguments", "name", "id", "logprobs"))
+    pieces = [KEY] if chance.random() < 0.3 else _pieces(chance, KEY)
+    text_before = text(chance).replace("\\", "")
+    chunks = [_echoing(chance, field, piece) for piece in (text_before, *pieces, text(chance))]
+    head = {"id": KEY if chance.random() < 0.3 else "c", "model": KEY if chance.random() < 0.3 else "m"}
+    last = chance.choice(("stop", KEY))
+    chunks.append({"choices": [{"index": 0, "delta": {}, "finish_reason": last}]})
+    if chance.random() < 0.3:
+        chunks.insert(0, {"type": "ping", "note": KEY})
+    written = [_escaped(chance, json.dumps({**head, **one}, ensure_ascii=False)) for one in chunks]
+    end = b"" if chance.random() < 0.3 else b"data: [DONE]\n\n"
+    return b"".join(b"data: " + one.encode() + b"\n\n" for one in written) + end
+
+
+def _pieces(chance: Random, whole: str) -> list[str]:
+    most = chance.choice((1, 1, 3, 9))
+    pieces, start = [], 0
+    while start < len(whole):
+        end = start + chance.randint(1, most)
+        pieces.append(whole[start:end])
+        start = end
+    return pieces
+
+
+def _echoing(chance: Random, field: str, piece: str) -> dict[str, object]:
+    if field == "logprobs":
+        token = {"token": piece, "logprob": -0.1, "top_logprobs": [{"token": piece, "logprob": -0.1}]}
+        return {"choices": [{"index": 0, "delta": {"content": piece}, "logprobs": {"content": [token]}}]}
+    if field in ("arguments", "name"):
+        return {"choices": [{"index": 0, "delta": {"tool_calls": [{"index": 0, "function": {field: piece}}]}}]}
+    if field == "id":
+        return {"choices": [{"index": 0, "delta": {"tool_calls": [{"index": 0, "id": piece, "function": {}}]}}]}
+    return {"choices": [{"index": 0, "delta": {field: piece}}]}
+
+
+def _escaped(chance: Random, written: str) -> str:
+    """JSON text with some characters inside its strings escaped."""
+    share = chance.choice((0.0, 0.5, 1.0))
+    escaped, in_string, after_backslash = "", False, False
+    for character in written:
+        if in_string and not after_backslash and character not in '"\\' and chance.random() < share:
+            escaped += f"\\u{ord(character):04x}" if ord(character) < 0x10000 else character
+            continue
+        if character == '"' and not after_backslash:
+            in_string = not in_string
+        after_backslash = character == "\\" and not after_backslash
+        escaped += character
+    return escaped
 
 
 def _envelope(chance: Random) -> bytes:

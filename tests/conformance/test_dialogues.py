@@ -52,10 +52,10 @@ PASSING: dict[str, tuple[tuple[Step, ...], str]] = {
         (whole(b"<html><head><title>502 Bad Gateway</title></head>nginx</html>", "text/html", "502 Bad Gateway"),),
         "502 Bad Gateway",
     ),
-    "nothing": ((whole(b"", status=OVERLOADED),), "said no more"),
+    "nothing": ((whole(b"", status=OVERLOADED),), "without an explanation"),
     "no length and no body": (
         (f"HTTP/1.1 {OVERLOADED}\r\nX-Request-Id: req-1\r\n\r\n".encode(), hang_up),
-        "said no more",
+        "without an explanation",
     ),
     "half of an envelope": (
         (head("application/json", OVERLOADED, len(REFUSAL)) + REFUSAL[:30], hang_up),
@@ -65,7 +65,7 @@ PASSING: dict[str, tuple[tuple[Step, ...], str]] = {
     "bytes that are no text": ((whole(b"\xff\xfe\x00\x80", "text/plain", OVERLOADED),), "\ufffd"),
     "bytes that do not unpack": (
         (whole(b"not gzip", "text/plain", OVERLOADED, "Content-Encoding: gzip\r\n"),),
-        "said no more",
+        "without an explanation",
     ),
     "megabytes": ((whole(b"x" * 5_000_000, "text/plain", OVERLOADED),), "xxx"),
     "an event stream": ((head("text/event-stream", OVERLOADED) + event("{}") + LAST,), "data: {}"),

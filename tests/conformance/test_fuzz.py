@@ -1,6 +1,6 @@
-"""Random bytes, cuts and orders of events: nothing crashes, nothing hangs, no request_id is lost.
+"""Random bytes, cuts and orders of events: no crash, no hang, no request_id lost, no key shown.
 
-`python -m tests.conformance.fuzz 100000` runs more of the same cases.
+`python -m tests.conformance.fuzz --cases 100000` runs more of the same cases.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 import pytest
 
-from playground.client import chunks, exchange, sse
-from playground.client.events import Completed, ToolCallDelta
+from playground.client import chunks, response_decoder, sse, stream_redactor
+from playground.client.events import AnyEvent, Completed, ToolCallDelta
 from playground.runs import state
 from tests.conformance import fuzz, socket_fuzz
 
@@ -79,7 +79,12 @@ def _forgets_the_id(patch: pytest.MonkeyPatch) -> None:
 
 def _done_is_not_needed(patch: pytest.MonkeyPatch) -> None:
     """A stream that was cut passes for a whole one."""
-    patch.setattr(exchange.Exchange, "_end", lambda self, _rest, _decoder: Completed(self._clock()))
+
+    def odd(self: response_decoder.ResponseDecoder, at: float, events: list[AnyEvent]) -> None:
+        events.append(Completed(at))
+        self.ended = True
+
+    patch.setattr(response_decoder.ResponseDecoder, "_end_of_stream", odd)
 
 
 def _arguments_replaced(patch: pytest.MonkeyPatch) -> None:
@@ -106,9 +111,33 @@ def _raises(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(chunks, "_decode", odd)
 
 
+def _shows_split_keys(patch: pytest.MonkeyPatch) -> None:
+    """A key in pieces passes."""
+    patch.setattr(stream_redactor.SplitKeys, "_pass", lambda _self, _stream, piece: piece)
+
+
+def _shows_split_keys_in_raw_events(patch: pytest.MonkeyPatch) -> None:
+    """A key in pieces is masked in the text and not in the raw events."""
+    patch.setattr(response_decoder, "rebuilt", lambda data, _events: str(data))
+
+
+def _shows_escaped_keys(patch: pytest.MonkeyPatch) -> None:
+    """Only the plain key is masked."""
+
+    def odd(text: str, forms: tuple[str, ...]) -> str:
+        for form in forms:
+            text = text.replace(form, "sk_…")
+        return text
+
+    patch.setattr(response_decoder, "mask", odd)
+
+
 @pytest.mark.parametrize(
     "broken",
     [
+        _shows_split_keys,
+        _shows_split_keys_in_raw_events,
+        _shows_escaped_keys,
         _line_ends_of_text,
         _no_half_crlf,
         _every_choice,

@@ -69,7 +69,7 @@ def test_the_tools_of_a_program_are_listed_and_called() -> None:
         assert isinstance(function, dict)
         assert function["description"] == "Balance of an account."
         assert function["parameters"]["required"] == ["account_id"]  # type: ignore[index,call-overload]
-        assert await servers.call(STDIO, "get_balance", {"account_id": "AC-1"}) == "AC-1: ₹412"
+        assert await servers.call(STDIO, "get_balance", {"account_id": "AC-1"}, "a prompt") == "AC-1: ₹412"
 
     use(story)
 
@@ -77,7 +77,7 @@ def test_the_tools_of_a_program_are_listed_and_called() -> None:
 def test_the_same_over_http(http: str) -> None:
     async def story(servers: ToolServers) -> None:
         assert "get_balance" in {tool.name for tool in await servers.tools(http)}
-        assert await servers.call(http, "get_balance", {"account_id": "AC-2"}) == "AC-2: ₹412"
+        assert await servers.call(http, "get_balance", {"account_id": "AC-2"}, "a prompt") == "AC-2: ₹412"
 
     use(story)
 
@@ -90,23 +90,31 @@ def test_nothing_is_called_without_consent_and_consent_is_asked_once() -> None:
         return True
 
     async def refused(servers: ToolServers) -> None:
-        with pytest.raises(ToolServerError, match="no consent"):
-            await servers.call(STDIO, "get_balance", {"account_id": "AC-1"})
+        with pytest.raises(ToolServerError, match="did not allow"):
+            await servers.call(STDIO, "get_balance", {"account_id": "AC-1"}, "a prompt")
 
     async def twice(servers: ToolServers) -> None:
         for _ in range(2):
-            await servers.call(STDIO, "get_balance", {"account_id": "AC-1"})
+            await servers.call(STDIO, "get_balance", {"account_id": "AC-1"}, "a prompt")
 
     use(refused, no)
+
+    async def other_prompt(servers: ToolServers) -> None:
+        await twice(servers)
+        await servers.call(STDIO, "get_balance", {"account_id": "AC-1"}, "another prompt")
+
     use(twice, allowed)
     assert asked == [STDIO]
+    asked.clear()
+    use(other_prompt, allowed)
+    assert asked == [STDIO, STDIO]
 
 
 def test_an_error_of_the_tool_is_told_in_its_words() -> None:
     async def story(servers: ToolServers) -> None:
         with pytest.raises(ToolServerError, match="no such account"):
-            await servers.call(STDIO, "fail", {"reason": "no such account"})
-        assert await servers.call(STDIO, "get_balance", {"account_id": "AC-1"}) == "AC-1: ₹412"
+            await servers.call(STDIO, "fail", {"reason": "no such account"}, "a prompt")
+        assert await servers.call(STDIO, "get_balance", {"account_id": "AC-1"}, "a prompt") == "AC-1: ₹412"
 
     use(story)
 
@@ -114,8 +122,8 @@ def test_an_error_of_the_tool_is_told_in_its_words() -> None:
 def test_a_server_that_dies_is_told_of_and_started_again() -> None:
     async def story(servers: ToolServers) -> None:
         with pytest.raises(ToolServerError):
-            await servers.call(STDIO, "die", {})
-        assert await servers.call(STDIO, "get_balance", {"account_id": "AC-1"}) == "AC-1: ₹412"
+            await servers.call(STDIO, "die", {}, "a prompt")
+        assert await servers.call(STDIO, "get_balance", {"account_id": "AC-1"}, "a prompt") == "AC-1: ₹412"
 
     use(story)
 
@@ -125,7 +133,7 @@ def test_a_call_that_hangs_ends_with_a_sentence(monkeypatch: pytest.MonkeyPatch)
 
     async def story(servers: ToolServers) -> None:
         with pytest.raises(ToolServerError, match="did not answer within"):
-            await servers.call(STDIO, "hang", {})
+            await servers.call(STDIO, "hang", {}, "a prompt")
 
     use(story)
 
@@ -133,7 +141,7 @@ def test_a_call_that_hangs_ends_with_a_sentence(monkeypatch: pytest.MonkeyPatch)
 def test_a_result_without_end_is_refused() -> None:
     async def story(servers: ToolServers) -> None:
         with pytest.raises(ToolServerError, match="1,000,001 characters"):
-            await servers.call(STDIO, "long_text", {"characters": 1_000_001})
+            await servers.call(STDIO, "long_text", {"characters": 1_000_001}, "a prompt")
 
     use(story)
 
@@ -142,7 +150,7 @@ def test_the_api_key_does_not_reach_a_server(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("SMALLEST_API_KEY", "sk_planted")
 
     async def story(servers: ToolServers) -> None:
-        assert await servers.call(STDIO, "environment", {"name": "SMALLEST_API_KEY"}) == "absent"
+        assert await servers.call(STDIO, "environment", {"name": "SMALLEST_API_KEY"}, "a prompt") == "absent"
 
     use(story)
 

@@ -18,14 +18,16 @@ LANGUAGES = (
     *("de", "fr", "es", "it", "pt", "nl", "ru", "uk", "ar", "id", "ms", "sv", "da", "nb", "fi", "cs", "hu", "ro", "el"),
     *("he", "fa", "ko", "ja", "zh", "sw", "fil"),
 )
-_ABBREVIATED = re.compile(r"[a-zà-ɏ\u0370-\u03ff\u0400-\u04ff]{3,}|[\u0e00-\u0e7f.]{3,}")
-"""Scripts whose abbreviated months are unambiguous. Some Indic ones are common words (Marathi जाने)."""
+_ABBREVIATED = re.compile(r"[a-zà-ɏ\u0370-\u03ff\u0400-\u04ff]{4,}|[\u0e00-\u0e7f.]{3,}")
+"""Abbreviated months that are no common word, unlike the Marathi जाने, the Norwegian des and the Polish sie."""
+_ENGLISH = frozenset(("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"))
 
 
 def calendar() -> dict[str, dict[str, list[str]]]:
-    """Return {"months" or "days": {language: names in lower case}}; names with digits (11月, tháng 11) are left out."""
+    """Return {"months", "short_months" or "days": {language: names in lower case}}, without names that hold digits."""
     return {
         "months": {code: _names(Locale.parse(code).months, abbreviated=True) for code in LANGUAGES},
+        "short_months": {code: _short(Locale.parse(code).months) for code in LANGUAGES},
         "days": {code: _names(Locale.parse(code).days, abbreviated=code == "en") for code in LANGUAGES},
     }
 
@@ -35,8 +37,17 @@ def _names(table: Any, *, abbreviated: bool) -> list[str]:
     short = [name for form in ("format", "stand-alone") for name in table[form]["abbreviated"].values()]
     found = [str(name).lower() for name in wide]
     if abbreviated:
-        found += [name for name in (str(name).lower().rstrip(".") for name in short) if _ABBREVIATED.fullmatch(name)]
+        found += [
+            name
+            for name in (str(name).lower().rstrip(".") for name in short)
+            if name in _ENGLISH or _ABBREVIATED.fullmatch(name)
+        ]
     return list(dict.fromkeys(name for name in found if not re.search(r"\d", name) and len(name) > 1))
+
+
+def _short(table: Any) -> list[str]:
+    names = [str(name).lower().rstrip(".") for name in table["format"]["abbreviated"].values()]
+    return [name for name in names if re.fullmatch(r"[^\W\d_]{3}", name) and name not in _ENGLISH]
 
 
 def text() -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import accumulate
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from playground.assets import asset
@@ -22,10 +22,13 @@ from playground.prefix_cache.volatile import (
     unescaped,
 )
 from playground.prefix_cache.volatile_memory import SHORT, LineMemory
-from playground.prefix_cache.volatile_scan import Span, read, spans
+from playground.prefix_cache.volatile_scan import Span, prepare, read, spans
 from playground.prompt.document import Document, Message, Tool
 from playground.prompt.files import load
 from tests.prefix_cache.prompts import DOCUMENTS, TEXTS
+from tests.prefix_cache.volatile_cases import HINTLESS, LOOKALIKES, MORE_LOOKALIKES, MORE_VARYING, VARYING
+
+prepare()
 
 DATES = [
     ("Today is 2026-11-23. Be brief.", "2026-11-23"),
@@ -211,6 +214,38 @@ def test_what_only_looks_like_a_placeholder_is_none(text: str) -> None:
     assert spans(text) == ()
 
 
+def recall(cases: list[tuple[str, str]], *, sure: bool) -> float:
+    """Return the share of values that a mark overlaps."""
+    found = 0
+    for text, value in cases:
+        start = text.index(value)
+        found += any(
+            span.start < start + len(value) and start < span.end and (span.sure or not sure) for span in spans(text)
+        )
+    return found / len(cases)
+
+
+def test_spans_of_varying_lines_in_25_languages_are_sure() -> None:
+    cases = [(text, value) for _, text, value in VARYING]
+    assert len(cases) >= 45
+    assert len({language for language, *_ in VARYING}) >= 15
+    assert recall(cases, sure=True) >= 0.9
+
+
+def test_spans_of_second_varying_set_are_found() -> None:
+    assert recall(list(MORE_VARYING), sure=False) >= 0.9
+
+
+@pytest.mark.parametrize("text", [*(text for _, text in LOOKALIKES), *MORE_LOOKALIKES])
+def test_spans_of_lookalike_line_are_not_sure(text: str) -> None:
+    assert found_in(text) == []
+
+
+@pytest.mark.parametrize("text", HINTLESS)
+def test_spans_of_name_or_history_with_a_date_are_empty(text: str) -> None:
+    assert spans(text) == ()
+
+
 @given(st.lists(st.one_of(TEXTS, st.sampled_from([text for text, *_ in VARIES])), max_size=4).map(" ".join))
 def test_spans_are_in_order_and_inside(text: str) -> None:
     last = 0
@@ -239,6 +274,7 @@ LONG = "Never guess. Today is 2026-11-23. Ask session id: 8f3a-2231-xx99 again.\
 
 
 @given(st.lists(st.tuples(st.integers(0, len(LONG)), st.integers(0, 200), PIECES), min_size=1, max_size=6))
+@settings(deadline=None)
 def test_an_edit_finds_what_reading_anew_finds(edits: list[tuple[int, int, str]]) -> None:
     text = LONG
     assert len(text) > SHORT

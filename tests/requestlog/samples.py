@@ -41,7 +41,7 @@ def run(work: Coroutine[object, object, T]) -> T:
     return asyncio.run(work)
 
 
-def body_of(question: str, system: str = "You answer calls for a clinic.") -> bytes:
+def body_of(question: str, system: str = "You take calls for a clinic.") -> bytes:
     messages = [{"role": "system", "content": system}, {"role": "user", "content": question}]
     return json.dumps({"model": "electron", "messages": messages, "stream": True}, ensure_ascii=False).encode()
 

@@ -1,8 +1,9 @@
-"""What a person types, read as terms; what cannot be read, said with its place."""
+"""Filter texts parsed into terms; errors with their offset."""
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
+import time
+from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
@@ -76,3 +77,49 @@ def test_bad_input_says_where_and_what_to_do(text: str, offset: int, words: str)
     assert problem.offset == offset
     assert words in problem.message
     assert problem.hint
+
+
+ID_1, ID_2 = "9db74058-1111-4222-8333-444455556666", "ffff0000-1111-4222-8333-444455556666"
+
+
+@pytest.mark.parametrize(
+    ("pasted", "malformed"),
+    [
+        (f"{ID_1}\n{ID_2}", ()),
+        (f'"{ID_1}","{ID_2}"', ()),
+        (f"['{ID_1}', '{ID_2}']", ()),
+        (f"{ID_1}\\n{ID_2}\\n", ()),
+        (f'\\"{ID_1}\\", \\"{ID_2}\\"', ()),
+        (f"{ID_1}; {ID_2[:-3]}; {ID_2}", (ID_2[:-3],)),
+        (f"{ID_1},9db7-zz1,{ID_2}", ("9db7-zz1",)),
+    ],
+)
+def test_parse_pasted_ids_selects_the_good_ones_and_names_the_others(pasted: str, malformed: tuple[str, ...]) -> None:
+    found = parse(pasted, NOW)
+    assert found.terms == (IdTerm(ID_1), IdTerm(ID_2))
+    assert found.malformed == malformed
+
+
+def test_parse_ids_with_a_word_is_not_a_list_of_ids() -> None:
+    assert parse(f"{ID_1} {ID_2} hello", NOW).malformed == ()
+
+
+def test_parse_lone_surrogate_becomes_a_replacement_character() -> None:
+    assert parse("a\ud800b", NOW).terms == (TextTerm("a\ufffdb", False),)
+
+
+@pytest.mark.skipif(not hasattr(time, "tzset"), reason="the system's zone cannot be set")
+@pytest.mark.parametrize(("day", "hour"), [("2026-07-01", 22), ("2026-12-01", 23)])
+def test_parse_date_in_the_systems_zone_follows_daylight_saving_time(
+    monkeypatch: pytest.MonkeyPatch, day: str, hour: int
+) -> None:
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    time.tzset()
+    try:
+        for moment in (datetime(2026, 7, 10, tzinfo=UTC), datetime(2026, 12, 10, tzinfo=UTC)):
+            (term,) = parse(f"since:{day}", moment.astimezone()).terms
+            assert isinstance(term, SinceTerm)
+            assert term.moment.astimezone(UTC).hour == hour
+    finally:
+        monkeypatch.undo()
+        time.tzset()

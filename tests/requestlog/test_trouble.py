@@ -214,7 +214,7 @@ def test_damaged_file_is_set_aside(tmp_path: Path, damage: Callable[[Path], None
     async def work() -> str:
         log = await RequestLog.open(tmp_path)
         assert log.notice is not None
-        assert await Hearing(log).first(1) == [log.notice]
+        assert (await Hearing(log).first(1))[0] == log.notice
         kept = record("after")
         await keep(log, kept, answered())
         assert [row.question for row in await log.page(EVERYTHING)] == ["after"]

@@ -17,6 +17,7 @@ from playground.client.events import (
     ContentDelta,
     Finished,
     HeadersReceived,
+    ReasoningDelta,
     ToolCallDelta,
     Usage,
     UsageReported,
@@ -69,7 +70,8 @@ def test_all_that_was_reported() -> None:
     )
     told = _summary(
         AttemptStarted(0.0, 1),
-        HeadersReceived(0.1, 200, "r1", "text/event-stream"),
+        HeadersReceived(0.1, 200, "r1", "text/event-stream", (("request-id", "r0"), ("x-request-id", "r1"))),
+        ReasoningDelta(0.2, "hm"),
         ContentDelta(0.2, "Hi"),
         ToolCallDelta(0.3, 1, "b", "book", "{}"),
         ToolCallDelta(0.3, 0, "a", "find", "{}"),
@@ -80,15 +82,30 @@ def test_all_that_was_reported() -> None:
     )
     assert told == {
         "request_id": "r1",
+        "request_ids": [{"source": "x-request-id", "id": "r1"}, {"source": "request-id", "id": "r0"}],
         "status": 200,
         "attempts": [{"request_id": "r1", "status": 200, "error_type": None, "wait_s": 0.0}],
         "text": "Hi",
+        "reasoning": "hm",
+        "refusal": None,
         "tool_calls": [
-            {"id": "a", "name": "find", "arguments": "{}"},
-            {"id": "b", "name": "book", "arguments": "{}"},
+            {
+                "id": id,
+                "type": "function",
+                "function": {"name": name, "arguments": "{}"},
+                "name": name,
+                "arguments": "{}",
+            }
+            for id, name in (("a", "find"), ("b", "book"))
         ],
         "finish_reason": "tool_calls",
-        "usage": {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15, "cached_tokens": 8},
+        "usage": {
+            "prompt_tokens": 10,
+            "completion_tokens": 5,
+            "total_tokens": 15,
+            "prompt_tokens_details": {"cached_tokens": 8},
+            "cached_tokens": 8,
+        },
         "forecast": {"cached_tokens": 8, "basis": "shared with r0"},
         "ttft_ms": 200.0,
         "duration_ms": 500.0,
@@ -98,7 +115,13 @@ def test_all_that_was_reported() -> None:
 
 def test_what_was_not_reported_is_null() -> None:
     told = _summary(AttemptStarted(0.0, 1), UsageReported(0.4, Usage(10, 0, None, None)), Completed(0.5))
-    assert told["usage"] == {"prompt_tokens": 10, "completion_tokens": 0, "total_tokens": None, "cached_tokens": None}
+    assert told["usage"] == {
+        "prompt_tokens": 10,
+        "completion_tokens": 0,
+        "total_tokens": None,
+        "prompt_tokens_details": {"cached_tokens": None},
+        "cached_tokens": None,
+    }
     nothing = _summary(AttemptStarted(0.0, 1))
     for name in ("request_id", "status", "finish_reason", "usage", "forecast", "ttft_ms", "duration_ms", "error"):
         assert nothing[name] is None, name

@@ -13,7 +13,11 @@ from typing import Any
 from urllib.request import Request, urlopen
 
 import pytest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.semconv._incubating.attributes import gen_ai_attributes
+from opentelemetry.semconv._incubating.metrics import gen_ai_metrics
+from opentelemetry.semconv.schemas import Schemas
 
 from playground.client.endpoint import Endpoint
 from playground.prompt.document import Document, Message
@@ -32,6 +36,7 @@ class Collector(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Taker)
         self.taken: list[ExportTraceServiceRequest] = []
+        self.metrics: list[ExportMetricsServiceRequest] = []
         self.status = 200
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
@@ -53,7 +58,9 @@ class _Taker(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         assert isinstance(self.server, Collector)
         body = self.rfile.read(int(self.headers["Content-Length"]))
-        if self.server.status == 200:
+        if self.server.status == 200 and self.path.endswith("/v1/metrics"):
+            self.server.metrics.append(ExportMetricsServiceRequest.FromString(body))
+        elif self.server.status == 200:
             self.server.taken.append(ExportTraceServiceRequest.FromString(body))
         self.send_response(self.server.status)
         self.send_header("Content-Length", "0")
@@ -166,12 +173,20 @@ def test_spans_of_a_request_and_its_attempts(
 ) -> None:
     failing = make_simulator("--plan", "none", "--ttft-ms", "5", "--token-ms", "1")
     fail(failing, "503", times=1)
-    prompt = replace(PROMPT, parameters={"max_tokens": 20})
+    prompt = replace(PROMPT, parameters={"max_tokens": 20, "temperature": 1, "stop": "END"})
     assert send(failing, tmp_path, {"otel_collector": collector.address, "retry_first_ms": 50}, prompt) == []
     first, second, whole = sorted(collector.spans(), key=lambda span: span.end_time_unix_nano)
     assert whole.name == "chat electron"
     told = attributes(whole)
     assert (told["gen_ai.operation.name"], told["gen_ai.request.max_tokens"]) == ("chat", 20)
+    assert told["gen_ai.request.temperature"] == 1.0
+    assert isinstance(told["gen_ai.request.temperature"], float)
+    assert told["gen_ai.request.stop_sequences"] == ["END"]
+    assert (told["gen_ai.request.stream"], told["gen_ai.output.type"]) == (True, "text")
+    assert told["gen_ai.response.model"] == "electron"
+    assert told["gen_ai.provider.name"] == "127.0.0.1"
+    assert told["gen_ai.response.time_to_first_chunk"] > 0
+    assert attributes(first)["url.full"] == f"{failing.base_url}/chat/completions"
     assert told["gen_ai.usage.input_tokens"] > 0
     assert told["gen_ai.usage.cache_read.input_tokens"] == 0
     assert (attributes(first)["http.response.status_code"], attributes(second)["http.response.status_code"]) == (
@@ -193,3 +208,36 @@ def test_a_collector_that_refuses_is_said(simulator: SimulatorProcess, collector
 def test_a_collector_that_is_no_address_is_said(simulator: SimulatorProcess, tmp_path: Path) -> None:
     (sentence,) = send(simulator, tmp_path, {"otel_collector": "collector"})
     assert "is no address: collector" in sentence
+
+
+def test_metrics_of_a_request_have_the_names_of_the_conventions(
+    simulator: SimulatorProcess, collector: Collector, tmp_path: Path
+) -> None:
+    send(simulator, tmp_path, {"otel_collector": collector.address})
+    found = {
+        metric.name: metric.histogram.data_points
+        for request in collector.metrics
+        for resource in request.resource_metrics
+        for scope in resource.scope_metrics
+        for metric in scope.metrics
+    }
+    assert set(found) == {
+        gen_ai_metrics.GEN_AI_CLIENT_TOKEN_USAGE,
+        gen_ai_metrics.GEN_AI_CLIENT_OPERATION_DURATION,
+        gen_ai_metrics.GEN_AI_CLIENT_OPERATION_TIME_TO_FIRST_CHUNK,
+    }
+    assert [point.count for points in found.values() for point in points] == [1, 1, 1, 1]
+
+
+def test_attribute_names_are_those_of_the_conventions(
+    simulator: SimulatorProcess, collector: Collector, tmp_path: Path
+) -> None:
+    send(simulator, tmp_path, {"otel_collector": collector.address})
+    known = {value for name, value in vars(gen_ai_attributes).items() if name.startswith("GEN_AI_")}
+    used = {name for span in collector.spans() for name in attributes(span) if name.startswith("gen_ai.")}
+    assert len(used) >= 10
+    assert used <= known
+    (resource,) = {
+        scope.schema_url for request in collector.taken for one in request.resource_spans for scope in one.scope_spans
+    }
+    assert resource == list(Schemas)[-1].value

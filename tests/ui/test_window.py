@@ -309,7 +309,7 @@ def test_both_themes(tell: Tell) -> None:
         session.appearance.toggle()
         assert session.appearance.theme.name != before
         shown = session.window.grab().toImage()
-        assert shown.pixelColor(5, 5).lightness() == session.appearance.theme.surface.lightness()
+        assert shown.pixelColor(5, 40).lightness() == session.appearance.theme.surface.lightness()
 
     tell(story)
 

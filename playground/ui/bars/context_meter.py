@@ -5,24 +5,23 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QPoint, QRectF, QSize, Qt
-from PySide6.QtGui import QBrush, QColor, QFontMetricsF, QPainter, QPaintEvent, QPen
+from PySide6.QtGui import QBrush, QFontMetricsF, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QAbstractButton, QSizePolicy
 
-from playground.ui.theme import GRID, Theme, ui_font
+from playground.ui.theme import GRID, Theme, current_theme, ui_font
 
 if TYPE_CHECKING:
     from playground.prefix_cache.composition import Composition
 
 BAR_PX = 4
-_GROUNDS = {"tools": "stable_edge", "system": "warm_edge", "history": "output", "rest": "variable_edge"}
+BAR_WIDTH_PX = 56
 
 
 class ContextMeter(QAbstractButton):
     """Painted, so that a new figure at every keystroke lays nothing out anew."""
 
-    def __init__(self, theme: Theme) -> None:
+    def __init__(self, _theme: Theme | None = None) -> None:
         super().__init__()
-        self._theme = theme
         self._parts: Composition | None = None
         self._label = ""
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
@@ -44,7 +43,7 @@ class ContextMeter(QAbstractButton):
         if parts == self._parts:
             return
         self._parts = parts
-        mark = "✗ " if self.over else ""
+        mark = "over the limit: " if self.over else ""
         label = f"{mark}context ≈ {round(parts.prompt):,} of {parts.room:,}"
         wider = len(label) != len(self._label)
         self._label = label
@@ -63,15 +62,9 @@ class ContextMeter(QAbstractButton):
         lines = [f"{name}: {amount_words(name, amount)}" for name, amount in self._parts.parts if amount]
         return "\n".join([*lines, left_words(self._parts)])
 
-    def set_theme(self, theme: Theme) -> None:
-        """Other colours."""
-        self._theme = theme
-        self.update()
-
     def sizeHint(self) -> QSize:
-        """One line over the bar."""
         metrics = QFontMetricsF(ui_font(12, tabular=True))
-        return QSize(round(metrics.horizontalAdvance(self._label)) + GRID + 6, round(metrics.height()) + BAR_PX + 6)
+        return QSize(round(metrics.horizontalAdvance(self._label)) + BAR_WIDTH_PX + GRID * 2 + 8, 28)
 
     def open(self) -> None:
         """The parts as a table, under the meter."""
@@ -85,40 +78,39 @@ class ContextMeter(QAbstractButton):
         popup.open()
 
     def paintEvent(self, _event: QPaintEvent) -> None:
-        """Figure, bar, and a frame where the keyboard is."""
-        painter = QPainter(self)
+        """Paint figure, bar and focus ring."""
+        painter, theme = QPainter(self), current_theme()
         painter.setFont(ui_font(12, tabular=True))
-        painter.setPen(self._theme.failure if self.over else self._theme.muted)
-        text = QRectF(GRID / 2, 1, self.width() - GRID, self.height() - BAR_PX - 4)
-        painter.drawText(text, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft, self._label)
-        paint_parts(painter, self._theme, QRectF(text.left(), text.bottom() + 1, text.width(), BAR_PX), self._parts)
+        painter.setPen(theme.failure if self.over else theme.muted)
+        painter.drawText(
+            QRectF(GRID / 2, 0, self.width() - BAR_WIDTH_PX - GRID * 2, self.height()),
+            Qt.AlignmentFlag.AlignVCenter,
+            self._label,
+        )
+        if self._parts is not None:
+            left, top = self.width() - BAR_WIDTH_PX - GRID / 2, (self.height() - BAR_PX) / 2
+            paint_parts(painter, theme, QRectF(left, top, BAR_WIDTH_PX, BAR_PX), self._parts)
         if self.hasFocus():
-            painter.setPen(QPen(self._theme.accent))
+            painter.setPen(QPen(theme.accent, 2))
             painter.setBrush(Qt.BrushStyle.NoBrush)
-            painter.drawRoundedRect(QRectF(self.rect()).adjusted(0.5, 0.5, -0.5, -0.5), 4, 4)
+            painter.drawRoundedRect(QRectF(self.rect()).adjusted(1, 1, -1, -1), 4, 4)
 
 
-def paint_parts(painter: QPainter, theme: Theme, area: QRectF, parts: Composition | None) -> None:
-    """The parts in proportion to the whole context; what is kept for the answer is hatched."""
+def paint_parts(painter: QPainter, theme: Theme, area: QRectF, parts: Composition) -> None:
+    """Paint the prompt in proportion to the whole context, and max_tokens hatched; all red over the limit."""
     painter.setPen(Qt.PenStyle.NoPen)
     painter.fillRect(area, theme.line)
-    if parts is None:
+    if parts.left < 0:
+        painter.fillRect(area, theme.failure)
         return
-    whole = max(parts.room, parts.prompt + parts.max_tokens)
     left = area.left()
-    for name, amount in parts.parts:
-        width = area.width() * amount / whole
-        if amount:
-            width = max(width, 1.0)
-            painter.fillRect(QRectF(left, area.top(), width, area.height()), _brush(theme, name))
+    for amount, brush in (
+        (parts.prompt, QBrush(theme.text)),
+        (float(parts.max_tokens), QBrush(theme.muted, Qt.BrushStyle.BDiagPattern)),
+    ):
+        width = max(area.width() * amount / parts.room, 1.0) if amount else 0.0
+        painter.fillRect(QRectF(left, area.top(), width, area.height()), brush)
         left += width
-
-
-def _brush(theme: Theme, name: str) -> QBrush:
-    if name == "max_tokens":
-        return QBrush(theme.muted, Qt.BrushStyle.BDiagPattern)
-    color: QColor = getattr(theme, _GROUNDS[name])
-    return QBrush(color)
 
 
 def amount_words(name: str, amount: float) -> str:

@@ -1,4 +1,4 @@
-"""The top bar: where requests go, which prompt this is, how full the context is, and Send."""
+"""The toolbar: mode, endpoint, prompt file, context, and the one filled button."""
 
 from __future__ import annotations
 
@@ -6,60 +6,109 @@ from collections.abc import Sequence
 
 from PySide6.QtCore import Signal
 from PySide6.QtGui import QAction
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QMenu, QPushButton, QToolButton, QWidget
+from PySide6.QtWidgets import QButtonGroup, QFrame, QHBoxLayout, QMenu, QPushButton, QWidget
 
 from playground.client.endpoint import Endpoint
 from playground.ui.bars.context_meter import ContextMeter
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, Theme
+from playground.ui.widgets.icons import icon_button, set_icon
+
+HEIGHT_PX = 44
+_NAME_CHARACTERS = 40
+
+
+class ModeSwitch(QFrame):
+    """Prompt and the other modes; hidden while there is one mode only."""
+
+    chosen = Signal(str)
+    """A mode's id."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setProperty("look", "modes")
+        self.setAccessibleName("Mode")
+        self._buttons: dict[str, QPushButton] = {}
+        self._group = QButtonGroup(self)
+        self._row = QHBoxLayout(self)
+        self._row.setContentsMargins(1, 1, 1, 1)
+        self._row.setSpacing(1)
+        self.hide()
+
+    def add_mode(self, mode: str, label: str, icon: str) -> None:
+        """Add a mode with the name of its icon; the first one added is current."""
+        button = QPushButton(label)
+        button.setProperty("look", "mode")
+        button.setCheckable(True)
+        button.setChecked(not self._buttons)
+        set_icon(button, icon, "muted" if self._buttons else "accent")
+        button.toggled.connect(lambda on, button=button: set_icon(button, icon, "accent" if on else "muted"))
+        button.clicked.connect(lambda: self.chosen.emit(mode))
+        self._group.addButton(button)
+        self._row.addWidget(button)
+        self._buttons[mode] = button
+        self.setVisible(len(self._buttons) > 1)
+
+    def show_mode(self, mode: str) -> None:
+        """Mark a mode as the current one."""
+        self._buttons[mode].setChecked(True)
+
+    def show_words(self, shown: bool) -> None:
+        """Show labels beside the icons, or icons only with the labels as tooltips."""
+        for mode, button in self._buttons.items():
+            label = button.accessibleName() or button.text()
+            button.setAccessibleName(label)
+            button.setToolTip("" if shown else label)
+            button.setText(label if shown else "")
+            button.setProperty("mode", mode)
 
 
 class TopBar(QFrame):
-    """Shows; decides nothing."""
+    """Emits what was chosen; the window acts on it."""
 
     send_clicked = Signal()
     endpoint_chosen = Signal(str)
     """An endpoint's id."""
+    new_requested = Signal()
 
     def __init__(self, theme: Theme, connect: QAction, verify: QAction) -> None:
         super().__init__()
         self.setProperty("look", "bar")
+        self.setFixedHeight(HEIGHT_PX)
         self._connect = connect
+        self._running = False
+        self._refusal = ""
+        self.modes = ModeSwitch()
         self._endpoint = _menu_button("Endpoint: where requests are sent")
-        self._model = QLabel()
-        self._model.setToolTip("The model that requests name")
-        self._model.setProperty("tone", "muted")
         self._file = _menu_button("Prompt file")
+        set_icon(self._file, "file", "text")
+        self._new = icon_button("plus", "New prompt")
+        self._new.clicked.connect(self.new_requested)
         self.context = ContextMeter(theme)
         self._send = QPushButton()
         self._send.setProperty("look", "primary")
         self._send.clicked.connect(self.send_clicked)
         self._verify = QPushButton("Verify caching")
+        set_icon(self._verify, "check", "text")
         self._verify.setToolTip("Send the prompt twice; the second shows whether the cache works")
         self._verify.clicked.connect(verify.trigger)
-        self._menu = QToolButton()
-        self._menu.setText("☰")
-        self._menu.setAccessibleName("All menus")
-        self._menu.setToolTip("All menus")
-        self._menu.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         row = QHBoxLayout(self)
-        row.setContentsMargins(GRID + 4, GRID - 1, GRID + 4, GRID - 1)
+        row.setContentsMargins(GRID + 4, 0, GRID + 4, 0)
         row.setSpacing(GRID)
-        left: tuple[QWidget, ...] = (self._endpoint, self._file, self._model)
-        right: tuple[QWidget, ...] = (self.context, self._verify, self._send, self._menu)
+        left: tuple[QWidget, ...] = (self.modes, self._endpoint, self._file, self._new)
+        right: tuple[QWidget, ...] = (self.context, self._verify, self._send)
         for widget in left:
             row.addWidget(widget)
         row.addStretch(1)
         for widget in right:
             row.addWidget(widget)
 
-    def set_menus(self, file_menu: QMenu, main_menu: QMenu) -> None:
-        """The menus that the prompt's name and the last button open."""
-        self._file.setMenu(file_menu)
-        self._menu.setMenu(main_menu)
+    def set_file_menu(self, menu: QMenu) -> None:
+        """Set the menu of the button with the prompt's name."""
+        self._file.setMenu(menu)
 
     def show_endpoints(self, endpoints: Sequence[Endpoint], chosen: Endpoint) -> None:
-        """All endpoints in a menu, with the chosen one's name on the button."""
+        """List all endpoints in the menu, with the chosen one's name on the button."""
         menu = QMenu(self._endpoint)
         for endpoint in endpoints:
             action = menu.addAction(endpoint.name)
@@ -69,13 +118,13 @@ class TopBar(QFrame):
         menu.addSeparator()
         menu.addAction(self._connect)
         self._endpoint.setMenu(menu)
-        self._endpoint.setText(f"{chosen.name} ▾")
-        self._model.setText(f"{chosen.model} · {chosen.plan.name}")
+        self._endpoint.setText(_shortened(chosen.name))
+        self._endpoint.setToolTip(f"Requests go to {chosen.name} · model {chosen.model} · {chosen.plan.name}")
 
     def show_file(self, name: str, changed: bool) -> None:
-        """The prompt's name; a dot and a word say that it has changes not yet in its file."""
-        self._file.setText(f"{name or 'untitled'}{' ●' if changed else ''} ▾")
-        self._file.setToolTip("Changed since it was saved; the draft is kept" if changed else "Saved")
+        """Show the prompt's name; a dot marks unsaved changes."""
+        self._file.setText(f"{_shortened(name or 'Untitled')}{' ●' if changed else ''}")
+        self._file.setToolTip("Unsaved changes; the draft is kept" if changed else name or "Untitled")
 
     @property
     def file_label(self) -> str:
@@ -83,12 +132,36 @@ class TopBar(QFrame):
         return self._file.text()
 
     def show_running(self, running: bool, shortcut: str) -> None:
-        """Send, or Stop while a request runs."""
+        """Show Send, or Stop while a request runs, in the same place."""
+        self._running = running
         self._verify.setEnabled(not running)
-        word = "Stop" if running else "Send"
-        self._send.setText(f"{word}   {shortcut}")
-        self._send.setAccessibleName(f"{word} the prompt" if not running else "Stop the request")
-        _set_property(self._send, "look", "stop" if running else "primary")
+        label = "Stop" if running else "Send"
+        self._send.setText(f"{label}  {shortcut}")
+        self._send.setAccessibleName("Stop the request" if running else "Send the prompt")
+        if self._send.property("look") != ("stop" if running else "primary"):
+            self._send.setProperty("look", "stop" if running else "primary")
+            restyle(self._send)
+        self._show_refusal()
+
+    def show_refusal(self, reason: str) -> None:
+        """Disable Send with the reason as its tooltip; an empty reason enables it."""
+        if reason != self._refusal:
+            self._refusal = reason
+            self._show_refusal()
+
+    def _show_refusal(self) -> None:
+        enabled = self._running or not self._refusal
+        self._send.setEnabled(enabled)
+        self._send.setToolTip("" if enabled else self._refusal)
+        role = "failure" if self._running else "on_accent" if enabled else "muted"
+        set_icon(self._send, "stop" if self._running else "play", role)
+        self._verify.setEnabled(not self._running and not self._refusal)
+
+
+def _shortened(name: str) -> str:
+    # A & in a button's text would be taken for a mnemonic.
+    shown = name if len(name) <= _NAME_CHARACTERS else name[: _NAME_CHARACTERS - 1] + "…"
+    return shown.replace("&", "&&")
 
 
 def _menu_button(name: str) -> QPushButton:
@@ -97,9 +170,3 @@ def _menu_button(name: str) -> QPushButton:
     button.setAccessibleName(name)
     button.setToolTip(name)
     return button
-
-
-def _set_property(widget: QLabel | QPushButton, name: str, value: str) -> None:
-    if widget.property(name) != value:
-        widget.setProperty(name, value)
-        restyle(widget)

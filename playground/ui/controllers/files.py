@@ -177,6 +177,7 @@ class Files(QObject):
         # One undoable step: Undo brings the previous prompt back, with its file.
         undoable = bool(self._prompt.document().messages)
         self._prompt.set_document(document, undoable=undoable, label=label, file=file)
+        self._prompt.show_place(0, 0)
         self.edited(self._prompt.document())
         self.replaced.emit()
 

@@ -59,6 +59,7 @@ class ExactEdit(QPlainTextEdit):
 
     def _dress(self) -> None:
         self.setFont(mono_font())
+        self.setProperty("textZoom", True)
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setUndoRedoEnabled(False)
         # The keyboard must be able to leave; a tab character can be pasted.

@@ -39,11 +39,11 @@ class CardText(ExactEdit):
     def __init__(
         self, theme: Theme, parent: QWidget | None = None, sides: tuple[int, int] = (SIDE_PX, RIGHT_PX)
     ) -> None:
-        super().__init__(parent)
-        self._theme = theme
         self._left, self._right = sides
         self._lines = TextGeometry(self)
         self._gaps: dict[str, int] = {}
+        super().__init__(parent)
+        self._theme = theme
         self._marks: list[Mark] = []
         self._values: Mapping[str, str] = {}
         self._advised: Advised = ()
@@ -142,6 +142,13 @@ class CardText(ExactEdit):
         super().resizeEvent(event)
         self._limit_lines()
         if event.size().width() != event.oldSize().width():
+            self._lines.forget()
+            self.laid_out()
+
+    def changeEvent(self, event: QEvent) -> None:
+        super().changeEvent(event)
+        if event.type() == QEvent.Type.FontChange:
+            self._limit_lines()
             self._lines.forget()
             self.laid_out()
 

@@ -71,6 +71,8 @@ class PromptPane(QFrame):
     """The Document, after every change, also by undo and redo, synchronously."""
     send_requested = Signal()
     """Ctrl+Enter came to a text here and nobody else took it; never during a composition."""
+    action_requested = Signal(str)
+    """The id of an action of the window."""
     answers_wanted = Signal(str)
     """What calls of this tool return is wanted; the tool's menu offers it where somebody listens."""
     tool_server_wanted = Signal()
@@ -131,6 +133,7 @@ class PromptPane(QFrame):
         self.history.replaced.connect(self._on_replaced)
         self.history.changed.connect(self._on_changed)
         self.prompt_tab.send_requested.connect(self.send_requested)
+        self.prompt_tab.action.connect(self.action_requested)
         self.prompt_tab.tools_requested.connect(lambda: self.tabs.setCurrentIndex(TOOLS))
         self.tabs.currentChanged.connect(self._show_tab)
         self._find.clicked.connect(lambda: self.show_find())

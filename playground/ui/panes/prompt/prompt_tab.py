@@ -29,6 +29,8 @@ class PromptTab(QWidget):
     """Keeps one card a message in step with the history's document."""
 
     tools_requested = Signal()
+    action = Signal(str)
+    """The id of an action of the window, chosen in the panel of an empty prompt."""
     send_requested = Signal()
 
     def __init__(self, theme: Theme, history: History, parent: QWidget | None = None) -> None:
@@ -38,6 +40,7 @@ class PromptTab(QWidget):
         self._end: StableEnd | None = None
         self._axes: PromptAxes | None = None
         self._served: Served | None = None
+        self._start: QWidget | None = None
         self.cards: list[MessageCard] = []
         self.tools = ToolsHead()
         self.boundary_row = BoundaryRow()
@@ -63,12 +66,15 @@ class PromptTab(QWidget):
         self._column.addWidget(self.tools)
         self._column.addWidget(self.boundary_row)
         self.served_row.hide()
-        self._column.addLayout(foot)
+        self._foot = QWidget()
+        self._foot.setLayout(foot)
+        self._column.addWidget(self._foot)
         self._column.addStretch(1)
         self.boundary_row.hide()
         self.area = QScrollArea()
         self.area.setWidgetResizable(True)
         self.area.setWidget(self._page)
+        self._at_end = False
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(0)
@@ -80,6 +86,9 @@ class PromptTab(QWidget):
         self.tools.clicked.connect(self.tools_requested)
         self.ruler.place_chosen.connect(self.go_to)
         self.boundary_row.chosen.connect(self._go_to_boundary)
+        bar = self.area.verticalScrollBar()
+        bar.valueChanged.connect(lambda value: setattr(self, "_at_end", bar.maximum() > 0 and value >= bar.maximum()))
+        bar.rangeChanged.connect(lambda _low, high: bar.setValue(high) if self._at_end else None)
         self._history.spliced.connect(self._on_spliced)
         self._history.replaced.connect(self._on_replaced)
 
@@ -238,8 +247,21 @@ class PromptTab(QWidget):
             card.show_axes(painted.messages[index] if painted is not None else None, inside)
         self.tools.show_axes(painted)
         self._place_boundary(end, painted)
+        self._show_start(axes is not None and axes.neutral)
         self.ruler.show_axes(painted)
         self.show_served(self._served)
+
+    def _show_start(self, shown: bool) -> None:
+        """Offer samples and files under an empty prompt."""
+        if shown and self._start is None:
+            # Imported here: most windows open with a prompt.
+            from playground.ui.panes.prompt.start_panel import StartPanel
+
+            start = self._start = StartPanel()
+            start.action.connect(self.action)
+            self._column.insertWidget(self._column.indexOf(self._foot) + 1, start)
+        if self._start is not None:
+            self._start.setVisible(shown)
 
     def show_served(self, served: Served | None) -> None:
         """Show the rule "served from cache to here"; None: no rule."""

@@ -57,12 +57,16 @@ class _Value(QFrame):
             self.update()
         return super().eventFilter(watched, event)
 
+    @property
+    def _row_px(self) -> int:
+        return max(self.text.fontMetrics().height() + 6, ROW_PX)
+
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
         self.text.setGeometry(0, 3, self.width(), self.text.height())
 
     def _fit(self) -> None:
-        height = max(self.text.height() + 6, ROW_PX) if self.open else ROW_PX
+        height = max(self.text.height() + 6, self._row_px) if self.open else self._row_px
         if height != self.height():
             self.setFixedHeight(height)
             self.resized.emit()
@@ -79,7 +83,7 @@ class _Value(QFrame):
         if color is not None:
             painter.setPen(QPen(color, 2 if self.open else 1))
             painter.drawRoundedRect(QRectF(self.rect()).adjusted(1, 1, -1, -1), 4, 4)
-        if not self.open and self.text.height() > ROW_PX:
+        if not self.open and self.text.height() > self._row_px:
             painter.setPen(theme.muted)
             painter.drawText(self.rect().adjusted(0, 0, -4, 0), Qt.AlignmentFlag.AlignRight, "…")
 

@@ -1,0 +1,123 @@
+"""`electron-playground record`: a loopback address that forwards to an endpoint and records every request."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import secrets
+import signal
+import sys
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from playground.cli.exit_status import BAD_INPUT, FINISHED
+from playground.cli.send import endpoint_of
+from playground.client.endpoint import Endpoint
+from playground.prompt.field_errors import FieldError, InputError
+from playground.recorder.access import AccessPolicy
+from playground.recorder.capture import Capture
+from playground.recorder.proxy import Recorder
+from playground.recorder.recording import Recording
+from playground.recorder.upstream import Upstream
+from playground.runs.record import RequestRecord
+from playground.runs.state import RunState
+from playground.services import AppServices
+from playground.storage.paths import data_folder
+from playground.tasks import Tasks
+
+
+def record(options: argparse.Namespace) -> int:
+    """Forward and record until SIGINT or SIGTERM. Returns the exit status; raises InputError (2)."""
+    return asyncio.run(_serve(data_folder(options.data_dir, os.environ), options))
+
+
+async def _serve(folder: Path, options: argparse.Namespace) -> int:
+    services = AppServices(folder, os.environ, Tasks(_report))
+    services.on_trouble = _say
+    try:
+        endpoint = await services.simulation.resolve(endpoint_of(services, None, options))
+        await services.open_log()
+        if services.log_notice:
+            _say(services.log_notice)
+        if services.log is None:
+            raise InputError(FieldError(("--data-dir",), "the request log cannot be opened; nothing can be recorded."))
+        recording = Recording(services.log, None, _say, lambda made, state: _show(options, made, state))
+        writing = services.tasks.start(recording.run(), "write recorded requests")
+        recorder = await _recorder(services, endpoint, recording, options)
+        return await _run(recorder, recording, writing, endpoint, options)
+    finally:
+        await services.close()
+
+
+async def _recorder(
+    services: AppServices, endpoint: Endpoint, recording: Recording, options: argparse.Namespace
+) -> tuple[Recorder, AccessPolicy]:
+    key = None
+    if options.add_key:
+        secret = await services.keys.get(endpoint, explicit=options.base_url is not None)
+        if secret is None:
+            raise InputError(FieldError(("--add-key",), f"there is no API key for {endpoint.name}."))
+        key = secret.reveal()
+    token = secrets.token_urlsafe(12) if options.token else ""
+    access = AccessPolicy(urlsplit(endpoint.base_url).path.rstrip("/"), token)
+    try:
+        upstream = Upstream(endpoint.base_url)
+    except ValueError as error:
+        raise InputError(FieldError(("--base-url",), f"{error}.")) from None
+    return Recorder(upstream, access, Capture(endpoint, recording, key), key), access
+
+
+async def _run(
+    made: tuple[Recorder, AccessPolicy],
+    recording: Recording,
+    writing: asyncio.Task[None],
+    endpoint: Endpoint,
+    options: argparse.Namespace,
+) -> int:
+    recorder, access = made
+    try:
+        port = await recorder.start(options.port)
+    except OSError as error:
+        _say(f"Port {options.port} cannot be used: {error.strerror or error}.")
+        return BAD_INPUT
+    stopped = _stop_signal()
+    base_url = f"http://127.0.0.1:{port}{access.public_path}"
+    if options.json:
+        print(json.dumps({"base_url": base_url, "endpoint": endpoint.base_url}), flush=True)
+    else:
+        print(f"Recording {endpoint.base_url}\nUse this base URL in your program: {base_url}", flush=True)
+    try:
+        await stopped.wait()
+    finally:
+        await recorder.close()
+        await recording.close()
+        writing.cancel()
+    return FINISHED
+
+
+def _show(options: argparse.Namespace, made: RequestRecord, state: RunState) -> None:
+    if options.json or options.quiet:
+        return
+    cached = "—" if state.usage is None or state.usage.cached_tokens is None else f"{state.usage.cached_tokens:,}"
+    total = "—" if state.usage is None or state.usage.prompt_tokens is None else f"{state.usage.prompt_tokens:,}"
+    print(
+        f"{state.status or '—'} {state.phase}  request_id {state.request_id or '—'}  cached {cached} of {total}",
+        flush=True,
+    )
+
+
+def _stop_signal() -> asyncio.Event:
+    loop, stopped = asyncio.get_running_loop(), asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: loop.call_soon_threadsafe(stopped.set))
+    return stopped
+
+
+def _say(sentence: str) -> None:
+    print(f"electron-playground: {sentence}", file=sys.stderr)
+
+
+def _report(name: str, error: BaseException) -> None:
+    _say(f"{name} went wrong: {type(error).__name__}")

@@ -1,0 +1,279 @@
+"""One recorded exchange as the events and the record that the request log stores.
+
+Chat completions are understood; every other path is forwarded only. The caller's key is masked in everything kept.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+import zlib
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Protocol
+
+from playground.client.endpoint import Endpoint
+from playground.client.errors import cut_trouble, http_trouble
+from playground.client.events import AnyEvent, ApiError, AttemptFailed, AttemptStarted, HeadersReceived, Stopped
+from playground.client.redact import redact, redact_trouble
+from playground.client.request_ids import request_ids
+from playground.client.response_decoder import ResponseDecoder
+from playground.prompt.document import Document, Json, Message
+from playground.prompt.field_errors import InputError
+from playground.prompt.files import dump, parse
+from playground.prompt.json_bounds import loads
+from playground.recorder.conversations import Conversations
+from playground.recorder.proxy import Outcome, RawHeaders
+from playground.runs.record import RequestRecord
+
+COMPLETIONS = "/chat/completions"
+MAX_BODY_BYTES = 64 * 1024 * 1024
+"""A larger request is forwarded and not recorded."""
+MAX_ERROR_BYTES = 65_536
+_SECRET_HEADERS = frozenset(("authorization", "proxy-authorization", "set-cookie", "cookie"))
+
+
+class Sink(Protocol):
+    """Receives recorded requests in order. Methods return at once."""
+
+    def begin(self, record: RequestRecord, document: Document) -> None:
+        """Record a request whose body is complete."""
+
+    def event(self, run_id: str, event: AnyEvent) -> None:
+        """Record an event of a request that has begun."""
+
+    def end(self, run_id: str) -> None:
+        """Record the end of a request; its last event was given before."""
+
+    def skipped(self, reason: str) -> None:
+        """Report a chat completion that is not recorded."""
+
+
+class Capture:
+    """Makes observers of exchanges; satisfies `proxy.Observer`.
+
+    Args:
+        endpoint: the endpoint that requests are forwarded to.
+        key: the key that the Recorder adds itself, if it does; masked like the caller's.
+    """
+
+    def __init__(self, endpoint: Endpoint, sink: Sink, key: str | None = None) -> None:
+        self._endpoint, self._sink, self._key = endpoint, sink, key
+        self._conversations = Conversations()
+
+    def begin(self, method: str, target: str, headers: RawHeaders) -> _Exchange:
+        """Observe an exchange."""
+        is_completion = method == "POST" and target.split("?", 1)[0].endswith(COMPLETIONS)
+        key = self._key or _bearer(headers)
+        return _Exchange(self._endpoint, self._sink, self._conversations, key, headers, recorded=is_completion)
+
+
+class _Exchange:
+    """Observes one exchange."""
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        sink: Sink,
+        conversations: Conversations,
+        key: str | None,
+        headers: RawHeaders,
+        *,
+        recorded: bool,
+    ) -> None:
+        self._endpoint, self._sink, self._conversations, self._key = endpoint, sink, conversations, key
+        self._recorded = recorded
+        self._run_id = uuid.uuid4().hex
+        self._started = time.monotonic()
+        self._started_utc = datetime.now(UTC)
+        self._request = _Unpacked(_value(headers, b"content-encoding"))
+        self._body = bytearray()
+        self._begun = False
+        self._status = 0
+        self._headers: tuple[tuple[str, str], ...] = ()
+        self._response = _Unpacked("")
+        self._decoder: ResponseDecoder | None = None
+        self._error_body = bytearray()
+
+    def _at(self) -> float:
+        return time.monotonic() - self._started
+
+    def request_data(self, data: bytes) -> None:
+        """Keep a piece of the request body, decompressed."""
+        if not self._recorded:
+            return
+        self._body += self._request.feed(data)
+        if len(self._body) > MAX_BODY_BYTES:
+            self._recorded, self._body = False, bytearray()
+            self._sink.skipped(f"A request body has more than {MAX_BODY_BYTES:,} bytes.")
+
+    def response_head(self, status: int, headers: RawHeaders) -> None:
+        """Begin the record: the request is complete once the endpoint answers it."""
+        if not self._begin():
+            return
+        self._status = status
+        pairs = [(name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in headers]
+        shown = tuple((redact(name, self._key), redact(value, self._key)) for name, value in pairs)
+        self._headers = shown
+        found = request_ids(shown)
+        kind = next((value for name, value in shown if name == "content-type"), "")
+        self._response = _Unpacked(next((value for name, value in pairs if name == "content-encoding"), ""))
+        if 200 <= status < 300:
+            self._decoder = ResponseDecoder(kind.split(";", 1)[0].strip().lower(), self._key)
+        kept = tuple(header for header in shown if header[0] not in _SECRET_HEADERS)
+        self._emit(HeadersReceived(self._at(), status, found[0].value if found else None, kind, kept))
+
+    def response_data(self, data: bytes) -> None:
+        """Decode a piece of the response body."""
+        if not (self._recorded and self._begun):
+            return
+        plain = self._response.feed(data)
+        if self._decoder is None:
+            self._error_body += plain[: MAX_ERROR_BYTES - len(self._error_body)]
+            return
+        for event in self._decoder.feed(plain, self._at()):
+            self._emit(event)
+
+    def end(self, outcome: Outcome, detail: str) -> None:
+        """End the record."""
+        if not self._begin():
+            return
+        for event in self._last_events(outcome, detail):
+            self._emit(event)
+        self._sink.end(self._run_id)
+
+    def _last_events(self, outcome: Outcome, detail: str) -> list[AnyEvent]:
+        at, decoder = self._at(), self._decoder
+        if decoder is not None and decoder.ended and decoder.error is None:
+            return []  # the answer was complete before the connection ended
+        if outcome == "caller_gone":
+            return [*(decoder.broken(at) if decoder else ()), Stopped(at)]
+        if outcome == "upstream_unreachable":
+            return [self._failed(ApiError("connect", "The endpoint could not be reached", detail, "Try again."))]
+        if outcome == "upstream_cut":
+            return [*(decoder.broken(at) if decoder else ()), self._failed(cut_trouble())]
+        if decoder is None:
+            text = self._error_body.decode("utf-8", "replace")
+            return [self._failed(http_trouble(self._status, dict(self._headers), text, self._key))]
+        events = decoder.end(at)
+        return [*events, self._failed(decoder.error)] if decoder.error is not None else events
+
+    def _failed(self, error: ApiError) -> AttemptFailed:
+        found = request_ids(self._headers)
+        return AttemptFailed(self._at(), redact_trouble(error, self._key), found[0].value if found else None)
+
+    def _emit(self, event: AnyEvent) -> None:
+        self._sink.event(self._run_id, event)
+
+    def _begin(self) -> bool:
+        """Begin the record if it has not begun. Returns whether the exchange is recorded."""
+        if not self._recorded or self._begun:
+            return self._recorded
+        self._begun = True
+        text = redact(bytes(self._body).decode("utf-8", "surrogateescape"), self._key)
+        self._body = bytearray()
+        fields = _fields(text)
+        if fields is None:
+            self._recorded = False
+            self._sink.skipped("A request body is not a JSON object.")
+            return False
+        messages = fields.get("messages")
+        document = document_of(fields, text)
+        model = fields.get("model")
+        record = RequestRecord(
+            run_id=self._run_id,
+            endpoint_id=self._endpoint.id,
+            endpoint_name=self._endpoint.name,
+            endpoint_kind=self._endpoint.kind,
+            base_url=self._endpoint.base_url,
+            model=model if isinstance(model, str) else "",
+            started_utc=self._started_utc,
+            body=text.encode("utf-8", "surrogateescape"),
+            document=dump(document),
+            rates=self._endpoint.rates,
+            source="recorder",
+            conversation=self._conversations.assign(messages if isinstance(messages, list) else ()),
+        )
+        self._sink.begin(record, document)
+        self._emit(AttemptStarted(0.0, 1))
+        return True
+
+
+def _bearer(headers: RawHeaders) -> str | None:
+    scheme, _, key = _value(headers, b"authorization").partition(" ")
+    return key.strip() or None if scheme.lower() == "bearer" else None
+
+
+def _value(headers: RawHeaders, wanted: bytes) -> str:
+    return next((value.decode("latin-1") for name, value in headers if name.lower() == wanted), "")
+
+
+def _fields(text: str) -> dict[str, Json] | None:
+    try:
+        value = loads(text)
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def document_of(fields: dict[str, Json], text: str) -> Document:
+    """Return a request body as a document, so that it opens in the editor.
+
+    The log keeps the exact body. What a document cannot hold is approximated: role `developer` becomes `system`, parts
+    of type text are joined, other parts become their JSON text.
+    """
+    try:
+        return parse(text).document
+    except InputError:
+        pass
+    messages = fields.get("messages")
+    simple = [_plain_message(message) for message in messages] if isinstance(messages, list) else []
+    try:
+        return parse(json.dumps({**fields, "messages": simple})).document
+    except InputError:
+        return Document(messages=tuple(Message("user", json.dumps(message, ensure_ascii=False)) for message in simple))
+
+
+def _plain_message(message: Json) -> dict[str, Json]:
+    if not isinstance(message, dict):
+        return {"role": "user", "content": json.dumps(message, ensure_ascii=False)}
+    known = ("system", "user", "assistant", "tool")
+    role = message.get("role")
+    content = message.get("content")
+    return {
+        **message,
+        "role": role if role in known else "system" if role == "developer" else "user",
+        "content": _joined(content) if isinstance(content, list) else content,
+    }
+
+
+def _joined(parts: list[Json]) -> str:
+    texts = []
+    for part in parts:
+        text = part.get("text") if isinstance(part, dict) and part.get("type") == "text" else None
+        texts.append(text if isinstance(text, str) else json.dumps(part, ensure_ascii=False))
+    return "".join(texts)
+
+
+class _Unpacked:
+    """Decompresses a body piece by piece. Encodings other than gzip and deflate give nothing."""
+
+    def __init__(self, encoding: str) -> None:
+        name = encoding.strip().lower()
+        self._plain = name in ("", "identity")
+        self._unpack: Callable[[bytes], bytes] | None = None
+        if name in ("gzip", "x-gzip", "deflate"):
+            self._unpack = zlib.decompressobj(47 if "gzip" in name else 15).decompress
+
+    def feed(self, data: bytes) -> bytes:
+        """Return the decompressed bytes that `data` completes."""
+        if self._plain:
+            return data
+        if self._unpack is None:
+            return b""
+        try:
+            return self._unpack(data)
+        except zlib.error:
+            self._unpack = None
+            return b""

@@ -1,0 +1,103 @@
+"""Writes recorded requests to the request log, forecasts them and explains their cache misses.
+
+Everything here runs behind the forwarding: a full disk or a locked log is reported and never delays a caller.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Protocol
+
+from playground.client.events import AnyEvent
+from playground.prompt.document import Document
+from playground.runs.record import RequestRecord
+from playground.runs.state import RunState
+
+
+class RunLog(Protocol):
+    """The request log, as far as recording needs it."""
+
+    async def begin(self, record: RequestRecord) -> None:
+        """Record a request."""
+
+    def note(self, run_id: str, event: AnyEvent) -> None:
+        """Record an event."""
+
+    async def finish(self, run_id: str, state: RunState) -> None:
+        """Record the end of a request."""
+
+
+class CacheModel(Protocol):
+    """Forecasts a request before it is answered and explains it afterwards."""
+
+    def forecast(self, record: RequestRecord, document: Document) -> RequestRecord:
+        """Return the record with its forecast."""
+
+    async def settle(self, record: RequestRecord, document: Document, state: RunState) -> None:
+        """Explain the reported usage, store the explanation, and learn from it."""
+
+
+class Recording:
+    """Keeps the order of events; satisfies `capture.Sink`. Call `run` in a task, `close` before the log is closed.
+
+    `on_ended` is called with each request that has ended and is in the log.
+    """
+
+    def __init__(
+        self,
+        log: RunLog,
+        model: CacheModel | None,
+        on_problem: Callable[[str], None],
+        on_ended: Callable[[RequestRecord, RunState], None] = lambda _record, _state: None,
+    ) -> None:
+        self._log, self._model, self._on_problem, self._on_ended = log, model, on_problem, on_ended
+        self._open: dict[str, tuple[RequestRecord, Document, RunState]] = {}
+        self._events: asyncio.Queue[tuple[str, RequestRecord | AnyEvent | None]] = asyncio.Queue()
+
+    def begin(self, record: RequestRecord, document: Document) -> None:
+        """Queue the beginning of a request."""
+        if self._model is not None:
+            record = self._model.forecast(record, document)
+        self._open[record.run_id] = (record, document, RunState())
+        self._events.put_nowait((record.run_id, record))
+
+    def event(self, run_id: str, event: AnyEvent) -> None:
+        """Queue an event."""
+        self._open[run_id][2].apply(event)
+        self._events.put_nowait((run_id, event))
+
+    def end(self, run_id: str) -> None:
+        """Queue the end of a request."""
+        self._events.put_nowait((run_id, None))
+
+    def skipped(self, reason: str) -> None:
+        """Report a request that is not recorded."""
+        self._on_problem(f"{reason} The request was forwarded and is not recorded.")
+
+    async def run(self) -> None:
+        """Write queued steps until cancelled."""
+        while True:
+            run_id, step = await self._events.get()
+            try:
+                await self._write(run_id, step)
+            except Exception as error:  # the log reports expected failures itself; forwarding continues in any case
+                self._on_problem(f"A request is not recorded: {type(error).__name__}: {error}")
+            finally:
+                self._events.task_done()
+
+    async def close(self) -> None:
+        """Wait until everything that was queued is written."""
+        await self._events.join()
+
+    async def _write(self, run_id: str, step: RequestRecord | AnyEvent | None) -> None:
+        if isinstance(step, RequestRecord):
+            await self._log.begin(step)
+        elif step is not None:
+            self._log.note(run_id, step)
+        else:
+            record, document, state = self._open.pop(run_id)
+            await self._log.finish(run_id, state)
+            if self._model is not None:
+                await self._model.settle(record, document, state)
+            self._on_ended(record, state)

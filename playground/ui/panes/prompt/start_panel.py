@@ -1,0 +1,104 @@
+"""What an empty prompt offers: samples, files, and where to drop one."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QRectF, Qt, Signal
+from PySide6.QtGui import QPainter, QPaintEvent, QPen
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+
+from playground.ui.theme import current_theme, ui_font
+from playground.ui.widgets.icons import ICON_PX, paint_icon, set_icon
+
+_SAMPLES = (
+    ("sample", "prompt", "Voice agent", "Long stable prefix, two variables", "Open sample"),
+    ("tools_sample", "fix", "Tool-calling agent", "Three tools, filler phrase, agent loop", "Open"),
+)
+_OWN = (("open", "folder", "Open…"), ("import_log", "import", "Import…"))
+_DROP_TEXT = "Drop a .json, .jsonl or .har file anywhere in this window"
+
+
+class _Drop(QWidget):
+    """A dashed box: files can be dropped on the whole window."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setFixedHeight(40)
+        self.setAccessibleName(_DROP_TEXT)
+
+    def paintEvent(self, _event: QPaintEvent) -> None:
+        painter, theme = QPainter(self), current_theme()
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        painter.setPen(QPen(theme.button_border, 1, Qt.PenStyle.DashLine))
+        painter.drawRoundedRect(QRectF(self.rect()).adjusted(0.5, 0.5, -0.5, -0.5), 6, 6)
+        painter.setFont(ui_font(12))
+        width = painter.fontMetrics().horizontalAdvance(_DROP_TEXT)
+        left = (self.width() - width - ICON_PX - 8) / 2
+        paint_icon(painter, "import", QRectF(left, 12, ICON_PX, ICON_PX), theme.muted)
+        painter.setPen(theme.muted)
+        area = QRectF(left + ICON_PX + 8, 0, width + 2, self.height())
+        painter.drawText(area, Qt.AlignmentFlag.AlignVCenter, _DROP_TEXT)
+
+
+class StartPanel(QWidget):
+    """Shown under the messages of an empty prompt."""
+
+    action = Signal(str)
+    """The id of an action of the window."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        column = QVBoxLayout(self)
+        column.setContentsMargins(18, 20, 18, 14)
+        column.setSpacing(8)
+        column.addWidget(_label("Start with a prompt", "title"))
+        column.addWidget(_label("Type it above, or begin with one that shows how the cache works.", "muted"))
+        for number, sample in enumerate(_SAMPLES):
+            column.addWidget(self._card(*sample, primary=number == 0))
+        column.addSpacing(4)
+        column.addWidget(_label("Or bring your own", "caption"))
+        row = QHBoxLayout()
+        row.setSpacing(8)
+        for action, icon, text in _OWN:
+            row.addWidget(self._button(action, text, icon))
+        row.addStretch(1)
+        column.addLayout(row)
+        column.addWidget(_Drop())
+
+    def _card(self, action: str, icon: str, title: str, text: str, label: str, *, primary: bool) -> QFrame:
+        card = QFrame()
+        card.setProperty("look", "card")
+        mark = QPushButton()
+        mark.setProperty("look", "quiet")
+        mark.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        mark.setAttribute(Qt.WidgetAttribute.WA_TransparentForMouseEvents)
+        mark.setAccessibleName(title)
+        mark.setFixedWidth(32)
+        set_icon(mark, icon)
+        words = QVBoxLayout()
+        words.setSpacing(0)
+        words.addWidget(_label(title, "strong"))
+        words.addWidget(_label(text, "muted"))
+        button = self._button(action, label)
+        button.setAccessibleName(f"{label}: {title}")
+        if primary:
+            button.setProperty("look", "primary")
+        row = QHBoxLayout(card)
+        row.setContentsMargins(4, 8, 12, 8)
+        row.addWidget(mark)
+        row.addLayout(words, 1)
+        row.addWidget(button)
+        return card
+
+    def _button(self, action: str, text: str, icon: str = "") -> QPushButton:
+        button = QPushButton(text)
+        button.clicked.connect(lambda: self.action.emit(action))
+        if icon:
+            set_icon(button, icon, "text")
+        return button
+
+
+def _label(text: str, tone: str) -> QLabel:
+    label = QLabel(text)
+    label.setProperty("tone", tone)
+    label.setWordWrap(tone == "muted")
+    return label

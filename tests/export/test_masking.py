@@ -1,0 +1,148 @@
+"""A key that is in a stored request, or in an imported file, is in nothing that leaves the program."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import zipfile
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from playground.client.events import AnyEvent, ContentDelta, RawEvent, ToolCallDelta
+from playground.export import har
+from playground.export.export import to_row
+from playground.export.har import from_har
+from playground.export.jsonl import from_line, to_line
+from playground.export.masking import masked_events, masked_run
+from playground.export.snippets import as_curl, as_httpx, as_javascript, as_python
+from playground.export.ticket import Choice, ticket
+from playground.export.ticket_zip import bundle
+from playground.requestlog.records import StoredRun
+from playground.runs.state import fold
+from tests.requestlog.samples import answered, called, record
+
+INCLUDED = Choice("included")
+KEY = "sk_live_0123456789abcdef"
+HAR = {
+    "log": {
+        "version": "1.2",
+        "entries": [
+            {
+                "startedDateTime": "2026-11-27T10:00:00Z",
+                "time": 5,
+                "request": {
+                    "method": "POST",
+                    "url": f"https://api.example/v1/chat/completions?api_key={KEY}",
+                    "headers": [{"name": "Authorization", "value": f"Bearer {KEY}"}],
+                    "postData": {
+                        "text": json.dumps({"messages": [{"role": "user", "content": f"key {KEY}"}], "user": KEY})
+                    },
+                },
+                "response": {
+                    "status": 200,
+                    "headers": [{"name": "x-request-id", "value": f"r-{KEY}"}, {"name": f"x-{KEY}", "value": "v"}],
+                    "content": {
+                        "mimeType": "application/json",
+                        "text": json.dumps(
+                            {"id": KEY, "choices": [{"message": {"content": KEY}, "finish_reason": KEY}]}
+                        ),
+                    },
+                },
+            }
+        ],
+    }
+}
+
+
+def stored(events: list[AnyEvent]) -> StoredRun:
+    body = json.dumps({"model": "m", "messages": [{"role": "user", "content": f"my key {KEY}"}]}).encode()
+    made = replace(record(body=body, endpoint=KEY), base_url=f"https://host.test/{KEY}", model=KEY, conversation=KEY)
+    return StoredRun(made, 1, "done", False, tuple(events), tags=(KEY,), comment=KEY, explanation={KEY: [KEY]})
+
+
+def exits(run: StoredRun) -> dict[str, str]:
+    with zipfile.ZipFile(io.BytesIO(bundle([run], INCLUDED))) as archive:
+        zipped = "".join(archive.read(name).decode() for name in archive.namelist())
+    return {
+        "jsonl": to_line(run),
+        "csv": to_row(run),
+        "har": "".join(har.to_entries(run)),
+        "ticket": ticket(run, INCLUDED),
+        "hashed ticket": ticket(run),
+        "zip": zipped,
+        **{each.__name__: each(run.record) for each in (as_curl, as_httpx, as_javascript, as_python)},
+    }
+
+
+@pytest.mark.parametrize("where", exits(stored(answered())))
+def test_exit_key_anywhere_in_a_stored_run_is_masked(where: str) -> None:
+    run = stored(answered(text=f"the key {KEY}", request_id=f"id-{KEY}", reason=KEY))
+    assert KEY not in exits(run)[where]
+
+
+def test_exit_key_in_one_character_pieces_is_masked_in_text_and_left_out_of_raw_events() -> None:
+    pieces: list[AnyEvent] = []
+    for n, char in enumerate(f"a {KEY} b"):
+        pieces += [RawEvent(1 + n / 100, json.dumps({"d": char})), ContentDelta(1 + n / 100, char)]
+    events = [*answered()[:3], *pieces, *answered()[-3:]]
+    masked = masked_events(events)
+    assert fold(masked).text == "a sk_\u2026 b"
+    raw = "".join(
+        json.loads(event.data).get("d", "") for event in masked if isinstance(event, RawEvent) and "{" in event.data
+    )
+    assert KEY not in raw
+    assert len(masked) == len(events)
+
+
+def test_exit_key_split_over_tool_arguments_is_masked() -> None:
+    events = [
+        *called()[:2],
+        ToolCallDelta(0.3, 0, "c", "f", '{"k": "sk_live'),
+        ToolCallDelta(0.4, 0, None, None, '_0123456789"}'),
+    ]
+    assert fold(masked_events(events)).tool_calls[0].arguments == '{"k": "sk_\u2026"}'
+
+
+def test_masked_run_without_a_key_is_unchanged() -> None:
+    run = StoredRun(record(), 1, "done", False, tuple(answered("From nine \\u0041 to 100 % five")))
+    assert masked_run(run) == run
+
+
+def test_import_of_a_har_masks_body_document_headers_and_address() -> None:
+    (run,) = from_har(HAR).runs
+    text = repr(run)
+    assert KEY not in text
+    assert "sk_\u2026" in run.record.document
+    assert b"sk_\xe2\x80\xa6" in run.record.body
+
+
+def test_import_of_jsonl_masks_a_key() -> None:
+    line = to_line(stored(answered())).replace("From", KEY)
+    assert KEY not in repr(from_line(line))
+
+
+def test_import_of_a_har_skips_unreadable_entries_and_counts_them_by_reason() -> None:
+    good = HAR["log"]["entries"][0]  # type: ignore[index]
+    assert isinstance(good, dict)
+    bodiless = {**good, "request": {**good["request"], "postData": {}}}
+    cut = {**good, "request": {**good["request"], "postData": {"text": "{cut"}}}
+    entries = from_har({"log": {"entries": [bodiless, good, cut, bodiless, {"request": {"method": "GET"}}]}})
+    assert len(entries.runs) == 1
+    assert sorted(entries.skipped.values()) == [1, 2]
+
+
+def test_import_of_a_har_has_no_time_to_first_token_and_keeps_the_duration() -> None:
+    (run,) = from_har(HAR).runs
+    state = fold(run.events)
+    assert (state.ttft_s, state.tokens_per_s, state.ended_at) == (None, None, 0.005)
+    assert run.record.started_utc == datetime(2026, 11, 27, 10, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("cell", ["=1+1", " =1+1", "\n=1+1", "\t@x", "\r\n+1", "\uff1d1", "-2"])
+def test_csv_cell_that_is_a_formula_gets_an_apostrophe(cell: str) -> None:
+    run = replace(stored(answered()), comment=cell)
+    (row,) = csv.reader(io.StringIO(to_row(run), newline=""))
+    assert row[-3] == f"'{cell}"

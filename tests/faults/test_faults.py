@@ -1,0 +1,52 @@
+"""A small run of every fault case; `python -m tests.faults` runs them all."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+
+from tests.faults.cases import (
+    DAMAGED_FILES,
+    Outcome,
+    clocks,
+    damaged_files,
+    deleted_folder,
+    full_disk,
+    kills,
+    read_only,
+)
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals, mounts and limits")
+
+
+def _all_survived(outcomes: Iterable[Outcome]) -> None:
+    found = list(outcomes)
+    assert [outcome for outcome in found if outcome.lost or not outcome.survived] == []
+
+
+@pytest.mark.parametrize("name", DAMAGED_FILES)
+def test_damaged_file_is_survived_and_nothing_is_lost(tmp_path: Path, name: str) -> None:
+    _all_survived(damaged_files(tmp_path, 3, [name]))
+
+
+def test_kill_while_writing_damages_nothing(tmp_path: Path) -> None:
+    _all_survived(kills(tmp_path, 3))
+
+
+def test_full_disk_is_reported_by_exit_status_and_stderr(tmp_path: Path) -> None:
+    _all_survived(full_disk(tmp_path))
+
+
+def test_read_only_disk_is_reported_by_exit_status_and_stderr(tmp_path: Path) -> None:
+    _all_survived(read_only(tmp_path))
+
+
+def test_deleted_folder_is_survived_and_reported(tmp_path: Path) -> None:
+    _all_survived(deleted_folder(tmp_path))
+
+
+def test_clock_jumps_and_absurd_waits_do_not_block_sending(tmp_path: Path) -> None:
+    _all_survived(clocks(tmp_path))

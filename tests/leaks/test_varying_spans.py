@@ -1,0 +1,93 @@
+"""Varying spans of unknown programs: found, named, priced, and nothing stable is reported."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from playground.prefix_cache.varying_spans import varying_spans
+from tests.leaks.generator import programs
+from tests.leaks.score import score
+
+STABLE = "\n".join(
+    f"{number}. Rule number {number} of the shop must be followed in every call." for number in range(60)
+)
+
+
+def body(system: str, *turns: str, **fields: Any) -> dict[str, Any]:
+    """Return a request body with alternating user and assistant turns."""
+    roles = ("user", "assistant")
+    said = [{"role": roles[at % 2], "content": text} for at, text in enumerate(turns)]
+    return {"model": "electron", "messages": [{"role": "system", "content": system}, *said], **fields}
+
+
+def test_generated_programs_are_named_without_false_spans() -> None:
+    found = score(programs(200))
+    assert found.leaks >= 280
+    assert found.share >= 0.95, (found.wrong_kind, found.missed)
+    assert found.false == []
+
+
+def test_identical_heads_with_growing_conversations_report_nothing() -> None:
+    turns = ("Where is my parcel?", "On its way.", "When?", "Tomorrow.", "Thanks")
+    bodies = [body(STABLE, *turns[:count]) for count in (1, 3, 5)] + [body(STABLE, "Another question")]
+    assert varying_spans(bodies) == []
+
+
+def test_literal_customer_name_in_three_versions_is_found_and_priced() -> None:
+    names = ("Priya Sharma", "Rahul Verma", "John Miller")
+    bodies = [body(f"You are helping {name}. Be polite.\n{STABLE}", "Hi") for name in names]
+    (span,) = varying_spans(bodies)
+    assert (span.kind, span.samples, span.part, span.index) == ("name", names, "message", 0)
+    assert bodies[0]["messages"][0]["content"][span.start : span.end] == "Priya Sharma"
+    assert span.tokens_behind > 700
+    assert span.dollars(0.4, 0.1) == pytest.approx(span.tokens_behind * 0.3 / 1_000)
+    assert span.dollars(None, 0.1) is None
+    assert span.rewrite == "move_behind_stable_text"
+
+
+def test_second_span_names_the_span_in_front() -> None:
+    bodies = [body(f"Today is 2{day} November 2026.\nBe kind.\nTurn {day}.\n{STABLE}", "Hi") for day in range(1, 5)]
+    first, second = varying_spans(bodies)
+    assert (first.kind, first.behind, second.kind, second.behind) == ("date", None, "counter", 0)
+    assert first.tokens_behind > second.tokens_behind > 600
+
+
+def test_span_that_changes_once_costs_its_share_of_requests() -> None:
+    bodies = [body(f"Today is {day} November 2026.\n{STABLE}", "Hi") for day in (22, 22, 22, 22, 23)]
+    (span,) = varying_spans(bodies)
+    assert (span.changes, span.comparisons) == (1, 4)
+    assert span.tokens_per_request == pytest.approx(span.tokens_behind / 4)
+
+
+def test_two_programs_are_two_families() -> None:
+    other = "\n".join(f"Line {number}: quite another program." for number in range(40))
+    bodies = [body(f"Session {n}{n}{n}a-77\n{STABLE if n % 2 else other}", "Hi") for n in range(1, 9)]
+    assert [(span.family, span.kind) for span in varying_spans(bodies)] == [(0, "identifier"), (1, "identifier")]
+
+
+def test_context_of_the_last_question_that_is_dropped_later_is_retrieved_text() -> None:
+    context = "Context: " + "parcels over ten kilos go by van on weekdays only; " * 6
+    bodies = [
+        body(STABLE, f"{context}\nWhere is it?"),
+        body(STABLE, "Where is it?", "On its way to you.", f"{context}\nAnd when?"),
+        body(STABLE, "Where is it?", "On its way to you.", "And when?", "Tomorrow at noon.", f"{context}\nThanks"),
+    ]
+    assert "retrieved_text" in [span.kind for span in varying_spans(bodies)]
+
+
+def test_prompt_in_one_user_message_reports_values_and_not_the_question() -> None:
+    bodies = [
+        {"messages": [{"role": "user", "content": f"Date: 2026-11-2{n}\n{STABLE}\nQuestion: {'why' * n} is it {n}?"}]}
+        for n in range(1, 5)
+    ]
+    assert [span.kind for span in varying_spans(bodies)] == ["date"]
+
+
+@pytest.mark.parametrize(
+    "bodies",
+    [[], [{}], [{}, {}], [{"messages": []}] * 2, [{"messages": "x"}, {"messages": [1, None]}], [body("")] * 3],
+)
+def test_invalid_and_empty_bodies_report_nothing(bodies: list[dict[str, Any]]) -> None:
+    assert varying_spans(bodies) == []

@@ -1,0 +1,170 @@
+"""`record` as a script uses it: a real process between real callers and the simulator."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from playground.requestlog.log import RequestLog
+from playground.requestlog.records import StoredRun
+from playground.simulator.launch import SimulatorProcess
+
+KEY = "sk_planted_0123456789abcdef"
+BODY = {"model": "electron", "messages": [{"role": "user", "content": "hello"}], "max_tokens": 6}
+HEADERS = {"Authorization": f"Bearer {KEY}"}
+
+
+class Recording:
+    """A running `record` process and its data folder."""
+
+    def __init__(self, folder: Path, base_url: str) -> None:
+        self.folder = folder
+        self._process = subprocess.Popen(
+            [*(sys.executable, "-m", "playground", "record", "--port", "0", "--base-url", base_url, "--json")],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=dict(os.environ, ELECTRON_PLAYGROUND_HOME=str(folder)),
+        )
+        assert self._process.stdout is not None
+        self.base_url: str = json.loads(self._process.stdout.readline())["base_url"]
+
+    def end(self, number: int = signal.SIGTERM) -> str:
+        """End the process by a signal. Returns what it wrote to standard error."""
+        self._process.send_signal(number)
+        _, errors = self._process.communicate(timeout=60)
+        assert self._process.returncode == 0
+        return errors
+
+    def runs(self) -> list[StoredRun]:
+        """Return the recorded requests, the oldest first."""
+
+        async def read() -> list[StoredRun]:
+            from playground.requestlog.filter import EVERYTHING
+
+            log = await RequestLog.open(self.folder)
+            try:
+                rows = await log.rows_at(EVERYTHING, 0, 1000)
+                found = [await log.get(row.run_id) for row in rows]
+            finally:
+                await log.close()
+            return [stored for stored in reversed(found) if stored is not None]
+
+        return asyncio.run(read())
+
+
+@pytest.fixture
+def recording(tmp_path: Path, make_simulator: Callable[..., SimulatorProcess]) -> Iterator[Recording]:
+    simulator = make_simulator("--ttft-ms", "5", "--token-ms", "1", "--plan", "none")
+    made = Recording(tmp_path / "data", simulator.base_url)
+    yield made
+    if made._process.poll() is None:
+        made._process.kill()
+        made._process.communicate()
+
+
+def post(recording: Recording, body: dict[str, Any], **headers: str) -> httpx.Response:
+    url = f"{recording.base_url}/chat/completions"
+    return httpx.post(url, json=body, headers={**HEADERS, **headers}, trust_env=False, timeout=30)
+
+
+def test_record_whole_and_streamed_answers_are_logged_with_usage_and_source(recording: Recording) -> None:
+    whole = post(recording, BODY)
+    streamed = post(recording, {**BODY, "stream": True, "stream_options": {"include_usage": True}})
+    assert recording.end() == ""
+    runs = recording.runs()
+    states = [stored.state() for stored in runs]
+    assert [state.phase for state in states] == ["done", "done"]
+    assert [state.request_id for state in states] == [answer.headers["x-request-id"] for answer in (whole, streamed)]
+    assert states[0].text == whole.json()["choices"][0]["message"]["content"]
+    assert [state.usage.prompt_tokens if state.usage else None for state in states] == [
+        whole.json()["usage"]["prompt_tokens"]
+    ] * 2
+    assert {stored.record.source for stored in runs} == {"recorder"}
+
+
+def test_record_errors_and_cut_streams_are_logged_as_failed(recording: Recording) -> None:
+    refused = post(recording, BODY, **{"X-Simulate": "503"})
+    assert refused.status_code == 503
+    with pytest.raises(httpx.RemoteProtocolError):
+        post(recording, {**BODY, "stream": True, "max_tokens": 50}, **{"X-Simulate": "cut=3"})
+    recording.end(signal.SIGINT)
+    states = [stored.state() for stored in recording.runs()]
+    assert [(state.phase, state.status) for state in states] == [("failed", 503), ("failed", 200)]
+    assert states[1].trouble is not None
+    assert states[1].trouble.kind == "cut"
+    assert states[1].text != ""
+
+
+def test_record_gzip_request_body_is_forwarded_and_understood(recording: Recording) -> None:
+    url = f"{recording.base_url}/chat/completions"
+    headers = {**HEADERS, "Content-Encoding": "gzip", "Content-Type": "application/json"}
+    httpx.post(url, content=gzip.compress(json.dumps(BODY).encode()), headers=headers, trust_env=False)
+    recording.end()
+    (stored,) = recording.runs()
+    assert json.loads(stored.record.body)["messages"] == BODY["messages"]
+
+
+def test_record_turns_of_one_conversation_share_its_id(recording: Recording) -> None:
+    messages = [{"role": "user", "content": "hello"}]
+    for turn in range(3):
+        answer = post(recording, {**BODY, "messages": messages}).json()["choices"][0]["message"]
+        messages += [{"role": "assistant", "content": answer["content"]}, {"role": "user", "content": f"turn {turn}"}]
+    post(recording, {**BODY, "messages": [{"role": "user", "content": "another"}]})
+    recording.end()
+    conversations = [stored.record.conversation for stored in recording.runs()]
+    assert conversations[0] == conversations[1] == conversations[2] is not None
+    assert conversations[3] not in (None, conversations[0])
+
+
+def test_record_planted_key_is_nowhere_on_disk_or_in_the_output(recording: Recording) -> None:
+    echo = {**BODY, "messages": [{"role": "user", "content": f"my key is {KEY}"}], "user": KEY}
+    post(recording, echo)
+    post(recording, {**echo, "stream": True})
+    post(recording, {"model": KEY, "messages": 7})
+    errors = recording.end()
+    assert KEY not in errors
+    for file in recording.folder.rglob("*"):
+        if file.is_file():
+            assert KEY.encode() not in file.read_bytes(), file
+    assert len(recording.runs()) == 3
+
+
+def test_record_other_paths_are_forwarded_and_not_logged(recording: Recording) -> None:
+    answer = httpx.get(f"{recording.base_url}/no-such-path", headers=HEADERS, trust_env=False)
+    assert answer.status_code == 404
+    assert "x-electron-playground" not in answer.headers
+    recording.end()
+    assert recording.runs() == []
+
+
+def test_record_body_that_is_no_json_is_forwarded_and_reported(recording: Recording) -> None:
+    url = f"{recording.base_url}/chat/completions"
+    answer = httpx.post(url, content=b"not json", headers=HEADERS, trust_env=False)
+    assert answer.status_code == 400
+    assert "not a JSON object" in recording.end()
+
+
+def test_record_port_in_use_ends_with_a_sentence(recording: Recording) -> None:
+    port = recording.base_url.split(":")[2].split("/")[0]
+    done = subprocess.run(
+        [sys.executable, "-m", "playground", "record", "--port", port, "--base-url", "http://127.0.0.1:1/v1"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        env=dict(os.environ, ELECTRON_PLAYGROUND_HOME=str(recording.folder / "other")),
+    )
+    assert done.returncode == 2
+    assert port in done.stderr

@@ -1,0 +1,145 @@
+"""Text search over system prompts, earlier messages, tools and arguments."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from playground.requestlog.filter import EVERYTHING, LogFilter, parse
+from playground.requestlog.log import RequestLog
+from playground.requestlog.records import EndedRun
+from playground.requestlog.store import FILE_NAME
+from playground.runs.record import RequestRecord
+from tests.requestlog import samples
+
+TOOL = {
+    "type": "function",
+    "function": {
+        "name": "book_visit",
+        "description": "Reserve an appointment",
+        "parameters": {"type": "object", "properties": {"weekday": {"type": "string", "enum": ["Monday"]}}},
+    },
+}
+
+
+def filter_of(text: str) -> LogFilter:
+    return parse(text, samples.START)
+
+
+def conversation(n: int) -> RequestRecord:
+    body = {
+        "model": "electron",
+        "messages": [
+            {"role": "system", "content": "Rules about roaming.\nBe \u201cbrief\u201d."},
+            {"role": "user", "content": f"earlier question {n}"},
+            {
+                "role": "assistant",
+                "content": None,
+                "tool_calls": [
+                    {
+                        "id": "c1",
+                        "type": "function",
+                        "function": {"name": "look_up", "arguments": f'{{"city": "Pune{n}"}}'},
+                    }
+                ],
+            },
+            {"role": "tool", "tool_call_id": "c1", "content": f"weather {n} is mild"},
+            {"role": "user", "content": f"last question {n}"},
+        ],
+        "tools": [TOOL],
+    }
+    return samples.record(body=json.dumps(body).encode(), minute=n)
+
+
+async def filled(folder: Path, count: int) -> tuple[RequestLog, list[str]]:
+    log = await RequestLog.open(folder)
+    records = [conversation(n) for n in range(count)]
+    await log.add([EndedRun(each, tuple(samples.answered())) for each in records])
+    return log, [each.run_id for each in records]
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("roaming", [0, 1, 2, 3]),
+        ("ROAM", [0, 1, 2, 3]),
+        ('"be \u201cbrief\u201d"', [0, 1, 2, 3]),
+        ("appointment", [0, 1, 2, 3]),
+        ("weekday", [0, 1, 2, 3]),
+        ("look_up", [0, 1, 2, 3]),
+        ("pune2", [2]),
+        ('"earlier question 1"', [1]),
+        ('"weather 3"', [3]),
+        ("roaming pune1", [1]),
+        ("roaming -pune1", [0, 2, 3]),
+        ("-roaming", []),
+        ("nowhere", []),
+        ("mild pune2", [2]),
+    ],
+)
+def test_page_text_of_prompt_finds_requests(tmp_path: Path, text: str, found: list[int]) -> None:
+    async def work() -> None:
+        log, run_ids = await filled(tmp_path, 4)
+        try:
+            wanted = filter_of(text)
+            assert [row.run_id for row in await log.page(wanted)] == [run_ids[n] for n in reversed(found)]
+            assert (await log.count(wanted, None)).n == len(found)
+            assert len(await log.numbers(wanted)) == len(found)
+        finally:
+            await log.close()
+
+    samples.run(work())
+
+
+def test_page_more_elements_than_the_bound_finds_all_by_scanning(tmp_path: Path) -> None:
+    async def work() -> None:
+        log, run_ids = await filled(tmp_path, 310)
+        try:
+            rows = await log.page(filter_of("weather"), None, 400)
+            assert [row.run_id for row in rows] == run_ids[::-1]
+            assert [row.run_id for row in await log.page(filter_of("pune309"))] == [run_ids[309]]
+        finally:
+            await log.close()
+
+    samples.run(work())
+
+
+def test_shared_elements_are_indexed_once_and_removed_with_their_last_request(tmp_path: Path) -> None:
+    def elements() -> int:
+        with closing(sqlite3.connect(tmp_path / FILE_NAME)) as connection:
+            return int(connection.execute("SELECT count(*) FROM elements").fetchone()[0])
+
+    async def work() -> None:
+        log, run_ids = await filled(tmp_path, 4)
+        try:
+            assert elements() == 2 + 4 * 3
+            await log.delete(run_ids[:3])
+            assert elements() == 2 + 3
+            assert [row.run_id for row in await log.page(filter_of("roaming"))] == run_ids[3:]
+            await log.delete(run_ids[3:])
+            assert elements() == 0
+            assert await log.page(filter_of("roaming")) == []
+        finally:
+            await log.close()
+        assert b"roaming" not in (tmp_path / FILE_NAME).read_bytes()
+
+    samples.run(work())
+
+
+def test_page_running_request_is_found_by_its_prompt(tmp_path: Path) -> None:
+    async def work() -> None:
+        log = await RequestLog.open(tmp_path)
+        try:
+            running = replace(conversation(7), run_id="running")
+            await log.begin(running)
+            assert [row.run_id for row in await log.page(filter_of("pune7"))] == ["running"]
+            assert [row.run_id for row in await log.page(EVERYTHING)] == ["running"]
+        finally:
+            await log.close()
+
+    samples.run(work())

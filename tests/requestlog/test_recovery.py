@@ -1,0 +1,238 @@
+"""Damaged files and dead processes: readable requests survive, damaged ones are counted and named."""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from playground.client.events import AttemptStarted, ContentDelta, HeadersReceived
+from playground.export.export import export
+from playground.requestlog import log as log_module
+from playground.requestlog import rows
+from playground.requestlog.filter import EVERYTHING, parse
+from playground.requestlog.log import RequestLog
+from playground.requestlog.prompt_index import PromptKeeper
+from playground.requestlog.records import EndedRun
+from playground.requestlog.store import FILE_NAME, transaction
+from tests.requestlog import samples
+
+COUNT = 60
+
+
+def fill(folder: Path) -> list[str]:
+    records = [samples.record(f"question {n}", minute=n) for n in range(COUNT)]
+
+    async def work() -> None:
+        log = await RequestLog.open(folder)
+        await log.add([EndedRun(each, tuple(samples.answered(f"answer {n}"))) for n, each in enumerate(records)])
+        await log.close()
+
+    samples.run(work())
+    return [each.run_id for each in records]
+
+
+def change(folder: Path, sql: str, *values: object) -> None:
+    with closing(sqlite3.connect(folder / FILE_NAME)) as connection, connection:
+        assert connection.execute(sql, values).rowcount == 1
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "UPDATE events SET data = x'0203' WHERE number = 7",
+        "UPDATE texts SET body = x'91' WHERE number = 7",
+        "UPDATE texts SET forecast = '{' WHERE number = 7",
+        "UPDATE texts SET document = x'91cd7fff' WHERE number = 7",
+    ],
+)
+def test_export_damaged_request_exports_the_others_and_names_it(tmp_path: Path, sql: str) -> None:
+    run_ids = fill(tmp_path)
+    change(tmp_path, sql)
+
+    async def work() -> list[str]:
+        log = await RequestLog.open(tmp_path)
+        messages: list[str] = []
+        log.on_trouble(messages.append)
+        try:
+            assert await export(log, EVERYTHING, tmp_path / "x.jsonl", "jsonl") == COUNT - 1
+            assert len((tmp_path / "x.jsonl").read_bytes().splitlines()) == COUNT - 1
+            assert await log.get(run_ids[6]) is None
+            assert await log.get(run_ids[7]) is not None
+            assert len(await log.page(EVERYTHING)) == COUNT
+        finally:
+            await log.close()
+        return messages
+
+    messages = samples.run(work())
+    assert all(run_ids[6] in message for message in messages)
+    assert messages
+
+
+def test_open_schema_that_is_not_utf8_is_set_aside_with_a_notice(tmp_path: Path) -> None:
+    fill(tmp_path)
+    path = tmp_path / FILE_NAME
+    path.write_bytes(path.read_bytes().replace(b"CREATE TABLE targets", b"CREATE TABLE t\xff\xfegets"))
+
+    async def work() -> None:
+        log = await RequestLog.open(tmp_path)
+        try:
+            assert log.notice is not None
+            await log.recovered()
+            kept = samples.record("after")
+            await samples.keep(log, kept, samples.answered())
+            assert (await log.page(EVERYTHING))[0].question == "after"
+        finally:
+            await log.close()
+
+    samples.run(work())
+    assert len(list(tmp_path.glob("request-log.damaged-*.sqlite3"))) == 1
+
+
+def test_open_damaged_page_copies_what_is_readable_and_counts_the_rest(tmp_path: Path) -> None:
+    fill(tmp_path)
+    path = tmp_path / FILE_NAME
+    with closing(sqlite3.connect(path)) as connection:
+        (page,) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'runs_started'").fetchone()
+        size = connection.execute("PRAGMA page_size").fetchone()[0]
+    data = bytearray(path.read_bytes())
+    data[(page - 1) * size : page * size] = random.Random(1).randbytes(size)
+    path.write_bytes(bytes(data))
+
+    async def work() -> list[str]:
+        log = await RequestLog.open(tmp_path)
+        messages: list[str] = []
+        log.on_trouble(messages.append)
+        try:
+            assert log.notice is not None
+            await log.recovered()
+            assert (await log.count(EVERYTHING)).n == COUNT
+            assert len(await log.page(parse("question", samples.START), None, 100)) == COUNT
+        finally:
+            await log.close()
+        return messages
+
+    assert any(f"{COUNT} requests were copied" in message for message in samples.run(work()))
+
+
+def test_open_index_that_misses_rows_is_rebuilt(tmp_path: Path) -> None:
+    run_ids = fill(tmp_path)
+    change(tmp_path, "UPDATE meta SET value = value WHERE name = 'purge'")
+    with closing(sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)) as connection:
+        # Empties an index without touching its table, as a lost write would.
+        connection.execute("PRAGMA writable_schema = ON")
+        (root,) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'runs_prompt'").fetchone()
+        size = connection.execute("PRAGMA page_size").fetchone()[0]
+    path = tmp_path / FILE_NAME
+    data = bytearray(path.read_bytes())
+    start = (root - 1) * size
+    assert data[start] == 10  # a leaf of an index
+    data[start + 3 : start + 7] = b"\x00\x00" + size.to_bytes(2, "big")  # no cells
+    data[start + 1 : start + 3] = b"\x00\x00"
+    data[start + 7] = 0
+    path.write_bytes(bytes(data))
+
+    async def work() -> int:
+        log = await RequestLog.open(tmp_path)
+        try:
+            await log.recovered()
+            assert (await log.page(EVERYTHING))[0].run_id == run_ids[-1]
+            found = await log.page(parse("in:1204 roaming", samples.START), None, 100)
+            assert found == []
+            assert len(await log.page(parse("clinic", samples.START), None, 100)) == COUNT
+            return len(await log.page(parse("in:1204", samples.START), None, 100))
+        finally:
+            await log.close()
+
+    assert samples.run(work()) == COUNT
+
+
+def orphan(folder: Path, batches: int) -> None:
+    """Leave a run of a process that died in the middle of a long stream."""
+
+    async def work() -> None:
+        log = await RequestLog.open(folder)
+        connection = log._files.writer
+        assert connection is not None
+        with transaction(connection, durable=False):
+            keeper = PromptKeeper(connection)
+            keeper.begin()
+            number = rows.insert_run(connection, keeper, samples.record("endless"), "0" * 32)
+            keeper.end()
+            headers = HeadersReceived(0.1, 200, "endless-1", "text/event-stream")
+            rows.add_events(connection, number, [AttemptStarted(0.0, 1), headers])
+            for n in range(batches):
+                rows.add_events(connection, number, [ContentDelta(1.0 + n, f"word {n} ")] * 50)
+        await log.close()
+
+    samples.run(work())
+
+
+def test_open_after_a_kill_recovers_in_the_background_while_requests_are_logged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    orphan(tmp_path, 100)
+    monkeypatch.setattr(log_module, "QUICK_RECOVERY_S", 0.0)
+    monkeypatch.setattr(log_module, "RECOVERY_STEP_S", 0.0001)
+
+    async def work() -> None:
+        log = await RequestLog.open(tmp_path)
+        progress: list[bool] = []
+        log.subscribe_recovery(lambda each: progress.append(each.finished))
+        try:
+            kept = samples.record("new")
+            await samples.keep(log, kept, samples.answered())
+            await log.recovered()
+            new, old = await log.page(EVERYTHING)
+            assert (new.run_id, new.phase) == (kept.run_id, "done")
+            assert (old.phase, old.request_id, old.duration_s) == ("interrupted", "endless-1", 100.0)
+            assert progress[-1]
+            assert len(progress) > 5
+        finally:
+            await log.close()
+
+    samples.run(work())
+
+
+def test_close_during_recovery_is_continued_by_the_next_opening(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    orphan(tmp_path, 100)
+
+    async def work() -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(log_module, "QUICK_RECOVERY_S", 0.0)
+            log = await RequestLog.open(tmp_path)
+            await log.close()
+        log = await RequestLog.open(tmp_path)
+        try:
+            await log.recovered()
+            assert [row.phase for row in await log.page(EVERYTHING)] == ["interrupted"]
+        finally:
+            await log.close()
+
+    samples.run(work())
+
+
+def test_saved_waits_for_another_process_and_close_counts_what_is_lost(tmp_path: Path) -> None:
+    async def work() -> None:
+        log = await RequestLog.open(tmp_path)
+        writer = log._files.writer
+        assert writer is not None
+        await log._write_worker.call(lambda: writer.execute("PRAGMA busy_timeout = 20").fetchall())
+        with closing(sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            await samples.keep(log, samples.record("locked"), samples.answered())
+            assert not await log.saved(0.05)
+            other.execute("ROLLBACK")
+            assert await log.saved(5)
+            other.execute("BEGIN IMMEDIATE")
+            await samples.keep(log, samples.record("lost"), samples.answered())
+            await log.close()
+            other.execute("ROLLBACK")
+        assert log.unsaved == 1
+
+    samples.run(work())
