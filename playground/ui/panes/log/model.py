@@ -282,7 +282,7 @@ class LogModel(QAbstractTableModel):
         if orientation != Qt.Orientation.Horizontal or not 0 <= section < len(COLUMNS):
             return None
         if role == Qt.ItemDataRole.DisplayRole:
-            return COLUMNS[section].title
+            return COLUMNS[section].header
         if role == Qt.ItemDataRole.ToolTipRole:
             return COLUMNS[section].hint
         if role == Qt.ItemDataRole.TextAlignmentRole:
