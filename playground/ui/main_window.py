@@ -230,6 +230,9 @@ class MainWindow(QMainWindow):
         requests = answers.requests
         self.prompt.edited.connect(requests.document_edited)
         answers.log.open_requested.connect(requests.open_logged)
+        answers.log.previewed.connect(requests.open_logged)
+        answers.log.left.connect(requests.show_current)
+        answers.inspector.action.connect(lambda name: self.actions_table[name].trigger())
         answers.log_paths.open_requested.connect(requests.open_logged)
         answers.log_paths.trouble.connect(self.say_trouble)
         answers.inspector.rates_requested.connect(self.program.connect_dialog)
@@ -298,14 +301,9 @@ class MainWindow(QMainWindow):
         self.requests.refresh_outlook()
 
     def copy_request_id(self) -> None:
-        """The request_id of what has the focus: the log's row, or the response that is shown."""
-        if self.log.isAncestorOf(self.focusWidget()) and self.log.copy_request_id():
-            return
-        request_id = self.requests.request_id
-        if request_id is None:
-            self.log.copy_request_id()
-        else:
-            self.program.copy(request_id)
+        """Copy the request_id on display; with several rows selected in the log, all of theirs."""
+        if not self.log.copy_request_id():
+            self.say_trouble("The request on display has no request_id.")
 
     def _hand_over(self, form: str) -> None:
         """Copy the request in hand in one of its forms."""
@@ -317,10 +315,8 @@ class MainWindow(QMainWindow):
             self.program.tool_server_dialog(self.prompt, self.chaining.answer_by_server)
 
     def _run_in_hand(self) -> str | None:
-        """The request that has the focus: the log's row, else what is shown."""
-        in_log = self.log.isAncestorOf(self.focusWidget())
-        run_id = (self.log.current_run_id() if in_log else None) or self.requests.shown_run_id
-        return run_id or self.log.current_run_id()
+        """Return the run on display; without one, the selected row's."""
+        return self.requests.shown_run_id or self.log.current_run_id()
 
     def _ticket(self) -> None:
         """The ticket of the request in hand, or of all rows that are chosen in the log."""

@@ -120,7 +120,6 @@ class DialogController(QObject):
             return dispatch.run.state
 
         dialog = RepeatDialog(ahead, send, workspace.tasks.start, self._window)
-        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         dialog.show()
 
     def cache_lab(self, requests: Requests) -> CacheLabDialog:
@@ -138,7 +137,6 @@ class DialogController(QObject):
 
         bench = Bench(endpoint, send, workspace.folder / "cache_lab.json", workspace.tasks.start)
         dialog = CacheLabDialog(self._appearance.theme, bench, self._window)
-        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         dialog.lifetime_found.connect(
             lambda found: workspace.settings.set("cache_lifetime_s", max(10, min(round(found), 86_400)))
         )
@@ -183,7 +181,7 @@ class DialogController(QObject):
             workspace.tool_servers.tools, prompt.document, workspace.settings, workspace.tasks.start, self._window
         )
         dialog.added.connect(add)
-        self._open(dialog)
+        dialog.open()
         return dialog
 
     async def allow_server(self, server: str) -> bool:

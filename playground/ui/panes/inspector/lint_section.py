@@ -26,6 +26,8 @@ class AdviceSection(Section):
     """(Finding, for good)."""
     guide_requested = Signal(str)
     """A rule's name."""
+    counted = Signal(int)
+    """How many pieces of advice there are now."""
 
     def __init__(self) -> None:
         super().__init__("Advice")
@@ -51,6 +53,7 @@ class AdviceSection(Section):
         if tuple(advice) != self._advice:
             self._advice = tuple(advice)
             self._build()
+            self.counted.emit(len(self._advice))
 
     def _fold(self) -> None:
         self._unfolded = not self._unfolded
@@ -98,9 +101,7 @@ class AdviceBox(QFrame):
         column.addWidget(words(advice.detail))
         if figures := " · ".join(_figure(item) for item in advice.evidence):
             column.addWidget(words(figures, "muted"))
-        self.show_place, self.fix, self.why, self.dismiss = (
-            _link(text) for text in ("Show", "Mend…", "Why", "Dismiss ▾")
-        )
+        self.show_place, self.fix, self.why, self.dismiss = (_link(text) for text in ("Show", "Fix…", "Why", "Dismiss"))
         menu = QMenu(self)
         self.once = menu.addAction("On this prompt")
         self.for_good = menu.addAction("For good")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from playground.client.events import ApiError, Queued, RetryScheduled
+from playground.runs.finish import finish_text
 from playground.runs.state import RunState
 
 EMPTY = "Press Ctrl+Enter to send. The completion will stream here."
@@ -14,11 +15,11 @@ ONLY_CALLS = "No text: the model called a tool."
 
 
 def outcome(state: RunState | None) -> str:
-    """One word for how the run stands: its finish reason where it ended well."""
+    """Return how the run ended, or its phase."""
     if state is None:
         return "nothing sent"
     if state.phase == "done":
-        return state.finish_reason or "done"
+        return finish_text(state.finish_reason)
     if state.phase == "failed":
         return f"failed · {state.status}" if state.status not in (None, 200) else "failed"
     return {"waiting": "not sent yet", "sent": "sent"}.get(state.phase, state.phase)

@@ -8,7 +8,7 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QStacked
 from playground.runs.state import RunState
 from playground.ui.panes.response.labels import ending, placeholder
 from playground.ui.panes.response.live_text import LiveText
-from playground.ui.theme import GRID, Theme, mono_font
+from playground.ui.theme import GRID, mono_font
 from playground.ui.widgets.elided_label import ElidedLabel
 from playground.ui.widgets.notice import words
 
@@ -97,9 +97,6 @@ class TextTab(QFrame):
         if line != self._ending.text():
             self._ending.setText(line)
             self._ending.setVisible(bool(line))
-
-    def set_theme(self, theme: Theme) -> None:
-        """Nothing here has a colour of its own."""
 
     def _set_words(self, text: str) -> None:
         if text != self._words.text():
