@@ -184,5 +184,5 @@ def test_record_second_identical_request_has_forecast_and_explanations(recording
     assert second.state().usage is not None
     assert first.explanation is not None
     assert isinstance(third.explanation, dict)
-    assert third.explanation["kind"] == "edited", third.explanation
+    assert third.explanation["kind"] == "differs", third.explanation
     assert third.explanation["place"]["index"] == 0
