@@ -144,7 +144,14 @@ def deb() -> None:
     (manual / "electron-playground.1.gz").write_bytes(page)
     _control(root)
     architecture = _architecture()
-    run("dpkg-deb", "--root-owner-group", "-Zxz", "--build", root, DIST / f"electron-playground_{version()}_{architecture}.deb")
+    run(
+        "dpkg-deb",
+        "--root-owner-group",
+        "-Zxz",
+        "--build",
+        root,
+        DIST / f"electron-playground_{version()}_{architecture}.deb",
+    )
 
 
 def _install(file: Path, folder: Path, name: str = "") -> None:
