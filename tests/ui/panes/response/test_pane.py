@@ -81,7 +81,7 @@ def test_stopped_keeps_text_and_id_and_says_unknown(pane: ResponsePane) -> None:
     assert pane.text_tab.text.exact_text == "Let me look into that for"
     assert pane.text_tab.ending_shown == STOPPED
     assert pane.header.request_id == runs.REQUEST_ID
-    assert pane.footer.line == "stopped · 600 ms   — tok/s   — in (— cached)   ≈ 5 out"
+    assert pane.footer.line == "stopped · 600 ms   — tok/s   — in (— cached)   ≈ 6 out"
 
 
 def test_unreported_usage_is_never_nought(pane: ResponsePane) -> None:
@@ -159,7 +159,7 @@ def test_two_ids_that_differ_are_both_shown(pane: ResponsePane) -> None:
 
 def test_stopped_shows_the_estimated_input_as_estimated(pane: ResponsePane) -> None:
     pane.show_state(runs.stopped(), estimated_prompt_tokens=1204.4)
-    assert pane.footer.line == "stopped · 600 ms   — tok/s   ≈ 1,204 in (— cached)   ≈ 5 out"
+    assert pane.footer.line == "stopped · 600 ms   — tok/s   ≈ 1,204 in (— cached)   ≈ 6 out"
     pane.show_state(runs.done(), estimated_prompt_tokens=7.0)
     assert "1,204 in (1,152 cached)" in pane.footer.line
 
