@@ -152,12 +152,14 @@ def application_style(theme: Theme) -> str:
 
 def dress(application: QApplication, theme: Theme) -> None:
     """Set style, font and palette, which widgets take over at their construction."""
+    dressed = application.property(_IN_USE) is not None
     application.setProperty(_IN_USE, theme)
     # Numbers are written as everywhere in the program, with a decimal point, whatever the system's language.
     QLocale.setDefault(QLocale(QLocale.Language.English, QLocale.Country.UnitedStates))
-    # Fusion draws the same on every platform; the style sheet assumes it.
-    application.setStyle("Fusion")
-    application.setFont(ui_font())
+    if not dressed:
+        # Fusion draws the same on every platform; the style sheet assumes it. A second call would style all again.
+        application.setStyle("Fusion")
+        application.setFont(ui_font())
     application.setPalette(qt_palette(theme))
 
 

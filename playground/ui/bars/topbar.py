@@ -123,7 +123,7 @@ class TopBar(QFrame):
 
     def show_file(self, name: str, changed: bool) -> None:
         """Show the prompt's name; a dot marks unsaved changes."""
-        self._file.setText(f"{_shortened(name or 'Untitled')}{' ●' if changed else ''}")
+        self._file.setText(f"{_shortened(name or 'Untitled')}{' •' if changed else ''}")
         self._file.setToolTip("Unsaved changes; a draft is on disk" if changed else name or "Untitled")
 
     @property
