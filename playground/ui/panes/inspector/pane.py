@@ -22,7 +22,7 @@ from playground.ui.theme import GRID, Theme
 from playground.ui.widgets.rule import hairline
 from playground.ui.widgets.tab_bar import tab_bar
 
-LEAST_WIDTH = 280
+LEAST_WIDTH = 290
 INSPECTOR, ADVICE = range(2)
 
 
@@ -91,8 +91,8 @@ class InspectorPane(QWidget):
         self._show_sections(True)
         self.id.show_model(model)
         self.usage.show_model(model)
-        self.forecast.show_forecast(model.forecast, model.state)
         self.forecast.show_score(model.score)
+        self.forecast.show_forecast(model.forecast, model.state)
         self.latency.show_state(model.state)
         self.cost.show_model(model)
         self.request.show_model(model)
@@ -126,7 +126,7 @@ class InspectorPane(QWidget):
 
     def _lay_out(self) -> None:
         figures: list[QWidget] = [self.id, hairline(), self.usage, hairline(), self.forecast, self.why]
-        figures += [self.latency, self.cost, self.request, self.attempts]
+        figures += [self.cost, self.latency, self.attempts, self.request]
         for widgets in (figures, [self.no_advice, self.advice]):
             inside = QWidget()
             inside.setProperty("look", "pane")

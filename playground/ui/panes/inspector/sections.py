@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from PySide6.QtCore import QTimer, Signal
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
@@ -126,15 +128,8 @@ class ForecastSection(Section):
         self.add_row("reported", "reported")
         for key, name in (("same", "next, same values"), ("new", "next, new values"), ("until", "warm until")):
             self.add_row(key, name).hide()
-        self.basis = QLabel()
-        self.basis.setProperty("tone", "muted")
-        self.basis.setWordWrap(True)
-        self.score = QLabel()
-        self.score.setProperty("tone", "muted")
-        self.score.setWordWrap(True)
-        self.score.hide()
-        self.column.addWidget(self.basis)
-        self.column.addWidget(self.score)
+        self.score = ""
+        """How past forecasts have held: the tooltip of the reported figure."""
 
     def show_next(self, same: Forecast | None, new: Forecast | None, until: Line | None = None) -> None:
         """Show the forecast of the next request: with the same values, with new values, and how long it holds."""
@@ -148,20 +143,16 @@ class ForecastSection(Section):
             self.rows["until"].show_value(until.text, until.why, until.tone)
 
     def show_score(self, words: str) -> None:
-        """How forecasts have held so far."""
-        if words != self.score.text():
-            self.score.setText(words)
-            self.score.setVisible(bool(words))
+        """Set the text about past forecasts."""
+        self.score = words
 
     def show_forecast(self, forecast: Forecast | None, state: RunState | None) -> None:
         """`state` is None while nothing was sent."""
         lines = forecast_lines(forecast, state)
+        if self.score and not lines["reported"].why:
+            lines["reported"] = replace(lines["reported"], why=self.score)
         for key, line in lines.items():
             self.rows[key].show_value(line.text, line.why, line.tone)
-        basis = forecast.basis if forecast else ""
-        if basis != self.basis.text():
-            self.basis.setText(basis)
-        self.basis.setVisible(bool(basis))
 
 
 class LatencySection(Section):
@@ -170,14 +161,14 @@ class LatencySection(Section):
     def __init__(self, theme: Theme) -> None:
         super().__init__("Latency")
         self.add_row("ttft", "time to first token")
-        self.add_row("speed", "output speed")
-        self.add_row("connection", "connection")
         self.add_row("total", "total")
-        self.bar = Bar(theme, 14)
+        self.bar = Bar(theme, 8)
         self.legend = QLabel()
         self.column.addSpacing(GRID // 4)
         self.column.addWidget(self.bar)
         self.column.addWidget(self.legend)
+        self.add_row("speed", "output speed")
+        self.add_row("connection", "connection")
         self.set_theme(theme)
 
     def show_state(self, state: RunState) -> None:
@@ -266,12 +257,13 @@ class IdSection(QWidget):
         self.links: dict[str, QPushButton] = {}
         for name, label, shape in (
             ("ticket", "Ticket…", "ticket"),
-            ("compare_with", "Compare with…", "diff"),
+            ("compare_with", "Compare…", "diff"),
             ("copy_curl", "curl", "copy"),
         ):
             button = QPushButton(label)
             button.setProperty("look", "link")
             button.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
+            button.setMinimumWidth(1)
             set_icon(button, shape, "accent")
             button.clicked.connect(lambda _checked=False, name=name: self.action.emit(name))
             self.links[name] = button
