@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtGui import QCloseEvent, QPaintEvent
+from PySide6.QtGui import QCloseEvent, QPaintEvent, QResizeEvent
 from PySide6.QtWidgets import QFrame, QMainWindow, QMenu, QSplitter, QVBoxLayout, QWidget
 
 from playground.services import AppServices
@@ -35,6 +35,10 @@ if TYPE_CHECKING:
     from playground.ui.panes.response.pane import ResponsePane
 
 
+NARROW_PX = 1_150
+"""Below this width the inspector is a strip under the response."""
+
+
 class MainWindow(QMainWindow):
     """One window on one workspace."""
 
@@ -44,6 +48,7 @@ class MainWindow(QMainWindow):
     def __init__(self, workspace: AppServices, appearance: Appearance) -> None:
         super().__init__()
         self.workspace = workspace
+        self._narrow = False
         self._notice_until = ""
         """The event that ends the notice on display."""
         self._appearance = appearance
@@ -175,7 +180,7 @@ class MainWindow(QMainWindow):
             blank = splitter.replaceWidget(place, pane)
             if blank is not None:
                 blank.deleteLater()
-            pane.show()
+            pane.setVisible(not (self._narrow and pane is answers.inspector))
             splitter.setSizes(sizes)
         self._connect_answers(answers)
         return answers
@@ -423,6 +428,14 @@ class MainWindow(QMainWindow):
         if not self._painted:
             self._painted = True
             self.first_painted.emit()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Replace the inspector by its strip in a window too narrow for it."""
+        super().resizeEvent(event)
+        narrow = self.width() < NARROW_PX
+        if narrow != self._narrow:
+            self._narrow = narrow
+            self._columns.widget(2).setVisible(not narrow)
 
     def closeEvent(self, event: QCloseEvent) -> None:
         self.places.keep()

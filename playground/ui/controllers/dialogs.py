@@ -299,7 +299,9 @@ class DialogController(QObject):
         entries += [(label, "", run) for label, run in self.extra_commands()]
         kept = workspace.settings.get("command_use")
         use = (
-            {name: int(count) for name, count in kept.items() if str(count).isdigit()} if isinstance(kept, dict) else {}
+            {name: int(str(count)) for name, count in kept.items() if str(count).isdigit()}
+            if isinstance(kept, dict)
+            else {}
         )
 
         def remember(label: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from PySide6.QtCore import QPoint, Qt, Signal
+from PySide6.QtGui import QHideEvent, QShowEvent
 from PySide6.QtWidgets import QFrame, QLabel, QScrollArea, QStackedWidget, QVBoxLayout, QWidget
 
 from playground.prefix_cache.forecast import Forecast
@@ -14,6 +15,7 @@ from playground.ui.panes.inspector.sections import (
     CostSection,
     ForecastSection,
     IdSection,
+    InspectorStrip,
     LatencySection,
     RequestSection,
     UsageSection,
@@ -41,6 +43,8 @@ class InspectorPane(QWidget):
         self.setAccessibleName("Inspector")
         self.setMinimumWidth(LEAST_WIDTH)
         self.id = IdSection()
+        self.strip = InspectorStrip()
+        """Shown elsewhere while this pane is hidden."""
         self.usage = UsageSection(theme)
         self.forecast = ForecastSection()
         self.latency = LatencySection(theme)
@@ -69,6 +73,14 @@ class InspectorPane(QWidget):
         """Give the keyboard focus to the first figure."""
         self.usage.rows["cached"].setFocus()
 
+    def hideEvent(self, event: QHideEvent) -> None:
+        super().hideEvent(event)
+        self.strip.setVisible(self.isHidden())
+
+    def showEvent(self, event: QShowEvent) -> None:
+        super().showEvent(event)
+        self.strip.hide()
+
     def _act(self, name: str) -> None:
         if name == "compare_with":
             self.why.choices.popup(self.id.links[name].mapToGlobal(QPoint(0, self.id.links[name].height())))
@@ -90,6 +102,7 @@ class InspectorPane(QWidget):
         self._seen, self._model = seen, model
         self._show_sections(True)
         self.id.show_model(model)
+        self.strip.show_model(model)
         self.usage.show_model(model)
         self.forecast.show_score(model.score)
         self.forecast.show_forecast(model.forecast, model.state)
@@ -104,6 +117,7 @@ class InspectorPane(QWidget):
         self._seen = None
         self._show_sections(False)
         self.id.show_model(None)
+        self.strip.show_model(None)
         self.usage.show_outlook(forecast)
         self.forecast.show_forecast(forecast, None)
         self.why.show_why(None)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 from PySide6.QtCore import QTimer, Signal
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from playground.client.events import Usage
 from playground.prefix_cache.forecast import Forecast
 from playground.runs.state import RunState
 from playground.ui.panes.inspector.bars import Bar, time_pieces, usage_pieces
 from playground.ui.panes.inspector.figures import (
+    UNKNOWN,
     InspectorModel,
     Line,
     attempts_text,
@@ -308,6 +309,36 @@ class IdSection(QWidget):
         label = "request_id copied" if copied else "Copy request_id"
         self.copy.setAccessibleName(label)
         self.copy.setToolTip(label)
+
+
+class InspectorStrip(QFrame):
+    """The inspector in one line, for a window too narrow for it: request_id, cached tokens, time to first token."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setProperty("look", "footer")
+        self.setAccessibleName("Inspector, short")
+        self.id = IdLabel("request_id")
+        self.cached, self.ttft = QLabel(), QLabel()
+        row = QHBoxLayout(self)
+        row.setContentsMargins(GRID * 2, 2, GRID, 2)
+        row.setSpacing(GRID)
+        row.addWidget(self.id, 1)
+        for label in (self.cached, self.ttft):
+            label.setProperty("tone", "muted")
+            label.setFont(ui_font(12, tabular=True))
+            row.addWidget(label)
+        self.hide()
+
+    def show_model(self, model: InspectorModel | None) -> None:
+        """Show a request; None: nothing was sent."""
+        state = model.state if model is not None else None
+        self.id.show_id(
+            (state.request_id or "") if state else "", id_missing(state) if state else "Nothing was sent yet"
+        )
+        cached = usage_lines(model)["cached"].text if model is not None else UNKNOWN
+        self.cached.setText(f"{cached} cached")
+        self.ttft.setText(f"TTFT {latency_lines(state)['ttft'].text}" if state else "")
 
 
 class RequestSection(Section):
