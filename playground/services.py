@@ -1,13 +1,12 @@
 """Where the Qt-free rooms meet: what is edited, sent, remembered and looked back at. Wiring, no logic. Read this first.
 
-edit  -> outlook(document)        zones and forecast, from the prefix desk
-send  -> sender.send(document)    the run, its log rows, and what the desk learns from them
+edit  -> outlook(document)        zones and forecast, from the cache model
+send  -> sender.send(document)    the run, its log rows, and what the cache model learns from them
 look  -> recall(run_id)           a logged request as it was, through the same fold as a live one
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -31,15 +30,15 @@ if TYPE_CHECKING:
     from playground.client.rate_limiter import Load
     from playground.client.retry import RetryPolicy
     from playground.experiments.replay import Replay
-    from playground.lint.model import Advice
+    from playground.lint.model import Finding
     from playground.lint.rewrite_preview import Effect
     from playground.lint.service import LintService
     from playground.mcp_tools.service import ToolServers
-    from playground.prefix_cache.view import CacheView
-    from playground.prefix_cache.why import Why
-    from playground.prefix_cache.workbench import Outlook
+    from playground.prefix_cache.forecaster import PromptForecast as Outlook
+    from playground.prefix_cache.miss_explanation import MissExplanation as Why
     from playground.requestlog.log import RequestLog
     from playground.requestlog.records import StoredRun
+    from playground.runs.cache_memory import CacheMemory
     from playground.runs.service import PendingRequest, RequestService
     from playground.runs.shared_rate_limiter import SharedRateLimiter
     from playground.runs.state import RunState
@@ -107,9 +106,19 @@ class AppServices:
             keys=self.keys, simulation=self.simulation, rate_limiter=self.rate_limiter, lifetime_s=lifetime_s
         )
         sender.tell = lambda run: self.reporter.tell(run)
+        sender.on_learned = lambda: self.cache_memory.save_soon()
         self._follow_settings(sender)
         self.settings.listen(lambda _name: self._follow_settings(sender))
         return sender
+
+    @cached_property
+    def cache_memory(self) -> CacheMemory:
+        """Keeps what the cache model has learned between two starts."""
+        from playground.runs.cache_memory import CacheMemory
+
+        return CacheMemory(
+            self.folder, self.sender.forecaster, self.writer.submit, lambda message: self.on_trouble(message)
+        )
 
     @cached_property
     def reporter(self) -> TelemetryService:
@@ -134,10 +143,10 @@ class AppServices:
         desk.log = self.log
         return desk
 
-    async def advice(self, document: Document) -> tuple[Advice, ...]:
+    async def advice(self, document: Document) -> tuple[Finding, ...]:
         """What the guide has to say of a document on the chosen endpoint."""
         endpoint = self.endpoint
-        counter = self.sender.desk.counter(endpoint.id, endpoint.model)
+        counter = self.sender.forecaster.counter(endpoint.id, endpoint.model)
         return await self.adviser.judge(document, endpoint, counter, self.sender.retries)
 
     def effect(self, document: Document) -> Effect:
@@ -145,14 +154,16 @@ class AppServices:
         from playground.lint.rewrite_preview import effect
 
         endpoint = self.endpoint
-        return effect(self.outlook(document), self.sender.desk.counter(endpoint.id, endpoint.model), endpoint.rates)
+        return effect(
+            self.outlook(document), self.sender.forecaster.counter(endpoint.id, endpoint.model), endpoint.rates
+        )
 
     def _follow_settings(self, sender: RequestService) -> None:
         settings = self.settings
         sender.retries = retry_policy(settings)
         sender.limit_s = settings.number("turn_limit_s") if settings.flag("turn_limit") else None
         sender.connection.use(network(settings))
-        sender.desk.lifetime_s = settings.number("cache_lifetime_s")
+        sender.forecaster.lifetime_s = settings.number("cache_lifetime_s")
 
     def open_draft(self) -> Draft:
         """Take a slot for the draft, and keep it until `close`."""
@@ -204,13 +215,10 @@ class AppServices:
         age = timedelta(days=days) if days else None
         return await self.log.keep_within(age, int(megabytes * 1_000_000) or None)
 
-    async def remember_sent(self) -> None:
-        """Tell the prefix desk what the log knows was sent to the chosen endpoint within the cache's lifetime."""
-        endpoint = self.endpoint
-        if self.log is None or endpoint.kind == "simulator":
-            return
-        since = datetime.now(UTC) - timedelta(seconds=self.sender.desk.lifetime_s)
-        self.sender.remember(endpoint, await self.log.sent_since(endpoint.id, endpoint.model, since))
+    async def remember_sent(self, endpoint: Endpoint | None = None) -> None:
+        """Tell the cache model what the log knows was sent to an endpoint (None: the chosen one)."""
+        if self.log is not None:
+            await self.cache_memory.remember(endpoint or self.endpoint, self.log)
 
     def outlook(self, document: Document) -> Outlook:
         """Zones and forecast of a document on the chosen endpoint, now."""
@@ -228,7 +236,7 @@ class AppServices:
         chosen = parse(text, datetime.now(UTC))
         if self.log is None:
             raise InputError(FieldError(("log",), "there is no request log to replay.", self.log_notice))
-        return await replay_log(self.log, chosen, self.sender.desk.lifetime_s)
+        return await replay_log(self.log, chosen, self.sender.forecaster.lifetime_s)
 
     def load(self) -> Load:
         """How much this program is sending to the chosen endpoint."""
@@ -245,32 +253,24 @@ class AppServices:
         return Recalled(stored, state, document, await self._why(stored, state, document))
 
     async def _why(self, stored: StoredRun, state: RunState, document: Document) -> Why | None:
+        """Return the explanation that was stored with the request; one is made for requests of older versions."""
+        from playground.runs.stored_explanation import explain_stored, read_explanation
+
         if self.log is None or state.phase != "done":
             return None
-        from playground.prefix_cache.view import view_of_document
-        from playground.prefix_cache.why import explain
-
+        if stored.explanation is not None:
+            return read_explanation(stored.explanation)
         forecast = stored.record.forecast
         earlier = await self.log.get(forecast.run_id) if forecast and forecast.run_id else None
-        gap_s = (stored.record.started_utc - earlier.record.started_utc).total_seconds() if earlier else None
-        return explain(
-            _view(stored),
-            _view(earlier) if earlier else None,
-            cached_tokens=state.usage.cached_tokens if state.usage else None,
-            prompt_tokens=state.usage.prompt_tokens if state.usage else None,
-            forecast=forecast,
-            document=view_of_document(document),
-            gap_s=gap_s,
-            lifetime_s=self.sender.desk.lifetime_s,
-            fields=json.loads(stored.record.body),
-            earlier_fields=json.loads(earlier.record.body) if earlier else None,
-        )
+        return explain_stored(stored.record, state, earlier.record if earlier else None, document)
 
     async def close(self) -> None:
         """End everything, in reverse order of construction. Waits once for what is not on disk yet."""
         if self.draft is not None:
             await self.draft.flush()
         await self.tasks.close()
+        if "cache_memory" in vars(self):
+            self.cache_memory.save()
         await self.writer.flush()
         if self.log is not None:
             await self.log.close()
@@ -314,9 +314,3 @@ def network(settings: Settings) -> Network:
         idle=settings.number("silence_s"),
     )
     return Network(timeouts, settings.text("ca_file").strip())
-
-
-def _view(stored: StoredRun) -> CacheView:
-    from playground.prefix_cache.view import view_of_fields
-
-    return view_of_fields(json.loads(stored.record.body))

@@ -112,6 +112,7 @@ class _Job:
             endpoint = endpoint_of(services, self._model, self._options)
             plan = plan_rows(self._document, self._rows, self._columns, self._options.order)
             await services.open_log()
+            await services.remember_sent(endpoint)
             if services.log_notice:
                 _say(services.log_notice)
             if self._options.dry_run:
@@ -145,7 +146,7 @@ class _Job:
             print(f"input cost: ≈ ${chosen.input_cost:,.4f}, ≈ ${saved:,.4f} less than in file order")
 
     def _forecast(self, services: AppServices, endpoint: Endpoint, plan: tuple[PlannedRow, ...]) -> BatchForecast:
-        counter = services.sender.desk.counter(endpoint.id, endpoint.model)
+        counter = services.sender.forecaster.counter(endpoint.id, endpoint.model)
         return forecast_batch(
             plan,
             counter.estimate,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from playground import __version__
 from playground.cli.exit_status import BAD_INPUT, STOPPED
@@ -29,6 +30,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_batch(commands)
     _add_record(commands)
     _add_check(commands)
+    _add_replay(commands)
     _add_self_test(commands)
     return parser
 
@@ -166,9 +168,7 @@ def _add_check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     parser.add_argument("file", metavar="FILE", help="a prompt file or a request body; - reads standard input")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.add_argument(
-        "--rates", metavar="FRESH,CACHED[,OUTPUT]", help="dollars a million tokens, to tell what something costs"
-    )
+    parser.add_argument("--rates", metavar="FRESH,CACHED[,OUTPUT]", help="dollars per million tokens, to compute costs")
     parser.add_argument("--fixture", action="store_true", help="the prompt is a test fixture")
     parser.add_argument("--log", action="store_true", help="also judge by what the request log holds of this prompt")
     parser.add_argument(
@@ -179,6 +179,33 @@ def _add_check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="leave a rule out (or RULE:SUBJECT); may be given again",
     )
     _data_option(parser)
+
+
+def _add_replay(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "replay",
+        help="forecast and explain recorded traffic",
+        description="Prints for every request of FILE what the cache model would have forecast before it, and how it "
+        "explains the report. FILE is JSON lines, a HAR or an export of the log. Sends nothing.",
+    )
+    parser.add_argument("file", metavar="FILE", type=Path, help="recorded traffic")
+    parser.add_argument("--json", action="store_true", help="print one JSON object per request and a summary")
+    parser.add_argument(
+        "--lifetime", metavar="SECONDS", type=_seconds, default=300.0, help="assumed cache lifetime (default 300)"
+    )
+    parser.add_argument(
+        "--learned", metavar="FILE", type=Path, help="read what an earlier replay learned, and write it at the end"
+    )
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value <= 86_400_000:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number of seconds")
+    return value
 
 
 def _add_self_test(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -198,7 +225,7 @@ def _positive(text: str) -> int:
 
 
 def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
-    """Parse the command line. The words of `log` may stand anywhere among its options; after `--` all are words."""
+    """Parse the command line. Words of `log` and its options come in any order; after `--` all are words."""
     parser = build_parser()
     if "log" not in arguments:
         return parser.parse_args(arguments)
@@ -252,6 +279,10 @@ def _run(options: argparse.Namespace) -> int:
         from playground.cli.check import check
 
         return check(options)
+    if options.command == "replay":
+        from playground.cli.replay import replay
+
+        return replay(options)
     if options.command == "self-test":
         from playground.cli.selftest.run import self_test
 

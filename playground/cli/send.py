@@ -31,7 +31,7 @@ from playground.storage.paths import data_folder
 from playground.tasks import Tasks
 
 ADDRESS_ID = "address"
-"""The id of an endpoint that is only an address on the command line. It has no key of its own in the key store."""
+"""Begins the id of an endpoint that is only an address on the command line. It has no key in the key store."""
 
 
 LOCK_WAIT_S = 60.0
@@ -85,7 +85,7 @@ def endpoint_of(workspace: AppServices, model: str | None, options: argparse.Nam
     if known:
         return known[0]
     return Endpoint(
-        id=ADDRESS_ID,
+        id=f"{ADDRESS_ID}:{base_url}",
         name=base_url,
         base_url=base_url,
         model=model or "electron",
@@ -106,6 +106,7 @@ async def _session(folder: Path, document: Document, model: str | None, options:
             print_error(notice)
         if workspace.log is not None:
             workspace.log.on_trouble(lambda message: print_error(message) if message != workspace.log_notice else None)
+        await workspace.remember_sent(endpoint)
         status = await _send(workspace, document, endpoint, options)
         if workspace.log is not None and workspace.log.read_only_reason is None:
             await workspace.log.saved(LOCK_WAIT_S)

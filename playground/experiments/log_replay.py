@@ -1,17 +1,15 @@
-"""Reads a part of the log for a replay: the rows that a filter finds, their bodies, and the work on a thread."""
+"""Reads the rows of the log that a filter finds, and replays them in a worker thread."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Sequence
 
 from playground.experiments.replay import Logged, Replay, replay
-from playground.prefix_cache.index import Sent
-from playground.prefix_cache.view import view_of_fields
 from playground.requestlog.filter import LogFilter
 from playground.requestlog.log import RequestLog
 from playground.requestlog.records import LogRow
+from playground.runs.cache_memory import sent_from_log
 from playground.runs.record import SentRow
 
 MOST = 2_000
@@ -20,13 +18,13 @@ PAGE = 500
 
 
 async def replay_log(log: RequestLog, chosen: LogFilter, lifetime_s: float) -> Replay:
-    """Replay what a filter finds, at most the newest MOST. The event loop only hands over."""
+    """Replay what a filter finds, at most the newest MOST. The work is done in a thread."""
     rows = await _rows(log, chosen)
     bodies: list[tuple[SentRow, tuple[str, str]]] = []
     for where in sorted({(row.endpoint_id, row.model) for row in rows}):
         mine = {row.run_id for row in rows if (row.endpoint_id, row.model) == where}
         since = min(row.started_utc for row in rows if row.run_id in mine)
-        bodies += [(sent, where) for sent in await log.sent_since(*where, since) if sent.run_id in mine]
+        bodies += [(sent, where) for sent in await log.sent_since(*where, since, accepted=True) if sent.run_id in mine]
     return await asyncio.to_thread(_replay, bodies, lifetime_s)
 
 
@@ -48,11 +46,5 @@ def _replay(bodies: Sequence[tuple[SentRow, tuple[str, str]]], lifetime_s: float
 
 
 def _logged(row: SentRow, where: tuple[str, str]) -> Logged:
-    try:
-        fields = json.loads(row.body)
-    except ValueError:
-        fields = {}
-    view = view_of_fields(fields if isinstance(fields, dict) else {})
-    at = row.started_utc.timestamp()
-    sent = Sent(row.run_id, row.request_id, at, view.text, view, row.prompt_tokens, row.cached_tokens)
-    return Logged(sent, where)
+    sent, usage = sent_from_log(row)
+    return Logged(sent, where, usage)

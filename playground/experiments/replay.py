@@ -1,7 +1,7 @@
-"""The past replayed: what the cache served, what ended the prefixes, and what stable ones had saved.
+"""Replay of logged requests: what the cache served, what ended prefixes, and what stable prefixes would have saved.
 
-Requests are taken in the order in which they were sent, each held against the best one before it of the same endpoint
-and model. Pure: it runs on a thread. Tokens are the server's reports where it made them; what they are shared by is ≈.
+Requests are explained in the order in which they were sent, by the same cache model as live ones. Pure: it runs on a
+thread. Tokens are the server's reports; shares of them are estimates (≈).
 """
 
 from __future__ import annotations
@@ -10,24 +10,23 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from playground.prefix_cache.causes import IN_THE_PROMPT, TITLES, Cause
-from playground.prefix_cache.index import PrefixIndex, Sent
-from playground.prefix_cache.related import Kinship
-from playground.prefix_cache.tokens import TokenEstimator
-from playground.prefix_cache.why import explain
+from playground.prefix_cache.endpoint_model import Usage
+from playground.prefix_cache.forecaster import CacheForecaster
+from playground.prefix_cache.index import Sent
+from playground.prefix_cache.miss_explanation import MissExplanation
 from playground.runs.metrics import percent
 
 BINS = 24
 """Stretches of time that a chart has."""
-RECENT = 8
-"""How many of the newest requests are asked whether they are versions of one that shares little."""
 
 
 @dataclass(frozen=True, slots=True)
 class Logged:
-    """One answered request of the log, with what it was. `where` is its endpoint's id and model."""
+    """One accepted request of the log with its report. `where` is its endpoint's id and model."""
 
     sent: Sent
     where: tuple[str, str]
+    usage: Usage = Usage()  # noqa: RUF009 - frozen
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,58 +91,40 @@ def saved(tokens: float, fresh: float | None, cached: float | None) -> float | N
 
 def replay(requests: Iterable[Logged], lifetime_s: float) -> Replay:
     """Replay requests, oldest first. `lifetime_s`: how long an unused prefix is assumed to stay cached."""
-    shelves: dict[tuple[str, str], _Shelf] = {}
+    now = [0.0]
+    forecaster = CacheForecaster(lifetime_s, lambda: now[0])
     known: list[tuple[Sent, int, int]] = []
     unreported, stable = 0, 0.0
     breaks: dict[tuple[Cause, str], tuple[float, list[str]]] = {}
     for one in requests:
-        sent = one.sent
-        shelf = shelves.setdefault(one.where, _Shelf(lifetime_s))
-        if sent.prompt_tokens is None or sent.cached_tokens is None:
+        sent, usage = one.sent, one.usage
+        now[0] = sent.at
+        forecaster.record(*one.where, sent)
+        cache = forecaster.model(*one.where)
+        prediction = cache.pending(sent.run_id)
+        compared = prediction.compared if prediction is not None else None
+        settled = forecaster.settle(*one.where, sent.run_id, usage)
+        if usage.prompt_tokens is None or usage.cached_tokens is None:
             unreported += 1
-        else:
-            known.append((sent, sent.prompt_tokens, sent.cached_tokens))
-            stable += _add_break(shelf, sent, sent.prompt_tokens, sent.cached_tokens, breaks)
-        shelf.index.add(sent)
+            continue
+        known.append((sent, usage.prompt_tokens, usage.cached_tokens))
+        why = settled.explanation if settled is not None else None
+        stable += _add_break(sent, compared, usage.prompt_tokens, usage.cached_tokens, why, breaks)
     prompt, cached = sum(p for _, p, _ in known), sum(c for _, _, c in known)
     return Replay(len(known), unreported, prompt, cached, stable, _bins(known), _breakers(breaks))
 
 
-class _Shelf:
-    """One endpoint and model."""
-
-    def __init__(self, lifetime_s: float) -> None:
-        self.index = PrefixIndex()
-        self.kinship = Kinship()
-        self.estimator = TokenEstimator()
-        self.lifetime_s = lifetime_s
-
-    def earlier(self, sent: Sent) -> Sent | None:
-        """The version of this prompt that could still be cached, or whatever shares most with it."""
-        best = self.index.match(sent.text, sent.at - self.lifetime_s)
-        recent = (other for other in self.index.newest_first(RECENT) if other.at >= sent.at - self.lifetime_s)
-        return self.kinship.first(sent.view, (best.sent if best else None, *recent)) or (best.sent if best else None)
-
-
 def _add_break(
-    shelf: _Shelf, sent: Sent, prompt: int, cached: int, breaks: dict[tuple[Cause, str], tuple[float, list[str]]]
+    sent: Sent,
+    earlier: Sent | None,
+    prompt: int,
+    cached: int,
+    why: MissExplanation | None,
+    breaks: dict[tuple[Cause, str], tuple[float, list[str]]],
 ) -> float:
-    """Notes what ended a prefix. Returns ≈ tokens that would have been cached, had it been stable."""
-    earlier = shelf.earlier(sent)
+    """Add what ended a prefix to `breaks`. Returns ≈ tokens that would have been cached, had it been stable."""
     if earlier is None:
         return float(cached)
-    why = explain(
-        sent.view,
-        earlier.view,
-        cached_tokens=cached,
-        prompt_tokens=prompt,
-        forecast=None,
-        gap_s=sent.at - earlier.at,
-        lifetime_s=shelf.lifetime_s,
-        fields=sent.fields,
-        earlier_fields=earlier.fields,
-        estimator=shelf.estimator,
-    )
     could = max(float(cached), prompt * _common_share(sent.text, earlier.text))
     lost = could - cached
     if why is not None and why.cause in IN_THE_PROMPT and lost >= 1:

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from playground.lint.history import History, PastRequest
 from playground.prefix_cache.index import Sent
-from playground.prefix_cache.related import Kinship
+from playground.prefix_cache.similarity import PromptFamilyMatcher
 from playground.prefix_cache.view import view_of_document, view_of_fields
 from playground.prompt.document import Document, Json
 from playground.requestlog.filter import EVERYTHING
@@ -41,7 +41,7 @@ def _versions(
     document: Document, rows: Mapping[str, LogRow], bodies: Sequence[SentRow]
 ) -> list[tuple[LogRow, PastRequest]]:
     """The requests that are versions of the prompt, oldest first."""
-    view, kinship = view_of_document(document).view, Kinship()
+    view, kinship = view_of_document(document).view, PromptFamilyMatcher()
     found: list[tuple[LogRow, PastRequest]] = []
     for sent in bodies:
         fields = _fields(sent.body)

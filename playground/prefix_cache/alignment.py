@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 
-from playground.prefix_cache.common import common_prefix
+from playground.prefix_cache.text_compare import common_prefix
 from playground.prefix_cache.value_kinds import typed_values
 
 LONG_UNIT = 240

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from playground.prefix_cache.causes import Cause
-from playground.prefix_cache.common import common_prefix, common_suffix
 from playground.prefix_cache.structure import messages_moved, tool_words
-from playground.prefix_cache.values import value_change
+from playground.prefix_cache.text_compare import common_prefix, common_suffix
+from playground.prefix_cache.value_kinds import ValueChange, ValueKind, value_change
 from playground.prefix_cache.view import CacheView, Part, PartKind
 from playground.prefix_cache.visible import code_points, quoted, same_to_the_eye, without_unseen
 
@@ -20,12 +20,25 @@ NEAR = 16
 """Code points after a difference in spelling only that must agree, whatever else differs further on."""
 
 
+_CAUSES: dict[ValueKind, Cause] = {
+    "date": "date",
+    "time": "time",
+    "number": "number",
+    "counter": "number",
+    "uuid": "uuid",
+    "identifier": "uuid",
+    "contact": "name",
+    "name": "name",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Difference:
     """Where and how `now` leaves `earlier`: at code point `shared` of both views, in `part` of `now` at `offset`.
 
     `before` and `after` are the characters that differ, raw; `around` the same with the word or the value they stand
-    in. `words` says it, `cause` names it. For a structure (messages, tools) both texts are empty.
+    in. `words` describes it, `cause` names it. For a structure (messages, tools) both texts are empty. `tool` is the
+    index of the first tool that differs.
     """
 
     shape: Shape
@@ -37,6 +50,7 @@ class Difference:
     before: str = ""
     after: str = ""
     around: tuple[str, str] = ("", "")
+    tool: int | None = None
 
 
 def difference(now: CacheView, earlier: CacheView) -> Difference | None:
@@ -47,7 +61,8 @@ def difference(now: CacheView, earlier: CacheView) -> Difference | None:
         return None
     (part, offset), (other, _) = here, there
     if "tool" in (part.kind, other.kind):
-        return Difference("tools", "tools", shared, part, offset, tool_words(now, earlier))
+        tool = part.index if part.kind == "tool" else other.index
+        return Difference("tools", "tools", shared, part, offset, tool_words(now, earlier), tool=tool)
     moved = messages_moved(now, earlier, min(part.index, other.index))
     if moved is not None:
         shape: Shape = "order" if moved.move == "order" else "structure"
@@ -68,14 +83,22 @@ def _text_difference(now: str, earlier: str, part: Part, shared: int) -> Differe
     around = (left + before + right, left + after + right)
     cause: Cause = "spacing" if _spelling_only(now, earlier, offset, before, after) else "edited"
     value = value_change(now, earlier, offset) if cause == "edited" and part.kind != "role" else None
-    if value is None:
+    kind = _cause_of(value) if value is not None else None
+    if value is None or kind is None:
         words = _text_words(before, after, around, rest)
         return Difference("text", cause, shared, part, offset, words, before, after, around)
     if value.before and value.after:
         around = (value.before, value.after)
     return Difference(
-        "text", value.kind, shared, part, offset, _text_words(before, after, around, rest), before, after, around
+        "text", kind, shared, part, offset, _text_words(before, after, around, rest), before, after, around
     )
+
+
+def _cause_of(value: ValueChange) -> Cause | None:
+    """Return the cause that a changed value is; None for plain text. An identifier of digits is a number."""
+    if value.kind == "identifier" and not any(character.isalpha() for character in value.before + value.after):
+        return "number"
+    return _CAUSES.get(value.kind)
 
 
 def _word_before(text: str) -> str:

@@ -23,7 +23,8 @@ class Sent:
     """A request that was sent. `at` is unix seconds; tokens are as reported, None where they were not.
 
     `shared_chars` is how many code points it shared with the best request before it: where `cached_tokens` ended.
-    `fields` is its body without messages and tools; None where that was not kept.
+    `fields` is its body without messages and tools; None if unknown. `tag` names the purpose of a request that the
+    program sent on its own (experiment, example, voice demo).
     """
 
     run_id: str
@@ -35,6 +36,7 @@ class Sent:
     cached_tokens: int | None = None
     shared_chars: int = 0
     fields: Mapping[str, Json] | None = None
+    tag: str = ""
 
     @property
     def short_id(self) -> str:
@@ -73,6 +75,7 @@ class PrefixIndex:
             sent.cached_tokens,
             sent.shared_chars,
             sent.fields,
+            sent.tag,
         )
         self._tree.add(entry, sent.view if sent.view.text == sent.text else CacheView(sent.text, ()))
         self._by_run[sent.run_id] = entry
@@ -139,6 +142,7 @@ class PrefixIndex:
             entry.cached_tokens,
             entry.shared_chars,
             entry.fields,
+            entry.tag,
         )
         self._made[entry.run_id] = made
         if len(self._made) > MADE:

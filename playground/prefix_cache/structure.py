@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import Literal
 
-from playground.prefix_cache.common import common_prefix, common_suffix
+from playground.prefix_cache.text_compare import common_prefix, common_suffix
 from playground.prefix_cache.view import CacheView
 from playground.prefix_cache.visible import snippet
 

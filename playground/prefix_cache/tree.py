@@ -13,7 +13,7 @@ from heapq import heappop, heappush
 from itertools import count, islice
 from typing import get_args
 
-from playground.prefix_cache.common import common_prefix
+from playground.prefix_cache.text_compare import common_prefix
 from playground.prefix_cache.view import CacheView, Part, PartKind
 from playground.prompt.document import Json
 
@@ -36,6 +36,7 @@ class Entry:
         "request_id",
         "run_id",
         "shared_chars",
+        "tag",
     )
 
     def __init__(
@@ -47,10 +48,11 @@ class Entry:
         cached_tokens: int | None,
         shared_chars: int,
         fields: Mapping[str, Json] | None,
+        tag: str = "",
     ) -> None:
         self.run_id, self.request_id, self.at = run_id, request_id, at
         self.prompt_tokens, self.cached_tokens = prompt_tokens, cached_tokens
-        self.shared_chars, self.fields = shared_chars, fields
+        self.shared_chars, self.fields, self.tag = shared_chars, fields, tag
         self.node: Node | None = None
         self.parts: tuple[Part, ...] | None = None
         """Its own, where the tree's text is cut into other parts by whoever sent it first."""

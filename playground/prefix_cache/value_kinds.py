@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Literal
 
-from playground.prefix_cache.common import common_prefix
 from playground.prefix_cache.moments import INDIC, any_of, moment_patterns, words
+from playground.prefix_cache.text_compare import common_prefix
 
 ValueKind = Literal["date", "time", "number", "uuid", "identifier", "counter", "name", "contact", "whitespace", "text"]
 REACH = 80

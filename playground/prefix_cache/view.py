@@ -1,17 +1,17 @@
-"""The prompt in the order that the cache sees it: tools, then messages.
+"""The prompt as one text in the order in which a server may read it.
 
-Where the tool catalogue stands in the token sequence is not published (electron-api.md, Prefix caching); tools
-first is an assumption, and is said where it shows. Parts end in a control character that no usual text holds, so that
-two prompts share a prefix here exactly where their parts are the same. (In a text that does hold it, a part's end may
-be taken for a character, one place off: no text is refused or altered for it.)
+The position of tools in the token sequence is not published. The canonical view has tools first, then messages;
+`arranged` gives the other orders that chat templates use. Each part ends in a control character that usual text does
+not contain, so that two prompts share a prefix exactly as far as their parts are equal.
 """
 
 from __future__ import annotations
 
 import json
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 from playground.prompt.document import Document, Json
@@ -19,6 +19,10 @@ from playground.prompt.request import message_fields
 from playground.prompt.variables import Rendered, places, render
 
 PartKind = Literal["tool", "role", "content", "tool_calls", "tool_call_id", "extra"]
+Order = Literal["first", "inside", "first_user", "before_last_user", "system_last"]
+"""Where a template puts tools: before everything · in or after the first system message · in the first user message ·
+before the last user message · the same, and system text at the head of the last user message."""
+ORDERS: tuple[Order, ...] = ("first", "inside", "first_user", "before_last_user", "system_last")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +43,7 @@ class CacheView:
     parts: tuple[Part, ...]
 
     def locate(self, offset: int) -> tuple[Part, int] | None:
-        """The part that code point `offset` lies in, and the place inside it; None in an empty prompt.
+        """Return the part that contains code point `offset` and the offset inside it; None for an empty prompt.
 
         The end of the text belongs to the last part.
         """
@@ -50,8 +54,70 @@ class CacheView:
         return part, min(max(offset - part.start, 0), part.end - part.start)
 
 
+def arranged(view: CacheView, order: Order) -> CacheView:
+    """Return a canonical view in another order. Without tools all orders but "system_last" are the same."""
+    tools = [part for part in view.parts if part.kind == "tool"]
+    if order == "first" or (not tools and order != "system_last"):
+        return view
+    rest = [part for part in view.parts if part.kind != "tool"]
+    roles = [(at, view.text[part.start : part.end - 1]) for at, part in enumerate(rest) if part.kind == "role"]
+    if order == "system_last":
+        rest, roles, tools = _system_last(view, rest, roles, tools)
+    at = _tools_at(order, roles, len(rest))
+    return _joined(view, [*rest[:at], *tools, *rest[at:]])
+
+
+def _tools_at(order: Order, roles: Sequence[tuple[int, str]], end: int) -> int:
+    """Return the index of the part before which tools are placed."""
+    if order == "inside":
+        first = next((number for number, (_, role) in enumerate(roles) if role == "system"), None)
+        if first is None:
+            return 0
+        return roles[first + 1][0] if first + 1 < len(roles) else end
+    users = [at for at, role in roles if role == "user"]
+    if not users:
+        return end
+    return users[0] + 1 if order == "first_user" else users[-1]
+
+
+def _system_last(
+    view: CacheView, rest: list[Part], roles: list[tuple[int, str]], tools: list[Part]
+) -> tuple[list[Part], list[tuple[int, str]], list[Part]]:
+    system = {rest[at].index for at, role in roles if role == "system"}
+    texts = [part for part in rest if part.index in system and part.kind != "role"]
+    kept = [part for part in rest if part.index not in system]
+    users = [at for at, part in enumerate(kept) if part.kind == "role" and _text(view, part) == "user"]
+    at = users[-1] + 1 if users else len(kept)
+    kept = [*kept[:at], *texts, *kept[at:]]
+    return kept, [(at, _text(view, part)) for at, part in enumerate(kept) if part.kind == "role"], tools
+
+
+def _text(view: CacheView, part: Part) -> str:
+    return view.text[part.start : part.end - 1]
+
+
+def _joined(view: CacheView, parts: Sequence[Part]) -> CacheView:
+    pieces, found, start = [], [], 0
+    for part in parts:
+        pieces.append(view.text[part.start : part.end])
+        end = start + part.end - part.start
+        found.append(Part(part.kind, part.index, start, end))
+        start = end
+    return CacheView("".join(pieces), tuple(found))
+
+
+def answer_text(message: Mapping[str, Json]) -> str:
+    """Return a generated message as it is written in the next prompt, without the end that is not generated."""
+    known = {key: message[key] for key in ("content", "tool_calls") if message.get(key)}
+    return END.join(text for _, text in _message_parts(known))
+
+
+OPENING = "assistant\x1e"
+"""What every template writes after the last message: the opening of the answer."""
+
+
 def view_of_fields(fields: Mapping[str, Json]) -> CacheView:
-    """The view of a parsed request body, whoever wrote it. Odd shapes are taken as they are, never refused."""
+    """Return the view of a parsed request body from any source. Odd shapes are accepted as they are."""
     builder = _Builder()
     tools = fields.get("tools")
     for index, tool in enumerate(tools if isinstance(tools, list) else ()):
@@ -64,10 +130,10 @@ def view_of_fields(fields: Mapping[str, Json]) -> CacheView:
 
 @dataclass(frozen=True, slots=True)
 class DocumentView:
-    """A document's view, with the way back from a place in it to the template that a person edits.
+    """A document's view, with the map from its offsets to the template that the user edits.
 
-    `contents` holds each message's content part (None where it has no content); `rendered` its values in place.
-    `first_variable` is where the first variable's value starts in the view's text.
+    `contents` holds each message's content part (None without content), `rendered` the content with its values.
+    `first_variable` is the offset of the first variable's value in the view's text.
     """
 
     view: CacheView
@@ -78,7 +144,7 @@ class DocumentView:
     first_variable_name: str | None
 
     def to_template(self, offset: int) -> tuple[Part, int] | None:
-        """The part at code point `offset` of the view's text, and the place in that part's *template*."""
+        """Return the part at code point `offset` of the view's text, and the offset in that part's *template*."""
         located = self.view.locate(offset)
         if located is None:
             return None
@@ -88,10 +154,10 @@ class DocumentView:
 
 
 def view_of_document(document: Document) -> DocumentView:
-    """The view of a document; its text is that of the body it would be sent as. Missing values stay as typed."""
+    """Return the view of a document: the text of the body as it would be sent. Missing values stay as typed."""
     builder = _Builder()
     for index, tool in enumerate(document.tools):
-        builder.add("tool", index, tool.json_text)
+        builder.add("tool", index, _compact_text(tool.json_text))
     rendered = []
     for index, message in enumerate(document.messages):
         fields = message_fields(message, document.variables)
@@ -114,7 +180,7 @@ def _first_variable(
 
 
 class _Builder:
-    """Collects parts. Each part ends with a separator that belongs to it, so that no two parts can run together."""
+    """Collects parts. Each part ends with a separator that belongs to it, so that no two parts run together."""
 
     def __init__(self) -> None:
         self._pieces: list[str] = []
@@ -122,8 +188,8 @@ class _Builder:
         self._length = 0
 
     def add(self, kind: PartKind, index: int, text: str) -> None:
-        self._pieces.append(text + _END)
-        end = self._length + len(text) + len(_END)
+        self._pieces.append(text + END)
+        end = self._length + len(text) + len(END)
         self._parts.append(Part(kind, index, self._length, end))
         self._length = end
 
@@ -136,24 +202,34 @@ class _Builder:
         return CacheView("".join(self._pieces), tuple(self._parts))
 
 
-_END = "\x1e"
-"""The record separator: its JSON escape is part of no usual prompt, and a wrong guess costs one character."""
+END = "\x1e"
+"""The record separator: usual prompts do not contain it; if one does, an offset may be wrong by one."""
 
 
 def _message_parts(fields: Mapping[str, Json]) -> Iterator[tuple[PartKind, str]]:
     if "tool_call_id" in fields:
         yield "tool_call_id", str(fields["tool_call_id"])
     content = fields.get("content")
-    if content is not None:
+    # Clients send "" and null alike beside tool calls.
+    if content is not None and not (content == "" and fields.get("tool_calls")):
         yield "content", content if isinstance(content, str) else _compact(content)
     if fields.get("tool_calls"):
         yield "tool_calls", _compact(fields["tool_calls"])
-    extra = {key: value for key, value in fields.items() if key not in _KNOWN}
+    extra = {key: value for key, value in fields.items() if key not in _KNOWN and value is not None}
     if extra:
         yield "extra", _compact(extra)
 
 
 _KNOWN = frozenset(("role", "content", "tool_calls", "tool_call_id"))
+
+
+@lru_cache(maxsize=512)
+def _compact_text(json_text: str) -> str:
+    """Return a tool as the body contains it: how the user formatted its JSON is not sent."""
+    try:
+        return _compact(json.loads(json_text))
+    except (ValueError, RecursionError):
+        return json_text
 
 
 def _compact(value: Json) -> str:

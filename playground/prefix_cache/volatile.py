@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from playground.prefix_cache.measure import Measure
+from playground.prefix_cache.prefix_size import Measure
 from playground.prefix_cache.view import DocumentView
 from playground.prefix_cache.volatile_scan import VolatileKind, spans
 from playground.prompt.variables import places

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Generic, Protocol, TypeVar
 
-from playground.prefix_cache.common import common_prefix, common_suffix
+from playground.prefix_cache.text_compare import common_prefix, common_suffix
 
 SHORT = 4096
 """Code points up to which a text is simply remembered whole."""

@@ -1,23 +1,26 @@
-"""Zones: which part of the prompt the cache is expected to serve, which is the same every time, which varies."""
+"""Zones: which part of the prompt the cache is expected to serve, which is the same in every request, which varies."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from playground.prefix_cache.measure import Measure
-from playground.prefix_cache.view import DocumentView, Part
+from playground.prefix_cache.hypotheses import Rendering
+from playground.prefix_cache.prefix_size import Measure
+from playground.prefix_cache.view import DocumentView, Order, Part, PartKind
 from playground.prefix_cache.visible import snippet
 from playground.prompt.variables import places
 
 Zone = Literal["warm", "stable", "variable"]
-"""warm: shared with a request sent recently, expect it from the cache · stable: the same in every request of this
-prompt, not yet seen · variable: from the first changed character or variable on."""
+"""warm: expected from the cache · stable: the same in every request of this prompt, not yet cached · variable: from
+the first changed character or variable on."""
+Warmth = Literal["none", "warm", "partial", "cold"]
 
 
 @dataclass(frozen=True, slots=True)
 class ZoneSpan:
-    """Code points [start, end) of one message's *template* that lie in `zone`."""
+    """Code points [start, end) of one message's *template* that are in `zone`."""
 
     zone: Zone
     start: int
@@ -28,8 +31,8 @@ class ZoneSpan:
 class Boundary:
     """Where the prefix ends: in message `message` (None: in the tools) at code point `offset` of its template.
 
-    `tokens` is the estimate (≈) of the prefix before it. `cause` is the sentence that names what ends it; `name` is
-    the variable's, where it is one. `kind` "end": nothing ends it, the whole prompt is prefix.
+    `tokens` is the estimate (≈) of the prefix before it. `cause` is the text that names what ends it; `name` is the
+    name of the variable, if it is one. `kind` "end": nothing ends it, the whole prompt is prefix.
     """
 
     message: int | None
@@ -65,29 +68,97 @@ class ZoneMap:
 
 
 @dataclass(frozen=True, slots=True)
-class Cuts:
-    """Where the zones part, in code points of the view's text: warm [0, warm), stable [warm, stable), variable after.
+class StructureSpan:
+    """Code points [start, end) of a message's template, or of a tool's JSON text, that are the same in every request
+    or not.
 
-    `differs_from` is the short id of the request that the prompt differs from at `stable`, where that is what ends
-    the prefix.
+    `reason` is "variable", "differs" (from an earlier request) or empty; `name` is the variable's.
+    """
+
+    part: Literal["message", "tool"]
+    index: int
+    start: int
+    end: int
+    kind: Literal["stable", "variable"]
+    reason: Literal["", "variable", "differs"] = ""
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CacheExtent:
+    """What is warm under the most probable hypothesis: for each message the template offset up to which it is, and
+    the tools.
+
+    `confidence` (0 to 1) is that of `tools_position`.
+    """
+
+    messages: tuple[int, ...]
+    tools: Warmth
+    tools_position: Order
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True)
+class PartTokens:
+    """Tokens (≈) of one message or tool, its template tokens included, and how many of them are warm."""
+
+    part: Literal["message", "tool"]
+    index: int
+    tokens: float
+    warm_tokens: float
+
+
+@dataclass(frozen=True, slots=True)
+class Cuts:
+    """Where the zones part, in code points of the text in `order`: warm [0, warm), stable [warm, stable), variable
+    after.
+
+    `differs_from` is the short id of the request that the prompt differs from at `stable`, if that ends the prefix;
+    `variable` is the offset of the first variable.
     """
 
     warm: int
     stable: int
     differs_from: str | None = None
+    order: Order = "first"
+    variable: int | None = None
+
+
+class _Extent:
+    """How much of each part is before an offset of the ordered text."""
+
+    def __init__(self, measure: Measure) -> None:
+        self._starts: Mapping[tuple[PartKind, int], int] = {
+            (part.kind, part.index): part.start for part in measure.view.parts
+        }
+
+    def within(self, part: Part, offset: int) -> int:
+        """Return how many code points of a canonical part are before `offset`."""
+        start = self._starts.get((part.kind, part.index), offset)
+        return min(max(offset - start, 0), part.end - part.start)
+
+    def zone(self, part: Part, cuts: Cuts) -> Zone:
+        length = part.end - part.start
+        if self.within(part, cuts.warm) == length:
+            return "warm"
+        return "stable" if self.within(part, cuts.stable) == length else "variable"
 
 
 def zones(view: DocumentView, cuts: Cuts, measure: Measure) -> ZoneMap:
-    """The zones of a document."""
-    before, upto = measure.upto(cuts.warm), measure.upto(cuts.stable)
-    spans, heads, tools = _spans(view, cuts)
-    messages, tool_tokens = _part_tokens(view, measure)
+    """Return the zones of a document. `measure` is of its text in the order of `cuts`."""
+    extent = _Extent(measure)
+    before, upto = (_tokens_before(measure, offset) for offset in (cuts.warm, cuts.stable))
+    parts = view.view.parts
+    spans = tuple(
+        _content_spans(view, index, part, cuts, extent) if part else () for index, part in enumerate(view.contents)
+    )
+    messages, tools = _part_tokens(view, measure)
     return ZoneMap(
         messages=spans,
-        message_zones=heads,
+        message_zones=tuple(extent.zone(part, cuts) for part in parts if part.kind == "role"),
         message_tokens=messages,
-        tool_zones=tools,
-        tool_tokens=tool_tokens,
+        tool_zones=tuple(extent.zone(part, cuts) for part in parts if part.kind == "tool"),
+        tool_tokens=tools,
         warm_tokens=before,
         stable_tokens=upto - before,
         variable_tokens=measure.total - upto,
@@ -95,37 +166,116 @@ def zones(view: DocumentView, cuts: Cuts, measure: Measure) -> ZoneMap:
     )
 
 
-def _spans(
-    view: DocumentView, cuts: Cuts
-) -> tuple[tuple[tuple[ZoneSpan, ...], ...], tuple[Zone, ...], tuple[Zone, ...]]:
-    tools = tuple(_zone(part, cuts) for part in view.view.parts if part.kind == "tool")
-    heads = tuple(_zone(part, cuts) for part in view.view.parts if part.kind == "role")
-    spans = tuple(_content_spans(view, index, part, cuts) if part else () for index, part in enumerate(view.contents))
-    return spans, heads, tools
+def _tokens_before(measure: Measure, offset: int) -> float:
+    """Return the tokens before an offset; the opening of the answer belongs to the last message."""
+    parts = measure.view.parts
+    return measure.total if parts and offset >= parts[-1].start else measure.upto(offset)
 
 
-def _zone(part: Part, cuts: Cuts) -> Zone:
-    if part.end <= cuts.warm:
-        return "warm"
-    return "stable" if part.end <= cuts.stable else "variable"
+def structure(view: DocumentView, cuts: Cuts, measure: Measure) -> tuple[StructureSpan, ...]:
+    """Return which spans are the same in every request: each variable, and the first place that differed before."""
+    found: list[StructureSpan] = []
+    for index, tool in enumerate(view.document.tools):
+        found.append(StructureSpan("tool", index, 0, len(tool.json_text), "stable"))
+    for index, message in enumerate(view.document.messages):
+        template, start = message.content or "", 0
+        for place in places(template):
+            if place.start > start:
+                found.append(StructureSpan("message", index, start, place.start, "stable"))
+            found.append(StructureSpan("message", index, place.start, place.end, "variable", "variable", place.name))
+            start = place.end
+        if start < len(template):
+            found.append(StructureSpan("message", index, start, len(template), "stable"))
+    return _with_difference(view, tuple(found), cuts, measure)
 
 
-def _content_spans(view: DocumentView, index: int, part: Part, cuts: Cuts) -> tuple[ZoneSpan, ...]:
+def _with_difference(
+    view: DocumentView, spans: tuple[StructureSpan, ...], cuts: Cuts, measure: Measure
+) -> tuple[StructureSpan, ...]:
+    """Mark the line in which the prompt differs from an earlier version."""
+    located = measure.view.locate(cuts.stable) if cuts.differs_from is not None else None
+    if located is None or located[0].kind not in ("content", "tool"):
+        return spans
+    part, inside = located
+    kind: Literal["message", "tool"] = "tool" if part.kind == "tool" else "message"
+    rendered = view.rendered[part.index] if kind == "message" else None
+    text = (
+        view.document.tools[part.index].json_text
+        if kind == "tool"
+        else view.document.messages[part.index].content or ""
+    )
+    at = min(
+        rendered.to_template(inside) if rendered is not None and inside < len(rendered.text) else inside, len(text)
+    )
+    end = text.find("\n", at)
+    end = len(text) if end < 0 else end
+    return tuple(piece for span in spans for piece in _split_span(span, kind, part.index, at, end))
+
+
+def _split_span(
+    span: StructureSpan, kind: Literal["message", "tool"], index: int, start: int, end: int
+) -> tuple[StructureSpan, ...]:
+    low, high = max(span.start, start), min(span.end, end)
+    if span.part != kind or span.index != index or span.kind == "variable" or low >= high:
+        return (span,)
+    pieces = (
+        StructureSpan(kind, index, span.start, low, "stable"),
+        StructureSpan(kind, index, low, high, "variable", "differs"),
+        StructureSpan(kind, index, high, span.end, "stable"),
+    )
+    return tuple(piece for piece in pieces if piece.end > piece.start)
+
+
+def cache_extent(view: DocumentView, cuts: Cuts, measure: Measure, weights: Mapping[Rendering, float]) -> CacheExtent:
+    """Return the warm extent of each part."""
+    extent = _Extent(measure)
+    messages = []
+    for index, part in enumerate(view.contents):
+        inside = extent.within(part, cuts.warm) if part is not None else 0
+        messages.append(_in_template(view, index, inside))
+    tools = [extent.zone(part, cuts) for part in view.view.parts if part.kind == "tool"]
+    partly = any(extent.within(part, cuts.warm) for part in view.view.parts if part.kind == "tool")
+    warmth: Warmth = "none"
+    if tools:
+        warmth = "warm" if all(zone == "warm" for zone in tools) else "partial" if partly else "cold"
+    confidence = sum(weight for one, weight in weights.items() if one.order == cuts.order)
+    return CacheExtent(tuple(messages), warmth, cuts.order, min(confidence, 1.0))
+
+
+def part_tokens(view: DocumentView, cuts: Cuts, measure: Measure, total: float) -> tuple[PartTokens, ...]:
+    """Return tokens per message and tool that add up to `total`: an exact count of the whole scales the estimates."""
+    sums: dict[tuple[Literal["message", "tool"], int], list[float]] = {}
+    last = len(view.document.messages) - 1
+    for number, part in enumerate(measure.view.parts):
+        kind: Literal["message", "tool"] = "tool" if part.kind == "tool" else "message"
+        index = part.index if part.index >= 0 else max(last, 0)
+        pair = sums.setdefault((kind, index), [0.0, 0.0])
+        tokens = measure.part(number)
+        inside = min(max(cuts.warm - part.start, 0), part.end - part.start)
+        pair[0] += tokens
+        pair[1] += tokens * inside / max(part.end - part.start, 1)
+    whole = sum(pair[0] for pair in sums.values()) or 1.0
+    scale = total / whole
+    return tuple(
+        PartTokens(kind, index, pair[0] * scale, pair[1] * scale) for (kind, index), pair in sorted(sums.items())
+    )
+
+
+def _content_spans(view: DocumentView, index: int, part: Part, cuts: Cuts, extent: _Extent) -> tuple[ZoneSpan, ...]:
     template = view.document.messages[index].content or ""
-    ends = (_in_template(view, index, part, cuts.warm), _in_template(view, index, part, cuts.stable), len(template))
+    warm, stable = (_in_template(view, index, extent.within(part, offset)) for offset in (cuts.warm, cuts.stable))
     spans, start = [], 0
     names: tuple[Zone, ...] = ("warm", "stable", "variable")
-    for zone, end in zip(names, ends, strict=True):
+    for zone, end in zip(names, (warm, max(stable, warm), len(template)), strict=True):
         if end > start:
             spans.append(ZoneSpan(zone, start, end))
             start = end
     return tuple(spans)
 
 
-def _in_template(view: DocumentView, index: int, part: Part, place: int) -> int:
-    """A place in the view's text, as one in a message's template; before it 0, after it the template's length."""
+def _in_template(view: DocumentView, index: int, inside: int) -> int:
+    """Return an offset in a message's rendered content as one in its template."""
     rendered, template = view.rendered[index], view.document.messages[index].content or ""
-    inside = place - part.start
     if inside <= 0:
         return 0
     if rendered is None or inside >= len(rendered.text):
@@ -136,46 +286,53 @@ def _in_template(view: DocumentView, index: int, part: Part, place: int) -> int:
 def _part_tokens(view: DocumentView, measure: Measure) -> tuple[tuple[float, ...], tuple[float, ...]]:
     messages = [0.0] * len(view.document.messages)
     tools = [0.0] * len(view.document.tools)
-    for number, part in enumerate(view.view.parts):
-        (tools if part.kind == "tool" else messages)[part.index] += measure.part(number)
+    for number, part in enumerate(measure.view.parts):
+        # The opening of the answer belongs to the last message, without messages to the last tool.
+        to_tools = part.kind == "tool" or not messages
+        (tools if to_tools else messages)[part.index] += measure.part(number)
     return tuple(messages), tuple(tools)
 
 
 def _boundary(view: DocumentView, cuts: Cuts, measure: Measure) -> Boundary:
-    text = view.view.text
     place = cuts.stable
-    if cuts.differs_from is None and view.first_variable is not None:
-        # The prefix that every request shares ends at the first variable, also where its value was sent before.
-        place = view.first_variable
+    if cuts.differs_from is None and cuts.variable is not None:
+        # The prefix that every request shares ends at the first variable, even if its value was sent before.
+        place = cuts.variable
     tokens = measure.upto(place)
-    located = view.to_template(place)
-    if located is None or place >= len(text):
-        return Boundary(None, 0, tokens, "nothing in this prompt varies", "end")
+    located = measure.view.locate(place)
+    if located is None or located[0].index < 0 or place >= len(measure.text):
+        return Boundary(None, 0, measure.total if place else tokens, "nothing in this prompt varies", "end")
     part, offset = located
+    if part.kind == "content" and (rendered := view.rendered[part.index]) is not None:
+        offset = rendered.to_template(offset)
     offset = _content_place(view, part, offset)
     if cuts.differs_from is not None:
-        return _differs(view, part, offset, text[place : max(part.end - 1, place)], cuts.differs_from, tokens)
+        rest = measure.text[place : max(part.end - 1, place)]
+        return _differs(view, part, offset, rest, cuts.differs_from, tokens)
+    if view.first_variable_name is None:
+        return Boundary(None, 0, tokens, "nothing in this prompt varies", "end")
     return _varies(view, part, offset, tokens)
 
 
 def _differs(view: DocumentView, part: Part, offset: int, rest: str, other: str, tokens: float) -> Boundary:
-    """`rest`: what follows in the same part; the separators after it are no characters of the prompt."""
+    """`rest`: the text after it in the same part, without separators."""
     what = f"at “{snippet(rest, 16)}” in" if rest else "at the end of"
     cause = f"differs from {other} {what} {_where(view, part, offset)}"
     return Boundary(None if part.kind == "tool" else part.index, offset, tokens, cause, "differs")
 
 
 def _varies(view: DocumentView, part: Part, offset: int, tokens: float) -> Boundary:
-    standing = places(view.document.messages[part.index].content or "")
-    # An empty value stands where the next one starts: the template knows which is the first.
-    offset = standing[0].start if standing else offset
+    variables = places(view.document.messages[part.index].content or "")
+    # An empty value starts where the next one does: the template knows which is first.
+    offset = variables[0].start if variables else offset
     name = view.first_variable_name
     cause = f"ends at {{{{{name}}}}}, {_where(view, part, offset)}: everything after it is fresh"
     return Boundary(part.index, offset, tokens, cause, "variable", name)
 
 
 def _content_place(view: DocumentView, part: Part, offset: int) -> int:
-    """A place in a part, as one in its message's content: before the content it is 0, after it the content's length."""
+    """Return an offset in a part as one in its message's content: before the content 0, after it the content's
+    length."""
     if part.kind in ("tool_calls", "extra"):
         return len(view.document.messages[part.index].content or "")
     return offset if part.kind == "content" else 0

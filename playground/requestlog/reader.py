@@ -1,4 +1,4 @@
-"""Reads the log: pages, counts, sums, one run, what was sent. On one thread only."""
+"""Reads the log: pages, counts, sums, one run, sent bodies. On one thread only."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ class Reader:
         return FoundIds(tuple(rows[number] for number in sorted(rows, reverse=True)), missing)
 
     def place_of(self, run_id: str, log_filter: LogFilter) -> int | None:
-        """Where a request stands in what the filter finds, 0 being the newest; None where it is not among it."""
+        """Return a request's position in the filter's list, 0 being the newest; None if it is not in it."""
         row = self._connection.execute("SELECT number FROM runs WHERE run_id = ?", (run_id,)).fetchone()
         if row is None:
             return None
@@ -201,18 +201,41 @@ class Reader:
         finally:
             self._connection.execute("COMMIT")
 
-    def sent_since(self, endpoint_id: str, model: str, since: datetime) -> list[SentRow]:
-        """What was answered or at least sent there, oldest first."""
+    def sent_since(
+        self,
+        endpoint_id: str,
+        model: str,
+        since: datetime,
+        limit: int | None = None,
+        base_url: str | None = None,
+        *,
+        accepted: bool = False,
+    ) -> list[SentRow]:
+        """Return what was sent there, oldest first: at most the newest `limit` requests. `accepted`: only with status
+        200."""
         found = self._connection.execute(
-            "SELECT r.run_id, r.request_id, r.started_us, t.body, r.prompt_tokens, r.cached_tokens "
+            "SELECT r.run_id, r.request_id, r.started_us, t.body, r.prompt_tokens, r.cached_tokens, "
+            "r.completion_tokens, t.answer, t.called, r.source "
             "FROM targets AS g CROSS JOIN runs AS r ON r.target = g.id JOIN texts AS t ON t.number = r.number "
-            "WHERE g.endpoint_id = ? AND g.model = ? AND r.started_us >= ? AND NOT r.imported ORDER BY r.number",
-            (endpoint_id, model, rows.microseconds(since)),
+            "WHERE g.endpoint_id = ? AND g.model = ? AND r.started_us >= ? AND NOT r.imported "
+            "AND (? IS NULL OR g.base_url = ?) AND (NOT ? OR r.status = 200) ORDER BY r.number DESC LIMIT ?",
+            (
+                endpoint_id,
+                model,
+                rows.microseconds(since),
+                base_url,
+                base_url,
+                accepted,
+                -1 if limit is None else limit,
+            ),
         )
         joiner = Joiner(self._connection)
         return [
-            SentRow(row[0], row[1], rows.moment_of(row[2]), joiner.join(row[3]), row[4], row[5])
-            for row in found.fetchall()
+            SentRow(
+                *(row[0], row[1], rows.moment_of(row[2]), joiner.join(row[3])),
+                *(row[4], row[5], row[6], row[7], bool(row[8]), row[9]),
+            )
+            for row in reversed(found.fetchall())
         ]
 
     def _rows(self, found: Iterable[tuple[object, ...]]) -> list[LogRow]:
@@ -281,7 +304,7 @@ class Reader:
         )
 
     def _numbers_of(self, log_filter: LogFilter) -> array[int]:
-        """The numbers of what matches, rising. Read anew where it may be stale; without a filter only what is new."""
+        """The numbers of what matches, rising. Read again if it may be stale; without a filter only the new ones."""
         data_version = self._connection.execute("PRAGMA data_version").fetchone()[0]
         deletions = self._connection.execute("SELECT value FROM meta WHERE name = 'deletions'").fetchone()[0]
         same = self._filter is not None and self._filter.terms == log_filter.terms
@@ -308,5 +331,5 @@ def _tags(text: object) -> tuple[str, ...]:
 
 
 def _holds(part: str, exact: int, *texts: str) -> bool:
-    """SQL's holds(): whether a folded part stands in one of the texts."""
+    """SQL's holds(): whether one of the texts has a folded part."""
     return any(is_in(part, text, bool(exact)) for text in texts if text)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from playground.prefix_cache.tokens import TokenEstimator
+from playground.prefix_cache.token_estimator import TokenEstimator
 from playground.runs.metrics import Figure
 from playground.runs.state import RunState
 

@@ -43,7 +43,11 @@ class RequestRecord:
 
 @dataclass(frozen=True, slots=True)
 class SentRow:
-    """What was sent and what the server said of it: the prefix index is fed from these."""
+    """An accepted request and what the server reported for it: the cache model is fed from these.
+
+    `answer` is the generated text without tool calls; `called` is whether tools were called, and the answer then
+    incomplete.
+    """
 
     run_id: str
     request_id: str | None
@@ -51,3 +55,7 @@ class SentRow:
     body: bytes
     prompt_tokens: int | None
     cached_tokens: int | None
+    completion_tokens: int | None = None
+    answer: str = ""
+    called: bool = False
+    source: RequestSource = "unknown"

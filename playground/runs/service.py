@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 import uuid
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
+
+import msgspec
 
 from playground.client.connection import Connection
 from playground.client.endpoint import Endpoint
@@ -17,11 +18,12 @@ from playground.client.events import AnyEvent, HeadersReceived
 from playground.client.rate_limiter import RateLimiter
 from playground.client.redact import key_forms
 from playground.client.retry import RetryPolicy
+from playground.prefix_cache.endpoint_model import Usage as CacheUsage
 from playground.prefix_cache.forecast import Forecast
+from playground.prefix_cache.forecaster import CacheForecaster, PromptForecast, Settled
 from playground.prefix_cache.index import Match, Sent
-from playground.prefix_cache.view import CacheView, DocumentView, view_of_fields
-from playground.prefix_cache.why import Why, explain
-from playground.prefix_cache.workbench import Outlook, PrefixDesk
+from playground.prefix_cache.miss_explanation import MissExplanation
+from playground.prefix_cache.view import DocumentView
 from playground.prompt.document import Document, Json
 from playground.prompt.field_errors import FieldError, InputError
 from playground.prompt.files import dump
@@ -30,7 +32,7 @@ from playground.runs.run import Run
 from playground.runs.state import RunState
 
 if TYPE_CHECKING:
-    from playground.runs.record import RequestRecord, SentRow
+    from playground.runs.record import RequestRecord
     from playground.runs.simulator_manager import SimulatorManager
     from playground.storage.credentials import CredentialStore, Secret
 
@@ -47,17 +49,22 @@ class RunLog(Protocol):
     async def finish(self, run_id: str, state: RunState) -> None:
         """Record the end of a run."""
 
+    async def set_explanation(self, run_id: str, explanation: Json) -> None:
+        """Store the cache explanation of a run."""
+
 
 @dataclass(slots=True)
 class PendingRequest:
-    """A run with what was known when it was sent. `why` is filled in when it ends."""
+    """A run with what was forecast when it was sent. `settled` and `why` are set when it ends. `tag` names the
+    purpose of a request that the program sends on its own (experiment, example, voice demo): it explains no other
+    prompt."""
 
     run: Run
     view: DocumentView
     forecast: Forecast
-    earlier: CacheView | None
-    gap_s: float | None
-    why: Why | None = None
+    tag: str = ""
+    settled: Settled | None = None
+    why: MissExplanation | None = None
 
 
 class RequestService:
@@ -68,7 +75,7 @@ class RequestService:
     ) -> None:
         """`lifetime_s`: how long an unused prefix is assumed to stay cached."""
         self.connection = Connection()
-        self.desk = PrefixDesk(lifetime_s)
+        self.forecaster = CacheForecaster(lifetime_s)
         self._keys = keys
         self._simulation = simulation
         self._rate_limiter = rate_limiter
@@ -76,6 +83,8 @@ class RequestService:
         self.limit_s: float | None = None
         """Seconds that a whole turn may take; None for as long as it takes."""
         self.log: RunLog | None = None
+        self.on_learned: Callable[[], None] | None = None
+        """Called when a report was learned from; returns at once."""
         self.tell: Callable[[Run], None] | None = None
         """Told of each run when it has ended; returns at once."""
         self.running: dict[str, Run] = {}
@@ -90,11 +99,12 @@ class RequestService:
         *,
         explicit: bool = False,
         run_id: str | None = None,
+        tag: str = "",
     ) -> PendingRequest:
         """Send and see it through. `on_dispatch` is called before the first byte leaves.
 
         `explicit`: the endpoint's URL was named on the command line, so SMALLEST_API_KEY may go to it on loopback.
-        `run_id`: the id under which the run is logged; None makes a new one.
+        `run_id`: the id under which the run is logged; None makes a new one. `tag`: see PendingRequest.
         Raises InputError if a variable has no value, there is no message, a key is missing, or the prompt contains
         the key; SimulatorError if the simulator does not come up. Trouble of the exchange is in the run's state, and
         never raised.
@@ -105,7 +115,7 @@ class RequestService:
         if secret is not None:
             _refuse_key_in(request.body, secret.reveal())
         async with self._one_a_turn:
-            dispatch = self._prepare(document, endpoint)
+            outlook = self.outlook(document, endpoint)
             # Twenty prompts that are sent at once are looked at one after the other, with the window between them.
             await asyncio.sleep(0)
         run = Run(
@@ -113,7 +123,7 @@ class RequestService:
             document=document,
             request=request,
             endpoint=endpoint,
-            forecast=dispatch[1],
+            forecast=outlook.forecast,
             started_utc=datetime.now(UTC),
             connection=self.connection,
             key=secret.reveal() if secret else None,
@@ -121,7 +131,7 @@ class RequestService:
             rate_limiter=self._rate_limiter,
             limit_s=self.limit_s,
         )
-        sending = PendingRequest(run, *dispatch)
+        sending = PendingRequest(run, outlook.view, outlook.forecast, tag)
         run.listen(self._remember(sending))
         on_dispatch(sending)
         await self._execute(sending)
@@ -135,26 +145,12 @@ class RequestService:
             raise InputError(FieldError(("key",), reason, hint))
         return secret
 
-    def _prepare(
-        self, document: Document, endpoint: Endpoint
-    ) -> tuple[DocumentView, Forecast, CacheView | None, float | None]:
-        outlook = self.outlook(document, endpoint)
-        forecast = outlook.forecast
-        earlier = self.desk.sent(forecast.run_id) if forecast.run_id else None
-        gap_s = None if forecast.sent_at is None else time.time() - forecast.sent_at
-        return outlook.view, forecast, earlier.view if earlier else None, gap_s
-
-    def outlook(self, document: Document, endpoint: Endpoint) -> Outlook:
-        """Zones and forecast of a document on an endpoint, now."""
-        return self.desk.look(document, endpoint.id, endpoint.model, self.cache_began(endpoint))
-
-    def remember(self, endpoint: Endpoint, rows: Iterable[SentRow]) -> None:
-        """What earlier sessions sent there."""
-        for row in rows:
-            self.desk.record(endpoint.id, endpoint.model, sent_from_log(row))
+    def outlook(self, document: Document, endpoint: Endpoint) -> PromptForecast:
+        """Return zones and forecast of a document on an endpoint, now."""
+        return self.forecaster.look(document, endpoint.id, endpoint.model, self.cache_began(endpoint))
 
     def cache_began(self, endpoint: Endpoint) -> float | None:
-        """Unix seconds before which the endpoint's cache cannot have seen anything; None where that is not known.
+        """Return the unix seconds before which the endpoint's cache cannot know anything; None if unknown.
 
         The simulator's cache begins with its process.
         """
@@ -165,7 +161,7 @@ class RequestService:
     def _remember(self, sending: PendingRequest) -> Callable[[Run, AnyEvent], None]:
         def heard(run: Run, event: AnyEvent) -> None:
             if isinstance(event, HeadersReceived) and event.status == 200:
-                self.desk.record(run.endpoint.id, run.endpoint.model, _sent(sending))
+                self.forecaster.record(run.endpoint.id, run.endpoint.model, _sent(sending))
             if self.log is not None:
                 self.log.note(run.id, event)
 
@@ -174,7 +170,7 @@ class RequestService:
     async def _execute(self, sending: PendingRequest) -> None:
         run = sending.run
         if self.log is not None:
-            await self.log.begin(_record(run))
+            await self.log.begin(_record(sending))
         # Before a slot is taken: what happens between its count and the request widens the server's minute.
         await self.connection.warm()
         self.running[run.id] = run
@@ -185,61 +181,48 @@ class RequestService:
             self._learn(sending)
             if self.log is not None:
                 # Shielded: closing the window must not lose the end of a run that has ended.
-                await asyncio.shield(self.log.finish(run.id, run.state))
+                await asyncio.shield(self._finish(sending))
             if self.tell is not None:
                 self.tell(run)
 
+    async def _finish(self, sending: PendingRequest) -> None:
+        run, log = sending.run, self.log
+        if log is None:
+            return
+        await log.finish(run.id, run.state)
+        if sending.settled is not None and run.state.phase == "done":
+            # An empty object: explained, and nothing was missed.
+            explained = {} if sending.why is None else msgspec.to_builtins(sending.why)
+            await log.set_explanation(run.id, explained)
+
     def _learn(self, sending: PendingRequest) -> None:
-        run, usage = sending.run, sending.run.state.usage
+        """Explain the report, then learn from it. Only requests that the server accepted teach."""
+        run = sending.run
         if run.state.status != 200:
             return
-        prompt_tokens = usage.prompt_tokens if usage else None
-        cached_tokens = usage.cached_tokens if usage else None
         where = run.endpoint.id, run.endpoint.model
-        self.desk.settle(*where, run.id, prompt_tokens, cached_tokens, sending.forecast)
-        if run.state.phase == "done":
-            earlier = self.desk.sent(sending.forecast.run_id or "")
-            sending.why = self._why(sending, sending.forecast, sending.earlier, earlier, sending.gap_s)
-
-    def _why(
-        self,
-        sending: PendingRequest,
-        forecast: Forecast,
-        view: CacheView | None,
-        earlier: Sent | None,
-        gap_s: float | None,
-    ) -> Why | None:
-        run, usage = sending.run, sending.run.state.usage
-        where = run.endpoint.id, run.endpoint.model
-        return explain(
-            sending.view.view,
-            view,
-            cached_tokens=usage.cached_tokens if usage else None,
-            prompt_tokens=usage.prompt_tokens if usage else None,
-            forecast=forecast,
-            document=sending.view,
-            gap_s=gap_s,
-            lifetime_s=self.desk.lifetime(*where),
-            fields=_settings(sending),
-            earlier_fields=earlier.fields if earlier else None,
-            minimum_tokens=self.desk.minimum(*where),
-            estimator=self.desk.counter(*where),
-        )
+        usage = cache_usage(run.state)
+        sending.settled = self.forecaster.settle(*where, run.id, usage, sending.forecast, sending.view)
+        if run.state.phase == "done" and sending.settled is not None:
+            sending.why = sending.settled.explanation
+        if self.on_learned is not None:
+            self.on_learned()
 
     def comparable(self, sending: PendingRequest) -> list[Match]:
-        """The earlier requests that an answered one can be held against, the best first."""
+        """Return earlier requests that an answered one can be compared with, the best first."""
         run, began = sending.run, sending.run.started_utc.timestamp()
-        found = self.desk.candidates(run.document, run.endpoint.id, run.endpoint.model)
+        found = self.forecaster.candidates(run.document, run.endpoint.id, run.endpoint.model)
         return [match for match in found if match.sent.run_id != run.id and match.sent.at <= began]
 
     def compare(self, sending: PendingRequest, run_id: str) -> None:
-        """Explain an answered request by another earlier one than the best. Nothing happens where it is not known."""
-        earlier = self.desk.sent(run_id)
-        if earlier is None or sending.run.state.phase != "done":
+        """Explain an answered request by another earlier one than the best. Does nothing if that one is unknown."""
+        earlier, settled = self.forecaster.sent(run_id), sending.settled
+        if earlier is None or settled is None or sending.run.state.phase != "done":
             return
-        gap_s = sending.run.started_utc.timestamp() - earlier.at
-        chosen = replace(sending.forecast, run_id=run_id, request_id=earlier.request_id)
-        sending.why = self._why(sending, chosen, earlier.view, earlier, gap_s)
+        run = sending.run
+        where = run.endpoint.id, run.endpoint.model
+        usage = cache_usage(run.state)
+        sending.why = self.forecaster.explain_with(where, _sent(sending), earlier, usage, settled.known, sending.view)
 
 
 def _refuse_key_in(body: bytes, key: str) -> None:
@@ -254,17 +237,33 @@ def _refuse_key_in(body: bytes, key: str) -> None:
         )
 
 
+def cache_usage(state: RunState) -> CacheUsage:
+    """Return what the server reported, with the generated message, as the cache model reads it."""
+    calls: list[Json] = [
+        {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+        for _, call in sorted(state.tool_calls.items())
+    ]
+    message: dict[str, Json] = {"role": "assistant", "content": state.text or None}
+    if calls:
+        message["tool_calls"] = calls
+    # An answer that was cut off by the user is not known to its end.
+    whole = message if state.phase == "done" else None
+    usage = state.usage
+    if usage is None:
+        return CacheUsage(message=whole)
+    return CacheUsage(usage.prompt_tokens, usage.cached_tokens, usage.completion_tokens, message=whole)
+
+
 def _sent(sending: PendingRequest) -> Sent:
-    run, usage = sending.run, sending.run.state.usage
+    run, view = sending.run, sending.view.view
     return Sent(
         run_id=run.id,
         request_id=run.state.request_id,
         at=time.time(),
-        text=sending.view.view.text,
-        view=sending.view.view,
-        prompt_tokens=usage.prompt_tokens if usage else None,
-        cached_tokens=usage.cached_tokens if usage else None,
+        text=view.text,
+        view=view,
         fields=_settings(sending),
+        tag=sending.tag,
     )
 
 
@@ -273,9 +272,10 @@ def _settings(sending: PendingRequest) -> dict[str, Json]:
     return {"model": sending.run.request.model, **sending.run.document.parameters}
 
 
-def _record(run: Run) -> RequestRecord:
+def _record(sending: PendingRequest) -> RequestRecord:
     from playground.runs.record import RequestRecord
 
+    run = sending.run
     endpoint = run.endpoint
     return RequestRecord(
         run_id=run.id,
@@ -289,20 +289,5 @@ def _record(run: Run) -> RequestRecord:
         document=dump(run.document),
         forecast=run.forecast,
         rates=endpoint.rates,
-    )
-
-
-def sent_from_log(row: SentRow) -> Sent:
-    """What an earlier session sent, as the prefix desk keeps it."""
-    fields = json.loads(row.body)
-    view = view_of_fields(fields)
-    return Sent(
-        run_id=row.run_id,
-        request_id=row.request_id,
-        at=row.started_utc.timestamp(),
-        text=view.text,
-        view=view,
-        prompt_tokens=row.prompt_tokens,
-        cached_tokens=row.cached_tokens,
-        fields={name: value for name, value in fields.items() if name not in ("messages", "tools")},
+        source="experiment" if sending.tag else "window",
     )

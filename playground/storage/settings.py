@@ -184,7 +184,7 @@ class Settings:
             listener(name)
 
     def _save(self) -> str:
-        """Write the unsaved changes into the file as it is now. Returns why that failed."""
+        """Write the unsaved changes into the present file. Returns why that failed."""
         with self._lock:
             changed, self._unsaved, self._scheduled = self._unsaved, {}, False
         saved = self._file.read(_table) or {}

@@ -162,7 +162,7 @@ MENUS: tuple[tuple[str, tuple[str, ...]], ...] = (
 
 
 class Actions:
-    """The table as QActions on a window, each bound to what it does."""
+    """The table as QActions on a window, each bound to its handler."""
 
     def __init__(
         self, owner: QWidget, handlers: Mapping[str, Callable[[], object]], changed: Mapping[str, str] | None = None

@@ -27,7 +27,7 @@ from playground.ui.theme import mono_font
 from playground.ui.window_state import COLUMNS, ROWS, Places
 
 if TYPE_CHECKING:
-    from playground.prefix_cache.workbench import Outlook
+    from playground.prefix_cache.forecaster import PromptForecast as Outlook
     from playground.ui.controllers.request import Requests
     from playground.ui.controllers.results import Answers
     from playground.ui.panes.inspector.pane import InspectorPane
@@ -369,7 +369,9 @@ class MainWindow(QMainWindow):
         # Imported here: the first frame shows no estimates.
         from playground.prefix_cache.composition import composition
 
-        self.top.context.show_parts(composition(outlook.view.document, outlook.zones))
+        axes = self.prompt.axes
+        total = axes.total if axes is not None and not axes.neutral else 0
+        self.top.context.show_parts(composition(outlook.view.document, outlook.zones), total)
         self._show_load()
 
     def _show_file(self) -> None:

@@ -97,7 +97,7 @@ def ui_font(px: int = BASE_PX, *, bold: bool = False, tabular: bool = False) -> 
 
 
 def mono_font(px: int | None = None, *, bold: bool = False) -> QFont:
-    """The font of prompts, completions and ids; in the size that was chosen where none is given."""
+    """The font of prompts, completions and ids; `px` None: in the chosen size."""
     if px is None:
         application = QApplication.instance()
         px = int((application and application.property(PROMPT_PX)) or BASE_PX)
@@ -151,7 +151,7 @@ def application_style(theme: Theme) -> str:
 
 
 def dress(application: QApplication, theme: Theme) -> None:
-    """Style, font and palette: what widgets take over when they are made."""
+    """Set style, font and palette, which widgets take over at their construction."""
     application.setProperty(_IN_USE, theme)
     # Numbers are written as everywhere in the program, with a decimal point, whatever the system's language.
     QLocale.setDefault(QLocale(QLocale.Language.English, QLocale.Country.UnitedStates))

@@ -9,10 +9,10 @@ import sys
 import time
 from collections.abc import Callable
 
+from playground.prefix_cache.forecaster import CacheForecaster
 from playground.prefix_cache.index import Sent
-from playground.prefix_cache.tokens import TokenEstimator
+from playground.prefix_cache.token_estimator import TokenEstimator
 from playground.prefix_cache.view import view_of_document
-from playground.prefix_cache.workbench import PrefixDesk
 from playground.prompt.document import Document, Message, Role
 
 SIZE = 130_000
@@ -34,9 +34,9 @@ def prompt(sample: str, messages: int) -> Document:
     return Document(messages=(*made, Message("user", "{{question}}")), variables={"question": "When?"})
 
 
-def desk_with(document: Document) -> PrefixDesk:
+def desk_with(document: Document) -> CacheForecaster:
     """A desk that knows SENT requests like this one, all still warm, the newest reported."""
-    desk = PrefixDesk(clock=lambda: 1_000.0)
+    desk = CacheForecaster(clock=lambda: 1_000.0)
     for number in range(SENT):
         view = view_of_document(document.with_variable("question", f"Question {number}?")).view
         desk.record("endpoint", "electron", Sent(f"{number}", f"{number:08}", 900.0 + number / 10, view.text, view))

@@ -15,9 +15,9 @@ from PySide6.QtCore import Qt, QTimer
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QPlainTextEdit, QVBoxLayout, QWidget
 
+from playground.prefix_cache.forecaster import CacheForecaster
 from playground.prefix_cache.index import Sent
 from playground.prefix_cache.view import view_of_document
-from playground.prefix_cache.workbench import PrefixDesk
 from playground.prompt.document import Document, Message
 from playground.ui.panes.prompt.pane import PromptPane
 from playground.ui.session import Collector
@@ -45,7 +45,7 @@ class Bench:
     """A real pane in a real window, with the desk's zones looked up after each keystroke, before it is painted."""
 
     def __init__(self, document: Document) -> None:
-        self.desk = PrefixDesk()
+        self.desk = CacheForecaster()
         view = view_of_document(document).view
         sent = Sent("run", "request", time.time(), view.text, view)
         self.desk.record("endpoint", "electron", sent)

@@ -10,9 +10,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from playground.prefix_cache.causes import Cause
-from playground.prefix_cache.common import common_prefix
+from playground.prefix_cache.miss_explanation import MissExplanation as Why
+from playground.prefix_cache.miss_explanation import explain
+from playground.prefix_cache.text_compare import common_prefix
 from playground.prefix_cache.view import view_of_document
-from playground.prefix_cache.why import Why, explain
 from playground.prompt.document import Document, Json, Message, Tool, ToolCall
 from playground.prompt.request import body_fields
 from playground.simulator.cache import PrefixCache

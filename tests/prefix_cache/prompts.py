@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
+from playground.prefix_cache.forecaster import CacheForecaster
 from playground.prefix_cache.index import Sent
 from playground.prefix_cache.view import CacheView, view_of_document
-from playground.prefix_cache.workbench import PrefixDesk
 from playground.prompt.document import Document, Message, Tool, ToolCall
 
 NOW = 10_000.0
@@ -54,9 +54,9 @@ def sent(document: Document, run_id: str = "9db74058", at: float = NOW - 40, tok
     return Sent(run_id, f"{run_id}-2421", at, seen.text, seen, prompt_tokens=tokens)
 
 
-def desk(*requests: Sent, lifetime_s: float = 300.0) -> PrefixDesk:
+def desk(*requests: Sent, lifetime_s: float = 300.0) -> CacheForecaster:
     """A desk at NOW that knows these requests."""
-    made = PrefixDesk(lifetime_s, clock=lambda: NOW)
+    made = CacheForecaster(lifetime_s, clock=lambda: NOW)
     for request in requests:
         made.record(ENDPOINT, MODEL, request)
     return made

@@ -15,9 +15,9 @@ from functools import cache
 from itertools import pairwise
 
 from playground.prefix_cache.forecast import Forecast
+from playground.prefix_cache.forecaster import CacheForecaster
 from playground.prefix_cache.index import Sent
 from playground.prefix_cache.view import view_of_document
-from playground.prefix_cache.workbench import PrefixDesk
 from playground.prompt.document import Document, Message
 from playground.simulator.cache import PrefixCache
 
@@ -217,7 +217,7 @@ def asked(server: Server, language: str, seed: int, count: int, *, learns: bool 
     """Requests sent to a server one after the other, each forecast before, and learnt from after if it `learns`."""
     clock = [1_000_000.0]
     cached = PrefixCache(server.block, server.lifetime_s, clock=lambda: clock[0])
-    desk = PrefixDesk(clock=lambda: clock[0])
+    desk = CacheForecaster(clock=lambda: clock[0])
     for number, (pause_s, document) in enumerate(talks(language, seed, count)):
         clock[0] += pause_s
         tokens = server.tokens(document)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 
 from playground.prefix_cache.composition import composition
-from playground.prefix_cache.workbench import PrefixDesk
+from playground.prefix_cache.forecaster import CacheForecaster
 from playground.prompt.document import Document, Message, Tool
 from playground.prompt.limits import CONTEXT_TOKENS
 from tests.prefix_cache.prompts import DOCUMENTS
@@ -15,7 +15,7 @@ TOOL = Tool.of({"type": "function", "function": {"name": "look_up"}})
 
 @given(DOCUMENTS)
 def test_the_parts_are_the_whole(document: Document) -> None:
-    zones = PrefixDesk().look(document, "endpoint", "electron").zones
+    zones = CacheForecaster().look(document, "endpoint", "electron").zones
     parts = composition(document, zones)
     assert abs(parts.prompt - sum(zones.message_tokens) - sum(zones.tool_tokens)) < 1e-6
     assert parts.left == CONTEXT_TOKENS - parts.prompt - parts.max_tokens
@@ -30,7 +30,7 @@ def test_each_message_is_in_its_part() -> None:
         Message("assistant", "Four"),
     )
     document = Document(tools=(TOOL,), messages=messages, parameters={"max_tokens": 50})
-    zones = PrefixDesk().look(document, "endpoint", "electron").zones
+    zones = CacheForecaster().look(document, "endpoint", "electron").zones
     parts = composition(document, zones)
     each = zones.message_tokens
     assert parts.system == each[0]
@@ -42,6 +42,6 @@ def test_each_message_is_in_its_part() -> None:
 
 def test_without_a_question_all_is_history() -> None:
     document = Document(messages=(Message("assistant", "Hello"),), parameters={"max_tokens": True})
-    parts = composition(document, PrefixDesk().look(document, "endpoint", "electron").zones)
+    parts = composition(document, CacheForecaster().look(document, "endpoint", "electron").zones)
     assert parts.history > 0
     assert (parts.rest, parts.max_tokens) == (0, 0)

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from playground.assets import asset
-from playground.prefix_cache.measure import Measure
-from playground.prefix_cache.tokens import TokenEstimator
+from playground.prefix_cache.prefix_size import Measure
+from playground.prefix_cache.token_estimator import TokenEstimator
 from playground.prefix_cache.view import view_of_document
 from playground.prefix_cache.volatile import (
     MOST,

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from playground.prefix_cache.measure import Measure
-from playground.prefix_cache.tokens import TokenEstimator
+from playground.prefix_cache.forecaster import PromptForecast as Outlook
+from playground.prefix_cache.prefix_size import Measure
+from playground.prefix_cache.token_estimator import TokenEstimator
 from playground.prefix_cache.view import DocumentView, Part, view_of_document
-from playground.prefix_cache.workbench import Outlook
 from playground.prefix_cache.zones import Cuts, zones
 from playground.prompt.document import Document, Message, Tool, ToolCall
 from tests.prefix_cache.prompts import DOCUMENTS, ENDPOINT, MODEL, NOW, RULES, TEXTS, agent, desk, sent, slow_prefix

@@ -29,7 +29,7 @@ def state(*events: AnyEvent) -> RunState:
 
 def test_stopped_text_is_estimated_and_says_so() -> None:
     figure = output_figure(state(TEXT, Stopped(0.5)), WHY)
-    assert (figure.state, figure.text) == ("estimated", "≈ 5")
+    assert (figure.state, figure.text) == ("estimated", "≈ 6")
     assert WHY in figure.why
 
 

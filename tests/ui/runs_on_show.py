@@ -24,7 +24,7 @@ from playground.client.events import (
     UsageReported,
 )
 from playground.prefix_cache.forecast import Forecast
-from playground.prefix_cache.why import Why
+from playground.prefix_cache.miss_explanation import MissExplanation as Why
 from playground.runs.state import RunState
 from playground.ui.panes.inspector.figures import InspectorModel
 

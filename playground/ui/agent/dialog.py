@@ -287,7 +287,7 @@ class AgentDialog(AgentView):
 
     def _added_tokens(self, conversation: Conversation, turn: Turn) -> float:
         endpoint = self._workspace.endpoint
-        counter = self._workspace.sender.desk.counter(endpoint.id, endpoint.model)
+        counter = self._workspace.sender.forecaster.counter(endpoint.id, endpoint.model)
         added = conversation.added(turn.id)
         texts = [message.content or "" for message in added]
         calls = [call.name + call.arguments for message in added for call in message.tool_calls]

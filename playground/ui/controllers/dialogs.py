@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from playground.client.endpoint import Endpoint
-    from playground.lint.model import Advice
+    from playground.lint.model import Finding
     from playground.prompt.document import Document, Tool
     from playground.runs.state import RunState
     from playground.ui.controllers.request import Requests
@@ -96,7 +96,7 @@ class DialogController(QObject):
         self.copy(text)
         self.trouble.emit(_COPIED[form])
 
-    def mend_dialog(self, prompt: PromptPane, advice: tuple[Advice, ...]) -> None:
+    def mend_dialog(self, prompt: PromptPane, advice: tuple[Finding, ...]) -> None:
         """Ways to mend the prompt; one that is chosen is one step of its history."""
         from playground.lint.rewrite_preview import Option, options
 
@@ -138,7 +138,9 @@ class DialogController(QObject):
         endpoint = workspace.endpoint
 
         async def send(document: Document) -> RunState:
-            dispatch = await workspace.sender.send(document, endpoint, lambda sent: requests.sent_beside(sent.run.id))
+            dispatch = await workspace.sender.send(
+                document, endpoint, lambda sent: requests.sent_beside(sent.run.id), tag="experiment"
+            )
             return dispatch.run.state
 
         bench = Bench(endpoint, send, workspace.folder / "cache_lab.json", workspace.tasks.start)

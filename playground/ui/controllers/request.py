@@ -25,7 +25,7 @@ from playground.ui.panes.inspector.figures import InspectorModel
 from playground.ui.panes.response.request_tab import SentRequest
 
 if TYPE_CHECKING:
-    from playground.prefix_cache.workbench import Outlook
+    from playground.prefix_cache.forecaster import PromptForecast as Outlook
     from playground.ui.panes.inspector.pane import InspectorPane
     from playground.ui.panes.log.pane import LogPane
     from playground.ui.panes.prompt.pane import PromptPane
@@ -279,7 +279,7 @@ class Requests(QObject):
     def _live_model(self, dispatch: PendingRequest) -> InspectorModel:
         run = dispatch.run
         endpoint: Endpoint = run.endpoint
-        score = self._workspace.sender.desk.score(endpoint.id, endpoint.model)
+        score = self._workspace.sender.forecaster.score(endpoint.id, endpoint.model)
         return InspectorModel(
             state=run.state,
             forecast=dispatch.forecast,

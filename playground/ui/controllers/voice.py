@@ -117,7 +117,9 @@ class VoiceController(QObject):
         endpoint = next(one for one in workspace.endpoints.all() if one.id == SIMULATOR_ID)
 
         async def send(document: Document, began: Callable[[Run], None]) -> RunState:
-            dispatch = await workspace.sender.send(document, endpoint, lambda sent: self._began(sent.run, began))
+            dispatch = await workspace.sender.send(
+                document, endpoint, lambda sent: self._began(sent.run, began), tag="example"
+            )
             return dispatch.run.state
 
         return await play(send)

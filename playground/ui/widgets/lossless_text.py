@@ -18,7 +18,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from playground.prefix_cache.common import common_prefix, common_suffix
+from playground.prefix_cache.text_compare import common_prefix, common_suffix
 from playground.prompt.text_offsets import from_utf16, utf16_length
 
 _SPACE = "⍽"

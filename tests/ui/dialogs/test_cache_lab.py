@@ -63,7 +63,7 @@ def test_a_lifetime_that_was_found_is_used_in_forecasts(tell: Story) -> None:
         lab = _lab(session)
         lab.lifetime_found.emit(120.4)
         assert session.workspace.settings.number("cache_lifetime_s") == 120
-        assert session.workspace.sender.desk.lifetime_s == 120
+        assert session.workspace.sender.forecaster.lifetime_s == 120
         lab.close()
 
     tell(story)

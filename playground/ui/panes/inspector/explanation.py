@@ -9,7 +9,7 @@ from html import escape
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QFrame, QLabel, QMenu, QPushButton, QVBoxLayout
 
-from playground.prefix_cache.why import Why
+from playground.prefix_cache.miss_explanation import MissExplanation as Why
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, mono_font
 from playground.ui.widgets.notice import words

@@ -10,7 +10,7 @@ from playground.client.endpoint import Rates
 from playground.client.events import Usage
 from playground.client.pricing import Cost, cost
 from playground.prefix_cache.forecast import Forecast
-from playground.prefix_cache.why import Why
+from playground.prefix_cache.miss_explanation import MissExplanation as Why
 from playground.runs.finish import finish_text
 from playground.runs.metrics import Figure, dollars, percent, seconds, speed
 from playground.runs.output_estimate import output_figure

@@ -58,7 +58,7 @@ def test_all_reported(pane: InspectorPane) -> None:
 def test_unknown_is_a_dash_with_why_and_never_nought(pane: InspectorPane) -> None:
     pane.show_model(runs.model(runs.stopped()))
     assert pane.usage.headline.text() == "≈ 1,204 in"
-    assert pane.usage.rows["output"].value == "≈ 5"
+    assert pane.usage.rows["output"].value == "≈ 6"
     for row in (pane.usage.rows["cached"], pane.usage.rows["fresh"], pane.cost.rows["input"], pane.cost.rows["saved"]):
         assert row.value == "—"
         assert row.accessibleDescription().startswith("Stopped before")

@@ -10,9 +10,9 @@ import pytest
 from PySide6.QtWidgets import QApplication
 from pytestqt.qtbot import QtBot
 
+from playground.prefix_cache.forecaster import CacheForecaster
 from playground.prefix_cache.index import Sent
 from playground.prefix_cache.view import view_of_document
-from playground.prefix_cache.workbench import PrefixDesk
 from playground.prompt.document import Document
 from playground.ui.panes.prompt.pane import PromptPane
 from playground.ui.theme import apply_theme, load_theme
@@ -26,7 +26,7 @@ class Desk:
     """A pane and what it told; `desk` stands for the workspace's."""
 
     pane: PromptPane
-    desk: PrefixDesk
+    desk: CacheForecaster
     told: list[Document] = field(default_factory=list)
 
     def edited(self, document: Document) -> None:
@@ -57,7 +57,7 @@ def open_pane(qtbot: QtBot, themed: QApplication) -> Callable[[Document], Desk]:
     def show(document: Document) -> Desk:
         pane = PromptPane(load_theme("light"))
         qtbot.addWidget(pane)
-        desk = Desk(pane, PrefixDesk(clock=lambda: NOW))
+        desk = Desk(pane, CacheForecaster(clock=lambda: NOW))
         pane.set_document(document)
         pane.edited.connect(desk.edited)
         pane.resize(560, 640)

@@ -1,0 +1,164 @@
+"""`electron-playground replay`: what the cache model would have forecast of recorded traffic, and how it explains it.
+
+It sends nothing and writes nothing to the log.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from playground.cli.exit_status import FINISHED
+from playground.prefix_cache.block_size import Estimate
+from playground.prefix_cache.forecaster import CacheProfile, Property
+from playground.prefix_cache.miss_explanation import MissPosition
+from playground.prefix_cache.replay import Replay, ReplayResult, ReplaySummary, replay_traffic
+from playground.prefix_cache.traffic import TrafficError, TrafficRecord, read_traffic
+from playground.prompt.field_errors import FieldError, InputError
+
+
+def replay(options: argparse.Namespace) -> int:
+    """Print one line per request and a summary. Returns 0; raises InputError (2) for a file that cannot be replayed."""
+    memory: Path | None = options.learned
+    try:
+        learned = memory.read_bytes() if memory is not None and memory.exists() else None
+        # The whole file first: a bad line is reported before anything is printed.
+        records = list(read_traffic(options.file, exported_request))
+        found = replay_traffic(records, lifetime_s=options.lifetime, learned=learned)
+        lines = _json_lines(found) if options.json else _text_lines(found)
+        for line in lines:
+            sys.stdout.write(line + "\n")
+        if memory is not None:
+            memory.write_bytes(found.learned)
+    except TrafficError as error:
+        raise InputError(FieldError(("FILE",), str(error))) from error
+    except OSError as error:
+        raise InputError(FieldError(("--learned",), f"{memory}: {error.strerror or error}.")) from error
+    return FINISHED
+
+
+def exported_request(line: str) -> TrafficRecord | None:
+    """Return the request in a line of an export of the log; None if it is none. Raises ValueError."""
+    from playground.export.jsonl import FORMAT_KEY, from_line
+    from playground.runs.service import cache_usage
+    from playground.runs.state import fold
+
+    if FORMAT_KEY not in line[:4096]:
+        return None
+    run = from_line(line)
+    state, record = fold(run.events), run.record
+    body = json.loads(record.body)
+    if not isinstance(body, dict):
+        raise ValueError("the request body is not a JSON object.")
+    return TrafficRecord(
+        record.started_utc.timestamp(),
+        body,
+        state.status or 0,
+        state.request_id,
+        cache_usage(state),
+        endpoint=record.endpoint_id,
+        tag="experiment" if record.source == "experiment" else "",
+    )
+
+
+def _json_lines(found: Replay) -> Iterator[str]:
+    for result in found:
+        yield _dumped(result_fields(result))
+    yield _dumped({"summary": summary_fields(found.summary)})
+
+
+def _dumped(value: dict[str, Any]) -> str:
+    return json.dumps(value, ensure_ascii=True, separators=(",", ":"))
+
+
+def result_fields(result: ReplayResult) -> dict[str, Any]:
+    """Return the object of `--json` for one request."""
+    usage, forecast, why = result.usage, result.forecast, result.explanation
+    return {
+        "request_id": result.record.request_id,
+        "at": result.record.at_unix,
+        "prompt_tokens": {
+            "forecast": round(forecast.prompt_tokens),
+            "reported": usage.prompt_tokens if usage is not None else None,
+        },
+        "cached_tokens": {
+            "forecast": round(forecast.cached_tokens),
+            "low": round(forecast.low),
+            "high": round(forecast.high),
+            "reported": usage.cached_tokens if usage is not None else None,
+        },
+        "cause": why.cause if why is not None else None,
+        "place": _place(why.position) if why is not None else None,
+        "basis": forecast.basis,
+    }
+
+
+def _place(position: MissPosition | None) -> dict[str, Any] | None:
+    if position is None:
+        return None
+    return {
+        "part": position.part,
+        position.part: position.index,
+        "line": position.line,
+        "column": position.column,
+        "text": position.text,
+    }
+
+
+def summary_fields(summary: ReplaySummary) -> dict[str, Any]:
+    """Return the object of the last line of `--json`."""
+    none, unknown = Estimate(None, 0.0, 0), Property(None, 0.0)
+    profile = summary.profile or CacheProfile(none, none, none, unknown, unknown, none, 0.0)
+    return {
+        "requests": summary.requests,
+        "reported": summary.reported,
+        "within_block": _share(summary.within_block),
+        "coverage": _share(summary.coverage),
+        "block": _estimate(profile.block),
+        "minimum": _estimate(profile.minimum),
+        "lifetime": _estimate(profile.lifetime),
+        "answers_cached": _estimate(profile.answers_cached),
+        "tools_position": _estimate(profile.tools_position),
+        "replicas": _estimate(profile.replicas),
+    }
+
+
+def _share(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)
+
+
+def _estimate(found: Estimate | Property) -> dict[str, Any]:
+    return {"value": found.value, "confidence": round(found.confidence, 3)}
+
+
+def _text_lines(found: Replay) -> Iterator[str]:
+    for result in found:
+        fields = result_fields(result)
+        cached, prompt = fields["cached_tokens"], fields["prompt_tokens"]
+        reported = "—" if cached["reported"] is None else f"{cached['reported']:,}"
+        size = f"≈ {prompt['forecast']:,}" if prompt["reported"] is None else f"{prompt['reported']:,}"
+        text = (
+            f"{result.record.request_id or '—'}  cached ≈ {cached['forecast']:,} "
+            f"({cached['low']:,} to {cached['high']:,}), reported {reported} of {size}  {fields['basis']}"
+        )
+        yield text
+        if result.explanation is not None:
+            yield f"    {result.explanation.cause}: {result.explanation.sentence}"
+    summary = found.summary
+    fields = summary_fields(summary)
+    yield (
+        f"{summary.requests:,} requests, {summary.reported:,} with reported cached tokens: within a block "
+        f"{_percent(summary.within_block)}, inside the interval {_percent(summary.coverage)}"
+    )
+    for name in ("block", "minimum", "lifetime", "answers_cached", "tools_position", "replicas"):
+        value = fields[name]["value"]
+        known = "unknown" if value is None else f"{value} (confidence {fields[name]['confidence']:.2f})"
+        yield f"    {name}: {known}"
+
+
+def _percent(value: float | None) -> str:
+    return "—" if value is None else f"{value:.1%}"

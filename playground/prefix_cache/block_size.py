@@ -1,0 +1,224 @@
+"""Which block and minimum a server's cache has, inferred from reported cached tokens. Neither is published."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import erf, exp, gcd, log, sqrt
+
+ASSUMED_BLOCK = 16
+"""Tokens: caches match whole blocks. The size is not published; this one is common, and reports correct it."""
+_BLOCKS = {
+    1: 0.08,
+    2: 0.005,
+    4: 0.005,
+    8: 0.02,
+    16: 0.4,
+    32: 0.1,
+    64: 0.12,
+    128: 0.16,
+    256: 0.05,
+    512: 0.03,
+    1024: 0.03,
+}
+_LARGEST = 2048
+NEVER = 1 << 40
+_MINIMUMS = {0: 0.78, 256: 0.03, 512: 0.04, 1024: 0.11, 2048: 0.03, NEVER: 0.01}
+"""Probabilities before any report. The last minimum: nothing is ever cached."""
+_ODD = 1e-5
+"""Probability of a report that is no multiple of the true block."""
+_LOST = 0.03
+"""Probability that a server misses what it should have."""
+_FEW = 0.004
+"""Hypotheses below this share are left out of forecasts."""
+_FLOOR = -30.0
+"""Log weights relative to the best are not lower, so that a server may change."""
+_LOOSE = 512.0
+"""Tokens of doubt where the shared size is unknown."""
+_MAX_SEEN = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """An inferred value in the unit of its name: None if unknown. `confidence` is 0 to 1, `reports` how many bear on
+    it."""
+
+    value: int | None
+    confidence: float
+    reports: int
+
+    @property
+    def words(self) -> str:
+        """The confidence as text."""
+        if self.value is None or not self.reports:
+            return "not known yet"
+        degree = "sure" if self.confidence >= 0.95 else "likely" if self.confidence >= 0.7 else "a guess"
+        return f"{degree}, from {self.reports} report{'' if self.reports == 1 else 's'}"
+
+
+@dataclass(frozen=True, slots=True)
+class CacheUnit:
+    """A block and a minimum in tokens, with their probability."""
+
+    block: int
+    minimum: int
+    weight: float
+
+    def served(self, shared: float) -> float:
+        """Return what a cache with this unit serves of so many shared tokens."""
+        # 1,152.0 tokens may be estimated as 1,151.9999.
+        whole = float(int((shared + 1e-6) // self.block) * self.block)
+        return whole if whole >= self.minimum else 0.0
+
+    def chance(self, cached: int, shared: float, error: float) -> float:
+        """Return the probability of a report of `cached` tokens if `shared` ± `error` tokens are in the cache."""
+        scale = sqrt(error * error + 0.25)
+        least = max(self.block, self.minimum)
+        if cached == 0:
+            return _below(least, shared, scale)
+        if cached % self.block or cached < self.minimum:
+            return 0.0
+        return _below(cached + self.block, shared, scale) - _below(cached, shared, scale)
+
+
+def _below(limit: float, shared: float, scale: float) -> float:
+    near = 0.5 * (1 + erf((limit - shared) / (scale * 1.4142)))
+    far = 0.5 * (1 + erf((limit - shared) / ((3 * scale + 4) * 1.4142)))
+    return 0.95 * near + 0.05 * far
+
+
+class BlockSizeEstimator:
+    """One endpoint and model."""
+
+    def __init__(self) -> None:
+        self._logs: dict[tuple[int, int], float] = {
+            (block, minimum): log(chance * share)
+            for block, chance in _BLOCKS.items()
+            for minimum, share in _MINIMUMS.items()
+        }
+        self._seen: dict[int, int] = {}
+        self._misses = 0
+        self._likely: tuple[CacheUnit, ...] | None = None
+        self._step: tuple[int, float] | None = None
+
+    def learn(self, cached: int, shared: float | None = None, error: float = _LOOSE, alive: float = 1.0) -> None:
+        """Learn from one report. `shared`: about how many tokens an earlier request shares, with standard deviation
+        `error`; None if unknown. `alive`: how probable it is that the cache still had them."""
+        if cached > 0:
+            self._served(cached, shared, error)
+        elif shared is not None:
+            self._missed(shared, error, alive)
+        self._likely = None
+
+    def _served(self, cached: int, shared: float | None, error: float) -> None:
+        times = self._seen.get(cached, 0)
+        if len(self._seen) < _MAX_SEEN or times:
+            self._seen[cached] = times + 1
+        if times and times != 5:
+            # The same figure again is the same prefix again: it tells nothing new about the block.
+            return
+        self._add_common_divisor()
+        slack = 2 * error + 2 if shared is not None else _LOOSE
+        for (block, minimum), value in self._logs.items():
+            if cached % block:
+                chance = _ODD
+            else:
+                chance = block / (block + 2 * slack)
+                near = 0.0 if shared is None else max(cached - shared, shared - cached - block, 0.0)
+                chance *= 0.1 if near > slack else 1.0
+            if cached < minimum:
+                chance *= _LOST * _LOST
+            self._logs[block, minimum] = value + log(chance)
+        self._normalize()
+
+    def _missed(self, shared: float, error: float, alive: float) -> None:
+        self._misses += 1
+        for (block, minimum), value in self._logs.items():
+            below = _below(max(block, minimum), shared, max(error, 1.0))
+            chance = alive * (below + (1 - below) * _LOST) + (1 - alive)
+            self._logs[block, minimum] = value + log(chance)
+        self._normalize()
+
+    def _normalize(self) -> None:
+        best = max(self._logs.values())
+        for key, value in self._logs.items():
+            self._logs[key] = max(value - best, _FLOOR)
+        self._step = None
+
+    def _add_common_divisor(self) -> None:
+        """Add a block that is no power of two if three or more different figures share it."""
+        if len(self._seen) < 3 or len(self._seen) > 40:
+            return
+        common = gcd(*self._seen)
+        if not 2 < common <= _LARGEST or (common, 0) in self._logs:
+            return
+        best = max(block for block, _ in self._logs if common % block == 0)
+        for minimum in _MINIMUMS:
+            self._logs[common, minimum] = self._logs[best, minimum] + log(common / best) * min(len(self._seen), 4) - 2
+
+    @property
+    def likely(self) -> tuple[CacheUnit, ...]:
+        """Blocks and minimums that the reports allow, with probabilities (sum 1), the most probable first."""
+        if self._likely is None:
+            weights = {key: exp(value) for key, value in self._logs.items()}
+            total = sum(weights.values())
+            kept = {key: weight for key, weight in weights.items() if weight >= _FEW * total}
+            total = sum(kept.values())
+            units = (CacheUnit(block, max(minimum, block), w / total) for (block, minimum), w in kept.items())
+            self._likely = tuple(sorted(units, key=lambda unit: -unit.weight))
+        return self._likely
+
+    @property
+    def step(self) -> int:
+        """The most probable block in tokens."""
+        return self._best_block()[0]
+
+    @property
+    def block(self) -> Estimate:
+        """Tokens per block."""
+        block, confidence = self._best_block()
+        known = len(self._seen) >= 2
+        return Estimate(block if known else None, confidence if known else 0.0, len(self._seen))
+
+    @property
+    def minimum(self) -> Estimate:
+        """The fewest tokens that are cached; 0: a block. Unknown until reports bear on it."""
+        reports = len(self._seen) + self._misses
+        if not self._seen:
+            return Estimate(None, 0.0, reports)
+        weights: dict[int, float] = {}
+        for (block, minimum), value in self._logs.items():
+            least = minimum if minimum > block else 0
+            weights[least] = weights.get(least, 0.0) + exp(value)
+        best, weight = max(weights.items(), key=lambda item: item[1])
+        confidence = weight / sum(weights.values())
+        if best == 0 and min(self._seen) >= 256:
+            # Nothing smaller was served yet: the prior alone says that there is no minimum.
+            return Estimate(None, 0.0, reports)
+        return Estimate(best, confidence, reports)
+
+    def _best_block(self) -> tuple[int, float]:
+        if self._step is None:
+            self._step = self._most_probable_block()
+        return self._step
+
+    def _most_probable_block(self) -> tuple[int, float]:
+        weights: dict[int, float] = {}
+        for (block, _), value in self._logs.items():
+            weights[block] = weights.get(block, 0.0) + exp(value)
+        block, weight = max(weights.items(), key=lambda item: item[1])
+        return block, weight / sum(weights.values())
+
+    def state(self) -> dict[str, object]:
+        """Return what was learned, as JSON values."""
+        table = [[block, minimum, round(value, 4)] for (block, minimum), value in self._logs.items()]
+        return {"table": table, "seen": sorted(self._seen)[:200], "misses": self._misses}
+
+    def restore(self, table: list[tuple[int, int, float]], seen: list[int], misses: int) -> None:
+        """Continue from a stored state."""
+        for block, minimum, value in table:
+            if block > 0:
+                self._logs[block, minimum] = value
+        self._seen = dict.fromkeys((figure for figure in seen if figure > 0), 1)
+        self._misses = misses
+        self._normalize()
+        self._likely = None

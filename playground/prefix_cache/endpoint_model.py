@@ -1,0 +1,632 @@
+"""The cache model of one endpoint and model: what was sent there, and what its reports have taught."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from playground.prefix_cache.block_size import BlockSizeEstimator
+from playground.prefix_cache.hypotheses import ROUTINGS, SLOTS, Hypotheses, Outcome, Reach, Rendering
+from playground.prefix_cache.index import PrefixIndex, Sent
+from playground.prefix_cache.interval import ForecastInterval, Residuals, interval
+from playground.prefix_cache.match_tree import MatchTree, Node
+from playground.prefix_cache.parameters import that_may_matter
+from playground.prefix_cache.prefix_size import Anchor, Measure, PrefixSizer, Size
+from playground.prefix_cache.similarity import PromptFamilyMatcher
+from playground.prefix_cache.text_compare import common_prefix
+from playground.prefix_cache.token_estimator import TokenEstimator
+from playground.prefix_cache.view import OPENING, ORDERS, CacheView, Order, Part, answer_text, arranged
+from playground.prompt.document import Json
+
+PENDING = 256
+"""Requests whose report may still come."""
+TRACKED = 300
+"""Requests for which the tokens of later traffic are counted."""
+SMALL_BLOCK = 64
+"""Tokens: reports in larger blocks tell little about a text's size."""
+REBUILT = 2_000
+"""Requests that are put in order again when the first tools are sent."""
+GLANCED = 4
+"""Renderings that a forecast while typing weighs at most."""
+STATES = 40
+"""Saved states of a slot."""
+ANCHORS = 48
+RECENT = 8
+"""How many of the newest requests are asked whether they are versions of a prompt."""
+SHARED_MUCH = 200
+"""Code points from which another prompt with the same beginning is worth a comparison."""
+_IRRELEVANT = 3e-5
+"""Probability below which a rendering is not computed for a forecast."""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a server reported for a request; None: not reported. `message` is the generated message."""
+
+    prompt_tokens: int | None = None
+    cached_tokens: int | None = None
+    completion_tokens: int | None = None
+    reasoning_tokens: int = 0
+    message: Mapping[str, Json] | None = None
+
+
+@dataclass
+class Prediction:
+    """Everything that is computed of a prompt before it is sent.
+
+    `interval` is widened by learned residuals, `raw` is not.
+    """
+
+    now: float
+    view: CacheView
+    measures: dict[Order, Measure]
+    reaches: dict[Rendering, Reach]
+    prompt: Size
+    outcomes: list[Outcome]
+    raw: ForecastInterval
+    interval: ForecastInterval
+    rendering: Rendering
+    compared: Sent | None = None
+    """The earlier request that this one is compared with."""
+
+    @property
+    def best(self) -> Outcome | None:
+        """The most probable outcome of the most probable rendering."""
+        mine = [one for one in self.outcomes if one.rendering == self.rendering] or self.outcomes
+        return max(mine, key=lambda one: one.weight, default=None)
+
+    @property
+    def reach(self) -> Reach:
+        """What the cache may hold under the most probable rendering."""
+        return self.reaches[self.rendering]
+
+    @property
+    def measure(self) -> Measure:
+        """The measure in the most probable order."""
+        return self.measures[self.rendering.order]
+
+
+@dataclass
+class _Request:
+    """A request in the model: its number, time, and counted tokens."""
+
+    run_id: str
+    at: float
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    answer: str = ""
+
+
+@dataclass
+class _SlotStates:
+    """One slot whose states are saved in memory, as llama.cpp does: numbers of requests, the slot's own and saved ones.
+
+    The slot keeps its state if it shares more than a tenth of the new prompt and the prompt keeps half of it; else the
+    saved state that shares most is restored, if the prompt keeps a quarter of that one.
+    """
+
+    current: int = -1
+    saved: list[int] = field(default_factory=list)
+
+    def held(self, tree: MatchTree, path: list[tuple[Node, int]], length: int) -> list[int]:
+        """Return the state that serves a prompt, and the saved one that it would replace the slot's by."""
+        if self.current < 0:
+            return []
+        common, own = tree.shared(path, self.current, answers=True), tree.length(self.current)
+        if common > 0.1 * length and common >= 0.5 * own:
+            return [self.current]
+        best, keep, shared = None, common / max(own, 1), common
+        for number in self.saved:
+            other, size = tree.shared(path, number, answers=True), tree.length(number)
+            if size and other / size >= 0.25 and other / size > keep and other > shared:
+                best, keep, shared = number, other / size, other
+        return [self.current, -1] if best is None else [best, best]
+
+    def take(self, tree: MatchTree, path: list[tuple[Node, int]], length: int, number: int) -> None:
+        """Serve a prompt: exchange the slot's state if the rule says so, and put the new request into the slot."""
+        found = self.held(tree, path, length)
+        if len(found) == 2:
+            if self.current not in self.saved:
+                self.saved = [*self.saved[-(STATES - 1) :], self.current]
+            if found[1] in self.saved:
+                self.saved.remove(found[1])
+        self.current = number
+
+
+class EndpointCacheModel:
+    """One endpoint and model. `assumed_s`: the lifetime that is assumed before reports tell."""
+
+    def __init__(self, assumed_s: float) -> None:
+        self.index = PrefixIndex()
+        self.estimator = TokenEstimator()
+        self.units = BlockSizeEstimator()
+        self.hypotheses = Hypotheses(assumed_s)
+        self.residuals = Residuals()
+        self.family = PromptFamilyMatcher()
+        self.since: float | None = None
+        """Unix seconds before which the cache cannot know anything; None if unknown."""
+        self.reports = 0
+        self._trees: dict[Order, MatchTree] = {"first": MatchTree(), "system_last": MatchTree()}
+        self._requests: list[_Request] = []
+        self._numbers: dict[str, int] = {}
+        self._distances: dict[Rendering, dict[int, float]] = {}
+        self._slots: dict[tuple[Order, int], list[int]] = {}
+        self._states: dict[Order, _SlotStates] = {}
+        self._pending: dict[str, Prediction] = {}
+        self._anchors: OrderedDict[tuple[int, Order], tuple[Measure, int]] = OrderedDict()
+
+    def order_of(self, rendering: Rendering) -> Order:
+        """Return the order whose tree a rendering uses: without tools most orders are the same."""
+        return rendering.order if rendering.order in self._trees else "first"
+
+    # -- before sending --------------------------------------------------------------------------------------------
+
+    def predict(self, view: CacheView, now: float, *, thorough: bool = False) -> Prediction:
+        """Return what the cache may serve of a prompt. `thorough`: all renderings, as learning needs them."""
+        weights = self.hypotheses.weights
+        best = self.hypotheses.rendering
+        least = _IRRELEVANT if thorough else 0.02
+        chosen = [one for one in weights if weights[one] >= least]
+        if not thorough:
+            chosen = sorted(chosen, key=lambda one: -weights[one])[:GLANCED]
+        measures: dict[Order, Measure] = {}
+        paths: dict[Order, list[tuple[Node, int]]] = {}
+        made: dict[tuple[Order, bool], Reach] = {}
+        reaches: dict[Rendering, Reach] = {}
+        for rendering in chosen:
+            order = self.order_of(rendering)
+            if order not in measures:
+                measures[order] = self._measure(view, order)
+                paths[order] = self._trees[order].path(measures[order].text)
+            key = order, rendering.answers
+            if key not in made:
+                sizer = self._sizer(measures[order], paths[order], order, answers=rendering.answers)
+                made[key] = self._reach(paths[order], order, rendering, sizer, now)
+            reaches[rendering] = made[key]
+            measures.setdefault(rendering.order, measures[order])
+        prompt = reaches[best].size(len(measures[best.order].text))
+        prompt = Size(prompt.tokens, prompt.error if prompt.error > 0.7 else 0.0)
+        return self._predicted(now, view, measures, reaches, prompt, best, thorough=thorough)
+
+    def _predicted(
+        self,
+        now: float,
+        view: CacheView,
+        measures: dict[Order, Measure],
+        reaches: dict[Rendering, Reach],
+        prompt: Size,
+        best: Rendering,
+        *,
+        thorough: bool,
+    ) -> Prediction:
+        outcomes = self.hypotheses.outcomes(reaches, least=0.002 if thorough else 0.01)
+        raw = self._interval(outcomes, reaches, prompt, best)
+        below, above = (self.residuals.below, self.residuals.above) if self.reports else (0.0, 0.0)
+        widened = raw.widened(below, above, max(prompt.tokens, 0.0))
+        return Prediction(now, view, measures, reaches, prompt, outcomes, raw, widened, best)
+
+    def with_new_values(self, prediction: Prediction, offset: int) -> Prediction:
+        """Return the prediction of the same prompt with other text from `offset` of the canonical view on."""
+        cut: dict[int, Reach] = {}
+        reaches: dict[Rendering, Reach] = {}
+        for one, reach in prediction.reaches.items():
+            if id(reach) not in cut:
+                cut[id(reach)] = reach.cut(_limit(prediction.view, prediction.measures[one.order].view, offset))
+            reaches[one] = cut[id(reach)]
+        return self._predicted(
+            prediction.now,
+            prediction.view,
+            prediction.measures,
+            reaches,
+            prediction.prompt,
+            prediction.rendering,
+            thorough=False,
+        )
+
+    def _measure(self, view: CacheView, order: Order) -> Measure:
+        ordered = arranged(view, order)
+        if not ordered.parts:
+            return Measure(ordered, self.estimator)
+        end = len(ordered.text)
+        opened = CacheView(ordered.text + OPENING, (*ordered.parts, Part("role", -1, end, end + len(OPENING))))
+        return Measure(opened, self.estimator)
+
+    def _sizer(self, measure: Measure, path: list[tuple[Node, int]], order: Order, *, answers: bool) -> PrefixSizer:
+        anchors: list[Anchor] = []
+        for node, _ in reversed(path[1:]):
+            number = node.newest if answers else node.newest_prompt
+            if number >= 0 and self._requests[number].prompt_tokens is not None:
+                anchors = self._anchors_of(number, order, answers=answers)
+                break
+        return PrefixSizer(measure, path, self.units.step, self.residuals.width, answers=answers, anchors=anchors)
+
+    def _anchors_of(self, number: int, order: Order, *, answers: bool) -> list[Anchor]:
+        request = self._requests[number]
+        key = number, order
+        found = self._anchors.get(key)
+        if found is None:
+            sent = self.index.get(request.run_id)
+            if sent is None or request.prompt_tokens is None:
+                return []
+            measure = self._measure(sent.view, order)
+            depth = len(measure.text)
+            if request.answer:
+                parts = (*measure.view.parts, Part("content", -1, depth, depth + len(request.answer)))
+                measure = Measure(CacheView(measure.text + request.answer, parts), self.estimator)
+            found = self._anchors[key] = measure, depth
+            if len(self._anchors) > ANCHORS:
+                self._anchors.popitem(last=False)
+        measure, depth = found
+        assert request.prompt_tokens is not None
+        anchors = [Anchor(measure, depth, float(request.prompt_tokens))]
+        if answers and request.answer and request.completion_tokens:
+            tokens = float(request.prompt_tokens + request.completion_tokens - 1)
+            anchors.append(Anchor(measure, len(measure.text), tokens))
+        return anchors
+
+    def _reach(
+        self,
+        path: list[tuple[Node, int]],
+        order: Order,
+        rendering: Rendering,
+        sizer: PrefixSizer,
+        now: float,
+    ) -> Reach:
+        tree = self._trees[order]
+        steps = tree.steps(path, answers=rendering.answers)
+        since = self.since
+        if since is not None:
+            alive = next((at for at, step in enumerate(steps) if self._requests[step.newest].at < since), len(steps))
+            steps = steps[:alive]
+        ages = [max(now - self._requests[step.newest].at, 0.0) for step in steps]
+        known = self._distances.get(Rendering(order, rendering.answers), {})
+        last = len(self._requests) - TRACKED
+        distances = [known.get(step.newest, 0.0 if step.newest >= last else 1e12) for step in steps]
+        groups = [at for at, step in enumerate(steps) if at + 1 == len(steps) or steps[at + 1].newest != step.newest]
+        slots = {}
+        for count in SLOTS:
+            held = self._slots.get((order, count), [])
+            if not count:
+                held = self._states.get(order, _SlotStates()).held(tree, path, sizer.length)[:1]
+            shared = (tree.shared(path, number, answers=rendering.answers) for number in held if self._knows(number))
+            slots[count] = max(shared, default=0)
+        return Reach(steps, sizer.size, ages, distances, slots, groups)
+
+    def _knows(self, number: int) -> bool:
+        return self.since is None or self._requests[number].at >= self.since
+
+    def _interval(
+        self, outcomes: list[Outcome], reaches: Mapping[Rendering, Reach], prompt: Size, best: Rendering
+    ) -> ForecastInterval:
+        units = self.units.likely[:6]
+        routings = self.hypotheses.routings()
+        rate = self.hypotheses.loss_rate
+        sizes: list[tuple[float, Size]] = []
+        single = routings[0] if routings[0] > 0.02 else 0.0
+        for one in outcomes:
+            share = single * one.weight
+            sizes.append((share * (1 - rate), one.size))
+            if share * rate > 0.003:
+                sizes += self._lost(one, reaches, share * rate)
+        if single < 1.0 and best in reaches:
+            reach = reaches[best]
+            upto = reach.steps[-1].depth if reach.steps else 0
+            for routing, weight in zip(ROUTINGS[1:], routings[1:], strict=True):
+                if weight > 0.02:
+                    spread = self.hypotheses.spread(reach, routing, upto)
+                    sizes += [(weight * share * (1 - rate), size) for share, size in spread]
+                    sizes.append((weight * rate, Size(0.0, 0.0)))
+        most = prompt.tokens + 2 * prompt.error
+        found = interval(sizes, units, most)
+        if self.reports:
+            return found
+        # Before any report the figure assumes the usual block; the interval weighs all of them.
+        tokens = interval(sizes, units[:1], most).tokens
+        return ForecastInterval(tokens, min(found.low, tokens), max(found.high, tokens))
+
+    @staticmethod
+    def _lost(one: Outcome, reaches: Mapping[Rendering, Reach], share: float) -> list[tuple[float, Size]]:
+        """Half of what is lost is lost entirely; otherwise an older, shorter prefix is left."""
+        reach = reaches[one.rendering]
+        shorter = [reach.steps[at] for at in reach.groups if reach.steps[at].depth < one.depth][-3:]
+        if not shorter:
+            return [(share, Size(0.0, 0.0))]
+        each = share * 0.5 / len(shorter)
+        return [(share * 0.5, Size(0.0, 0.0)), *((each, reach.size(step.depth)) for step in shorter)]
+
+    # -- learning --------------------------------------------------------------------------------------------------
+
+    def record(self, sent: Sent, prediction: Prediction | None = None, *, predict: bool = True) -> None:
+        """Add a request that was accepted. `prediction` saves computing it if it was made just before, thoroughly;
+        without `predict` the request is only known, and its report teaches nothing."""
+        if sent.run_id in self._numbers:
+            self.index.add(sent)
+            return
+        self.prepare(sent.view)
+        if predict:
+            prediction = prediction or self.predict(sent.view, sent.at, thorough=True)
+            prediction.compared = self.compared_with(prediction, sent.tag)
+            self._pending[sent.run_id] = prediction
+            if len(self._pending) > PENDING:
+                del self._pending[next(iter(self._pending))]
+        number = len(self._requests)
+        self._requests.append(_Request(sent.run_id, sent.at))
+        self._numbers[sent.run_id] = number
+        for order, tree in self._trees.items():
+            text = arranged(sent.view, order).text + OPENING
+            for slots in (2, 4):
+                self._use_slot(order, slots, number, text)
+            self._states.setdefault(order, _SlotStates()).take(tree, tree.path(text), len(text), number)
+            tree.add(number, text)
+            self._slots[order, 1] = [number]
+        self.index.add(sent)
+
+    def prepare(self, view: CacheView) -> None:
+        """Keep one tree per order from the first request with tools on."""
+        if "inside" not in self._trees and any(part.kind == "tool" for part in view.parts):
+            self._add_orders()
+
+    def _use_slot(self, order: Order, slots: int, number: int, text: str) -> None:
+        held = self._slots.setdefault((order, slots), [])
+        tree = self._trees[order]
+        path = tree.path(text)
+        shared = [(tree.shared(path, other, answers=True), at) for at, other in enumerate(held)]
+        most, at = max(shared, default=(0, 0))
+        if held and most >= 0.1 * len(text):
+            del held[at]
+        elif len(held) >= slots:
+            del held[0]
+        held.append(number)
+
+    def _add_orders(self) -> None:
+        for order in ORDERS:
+            if order in self._trees:
+                continue
+            tree = self._trees[order] = MatchTree()
+            for number in range(max(len(self._requests) - REBUILT, 0), len(self._requests)):
+                request = self._requests[number]
+                sent = self.index.get(request.run_id)
+                if sent is not None:
+                    text = arranged(sent.view, order).text + OPENING
+                    tree.add(number, text, request.answer)
+                    self._mark_exact(tree, number, request)
+            for slots in (1, 2, 4):
+                self._slots[order, slots] = list(self._slots.get(("first", slots), ()))
+            self._states[order] = replace(self._states.get("first", _SlotStates()))
+            for answers in (True, False):
+                known = self._distances.get(Rendering("first", answers))
+                if known:
+                    self._distances[Rendering(order, answers)] = dict(known)
+
+    def compared_with(self, prediction: Prediction, tag: str = "") -> Sent | None:
+        """Return the earlier request that a prompt is compared with: one that shares most, if they are versions of
+        one prompt; else a recent version. A request with a tag is only compared with those of the same tag."""
+        steps, view = prediction.reach.steps, prediction.view
+        best = self.request(steps[-1].newest) if steps else None
+        match = self.index.match(view.text, 0.0)
+        candidates = [best, match.sent if match else None, *self.index.newest_first(RECENT)]
+        usable = [sent for sent in candidates if sent is not None and sent.tag in ("", tag)]
+        found = self.family.first(view, usable)
+        return found or next((sent for sent in usable[:2] if common_prefix(view.text, sent.text) >= SHARED_MUCH), None)
+
+    def pending(self, run_id: str) -> Prediction | None:
+        """Return what was predicted of a recorded request whose report has not come yet."""
+        return self._pending.get(run_id)
+
+    def settle(self, run_id: str, usage: Usage, *, learn: bool = True) -> Prediction | None:
+        """Learn from what the server reported for a recorded request. Returns what had been predicted."""
+        number = self._numbers.get(run_id)
+        prediction = self._pending.pop(run_id, None)
+        if number is None:
+            return None
+        request = self._requests[number]
+        request.prompt_tokens, request.completion_tokens = usage.prompt_tokens, usage.completion_tokens
+        request.answer = answer_text(usage.message) if usage.message else ""
+        if prediction is not None and learn:
+            if usage.prompt_tokens is not None:
+                self._learn_tokens(prediction, usage)
+            if usage.cached_tokens is not None and usage.prompt_tokens is not None:
+                self._learn_cache(prediction, usage.cached_tokens, usage.prompt_tokens, run_id)
+        self._place(number, request, prediction, usage)
+        sent = self.index.get(run_id)
+        if sent is not None:
+            self.index.add(replace(sent, prompt_tokens=usage.prompt_tokens, cached_tokens=usage.cached_tokens))
+        return prediction
+
+    def _place(self, number: int, request: _Request, prediction: Prediction | None, usage: Usage) -> None:
+        """Add the answer and the counts to the trees, and count the traffic after each earlier request."""
+        for order, tree in self._trees.items():
+            ends = tree.ends(number)
+            if ends is None:
+                continue
+            if request.answer:
+                sent = self.index.get(request.run_id)
+                if sent is not None:
+                    tree.extend(number, arranged(sent.view, order).text + OPENING, request.answer)
+            self._mark_exact(tree, number, request)
+        if prediction is None:
+            return
+        self._mark_served(prediction, usage)
+        total = float(usage.prompt_tokens or prediction.prompt.tokens)
+        for key, reach in {
+            (self.order_of(one), one.answers): reach for one, reach in prediction.reaches.items()
+        }.items():
+            added = total + (usage.completion_tokens or 0) if key[1] else total
+            self._count_traffic(Rendering(*key), number, added, reach)
+
+    def _count_traffic(self, rendering: Rendering, number: int, total: float, reach: Reach) -> None:
+        known = self._distances.setdefault(rendering, {})
+        groups = [(reach.steps[at].newest, reach.size(reach.steps[at].depth).tokens) for at in reach.groups]
+        at, shared = 0, 0.0
+        for earlier in sorted(known, reverse=True):
+            # Groups are in order of falling numbers; what was used after `earlier` is no new traffic.
+            while at < len(groups) and groups[at][0] > earlier:
+                shared = groups[at][1]
+                at += 1
+            known[earlier] += max(total - shared, 0.0)
+        known[number] = 0.0
+        if len(known) > TRACKED:
+            del known[next(iter(known))]
+
+    @staticmethod
+    def _mark_exact(tree: MatchTree, number: int, request: _Request) -> None:
+        ends = tree.ends(number)
+        if ends is None or request.prompt_tokens is None:
+            return
+        ends[0].exact_prompt = float(request.prompt_tokens)
+        if request.answer and request.completion_tokens and ends[1] is not ends[0]:
+            ends[1].exact = float(request.prompt_tokens + request.completion_tokens - 1)
+
+    def _mark_served(self, prediction: Prediction, usage: Usage) -> None:
+        """Remember at which depth a match ended that served so many tokens: it will again."""
+        cached = usage.cached_tokens
+        if not cached:
+            return
+        step, done = self.units.step, set()
+        for one in prediction.outcomes:
+            order = self.order_of(one.rendering)
+            served = one.size.tokens // step * step
+            if order in done or not one.depth or abs(served - cached) > step + 4 * one.size.error + 2:
+                continue
+            done.add(order)
+            measure = prediction.measures[one.rendering.order]
+            text = measure.text
+            if one.depth >= len(text):
+                continue
+            if one.rendering == prediction.rendering and step <= SMALL_BLOCK:
+                self._learn_prefix(order, measure, one.depth, cached + step / 2, step * step / 12 + 1.0)
+            for node, _ in self._trees[order].path(text):
+                if node.depth >= one.depth:
+                    node.served = {**(node.served or {}), one.depth: (cached, step)}
+                    break
+
+    def _learn_prefix(self, order: Order, measure: Measure, depth: int, tokens: float, noise: float) -> None:
+        """Learn from where a match ended: only this tells template text before the tools from text after them."""
+        start, known = 0, 0.0
+        for node, shared in self._trees[order].path(measure.text):
+            if node.exact_prompt is not None and shared == node.depth <= depth:
+                start, known = shared, node.exact_prompt
+        if depth - start < 8 or tokens - known < 4:
+            return
+        whole, before = measure.counts_upto(depth), measure.counts_upto(start)
+        counts = tuple(one - other for one, other in zip(whole, before, strict=True))
+        self.estimator.learn(counts, tokens - known, noise=noise)
+
+    def _learn_tokens(self, prediction: Prediction, usage: Usage) -> None:
+        assert usage.prompt_tokens is not None
+        measure = prediction.measures.get("first", prediction.measure)
+        order: Order = "first" if "first" in prediction.measures else self.order_of(prediction.rendering)
+        start, tokens = 0, 0.0
+        for node, depth in self._trees[order].path(measure.text):
+            if node.exact_prompt is not None and depth == node.depth < len(measure.text):
+                start, tokens = depth, node.exact_prompt
+        whole = measure.counts_upto(len(measure.text))
+        before = measure.counts_upto(start)
+        counts = tuple(one - other for one, other in zip(whole, before, strict=True))
+        known = start == len(measure.text)
+        if not known and usage.prompt_tokens > tokens and len(measure.text) - start >= 8:
+            self.estimator.learn(counts, usage.prompt_tokens - tokens)
+        message = usage.message
+        text = message.get("content") if message else None
+        if isinstance(text, str) and text and message and not message.get("tool_calls") and usage.completion_tokens:
+            answered = usage.completion_tokens - usage.reasoning_tokens - 1
+            self.estimator.learn(self.estimator.counts(text), answered, optional=True)
+
+    def _learn_cache(self, prediction: Prediction, cached: int, prompt: int, run_id: str) -> None:
+        self.reports += 1
+        self.residuals.add(prediction.raw, cached)
+        hypotheses = self.hypotheses
+        reach = prediction.reach
+        sent = self.index.get(run_id)
+        if self._other_parameters(sent, reach):
+            self.units.learn(cached)
+            return
+        if any(part.kind == "tool" for part in prediction.view.parts):
+            hypotheses.tools_seen += 1
+        best = prediction.best
+        units = self.units.likely[:6]
+        self._learn_unit(prediction, cached, best)
+        lost = hypotheses.learn(cached, prompt, prediction.reaches, units)
+        if lost > 0.5 and hypotheses.routings()[0] > 0.5 and best is not None:
+            step = self.units.step
+            missed = [one for one in reach.steps if reach.size(one.depth).tokens > cached + step]
+            if missed:
+                hypotheses.clear(missed[0].newest, 0.8)
+
+    def _learn_unit(self, prediction: Prediction, cached: int, best: Outcome | None) -> None:
+        if best is None or not best.depth:
+            self.units.learn(cached)
+            return
+        size = best.size
+        if cached and abs(cached - size.tokens) <= self.units.step + 4 * size.error + 64:
+            self.units.learn(cached, size.tokens, size.error)
+        elif cached:
+            self.units.learn(cached)
+        else:
+            alive = sum(one.weight for one in prediction.outcomes if one.size.tokens >= 0.8 * size.tokens)
+            single = self.hypotheses.routings()[0]
+            self.units.learn(0, size.tokens, size.error, min(alive * single, 0.97))
+
+    def _other_parameters(self, sent: Sent | None, reach: Reach) -> bool:
+        """Whether the request differs from the one it matches in parameters that may matter."""
+        if sent is None or sent.fields is None or not reach.steps:
+            return False
+        other = self.index.get(self._requests[reach.steps[-1].newest].run_id)
+        if other is None or other.fields is None:
+            return False
+        return that_may_matter(sent.fields) != that_may_matter(other.fields)
+
+    def take_over(self, other: EndpointCacheModel, sent: Sent) -> None:
+        """Add a request of another model of the same server, learning from its report if it has one."""
+        self.record(replace(sent, prompt_tokens=None, cached_tokens=None))
+        number = other._numbers[sent.run_id]
+        if sent.run_id in other._pending:
+            return
+        request = other._requests[number]
+        usage = Usage(sent.prompt_tokens, sent.cached_tokens, request.completion_tokens)
+        self.settle(sent.run_id, usage)
+        if request.answer:
+            self._answer(self._numbers[sent.run_id], request.answer)
+
+    def _answer(self, number: int, answer: str) -> None:
+        request = self._requests[number]
+        request.answer = answer
+        sent = self.index.get(request.run_id)
+        for order, tree in self._trees.items():
+            if sent is not None:
+                tree.extend(number, arranged(sent.view, order).text + OPENING, answer)
+            self._mark_exact(tree, number, request)
+
+    # -- lookup ----------------------------------------------------------------------------------------------------
+
+    def request(self, number: int) -> Sent | None:
+        """Return an earlier request by its number."""
+        return self.index.get(self._requests[number].run_id) if 0 <= number < len(self._requests) else None
+
+    def answered(self, run_id: str) -> str:
+        """Return the answer of a request as the next prompt would contain it; empty if unknown."""
+        number = self._numbers.get(run_id)
+        return "" if number is None else self._requests[number].answer
+
+    def usage_of(self, run_id: str) -> tuple[int | None, int | None]:
+        """Return the reported prompt and completion tokens of a request."""
+        number = self._numbers.get(run_id)
+        if number is None:
+            return None, None
+        return self._requests[number].prompt_tokens, self._requests[number].completion_tokens
+
+
+def _limit(view: CacheView, ordered: CacheView, upto: int) -> int:
+    """Return the first offset in an order that belongs to canonical offsets from `upto` on."""
+    starts = {(part.kind, part.index): part.start for part in ordered.parts}
+    found = [len(ordered.text)]
+    at = bisect_left(view.parts, upto, key=lambda part: part.end)
+    for part in view.parts[at:]:
+        if part.kind != "tool":
+            start = starts.get((part.kind, part.index))
+            if start is not None:
+                found.append(start + max(upto - part.start, 0))
+            break
+    return min(found)

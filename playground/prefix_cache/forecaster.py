@@ -1,0 +1,404 @@
+"""Forecasts what the cache will serve of a prompt, per endpoint and model, and learns from what was reported."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from playground.prefix_cache import learned_state
+from playground.prefix_cache.block_size import Estimate
+from playground.prefix_cache.cold_clock import ColdClock, cold_clock, lifetime_of
+from playground.prefix_cache.endpoint_model import EndpointCacheModel, Prediction, Usage
+from playground.prefix_cache.forecast import Forecast, ago, span
+from playground.prefix_cache.hypotheses import ROUTINGS
+from playground.prefix_cache.index import Match, Sent
+from playground.prefix_cache.miss_explanation import (
+    EarlierRequest,
+    MissExplanation,
+    MissKnowledge,
+    explain_miss,
+    knowledge_of,
+)
+from playground.prefix_cache.score import Score, Scorer
+from playground.prefix_cache.text_compare import common_prefix
+from playground.prefix_cache.token_estimator import TokenEstimator
+from playground.prefix_cache.view import CacheView, DocumentView, Order, arranged, view_of_document
+from playground.prefix_cache.zones import (
+    Boundary,
+    CacheExtent,
+    Cuts,
+    PartTokens,
+    StructureSpan,
+    ZoneMap,
+    cache_extent,
+    part_tokens,
+    structure,
+    zones,
+)
+from playground.prompt.document import Document
+
+RECENT = 8
+"""How many of the newest requests are asked whether they are versions of a prompt."""
+CONFIDENT = 0.7
+"""Confidence from which an inferred value is used to explain a miss."""
+ONE_CACHE = 0.85
+"""Confidence in a single cache is not higher: replicas that are chosen by the prompt's beginning look the same."""
+CANDIDATES = 24
+"""How many earlier requests are offered for a comparison."""
+
+
+@dataclass(frozen=True, slots=True)
+class Property:
+    """An inferred property of a server that is no number; `confidence` is 0 to 1. `value` None: unknown."""
+
+    value: str | bool | None
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True)
+class CacheProfile:
+    """What a server's cache is like, as far as reports tell: `block` and `minimum` in tokens, `lifetime` in seconds."""
+
+    block: Estimate
+    minimum: Estimate
+    lifetime: Estimate
+    answers_cached: Property
+    tools_position: Property
+    replicas: Estimate
+    loss_rate: float
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """The explanation of a report (None: nothing was missed), and what was known of the server before it."""
+
+    explanation: MissExplanation | None
+    known: MissKnowledge
+
+
+@dataclass(frozen=True, slots=True)
+class PromptForecast:
+    """Everything about a prompt before it is sent; docs/prefix_cache.md describes the fields."""
+
+    view: DocumentView
+    zones: ZoneMap
+    forecast: Forecast
+    new_values: Forecast
+    structure: tuple[StructureSpan, ...]
+    cache: CacheExtent
+    parts: tuple[PartTokens, ...]
+    clock: ColdClock
+
+    @property
+    def boundary(self) -> Boundary:
+        """Where the prefix that every request shares ends."""
+        return self.zones.boundary
+
+
+class CacheForecaster:
+    """Knows endpoints only by their ids. `lifetime_s` is assumed: the vendor publishes no figure."""
+
+    def __init__(self, lifetime_s: float = 300.0, clock: Callable[[], float] = time.time) -> None:
+        self.lifetime_s = lifetime_s
+        self._clock = clock
+        self._models: dict[tuple[str, str], EndpointCacheModel] = {}
+        self._scorers: dict[tuple[str, str], Scorer] = {}
+
+    def model(self, endpoint_id: str, model: str) -> EndpointCacheModel:
+        """Return the cache model of an endpoint and model. A new one starts with what another of the server taught."""
+        key = endpoint_id, model
+        found = self._models.get(key)
+        if found is None:
+            found = EndpointCacheModel(self.lifetime_s)
+            siblings = [other for (endpoint, _), other in self._models.items() if endpoint == endpoint_id]
+            best = max(siblings, key=lambda other: other.reports, default=None)
+            if best is not None and best.reports:
+                learned_state.inherit(found, best)
+            self._models[key] = found
+        return found
+
+    def look(self, document: Document, endpoint_id: str, model: str, since: float | None = None) -> PromptForecast:
+        """Return zones and forecast of a document now. `since`: unix seconds before which the cache cannot know
+        anything."""
+        cache, now = self.model(endpoint_id, model), self._clock()
+        view = view_of_document(document)
+        cache.since = since
+        prediction = cache.predict(view.view, now)
+        related = cache.compared_with(prediction)
+        forecast = forecast_of(cache, prediction, related)
+        fresh = forecast
+        if view.first_variable is not None:
+            varied = cache.with_new_values(prediction, view.first_variable)
+            fresh = forecast_of(cache, varied, related)
+        cuts = _cuts(view, prediction, related, now - self.lifetime_s)
+        measure = prediction.measure
+        return PromptForecast(
+            view,
+            zones(view, cuts, measure),
+            forecast,
+            fresh,
+            structure(view, cuts, measure),
+            cache_extent(view, cuts, measure, cache.hypotheses.weights),
+            part_tokens(view, cuts, measure, forecast.prompt_tokens),
+            cold_clock(cache, prediction),
+        )
+
+    def forecast(self, view: CacheView, endpoint_id: str, model: str, since: float | None = None) -> Forecast:
+        """Return the forecast of a request body's view now, without zones."""
+        cache = self.model(endpoint_id, model)
+        cache.since = since
+        prediction = cache.predict(view, self._clock())
+        return forecast_of(cache, prediction, cache.compared_with(prediction))
+
+    def candidates(self, document: Document, endpoint_id: str, model: str, limit: int = CANDIDATES) -> list[Match]:
+        """Return earlier requests that a document may be compared with: longest shared prefix first, ties: newest
+        first. Versions of this prompt that share little because they differ early come last."""
+        cache, view = self.model(endpoint_id, model), view_of_document(document).view
+        found = [match for match in cache.index.best(view.text, limit + RECENT) if match.length]
+        known = {match.sent.run_id for match in found}
+        newest = (sent for sent in cache.index.newest_first(RECENT) if sent.run_id not in known)
+        versions = [Match(sent, 0) for sent in newest if cache.family.first(view, (sent,))]
+        versions = versions[: limit // 2]
+        return [*found[: limit - len(versions)], *versions]
+
+    def score(self, endpoint_id: str, model: str) -> Score:
+        """Return how the forecasts for an endpoint and model agreed with the reports."""
+        return self._scorer(endpoint_id, model).score
+
+    def _scorer(self, endpoint_id: str, model: str) -> Scorer:
+        return self._scorers.setdefault((endpoint_id, model), Scorer())
+
+    def learned(self, endpoint_id: str, model: str) -> CacheProfile:
+        """Return what reports have taught about a server's cache."""
+        return profile(self.model(endpoint_id, model))
+
+    def lifetime(self, endpoint_id: str, model: str) -> float:
+        """Return seconds that an unused prefix stays cached: assumed until reports tell otherwise."""
+        found = lifetime_of(self.model(endpoint_id, model))
+        return float(found.value) if found.value is not None and found.confidence >= 0.5 else self.lifetime_s
+
+    def minimum(self, endpoint_id: str, model: str) -> int | None:
+        """Return the fewest tokens that the server caches if reports support it, else None."""
+        learned = self.model(endpoint_id, model).units.minimum
+        return learned.value if learned.confidence >= CONFIDENT else None
+
+    def counter(self, endpoint_id: str, model: str) -> TokenEstimator:
+        """Return the token estimator of an endpoint, for use on another thread."""
+        return self.model(endpoint_id, model).estimator.snapshot()
+
+    def record(self, endpoint_id: str, model: str, sent: Sent, prediction: Prediction | None = None) -> None:
+        """Record a request that the server accepted (status 200). `prediction`: a thorough one made just before."""
+        self.model(endpoint_id, model).record(sent, prediction)
+
+    def remember(self, endpoint_id: str, model: str, sent: Sent, usage: Usage, *, learn: bool = False) -> None:
+        """Add a request of an earlier session with its report. `learn`: also learn from it, to rebuild lost state."""
+        cache = self.model(endpoint_id, model)
+        cache.record(sent)
+        cache.settle(sent.run_id, usage, learn=learn)
+
+    def settle(
+        self,
+        endpoint_id: str,
+        model: str,
+        run_id: str,
+        usage: Usage,
+        forecast: Forecast | None = None,
+        document: DocumentView | None = None,
+    ) -> Settled | None:
+        """Explain what the server reported for a recorded request, then learn from it and score the forecast.
+
+        Returns None for a request that is unknown or has its report already.
+        """
+        where = endpoint_id, model
+        cache = self.model(*where)
+        prediction, sent = cache.pending(run_id), cache.index.get(run_id)
+        if sent is None:
+            return None
+        settled = None
+        if prediction is not None:
+            settled = self.explain(where, sent, usage, prediction, document)
+        cache.settle(run_id, usage)
+        scorer = self._scorer(*where)
+        if usage.prompt_tokens is not None and usage.cached_tokens is None:
+            scorer.add_unreported()
+        if usage.cached_tokens is not None and forecast is not None:
+            scorer.add(forecast.cached_tokens, (forecast.low, forecast.high), usage.cached_tokens, cache.units.step)
+        return settled
+
+    def explain(
+        self,
+        where: tuple[str, str],
+        sent: Sent,
+        usage: Usage,
+        prediction: Prediction,
+        document: DocumentView | None = None,
+    ) -> Settled:
+        """Explain a report that has not been learned from. Live requests, the log and a replay use this."""
+        cache = self.model(*where)
+        known = knowledge_of(cache, prediction, self.lifetime_s)
+        compared = prediction.compared
+        other = self.elsewhere(sent.view, *where)
+        shared = common_prefix(sent.text, compared.text) if compared is not None else 0
+        if other is not None and other[1].length > shared and other[1].length >= len(sent.text) / 4:
+            compared = other[1].sent
+        earlier = None if compared is None else self._earlier(cache, sent, compared)
+        return Settled(explain_miss(sent.view, sent.fields, earlier, usage, known, document), known)
+
+    def explain_with(
+        self,
+        where: tuple[str, str],
+        sent: Sent,
+        other: Sent,
+        usage: Usage,
+        known: MissKnowledge,
+        document: DocumentView,
+    ) -> MissExplanation | None:
+        """Explain a report by another earlier request than the best, with what was known then."""
+        earlier = self._earlier(self.model(*where), sent, other)
+        return explain_miss(sent.view, sent.fields, earlier, usage, known, document)
+
+    @staticmethod
+    def _earlier(cache: EndpointCacheModel, sent: Sent, other: Sent) -> EarlierRequest:
+        emptied = cache.since is not None and other.at < cache.since
+        lost = "the cache was emptied since: the simulator was restarted" if emptied else ""
+        return EarlierRequest(other.view, other.fields, other.request_id, max(sent.at - other.at, 0.0), lost)
+
+    def sent(self, run_id: str) -> Sent | None:
+        """Return a recorded request, whichever endpoint it went to."""
+        found = (cache.index.get(run_id) for cache in self._models.values())
+        return next((sent for sent in found if sent is not None), None)
+
+    def elsewhere(self, view: CacheView, endpoint_id: str, model: str) -> tuple[str, Match] | None:
+        """Return another model of the endpoint that knows the prompt, with the best match there."""
+        found = []
+        for (endpoint, other), cache in self._models.items():
+            if endpoint == endpoint_id and other != model:
+                match = cache.index.match(view.text, 0.0)
+                if match is not None:
+                    found.append((other, match))
+        return max(found, key=lambda pair: (pair[1].length, pair[1].sent.at), default=None)
+
+    def adopt(self, endpoint_id: str, model: str, built: EndpointCacheModel) -> None:
+        """Take a model that was built from the log on another thread. Requests recorded meanwhile are kept."""
+        live = self._models.get((endpoint_id, model))
+        if live is not None:
+            for sent in reversed(live.index.newest_first(len(live.index))):
+                if built.index.get(sent.run_id) is None:
+                    built.take_over(live, sent)
+            built.since = live.since
+        self._models[endpoint_id, model] = built
+
+    def save(
+        self, others: Mapping[tuple[str, str], learned_state.LearnedState] | None = None, leave_out: str | None = None
+    ) -> bytes:
+        """Return what was learned, as versioned JSON. `others`: states of endpoints that were not used yet;
+        `leave_out`: an endpoint whose rules change between starts."""
+        models = {key: cache for key, cache in self._models.items() if key[0] != leave_out}
+        return learned_state.dump(models, others or {})
+
+    def load(self, data: bytes) -> None:
+        """Continue from a saved state. Content of another version is ignored; raises no exception for bad data."""
+        for key, state in learned_state.parse(data).items():
+            if key not in self._models:
+                learned_state.restore(self.model(*key), state)
+
+
+def forecast_of(cache: EndpointCacheModel, prediction: Prediction, related: Sent | None) -> Forecast:
+    """Return a prediction as a forecast, with its basis."""
+    found, best = prediction.interval, prediction.best
+    matched = None
+    if best is not None and best.depth and found.tokens:
+        reach = prediction.reaches[best.rendering]
+        step = next((step for step in reach.steps if step.depth >= best.depth), None)
+        matched = cache.request(step.newest) if step is not None else None
+    compared = matched or related
+    shared = common_prefix(prediction.view.text, matched.text) if matched is not None else 0
+    return Forecast(
+        cached_tokens=found.tokens,
+        low=found.low,
+        high=found.high,
+        prompt_tokens=max(prediction.prompt.tokens, found.high),
+        basis=_basis(cache, prediction, matched, related),
+        run_id=compared.run_id if compared else None,
+        request_id=compared.request_id if compared else None,
+        shared_chars=shared,
+        sent_at=compared.at if compared else None,
+    )
+
+
+def _basis(cache: EndpointCacheModel, prediction: Prediction, matched: Sent | None, related: Sent | None) -> str:
+    if matched is not None:
+        return f"shared with {matched.short_id} · {ago(max(prediction.now - matched.at, 0.0))}"
+    if related is None:
+        return f"nothing {'like it ' if len(cache.index) else ''}has been sent to this endpoint yet"
+    age_s = max(prediction.now - related.at, 0.0)
+    if cache.since is not None and related.at < cache.since:
+        return f"last sent {ago(age_s)}, before this cache began"
+    lifetime = lifetime_of(cache)
+    reach = prediction.reach
+    shared = reach.size(reach.steps[-1].depth).tokens if reach.steps else 0.0
+    minimum = cache.units.minimum
+    if minimum.value and minimum.confidence >= CONFIDENT and cache.units.step <= shared < minimum.value:
+        return (
+            f"shares ≈ {shared:,.0f} tokens with {related.short_id} · {ago(age_s)}; "
+            f"this server has never cached fewer than {minimum.value:,}"
+        )
+    if lifetime.value is not None and lifetime.confidence >= 0.5 and age_s > lifetime.value:
+        return f"last sent {ago(age_s)}; this server forgets after about {span(lifetime.value)}"
+    if shared >= 2 * cache.units.step:
+        return f"last sent {ago(age_s)}; probably no longer cached"
+    return f"shares less than one block with {related.short_id} · {ago(age_s)}"
+
+
+def _cuts(view: DocumentView, prediction: Prediction, related: Sent | None, began: float) -> Cuts:
+    """Return where the zones part in the most probable order."""
+    ordered = prediction.measure.view
+    order: Order = prediction.rendering.order
+    best = prediction.best
+    warm = best.depth if best is not None and prediction.interval.tokens else 0
+    text = ordered.text
+    end = ordered.parts[-1].start if ordered.parts else 0
+    starts = {(part.kind, part.index): part.start for part in ordered.parts}
+    canonical = view.view
+    variable = None
+    if view.first_variable is not None:
+        part = next(part for part in canonical.parts if part.start <= view.first_variable < part.end)
+        variable = starts[part.kind, part.index] + view.first_variable - part.start
+    stable = end if variable is None else variable
+    if related is not None and related.at >= began:
+        other = arranged(related.view, order).text
+        differs = common_prefix(text[:end], other)
+        if differs < min(stable, end, len(other)) and warm <= differs:
+            return Cuts(warm, differs, related.short_id, order)
+    return Cuts(min(warm, end), max(min(warm, end), stable), None, order, variable)
+
+
+def profile(cache: EndpointCacheModel) -> CacheProfile:
+    """Return what reports have taught about one cache."""
+    hypotheses, units = cache.hypotheses, cache.units
+    weights = hypotheses.weights
+    answers = sum(weight for one, weight in weights.items() if one.answers)
+    orders: dict[str, float] = {}
+    for one, weight in weights.items():
+        name = "before_last_user" if one.order == "system_last" else one.order
+        orders[name] = orders.get(name, 0.0) + weight
+    position = max(orders, key=lambda name: orders[name])
+    routings = hypotheses.routings()
+    at = max(range(len(routings)), key=lambda index: routings[index])
+    many = sum(weight for routing, weight in zip(ROUTINGS, routings, strict=True) if routing.replicas > 1)
+    sure = max(answers, 1 - answers)
+    known = cache.reports >= 3
+    return CacheProfile(
+        replace(units.block, confidence=min(units.block.confidence, 0.99)),
+        replace(units.minimum, confidence=min(units.minimum.confidence, 0.99)),
+        lifetime_of(cache),
+        Property(answers >= 0.5, sure) if known and sure >= 0.75 else Property(None, 0.0),
+        Property(position, orders[position])
+        if hypotheses.tools_seen and orders[position] >= 0.6
+        else Property(None, 0.0),
+        Estimate(ROUTINGS[at].replicas, min(1 - many, ONE_CACHE) if ROUTINGS[at].replicas == 1 else many, cache.reports)
+        if known
+        else Estimate(None, 0.0, cache.reports),
+        hypotheses.loss_rate,
+    )

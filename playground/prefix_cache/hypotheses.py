@@ -1,0 +1,518 @@
+"""Hypotheses about a server's cache, weighed by its reports.
+
+A *rendering* says in which order the prompt is read and whether generated answers are cached; a *retention* which
+parts are still there: everything, what was used within a lifetime, the last tokens of traffic, or one or a few slots;
+a *routing* whether one cache or several replicas answer. Renderings and retentions are weighed together, routings
+apart.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import exp, inf, log
+from operator import add, mul
+from typing import Literal
+
+from playground.prefix_cache.block_size import CacheUnit
+from playground.prefix_cache.match_tree import Step
+from playground.prefix_cache.prefix_size import Size
+from playground.prefix_cache.view import ORDERS, Order
+
+RetentionKind = Literal["everything", "lifetime", "tokens", "slots"]
+RoutingKind = Literal["single", "random", "prefix_hash"]
+_ORDER_PRIOR = {"first": 0.3, "inside": 0.4, "first_user": 0.1, "before_last_user": 0.12, "system_last": 0.08}
+_ANSWERS_PRIOR = 0.55
+_FLOOR = -17.0
+"""Log weights relative to the best are not lower, so that a server may change."""
+_SURPRISE = 0.003
+"""Probability of a report from which all hypotheses lose some of their weight."""
+_SURPRISES = 4
+_MADE_UP = 0.002
+"""Probability of a report that no hypothesis explains."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rendering:
+    """Order of the prompt, and whether the answer is cached too."""
+
+    order: Order
+    answers: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """What a cache keeps: `limit` is seconds, tokens or slots by `kind`."""
+
+    kind: RetentionKind
+    limit: float = inf
+
+
+@dataclass(frozen=True, slots=True)
+class Routing:
+    """How requests reach `replicas` caches; "prefix_hash": by a hash of the first `tokens` tokens."""
+
+    kind: RoutingKind
+    replicas: int = 1
+    tokens: int = 0
+
+
+RENDERINGS = tuple(Rendering(order, answers) for order in ORDERS for answers in (True, False))
+LIFETIMES = tuple(round(5.0 * 1.25**step, 1) for step in range(45))
+"""Seconds: 5 s to a day."""
+CAPACITIES = tuple(round(1_536 * 1.08**step) for step in range(70))
+"""Tokens: 1,500 to 310,000."""
+SLOTS = (1, 2, 4, 0)
+"""Numbers of slots; 0: one slot whose earlier states are kept in memory and restored if they share much."""
+RETENTIONS = (
+    Retention("everything"),
+    *(Retention("lifetime", seconds) for seconds in LIFETIMES),
+    *(Retention("tokens", tokens) for tokens in CAPACITIES),
+    *(Retention("slots", slots) for slots in SLOTS),
+)
+ROUTINGS = (
+    Routing("single"),
+    *(Routing("random", replicas) for replicas in (2, 3, 4, 6, 8)),
+    *(Routing("prefix_hash", replicas, tokens) for replicas in (2, 4, 8) for tokens in (128, 256, 512)),
+)
+_LIFETIME_DOUBT = 1.3
+
+
+def retention_priors(assumed_s: float) -> list[float]:
+    """Return log probabilities of RETENTIONS. `assumed_s`: the lifetime that the user assumes."""
+    lifetimes = [exp(-0.5 * (log(seconds / assumed_s) / _LIFETIME_DOUBT) ** 2) for seconds in LIFETIMES]
+    total = sum(lifetimes)
+    shares = [0.5, *(0.3 * share / total for share in lifetimes)]
+    shares += [0.13 / len(CAPACITIES)] * len(CAPACITIES)
+    shares += [0.04, 0.01, 0.01, 0.03]
+    return [log(share) for share in shares]
+
+
+def routing_priors() -> list[float]:
+    """Return log probabilities of ROUTINGS."""
+    shares = {"single": 0.9, "random": 0.06 / 5, "prefix_hash": 0.04 / 9}
+    return [log(shares[routing.kind]) for routing in ROUTINGS]
+
+
+@dataclass(frozen=True, slots=True)
+class Classes:
+    """Retentions that keep the same: `kinds` are tokens and code points, `members` each retention's index in it."""
+
+    kinds: tuple[tuple[Size, int], ...]
+    members: tuple[int, ...]
+
+    def sums(self, weights: Sequence[float]) -> list[float]:
+        """Return the weight of each kind."""
+        found = [0.0] * len(self.kinds)
+        for number, weight in zip(self.members, weights, strict=True):
+            found[number] += weight
+        return found
+
+
+@dataclass
+class Reach:
+    """How far the cache may hold a prompt under one rendering.
+
+    `steps` are shared prefixes, the shortest first: the newest request that uses each, and how many do. `size` gives
+    the tokens of a depth. `ages` are the seconds since each step was used, `distances` the tokens of other traffic
+    since. `slots` are depths by number of slots. `groups` are the last steps of those that the same request used.
+    """
+
+    steps: Sequence[Step]
+    size: Callable[[int], Size]
+    ages: Sequence[float]
+    distances: Sequence[float]
+    slots: Mapping[int, int] = field(default_factory=dict)
+    groups: Sequence[int] = ()
+    _classes: dict[int, Classes] = field(default_factory=dict)
+
+    def classes(self, cleared_upto: int = -1) -> Classes:
+        """Return what survives under each of RETENTIONS. `cleared_upto`: requests up to that number were lost."""
+        found = self._classes.get(cleared_upto)
+        if found is None:
+            found = self._classes[cleared_upto] = self._classify(cleared_upto)
+        return found
+
+    def _classify(self, cleared_upto: int) -> Classes:
+        numbers: dict[tuple[int, float], int] = {}
+        kinds: list[tuple[Size, int]] = []
+
+        def number_of(count: int, limit: float = inf) -> int:
+            found = numbers.get((count, limit))
+            if found is None:
+                found = numbers[count, limit] = len(kinds)
+                kinds.append(self._upto(count, limit))
+            return found
+
+        count = len(self.steps)
+        if cleared_upto >= 0:
+            count = next((at for at, step in enumerate(self.steps) if step.newest <= cleared_upto), count)
+        whole = number_of(count)
+        members = [whole]
+        members += [number_of(min(count, bisect_right(self.ages, seconds))) for seconds in LIFETIMES]
+        needed = max(self.distances[:count], default=0.0) + kinds[whole][0].tokens
+        short = bisect_left(CAPACITIES, needed)
+        members += [number_of(*self._within(capacity, count)) for capacity in CAPACITIES[:short]]
+        members += [whole] * (len(CAPACITIES) - short)
+        for slots in SLOTS:
+            depth = self.slots.get(slots, 0)
+            members.append(len(kinds))
+            kinds.append((self.size(depth), depth))
+        return Classes(tuple(kinds), tuple(members))
+
+    def _upto(self, count: int, limit: float) -> tuple[Size, int]:
+        depth = self.steps[count - 1].depth if count else 0
+        size = self.size(depth)
+        return (Size(limit, max(size.error, 12.0)) if size.tokens > limit else size), depth
+
+    def cut(self, limit: int) -> Reach:
+        """Return the reach of a prompt of which only the first `limit` code points can be shared."""
+        steps = cut_steps(self.steps, limit)
+        count = len(steps)
+        groups = [at for at in self.groups if at < count - 1]
+        slots = {slots: min(depth, limit) for slots, depth in self.slots.items()}
+        ends = [*groups, count - 1] if count else []
+        return Reach(steps, self.size, self.ages[:count], self.distances[:count], slots, ends)
+
+    def _within(self, capacity: float, count: int) -> tuple[int, float]:
+        """Return how many steps are among the last `capacity` tokens, and how many tokens of the last of them."""
+        before, start = 0.0, 0
+        for end in self.groups:
+            if start >= count:
+                break
+            at = min(end, count - 1)
+            room = capacity - self.distances[at]
+            tokens = self.size(self.steps[at].depth).tokens
+            if room <= before:
+                return start, inf
+            if room < tokens:
+                return at + 1, round(room)
+            before, start = tokens, end + 1
+        return count, inf
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """`size` tokens are cached, up to code point `depth`, with probability `weight`, under `rendering`."""
+
+    weight: float
+    size: Size
+    depth: int
+    rendering: Rendering
+
+
+def cut_steps(steps: Sequence[Step], limit: int) -> list[Step]:
+    """Return steps that end at `limit` at most."""
+    kept: list[Step] = []
+    for step in steps:
+        if step.depth >= limit:
+            if not kept or kept[-1].depth < limit:
+                kept.append(Step(limit, step.newest, step.count))
+            break
+        kept.append(step)
+    return kept
+
+
+class Hypotheses:
+    """The posterior of one endpoint and model."""
+
+    def __init__(self, assumed_s: float) -> None:
+        priors = retention_priors(assumed_s)
+        self._logs = {
+            rendering: [
+                log(_ORDER_PRIOR[rendering.order])
+                + log(_ANSWERS_PRIOR if rendering.answers else 1 - _ANSWERS_PRIOR)
+                + prior
+                for prior in priors
+            ]
+            for rendering in RENDERINGS
+        }
+        self._routing_logs = routing_priors()
+        self._lost, self._kept = 0.6, 25.0
+        self._surprise = 0.0
+        self.cleared_upto, self.cleared = -1, 0.0
+        """Requests up to this number were probably lost, and how probable that is."""
+        self.tools_seen = self.answers_tested = 0
+        self._probabilities: dict[Rendering, list[float]] | None = None
+        self._weights: dict[Rendering, float] = {}
+        self._retained: list[float] | None = None
+
+    @property
+    def loss_rate(self) -> float:
+        """How often a server misses what should be cached, apart from all other reasons."""
+        return min(self._lost / (self._lost + self._kept), 0.75)
+
+    @property
+    def _joint(self) -> dict[Rendering, list[float]]:
+        """Probabilities of renderings and retentions together."""
+        if self._probabilities is None:
+            best = max(max(logs) for logs in self._logs.values())
+            joint = {one: [exp(value - best) for value in logs] for one, logs in self._logs.items()}
+            total = sum(sum(row) for row in joint.values())
+            self._probabilities = {one: [value / total for value in row] for one, row in joint.items()}
+            self._weights = {one: sum(row) for one, row in self._probabilities.items()}
+            self._retained = None
+        return self._probabilities
+
+    @property
+    def weights(self) -> dict[Rendering, float]:
+        """Probabilities of the renderings."""
+        _ = self._joint
+        return self._weights
+
+    @property
+    def rendering(self) -> Rendering:
+        """The most probable rendering."""
+        weights = self.weights
+        return max(weights, key=lambda rendering: weights[rendering])
+
+    def retentions(self) -> list[float]:
+        """Return probabilities of RETENTIONS."""
+        joint = self._joint
+        if self._retained is None:
+            rows = [row for one, row in joint.items() if self._weights[one] > 1e-4]
+            self._retained = [sum(row) for row in zip(*rows, strict=True)]
+        return self._retained
+
+    def routings(self) -> list[float]:
+        """Return probabilities of ROUTINGS."""
+        best = max(self._routing_logs)
+        weights = [exp(value - best) for value in self._routing_logs]
+        total = sum(weights)
+        return [weight / total for weight in weights]
+
+    def outcomes(self, reaches: Mapping[Rendering, Reach], *, least: float = 0.002) -> list[Outcome]:
+        """Return what may be cached with probabilities (sum 1), for one cache, before quantisation."""
+        found: list[Outcome] = []
+        for rendering, reach, weights in self._grouped(reaches):
+            variants = [(1.0, -1)]
+            if self.cleared > 0.01:
+                variants = [(1.0 - self.cleared, -1), (self.cleared, self.cleared_upto)]
+            merged: dict[tuple[float, int], list[float]] = {}
+            sizes: dict[tuple[float, int], Size] = {}
+            for share, cleared_upto in variants:
+                classes = reach.classes(cleared_upto)
+                for (size, depth), weight in zip(classes.kinds, classes.sums(weights), strict=True):
+                    sizes[size.tokens, depth] = size
+                    merged.setdefault((size.tokens, depth), [0.0])[0] += weight * share
+            found += [Outcome(weight[0], sizes[key], key[1], rendering) for key, weight in merged.items()]
+        total = sum(one.weight for one in found) or 1.0
+        found = [one for one in found if one.weight >= least * total]
+        total = sum(one.weight for one in found) or 1.0
+        return [Outcome(one.weight / total, one.size, one.depth, one.rendering) for one in found]
+
+    def _grouped(self, reaches: Mapping[Rendering, Reach]) -> Iterator[tuple[Rendering, Reach, Sequence[float]]]:
+        """Yield each different reach once, with the most probable rendering that has it and the sum of the weights."""
+        groups: dict[int, list[Rendering]] = {}
+        for rendering, reach in reaches.items():
+            groups.setdefault(id(reach), []).append(rendering)
+        joint = self._joint
+        for group in groups.values():
+            best = max(group, key=lambda one: self._weights[one])
+            if len(group) == 1:
+                yield best, reaches[best], joint[best]
+            else:
+                yield best, reaches[best], [sum(row) for row in zip(*(joint[one] for one in group), strict=True)]
+
+    def spread(self, reach: Reach, routing: Routing, upto: int) -> list[tuple[float, Size]]:
+        """Return probabilities and sizes of what replicas may serve, of what is cached up to code point `upto`."""
+        steps = [step for step in reach.steps if step.depth <= upto]
+        if routing.kind == "prefix_hash":
+            if not steps:
+                return [(1.0, Size(0.0, 0.0))]
+            size = reach.size(steps[-1].depth)
+            if size.tokens >= routing.tokens:
+                return [(1.0, size)]
+            return [(1 / routing.replicas, size), (1 - 1 / routing.replicas, Size(0.0, 0.0))]
+        missed = 1 - 1 / routing.replicas
+        # The nearest requests matter most: with each further one the chance falls.
+        found, left, counted = [], 1.0, 0
+        for step in reversed(steps):
+            fewer = missed ** (step.count - counted)
+            if step.count > counted:
+                found.append((left * (1 - fewer), reach.size(step.depth)))
+                left *= fewer
+                counted = step.count
+            if left < 0.005:
+                break
+        found.append((left, Size(0.0, 0.0)))
+        return found
+
+    def learn(self, cached: int, prompt: int, reaches: Mapping[Rendering, Reach], units: Sequence[CacheUnit]) -> float:
+        """Weigh the hypotheses by a report. Returns the probability that a loss explains it (0 to 1)."""
+        memory: dict[tuple[float, float], float] = {}
+
+        def chance(size: Size) -> float:
+            key = round(size.tokens, 1), round(size.error, 1)
+            found = memory.get(key)
+            if found is None:
+                capped = Size(min(size.tokens, max(prompt - 1, 0)), size.error)
+                found = sum(unit.weight * unit.chance(cached, capped.tokens, capped.error) for unit in units)
+                memory[key] = found
+            return found
+
+        block = units[0].block if units else 16
+        lost = self._lost_chance(cached, prompt, block)
+        routings = self.routings()
+        single = routings[0]
+        spread_chance = self._spread_chance(reaches, routings, chance) if single < 0.98 else 0.0
+        rate, cleared = self.loss_rate, self.cleared if self.cleared > 0.01 else 0.0
+        stray = _MADE_UP * block / (prompt + block)
+        other = single * rate * lost + (1 - single) * spread_chance + stray
+        likelihoods, fitting, with_clear = self._likelihoods(reaches, chance, cleared)
+        total = single * (1 - rate) * fitting + other
+        self._surprised(total)
+        factor = single * (1 - rate)
+        logs: dict[int, list[float]] = {}
+        missing = log(other)
+        for rendering, values in self._logs.items():
+            row = likelihoods.get(rendering)
+            if row is None:
+                self._logs[rendering] = [value + missing for value in values]
+                continue
+            known = logs.get(id(row))
+            if known is None:
+                known = logs[id(row)] = [log(factor * one + other) for one in row]
+            self._logs[rendering] = list(map(add, values, known))
+        self._weigh_routings(reaches, chance, fitting, lost, stray)
+        self._normalize()
+        by_loss = single * rate * lost / total if total else 0.0
+        forget = 0.985
+        self._lost = self._lost * forget + by_loss + 0.6 * (1 - forget)
+        self._kept = self._kept * forget + (1 - by_loss) + 2.0 * (1 - forget)
+        if self.cleared:
+            self.cleared = min(with_clear / fitting if fitting > 1e-9 else self.cleared, 0.97)
+        return min(by_loss, 1.0)
+
+    def _likelihoods(
+        self, reaches: Mapping[Rendering, Reach], chance: Callable[[Size], float], cleared: float
+    ) -> tuple[dict[Rendering, list[float]], float, float]:
+        """Return the probability of a report by rendering and retention, their weighted sum, and its part for a cache
+        that was emptied."""
+        joint, fitting, with_clear = self._joint, 0.0, 0.0
+        rows: dict[int, tuple[list[float], list[float]]] = {}
+        likelihoods: dict[Rendering, list[float]] = {}
+        for rendering, reach in reaches.items():
+            pair = rows.get(id(reach))
+            if pair is None:
+                plain = self._chances(reach.classes(), chance)
+                gone = self._chances(reach.classes(self.cleared_upto), chance) if cleared else plain
+                fits = [(1 - cleared) * one + cleared * two for one, two in zip(plain, gone, strict=True)]
+                pair = rows[id(reach)] = fits, gone
+            weights = joint[rendering]
+            fitting += sum(map(mul, weights, pair[0]))
+            if cleared:
+                with_clear += cleared * sum(map(mul, weights, pair[1]))
+            likelihoods[rendering] = pair[0]
+        return likelihoods, fitting, with_clear
+
+    @staticmethod
+    def _chances(classes: Classes, chance: Callable[[Size], float]) -> list[float]:
+        kinds = [chance(size) for size, _ in classes.kinds]
+        return [kinds[number] for number in classes.members]
+
+    @staticmethod
+    def _lost_chance(cached: int, prompt: int, block: int) -> float:
+        """Return the probability of a report if the server has lost something."""
+        return (0.5 if cached == 0 else 0.0) + 0.5 * min(block / (prompt + block), 1.0)
+
+    def _spread_chance(
+        self, reaches: Mapping[Rendering, Reach], routings: Sequence[float], chance: Callable[[Size], float]
+    ) -> float:
+        """Return the probability of a report with several replicas, for the most probable rendering."""
+        reach = reaches.get(self.rendering)
+        if reach is None:
+            return 0.0
+        upto = self._cached_upto(reach)
+        others = sum(routings[1:])
+        result = 0.0
+        for routing, weight in zip(ROUTINGS[1:], routings[1:], strict=True):
+            if weight > 0.01:
+                result += weight * sum(share * chance(size) for share, size in self.spread(reach, routing, upto))
+        return result / others if others else 0.0
+
+    def _cached_upto(self, reach: Reach) -> int:
+        retentions = self.retentions()
+        best = max(range(len(retentions)), key=lambda at: retentions[at])
+        classes = reach.classes()
+        return classes.kinds[classes.members[best]][1]
+
+    def _weigh_routings(
+        self,
+        reaches: Mapping[Rendering, Reach],
+        chance: Callable[[Size], float],
+        fitting: float,
+        lost: float,
+        stray: float,
+    ) -> None:
+        reach = reaches.get(self.rendering)
+        if reach is None or not reach.steps:
+            return
+        upto = reach.steps[-1].depth
+        rate = 0.02
+        for at, routing in enumerate(ROUTINGS):
+            if routing.kind == "single":
+                likely = (1 - rate) * fitting + rate * lost
+            else:
+                found = sum(share * chance(size) for share, size in self.spread(reach, routing, upto))
+                likely = (1 - rate) * found + rate * lost
+            self._routing_logs[at] += log(max(likely + stray, 1e-12))
+
+    def _surprised(self, likelihood: float) -> None:
+        """Lose some certainty if report after report contradicts all hypotheses: the server may have changed."""
+        self._surprise = self._surprise * 0.7 + (likelihood < _SURPRISE)
+        if self._surprise < 2.2:
+            return
+        self._surprise = 0.0
+        for rendering, logs in self._logs.items():
+            self._logs[rendering] = [0.6 * value for value in logs]
+        self._routing_logs = [0.6 * value for value in self._routing_logs]
+
+    def _normalize(self) -> None:
+        best = max(max(logs) for logs in self._logs.values())
+        for rendering, logs in self._logs.items():
+            low = best + _FLOOR
+            self._logs[rendering] = [value - best if value > low else _FLOOR for value in logs]
+        best = max(self._routing_logs)
+        self._routing_logs = [max(value - best, _FLOOR) for value in self._routing_logs]
+        self._probabilities = None
+
+    def clear(self, upto: int, probability: float) -> None:
+        """Assume that requests up to a number were lost: the server may have restarted."""
+        if upto > self.cleared_upto or self.cleared < probability:
+            self.cleared_upto, self.cleared = max(upto, self.cleared_upto), probability
+
+    def state(self) -> dict[str, object]:
+        """Return what was learned, as JSON values."""
+        return {
+            "renderings": {
+                f"{one.order}/{'answers' if one.answers else 'prompts'}": [round(value, 3) for value in logs]
+                for one, logs in self._logs.items()
+            },
+            "routings": [round(value, 3) for value in self._routing_logs],
+            "lost": self._lost,
+            "kept": self._kept,
+            "tools_seen": self.tools_seen,
+            "answers_tested": self.answers_tested,
+        }
+
+    def restore(
+        self,
+        renderings: Mapping[str, Sequence[float]],
+        routings: Sequence[float],
+        lost: float,
+        kept: float,
+        tools_seen: int,
+        answers_tested: int,
+    ) -> None:
+        """Continue from a stored state; parts of another version are ignored."""
+        for one in RENDERINGS:
+            logs = renderings.get(f"{one.order}/{'answers' if one.answers else 'prompts'}")
+            if logs is not None and len(logs) == len(RETENTIONS):
+                self._logs[one] = list(logs)
+        if len(routings) == len(ROUTINGS):
+            self._routing_logs = list(routings)
+        self._lost, self._kept = max(lost, 0.1), max(kept, 1.0)
+        self.tools_seen, self.answers_tested = tools_seen, answers_tested
+        self._normalize()

@@ -1,0 +1,107 @@
+"""What was learned about servers, as versioned JSON: kept on disk, read at the next start, rebuilt from the log if
+lost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from playground.prefix_cache.endpoint_model import EndpointCacheModel
+
+VERSION = 1
+
+
+class _Estimator(msgspec.Struct):
+    values: list[float]
+    covariance: list[list[float]]
+    squares: float
+    weight: float
+    reports: int
+
+
+class _Units(msgspec.Struct):
+    table: list[tuple[int, int, float]]
+    seen: list[int]
+    misses: int
+
+
+class _Hypotheses(msgspec.Struct):
+    renderings: dict[str, list[float]]
+    routings: list[float]
+    lost: float
+    kept: float
+    tools_seen: int = 0
+    answers_tested: int = 0
+
+
+class _Residuals(msgspec.Struct):
+    beyond: list[float]
+    width: float
+
+
+class LearnedState(msgspec.Struct):
+    """What was learned about one endpoint and model, from `reports` reports."""
+
+    endpoint: str
+    model: str
+    reports: int
+    estimator: _Estimator
+    units: _Units
+    hypotheses: _Hypotheses
+    residuals: _Residuals
+
+
+class _File(msgspec.Struct):
+    version: int
+    models: list[LearnedState]
+
+
+def state_of(endpoint: str, model: str, cache: EndpointCacheModel) -> LearnedState:
+    """Return what a cache model has learned."""
+    fields: dict[str, Any] = {
+        "endpoint": endpoint,
+        "model": model,
+        "reports": cache.reports,
+        "estimator": cache.estimator.state(),
+        "units": cache.units.state(),
+        "hypotheses": cache.hypotheses.state(),
+        "residuals": cache.residuals.state(),
+    }
+    return msgspec.convert(fields, LearnedState)
+
+
+def restore(cache: EndpointCacheModel, state: LearnedState) -> None:
+    """Continue with what was learned before."""
+    one = state.estimator
+    cache.estimator.restore(one.values, one.covariance, one.squares, one.weight, one.reports)
+    cache.units.restore(state.units.table, state.units.seen, state.units.misses)
+    two = state.hypotheses
+    cache.hypotheses.restore(two.renderings, two.routings, two.lost, two.kept, two.tools_seen, two.answers_tested)
+    cache.residuals.restore(state.residuals.beyond, state.residuals.width)
+    cache.reports = state.reports
+
+
+def inherit(cache: EndpointCacheModel, other: EndpointCacheModel) -> None:
+    """Start with what another model of the same server has taught."""
+    restore(cache, state_of("", "", other))
+
+
+def dump(models: Mapping[tuple[str, str], EndpointCacheModel], others: Mapping[tuple[str, str], LearnedState]) -> bytes:
+    """Return the learned state of all endpoints as JSON."""
+    states = [state_of(endpoint, model, cache) for (endpoint, model), cache in models.items() if cache.reports]
+    known = {(state.endpoint, state.model) for state in states}
+    states += [state for key, state in others.items() if key not in known]
+    return msgspec.json.encode(_File(VERSION, states))
+
+
+def parse(data: bytes) -> dict[tuple[str, str], LearnedState]:
+    """Return the learned states in a file; none if it is of another version or damaged."""
+    try:
+        file = msgspec.json.decode(data, type=_File)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        return {}
+    if file.version != VERSION:
+        return {}
+    return {(state.endpoint, state.model): state for state in file.models}

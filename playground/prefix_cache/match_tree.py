@@ -1,0 +1,187 @@
+"""A radix tree of the token sequences that a server may have cached, as text in one order, prompts with their
+answers.
+
+Requests are added in the order in which they were sent. A walk along a prompt finds, for each depth, the newest
+request that shares it: when that part was last used.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from playground.prefix_cache.text_compare import common_prefix
+
+MAX_CODE_POINTS = 48_000_000
+MAX_SEQUENCES = 20_000
+
+
+class Node:
+    """The text between two places where sequences part; it ends `depth` code points from the start.
+
+    `newest` is the last request that reaches the end of this node (`newest_prompt`: with its prompt, without the
+    answer); `count` and `prompt_count` how many do. `exact` is the token count at `depth` if a server counted it.
+    `served` holds cached tokens that were reported for a match that ended at a depth inside this node.
+    """
+
+    __slots__ = (
+        "children",
+        "count",
+        "depth",
+        "exact",
+        "exact_prompt",
+        "label",
+        "newest",
+        "newest_prompt",
+        "parent",
+        "prompt_count",
+        "served",
+    )
+
+    def __init__(self, label: str, depth: int, parent: Node | None) -> None:
+        self.label, self.depth, self.parent = label, depth, parent
+        self.children: dict[str, Node] = {}
+        self.newest = self.newest_prompt = -1
+        self.count = self.prompt_count = 0
+        self.exact: float | None = None
+        self.exact_prompt: float | None = None
+        self.served: dict[int, tuple[int, int]] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Up to code point `depth` the text was last used by request `newest`; `count` requests share as much."""
+
+    depth: int
+    newest: int
+    count: int
+
+
+class MatchTree:
+    """The sequences of one endpoint, model and order."""
+
+    def __init__(self) -> None:
+        self._root = Node("", 0, None)
+        self._ends: dict[int, tuple[Node, Node]] = {}
+        self.code_points = 0
+
+    def __len__(self) -> int:
+        return len(self._ends)
+
+    def add(self, number: int, prompt: str, answer: str = "") -> None:
+        """Add a request; numbers rise. The oldest are removed if the tree becomes too large."""
+        end = self._insert(self._root, prompt, number, prompt=True)
+        self._ends[number] = (end, end)
+        if answer:
+            self.extend(number, prompt, answer)
+        while len(self._ends) > MAX_SEQUENCES or (self.code_points > MAX_CODE_POINTS and len(self._ends) > 1):
+            self._remove(next(iter(self._ends)))
+
+    def extend(self, number: int, prompt: str, answer: str) -> None:
+        """Add the answer to a request's sequence."""
+        ends = self._ends.get(number)
+        if ends is None or not answer or ends[0] is not ends[1]:
+            return
+        self._ends[number] = (ends[0], self._insert(ends[0], prompt + answer, number, prompt=False))
+
+    def ends(self, number: int) -> tuple[Node, Node] | None:
+        """Return the nodes at which a request's prompt and its whole sequence end."""
+        return self._ends.get(number)
+
+    def length(self, number: int) -> int:
+        """Return the code points of a request's whole sequence; 0 if it was removed."""
+        ends = self._ends.get(number)
+        return 0 if ends is None else ends[1].depth
+
+    def _insert(self, node: Node, text: str, number: int, *, prompt: bool) -> Node:
+        if prompt:
+            self._touch(node, number, prompt=True)
+        while node.depth < len(text):
+            child = node.children.get(text[node.depth])
+            if child is None:
+                child = Node(text[node.depth :], len(text), node)
+                node.children[child.label[0]] = child
+                self.code_points += len(child.label)
+            elif not text.startswith(child.label, node.depth):
+                rest = text[node.depth : child.depth]
+                child = self._split(child, node.depth + common_prefix(child.label, rest))
+            node = child
+            self._touch(node, number, prompt=prompt)
+        return node
+
+    @staticmethod
+    def _touch(node: Node, number: int, *, prompt: bool) -> None:
+        node.newest = number
+        node.count += 1
+        if prompt:
+            node.newest_prompt = number
+            node.prompt_count += 1
+
+    @staticmethod
+    def _split(node: Node, depth: int) -> Node:
+        above = node.parent
+        assert above is not None
+        cut = depth - above.depth
+        upper = Node(node.label[:cut], depth, above)
+        upper.newest, upper.count = node.newest, node.count
+        upper.newest_prompt, upper.prompt_count = node.newest_prompt, node.prompt_count
+        above.children[upper.label[0]] = upper
+        node.label, node.parent = node.label[cut:], upper
+        upper.children[node.label[0]] = node
+        if node.served:
+            upper.served = {at: value for at, value in node.served.items() if at <= depth} or None
+            node.served = {at: value for at, value in node.served.items() if at > depth} or None
+        return upper
+
+    def _remove(self, number: int) -> None:
+        end, full = self._ends.pop(number)
+        node: Node | None = full
+        in_prompt = False
+        while node is not None:
+            in_prompt = in_prompt or node is end
+            above = node.parent
+            node.count -= 1
+            node.prompt_count -= in_prompt
+            if not node.count and above is not None:
+                del above.children[node.label[0]]
+                self.code_points -= len(node.label)
+            node = above
+
+    def path(self, text: str) -> list[tuple[Node, int]]:
+        """Return the nodes along a text from the root, each with how many code points its sequences share with it."""
+        node, found = self._root, [(self._root, 0)]
+        end = len(text)
+        while node.depth < end and node.children:
+            child = node.children.get(text[node.depth])
+            if child is None:
+                break
+            if not text.startswith(child.label, node.depth):
+                found.append((child, node.depth + common_prefix(child.label, text[node.depth : child.depth])))
+                break
+            found.append((child, child.depth))
+            node = child
+        return found
+
+    @staticmethod
+    def steps(path: list[tuple[Node, int]], *, answers: bool) -> list[Step]:
+        """Return what a path shares with earlier requests, the shortest prefix first; `answers`: with their answers."""
+        found: list[Step] = []
+        for node, depth in path[1:]:
+            newest, count = (node.newest, node.count) if answers else (node.newest_prompt, node.prompt_count)
+            if newest < 0:
+                break
+            found.append(Step(depth, newest, count))
+        return found
+
+    def shared(self, path: list[tuple[Node, int]], number: int, *, answers: bool) -> int:
+        """Return how many code points the text of a path shares with one request."""
+        ends = self._ends.get(number)
+        if ends is None:
+            return 0
+        depths = {id(node): depth for node, depth in path}
+        node: Node | None = ends[1] if answers else ends[0]
+        limit = node.depth if node is not None else 0
+        while node is not None:
+            if id(node) in depths:
+                return min(depths[id(node)], limit)
+            node = node.parent
+        return 0

@@ -1,0 +1,399 @@
+"""Why the cache served what it did: which characters of the prompt ended the prefix, or what else did.
+
+`explain_miss` is pure. It is evaluated before the model learns from the same report; its result is stored with the
+request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from playground.prefix_cache.causes import TITLES, Cause
+from playground.prefix_cache.cold_clock import lifetime_of
+from playground.prefix_cache.difference import Difference, difference
+from playground.prefix_cache.endpoint_model import EndpointCacheModel, Prediction, Usage
+from playground.prefix_cache.forecast import span
+from playground.prefix_cache.hypotheses import Rendering
+from playground.prefix_cache.parameters import changed, that_may_matter
+from playground.prefix_cache.prefix_size import Size
+from playground.prefix_cache.view import CacheView, DocumentView, Order, PartKind, arranged
+from playground.prefix_cache.visible import quoted, snippet
+from playground.prompt.document import Json
+from playground.prompt.variables import places
+
+Kind = Literal[
+    "differs", "first", "expired", "server", "unreported", "order", "tools", "parameters", "minimum", "unknown"
+]
+"""How it is drawn: a position in the prompt (differs, order, tools), or a text alone."""
+PLAUSIBLE = 0.1
+"""Probability from which another order than the most probable may explain a report."""
+LARGE_BLOCK = 1024
+"""Tokens: the largest usual block and minimum. A shorter prefix may never be cached."""
+CONFIDENT = 0.7
+"""Confidence from which an inferred minimum or lifetime is named as the cause."""
+
+
+@dataclass(frozen=True, slots=True)
+class MissPosition:
+    """Where the prefix ended: a message or tool (index from 0), line and column from 1, and the characters there."""
+
+    part: Literal["message", "tool"]
+    index: int
+    line: int
+    column: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class MissExplanation:
+    """One explanation. `sentence` is complete; `before` and `after` are the characters at the difference in the
+    earlier request and in this one with the word around them, invisible ones made visible; empty if no text
+    differs.
+
+    `message` is the index of the message (None: the tools, or no position), `offset` the code point inside that part
+    as it was sent, `variable` the name of the variable whose value changed, `compared_with` the request_id of the
+    earlier request. `place` is the first code point of the canonical view that differs, `part` the kind of part
+    there, `tool` the index of the tool, `position` the same for people.
+    """
+
+    kind: Kind
+    sentence: str
+    before: str = ""
+    after: str = ""
+    message: int | None = None
+    offset: int = 0
+    variable: str | None = None
+    compared_with: str | None = None
+    cause: Cause = "unknown"
+    place: int | None = None
+    part: PartKind | None = None
+    tool: int | None = None
+    position: MissPosition | None = None
+
+    @property
+    def title(self) -> str:
+        """The cause in a few words; empty if none is named."""
+        if self.cause == "unknown" and self.kind != "unknown":
+            return ""
+        return f"{{{{{self.variable}}}}} has another value" if self.variable else TITLES[self.cause]
+
+
+@dataclass(frozen=True, slots=True)
+class EarlierRequest:
+    """What a request is compared with. `gap_s` is the time between both, `lost` why the cache cannot have it any
+    more."""
+
+    view: CacheView
+    fields: Mapping[str, Json] | None = None
+    request_id: str | None = None
+    gap_s: float | None = None
+    lost: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class OrderEvidence:
+    """One possible order of the prompt, with its probability; `size` gives the tokens before a code point in that
+    order."""
+
+    order: Order
+    weight: float
+    size: Callable[[int], Size]
+
+
+@dataclass(frozen=True, slots=True)
+class MissKnowledge:
+    """What was known of the server before the report. `minimum` and `lifetime_s` are None unless reports support
+    them."""
+
+    orders: Sequence[OrderEvidence]
+    block: int = 16
+    minimum: int | None = None
+    lifetime_s: float | None = None
+    assumed_lifetime_s: float = 300.0
+    alive: float = 1.0
+    """Probability that the shared prefix was still cached, as far as time and traffic tell."""
+    replicas: bool = False
+    """Whether several replicas are probable."""
+
+
+def explain_miss(
+    now: CacheView,
+    fields: Mapping[str, Json] | None,
+    earlier: EarlierRequest | None,
+    usage: Usage,
+    known: MissKnowledge,
+    document: DocumentView | None = None,
+) -> MissExplanation | None:
+    """Return what ended the prefix of an answered request; None if nothing was missed."""
+    cached, prompt = usage.cached_tokens, usage.prompt_tokens
+    if cached is None or prompt is None:
+        text = "The server did not report cached tokens: what the cache did is unknown."
+        return MissExplanation("unreported", text, cause="unreported")
+    if earlier is None:
+        return _first(cached)
+    both = fields is not None and earlier.fields is not None
+    clauses = changed(that_may_matter(fields or {}), that_may_matter(earlier.fields or {})) if both else ()
+    found, shared = _evidence(now, earlier.view, cached, known, likely_only=bool(clauses))
+    case = _Case(now, document, earlier, clauses, known, cached, prompt, shared)
+    if found is not None and cached > shared.tokens * 1.25 + 64 + 3 * shared.error:
+        return _elsewhere(case, found)
+    if case.missed:
+        return _missed(case, found)
+    if found is None:
+        # Identical, and too short to tell by the tokens that were missed.
+        short = cached == 0 and known.minimum is not None and shared.tokens < known.minimum
+        return _below_minimum(case, None) if short else None
+    if cached == 0 and _at_the_end(now, found) and known.minimum and shared.tokens < known.minimum:
+        return _below_minimum(case, found)
+    return _differs(case, found)
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    now: CacheView
+    document: DocumentView | None
+    earlier: EarlierRequest
+    parameters: tuple[str, ...]
+    known: MissKnowledge
+    cached: int
+    prompt: int
+    shared: Size
+
+    @property
+    def missed(self) -> bool:
+        """Whether even what is identical was not served; a last block that is not whole is no miss."""
+        least = max(64.0, 1.5 * self.known.block) + 2 * self.shared.error
+        return self.cached < self.shared.tokens / 2 and self.shared.tokens - self.cached >= least
+
+    @property
+    def other_model(self) -> bool:
+        return any(clause.startswith("model:") for clause in self.parameters)
+
+    @property
+    def late(self) -> bool:
+        limit = self.known.lifetime_s
+        return limit is not None and self.earlier.gap_s is not None and self.earlier.gap_s > 0.8 * limit
+
+
+def _evidence(
+    now: CacheView, earlier: CacheView, cached: int, known: MissKnowledge, *, likely_only: bool
+) -> tuple[Difference | None, Size]:
+    """Return the first difference in the order that explains the report best, and the tokens before it.
+
+    `likely_only`: only in the most probable order, as something else may explain the report.
+    """
+    best: tuple[float, Difference | None, Size] | None = None
+    most = max((one.weight for one in known.orders), default=0.0)
+    least = most if likely_only else min(PLAUSIBLE, most)
+    for one in known.orders:
+        if one.weight < least:
+            continue
+        mine, theirs = arranged(now, one.order), arranged(earlier, one.order)
+        found = difference(mine, theirs)
+        size = one.size(found.shared if found is not None else min(len(mine.text), len(theirs.text)))
+        served = size.tokens // known.block * known.block
+        apart = max(abs(cached - served) - known.block - 2 * size.error, 0.0)
+        fit = one.weight / (1.0 + (apart / (24.0 + 2 * size.error)) ** 2)
+        if best is None or fit > best[0] * 1.0001:
+            best = fit, found, size
+    if best is None:
+        found = difference(now, earlier)
+        return found, Size(0.0, 0.0)
+    return best[1], best[2]
+
+
+def _first(cached: int) -> MissExplanation:
+    if cached:
+        text = (
+            f"{cached:,} tokens came from the cache although this program has sent nothing like it to this endpoint. "
+            "Candidates: another program of the account, or constant text that the server adds."
+        )
+        return MissExplanation("server", text, cause="unknown")
+    text = "The first request of its kind: nothing was cached yet. Send it again to see the cache work."
+    return MissExplanation("first", text, cause="first")
+
+
+def _elsewhere(case: _Case, found: Difference) -> MissExplanation:
+    text = (
+        f"{case.cached:,} tokens came from the cache, though the earlier request shares only "
+        f"≈ {case.shared.tokens:,.0f}. "
+        "Candidates: another position of the tools, cached answers, template text, or another program's request."
+    )
+    return MissExplanation("unknown", text, compared_with=case.earlier.request_id, cause="unknown")
+
+
+def _at_the_end(now: CacheView, found: Difference) -> bool:
+    last = now.parts[-1].index if now.parts else 0
+    return found.part.kind != "tool" and found.part.index == last
+
+
+def _below_minimum(case: _Case, found: Difference | None) -> MissExplanation:
+    minimum = case.known.minimum or 0
+    short = case.prompt < minimum
+    what = "The whole prompt is" if short else "What the earlier request shares is"
+    size = f"{case.prompt:,}" if short else f"≈ {case.shared.tokens:,.0f}"
+    text = (
+        f"{what} {size} tokens; this server probably caches nothing below {minimum:,}. "
+        "The text of the prompt is not the cause."
+    )
+    place = None if found is None else found.shared
+    return MissExplanation("minimum", text, compared_with=case.earlier.request_id, cause="minimum", place=place)
+
+
+def _missed(case: _Case, found: Difference | None) -> MissExplanation:
+    """Explain identical text that was not served: a parameter, the lifetime, a minimum or the server."""
+    compared_with, known = case.earlier.request_id, case.known
+    if found is None:
+        same = "Every byte of the earlier request is here"
+    else:
+        where = _place(case.now, found)
+        same = f"The first ≈ {case.shared.tokens:,.0f} tokens, up to {where}, are the earlier request's, byte for byte"
+    if case.parameters and (case.other_model or not case.late):
+        return _parameters(same, case)
+    if case.earlier.lost:
+        text = f"{same}, but {case.earlier.lost}."
+        return MissExplanation("expired", text, compared_with=compared_with, cause="server")
+    if case.cached == 0 and known.minimum and (case.shared.tokens < known.minimum or case.prompt < known.minimum):
+        return _below_minimum(case, found)
+    if case.late and case.earlier.gap_s is not None and known.lifetime_s is not None:
+        text = (
+            f"{same}, but it was sent {span(case.earlier.gap_s)} before. This server forgets unused prefixes after "
+            f"about {span(known.lifetime_s)}, as far as its reports tell; the vendor publishes no figure."
+        )
+        return MissExplanation("expired", text, compared_with=compared_with, cause="idle")
+    text = f"{same}, yet only {case.cached:,} tokens came from the cache. The text of the prompt is not the cause."
+    return MissExplanation("server", f"{text} {_candidates(case)}", compared_with=compared_with, cause="server")
+
+
+def _candidates(case: _Case) -> str:
+    """Return the reasons that the evidence leaves, as text."""
+    found = []
+    gap_s = case.earlier.gap_s
+    if gap_s is not None and gap_s > min(case.known.assumed_lifetime_s, 120.0):
+        found.append(f"the {span(gap_s)} since the earlier request")
+    if case.cached == 0 and case.shared.tokens < LARGE_BLOCK and case.known.minimum is None:
+        found.append("a minimum that this prefix does not reach")
+    found.append(
+        "another replica" if case.known.replicas else "a restart, room that other traffic needed, or another replica"
+    )
+    return f"Candidates: {', '.join(found)}."
+
+
+def _parameters(same: str, case: _Case) -> MissExplanation:
+    what = "Models share no cache." if case.other_model else "A server may keep prompts that differ in it apart."
+    text = f"{same}, but {'; '.join(case.parameters)}. {what}"
+    return MissExplanation("parameters", text, compared_with=case.earlier.request_id, cause="parameters")
+
+
+def _differs(case: _Case, found: Difference) -> MissExplanation:
+    variable = _variable(case.document, found)
+    text = found.words
+    if variable is not None:
+        before, after = (quoted(text) if text else "nothing" for text in found.around)
+        text = f"the value of {{{{{variable}}}}} changed, {before} became {after}"
+    part = found.part
+    tool = found.tool if found.tool is not None else part.index if part.kind == "tool" else None
+    return MissExplanation(
+        _kind(found),
+        f"The prefix ends in {_place(case.now, found)}: {text}. {_cost(case)}",
+        before=snippet(found.around[0]),
+        after=snippet(found.around[1]),
+        message=None if tool is not None else part.index,
+        offset=found.offset if part.kind == "content" and tool is None else 0,
+        variable=variable,
+        compared_with=case.earlier.request_id,
+        cause=found.cause if variable is None else "variable",
+        place=found.shared,
+        part="tool" if tool is not None else part.kind,
+        tool=tool,
+        position=_position(case.now, found, tool),
+    )
+
+
+def _position(view: CacheView, found: Difference, tool: int | None) -> MissPosition:
+    part = found.part
+    kind: Literal["message", "tool"] = "message" if tool is None else "tool"
+    index = part.index if tool is None else tool
+    inside = (part.kind == "content" and tool is None) or part.kind == "tool"
+    if not inside or found.shape in ("order", "structure"):
+        return MissPosition(kind, index, 1, 1, found.around[1])
+    whole = next(one for one in view.parts if one.kind == part.kind and one.index == part.index)
+    text = view.text[whole.start : whole.start + found.offset]
+    return MissPosition(kind, index, text.count("\n") + 1, len(text) - text.rfind("\n"), found.around[1] or found.after)
+
+
+def _kind(found: Difference) -> Kind:
+    return found.shape if found.shape in ("order", "tools") else "differs"
+
+
+def _cost(case: _Case) -> str:
+    fresh = f"{case.prompt - case.cached:,} of {case.prompt:,} tokens were fresh"
+    minimum = case.known.minimum or 0
+    if not case.cached and 0 < case.shared.tokens < minimum:
+        least = f"the ≈ {case.shared.tokens:,.0f} tokens before it are fewer than the {minimum:,} that are cached"
+        return f"Nothing after it can match, and {least}: {fresh}."
+    return f"Nothing after it can match: {fresh}."
+
+
+# -- from the cache model --------------------------------------------------------------------------------------
+
+
+def knowledge_of(cache: EndpointCacheModel, prediction: Prediction, assumed_s: float) -> MissKnowledge:
+    """Return what a cache model knows before the report of a predicted request."""
+    weights: dict[Order, float] = {}
+    best: dict[Order, Rendering] = {}
+    for one, weight in cache.hypotheses.weights.items():
+        weights[one.order] = weights.get(one.order, 0.0) + weight
+        known = best.get(one.order)
+        if one in prediction.reaches and (known is None or weight > cache.hypotheses.weights[known]):
+            best[one.order] = one
+    orders = [
+        OrderEvidence(order, weights[order], prediction.reaches[best[order]].size)
+        for order in best
+        if weights[order] >= 0.005
+    ]
+    minimum, lifetime = cache.units.minimum, lifetime_of(cache)
+    alive = 1.0
+    if prediction.best is not None:
+        full = max((one.size.tokens for one in prediction.outcomes), default=0.0)
+        alive = sum(one.weight for one in prediction.outcomes if one.size.tokens >= 0.8 * full)
+    return MissKnowledge(
+        orders,
+        cache.units.step,
+        minimum.value if minimum.confidence >= CONFIDENT and minimum.value else None,
+        float(lifetime.value) if lifetime.value is not None and lifetime.confidence >= CONFIDENT else None,
+        assumed_s,
+        alive,
+        cache.hypotheses.routings()[0] < 0.5,
+    )
+
+
+def _variable(document: DocumentView | None, found: Difference) -> str | None:
+    """Return the variable whose value contains the difference."""
+    part, offset = found.part, found.offset
+    if document is None or part.kind != "content" or found.shape != "text":
+        return None
+    rendered = document.rendered[part.index]
+    template = document.document.messages[part.index].content or ""
+    if rendered is None:
+        return None
+    for place, (start, end, _, _) in zip(places(template), rendered.cuts, strict=True):
+        # A value that became shorter differs just after its end, where something is gone and nothing has come.
+        if start <= offset < end or (offset == end and not found.after):
+            return place.name
+    return None
+
+
+def _place(view: CacheView, found: Difference) -> str:
+    part, offset = found.part, found.offset
+    if part.kind == "tool":
+        return f"tool {part.index + 1}, character {offset + 1:,}"
+    role = next(view.text[p.start : p.end - 1] for p in view.parts if p.kind == "role" and p.index == part.index)
+    where = f"message {part.index + 1} ({role})"
+    if part.kind == "content" and found.shape == "text":
+        text = view.text[part.start : part.start + offset]
+        line = text.count("\n") + 1
+        return f"{where}, line {line}, character {len(text) - text.rfind(chr(10)):,}"
+    return where if part.kind in ("role", "content") else f"{where}, its {part.kind.replace('_', ' ')}"

@@ -1,0 +1,210 @@
+"""How many tokens a prefix of a prompt has: exact counts that a server reported, and estimates between them."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from math import sqrt
+
+from playground.prefix_cache.char_classes import NOTHING, PROMPT_HEAD, TOOLS_HEAD, TOOLS_TAIL, Counts, add, subtract
+from playground.prefix_cache.match_tree import Node
+from playground.prefix_cache.token_estimator import TokenEstimator
+from playground.prefix_cache.view import CacheView
+
+CUT = (0.5, 0.6)
+"""Of the token in which two texts part, half is shared on average and none counts; with its standard deviation."""
+UNLIKELY = 4.0
+"""Standard deviations between an estimate and a mark from which the mark is not believed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """About how many tokens, with the standard deviation."""
+
+    tokens: float
+    error: float
+
+
+class Measure:
+    """Estimated sizes of one view, up to any offset. `scale` adjusts them to a count reported for a related text."""
+
+    def __init__(self, view: CacheView, estimator: TokenEstimator, scale: float = 1.0) -> None:
+        self.scale = scale
+        self.estimator, self.view = estimator, view
+        self._counts = [self._part_counts(number) for number in range(len(view.parts))]
+        self._before = list(accumulate(self._counts, add, initial=NOTHING))
+
+    def _part_counts(self, number: int) -> Counts:
+        part = self.view.parts[number]
+        text = self.view.text[part.start : part.end]
+        if part.kind != "tool":
+            counts = self.estimator.counts(text)
+        else:
+            counts = self.estimator.tool_counts(text)
+            if number == 0 or self.view.parts[number - 1].kind != "tool":
+                counts = add(counts, TOOLS_HEAD)
+            if number + 1 == len(self.view.parts) or self.view.parts[number + 1].kind != "tool":
+                counts = add(counts, TOOLS_TAIL)
+        return add(counts, PROMPT_HEAD) if number == 0 else counts
+
+    @property
+    def text(self) -> str:
+        """The view's text."""
+        return self.view.text
+
+    @property
+    def total(self) -> float:
+        """≈ tokens of the whole prompt."""
+        return self._tokens(self._before[-1])
+
+    def part(self, number: int) -> float:
+        """Return ≈ tokens of one part of the view."""
+        return self._tokens(self._counts[number])
+
+    def upto(self, offset: int) -> float:
+        """Return ≈ tokens before a code point of the view's text."""
+        return self._tokens(self.counts_upto(offset))
+
+    def counts_upto(self, offset: int) -> Counts:
+        """Return characters by class before a code point of the view's text."""
+        parts = self.view.parts
+        at = bisect_right(parts, offset, key=lambda part: part.start) - 1
+        if at < 0 or not offset:
+            return NOTHING
+        part = parts[at]
+        if offset >= part.end:
+            return self._before[at + 1]
+        text = self.view.text[part.start : offset]
+        if part.kind != "tool":
+            counts = add(self._before[at], self.estimator.counts(text))
+        else:
+            counts = add(self._before[at], self.estimator.tool_counts(text))
+            if at == 0 or parts[at - 1].kind != "tool":
+                counts = add(counts, TOOLS_HEAD)
+        return add(counts, PROMPT_HEAD) if at == 0 else counts
+
+    def _tokens(self, counts: Counts) -> float:
+        return self.estimator.tokens(counts) * self.scale
+
+
+@dataclass(frozen=True, slots=True)
+class Anchor:
+    """An earlier request that begins alike: its measure, where its prompt ends, and the tokens counted there."""
+
+    measure: Measure
+    depth: int
+    tokens: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Mark:
+    depth: int
+    counts: Counts
+    size: Size
+
+
+class PrefixSizer:
+    """Sizes of prefixes of one text along its path in a match tree. `block` is the server's block in tokens."""
+
+    def __init__(
+        self,
+        measure: Measure,
+        path: Sequence[tuple[Node, int]],
+        block: int,
+        width: float,
+        *,
+        answers: bool,
+        anchors: Sequence[Anchor] = (),
+    ) -> None:
+        self._measure, self._block, self._width = measure, block, width
+        self._anchors = anchors
+        self._estimator = measure.estimator
+        self._marks = self._on_path(path, answers=answers)
+        self._known: dict[int, Size] = {}
+
+    @property
+    def length(self) -> int:
+        """Code points of the whole text."""
+        return len(self._measure.text)
+
+    def _on_path(self, path: Sequence[tuple[Node, int]], *, answers: bool) -> list[_Mark]:
+        """Exact counts at the ends of earlier requests, and depths at which a report ended."""
+        marks = {0: _Mark(0, NOTHING, Size(0.0, 0.0))}
+        for node, depth in path:
+            for at, (low, block) in (node.served or {}).items():
+                if at <= depth:
+                    size = Size(low + min(block, self._block) / 2, min(block, self._block) / sqrt(12))
+                    marks[at] = _Mark(at, self._measure.counts_upto(at), size)
+            exact = node.exact_prompt
+            if exact is None and answers:
+                exact = node.exact
+            if exact is not None and depth == node.depth:
+                marks[depth] = _Mark(depth, self._measure.counts_upto(depth), Size(exact, 0.0))
+        ordered = sorted(marks.values(), key=lambda mark: mark.depth)
+        return self._plausible(ordered)
+
+    def _plausible(self, marks: list[_Mark]) -> list[_Mark]:
+        """Leave out marks that disagree with the exact ones around them."""
+        kept: list[_Mark] = []
+        for mark in marks:
+            if kept and mark.size.error and not self._agrees(kept[-1], mark):
+                continue
+            while kept and not mark.size.error and kept[-1].size.tokens > mark.size.tokens:
+                kept.pop()
+            kept.append(mark)
+        return kept
+
+    def _agrees(self, before: _Mark, mark: _Mark) -> bool:
+        tokens, error = self._estimate(mark.counts, before.counts)
+        apart = abs(before.size.tokens + tokens - mark.size.tokens)
+        return apart <= self._block + UNLIKELY * _hypotenuse(error, before.size.error, mark.size.error)
+
+    def size(self, depth: int) -> Size:
+        """Return the tokens before code point `depth`."""
+        found = self._known.get(depth)
+        if found is None:
+            found = self._known[depth] = self._find(depth)
+        return found
+
+    def _find(self, depth: int) -> Size:
+        before = self._marks[0]
+        after: _Mark | None = None
+        for mark in self._marks:
+            if mark.depth <= depth:
+                before = mark
+            else:
+                after = mark
+                break
+        if before.depth == depth:
+            return before.size
+        counts = self._measure.counts_upto(depth)
+        tokens, error = self._estimate(counts, before.counts)
+        best = self._bridge(counts, before, after, tokens, error)
+        for anchor in self._anchors:
+            if anchor.depth > depth:
+                end = _Mark(anchor.depth, anchor.measure.counts_upto(anchor.depth), Size(anchor.tokens, 0.0))
+                found = self._bridge(counts, before, end, tokens, error)
+                best = min(best, found, key=lambda size: size.error)
+        return best
+
+    def _bridge(self, counts: Counts, before: _Mark, after: _Mark | None, tokens: float, error: float) -> Size:
+        """Between two marks with a known distance, what both estimates miss of it is divided by their variances."""
+        if after is not None:
+            rest, rest_error = self._estimate(after.counts, counts)
+            across = _hypotenuse(before.size.error, after.size.error)
+            missed = after.size.tokens - before.size.tokens - tokens - rest
+            total = error**2 + rest_error**2 + across**2
+            share = error**2 / total if total else 0.0
+            tokens = max(tokens + missed * share, 0.0)
+            error *= sqrt(max(1 - share, 0.0))
+        return Size(max(before.size.tokens + tokens - CUT[0], 0.0), _hypotenuse(before.size.error, error, CUT[1]))
+
+    def _estimate(self, upper: Counts, lower: Counts) -> tuple[float, float]:
+        counts = subtract(upper, lower)
+        return max(self._estimator.tokens(counts), 0.0), self._estimator.deviation(counts) * self._width
+
+
+def _hypotenuse(*sides: float) -> float:
+    return sqrt(sum(side * side for side in sides))

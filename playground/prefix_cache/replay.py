@@ -1,0 +1,180 @@
+"""Replay of recorded traffic: the forecast before each request, and the explanation of its report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from playground.prefix_cache.endpoint_model import Usage
+from playground.prefix_cache.forecast import Forecast
+from playground.prefix_cache.forecaster import CacheForecaster, CacheProfile, forecast_of
+from playground.prefix_cache.index import Sent
+from playground.prefix_cache.interval import NEAR
+from playground.prefix_cache.miss_explanation import MissExplanation
+from playground.prefix_cache.traffic import TrafficRecord
+from playground.prefix_cache.view import CacheView, view_of_fields
+from playground.prompt.document import Json
+
+REMEMBERED = 400
+"""Requests that are written with the learned state, so that the next replay knows what was sent."""
+VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayResult:
+    """One request: the forecast before it, the report and the explanation. `forecast` is None for a failed request."""
+
+    record: TrafficRecord
+    forecast: Forecast
+    usage: Usage | None
+    explanation: MissExplanation | None
+
+
+@dataclass(frozen=True, slots=True)
+class ReplaySummary:
+    """Shares are 0 to 1, None without a report. `profile` is of the endpoint with the most requests."""
+
+    requests: int
+    reported: int
+    within_block: float | None
+    coverage: float | None
+    profile: CacheProfile | None
+
+
+class _Saved(msgspec.Struct):
+    version: int
+    learned: msgspec.Raw
+    requests: list[dict[str, Any]]
+
+
+class Replay:
+    """Iterate it once; then `summary` and `learned` are complete."""
+
+    def __init__(self, records: Iterable[TrafficRecord], lifetime_s: float, learned: bytes | None) -> None:
+        self._records = records
+        self._now = 0.0
+        self._forecaster = CacheForecaster(lifetime_s, lambda: self._now)
+        self._counts: dict[tuple[str, str], int] = {}
+        self._reported = self._within = self._covered = self._requests = 0
+        self._kept: list[dict[str, Json]] = []
+        if learned is not None:
+            self._restore(learned)
+
+    def __iter__(self) -> Iterator[ReplayResult]:
+        for number, record in enumerate(self._records):
+            yield self._one(record, f"replay-{number}")
+
+    def _one(self, record: TrafficRecord, run_id: str) -> ReplayResult:
+        self._now = record.at_unix
+        where = record.endpoint, record.model
+        self._requests += 1
+        self._counts[where] = self._counts.get(where, 0) + 1
+        cache = self._forecaster.model(*where)
+        view = view_of_fields(record.request)
+        cache.prepare(view)
+        prediction = cache.predict(view, record.at_unix, thorough=True)
+        prediction.compared = cache.compared_with(prediction, record.tag)
+        forecast = forecast_of(cache, prediction, prediction.compared)
+        if not record.accepted:
+            return ReplayResult(record, forecast, record.usage, None)
+        usage = record.usage or Usage()
+        sent = _sent(record, run_id, view)
+        self._score(forecast, usage, cache.units.step)
+        self._forecaster.record(*where, sent, prediction)
+        settled = self._forecaster.settle(*where, run_id, usage, forecast)
+        self._keep(record)
+        return ReplayResult(record, forecast, usage, settled.explanation if settled is not None else None)
+
+    def _score(self, forecast: Forecast, usage: Usage, block: int) -> None:
+        cached = usage.cached_tokens
+        if cached is None:
+            return
+        self._reported += 1
+        self._within += abs(cached - forecast.cached_tokens) <= max(NEAR, block)
+        self._covered += round(forecast.low) <= cached <= round(forecast.high)
+
+    @property
+    def summary(self) -> ReplaySummary:
+        """The summary of the requests so far."""
+        where = max(self._counts, key=lambda key: self._counts[key], default=None)
+        return ReplaySummary(
+            self._requests,
+            self._reported,
+            self._within / self._reported if self._reported else None,
+            self._covered / self._reported if self._reported else None,
+            self._forecaster.learned(*where) if where is not None else None,
+        )
+
+    # -- memory between replays ------------------------------------------------------------------------------------
+
+    @property
+    def learned(self) -> bytes:
+        """What was learned, with the last requests, as JSON."""
+        return msgspec.json.encode(_Saved(VERSION, msgspec.Raw(self._forecaster.save()), self._kept[-REMEMBERED:]))
+
+    def _keep(self, record: TrafficRecord) -> None:
+        usage = record.usage or Usage()
+        self._kept.append(
+            {
+                "at": record.at_unix,
+                "endpoint": record.endpoint,
+                "request": dict(record.request),
+                "request_id": record.request_id,
+                "tag": record.tag,
+                "prompt_tokens": usage.prompt_tokens,
+                "cached_tokens": usage.cached_tokens,
+                "completion_tokens": usage.completion_tokens,
+                "message": dict(usage.message) if usage.message is not None else None,
+            }
+        )
+
+    def _restore(self, data: bytes) -> None:
+        try:
+            saved = msgspec.json.decode(data, type=_Saved)
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+            return
+        if saved.version != VERSION:
+            return
+        self._forecaster.load(bytes(saved.learned))
+        for number, one in enumerate(saved.requests):
+            record = _saved_record(one)
+            if record is None:
+                continue
+            self._now = record.at_unix
+            sent = _sent(record, f"earlier-{number}", view_of_fields(record.request))
+            self._forecaster.remember(record.endpoint, record.model, sent, record.usage or Usage())
+            self._kept.append(one)
+
+
+def replay_traffic(
+    records: Iterable[TrafficRecord], *, lifetime_s: float = 300.0, learned: bytes | None = None
+) -> Replay:
+    """Return a replay of records in the order in which they were sent, on their own clock."""
+    return Replay(records, lifetime_s, learned)
+
+
+def _sent(record: TrafficRecord, run_id: str, view: CacheView) -> Sent:
+    fields = {name: value for name, value in record.request.items() if name not in ("messages", "tools")}
+    return Sent(run_id, record.request_id, record.at_unix, view.text, view, fields=fields, tag=record.tag)
+
+
+def _saved_record(one: dict[str, Json]) -> TrafficRecord | None:
+    request, at, message = one.get("request"), one.get("at"), one.get("message")
+    if not isinstance(request, dict) or not isinstance(at, int | float):
+        return None
+    counts = [one.get(name) for name in ("prompt_tokens", "cached_tokens", "completion_tokens")]
+    prompt, cached, completion = (value if isinstance(value, int) else None for value in counts)
+    usage = Usage(prompt, cached, completion, 0, message if isinstance(message, dict) else None)
+    request_id = one.get("request_id")
+    return TrafficRecord(
+        float(at),
+        request,
+        200,
+        request_id if isinstance(request_id, str) else None,
+        usage,
+        endpoint=str(one.get("endpoint") or ""),
+        tag=str(one.get("tag") or ""),
+    )

@@ -1,0 +1,157 @@
+"""A local estimate of token counts (≈). The tokenizer is not published: the estimate is fitted to reported counts.
+
+Each character class has its tokens per character, a prior times a ratio. Ratios are fitted by recursive least squares
+to what the server reported for whole prompts, for the text between two counted prompts and for answers.
+"""
+
+from __future__ import annotations
+
+from math import sqrt
+from operator import mul
+
+from playground.prefix_cache.char_classes import NOTHING, Counts, add, count, subtract
+from playground.prefix_cache.regression import RecursiveLeastSquares
+from playground.prefix_cache.text_compare import common_prefix, common_suffix
+
+PRIOR: Counts = (0.125, 0.6, 0.45, 0.55, 1.6, 0.45, 0.45, 0.7, 0.4, 0.5, 0.8, 1.3, 1.0, 5.0, 25.0, 15.0)
+"""Tokens per character by class; tokens per estimated token of a tool; tokens of the template's heads."""
+DOUBT = (0.25, 0.3, 0.5, 0.4, 0.5, 0.4, 0.6, 0.7, 0.5, 0.5, 0.4, 0.7, 0.35, 1.5, 1.2, 1.5)
+"""Relative standard deviations of the priors among common vocabularies and templates."""
+LEAST, MOST = 0.02, 8.0
+"""Limits of a ratio."""
+GRAIN = 0.45
+"""Standard deviation per token: words differ in length, which evens out in a long text."""
+NINE_IN_TEN = 1.645
+"""Standard deviations to each side that hold 90 % of a normal distribution."""
+RELATIVE, RELATIVE_WEIGHT = 0.025, 12.0
+"""Relative standard deviation around the fit before any report, and how many reports outweigh it."""
+SHORT = 4096
+"""Code points up to which a text is simply counted; a longer one is compared with long texts counted before."""
+MAX_SHORT, MAX_LONG = 4_000, 48
+RECENT = 6
+"""How many long texts a new one is compared with."""
+
+
+class TokenEstimator:
+    """Estimates for one endpoint and model."""
+
+    def __init__(self) -> None:
+        self._fit = RecursiveLeastSquares((1.0,) * len(PRIOR), DOUBT)
+        self._factors: Counts = PRIOR
+        self._squares, self._weight = RELATIVE**2 * RELATIVE_WEIGHT, RELATIVE_WEIGHT
+        self._relative = RELATIVE
+        self.reports = 0
+        self._short: dict[str, Counts] = {}
+        self._long: dict[str, Counts] = {}
+
+    def snapshot(self) -> TokenEstimator:
+        """Return an estimator that counts as this one does now, for another thread."""
+        other = TokenEstimator()
+        other._fit.restore(*self._fit.state())
+        other._factors, other._relative, other.reports = self._factors, self._relative, self.reports
+        return other
+
+    def estimate(self, text: str) -> float:
+        """Return ≈ tokens of `text`."""
+        return self.tokens(self.counts(text))
+
+    def interval(self, text: str) -> tuple[float, float]:
+        """Return the range that holds the tokens of nine in ten texts like `text` (≈)."""
+        counts = self.counts(text)
+        tokens, error = self.tokens(counts), NINE_IN_TEN * self.deviation(counts)
+        return max(tokens - error, 0.0), tokens + error
+
+    def deviation(self, counts: Counts) -> float:
+        """Return the standard deviation of `tokens(counts)` in tokens."""
+        row = tuple(map(mul, counts, PRIOR))
+        tokens = max(self.tokens(counts), 0.0)
+        return sqrt(max(self._fit.variance(row), 0.0) + self._noise(tokens))
+
+    def _noise(self, tokens: float) -> float:
+        return GRAIN**2 * tokens + (self._relative * tokens) ** 2
+
+    def tokens(self, counts: Counts) -> float:
+        """Return ≈ tokens of a text with these counts. Linear: parts add up to the whole."""
+        tokens: float = sum(map(mul, counts, self._factors))
+        return tokens
+
+    def counts(self, text: str) -> Counts:
+        """Return characters by class; cached, so that an unchanged text is not counted again."""
+        memory = self._short if len(text) <= SHORT else self._long
+        found = memory.get(text)
+        if found is None:
+            found = self._by_difference(text) if len(text) > SHORT and not text.isascii() else None
+            found = found or count(text)
+            if len(memory) >= (MAX_SHORT if memory is self._short else MAX_LONG):
+                del memory[next(iter(memory))]
+            memory[text] = found
+        return found
+
+    def tool_counts(self, text: str) -> Counts:
+        """Return the counts of (a part of) a tool definition: templates write it in a notation of their own."""
+        tokens = sum(map(mul, self.counts(text), PRIOR))
+        return (*NOTHING[:12], tokens, 0.0, 0.0, 0.0)
+
+    def _by_difference(self, text: str) -> Counts | None:
+        """Count only what differs from a long text counted before, if most of both is the same."""
+        for other in list(reversed(self._long))[:RECENT]:
+            start = common_prefix(other, text)
+            end = common_suffix(other[start:], text[start:])
+            gone, come = other[start : len(other) - end], text[start : len(text) - end]
+            if len(gone) + len(come) < len(text) // 4:
+                return add(subtract(self._long[other], count(gone)), count(come))
+        return None
+
+    def learn(self, counts: Counts, reported: float, *, optional: bool = False, noise: float = 1.0) -> bool:
+        """Fit to `reported` tokens of a text with these counts.
+
+        `optional`: the report may include tokens of something else (hidden reasoning); it is dropped if it does not
+        agree. Returns whether it was used.
+        """
+        expected = self.tokens(counts)
+        if reported < 1 or expected < 1:
+            return False
+        if optional and abs(reported - expected) > 4 * self.deviation(counts) + 3:
+            return False
+        row = tuple(map(mul, counts, PRIOR))
+        noise += self._noise(max(expected, reported))
+        known = self._fit.variance(row)
+        error = reported - expected
+        self._fit.update(row, reported, noise)
+        self._factors = tuple(
+            prior * min(max(value, LEAST), MOST) for prior, value in zip(PRIOR, self._fit.values, strict=True)
+        )
+        self.reports += 1
+        # What the coefficients did not know is not noise around the fit.
+        if known < noise:
+            square = max(error * error - known - GRAIN**2 * reported, 0.0) / max(reported, 30.0) ** 2
+            self._squares += min(square, 0.01)
+            self._weight += 1
+            if self._weight > 80:
+                self._squares, self._weight = self._squares * 0.75, self._weight * 0.75
+            self._relative = min(max(sqrt(self._squares / self._weight), 0.004), 0.06)
+        return True
+
+    def state(self) -> dict[str, object]:
+        """Return what was learned, as JSON values."""
+        values, covariance = self._fit.state()
+        return {
+            "values": values,
+            "covariance": covariance,
+            "squares": self._squares,
+            "weight": self._weight,
+            "reports": self.reports,
+        }
+
+    def restore(
+        self, values: list[float], covariance: list[list[float]], squares: float, weight: float, reports: int
+    ) -> None:
+        """Continue from a stored state."""
+        if len(values) != len(PRIOR) or weight <= 0:
+            return
+        self._fit.restore(values, covariance)
+        self._factors = tuple(
+            prior * min(max(value, LEAST), MOST) for prior, value in zip(PRIOR, self._fit.values, strict=True)
+        )
+        self._squares, self._weight, self.reports = squares, weight, reports
+        self._relative = min(max(sqrt(squares / weight), 0.004), 0.06)

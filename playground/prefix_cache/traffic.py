@@ -1,0 +1,242 @@
+"""Recorded traffic: one record per request, from JSON lines, HAR or an export of the request log."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from playground.prefix_cache.endpoint_model import Usage
+from playground.prompt.document import Json
+
+MAX_LINE_BYTES = 64_000_000
+
+
+class TrafficError(Exception):
+    """A file that cannot be replayed; the text names the line or entry."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrafficRecord:
+    """One request. `at_unix` is when it was sent; `usage` is what the server reported, None for a failed request.
+
+    `endpoint` separates caches. A request with a `tag` (experiment, example, voice demo) was sent by the program for
+    a purpose of its own: it teaches the model, and is not compared with others' prompts.
+    """
+
+    at_unix: float
+    request: Mapping[str, Json]
+    status: int
+    request_id: str | None
+    usage: Usage | None
+    endpoint: str = ""
+    run_id: str = ""
+    tag: str = ""
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the server took the request: only then it can be in the cache."""
+        return self.status == 200
+
+    @property
+    def model(self) -> str:
+        """The model that was asked for."""
+        return str(self.request.get("model") or "")
+
+
+Foreign = Callable[[str], TrafficRecord | None]
+"""Reads a line of another format. Returns None for an unknown format; raises ValueError for a bad line."""
+
+
+def read_traffic(path: Path, foreign: Foreign | None = None) -> Iterator[TrafficRecord]:
+    """Yield the records of a file in its order. Raises TrafficError for content that is not usable.
+
+    `foreign` reads lines that have no `request`, for example of an export of the log.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise TrafficError(f"{path} cannot be read: {error.strerror or error}.") from error
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise TrafficError(f"line {line}: not UTF-8.") from error
+    har = _har(text)
+    if har is not None:
+        yield from har
+        return
+    for number, line in enumerate(text.split("\n"), start=1):
+        if line.strip():
+            yield _record(line, number, foreign)
+
+
+def _har(text: str) -> Iterator[TrafficRecord] | None:
+    head = text.lstrip()[:4096]
+    if not head.startswith("{") or '"log"' not in head:
+        return None
+    try:
+        value = json.loads(text)
+        entries = value["log"]["entries"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return (record for number, entry in enumerate(entries, start=1) for record in _har_entry(entry, number))
+
+
+def _har_entry(entry: Json, number: int) -> Iterator[TrafficRecord]:
+    """Yield the record of a HAR entry that is a chat completion; other entries are skipped."""
+    request, response = _object(_field(entry, "request")), _object(_field(entry, "response"))
+    if request is None or response is None or request.get("method") != "POST":
+        return
+    try:
+        body = json.loads(str((_object(request.get("postData")) or {}).get("text") or ""))
+    except (ValueError, RecursionError):
+        return
+    if not isinstance(body, dict) or not isinstance(body.get("messages"), list):
+        return
+    try:
+        at = datetime.fromisoformat(str(_field(entry, "startedDateTime"))).timestamp()
+    except ValueError as error:
+        raise TrafficError(f"entry {number}: startedDateTime is not a time.") from error
+    status = response.get("status")
+    content = str((_object(response.get("content")) or {}).get("text") or "")
+    usage = usage_of_response(_answer(content))
+    headers = response.get("headers")
+    found = (_object(header) or {} for header in (headers if isinstance(headers, list) else ()))
+    ids = [str(one.get("value")) for one in found if str(one.get("name")).lower() == "x-request-id"]
+    url = str(request.get("url") or "")
+    yield TrafficRecord(
+        at, body, status if isinstance(status, int) else 0, ids[0] if ids else None, usage, endpoint=url
+    )
+
+
+def _answer(content: str) -> Mapping[str, Json]:
+    """Return a completion's JSON; the events of a stream are joined."""
+    if not content.lstrip().startswith("data:"):
+        try:
+            value = json.loads(content)
+        except (ValueError, RecursionError):
+            return {}
+        return value if isinstance(value, dict) else {}
+    text, usage = [], None
+    calls: dict[int, dict[str, Json]] = {}
+    for line in content.split("\n"):
+        if not line.startswith("data:"):
+            continue
+        try:
+            chunk = _object(json.loads(line[5:]))
+        except (ValueError, RecursionError):
+            continue
+        if chunk is None:
+            continue
+        usage = chunk.get("usage") or usage
+        choices = chunk.get("choices")
+        delta = _object(_field(choices[0], "delta")) if isinstance(choices, list) and choices else None
+        if delta is not None:
+            text.append(str(delta.get("content") or ""))
+            _join_calls(calls, delta.get("tool_calls"))
+    message: dict[str, Json] = {"role": "assistant", "content": "".join(text) or None}
+    if calls:
+        message["tool_calls"] = [calls[index] for index in sorted(calls)]
+    return {"choices": [{"message": message}], "usage": usage}
+
+
+def _join_calls(calls: dict[int, dict[str, Json]], pieces: Json) -> None:
+    for piece in pieces if isinstance(pieces, list) else ():
+        one = _object(piece)
+        function = _object((one or {}).get("function")) or {}
+        if one is None:
+            continue
+        index = one.get("index")
+        call = calls.setdefault(index if isinstance(index, int) else len(calls), {})
+        known = _object(call.get("function")) or {}
+        joined: dict[str, Json] = {
+            "name": str(known.get("name") or "") + str(function.get("name") or ""),
+            "arguments": str(known.get("arguments") or "") + str(function.get("arguments") or ""),
+        }
+        call.update({"id": call.get("id") or one.get("id"), "type": "function", "function": joined})
+
+
+def usage_of_response(response: Mapping[str, Json]) -> Usage | None:
+    """Return the usage of a completion's JSON, with its message; None without a usage."""
+    usage = _object(response.get("usage"))
+    if usage is None:
+        return None
+    choices = response.get("choices")
+    message = _object(_field(choices[0], "message")) if isinstance(choices, list) and choices else None
+    return usage_of(usage, message)
+
+
+def usage_of(usage: Mapping[str, Json], message: Mapping[str, Json] | None) -> Usage:
+    """Return a `usage` object and the generated message as one value."""
+    details = _object(usage.get("prompt_tokens_details")) or {}
+    completion = _object(usage.get("completion_tokens_details")) or {}
+    cached = _count(details.get("cached_tokens"))
+    if cached is None:
+        cached = _count(usage.get("cached_tokens"))
+    if cached is None:
+        cached = _count(usage.get("prompt_cache_hit_tokens"))
+    return Usage(
+        _count(usage.get("prompt_tokens")),
+        cached,
+        _count(usage.get("completion_tokens")),
+        _count(completion.get("reasoning_tokens")) or 0,
+        message,
+    )
+
+
+def _record(line: str, number: int, foreign: Foreign | None) -> TrafficRecord:
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise TrafficError(f"line {number}: not JSON.") from error
+    if not isinstance(value, dict):
+        raise TrafficError(f"line {number}: not a JSON object.")
+    if "request" not in value and foreign is not None:
+        try:
+            found = foreign(line)
+        except ValueError as error:
+            raise TrafficError(f"line {number}: {error}") from error
+        if found is not None:
+            return found
+    return _issue_record(value, number)
+
+
+def _issue_record(value: Mapping[str, Json], number: int) -> TrafficRecord:
+    at, request, response = value.get("at"), _object(value.get("request")), _object(value.get("response"))
+    if isinstance(at, bool) or not isinstance(at, int | float):
+        raise TrafficError(f"line {number}: `at` is missing or not a number.")
+    if request is None or not isinstance(request.get("messages"), list):
+        raise TrafficError(f"line {number}: `request` is missing or has no `messages`.")
+    if response is None:
+        raise TrafficError(f"line {number}: `response` is missing.")
+    status = response.get("status")
+    if isinstance(status, bool) or not isinstance(status, int):
+        raise TrafficError(f"line {number}: `response.status` is missing or not a number.")
+    usage, message = _object(response.get("usage")), _object(response.get("message"))
+    if status == 200 and usage is None and "usage" not in response:
+        raise TrafficError(f"line {number}: `response.usage` is missing.")
+    request_id = response.get("request_id")
+    return TrafficRecord(
+        float(at),
+        request,
+        status,
+        None if request_id is None else str(request_id),
+        usage_of(usage, message) if usage is not None else None,
+        endpoint=str(value.get("endpoint") or ""),
+        tag=str(value.get("tag") or ""),
+    )
+
+
+def _object(value: Json) -> dict[str, Json] | None:
+    return value if isinstance(value, dict) else None
+
+
+def _field(value: Json, name: str) -> Json:
+    return value.get(name) if isinstance(value, dict) else None
+
+
+def _count(value: Json) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None

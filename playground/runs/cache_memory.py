@@ -1,0 +1,154 @@
+"""What the cache model remembers between two starts: the learned state on disk, and the requests in the log."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from playground.client.endpoint import SIMULATOR_ID
+from playground.prefix_cache.endpoint_model import EndpointCacheModel, Usage
+from playground.prefix_cache.forecaster import CacheForecaster
+from playground.prefix_cache.index import Sent
+from playground.prefix_cache.learned_state import LearnedState, parse, restore
+from playground.prefix_cache.view import view_of_fields
+from playground.prompt.document import Json
+
+if TYPE_CHECKING:
+    from playground.client.endpoint import Endpoint
+    from playground.runs.record import SentRow
+
+FILE = "cache_models.json"
+MAX_BYTES = 32_000_000
+REMEMBERED = 2_000
+"""The newest requests of an endpoint that are known after a start."""
+LEARNED_FROM = 5_000
+"""The newest requests that lost state is rebuilt from."""
+PREDICTED = 300
+"""Of the remembered requests, how many count as traffic since earlier ones."""
+AGE = timedelta(days=14)
+"""Older requests are not in any cache."""
+SAVED_EVERY_S = 3.0
+
+Submit = Callable[[Callable[[], str], Callable[[str], None]], None]
+
+
+class SentLog(Protocol):
+    """The request log, as far as the cache model needs it."""
+
+    async def sent_since(
+        self,
+        endpoint_id: str,
+        model: str,
+        since_utc: datetime,
+        limit: int | None = None,
+        base_url: str | None = None,
+        *,
+        accepted: bool = False,
+    ) -> list[SentRow]:
+        """Return requests, oldest first; `accepted`: only those with status 200."""
+
+
+class CacheMemory:
+    """Loads and saves what was learned. `submit` runs a write in a worker thread; `on_error` gets what went wrong."""
+
+    def __init__(
+        self,
+        folder: Path,
+        forecaster: CacheForecaster,
+        submit: Submit,
+        on_error: Callable[[str], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._path = folder / FILE
+        self._forecaster = forecaster
+        self._submit, self._on_error, self._clock = submit, on_error, clock
+        self._saved = 0.0
+        self._dirty = False
+        self._states: dict[tuple[str, str], LearnedState] | None = None
+        self._known: set[tuple[str, str]] = set()
+
+    async def remember(self, endpoint: Endpoint, log: SentLog) -> None:
+        """Know what was sent to an endpoint, from the log and the learned state. Later calls for it do nothing."""
+        where = endpoint.id, endpoint.model
+        if where in self._known or endpoint.kind == "simulator":
+            return
+        self._known.add(where)
+        if self._states is None:
+            self._states = await asyncio.to_thread(self._read)
+        state = self._states.get(where)
+        limit = LEARNED_FROM if state is None else REMEMBERED
+        since = datetime.now(UTC) - AGE if state is not None else datetime.fromtimestamp(0, UTC)
+        rows = await log.sent_since(*where, since, limit, endpoint.base_url or None, accepted=True)
+        if state is None and not rows:
+            return
+        assumed_s = self._forecaster.lifetime_s
+        built = await asyncio.to_thread(build_model, assumed_s, rows, state)
+        self._forecaster.adopt(*where, built)
+
+    def _read(self) -> dict[tuple[str, str], LearnedState]:
+        try:
+            if self._path.stat().st_size > MAX_BYTES:
+                return {}
+            return parse(self._path.read_bytes())
+        except OSError:
+            # No file yet, or one that cannot be read: the state is rebuilt from the log.
+            return {}
+
+    def save_soon(self) -> None:
+        """Write what was learned, at most every few seconds."""
+        self._dirty = True
+        if self._clock() - self._saved >= SAVED_EVERY_S:
+            self.save()
+
+    def save(self) -> None:
+        """Write what was learned since the last time."""
+        if not self._dirty:
+            return
+        self._dirty, self._saved = False, self._clock()
+        data = self._forecaster.save(self._states or {}, leave_out=SIMULATOR_ID)
+        self._submit(lambda: self._write(data), self._on_error)
+
+    def _write(self, data: bytes) -> str:
+        from playground.storage.paths import write_private
+
+        try:
+            write_private(self._path, data)
+        except OSError as error:
+            return f"What was learned about the cache could not be saved: {error.strerror or error}."
+        return ""
+
+
+def build_model(assumed_s: float, rows: Sequence[SentRow], state: LearnedState | None) -> EndpointCacheModel:
+    """Return a cache model that knows logged requests. Without a learned state it learns from all of them."""
+    cache = EndpointCacheModel(assumed_s)
+    if state is not None:
+        restore(cache, state)
+    for number, row in enumerate(rows):
+        sent, usage = sent_from_log(row)
+        learn = state is None
+        cache.record(sent, predict=learn or number >= len(rows) - PREDICTED)
+        cache.settle(row.run_id, usage, learn=learn)
+    return cache
+
+
+def sent_from_log(row: SentRow) -> tuple[Sent, Usage]:
+    """Return a logged request and its report as the cache model reads them."""
+    try:
+        value = json.loads(row.body)
+    except (ValueError, RecursionError):
+        value = {}
+    fields = value if isinstance(value, dict) else {}
+    view = view_of_fields(fields)
+    rest = {name: value for name, value in fields.items() if name not in ("messages", "tools")}
+    tag = "experiment" if row.source == "experiment" else ""
+    sent = Sent(row.run_id, row.request_id, row.started_utc.timestamp(), view.text, view, fields=rest, tag=tag)
+    # The text of tool calls is not in this row: what the next prompt repeats of the answer is then not known.
+    message: dict[str, Json] | None = (
+        {"role": "assistant", "content": row.answer} if row.answer and not row.called else None
+    )
+    return sent, Usage(row.prompt_tokens, row.cached_tokens, row.completion_tokens, message=message)
