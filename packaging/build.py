@@ -24,8 +24,8 @@ ICON_SIZES = (16, 24, 32, 48, 64, 128, 256, 512)
 EPOCH = "1764201600"
 """SOURCE_DATE_EPOCH of builds: archives have the same times whenever they are built."""
 DEPENDS = (
-    "libc6, libgl1, libegl1, libfontconfig1, libdbus-1-3, libxkbcommon0, libxkbcommon-x11-0, libxcb-cursor0, libxcb-icccm4, "
-    "libxcb-image0, libxcb-keysyms1, libxcb-randr0, libxcb-render-util0, libxcb-shape0, libxcb-xkb1, libglib2.0-0"
+    "libc6, libgl1, libegl1, libfontconfig1, libdbus-1-3, libxkbcommon0, libxkbcommon-x11-0, libxcb-cursor0, "
+    "libxcb-icccm4, libxcb-image0, libxcb-keysyms1, libxcb-randr0, libxcb-render-util0, libxcb-shape0, libxcb-xkb1, libglib2.0-0"
 )
 
 
@@ -107,13 +107,15 @@ def licences(python: Path, folder: Path) -> None:
         "found = []\n"
         "for item in distributions():\n"
         "    name, version = item.metadata['Name'], item.version\n"
-        "    found.append({'type': 'library', 'name': name, 'version': version, 'purl': f'pkg:pypi/{name.lower()}@{version}'})\n"
+        "    purl = f'pkg:pypi/{name.lower()}@{version}'\n"
+        "    found.append({'type': 'library', 'name': name, 'version': version, 'purl': purl})\n"
         "    for file in item.files or ():\n"
         "        upper = file.name.upper()\n"
         "        if upper.startswith(('LICENSE', 'LICENCE', 'COPYING', 'NOTICE')) and file.locate().is_file():\n"
         "            shutil.copy(file.locate(), f'{sys.argv[1]}/{name}-{file.name}')\n"
         "found.sort(key=lambda part: part['name'].lower())\n"
-        "print(json.dumps({'bomFormat': 'CycloneDX', 'specVersion': '1.5', 'version': 1, 'components': found}, indent=1))\n"
+        "sbom = {'bomFormat': 'CycloneDX', 'specVersion': '1.5', 'version': 1, 'components': found}\n"
+        "print(json.dumps(sbom, indent=1))\n"
     )
     made = subprocess.run([python, "-c", code, folder], check=True, capture_output=True, text=True)
     json.loads(made.stdout)
@@ -168,7 +170,8 @@ def _architecture() -> str:
 def _control(root: Path) -> None:
     size = sum(file.lstat().st_size for file in root.rglob("*") if file.is_file()) // 1024
     control = (
-        f"Package: electron-playground\nVersion: {version()}\nArchitecture: {_architecture()}\nSection: devel\nPriority: optional\n"
+        f"Package: electron-playground\nVersion: {version()}\nArchitecture: {_architecture()}\n"
+        "Section: devel\nPriority: optional\n"
         f"Installed-Size: {size}\nDepends: {DEPENDS}\nRecommends: fonts-inter, fonts-jetbrains-mono, fonts-noto-core\n"
         "Maintainer: Electron Playground developers <maintainers@electron-playground.invalid>\n"
         "Description: playground for the Electron language model\n"

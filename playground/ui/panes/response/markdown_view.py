@@ -12,6 +12,7 @@ from typing import Literal
 
 from PySide6.QtGui import (
     QColor,
+    QTextBlock,
     QTextBlockFormat,
     QTextCharFormat,
     QTextCursor,
@@ -297,7 +298,8 @@ def selected_text(selection: QTextCursor) -> str:
     out: list[str] = []
     before: tuple[int, int] | None = None
     while block.isValid() and block.position() < end:
-        if not block.blockFormat().property(NOT_COPIED):
+        beside_table = not block.text() and _cell(QTextCursor(block)) is None and _near_table(block)
+        if not beside_table and not block.blockFormat().property(NOT_COPIED):
             text = block.text()[max(start - block.position(), 0) : max(end - block.position(), 0)]
             cell = _cell(QTextCursor(block))
             if out:
@@ -308,6 +310,12 @@ def selected_text(selection: QTextCursor) -> str:
             before = cell
         block = block.next()
     return "".join(out)
+
+
+def _near_table(block: QTextBlock) -> bool:
+    """Return whether a paragraph before or after is in a table: Qt puts an empty one at each side of it."""
+    sides = (block.previous(), block.next())
+    return any(side.isValid() and _cell(QTextCursor(side)) is not None for side in sides)
 
 
 def _cell(cursor: QTextCursor) -> tuple[int, int] | None:
