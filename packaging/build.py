@@ -25,7 +25,8 @@ EPOCH = "1764201600"
 """SOURCE_DATE_EPOCH of builds: archives have the same times whenever they are built."""
 DEPENDS = (
     "libc6, libgl1, libegl1, libfontconfig1, libdbus-1-3, libxkbcommon0, libxkbcommon-x11-0, libxcb-cursor0, "
-    "libxcb-icccm4, libxcb-image0, libxcb-keysyms1, libxcb-randr0, libxcb-render-util0, libxcb-shape0, libxcb-xkb1, libglib2.0-0"
+    "libxcb-icccm4, libxcb-image0, libxcb-keysyms1, libxcb-randr0, libxcb-render-util0, libxcb-shape0, libxcb-xkb1, "
+    "libglib2.0-0"
 )
 
 
