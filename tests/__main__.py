@@ -1,8 +1,8 @@
 """Run every check: lint, format, types, import contracts, tests. Headless, without a key or a network.
 
-With arguments only pytest runs, on these files or with these options. Tests run in parallel workers. Tests that fail there
-are run once more, alone: a test with a time limit may fail beside others on a busy machine. Their names are printed, and
-the run fails if any fails again.
+With arguments only pytest runs, on these files or with these options. Tests run in parallel workers. Tests that fail
+there are run once more, alone: a test with a time limit may fail beside others on a busy machine. Their names are
+printed, and the run fails if any fails again.
 """
 
 from __future__ import annotations
