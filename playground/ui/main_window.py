@@ -435,9 +435,9 @@ class MainWindow(QMainWindow):
         """Replace the inspector by its strip in a window too narrow for it."""
         super().resizeEvent(event)
         narrow = self.width() < NARROW_PX
-        if narrow != self._narrow:
+        if narrow != self._narrow and hasattr(self, "places"):
             self._narrow = narrow
-            self._columns.widget(2).setVisible(not narrow)
+            self.places.show_inspector(not narrow)
 
     def closeEvent(self, event: QCloseEvent) -> None:
         self.places.keep()

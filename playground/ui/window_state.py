@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from PySide6.QtCore import QTimer
-from PySide6.QtWidgets import QMainWindow, QSplitter
+from PySide6.QtWidgets import QMainWindow, QSplitter, QWidget
 
 from playground.storage.settings import Settings
 from playground.ui.controllers.dialogs import DialogController
@@ -18,6 +18,8 @@ ROWS = (560, 200)
 """First heights of the panes and of the log."""
 KEEP_EVERY_MS = 2_000
 """A session that is ended by a signal has its window back as it was this long before, at most."""
+LEAST_SCREEN_PX = 1_000
+"""On a narrower screen the window cannot fit: it keeps its size."""
 PANES = {"prompt": 0, "response": 1, "inspector": 2}
 
 
@@ -60,7 +62,8 @@ class Places:
         """Apply the stored sizes, or the defaults for this width. The window fits the screen."""
         screen = self._window.screen().availableGeometry()
         self._program.restore_geometry()
-        self._window.resize(self._window.size().boundedTo(screen.size()))
+        if screen.width() >= LEAST_SCREEN_PX:
+            self._window.resize(self._window.size().boundedTo(screen.size()))
         widths = self._settings.get("splitter_sizes")
         if isinstance(widths, list) and len(widths) == len(COLUMNS):
             self._columns.setSizes([int(width) for width in widths if isinstance(width, int)])
@@ -77,14 +80,23 @@ class Places:
 
     def toggle(self, name: str) -> None:
         """Show or hide the inspector or the log."""
-        pane = self._rows.widget(1) if name == "log" else self._columns.widget(PANES[name])
+        pane = self._pane(name)
         pane.setVisible(pane.isHidden())
 
     def maximise(self, name: str) -> None:
         """Give all of the area to one pane; with a pane maximised, restore all of them."""
         restoring = bool(self._maximised)
         self._maximised = "" if restoring else name
-        for number in range(self._columns.count()):
-            self._columns.widget(number).setVisible(restoring or PANES.get(name) == number)
+        for other in PANES:
+            self._pane(other).setVisible(restoring or other == name)
         self._columns.setVisible(restoring or name != "log")
-        self._rows.widget(1).setVisible(restoring or name == "log")
+        self._pane("log").setVisible(restoring or name == "log")
+
+    def _pane(self, name: str) -> QWidget:
+        pane = self._rows.widget(1) if name == "log" else self._columns.widget(PANES[name])
+        assert pane is not None, "the splitters are filled when they are made"
+        return pane
+
+    def show_inspector(self, shown: bool) -> None:
+        """Show or hide the inspector."""
+        self._pane("inspector").setVisible(shown)

@@ -291,7 +291,9 @@ class DialogController(QObject):
         assert self._actions is not None
         actions = self._actions
         workspace = self._workspace
-        entries = [(spec.label, actions.shortcut(spec.id), actions[spec.id].trigger) for spec in ACTIONS]
+        entries: list[tuple[str, str, Callable[[], object]]] = [
+            (spec.label, actions.shortcut(spec.id), actions[spec.id].trigger) for spec in ACTIONS
+        ]
         entries += [
             (f"Send to {endpoint.name}", "", partial(self.endpoint_changed.emit, endpoint.id))
             for endpoint in workspace.endpoints.all()

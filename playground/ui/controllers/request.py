@@ -125,7 +125,7 @@ class Requests(QObject):
         if self._shown is None:
             self._inspector.show_outlook(outlook.forecast)
         elif not self._looking_back:
-            self._inspector.show_next(outlook.forecast, None)
+            self._inspector.show_next(outlook.forecast, outlook.new_values)
         self.outlook_changed.emit(outlook)
         return outlook
 

@@ -321,7 +321,9 @@ def _near_table(block: QTextBlock) -> bool:
 def _cell(cursor: QTextCursor) -> tuple[int, int] | None:
     """Return an id of the table row at the cursor, and the column."""
     table = cursor.currentTable()
-    if table is None:
-        return None
+    return _cell_of(table, cursor) if table else None
+
+
+def _cell_of(table: QTextTable, cursor: QTextCursor) -> tuple[int, int]:
     cell = table.cellAt(cursor)
     return table.firstPosition() * 100_000 + cell.row(), cell.column()

@@ -130,13 +130,14 @@ class FoldedText(QFrame):
         set_icon(self.head, "right" if folded else "down")
         self.text = LiveText(name)
         self.text.setMaximumHeight(160)
-        self.text.setVisible(not folded)
         self.head.toggled.connect(self._fold)
         column = QVBoxLayout(self)
         column.setContentsMargins(GRID, GRID // 2, GRID, 0)
         column.setSpacing(0)
         column.addWidget(self.head, 0, Qt.AlignmentFlag.AlignLeft)
         column.addWidget(self.text)
+        # Not before it has its parent: a widget shown without one is a window that takes the activation.
+        self.text.setVisible(not folded)
         self.hide()
 
     def _fold(self, opened: bool) -> None:

@@ -151,7 +151,7 @@ def test_every_row_is_reached_and_named(pane: InspectorPane) -> None:
 def test_nothing_is_cut_off_at_its_least_width(pane: InspectorPane, qtbot: QtBot) -> None:
     pane.show_model(runs.model(runs.done(), explanation=runs.why()))
     pane.resize(pane.minimumWidth(), 600)
-    scroll = pane.findChildren(QScrollArea)[0]
+    scroll = next(area for area in pane.findChildren(QScrollArea) if area.isVisible())
     inside = scroll.widget()
     qtbot.waitUntil(lambda: inside.width() <= scroll.viewport().width())
     assert inside.minimumSizeHint().width() <= scroll.viewport().width()
