@@ -171,11 +171,12 @@ def test_record_port_in_use_ends_with_a_sentence(recording: Recording) -> None:
 
 
 def test_record_second_identical_request_has_forecast_and_explanations(recording: Recording) -> None:
-    long = {**BODY, "messages": [{"role": "system", "content": "Be kind to callers. " * 80}, *BODY["messages"]]}
+    user = {"role": "user", "content": "hello"}
+    long = {**BODY, "messages": [{"role": "system", "content": "Be kind to callers. " * 80}, user]}
     post(recording, long)
     post(recording, long)
     text = "Be kind to callers. " * 40 + "Today. " + "Be kind to callers. " * 40
-    changed = {**long, "messages": [{"role": "system", "content": text}, *BODY["messages"]]}
+    changed = {**long, "messages": [{"role": "system", "content": text}, user]}
     post(recording, changed)
     recording.end()
     first, second, third = recording.runs()
@@ -185,4 +186,6 @@ def test_record_second_identical_request_has_forecast_and_explanations(recording
     assert first.explanation is not None
     assert isinstance(third.explanation, dict)
     assert third.explanation["kind"] == "differs", third.explanation
-    assert third.explanation["place"]["index"] == 0
+    place = third.explanation["place"]
+    assert isinstance(place, dict)
+    assert place["index"] == 0

@@ -153,6 +153,7 @@ def test_nothing_is_cut_off_at_its_least_width(pane: InspectorPane, qtbot: QtBot
     pane.resize(pane.minimumWidth(), 600)
     scroll = next(area for area in pane.findChildren(QScrollArea) if area.isVisible())
     inside = scroll.widget()
+    assert inside is not None
     qtbot.waitUntil(lambda: inside.width() <= scroll.viewport().width())
     assert inside.minimumSizeHint().width() <= scroll.viewport().width()
     assert pane.id.id.whole
