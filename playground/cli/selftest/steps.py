@@ -126,7 +126,7 @@ class Steps:
         assert dispatch is not None
         state = dispatch.run.state
         shown = self._window.inspector.id.id
-        await self._hand.until(lambda: bool(state.request_id) and shown.text() == state.request_id, "its id")
+        await self._hand.until(lambda: bool(state.request_id) and shown.displayed == state.request_id, "its id")
         expect(state.first_token_at is None or bool(state.request_id), "text came before the request_id")
         self._sent.append(str(state.request_id))
         return dispatch
