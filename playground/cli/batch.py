@@ -106,7 +106,7 @@ class _Job:
 
     async def run(self, folder: Path) -> int:
         """Open the services, then forecast or send."""
-        services = AppServices(folder, os.environ, Tasks(_report))
+        services = AppServices(folder, os.environ, Tasks(_report), source="command")
         services.on_trouble = _say
         try:
             endpoint = endpoint_of(services, self._model, self._options)

@@ -62,8 +62,8 @@ def read_traffic(path: Path, foreign: Foreign | None = None) -> Iterator[Traffic
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise TrafficError(f"line {line}: not UTF-8.") from error
+        bad = data.count(b"\n", 0, error.start) + 1
+        raise TrafficError(f"line {bad}: not UTF-8.") from error
     har = _har(text)
     if har is not None:
         yield from har

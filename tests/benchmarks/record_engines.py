@@ -65,8 +65,12 @@ RECORDINGS: dict[str, tuple[Recording, ...]] = {
         Recording("voice_tools_mistral", "voice_tools", "mistral_tools_before_last_user"),
     ),
     "vllm": (
-        *_plain(*KINDS, "voice_own_calls"),
-        Recording("alternating_small_pool", "alternating", flags=("--num-gpu-blocks-override", "24")),
+        *_plain(*KINDS),
+        Recording(
+            "alternating_small_pool",
+            "alternating",
+            flags=("--num-gpu-blocks-override", "16", "--max-model-len", "2048"),
+        ),
     ),
 }
 

@@ -456,6 +456,6 @@ def test_why_is_held_against_another_request_and_the_forecast_is_scored(tell: Te
         assert after is not None
         assert after != before
         assert (after.before, after.after) != ("", "")
-        assert "3 forecasts" in window.inspector.forecast.score.text()
+        assert "3 forecasts" in window.inspector.forecast.score
 
     tell(story)

@@ -49,6 +49,8 @@ class Requests(QObject):
     """What an experiment has found, in a sentence."""
     looking_back = Signal(object)
     """A Recalled that is being shown, or None when the newest request is shown again."""
+    dispatched = Signal()
+    """A request is being sent."""
     settled = Signal()
     """A request has ended and everything about it is known."""
 
@@ -62,6 +64,8 @@ class Requests(QObject):
         self._current: PendingRequest | None = None
         self._shown: RunState | None = None
         self._shown_run_id: str | None = None
+        self._shown_document: Document | None = None
+        self._shown_endpoint_id = ""
         self._checks: tuple[Document | None, tuple[Finding, ...]] = (None, ())
         self._looking_back = False
         self._wanted_run_id: str | None = None
@@ -92,6 +96,16 @@ class Requests(QObject):
         """The run that the response pane shows."""
         return self._shown_run_id
 
+    @property
+    def shown_endpoint_id(self) -> str:
+        """The id of the endpoint of the request on display; empty if there is none."""
+        return self._shown_endpoint_id
+
+    def resend(self) -> None:
+        """Send the request on display again, with the values that it was sent with, to the endpoint in use."""
+        if not self.running and self._shown_document is not None:
+            self._begin(self._send(self._shown_document), "send again")
+
     def rest(self) -> None:
         """Look at nothing any more: the window is going."""
         self._resting = True
@@ -111,7 +125,7 @@ class Requests(QObject):
         if self._shown is None:
             self._inspector.show_outlook(outlook.forecast)
         elif not self._looking_back:
-            self._inspector.show_next(outlook.forecast, None)
+            self._inspector.show_next(outlook.forecast, outlook.new_values)
         self.outlook_changed.emit(outlook)
         return outlook
 
@@ -206,6 +220,7 @@ class Requests(QObject):
         self._current = dispatch
         dispatch.run.listen(self._heard)
         self._prompt.set_reported(None, None)
+        self.dispatched.emit()
         self.show_current()
 
     def show_current(self) -> None:
@@ -220,6 +235,7 @@ class Requests(QObject):
             self._log.show_shown(None, None)
             return
         self._shown, self._shown_run_id = self._current.run.state, self._current.run.id
+        self._shown_document, self._shown_endpoint_id = self._current.run.document, self._current.run.endpoint.id
         self._response.show_state(
             self._shown,
             sent=_sent(self._current),
@@ -318,6 +334,7 @@ class Requests(QObject):
             return
         self._looking_back = True
         self._shown, self._shown_run_id = recalled.state, recalled.stored.record.run_id
+        self._shown_document, self._shown_endpoint_id = recalled.document, recalled.stored.record.endpoint_id
         record = recalled.stored.record
         self._response.show_state(
             recalled.state,

@@ -79,6 +79,7 @@ class Answers:
         layout.setSpacing(0)
         layout.addWidget(self.from_log)
         layout.addWidget(self.response, 1)
+        layout.addWidget(self.inspector.strip)
 
     def set_theme(self, theme: Theme) -> None:
         """Other colours."""

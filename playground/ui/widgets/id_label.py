@@ -11,7 +11,7 @@ from playground.ui.theme import current_theme, mono_font
 from playground.ui.widgets.copy_button import copy_text
 from playground.ui.widgets.plain_tip import plain_tip
 
-SIZES_PX = (12, 11)
+SIZES_PX = (12, 11, 10)
 _FLAGS = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
 
 
@@ -22,7 +22,7 @@ class IdLabel(QWidget):
         super().__init__()
         self._name, self._id, self._displayed = name, "", ""
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-        policy = QSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
+        policy = QSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
         policy.setHeightForWidth(True)
         self.setSizePolicy(policy)
         self.setAccessibleName(name)

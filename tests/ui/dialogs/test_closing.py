@@ -13,7 +13,7 @@ from PySide6.QtWidgets import QApplication, QDialog
 
 from playground.cli.selftest.steps import UiDriver
 from playground.experiments.lab_plan import plan_repeats
-from playground.prompt.document import Document, Message
+from playground.prompt.document import Document, Json, Message
 from playground.requestlog.filter import EVERYTHING
 from playground.ui.dialogs.cache_lab import CacheLabDialog
 from playground.ui.dialogs.repeat import RepeatDialog
@@ -24,7 +24,7 @@ from tests.ui.conftest import runner, tell
 
 __all__ = ["runner", "tell"]
 Story = Callable[..., None]
-SLOW = {"simulate": "token_ms=200", "max_tokens": 200}
+SLOW: dict[str, Json] = {"simulate": "token_ms=200", "max_tokens": 200}
 CLOSE: dict[str, Callable[[QDialog], object]] = {
     "escape": lambda dialog: QTest.keyClick(dialog, Qt.Key.Key_Escape),
     "close": lambda dialog: dialog.close(),

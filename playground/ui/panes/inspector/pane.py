@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from PySide6.QtCore import QPoint, Qt, Signal
+from PySide6.QtGui import QHideEvent, QShowEvent
 from PySide6.QtWidgets import QFrame, QLabel, QScrollArea, QStackedWidget, QVBoxLayout, QWidget
 
 from playground.prefix_cache.forecast import Forecast
@@ -14,6 +15,7 @@ from playground.ui.panes.inspector.sections import (
     CostSection,
     ForecastSection,
     IdSection,
+    InspectorStrip,
     LatencySection,
     RequestSection,
     UsageSection,
@@ -22,7 +24,7 @@ from playground.ui.theme import GRID, Theme
 from playground.ui.widgets.rule import hairline
 from playground.ui.widgets.tab_bar import tab_bar
 
-LEAST_WIDTH = 280
+LEAST_WIDTH = 290
 INSPECTOR, ADVICE = range(2)
 
 
@@ -41,6 +43,8 @@ class InspectorPane(QWidget):
         self.setAccessibleName("Inspector")
         self.setMinimumWidth(LEAST_WIDTH)
         self.id = IdSection()
+        self.strip = InspectorStrip()
+        """Shown elsewhere while this pane is hidden."""
         self.usage = UsageSection(theme)
         self.forecast = ForecastSection()
         self.latency = LatencySection(theme)
@@ -69,6 +73,14 @@ class InspectorPane(QWidget):
         """Give the keyboard focus to the first figure."""
         self.usage.rows["cached"].setFocus()
 
+    def hideEvent(self, event: QHideEvent) -> None:
+        super().hideEvent(event)
+        self.strip.setVisible(self.isHidden())
+
+    def showEvent(self, event: QShowEvent) -> None:
+        super().showEvent(event)
+        self.strip.hide()
+
     def _act(self, name: str) -> None:
         if name == "compare_with":
             self.why.choices.popup(self.id.links[name].mapToGlobal(QPoint(0, self.id.links[name].height())))
@@ -90,9 +102,10 @@ class InspectorPane(QWidget):
         self._seen, self._model = seen, model
         self._show_sections(True)
         self.id.show_model(model)
+        self.strip.show_model(model)
         self.usage.show_model(model)
-        self.forecast.show_forecast(model.forecast, model.state)
         self.forecast.show_score(model.score)
+        self.forecast.show_forecast(model.forecast, model.state)
         self.latency.show_state(model.state)
         self.cost.show_model(model)
         self.request.show_model(model)
@@ -104,6 +117,7 @@ class InspectorPane(QWidget):
         self._seen = None
         self._show_sections(False)
         self.id.show_model(None)
+        self.strip.show_model(None)
         self.usage.show_outlook(forecast)
         self.forecast.show_forecast(forecast, None)
         self.why.show_why(None)
@@ -126,7 +140,7 @@ class InspectorPane(QWidget):
 
     def _lay_out(self) -> None:
         figures: list[QWidget] = [self.id, hairline(), self.usage, hairline(), self.forecast, self.why]
-        figures += [self.latency, self.cost, self.request, self.attempts]
+        figures += [self.cost, self.latency, self.attempts, self.request]
         for widgets in (figures, [self.no_advice, self.advice]):
             inside = QWidget()
             inside.setProperty("look", "pane")

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from PySide6.QtCore import QTimer, Signal
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from playground.client.events import Usage
 from playground.prefix_cache.forecast import Forecast
 from playground.runs.state import RunState
 from playground.ui.panes.inspector.bars import Bar, time_pieces, usage_pieces
 from playground.ui.panes.inspector.figures import (
+    UNKNOWN,
     InspectorModel,
     Line,
     attempts_text,
@@ -126,15 +129,8 @@ class ForecastSection(Section):
         self.add_row("reported", "reported")
         for key, name in (("same", "next, same values"), ("new", "next, new values"), ("until", "warm until")):
             self.add_row(key, name).hide()
-        self.basis = QLabel()
-        self.basis.setProperty("tone", "muted")
-        self.basis.setWordWrap(True)
-        self.score = QLabel()
-        self.score.setProperty("tone", "muted")
-        self.score.setWordWrap(True)
-        self.score.hide()
-        self.column.addWidget(self.basis)
-        self.column.addWidget(self.score)
+        self.score = ""
+        """How past forecasts have held: the tooltip of the reported figure."""
 
     def show_next(self, same: Forecast | None, new: Forecast | None, until: Line | None = None) -> None:
         """Show the forecast of the next request: with the same values, with new values, and how long it holds."""
@@ -148,20 +144,16 @@ class ForecastSection(Section):
             self.rows["until"].show_value(until.text, until.why, until.tone)
 
     def show_score(self, words: str) -> None:
-        """How forecasts have held so far."""
-        if words != self.score.text():
-            self.score.setText(words)
-            self.score.setVisible(bool(words))
+        """Set the text about past forecasts."""
+        self.score = words
 
     def show_forecast(self, forecast: Forecast | None, state: RunState | None) -> None:
         """`state` is None while nothing was sent."""
         lines = forecast_lines(forecast, state)
+        if self.score and not lines["reported"].why:
+            lines["reported"] = replace(lines["reported"], why=self.score)
         for key, line in lines.items():
             self.rows[key].show_value(line.text, line.why, line.tone)
-        basis = forecast.basis if forecast else ""
-        if basis != self.basis.text():
-            self.basis.setText(basis)
-        self.basis.setVisible(bool(basis))
 
 
 class LatencySection(Section):
@@ -170,14 +162,14 @@ class LatencySection(Section):
     def __init__(self, theme: Theme) -> None:
         super().__init__("Latency")
         self.add_row("ttft", "time to first token")
-        self.add_row("speed", "output speed")
-        self.add_row("connection", "connection")
         self.add_row("total", "total")
-        self.bar = Bar(theme, 14)
+        self.bar = Bar(theme, 8)
         self.legend = QLabel()
         self.column.addSpacing(GRID // 4)
         self.column.addWidget(self.bar)
         self.column.addWidget(self.legend)
+        self.add_row("speed", "output speed")
+        self.add_row("connection", "connection")
         self.set_theme(theme)
 
     def show_state(self, state: RunState) -> None:
@@ -266,12 +258,13 @@ class IdSection(QWidget):
         self.links: dict[str, QPushButton] = {}
         for name, label, shape in (
             ("ticket", "Ticket…", "ticket"),
-            ("compare_with", "Compare with…", "diff"),
+            ("compare_with", "Compare…", "diff"),
             ("copy_curl", "curl", "copy"),
         ):
             button = QPushButton(label)
             button.setProperty("look", "link")
             button.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
+            button.setMinimumWidth(1)
             set_icon(button, shape, "accent")
             button.clicked.connect(lambda _checked=False, name=name: self.action.emit(name))
             self.links[name] = button
@@ -316,6 +309,36 @@ class IdSection(QWidget):
         label = "request_id copied" if copied else "Copy request_id"
         self.copy.setAccessibleName(label)
         self.copy.setToolTip(label)
+
+
+class InspectorStrip(QFrame):
+    """The inspector in one line, for a window too narrow for it: request_id, cached tokens, time to first token."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setProperty("look", "footer")
+        self.setAccessibleName("Inspector, short")
+        self.id = IdLabel("request_id")
+        self.cached, self.ttft = QLabel(), QLabel()
+        row = QHBoxLayout(self)
+        row.setContentsMargins(GRID * 2, 2, GRID, 2)
+        row.setSpacing(GRID)
+        row.addWidget(self.id, 1)
+        for label in (self.cached, self.ttft):
+            label.setProperty("tone", "muted")
+            label.setFont(ui_font(12, tabular=True))
+            row.addWidget(label)
+        self.hide()
+
+    def show_model(self, model: InspectorModel | None) -> None:
+        """Show a request; None: nothing was sent."""
+        state = model.state if model is not None else None
+        self.id.show_id(
+            (state.request_id or "") if state else "", id_missing(state) if state else "Nothing was sent yet"
+        )
+        cached = usage_lines(model)["cached"].text if model is not None else UNKNOWN
+        self.cached.setText(f"{cached} cached")
+        self.ttft.setText(f"TTFT {latency_lines(state)['ttft'].text}" if state else "")
 
 
 class RequestSection(Section):

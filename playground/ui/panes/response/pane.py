@@ -71,6 +71,7 @@ class ResponsePane(QFrame):
         self._tick = QTimer(self)
         self._tick.setInterval(TICK_MS)
         self._tick.timeout.connect(self.refresh)
+        self.text_tab.waiting.cancelled.connect(lambda: self.notice_action.emit("stop"))
         self.text_tab.calls.show_requested.connect(lambda: self.show_tab(TOOLS))
         self.show_state(None)
 

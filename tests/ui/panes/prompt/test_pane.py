@@ -23,11 +23,14 @@ from tests.ui.panes.prompt.conftest import Desk
 
 Open = Callable[[Document], Desk]
 TOOL = Tool.of({"type": "function", "function": {"name": "look_up", "parameters": {"type": "object"}}})
-SYSTEM = "You are brief.\nYou are kind.\nYou never guess."
+SYSTEM = (
+    "You are brief.\nYou answer in the language of the caller, and you read numbers aloud as words.\n"
+    "You are kind.\nYou never guess."
+)
 DOCUMENT = Document(
     tools=(TOOL,),
     messages=(Message("system", SYSTEM), Message("user", "{{name}} asks:\n{{question}}")),
-    variables={"name": "Priya", "question": "Why?"},
+    variables={"name": "Priya", "question": "Why is my parcel late again, and when will it be at my door?"},
 )
 
 
