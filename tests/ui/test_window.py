@@ -332,7 +332,7 @@ def test_a_request_is_handed_over_as_a_ticket(tell: Tell, qapp: QApplication) ->
         clipboard = qapp.clipboard()
         clipboard.clear()
         session.window.actions_table["copy_ticket"].trigger()
-        await hand.until(lambda: "# Electron request" in clipboard.text(), "a ticket on the clipboard")
+        await hand.until(lambda: "# Request" in clipboard.text(), "a ticket on the clipboard")
         assert str(state.request_id) in clipboard.text()
         assert "Mira" not in clipboard.text()
 
