@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from playground.client.rate_limiter import Load
     from playground.client.retry import RetryPolicy
     from playground.experiments.replay import Replay
-    from playground.lint.model import Advice
+    from playground.lint.model import Finding
     from playground.lint.rewrite_preview import Effect
     from playground.lint.service import LintService
     from playground.mcp_tools.service import ToolServers
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from playground.requestlog.log import RequestLog
     from playground.requestlog.records import StoredRun
     from playground.runs.cache_memory import CacheMemory
+    from playground.runs.record import RequestSource
     from playground.runs.service import PendingRequest, RequestService
     from playground.runs.shared_rate_limiter import SharedRateLimiter
     from playground.runs.state import RunState
@@ -61,8 +62,16 @@ class AppServices:
     """Everything behind the window. Built once by `app` or a command; `close` ends it in reverse order."""
 
     def __init__(
-        self, folder: Path, environment: Mapping[str, str], tasks: Tasks, *, simulator_options: Sequence[str] = ()
+        self,
+        folder: Path,
+        environment: Mapping[str, str],
+        tasks: Tasks,
+        *,
+        simulator_options: Sequence[str] = (),
+        source: RequestSource = "window",
     ) -> None:
+        """`source` is logged with each request: who made it."""
+        self._source = source
         self.folder = folder
         self.tasks = tasks
         self.writer = FileWriter()
@@ -103,7 +112,11 @@ class AppServices:
 
         lifetime_s = self.settings.number("cache_lifetime_s")
         sender = RequestService(
-            keys=self.keys, simulation=self.simulation, rate_limiter=self.rate_limiter, lifetime_s=lifetime_s
+            keys=self.keys,
+            simulation=self.simulation,
+            rate_limiter=self.rate_limiter,
+            lifetime_s=lifetime_s,
+            source=self._source,
         )
         sender.tell = lambda run: self.reporter.tell(run)
         sender.on_learned = lambda: self.cache_memory.save_soon()
@@ -143,7 +156,7 @@ class AppServices:
         desk.log = self.log
         return desk
 
-    async def advice(self, document: Document) -> tuple[Advice, ...]:
+    async def advice(self, document: Document) -> tuple[Finding, ...]:
         """What the guide has to say of a document on the chosen endpoint."""
         endpoint = self.endpoint
         counter = self.sender.forecaster.counter(endpoint.id, endpoint.model)

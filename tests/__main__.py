@@ -1,6 +1,8 @@
 """Run every check: lint, format, types, import contracts, tests. Headless, without a key or a network.
 
-With arguments only pytest runs, on these files or with these options.
+With arguments only pytest runs, on these files or with these options. Tests run in parallel workers. Tests that fail
+there are run once more, alone: a test with a time limit may fail beside others on a busy machine. Their names are
+printed, and the run fails if any fails again.
 """
 
 from __future__ import annotations
@@ -16,8 +18,9 @@ CHECKS = (
     ("ruff", "format", "--check", "."),
     ("mypy",),
     ("importlinter.cli",),
-    ("pytest", "-q", "-n", str(min(os.cpu_count() or 1, 4))),
 )
+MAX_ALONE = 25
+"""More failures than this are not caused by a busy machine: they are not run again."""
 
 
 def _environment() -> dict[str, str]:
@@ -29,21 +32,30 @@ def _environment() -> dict[str, str]:
     return environment
 
 
-def _command(check: tuple[str, ...]) -> list[str]:
-    module, *arguments = check
+def _run(*command: str) -> int:
+    print("+", " ".join(command), flush=True)
+    module, *arguments = command
+    program = [sys.executable, "-m", module, *arguments]
     if module == "importlinter.cli":
-        return [sys.executable, "-c", "from importlinter.cli import lint_imports_command as run; run()"]
-    return [sys.executable, "-m", module, *arguments]
+        program = [sys.executable, "-c", "from importlinter.cli import lint_imports_command as run; run()"]
+    return subprocess.run(program, cwd=ROOT, env=_environment(), check=False).returncode
+
+
+def _pytest(extra: list[str]) -> bool:
+    """Run the tests. Returns whether they passed, some of them perhaps only alone."""
+    workers = str(min(os.cpu_count() or 1, 4))
+    status = _run("pytest", "-q", "-n", workers, f"--maxfail={MAX_ALONE}", *extra)
+    if status != 1:
+        return status == 0
+    print("Tests that failed are run once more, alone:")
+    return _run("pytest", "-q", "--last-failed", "--last-failed-no-failures=none", *extra) == 0
 
 
 def main(extra: list[str]) -> int:
-    """Run the checks, or only pytest with `extra` arguments. Returns the number of checks that failed, at most 1."""
-    checks = ((*CHECKS[-1], *extra),) if extra else CHECKS
-    failed = []
-    for check in checks:
-        print("+", " ".join(check), flush=True)
-        if subprocess.run(_command(check), cwd=ROOT, env=_environment(), check=False).returncode:
-            failed.append(check[0])
+    """Run the checks, or only pytest with `extra` arguments. Returns 0 if all passed, else 1."""
+    failed = [] if extra else [check[0] for check in CHECKS if _run(*check)]
+    if not _pytest(extra):
+        failed.append("pytest")
     if failed:
         print("failed:", ", ".join(failed))
     return min(len(failed), 1)

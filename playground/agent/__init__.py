@@ -1,1 +1,1 @@
-"""Turns that call tools: run until answer, up to a limit that is always set."""
+"""The agent loop: requests and tool calls until the model answers, up to a limit."""

@@ -1,4 +1,4 @@
-"""A conversation as a tree of turns that are never changed: every edit is a branch, and the old one is kept."""
+"""A conversation as a tree of immutable turns: every edit makes a branch and keeps the old one."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ _NAME = "two_braces"
 
 
 def literal(document: Document, text: str) -> tuple[Document, str]:
-    """The document and the template that renders to `text`: another than `text` only where that has a `{{name}}`.
+    """Return a document and a template that renders to `text`.
 
-    There the two braces come from a variable, since a value's own braces are text.
+    The template differs from `text` only if that contains a `{{name}}`: its braces come from a variable then, because
+    braces in a value are text.
     """
     found = places(text)
     if not found:
@@ -41,7 +42,7 @@ def _free_name(document: Document) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a call returned. Times in seconds on the clock of `go`, a run of the chain; None where it was typed."""
+    """The result of a call. Times in seconds on the clock of `go`, a run of the loop; None for a typed result."""
 
     call_id: str
     name: str
@@ -58,8 +59,8 @@ class Result:
 class Turn:
     """One request, its answer, and what its calls returned.
 
-    `document` is what was sent. `text` and `calls` are the model's own, or a person's where `edited`. `go` names the
-    run of the chain that sent it, on whose clock its run began at `began_at`; `times` count from there.
+    `document` is the prompt of the request. `text` and `calls` are the model's, or the user's if `edited`. `go` names
+    the run of the loop that sent it, on whose clock its run began at `began_at`; `times` count from there.
     """
 
     id: str
@@ -81,7 +82,7 @@ class Turn:
 
     @property
     def returned(self) -> tuple[Result, ...]:
-        """The results that there are, in the order of the calls: what runs or was stopped has returned none."""
+        """The results in the order of the calls, without running and stopped calls."""
         order = {call.id: place for place, call in enumerate(self.calls)}
         found = (
             result for result in self.results if result.kind not in ("running", "stopped") and result.call_id in order
@@ -107,7 +108,7 @@ def new_id() -> str:
 
 @dataclass(frozen=True, slots=True)
 class Sum:
-    """A sum over turns. `value` is of the `reported` ones, None where none is; complete only where all `of` are."""
+    """A sum over `of` turns. `value` is the sum of the `reported` ones, None if there are none."""
 
     value: int | None
     reported: int
@@ -115,7 +116,7 @@ class Sum:
 
     @property
     def complete(self) -> bool:
-        """Whether nothing is missing in it: otherwise the true sum is unknown, and at least `value`."""
+        """Whether every turn reported: otherwise the true sum is unknown, and at least `value`."""
         return self.reported == self.of and self.of > 0
 
 
@@ -131,14 +132,14 @@ class Totals:
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """All turns that were made from one prompt. Unknown ids raise KeyError."""
+    """All turns of one prompt. Unknown ids raise KeyError."""
 
     root: Document
     turns: Mapping[str, Turn] = field(default_factory=dict)
     id: str = field(default_factory=new_id)
 
     def with_turn(self, turn: Turn) -> Conversation:
-        """With a turn added, or one that is still being made replaced by what it has come to."""
+        """Return the conversation with a turn added, or with an unfinished turn replaced by its newer state."""
         return replace(self, turns={**self.turns, turn.id: turn})
 
     def path(self, turn_id: str | None) -> tuple[Turn, ...]:
@@ -159,7 +160,7 @@ class Conversation:
         return tuple(turn for turn in self.turns.values() if turn.id not in parents)
 
     def document(self, turn_id: str | None) -> Document:
-        """The prompt as it stands after a turn: what was sent, the answer, the results. From None: the prompt."""
+        """Return the prompt after a turn: its request, the answer, the results. None: the first prompt."""
         if turn_id is None:
             return self.root
         turn = self.turns[turn_id]
@@ -173,13 +174,13 @@ class Conversation:
         return replace(document, messages=tuple(messages))
 
     def added(self, turn_id: str) -> tuple[Message, ...]:
-        """The messages that this turn's request has more than that of the turn before: what it adds to the prefix."""
+        """Return the messages that this turn's request adds to the request before."""
         turn = self.turns[turn_id]
         before = self.turns[turn.parent].document.messages if turn.parent else ()
         return turn.document.messages[_shared(before, turn.document.messages) :]
 
     def keeps_prefix(self, turn_id: str) -> bool:
-        """Whether this turn's request begins with all of the request before: nothing of what is cached is lost."""
+        """Whether this turn's request begins with the whole request before, so that the cached prefix stays valid."""
         turn = self.turns[turn_id]
         if turn.parent is None:
             return True
@@ -214,7 +215,7 @@ class Conversation:
         return self._branch(turn, results=(*others, Result(call_id, call.name, text, edited=True)))
 
     def edit_turn(self, turn_id: str, text: str, calls: tuple[ToolCall, ...]) -> tuple[Conversation, str]:
-        """A branch in which the model said and called this; results of calls that stay are kept. Gives its id."""
+        """A branch in which the model said and called this; keeps the results of unchanged calls. Returns its id."""
         turn = self.turns[turn_id]
         same = {call.id for call in calls if call in turn.calls}
         kept = tuple(result for result in turn.results if result.call_id in same)
@@ -250,7 +251,7 @@ def _sum(values: Iterable[int | None]) -> Sum:
 
 
 def with_unique_ids(calls: Iterable[tuple[str, str, str]], taken: Iterable[str]) -> Iterator[ToolCall]:
-    """Calls of (id, name, arguments): one without an id, or with one that is taken, gets an id of its own."""
+    """Yield calls of (id, name, arguments). A call without an id, or with a duplicate id, gets a new id."""
     used = set(taken)
     for number, (call_id, name, arguments) in enumerate(calls):
         own, tries = call_id, 0

@@ -1,4 +1,4 @@
-"""A Conversation as JSON, to come back after a restart."""
+"""A conversation as JSON, restored after a restart."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FORMAT_VERSION = 1
 
 
 def to_fields(conversation: Conversation) -> dict[str, Json]:
-    """The conversation as JSON values. Documents are prompt files, each kept once."""
+    """Return the conversation as JSON values. Documents are prompt files, each stored once."""
     texts: dict[str, int] = {}
 
     def place(document: Document) -> int:
@@ -43,17 +43,17 @@ def _plain(value: object) -> Json:
 
 
 def from_fields(value: Json) -> Conversation:
-    """The conversation in such values. Raises ValueError, KeyError or TypeError where they are not.
+    """Return the conversation in JSON values. Raises ValueError, KeyError or TypeError for other values.
 
-    What was still running when the program ended was stopped by that.
+    Calls that were running when the program ended become stopped calls.
     """
     if not isinstance(value, dict) or value.get(FORMAT_KEY) != FORMAT_VERSION:
-        raise ValueError("no conversation of this version")
+        raise ValueError("not a conversation of this version")
     documents = [load(text) for text in msgspec.convert(value["documents"], list[str])]
     turns = [_turn(fields, documents) for fields in msgspec.convert(value["turns"], list[dict[str, Any]])]
     ids = {turn.id for turn in turns}
     if any(turn.parent is not None and turn.parent not in ids for turn in turns):
-        raise ValueError("a turn goes on from one that is not there")
+        raise ValueError("a turn has an unknown parent")
     root = documents[msgspec.convert(value["root"], int)]
     return Conversation(root, {turn.id: turn for turn in turns}, msgspec.convert(value["id"], str))
 

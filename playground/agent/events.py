@@ -1,4 +1,4 @@
-"""What a chain tells while it runs. Frozen values; `turn_id` is that of the turn in the conversation."""
+"""Events of the agent loop. Frozen values; `turn_id` is that of the turn in the conversation."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class CallEnded:
 
 @dataclass(frozen=True, slots=True)
 class AgentLoopEnded:
-    """The last word. `turn_id`: the last turn, None where none was made. `trouble`: why it failed, as a sentence."""
+    """The last word. `turn_id`: the last turn, or None. `trouble`: why it failed, as a sentence."""
 
     reason: EndReason
     turn_id: str | None

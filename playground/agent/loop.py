@@ -96,7 +96,7 @@ class Chain:
     """Runs one conversation on, one `run` at a time. `conversation` is replaced as turns and results come.
 
     `listener` is called synchronously, after `conversation` has taken in what happened. `limit`: requests a run of
-    the chain, from 1 to MOST_REQUESTS; ValueError where it is not.
+    the chain, from 1 to MOST_REQUESTS, otherwise ValueError.
     """
 
     def __init__(
@@ -127,7 +127,7 @@ class Chain:
 
     @property
     def coming(self) -> tuple[ToolCallState, ...]:
-        """The calls of the answer that is still coming, their arguments as far as they are."""
+        """The calls of the unfinished answer, with the arguments received so far."""
         if self._watch is None:
             return ()
         return tuple(call for _, call in sorted(self._watch.run.state.tool_calls.items()))
@@ -139,7 +139,7 @@ class Chain:
     def run(self, at: str | None = None, add: tuple[Message, ...] = ()) -> Coroutine[None, None, AgentLoopEnded]:
         """Go on from a turn (None: from the prompt) until there is an answer. Await what this returns, once.
 
-        The turn's open calls are answered first; then `add`, such as what a caller says next, is put after it.
+        The turn's open calls are answered first; then `add`, such as the user's next message, is appended.
         Expected trouble is in the outcome. Cancelling stops the chain, which still says so, and is raised.
         """
         # Here and not in the coroutine: a stop may come before that has taken its first step.
@@ -162,10 +162,10 @@ class Chain:
         return ended
 
     def stop(self) -> None:
-        """End it at once, wherever it is; what had come is kept. Fine to call again, or after the end."""
+        """Stop the loop at once and keep what was received. Can be called repeatedly, and after the end."""
         self._stop_asked = True
         if self._watch is not None:
-            # The run ends as stopped by itself, with what had come of its answer.
+            # The run ends as stopped and keeps the received part of its answer.
             self._watch.run.stop()
             return
         for task in self._working:
@@ -203,7 +203,7 @@ class Chain:
         return "limit" if self._requests >= self.limit else None
 
     async def _request(self, document: Document) -> Turn | None:
-        """One request; None where it was stopped before it had begun. Raises InputError."""
+        """Send one request. Returns None if it was stopped before it began. Raises InputError."""
         turn_id, parent = new_id(), self._last
         refused: list[InputError] = []
 
@@ -237,7 +237,7 @@ class Chain:
         self._tell(TurnEnded(turn))
 
     async def _work(self, jobs: Iterable[Coroutine[None, None, None]]) -> None:
-        """Do all of it side by side; `stop` ends what is left of it."""
+        """Run the jobs concurrently; `stop` cancels the unfinished ones."""
         try:
             async with asyncio.TaskGroup() as group:
                 self._working = tuple(group.create_task(job, name="chain") for job in jobs)

@@ -48,7 +48,7 @@ def prompt_key(document: Document) -> str:
 
 
 def consent_owner(document: Document) -> str:
-    """Return what a consent belongs to: the prompt with its tools as they are."""
+    """Return what a consent belongs to: the prompt with its present tools."""
     tools = hashlib.sha256("\n".join(tool.json_text for tool in document.tools).encode("utf-8", "surrogatepass"))
     return f"{prompt_key(document)} {tools.hexdigest()[:32]}"
 
@@ -86,7 +86,7 @@ class AgentHost(Protocol):
 
 
 class AgentService:
-    """One a window. Reads its files when it is made."""
+    """Tool mocks, conversations and loops of one window. Reads its files on construction."""
 
     def __init__(self, host: AgentHost) -> None:
         self._host = host
@@ -99,11 +99,11 @@ class AgentService:
         self.dispatches: dict[str, PendingRequest] = {}
         """What was known of each request of this session, by run_id: forecasts, and why."""
         self.conversation = self._kept.read(from_fields)
-        """The conversation of last time, or the newest one; None where there was none."""
+        """The newest conversation, also of an earlier session; None without one."""
 
     @property
     def notice(self) -> str:
-        """What was wrong with a file, a sentence; empty where nothing was."""
+        """What was wrong with a file, as a sentence; otherwise empty."""
         return " ".join(part for part in (self._answers.notice, self._kept.notice) if part)
 
     def book(self, document: Document) -> ToolMocks:

@@ -7,7 +7,7 @@ from playground.voice.variants import MeasuredTool, MeasuredTurn
 
 
 def measured(conversation: Conversation, turn_id: str) -> tuple[MeasuredTurn, ...]:
-    """The turns up to this one that ran without a person between them, on an axis that begins with the first's run.
+    """The turns up to this one that ran without user input between them, on an axis that begins with the first's run.
 
     Of `Chain.live` it is the picture so far. Turns that an earlier go sent are left out: its clock says nothing about
     this one's. Empty where the turn itself was edited or never sent: nothing of it was measured.

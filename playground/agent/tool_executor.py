@@ -1,4 +1,4 @@
-"""Answers one call: arguments checked first, then the reply that the book has, after its delay."""
+"""Executes one tool call: checks the arguments, then returns the mock's reply after its delay."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from playground.tools.schema import check_arguments
 ResultKind: TypeAlias = Literal[
     "answered", "error", "bad_json", "wrong_arguments", "unknown_tool", "failed", "running", "stopped"
 ]
-"""answered · error: the book says so · bad_json, wrong_arguments, unknown_tool: the call itself is wrong, and the
-model is told how · failed: the answer could not be had (no consent, no connection, nobody answered) · running: it has
+"""answered · error: the book says so · bad_json, wrong_arguments, unknown_tool: the call is invalid, and the
+model gets the reason · failed: there is no result (no consent, no connection, no reply by the user) · running: it has
 not returned yet · stopped: it had not returned when the chain was stopped. Those two are not sent."""
 
 
@@ -32,12 +32,12 @@ class Outcome:
 
 
 class ToolExecutionError(Exception):
-    """Raised by `ask` or `fetch` where there is no answer; its text is a sentence for the person and the model."""
+    """Raised by `ask` or `fetch` if there is no result; its text is a sentence for the user and the model."""
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A call that waits for a person. `hint` is what the book says to them."""
+    """A call that waits for the user. `hint` is the mock's text for them."""
 
     call: ToolCall
     arguments: Mapping[str, Json]
@@ -56,8 +56,8 @@ Serve: TypeAlias = Callable[[str, str, Mapping[str, Json]], Awaitable[str]]
 class ToolExecutor:
     """Answers calls from one book.
 
-    `allowed` says whether the person has let this prompt call an address, and asks them where it must. It is asked
-    before every `fetch`; without it no address is ever called.
+    `allowed` returns whether the user lets this prompt call an address, and asks them if necessary. It is called
+    before every `fetch`; without it no address is called.
     """
 
     def __init__(
@@ -116,7 +116,7 @@ class ToolExecutor:
 
 
 def judge(call: ToolCall, schemas: Mapping[str, Json]) -> Outcome | None:
-    """What is wrong with the call itself, as the model is told; None where nothing is."""
+    """Return the error of an invalid call, for the model; None for a valid call."""
     if call.name not in schemas:
         known = ", ".join(schemas) or "there are none"
         return Outcome("unknown_tool", error_text(f"There is no tool {call.name!r}. Tools: {known}."))

@@ -1,4 +1,4 @@
-"""An AnswerBook as plain JSON, as it is kept for a prompt. What cannot be taken is refused with its field."""
+"""Tool mocks as JSON. Invalid values are refused with their field."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ _DELAYS: Mapping[str, tuple[str, ...]] = {
 
 
 def dump(book: ToolMocks) -> str:
-    """The book as JSON text, indented."""
+    """Return the mocks as indented JSON."""
     tools: dict[str, Json] = {name: _tool_fields(answer) for name, answer in book.tools.items()}
     value = {FORMAT_KEY: FORMAT_VERSION, "seed": book.seed, "tools": tools}
     return json.dumps(value, ensure_ascii=False, indent=1, allow_nan=False)
 
 
 def load(text: str) -> ToolMocks:
-    """The book in such a text. Raises InputError with every problem and its field."""
+    """Parse the text. Raises InputError with every error and its field."""
     value = read_json(text)
     if isinstance(value, Fault):
         raise InputError(FieldError((), f"this is not JSON: {value}.", offset=value.offset))
@@ -56,7 +56,7 @@ def load(text: str) -> ToolMocks:
 def origin(url: str) -> str:
     """Scheme, host and port of an address on this machine: what consent is given for.
 
-    Raises InputError where it is no http(s) address, is not on this machine, or carries a user name or password.
+    Raises InputError for other schemes, another machine, and an address with a user name or password.
     """
     try:
         parts = urlsplit(url.strip())
@@ -66,9 +66,7 @@ def origin(url: str) -> str:
     if parts.scheme not in ("http", "https") or not host:
         raise InputError(FieldError(("text",), "is no HTTP address.", "Write it like http://localhost:8000/balance."))
     if parts.username is not None:
-        raise InputError(
-            FieldError(("text",), "carries a user name.", "Leave it out: it would stand in the prompt's file.")
-        )
+        raise InputError(FieldError(("text",), "carries a user name.", "Leave it out: it would be saved in a file."))
     if not _on_this_machine(host):
         hint = "A tool is called on localhost, 127.0.0.1 or [::1] only."
         raise InputError(FieldError(("text",), f"{host} is not this machine.", hint))
@@ -77,7 +75,7 @@ def origin(url: str) -> str:
 
 
 def consent_key(prompt_id: str, url: str) -> str:
-    """Under which a person's consent is kept: once per prompt and origin, never in the prompt's own file."""
+    """Return the key of a consent: one per prompt and origin, never stored in the prompt's file."""
     return f"{prompt_id} {origin(url)}"
 
 
@@ -117,7 +115,7 @@ def _delay_fields(delay: Delay) -> Json:
 
 
 class _Reader:
-    """Reads fields and gathers problems, so that a person sees all of them at once."""
+    """Reads fields and collects errors, so that the user sees all of them at once."""
 
     def __init__(self) -> None:
         self.problems: list[FieldError] = []

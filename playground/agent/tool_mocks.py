@@ -15,7 +15,7 @@ from playground.prompt.document import Json
 ReplyKind: TypeAlias = Literal["fixed", "template", "error", "ask", "http", "mcp"]
 KINDS: tuple[ReplyKind, ...] = get_args(ReplyKind)
 """fixed: this text · template: this text with {{argument}} in place · error: an error with this message ·
-ask: a person types the result · http: what an address on this machine answers · mcp: what the tool of that name on a
+ask: the user types the result · http: what an address on this machine answers · mcp: what the tool of that name on a
 tool server returns."""
 
 MOST_DELAY_MS = 600_000.0
@@ -47,7 +47,7 @@ class UniformDelay:
 
 @dataclass(frozen=True, slots=True)
 class NormalDelay:
-    """Normally distributed; what falls below 0 is 0, what is above MOST_DELAY_MS is that."""
+    """Normally distributed, clamped to 0 and MOST_DELAY_MS."""
 
     mean_ms: float
     deviation_ms: float
@@ -63,7 +63,7 @@ AT_ONCE = FixedDelay()
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One reply. `text`: the result, the template, the error's message, the question to the person, the address,
+    """One reply. `text`: the result, the template, the error's message, the question to the user, the address,
     or the tool server."""
 
     kind: ReplyKind = "ask"
@@ -126,7 +126,7 @@ ABSENT = _Absent()
 
 
 def argument(arguments: Mapping[str, Json], path: str) -> Json | _Absent:
-    """The value at a path of names and list places, joined by dots; ABSENT where there is none.
+    """The value at a path of names and list places, joined by dots, or ABSENT.
 
     An argument whose own name has the dots is found first.
     """
@@ -153,7 +153,7 @@ def _fits(pattern: Json, value: Json | _Absent) -> bool:
 
 
 def as_text(value: Json) -> str:
-    """A text as it is, anything else as compact JSON."""
+    """Return text unchanged, other values as compact JSON."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
@@ -161,9 +161,9 @@ _PLACE = re.compile(r"\{\{\s*([^{}\s]+)\s*\}\}")
 
 
 def fill(template: str, arguments: Mapping[str, Json]) -> str:
-    """The template with the arguments in place. An argument that is not there stays as it was typed.
+    """The template with the arguments in place. A missing argument's placeholder stays in the text.
 
-    A template that is JSON stays JSON: values are put into its strings, and a string that is nothing but one
+    A template that is JSON stays JSON: values replace placeholders in its strings, and a string that is nothing but one
     `{{argument}}` becomes that argument with its type.
     """
     if "{{" not in template:

@@ -106,12 +106,13 @@ class _Job:
 
     async def run(self, folder: Path) -> int:
         """Open the services, then forecast or send."""
-        services = AppServices(folder, os.environ, Tasks(_report))
+        services = AppServices(folder, os.environ, Tasks(_report), source="command")
         services.on_trouble = _say
         try:
             endpoint = endpoint_of(services, self._model, self._options)
             plan = plan_rows(self._document, self._rows, self._columns, self._options.order)
             await services.open_log()
+            await services.remember_sent(endpoint)
             if services.log_notice:
                 _say(services.log_notice)
             if self._options.dry_run:

@@ -1,6 +1,6 @@
 """`electron-playground check`: what the best-practice guide says of a prompt file, for a team's own CI.
 
-No network. No log either, unless one is asked for.
+No network. Reads the log only with --log or --data-dir.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from playground.export.terminal import for_stream, print_error, print_line
 from playground.lint.context import Setting
 from playground.lint.engine import advise
 from playground.lint.history import NO_HISTORY, History
-from playground.lint.model import SEVERITIES, Advice, Evidence, Place
+from playground.lint.model import SEVERITIES, Evidence, Finding, Place
 from playground.lint.rules.registry import RULES, rule_named
 from playground.prompt.document import Document, Json
 from playground.prompt.field_errors import FieldError, InputError
@@ -52,7 +52,7 @@ def _read(name: str) -> bytes:
 
 
 def _rates(text: str | None) -> Rates:
-    """FRESH,CACHED[,OUTPUT] in dollars a million tokens; a - or nothing is not priced."""
+    """Parse FRESH,CACHED[,OUTPUT] in dollars per million tokens; `-` or an empty part has no price."""
     if text is None:
         return Rates()
     parts = [part.strip() for part in text.split(",")]
@@ -61,7 +61,7 @@ def _rates(text: str | None) -> Rates:
     except ValueError:
         values = []
     if not 2 <= len(values) <= 3 or any(value is not None and not 0 <= value < 1e6 for value in values):
-        hint = "Give dollars a million tokens, as --rates 0.40,0.10 or --rates 0.40,0.10,1.20."
+        hint = "Give dollars per million tokens, as --rates 0.40,0.10 or --rates 0.40,0.10,1.20."
         raise InputError(FieldError(("--rates",), f"{text!r} is not FRESH,CACHED[,OUTPUT].", hint))
     fresh, cached, output = (*values, None)[:3]
     return Rates(fresh, cached, output, "the command line")
@@ -115,7 +115,7 @@ async def _read_log(folder: Path, document: Document) -> History:
         await log.close()
 
 
-def _print(name: str, found: Sequence[Advice]) -> None:
+def _print(name: str, found: Sequence[Finding]) -> None:
     counts = _counts(found)
     lines = [line for advice in found for line in _lines(advice)]
     lines.append(f"{name}: " + ", ".join(f"{counts[severity]} {severity}" for severity in SEVERITIES))
@@ -123,7 +123,7 @@ def _print(name: str, found: Sequence[Advice]) -> None:
         print_line(redact(for_stream(line, sys.stdout), None))
 
 
-def _lines(advice: Advice) -> Iterator[str]:
+def _lines(advice: Finding) -> Iterator[str]:
     where = ", ".join(_where(place) for place in advice.places if place.path)
     yield f"{advice.severity}: {advice.title}" + (f" ({where})" if where else "") + f" [{advice.key}]"
     yield f"    {advice.detail}"
@@ -139,15 +139,17 @@ def _where(place: Place) -> str:
     return f"{place.tool} {field}{span}".strip()
 
 
-def _counts(found: Sequence[Advice]) -> dict[str, int]:
+def _counts(found: Sequence[Finding]) -> dict[str, int]:
     return {severity: sum(1 for advice in found if advice.severity == severity) for severity in SEVERITIES}
 
 
-def _fields(found: Sequence[Advice]) -> dict[str, Json]:
-    return {"advice": [_advice(advice) for advice in found], **_counts(found)}
+def _fields(found: Sequence[Finding]) -> dict[str, Json]:
+    findings: Json = [_advice(advice) for advice in found]
+    # `advice` is the older name of the same list.
+    return {"findings": findings, "advice": findings, **_counts(found)}
 
 
-def _advice(advice: Advice) -> Json:
+def _advice(advice: Finding) -> Json:
     rule = rule_named(advice.rule)
     return {
         "rule": advice.rule,

@@ -1,4 +1,4 @@
-"""`electron-playground log`: what it can do, and the list: lines or JSON, newest first."""
+"""`electron-playground log`: its actions, and the list as lines or JSON, newest first."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def log(options: argparse.Namespace) -> int:
         sys.stdout.flush()
         return status
     except BrokenPipeError:
-        # The reader has closed the pipe (`| head`): discard what is still buffered.
+        # The reader has closed the pipe (`| head`): discard the rest of the buffer.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FINISHED
     except (LogUnavailableError, OSError) as error:

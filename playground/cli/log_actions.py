@@ -30,11 +30,11 @@ from playground.storage.paths import write_private, write_shared
 Work: TypeAlias = Callable[[RequestLog], Awaitable[int]]
 """What is done with the open log; gives the exit status."""
 MOST_SHOWN = 100
-"""Requests that one ticket, or one show, is made of."""
+"""Most requests in one ticket or one `log show`."""
 
 
 def show(words: list[str], options: argparse.Namespace) -> Work:
-    """Requests whole: as they would stand in a ticket with its contents, or a lossless JSON object a line."""
+    """Show requests as tickets with contents, or as lossless JSON lines."""
     chosen = _by_id(words, "log show")
 
     async def work(store: RequestLog) -> int:
@@ -71,7 +71,7 @@ def _put(runs: list[StoredRun], choice: Choice, output: str) -> None:
 
 
 def _standard_output() -> IO[str]:
-    """As UTF-8 whatever the terminal's encoding, and no line end changed: what is piped is a file's bytes."""
+    """As UTF-8 whatever the terminal's encoding, and no line end changed: a pipe gets the bytes of a file."""
     sys.stdout.flush()
     return open(sys.stdout.fileno(), "w", encoding="utf-8", errors="replace", newline="", closefd=False)
 
@@ -92,7 +92,7 @@ async def _import_standard_input(store: RequestLog) -> Imported:
 
 
 def export(words: list[str], options: argparse.Namespace) -> Work:
-    """All that the filter finds, into a file."""
+    """Export all requests that the filter finds into a file."""
     if not options.output:
         raise InputError(
             FieldError(
@@ -118,7 +118,7 @@ def export(words: list[str], options: argparse.Namespace) -> Work:
 
 
 def import_(words: list[str], _options: argparse.Namespace) -> Work:
-    """Requests out of a file, all or none."""
+    """Import requests from a file, all or none."""
     if len(words) != 1:
         raise InputError(FieldError(("FILE",), "log import takes one file.", "Give a JSONL export or a HAR."))
 
@@ -135,7 +135,7 @@ def import_(words: list[str], _options: argparse.Namespace) -> Work:
 
 
 def delete(words: list[str], options: argparse.Namespace) -> Work:
-    """All that the filter finds, with their contents. Asks first; where nobody can answer, --yes must say so."""
+    """Delete all requests that the filter finds. Asks first; without a terminal --yes is required."""
     if not words:
         raise InputError(
             FieldError(("FILTER",), "log delete needs a filter.", "since:2000-01-01 finds every request there is.")
@@ -158,7 +158,9 @@ def delete(words: list[str], options: argparse.Namespace) -> Work:
 def _agreed(n: int) -> bool:
     if not sys.stdin.isatty():
         raise InputError(
-            FieldError(("--yes",), f"{n:,} requests would be deleted, and there is nobody to ask.", "Add --yes.")
+            FieldError(
+                ("--yes",), f"{n:,} requests would be deleted, and standard input is not a terminal.", "Add --yes."
+            )
         )
     return input(f"Delete {n:,} requests with all their contents? [y/N] ").strip().lower() in ("y", "yes")
 

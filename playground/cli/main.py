@@ -168,9 +168,7 @@ def _add_check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     parser.add_argument("file", metavar="FILE", help="a prompt file or a request body; - reads standard input")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.add_argument(
-        "--rates", metavar="FRESH,CACHED[,OUTPUT]", help="dollars a million tokens, to tell what something costs"
-    )
+    parser.add_argument("--rates", metavar="FRESH,CACHED[,OUTPUT]", help="dollars per million tokens, to compute costs")
     parser.add_argument("--fixture", action="store_true", help="the prompt is a test fixture")
     parser.add_argument("--log", action="store_true", help="also judge by what the request log holds of this prompt")
     parser.add_argument(
@@ -227,7 +225,7 @@ def _positive(text: str) -> int:
 
 
 def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
-    """Parse the command line. The words of `log` may stand anywhere among its options; after `--` all are words."""
+    """Parse the command line. Words of `log` and its options come in any order; after `--` all are words."""
     parser = build_parser()
     if "log" not in arguments:
         return parser.parse_args(arguments)

@@ -17,6 +17,7 @@ from playground.cli.send import endpoint_of
 from playground.client.endpoint import Endpoint
 from playground.prompt.field_errors import FieldError, InputError
 from playground.recorder.access import AccessPolicy
+from playground.recorder.cache_model import RecordedCacheModel
 from playground.recorder.capture import Capture
 from playground.recorder.proxy import Recorder
 from playground.recorder.recording import Recording
@@ -34,7 +35,7 @@ def record(options: argparse.Namespace) -> int:
 
 
 async def _serve(folder: Path, options: argparse.Namespace) -> int:
-    services = AppServices(folder, os.environ, Tasks(_report))
+    services = AppServices(folder, os.environ, Tasks(_report), source="command")
     services.on_trouble = _say
     try:
         endpoint = await services.simulation.resolve(endpoint_of(services, None, options))
@@ -43,7 +44,8 @@ async def _serve(folder: Path, options: argparse.Namespace) -> int:
             _say(services.log_notice)
         if services.log is None:
             raise InputError(FieldError(("--data-dir",), "the request log cannot be opened; nothing can be recorded."))
-        recording = Recording(services.log, None, _say, lambda made, state: _show(options, made, state))
+        model = RecordedCacheModel(services.sender.forecaster, services.log)
+        recording = Recording(services.log, model, _say, lambda made, state: _show(options, made, state))
         writing = services.tasks.start(recording.run(), "write recorded requests")
         recorder = await _recorder(services, endpoint, recording, options)
         return await _run(recorder, recording, writing, endpoint, options)

@@ -17,7 +17,7 @@ from playground.prefix_cache.block_size import Estimate
 from playground.prefix_cache.forecaster import CacheProfile, Property
 from playground.prefix_cache.miss_explanation import MissPosition
 from playground.prefix_cache.replay import Replay, ReplayResult, ReplaySummary, replay_traffic
-from playground.prefix_cache.traffic import TrafficError, read_traffic
+from playground.prefix_cache.traffic import TrafficError, TrafficRecord, read_traffic
 from playground.prompt.field_errors import FieldError, InputError
 
 
@@ -27,7 +27,7 @@ def replay(options: argparse.Namespace) -> int:
     try:
         learned = memory.read_bytes() if memory is not None and memory.exists() else None
         # The whole file first: a bad line is reported before anything is printed.
-        records = list(read_traffic(options.file))
+        records = list(read_traffic(options.file, exported_request))
         found = replay_traffic(records, lifetime_s=options.lifetime, learned=learned)
         lines = _json_lines(found) if options.json else _text_lines(found)
         for line in lines:
@@ -39,6 +39,30 @@ def replay(options: argparse.Namespace) -> int:
     except OSError as error:
         raise InputError(FieldError(("--learned",), f"{memory}: {error.strerror or error}.")) from error
     return FINISHED
+
+
+def exported_request(line: str) -> TrafficRecord | None:
+    """Return the request in a line of an export of the log; None if it is none. Raises ValueError."""
+    from playground.export.jsonl import FORMAT_KEY, from_line
+    from playground.runs.service import cache_usage
+    from playground.runs.state import fold
+
+    if FORMAT_KEY not in line[:4096]:
+        return None
+    run = from_line(line)
+    state, record = fold(run.events), run.record
+    body = json.loads(record.body)
+    if not isinstance(body, dict):
+        raise ValueError("the request body is not a JSON object.")
+    return TrafficRecord(
+        record.started_utc.timestamp(),
+        body,
+        state.status or 0,
+        state.request_id,
+        cache_usage(state),
+        endpoint=record.endpoint_id,
+        tag="experiment" if record.source == "experiment" else "",
+    )
 
 
 def _json_lines(found: Replay) -> Iterator[str]:

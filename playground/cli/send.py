@@ -97,7 +97,7 @@ def endpoint_of(workspace: AppServices, model: str | None, options: argparse.Nam
 
 async def _session(folder: Path, document: Document, model: str | None, options: argparse.Namespace) -> int:
     tasks = Tasks(_report)
-    workspace = AppServices(folder, os.environ, tasks)
+    workspace = AppServices(folder, os.environ, tasks, source="command")
     workspace.on_trouble = print_error
     try:
         endpoint = endpoint_of(workspace, model, options)

@@ -147,7 +147,7 @@ class ApiError(msgspec.Struct, frozen=True):
     """An expected failure: what happened, and what the user can do.
 
     kind: http (an error status), connect (no connection), tls, timeout, cut (the stream ended early), protocol (the
-        response is not what it claims to be, or exceeds a bound), stream_error (an error object inside a 200 response),
+        response is no chat completion, or exceeds a bound), stream_error (an error object inside a 200 response),
         key (none, or one that cannot be sent), setup (settings of this machine, e.g. a missing certificate file).
     error_type, code, details, body_request_id: as the error body has them.
     body: the error body's text, cut at 64 KiB; for a stream that was cut, the part of an event that had come.

@@ -23,8 +23,7 @@ LEAST_CHARS = 8
 _LOOKS_LIKE_A_KEY = re.compile(r"\bsk[_-][A-Za-z0-9_\-]{8,}")
 _BACKSLASHES = r"(?:\\u005[cC]|\\){1,32}"
 # Bounded, and `(?<!\\)` below: a long run of backslashes must not cost quadratic time.
-MAY_ESCAPE = re.compile(r"\\[ux/\\]|%[0-9a-fA-F]{2}|&#")
-"""Quick test for `decoded`: without a match the text has no escape that could spell a key."""
+_MAY_ESCAPE = re.compile(r"\\[ux/\\]|%[0-9a-fA-F]{2}|&#")
 _ESCAPE = re.compile(
     r"(?<!\\)\\++(?:u00([0-9a-fA-F]{2})|x([0-9a-fA-F]{2})|(/))"
     r"|%([0-9a-fA-F]{2})|&#[xX]0*([0-9a-fA-F]{2});|&#0*([0-9]{2,3});"
@@ -35,7 +34,7 @@ _NESTED = 4
 def redact(text: str, key: str | None) -> str:
     """`text` with this key, and everything that looks like a key, masked. Escaped characters count as the character."""
     text = _LOOKS_LIKE_A_KEY.sub(MASK, mask(text, key_forms(key)))
-    if MAY_ESCAPE.search(text) and _LOOKS_LIKE_A_KEY.search(decoded(text)):
+    if may_escape(text) and _LOOKS_LIKE_A_KEY.search(decoded(text)):
         return _escaped_look().sub(MASK, text)
     return text
 
@@ -70,12 +69,17 @@ def mask(text: str, forms: tuple[str, ...]) -> str:
         return text
     for form in forms:
         text = text.replace(form, MASK)
-    if MAY_ESCAPE.search(text) and _has_form(decoded(text), forms):
+    if may_escape(text) and _has_form(decoded(text), forms):
         text = escaped_key(forms).sub(MASK, text)
         plain = decoded(text)
         if _has_form(plain, forms):  # an escape that the pattern does not know
             return mask(plain, forms)
     return text
+
+
+def may_escape(text: str) -> bool:
+    """Whether the text may have escapes that `decoded` replaces. Fast for text without any."""
+    return ("\\" in text or "%" in text or "&#" in text) and _MAY_ESCAPE.search(text) is not None
 
 
 def _has_form(text: str, forms: tuple[str, ...]) -> bool:

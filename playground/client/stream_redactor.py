@@ -18,7 +18,7 @@ from playground.client.events import (
     TokenProbability,
     ToolCallDelta,
 )
-from playground.client.redact import MASK, MAY_ESCAPE, decoded, escaped_key, mask
+from playground.client.redact import MASK, decoded, escaped_key, mask, may_escape
 
 SUSPECT_CHARS = 4
 """This many first characters of a key at the end of the received text are held back until more text comes."""
@@ -112,8 +112,7 @@ class SplitKeys:
     def _pass(self, stream: _Stream, piece: str) -> str:
         text = self._texts.setdefault(stream, _Text())
         whole = text.tail + text.held + piece
-        escapes = MAY_ESCAPE.search(whole) is not None
-        if escapes or any(start in whole for start in self._starts):
+        if may_escape(whole) or any(start in whole for start in self._starts):
             shown = self._suspect(text, piece)
         else:
             shown, text.held = text.held + piece, ""

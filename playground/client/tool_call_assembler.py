@@ -60,7 +60,7 @@ class _Call:
 class ToolCallAssembler:
     """Yields each piece with the index of its call.
 
-    The server's index is kept if it identifies one call. A new call also begins with another id, with a name after
+    Uses the server's index if it identifies one call. A new call also begins with another id, with a name after
     arguments, and with a second object of arguments: Ollama labels every call 0, Gemini none.
     """
 

@@ -1,4 +1,4 @@
-"""Base URLs: what may stand in one, and which origin a key belongs to."""
+"""Validation of base URLs, and the origin that a key belongs to."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _BARE_HOST = re.compile(r"[\w.\-\[\]:]+(/|$)")
 
 
 def check_base_url(text: str) -> str:
-    """The base URL as it is kept: no space around it, no slash or /chat/completions at its end, scheme and host in
+    """Return the normalized base URL: no space around it, no slash or /chat/completions at its end, scheme and host in
     lower case. Raises InputError.
     """
     url = text.strip()

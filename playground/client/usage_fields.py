@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from playground.client.events import Usage
 
 MAX_TOKENS = 2**53
-"""A count above this is taken as not reported."""
+"""A count above this counts as not reported."""
 CACHED_FIELDS = (
     "cached_tokens",  # Moonshot, at the top level of usage
     "prompt_cache_hit_tokens",  # DeepSeek

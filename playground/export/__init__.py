@@ -1,1 +1,1 @@
-"""What is handed on: tickets for support, and commands that send a logged request again. Never with a key."""
+"""Export and import of logged requests: tickets, scripts, tables, HAR. Never with a key."""

@@ -64,7 +64,7 @@ def heading() -> str:
 
 
 def to_row(stored: StoredRun) -> str:
-    """One request as a line. An empty cell is a figure that nobody reported; ≈ figures have columns of their own."""
+    """Return one request as a line. An empty cell: not reported. Estimates have separate columns."""
     stored = masked_run(stored)
     state, record = stored.state(), stored.record
     usage, forecast = state.usage, record.forecast
@@ -138,7 +138,7 @@ PAGE = 128
 
 
 def format_of(path: Path) -> Format | None:
-    """The format that a file's name ends in; None where it is none of them."""
+    """Return the format of a file name's ending; None if it is another."""
     ending = path.suffix.lower().removeprefix(".")
     return next((known for known in FORMATS if known == ending), None)
 
@@ -152,7 +152,7 @@ async def export(
 ) -> int:
     """Write what a filter finds, or rows by their numbers, in rising order. Answers with how many. Raises OSError.
 
-    The file takes its name when it is whole; where that fails, or where this is cancelled, what was there stays.
+    The file gets its name when it is complete; if that fails or is cancelled, an earlier file stays.
     """
     handle, name = await asyncio.to_thread(tempfile.mkstemp, dir=path.parent, prefix=f".{path.name[:32]}.")
     try:
@@ -174,7 +174,7 @@ async def export_into(
     kind: Format,
     progress: Callable[[int], None] = lambda _n: None,
 ) -> int:
-    """As `export`, into a file that is open: UTF-8, and line ends left as they are."""
+    """As `export`, into a file that is open: UTF-8, line ends unchanged."""
     done = 0
     async for page in _pages(log, chosen):
         await asyncio.to_thread(_write, file, page, kind, first=done == 0)

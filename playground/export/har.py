@@ -41,7 +41,7 @@ _SECRET = ("authorization", "proxy-authorization", "cookie", "set-cookie", "x-ap
 
 
 def head() -> str:
-    """What stands before the entries."""
+    """Return the text before the entries."""
     creator = json.dumps({"name": "Electron Playground", "version": __version__})
     return '{"log":{"version":"1.2","creator":' + creator + ',"entries":['
 

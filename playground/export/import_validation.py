@@ -1,4 +1,4 @@
-"""Requests out of a file, judged before they are kept: whatever reads the log later can rely on them."""
+"""Validation of requests from a file before they are stored, so that readers of the log can rely on them."""
 
 from __future__ import annotations
 

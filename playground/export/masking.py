@@ -81,7 +81,7 @@ def _masked_event(event: AnyEvent) -> AnyEvent:
                 return event
     fields = msgspec.to_builtins(event)
     masked = masked_value(fields)
-    return event if masked == fields else cast("AnyEvent", msgspec.convert(masked, type(event)))
+    return event if masked == fields else msgspec.convert(masked, type(event))
 
 
 def _join_masked(events: tuple[AnyEvent, ...]) -> tuple[AnyEvent, ...]:

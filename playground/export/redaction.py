@@ -1,4 +1,4 @@
-"""What people and models wrote, treated as the person who hands it on has chosen."""
+"""Contents of exports: included, hashed or left out, as the user chooses."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from playground.prompt.document import Json
 
 Contents = Literal["included", "hashed", "left out"]
 CHOICES: tuple[Contents, ...] = get_args(Contents)
-"""included: as it was · hashed: a hash and a length stand for each text · left out: only a length does."""
+"""included: unchanged · hashed: a hash and a length stand for each text · left out: only a length does."""
 
 _KEPT = frozenset(
     (
@@ -22,7 +22,7 @@ _KEPT = frozenset(
         *("event", "reason", "finish_reason", "request_id", "content_type", "headers", "kind", "error_type"),
     )
 )
-"""Fields whose text is a word of the protocol. Every other text is taken for the user's or the model's own."""
+"""Fields whose text is a word of the protocol. Every other text is content of the user or the model."""
 _SHAPES = frozenset(
     (
         *(
@@ -49,11 +49,11 @@ _VALUES = frozenset(("default", "enum", "const", "examples", "example"))
 _SERVERS_WORDS = frozenset(("http", "stream_error"))
 """Kinds of trouble whose body is the server's error. In that of any other there may be a piece of the completion."""
 LEAST_QUOTED = 6
-"""Characters of a text of the request that is looked for in an error; a shorter one is a word like any other."""
+"""Characters of a text of the request that is searched in an error; a shorter one is a word like any other."""
 
 
 class Outline:
-    """Treats one text after another, and counts what it took out."""
+    """Treats one text after another, and counts the texts it removed."""
 
     def __init__(self, contents: Contents) -> None:
         self._contents = contents
@@ -62,7 +62,7 @@ class Outline:
 
     @property
     def note(self) -> str:
-        """What stands in place of contents, for the reader."""
+        """Explain the replacement of contents to the reader."""
         return {
             "included": "Contents are included.",
             "hashed": "Contents are left out: `sha256` is the start of each text's hash, `chars` its length.",
@@ -70,7 +70,7 @@ class Outline:
         }[self._contents]
 
     def of(self, value: Json, field: str = "") -> Json:
-        """A value with its shape, and what was chosen where its texts were."""
+        """Return a value of the same shape, with its texts replaced as chosen."""
         if self._contents == "included":
             return value
         if isinstance(value, dict):
@@ -156,7 +156,7 @@ def _digest(text: str) -> str:
 
 
 def _escaped(text: str) -> Iterator[str]:
-    """How a text may stand in an error that is JSON, or that Python made."""
+    """Yield the escaped forms of a text in an error that is JSON, or that Python made."""
     yield json.dumps(text)[1:-1]
     yield json.dumps(text, ensure_ascii=False)[1:-1]
     yield repr(text)[1:-1]

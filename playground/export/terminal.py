@@ -17,7 +17,7 @@ _CHARACTER = re.compile(rf"[{_UNSAFE}]")
 
 
 def visible(text: str) -> str:
-    r"""`text` with control, bidi and invisible characters as escapes (\x1b, \u202e). Line feeds and tabs are kept."""
+    r"""`text` with control, bidi and invisible characters as escapes (\x1b, \u202e). Line feeds and tabs stay."""
     if text.isascii() and text.isprintable():
         return text
     return _CHARACTER.sub(lambda found: _escape(found.group()), text.replace("\r\n", "\n"))

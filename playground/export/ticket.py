@@ -26,7 +26,7 @@ MAX_ERROR_CHARS = 4_000
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What goes into a ticket. `workspace`: the vendor's workspace id, left out where it is empty."""
+    """What goes into a ticket. `workspace`: the vendor's workspace id, left out if empty."""
 
     contents: Contents = "hashed"
     workspace: str = ""
@@ -41,7 +41,7 @@ def ticket(stored: StoredRun, choice: Choice = DEFAULT) -> str:
 
 
 def tickets(runs: Sequence[StoredRun], choice: Choice = DEFAULT) -> str:
-    """One or more requests as Markdown, and at the end what was taken out."""
+    """Return one or more requests as Markdown, with a list of the removed contents at the end."""
     runs = [masked_run(stored) for stored in runs]
     outline = Outline(choice.contents)
     parts = [part for stored in runs for part in _request(stored, choice, outline)]
@@ -55,7 +55,7 @@ def tickets(runs: Sequence[StoredRun], choice: Choice = DEFAULT) -> str:
 
 def _request(stored: StoredRun, choice: Choice, outline: Outline) -> list[str]:
     state, record = stored.state(), stored.record
-    # Before the errors are: they are held against the request's texts.
+    # Before the errors: these are searched for the request's texts.
     body = outlined_body(record, outline, indent=1)
     answer = _answer(state, outline)
     return [

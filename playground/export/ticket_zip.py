@@ -59,5 +59,5 @@ def _event(event: AnyEvent, outline: Outline) -> Json:
 
 
 def _is_content(event: AnyEvent) -> bool:
-    """Whether an event is nothing but what it says. Of a piece of text the time and the length remain."""
+    """Return whether an event has only contents. Of a piece of text the time and the length remain."""
     return isinstance(event, RawEvent | TokenProbabilities)

@@ -6,7 +6,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from playground.lint.context import ALONE, Setting
-from playground.lint.model import SEVERITIES, Advice, Rule
+from playground.lint.grouping import grouped
+from playground.lint.model import SEVERITIES, Finding, Rule
 from playground.lint.prompt_facts import Counter, PromptFacts
 from playground.lint.rules.registry import RULES
 from playground.prefix_cache.token_estimator import TokenEstimator
@@ -23,20 +24,24 @@ def advise(
     body: Mapping[str, Json] | None = None,
     dismissed: Collection[str] = (),
     rules: Sequence[Rule] = RULES,
-) -> tuple[Advice, ...]:
+) -> tuple[Finding, ...]:
     """Everything that the rules have to say: worst first, then what costs most.
 
     `counter` is the endpoint's token estimator or a function from a text to its ≈ tokens. `body` is a request body that
     this program did not write: what its own client will send is judged, not what this one would make of it.
-    `dismissed` holds rule names (for good) and `Advice.key`s. Safe on a thread with a `counter` of its own.
+    `dismissed` holds rule names (for good) and `Finding.key`s. Safe on a thread with a `counter` of its own.
     """
     facts = PromptFacts(document, setting, _counter(counter), body)
-    found = (advice for rule in rules if rule.name not in dismissed for advice in rule.judge(facts))
-    return tuple(sorted((advice for advice in found if advice.key not in dismissed), key=_rank))
+    found: list[Finding] = []
+    for rule in rules:
+        if rule.name not in dismissed:
+            judged = [finding for finding in rule.judge(facts) if finding.key not in dismissed]
+            found += grouped(document, judged)
+    return tuple(sorted((finding for finding in found if finding.key not in dismissed), key=_rank))
 
 
-def _rank(advice: Advice) -> tuple[int, float, float]:
-    return SEVERITIES.index(advice.severity), -(advice.dollars or 0.0), -advice.tokens
+def _rank(finding: Finding) -> tuple[int, float, float]:
+    return SEVERITIES.index(finding.severity), -(finding.dollars or 0.0), -finding.tokens
 
 
 def _counter(given: Estimate | None) -> Counter:

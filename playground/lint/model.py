@@ -1,4 +1,4 @@
-"""What advice is made of: a rule, where it speaks, what it rests on, and the step that would silence it."""
+"""Findings: the rule, its places in the request, the figures behind it, and a fix."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """One figure that a piece of advice rests on. `value` None is *unknown*, never 0.
+    """One figure behind a finding. `value` None is *unknown*, never 0.
 
     Dollars are for 1,000 requests; a share is from 0 to 1.
     """
@@ -103,7 +103,7 @@ class Fix:
 
 
 @dataclass(frozen=True, slots=True)
-class Advice:
+class Finding:
     """What one rule has to say of this prompt.
 
     `title` is one line without figures that change at every keystroke; `detail` says what is so here and what to do.
@@ -147,7 +147,7 @@ class Rule(Protocol):
     def source(self) -> Source:
         """Where the guide says so."""
 
-    def judge(self, facts: PromptFacts) -> Iterable[Advice]:
+    def judge(self, facts: PromptFacts) -> Iterable[Finding]:
         """What it has to say; pure."""
 
 
@@ -159,9 +159,9 @@ class LintRule:
     title: str
     reason: str
     source: Source
-    speak: Callable[[PromptFacts], Iterable[Advice]]
+    speak: Callable[[PromptFacts], Iterable[Finding]]
 
-    def judge(self, facts: PromptFacts) -> Iterator[Advice]:
+    def judge(self, facts: PromptFacts) -> Iterator[Finding]:
         """What the function says, signed with the rule's name."""
-        for advice in self.speak(facts):
-            yield replace(advice, rule=self.name)
+        for finding in self.speak(facts):
+            yield replace(finding, rule=self.name)

@@ -11,7 +11,7 @@ from playground.prompt.document import Document
 
 if TYPE_CHECKING:
     from playground.client.endpoint import Rates
-    from playground.lint.model import Advice
+    from playground.lint.model import Finding
     from playground.prefix_cache.forecaster import PromptForecast as Outlook
     from playground.prefix_cache.token_estimator import TokenEstimator
 
@@ -40,7 +40,7 @@ class Effect:
     dollars: float | None
 
 
-def options(document: Document, advice: tuple[Advice, ...]) -> tuple[Option, ...]:
+def options(document: Document, advice: tuple[Finding, ...]) -> tuple[Option, ...]:
     """Every way that this advice and, where it is about the prefix, the prefix workbench propose; each once."""
     found: list[Option] = []
     for option in _all(document, advice):
@@ -49,7 +49,7 @@ def options(document: Document, advice: tuple[Advice, ...]) -> tuple[Option, ...
     return tuple(found)
 
 
-def _all(document: Document, advice: tuple[Advice, ...]) -> Iterator[Option]:
+def _all(document: Document, advice: tuple[Finding, ...]) -> Iterator[Option]:
     if not advice or any(one.rule == PREFIX_RULE for one in advice):
         yield from (Option(mend.title, mend.why, mend.after) for mend in proposals(document))
         if (by_name := sorted_tools(document)) is not None:

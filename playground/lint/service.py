@@ -1,4 +1,4 @@
-"""Advice on the prompt at hand: the rules on a thread, with what the endpoint, the settings and the log know."""
+"""Finding on the prompt at hand: the rules on a thread, with what the endpoint, the settings and the log know."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from playground.lint.context import Retries, Setting
 from playground.lint.engine import advise
 from playground.lint.history import NO_HISTORY, History
 from playground.lint.log_history import past
-from playground.lint.model import Advice
+from playground.lint.model import Finding
 from playground.prefix_cache.token_estimator import TokenEstimator
 from playground.prompt.document import Document
 from playground.storage.settings import Settings
@@ -40,7 +40,7 @@ class LintService:
 
     async def judge(
         self, document: Document, endpoint: Endpoint, counter: TokenEstimator, retries: RetryPolicy
-    ) -> tuple[Advice, ...]:
+    ) -> tuple[Finding, ...]:
         """All advice that was not dismissed, worst first. Costs the event loop nothing but the handing over."""
         setting = Setting(
             rates=endpoint.rates,
@@ -69,7 +69,7 @@ class LintService:
         mine = _FOR_THIS_PROMPT + document.name
         return frozenset(key.removesuffix(mine) for key in keys if _FOR_THIS_PROMPT not in key or key.endswith(mine))
 
-    def dismiss(self, advice: Advice, document: Document | None) -> None:
+    def dismiss(self, advice: Finding, document: Document | None) -> None:
         """Give this advice no more: on this prompt, or on any where `document` is None."""
         chosen = self._settings.get(SETTING)
         key = advice.rule if document is None else advice.key + _FOR_THIS_PROMPT + document.name

@@ -27,7 +27,7 @@ class Address:
 
 
 def read_address(text: str) -> CommandLine | Address:
-    """What a person typed. A command line is split as a shell splits it, and never given to one. Raises InputError."""
+    """Parse a typed address. A command line is split like a shell does, without running one. Raises InputError."""
     text = text.strip()
     if not text:
         raise InputError(FieldError(("server",), "names no tool server.", EXAMPLES))

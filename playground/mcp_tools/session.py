@@ -42,7 +42,7 @@ class Session:
         self._trouble: str | None = None
 
     async def serve(self) -> None:
-        """Connect, and answer what is asked, until `close` or until the server breaks off."""
+        """Connect and answer questions until `close` or until the server disconnects."""
         with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as said:
             try:
                 async with self._connected(said) as client:
@@ -109,12 +109,12 @@ class Session:
         return self._trouble is not None
 
     def close(self) -> None:
-        """End after what was asked before."""
+        """End after the pending questions."""
         self._asked.put_nowait(None)
 
 
 def _settle(answer: asyncio.Future[Any], found: object = None, error: Exception | None = None) -> None:
-    if answer.done():  # whoever asked has left
+    if answer.done():  # the caller was cancelled
         return
     if error is not None:
         answer.set_exception(error)

@@ -1,11 +1,13 @@
-"""What belongs together over several lines: a fence, a table, a tagged block, a heading with what stands below it."""
+"""Lines that belong together: fences, tables, tagged blocks, lists, JSON, dialogues, headings with their text."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 
 from playground.prefix_cache.sentences import BULLETS
+from playground.prompt.variables import places
 
 Range = tuple[int, int]
 """Code points [from, to) of a text; both at the beginning of a line, or at the text's end."""
@@ -15,7 +17,21 @@ _OPEN = re.compile(r"[ \t]*<([^\W\d][\w.:-]{0,60})(?: [^<>\n]{0,200})?>[ \t]*$")
 _CLOSE = re.compile(r"[ \t]*</([^\W\d][\w.:-]{0,60})>[ \t]*$")
 _HEADING = re.compile(r"[ \t]{0,3}(?:#{1,6}[ \t]|\*\*[^*\n]{1,120}\*\*:?[ \t]*$)")
 TOO_LARGE = 0.5
-"""The share of its text from which on a tagged block is the prompt itself, and not a part that can be moved."""
+"""The share of its text from which on a block is the prompt itself: a tagged block is opened, others do not move."""
+_ITEM = re.compile(r"[ \t]*(?:(?P<number>\d{1,3}|[a-z]|[ivx]{1,5})[.)]|\(\w{1,3}\)|(?P<bullet>[-*•–+]))[ \t]+\S")
+_STEP = re.compile(
+    r"[ \t]*(?:step|schritt|étape|paso|passo|चरण|கட்டம்|ধাপ|步骤|ステップ)\s*\d{1,3}\s*[:.)：]", re.IGNORECASE
+)
+_SPEAKER = re.compile(
+    r"[ \t]*(?:\*\*|[-*>] )?(?P<who>user|assistant|agent|caller|customer|client|human|ai|bot|model|system"
+    r"|q|a|question|answer|input|output|kunde|anrufer|agentin|utilisateur|appelant|cliente|agente|usuario|asistente|klient|müşteri"
+    r"|उपयोगकर्ता|ग्राहक|सहायक|एजेंट|प्रश्न|उत्तर|বাদী|গ্রাহক|এজেন্ট|வாடிக்கையாளர்|முகவர்|కస్టమర్|ఏజెంట్|عميل|العميل|الوكيل"
+    r"|客户|用户|助手|客服"
+    r"|お客様|担当|고객|상담원|问|答)(?:[ \t]?\d{1,3})?(?:\*\*)?[ \t]?[:：]",
+    re.IGNORECASE,
+)
+_JSON_OPEN = re.compile(r"[ \t]*(?:[\w \"'-]{0,40}[:=][ \t]*)?[{\[][ \t]*$|[ \t]*[{\[](?=[ \t]*[\"'{\[])")
+_MAX_JSON = 200_000
 
 
 def widened(text: str, units: Iterable[Range]) -> list[Range]:
@@ -24,8 +40,10 @@ def widened(text: str, units: Iterable[Range]) -> list[Range]:
     In order and apart: units with nothing but white space between them are one.
     """
     whole = list(blocks(text))
+    firm = list(firm_blocks(text))
+    held = [placed for unit in units if (placed := _firmly_held(text, _held(unit, whole), firm)) is not None]
     # A heading may belong to one unit alone, or to several that fill its section together.
-    alone = merged(text, (_with_headings(text, _held(unit, whole)) for unit in units))
+    alone = merged(text, (_with_headings(text, unit) for unit in held))
     lines = merged(text, (_whole_lines(text, unit) for unit in alone))
     return merged(text, (_with_headings(text, unit) for unit in lines))
 
@@ -65,6 +83,117 @@ def blocks(text: str) -> Iterator[Range]:
             yield from _tagged(line, start, end, tags, len(text))
     if table is not None:
         yield table, len(text)
+
+
+def firm_blocks(text: str) -> Iterator[Range]:
+    """Yield lists, numbered steps, JSON values and dialogues: they move as a whole or not at all."""
+    lines = list(_lines(text))
+    yield from _json_values(text, lines)
+    at = 0
+    while at < len(lines):
+        end = max(_list_end(lines, at), _dialogue_end(lines, at))
+        if end > at + 1:
+            yield lines[at][0], lines[end - 1][1]
+        at = max(end, at + 1)
+
+
+_Line = tuple[int, int, str]
+
+
+def _list_end(lines: list[_Line], at: int) -> int:
+    """Return the line behind a list of two or more items that begins at line `at`; `at` if there is none."""
+    first = _item_kind(lines[at][2])
+    if first is None:
+        return at
+    indent = len(lines[at][2]) - len(lines[at][2].lstrip())
+    items, end, blank = 1, at + 1, False
+    for number in range(at + 1, len(lines)):
+        line = lines[number][2]
+        if not line.strip():
+            if blank:
+                break
+            blank = True
+            continue
+        depth = len(line) - len(line.lstrip())
+        same = _item_kind(line) == first and depth <= indent + 1
+        # An indented line continues its item; a line at the margin ends the list.
+        if not same and depth <= indent:
+            break
+        items += same
+        end, blank = number + 1, False
+    return end if items > 1 else at
+
+
+def _item_kind(line: str) -> str | None:
+    if _STEP.match(line):
+        return "step"
+    item = _ITEM.match(line)
+    if item is None:
+        return None
+    return item["bullet"] or "number"
+
+
+def _dialogue_end(lines: list[_Line], at: int) -> int:
+    """Return the line behind turns of two speakers that begin at line `at`; `at` if there are none."""
+    if not _SPEAKER.match(lines[at][2]):
+        return at
+    speakers: list[str] = []
+    end, blank = at, False
+    for number in range(at, len(lines)):
+        line = lines[number][2]
+        turn = _SPEAKER.match(line)
+        if turn:
+            speakers.append(turn["who"].lower())
+        elif not line.strip():
+            if blank:
+                break
+            blank = True
+            continue
+        elif blank:
+            break
+        end, blank = number + 1, False
+    alternating = all(left != right for left, right in pairwise(speakers))
+    return end if len(set(speakers)) > 1 and (alternating or len(speakers) > 3) else at
+
+
+def _json_values(text: str, lines: list[_Line]) -> Iterator[Range]:
+    """Yield whole lines around objects and arrays that begin on a line and close on the same or a later one."""
+    last = 0
+    for start, _, line in lines:
+        opened = _JSON_OPEN.match(line) if start >= last else None
+        if opened:
+            first = start + min(at for at in (line.find("{"), line.find("[")) if at >= 0)
+            closed = _closing(text, first)
+            if closed is not None and "\n" in text[first:closed]:
+                feed = text.find("\n", closed)
+                last = len(text) if feed < 0 else feed + 1
+                yield start, last
+
+
+_JSON_SIGNS = re.compile(r'\{\{|\}\}|"(?:[^"\\\n]|\\.)*"|[{}\[\]]')
+
+
+def _closing(text: str, start: int) -> int | None:
+    """Return the offset behind the bracket that closes the one at `start`; variables {{name}} are no brackets."""
+    depth, variables = 0, [(place.start, place.end) for place in places(text)]
+    for sign in _JSON_SIGNS.finditer(text, start, start + _MAX_JSON):
+        if sign.group() in "{}[]" and not any(a <= sign.start() < b for a, b in variables):
+            depth += 1 if sign.group() in "{[" else -1
+        elif sign.group() in ("{{", "}}") and not any(a <= sign.start() < b for a, b in variables):
+            depth += 2 if sign.group() == "{{" else -2
+        if depth <= 0:
+            return sign.end() if depth == 0 else None
+    return None
+
+
+def _firmly_held(text: str, unit: Range, firm: list[Range]) -> Range | None:
+    """Return the unit with the firm blocks that it touches; None if that is the prompt itself, which does not move."""
+    start, end = unit
+    found = False
+    for first, last in firm:
+        if first < end and start < last:
+            start, end, found = min(start, first), max(end, last), True
+    return None if found and end - start > max(TOO_LARGE * len(text), unit[1] - unit[0]) else (start, end)
 
 
 def _tagged(line: str, start: int, end: int, tags: list[tuple[str, int]], length: int) -> Iterator[Range]:

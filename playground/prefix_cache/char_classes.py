@@ -22,18 +22,20 @@ CLASSES = (
     "tool",
     "prompt_head",
     "tools_head",
+    "tools_tail",
 )
 """letter, space: ASCII · separator: ends of parts of a CacheView · accented: Latin beyond ASCII · indic: the other
 scripts of South and South-East Asia · cyrillic: Greek too · semitic: Hebrew and Arabic · other: the rest, emoji
-included · tool: a tool definition, in estimated tokens · prompt_head, tools_head: constant template text per
-prompt and per tool catalogue."""
+included · tool: a tool definition, in estimated tokens · prompt_head, tools_head, tools_tail: constant template
+text per prompt and per tool catalogue."""
 
 Counts = tuple[float, ...]
 """One count per class, in the order of CLASSES."""
 
 NOTHING: Counts = (0.0,) * len(CLASSES)
-PROMPT_HEAD: Counts = (0.0,) * 13 + (1.0, 0.0)
-TOOLS_HEAD: Counts = (0.0,) * 13 + (0.0, 1.0)
+PROMPT_HEAD: Counts = (0.0,) * 13 + (1.0, 0.0, 0.0)
+TOOLS_HEAD: Counts = (0.0,) * 13 + (0.0, 1.0, 0.0)
+TOOLS_TAIL: Counts = (0.0,) * 13 + (0.0, 0.0, 1.0)
 
 _LETTERS = ascii_letters.encode()
 _SPACES = b" \t\n\r\v\f"
@@ -48,7 +50,7 @@ _RANGES = (
     re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufeff]+"),
     re.compile("[\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff]+"),
 )
-_CONSTANT = (0.0, 0.0, 0.0)
+_CONSTANT = (0.0, 0.0, 0.0, 0.0)
 
 
 def count(text: str) -> Counts:

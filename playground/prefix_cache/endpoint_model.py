@@ -5,13 +5,13 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from playground.prefix_cache.block_size import BlockSizeEstimator
-from playground.prefix_cache.hypotheses import ROUTINGS, Hypotheses, Outcome, Reach, Rendering
+from playground.prefix_cache.hypotheses import ROUTINGS, SLOTS, Hypotheses, Outcome, Reach, Rendering
 from playground.prefix_cache.index import PrefixIndex, Sent
 from playground.prefix_cache.interval import ForecastInterval, Residuals, interval
-from playground.prefix_cache.match_tree import MatchTree, Node, Step
+from playground.prefix_cache.match_tree import MatchTree, Node
 from playground.prefix_cache.parameters import that_may_matter
 from playground.prefix_cache.prefix_size import Anchor, Measure, PrefixSizer, Size
 from playground.prefix_cache.similarity import PromptFamilyMatcher
@@ -24,8 +24,14 @@ PENDING = 256
 """Requests whose report may still come."""
 TRACKED = 300
 """Requests for which the tokens of later traffic are counted."""
+SMALL_BLOCK = 64
+"""Tokens: reports in larger blocks tell little about a text's size."""
 REBUILT = 2_000
 """Requests that are put in order again when the first tools are sent."""
+GLANCED = 4
+"""Renderings that a forecast while typing weighs at most."""
+STATES = 40
+"""Saved states of a slot."""
 ANCHORS = 48
 RECENT = 8
 """How many of the newest requests are asked whether they are versions of a prompt."""
@@ -93,6 +99,42 @@ class _Request:
     answer: str = ""
 
 
+@dataclass
+class _SlotStates:
+    """One slot whose states are saved in memory, as llama.cpp does: numbers of requests, the slot's own and saved ones.
+
+    The slot keeps its state if it shares more than a tenth of the new prompt and the prompt keeps half of it; else the
+    saved state that shares most is restored, if the prompt keeps a quarter of that one.
+    """
+
+    current: int = -1
+    saved: list[int] = field(default_factory=list)
+
+    def held(self, tree: MatchTree, path: list[tuple[Node, int]], length: int) -> list[int]:
+        """Return the state that serves a prompt, and the saved one that it would replace the slot's by."""
+        if self.current < 0:
+            return []
+        common, own = tree.shared(path, self.current, answers=True), tree.length(self.current)
+        if common > 0.1 * length and common >= 0.5 * own:
+            return [self.current]
+        best, keep, shared = None, common / max(own, 1), common
+        for number in self.saved:
+            other, size = tree.shared(path, number, answers=True), tree.length(number)
+            if size and other / size >= 0.25 and other / size > keep and other > shared:
+                best, keep, shared = number, other / size, other
+        return [self.current, -1] if best is None else [best, best]
+
+    def take(self, tree: MatchTree, path: list[tuple[Node, int]], length: int, number: int) -> None:
+        """Serve a prompt: exchange the slot's state if the rule says so, and put the new request into the slot."""
+        found = self.held(tree, path, length)
+        if len(found) == 2:
+            if self.current not in self.saved:
+                self.saved = [*self.saved[-(STATES - 1) :], self.current]
+            if found[1] in self.saved:
+                self.saved.remove(found[1])
+        self.current = number
+
+
 class EndpointCacheModel:
     """One endpoint and model. `assumed_s`: the lifetime that is assumed before reports tell."""
 
@@ -111,6 +153,7 @@ class EndpointCacheModel:
         self._numbers: dict[str, int] = {}
         self._distances: dict[Rendering, dict[int, float]] = {}
         self._slots: dict[tuple[Order, int], list[int]] = {}
+        self._states: dict[Order, _SlotStates] = {}
         self._pending: dict[str, Prediction] = {}
         self._anchors: OrderedDict[tuple[int, Order], tuple[Measure, int]] = OrderedDict()
 
@@ -120,46 +163,72 @@ class EndpointCacheModel:
 
     # -- before sending --------------------------------------------------------------------------------------------
 
-    def predict(self, view: CacheView, now: float, *, thorough: bool = False, upto: int | None = None) -> Prediction:
-        """Return what the cache may serve of a prompt. `thorough`: all renderings, as learning needs them.
-
-        `upto`: code points of the canonical view from which on the prompt has values that were never sent.
-        """
+    def predict(self, view: CacheView, now: float, *, thorough: bool = False) -> Prediction:
+        """Return what the cache may serve of a prompt. `thorough`: all renderings, as learning needs them."""
         weights = self.hypotheses.weights
         best = self.hypotheses.rendering
-        least = _IRRELEVANT if thorough else 0.004
+        least = _IRRELEVANT if thorough else 0.02
         chosen = [one for one in weights if weights[one] >= least]
+        if not thorough:
+            chosen = sorted(chosen, key=lambda one: -weights[one])[:GLANCED]
         measures: dict[Order, Measure] = {}
         paths: dict[Order, list[tuple[Node, int]]] = {}
         made: dict[tuple[Order, bool], Reach] = {}
         reaches: dict[Rendering, Reach] = {}
-        sizers: dict[tuple[Order, bool], PrefixSizer] = {}
-        limits: dict[Order, int] = {}
         for rendering in chosen:
             order = self.order_of(rendering)
             if order not in measures:
                 measures[order] = self._measure(view, order)
                 paths[order] = self._trees[order].path(measures[order].text)
-                limits[order] = _limit(view, measures[order].view, upto)
             key = order, rendering.answers
             if key not in made:
-                sizers[key] = self._sizer(measures[order], paths[order], order, answers=rendering.answers)
-                made[key] = self._reach(paths[order], order, rendering, sizers[key], now, limits[order])
+                sizer = self._sizer(measures[order], paths[order], order, answers=rendering.answers)
+                made[key] = self._reach(paths[order], order, rendering, sizer, now)
             reaches[rendering] = made[key]
             measures.setdefault(rendering.order, measures[order])
-        main = sizers[self.order_of(best), best.answers]
-        prompt = main.size(len(measures[self.order_of(best)].text))
+        prompt = reaches[best].size(len(measures[best.order].text))
         prompt = Size(prompt.tokens, prompt.error if prompt.error > 0.7 else 0.0)
-        outcomes = self.hypotheses.outcomes(reaches)
+        return self._predicted(now, view, measures, reaches, prompt, best, thorough=thorough)
+
+    def _predicted(
+        self,
+        now: float,
+        view: CacheView,
+        measures: dict[Order, Measure],
+        reaches: dict[Rendering, Reach],
+        prompt: Size,
+        best: Rendering,
+        *,
+        thorough: bool,
+    ) -> Prediction:
+        outcomes = self.hypotheses.outcomes(reaches, least=0.002 if thorough else 0.01)
         raw = self._interval(outcomes, reaches, prompt, best)
-        if self.reports:
-            widened = raw.widened(self.residuals.below, self.residuals.above, max(prompt.tokens, 0.0))
-        else:
-            widened = raw.widened(0.0, 0.0, max(prompt.tokens, 0.0))
+        below, above = (self.residuals.below, self.residuals.above) if self.reports else (0.0, 0.0)
+        widened = raw.widened(below, above, max(prompt.tokens, 0.0))
         return Prediction(now, view, measures, reaches, prompt, outcomes, raw, widened, best)
+
+    def with_new_values(self, prediction: Prediction, offset: int) -> Prediction:
+        """Return the prediction of the same prompt with other text from `offset` of the canonical view on."""
+        cut: dict[int, Reach] = {}
+        reaches: dict[Rendering, Reach] = {}
+        for one, reach in prediction.reaches.items():
+            if id(reach) not in cut:
+                cut[id(reach)] = reach.cut(_limit(prediction.view, prediction.measures[one.order].view, offset))
+            reaches[one] = cut[id(reach)]
+        return self._predicted(
+            prediction.now,
+            prediction.view,
+            prediction.measures,
+            reaches,
+            prediction.prompt,
+            prediction.rendering,
+            thorough=False,
+        )
 
     def _measure(self, view: CacheView, order: Order) -> Measure:
         ordered = arranged(view, order)
+        if not ordered.parts:
+            return Measure(ordered, self.estimator)
         end = len(ordered.text)
         opened = CacheView(ordered.text + OPENING, (*ordered.parts, Part("role", -1, end, end + len(OPENING))))
         return Measure(opened, self.estimator)
@@ -204,7 +273,6 @@ class EndpointCacheModel:
         rendering: Rendering,
         sizer: PrefixSizer,
         now: float,
-        limit: int,
     ) -> Reach:
         tree = self._trees[order]
         steps = tree.steps(path, answers=rendering.answers)
@@ -212,17 +280,18 @@ class EndpointCacheModel:
         if since is not None:
             alive = next((at for at, step in enumerate(steps) if self._requests[step.newest].at < since), len(steps))
             steps = steps[:alive]
-        steps = _cut(steps, limit)
         ages = [max(now - self._requests[step.newest].at, 0.0) for step in steps]
         known = self._distances.get(Rendering(order, rendering.answers), {})
         last = len(self._requests) - TRACKED
         distances = [known.get(step.newest, 0.0 if step.newest >= last else 1e12) for step in steps]
         groups = [at for at, step in enumerate(steps) if at + 1 == len(steps) or steps[at + 1].newest != step.newest]
         slots = {}
-        for count in (1, 2, 4):
+        for count in SLOTS:
             held = self._slots.get((order, count), [])
+            if not count:
+                held = self._states.get(order, _SlotStates()).held(tree, path, sizer.length)[:1]
             shared = (tree.shared(path, number, answers=rendering.answers) for number in held if self._knows(number))
-            slots[count] = min(max(shared, default=0), limit)
+            slots[count] = max(shared, default=0)
         return Reach(steps, sizer.size, ages, distances, slots, groups)
 
     def _knows(self, number: int) -> bool:
@@ -231,7 +300,7 @@ class EndpointCacheModel:
     def _interval(
         self, outcomes: list[Outcome], reaches: Mapping[Rendering, Reach], prompt: Size, best: Rendering
     ) -> ForecastInterval:
-        units = self.units.likely[:8]
+        units = self.units.likely[:6]
         routings = self.hypotheses.routings()
         rate = self.hypotheses.loss_rate
         sizes: list[tuple[float, Size]] = []
@@ -239,13 +308,13 @@ class EndpointCacheModel:
         for one in outcomes:
             share = single * one.weight
             sizes.append((share * (1 - rate), one.size))
-            if share * rate > 0.001:
+            if share * rate > 0.003:
                 sizes += self._lost(one, reaches, share * rate)
         if single < 1.0 and best in reaches:
             reach = reaches[best]
             upto = reach.steps[-1].depth if reach.steps else 0
             for routing, weight in zip(ROUTINGS[1:], routings[1:], strict=True):
-                if weight > 0.01:
+                if weight > 0.02:
                     spread = self.hypotheses.spread(reach, routing, upto)
                     sizes += [(weight * share * (1 - rate), size) for share, size in spread]
                     sizes.append((weight * rate, Size(0.0, 0.0)))
@@ -289,6 +358,7 @@ class EndpointCacheModel:
             text = arranged(sent.view, order).text + OPENING
             for slots in (2, 4):
                 self._use_slot(order, slots, number, text)
+            self._states.setdefault(order, _SlotStates()).take(tree, tree.path(text), len(text), number)
             tree.add(number, text)
             self._slots[order, 1] = [number]
         self.index.add(sent)
@@ -324,6 +394,7 @@ class EndpointCacheModel:
                     self._mark_exact(tree, number, request)
             for slots in (1, 2, 4):
                 self._slots[order, slots] = list(self._slots.get(("first", slots), ()))
+            self._states[order] = replace(self._states.get("first", _SlotStates()))
             for answers in (True, False):
                 known = self._distances.get(Rendering("first", answers))
                 if known:
@@ -420,13 +491,28 @@ class EndpointCacheModel:
             if order in done or not one.depth or abs(served - cached) > step + 4 * one.size.error + 2:
                 continue
             done.add(order)
-            text = prediction.measures[one.rendering.order].text
+            measure = prediction.measures[one.rendering.order]
+            text = measure.text
             if one.depth >= len(text):
                 continue
+            if one.rendering == prediction.rendering and step <= SMALL_BLOCK:
+                self._learn_prefix(order, measure, one.depth, cached + step / 2, step * step / 12 + 1.0)
             for node, _ in self._trees[order].path(text):
                 if node.depth >= one.depth:
                     node.served = {**(node.served or {}), one.depth: (cached, step)}
                     break
+
+    def _learn_prefix(self, order: Order, measure: Measure, depth: int, tokens: float, noise: float) -> None:
+        """Learn from where a match ended: only this tells template text before the tools from text after them."""
+        start, known = 0, 0.0
+        for node, shared in self._trees[order].path(measure.text):
+            if node.exact_prompt is not None and shared == node.depth <= depth:
+                start, known = shared, node.exact_prompt
+        if depth - start < 8 or tokens - known < 4:
+            return
+        whole, before = measure.counts_upto(depth), measure.counts_upto(start)
+        counts = tuple(one - other for one, other in zip(whole, before, strict=True))
+        self.estimator.learn(counts, tokens - known, noise=noise)
 
     def _learn_tokens(self, prediction: Prediction, usage: Usage) -> None:
         assert usage.prompt_tokens is not None
@@ -532,10 +618,8 @@ class EndpointCacheModel:
         return self._requests[number].prompt_tokens, self._requests[number].completion_tokens
 
 
-def _limit(view: CacheView, ordered: CacheView, upto: int | None) -> int:
+def _limit(view: CacheView, ordered: CacheView, upto: int) -> int:
     """Return the first offset in an order that belongs to canonical offsets from `upto` on."""
-    if upto is None:
-        return len(ordered.text)
     starts = {(part.kind, part.index): part.start for part in ordered.parts}
     found = [len(ordered.text)]
     at = bisect_left(view.parts, upto, key=lambda part: part.end)
@@ -546,15 +630,3 @@ def _limit(view: CacheView, ordered: CacheView, upto: int | None) -> int:
                 found.append(start + max(upto - part.start, 0))
             break
     return min(found)
-
-
-def _cut(steps: list[Step], limit: int) -> list[Step]:
-    """Return steps that end at `limit` at most."""
-    kept: list[Step] = []
-    for step in steps:
-        if step.depth >= limit:
-            if not kept or kept[-1].depth < limit:
-                kept.append(Step(limit, step.newest, step.count))
-            break
-        kept.append(step)
-    return kept

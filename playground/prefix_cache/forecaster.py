@@ -106,7 +106,7 @@ class CacheForecaster:
         self._scorers: dict[tuple[str, str], Scorer] = {}
 
     def model(self, endpoint_id: str, model: str) -> EndpointCacheModel:
-        """Return the cache model of an endpoint and model. A new model starts with what another of the server taught."""
+        """Return the cache model of an endpoint and model. A new one starts with what another of the server taught."""
         key = endpoint_id, model
         found = self._models.get(key)
         if found is None:
@@ -129,7 +129,7 @@ class CacheForecaster:
         forecast = forecast_of(cache, prediction, related)
         fresh = forecast
         if view.first_variable is not None:
-            varied = cache.predict(view.view, now, upto=view.first_variable)
+            varied = cache.with_new_values(prediction, view.first_variable)
             fresh = forecast_of(cache, varied, related)
         cuts = _cuts(view, prediction, related, now - self.lifetime_s)
         measure = prediction.measure
@@ -289,9 +289,13 @@ class CacheForecaster:
             built.since = live.since
         self._models[endpoint_id, model] = built
 
-    def save(self, others: Mapping[tuple[str, str], learned_state.LearnedState] | None = None) -> bytes:
-        """Return what was learned about all endpoints, as versioned JSON. `others`: states of endpoints not used yet."""
-        return learned_state.dump(self._models, others or {})
+    def save(
+        self, others: Mapping[tuple[str, str], learned_state.LearnedState] | None = None, leave_out: str | None = None
+    ) -> bytes:
+        """Return what was learned, as versioned JSON. `others`: states of endpoints that were not used yet;
+        `leave_out`: an endpoint whose rules change between starts."""
+        models = {key: cache for key, cache in self._models.items() if key[0] != leave_out}
+        return learned_state.dump(models, others or {})
 
     def load(self, data: bytes) -> None:
         """Continue from a saved state. Content of another version is ignored; raises no exception for bad data."""
@@ -352,7 +356,7 @@ def _cuts(view: DocumentView, prediction: Prediction, related: Sent | None, bega
     ordered = prediction.measure.view
     order: Order = prediction.rendering.order
     best = prediction.best
-    warm = best.depth if best is not None and best.depth and prediction.interval.high else 0
+    warm = best.depth if best is not None and prediction.interval.tokens else 0
     text = ordered.text
     end = ordered.parts[-1].start if ordered.parts else 0
     starts = {(part.kind, part.index): part.start for part in ordered.parts}

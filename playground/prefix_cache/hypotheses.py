@@ -8,7 +8,7 @@ apart.
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import exp, inf, log
@@ -63,11 +63,13 @@ LIFETIMES = tuple(round(5.0 * 1.25**step, 1) for step in range(45))
 """Seconds: 5 s to a day."""
 CAPACITIES = tuple(round(1_536 * 1.08**step) for step in range(70))
 """Tokens: 1,500 to 310,000."""
+SLOTS = (1, 2, 4, 0)
+"""Numbers of slots; 0: one slot whose earlier states are kept in memory and restored if they share much."""
 RETENTIONS = (
     Retention("everything"),
     *(Retention("lifetime", seconds) for seconds in LIFETIMES),
     *(Retention("tokens", tokens) for tokens in CAPACITIES),
-    *(Retention("slots", slots) for slots in (1, 2, 4)),
+    *(Retention("slots", slots) for slots in SLOTS),
 )
 ROUTINGS = (
     Routing("single"),
@@ -83,7 +85,7 @@ def retention_priors(assumed_s: float) -> list[float]:
     total = sum(lifetimes)
     shares = [0.5, *(0.3 * share / total for share in lifetimes)]
     shares += [0.13 / len(CAPACITIES)] * len(CAPACITIES)
-    shares += [0.05, 0.01, 0.01]
+    shares += [0.04, 0.01, 0.01, 0.03]
     return [log(share) for share in shares]
 
 
@@ -95,7 +97,7 @@ def routing_priors() -> list[float]:
 
 @dataclass(frozen=True, slots=True)
 class Classes:
-    """Retentions that keep the same: `kinds` are tokens and code points, `members` the index in it of each retention."""
+    """Retentions that keep the same: `kinds` are tokens and code points, `members` each retention's index in it."""
 
     kinds: tuple[tuple[Size, int], ...]
     members: tuple[int, ...]
@@ -123,7 +125,6 @@ class Reach:
     distances: Sequence[float]
     slots: Mapping[int, int] = field(default_factory=dict)
     groups: Sequence[int] = ()
-    _found: dict[tuple[int, float], tuple[Size, int]] = field(default_factory=dict)
     _classes: dict[int, Classes] = field(default_factory=dict)
 
     def classes(self, cleared_upto: int = -1) -> Classes:
@@ -134,45 +135,45 @@ class Reach:
         return found
 
     def _classify(self, cleared_upto: int) -> Classes:
-        numbers: dict[tuple[float, int], int] = {}
+        numbers: dict[tuple[int, float], int] = {}
         kinds: list[tuple[Size, int]] = []
-        members: list[int] = []
-        for survived in self._surviving_all(cleared_upto):
-            key = survived[0].tokens, survived[1]
-            number = numbers.get(key)
-            if number is None:
-                number = numbers[key] = len(kinds)
-                kinds.append(survived)
-            members.append(number)
-        return Classes(tuple(kinds), tuple(members))
 
-    def _surviving_all(self, cleared_upto: int) -> Iterator[tuple[Size, int]]:
+        def number_of(count: int, limit: float = inf) -> int:
+            found = numbers.get((count, limit))
+            if found is None:
+                found = numbers[count, limit] = len(kinds)
+                kinds.append(self._upto(count, limit))
+            return found
+
         count = len(self.steps)
         if cleared_upto >= 0:
             count = next((at for at, step in enumerate(self.steps) if step.newest <= cleared_upto), count)
-        whole = self._upto(count, inf)
-        needed = max(self.distances[:count], default=0.0) + whole[0].tokens
-        for retention in RETENTIONS:
-            if retention.kind == "lifetime":
-                yield self._upto(min(count, bisect_right(self.ages, retention.limit)), inf)
-            elif retention.kind == "tokens" and retention.limit < needed:
-                yield self._upto(*self._within(retention.limit, count))
-            elif retention.kind == "slots":
-                depth = self.slots.get(int(retention.limit), 0)
-                yield self.size(depth), depth
-            else:
-                yield whole
+        whole = number_of(count)
+        members = [whole]
+        members += [number_of(min(count, bisect_right(self.ages, seconds))) for seconds in LIFETIMES]
+        needed = max(self.distances[:count], default=0.0) + kinds[whole][0].tokens
+        short = bisect_left(CAPACITIES, needed)
+        members += [number_of(*self._within(capacity, count)) for capacity in CAPACITIES[:short]]
+        members += [whole] * (len(CAPACITIES) - short)
+        for slots in SLOTS:
+            depth = self.slots.get(slots, 0)
+            members.append(len(kinds))
+            kinds.append((self.size(depth), depth))
+        return Classes(tuple(kinds), tuple(members))
 
     def _upto(self, count: int, limit: float) -> tuple[Size, int]:
-        key = count, limit
-        found = self._found.get(key)
-        if found is None:
-            depth = self.steps[count - 1].depth if count else 0
-            size = self.size(depth)
-            if size.tokens > limit:
-                size = Size(limit, max(size.error, 12.0))
-            found = self._found[key] = size, depth
-        return found
+        depth = self.steps[count - 1].depth if count else 0
+        size = self.size(depth)
+        return (Size(limit, max(size.error, 12.0)) if size.tokens > limit else size), depth
+
+    def cut(self, limit: int) -> Reach:
+        """Return the reach of a prompt of which only the first `limit` code points can be shared."""
+        steps = cut_steps(self.steps, limit)
+        count = len(steps)
+        groups = [at for at in self.groups if at < count - 1]
+        slots = {slots: min(depth, limit) for slots, depth in self.slots.items()}
+        ends = [*groups, count - 1] if count else []
+        return Reach(steps, self.size, self.ages[:count], self.distances[:count], slots, ends)
 
     def _within(self, capacity: float, count: int) -> tuple[int, float]:
         """Return how many steps are among the last `capacity` tokens, and how many tokens of the last of them."""
@@ -199,6 +200,18 @@ class Outcome:
     size: Size
     depth: int
     rendering: Rendering
+
+
+def cut_steps(steps: Sequence[Step], limit: int) -> list[Step]:
+    """Return steps that end at `limit` at most."""
+    kept: list[Step] = []
+    for step in steps:
+        if step.depth >= limit:
+            if not kept or kept[-1].depth < limit:
+                kept.append(Step(limit, step.newest, step.count))
+            break
+        kept.append(step)
+    return kept
 
 
 class Hypotheses:

@@ -87,6 +87,11 @@ class MatchTree:
         """Return the nodes at which a request's prompt and its whole sequence end."""
         return self._ends.get(number)
 
+    def length(self, number: int) -> int:
+        """Return the code points of a request's whole sequence; 0 if it was removed."""
+        ends = self._ends.get(number)
+        return 0 if ends is None else ends[1].depth
+
     def _insert(self, node: Node, text: str, number: int, *, prompt: bool) -> Node:
         if prompt:
             self._touch(node, number, prompt=True)

@@ -243,7 +243,7 @@ def _below_minimum(case: _Case, found: Difference | None) -> MissExplanation:
 
 
 def _missed(case: _Case, found: Difference | None) -> MissExplanation:
-    """Identical text that was not served: a parameter, the clock, a minimum or the server, whatever differs after it."""
+    """Explain identical text that was not served: a parameter, the lifetime, a minimum or the server."""
     compared_with, known = case.earlier.request_id, case.known
     if found is None:
         same = "Every byte of the earlier request is here"

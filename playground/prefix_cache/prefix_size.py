@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from math import sqrt
 
-from playground.prefix_cache.char_classes import NOTHING, PROMPT_HEAD, TOOLS_HEAD, Counts, add, subtract
+from playground.prefix_cache.char_classes import NOTHING, PROMPT_HEAD, TOOLS_HEAD, TOOLS_TAIL, Counts, add, subtract
 from playground.prefix_cache.match_tree import Node
 from playground.prefix_cache.token_estimator import TokenEstimator
 from playground.prefix_cache.view import CacheView
@@ -45,6 +45,8 @@ class Measure:
             counts = self.estimator.tool_counts(text)
             if number == 0 or self.view.parts[number - 1].kind != "tool":
                 counts = add(counts, TOOLS_HEAD)
+            if number + 1 == len(self.view.parts) or self.view.parts[number + 1].kind != "tool":
+                counts = add(counts, TOOLS_TAIL)
         return add(counts, PROMPT_HEAD) if number == 0 else counts
 
     @property
@@ -121,6 +123,11 @@ class PrefixSizer:
         self._estimator = measure.estimator
         self._marks = self._on_path(path, answers=answers)
         self._known: dict[int, Size] = {}
+
+    @property
+    def length(self) -> int:
+        """Code points of the whole text."""
+        return len(self._measure.text)
 
     def _on_path(self, path: Sequence[tuple[Node, int]], *, answers: bool) -> list[_Mark]:
         """Exact counts at the ends of earlier requests, and depths at which a report ended."""

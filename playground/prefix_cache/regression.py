@@ -23,7 +23,8 @@ class RecursiveLeastSquares:
 
     def predict(self, row: Row) -> float:
         """Return the expected observation."""
-        return sum(map(mul, row, self.values))
+        found: float = sum(map(mul, row, self.values))
+        return found
 
     def variance(self, row: Row) -> float:
         """Return the variance of the prediction that the coefficients leave, without the noise."""

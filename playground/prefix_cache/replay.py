@@ -1,9 +1,10 @@
-"""Replay of recorded traffic: what the model would have forecast before each request, and how it explains the report."""
+"""Replay of recorded traffic: the forecast before each request, and the explanation of its report."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 
@@ -46,7 +47,7 @@ class ReplaySummary:
 class _Saved(msgspec.Struct):
     version: int
     learned: msgspec.Raw
-    requests: list[dict[str, Json]]
+    requests: list[dict[str, Any]]
 
 
 class Replay:

@@ -13,11 +13,11 @@ from playground.prefix_cache.char_classes import NOTHING, Counts, add, count, su
 from playground.prefix_cache.regression import RecursiveLeastSquares
 from playground.prefix_cache.text_compare import common_prefix, common_suffix
 
-PRIOR: Counts = (0.125, 0.6, 0.45, 0.55, 1.6, 0.45, 0.45, 0.7, 0.4, 0.5, 0.8, 1.3, 1.0, 5.0, 30.0)
+PRIOR: Counts = (0.125, 0.6, 0.45, 0.55, 1.6, 0.45, 0.45, 0.7, 0.4, 0.5, 0.8, 1.3, 1.0, 5.0, 25.0, 15.0)
 """Tokens per character by class; tokens per estimated token of a tool; tokens of the template's heads."""
-DOUBT = (0.25, 0.3, 0.5, 0.4, 0.5, 0.4, 0.6, 0.7, 0.5, 0.5, 0.4, 0.7, 0.35, 1.5, 1.0)
+DOUBT = (0.25, 0.3, 0.5, 0.4, 0.5, 0.4, 0.6, 0.7, 0.5, 0.5, 0.4, 0.7, 0.35, 1.5, 1.2, 1.5)
 """Relative standard deviations of the priors among common vocabularies and templates."""
-LEAST, MOST = 0.05, 6.0
+LEAST, MOST = 0.02, 8.0
 """Limits of a ratio."""
 GRAIN = 0.45
 """Standard deviation per token: words differ in length, which evens out in a long text."""
@@ -72,7 +72,8 @@ class TokenEstimator:
 
     def tokens(self, counts: Counts) -> float:
         """Return ≈ tokens of a text with these counts. Linear: parts add up to the whole."""
-        return sum(map(mul, counts, self._factors))
+        tokens: float = sum(map(mul, counts, self._factors))
+        return tokens
 
     def counts(self, text: str) -> Counts:
         """Return characters by class; cached, so that an unchanged text is not counted again."""
@@ -89,7 +90,7 @@ class TokenEstimator:
     def tool_counts(self, text: str) -> Counts:
         """Return the counts of (a part of) a tool definition: templates write it in a notation of their own."""
         tokens = sum(map(mul, self.counts(text), PRIOR))
-        return (*NOTHING[:12], tokens, 0.0, 0.0)
+        return (*NOTHING[:12], tokens, 0.0, 0.0, 0.0)
 
     def _by_difference(self, text: str) -> Counts | None:
         """Count only what differs from a long text counted before, if most of both is the same."""
@@ -101,7 +102,7 @@ class TokenEstimator:
                 return add(subtract(self._long[other], count(gone)), count(come))
         return None
 
-    def learn(self, counts: Counts, reported: float, *, optional: bool = False) -> bool:
+    def learn(self, counts: Counts, reported: float, *, optional: bool = False, noise: float = 1.0) -> bool:
         """Fit to `reported` tokens of a text with these counts.
 
         `optional`: the report may include tokens of something else (hidden reasoning); it is dropped if it does not
@@ -113,7 +114,7 @@ class TokenEstimator:
         if optional and abs(reported - expected) > 4 * self.deviation(counts) + 3:
             return False
         row = tuple(map(mul, counts, PRIOR))
-        noise = self._noise(max(expected, reported)) + 1.0
+        noise += self._noise(max(expected, reported))
         known = self._fit.variance(row)
         error = reported - expected
         self._fit.update(row, reported, noise)

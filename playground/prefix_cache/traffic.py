@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -46,8 +46,15 @@ class TrafficRecord:
         return str(self.request.get("model") or "")
 
 
-def read_traffic(path: Path) -> Iterator[TrafficRecord]:
-    """Yield the records of a file in its order. Raises TrafficError for content that is not usable."""
+Foreign = Callable[[str], TrafficRecord | None]
+"""Reads a line of another format. Returns None for an unknown format; raises ValueError for a bad line."""
+
+
+def read_traffic(path: Path, foreign: Foreign | None = None) -> Iterator[TrafficRecord]:
+    """Yield the records of a file in its order. Raises TrafficError for content that is not usable.
+
+    `foreign` reads lines that have no `request`, for example of an export of the log.
+    """
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -55,15 +62,15 @@ def read_traffic(path: Path) -> Iterator[TrafficRecord]:
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise TrafficError(f"line {line}: not UTF-8.") from error
+        bad = data.count(b"\n", 0, error.start) + 1
+        raise TrafficError(f"line {bad}: not UTF-8.") from error
     har = _har(text)
     if har is not None:
         yield from har
         return
     for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
-            yield _record(line, number)
+            yield _record(line, number, foreign)
 
 
 def _har(text: str) -> Iterator[TrafficRecord] | None:
@@ -180,16 +187,21 @@ def usage_of(usage: Mapping[str, Json], message: Mapping[str, Json] | None) -> U
     )
 
 
-def _record(line: str, number: int) -> TrafficRecord:
+def _record(line: str, number: int, foreign: Foreign | None) -> TrafficRecord:
     try:
         value = json.loads(line)
     except (ValueError, RecursionError) as error:
         raise TrafficError(f"line {number}: not JSON.") from error
     if not isinstance(value, dict):
         raise TrafficError(f"line {number}: not a JSON object.")
-    if "messages" not in value and "request" not in value and "body" not in value:
-        raise TrafficError(f"line {number}: `request` is missing.")
-    return _exported(value, number) if "request" not in value else _issue_record(value, number)
+    if "request" not in value and foreign is not None:
+        try:
+            found = foreign(line)
+        except ValueError as error:
+            raise TrafficError(f"line {number}: {error}") from error
+        if found is not None:
+            return found
+    return _issue_record(value, number)
 
 
 def _issue_record(value: Mapping[str, Json], number: int) -> TrafficRecord:
@@ -216,10 +228,6 @@ def _issue_record(value: Mapping[str, Json], number: int) -> TrafficRecord:
         endpoint=str(value.get("endpoint") or ""),
         tag=str(value.get("tag") or ""),
     )
-
-
-def _exported(value: Mapping[str, Json], number: int) -> TrafficRecord:
-    raise TrafficError(f"line {number}: `request` is missing.")
 
 
 def _object(value: Json) -> dict[str, Json] | None:

@@ -215,7 +215,8 @@ def _message_parts(fields: Mapping[str, Json]) -> Iterator[tuple[PartKind, str]]
         yield "content", content if isinstance(content, str) else _compact(content)
     if fields.get("tool_calls"):
         yield "tool_calls", _compact(fields["tool_calls"])
-    extra = {key: value for key, value in fields.items() if key not in _KNOWN and value is not None}
+    extra: dict[str, Json] = {}
+    extra.update((key, value) for key, value in fields.items() if key not in _KNOWN and value is not None)
     if extra:
         yield "extra", _compact(extra)
 

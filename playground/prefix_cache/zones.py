@@ -227,7 +227,7 @@ def _split_span(
 
 
 def cache_extent(view: DocumentView, cuts: Cuts, measure: Measure, weights: Mapping[Rendering, float]) -> CacheExtent:
-    """Return what is warm, part by part."""
+    """Return the warm extent of each part."""
     extent = _Extent(measure)
     messages = []
     for index, part in enumerate(view.contents):
@@ -287,8 +287,9 @@ def _part_tokens(view: DocumentView, measure: Measure) -> tuple[tuple[float, ...
     messages = [0.0] * len(view.document.messages)
     tools = [0.0] * len(view.document.tools)
     for number, part in enumerate(measure.view.parts):
-        # The opening of the answer belongs to the last message.
-        (tools if part.kind == "tool" else messages or [0.0])[part.index] += measure.part(number)
+        # The opening of the answer belongs to the last message, without messages to the last tool.
+        to_tools = part.kind == "tool" or not messages
+        (tools if to_tools else messages)[part.index] += measure.part(number)
     return tuple(messages), tuple(tools)
 
 
@@ -314,7 +315,7 @@ def _boundary(view: DocumentView, cuts: Cuts, measure: Measure) -> Boundary:
 
 
 def _differs(view: DocumentView, part: Part, offset: int, rest: str, other: str, tokens: float) -> Boundary:
-    """`rest`: what follows in the same part, without separators."""
+    """`rest`: the text after it in the same part, without separators."""
     what = f"at “{snippet(rest, 16)}” in" if rest else "at the end of"
     cause = f"differs from {other} {what} {_where(view, part, offset)}"
     return Boundary(None if part.kind == "tool" else part.index, offset, tokens, cause, "differs")

@@ -1,1 +1,1 @@
-"""What a person edits (Document), what is sent (Request), and the files that hold them. Qt-free, network-free."""
+"""The prompt: document, request body, files and formats, limits of the server. Without Qt and network."""

@@ -11,7 +11,7 @@ from playground.prompt.document import Document, Message
 
 Sign = Literal["head", "same", "gone", "come", "skipped"]
 AROUND = 2
-"""Lines that stay which are shown before and after a change."""
+"""Number of unchanged lines displayed before and after a change."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Bad input as a value: which field, what is wrong with it, what to do."""
+"""Input errors as values: the field, the error, the remedy."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ Path = tuple[str | int, ...]
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
-    """One thing wrong with what a person gave.
+    """One error in the user's input.
 
     `path` names the field as the server's own `details.path` does, e.g. ("messages", 3, "role").
-    `offset` is a place in that field's text, in code points, where one is known.
+    `offset` is a position in that field's text, in code points, or None.
     """
 
     path: Path
@@ -22,7 +22,7 @@ class FieldError:
 
     @property
     def field(self) -> str:
-        """The path in the words a person reads: messages[3].role."""
+        """The path as text: messages[3].role."""
         text = ""
         for step in self.path:
             text += f"[{step}]" if isinstance(step, int) else (f".{step}" if text else step)
@@ -34,7 +34,7 @@ class FieldError:
 
 
 class InputError(ValueError):
-    """Raised where input cannot be taken at all. Carries every problem found."""
+    """Invalid input. Carries every error found."""
 
     def __init__(self, *problems: FieldError) -> None:
         super().__init__("\n".join(str(problem) for problem in problems))

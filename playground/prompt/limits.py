@@ -1,6 +1,6 @@
-"""What the server takes: one table of its limits, and the check of a document against it, while it is typed.
+"""The server's limits as one table, and the check of a document against it, while the user types.
 
-Source of every row: electron-api.md, Request fields. The check says what the server says, with the server's paths.
+Source of every row: electron-api.md, Request fields. The errors have the server's paths.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ class Limit:
     low: float | None = None
     high: float | None = None
     whole: bool = False
-    """Whether only whole numbers are taken (a count always is)."""
+    """Whether only whole numbers are allowed (counts always are whole)."""
 
     @property
     def words(self) -> str:
-        """The range as a person reads it."""
+        """The range as text."""
         if self.low is not None and self.high is not None:
             return f"from {self.low:g} to {self.high:g}"
         return f"from {self.low or 0:g} on"
@@ -68,14 +68,14 @@ OWN_PLACE = frozenset(("model", "messages", "tools", "stream", "stream_options")
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that the check has to say. `refused`: the server will answer it with HTTP 400; else it is a warning."""
+    """One finding of the check. `refused`: the server will answer with HTTP 400; otherwise a warning."""
 
     problem: FieldError
     refused: bool
 
 
 def check(document: Document) -> tuple[Finding, ...]:
-    """Everything in a document that the server refuses, then what is likely a mistake. About 0.3 ms at 200 messages."""
+    """Return everything that the server refuses, then likely mistakes. About 0.3 ms at 200 messages."""
     found = [Finding(problem, True) for problem in _refusals(document)]
     return (*found, *(Finding(problem, False) for problem in _warnings(document)))
 

@@ -32,10 +32,10 @@ class Parameter:
 
 PARAMETERS = (
     Parameter("max_tokens", "whole", "Caps the output, and so its cost. At least 1."),
-    Parameter("temperature", "number", "0 to 2; 1 where it is not sent. For test fixtures prefer 0."),
-    Parameter("top_p", "number", "0 to 1; 1 where it is not sent."),
+    Parameter("temperature", "number", "0 to 2; the default is 1. For test fixtures prefer 0."),
+    Parameter("top_p", "number", "0 to 1; the default is 1."),
     Parameter("seed", "whole", "Best effort only: deployments, batching and updates cause drift."),
-    Parameter("stop", "stop", "Up to 4 strings, one a line."),
+    Parameter("stop", "stop", "Up to 4 strings, one per line."),
     Parameter("response_format", "choice", "json_object asks for JSON.", choices=CHOICES["response_format"]),
     Parameter("tool_choice", "choice", "auto, none, required, or a tool's name.", choices=CHOICES["tool_choice"]),
     Parameter("presence_penalty", "number", "-2 to 2."),
@@ -53,7 +53,7 @@ _WHOLE = re.compile(r"[+-]?[0-9]+")
 
 
 def with_typed(document: Document, parameter: Parameter, text: str) -> tuple[Document, FieldError | None]:
-    """Set a parameter to a typed text. An invalid text is kept in `Document.invalid`, and its error is returned."""
+    """Set a parameter to a typed text. Stores an invalid text in `Document.invalid` and returns its error."""
     name = parameter.name
     others = {key: value for key, value in document.parameters.items() if key != name}
     invalid = {key: value for key, value in document.invalid.items() if key != name}

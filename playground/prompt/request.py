@@ -22,7 +22,7 @@ class Request:
 
     @property
     def fields(self) -> dict[str, Json]:
-        """The body, parsed anew."""
+        """Parse the body."""
         value: dict[str, Json] = json.loads(self.body)
         return value
 
@@ -37,7 +37,7 @@ def encode(value: Json | Mapping[str, Json]) -> bytes:
 
 
 def message_fields(message: Message, variables: Mapping[str, str]) -> dict[str, Json]:
-    """One message as the API wants it."""
+    """Return one message in the API's format."""
     fields: dict[str, Json] = {"role": message.role}
     if message.tool_call_id is not None:
         fields["tool_call_id"] = message.tool_call_id
@@ -71,7 +71,7 @@ def body_fields(document: Document, model: str) -> dict[str, Json]:
 
 
 def missing_variables(document: Document) -> tuple[FieldError, ...]:
-    """A problem for each variable without a value, at the first place where it stands."""
+    """Return an error for each variable without a value, at its first occurrence."""
     problems = []
     for name in names(document.messages):
         if name in document.variables:

@@ -1,4 +1,4 @@
-"""The one map between Python's places in a text (code points) and Qt's (UTF-16 units)."""
+"""Conversion between Python's offsets in a text (code points) and Qt's (UTF-16 units)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tool calls inside a prompt: which are open at a place, and a new one."""
+"""Tool calls inside a prompt: open calls at a message, and new calls."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`{{name}}` in a message: where they stand, and the text with their values in place."""
+"""Variables `{{name}}` in messages: their positions, and the text with their values."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ but the underscore; vowel signs count, which `\\w` would leave out), two braces.
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where `{{name}}` stands in a template: code points [start, end)."""
+    """The position of `{{name}}` in a template: code points [start, end)."""
 
     name: str
     start: int
@@ -33,7 +33,7 @@ def places(template: str) -> tuple[Place, ...]:
 
 
 def names(messages: Iterable[Message]) -> tuple[str, ...]:
-    """Every variable's name, once each, in the order in which it first stands."""
+    """Every variable's name, once each, in the order of the first occurrence."""
     seen = dict.fromkeys(p.name for m in messages if m.content for p in places(m.content))
     return tuple(seen)
 
@@ -60,7 +60,7 @@ class Rendered:
 
 
 def render(template: str, values: Mapping[str, str]) -> Rendered:
-    """Put values in place, once and from left to right; a value's own braces are text. A missing one stays as it is."""
+    """Put values in place, once and from left to right; a value's own braces are text. Missing ones stay."""
     pieces: list[str] = []
     cuts: list[tuple[int, int, int, int]] = []
     last = length = 0

@@ -37,7 +37,7 @@ _SECRET_HEADERS = frozenset(("authorization", "proxy-authorization", "set-cookie
 class Sink(Protocol):
     """Receives recorded requests in order. Methods return at once."""
 
-    def begin(self, record: RequestRecord, document: Document) -> None:
+    def begin(self, record: RequestRecord) -> None:
         """Record a request whose body is complete."""
 
     def event(self, run_id: str, event: AnyEvent) -> None:
@@ -179,7 +179,6 @@ class _Exchange:
             self._sink.skipped("A request body is not a JSON object.")
             return False
         messages = fields.get("messages")
-        document = document_of(fields, text)
         model = fields.get("model")
         record = RequestRecord(
             run_id=self._run_id,
@@ -190,12 +189,12 @@ class _Exchange:
             model=model if isinstance(model, str) else "",
             started_utc=self._started_utc,
             body=text.encode("utf-8", "surrogateescape"),
-            document=dump(document),
+            document=dump(document_of(fields, text)),
             rates=self._endpoint.rates,
             source="recorder",
             conversation=self._conversations.assign(messages if isinstance(messages, list) else ()),
         )
-        self._sink.begin(record, document)
+        self._sink.begin(record)
         self._emit(AttemptStarted(0.0, 1))
         return True
 

@@ -152,7 +152,10 @@ class _Caller:
             seen.end("caller_gone", "")
             raise ConnectionResetError from None
         except asyncio.CancelledError:
-            seen.end("caller_gone", "The Recorder was stopped.")
+            if exchange.response_ended:
+                seen.end("complete", "")
+            else:
+                seen.end("caller_gone", "The Recorder was stopped.")
             raise
         except UpstreamError as error:
             seen.end("upstream_unreachable" if not exchange.response_begun else "upstream_cut", str(error))

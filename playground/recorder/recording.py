@@ -9,8 +9,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
-from playground.client.events import AnyEvent
-from playground.prompt.document import Document
+from playground.client.events import AnyEvent, HeadersReceived
 from playground.runs.record import RequestRecord
 from playground.runs.state import RunState
 
@@ -31,10 +30,13 @@ class RunLog(Protocol):
 class CacheModel(Protocol):
     """Forecasts a request before it is answered and explains it afterwards."""
 
-    def forecast(self, record: RequestRecord, document: Document) -> RequestRecord:
+    def forecast(self, record: RequestRecord) -> RequestRecord:
         """Return the record with its forecast."""
 
-    async def settle(self, record: RequestRecord, document: Document, state: RunState) -> None:
+    def accept(self, record: RequestRecord, request_id: str | None) -> None:
+        """Note that the server accepted the request."""
+
+    async def settle(self, record: RequestRecord, state: RunState) -> None:
         """Explain the reported usage, store the explanation, and learn from it."""
 
 
@@ -52,19 +54,17 @@ class Recording:
         on_ended: Callable[[RequestRecord, RunState], None] = lambda _record, _state: None,
     ) -> None:
         self._log, self._model, self._on_problem, self._on_ended = log, model, on_problem, on_ended
-        self._open: dict[str, tuple[RequestRecord, Document, RunState]] = {}
+        self._open: dict[str, tuple[RequestRecord, RunState]] = {}
         self._events: asyncio.Queue[tuple[str, RequestRecord | AnyEvent | None]] = asyncio.Queue()
 
-    def begin(self, record: RequestRecord, document: Document) -> None:
+    def begin(self, record: RequestRecord) -> None:
         """Queue the beginning of a request."""
-        if self._model is not None:
-            record = self._model.forecast(record, document)
-        self._open[record.run_id] = (record, document, RunState())
+        self._open[record.run_id] = (record, RunState())
         self._events.put_nowait((record.run_id, record))
 
     def event(self, run_id: str, event: AnyEvent) -> None:
         """Queue an event."""
-        self._open[run_id][2].apply(event)
+        self._open[run_id][1].apply(event)
         self._events.put_nowait((run_id, event))
 
     def end(self, run_id: str) -> None:
@@ -92,12 +92,17 @@ class Recording:
 
     async def _write(self, run_id: str, step: RequestRecord | AnyEvent | None) -> None:
         if isinstance(step, RequestRecord):
+            if self._model is not None:
+                step = self._model.forecast(step)
+                self._open[run_id] = (step, self._open[run_id][1])
             await self._log.begin(step)
         elif step is not None:
+            if self._model is not None and isinstance(step, HeadersReceived) and step.status == 200:
+                self._model.accept(self._open[run_id][0], step.request_id)
             self._log.note(run_id, step)
         else:
-            record, document, state = self._open.pop(run_id)
+            record, state = self._open.pop(run_id)
             await self._log.finish(run_id, state)
             if self._model is not None:
-                await self._model.settle(record, document, state)
+                await self._model.settle(record, state)
             self._on_ended(record, state)

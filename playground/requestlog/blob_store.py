@@ -76,12 +76,12 @@ def shorter(element: bytes) -> Iterator[bytes]:
 
 
 def digest(part: bytes) -> bytes:
-    """The name that a part is kept under: 16 bytes."""
+    """Return the key of a part: 16 bytes."""
     return blake2b(part, digest_size=16).digest()
 
 
 def pack(data: bytes, level: int = 1) -> bytes:
-    """One byte that tells the form, then the data, deflated where that is shorter."""
+    """One byte that tells the form, then the data, deflated if that is shorter."""
     if len(data) >= _COMPRESS_FROM:
         small = zlib.compress(data, level)
         if len(small) < len(data):
@@ -99,7 +99,7 @@ _AT_HAND = 20_000
 
 
 class Keeper:
-    """Keeps bytes for one writer. What is kept again costs no look at the file."""
+    """Keeps bytes for one writer. Known bytes cost no read."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
@@ -153,7 +153,7 @@ class Keeper:
         return int(self._connection.execute("SELECT id FROM parts WHERE digest = ?", (name,)).fetchone()[0])
 
     def _insert(self, name: bytes, part: bytes) -> int | None:
-        """None where it is there. Tried first: what is not at hand is new more often than not."""
+        """Return None if it exists. Tried first: parts that are not cached are usually new."""
         made = self._connection.execute("INSERT OR IGNORE INTO parts (digest, uses) VALUES (?, 0)", (name,))
         if not made.rowcount:
             return None
@@ -181,7 +181,7 @@ class Joiner:
         self._read: dict[int, bytes] = {}
 
     def join(self, manifest: bytes) -> bytes:
-        """The bytes that were kept under this manifest."""
+        """Return the bytes of this manifest."""
         return b"".join(self._part(id_) for id_ in _ids(manifest))
 
     def _part(self, id_: int) -> bytes:

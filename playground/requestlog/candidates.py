@@ -52,7 +52,7 @@ def _of_element(connection: sqlite3.Connection, element: int, below: int) -> Ite
 
 
 def _shortest(connection: sqlite3.Connection, sources: list[Source]) -> list[int] | None:
-    """The shortest list of numbers that one of these gives; None where all give more than MANY."""
+    """The shortest list of numbers that one of these gives; None if all give more than MANY."""
     best: list[int] | None = None
     most = MANY
     for source in sources:

@@ -67,7 +67,7 @@ def _take_pairs(block: Block, events: Sequence[AnyEvent], at: int) -> int:
 
 
 def _template(raw: str, text: str) -> tuple[str, str, Callable[[str], str]]:
-    """What stands around the text in a stream's raw events, and how it is quoted there; empty: it is not there."""
+    """Return the text around a delta in a stream's raw events, and how it is quoted there; empty: it is not there."""
     for quote in (encode_basestring, encode_basestring_ascii):
         head, found, tail = raw.rpartition(f'"content":{quote(text)}')
         if found:
@@ -88,7 +88,7 @@ def of_blocks(blocks: Sequence[Block]) -> Iterator[AnyEvent]:
 
 _MSGPACK, _JSON, _BLOCKS = b"m", b"j", b"b"
 _PRIMED = b"\x02"
-"""Marks what was deflated with _COMMON; `parts` has the other marks."""
+"""Marks data deflated with _COMMON; `parts` has the other marks."""
 _COMMON = (
     b'{"error":{"message":"","type":"","code":null,"request_id":"}}{"id":"chatcmpl-","object":"chat.completion.chunk",'
     b'"created":1,"model":"electron","system_fingerprint":null,"choices":[],"usage":{"prompt_tokens":,'

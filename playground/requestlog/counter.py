@@ -27,15 +27,15 @@ class Counter:
         self._reader: Reader | None = None
 
     async def count(self, log_filter: LogFilter, up_to: int | None) -> Count:
-        """How many match; none where this was stopped, or the log cannot be read."""
+        """Return how many match; 0 if this was stopped, or the log cannot be read."""
         return await self._ask(lambda reader: reader.count(log_filter, up_to), Count(0, True))
 
     async def totals(self, log_filter: LogFilter) -> Totals:
-        """Sums over all that match; of none where this was stopped, or the log cannot be read."""
+        """Return sums over all that match; over none if this was stopped, or the log cannot be read."""
         return await self._ask(lambda reader: reader.totals(log_filter), NO_TOTALS)
 
     def stop(self) -> None:
-        """End at once what is being counted: nobody asks for it any more."""
+        """Interrupt the running count."""
         if self._connection is not None:
             self._connection.interrupt()
 

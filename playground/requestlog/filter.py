@@ -1,4 +1,4 @@
-"""What a person types to find requests, as a value. No SQL here; `where` turns it into some."""
+"""Filters of the log, parsed from text. `filter_sql.where` makes SQL of them."""
 
 from __future__ import annotations
 

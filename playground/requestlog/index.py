@@ -1,8 +1,9 @@
-"""What the search knows of a run: every text that a person may look for, and its ids. A run is in it once it ended."""
+"""The text search's document of a run: its texts and ids. A run is added when it has ended."""
 
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterable
 
 from playground.requestlog.search_text import indexed
 
@@ -20,6 +21,14 @@ def remove(connection: sqlite3.Connection, number: int) -> None:
     connection.execute(
         "INSERT INTO texts_search (texts_search, rowid, text) VALUES ('delete', ?, ?)",
         (number, _document(connection, number)),
+    )
+
+
+def remove_known(connection: sqlite3.Connection, runs: Iterable[tuple[int, tuple[str, ...], tuple[str, ...]]]) -> None:
+    """As `remove`, for several runs whose texts and ids are known: (number, TEXTS in order, ids)."""
+    connection.executemany(
+        "INSERT INTO texts_search (texts_search, rowid, text) VALUES ('delete', ?, ?)",
+        ((number, document(texts, ids)) for number, texts, ids in runs),
     )
 
 

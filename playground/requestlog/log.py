@@ -1,4 +1,4 @@
-"""RequestLog: the log as the rest of the program sees it. Nothing here waits for a disk on the event loop."""
+"""RequestLog: the log's interface for the rest of the program. The event loop never waits for the disk."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ A = TypeVar("A")
 
 
 class RequestLog:
-    """Every request, kept. One thread writes, one reads, so that a long search keeps no request from being sent.
+    """All requests. One thread writes, one reads, so that a long search delays no request.
 
     All methods belong to the event loop that `open` ran on; all callbacks come on it.
     """
@@ -143,7 +143,7 @@ class RequestLog:
 
     @classmethod
     async def open(cls, folder: Path) -> RequestLog:
-        """Open the log in a folder, made (mode 0700) where it is not there; its files have mode 0600.
+        """Open the log in a folder, created (mode 0700) if missing; its files have mode 0600.
 
         Raises LogUnavailableError if the folder cannot be written. A file of a newer version is opened for reading
         only (`read_only_reason`), a damaged one set aside (`notice`). Runs whose process died are interrupted.
@@ -161,12 +161,12 @@ class RequestLog:
 
     @property
     def read_only_reason(self) -> str | None:
-        """Why nothing is written; None where the log is written as it should be."""
+        """Why nothing is written; None if the log is writable."""
         return self._files.reason
 
     @property
     def notice(self) -> str | None:
-        """What opening had to do that a person should know: a damaged file was set aside."""
+        """Message of opening: a damaged file was set aside."""
         return self._files.notice
 
     def on_trouble(self, callback: Callable[[str], None]) -> None:
@@ -223,7 +223,7 @@ class RequestLog:
     async def add(self, runs: Sequence[EndedRun]) -> list[str]:
         """Keep runs that ended elsewhere, all or none. Answers with the run_ids that were not there yet.
 
-        Raises OSError with a sentence where they cannot be written.
+        Raises OSError with a message if they cannot be written.
         """
         if (writer := self._writer) is None:
             return []
@@ -255,7 +255,7 @@ class RequestLog:
         return max(0, before - (await self.count(EVERYTHING)).n)
 
     async def keep_within(self, max_age: timedelta | None, max_bytes: int | None) -> int:
-        """Delete what is older, and then the oldest until the file is no larger; marked runs stay, and runs that go on.
+        """Delete older requests, then the oldest until the file is no larger. Marked and running requests stay.
 
         Answers with how many were deleted. None: no bound.
         """
@@ -289,10 +289,10 @@ class RequestLog:
             await self._write(lambda: writer.set_explanation(run_id, text))
 
     async def _purge(self) -> None:
-        """Step by step, so that requests are kept in between."""
+        """Purge step by step, so that requests are written in between."""
         if (writer := self._writer) is None:
             return
-        with suppress(sqlite3.Error):  # another process writes: what is owed is done at the next opening
+        with suppress(sqlite3.Error):  # another process writes: the purge continues at the next opening
             while not self._closed and not await self._write_worker.call(writer.purge):
                 pass
 
@@ -311,7 +311,7 @@ class RequestLog:
         return await self._read(lambda: self._reader.rows_at(log_filter, first, limit), [])
 
     async def count(self, log_filter: LogFilter, up_to: int | None = COUNT_UP_TO) -> Count:
-        """How many match: exact up to `up_to`, or wholly where it is None or nothing is filtered."""
+        """How many match: exact up to `up_to`, or completely if it is None or there is no filter."""
         return await self._counter.count(log_filter, up_to)
 
     async def totals(self, log_filter: LogFilter) -> Totals:
@@ -337,7 +337,7 @@ class RequestLog:
         return await self._read(lambda: self._reader.find_many(ids), FoundIds((), ()))
 
     async def place_of(self, run_id: str, log_filter: LogFilter) -> int | None:
-        """Where a request stands in what a filter finds, 0 being the newest."""
+        """Return a request's position in a filter's list, 0 being the newest."""
         return await self._read(lambda: self._reader.place_of(run_id, log_filter), None)
 
     async def numbers(self, log_filter: LogFilter) -> array[int]:
@@ -588,12 +588,12 @@ class RequestLog:
         self._on_loop(lambda: [listener(run_id) for run_id in run_ids for listener in tuple(self._on_changed)])
 
     def _on_loop(self, function: Callable[[], object]) -> None:
-        with suppress(RuntimeError):  # the loop is closed: nobody is left to hear it
+        with suppress(RuntimeError):  # the loop is closed: there is no listener
             self._loop.call_soon_threadsafe(function)
 
 
 def _drain(waiting: deque[T]) -> list[T]:
-    """Take out what is there now; what is put in meanwhile stays."""
+    """Remove and return the present items; later ones stay."""
     return [waiting.popleft() for _ in range(len(waiting))]
 
 

@@ -19,7 +19,7 @@ class FoundIds:
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """What stands in the log, for a filter to name: the most used first."""
+    """Names in the log that a filter can use, the most used first."""
 
     endpoints: tuple[str, ...] = ()
     models: tuple[str, ...] = ()

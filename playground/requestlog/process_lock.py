@@ -2,61 +2,63 @@
 
 from __future__ import annotations
 
-import os
 import uuid
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from playground.storage.file_lock import try_lock
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
 
 _PREFIX, _SUFFIX = "request-log.", ".lock"
 
 
 class Owner:
-    """This process's lock in a folder. The system lets go of it when the process dies."""
+    """This process's lock in a folder. The system releases it when the process dies."""
 
     def __init__(self, folder: Path) -> None:
-        """Take a new lock. Raises OSError where the folder cannot be written."""
-        while True:
-            self.id = uuid.uuid4().hex
-            self._path = _path(folder, self.id)
-            self._handle = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-            if self._taken():
-                return
-            os.close(self._handle)
-
-    def _taken(self) -> bool:
-        # Between creation and lock another process may have taken this file for a dead one's and removed it.
-        try:
-            try_lock(self._handle)
-            return os.path.samestat(os.fstat(self._handle), self._path.stat())
-        except OSError:
-            return False
+        """Take a new lock. Raises OSError if the folder cannot be written."""
+        self.id = uuid.uuid4().hex
+        self._path = _path(folder, self.id)
+        if not folder.is_dir():
+            # FileLock would make the folder again.
+            raise FileNotFoundError(None, "The data folder was deleted")
+        self._lock = _lock(self._path)
+        self._lock.acquire(timeout=0)
 
     def release(self) -> None:
-        """Give the lock up and remove its file."""
-        os.close(self._handle)
+        """Release the lock and remove its file."""
+        self._lock.release()
         with suppress(OSError):
             self._path.unlink()
 
 
 def is_alive(folder: Path, owner: str) -> bool:
     """Whether the process that took this lock still runs."""
+    from filelock import Timeout
+
+    path = _path(folder, owner)
+    if not path.exists():
+        return False
+    lock = _lock(path)
     try:
-        handle = os.open(_path(folder, owner), os.O_RDWR)
+        lock.acquire(timeout=0)
+    except Timeout:
+        return True
     except OSError:
         return False
-    try:
-        try_lock(handle)
-    except OSError:
-        return True
-    finally:
-        os.close(handle)
+    lock.release()
     return False
 
 
+def _lock(path: Path) -> BaseFileLock:
+    from filelock import FileLock
+
+    return FileLock(path, mode=0o600, thread_local=False)
+
+
 def sweep(folder: Path) -> bool:
-    """Remove the lock files of processes that are gone; True where there was one, that is: an unclean end."""
+    """Remove the lock files of processes that are gone; returns whether there was one: an unclean end."""
     found = False
     for path in folder.glob(f"{_PREFIX}*{_SUFFIX}"):
         owner = path.name[len(_PREFIX) : -len(_SUFFIX)]

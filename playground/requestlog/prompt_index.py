@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -115,19 +115,24 @@ class PromptKeeper(Keeper):
         return id_
 
 
-def forget(connection: sqlite3.Connection, number: int, body_manifest: bytes) -> None:
-    """Remove a request's prompt from the index, and the elements that no other request has. Before its body goes."""
-    ids = [row[0] for row in connection.execute("SELECT element FROM run_elements WHERE number = ?", (number,))]
-    if not ids:
+def forget(connection: sqlite3.Connection, bodies: Mapping[int, bytes]) -> None:
+    """Remove requests (number: manifest of the body) from the index, and the elements that no other request has.
+
+    Call it before their bodies are deleted.
+    """
+    listed = ", ".join(map(str, bodies))
+    pairs = connection.execute(f"SELECT number, element FROM run_elements WHERE number IN ({listed})").fetchall()
+    if not pairs:
         return
-    connection.execute("DELETE FROM run_elements WHERE number = ?", (number,))
-    orphans = [
-        id_
-        for id_ in ids
-        if connection.execute("SELECT 1 FROM run_elements WHERE element = ? LIMIT 1", (id_,)).fetchone() is None
-    ]
-    if orphans:
-        _delete_elements(connection, set(orphans), Joiner(connection).join(body_manifest))
+    connection.execute(f"DELETE FROM run_elements WHERE number IN ({listed})")
+    user = {element: number for number, element in pairs}
+    orphans: dict[int, set[int]] = {}
+    for element, number in user.items():
+        if connection.execute("SELECT 1 FROM run_elements WHERE element = ? LIMIT 1", (element,)).fetchone() is None:
+            orphans.setdefault(number, set()).add(element)
+    joiner = Joiner(connection)
+    for number, elements in orphans.items():
+        _delete_elements(connection, elements, joiner.join(bodies[number]))
 
 
 def _delete_elements(connection: sqlite3.Connection, orphans: set[int], body: bytes) -> None:

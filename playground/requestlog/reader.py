@@ -1,4 +1,4 @@
-"""Reads the log: pages, counts, sums, one run, what was sent. On one thread only."""
+"""Reads the log: pages, counts, sums, one run, sent bodies. On one thread only."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ class Reader:
         return FoundIds(tuple(rows[number] for number in sorted(rows, reverse=True)), missing)
 
     def place_of(self, run_id: str, log_filter: LogFilter) -> int | None:
-        """Where a request stands in what the filter finds, 0 being the newest; None where it is not among it."""
+        """Return a request's position in the filter's list, 0 being the newest; None if it is not in it."""
         row = self._connection.execute("SELECT number FROM runs WHERE run_id = ?", (run_id,)).fetchone()
         if row is None:
             return None
@@ -304,7 +304,7 @@ class Reader:
         )
 
     def _numbers_of(self, log_filter: LogFilter) -> array[int]:
-        """The numbers of what matches, rising. Read anew where it may be stale; without a filter only what is new."""
+        """The numbers of what matches, rising. Read again if it may be stale; without a filter only the new ones."""
         data_version = self._connection.execute("PRAGMA data_version").fetchone()[0]
         deletions = self._connection.execute("SELECT value FROM meta WHERE name = 'deletions'").fetchone()[0]
         same = self._filter is not None and self._filter.terms == log_filter.terms
@@ -331,5 +331,5 @@ def _tags(text: object) -> tuple[str, ...]:
 
 
 def _holds(part: str, exact: int, *texts: str) -> bool:
-    """SQL's holds(): whether a folded part stands in one of the texts."""
+    """SQL's holds(): whether one of the texts has a folded part."""
     return any(is_in(part, text, bool(exact)) for text in texts if text)

@@ -1,4 +1,4 @@
-"""What goes into the request log and what comes out of it, as frozen values."""
+"""Frozen values that the request log stores and returns."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ class Count:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """Sums over the rows that match. A sum is None where no row reported that figure.
+    """Sums over the rows that match. A sum is None if no row reported that figure.
 
     `compared` rows reported both prompt and cached tokens; the hit rate rests on these alone.
     """
@@ -132,7 +132,7 @@ class Totals:
 
     @property
     def hit_rate(self) -> float | None:
-        """Cached / prompt tokens, 0 to 1, weighted by tokens; None where nothing was reported."""
+        """Cached / prompt tokens, 0 to 1, weighted by tokens; None if nothing was reported."""
         if self.compared_prompt_tokens <= 0:
             return None
         return self.compared_cached_tokens / self.compared_prompt_tokens

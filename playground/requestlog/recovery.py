@@ -1,6 +1,6 @@
 """Recovery after a crash or damage, in steps on the writer's thread, so that new requests are logged meanwhile.
 
-Two jobs: end the runs of processes that died, and copy what is readable from a damaged file that was set aside.
+Two jobs: end the runs of processes that died, and copy the readable requests of a damaged file that was set aside.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from playground.requestlog.summary import summarize
 from playground.runs.state import ENDED, RunState
 
 SMALL_BYTES = 256 * 1024
-"""Events of a run (compressed) up to which they are rewritten as one block; those of a longer run stay as they are."""
+"""Events of a run (compressed) up to which they are rewritten as one block; those of a longer run are not changed."""
 MAX_TEXT_CHARS = 8 * 1024 * 1024
 """Characters of an answer that recovery keeps in memory. The rest stays in the events."""
 _BATCHES_PER_STEP = 16

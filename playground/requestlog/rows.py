@@ -135,7 +135,7 @@ _FIGURES = (
 def update_figures(
     connection: sqlite3.Connection, number: int, summary: Summary, dropped_raw: bool, *, ended: bool = False
 ) -> None:
-    """A run's figures as they stand; with `ended` it is nobody's any more."""
+    """Write a run's present figures; with `ended` no process owns it any more."""
     connection.execute(
         f"{_FIGURES}{', owner = NULL' if ended else ''} WHERE number = ?",
         (
@@ -148,7 +148,7 @@ def update_figures(
 
 
 def end_run(connection: sqlite3.Connection, number: int, summary: Summary, dropped_raw: bool) -> None:
-    """A run's figures and texts as they stay; nobody writes it from here on, and it can be found."""
+    """Write a run's final figures and texts, and add it to the text search."""
     update_figures(connection, number, summary, dropped_raw, ended=True)
     connection.execute(
         "UPDATE texts SET answer = ?, called = ?, trouble = ?, error = ? WHERE number = ?",
@@ -169,17 +169,23 @@ def _put_events(connection: sqlite3.Connection, number: int, events: Sequence[An
         connection.execute("INSERT INTO events (number, data) VALUES (?, ?)", (number, data))
 
 
-def delete_run(connection: sqlite3.Connection, run_id: str) -> bool:
-    """Everything of a run, also the parts that only it uses. False where it is not there, or still runs."""
-    row = connection.execute(
-        "SELECT number, body, document FROM runs JOIN texts USING (number) WHERE run_id = ? AND owner IS NULL",
-        (run_id,),
-    ).fetchone()
-    if row is None:
-        return False
-    index.remove(connection, row[0])
-    prompt_index.forget(connection, row[0], row[1])
-    blob_store.forget(connection, row[1:])
+def delete_runs(connection: sqlite3.Connection, run_ids: Sequence[str]) -> list[str]:
+    """Delete ended runs with all that only they use; returns the run_ids of those that were there and had ended."""
+    found = connection.execute(
+        f"SELECT number, run_id, body, document, {', '.join(index.TEXTS)} FROM runs JOIN texts USING (number) "
+        f"WHERE owner IS NULL AND run_id IN ({', '.join('?' * len(run_ids))})",
+        tuple(run_ids),
+    ).fetchall()
+    if not found:
+        return []
+    numbers = [row[0] for row in found]
+    listed = ", ".join(map(str, numbers))
+    ids: dict[int, list[str]] = {number: [] for number in numbers}
+    for number, id_ in connection.execute(f"SELECT number, id FROM ids WHERE number IN ({listed})"):
+        ids[number].append(id_)
+    index.remove_known(connection, ((row[0], tuple(row[4:]), tuple(ids[row[0]])) for row in found))
+    prompt_index.forget(connection, {row[0]: row[2] for row in found})
+    blob_store.forget(connection, (manifest for row in found for manifest in row[2:4]))
     for table in ("tags", "ids", "events", "texts", "runs"):
-        connection.execute(f"DELETE FROM {table} WHERE number = ?", (row[0],))
-    return True
+        connection.execute(f"DELETE FROM {table} WHERE number IN ({listed})")
+    return [row[1] for row in found]

@@ -1,4 +1,4 @@
-"""How text is made ready to be found by any part of it, in any script. Pure.
+"""Text normalization for searching any part of a text, in any script. Pure.
 
 The index holds every three characters of a text (SQLite's trigram tokenizer). Two things are done first: a text is
 folded, so that upper and lower case are the same in every script that has them; and characters of scripts without
@@ -24,7 +24,7 @@ ID_PIECES = 6
 
 
 def fold(text: str) -> str:
-    """`text` as it is compared: composed, without regard to case."""
+    """Return `text` for comparison: composed, without regard to case."""
     return text.lower() if text.isascii() else unicodedata.normalize("NFC", text).casefold()
 
 
@@ -37,7 +37,7 @@ def indexed(text: str) -> str:
 
 
 def expression(part: str, most: int = PIECES) -> str:
-    """What the index is asked for, `most` pieces, to find texts that may hold `part`; empty where it cannot help."""
+    """What the index is asked for, `most` pieces, to find texts that may hold `part`; empty if it cannot help."""
     text = indexed(part)
     pieces = {text[at : at + _PIECE]: None for at in range(len(text) - _PIECE + 1)}
     usable = [piece for piece in pieces if "\0" not in piece]
@@ -52,7 +52,7 @@ def _commonness(piece: str) -> tuple[int, int]:
 
 
 def is_in(part: str, text: str, exact: bool) -> bool:
-    """Whether the folded `part` stands in `text`; `exact`: as whole words."""
+    """Return whether `text` has the folded `part`; `exact`: as whole words."""
     folded = fold(text)
     at = folded.find(part)
     if not exact:

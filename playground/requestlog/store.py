@@ -87,7 +87,7 @@ def _open(path: Path, notice: str | None, aside: Path | None) -> Opened:
 
 
 def _peek(path: Path) -> int:
-    """The schema version, read without changing a byte; 0 where there is no file yet."""
+    """The schema version, read without changing a byte; 0 if there is no file yet."""
     if not path.exists() or path.stat().st_size == 0:
         return 0
     with closing(_connect_unchanged(path)) as connection:
@@ -207,7 +207,7 @@ def unavailable(folder: Path, error: Exception) -> str:
 
 @contextmanager
 def transaction(connection: sqlite3.Connection, durable: bool) -> Iterator[None]:
-    """All or nothing. What is `durable` outlives a power cut; what is not, a crash of the program."""
+    """All or nothing. `durable`: survives a power cut; otherwise a crash of the program."""
     connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
     connection.execute("BEGIN IMMEDIATE")
     try:

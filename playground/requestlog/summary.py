@@ -1,4 +1,4 @@
-"""The figures of a run that the log can be searched by and that its rows show."""
+"""Figures of a run, for the log's columns and filters."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MAX_JSON_CHARS = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What a RunState comes to, column by column. `ids` are all ids by which the run may be asked for."""
+    """The columns of a run. `ids` are all ids by which it can be found."""
 
     phase: Phase
     status: int | None

@@ -1,4 +1,4 @@
-"""Writes the log. What cannot be written now (a full disk) is kept in memory and tried again; the program goes on."""
+"""Writes the log. Requests that cannot be written (full disk) stay in memory and are retried; sending continues."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ RAW_CAP_CHARS = 4 * 1024 * 1024
 
 @dataclass(slots=True)
 class Live:
-    """What of a run is on disk and what is not. `number` is None until its first row is; `written` events are there."""
+    """A running request. `number` is None until its row is on disk; the first `written` events are on disk."""
 
     record: RequestRecord
     number: int | None = None
@@ -155,7 +155,7 @@ class Writer:
         """Delete ended runs. Raises sqlite3.Error where nothing could be deleted."""
         gone = [run_id for run_id in run_ids if run_id not in self._live]
         with transaction(self._connection, durable=True):
-            gone = [run_id for run_id in gone if rows.delete_run(self._connection, run_id)]
+            gone = rows.delete_runs(self._connection, gone)
             if gone:
                 retention.owe(self._connection)
         self._changed(gone)

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from playground.client.endpoint import SIMULATOR_ID
 from playground.prefix_cache.endpoint_model import EndpointCacheModel, Usage
 from playground.prefix_cache.forecaster import CacheForecaster
 from playground.prefix_cache.index import Sent
@@ -109,7 +110,7 @@ class CacheMemory:
         if not self._dirty:
             return
         self._dirty, self._saved = False, self._clock()
-        data = self._forecaster.save(self._states or {})
+        data = self._forecaster.save(self._states or {}, leave_out=SIMULATOR_ID)
         self._submit(lambda: self._write(data), self._on_error)
 
     def _write(self, data: bytes) -> str:

@@ -32,7 +32,7 @@ from playground.runs.run import Run
 from playground.runs.state import RunState
 
 if TYPE_CHECKING:
-    from playground.runs.record import RequestRecord
+    from playground.runs.record import RequestRecord, RequestSource
     from playground.runs.simulator_manager import SimulatorManager
     from playground.storage.credentials import CredentialStore, Secret
 
@@ -63,6 +63,7 @@ class PendingRequest:
     view: DocumentView
     forecast: Forecast
     tag: str = ""
+    source: RequestSource = "window"
     settled: Settled | None = None
     why: MissExplanation | None = None
 
@@ -71,9 +72,16 @@ class RequestService:
     """Sends documents. Construct once; `log` may be set later, when it has been opened."""
 
     def __init__(
-        self, *, keys: CredentialStore, simulation: SimulatorManager, rate_limiter: RateLimiter, lifetime_s: float
+        self,
+        *,
+        keys: CredentialStore,
+        simulation: SimulatorManager,
+        rate_limiter: RateLimiter,
+        lifetime_s: float,
+        source: RequestSource = "window",
     ) -> None:
-        """`lifetime_s`: how long an unused prefix is assumed to stay cached."""
+        """`lifetime_s`: how long an unused prefix is assumed to stay cached. `source`: logged with each request."""
+        self._source = source
         self.connection = Connection()
         self.forecaster = CacheForecaster(lifetime_s)
         self._keys = keys
@@ -131,7 +139,7 @@ class RequestService:
             rate_limiter=self._rate_limiter,
             limit_s=self.limit_s,
         )
-        sending = PendingRequest(run, outlook.view, outlook.forecast, tag)
+        sending = PendingRequest(run, outlook.view, outlook.forecast, tag, self._source)
         run.listen(self._remember(sending))
         on_dispatch(sending)
         await self._execute(sending)
@@ -289,5 +297,5 @@ def _record(sending: PendingRequest) -> RequestRecord:
         document=dump(run.document),
         forecast=run.forecast,
         rates=endpoint.rates,
-        source="experiment" if sending.tag else "window",
+        source="experiment" if sending.tag else sending.source,
     )

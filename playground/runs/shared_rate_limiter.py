@@ -1,7 +1,7 @@
 """Rate limiter that every process on a data folder shares: plan limits are counted in one file, under a lock.
 
 Plan limits are an account's (electron-api.md, Plan limits). Requests of other programs are not counted, so a 429
-blocks the endpoint for everybody for a while. If the file or its lock cannot be used, requests are counted within
+blocks the endpoint for all processes for a while. If the file or its lock cannot be used, requests are counted within
 this process only and `on_error` receives one sentence: the limiter never keeps a request from being sent for good.
 """
 
@@ -269,13 +269,13 @@ def _records(data: bytes) -> dict[str, SlotRecord]:
 
 
 def _prune(record: SlotRecord, now_unix: float) -> None:
-    """Drop what has expired, and what no process can have written: times in the future, a block that is too long."""
+    """Drop expired entries, and entries that no process can have written: future times, too long a block."""
     record.flights = {
         ticket: start_unix
         for ticket, start_unix in record.flights.items()
         if 0 <= now_unix - start_unix < ABANDONED_S and _is_alive(ticket.split("-")[0])
     }
-    # A request in flight may not have arrived at the server yet: its minute has not ended before it has begun.
+    # A request in flight may not have arrived at the server: its minute may not have begun.
     in_flight = {start_unix for start_unix in record.flights.values() if now_unix - start_unix < 2 * MINUTE_S}
     record.starts = [at for at in record.starts if now_unix - MINUTE_S < at <= now_unix or at in in_flight]
     if not (math.isfinite(record.held_until) and 0 < record.held_until - now_unix <= MAX_HOLD_S):

@@ -1,50 +1,170 @@
-"""The prefix cache: whole blocks of tokens, from the first token on, forgotten after an idle time."""
+"""The prefix cache of a simulated engine: blocks or slots, lifetime, capacity, replicas."""
 
 from __future__ import annotations
 
 import hashlib
+import random
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
 
 MAX_BLOCKS = 200_000
+ROUTED_TOKENS = 256
+"""Tokens at the head of a prompt that decide its replica with prefix routing."""
+Routing = Literal["random", "prefix", "round-robin"]
+ROUTINGS: tuple[Routing, ...] = ("random", "prefix", "round-robin")
+
+
+@dataclass(frozen=True)
+class CacheOptions:
+    """How an engine caches.
+
+    `block_size`: tokens of the smallest unit that is served. `minimum`: prefixes shorter than this are not served.
+    `capacity`: tokens that fit, least recently used blocks are evicted; None: 200,000 blocks. `slots`: if above 0, only
+    the last prompts of so many slots are kept, whole and without blocks. `answers`: generated answers are cached too.
+    """
+
+    block_size: int = 16
+    lifetime_s: float = 300.0
+    minimum: int = 0
+    capacity: int | None = None
+    slots: int = 0
+    answers: bool = True
+    replicas: int = 1
+    routing: Routing = "random"
+
+
+class Cache(Protocol):
+    """Tokens of earlier requests."""
+
+    def serve(self, tokens: Sequence[str]) -> int:
+        """Return how many of these tokens are cached, and add them. At least one token is always computed."""
+
+    def add(self, tokens: Sequence[str]) -> None:
+        """Add tokens that were computed while generating an answer."""
+
+    def __len__(self) -> int:
+        """Return how many blocks or slots are used."""
+
+
+Clock = Callable[[], float]
 
 
 class PrefixCache:
-    """A block is found by the hash of itself and of all before it, so nothing after a changed token can match."""
+    """Whole blocks. A block is found by the hash of itself and of all before it."""
 
-    def __init__(self, block_size: int, ttl_s: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self._block_size, self._ttl_s, self._clock = block_size, ttl_s, clock
+    def __init__(
+        self,
+        block_size: int,
+        lifetime_s: float,
+        clock: Clock = time.monotonic,
+        *,
+        minimum: int = 0,
+        capacity: int | None = None,
+    ) -> None:
+        self._block_size, self._lifetime_s, self._clock, self._minimum = block_size, lifetime_s, clock, minimum
+        self._max_blocks = MAX_BLOCKS if capacity is None else min(capacity // block_size, MAX_BLOCKS)
         self._used_at: OrderedDict[bytes, float] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._used_at)
 
     def serve(self, tokens: Sequence[str]) -> int:
-        """How many of these tokens come from the cache; from now on all whole blocks of them are in it.
-
-        At least one token is always computed: the answer starts from it.
-        """
+        """See Cache."""
         now = self._clock()
-        served, matching = 0, True
+        served = 0
         for end, block in self._blocks(tokens):
-            matching = matching and end < len(tokens) and self._fresh(block, now)
-            if matching:
-                served = end
+            if end >= len(tokens) or not self._is_fresh(block, now):
+                break
+            served = end
+        self.add(tokens)
+        return served if served >= self._minimum else 0
+
+    def add(self, tokens: Sequence[str]) -> None:
+        """See Cache."""
+        now = self._clock()
+        for _, block in self._blocks(tokens):
             self._used_at[block] = now
             self._used_at.move_to_end(block)
-        while len(self._used_at) > MAX_BLOCKS:
+        while len(self._used_at) > self._max_blocks:
             self._used_at.popitem(last=False)
-        return served
 
-    def _fresh(self, block: bytes, now: float) -> bool:
+    def _is_fresh(self, block: bytes, now: float) -> bool:
         used_at = self._used_at.get(block)
-        return used_at is not None and now - used_at <= self._ttl_s
+        return used_at is not None and now - used_at <= self._lifetime_s
 
     def _blocks(self, tokens: Sequence[str]) -> Iterator[tuple[int, bytes]]:
-        before = b""
-        for start in range(0, len(tokens) - self._block_size + 1, self._block_size):
-            end = start + self._block_size
-            text = "\0".join(tokens[start:end]).encode("utf-8", "surrogatepass")
+        before, size = b"", self._block_size
+        for start in range(0, len(tokens) - size + 1, size):
+            text = "\0".join(tokens[start : start + size]).encode("utf-8", "surrogatepass")
             before = hashlib.blake2b(before + text, digest_size=16).digest()
-            yield end, before
+            yield start + size, before
+
+
+class SlotCache:
+    """The last prompt of each slot. A request takes the slot that shares most with it, else the oldest one."""
+
+    def __init__(self, options: CacheOptions, clock: Clock = time.monotonic) -> None:
+        self._options, self._clock = options, clock
+        self._slots: list[tuple[list[str], float]] = []
+
+    def __len__(self) -> int:
+        return len(self._slots)
+
+    def serve(self, tokens: Sequence[str]) -> int:
+        """See Cache."""
+        now = self._clock()
+        shared = [self._shared(tokens, slot, used) for slot, used in self._slots]
+        best = max(range(len(shared)), key=lambda index: shared[index], default=None)
+        served = 0 if best is None else shared[best]
+        if best is not None and (served or len(self._slots) >= self._options.slots):
+            self._slots.pop(best if served else 0)
+        self._slots.append((list(tokens), now))
+        served = min(served, len(tokens) - 1)
+        return served if served >= self._options.minimum else 0
+
+    def add(self, tokens: Sequence[str]) -> None:
+        """See Cache. The tokens continue the prompt that was served last."""
+        if self._slots:
+            self._slots[-1] = (list(tokens), self._clock())
+
+    def _shared(self, tokens: Sequence[str], slot: Sequence[str], used: float) -> int:
+        if self._clock() - used > self._options.lifetime_s:
+            return 0
+        pairs = enumerate(zip(tokens, slot, strict=False))
+        return next((at for at, (left, right) in pairs if left != right), min(len(tokens), len(slot)))
+
+
+def _cache(options: CacheOptions, clock: Clock) -> Cache:
+    if options.slots:
+        return SlotCache(options, clock)
+    return PrefixCache(
+        options.block_size, options.lifetime_s, clock, minimum=options.minimum, capacity=options.capacity
+    )
+
+
+class Replicas:
+    """Several caches; each request is routed to one of them."""
+
+    def __init__(self, options: CacheOptions, clock: Clock = time.monotonic, seed: int = 1) -> None:
+        self._caches = [_cache(options, clock) for _ in range(options.replicas)]
+        self._routing, self._chance, self._next = options.routing, random.Random(seed), 0
+
+    def __len__(self) -> int:
+        return sum(len(cache) for cache in self._caches)
+
+    def route(self, tokens: Sequence[str]) -> Cache:
+        """Return the cache that serves this prompt."""
+        if len(self._caches) == 1:
+            return self._caches[0]
+        if self._routing == "prefix":
+            head = "\0".join(tokens[:ROUTED_TOKENS]).encode("utf-8", "surrogatepass")
+            return self._caches[
+                int.from_bytes(hashlib.blake2b(head, digest_size=8).digest(), "big") % len(self._caches)
+            ]
+        if self._routing == "round-robin":
+            self._next += 1
+            return self._caches[self._next % len(self._caches)]
+        return self._chance.choice(self._caches)

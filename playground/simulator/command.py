@@ -26,10 +26,40 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--port", type=_port, default=0, metavar="N", help="listen on this port (default: a free one)")
     parser.add_argument("--api-key", metavar="KEY", help="accept only this key (default: any, or none)")
     parser.add_argument("--plan", choices=("standard", "enterprise", "none"), default="standard", help="plan limits")
-    parser.add_argument("--block-size", type=_whole, default=16, metavar="N", help="tokens a cache block (default 16)")
     parser.add_argument(
-        "--cache-ttl", type=_amount, default=300.0, metavar="SECONDS", help="how long an unused prefix stays cached"
+        "--block-size", type=_whole, default=16, metavar="N", help="tokens per cache block (default 16)"
     )
+    parser.add_argument(
+        "--cache-ttl", type=_amount, default=300.0, metavar="SECONDS", help="lifetime of an unused prefix (default 300)"
+    )
+    parser.add_argument(
+        "--cache-minimum", type=_count, default=0, metavar="N", help="serve no prefix shorter than this (default 0)"
+    )
+    parser.add_argument(
+        "--cache-capacity", type=_whole, metavar="N", help="tokens that fit; the least recently used are evicted"
+    )
+    parser.add_argument(
+        "--cache-slots",
+        type=_count,
+        default=0,
+        metavar="N",
+        help="keep only the last prompt of N slots, without blocks",
+    )
+    parser.add_argument(
+        "--no-cached-answers", action="store_true", help="cache prompts only, not the generated answers"
+    )
+    parser.add_argument("--replicas", type=_whole, default=1, metavar="N", help="number of caches (default 1)")
+    parser.add_argument(
+        "--routing", choices=("random", "prefix", "round-robin"), default="random", help="how requests reach a replica"
+    )
+    parser.add_argument(
+        "--tools-position",
+        choices=("first", "system", "first-user", "last-user"),
+        default="first",
+        help="where the chat template puts tools (default first)",
+    )
+    parser.add_argument("--head-tokens", type=_count, default=0, metavar="N", help="constant tokens of the template")
+    parser.add_argument("--message-tokens", type=_count, default=0, metavar="N", help="constant tokens of each message")
     parser.add_argument(
         "--ttft-ms", type=_amount, default=180.0, metavar="N", help="time to first token when all is cached"
     )
@@ -47,6 +77,12 @@ def _port(text: str) -> int:
 def _whole(text: str) -> int:
     if not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 on")
+    return int(text)
+
+
+def _count(text: str) -> int:
+    if not text.isdigit() or len(text) > 9:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 on")
     return int(text)
 
 
@@ -72,7 +108,11 @@ async def _serve(options: argparse.Namespace) -> int:
     from playground.simulator.server import Simulator
 
     runner = web.AppRunner(
-        Simulator(_options(options)).application(), handler_cancellation=True, access_log=None, shutdown_timeout=0.5
+        Simulator(_options(options)).application(),
+        handler_cancellation=True,
+        auto_decompress=False,
+        access_log=None,
+        shutdown_timeout=0.5,
     )
     await runner.setup()
     try:
@@ -92,13 +132,24 @@ async def _serve(options: argparse.Namespace) -> int:
 
 
 def _options(options: argparse.Namespace) -> Options:
+    from playground.simulator.cache import CacheOptions
     from playground.simulator.server import Options
+    from playground.simulator.tokens import Template
 
     return Options(
         api_key=options.api_key,
         plan=options.plan,
-        block_size=options.block_size,
-        cache_ttl_s=options.cache_ttl,
+        cache=CacheOptions(
+            block_size=options.block_size,
+            lifetime_s=options.cache_ttl,
+            minimum=options.cache_minimum,
+            capacity=options.cache_capacity,
+            slots=options.cache_slots,
+            answers=not options.no_cached_answers,
+            replicas=options.replicas,
+            routing=options.routing,
+        ),
+        template=Template(options.tools_position, options.head_tokens, options.message_tokens),
         ttft_ms=options.ttft_ms,
         token_ms=options.token_ms,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import queue
 import subprocess
 import sys
@@ -31,7 +32,12 @@ class SimulatorProcess:
         command = [*_program(), "simulator", "--json", "--stop-with-stdin", *extra_args]
         try:
             process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                bufsize=0,
+                env=_environment(),
             )
         except OSError as error:
             raise SimulatorError(f"The built-in simulator did not start: {error}.") from error
@@ -41,6 +47,11 @@ class SimulatorProcess:
     def alive(self) -> bool:
         """Whether the process still runs."""
         return self._process.poll() is None
+
+    @property
+    def pid(self) -> int:
+        """Return the process id."""
+        return self._process.pid
 
     def stop(self) -> None:
         """End the process and wait for it; fine where it has ended."""
@@ -53,6 +64,11 @@ class SimulatorProcess:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+
+
+def _environment() -> dict[str, str]:
+    # The key of the real service is none of the simulator's business.
+    return {name: value for name, value in os.environ.items() if name != "SMALLEST_API_KEY"}
 
 
 def _program() -> list[str]:

@@ -191,7 +191,9 @@ class Reply:
     @property
     def completion_tokens(self) -> int:
         """Tokens of the text and of the calls."""
-        return len(self.tokens) + sum(len(pieces(call.name + call.arguments)) + 4 for call in self.calls)
+        return len(self.tokens) + sum(
+            len(pieces(call.name)) + len(pieces(call.arguments)) + CALL_TOKENS for call in self.calls
+        )
 
 
 def compose(fields: Mapping[str, Any]) -> Reply:
@@ -324,7 +326,30 @@ def _calling(
 ) -> Reply:
     calls = [_call(function, question, chance) for function in functions]
     filler = chance.choice(fillers) if _asks_for_filler(fields["messages"]) else ""
-    return Reply(pieces(filler), calls, "tool_calls")
+    return _cut(fields, Reply(pieces(filler), calls, "tool_calls"))
+
+
+CALL_TOKENS = 4
+"""Tokens of a call besides its name and arguments."""
+
+
+def _cut(fields: Mapping[str, Any], reply: Reply) -> Reply:
+    """Return the reply within max_tokens: a call that does not fit has incomplete arguments, later ones are missing."""
+    limit = fields.get("max_tokens") or DEFAULT_MAX_TOKENS
+    if reply.completion_tokens <= limit:
+        return reply
+    left = limit - len(reply.tokens)
+    calls: list[Call] = []
+    for call in reply.calls:
+        left -= CALL_TOKENS + len(pieces(call.name))
+        if left < 0:
+            break
+        arguments = pieces(call.arguments)
+        calls.append(Call(call.id, call.name, "".join(arguments[:left])))
+        left -= len(arguments)
+        if left < 0:
+            break
+    return Reply(reply.tokens[:limit], calls, "length")
 
 
 def _call(function: Mapping[str, Any], question: str, chance: random.Random) -> Call:

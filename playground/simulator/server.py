@@ -6,20 +6,22 @@ import asyncio
 import json
 import time
 import uuid
+import zlib
 from collections import deque
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from aiohttp import web
+from yarl import URL
 
 from playground.simulator import scenarios, wire
-from playground.simulator.cache import PrefixCache
+from playground.simulator.cache import CacheOptions, Replicas
 from playground.simulator.faults import STATUSES, Fault, FaultQueue, UnknownFault, parse
 from playground.simulator.pace import Pace
 from playground.simulator.reply import compose
 from playground.simulator.speech import SpeechRoutes
-from playground.simulator.tokens import prompt_tokens
+from playground.simulator.tokens import Template
 from playground.simulator.validation import Detail, context_problem, problems
 
 MINUTE_S = 60.0
@@ -85,8 +87,8 @@ class Options:
 
     api_key: str | None = None
     plan: str = "standard"
-    block_size: int = 16
-    cache_ttl_s: float = 300.0
+    cache: CacheOptions = field(default_factory=CacheOptions)
+    template: Template = field(default_factory=Template)
     ttft_ms: float = 180.0
     token_ms: float = 12.0
 
@@ -105,7 +107,7 @@ class Simulator:
 
     def __init__(self, options: Options) -> None:
         self._options = options
-        self._cache = PrefixCache(options.block_size, options.cache_ttl_s)
+        self._cache = Replicas(options.cache)
         self._limiter = Limiter(PLANS[options.plan])
         self._faults = FaultQueue()
         self._served = 0
@@ -117,6 +119,7 @@ class Simulator:
         application.router.add_post("/waves/v1/chat/completions", self._completions)
         at_once = None if self._options.plan == "none" else 1
         SpeechRoutes(self._authenticate, lambda request: request[REQUEST_ID], at_once).add_to(application)
+        application.router.add_get("/waves/v1/models", self._models)
         application.router.add_post("/simulator/faults", self._queue_fault)
         application.router.add_get("/simulator/stats", self._stats)
         return application
@@ -126,12 +129,18 @@ class Simulator:
         """Gives every response its X-Request-Id, and every refusal its envelope."""
         request[REQUEST_ID] = str(uuid.uuid4())
         try:
+            _check_caller(request)
             return await handler(request)
         except Refused as refused:
             return _refusal(request, refused)
         except web.HTTPException as error:
             kind = "not_found_error" if error.status == 404 else "invalid_request_error"
             return _refusal(request, Refused(error.status, kind, error.reason))
+
+    async def _models(self, request: web.Request) -> web.Response:
+        self._authenticate(request)
+        model = {"id": "electron", "object": "model", "created": 1_764_547_200, "owned_by": "smallest"}
+        return web.json_response({"object": "list", "data": [model]}, headers=_id_header(request))
 
     async def _stats(self, request: web.Request) -> web.Response:
         stats = {
@@ -204,11 +213,12 @@ class Simulator:
 
     async def _answer(self, request: web.Request, fields: dict[str, Any], fault: Fault | None) -> web.StreamResponse:
         began = time.monotonic()
-        tokens = prompt_tokens(fields)
+        tokens = self._options.template.prompt(fields)
         too_long = context_problem(fields, len(tokens))
         if too_long is not None:
             raise Refused(400, "invalid_request_error", too_long.message, [too_long])
-        cached = self._cache.serve(tokens)
+        cache = self._cache.route(tokens)
+        cached = cache.serve(tokens)
         scripted = scenarios.turn_of(fields)
         answer = wire.Answer(
             id=f"chatcmpl-{uuid.uuid4().hex[:24]}",
@@ -223,9 +233,15 @@ class Simulator:
         late_s = (fault.number or 0) / 1000 if fault is not None and fault.name == "slow_first_byte" else 0.0
         pace = Pace(began + late_s, ready_at + late_s, self._options.token_ms / 1000, scripted)
         if fields.get("stream"):
-            return await self._stream(request, fields, answer, pace, fault)
-        await _until(pace.ends_at(answer))
-        return web.json_response(wire.completion(answer), headers=_id_header(request, fault))
+            response: web.StreamResponse = await self._stream(request, fields, answer, pace, fault)
+        else:
+            await _until(pace.ends_at(answer))
+            response = web.json_response(wire.completion(answer), headers=_id_header(request, fault))
+        if self._options.cache.answers:
+            # The last token of an answer is never an input, so it is not cached.
+            message = wire.completion(answer)["choices"][0]["message"]
+            cache.add([*tokens, *self._options.template.answer(message)[:-1]])
+        return response
 
     async def _stream(
         self,
@@ -293,11 +309,59 @@ async def _misbehave(fault: Fault | None) -> None:
         await asyncio.sleep((fault.number or 0) / 1000)
 
 
-async def _json_body(request: web.Request) -> Any:
+LOOPBACK_NAMES = frozenset(("127.0.0.1", "localhost", "::1"))
+
+
+def _check_caller(request: web.Request) -> None:
+    """Refuse web pages and rebound names: only programs on this machine may use the server."""
+    if (_host_name(request.headers.get("Host", "")) or "") not in LOOPBACK_NAMES:
+        raise Refused(403, "permission_error", "The Host header names another machine")
+    if "Origin" in request.headers and not _is_local_origin(request.headers["Origin"]):
+        raise Refused(403, "permission_error", "Requests of web pages are refused")
+
+
+def _host_name(host: str) -> str | None:
     try:
-        return json.loads(await request.read())
+        return URL(f"http://{host}").host
+    except ValueError:
+        return None
+
+
+def _is_local_origin(origin: str) -> bool:
+    try:
+        return URL(origin).host in LOOPBACK_NAMES
+    except ValueError:
+        return False
+
+
+async def _json_body(request: web.Request) -> Any:
+    body = _decoded(await request.read(), request.headers.get("Content-Encoding", "identity").strip().lower())
+    try:
+        return json.loads(body)
     except (ValueError, RecursionError) as error:
         raise Refused(400, "invalid_request_error", f"The body is not JSON: {error}") from error
+
+
+_WINDOW = {"gzip": 31, "x-gzip": 31, "deflate": 47}
+"""zlib's window bits for each encoding."""
+
+
+def _decoded(body: bytes, encoding: str) -> bytes:
+    """Return the body without its Content-Encoding; raises Refused if it has another one or grows too large."""
+    if encoding in ("", "identity"):
+        return body
+    if encoding not in _WINDOW:
+        raise Refused(415, "invalid_request_error", f"Content-Encoding {encoding!r} is not supported: use gzip or none")
+    decoder = zlib.decompressobj(_WINDOW[encoding])
+    try:
+        decoded = decoder.decompress(body, MAX_BODY_BYTES + 1)
+    except zlib.error as error:
+        raise Refused(400, "invalid_request_error", f"The body is not {encoding}: {error}") from error
+    if len(decoded) > MAX_BODY_BYTES:
+        raise Refused(413, "invalid_request_error", "The decoded body is too large")
+    if not decoder.eof:
+        raise Refused(400, "invalid_request_error", f"The {encoding} body is cut short")
+    return decoded
 
 
 def _id_header(request: web.Request, fault: Fault | None = None) -> dict[str, str]:

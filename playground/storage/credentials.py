@@ -282,7 +282,7 @@ def checked_key(text: str, field: str = "key") -> str:
     return key
 
 
-_QUOTES = ('""', "''", "``", "“”", "‘’")
+_QUOTES = (('"', '"'), ("'", "'"), ("`", "`"), ("“", "”"), ("‘", "’"))
 
 
 def _unquoted(key: str) -> str:

@@ -1,4 +1,4 @@
-"""The draft: what is typed is on disk shortly after, and restored after a crash. Each window has a separate slot."""
+"""The draft: typed text is on disk shortly after, and restored after a crash. Each window has a separate slot."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ DELAY_S = 0.25
 class DraftState:
     """The prompt in the editor.
 
-    `file` is the path that it was opened from or saved to, `format` the format of that file, and `saved` the document
-    as it was saved, as a prompt file's text.
+    `file` is the path that it was opened from or saved to, `format` the format of that file, and `saved` the saved
+    document, as a prompt file's text.
     """
 
     document: Document
@@ -137,7 +137,7 @@ class Draft:
             self.on_trouble(error)
 
     def close(self) -> None:
-        """Give the slot back. Flush first: what is noted and not flushed is lost."""
+        """Give the slot back. Flush first: unwritten states are lost."""
         if self._slot is not None:
             self._slot.release()
 

@@ -50,7 +50,7 @@ BUILT_IN = (
 
 
 class EndpointStore:
-    """All endpoints, in the order in which they are shown. A change applies at once; `submit` runs the write.
+    """All endpoints, in display order. A change applies at once; `submit` runs the write.
 
     Two windows on one folder share the file: each writes only the endpoints that it changes.
     """
@@ -86,7 +86,7 @@ class EndpointStore:
         raise InputError(FieldError(("endpoint",), f"there is no endpoint called {text!r}.", f"There are: {names}."))
 
     def add(self, endpoint: Endpoint) -> Endpoint:
-        """Add an endpoint under a new id. Returns it as it is stored. Raises InputError."""
+        """Add an endpoint under a new id. Returns the stored endpoint. Raises InputError."""
         return self._store(replace(endpoint, id=os.urandom(16).hex(), kind="other"))
 
     def change(self, endpoint: Endpoint) -> Endpoint:
@@ -119,7 +119,7 @@ class EndpointStore:
             listener()
 
     def _save(self) -> str:
-        """Write the unsaved changes into the file as it is now. Returns why that failed."""
+        """Write the unsaved changes into the present file. Returns why that failed."""
         with self._lock:
             changed, self._unsaved = self._unsaved, {}
         if not changed:

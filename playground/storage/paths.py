@@ -78,7 +78,7 @@ def write_private(path: Path, data: bytes, *, replace_link: bool = False, durabl
 
 
 def write_shared(path: Path, data: bytes) -> None:
-    """Write a file of the user: like `write_private`, but permissions are kept, or are those of any new file."""
+    """Write a file of the user: like `write_private`, but keeps permissions, or has those of any new file."""
     path = Path(os.path.realpath(path))
     try:
         mode = stat.S_IMODE(path.stat().st_mode)

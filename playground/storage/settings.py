@@ -58,33 +58,42 @@ SETTINGS = (
         unit="s",
     ),
     Setting("retry", True, "Retry", "After 429, 502 and 503, before any text has come; each attempt is shown."),
-    Setting("retry_attempts", 5, "Attempts at most", "The first one included.", minimum=1, maximum=10),
+    Setting("retry_attempts", 5, "Maximum attempts", "Including the first one.", minimum=1, maximum=10),
     Setting("retry_first_ms", 250, "First wait", "Doubles with each attempt.", minimum=50, maximum=10_000, unit="ms"),
     Setting("retry_longest_s", 8, "Longest wait", "Unless the server asks for more.", minimum=1, maximum=60, unit="s"),
-    Setting("connect_s", 10, "Connect within", "Else the attempt has failed.", minimum=1, maximum=120, unit="s"),
+    Setting("connect_s", 10, "Connect timeout", "The attempt fails after this time.", minimum=1, maximum=120, unit="s"),
     Setting(
-        "first_byte_s", 120, "First byte within", "A slow model's thinking included.", minimum=1, maximum=3600, unit="s"
+        "first_byte_s",
+        120,
+        "First byte timeout",
+        "Including the model's thinking.",
+        minimum=1,
+        maximum=3600,
+        unit="s",
     ),
-    Setting("silence_s", 60, "Longest silence", "Within a stream that has begun.", minimum=1, maximum=3600, unit="s"),
-    Setting("turn_limit", False, "Voice limit", "End a whole turn, retries included, after the time below."),
-    Setting("turn_limit_s", 10, "Turn within", "Only where the voice limit is on.", minimum=1, maximum=600, unit="s"),
+    Setting("silence_s", 60, "Idle timeout", "Longest pause within a stream.", minimum=1, maximum=3600, unit="s"),
+    Setting("turn_limit", False, "Voice limit", "Abort the request, including retries, after this time."),
+    Setting("turn_limit_s", 10, "Voice time limit", "Needs the voice limit.", minimum=1, maximum=600, unit="s"),
     Setting(
-        "ca_file", "", "Extra certificates", "A PEM file that is trusted besides the system's own; empty for none."
+        "ca_file",
+        "",
+        "Extra certificates",
+        "A PEM file, trusted in addition to the system's. Empty: none.",
     ),
     Setting(
         "request_lines",
         False,
-        "Lines for other tools",
+        "JSON lines export",
         "Append each request that ends to requests.jsonl in the data folder: ids, status, usage, timings.",
     ),
-    Setting("request_lines_contents", False, "Contents in these", "Prompts and completions too, as plain text."),
+    Setting("request_lines_contents", False, "Include message text", "Prompts and completions as plain text."),
     Setting(
         "otel_collector",
         "",
         "OpenTelemetry collector",
-        "Where spans go, http://127.0.0.1:4318/v1/traces say, without contents; empty: nowhere. Needs the extra otel.",
+        "OTLP/HTTP endpoint, for example http://127.0.0.1:4318/v1/traces. Contents are not sent. Empty: off.",
     ),
-    Setting("show_simulator_bar", True, "Simulator bar", "Say above the prompt that replies are simulated."),
+    Setting("show_simulator_bar", True, "Simulator bar", "Show in the menu row that replies are simulated."),
     Setting("endpoint_id", "simulator"),
     Setting("window_geometry", "", base64=True),
     Setting("splitter_sizes", [], minimum=0, maximum=100_000, unit="px"),
@@ -105,6 +114,7 @@ SETTINGS = (
     Setting("voice_limit_s", 10, minimum=1, maximum=600, unit="s"),
     Setting("shortcuts", {}),
     Setting("dismissed_advice", {}),
+    Setting("command_use", {}),
 )
 _TABLE = {setting.name: setting for setting in SETTINGS}
 
@@ -174,7 +184,7 @@ class Settings:
             listener(name)
 
     def _save(self) -> str:
-        """Write the unsaved changes into the file as it is now. Returns why that failed."""
+        """Write the unsaved changes into the present file. Returns why that failed."""
         with self._lock:
             changed, self._unsaved, self._scheduled = self._unsaved, {}, False
         saved = self._file.read(_table) or {}

@@ -1,1 +1,1 @@
-"""What other tools are told of an ended request: lines in a file, spans to a collector. Off unless switched on."""
+"""Telemetry of ended requests: lines in a file, spans to a collector. Off unless switched on."""

@@ -141,7 +141,7 @@ def _output_type(run: Run) -> str:
 
 
 def _known(found: dict[str, Attribute | None]) -> dict[str, Attribute]:
-    """Leave out what is unknown, and mask keys once more."""
+    """Leave out unknown attributes, and mask keys once more."""
     return {name: _masked(value) for name, value in found.items() if value is not None}
 
 

@@ -16,13 +16,16 @@ from playground.client.urls import origin
 from playground.prompt.document import Json
 from playground.runs.run import Run
 from playground.runs.summary import summary
-from playground.storage.file_lock import wait_lock
 
 FILE = "requests.jsonl"
 """In the data folder; the ones before it are requests.jsonl.1 and so on, the last the oldest."""
 MOST_BYTES = 10_000_000
 BEFORE = 4
-"""How many earlier files are kept."""
+"""Number of earlier files."""
+
+
+LOCK_TIMEOUT_S = 10.0
+"""Longest wait for another process that writes a line; filelock's Timeout is an OSError."""
 
 
 class _Handler(RotatingFileHandler):
@@ -47,10 +50,15 @@ class RotatingLines:
     def append(self, line: str) -> None:
         """Add a line. Raises OSError.
 
-        The file is opened anew each time, under a lock: another process may have moved it aside.
+        The file is opened for each line, under a lock: another process may have moved it aside.
         """
-        with self._path.with_suffix(".lock").open("ab") as lock:
-            wait_lock(lock.fileno())
+        # Imported on first use: most users have no use for it.
+        from filelock import FileLock
+
+        if not self._path.parent.is_dir():
+            # FileLock would make the folder again.
+            raise FileNotFoundError(None, "The data folder was deleted")
+        with FileLock(self._path.with_suffix(".lock"), mode=0o600, timeout=LOCK_TIMEOUT_S, thread_local=False):
             handler = _Handler(self._path, maxBytes=self._most_bytes, backupCount=BEFORE, encoding="utf-8")
             try:
                 handler.emit(logging.LogRecord("playground", logging.INFO, "", 0, line, (), None))
@@ -59,7 +67,7 @@ class RotatingLines:
 
 
 CONTENTS = ("text", "tool_calls")
-"""What of a summary a person or a model wrote."""
+"""Fields of a summary with text of the user or the model."""
 
 
 def line(run: Run, *, contents: bool) -> str:

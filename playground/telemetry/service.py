@@ -16,7 +16,7 @@ from playground.telemetry.run_line import FILE, RotatingLines, line
 
 
 class TelemetryService:
-    """One a session. `on_trouble` hears, in the loop, a sentence for what could not be told; close it at the end."""
+    """One per session; close it at the end. Calls `on_trouble` in the event loop with a message when output fails."""
 
     def __init__(self, folder: Path, settings: Settings, on_trouble: Callable[[str], None]) -> None:
         self._settings, self._on_trouble = settings, on_trouble
@@ -76,7 +76,7 @@ class TelemetryService:
             self._loop.call_soon_threadsafe(self._on_trouble, sentence)
 
     async def close(self) -> None:
-        """Tell what is still to be told, and end."""
+        """Write the remaining requests, and end."""
         if self._worker is None:
             return
         worker, self._worker = self._worker, None

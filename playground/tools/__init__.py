@@ -1,1 +1,1 @@
-"""TODO."""
+"""Tool definitions: import, form, JSON Schema checks, positions in JSON text."""

@@ -1,4 +1,4 @@
-"""A tool as a form: what a person edits of it one field at a time. Whatever the form does not show is kept."""
+"""A tool as a form with one field per value. Edits keep everything that the form does not show."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from playground.prompt.document import Json, Tool
 from playground.prompt.field_errors import FieldError, InputError
 
 KINDS = ("string", "integer", "number", "boolean", "array", "object")
-"""The types that a form offers; others are kept, and edited as JSON."""
+"""The types that a form offers; the user edits others as JSON."""
 _OWN: Mapping[str, tuple[str, ...]] = {
     "string": ("minLength", "maxLength", "pattern", "format"),
     "integer": ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"),
@@ -29,7 +29,7 @@ _Object = dict[str, Json]
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One parameter. `kind` is one of KINDS or words for what the form does not edit; `inside` names what is nested."""
+    """One parameter. `kind` is one of KINDS, or a description of another schema; `inside` names nested properties."""
 
     name: str
     kind: str
@@ -40,13 +40,13 @@ class Row:
 
 
 def description_of(tool: Tool) -> str:
-    """What the tool is for; empty where it does not say."""
+    """Return the tool's description; empty without one."""
     found = _function(tool.definition).get("description")
     return found if isinstance(found, str) else ""
 
 
 def rows(tool: Tool) -> tuple[Row, ...] | None:
-    """The parameters in order; None where they are no plain object's, which a form cannot show."""
+    """Return the parameters in order; None for a schema that a form cannot show (not a plain object's)."""
     parameters = _function(tool.definition).get("parameters")
     if parameters is None:
         return ()
@@ -59,7 +59,7 @@ def rows(tool: Tool) -> tuple[Row, ...] | None:
 
 
 def with_name(tool: Tool, name: str) -> Tool:
-    """Another name. Raises InputError where there is none left."""
+    """Return the tool with another name. Raises InputError for an empty name."""
     if not name.strip():
         raise InputError(FieldError((), "A function needs a name."))
     definition = _copy(tool)
@@ -68,7 +68,7 @@ def with_name(tool: Tool, name: str) -> Tool:
 
 
 def with_description(tool: Tool, text: str) -> Tool:
-    """Another description; an empty one is not sent. It stands after the name where there was none."""
+    """Return the tool with another description; an empty one is removed. A new one follows the name."""
     definition = _copy(tool)
     function = _function(definition)
     if not text:
@@ -170,7 +170,7 @@ def typed_parameter(tool: Tool, name: str, kind: str) -> Tool:
 
 
 def limited_parameter(tool: Tool, name: str, typed: str) -> Tool:
-    """A parameter with the choices that were typed: a, b, c, or a JSON list; none where empty. Raises InputError."""
+    """Set the typed choices (a, b, c or a JSON list) of a parameter; an empty text removes them. Raises InputError."""
     definition, schema = _schema(tool, name)
     kind = schema.get("type")
     choices = _choices(typed, kind if isinstance(kind, str) else "")
@@ -307,7 +307,7 @@ def _schema(tool: Tool, name: str) -> tuple[_Object, _Object]:
 
 
 def _require(parameters: _Object, name: str, *, on: bool) -> None:
-    """`required` in the order of the properties, and only where there is one."""
+    """Set `required` in the order of the properties; remove an empty one."""
     listed = parameters.get("required")
     before = [key for key in (listed if isinstance(listed, list) else ()) if isinstance(key, str) and key != name]
     chosen = [*before, name] if on else before

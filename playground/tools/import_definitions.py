@@ -66,7 +66,7 @@ def bare(value: Mapping[str, Json], path: Path) -> tuple[Mapping[str, Json], Pat
 
 
 def schema_key(function: Mapping[str, Json]) -> str | None:
-    """The name under which a definition has its parameters; None where it has none."""
+    """Return the key of a definition's parameters; None without parameters."""
     return next((name for name in SCHEMAS if function.get(name) is not None), None)
 
 
@@ -97,12 +97,12 @@ def _plain(value: Json, depth: int) -> Json:
 
 
 def _is_schema(value: Json) -> bool:
-    """A property may be called `default`; a value with a type that is spelled like one is taken for a schema."""
+    """A property may be called `default`; a value with the spelling of a type counts as a schema."""
     return isinstance(value, dict) and isinstance(value.get("type"), str) and str(value["type"]).lower() in _TYPES
 
 
 def left_out(value: Mapping[str, Json], function: Mapping[str, Json]) -> tuple[str, ...]:
-    """The fields of a definition that OpenAI's shape has no place for, in the order they stand in."""
+    """Return the fields of a definition that OpenAI's format does not have, in their order."""
     outer = () if function is value else (key for key in value if key not in ("type", "function", "toolSpec"))
     own = (
         key for key in function if key not in _TAKEN and not (key == "type" and function[key] in ("function", "custom"))
@@ -121,7 +121,7 @@ def from_json(text: str) -> ImportedTools:
 
     Taken are: {"type": "function", "function": {…}}, {"name", "description", "parameters"} (also with the names that
     other APIs have for it, and their spelling of types), and a plain JSON schema of an object, whose `title` becomes
-    the name. The notes name what was left out or spelled anew.
+    the name. The notes name omitted and converted fields.
     """
     if len(text) > MAX_CHARACTERS:
         raise InputError(FieldError((), f"the text has {len(text):,} characters; {MAX_CHARACTERS:,} are the most."))
@@ -140,7 +140,7 @@ def from_json(text: str) -> ImportedTools:
     if problems:
         raise InputError(*problems)
     if not tools:
-        raise InputError(FieldError((), "there is no tool in it."))
+        raise InputError(FieldError((), "it contains no tool."))
     return ImportedTools(tools, (*dict.fromkeys(notes), *_notes(tools)))
 
 
@@ -179,11 +179,11 @@ def _tool(value: Json, path: Path, problems: list[FieldError], notes: list[str])
     if function is not value or "name" in value or any(name in value for name in SCHEMAS):
         tool = _function(function, where, problems, notes)
         if tool is not None and (gone := left_out(value, function)):
-            notes.append(f"{tool.name}: {_listed(gone)} left out, as OpenAI's shape has no place for that.")
+            notes.append(f"{tool.name}: {_listed(gone)} left out, because OpenAI's format does not have that.")
         return tool
     if "properties" in value or value.get("type") == "object":
         return _from_schema(value, path, problems, notes)
-    problems.append(FieldError(path, "is no tool: it has neither a name nor parameters."))
+    problems.append(FieldError(path, "is not a tool: it has neither a name nor parameters."))
     return None
 
 
@@ -202,7 +202,7 @@ def _from_schema(schema: dict[str, Json], path: Path, problems: list[FieldError]
     made["parameters"] = {key: item for key, item in schema.items() if key not in ("title", "description", "$schema")}
     tool = _function(made, path, problems, notes)
     if tool is not None:
-        whence = "is from its title" if title else "is a stand-in, as it has no title"
+        whence = "is from its title" if title else "is a placeholder, because it has no title"
         notes.append(f"A plain JSON schema: the name {tool.name} {whence}.")
     return tool
 

@@ -166,7 +166,7 @@ def _schema_errors(text: str) -> tuple[FieldError, ...]:
 
 
 def _position(schema: Json, path: Path) -> tuple[int, ...]:
-    """Return a sort key that orders paths as they are in the text."""
+    """Return a sort key that orders paths by their position in the text."""
     found: list[int] = []
     value = schema
     for step in path:

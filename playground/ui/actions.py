@@ -1,4 +1,4 @@
-"""Every action of the window, declared once: menus, palette, shortcut sheet and shortcuts are made from this table."""
+"""Every action of the window: menus, palette, sheet of keys and shortcuts are made from this table."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ ACTIONS = (
     ActionSpec("send", "Request", "Send, or stop while running", "Ctrl+Return"),
     ActionSpec("stop", "Request", "Stop", "Ctrl+."),
     ActionSpec("verify", "Request", "Verify caching: send twice", "Ctrl+Alt+Return"),
-    ActionSpec("chain", "Request", "Run until answer: calls tools…", "Ctrl+Shift+Return"),
-    ActionSpec("repeat", "Request", "Repeat and compare the answers…", "Ctrl+Shift+R"),
+    ActionSpec("chain", "Request", "Run agent loop", "Ctrl+Shift+Return"),
+    ActionSpec("repeat", "Request", "Repeat and compare answers…", "Ctrl+Shift+R"),
     ActionSpec("cache_lab", "Request", "Cache lab…"),
-    ActionSpec("replay", "Request", "Replay the past: what the cache did…"),
+    ActionSpec("replay", "Request", "Cache history…"),
     ActionSpec("copy_request_id", "Request", "Copy request_id", "Ctrl+Shift+C"),
     ActionSpec("copy_ticket", "Request", "Copy as support ticket", "Ctrl+Shift+T"),
     ActionSpec("ticket", "Request", "Support ticket…"),
@@ -34,17 +34,17 @@ ACTIONS = (
     ActionSpec("copy_python", "Request", "Copy as Python (openai)"),
     ActionSpec("copy_httpx", "Request", "Copy as Python (httpx)"),
     ActionSpec("copy_javascript", "Request", "Copy as JavaScript"),
-    ActionSpec("compare_requests", "Log", "Compare the two chosen requests"),
-    ActionSpec("export_log", "Log", "Export what the log shows…"),
+    ActionSpec("compare_requests", "Log", "Compare selected"),
+    ActionSpec("export_log", "Log", "Export shown requests…"),
     ActionSpec("import_log", "Log", "Import requests…"),
-    ActionSpec("log_size", "Log", "Size of the log, and how long requests are kept…"),
+    ActionSpec("log_size", "Log", "Log size and retention…"),
     ActionSpec("new", "Prompt", "New prompt", "Ctrl+N"),
     ActionSpec("sample", "Prompt", "Open the sample prompt"),
     ActionSpec("tools_sample", "Prompt", "Open the sample prompt with tools"),
     ActionSpec("open", "Prompt", "Open…", "Ctrl+O"),
     ActionSpec("save", "Prompt", "Save", "Ctrl+S"),
     ActionSpec("save_as", "Prompt", "Save as…", "Ctrl+Shift+S"),
-    ActionSpec("mend", "Prompt", "Mend the prompt…", "Ctrl+M"),
+    ActionSpec("mend", "Prompt", "Fix prompt structure…", "Ctrl+M"),
     ActionSpec("tool_server", "Prompt", "Tools from an MCP server…"),
     ActionSpec("undo", "Edit", "Undo", "Ctrl+Z"),
     ActionSpec("redo", "Edit", "Redo", "Ctrl+Shift+Z"),
@@ -60,12 +60,18 @@ ACTIONS = (
     ActionSpec("zoom_out", "View", "Smaller text", "Ctrl+-"),
     ActionSpec("zoom_reset", "View", "Default text size", "Ctrl+0"),
     ActionSpec("theme", "View", "Switch theme: light or dark", "Ctrl+Shift+L"),
-    ActionSpec("connect", "Program", "Connect to Electron…", "Ctrl+Shift+E"),
-    ActionSpec("settings", "Program", "Settings…", "Ctrl+,"),
-    ActionSpec("guide", "Program", "Best-practice guide…", "F1"),
-    ActionSpec("palette", "Program", "All commands…", "Ctrl+K"),
-    ActionSpec("keys", "Program", "All keys", "Ctrl+/"),
-    ActionSpec("quit", "Program", "Quit", "Ctrl+Q"),
+    ActionSpec("connect_electron", "App", "Connect to Electron…"),
+    ActionSpec("resend", "Request", "Send the request on display again"),
+    ActionSpec("toggle_inspector", "View", "Show or hide the inspector", "Ctrl+Alt+I"),
+    ActionSpec("toggle_log", "View", "Show or hide the request log", "Ctrl+Alt+L"),
+    ActionSpec("maximise", "View", "Maximise or restore the pane", "Ctrl+Alt+M"),
+    ActionSpec("about", "Help", "About Electron Playground…"),
+    ActionSpec("connect", "App", "Edit this endpoint…", "Ctrl+Shift+E"),
+    ActionSpec("settings", "App", "Settings…", "Ctrl+,"),
+    ActionSpec("guide", "Help", "Best-practice guide…", "F1"),
+    ActionSpec("palette", "Help", "All commands…", "Ctrl+K"),
+    ActionSpec("keys", "Help", "All keys", "Ctrl+/"),
+    ActionSpec("quit", "App", "Quit", "Ctrl+Q"),
 )
 
 
@@ -110,6 +116,9 @@ MENUS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "filter_log",
             "next_pane",
             "previous_pane",
+            "toggle_inspector",
+            "toggle_log",
+            "maximise",
             "|",
             "voice",
             "|",
@@ -125,6 +134,7 @@ MENUS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "send",
             "stop",
             "verify",
+            "resend",
             "|",
             "chain",
             "repeat",
@@ -143,20 +153,21 @@ MENUS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "log_size",
             "|",
             "connect",
+            "connect_electron",
         ),
     ),
-    ("Help", ("guide", "palette", "keys")),
+    ("Help", ("guide", "palette", "keys", "|", "about")),
 )
 """The menus by title, with the ids of their actions; | is a separator."""
 
 
 class Actions:
-    """The table as QActions on a window, each bound to what it does."""
+    """The table as QActions on a window, each bound to its handler."""
 
     def __init__(
         self, owner: QWidget, handlers: Mapping[str, Callable[[], object]], changed: Mapping[str, str] | None = None
     ) -> None:
-        """`handlers` must have one entry an action; `changed` holds the user's own shortcuts by action id."""
+        """`handlers` has one entry per action; `changed` holds the user's own shortcuts by action id."""
         self._actions: dict[str, QAction] = {}
         for spec in ACTIONS:
             action = QAction(spec.label, owner)
@@ -169,12 +180,12 @@ class Actions:
         return self._actions[action_id]
 
     def shortcut(self, action_id: str) -> str:
-        """The first shortcut in the words of this platform; empty where there is none."""
+        """Return the first shortcut as this platform writes it; empty if there is none."""
         shortcut = self._actions[action_id].shortcut()
         return shortcut.toString(QKeySequence.SequenceFormat.NativeText).replace("Return", "Enter")
 
     def rows(self) -> list[tuple[str, str, str]]:
-        """(group, label, shortcut) of every action, in the table's order."""
+        """Return (group, label, shortcut) of every action, in the table's order."""
         return [(spec.group, spec.label, self.shortcut(spec.id)) for spec in ACTIONS]
 
 

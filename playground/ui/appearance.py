@@ -36,8 +36,8 @@ class Appearance(QObject):
             self._scale_text()
 
     def apply(self) -> None:
-        """Dress the application. Cheapest once, when the window has been built: under a style sheet each widget that
-        is put into another is styled anew with all that is in it."""
+        """Apply the theme to the application. Call it once after the window is built: under a style sheet, each widget
+        that gets a parent is styled again with all its children."""
         apply_theme(self._application, self._theme)
 
     @property

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtGui import QCloseEvent, QPaintEvent
+from PySide6.QtGui import QCloseEvent, QPaintEvent, QResizeEvent
 from PySide6.QtWidgets import QFrame, QMainWindow, QMenu, QSplitter, QVBoxLayout, QWidget
 
 from playground.services import AppServices
@@ -35,6 +35,10 @@ if TYPE_CHECKING:
     from playground.ui.panes.response.pane import ResponsePane
 
 
+NARROW_PX = 1_150
+"""Below this width the inspector is a strip under the response."""
+
+
 class MainWindow(QMainWindow):
     """One window on one workspace."""
 
@@ -44,6 +48,9 @@ class MainWindow(QMainWindow):
     def __init__(self, workspace: AppServices, appearance: Appearance) -> None:
         super().__init__()
         self.workspace = workspace
+        self._narrow = False
+        self._notice_until = ""
+        """The event that ends the notice on display."""
         self._appearance = appearance
         self._painted = False
         self._build_panes()
@@ -111,7 +118,13 @@ class MainWindow(QMainWindow):
             "zoom_out": lambda: self._appearance.zoom(-1),
             "zoom_reset": lambda: self._appearance.zoom(0),
             "theme": self._appearance.toggle,
-            "connect": self.program.connect_dialog,
+            "connect": lambda: self.program.connect_dialog(),
+            "connect_electron": self.program.connect_to_electron,
+            "resend": lambda: self.requests.resend(),
+            "toggle_inspector": lambda: self.places.toggle("inspector"),
+            "toggle_log": lambda: self.places.toggle("log"),
+            "maximise": self._maximise,
+            "about": self.program.about,
             "settings": self.program.settings_dialog,
             "guide": lambda: self.answers.advice.guide(),
             "palette": self.program.palette,
@@ -167,7 +180,7 @@ class MainWindow(QMainWindow):
             blank = splitter.replaceWidget(place, pane)
             if blank is not None:
                 blank.deleteLater()
-            pane.show()
+            pane.setVisible(not (self._narrow and pane is answers.inspector))
             splitter.setSizes(sizes)
         self._connect_answers(answers)
         return answers
@@ -230,9 +243,12 @@ class MainWindow(QMainWindow):
         requests = answers.requests
         self.prompt.edited.connect(requests.document_edited)
         answers.log.open_requested.connect(requests.open_logged)
+        answers.log.previewed.connect(requests.open_logged)
+        answers.log.left.connect(requests.show_current)
+        answers.inspector.action.connect(lambda name: self.actions_table[name].trigger())
         answers.log_paths.open_requested.connect(requests.open_logged)
         answers.log_paths.trouble.connect(self.say_trouble)
-        answers.inspector.rates_requested.connect(self.program.connect_dialog)
+        answers.inspector.rates_requested.connect(lambda: self.program.connect_dialog(requests.shown_endpoint_id))
         answers.inspector.place_requested.connect(self.prompt.show_place)
         answers.inspector.why.comparable = requests.comparable
         answers.inspector.why.compare_requested.connect(requests.compare)
@@ -244,6 +260,8 @@ class MainWindow(QMainWindow):
         requests.key_missing.connect(self._show_key_missing)
         requests.trouble.connect(self.say_trouble)
         requests.found.connect(self.say_trouble)
+        requests.dispatched.connect(lambda: self._end_notice("sent"))
+        answers.log.previewed.connect(lambda _run_id: self._end_notice("action"))
 
     def start(self) -> None:
         """Show the draft or the sample, and everything that goes with the chosen endpoint."""
@@ -274,6 +292,7 @@ class MainWindow(QMainWindow):
     def choose_endpoint(self, endpoint_id: str) -> None:
         """Send to this endpoint from now on, and say so everywhere."""
         self.workspace.choose(endpoint_id)
+        self._end_notice("endpoint")
         endpoint = self.workspace.endpoint
         self.top.show_endpoints(self.workspace.endpoints.all(), endpoint)
         self.prompt.set_model(endpoint.model)
@@ -281,7 +300,7 @@ class MainWindow(QMainWindow):
         if endpoint.kind == "simulator" and self.workspace.settings.flag("show_simulator_bar"):
             self.simulated.say(
                 "Simulator: replies are simulated, nothing leaves this computer",
-                [("Connect to Electron…", self.program.connect_dialog)],
+                [("Connect to Electron…", self.program.connect_to_electron)],
             )
         if "answers" in vars(self):
             self.answers.adviser.look_soon()
@@ -298,14 +317,9 @@ class MainWindow(QMainWindow):
         self.requests.refresh_outlook()
 
     def copy_request_id(self) -> None:
-        """The request_id of what has the focus: the log's row, or the response that is shown."""
-        if self.log.isAncestorOf(self.focusWidget()) and self.log.copy_request_id():
-            return
-        request_id = self.requests.request_id
-        if request_id is None:
-            self.log.copy_request_id()
-        else:
-            self.program.copy(request_id)
+        """Copy the request_id on display; with several rows selected in the log, all of theirs."""
+        if not self.log.copy_request_id():
+            self.say_trouble("The request on display has no request_id.")
 
     def _hand_over(self, form: str) -> None:
         """Copy the request in hand in one of its forms."""
@@ -317,10 +331,8 @@ class MainWindow(QMainWindow):
             self.program.tool_server_dialog(self.prompt, self.chaining.answer_by_server)
 
     def _run_in_hand(self) -> str | None:
-        """The request that has the focus: the log's row, else what is shown."""
-        in_log = self.log.isAncestorOf(self.focusWidget())
-        run_id = (self.log.current_run_id() if in_log else None) or self.requests.shown_run_id
-        return run_id or self.log.current_run_id()
+        """Return the run on display; without one, the selected row's."""
+        return self.requests.shown_run_id or self.log.current_run_id()
 
     def _ticket(self) -> None:
         """The ticket of the request in hand, or of all rows that are chosen in the log."""
@@ -331,6 +343,14 @@ class MainWindow(QMainWindow):
             self.say_trouble("There is no request for a ticket yet.")
         else:
             self.workspace.tasks.start(self.answers.log_paths.work.ticket_of([run_id]), "make a ticket")
+
+    def _maximise(self) -> None:
+        focus = self.focusWidget()
+        for name, pane in (("prompt", self.prompt), ("response", self.answers.column), ("log", self.log)):
+            if focus is not None and pane.isAncestorOf(focus):
+                self.places.maximise(name)
+                return
+        self.places.maximise("prompt")
 
     def _step_pane(self, step: int) -> None:
         panes = (self.prompt, self.response, self.inspector, self.log)
@@ -349,7 +369,9 @@ class MainWindow(QMainWindow):
         # Imported here: the first frame shows no estimates.
         from playground.prefix_cache.composition import composition
 
-        self.top.context.show_parts(composition(outlook.view.document, outlook.zones))
+        axes = self.prompt.axes
+        total = axes.total if axes is not None and not axes.neutral else 0
+        self.top.context.show_parts(composition(outlook.view.document, outlook.zones), total)
         self._show_load()
 
     def _show_file(self) -> None:
@@ -363,11 +385,20 @@ class MainWindow(QMainWindow):
         return "The prompt is empty: type it, or open one" if empty else ""
 
     def _show_key_missing(self, sentence: str) -> None:
-        self.trouble.say(sentence, [("Connect to Electron…", self.program.connect_dialog), *self._dismiss()])
+        self._notice_until = "sent"
+        name = self.workspace.endpoint.name
+        self.trouble.say(sentence, [(f"Edit {name}…", self.program.connect_dialog), *self._dismiss()])
 
     def say_trouble(self, sentence: str) -> None:
-        """A sentence at the top of the window, until it is put away."""
+        """Show a message at the top of the window, until the user's next action or until it is dismissed."""
+        self._notice_until = "action"
         self.trouble.say(sentence, self._dismiss())
+
+    def _end_notice(self, event: str) -> None:
+        """Hide the notice whose cause has gone: `event` is "sent", "endpoint" or "action"."""
+        if self._notice_until == event or (event in ("sent", "endpoint") and self._notice_until in ("sent", "action")):
+            self.trouble.hide()
+            self._notice_until = ""
 
     def _dismiss(self) -> list[tuple[str, Callable[[], object]]]:
         return [("Dismiss", self.trouble.hide)]
@@ -385,7 +416,9 @@ class MainWindow(QMainWindow):
                 widget.setFont(mono_font())
 
     def rest(self) -> None:
-        """Look at nothing any more: the window is going."""
+        """Stop all timers: the window is about to be deleted."""
+        self.places.keep()
+        self.places.rest()
         if "answers" in vars(self):
             self.requests.rest()
             self.answers.adviser.rest()
@@ -397,6 +430,14 @@ class MainWindow(QMainWindow):
         if not self._painted:
             self._painted = True
             self.first_painted.emit()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Replace the inspector by its strip in a window too narrow for it."""
+        super().resizeEvent(event)
+        narrow = self.width() < NARROW_PX
+        if narrow != self._narrow and hasattr(self, "places"):
+            self._narrow = narrow
+            self.places.show_inspector(not narrow)
 
     def closeEvent(self, event: QCloseEvent) -> None:
         self.places.keep()

@@ -139,6 +139,7 @@ class Session:
             ("open the log", self._open_log),
             ("prepare the connection", self._warm_connection),
             ("start the simulator", self.window.start_simulator),
+            ("import the schema checks", self._import_schema_checks),
         )
         for name, step in steps:
             try:
@@ -151,6 +152,11 @@ class Session:
     async def _open_log(self) -> None:
         await self.workspace.open_log()
         self.window.log_opened()
+
+    async def _import_schema_checks(self) -> None:
+        from playground.tools.schema import preload
+
+        await asyncio.to_thread(preload)
 
     async def _warm_connection(self) -> None:
         await self.workspace.sender.connection.warm()

@@ -97,7 +97,7 @@ def ui_font(px: int = BASE_PX, *, bold: bool = False, tabular: bool = False) -> 
 
 
 def mono_font(px: int | None = None, *, bold: bool = False) -> QFont:
-    """The font of prompts, completions and ids; in the size that was chosen where none is given."""
+    """The font of prompts, completions and ids; `px` None: in the chosen size."""
     if px is None:
         application = QApplication.instance()
         px = int((application and application.property(PROMPT_PX)) or BASE_PX)
@@ -151,13 +151,15 @@ def application_style(theme: Theme) -> str:
 
 
 def dress(application: QApplication, theme: Theme) -> None:
-    """Style, font and palette: what widgets take over when they are made."""
+    """Set style, font and palette, which widgets take over at their construction."""
+    dressed = application.property(_IN_USE) is not None
     application.setProperty(_IN_USE, theme)
     # Numbers are written as everywhere in the program, with a decimal point, whatever the system's language.
     QLocale.setDefault(QLocale(QLocale.Language.English, QLocale.Country.UnitedStates))
-    # Fusion draws the same on every platform; the style sheet assumes it.
-    application.setStyle("Fusion")
-    application.setFont(ui_font())
+    if not dressed:
+        # Fusion draws the same on every platform; the style sheet assumes it. A second call would style all again.
+        application.setStyle("Fusion")
+        application.setFont(ui_font())
     application.setPalette(qt_palette(theme))
 
 

@@ -1,39 +1,102 @@
-"""Where the window is and how its room is shared out, kept from one start to the next."""
+"""Position of the window and division of its area, remembered from one start to the next."""
 
 from __future__ import annotations
 
-from PySide6.QtWidgets import QMainWindow, QSplitter
+from PySide6.QtCore import QTimer
+from PySide6.QtWidgets import QMainWindow, QSplitter, QWidget
 
 from playground.storage.settings import Settings
 from playground.ui.controllers.dialogs import DialogController
 
-COLUMNS = (560, 440, 280)
+COLUMNS = (520, 470, 290)
 """First widths of prompt, response and inspector, in device-independent pixels at 1280."""
+WIDE_COLUMNS = (608, 504, 328)
+"""The same from 1400 on."""
+WIDEST_COLUMNS = (800, 780, 340)
+"""The same from 1800 on: a line of the prompt has at most 100 characters."""
 ROWS = (560, 200)
 """First heights of the panes and of the log."""
+KEEP_EVERY_MS = 2_000
+"""A session that is ended by a signal has its window back as it was this long before, at most."""
+LEAST_SCREEN_PX = 1_000
+"""On a narrower screen the window cannot fit: it keeps its size."""
+PANES = {"prompt": 0, "response": 1, "inspector": 2}
+
+
+def default_columns(width: int) -> tuple[int, int, int]:
+    """Return the widths of prompt, response and inspector for a window of a width."""
+    return WIDEST_COLUMNS if width >= 1800 else WIDE_COLUMNS if width >= 1400 else COLUMNS
 
 
 class Places:
-    """Of one window: `columns` holds prompt, response and inspector, `rows` these and the log."""
+    """Of one window: `columns` holds prompt, response and inspector; `rows` these and the log."""
 
     def __init__(
         self, window: QMainWindow, columns: QSplitter, rows: QSplitter, settings: Settings, program: DialogController
     ) -> None:
         self._window, self._columns, self._rows = window, columns, rows
         self._settings, self._program = settings, program
+        self._maximised = ""
+        self._kept: object = None
+        self._timer = QTimer(window)
+        self._timer.setInterval(KEEP_EVERY_MS)
+        self._timer.timeout.connect(self._keep_if_changed)
+
+    def _state(self) -> tuple[object, ...]:
+        return self._columns.sizes(), self._rows.sizes(), self._window.geometry().getRect(), self._window.isMaximized()
+
+    def _keep_if_changed(self) -> None:
+        if self._window.isVisible() and self._state() != self._kept:
+            self.keep()
 
     def keep(self) -> None:
-        """Remember them."""
-        self._settings.set("splitter_sizes", list(self._columns.sizes()))
-        self._settings.set("log_height", min(self._rows.sizes()[1], 10_000))
+        """Store the sizes."""
+        self._kept = self._state()
+        if not self._maximised and all(self._columns.sizes()):
+            self._settings.set("splitter_sizes", list(self._columns.sizes()))
+        if not self._maximised and self._rows.sizes()[1]:
+            self._settings.set("log_height", min(self._rows.sizes()[1], 10_000))
         self._program.keep_geometry()
 
     def restore(self) -> None:
-        """Put everything where it was; as it is made where nothing is kept."""
+        """Apply the stored sizes, or the defaults for this width. The window fits the screen."""
+        screen = self._window.screen().availableGeometry()
         self._program.restore_geometry()
+        if screen.width() >= LEAST_SCREEN_PX:
+            self._window.resize(self._window.size().boundedTo(screen.size()))
         widths = self._settings.get("splitter_sizes")
         if isinstance(widths, list) and len(widths) == len(COLUMNS):
             self._columns.setSizes([int(width) for width in widths if isinstance(width, int)])
+        else:
+            self._columns.setSizes(list(default_columns(self._window.width())))
         log_height = int(self._settings.number("log_height"))
         if log_height:
             self._rows.setSizes([max(self._window.height() - log_height, 1), log_height])
+        self._timer.start()
+
+    def rest(self) -> None:
+        """Store nothing more."""
+        self._timer.stop()
+
+    def toggle(self, name: str) -> None:
+        """Show or hide the inspector or the log."""
+        pane = self._pane(name)
+        pane.setVisible(pane.isHidden())
+
+    def maximise(self, name: str) -> None:
+        """Give all of the area to one pane; with a pane maximised, restore all of them."""
+        restoring = bool(self._maximised)
+        self._maximised = "" if restoring else name
+        for other in PANES:
+            self._pane(other).setVisible(restoring or other == name)
+        self._columns.setVisible(restoring or name != "log")
+        self._pane("log").setVisible(restoring or name == "log")
+
+    def _pane(self, name: str) -> QWidget:
+        pane = self._rows.widget(1) if name == "log" else self._columns.widget(PANES[name])
+        assert pane is not None, "the splitters are filled when they are made"
+        return pane
+
+    def show_inspector(self, shown: bool) -> None:
+        """Show or hide the inspector."""
+        self._pane("inspector").setVisible(shown)

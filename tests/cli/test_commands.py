@@ -19,6 +19,9 @@ PROGRAM = [sys.executable, "-m", "playground"]
 LIMIT_S = 120
 KEYS = {
     "request_id",
+    "request_ids",
+    "reasoning",
+    "refusal",
     "status",
     "attempts",
     "text",
@@ -74,7 +77,8 @@ def test_one_object_at_the_end_and_the_log_has_it(run: Run, prompt: Path, simula
     outcome = _json(done)
     assert done.returncode == 0
     assert outcome.keys() == KEYS
-    assert outcome["usage"].keys() == {"prompt_tokens", "completion_tokens", "total_tokens", "cached_tokens"}
+    assert outcome["usage"].keys() >= {"prompt_tokens", "completion_tokens", "total_tokens", "prompt_tokens_details"}
+    assert outcome["usage"]["prompt_tokens_details"].keys() == {"cached_tokens"}
     assert outcome["forecast"].keys() == {"cached_tokens", "basis"}
     assert outcome["error"] is None
     (row,) = [json.loads(line) for line in run("log", "--json").stdout.splitlines()]
@@ -147,6 +151,27 @@ def test_retries_are_in_the_object(run: Run, prompt: Path, make_simulator: Calla
     assert attempts[0]["error_type"] == "overloaded_error"
     assert attempts[1]["wait_s"] > 0
     assert len({attempt["request_id"] for attempt in attempts}) == 2
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a file size limit")
+def test_send_disk_that_fills_is_reported_with_exit_status_3(run: Run, prompt: Path, tmp_path: Path) -> None:
+    import resource
+
+    assert run("send", str(prompt), "--var", "name=x").returncode == 0
+    done = subprocess.run(
+        [*PROGRAM, "send", str(prompt), "--var", "name=x", "--json"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=LIMIT_S,
+        env={**os.environ, "ELECTRON_PLAYGROUND_HOME": str(tmp_path / "data")},
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (60 * 1024, 60 * 1024)),
+    )
+    assert done.returncode == 3
+    assert _json(done)["status"] == 200
+    assert "could not be saved" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(run("log", "--json").stdout.splitlines()) == 1
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from playground.client.events import AnyEvent, ContentDelta, Finished, ToolCallDelta
@@ -28,6 +28,7 @@ def _through(pieces: list[str]) -> str:
 _prose = st.text(alphabet="sk_planted 0/+x", max_size=30)
 
 
+@settings(deadline=None)  # the first example compiles the pattern of the escaped key
 @given(_prose, st.sampled_from(FORMS), _prose, st.lists(st.integers(0, 200), max_size=60))
 def test_no_form_of_it_is_left_however_it_is_cut(before: str, form: str, after: str, places: list[int]) -> None:
     shown = _through(_cut(before + form + after, places))

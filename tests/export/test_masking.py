@@ -125,7 +125,7 @@ def test_import_of_jsonl_masks_a_key() -> None:
 
 
 def test_import_of_a_har_skips_unreadable_entries_and_counts_them_by_reason() -> None:
-    good = HAR["log"]["entries"][0]  # type: ignore[index]
+    good = HAR["log"]["entries"][0]
     assert isinstance(good, dict)
     bodiless = {**good, "request": {**good["request"], "postData": {}}}
     cut = {**good, "request": {**good["request"], "postData": {"text": "{cut"}}}

@@ -122,3 +122,15 @@ def test_it_sends_the_same_body_with_the_key_of_the_environment(
 def test_a_body_that_begins_with_an_at_sign_is_no_file(server: _Server) -> None:
     record = replace(_record(server), body=b"@/etc/passwd")
     assert "--data-raw" in as_curl(record)
+
+
+@pytest.mark.skipif(shutil.which("curl") is None or shutil.which("bash") is None, reason="needs curl and a shell")
+@pytest.mark.parametrize("text", ["long " * 60_000, "BODY\nBODY_ 'quoted' $HOME `id` \u2028" + "x" * 200_000])
+def test_curl_body_over_128_kib_runs_and_sends_the_same_bytes(server: _Server, text: str) -> None:
+    record = _record(server)
+    body = json.dumps({"model": "m", "messages": [{"role": "user", "content": text}]}, ensure_ascii=False).encode()
+    command = as_curl(replace(record, body=body))
+    done = subprocess.run(["bash"], input=command.encode(), capture_output=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert server.bodies == [body]
+    assert b"X-Request-Id: req-1" in done.stderr

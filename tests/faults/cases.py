@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from playground.agent.conversation import Conversation
@@ -233,7 +234,8 @@ def full_disk(work: Path) -> Iterator[Outcome]:
         for size in (0, 4_096, 40_000):
             folder = work / f"limit-{size}"
             fill(folder, base_url)
-            done = send(folder, base_url, lambda size=size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size)))
+            limit = partial(resource.setrlimit, resource.RLIMIT_FSIZE, (size, size))
+            done = send(folder, base_url, limit)
             yield _judged(f"files limited to {size:,} bytes", done, logged=False)
 
 

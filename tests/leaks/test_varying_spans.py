@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from playground.prefix_cache.varying_spans import varying_spans
+from playground.prompt.document import Json
 from tests.leaks.generator import programs
 from tests.leaks.score import score
 
@@ -78,7 +79,7 @@ def test_context_of_the_last_question_that_is_dropped_later_is_retrieved_text() 
 
 
 def test_prompt_in_one_user_message_reports_values_and_not_the_question() -> None:
-    bodies = [
+    bodies: list[dict[str, Json]] = [
         {"messages": [{"role": "user", "content": f"Date: 2026-11-2{n}\n{STABLE}\nQuestion: {'why' * n} is it {n}?"}]}
         for n in range(1, 5)
     ]

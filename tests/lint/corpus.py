@@ -95,6 +95,11 @@ def session_first(body: Body, words: Words) -> str | None:
     return "prefix-order"
 
 
+def placeholder_left(body: Body, words: Words) -> str | None:
+    _say(body, "{company_name} · <caller_name>")
+    return "placeholder-unfilled"
+
+
 def json_in_words(body: Body, words: Words) -> str | None:
     _say(body, words.json)
     return "json-not-set"
@@ -197,7 +202,17 @@ def audio_field(body: Body, words: Words) -> str | None:
 
 
 FLAWS: tuple[Change, ...] = (
-    *(no_usage, empty_tools, no_filler, variable_first, clock_first, session_first, json_in_words, json_unsaid),
+    *(
+        no_usage,
+        empty_tools,
+        no_filler,
+        variable_first,
+        clock_first,
+        session_first,
+        placeholder_left,
+        json_in_words,
+        json_unsaid,
+    ),
     *(seed_fixture, long_description, example_in_tool, bare_parameter, repeated_schema, big_catalogue, no_cap),
     *(refused, too_long, circle, full_talk, switched, audio_asked, audio_field),
 )
@@ -338,7 +353,17 @@ def _mixtures() -> Iterator[Sample]:
 
 _CLASHING: tuple[Change, ...] = (
     *(empty_tools, no_filler, long_description, example_in_tool, bare_parameter, repeated_schema, big_catalogue),
-    *(audio_asked, json_in_words, json_unsaid, variable_first, clock_first, session_first, full_talk, circle),
+    *(
+        audio_asked,
+        json_in_words,
+        json_unsaid,
+        variable_first,
+        clock_first,
+        session_first,
+        placeholder_left,
+        full_talk,
+        circle,
+    ),
     *(too_long, no_cap),
 )
 

@@ -11,7 +11,7 @@ from playground.client.endpoint import PUBLISHED_RATES
 from playground.lint.context import Chain, Setting
 from playground.lint.engine import advise
 from playground.lint.history import NO_HISTORY, History, PastRequest
-from playground.lint.model import Advice
+from playground.lint.model import Finding
 from playground.prompt.document import Document, Json, Message, ToolCall
 from tests.lint.corpus import tool
 from tests.lint.judge import said, system, tools
@@ -26,7 +26,7 @@ def past(count: int, **fields: Any) -> tuple[PastRequest, ...]:
     return tuple(PastRequest(at=1_000.0 + 10 * number, **given) for number in range(count))
 
 
-def of(document: Document, rule: str, *requests: PastRequest, **fields: Any) -> tuple[Advice, ...]:
+def of(document: Document, rule: str, *requests: PastRequest, **fields: Any) -> tuple[Finding, ...]:
     history = History(requests, **fields)
     found = said(document, rule, Setting(rates=PUBLISHED_RATES, history=history))
     for advice in found:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from playground.lint.language import detect
-from playground.lint.model import Advice
+from playground.lint.model import Finding
 from playground.lint.phrases import PHRASES
 from playground.lint.rules.json_mode import asks_for_json
 from playground.prefix_cache.text_compare import common_prefix
@@ -117,22 +117,22 @@ def test_a_place_is_right_behind_letters_that_grow_in_lower_case() -> None:
 
 def test_a_paragraph_that_changes_moves_to_the_end() -> None:
     document = system(f"The caller:\n- name: {{{{name}}}}\n- plan: {{{{plan}}}}\n\n{LONG}")
-    assert text(fixed(document, "prefix-order")) == f"{LONG}\n\nThe caller:\n- name: {{{{name}}}}\n- plan: {{{{plan}}}}"
+    assert text(fixed(document, "prefix-order")) == f"{LONG}\nThe caller:\n- name: {{{{name}}}}\n- plan: {{{{plan}}}}"
 
 
 def test_a_line_then_a_sentence_moves_where_a_paragraph_is_the_whole() -> None:
     lines = system(f"Name: {{{{name}}}}\n{LONG}")
-    assert text(fixed(lines, "prefix-order")) == f"{LONG}\n\nName: {{{{name}}}}"
+    assert text(fixed(lines, "prefix-order")) == f"{LONG}\nName: {{{{name}}}}"
     flat = LONG.replace("\n", " ")
     sentence = system(f"The caller is {{{{name}}}}. {flat}")
-    assert text(fixed(sentence, "prefix-order")) == f"{flat}\n\nThe caller is {{{{name}}}}."
+    assert text(fixed(sentence, "prefix-order")) == f"{flat}\nThe caller is {{{{name}}}}."
 
 
 def test_what_changes_moves_behind_the_last_system_message() -> None:
     messages = (Message("system", "Caller: {{name}}"), Message("system", LONG), Message("user", "Hello"))
     after = fixed(Document(messages=messages), "prefix-order")
     assert [(m.role, m.content) for m in after.messages] == [
-        ("system", f"{LONG}\n\nCaller: {{{{name}}}}"),
+        ("system", f"{LONG}\nCaller: {{{{name}}}}"),
         ("user", "Hello"),
     ]
 
@@ -145,11 +145,11 @@ def test_nothing_is_lost_when_text_moves() -> None:
 @pytest.mark.parametrize(
     ("line", "severity"),
     [
-        ("Current time: 2026-08-14 10:22", "warning"),
-        ("Session id: 9db74058-2421-4c0e-8d7a-5d1f0c9e7b11", "warning"),
+        ("Current time: 2026-08-14 10:22", "serious"),
+        ("Session id: 9db74058-2421-4c0e-8d7a-5d1f0c9e7b11", "serious"),
         ("Today is 14 August 2026.", "hint"),
-        ("现在时间：2026-08-14 10:22", "warning"),
-        ("Hora actual: 10:22", "warning"),
+        ("现在时间：2026-08-14 10:22", "serious"),
+        ("Hora actual: 10:22", "serious"),
         ("{{anything}}", "serious"),
     ],
 )
@@ -204,7 +204,7 @@ def test_audio_in_a_message() -> None:
     assert advice.dollars is not None
 
 
-def advice_on(question: str, answer: str, rules: str = "Be kind.") -> tuple[Advice, ...]:
+def advice_on(question: str, answer: str, rules: str = "Be kind.") -> tuple[Finding, ...]:
     messages = (Message("system", rules), Message("user", question), Message("assistant", answer))
     return said(Document(messages=messages), "language-kept")
 

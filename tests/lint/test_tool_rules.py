@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from playground.lint.model import Advice
+from playground.lint.model import Finding
 from playground.lint.sentences import sentences
 from playground.prompt.document import Document
 from tests.lint.corpus import tool
@@ -17,7 +17,7 @@ def catalogue(*definitions: dict[str, Any]) -> Document:
     return system("Be kind.", tools=tools(*definitions), stream=False)
 
 
-def one(document: Document, rule: str) -> Advice:
+def one(document: Document, rule: str) -> Finding:
     (advice,) = said(document, rule, PRICED)
     return advice
 

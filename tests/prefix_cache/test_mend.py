@@ -218,7 +218,7 @@ RULES = "Be brief. Never guess. Say who you are.\nAsk for the number of the parc
         ),
         (f"The caller:\n{{{{name}}}}\n\n{RULES}", f"{RULES}\nThe caller:\n{{{{name}}}}"),
         (f"A.\n\nNow {{{{name}}}} calls.\n\n{RULES}", f"A.\n\n{RULES}\nNow {{{{name}}}} calls."),
-        (f"1. Greet {{{{name}}}}.\n2. Be brief.\n{RULES}", f"2. Be brief.\n{RULES}\n1. Greet {{{{name}}}}."),
+        (f"1. Greet {{{{name}}}}.\n2. Be brief.\n{RULES}", f"{RULES}\n1. Greet {{{{name}}}}.\n2. Be brief."),
         ("नमस्ते कहें। आज २३ नवंबर २०२६ है। अनुमान न लगाएँ।", "नमस्ते कहें। अनुमान न लगाएँ।\nआज २३ नवंबर २०२६ है।"),
         ("كن لطيفًا. المتصل هو {{name}}. لا تخمن أبدًا.", "كن لطيفًا. لا تخمن أبدًا.\nالمتصل هو {{name}}."),
         ("کیا یہ {{name}} ہیں؟ مختصر بات کریں۔", "مختصر بات کریں۔\nکیا یہ {{name}} ہیں؟"),

@@ -138,8 +138,10 @@ def test_dump_request_body_keeps_format_model_keys_and_order() -> None:
 def test_dump_unchanged_request_body_is_equal(
     stream: bool | None, usage: bool | None, tools: list[Json] | None
 ) -> None:
-    body = {"model": "m", "messages": [{"role": "user", "content": "x"}]}
-    given = body | ({} if stream is None else {"stream": stream}) | ({} if tools is None else {"tools": tools})
+    body: dict[str, Json] = {"model": "m", "messages": [{"role": "user", "content": "x"}]}
+    given: dict[str, Json] = (
+        body | ({} if stream is None else {"stream": stream}) | ({} if tools is None else {"tools": tools})
+    )
     given |= {} if usage is None else {"stream_options": {"include_usage": usage}}
     opened = parse(json.dumps(given))
     assert json.loads(dump(opened.document, opened.format)) == given

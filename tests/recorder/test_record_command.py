@@ -168,3 +168,24 @@ def test_record_port_in_use_ends_with_a_sentence(recording: Recording) -> None:
     )
     assert done.returncode == 2
     assert port in done.stderr
+
+
+def test_record_second_identical_request_has_forecast_and_explanations(recording: Recording) -> None:
+    user = {"role": "user", "content": "hello"}
+    long = {**BODY, "messages": [{"role": "system", "content": "Be kind to callers. " * 80}, user]}
+    post(recording, long)
+    post(recording, long)
+    text = "Be kind to callers. " * 40 + "Today. " + "Be kind to callers. " * 40
+    changed = {**long, "messages": [{"role": "system", "content": text}, user]}
+    post(recording, changed)
+    recording.end()
+    first, second, third = recording.runs()
+    assert [stored.state().phase for stored in (first, second, third)] == ["done"] * 3, third.events
+    assert second.record.forecast is not None
+    assert second.state().usage is not None
+    assert first.explanation is not None
+    assert isinstance(third.explanation, dict)
+    assert third.explanation["kind"] == "differs", third.explanation
+    place = third.explanation["place"]
+    assert isinstance(place, dict)
+    assert place["index"] == 0

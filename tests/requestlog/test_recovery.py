@@ -236,3 +236,23 @@ def test_saved_waits_for_another_process_and_close_counts_what_is_lost(tmp_path:
         assert log.unsaved == 1
 
     samples.run(work())
+
+
+def test_purge_frees_many_pages_per_step_and_leaves_none(tmp_path: Path) -> None:
+    run_ids = fill(tmp_path)
+
+    async def work() -> int:
+        log = await RequestLog.open(tmp_path)
+        steps = 0
+        writer = log._writer
+        assert writer is not None
+        await log._write_worker.call(lambda: writer.delete(run_ids[1:]))
+        while not await log._write_worker.call(writer.purge):
+            steps += 1
+        await log.close()
+        return steps
+
+    assert samples.run(work()) <= 12
+    with closing(sqlite3.connect(tmp_path / FILE_NAME)) as connection:
+        assert connection.execute("PRAGMA freelist_count").fetchone() == (0,)
+        assert connection.execute("PRAGMA page_count").fetchone()[0] < 80

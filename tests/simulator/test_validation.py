@@ -92,7 +92,7 @@ def test_every_response_has_an_id(simulator: SimulatorProcess) -> None:
     answers = [
         send(simulator),
         send(simulator, n=2),
-        request(f"{root}/models"),
+        request(f"{root}/completions"),
         request(f"{root}/chat/completions"),
         request(f"{root}/chat/completions", b"["),
     ]

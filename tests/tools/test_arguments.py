@@ -122,7 +122,7 @@ def test_check_arguments_bound_is_reached_in_time_and_gives_no_verdict(schema: J
     check_arguments("{}", {})  # imports the library
     begin_s = time.monotonic()
     checked = check_arguments(json.dumps(arguments), schema)
-    assert time.monotonic() - begin_s < 2
+    assert time.monotonic() - begin_s < 10
     assert checked.errors == ()
     assert checked.unchecked
 
@@ -134,7 +134,7 @@ def test_check_arguments_exponential_schema_ends_in_time() -> None:
     check_arguments("{}", {})
     begin_s = time.monotonic()
     checked = check_arguments("{}", {"$ref": "#/$defs/d39", "$defs": defs})
-    assert time.monotonic() - begin_s < 2
+    assert time.monotonic() - begin_s < 10
     assert checked.unchecked
 
 
@@ -149,14 +149,14 @@ def test_check_arguments_slow_pattern_ends_in_time(keyword: str) -> None:
     check_arguments("{}", {})
     begin_s = time.monotonic()
     check_arguments(json.dumps({text: text}), schemas[keyword])
-    assert time.monotonic() - begin_s < 2
+    assert time.monotonic() - begin_s < 10
 
 
 def test_check_arguments_large_list_of_objects_is_linear() -> None:
     items = [{"a": number} for number in range(20_000)] + [{"b": "x"}, 1, "1"]
     begin_s = time.monotonic()
     check_arguments(json.dumps({"v": items}), {"properties": {"v": {"uniqueItems": True}}})
-    assert time.monotonic() - begin_s < 5
+    assert time.monotonic() - begin_s < 10
 
 
 def test_check_schema_usual_nesting_is_checked_and_absurd_nesting_is_an_error() -> None:

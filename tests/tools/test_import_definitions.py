@@ -68,7 +68,7 @@ def test_bedrocks_shape_is_opened() -> None:
 
 def test_what_runs_at_its_vendor_is_said_to_lose_its_kind() -> None:
     made = from_json('[{"type": "web_search_20250305", "name": "web_search", "max_uses": 5}]')
-    assert made.notes == ("web_search: type, max_uses are left out, as OpenAI's shape has no place for that.",)
+    assert made.notes == ("web_search: type, max_uses are left out, because OpenAI's format does not have that.",)
 
 
 def test_a_function_without_parameters_and_strict_is_kept() -> None:

@@ -1,4 +1,4 @@
-"""Advice in the window: it comes when the prompt rests, leads to its place, is mended as one step and dismissed."""
+"""Findings in the window: shown after typing stops, linked to their place, fixed in one step, and dismissed."""
 
 from __future__ import annotations
 

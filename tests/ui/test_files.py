@@ -69,6 +69,7 @@ def test_a_logged_prompt_in_the_editor_has_no_file(tell: Tell, tmp_path: Path) -
         run_id = window.requests.shown_run_id
         assert run_id is not None
         recalled = await session.workspace.recall(run_id)
+        assert recalled is not None
         window.answers.looking_back._use_prompt(recalled)
         assert window.files.file.path is None
         assert window.files.dirty

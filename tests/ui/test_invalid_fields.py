@@ -26,7 +26,7 @@ def test_an_invalid_parameter_is_not_sent_and_gets_the_focus(tell: Tell, name: s
         window.prompt.tabs.setCurrentIndex(PROMPT)
         window.requests.send_or_stop()
         await hand.until(lambda: not window.requests.running, "the refusal")
-        assert window.requests.current is None
+        assert not window.requests.shown_run_id
         assert window.prompt.tabs.currentIndex() == PARAMETERS
         assert window.focusWidget() is field
         assert field.text() == text

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
+from PySide6.QtCore import QKeyCombination
 from PySide6.QtGui import QAction, QKeySequence
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QWidget
@@ -15,6 +16,11 @@ from playground.ui.actions import ACTIONS
 from playground.ui.panes.prompt.cards import ACTIONS as CARD_ACTIONS
 from playground.ui.session import Session
 from tests.ui.test_window import Tell
+
+
+def _combination(shortcut: str) -> QKeyCombination:
+    keys: Sequence[QKeyCombination] = QKeySequence(shortcut)  # type: ignore[assignment]  # the stubs lack __getitem__
+    return keys[0]
 
 
 def test_shortcuts_are_unique() -> None:
@@ -62,7 +68,7 @@ def test_each_shortcut_triggers_its_action_once_in_every_focus_context(tell: Tel
                     continue  # a single line keeps its own undo
                 widget.setFocus()
                 triggered.clear()
-                combination = QKeySequence(spec.shortcut)[0]
+                combination = _combination(spec.shortcut)
                 QTest.keyClick(widget, combination.key(), combination.keyboardModifiers())
                 if triggered != [spec.id]:
                     wrong.append((name, spec.id, spec.shortcut, list(triggered)))
@@ -82,7 +88,7 @@ def test_each_shortcut_of_a_message_works_in_its_text(tell: Tell, name: str) -> 
         action.triggered.disconnect()
         action.triggered.connect(lambda: seen.append(name))
         card.text.setFocus()
-        combination = QKeySequence(key)[0]
+        combination = _combination(key)
         QTest.keyClick(card.text, combination.key(), combination.keyboardModifiers())
         assert seen == [name]
 

@@ -94,7 +94,7 @@ def test_a_call_waits_for_consent_and_the_window_does_not(tell: Tell) -> None:
     async def story(session: Session, hand: UiDriver) -> None:
         servers = session.workspace.tool_servers
         for agree in (False, True):
-            call = asyncio.ensure_future(servers.call(STDIO, "get_balance", {"account_id": "A"}))
+            call = asyncio.ensure_future(servers.call(STDIO, "get_balance", {"account_id": "A"}, "prompt"))
             await hand.until(lambda: _question() is not None, "the question")
             box = _question()
             assert box is not None

@@ -332,7 +332,7 @@ def test_a_request_is_handed_over_as_a_ticket(tell: Tell, qapp: QApplication) ->
         clipboard = qapp.clipboard()
         clipboard.clear()
         session.window.actions_table["copy_ticket"].trigger()
-        await hand.until(lambda: "# Electron request" in clipboard.text(), "a ticket on the clipboard")
+        await hand.until(lambda: "# Request" in clipboard.text(), "a ticket on the clipboard")
         assert str(state.request_id) in clipboard.text()
         assert "Mira" not in clipboard.text()
 
@@ -456,6 +456,6 @@ def test_why_is_held_against_another_request_and_the_forecast_is_scored(tell: Te
         assert after is not None
         assert after != before
         assert (after.before, after.after) != ("", "")
-        assert "3 forecasts" in window.inspector.forecast.score.text()
+        assert "3 forecasts" in window.inspector.forecast.score
 
     tell(story)

@@ -125,8 +125,8 @@ class Steps:
         dispatch = self._window.requests.current
         assert dispatch is not None
         state = dispatch.run.state
-        header = self._window.response.header
-        await self._hand.until(lambda: bool(state.request_id) and header.request_id == state.request_id, "its id")
+        shown = self._window.inspector.id.id
+        await self._hand.until(lambda: bool(state.request_id) and shown.displayed == state.request_id, "its id")
         expect(state.first_token_at is None or bool(state.request_id), "text came before the request_id")
         self._sent.append(str(state.request_id))
         return dispatch

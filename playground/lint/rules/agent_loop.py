@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from playground.lint.model import Advice, Evidence, LintRule, Place, Source
+from playground.lint.model import Evidence, Finding, LintRule, Place, Source
 from playground.lint.prompt_facts import PromptFacts
 from playground.prompt.document import Message
 
@@ -15,10 +15,10 @@ SAME = 3
 """How often one call has to be made with the same arguments in one turn."""
 
 
-def _limit(facts: PromptFacts) -> Iterator[Advice]:
+def _limit(facts: PromptFacts) -> Iterator[Finding]:
     history, chain = facts.history, facts.setting.chain
     if history.chains_stopped:
-        yield Advice(
+        yield Finding(
             "warning",
             "Chains were ended by their limit",
             "The model was still calling tools when the limit ended the chain: what it answered is not what it "
@@ -32,7 +32,7 @@ def _limit(facts: PromptFacts) -> Iterator[Advice]:
             subject="stopped",
         )
     if chain is not None and chain.limit is None and facts.document.tools:
-        yield Advice(
+        yield Finding(
             "warning",
             "The tool chain has no limit",
             "Each round sends the whole prompt again. Set how many requests one turn may make.",
@@ -44,14 +44,14 @@ def _limit(facts: PromptFacts) -> Iterator[Advice]:
         )
 
 
-def _rounds(facts: PromptFacts) -> Iterator[Advice]:
+def _rounds(facts: PromptFacts) -> Iterator[Finding]:
     messages = facts.document.messages
     start = max((i for i, message in enumerate(messages) if message.role == "user"), default=-1) + 1
     calling = [(i, messages[i]) for i in range(start, len(messages)) if messages[i].tool_calls]
     repeated = _repeated(messages[start:])
     if repeated:
         name, times = repeated
-        yield Advice(
+        yield Finding(
             "warning",
             f"{name} is called again and again",
             f"In this turn {name} was called {times} times with the same arguments and brought the same: a circle.",
@@ -60,7 +60,7 @@ def _rounds(facts: PromptFacts) -> Iterator[Advice]:
             subject="repeats",
         )
     elif len(calling) >= LONG:
-        yield Advice(
+        yield Finding(
             "hint",
             "A long tool chain",
             f"This turn has {len(calling)} rounds of calls, and each sent everything before it again.",

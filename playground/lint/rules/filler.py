@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator
 
 from playground.lint.edits import with_system_line
-from playground.lint.model import Advice, Evidence, Fix, LintRule, Place, Source
-from playground.lint.phrases import PHRASES
+from playground.lint.model import Evidence, Finding, Fix, LintRule, Place, Source
+from playground.lint.phrases import PHRASES, Phrases
 from playground.lint.prompt_facts import PromptFacts
 from playground.lint.sentences import has_any, sentence_at
 
@@ -17,7 +17,7 @@ _LINES = tuple(row.filler.lower() for row in PHRASES.values())
 _OF_A_TOOL = re.compile(r"tool|function|call(?:ing)?\b|look|check|search|fetch|loud|request|moment|wait|action|short")
 
 
-def _speak(facts: PromptFacts) -> Iterator[Advice]:
+def _speak(facts: PromptFacts) -> Iterator[Finding]:
     document = facts.document
     if not document.tools or not facts.streams or facts.parameter("tool_choice") == "none":
         return
@@ -26,7 +26,7 @@ def _speak(facts: PromptFacts) -> Iterator[Advice]:
     language = facts.language
     line = PHRASES[language].filler if language in PHRASES else None
     spoken = line is not None and _is_spoken(facts)
-    yield Advice(
+    yield Finding(
         "warning" if spoken else "hint",
         "Nothing is said while a tool runs",
         "There are tools and the answer is streamed, but no line of the system prompt asks for a short spoken "
@@ -52,8 +52,23 @@ def _is_asked(facts: PromptFacts) -> bool:
     codes = ("en", facts.language) if facts.language in PHRASES else tuple(PHRASES)
     if any(has_any(low, PHRASES[code].waits) for code in codes if code):
         return True
+    if any(_says_before_a_tool(low, PHRASES[code]) for code in codes if code):
+        return True
     places = (sentence_at(low, match.start()) for match in _ACKNOWLEDGE.finditer(low))
     return any(_OF_A_TOOL.search(low, start, end) for start, end in places)
+
+
+def _says_before_a_tool(low: str, phrases: Phrases) -> bool:
+    """Whether a sentence has the word for “before” with a tool, and something to say."""
+    for word in phrases.before:
+        at = low.find(word)
+        while at >= 0:
+            start, end = sentence_at(low, at)
+            sentence = low[start:end]
+            if has_any(sentence, phrases.tool) and (not phrases.say or has_any(sentence, phrases.say)):
+                return True
+            at = low.find(word, max(end, at + 1))
+    return False
 
 
 def _is_spoken(facts: PromptFacts) -> bool:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from playground.lint.edits import with_parameter
-from playground.lint.model import Advice, Evidence, Fix, LintRule, Place, Source
+from playground.lint.model import Evidence, Finding, Fix, LintRule, Place, Source
 from playground.lint.prompt_facts import PromptFacts
 
 _FIXTURE = re.compile(
@@ -19,12 +19,12 @@ _FIXTURE = re.compile(
 DEFAULT = 1.0
 
 
-def _speak(facts: PromptFacts) -> Iterator[Advice]:
+def _speak(facts: PromptFacts) -> Iterator[Finding]:
     temperature = facts.parameter("temperature")
     hot = float(temperature) if isinstance(temperature, int | float) else None
     if facts.parameter("seed") is None or hot == 0 or not _is_fixture(facts):
         return
-    yield Advice(
+    yield Finding(
         "warning",
         "A fixture relies on its seed",
         "seed is best effort: deployments, batching and updates change the answer. With temperature 0 it changes far "

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from itertools import pairwise
 
 from playground.lint.history import PastRequest
-from playground.lint.model import Advice, Evidence, LintRule, Place, Source
+from playground.lint.model import Evidence, Finding, LintRule, Place, Source
 from playground.lint.prompt_facts import PromptFacts
 from playground.prefix_cache.text_compare import common_prefix
 
@@ -19,7 +19,7 @@ SMALL = 256
 """Prompts of fewer tokens may be below what is cached at all."""
 
 
-def _speak(facts: PromptFacts) -> Iterator[Advice]:
+def _speak(facts: PromptFacts) -> Iterator[Finding]:
     usable = _comparable(facts.history.requests, facts.setting.lifetime_s)
     at = _fall(usable)
     if at is None:
@@ -28,7 +28,7 @@ def _speak(facts: PromptFacts) -> Iterator[Advice]:
     lost = (before - after) * sum(r.prompt_tokens or 0 for r in usable[at:]) / len(usable[at:])
     first = usable[at]
     when = datetime.fromtimestamp(first.at, UTC)
-    yield Advice(
+    yield Finding(
         "warning",
         "The cache serves less of this prompt than it did",
         f"Since {when:%Y-%m-%d %H:%M:%S} UTC{_request(first)} {after:.0%} of the prompt tokens come from the cache, "

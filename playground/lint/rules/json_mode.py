@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from playground.lint.edits import with_parameter, with_system_line
-from playground.lint.model import Advice, Fix, LintRule, Place, Source
+from playground.lint.model import Finding, Fix, LintRule, Place, Source
 from playground.lint.phrases import PHRASES
 from playground.lint.prompt_facts import PromptFacts
 from playground.lint.sentences import clause_at, fold, has_any, sentence_at
@@ -74,7 +74,7 @@ _NOT_AFTER = tuple(_at_word(stem) for row in PHRASES.values() if row.code in _AF
 _ANSWER = tuple(stem for row in PHRASES.values() if row.code != "en" for stem in row.answer if stem != "format")
 
 
-def _not_set(facts: PromptFacts) -> Iterator[Advice]:
+def _not_set(facts: PromptFacts) -> Iterator[Finding]:
     if facts.parameter("response_format") is not None:
         return
     systems = {index for index, _ in facts.system}
@@ -82,7 +82,7 @@ def _not_set(facts: PromptFacts) -> Iterator[Advice]:
         found = asks_for_json(text)
         if found is None:
             continue
-        yield Advice(
+        yield Finding(
             "warning" if index in systems else "hint",
             "JSON is asked for in words only",
             "With response_format json_object the completion is one JSON object, without a fence or a sentence around "
@@ -97,13 +97,13 @@ def _in_json_mode(facts: PromptFacts) -> Document:
     return with_parameter(facts.document, "response_format", {"type": "json_object"})
 
 
-def _not_said(facts: PromptFacts) -> Iterator[Advice]:
+def _not_said(facts: PromptFacts) -> Iterator[Finding]:
     if facts.parameter("response_format") != {"type": "json_object"}:
         return
     if any(message.content and _SAYS_JSON.search(fold(message.content)) for message in facts.document.messages):
         return
     row = PHRASES.get(facts.language or "")
-    yield Advice(
+    yield Finding(
         "warning",
         "JSON mode is on, but the prompt never says JSON",
         "The model is held to JSON without having been told which: it may fill the answer with white space until "

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from playground.lint.language import detect
-from playground.lint.model import Advice, Evidence, LintRule, Place, Source
+from playground.lint.model import Evidence, Finding, LintRule, Place, Source
 from playground.lint.phrases import PHRASES
 from playground.lint.prompt_facts import PromptFacts
 from playground.lint.sentences import fold, sentence_at
@@ -31,7 +31,7 @@ _MIDDLE = re.compile(
 _NOT = re.compile(r"\b(?:never|not|don't|without|no)\b")
 
 
-def _speak(facts: PromptFacts) -> Iterator[Advice]:
+def _speak(facts: PromptFacts) -> Iterator[Finding]:
     yield from _instruction(facts)
     if _TRANSLATOR.search(facts.system_lowered) or _IN_ONE.search(facts.system_lowered):
         return
@@ -39,7 +39,7 @@ def _speak(facts: PromptFacts) -> Iterator[Advice]:
     if not switched:
         return
     _, asked, said = switched[-1]
-    yield Advice(
+    yield Finding(
         "hint",
         "The answer is in another language than the question",
         f"A question in {_name(asked)} was answered in {_name(said)}, and the prompt does not ask for that. The model "
@@ -50,7 +50,7 @@ def _speak(facts: PromptFacts) -> Iterator[Advice]:
     )
 
 
-def _instruction(facts: PromptFacts) -> Iterator[Advice]:
+def _instruction(facts: PromptFacts) -> Iterator[Finding]:
     for index, text in facts.system:
         low = fold(text)
         match = _MIDDLE.search(low) if "translat" in low else None
@@ -58,7 +58,7 @@ def _instruction(facts: PromptFacts) -> Iterator[Advice]:
             continue
         start, end = sentence_at(low, match.start())
         if not _NOT.search(low, start, end):
-            yield Advice(
+            yield Finding(
                 "hint",
                 "The prompt asks to translate in the middle",
                 "A question that is translated before the tools and back after them loses time twice, and names and "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from playground.lint.model import Advice, Evidence, Fix, LintRule, Place, Source
+from playground.lint.model import Evidence, Finding, Fix, LintRule, Place, Source
 from playground.lint.prompt_facts import PromptFacts
 from playground.prompt.document import Document
 from playground.prompt.limits import CONTEXT_TOKENS, COUNTS, check
@@ -46,7 +46,7 @@ class _Talk:
         )
 
 
-def _speak(facts: PromptFacts) -> Iterator[Advice]:
+def _speak(facts: PromptFacts) -> Iterator[Finding]:
     starts = tuple(i for i, message in enumerate(facts.document.messages) if message.role == "user")
     if len(starts) < MIN_TURNS:
         return
@@ -54,7 +54,7 @@ def _speak(facts: PromptFacts) -> Iterator[Advice]:
     if talk.left >= SOON:
         return
     kept = talk.reserved - (facts.whole("max_tokens") or 0) + sum(talk.tokens[: starts[0]])
-    yield Advice(
+    yield Finding(
         "warning" if talk.left < VERY_SOON else "hint",
         "The conversation is nearly full",
         f"At ≈ {talk.a_turn:,.0f} tokens a turn it reaches {CONTEXT_TOKENS:,} tokens or 200 messages in about "
@@ -96,11 +96,11 @@ RULE = LintRule(
 )
 
 
-def _refused(facts: PromptFacts) -> Iterator[Advice]:
+def _refused(facts: PromptFacts) -> Iterator[Finding]:
     for finding in check(facts.document):
         problem = finding.problem
         if finding.refused:
-            yield Advice(
+            yield Finding(
                 "serious",
                 f"The server refuses {problem.field or 'this'}",
                 str(problem),
@@ -109,7 +109,7 @@ def _refused(facts: PromptFacts) -> Iterator[Advice]:
             )
 
 
-def _context(facts: PromptFacts) -> Iterator[Advice]:
+def _context(facts: PromptFacts) -> Iterator[Finding]:
     room = facts.whole("max_tokens") or 0
     over = facts.prompt_tokens + room - CONTEXT_TOKENS
     if over <= 0:
@@ -117,7 +117,7 @@ def _context(facts: PromptFacts) -> Iterator[Advice]:
     text = "".join(tool.json_text for tool in facts.document.tools)
     text += "".join(message.content or "" for message in facts.document.messages)
     sure = facts.least_tokens(text) + room > CONTEXT_TOKENS
-    yield Advice(
+    yield Finding(
         "serious" if sure else "hint",
         "Prompt and max_tokens do not fit together" if room else "The prompt does not fit",
         f"Input and output together have at most {CONTEXT_TOKENS:,} tokens. "

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from playground.lint.edits import with_parameter
-from playground.lint.model import Advice, Evidence, Fix, LintRule, Place, Source
+from playground.lint.model import Evidence, Finding, Fix, LintRule, Place, Source
 from playground.lint.prompt_facts import PromptFacts
 from playground.prompt.document import Json
 from playground.prompt.limits import CONTEXT_TOKENS, COUNTS
@@ -20,7 +20,7 @@ MIN_ENDINGS, ENDING_SHARE = 10, 0.8
 _ENDING = re.compile(r"(<\|?/?[\w-]{2,24}\|?>|\[/?[A-Z_]{2,24}\]|#{3,}|-{3,}|={3,}|\b(?:END|DONE|EOF)\b)\s*$")
 
 
-def _cap(facts: PromptFacts) -> Iterator[Advice]:
+def _cap(facts: PromptFacts) -> Iterator[Finding]:
     cap, needed = facts.whole("max_tokens"), _needed(facts)
     if len(needed) < ENOUGH:
         if facts.parameter("max_tokens") is None:
@@ -32,7 +32,7 @@ def _cap(facts: PromptFacts) -> Iterator[Advice]:
     waste = (cap or CONTEXT_TOKENS - min(facts.prompt_tokens, CONTEXT_TOKENS)) - suggested
     if waste <= 0:
         return
-    yield Advice(
+    yield Finding(
         "hint",
         "max_tokens is not set" if cap is None else "max_tokens is far above what this prompt needs",
         f"In {len(needed):,} requests no completion of this prompt had more than {max(needed):,} tokens. With "
@@ -61,8 +61,8 @@ def _suggestion(longest: int) -> int:
     return max(-(-int(longest * ROOM) // STEP) * STEP, STEP)
 
 
-def _unset(facts: PromptFacts, known: int) -> Advice:
-    return Advice(
+def _unset(facts: PromptFacts, known: int) -> Finding:
+    return Finding(
         "hint",
         "max_tokens is not set",
         "Nothing but the context's end stops a completion that runs away. Once the log has "
@@ -75,7 +75,7 @@ def _unset(facts: PromptFacts, known: int) -> Advice:
     )
 
 
-def _cut(facts: PromptFacts) -> Iterator[Advice]:
+def _cut(facts: PromptFacts) -> Iterator[Finding]:
     cap = facts.whole("max_tokens")
     if cap is None:
         return
@@ -88,7 +88,7 @@ def _cut(facts: PromptFacts) -> Iterator[Advice]:
     after = with_parameter(facts.document, "max_tokens", higher)
     # Where it was not kept which cap an answer was cut by, raising this one cannot be known to help.
     known = higher > max((r.max_tokens or CONTEXT_TOKENS) for r in cut)
-    yield Advice(
+    yield Finding(
         "warning" if len(cut) >= 3 or len(cut) * 20 >= len(ended) else "hint",
         "Answers are cut off",
         f"{len(cut):,} of {len(ended):,} completions ended by length: what was said stops in the middle.",
@@ -102,7 +102,7 @@ def _cut(facts: PromptFacts) -> Iterator[Advice]:
     )
 
 
-def _stop(facts: PromptFacts) -> Iterator[Advice]:
+def _stop(facts: PromptFacts) -> Iterator[Finding]:
     answers = [r.answer.rstrip() for r in facts.history.requests if r.finish_reason == "stop" and r.answer.strip()]
     ends = Counter(match[1] for answer in answers if (match := _ENDING.search(answer)))
     current = _stops(facts.parameter("stop"))
@@ -112,7 +112,7 @@ def _stop(facts: PromptFacts) -> Iterator[Advice]:
     early = any(ending in answer.removesuffix(ending) for answer in answers)
     if times < ENDING_SHARE * len(answers) or early or ending in current:
         return
-    yield Advice(
+    yield Finding(
         "hint",
         f"Answers end with {ending}",
         f"{times:,} of {len(answers):,} answers end with {ending}. As a stop string it ends the answer there and is "

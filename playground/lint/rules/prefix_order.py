@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from playground.lint.model import Advice, Evidence, Fix, LintRule, Place, Severity, Source
+from playground.lint.model import Evidence, Finding, Fix, LintRule, Place, Severity, Source
 from playground.lint.prompt_facts import PromptFacts
-from playground.lint.reorder import Spot, reordered, spots
+from playground.lint.reorder import Spot, spots
+from playground.prefix_cache.mend import proposals
 from playground.prompt.document import Document
 from playground.prompt.variables import PATTERN
 
 SOME, MANY, MOST = 48, 128, 1_024
 """≈ tokens of stable text behind the first change: a hint, a warning, serious."""
+EACH_REQUEST = ("moment", "id")
+"""Values that differ in every request, so that no request is served past them."""
 MARKED = 20
 """Places that are marked at most."""
 SEEN = 3
 """Requests whose reports outweigh what the text looks like."""
 
 
-def _speak(facts: PromptFacts) -> Iterator[Advice]:
+def _speak(facts: PromptFacts) -> Iterator[Finding]:
     first = next(spots(facts.document), None)
     if first is None:
         return
@@ -26,7 +29,7 @@ def _speak(facts: PromptFacts) -> Iterator[Advice]:
     if lost < SOME or _served_all_the_same(facts, first, lost):
         return
     reach = facts.missed_dollars(lost)
-    yield Advice(
+    yield Finding(
         _severity(first, lost),
         "Stable text stands behind what changes",
         f"{_what(first)} ends the prefix that requests share; behind it stands text that is the same every time and "
@@ -55,13 +58,13 @@ def _severity(first: Spot, lost: float) -> Severity:
     if first.kind == "date":
         # It changes once a day; the cache forgets sooner than that.
         return "hint"
-    if first.kind == "variable" and lost >= MOST:
+    if lost >= (MANY if first.kind in EACH_REQUEST else MOST):
         return "serious"
     return "warning" if lost >= MANY else "hint"
 
 
 def _what(first: Spot) -> str:
-    names = {"moment": "The time", "id": "The id", "date": "The date"}
+    names = {"moment": "The time", "id": "The id", "date": "The date", "person": "The value"}
     if first.kind == "variable":
         return f"The variable {first.name}"
     return f"{names[first.kind]} {first.name!r}"
@@ -87,10 +90,11 @@ def _served_all_the_same(facts: PromptFacts, first: Spot, lost: float) -> bool:
 
 
 def _fix(facts: PromptFacts) -> Fix | None:
-    for after in reordered(facts.document):
-        spot = next(spots(after), None)
-        if spot is None or _lost(facts, after, spot) < SOME:
-            return Fix("Move what changes behind what does not", after)
+    """Return the most cautious rewrite that leaves little stable text behind the first change."""
+    for rewrite in proposals(facts.document):
+        spot = next(spots(rewrite.after), None)
+        if rewrite.moved and (spot is None or _lost(facts, rewrite.after, spot) < SOME):
+            return Fix("Move what changes behind what does not", rewrite.after)
     return None
 
 

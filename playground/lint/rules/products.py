@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 
-from playground.lint.model import Advice, Fix, LintRule, Place, Source
+from playground.lint.model import Finding, Fix, LintRule, Place, Source
 from playground.lint.prompt_facts import PromptFacts
 from playground.lint.sentences import fold, has_any, sentence_at
 from playground.prompt.document import Document, Json
@@ -105,14 +105,14 @@ _KINDS = (
 )
 
 
-def _speak(facts: PromptFacts) -> Iterator[Advice]:
+def _speak(facts: PromptFacts) -> Iterator[Finding]:
     yield from _fields(facts)
     for pattern, product, what, words in _KINDS:
         # With tools, something else may well do it.
         place = None if facts.document.tools else _first(facts, pattern)
         if place is not None:
             title = f"This asks a text model for {what}"
-            yield Advice(
+            yield Finding(
                 "hint", title, f"Electron takes text and gives text. {words}", places=(place,), subject=product
             )
 
@@ -129,10 +129,10 @@ def _first(facts: PromptFacts, pattern: re.Pattern[str]) -> Place | None:
     return None
 
 
-def _fields(facts: PromptFacts) -> Iterator[Advice]:
+def _fields(facts: PromptFacts) -> Iterator[Finding]:
     wrong = [name for name in ("modalities", "audio") if _is_audio(name, facts.parameter(name))]
     if wrong:
-        yield Advice(
+        yield Finding(
             "warning",
             "Audio is asked of a text model",
             f"{' and '.join(wrong)} may be passed on, but Electron gives text only. Speech comes from Lightning, "
@@ -144,7 +144,7 @@ def _fields(facts: PromptFacts) -> Iterator[Advice]:
     for index, message in enumerate(facts.document.messages):
         at = (message.content or "").find("data:audio/")
         if at >= 0:
-            yield Advice(
+            yield Finding(
                 "warning",
                 "A message carries audio",
                 "Electron reads it as text, character by character, and pays for each. Transcribe it with Pulse first.",

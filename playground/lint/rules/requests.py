@@ -8,17 +8,17 @@ from itertools import pairwise
 from playground.client.endpoint import PlanLimits
 from playground.client.retry import RETRIED
 from playground.lint.context import Batch, Retries
-from playground.lint.model import Advice, Evidence, LintRule, Place, Severity, Source
+from playground.lint.model import Evidence, Finding, LintRule, Place, Severity, Source
 from playground.lint.prompt_facts import PromptFacts
 
 
-def _request_ids_speak(facts: PromptFacts) -> Iterator[Advice]:
+def _request_ids_speak(facts: PromptFacts) -> Iterator[Finding]:
     answered = [request for request in facts.history.requests if request.status is not None]
     without = sum(1 for request in answered if not request.request_id)
     attempts = sum(request.failed_attempts_without_id for request in facts.history.requests)
     if not without and not attempts:
         return
-    yield Advice(
+    yield Finding(
         "warning",
         "Responses came without a request_id",
         "X-Request-Id stands on every response of Electron, and is all that support can search by. Look at what "
@@ -46,12 +46,12 @@ GUIDE = Retries()
 NEVER = frozenset((400, 401, 403, 404, 422))
 
 
-def _retries_speak(facts: PromptFacts) -> Iterator[Advice]:
+def _retries_speak(facts: PromptFacts) -> Iterator[Finding]:
     policy = facts.setting.retries
     if policy is None:
         return
     for severity, subject, words in _differences(policy):
-        yield Advice(
+        yield Finding(
             severity,
             "The retry policy differs from the guide",
             words,
@@ -117,7 +117,7 @@ RETRIES = LintRule(
 )
 
 
-def _concurrency_speak(facts: PromptFacts) -> Iterator[Advice]:
+def _concurrency_speak(facts: PromptFacts) -> Iterator[Finding]:
     batch, plan = facts.setting.batch, facts.setting.plan
     if batch is None or batch.requests < 1:
         return
@@ -125,7 +125,7 @@ def _concurrency_speak(facts: PromptFacts) -> Iterator[Advice]:
     over_minute = plan.requests_per_minute is not None and _most_a_minute(batch) > plan.requests_per_minute
     if not over_flight and not over_minute:
         return
-    yield Advice(
+    yield Finding(
         "warning",
         "The batch goes beyond the plan's limits",
         f"{plan.name} allows {_limit(plan.in_flight)} in flight and {_limit(plan.requests_per_minute)} a minute; what "
@@ -192,7 +192,7 @@ IDLE_S = 30.0
 SOME, MANY = 3, 0.3
 
 
-def _speak(facts: PromptFacts) -> Iterator[Advice]:
+def _speak(facts: PromptFacts) -> Iterator[Finding]:
     requests = facts.history.requests
     known = [r.connect_s for r in requests if r.connect_s is not None]
     pairs = pairwise(requests)
@@ -200,7 +200,7 @@ def _speak(facts: PromptFacts) -> Iterator[Advice]:
     if len(again) < SOME:
         return
     mean = sum(again) / len(again)
-    yield Advice(
+    yield Finding(
         "warning" if len(again) >= MANY * len(known) else "hint",
         "Connections are opened again and again",
         f"{len(again):,} requests opened a connection of their own although another had been made within "

@@ -6,17 +6,17 @@ import json
 from collections.abc import Iterator, Mapping
 
 from playground.lint.edits import without_tools
-from playground.lint.model import Advice, Evidence, Fix, LintRule, Place, Source
+from playground.lint.model import Evidence, Finding, Fix, LintRule, Place, Source
 from playground.lint.prompt_facts import PromptFacts
 from playground.lint.tool_catalogue import Node, parameters
 from playground.prompt.document import Document, Json
 
 
-def _speak(facts: PromptFacts) -> Iterator[Advice]:
+def _speak(facts: PromptFacts) -> Iterator[Finding]:
     """Only a body that somebody else wrote can have one: this program leaves an empty list out."""
     if facts.body is None or facts.body.get("tools", None) != []:
         return
-    yield Advice(
+    yield Finding(
         "serious",
         "An empty tools list",
         "The body has tools: []. The server takes 1 to 64 tools; where there are none the field is left out.",
@@ -44,13 +44,13 @@ OFTEN = 50
 """Requests that have to have offered the tools before one is called unused."""
 
 
-def _size(facts: PromptFacts) -> Iterator[Advice]:
+def _size(facts: PromptFacts) -> Iterator[Finding]:
     tokens = sum(facts.tool_tokens)
     if tokens < LARGE:
         return
     index = max(range(len(facts.tool_tokens)), key=facts.tool_tokens.__getitem__)
     tools = facts.document.tools
-    yield Advice(
+    yield Finding(
         "warning" if tokens >= VERY_LARGE else "hint",
         "A large tool catalogue",
         f"{len(tools)} tools go with every turn. After the first turn they are billed at the cached rate, as long as "
@@ -68,14 +68,14 @@ def _size(facts: PromptFacts) -> Iterator[Advice]:
     )
 
 
-def _repeated(facts: PromptFacts) -> Iterator[Advice]:
+def _repeated(facts: PromptFacts) -> Iterator[Finding]:
     for text, found in _same(facts).items():
         tokens = facts.tokens(text)
         wasted = tokens * (len(found) - 1)
         names = [facts.document.tools[index].name for index, _ in found]
         if tokens < REPEATED or len(set(names)) < 2:
             continue
-        yield Advice(
+        yield Finding(
             "warning" if wasted >= REPEATED_MUCH else "hint",
             "One schema in several tools",
             f"{', '.join(dict.fromkeys(names))} repeat it whole. One tool with a parameter that says which, or an id "
@@ -114,7 +114,7 @@ def _shape(schema: Mapping[str, Json]) -> str:
     return json.dumps(bare, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
 
-def _unused(facts: PromptFacts) -> Iterator[Advice]:
+def _unused(facts: PromptFacts) -> Iterator[Finding]:
     document, history = facts.document, facts.history
     if history.tools_offered_in < OFTEN:
         return
@@ -127,7 +127,7 @@ def _unused(facts: PromptFacts) -> Iterator[Advice]:
         return
     tokens = sum(facts.tool_tokens[index] for index in idle)
     names = [document.tools[index].name for index in idle]
-    yield Advice(
+    yield Finding(
         "hint",
         "Tools that were never called",
         f"{', '.join(names)}: offered in {history.tools_offered_in:,} requests of this log, called in none. Removing "

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 
 from playground.lint.edits import with_system_line, with_tool
-from playground.lint.model import Advice, Evidence, Fix, LintRule, Place, Source
+from playground.lint.model import Evidence, Finding, Fix, LintRule, Place, Source
 from playground.lint.prompt_facts import PromptFacts
 from playground.lint.sentences import sentences
 from playground.lint.tool_catalogue import description, edited, parameters
@@ -32,7 +32,7 @@ _MARK = re.compile(
 _KEYS = ("example", "examples")
 
 
-def _descriptions(facts: PromptFacts) -> Iterator[Advice]:
+def _descriptions(facts: PromptFacts) -> Iterator[Finding]:
     for index, tool in enumerate(facts.document.tools):
         text = description(tool)
         spans = sentences(text)
@@ -40,7 +40,7 @@ def _descriptions(facts: PromptFacts) -> Iterator[Advice]:
         if len(spans) > 1:
             yield _shorter(facts, index, tool, {_DESCRIPTION: text[slice(*spans[0])]}, spans[0][1])
         elif total > LONG_SENTENCE:
-            yield Advice(
+            yield Finding(
                 "hint",
                 f"{tool.name}: a long description",
                 "Its one sentence is longer than intent needs; every turn pays for it.",
@@ -52,11 +52,11 @@ def _descriptions(facts: PromptFacts) -> Iterator[Advice]:
             )
 
 
-def _shorter(facts: PromptFacts, index: int, tool: Tool, changes: Mapping[Path, Json], end: int) -> Advice:
+def _shorter(facts: PromptFacts, index: int, tool: Tool, changes: Mapping[Path, Json], end: int) -> Finding:
     text = description(tool)
     saved = facts.tokens(text) - facts.tokens(text[:end])
     after = with_tool(facts.document, index, edited(tool, changes))
-    return Advice(
+    return Finding(
         "warning" if saved >= MUCH else "hint",
         f"{tool.name}: a description of more than one sentence",
         "One sentence of intent is enough for the model to choose a tool; how to use it belongs in the system prompt, "
@@ -70,7 +70,7 @@ def _shorter(facts: PromptFacts, index: int, tool: Tool, changes: Mapping[Path, 
     )
 
 
-def _long_parameters(facts: PromptFacts) -> Iterator[Advice]:
+def _long_parameters(facts: PromptFacts) -> Iterator[Finding]:
     for index, tool in enumerate(facts.document.tools):
         found = [(n, s) for n in parameters(tool) if n.description and (s := _excess(facts, n.description)) is not None]
         if not found:
@@ -82,7 +82,7 @@ def _long_parameters(facts: PromptFacts) -> Iterator[Advice]:
             if end < len(node.description) and _excess(facts, node.description[:end].rstrip()) is None
         }
         whole = len(changes) == len(found)
-        yield Advice(
+        yield Finding(
             "warning" if saved >= MUCH else "hint",
             f"{tool.name}: long parameter descriptions",
             f"{', '.join(node.name for node, _ in found)}: a few words tell the model what to put there.",
@@ -104,7 +104,7 @@ def _excess(facts: PromptFacts, text: str) -> int | None:
     return sentences(text)[0][1]
 
 
-def _undescribed(facts: PromptFacts) -> Iterator[Advice]:
+def _undescribed(facts: PromptFacts) -> Iterator[Finding]:
     for index, tool in enumerate(facts.document.tools):
         bare = [n for n in parameters(tool) if not n.description and not _says_itself(n.schema)]
         places = [_place(index, tool, n.path) for n in bare]
@@ -113,7 +113,7 @@ def _undescribed(facts: PromptFacts) -> Iterator[Advice]:
             places.insert(0, _place(index, tool, _DESCRIPTION))
             names.insert(0, "the tool itself")
         if places:
-            yield Advice(
+            yield Finding(
                 "hint",
                 f"{tool.name}: without description",
                 f"{', '.join(names)}: the model has only the name to go by. A few words each are enough.",
@@ -130,7 +130,7 @@ def _says_itself(schema: Mapping[str, Json]) -> bool:
     )
 
 
-def _examples(facts: PromptFacts) -> Iterator[Advice]:
+def _examples(facts: PromptFacts) -> Iterator[Finding]:
     for index, tool in enumerate(facts.document.tools):
         if "xample" not in tool.json_text and not _MARK.search(tool.json_text):
             continue
@@ -139,7 +139,7 @@ def _examples(facts: PromptFacts) -> Iterator[Advice]:
             continue
         tokens = facts.tokens("\n".join(lines))
         moved = with_tool(facts.document, index, edited(tool, changes))
-        yield Advice(
+        yield Finding(
             "hint",
             f"{tool.name}: examples inside the definition",
             "Examples stand better in the system prompt: one line there serves all tools, the catalogue stays short.",

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from playground.lint.model import Advice, Evidence, Fix, LintRule, Place, Source
+from playground.lint.model import Evidence, Finding, Fix, LintRule, Place, Source
 from playground.lint.prompt_facts import PromptFacts
 
 
-def _speak(facts: PromptFacts) -> Iterator[Advice]:
+def _speak(facts: PromptFacts) -> Iterator[Finding]:
     if not facts.streams or facts.asks_usage:
         return
-    yield Advice(
+    yield Finding(
         "warning",
         "A streamed answer will not report its usage",
         "stream_options.include_usage is off: prompt tokens, cached tokens, completion tokens and the cost of this "

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QTimer, Signal
-from PySide6.QtGui import QCloseEvent
 from PySide6.QtWidgets import QWidget
 
 from playground.agent.conversation import Conversation, Turn
@@ -119,9 +118,11 @@ class AgentDialog(AgentView):
         return self._chain.now() if self._chain is not None and self.running else None
 
     def show_prompt(self) -> None:
-        """The prompt in hand has changed: its tools are the ones to answer for, where nothing has run yet."""
+        """The current prompt has changed. Before the first run, its tools are the ones that get answers."""
         if not self._conversation.turns and not self.running:
             self._conversation = Conversation(self._prompt())
+        elif not self.running and self._prompt() != self._conversation.root:
+            self.state.setText("This conversation is from another prompt. Run starts one from the current prompt.")
         self.answers.show_book(self._conversation.root, self.book)
 
     def start_over(self) -> None:
@@ -336,10 +337,14 @@ class AgentDialog(AgentView):
         self._show_branches()
         self.refresh()
 
-    def closeEvent(self, event: QCloseEvent) -> None:
-        """What runs is stopped; what had come is kept."""
+    def work(self) -> tuple[asyncio.Task[None] | None, ...]:
+        """Return the task that runs the agent loop."""
+        return (self._task,)
+
+    def stop_work(self) -> None:
+        """Stop the turn in flight; what has been received is kept."""
         self.stop()
-        super().closeEvent(event)
+        self._frame.stop()
 
 
 def _said(conversation: Conversation, turn: Turn) -> str:

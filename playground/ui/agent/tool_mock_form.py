@@ -21,8 +21,8 @@ from playground.agent.tool_mocks import (
 from playground.prompt.field_errors import FieldError, InputError
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, mono_font
+from playground.ui.widgets.form import padded
 from playground.ui.widgets.notice import words
-from playground.ui.widgets.number_box import padded
 
 KINDS: dict[ReplyKind, tuple[str, str]] = {
     "ask": ("ask me", "What you will be told when the run waits for you (may be empty)"),

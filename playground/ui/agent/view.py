@@ -31,8 +31,9 @@ from playground.ui.agent.labels import pretty
 from playground.ui.agent.tool_mocks_pane import AnswersPane
 from playground.ui.agent.turn_card import stretch
 from playground.ui.theme import GRID, mono_font
+from playground.ui.widgets.form import padded
 from playground.ui.widgets.notice import words
-from playground.ui.widgets.number_box import padded
+from playground.ui.widgets.task_dialog import TaskDialog
 
 
 class EditDialog(QDialog):
@@ -189,7 +190,7 @@ class AskBar(QFrame):
             answer.set_result(text)
 
 
-class AgentView(QDialog):
+class AgentView(TaskDialog):
     """The turns and what the caller says next at the left, what the tools return at the right."""
 
     def __init__(self, parent: QWidget | None = None) -> None:

@@ -1,4 +1,4 @@
-"""A slim bar of one sentence and its actions: replies are simulated, or what is shown comes from the log."""
+"""A banner: one sentence and its actions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from playground.ui.widgets.plain_tip import plain_tip
 
 
 class SlimBar(QFrame):
-    """Hidden until it has something to say."""
+    """Hidden without a sentence."""
 
     def __init__(self, name: str) -> None:
         super().__init__()
@@ -29,7 +29,7 @@ class SlimBar(QFrame):
         self.hide()
 
     def say(self, words: str, actions: Sequence[tuple[str, Callable[[], object]]] = ()) -> None:
-        """Show a sentence with buttons; each is (label, what it does)."""
+        """Show a sentence with buttons; each is (label, handler)."""
         self._words.setText(words)
         self._words.setToolTip(plain_tip(words))
         self._words.setAccessibleName(words)
@@ -40,11 +40,11 @@ class SlimBar(QFrame):
 
     @property
     def words(self) -> str:
-        """The sentence that is shown."""
+        """The sentence on display."""
         return self._words.text()
 
     def press(self, label: str) -> None:
-        """Press the button of that label. Raises StopIteration where there is none."""
+        """Press the button of that label. Raises StopIteration if no button has it."""
         next(button for button in self._buttons if button.text() == label).click()
 
     def _button(self, label: str, handler: Callable[[], object]) -> QPushButton:

@@ -1,7 +1,8 @@
-"""How full the context is, and with what: a figure over a bar; a click or Space opens the parts as a table."""
+"""Use of the context: a figure and a bar; a click or Space opens the parts as a table."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QPoint, QRectF, QSize, Qt
@@ -18,7 +19,7 @@ BAR_WIDTH_PX = 56
 
 
 class ContextMeter(QAbstractButton):
-    """Painted, so that a new figure at every keystroke lays nothing out anew."""
+    """Painted: a new figure at every keystroke needs no layout."""
 
     def __init__(self, _theme: Theme | None = None) -> None:
         super().__init__()
@@ -38,8 +39,17 @@ class ContextMeter(QAbstractButton):
         """Whether prompt and answer do not fit."""
         return self._parts is not None and self._parts.left < 0
 
-    def show_parts(self, parts: Composition) -> None:
-        """Show a composition."""
+    def show_parts(self, parts: Composition, total: int = 0) -> None:
+        """Show a composition, scaled to the prompt's `total` tokens as the other panes show it, if it is given."""
+        if total and parts.prompt:
+            scale = total / parts.prompt
+            parts = replace(
+                parts,
+                tools=parts.tools * scale,
+                system=parts.system * scale,
+                history=parts.history * scale,
+                rest=parts.rest * scale,
+            )
         if parts == self._parts:
             return
         self._parts = parts

@@ -1,4 +1,4 @@
-"""What the context holds, as a table under the meter."""
+"""The parts of the context as a table under the meter."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _MEANINGS = {
     "tools": "the catalogue, sent on every turn",
     "system": "system messages",
     "history": "turns before this one",
-    "rest": "this turn's question, and what follows it",
+    "rest": "this turn's question and all after it",
     "max_tokens": "kept for the answer",
 }
 
 
 class ContextTable(QDialog):
-    """The parts, each with what it is."""
+    """The parts with their meanings."""
 
     def __init__(self, parts: Composition, parent: ContextMeter) -> None:
         super().__init__(parent, Qt.WindowType.Popup)

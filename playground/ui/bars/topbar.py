@@ -64,7 +64,7 @@ class ModeSwitch(QFrame):
 
 
 class TopBar(QFrame):
-    """Emits what was chosen; the window acts on it."""
+    """Emits the user's choices; the window acts on them."""
 
     send_clicked = Signal()
     endpoint_chosen = Signal(str)
@@ -123,8 +123,8 @@ class TopBar(QFrame):
 
     def show_file(self, name: str, changed: bool) -> None:
         """Show the prompt's name; a dot marks unsaved changes."""
-        self._file.setText(f"{_shortened(name or 'Untitled')}{' ●' if changed else ''}")
-        self._file.setToolTip("Unsaved changes; the draft is kept" if changed else name or "Untitled")
+        self._file.setText(f"{_shortened(name or 'Untitled')}{' •' if changed else ''}")
+        self._file.setToolTip("Unsaved changes; a draft is on disk" if changed else name or "Untitled")
 
     @property
     def file_label(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QObject, Qt, Signal
+from PySide6.QtCore import QObject, Signal
 from PySide6.QtWidgets import QFileDialog, QWidget
 
 from playground.prompt.document import Document
@@ -70,9 +70,9 @@ class Chaining(QObject):
         return self.dialog
 
     def run(self) -> AgentDialog:
-        """Open the dialog, and run the prompt in hand where nothing has run yet."""
+        """Open the dialog and run the current prompt, unless a run is in progress."""
         dialog = self.open()
-        if not dialog.running and not dialog.conversation.turns:
+        if not dialog.running:
             dialog.run_or_stop()
         return dialog
 
@@ -89,7 +89,6 @@ class Chaining(QObject):
         from playground.ui.agent.dialog import AgentDialog
 
         dialog = AgentDialog(self.desk, self._workspace, self._prompt.document, self._window)
-        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         dialog.finished.connect(self._gone)
         dialog.document_wanted.connect(
             lambda document, label: self._prompt.set_document(document, undoable=True, label=label)

@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
+import contextlib
 from base64 import b64decode, b64encode
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QByteArray, QObject, Qt, Signal
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QDialog, QMainWindow
 
+from playground.client.endpoint import ELECTRON_ID
 from playground.services import AppServices
+from playground.simulator.launch import SimulatorError
 from playground.ui.actions import ACTIONS, Actions
 from playground.ui.appearance import Appearance
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
-    from playground.lint.model import Advice
+    from playground.client.endpoint import Endpoint
+    from playground.lint.model import Finding
     from playground.prompt.document import Document, Tool
     from playground.runs.state import RunState
     from playground.ui.controllers.request import Requests
     from playground.ui.dialogs.cache_history import ReplayDialog
     from playground.ui.dialogs.cache_lab import CacheLabDialog
+    from playground.ui.dialogs.connect import ConnectDialog, ProbeResult
     from playground.ui.dialogs.guide import GuideDialog
     from playground.ui.dialogs.tool_server import ToolServerDialog
     from playground.ui.panes.prompt.pane import PromptPane
@@ -47,6 +53,8 @@ class DialogController(QObject):
         super().__init__(window)
         self._window, self._workspace, self._appearance = window, workspace, appearance
         self._actions: Actions | None = None
+        self.extra_commands: Callable[[], Sequence[tuple[str, Callable[[], object]]]] = tuple
+        """Further entries of the palette: (label, what it runs)."""
 
     @property
     def window(self) -> QMainWindow:
@@ -88,14 +96,14 @@ class DialogController(QObject):
         self.copy(text)
         self.trouble.emit(_COPIED[form])
 
-    def mend_dialog(self, prompt: PromptPane, advice: tuple[Advice, ...]) -> None:
+    def mend_dialog(self, prompt: PromptPane, advice: tuple[Finding, ...]) -> None:
         """Ways to mend the prompt; one that is chosen is one step of its history."""
         from playground.lint.rewrite_preview import Option, options
 
         document = prompt.document()
         found = options(document, advice)
         if not found:
-            self.trouble.emit("Nothing in this prompt is known to be mended by moving or trimming it.")
+            self.trouble.emit("No automatic fix is available for this prompt.")
             return
         from playground.ui.dialogs.rewrite import MendDialog
 
@@ -120,7 +128,6 @@ class DialogController(QObject):
             return dispatch.run.state
 
         dialog = RepeatDialog(ahead, send, workspace.tasks.start, self._window)
-        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         dialog.show()
 
     def cache_lab(self, requests: Requests) -> CacheLabDialog:
@@ -131,12 +138,13 @@ class DialogController(QObject):
         endpoint = workspace.endpoint
 
         async def send(document: Document) -> RunState:
-            dispatch = await workspace.sender.send(document, endpoint, lambda sent: requests.sent_beside(sent.run.id))
+            dispatch = await workspace.sender.send(
+                document, endpoint, lambda sent: requests.sent_beside(sent.run.id), tag="experiment"
+            )
             return dispatch.run.state
 
         bench = Bench(endpoint, send, workspace.folder / "cache_lab.json", workspace.tasks.start)
         dialog = CacheLabDialog(self._appearance.theme, bench, self._window)
-        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         dialog.lifetime_found.connect(
             lambda found: workspace.settings.set("cache_lifetime_s", max(10, min(round(found), 86_400)))
         )
@@ -181,7 +189,7 @@ class DialogController(QObject):
             workspace.tool_servers.tools, prompt.document, workspace.settings, workspace.tasks.start, self._window
         )
         dialog.added.connect(add)
-        self._open(dialog)
+        dialog.open()
         return dialog
 
     async def allow_server(self, server: str) -> bool:
@@ -207,22 +215,60 @@ class DialogController(QObject):
         dialog.open()
         return dialog
 
-    def connect_dialog(self) -> None:
-        """Endpoints, keys, plan limits and rates."""
+    def connect_dialog(self, endpoint_id: str = "") -> ConnectDialog:
+        """Open the endpoints, keys, plan limits and rates at one endpoint; default: the one in use."""
         # Imported on first use: no dialog is needed before the first paint.
         from playground.ui.dialogs.connect import ConnectDialog
 
         workspace = self._workspace
-        dialog = ConnectDialog(workspace.endpoints, workspace.keys, workspace.tasks.start, self._window)
+        known = {endpoint.id for endpoint in workspace.endpoints.all()}
+        dialog = ConnectDialog(
+            workspace.endpoints,
+            workspace.keys,
+            workspace.tasks.start,
+            self._window,
+            shown=endpoint_id if endpoint_id in known else workspace.endpoint.id,
+            probe=self._probe,
+        )
         dialog.chosen.connect(self.endpoint_changed)
         dialog.changed.connect(lambda: self.endpoint_changed.emit(workspace.endpoint.id))
         self._open(dialog)
+        return dialog
 
-    def settings_dialog(self) -> None:
-        """Everything in the settings table."""
+    def connect_to_electron(self) -> ConnectDialog:
+        """Open the endpoints at Electron."""
+        return self.connect_dialog(ELECTRON_ID)
+
+    async def _probe(self, endpoint: Endpoint, typed_key: str | None) -> ProbeResult:
+        """Ask a server for its models. The kept key only goes to the address that it was kept for."""
+        from playground.ui.dialogs.connect import ProbeResult
+
+        workspace, key = self._workspace, typed_key
+        try:
+            endpoint = await workspace.simulation.resolve(endpoint)
+        except SimulatorError as failed:
+            return ProbeResult(False, str(failed))
+        kept = next((one for one in workspace.endpoints.all() if one.id == endpoint.id), None)
+        if key is None and endpoint.needs_key and kept is not None and kept.base_url == endpoint.base_url:
+            secret = await workspace.keys.get(endpoint)
+            key = secret.reveal() if secret is not None else None
+        if endpoint.needs_key and key is None:
+            return ProbeResult(False, "No key for this address. Paste it above, then test again.")
+        found = await workspace.sender.connection.models(endpoint, key)
+        if not isinstance(found, tuple):
+            reached = found.status in (404, 405, 501)
+            text = "The server answers. It has no list of models." if reached else f"{found.title}. {found.advice}"
+            return ProbeResult(reached, text)
+        names = tuple(model.id for model in found)
+        if names and endpoint.model and endpoint.model not in names:
+            return ProbeResult(False, f"The server answers, but offers no model {endpoint.model}.", names)
+        return ProbeResult(True, f"Connected. {len(names):,} model{'' if len(names) == 1 else 's'} offered.", names)
+
+    def settings_dialog(self, section: str = "") -> None:
+        """Open the settings, at a section if one is named."""
         from playground.ui.dialogs.settings import SettingsDialog
 
-        dialog = SettingsDialog(self._workspace.settings, self._window)
+        dialog = SettingsDialog(self._workspace.settings, self._window, section=section)
         dialog.finished.connect(lambda _result: self._settings_changed())
         self._open(dialog)
 
@@ -240,11 +286,41 @@ class DialogController(QObject):
     def palette(self) -> None:
         """Ctrl+K: every action by a few letters."""
         from playground.ui.dialogs.palette import CommandPalette
+        from playground.ui.dialogs.settings import SECTIONS
 
         assert self._actions is not None
         actions = self._actions
-        entries = [(spec.label, actions.shortcut(spec.id), actions[spec.id].trigger) for spec in ACTIONS]
-        CommandPalette(entries, self._window).open_at(self._window)
+        workspace = self._workspace
+        entries: list[tuple[str, str, Callable[[], object]]] = [
+            (spec.label, actions.shortcut(spec.id), actions[spec.id].trigger) for spec in ACTIONS
+        ]
+        entries += [
+            (f"Send to {endpoint.name}", "", partial(self.endpoint_changed.emit, endpoint.id))
+            for endpoint in workspace.endpoints.all()
+            if endpoint.id != workspace.endpoint.id
+        ]
+        entries += [(f"Settings: {title}", "", partial(self.settings_dialog, title)) for title, _ in SECTIONS]
+        entries += [(label, "", run) for label, run in self.extra_commands()]
+        kept = workspace.settings.get("command_use")
+        use = (
+            {name: int(str(count)) for name, count in kept.items() if str(count).isdigit()}
+            if isinstance(kept, dict)
+            else {}
+        )
+
+        def remember(label: str) -> None:
+            use[label] = use.get(label, 0) + 1
+            workspace.settings.set("command_use", {name: str(count) for name, count in use.items()})
+
+        palette = CommandPalette(entries, self._window, use=use)
+        palette.used.connect(remember)
+        palette.open_at(self._window)
+
+    def about(self) -> None:
+        """Open the versions of the program and its parts."""
+        from playground.ui.dialogs.about import AboutDialog
+
+        self._open(AboutDialog(self._workspace.folder, self._window))
 
     def _open(self, dialog: QDialog) -> None:
         # Deleted when closed: a dialog with a key field must not keep the key in memory.
@@ -259,5 +335,6 @@ class DialogController(QObject):
     def restore_geometry(self) -> None:
         """Put the window where it was; as it is made where nothing is kept."""
         kept = str(self._workspace.settings.get("window_geometry") or "")
-        if kept:
-            self._window.restoreGeometry(QByteArray(b64decode(kept, validate=False)))
+        with contextlib.suppress(ValueError):
+            if kept:
+                self._window.restoreGeometry(QByteArray(b64decode(kept, validate=False)))

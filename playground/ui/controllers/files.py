@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +17,7 @@ from PySide6.QtWidgets import QFileDialog, QMessageBox, QWidget
 from playground.assets import asset
 from playground.prompt.document import Document, Message
 from playground.prompt.field_errors import InputError
-from playground.prompt.files import PROMPT_FORMAT, FileFormat, Opened, dump, missing_in, parse_bytes
+from playground.prompt.files import PROMPT_FORMAT, FileFormat, Opened, content_id, dump, missing_in, parse_bytes
 from playground.storage.draft import Draft, DraftState
 from playground.storage.paths import write_shared
 from playground.ui.panes.prompt.undo import PromptFile
@@ -38,6 +40,11 @@ NOT_COMPARED = ""
 def sample_document(name: str = "acme-phone-agent") -> Document:
     """Return a shipped prompt; by default the voice agent of a first start."""
     return parse_bytes(asset(f"prompts/{name}.prompt.json").read_bytes()).document
+
+
+def identified(document: Document) -> Document:
+    """Return a document with an id. Tool mocks and consents belong to the id: two prompts may have one name."""
+    return document if document.id else replace(document, id=content_id(document))
 
 
 def digest_of(data: bytes) -> str:
@@ -75,7 +82,7 @@ class Files(QObject):
 
     @property
     def file(self) -> PromptFile:
-        """The file of the prompt as it is now."""
+        """The file of the present prompt."""
         return self._prompt.history.file
 
     @property
@@ -96,7 +103,7 @@ class Files(QObject):
             self._show(sample_document(), PromptFile(None, PROMPT_FORMAT, sample_document()))
             return
         try:
-            saved = parse_bytes(state.saved.encode("utf-8", "surrogatepass")).document if state.saved else Document()
+            saved = identified(parse_bytes(state.saved.encode("utf-8", "surrogatepass")).document)
         except InputError:
             saved = Document()
         path = Path(state.file) if state.file else None
@@ -113,7 +120,7 @@ class Files(QObject):
 
     def new(self) -> None:
         """Start an empty prompt: one system and one user message."""
-        empty = Document(messages=(Message("system", ""), Message("user", "")))
+        empty = Document(messages=(Message("system", ""), Message("user", "")), id=uuid.uuid4().hex)
         self.show_example(empty)
 
     def open_sample(self, name: str = "acme-phone-agent") -> None:
@@ -172,6 +179,8 @@ class Files(QObject):
         return None
 
     def _show(self, document: Document, file: PromptFile, label: str = "Open") -> None:
+        document = identified(document)
+        file.saved = document
         if file.path is not None:
             label = f"{label} {file.path.name}"
         # One undoable step: Undo brings the previous prompt back, with its file.
@@ -224,7 +233,7 @@ class Files(QObject):
             try:
                 conflict = await asyncio.to_thread(_write_unless_changed, path, data, known)
             except OSError as error:
-                self.trouble.emit(f"{path} cannot be written: {error.strerror or error}. The draft is kept.")
+                self.trouble.emit(f"{path} cannot be written: {error.strerror or error}. The draft is not affected.")
                 return
             if conflict is not None:
                 self._show_conflict(path)
@@ -294,7 +303,7 @@ class Files(QObject):
             self._tasks.start(self.check_disk(), "check the prompt's file")
 
     async def check_disk(self, *, while_saving: bool = False) -> None:
-        """Compare the file on disk with the file as it was opened or saved; show a banner if it changed."""
+        """Compare the file on disk with the one that was opened or saved; show a banner if it changed."""
         file = self.file
         if file.path is None or (self._saving.locked() and not while_saving):
             return
@@ -384,7 +393,7 @@ def _bytes_of(path: Path) -> bytes:
 
 def _document_in(data: bytes) -> Document | None:
     try:
-        return parse_bytes(data).document
+        return identified(parse_bytes(data).document)
     except InputError:
         return None
 

@@ -10,7 +10,7 @@ from playground.prompt.document import Document
 from playground.services import AppServices
 
 if TYPE_CHECKING:
-    from playground.lint.model import Advice
+    from playground.lint.model import Finding
     from playground.ui.panes.prompt.pane import PromptPane
 
 REST_MS = 400
@@ -21,7 +21,7 @@ class Adviser(QObject):
     """One a window. Emits the advice with the document it is on."""
 
     advised = Signal(object, object)
-    """(tuple of Advice, Document)."""
+    """(tuple of Finding, Document)."""
 
     def __init__(self, workspace: AppServices, prompt: PromptPane) -> None:
         super().__init__()
@@ -31,7 +31,7 @@ class Adviser(QObject):
         self._rest.setInterval(REST_MS)
         self._rest.setSingleShot(True)
         self._rest.timeout.connect(self._begin)
-        self.advice: tuple[Advice, ...] = ()
+        self.advice: tuple[Finding, ...] = ()
         self.document: Document | None = None
         """What `advice` is on."""
 
@@ -48,7 +48,7 @@ class Adviser(QObject):
         """Look at nothing any more."""
         self._rest.stop()
 
-    def dismiss(self, advice: Advice, *, for_good: bool) -> None:
+    def dismiss(self, advice: Finding, *, for_good: bool) -> None:
         """Give it no more: on this prompt, or ever."""
         self._workspace.adviser.dismiss(advice, None if for_good else self._prompt.document())
         self._begin()

@@ -14,7 +14,7 @@ from playground.ui.panes.inspector.lint_section import AdviceSection
 from playground.ui.panes.prompt.pane import PromptPane
 
 if TYPE_CHECKING:
-    from playground.lint.model import Advice
+    from playground.lint.model import Finding
 
 
 class AdvicePaths:
@@ -49,13 +49,13 @@ class AdvicePaths:
         dialog.recall_requested.connect(self._adviser.recall)
         dialog.example_requested.connect(self._files.show_example)
 
-    def _show(self, advice: tuple[Advice, ...], document: Document) -> None:
+    def _show(self, advice: tuple[Finding, ...], document: Document) -> None:
         self._section.show_advice(advice)
         self._prompt.set_advice(advice, document)
 
-    def _show_place(self, advice: Advice) -> None:
+    def _show_place(self, advice: Finding) -> None:
         place = next(place for place in advice.places if place.path)
         self._prompt.go_to(FieldError(place.path, advice.title, offset=place.start))
 
-    def _mend(self, advice: tuple[Advice, ...]) -> None:
+    def _mend(self, advice: tuple[Finding, ...]) -> None:
         self._program.mend_dialog(self._prompt, advice)

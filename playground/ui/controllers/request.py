@@ -22,6 +22,7 @@ from playground.runs.state import RunState
 from playground.services import AppServices, Recalled
 from playground.simulator.launch import SimulatorError
 from playground.ui.panes.inspector.figures import InspectorModel
+from playground.ui.panes.response.request_tab import SentRequest
 
 if TYPE_CHECKING:
     from playground.prefix_cache.forecaster import PromptForecast as Outlook
@@ -48,6 +49,8 @@ class Requests(QObject):
     """What an experiment has found, in a sentence."""
     looking_back = Signal(object)
     """A Recalled that is being shown, or None when the newest request is shown again."""
+    dispatched = Signal()
+    """A request is being sent."""
     settled = Signal()
     """A request has ended and everything about it is known."""
 
@@ -61,8 +64,12 @@ class Requests(QObject):
         self._current: PendingRequest | None = None
         self._shown: RunState | None = None
         self._shown_run_id: str | None = None
+        self._shown_document: Document | None = None
+        self._shown_endpoint_id = ""
         self._checks: tuple[Document | None, tuple[Finding, ...]] = (None, ())
         self._looking_back = False
+        self._wanted_run_id: str | None = None
+        """The logged request that is being read for display."""
         self._resting = False
         self._frame = _timer(self, FRAME_MS, self._paint, single=True)
         self._outlook = _timer(self, 0, self.refresh_outlook, single=True)
@@ -89,6 +96,16 @@ class Requests(QObject):
         """The run that the response pane shows."""
         return self._shown_run_id
 
+    @property
+    def shown_endpoint_id(self) -> str:
+        """The id of the endpoint of the request on display; empty if there is none."""
+        return self._shown_endpoint_id
+
+    def resend(self) -> None:
+        """Send the request on display again, with the values that it was sent with, to the endpoint in use."""
+        if not self.running and self._shown_document is not None:
+            self._begin(self._send(self._shown_document), "send again")
+
     def rest(self) -> None:
         """Look at nothing any more: the window is going."""
         self._resting = True
@@ -107,6 +124,8 @@ class Requests(QObject):
         self._prompt.set_findings(self._checked(outlook))
         if self._shown is None:
             self._inspector.show_outlook(outlook.forecast)
+        elif not self._looking_back:
+            self._inspector.show_next(outlook.forecast, outlook.new_values)
         self.outlook_changed.emit(outlook)
         return outlook
 
@@ -201,25 +220,30 @@ class Requests(QObject):
         self._current = dispatch
         dispatch.run.listen(self._heard)
         self._prompt.set_reported(None, None)
+        self.dispatched.emit()
         self.show_current()
 
     def show_current(self) -> None:
         """Show the newest request (also after a look back)."""
         self._looking_back = False
+        self._wanted_run_id = None
         self.looking_back.emit(None)
         if self._current is None:
             self._shown = self._shown_run_id = None
             self._response.show_state(None)
             self._inspector.show_model(None)
+            self._log.show_shown(None, None)
             return
         self._shown, self._shown_run_id = self._current.run.state, self._current.run.id
+        self._shown_document, self._shown_endpoint_id = self._current.run.document, self._current.run.endpoint.id
         self._response.show_state(
             self._shown,
-            simulated=self._current.run.endpoint.kind == "simulator",
+            sent=_sent(self._current),
             asked=asked_in(self._current.run.request.body),
             estimated_prompt_tokens=self._current.forecast.prompt_tokens,
         )
         self._inspector.show_model(self._live_model(self._current))
+        self._log.show_shown(self._shown_run_id, self.request_id)
 
     def _heard(self, run: Run, event: AnyEvent) -> None:
         if isinstance(event, HeadersReceived):
@@ -233,6 +257,7 @@ class Requests(QObject):
             return
         self._response.refresh()
         self._inspector.show_model(self._live_model(self._current))
+        self._log.show_shown(self._shown_run_id, self.request_id)
         if not self._current.run.state.ended:
             # Elapsed times move also while nothing comes.
             self._frame.start(FRAME_MS if self._current.run.state.phase == "streaming" else 100)
@@ -290,27 +315,41 @@ class Requests(QObject):
             self._inspector.show_model(self._live_model(self._current))
 
     def open_logged(self, run_id: str) -> None:
-        """Show a logged request in the panes; the prompt in hand stays as it is."""
+        """Show a logged request in the panes; the prompt in the editor stays as it is."""
+        if run_id == (self._wanted_run_id or self._shown_run_id):
+            return
         if self._current is not None and self._current.run.id == run_id:
             self.show_current()
             return
+        self._wanted_run_id = run_id
         self._workspace.tasks.start(self._open_logged(run_id), "open a logged request")
 
     async def _open_logged(self, run_id: str) -> None:
         recalled = await self._workspace.recall(run_id)
+        if run_id != self._wanted_run_id:
+            return  # another request was chosen meanwhile
+        self._wanted_run_id = None
         if recalled is None:
             self.trouble.emit("That request is no longer in the log.")
             return
         self._looking_back = True
         self._shown, self._shown_run_id = recalled.state, recalled.stored.record.run_id
+        self._shown_document, self._shown_endpoint_id = recalled.document, recalled.stored.record.endpoint_id
         record = recalled.stored.record
         self._response.show_state(
             recalled.state,
-            simulated=record.endpoint_kind == "simulator",
+            sent=SentRequest(
+                record.body,
+                f"{record.base_url.rstrip('/')}/chat/completions",
+                record.endpoint_name,
+                record.started_utc,
+                keyed=record.endpoint_kind != "simulator",
+            ),
             asked=asked_in(record.body),
             estimated_prompt_tokens=record.forecast.prompt_tokens if record.forecast else None,
         )
         self._inspector.show_model(_logged_model(recalled))
+        self._log.show_shown(self._shown_run_id, self.request_id)
         self.looking_back.emit(recalled)
 
 
@@ -320,6 +359,12 @@ def _timer(owner: QObject, interval_ms: int, handler: Callable[[], object], *, s
     timer.setSingleShot(single)
     timer.timeout.connect(lambda: handler())
     return timer
+
+
+def _sent(pending: PendingRequest) -> SentRequest:
+    run = pending.run
+    url = f"{run.endpoint.base_url.rstrip('/')}/chat/completions"
+    return SentRequest(run.request.body, url, run.endpoint.name, run.started_utc, keyed=run.endpoint.needs_key)
 
 
 def _logged_model(recalled: Recalled) -> InspectorModel:

@@ -5,8 +5,11 @@ The first frame shows the prompt; these come right after it, or when something f
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
+from playground.export.terminal import visible_line
 from playground.services import AppServices, Recalled
 from playground.ui.bars.banner import SlimBar
 from playground.ui.controllers.dialogs import DialogController
@@ -34,15 +37,24 @@ class LookingBack:
         if recalled is None:
             self._bar.hide()
             return
-        when = recalled.stored.record.started_utc.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+        when = recalled.stored.record.started_utc.astimezone()
+        now = datetime.now().astimezone()
+        day = "" if when.date() == now.date() else f"{when:%a %d %b} · "
+        name = visible_line(recalled.document.name) or "Untitled"
         self._bar.say(
-            f"From the log: {when}",
-            [("Use its prompt", lambda: self._use_prompt(recalled)), ("Back", self._requests.show_current)],
+            f"From the log: {day}{when:%H:%M:%S} · {name}",
+            [
+                ("Use its prompt", lambda: self._use_prompt(recalled)),
+                ("Back to the latest", self._requests.show_current),
+            ],
         )
 
     def _use_prompt(self, recalled: Recalled) -> None:
         self._prompt.set_document(recalled.document, undoable=True, label="Use a logged prompt", file=PromptFile())
-        self._bar.say("Its prompt is in the editor; Undo brings yours back.", [("Back", self._requests.show_current)])
+        self._bar.say(
+            "Its prompt is in the editor. Undo brings yours back.",
+            [("Back to the latest", self._requests.show_current)],
+        )
 
 
 class Answers:
@@ -67,6 +79,7 @@ class Answers:
         layout.setSpacing(0)
         layout.addWidget(self.from_log)
         layout.addWidget(self.response, 1)
+        layout.addWidget(self.inspector.strip)
 
     def set_theme(self, theme: Theme) -> None:
         """Other colours."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QObject, Qt
+from PySide6.QtCore import QObject
 from PySide6.QtWidgets import QWidget
 
 from playground.client.endpoint import SIMULATOR_ID
@@ -65,7 +65,6 @@ class VoiceController(QObject):
             Bench(self._ahead, self._measured, self._workspace.tasks.start),
             self._window,
         )
-        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         dialog.finished.connect(self._gone)
         self._add_speech(dialog)
         return dialog
@@ -118,7 +117,9 @@ class VoiceController(QObject):
         endpoint = next(one for one in workspace.endpoints.all() if one.id == SIMULATOR_ID)
 
         async def send(document: Document, began: Callable[[Run], None]) -> RunState:
-            dispatch = await workspace.sender.send(document, endpoint, lambda sent: self._began(sent.run, began))
+            dispatch = await workspace.sender.send(
+                document, endpoint, lambda sent: self._began(sent.run, began), tag="example"
+            )
             return dispatch.run.state
 
         return await play(send)

@@ -10,10 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from PySide6.QtCore import Signal
-from PySide6.QtGui import QCloseEvent
 from PySide6.QtWidgets import (
     QComboBox,
-    QDialog,
     QDialogButtonBox,
     QFileDialog,
     QHBoxLayout,
@@ -38,6 +36,7 @@ from playground.storage.json_file import JsonFile
 from playground.ui.theme import GRID, Theme
 from playground.ui.widgets.chart import Chart, Series
 from playground.ui.widgets.notice import words
+from playground.ui.widgets.task_dialog import TaskDialog
 
 EXPERIMENTS: tuple[Experiment, ...] = ("blocks", "lifetime", "repeats", "first_token")
 GUESS_S = 0.5
@@ -54,7 +53,7 @@ class Bench:
     start: Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]]
 
 
-class CacheLabDialog(QDialog):
+class CacheLabDialog(TaskDialog):
     """One experiment at a time. Every request is in the log, and waits for its place within the plan."""
 
     lifetime_found = Signal(float)
@@ -77,7 +76,7 @@ class CacheLabDialog(QDialog):
         self.bar.setTextVisible(False)
         self.bar.setAccessibleName("Requests sent")
         self.chart = Chart(theme, "What was measured")
-        self.go, self.again = QPushButton("Start"), QPushButton("Begin anew")
+        self.go, self.again = QPushButton("Start"), QPushButton("Start over")
         self.use, self.save = QPushButton("Use this lifetime in forecasts"), QPushButton("Save as CSV…")
         self._lay_out()
         self._connect()
@@ -145,7 +144,7 @@ class CacheLabDialog(QDialog):
         try:
             ended = await Lab(progress, self._bench.send, self._read).run()
             if not ended.done:
-                self.said.setText("The last request failed; Go on takes its step again. The log says what happened.")
+                self.said.setText("The last request failed. Resume retries this step.")
         except (InputError, SimulatorError) as trouble:
             self.said.setText(f"Not sent: {trouble}")
         finally:
@@ -173,7 +172,7 @@ class CacheLabDialog(QDialog):
     def _show_buttons(self) -> None:
         begun = self.progress is not None and bool(self.progress.readings)
         left = self.progress is not None and not self.progress.done
-        self.go.setText("Stop" if self.running else "Go on" if begun and left else "Start")
+        self.go.setText("Stop" if self.running else "Resume" if begun and left else "Start")
         self.choice.setEnabled(not self.running)
         self.again.setVisible(begun and left and not self.running)
         self.save.setEnabled(begun)
@@ -202,11 +201,9 @@ class CacheLabDialog(QDialog):
         except OSError as error:
             self.said.setText(f"{path} cannot be written: {error.strerror or error}.")
 
-    def closeEvent(self, event: QCloseEvent) -> None:
-        """What goes on is stopped; it can go on later."""
-        if self._task is not None:
-            self._task.cancel()
-        super().closeEvent(event)
+    def work(self) -> tuple[asyncio.Task[None] | None, ...]:
+        """Return the running experiment; it can be resumed later."""
+        return (self._task,)
 
 
 def cost_words(plan: Plan, endpoint: Endpoint) -> str:

@@ -1,6 +1,9 @@
-"""Connect to Electron: all endpoints, each with its own address, key, plan limits and rates."""
+"""The endpoints: each with its address, key, plan limits and rates, and a test of the connection."""
 
 from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
 from PySide6.QtCore import QSize, Qt, Signal
 from PySide6.QtWidgets import (
@@ -16,6 +19,7 @@ from PySide6.QtWidgets import (
 from shiboken6 import isValid
 
 from playground.client.endpoint import ELECTRON_ID, PLANS, Endpoint
+from playground.export.terminal import visible
 from playground.prompt.field_errors import InputError
 from playground.storage.credentials import CredentialStore
 from playground.storage.endpoints import EndpointStore
@@ -23,9 +27,23 @@ from playground.ui.dialogs.endpoint_form import Draft, EndpointForm
 from playground.ui.dialogs.key_box import KeyBox, Start
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID
+from playground.ui.widgets.notice import words
 
 NEW_ID = "new"
 ROW_PX = 28
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeResult:
+    """The result of a test: what to show, and the models that the server offers."""
+
+    ok: bool
+    text: str
+    models: tuple[str, ...] = ()
+
+
+Probe = Callable[[Endpoint, "str | None"], Awaitable[ProbeResult]]
+"""Tests an endpoint; a typed key, or None for the kept one."""
 
 
 class ConnectDialog(QDialog):
@@ -37,15 +55,23 @@ class ConnectDialog(QDialog):
     """An endpoint or a key has changed."""
 
     def __init__(
-        self, endpoints: EndpointStore, keys: CredentialStore, start: Start, parent: QWidget | None = None
+        self,
+        endpoints: EndpointStore,
+        keys: CredentialStore,
+        start: Start,
+        parent: QWidget | None = None,
+        *,
+        shown: str = ELECTRON_ID,
+        probe: Probe | None = None,
     ) -> None:
+        """`shown`: the id of the endpoint to open at. `probe` asks a server for its models, for Test connection."""
         super().__init__(parent)
-        self._endpoints, self._start = endpoints, start
-        self._shown: Endpoint = endpoints.get(ELECTRON_ID)
+        self._endpoints, self._start, self._probe = endpoints, start, probe
+        self._shown: Endpoint = endpoints.get(shown)
         self._drafts: dict[str, Draft] = {}
         self._as_kept: Draft = ()
         self._removing = False
-        self.setWindowTitle("Connect to Electron")
+        self.setWindowTitle("Endpoints")
         self.list = QListWidget()
         self.list.setAccessibleName("Endpoints")
         self.list.setFixedWidth(200)
@@ -57,10 +83,13 @@ class ConnectDialog(QDialog):
         self.use.setProperty("look", "primary")
         self.use.setDefault(True)
         self._cancel = QPushButton("Cancel")
+        self.test = QPushButton("Test connection")
+        self.tested = words("", "muted")
+        self.tested.hide()
         self._build()
         self._connect()
-        self._fill(ELECTRON_ID)
-        self.key.field.setFocus()
+        self._fill(self._shown.id)
+        (self.key.field if self._shown.needs_key else self.form.name).setFocus()
         self.resize(860, 640)
 
     def _build(self) -> None:
@@ -76,6 +105,10 @@ class ConnectDialog(QDialog):
         column.setSpacing(GRID * 2)
         column.addWidget(self.form)
         column.addWidget(self.key)
+        test = QHBoxLayout()
+        test.addWidget(self.test)
+        test.addWidget(self.tested, 1)
+        column.addLayout(test)
         column.addStretch(1)
         scroll = QScrollArea()
         scroll.setWidget(page)
@@ -101,6 +134,8 @@ class ConnectDialog(QDialog):
         self.remove.clicked.connect(self._remove)
         self.use.clicked.connect(self._use)
         self._cancel.clicked.connect(self.reject)
+        self.test.clicked.connect(self._test)
+        self.test.setVisible(self._probe is not None)
         self.form.needs_key.toggled.connect(self.key.setVisible)
         self.key.changed.connect(self.changed)
 
@@ -130,8 +165,38 @@ class ConnectDialog(QDialog):
         else:
             self._drafts.pop(self._shown.id, None)
 
+    def _test(self) -> None:
+        """Ask the server, with what the form says, for its models."""
+        try:
+            edited = self.form.edited(self._shown)
+        except InputError as bad:
+            self.form.say(bad)
+            return
+        self.test.setEnabled(False)
+        self._say_tested("Connecting…", "muted")
+        self._start(self._tested(edited, self.key.field.text().strip() or None), "test a connection")
+
+    async def _tested(self, endpoint: Endpoint, typed_key: str | None) -> None:
+        assert self._probe is not None, "the button is hidden without a probe"
+        result = await self._probe(endpoint, typed_key)
+        if not isValid(self):
+            return  # closed meanwhile
+        self.test.setEnabled(True)
+        if endpoint.id != self._shown.id:
+            return
+        self._say_tested(result.text, "warm" if result.ok else "failure")
+        self.form.offer_models(result.models)
+
+    def _say_tested(self, text: str, tone: str) -> None:
+        self.tested.setText(visible(text))
+        self.tested.setVisible(bool(text))
+        self.tested.setProperty("tone", tone)
+        restyle(self.tested)
+
     def _show(self, endpoint: Endpoint) -> None:
         self._shown = endpoint
+        self._say_tested("", "muted")
+        self.form.offer_models(())
         self.form.show_endpoint(endpoint)
         self._as_kept = self.form.draft()
         if endpoint.id in self._drafts:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 
-from PySide6.QtCore import Signal
-from PySide6.QtWidgets import QCheckBox, QComboBox, QHBoxLayout, QLabel, QLineEdit, QSpinBox, QWidget
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtWidgets import QCheckBox, QComboBox, QCompleter, QHBoxLayout, QLabel, QLineEdit, QSpinBox, QWidget
 
 from playground.client import urls
 from playground.client.endpoint import PLANS, PUBLISHED_RATES, Endpoint, PlanLimits, Rates
@@ -20,7 +21,7 @@ CUSTOM = "Custom"
 URL_HINT = "https://… or http://127.0.0.1:8080/v1"
 
 EXPOSED = (
-    "⚠ Plain http to another machine: anyone on the way could read the key, so no request with a key is sent there. "
+    "Plain http to another computer would expose the key, so no request with a key is sent there. "
     "Use https, or switch off “needs a key”."
 )
 
@@ -71,6 +72,14 @@ class EndpointForm(Form):
             field.textEdited.connect(lambda _text: self._say_source())
             self.add(f"rates.{name}", f"{name.capitalize()} rate, $", field)
         self.add_words(self._source)
+
+    def offer_models(self, models: Sequence[str]) -> None:
+        """Offer model names for completion."""
+        completer = QCompleter(list(models), self.model)
+        completer.setCaseSensitivity(Qt.CaseSensitivity.CaseInsensitive)
+        completer.setCompletionMode(QCompleter.CompletionMode.PopupCompletion)
+        self.model.setCompleter(completer)
+        self.model.setPlaceholderText(", ".join(models[:3]))
 
     def show_endpoint(self, endpoint: Endpoint) -> None:
         """Show an endpoint; what is fixed of a built-in one cannot be edited."""
@@ -135,7 +144,7 @@ class EndpointForm(Form):
     def _say_source(self) -> None:
         shown = tuple(field.text().strip() for field in self.rates.values())
         published = tuple(_rate_text(getattr(PUBLISHED_RATES, name)) for name in self.rates)
-        said = "Dollars a million tokens; an empty rate is shown as not priced."
+        said = "Dollars per million tokens. An empty rate is shown as not priced."
         if shown == published:
             said = f"These are from {PUBLISHED_RATES.source}; ask your account manager for yours. {said}"
         self._source.setText(said)

@@ -29,7 +29,7 @@ class GuideDialog(QDialog):
     example_requested = Signal(object)
     """A Document to put into the editor."""
     recall_requested = Signal()
-    """Advice that was dismissed is wanted again."""
+    """Show a dismissed finding again."""
 
     def __init__(self, examples: Mapping[str, Document], parent: QWidget | None = None) -> None:
         """`examples`: a document on which the rule of that name speaks."""

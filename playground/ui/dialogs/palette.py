@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-from PySide6.QtCore import QEvent, QObject, QSize, Qt, QTimer
+from PySide6.QtCore import QEvent, QObject, QSize, Qt, QTimer, Signal
 from PySide6.QtGui import QKeyEvent
 from PySide6.QtWidgets import (
     QDialog,
@@ -48,7 +48,7 @@ class KeysSheet(QDialog):
             for column, text in enumerate(row):
                 self.table.setItem(number, column, QTableWidgetItem(text or "—"))
         self.table.horizontalHeader().setDefaultAlignment(Qt.AlignmentFlag.AlignLeft)
-        self.nothing = QLabel("No action and no key has these letters.")
+        self.nothing = QLabel("No matching action or key")
         self.nothing.setProperty("tone", "muted")
         self.nothing.hide()
         close = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
@@ -78,9 +78,16 @@ WIDTH, HEIGHT = 520, 380
 class CommandPalette(QDialog):
     """Entries are (label, shortcut, what it does)."""
 
-    def __init__(self, entries: Sequence[Entry], parent: QWidget | None = None) -> None:
+    used = Signal(str)
+    """The label of the command that runs."""
+
+    def __init__(
+        self, entries: Sequence[Entry], parent: QWidget | None = None, *, use: Mapping[str, int] | None = None
+    ) -> None:
+        """`use` has how often each command was run, by label: of equal matches, the most used is first."""
         super().__init__(parent, Qt.WindowType.Popup | Qt.WindowType.FramelessWindowHint)
         self._entries = tuple(entries)
+        self._use = dict(use or {})
         self.setAccessibleName("All commands")
         self.setProperty("look", "popup")
         self.line = QLineEdit()
@@ -90,7 +97,7 @@ class CommandPalette(QDialog):
         self.list = QListWidget()
         self.list.setAccessibleName("Commands")
         self.list.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        self.nothing = QLabel("No command has these letters in this order.")
+        self.nothing = QLabel("No matching command")
         self.nothing.setProperty("tone", "muted")
         self.nothing.setContentsMargins(GRID, 0, GRID, 0)
         self.line.textChanged.connect(self._fill)
@@ -115,7 +122,12 @@ class CommandPalette(QDialog):
     def _fill(self, text: str) -> None:
         self.list.clear()
         scored = ((score(text, label), number) for number, (label, _, _) in enumerate(self._entries))
-        for _, number in sorted((-found, number) for found, number in scored if found is not None):
+        ranked = sorted(
+            (-found, -self._use.get(self._entries[number][0], 0), number)
+            for found, number in scored
+            if found is not None
+        )
+        for _, _, number in ranked:
             label, shortcut, _ = self._entries[number]
             item = QListWidgetItem()
             item.setSizeHint(QSize(WIDTH - 40, 28))
@@ -136,6 +148,7 @@ class CommandPalette(QDialog):
         if not self.list.count():
             return
         number = int(self.list.currentItem().data(Qt.ItemDataRole.UserRole))
+        self.used.emit(self._entries[number][0])
         self.close()
         # After the popup has gone: what runs may open a dialog or take the focus.
         QTimer.singleShot(0, self._entries[number][2])

@@ -8,9 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from PySide6.QtCore import Signal
-from PySide6.QtGui import QCloseEvent
 from PySide6.QtWidgets import (
-    QDialog,
     QDialogButtonBox,
     QHBoxLayout,
     QLabel,
@@ -33,9 +31,10 @@ from playground.services import AppServices
 from playground.simulator.launch import SimulatorError
 from playground.ui.theme import GRID
 from playground.ui.widgets.copy_button import copy_text
+from playground.ui.widgets.form import padded
 from playground.ui.widgets.notice import words
-from playground.ui.widgets.number_box import padded
 from playground.ui.widgets.plain_table import fill_table, plain_table
+from playground.ui.widgets.task_dialog import TaskDialog
 
 _COLUMNS = ("times", "differs at", "answer", "request_ids")
 _PREVIEW = 120
@@ -64,7 +63,7 @@ def ahead_of(workspace: AppServices, document: Document, last: RunState | None) 
     )
 
 
-class RepeatDialog(QDialog):
+class RepeatDialog(TaskDialog):
     """`send` sends the prompt once and gives its state; each request is in the log."""
 
     finished_with = Signal(object)
@@ -83,7 +82,7 @@ class RepeatDialog(QDialog):
         self._task: asyncio.Task[None] | None = None
         self._states: list[RunState] = []
         self._drift: Drift | None = None
-        self.times, self.at_once = _spin(2, MOST, 10, "How often"), _spin(1, 20, 1, "Side by side")
+        self.times, self.at_once = _spin(2, MOST, 10, "Runs"), _spin(1, 20, 1, "In parallel")
         if ahead.plan.in_flight:
             self.at_once.setMaximum(ahead.plan.in_flight)
         self.cost = words("")
@@ -106,7 +105,7 @@ class RepeatDialog(QDialog):
 
     def _lay_out(self) -> None:
         row = QHBoxLayout()
-        for label, box in (("How often", self.times), ("side by side", self.at_once)):
+        for label, box in (("Runs", self.times), ("In parallel", self.at_once)):
             row.addWidget(QLabel(label))
             row.addWidget(box)
         row.addStretch(1)
@@ -182,11 +181,9 @@ class RepeatDialog(QDialog):
             ]
             copy_text("\n".join(("answer\trequest_id", *lines)))
 
-    def closeEvent(self, event: QCloseEvent) -> None:
-        """What is on its way is stopped."""
-        if self._task is not None:
-            self._task.cancel()
-        super().closeEvent(event)
+    def work(self) -> tuple[asyncio.Task[None] | None, ...]:
+        """Return the task that sends."""
+        return (self._task,)
 
 
 def what_it_takes(ahead: Ahead, times: int, at_once: int) -> str:

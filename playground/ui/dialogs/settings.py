@@ -1,10 +1,10 @@
-"""Settings, made from the table that declares them. Each is applied as it is changed."""
+"""Settings in sections with a search, and the log's size. Each setting applies as it is changed."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from PySide6.QtCore import Signal
+from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -13,6 +13,7 @@ from PySide6.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QLineEdit,
+    QListWidget,
     QPushButton,
     QScrollArea,
     QSpinBox,
@@ -121,30 +122,89 @@ def _mb(count: int) -> str:
     return f"{count / 1_000_000:,.1f} MB" if count >= 100_000 else f"{count / 1000:,.0f} kB"
 
 
-class SettingsDialog(QDialog):
-    """Everything with a label."""
+SECTIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("Appearance", ("theme", "font_size", "show_simulator_bar")),
+    ("Cache", ("cache_lifetime_s",)),
+    ("Retries", ("retry", "retry_attempts", "retry_first_ms", "retry_longest_s")),
+    ("Timeouts", ("connect_s", "first_byte_s", "silence_s")),
+    ("Voice", ("turn_limit", "turn_limit_s")),
+    ("Network", ("ca_file",)),
+    ("Export", ("request_lines", "request_lines_contents", "otel_collector")),
+)
+OTHER = "Other"
 
-    def __init__(self, settings: Settings, parent: QWidget | None = None) -> None:
+
+def section_of(name: str) -> str:
+    """Return the section of a setting."""
+    return next((title for title, names in SECTIONS if name in names), OTHER)
+
+
+class SettingsDialog(QDialog):
+    """Every setting that has a label, in sections. Search looks in labels and help of all sections."""
+
+    def __init__(self, settings: Settings, parent: QWidget | None = None, *, section: str = "") -> None:
         super().__init__(parent)
         self._settings = settings
         self.setWindowTitle("Settings")
         self.form = Form()
         self.fields: dict[str, QComboBox | QSpinBox | QCheckBox | QLineEdit] = {}
-        for setting in SETTINGS:
-            if setting.label:
-                self._add(setting)
+        shown = [setting for setting in SETTINGS if setting.label]
+        for setting in shown:
+            self._add(setting)
+        self.search = QLineEdit()
+        self.search.setPlaceholderText("Search settings")
+        self.search.setAccessibleName("Search settings")
+        self.search.setClearButtonEnabled(True)
+        self.sections = QListWidget()
+        self.sections.setAccessibleName("Sections")
+        self.sections.setFixedWidth(150)
+        used = {section_of(setting.name) for setting in shown}
+        self.sections.addItems([title for title in (*(title for title, _ in SECTIONS), OTHER) if title in used])
+        self.nothing = words("No matching setting", "muted")
+        self.nothing.hide()
         close = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
         close.rejected.connect(self.accept)
+        self.form.setContentsMargins(GRID * 2, GRID, GRID * 2, GRID)
+        page = QWidget()
+        inside = QVBoxLayout(page)
+        inside.setContentsMargins(0, 0, 0, 0)
+        inside.addWidget(self.form)
+        inside.addWidget(self.nothing)
+        inside.addStretch(1)
+        scroll = QScrollArea()
+        scroll.setWidget(page)
+        scroll.setWidgetResizable(True)
+        middle = QHBoxLayout()
+        middle.addWidget(self.sections)
+        middle.addWidget(scroll, 1)
         column = QVBoxLayout(self)
         column.setContentsMargins(GRID * 2, GRID * 2, GRID * 2, GRID * 2)
-        column.setSpacing(GRID * 2)
-        self.form.setContentsMargins(GRID * 2, GRID * 2, GRID * 2, GRID)
-        scroll = QScrollArea()
-        scroll.setWidget(self.form)
-        scroll.setWidgetResizable(True)
-        column.addWidget(scroll, 1)
+        column.setSpacing(GRID)
+        column.addWidget(self.search)
+        column.addLayout(middle, 1)
         column.addWidget(close)
-        self.resize(560, 640)
+        self.search.textChanged.connect(lambda _text: self._filter())
+        self.sections.currentRowChanged.connect(lambda _row: self._choose_section())
+        found = self.sections.findItems(section, Qt.MatchFlag.MatchExactly) if section else []
+        self.sections.setCurrentItem(found[0] if found else self.sections.item(0))
+        self.resize(720, 520)
+
+    def _choose_section(self) -> None:
+        self.search.clear()
+        self._filter()
+
+    def _filter(self) -> None:
+        wanted = self.search.text().strip().casefold()
+        item = self.sections.currentItem()
+        section, count = item.text() if item is not None else "", 0
+        for setting in SETTINGS:
+            if not setting.label:
+                continue
+            text = f"{setting.label} {setting.help}".casefold()
+            visible = wanted in text if wanted else section_of(setting.name) == section
+            self.form.set_shown(setting.name, visible)
+            count += visible
+        self.nothing.setVisible(not count)
 
     def _add(self, setting: Setting) -> None:
         field = self.fields[setting.name] = self._field(setting)

@@ -7,9 +7,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtGui import QCloseEvent
 from PySide6.QtWidgets import (
-    QDialog,
     QDialogButtonBox,
     QHBoxLayout,
     QLineEdit,
@@ -28,11 +26,12 @@ from playground.storage.settings import Settings
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID
 from playground.ui.widgets.notice import words
+from playground.ui.widgets.task_dialog import TaskDialog
 
 HINT = "python my_server.py   or   http://localhost:8000/mcp"
 
 
-class ToolServerDialog(QDialog):
+class ToolServerDialog(TaskDialog):
     """`fetch` gives a server's tools; `document` is the prompt in hand."""
 
     added = Signal(tuple)
@@ -161,11 +160,9 @@ class ToolServerDialog(QDialog):
     def _say_running(self) -> None:
         self.go.setText("Stop" if self._task is not None else "List its tools")
 
-    def closeEvent(self, event: QCloseEvent) -> None:
-        """What is asked is not waited for."""
-        if self._task is not None:
-            self._task.cancel()
-        super().closeEvent(event)
+    def work(self) -> tuple[asyncio.Task[None] | None, ...]:
+        """Return the task that lists the tools."""
+        return (self._task,)
 
 
 def _description(tool: Tool) -> str:

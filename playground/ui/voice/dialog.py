@@ -7,8 +7,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from PySide6.QtCore import QTimer
-from PySide6.QtGui import QCloseEvent
-from PySide6.QtWidgets import QDialog, QDialogButtonBox, QHBoxLayout, QPushButton, QTabWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QDialogButtonBox, QHBoxLayout, QPushButton, QTabWidget, QVBoxLayout, QWidget
 
 from playground.agent.example import Example
 from playground.simulator.launch import SimulatorError
@@ -21,6 +20,7 @@ from playground.ui.voice.source import NOTHING, RunInHand, Source
 from playground.ui.voice.speech_form import SpeechForm
 from playground.ui.voice.timeline_tab import TimelineTab
 from playground.ui.widgets.notice import words
+from playground.ui.widgets.task_dialog import TaskDialog
 from playground.voice.speech import SpeechSettings
 from playground.voice.timeline import timeline
 
@@ -29,7 +29,7 @@ IDLE_MS = 100
 """Elapsed times move also while nothing comes."""
 
 
-class VoiceDialog(QDialog):
+class VoiceDialog(TaskDialog):
     """Not modal: requests go on beside it, and it follows them. `play` plays the vendor's example."""
 
     def __init__(
@@ -157,13 +157,14 @@ class VoiceDialog(QDialog):
             self._task = None
             self.example.setEnabled(True)
 
-    def closeEvent(self, event: QCloseEvent) -> None:
-        """What it plays is stopped."""
-        if self._task is not None:
-            self._task.cancel()
-        self.readiness.stop()
+    def work(self) -> tuple[asyncio.Task[None] | None, ...]:
+        """Return the tasks that play the example and measure."""
+        return (self._task, self.readiness.task)
+
+    def stop_work(self) -> None:
+        """Stop playing, measuring and drawing."""
+        super().stop_work()
         self._frame.stop()
-        super().closeEvent(event)
 
 
 def example_note(played: Example) -> str:

@@ -243,6 +243,11 @@ class ReadinessTab(QWidget):
         """Whether requests are on their way."""
         return self._task is not None
 
+    @property
+    def task(self) -> asyncio.Task[None] | None:
+        """The measurement that runs, if any."""
+        return self._task
+
     def judge(self, speech: SpeechSettings) -> None:
         """Look at what was measured with these speech settings."""
         self._speech = speech

@@ -18,8 +18,8 @@ from PySide6.QtWidgets import (
 from playground.prompt.field_errors import InputError
 from playground.storage.settings import Settings
 from playground.ui.theme import GRID
+from playground.ui.widgets.form import padded
 from playground.ui.widgets.notice import words
-from playground.ui.widgets.number_box import padded
 from playground.voice.speech import DEFAULTS, FASTEST, SpeechSettings, Unit
 
 CHARACTERS_A_WORD = 6.0

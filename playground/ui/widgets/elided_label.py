@@ -6,12 +6,13 @@ from PySide6.QtCore import QSize, Qt
 from PySide6.QtGui import QKeyEvent, QKeySequence, QPainter, QPaintEvent
 from PySide6.QtWidgets import QLabel, QSizePolicy, QStyle, QStyleOption, QWidget
 
+from playground.export.terminal import visible_line
 from playground.ui.widgets.copy_button import copy_text
 from playground.ui.widgets.plain_tip import plain_tip
 
 
 class ElidedLabel(QLabel):
-    """Shows `full_text`, elided; the tooltip has it whole and Ctrl+C copies it whole, never the shortened one."""
+    """Shows `full_text`, elided, with control characters as escapes. The tooltip and Ctrl+C have the whole text."""
 
     def __init__(
         self, name: str, elide: Qt.TextElideMode = Qt.TextElideMode.ElideMiddle, parent: QWidget | None = None
@@ -19,7 +20,7 @@ class ElidedLabel(QLabel):
         super().__init__(parent)
         self._name = name
         self._elide = elide
-        self._full = ""
+        self._full = self._displayed = ""
         self.setTextFormat(Qt.TextFormat.PlainText)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
@@ -35,9 +36,10 @@ class ElidedLabel(QLabel):
         if text == self._full and why == self.accessibleDescription():
             return
         self._full = text
-        self.setText(text)
-        self.setToolTip(plain_tip(why or f"{self._name}: {text}"))
-        self.setAccessibleName(f"{self._name}: {text}")
+        self._displayed = visible_line(text)
+        self.setText(self._displayed)
+        self.setToolTip(plain_tip(why or f"{self._name}: {self._displayed}"))
+        self.setAccessibleName(f"{self._name}: {self._displayed}")
         self.setAccessibleDescription(why)
 
     def minimumSizeHint(self) -> QSize:
@@ -50,7 +52,7 @@ class ElidedLabel(QLabel):
         option = QStyleOption()
         option.initFrom(self)
         room = self.contentsRect()
-        shown = self.fontMetrics().elidedText(self._full, self._elide, room.width())
+        shown = self.fontMetrics().elidedText(self._displayed, self._elide, room.width())
         role = self.foregroundRole()
         self.style().drawItemText(painter, room, int(self.alignment()), self.palette(), True, shown, role)
         if self.hasFocus():

@@ -6,6 +6,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtGui import QAction, QKeyEvent, QKeySequence
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QSizePolicy, QWidget
 
+from playground.export.terminal import visible, visible_line
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, mono_font, ui_font
 from playground.ui.widgets.copy_button import copy_text
@@ -54,11 +55,12 @@ class FigureRow(QFrame):
         if (self._value.property("tone") or "") != tone:
             self._value.setProperty("tone", tone)
             restyle(self._value)
-        name = f"{self._name}: {'unknown' if text == '—' else text}"
+        shown = visible_line(text)
+        name = f"{self._name}: {'unknown' if text == '—' else shown}"
         if name != self.accessibleName() or why != self.accessibleDescription():
             self.setAccessibleName(name)
             self.setAccessibleDescription(why)
-            self.setToolTip(plain_tip(why or f"{self._name}: {text}"))
+            self.setToolTip(plain_tip(visible(why) or f"{self._name}: {shown}"))
 
     def show_as_id(self) -> None:
         """The value is an id: in mono, from the left, its name told only in the tooltip and aloud."""

@@ -32,17 +32,17 @@ _LEAVING = {Qt.Key.Key_Up: -1, Qt.Key.Key_Down: 1}
 
 
 class ExactEdit(QPlainTextEdit):
-    """It never holds the truth: `exact` does. Its own undo is off, as one history goes across the whole prompt."""
+    """`exact` is the text; the widget displays it. Qt's undo is off: the whole prompt has one history."""
 
     typed = Signal(object)
-    """Splice: the person changed the text (already shown and taken in)."""
+    """Splice: the user changed the text (already displayed and applied)."""
     leave_requested = Signal(int)
     """The cursor keys would leave the text: -1 above its first line, 1 below its last."""
     undo_requested = Signal()
     redo_requested = Signal()
     send_requested = Signal()
     menu_requested = Signal(QPoint)
-    """A menu is wanted at this global place."""
+    """A menu is requested at this global position."""
     focused = Signal()
     caret_moved = Signal()
     """The user moved the cursor without a change of the text, or left the text."""
@@ -70,7 +70,7 @@ class ExactEdit(QPlainTextEdit):
         self.document().setDocumentMargin(0)
 
     def set_exact(self, text: str) -> None:
-        """Show `text` from now on, from its beginning; nobody is told that it was typed."""
+        """Show `text` from its start, without emitting `typed`."""
         self.exact = ExactText(text)
         self._muted += 1
         self.setPlainText(self.exact.displayed)
@@ -80,7 +80,7 @@ class ExactEdit(QPlainTextEdit):
         self.settled()
 
     def apply(self, splice: Splice, *, select: bool = True) -> None:
-        """Mirror an edit of the exact text that was made elsewhere; `select` moves the cursor to its end."""
+        """Apply an edit of the exact text from elsewhere; `select` moves the cursor to its end."""
         cursor = self.cursor_over(splice.at, splice.at + len(splice.removed))
         start, broken = cursor.selectionStart(), bool(self.exact.breaks)
         displayed = self.exact.apply(splice)
@@ -95,7 +95,7 @@ class ExactEdit(QPlainTextEdit):
             self.setTextCursor(cursor)
 
     def insert_exact(self, text: str) -> None:
-        """Put `text` in place of the selection, as if it were typed."""
+        """Replace the selection by `text`, like typing."""
         start, end = self.selection()
         splice = Splice(start, self.exact.text[start:end], text)
         if splice.removed != splice.inserted:
@@ -108,11 +108,11 @@ class ExactEdit(QPlainTextEdit):
         return self.exact.index(cursor.selectionStart()), self.exact.index(cursor.selectionEnd())
 
     def select(self, start: int, end: int) -> None:
-        """Select code points [start, end); the cursor stands at `end`."""
+        """Select code points [start, end) with the cursor at `end`."""
         self.setTextCursor(self.cursor_over(start, end))
 
     def cursor_over(self, start: int, end: int) -> QTextCursor:
-        """A cursor of its own that selects code points [start, end)."""
+        """Return a separate cursor that selects code points [start, end)."""
         cursor = QTextCursor(self.document())
         cursor.setPosition(self.exact.unit(start))
         cursor.setPosition(self.exact.unit(end), QTextCursor.MoveMode.KeepAnchor)
@@ -125,7 +125,7 @@ class ExactEdit(QPlainTextEdit):
         """For the subclass: the change is laid out."""
 
     def settled(self) -> None:
-        """For the subclass: the exact text and what is shown agree again."""
+        """For the subclass: the exact text and the display agree again."""
 
     def _on_contents_change(self, position: int, removed: int, added: int) -> None:
         self.changing(position, removed, added)
@@ -246,7 +246,7 @@ class ExactEdit(QPlainTextEdit):
             self.typed.emit(splice)
 
     def _show_image(self, at: int, image: str) -> None:
-        """Let stand-ins take the place of odd characters that were typed; the cursor stays where it is."""
+        """Replace typed odd characters by their substitutes; the cursor does not move."""
         cursor = self.cursor_over(at, at + len(image))
         kept = self.textCursor().position()
         self._muted += 1
@@ -318,10 +318,10 @@ class ExactEdit(QPlainTextEdit):
         if self.isReadOnly():
             return False
         if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
-            # Qt would put U+2028 for Shift+Enter: nobody wants that in a prompt.
+            # Qt would insert U+2028 for Shift+Enter.
             self.insert_exact("\n")
         elif self.textCursor().hasSelection() and _is_text(event):
-            # A stand-in overwritten by the very sign it is shown as would look unchanged to Qt.
+            # A substitute overwritten by the same character would look unchanged to Qt.
             self.insert_exact(event.text())
         else:
             return False
@@ -333,7 +333,7 @@ class ExactEdit(QPlainTextEdit):
         event.ignore()
 
     def contextMenuEvent(self, event: QContextMenuEvent) -> None:
-        """The card's menu; where there is none, Qt's."""
+        """Open the card's menu, or Qt's if `menu_requested` is not connected."""
         if self.receivers("2menu_requested(QPoint)"):
             self.menu_requested.emit(event.globalPos())
         else:

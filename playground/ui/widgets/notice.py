@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
+from playground.export.terminal import visible
 from playground.prompt.field_errors import FieldError
 from playground.ui.theme import GRID
 
@@ -49,7 +50,7 @@ class Notice(QFrame):
         """`buttons` are (label, action name)."""
         super().__init__(parent)
         self.setProperty("look", tone)
-        self.setAccessibleName(f"{title}. {detail} {advice}".strip())
+        self.setAccessibleName(visible(f"{title}. {detail} {advice}".strip()))
         self.column = QVBoxLayout(self)
         self.column.setContentsMargins(GRID + 4, GRID, GRID, GRID)
         self.column.setSpacing(GRID // 2)
@@ -75,7 +76,7 @@ def words(text: str, tone: str = "") -> QLabel:
     """A label of plain text that wraps, and that mouse and keyboard can select from."""
     label = QLabel()
     label.setTextFormat(Qt.TextFormat.PlainText)
-    label.setText(text)
+    label.setText(visible(text))
     label.setWordWrap(True)
     if tone:
         label.setProperty("tone", tone)

@@ -42,7 +42,7 @@ def test_it_runs_is_stopped_goes_on_and_is_in_the_log(tell: Story, tmp_path: Pat
         lab.close()
         other = _lab(session)
         assert other.bar.value() == taken
-        assert other.go.text() == "Go on"
+        assert other.go.text() == "Resume"
         other.go.click()
         await hand.until(lambda: not other.running and other.bar.value() == 8, "the rest")
         assert "7 of 7 requests" in other.said.text()

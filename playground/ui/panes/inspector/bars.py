@@ -23,6 +23,7 @@ class Piece:
     amount: float
     role: str
     hatched: bool = False
+    hollow: bool = False
 
 
 class Bar(QWidget):
@@ -78,6 +79,12 @@ class Bar(QWidget):
 
     def _paint(self, painter: QPainter, rect: QRectF, piece: Piece) -> None:
         color: QColor = getattr(self._theme, piece.role)
+        if piece.hollow:
+            painter.setBrush(self._theme.line)
+            painter.setPen(color)
+            painter.drawRoundedRect(rect.adjusted(0.5, 0.5, -0.5, -0.5), 2, 2)
+            painter.setPen(Qt.PenStyle.NoPen)
+            return
         painter.setBrush(color)
         painter.drawRoundedRect(rect, 2, 2)
         if piece.hatched:
@@ -106,7 +113,7 @@ def usage_pieces(usage: Usage | None) -> tuple[tuple[Piece, ...], str]:
     pieces: list[Piece] = []
     said: list[str] = []
     if usage.cached_tokens is not None and usage.fresh_tokens is not None:
-        pieces += [Piece(usage.cached_tokens, "warm_edge"), Piece(usage.fresh_tokens, "variable_edge", True)]
+        pieces += [Piece(usage.cached_tokens, "warm_edge"), Piece(usage.fresh_tokens, "fresh_outline", hollow=True)]
         said += [f"{usage.cached_tokens:,} cached", f"{usage.fresh_tokens:,} fresh"]
     elif usage.prompt_tokens is not None:
         pieces.append(Piece(usage.prompt_tokens, "muted"))

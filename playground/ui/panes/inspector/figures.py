@@ -11,6 +11,7 @@ from playground.client.events import Usage
 from playground.client.pricing import Cost, cost
 from playground.prefix_cache.forecast import Forecast
 from playground.prefix_cache.miss_explanation import MissExplanation as Why
+from playground.runs.finish import finish_text
 from playground.runs.metrics import Figure, dollars, percent, seconds, speed
 from playground.runs.output_estimate import output_figure
 from playground.runs.state import Attempt, RunState
@@ -125,6 +126,16 @@ def _forecast(forecast: Forecast | None) -> Line:
     return Line(text, f"Estimated: {forecast.basis}. Nine in ten fall into the interval")
 
 
+def next_line(forecast: Forecast) -> Line:
+    """Return the forecast of the next request."""
+    return _forecast(forecast)
+
+
+def id_missing(state: RunState) -> str:
+    """Return why there is no request_id."""
+    return "The server sent no X-Request-Id" if state.status is not None else "No response headers have come"
+
+
 def _against(forecast: Forecast | None, reported: int) -> str:
     if forecast is None:
         return ""
@@ -189,11 +200,9 @@ def _saved(price: Cost, model: InspectorModel, why: str) -> Line:
 
 
 def request_lines(model: InspectorModel) -> dict[str, Line]:
-    """id, the error body's id where it differs, body id, finish reason, endpoint, model, time, attempts."""
+    """Return the error body's id if it differs, body id, finish reason, endpoint, model, time and attempts."""
     state = model.state
-    no_id = "The server sent no X-Request-Id" if state.status is not None else "No response headers have come"
     return {
-        "request_id": _word(state.request_id, no_id),
         "error_id": _error_id(state),
         "body_id": _word(state.body_id, "The response named no id" if state.ended else "Not yet named"),
         "finish": _word(state.finish_reason, "The server named none" if state.ended else "Not finished"),
@@ -216,12 +225,12 @@ def _error_id(state: RunState) -> Line:
 
 
 def attempts_text(state: RunState) -> str:
-    """`503 → 200 stop`: the status of every attempt, and how the last one ended."""
+    """Return `503 → 200 finished`: the status of every attempt, and how the last one ended."""
     if not state.attempts:
         return UNKNOWN
     words = [_attempt(attempt) for attempt in state.attempts]
     end = {
-        "done": state.finish_reason or "",
+        "done": finish_text(state.finish_reason),
         "stopped": "stopped",
         "interrupted": "interrupted",
         "failed": "" if state.attempts[-1].status not in (None, 200) else "failed",

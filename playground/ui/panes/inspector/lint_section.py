@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QMenu, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
-from playground.lint.model import Advice, Evidence
+from playground.lint.model import Evidence, Finding
 from playground.ui.panes.inspector.sections import Section
 from playground.ui.theme import GRID
 from playground.ui.widgets.notice import words
@@ -20,16 +20,18 @@ class AdviceSection(Section):
     """A box a piece of advice. Hidden while there is none."""
 
     place_requested = Signal(object)
-    """The Advice whose place is to be shown."""
+    """The Finding whose place is to be shown."""
     fix_requested = Signal(object)
     dismissed = Signal(object, bool)
-    """(Advice, for good)."""
+    """(Finding, for good)."""
     guide_requested = Signal(str)
     """A rule's name."""
+    counted = Signal(int)
+    """How many pieces of advice there are now."""
 
     def __init__(self) -> None:
         super().__init__("Advice")
-        self._advice: tuple[Advice, ...] = ()
+        self._advice: tuple[Finding, ...] = ()
         self._unfolded = False
         self._boxes: list[AdviceBox] = []
         self.more = QPushButton()
@@ -46,11 +48,12 @@ class AdviceSection(Section):
         """What is on show."""
         return self._boxes
 
-    def show_advice(self, advice: Sequence[Advice]) -> None:
+    def show_advice(self, advice: Sequence[Finding]) -> None:
         """Show these; nothing happens where they are the same."""
         if tuple(advice) != self._advice:
             self._advice = tuple(advice)
             self._build()
+            self.counted.emit(len(self._advice))
 
     def _fold(self) -> None:
         self._unfolded = not self._unfolded
@@ -67,7 +70,7 @@ class AdviceSection(Section):
         self.more.setVisible(left > 0)
         self.setVisible(bool(self._advice))
 
-    def _box(self, advice: Advice) -> AdviceBox:
+    def _box(self, advice: Finding) -> AdviceBox:
         box = AdviceBox(advice)
         box.show_place.clicked.connect(lambda: self.place_requested.emit(advice))
         box.fix.clicked.connect(lambda: self.fix_requested.emit(advice))
@@ -82,7 +85,7 @@ class AdviceSection(Section):
 class AdviceBox(QFrame):
     """One piece of advice."""
 
-    def __init__(self, advice: Advice, parent: QWidget | None = None) -> None:
+    def __init__(self, advice: Finding, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.advice = advice
         self.setProperty("look", "trouble" if advice.severity == "serious" else "callout")
@@ -98,9 +101,7 @@ class AdviceBox(QFrame):
         column.addWidget(words(advice.detail))
         if figures := " · ".join(_figure(item) for item in advice.evidence):
             column.addWidget(words(figures, "muted"))
-        self.show_place, self.fix, self.why, self.dismiss = (
-            _link(text) for text in ("Show", "Mend…", "Why", "Dismiss ▾")
-        )
+        self.show_place, self.fix, self.why, self.dismiss = (_link(text) for text in ("Show", "Fix…", "Why", "Dismiss"))
         menu = QMenu(self)
         self.once = menu.addAction("On this prompt")
         self.for_good = menu.addAction("For good")

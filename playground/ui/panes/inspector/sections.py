@@ -2,25 +2,37 @@
 
 from __future__ import annotations
 
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
+from dataclasses import replace
+
+from PySide6.QtCore import QTimer, Signal
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from playground.client.events import Usage
 from playground.prefix_cache.forecast import Forecast
 from playground.runs.state import RunState
 from playground.ui.panes.inspector.bars import Bar, time_pieces, usage_pieces
 from playground.ui.panes.inspector.figures import (
+    UNKNOWN,
     InspectorModel,
     Line,
+    attempts_text,
     cost_lines,
     forecast_lines,
+    id_missing,
     latency_lines,
+    next_line,
     request_lines,
     usage_lines,
 )
-from playground.ui.theme import GRID, Theme
-from playground.ui.widgets.copy_button import CopyButton
+from playground.ui.stylesheet import restyle
+from playground.ui.theme import GRID, Theme, ui_font
+from playground.ui.widgets.copy_button import CopyButton, copy_text
 from playground.ui.widgets.figure_row import FigureRow
+from playground.ui.widgets.icons import icon_button, set_icon
+from playground.ui.widgets.id_label import IdLabel
 from playground.ui.widgets.plain_tip import plain_tip
+
+COPIED_MS = 1_500
 
 
 class Section(QWidget):
@@ -28,9 +40,9 @@ class Section(QWidget):
 
     def __init__(self, caption: str) -> None:
         super().__init__()
-        self.setAccessibleName(caption.capitalize())
+        self.setAccessibleName(caption)
         self.rows: dict[str, FigureRow] = {}
-        label = QLabel(caption.upper())
+        label = QLabel(caption)
         label.setProperty("tone", "caption")
         self.column = QVBoxLayout(self)
         self.column.setContentsMargins(0, 0, 0, 0)
@@ -79,7 +91,7 @@ class UsageSection(Section):
         self.column.addWidget(self.bar)
         self.column.addSpacing(GRID // 2)
         self.add_row("cached", "cached", "▪", "warm")
-        self.add_row("fresh", "fresh", "▫", "variable")
+        self.add_row("fresh", "fresh", "▫", "muted")
         self.add_row("output", "output", "◆", "output")
 
     def show_model(self, model: InspectorModel) -> None:
@@ -112,32 +124,36 @@ class ForecastSection(Section):
     """What was expected of the cache against what the server says it served."""
 
     def __init__(self) -> None:
-        super().__init__("Cache forecast")
+        super().__init__("Cache")
         self.add_row("forecast", "forecast")
         self.add_row("reported", "reported")
-        self.basis = QLabel()
-        self.basis.setProperty("tone", "muted")
-        self.basis.setWordWrap(True)
-        self.score = QLabel()
-        self.score.setProperty("tone", "muted")
-        self.score.setWordWrap(True)
-        self.score.hide()
-        self.column.addWidget(self.basis)
-        self.column.addWidget(self.score)
+        for key, name in (("same", "next, same values"), ("new", "next, new values"), ("until", "warm until")):
+            self.add_row(key, name).hide()
+        self.score = ""
+        """How past forecasts have held: the tooltip of the reported figure."""
+
+    def show_next(self, same: Forecast | None, new: Forecast | None, until: Line | None = None) -> None:
+        """Show the forecast of the next request: with the same values, with new values, and how long it holds."""
+        for key, forecast in (("same", same), ("new", new)):
+            self.rows[key].setVisible(forecast is not None)
+            if forecast is not None:
+                line = next_line(forecast)
+                self.rows[key].show_value(line.text, line.why, line.tone)
+        self.rows["until"].setVisible(until is not None)
+        if until is not None:
+            self.rows["until"].show_value(until.text, until.why, until.tone)
 
     def show_score(self, words: str) -> None:
-        """How forecasts have held so far."""
-        if words != self.score.text():
-            self.score.setText(words)
-            self.score.setVisible(bool(words))
+        """Set the text about past forecasts."""
+        self.score = words
 
     def show_forecast(self, forecast: Forecast | None, state: RunState | None) -> None:
         """`state` is None while nothing was sent."""
-        self.show_lines(forecast_lines(forecast, state))
-        basis = forecast.basis if forecast else ""
-        if basis != self.basis.text():
-            self.basis.setText(basis)
-        self.basis.setVisible(bool(basis))
+        lines = forecast_lines(forecast, state)
+        if self.score and not lines["reported"].why:
+            lines["reported"] = replace(lines["reported"], why=self.score)
+        for key, line in lines.items():
+            self.rows[key].show_value(line.text, line.why, line.tone)
 
 
 class LatencySection(Section):
@@ -146,14 +162,14 @@ class LatencySection(Section):
     def __init__(self, theme: Theme) -> None:
         super().__init__("Latency")
         self.add_row("ttft", "time to first token")
-        self.add_row("speed", "output speed")
-        self.add_row("connection", "connection")
         self.add_row("total", "total")
-        self.bar = Bar(theme, 14)
+        self.bar = Bar(theme, 8)
         self.legend = QLabel()
         self.column.addSpacing(GRID // 4)
         self.column.addWidget(self.bar)
         self.column.addWidget(self.legend)
+        self.add_row("speed", "output speed")
+        self.add_row("connection", "connection")
         self.set_theme(theme)
 
     def show_state(self, state: RunState) -> None:
@@ -186,7 +202,7 @@ class CostSection(Section):
         self.add_row("input", "input")
         self.add_row("saved", "saved by the cache")
         output = self.add_row("output", "output")
-        self.set_rate = QPushButton("set a rate")
+        self.set_rate = QPushButton("Set a rate…")
         self.set_rate.setProperty("look", "link")
         self.set_rate.setAccessibleName("Set rates for this endpoint")
         output.row.addWidget(self.set_rate)
@@ -205,21 +221,134 @@ class CostSection(Section):
             self.note.setText(lines["note"].text)
 
 
+class IdSection(QWidget):
+    """The request_id, whole, with time, status and what can be done with the request."""
+
+    action = Signal(str)
+    """The id of an action of the window: "ticket", "compare" or "copy_curl"."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setAccessibleName("request_id")
+        caption = QLabel("request_id")
+        caption.setProperty("tone", "caption")
+        self.status = QLabel()
+        self.status.setProperty("tone", "muted")
+        self.status.setFont(ui_font(12, tabular=True))
+        self.id = IdLabel("request_id")
+        self.copy = icon_button("copy", "Copy request_id", "text")
+        self.copy.clicked.connect(self._copy)
+        self._copied = QTimer(self)
+        self._copied.setSingleShot(True)
+        self._copied.setInterval(COPIED_MS)
+        self._copied.timeout.connect(lambda: self._show_copied(False))
+        self.hint = QLabel("The id that support asks for. It appears here, whole, with each request.")
+        self.hint.setProperty("tone", "muted")
+        self.hint.setWordWrap(True)
+        head = QHBoxLayout()
+        head.addWidget(caption)
+        head.addStretch(1)
+        head.addWidget(self.status)
+        line = QHBoxLayout()
+        line.setSpacing(GRID // 2)
+        line.addWidget(self.id, 1)
+        line.addWidget(self.copy)
+        self._links = QHBoxLayout()
+        self._links.setSpacing(GRID // 2)
+        self.links: dict[str, QPushButton] = {}
+        for name, label, shape in (
+            ("ticket", "Ticket…", "ticket"),
+            ("compare_with", "Compare…", "diff"),
+            ("copy_curl", "curl", "copy"),
+        ):
+            button = QPushButton(label)
+            button.setProperty("look", "link")
+            button.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
+            button.setMinimumWidth(1)
+            set_icon(button, shape, "accent")
+            button.clicked.connect(lambda _checked=False, name=name: self.action.emit(name))
+            self.links[name] = button
+            self._links.addWidget(button)
+        self._links.addStretch(1)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(2)
+        column.addLayout(head)
+        column.addLayout(line)
+        column.addWidget(self.hint)
+        column.addLayout(self._links)
+        self.show_model(None)
+
+    def show_model(self, model: InspectorModel | None) -> None:
+        """Show a request; None: nothing was sent."""
+        state = model.state if model is not None else None
+        request_id = state.request_id if state is not None else None
+        self.id.setVisible(state is not None)
+        self.copy.setVisible(bool(request_id))
+        self.hint.setVisible(state is None)
+        for button in self.links.values():
+            button.setVisible(state is not None)
+        if model is None or state is None:
+            self.status.setText("")
+            return
+        self.id.show_id(request_id or "", "" if request_id else id_missing(state))
+        self.status.setText(f"{model.started_utc.astimezone():%H:%M:%S} · {attempts_text(state)}")
+        tone = {"failed": "failure", "stopped": "variable", "interrupted": "variable"}.get(state.phase, "muted")
+        if self.status.property("tone") != tone:
+            self.status.setProperty("tone", tone)
+            restyle(self.status)
+        self._request_id = request_id or ""
+
+    def _copy(self) -> None:
+        copy_text(self._request_id)
+        self._show_copied(True)
+        self._copied.start()
+
+    def _show_copied(self, copied: bool) -> None:
+        set_icon(self.copy, "check" if copied else "copy", "warm_edge" if copied else "text")
+        label = "request_id copied" if copied else "Copy request_id"
+        self.copy.setAccessibleName(label)
+        self.copy.setToolTip(label)
+
+
+class InspectorStrip(QFrame):
+    """The inspector in one line, for a window too narrow for it: request_id, cached tokens, time to first token."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setProperty("look", "footer")
+        self.setAccessibleName("Inspector, short")
+        self.id = IdLabel("request_id")
+        self.cached, self.ttft = QLabel(), QLabel()
+        row = QHBoxLayout(self)
+        row.setContentsMargins(GRID * 2, 2, GRID, 2)
+        row.setSpacing(GRID)
+        row.addWidget(self.id, 1)
+        for label in (self.cached, self.ttft):
+            label.setProperty("tone", "muted")
+            label.setFont(ui_font(12, tabular=True))
+            row.addWidget(label)
+        self.hide()
+
+    def show_model(self, model: InspectorModel | None) -> None:
+        """Show a request; None: nothing was sent."""
+        state = model.state if model is not None else None
+        self.id.show_id(
+            (state.request_id or "") if state else "", id_missing(state) if state else "Nothing was sent yet"
+        )
+        cached = usage_lines(model)["cached"].text if model is not None else UNKNOWN
+        self.cached.setText(f"{cached} cached")
+        self.ttft.setText(f"TTFT {latency_lines(state)['ttft'].text}" if state else "")
+
+
 class RequestSection(Section):
-    """Which request this was."""
+    """Further ids, ending, and destination."""
 
     def __init__(self) -> None:
         super().__init__("Request")
         self._copies: dict[str, CopyButton] = {}
-        for key, name in (
-            ("request_id", "request_id"),
-            ("error_id", "differs in the body"),
-            ("body_id", "body id"),
-        ):
-            row = self.add_row(key, name)
-            self._add_copy(key, row, name)
-            if key == "request_id":
-                row.show_as_id()
+        for key, name in (("error_id", "id in the error body"), ("body_id", "body id")):
+            self._add_copy(key, self.add_row(key, name), name)
         for key, name in (
             ("finish", "finish reason"),
             ("attempts", "attempts"),
@@ -234,11 +363,7 @@ class RequestSection(Section):
         lines = request_lines(model)
         self.show_lines(lines)
         self.rows["error_id"].setVisible(bool(lines["error_id"].text))
-        for key, text in (
-            ("request_id", model.state.request_id),
-            ("error_id", lines["error_id"].text),
-            ("body_id", model.state.body_id),
-        ):
+        for key, text in (("error_id", lines["error_id"].text), ("body_id", model.state.body_id)):
             self._copies[key].set_text_to_copy(text or "")
             self._copies[key].setVisible(bool(text))
 

@@ -89,7 +89,7 @@ class Layout(QObject):
         menu = QMenu(self._header)
         menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         for number, column in enumerate(COLUMNS):
-            action = menu.addAction(column.title)
+            action = menu.addAction(column.header)
             action.setCheckable(True)
             action.setChecked(not self._header.isSectionHidden(number))
             action.setToolTip(column.hint)

@@ -11,9 +11,11 @@ from playground.client.events import Usage
 from playground.client.pricing import cost
 from playground.prefix_cache.forecast import ago
 from playground.requestlog.records import LogRow
+from playground.runs.finish import finish_text
 from playground.runs.metrics import UNKNOWN, Figure, dollars, seconds
 from playground.ui.panes.log.details import AttemptLine, Clock, Detail, Live
 
+HEADERS = {"request_id": "request_id", "cost": "Input cost"}
 LIVE_CHARS = 160
 """How much of a text that still comes is shown: its end."""
 NOT_REPORTED = "The server did not report it"
@@ -44,7 +46,12 @@ class Column:
     figure: bool = False
     mono: bool = False
     shown: bool = True
-    """Whether a table that nobody has changed shows it."""
+    """Whether the default layout shows it."""
+
+    @property
+    def header(self) -> str:
+        """The heading; `title` identifies the column in settings."""
+        return HEADERS.get(self.title, self.title[:1].upper() + self.title[1:])
 
 
 def attempt_cell(title: str, attempt: AttemptLine) -> Cell:
@@ -110,12 +117,12 @@ def _going_on(live: Live) -> str:
 def _outcome(row: LogRow) -> tuple[str, str]:
     """The newest attempt in words, and the tone that says the same in colour."""
     if row.phase == "done":
-        return " ".join(part for part in (str(row.status or ""), row.finish_reason or "ended") if part), "warm_edge"
+        return " ".join(part for part in (str(row.status or ""), finish_text(row.finish_reason)) if part), ""
     if row.phase == "failed":
         # 200, and then trouble: the status alone would read as success.
         return ("failed" if row.status in (None, 200) else str(row.status)), "failure"
     if row.phase in ("stopped", "interrupted"):
-        return row.phase, "variable_edge"
+        return " ".join(part for part in (str(row.status or ""), row.phase) if part), "variable_edge"
     return {"retrying": "retrying…", "waiting": "waiting…"}.get(row.phase, "running…"), "accent"
 
 
@@ -200,8 +207,8 @@ def _cost(row: LogRow, _detail: Detail) -> Cell:
         return Cell(UNKNOWN, "Not priced: no rates are set for this endpoint" if unset else _why(row))
     if priced.output is None:
         unset = row.rates.output is None
-        return Cell(dollars(priced.input), f"Input only: {'no output rate is set' if unset else 'output is unknown'}")
-    return Cell(dollars(priced.total), f"Input {dollars(priced.input)}, output {dollars(priced.output)}")
+        return Cell(dollars(priced.input), f"Output is not part of it: {'not priced' if unset else 'unknown'}")
+    return Cell(dollars(priced.input), f"With output {dollars(priced.output)}: {dollars(priced.total)}")
 
 
 def _answer(row: LogRow, detail: Detail) -> Cell:
@@ -245,13 +252,13 @@ def _one_line(text: str) -> str:
 COLUMNS = (
     Column("time", 116, _time, "When it was sent, by this computer's clock and zone"),
     Column("status", 132, _status, "HTTP status and finish reason; every attempt where there were more"),
-    Column("request_id", 288, _request_id, "X-Request-Id of the newest attempt: what support asks for", mono=True),
+    Column("request_id", 292, _request_id, "X-Request-Id of the newest attempt: what support asks for", mono=True),
     Column("in", 72, _prompt, "Prompt tokens, the cached ones included", figure=True),
     Column("cached", 68, _cached, "Prompt tokens that the cache served", figure=True),
     Column("out", 60, _output, "Completion tokens", figure=True),
     Column("TTFT", 72, _ttft, "Time to first token", figure=True),
     Column("total", 72, _total, "From sending to the end, waits and retries included", figure=True),
-    Column("cost", 100, _cost, "By the rates that were set when it was sent", figure=True),
+    Column("cost", 100, _cost, "Input, by the rates when it was sent. Output is not priced here", figure=True),
     Column("attempts", 72, _attempts, "HTTP exchanges, retries included", figure=True, shown=False),
     Column("endpoint", 140, _endpoint, "Where it was sent", shown=False),
     Column("model", 100, _model, "The model that was asked for", shown=False),

@@ -10,6 +10,7 @@ from typing import Any
 from PySide6.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelIndex, Qt, Signal
 from PySide6.QtGui import QColor, QFont
 
+from playground.export.terminal import visible, visible_line
 from playground.requestlog.filter import EVERYTHING, LogFilter
 from playground.requestlog.records import LogRow
 from playground.runs.metrics import APPROXIMATELY, UNKNOWN
@@ -281,7 +282,7 @@ class LogModel(QAbstractTableModel):
         if orientation != Qt.Orientation.Horizontal or not 0 <= section < len(COLUMNS):
             return None
         if role == Qt.ItemDataRole.DisplayRole:
-            return COLUMNS[section].title
+            return COLUMNS[section].header
         if role == Qt.ItemDataRole.ToolTipRole:
             return COLUMNS[section].hint
         if role == Qt.ItemDataRole.TextAlignmentRole:
@@ -302,9 +303,11 @@ class LogModel(QAbstractTableModel):
         cell = column.cell(row, self.detail(row))
         if role == Qt.ItemDataRole.ForegroundRole:
             return self._color(cell.tone)
+        # A control character must not reorder the row or show another id.
+        text = visible_line(cell.text) if column.mono else visible(cell.text)
         if role == Qt.ItemDataRole.AccessibleTextRole:
-            return f"{column.title}: {_spoken(cell.text)}"
-        return cell.text if role == Qt.ItemDataRole.DisplayRole else plain_tip(cell.why or cell.text)
+            return f"{column.title}: {_spoken(text)}"
+        return text if role == Qt.ItemDataRole.DisplayRole else plain_tip(visible(cell.why) or text)
 
     def _font(self, figure: bool, mono: bool) -> QFont:
         return self._ids if mono else (self._figures if figure else self._plain)

@@ -19,6 +19,7 @@ from PySide6.QtWidgets import (
     QTableView,
 )
 
+from playground.export.terminal import visible_line
 from playground.ui.panes.log.columns import COLUMNS, attempt_cell
 from playground.ui.panes.log.model import LogModel
 from playground.ui.theme import Theme, mono_font, ui_font
@@ -109,7 +110,7 @@ class RowLook(QStyledItemDelegate):
             )
             color = getattr(self.theme, cell.tone) if cell.tone else self.theme.muted
             painter.setPen(color)
-            text = painter.fontMetrics().elidedText(cell.text, Qt.TextElideMode.ElideRight, place.width())
+            text = painter.fontMetrics().elidedText(visible_line(cell.text), Qt.TextElideMode.ElideRight, place.width())
             painter.drawText(place, flags | Qt.AlignmentFlag.AlignVCenter, text)
 
 

@@ -17,7 +17,7 @@ from playground.prompt.document import Document
 from playground.prompt.variables import places, render
 
 if TYPE_CHECKING:
-    from playground.prefix_cache.workbench import Outlook
+    from playground.prefix_cache.forecaster import PromptForecast
 
 NOT_WARM = -1
 
@@ -88,11 +88,14 @@ class PromptAxes:
         return replace(self, messages=messages, tools_warm=self.tools_warm and other.tools_warm)
 
 
-def axes_of(outlook: Outlook, reported_total: int | None = None, now: float | None = None) -> PromptAxes:
+def axes_of(outlook: PromptForecast, reported_total: int | None = None, now: float | None = None) -> PromptAxes:
     """Return the axes of a forecast. `reported_total`: prompt tokens that the server reported for this document."""
     document, zones, forecast = outlook.view.document, outlook.zones, outlook.forecast
     total = reported_total or round(forecast.prompt_tokens or zones.total_tokens)
-    tools, *counts = shares((sum(zones.tool_tokens), *zones.message_tokens), total)
+    by_part = {(part.part, part.index): part.tokens for part in outlook.parts}
+    catalogue = sum(part.tokens for part in outlook.parts if part.part == "tool")
+    messages_tokens = (by_part.get(("message", index), 0.0) for index in range(len(document.messages)))
+    tools, *counts = shares((catalogue, *messages_tokens), total)
     end = _stable_end(document, tools, counts)
     messages = tuple(
         MessageAxes(_variable_from(end, index), _warm_to(outlook, index), counts[index])
@@ -103,11 +106,11 @@ def axes_of(outlook: Outlook, reported_total: int | None = None, now: float | No
         document=document,
         messages=messages,
         tools_tokens=tools,
-        tools_warm=bool(zones.tool_zones) and all(zone == "warm" for zone in zones.tool_zones),
+        tools_warm=outlook.cache.tools == "warm",
         stable_end=end,
         total=total,
         same_values=same,
-        new_values=_new_values(outlook, end, same),
+        new_values=round(outlook.new_values.cached_tokens),
         state=_state(outlook, time.time() if now is None else now),
         warm=same > 0,
         basis=forecast.basis,
@@ -134,7 +137,7 @@ def _stable_end(document: Document, tools: int, counts: Sequence[int]) -> Stable
             continue
         text = render(message.content or "", document.variables).text
         before = (message.content or "")[: found[0].start]
-        # From the same figures as the messages' own counts: all that is shown adds up.
+        # From the same figures as the messages' counts, so that all figures on screen add up.
         tokens = tools + sum(counts[:index]) + round(counts[index] * len(before) / (len(text) or 1))
         return StableEnd(index, found[0].start, found[0].name, tokens)
     return None
@@ -146,28 +149,20 @@ def _variable_from(end: StableEnd | None, index: int) -> int | None:
     return end.offset if index == end.message else 0
 
 
-def _warm_to(outlook: Outlook, index: int) -> int:
-    zones = outlook.zones
-    if zones.message_zones[index] != "warm":
+def _warm_to(outlook: PromptForecast, index: int) -> int:
+    if outlook.zones.message_zones[index] != "warm" and not outlook.cache.messages[index]:
         return NOT_WARM
-    return max((span.end for span in zones.messages[index] if span.zone == "warm"), default=0)
+    return outlook.cache.messages[index]
 
 
-def _new_values(outlook: Outlook, end: StableEnd | None, same: int) -> int:
-    known = getattr(outlook, "new_values", None)
-    if known is not None:
-        return round(known.cached_tokens)
-    return same if end is None else min(same, end.tokens)
-
-
-def _state(outlook: Outlook, now: float) -> str:
-    forecast, clock = outlook.forecast, getattr(outlook, "clock", None)
+def _state(outlook: PromptForecast, now: float) -> str:
+    forecast, clock = outlook.forecast, outlook.clock
     if forecast.cached_tokens >= 0.5:
-        until = clock.warm_until_unix if clock is not None else None
+        until = clock.warm_until_unix
         return f"warm, {left(until - now)} left" if until is not None else "warm, lifetime not known"
     if forecast.run_id is None:
         return "cache: nothing sent yet"
-    if clock is not None and clock.cold and forecast.sent_at is not None:
+    if clock.cold and forecast.sent_at is not None:
         return f"cold, last sent {left(now - forecast.sent_at)} ago"
     return f"cold, {forecast.basis}" if forecast.basis else "cold"
 

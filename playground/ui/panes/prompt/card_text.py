@@ -30,11 +30,11 @@ LINE_CHARACTERS = 100
 
 
 class CardText(ExactEdit):
-    """Never scrolls inside; painting costs what is visible, not what there is."""
+    """Never scrolls inside; the cost of painting depends on the visible part only."""
 
     height_changed = Signal()
     moved = Signal()
-    """The cursor stands elsewhere."""
+    """The cursor moved."""
 
     def __init__(
         self, theme: Theme, parent: QWidget | None = None, sides: tuple[int, int] = (SIDE_PX, RIGHT_PX)
@@ -53,7 +53,7 @@ class CardText(ExactEdit):
 
     @property
     def geometry_of_text(self) -> TextGeometry:
-        """Where each character stands, in the viewport's coordinates."""
+        """Positions of characters in the viewport's coordinates."""
         return self._lines
 
     @property
@@ -108,7 +108,7 @@ class CardText(ExactEdit):
             self.settled()
 
     def set_advised(self, advised: Advised) -> None:
-        """The places that advice is about, in code points of the text as it is."""
+        """Mark the places of advice, in code points of the present text."""
         if advised != self._advised:
             self._advised = advised
             self.settled()
@@ -124,7 +124,7 @@ class CardText(ExactEdit):
         self.set_advised(tuple(kept))
 
     def set_theme(self, theme: Theme) -> None:
-        """Other colours."""
+        """Apply a theme."""
         self._theme = theme
         self._color_marks()
         self.viewport().update()

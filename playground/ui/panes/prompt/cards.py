@@ -99,7 +99,7 @@ _Key = QKeySequence.StandardKey
 
 
 def text_menu(text: ExactEdit, card_actions: Sequence[QAction], parent: QWidget) -> QMenu:
-    """A menu for `text` as it is now; undo and redo are asked of the prompt."""
+    """Return a menu for the present state of `text`; undo and redo are the prompt's."""
     menu = QMenu(parent)
     selected = text.textCursor().hasSelection()
     entries: tuple[tuple[str, _Key, Callable[[], object], bool], ...] = (
@@ -111,7 +111,7 @@ def text_menu(text: ExactEdit, card_actions: Sequence[QAction], parent: QWidget)
         ("Select all", _Key.SelectAll, text.selectAll, bool(text.exact.text)),
     )
     for words, key, act, possible in entries:
-        # The key is shown, not bound: the text has it already.
+        # The key is displayed, not bound: the text handles it.
         shown = QKeySequence(key).toString(QKeySequence.SequenceFormat.NativeText)
         action = menu.addAction(f"{words}\t{shown}")
         action.setEnabled(possible)
@@ -138,7 +138,7 @@ ACTIONS = (
 
 
 class MessageCard(QWidget):
-    """Shows one message. Says what the person did; the prompt's history decides what becomes of it."""
+    """Displays one message and emits the user's changes, which the prompt's history applies."""
 
     typed = Signal(object)
     """Splice of the content."""
@@ -198,7 +198,7 @@ class MessageCard(QWidget):
             self.action.emit(name)
 
     def set_collapsed(self, collapsed: bool) -> None:
-        """Hide the text, or show it again; the first line stays as a note."""
+        """Hide the text, or show it again; a collapsed card shows its first words as a note."""
         self.collapsed = collapsed
         self.text.setVisible(not collapsed)
         self.head.show_collapsed(collapsed)
@@ -209,12 +209,12 @@ class MessageCard(QWidget):
 
     @property
     def message(self) -> Message:
-        """What the card shows."""
+        """The message on display."""
         return self._message
 
     @property
     def calls(self) -> CallFields:
-        """The fields of tool calls; made when they are first wanted, as most messages have none."""
+        """The fields of tool calls, created on first use: most messages have none."""
         if self._calls is None:
             self._calls = CallFields(lambda: self.open_calls(), self)
             self._calls.changed.connect(self.fields_changed)
@@ -240,7 +240,7 @@ class MessageCard(QWidget):
         self._say()
 
     def mirror(self, message: Message, splice: Splice) -> None:
-        """The text changed elsewhere (undo): show the change, and where it was."""
+        """Show a change of the text that was made elsewhere, such as undo, and move the cursor to it."""
         self._message = message
         self._shift(splice)
         self.text.apply(splice)
@@ -250,7 +250,7 @@ class MessageCard(QWidget):
         self.typed.emit(splice)
 
     def keep(self, message: Message) -> None:
-        """The message as it is after what was typed here."""
+        """Take the message that typing in this card has produced."""
         self._message = message
 
     def _shift(self, splice: Splice) -> None:
@@ -272,7 +272,7 @@ class MessageCard(QWidget):
 
     @property
     def axes(self) -> MessageAxes | None:
-        """The axes as they are painted."""
+        """The painted axes."""
         return self._axes
 
     def show_axes(self, axes: MessageAxes | None, end: StableEnd | None) -> None:
@@ -397,7 +397,7 @@ def _placeholder(message: Message) -> str:
 
 
 def note_of(message: Message) -> str:
-    """What a card says beside the role."""
+    """Return the note beside the role."""
     if message.tool_calls:
         return "calls " + ", ".join(call.name for call in message.tool_calls)
     if message.role == "tool":

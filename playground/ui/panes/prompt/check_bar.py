@@ -1,4 +1,4 @@
-"""What the server will refuse, and what is likely a mistake: said under the prompt while it is typed."""
+"""Findings about the prompt while it is typed: input the server refuses, and probable mistakes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from playground.ui.widgets.notice import field_link, shortened, words
 
 
 class ProblemBar(QFrame):
-    """One sentence, wrapped, a button to put it away, and where it can be overruled one for that."""
+    """A message with Dismiss, and with "Send anyway" if the check can be overruled."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -35,11 +35,11 @@ class ProblemBar(QFrame):
 
     @property
     def text(self) -> str:
-        """What it says."""
+        """The message on display."""
         return self._words.text()
 
     def say(self, sentence: str, anyway: Callable[[], object] | None = None) -> None:
-        """Show it; `anyway` is offered as a button where it is given."""
+        """Show a message; `anyway` is offered as a button."""
         self._overrule = anyway
         self.anyway.setVisible(anyway is not None)
         self._words.setText(sentence)
@@ -58,7 +58,7 @@ MOST = 8
 
 
 class CheckBar(QFrame):
-    """A row a finding: a sign, the field as a link, what is wrong. Hidden where there is nothing to say."""
+    """One row per finding: severity, the field as a link, the message. Hidden without findings."""
 
     chosen = Signal(object)
     """The Problem whose field was clicked."""
@@ -82,11 +82,11 @@ class CheckBar(QFrame):
 
     @property
     def text(self) -> str:
-        """What is said, a line a finding."""
+        """All findings, one per line."""
         return "\n".join(f"{_sign(finding)} {finding.problem}" for finding in self._findings)
 
     def show_findings(self, findings: tuple[Finding, ...]) -> None:
-        """Say these; nothing happens where they are the same."""
+        """Show these findings."""
         if findings != self._findings:
             self._findings = findings
             self._build()

@@ -2,19 +2,94 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import Signal
-from PySide6.QtWidgets import QFrame, QVBoxLayout
+from PySide6.QtCore import QEvent, Qt, Signal
+from PySide6.QtGui import QAction, QContextMenuEvent, QKeyEvent, QKeySequence
+from PySide6.QtWidgets import QFrame, QLineEdit, QMenu, QVBoxLayout
 
 from playground.ui.panes.prompt.card_text import CardText
 from playground.ui.stylesheet import restyle
-from playground.ui.theme import Theme
+from playground.ui.theme import Theme, mono_font
+
+_HISTORY = (QKeySequence.StandardKey.Undo, QKeySequence.StandardKey.Redo)
+
+
+class FieldLine(QLineEdit):
+    """`textEdited` is emitted for the user's input only."""
+
+    undo_requested = Signal()
+    redo_requested = Signal()
+
+    def __init__(self, name: str, placeholder: str = "", *, mono: bool = False) -> None:
+        super().__init__()
+        self.setAccessibleName(name)
+        self.setPlaceholderText(placeholder)
+        if mono:
+            self.setFont(mono_font())
+
+    def show_text(self, text: str) -> None:
+        """Show a text from its start; the same text changes nothing."""
+        if self.text() != text:
+            self.setText(text)
+            if not self.hasFocus():
+                self.setCursorPosition(0)
+
+    def mark(self, why: str) -> None:
+        """Mark the field as wrong, with the reason at its tip; empty: nothing is."""
+        bad = "true" if why else "false"
+        if self.property("bad") != bad:
+            self.setProperty("bad", bad)
+            restyle(self)
+        self.setToolTip(why)
+        self.setAccessibleDescription(why)
+
+    @property
+    def bad(self) -> bool:
+        """Whether it is marked."""
+        return bool(self.property("bad") == "true")
+
+    def event(self, event: QEvent) -> bool:
+        """Leave the keys of undo and redo to the window."""
+        if event.type() == QEvent.Type.ShortcutOverride and isinstance(event, QKeyEvent) and _is_history(event):
+            event.ignore()
+            return False
+        return super().event(event)
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Typing; undo and redo are passed on."""
+        if event.matches(QKeySequence.StandardKey.Undo):
+            self.undo_requested.emit()
+        elif event.matches(QKeySequence.StandardKey.Redo):
+            self.redo_requested.emit()
+        else:
+            super().keyPressEvent(event)
+
+    def menu(self) -> QMenu:
+        """Qt's own menu, with the prompt's undo in it in place of the field's."""
+        menu = self.createStandardContextMenu()
+        undo, redo = menu.actions()[:2]
+        for old, signal in ((undo, self.undo_requested), (redo, self.redo_requested)):
+            action = QAction(old.text(), menu)
+            action.triggered.connect(lambda _checked=False, signal=signal: signal.emit())
+            menu.insertAction(old, action)
+            menu.removeAction(old)
+        return menu
+
+    def contextMenuEvent(self, event: QContextMenuEvent) -> None:
+        """The menu above."""
+        menu = self.menu()
+        menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        menu.popup(event.globalPos())
+
+
+def _is_history(event: QKeyEvent) -> bool:
+    return any(event.matches(key) for key in _HISTORY)
 
 
 class FieldText(QFrame):
     """Undo is the prompt's, not the field's."""
 
     edited = Signal(str)
-    """The whole exact text, after every edit by the person."""
+    """The whole exact text, after every edit by the user."""
     undo_requested = Signal()
     redo_requested = Signal()
     caret_moved = Signal()
@@ -40,16 +115,16 @@ class FieldText(QFrame):
         return self.text.exact.text
 
     def set_exact(self, text: str) -> None:
-        """Show another text by its smallest change, so that the cursor stays where it can."""
+        """Show a text by its smallest change, which keeps the cursor if possible."""
         splice = self.text.exact.whole(text)
         if splice.removed or splice.inserted:
             self.text.apply(splice, select=False)
 
     def set_theme(self, theme: Theme) -> None:
-        """Other colours."""
+        """Apply a theme."""
         self.text.set_theme(theme)
 
     def mark(self, bad: bool) -> None:
-        """Mark the field as what is wrong."""
+        """Mark the field as invalid, or remove the mark."""
         self.setProperty("bad", "true" if bad else "false")
         restyle(self)

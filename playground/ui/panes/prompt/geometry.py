@@ -1,7 +1,7 @@
-"""Where a text widget's characters stand. Heights are kept block by block, so that a keystroke measures one block.
+"""Positions of a text widget's characters. Heights are stored per block: a keystroke measures one block.
 
-Qt can tell a block's place only by walking there from the first visible one; in a prompt of thousands of lines that
-walk would be most of a keystroke.
+Qt finds a block's position by walking from the first visible block, which would be most of the time of a keystroke in a
+prompt of thousands of lines.
 """
 
 from __future__ import annotations
@@ -42,20 +42,20 @@ class TextGeometry:
         self._gap_blocks: list[QTextBlock] = []
 
     def note_change(self, position: int, added: int) -> None:
-        """Contents changed as Qt reports it; measured when next asked for."""
+        """Note a change that Qt reported; it is measured on the next request."""
         if self._changed is not None:
             self.forget()
         else:
             self._changed = (position, added)
 
     def forget(self) -> None:
-        """Measure everything anew."""
+        """Discard all heights."""
         self._heights = []
         self._tops = None
         self._changed = None
 
     def forget_block(self, number: int) -> None:
-        """Measure one block anew."""
+        """Discard the height of one block."""
         if number < len(self._heights) and self._changed is None:
             block = self._edit.document().findBlockByNumber(number)
             self._changed = (block.position(), 0)
@@ -79,7 +79,7 @@ class TextGeometry:
         return min(max(first, 0), last), min(max(bisect_right(tops, bottom) - 1, 0), last)
 
     def spot(self, unit: int) -> Spot:
-        """Where the character at UTF-16 unit `unit` stands."""
+        """Return the position of the character at UTF-16 unit `unit`."""
         block = self._edit.document().findBlock(unit)
         if not block.isValid():
             block = self._edit.document().lastBlock()
@@ -200,7 +200,7 @@ class TextGeometry:
 
 
 def x_of(line: QTextLine, unit: int) -> float:
-    """Where in its line a block's UTF-16 unit begins."""
+    """Return the x of a block's UTF-16 unit in its line."""
     # Qt hands back the unit beside its x, as it may have had to choose another.
     x, _unit = cast("tuple[float, int]", line.cursorToX(unit))
     return x

@@ -1,4 +1,4 @@
-"""What is marked in a message's text: `{{name}}` as a chip, and characters that nobody could see."""
+"""Marks in a message's text: `{{name}}` as a chip, invisible characters, and places of advice."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ class Mark:
 
 
 Advised = tuple[tuple[int, int, str], ...]
-"""Places that advice is about: code points [start, end) of the text, and what is said there."""
+"""Places of advice: code points [start, end) of the text, and the advice."""
 
 
 def marks_of(exact: ExactText, values: Mapping[str, str], advised: Advised = ()) -> list[Mark]:
-    """Every mark of a text, in order."""
+    """Return every mark of a text, in order."""
     found: list[tuple[int, int, MarkKind, str]] = [
         (place.start, place.end, "value" if place.name in values else "missing", place.name)
         for place in places(exact.text)
     ]
     found += [(at, at + 1, "odd", odd) for at, odd in exact.oddities()]
     chips = [(start, end) for start, end, _, _ in found]
-    # A chip is a mark already; what is advised of a variable stands at its chip's tip.
+    # A chip is a mark already; advice about a variable is in the chip's tooltip.
     found += [
         (start, end, "advice", words)
         for start, end, words in advised
@@ -75,7 +75,7 @@ def _in_units(image: str, found: list[tuple[int, int, MarkKind, str]]) -> list[M
 
 
 def marks_between(marks: list[Mark], start: int, end: int) -> list[Mark]:
-    """The marks that lie wholly or partly in units [start, end); chips are never longer than a line is kept for."""
+    """The marks that lie wholly or partly in units [start, end); chips are short."""
     first = bisect_left(marks, start, key=lambda mark: mark.start)
     while first > 0 and marks[first - 1].end > start:
         first -= 1
@@ -84,7 +84,7 @@ def marks_between(marks: list[Mark], start: int, end: int) -> list[Mark]:
 
 
 def tip_of(mark: Mark, values: Mapping[str, str]) -> str:
-    """What a mark says when the pointer rests on it."""
+    """Return a mark's tooltip."""
     if mark.kind == "odd":
         return name_of(mark.subject)
     if mark.kind == "advice":
@@ -97,12 +97,12 @@ def tip_of(mark: Mark, values: Mapping[str, str]) -> str:
 
 
 def ink(theme: Theme, kind: MarkKind) -> QColor:
-    """The colour of a marked text."""
+    """Return the color of marked text."""
     return {"value": theme.variable_edge, "missing": theme.failure, "odd": theme.output, "advice": theme.text}[kind]
 
 
 def paint_mark(painter: QPainter, theme: Theme, kind: MarkKind, area: QRectF) -> None:
-    """The ground of one mark; the text comes over it."""
+    """Paint the background of one mark, before the text."""
     painter.setRenderHint(QPainter.RenderHint.Antialiasing)
     if kind == "advice":
         pen = QPen(theme.variable_edge, 2, Qt.PenStyle.DotLine)

@@ -35,7 +35,7 @@ from playground.ui.widgets.rule import hairline
 from playground.ui.widgets.tab_bar import counted, tab_bar
 
 if TYPE_CHECKING:
-    from playground.lint.model import Advice
+    from playground.lint.model import Finding as LintFinding
     from playground.prefix_cache.forecaster import PromptForecast as Outlook
     from playground.prefix_cache.zones import ZoneMap
     from playground.prompt.limits import Finding
@@ -65,18 +65,18 @@ _TABS = {"messages": PROMPT, "variables": PROMPT, "tools": TOOLS, "parameters": 
 
 
 class PromptPane(QFrame):
-    """Edits one Document. Every change is told at once and can be undone."""
+    """Edits one Document. Every change is emitted at once and can be undone."""
 
     edited = Signal(object)
     """The Document, after every change, also by undo and redo, synchronously."""
     send_requested = Signal()
-    """Ctrl+Enter came to a text here and nobody else took it; never during a composition."""
+    """Ctrl+Enter in a text of this pane; never during a composition."""
     action_requested = Signal(str)
     """The id of an action of the window."""
     answers_wanted = Signal(str)
-    """What calls of this tool return is wanted; the tool's menu offers it where somebody listens."""
+    """The mock results of this tool are requested; offered in the tool's menu if the signal is connected."""
     tool_server_wanted = Signal()
-    """Tools of a Model Context Protocol server are wanted."""
+    """Tools of a Model Context Protocol server are requested."""
 
     def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -150,7 +150,7 @@ class PromptPane(QFrame):
 
     @cached_property
     def _others(self) -> OtherTabs:
-        """The tabs behind the first one: made when they are first needed, which the first paint does not."""
+        """The tabs behind the first one, created on first use: the first paint does not need them."""
 
         others = OtherTabs(self._theme)
         others.tools.tools_edited.connect(self._set_tools)
@@ -171,7 +171,7 @@ class PromptPane(QFrame):
 
     @cached_property
     def check_bar(self) -> CheckBar:
-        """What the check found: made when it first has something to say."""
+        """The findings of the check, created with the first finding."""
         from playground.ui.panes.prompt.check_bar import CheckBar
 
         bar = CheckBar()
@@ -180,7 +180,7 @@ class PromptPane(QFrame):
         return bar
 
     def complete(self) -> None:
-        """Make what the first paint did not need."""
+        """Create the widgets that the first paint did not need."""
         _ = self._others
 
     @property
@@ -199,7 +199,7 @@ class PromptPane(QFrame):
         return self._others.body
 
     def document(self) -> Document:
-        """The document as it is now, to the character."""
+        """Return the present document, exact to the character."""
         return self.history.document
 
     def set_document(
@@ -221,11 +221,11 @@ class PromptPane(QFrame):
         return self.history.stack
 
     def undo(self) -> None:
-        """Take the last step back, whichever tab it was made in."""
+        """Undo the last step, of any tab."""
         self.history.stack.undo()
 
     def redo(self) -> None:
-        """Do again what was taken back."""
+        """Redo the last undone step."""
         self.history.stack.redo()
 
     def _on_spliced(self, _message: int, splice: Splice, shown: bool) -> None:
@@ -236,7 +236,7 @@ class PromptPane(QFrame):
             self._show_variables()
 
     def _around(self, message: int, splice: Splice) -> str:
-        """The line that a splice changed, and what it took away."""
+        """Return the removed text and the line that a splice changed."""
         text = self.history.document.messages[message].content or ""
         start = text.rfind("\n", 0, splice.at) + 1
         end = text.find("\n", splice.at + len(splice.inserted))
@@ -321,7 +321,7 @@ class PromptPane(QFrame):
                 served = Served(cached, at, *place)
         self.prompt_tab.show_served(served)
 
-    def set_advice(self, advice: Sequence[Advice], document: Document) -> None:
+    def set_advice(self, advice: Sequence[LintFinding], document: Document) -> None:
         """Mark the places in the messages that advice on `document` is about; advice on an older one is left alone."""
         if document is not self.history.document:
             return
@@ -360,7 +360,7 @@ class PromptPane(QFrame):
         self._show_body()
 
     def show_problem(self, problem: FieldError) -> None:
-        """Say what is wrong, and put the cursor where it is."""
+        """Show an error and move the cursor to its field."""
         self.problem_bar.say(str(problem))
         self.go_to(problem)
 
@@ -369,12 +369,12 @@ class PromptPane(QFrame):
         go_to_field(self, problem, _TABS)
 
     def refuse(self, problem: FieldError, anyway: Callable[[], object]) -> None:
-        """Say why it is not sent, lead there, and offer to send it all the same."""
+        """Show why the prompt is not sent, go to the field, and offer to send it anyway."""
         self.go_to(problem)
         self.problem_bar.say(f"The server refuses this, so it was not sent. {problem}", anyway)
 
     def set_findings(self, findings: tuple[Finding, ...]) -> None:
-        """What the check of the prompt has to say, under the prompt and at the parameters concerned."""
+        """Show the findings of the check under the prompt and at the parameters concerned."""
         if findings == self._findings:
             return
         self._findings = findings
@@ -417,12 +417,12 @@ class PromptPane(QFrame):
         self.history.replace(replace(self.history.document, messages=tuple(messages)), label)
 
     def focus_editor(self) -> None:
-        """The keyboard goes to the prompt's text."""
+        """Give the prompt's text the focus."""
         self.tabs.setCurrentIndex(PROMPT)
         self.prompt_tab.focus_editor()
 
     def take_focus(self) -> None:
-        """The keyboard comes to this pane."""
+        """Give this pane the focus."""
         self.focus_editor()
 
     def composing(self) -> bool:

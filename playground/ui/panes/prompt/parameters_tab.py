@@ -1,4 +1,4 @@
-"""Parameters: every documented one; empty means not sent; a wrong one is said while it is typed, and not taken."""
+"""Parameters: every documented one; empty is not sent; an invalid one blocks sending."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class _Field(QWidget):
         return line
 
     def show_text(self, text: str) -> None:
-        """Show a value, unless what is typed stands for it."""
+        """Show a value, unless the typed text already means it."""
         editor = self.editor
         if isinstance(editor, QLineEdit):
             if editor.text() != text:
@@ -79,12 +79,12 @@ class _Field(QWidget):
             editor.blockSignals(False)
 
     def set_theme(self, theme: Theme) -> None:
-        """Other colours."""
+        """Apply a theme."""
         if isinstance(self.editor, FieldText):
             self.editor.set_theme(theme)
 
     def say(self, sentence: str) -> None:
-        """What is wrong; empty where nothing is."""
+        """Show an error; an empty text removes it."""
         self._wrong.setText(sentence)
         self._wrong.setVisible(bool(sentence))
         if isinstance(self.editor, FieldText):
@@ -107,7 +107,7 @@ class ParametersTab(QScrollArea):
         self._fields: dict[str, _Field] = {}
         self._findings: tuple[Finding, ...] = ()
         self._marked: set[str] = set()
-        self._stream = QCheckBox("stream: send the completion as it is made")
+        self._stream = QCheckBox("stream: receive the completion in parts")
         self._usage = QCheckBox("stream_options.include_usage: always ask for usage when streaming")
         self._stream.toggled.connect(lambda on: self._change(replace(self._document, stream=on), ""))
         self._usage.toggled.connect(lambda on: self._change(replace(self._document, include_usage=on), ""))
@@ -138,7 +138,7 @@ class ParametersTab(QScrollArea):
         grid.setRowStretch(last + 1, 1)
 
     def set_theme(self, theme: Theme) -> None:
-        """Other colours."""
+        """Apply a theme."""
         for field in (*self._fields.values(), self._extra):
             field.set_theme(theme)
 

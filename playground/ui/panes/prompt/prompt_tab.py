@@ -1,4 +1,4 @@
-"""The Prompt tab: the tools' card, a card a message, in the order that the cache sees them."""
+"""The Prompt tab: the tools and one card per message, in the order of the cache."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from playground.ui.widgets.icons import set_icon
 from playground.ui.widgets.lossless_text import Splice
 
 _ROOM_PX = 40
-"""Lines around the cursor that are kept in sight with it."""
+"""Space around the cursor that stays visible with it."""
 
 
 class PromptTab(QWidget):
-    """Keeps one card a message in step with the history's document."""
+    """Keeps one card per message in step with the history's document."""
 
     tools_requested = Signal()
     action = Signal(str)
@@ -137,7 +137,7 @@ class PromptTab(QWidget):
         card.deleteLater()
 
     def act(self, index: int, name: str) -> None:
-        """Do what a card's menu offers."""
+        """Run an entry of a card's menu."""
         messages = list(self._history.document.messages)
         if name == "add":
             self.insert(index + 1)
@@ -210,7 +210,7 @@ class PromptTab(QWidget):
     def _show_cursor(self, card: MessageCard) -> None:
         if not card.isVisible():
             return
-        # A card that has just grown stands lower down only when the page is laid out again.
+        # A card that has just grown has its new position only after the next layout.
         if self._page.layout() is not None and card.minimumSizeHint().height() > card.height():
             self._column.activate()
         place = card.text.cursorRect()

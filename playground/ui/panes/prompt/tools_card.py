@@ -266,6 +266,6 @@ class ToolCard(QFrame):
     def set_theme(self, theme: Theme) -> None:
         """Other colours."""
         self._theme = theme
-        for part in (self.head, self.handle, self.form, self.json):
+        for part in (self.form, self.json):
             if part is not None:
                 part.set_theme(theme)

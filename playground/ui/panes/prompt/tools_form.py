@@ -23,8 +23,7 @@ from playground.prompt.document import Tool
 from playground.prompt.field_errors import InputError
 from playground.tools import form_model
 from playground.tools.form_model import KINDS, Row
-from playground.ui.panes.prompt.field_line import FieldLine
-from playground.ui.panes.prompt.field_text import FieldText
+from playground.ui.panes.prompt.field_text import FieldLine, FieldText
 from playground.ui.theme import GRID, Theme
 from playground.ui.widgets.notice import words
 

@@ -99,7 +99,7 @@ class ToolsBar(QFrame):
         self.collapse = _button("Collapse all", "quiet")
         self.collapse.clicked.connect(self.collapse_wanted)
         self.paste = _button("Paste…", "")
-        self.paste.setToolTip("Python functions, or JSON of OpenAI, Anthropic, Gemini and others")
+        self.paste.setToolTip("JSON definitions of OpenAI, Anthropic, Gemini, Bedrock or MCP")
         self.paste.clicked.connect(self.paste_wanted)
         self.add = _button("Add a tool", "menu")
         self.menu = QMenu(self)

@@ -23,7 +23,7 @@ class PromptFile:
     Attributes:
         path: None if the prompt has no file yet.
         saved: the document in the file, or the one that was opened without a file.
-        digest: identifies the file's bytes as they were opened or saved; None if there are none.
+        digest: identifies the file's bytes when it was opened or saved; None if it has no file.
         kept: digest of a newer file on disk that the user decided to overwrite.
     """
 
@@ -64,7 +64,7 @@ class History(QObject):
 
     @property
     def document(self) -> Document:
-        """The document as it is now."""
+        """The present document."""
         return self._document
 
     @property
@@ -157,7 +157,7 @@ class _Typing(QUndoCommand):
 
 
 def _joined(first: Splice, second: Splice) -> Splice | None:
-    """Both as one, where they are one stretch of typing or of deleting."""
+    """Return both as one splice if they are one run of typing or deleting, otherwise None."""
     if not second.removed and len(second.inserted) == 1 and first.inserted:
         if second.at != first.at + len(first.inserted) or _starts_a_word(first.inserted[-1], second.inserted):
             return None
@@ -177,7 +177,7 @@ _State = tuple[Document, PromptFile]
 
 
 class _Replacing(QUndoCommand):
-    """Any other change: both documents are kept and share memory. The file changes only if the step changed it."""
+    """Any other change. Both documents share memory; the file changes only if the step changed it."""
 
     def __init__(self, history: History, before: _State, after: _State, label: str, merge: str) -> None:
         super().__init__(label)

@@ -48,7 +48,7 @@ class _Value(QFrame):
 
     @property
     def open(self) -> bool:
-        """Whether the whole value is shown."""
+        """Whether the value is edited and shows all its lines."""
         return self.text.hasFocus()
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:

@@ -1,18 +1,16 @@
-"""Trouble in place: what went wrong, what to do, and the request_id to quote."""
+"""A failed request in place: what happened and what to do. Its request_id is in the inspector, once."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from PySide6.QtWidgets import QGridLayout, QHBoxLayout, QLabel
+from PySide6.QtWidgets import QGridLayout
 
 from playground.client.error_body import parse, path_of, steps_of
 from playground.client.events import ApiError
 from playground.prompt.field_errors import FieldError
 from playground.runs.state import RunState
 from playground.ui.theme import GRID, mono_font
-from playground.ui.widgets.copy_button import CopyButton
-from playground.ui.widgets.elided_label import ElidedLabel
 from playground.ui.widgets.notice import Notice, field_link, shortened, words
 
 MOST_DETAILS = 6
@@ -69,8 +67,6 @@ def trouble_notice(state: RunState, go_to: Callable[[FieldError], object]) -> No
         label = words(facts, "muted")
         label.setFont(mono_font())
         notice.column.insertWidget(notice.column.count() - 1, label)
-    for name, request_id in _ids(state.request_id, trouble.body_request_id):
-        notice.column.insertLayout(notice.column.count() - 1, _id_row(name, request_id))
     return notice
 
 
@@ -103,27 +99,3 @@ def _cut(detail: str) -> str:
     lines = detail.split("\n")
     text = "\n".join(lines[:MOST_LINES])[:MOST_CHARS]
     return text if text == detail else f"{text} … (all of it: see JSON)"
-
-
-def _ids(header: str | None, body: str | None) -> list[tuple[str, str]]:
-    """Each request_id once; two that differ both, each with where it stood (support needs the header's)."""
-    if header and body and header != body:
-        return [("X-Request-Id", header), ("request_id in the body, another", body)]
-    return [("request_id", header or body or "")] if header or body else []
-
-
-def _id_row(name: str, request_id: str) -> QHBoxLayout:
-    row = QHBoxLayout()
-    row.setSpacing(GRID)
-    caption = QLabel(name)
-    caption.setProperty("tone", "muted")
-    shown = ElidedLabel(f"{name} of the failed request")
-    shown.setFont(mono_font())
-    shown.setProperty("mono", True)
-    shown.set_full_text(request_id)
-    copy = CopyButton(f"the failed request's {name}")
-    copy.set_text_to_copy(request_id)
-    row.addWidget(caption)
-    row.addWidget(shown, 1)
-    row.addWidget(copy)
-    return row

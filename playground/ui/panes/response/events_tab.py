@@ -12,7 +12,7 @@ from PySide6.QtWidgets import QAbstractItemView, QFrame, QHeaderView, QLabel, QS
 from playground.client.events import RawEvent
 from playground.runs.state import RunState
 from playground.ui.panes.response.live_text import LiveText
-from playground.ui.theme import GRID, Theme, mono_font, ui_font
+from playground.ui.theme import GRID, mono_font, ui_font
 from playground.ui.widgets.copy_button import copy_text
 
 COLUMNS = ("time", "after", "kind", "carries", "data")
@@ -207,6 +207,3 @@ class EventsTab(QFrame):
         there_are = self.model.rowCount() > 0
         self._words.setVisible(not there_are)
         self._split.setVisible(there_are)
-
-    def set_theme(self, theme: Theme) -> None:
-        """Nothing here has a colour of its own."""

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from playground.client.events import ApiError, Queued, RetryScheduled
+from playground.runs.finish import finish_text
 from playground.runs.state import RunState
 
-EMPTY = "Press Ctrl+Enter to send. The completion will stream here."
-STOPPED = "Stopped by you · usage unknown: the server settles what it generated and this client never sees the figure"
+EMPTY = "Press Ctrl+Enter to send. The completion appears here as it streams."
+STOPPED = "Stopped by you · usage unknown: the server did not report it before the stop"
 STOPPED_WITH_USAGE = "Stopped by you · the usage had already been reported"
-INTERRUPTED = "Interrupted · the program ended before the response did; what was logged by then is shown"
+INTERRUPTED = "Interrupted · the program ended before the response; the text logged until then is shown"
 NO_CONTENT = "The response ended without any text."
 ONLY_CALLS = "No text: the model called a tool."
 
 
 def outcome(state: RunState | None) -> str:
-    """One word for how the run stands: its finish reason where it ended well."""
+    """Return how the run ended, or its phase."""
     if state is None:
         return "nothing sent"
     if state.phase == "done":
-        return state.finish_reason or "done"
+        return finish_text(state.finish_reason)
     if state.phase == "failed":
         return f"failed · {state.status}" if state.status not in (None, 200) else "failed"
     return {"waiting": "not sent yet", "sent": "sent"}.get(state.phase, state.phase)
@@ -37,10 +38,21 @@ def waiting(state: RunState, elapsed_s: float) -> str:
     return f"{head} · waiting for the first token… {elapsed_s:.1f} s"
 
 
+def left_s(event: Queued, elapsed_s: float) -> float | None:
+    """Return the seconds until a queued request is sent; None if the wait cannot be known."""
+    return None if event.expected_s is None else max(event.at + event.expected_s - elapsed_s, 0.0)
+
+
 def queued(event: Queued, elapsed_s: float) -> str:
-    """Why the request is not sent yet, and when it will be."""
-    left = "" if event.expected_s is None else f" · about {max(event.at + event.expected_s - elapsed_s, 0):.0f} s"
-    return f"Waiting for a place within the plan: {event.reason} · number {event.place} in the queue{left}"
+    """Return the position in the queue and the remaining wait: `Queued behind 1 request, about 32 s`."""
+    ahead = event.place - 1
+    head = f"Queued behind {ahead:,} request{'' if ahead == 1 else 's'}" if ahead > 0 else "Queued, next to be sent"
+    left = left_s(event, elapsed_s)
+    return head if left is None else f"{head}, about {_duration(left)}"
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
 
 
 def retrying(trouble: ApiError, retry: RetryScheduled, left_s: float) -> str:

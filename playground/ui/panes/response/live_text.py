@@ -93,6 +93,18 @@ _LINE_END = re.compile("\r\n|[\n\r\u2029\ufdd0\ufdd1]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
+_CONTROLS = {code: 0x2400 + code for code in range(0x20) if code not in (0x09, 0x0A, 0x0D)} | {0x7F: 0x2421}
+_CONTROLS |= dict.fromkeys(range(0x80, 0xA0), 0xFFFD) | {0x85: 0x2424}
+_CONTROLS |= dict.fromkeys((0x202B, 0x202E, 0x2067, 0x200F, 0x061C), 0x21E4)  # right-to-left: ⇤
+_CONTROLS |= dict.fromkeys((0x202A, 0x202D, 0x2066, 0x200E), 0x21E5)  # left-to-right: ⇥
+_CONTROLS |= dict.fromkeys((0x202C, 0x2069), 0x21F9) | {0x2068: 0x21D4}  # end of an embedding: ⇹; first strong: ⇔
+
+
+def displayed(text: str) -> str:
+    """Return `text` with one visible sign for each control or direction character, of the same length in UTF-16."""
+    return text if text.isascii() and text.isprintable() else text.translate(_CONTROLS)
+
+
 @dataclass(slots=True)
 class DisplayMap:
     """The exact text so far, and the start of each paragraph shown, in code points of it."""
@@ -123,7 +135,7 @@ class DisplayMap:
                 stop = end.end()
             at = stop
         self.taken = limit
-        return [_SURROGATE.sub("\ufffd", line) for line in shown]
+        return [_SURROGATE.sub("\ufffd", displayed(line)) for line in shown]
 
     def exact_offset(self, paragraph: int, unit: int) -> int:
         """The code point of the exact text at UTF-16 unit `unit` of paragraph `paragraph`."""

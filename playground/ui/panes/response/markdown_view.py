@@ -12,6 +12,7 @@ from typing import Literal
 
 from PySide6.QtGui import (
     QColor,
+    QTextBlock,
     QTextBlockFormat,
     QTextCharFormat,
     QTextCursor,
@@ -297,7 +298,8 @@ def selected_text(selection: QTextCursor) -> str:
     out: list[str] = []
     before: tuple[int, int] | None = None
     while block.isValid() and block.position() < end:
-        if not block.blockFormat().property(NOT_COPIED):
+        beside_table = not block.text() and _cell(QTextCursor(block)) is None and _near_table(block)
+        if not beside_table and not block.blockFormat().property(NOT_COPIED):
             text = block.text()[max(start - block.position(), 0) : max(end - block.position(), 0)]
             cell = _cell(QTextCursor(block))
             if out:
@@ -310,10 +312,18 @@ def selected_text(selection: QTextCursor) -> str:
     return "".join(out)
 
 
+def _near_table(block: QTextBlock) -> bool:
+    """Return whether a paragraph before or after is in a table: Qt puts an empty one at each side of it."""
+    sides = (block.previous(), block.next())
+    return any(side.isValid() and _cell(QTextCursor(side)) is not None for side in sides)
+
+
 def _cell(cursor: QTextCursor) -> tuple[int, int] | None:
     """Return an id of the table row at the cursor, and the column."""
     table = cursor.currentTable()
-    if table is None:
-        return None
+    return _cell_of(table, cursor) if table else None
+
+
+def _cell_of(table: QTextTable, cursor: QTextCursor) -> tuple[int, int]:
     cell = table.cellAt(cursor)
     return table.firstPosition() * 100_000 + cell.row(), cell.column()

@@ -1,4 +1,4 @@
-"""The response pane: what the model says, as it says it, in six views, and what became of the request."""
+"""The response pane: the completion as it streams, the request that it answers, and how the request ended."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from playground.runs.expected_reply import Asked
 from playground.runs.state import RunState
 from playground.ui.panes.response.error_view import trouble_notice
 from playground.ui.panes.response.events_tab import EventsTab
-from playground.ui.panes.response.footer import Footer, Header
+from playground.ui.panes.response.footer import Footer
 from playground.ui.panes.response.json_tab import JsonTab
 from playground.ui.panes.response.live_text import SlowSteps
 from playground.ui.panes.response.probabilities_tab import ProbabilitiesTab
 from playground.ui.panes.response.rendered_tab import RenderedTab
+from playground.ui.panes.response.request_tab import RequestTab, SentRequest
 from playground.ui.panes.response.text_tab import TextTab
 from playground.ui.panes.response.tools_tab import ToolsTab
 from playground.ui.theme import Theme
@@ -24,13 +25,11 @@ from playground.ui.widgets.rule import hairline
 from playground.ui.widgets.tab_bar import counted, tab_bar
 
 TICK_MS = 100
-TEXT, RENDERED, TOOLS, EVENTS, JSON, PROBABILITIES = range(6)
+TEXT, REQUEST, RENDERED, TOOLS, EVENTS, JSON, PROBABILITIES = range(7)
 
 
 class _Tab(Protocol):
     def refresh(self, state: RunState | None, elapsed_s: float = 0.0) -> None: ...
-
-    def set_theme(self, theme: Theme) -> None: ...
 
 
 class ResponsePane(QFrame):
@@ -47,24 +46,22 @@ class ResponsePane(QFrame):
         self.setProperty("look", "pane")
         self.setAccessibleName("Response")
         self._state: RunState | None = None
-        self._simulated = False
         self._estimated: float | None = None
         self._notice: Notice | None = None
         self._phase: str | None = None
         self._since = QElapsedTimer()
         self._labels = SlowSteps()
         self.text_tab = TextTab()
+        self.request_tab = RequestTab()
         self.rendered_tab = RenderedTab()
         self.tools_tab = ToolsTab()
         self.tools_tab.run_requested.connect(lambda: self.notice_action.emit("chain"))
         self.events_tab = EventsTab()
         self.json_tab = JsonTab(theme)
         self.probabilities_tab = ProbabilitiesTab(theme)
-        self.header = Header()
         self.footer = Footer()
-        self.tabs = tab_bar(
-            "Views of the response", ("Text", "Rendered", "Tool calls", "Events", "JSON", "Probabilities")
-        )
+        titles = ("Text", "Request", "Rendered", "Tool calls", "Events", "JSON", "Probabilities")
+        self.tabs = tab_bar("Views of the response", titles)
         self._stack = QStackedWidget()
         for tab in self._tabs():
             self._stack.addWidget(tab)
@@ -74,6 +71,7 @@ class ResponsePane(QFrame):
         self._tick = QTimer(self)
         self._tick.setInterval(TICK_MS)
         self._tick.timeout.connect(self.refresh)
+        self.text_tab.waiting.cancelled.connect(lambda: self.notice_action.emit("stop"))
         self.text_tab.calls.show_requested.connect(lambda: self.show_tab(TOOLS))
         self.show_state(None)
 
@@ -86,16 +84,19 @@ class ResponsePane(QFrame):
         self,
         state: RunState | None,
         *,
-        simulated: bool = False,
+        sent: SentRequest | None = None,
         asked: Asked | None = None,
         estimated_prompt_tokens: float | None = None,
     ) -> None:
-        """Show another run from here on; None: nothing was sent yet. `simulated`: the simulator answers it.
+        """Show another run from here on; None: nothing was sent yet.
 
-        The answer is judged by what was `asked`, where that is known. `estimated_prompt_tokens`: the forecast's,
-        shown with ≈ where the server reports none.
+        Args:
+            sent: the request, for the Request tab.
+            asked: the form of answer that the request asks for.
+            estimated_prompt_tokens: the forecast's, shown with ≈ if the server reports none.
         """
-        self._state, self._simulated, self._estimated = state, simulated, estimated_prompt_tokens
+        self._state, self._estimated = state, estimated_prompt_tokens
+        self.request_tab.show_request(sent)
         self.tools_tab.set_asked(asked)
         self.json_tab.set_asked(asked)
         self._since.start()
@@ -109,7 +110,6 @@ class ResponsePane(QFrame):
         running = state is not None and not state.ended
         elapsed = self._since.elapsed() / 1000 if running else 0.0
         self._current().refresh(state, elapsed)
-        self.header.show_state(state, self._simulated)
         phase = state.phase if state else None
         self._labels.run(self._refresh_labels, now=not running or phase != self._phase)
         self._phase = phase
@@ -119,9 +119,9 @@ class ResponsePane(QFrame):
             self._tick.start() if running else self._tick.stop()
 
     def set_theme(self, theme: Theme) -> None:
-        """Draw in the new theme's colours."""
-        for tab in self._tabs():
-            tab.set_theme(theme)
+        """Apply a theme."""
+        self.json_tab.set_theme(theme)
+        self.probabilities_tab.set_theme(theme)
 
     def take_focus(self) -> None:
         """The keyboard comes to the tab in front."""
@@ -131,9 +131,10 @@ class ResponsePane(QFrame):
         """Bring a tab to the front: TEXT, RENDERED, TOOLS, EVENTS, JSON or, where any came, PROBABILITIES."""
         self.tabs.setCurrentIndex(index)
 
-    def _tabs(self) -> tuple[TextTab, RenderedTab, ToolsTab, EventsTab, JsonTab, ProbabilitiesTab]:
+    def _tabs(self) -> tuple[TextTab, RequestTab, RenderedTab, ToolsTab, EventsTab, JsonTab, ProbabilitiesTab]:
         return (
             self.text_tab,
+            self.request_tab,
             self.rendered_tab,
             self.tools_tab,
             self.events_tab,
@@ -173,7 +174,6 @@ class ResponsePane(QFrame):
         column.setSpacing(0)
         column.addWidget(self.tabs)
         column.addWidget(hairline())
-        column.addWidget(self.header)
         column.addWidget(self._stack, 1)
         column.addWidget(self.footer)
         return column

@@ -10,7 +10,7 @@ from PySide6.QtWidgets import QFrame, QLabel, QTextBrowser, QVBoxLayout
 
 from playground.runs.state import RunState
 from playground.ui.panes.response.labels import placeholder
-from playground.ui.panes.response.live_text import FollowEnd, SlowSteps
+from playground.ui.panes.response.live_text import FollowEnd, SlowSteps, displayed
 from playground.ui.panes.response.markdown_view import COPY_CODE, Piece, code_blocks, insert, pieces, selected_text
 from playground.ui.theme import GRID, current_theme, ui_font
 from playground.ui.widgets.copy_button import copy_text
@@ -132,7 +132,7 @@ class RenderedTab(QFrame):
         if fresh:
             self._drop()
             self.browser.clear()
-        found = pieces(text)
+        found = pieces(displayed(text))
         kept = 0
         while kept < min(len(found), len(self._shown)) and found[kept] == self._shown[kept][0]:
             kept += 1

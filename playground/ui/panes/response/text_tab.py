@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
+
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QStackedLayout, QVBoxLayout
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QProgressBar, QPushButton, QStackedLayout, QVBoxLayout
 
 from playground.runs.state import RunState
-from playground.ui.panes.response.labels import ending, placeholder
+from playground.ui.panes.response.labels import ending, left_s, placeholder, queued
 from playground.ui.panes.response.live_text import LiveText
-from playground.ui.theme import GRID, Theme, mono_font
+from playground.ui.theme import GRID, mono_font
 from playground.ui.widgets.elided_label import ElidedLabel
+from playground.ui.widgets.icons import set_icon
 from playground.ui.widgets.notice import words
 
 
@@ -48,6 +51,108 @@ class CallStrip(QFrame):
             self.setVisible(bool(line))
 
 
+class WaitBox(QFrame):
+    """Why a request waits, how long, and Cancel. Hidden while nothing waits."""
+
+    cancelled = Signal()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.title = words("", "strong")
+        self.reason = words("", "muted")
+        self.bar = QProgressBar()
+        self.bar.setTextVisible(False)
+        self.bar.setFixedHeight(4)
+        self.bar.setAccessibleName("Elapsed part of the wait")
+        self.cancel = QPushButton("Cancel")
+        self.cancel.clicked.connect(self.cancelled)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(GRID * 2, GRID * 2, GRID * 2, GRID)
+        column.setSpacing(GRID // 2)
+        for widget in (self.title, self.reason, self.bar):
+            column.addWidget(widget)
+        column.addSpacing(GRID // 2)
+        column.addWidget(self.cancel, 0, Qt.AlignmentFlag.AlignLeft)
+        self.hide()
+
+    def show_state(self, state: RunState | None, elapsed_s: float) -> None:
+        """Show the wait for a slot or for the next attempt."""
+        found = _wait(state, elapsed_s)
+        self.setVisible(found is not None)
+        if found is None:
+            return
+        title, reason, whole_s, left = found
+        if self.title.text() != title:
+            self.title.setText(title)
+            self.setAccessibleName(title)
+        if self.reason.text() != reason:
+            self.reason.setText(reason)
+        self.reason.setVisible(bool(reason))
+        self.bar.setVisible(left is not None and whole_s > 0)
+        if left is not None and whole_s > 0:
+            self.bar.setRange(0, round(whole_s))
+            self.bar.setValue(round(whole_s - left))
+
+
+def _wait(state: RunState | None, elapsed_s: float) -> tuple[str, str, float, float | None] | None:
+    """Return (title, reason, seconds of the whole wait, seconds left) of a waiting request."""
+    if state is None or state.ended:
+        return None
+    if state.queued is not None:
+        event = state.queued
+        sent = left_s(event, elapsed_s)
+        at = "" if sent is None else f" Sent automatically at {datetime.now() + timedelta(seconds=sent):%H:%M:%S}."
+        return (
+            queued(event, elapsed_s),
+            f"{event.reason[:1].upper()}{event.reason[1:]}.{at}",
+            event.expected_s or 0.0,
+            sent,
+        )
+    if state.phase == "retrying" and state.retry is not None and state.trouble is not None:
+        left = max(state.retry.at + state.retry.wait_s - elapsed_s, 0.0)
+        status = f"{state.trouble.status} " if state.trouble.status is not None else ""
+        title = f"Retrying in {left:.0f} s: attempt {state.retry.attempt} of {state.retry.of}"
+        asked = " The server asked for this wait." if state.trouble.retry_after_s is not None else ""
+        return title, f"{status}{state.trouble.title}.{asked}", state.retry.wait_s, left
+    return None
+
+
+class FoldedText(QFrame):
+    """Reasoning or a refusal: folded to one line until it is opened. Hidden while there is none."""
+
+    def __init__(self, name: str, *, folded: bool) -> None:
+        super().__init__()
+        self._name = name
+        self.head = QPushButton(name)
+        self.head.setProperty("look", "quiet")
+        self.head.setCheckable(True)
+        self.head.setChecked(not folded)
+        set_icon(self.head, "right" if folded else "down")
+        self.text = LiveText(name)
+        self.text.setMaximumHeight(160)
+        self.head.toggled.connect(self._fold)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(GRID, GRID // 2, GRID, 0)
+        column.setSpacing(0)
+        column.addWidget(self.head, 0, Qt.AlignmentFlag.AlignLeft)
+        column.addWidget(self.text)
+        # Not before it has its parent: a widget shown without one is a window that takes the activation.
+        self.text.setVisible(not folded)
+        self.hide()
+
+    def _fold(self, opened: bool) -> None:
+        set_icon(self.head, "down" if opened else "right")
+        self.text.setVisible(opened)
+
+    def show_text(self, text: str, *, final: bool) -> None:
+        """Show the text so far."""
+        self.text.show_text(text, final=final)
+        label = f"{self._name} · {len(text):,} characters"
+        if self.head.text() != label:
+            self.head.setText(label)
+        self.setVisible(bool(text))
+
+
 class TextTab(QFrame):
     """The completion, live. `elapsed_s` of `refresh` feeds the words of waiting."""
 
@@ -56,6 +161,9 @@ class TextTab(QFrame):
         self.setProperty("look", "pane")
         self.text = LiveText("Completion")
         self.calls = CallStrip()
+        self.waiting = WaitBox()
+        self.reasoning = FoldedText("Reasoning", folded=True)
+        self.refusal = FoldedText("Refusal", folded=False)
         self._words = QLabel()
         self._words.setWordWrap(True)
         self._words.setProperty("tone", "muted")
@@ -66,6 +174,9 @@ class TextTab(QFrame):
         self._ending.setVisible(False)
         # A stacked layout shows its first widget at once: inside this one, never as a window of its own.
         column = QVBoxLayout(self)
+        column.addWidget(self.waiting)
+        column.addWidget(self.reasoning)
+        column.addWidget(self.refusal)
         self._places = QStackedLayout()
         column.addLayout(self._places, 1)
         self._places.addWidget(self._words)
@@ -90,16 +201,21 @@ class TextTab(QFrame):
         text = state.text if state else ""
         self.text.show_text(text, final=state is None or state.ended)
         self._places.setCurrentWidget(self.text if text else self._words)
+        self.waiting.show_state(state, elapsed_s)
+        ended = state is None or state.ended
+        for part, content in (
+            (self.reasoning, state.reasoning if state else ""),
+            (self.refusal, state.refusal if state else ""),
+        ):
+            part.show_text(content, final=ended)
         if not text:
-            self._set_words(placeholder(state, elapsed_s))
+            hidden = self.waiting.isVisibleTo(self) or self.refusal.isVisibleTo(self)
+            self._set_words("" if hidden else placeholder(state, elapsed_s))
         self.calls.show_state(state)
         line = ending(state)
         if line != self._ending.text():
             self._ending.setText(line)
             self._ending.setVisible(bool(line))
-
-    def set_theme(self, theme: Theme) -> None:
-        """Nothing here has a colour of its own."""
 
     def _set_words(self, text: str) -> None:
         if text != self._words.text():

@@ -12,7 +12,7 @@ from playground.tools.json_position import read_json
 from playground.tools.schema import check_arguments
 from playground.ui.panes.response.live_text import LiveText
 from playground.ui.stylesheet import restyle
-from playground.ui.theme import GRID, Theme
+from playground.ui.theme import GRID
 from playground.ui.widgets.copy_button import CopyButton
 from playground.ui.widgets.elided_label import ElidedLabel
 from playground.ui.widgets.notice import words
@@ -179,9 +179,6 @@ class ToolsTab(QScrollArea):
             self._filler.setText(filler)
         self._filler.setVisible(bool(filler))
         self._filler_mark.setVisible(bool(filler))
-
-    def set_theme(self, theme: Theme) -> None:
-        """Nothing here has a colour of its own."""
 
     def _add(self, index: int) -> None:
         card = CallCard(index)

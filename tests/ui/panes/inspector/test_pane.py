@@ -6,6 +6,7 @@ import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QScrollArea
 from pytestqt.qtbot import QtBot
 
 from playground.client.endpoint import Rates
@@ -48,8 +49,9 @@ def test_all_reported(pane: InspectorPane) -> None:
     assert pane.cost.rows["saved"].value == "$0.000346"
     assert pane.cost.rows["output"].value == "not priced"
     assert pane.cost.note.text() == "rates: the vendor's published API schema"
-    assert pane.request.rows["request_id"].value == runs.REQUEST_ID
-    assert pane.request.rows["attempts"].value == "200 stop"
+    assert pane.id.id.displayed == runs.REQUEST_ID
+    assert pane.id.status.text().endswith(" · 200 finished")
+    assert pane.request.rows["attempts"].value == "200 finished"
     assert pane.request.rows["time"].value == "2026-11-23 14:02:11 UTC"
 
 
@@ -97,7 +99,7 @@ def test_rates_are_asked_for_and_used(pane: InspectorPane, qtbot: QtBot) -> None
 
 def test_attempts_in_their_order(pane: InspectorPane) -> None:
     pane.show_model(runs.model(runs.retried()))
-    assert pane.request.rows["attempts"].value == "503 → 200 stop"
+    assert pane.request.rows["attempts"].value == "503 → 200 finished"
 
 
 def test_failed_without_output_draws_none(pane: InspectorPane) -> None:
@@ -122,20 +124,19 @@ def test_a_growing_state_is_taken_in(pane: InspectorPane) -> None:
     state = RunState()
     model = runs.model(state)
     pane.show_model(model)
-    assert pane.request.rows["request_id"].value == "—"
+    assert pane.id.id.displayed == ""
     for event in [*runs.sent(), *runs.deltas(runs.ANSWER), *runs.ending()]:
         state.apply(event)
         pane.show_model(model)
-    assert pane.request.rows["request_id"].value == runs.REQUEST_ID
+    assert pane.id.id.displayed == runs.REQUEST_ID
     assert pane.request.rows["finish"].value == "stop"
     assert pane.usage.headline.text() == "1,204 in"
 
 
 def test_a_figure_is_copied_by_one_key(pane: InspectorPane) -> None:
     pane.show_model(runs.model(runs.done()))
-    row = pane.request.rows["request_id"]
-    row.setFocus()
-    QTest.keyClick(row, Qt.Key.Key_C, Qt.KeyboardModifier.ControlModifier)
+    pane.id.id.setFocus()
+    QTest.keyClick(pane.id.id, Qt.Key.Key_C, Qt.KeyboardModifier.ControlModifier)
     assert QGuiApplication.clipboard().text() == runs.REQUEST_ID
 
 
@@ -149,10 +150,13 @@ def test_every_row_is_reached_and_named(pane: InspectorPane) -> None:
 
 def test_nothing_is_cut_off_at_its_least_width(pane: InspectorPane, qtbot: QtBot) -> None:
     pane.show_model(runs.model(runs.done(), explanation=runs.why()))
-    inside = pane.widget()
+    pane.resize(pane.minimumWidth(), 600)
+    scroll = next(area for area in pane.findChildren(QScrollArea) if area.isVisible())
+    inside = scroll.widget()
     assert inside is not None
-    qtbot.waitUntil(lambda: inside.width() <= pane.viewport().width())
-    assert inside.minimumSizeHint().width() <= pane.viewport().width()
+    qtbot.waitUntil(lambda: inside.width() <= scroll.viewport().width())
+    assert inside.minimumSizeHint().width() <= scroll.viewport().width()
+    assert pane.id.id.whole
 
 
 def test_each_attempt_has_a_row_with_its_own_id(pane: InspectorPane) -> None:

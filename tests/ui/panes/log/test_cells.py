@@ -28,9 +28,9 @@ def test_an_answered_request_shows_what_was_reported(play: Play) -> None:
         await stage.shown(1)
         assert [stage.cell(0, title) for title in ("in", "cached", "out")] == ["1,204", "1,152", "86"]
         assert [stage.cell(0, title) for title in ("TTFT", "total")] == ["300 ms", "1.1 s"]
-        assert stage.cell(0, "status") == "200 stop"
+        assert stage.cell(0, "status") == "200 finished"
         assert stage.cell(0, "cost") == "$0.000136"
-        assert "Input only" in stage.cell(0, "cost", TIP)
+        assert "not priced" in stage.cell(0, "cost", TIP)
         assert stage.cell(0, "answer") == "From nine to five."
 
     play(story)
@@ -52,7 +52,7 @@ def test_a_stopped_request_is_estimated_where_it_can_be(play: Play) -> None:
     async def story(stage: Stage) -> None:
         await keep(stage.log, show.of("Stop"), stopped("Let me look into that for you, it takes a moment"))
         await stage.shown(1)
-        assert stage.cell(0, "status") == "stopped"
+        assert stage.cell(0, "status") == "200 stopped"
         assert stage.cell(0, "in") == "≈ 1,204"
         await stage.until(lambda: stage.cell(0, "out").startswith("≈ "), "the estimate of what had come")
         assert 5 <= int(stage.cell(0, "out").removeprefix("≈ ")) <= 25
@@ -79,10 +79,10 @@ def test_every_attempt_is_in_the_status(play: Play) -> None:
         await keep(stage.log, show.of("Again"), show.answered_at_last())
         await stage.shown(1)
         await stage.until(lambda: "→" in stage.cell(0, "status"), "the attempt before")
-        assert stage.cell(0, "status") == "503 → 200 stop"
+        assert stage.cell(0, "status") == "503 → 200 finished"
         assert stage.cell(0, "status", TIP).startswith("2 attempts")
         assert stage.cell(0, "request_id") == show.SECOND_ID
-        assert stage.cell(0, "status", int(Qt.ItemDataRole.AccessibleTextRole)) == "status: 503 then 200 stop"
+        assert stage.cell(0, "status", int(Qt.ItemDataRole.AccessibleTextRole)) == "status: 503 then 200 finished"
 
     play(story)
 
@@ -93,7 +93,7 @@ def test_the_attempts_are_painted_when_they_have_come(play: Play) -> None:
         painted: list[str] = []
         stage.pane.model.dataChanged.connect(lambda *_: painted.append(stage.cell(0, "status")))
         await stage.shown(1)
-        await stage.until(lambda: "503 → 200 stop" in painted, "a repaint with the attempts in it")
+        await stage.until(lambda: "503 → 200 finished" in painted, "a repaint with the attempts in it")
 
     play(story)
 
@@ -161,7 +161,7 @@ def test_an_interrupted_request_says_so(play: Play, tmp_path: Path) -> None:
         stage.pane.set_source(again)
         await stage.rows(1)
         await stage.until(lambda: stage.cell(0, "out") != "—", "the estimate of what had come")
-        assert stage.cell(0, "status") == "interrupted"
+        assert stage.cell(0, "status") == "200 interrupted"
         assert stage.cell(0, "status", TIP).startswith("The program ended before the request did")
         assert stage.cell(0, "out").startswith("≈ ")
         assert stage.cell(0, "total", TIP).endswith("when it ended is not known")
@@ -214,9 +214,10 @@ def test_figures_stand_right_and_colour_follows_the_theme(play: Play) -> None:
         for title in FIGURES:
             assert stage.cell(0, title, int(Qt.ItemDataRole.TextAlignmentRole)) & Qt.AlignmentFlag.AlignRight
         color = int(Qt.ItemDataRole.ForegroundRole)
-        assert stage.cell(0, "status", color) == load_theme("light").warm_edge
+        assert stage.cell(0, "cached", color) == load_theme("light").warm_edge
+        assert stage.cell(0, "status", color) is None
         stage.pane.set_theme(load_theme("dark"))
-        assert stage.cell(0, "status", color) == QColor(load_theme("dark").warm_edge)
+        assert stage.cell(0, "cached", color) == QColor(load_theme("dark").warm_edge)
 
     play(story)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 from PySide6.QtCore import Qt
@@ -57,6 +57,12 @@ class Counting:
 
     async def totals(self, log_filter: LogFilter, /) -> Totals:
         return await self._log.totals(log_filter)
+
+    async def numbers(self, log_filter: LogFilter, /) -> Sequence[int]:
+        return await self._log.numbers(log_filter)
+
+    async def request_ids(self, chosen: LogFilter | Sequence[int], /) -> list[str]:
+        return await self._log.request_ids(chosen)
 
     async def get(self, run_id: str, /) -> StoredRun | None:
         return await self._log.get(run_id)
@@ -444,7 +450,9 @@ def test_selected_row_is_previewed_and_a_shown_row_is_marked_and_selected(play: 
     async def story(stage: Stage) -> None:
         ids = await show.fill_plain(stage.log, 4)
         await stage.shown(4)
-        pane, previewed, left = stage.pane, [], []
+        pane = stage.pane
+        previewed: list[object] = []
+        left: list[object] = []
         pane.previewed.connect(previewed.append)
         pane.left.connect(lambda: left.append(True))
         place = pane.table.visualRect(pane.model.index(2, 1)).center()

@@ -23,11 +23,14 @@ from tests.ui.panes.prompt.conftest import Desk
 
 Open = Callable[[Document], Desk]
 TOOL = Tool.of({"type": "function", "function": {"name": "look_up", "parameters": {"type": "object"}}})
-SYSTEM = "You are brief.\nYou are kind.\nYou never guess."
+SYSTEM = (
+    "You are brief.\nYou answer in the language of the caller, and you read numbers aloud as words.\n"
+    "You are kind.\nYou never guess."
+)
 DOCUMENT = Document(
     tools=(TOOL,),
     messages=(Message("system", SYSTEM), Message("user", "{{name}} asks:\n{{question}}")),
-    variables={"name": "Priya", "question": "Why?"},
+    variables={"name": "Priya", "question": "Why is my parcel late again, and when will it be at my door?"},
 )
 
 
@@ -66,14 +69,17 @@ def test_fill_shows_structure_and_edge_shows_the_cache(open_pane: Open) -> None:
 
 
 def test_an_edit_ends_the_edge_and_leaves_the_fill(open_pane: Open) -> None:
-    desk = open_pane(DOCUMENT)
-    desk.sent(DOCUMENT)
+    # Longer than a block before the edit: of less, nothing is expected from the cache.
+    text = "You always answer in one short and friendly sentence.\n" * 12 + SYSTEM
+    document = replace(DOCUMENT, messages=(Message("system", text), *DOCUMENT.messages[1:]))
+    desk = open_pane(document)
+    desk.sent(document)
     theme = load_theme("light")
     card = desk.pane.prompt_tab.cards[0]
-    desk.pane.show_place(0, SYSTEM.index("kind"))
+    desk.pane.show_place(0, text.index("kind"))
     QTest.keyClicks(card.text, "very ")
     assert card.axes is not None
-    assert card.axes.warm_to == SYSTEM.index("kind")
+    assert 0 < card.axes.warm_to <= text.index("kind")
     assert card.axes.variable_from is None
     assert pixel(card, 2, 10) == theme.warm_edge
     assert pixel(card, 2, card.height() - 4) == theme.surface

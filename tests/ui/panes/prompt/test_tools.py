@@ -221,10 +221,10 @@ def test_pasted_text_is_told_what_becomes_of_it(dialog: PasteDialog) -> None:
     added: list[tuple[Tool, ...]] = []
     dialog.added.connect(added.append)
     assert not dialog.add.isEnabled()
-    dialog.text.setPlainText("def get(a: int, *rest): ...\ndef other(): ...")
+    dialog.text.setPlainText('[{"name": "get", "annotations": {}}, {"name": "other"}]')
     dialog.look()
     assert dialog.add.text() == "Add 2 tools"
-    assert "*rest of get is left out" in dialog.notes.text()
+    assert "annotations" in dialog.notes.text()
     assert "added as get_2" in dialog.notes.text()
     dialog.add.click()
     assert [one.name for one in added[0]] == ["get_2", "other"]

@@ -95,3 +95,13 @@ def test_another_text_replaces_the_first(qtbot: QtBot) -> None:
     text.show_text("one")
     text.show_text("two")
     assert text.exact_text == text.toPlainText() == "two"
+
+
+def test_live_text_with_direction_controls_shows_them_and_copies_the_exact_text(qtbot: QtBot) -> None:
+    text = _shown(qtbot)
+    exact = "pay \u202e001 RNI\u202c now\x1b[31m\u0007"
+    text.show_text(exact)
+    assert text.toPlainText() == "pay ⇤001 RNI⇹ now␛[31m␇"
+    text.selectAll()
+    text.copy()
+    assert QGuiApplication.clipboard().text() == exact

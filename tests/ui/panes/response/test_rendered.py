@@ -82,7 +82,7 @@ def test_rendered_tab_copy_keeps_tables_and_tabs(tab: RenderedTab, qtbot: QtBot)
     qtbot.waitUntil(lambda: not tab.busy)
     tab.browser.selectAll()
     tab.browser.copy()
-    assert QGuiApplication.clipboard().text() == "a\tb\n1\t2\n\n\tx\u00a0:= 1"
+    assert QGuiApplication.clipboard().text() == "a\tb\n1\t2\n\tx\u00a0:= 1"
 
 
 def test_rendered_tab_copy_code_copies_the_exact_block(tab: RenderedTab) -> None:
@@ -123,8 +123,9 @@ def test_a_link_is_copied_not_opened(tab: RenderedTab) -> None:
     assert tab.browser.toPlainText() == "here"
 
 
-def test_code_is_coloured(tab: RenderedTab) -> None:
+def test_code_is_coloured(tab: RenderedTab, qtbot: QtBot) -> None:
     tab.refresh(runs.done('😀\n\n```python\ndef f():\n    return "😀", 12\n```\n'))
+    qtbot.waitUntil(lambda: not tab.busy)
     theme = load_theme("light")
     document = tab.browser.document()
     cursor = document.find("12")
@@ -133,8 +134,9 @@ def test_code_is_coloured(tab: RenderedTab) -> None:
     assert cursor.charFormat().foreground().color() == theme.output
 
 
-def test_an_unknown_language_stays_plain(tab: RenderedTab) -> None:
+def test_an_unknown_language_stays_plain(tab: RenderedTab, qtbot: QtBot) -> None:
     tab.refresh(runs.done("```nobodys-language\nx = 1\n```"))
+    qtbot.waitUntil(lambda: not tab.busy)
     assert selected_text(_all(tab)) == "x = 1"
 
 

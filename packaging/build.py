@@ -1,0 +1,196 @@
+"""Builds the packages: `python packaging/build.py wheel|bundle|deb|icons|man|sbom`. Results are in dist/.
+
+Runs on a bare machine with Python: each command makes a virtual environment with the pinned packages it needs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tomllib
+import venv
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+BUILD, DIST = ROOT / "build", ROOT / "dist"
+CONSTRAINTS = ROOT / "packaging" / "constraints.txt"
+EXTRAS = "otel,mcp,speech"
+ICON_SIZES = (16, 24, 32, 48, 64, 128, 256, 512)
+EPOCH = "1764201600"
+"""SOURCE_DATE_EPOCH of builds: archives have the same times whenever they are built."""
+DEPENDS = (
+    "libc6, libgl1, libegl1, libfontconfig1, libdbus-1-3, libxkbcommon0, libxkbcommon-x11-0, libxcb-cursor0, "
+    "libxcb-icccm4, libxcb-image0, libxcb-keysyms1, libxcb-randr0, libxcb-render-util0, libxcb-shape0, libxcb-xkb1, "
+    "libglib2.0-0"
+)
+
+
+def version() -> str:
+    """Return the version in pyproject.toml."""
+    return str(tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"])
+
+
+def environment(*packages: str) -> Path:
+    """Return the interpreter of a virtual environment with these packages, pinned."""
+    folder = BUILD / "venv"
+    python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    if not python.exists():
+        venv.create(folder, with_pip=True)
+    subprocess.run([python, "-m", "pip", "install", "-q", "-c", CONSTRAINTS, *packages], check=True)
+    return python
+
+
+def run(*command: object, **options: object) -> None:
+    """Run a command; a failure ends the build."""
+    subprocess.run([str(part) for part in command], check=True, **options)  # type: ignore[call-overload]
+
+
+def wheel() -> None:
+    """Build the wheel and the source archive, reproducibly."""
+    python = environment("build", "setuptools>=77")
+    shutil.rmtree(ROOT / "electron_playground.egg-info", ignore_errors=True)
+    run(python, "-m", "build", "--outdir", DIST, ROOT, env={**os.environ, "SOURCE_DATE_EPOCH": EPOCH})
+
+
+def icons() -> None:
+    """Render the icon in all sizes to build/icons."""
+    python = environment(f"{ROOT}")
+    code = (
+        "import sys\n"
+        "from PySide6.QtGui import QGuiApplication, QImage, QPainter\n"
+        "from PySide6.QtSvg import QSvgRenderer\n"
+        "application = QGuiApplication(['icons', '-platform', 'offscreen'])\n"
+        "for size in map(int, sys.argv[3:]):\n"
+        "    image = QImage(size, size, QImage.Format.Format_ARGB32)\n"
+        "    image.fill(0)\n"
+        "    painter = QPainter(image)\n"
+        "    QSvgRenderer(sys.argv[1]).render(painter)\n"
+        "    painter.end()\n"
+        "    assert image.save(f'{sys.argv[2]}/{size}.png')\n"
+    )
+    folder = BUILD / "icons"
+    folder.mkdir(parents=True, exist_ok=True)
+    run(python, "-c", code, ROOT / "resources/app/electron-playground.svg", folder, *ICON_SIZES)
+
+
+def man() -> None:
+    """Write the manual page from the command line's own help to build/electron-playground.1."""
+    python = environment(f"{ROOT}")
+    BUILD.mkdir(exist_ok=True)
+    made = subprocess.run([python, ROOT / "packaging/man_page.py"], check=True, capture_output=True, text=True)
+    (BUILD / "electron-playground.1").write_text(made.stdout, "utf-8")
+
+
+def bundle() -> None:
+    """Build the one-folder bundle in dist/electron-playground with PyInstaller."""
+    python = environment(f"{ROOT}[{EXTRAS}]", "pyinstaller")
+    if sys.platform != "linux":
+        icons()
+    run(python, "-m", "PyInstaller", "--noconfirm", "--distpath", DIST, "--workpath", BUILD / "pyinstaller",
+        ROOT / "packaging/electron-playground.spec")  # fmt: skip
+    folder = DIST / "electron-playground"
+    licences(python, folder / "licences")
+    size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file() and not file.is_symlink())
+    print(f"{folder}: {size / 1e6:.0f} MB")
+
+
+def licences(python: Path, folder: Path) -> None:
+    """Copy the licences of all installed packages, and write an SBOM (CycloneDX) beside them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    code = (
+        "import json, shutil, sys\n"
+        "from importlib.metadata import distributions\n"
+        "found = []\n"
+        "for item in distributions():\n"
+        "    name, version = item.metadata['Name'], item.version\n"
+        "    purl = f'pkg:pypi/{name.lower()}@{version}'\n"
+        "    found.append({'type': 'library', 'name': name, 'version': version, 'purl': purl})\n"
+        "    for file in item.files or ():\n"
+        "        upper = file.name.upper()\n"
+        "        if upper.startswith(('LICENSE', 'LICENCE', 'COPYING', 'NOTICE')) and file.locate().is_file():\n"
+        "            shutil.copy(file.locate(), f'{sys.argv[1]}/{name}-{file.name}')\n"
+        "found.sort(key=lambda part: part['name'].lower())\n"
+        "sbom = {'bomFormat': 'CycloneDX', 'specVersion': '1.5', 'version': 1, 'components': found}\n"
+        "print(json.dumps(sbom, indent=1))\n"
+    )
+    made = subprocess.run([python, "-c", code, folder], check=True, capture_output=True, text=True)
+    json.loads(made.stdout)
+    (folder / "sbom.cdx.json").write_text(made.stdout, "utf-8")
+
+
+def deb() -> None:
+    """Build dist/electron-playground_VERSION_ARCH.deb from the bundle."""
+    if not (DIST / "electron-playground" / "electron-playground").exists():
+        bundle()
+    icons()
+    man()
+    root = BUILD / "deb"
+    shutil.rmtree(root, ignore_errors=True)
+    shutil.copytree(DIST / "electron-playground", root / "usr/lib/electron-playground", symlinks=True)
+    (root / "usr/bin").mkdir(parents=True)
+    (root / "usr/bin/electron-playground").symlink_to("../lib/electron-playground/electron-playground")
+    _install(ROOT / "packaging/linux/electron-playground.desktop", root / "usr/share/applications")
+    _install(ROOT / "packaging/linux/ai.smallest.electron_playground.metainfo.xml", root / "usr/share/metainfo")
+    _install(ROOT / "LICENSE", root / "usr/share/doc/electron-playground", "copyright")
+    _install(ROOT / "resources/app/electron-playground.svg", root / "usr/share/icons/hicolor/scalable/apps")
+    for size in ICON_SIZES:
+        folder = root / f"usr/share/icons/hicolor/{size}x{size}/apps"
+        _install(BUILD / f"icons/{size}.png", folder, "electron-playground.png")
+    manual = root / "usr/share/man/man1"
+    manual.mkdir(parents=True)
+    page = gzip.compress((BUILD / "electron-playground.1").read_bytes(), mtime=0)
+    (manual / "electron-playground.1.gz").write_bytes(page)
+    _control(root)
+    architecture = _architecture()
+    run(
+        "dpkg-deb",
+        "--root-owner-group",
+        "-Zxz",
+        "--build",
+        root,
+        DIST / f"electron-playground_{version()}_{architecture}.deb",
+    )
+
+
+def _install(file: Path, folder: Path, name: str = "") -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / (name or file.name)
+    shutil.copyfile(file, target)
+    target.chmod(0o644)
+
+
+def _architecture() -> str:
+    return subprocess.run(["dpkg", "--print-architecture"], check=True, capture_output=True, text=True).stdout.strip()
+
+
+def _control(root: Path) -> None:
+    size = sum(file.lstat().st_size for file in root.rglob("*") if file.is_file()) // 1024
+    control = (
+        f"Package: electron-playground\nVersion: {version()}\nArchitecture: {_architecture()}\n"
+        "Section: devel\nPriority: optional\n"
+        f"Installed-Size: {size}\nDepends: {DEPENDS}\nRecommends: fonts-inter, fonts-jetbrains-mono, fonts-noto-core\n"
+        "Maintainer: Electron Playground developers <maintainers@electron-playground.invalid>\n"
+        "Description: playground for the Electron language model\n"
+        " Write prompts, see the stable prefix and what the cache serves, and find every request_id again.\n"
+    )
+    (root / "DEBIAN").mkdir()
+    (root / "DEBIAN/control").write_text(control, "utf-8")
+
+
+COMMANDS = {"wheel": wheel, "icons": icons, "man": man, "bundle": bundle, "deb": deb}
+
+
+def main() -> None:
+    """Run the named command."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("command", choices=COMMANDS)
+    COMMANDS[parser.parse_args().command]()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,93 @@
+"""A label for ids: never shortened. If a line is too narrow the type gets smaller, then the id wraps."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QRect, QSize, Qt
+from PySide6.QtGui import QFont, QFontMetrics, QKeyEvent, QKeySequence, QPainter, QPaintEvent, QPen
+from PySide6.QtWidgets import QSizePolicy, QWidget
+
+from playground.export.terminal import visible_line
+from playground.ui.theme import current_theme, mono_font
+from playground.ui.widgets.copy_button import copy_text
+from playground.ui.widgets.plain_tip import plain_tip
+
+SIZES_PX = (12, 11, 10)
+_FLAGS = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
+
+
+class IdLabel(QWidget):
+    """Shows an id whole, with control characters as escapes. Ctrl+C copies the exact id."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self._name, self._id, self._displayed = name, "", ""
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        policy = QSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
+        policy.setHeightForWidth(True)
+        self.setSizePolicy(policy)
+        self.setAccessibleName(name)
+
+    @property
+    def displayed(self) -> str:
+        """The text that is drawn."""
+        return self._displayed
+
+    @property
+    def whole(self) -> bool:
+        """Whether all of the id fits into the widget."""
+        font = self._font(self.width())
+        return _needed(self._displayed, font, self.width()).height() <= max(self.height(), QFontMetrics(font).height())
+
+    def show_id(self, text: str, reason: str = "") -> None:
+        """Show an id; `reason` explains a missing one."""
+        if text == self._id and reason == self.accessibleDescription():
+            return
+        self._id, self._displayed = text, visible_line(text)
+        self.setAccessibleName(f"{self._name}: {self._displayed or 'unknown'}")
+        self.setAccessibleDescription(reason)
+        self.setToolTip(plain_tip(reason or self._displayed))
+        self.updateGeometry()
+        self.update()
+
+    def _font(self, width: int) -> QFont:
+        for px in SIZES_PX:
+            font = mono_font(px)
+            if QFontMetrics(font).horizontalAdvance(self._displayed) <= width:
+                break
+        return font
+
+    def hasHeightForWidth(self) -> bool:
+        return True
+
+    def heightForWidth(self, width: int) -> int:
+        return _needed(self._displayed, self._font(width), width).height() + 4
+
+    def sizeHint(self) -> QSize:
+        metrics = QFontMetrics(mono_font(SIZES_PX[0]))
+        return QSize(metrics.horizontalAdvance(self._displayed), metrics.height() + 4)
+
+    def minimumSizeHint(self) -> QSize:
+        return QSize(80, QFontMetrics(mono_font(SIZES_PX[0])).height() + 4)
+
+    def paintEvent(self, _event: QPaintEvent) -> None:
+        """The id, and a focus ring."""
+        painter, theme = QPainter(self), current_theme()
+        painter.setFont(self._font(self.width()))
+        painter.setPen(theme.text if self._id else theme.muted)
+        text = self._displayed or "—"
+        painter.drawText(self.rect(), int(_FLAGS) | int(Qt.TextFlag.TextWrapAnywhere), text)
+        if self.hasFocus():
+            painter.setPen(QPen(theme.accent, 2))
+            painter.drawRoundedRect(self.rect().adjusted(1, 1, -1, -1), 3, 3)
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Ctrl+C copies the id."""
+        if event.matches(QKeySequence.StandardKey.Copy):
+            copy_text(self._id)
+        else:
+            super().keyPressEvent(event)
+
+
+def _needed(text: str, font: QFont, width: int) -> QRect:
+    room = QRect(0, 0, max(width, 1), 10_000)
+    return QFontMetrics(font).boundingRect(room, int(Qt.TextFlag.TextWrapAnywhere), text or "—")

@@ -1,0 +1,58 @@
+"""`electron-playground replay`, as a program in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+TRAFFIC = Path(__file__).parents[1] / "data" / "cache_traffic"
+FILE = TRAFFIC / "blocks_16-voice_tools.jsonl"
+
+
+def replay(*arguments: str) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run([sys.executable, "-m", "playground", "replay", *arguments], capture_output=True, check=False)
+
+
+def test_replay_json_prints_one_object_per_request_and_a_summary() -> None:
+    done = replay(str(FILE), "--json")
+    assert (done.returncode, done.stderr) == (0, b"")
+    lines = [json.loads(line) for line in done.stdout.decode("ascii").splitlines()]
+    asked = [json.loads(line) for line in FILE.read_text("utf-8").splitlines()]
+    assert [line["request_id"] for line in lines[:-1]] == [line["response"]["request_id"] for line in asked]
+    keys = {"request_id", "at", "prompt_tokens", "cached_tokens", "cause", "place", "basis"}
+    assert all(set(line) == keys for line in lines[:-1])
+    assert all(
+        line["cached_tokens"]["low"] <= line["cached_tokens"]["forecast"] <= line["cached_tokens"]["high"]
+        for line in lines[:-1]
+    )
+    summary = lines[-1]["summary"]
+    assert summary["block"]["value"] == 16
+    assert summary["answers_cached"]["value"] is True
+    assert 0 <= summary["coverage"] <= 1
+
+
+def test_replay_same_file_twice_prints_the_same() -> None:
+    assert replay(str(FILE)).stdout == replay(str(FILE)).stdout
+
+
+def test_replay_bad_line_is_named_and_nothing_is_printed(tmp_path: Path) -> None:
+    path = tmp_path / "bad.jsonl"
+    path.write_text(FILE.read_text("utf-8").splitlines()[0] + "\nnot JSON\n", "utf-8")
+    done = replay(str(path), "--json")
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert b"line 2" in done.stderr
+
+
+def test_replay_missing_file_and_bad_lifetime_are_input_errors(tmp_path: Path) -> None:
+    assert replay(str(tmp_path / "none.jsonl")).returncode == 2
+    assert replay(str(FILE), "--lifetime", "0").returncode == 2
+
+
+def test_replay_learned_state_is_written_and_read(tmp_path: Path) -> None:
+    memory = tmp_path / "memory.json"
+    assert replay(str(FILE), "--learned", str(memory)).returncode == 0
+    before = json.loads(memory.read_text("utf-8"))
+    assert before["version"] == 1
+    assert replay(str(FILE), "--learned", str(memory)).returncode == 0

@@ -1,0 +1,75 @@
+"""Unfilled placeholders: found in prompts and tool descriptions, and not in code, JSON, tags or formats."""
+
+from __future__ import annotations
+
+import pytest
+
+from playground.lint.rules.placeholders import find_placeholders
+from tests.lint.corpus import tool
+from tests.lint.judge import said, system, tools
+
+UNFILLED = [
+    ("You may use these tools: {tools}", "{tools}"),
+    ("The question is {input}", "{input}"),
+    ("Greet {player_name} first.", "{player_name}"),
+    ("Dear <customer_name>,", "<customer_name>"),
+    ("Dear <CUSTOMER NAME>,", "<CUSTOMER NAME>"),
+    ("You work for [COMPANY NAME].", "[COMPANY NAME]"),
+    ("Your name is [NAME].", "[NAME]"),
+    ("Speak as [insert persona here].", "[insert persona here]"),
+    ("Hello %s, welcome.", "%s"),
+    ("Hello %(name)s, welcome.", "%(name)s"),
+    ("You have %d points.", "%d"),
+    ("Hello ${name}!", "${name}"),
+    ("Hello <<NAME>>!", "<<NAME>>"),
+    ("{% if vip %}Be kind.{% endif %}", "{% if vip %}"),
+    ("Hello {user.first_name}!", "{user.first_name}"),
+    ("Hello {0}!", "{0}"),
+    ("Hello {}!", "{}"),
+    ("Answer in __LANGUAGE__ only.", "__LANGUAGE__"),
+    ("आप {company} के एजेंट हैं।", "{company}"),
+    ("Du arbeitest für {firma}.", "{firma}"),
+]
+FILLED = [
+    'Reply with JSON: {"name": "x", "age": 1}',
+    '{"a": {"b": [1, 2]}, "c": {}}',
+    "Hello {{name}}, {{ question }}",
+    "```python\nprint(f'{name}')\n```",
+    "Use `{name}` as typed.",
+    "<instructions>Be brief.</instructions>",
+    "<customer_record>\nPlan: gold\n</customer_record>",
+    "GET /users/{id}/orders",
+    "The set is \\frac{ab}{cd} and x_{max}.",
+    "100% safe, 50%sugar, 20% discount",
+    "[link](https://example.com) [x] [1] [DONE] [[NAME]]",
+    "Answer in the format {city}, {country}.",
+    "Reply with <name>, for example <customer_name>.",
+    "if (a) { return b }",
+    "a < b and c > d; 1 << 2",
+    "Keys: {name: string}",
+    "The file __init__.py and __name__",
+    "",
+]
+
+
+@pytest.mark.parametrize(("text", "value"), UNFILLED)
+def test_find_placeholders_of_unfilled_text_returns_them(text: str, value: str) -> None:
+    assert value in [text[start:end] for start, end in find_placeholders(text)]
+
+
+@pytest.mark.parametrize("text", FILLED)
+def test_find_placeholders_of_other_braces_returns_nothing(text: str) -> None:
+    assert find_placeholders(text) == []
+
+
+def test_rule_reports_one_finding_with_every_place() -> None:
+    document = system("You work for {company} with {tools}.\nDear {name}", tools=tools(tool(text="Finds {thing}.")))
+    (finding,) = said(document, "placeholder-unfilled")
+    assert finding.severity == "warning"
+    assert [place.path[:2] for place in finding.places] == [("messages", 0)] * 3 + [("tools", 0)]
+
+
+def test_placeholder_in_front_of_stable_text_is_not_reported_twice() -> None:
+    document = system("Hello ${name}.\n" + "Be kind and never guess a price. " * 60)
+    assert len(said(document, "placeholder-unfilled")) == 1
+    assert said(document, "prefix-order") == ()

@@ -1,0 +1,94 @@
+"""Hypotheses against servers that are described by their rule alone."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from playground.prefix_cache.block_size import BlockSizeEstimator
+from playground.prefix_cache.endpoint_model import EndpointCacheModel, Usage
+from playground.prefix_cache.forecaster import profile
+from playground.prefix_cache.index import Sent
+from playground.prefix_cache.learned_state import restore, state_of
+from playground.prefix_cache.view import view_of_fields
+
+
+def words(rng: random.Random, count: int) -> str:
+    return " ".join(rng.choice(("parcel", "window", "refund", "later", "please", "order")) for _ in range(count))
+
+
+def ask(model: EndpointCacheModel, number: int, text: str, at: float, cached: int, prompt: int) -> None:
+    fields = {"model": "m", "messages": [{"role": "system", "content": text}]}
+    view = view_of_fields(fields)  # type: ignore[arg-type]
+    model.record(Sent(f"r{number}", None, at, view.text, view, fields={"model": "m"}))
+    model.settle(f"r{number}", Usage(prompt, cached))
+
+
+def same_prompt(gaps: list[float], lifetime_s: float | None, lost: tuple[int, ...] = ()) -> EndpointCacheModel:
+    """Send one prompt of 800 tokens after each gap to a server with a lifetime; `lost`: requests missed by chance."""
+    model, at = EndpointCacheModel(300.0), 1_000.0
+    text = words(random.Random(1), 780)
+    ask(model, 0, text, at, 0, 800)
+    for number, gap in enumerate(gaps, start=1):
+        at += gap
+        alive = (lifetime_s is None or gap <= lifetime_s) and number not in lost
+        ask(model, number, text, at, 784 if alive else 0, 800)
+    return model
+
+
+def test_lifetime_is_found_between_survived_and_fatal_gaps() -> None:
+    model = same_prompt([60, 300, 500, 900, 400, 550, 1200, 580, 700, 500, 2000, 590, 650], 600)
+    lifetime = profile(model).lifetime
+    assert lifetime.value is not None
+    assert 500 <= lifetime.value <= 750
+    assert lifetime.confidence >= 0.7
+
+
+def test_lifetime_one_loss_after_five_seconds_is_not_a_lifetime() -> None:
+    model = same_prompt([5, 240, 5, 60, 240, 120, 5, 30], None, lost=(3,))
+    lifetime = profile(model).lifetime.value
+    assert lifetime is None or lifetime >= 240
+
+
+def test_lifetime_survived_hours_refute_a_short_one() -> None:
+    model = same_prompt([3600, 7200, 1800, 3600], None)
+    assert profile(model).lifetime.value is None
+
+
+def test_minimum_one_miss_is_no_proof() -> None:
+    units = BlockSizeEstimator()
+    for cached in (1152, 1280, 2048):
+        units.learn(cached, cached + 60.0, 5.0)
+    units.learn(0, 900.0, 5.0)
+    assert units.block.value == 128
+    assert units.minimum.confidence < 0.95
+
+
+def test_minimum_several_misses_below_and_hits_above_find_it() -> None:
+    units = BlockSizeEstimator()
+    for cached in (1152, 1280, 1024, 2048):
+        units.learn(cached, cached + 60.0, 5.0)
+    for shared in (700.0, 820.0, 950.0, 600.0):
+        units.learn(0, shared, 5.0)
+    assert (units.minimum.value, units.block.value) == (1024, 128)
+    assert units.minimum.confidence >= 0.9
+
+
+@pytest.mark.parametrize("block", [1, 16, 64, 128])
+def test_block_is_inferred_from_different_reports(block: int) -> None:
+    units, rng = BlockSizeEstimator(), random.Random(block)
+    for _ in range(30):
+        shared = rng.randint(400, 4000)
+        units.learn(shared // block * block, float(shared), 4.0)
+    assert units.block.value == block
+    assert units.block.confidence >= 0.9
+
+
+def test_learned_state_continues_where_it_ended() -> None:
+    model = same_prompt([60, 300, 500, 900, 400, 550, 1200, 580, 700], 600)
+    other = EndpointCacheModel(300.0)
+    restore(other, state_of("e", "m", model))
+    assert profile(other).lifetime.value == profile(model).lifetime.value
+    assert other.units.step == model.units.step
+    assert other.estimator.estimate("a parcel for you") == pytest.approx(model.estimator.estimate("a parcel for you"))

@@ -1,0 +1,44 @@
+"""The match tree against plain comparisons of all texts."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from playground.prefix_cache.match_tree import MatchTree
+from tests.prefix_cache.prompts import slow_prefix
+
+TEXTS = st.text(alphabet="ab", min_size=1, max_size=12)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.tuples(TEXTS, TEXTS), min_size=1, max_size=12), TEXTS)
+def test_steps_longest_shared_prefix_and_newest_user_match_a_plain_search(
+    sequences: list[tuple[str, str]], text: str
+) -> None:
+    tree = MatchTree()
+    for number, (prompt, answer) in enumerate(sequences):
+        tree.add(number, prompt, answer)
+    path = tree.path(text)
+    for answers in (True, False):
+        known = [prompt + answer if answers else prompt for prompt, answer in sequences]
+        lengths = [slow_prefix(text, one) for one in known]
+        steps = tree.steps(path, answers=answers)
+        longest = max(lengths)
+        assert (steps[-1].depth if steps else 0) == longest
+        for step in steps:
+            users = [number for number, length in enumerate(lengths) if length >= step.depth]
+            assert (step.newest, step.count) == (users[-1], len(users))
+        for number, length in enumerate(lengths):
+            assert tree.shared(path, number, answers=answers) == length
+
+
+def test_exact_counts_stay_at_the_end_of_their_prompt_when_a_node_is_split() -> None:
+    tree = MatchTree()
+    tree.add(0, "abcdef")
+    ends = tree.ends(0)
+    assert ends is not None
+    ends[0].exact_prompt = 6.0
+    tree.add(1, "abcxyz")
+    marks = {depth: node.exact_prompt for node, depth in tree.path("abcdefg")}
+    assert marks == {0: None, 3: None, 6: 6.0}

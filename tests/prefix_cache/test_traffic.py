@@ -1,0 +1,94 @@
+"""Reading recorded traffic: JSON lines and HAR; bad lines are named by number."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from playground.prefix_cache.traffic import TrafficError, read_traffic
+
+GOOD: dict[str, Any] = {
+    "at": 1_795_000_000.5,
+    "request": {"model": "electron", "messages": [{"role": "user", "content": "Hi"}]},
+    "response": {
+        "status": 200,
+        "request_id": "r1",
+        "message": {"role": "assistant", "content": "Hello"},
+        "usage": {"prompt_tokens": 9, "completion_tokens": 3, "prompt_tokens_details": {"cached_tokens": 0}},
+    },
+    "comment": "further keys are ignored",
+}
+
+
+def without(*path: str) -> dict[str, Any]:
+    value = json.loads(json.dumps(GOOD))
+    target = value
+    for name in path[:-1]:
+        target = target[name]
+    del target[path[-1]]
+    return value  # type: ignore[no-any-return]
+
+
+def test_read_traffic_line_gives_request_and_usage(tmp_path: Path) -> None:
+    path = tmp_path / "t.jsonl"
+    path.write_text(json.dumps(GOOD) + "\n\n", "utf-8")
+    (record,) = read_traffic(path)
+    assert (record.at_unix, record.status, record.request_id, record.model) == (1_795_000_000.5, 200, "r1", "electron")
+    assert record.usage is not None
+    assert (record.usage.prompt_tokens, record.usage.cached_tokens, record.usage.completion_tokens) == (9, 0, 3)
+
+
+def test_read_traffic_absent_cached_tokens_are_unknown(tmp_path: Path) -> None:
+    path = tmp_path / "t.jsonl"
+    path.write_text(json.dumps(without("response", "usage", "prompt_tokens_details")), "utf-8")
+    (record,) = read_traffic(path)
+    assert record.usage is not None
+    assert record.usage.cached_tokens is None
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "{",
+        "[1]",
+        json.dumps(without("at")),
+        json.dumps(without("request")),
+        json.dumps(without("request", "messages")),
+        json.dumps(without("response")),
+        json.dumps(without("response", "status")),
+        json.dumps(without("response", "usage")),
+        json.dumps({**GOOD, "at": True}),
+        "[" * 100_000,
+    ],
+)
+def test_read_traffic_bad_line_is_named_by_number(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "t.jsonl"
+    path.write_text(f"{json.dumps(GOOD)}\n{line}\n", "utf-8")
+    with pytest.raises(TrafficError, match="line 2"):
+        list(read_traffic(path))
+
+
+def test_read_traffic_har_with_a_stream_joins_its_events(tmp_path: Path) -> None:
+    events = [
+        {"choices": [{"delta": {"role": "assistant"}}]},
+        {"choices": [{"delta": {"content": "Hel"}}]},
+        {"choices": [{"delta": {"content": "lo"}}]},
+        {"choices": [], "usage": GOOD["response"]["usage"]},
+    ]
+    body = "".join(f"data: {json.dumps(event)}\n\n" for event in events) + "data: [DONE]\n\n"
+    entry = {
+        "startedDateTime": "2026-11-27T10:00:00.000Z",
+        "request": {"method": "POST", "url": "http://x/chat", "postData": {"text": json.dumps(GOOD["request"])}},
+        "response": {"status": 200, "headers": [{"name": "X-Request-Id", "value": "r1"}], "content": {"text": body}},
+    }
+    picture = {**entry, "request": {"method": "GET", "url": "http://x/logo.png"}}
+    path = tmp_path / "t.har"
+    path.write_text(json.dumps({"log": {"entries": [picture, entry]}}), "utf-8")
+    (record,) = read_traffic(path)
+    assert record.request_id == "r1"
+    assert record.usage is not None
+    assert record.usage.cached_tokens == 0
+    assert record.usage.message == {"role": "assistant", "content": "Hello"}
