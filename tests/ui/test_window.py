@@ -172,8 +172,8 @@ def test_a_wait_for_the_plan_is_said_and_can_be_stopped(tell: Tell) -> None:
         await _send(session, hand)
         session.window.requests.send_or_stop()
         text = session.window.response.text_tab
-        await hand.until(lambda: "Waiting for a place within the plan" in text.words_shown, "why it waits")
-        session.window.requests.stop()
+        await hand.until(lambda: "Queued" in text.waiting.title.text(), "why it waits")
+        text.waiting.cancel.click()
         await hand.until(lambda: not session.window.requests.running, "the end of the wait")
         current = session.window.requests.current
         assert current is not None
