@@ -1,1 +1,1 @@
-"""Experiments: what can be found out by sending on purpose."""
+"""Experiments: cache lab, repeated requests, batches, and replay of logged requests."""

@@ -1,4 +1,4 @@
-"""Checks of a batch's answers: contains, equals, regex, JSON schema, maximum of completion tokens."""
+"""Checks of a batch's answers: contains, equals, regex, JSON schema, maximum number of completion tokens."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class AnswerCheck:
 def parse_check(text: str) -> AnswerCheck:
     """Parse KIND=VALUE. Raises InputError for an unknown kind or an invalid value.
 
-    A limit of tokens is not passed by an answer whose tokens were not reported.
+    An answer whose tokens were not reported fails a token limit.
     """
     kind, equals, value = text.partition("=")
     if not equals or kind not in KINDS:

@@ -1,6 +1,6 @@
 """The plan of a batch: rows of a data file, the prompt of each, the order that keeps prefixes warm, and its forecast.
 
-Pure: nothing here sends.
+Pure: does not send requests.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ MAX_DATA_BYTES = 268_435_456
 MAX_ROWS = 1_000_000
 MINUTE_S = 60.0
 STEP_CHARS = 64
-"""About one cache block of 16 tokens."""
+"""Characters in about one cache block of 16 tokens."""
 
 
 @dataclass(frozen=True, slots=True)

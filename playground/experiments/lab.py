@@ -1,4 +1,4 @@
-"""The cache lab at work: step after step, stoppable at any of them, and resumable where it was stopped."""
+"""Execution of cache lab plans, step by step; can be stopped and resumed at any step."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from playground.runs.state import RunState
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What one step came to. Tokens are the server's own; None is *not reported*. `at` is unix seconds.
+    """Result of one step. Tokens as the server reported them; None is *not reported*. `at` is unix seconds.
 
     `gap_s`: seconds since the same prompt was sent before; None for the first time.
     """
@@ -31,7 +31,7 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """A plan and its readings so far, as kept on disk. `endpoint_id`: where it is sent to."""
+    """A plan and its readings so far, as stored on disk. `endpoint_id`: the endpoint that receives the requests."""
 
     plan: Plan
     endpoint_id: str
@@ -39,12 +39,12 @@ class Progress:
 
     @property
     def done(self) -> bool:
-        """Whether every step has been taken."""
+        """Return whether every step was executed."""
         return len(self.readings) >= len(self.plan.steps)
 
 
 class Lab:
-    """Runs one plan. `send` sends a document and gives the run's state; `read` hears of each reading as it comes."""
+    """Runs one plan. `send` sends a document and returns the run's state; `read` is called with each new reading."""
 
     def __init__(
         self,
@@ -57,7 +57,7 @@ class Lab:
         self._send, self._read, self._clock = send, read, clock
 
     async def run(self) -> Progress:
-        """Take the steps that are left, in order. Cancelling leaves what was read; a failed request ends it."""
+        """Execute the remaining steps in order. Cancelling keeps earlier readings; a failed request ends the experiment."""
         plan = self.progress.plan
         while not self.progress.done:
             number = len(self.progress.readings)
@@ -78,7 +78,7 @@ class Lab:
         return sent[-1] if sent else None
 
     def _take(self, reading: Reading) -> None:
-        # A request that failed is no reading: when the experiment goes on, its step is taken again.
+        # A failed request gives no reading: its step is repeated when the experiment is resumed.
         if reading.phase == "done":
             taken = (*self.progress.readings, reading)
             self.progress = Progress(self.progress.plan, self.progress.endpoint_id, taken)
@@ -100,7 +100,7 @@ def _reading(number: int, at: float, before: float | None, state: RunState) -> R
 
 
 def to_json(progress: Progress) -> Json:
-    """For the data folder."""
+    """Return the JSON form for the data folder."""
     plan = progress.plan
     return {
         "experiment": plan.experiment,
@@ -114,7 +114,7 @@ def to_json(progress: Progress) -> Json:
 
 
 def from_json(value: Json) -> Progress:
-    """As it was kept. Raises ValueError, KeyError or TypeError for what is none."""
+    """Parse the stored form. Raises ValueError, KeyError or TypeError if it is invalid."""
     fields = _mapping(value)
     experiment = fields["experiment"]
     if experiment not in ("blocks", "lifetime", "repeats", "first_token"):
@@ -133,7 +133,7 @@ def from_json(value: Json) -> Progress:
 
 
 def csv_rows(progress: Progress) -> list[Sequence[object]]:
-    """A heading and a row a reading; what was not reported is an empty cell."""
+    """Return a heading and one row per reading; unreported values are empty cells."""
     rows: list[Sequence[object]] = [
         ("experiment", "step", "prompt", "sent_utc_unix_s", "gap_s", "prompt_tokens", "cached_tokens", "ttft_ms", "id")
     ]

@@ -1,4 +1,4 @@
-"""What the cache lab's readings prove, and how sure it is. What was not seen is not said."""
+"""Conclusions from the cache lab's readings, with their evidence."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from playground.experiments.lab import Progress, Reading
 from playground.runs.metrics import percent, seconds
 
 ENOUGH = 4
-"""Different cached counts from which their common divisor is taken for the block size."""
+"""Least number of distinct cached counts whose common divisor is reported as the block size."""
 
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """None is *not found out*. Tokens as reported; seconds.
+    """Results of an experiment; None is *not determined*. Tokens as reported; times in seconds.
 
     `block`: every cached count was a whole number of these. `minimum`: (largest prompt that missed, smallest that
     hit). `lifetime`: (longest gap that hit, shortest that missed). `hits`, `again`: equal requests that were served
@@ -34,13 +34,13 @@ class Findings:
 
     @property
     def lifetime_s(self) -> float | None:
-        """What to assume for the forecast: the longest gap that hit, where a longer one missed."""
+        """Return the lifetime for the forecast: the longest gap that hit, if a longer one missed; else None."""
         hit, missed = self.lifetime
         return hit if hit is not None and missed is not None and hit < missed else None
 
 
 def findings(progress: Progress) -> Findings:
-    """Everything that the readings say."""
+    """Derive the findings from readings."""
     again = [reading for reading in progress.readings if reading.gap_s is not None]
     known = [reading for reading in again if reading.cached_tokens is not None]
     experiment = progress.plan.experiment
@@ -75,7 +75,7 @@ def _lifetime(known: list[Reading]) -> tuple[float | None, float | None]:
 
 
 def sentences(progress: Progress) -> Iterator[str]:
-    """What was found, a sentence each; what the server did not report is said to be unknown."""
+    """Return one sentence per finding; values that the server did not report are named as unknown."""
     found = findings(progress)
     if found.unreported:
         yield "This server does not report cached tokens: nothing can be found out about its cache."

@@ -1,7 +1,7 @@
-"""What an experiment of the cache lab will send: made before, so that its cost can be said before.
+"""Plans of the cache lab's experiments, made in advance so that their cost can be displayed before sending.
 
-Every prompt begins with words of its own, so that nothing sent earlier shares its first block. It is answered with one
-token: only the input is of interest.
+Every prompt begins with unique words, so that no earlier request shares its first block. It is answered with one
+token, since only the input matters.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ TITLES: dict[Experiment, str] = {
     "first_token": "Time to first token, cold against warm",
 }
 SIZES = (24, 48, 72, 110, 150, 210, 290, 400, 560, 790, 1_110, 1_560, 2_200, 3_100)
-"""≈ tokens of the prompts of "blocks": close together where minima are usual, far apart where only blocks count."""
+"""≈ tokens of the prompts of "blocks": close together around common minima, far apart where only the block size matters."""
 GAPS_S = (15.0, 30.0, 60.0, 120.0, 240.0, 360.0, 600.0)
 CHARS_A_TOKEN = 4.6
 MODEST = 1_200
-"""≈ tokens of a prompt where its size does not matter: above usual minima, several blocks of any usual size."""
+"""≈ tokens of a prompt whose size does not matter: above common minima, several blocks of any common size."""
 _TEXT = (
     "the parcel van stops near a quiet market where people wait for bread and ask the driver what came today "
     "while rain falls on old stones and someone counts boxes then signs a page with care before the next street begins"
@@ -35,7 +35,7 @@ _TEXT = (
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Send prompt number `prompt`. `gap_s`: so long after it was sent last (0: as soon as may be)."""
+    """Send prompt number `prompt`. `gap_s`: seconds after it was last sent (0: as soon as possible)."""
 
     prompt: int
     gap_s: float = 0.0
@@ -43,7 +43,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One experiment: its prompts, and the steps in order. `tokens` are ≈ tokens of input altogether."""
+    """One experiment: its prompts, and the steps in order. `tokens` is the total of input tokens (≈)."""
 
     experiment: Experiment
     prompts: tuple[str, ...]
@@ -53,11 +53,11 @@ class Plan:
 
     @property
     def idle_s(self) -> float:
-        """Seconds that are waited for the sake of the experiment: gaps run side by side."""
+        """Return the total waiting time in seconds; gaps run in parallel."""
         return max(self.gaps, default=0.0)
 
     def document(self, step: int) -> Document:
-        """What a step sends."""
+        """Return the document that a step sends."""
         text = self.prompts[self.steps[step].prompt]
         return Document(
             name="cache lab",
@@ -67,26 +67,26 @@ class Plan:
 
 
 def plan_blocks(sizes: Sequence[int] = SIZES, seed: int | None = None) -> Plan:
-    """Each size twice in a row: the second says how much of it is kept, and from which size on."""
+    """Plan each size twice in a row: the second request shows how much is cached, and from which size on."""
     prompts = [_prompt(size, seed) for size in sizes]
     steps = [step for number in range(len(prompts)) for step in (Step(number), Step(number))]
     return _plan("blocks", prompts, steps)
 
 
 def plan_lifetime(gaps_s: Sequence[float] = GAPS_S, seed: int | None = None) -> Plan:
-    """One prompt a gap, all sent first, each sent again after its gap."""
+    """Plan one prompt per gap: all are sent first, and each is sent again after its gap."""
     prompts = [_prompt(MODEST, seed) for _ in gaps_s]
     steps = [*(Step(number) for number in range(len(prompts))), *(Step(n, gap) for n, gap in enumerate(gaps_s))]
     return _plan("lifetime", prompts, steps, tuple(gaps_s))
 
 
 def plan_repeats(times: int = 20, seed: int | None = None) -> Plan:
-    """One prompt again and again."""
+    """Plan repeated requests of one prompt."""
     return _plan("repeats", [_prompt(MODEST, seed)], [Step(0)] * times)
 
 
 def plan_first_token(pairs: int = 10, seed: int | None = None) -> Plan:
-    """A new prompt, and the same again, in turns: what else changes over time falls on both."""
+    """Plan a new prompt and its repetition in turns, so that other changes over time affect both equally."""
     prompts = [_prompt(MODEST, seed) for _ in range(pairs)]
     return _plan("first_token", prompts, [step for n in range(pairs) for step in (Step(n), Step(n))])
 
@@ -105,7 +105,7 @@ def _plan(experiment: Experiment, prompts: list[str], steps: list[Step], gaps: t
 
 
 def _prompt(size: int, seed: int | None) -> str:
-    """A text of about `size` tokens that begins like no other; `seed` makes the words after that repeatable."""
+    """Return a text of about `size` tokens with a unique beginning; `seed` makes the remaining words reproducible."""
     chance, words = random.Random(seed), _TEXT.split()
     nonce = uuid.uuid4().hex
     head = f"{nonce[:8]} {nonce[8:16]} begins this text."

@@ -1,4 +1,4 @@
-"""Reads the rows of the log that a filter finds, and replays them in a worker thread."""
+"""Replay of the log rows that match a filter, in a worker thread."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from playground.runs.cache_memory import sent_from_log
 from playground.runs.record import SentRow
 
 MOST = 2_000
-"""The newest requests of the filter that are replayed."""
+"""Maximum number of requests that are replayed: the newest ones of the filter."""
 PAGE = 500
 
 
 async def replay_log(log: RequestLog, chosen: LogFilter, lifetime_s: float) -> Replay:
-    """Replay what a filter finds, at most the newest MOST. The work is done in a thread."""
+    """Replay the requests that match a filter, at most the newest MOST. Works in a thread."""
     rows = await _rows(log, chosen)
     bodies: list[tuple[SentRow, tuple[str, str]]] = []
     for where in sorted({(row.endpoint_id, row.model) for row in rows}):

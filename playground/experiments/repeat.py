@@ -1,6 +1,6 @@
-"""The same request several times: which answers are equal, where they first differ, how long and how much.
+"""Repetition of one request: equality of the answers, first difference, durations and costs.
 
-Seed is best effort (electron-api.md, Request fields): this shows what that means for a prompt at hand.
+Seed is best effort (electron-api.md, Request fields): this measures its effect for the current prompt.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from playground.runs.state import RunState
 
 
 def verdict(first: RunState, second: RunState) -> str:
-    """What two equal requests in a row prove, in a sentence or two."""
+    """Return the conclusion from two equal requests in a row, in one or two sentences."""
     for name, state in (("first", first), ("second", second)):
         if state.phase != "done":
             return f"Caching could not be verified: the {name} request ended as {state.phase}."
@@ -46,7 +46,7 @@ def _already(first: RunState) -> str:
 
 
 MOST = 200
-"""Requests at most in one experiment."""
+"""Maximum number of requests in one experiment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class Answer:
 
     @property
     def count(self) -> int:
-        """How often it came."""
+        """Return how many requests got this answer."""
         return len(self.request_ids)
 
 
@@ -75,16 +75,16 @@ class Drift:
 
     @property
     def answered(self) -> int:
-        """Requests that got an answer."""
+        """Return the number of requests that got an answer."""
         return sum(answer.count for answer in self.answers)
 
     @property
     def share_equal(self) -> float | None:
-        """The share of answers that are equal to the most frequent one, 0 to 1; None where there is none."""
+        """Return the share of answers that equal the most frequent one, 0 to 1; None without answers."""
         return self.answers[0].count / self.answered if self.answers else None
 
     def differs_at(self, index: int) -> int | None:
-        """The code point at which answer `index` first differs from the most frequent one."""
+        """Return the code point at which answer `index` first differs from the most frequent one."""
         first, other = self.answers[0].text, self.answers[index].text
         if first == other:
             return None
@@ -93,7 +93,7 @@ class Drift:
 
     @property
     def sentence(self) -> str:
-        """What the experiment has found."""
+        """Return the result as a sentence."""
         lost = f" {self.failed} ended without an answer." if self.failed else ""
         if not self.answers:
             return f"None of {self.asked} requests got an answer."
@@ -104,7 +104,7 @@ class Drift:
 
 
 def drift(states: Sequence[RunState]) -> Drift:
-    """What repeated requests came to. A stopped or failed one counts as without an answer."""
+    """Summarize repeated requests. A stopped or failed one counts as unanswered."""
     groups: dict[str, list[str | None]] = {}
     for state in states:
         if state.phase == "done":
@@ -114,7 +114,7 @@ def drift(states: Sequence[RunState]) -> Drift:
 
 
 def answer_text(state: RunState) -> str:
-    """The text and the tool calls: what a program that reads the answer would see. Call ids are new each time."""
+    """Return the text and the tool calls without call ids, which differ in every response."""
     calls = [f"{call.name}({call.arguments})" for _, call in sorted(state.tool_calls.items())]
     return "\n".join((state.text, *calls)) if calls else state.text
 
@@ -122,7 +122,7 @@ def answer_text(state: RunState) -> str:
 async def repeat(
     send: Callable[[], Awaitable[RunState]], times: int, at_once: int, ended: Callable[[RunState], None]
 ) -> list[RunState]:
-    """Send `times` times, at most `at_once` side by side; `ended` hears of each. Cancelling stops what is going on."""
+    """Send `times` times, at most `at_once` in parallel; call `ended` after each. Cancelling stops requests in flight."""
     free = asyncio.Semaphore(at_once)
     states: list[RunState] = []
 

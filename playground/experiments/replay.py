@@ -1,4 +1,4 @@
-"""Replay of logged requests: what the cache served, what ended prefixes, and what stable prefixes would have saved.
+"""Replay of logged requests: cached tokens, causes of broken prefixes, and savings that stable prefixes would give.
 
 Requests are explained in the order in which they were sent, by the same cache model as live ones. Pure: it runs on a
 thread. Tokens are the server's reports; shares of them are estimates (≈).
@@ -17,7 +17,7 @@ from playground.prefix_cache.miss_explanation import MissExplanation
 from playground.runs.metrics import percent
 
 BINS = 24
-"""Stretches of time that a chart has."""
+"""Number of bins of a chart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Logged:
 
 @dataclass(frozen=True, slots=True)
 class Bin:
-    """A stretch of time that ends at `end` (unix seconds), and its reported tokens."""
+    """A period that ends at `end` (unix seconds), and its reported tokens."""
 
     end: float
     cached: int
@@ -40,7 +40,7 @@ class Bin:
 
 @dataclass(frozen=True, slots=True)
 class Breaker:
-    """What ended prefixes: `title` names the cause, `place` where it stood. `lost` are ≈ tokens that were sent fresh
+    """A cause of broken prefixes: `title` names it, `place` its position. `lost` are ≈ tokens that were sent fresh
     though an earlier version of the prompt had them too; `runs` the run_ids, the newest last."""
 
     cause: Cause
@@ -54,7 +54,7 @@ class Breaker:
 class Replay:
     """`prompt` and `cached` are sums over the `compared` requests that reported both; `unreported` did not.
 
-    `stable_cached` is ≈ what of `prompt` would have come from the cache, had every prompt begun with what it has in
+    `stable_cached` is the ≈ part of `prompt` that the cache would have served if every prompt began with the text in
     common with its earlier version.
     """
 
@@ -68,7 +68,7 @@ class Replay:
 
     @property
     def sentences(self) -> tuple[str, ...]:
-        """What it comes to."""
+        """Return the result in sentences."""
         if not self.compared:
             return ("None of these requests reported cached tokens: nothing is known of the cache.",)
         told = [
@@ -85,7 +85,7 @@ class Replay:
 
 
 def saved(tokens: float, fresh: float | None, cached: float | None) -> float | None:
-    """Dollars between sending tokens fresh and having them cached; None without both rates ($ a million tokens)."""
+    """Return the dollars saved by caching tokens; None unless both rates ($ per million tokens) are set."""
     return None if fresh is None or cached is None else tokens * (fresh - cached) / 1e6
 
 
@@ -122,7 +122,7 @@ def _add_break(
     why: MissExplanation | None,
     breaks: dict[tuple[Cause, str], tuple[float, list[str]]],
 ) -> float:
-    """Add what ended a prefix to `breaks`. Returns ≈ tokens that would have been cached, had it been stable."""
+    """Add the cause of a broken prefix to `breaks`. Returns the ≈ tokens that a stable prefix would have had cached."""
     if earlier is None:
         return float(cached)
     could = max(float(cached), prompt * _common_share(sent.text, earlier.text))
@@ -142,7 +142,7 @@ def _place(message: int | None, tool: int | None) -> str:
 
 
 def _common_share(now: str, earlier: str) -> float:
-    """The share of a text that stands in lines which the earlier one has too, wherever they stand."""
+    """Return the share of a text that is in lines of the earlier text, regardless of their position."""
     theirs = set(earlier.splitlines())
     common = sum(len(line) + 1 for line in now.splitlines() if line in theirs)
     return min(common / (len(now) + 1), 1.0)
@@ -154,7 +154,7 @@ def _breakers(breaks: dict[tuple[Cause, str], tuple[float, list[str]]]) -> tuple
 
 
 def _bins(known: Sequence[tuple[Sent, int, int]]) -> tuple[Bin, ...]:
-    """Equal stretches of time from the first request to the last."""
+    """Return bins of equal duration from the first request to the last."""
     if not known:
         return ()
     first, last = known[0][0].at, known[-1][0].at

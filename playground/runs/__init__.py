@@ -1,1 +1,1 @@
-"""One Run a request, and the fold from events to what is shown."""
+"""Runs: one per request, and the fold from a run's events to its displayed state."""

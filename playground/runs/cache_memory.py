@@ -1,4 +1,4 @@
-"""What the cache model remembers between two starts: the learned state on disk, and the requests in the log."""
+"""Persistence of the cache model between sessions: the learned state on disk, and the requests in the log."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 FILE = "cache_models.json"
 MAX_BYTES = 32_000_000
 REMEMBERED = 2_000
-"""The newest requests of an endpoint that are known after a start."""
+"""Maximum number of an endpoint's newest requests that are loaded after a start."""
 LEARNED_FROM = 5_000
-"""The newest requests that lost state is rebuilt from."""
+"""Maximum number of newest requests from which a lost state is rebuilt."""
 PREDICTED = 300
-"""Of the remembered requests, how many count as traffic since earlier ones."""
+"""Number of loaded requests that count as traffic since earlier ones."""
 AGE = timedelta(days=14)
 """Older requests are not in any cache."""
 SAVED_EVERY_S = 3.0
@@ -38,7 +38,7 @@ Submit = Callable[[Callable[[], str], Callable[[str], None]], None]
 
 
 class SentLog(Protocol):
-    """The request log, as far as the cache model needs it."""
+    """The part of the request log that the cache model uses."""
 
     async def sent_since(
         self,
@@ -54,7 +54,7 @@ class SentLog(Protocol):
 
 
 class CacheMemory:
-    """Loads and saves what was learned. `submit` runs a write in a worker thread; `on_error` gets what went wrong."""
+    """Loads and saves the learned state. `submit` runs a write in a worker thread; `on_error` receives a message."""
 
     def __init__(
         self,
@@ -73,7 +73,7 @@ class CacheMemory:
         self._known: set[tuple[str, str]] = set()
 
     async def remember(self, endpoint: Endpoint, log: SentLog) -> None:
-        """Know what was sent to an endpoint, from the log and the learned state. Later calls for it do nothing."""
+        """Load an endpoint's requests and learned state into the model. Later calls for the same endpoint do nothing."""
         where = endpoint.id, endpoint.model
         if where in self._known or endpoint.kind == "simulator":
             return
@@ -100,13 +100,13 @@ class CacheMemory:
             return {}
 
     def save_soon(self) -> None:
-        """Write what was learned, at most every few seconds."""
+        """Save the learned state soon, at most once every few seconds."""
         self._dirty = True
         if self._clock() - self._saved >= SAVED_EVERY_S:
             self.save()
 
     def save(self) -> None:
-        """Write what was learned since the last time."""
+        """Save the learned state if it changed since the last save."""
         if not self._dirty:
             return
         self._dirty, self._saved = False, self._clock()
@@ -147,7 +147,7 @@ def sent_from_log(row: SentRow) -> tuple[Sent, Usage]:
     rest = {name: value for name, value in fields.items() if name not in ("messages", "tools")}
     tag = "experiment" if row.source == "experiment" else ""
     sent = Sent(row.run_id, row.request_id, row.started_utc.timestamp(), view.text, view, fields=rest, tag=tag)
-    # The text of tool calls is not in this row: what the next prompt repeats of the answer is then not known.
+    # The text of tool calls is not in this row, so the part of the answer that the next prompt repeats is unknown.
     message: dict[str, Json] | None = (
         {"role": "assistant", "content": row.answer} if row.answer and not row.called else None
     )

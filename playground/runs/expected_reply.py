@@ -1,4 +1,4 @@
-"""What a request asked for, as far as its answer is judged by it."""
+"""The expectations of a request against which its answer is checked."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from playground.tools.schema import schemas_by_name
 class Asked:
     """`json`: the answer is to be JSON (response_format). `schemas`: each tool's parameters by its name.
 
-    `usage`: usage is to be reported; a streamed answer has it only where `stream_options.include_usage` asks for it.
+    `usage`: usage is to be reported; a streamed answer has it only if `stream_options.include_usage` is set.
     """
 
     json: bool = False
@@ -23,7 +23,7 @@ class Asked:
 
 
 def asked_in(body: bytes) -> Asked:
-    """From a request's body as it was sent; of a body that is no JSON object, nothing."""
+    """Parse a sent request body. Returns no expectations if the body is not a JSON object."""
     try:
         fields = json.loads(body)
     except ValueError:

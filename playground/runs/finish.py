@@ -1,4 +1,4 @@
-"""How a finish reason is displayed."""
+"""Display text of finish reasons."""
 
 from __future__ import annotations
 

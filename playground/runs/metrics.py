@@ -1,4 +1,4 @@
-"""A figure is reported, estimated (≈) or unknown (—). The three are never mixed up, and unknown is never 0."""
+"""Display of figures: reported, estimated (≈) or unknown (—). Unknown is never 0."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ State = Literal["reported", "estimated", "unknown"]
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A count of tokens. `why` says where it comes from, or why it is unknown."""
+    """A token count. `why` names its source, or the reason that it is unknown."""
 
     value: float | None
     state: State
@@ -21,22 +21,22 @@ class Figure:
 
     @classmethod
     def reported(cls, value: float | None, why: str = "not reported by the server") -> Figure:
-        """What the server reported; unknown, for the reason given, where it reported nothing."""
+        """Return the figure for a reported count; unknown, for the given reason, if the count is None."""
         return cls(None, "unknown", why) if value is None else cls(value, "reported")
 
     @classmethod
     def estimated(cls, value: float, why: str = "estimated on this machine") -> Figure:
-        """Our own estimate."""
+        """Return the figure for this program's estimate."""
         return cls(value, "estimated", why)
 
     @classmethod
     def unknown(cls, why: str) -> Figure:
-        """Nothing is known, for the reason given."""
+        """Return an unknown figure with its reason."""
         return cls(None, "unknown", why)
 
     @property
     def text(self) -> str:
-        """1,152 or ≈ 1,160 or —."""
+        """Format as 1,152 or ≈ 1,160 or —."""
         if self.value is None:
             return UNKNOWN
         words = f"{round(self.value):,}"
@@ -44,7 +44,7 @@ class Figure:
 
 
 def seconds(value: float | None) -> str:
-    """212 ms, 1.1 s, 2 min 5 s, 1 h 2 min; — where it is unknown."""
+    """Format a duration: 212 ms, 1.1 s, 2 min 5 s, 1 h 2 min; — if unknown."""
     if value is None:
         return UNKNOWN
     if 0 < value < 0.0005:
@@ -58,7 +58,7 @@ def seconds(value: float | None) -> str:
 
 
 def dollars(value: float | None) -> str:
-    """$0.000136, $0.50, $1.20; — where it is unknown. Three digits that count below a dollar: never 0 for a cost."""
+    """Format an amount: $0.000136, $0.50, $1.20; — if unknown. Below $1, three significant digits: never $0 for a cost."""
     if value is None:
         return UNKNOWN
     sign, size = ("-" if value < 0 else ""), abs(value)
@@ -71,10 +71,10 @@ def dollars(value: float | None) -> str:
 
 
 def speed(tokens_per_s: float | None) -> str:
-    """96.2 tok/s; — where it is unknown."""
+    """Format a speed as 96.2 tok/s; — if unknown."""
     return UNKNOWN if tokens_per_s is None else f"{tokens_per_s:,.1f} tok/s"
 
 
 def percent(share: float | None) -> str:
-    """A share of 1 as 95.7 %; — where it is unknown."""
+    """Format a share (0 to 1) as 95.7 %; — if unknown."""
     return UNKNOWN if share is None else f"{share * 100:.1f} %"

@@ -1,4 +1,4 @@
-"""What came of a completion whose usage was never reported, as an estimate."""
+"""Estimate of output tokens for completions without reported usage."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ EARLY = ("stopped", "interrupted", "failed")
 
 
 def received_tokens(state: RunState) -> float | None:
-    """≈ tokens of the text and tool calls that were received; None where nothing was.
+    """Return the estimated tokens of the received text and tool calls; None if nothing was received.
 
     The server may have generated, and may charge for, more than arrived here.
     """
@@ -21,7 +21,7 @@ def received_tokens(state: RunState) -> float | None:
 
 
 def output_figure(state: RunState, why: str) -> Figure:
-    """Output tokens: reported; ≈ what was received, of a request that ended early; unknown, for `why`."""
+    """Return the output tokens: reported; estimated from the received text if the request ended early; else unknown."""
     reported = state.usage.completion_tokens if state.usage else None
     if reported is not None or state.phase not in EARLY:
         return Figure.reported(reported, why)

@@ -1,4 +1,4 @@
-"""The record of one request: as it is about to be sent, and as the request log returns it."""
+"""Records of one request, before it is sent and as the request log returns it."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ RequestSource = Literal["window", "command", "recorder", "experiment", "import",
 """Who made a request. Requests logged before the log had this column are `unknown`."""
 
 NO_RATES = Rates()
-"""Nothing is priced."""
+"""No rates: costs are unknown."""
 
 
 @dataclass(frozen=True, slots=True)
 class RequestRecord:
-    """One request as it is about to be sent. `body` is kept byte for byte; there is no key in it.
+    """One request before it is sent. `body` has the exact bytes; it contains no key.
 
     `started_utc` is aware. `document` is a prompt file's JSON (prompt.files.dump). `conversation` is an id shared by
     the requests of one conversation; None if the request belongs to none.
@@ -43,9 +43,9 @@ class RequestRecord:
 
 @dataclass(frozen=True, slots=True)
 class SentRow:
-    """An accepted request and what the server reported for it: the cache model is fed from these.
+    """An accepted request and what the server reported for it: the input of the cache model.
 
-    `answer` is the generated text without tool calls; `called` is whether tools were called, and the answer then
+    `answer` is the generated text without tool calls; `called` is whether tools were called, which makes the answer
     incomplete.
     """
 

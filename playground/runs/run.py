@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 HOLD_S = 1.0
 """Pause of an endpoint after a 429 without Retry-After."""
 YIELD_S = 0.01
-"""A run that has had the event loop for this long lets the others have it: Stop and the window must stay quick."""
+"""Seconds after which a run yields to the event loop, so that Stop and the window stay responsive."""
 
 Listener: TypeAlias = Callable[["Run", AnyEvent], None]
 
@@ -39,7 +39,7 @@ class Exchange(Protocol):
 
 
 class Run:
-    """One request. Call `execute` once; `state` grows meanwhile."""
+    """One request. Call `execute` once; it updates `state`."""
 
     def __init__(
         self,
@@ -69,7 +69,7 @@ class Run:
         self._stop_asked = False
 
     def listen(self, listener: Listener) -> None:
-        """Call `listener` with every event, after the state has taken it in."""
+        """Call `listener` with every event, after `state` was updated."""
         self._listeners.append(listener)
 
     def clock(self) -> float:
@@ -153,12 +153,12 @@ class Run:
                 if self._stop_asked:
                     return  # a listener asked; the rest of the events read so far is dropped
                 if time.monotonic() - yielded > YIELD_S:
-                    # A server that sends faster than we read never makes us wait.
+                    # If the server sends faster than the client reads, reading never suspends.
                     await asyncio.sleep(0)
                     yielded = time.monotonic()
 
     def stop(self) -> None:
-        """End the run at once, also before its first byte. No effect after the end."""
+        """Stop the run immediately, also before its first byte. No effect after the end."""
         self._stop_asked = True
         if self._exchange is not None:
             self._exchange.cancel()

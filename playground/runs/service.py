@@ -1,4 +1,4 @@
-"""One document on its way: forecast, key, log, exchange, and what was learnt. Window and command line share it."""
+"""Sending of a document: forecast, key, log, exchange, cache learning. Shared by the window and the command line."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 
 class RunLog(Protocol):
-    """Where runs are recorded: the request log, as far as sending needs it."""
+    """The part of the request log that sending uses."""
 
     async def begin(self, record: RequestRecord) -> None:
         """Record a request before it is sent; never raises for a disk error."""
@@ -55,7 +55,7 @@ class RunLog(Protocol):
 
 @dataclass(slots=True)
 class PendingRequest:
-    """A run with what was forecast when it was sent. `settled` and `why` are set when it ends. `tag` names the
+    """A run with its forecast from the time of sending. `settled` and `why` are set when it ends. `tag` names the
     purpose of a request that the program sends on its own (experiment, example, voice demo): it explains no other
     prompt."""
 
@@ -89,14 +89,14 @@ class RequestService:
         self._rate_limiter = rate_limiter
         self.retries = RetryPolicy()
         self.limit_s: float | None = None
-        """Seconds that a whole turn may take; None for as long as it takes."""
+        """Maximum duration of a turn in seconds; None for no limit."""
         self.log: RunLog | None = None
         self.on_learned: Callable[[], None] | None = None
-        """Called when a report was learned from; returns at once."""
+        """Called after the cache model learned from a report; must return at once."""
         self.tell: Callable[[Run], None] | None = None
-        """Told of each run when it has ended; returns at once."""
+        """Called with each run that has ended; must return at once."""
         self.running: dict[str, Run] = {}
-        """What this process is sending, by run_id."""
+        """Requests in flight of this process, by run_id."""
         self._one_a_turn = asyncio.Lock()
 
     async def send(
@@ -109,12 +109,12 @@ class RequestService:
         run_id: str | None = None,
         tag: str = "",
     ) -> PendingRequest:
-        """Send and see it through. `on_dispatch` is called before the first byte leaves.
+        """Send a document and wait for the end of its run. `on_dispatch` is called before the first byte is sent.
 
         `explicit`: the endpoint's URL was named on the command line, so SMALLEST_API_KEY may go to it on loopback.
         `run_id`: the id under which the run is logged; None makes a new one. `tag`: see PendingRequest.
         Raises InputError if a variable has no value, there is no message, a key is missing, or the prompt contains
-        the key; SimulatorError if the simulator does not come up. Trouble of the exchange is in the run's state, and
+        the key; SimulatorError if the simulator does not start. Errors of the exchange are in the run's state and
         never raised.
         """
         request = to_request(document, endpoint.model)
@@ -124,7 +124,7 @@ class RequestService:
             _refuse_key_in(request.body, secret.reveal())
         async with self._one_a_turn:
             outlook = self.outlook(document, endpoint)
-            # Twenty prompts that are sent at once are looked at one after the other, with the window between them.
+            # Prompts that are sent together are analyzed one at a time, and the window is processed in between.
             await asyncio.sleep(0)
         run = Run(
             id=run_id or uuid.uuid4().hex,
@@ -158,9 +158,9 @@ class RequestService:
         return self.forecaster.look(document, endpoint.id, endpoint.model, self.cache_began(endpoint))
 
     def cache_began(self, endpoint: Endpoint) -> float | None:
-        """Return the unix seconds before which the endpoint's cache cannot know anything; None if unknown.
+        """Return the unix seconds at which the endpoint's cache was empty; None if unknown.
 
-        The simulator's cache begins with its process.
+        The simulator's cache starts empty with its process.
         """
         if endpoint.kind != "simulator":
             return None
@@ -179,7 +179,7 @@ class RequestService:
         run = sending.run
         if self.log is not None:
             await self.log.begin(_record(sending))
-        # Before a slot is taken: what happens between its count and the request widens the server's minute.
+        # Before acquiring a slot: a delay between the slot and the request would shift the server's minute.
         await self.connection.warm()
         self.running[run.id] = run
         try:
@@ -188,7 +188,7 @@ class RequestService:
             del self.running[run.id]
             self._learn(sending)
             if self.log is not None:
-                # Shielded: closing the window must not lose the end of a run that has ended.
+                # Shielded: closing the window must not lose the record of a run's end.
                 await asyncio.shield(self._finish(sending))
             if self.tell is not None:
                 self.tell(run)
@@ -199,12 +199,12 @@ class RequestService:
             return
         await log.finish(run.id, run.state)
         if sending.settled is not None and run.state.phase == "done":
-            # An empty object: explained, and nothing was missed.
+            # An empty object means: explained, no missed tokens.
             explained = {} if sending.why is None else msgspec.to_builtins(sending.why)
             await log.set_explanation(run.id, explained)
 
     def _learn(self, sending: PendingRequest) -> None:
-        """Explain the report, then learn from it. Only requests that the server accepted teach."""
+        """Explain the report, then learn from it. Only requests that the server accepted are learned from."""
         run = sending.run
         if run.state.status != 200:
             return
@@ -223,7 +223,7 @@ class RequestService:
         return [match for match in found if match.sent.run_id != run.id and match.sent.at <= began]
 
     def compare(self, sending: PendingRequest, run_id: str) -> None:
-        """Explain an answered request by another earlier one than the best. Does nothing if that one is unknown."""
+        """Explain an answered request against the given earlier one. Does nothing if that one is unknown."""
         earlier, settled = self.forecaster.sent(run_id), sending.settled
         if earlier is None or settled is None or sending.run.state.phase != "done":
             return
@@ -234,7 +234,7 @@ class RequestService:
 
 
 def _refuse_key_in(body: bytes, key: str) -> None:
-    """A key in the prompt would go to the model, which may repeat it, and stay in the log and in every export."""
+    """Raise InputError if the prompt contains the key: the model could repeat it, and logs and exports would have it."""
     if any(form.encode() in body for form in key_forms(key)):
         raise InputError(
             FieldError(
@@ -254,7 +254,7 @@ def cache_usage(state: RunState) -> CacheUsage:
     message: dict[str, Json] = {"role": "assistant", "content": state.text or None}
     if calls:
         message["tool_calls"] = calls
-    # An answer that was cut off by the user is not known to its end.
+    # The end of an answer that the user stopped is unknown.
     whole = message if state.phase == "done" else None
     usage = state.usage
     if usage is None:
@@ -276,7 +276,7 @@ def _sent(sending: PendingRequest) -> Sent:
 
 
 def _settings(sending: PendingRequest) -> dict[str, Json]:
-    """The body without messages and tools."""
+    """Return the body without messages and tools."""
     return {"model": sending.run.request.model, **sending.run.document.parameters}
 
 

@@ -2,7 +2,7 @@
 
 Plan limits are an account's (electron-api.md, Plan limits). Requests of other programs are not counted, so a 429
 blocks the endpoint for all processes for a while. If the file or its lock cannot be used, requests are counted within
-this process only and `on_error` receives one sentence: the limiter never keeps a request from being sent for good.
+this process only and `on_error` receives a message: the limiter never blocks a request permanently.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ MAX_FILE_BYTES = 1_000_000
 
 
 class SlotRecord(msgspec.Struct):
-    """One address: unix seconds of each request of the last minute, of each request in flight, and of a block's end.
+    """Slots of one address: unix seconds of each request of the last minute, of each request in flight, and of a block's end.
 
     A request in flight has the same time in `starts` and in `flights`.
     """
@@ -62,7 +62,7 @@ class _Queue:
 
 
 class SharedRateLimiter:
-    """Slots by endpoint. First come, first served within this process."""
+    """Slots by endpoint, in FIFO order within this process."""
 
     def __init__(
         self,
@@ -74,7 +74,7 @@ class SharedRateLimiter:
         self._file = _SharedFile(folder / FILE_NAME)
         self._clock, self._on_error = clock, on_error
         self._own: dict[str, SlotRecord] = {}
-        """Counts of this process while the file cannot be used."""
+        """This process's counts, used while the file cannot be used."""
         self._error = ""
         self._queues: dict[str, _Queue] = {}
         self._writing: set[asyncio.Future[Any]] = set()
@@ -113,7 +113,7 @@ class SharedRateLimiter:
         try:
             status, load, error = await asyncio.shield(take)
         except asyncio.CancelledError:
-            # The thread may take the slot all the same: give it back when it has ended.
+            # The thread may still acquire the slot: release it when the thread has ended.
             self._writing.add(take)
             take.add_done_callback(lambda _done: self._start_release(endpoint, ticket, 0.0, None))
             take.add_done_callback(self._writing.discard)
@@ -124,7 +124,7 @@ class SharedRateLimiter:
         return status
 
     def release(self, endpoint: Endpoint, ticket: str, hold_s: float = 0.0, arrived_s_ago: float | None = None) -> None:
-        """Give a slot back. The file is written in a thread; `close` waits for it."""
+        """Release a slot. The file is written in a thread; `close` waits for it."""
         queue = self._queue(endpoint.id)
         queue.load = Load(max(queue.load.in_flight - 1, 0), queue.load.this_minute)
         self._start_release(endpoint, ticket, hold_s, arrived_s_ago)
@@ -200,7 +200,7 @@ def _take_slot(
 def _give_slot_back(record: SlotRecord, ticket: str, arrived_unix: float | None, held_until: float) -> None:
     start_unix = record.flights.pop(ticket, None)
     if arrived_unix is not None and start_unix in record.starts:
-        # The server's minute begins when the request arrives, which may be long after the slot was taken.
+        # The server's minute begins when the request arrives, which may be long after the slot was acquired.
         record.starts[record.starts.index(start_unix)] = max(arrived_unix, start_unix)
     record.held_until = max(record.held_until, held_until)
 

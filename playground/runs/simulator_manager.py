@@ -1,4 +1,4 @@
-"""The built-in simulator as the workspace sees it: a process that is started once, when it is first needed."""
+"""The process of the built-in simulator, started on first use."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ class SimulatorManager:
         self._process: SimulatorProcess | None = None
         self._starting: asyncio.Lock = asyncio.Lock()
         self.started_at: float | None = None
-        """When the process came up (unix seconds): what was sent before that, its cache has never seen."""
+        """Start time of the process (unix seconds); its cache is empty at that time."""
 
     async def resolve(self, endpoint: Endpoint) -> Endpoint:
-        """The endpoint with the address that the running simulator listens on; any other endpoint as it is.
+        """Return the endpoint with the address of the running simulator; return any other endpoint unchanged.
 
-        Raises SimulatorError with a sentence where the process does not come up.
+        Raises SimulatorError with a message if the process does not start.
         """
         if endpoint.kind != "simulator":
             return endpoint
@@ -44,7 +44,7 @@ class SimulatorManager:
         return SimulatorProcess.start(extra_args=self._arguments)
 
     async def stop(self) -> None:
-        """End the process; fine where none runs."""
+        """End the process, if one runs."""
         process, self._process = self._process, None
         if process is not None:
             await asyncio.to_thread(process.stop)

@@ -40,7 +40,7 @@ ENDED: frozenset[Phase] = frozenset(("done", "failed", "stopped", "interrupted")
 
 
 MOST_PROBABILITIES = 32_768
-"""Maximum number of tokens whose probabilities are kept, one per token of the context; further ones are counted."""
+"""Maximum number of tokens with stored probabilities, one per token of the context; further ones are counted."""
 
 
 @dataclass(slots=True)
@@ -71,7 +71,7 @@ class ToolCallState:
 
     @property
     def arguments(self) -> str:
-        """The argument text so far."""
+        """Return the argument text received so far."""
         return "".join(self.pieces)
 
 
@@ -108,37 +108,37 @@ class RunState:
 
     @property
     def text(self) -> str:
-        """The completion's text so far."""
+        """Return the completion's text received so far."""
         return _joined(self.pieces)
 
     @property
     def reasoning(self) -> str:
-        """The model's reasoning so far; it is not part of the text."""
+        """Return the model's reasoning received so far; it is not part of the text."""
         return _joined(self.reasoning_pieces)
 
     @property
     def refusal(self) -> str:
-        """The model's refusal so far; it is not part of the text."""
+        """Return the model's refusal received so far; it is not part of the text."""
         return _joined(self.refusal_pieces)
 
     @property
     def request_id(self) -> str | None:
-        """The newest attempt's request id; None until its headers come, or if they have none."""
+        """Return the newest attempt's request id; None until its headers arrive, or if they have none."""
         return self.attempts[-1].request_id if self.attempts else None
 
     @property
     def status(self) -> int | None:
-        """The newest attempt's HTTP status."""
+        """Return the newest attempt's HTTP status."""
         return self.attempts[-1].status if self.attempts else None
 
     @property
     def ended(self) -> bool:
-        """Whether the run is over."""
+        """Return whether the run is over."""
         return self.phase in ENDED
 
     @property
     def ttft_s(self) -> float | None:
-        """Time to first token: from the sending of the newest attempt to its first piece of any kind, reasoning too."""
+        """Return the time to first token: from the sending of the newest attempt to its first piece of any kind, reasoning too."""
         if self.first_token_at is None or not self.attempts or not self.times_known:
             return None
         return self.first_token_at - self.attempts[-1].started_at
@@ -189,14 +189,14 @@ def fold(events: Iterable[AnyEvent]) -> RunState:
 
 
 def _joined(pieces: list[str]) -> str:
-    """The joined pieces, which are replaced by the result: joining again costs nothing."""
+    """Return the joined pieces, and replace them by the result so that the next call is cheap."""
     if len(pieces) > 1:
         pieces[:] = ["".join(pieces)]
     return pieces[0] if pieces else ""
 
 
 def _attempt(state: RunState, event: AttemptStarted) -> None:
-    # The error of the attempt before is no longer the run's.
+    # The previous attempt's error no longer applies to the run.
     state.phase, state.trouble, state.ended_at, state.retry, state.queued = "sent", None, None, None, None
     state.attempts.append(Attempt(event.attempt, event.at))
 
@@ -226,7 +226,7 @@ def _metadata(
         case Finished():
             state.finish_reason = event.reason
         case UsageReported():
-            # Merged: a later, poorer usage never erases a known count.
+            # Merged, so that a later, less complete usage never erases a known count.
             state.usage = merged(state.usage, event.usage)
         case TokenProbabilities():
             _probabilities(state, event)

@@ -1,4 +1,4 @@
-"""The cache explanation that is stored with a request, and one made for requests that were logged without it."""
+"""Stored cache explanations, and explanations of requests that were logged without one."""
 
 from __future__ import annotations
 

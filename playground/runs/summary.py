@@ -72,7 +72,7 @@ def _tool_call(call: ToolCallState) -> Json:
 
 
 def _request_ids(state: RunState) -> list[Json]:
-    """The newest attempt's ids, each with the header that it came in."""
+    """Return the newest attempt's request ids, each with its header."""
     newest = state.attempts[-1].request_ids if state.attempts else ()
     return [{"source": found.source, "id": found.value} for found in newest]
 

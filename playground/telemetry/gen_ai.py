@@ -31,7 +31,7 @@ _PROVIDERS = {
     "together.xyz": "together_ai",
     "moonshot.ai": "moonshot_ai",
 }
-"""By the end of a host's name; the first twelve names are those of the conventions."""
+"""Provider names by host name suffix; the first twelve names are those of the conventions."""
 _NUMBERS = {
     "max_tokens": ("gen_ai.request.max_tokens", int),
     "max_completion_tokens": ("gen_ai.request.max_tokens", int),
@@ -41,7 +41,7 @@ _NUMBERS = {
     "frequency_penalty": ("gen_ai.request.frequency_penalty", float),
     "presence_penalty": ("gen_ai.request.presence_penalty", float),
 }
-"""Request parameters and their types: the conventions have temperature and its like as doubles."""
+"""Request parameters and their types; the conventions define temperature and similar ones as doubles."""
 
 
 def provider(run: Run) -> str:
@@ -54,7 +54,7 @@ def provider(run: Run) -> str:
 
 
 def span_attributes(run: Run) -> dict[str, Attribute]:
-    """Return the attributes of a request's span. What was not reported is left out."""
+    """Return the attributes of a request's span, without unreported values."""
     state, usage = run.state, run.state.usage
     found: dict[str, Attribute | None] = {
         **_common(run),
@@ -96,7 +96,7 @@ def attempt_attributes(run: Run, attempt: Attempt) -> dict[str, Attribute]:
 
 
 def error_type(run: Run) -> str | None:
-    """Return the server's or the client's word for what failed; None if nothing did."""
+    """Return the server's or the client's error type; None if the request did not fail."""
     error = run.state.trouble
     return None if error is None else str(error.error_type or error.kind)
 

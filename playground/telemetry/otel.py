@@ -32,7 +32,7 @@ MISSING = (
     "Nothing is sent to the collector."
 )
 EXPORT_S = 5
-"""How long one export to the collector may take."""
+"""Timeout of one export to the collector, in seconds."""
 _NS = 1_000_000_000
 METRICS_EVERY_MS = 60_000
 """How often metrics are exported; they are also exported when this is closed."""
@@ -43,10 +43,10 @@ class MissingExtra(Exception):  # noqa: N818 - expected, with a sentence
 
 
 class Spans:
-    """Sends spans to one collector. Blocking: use it in a thread. Raises MissingExtra where the extra is not there."""
+    """Sends spans to one collector. Blocking: use it in a thread. Raises MissingExtra if the extra is not installed."""
 
     def __init__(self, collector: str, on_trouble: Callable[[str], None]) -> None:
-        """`collector`: the address that takes OTLP over HTTP, …/v1/traces as a rule."""
+        """`collector`: the address for OTLP over HTTP, usually …/v1/traces."""
         try:
             self._provider = _provider(collector, on_trouble)
         except ImportError as error:
@@ -84,7 +84,7 @@ class Spans:
         _end(span, trouble is not None, trouble.error_type or trouble.kind if trouble else None, began, ended_at)
 
     def close(self) -> None:
-        """Send what waits, and end. Takes at most EXPORT_S per batch."""
+        """Send queued requests and shut down. Takes at most EXPORT_S per batch."""
         self._provider.shutdown()
         if self._metrics is not None:
             self._metrics.close()
@@ -94,7 +94,7 @@ _TRACES, _METRICS = "/v1/traces", "/v1/metrics"
 
 
 class _Metrics:
-    """Histograms of the conventions, sent to the collector that takes the spans."""
+    """Histograms of the conventions, sent to the same collector as the spans."""
 
     def __init__(self, collector: str) -> None:
         from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
@@ -113,7 +113,7 @@ class _Metrics:
         )
 
     def record(self, run: Run) -> None:
-        """Count an ended request. What was not reported is not counted."""
+        """Record an ended request, without unreported values."""
         state, usage, attributes = run.state, run.state.usage, metric_attributes(run)
         if state.ended_at is not None:
             self._duration.record(state.ended_at, attributes)
@@ -127,7 +127,7 @@ class _Metrics:
                 self._tokens.record(count, {**attributes, "gen_ai.token.type": kind})
 
     def close(self) -> None:
-        """Export once more, and end."""
+        """Export once more and shut down."""
         self._provider.shutdown(timeout_millis=EXPORT_S * 1_000)
 
 
@@ -144,7 +144,7 @@ def _provider(collector: str, on_trouble: Callable[[str], None]) -> TracerProvid
     from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExportResult
 
     class Exporter(OTLPSpanExporter):
-        """Says in the window that nothing arrives, where the library would only log it."""
+        """Span exporter that reports failed exports to the window; the library would only log them."""
 
         def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
             result = super().export(spans)

@@ -1,4 +1,4 @@
-"""One ended request as one structured line for log tools."""
+"""Structured lines for log tools, one per ended request."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from playground.runs.run import Run
 from playground.runs.summary import summary
 
 FILE = "requests.jsonl"
-"""In the data folder; the ones before it are requests.jsonl.1 and so on, the last the oldest."""
+"""File name in the data folder; earlier files are requests.jsonl.1 and so on, the last one the oldest."""
 MOST_BYTES = 10_000_000
 BEFORE = 4
 """Number of earlier files."""
@@ -29,7 +29,7 @@ LOCK_TIMEOUT_S = 10.0
 
 
 class _Handler(RotatingFileHandler):
-    """For the user's eyes only, and with errors for the caller instead of on the terminal."""
+    """Rotating handler whose files only the user can read, and which raises errors instead of printing them."""
 
     def _open(self) -> io.TextIOWrapper:
         handle = os.open(self.baseFilename, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
@@ -52,11 +52,11 @@ class RotatingLines:
 
         The file is opened for each line, under a lock: another process may have moved it aside.
         """
-        # Imported on first use: most users have no use for it.
+        # Imported on first use: telemetry is off by default.
         from filelock import FileLock
 
         if not self._path.parent.is_dir():
-            # FileLock would make the folder again.
+            # FileLock would recreate the folder.
             raise FileNotFoundError(None, "The data folder was deleted")
         with FileLock(self._path.with_suffix(".lock"), mode=0o600, timeout=LOCK_TIMEOUT_S, thread_local=False):
             handler = _Handler(self._path, maxBytes=self._most_bytes, backupCount=BEFORE, encoding="utf-8")
@@ -71,10 +71,10 @@ CONTENTS = ("text", "tool_calls")
 
 
 def line(run: Run, *, contents: bool) -> str:
-    """The request as JSON on one line. What was not reported is null; ≈ figures are under `estimated`.
+    """Return the request as one line of JSON. Unreported values are null; estimates (≈) are under `estimated`.
 
-    Without `contents` neither prompt nor completion is in it, nor the server's words about an error, which may quote
-    them. There is never a key in it.
+    Without `contents` it has neither prompt nor completion, nor the server's error message, which may quote
+    them. It never contains a key.
     """
     told = summary(run)
     written = {name: told.pop(name) for name in CONTENTS}

@@ -1,4 +1,4 @@
-"""Tells other tools of each request that ends, as the settings say; in a thread of its own, and never in the way."""
+"""Telemetry of ended requests according to the settings, written in a separate thread."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class TelemetryService:
         self._loop = asyncio.get_running_loop()
 
     def tell(self, run: Run) -> None:
-        """Tell of a run that has ended. Returns at once."""
+        """Queue a run that has ended. Returns at once."""
         if self._settings.flag("request_lines"):
             text = line(run, contents=self._settings.flag("request_lines_contents"))
             self._work(lambda: self._append(text))
@@ -57,7 +57,7 @@ class TelemetryService:
                 spans.send(run)
 
     def _spans_to(self, collector: str) -> Spans | None:
-        """The spans of the collector that the settings name now. Raises InputError, MissingExtra."""
+        """Return the span sender for the collector in the settings. Raises InputError, MissingExtra."""
         if collector != self._collector:
             self._close_spans()
             self._collector = collector
@@ -76,7 +76,7 @@ class TelemetryService:
             self._loop.call_soon_threadsafe(self._on_trouble, sentence)
 
     async def close(self) -> None:
-        """Write the remaining requests, and end."""
+        """Write the queued requests and shut down."""
         if self._worker is None:
             return
         worker, self._worker = self._worker, None
