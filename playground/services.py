@@ -298,6 +298,7 @@ class AppServices:
         await self.simulation.stop()
         if self.draft is not None:
             self.draft.close()
+        await self.writer.close()
 
 
 async def _nobody_to_ask(_server: str) -> bool:

@@ -96,7 +96,10 @@ class ToolCallAssembler:
         if wire_index is not None:
             known = self._by_wire_index.get(wire_index)
             if known is None or _begins_another(known, id, name, arguments):
-                return self._by_id.get(id) or self._new(wire_index)
+                same = self._by_id.get(id)
+                # A model may give one id to two calls: a name after complete arguments begins the second.
+                repeated = same is None or (known is None and bool(name) and same.arguments.complete)
+                return self._new(wire_index) if same is None or repeated else same
             return known
         if id and id in self._by_id:
             return self._by_id[id]

@@ -121,3 +121,8 @@ class FileWriter:
         await asyncio.wrap_future(self._executor.submit(lambda: None))
         # The errors of these writes were scheduled before: let them be reported.
         await asyncio.sleep(0)
+
+    async def close(self) -> None:
+        """Write everything submitted before, then end the thread. Nothing can be submitted afterwards."""
+        await self.flush()
+        self._executor.shutdown()

@@ -15,7 +15,7 @@ from tests.lint.judge import tools
 from tests.requestlog.samples import answered, body_of, called, keep, record, refused, run
 
 PROMPT = Document(
-    messages=(Message("system", "You answer calls for a clinic."), Message("user", "{{question}}")),
+    messages=(Message("system", "You take calls for a clinic."), Message("user", "{{question}}")),
     tools=tools(tool()),
 )
 

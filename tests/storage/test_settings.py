@@ -67,6 +67,7 @@ CHANGES: list[tuple[str, Json]] = [
     ("voice_limit_s", 5),
     ("shortcuts", {"send": "Ctrl+Enter"}),
     ("dismissed_advice", {"output-cap": "Cap the output"}),
+    ("command_use", {"send": "3"}),
 ]
 
 

@@ -104,7 +104,7 @@ def test_a_call_waits_for_consent_and_the_window_does_not(tell: Tell) -> None:
             if agree:
                 assert await call == "A: ₹412"
             else:
-                with pytest.raises(ToolServerError, match="no consent"):
+                with pytest.raises(ToolServerError, match="did not allow"):
                     await call
 
     tell(story)
