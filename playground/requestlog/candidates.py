@@ -19,7 +19,7 @@ _FOUND = "SELECT rowid FROM texts_search WHERE texts_search MATCH ? AND rowid < 
 
 
 def candidates(connection: sqlite3.Connection, made: Where, below: int) -> Iterator[list[int]] | None:
-    """Yield batches of numbers below `below`, descending, that include all matches. Returns None if no index helps."""
+    """Return batches of numbers below `below`, descending, that include all matches; None if no index helps."""
     listed = _shortest(connection, [source for source in made.sources if not source.ordered])
     ordered = [source for source in made.sources if source.ordered]
     matches = [str(source.values[0]) for source in ordered if not source.elements]
@@ -38,7 +38,7 @@ def candidates(connection: sqlite3.Connection, made: Where, below: int) -> Itera
 
 
 def _with_elements(connection: sqlite3.Connection, source: Source, below: int) -> Iterator[int]:
-    """Return the matches of one search in requests' texts or elements of their prompts, descending."""
+    """Yield the matches of one search in requests' texts or elements of their prompts, descending."""
     live = sorted((row[0] for row in connection.execute(UNENDED)), reverse=True)
     own = (row[0] for row in connection.execute(_FOUND, (source.values[0], below)))
     streams = [_of_element(connection, element, below) for element in source.elements]

@@ -103,7 +103,7 @@ _COMMON = (
     b"\x84\xadprompt_tokens\xb1completion_tokens\xactotal_tokens\xadcached_tokens\x82\xa5event\xa9completed\xa2at\xcb?"
     b"\xa8saw_done\xc3"
 )
-"""Preset dictionary with the usual beginning and end of streams, for short ones. Must not change: older files need it."""
+"""Preset dictionary with the usual beginning and end of streams, for short ones. Never change it: old files need it."""
 _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[list[AnyEvent]] = msgspec.msgpack.Decoder(list[AnyEvent])
 _block_decoder: msgspec.msgpack.Decoder[list[Block]] = msgspec.msgpack.Decoder(list[Block])

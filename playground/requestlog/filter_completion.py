@@ -49,7 +49,7 @@ class Completion:
 
 
 def complete(text: str, cursor: int, words: Words) -> list[Completion]:
-    """Return completions of the word that ends at the cursor; none for a phrase in quotation marks, or for plain text that
+    """Return completions of the word before the cursor; none for a phrase in quotation marks, or for plain text that
     begins no key.
     """
     start = _start(text, cursor)

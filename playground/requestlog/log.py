@@ -303,7 +303,7 @@ class RequestLog:
             await self._write(lambda: writer.mark(ids, marked))
 
     async def page(self, log_filter: LogFilter, before: int | None = None, limit: int = 128) -> list[LogRow]:
-        """Return a page of rows, newest first, from below the number `before`. The time does not depend on the position."""
+        """Return a page of rows older than number `before`, newest first. Equally fast at any position."""
         return await self._read(lambda: self._reader.page(log_filter, before, limit), [])
 
     async def rows_at(self, log_filter: LogFilter, first: int, limit: int = 128) -> list[LogRow]:
@@ -341,7 +341,7 @@ class RequestLog:
         return await self._read(lambda: self._reader.place_of(run_id, log_filter), None)
 
     async def numbers(self, log_filter: LogFilter) -> array[int]:
-        """Return the numbers of all matches, oldest first, for `stored`; they stay valid when other requests are added."""
+        """Return the numbers of all matches, oldest first; they stay valid when other requests are added."""
         return await self._read(lambda: self._reader.numbers(log_filter), array("q"))
 
     async def stored(self, numbers: Sequence[int]) -> list[StoredRun]:

@@ -162,7 +162,7 @@ class Reader:
         return [row[0] for row in self._connection.execute(sql)]
 
     def stored(self, numbers: Sequence[int]) -> tuple[list[StoredRun], list[str]]:
-        """Return these runs in ascending order, and the run_ids of those that are damaged. Deleted runs are left out."""
+        """Return these runs, ascending, and the run_ids of those that are damaged. Deleted runs are left out."""
         runs: list[StoredRun] = []
         damaged: list[str] = []
         with self._one_moment():

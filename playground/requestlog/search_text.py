@@ -37,7 +37,7 @@ def indexed(text: str) -> str:
 
 
 def expression(part: str, most: int = PIECES) -> str:
-    """Return the index query, of at most `most` pieces, for texts that may contain `part`; empty if none is possible."""
+    """Return the index query, of at most `most` pieces, for texts that may contain `part`; empty if none exists."""
     text = indexed(part)
     pieces = {text[at : at + _PIECE]: None for at in range(len(text) - _PIECE + 1)}
     usable = [piece for piece in pieces if "\0" not in piece]

@@ -286,7 +286,7 @@ class Writer:
         self.locked = False
         if self._failing:
             self._failing = False
-            self._report("The request log can be written again; what had waited is being saved.")
+            self._report("The request log can be written again; unsaved requests are being saved.")
 
     def _give_up_oldest(self) -> None:
         ended = [run_id for run_id, live in self._live.items() if live.end is not None]
@@ -297,7 +297,7 @@ class Writer:
 
 def _sentence(error: sqlite3.Error) -> str:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    tail = "Requests go on and are kept in memory until it works again."
+    tail = "Requests continue and stay in memory until writing works again."
     if code == sqlite3.SQLITE_FULL:
         return f"The disk is full: the request log is not being saved. Free some room. {tail}"
     if is_damage(error):
