@@ -210,7 +210,7 @@ class ChunkDecoder:
         raise NotAChunk(data)
 
     def _json_lines(self, data: str, at: float) -> list[AnyEvent]:
-        """Decode lines outside any field of the event stream: one object per line, or nothing (the standard ignores them)."""
+        """Decode lines outside any field of the event stream, one object each, or return none (the standard ignores them)."""
         lines, events = data.splitlines(), list[AnyEvent]()
         if len(lines) < 2 or not all(line.startswith("{") and line.rstrip().endswith("}") for line in lines):
             self._pass_over(data)
@@ -425,7 +425,7 @@ def _lenient(kind: type[_Struct], fields: dict[str, object]) -> _Struct:
 
 
 def rebuilt(data: str, events: list[AnyEvent]) -> str:
-    """Return a chunk's JSON text with the choice rebuilt from `events`, for a chunk whose text was masked or delayed."""
+    """Return a chunk's JSON text with the choice rebuilt from `events`, for a chunk with masked or delayed text."""
     delta: dict[str, object] = {}
     choice: dict[str, object] = {"index": 0, "delta": delta}
     calls: list[object] = []

@@ -83,7 +83,7 @@ def _system_proxy(scheme: str, host: str) -> Proxy | None:
 
 
 def excepted(host: str, port: int, no_proxy: str) -> bool:
-    """Return whether NO_PROXY excepts a host: names with their subdomains, addresses, networks, each with an optional port.
+    """Return whether NO_PROXY excepts a host: names with subdomains, addresses, networks, each with an optional port.
 
     Other entries are ignored.
     """

@@ -41,7 +41,7 @@ def redact(text: str, key: str | None) -> str:
 
 @lru_cache(maxsize=64)
 def key_forms(key: str | None) -> tuple[str, ...]:
-    """Return the forms in which a key may occur in a text: plain, escaped as in JSON, quoted as in a URL, inside base64."""
+    """Return the forms of a key in texts: plain, escaped as in JSON, quoted as in a URL, inside base64."""
     if not key or len(key) < LEAST_CHARS:
         return ()
     escaped = json.dumps(key)[1:-1]

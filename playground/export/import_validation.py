@@ -19,7 +19,7 @@ LONGEST_S = 10 * 365 * 86_400.0
 MOST_TOKENS = 2**53
 MOST_ID_CHARS = 200
 MOST_DIGITS = 18
-"""Maximum number of bits of a whole number in the log."""
+"""Maximum number of digits of a whole number that the log can store."""
 
 
 def read_json(text: str | bytes) -> Any:

@@ -1,4 +1,4 @@
-"""Every way in which a stream can say its answer, and every way in which it can die. On real sockets."""
+"""Forms of streamed answers and of broken streams, on real sockets."""
 
 from __future__ import annotations
 
