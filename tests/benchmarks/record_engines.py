@@ -69,7 +69,7 @@ RECORDINGS: dict[str, tuple[Recording, ...]] = {
         Recording(
             "alternating_small_pool",
             "alternating",
-            flags=("--num-gpu-blocks-override", "16", "--max-model-len", "2048"),
+            flags=("--num-gpu-blocks-override", "16", "--max-model-len", "1920"),
         ),
     ),
 }
