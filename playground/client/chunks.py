@@ -210,7 +210,7 @@ class ChunkDecoder:
         raise NotAChunk(data)
 
     def _json_lines(self, data: str, at: float) -> list[AnyEvent]:
-    """Decode lines outside any field of the event stream, one object each (the standard ignores such lines)."""
+        """Decode lines outside any field of the event stream, one object each (the standard ignores such lines)."""
         lines, events = data.splitlines(), list[AnyEvent]()
         if len(lines) < 2 or not all(line.startswith("{") and line.rstrip().endswith("}") for line in lines):
             self._pass_over(data)

@@ -146,7 +146,7 @@ class Outline:
             )
         if self._errors:
             lines.append(
-                "Of the server's error what it repeats of the request word for word; the rest is the server's own."
+                "The parts of the server's error that repeat the request word for word; the rest of the error is unchanged."
             )
         return lines
 
