@@ -146,7 +146,7 @@ class Outline:
             )
         if self._errors:
             lines.append(
-                "The parts of the server's error that repeat the request word for word; the rest of the error is unchanged."
+                "The parts of the server's error that repeat the request word for word; the rest is unchanged."
             )
         return lines
 
