@@ -1,1 +1,1 @@
-"""The Electron protocol. The only room that imports httpx."""
+"""HTTP client for chat completions. The only package that imports httpx."""

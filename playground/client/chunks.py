@@ -1,6 +1,6 @@
 """Decoding of chunks and whole completions to events. Lenient per field: an odd or unknown field is ignored.
 
-msgspec reads usual JSON fast. JSON that it refuses (lone surrogates, NaN, a field of another type) is read again as
+msgspec decodes regular JSON fast. JSON that it rejects (lone surrogates, NaN, a field of another type) is decoded as
 plain values, of which every field with the right type counts.
 """
 
@@ -50,7 +50,7 @@ def is_done(data: str) -> bool:
 
 
 def token_probabilities(logprobs: object) -> tuple[TokenProbability, ...]:
-    """The tokens of `logprobs.content`; empty if it has another shape (such as that of the old completions API)."""
+    """Return the tokens of `logprobs.content`; empty for another shape (such as that of the old completions API)."""
     content = logprobs.get("content") if isinstance(logprobs, dict) else None
     return tuple(_tokens(content)) if isinstance(content, list) else ()
 
@@ -72,7 +72,7 @@ def _alternatives(entries: object) -> tuple[Alternative, ...]:
 
 
 def _logprob(value: object) -> float | None:
-    """None if not a number. Some servers round a certain token to slightly above 0."""
+    """Return the logprob, None if not a number. Some servers round a certain token to slightly above 0."""
     if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value):
         return None
     return max(min(float(value), 0.0), -9999.0)
@@ -157,7 +157,7 @@ class ChunkDecoder:
     def events(self, data: str, at: float) -> list[AnyEvent]:
         """Return the events of one server-sent event's data, or of one whole completion.
 
-        Data that is JSON but no chunk (a ping, progress) is passed over, and so is data that is not JSON before the
+        Data that is JSON but no chunk (a ping, progress) is skipped, and so is data that is not JSON before the
         first chunk. Raises NotAChunk, StreamError, JsonBoundsError.
         """
         if isinstance(data, NamedData) and is_error_name(data.name):
@@ -172,7 +172,7 @@ class ChunkDecoder:
         return self._chunk(chunk, data, at)
 
     def end(self, at: float) -> list[AnyEvent]:
-        """Return the last half of a character whose other half never came, as U+FFFD."""
+        """Return an unpaired surrogate half at the end as U+FFFD."""
         halves, self._halves = self._halves, {}
         events: list[AnyEvent] = []
         for stream in halves:
@@ -180,7 +180,7 @@ class ChunkDecoder:
         return events
 
     def _odd(self, data: str, at: float) -> list[AnyEvent]:
-        """Data that is not the usual chunk: read field by field."""
+        """Decode an irregular chunk field by field."""
         try:
             value = tolerant_json.loads_raw(data)
         except JsonBoundsError:
@@ -198,7 +198,7 @@ class ChunkDecoder:
     def _not_json(self, data: str, at: float) -> list[AnyEvent]:
         if isinstance(data, NamedData) and data.stray:
             return self.events(f"{data}\n{data.stray}", at)
-        if prefix := _DATA_PREFIX.match(data):  # a proxy that adds the field name once more
+        if prefix := _DATA_PREFIX.match(data):  # a proxy that repeats the field name
             return self.events(data[prefix.end() :], at)
         looks_like_json = data.lstrip()[:1] in ("{", "[")
         if isinstance(data, NamedData) and data.name == JSON_LINES:
@@ -210,7 +210,7 @@ class ChunkDecoder:
         raise NotAChunk(data)
 
     def _json_lines(self, data: str, at: float) -> list[AnyEvent]:
-        """Lines outside any field of the event stream: an object in each, or nothing (the standard ignores them)."""
+        """Decode lines outside any field of the event stream, one object each (the standard ignores such lines)."""
         lines, events = data.splitlines(), list[AnyEvent]()
         if len(lines) < 2 or not all(line.startswith("{") and line.rstrip().endswith("}") for line in lines):
             self._pass_over(data)
@@ -309,7 +309,7 @@ class ChunkDecoder:
         return ToolCallDelta(piece.at, piece.index, _whole(piece.id), _whole(piece.name), arguments)
 
     def _joined(self, stream: object, text: str) -> str:
-        """Join a character that comes as two surrogate halves, each in another event."""
+        """Join a character whose surrogate halves are in two events."""
         half = self._halves.pop(stream, "") if self._halves else ""
         if not half and text.isascii():
             return text
@@ -368,7 +368,7 @@ _TEXT_TYPES = ("text", "output_text", "reasoning.text", None)
 
 
 def _content(value: object) -> str:
-    """The text, also of a part or a list of parts."""
+    """Return the text, also of a part or a list of parts."""
     if isinstance(value, str):
         return value
     if isinstance(value, dict):
@@ -425,7 +425,7 @@ def _lenient(kind: type[_Struct], fields: dict[str, object]) -> _Struct:
 
 
 def rebuilt(data: str, events: list[AnyEvent]) -> str:
-    """A chunk's JSON text with the choice built from `events`, for a chunk whose text was masked or held back."""
+    """Return a chunk's JSON text with the choice rebuilt from `events`, for a chunk with masked or delayed text."""
     delta: dict[str, object] = {}
     choice: dict[str, object] = {"index": 0, "delta": delta}
     calls: list[object] = []

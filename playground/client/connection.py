@@ -45,9 +45,9 @@ class Timeouts:
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """How servers are reached. `ca_file`: a PEM file of certificates trusted in addition to the system's; "": none.
+    """Network settings. `ca_file`: a PEM file of certificates trusted in addition to the system's; "": none.
 
-    Proxies are those of the environment (HTTPS_PROXY and so on); loopback addresses are reached directly.
+    Proxies come from the environment (HTTPS_PROXY and so on); loopback addresses are connected directly.
     """
 
     timeouts: Timeouts = Timeouts()
@@ -57,7 +57,7 @@ class Network:
 
 @dataclass(slots=True)
 class _Pool:
-    """An httpx client. A retired one takes no new request, and closes with the last one that is in flight."""
+    """An httpx client. A retired one accepts no new requests, and closes after its last request in flight."""
 
     client: httpx.AsyncClient
     in_flight: int = 0
@@ -73,7 +73,7 @@ class _Route:
 
 
 class Connection:
-    """Keeps connections open between requests: a cold TLS handshake is paid only once (electron-api.md, Endpoint)."""
+    """Keeps connections open between requests, to avoid repeated TLS handshakes (electron-api.md, Endpoint)."""
 
     def __init__(self, timeouts: Timeouts = Timeouts(), ca_file: str = "", limits: ResponseLimits = DEFAULT_LIMITS):
         self._network = Network(timeouts, ca_file, limits)
@@ -83,7 +83,7 @@ class Connection:
 
     @property
     def network(self) -> Network:
-        """The settings in use."""
+        """Return the settings in use."""
         return self._network
 
     def use(self, network: Network) -> None:
@@ -149,7 +149,7 @@ class Connection:
         if isinstance(pool, ApiError):
             yield AttemptFailed(clock(), pool)
             return
-        # Imported here, as httpx is: after the first paint.
+        # Imported here, after the first paint, like httpx.
         from playground.client.exchange import Exchange
 
         route, network = _route(endpoint.base_url), self._network
@@ -165,7 +165,7 @@ class Connection:
                     yield event
 
     async def models(self, endpoint: Endpoint, key: str | None) -> tuple[ModelInfo, ...] | ApiError:
-        """Return the models that an endpoint offers (`GET /models`), or why they cannot be had."""
+        """Return the models that an endpoint offers (`GET /models`), or the error."""
         pool = _refused(endpoint, key) or await self._pool(endpoint.base_url)
         if isinstance(pool, ApiError):
             return pool
@@ -220,7 +220,7 @@ def _create_client(network: Network, route: _Route) -> httpx.AsyncClient | ApiEr
         return httpx.AsyncClient(
             verify=context,
             timeout=httpx.Timeout(timeouts.first_byte, connect=timeouts.connect, write=timeouts.write),
-            # The plan limits the requests in flight, not the pool: it never delays one.
+            # The rate limiter, not the pool, limits the requests in flight.
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=20, keepalive_expiry=KEEP_ALIVE_S),
             follow_redirects=False,
             trust_env=False,  # proxies.py and _context read the environment
@@ -231,7 +231,7 @@ def _create_client(network: Network, route: _Route) -> httpx.AsyncClient | ApiEr
 
 
 async def _load_backend() -> None:
-    """An event loop in this thread makes anyio import its asyncio backend, which the first request would wait for."""
+    """Run an event loop in this thread, so that anyio imports its asyncio backend before the first request."""
 
 
 def _proxy_context(context: ssl.SSLContext, route: _Route) -> ssl.SSLContext | None:
@@ -269,15 +269,15 @@ _SYSTEM_CERTIFICATES = (
 
 
 def _system_context() -> ssl.SSLContext:
-    """A context that trusts the system's certificates."""
+    """Return a context that trusts the system's certificates."""
     if sys.platform in ("darwin", "win32"):
-        # Asks the system's own verifier, which knows certificates that an administrator has added.
+        # Uses the system's verifier, which knows certificates that an administrator has added.
         import truststore
 
         return truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context = ssl.create_default_context()
     if ssl.get_default_verify_paths().cafile is None:
-        # An OpenSSL that was built for another system, as in a bundle: it looks in a folder that is not there.
+        # An OpenSSL built for another system, as in a bundle, looks in a folder that does not exist.
         for path in _SYSTEM_CERTIFICATES:
             with suppress(OSError):
                 context.load_verify_locations(cafile=path)

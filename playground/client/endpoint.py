@@ -1,4 +1,4 @@
-"""Where requests go: base URL, model, limits and rates. The key is not here; it never leaves the key store's hands."""
+"""Endpoints: base URL, model, limits and rates. Keys are in the credential store only."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ELECTRON_ID = "electron"
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """Dollars a million tokens; None is not priced (shown as such, never as 0)."""
+    """Dollars per million tokens; None is not priced (displayed as such, never as 0)."""
 
     fresh: float | None = None
     cached: float | None = None
@@ -26,7 +26,7 @@ PUBLISHED_RATES = Rates(0.40, 0.10, None, "the vendor's published API schema")
 
 @dataclass(frozen=True, slots=True)
 class PlanLimits:
-    """An account's limits; None is no limit known."""
+    """An account's limits; None means no known limit."""
 
     name: str
     requests_per_minute: int | None
@@ -43,7 +43,7 @@ PLANS: dict[str, PlanLimits] = {
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One OpenAI-compatible server. `id` is stable and names its key in the key store."""
+    """One OpenAI-compatible server. `id` is stable and names its key in the credential store."""
 
     id: str
     name: str
@@ -56,5 +56,5 @@ class Endpoint:
 
     @property
     def completions_url(self) -> str:
-        """The URL that a request is posted to."""
+        """Return the URL that receives POST requests."""
         return self.base_url.rstrip("/") + "/chat/completions"

@@ -85,7 +85,7 @@ _TITLE = re.compile(r"<title[^>]*>(.*?)</title", re.DOTALL | re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """The contents of an error body. `message` is readable text, "" for an empty body; `details` are as they came."""
+    """The contents of an error body. `message` is readable text, "" for an empty body; `details` are unchanged."""
 
     message: str
     type: str | None = None
@@ -103,7 +103,7 @@ class Envelope:
 
     @property
     def lines(self) -> list[str]:
-        """The message, then a line for each detail: messages[3].role: what is wrong."""
+        """Return the message, then one line per detail, such as `messages[3].role: message`."""
         head = f"{self.param}: {self.message}" if self.param and self.param not in self.message else self.message
         return [line for line in (head, *(_line(item) for item in self.details)) if line]
 

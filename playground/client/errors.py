@@ -1,4 +1,4 @@
-"""Errors for the user: the meaning of an error response, or of a missing response, and advice."""
+"""Errors for the user: meaning of an error response or of a missing response, with advice."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ADVICE = {
     502: "The server behind the endpoint was not reached. Send again in a moment.",
     503: "The model is overloaded or switched off. Send again in a moment.",
 }
-"""By status (electron-api.md, Errors)."""
+"""Meaning and advice by status (electron-api.md, Errors)."""
 NAMED_FIELD = "Correct the named field; the same request gets the same answer."
 NO_RETRY_AFTER = "The server did not say how long to wait (no Retry-After); a few seconds usually do."
 TITLES = {
@@ -73,7 +73,7 @@ def http_trouble(
 ) -> ApiError:
     """Return the error for an error status.
 
-    headers: by lower-case name. body: as far as it came. key: masked in all texts. key_sent: None if unknown.
+    headers: by lower-case name. body: the received part. key: masked in all texts. key_sent: None if unknown.
     """
     # Masked before it is cut, so that no part of a key is left at the end.
     body = redact(body, key)[:MAX_BODY_CHARS]
@@ -105,7 +105,7 @@ def http_trouble(
 
 
 def is_quota(trouble: ApiError) -> bool:
-    """Whether a refusal is for lack of quota or money, which waiting does not change."""
+    """Return whether a request was refused for lack of quota or credit, so that waiting does not help."""
     if trouble.status not in (402, 403, 429):
         return False
     if any(word and word.lower() in _QUOTA_CODES for word in (trouble.error_type, trouble.code)):
@@ -134,7 +134,7 @@ def stream_trouble(body: str, key: str | None) -> ApiError:
 
 
 def without_request_id(trouble: ApiError) -> ApiError:
-    """The error without the advice to give the request_id to support, for a response that had none."""
+    """Return the error without the advice to give the request_id to support, for a response without one."""
     return replace(trouble, advice=_REQUEST_ID_ADVICE.sub(".", trouble.advice))
 
 
@@ -160,7 +160,7 @@ def _advice(status: int, headers: Mapping[str, str], wait_s: float | None, names
 
 
 def _context_length(status: int, envelope: error_body.Envelope) -> TooLong | None:
-    """The figures of a refusal for length; None if it is another refusal or the server gives none."""
+    """Return the token counts of a refusal for length; None if it is another refusal or has no counts."""
     if status not in (400, 413, 422):
         return None
     found = next((found for line in envelope.lines if (found := too_long(line)) is not None), None)
@@ -170,7 +170,7 @@ def _context_length(status: int, envelope: error_body.Envelope) -> TooLong | Non
 
 
 def _shorten(length: TooLong | None) -> str:
-    """The number of excess tokens as the server counts; "" if it does not say."""
+    """Return advice with the server's count of excess tokens; "" if unknown."""
     if length is None or length.over is None:
         return ""
     tokens = "token" if length.over == 1 else "tokens"
@@ -192,7 +192,7 @@ def retry_after_s(value: str | None, now: datetime | None = None) -> float | Non
 
 
 def _until(date: str, now: datetime) -> float | None:
-    # Imported here: few responses need it, and the first paint does not.
+    # Imported here: few responses need it, and startup does not.
     from email.utils import parsedate_to_datetime
 
     try:
@@ -205,7 +205,7 @@ def _until(date: str, now: datetime) -> float | None:
 
 
 def cut_trouble(rest: str = "") -> ApiError:
-    """The stream ended early. `rest`: the received part of an event that was not complete."""
+    """Return the error for a stream that ended early. `rest`: the received part of an event that was not complete."""
     return ApiError(
         "cut",
         "The stream was cut",
@@ -216,7 +216,7 @@ def cut_trouble(rest: str = "") -> ApiError:
 
 
 def empty_trouble(body: str = "") -> ApiError:
-    """The response ended properly but has neither text nor a finish_reason. `body`: text that was no chunk."""
+    """Return the error for a response without text and finish_reason. `body`: text that was not a chunk."""
     shown = body.strip()
     return ApiError(
         "protocol",
@@ -228,7 +228,7 @@ def empty_trouble(body: str = "") -> ApiError:
 
 
 def not_a_chunk(data: str, content_type: str = "", *, begun: bool = False) -> ApiError:
-    """The response has data that is not a chat completion. `begun`: chunks had come, so the server is the right one."""
+    """Return the error for data that is not a chat completion. `begun`: chunks had come, so the URL is right."""
     start = data.strip()[:MAX_SHOWN]
     named = f"The server answered with {content_type}: " if content_type else "The server sent: "
     if begun:
@@ -241,12 +241,12 @@ def not_a_chunk(data: str, content_type: str = "", *, begun: bool = False) -> Ap
 
 
 def bounds_trouble(error: Exception) -> ApiError:
-    """The response exceeds a bound: bytes, events, or size and depth of its JSON."""
+    """Return the error for a response that exceeds a bound: bytes, events, or size and depth of its JSON."""
     return ApiError("protocol", "The response is too large", str(error), "The received text is kept.")
 
 
 def turn_trouble(limit_s: float) -> ApiError:
-    """The turn took longer than the voice limit."""
+    """Return the error for a turn that took longer than the voice limit."""
     return ApiError(
         "timeout",
         "The turn took too long",
@@ -256,7 +256,7 @@ def turn_trouble(limit_s: float) -> ApiError:
 
 
 def key_trouble() -> ApiError:
-    """The key cannot be sent in a header."""
+    """Return the error for a key that cannot be sent in a header."""
     return ApiError(
         "key",
         "The key cannot be sent",
@@ -267,7 +267,7 @@ def key_trouble() -> ApiError:
 
 
 def exposed_key_trouble(base_url: str) -> ApiError:
-    """The key would be sent unencrypted to another machine."""
+    """Return the error for a key that would be sent unencrypted to another machine."""
     return ApiError(
         "key",
         "The key was not sent",

@@ -132,7 +132,7 @@ class Usage(msgspec.Struct, frozen=True):
 
 
 class UsageReported(Event, frozen=True, tag="usage"):
-    """The usage the server reported."""
+    """The usage that the server reported."""
 
     usage: Usage
 
@@ -149,7 +149,7 @@ class ApiError(msgspec.Struct, frozen=True):
     kind: http (an error status), connect (no connection), tls, timeout, cut (the stream ended early), protocol (the
         response is no chat completion, or exceeds a bound), stream_error (an error object inside a 200 response),
         key (none, or one that cannot be sent), setup (settings of this machine, e.g. a missing certificate file).
-    error_type, code, details, body_request_id: as the error body has them.
+    error_type, code, details, body_request_id: from the error body.
     body: the error body's text, cut at 64 KiB; for a stream that was cut, the part of an event that had come.
     context_length: the server's context length, if a refusal names it.
     stale: the request went out on a reused connection, and that was closed before any byte of a response came.

@@ -1,4 +1,4 @@
-"""One HTTP exchange: the request's bytes out, the response's bytes in, as events."""
+"""One HTTP exchange, from the request's bytes to the response's events."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class SilenceLimit:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._stop_timer()
-        # As asyncio.timeout does: if another caller has cancelled the task too, it stays cancelled.
+        # Like asyncio.timeout: if another caller has cancelled the task too, it stays cancelled.
         if self._broken is not None and self._broken.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
             raise TimeoutError from error
 
@@ -123,7 +123,7 @@ class ConnectTrace:
 Clock = Callable[[], float]
 MAX_ERROR_BYTES = 65_536
 ERROR_BODY_S = 10.0
-"""Time limit for the body of an error response; the part that has come by then is shown."""
+"""Time limit in seconds for the body of an error response; the received part is displayed."""
 DRAIN_S = 1.0
 """Time limit for the end of a response after its [DONE]; beyond it the connection is not reused."""
 _SECRET_HEADERS = frozenset(("authorization", "proxy-authorization", "set-cookie", "cookie"))
@@ -224,7 +224,7 @@ class Exchange:
         return headers
 
     def _received(self, response: httpx.Response) -> HeadersReceived:
-        # Repeated headers stay apart: joined, two ids would look like one.
+        # Repeated headers are not joined: two ids would look like one.
         headers = tuple(
             (redact(name, self._key), redact(value, self._key)) for name, value in response.headers.multi_items()
         )
@@ -261,7 +261,7 @@ class Exchange:
 
 
 def _media_type(content_type: str) -> str:
-    """The media type alone; a doubled header has two, separated by a comma."""
+    """Return the media type alone; a repeated header has two, separated by a comma."""
     return re.split("[;,]", content_type, maxsplit=1)[0].strip().lower()
 
 
@@ -282,7 +282,7 @@ def _bytes(response: httpx.Response) -> AsyncGenerator[bytes, None]:
 
 async def _drain(body: AsyncIterator[bytes]) -> None:
     """Read the rest after [DONE]: only a response that was read to its end leaves its connection for reuse."""
-    # The answer is complete, so a failure here is none of the request.
+    # The answer is complete, so a failure here is not an error of the request.
     with suppress(TimeoutError, httpx.HTTPError):
         async with asyncio.timeout(DRAIN_S):
             async for _ in body:

@@ -1,4 +1,4 @@
-"""A tool of the user's own behind an address on this machine: called with the arguments, answers with its result."""
+"""Calls of the user's own tools at an HTTP address on this machine."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ MOST_BYTES = 1_000_000
 
 
 class LocalToolError(Exception):
-    """The address gave no result. The message is a sentence for the person and the model."""
+    """The address returned no result. The message is for the user and the model."""
 
 
 async def post_arguments(url: str, arguments: Mapping[str, object]) -> str:
-    """POST the arguments as JSON; the body of a 2xx answer. Raises LocalToolError.
+    """POST the arguments as JSON and return the body of a 2xx response. Raises LocalToolError.
 
-    Only an address on this machine is called; no redirect is followed, no proxy asked, and no key is sent.
+    Calls only addresses on this machine; follows no redirect, uses no proxy and sends no key.
     """
     if not is_loopback(url):
         raise LocalToolError(f"{url} is not on this machine, and was not called.")
-    # Imported on first use, as everywhere.
+    # Imported on first use, as in the whole package.
     import httpx
 
     try:

@@ -45,7 +45,7 @@ class ModelInfo:
 async def fetch_models(
     client: httpx.AsyncClient, endpoint: Endpoint, key: str | None, proxy: Proxy | None
 ) -> tuple[ModelInfo, ...] | ApiError:
-    """Return the endpoint's models in the server's order, or why they cannot be had. The key is masked in both."""
+    """Return the endpoint's models in the server's order, or the error. The key is masked in both."""
     url = endpoint.base_url.rstrip("/") + "/models"
     headers = {"Accept": "application/json", "User-Agent": f"electron-playground/{__version__}"}
     if key is not None:

@@ -39,7 +39,7 @@ def network_trouble(error: Exception, base_url: str, *, begun: bool, proxy: Prox
 
 
 def stalled_trouble() -> ApiError:
-    """Headers came, and then nothing for too long."""
+    """Return the error for a response that stalled after its headers."""
     return ApiError(
         "timeout",
         "The stream stalled",
@@ -63,7 +63,7 @@ def _timeout(error: httpx.TimeoutException, base_url: str, proxy: Proxy | None) 
 
 
 def _proxy_trouble(error: Exception, proxy: Proxy) -> ApiError | None:
-    """The error if the proxy is at fault; None if the server behind it is."""
+    """Return the error if the proxy failed; None if the server behind it failed."""
     if isinstance(error, httpx.ProxyError):
         return _proxy_error("The proxy did not let the request through", f"answered: {error}", proxy)
     if not isinstance(error, httpx.ConnectError):
@@ -110,7 +110,7 @@ def _text(error: ssl.SSLError) -> str:
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """The error and all of its causes; anyio groups the errors of a host's several addresses."""
+    """Yield the error and all of its causes; anyio groups the errors of a host's several addresses."""
     seen: set[int] = set()
     waiting: list[BaseException | None] = [error]
     while waiting:

@@ -1,4 +1,4 @@
-"""What a request cost, by the rates that the user set. What is not priced or not reported has no cost, never 0."""
+"""Cost of a request at the user's rates. Without a rate or reported tokens it is unknown, never 0."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ PER = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Dollars; None where the rate is not set or the tokens were not reported.
+    """Dollars; None if the rate is not set or the tokens were not reported.
 
-    `saved` is what the cached tokens would have cost more as fresh ones.
+    `saved` is the difference to the cost of the cached tokens at the rate of fresh ones.
     """
 
     fresh: float | None = None
@@ -24,17 +24,17 @@ class Cost:
 
     @property
     def input(self) -> float | None:
-        """Fresh and cached together."""
+        """Return the cost of fresh and cached input."""
         return None if self.fresh is None or self.cached is None else self.fresh + self.cached
 
     @property
     def total(self) -> float | None:
-        """Input and output together."""
+        """Return the cost of input and output."""
         return None if self.input is None or self.output is None else self.input + self.output
 
 
 def cost(usage: Usage | None, rates: Rates) -> Cost:
-    """The cost of one request."""
+    """Return the cost of one request."""
     if usage is None:
         return Cost()
     saved = None

@@ -26,7 +26,7 @@ class Proxy:
 
     @property
     def address(self) -> str:
-        """Scheme, host and port."""
+        """Return scheme, host and port."""
         parts = urlsplit(self.url)
         return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
 
@@ -53,7 +53,7 @@ def proxy_for(base_url: str, environ: Mapping[str, str]) -> Proxy | None:
 
 
 def _value(environ: Mapping[str, str], name: str) -> tuple[str, str]:
-    """The variable's name as it is set, and its value; lower case first."""
+    """Return the name of the variable in the environment and its value; lower case first."""
     for spelled in (name, name.upper()):
         if value := environ.get(spelled, "").strip():
             return spelled, value
@@ -74,7 +74,7 @@ def _usable(source: str, value: str) -> str:
 
 
 def _system_proxy(scheme: str, host: str) -> Proxy | None:
-    """The proxy in the settings of macOS or Windows, which count only if no variable is set."""
+    """Return the proxy in the settings of macOS or Windows, used only if no variable is set."""
     if platform.system() not in ("Darwin", "Windows") or getproxies_environment():
         return None
     value = getproxies().get(scheme)
@@ -83,9 +83,9 @@ def _system_proxy(scheme: str, host: str) -> Proxy | None:
 
 
 def excepted(host: str, port: int, no_proxy: str) -> bool:
-    """Whether NO_PROXY excepts a host: names with their subdomains, addresses, networks, each with an optional port.
+    """Return whether NO_PROXY excepts a host: names with subdomains, addresses, networks, each with an optional port.
 
-    Entries that are none of these except nothing.
+    Other entries are ignored.
     """
     host = host.rstrip(".").lower()
     address = _address(host)

@@ -32,7 +32,7 @@ _NESTED = 4
 
 
 def redact(text: str, key: str | None) -> str:
-    """`text` with this key, and everything that looks like a key, masked. Escaped characters count as the character."""
+    """Mask this key, and everything that looks like a key, in `text`. Escaped characters count as the character."""
     text = _LOOKS_LIKE_A_KEY.sub(MASK, mask(text, key_forms(key)))
     if may_escape(text) and _LOOKS_LIKE_A_KEY.search(decoded(text)):
         return _escaped_look().sub(MASK, text)
@@ -41,7 +41,7 @@ def redact(text: str, key: str | None) -> str:
 
 @lru_cache(maxsize=64)
 def key_forms(key: str | None) -> tuple[str, ...]:
-    """Ways in which a key may occur in a text: plain, escaped as in JSON, quoted as in a URL, inside base64."""
+    """Return the forms of a key in texts: plain, escaped as in JSON, quoted as in a URL, inside base64."""
     if not key or len(key) < LEAST_CHARS:
         return ()
     escaped = json.dumps(key)[1:-1]
@@ -50,7 +50,7 @@ def key_forms(key: str | None) -> tuple[str, ...]:
 
 
 def _in_base64(key: bytes) -> Iterator[str]:
-    """The characters of base64 that depend on the key alone, for each of the three alignments."""
+    """Return the base64 characters that depend on the key alone, for each of the three alignments."""
     for before in range(3):
         encoded = b64encode(bytes(before) + key).decode("ascii")
         # The first characters also depend on the bytes before the key, the last ones on the bytes after it.
@@ -61,7 +61,7 @@ def _in_base64(key: bytes) -> Iterator[str]:
 
 
 def mask(text: str, forms: tuple[str, ...]) -> str:
-    """`text` with these forms of a key masked, also with some or all characters escaped (JSON, URL, HTML).
+    """Mask these forms of a key in `text`, also with some or all characters escaped (JSON, URL, HTML).
 
     Masks escaped keys in place, so JSON stays JSON.
     """
@@ -78,7 +78,7 @@ def mask(text: str, forms: tuple[str, ...]) -> str:
 
 
 def may_escape(text: str) -> bool:
-    """Whether the text may have escapes that `decoded` replaces. Fast for text without any."""
+    """Return whether the text may have escapes that `decoded` replaces. Fast for text without any."""
     return ("\\" in text or "%" in text or "&#" in text) and _MAY_ESCAPE.search(text) is not None
 
 
@@ -87,7 +87,7 @@ def _has_form(text: str, forms: tuple[str, ...]) -> bool:
 
 
 def decoded(text: str) -> str:
-    r"""`text` with escapes of ASCII characters replaced (\u0073, \x73, %73, &#115;), also nested ones."""
+    r"""Replace escapes of ASCII characters in `text` (\u0073, \x73, %73, &#115;), also nested ones."""
     for _ in range(_NESTED):
         plain = _ESCAPE.sub(_character, text)
         if plain == text:
@@ -106,7 +106,7 @@ def _character(found: re.Match[str]) -> str:
 
 @lru_cache(maxsize=16)
 def escaped_key(forms: tuple[str, ...]) -> re.Pattern[str]:
-    """A pattern for these forms, each character of them plain or escaped."""
+    """Return a pattern for these forms with each character plain or escaped."""
     return re.compile("|".join("".join(map(_spellings, form)) for form in forms))
 
 
@@ -127,7 +127,7 @@ def _spellings(character: str) -> str:
 
 
 def redact_trouble(trouble: ApiError, key: str | None) -> ApiError:
-    """The error with the key masked in all of its texts."""
+    """Return the error with the key masked in all of its texts."""
     return replace(
         trouble,
         title=redact(trouble.title, key),

@@ -1,4 +1,4 @@
-"""Request ids in response headers: the server's own, and those that gateways add or hand on."""
+"""Request ids in response headers: the server's own, and those that gateways add or forward."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from typing import NamedTuple
 HEADERS = (
     "x-request-id",  # Electron, OpenAI, Groq, Together, vLLM
     "request-id",  # Anthropic, and gateways
-    "llm_provider-x-request-id",  # LiteLLM, handed on from the server behind it
+    "llm_provider-x-request-id",  # LiteLLM, forwarded from the server behind it
     "llm_provider-request-id",
     "x-ds-trace-id",  # DeepSeek
     "x-litellm-call-id",
     "x-generation-id",  # OpenRouter
     "apim-request-id",  # Azure
 )
-"""By priority: the first one that a response has is its request_id."""
+"""Header names by priority: the first one in a response is its request_id."""
 
 
 class RequestId(NamedTuple):
-    """An id and the header that it came in."""
+    """An id and its header."""
 
     source: str
     value: str

@@ -1,6 +1,6 @@
-"""Decoding of a response body, from bytes to events, without input or output: live exchanges and HAR imports share it.
+"""Decoding of a response body from bytes to events, without I/O. Shared by live exchanges and HAR imports.
 
-This is where a response enters the program: the key is masked, and size, depth and number of events are bounded here.
+Masks the key, and bounds the size, depth and number of events, before any other code sees the response.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ class ResponseDecoder:
             raise TooMuch(f"It has more than {self._limits.max_events:,} events.")
 
     def _take(self, data: str, at: float, events: list[AnyEvent]) -> bool:
-        """Add one event: as it came, then its meaning. Returns false if the response failed with it."""
+        """Add one event: first raw, then decoded. Returns False if the response failed with it."""
         shown = self._masked(data)
         error: ApiError | None = None
         try:
@@ -173,12 +173,12 @@ class ResponseDecoder:
 
     @staticmethod
     def _is_json_lines(data: str) -> bool:
-        """Whether the body is a JSON object per line instead of one object."""
+        """Return whether the body has one JSON object per line instead of one object."""
         lines = data.strip().splitlines()
         return len(lines) > 1 and all(line.startswith("{") and line.rstrip().endswith("}") for line in lines)
 
     def _end_of_stream(self, at: float, events: list[AnyEvent]) -> None:
-        """The stream ended without [DONE]: complete if a finish_reason has come, cut if not."""
+        """End a stream without [DONE]: complete if a finish_reason has come, else cut."""
         rest = self._framer.rest
         for data in self._framer.end():
             if is_done(data):
@@ -198,7 +198,7 @@ class ResponseDecoder:
 
     @staticmethod
     def _is_whole(data: str) -> bool:
-        """Whether an event that the end has cut off is all there: an error message, or JSON up to its last bracket."""
+        """Return whether an unterminated last event is complete: an error message, or JSON up to its last bracket."""
         if isinstance(data, NamedData) and is_error_name(data.name):
             return True
         if data.lstrip()[:1] not in ("{", "[") or data.rstrip()[-1:] not in ("}", "]"):
@@ -206,7 +206,7 @@ class ResponseDecoder:
         return _is_json(data) or (isinstance(data, NamedData) and all(map(_is_json, data.splitlines())))
 
     def _complete(self, at: float, events: list[AnyEvent], *, saw_done: bool) -> None:
-        """Done needs a finish_reason or an answer, and no error message that was passed over."""
+        """End the response: completed if it has a finish_reason or an answer and no skipped error message."""
         decoder = self._decoder
         if not decoder.finished and decoder.passed_message:
             self._fail(stream_trouble(decoder.passed_message, self._key), at, events)
@@ -224,7 +224,7 @@ class ResponseDecoder:
     def _flush(self, at: float, events: list[AnyEvent]) -> None:
         passed = [*self._split.events(self._decoder.end(at)), *self._split.rest(at)]
         if passed and self._forms:
-            # The raw events before it lack this text.
+            # The earlier raw events lack this text.
             events.append(RawEvent(at, rebuilt("", passed)))
         events += passed
 

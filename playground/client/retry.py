@@ -16,7 +16,7 @@ from playground.client.urls import is_loopback
 
 RETRIED = frozenset((429, 502, 503))
 LONGEST_ASKED_S = 120.0
-"""A longer Retry-After is not waited for: the attempt fails and the error names the wait."""
+"""Maximum accepted Retry-After in seconds; above it the run fails, and the error names the wait."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class RetryPolicy:
     ) -> float | None:
         """Return the seconds to wait after attempt number `attempt` (from 1) failed; None if it is not repeated.
 
-        `chance` returns numbers from 0 to 1. A Retry-After is used as it is, without jitter. A request that met a
+        `chance` returns numbers from 0 to 1. A Retry-After is used without jitter. A request that met a
         connection closed meanwhile is repeated at once, also without retries: the next attempt opens a new connection.
         """
         if trouble.stale:
@@ -52,5 +52,5 @@ NO_RETRIES = RetryPolicy(attempts=1)
 def _worth_it(trouble: ApiError, base_url: str) -> bool:
     if trouble.kind == "http":
         return trouble.status in RETRIED and not is_quota(trouble)
-    # No answer. On this machine that means that no server runs, and waiting starts none.
+    # No answer. On this machine that means that no server runs, so a retry does not help.
     return trouble.kind == "connect" and not is_loopback(base_url)

@@ -1,4 +1,4 @@
-"""Lightning, the vendor's speech service (electron-api.md, Speech beside it): text in, audio out, as it is made."""
+"""Lightning, the vendor's speech service (electron-api.md, Speech beside it): streaming text to speech."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SAMPLE_BYTES = 2
 
 @dataclass(frozen=True, slots=True)
 class Voice:
-    """How a text is spoken. `speed`: 0.5 to 2; `sample_rate`: one of SAMPLE_RATES, in Hz."""
+    """Settings of the voice. `speed`: 0.5 to 2; `sample_rate`: one of SAMPLE_RATES, in Hz."""
 
     voice_id: str = "magnus"
     model: str = "lightning_v3.1"
@@ -47,7 +47,7 @@ class Piece:
 
 
 class SpeechError(Exception):
-    """No audio, or not all of it. `request_id` where a response had one."""
+    """No audio, or only a part of it. `request_id`: the response's, if it had one."""
 
     def __init__(self, sentence: str, request_id: str | None = None) -> None:
         super().__init__(sentence)
@@ -57,9 +57,9 @@ class SpeechError(Exception):
 async def stream_speech(
     client: httpx.AsyncClient, endpoint: Endpoint, key: str | None, text: str, voice: Voice = DEFAULT
 ) -> AsyncGenerator[Piece, None]:
-    """The text as audio, piece by piece. Closing this generator closes the connection. Raises SpeechError.
+    """Yield the text as audio in pieces. Closing this generator closes the connection. Raises SpeechError.
 
-    The key goes to this endpoint's origin only, and never in the clear to another machine.
+    The key goes to this endpoint's origin only, and never unencrypted to another machine.
     """
     import httpx
 
@@ -94,14 +94,14 @@ async def _pieces(response: httpx.Response, request_id: str | None) -> AsyncGene
         async for received in response.aiter_bytes():
             for data in framer.feed(received):
                 fields = _fields(data, request_id)
-                # `done` stands in every frame: only true ends it.
+                # Every frame has `done`: only true ends the stream.
                 done = done or fields.get("done") is True
                 if audio := fields.get("audio"):
                     yield Piece(_pcm(audio, request_id), request_id)
     except FrameTooLarge as error:
         raise SpeechError(f"The speech service sent a frame that is too large: {error}.", request_id) from None
     if not done:
-        raise SpeechError("The audio broke off before its end; what came is kept.", request_id)
+        raise SpeechError("The audio broke off before its end; the received audio is kept.", request_id)
 
 
 def _fields(data: str, request_id: str | None) -> dict[str, object]:
@@ -124,7 +124,7 @@ def _pcm(audio: object, request_id: str | None) -> bytes:
 
 
 async def _refusal(response: httpx.Response, key: str | None) -> str:
-    """What the service said, in its words: its envelope is {"error", "message"}."""
+    """Return the service's error message; its envelope is {"error", "message"}."""
     held = bytearray()
     async for received in response.aiter_bytes():
         held += received

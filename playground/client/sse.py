@@ -17,13 +17,13 @@ _LF, _CR = b"\n\r"
 
 
 JSON_LINES = "\njson"
-"""The name of a block of lines that are no server-sent event but may be JSON. No event can have it."""
+"""Name for a block of lines that is not a server-sent event but may be JSON. No event can have this name."""
 _KNOWN_FIELDS = (b"id", b"retry", b"")
 
 
 @dataclass(frozen=True, slots=True)
 class ResponseLimits:
-    """Bounds on one response. Above one, the response fails and the received text is kept.
+    """Bounds on one response. Above one, the response fails; the received text stays.
 
     The defaults hold an answer of 32,768 tokens with 20 alternatives for each.
     """
@@ -98,7 +98,7 @@ class SseFramer:
     def end(self) -> list[str]:
         """Return the data of an event that the end of the stream has cut off before its empty line.
 
-        The standard drops it; whether it is whole is for the caller to see.
+        The standard drops it; the caller must check whether it is complete.
         """
         events: list[str] = []
         if self._head:

@@ -1,4 +1,4 @@
-"""Masking of a key that arrives in pieces, each of them harmless, over several events of a stream."""
+"""Masking of a key that is split over several events of a stream."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from playground.client.events import (
 from playground.client.redact import MASK, decoded, escaped_key, mask, may_escape
 
 SUSPECT_CHARS = 4
-"""This many first characters of a key at the end of the received text are held back until more text comes."""
+"""Length of a key's beginning that is delayed at the end of the received text until more text arrives."""
 SUSPECT_NAME_CHARS = 8
 """A name or an id is never held back: it is masked once this many first characters of a key have come in pieces."""
 _LONGEST_ESCAPE = 12
@@ -38,7 +38,7 @@ _STREAM_OF: dict[type, _Stream] = {ContentDelta: "content", ReasoningDelta: "rea
 
 
 class SplitKeys:
-    """Masks a key in the joined text of a stream; text that cannot be part of the key passes at once.
+    """Masks a key in the joined text of a stream; text that cannot be part of the key passes immediately.
 
     `changed`: whether the last call of `events` altered or held back anything.
     """
@@ -52,7 +52,7 @@ class SplitKeys:
         self.changed = False
 
     def events(self, events: Iterable[AnyEvent]) -> list[AnyEvent]:
-        """The events, each text reduced to the part that may be displayed by now."""
+        """Return the events, with each text reduced to the part that can already be displayed."""
         self.changed = False
         if not self._forms:
             return list(events)
@@ -79,7 +79,7 @@ class SplitKeys:
         return []
 
     def _name(self, kind: str, index: int, piece: str | None) -> str | None:
-        """Names and ids come whole; a server that sends one in pieces must not spell the key with them."""
+        """Mask names and ids, also if a server sends one in pieces that join to the key."""
         if not piece:
             return piece
         joined = self._names.get((kind, index), "") + piece
@@ -91,7 +91,7 @@ class SplitKeys:
         return piece
 
     def _probabilities(self, event: TokenProbabilities) -> TokenProbabilities:
-        """Tokens are a text too. Their alternatives are dropped together with a masked token."""
+        """Mask the tokens' texts. Drops the alternatives of a masked token."""
         tokens: list[TokenProbability] = []
         for token in event.tokens:
             text = self._pass("tokens", token.token)
@@ -99,7 +99,7 @@ class SplitKeys:
         return replace(event, tokens=tuple(tokens))
 
     def rest(self, at: float) -> list[AnyEvent]:
-        """The text that is held back, when nothing more comes. Most of a key is masked too."""
+        """Return the delayed text at the end of the stream. Masks also an incomplete key."""
         found: list[AnyEvent] = []
         for stream, text in self._texts.items():
             held, text.held = text.held, ""
@@ -131,7 +131,7 @@ class SplitKeys:
             return coming
         found = escaped_key(self._forms).search(known + coming)
         if found is not None and found.start() < len(known) < found.end():
-            # Its first characters were shown before they could be recognized.
+            # Its first characters were displayed before they could be recognized.
             coming = MASK + coming[found.end() - len(known) :]
         coming = mask(coming, self._forms)
         kept = max(len(coming) - self._suspicious(known + coming), 0)
@@ -169,7 +169,7 @@ class SplitKeys:
 
 
 def _last_units(text: str, count: int) -> str:
-    """The last `count` characters, escapes counted as one, and an unfinished escape after them."""
+    """Return the last `count` characters, with an escape counted as one, and an unfinished escape after them."""
     window = text[-(count + 1) * _LONGEST_ESCAPE :]
     partial = _PARTIAL_ESCAPE.search(window)
     body = window[: partial.start()] if partial else window
@@ -192,7 +192,7 @@ def _event_of(stream: _Stream, at: float, text: str) -> list[AnyEvent]:
 
 
 class _Text:
-    """The end of the text that was passed on, and the text that is held back."""
+    """The end of the text that was passed on, and the delayed text."""
 
     __slots__ = ("held", "tail")
 

@@ -1,4 +1,4 @@
-"""Parsing of JSON from a server that may be odd. The result can be displayed, stored and encoded again.
+"""Tolerant parsing of JSON from servers. The result can be displayed, stored and encoded again.
 
 A lone surrogate (`"\\ud83d"` alone) is no character: it becomes U+FFFD here, so that all later code has valid text.
 NaN, Infinity and numbers that overflow a float become null: they are no value. A whole number beyond 64 bits becomes a
@@ -25,7 +25,7 @@ def loads(text: str) -> object:
 
 
 def loads_raw(text: str) -> object:
-    """As `loads`, but lone surrogates are kept."""
+    """Parse like `loads`, but keep lone surrogates."""
     check_depth(text)
     value: object = json.loads(text, parse_int=_number, parse_float=_finite, parse_constant=_nothing)
     return value

@@ -71,7 +71,7 @@ class ToolCallAssembler:
         self._last: _Call | None = None
 
     def pieces(self, calls: list[Any], at: float) -> Iterator[ToolCallDelta]:
-        """The pieces in one chunk's `delta.tool_calls`."""
+        """Return the pieces in one chunk's `delta.tool_calls`."""
         for call in calls:
             wire_index = _index(call.index)
             id, name, arguments = _text(call.id), _name(call), _arguments(call)
@@ -87,7 +87,7 @@ class ToolCallAssembler:
             yield ToolCallDelta(at, found.index, id if id == found.id else None, name, arguments)
 
     def whole(self, calls: list[Any], at: float) -> Iterator[ToolCallDelta]:
-        """The calls of a whole message: each entry is one call."""
+        """Return the calls of a complete message: each entry is one call."""
         for call in calls:
             found = self._new(None)
             yield ToolCallDelta(at, found.index, _text(call.id), _name(call), _arguments(call))
@@ -137,7 +137,7 @@ def _name(call: Any) -> str | None:
 
 
 def _arguments(call: Any) -> str:
-    """The argument text, also if it comes as an object."""
+    """Return the argument text, also if it is an object."""
     value = None if call.function is None else call.function.arguments
     if isinstance(value, str):
         return value

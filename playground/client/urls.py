@@ -1,4 +1,4 @@
-"""Validation of base URLs, and the origin that a key belongs to."""
+"""Validation of base URLs, and the origin to which a key belongs."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _split(url: str) -> SplitResult:
     except ValueError as error:
         raise _bad("the base URL is not a URL.") from error
     try:
-        # Reading the port is what checks it.
+        # Reading the port validates it.
         if parts.port == 0:
             raise ValueError("port 0")
     except ValueError as error:
@@ -49,7 +49,7 @@ def _split(url: str) -> SplitResult:
 
 
 def _meant(url: str) -> str:
-    """A hint: the address with its scheme, where only that seems to be missing."""
+    """Return the address with a scheme, as a hint, if only the scheme seems to be missing."""
     if not _BARE_HOST.match(url):
         return _EXAMPLE
     guess = f"http://{url}"
@@ -65,7 +65,7 @@ def _bad(message: str, hint: str = _EXAMPLE) -> InputError:
 
 
 def origin(base_url: str) -> str:
-    """Scheme, host and port: what a key belongs to."""
+    """Return scheme, host and port, to which a key belongs."""
     parts = urlsplit(base_url)
     port = parts.port or (443 if parts.scheme == "https" else 80)
     host = (parts.hostname or "").lower()
@@ -73,7 +73,7 @@ def origin(base_url: str) -> str:
 
 
 def is_loopback(base_url: str) -> bool:
-    """Whether the URL's host is this machine."""
+    """Return whether the URL's host is this machine."""
     host = urlsplit(base_url).hostname or ""
     if host == "localhost" or host.endswith(".localhost"):
         return True
@@ -84,5 +84,5 @@ def is_loopback(base_url: str) -> bool:
 
 
 def exposes_key(base_url: str) -> bool:
-    """Whether a key sent there could be read on the way: plain http to another machine."""
+    """Return whether a key would be sent unencrypted: plain http to another machine."""
     return urlsplit(base_url).scheme == "http" and not is_loopback(base_url)

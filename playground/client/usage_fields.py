@@ -1,4 +1,4 @@
-"""Token counts in a response, in the field names of OpenAI-compatible servers, read to one Usage."""
+"""Decoding of token counts from the field names of OpenAI-compatible servers to one Usage."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DETAILS_FIELDS = ("prompt_tokens_details", "input_tokens_details", "prompt_token
 
 
 def count(value: object) -> int | None:
-    """A token count: a whole number from 0, also as a float; None for everything else."""
+    """Return a token count: a whole number from 0, also as a float; None for everything else."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     return value if type(value) is int and 0 <= value < MAX_TOKENS else None
@@ -53,7 +53,7 @@ def usage_of_timings(fields: object) -> Usage | None:
 
 
 def merged(known: Usage | None, later: Usage | None) -> Usage | None:
-    """`known` with the counts that `later` has too; a later usage with fewer counts erases none.
+    """Return `known` updated by the counts of `later`; a later usage with fewer counts erases none.
 
     A later prompt count of 0 after a positive one is a placeholder: no request has an empty prompt.
     """
@@ -75,7 +75,7 @@ def merged(known: Usage | None, later: Usage | None) -> Usage | None:
 
 
 class UsageReader:
-    """Collects the token counts of one response from every place where servers put them."""
+    """Collects the token counts of one response from all objects that servers use for them."""
 
     def __init__(self) -> None:
         self._usage: Usage | None = None
@@ -83,7 +83,7 @@ class UsageReader:
         self._reported: Usage | None = None
 
     def read(self, usages: tuple[object, ...], timings: object) -> Usage | None:
-        """Take in one chunk's usage objects. Returns all counts known so far if they have changed, else None."""
+        """Add one chunk's usage objects. Returns all counts known so far if they have changed, else None."""
         for fields in usages:
             self._usage = merged(self._usage, usage_of(fields))
         self._timings = merged(self._timings, usage_of_timings(timings))

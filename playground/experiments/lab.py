@@ -57,7 +57,7 @@ class Lab:
         self._send, self._read, self._clock = send, read, clock
 
     async def run(self) -> Progress:
-        """Execute the remaining steps in order. Cancelling keeps earlier readings; a failed request ends the experiment."""
+        """Execute the remaining steps in order. Cancelling keeps the readings; a failed request ends the experiment."""
         plan = self.progress.plan
         while not self.progress.done:
             number = len(self.progress.readings)

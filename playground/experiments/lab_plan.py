@@ -22,7 +22,7 @@ TITLES: dict[Experiment, str] = {
     "first_token": "Time to first token, cold against warm",
 }
 SIZES = (24, 48, 72, 110, 150, 210, 290, 400, 560, 790, 1_110, 1_560, 2_200, 3_100)
-"""≈ tokens of the prompts of "blocks": close together around common minima, far apart where only the block size matters."""
+"""≈ tokens of the prompts of "blocks": close together around common minima, far apart above them."""
 GAPS_S = (15.0, 30.0, 60.0, 120.0, 240.0, 360.0, 600.0)
 CHARS_A_TOKEN = 4.6
 MODEST = 1_200

@@ -122,7 +122,7 @@ def answer_text(state: RunState) -> str:
 async def repeat(
     send: Callable[[], Awaitable[RunState]], times: int, at_once: int, ended: Callable[[RunState], None]
 ) -> list[RunState]:
-    """Send `times` times, at most `at_once` in parallel; call `ended` after each. Cancelling stops requests in flight."""
+    """Send `times` times, at most `at_once` in parallel; call `ended` after each. Cancelling stops those in flight."""
     free = asyncio.Semaphore(at_once)
     states: list[RunState] = []
 

@@ -1,4 +1,4 @@
-"""A prompt with tools as a program: the loop that runs it until there is an answer."""
+"""Export of a prompt with tools as a Python script with a tool-calling loop."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from playground.storage.credentials import VARIABLE
 
 
 def as_loop(document: Document, book: ToolMocks, base_url: str, model: str, limit: int) -> str:
-    """A script for the openai package. Each tool is a function to fill in; one with a fixed answer returns it.
+    """Return a script for the openai package. Each tool is a function to complete; one with a mock result returns it.
 
-    Raises InputError where a variable has no value, or there is no message.
+    Raises InputError if a variable has no value or the prompt has no message.
     """
     fields = json.loads(to_request(document, model).body)
     messages, tools = fields.pop("messages"), fields.pop("tools", [])

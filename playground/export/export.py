@@ -1,4 +1,4 @@
-"""A filtered part of the log into a file, one request after another: never all of it in memory."""
+"""Export of a filtered part of the log to a file, one request at a time, to bound memory."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ BOM = "\ufeff"
 
 
 def heading() -> str:
-    """The first line, with the mark before it."""
+    """Return the heading line, after the byte-order mark."""
     return BOM + _line(COLUMNS)
 
 
@@ -70,7 +70,7 @@ def to_row(stored: StoredRun) -> str:
     usage, forecast = state.usage, record.forecast
     price = cost(usage, record.rates)
     received = output_figure(state, "")
-    # Once more: a key may be joined from pieces.
+    # Masked again: a key may be joined from pieces.
     return masked_text(
         _line(
             (
@@ -150,7 +150,7 @@ async def export(
     kind: Format,
     progress: Callable[[int], None] = lambda _n: None,
 ) -> int:
-    """Write what a filter finds, or rows by their numbers, in rising order. Answers with how many. Raises OSError.
+    """Write the matches of a filter, or rows by number, in ascending order. Returns their number. Raises OSError.
 
     The file gets its name when it is complete; if that fails or is cancelled, an earlier file stays.
     """
@@ -174,7 +174,7 @@ async def export_into(
     kind: Format,
     progress: Callable[[int], None] = lambda _n: None,
 ) -> int:
-    """As `export`, into a file that is open: UTF-8, line ends unchanged."""
+    """Export like `export`, into an open file: UTF-8, line ends unchanged."""
     done = 0
     async for page in _pages(log, chosen):
         await asyncio.to_thread(_write, file, page, kind, first=done == 0)

@@ -1,4 +1,4 @@
-"""Logged requests as HAR 1.2 entries, one an attempt, and chat completions read back out of a HAR of any tool."""
+"""Export of logged requests as HAR 1.2, one entry per attempt, and import of chat completions from any HAR."""
 
 from __future__ import annotations
 
@@ -190,7 +190,7 @@ def _is_completions_url(url: str) -> bool:
 
 
 def _bare(url: str) -> str:
-    """The URL without query, fragment and slashes at its end."""
+    """Return the URL without query, fragment and trailing slashes."""
     return re.split(r"[?#]", url, maxsplit=1)[0].rstrip("/")
 
 
@@ -269,7 +269,7 @@ def _events(response: Mapping[str, Any], headers_s: float, took_s: float) -> Ite
     if not 200 <= status < 300:
         yield AttemptFailed(took_s, http_trouble(status, named, text, None), request_id)
         return
-    if not text:  # browsers leave out bodies that were not kept: what the server answered is unknown
+    if not text:  # browsers omit bodies that they did not store: the server's answer is unknown
         yield Completed(took_s, saw_done=False)
         return
     decoder = ResponseDecoder(kind.split(";", 1)[0].strip())

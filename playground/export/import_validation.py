@@ -15,15 +15,15 @@ from playground.runs.record import RequestRecord
 
 EARLIEST, LATEST = datetime(1990, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 LONGEST_S = 10 * 365 * 86_400.0
-"""No request takes longer than ten years."""
+"""Maximum duration of a request: ten years."""
 MOST_TOKENS = 2**53
 MOST_ID_CHARS = 200
 MOST_DIGITS = 18
-"""Of a whole number: more do not fit into the log."""
+"""Maximum number of digits of a whole number that the log can store."""
 
 
 def read_json(text: str | bytes) -> Any:
-    """JSON as its standard has it: no NaN, no number beyond what can be kept. Raises ValueError, RecursionError."""
+    """Parse standard JSON: no NaN, no number that cannot be stored. Raises ValueError, RecursionError."""
     return json.loads(text, parse_constant=_no_number, parse_float=_finite, parse_int=_whole)
 
 
@@ -45,7 +45,7 @@ def _whole(word: str) -> int:
 
 
 def judged(run: EndedRun) -> EndedRun:
-    """The run itself. Raises InputError that names the field which is wrong."""
+    """Return the run if it is valid. Raises InputError that names the invalid field."""
     _judge_record(run.record)
     _judge_events(run.events)
     return run

@@ -16,7 +16,7 @@ from playground.requestlog.log import RequestLog
 from playground.requestlog.records import EndedRun
 
 MOST_LINE_BYTES = 256 * 1024 * 1024
-"""One request with its raw events; a longer line is none of ours."""
+"""Maximum length of a line: one request with its raw events."""
 MOST_HAR_BYTES = 512 * 1024 * 1024
 BATCH = 100
 
@@ -31,15 +31,15 @@ class Imported:
 
     @property
     def sentence(self) -> str:
-        """The result for the user."""
+        """Return the result for the user."""
         there = f"; {self.skipped:,} were there already" if self.skipped else ""
         left_out = "".join(f"\n{n:,} left out: {reason}" for reason, n in self.unreadable.items())
         return f"{self.added:,} requests imported{there}.{left_out}"
 
 
 async def import_file(log: RequestLog, path: Path, progress: Callable[[int], None] = lambda _n: None) -> Imported:
-    """Take up a JSONL export or a HAR. Raises InputError with the line and field, and OSError; nothing is kept then,
-    nor where it is stopped.
+    """Import a JSONL export or a HAR. Raises InputError with the line and field, and OSError. Imports nothing if it
+    fails or is cancelled.
 
     Nothing in the file changes an endpoint, a setting or a prompt; its requests are found by `is:imported`.
     """
@@ -47,7 +47,7 @@ async def import_file(log: RequestLog, path: Path, progress: Callable[[int], Non
         entries = await asyncio.to_thread(_har_entries, path)
         imported = await _import_batches(log, iter([list(entries.runs)]), progress)
         return replace(imported, unreadable=entries.skipped)
-    # Once to judge every line, once more to keep them: a log is too large to hold in memory between.
+    # Two passes, to validate and to store, because a log can be too large for memory.
     await asyncio.to_thread(_judge, path)
     return await _import_batches(log, _batches(path), progress)
 
@@ -63,7 +63,7 @@ async def _import_batches(
             seen += len(batch)
             progress(seen)
     except BaseException:
-        # A full disk, a stop, a file that was changed while it was read: all or none.
+        # All or none, also for a full disk, a cancelled import, or a file that changed during the import.
         await asyncio.shield(log.delete(added))
         raise
     return Imported(len(added), seen - len(added))

@@ -1,4 +1,4 @@
-"""A logged request as one line of JSON, and back: everything, so that another log can take it up."""
+"""Lossless export of a logged request as one line of JSON, and its import."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ FORMAT_VERSION = 1
 
 
 SUMMARY = "summary"
-"""For other programs: outcome, usage and tool calls in the API's own shape. Ignored by an import."""
+"""Field for other programs: outcome, usage and tool calls in the API's shape. Ignored by the import."""
 
 
 class _Line(msgspec.Struct, rename={"version": FORMAT_KEY}, forbid_unknown_fields=True):
-    """The line's fields. `body` is the request body's text; `body_base64` stands for one that is no UTF-8."""
+    """The line's fields. `body` is the request body's text; `body_base64` replaces it if it is not UTF-8."""
 
     version: int
     record: RequestRecord
@@ -42,7 +42,7 @@ class _Line(msgspec.Struct, rename={"version": FORMAT_KEY}, forbid_unknown_field
 
 
 def to_line(stored: StoredRun) -> str:
-    """One request, without a line end. ASCII, so that no tool on the way can spoil half a surrogate pair."""
+    """Return one request without a line end. ASCII, so that lone surrogates survive other tools."""
     stored = masked_run(stored)
     record = msgspec.to_builtins(replace(stored.record, body=b""))
     del record["body"]

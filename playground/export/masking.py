@@ -25,12 +25,12 @@ Run = TypeVar("Run", StoredRun, EndedRun)
 
 
 def masked_text(text: str) -> str:
-    """`text` with everything that looks like a key masked, also in escaped form."""
+    """Mask everything that looks like a key in `text`, also in escaped form."""
     return redact(text, None) if _MAY_HOLD_KEY.search(text) else text
 
 
 def masked_run(run: Run) -> Run:
-    """The run with keys masked in its record, events, tags and comment."""
+    """Return the run with keys masked in its record, events, tags and comment."""
     return replace(
         run,
         record=masked_record(run.record),
@@ -42,7 +42,7 @@ def masked_run(run: Run) -> Run:
 
 
 def masked_record(record: RequestRecord) -> RequestRecord:
-    """The record with keys masked in body, document, addresses and names."""
+    """Return the record with keys masked in body, document, addresses and names."""
     body = record.body.decode("utf-8", "surrogateescape")
     return replace(
         record,
@@ -58,7 +58,7 @@ def masked_record(record: RequestRecord) -> RequestRecord:
 
 
 def masked_value(value: Any) -> Any:
-    """A JSON value with keys masked in its texts and in the names of its members."""
+    """Return a JSON value with keys masked in its texts and in the names of its members."""
     if isinstance(value, str):
         return masked_text(value)
     if isinstance(value, list | tuple):
@@ -69,7 +69,7 @@ def masked_value(value: Any) -> Any:
 
 
 def masked_events(events: Sequence[AnyEvent]) -> tuple[AnyEvent, ...]:
-    """The events with keys masked, also a key that arrived in pieces."""
+    """Return the events with keys masked, also a key that arrived in pieces."""
     found = tuple(_masked_event(event) for event in events)
     return _join_masked(found)
 
@@ -97,7 +97,7 @@ def _join_masked(events: tuple[AnyEvent, ...]) -> tuple[AnyEvent, ...]:
 
 
 def _streams(events: tuple[AnyEvent, ...]) -> Iterator[list[int]]:
-    """The places of the pieces that form one text each."""
+    """Return the positions of the pieces of each text."""
     streams: dict[object, list[int]] = {}
     for place, event in enumerate(events):
         if isinstance(event, ToolCallDelta):
@@ -131,7 +131,7 @@ def _without_keys(texts: list[str]) -> list[str]:
 
 
 def _pieces(whole: str, start: int, end: int, spans: list[tuple[int, int]]) -> Iterator[str]:
-    """whole[start:end] without the spans; MASK where a span begins."""
+    """Return whole[start:end] without the spans, with MASK at the beginning of each span."""
     for first, last in spans:
         if last <= start or first >= end:
             continue
@@ -142,7 +142,7 @@ def _pieces(whole: str, start: int, end: int, spans: list[tuple[int, int]]) -> I
 
 
 def _leave_out_raw(events: tuple[AnyEvent, ...], place: int, changed: dict[int, AnyEvent]) -> None:
-    """Leave out the raw event that held the piece: the newest one before it."""
+    """Remove the raw event of the piece: the newest one before it."""
     for before in range(place - 1, -1, -1):
         event = events[before]
         if isinstance(event, RawEvent):

@@ -14,7 +14,7 @@ from playground.prompt.document import Json
 
 Contents = Literal["included", "hashed", "left out"]
 CHOICES: tuple[Contents, ...] = get_args(Contents)
-"""included: unchanged · hashed: a hash and a length stand for each text · left out: only a length does."""
+"""included: unchanged · hashed: a hash and a length replace each text · left out: only a length does."""
 
 _KEPT = frozenset(
     (
@@ -22,7 +22,7 @@ _KEPT = frozenset(
         *("event", "reason", "finish_reason", "request_id", "content_type", "headers", "kind", "error_type"),
     )
 )
-"""Fields whose text is a word of the protocol. Every other text is content of the user or the model."""
+"""Fields with protocol values. Every other text is content of the user or the model."""
 _SHAPES = frozenset(
     (
         *(
@@ -41,19 +41,19 @@ _SHAPES = frozenset(
         *("additionalProperties", "anyOf", "oneOf", "allOf", "not", "if", "then", "else", "contains", "propertyNames"),
     )
 )
-"""Fields whose objects have the protocol's, or JSON Schema's, own names in them."""
+"""Fields whose objects have member names of the protocol or of JSON Schema."""
 _NAMED = frozenset(("properties", "$defs", "definitions", "patternProperties", "dependentSchemas"))
-"""Objects of schemas whose names are the user's own."""
+"""Objects of schemas whose member names are the user's."""
 _VALUES = frozenset(("default", "enum", "const", "examples", "example"))
-"""Fields of a schema whose numbers, too, are the user's own."""
+"""Fields of a schema whose numbers are the user's too."""
 _SERVERS_WORDS = frozenset(("http", "stream_error"))
-"""Kinds of trouble whose body is the server's error. In that of any other there may be a piece of the completion."""
+"""Kinds of errors whose body is the server's error. The body of other kinds may contain a part of the completion."""
 LEAST_QUOTED = 6
-"""Characters of a text of the request that is searched in an error; a shorter one is a word like any other."""
+"""Minimum length of a request text that is searched in an error; shorter ones are common words."""
 
 
 class Outline:
-    """Treats one text after another, and counts the texts it removed."""
+    """Includes, hashes or removes texts, and counts the replaced ones."""
 
     def __init__(self, contents: Contents) -> None:
         self._contents = contents
@@ -62,7 +62,7 @@ class Outline:
 
     @property
     def note(self) -> str:
-        """Explain the replacement of contents to the reader."""
+        """Return the explanation of replaced contents for the reader."""
         return {
             "included": "Contents are included.",
             "hashed": "Contents are left out: `sha256` is the start of each text's hash, `chars` its length.",
@@ -103,8 +103,8 @@ class Outline:
         self._seen.update(line.strip() for line in (text, *text.splitlines()))
 
     def error(self, trouble: ApiError) -> tuple[str, str]:
-        """An error's detail and body. The server's own words stay, since support needs them most; but for what they
-        repeat of the texts that `of` was given. Of a broken answer only the length stays.
+        """Return an error's detail and body. The server's message stays, since support needs it; texts that it repeats
+        from calls of `of` are replaced. Of a broken answer only the length stays.
         """
         detail, body = trouble.detail, trouble.body
         if self._contents == "included" or not (detail or body):
@@ -118,11 +118,11 @@ class Outline:
         return self._unquoted(detail), body
 
     def trouble(self, trouble: ApiError) -> Json:
-        """All fields of a trouble, treated as its words are."""
+        """Return the error with all fields redacted like its texts."""
         if self._contents == "included":
             return cast("Json", msgspec.to_builtins(trouble))
         detail, body = self.error(trouble)
-        # The envelope's details are in the body, too.
+        # The envelope's details are in the body too.
         shown = msgspec.structs.replace(
             trouble, title=self._unquoted(trouble.title), detail=detail, body=body, details=()
         )
@@ -137,7 +137,7 @@ class Outline:
         return text
 
     def taken_out(self) -> list[str]:
-        """A line for each kind of thing that is not in it, or that the reader should know is."""
+        """Return one line per kind of removed content, and per kind of content that the reader should know about."""
         lines = ["The API key: it is never kept; anything that looks like one is masked."]
         if self._contents != "included":
             lines.append(
@@ -146,7 +146,7 @@ class Outline:
             )
         if self._errors:
             lines.append(
-                "Of the server's error what it repeats of the request word for word; the rest is the server's own."
+                "The parts of the server's error that repeat the request word for word; the rest is unchanged."
             )
         return lines
 
@@ -156,7 +156,7 @@ def _digest(text: str) -> str:
 
 
 def _escaped(text: str) -> Iterator[str]:
-    """Yield the escaped forms of a text in an error that is JSON, or that Python made."""
+    """Yield the escaped forms of a text in JSON errors and Python errors."""
     yield json.dumps(text)[1:-1]
     yield json.dumps(text, ensure_ascii=False)[1:-1]
     yield repr(text)[1:-1]

@@ -1,4 +1,4 @@
-"""A logged request as a script to run elsewhere. The key is read from an environment variable."""
+"""Export of a logged request as a script that reads the key from an environment variable."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ MAX_ARGUMENT_BYTES = 100_000
 
 def _here_document(body: str) -> tuple[str, str]:
     """Return the option and the here-document of a long body."""
-    # --data drops line ends, so the one that ends the document is not sent; --data-binary keeps those of the body.
+    # --data drops line ends, so the document's last one is not sent; --data-binary keeps those of the body.
     option = "--data-binary" if "\n" in body or "\r" in body else "--data"
     end = "BODY"
     while end in body:
@@ -130,7 +130,7 @@ def as_javascript(record: RequestRecord) -> str:
 
 
 def _javascript_text(text: str) -> str:
-    """ASCII only, and no `</script` where someone pastes it into a page."""
+    """Return an ASCII literal without `</script`, safe in an HTML page."""
     return json.dumps(text, ensure_ascii=True).replace("</", "<\\/")
 
 

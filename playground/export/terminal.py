@@ -1,4 +1,4 @@
-"""Control characters made visible: text of servers and files must not drive a terminal or reorder a line."""
+"""Escaping of control characters, so that text of servers and files cannot control a terminal or reorder a line."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _CHARACTER = re.compile(rf"[{_UNSAFE}]")
 
 
 def visible(text: str) -> str:
-    r"""`text` with control, bidi and invisible characters as escapes (\x1b, \u202e). Line feeds and tabs stay."""
+    r"""Replace control, bidi and invisible characters in `text` by escapes (\x1b, \u202e). Line feeds and tabs stay."""
     if text.isascii() and text.isprintable():
         return text
     return _CHARACTER.sub(lambda found: _escape(found.group()), text.replace("\r\n", "\n"))
 
 
 def visible_line(text: str) -> str:
-    """As `visible`, for an id or a message of one line: line feeds, tabs, joiners and odd spaces are escaped too."""
+    """Escape like `visible`, for an id or a one-line message: also line feeds, tabs, joiners and unusual spaces."""
     if text.isascii() and text.isprintable():
         return text
     return "".join(
@@ -39,7 +39,7 @@ def _escape(char: str) -> str:
 
 
 def for_stream(text: str, stream: IO[str]) -> str:
-    """`text` as it may be written to a stream: with `visible` on a terminal, unchanged into a file or pipe."""
+    """Return `text` for a stream: escaped by `visible` for a terminal, unchanged for a file or pipe."""
     return visible(text) if stream.isatty() else text
 
 

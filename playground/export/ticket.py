@@ -1,4 +1,4 @@
-"""Support tickets as Markdown, with the facts that the vendor asks for and without the key."""
+"""Support tickets as Markdown, with the facts that the vendor requests and without the key."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MAX_ERROR_CHARS = 4_000
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What goes into a ticket. `workspace`: the vendor's workspace id, left out if empty."""
+    """Options of a ticket. `workspace`: the vendor's workspace id, left out if empty."""
 
     contents: Contents = "hashed"
     workspace: str = ""
@@ -36,7 +36,7 @@ DEFAULT = Choice()
 
 
 def ticket(stored: StoredRun, choice: Choice = DEFAULT) -> str:
-    """One request as Markdown."""
+    """Return one request as Markdown."""
     return tickets([stored], choice)
 
 
@@ -55,7 +55,7 @@ def tickets(runs: Sequence[StoredRun], choice: Choice = DEFAULT) -> str:
 
 def _request(stored: StoredRun, choice: Choice, outline: Outline) -> list[str]:
     state, record = stored.state(), stored.record
-    # Before the errors: these are searched for the request's texts.
+    # Before the errors, which are searched for the request's texts.
     body = outlined_body(record, outline, indent=1)
     answer = _answer(state, outline)
     return [
@@ -74,7 +74,7 @@ def _endpoint(record: RequestRecord) -> str:
 
 
 def outlined_body(record: RequestRecord, outline: Outline, indent: int | None = None) -> str:
-    """The request body with its contents treated as chosen."""
+    """Return the request body with its contents included, hashed or removed as chosen."""
     return json.dumps(outline.of(json.loads(record.body)), ensure_ascii=False, indent=indent)
 
 
@@ -127,7 +127,7 @@ def _attempt(stored: StoredRun, attempt: Attempt) -> str:
 
 
 def _errors(state: RunState, outline: Outline) -> str:
-    """Of every attempt that failed: also of those before one that did not."""
+    """Return the errors of all failed attempts, including those before a successful one."""
     failed = [(f"Attempt {attempt.number}: ", attempt.trouble) for attempt in state.attempts if attempt.trouble]
     if not failed and state.trouble is not None:
         failed = [("", state.trouble)]
@@ -160,7 +160,7 @@ def _reproduce(record: RequestRecord, contents: Contents) -> str:
 
 
 def _fenced(text: str, language: str = "") -> str:
-    """A block that the text cannot end: its fence is longer than any in it."""
+    """Return a code block with a fence longer than any in the text."""
     fence = "```"
     while fence in text:
         fence += "`"
@@ -168,7 +168,7 @@ def _fenced(text: str, language: str = "") -> str:
 
 
 def _qt_version() -> str:
-    """Of the installed Qt for Python, whose figures are Qt's; it is not loaded for it."""
+    """Return the version of the installed Qt for Python, which equals Qt's, without importing it."""
     # Imported here: only a ticket needs it.
     from importlib.metadata import PackageNotFoundError, version
 

@@ -1,4 +1,4 @@
-"""A support ticket as a zip: the Markdown, and beside it what each request sent and received, treated as chosen."""
+"""Support tickets as a zip: the Markdown, and each request's body and events, redacted as chosen."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from playground.requestlog.records import StoredRun
 
 
 def bundle(runs: Sequence[StoredRun], choice: Choice = DEFAULT) -> bytes:
-    """The zip's bytes: ticket.md, and a folder a request with request.json and events.jsonl."""
+    """Return the zip: ticket.md, and one folder per request with request.json and events.jsonl."""
     runs = [masked_run(stored) for stored in runs]
     held = io.BytesIO()
     with zipfile.ZipFile(held, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -34,7 +34,7 @@ def bundle(runs: Sequence[StoredRun], choice: Choice = DEFAULT) -> bytes:
 
 
 def _name(stored: StoredRun) -> str:
-    """The request_id as a folder's name: it came from a server, and may be anything."""
+    """Return a safe folder name from the request_id, which is untrusted."""
     found = stored.state().request_id or stored.record.run_id
     return "".join(
         character for character in found if character.isascii() and (character.isalnum() or character == "-")
@@ -42,7 +42,7 @@ def _name(stored: StoredRun) -> str:
 
 
 def _events(stored: StoredRun, choice: Choice) -> str:
-    """An event a line, with its time. Raw events and token texts are contents, and are left out with them."""
+    """Return one line per event, with its time. Raw events and token texts are contents, and are removed with them."""
     outline = Outline(choice.contents)
     outline.of(json.loads(stored.record.body))
     kept = [event for event in stored.events if choice.contents == "included" or not _is_content(event)]
@@ -59,5 +59,5 @@ def _event(event: AnyEvent, outline: Outline) -> Json:
 
 
 def _is_content(event: AnyEvent) -> bool:
-    """Return whether an event has only contents. Of a piece of text the time and the length remain."""
+    """Return whether an event has only contents. For a piece of text, time and length remain."""
     return isinstance(event, RawEvent | TokenProbabilities)

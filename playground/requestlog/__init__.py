@@ -1,1 +1,1 @@
-"""The request log: SQLite schema, migrations, writer, queries, filter. The only room that imports sqlite3."""
+"""The request log: SQLite schema, migrations, writer, queries, filter. The only package that imports sqlite3."""

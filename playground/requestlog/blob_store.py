@@ -1,4 +1,4 @@
-"""Keeping bytes in shared parts, reading them back joined, and forgetting parts that no run uses any more."""
+"""Storage of bytes in shared, reference-counted parts."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _decode_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _BETWEEN = re.compile(rb"[ \t\r\n,]*")
 _KNOWN_BY = 48
-"""Bytes at its start by which a list is found: to look for the whole of a long one takes longer than to read it."""
+"""Length in bytes of the beginning by which a list is found; searching for a long list whole is slower than reading."""
 _COMPRESS_FROM = 512
-"""Bytes. Below this zlib saves nothing worth its call."""
+"""Bytes. Data below this size is not compressed."""
 _PLAIN, _ZLIB = b"\x00", b"\x01"
 _LONG, _SHORTEST = 1024, 256
-"""Bytes: an element from which on it is cut again, and the least that such a part is."""
+"""Bytes: size from which an element is cut again, and the minimum size of such a part."""
 _PLACE = re.compile(
-    # Three bytes of which each is one of a class. In Latin scripts: a word's end, a space or line's end, a word's
+    # Three bytes, each from a class. In Latin scripts: a word's end, a space or line's end, a word's
     # start. The classes' other bytes were drawn until Hindi, Chinese and Arabic, too, are cut every 200 to 300 bytes.
     b"[,.:sy\x81\x8e\x9b\x9e\xa6\xa7\xbf\xc9\xd1\xd2\xd7\xde\xe0\xf9\xfc\xfe]"
     b"[ \x5cn\x87\x8c\x8d\x91\x93\x94\x99\x9e\x9f\xa0\xa7\xaa\xac\xaf\xb0\xb3\xb5\xb8\xb9\xba\xbb\xc0\xc1\xc8\xcb"
@@ -34,7 +34,7 @@ _PLACE = re.compile(
 
 
 def cut(data: bytes) -> list[bytes]:
-    """Cut a body into parts, which joined are `data`, byte for byte. Of nothing: none."""
+    """Cut a body into parts that join to exactly `data`. Returns no parts for empty data."""
     return [part for element in elements(data) for part in shorter(element)]
 
 
@@ -42,7 +42,7 @@ def elements(data: bytes) -> list[bytes]:
     """Cut a JSON object's text at the ends of the elements of its lists (messages, tools). Other bytes stay whole."""
     try:
         places = _places(data)
-    except (ValueError, RecursionError):  # msgspec's errors are ValueErrors, and so is what is no UTF-8
+    except (ValueError, RecursionError):  # msgspec's errors and UnicodeDecodeError are ValueErrors
         places = []
     edges = [0, *places, len(data)]
     return [data[start:end] for start, end in pairwise(edges) if start < end]
@@ -53,7 +53,7 @@ def _places(data: bytes) -> list[int]:
     for value in _decode_fields(data).values():
         first = bytes(memoryview(value)[:_KNOWN_BY])
         if first[:1] == b"[":
-            # Where the same bytes stand before this list, the cut is at another place: no harm, the parts still join.
+            # If the same bytes occur before this list, the cut is at another offset; the parts still join correctly.
             _ends(data, data.find(first) + 1, value, places)
     return sorted(place for place in places if place < len(data))
 
@@ -81,7 +81,7 @@ def digest(part: bytes) -> bytes:
 
 
 def pack(data: bytes, level: int = 1) -> bytes:
-    """One byte that tells the form, then the data, deflated if that is shorter."""
+    """Return one byte for the format, then the data, deflated if that is shorter."""
     if len(data) >= _COMPRESS_FROM:
         small = zlib.compress(data, level)
         if len(small) < len(data):
@@ -90,16 +90,16 @@ def pack(data: bytes, level: int = 1) -> bytes:
 
 
 def unpack(blob: bytes) -> bytes:
-    """What `pack` was given."""
+    """Return the data that `pack` received."""
     return zlib.decompress(blob[1:]) if blob[:1] == _ZLIB else blob[1:]
 
 
 _AT_HAND = 20_000
-"""Parts, and elements, of which a Keeper remembers where they are: some 5 MB. A million requests share far fewer."""
+"""Maximum number of parts, and of elements, in a Keeper's cache: about 5 MB. A million requests share far fewer."""
 
 
 class Keeper:
-    """Keeps bytes for one writer. Known bytes cost no read."""
+    """Stores bytes for one writer. Cached parts need no read."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
@@ -109,28 +109,28 @@ class Keeper:
         self._deletions = -1
 
     def begin(self) -> None:
-        """At the beginning of a transaction: what was deleted since the last one, here or elsewhere, is not known."""
+        """Begin a transaction: drop cached parts that were deleted since the last one, here or in another process."""
         deletions = self._connection.execute("SELECT value FROM meta WHERE name = 'deletions'").fetchone()[0]
         if deletions != self._deletions or max(len(self._parts), len(self._elements)) > _AT_HAND:
             self.forget_all()
             self._deletions = deletions
 
     def end(self) -> None:
-        """At its end, before it is committed."""
-        # By id: neighbours are on the same page.
+        """End a transaction, before it is committed."""
+        # By id, since neighbours are on the same page.
         counted = sorted((id_, n) for id_, n in self._uses.items())
         self._connection.executemany("UPDATE parts SET uses = uses + ? WHERE id = ?", ((n, id_) for id_, n in counted))
         self._uses.clear()
 
     def forget_all(self) -> None:
-        """After a transaction that was taken back, nothing that it kept is there."""
+        """Drop the cache after a rollback: the parts of that transaction do not exist."""
         self._parts.clear()
         self._elements.clear()
         self._uses.clear()
         self._deletions = -1
 
     def keep(self, data: bytes) -> bytes:
-        """Keep `data`; answers with the manifest by which `Joiner` finds it. Between `begin` and `end`."""
+        """Store `data`; return the manifest with which `Joiner` finds it. Call between `begin` and `end`."""
         ids = list(chain.from_iterable(self._element(element) for element in elements(data)))
         self._uses.update(ids)
         return msgspec.msgpack.encode(ids)
@@ -163,7 +163,7 @@ class Keeper:
 
 
 def forget(connection: sqlite3.Connection, manifests: Iterable[bytes]) -> None:
-    """Count the manifests' parts down, and delete those that nothing uses. Within a transaction."""
+    """Decrement the reference counts of the manifests' parts; delete unused ones. Call within a transaction."""
     uses: Counter[int] = Counter()
     for manifest in manifests:
         uses.update(_ids(manifest))
@@ -174,7 +174,7 @@ def forget(connection: sqlite3.Connection, manifests: Iterable[bytes]) -> None:
 
 
 class Joiner:
-    """Joins parts; those that were read once are at hand for the next body. For the time of one query."""
+    """Joins parts, and caches them for the duration of one query."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection

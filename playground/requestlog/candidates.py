@@ -1,4 +1,4 @@
-"""Which rows to test for a filter, newest first: its first page comes before the log has been looked through."""
+"""Candidate rows for a filter, newest first, so that the first page does not need a scan of the whole log."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from itertools import chain, groupby, islice
 from playground.requestlog.filter_sql import UNENDED, Source, Where
 
 FEW = 2_000
-"""So few numbers are not worth looking for fewer."""
+"""A list of at most this many numbers is used without searching for a shorter one."""
 MANY = 50_000
-"""An index that knows more is no help: looking through the newest rows fills a page as soon."""
+"""An index with more matches is not used: scanning the newest rows fills a page as fast."""
 _FIRST_BATCH, _LAST_BATCH = 256, 4096
 
 _FOUND = "SELECT rowid FROM texts_search WHERE texts_search MATCH ? AND rowid < ? ORDER BY rowid DESC"
 
 
 def candidates(connection: sqlite3.Connection, made: Where, below: int) -> Iterator[list[int]] | None:
-    """Numbers below `below` in batches, falling; among them all that match. None: no index helps."""
+    """Return batches of numbers below `below`, descending, that include all matches; None if no index helps."""
     listed = _shortest(connection, [source for source in made.sources if not source.ordered])
     ordered = [source for source in made.sources if source.ordered]
     matches = [str(source.values[0]) for source in ordered if not source.elements]
@@ -38,7 +38,7 @@ def candidates(connection: sqlite3.Connection, made: Where, below: int) -> Itera
 
 
 def _with_elements(connection: sqlite3.Connection, source: Source, below: int) -> Iterator[int]:
-    """Numbers that one search finds in requests' own texts or in elements of their prompts, falling."""
+    """Yield the matches of one search in requests' texts or elements of their prompts, descending."""
     live = sorted((row[0] for row in connection.execute(UNENDED)), reverse=True)
     own = (row[0] for row in connection.execute(_FOUND, (source.values[0], below)))
     streams = [_of_element(connection, element, below) for element in source.elements]
@@ -52,7 +52,7 @@ def _of_element(connection: sqlite3.Connection, element: int, below: int) -> Ite
 
 
 def _shortest(connection: sqlite3.Connection, sources: list[Source]) -> list[int] | None:
-    """The shortest list of numbers that one of these gives; None if all give more than MANY."""
+    """Return the shortest list of numbers from these sources; None if all have more than MANY."""
     best: list[int] | None = None
     most = MANY
     for source in sources:

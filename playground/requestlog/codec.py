@@ -1,4 +1,4 @@
-"""Events as bytes and back: also text that is not valid Unicode."""
+"""Encoding of events as bytes, including text that is not valid Unicode."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LEAST_PAIRS = 2
 
 
 class Block(msgspec.Struct, array_like=True):
-    """Some events, then pairs. `at`: microseconds, each since the one before."""
+    """Some events, then pairs. `at`: microseconds since the previous event."""
 
     others: list[AnyEvent]
     head: str = ""
@@ -29,7 +29,7 @@ class Block(msgspec.Struct, array_like=True):
 
 
 def to_blocks(events: Sequence[AnyEvent]) -> list[Block]:
-    """The events as blocks."""
+    """Convert events to blocks."""
     blocks, block, at = [], Block([]), 0
     while at < len(events):
         pairs = _take_pairs(block, events, at) if type(events[at]) is RawEvent else 0
@@ -44,7 +44,7 @@ def to_blocks(events: Sequence[AnyEvent]) -> list[Block]:
 
 
 def _take_pairs(block: Block, events: Sequence[AnyEvent], at: int) -> int:
-    """Put the pairs that begin here, and which one template makes, into a block. Answers with how many."""
+    """Add the pairs from here on that match one template to a block. Returns their number."""
     times: list[float] = []
     texts: list[str] = []
     head = tail = ""
@@ -67,7 +67,7 @@ def _take_pairs(block: Block, events: Sequence[AnyEvent], at: int) -> int:
 
 
 def _template(raw: str, text: str) -> tuple[str, str, Callable[[str], str]]:
-    """Return the text around a delta in a stream's raw events, and how it is quoted there; empty: it is not there."""
+    """Return the text around a delta in a stream's raw events, and its quoting; empty if the delta is not in it."""
     for quote in (encode_basestring, encode_basestring_ascii):
         head, found, tail = raw.rpartition(f'"content":{quote(text)}')
         if found:
@@ -76,7 +76,7 @@ def _template(raw: str, text: str) -> tuple[str, str, Callable[[str], str]]:
 
 
 def of_blocks(blocks: Sequence[Block]) -> Iterator[AnyEvent]:
-    """The events that `to_blocks` was given."""
+    """Convert blocks back to events."""
     for block in blocks:
         yield from block.others
         quote = encode_basestring_ascii if block.ascii else encode_basestring
@@ -103,25 +103,25 @@ _COMMON = (
     b"\x84\xadprompt_tokens\xb1completion_tokens\xactotal_tokens\xadcached_tokens\x82\xa5event\xa9completed\xa2at\xcb?"
     b"\xa8saw_done\xc3"
 )
-"""What most streams begin and end with, so that a short one is small too. Never changed: older files need it."""
+"""Preset dictionary with the usual beginning and end of streams, for short ones. Never change it: old files need it."""
 _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[list[AnyEvent]] = msgspec.msgpack.Decoder(list[AnyEvent])
 _block_decoder: msgspec.msgpack.Decoder[list[Block]] = msgspec.msgpack.Decoder(list[Block])
 
 
 def encode_events(events: Sequence[AnyEvent], level: int = 1) -> bytes:
-    """One batch of events. `level` is zlib's, 1 (quick) to 9 (small)."""
+    """Encode one batch of events. `level` is zlib's, 1 (fast) to 9 (small)."""
     try:
         data = _BLOCKS + _encoder.encode(to_blocks(events))
     except UnicodeEncodeError:
-        # Half a surrogate pair at the edge of a delta is no UTF-8; JSON keeps it as an escape.
+        # Half a surrogate pair at the edge of a delta is not valid UTF-8; JSON stores it as an escape.
         data = _JSON + json.dumps(msgspec.to_builtins(events)).encode("ascii")
     packer = zlib.compressobj(level, zdict=_COMMON)
     return _PRIMED + packer.compress(data) + packer.flush()
 
 
 def decode_events(blobs: Iterable[bytes]) -> tuple[AnyEvent, ...]:
-    """All events of a run's batches, in order."""
+    """Decode all events of a run's batches, in order."""
     events: list[AnyEvent] = []
     for blob in blobs:
         data = _unpack(blob)
@@ -139,7 +139,7 @@ def _unpack(blob: bytes) -> bytes:
 
 
 def column_text(text: str) -> str:
-    """Text as a column and the search can hold it; what cannot be is U+FFFD. The exact text is in the events."""
+    """Replace characters that a column cannot hold by U+FFFD. The exact text is in the events."""
     if text.isascii() and "\0" not in text:
         return text
     return text.replace("\0", "\ufffd").encode("utf-16", "surrogatepass").decode("utf-16", "replace")

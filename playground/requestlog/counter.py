@@ -1,5 +1,5 @@
-"""Counts and sums, on a thread and a connection of their own: of a million rows they may take seconds, and rows that a
-person waits for must not wait behind them.
+"""Counts and sums on a separate thread and connection: for a million rows they may take seconds, and rows for the
+screen must not wait behind them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ A = TypeVar("A")
 
 
 class Counter:
-    """`connect` opens the connection, on the thread, when something is first counted."""
+    """`connect` opens the connection, on the thread, at the first count."""
 
     def __init__(self, connect: Callable[[], sqlite3.Connection], trouble: Callable[[sqlite3.Error], None]) -> None:
         self._connect, self._trouble = connect, trouble
@@ -27,11 +27,11 @@ class Counter:
         self._reader: Reader | None = None
 
     async def count(self, log_filter: LogFilter, up_to: int | None) -> Count:
-        """Return how many match; 0 if this was stopped, or the log cannot be read."""
+        """Return the number of matches; 0 if stopped or if the log cannot be read."""
         return await self._ask(lambda reader: reader.count(log_filter, up_to), Count(0, True))
 
     async def totals(self, log_filter: LogFilter) -> Totals:
-        """Return sums over all that match; over none if this was stopped, or the log cannot be read."""
+        """Return sums over all matches; empty sums if stopped or if the log cannot be read."""
         return await self._ask(lambda reader: reader.totals(log_filter), NO_TOTALS)
 
     def stop(self) -> None:
@@ -59,7 +59,7 @@ class Counter:
         return self._reader
 
     async def close(self) -> None:
-        """Let go of the file."""
+        """Close the connection."""
         if self._worker is None:
             return
         self.stop()

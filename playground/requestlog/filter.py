@@ -25,14 +25,14 @@ WordField = Literal["finish", "endpoint", "model", "tag", "source", "conversatio
 SOURCE_WORDS: tuple[RequestSource, ...] = get_args(RequestSource)
 """Values of `source:`."""
 IS_WORDS = ("failed", "stopped", "done", "interrupted", "running", "simulated", "marked", "imported")
-"""What `is:` takes."""
+"""Values of `is:`."""
 HAS_WORDS = ("tools", "error", "json", "answer", "usage", "retries", "logprobs", "tags", "comment", "forecast")
-"""What `has:` takes: tools were called · something went wrong · the answer is JSON · …"""
+"""Values of `has:`: tools were called · an error occurred · the answer is JSON · …"""
 
 
 @dataclass(frozen=True, slots=True)
 class TextTerm:
-    """Any part of question, answer, error, comment or id. `exact`: whole words only."""
+    """A substring of question, answer, error, comment or id. `exact`: whole words only."""
 
     text: str
     exact: bool
@@ -41,7 +41,7 @@ class TextTerm:
 
 @dataclass(frozen=True, slots=True)
 class IdTerm:
-    """Any part of a request_id or body id."""
+    """A substring of a request_id or body id."""
 
     part: str
     negated: bool = False
@@ -115,7 +115,7 @@ class LogFilter:
 
 
 EVERYTHING = LogFilter()
-"""The filter that every request passes."""
+"""The filter that matches every request."""
 
 _WORD = re.compile(r'(?P<negated>-?)(?:(?P<key>[A-Za-z]+):)?(?:"(?P<quoted>[^"]*)(?P<end>"?)|(?P<plain>\S*))')
 _ID = re.compile(
@@ -132,7 +132,7 @@ def parse(text: str, now: datetime) -> LogFilter:
     A `now` of the system's own zone (`datetime.now().astimezone()`) follows daylight saving time. Raises InputError
     with the offset of the wrong term.
     """
-    text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")  # a lone surrogate cannot be searched
+    text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")  # SQLite cannot search a lone surrogate
     if (listed := _id_list(text)) is not None:
         return listed
     terms: list[Term] = []
@@ -311,7 +311,7 @@ KEYS: dict[str, Callable[[_Reader, str], list[Term]]] = {
     "is": _Reader.state,
     "has": _Reader.has,
 }
-"""What a term may begin with, and what reads it."""
+"""Keys of terms with their parsers."""
 _EXAMPLES = {
     "status": "status:200, status:4xx or status:none",
     "finish": "finish:stop",

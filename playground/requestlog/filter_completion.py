@@ -1,4 +1,4 @@
-"""What could be meant by the word that is being typed into the filter."""
+"""Completion of the word at the cursor of the filter."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _VALUES = {
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """`text` in place of [start, end) of the filter, in code points; `help` says what it is."""
+    """`text` in place of [start, end) of the filter, in code points; `help` describes it."""
 
     start: int
     end: int
@@ -49,7 +49,7 @@ class Completion:
 
 
 def complete(text: str, cursor: int, words: Words) -> list[Completion]:
-    """Completions of the word that ends at the cursor. None for a phrase in quotation marks, or for plain text that
+    """Return completions of the word before the cursor; none for a phrase in quotation marks, or for plain text that
     begins no key.
     """
     start = _start(text, cursor)
@@ -70,7 +70,7 @@ def complete(text: str, cursor: int, words: Words) -> list[Completion]:
 
 
 def _start(text: str, cursor: int) -> int:
-    """Where the word at the cursor begins; a space within quotation marks ends none."""
+    """Return the offset of the word at the cursor; a space within quotation marks does not end a word."""
     start, quoted = 0, False
     for place, character in enumerate(text[:cursor]):
         if character == '"':

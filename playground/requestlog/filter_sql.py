@@ -1,4 +1,4 @@
-"""A LogFilter as SQL: conditions over `runs` (r), `texts` (t) and `targets` (g), values always bound."""
+"""Translation of a LogFilter to SQL over `runs` (r), `texts` (t) and `targets` (g); values are always bound."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ from playground.requestlog.summary import TRAITS
 Value: TypeAlias = str | int
 
 UNENDED = "SELECT number FROM runs INDEXED BY runs_owner WHERE owner IS NOT NULL"
-"""Runs that are not in the search index yet."""
+"""Condition for runs that are not in the search index yet."""
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A SELECT of row numbers, among which are all that match. `ordered`: newest first.
+    """A SELECT of row numbers that include all matches. `ordered`: newest first.
 
     `elements`: requests with one of these elements of prompts may match, too.
     """
@@ -46,7 +46,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """`row` tests one row; `whole` does the same, best where all rows are tested."""
+    """`row` tests one row; `whole` is the equivalent that is faster if all rows are tested."""
 
     row: str
     values: tuple[Value, ...] = ()
@@ -82,7 +82,7 @@ def condition_of(term: Term, elements: Elements) -> Condition:
 
 
 def _indexed(index: str, row: str, values: tuple[Value, ...] = (), of_index: str = "") -> Condition:
-    """A condition on columns of `runs` that an index has. `of_index`: the condition of the index itself."""
+    """Return a condition on indexed columns of `runs`. `of_index`: the condition of the index itself."""
     bare = re.sub(r"\br\.", "", row)
     more = f" AND {of_index}" if of_index else ""
     return _simple(row, values, Source(f"SELECT number FROM runs INDEXED BY {index} WHERE {bare}{more}", values))
@@ -94,7 +94,7 @@ def _is(term: IsTerm) -> Condition:
     if term.word == "simulated":
         return _target("endpoint_kind = 'simulator'", ())
     if term.word == "running":
-        # The others of this kind have ended: few ever run at once.
+        # All others have ended; few run at the same time.
         return _indexed("runs_owner", f"(r.phase IN {_list(PHASES['running'])} AND r.owner IS NOT NULL)")
     if term.word == "done":
         return _simple("r.phase = 'done'")
@@ -131,7 +131,7 @@ def _moment(term: SinceTerm | UntilTerm) -> Condition:
 
 
 def _id(term: IdTerm) -> Condition:
-    # Ids are ASCII, and there SQLite's LIKE takes upper and lower case as the same.
+    # Ids are ASCII, for which SQLite's LIKE ignores case.
     if _RUN_ID.fullmatch(term.part):
         # The search does not index run ids; a whole one is found by the table's own index.
         row = "(r.run_id = ? OR EXISTS (SELECT 1 FROM ids WHERE ids.number = r.number AND ids.id LIKE ? ESCAPE '\\'))"
@@ -146,7 +146,7 @@ _RUN_ID = re.compile(r"[0-9a-f]{32}(?:-har-\d+)?", re.I)
 
 
 def _searched(test: Condition, match: str) -> Condition:
-    """A test that the search index can be asked for first, where `match` is something to ask."""
+    """Return a condition that uses the search index first, if `match` is not empty."""
     if not match:
         return replace(test, whole=test.row, whole_values=test.values)
     maybe = f"(r.number IN (SELECT rowid FROM texts_search WHERE texts_search MATCH ?) OR r.number IN ({UNENDED}))"
@@ -232,7 +232,7 @@ _IS_ID_LIKE = re.compile(r"[\w.:-]+", re.ASCII)
 
 
 def _text(term: TextTerm, elements: Elements) -> Condition:
-    """A text in question, answer, error, comment, id or prompt."""
+    """Return the condition for a text in question, answer, error, comment, id or prompt."""
     found = elements(term.text, term.exact)
     own = _own_text(term)
     if found is None:
@@ -266,14 +266,14 @@ def _own_text(term: TextTerm) -> Condition:
 
 @dataclass(frozen=True, slots=True)
 class Where:
-    """The conditions that a filter comes to, all of which hold."""
+    """The conditions of a filter, joined by AND."""
 
     conditions: tuple[Condition, ...] = ()
 
     def select(self, columns: str, *, extra: str = "", tail: str = "", whole: bool = False) -> str:
-        """A SELECT of `columns` over what matches. `extra` is one more condition; values: `bind`.
+        """Return a SELECT of `columns` over the matches. `extra` is an additional condition; values: `bind`.
 
-        `whole`: all of it is wanted, so that an index first is worth its while.
+        `whole`: all matches are needed, so the index is used first.
         """
         texts = [(each.whole if whole else each.row) for each in self.conditions] + ([extra] if extra else [])
         used = " ".join((columns, *texts))
@@ -284,13 +284,13 @@ class Where:
         return f"SELECT {columns} FROM runs AS r NOT INDEXED{targets}{joined}{where} {tail}"
 
     def bind(self, *more: Value, whole: bool = False) -> tuple[Value, ...]:
-        """The values for `select`, those of `extra` and `tail` last."""
+        """Return the values for `select`, those of `extra` and `tail` last."""
         values = [value for each in self.conditions for value in (each.whole_values if whole else each.values)]
         return (*values, *more)
 
     @property
     def sources(self) -> tuple[Source, ...]:
-        """Where numbers of rows that may match can be had from, one of which is enough."""
+        """Return the sources of candidate row numbers; each alone is sufficient."""
         return tuple(each.source for each in self.conditions if each.source is not None)
 
 
@@ -307,7 +307,7 @@ def where(log_filter: LogFilter, elements: Elements = _no_elements) -> Where:
 
 
 def _group(term: Term, position: int) -> object:
-    """Terms with the same answer are alternatives: a request cannot have two statuses, or be two requests."""
+    """Group alternatives by OR: a request cannot have two statuses or two ids."""
     if term.negated:
         return position
     match term:
@@ -330,7 +330,7 @@ def _any_of(terms: list[Term], elements: Elements) -> Condition:
     values = tuple(value for each in made for value in each.values)
     whole_values = tuple(value for each in made for value in each.whole_values)
     if terms[0].negated:
-        # IS NOT TRUE: what is unknown is not what was excluded, so it stays.
+        # IS NOT TRUE, because a row with an unknown value does not match the excluded term and must stay.
         return Condition(f"(({row}) IS NOT TRUE)", values, f"(({whole}) IS NOT TRUE)", whole_values)
     return Condition(f"({row})", values, f"({whole})", whole_values, _joined([each.source for each in made]))
 

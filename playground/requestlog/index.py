@@ -1,4 +1,4 @@
-"""The text search's document of a run: its texts and ids. A run is added when it has ended."""
+"""Text search index of runs: texts and ids, added when a run has ended."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from collections.abc import Iterable
 from playground.requestlog.search_text import indexed
 
 TEXTS = ("question", "answer", "called", "trouble", "error", "comment")
-"""The columns of `texts` that are searched."""
+"""Searched columns of `texts`."""
 
 
 def add(connection: sqlite3.Connection, number: int) -> None:
-    """Make a run findable. Once a run; after a change of its texts, `remove` it first."""
+    """Add a run to the index. Call once per run; `remove` it before its texts change."""
     connection.execute("INSERT INTO texts_search (rowid, text) VALUES (?, ?)", (number, _document(connection, number)))
 
 
 def remove(connection: sqlite3.Connection, number: int) -> None:
-    """Take out a run that is in it. Before any of its texts or ids change: the same text must be given."""
+    """Remove an indexed run. Call before its texts or ids change: FTS needs the indexed text."""
     connection.execute(
         "INSERT INTO texts_search (texts_search, rowid, text) VALUES ('delete', ?, ?)",
         (number, _document(connection, number)),
@@ -25,7 +25,7 @@ def remove(connection: sqlite3.Connection, number: int) -> None:
 
 
 def remove_known(connection: sqlite3.Connection, runs: Iterable[tuple[int, tuple[str, ...], tuple[str, ...]]]) -> None:
-    """As `remove`, for several runs whose texts and ids are known: (number, TEXTS in order, ids)."""
+    """Remove several runs with known texts and ids: (number, TEXTS in order, ids)."""
     connection.executemany(
         "INSERT INTO texts_search (texts_search, rowid, text) VALUES ('delete', ?, ?)",
         ((number, document(texts, ids)) for number, texts, ids in runs),
@@ -33,12 +33,12 @@ def remove_known(connection: sqlite3.Connection, runs: Iterable[tuple[int, tuple
 
 
 def document(texts: tuple[str, ...], ids: tuple[str, ...]) -> str:
-    """The text that stands for a run, TEXTS in order. What crosses two of them is never found as one."""
+    """Return the indexed text of a run, TEXTS in order. A match never spans two of them."""
     return indexed("\n".join((*texts, *sorted(ids))))
 
 
 def add_known(connection: sqlite3.Connection, number: int, texts: tuple[str, ...], ids: tuple[str, ...]) -> None:
-    """As `add`, where the texts and ids are at hand."""
+    """Add a run with known texts and ids."""
     connection.execute("INSERT INTO texts_search (rowid, text) VALUES (?, ?)", (number, document(texts, ids)))
 
 

@@ -68,7 +68,7 @@ class Ready:
 
 
 def finish_purge(connection: sqlite3.Connection) -> None:
-    """Go on with a purge that a process did not live to end, for a moment: the rest is for the next opening."""
+    """Continue an interrupted purge for a limited time; the next opening continues the rest."""
     until = time.monotonic() + PURGE_S
     while retention.needed(connection) and time.monotonic() < until and not retention.step(connection):
         pass
@@ -97,20 +97,20 @@ IDS_PER_READ = 10_000
 CHECK_INDEXES_BYTES = 4 * 1024 * 1024
 """Size up to which indexes are compared with the tables after opening (some 25 ms)."""
 RETRY_S = 2.0
-"""Seconds between tries to write what could not be written."""
+"""Seconds between attempts to write unsaved requests."""
 
 T = TypeVar("T")
 A = TypeVar("A")
 
 
 class RequestLog:
-    """All requests. One thread writes, one reads, so that a long search delays no request.
+    """The request log. One thread writes and one reads, so that a long search does not delay requests.
 
     All methods belong to the event loop that `open` ran on; all callbacks come on it.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, worker: Worker, ready: Ready, path: Path) -> None:
-        """Use `open`."""
+        """Private: use `open`."""
         self._path = path
         self._loop = loop
         self._write_worker = worker
@@ -133,7 +133,7 @@ class RequestLog:
         self.unsaved = 0
         """Requests that could not be written; known after `close`."""
         self.recovery: RecoveryProgress | None = None
-        """How far recovery has come; None if there was nothing to recover."""
+        """Progress of the recovery; None if there was nothing to recover."""
         self._recovered = asyncio.Event()
         self._on_recovery: list[Callable[[RecoveryProgress], None]] = []
         self._damaged: set[str] = set()
@@ -161,16 +161,16 @@ class RequestLog:
 
     @property
     def read_only_reason(self) -> str | None:
-        """Why nothing is written; None if the log is writable."""
+        """Return the reason that the log is read-only; None if it is writable."""
         return self._files.reason
 
     @property
     def notice(self) -> str | None:
-        """Message of opening: a damaged file was set aside."""
+        """Return the message from opening if a damaged file was set aside."""
         return self._files.notice
 
     def on_trouble(self, callback: Callable[[str], None]) -> None:
-        """Call back with a message when writing fails, when it works again, and for what is damaged.
+        """Call back with a message when writing fails, when it works again, and when damage is found.
 
         The first callback also gets `notice` and the messages of opening.
         """
@@ -185,11 +185,11 @@ class RequestLog:
         return lambda: self._on_recovery.remove(callback) if callback in self._on_recovery else None
 
     async def recovered(self) -> None:
-        """Wait until nothing is left to recover."""
+        """Wait for the end of the recovery."""
         await self._recovered.wait()
 
     def subscribe(self, callback: Callable[[str], None]) -> Callable[[], None]:
-        """Have the run_id told of each run that is new, looks different, or was deleted. Answers with the way out."""
+        """Call back with the run_id of each new, changed or deleted run. Returns the function that unsubscribes."""
         self._on_changed.append(callback)
 
         def unsubscribe() -> None:
@@ -199,12 +199,12 @@ class RequestLog:
         return unsubscribe
 
     async def begin(self, record: RequestRecord) -> None:
-        """Keep a request that is about to be sent: on disk when this returns, or `on_trouble` was told."""
+        """Store a request before it is sent: it is on disk on return, or `on_trouble` callbacks were called."""
         if (writer := self._writer) is not None:
             await self._settled(record.run_id, lambda: writer.begin(record))
 
     def note(self, run_id: str, event: AnyEvent) -> None:
-        """Keep an event of a run that has begun. Costs a microsecond; on disk within 250 ms."""
+        """Store an event of a run that has begun. Takes a microsecond; the event is on disk within 250 ms."""
         if self._writer is None or self._closed:
             return
         self._notes.append((run_id, event))
@@ -214,14 +214,14 @@ class RequestLog:
             self._write_worker.later(FLUSH_S, self._flush)
 
     async def finish(self, run_id: str, state: RunState) -> None:
-        """End a run that has begun: on disk when this returns, or `on_trouble` was told."""
+        """End a run that has begun: it is on disk on return, or `on_trouble` callbacks were called."""
         if (writer := self._writer) is not None:
-            # A copy of what may still change; the figures are made on the thread.
+            # A copy, since the state may still change; the thread computes the figures.
             end = replace(state, pieces=list(state.pieces))
             await self._settled(run_id, lambda: writer.finish(run_id, summarize(end)))
 
     async def add(self, runs: Sequence[EndedRun]) -> list[str]:
-        """Keep runs that ended elsewhere, all or none. Answers with the run_ids that were not there yet.
+        """Store runs that ended elsewhere, all or none. Returns the run_ids that were new.
 
         Raises OSError with a message if they cannot be written.
         """
@@ -233,9 +233,9 @@ class RequestLog:
             raise OSError(f"the request log could not take them up: {error}") from error
 
     async def delete(self, run_ids: Iterable[str]) -> None:
-        """Delete runs that have ended, with all that only they use. Runs that still go on are left.
+        """Delete ended runs with their unshared data. Runs in flight are not deleted.
 
-        When this returns nothing of their contents is in the file, beside it, or in the search.
+        On return their contents are in neither the database, its companion files nor the search index.
         """
         ids = tuple(run_ids)
         if (writer := self._writer) is not None:
@@ -245,7 +245,7 @@ class RequestLog:
             await self._purge()
 
     async def delete_matching(self, log_filter: LogFilter) -> int:
-        """Delete all that a filter finds, as `delete` does. Answers with how many are gone."""
+        """Delete all matches of a filter, like `delete`. Returns their number."""
         numbers = await self.numbers(log_filter)
         before = (await self.count(EVERYTHING)).n
         ids = [
@@ -255,9 +255,9 @@ class RequestLog:
         return max(0, before - (await self.count(EVERYTHING)).n)
 
     async def keep_within(self, max_age: timedelta | None, max_bytes: int | None) -> int:
-        """Delete older requests, then the oldest until the file is no larger. Marked and running requests stay.
+        """Apply retention by age, then by size, oldest first. Marked and running requests stay.
 
-        Answers with how many were deleted. None: no bound.
+        Returns the number of deleted requests. None: no bound.
         """
         if (writer := self._writer) is None:
             return 0
@@ -272,13 +272,13 @@ class RequestLog:
         return len(old) + deleted
 
     async def set_tags(self, run_ids: Iterable[str], add: Sequence[str] = (), remove: Sequence[str] = ()) -> None:
-        """Put tags on runs, and take others off. Case does not make another tag."""
+        """Add tags to runs and remove others. Tags ignore case."""
         ids = tuple(run_ids)
         if (writer := self._writer) is not None:
             await self._write(lambda: writer.set_tags(ids, add, remove))
 
     async def set_comment(self, run_id: str, comment: str) -> None:
-        """Comment a run that has ended; an empty text takes the comment away."""
+        """Set the comment of an ended run; an empty text removes it."""
         if (writer := self._writer) is not None:
             await self._write(lambda: writer.set_comment(run_id, comment))
 
@@ -303,37 +303,37 @@ class RequestLog:
             await self._write(lambda: writer.mark(ids, marked))
 
     async def page(self, log_filter: LogFilter, before: int | None = None, limit: int = 128) -> list[LogRow]:
-        """Newest first; `before` is the number of the last row one has. As fast anywhere in a million rows."""
+        """Return a page of rows older than number `before`, newest first. Equally fast at any position."""
         return await self._read(lambda: self._reader.page(log_filter, before, limit), [])
 
     async def rows_at(self, log_filter: LogFilter, first: int, limit: int = 128) -> list[LogRow]:
-        """Rows `first` to `first + limit` of the list that is newest first, for a table which jumps."""
+        """Return rows `first` to `first + limit` of the list, newest first, for random access by a table."""
         return await self._read(lambda: self._reader.rows_at(log_filter, first, limit), [])
 
     async def count(self, log_filter: LogFilter, up_to: int | None = COUNT_UP_TO) -> Count:
-        """How many match: exact up to `up_to`, or completely if it is None or there is no filter."""
+        """Return the number of matches: exact up to `up_to`, or entirely if it is None or there is no filter."""
         return await self._counter.count(log_filter, up_to)
 
     async def totals(self, log_filter: LogFilter) -> Totals:
-        """Sums and the hit rate over all that match. At a million rows some tenths of a second."""
+        """Return sums and the hit rate over all matches. Takes some tenths of a second for a million rows."""
         return await self._counter.totals(log_filter)
 
     def stop_counting(self) -> None:
-        """Let go of counts and sums that are being made: they answer with nothing."""
+        """Cancel running counts and sums: they return an empty result."""
         self._counter.stop()
 
     async def get(self, run_id: str) -> StoredRun | None:
-        """One run whole, with every event noted so far. `.state()` folds them."""
+        """Return a run with every event noted so far. `.state()` folds them."""
         if self._notes:
             await self._write_worker.call(self._flush)
         return await self._read(lambda: self._get(run_id), None)
 
     async def find(self, part: str) -> list[LogRow]:
-        """Requests with `part` in a request_id (of any attempt) or body id, newest first."""
+        """Return requests with `part` in a request_id (of any attempt) or body id, newest first."""
         return await self._read(lambda: self._reader.find(part), [])
 
     async def find_many(self, ids: Sequence[str]) -> FoundIds:
-        """Requests by a list of ids or parts of them, and those of the list that none has."""
+        """Find requests by a list of ids or parts of ids. Returns also the ids without a match."""
         return await self._read(lambda: self._reader.find_many(ids), FoundIds((), ()))
 
     async def place_of(self, run_id: str, log_filter: LogFilter) -> int | None:
@@ -341,11 +341,11 @@ class RequestLog:
         return await self._read(lambda: self._reader.place_of(run_id, log_filter), None)
 
     async def numbers(self, log_filter: LogFilter) -> array[int]:
-        """The numbers of all that matches, oldest first: for `stored`, while other requests come and go."""
+        """Return the numbers of all matches, oldest first; they stay valid when other requests are added."""
         return await self._read(lambda: self._reader.numbers(log_filter), array("q"))
 
     async def stored(self, numbers: Sequence[int]) -> list[StoredRun]:
-        """These runs whole, oldest first; those that are gone are left out."""
+        """Return these runs, oldest first, without deleted ones."""
         return (await self.readable(numbers))[0]
 
     async def readable(self, numbers: Sequence[int]) -> tuple[list[StoredRun], list[str]]:
@@ -353,11 +353,11 @@ class RequestLog:
         return await self._read(lambda: self._reader.stored(numbers), ([], []))
 
     async def run_ids(self, numbers: Sequence[int]) -> list[str]:
-        """The run_ids of these numbers, oldest first; those that are gone are left out."""
+        """Return the run_ids of these numbers, oldest first, without deleted ones."""
         return await self._read(lambda: self._reader.run_ids(numbers), [])
 
     async def request_ids(self, chosen: LogFilter | Sequence[int]) -> list[str]:
-        """Return the request_ids of all that a filter finds, or of these numbers, newest first.
+        """Return the request_ids of all matches of a filter, or of these numbers, newest first.
 
         Loads no pages: a million ids take about a second.
         """
@@ -369,11 +369,11 @@ class RequestLog:
         return found[::-1]
 
     async def words(self) -> Words:
-        """Names, tags and finish reasons that are in the log, for a filter to name."""
+        """Return the names, tags and finish reasons in the log, for completion in filters."""
         return await self._read(self._reader.words, Words())
 
     async def size(self) -> LogSize:
-        """How large the log is."""
+        """Return the size of the log."""
         return await self._read(lambda: self._reader.size(self._path), NO_SIZE)
 
     async def sent_since(
@@ -386,16 +386,16 @@ class RequestLog:
         *,
         accepted: bool = False,
     ) -> list[SentRow]:
-        """Return what was sent to an endpoint and model, oldest first: at most the newest `limit` requests.
+        """Return the requests to an endpoint and model, oldest first: at most the newest `limit`.
 
-        `accepted`: only what the server answered with status 200.
+        `accepted`: only requests with status 200.
         """
         return await self._read(
             lambda: self._reader.sent_since(endpoint_id, model, since_utc, limit, base_url, accepted=accepted), []
         )
 
     async def saved(self, within_s: float) -> bool:
-        """Wait until all is on disk while another process holds the file; returns whether it is.
+        """Wait until everything is on disk while another process holds the file; return whether it is.
 
         Does not wait for a full disk or a damaged file.
         """
@@ -409,7 +409,7 @@ class RequestLog:
         return False
 
     async def close(self) -> None:
-        """Write what waits, and let go of the files. Once is enough; more do no harm."""
+        """Write pending data and close the files. Can be called more than once."""
         if self._closed:
             return
         self._closed = True
@@ -421,7 +421,7 @@ class RequestLog:
         self._write_worker.stop()
 
     async def _settled(self, run_id: str, change: Callable[[], None]) -> None:
-        """Make a change to a live run; what comes while the disk is busy shares the next transaction."""
+        """Apply a change to a live run; changes made while the disk is busy share the next transaction."""
         if self._closed:
             raise RuntimeError("the request log is closed")
         waiting = self._loop.create_future()
@@ -467,7 +467,7 @@ class RequestLog:
             self._damaged.update(new)
             self._report(damaged_message(new))
 
-    # From here on: on the threads.
+    # The methods below run on the threads.
 
     def _take_notes(self) -> None:
         self._armed = False
@@ -477,19 +477,19 @@ class RequestLog:
 
     def _settle(self) -> None:
         changes = self._take_changes()
-        self._take_notes()  # first: a run that has ended takes no more
+        self._take_notes()  # first, because an ended run accepts no more events
         outcomes: dict[asyncio.Future[None], BaseException | None] = {}
         for _, change, waiting in changes:
             outcomes[waiting] = _failure(change)
         failure = _failure(self._settle_writer)
         for run_id, _, waiting in changes:
             outcomes[waiting] = outcomes[waiting] or failure or self._refused.pop(run_id, None)
-        # All at once: to wake the loop costs more than what it then does.
+        # In one call, since waking the loop is the larger cost.
         self._on_loop(lambda: _resolve(outcomes))
         self._retry_later()
 
     def _take_changes(self) -> list[tuple[str, Callable[[], None], asyncio.Future[None]]]:
-        # Until there is none: what was put in behind others has called nobody.
+        # Loop until the queue is empty: an item added behind others did not schedule a call.
         taken = []
         with suppress(IndexError):
             while True:
@@ -517,12 +517,12 @@ class RequestLog:
 
     def _close_writer(self) -> int:
         self._take_notes()
-        # A timer may still call back: without a writer it does nothing.
+        # A timer may still fire; without a writer it does nothing.
         writer, self._writer = self._writer, None
         return writer.close() if writer is not None else 0
 
     def _recovery(self, ready: Ready) -> Iterator[RecoveryProgress]:
-        """The steps of recovery, on the writer's thread."""
+        """Return the steps of the recovery, on the writer's thread."""
         connection = ready.files.writer
         if connection is None:
             return
@@ -550,7 +550,7 @@ class RequestLog:
             yield RecoveryProgress(total - left, total)
 
     def _recover(self, seconds: float) -> None:
-        """Go on with recovery for a while, then give way to requests that wait to be written."""
+        """Continue the recovery for a limited time, then let pending requests be written."""
         until = time.monotonic() + seconds
         more = True
         try:
@@ -573,7 +573,7 @@ class RequestLog:
         if self._closed or self._read_failed:
             return
         self._read_failed = True
-        self._report(f"The request log cannot be read in full: {error}. What is shown may be incomplete.")
+        self._report(f"The request log cannot be read in full: {error}. The displayed data may be incomplete.")
 
     def _report(self, sentence: str) -> None:
         self._on_loop(lambda: self._deliver(sentence))

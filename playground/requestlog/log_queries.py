@@ -1,4 +1,4 @@
-"""Questions about the log as a whole: many ids at once, the words that filters can use, its size."""
+"""Queries on the whole log: lists of ids, names for filters, size."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Words:
 
 @dataclass(frozen=True, slots=True)
 class LogSize:
-    """`file_bytes`: the database and what SQLite keeps beside it; `used_bytes` of the database hold something."""
+    """`file_bytes`: the database and what SQLite keeps beside it; `used_bytes` of the database are in use."""
 
     requests: int
     marked: int
@@ -41,7 +41,7 @@ NO_SIZE = LogSize(0, 0, 0, 0)
 
 
 def words(connection: sqlite3.Connection) -> Words:
-    """Names and tags, the most used first, at most a hundred of each."""
+    """Return names and tags, most used first, at most a hundred of each."""
     return Words(
         _column(connection, "SELECT endpoint_name FROM targets GROUP BY endpoint_name ORDER BY max(id) DESC LIMIT 100"),
         _column(connection, "SELECT model FROM targets GROUP BY model ORDER BY max(id) DESC LIMIT 100"),
@@ -60,7 +60,7 @@ def _column(connection: sqlite3.Connection, sql: str) -> tuple[str, ...]:
 
 
 def size(connection: sqlite3.Connection, path: Path) -> LogSize:
-    """How large the log is now."""
+    """Return the current size of the log."""
     requests = connection.execute("SELECT count(*) FROM runs").fetchone()[0]
     marked = connection.execute("SELECT count(*) FROM runs WHERE marked").fetchone()[0]
     beside = (path, path.with_name(path.name + "-wal"), path.with_name(path.name + "-shm"))

@@ -1,4 +1,4 @@
-"""The schema, one step a version, in order. A step that was shipped is never changed; a new one is added below."""
+"""Database schema, one step per version, in order. A released step must not change; add a new one below."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ INSERT INTO meta VALUES ('purge', 0);
 
 
 def fill(connection: sqlite3.Connection) -> None:
-    """Give the requests that were there before what form 2 knows of each."""
+    """Fill the columns of version 2 for earlier requests."""
     numbers = [row[0] for row in connection.execute("SELECT number FROM runs ORDER BY number")]
     for number in numbers:
         _fill(connection, number)
@@ -75,7 +75,7 @@ def _fill(connection: sqlite3.Connection, number: int) -> None:
 
 
 APPLICATION_ID = 0x45504C47
-"""Marks the file as ours (`EPLG`)."""
+"""SQLite application id of the file (`EPLG`)."""
 
 _V1 = """
 -- Where requests went, as it was when they went: few rows, shared by many runs.
@@ -184,7 +184,7 @@ Step = tuple[str, Callable[[sqlite3.Connection], None]]
 
 
 def _nothing(_connection: sqlite3.Connection) -> None:
-    """A step that needs no more than its statements."""
+    """Do nothing, for a step that consists of its statements."""
 
 
 MIGRATIONS: tuple[Step, ...] = ((_V1, _nothing), (TABLES, fill), (_V3, _nothing), (_V4, _nothing))
@@ -193,13 +193,13 @@ CURRENT = len(MIGRATIONS)
 
 
 def version(connection: sqlite3.Connection) -> int:
-    """The schema version of a file; 0 is an empty one."""
+    """Return the schema version of a file; 0 for an empty one."""
     found: int = connection.execute("PRAGMA user_version").fetchone()[0]
     return found
 
 
 def migrate(connection: sqlite3.Connection) -> None:
-    """Bring a file to CURRENT, each step whole or not at all. Two processes may try at the same time."""
+    """Upgrade a file to CURRENT, one transaction per step. Safe if two processes try at the same time."""
     while version(connection) < CURRENT:
         connection.execute("BEGIN IMMEDIATE")
         try:
@@ -223,7 +223,7 @@ def _step(connection: sqlite3.Connection) -> None:
 
 
 def _statements(script: str) -> list[str]:
-    # Not executescript: it commits first, and the step would no longer be one transaction.
+    # Not executescript: it commits first, which would split the step's transaction.
     statements, text = [], ""
     for line in script.splitlines(keepends=True):
         text += line

@@ -1,4 +1,4 @@
-"""Which process writes a run: a lock file each, held as long as the process lives, however it ends."""
+"""Lock files of the processes that write runs, held for the lifetime of each process."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Owner:
         self.id = uuid.uuid4().hex
         self._path = _path(folder, self.id)
         if not folder.is_dir():
-            # FileLock would make the folder again.
+            # FileLock would recreate the folder.
             raise FileNotFoundError(None, "The data folder was deleted")
         self._lock = _lock(self._path)
         self._lock.acquire(timeout=0)
@@ -34,7 +34,7 @@ class Owner:
 
 
 def is_alive(folder: Path, owner: str) -> bool:
-    """Whether the process that took this lock still runs."""
+    """Return whether the process that took this lock still runs."""
     from filelock import Timeout
 
     path = _path(folder, owner)
@@ -58,7 +58,7 @@ def _lock(path: Path) -> BaseFileLock:
 
 
 def sweep(folder: Path) -> bool:
-    """Remove the lock files of processes that are gone; returns whether there was one: an unclean end."""
+    """Remove the lock files of dead processes; return whether there was one, which means an unclean exit."""
     found = False
     for path in folder.glob(f"{_PREFIX}*{_SUFFIX}"):
         owner = path.name[len(_PREFIX) : -len(_SUFFIX)]

@@ -19,7 +19,7 @@ from playground.requestlog.search_text import expression, indexed, is_in
 from playground.requestlog.search_text import fold as fold_text
 
 MAX_ELEMENTS = 300
-"""Matching elements up to which the requests that have them are looked up; with more, a page is found by scanning."""
+"""Maximum number of matching elements whose requests are queried; with more, a page is found by scanning."""
 _CACHED = 20_000
 _PROTOCOL_FIELDS = frozenset(("role", "type", "tool_call_id", "id"))
 

@@ -1,4 +1,4 @@
-"""Reads the log: pages, counts, sums, one run, sent bodies. On one thread only."""
+"""Queries of the log: pages, counts, sums, single runs, sent bodies. For use on one thread."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from playground.requestlog.store import is_damage
 from playground.runs.record import RequestRecord, SentRow
 
 COUNT_UP_TO = 10_000
-"""Where a filter holds, counting ends here unless told otherwise."""
+"""Default limit of a count with a filter."""
 
 _ROW = f"""r.run_id, r.number, r.started_us, r.phase, r.status, r.finish_reason, r.request_id, r.body_id,
 g.endpoint_id, g.endpoint_name, g.endpoint_kind, g.model, g.rates, r.attempts, r.prompt_tokens, r.cached_tokens,
@@ -39,9 +39,9 @@ r.imported, t.comment, r.source, r.conversation,
 (SELECT group_concat(tag, char(31)) FROM tags WHERE tags.number = r.number)"""
 _STARTED, _RATES, _MARKED, _IMPORTED, _TAGS = 2, 12, 25, 26, 30
 MOST_OF_AN_ID = 100
-"""Requests that one part of an id may find in a list of them."""
+"""Maximum number of requests per partial id in a list of ids."""
 NEAR = 1_024
-"""Rows from the newest on that are found without knowing the numbers of all."""
+"""Number of newest rows that are found without reading the numbers of all matches."""
 _NO_NUMBER = 2**62
 
 _TOTALS = """count(*), sum(r.prompt_tokens), sum(r.cached_tokens), sum(r.completion_tokens),
@@ -51,11 +51,11 @@ coalesce(sum(CASE WHEN r.prompt_tokens IS NOT NULL THEN r.cached_tokens END), 0)
 
 
 DAMAGE = (zlib.error, ValueError, TypeError, LookupError, AttributeError, OverflowError)
-"""What decoding a damaged row or blob raises; msgspec's errors are ValueErrors."""
+"""Exceptions from decoding a damaged row or blob; msgspec's errors are ValueErrors."""
 
 
 class Reader:
-    """All questions to the log. Keeps the row numbers of the filter asked last, for a table that jumps."""
+    """All queries of the log. Caches the row numbers of the last filter, for random access by a table."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
@@ -74,7 +74,7 @@ class Reader:
         return where(log_filter, lambda part, exact: matching_elements(self._connection, part, exact))
 
     def page(self, log_filter: LogFilter, before: int | None, limit: int) -> list[LogRow]:
-        """Newest first, older than row `before`."""
+        """Return rows older than row `before`, newest first."""
         made, below = self._where(log_filter), _NO_NUMBER if before is None else before
         with self._one_moment():
             batches = candidates(self._connection, made, below)
@@ -89,7 +89,7 @@ class Reader:
             return rows
 
     def rows_at(self, log_filter: LogFilter, first: int, limit: int) -> list[LogRow]:
-        """Rows `first` to `first + limit`, 0 being the newest."""
+        """Return rows `first` to `first + limit`; 0 is the newest."""
         first = max(0, first)
         if first + limit <= NEAR:
             return self.page(log_filter, None, first + limit)[first:]
@@ -101,14 +101,14 @@ class Reader:
     def _among(self, made: Where, numbers: Iterable[int], limit: int) -> list[LogRow]:
         sql = made.select(
             _ROW,
-            # Numbers, not values to bind: there is a limit to how many of those a statement takes.
+            # Numbers in the SQL text, because the number of bound values per statement is limited.
             extra=f"r.number IN ({', '.join(map(str, numbers))})",
             tail="ORDER BY r.number DESC LIMIT ?",
         )
         return self._rows(self._connection.execute(sql, made.bind(limit)))
 
     def count(self, log_filter: LogFilter, up_to: int | None) -> Count:
-        """How many match, counted up to `up_to`; None counts all."""
+        """Return the number of matches, counted up to `up_to`; None counts all."""
         if not log_filter.terms:
             return Count(int(self._connection.execute("SELECT count(*) FROM runs").fetchone()[0]), True)
         if up_to is None:
@@ -119,17 +119,17 @@ class Reader:
         return Count(n, True) if n <= up_to else Count(up_to, False)
 
     def totals(self, log_filter: LogFilter) -> Totals:
-        """Sums over what matches."""
+        """Return sums over the matches."""
         made = self._where(log_filter)
         found = self._connection.execute(made.select(_TOTALS, whole=True), made.bind(whole=True))
         return Totals(*found.fetchone())
 
     def find(self, part: str) -> list[LogRow]:
-        """Requests with `part` in one of their ids, newest first, up to 1,000."""
+        """Return requests with `part` in one of their ids, newest first, at most 1,000."""
         return self.page(LogFilter((IdTerm(part),)), None, 1000) if part else []
 
     def find_many(self, ids: Sequence[str]) -> FoundIds:
-        """Requests by a list of ids or parts of them, and those of the list that no request has."""
+        """Find requests by a list of ids or parts of ids. Returns also the ids without a match."""
         wanted = dict.fromkeys(one.strip() for one in ids)
         found = {one: self.page(LogFilter((IdTerm(one),)), None, MOST_OF_AN_ID) for one in wanted if one}
         rows = {row.number: row.run_id for some in found.values() for row in some}
@@ -146,23 +146,23 @@ class Reader:
         return len(numbers) - 1 - at if at < len(numbers) and numbers[at] == row[0] else None
 
     def numbers(self, log_filter: LogFilter) -> array[int]:
-        """The numbers of all that matches, rising: eight bytes each, and still right when others come or go."""
+        """Return the numbers of all matches, ascending, 8 bytes each; they stay valid when other requests are added."""
         return array("q", self._numbers_of(log_filter))
 
     def run_ids(self, numbers: Sequence[int]) -> list[str]:
-        """The run_ids of these numbers, rising; those that are gone are left out."""
+        """Return the run_ids of these numbers, ascending, without deleted ones."""
         listed = ", ".join(map(str, numbers))
         found = self._connection.execute(f"SELECT run_id FROM runs WHERE number IN ({listed}) ORDER BY number")
         return [row[0] for row in found]
 
     def request_ids(self, numbers: Sequence[int]) -> list[str]:
-        """Return the request_ids of these numbers, rising; requests without one are left out."""
+        """Return the request_ids of these numbers, ascending; requests without one are left out."""
         listed = ", ".join(map(str, numbers))
         sql = f"SELECT request_id FROM runs WHERE number IN ({listed}) AND request_id IS NOT NULL ORDER BY number"
         return [row[0] for row in self._connection.execute(sql)]
 
     def stored(self, numbers: Sequence[int]) -> tuple[list[StoredRun], list[str]]:
-        """Return these runs in rising order, and the run_ids of those that are damaged. Deleted runs are left out."""
+        """Return these runs, ascending, and the run_ids of those that are damaged. Deleted runs are left out."""
         runs: list[StoredRun] = []
         damaged: list[str] = []
         with self._one_moment():
@@ -180,21 +180,21 @@ class Reader:
         return runs, damaged
 
     def words(self) -> Words:
-        """Names and tags for a filter to name."""
+        """Return the names and tags for completion in filters."""
         return log_queries.words(self._connection)
 
     def size(self, path: Path) -> LogSize:
-        """How large the log is."""
+        """Return the size of the log."""
         return log_queries.size(self._connection, path)
 
     def get(self, run_id: str) -> StoredRun | None:
-        """Return one run; None if it is not there. Raises DamagedRunError."""
+        """Return one run; None if it does not exist. Raises DamagedRunError."""
         with self._one_moment():
             return self._stored(run_id)
 
     @contextmanager
     def _one_moment(self) -> Iterator[None]:
-        """All that is read within is of one moment."""
+        """Read within one transaction, from one snapshot."""
         self._connection.execute("BEGIN")
         try:
             yield
@@ -211,7 +211,7 @@ class Reader:
         *,
         accepted: bool = False,
     ) -> list[SentRow]:
-        """Return what was sent there, oldest first: at most the newest `limit` requests. `accepted`: only with status
+        """Return the requests sent there, oldest first: at most the newest `limit`. `accepted`: only with status
         200."""
         found = self._connection.execute(
             "SELECT r.run_id, r.request_id, r.started_us, t.body, r.prompt_tokens, r.cached_tokens, "
@@ -304,7 +304,7 @@ class Reader:
         )
 
     def _numbers_of(self, log_filter: LogFilter) -> array[int]:
-        """The numbers of what matches, rising. Read again if it may be stale; without a filter only the new ones."""
+        """Return the numbers of the matches, ascending. Re-read if stale; without a filter only new ones are read."""
         data_version = self._connection.execute("PRAGMA data_version").fetchone()[0]
         deletions = self._connection.execute("SELECT value FROM meta WHERE name = 'deletions'").fetchone()[0]
         same = self._filter is not None and self._filter.terms == log_filter.terms
@@ -331,5 +331,5 @@ def _tags(text: object) -> tuple[str, ...]:
 
 
 def _holds(part: str, exact: int, *texts: str) -> bool:
-    """SQL's holds(): whether one of the texts has a folded part."""
+    """Implement SQL's holds(): whether one of the texts has a folded part."""
     return any(is_in(part, text, bool(exact)) for text in texts if text)

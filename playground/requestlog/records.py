@@ -12,11 +12,11 @@ from playground.runs.record import EndpointKind, RequestRecord, RequestSource
 from playground.runs.state import Phase, RunState, fold
 
 PREVIEW_CHARS = 200
-"""How much of question and answer a row carries, in code points."""
+"""Length of the previews of question and answer in a row, in code points."""
 
 
 class LogUnavailableError(Exception):
-    """The log cannot be kept in this folder. The message is a sentence that names the folder and what to do."""
+    """The log cannot be stored in this folder. The message names the folder and what to do."""
 
 
 class DamagedRunError(Exception):
@@ -25,7 +25,7 @@ class DamagedRunError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class EndedRun:
-    """A run that ended before it came into this log. `imported`: out of a file, not from a request made here."""
+    """A run that ended before it came into this log. `imported`: read from a file."""
 
     record: RequestRecord
     events: tuple[AnyEvent, ...]
@@ -41,9 +41,9 @@ class EndedRun:
 class LogRow:
     """One line of the log. Tokens are the server's figures; None is *not reported*. Times in seconds.
 
-    `number` grows with every request and is never used again: the place to page from.
+    `number` increases with every request and is never reused; pages start from it.
     `prompt_tokens_estimated` and `forecast_cached` are estimates (≈); `question` and `answer` are their first
-    PREVIEW_CHARS code points; `called` names the tools that the completion called. `imported`: it came out of a file.
+    PREVIEW_CHARS code points; `called` names the tools that the completion called. `imported`: read from a file.
     """
 
     run_id: str
@@ -81,7 +81,7 @@ class LogRow:
 
 @dataclass(frozen=True, slots=True)
 class StoredRun:
-    """One request as it was stored.
+    """One stored request.
 
     `dropped_raw`: raw events beyond the cap were not stored. `explanation` is the cache explanation that
     `RequestLog.set_explanation` was given; None if there is none.
@@ -99,7 +99,7 @@ class StoredRun:
     explanation: Json = None
 
     def state(self) -> RunState:
-        """The run's state by the same fold as a live run; `interrupted` where the program ended before it did."""
+        """Return the state, by the same fold as for live runs; `interrupted` if the program ended before the run."""
         state = fold(self.events)
         if self.phase == "interrupted" and not state.ended:
             state.phase = "interrupted"
@@ -119,7 +119,7 @@ class Count:
 class Totals:
     """Sums over the rows that match. A sum is None if no row reported that figure.
 
-    `compared` rows reported both prompt and cached tokens; the hit rate rests on these alone.
+    `compared` rows reported both prompt and cached tokens; only these count for the hit rate.
     """
 
     requests: int
@@ -132,7 +132,7 @@ class Totals:
 
     @property
     def hit_rate(self) -> float | None:
-        """Cached / prompt tokens, 0 to 1, weighted by tokens; None if nothing was reported."""
+        """Return cached / prompt tokens, 0 to 1, weighted by tokens; None if nothing was reported."""
         if self.compared_prompt_tokens <= 0:
             return None
         return self.compared_cached_tokens / self.compared_prompt_tokens

@@ -1,8 +1,8 @@
-"""After a deletion: nothing of what was deleted stays in the file, beside it, or in the search.
+"""Retention, tags and comments, and the purge of deleted contents from the file and the search index.
 
-SQLite overwrites deleted rows (secure_delete). The search keeps what was taken out of it in older segments until they
-are merged, and the write-ahead file keeps earlier pages until it is emptied. Both are done here, a step at a time, so
-that requests are kept meanwhile.
+SQLite overwrites deleted rows (secure_delete). The search index has deleted texts in older segments until they
+are merged, and the write-ahead file has earlier pages until it is truncated. The purge does both in steps, so
+that requests can be written in between.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _ENDED = "SELECT number FROM runs WHERE run_id = ? AND owner IS NULL"
 
 
 def set_tags(connection: sqlite3.Connection, run_ids: Iterable[str], add: Sequence[str], remove: Sequence[str]) -> None:
-    """Put tags on runs and take others off. The same tag in another case is the same tag."""
+    """Add tags to runs and remove others. Tags ignore case."""
     for run_id in run_ids:
         row = connection.execute("SELECT number FROM runs WHERE run_id = ?", (run_id,)).fetchone()
         if row is not None:
@@ -47,19 +47,19 @@ def set_explanation(connection: sqlite3.Connection, run_id: str, explanation: st
 
 
 def older_than(connection: sqlite3.Connection, started_us: int) -> list[str]:
-    """Ended runs that began before that moment and are not marked, oldest first."""
+    """Return unmarked ended runs that began before that time, oldest first."""
     sql = "SELECT run_id FROM runs WHERE started_us < ? AND NOT marked AND owner IS NULL ORDER BY number"
     return [row[0] for row in connection.execute(sql, (started_us,))]
 
 
 def oldest(connection: sqlite3.Connection, after: int, limit: int) -> Iterator[tuple[int, str]]:
-    """(number, run_id) of ended runs that are not marked, from the oldest on."""
+    """Yield (number, run_id) of unmarked ended runs, oldest first."""
     sql = "SELECT number, run_id FROM runs WHERE number > ? AND NOT marked AND owner IS NULL ORDER BY number LIMIT ?"
     yield from connection.execute(sql, (after, limit)).fetchall()
 
 
 def used_bytes(connection: sqlite3.Connection) -> int:
-    """Bytes of the file that hold something."""
+    """Return the number of bytes of the file that are in use."""
     pages, free, page = (
         connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count", "page_size")
     )
@@ -67,7 +67,7 @@ def used_bytes(connection: sqlite3.Connection) -> int:
 
 
 _MERGE_PAGES = 2_000
-"""Pages of the search that one step rewrites: some tens of milliseconds."""
+"""Pages of the search index that one step rewrites: some tens of milliseconds."""
 _FREE_PAGES = 4_000
 
 
@@ -81,7 +81,7 @@ _MERGES = {
 
 
 def needed(connection: sqlite3.Connection) -> bool:
-    """Whether something was deleted since the last purge, also by a process that ended before it was done."""
+    """Return whether rows were deleted since the last complete purge, by any process."""
     return bool(connection.execute("SELECT value FROM meta WHERE name = 'purge'").fetchone()[0])
 
 
@@ -91,13 +91,13 @@ def owe(connection: sqlite3.Connection) -> None:
 
 
 def step(connection: sqlite3.Connection) -> bool:
-    """One step; tells whether it was the last. Raises sqlite3.Error, also where another process writes."""
+    """Do one step; return whether it was the last. Raises sqlite3.Error, also if another process writes."""
     state = connection.execute("SELECT value FROM meta WHERE name = 'purge'").fetchone()[0]
     if not state:
         return True
     if state in _MERGES:
         table, first, following, after = _MERGES[state]
-        # The first merge takes all segments together (a negative number of pages), the others continue it.
+        # The first merge starts on all segments (a negative number of pages); later ones continue it.
         pages = -_MERGE_PAGES if first else _MERGE_PAGES
         before = connection.total_changes
         connection.execute(f"INSERT INTO {table} ({table}, rank) VALUES ('merge', ?)", (pages,))

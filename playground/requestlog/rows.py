@@ -1,4 +1,4 @@
-"""The statements that write one run: insert, update its figures, add its events, end it, delete it."""
+"""SQL statements that write one run: insert, update figures, add events, end, delete."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ _COMPACT_LEVEL = 1
 
 
 def microseconds(moment: datetime) -> int:
-    """An aware moment as whole microseconds since 1970."""
+    """Convert an aware datetime to whole microseconds since 1970."""
     return (moment - _EPOCH) // timedelta(microseconds=1)
 
 
 def moment_of(microseconds_since: int) -> datetime:
-    """The aware UTC moment that `microseconds` was given."""
+    """Convert microseconds since 1970 to an aware UTC datetime."""
     return _EPOCH + timedelta(microseconds=microseconds_since)
 
 
 def insert_ended(connection: sqlite3.Connection, keeper: PromptKeeper, run: EndedRun) -> bool:
-    """A run that ended elsewhere, whole. False where its run_id is there already: nothing is changed then."""
+    """Insert a run that ended elsewhere. Returns False, without a change, if its run_id exists."""
     if connection.execute("SELECT 1 FROM runs WHERE run_id = ?", (run.record.run_id,)).fetchone():
         return False
     state = fold(run.events)
@@ -58,7 +58,7 @@ def insert_ended(connection: sqlite3.Connection, keeper: PromptKeeper, run: Ende
 
 
 def insert_run(connection: sqlite3.Connection, keeper: PromptKeeper, record: RequestRecord, owner: str | None) -> int:
-    """A run that is about to be sent; answers with its number. `owner` is the process that will end it."""
+    """Insert a run before it is sent; return its number. `owner` is the process that will end it."""
     forecast = record.forecast
     number = connection.execute(
         "INSERT INTO runs (run_id, target, started_us, owner, phase, prompt_tokens_estimated, forecast_cached, "
@@ -109,18 +109,18 @@ def _target(connection: sqlite3.Connection, record: RequestRecord) -> int:
 
 
 def run_id_of(connection: sqlite3.Connection, number: int) -> str:
-    """Return a run's run_id; empty if it is not there."""
+    """Return a run's run_id; empty if it does not exist."""
     row = connection.execute("SELECT run_id FROM runs WHERE number = ?", (number,)).fetchone()
     return "" if row is None else str(row[0])
 
 
 def add_events(connection: sqlite3.Connection, number: int, events: Sequence[AnyEvent]) -> None:
-    """One batch of a run's events."""
+    """Insert one batch of a run's events."""
     connection.execute("INSERT INTO events (number, data) VALUES (?, ?)", (number, encode_events(events)))
 
 
 def read_events(connection: sqlite3.Connection, number: int) -> tuple[AnyEvent, ...]:
-    """All events of a run, in order."""
+    """Return all events of a run, in order."""
     rows = connection.execute("SELECT data FROM events WHERE number = ? ORDER BY id", (number,))
     return decode_events(row[0] for row in rows)
 
@@ -135,7 +135,7 @@ _FIGURES = (
 def update_figures(
     connection: sqlite3.Connection, number: int, summary: Summary, dropped_raw: bool, *, ended: bool = False
 ) -> None:
-    """Write a run's present figures; with `ended` no process owns it any more."""
+    """Write a run's current figures; `ended` removes its owner."""
     connection.execute(
         f"{_FIGURES}{', owner = NULL' if ended else ''} WHERE number = ?",
         (
@@ -158,7 +158,7 @@ def end_run(connection: sqlite3.Connection, number: int, summary: Summary, dropp
 
 
 def replace_events(connection: sqlite3.Connection, number: int, events: Sequence[AnyEvent]) -> None:
-    """All of a run's events in one piece, instead of the batches that came."""
+    """Replace the batches of a run's events by a single one."""
     connection.execute("DELETE FROM events WHERE number = ?", (number,))
     _put_events(connection, number, events)
 
@@ -170,7 +170,7 @@ def _put_events(connection: sqlite3.Connection, number: int, events: Sequence[An
 
 
 def delete_runs(connection: sqlite3.Connection, run_ids: Sequence[str]) -> list[str]:
-    """Delete ended runs with all that only they use; returns the run_ids of those that were there and had ended."""
+    """Delete ended runs with their unshared data; return the run_ids that were deleted."""
     found = connection.execute(
         f"SELECT number, run_id, body, document, {', '.join(index.TEXTS)} FROM runs JOIN texts USING (number) "
         f"WHERE owner IS NULL AND run_id IN ({', '.join('?' * len(run_ids))})",

@@ -2,7 +2,7 @@
 
 The index holds every three characters of a text (SQLite's trigram tokenizer). Two things are done first: a text is
 folded, so that upper and lower case are the same in every script that has them; and characters of scripts without
-spaces stand apart, so that one character or two of them make three: most Chinese words are no longer than that.
+spaces are separated, so that one or two of them fill a trigram: most Chinese words have one or two characters.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ _UNSPACED = re.compile(
 """Thai, Lao, Burmese, Khmer, kana, Han, Hangul, and emoji, which are words of one character."""
 _PIECE = 3
 PIECES = 12
-"""Pieces of a long part that the index is asked for; what it finds is compared with the whole part anyway."""
+"""Maximum number of pieces of a long part in an index query; matches are compared with the whole part later."""
 ID_PIECES = 6
-"""The same of an id, whose every piece is rare."""
+"""The same for an id, whose pieces are all rare."""
 
 
 def fold(text: str) -> str:
@@ -29,7 +29,7 @@ def fold(text: str) -> str:
 
 
 def indexed(text: str) -> str:
-    """`text` as the index takes it."""
+    """Convert `text` to the form in the index."""
     folded = fold(text)
     if folded.isascii():
         return folded
@@ -37,7 +37,7 @@ def indexed(text: str) -> str:
 
 
 def expression(part: str, most: int = PIECES) -> str:
-    """What the index is asked for, `most` pieces, to find texts that may hold `part`; empty if it cannot help."""
+    """Return the index query, of at most `most` pieces, for texts that may contain `part`; empty if none exists."""
     text = indexed(part)
     pieces = {text[at : at + _PIECE]: None for at in range(len(text) - _PIECE + 1)}
     usable = [piece for piece in pieces if "\0" not in piece]
@@ -47,7 +47,7 @@ def expression(part: str, most: int = PIECES) -> str:
 
 
 def _commonness(piece: str) -> tuple[int, int]:
-    """Pieces with digits are rare, those of letters alone are common, those with a space are the most common."""
+    """Rank a piece: with digits (rare), letters only (common), with a space (most common)."""
     return (piece.count(" "), -sum(char.isdigit() or not char.isascii() for char in piece))
 
 
@@ -69,7 +69,7 @@ def _is_whole(text: str, start: int, end: int) -> bool:
 
 
 def _joins(text: str, at: int) -> bool:
-    """Whether a word goes on over the place before `text[at]`."""
+    """Return whether a word continues across the offset `at`."""
     if not 0 < at < len(text):
         return False
     before, after = text[at - 1], text[at]

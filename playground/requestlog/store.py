@@ -1,4 +1,4 @@
-"""The log's file: opened, checked, set aside when it is damaged, left alone when it is newer than this program."""
+"""Opening of the log's file: checks, setting aside of a damaged file, read-only access to newer versions."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from playground.requestlog.records import LogUnavailableError
 
 FILE_NAME = "request-log.sqlite3"
 _BUSY_S = 5.0
-"""How long a write waits for another process's."""
+"""Timeout for the lock of another process's write."""
 _PAGE_BYTES = 8192
 _WRITER_CACHE_KB = 16_000
-"""Pages of the file that the writing thread holds: ids and digests come in no order, so any page may be the next."""
+"""Page cache of the writing thread: ids and digests are unordered, so every page is equally likely to be needed."""
 _CHECKPOINT_PAGES = 4_000
-"""Pages (32 MB) that the write-ahead file may hold before they are taken over: the same page is then written once."""
+"""Pages (32 MB) in the write-ahead file before a checkpoint, which writes each changed page once."""
 _MERGE_AT = 8
 """New segments of the search that are merged at a time. SQLite's own 4 rewrites twice as much when writing."""
 _CHECK_UP_TO = 32 * 1024 * 1024
@@ -99,7 +99,7 @@ def _peek(path: Path) -> int:
 
 
 def _connect(path: Path, how: str) -> sqlite3.Connection:
-    # Each connection is used by one thread at a time; it is made on another than it is used on.
+    # Each connection is used by one thread at a time, but not by the thread that creates it.
     return sqlite3.connect(
         f"{path.absolute().as_uri()}?{how}", uri=True, timeout=_BUSY_S, isolation_level=None, check_same_thread=False
     )
@@ -132,7 +132,7 @@ def _connect_writer(path: Path) -> sqlite3.Connection:
 
 
 def _tune(connection: sqlite3.Connection) -> None:
-    """Tell the search how it merges; the file remembers it."""
+    """Set the merge parameters of the search index, which the file stores."""
     if connection.execute("SELECT v FROM texts_search_config WHERE k = 'automerge'").fetchone() != (_MERGE_AT,):
         connection.execute("INSERT INTO texts_search (texts_search, rank) VALUES ('automerge', ?)", (_MERGE_AT,))
 
@@ -146,25 +146,25 @@ def _check(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def connect_another(path: Path, writable: bool) -> sqlite3.Connection:
-    """One more connection that only reads, to a log that is open. Raises sqlite3.Error."""
+    """Return another read-only connection to an open log. Raises sqlite3.Error."""
     return connect_reader(path) if writable else _connect_unchanged(path)
 
 
 def connect_reader(path: Path) -> sqlite3.Connection:
-    """A connection that only reads: a long search never keeps a write waiting."""
+    """Return a read-only connection, with which a long search does not block writes."""
     connection = _connect(path, "mode=rw")
     connection.execute("PRAGMA query_only = ON")
     return connection
 
 
 def _connect_unchanged(path: Path) -> sqlite3.Connection:
-    # Without a write-ahead file nobody writes the log: `immutable` then leaves not even a lock or a shared-memory file.
+    # Without a write-ahead file no process writes the log: `immutable` then creates no lock or shared-memory file.
     pending = path.with_name(path.name + "-wal").exists()
     return _connect(path, "mode=ro" if pending else "immutable=1")
 
 
 def is_damage(error: sqlite3.Error) -> bool:
-    """Whether the error says that the file itself is broken."""
+    """Return whether the error means that the file is damaged."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGED_CODES or str(error).startswith(_UNDECODABLE)
 
 
@@ -191,13 +191,13 @@ def open_aside(path: Path) -> sqlite3.Connection:
 def _newer(path: Path, found: int) -> str:
     return (
         f"The request log in {path.parent} was written by a newer version of Electron Playground (form {found}; this "
-        f"one knows {migrations.CURRENT}). It is shown as far as it can be read, and nothing is added to it. "
+        f"one knows {migrations.CURRENT}). Its readable part is displayed, and nothing is added to it. "
         "Update Electron Playground, or choose another data folder."
     )
 
 
 def unavailable(folder: Path, error: Exception) -> str:
-    """The sentence for a folder in which no log can be kept."""
+    """Return the message for a folder in which no log can be stored."""
     what = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return (
         f"The request log cannot be kept in {folder}: {what[:1].lower()}{what[1:]}. "
@@ -207,7 +207,7 @@ def unavailable(folder: Path, error: Exception) -> str:
 
 @contextmanager
 def transaction(connection: sqlite3.Connection, durable: bool) -> Iterator[None]:
-    """All or nothing. `durable`: survives a power cut; otherwise a crash of the program."""
+    """Run a transaction. `durable`: it survives a power failure; otherwise only a crash of the program."""
     connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
     connection.execute("BEGIN IMMEDIATE")
     try:

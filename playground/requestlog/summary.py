@@ -1,4 +1,4 @@
-"""Figures of a run, for the log's columns and filters."""
+"""Figures of a run for the log's columns and filters."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from playground.requestlog.codec import column_text
 from playground.runs.state import Phase, RunState
 
 TRAITS = ("tools", "error", "json", "answer", "usage", "retries", "logprobs")
-"""What `has:` takes of what a run's events say. Only ever added to at the end: the place is the bit in the file."""
+"""Values of `has:` that derive from a run's events. Append only: the index is the bit in the file."""
 MAX_ERROR_CHARS = 4_000
 MAX_JSON_CHARS = 1_000_000
 
@@ -71,13 +71,13 @@ def summarize(state: RunState, seen_ids: Iterable[str] = ()) -> Summary:
 
 
 def error_text(state: RunState) -> str:
-    """What the server, or this program, said went wrong, besides its title: for the search."""
+    """Return the error's detail texts, without its title, for the search."""
     trouble = state.trouble
     return "" if trouble is None else column_text(f"{trouble.detail}\n{trouble.body}".strip()[:MAX_ERROR_CHARS])
 
 
 def traits_of(state: RunState) -> int:
-    """Which of TRAITS a run has, a bit each in their order."""
+    """Return the run's TRAITS as a bit set, in their order."""
     usage = state.usage
     found = (
         bool(state.tool_calls),
@@ -92,7 +92,7 @@ def traits_of(state: RunState) -> int:
 
 
 def _is_json(text: str) -> bool:
-    """Whether an answer is a JSON object or list, as one that is asked to be machine-readable is."""
+    """Return whether an answer is a JSON object or list."""
     stripped = text.strip()
     if len(stripped) > MAX_JSON_CHARS or stripped[:1] + stripped[-1:] not in ("{}", "[]"):
         return False
@@ -115,9 +115,9 @@ _messages_of = msgspec.json.Decoder(_Messages).decode
 
 
 def question_of(body: bytes) -> str:
-    """The last user message's text in a request body; empty where there is none."""
+    """Return the last user message's text in a request body; empty without a user message."""
     try:
-        # Only the last ones are read: a long prompt is mostly what stands before them.
+        # Only the last messages are decoded: most of a long prompt precedes them.
         for raw in reversed(_messages_of(body).messages):
             message = json.loads(bytes(raw))
             if isinstance(message, dict) and message.get("role") == "user":

@@ -1,4 +1,4 @@
-"""A thread that does one call after the other, so that nothing on the event loop waits for a disk."""
+"""Worker thread that runs calls in sequence, so that the event loop never waits for the disk."""
 
 from __future__ import annotations
 
@@ -39,16 +39,16 @@ class Worker:
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
         self._stopped = False
         self._order = itertools.count()
-        # A daemon: a program that ends without close() must end all the same. What was flushed is safe.
+        # A daemon thread, so that a program without close() can exit. Flushed data is safe.
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
         self._thread.start()
 
     async def call(self, function: Callable[[], T]) -> T:
-        """Do `function` on the thread and answer with its result. A call once given is done, also when nobody waits."""
+        """Run `function` on the thread and return its result. A queued call runs even if the caller stops waiting."""
         return await asyncio.shield(asyncio.wrap_future(self.submit(function)))
 
     def submit(self, function: Callable[[], T]) -> Future[T]:
-        """As `call`, without an event loop."""
+        """Run `function` like `call`, without an event loop."""
         if self._stopped:
             raise RuntimeError("the request log is closed")
         call = _Call(function)
@@ -56,11 +56,11 @@ class Worker:
         return call.future
 
     def later(self, seconds: float, function: Callable[[], None]) -> None:
-        """Do `function` on the thread, `seconds` from now. Forgotten at `stop`."""
+        """Run `function` on the thread in `seconds`. Dropped at `stop`."""
         self._queue.put((time.monotonic() + seconds, function))
 
     def stop(self) -> None:
-        """End after the calls that wait. Returns when the thread has ended."""
+        """Stop after the queued calls. Returns when the thread has ended."""
         self._stopped = True
         self._queue.put(None)
         self._thread.join()
@@ -83,7 +83,7 @@ class Worker:
     def _timer(function: Callable[[], None]) -> None:
         try:
             function()
-        except Exception:  # a bug: reported as any thread's, but the thread goes on for the calls that wait
+        except Exception:  # a bug: reported as for any thread, but the thread continues with the queued calls
             kind, error, trace = sys.exc_info()
             if kind is not None:
                 threading.excepthook(threading.ExceptHookArgs((kind, error, trace, threading.current_thread())))

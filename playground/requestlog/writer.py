@@ -20,7 +20,7 @@ from playground.runs.record import RequestRecord
 from playground.runs.state import RunState
 
 RAW_CAP_CHARS = 4 * 1024 * 1024
-"""Raw events kept a run, in characters; what is beyond is left out, and the run says so. All else is kept."""
+"""Maximum size of a run's stored raw events, in characters. Later raw events are dropped and counted."""
 
 
 @dataclass(slots=True)
@@ -40,11 +40,11 @@ class Live:
 
     @property
     def owes(self) -> bool:
-        """Whether something of it is not on disk."""
+        """Return whether a part of the run is not on disk."""
         return self.number is None or self.written < len(self.events) or self.end is not None
 
     def take(self, events: list[AnyEvent]) -> None:
-        """More events."""
+        """Add events."""
         self.body_ids.update(event.id for event in events if type(event) is BodyIdReceived)
         more = sum(len(event.data) for event in events if type(event) is RawEvent)
         if self.raw_chars + more <= RAW_CAP_CHARS:
@@ -62,7 +62,7 @@ class Live:
         return True
 
     def state(self) -> RunState:
-        """What the events so far come to. Taken in only when asked for: most runs end before they are written twice."""
+        """Return the state after the events so far. Folded lazily: most runs end before they are written twice."""
         for event in self.events[self.folded :]:
             self.so_far.apply(event)
         self.folded = len(self.events)
@@ -70,13 +70,13 @@ class Live:
 
 
 BATCH = 500
-"""Runs that one transaction deletes."""
+"""Maximum number of runs that one transaction deletes."""
 KEPT_UNSAVED = 200
-"""Ended runs that wait in memory for a disk with room; beyond, the oldest are given up."""
+"""Maximum number of unsaved ended runs in memory; beyond it, the oldest are dropped."""
 
 
 class Writer:
-    """On the writer's thread only. `report` takes a sentence, `changed` the run_ids that look different now."""
+    """Writer, for the writer's thread only. `report` receives a message, `changed` the changed run_ids."""
 
     def __init__(
         self,
@@ -94,7 +94,7 @@ class Writer:
         self._failing = False
         self._given_up = 0
         self.locked = False
-        """Whether writing failed last because another process holds the file."""
+        """Whether the last write failed because another process holds the file."""
 
     @contextmanager
     def _transaction(self, durable: bool) -> Iterator[None]:
@@ -109,17 +109,17 @@ class Writer:
 
     @property
     def owes(self) -> bool:
-        """Whether something waits to be written."""
+        """Return whether unsaved data exists."""
         return any(live.owes for live in self._live.values())
 
     def begin(self, record: RequestRecord) -> None:
-        """A run that is about to be sent. Kept by `settle`."""
+        """Add a run before it is sent. Written by `settle`."""
         if record.run_id in self._live:
             raise sqlite3.IntegrityError(f"run {record.run_id} has begun already")
         self._live[record.run_id] = Live(record)
 
     def take(self, notes: Iterable[tuple[str, AnyEvent]]) -> None:
-        """Events of live runs, in order; those of runs that are not live are left out."""
+        """Add events of live runs, in order; events of other runs are ignored."""
         of_run: defaultdict[str, list[AnyEvent]] = defaultdict(list)
         for run_id, event in notes:
             of_run[run_id].append(event)
@@ -128,12 +128,12 @@ class Writer:
                 live.take(events)
 
     def finish(self, run_id: str, end: Summary) -> None:
-        """End a run, kept by `settle`. One that is not live is left as it is."""
+        """End a run; written by `settle`. Does nothing if the run is not live."""
         if (live := self._live.get(run_id)) is not None:
             live.end = replace(end, ids=tuple(sorted({*end.ids, *live.body_ids})))
 
     def add(self, runs: Sequence[EndedRun]) -> list[str]:
-        """Keep runs that have ended, all or none. Those whose run_id is there already are left as they are."""
+        """Store ended runs, all or none. Runs with an existing run_id are skipped."""
         added = []
         with self._transaction(durable=True):
             for run in runs:
@@ -143,7 +143,7 @@ class Writer:
         return added
 
     def settle(self, durable: bool) -> dict[str, sqlite3.IntegrityError]:
-        """Write all that is owed, in one transaction. Answers with the runs that cannot be: their id is taken."""
+        """Write all unsaved data in one transaction. Returns the runs that were rejected because their id exists."""
         owing = [live for live in self._live.values() if live.owes]
         durable = durable or any(live.end is not None for live in owing)
         refused: dict[str, sqlite3.IntegrityError] = {}
@@ -152,7 +152,7 @@ class Writer:
         return refused
 
     def delete(self, run_ids: Iterable[str]) -> None:
-        """Delete ended runs. Raises sqlite3.Error where nothing could be deleted."""
+        """Delete ended runs. Raises sqlite3.Error if none could be deleted."""
         gone = [run_id for run_id in run_ids if run_id not in self._live]
         with transaction(self._connection, durable=True):
             gone = rows.delete_runs(self._connection, gone)
@@ -161,9 +161,9 @@ class Writer:
         self._changed(gone)
 
     def delete_oldest(self, most_bytes: int) -> int:
-        """Delete ended runs that are not marked, from the oldest on, until the file holds at most so many bytes.
+        """Delete unmarked ended runs, oldest first, until the file uses at most the given number of bytes.
 
-        Answers with how many. Raises sqlite3.Error.
+        Returns their number. Raises sqlite3.Error.
         """
         after = deleted = 0
         while retention.used_bytes(self._connection) > most_bytes:
@@ -176,22 +176,22 @@ class Writer:
         return deleted
 
     def older_than(self, moment: datetime) -> list[str]:
-        """Ended runs that are not marked, and began before that moment."""
+        """Return unmarked ended runs that began before that time."""
         return retention.older_than(self._connection, rows.microseconds(moment))
 
     def purge(self) -> bool:
-        """One step of making sure that nothing of what was deleted is left; tells whether it was the last."""
+        """Do one step of the purge of deleted contents; return whether it was the last."""
         return retention.step(self._connection)
 
     def set_tags(self, run_ids: Iterable[str], add: Sequence[str], remove: Sequence[str]) -> None:
-        """Put tags on runs, and take others off. Raises sqlite3.Error."""
+        """Add tags to runs and remove others. Raises sqlite3.Error."""
         ids = list(run_ids)
         with transaction(self._connection, durable=True):
             retention.set_tags(self._connection, ids, add, remove)
         self._changed(ids)
 
     def set_comment(self, run_id: str, comment: str) -> None:
-        """Comment a run that has ended. Raises sqlite3.Error."""
+        """Set the comment of an ended run. Raises sqlite3.Error."""
         with transaction(self._connection, durable=True):
             done = retention.set_comment(self._connection, run_id, comment)
             if done:
@@ -255,7 +255,7 @@ class Writer:
         refused: dict[str, sqlite3.IntegrityError],
         error: sqlite3.IntegrityError,
     ) -> bool:
-        """One of them is refused: the others are written all the same."""
+        """Write runs one by one after one was rejected, so that the others are written."""
         if len(owing) == 1:
             run_id = owing[0].record.run_id
             refused[run_id] = error
@@ -286,7 +286,7 @@ class Writer:
         self.locked = False
         if self._failing:
             self._failing = False
-            self._report("The request log can be written again; what had waited is being saved.")
+            self._report("The request log can be written again; unsaved requests are being saved.")
 
     def _give_up_oldest(self) -> None:
         ended = [run_id for run_id, live in self._live.items() if live.end is not None]
@@ -297,7 +297,7 @@ class Writer:
 
 def _sentence(error: sqlite3.Error) -> str:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    tail = "Requests go on and are kept in memory until it works again."
+    tail = "Requests continue and stay in memory until writing works again."
     if code == sqlite3.SQLITE_FULL:
         return f"The disk is full: the request log is not being saved. Free some room. {tail}"
     if is_damage(error):

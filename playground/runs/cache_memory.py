@@ -73,7 +73,7 @@ class CacheMemory:
         self._known: set[tuple[str, str]] = set()
 
     async def remember(self, endpoint: Endpoint, log: SentLog) -> None:
-        """Load an endpoint's requests and learned state into the model. Later calls for the same endpoint do nothing."""
+        """Load an endpoint's requests and learned state into the model. Later calls for it do nothing."""
         where = endpoint.id, endpoint.model
         if where in self._known or endpoint.kind == "simulator":
             return

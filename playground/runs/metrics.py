@@ -58,7 +58,7 @@ def seconds(value: float | None) -> str:
 
 
 def dollars(value: float | None) -> str:
-    """Format an amount: $0.000136, $0.50, $1.20; — if unknown. Below $1, three significant digits: never $0 for a cost."""
+    """Format an amount: $0.000136, $0.50, $1.20; — if unknown. Below $1, three significant digits: never $0."""
     if value is None:
         return UNKNOWN
     sign, size = ("-" if value < 0 else ""), abs(value)

@@ -234,7 +234,7 @@ class RequestService:
 
 
 def _refuse_key_in(body: bytes, key: str) -> None:
-    """Raise InputError if the prompt contains the key: the model could repeat it, and logs and exports would have it."""
+    """Raise InputError if the prompt contains the key: the model could repeat it, and it would be logged."""
     if any(form.encode() in body for form in key_forms(key)):
         raise InputError(
             FieldError(

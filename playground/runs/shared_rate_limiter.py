@@ -43,7 +43,7 @@ MAX_FILE_BYTES = 1_000_000
 
 
 class SlotRecord(msgspec.Struct):
-    """Slots of one address: unix seconds of each request of the last minute, of each request in flight, and of a block's end.
+    """Slots of one address: unix times of the last minute's requests, of requests in flight, and of a block's end.
 
     A request in flight has the same time in `starts` and in `flights`.
     """

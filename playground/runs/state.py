@@ -138,7 +138,7 @@ class RunState:
 
     @property
     def ttft_s(self) -> float | None:
-        """Return the time to first token: from the sending of the newest attempt to its first piece of any kind, reasoning too."""
+        """Return the time to first token: from sending the newest attempt to its first piece, including reasoning."""
         if self.first_token_at is None or not self.attempts or not self.times_known:
             return None
         return self.first_token_at - self.attempts[-1].started_at

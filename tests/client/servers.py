@@ -1,4 +1,4 @@
-"""A real server on a real socket that answers with exactly the bytes that a test writes."""
+"""A server on a real socket that sends exactly the bytes that a test writes."""
 
 from __future__ import annotations
 

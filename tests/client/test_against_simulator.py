@@ -1,4 +1,4 @@
-"""The client against the simulator, which shares no code with it: the faults that it plays, as they are told."""
+"""The client against the simulator, which shares no code with it: reported errors of simulated faults."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a connection cost: paid by the first request, not by the next one that is kept alive."""
+"""Connection times: measured for the first request, 0 for a reused connection."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The connection against real sockets: what comes off the wire, and what is left open after it."""
+"""Connections on real sockets: received bytes, and connections that stay open."""
 
 from __future__ import annotations
 

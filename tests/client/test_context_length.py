@@ -1,4 +1,4 @@
-"""Refusals for length, in the words of the servers that are met most."""
+"""Refusals for length, in the messages of common servers."""
 
 from __future__ import annotations
 

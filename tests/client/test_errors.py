@@ -1,4 +1,4 @@
-"""Error bodies of every shape, in words a person can act on."""
+"""Error bodies of all known shapes, and their errors for the user."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The limit on a stream's silence: exact, blind to what is not waiting, and no thief of somebody else's cancelling."""
+"""The idle timeout of a stream: exact, limited to waits, and without effect on other cancellations."""
 
 from __future__ import annotations
 

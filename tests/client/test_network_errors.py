@@ -1,4 +1,4 @@
-"""Trouble below HTTP: names, certificates, proxies, and connections that went stale."""
+"""Errors below HTTP: names, certificates, proxies, and connections that went stale."""
 
 from __future__ import annotations
 

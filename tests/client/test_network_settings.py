@@ -1,4 +1,4 @@
-"""Settings of the network: they hold from the next request on, and a file that cannot be used is named."""
+"""Network settings: they apply from the next request on, and errors name an unusable file."""
 
 from __future__ import annotations
 

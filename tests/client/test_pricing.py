@@ -1,4 +1,4 @@
-"""Costs: what is not priced or not reported has none, never 0."""
+"""Costs: unknown, never 0, without a rate or reported tokens."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Token probabilities: documented, odd and hostile."""
+"""Token probabilities: documented, irregular and hostile."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A key is masked wherever it may stand, and nothing else is."""
+"""Masking of keys in all positions and forms, without changes to other text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Responses of other servers, over real sockets: the whole way from bytes to a run's state."""
+"""Responses of other servers over real sockets, from bytes to a run's state."""
 
 from __future__ import annotations
 

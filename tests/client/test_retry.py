@@ -1,4 +1,4 @@
-"""When an attempt is made again, and after how long."""
+"""The retry policy: repeated failures and waits."""
 
 from __future__ import annotations
 

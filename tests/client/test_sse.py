@@ -1,4 +1,4 @@
-"""The framer against the standard: however the bytes are cut, the same events come out."""
+"""The framer against the standard: the same events for every split of the bytes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A key in pieces is masked in the joined text, and nothing else is changed or kept waiting."""
+"""Masking of a key in pieces, without changes to or delays of other text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tool calls in pieces, in the ways of servers that leave out or repeat `index`."""
+"""Tool calls in pieces, from servers that leave out or repeat `index`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Base URLs: what is taken, how it is kept, where a key may go."""
+"""Base URLs: validation, normalization, and origins that may receive a key."""
 
 from __future__ import annotations
 

@@ -156,7 +156,7 @@ async def executed(run: Run) -> RunState:
     leaks(told)
     replayed = fold(logged)
     assert replayed.text == state.text
-    assert replayed == state, "what was logged adds up to something else"
+    assert replayed == state, "the logged events fold to another state"
     return state
 
 

@@ -61,7 +61,7 @@ _WORDS = (
 
 @dataclass(frozen=True)
 class Expected:
-    """What a stream says, up to where it ended. `trouble` is the kind of trouble it ended in, "" for none."""
+    """The meaning of a stream up to its end. `trouble` is the kind of its error, "" for none."""
 
     text: str = ""
     calls: dict[int, tuple[str, str, str]] = field(default_factory=dict)
@@ -75,7 +75,7 @@ class Expected:
 class Response:
     """What a server answers. `pieces`: the body as the network cuts it; `breaks`: the connection then dies.
 
-    `expected` is None where only the invariants hold: it ends, nothing is raised, the request_id is kept.
+    `expected` is None if only the invariants apply: the run ends without an exception and has its request_id.
     """
 
     kind: Kind
@@ -149,7 +149,7 @@ class _Part:
 
 
 def _spoken(chance: Random, breaks: bool, typed: bool) -> tuple[bytes, Expected]:
-    """A stream of well-formed events in any order, perhaps cut off at any byte, and what it says."""
+    """Return a stream of well-formed events in any order, possibly cut at any byte, and its meaning."""
     parts = [_part(chance) for _ in range(chance.randint(0, 12))]
     body = b"\xef\xbb\xbf" if chance.random() < 0.1 else b""
     if not typed:  # without the content type, the first bytes must show that it is a stream

@@ -1,4 +1,4 @@
-"""The random responses over real sockets: a write for each piece, and once more with the HTTP itself broken."""
+"""Random responses over real sockets: one write per piece, and again with broken HTTP."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _writes(answer: Response) -> list[bytes]:
 
 
 async def whole_http(cases: int) -> None:
-    """Responses as they are, on connections that are used again. They say what they say in memory."""
+    """Send intact responses on reused connections. They must give the same results as in memory."""
     answers = [response(Random(f"{SEED}:{number}")) for number in range(cases)]
     async with servers.serve(lambda peer: _answer(peer, waiting.pop(0))) as server:
         connection, waiting = Connection(Timeouts(first_byte=HANG_S, idle=HANG_S)), list(answers)

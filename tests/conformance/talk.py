@@ -1,4 +1,4 @@
-"""A run that is sent and seen through, to a simulator or to a hand-made server, and what both are told beforehand."""
+"""Helpers that execute a run against the simulator or a scripted server, and set up both."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ DOCUMENT = Document(messages=(Message("user", "hello"),))
 
 @dataclass
 class Conversation:
-    """One run with all its attempts: what was heard, and the state that it left."""
+    """One run with all its attempts: its events and its final state."""
 
     run: Run
     heard: list[AnyEvent] = field(default_factory=list)
@@ -77,7 +77,7 @@ def new(
     body: bytes | None = None,
     retries: RetryPolicy = QUICK,
 ) -> Conversation:
-    """A run that has not begun, listened to. `body`: sent as it is, instead of the usual greeting."""
+    """Return a run that has not begun, with a listener. `body`: sent unchanged instead of the default greeting."""
     asked = to_request(DOCUMENT, "electron") if body is None else _request(body)
     run = Run(
         id="run",
@@ -100,7 +100,7 @@ def _request(body: bytes) -> Request:
 
 
 async def see_through(conversation: Conversation) -> Conversation:
-    """Execute it. It ends, and what was heard adds up to the state it ended in."""
+    """Execute the run, and check that it ends and that its events fold to its final state."""
     async with asyncio.timeout(60):
         await conversation.run.execute()
     state, replayed = conversation.state, fold(conversation.heard)
@@ -133,7 +133,7 @@ async def hang_up(peer: Peer, _: Conversation) -> None:
 
 
 async def reset(peer: Peer, conversation: Conversation) -> None:
-    """Break the connection, once what was sent has been read: a reset overtakes it otherwise."""
+    """Break the connection after the client has read the sent bytes, since a reset can overtake them."""
     await asyncio.wait_for(conversation.content.wait(), 30)
     peer.reset()
 

@@ -1,4 +1,4 @@
-"""Dialogues: what a server says, attempt after attempt, and what a run makes of it. All on real sockets."""
+"""Runs against scripted servers over several attempts, on real sockets."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def _stop_when_waiting(run: Run, heard: AnyEvent) -> None:
 
 
 def _asked_to_wait(status: str, *headers: str) -> Conversation:
-    """A refusal with these headers, and the run stopped as soon as it waits, so that nobody has to."""
+    """Refuse a request with these headers, and stop the run as soon as it waits."""
 
     async def main() -> Conversation:
         async def script(peer: Peer) -> None:
@@ -172,7 +172,7 @@ def test_waits_double_when_nothing_is_asked_for() -> None:
 
 
 def test_a_refused_connection_is_tried_again_and_then_answered(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The server's name leads through a proxy whose port is taken and silent, until the first attempt was refused."""
+    """The server is behind a proxy whose port is bound but does not listen until the first attempt was refused."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         for name in ("HTTP_PROXY", "http_proxy"):

@@ -1,4 +1,4 @@
-"""Random bytes, cuts and orders of events: no crash, no hang, no request_id lost, no key shown.
+"""Random bytes, cuts and orders of events: no crash, no hang, no lost request_id, no visible key.
 
 `python -m tests.conformance.fuzz --cases 100000` runs more of the same cases.
 """
@@ -60,7 +60,7 @@ def _no_half_crlf(patch: pytest.MonkeyPatch) -> None:
 
 
 def _every_choice(patch: pytest.MonkeyPatch) -> None:
-    """The text of a second choice is taken for the first one's."""
+    """Decode the text of a second choice as the first one's."""
     decode = chunks._decode
 
     def odd(data: str) -> chunks._Chunk:

@@ -1,4 +1,4 @@
-"""Requests that nobody should send: the simulator answers each with its envelope and a request_id, and goes on."""
+"""Invalid requests: the simulator answers each with an error envelope and a request_id, and continues."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The official OpenAI SDK and this client, side by side: the simulator speaks to both, and both understand the same."""
+"""The official OpenAI SDK and this client against the simulator, with equal results."""
 
 from __future__ import annotations
 
@@ -343,7 +343,7 @@ def test_a_request_that_is_too_long_says_by_how_much(simulator: SimulatorProcess
         body = raised.value.body
         assert isinstance(body, dict)
         assert body["details"][0]["code"] == "context_length_exceeded"
-        # At the limit it fits: what is wrong is one token, not the idea of the limit.
+        # A request exactly at the limit must succeed.
         used = _whole(client, {"messages": HELLO}).usage[0]
         assert used is not None
         assert _whole(client, {"messages": HELLO, "max_tokens": 32_768 - used}).text
@@ -382,7 +382,7 @@ def test_trouble_within_a_stream(simulator: SimulatorProcess) -> None:
 
 
 def _strictly(model: type[BaseModel], data: str | bytes) -> None:
-    """Raises where a type is not exactly the published one, or where there is a field that is not published."""
+    """Raise if a type differs from the published one, or if a field is not published."""
     _nothing_extra(model.model_validate_json(data, strict=True), model.__name__)
 
 

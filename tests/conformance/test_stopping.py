@@ -1,4 +1,4 @@
-"""Stop and close: the server sees the client leave, and nothing is left behind. The order of events, not the clock.
+"""Stop and close: the server sees the disconnect, and no resources leak. Tests the order of events, not times.
 
 How long it takes is measured by `python -m tests.benchmarks.bench_stop`.
 """

@@ -1,4 +1,4 @@
-"""Every way in which a stream can say its answer, and every way in which it can die. On real sockets."""
+"""Forms of streamed answers and of broken streams, on real sockets."""
 
 from __future__ import annotations
 
@@ -50,13 +50,13 @@ DEATHS: dict[str, tuple[tuple[Step, ...], str, str]] = {
     "the connection breaks": ((HALF, reset), "cut", "half"),
     "before the first word": ((head(), hang_up), "cut", ""),
     "within a word": ((HALF + b"40\r\ndata: {", hang_up), "cut", "half"),
-    "with an end that is none": ((HALF + LAST,), "cut", "half"),
+    "with an invalid final chunk": ((HALF + LAST,), "cut", "half"),
     "with less than was promised": (
         (head(length=9999) + b'data: {"choices":[{"delta":{"content":"half"}}]}\n\n', hang_up),
         "cut",
         "half",
     ),
-    "with chunks that are none": ((HALF + b"zz\r\n", silence), "cut", "half"),
+    "with invalid chunk sizes": ((HALF + b"zz\r\n", silence), "cut", "half"),
     "with nothing at all": ((head() + LAST,), "cut", ""),
     "in silence": ((HALF, silence), "timeout", "half"),
     "in silence, before a word": ((head(), silence), "timeout", ""),

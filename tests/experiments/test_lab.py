@@ -1,4 +1,4 @@
-"""The cache lab against real simulators: it finds the block size, minimum and lifetime that they were started with."""
+"""The cache lab against real simulators: it determines their configured block size, minimum and lifetime."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def _run(base_url: str, plan: Plan, stop_after: int | None = None) -> Progress:
             await enough.wait()
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
-            # What was kept on disk is all that a later start has.
+            # A later session has only the state on disk.
             lab = Lab(from_json(to_json(kept[-1])), lambda d: _state(connection, endpoint, d), kept.append)
             task = asyncio.ensure_future(lab.run())
         progress = await task

@@ -1,4 +1,4 @@
-"""Repeating one request: equal answers are counted, the first difference is found, the plan is kept."""
+"""Repetition of one request: counts of equal answers, first difference, and plan limits."""
 
 from __future__ import annotations
 

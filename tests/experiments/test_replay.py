@@ -1,4 +1,4 @@
-"""Replaying: sums of what was reported, the break that cost most, and what a stable prefix had saved."""
+"""Replay: sums of reported tokens, the most costly break, and the savings of a stable prefix."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What people wrote is in no ticket that leaves it out: not in a field that nobody thought of, and not in an error."""
+"""Removal of contents from tickets, including unknown fields and error messages."""
 
 from __future__ import annotations
 

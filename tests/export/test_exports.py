@@ -1,4 +1,4 @@
-"""The log into files and back: real logs of real requests to a real server."""
+"""Export and import of real logs of requests to a real server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is handed on: a ticket without contents or keys, and commands that really send the request again."""
+"""Exports: a ticket without contents or keys, and commands that send the request again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files that somebody made to do harm, or that a tool has spoilt: refused, or good for all that reads the log."""
+"""Hostile and damaged import files: rejected, or safe for all readers of the log."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_what_would_break_a_reader_is_refused_by_line_and_field(tmp_path: Path, 
 
 
 def _use(stored: StoredRun) -> None:
-    """Everything that a person can do with a request."""
+    """Run every action of the user on a request."""
     for choice in CHOICES:
         bundle([stored], Choice(choice))
     for form in (as_curl, as_httpx, as_javascript, as_python):

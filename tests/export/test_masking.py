@@ -1,4 +1,4 @@
-"""A key that is in a stored request, or in an imported file, is in nothing that leaves the program."""
+"""Masking of keys from stored requests and imported files in all exports."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The scripts that a request is handed on as are run, and send what was sent: a real server takes it down."""
+"""Execution of exported scripts: a real server records that they send the same request."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tickets: contents as chosen, everywhere in them; what was taken out is said; no key in anything that is made."""
+"""Tickets: contents as chosen in all parts, a list of the removed contents, and no keys."""
 
 from __future__ import annotations
 

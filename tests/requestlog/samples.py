@@ -1,4 +1,4 @@
-"""Records and event sequences that the log's tests are made of."""
+"""Records and event sequences for the log's tests."""
 
 from __future__ import annotations
 

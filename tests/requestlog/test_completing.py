@@ -1,4 +1,4 @@
-"""Completions: a word that is begun becomes one that the filter takes."""
+"""Completion of words in the filter."""
 
 from __future__ import annotations
 

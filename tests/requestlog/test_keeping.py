@@ -1,4 +1,4 @@
-"""What is kept and removed: tags and comments are found, retention leaves what is marked, deletion is proved."""
+"""Tags, comments, retention and deletion; deleted contents are searched in the files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NOW = datetime.now(UTC)
 
 
 def words_of(number: int) -> tuple[str, str]:
-    """A question and an answer of which no part stands anywhere else."""
+    """Return a question and an answer that share no part with other texts."""
     made = hashlib.sha256(f"{number}".encode()).hexdigest()
     return made[:32], made[32:]
 

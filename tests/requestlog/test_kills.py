@@ -1,4 +1,4 @@
-"""A few kills at random moments; `tests.benchmarks.bench_kills` does two hundred."""
+"""Recovery after kills at random times; `tests.benchmarks.bench_kills` runs two hundred."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The log on a real file: what goes in comes out, byte for byte and event for event."""
+"""Round trips of requests and events through the log on a real file."""
 
 from __future__ import annotations
 

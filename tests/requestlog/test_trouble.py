@@ -1,4 +1,4 @@
-"""Crashes, damaged and newer files, full disks, two windows: nothing is lost that need not be, and all is said."""
+"""Crashes, damaged and newer files, full disks and two windows: saved requests and reported errors."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def end(process: subprocess.Popen[str]) -> None:
 
 
 class Hearing:
-    """Listens to a log's trouble; waits until enough was said."""
+    """Collects a log's error messages, and waits for a number of them."""
 
     def __init__(self, log: RequestLog) -> None:
         self.told: list[str] = []

@@ -1,4 +1,4 @@
-"""What the cache model remembers after a restart: from the learned state and from the log."""
+"""The cache model after a restart, from the learned state and from the log."""
 
 from __future__ import annotations
 

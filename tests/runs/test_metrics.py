@@ -1,4 +1,4 @@
-"""Figures: reported, estimated and unknown are three things, and nothing known is shown as nothing."""
+"""Display of reported, estimated and unknown figures."""
 
 from __future__ import annotations
 

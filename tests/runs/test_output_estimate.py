@@ -1,4 +1,4 @@
-"""Output that nobody reported is estimated from what arrived, and never passes for a report."""
+"""Estimates of unreported output tokens, which are never displayed as reported."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Dialogues with a server that fails and then does not: every attempt is kept, and the text comes once."""
+"""Retries against a server that fails first: recorded attempts, and text without duplicates."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run over a real socket: it always ends, it can always be stopped, and its listeners see what its state saw."""
+"""Runs over a real socket: end, stop, and events for listeners."""
 
 from __future__ import annotations
 

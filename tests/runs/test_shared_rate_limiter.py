@@ -112,7 +112,7 @@ def test_release_late_arrival_moves_the_minute_of_the_request(tmp_path: Path) ->
     async def story() -> None:
         limiter, endpoint = SharedRateLimiter(tmp_path, lambda: now[0]), _endpoint(1, None)
         ticket = await limiter.acquire(endpoint, _never)
-        now[0] += 30  # the process was slow: the request arrived 25 s after its slot was taken
+        now[0] += 30  # the process was slow: the request arrived 25 s after it acquired its slot
         limiter.release(endpoint, ticket, arrived_s_ago=5)
         await limiter.close()
 

@@ -1,4 +1,4 @@
-"""The fold: what events add up to, live and replayed alike."""
+"""The fold from events to RunState, live and replayed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The summary for scripts: what was not reported is null, never 0."""
+"""The summary for scripts: unreported values are null, never 0."""
 
 from __future__ import annotations
 

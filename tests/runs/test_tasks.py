@@ -1,4 +1,4 @@
-"""The one task helper: nothing is lost, nothing is left running."""
+"""The task helper: reported exceptions, and no tasks left running."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ PROMPT = Document(messages=(Message("user", SECRET),))
 
 
 class Collector(ThreadingHTTPServer):
-    """Takes OTLP over HTTP, and keeps what came."""
+    """Accepts OTLP over HTTP and stores the received data."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Taker)
