@@ -101,7 +101,7 @@ _DEVANAGARI_WEIGHTS = _weights(_DEVANAGARI)
 
 
 def detect(text: str) -> str | None:
-    """The text's language as an ISO 639-1 code; None where it cannot be told. Hindi in Latin letters is Hindi."""
+    """The text's language as an ISO 639-1 code; None if it cannot be told. Hindi in Latin letters is Hindi."""
     sample = text[:SAMPLE].lower()
     script = _script(sample)
     if script is None:

@@ -46,7 +46,7 @@ class Evidence:
 
     @property
     def text(self) -> str:
-        """≈ 1,152, $0.34, 12 s, 95.7 % or —; marked where it is an estimate."""
+        """≈ 1,152, $0.34, 12 s, 95.7 % or —; marked if it is an estimate."""
         if self.value is None:
             return UNKNOWN
         words = {

@@ -35,7 +35,7 @@ class LintService:
         self._known: tuple[Document | None, History] = (None, NO_HISTORY)
 
     def forget(self) -> None:
-        """The log has changed: what it knows of the prompt is read anew."""
+        """The log has changed: what it knows of the prompt is read again."""
         self._known = (None, NO_HISTORY)
 
     async def judge(

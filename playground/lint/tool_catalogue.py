@@ -1,4 +1,4 @@
-"""A tool catalogue as the rules read it: every description in it and where it stands."""
+"""A tool catalogue as the rules read it: every description in it and where it is."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ class Node:
 
     @property
     def description(self) -> str:
-        """Its description; empty where there is none."""
+        """Its description; empty if there is none."""
         return _text(self.schema.get("description"))
 
 
 def description(tool: Tool) -> str:
-    """The tool's own description; empty where there is none."""
+    """The tool's own description; empty if there is none."""
     function = tool.definition.get("function")
     return _text(function.get("description")) if isinstance(function, dict) else ""
 

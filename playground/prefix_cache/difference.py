@@ -36,7 +36,7 @@ _CAUSES: dict[ValueKind, Cause] = {
 class Difference:
     """Where and how `now` leaves `earlier`: at code point `shared` of both views, in `part` of `now` at `offset`.
 
-    `before` and `after` are the characters that differ, raw; `around` the same with the word or the value they stand
+    `before` and `after` are the characters that differ, raw; `around` the same with the word or the value they are
     in. `words` describes it, `cause` names it. For a structure (messages, tools) both texts are empty. `tool` is the
     index of the first tool that differs.
     """
@@ -54,7 +54,7 @@ class Difference:
 
 
 def difference(now: CacheView, earlier: CacheView) -> Difference | None:
-    """The first difference; None where one's text begins with the whole of the other's."""
+    """The first difference; None if one's text begins with the whole of the other's."""
     shared = common_prefix(now.text, earlier.text)
     here, there = now.locate(shared), earlier.locate(shared)
     if here is None or there is None or shared >= min(len(now.text), len(earlier.text)):

@@ -74,7 +74,7 @@ class Node:
         self.counted: Entry | None = None
 
     def refresh(self) -> None:
-        """Find the newest entries anew."""
+        """Find the newest entries again."""
         below = [child.newest for child in (self.children or {}).values()]
         counted = [child.counted for child in (self.children or {}).values()]
         self.newest = _newest((*self.entries, *(entry for entry in below if entry)))
@@ -174,7 +174,7 @@ class PrefixTree:
             self._join(node)
 
     def _join(self, node: Node) -> None:
-        """Make one of a node and its only child, where nothing ends between them."""
+        """Make one of a node and its only child, if nothing ends between them."""
         above, children = node.parent, list((node.children or {}).values())
         if above is None or node.entries or len(children) != 1:
             return

@@ -59,7 +59,7 @@ def _memory() -> LineMemory[Span]:
 
 
 def read(text: str) -> tuple[Span, ...]:
-    """As `spans`, read anew. No value reaches over a line's end, nor do the words that decide about it."""
+    """As `spans`, read again. No value reaches over a line's end, nor do the words that decide about it."""
     found, taken = [], 0
     scanner = _scanner(ascii_only=text.isascii())
     for span in sorted(scanner.all(text), key=lambda span: (span.start, -span.end, not span.sure)):
@@ -203,7 +203,7 @@ def _at(text: str, start: int, rules: list[_Rule]) -> Iterator[tuple[re.Match[st
 
 
 def _span(match: re.Match[str], sure: bool) -> Span | None:
-    """The value that was found; None where its figures are no date, no time, no identifier."""
+    """The value that was found; None if its figures are no date, no time, no identifier."""
     kind = match.lastgroup
     if kind is None or not _plausible(kind, match[kind]):
         return None

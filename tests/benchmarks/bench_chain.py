@@ -1,4 +1,4 @@
-"""How smooth the event loop stays while a chain with four tools side by side runs and its timeline is drawn anew.
+"""How smooth the event loop stays while a chain with four tools side by side runs and its timeline is drawn again.
 
 Run with `python -m tests.benchmarks.bench_chain`. Prints the share of loop gaps within one frame (16.7 ms; the demand
 is 99 of 100), the longest, and what one timeline of that chain costs against a frame.

@@ -14,7 +14,7 @@ from playground.prompt.files import parse
 
 
 def of_body(body: dict[str, Any], setting: Setting = ALONE) -> tuple[Finding, ...]:
-    """The advice on a request body that somebody else wrote."""
+    """The advice on a request body that another program wrote."""
     return advise(document_of(body), setting, body=body)
 
 

@@ -58,7 +58,7 @@ def _comparable(requests: Sequence[PastRequest], lifetime_s: float) -> list[Past
 
 
 def _fall(usable: Sequence[PastRequest]) -> int | None:
-    """The first request of the newest stretch that is served less; None where there is no fall that lasts."""
+    """The first request of the newest stretch that is served less; None if there is no fall that lasts."""
     best: tuple[float, int] | None = None
     for at in range(SIDE, len(usable) - SIDE + 1):
         before, after = _rate(usable[:at]), _rate(usable[at:])

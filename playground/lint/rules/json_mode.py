@@ -41,7 +41,7 @@ _AFTER = frozenset(
 
 
 def asks_for_json(text: str) -> tuple[int, int] | None:
-    """The sentence that asks for an answer in JSON, [start, end) code points; None where none does."""
+    """The sentence that asks for an answer in JSON, [start, end) code points; None if none does."""
     low = fold(text)
     for match in _JSON.finditer(low):
         start, end = sentence_at(low, match.start())
@@ -65,7 +65,7 @@ _LETTERS = re.compile("[a-z\u00c0-\u052f]")
 
 
 def _at_word(stem: str) -> str:
-    """The stem as it stands at a word's start, in scripts that part words: "une" is no "ne"."""
+    """The stem as it is at a word's start, in scripts that part words: "une" is no "ne"."""
     return f" {stem}" if _LETTERS.match(stem) and stem != "n't " else stem
 
 

@@ -56,7 +56,7 @@ RULES: tuple[Rule, ...] = (
 
 
 def rule_named(name: str) -> Rule:
-    """A rule by its name. Raises KeyError where there is none."""
+    """A rule by its name. Raises KeyError if there is none."""
     return _BY_NAME[name]
 
 

@@ -13,7 +13,7 @@ from playground.prompt.document import Document, Json
 
 
 def _speak(facts: PromptFacts) -> Iterator[Finding]:
-    """Only a body that somebody else wrote can have one: this program leaves an empty list out."""
+    """Only a body that another program wrote can have one: this program leaves an empty list out."""
     if facts.body is None or facts.body.get("tools", None) != []:
         return
     yield Finding(

@@ -98,7 +98,7 @@ def _long_parameters(facts: PromptFacts) -> Iterator[Finding]:
 
 
 def _excess(facts: PromptFacts, text: str) -> int | None:
-    """Where the first sentence ends, if the description is too long; None where it is short enough."""
+    """Where the first sentence ends, if the description is too long; None if it is short enough."""
     if facts.tokens(text) <= LONG_PARAMETER:
         return None
     return sentences(text)[0][1]
