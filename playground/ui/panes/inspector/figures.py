@@ -127,8 +127,9 @@ def _forecast(forecast: Forecast | None) -> Line:
 
 
 def next_line(forecast: Forecast) -> Line:
-    """Return the forecast of the next request."""
-    return _forecast(forecast)
+    """Return the forecast of the next request: the figure alone; its interval is in the explanation."""
+    interval = f"{forecast.low:,.0f} to {forecast.high:,.0f}"
+    return Line(f"≈ {forecast.cached_tokens:,.0f}", f"Estimated: {forecast.basis}. Nine in ten fall into {interval}")
 
 
 def id_missing(state: RunState) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, date
 from itertools import pairwise
 
-from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QPoint, QRect, Qt, Signal
+from PySide6.QtCore import QItemSelectionModel, QModelIndex, QPersistentModelIndex, QPoint, QRect, Qt, Signal
 from PySide6.QtGui import QBrush, QKeyEvent, QKeySequence, QMouseEvent, QPainter, QPaintEvent
 from PySide6.QtWidgets import (
     QAbstractItemView,
@@ -290,15 +290,20 @@ class LogTable(QTableView):
         """Choose a row and leave the scrolling alone; -1 chooses none."""
         bar = self.verticalScrollBar()
         top = bar.value()
-        self.setCurrentIndex(self.model().index(row, 0))
+        self._select_only(self.model().index(row, 0))
         bar.setValue(top)
 
     def go_to(self, row: int) -> None:
         """Choose a row, and show it."""
         if 0 <= row < self.model().rowCount():
             index = self.model().index(row, 0)
-            self.setCurrentIndex(index)
+            self._select_only(index)
             self.scrollTo(index)
+
+    def _select_only(self, index: QModelIndex) -> None:
+        """Select one row. QAbstractItemView.setCurrentIndex would add it while Ctrl is held, as in Ctrl+Enter."""
+        flags = QItemSelectionModel.SelectionFlag
+        self.selectionModel().setCurrentIndex(index, flags.ClearAndSelect | flags.Rows)
 
 
 def _asked_by(event: QKeyEvent) -> str | None:

@@ -525,3 +525,17 @@ def test_the_newest_rows_of_a_filter_come_before_they_are_counted(play: Play) ->
         assert stage.pane.current_run_id() == chosen
 
     play(story)
+
+
+def test_new_row_selected_by_the_program_while_ctrl_is_held_is_the_only_one(play: Play) -> None:
+    async def story(stage: Stage) -> None:
+        await show.fill_plain(stage.log, 3)
+        await stage.shown(3)
+        table = stage.pane.table
+        QTest.keyPress(table, Qt.Key.Key_Control, Qt.KeyboardModifier.ControlModifier)
+        for row in (2, 1, 0):
+            table.choose(row)
+        QTest.keyRelease(table, Qt.Key.Key_Control)
+        assert [index.row() for index in table.selectionModel().selectedRows()] == [0]
+
+    play(story)
