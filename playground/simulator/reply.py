@@ -1,4 +1,4 @@
-"""What the simulator answers: plainly simulated, the same for the same request and seed, about the prompt at hand."""
+"""Simulated answers: recognisable as such, and equal for the same request and seed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from playground.simulator.tokens import pieces
 
 @dataclass(frozen=True)
 class Phrases:
-    """Sentences of one language. `space` stands between them."""
+    """Sentences of one language. `space` is the separator between them."""
 
     greeting: str
     simulated: str
@@ -169,7 +169,7 @@ DEFAULT_MAX_TOKENS = 4096
 
 @dataclass
 class Call:
-    """A tool call to be made."""
+    """A tool call of the answer."""
 
     id: str
     name: str
@@ -190,14 +190,14 @@ class Reply:
 
     @property
     def completion_tokens(self) -> int:
-        """Tokens of the text and of the calls."""
+        """Return the number of tokens of the text and of the calls."""
         return len(self.tokens) + sum(
             len(pieces(call.name)) + len(pieces(call.arguments)) + CALL_TOKENS for call in self.calls
         )
 
 
 def compose(fields: Mapping[str, Any]) -> Reply:
-    """The answer to a valid request."""
+    """Return the answer to a valid request."""
     chance = random.Random(_seed(fields))
     question = _last(fields["messages"], "user")
     language = _script(question)
@@ -276,7 +276,9 @@ def _limited(fields: Mapping[str, Any], text: str) -> Reply:
 
 
 def _wanted_tools(fields: Mapping[str, Any], question: str) -> list[Mapping[str, Any]]:
-    """The functions to call: the one that is asked for, or those whose words are the question's; none to answer."""
+    """Return the functions to call: the requested one, or those whose names match the question; none to answer with
+    text.
+    """
     choice, functions = fields.get("tool_choice") or "auto", [tool["function"] for tool in fields.get("tools") or ()]
     if not functions or choice == "none":
         return []
@@ -296,7 +298,9 @@ def _wanted_tools(fields: Mapping[str, Any], question: str) -> list[Mapping[str,
 def _beside(
     best: Mapping[str, Any], functions: Sequence[Mapping[str, Any]], asked: frozenset[str]
 ) -> Iterator[Mapping[str, Any]]:
-    """Functions that are called in the same turn: their name has a word of the question that no other's words have."""
+    """Yield further functions to call in the same turn: each name matches a word of the question that no earlier one
+    matches.
+    """
     said = _tool_words(best)
     for function in functions:
         if asked & _words(function["name"].replace("_", " ")) - said:
@@ -330,7 +334,7 @@ def _calling(
 
 
 CALL_TOKENS = 4
-"""Tokens of a call besides its name and arguments."""
+"""Tokens of a call in addition to its name and arguments."""
 
 
 def _cut(fields: Mapping[str, Any], reply: Reply) -> Reply:

@@ -4,8 +4,8 @@ Asked for by the body field `scenario`: a name below, or the script itself, a li
   {"at_ms": 250, "content": "One sec!"}
   {"at_ms": 280, "call": {"name": "get_balance", "arguments": "{}"}}
   {"at_ms": 300, "more": "…"}         more argument text of the last call
-`at_ms` counts from the request's coming. The turn is that of the assistant messages since the last user message; after
-the last turn the last is played again. Every chunk carries `simulated_ms`, the time that it was scripted for.
+`at_ms` counts from the arrival of the request. The number of assistant messages since the last user message selects
+the turn; after the last turn, the last one is repeated. Every chunk has `simulated_ms`, its scripted time.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ SCENARIOS: Mapping[str, Any] = {
 
 @dataclass(frozen=True)
 class Step:
-    """One chunk: text, the beginning of a call, or more of a call's arguments."""
+    """One chunk: text, the beginning of a call, or more argument text of a call."""
 
     at_ms: float
     content: str | None = None
@@ -57,12 +57,12 @@ class Turn:
 
     @property
     def ends_ms(self) -> float:
-        """When its last step is."""
+        """Return the time of the last step, in milliseconds."""
         return self.steps[-1].at_ms if self.steps else 0.0
 
     @property
     def reply(self) -> Reply:
-        """The whole of it."""
+        """Return the whole answer."""
         calls = [Call(step.call.id, step.call.name, self._arguments(step)) for step in self.steps if step.call]
         text = "".join(step.content or "" for step in self.steps)
         return Reply(pieces(text), calls, "tool_calls" if calls else "stop")
@@ -72,7 +72,7 @@ class Turn:
         return head.call.arguments + "".join(step.more for step in self.steps if step.index == head.index)
 
     def chunks(self, answer: wire.Answer) -> Iterator[tuple[float, dict[str, Any]]]:
-        """Every chunk up to the finish_reason, with its time in milliseconds."""
+        """Yield every chunk up to the finish_reason, with its time in milliseconds."""
         for step in self.steps:
             yield step.at_ms, wire.scripted_chunk(answer, _delta(step), step.at_ms)
         yield self.ends_ms, wire.scripted_chunk(answer, {}, self.ends_ms, answer.reply.finish_reason)
@@ -89,7 +89,7 @@ def _delta(step: Step) -> dict[str, Any]:
 
 
 def turn_of(fields: Mapping[str, Any]) -> Turn | None:
-    """The scripted turn that answers a request; None where it asks for no scenario."""
+    """Return the scripted turn for a request; None if the request has no scenario."""
     if "scenario" not in fields:
         return None
     turns = _script(fields["scenario"])
@@ -98,7 +98,7 @@ def turn_of(fields: Mapping[str, Any]) -> Turn | None:
 
 
 def problems(fields: Mapping[str, Any]) -> list[Detail]:
-    """What is wrong with a valid request's `scenario`."""
+    """Return the errors of a valid request's `scenario`."""
     value = fields.get("scenario", VOICE_EXAMPLE)
     if isinstance(value, str) and value not in SCENARIOS:
         return [Detail("invalid_value", f"scenario is one of {', '.join(SCENARIOS)}, or a script", ("scenario",))]

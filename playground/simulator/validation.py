@@ -1,4 +1,4 @@
-"""What the API refuses, with the path of each field that is wrong."""
+"""Request validation as the API does it, with the path of each invalid field."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NUMBERS = {
 
 @dataclass(frozen=True)
 class Detail:
-    """One field that is wrong."""
+    """An invalid field."""
 
     code: str
     message: str
@@ -32,7 +32,7 @@ class Detail:
 
 
 def problems(fields: Any) -> list[Detail]:
-    """Everything wrong with a request body; empty where it can be answered."""
+    """Return all errors of a request body; empty if it is valid."""
     if not isinstance(fields, dict):
         return [Detail("invalid_type", "The body must be a JSON object", ())]
     return [
@@ -124,7 +124,7 @@ def _tool_choice(fields: dict[str, Any]) -> Iterator[Detail]:
 
 
 def tool_names(fields: dict[str, Any]) -> list[str]:
-    """The names of the tools that are offered; odd definitions are passed over."""
+    """Return the names of the offered tools; ignores invalid definitions."""
     tools = fields.get("tools")
     functions = [tool.get("function") for tool in tools if isinstance(tool, dict)] if isinstance(tools, list) else []
     return [function["name"] for function in functions if isinstance(function, dict) and "name" in function]
@@ -195,7 +195,7 @@ def _refused(fields: dict[str, Any]) -> Iterator[Detail]:
 
 
 def context_problem(fields: dict[str, Any], prompt_tokens: int) -> Detail | None:
-    """Input and output together must fit the context."""
+    """Check that input and output together fit into the context."""
     wanted = prompt_tokens + (fields.get("max_tokens") or 0)
     if wanted <= CONTEXT_TOKENS and prompt_tokens < CONTEXT_TOKENS:
         return None

@@ -1,4 +1,4 @@
-"""The voice timeline's window: a source, the speech settings, and tabs on what they come to."""
+"""Voice timeline window: source selection, speech settings, and one tab per evaluation."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from playground.voice.timeline import timeline
 
 FRAME_MS = 16
 IDLE_MS = 100
-"""Elapsed times move also while nothing comes."""
+"""Interval of updates while a run produces no events, so that elapsed times advance."""
 
 
 class VoiceDialog(TaskDialog):
-    """Not modal: requests go on beside it, and it follows them. `play` plays the vendor's example."""
+    """Window of the voice timeline; not modal, follows the current run. `play` runs the vendor's example."""
 
     def __init__(
         self,
@@ -99,30 +99,30 @@ class VoiceDialog(TaskDialog):
         self.refresh()
 
     def show_source(self, source: Source, note: str = "") -> None:
-        """Show these turns; call `refresh_soon` when they have changed."""
+        """Show these turns. Call `refresh_soon` after they change."""
         self._source = source
         self.note.setText(note)
         self.note.setVisible(bool(note))
         self.refresh()
 
     def show_in_hand(self) -> None:
-        """Show what the response pane shows."""
+        """Show the run in the response pane."""
         self.show_source(self._in_hand.source)
 
     def refresh_soon(self) -> None:
-        """Something has come: drawn within a frame, once."""
+        """Schedule a redraw in the next frame; repeated calls are merged."""
         if not self._frame.isActive() or self._frame.interval() > FRAME_MS:
             self._frame.start(FRAME_MS)
 
     def _came(self) -> None:
         if self._task is None:
-            # A new run is shown also where an example or a chain was.
+            # A new run also replaces an example or a conversation on the screen.
             self._source = self._in_hand.source
             self.note.hide()
             self.refresh_soon()
 
     def refresh(self) -> None:
-        """Draw the source as it is now."""
+        """Redraw the source."""
         turns, now = self._source.turns(), self._source.now()
         live = now is not None
         self.title.setText(f"{self._source.title}{' – running' if live else ''}")
@@ -134,13 +134,13 @@ class VoiceDialog(TaskDialog):
             self._frame.start(IDLE_MS)
 
     def set_theme(self, theme: Theme) -> None:
-        """Other colours."""
+        """Apply a theme."""
         self.timeline.set_theme(theme)
         self.beside.set_theme(theme)
         self.readiness.set_theme(theme)
 
     def play_example(self) -> None:
-        """The vendor's own reckoning, over a real socket."""
+        """Run the vendor's example over a real socket."""
         if self._task is None:
             self.example.setEnabled(False)
             self.show_source(Source("The vendor's example is being played…", NOTHING.turns))
@@ -168,7 +168,7 @@ class VoiceDialog(TaskDialog):
 
 
 def example_note(played: Example) -> str:
-    """What was measured beside what was scripted."""
+    """Return a text that compares the measured with the scripted times."""
     if played.trouble:
         return f"The example did not come to its answer: {played.trouble}"
     if len(played.measured) < 2:
