@@ -18,7 +18,7 @@ class LogSource(Protocol):
     """A store of requests, newest first. Satisfied by requestlog.log.RequestLog."""
 
     def subscribe(self, callback: Callable[[str], None], /) -> Callable[[], None]:
-        """Call `callback` with the run_id of each new, changed or deleted request. Return a function that unsubscribes."""
+        """Call `callback` with the run_id of each new, changed or deleted request. Returns an unsubscribe function."""
 
     async def count(self, log_filter: LogFilter, up_to: int | None = ..., /) -> Count:
         """How many requests match."""

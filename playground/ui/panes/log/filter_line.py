@@ -14,7 +14,7 @@ HINT = "status:429 cached:0 since:1h, or any text, or paste request_ids"
 
 
 class FilterLine(QLineEdit):
-    """Filter input. Down moves to the rows or into open completions; Escape closes completions, then clears the text."""
+    """Filter input. Down moves to the rows or open completions; Escape closes completions, then clears the text."""
 
     down = Signal()
     cleared = Signal()

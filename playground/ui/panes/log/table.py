@@ -301,7 +301,7 @@ class LogTable(QTableView):
             self.scrollTo(index)
 
     def _select_only(self, index: QModelIndex) -> None:
-        """Select one row. QAbstractItemView.setCurrentIndex extends the selection while Ctrl is down, as in Ctrl+Enter."""
+        """Select one row. QAbstractItemView.setCurrentIndex extends the selection while Ctrl is down (Ctrl+Enter)."""
         flags = QItemSelectionModel.SelectionFlag
         self.selectionModel().setCurrentIndex(index, flags.ClearAndSelect | flags.Rows)
 
