@@ -47,7 +47,7 @@ class Chain:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """Rates are dollars a million tokens, None is not priced. `fixture`: the user marked the prompt as one.
+    """Rates are dollars per million tokens, None is not priced. `fixture`: the user marked the prompt as one.
 
     `lifetime_s`: after how long a silence the cache is assumed to have forgotten (not published).
     """
