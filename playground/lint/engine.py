@@ -51,7 +51,7 @@ def _counter(given: Estimate | None) -> Counter:
 
 
 DOUBT = 0.25
-"""How far a plain function's estimate is taken to be off, as a share: English is within it for common vocabularies."""
+"""Assumed relative error of an estimate by a plain function: covers English for common vocabularies."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from playground.requestlog.records import PREVIEW_CHARS, LogRow
 from playground.runs.record import SentRow
 
 LIMIT = 400
-"""The newest requests of the log that are looked at."""
+"""Number of newest requests read from the log."""
 WHOLE = 40
 """Of how many of them the whole answer is read: a row of the log carries only its beginning."""
 

@@ -46,7 +46,7 @@ class Evidence:
 
     @property
     def text(self) -> str:
-        """≈ 1,152, $0.34, 12 s, 95.7 % or —; marked if it is an estimate."""
+        """≈ 1,152, $0.34, 12 s, 95.7 % or —; estimates are marked."""
         if self.value is None:
             return UNKNOWN
         words = {
@@ -66,10 +66,10 @@ def _plain(value: float | None) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A field of the request, by the path that the server's own errors use, e.g. ("messages", 0, "content").
+    """A field of the request, by the path used in the server's errors, e.g. ("messages", 0, "content").
 
-    `start` and `end` are code points in that field's text: in a message's content as it is *typed* (the template), in
-    a tool's string as it is parsed. Both None: the whole field. An empty path is the request as a whole.
+    `start` and `end` are code points in that field's text: in a message's *template* content, or in
+    a parsed string of a tool. Both None: the whole field. An empty path is the request as a whole.
     """
 
     path: Path
@@ -104,10 +104,10 @@ class Fix:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one rule has to say of this prompt.
+    """A finding of one rule about this prompt.
 
-    `title` is one line without figures that change at every keystroke; `detail` says what is so here and what to do.
-    `tokens` are the ≈ tokens of each request that it is about, `dollars` their price for 1,000 requests (None:
+    `title` is one line without figures that change at every keystroke; `detail` describes the situation and the remedy.
+    `tokens` are the estimated affected tokens per request, `dollars` their price for 1,000 requests (None:
     unknown); the list is ordered by them. `subject` tells apart what one rule says of several things (a tool's name).
     """
 
@@ -124,7 +124,7 @@ class Finding:
 
     @property
     def key(self) -> str:
-        """What a dismissal remembers: the rule, and what it spoke of."""
+        """Key of a dismissal: the rule and its subject."""
         return f"{self.rule}:{self.subject}" if self.subject else self.rule
 
 

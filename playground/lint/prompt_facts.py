@@ -25,7 +25,7 @@ class Counter(Protocol):
 
 
 class PromptFacts:
-    """One prompt and what surrounds it. `body` is the request body as another program wrote it, if there is one."""
+    """One prompt and its context. `body` is an imported request body, if any."""
 
     def __init__(
         self, document: Document, setting: Setting, counter: Counter, body: Mapping[str, Json] | None = None
@@ -46,7 +46,7 @@ class PromptFacts:
 
     @property
     def streams(self) -> bool:
-        """Whether the answer is streamed: in a foreign body only if it says so."""
+        """Return whether the response is streamed; an imported body must enable it explicitly."""
         return self.document.stream if self.body is None else self.body.get("stream") is True
 
     @property
@@ -58,11 +58,11 @@ class PromptFacts:
         return isinstance(options, dict) and options.get("include_usage") is True
 
     def parameter(self, name: str) -> Json:
-        """A parameter's value; None if it is not sent."""
+        """Return the value of a parameter; None if it is not sent."""
         return self.document.parameters.get(name)
 
     def whole(self, name: str) -> int | None:
-        """A parameter that is a whole number; None if it is not sent, or is none."""
+        """Return an integer parameter; None if it is not sent or not an integer."""
         value = self.parameter(name)
         return value if isinstance(value, int) and not isinstance(value, bool) else None
 

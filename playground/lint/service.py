@@ -27,7 +27,7 @@ _FOR_THIS_PROMPT = "\n"
 
 
 class LintService:
-    """Judges documents, and remembers what was dismissed. `log` may be set later, when it has been opened."""
+    """Lints documents and stores dismissals. `log` may be set later, after it is opened."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -35,7 +35,7 @@ class LintService:
         self._known: tuple[Document | None, History] = (None, NO_HISTORY)
 
     def forget(self) -> None:
-        """The log has changed: what it knows of the prompt is read again."""
+        """Reload the history of the prompt after a change of the log."""
         self._known = (None, NO_HISTORY)
 
     async def judge(

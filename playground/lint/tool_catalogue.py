@@ -1,4 +1,4 @@
-"""A tool catalogue as the rules read it: every description in it and where it is."""
+"""Tool catalogue model for the rules: all descriptions and their positions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from playground.prompt.document import Json, Tool
 from playground.prompt.field_errors import Path
 
 DEEP = 12
-"""Levels of nesting that are looked into."""
+"""Maximum nesting depth."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +23,12 @@ class Node:
 
     @property
     def description(self) -> str:
-        """Its description; empty if there is none."""
+        """Return its description; "" without one."""
         return _text(self.schema.get("description"))
 
 
 def description(tool: Tool) -> str:
-    """The tool's own description; empty if there is none."""
+    """Return the description of the tool; "" without one."""
     function = tool.definition.get("function")
     return _text(function.get("description")) if isinstance(function, dict) else ""
 

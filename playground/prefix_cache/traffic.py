@@ -42,7 +42,7 @@ class TrafficRecord:
 
     @property
     def model(self) -> str:
-        """The model that was asked for."""
+        """The requested model."""
         return str(self.request.get("model") or "")
 
 

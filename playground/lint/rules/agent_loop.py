@@ -10,7 +10,7 @@ from playground.lint.prompt_facts import PromptFacts
 from playground.prompt.document import Message
 
 LONG = 8
-"""Rounds of calls in one turn from which it is said."""
+"""Minimum rounds of calls in one turn that trigger the finding."""
 SAME = 3
 """How often one call has to be made with the same arguments in one turn."""
 
@@ -85,7 +85,7 @@ _GUIDE = Source("Tools and the filler phrase", "A turn may run filler, call, res
 LIMIT = LintRule(
     "chain-limit",
     "Bound the tool chain",
-    "A chain that runs away sends the whole prompt once more with every round, and nobody sees it until the bill.",
+    "A runaway agent loop sends the whole prompt again in every round, unnoticed until the bill.",
     _GUIDE,
     _limit,
 )

@@ -45,7 +45,7 @@ def _speak(facts: PromptFacts) -> Iterator[Finding]:
 
 
 def _is_asked(facts: PromptFacts) -> bool:
-    """Whether the system prompt speaks of it: also where it forbids it, somebody has thought of it."""
+    """Return whether the system prompt mentions fillers, including a ban: then the author has considered them."""
     low = facts.system_lowered
     if has_any(low, _LINES):
         return True

@@ -14,9 +14,9 @@ from playground.prefix_cache.text_compare import common_prefix
 SIDE = 3
 """Requests needed on either side of the fall."""
 HIGH, FALL, LASTS = 0.4, 0.5, 0.75
-"""It was at least 40 % and is at most half of what it was, and no request since came near."""
+"""The rate was at least 40 % and is now at most half of that, without a recovery since."""
 SMALL = 256
-"""Prompts of fewer tokens may be below what is cached at all."""
+"""Shorter prompts (in tokens) may be below the minimum cached length."""
 
 
 def _speak(facts: PromptFacts) -> Iterator[Finding]:
@@ -58,7 +58,7 @@ def _comparable(requests: Sequence[PastRequest], lifetime_s: float) -> list[Past
 
 
 def _fall(usable: Sequence[PastRequest]) -> int | None:
-    """The first request of the newest stretch that is served less; None if there is no fall that lasts."""
+    """Return the first request of the newest period with a lower rate; None without a lasting drop."""
     best: tuple[float, int] | None = None
     for at in range(SIDE, len(usable) - SIDE + 1):
         before, after = _rate(usable[:at]), _rate(usable[at:])

@@ -37,11 +37,11 @@ _ENGLISH = re.compile(
 _AFTER = frozenset(
     ("hi", "mr", "ne", "bn", "ta", "te", "kn", "ml", "gu", "pa", "or", "ur", "fa", "ja", "ko", "tr", "zh")
 )
-"""Languages that may say "not" after what is not wanted."""
+"""Languages in which the negation may follow the negated word."""
 
 
 def asks_for_json(text: str) -> tuple[int, int] | None:
-    """The sentence that asks for an answer in JSON, [start, end) code points; None if none does."""
+    """Return the sentence that requests JSON, [start, end) code points; None without one."""
     low = fold(text)
     for match in _JSON.finditer(low):
         start, end = sentence_at(low, match.start())
@@ -65,7 +65,7 @@ _LETTERS = re.compile("[a-z\u00c0-\u052f]")
 
 
 def _at_word(stem: str) -> str:
-    """The stem as it is at a word's start, in scripts that part words: "une" is no "ne"."""
+    """Match the stem at the start of a word, in scripts that separate words: "une" is not "ne"."""
     return f" {stem}" if _LETTERS.match(stem) and stem != "n't " else stem
 
 

@@ -1,4 +1,4 @@
-"""The language kept through the chain: nobody translates in the middle."""
+"""Rules against translation steps within an agent loop."""
 
 from __future__ import annotations
 

@@ -12,12 +12,12 @@ from playground.prompt.limits import CONTEXT_TOKENS, COUNTS, check
 
 MIN_TURNS = 4
 SOON, VERY_SOON = 20, 5
-"""Turns left from which it is said, and from which it is a warning."""
+"""Remaining turns that trigger the finding, and that make it a warning."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Talk:
-    """A conversation: where its turns start, and what they have."""
+    """A conversation: the start and the size of its turns."""
 
     starts: tuple[int, ...]
     tokens: tuple[float, ...]

@@ -13,7 +13,7 @@ from playground.prompt.document import Json
 from playground.prompt.limits import CONTEXT_TOKENS, COUNTS
 
 ENOUGH = 20
-"""Requests that have to report their completion before a figure is taken from them."""
+"""Minimum number of reported completions for a statistic."""
 ROOM, STEP, FAR = 1.25, 16, 4
 """A suggestion leaves a quarter more than was ever needed, in steps of 16; a cap four times as high is far above."""
 MIN_ENDINGS, ENDING_SHARE = 10, 0.8

@@ -1,4 +1,4 @@
-"""Placeholders of other template languages that nobody has filled in."""
+"""Unfilled placeholders of other template languages."""
 
 from __future__ import annotations
 

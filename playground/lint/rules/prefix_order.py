@@ -31,7 +31,7 @@ def _speak(facts: PromptFacts) -> Iterator[Finding]:
     reach = facts.missed_dollars(lost)
     yield Finding(
         _severity(first, lost),
-        "Stable text stands behind what changes",
+        "Stable text comes after text that changes",
         f"{_what(first)} ends the prefix that requests share; behind it stands text that is the same every time and "
         "can never come from the cache. Put what changes last.",
         evidence=(

@@ -162,7 +162,7 @@ CONCURRENCY = LintRule(
     "over-plan",
     "Stay within the plan's limits",
     "The limits belong to the account, and all its programs share them; beyond either the answer is 429.",
-    Source("Plan limits", "Standard has 10 requests a minute and 3 in flight, Enterprise 200 and 20."),
+    Source("Plan limits", "Standard has 10 requests per minute and 3 in flight, Enterprise 200 and 20."),
     _concurrency_speak,
 )
 

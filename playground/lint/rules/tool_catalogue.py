@@ -1,4 +1,4 @@
-"""The tool catalogue as a whole: its size each turn, schemas that stand in it twice, tools that nobody calls."""
+"""Rules about the whole tool catalogue: its size per turn, duplicate schemas, unused tools."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from playground.prompt.document import Document, Json
 
 
 def _speak(facts: PromptFacts) -> Iterator[Finding]:
-    """Only a body that another program wrote can have one: this program leaves an empty list out."""
+    """Applies to imported bodies only: this program omits an empty list."""
     if facts.body is None or facts.body.get("tools", None) != []:
         return
     yield Finding(
@@ -27,7 +27,7 @@ def _speak(facts: PromptFacts) -> Iterator[Finding]:
 
 RULE = LintRule(
     "empty-tools",
-    "Leave tools out where there are none",
+    "Omit the empty tools field",
     "An empty list is not the same as no list: it can be refused, and it changes what the cache compares.",
     Source("Request fields", "Up to 64 tools; the field is omitted when there are none, an empty list is a mistake."),
     _speak,
@@ -35,7 +35,7 @@ RULE = LintRule(
 
 
 LARGE, VERY_LARGE = 1_000, 8_192
-"""≈ tokens of a catalogue: from where its price is told, and from where it takes a quarter of the context."""
+"""Estimated tokens of a catalogue from which its price is reported, and from which it fills a quarter of the context."""
 REPEATED = 32
 """≈ tokens of a schema from which repeating it is worth a word."""
 REPEATED_MUCH = 256
@@ -92,7 +92,7 @@ def _repeated(facts: PromptFacts) -> Iterator[Finding]:
 
 
 def _same(facts: PromptFacts) -> Mapping[str, list[tuple[int, Node]]]:
-    """Objects and choices that stand more than once, by their text; not what lies inside another that does."""
+    """Return repeated objects and choices by their text, without those nested in another repeated one."""
     seen: dict[str, list[tuple[int, Node]]] = {}
     for index, tool in enumerate(facts.document.tools):
         for node in parameters(tool):

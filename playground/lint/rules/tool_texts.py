@@ -98,7 +98,7 @@ def _long_parameters(facts: PromptFacts) -> Iterator[Finding]:
 
 
 def _excess(facts: PromptFacts, text: str) -> int | None:
-    """Where the first sentence ends, if the description is too long; None if it is short enough."""
+    """Return the end of the first sentence if the description is too long; None otherwise."""
     if facts.tokens(text) <= LONG_PARAMETER:
         return None
     return sentences(text)[0][1]
@@ -124,7 +124,7 @@ def _undescribed(facts: PromptFacts) -> Iterator[Finding]:
 
 
 def _says_itself(schema: Mapping[str, Json]) -> bool:
-    """Whether its values tell what it is: a choice, a fixed value, or an object whose fields are described."""
+    """Return whether its values are self-explanatory: an enum, a constant, or an object with described fields."""
     return any(key in schema for key in ("enum", "const", "properties", "$ref", "title")) or (
         isinstance(schema.get("items"), dict) and _says_itself(schema["items"])  # type: ignore[arg-type]  # a dict
     )
@@ -153,7 +153,7 @@ def _examples(facts: PromptFacts) -> Iterator[Finding]:
 
 
 def _without_examples(index: int, tool: Tool) -> tuple[dict[Path, Json], list[str], list[Place]]:
-    """What to change, the lines for the system prompt, and where the examples stand."""
+    """Return the edits, the lines for the system prompt, and the positions of the examples."""
     changes: dict[Path, Json] = {}
     lines, places = [], []
     texts = [("", _DESCRIPTION, description(tool))]
@@ -179,7 +179,7 @@ def _shown(value: Json) -> str:
 
 
 def _cut_examples(text: str) -> tuple[str, list[tuple[int, int]]]:
-    """The text without its examples, and where they stood: a parenthesis, or from the mark to the sentence's end."""
+    """Return the text without its examples, and their spans: a parenthesis, or from the marker to the sentence end."""
     taken: list[tuple[int, int]] = []
     for match in _MARK.finditer(text):
         if not taken or match.start() >= taken[-1][1]:

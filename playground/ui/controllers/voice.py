@@ -1,4 +1,4 @@
-"""The voice timeline in the window: what it listens to, and the dialog when it is asked for."""
+"""Connects the voice timeline to its event sources and opens its dialog on demand."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class VoiceController(QObject):
         dialog.finished.connect(lambda _result: self.speak.leave())
 
     def speak_turn(self, run: Run) -> None:
-        """A turn of a chain has begun: it is spoken where that is switched on."""
+        """Start speech for a new agent turn if enabled."""
         if self.dialog is not None:
             self.speak.turn_began(run)
 

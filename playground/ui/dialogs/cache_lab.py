@@ -1,4 +1,4 @@
-"""The cache lab: choose an experiment, see what it will cost, let it run, stop it, go on, and keep what it found."""
+"""The cache lab: select an experiment, preview its cost, run, stop or resume it, and save its results."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ from playground.ui.widgets.task_dialog import TaskDialog
 
 EXPERIMENTS: tuple[Experiment, ...] = ("blocks", "lifetime", "repeats", "first_token")
 GUESS_S = 0.5
-"""What one request is taken to last where nothing has been measured yet."""
+"""Assumed seconds per request before any measurement."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +192,7 @@ class CacheLabDialog(TaskDialog):
         dialog.open()
 
     def save_to(self, path: str) -> None:
-        """Write the readings; where that fails it is said."""
+        """Write the readings; report a failure in the dialog."""
         if self.progress is None:
             return
         try:

@@ -24,7 +24,7 @@ SAME, DIFFERS = "", "≠"
 
 
 class CompareDialog(QDialog):
-    """`earlier` stands left of `later`."""
+    """`earlier` is on the left, `later` on the right."""
 
     def __init__(self, theme: Theme, earlier: StoredRun, later: StoredRun, parent: QWidget | None = None) -> None:
         super().__init__(parent)

@@ -1,4 +1,4 @@
-"""A support ticket, to look at before it is handed on: what is in it, and what was taken out."""
+"""Preview of a support ticket: its contents and redactions."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class TicketDialog(QDialog):
         self.told = words("", "muted")
         self._lay_out()
         self.contents.currentTextChanged.connect(lambda _text: self._show())
-        # A ticket of many requests takes too long to be made anew with each letter.
+        # Building a ticket of many requests takes too long for every keystroke.
         self._rest = QTimer(self)
         self._rest.setSingleShot(True)
         self._rest.setInterval(REST_MS)

@@ -107,7 +107,7 @@ def widths(amounts: list[float], room: float) -> list[tuple[float, float]]:
 
 
 def usage_pieces(usage: Usage | None) -> tuple[tuple[Piece, ...], str]:
-    """cached, fresh, output – only what was reported. Input whose cached part is unknown is one plain piece."""
+    """Segments cached, fresh and output, from reported figures only. Input with unknown caching is one segment."""
     if usage is None:
         return (), "Usage unknown: nothing to draw"
     pieces: list[Piece] = []
@@ -140,7 +140,7 @@ def time_pieces(state: RunState) -> tuple[tuple[Piece, ...], str]:
         pieces.append(Piece(at - state.attempts[0].started_at, "failure", True))
         said.append(f"earlier attempts {at - state.attempts[0].started_at:.3f} s")
     if state.first_token_at is None:
-        # Nothing was put out: what is left is the end of a wait.
+        # No output: the remainder is the end of a wait.
         marks[1:] = [("until it ended", state.ended_at, "failure" if state.phase == "failed" else "muted", True)]
     for name, end, role, hatched in marks:
         if end is not None and end >= at:

@@ -17,13 +17,13 @@ from playground.ui.panes.log.details import AttemptLine, Clock, Detail, Live
 
 HEADERS = {"request_id": "request_id", "cost": "Input cost"}
 LIVE_CHARS = 160
-"""How much of a text that still comes is shown: its end."""
+"""Number of characters shown of a streaming text, counted from its end."""
 NOT_REPORTED = "The server did not report it"
 NOT_YET = "Not reported yet: the request is still going on"
 REFUSED = "Unknown: the request failed, and no usage was reported"
 ENDED_EARLY = "Unknown: the request ended before the server reported usage"
 ESTIMATED_INPUT = "Estimated on this machine before sending: no usage was reported"
-ESTIMATED_OUTPUT = "Estimated on this machine from what had come: no usage was reported"
+ESTIMATED_OUTPUT = "Estimated locally from the received text: no usage was reported"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class Column:
 
 
 def attempt_cell(title: str, attempt: AttemptLine) -> Cell:
-    """What a column says of one attempt of an unfolded request; empty where it says nothing."""
+    """Return the text of a column for one attempt of an expanded request; "" if the column does not apply."""
     exact = attempt.started_utc.astimezone(UTC).isoformat(" ", "milliseconds").removesuffix("+00:00")
     match title:
         case "time":
@@ -183,7 +183,7 @@ def _cached(row: LogRow, _detail: Detail) -> Cell:
 
 def _output(row: LogRow, detail: Detail) -> Cell:
     if detail.live is not None:
-        return Cell(Figure.estimated(detail.live.tokens).text, "Estimated from what has come so far")
+        return Cell(Figure.estimated(detail.live.tokens).text, "Estimated from the text received so far")
     return _figure(row.completion_tokens, row, detail.output_estimated, ESTIMATED_OUTPUT)
 
 
@@ -195,7 +195,7 @@ def _total(row: LogRow, detail: Detail) -> Cell:
     if detail.live is not None:
         return Cell(seconds(detail.live.elapsed_s), "Since it was sent")
     if row.phase == "interrupted":
-        return Cell(seconds(row.duration_s), "Up to the last that was kept of it; when it ended is not known")
+        return Cell(seconds(row.duration_s), "Up to the last logged event; the end time is unknown")
     return Cell(seconds(row.duration_s), "" if row.duration_s is not None else "Not ended")
 
 
@@ -251,7 +251,7 @@ def _one_line(text: str) -> str:
 
 COLUMNS = (
     Column("time", 116, _time, "When it was sent, by this computer's clock and zone"),
-    Column("status", 132, _status, "HTTP status and finish reason; every attempt where there were more"),
+    Column("status", 132, _status, "HTTP status and finish reason; all attempts if the request was retried"),
     Column("request_id", 292, _request_id, "X-Request-Id of the newest attempt: what support asks for", mono=True),
     Column("in", 72, _prompt, "Prompt tokens, the cached ones included", figure=True),
     Column("cached", 68, _cached, "Prompt tokens that the cache served", figure=True),
@@ -261,7 +261,7 @@ COLUMNS = (
     Column("cost", 100, _cost, "Input, by the rates when it was sent. Output is not priced here", figure=True),
     Column("attempts", 72, _attempts, "HTTP exchanges, retries included", figure=True, shown=False),
     Column("endpoint", 140, _endpoint, "Where it was sent", shown=False),
-    Column("model", 100, _model, "The model that was asked for", shown=False),
+    Column("model", 100, _model, "Requested model", shown=False),
     Column("tags", 120, _tags, "Your tags: found by tag:", shown=False),
     Column("comment", 160, _comment, "Your comment", shown=False),
     Column("question", 200, _question, "How the last user message begins", shown=False),

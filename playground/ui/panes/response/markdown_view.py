@@ -1,6 +1,6 @@
 """Markdown as a sequence of small pieces, each rendered alone, so that no step blocks the event loop.
 
-Qt lays out a table as a whole (0.25 ms per cell), so a table over `MOST_CELLS` is shown as aligned text.
+Qt lays out a table as a whole (0.25 ms per cell), so a table over `MOST_CELLS` appears as aligned text.
 """
 
 from __future__ import annotations
@@ -171,7 +171,7 @@ def _table_text(rows: list[str]) -> Iterator[Piece]:
 
 
 def _parts(line: str) -> Iterator[str]:
-    """Cut a long line for display, at blanks where there are any."""
+    """Wrap a long line for display, at spaces if possible."""
     while len(line) > LONGEST_LINE:
         cut = line.rfind(" ", LONGEST_LINE // 2, LONGEST_LINE) + 1 or LONGEST_LINE
         yield line[:cut]

@@ -33,7 +33,7 @@ class _Tab(Protocol):
 
 
 class ResponsePane(QFrame):
-    """Shows one run's state. The state is changed by its run; `refresh` takes in what is new."""
+    """Shows the state of one run. The run changes the state; `refresh` updates the view."""
 
     notice_action = Signal(str)
     """The name of an action that a button in the trouble notice asks for: "send" or "connect"."""

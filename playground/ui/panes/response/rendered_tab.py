@@ -48,14 +48,14 @@ class SafeBrowser(QTextBrowser):
         """Open no page."""
 
     def createMimeDataFromSelection(self) -> QMimeData:
-        """Copy the text as it was sent: tabs between table cells, tabs and no-break spaces kept."""
+        """Copy the original text: tabs between table cells; tabs and no-break spaces are preserved."""
         data = QMimeData()
         data.setText(selected_text(self.textCursor()))
         return data
 
 
 class RenderedTab(QFrame):
-    """Renders in steps of at most `STEP_S` (one piece at least); what has not changed is not rendered again."""
+    """Renders in steps of at most `STEP_S` (one piece at least) and skips unchanged pieces."""
 
     finished = Signal()
     """All of the text so far is rendered."""
