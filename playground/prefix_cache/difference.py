@@ -10,7 +10,7 @@ from playground.prefix_cache.causes import Cause
 from playground.prefix_cache.structure import messages_moved, tool_words
 from playground.prefix_cache.text_compare import common_prefix, common_suffix
 from playground.prefix_cache.value_kinds import ValueChange, ValueKind, value_change
-from playground.prefix_cache.view import CacheView, Part, PartKind
+from playground.prefix_cache.view import CacheView, PartKind, ViewPart
 from playground.prefix_cache.visible import code_points, quoted, same_to_the_eye, without_unseen
 
 Shape = Literal["text", "structure", "order", "tools"]
@@ -44,7 +44,7 @@ class Difference:
     shape: Shape
     cause: Cause
     shared: int
-    part: Part
+    part: ViewPart
     offset: int
     words: str
     before: str = ""
@@ -74,7 +74,7 @@ def difference(now: CacheView, earlier: CacheView) -> Difference | None:
     return _text_difference(mine, theirs, part, shared)
 
 
-def _text_difference(now: str, earlier: str, part: Part, shared: int) -> Difference:
+def _text_difference(now: str, earlier: str, part: ViewPart, shared: int) -> Difference:
     offset = shared - part.start
     same = common_suffix(now, earlier, min(len(now), len(earlier)) - offset)
     before, after = earlier[offset : len(earlier) - same], now[offset : len(now) - same]

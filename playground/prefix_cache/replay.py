@@ -50,7 +50,7 @@ class _Saved(msgspec.Struct):
     requests: list[dict[str, Any]]
 
 
-class Replay:
+class TrafficReplay:
     """Iterate it once; then `summary` and `learned` are complete."""
 
     def __init__(self, records: Iterable[TrafficRecord], lifetime_s: float, learned: bytes | None) -> None:
@@ -151,9 +151,9 @@ class Replay:
 
 def replay_traffic(
     records: Iterable[TrafficRecord], *, lifetime_s: float = 300.0, learned: bytes | None = None
-) -> Replay:
+) -> TrafficReplay:
     """Return a replay of records in the order in which they were sent, on their own clock."""
-    return Replay(records, lifetime_s, learned)
+    return TrafficReplay(records, lifetime_s, learned)
 
 
 def _sent(record: TrafficRecord, run_id: str, view: CacheView) -> Sent:

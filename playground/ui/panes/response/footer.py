@@ -14,7 +14,7 @@ from playground.ui.theme import GRID, ui_font
 NO_ID = "the server sent no X-Request-Id"
 
 
-class Footer(QFrame):
+class ResponseFooter(QFrame):
     """`stop · 1.1 s   96 tok/s   1,204 in (1,152 cached)   86 out`; — marks unreported values."""
 
     def __init__(self) -> None:
