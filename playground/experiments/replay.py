@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from playground.prefix_cache.causes import IN_THE_PROMPT, TITLES, Cause
-from playground.prefix_cache.endpoint_model import Usage
+from playground.prefix_cache.endpoint_model import CacheUsage
 from playground.prefix_cache.forecaster import CacheForecaster
 from playground.prefix_cache.index import Sent
 from playground.prefix_cache.miss_explanation import MissExplanation
@@ -26,7 +26,7 @@ class Logged:
 
     sent: Sent
     where: tuple[str, str]
-    usage: Usage = Usage()  # noqa: RUF009 - frozen
+    usage: CacheUsage = CacheUsage()  # noqa: RUF009 - frozen
 
 
 @dataclass(frozen=True, slots=True)

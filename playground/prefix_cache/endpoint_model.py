@@ -42,7 +42,7 @@ _IRRELEVANT = 3e-5
 
 
 @dataclass(frozen=True, slots=True)
-class Usage:
+class CacheUsage:
     """What a server reported for a request; None: not reported. `message` is the generated message."""
 
     prompt_tokens: int | None = None
@@ -417,7 +417,7 @@ class EndpointCacheModel:
         """Return what was predicted of a recorded request whose report has not come yet."""
         return self._pending.get(run_id)
 
-    def settle(self, run_id: str, usage: Usage, *, learn: bool = True) -> Prediction | None:
+    def settle(self, run_id: str, usage: CacheUsage, *, learn: bool = True) -> Prediction | None:
         """Learn from what the server reported for a recorded request. Returns what had been predicted."""
         number = self._numbers.get(run_id)
         prediction = self._pending.pop(run_id, None)
@@ -437,7 +437,7 @@ class EndpointCacheModel:
             self.index.add(replace(sent, prompt_tokens=usage.prompt_tokens, cached_tokens=usage.cached_tokens))
         return prediction
 
-    def _place(self, number: int, request: _Request, prediction: Prediction | None, usage: Usage) -> None:
+    def _place(self, number: int, request: _Request, prediction: Prediction | None, usage: CacheUsage) -> None:
         """Add the answer and the counts to the trees, and count the traffic after each earlier request."""
         for order, tree in self._trees.items():
             ends = tree.ends(number)
@@ -481,7 +481,7 @@ class EndpointCacheModel:
         if request.answer and request.completion_tokens and ends[1] is not ends[0]:
             ends[1].exact = float(request.prompt_tokens + request.completion_tokens - 1)
 
-    def _mark_served(self, prediction: Prediction, usage: Usage) -> None:
+    def _mark_served(self, prediction: Prediction, usage: CacheUsage) -> None:
         """Remember at which depth a match ended that served so many tokens: it will again."""
         cached = usage.cached_tokens
         if not cached:
@@ -516,7 +516,7 @@ class EndpointCacheModel:
         counts = tuple(one - other for one, other in zip(whole, before, strict=True))
         self.estimator.learn(counts, tokens - known, noise=noise)
 
-    def _learn_tokens(self, prediction: Prediction, usage: Usage) -> None:
+    def _learn_tokens(self, prediction: Prediction, usage: CacheUsage) -> None:
         assert usage.prompt_tokens is not None
         measure = prediction.measures.get("first", prediction.measure)
         order: Order = "first" if "first" in prediction.measures else self.order_of(prediction.rendering)
@@ -587,7 +587,7 @@ class EndpointCacheModel:
         if sent.run_id in other._pending:
             return
         request = other._requests[number]
-        usage = Usage(sent.prompt_tokens, sent.cached_tokens, request.completion_tokens)
+        usage = CacheUsage(sent.prompt_tokens, sent.cached_tokens, request.completion_tokens)
         self.settle(sent.run_id, usage)
         if request.answer:
             self._answer(self._numbers[sent.run_id], request.answer)
