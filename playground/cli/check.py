@@ -12,11 +12,12 @@ import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from playground.cli.exit_status import FAILED, FINISHED
 from playground.client.endpoint import Rates
 from playground.client.redact import redact
-from playground.export.terminal import for_stream, print_error, print_line
+from playground.export.terminal import for_stream, print_error, print_line, visible_line
 from playground.lint.context import LintContext
 from playground.lint.engine import advise
 from playground.lint.history import NO_HISTORY, PromptHistory
@@ -28,20 +29,130 @@ from playground.prompt.files import FORMAT_KEY, MAX_FILE_BYTES, parse_bytes
 from playground.prompt.import_formats.detect import open_any_bytes
 from playground.prompt.json_bounds import loads
 
+if TYPE_CHECKING:
+    from playground.prefix_cache.varying_spans import VaryingSpan
+
+
+SERIOUS_TOKENS = 128
+"""A span that varies in front of as many stable tokens keeps them from the cache in every request."""
+
 
 def check(options: argparse.Namespace) -> int:
-    """Print the advice. Returns 0, or 1 if any of it is serious; raises InputError (2)."""
-    data = _read(options.file)
+    """Print the findings. Returns 0, or 1 if any is serious; raises InputError (2).
+
+    With several files, or JSON lines with several request bodies, spans that vary between the bodies are reported too.
+    """
+    names = _names(options.file)
+    if len(names) == 1 and not names[0].lower().endswith(".jsonl"):
+        found = _checked(names[0], _read(names[0]), options)
+        if options.json:
+            print(redact(json.dumps(_fields(found), ensure_ascii=True), None))
+        else:
+            _print(names[0], found)
+        return FAILED if _is_serious(found) else FINISHED
+    return _check_many(names, options)
+
+
+def _checked(name: str, data: bytes, options: argparse.Namespace) -> Sequence[Finding]:
     rates, ignored = _rates(options.rates), _ignored(options.ignore)
-    document = _opened(data, options.file)
+    document = _opened(data, name)
     history = _history(document, options.data_dir) if options.log or options.data_dir is not None else NO_HISTORY
-    setting = LintContext(rates=rates, history=history, fixture=options.fixture)
-    found = advise(document, setting, body=_foreign_body(data), dismissed=ignored)
+    context = LintContext(rates=rates, history=history, fixture=options.fixture)
+    return advise(document, context, body=_foreign_body(data), dismissed=ignored)
+
+
+def _is_serious(found: Sequence[Finding]) -> bool:
+    return any(finding.severity == "serious" for finding in found)
+
+
+def _names(given: Sequence[str]) -> list[str]:
+    """Return the files: a folder stands for the JSON files in it, in order of their names."""
+    names: list[str] = []
+    for name in given:
+        inside = sorted(path for path in Path(name).glob("*.json*")) if Path(name).is_dir() else [Path(name)]
+        names += [name] if name == "-" else [str(path) for path in inside]
+    if not names:
+        raise InputError(FieldError(("FILE",), "there is no JSON file in the folder."))
+    return names
+
+
+def _check_many(names: Sequence[str], options: argparse.Namespace) -> int:
+    from playground.prefix_cache.varying_spans import varying_spans
+
+    rates = _rates(options.rates)
+    results: list[tuple[str, Sequence[Finding]]] = []
+    bodies: list[Mapping[str, Json]] = []
+    for name, data in _bodies(names):
+        results.append((name, _checked(name, data, options)))
+        body = _foreign_body(data)
+        if body is not None:
+            bodies.append(body)
+    spans = varying_spans(bodies)
     if options.json:
-        print(redact(json.dumps(_fields(found), ensure_ascii=True), None))
+        value = {
+            "files": [{"file": name, **_fields(found)} for name, found in results],
+            "varying": [_span_fields(span, rates) for span in spans],
+        }
+        print(redact(json.dumps(value, ensure_ascii=True), None))
     else:
-        _print(options.file, found)
-    return FAILED if any(advice.severity == "serious" for advice in found) else FINISHED
+        for name, found in results:
+            _print(name, found)
+        for span in spans:
+            print_line(_span_text(span, rates))
+    serious = any(span.tokens_behind >= SERIOUS_TOKENS for span in spans) or any(
+        _is_serious(found) for _, found in results
+    )
+    return FAILED if serious else FINISHED
+
+
+def _bodies(names: Sequence[str]) -> Iterator[tuple[str, bytes]]:
+    """Yield each body with its name; a line of a .jsonl file is a body, and `request` or `body` in it holds one."""
+    for name in names:
+        data = _read(name)
+        if not name.lower().endswith(".jsonl"):
+            yield name, data
+            continue
+        for number, line in enumerate(data.splitlines(), 1):
+            if line.strip():
+                yield f"{name}:{number}", _line_body(name, number, line)
+
+
+def _line_body(name: str, number: int, line: bytes) -> bytes:
+    try:
+        value = loads(line)
+    except ValueError as error:
+        raise InputError(FieldError((name, number), f"is not JSON: {error}.")) from None
+    for key in ("request", "body"):
+        if isinstance(value, dict) and isinstance(value.get(key), dict):
+            return json.dumps(value[key]).encode()
+    return line
+
+
+def _span_fields(span: VaryingSpan, rates: Rates) -> dict[str, Json]:
+    return {
+        "kind": span.kind,
+        "part": span.part,
+        "index": span.index,
+        "start": span.start,
+        "end": span.end,
+        "samples": list(span.samples),
+        "tokens_behind": round(span.tokens_behind),
+        "dollars_per_1000_requests": span.dollars(rates.fresh, rates.cached),
+        "rewrite": span.rewrite,
+        "behind": span.behind,
+    }
+
+
+def _span_text(span: VaryingSpan, rates: Rates) -> str:
+    severity = "serious" if span.tokens_behind >= SERIOUS_TOKENS else "hint"
+    samples = ", ".join(visible_line(sample)[:40] for sample in span.samples[:3])
+    cost = span.dollars(rates.fresh, rates.cached)
+    price = "" if cost is None else f", ≈ ${cost:,.2f} per 1,000 requests"
+    where = f"{span.part} {span.index + 1}" if span.index >= 0 else "the tool list"
+    return (
+        f"{severity}: a {span.kind} varies in {where} ({samples}); ≈ {span.tokens_behind:,.0f} stable tokens behind it "
+        f"are not cached{price}"
+    )
 
 
 def _read(name: str) -> bytes:

@@ -166,7 +166,12 @@ def _add_check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         description="Prints the advice, worst first. Exit status 1 where any is serious. Reads no network, and no log "
         "unless --log or --data-dir is given.",
     )
-    parser.add_argument("file", metavar="FILE", help="a prompt file or a request body; - reads standard input")
+    parser.add_argument(
+        "file",
+        metavar="FILE",
+        nargs="+",
+        help="a prompt file, request body, JSON lines or folder; several bodies are compared; - is standard input",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--rates", metavar="FRESH,CACHED[,OUTPUT]", help="dollars per million tokens, to compute costs")
     parser.add_argument("--fixture", action="store_true", help="the prompt is a test fixture")

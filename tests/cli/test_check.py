@@ -141,3 +141,34 @@ def test_the_log_is_read_only_when_told(run: Run, tmp_path: Path, simulator: Sim
 def _known(value: dict[str, Any]) -> int:
     (cap,) = (item for item in value["advice"] if item["rule"] == "output-cap")
     return int(cap["evidence"][0]["value"])
+
+
+def test_several_bodies_with_a_literal_name_in_front_are_serious(run: Run, tmp_path: Path) -> None:
+    stable = "Answer billing questions briefly and politely. " * 120
+    files = []
+    for number, name in enumerate(("Asha Rao", "Ben Okafor", "Chen Wei")):
+        body = {
+            "model": "electron",
+            "messages": [{"role": "system", "content": f"You are talking to {name}. {stable}"}],
+        }
+        path = tmp_path / f"{number}.json"
+        path.write_text(json.dumps(body), "utf-8")
+        files.append(str(path))
+    done = run("check", *files, "--json", "--rates", "0.40,0.10")
+    assert done.returncode == 1, done.stderr
+    value = json.loads(done.stdout)
+    assert [file["file"] for file in value["files"]] == files
+    (span,) = value["varying"]
+    assert (span["kind"], span["part"], span["index"]) == ("name", "message", 0)
+    assert span["tokens_behind"] > 500
+    assert span["dollars_per_1000_requests"] > 0
+
+
+def test_lines_of_identical_bodies_have_no_varying_span(run: Run, tmp_path: Path) -> None:
+    body = {"messages": [{"role": "system", "content": "Be brief. " * 100}, {"role": "user", "content": "hi"}]}
+    path = tmp_path / "bodies.jsonl"
+    path.write_text("\n".join(json.dumps({"request": body}) for _ in range(3)), "utf-8")
+    done = run("check", str(path), "--json")
+    value = json.loads(done.stdout)
+    assert len(value["files"]) == 3
+    assert value["varying"] == []
