@@ -167,7 +167,7 @@ class ParametersTab(QScrollArea):
         self.show_findings(self._findings)
 
     def show_findings(self, findings: tuple[Finding, ...]) -> None:
-        """Say at each field what the check of the whole prompt found there; what is typed wrongly is said already."""
+        """Show the validation errors of the prompt at their fields, except fields that already show an input error."""
         self._findings = findings
         fields = {**self._fields, "extra fields": self._extra}
         found: dict[str, str] = {}

@@ -37,7 +37,7 @@ class _Kind(QComboBox):
 
 
 class ParameterRow(QFrame):
-    """Two lines: name, type, required; description and choices. Says what was done; the form decides."""
+    """Two lines: name, type, required; description and choices. Emits each edit; the form applies it."""
 
     typed = Signal(str, str)
     """(field, text): "name", "description" or "choices"."""
@@ -94,7 +94,7 @@ class ParameterRow(QFrame):
         return button
 
     def show_row(self, row: Row, skip: FieldLine | None, *, own: bool) -> None:
-        """Show a parameter. `skip` is the field that is being typed in; `own`: a wrong field keeps what was typed."""
+        """Show a parameter. `skip` is the field being edited; `own`: an invalid field keeps its input."""
         for field, line in self.lines.items():
             if line is skip or (own and line.bad):
                 continue
