@@ -1,4 +1,4 @@
-"""The causes that a miss can have, and a title for each that a person reads first."""
+"""Possible causes of a miss, with a title for each."""
 
 from __future__ import annotations
 
@@ -65,4 +65,4 @@ IN_THE_PROMPT: frozenset[Cause] = frozenset(
         "parameters",
     )
 )
-"""Causes that whoever writes the prompt can do something about."""
+"""Causes that the author of the prompt can fix."""

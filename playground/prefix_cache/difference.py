@@ -15,7 +15,7 @@ from playground.prefix_cache.visible import code_points, quoted, same_to_the_eye
 
 Shape = Literal["text", "structure", "order", "tools"]
 CONTEXT = 12
-"""Code points of the word around a difference that are shown on each side at most."""
+"""Maximum code points of the word around a difference shown on each side."""
 NEAR = 16
 """Code points after a difference in spelling only that must agree, whatever else differs further on."""
 
@@ -36,8 +36,8 @@ _CAUSES: dict[ValueKind, Cause] = {
 class Difference:
     """Where and how `now` leaves `earlier`: at code point `shared` of both views, in `part` of `now` at `offset`.
 
-    `before` and `after` are the characters that differ, raw; `around` the same with the word or the value they stand
-    in. `words` describes it, `cause` names it. For a structure (messages, tools) both texts are empty. `tool` is the
+    `before` and `after` are the characters that differ, raw; `around` the same with the surrounding word or
+    value. `words` describes it, `cause` names it. For a structure (messages, tools) both texts are empty. `tool` is the
     index of the first tool that differs.
     """
 
@@ -54,7 +54,7 @@ class Difference:
 
 
 def difference(now: CacheView, earlier: CacheView) -> Difference | None:
-    """The first difference; None where one's text begins with the whole of the other's."""
+    """Return the first difference; None if one text is a prefix of the other."""
     shared = common_prefix(now.text, earlier.text)
     here, there = now.locate(shared), earlier.locate(shared)
     if here is None or there is None or shared >= min(len(now.text), len(earlier.text)):

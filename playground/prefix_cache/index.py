@@ -1,4 +1,4 @@
-"""What was sent lately, findable by longest shared prefix; in a tree, so that what many share stands once."""
+"""Recent requests, indexed by longest shared prefix in a tree that stores shared text once."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ MAX_BYTES = 64_000_000
 """Of text, in memory; what several share counts once."""
 MAX_ENTRIES = 100_000
 MADE = 64
-"""Requests whose text is kept put together."""
+"""Number of requests whose joined text is cached."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """A request that was sent. `at` is unix seconds; tokens are as reported, None where they were not.
+    """A request that was sent. `at` is unix seconds; tokens are as reported, None if unreported.
 
     `shared_chars` is how many code points it shared with the best request before it: where `cached_tokens` ended.
     `fields` is its body without messages and tools; None if unknown. `tag` names the purpose of a request that the
@@ -40,7 +40,7 @@ class Sent:
 
     @property
     def short_id(self) -> str:
-        """What a person recognises it by."""
+        """Return a label that identifies it to the user."""
         return (self.request_id or self.run_id)[:8]
 
 
@@ -96,7 +96,7 @@ class PrefixIndex:
 
     @property
     def text_bytes(self) -> int:
-        """Of text in memory, what is shared counted once."""
+        """Return the size of the text in memory; shared text counts once."""
         return self._tree.size
 
     def get(self, run_id: str) -> Sent | None:

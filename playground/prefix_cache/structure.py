@@ -27,7 +27,7 @@ class Moved:
 
 
 def messages_moved(now: CacheView, earlier: CacheView, index: int) -> Moved | None:
-    """What became of the messages from `index` on; None where that message itself was edited."""
+    """Describe the change of the messages from `index` on; None if that message itself was edited."""
     mine, theirs = _texts(now, tools=False), _texts(earlier, tools=False)
     if Counter(mine) == Counter(theirs):
         return Moved("order", "the messages stand in another order")
@@ -56,7 +56,7 @@ def _first_change(mine: Sequence[str], theirs: Sequence[str]) -> tuple[Sequence[
 
 
 def _left(moved: Sequence[str], here: Sequence[str], there: Sequence[str]) -> bool:
-    """Whether all of `moved`, which `there` has at this place, stand elsewhere in `here`."""
+    """Return whether all of `moved`, at this position in `there`, occur elsewhere in `here`."""
     have, need = Counter(here), Counter(there)
     return all(have[text] >= need[text] for text in moved)
 
@@ -104,7 +104,7 @@ def tool_words(now: CacheView, earlier: CacheView) -> str:
 
 
 def _tool_name(text: str) -> str:
-    """A tool's name, or the beginning of its text where it has none."""
+    """Return a tool's name, or the start of its text without one."""
     try:
         value = json.loads(text.removesuffix("\x1e"))
         return str(value["function"]["name"])

@@ -1,4 +1,4 @@
-"""A radix tree of texts: each node holds what is between two places where texts part; a shared beginning stands once.
+"""A radix tree of texts: each node holds the text between two branch points; shared prefixes are stored once.
 
 A node knows the newest entry below it, and the newest that the server has counted: the longest shared prefix is found
 by one walk along the text, however many texts there are.
@@ -20,7 +20,7 @@ from playground.prompt.document import Json
 _KINDS: tuple[PartKind, ...] = get_args(PartKind)
 _NONE = array("I")
 MAX_PARTS = 100_000
-"""That are kept to be used again."""
+"""Number kept for reuse."""
 
 
 class Entry:
@@ -74,7 +74,7 @@ class Node:
         self.counted: Entry | None = None
 
     def refresh(self) -> None:
-        """Find the newest entries anew."""
+        """Recompute the newest entries."""
         below = [child.newest for child in (self.children or {}).values()]
         counted = [child.counted for child in (self.children or {}).values()]
         self.newest = _newest((*self.entries, *(entry for entry in below if entry)))
@@ -174,7 +174,7 @@ class PrefixTree:
             self._join(node)
 
     def _join(self, node: Node) -> None:
-        """Make one of a node and its only child, where nothing ends between them."""
+        """Merge a node with its only child if no entry ends between them."""
         above, children = node.parent, list((node.children or {}).values())
         if above is None or node.entries or len(children) != 1:
             return

@@ -26,7 +26,7 @@ VolatileKind = Literal[
 LONG_ID = 24
 """Code points from which on an identifier is one by its looks alone."""
 _BEFORE, _LINK = 24, 200
-"""Code points before a value that are looked at for words, and for the beginning of a link."""
+"""Code points searched before a value for words and for the start of a link."""
 
 
 _MOMENTS = ("date", "time", "timestamp")
@@ -43,9 +43,9 @@ class Span(NamedTuple):
 
 
 def spans(text: str) -> tuple[Span, ...]:
-    """Every value, in order and without overlaps; remembered, also where only a few lines of a long text changed.
+    """Return all values, in order, without overlaps; cached per line.
 
-    A date or a time that a text begins with is sure: what stands before everything else was put there for today.
+    A date or a time at the start of a text is sure: it is usually the current date.
     """
     found = _memory().of(text)
     if found and found[0].kind in _MOMENTS and not text[: found[0].start].strip(_OPENING):
@@ -59,7 +59,7 @@ def _memory() -> LineMemory[Span]:
 
 
 def read(text: str) -> tuple[Span, ...]:
-    """As `spans`, read anew. No value reaches over a line's end, nor do the words that decide about it."""
+    """As `spans`, without the cache. Values and their context words never span lines."""
     found, taken = [], 0
     scanner = _scanner(ascii_only=text.isascii())
     for span in sorted(scanner.all(text), key=lambda span: (span.start, -span.end, not span.sure)):
@@ -107,14 +107,14 @@ class _Scanner:
         self._not_an_id = re.compile(NOT_AN_ID, re.IGNORECASE)
 
     def prepare(self) -> None:
-        """Compile what is compiled at first use."""
+        """Compile the lazily compiled patterns."""
         announced = (rule for rules in self._by_word.values() for rule in rules)
         for rule in (*announced, *self._by_digit, *self._in_lower, *self._as_typed):
             _ = rule.pattern
 
     def all(self, text: str) -> Iterator[Span]:
         """What the patterns find, in no order; values may overlap."""
-        # The one capital whose small letter is two characters long would shift what follows it.
+        # The one capital whose small letter is two characters long would shift the following offsets.
         lower = text.replace("İ", "i").lower()
         for word in self._words.finditer(lower):
             found = _at(text, word.start(), self._by_word[word.group()])
@@ -160,7 +160,7 @@ class _Scanner:
         return bool(self._patterns.event_before.search(text[max(span.start - _BEFORE, 0) : span.start]))
 
     def _is_history(self, text: str, span: Span) -> bool:
-        """Whether a date is long past, belongs to a name (gpt-4o-2024-08-06), or is told of in its sentence."""
+        """Whether a date is long past, belongs to a name (gpt-4o-2024-08-06), or is narrated in its sentence."""
         value = text[span.start : span.end]
         year = next((int(figures) for figures in _YEAR.findall(value)), None)
         if year is not None and (year if year < _BUDDHIST else year - 543) < _RECENT:
@@ -203,7 +203,7 @@ def _at(text: str, start: int, rules: list[_Rule]) -> Iterator[tuple[re.Match[st
 
 
 def _span(match: re.Match[str], sure: bool) -> Span | None:
-    """The value that was found; None where its figures are no date, no time, no identifier."""
+    """Return the value found; None if its digits are not a date, time or identifier."""
     kind = match.lastgroup
     if kind is None or not _plausible(kind, match[kind]):
         return None

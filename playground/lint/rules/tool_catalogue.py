@@ -35,7 +35,7 @@ RULE = LintRule(
 
 
 LARGE, VERY_LARGE = 1_000, 8_192
-"""Estimated tokens of a catalogue that trigger a finding with its price, and that fill a quarter of the context."""
+"""Estimated catalogue tokens that trigger a finding with its price, and that fill a quarter of the context."""
 REPEATED = 32
 """≈ tokens of a schema from which repeating it is worth a word."""
 REPEATED_MUCH = 256

@@ -63,8 +63,8 @@ class NoTools(QWidget):
 
 
 def assigned(cards: Sequence[ToolCard], tools: Sequence[Tool]) -> list[ToolCard | None]:
-    """Return a card for each tool, None if a new one is needed. A tool that stayed has its card; one that changed at its
-    place keeps the card of that place."""
+    """Return a card for each tool, None if a new one is needed. An unchanged tool keeps its
+    card; a tool edited in place keeps the card at that index."""
     free = dict(enumerate(cards))
     chosen: list[ToolCard | None] = [None] * len(tools)
     for at, tool in enumerate(tools):
