@@ -206,7 +206,7 @@ class ToolCard(QFrame):
         self._show_view(FORM)
 
     def offer_answers(self, offered: bool) -> None:
-        """Whether a view of the tool's mock results is available."""
+        """Set whether the mock results of the tool can be edited."""
         if self._body_column is not None:
             self.answers.setVisible(offered)
 

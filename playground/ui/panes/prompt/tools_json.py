@@ -224,7 +224,7 @@ class ToolJson(QWidget):
         if faults and self.unused:
             said.append("The prompt keeps the last definition that was right.")
         elif faults:
-            said.append("Mark the text as identical to the prompt.")
+            said.append("The prompt uses this definition, including these errors.")
         self.wrong.setText("\n".join(said))
         for widget in (self.wrong, self.go):
             widget.setVisible(bool(faults))
