@@ -9,7 +9,7 @@ from statistics import median
 KEPT = 200
 """Number of latest forecasts in a score."""
 LATEST, FAILURES = 5, 3
-"""Number of recent failures that is reported."""
+"""A score is failing if at least `FAILURES` of the `LATEST` forecasts failed."""
 UNREPORTED = 2
 """Responses without any cached tokens after which the server counts as not reporting them."""
 _WIDER, _NARROWER, _WIDEST = 1.35, 0.97, 6.0
