@@ -1,8 +1,8 @@
-"""Where the Qt-free rooms meet: what is edited, sent, remembered and looked back at. Wiring, no logic. Read this first.
+"""Application services without Qt: construction and wiring of prompt, cache model, request service and log.
 
-edit  -> outlook(document)        zones and forecast, from the cache model
-send  -> sender.send(document)    the run, its log rows, and what the cache model learns from them
-look  -> recall(run_id)           a logged request as it was, through the same fold as a live one
+- `outlook(document)`: zones and forecast, from the cache model
+- `send(document)`: a run; its rows in the log; the cache model learns from it
+- `recall(run_id)`: a logged request, rebuilt by the code that handles a live one
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from playground.client.connection import Network
     from playground.client.rate_limiter import Load
     from playground.client.retry import RetryPolicy
-    from playground.experiments.replay import Replay
+    from playground.experiments.replay import CacheHistory
     from playground.lint.model import Finding
     from playground.lint.rewrite_preview import Effect
     from playground.lint.service import LintService
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Recalled:
-    """A logged request, read back."""
+    """A request read from the log."""
 
     stored: StoredRun
     state: RunState
@@ -59,7 +59,7 @@ class Recalled:
 
 
 class AppServices:
-    """Everything behind the window. Built once by `app` or a command; `close` ends it in reverse order."""
+    """All services of a window or a command. `close` ends them in reverse order of construction."""
 
     def __init__(
         self,
@@ -70,12 +70,12 @@ class AppServices:
         simulator_options: Sequence[str] = (),
         source: RequestSource = "window",
     ) -> None:
-        """`source` is logged with each request: who made it."""
+        """Open the data folder. `source` is logged with each request."""
         self._source = source
         self.folder = folder
         self.tasks = tasks
         self.writer = FileWriter()
-        """Writes the small files of the data folder: the event loop never waits for a disk."""
+        """Writes the small files of the data folder in a worker, so that the event loop never waits for a disk."""
         self.settings = Settings(folder / "settings.json", self.writer.submit)
         self.endpoints = EndpointStore(folder / "endpoints.json", self.writer.submit)
         self.settings.on_error = self.endpoints.on_error = lambda message: self.on_trouble(message)
@@ -83,31 +83,31 @@ class AppServices:
         self._environment = environment
         self.simulation = SimulatorManager(simulator_options)
         self.draft: Draft | None = None
-        """Only a window has one."""
+        """The window's draft; only a window has one."""
         self.log: RequestLog | None = None
         self.log_notice = ""
         self.on_trouble: Callable[[str], None] = lambda _sentence: None
-        """Hears of trouble that stops nothing, a sentence each."""
+        """Called with the message of an error that does not stop the program."""
         self.allow_server: Callable[[str], Coroutine[Any, Any, bool]] = _nobody_to_ask
-        """Asks whether tools of a tool server may be called."""
+        """Asks the user whether tools of a tool server may be called."""
 
     @cached_property
     def keys(self) -> CredentialStore:
-        """The API keys. Made when they are first needed, which the first frame does not."""
+        """Return the API keys. Created on first use: the first frame does not need them."""
         from playground.storage.credentials import CredentialStore
 
         return CredentialStore(self._environment)
 
     @cached_property
     def rate_limiter(self) -> SharedRateLimiter:
-        """Slots under the plan limits, shared with every process on this data folder."""
+        """Return the slots under the plan limits, shared with every process that uses this data folder."""
         from playground.runs.shared_rate_limiter import SharedRateLimiter
 
         return SharedRateLimiter(self.folder, on_error=lambda message: self.on_trouble(message))
 
     @cached_property
     def sender(self) -> RequestService:
-        """Sends, and knows what was sent. Made when it is first needed, which the first frame does not."""
+        """Return the service that sends requests and keeps their cache forecasts. Created on first use."""
         from playground.runs.service import RequestService
 
         lifetime_s = self.settings.number("cache_lifetime_s")
@@ -126,7 +126,7 @@ class AppServices:
 
     @cached_property
     def cache_memory(self) -> CacheMemory:
-        """Keeps what the cache model has learned between two starts."""
+        """Return the storage of the learned cache parameters."""
         from playground.runs.cache_memory import CacheMemory
 
         return CacheMemory(
@@ -135,21 +135,21 @@ class AppServices:
 
     @cached_property
     def reporter(self) -> TelemetryService:
-        """Tells other tools of requests that have ended, where the settings say so."""
+        """Return the telemetry output of finished requests; inactive unless the settings enable it."""
         from playground.telemetry.service import TelemetryService
 
         return TelemetryService(self.folder, self.settings, lambda sentence: self.on_trouble(sentence))
 
     @cached_property
     def tool_servers(self) -> ToolServers:
-        """Tool servers that the person named. `allow_server` is asked before the first call of each."""
+        """Return the tool servers that the user configured. Calls `allow_server` before the first call of each."""
         from playground.mcp_tools.service import ToolServers
 
         return ToolServers(lambda server: self.allow_server(server))
 
     @cached_property
     def adviser(self) -> LintService:
-        """The guide's advice. Made when it is first needed, which the first frame does not."""
+        """Return the lint service. Created on first use: the first frame does not need it."""
         from playground.lint.service import LintService
 
         desk = LintService(self.settings)
@@ -157,13 +157,13 @@ class AppServices:
         return desk
 
     async def advice(self, document: Document) -> tuple[Finding, ...]:
-        """What the guide has to say of a document on the chosen endpoint."""
+        """Return the lint findings of a document for the current endpoint."""
         endpoint = self.endpoint
         counter = self.sender.forecaster.counter(endpoint.id, endpoint.model)
         return await self.adviser.judge(document, endpoint, counter, self.sender.retries)
 
     def effect(self, document: Document) -> Effect:
-        """What a document would come to on the chosen endpoint: for one that is mended, before it is."""
+        """Return the forecast of a document for the current endpoint, for example of a fix before it is applied."""
         from playground.lint.rewrite_preview import effect
 
         endpoint = self.endpoint
@@ -179,30 +179,30 @@ class AppServices:
         sender.forecaster.lifetime_s = settings.number("cache_lifetime_s")
 
     def open_draft(self) -> Draft:
-        """Take a slot for the draft, and keep it until `close`."""
+        """Take a slot for the draft and hold it until `close`."""
         self.draft = Draft(self.folder, self.tasks)
         return self.draft
 
     @property
     def endpoint(self) -> Endpoint:
-        """The endpoint that Send goes to; the simulator where the chosen one is gone."""
+        """Return the endpoint that Send uses; the simulator if the selected endpoint no longer exists."""
         chosen = str(self.settings.get("endpoint_id"))
         known = {endpoint.id: endpoint for endpoint in self.endpoints.all()}
         return known.get(chosen) or known[SIMULATOR_ID]
 
     def choose(self, endpoint_id: str) -> None:
-        """Send to this endpoint from now on."""
+        """Select the endpoint for the following requests."""
         self.settings.set("endpoint_id", endpoint_id)
 
     @property
     def notices(self) -> tuple[str, ...]:
-        """What was found wrong in the data folder at start, a sentence each."""
+        """Return the errors found in the data folder at start, one message each."""
         draft = self.draft.notice if self.draft is not None else ""
         found = (self._folder_warning, self.settings.notice, self.endpoints.notice, draft, self.log_notice)
         return tuple(sentence for sentence in found if sentence)
 
     async def open_log(self) -> None:
-        """Open the request log; where that fails, the program goes on without, and `log_notice` says why."""
+        """Open the request log. On failure the program continues without it and `log_notice` contains the reason."""
         # Imported here: SQLite is not needed before the first paint.
         from playground.requestlog.log import RequestLog
         from playground.requestlog.records import LogUnavailableError
@@ -221,7 +221,7 @@ class AppServices:
         await self.remember_sent()
 
     async def keep_bounds(self) -> int:
-        """Delete logged requests that the settings say are too old or too many. Answers with how many."""
+        """Delete logged requests beyond the configured age or number. Returns how many were deleted."""
         days, megabytes = self.settings.number("log_keep_days"), self.settings.number("log_keep_mb")
         if self.log is None or not (days or megabytes):
             return 0
@@ -229,20 +229,23 @@ class AppServices:
         return await self.log.keep_within(age, int(megabytes * 1_000_000) or None)
 
     async def remember_sent(self, endpoint: Endpoint | None = None) -> None:
-        """Tell the cache model what the log knows was sent to an endpoint (None: the chosen one)."""
+        """Initialise the cache model from the logged requests to an endpoint (None: the current one)."""
         if self.log is not None:
             await self.cache_memory.remember(endpoint or self.endpoint, self.log)
 
     def outlook(self, document: Document) -> Outlook:
-        """Zones and forecast of a document on the chosen endpoint, now."""
+        """Return zones and forecast of a document for the current endpoint, at the current time."""
         return self.sender.outlook(document, self.endpoint)
 
     async def send(self, document: Document, on_dispatch: Callable[[PendingRequest], None]) -> PendingRequest:
-        """Send to the chosen endpoint; errors as `RequestService.send`."""
+        """Send to the current endpoint. Reports errors like `RequestService.send`."""
         return await self.sender.send(document, self.endpoint, on_dispatch)
 
-    async def replay(self, text: str) -> Replay:
-        """What the cache did with the logged requests that a filter finds. Raises InputError for one that is none."""
+    async def replay(self, text: str) -> CacheHistory:
+        """Return the cache history of the logged requests that match a filter.
+
+        Raises InputError for an invalid filter.
+        """
         from playground.experiments.log_replay import replay_log
         from playground.requestlog.filter import parse
 
@@ -252,11 +255,11 @@ class AppServices:
         return await replay_log(self.log, chosen, self.sender.forecaster.lifetime_s)
 
     def load(self) -> Load:
-        """How much this program is sending to the chosen endpoint."""
+        """Return the current load of this program on the current endpoint."""
         return self.rate_limiter.load(self.endpoint.id)
 
     async def recall(self, run_id: str) -> Recalled | None:
-        """A logged request; None where there is none of that id."""
+        """Return a logged request; None if the id is unknown."""
         if self.log is None:
             return None
         stored = await self.log.get(run_id)
@@ -266,7 +269,7 @@ class AppServices:
         return Recalled(stored, state, document, await self._why(stored, state, document))
 
     async def _why(self, stored: StoredRun, state: RunState, document: Document) -> Why | None:
-        """Return the explanation that was stored with the request; one is made for requests of older versions."""
+        """Return the stored explanation of a request; compute it for requests of older versions."""
         from playground.runs.stored_explanation import explain_stored, read_explanation
 
         if self.log is None or state.phase != "done":
@@ -278,7 +281,7 @@ class AppServices:
         return explain_stored(stored.record, state, earlier.record if earlier else None, document)
 
     async def close(self) -> None:
-        """End everything, in reverse order of construction. Waits once for what is not on disk yet."""
+        """Close everything in reverse order of construction. Waits once for unfinished writes."""
         if self.draft is not None:
             await self.draft.flush()
         await self.tasks.close()
@@ -306,7 +309,7 @@ async def _nobody_to_ask(_server: str) -> bool:
 
 
 def retry_policy(settings: Settings) -> RetryPolicy:
-    """The retries that the settings ask for."""
+    """Return the retry policy in the settings."""
     from playground.client.retry import NO_RETRIES, RetryPolicy
 
     if not settings.flag("retry"):
@@ -319,7 +322,7 @@ def retry_policy(settings: Settings) -> RetryPolicy:
 
 
 def network(settings: Settings) -> Network:
-    """How servers are reached, by the settings."""
+    """Return the network configuration in the settings."""
     from playground.client.connection import Network, Timeouts
 
     timeouts = Timeouts(

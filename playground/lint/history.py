@@ -37,7 +37,7 @@ class PastRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class History:
+class PromptHistory:
     """What the log holds. `requests` are those of this prompt, oldest first (the last few hundred will do).
 
     `tools_called` are the names of all tools that were ever called, over `tools_offered_in` requests that offered
@@ -52,4 +52,4 @@ class History:
     chains_stopped: int = 0
 
 
-NO_HISTORY = History()
+NO_HISTORY = PromptHistory()

@@ -25,7 +25,7 @@ assumed: a figure of the program's own where nobody publishes one."""
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class GuideSource:
     """Where the guide says it: the section's title, and what it says, in this program's words."""
 
     section: str
@@ -65,7 +65,7 @@ def _plain(value: float | None) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class FindingPlace:
     """A field of the request, by the path used in the server's errors, e.g. ("messages", 0, "content").
 
     `start` and `end` are code points in that field's text: in a message's *template* content, or in
@@ -115,7 +115,7 @@ class Finding:
     title: str
     detail: str
     evidence: tuple[Evidence, ...] = ()
-    places: tuple[Place, ...] = ()
+    places: tuple[FindingPlace, ...] = ()
     fix: Fix | None = None
     tokens: float = 0.0
     dollars: float | None = None
@@ -144,7 +144,7 @@ class Rule(Protocol):
         """Why it matters, in a sentence or two."""
 
     @property
-    def source(self) -> Source:
+    def source(self) -> GuideSource:
         """Where the guide says so."""
 
     def judge(self, facts: PromptFacts) -> Iterable[Finding]:
@@ -158,7 +158,7 @@ class LintRule:
     name: str
     title: str
     reason: str
-    source: Source
+    source: GuideSource
     speak: Callable[[PromptFacts], Iterable[Finding]]
 
     def judge(self, facts: PromptFacts) -> Iterator[Finding]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Protocol
 
-from playground.lint.context import Setting
+from playground.lint.context import LintContext
 from playground.lint.language import detect
 from playground.prompt.document import Document, Json, Message
 
@@ -14,7 +14,7 @@ PER_REQUESTS = 1_000
 PER_TOKENS = 1_000_000
 
 
-class Counter(Protocol):
+class TokenCounter(Protocol):
     """Counts tokens, ≈. `prefix.tokens.TokenEstimator` is one."""
 
     def estimate(self, text: str) -> float:
@@ -28,7 +28,7 @@ class PromptFacts:
     """One prompt and its context. `body` is an imported request body, if any."""
 
     def __init__(
-        self, document: Document, setting: Setting, counter: Counter, body: Mapping[str, Json] | None = None
+        self, document: Document, setting: LintContext, counter: TokenCounter, body: Mapping[str, Json] | None = None
     ) -> None:
         self.document = document
         self.setting = setting

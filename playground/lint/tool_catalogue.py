@@ -14,7 +14,7 @@ DEEP = 12
 
 
 @dataclass(frozen=True, slots=True)
-class Node:
+class SchemaNode:
     """One schema in a definition. `path` leads to it from the definition, `name` is the property's, dotted."""
 
     path: Path
@@ -33,26 +33,26 @@ def description(tool: Tool) -> str:
     return _text(function.get("description")) if isinstance(function, dict) else ""
 
 
-def parameters(tool: Tool) -> Iterator[Node]:
+def parameters(tool: Tool) -> Iterator[SchemaNode]:
     """Every parameter of a tool, nested ones too, in order."""
     function = tool.definition.get("function")
     schema = function.get("parameters") if isinstance(function, dict) else None
     if isinstance(schema, dict):
-        yield from _below(Node(("function", "parameters"), "", schema), 0)
+        yield from _below(SchemaNode(("function", "parameters"), "", schema), 0)
 
 
-def _below(node: Node, depth: int) -> Iterator[Node]:
+def _below(node: SchemaNode, depth: int) -> Iterator[SchemaNode]:
     if depth >= DEEP:
         return
     properties = node.schema.get("properties")
     for key, schema in properties.items() if isinstance(properties, dict) else ():
         if isinstance(schema, dict):
-            child = Node((*node.path, "properties", key), f"{node.name}.{key}" if node.name else key, schema)
+            child = SchemaNode((*node.path, "properties", key), f"{node.name}.{key}" if node.name else key, schema)
             yield child
             yield from _below(child, depth + 1)
     items = node.schema.get("items")
     if isinstance(items, dict):
-        yield from _below(Node((*node.path, "items"), f"{node.name}[]", items), depth + 1)
+        yield from _below(SchemaNode((*node.path, "items"), f"{node.name}[]", items), depth + 1)
 
 
 def edited(tool: Tool, changes: Mapping[Path, Json]) -> dict[str, Json]:

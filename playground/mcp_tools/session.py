@@ -32,7 +32,7 @@ class ToolServerError(Exception):
     """The server cannot be reached, broke off, or said no. The message is a sentence for the person."""
 
 
-class Session:
+class McpSession:
     """Serves one request after another until it is closed. Everything happens in the task that runs `serve`."""
 
     def __init__(self, name: str, where: CommandLine | Address) -> None:

@@ -1,4 +1,4 @@
-"""Possible causes of a miss, with a title for each."""
+"""The causes that a miss can have, and a title for each that the user reads first."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ Found = TypeVar("Found", bound=Shiftable)
 class LineMemory(Generic[Found]):
     """Cached results of `read`, whose matches in a line must not depend on other lines.
 
-    `shift` moves a find by a number of code points. Thread-safe: at worst a thread scans again.
+    `shift` moves a find by a number of code points. Safe to ask from several threads: at worst one reads again.
     """
 
     def __init__(self, read: Callable[[str], tuple[Found, ...]], shift: Callable[[Found, int], Found]) -> None:

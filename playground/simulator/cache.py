@@ -12,18 +12,18 @@ from typing import Literal, Protocol
 
 MAX_BLOCKS = 200_000
 ROUTED_TOKENS = 256
-"""Tokens at the head of a prompt that decide its replica with prefix routing."""
+"""Length of a prompt's beginning, in tokens, that determines its replica with prefix routing."""
 Routing = Literal["random", "prefix", "round-robin"]
 ROUTINGS: tuple[Routing, ...] = ("random", "prefix", "round-robin")
 
 
 @dataclass(frozen=True)
 class CacheOptions:
-    """How an engine caches.
+    """Cache parameters of an engine.
 
     `block_size`: tokens of the smallest unit that is served. `minimum`: prefixes shorter than this are not served.
-    `capacity`: tokens that fit, least recently used blocks are evicted; None: 200,000 blocks. `slots`: if above 0, only
-    the last prompts of so many slots are kept, whole and without blocks. `answers`: generated answers are cached too.
+    `capacity`: in tokens, least recently used blocks are evicted; None: 200,000 blocks. `slots`: if above 0, only the
+    last prompts of that many slots are cached, whole and without blocks. `answers`: generated answers are cached too.
     """
 
     block_size: int = 16
@@ -37,7 +37,7 @@ class CacheOptions:
 
 
 class Cache(Protocol):
-    """Tokens of earlier requests."""
+    """A cache of the tokens of earlier requests."""
 
     def serve(self, tokens: Sequence[str]) -> int:
         """Return how many of these tokens are cached, and add them. At least one token is always computed."""
@@ -53,7 +53,7 @@ Clock = Callable[[], float]
 
 
 class PrefixCache:
-    """Whole blocks. A block is found by the hash of itself and of all before it."""
+    """A cache of whole blocks. The key of a block is the hash of its tokens and of all tokens before it."""
 
     def __init__(
         self,
@@ -104,7 +104,10 @@ class PrefixCache:
 
 
 class SlotCache:
-    """The last prompt of each slot. A request takes the slot that shares most with it, else the oldest one."""
+    """The last prompt of each slot.
+
+    A request takes the slot with the longest shared prefix, otherwise the oldest slot.
+    """
 
     def __init__(self, options: CacheOptions, clock: Clock = time.monotonic) -> None:
         self._options, self._clock = options, clock
@@ -126,7 +129,7 @@ class SlotCache:
         return served if served >= self._options.minimum else 0
 
     def add(self, tokens: Sequence[str]) -> None:
-        """See Cache. The tokens continue the prompt that was served last."""
+        """See Cache. The tokens continue the most recently served prompt."""
         if self._slots:
             self._slots[-1] = (list(tokens), self._clock())
 

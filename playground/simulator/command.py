@@ -1,4 +1,4 @@
-"""`electron-playground simulator`: the built-in server in the foreground, until it is told to stop."""
+"""`electron-playground simulator`: the built-in server in the foreground, until SIGINT or SIGTERM."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CANNOT_LISTEN = 2
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command's options."""
+    """Add the command's options."""
     parser.description = (
         "A server on this machine that speaks Electron's API. Its replies are simulated; its protocol is real."
     )
@@ -97,12 +97,12 @@ def _amount(text: str) -> float:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Serve until SIGINT or SIGTERM. Returns 0; 2 where the port cannot be had."""
+    """Serve until SIGINT or SIGTERM. Returns 0; 2 if the port is not available."""
     return asyncio.run(_serve(options))
 
 
 async def _serve(options: argparse.Namespace) -> int:
-    # Imported here: every other command would pay for the server library at its start.
+    # Imported here, so that other commands do not load the server library.
     from aiohttp import web
 
     from playground.simulator.server import Simulator
@@ -160,7 +160,7 @@ def _stop_signal(with_stdin: bool) -> asyncio.Event:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: loop.call_soon_threadsafe(stopped.set))
     if with_stdin:
-        # The parent holds the other end: when it is gone, however it went, reading ends.
+        # The parent holds the other end: reading ends as soon as the parent has exited for any reason.
         threading.Thread(target=_watch_stdin, args=(loop, stopped), daemon=True).start()
     return stopped
 

@@ -36,7 +36,7 @@ OTHERS = {
     "no_usage_details": 0,
     "no_request_id": 0,
 }
-"""Each other fault and the number it has when none is given."""
+"""The other faults, with the number that is used if none is given."""
 
 MOST_DIGITS = 7
 _NUMBER = re.compile(rf"[0-9]{{1,{MOST_DIGITS}}}(?:\.[0-9]{{1,6}})?")
@@ -44,18 +44,18 @@ _NUMBER = re.compile(rf"[0-9]{{1,{MOST_DIGITS}}}(?:\.[0-9]{{1,6}})?")
 
 @dataclass(frozen=True)
 class Fault:
-    """One fault. `number` is what the table above says; None where none was given."""
+    """One fault. `number` has the meaning in the table above; None if none was given."""
 
     name: str
     number: float | None = None
 
 
 class UnknownFault(ValueError):  # noqa: N818 - bad input
-    """No fault of that name."""
+    """Raised for an unknown fault name."""
 
 
 def parse(text: str) -> Fault:
-    """The fault in `text`. Raises UnknownFault, whose words list them all."""
+    """Parse a fault. Raises UnknownFault, whose message lists all faults."""
     name, _, number = text.strip().partition("=")
     if name not in STATUSES and name not in OTHERS:
         raise UnknownFault(f"no fault is called {name!r}; there are: {', '.join((*STATUSES, *OTHERS))}")
@@ -67,15 +67,15 @@ def parse(text: str) -> Fault:
 
 
 class FaultQueue:
-    """Faults that wait for the next requests."""
+    """Queue of faults for the next requests."""
 
     def __init__(self) -> None:
         self._waiting: deque[Fault] = deque()
 
     def add(self, fault: Fault, times: int) -> None:
-        """The next `times` requests get this fault."""
+        """Apply this fault to the next `times` requests."""
         self._waiting.extend([fault] * times)
 
     def take(self) -> Fault | None:
-        """The fault of the next request."""
+        """Remove and return the fault of the next request."""
         return self._waiting.popleft() if self._waiting else None

@@ -1,4 +1,4 @@
-"""Starts the simulator as a process of its own, and ends it. Standard library only."""
+"""Start and end of the simulator as a separate process. Standard library only."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ STOP_S = 3.0
 
 
 class SimulatorError(Exception):
-    """The simulator's process did not come up; the text is a sentence for the user."""
+    """The simulator's process did not start; the message is shown to the user."""
 
 
 class SimulatorProcess:
-    """A running simulator."""
+    """A running simulator process."""
 
     def __init__(self, process: subprocess.Popen[bytes], base_url: str) -> None:
         self._process = process
@@ -28,7 +28,7 @@ class SimulatorProcess:
 
     @classmethod
     def start(cls, extra_args: Sequence[str] = ()) -> SimulatorProcess:
-        """Start one and wait until it listens (blocking, at most START_S seconds). Raises SimulatorError."""
+        """Start a simulator and wait until it listens (blocking, at most START_S seconds). Raises SimulatorError."""
         command = [*_program(), "simulator", "--json", "--stop-with-stdin", *extra_args]
         try:
             process = subprocess.Popen(
@@ -45,7 +45,7 @@ class SimulatorProcess:
 
     @property
     def alive(self) -> bool:
-        """Whether the process still runs."""
+        """Return whether the process still runs."""
         return self._process.poll() is None
 
     @property
@@ -54,7 +54,7 @@ class SimulatorProcess:
         return self._process.pid
 
     def stop(self) -> None:
-        """End the process and wait for it; fine where it has ended."""
+        """End the process and wait for it. Does nothing if it has ended."""
         for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
             if pipe is not None:
                 pipe.close()
@@ -67,7 +67,7 @@ class SimulatorProcess:
 
 
 def _environment() -> dict[str, str]:
-    # The key of the real service is none of the simulator's business.
+    # The simulator must not inherit the key of the real service.
     return {name: value for name, value in os.environ.items() if name != "SMALLEST_API_KEY"}
 
 

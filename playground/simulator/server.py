@@ -1,4 +1,4 @@
-"""The simulator's HTTP side, on aiohttp: routes, auth, limits, and the pace of a stream."""
+"""HTTP server of the simulator, on aiohttp: routes, authentication, limits, and stream timing."""
 
 from __future__ import annotations
 
@@ -22,40 +22,40 @@ from playground.simulator.pace import Pace
 from playground.simulator.reply import compose
 from playground.simulator.speech import SpeechRoutes
 from playground.simulator.tokens import Template
-from playground.simulator.validation import Detail, context_problem, problems
+from playground.simulator.validation import ErrorDetail, context_problem, problems
 
 MINUTE_S = 60.0
 
 
 @dataclass(frozen=True)
-class Plan:
-    """None is no limit."""
+class PlanOptions:
+    """Limits of the account; None: no limit."""
 
     requests_per_minute: int | None
     in_flight: int | None
 
 
-PLANS = {"standard": Plan(10, 3), "enterprise": Plan(200, 20), "none": Plan(None, None)}
+PLANS = {"standard": PlanOptions(10, 3), "enterprise": PlanOptions(200, 20), "none": PlanOptions(None, None)}
 
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why a request is answered with 429. `retry_after_s` is None where no time is known."""
+    """Reason of a response with status 429. `retry_after_s`: None if the time is unknown."""
 
     message: str
     retry_after_s: float | None
 
 
 class Limiter:
-    """Counts what this server's one account does."""
+    """Counts the requests of the server's only account."""
 
-    def __init__(self, plan: Plan, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, plan: PlanOptions, clock: Callable[[], float] = time.monotonic) -> None:
         self._plan, self._clock = plan, clock
         self._starts: deque[float] = deque()
         self.in_flight = 0
 
     def enter(self) -> Refusal | None:
-        """Take a place; a Refusal where there is none. Each place must be given back with `leave`."""
+        """Take a slot; returns a Refusal if none is free. Release every slot with `leave`."""
         now = self._clock()
         while self._starts and self._starts[0] <= now - MINUTE_S:
             self._starts.popleft()
@@ -70,20 +70,20 @@ class Limiter:
         return None
 
     def leave(self) -> None:
-        """Give a place back."""
+        """Release a slot."""
         self.in_flight -= 1
 
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 MAX_BODY_BYTES = 16 * 1024 * 1024
 MOST_QUEUED = 10_000
-"""Faults that one request may put into the queue."""
+"""Maximum number of faults that one request may queue."""
 REQUEST_ID = web.RequestKey("request_id", str)
 
 
 @dataclass(frozen=True)
 class Options:
-    """`ttft_ms` is the time to first token when all is cached; each 1,000 uncached tokens add as much again."""
+    """`ttft_ms`: time to first token with a fully cached prompt; each 1,000 uncached tokens add the same time again."""
 
     api_key: str | None = None
     plan: str = "standard"
@@ -94,9 +94,9 @@ class Options:
 
 
 class Refused(Exception):  # noqa: N818 - an answer, not an error of ours
-    """The request is answered with an error envelope."""
+    """Raised to answer the request with an error envelope."""
 
-    def __init__(self, status: int, kind: str, message: str, details: list[Detail] | None = None) -> None:
+    def __init__(self, status: int, kind: str, message: str, details: list[ErrorDetail] | None = None) -> None:
         super().__init__(message)
         self.status, self.kind, self.message, self.details = status, kind, message, details or []
         self.retry_after_s: float | None = None
@@ -114,7 +114,7 @@ class Simulator:
         self._disconnects = 0
 
     def application(self) -> web.Application:
-        """The routes."""
+        """Return the routes."""
         application = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[self._envelope])
         application.router.add_post("/waves/v1/chat/completions", self._completions)
         at_once = None if self._options.plan == "none" else 1
@@ -126,7 +126,7 @@ class Simulator:
 
     @web.middleware
     async def _envelope(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Gives every response its X-Request-Id, and every refusal its envelope."""
+        """Add X-Request-Id to every response and an error envelope to every refusal."""
         request[REQUEST_ID] = str(uuid.uuid4())
         try:
             _check_caller(request)
@@ -220,7 +220,7 @@ class Simulator:
         cache = self._cache.route(tokens)
         cached = cache.serve(tokens)
         scripted = scenarios.turn_of(fields)
-        answer = wire.Answer(
+        answer = wire.AnswerBody(
             id=f"chatcmpl-{uuid.uuid4().hex[:24]}",
             model="electron",
             reply=scripted.reply if scripted else compose(fields),
@@ -247,7 +247,7 @@ class Simulator:
         self,
         request: web.Request,
         fields: dict[str, Any],
-        answer: wire.Answer,
+        answer: wire.AnswerBody,
         pace: Pace,
         fault: Fault | None,
     ) -> web.StreamResponse:
@@ -265,7 +265,7 @@ class Simulator:
         self,
         request: web.Request,
         response: web.StreamResponse,
-        answer: wire.Answer,
+        answer: wire.AnswerBody,
         pace: Pace,
         fault: Fault | None,
     ) -> None:
@@ -276,7 +276,7 @@ class Simulator:
 
 
 async def _until(moment: float) -> None:
-    """Wait for a moment, not for a length of time: at a thousand tokens a second the error would add up."""
+    """Wait until a point in time, not for a duration: at 1,000 tokens per second the errors would add up."""
     wait_s = moment - time.monotonic()
     if wait_s > 0:
         await asyncio.sleep(wait_s)

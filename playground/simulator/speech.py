@@ -1,6 +1,6 @@
-"""Lightning, the vendor's speech service, simulated: audio whose length follows the text, at a real pace.
+"""Simulation of Lightning, the vendor's speech service: audio whose length follows the text, in real time.
 
-What is heard is a quiet tone: no voice has read the text. Protocol and times are as the vendor documents them.
+The audio is a quiet tone, not a voice. Protocol and times are as the vendor documents them.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ FORMATS = ("pcm", "mp3", "wav", "ulaw", "alaw")
 CHARACTERS_A_SECOND = 15.0
 FIRST_AUDIO_S = 0.2
 FRAME_S = 0.25
-"""Of audio in one frame; frames come ten times as fast as they play."""
+"""Seconds of audio in one frame; frames are sent ten times as fast as they play."""
 HZ, LOUDNESS = 220.0, 900
 
 
 class SpeechRoutes:
-    """`authenticate` raises what the account refuses; `request_id` gives a request's own."""
+    """`authenticate` raises the account's error; `request_id` returns the id of a request."""
 
     def __init__(
         self, authenticate: Callable[[web.Request], None], request_id: Callable[[web.Request], str], at_once: int | None
@@ -36,7 +36,7 @@ class SpeechRoutes:
         self._busy = 0
 
     def add_to(self, application: web.Application) -> None:
-        """The two routes."""
+        """Return the two routes."""
         application.router.add_post("/waves/v1/tts", self._whole)
         application.router.add_post("/waves/v1/tts/live", self._live)
 
@@ -77,7 +77,7 @@ class SpeechRoutes:
         return response
 
     async def _taken(self, request: web.Request) -> dict[str, Any] | web.Response:
-        """The request's fields, with a place taken for it; or the answer that refuses it."""
+        """Return the request's fields and take a slot for it, or return the error response."""
         self._authenticate(request)
         try:
             fields = json.loads(await request.read())
@@ -93,7 +93,7 @@ class SpeechRoutes:
         return made
 
     def _refused(self, request: web.Request, status: int, error: str, message: str) -> web.Response:
-        """The envelope of this service, which is not that of chat completions."""
+        """Return the error envelope of this service, which differs from that of chat completions."""
         return web.json_response({"error": error, "message": message}, status=status, headers=self._headers(request))
 
     def _headers(self, request: web.Request) -> dict[str, str]:
@@ -101,7 +101,7 @@ class SpeechRoutes:
 
 
 def problem(fields: object) -> str:
-    """What is wrong with a request's fields; empty where nothing is."""
+    """Return the errors of a request's fields; empty if it is valid."""
     if not isinstance(fields, dict):
         return "The body is not an object"
     if not isinstance(fields.get("text"), str) or not fields["text"].strip():
@@ -119,7 +119,7 @@ def problem(fields: object) -> str:
 
 
 def tone(fields: Mapping[str, Any]) -> bytes:
-    """PCM, signed 16 bit, one channel: as long as it takes to read the text at this speed."""
+    """Return PCM, signed 16 bit, one channel, as long as speaking the text at this speed takes."""
     rate = int(fields.get("sample_rate", 24000))
     samples = int(len(fields["text"]) / CHARACTERS_A_SECOND / float(fields.get("speed", 1)) * rate)
     wave_length = max(round(rate / HZ), 2)
@@ -129,7 +129,7 @@ def tone(fields: Mapping[str, Any]) -> bytes:
 
 
 def as_wav(pcm: bytes, rate: int) -> bytes:
-    """The same in a WAV file."""
+    """Return the same audio as a WAV file."""
     held = io.BytesIO()
     with wave.open(held, "wb") as file:
         file.setnchannels(1)

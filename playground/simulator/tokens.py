@@ -1,4 +1,4 @@
-"""The simulator's tokenizer and chat template: deterministic, as dense as real ones, and not Electron's."""
+"""Tokenizer and chat template of the simulator: deterministic, with realistic token density, not Electron's."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ TOOLS_POSITIONS: tuple[ToolsPosition, ...] = ("first", "system", "first-user", "
 class Template:
     """A chat template.
 
-    `tools`: in front of all messages, behind the system text, or in front of the first or the last user message.
-    `head_tokens`: constant tokens at the beginning. `message_tokens`: constant tokens of each message, besides its
-    start, role and end.
+    `tools`: position of the tools: before all messages, after the system text, or before the first or the last user
+    message. `head_tokens`: constant tokens at the beginning. `message_tokens`: constant tokens of each message, in
+    addition to its start, role and end.
     """
 
     tools: ToolsPosition = "first"
@@ -36,7 +36,7 @@ class Template:
     message_tokens: int = 0
 
     def prompt(self, fields: Mapping[str, Any]) -> list[str]:
-        """Return the whole prompt as tokens, up to where the answer begins."""
+        """Return the whole prompt as tokens, up to the beginning of the answer."""
         tokens = [f"<|head {number}|>" for number in range(self.head_tokens)]
         tools = list(_tools(fields.get("tools") or ()))
         messages = fields["messages"]
@@ -51,7 +51,7 @@ class Template:
         return [*tokens, *self._start("assistant")]
 
     def answer(self, message: Mapping[str, Any]) -> list[str]:
-        """Return the tokens of an answer as the next request has them, without its role and its end."""
+        """Return the tokens of an answer as they appear in the next request, without its role and end."""
         return list(_content(message))
 
     def _tools_index(self, roles: Sequence[str]) -> int | None:

@@ -1,1 +1,1 @@
-"""What a caller would hear: speech laid out from the text as it arrived. Pure."""
+"""Voice timeline: speech computed from the arrival times of a completion's text. No I/O, no Qt."""

@@ -1,4 +1,4 @@
-"""Where a text can be cut to be spoken: after sentences or clauses, in many scripts, while it still comes."""
+"""Segmentation of streamed text into sentences or clauses for speech, in many scripts."""
 
 from __future__ import annotations
 
@@ -8,15 +8,18 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 Start: TypeAlias = Literal["piece", "clause", "sentence"]
-"""What the speech engine waits for: the first piece of text at all, then clauses · a clause · a whole sentence."""
+"""Where the first part may end: after the first piece of text, a clause or a sentence.
+
+Later parts are clauses or sentences.
+"""
 
 _SENTENCE = "!?…‼⁇⁈⁉।॥。！？．｡؟۔։။។៕።፧\n"
 _CLAUSE = "—，、；：､،؛၊፣፤፥།·՝"
 _SENTENCE_IF_SPACE, _CLAUSE_IF_SPACE = ".", ",;:–"
-"""ASCII marks end nothing inside a number, a time or an address: 3.5, 1,200, 10:30, example.com."""
+"""ASCII marks do not end a clause inside a number, a time or an address: 3.5, 1,200, 10:30, example.com."""
 _CLOSERS = "\"'”’»)]}」』）】"
 _SPACED_CLAUSES = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"
-"""Thai, Lao, Burmese and Khmer put spaces between clauses, not between words."""
+"""Thai, Lao, Burmese and Khmer use spaces between clauses, not between words."""
 
 _ABBREVIATIONS = frozenset(("mr", "mrs", "ms", "dr", "prof", "vs", "approx", "jr", "sr", "sra", "dra"))
 _WORD = re.compile(r"[^\W\d_]+$")
@@ -24,9 +27,10 @@ _WORD = re.compile(r"[^\W\d_]+$")
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """A part to speak: characters [start, end). It is known to end there when `known` characters have come.
+    """A part to speak: characters [start, end).
 
-    `known` None: only once no more text comes.
+    `known` is the number of characters after which the end is certain; None if only the end of the text makes it
+    certain.
     """
 
     start: int
@@ -50,9 +54,9 @@ _PATTERNS = {
 
 
 def cuts(text: str, start: Start, first_piece: int = 0) -> tuple[Cut, ...]:
-    """The parts in which a text is spoken, in order; parts without a letter or digit are left out.
+    """Return the parts in which a text is spoken, in order. Parts without a letter or digit are left out.
 
-    `first_piece`: characters of the first piece, for a start with that. Together the parts have every word.
+    Together the parts contain every word. `first_piece`: characters of the first piece, if speech starts with it.
     """
     found: list[Cut] = []
     at = 0
@@ -78,7 +82,7 @@ def _ends(text: str, start: Start, first_piece: int) -> Iterator[tuple[int, int 
 
 
 def _first_sure(match: re.Match[str]) -> int:
-    """After the first mark that ends the part by itself; what follows it at once belongs to it."""
+    """Return the offset after the first mark that ends the part, including characters that directly follow the mark."""
     return next(place + 1 for place in range(match.start(), match.end()) if match.string[place] in _SENTENCE + _CLAUSE)
 
 

@@ -1,4 +1,4 @@
-"""Voice readiness over repeats of one prompt: distributions, not means; cold cache against warm."""
+"""Voice readiness from repeated runs of one prompt: distributions of times, cold cache against warm."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from playground.voice.times import TurnTimes
 
 
 def cold(document: Document) -> Document:
-    """The same prompt with words of its own before the first message, and without a shared catalogue before them.
+    """Return the prompt with a unique text before its first message, so that no cache holds its prefix.
 
-    Tools come before the messages in the prefix (assumed), so the first one's description gets the words too.
+    Without a shared catalogue. Tools precede the messages in the prefix (assumed), so the first tool's description gets
+    the text too.
     """
     words = uuid.uuid4().hex[:8]
     messages = document.messages
@@ -39,29 +40,29 @@ def _other(document: Document, words: str) -> tuple[Tool, ...]:
 
 
 Cache: TypeAlias = Literal["cold", "warm", "unknown"]
-"""As the server reported it: no cached tokens · some · not reported."""
+"""Cache state as the server reported it: no cached tokens, some, or not reported."""
 DEFAULT_LIMIT_S = 10.0
 TOLERATED_S = 0.0005
-"""Speech starves where it stands still for longer than the half of a millisecond that figures are rounded by."""
+"""Pauses up to this length are rounding differences: figures are rounded to the millisecond."""
 
 
 @dataclass(frozen=True, slots=True)
 class Distribution:
-    """Seconds, lowest first. `missing`: turns that have no such value, such as one without text."""
+    """Values in seconds, lowest first. `missing`: turns without a value, such as turns without text."""
 
     values: tuple[float, ...]
     missing: int = 0
 
     @classmethod
     def of(cls, values: Iterable[float | None]) -> Distribution:
-        """Of what there is; None is missing."""
+        """Return the number of values, without the missing ones."""
         every = list(values)
         known = sorted(value for value in every if value is not None)
         return cls(tuple(known), len(every) - len(known))
 
     @property
     def median(self) -> float | None:
-        """The middle value, or the mean of the two in the middle; None of nothing."""
+        """Return the median: the middle value or the mean of the two middle ones. None without values."""
         count = len(self.values)
         if not count:
             return None
@@ -69,35 +70,35 @@ class Distribution:
 
     @property
     def p90(self) -> float | None:
-        """The lowest value that at least nine of ten are not above (nearest rank)."""
+        """Return the 90th percentile (nearest rank). None without values."""
         return self.values[math.ceil(0.9 * len(self.values)) - 1] if self.values else None
 
     @property
     def highest(self) -> float | None:
-        """The worst."""
+        """Return the largest value. None without values."""
         return self.values[-1] if self.values else None
 
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """`count` of `of` turns."""
+    """`count` out of `of` turns."""
 
     count: int
     of: int
 
     @property
     def value(self) -> float | None:
-        """From 0 to 1; None of no turns."""
+        """Return the share, 0 to 1. None without turns."""
         return self.count / self.of if self.of else None
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Some of the turns. Times in seconds from when the newest attempt was sent.
+    """Figures of a group of turns. Times in seconds since the newest attempt was sent.
 
-    `first_clause`: until text was there that speech can begin with · `longest_gap`: between two pieces ·
-    `starved`: for how long speech that has begun stands still, at the set rate · `starving`: turns where it does ·
-    `within`: turns that ended as they should within the limit, counted from the run's beginning, retries included.
+    `first_clause`: until the first speakable text was complete. `longest_gap`: between two pieces of text. `starved`:
+    total pause of started speech at the configured rate. `starving`: turns with such a pause. `within`: turns that
+    finished normally within the limit, measured from the start of the run, retries included.
     """
 
     turns: int
@@ -111,7 +112,7 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """All turns, and those that the server reported as cold, as warm, or not at all. Stopped turns are left out."""
+    """All turns, and the groups reported as cold, as warm, or not reported. Stopped turns are excluded."""
 
     all: Group
     cold: Group
@@ -124,7 +125,7 @@ class Readiness:
 def readiness(
     turns: Sequence[TurnTimes], settings: SpeechSettings = DEFAULTS, limit_s: float = DEFAULT_LIMIT_S
 ) -> Readiness:
-    """What repeats say of how fit a prompt is for speech. Failed turns count: as not within the limit."""
+    """Return the figures of repeated turns. A failed turn counts as not within the limit."""
     kept = [turn for turn in turns if turn.ended_as in ("done", "failed")]
 
     def group(*caches: Cache) -> Group:
@@ -135,20 +136,20 @@ def readiness(
 
 
 def cache_of(turn: TurnTimes) -> Cache:
-    """Whether the prefix was served from the cache."""
+    """Return whether the prefix came from the cache, as reported."""
     if turn.cached_tokens is None:
         return "unknown"
     return "warm" if turn.cached_tokens > 0 else "cold"
 
 
 def first_clause_at(turn: TurnTimes, settings: SpeechSettings) -> float | None:
-    """When the first text was there that speech can begin with, on the turn's own clock."""
+    """Return the time at which the first speakable text was complete, in seconds on the turn's clock."""
     spoken = lay_out(turn, settings)
     return spoken[0].text_at if spoken else None
 
 
 def starved_s(turn: TurnTimes, settings: SpeechSettings) -> float | None:
-    """For how long speech stands still after it has begun; None where nothing is spoken."""
+    """Return the total pause of started speech, in seconds. None if nothing is spoken."""
     spoken = lay_out(turn, settings)
     if not spoken:
         return None

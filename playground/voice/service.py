@@ -1,4 +1,4 @@
-"""Speaks a completion while it streams: each part as soon as it is whole, one after the other, and measures it."""
+"""Speech output of a streaming completion: speaks each part once it is complete, in order, and measures it."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from playground.storage.credentials import CredentialStore
 
 SPEAKERS = ("electron", "simulator")
-"""The kinds of endpoint that have the vendor's speech service beside the model."""
+"""Kinds of endpoints that offer the vendor's speech service next to the model."""
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """A part of a completion, spoken. `engine_s`: from its text to the first audio; `length_s`: of the audio."""
+class SpokenPart:
+    """A spoken part of a completion. `engine_s`: from its text to the first audio. `length_s`: length of the audio."""
 
     text: str
     engine_s: float
@@ -38,27 +38,27 @@ class Part:
 
     @property
     def times(self) -> AudioTimes:
-        """As the timeline takes them."""
+        """Return the times in the timeline's format."""
         return AudioTimes(self.engine_s, self.length_s)
 
 
 class Engine(Protocol):
-    """Speaks one part at a time."""
+    """Speech engine that speaks one part at a time."""
 
-    async def say(self, text: str, on_audio: Callable[[bytes], None]) -> Part:
-        """Speak a text to its end. Raises SpeechError; cancelling is silence at once."""
+    async def say(self, text: str, on_audio: Callable[[bytes], None]) -> SpokenPart:
+        """Speak a text to its end. Raises SpeechError. Cancelling stops the audio immediately."""
 
 
 class Lightning:
-    """The vendor's speech service beside an endpoint's model, with its key."""
+    """The vendor's speech service of an endpoint, used with the endpoint's key."""
 
     def __init__(
         self, connection: Connection, keys: CredentialStore, endpoint: Endpoint, voice: Voice = DEFAULT
     ) -> None:
         self._connection, self._keys, self._endpoint, self._voice = connection, keys, endpoint, voice
 
-    async def say(self, text: str, on_audio: Callable[[bytes], None]) -> Part:
-        """As Engine."""
+    async def say(self, text: str, on_audio: Callable[[bytes], None]) -> SpokenPart:
+        """See `Engine.speak`."""
         client = await self._connection.client_for(self._endpoint.base_url)
         if isinstance(client, ApiError):
             raise SpeechError(client.title)
@@ -76,13 +76,14 @@ class Lightning:
         if first_at is None:
             raise SpeechError("The speech service sent no audio.", request_id)
         length_s = len(pcm) / SAMPLE_BYTES / self._voice.sample_rate
-        return Part(text, first_at - began, length_s, bytes(pcm), request_id)
+        return SpokenPart(text, first_at - began, length_s, bytes(pcm), request_id)
 
 
 class Speaker:
-    """Speaks one run, part by part, in order. `on_part` hears of each that was spoken, `on_audio` of audio as it comes.
+    """Speaks one run part by part, in order.
 
-    `start`: what speech waits for, as in the timeline. Nothing is sent before `follow`, and nothing after `stop`.
+    `on_part` receives each spoken part, `on_audio` audio as it arrives. `start`: the text that speech waits for, as in
+    the timeline. Nothing is sent before `follow` or after `stop`.
     """
 
     def __init__(
@@ -90,18 +91,18 @@ class Speaker:
         engine: Engine,
         *,
         start: Start = "clause",
-        on_part: Callable[[Part], None] = lambda _part: None,
+        on_part: Callable[[SpokenPart], None] = lambda _part: None,
         on_audio: Callable[[bytes], None] = lambda _pcm: None,
     ) -> None:
         self._engine, self._start = engine, start
         self._on_part, self._on_audio = on_part, on_audio
-        self.parts: list[Part] = []
+        self.parts: list[SpokenPart] = []
         self._run: Run | None = None
         self._came, self._begun = asyncio.Event(), asyncio.Event()
         self._stopped = False
 
     def follow(self, run: Run) -> None:
-        """Speak this run from its first word on."""
+        """Speak this run from its beginning."""
         self._run = run
         run.listen(self._heard)
         self._begun.set()
@@ -110,15 +111,15 @@ class Speaker:
         self._came.set()
 
     def stop(self) -> None:
-        """Say nothing more."""
+        """Stop speaking."""
         self._stopped = True
         self._came.set()
         self._begun.set()
 
     async def speak(self) -> None:
-        """Wait for a run, and speak until it has ended and all was spoken, or until `stop`. Raises SpeechError.
+        """Speak a run until it has ended and all its parts are spoken, or until `stop`.
 
-        Cancelling is silence at once.
+        Raises SpeechError. Cancelling stops the audio immediately.
         """
         await self._begun.wait()
         while not self._stopped and self._run is not None:
@@ -134,7 +135,7 @@ class Speaker:
                 await self._came.wait()
 
     def _next(self, run: Run) -> str | None:
-        """The next part that is known to be whole; None while there is none."""
+        """Return the next complete part; None if no part is complete yet."""
         text, ended = run.state.text, run.state.ended
         whole = [cut for cut in cuts(text, self._start) if ended or (cut.known is not None and cut.known <= len(text))]
         if len(whole) <= len(self.parts):
@@ -143,8 +144,8 @@ class Speaker:
         return text[cut.start : cut.end].strip()
 
 
-def as_wav(parts: list[Part], sample_rate: int) -> bytes:
-    """What was spoken, one part after the other, as a WAV file."""
+def as_wav(parts: list[SpokenPart], sample_rate: int) -> bytes:
+    """Return the spoken parts as one WAV file."""
     held = io.BytesIO()
     with wave.open(held, "wb") as file:
         file.setnchannels(1)

@@ -1,4 +1,4 @@
-"""Speech laid out from a turn's text as it came: what is spoken when, and for how long."""
+"""Speech times computed from the arrival of a turn's text: start and length of each spoken part."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ _THAI = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff]")
 
 @dataclass(frozen=True, slots=True)
 class SpeechSettings:
-    """How text becomes sound. Raises InputError where a value is out of its range.
+    """Assumptions about the speech pipeline. Raises InputError for values out of range.
 
-    `engine_start_s`: from text to the engine's first audio (the vendor: about 200 ms), 0 to 10. `path_s`: from there
-    to the caller's ear, 0 to 10; both together are the pipeline (the vendor: 350 ms). `rate`: `unit`s a second, above 0
-    to 200; 15 characters are about 150 English words a minute.
+    `engine_start_s`: from text to the engine's first audio, 0 to 10 (the vendor: about 0.2). `path_s`: from there to
+    the caller's ear, 0 to 10; the sum is the pipeline (the vendor: 0.35). `rate`: `unit`s per second, above 0 to 200;
+    15 characters per second are about 150 English words per minute.
     """
 
     engine_start_s: float = 0.2
@@ -51,11 +51,11 @@ class SpeechSettings:
 
     @property
     def pipeline_s(self) -> float:
-        """From text to the caller's ear."""
+        """Return the seconds from text to the caller's ear."""
         return self.engine_start_s + self.path_s
 
     def length_s(self, text: str) -> float:
-        """How long a text is spoken."""
+        """Return the seconds that speaking a text takes."""
         return (characters(text) if self.unit == "characters" else words(text)) / self.rate
 
 
@@ -63,9 +63,10 @@ DEFAULTS = SpeechSettings()
 
 
 def characters(text: str) -> float:
-    """Characters as they take time: white space at the ends and combining signs count nothing.
+    """Count characters weighted by their speaking time. Outer white space and combining signs count 0.
 
-    A Han or Hangul character counts as three Latin ones and kana as two: an assumption, so that one rate serves all.
+    A Han or Hangul character counts as three Latin ones and kana as two: an assumption, so that one rate fits all
+    scripts.
     """
     plain = text.strip()
     if plain.isascii():
@@ -75,7 +76,10 @@ def characters(text: str) -> float:
 
 
 def words(text: str) -> float:
-    """Words between spaces; where a script has none, two East Asian or five Thai characters are one (assumed)."""
+    """Count words between spaces.
+
+    In scripts without spaces, two East Asian or five Thai characters are one word (assumed).
+    """
     rest = _THAI.sub(" ", _UNSPACED.sub(" ", text))
     spaced = sum(1 for word in rest.split() if any(character.isalnum() for character in word))
     return spaced + len(_UNSPACED.findall(text)) / 2 + len(_THAI.findall(text)) / 5
@@ -83,7 +87,9 @@ def words(text: str) -> float:
 
 @dataclass(frozen=True, slots=True)
 class AudioTimes:
-    """What a real speech engine took for one part: seconds from its text to its first audio, and the audio's length."""
+    """Measurement of one part by a real speech engine: seconds from its text to its first audio, and the audio's
+    length.
+    """
 
     engine_s: float
     length_s: float
@@ -91,10 +97,10 @@ class AudioTimes:
 
 @dataclass(frozen=True, slots=True)
 class Spoken:
-    """A part of a turn's text, spoken. Seconds on the timeline's axis.
+    """A spoken part of a turn's text. Seconds on the timeline's axis.
 
-    `text_at`: it was known to be whole · `ready_at`: it could be heard · `starts_at`, `ends_at`: it is, which may be
-    later, as what was said before it must end first. `measured`: by a real engine, not assumed.
+    `text_at`: its text was complete. `ready_at`: its audio could start. `starts_at`, `ends_at`: its audio plays; it
+    starts after `ready_at` if the previous part is still playing. `measured`: by a real engine, not assumed.
     """
 
     turn: int
@@ -115,9 +121,10 @@ def lay_out(
     free_at: float = 0.0,
     audio: Sequence[AudioTimes | None] = (),
 ) -> tuple[Spoken, ...]:
-    """A turn's speech, as far as its text has come. `free_at`: until then something else is spoken.
+    """Return the spoken parts of a turn, for the text received so far.
 
-    `audio`: what a real engine took for each part in turn; None, or none, where it is assumed.
+    `free_at`: the previous speech plays until then. `audio`: measurements of a real engine for the parts in order;
+    parts without one use the assumptions.
     """
     first_piece = times.piece_ends[0] if times.piece_ends else 0
     spoken: list[Spoken] = []

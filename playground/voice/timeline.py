@@ -1,6 +1,6 @@
-"""The timeline: what the model and the tools do, and above it what the caller hears, on one axis of seconds.
+"""Voice timeline: model, tools and audible speech on one axis of seconds, which begins with the first run.
 
-The axis begins when the first run does. Speech is laid out, so its times are assumed unless they were measured.
+Speech times are computed from assumptions unless a real engine measured them.
 """
 
 from __future__ import annotations
@@ -16,18 +16,20 @@ from playground.voice.variants import VARIANTS, MeasuredTurn, PlacedTurn, Varian
 MarkKind: TypeAlias = Literal["sent", "headers", "first_content", "first_call", "ended", "failed", "stopped"]
 SpanKind: TypeAlias = Literal["queue", "headers", "first_token", "filler", "answer", "call", "tool"]
 """queue: before the newest attempt was sent · headers: sent to headers · first_token: headers to the first piece ·
-filler, answer: text came · call: a call's pieces came · tool: it runs."""
+filler, answer: text arrives · call: pieces of a call arrive · tool: it runs.
+"""
 Cause: TypeAlias = Literal["start", "tool", "starved", "end"]
-"""start: before the first word · tool: calls and the next request take longer than what was said · starved: the turn's
-own text came too slowly · end: nothing was said any more until the chain ended."""
+"""start: before the first word · tool: calls and the next request take longer than the speech before them · starved:
+the turn's text arrives too slowly · end: nothing is spoken until the agent loop ends.
+"""
 
 SHORTEST_SILENCE_S = 0.0005
-"""Half a millisecond: figures are to the millisecond."""
+"""Half a millisecond: figures are rounded to the millisecond."""
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
-    """A moment."""
+class TimelineMark:
+    """A point in time on the axis."""
 
     kind: MarkKind
     turn: int
@@ -35,8 +37,8 @@ class Mark:
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
-    """A length of time. `ends_at` None: it goes on. `label`: a tool's name, or the text."""
+class TimelineSpan:
+    """A period on the axis. `ends_at` None: not ended yet. `label`: a tool's name, or the text."""
 
     kind: SpanKind
     turn: int
@@ -47,7 +49,7 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Silence:
-    """The caller hears nothing."""
+    """A period in which the caller hears nothing."""
 
     starts_at: float
     ends_at: float
@@ -55,17 +57,17 @@ class Silence:
 
     @property
     def length_s(self) -> float:
-        """How long."""
+        """Return the length in seconds."""
         return self.ends_at - self.starts_at
 
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """One variant's picture. Seconds; None is *did not happen*."""
+    """The timeline of one variant. Times in seconds; None: did not happen."""
 
     variant: Variant
-    marks: tuple[Mark, ...]
-    spans: tuple[Span, ...]
+    marks: tuple[TimelineMark, ...]
+    spans: tuple[TimelineSpan, ...]
     spoken: tuple[Spoken, ...]
     silences: tuple[Silence, ...]
     ends_at: float
@@ -75,12 +77,12 @@ class Timeline:
 
     @property
     def longest_silence_s(self) -> float:
-        """0 where there is none."""
+        """Return the longest silence in seconds; 0 without one."""
         return max((silence.length_s for silence in self.silences), default=0.0)
 
     @property
     def total_silence_s(self) -> float:
-        """All of it, that before the first word among it."""
+        """Return the total silence in seconds, including the silence before the first word."""
         return sum(silence.length_s for silence in self.silences)
 
 
@@ -90,7 +92,7 @@ def timeline(
     variant: Variant = "parallel",
     now: float | None = None,
 ) -> Timeline:
-    """The picture of one chain, or of one turn. `now`: it still goes on, and the axis has come to there."""
+    """Return the timeline of one agent loop, or of one turn. `now`: the current end of the axis while it still runs."""
     placed = place(turns, settings, variant)
     spoken = tuple(part for turn in placed for part in turn.spoken)
     answer = placed[-1].spoken[0] if placed and placed[-1].spoken and not turns[-1].times.calls else None
@@ -110,7 +112,10 @@ def timeline(
 
 @dataclass(frozen=True, slots=True)
 class Gain:
-    """What `parallel` gains over another variant, in seconds; below 0 it loses. None where either did not happen."""
+    """Return the seconds by which `parallel` is faster than another variant; negative if slower.
+
+    Returns None if either time is unknown.
+    """
 
     over: Variant
     first_sound_s: float | None
@@ -121,7 +126,7 @@ class Gain:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The same run in all variants. `has_filler` False: no calling turn spoke, so all are alike."""
+    """The same run in all variants. `has_filler` False: no turn with calls contains text, so all variants are equal."""
 
     timelines: dict[Variant, Timeline]
     gains: tuple[Gain, ...]
@@ -129,7 +134,7 @@ class Comparison:
 
 
 def compare(turns: Sequence[MeasuredTurn], settings: SpeechSettings = DEFAULTS) -> Comparison:
-    """All variants of one run, and what running the tool beside the filler gains."""
+    """Return all variants of one run, and the time saved by running the tool during the filler."""
     timelines = {variant: timeline(turns, settings, variant) for variant in VARIANTS}
     ours = timelines["parallel"]
     gains = tuple(_gain(ours, timelines[variant]) for variant in VARIANTS if variant != "parallel")
@@ -167,38 +172,38 @@ def _last(turn: PlacedTurn) -> float:
     return max(last, *(tool.ended_at or tool.started_at for tool in turn.tools), 0.0)
 
 
-def _marks(turn: PlacedTurn) -> Iterator[Mark]:
+def _marks(turn: PlacedTurn) -> Iterator[TimelineMark]:
     times, zero, late = turn.measured.times, turn.began_at, turn.began_at - turn.cut_s
     if times.sent_at is not None:
-        yield Mark("sent", turn.number, zero + times.sent_at)
+        yield TimelineMark("sent", turn.number, zero + times.sent_at)
     if times.headers_at is not None:
-        yield Mark("headers", turn.number, zero + times.headers_at)
+        yield TimelineMark("headers", turn.number, zero + times.headers_at)
     if times.first_content_at is not None and not turn.silent:
-        yield Mark("first_content", turn.number, zero + times.first_content_at)
+        yield TimelineMark("first_content", turn.number, zero + times.first_content_at)
     if times.first_call_at is not None:
-        yield Mark("first_call", turn.number, late + times.first_call_at)
+        yield TimelineMark("first_call", turn.number, late + times.first_call_at)
     if times.ended_at is not None:
         kind: MarkKind = "failed" if times.ended_as == "failed" else "stopped"
-        yield Mark("ended" if times.ended_as == "done" else kind, turn.number, late + times.ended_at)
+        yield TimelineMark("ended" if times.ended_as == "done" else kind, turn.number, late + times.ended_at)
 
 
-def _spans(turn: PlacedTurn) -> Iterator[Span]:
+def _spans(turn: PlacedTurn) -> Iterator[TimelineSpan]:
     times, zero, late, number = turn.measured.times, turn.began_at, turn.began_at - turn.cut_s, turn.number
     if times.sent_at:
-        yield Span("queue", number, zero, zero + times.sent_at)
+        yield TimelineSpan("queue", number, zero, zero + times.sent_at)
     if times.sent_at is not None:
         waits_until = times.headers_at if times.headers_at is not None else times.ended_at
-        yield Span("headers", number, zero + times.sent_at, _moved(zero, waits_until))
+        yield TimelineSpan("headers", number, zero + times.sent_at, _moved(zero, waits_until))
     if times.headers_at is not None:
         until = times.first_piece_at if times.first_piece_at is not None else times.ended_at
-        yield Span("first_token", number, zero + times.headers_at, _moved(zero, until))
+        yield TimelineSpan("first_token", number, zero + times.headers_at, _moved(zero, until))
     if times.piece_times and not turn.silent:
         kind: SpanKind = "filler" if times.calls else "answer"
-        yield Span(kind, number, zero + times.piece_times[0], zero + times.piece_times[-1], times.text)
+        yield TimelineSpan(kind, number, zero + times.piece_times[0], zero + times.piece_times[-1], times.text)
     for call in times.calls:
-        yield Span("call", number, late + call.first_at, late + call.last_at, call.name)
+        yield TimelineSpan("call", number, late + call.first_at, late + call.last_at, call.name)
     for tool in turn.tools:
-        yield Span("tool", number, tool.started_at, tool.ended_at, tool.name)
+        yield TimelineSpan("tool", number, tool.started_at, tool.ended_at, tool.name)
 
 
 def _moved(zero: float, at: float | None) -> float | None:

@@ -1,4 +1,4 @@
-"""When each piece of one turn came: measured from the run's own events, live or read back from the log."""
+"""Arrival times of each piece of a turn, from the run's events, live or from the log."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from playground.client.events import (
 
 @dataclass(frozen=True, slots=True)
 class CallTimes:
-    """When the pieces of tool call `index` came: at least one. Seconds since the run began."""
+    """Arrival times of the pieces of tool call `index`, at least one. Seconds since the run began."""
 
     index: int
     name: str
@@ -31,21 +31,21 @@ class CallTimes:
 
     @property
     def first_at(self) -> float:
-        """Its first piece."""
+        """Return the time of the first piece."""
         return self.piece_times[0]
 
     @property
     def last_at(self) -> float:
-        """Its last piece so far."""
+        """Return the time of the last piece received so far."""
         return self.piece_times[-1]
 
 
 @dataclass(frozen=True, slots=True)
 class TurnTimes:
-    """One turn. Seconds since its run began; None is *did not happen* (or not yet).
+    """Times of one turn in seconds since its run began; None: did not happen (yet).
 
-    `sent_at` is the newest attempt's, `attempts` are all of them. `piece_ends[i]`: characters of `text` that had come
-    at `piece_times[i]`. `cached_tokens`: as the server reported them, None where it did not. `trouble`: it failed.
+    `sent_at` belongs to the newest attempt, `attempts` lists all. `piece_ends[i]`: characters of `text` received at
+    `piece_times[i]`. `cached_tokens`: as reported; None if not reported.
     """
 
     sent_at: float | None = None
@@ -62,23 +62,26 @@ class TurnTimes:
 
     @property
     def first_content_at(self) -> float | None:
-        """When the first text came."""
+        """Return the time of the first text; None without text."""
         return self.piece_times[0] if self.piece_times else None
 
     @property
     def first_call_at(self) -> float | None:
-        """When the first piece of a call came."""
+        """Return the time of the first piece of a call; None without calls."""
         return min((call.first_at for call in self.calls), default=None)
 
     @property
     def first_piece_at(self) -> float | None:
-        """When the first text or call piece came."""
+        """Return the time of the first piece of text or of a call."""
         found = [at for at in (self.first_content_at, self.first_call_at) if at is not None]
         return min(found, default=None)
 
     @property
     def text_ended_at(self) -> float | None:
-        """When it was known that no more text comes: a call began after it, or the end. None while it may go on."""
+        """Return the time after which no more text can arrive: a call after the text, or the end.
+
+        None while text may follow.
+        """
         ends = [at for at in (self.finished_at, self.ended_at) if at is not None]
         last = self.piece_times[-1] if self.piece_times else 0.0
         ends += [call.first_at for call in self.calls if call.first_at >= last]
@@ -86,12 +89,12 @@ class TurnTimes:
 
     @property
     def longest_gap_s(self) -> float | None:
-        """The longest time between two pieces of text or calls; None where there are fewer than two."""
+        """Return the longest time between two pieces of text or calls; None with fewer than two pieces."""
         times = sorted((*self.piece_times, *(at for call in self.calls for at in call.piece_times)))
         return max((after - before for before, after in pairwise(times)), default=None)
 
     def came_at(self, characters: int) -> float | None:
-        """When so many characters of the text had come; None where that many have not."""
+        """Return the time at which that many characters of the text had arrived; None if they have not."""
         if characters <= 0:
             return self.first_content_at
         place = bisect_left(self.piece_ends, characters)
@@ -100,7 +103,7 @@ class TurnTimes:
 
 @dataclass(slots=True)
 class Stopwatch:
-    """Takes a run's events in, as they come, and gives the times so far."""
+    """Collects the times of a run from its events."""
 
     _sent: list[float] = field(default_factory=list)
     _headers_at: float | None = None
@@ -112,7 +115,7 @@ class Stopwatch:
     _cached_tokens: int | None = None
 
     def apply(self, event: AnyEvent) -> None:
-        """Take one event in."""
+        """Add an event."""
         match event:
             case AttemptStarted():
                 self._sent.append(event.at)
@@ -140,7 +143,7 @@ class Stopwatch:
 
     @property
     def times(self) -> TurnTimes:
-        """The times so far."""
+        """Return the times so far."""
         ended_at, ended_as = self._ended or (None, "")
         return TurnTimes(
             sent_at=self._sent[-1] if self._sent else None,
@@ -161,7 +164,7 @@ class Stopwatch:
 
 
 def measure(events: Iterable[AnyEvent]) -> TurnTimes:
-    """The times in a run's events."""
+    """Return the times of a run, from its events."""
     watch = Stopwatch()
     for event in events:
         watch.apply(event)

@@ -1,7 +1,7 @@
-"""One chain's measured times, played in three ways: tool beside the filler, tool after it, no filler.
+"""Variants of one measured agent loop: tool during the filler, tool after the filler, no filler.
 
-What is shifted are whole measured lengths; nothing is invented. Without a filler the model would have begun with the
-call, so the call comes earlier by the time from the first filler text to the first piece of a call.
+Measured periods are shifted as a whole; no time is invented. Without a filler the model would have begun with the call,
+so the call moves earlier by the time from the first filler text to the first piece of a call.
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ from playground.voice.times import TurnTimes
 
 Variant: TypeAlias = Literal["parallel", "after_speech", "no_filler"]
 VARIANTS: tuple[Variant, ...] = ("parallel", "after_speech", "no_filler")
-"""parallel: as it was run, the tool beside the filler's speech · after_speech: the tool starts when the filler has been
-heard · no_filler: calling turns say nothing."""
+"""parallel: as measured, the tool runs during the filler's speech · after_speech: the tool starts at the end of the
+filler's speech · no_filler: turns with calls contain no text.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class MeasuredTool:
-    """A tool's run, on the chain's axis; `ended_at` None: it still runs. `stopped`: it never returned."""
+    """A tool's execution, on the loop's axis. `ended_at` None: still running. `stopped`: it never returned."""
 
     name: str
     started_at: float
@@ -31,7 +32,7 @@ class MeasuredTool:
 
 @dataclass(frozen=True, slots=True)
 class MeasuredTurn:
-    """One turn as it was measured: its run began at `began_at` on the chain's axis, its `times` count from there."""
+    """One measured turn: its run began at `began_at` on the loop's axis; its `times` are relative to that."""
 
     began_at: float
     times: TurnTimes
@@ -40,13 +41,13 @@ class MeasuredTurn:
 
     @property
     def has_filler(self) -> bool:
-        """Whether it speaks before a call."""
+        """Return whether the turn has text before a call."""
         first, call = self.times.first_content_at, self.times.first_call_at
         return first is not None and call is not None and first <= call
 
     @property
     def last_at(self) -> float:
-        """The last thing measured of it, on the axis."""
+        """Return the last measured time of the turn, on the axis."""
         times = self.times
         last = times.ended_at or times.finished_at or times.first_piece_at or times.headers_at or 0.0
         return max(self.began_at + last, *(tool.ended_at or tool.started_at for tool in self.tools), 0.0)
@@ -54,7 +55,10 @@ class MeasuredTurn:
 
 @dataclass(frozen=True, slots=True)
 class PlacedTurn:
-    """A turn in a variant. `began_at` on its axis; `cut_s`: what its call comes earlier by; `silent`: says nothing."""
+    """A turn in a variant.
+
+    `began_at`: on the variant's axis. `cut_s`: seconds by which its call is earlier. `silent`: not spoken.
+    """
 
     number: int
     began_at: float
@@ -66,7 +70,7 @@ class PlacedTurn:
 
 
 def place(turns: Sequence[MeasuredTurn], settings: SpeechSettings, variant: Variant) -> tuple[PlacedTurn, ...]:
-    """The turns as they would have gone. The axis begins with the first run."""
+    """Return the turns of a variant. The axis begins with the first run."""
     placed: list[PlacedTurn] = []
     began_at = free_at = 0.0
     for number, turn in enumerate(turns):
@@ -103,7 +107,7 @@ def _moved(tool: MeasuredTool, by_s: float, not_before: float) -> MeasuredTool:
 
 
 def _next(before: PlacedTurn, turn: MeasuredTurn) -> float:
-    """When the next run begins: as long after the last tool, or after the turn, as it was measured."""
+    """Return the start of the next run: the measured delay after the last tool, or after the turn."""
     was = [tool.ended_at for tool in before.measured.tools if tool.ended_at is not None]
     ends = [tool.ended_at for tool in before.tools if tool.ended_at is not None]
     if not was:

@@ -42,7 +42,7 @@ REQUEST = to_request(DOCUMENT, "m")
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """A way to stream: chunks a second (0: no pause), HTTP's coding, and a divisor of the number of chunks."""
+    """A way to stream: chunks per second (0: no pause), HTTP's coding, and a divisor of the number of chunks."""
 
     name: str
     rate: float

@@ -31,7 +31,7 @@ WORDS = ("Your", "balance", "is", "₹12,450.", "आपका", "बैलें
 
 
 class Window:
-    """Both panes in a splitter, as they stand in the program's window."""
+    """Both panes in a splitter, as they are in the program's window."""
 
     def __init__(self) -> None:
         theme = load_theme("light")
@@ -119,7 +119,7 @@ async def measure() -> None:
 
 
 def main() -> int:
-    """Measure on whatever display there is; offscreen where none is named."""
+    """Measure on whatever display there is; offscreen if none is named."""
     os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
     app = QApplication(sys.argv)
     theme = load_theme("light")

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from itertools import pairwise
 
 from playground.lint.history import PastRequest
-from playground.lint.model import Evidence, Finding, LintRule, Place, Source
+from playground.lint.model import Evidence, Finding, FindingPlace, GuideSource, LintRule
 from playground.lint.prompt_facts import PromptFacts
 from playground.prefix_cache.text_compare import common_prefix
 
@@ -40,7 +40,7 @@ def _speak(facts: PromptFacts) -> Iterator[Finding]:
             Evidence("tokens no longer cached, a request", lost),
             Evidence("their price in 1,000 requests", facts.missed_dollars(lost), "dollars"),
         ),
-        places=(Place(()),),
+        places=(FindingPlace(()),),
         tokens=lost,
         dollars=facts.missed_dollars(lost),
     )
@@ -97,6 +97,8 @@ RULE = LintRule(
     "hit-rate-falls",
     "Watch cached tokens",
     "The cache is silent: an edit at the top of a prompt shows nowhere but in cached_tokens and the bill.",
-    Source("Prefix caching", "One changed character ends the match, and nothing after it is served from the cache."),
+    GuideSource(
+        "Prefix caching", "One changed character ends the match, and nothing after it is served from the cache."
+    ),
     _speak,
 )

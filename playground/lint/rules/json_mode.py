@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from playground.lint.edits import with_parameter, with_system_line
-from playground.lint.model import Finding, Fix, LintRule, Place, Source
+from playground.lint.model import Finding, FindingPlace, Fix, GuideSource, LintRule
 from playground.lint.phrases import PHRASES
 from playground.lint.prompt_facts import PromptFacts
 from playground.lint.sentences import clause_at, fold, has_any, sentence_at
@@ -87,7 +87,7 @@ def _not_set(facts: PromptFacts) -> Iterator[Finding]:
             "JSON is asked for in words only",
             "With response_format json_object the completion is one JSON object, without a fence or a sentence around "
             "it; the words alone cannot promise that.",
-            places=(Place(("messages", index, "content"), *found), Place(("response_format",))),
+            places=(FindingPlace(("messages", index, "content"), *found), FindingPlace(("response_format",))),
             fix=Fix("Set response_format to json_object", _in_json_mode(facts)),
         )
         return
@@ -108,12 +108,12 @@ def _not_said(facts: PromptFacts) -> Iterator[Finding]:
         "JSON mode is on, but the prompt never says JSON",
         "The model is held to JSON without having been told which: it may fill the answer with white space until "
         "max_tokens ends it. Say JSON, and name the fields.",
-        places=(Place(("response_format",)), Place(("messages",))),
+        places=(FindingPlace(("response_format",)), FindingPlace(("messages",))),
         fix=Fix(f"Say it ({row.name})", with_system_line(facts.document, row.json_line)) if row else None,
     )
 
 
-_GUIDE = Source("Request fields", "response_format is text or json_object.")
+_GUIDE = GuideSource("Request fields", "response_format is text or json_object.")
 NOT_SET = LintRule(
     "json-not-set",
     "Ask for JSON with response_format, not with words alone",

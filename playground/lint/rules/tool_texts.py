@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 
 from playground.lint.edits import with_system_line, with_tool
-from playground.lint.model import Evidence, Finding, Fix, LintRule, Place, Source
+from playground.lint.model import Evidence, Finding, FindingPlace, Fix, GuideSource, LintRule
 from playground.lint.prompt_facts import PromptFacts
 from playground.lint.sentences import sentences
 from playground.lint.tool_catalogue import description, edited, parameters
@@ -152,7 +152,7 @@ def _examples(facts: PromptFacts) -> Iterator[Finding]:
         )
 
 
-def _without_examples(index: int, tool: Tool) -> tuple[dict[Path, Json], list[str], list[Place]]:
+def _without_examples(index: int, tool: Tool) -> tuple[dict[Path, Json], list[str], list[FindingPlace]]:
     """Return the edits, the lines for the system prompt, and the positions of the examples."""
     changes: dict[Path, Json] = {}
     lines, places = [], []
@@ -203,8 +203,8 @@ def _extent(text: str, at: int) -> tuple[int, int]:
     return (begins, end) if begins == at else (at, ends)
 
 
-def _place(index: int, tool: Tool, path: Path, start: int | None = None, end: int | None = None) -> Place:
-    return Place(("tools", index, *path), start, end, tool.name)
+def _place(index: int, tool: Tool, path: Path, start: int | None = None, end: int | None = None) -> FindingPlace:
+    return FindingPlace(("tools", index, *path), start, end, tool.name)
 
 
 def _price(facts: PromptFacts, tokens: float) -> Evidence:
@@ -217,27 +217,27 @@ DESCRIPTIONS = LintRule(
     "tool-description",
     "Give each tool one sentence of intent",
     _REASON,
-    Source(_SECTION, "One sentence of intent a tool."),
+    GuideSource(_SECTION, "One sentence of intent a tool."),
     _descriptions,
 )
 LONG_PARAMETERS = LintRule(
     "tool-parameter-long",
     "Keep parameter descriptions short",
     _REASON,
-    Source(_SECTION, "Short parameter descriptions."),
+    GuideSource(_SECTION, "Short parameter descriptions."),
     _long_parameters,
 )
 UNDESCRIBED = LintRule(
     "tool-undescribed",
     "Describe every tool and parameter in a few words",
     "A parameter without a word about it is filled by guessing from its name.",
-    Source(_SECTION, "One sentence of intent a tool, and short parameter descriptions."),
+    GuideSource(_SECTION, "One sentence of intent a tool, and short parameter descriptions."),
     _undescribed,
 )
 EXAMPLES = LintRule(
     "tool-examples",
     "Keep examples out of tool definitions",
     _REASON,
-    Source(_SECTION, "Examples belong in the system prompt."),
+    GuideSource(_SECTION, "Examples belong in the system prompt."),
     _examples,
 )

@@ -1,1 +1,1 @@
-"""Chains of tool turns in the window: run, watched, answered, edited and gone on with."""
+"""Agent loop window: run, follow, answer, edit and continue a conversation of tool turns."""

@@ -1,4 +1,4 @@
-"""Run until answer: a conversation of tool turns, watched while it runs, and gone on with from any point."""
+"""Controller of the agent dialog: runs the loop, follows it, and continues it from any turn."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from PySide6.QtWidgets import QWidget
 
 from playground.agent.conversation import Conversation, Turn
 from playground.agent.events import AgentLoopEnded, CallEnded, Happening, TurnEnded, TurnStarted
-from playground.agent.loop import Chain
+from playground.agent.loop import AgentLoop
 from playground.agent.service import AgentService, see_through
 from playground.agent.timing import measured
 from playground.agent.tool_mocks import ToolMocks
@@ -27,30 +27,30 @@ if TYPE_CHECKING:
     from playground.voice.variants import MeasuredTurn
 
 FRAME_MS = 33
-"""While it runs the view is brought up to date so often, and not with each piece."""
+"""Minimum interval between updates of the view during a run, instead of one per piece."""
 
 
 class AgentDialog(AgentView):
-    """`prompt` gives the prompt in hand. Beside the window, not in front of it: everything else goes on."""
+    """Dialog of the agent loop; not modal. `prompt` returns the current prompt."""
 
     document_wanted = Signal(object, str)
-    """(Document, label): put it into the editor as one step."""
+    """(Document, label): replace the editor's prompt in one undo step."""
     save_wanted = Signal(object)
     code_wanted = Signal(object, object, int)
-    """(Document, AnswerBook, limit)"""
+    """(Document, ToolMocks, limit)"""
     timeline_wanted = Signal()
     trouble = Signal(str)
     turn_began = Signal(object)
-    """The Run of a turn."""
+    """Emitted with the Run of a turn."""
     ended = Signal(object)
-    """A ChainEnded."""
+    """Emitted with the event of the loop's end."""
 
     def __init__(
         self, desk: AgentService, workspace: AppServices, prompt: Callable[[], Document], parent: QWidget | None = None
     ) -> None:
         super().__init__(parent)
         self._desk, self._workspace, self._prompt = desk, workspace, prompt
-        self._chain: Chain | None = None
+        self._chain: AgentLoop | None = None
         self._task: asyncio.Task[None] | None = None
         self._conversation = desk.conversation or Conversation(prompt())
         self._end: str | None = None
@@ -86,39 +86,39 @@ class AgentDialog(AgentView):
 
     @property
     def running(self) -> bool:
-        """Whether a chain runs."""
+        """Return whether the loop runs."""
         return self._task is not None
 
     @property
     def conversation(self) -> Conversation:
-        """As it stands now."""
+        """Return the current conversation."""
         return self._chain.live if self._chain is not None else self._conversation
 
     @property
     def document(self) -> Document:
-        """The prompt as it stands at the end of the shown branch."""
+        """Return the prompt at the end of the visible branch."""
         return self.conversation.document(self._end)
 
     @property
     def book(self) -> ToolMocks:
-        """What the tools of this conversation return."""
+        """Return the mocks of this conversation's tools."""
         return self._desk.book(self._conversation.root)
 
     @property
     def cards(self) -> list[TurnCard]:
-        """The turns that are shown."""
+        """Return the turns of the visible branch."""
         return self._cards
 
     def measured(self) -> tuple[MeasuredTurn, ...]:
-        """The times of the shown branch, for the voice timeline."""
+        """Return the times of the visible branch, for the voice timeline."""
         return measured(self.conversation, self._end) if self._end is not None else ()
 
     def now(self) -> float | None:
-        """Seconds on the running chain's clock."""
+        """Return the seconds on the running loop's clock."""
         return self._chain.now() if self._chain is not None and self.running else None
 
     def show_prompt(self) -> None:
-        """The current prompt has changed. Before the first run, its tools are the ones that get answers."""
+        """Follow a change of the current prompt. Before the first run, the mocks belong to its tools."""
         if not self._conversation.turns and not self.running:
             self._conversation = Conversation(self._prompt())
         elif not self.running and self._prompt() != self._conversation.root:
@@ -126,7 +126,7 @@ class AgentDialog(AgentView):
         self.answers.show_book(self._conversation.root, self.book)
 
     def start_over(self) -> None:
-        """Leave the conversation, and begin one from the prompt in hand."""
+        """Close the conversation and begin one from the current prompt."""
         self.stop()
         self._conversation, self._end = Conversation(self._prompt()), None
         self._chain = None
@@ -136,7 +136,7 @@ class AgentDialog(AgentView):
         self.state.setText("A new conversation, from the prompt in hand.")
 
     def run_or_stop(self) -> None:
-        """Run the prompt in hand, or stop what runs."""
+        """Run the current prompt, or stop the running loop."""
         if self.running:
             self.stop()
             return
@@ -147,7 +147,7 @@ class AgentDialog(AgentView):
         self._run(None, ())
 
     def say_next(self) -> None:
-        """Go on with what the caller says."""
+        """Continue with the user's next message."""
         text = self.say.text().strip()
         if self.running or not text or self._end is None:
             return
@@ -155,12 +155,12 @@ class AgentDialog(AgentView):
         self._run(self._end, (Message("user", text),))
 
     def go_on(self, turn_id: str) -> None:
-        """Run on from a turn: its open calls are answered, and the next request is sent."""
+        """Continue from a turn: answer its open calls and send the next request."""
         if not self.running:
             self._run(turn_id, ())
 
     def stop(self) -> None:
-        """Stop at once, wherever it is."""
+        """Stop the loop immediately, in any phase."""
         if self._chain is not None and self.running:
             self._chain.stop()
 
@@ -170,7 +170,7 @@ class AgentDialog(AgentView):
         self._frame.start()
         self._show_running()
 
-    async def _see_through(self, chain: Chain, at: str | None, add: tuple[Message, ...]) -> None:
+    async def _see_through(self, chain: AgentLoop, at: str | None, add: tuple[Message, ...]) -> None:
         try:
             ended = await see_through(chain, chain.run(at, add))
             self._show_ended(ended)
@@ -199,7 +199,7 @@ class AgentDialog(AgentView):
             self.turn_began.emit(happening.run)
             self._step = f"Running: request {happening.number} of at most {happening.of}"
         if isinstance(happening, TurnEnded | CallEnded) and self._chain is not None:
-            # What has come outlives a kill of the program.
+            # Saved during the run, so that a kill of the program loses nothing received.
             self._workspace.tasks.start(self._desk.keep_soon(self._chain.conversation), "keep the conversation")
 
     def _keep(self) -> None:
@@ -237,7 +237,7 @@ class AgentDialog(AgentView):
         self.refresh()
 
     def refresh(self) -> None:
-        """Bring the view up to date."""
+        """Update the view."""
         conversation = self.conversation
         path = conversation.path(self._end if self._end in conversation.turns else None)
         self._fit_cards(path)
@@ -317,7 +317,7 @@ class AgentDialog(AgentView):
         dialog.open()
 
     def _branch(self, conversation: Conversation, turn_id: str) -> None:
-        if self.running:  # an editor that was opened before the run began
+        if self.running:  # The editor may have been opened before the run began.
             self.trouble.emit("Stop the chain before you edit it.")
             return
         self._conversation, self._end, self._chain = conversation, turn_id, None
@@ -327,7 +327,7 @@ class AgentDialog(AgentView):
         self.state.setText("A branch: the old one is kept. “Go on from here” runs it.")
 
     def _trim(self) -> None:
-        """Leave out the last turn of the shown branch."""
+        """Remove the last turn of the visible branch."""
         if self._end is None or self.running:
             return
         parent = self._conversation.turns[self._end].parent
@@ -342,13 +342,13 @@ class AgentDialog(AgentView):
         return (self._task,)
 
     def stop_work(self) -> None:
-        """Stop the turn in flight; what has been received is kept."""
+        """Stop the current turn and keep the received part."""
         self.stop()
         self._frame.stop()
 
 
 def _said(conversation: Conversation, turn: Turn) -> str:
-    """What a person said before this turn: the user's last words at the first, what was added after."""
+    """Return the user messages before this turn: the last one for the first turn, the added ones for later turns."""
     if turn.parent is None:
         users = [message for message in turn.document.messages if message.role == "user"]
         return f"user: {_filled(users[-1], turn.document)}" if users else ""

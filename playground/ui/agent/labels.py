@@ -1,4 +1,4 @@
-"""What a chain's turns and calls are said to be. Pure."""
+"""Labels of an agent loop's turns, calls and results. No Qt."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ END_WORDS = {
 
 
 def outcome(turn: Turn) -> str:
-    """`200 tool_calls`, or what became of the request."""
+    """Return `200 tool_calls`, or the outcome of a failed request."""
     if turn.edited:
         return "edited by you"
     return turn.finish_reason or turn.phase if turn.phase == "done" else turn.phase
 
 
 def usage_words(turn: Turn, forecast_cached: float | None) -> str:
-    """`1,204 in (1,152 cached · forecast ≈ 1,160) · 86 out`; what was not reported is —."""
+    """Format as `1,204 in (1,152 cached · forecast ≈ 1,160) · 86 out`; `—` for values that were not reported."""
     usage = turn.usage
     cached = Figure.reported(usage.cached_tokens if usage else None).text
     forecast = "" if forecast_cached is None else f" · forecast ≈ {forecast_cached:,.0f}"
@@ -44,7 +44,7 @@ def usage_words(turn: Turn, forecast_cached: float | None) -> str:
 
 
 def prefix_words(conversation: Conversation, turn_id: str, added_tokens: float) -> str:
-    """What the turn's request has more than the one before, and whether that is all it changes."""
+    """Return the tokens that the turn's request adds, and whether it keeps the previous request as its prefix."""
     turn = conversation.turns[turn_id]
     if turn.parent is None:
         return ""
@@ -54,7 +54,7 @@ def prefix_words(conversation: Conversation, turn_id: str, added_tokens: float) 
 
 
 def result_words(result: Result, now: float) -> str:
-    """`returned in 520 ms`, `runs, 0.4 s so far`."""
+    """Format as `returned in 520 ms`, `runs, 0.4 s so far`."""
     word = RESULT_WORDS[result.kind]
     if result.edited:
         return "returns what you typed"
@@ -66,13 +66,16 @@ def result_words(result: Result, now: float) -> str:
 
 
 def end_words(ended: AgentLoopEnded) -> str:
-    """Why the chain ended, in a sentence."""
+    """Return the reason for the end of the loop, as a sentence."""
     many = f"{ended.requests} request{'' if ended.requests == 1 else 's'}"
     return f"{END_WORDS[ended.reason]}, after {many}. {ended.trouble}".strip()
 
 
 def totals_words(conversation: Conversation, turn_id: str | None) -> str:
-    """Sums over the path to a turn. A sum that misses a report is *at least* what was reported."""
+    """Return the sums over the path to a turn.
+
+    If a report is missing, the sum is shown as a lower bound ("at least").
+    """
     totals = conversation.totals(turn_id)
     if not totals.requests:
         return ""
@@ -91,7 +94,7 @@ def _sum(found: Sum) -> str:
 
 
 def pretty(arguments: str) -> str:
-    """Arguments as they read best; what is no JSON as it came."""
+    """Return arguments as indented JSON; unchanged if they are not JSON."""
     try:
         return json.dumps(json.loads(arguments), ensure_ascii=False)
     except (ValueError, RecursionError):

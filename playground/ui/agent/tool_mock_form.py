@@ -1,4 +1,4 @@
-"""What one tool's calls return while playing."""
+"""Form for the mock of one tool."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ _TOOL = "tool"
 
 
 class AnswerForm(QWidget):
-    """Emits the whole answer whenever what is typed makes one; what is wrong with it is said below."""
+    """Emits the whole mock if the input is valid; shows the error below the fields otherwise."""
 
     changed = Signal(object)
-    """A ToolAnswer."""
+    """Emitted with a ToolMock."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -92,7 +92,7 @@ class AnswerForm(QWidget):
         column.addWidget(self.wrong)
 
     def show_answer(self, answer: ToolMock) -> None:
-        """Show what a tool returns."""
+        """Show a tool's mock."""
         self._showing = True
         reply = answer.otherwise
         self.kind.setCurrentIndex(list(KINDS).index(reply.kind))
@@ -126,7 +126,7 @@ class AnswerForm(QWidget):
         self.between.setText("and" if delay == "between" else "give or take")
 
     def answer(self) -> ToolMock:
-        """What the form says. Raises InputError with each field that is wrong."""
+        """Return the mock in the form. Raises InputError with every invalid field."""
         kind = list(KINDS)[self.kind.currentIndex()]
         reply: dict[str, object] = {"kind": kind, "text": self.text.toPlainText()}
         if (delay := self._delay()) is not None:
@@ -184,4 +184,4 @@ def _milliseconds(name: str) -> QDoubleSpinBox:
 
 
 NOTHING_SAID = ToolMock(ASK)
-"""What a tool does that nobody has said anything about: the run asks."""
+"""Default mock of a tool without one: ask the user."""

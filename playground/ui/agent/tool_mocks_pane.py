@@ -1,4 +1,4 @@
-"""What the prompt's tools return while playing: a tool chosen at the left, its answer at the right."""
+"""Pane of tool mocks: list of the prompt's tools, and the form of the selected one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from playground.ui.widgets.notice import words
 
 
 class AnswersPane(QWidget):
-    """Shows and edits a book for the tools of a document."""
+    """Shows and edits the mocks of a document's tools."""
 
     changed = Signal(object)
     """The new ToolMocks."""
@@ -39,7 +39,7 @@ class AnswersPane(QWidget):
         column.addWidget(self.form, 1)
 
     def show_book(self, document: Document, book: ToolMocks) -> None:
-        """The answers of this prompt's tools."""
+        """Show the mocks of this prompt's tools."""
         names = tuple(dict.fromkeys(tool.name for tool in document.tools if tool.name))
         chosen = self._names[self.list.currentRow()] if 0 <= self.list.currentRow() < len(self._names) else ""
         self._book, self._names = book, names
@@ -52,7 +52,7 @@ class AnswersPane(QWidget):
         self.list.setCurrentRow(names.index(chosen) if chosen in names else 0)
 
     def choose(self, name: str) -> bool:
-        """Show a tool's answer; whether there is such a tool."""
+        """Select a tool. Returns whether the tool exists."""
         if name in self._names:
             self.list.setCurrentRow(self._names.index(name))
         return name in self._names

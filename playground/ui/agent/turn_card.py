@@ -1,4 +1,4 @@
-"""One turn of a conversation: what was said, what was called, what it returned, and what that cost."""
+"""Card of one turn: user message, answer, tool calls with results, usage and cost."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from playground.ui.widgets.notice import words
 
 
 class CallRow(QFrame):
-    """One call: its arguments, how it stands, and its result."""
+    """A call with its arguments, state and result."""
 
     edit_asked = Signal(str)
-    """The call's id."""
+    """Emitted with the call's id."""
 
     def __init__(self, call: ToolCall) -> None:
         super().__init__()
@@ -43,7 +43,7 @@ class CallRow(QFrame):
         column.addWidget(self.result)
 
     def show_result(self, result: Result | None, now: float, *, running: bool) -> None:
-        """As it stands; None: not called yet. Nothing is edited while the chain runs."""
+        """Show a result; None: not called yet. Editing is disabled while the loop runs."""
         self.state.setText("not called yet" if result is None else result_words(result, now))
         text = "" if result is None or result.kind in ("running", "stopped") else result.text
         if self.result.text() != text:
@@ -53,12 +53,12 @@ class CallRow(QFrame):
 
 
 class TurnCard(QFrame):
-    """Follows one turn while it comes, and shows it when it has."""
+    """Shows one turn, also while it streams."""
 
     result_asked = Signal(str, str)
-    """(turn id, call id): edit this result."""
+    """(turn id, call id): the user wants to edit this result."""
     answer_asked = Signal(str)
-    """Edit what the model said."""
+    """Emitted when the user wants to edit the answer."""
     go_on_asked = Signal(str)
 
     def __init__(self, number: int, turn_id: str) -> None:
@@ -116,7 +116,7 @@ class TurnCard(QFrame):
     def show_turn(
         self, turn: Turn, *, figures: str, prefix: str, added: str, coming: str, now: float, running: bool
     ) -> None:
-        """As it stands now. `coming`: calls whose arguments still grow."""
+        """Show the turn. `coming`: calls whose arguments are incomplete."""
         self._say(self.state, outcome(turn))
         self._say(self.request_id, turn.request_id[:8] if turn.request_id else "")
         self.request_id.setToolTip(turn.request_id or "")
@@ -145,7 +145,7 @@ class TurnCard(QFrame):
 
     @property
     def call_rows(self) -> list[CallRow]:
-        """The calls, in their order."""
+        """Return the calls in order."""
         return list(self._calls.values())
 
     def _say(self, label: QLabel, text: str) -> None:
@@ -162,7 +162,7 @@ def _mono(text: str) -> QLabel:
 
 
 def stretch() -> QWidget:
-    """Takes the room below the last turn."""
+    """Return the flexible space below the last turn."""
     widget = QWidget()
     widget.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
     return widget

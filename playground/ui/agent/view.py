@@ -1,4 +1,4 @@
-"""What the dialog of a chain is made of, and where it stands."""
+"""Widgets of the agent dialog and their layout."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from playground.ui.widgets.task_dialog import TaskDialog
 
 
 class EditDialog(QDialog):
-    """The old text is kept: what is given makes a branch."""
+    """Editor of a result or an answer. Saving makes a branch and keeps the old text."""
 
     given = Signal(str)
     answer_given = Signal(str, tuple)
@@ -84,7 +84,7 @@ class EditDialog(QDialog):
 
 
 def edited_answer(text: str, calls: tuple[ToolCall, ...]) -> str:
-    """An answer as a person edits it."""
+    """Return an answer as the JSON text that the user edits."""
     fields: dict[str, Json] = {"content": text}
     if calls:
         fields["tool_calls"] = [{"id": call.id, "name": call.name, "arguments": call.arguments} for call in calls]
@@ -92,7 +92,7 @@ def edited_answer(text: str, calls: tuple[ToolCall, ...]) -> str:
 
 
 def read_answer(text: str) -> tuple[str, tuple[ToolCall, ...]]:
-    """An answer out of what a person has edited. Raises InputError that names the field."""
+    """Parse an edited answer. Raises InputError with the path of the invalid field."""
     try:
         fields = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -116,10 +116,10 @@ def _call(value: object, number: int) -> ToolCall:
 
 
 class AskBar(QFrame):
-    """One question after the other; each waits for its own answer. Hidden while there is none."""
+    """Shows the open questions to the user one at a time. Hidden if there are none."""
 
     waiting = Signal(int)
-    """How many questions are open."""
+    """Emitted with the number of open questions."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -150,7 +150,7 @@ class AskBar(QFrame):
         self.hide()
 
     async def ask(self, question: Question) -> str:
-        """What the person returns. Raises ToolExecutionError for an error that they return."""
+        """Wait for the result that the user types. Raises ToolExecutionError if the user returns an error."""
         answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._open.append((question, answer))
         self._show()
@@ -167,7 +167,7 @@ class AskBar(QFrame):
             return
         question = self._open[0][0]
         if question is not self._shown:
-            # What was typed for another question is no answer to this one.
+            # Text typed for another question must not become this answer.
             self.text.clear()
             self._shown = question
         more = f" ({len(self._open) - 1} more wait)" if len(self._open) > 1 else ""
@@ -191,7 +191,7 @@ class AskBar(QFrame):
 
 
 class AgentView(TaskDialog):
-    """The turns and what the caller says next at the left, what the tools return at the right."""
+    """Layout: turns and next message on the left, tool mocks on the right."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)

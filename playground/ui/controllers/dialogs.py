@@ -132,7 +132,7 @@ class DialogController(QObject):
 
     def cache_lab(self, requests: Requests) -> CacheLabDialog:
         """Experiments on the chosen endpoint's cache; each request is one of its own in the log."""
-        from playground.ui.dialogs.cache_lab import Bench, CacheLabDialog
+        from playground.ui.dialogs.cache_lab import CacheLabDialog, CacheLabServices
 
         workspace = self._workspace
         endpoint = workspace.endpoint
@@ -143,7 +143,7 @@ class DialogController(QObject):
             )
             return dispatch.run.state
 
-        bench = Bench(endpoint, send, workspace.folder / "cache_lab.json", workspace.tasks.start)
+        bench = CacheLabServices(endpoint, send, workspace.folder / "cache_lab.json", workspace.tasks.start)
         dialog = CacheLabDialog(self._appearance.theme, bench, self._window)
         dialog.lifetime_found.connect(
             lambda found: workspace.settings.set("cache_lifetime_s", max(10, min(round(found), 86_400)))

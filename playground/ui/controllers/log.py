@@ -16,7 +16,7 @@ from playground.runs.run import Run
 from playground.services import AppServices
 from playground.storage.settings import Settings
 from playground.ui.panes.log.column_layout import Layout
-from playground.ui.panes.log.details import Live
+from playground.ui.panes.log.details import LiveRequests
 from playground.ui.panes.log.filter_line import FilterLine
 from playground.ui.panes.log.pane import LogPane
 from playground.ui.theme import Theme
@@ -91,10 +91,10 @@ class LiveRows:
 
     def __init__(self, running: Mapping[str, Run]) -> None:
         self._running = running
-        self._seen: dict[str, tuple[float, Live]] = {}
+        self._seen: dict[str, tuple[float, LiveRequests]] = {}
         self._counted: dict[str, tuple[float, float]] = {}
 
-    def of(self, run_id: str) -> Live | None:
+    def of(self, run_id: str) -> LiveRequests | None:
         """Return a recent snapshot of a running request; None if this window is not sending it."""
         run = self._running.get(run_id)
         if run is None:
@@ -104,7 +104,7 @@ class LiveRows:
         now = time.monotonic()
         at, live = self._seen.get(run_id, (0.0, None))
         if live is None or now - at >= LOOK_S:
-            live = Live(run.state, run.clock(), self._tokens(run, now), run.state.text[-TAIL:])
+            live = LiveRequests(run.state, run.clock(), self._tokens(run, now), run.state.text[-TAIL:])
             self._seen[run_id] = now, live
         return live
 

@@ -14,7 +14,7 @@ from playground.experiments.repeat import verdict
 from playground.prefix_cache.forecast import ago
 from playground.prompt.document import Document
 from playground.prompt.field_errors import InputError
-from playground.prompt.limits import Finding, check, context_finding
+from playground.prompt.limits import LimitFinding, check, context_finding
 from playground.runs.expected_reply import asked_in
 from playground.runs.run import Run
 from playground.runs.service import PendingRequest
@@ -66,7 +66,7 @@ class Requests(QObject):
         self._shown_run_id: str | None = None
         self._shown_document: Document | None = None
         self._shown_endpoint_id = ""
-        self._checks: tuple[Document | None, tuple[Finding, ...]] = (None, ())
+        self._checks: tuple[Document | None, tuple[LimitFinding, ...]] = (None, ())
         self._looking_back = False
         self._wanted_run_id: str | None = None
         """The logged request that is being read for display."""
@@ -129,7 +129,7 @@ class Requests(QObject):
         self.outlook_changed.emit(outlook)
         return outlook
 
-    def _checked(self, outlook: Outlook) -> tuple[Finding, ...]:
+    def _checked(self, outlook: Outlook) -> tuple[LimitFinding, ...]:
         """Return the validation result of a document; checked again only if the document changed."""
         document = outlook.view.document
         if document is not self._checks[0]:

@@ -55,14 +55,14 @@ class VoiceController(QObject):
     def _made(self) -> VoiceDialog:
         # Imported on first use, as the dialogs are.
         from playground.ui.voice.dialog import VoiceDialog
-        from playground.ui.voice.readiness_tab import Bench
+        from playground.ui.voice.readiness_tab import ReadinessServices
 
         dialog = VoiceDialog(
             self._appearance.theme,
             self._workspace.settings,
             self.in_hand,
             self._play,
-            Bench(self._ahead, self._measured, self._workspace.tasks.start),
+            ReadinessServices(self._ahead, self._measured, self._workspace.tasks.start),
             self._window,
         )
         dialog.finished.connect(self._gone)

@@ -22,7 +22,7 @@ from PySide6.QtWidgets import (
 )
 
 from playground.export.redaction import CHOICES, Contents
-from playground.export.ticket import Choice, tickets
+from playground.export.ticket import TicketContents, tickets
 from playground.export.ticket_zip import bundle
 from playground.requestlog.records import StoredRun
 from playground.storage.paths import write_shared
@@ -99,9 +99,9 @@ class TicketDialog(QDialog):
         return button
 
     @property
-    def choice(self) -> Choice:
+    def choice(self) -> TicketContents:
         """What the dialog says."""
-        return Choice(cast("Contents", self.contents.currentText()), self.workspace.text().strip())
+        return TicketContents(cast("Contents", self.contents.currentText()), self.workspace.text().strip())
 
     def _show(self) -> None:
         self._settings.set("ticket_contents", self.contents.currentText())

@@ -1,1 +1,1 @@
-"""The voice timeline: when a caller would hear what, and when nothing."""
+"""Voice timeline window: speech and silence of a run as a caller would experience them."""

@@ -1,4 +1,4 @@
-"""Draws a picture of a timeline. A solid edge is measured, a dashed one computed (≈); arrows walk through it."""
+"""Timeline drawing. Solid edges are measured, dashed edges computed (≈). The arrow keys select items."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ LEAST_TICK_PX = 84
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """Shows `width` pixels from `left` on for the seconds from `begins_at` to `ends_at`, which is later."""
+    """Maps the seconds from `begins_at` to `ends_at` (greater) to `width` pixels from `left` on."""
 
     begins_at: float
     ends_at: float
@@ -37,15 +37,15 @@ class Scale:
     width: float
 
     def x(self, at: float) -> float:
-        """The pixel of a moment; also outside of what is shown."""
+        """Return the x coordinate of a time; also outside the visible part."""
         return self.left + (at - self.begins_at) / (self.ends_at - self.begins_at) * self.width
 
     def at(self, x: float) -> float:
-        """The moment at a pixel."""
+        """Return the time at an x coordinate."""
         return self.begins_at + (x - self.left) / self.width * (self.ends_at - self.begins_at)
 
     def ticks(self) -> list[float]:
-        """Round moments that stand at least LEAST_TICK_PX apart."""
+        """Return times with round values for the axis, at least LEAST_TICK_PX apart."""
         wanted = (self.ends_at - self.begins_at) * LEAST_TICK_PX / max(self.width, LEAST_TICK_PX)
         power = 10.0 ** math.floor(math.log10(wanted))
         step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= wanted * 0.999999)
@@ -54,24 +54,24 @@ class Scale:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where a label stands."""
+class CanvasPlace:
+    """Position of a label."""
 
     row: int
     x: float
 
 
-def pack(wanted: Sequence[tuple[float, float]], left: float, right: float, gap: float = 8.0) -> list[Place]:
-    """Rows for labels of (x, width), each in the first row with room for it; none leaves `left` to `right`."""
+def pack(wanted: Sequence[tuple[float, float]], left: float, right: float, gap: float = 8.0) -> list[CanvasPlace]:
+    """Return positions for labels of (x, width), each in the first row with enough room, inside `left` to `right`."""
     rows: list[list[tuple[float, float]]] = []
-    placed: list[Place] = []
+    placed: list[CanvasPlace] = []
     for x, width in wanted:
         begins = max(min(x, right - width), left)
         row = next((number for number, taken in enumerate(rows) if _fits(taken, begins, width, gap)), len(rows))
         if row == len(rows):
             rows.append([])
         rows[row].append((begins, begins + width))
-        placed.append(Place(row, begins))
+        placed.append(CanvasPlace(row, begins))
     return placed
 
 
@@ -82,20 +82,21 @@ def _fits(taken: Sequence[tuple[float, float]], begins: float, width: float, gap
 GUTTER = 96
 AXIS_PX, BAR_PX, LANE_PX, CAPTION_PX, LABEL_PX = 24, 22, 32, 15, 16
 NO_AXIS_PX = 6
-"""Where the axis above has the figures."""
+"""Height of the axis with its figures."""
 LEAST_S = 0.5
-"""The axis is at least so long: a run of a millisecond is no picture."""
+"""Minimum length of the axis, so that a run of one millisecond is still readable."""
 MOST_ZOOM = 64.0
 
 
 class Canvas(QWidget):
-    """`brief`: without moments under the lanes. `axis`: with its figures.
+    """Draws one timeline.
 
-    Keys: arrows, Home, End through what is drawn; + - 0 zoom.
+    `brief`: without events under the lanes. `axis`: with its figures. Keys: arrows, Home and End select an item; + - 0
+    zoom.
     """
 
     chosen = Signal(str)
-    """The words of what the mouse is over or the arrows have come to; empty: nothing."""
+    """Emitted with the description of the item under the mouse or selected by keyboard; empty without one."""
     view_changed = Signal()
 
     def __init__(self, theme: Theme, name: str, *, brief: bool = False, axis: bool = True) -> None:
@@ -106,7 +107,7 @@ class Canvas(QWidget):
         self._axis_s = 0.0
         self._zoom, self._from = 1.0, 0.0
         self._at: Item | None = None
-        self._places: list[Place] = []
+        self._places: list[CanvasPlace] = []
         self.empty = "Send a prompt, or play the vendor's example: its times will be here."
         self.setAccessibleName(name)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
@@ -114,7 +115,7 @@ class Canvas(QWidget):
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
 
     def show_picture(self, picture: Picture, axis_s: float | None = None) -> None:
-        """Draw this. `axis_s`: the axis is as long as others' beside it."""
+        """Draw a timeline. `axis_s`: minimum length of the axis, so that several canvases share it."""
         self._picture, self._axis_s = picture, max(axis_s or picture.ends_at, LEAST_S) * 1.04
         if self._at is not None and self._at not in picture.items:
             self._at = None
@@ -125,17 +126,17 @@ class Canvas(QWidget):
         self.update()
 
     def set_theme(self, theme: Theme) -> None:
-        """Other colours."""
+        """Apply a theme."""
         self._theme = theme
         self.update()
 
     @property
     def view(self) -> tuple[float, float, float]:
-        """Seconds: where the shown part begins, how long it is, and the whole axis."""
+        """Return, in seconds: start and length of the visible part, and length of the whole axis."""
         return self._from, self._axis_s / self._zoom, self._axis_s
 
     def look_from(self, at: float) -> None:
-        """Show the axis from here on."""
+        """Scroll to a time."""
         length = self._axis_s / self._zoom
         self._from = max(min(at, self._axis_s - length), 0.0)
         self._place()
@@ -143,7 +144,7 @@ class Canvas(QWidget):
         self.update()
 
     def zoom(self, factor: float, around: float | None = None) -> None:
-        """Show a shorter (above 1) or longer part; 0: all."""
+        """Zoom in by a factor above 1, out below 1; 0 shows the whole axis."""
         held = around if around is not None else self._from + self._axis_s / self._zoom / 2
         share = (held - self._from) * self._zoom / self._axis_s if self._axis_s else 0.0
         self._zoom = 1.0 if factor == 0 else max(1.0, min(self._zoom * factor, MOST_ZOOM))
@@ -167,7 +168,7 @@ class Canvas(QWidget):
         return end >= scale.begins_at and item.starts_at <= scale.ends_at
 
     def sizeHint(self) -> QSize:
-        """As high as its lanes and labels."""
+        """Return the height that the lanes and labels need."""
         label_rows = max((place.row for place in self._places), default=-1) + 1
         return QSize(640, int(self._labels_top() + label_rows * LABEL_PX + GRID))
 
@@ -184,7 +185,7 @@ class Canvas(QWidget):
         return QRectF(begins, self._top(item.lane), width, BAR_PX)
 
     def paintEvent(self, _event: QPaintEvent) -> None:
-        """Axis, lanes, bars, moments, and a ring round what the arrows have come to."""
+        """Paint axis, lanes, bars, events, and the focus ring of the selected item."""
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         painter.setFont(ui_font(11, tabular=True))
@@ -253,7 +254,7 @@ class Canvas(QWidget):
         inner = box.adjusted(5, 0, -3, 0)
         elided = painter.fontMetrics().elidedText(words, Qt.TextElideMode.ElideRight, int(inner.width()))
         painter.setPen(self._theme.text)
-        # A single character and an ellipsis say nothing.
+        # A single character and an ellipsis carry no information.
         if len(elided) > 2 or elided == words:
             painter.drawText(inner, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft, elided)
 
@@ -263,7 +264,7 @@ class Canvas(QWidget):
         return self._theme.output if item.style in ("speech", "text", "call") else self._theme.muted
 
     def _paint_captions(self, painter: QPainter, scale: Scale) -> None:
-        """The length of each silence under it."""
+        """Draw the length of each silence below it."""
         silences = [bar for bar in self._picture.bars if bar.style == "silence" and self._visible(scale, bar)]
         metrics = painter.fontMetrics()
         wanted = []
@@ -273,7 +274,7 @@ class Canvas(QWidget):
         painter.setPen(self._theme.text)
         top = self._top(HEARD) + BAR_PX
         for item, place, (_, width) in zip(silences, pack(wanted, GUTTER, self.width() - 2), wanted, strict=True):
-            if place.row == 0:  # where two silences are too near for two lengths, the arrows and the table tell
+            if place.row == 0:  # lengths that would overlap are omitted; selection and table show them
                 box = QRectF(place.x, top, width, CAPTION_PX)
                 whole = f"{item.label} silence"
                 words = whole if metrics.horizontalAdvance(whole) <= self._box(scale, item).width() else item.label
@@ -301,7 +302,7 @@ class Canvas(QWidget):
             painter.setPen(self._theme.failure if item.style == "trouble" else self._theme.text)
             painter.drawText(box, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft, item.label)
 
-    def _label_box(self, item: Item, place: Place) -> QRectF:
+    def _label_box(self, item: Item, place: CanvasPlace) -> QRectF:
         width = self.fontMetrics().horizontalAdvance(item.label) + 2.0
         return QRectF(place.x, self._labels_top() + place.row * LABEL_PX, width, LABEL_PX)
 
@@ -328,13 +329,13 @@ class Canvas(QWidget):
         return min(near, key=lambda bar: self._box(scale, bar).width(), default=None)
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:
-        """What is under the mouse is told."""
+        """Emit the description of the item under the mouse."""
         item = self._found(event.position())
         self._choose(item)
         self.setToolTip("" if item is None else words_of(item))
 
     def wheelEvent(self, event: QWheelEvent) -> None:
-        """With Ctrl: zoom round the mouse. Else whoever scrolls has it."""
+        """Zoom at the mouse position with Ctrl; otherwise leave the event to the scroll area."""
         if event.modifiers() & Qt.KeyboardModifier.ControlModifier and event.angleDelta().y():
             factor = 1.25 if event.angleDelta().y() > 0 else 0.8
             self.zoom(factor, self._scale.at(event.position().x()))
@@ -343,7 +344,7 @@ class Canvas(QWidget):
             event.ignore()
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        """Arrows, Home, End, + - 0."""
+        """Select items with arrows, Home and End; zoom with + - 0."""
         zooms = {Qt.Key.Key_Plus: 1.5, Qt.Key.Key_Equal: 1.5, Qt.Key.Key_Minus: 1 / 1.5, Qt.Key.Key_0: 0.0}
         if event.key() in zooms:
             self.zoom(zooms[Qt.Key(event.key())])
@@ -364,18 +365,18 @@ class Canvas(QWidget):
         self._choose(item)
 
     def focusOutEvent(self, event: QFocusEvent) -> None:
-        """The ring goes with the focus."""
+        """Clear the selection."""
         self._choose(None)
         super().focusOutEvent(event)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
-        """Labels are placed anew."""
+        """Lay out the labels again."""
         super().resizeEvent(event)
         self._place()
 
 
 def words_of(item: Item) -> str:
-    """Time, length and meaning of one item, in a sentence."""
+    """Return time, length and meaning of an item as one sentence."""
     at = milliseconds(item.starts_at, computed=item.computed)
     if item.style in ("moment", "trouble"):
         length = ""

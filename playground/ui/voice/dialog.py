@@ -1,4 +1,4 @@
-"""The voice timeline's window: a source, the speech settings, and tabs on what they come to."""
+"""Voice timeline window: source selection, speech settings, and one tab per evaluation."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from playground.simulator.launch import SimulatorError
 from playground.storage.settings import Settings
 from playground.ui.theme import GRID, Theme
 from playground.ui.voice.picture import milliseconds
-from playground.ui.voice.readiness_tab import Bench, ReadinessTab
+from playground.ui.voice.readiness_tab import ReadinessServices, ReadinessTab
 from playground.ui.voice.side_by_side import SideBySideTab
-from playground.ui.voice.source import NOTHING, RunInHand, Source
+from playground.ui.voice.source import NOTHING, RunInHand, TimelineSource
 from playground.ui.voice.speech_form import SpeechForm
 from playground.ui.voice.timeline_tab import TimelineTab
 from playground.ui.widgets.notice import words
@@ -26,11 +26,11 @@ from playground.voice.timeline import timeline
 
 FRAME_MS = 16
 IDLE_MS = 100
-"""Elapsed times move also while nothing comes."""
+"""Interval of updates while a run produces no events, so that elapsed times advance."""
 
 
 class VoiceDialog(TaskDialog):
-    """Not modal: requests go on beside it, and it follows them. `play` plays the vendor's example."""
+    """Window of the voice timeline; not modal, follows the current run. `play` runs the vendor's example."""
 
     def __init__(
         self,
@@ -38,7 +38,7 @@ class VoiceDialog(TaskDialog):
         settings: Settings,
         in_hand: RunInHand,
         play: Callable[[], Coroutine[Any, Any, Example]],
-        bench: Bench,
+        bench: ReadinessServices,
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
@@ -98,31 +98,31 @@ class VoiceDialog(TaskDialog):
         self.readiness.judge(value)
         self.refresh()
 
-    def show_source(self, source: Source, note: str = "") -> None:
-        """Show these turns; call `refresh_soon` when they have changed."""
+    def show_source(self, source: TimelineSource, note: str = "") -> None:
+        """Show these turns. Call `refresh_soon` after they change."""
         self._source = source
         self.note.setText(note)
         self.note.setVisible(bool(note))
         self.refresh()
 
     def show_in_hand(self) -> None:
-        """Show what the response pane shows."""
+        """Show the run in the response pane."""
         self.show_source(self._in_hand.source)
 
     def refresh_soon(self) -> None:
-        """Something has come: drawn within a frame, once."""
+        """Schedule a redraw in the next frame; repeated calls are merged."""
         if not self._frame.isActive() or self._frame.interval() > FRAME_MS:
             self._frame.start(FRAME_MS)
 
     def _came(self) -> None:
         if self._task is None:
-            # A new run is shown also where an example or a chain was.
+            # A new run also replaces an example or a conversation on the screen.
             self._source = self._in_hand.source
             self.note.hide()
             self.refresh_soon()
 
     def refresh(self) -> None:
-        """Draw the source as it is now."""
+        """Redraw the source."""
         turns, now = self._source.turns(), self._source.now()
         live = now is not None
         self.title.setText(f"{self._source.title}{' – running' if live else ''}")
@@ -134,16 +134,16 @@ class VoiceDialog(TaskDialog):
             self._frame.start(IDLE_MS)
 
     def set_theme(self, theme: Theme) -> None:
-        """Other colours."""
+        """Apply a theme."""
         self.timeline.set_theme(theme)
         self.beside.set_theme(theme)
         self.readiness.set_theme(theme)
 
     def play_example(self) -> None:
-        """The vendor's own reckoning, over a real socket."""
+        """Run the vendor's example over a real socket."""
         if self._task is None:
             self.example.setEnabled(False)
-            self.show_source(Source("The vendor's example is being played…", NOTHING.turns))
+            self.show_source(TimelineSource("The vendor's example is being played…", NOTHING.turns))
             self._task = self._start(self._played(), "play the vendor's example")
 
     async def _played(self) -> None:
@@ -152,7 +152,7 @@ class VoiceDialog(TaskDialog):
         except SimulatorError as failed:
             self.show_source(NOTHING, str(failed))
         else:
-            self.show_source(Source("The vendor's example", lambda: played.scripted), example_note(played))
+            self.show_source(TimelineSource("The vendor's example", lambda: played.scripted), example_note(played))
         finally:
             self._task = None
             self.example.setEnabled(True)
@@ -168,7 +168,7 @@ class VoiceDialog(TaskDialog):
 
 
 def example_note(played: Example) -> str:
-    """What was measured beside what was scripted."""
+    """Return a text that compares the measured with the scripted times."""
     if played.trouble:
         return f"The example did not come to its answer: {played.trouble}"
     if len(played.measured) < 2:

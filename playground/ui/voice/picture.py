@@ -1,4 +1,4 @@
-"""A timeline as lanes of bars and moments, each with its words: what the canvas draws and the table lists."""
+"""Timeline as lanes of bars and events with descriptions, for the canvas and the table."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 from playground.voice.speech import Spoken
-from playground.voice.timeline import Silence, Span, Timeline
+from playground.voice.timeline import Silence, Timeline, TimelineSpan
 from playground.voice.variants import MeasuredTurn
 
 Style: TypeAlias = Literal["speech", "silence", "wait", "text", "call", "tool", "moment", "trouble"]
@@ -43,9 +43,9 @@ _CAUSES = {
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One bar or moment. Seconds on the axis; `ends_at` None: it goes on. `computed`: laid out (≈), not measured.
+    """A bar or an event. Seconds on the axis; `ends_at` None: not ended yet. `computed`: computed (≈), not measured.
 
-    `label` stands in or beside it, `meaning` says what it is, `ticks` are the pieces in it.
+    `label`: text in or next to it. `meaning`: its description. `ticks`: arrival times of its pieces.
     """
 
     lane: int
@@ -60,7 +60,7 @@ class Item:
 
     @property
     def length_s(self) -> float | None:
-        """Its length; None for a moment and for what goes on."""
+        """Return its length; None for an event and for a bar that has not ended."""
         if self.style in ("moment", "trouble") or self.ends_at is None:
             return None
         return self.ends_at - self.starts_at
@@ -68,7 +68,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """`bars` in lanes and `moments` over all of them, each in the order of time; `lanes` are those that are used."""
+    """`bars` in lanes and `moments` across all lanes, both in order of time. `lanes`: the non-empty ones."""
 
     lanes: tuple[str, ...]
     bars: tuple[Item, ...]
@@ -77,7 +77,7 @@ class Picture:
 
     @property
     def items(self) -> tuple[Item, ...]:
-        """All of it in the order of time."""
+        """Return all items in order of time."""
         return tuple(sorted((*self.moments, *self.bars), key=lambda item: (item.starts_at, item.lane)))
 
 
@@ -85,14 +85,17 @@ EMPTY = Picture(LANES[:3], (), (), 0.0)
 
 
 def milliseconds(value: float | None, *, computed: bool = False) -> str:
-    """1,200 ms, ≈ 1,200 ms, or — where it is not known."""
+    """Format as `1,200 ms`, `≈ 1,200 ms`, or `—` if unknown."""
     if value is None:
         return "—"
     return f"{'≈ ' if computed else ''}{value * 1000:,.0f} ms"
 
 
 def picture(timeline: Timeline, turns: Sequence[MeasuredTurn] = ()) -> Picture:
-    """What is drawn of a timeline. `turns`: those that it was made of, for the single pieces; only as they were run."""
+    """Return the drawing of a timeline.
+
+    `turns`: its measured turns, for the single pieces; only for the variant as measured.
+    """
     shown_tools = _stacked([span for span in timeline.spans if span.kind == "tool"])
     bars = [_speech(part, turns) for part in timeline.spoken]
     bars += [_silence(silence) for silence in timeline.silences]
@@ -107,16 +110,16 @@ def picture(timeline: Timeline, turns: Sequence[MeasuredTurn] = ()) -> Picture:
 
 
 def brief(shown: Picture) -> Picture:
-    """Only what the caller hears, and the tools; moments are left out."""
+    """Return the picture reduced to audible speech and tools, without events."""
     kept = [bar for bar in shown.bars if bar.lane == HEARD or bar.lane >= TOOLS]
     bars = tuple(replace(bar, lane=HEARD if bar.lane == HEARD else bar.lane - TOOLS + 1) for bar in kept)
     return Picture((LANES[HEARD], *shown.lanes[TOOLS:]), bars, (), shown.ends_at)
 
 
-def _stacked(spans: Sequence[Span]) -> list[tuple[int, Span]]:
-    """Tools that run at once stand under one another."""
+def _stacked(spans: Sequence[TimelineSpan]) -> list[tuple[int, TimelineSpan]]:
+    """Return (row, span) pairs; tools that run at the same time are in different rows."""
     free: list[float] = []
-    placed: list[tuple[int, Span]] = []
+    placed: list[tuple[int, TimelineSpan]] = []
     for span in sorted(spans, key=lambda one: one.starts_at):
         row = next((place for place, until in enumerate(free) if until <= span.starts_at), len(free))
         if row == len(free):
@@ -148,7 +151,7 @@ def _silence(silence: Silence) -> Item:
     return Item(HEARD, silence.starts_at, silence.ends_at, "silence", length, words, -1, True)
 
 
-def _bar(span: Span, turns: Sequence[MeasuredTurn], as_run: bool) -> Item:
+def _bar(span: TimelineSpan, turns: Sequence[MeasuredTurn], as_run: bool) -> Item:
     lane, style, label, meaning = _SPANS[span.kind]
     ticks: tuple[float, ...] = ()
     if as_run and span.turn < len(turns):
@@ -161,7 +164,7 @@ def _bar(span: Span, turns: Sequence[MeasuredTurn], as_run: bool) -> Item:
     return Item(lane, span.starts_at, span.ends_at, style, label, meaning, span.turn, not as_run, ticks)
 
 
-def _pieces(span: Span, turn: MeasuredTurn) -> Iterator[float]:
+def _pieces(span: TimelineSpan, turn: MeasuredTurn) -> Iterator[float]:
     if span.kind in ("filler", "answer"):
         yield from (turn.began_at + at for at in turn.times.piece_times)
     for call in turn.times.calls if span.kind == "call" else ():
@@ -169,7 +172,7 @@ def _pieces(span: Span, turn: MeasuredTurn) -> Iterator[float]:
             yield from (turn.began_at + at for at in call.piece_times)
 
 
-def _tool(span: Span, row: int, variant: str) -> Item:
+def _tool(span: TimelineSpan, row: int, variant: str) -> Item:
     meaning = f"The tool {span.label} runs."
     return Item(
         TOOLS + row, span.starts_at, span.ends_at, "tool", span.label, meaning, span.turn, variant != "parallel"
@@ -204,7 +207,7 @@ def _moments(timeline: Timeline, many: bool) -> Iterator[Item]:
 
 
 def rows(shown: Picture) -> list[tuple[str, str, str, str, str]]:
-    """The picture as a table: when, how long, where, what, and whether it was measured."""
+    """Return table rows: time, length, lane, description, and whether it was measured."""
     return [
         (
             milliseconds(item.starts_at, computed=item.computed),

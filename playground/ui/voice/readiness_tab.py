@@ -1,4 +1,4 @@
-"""Voice readiness: the prompt N times, each in the log; what a caller would wait for, as distributions."""
+"""Voice readiness tab: repeats the prompt, each run in the log, and shows the distributions of the times."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ from playground.voice.times import TurnTimes
 
 GUTTER, ROW_PX, HEAD_PX, AXIS_PX = 76, 30, 20, 20
 FEWEST_FOR_A_BOX = 8
-"""Quartiles of fewer say nothing that the dots do not."""
+"""Minimum number of values for which quartiles are drawn; with fewer, the dots show the same."""
 _DOT = 3.5
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ReadinessRow:
     """One group of turns."""
 
     cache: Cache
@@ -56,18 +56,18 @@ class Row:
 
 
 class Spread(QWidget):
-    """Rows over one axis of milliseconds from 0 on. Hollow dots are cold, filled ones warm, crosses not reported."""
+    """Rows of dots over one axis of milliseconds from 0. Hollow: cold. Filled: warm. Cross: not reported."""
 
     def __init__(self, theme: Theme, name: str) -> None:
         super().__init__()
         self._theme, self._name = theme, name
-        self._rows: tuple[Row, ...] = ()
+        self._rows: tuple[ReadinessRow, ...] = ()
         self.setAccessibleName(name)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.show_rows(())
 
-    def show_rows(self, rows: Sequence[Row]) -> None:
-        """Draw these groups; those without turns are left out."""
+    def show_rows(self, rows: Sequence[ReadinessRow]) -> None:
+        """Draw these groups; omits groups without turns."""
         self._rows = tuple(row for row in rows if row.values.values)
         told = [f"{row.cache}: {len(row.values.values)}, {_summary(row.values)}" for row in self._rows]
         self.setAccessibleDescription("; ".join(told) or "nothing measured")
@@ -76,16 +76,16 @@ class Spread(QWidget):
         self.update()
 
     def set_theme(self, theme: Theme) -> None:
-        """Other colours."""
+        """Apply a theme."""
         self._theme = theme
         self.update()
 
     def sizeHint(self) -> QSize:
-        """As high as two groups, or as it has."""
+        """Return the height of the current groups, at least that of two."""
         return QSize(420, HEAD_PX + ROW_PX * max(len(self._rows), 2) + AXIS_PX)
 
     def paintEvent(self, _event: QPaintEvent) -> None:
-        """Name, axis, rows."""
+        """Paint name, axis and rows."""
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         painter.fillRect(self.rect(), self._theme.surface)
@@ -113,7 +113,7 @@ class Spread(QWidget):
             painter.setPen(self._theme.muted)
             painter.drawText(QRectF(x - 44, bottom + 2, 88, 16), Qt.AlignmentFlag.AlignCenter, _tick(at))
 
-    def _paint_row(self, painter: QPainter, scale: Scale, top: float, row: Row) -> None:
+    def _paint_row(self, painter: QPainter, scale: Scale, top: float, row: ReadinessRow) -> None:
         painter.setPen(self._theme.text)
         side = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
         values = row.values.values
@@ -167,12 +167,16 @@ METRICS: tuple[tuple[str, Callable[[Group], Distribution]], ...] = (
 )
 COLUMNS = ("what", "cache", "turns", "lowest", "median", "p90", "worst", "none")
 FEW = 20
-"""Of fewer turns a ninetieth percentile is no more than one of the worst."""
+"""Below this number of turns, the 90th percentile is one of the few slowest turns."""
 
 
 @dataclass(frozen=True, slots=True)
-class Bench:
-    """`ahead`: what it would take. `send`: the prompt once (True: so that no cache can know it), with its times."""
+class ReadinessServices:
+    """Functions that the tab needs.
+
+    `ahead`: return requests, time and cost in advance. `send`: send the prompt once and return its times (True: with a
+    unique prefix that no cache holds). `start`: start a task.
+    """
 
     ahead: Callable[[], Ahead]
     send: Callable[[bool], Coroutine[Any, Any, tuple[TurnTimes, RunState]]]
@@ -180,9 +184,9 @@ class Bench:
 
 
 class ReadinessTab(QWidget):
-    """One experiment at a time; what was measured is judged anew when the speech settings or the limit change."""
+    """Runs one experiment at a time. Evaluates the results again if the speech settings or the limit change."""
 
-    def __init__(self, theme: Theme, settings: Settings, bench: Bench) -> None:
+    def __init__(self, theme: Theme, settings: Settings, bench: ReadinessServices) -> None:
         super().__init__()
         self._settings, self._bench = settings, bench
         self._speech = SpeechSettings()
@@ -240,32 +244,32 @@ class ReadinessTab(QWidget):
 
     @property
     def running(self) -> bool:
-        """Whether requests are on their way."""
+        """Return whether a measurement runs."""
         return self._task is not None
 
     @property
     def task(self) -> asyncio.Task[None] | None:
-        """The measurement that runs, if any."""
+        """Return the running measurement, if any."""
         return self._task
 
     def judge(self, speech: SpeechSettings) -> None:
-        """Look at what was measured with these speech settings."""
+        """Evaluate the results with these speech settings."""
         self._speech = speech
         self.say_cost()
         self._show()
 
     def stop(self) -> None:
-        """End what is on its way; what has come is kept."""
+        """Stop the measurement and keep the results so far."""
         if self._task is not None:
             self._task.cancel()
 
     def set_theme(self, theme: Theme) -> None:
-        """Other colours."""
+        """Apply a theme."""
         for spread in self.spreads:
             spread.set_theme(theme)
 
     def say_cost(self) -> None:
-        """Requests, time and money before anything is sent."""
+        """Show requests, time and cost before anything is sent."""
         ahead = self._bench.ahead()
         self.at_once.setMaximum(ahead.plan.in_flight or 20)
         self.cost.setText(what_it_takes(ahead, self.times.value(), self.at_once.value()))
@@ -319,9 +323,9 @@ class ReadinessTab(QWidget):
         for spread, (_, metric) in zip(self.spreads, METRICS, strict=True):
             spread.show_rows(
                 (
-                    Row("cold", metric(found.cold)),
-                    Row("warm", metric(found.warm)),
-                    Row("unknown", metric(found.unknown)),
+                    ReadinessRow("cold", metric(found.cold)),
+                    ReadinessRow("warm", metric(found.warm)),
+                    ReadinessRow("unknown", metric(found.unknown)),
                 )
             )
         fill_table(self.table, rows(found))
@@ -334,7 +338,7 @@ class ReadinessTab(QWidget):
 
 
 def verdict(found: Readiness) -> str:
-    """What share ended in time, and whether speech would starve."""
+    """Return the share of turns that ended in time, and the share with pauses in speech."""
     if not found.all.turns:
         return "Nothing has been measured yet. Each request is one of its own in the log."
     within, starving = found.all.within, found.all.starving
@@ -346,7 +350,7 @@ def verdict(found: Readiness) -> str:
 
 
 def smallness(found: Readiness) -> str:
-    """Says that a small number is small; empty where it is not."""
+    """Return a warning about a small number of turns; empty if there are enough."""
     turns = found.all.turns
     if not 0 < turns < FEW:
         return ""
@@ -355,7 +359,7 @@ def smallness(found: Readiness) -> str:
 
 
 def rows(found: Readiness) -> list[tuple[str, ...]]:
-    """Each metric for all turns, the cold, the warm and those whose cache was not reported."""
+    """Return table rows: each metric for all, cold and warm turns, and those whose cache was not reported."""
     groups = [("all", found.all), ("cold", found.cold), ("warm", found.warm), ("not reported", found.unknown)]
     used = [(name, group) for name, group in groups if group.turns]
     return [

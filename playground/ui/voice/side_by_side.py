@@ -1,4 +1,4 @@
-"""The same run in three ways on one axis, and what running the tool beside the filler gains, as numbers."""
+"""Variants tab: one run in three variants on one axis, and the time saved by running the tool during the filler."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ TABLE = "What running the tool beside the filler gains"
 
 
 class SideBySideTab(QWidget):
-    """Computed from one run's measured times; nothing is sent."""
+    """Variants computed from one run's measured times. Sends nothing."""
 
     def __init__(self, theme: Theme) -> None:
         super().__init__()
@@ -68,7 +68,7 @@ class SideBySideTab(QWidget):
         column.addWidget(self.table)
 
     def show_turns(self, turns: tuple[MeasuredTurn, ...], settings: SpeechSettings) -> None:
-        """Compute and draw all three."""
+        """Compute and draw all three variants."""
         found = compare(turns, settings)
         self._sentence = sentence(found, turns)
         self.said.setText(self._sentence)
@@ -79,7 +79,7 @@ class SideBySideTab(QWidget):
         fill_table(self.table, self._rows)
 
     def set_theme(self, theme: Theme) -> None:
-        """Other colours."""
+        """Apply a theme."""
         for canvas in self.canvases.values():
             canvas.set_theme(theme)
 
@@ -88,7 +88,7 @@ class SideBySideTab(QWidget):
 
 
 def sentence(found: Comparison, turns: tuple[MeasuredTurn, ...]) -> str:
-    """What the comparison comes to."""
+    """Return the result of the comparison as a text."""
     if not turns:
         return "Nothing has run yet."
     if not any(turn.times.calls for turn in turns):
@@ -104,14 +104,14 @@ def sentence(found: Comparison, turns: tuple[MeasuredTurn, ...]) -> str:
 
 
 def gained(value: float | None) -> str:
-    """≈ 853 ms earlier, or later."""
+    """Format as `≈ 853 ms earlier`, or `later`."""
     if value is None:
         return "— (it did not happen)"
     return f"{milliseconds(abs(value), computed=True)} {'later' if value < 0 else 'earlier'}"
 
 
 def gain_rows(found: Comparison) -> list[tuple[str, ...]]:
-    """First sound, answer, longest silence, all silence."""
+    """Return first sound, answer, longest silence and total silence."""
     gains = {gain.over: gain for gain in found.gains}
     after, none = gains["after_speech"], gains["no_filler"]
 
@@ -141,7 +141,7 @@ def gain_rows(found: Comparison) -> list[tuple[str, ...]]:
 
 
 def signed(value: float | None) -> str:
-    """≈ +853 ms is gained, ≈ −20 ms is lost."""
+    """Format as `≈ +853 ms` for saved time, `≈ −20 ms` for lost time."""
     if value is None:
         return "—"
     size = round(value * 1000)

@@ -1,4 +1,4 @@
-"""Where the timeline's turns come from: the run in hand, a logged one, an example, a chain. Plain values all."""
+"""Sources of the timeline's turns: the current run, a logged one, an example, a conversation."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ def _never() -> float | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
-    """`turns` as they are now; `now`: seconds on their axis while it goes on, None when it has ended."""
+class TimelineSource:
+    """`turns` returns the current turns; `now` the seconds on their axis while they run, None after the end."""
 
     title: str
     turns: Callable[[], tuple[MeasuredTurn, ...]]
     now: Callable[[], float | None] = _never
 
 
-NOTHING = Source("Nothing has run yet", lambda: ())
+NOTHING = TimelineSource("Nothing has run yet", lambda: ())
 
 
 class RunInHand(QObject):
-    """What the response pane shows, with a stopwatch on it from its first event on."""
+    """The run in the response pane, with its times from the first event on."""
 
     changed = Signal()
-    """Something came: look again, at most once a frame."""
+    """Emitted for every event; receivers redraw at most once per frame."""
     begun = Signal(object)
-    """A Run of this window has begun."""
+    """Emitted with a new Run of this window."""
 
     def __init__(self, requests: Requests) -> None:
         super().__init__()
@@ -47,29 +47,29 @@ class RunInHand(QObject):
         self._watch = Stopwatch()
         self._logged: TurnTimes | None = None
         self.audio: tuple[AudioTimes | None, ...] = ()
-        """What a real speech engine took for the parts of the run in hand."""
+        """Measurements of a real speech engine for the parts of the current run."""
         requests.looking_back.connect(self._shown)
 
     @property
-    def source(self) -> Source:
-        """The run in hand as a source."""
+    def source(self) -> TimelineSource:
+        """Return the current run as a source."""
         if self._logged is not None:
-            return Source("A logged request", self.turns)
-        return Source("The newest request" if self._run else NOTHING.title, self.turns, self.now)
+            return TimelineSource("A logged request", self.turns)
+        return TimelineSource("The newest request" if self._run else NOTHING.title, self.turns, self.now)
 
     def turns(self) -> tuple[MeasuredTurn, ...]:
-        """One turn, or none."""
+        """Return the turn; empty without a run."""
         if self._logged is not None:
             return (MeasuredTurn(0.0, self._logged),)
         return (MeasuredTurn(0.0, self._watch.times, audio=self.audio),) if self._run is not None else ()
 
     def now(self) -> float | None:
-        """Seconds since the run began, while it goes on."""
+        """Return the seconds since the run began; None if it has ended."""
         run = self._run
         return None if run is None or run.state.ended or self._logged is not None else run.clock()
 
     def measured(self, audio: tuple[AudioTimes | None, ...]) -> None:
-        """A speech engine has spoken these parts of the run in hand."""
+        """Store the measurements of a speech engine for the current run."""
         self.audio = audio
         self.changed.emit()
 
@@ -97,5 +97,5 @@ class RunInHand(QObject):
 
 
 def with_audio(turns: tuple[MeasuredTurn, ...], audio: tuple[AudioTimes | None, ...]) -> tuple[MeasuredTurn, ...]:
-    """The last turn's parts with what a speech engine took for them."""
+    """Return the turns with a speech engine's measurements in the last one."""
     return (*turns[:-1], replace(turns[-1], audio=audio)) if turns else turns

@@ -1,4 +1,4 @@
-"""Speak it: completions spoken as they stream, by the vendor's service, and measured. Off until it is agreed to."""
+"""Speech tab: speaks completions while they stream and measures the speech. Off until the user agrees."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from playground.ui.theme import GRID
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.plain_table import fill_table, plain_table
 from playground.voice.clauses import Start
-from playground.voice.service import SPEAKERS, Engine, Lightning, Part, Speaker, as_wav
+from playground.voice.service import SPEAKERS, Engine, Lightning, Speaker, SpokenPart, as_wav
 
 if TYPE_CHECKING:
     from playground.services import AppServices
@@ -43,11 +43,11 @@ MISSING = (
 )
 
 LONGEST_S = 120.0
-"""For one part."""
+"""Timeout for one part."""
 
 
 def system_voice(engine: str = "") -> SystemVoice | None:
-    """The system's voice; None where Qt's module cannot be loaded, or finds no engine. `engine`: Qt's name of one."""
+    """Return the operating system's voice; None if Qt cannot load it. `engine`: Qt's name of an engine."""
     try:
         module = import_module("PySide6.QtTextToSpeech")
     except ImportError:
@@ -56,18 +56,18 @@ def system_voice(engine: str = "") -> SystemVoice | None:
     if not (engine or found):
         return None
     speech = module.QTextToSpeech(engine or found[0])
-    # An engine that Qt lists may still not load.
+    # An engine in Qt's list may still fail to load.
     return None if speech.state() == module.QTextToSpeech.State.Error else SystemVoice(module, speech)
 
 
 class SystemVoice:
-    """Plays by itself; gives no audio to save. Its times are those that Qt tells: speaking, and ready again."""
+    """Plays its own audio, which cannot be saved. Times are those of Qt's states: speaking, and ready again."""
 
     def __init__(self, module: Any, speech: Any) -> None:
         self._states, self._speech = module.QTextToSpeech.State, speech
 
-    async def say(self, text: str, _on_audio: Callable[[bytes], None]) -> Part:
-        """As speaking.Engine."""
+    async def say(self, text: str, _on_audio: Callable[[bytes], None]) -> SpokenPart:
+        """See `Engine.say`."""
         began = time.monotonic()
         speaks_at: list[float] = []
         ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -91,7 +91,7 @@ class SystemVoice:
             self._speech.stateChanged.disconnect(changed)
             if not ended.done() or ended.cancelled():
                 self._speech.stop()
-        return Part(text, speaks_at[0] - began, time.monotonic() - speaks_at[0], b"", None)
+        return SpokenPart(text, speaks_at[0] - began, time.monotonic() - speaks_at[0], b"", None)
 
 
 NO_PLAYER = (
@@ -101,18 +101,18 @@ NO_PLAYER = (
 
 
 class Player(Protocol):
-    """Plays PCM as it comes."""
+    """Plays PCM as it arrives."""
 
     def play(self, pcm: bytes) -> None:
-        """Play this after what was given before."""
+        """Append audio to the queue."""
 
     def stop(self) -> None:
-        """Be silent at once."""
+        """Stop the audio immediately."""
 
 
 def _made(sink: Any, device: Any) -> Player:
     class QtPlayer:
-        """Writes what the device takes, and the rest when it has room again."""
+        """Write as much as the device accepts, and the rest when it has room again."""
 
         def __init__(self) -> None:
             self._waiting = bytearray()
@@ -135,7 +135,7 @@ def _made(sink: Any, device: Any) -> Player:
 
 
 def _make(sample_rate: int) -> Player | None:
-    """A player on this machine's audio output; None where there is none."""
+    """Return a player on this machine's audio output; None without an output."""
     from PySide6.QtMultimedia import QAudioFormat, QAudioSink, QMediaDevices
 
     if QMediaDevices.defaultAudioOutput().isNull():
@@ -156,17 +156,17 @@ def _installed() -> bool:
 
 
 make_player: Callable[[int], Player | None] | None = _make if _installed() else None
-"""Makes a player for a sample rate; None where the extra is not installed."""
+"""Return a factory of players for a sample rate; None if the extra is not installed."""
 
 
 COLUMNS = ("part", "first audio", "length", "request_id")
 
 
 class SpeakTab(QWidget):
-    """`start` runs a task. What is spoken is sent to the endpoint's own origin, with its own key."""
+    """`start` runs a task. Spoken text is sent only to the endpoint's own origin, with its own key."""
 
     measured = Signal(tuple)
-    """The AudioTimes of the parts that were spoken so far."""
+    """Emitted with the AudioTimes of the parts spoken so far."""
 
     def __init__(
         self,
@@ -174,7 +174,7 @@ class SpeakTab(QWidget):
         start: Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]],
         waits_for: Callable[[], Start],
     ) -> None:
-        """`waits_for`: what speech begins at, a clause or a sentence, as the timeline has it."""
+        """`waits_for` returns the text that speech waits for, a clause or a sentence, as in the timeline."""
         super().__init__()
         self._workspace, self._start, self._waits_for = workspace, start, waits_for
         self._task: asyncio.Task[None] | None = None
@@ -225,7 +225,7 @@ class SpeakTab(QWidget):
         column.addWidget(self.table, 1)
 
     def show_endpoint(self) -> None:
-        """What speaking means for the chosen endpoint; switched off where it has no speech service."""
+        """Show the consequences of speaking for the current endpoint; disabled if it has no speech service."""
         endpoint = self._workspace.endpoint
         able = self.system is not None if self.by_system else endpoint.kind in SPEAKERS
         if not able:
@@ -240,11 +240,11 @@ class SpeakTab(QWidget):
 
     @property
     def by_system(self) -> bool:
-        """Whether the system's own voice is chosen."""
+        """Return whether the system's voice is selected."""
         return self.engine.currentIndex() == 1
 
     def _engine(self, run: Run) -> Engine | None:
-        """What speaks a run; None where nothing can."""
+        """Return the engine for a run; None if none is available."""
         if self.by_system:
             return self.system
         if run.endpoint.kind not in SPEAKERS:
@@ -254,11 +254,11 @@ class SpeakTab(QWidget):
 
     @property
     def chosen_voice(self) -> Voice:
-        """As the fields say."""
+        """Return the voice in the fields."""
         return Voice(self.voice.text().strip() or DEFAULT.voice_id, sample_rate=int(self.rate.currentData()))
 
     def run_began(self, run: Run) -> None:
-        """Speak a new completion, where that is switched on."""
+        """Speak a new completion, if enabled."""
         self.show_endpoint()
         engine = self._engine(run) if self.on.isChecked() else None
         if engine is None:
@@ -275,7 +275,7 @@ class SpeakTab(QWidget):
         self.told.setText("Speaking…")
 
     def turn_began(self, run: Run) -> None:
-        """Speak a chain's turn; what the turn before still says is said to its end first."""
+        """Speak a turn of the agent loop, after the speech of the previous turn has ended."""
         before = self._task
         if not self.on.isChecked() or before is None:
             self.run_began(run)
@@ -302,19 +302,19 @@ class SpeakTab(QWidget):
             said = "Stopped."
             raise
         finally:
-            # Another completion may be spoken by now, or the dialog may have gone.
+            # Another completion may be playing by now, or the dialog may be closed.
             if speaker is self._speaker:
                 self._task = None
                 self.stop.setEnabled(False)
                 self.told.setText(said)
 
     def leave(self) -> None:
-        """The dialog goes: be silent, and say nothing more in it."""
+        """Stop the speech and update no widget any more."""
         self.stop_speaking()
         self._speaker = None
 
     def stop_speaking(self) -> None:
-        """Stop at once; what was spoken stays in the table."""
+        """Stop the speech and keep the spoken parts in the table."""
         if self._speaker is not None:
             self._speaker.stop()
         if self._task is not None:
@@ -338,7 +338,7 @@ class SpeakTab(QWidget):
         dialog.open()
 
     def save_to(self, path: Path) -> None:
-        """Write what was spoken as a WAV file."""
+        """Write the spoken parts as a WAV file."""
         if self._speaker is None:
             return
         try:
@@ -350,7 +350,7 @@ class SpeakTab(QWidget):
 
 
 def what_is_sent(endpoint: Endpoint) -> str:
-    """What switching it on agrees to."""
+    """Return the terms that the user agrees to by enabling speech."""
     if endpoint.kind == "simulator":
         return "The simulator answers with a quiet tone as long as the text takes to read: its times are real. "
     if endpoint.kind in SPEAKERS:
@@ -361,5 +361,5 @@ def what_is_sent(endpoint: Endpoint) -> str:
     return f"{endpoint.name} has no speech service that this program knows; Electron and the simulator have. "
 
 
-def _cells(part: Part) -> tuple[str, str, str, str]:
+def _cells(part: SpokenPart) -> tuple[str, str, str, str]:
     return part.text, seconds(part.engine_s), seconds(part.length_s), part.request_id or "—"

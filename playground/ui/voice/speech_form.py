@@ -1,4 +1,4 @@
-"""How text becomes sound, as fields with units: remembered, checked, with the vendor's figures as defaults."""
+"""Speech settings as fields with units: stored, validated, with the vendor's figures as defaults."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from playground.ui.widgets.notice import words
 from playground.voice.speech import DEFAULTS, FASTEST, SpeechSettings, Unit
 
 CHARACTERS_A_WORD = 6.0
-"""With the space after it: about the English mean."""
+"""Characters per word, with the following space: about the English mean."""
 _STARTS = {"clause": "a clause", "sentence": "a sentence", "piece": "the first piece"}
 VENDORS = "Start delay and pipeline are the vendor's figures (about 200 and 350 ms); the speaking rate is assumed."
 OWN = "These figures are yours; the vendor's are 200 ms to first audio and 350 ms in all."
 
 
 def speech_settings(settings: Settings) -> SpeechSettings:
-    """As they are remembered; the defaults where they do not go together."""
+    """Return the stored settings; the defaults if they are inconsistent."""
     delay_s, whole_s = settings.number("voice_delay_ms") / 1000, settings.number("voice_pipeline_ms") / 1000
     unit: Unit = "words" if settings.text("voice_unit") == "words" else "characters"
     start = settings.text("voice_start")
@@ -47,7 +47,7 @@ def speech_settings(settings: Settings) -> SpeechSettings:
 
 
 class SpeechForm(QWidget):
-    """Emits the SpeechSettings whenever they have changed to something that can be."""
+    """Emits SpeechSettings after each change to valid values."""
 
     changed = Signal(object)
 
@@ -163,5 +163,5 @@ def _milliseconds(name: str) -> QSpinBox:
     box.setRange(0, 10_000)
     box.setSingleStep(10)
     box.setSuffix(" ms")
-    box.setKeyboardTracking(False)  # 350 is not 3, then 35, on its way
+    box.setKeyboardTracking(False)  # With tracking, typing 350 would apply 3 and 35 first.
     return box

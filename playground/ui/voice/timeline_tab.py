@@ -1,4 +1,4 @@
-"""The timeline of one run or chain: its figures in a line, the picture, and the same as a table."""
+"""Timeline tab of one run or conversation: its main figures, the drawing, and a table."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from playground.voice.variants import MeasuredTurn
 
 COLUMNS = ("at", "length", "lane", "what", "known")
 TABLE_S = 0.5
-"""While it runs the table is filled anew at most so often."""
+"""Minimum interval between updates of the table during a run."""
 LEGEND = (
     "Solid edge: measured. Dashed edge and ≈: computed from the text and the speech settings. Arrows walk, + − 0 zoom."
 )
 
 
 class TimelineTab(QWidget):
-    """`show_timeline` as often as once a frame."""
+    """Accepts `show_timeline` once per frame."""
 
     def __init__(self, theme: Theme) -> None:
         super().__init__()
@@ -49,7 +49,7 @@ class TimelineTab(QWidget):
         scroll.setWidget(self.canvas)
         scroll.setWidgetResizable(True)
         scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        # The canvas has the focus, not the area round it.
+        # Focus belongs to the canvas, not to the scroll area.
         scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         upper = QWidget()
         above = QVBoxLayout(upper)
@@ -73,7 +73,7 @@ class TimelineTab(QWidget):
         self._show_view()
 
     def show_timeline(self, timeline: Timeline, turns: tuple[MeasuredTurn, ...], *, live: bool) -> None:
-        """Draw it; the table follows when it has time, and at the end."""
+        """Draw a timeline. The table is updated less often, and at the end."""
         self._picture = picture(timeline, turns) if turns else EMPTY
         self.figures.setText(headline(timeline) if turns else "Nothing has run yet.")
         self.canvas.show_picture(self._picture)
@@ -84,11 +84,11 @@ class TimelineTab(QWidget):
 
     @property
     def picture(self) -> Picture:
-        """What is drawn."""
+        """Return the drawing."""
         return self._picture
 
     def set_theme(self, theme: Theme) -> None:
-        """Other colours."""
+        """Apply a theme."""
         self.canvas.set_theme(theme)
 
     def _show_view(self) -> None:
@@ -106,7 +106,7 @@ class TimelineTab(QWidget):
 
 
 def headline(timeline: Timeline) -> str:
-    """The four figures that matter."""
+    """Return the four main figures."""
     first = milliseconds(timeline.first_sound_at, computed=True)
     answer = milliseconds(timeline.answer_heard_at, computed=True)
     longest = milliseconds(timeline.longest_silence_s, computed=True)

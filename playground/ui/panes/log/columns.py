@@ -13,7 +13,7 @@ from playground.prefix_cache.forecast import ago
 from playground.requestlog.records import LogRow
 from playground.runs.finish import finish_text
 from playground.runs.metrics import UNKNOWN, Figure, dollars, seconds
-from playground.ui.panes.log.details import AttemptLine, Clock, Detail, Live
+from playground.ui.panes.log.details import AttemptLine, Clock, LiveRequests, RowDetail
 
 HEADERS = {"request_id": "request_id", "cost": "Input cost"}
 LIVE_CHARS = 160
@@ -41,7 +41,7 @@ class Column:
 
     title: str
     width: int
-    cell: Callable[[LogRow, Detail], Cell]
+    cell: Callable[[LogRow, RowDetail], Cell]
     hint: str
     figure: bool = False
     mono: bool = False
@@ -73,7 +73,7 @@ def attempt_cell(title: str, attempt: AttemptLine) -> Cell:
     return Cell("")
 
 
-def _time(row: LogRow, detail: Detail) -> Cell:
+def _time(row: LogRow, detail: RowDetail) -> Cell:
     local = row.started_utc.astimezone()
     text = f"{'▸ ' if row.attempts > 1 and not detail.unfolded else ''}{_when(row, detail.clock)}"
     if row.attempts > 1 and detail.unfolded:
@@ -93,7 +93,7 @@ def _when(row: LogRow, clock: Clock) -> str:
     return f"{moment:%m-%d %H:%M}" if moment.year == today.year else f"{moment:%Y-%m-%d}"
 
 
-def _status(row: LogRow, detail: Detail) -> Cell:
+def _status(row: LogRow, detail: RowDetail) -> Cell:
     if detail.live is not None:
         return Cell(_going_on(detail.live), _sent_to(row), "accent")
     word, tone = _outcome(row)
@@ -103,7 +103,7 @@ def _status(row: LogRow, detail: Detail) -> Cell:
     return Cell(words, "\n".join(part for part in (_explained(row), _sent_to(row)) if part), tone)
 
 
-def _going_on(live: Live) -> str:
+def _going_on(live: LiveRequests) -> str:
     """What a request that goes on is doing now."""
     state = live.state
     if state.queued is not None and not state.attempts[-1:]:
@@ -150,7 +150,7 @@ def _sent_to(row: LogRow) -> str:
     return f"{attempts}{row.endpoint_name} · {row.model}"
 
 
-def _request_id(row: LogRow, _detail: Detail) -> Cell:
+def _request_id(row: LogRow, _detail: RowDetail) -> Cell:
     if row.request_id is not None:
         return Cell(row.request_id, row.request_id)
     running = row.phase in ("waiting", "sent", "streaming", "retrying") and row.status is None
@@ -172,26 +172,26 @@ def _figure(reported: int | None, row: LogRow, estimated: float | None = None, w
     return Cell(figure.text, figure.why, tone if reported else "")
 
 
-def _prompt(row: LogRow, _detail: Detail) -> Cell:
+def _prompt(row: LogRow, _detail: RowDetail) -> Cell:
     early = row.phase in ("stopped", "interrupted")
     return _figure(row.prompt_tokens, row, row.prompt_tokens_estimated if early else None, ESTIMATED_INPUT)
 
 
-def _cached(row: LogRow, _detail: Detail) -> Cell:
+def _cached(row: LogRow, _detail: RowDetail) -> Cell:
     return _figure(row.cached_tokens, row, tone="warm_edge")
 
 
-def _output(row: LogRow, detail: Detail) -> Cell:
+def _output(row: LogRow, detail: RowDetail) -> Cell:
     if detail.live is not None:
         return Cell(Figure.estimated(detail.live.tokens).text, "Estimated from the text received so far")
     return _figure(row.completion_tokens, row, detail.output_estimated, ESTIMATED_OUTPUT)
 
 
-def _ttft(row: LogRow, _detail: Detail) -> Cell:
+def _ttft(row: LogRow, _detail: RowDetail) -> Cell:
     return Cell(seconds(row.ttft_s), "" if row.ttft_s is not None else "No token came")
 
 
-def _total(row: LogRow, detail: Detail) -> Cell:
+def _total(row: LogRow, detail: RowDetail) -> Cell:
     if detail.live is not None:
         return Cell(seconds(detail.live.elapsed_s), "Since it was sent")
     if row.phase == "interrupted":
@@ -199,7 +199,7 @@ def _total(row: LogRow, detail: Detail) -> Cell:
     return Cell(seconds(row.duration_s), "" if row.duration_s is not None else "Not ended")
 
 
-def _cost(row: LogRow, _detail: Detail) -> Cell:
+def _cost(row: LogRow, _detail: RowDetail) -> Cell:
     usage = Usage(row.prompt_tokens, row.completion_tokens, None, row.cached_tokens)
     priced = cost(usage, row.rates)
     if priced.input is None:
@@ -211,7 +211,7 @@ def _cost(row: LogRow, _detail: Detail) -> Cell:
     return Cell(dollars(priced.input), f"With output {dollars(priced.output)}: {dollars(priced.total)}")
 
 
-def _answer(row: LogRow, detail: Detail) -> Cell:
+def _answer(row: LogRow, detail: RowDetail) -> Cell:
     if detail.live is not None:
         return Cell(_one_line(detail.live.tail[-LIVE_CHARS:]))
     if row.trouble:
@@ -221,27 +221,27 @@ def _answer(row: LogRow, detail: Detail) -> Cell:
     return Cell(_one_line(row.answer), row.answer)
 
 
-def _endpoint(row: LogRow, _detail: Detail) -> Cell:
+def _endpoint(row: LogRow, _detail: RowDetail) -> Cell:
     return Cell(row.endpoint_name)
 
 
-def _model(row: LogRow, _detail: Detail) -> Cell:
+def _model(row: LogRow, _detail: RowDetail) -> Cell:
     return Cell(row.model)
 
 
-def _attempts(row: LogRow, _detail: Detail) -> Cell:
+def _attempts(row: LogRow, _detail: RowDetail) -> Cell:
     return Cell(str(row.attempts), "HTTP exchanges, retries included")
 
 
-def _question(row: LogRow, _detail: Detail) -> Cell:
+def _question(row: LogRow, _detail: RowDetail) -> Cell:
     return Cell(_one_line(row.question), row.question)
 
 
-def _tags(row: LogRow, _detail: Detail) -> Cell:
+def _tags(row: LogRow, _detail: RowDetail) -> Cell:
     return Cell(", ".join(row.tags))
 
 
-def _comment(row: LogRow, _detail: Detail) -> Cell:
+def _comment(row: LogRow, _detail: RowDetail) -> Cell:
     return Cell(_one_line(row.comment), row.comment)
 
 

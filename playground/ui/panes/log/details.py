@@ -70,7 +70,7 @@ class AttemptLine:
 
 
 @dataclass(frozen=True, slots=True)
-class Live:
+class LiveRequests:
     """A request that this window is sending. `tokens`: estimate for the received text; `tail`: the end of that text."""
 
     state: RunState
@@ -80,7 +80,7 @@ class Live:
 
 
 @dataclass(frozen=True, slots=True)
-class Detail:
+class RowDetail:
     """`earlier`: outcome of each attempt before the newest: an HTTP status, or "failed" if no headers were received.
 
     `output_estimated`: estimated tokens of the text and arguments received before an early end; None if not needed.
@@ -89,12 +89,12 @@ class Detail:
     earlier: tuple[str, ...] = ()
     output_estimated: float | None = None
     attempts: tuple[AttemptLine, ...] = ()
-    live: Live | None = None
+    live: LiveRequests | None = None
     unfolded: bool = False
     clock: Clock = "local"
 
 
-NOTHING = Detail()
+NOTHING = RowDetail()
 """Nothing more is known, or not yet."""
 _Version = tuple[str, int]
 
@@ -105,7 +105,7 @@ class Details:
     def __init__(self, start: Start, came: Callable[[str], None]) -> None:
         self._start, self._came = start, came
         self._source: LogSource | None = None
-        self._known: OrderedDict[str, tuple[_Version, Detail]] = OrderedDict()
+        self._known: OrderedDict[str, tuple[_Version, RowDetail]] = OrderedDict()
         self._waiting: OrderedDict[str, LogRow] = OrderedDict()
         self._reading = False
 
@@ -115,7 +115,7 @@ class Details:
         self._known.clear()
         self._waiting.clear()
 
-    def of(self, row: LogRow) -> Detail:
+    def of(self, row: LogRow) -> RowDetail:
         """Return the cached details of a row and load missing ones. Until they load, the result may be outdated."""
         if not _says_more(row):
             return NOTHING
@@ -155,10 +155,10 @@ class Details:
             self._known.popitem(last=False)
         self._came(row.run_id)
 
-    def _detail(self, state: RunState, row: LogRow) -> Detail:
+    def _detail(self, state: RunState, row: LogRow) -> RowDetail:
         earlier = tuple(_ended(attempt.status) for attempt in state.attempts[:-1])
         attempts = tuple(_attempt_lines(state, row))
-        return Detail(earlier, received_tokens(state) if _ended_early(row) else None, attempts)
+        return RowDetail(earlier, received_tokens(state) if _ended_early(row) else None, attempts)
 
 
 def _attempt_lines(state: RunState, row: LogRow) -> Iterator[AttemptLine]:

@@ -16,7 +16,7 @@ from playground.requestlog.records import LogRow
 from playground.runs.metrics import APPROXIMATELY, UNKNOWN
 from playground.runs.state import ENDED
 from playground.ui.panes.log.columns import COLUMNS
-from playground.ui.panes.log.details import Clock, Detail, Details, Live, LogSource, Start
+from playground.ui.panes.log.details import Clock, Details, LiveRequests, LogSource, RowDetail, Start
 from playground.ui.theme import Theme, mono_font, ui_font
 from playground.ui.widgets.plain_tip import plain_tip
 
@@ -56,7 +56,7 @@ class LogModel(QAbstractTableModel):
         self.clock: Clock = "local"
         self.shown_run_id: str | None = None
         """The request that the panes show."""
-        self.live: Callable[[str], Live | None] = lambda _run_id: None
+        self.live: Callable[[str], LiveRequests | None] = lambda _run_id: None
         """What is known of a request that this window is sending."""
         self._figures, self._ids, self._plain = ui_font(12, tabular=True), mono_font(12), ui_font(12)
 
@@ -187,7 +187,7 @@ class LogModel(QAbstractTableModel):
         if 0 <= first <= last:
             self.dataChanged.emit(self.index(first, 0), self.index(last, len(COLUMNS) - 1))
 
-    def detail(self, row: LogRow) -> Detail:
+    def detail(self, row: LogRow) -> RowDetail:
         """What is known of a row beyond itself, and how it is to be shown."""
         known, live = self._details.of(row), self.live(row.run_id) if row.phase not in ENDED else None
         unfolded = row.run_id in self.unfolded

@@ -26,7 +26,7 @@ from playground.runs.metrics import percent
 from playground.ui.panes.log.details import LogSource
 from playground.ui.panes.log.filter_line import FilterLine
 from playground.ui.panes.log.model import LogModel
-from playground.ui.panes.log.selection import Choice
+from playground.ui.panes.log.selection import RowSelection
 from playground.ui.panes.log.table import LogTable
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, Theme
@@ -69,7 +69,7 @@ class LogPane(QWidget):
         self._unsubscribe: Callable[[], None] | None = None
         self.model = LogModel(theme, start)
         self.table = LogTable(self.model, theme)
-        self._choice = Choice(self.model, self.table)
+        self._choice = RowSelection(self.model, self.table)
         self.filter_line = FilterLine()
         self.menu_button = QToolButton()
         self.wrong = QLabel()

@@ -9,7 +9,7 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QVBoxLay
 
 from playground.runs.expected_reply import Asked
 from playground.runs.state import RunState
-from playground.tools.json_position import Fault, read_json
+from playground.tools.json_position import JsonFault, read_json
 from playground.ui.panes.response.live_text import LiveText, SlowSteps
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, Theme
@@ -27,10 +27,10 @@ def answer_json(state: RunState) -> tuple[str, str]:
     return f"Put together from {pieces}", json.dumps(_merged(state), indent=2, ensure_ascii=False)
 
 
-def judged(text: str, finish_reason: str | None) -> tuple[str, Fault | None]:
+def judged(text: str, finish_reason: str | None) -> tuple[str, JsonFault | None]:
     """Validate an answer requested as JSON. Return (message, first error). `text` is the complete answer."""
     value = read_json(text)
-    if isinstance(value, Fault):
+    if isinstance(value, JsonFault):
         why = " · cut at the token limit (finish_reason length)" if finish_reason == "length" else ""
         return f"✗ Not JSON: {value}{why}", value
     if isinstance(value, dict):
@@ -97,7 +97,7 @@ class JsonTab(QFrame):
         self._answer_only = True
         self._titled: RunState | None = None
         self._title = "JSON"
-        self._fault: Fault | None = None
+        self._fault: JsonFault | None = None
         self._steps = SlowSteps()
         self._what = QLabel(NOTHING)
         self._what.setProperty("tone", "muted")
@@ -168,7 +168,7 @@ class JsonTab(QFrame):
             self._show(said, state.text, fault, "warm" if said.startswith("✓") else "failure")
 
     def _show(
-        self, what: str, text: str, fault: Fault | None = None, tone: str = "muted", *, final: bool = True
+        self, what: str, text: str, fault: JsonFault | None = None, tone: str = "muted", *, final: bool = True
     ) -> None:
         if self._colors is None and text:
             self._colors = JsonHighlighter(self.text.document(), self._theme)

@@ -113,7 +113,7 @@ class CallCard(QFrame):
             self.arguments.setFixedHeight(height)
 
 
-class ToolsTab(QScrollArea):
+class ToolCallsTab(QScrollArea):
     """A card a call; on top the filler, which is text that came before the first call."""
 
     run_requested = Signal()
