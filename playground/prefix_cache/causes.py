@@ -65,4 +65,4 @@ IN_THE_PROMPT: frozenset[Cause] = frozenset(
         "parameters",
     )
 )
-"""Causes that whoever writes the prompt can do something about."""
+"""Causes that the author of the prompt can fix."""

@@ -15,7 +15,7 @@ from playground.prefix_cache.visible import code_points, quoted, same_to_the_eye
 
 Shape = Literal["text", "structure", "order", "tools"]
 CONTEXT = 12
-"""Code points of the word around a difference that are shown on each side at most."""
+"""Maximum code points of the word around a difference shown on each side."""
 NEAR = 16
 """Code points after a difference in spelling only that must agree, whatever else differs further on."""
 

@@ -1,4 +1,4 @@
-"""What was sent lately, findable by longest shared prefix; in a tree, so that what many share stands once."""
+"""Recent requests, indexed by longest shared prefix in a tree that stores shared text once."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MAX_BYTES = 64_000_000
 """Of text, in memory; what several share counts once."""
 MAX_ENTRIES = 100_000
 MADE = 64
-"""Requests whose text is kept put together."""
+"""Number of requests whose joined text is cached."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,7 @@ class PrefixIndex:
 
     @property
     def text_bytes(self) -> int:
-        """Of text in memory, what is shared counted once."""
+        """Return the size of the text in memory; shared text counts once."""
         return self._tree.size
 
     def get(self, run_id: str) -> Sent | None:

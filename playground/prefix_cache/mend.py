@@ -1,6 +1,6 @@
-"""A better order for a prompt: what varies goes below what stays, as one step that is shown before it is made.
+"""A better order for a prompt: what varies goes below what stays, as one step with a preview.
 
-Nothing is reworded: sentences, lines and blocks are moved whole, what nobody sees is trimmed, tools are sorted.
+Nothing is reworded: sentences, lines and blocks are moved whole, invisible white space is trimmed, tools are sorted.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Joiners (in emoji, in Indic and Arabic words) and direction marks say something,
 
 
 def trimmed(text: str) -> str:
-    """The text without them; a variable's name is left as it is."""
+    """Return the text without them; variable names are unchanged."""
     pieces: list[str] = []
     last = 0
     for place in places(text):
@@ -59,7 +59,7 @@ class Mend:
 def proposals(
     document: Document, problem: FieldError | None = None, *, tools_reordered: bool = False
 ) -> tuple[Mend, ...]:
-    """What would lengthen the part that every request of this prompt shares; the most cautious first.
+    """Return proposals that lengthen the part shared by all requests of this prompt; the most cautious first.
 
     With a `problem`, only that one is moved: empty where something else varies before it, so that nothing would be
     gained. `tools_reordered`: an earlier request had the same tools in another order. Empty if nothing varies.
@@ -78,7 +78,7 @@ def sorted_tools(document: Document) -> Mend | None:
     tools = tuple(sorted(document.tools, key=lambda tool: tool.name))
     if tools == document.tools:
         return None
-    why = "A catalogue in another order is another prefix: by name, it is the same whoever puts it together."
+    why = "A different tool order is a different prefix: sorting by name makes it independent of the source."
     return Mend("Sort the tools by name", why, replace(document, tools=tools))
 
 
@@ -128,7 +128,7 @@ def _led(document: Document) -> int:
 
 
 def _below_in_question(document: Document, problem: FieldError | None) -> Iterator[Mend]:
-    """A prompt whose rules and values stand in the last message: the values go to its end."""
+    """Move values to the end of a last message that contains rules and values."""
     index = len(document.messages) - 1
     taken = _take(document, index, problem)
     if taken and taken.rest.strip():
@@ -233,5 +233,5 @@ def _trims(document: Document) -> Iterator[Mend]:
         for message in document.messages
     )
     if messages != document.messages:
-        why = "White space that nobody sees is part of the prefix: one tool that trims it, and the cache misses."
+        why = "Invisible white space is part of the prefix: one tool that trims it, and the cache misses."
         yield Mend("Trim what nobody sees", why, replace(document, messages=messages))

@@ -1,4 +1,4 @@
-"""Forecasts held against what was reported: how far off, how often inside the interval, whether they keep failing."""
+"""Forecasts compared with reported values: error, share inside the interval, repeated failures."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from statistics import median
 
 KEPT = 200
-"""Forecasts that a score is made of, the latest."""
+"""Number of latest forecasts in a score."""
 LATEST, FAILURES = 5, 3
-"""So many failures among the latest are said."""
+"""A score is failing if at least `FAILURES` of the `LATEST` forecasts failed."""
 UNREPORTED = 2
-"""Answers without cached tokens, and none with, after which a server is said not to report them."""
+"""Responses without any cached tokens after which the server counts as not reporting them."""
 _WIDER, _NARROWER, _WIDEST = 1.35, 0.97, 6.0
 """Factors of the interval's width after a report outside and inside of it: they balance at one outside in ten."""
 
@@ -19,7 +19,7 @@ _WIDER, _NARROWER, _WIDEST = 1.35, 0.97, 6.0
 @dataclass(frozen=True, slots=True)
 class Score:
     """Of one endpoint and model. `median_error_tokens` and `_blocks` are absolute; `inside` the share of reports in the
-    90 % interval, 0 to 1; all None while `n`, the number of forecasts that were held against a report, is 0.
+    90 % interval, 0 to 1; all None while `n`, the number of forecasts compared with a report, is 0.
 
     `failing` is a sentence, empty while forecasts hold. `reports`: whether the server reports cached tokens at all;
     None while that is not known.

@@ -56,7 +56,7 @@ def _first_change(mine: Sequence[str], theirs: Sequence[str]) -> tuple[Sequence[
 
 
 def _left(moved: Sequence[str], here: Sequence[str], there: Sequence[str]) -> bool:
-    """Whether all of `moved`, which `there` has at this place, stand elsewhere in `here`."""
+    """Return whether all of `moved`, at this position in `there`, occur elsewhere in `here`."""
     have, need = Counter(here), Counter(there)
     return all(have[text] >= need[text] for text in moved)
 

@@ -1,4 +1,4 @@
-"""A radix tree of texts: each node holds what is between two places where texts part; a shared beginning stands once.
+"""A radix tree of texts: each node holds the text between two branch points; shared prefixes are stored once.
 
 A node knows the newest entry below it, and the newest that the server has counted: the longest shared prefix is found
 by one walk along the text, however many texts there are.
@@ -20,7 +20,7 @@ from playground.prompt.document import Json
 _KINDS: tuple[PartKind, ...] = get_args(PartKind)
 _NONE = array("I")
 MAX_PARTS = 100_000
-"""That are kept to be used again."""
+"""Number kept for reuse."""
 
 
 class Entry:

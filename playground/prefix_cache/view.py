@@ -107,7 +107,7 @@ def _joined(view: CacheView, parts: Sequence[ViewPart]) -> CacheView:
 
 
 def answer_text(message: Mapping[str, Json]) -> str:
-    """Return a generated message as it is written in the next prompt, without the end that is not generated."""
+    """Return a generated message in the form of the next prompt, without the end marker, which is not generated."""
     known = {key: message[key] for key in ("content", "tool_calls") if message.get(key)}
     return END.join(text for _, text in _message_parts(known))
 
@@ -117,7 +117,7 @@ OPENING = "assistant\x1e"
 
 
 def view_of_fields(fields: Mapping[str, Json]) -> CacheView:
-    """Return the view of a parsed request body from any source. Odd shapes are accepted as they are."""
+    """Return the view of a parsed request body from any source. Irregular shapes are accepted unchanged."""
     builder = _Builder()
     tools = fields.get("tools")
     for index, tool in enumerate(tools if isinstance(tools, list) else ()):

@@ -31,7 +31,7 @@ FIRST_STRONG, POP = "\u2068", "\u2069"
 def visible(text: str) -> str:
     """`text` with a sign for every character that cannot be seen."""
     signs = "".join(map(_sign, text))
-    # A mark with nothing to stand on would join the quotation mark before it.
+    # A combining mark without a base would join the quotation mark before it.
     return "◌" + signs if signs and unicodedata.category(signs[0]) in ("Mn", "Me", "Mc") else signs
 
 
@@ -57,7 +57,7 @@ def snippet(text: str, limit: int = 32) -> str:
 
 
 def quoted(text: str, limit: int = 32) -> str:
-    """A snippet in quotation marks, isolated where it runs from right to left, so that the sentence stays in order."""
+    """Return a snippet in quotation marks, isolated if right-to-left, so that the sentence stays in order."""
     words = snippet(text, limit)
     if any(unicodedata.bidirectional(character) in _RIGHT_TO_LEFT for character in words):
         words = f"{FIRST_STRONG}{words}{POP}"

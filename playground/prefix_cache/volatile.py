@@ -1,7 +1,7 @@
-"""Text that will be another in the next request, found in the part of a prompt that should stay the same.
+"""Find volatile text in the part of a prompt that should be constant.
 
-Looked for in the tools, and in what comes before the first variable of system messages and of messages that hold a
-variable. A turn that was spoken is history: a date in it stays what it is. A value that only looks volatile (the day
+Searches the tools, and the text before the first variable of system messages and of messages that hold a
+variable. Completed turns are history: their dates do not change. A value that only looks volatile (the day
 a policy began) is found with `sure` False, or not at all.
 """
 
@@ -56,13 +56,13 @@ REASONS: dict[VolatileKind, str] = {
     "location": "a location is another for every caller",
 }
 MOST = 50
-"""As many are told of those that are sure, and of those that are not."""
+"""Maximum number of reported values, for sure and unsure ones each."""
 
 
 @dataclass(frozen=True, slots=True)
 class Volatile:
     """One value. `message` is the message's index (None: in the tool with index `tool`); `start`, `end` are code points
-    in the message's content as it is typed (the template), or in the tool's JSON text.
+    in the message's template content, or in the tool's JSON text.
 
     `place` is its first code point in the cache's view. `stable_end` is where the text behind it, which it cuts off
     from the cache, would vary anyway: at the first variable, at the last question, or at the end. `sure`: its words

@@ -1,4 +1,4 @@
-"""Remembers what was found, so that a keystroke in a long text has only its own line read again."""
+"""Caches scan results, so that a keystroke in a long text rescans only its line."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Found = TypeVar("Found", bound=Shiftable)
 
 
 class LineMemory(Generic[Found]):
-    """Results of `read`, which must find in each line what it finds in that line alone.
+    """Cached results of `read`, whose matches in a line must not depend on other lines.
 
     `shift` moves a find by a number of code points. Safe to ask from several threads: at worst one reads again.
     """
@@ -40,7 +40,7 @@ class LineMemory(Generic[Found]):
         self._long: tuple[tuple[str, tuple[Found, ...]], ...] = ()
 
     def of(self, text: str) -> tuple[Found, ...]:
-        """What stands in `text`, in order."""
+        """Return the matches in `text`, in order."""
         if len(text) <= SHORT:
             return self._of_short(text)
         known = next((found for other, found in self._long if other == text), None)
@@ -59,7 +59,7 @@ class LineMemory(Generic[Found]):
         return known
 
     def _by_difference(self, text: str) -> tuple[Found, ...]:
-        """Only the lines that differ from the text before which has most in common, where that saves half."""
+        """Scan only lines that differ from the most similar earlier text, if that saves half."""
         versions = [(*_same_lines(other, text), other, found) for other, found in self._long]
         start, end, other, found = max(versions, key=lambda version: version[0] + version[1], default=(0, 0, "", ()))
         if start + end < len(text) // 2:

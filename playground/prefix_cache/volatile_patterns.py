@@ -26,7 +26,7 @@ class PatternSource(NamedTuple):
 class Patterns:
     """`announced`: tried at their words; with a group `weak` the word in front decides. `by_digit`: at DIGITS.
 
-    `in_lower` and `as_typed`: searched everywhere, in the text in lower case or as it is typed.
+    `in_lower` and `as_typed`: searched everywhere, in the lower-case or the original text.
     """
 
     announced: tuple[PatternSource, ...]
@@ -47,7 +47,7 @@ ARTICLES = frozenset(
         *("current", "local", "present", "today's", "today’s", "server", "system"),
     )
 )
-"""Words that may stand in front of a word like “date” that does not say which date it is."""
+"""Words that may precede a word like “date” that does not say which date it is."""
 _SUBJECTS = (
     *("session", "request", "call", "conversation", "trace", "order", "account", "customer", "user", "ticket"),
     *("booking", "transaction", "correlation", "sitzungs", "kunden", "anfrage", "auftrags", "vorgangs"),
@@ -136,7 +136,7 @@ _AS_TYPED = (
     PatternSource(False, r"(?P<placeholder>X{4,64}(?<![\wX]X{4}))(?![\w-])"),
 )
 NOT_AN_ID = r"(?:(?:sha-?\d{0,3}|md5|commit|digest|checksum|etag|hash|revision)[: =\"(]{1,3}|://[^\s\"'<>]{0,160})$"
-"""What stands in front of a hash or a link, which do not vary."""
+"""Text before a hash or a link, which do not vary."""
 _NOT_ONE = (
     r"(?:(?<!\w)(?:effective(?: from| since)?|since|founded(?: in| on)?|established|born(?: on)?"
     r"|valid (?:from|until|through)|until|before|after|version|build|e\.g\.,?|for example,?|for instance,?"
@@ -168,7 +168,7 @@ class _Builder:
         return Patterns(self._announced(), self._by_digit(), _IN_LOWER, _AS_TYPED, *self._around())
 
     def _says(self) -> str:
-        """What may stand between a word like “today” and the value: up to four words like “is”, a colon."""
+        """Text allowed between a word like “today” and the value: up to four words like “is”, a colon."""
         link, glued = any_of(self._words("link")), any_of(self._words("link_glued"))
         end = rf"(?![\w{INDIC}])"
         return (

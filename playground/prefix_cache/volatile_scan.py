@@ -26,7 +26,7 @@ VolatileKind = Literal[
 LONG_ID = 24
 """Code points from which on an identifier is one by its looks alone."""
 _BEFORE, _LINK = 24, 200
-"""Code points before a value that are looked at for words, and for the beginning of a link."""
+"""Code points searched before a value for words and for the start of a link."""
 
 
 _MOMENTS = ("date", "time", "timestamp")
@@ -45,7 +45,7 @@ class VolatileSpan(NamedTuple):
 def spans(text: str) -> tuple[VolatileSpan, ...]:
     """Every value, in order and without overlaps; remembered, also where only a few lines of a long text changed.
 
-    A date or a time that a text begins with is sure: what stands before everything else was put there for today.
+    A date or a time at the start of a text is sure: it is usually the current date.
     """
     found = _memory().of(text)
     if found and found[0].kind in _MOMENTS and not text[: found[0].start].strip(_OPENING):
@@ -107,14 +107,14 @@ class _Scanner:
         self._not_an_id = re.compile(NOT_AN_ID, re.IGNORECASE)
 
     def prepare(self) -> None:
-        """Compile what is compiled at first use."""
+        """Compile the lazily compiled patterns."""
         announced = (rule for rules in self._by_word.values() for rule in rules)
         for rule in (*announced, *self._by_digit, *self._in_lower, *self._as_typed):
             _ = rule.pattern
 
     def all(self, text: str) -> Iterator[VolatileSpan]:
         """What the patterns find, in no order; values may overlap."""
-        # The one capital whose small letter is two characters long would shift what follows it.
+        # The one capital whose small letter is two characters long would shift the following offsets.
         lower = text.replace("İ", "i").lower()
         for word in self._words.finditer(lower):
             found = _at(text, word.start(), self._by_word[word.group()])

@@ -35,7 +35,7 @@ _HEADLESS_PLATFORMS = ("offscreen", "minimal", "vnc", "linuxfb", "eglfs")
 
 
 def obstacle(environment: Mapping[str, str], platform: str = sys.platform) -> str | None:
-    """Why no window can be opened here, in a sentence that says what to do; None where nothing is in the way."""
+    """Return why no window can open here, and the remedy; None if a window can open."""
     if not platform.startswith("linux"):
         return None
     headless = environment.get("QT_QPA_PLATFORM", "").split(":")[0] in _HEADLESS_PLATFORMS

@@ -17,7 +17,7 @@ WIDEST_COLUMNS = (800, 780, 340)
 ROWS = (560, 200)
 """First heights of the panes and of the log."""
 KEEP_EVERY_MS = 2_000
-"""A session that is ended by a signal has its window back as it was this long before, at most."""
+"""Save interval: a session ended by a signal loses at most this much window state."""
 LEAST_SCREEN_PX = 1_000
 """On a narrower screen the window cannot fit: it keeps its size."""
 PANES = {"prompt": 0, "response": 1, "inspector": 2}

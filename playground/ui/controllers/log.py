@@ -179,7 +179,7 @@ class LogPaths(QObject):
         self._workspace.tasks.start(work, name)
 
     def keep_bounds(self) -> None:
-        """Apply the retention settings; deletes nothing by default."""
+        """Apply the retention settings; delete nothing unless they set a limit."""
         self.start(self._keep_bounds(), "keep the log within bounds")
 
     async def _keep_bounds(self) -> None:

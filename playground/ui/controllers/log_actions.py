@@ -127,7 +127,7 @@ class LogWork(QObject):
     open_requested = Signal(str)
     """A run_id."""
     done = Signal(str)
-    """Return the name of the completed action."""
+    """Emitted with the name of the completed action."""
 
     def __init__(self, window: QWidget, workspace: AppServices, pane: LogPane, theme: Callable[[], Theme]) -> None:
         super().__init__(window)

@@ -248,7 +248,7 @@ class Requests(QObject):
     def _heard(self, run: Run, event: AnyEvent) -> None:
         if isinstance(event, HeadersReceived):
             self._log.row_changed(run.id)
-        # Stop the current run without further updates: the window is closing.
+        # After shutdown, a stopped run may still report an event: do not repaint.
         if not self._frame.isActive() and not self._resting:
             self._frame.start()
 

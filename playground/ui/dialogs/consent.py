@@ -1,4 +1,4 @@
-"""A non-modal question to the user."""
+"""A question to the user in a window-modal message box that does not block the event loop."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ class Series:
 
 
 class Chart(QWidget):
-    """Axes from 0 to a round number. Empty where there is no point."""
+    """Axes from 0 to a round number; empty without points."""
 
     def __init__(self, theme: Theme, name: str) -> None:
         super().__init__()

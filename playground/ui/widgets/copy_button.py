@@ -8,7 +8,7 @@ from PySide6.QtWidgets import QPushButton, QWidget
 
 
 def copy_text(text: str) -> None:
-    """Put `text` on the clipboard as it is."""
+    """Copy the unmodified `text` to the clipboard."""
     QGuiApplication.clipboard().setText(text)
 
 
@@ -19,7 +19,7 @@ class CopyButton(QPushButton):
     """ "copy", then "copied" for a moment. Disabled while there is nothing to copy."""
 
     def __init__(self, what: str, parent: QWidget | None = None) -> None:
-        """`what` names the text for people who cannot see what the button stands beside."""
+        """`what` names the text for screen readers."""
         super().__init__("copy", parent)
         self._text = ""
         self._what = what

@@ -28,7 +28,7 @@ class ElidedLabel(QLabel):
 
     @property
     def full_text(self) -> str:
-        """The text as it was given."""
+        """Return the full text."""
         return self._full
 
     def set_full_text(self, text: str, why: str = "") -> None:

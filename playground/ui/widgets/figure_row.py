@@ -18,7 +18,7 @@ class FigureRow(QFrame):
     """Name on the left, value on the right in tabular figures. Ctrl+C, or the context menu, copies the value."""
 
     def __init__(self, name: str, glyph: str = "", parent: QWidget | None = None) -> None:
-        """`glyph` stands before the name as its second mark beside colour."""
+        """`glyph` precedes the name, so that colour is not the only mark."""
         super().__init__(parent)
         self._name = name
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)

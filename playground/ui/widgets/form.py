@@ -1,4 +1,4 @@
-"""A form whose fields can say what is wrong with them, in place."""
+"""A form that shows validation errors at its fields."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def padded(box: Box) -> Box:
 
 
 class Form(QWidget):
-    """Labelled fields, each with a line for what is wrong."""
+    """Labelled fields, each with an error line."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -59,7 +59,7 @@ class Form(QWidget):
         self._last = column
 
     def add_words(self, label: QWidget) -> None:
-        """Add a line of words under the field before; it is shown and hidden with it."""
+        """Add a description under the previous field, with the same visibility."""
         assert self._last is not None, "words belong to a field"
         self._last.addWidget(label)
 
@@ -77,7 +77,7 @@ class Form(QWidget):
         return super().eventFilter(watched, event)
 
     def say(self, bad: InputError | None) -> None:
-        """Say each problem at its field (at the end where it has none); None: nothing is wrong."""
+        """Show each error at its field (at the end without one); None clears all errors."""
         for field, wrong in self._fields.values():
             _mark(field, wrong, "")
         self.general.hide()
@@ -93,7 +93,7 @@ class Form(QWidget):
                 self.general.show()
 
     def sentence(self, name: str) -> str:
-        """What is said at a field; empty where nothing is."""
+        """Return the error shown at a field; "" without one."""
         wrong = self._fields[name][1]
         return wrong.text() if not wrong.isHidden() else ""
 

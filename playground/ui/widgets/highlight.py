@@ -20,7 +20,7 @@ def units(text: str) -> int:
 
 
 def spans(code: str, language: str, theme: Theme) -> Iterator[tuple[int, int, QColor]]:
-    """(start, length, colour) in UTF-16 units of each coloured stretch. Nothing for a language nobody knows."""
+    """(start, length, colour) in UTF-16 units of each coloured span. Empty for an unknown language."""
     lexer = _lexer(language)
     if lexer is None or len(code) > LONGEST:
         return

@@ -31,7 +31,7 @@ _ODD = re.compile(
     "\u2000-\u200b\u200e\u200f\u2028-\u202f\u205f-\u206f\u3164\ufeff\uffa0\ud800-\udfff\ufdd0-\ufdef\ufff0-\ufffc\ufffe\uffff"
     "\U000e0000\U000e0001\U000e0020-\U000e007f]"
 )
-"""What is never shown as it is. U+200C and U+200D are not here: Indic scripts, Persian and emoji are shaped by them."""
+"""Characters that are always replaced for display. Excludes U+200C and U+200D: Indic, Persian and emoji need them."""
 _DIRECTIONS = frozenset((0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)))
 _CONTROLS = {0: "NULL", 0x0B: "LINE TABULATION", 0x0C: "FORM FEED", 0x0D: "CARRIAGE RETURN", 0x85: "NEXT LINE"}
 _SIGNS = {0x7F: "␡", 0x85: "␤", 0x2028: "↵", 0x2029: "¶"}
@@ -223,10 +223,10 @@ class ExactText:
         return self.index(position), end
 
     def typed(self, start: int, end: int, shown: str) -> Splice | None:
-        """Take in that code points [start, end) of the image became `shown` in the widget. None: nothing changed.
+        """Record that code points [start, end) of the image became `shown` in the widget. Return None if unchanged.
 
-        Qt reports more than changed, up to the whole document: what is the same at both ends of the report is left
-        alone, so that the exact characters behind it stay. Odd characters in `shown` become part of the exact text;
+        Qt reports more than changed, up to the whole document: equal text at both ends of the report is
+        skipped, so that the exact characters behind it stay. Odd characters in `shown` become part of the exact text;
         the widget then has to be given their image.
         """
         trimmed = _trimmed(start, self._image[start:end], shown)

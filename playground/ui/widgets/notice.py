@@ -15,7 +15,7 @@ MOST_CHARS = 400
 
 
 def field_link(problem: FieldError, chosen: Callable[[FieldError], object]) -> QPushButton:
-    """The path of `problem`, which must have one; `chosen` hears of a click."""
+    """The path of `problem`, which must have one; a click calls `chosen`."""
     # A & in a button's text is Qt's mark of a shortcut.
     button = QPushButton(shortened(problem.field).replace("&", "&&"))
     button.setProperty("look", "link")

@@ -27,7 +27,7 @@ def plain_table(name: str, columns: Sequence[str], stretched: int, widths: Mappi
 
 
 def fill_table(table: QTableWidget, rows: Sequence[Sequence[str]]) -> None:
-    """Show these rows in place of what was there."""
+    """Replace the rows."""
     table.setRowCount(len(rows))
     for number, row in enumerate(rows):
         for column, text in enumerate(row):

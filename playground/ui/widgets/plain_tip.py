@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def plain_tip(text: str) -> str:
-    """`text` for a tooltip, shown as it is.
+    """Return `text` for a tooltip, displayed literally.
 
     Qt takes a tooltip that looks like markup for markup, and would load the file that an <img> in a completion names.
     """

@@ -85,7 +85,7 @@ class Layout(QObject):
         self._settling = False
 
     def menu(self) -> QMenu:
-        """Fill the menu with one checkable entry per column; the last visible column cannot be hidden."""
+        """Return a menu with one checkable entry per column; the last visible column cannot be hidden."""
         menu = QMenu(self._header)
         menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         for number, column in enumerate(COLUMNS):

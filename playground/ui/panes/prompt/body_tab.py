@@ -14,7 +14,7 @@ from playground.ui.widgets.copy_button import CopyButton
 
 
 class BodyTab(QWidget):
-    """Made only while it is looked at: a body may have hundreds of kilobytes."""
+    """Built only while visible: a body may have hundreds of kilobytes."""
 
     def __init__(self, theme: Theme) -> None:
         super().__init__()

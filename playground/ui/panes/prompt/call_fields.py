@@ -20,7 +20,7 @@ _ARGUMENT_CHARS = 40
 
 
 class CallFields(QWidget):
-    """Two fields, each shown only on the role that has it. What cannot be taken changes nothing and is said."""
+    """Two fields, each visible only for its role. Invalid input changes nothing and shows an error."""
 
     changed = Signal(object)
     """The Message with the new value."""
@@ -62,7 +62,7 @@ class CallFields(QWidget):
         self.calls.textChanged.connect(self._on_calls)
 
     def show_message(self, message: Message, *, visible: bool) -> None:
-        """Show the fields of a message; hidden where it has none."""
+        """Show the fields of a message; hide itself without fields."""
         self._message = message
         is_tool, has_calls = message.role == "tool", bool(message.tool_calls)
         self.setVisible(visible and (is_tool or has_calls))

@@ -240,7 +240,7 @@ class MessageCard(QWidget):
         self._say()
 
     def mirror(self, message: Message, splice: Splice) -> None:
-        """Show a change of the text that was made elsewhere, such as undo, and move the cursor to it."""
+        """Show an external change of the text, such as undo, and move the cursor to it."""
         self._message = message
         self._shift(splice)
         self.text.apply(splice)

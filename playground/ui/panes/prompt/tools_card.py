@@ -25,7 +25,7 @@ class DragHandle(QWidget):
     """Six dots. Keys do the same: Alt+Up and Alt+Down."""
 
     dragged = Signal(QPoint)
-    """The pointer's global place while the button is held."""
+    """Global pointer position while the button is pressed."""
     dropped = Signal(QPoint)
 
     def __init__(self, theme: Theme) -> None:
@@ -206,7 +206,7 @@ class ToolCard(QFrame):
         self._show_view(FORM)
 
     def offer_answers(self, offered: bool) -> None:
-        """Whether somebody shows what calls of the tool return."""
+        """Set whether the mock results of the tool can be edited."""
         if self._body_column is not None:
             self.answers.setVisible(offered)
 
@@ -255,7 +255,7 @@ class ToolCard(QFrame):
         self.edited.emit(tool, key)
 
     def take_focus(self) -> None:
-        """The keyboard comes to what is shown first."""
+        """Set the focus to the first visible field."""
         if not self.expanded:
             self.head.role.setFocus()
         elif self.views.currentIndex() == JSON and self.json is not None:

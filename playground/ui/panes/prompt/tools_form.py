@@ -37,7 +37,7 @@ class _Kind(QComboBox):
 
 
 class ParameterRow(QFrame):
-    """Two lines: name, type, required; description and choices. Says what was done; the form decides."""
+    """Two lines: name, type, required; description and choices. Emits each edit; the form applies it."""
 
     typed = Signal(str, str)
     """(field, text): "name", "description" or "choices"."""

@@ -25,7 +25,7 @@ _REST_MS = 60
 
 
 class JsonText(CardText):
-    """Variables have no place in a definition, so nothing is shown as a chip."""
+    """Definitions cannot contain variables, so there are no chips."""
 
     def __init__(self, theme: Theme) -> None:
         super().__init__(theme)
@@ -47,7 +47,7 @@ class JsonText(CardText):
         return tuple(self.exact.text[start:end] for start, end in self._faults)
 
     def settled(self) -> None:
-        """Characters that nobody could see stay marked; colours follow in a moment."""
+        """Invisible characters remain marked; syntax colours follow shortly."""
         self._marks = [mark for mark in marks_of(self.exact, {}) if mark.kind == "odd"]
         if self.extraSelections():
             self._rest.start()
@@ -67,7 +67,7 @@ class JsonText(CardText):
             chosen.append(self._over(mark.start, mark.end, _colored(ink(self._theme, mark.kind))))
         for start, end in self._faults:
             first, last = self.exact.unit(start), self.exact.unit(min(max(end, start + 1), len(text)))
-            # At the end of the text there is nothing to underline but what comes before.
+            # At the end of the text, underline the preceding character.
             chosen.append(self._over(min(first, max(last - 1, 0)), last, self._underlined()))
         self.setExtraSelections(chosen)
 
@@ -98,14 +98,14 @@ _PARAMETERS: Path = ("function", "parameters")
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """What a typed definition is. `tool` is None where it is none; `faults` are places with words."""
+    """Parse result of a definition. `tool` is None if invalid; `faults` are offsets with messages."""
 
     tool: Tool | None
     faults: tuple[tuple[int, int, str], ...] = ()
 
 
 def read(text: str) -> Read:
-    """A typed definition, and what is wrong with it: as JSON, as a tool, and by JSON Schema's own rules."""
+    """Parse a definition and collect its errors: as JSON, as a tool, and by JSON Schema."""
     value = read_json(text)
     if isinstance(value, JsonFault):
         return Read(None, ((value.offset, value.offset + 1, f"Not JSON. {str(value).capitalize()}."),))
@@ -147,10 +147,10 @@ def _placed(text: str, problem: FieldError) -> tuple[int, int, str]:
 
 
 class ToolJson(QWidget):
-    """Says what is wrong above the text, and underlines it in it."""
+    """Shows errors above the text and underlines them in it."""
 
     edited = Signal(object)
-    """The Tool, when the text is a right one, or a person wants it all the same."""
+    """Emitted with the Tool if the text is valid or the user accepts it anyway."""
     undo_requested = Signal()
     redo_requested = Signal()
 
@@ -190,7 +190,7 @@ class ToolJson(QWidget):
 
     @property
     def unused(self) -> bool:
-        """Whether what is typed is not what the prompt has."""
+        """Return whether the text differs from the prompt."""
         return self._read.tool != self._tool
 
     def set_theme(self, theme: Theme) -> None:
@@ -224,7 +224,7 @@ class ToolJson(QWidget):
         if faults and self.unused:
             said.append("The prompt keeps the last definition that was right.")
         elif faults:
-            said.append("The prompt has it as it is here.")
+            said.append("The prompt uses this definition, including these errors.")
         self.wrong.setText("\n".join(said))
         for widget in (self.wrong, self.go):
             widget.setVisible(bool(faults))

@@ -11,9 +11,9 @@ RULE = "Sent in this order, before the messages: order is part of the prefix."
 
 
 def warm_after(zones: ZoneMap | None, first: int, count: int) -> float | None:
-    """≈ warm tokens from tool `first` on, which another order there makes fresh; None where nobody knows.
+    """Return the estimated warm tokens from tool `first` on, which reordering makes fresh; None if unknown.
 
-    `count` is how many tools there are: zones of another catalogue say nothing.
+    `count` is the number of tools: zones of another catalogue are ignored.
     """
     if zones is None or len(zones.tool_tokens) != count:
         return None
@@ -21,7 +21,7 @@ def warm_after(zones: ZoneMap | None, first: int, count: int) -> float | None:
 
 
 def hint(zones: ZoneMap | None, count: int) -> str:
-    """What is said over two tools and more."""
+    """Return the message above two or more tools."""
     if count < 2:
         return ""
     warm = warm_after(zones, 0, count)
@@ -33,7 +33,7 @@ def hint(zones: ZoneMap | None, count: int) -> str:
 
 
 def moved(name: str, place: int, warm: float | None) -> str:
-    """What is said after a tool was moved; `place` counts from 1."""
+    """Return the message after a move; `place` counts from 1."""
     head = f"{name} is number {place} now, and order is part of the prefix:"
     if warm is None:
         return f"{head} everything from the first tool that moved on is fresh once."

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 WORDS = (
-    "The tools that the model may call will stand here. Every description and schema is input on every turn: one "
+    "Tools that the model may call appear here. Every description and schema is input on every turn: one "
     "sentence of intent a tool, short parameter descriptions; examples belong in the system prompt."
 )
 
@@ -63,8 +63,8 @@ class NoTools(QWidget):
 
 
 def assigned(cards: Sequence[ToolCard], tools: Sequence[Tool]) -> list[ToolCard | None]:
-    """A card for each tool, None where a new one is needed. A tool that stayed has its card; one that changed at its
-    place keeps the card of that place."""
+    """Return a card for each tool, None if a new one is needed. An unchanged tool keeps its
+    card; a tool edited in place keeps the card at that index."""
     free = dict(enumerate(cards))
     chosen: list[ToolCard | None] = [None] * len(tools)
     for at, tool in enumerate(tools):
@@ -75,7 +75,7 @@ def assigned(cards: Sequence[ToolCard], tools: Sequence[Tool]) -> list[ToolCard 
             same = next((index for index, card in free.items() if card.tool == tool), None)
             chosen[at] = free.pop(same) if same is not None else None
     if len(cards) == len(tools):
-        # Nothing came or went: what is left over was edited in its place.
+        # No additions or removals: remaining tools were edited in place.
         for at in range(len(tools)):
             if chosen[at] is None:
                 chosen[at] = free.pop(at, None)
@@ -147,7 +147,7 @@ class ToolsBar(QFrame):
 
     @property
     def moved_words(self) -> str:
-        """What is said of the move."""
+        """Return the message about the move."""
         return self._moved.text()
 
     def _fill(self) -> None:
@@ -183,7 +183,7 @@ ACTIONS = (
 
 
 class ToolsTab(QWidget):
-    """Keeps one card a tool. A card's form and JSON are made when it is first opened."""
+    """Keeps one card per tool. A card's form and JSON are made when it is first opened."""
 
     tools_edited = Signal(object, str)
     """The new tuple of tools, and a key under which typing on merges into one undo step."""
@@ -200,7 +200,7 @@ class ToolsTab(QWidget):
         self._zones: ZoneMap | None = None
         self.cards: list[ToolCard] = []
         self.answers_offered: Callable[[], bool] = lambda: False
-        """Whether somebody listens to `answers_wanted`."""
+        """Whether `answers_wanted` has a receiver."""
         self.paste_dialog: PasteDialog | None = None
         self.bar = ToolsBar()
         self.empty = NoTools()
@@ -268,13 +268,13 @@ class ToolsTab(QWidget):
         self._say()
 
     def show_zones(self, zones: ZoneMap | None) -> None:
-        """≈ tokens and zones; taken in when the tab is looked at."""
+        """Set the estimated tokens and zones; applied when the tab is visible."""
         self._zones = zones
         if self.isVisible():
             self._say()
 
     def showEvent(self, event: QShowEvent) -> None:
-        """What was told meanwhile."""
+        """Apply pending updates."""
         self._say()
         super().showEvent(event)
 
@@ -346,7 +346,7 @@ class ToolsTab(QWidget):
             self._opened(self.cards[index])
 
     def move_tool(self, index: int, to: int) -> None:
-        """A tool to another place; what that costs is said."""
+        """Move a tool to another position and show the cost."""
         if not 0 <= to < len(self._tools) or to == index:
             return
         warm = warm_after(self._zones, min(index, to), len(self._tools))
@@ -399,7 +399,7 @@ class ToolsTab(QWidget):
         self.tools_edited.emit((*self._tools[:at], tool, *self._tools[at + 1 :]), f"tool {at} {key}" if key else "")
 
     def menu_of(self, card: ToolCard) -> QMenu:
-        """The menu of a tool, made anew each time."""
+        """Return a new context menu of a tool."""
         menu = QMenu(self)
         menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         at = self.cards.index(card)
