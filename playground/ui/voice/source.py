@@ -29,7 +29,7 @@ class Source:
     now: Callable[[], float | None] = _never
 
 
-NOTHING = Source("Nothing has run yet", lambda: ())
+NOTHING = Source("No run yet", lambda: ())
 
 
 class RunInHand(QObject):

@@ -65,7 +65,7 @@ class SpeechForm(QWidget):
         self.unit.setAccessibleName("Unit of the speaking rate")
         for name in ("characters", "words"):
             self.unit.addItem(f"{name} a second", name)
-        self.start.setAccessibleName("What speech waits for")
+        self.start.setAccessibleName("Speech starts after")
         for rule, name in _STARTS.items():
             self.start.addItem(name, rule)
         self.defaults = QPushButton("Vendor's figures")

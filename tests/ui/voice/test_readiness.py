@@ -29,7 +29,7 @@ def test_repeats_cold_and_warm_are_in_the_log(tell: Tell) -> None:
         tab = dialog.readiness
         dialog.tabs.setCurrentWidget(tab)
         assert "10 requests" in tab.cost.text()
-        assert "Nothing has been measured" in tab.said.text()
+        assert "Nothing measured yet" in tab.said.text()
         tab.times.setValue(6)
         tab.cold.setChecked(True)
         tab.go.click()
