@@ -1,4 +1,4 @@
-"""Completions spoken in the real window: only when switched on, measured into the timeline, stopped, saved."""
+"""Speech of completions in the real window: only if enabled, measured into the timeline, stopped, saved."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def test_the_systems_voice_says_what_it_needs_where_it_is_not_there(tell: Tell) 
 
 
 class _Module:
-    """Stands for Qt's speech module, which the test's packages do not have: the edge of the program."""
+    """Replacement for Qt's speech module, which the test's packages do not contain: the edge of the program."""
 
     class QTextToSpeech:
         State = Enum("State", "Ready Speaking Error")

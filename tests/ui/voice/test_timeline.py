@@ -1,4 +1,4 @@
-"""The voice timeline in the window: what it draws equals what the engine computes, live and afterwards."""
+"""Voice timeline in the window: the drawing equals the computed timeline, during and after a run."""
 
 from __future__ import annotations
 
