@@ -58,7 +58,7 @@ STREAMS = (
 
 
 class Meter:
-    """CPU time of this process since `begin`, which is called after the client is created and before anything is sent."""
+    """CPU time of this process since `begin`, called after the client is created, before anything is sent."""
 
     def __init__(self) -> None:
         self._began = 0.0

@@ -70,7 +70,7 @@ def late(work: Callable[[str], object], texts: list[str]) -> tuple[float, float]
 
 
 def edits(text: str, size: int, count: int = 300) -> list[str]:
-    """Yield the text after insertions of `size` characters at different offsets."""
+    """Return copies of the text with `size` characters inserted at random offsets."""
     chance = random.Random(size)
     places = (chance.randrange(len(text)) for _ in range(count))
     return [text[:at] + "x" * size + text[at:] for at in places]

@@ -132,7 +132,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         tally = measure(kills, Path(name))
     print(
-        f"{tally.kills} kills, {tally.ended:,} requests stored as ended before a kill, {tally.interrupted:,} interrupted by one"
+        f"{tally.kills} kills; requests stored as ended before a kill: {tally.ended:,}, "
+        f"interrupted by a kill: {tally.interrupted:,}"
     )
     print(f"lost: {tally.lost}; damaged: {tally.damaged}")
 

@@ -133,7 +133,9 @@ async def append(log: RequestLog, first: int, count: int) -> None:
     print(
         f"  append: {count / spent:,.0f} finished requests per second, durable, {AT_ONCE} at once (goal 2,000){missed}"
     )
-    print(f"          CPU of each: {busy / count * 1e6:.0f} µs in the worker ({count / busy:,.0f} a second), ", end="")
+    print(
+        f"          CPU of each: {busy / count * 1e6:.0f} µs in the worker ({count / busy:,.0f} per second), ", end=""
+    )
     print(f"{loop / count * 1e6:.0f} µs on the event loop")
 
 
