@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from playground.client.connection import Network
     from playground.client.rate_limiter import Load
     from playground.client.retry import RetryPolicy
-    from playground.experiments.replay import Replay
+    from playground.experiments.replay import CacheHistory
     from playground.lint.model import Finding
     from playground.lint.rewrite_preview import Effect
     from playground.lint.service import LintService
@@ -241,7 +241,7 @@ class AppServices:
         """Send to the current endpoint. Reports errors like `RequestService.send`."""
         return await self.sender.send(document, self.endpoint, on_dispatch)
 
-    async def replay(self, text: str) -> Replay:
+    async def replay(self, text: str) -> CacheHistory:
         """Return the cache history of the logged requests that match a filter.
 
         Raises InputError for an invalid filter.

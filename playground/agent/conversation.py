@@ -121,7 +121,7 @@ class Sum:
 
 
 @dataclass(frozen=True, slots=True)
-class Totals:
+class ConversationTotals:
     """Sums over the requests of one path. An edited turn counts as the request that it came from, once."""
 
     requests: int
@@ -190,11 +190,11 @@ class Conversation:
         same = before.tools == turn.document.tools
         return same and _shared(before.messages, turn.document.messages) == len(before.messages)
 
-    def totals(self, turn_id: str | None) -> Totals:
+    def totals(self, turn_id: str | None) -> ConversationTotals:
         """Return the sums over the requests on the path to a turn."""
         turns = {turn.run_id: turn for turn in self.path(turn_id) if turn.run_id is not None}
         usages = [turn.usage for turn in turns.values()]
-        return Totals(
+        return ConversationTotals(
             len(usages),
             _sum(usage.prompt_tokens if usage else None for usage in usages),
             _sum(usage.cached_tokens if usage else None for usage in usages),

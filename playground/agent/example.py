@@ -15,10 +15,10 @@ from msgspec.structs import replace
 
 from playground.agent.conversation import Conversation
 from playground.agent.events import Happening, TurnStarted
-from playground.agent.loop import Chain, Send
+from playground.agent.loop import AgentLoop, Send
 from playground.agent.timing import measured
 from playground.agent.tool_executor import Question, ToolExecutionError, ToolExecutor
-from playground.agent.tool_mocks import FixedDelay, Reply, ToolMock, ToolMocks
+from playground.agent.tool_mocks import FixedDelay, MockReply, ToolMock, ToolMocks
 from playground.client.events import AnyEvent, RawEvent
 from playground.prompt.document import Document, Message, Tool
 from playground.runs.run import Run
@@ -65,8 +65,8 @@ async def play(send: Send) -> Example:
             heard.append([])
             happening.run.listen(partial(_keep, heard[-1]))
 
-    book = ToolMocks({"get_balance": ToolMock(Reply("fixed", "412", FixedDelay(TOOL_S * 1000)))})
-    chain = Chain(Conversation(DOCUMENT), send, ToolExecutor(book, _nobody), listener=listen)
+    book = ToolMocks({"get_balance": ToolMock(MockReply("fixed", "412", FixedDelay(TOOL_S * 1000)))})
+    chain = AgentLoop(Conversation(DOCUMENT), send, ToolExecutor(book, _nobody), listener=listen)
     ended = await chain.run()
     turns = measured(chain.conversation, ended.turn_id) if ended.turn_id else ()
     return Example(scripted(heard), turns, "" if ended.reason == "answered" else ended.trouble or ended.reason)

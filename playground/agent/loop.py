@@ -19,7 +19,7 @@ from playground.agent.events import (
     TurnEnded,
     TurnStarted,
 )
-from playground.agent.tool_executor import Outcome, ToolExecutor
+from playground.agent.tool_executor import ToolExecutor, ToolOutcome
 from playground.client.events import AnyEvent
 from playground.prompt.document import Document, Json, Message, ToolCall
 from playground.prompt.field_errors import InputError
@@ -93,7 +93,7 @@ class Send(Protocol):
     def __call__(self, document: Document, began: Callable[[Run], None], /) -> Awaitable[object]: ...
 
 
-class Chain:
+class AgentLoop:
     """Continues one conversation, one `run` at a time.
 
     `conversation` is replaced as turns and results arrive. `listener` is called synchronously after each update.
@@ -265,7 +265,7 @@ class Chain:
         running = Result(call.id, call.name, "", "running", started_at=started_at, go=self._go)
         self.conversation = self.conversation.with_result(turn_id, running)
         self._tell(CallStarted(turn_id, call, started_at))
-        outcome = Outcome("stopped", "")
+        outcome = ToolOutcome("stopped", "")
         try:
             outcome = await self._answerer.answer(call, schemas, nth)
         finally:

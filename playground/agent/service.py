@@ -15,7 +15,7 @@ import msgspec
 from playground.agent.conversation import Conversation
 from playground.agent.conversation_files import from_fields, to_fields
 from playground.agent.events import AgentLoopEnded, Happening, TurnEnded, TurnStarted
-from playground.agent.loop import Chain
+from playground.agent.loop import AgentLoop
 from playground.agent.tool_executor import Ask, ToolExecutionError, ToolExecutor
 from playground.agent.tool_mock_files import consent_key, dump, load
 from playground.agent.tool_mocks import ToolMocks
@@ -139,7 +139,9 @@ class AgentService:
     def _submit(self, file: JsonFile, value: Json, label: str) -> None:
         self._host.writer.submit(lambda: _written(file, value, label), self._host.on_trouble)
 
-    def chain(self, conversation: Conversation, ask: Ask, listener: Callable[[Happening], None], limit: int) -> Chain:
+    def chain(
+        self, conversation: Conversation, ask: Ask, listener: Callable[[Happening], None], limit: int
+    ) -> AgentLoop:
         """Return an agent loop for this conversation, with the prompt's tool mocks."""
         answerer = ToolExecutor(
             self.book(conversation.root),
@@ -148,7 +150,9 @@ class AgentService:
             allowed=self._allowed(conversation),
             serve=partial(self._serve, consent_owner(conversation.root)),
         )
-        return Chain(conversation, self._send, answerer, listener=self._tied(conversation.id, listener), limit=limit)
+        return AgentLoop(
+            conversation, self._send, answerer, listener=self._tied(conversation.id, listener), limit=limit
+        )
 
     def _tied(self, conversation_id: str, listener: Callable[[Happening], None]) -> Callable[[Happening], None]:
         """Tag each turn's row in the log with the conversation."""
@@ -204,7 +208,7 @@ class AgentService:
             raise ToolExecutionError(str(failed)) from None
 
 
-async def see_through(chain: Chain, run: Awaitable[AgentLoopEnded]) -> AgentLoopEnded:
+async def see_through(chain: AgentLoop, run: Awaitable[AgentLoopEnded]) -> AgentLoopEnded:
     """Await the loop. If the simulator does not start, the loop fails with its message."""
     try:
         return await run
@@ -231,9 +235,9 @@ def tag_of(conversation_id: str) -> str:
 
 def with_tool_servers(book: ToolMocks, names: list[str], server: str) -> ToolMocks:
     """Return the mocks with these tools answered by a tool server."""
-    from playground.agent.tool_mocks import Reply, ToolMock
+    from playground.agent.tool_mocks import MockReply, ToolMock
 
-    return replace(book, tools={**book.tools, **{name: ToolMock(Reply("mcp", server)) for name in names}})
+    return replace(book, tools={**book.tools, **{name: ToolMock(MockReply("mcp", server)) for name in names}})
 
 
 def _books(value: Json) -> dict[str, ToolMocks]:

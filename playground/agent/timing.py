@@ -10,7 +10,7 @@ def measured(conversation: Conversation, turn_id: str) -> tuple[MeasuredTurn, ..
     """Return the turns up to this one that ran without user input in between, on an axis that begins with the first
     run.
 
-    For `Chain.live`, returns the times so far. Omits turns of an earlier run of the loop, which have another clock.
+    For `AgentLoop.live`, returns the times so far. Omits turns of an earlier run of the loop, which have another clock.
     Returns nothing if the turn was edited or never sent: it has no measured times.
     """
     turns: list[Turn] = []

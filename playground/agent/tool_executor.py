@@ -8,10 +8,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from playground.agent.tool_mocks import Reply, ToolMocks, fill
+from playground.agent.tool_mocks import MockReply, ToolMocks, fill
 from playground.prompt.document import Json, ToolCall
 from playground.prompt.field_errors import FieldError
-from playground.tools.json_position import Fault, read_json
+from playground.tools.json_position import JsonFault, read_json
 from playground.tools.schema import check_arguments
 
 ResultKind: TypeAlias = Literal[
@@ -24,7 +24,7 @@ yet · stopped: not returned when the loop was stopped. The last two are not sen
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class ToolOutcome:
     """A result as sent to the model. `problems`: errors of the call's arguments, with paths inside them."""
 
     kind: ResultKind
@@ -74,7 +74,7 @@ class ToolExecutor:
         self._book, self._ask, self._fetch, self._allowed, self._sleep = book, ask, fetch, allowed, sleep
         self._serve = serve
 
-    async def answer(self, call: ToolCall, schemas: Mapping[str, Json], nth: int) -> Outcome:
+    async def answer(self, call: ToolCall, schemas: Mapping[str, Json], nth: int) -> ToolOutcome:
         """Return the outcome of a call.
 
         `schemas`: parameters by tool name. `nth`: index among the calls of that tool, from 0.
@@ -90,23 +90,23 @@ class ToolExecutor:
         try:
             return await self._outcome(reply, call, arguments)
         except ToolExecutionError as failure:
-            return Outcome("failed", error_text(str(failure)))
+            return ToolOutcome("failed", error_text(str(failure)))
 
-    async def _outcome(self, reply: Reply, call: ToolCall, arguments: Mapping[str, Json]) -> Outcome:
+    async def _outcome(self, reply: MockReply, call: ToolCall, arguments: Mapping[str, Json]) -> ToolOutcome:
         match reply.kind:
             case "fixed":
-                return Outcome("answered", reply.text)
+                return ToolOutcome("answered", reply.text)
             case "template":
-                return Outcome("answered", fill(reply.text, arguments))
+                return ToolOutcome("answered", fill(reply.text, arguments))
             case "error":
-                return Outcome("error", error_text(fill(reply.text, arguments) or "The tool failed."))
+                return ToolOutcome("error", error_text(fill(reply.text, arguments) or "The tool failed."))
             case "ask":
-                return Outcome("answered", await self._ask(Question(call, arguments, reply.text)))
+                return ToolOutcome("answered", await self._ask(Question(call, arguments, reply.text)))
             case "http":
-                return Outcome("answered", await self._fetched(reply.text, arguments))
+                return ToolOutcome("answered", await self._fetched(reply.text, arguments))
 
             case "mcp":
-                return Outcome("answered", await self._served(reply.text, call.name, arguments))
+                return ToolOutcome("answered", await self._served(reply.text, call.name, arguments))
 
     async def _served(self, server: str, name: str, arguments: Mapping[str, Json]) -> str:
         if self._serve is None:
@@ -119,17 +119,17 @@ class ToolExecutor:
         return await self._fetch(url, arguments)
 
 
-def judge(call: ToolCall, schemas: Mapping[str, Json]) -> Outcome | None:
+def judge(call: ToolCall, schemas: Mapping[str, Json]) -> ToolOutcome | None:
     """Return the error of an invalid call, for the model; None for a valid call."""
     if call.name not in schemas:
         known = ", ".join(schemas) or "there are none"
-        return Outcome("unknown_tool", error_text(f"There is no tool {call.name!r}. Tools: {known}."))
+        return ToolOutcome("unknown_tool", error_text(f"There is no tool {call.name!r}. Tools: {known}."))
     problems = check_arguments(call.arguments, schemas[call.name]).errors
     if not problems:
         return None
     words = "; ".join(str(problem) for problem in problems)
-    kind: ResultKind = "bad_json" if isinstance(read_json(call.arguments), Fault) else "wrong_arguments"
-    return Outcome(kind, error_text(f"The arguments of {call.name} are wrong: {words}."), problems)
+    kind: ResultKind = "bad_json" if isinstance(read_json(call.arguments), JsonFault) else "wrong_arguments"
+    return ToolOutcome(kind, error_text(f"The arguments of {call.name} are wrong: {words}."), problems)
 
 
 def error_text(message: str) -> str:

@@ -15,15 +15,15 @@ from playground.agent.tool_mocks import (
     Case,
     Delay,
     FixedDelay,
+    MockReply,
     NormalDelay,
-    Reply,
     ToolMock,
     ToolMocks,
     UniformDelay,
 )
 from playground.prompt.document import Json
 from playground.prompt.field_errors import FieldError, InputError, Path
-from playground.tools.json_position import Fault, read_json
+from playground.tools.json_position import JsonFault, read_json
 
 FORMAT_KEY = "electron_playground_answers"
 FORMAT_VERSION = 1
@@ -44,7 +44,7 @@ def dump(book: ToolMocks) -> str:
 def load(text: str) -> ToolMocks:
     """Parse the text. Raises InputError with every error and its field."""
     value = read_json(text)
-    if isinstance(value, Fault):
+    if isinstance(value, JsonFault):
         raise InputError(FieldError((), f"this is not JSON: {value}.", offset=value.offset))
     reader = _Reader()
     book = reader.book(reader.mapping(value, ()))
@@ -95,7 +95,7 @@ def _tool_fields(answer: ToolMock) -> Json:
     return fields
 
 
-def _reply_fields(reply: Reply) -> Json:
+def _reply_fields(reply: MockReply) -> Json:
     fields: dict[str, Json] = {"kind": reply.kind}
     if reply.text:
         fields["text"] = reply.text
@@ -159,12 +159,12 @@ class _Reader:
             self.mapping(fields.get("when", {}), (*path, "when")), self.reply(fields.get("reply"), (*path, "reply"))
         )
 
-    def reply(self, value: Json, path: Path) -> Reply:
+    def reply(self, value: Json, path: Path) -> MockReply:
         fields = self.mapping(value, path)
         kind = next((known for known in KINDS if known == fields.get("kind")), None)
         if kind is None:
             self.wrong((*path, "kind"), f"should be one of {', '.join(KINDS)}.")
-            return Reply()
+            return MockReply()
         text = fields.get("text", "")
         if not isinstance(text, str):
             self.wrong((*path, "text"), "should be text.")
@@ -173,7 +173,7 @@ class _Reader:
             self.address(text, path)
         if kind == "mcp" and not text.strip():
             self.wrong((*path, "text"), "names no tool server.")
-        return Reply(kind, text, self.delay(fields["delay"], (*path, "delay")) if "delay" in fields else AT_ONCE)
+        return MockReply(kind, text, self.delay(fields["delay"], (*path, "delay")) if "delay" in fields else AT_ONCE)
 
     def address(self, text: str, path: Path) -> None:
         try:

@@ -62,7 +62,7 @@ AT_ONCE = FixedDelay()
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class MockReply:
     """One reply. `text`: the result, the template, the error's message, the question to the user, the address,
     or the tool server."""
 
@@ -71,7 +71,7 @@ class Reply:
     delay: Delay = AT_ONCE
 
 
-ASK = Reply()
+ASK = MockReply()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ class Case:
     """
 
     when: Mapping[str, Json]
-    reply: Reply
+    reply: MockReply
 
     def fits(self, arguments: Mapping[str, Json]) -> bool:
         """Return whether these arguments match."""
@@ -94,10 +94,10 @@ class Case:
 class ToolMock:
     """A tool's replies: the first matching case, else `otherwise`."""
 
-    otherwise: Reply = ASK
+    otherwise: MockReply = ASK
     cases: tuple[Case, ...] = ()
 
-    def reply(self, arguments: Mapping[str, Json]) -> Reply:
+    def reply(self, arguments: Mapping[str, Json]) -> MockReply:
         """Return the reply to these arguments."""
         return next((case.reply for case in self.cases if case.fits(arguments)), self.otherwise)
 
@@ -109,11 +109,11 @@ class ToolMocks:
     tools: Mapping[str, ToolMock] = field(default_factory=dict)
     seed: int = 0
 
-    def reply(self, name: str, arguments: Mapping[str, Json]) -> Reply:
+    def reply(self, name: str, arguments: Mapping[str, Json]) -> MockReply:
         """Return the reply to a call."""
         return self.tools.get(name, ToolMock()).reply(arguments)
 
-    def delay_s(self, name: str, reply: Reply, nth: int) -> float:
+    def delay_s(self, name: str, reply: MockReply, nth: int) -> float:
         """Return the delay of the `nth` call of a tool (from 0) in seconds, independent of other calls."""
         return reply.delay.draw(random.Random(f"{self.seed}/{name}/{nth}")) / 1000
 

@@ -28,7 +28,7 @@ from playground.experiments.batch_plan import (
     shard,
 )
 from playground.experiments.batch_results import ResultFile, failed_result, result_of
-from playground.experiments.batch_runner import BatchRunner, Progress
+from playground.experiments.batch_runner import BatchProgress, BatchRunner
 from playground.prompt.document import Document, Json
 from playground.prompt.field_errors import FieldError, InputError
 from playground.runs.run import Run
@@ -207,14 +207,14 @@ class _Job:
             self._tokens["cached_tokens"] += usage.cached_tokens or 0
         return result_of(item.row.number, values, outcome, endpoint.rates, checked)
 
-    def _show_progress(self, progress: Progress) -> None:
+    def _show_progress(self, progress: BatchProgress) -> None:
         if self._options.json or not sys.stderr.isatty():
             return
         eta = "—" if progress.eta_s is None else f"≈ {progress.eta_s:,.0f} s"
         finished = progress.done + progress.failed
         print(f"\r{finished:,} of {progress.total:,}, {progress.failed:,} failed, {eta} left ", end="", file=sys.stderr)
 
-    def _print_totals(self, progress: Progress) -> None:
+    def _print_totals(self, progress: BatchProgress) -> None:
         totals: dict[str, Json] = {"rows": progress.total, "done": progress.done, "failed": progress.failed}
         totals |= {**self._tokens, "checks": dict(self._passed)}
         if self._options.json:

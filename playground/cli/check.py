@@ -17,10 +17,10 @@ from playground.cli.exit_status import FAILED, FINISHED
 from playground.client.endpoint import Rates
 from playground.client.redact import redact
 from playground.export.terminal import for_stream, print_error, print_line
-from playground.lint.context import Setting
+from playground.lint.context import LintContext
 from playground.lint.engine import advise
-from playground.lint.history import NO_HISTORY, History
-from playground.lint.model import SEVERITIES, Evidence, Finding, Place
+from playground.lint.history import NO_HISTORY, PromptHistory
+from playground.lint.model import SEVERITIES, Evidence, Finding, FindingPlace
 from playground.lint.rules.registry import RULES, rule_named
 from playground.prompt.document import Document, Json
 from playground.prompt.field_errors import FieldError, InputError
@@ -35,7 +35,7 @@ def check(options: argparse.Namespace) -> int:
     rates, ignored = _rates(options.rates), _ignored(options.ignore)
     document = _opened(data, options.file)
     history = _history(document, options.data_dir) if options.log or options.data_dir is not None else NO_HISTORY
-    setting = Setting(rates=rates, history=history, fixture=options.fixture)
+    setting = LintContext(rates=rates, history=history, fixture=options.fixture)
     found = advise(document, setting, body=_foreign_body(data), dismissed=ignored)
     if options.json:
         print(redact(json.dumps(_fields(found), ensure_ascii=True), None))
@@ -91,14 +91,14 @@ def _foreign_body(data: bytes) -> Mapping[str, Json] | None:
     return value if isinstance(value, dict) and "messages" in value and FORMAT_KEY not in value else None
 
 
-def _history(document: Document, folder: str | None) -> History:
+def _history(document: Document, folder: str | None) -> PromptHistory:
     # Imported here: without a log nothing of it is needed.
     from playground.storage.paths import data_folder
 
     return asyncio.run(_read_log(data_folder(folder, os.environ), document))
 
 
-async def _read_log(folder: Path, document: Document) -> History:
+async def _read_log(folder: Path, document: Document) -> PromptHistory:
     from playground.lint.log_history import past
     from playground.requestlog.log import RequestLog
     from playground.requestlog.records import LogUnavailableError
@@ -133,7 +133,7 @@ def _lines(advice: Finding) -> Iterator[str]:
         yield f"    fix: {advice.fix.title}"
 
 
-def _where(place: Place) -> str:
+def _where(place: FindingPlace) -> str:
     field = FieldError(place.path, "").field
     span = f":{place.start}-{place.end}" if place.start is not None else ""
     return f"{place.tool} {field}{span}".strip()
@@ -174,5 +174,5 @@ def _evidence(item: Evidence) -> Json:
     }
 
 
-def _place(place: Place) -> Json:
+def _place(place: FindingPlace) -> Json:
     return {"path": list(place.path), "start": place.start, "end": place.end, "tool": place.tool or None}

@@ -19,7 +19,7 @@ from playground.export.importer import Imported, import_file
 from playground.export.jsonl import to_line
 from playground.export.redaction import Contents
 from playground.export.terminal import for_stream, print_error, visible, visible_line
-from playground.export.ticket import Choice, tickets
+from playground.export.ticket import TicketContents, tickets
 from playground.export.ticket_zip import bundle
 from playground.prompt.field_errors import FieldError, InputError
 from playground.requestlog.filter import LogFilter, parse
@@ -40,7 +40,9 @@ def show(words: list[str], options: argparse.Namespace) -> Work:
     async def work(store: RequestLog) -> int:
         runs = await _found(store, chosen)
         if runs:
-            _print("\n".join(to_line(run) for run in runs) if options.json else tickets(runs, Choice("included")))
+            _print(
+                "\n".join(to_line(run) for run in runs) if options.json else tickets(runs, TicketContents("included"))
+            )
         return _whether(runs, words)
 
     return work
@@ -49,7 +51,7 @@ def show(words: list[str], options: argparse.Namespace) -> Work:
 def ticket(words: list[str], options: argparse.Namespace) -> Work:
     """Write a support ticket; as a zip if the output's name ends so."""
     chosen = _by_id(words, "log ticket")
-    choice = Choice(cast("Contents", options.contents.replace("-", " ")), options.workspace)
+    choice = TicketContents(cast("Contents", options.contents.replace("-", " ")), options.workspace)
 
     async def work(store: RequestLog) -> int:
         runs = await _found(store, chosen)
@@ -60,7 +62,7 @@ def ticket(words: list[str], options: argparse.Namespace) -> Work:
     return work
 
 
-def _put(runs: list[StoredRun], choice: Choice, output: str) -> None:
+def _put(runs: list[StoredRun], choice: TicketContents, output: str) -> None:
     if output == "-":
         _print(tickets(runs, choice))
     elif output.lower().endswith(".zip"):

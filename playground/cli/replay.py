@@ -16,7 +16,7 @@ from playground.cli.exit_status import FINISHED
 from playground.prefix_cache.block_size import Estimate
 from playground.prefix_cache.forecaster import CacheProfile, Property
 from playground.prefix_cache.miss_explanation import MissPosition
-from playground.prefix_cache.replay import Replay, ReplayResult, ReplaySummary, replay_traffic
+from playground.prefix_cache.replay import ReplayResult, ReplaySummary, TrafficReplay, replay_traffic
 from playground.prefix_cache.traffic import TrafficError, TrafficRecord, read_traffic
 from playground.prompt.field_errors import FieldError, InputError
 
@@ -65,7 +65,7 @@ def exported_request(line: str) -> TrafficRecord | None:
     )
 
 
-def _json_lines(found: Replay) -> Iterator[str]:
+def _json_lines(found: TrafficReplay) -> Iterator[str]:
     for result in found:
         yield _dumped(result_fields(result))
     yield _dumped({"summary": summary_fields(found.summary)})
@@ -135,7 +135,7 @@ def _estimate(found: Estimate | Property) -> dict[str, Any]:
     return {"value": found.value, "confidence": round(found.confidence, 3)}
 
 
-def _text_lines(found: Replay) -> Iterator[str]:
+def _text_lines(found: TrafficReplay) -> Iterator[str]:
     for result in found:
         fields = result_fields(result)
         cached, prompt = fields["cached_tokens"], fields["prompt_tokens"]

@@ -19,7 +19,7 @@ from playground.client.urls import check_base_url
 from playground.export.terminal import for_stream, print_error, visible_line
 from playground.prompt.document import Document
 from playground.prompt.field_errors import FieldError, InputError
-from playground.prompt.files import MAX_FILE_BYTES, Opened
+from playground.prompt.files import MAX_FILE_BYTES, OpenedPrompt
 from playground.prompt.import_formats.detect import open_any_bytes
 from playground.prompt.limits import check
 from playground.runs.run import Run
@@ -53,7 +53,7 @@ def send(options: argparse.Namespace) -> int:
         return FAILED
 
 
-def open_prompt(name: str) -> Opened:
+def open_prompt(name: str) -> OpenedPrompt:
     """Read a prompt in any supported format; `-` is standard input. Prints the conversions. Raises InputError."""
     try:
         data = sys.stdin.buffer.read(MAX_FILE_BYTES + 1) if name == "-" else Path(name).read_bytes()

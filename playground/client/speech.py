@@ -39,7 +39,7 @@ DEFAULT = Voice()
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class AudioPiece:
     """Some audio, PCM. `request_id`: the response's X-Request-Id."""
 
     pcm: bytes
@@ -56,7 +56,7 @@ class SpeechError(Exception):
 
 async def stream_speech(
     client: httpx.AsyncClient, endpoint: Endpoint, key: str | None, text: str, voice: Voice = DEFAULT
-) -> AsyncGenerator[Piece, None]:
+) -> AsyncGenerator[AudioPiece, None]:
     """Yield the text as audio in pieces. Closing this generator closes the connection. Raises SpeechError.
 
     The key goes to this endpoint's origin only, and never unencrypted to another machine.
@@ -88,7 +88,7 @@ async def stream_speech(
         raise SpeechError(f"The speech service could not be reached: {str(error) or type(error).__name__}.") from None
 
 
-async def _pieces(response: httpx.Response, request_id: str | None) -> AsyncGenerator[Piece, None]:
+async def _pieces(response: httpx.Response, request_id: str | None) -> AsyncGenerator[AudioPiece, None]:
     framer, done = SseFramer(), False
     try:
         async for received in response.aiter_bytes():
@@ -97,7 +97,7 @@ async def _pieces(response: httpx.Response, request_id: str | None) -> AsyncGene
                 # Every frame has `done`: only true ends the stream.
                 done = done or fields.get("done") is True
                 if audio := fields.get("audio"):
-                    yield Piece(_pcm(audio, request_id), request_id)
+                    yield AudioPiece(_pcm(audio, request_id), request_id)
     except FrameTooLarge as error:
         raise SpeechError(f"The speech service sent a frame that is too large: {error}.", request_id) from None
     if not done:

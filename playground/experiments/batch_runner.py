@@ -16,7 +16,7 @@ Send = Callable[[PlannedRow, Callable[[Run], None]], Awaitable[RunState]]
 
 
 @dataclass(slots=True)
-class Progress:
+class BatchProgress:
     """How far a batch is. `eta_s` is an estimate from the rows so far; None before the first."""
 
     total: int
@@ -39,7 +39,7 @@ class BatchRunner:
     concurrency: int
     send: Send
     on_result: Callable[[PlannedRow, RunState | Exception], Awaitable[None]]
-    on_progress: Callable[[Progress], None] = lambda _progress: None
+    on_progress: Callable[[BatchProgress], None] = lambda _progress: None
     skip: frozenset[int] = frozenset()
     _ended: list[asyncio.Event] = field(init=False)
     _runs: dict[int, Run] = field(init=False, default_factory=dict)
@@ -50,7 +50,7 @@ class BatchRunner:
         self._ended = [asyncio.Event() for _ in self.plan]
         self._resumed = asyncio.Event()
         self._resumed.set()
-        self.progress = Progress(sum(item.row.number not in self.skip for item in self.plan))
+        self.progress = BatchProgress(sum(item.row.number not in self.skip for item in self.plan))
 
     def pause(self) -> None:
         """Send no further row until `resume`; requests in flight continue."""
@@ -67,7 +67,7 @@ class BatchRunner:
         for run in list(self._runs.values()):
             run.stop()
 
-    async def execute(self) -> Progress:
+    async def execute(self) -> BatchProgress:
         """Send every row that is not skipped. Cancelling stops the requests in flight."""
         slots = asyncio.Semaphore(self.concurrency)
         started = asyncio.get_running_loop().time()

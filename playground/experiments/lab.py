@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
-from playground.experiments.lab_plan import Experiment, Plan, Step
+from playground.experiments.lab_plan import Experiment, LabPlan, LabStep
 from playground.prompt.document import Document, Json
 from playground.runs.state import RunState
 
@@ -30,10 +30,10 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class LabProgress:
     """A plan and its readings so far, as stored on disk. `endpoint_id`: the endpoint that receives the requests."""
 
-    plan: Plan
+    plan: LabPlan
     endpoint_id: str
     readings: tuple[Reading, ...] = ()
 
@@ -48,15 +48,15 @@ class Lab:
 
     def __init__(
         self,
-        progress: Progress,
+        progress: LabProgress,
         send: Callable[[Document], Awaitable[RunState]],
-        read: Callable[[Progress], None],
+        read: Callable[[LabProgress], None],
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.progress = progress
         self._send, self._read, self._clock = send, read, clock
 
-    async def run(self) -> Progress:
+    async def run(self) -> LabProgress:
         """Execute the remaining steps in order. Cancelling keeps the readings; a failed request ends the experiment."""
         plan = self.progress.plan
         while not self.progress.done:
@@ -81,7 +81,7 @@ class Lab:
         # A failed request gives no reading: its step is repeated when the experiment is resumed.
         if reading.phase == "done":
             taken = (*self.progress.readings, reading)
-            self.progress = Progress(self.progress.plan, self.progress.endpoint_id, taken)
+            self.progress = LabProgress(self.progress.plan, self.progress.endpoint_id, taken)
         self._read(self.progress)
 
 
@@ -99,7 +99,7 @@ def _reading(number: int, at: float, before: float | None, state: RunState) -> R
     )
 
 
-def to_json(progress: Progress) -> Json:
+def to_json(progress: LabProgress) -> Json:
     """Return the JSON form for the data folder."""
     plan = progress.plan
     return {
@@ -113,7 +113,7 @@ def to_json(progress: Progress) -> Json:
     }
 
 
-def from_json(value: Json) -> Progress:
+def from_json(value: Json) -> LabProgress:
     """Parse the stored form. Raises ValueError, KeyError or TypeError if it is invalid."""
     fields = _mapping(value)
     experiment = fields["experiment"]
@@ -121,18 +121,18 @@ def from_json(value: Json) -> Progress:
         raise ValueError("no such experiment")
     chosen: Experiment = experiment  # type: ignore[assignment]  # one of the four
     prompts = tuple(str(prompt) for prompt in _items(fields["prompts"]))
-    steps = tuple(Step(int(_number(step[0])), _number(step[1])) for step in map(_items, _items(fields["steps"])))
+    steps = tuple(LabStep(int(_number(step[0])), _number(step[1])) for step in map(_items, _items(fields["steps"])))
     if any(not 0 <= step.prompt < len(prompts) for step in steps):
         raise ValueError("a step without its prompt")
     gaps = tuple(_number(gap) for gap in _items(fields["gaps"]))
-    plan = Plan(chosen, prompts, steps, _number(fields["tokens"]), gaps)
+    plan = LabPlan(chosen, prompts, steps, _number(fields["tokens"]), gaps)
     readings = tuple(Reading(**_mapping(reading)) for reading in _items(fields["readings"]))  # type: ignore[arg-type]
     if len(readings) > len(steps):
         raise ValueError("more readings than steps")
-    return Progress(plan, str(fields["endpoint_id"]), readings)
+    return LabProgress(plan, str(fields["endpoint_id"]), readings)
 
 
-def csv_rows(progress: Progress) -> list[Sequence[object]]:
+def csv_rows(progress: LabProgress) -> list[Sequence[object]]:
     """Return a heading and one row per reading; unreported values are empty cells."""
     rows: list[Sequence[object]] = [
         ("experiment", "step", "prompt", "sent_utc_unix_s", "gap_s", "prompt_tokens", "cached_tokens", "ttft_ms", "id")

@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from playground.experiments.lab import Progress, Reading
+from playground.experiments.lab import LabProgress, Reading
 from playground.runs.metrics import percent, seconds
 
 ENOUGH = 4
@@ -39,7 +39,7 @@ class Findings:
         return hit if hit is not None and missed is not None and hit < missed else None
 
 
-def findings(progress: Progress) -> Findings:
+def findings(progress: LabProgress) -> Findings:
     """Derive the findings from readings."""
     again = [reading for reading in progress.readings if reading.gap_s is not None]
     known = [reading for reading in again if reading.cached_tokens is not None]
@@ -74,7 +74,7 @@ def _lifetime(known: list[Reading]) -> tuple[float | None, float | None]:
     return max((gap for gap, hit in gaps if hit), default=None), missed
 
 
-def sentences(progress: Progress) -> Iterator[str]:
+def sentences(progress: LabProgress) -> Iterator[str]:
     """Return one sentence per finding; values that the server did not report are named as unknown."""
     found = findings(progress)
     if found.unreported:

@@ -34,7 +34,7 @@ _TEXT = (
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class LabStep:
     """Send prompt number `prompt`. `gap_s`: seconds after it was last sent (0: as soon as possible)."""
 
     prompt: int
@@ -42,12 +42,12 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class LabPlan:
     """One experiment: its prompts, and the steps in order. `tokens` is the total of input tokens (≈)."""
 
     experiment: Experiment
     prompts: tuple[str, ...]
-    steps: tuple[Step, ...]
+    steps: tuple[LabStep, ...]
     tokens: float = 0.0
     gaps: tuple[float, ...] = field(default=())
 
@@ -66,32 +66,32 @@ class Plan:
         )
 
 
-def plan_blocks(sizes: Sequence[int] = SIZES, seed: int | None = None) -> Plan:
+def plan_blocks(sizes: Sequence[int] = SIZES, seed: int | None = None) -> LabPlan:
     """Plan each size twice in a row: the second request shows how much is cached, and from which size on."""
     prompts = [_prompt(size, seed) for size in sizes]
-    steps = [step for number in range(len(prompts)) for step in (Step(number), Step(number))]
+    steps = [step for number in range(len(prompts)) for step in (LabStep(number), LabStep(number))]
     return _plan("blocks", prompts, steps)
 
 
-def plan_lifetime(gaps_s: Sequence[float] = GAPS_S, seed: int | None = None) -> Plan:
+def plan_lifetime(gaps_s: Sequence[float] = GAPS_S, seed: int | None = None) -> LabPlan:
     """Plan one prompt per gap: all are sent first, and each is sent again after its gap."""
     prompts = [_prompt(MODEST, seed) for _ in gaps_s]
-    steps = [*(Step(number) for number in range(len(prompts))), *(Step(n, gap) for n, gap in enumerate(gaps_s))]
+    steps = [*(LabStep(number) for number in range(len(prompts))), *(LabStep(n, gap) for n, gap in enumerate(gaps_s))]
     return _plan("lifetime", prompts, steps, tuple(gaps_s))
 
 
-def plan_repeats(times: int = 20, seed: int | None = None) -> Plan:
+def plan_repeats(times: int = 20, seed: int | None = None) -> LabPlan:
     """Plan repeated requests of one prompt."""
-    return _plan("repeats", [_prompt(MODEST, seed)], [Step(0)] * times)
+    return _plan("repeats", [_prompt(MODEST, seed)], [LabStep(0)] * times)
 
 
-def plan_first_token(pairs: int = 10, seed: int | None = None) -> Plan:
+def plan_first_token(pairs: int = 10, seed: int | None = None) -> LabPlan:
     """Plan a new prompt and its repetition in turns, so that other changes over time affect both equally."""
     prompts = [_prompt(MODEST, seed) for _ in range(pairs)]
-    return _plan("first_token", prompts, [step for n in range(pairs) for step in (Step(n), Step(n))])
+    return _plan("first_token", prompts, [step for n in range(pairs) for step in (LabStep(n), LabStep(n))])
 
 
-PLANS: Mapping[Experiment, Callable[[], Plan]] = {
+PLANS: Mapping[Experiment, Callable[[], LabPlan]] = {
     "blocks": plan_blocks,
     "lifetime": plan_lifetime,
     "repeats": plan_repeats,
@@ -99,9 +99,9 @@ PLANS: Mapping[Experiment, Callable[[], Plan]] = {
 }
 
 
-def _plan(experiment: Experiment, prompts: list[str], steps: list[Step], gaps: tuple[float, ...] = ()) -> Plan:
+def _plan(experiment: Experiment, prompts: list[str], steps: list[LabStep], gaps: tuple[float, ...] = ()) -> LabPlan:
     tokens = sum(len(prompts[step.prompt]) / CHARS_A_TOKEN for step in steps)
-    return Plan(experiment, tuple(prompts), tuple(steps), tokens, gaps)
+    return LabPlan(experiment, tuple(prompts), tuple(steps), tokens, gaps)
 
 
 def _prompt(size: int, seed: int | None) -> str:

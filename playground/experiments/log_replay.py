@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from playground.experiments.replay import Logged, Replay, replay
+from playground.experiments.replay import CacheHistory, Logged, replay
 from playground.requestlog.filter import LogFilter
 from playground.requestlog.log import RequestLog
 from playground.requestlog.records import LogRow
@@ -17,7 +17,7 @@ MOST = 2_000
 PAGE = 500
 
 
-async def replay_log(log: RequestLog, chosen: LogFilter, lifetime_s: float) -> Replay:
+async def replay_log(log: RequestLog, chosen: LogFilter, lifetime_s: float) -> CacheHistory:
     """Replay the requests that match a filter, at most the newest MOST. Works in a thread."""
     rows = await _rows(log, chosen)
     bodies: list[tuple[SentRow, tuple[str, str]]] = []
@@ -40,7 +40,7 @@ async def _rows(log: RequestLog, chosen: LogFilter) -> list[LogRow]:
     return rows[:MOST]
 
 
-def _replay(bodies: Sequence[tuple[SentRow, tuple[str, str]]], lifetime_s: float) -> Replay:
+def _replay(bodies: Sequence[tuple[SentRow, tuple[str, str]]], lifetime_s: float) -> CacheHistory:
     ordered = sorted(bodies, key=lambda pair: pair[0].started_utc)
     return replay((_logged(row, where) for row, where in ordered), lifetime_s)
 

@@ -50,7 +50,7 @@ MOST = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class RepeatedAnswer:
     """One answer: its text with its tool calls, and the request_ids of the requests that got it."""
 
     text: str
@@ -70,7 +70,7 @@ class Drift:
     """
 
     asked: int
-    answers: tuple[Answer, ...]
+    answers: tuple[RepeatedAnswer, ...]
     failed: int
 
     @property
@@ -109,7 +109,7 @@ def drift(states: Sequence[RunState]) -> Drift:
     for state in states:
         if state.phase == "done":
             groups.setdefault(answer_text(state), []).append(state.request_id)
-    answers = sorted((Answer(text, tuple(ids)) for text, ids in groups.items()), key=lambda a: -a.count)
+    answers = sorted((RepeatedAnswer(text, tuple(ids)) for text, ids in groups.items()), key=lambda a: -a.count)
     return Drift(len(states), tuple(answers), sum(1 for state in states if state.phase != "done"))
 
 

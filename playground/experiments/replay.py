@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from playground.prefix_cache.causes import IN_THE_PROMPT, TITLES, Cause
-from playground.prefix_cache.endpoint_model import Usage
+from playground.prefix_cache.endpoint_model import CacheUsage
 from playground.prefix_cache.forecaster import CacheForecaster
 from playground.prefix_cache.index import Sent
 from playground.prefix_cache.miss_explanation import MissExplanation
@@ -26,7 +26,7 @@ class Logged:
 
     sent: Sent
     where: tuple[str, str]
-    usage: Usage = Usage()  # noqa: RUF009 - frozen
+    usage: CacheUsage = CacheUsage()  # noqa: RUF009 - frozen
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Breaker:
 
 
 @dataclass(frozen=True, slots=True)
-class Replay:
+class CacheHistory:
     """`prompt` and `cached` are sums over the `compared` requests that reported both; `unreported` did not.
 
     `stable_cached` is the ≈ part of `prompt` that the cache would have served if every prompt began with the text in
@@ -89,7 +89,7 @@ def saved(tokens: float, fresh: float | None, cached: float | None) -> float | N
     return None if fresh is None or cached is None else tokens * (fresh - cached) / 1e6
 
 
-def replay(requests: Iterable[Logged], lifetime_s: float) -> Replay:
+def replay(requests: Iterable[Logged], lifetime_s: float) -> CacheHistory:
     """Replay requests, oldest first. `lifetime_s`: how long an unused prefix is assumed to stay cached."""
     now = [0.0]
     forecaster = CacheForecaster(lifetime_s, lambda: now[0])
@@ -111,7 +111,7 @@ def replay(requests: Iterable[Logged], lifetime_s: float) -> Replay:
         why = settled.explanation if settled is not None else None
         stable += _add_break(sent, compared, usage.prompt_tokens, usage.cached_tokens, why, breaks)
     prompt, cached = sum(p for _, p, _ in known), sum(c for _, _, c in known)
-    return Replay(len(known), unreported, prompt, cached, stable, _bins(known), _breakers(breaks))
+    return CacheHistory(len(known), unreported, prompt, cached, stable, _bins(known), _breakers(breaks))
 
 
 def _add_break(

@@ -25,22 +25,22 @@ MAX_ERROR_CHARS = 4_000
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class TicketContents:
     """Options of a ticket. `workspace`: the vendor's workspace id, left out if empty."""
 
     contents: Contents = "hashed"
     workspace: str = ""
 
 
-DEFAULT = Choice()
+DEFAULT = TicketContents()
 
 
-def ticket(stored: StoredRun, choice: Choice = DEFAULT) -> str:
+def ticket(stored: StoredRun, choice: TicketContents = DEFAULT) -> str:
     """Return one request as Markdown."""
     return tickets([stored], choice)
 
 
-def tickets(runs: Sequence[StoredRun], choice: Choice = DEFAULT) -> str:
+def tickets(runs: Sequence[StoredRun], choice: TicketContents = DEFAULT) -> str:
     """Return one or more requests as Markdown, with a list of the removed contents at the end."""
     runs = [masked_run(stored) for stored in runs]
     outline = Outline(choice.contents)
@@ -53,7 +53,7 @@ def tickets(runs: Sequence[StoredRun], choice: Choice = DEFAULT) -> str:
     return redact("\n\n".join(part for part in parts if part) + "\n", None)
 
 
-def _request(stored: StoredRun, choice: Choice, outline: Outline) -> list[str]:
+def _request(stored: StoredRun, choice: TicketContents, outline: Outline) -> list[str]:
     state, record = stored.state(), stored.record
     # Before the errors, which are searched for the request's texts.
     body = outlined_body(record, outline, indent=1)
@@ -78,7 +78,7 @@ def outlined_body(record: RequestRecord, outline: Outline, indent: int | None = 
     return json.dumps(outline.of(json.loads(record.body)), ensure_ascii=False, indent=indent)
 
 
-def _facts(stored: StoredRun, state: RunState, choice: Choice) -> str:
+def _facts(stored: StoredRun, state: RunState, choice: TicketContents) -> str:
     record, usage = stored.record, state.usage
     rows: Sequence[tuple[str, str]] = (
         ("request_id", ", ".join(attempt.request_id or "—" for attempt in state.attempts) or "—"),

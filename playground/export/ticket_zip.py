@@ -13,12 +13,12 @@ from playground.client.events import AnyEvent, AttemptFailed, RawEvent, TokenPro
 from playground.client.redact import redact
 from playground.export.masking import masked_run
 from playground.export.redaction import Outline
-from playground.export.ticket import DEFAULT, Choice, outlined_body, tickets
+from playground.export.ticket import DEFAULT, TicketContents, outlined_body, tickets
 from playground.prompt.document import Json
 from playground.requestlog.records import StoredRun
 
 
-def bundle(runs: Sequence[StoredRun], choice: Choice = DEFAULT) -> bytes:
+def bundle(runs: Sequence[StoredRun], choice: TicketContents = DEFAULT) -> bytes:
     """Return the zip: ticket.md, and one folder per request with request.json and events.jsonl."""
     runs = [masked_run(stored) for stored in runs]
     held = io.BytesIO()
@@ -41,7 +41,7 @@ def _name(stored: StoredRun) -> str:
     )[:64]
 
 
-def _events(stored: StoredRun, choice: Choice) -> str:
+def _events(stored: StoredRun, choice: TicketContents) -> str:
     """Return one line per event, with its time. Raw events and token texts are contents, and are removed with them."""
     outline = Outline(choice.contents)
     outline.of(json.loads(stored.record.body))

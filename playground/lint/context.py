@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from playground.client.endpoint import PLANS, PlanLimits, Rates
 from playground.client.retry import RETRIED, RetryPolicy
-from playground.lint.history import NO_HISTORY, History
+from playground.lint.history import NO_HISTORY, PromptHistory
 
 NO_RATES = Rates()
 
@@ -39,28 +39,28 @@ class Retries:
 
 
 @dataclass(frozen=True, slots=True)
-class Chain:
+class AgentLoopContext:
     """How tool chains are run: at most `limit` requests each; None is no limit."""
 
     limit: int | None
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
-    """Rates are dollars a million tokens, None is not priced. `fixture`: the user marked the prompt as one.
+class LintContext:
+    """Rates are dollars per million tokens, None is not priced. `fixture`: the user marked the prompt as one.
 
     `lifetime_s`: after how long a silence the cache is assumed to have forgotten (not published).
     """
 
     rates: Rates = NO_RATES
     plan: PlanLimits = PLANS["none"]
-    history: History = NO_HISTORY
+    history: PromptHistory = NO_HISTORY
     batch: Batch | None = None
     retries: Retries | None = None
-    chain: Chain | None = None
+    chain: AgentLoopContext | None = None
     fixture: bool = False
     lifetime_s: float = 300.0
 
 
-ALONE = Setting()
+ALONE = LintContext()
 """Nothing is known but the prompt."""

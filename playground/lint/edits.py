@@ -28,9 +28,9 @@ def without_tools(document: Document, names: frozenset[str]) -> Document:
 
 
 def with_system_line(document: Document, line: str) -> Document:
-    """A line more at the end of the system text that is the same in every request.
+    """Append a line to the part of the system text that is identical in every request.
 
-    That is before the line of the first message's first variable, where text stands before it: the prefix changes once
+    The line goes before the first variable of the first message, if text precedes it: the prefix changes once
     and is stable again. Without a system message the line becomes one.
     """
     if not document.messages or document.messages[0].role != "system":

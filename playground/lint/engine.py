@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from playground.lint.context import ALONE, Setting
+from playground.lint.context import ALONE, LintContext
 from playground.lint.grouping import grouped
 from playground.lint.model import SEVERITIES, Finding, Rule
-from playground.lint.prompt_facts import Counter, PromptFacts
+from playground.lint.prompt_facts import PromptFacts, TokenCounter
 from playground.lint.rules.registry import RULES
 from playground.prefix_cache.token_estimator import TokenEstimator
 from playground.prompt.document import Document, Json
 
-Estimate = Counter | Callable[[str], float]
+Estimate = TokenCounter | Callable[[str], float]
 
 
 def advise(
     document: Document,
-    setting: Setting = ALONE,
+    setting: LintContext = ALONE,
     counter: Estimate | None = None,
     *,
     body: Mapping[str, Json] | None = None,
@@ -44,14 +44,14 @@ def _rank(finding: Finding) -> tuple[int, float, float]:
     return SEVERITIES.index(finding.severity), -(finding.dollars or 0.0), -finding.tokens
 
 
-def _counter(given: Estimate | None) -> Counter:
+def _counter(given: Estimate | None) -> TokenCounter:
     if given is None:
         return TokenEstimator()
     return _Doubtful(given) if callable(given) else given
 
 
 DOUBT = 0.25
-"""How far a plain function's estimate is taken to be off, as a share: English is within it for common vocabularies."""
+"""Assumed relative error of an estimate by a plain function: covers English for common vocabularies."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,7 +50,7 @@ def _one(document: Document, kind: str, members: Sequence[Finding]) -> Finding:
 
 
 def _shared_detail(members: Sequence[Finding]) -> str:
-    """Return the detail if all have the same one, else what they say behind the colon, which names nothing."""
+    """Return the common detail; otherwise the part after the colon, which names no item."""
     details = {finding.detail.split(": ", 1)[-1] for finding in members}
     return details.pop() if len(details) == 1 else members[0].detail.split(": ", 1)[-1]
 

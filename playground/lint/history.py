@@ -9,7 +9,7 @@ from dataclasses import dataclass
 class PastRequest:
     """One earlier request of this prompt. None is *not known* everywhere; tokens are the server's own figures.
 
-    `at` is unix seconds. `status` is the last answer's, None where nothing was answered. `max_tokens` is what the
+    `at` is unix seconds. `status` is that of the last response, None without one. `max_tokens` is what the
     request asked for. `answer` is the completion's text, `question` the last user message's. `text` is the prompt as
     the cache saw it (CacheView.text). `connect_s` is what opening a connection cost; 0 on one that was kept alive.
     """
@@ -30,14 +30,14 @@ class PastRequest:
 
     @property
     def hit_rate(self) -> float | None:
-        """Cached / prompt tokens, 0 to 1; None where either was not reported."""
+        """Cached / prompt tokens, 0 to 1; None if either is unreported."""
         if self.cached_tokens is None or not self.prompt_tokens:
             return None
         return self.cached_tokens / self.prompt_tokens
 
 
 @dataclass(frozen=True, slots=True)
-class History:
+class PromptHistory:
     """What the log holds. `requests` are those of this prompt, oldest first (the last few hundred will do).
 
     `tools_called` are the names of all tools that were ever called, over `tools_offered_in` requests that offered
@@ -52,4 +52,4 @@ class History:
     chains_stopped: int = 0
 
 
-NO_HISTORY = History()
+NO_HISTORY = PromptHistory()

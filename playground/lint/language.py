@@ -88,7 +88,7 @@ _LATIN = tuple(code for code in _COMMON if code not in _DEVANAGARI)
 
 
 def _weights(codes: tuple[str, ...]) -> dict[str, dict[str, float]]:
-    """For each word what it says for each language: all of one, where only one has it."""
+    """For each word, its weight per language: the full weight if only one language has it."""
     owners: dict[str, list[str]] = {}
     for code in codes:
         for word in set(_COMMON[code].split()):
@@ -101,7 +101,7 @@ _DEVANAGARI_WEIGHTS = _weights(_DEVANAGARI)
 
 
 def detect(text: str) -> str | None:
-    """The text's language as an ISO 639-1 code; None where it cannot be told. Hindi in Latin letters is Hindi."""
+    """Return the language of the text as an ISO 639-1 code; None if uncertain. Hindi in Latin letters is Hindi."""
     sample = text[:SAMPLE].lower()
     script = _script(sample)
     if script is None:

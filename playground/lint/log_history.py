@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from playground.lint.history import History, PastRequest
+from playground.lint.history import PastRequest, PromptHistory
 from playground.prefix_cache.index import Sent
 from playground.prefix_cache.similarity import PromptFamilyMatcher
 from playground.prefix_cache.view import view_of_document, view_of_fields
@@ -18,12 +18,12 @@ from playground.requestlog.records import PREVIEW_CHARS, LogRow
 from playground.runs.record import SentRow
 
 LIMIT = 400
-"""The newest requests of the log that are looked at."""
+"""Number of newest requests read from the log."""
 WHOLE = 40
 """Of how many of them the whole answer is read: a row of the log carries only its beginning."""
 
 
-async def past(log: RequestLog, document: Document, limit: int = LIMIT) -> History:
+async def past(log: RequestLog, document: Document, limit: int = LIMIT) -> PromptHistory:
     """The history of a prompt: requests that are versions of it, oldest first, and the tools that were ever called.
 
     Reads on the log's own thread; a prompt of 400 requests takes some tens of milliseconds.
@@ -34,7 +34,7 @@ async def past(log: RequestLog, document: Document, limit: int = LIMIT) -> Histo
     found = await asyncio.to_thread(_versions, document, rows, bodies)
     called = {name for row in rows.values() for name in row.called.split(", ") if name}
     offered = sum(1 for row, _ in found if row.finish_reason is not None) if document.tools else 0
-    return History(tuple(await _with_answers(log, found)), frozenset(called), offered)
+    return PromptHistory(tuple(await _with_answers(log, found)), frozenset(called), offered)
 
 
 def _versions(

@@ -25,7 +25,7 @@ assumed: a figure of the program's own where nobody publishes one."""
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class GuideSource:
     """Where the guide says it: the section's title, and what it says, in this program's words."""
 
     section: str
@@ -46,7 +46,7 @@ class Evidence:
 
     @property
     def text(self) -> str:
-        """≈ 1,152, $0.34, 12 s, 95.7 % or —; marked where it is an estimate."""
+        """≈ 1,152, $0.34, 12 s, 95.7 % or —; estimates are marked."""
         if self.value is None:
             return UNKNOWN
         words = {
@@ -65,11 +65,11 @@ def _plain(value: float | None) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """A field of the request, by the path that the server's own errors use, e.g. ("messages", 0, "content").
+class FindingPlace:
+    """A field of the request, by the path used in the server's errors, e.g. ("messages", 0, "content").
 
-    `start` and `end` are code points in that field's text: in a message's content as it is *typed* (the template), in
-    a tool's string as it is parsed. Both None: the whole field. An empty path is the request as a whole.
+    `start` and `end` are code points in that field's text: in a message's *template* content, or in
+    a parsed string of a tool. Both None: the whole field. An empty path is the request as a whole.
     """
 
     path: Path
@@ -104,10 +104,10 @@ class Fix:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one rule has to say of this prompt.
+    """A finding of one rule about this prompt.
 
-    `title` is one line without figures that change at every keystroke; `detail` says what is so here and what to do.
-    `tokens` are the ≈ tokens of each request that it is about, `dollars` their price for 1,000 requests (None:
+    `title` is one line without figures that change at every keystroke; `detail` describes the situation and the remedy.
+    `tokens` are the estimated affected tokens per request, `dollars` their price for 1,000 requests (None:
     unknown); the list is ordered by them. `subject` tells apart what one rule says of several things (a tool's name).
     """
 
@@ -115,7 +115,7 @@ class Finding:
     title: str
     detail: str
     evidence: tuple[Evidence, ...] = ()
-    places: tuple[Place, ...] = ()
+    places: tuple[FindingPlace, ...] = ()
     fix: Fix | None = None
     tokens: float = 0.0
     dollars: float | None = None
@@ -124,7 +124,7 @@ class Finding:
 
     @property
     def key(self) -> str:
-        """What a dismissal remembers: the rule, and what it spoke of."""
+        """Key of a dismissal: the rule and its subject."""
         return f"{self.rule}:{self.subject}" if self.subject else self.rule
 
 
@@ -144,7 +144,7 @@ class Rule(Protocol):
         """Why it matters, in a sentence or two."""
 
     @property
-    def source(self) -> Source:
+    def source(self) -> GuideSource:
         """Where the guide says so."""
 
     def judge(self, facts: PromptFacts) -> Iterable[Finding]:
@@ -158,7 +158,7 @@ class LintRule:
     name: str
     title: str
     reason: str
-    source: Source
+    source: GuideSource
     speak: Callable[[PromptFacts], Iterable[Finding]]
 
     def judge(self, facts: PromptFacts) -> Iterator[Finding]:

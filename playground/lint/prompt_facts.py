@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Protocol
 
-from playground.lint.context import Setting
+from playground.lint.context import LintContext
 from playground.lint.language import detect
 from playground.prompt.document import Document, Json, Message
 
@@ -14,7 +14,7 @@ PER_REQUESTS = 1_000
 PER_TOKENS = 1_000_000
 
 
-class Counter(Protocol):
+class TokenCounter(Protocol):
     """Counts tokens, ≈. `prefix.tokens.TokenEstimator` is one."""
 
     def estimate(self, text: str) -> float:
@@ -25,10 +25,10 @@ class Counter(Protocol):
 
 
 class PromptFacts:
-    """One prompt and what surrounds it. `body` is the request body as somebody else wrote it, where there is one."""
+    """One prompt and its context. `body` is an imported request body, if any."""
 
     def __init__(
-        self, document: Document, setting: Setting, counter: Counter, body: Mapping[str, Json] | None = None
+        self, document: Document, setting: LintContext, counter: TokenCounter, body: Mapping[str, Json] | None = None
     ) -> None:
         self.document = document
         self.setting = setting
@@ -46,7 +46,7 @@ class PromptFacts:
 
     @property
     def streams(self) -> bool:
-        """Whether the answer is streamed: in a foreign body only where it says so."""
+        """Return whether the response is streamed; an imported body must enable it explicitly."""
         return self.document.stream if self.body is None else self.body.get("stream") is True
 
     @property
@@ -58,11 +58,11 @@ class PromptFacts:
         return isinstance(options, dict) and options.get("include_usage") is True
 
     def parameter(self, name: str) -> Json:
-        """A parameter's value; None where it is not sent."""
+        """Return the value of a parameter; None if it is not sent."""
         return self.document.parameters.get(name)
 
     def whole(self, name: str) -> int | None:
-        """A parameter that is a whole number; None where it is not sent, or is none."""
+        """Return an integer parameter; None if it is not sent or not an integer."""
         value = self.parameter(name)
         return value if isinstance(value, int) and not isinstance(value, bool) else None
 

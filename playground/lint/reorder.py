@@ -21,7 +21,7 @@ _KINDS: dict[VolatileKind, Kind] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Spot:
+class ReorderSpot:
     """Code points [start, end) in a message's template. `name` is the variable's, or the text itself."""
 
     message: int
@@ -31,22 +31,22 @@ class Spot:
     kind: Kind
 
 
-def spots(document: Document) -> Iterator[Spot]:
+def spots(document: Document) -> Iterator[ReorderSpot]:
     """All of them, in the order that the cache sees. Typed-in values only in system messages."""
     for index, message in enumerate(document.messages):
         yield from sorted(_of(index, message), key=lambda spot: spot.start)
 
 
-def _of(index: int, message: Message) -> Iterator[Spot]:
+def _of(index: int, message: Message) -> Iterator[ReorderSpot]:
     text = message.content or ""
     for place in places(text):
-        yield Spot(index, place.start, place.end, place.name, "variable")
+        yield ReorderSpot(index, place.start, place.end, place.name, "variable")
     if message.role == "system":
         yield from _literals(index, text)
 
 
-def _literals(index: int, text: str) -> Iterator[Spot]:
+def _literals(index: int, text: str) -> Iterator[ReorderSpot]:
     for kind, start, end, sure in spans(text):
         # Unfilled placeholders have a rule of their own.
         if sure and kind != "placeholder":
-            yield Spot(index, start, end, text[start:end], _KINDS.get(kind, "id"))
+            yield ReorderSpot(index, start, end, text[start:end], _KINDS.get(kind, "id"))

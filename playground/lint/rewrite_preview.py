@@ -41,7 +41,7 @@ class Effect:
 
 
 def options(document: Document, advice: tuple[Finding, ...]) -> tuple[Option, ...]:
-    """Every way that this advice and, where it is about the prefix, the prefix workbench propose; each once."""
+    """Return the distinct rewrites proposed by this finding and, for prefix findings, by the prefix workbench."""
     found: list[Option] = []
     for option in _all(document, advice):
         if option.after != document and all(option.after != other.after for other in found):
@@ -60,7 +60,7 @@ def _all(document: Document, advice: tuple[Finding, ...]) -> Iterator[Option]:
 
 
 def effect(outlook: Outlook, counter: TokenEstimator, rates: Rates) -> Effect:
-    """What an outlook comes to. Rates are dollars a million tokens."""
+    """Return the cost of a forecast. Rates are dollars per million tokens."""
     document, text, prompt = outlook.view.document, outlook.view.view.text, outlook.zones.total_tokens
     counted = counter.estimate(text)
     share = counter.estimate(text[: stable_length(document)]) / counted if counted else 0.0

@@ -13,7 +13,7 @@ _SHORT = re.compile(
 )
 """What a full stop does not end: an abbreviation, or a single letter."""
 _FAR = 600
-"""Code points: no sentence is looked for further away."""
+"""Maximum search distance for sentence boundaries, in code points."""
 _CLAUSE = re.compile(r"[,;:،、，；：—–()]")
 
 
@@ -26,7 +26,7 @@ def fold(text: str) -> str:
 
 
 def sentences(text: str) -> list[tuple[int, int]]:
-    """Where the sentences of `text` stand, [start, end) with what ends them, without the white space around."""
+    """Return the sentences of `text` as [start, end), with end punctuation, without surrounding white space."""
     found, start = [], 0
     for match in _END.finditer(text):
         if match[0].startswith(".") and _SHORT.search(text, max(start, match.start() - 8), match.start()):
@@ -38,7 +38,7 @@ def sentences(text: str) -> list[tuple[int, int]]:
 
 
 def sentence_at(text: str, index: int) -> tuple[int, int]:
-    """The sentence that code point `index` stands in."""
+    """Return the sentence that contains code point `index`."""
     low, high = max(index - _FAR, 0), min(index + _FAR, len(text))
     for start, end in sentences(text[low:high]):
         if low + start <= index < low + end:
@@ -47,7 +47,7 @@ def sentence_at(text: str, index: int) -> tuple[int, int]:
 
 
 def clause_at(text: str, index: int) -> tuple[int, int]:
-    """The part of a sentence, between commas and the like, that code point `index` stands in."""
+    """Return the clause (delimited by commas or similar) that contains code point `index`."""
     start, end = sentence_at(text, index)
     before = [m.end() for m in _CLAUSE.finditer(text, start, index)]
     after = _CLAUSE.search(text, index, end)
@@ -55,7 +55,7 @@ def clause_at(text: str, index: int) -> tuple[int, int]:
 
 
 def has_any(text: str, stems: Iterable[str]) -> bool:
-    """Whether any of the stems stands in `text`, which is in lower case."""
+    """Return whether `text` (lower case) contains any of the stems."""
     return any(stem in text for stem in stems)
 
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from playground.client.endpoint import Endpoint
 from playground.client.retry import RetryPolicy
-from playground.lint.context import Retries, Setting
+from playground.lint.context import LintContext, Retries
 from playground.lint.engine import advise
-from playground.lint.history import NO_HISTORY, History
+from playground.lint.history import NO_HISTORY, PromptHistory
 from playground.lint.log_history import past
 from playground.lint.model import Finding
 from playground.prefix_cache.token_estimator import TokenEstimator
@@ -27,22 +27,22 @@ _FOR_THIS_PROMPT = "\n"
 
 
 class LintService:
-    """Judges documents, and remembers what was dismissed. `log` may be set later, when it has been opened."""
+    """Lints documents and stores dismissals. `log` may be set later, after it is opened."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self.log: RequestLog | None = None
-        self._known: tuple[Document | None, History] = (None, NO_HISTORY)
+        self._known: tuple[Document | None, PromptHistory] = (None, NO_HISTORY)
 
     def forget(self) -> None:
-        """The log has changed: what it knows of the prompt is read anew."""
+        """Reload the history of the prompt after a change of the log."""
         self._known = (None, NO_HISTORY)
 
     async def judge(
         self, document: Document, endpoint: Endpoint, counter: TokenEstimator, retries: RetryPolicy
     ) -> tuple[Finding, ...]:
         """All advice that was not dismissed, worst first. Costs the event loop nothing but the handing over."""
-        setting = Setting(
+        setting = LintContext(
             rates=endpoint.rates,
             plan=endpoint.plan,
             history=await self._history(document),
@@ -52,7 +52,7 @@ class LintService:
         dismissed = self.dismissed(document) | SAID_ELSEWHERE
         return await asyncio.to_thread(advise, document, setting, counter, dismissed=dismissed)
 
-    async def _history(self, document: Document) -> History:
+    async def _history(self, document: Document) -> PromptHistory:
         """What the log knows. While only the text in hand changes, it is the same prompt's."""
         if self.log is None:
             return NO_HISTORY

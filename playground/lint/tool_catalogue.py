@@ -1,4 +1,4 @@
-"""A tool catalogue as the rules read it: every description in it and where it stands."""
+"""Tool catalogue model for the rules: all descriptions and their positions."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from playground.prompt.document import Json, Tool
 from playground.prompt.field_errors import Path
 
 DEEP = 12
-"""Levels of nesting that are looked into."""
+"""Maximum nesting depth."""
 
 
 @dataclass(frozen=True, slots=True)
-class Node:
+class SchemaNode:
     """One schema in a definition. `path` leads to it from the definition, `name` is the property's, dotted."""
 
     path: Path
@@ -23,36 +23,36 @@ class Node:
 
     @property
     def description(self) -> str:
-        """Its description; empty where there is none."""
+        """Return its description; "" without one."""
         return _text(self.schema.get("description"))
 
 
 def description(tool: Tool) -> str:
-    """The tool's own description; empty where there is none."""
+    """Return the description of the tool; "" without one."""
     function = tool.definition.get("function")
     return _text(function.get("description")) if isinstance(function, dict) else ""
 
 
-def parameters(tool: Tool) -> Iterator[Node]:
+def parameters(tool: Tool) -> Iterator[SchemaNode]:
     """Every parameter of a tool, nested ones too, in order."""
     function = tool.definition.get("function")
     schema = function.get("parameters") if isinstance(function, dict) else None
     if isinstance(schema, dict):
-        yield from _below(Node(("function", "parameters"), "", schema), 0)
+        yield from _below(SchemaNode(("function", "parameters"), "", schema), 0)
 
 
-def _below(node: Node, depth: int) -> Iterator[Node]:
+def _below(node: SchemaNode, depth: int) -> Iterator[SchemaNode]:
     if depth >= DEEP:
         return
     properties = node.schema.get("properties")
     for key, schema in properties.items() if isinstance(properties, dict) else ():
         if isinstance(schema, dict):
-            child = Node((*node.path, "properties", key), f"{node.name}.{key}" if node.name else key, schema)
+            child = SchemaNode((*node.path, "properties", key), f"{node.name}.{key}" if node.name else key, schema)
             yield child
             yield from _below(child, depth + 1)
     items = node.schema.get("items")
     if isinstance(items, dict):
-        yield from _below(Node((*node.path, "items"), f"{node.name}[]", items), depth + 1)
+        yield from _below(SchemaNode((*node.path, "items"), f"{node.name}[]", items), depth + 1)
 
 
 def edited(tool: Tool, changes: Mapping[Path, Json]) -> dict[str, Json]:

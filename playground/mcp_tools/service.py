@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from playground.mcp_tools.address import read_address
-from playground.mcp_tools.session import CALL_S, CONNECT_S, Session, ToolServerError, call_tool, list_tools
+from playground.mcp_tools.session import CALL_S, CONNECT_S, McpSession, ToolServerError, call_tool, list_tools
 from playground.prompt.document import Json, Tool
 from playground.tools.import_definitions import from_json
 
@@ -34,7 +34,7 @@ class ToolServers:
         self._consent: set[tuple[str, str]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
-        self._sessions: dict[str, tuple[Session, asyncio.Task[None]]] = {}
+        self._sessions: dict[str, tuple[McpSession, asyncio.Task[None]]] = {}
 
     async def tools(self, server: str) -> tuple[Tool, ...]:
         """Return the tools of a server as tools of a prompt.
@@ -65,7 +65,7 @@ class ToolServers:
     async def _ask(self, server: str, where: Any, question: Callable[..., Any], limit_s: float) -> Any:
         session, task = self._sessions.get(server, (None, None))
         if session is None or session.over:
-            session = Session(server, where)
+            session = McpSession(server, where)
             task = asyncio.get_running_loop().create_task(session.serve(), name=f"tool server {server}")
             self._sessions[server] = session, task
         return await session.ask(question, limit_s)

@@ -32,7 +32,7 @@ class ToolServerError(Exception):
     """The server cannot be reached, disconnected, or refused. The message is shown to the user."""
 
 
-class Session:
+class McpSession:
     """Serves one request after another until it is closed. Everything happens in the task that runs `serve`."""
 
     def __init__(self, name: str, where: CommandLine | Address) -> None:

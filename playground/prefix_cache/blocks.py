@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from itertools import pairwise
 
 from playground.prefix_cache.sentences import BULLETS
@@ -39,13 +40,18 @@ def widened(text: str, units: Iterable[Range]) -> list[Range]:
 
     In order and apart: units with nothing but white space between them are one.
     """
-    whole = list(blocks(text))
-    firm = list(firm_blocks(text))
+    whole, firm = _all_blocks(text)
     held = [placed for unit in units if (placed := _firmly_held(text, _held(unit, whole), firm)) is not None]
     # A heading may belong to one unit alone, or to several that fill its section together.
     alone = merged(text, (_with_headings(text, unit) for unit in held))
     lines = merged(text, (_whole_lines(text, unit) for unit in alone))
     return merged(text, (_with_headings(text, unit) for unit in lines))
+
+
+@lru_cache(maxsize=16)
+def _all_blocks(text: str) -> tuple[list[Range], list[Range]]:
+    """Return the blocks and the firm blocks of a text; a rewrite asks for those of the same few texts ten times."""
+    return list(blocks(text)), list(firm_blocks(text))
 
 
 def merged(text: str, units: Iterable[Range]) -> list[Range]:

@@ -1,4 +1,4 @@
-"""The causes that a miss can have, and a title for each that a person reads first."""
+"""The causes that a miss can have, and a title for each that the user reads first."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from playground.prefix_cache.causes import Cause
 from playground.prefix_cache.structure import messages_moved, tool_words
 from playground.prefix_cache.text_compare import common_prefix, common_suffix
 from playground.prefix_cache.value_kinds import ValueChange, ValueKind, value_change
-from playground.prefix_cache.view import CacheView, Part, PartKind
+from playground.prefix_cache.view import CacheView, PartKind, ViewPart
 from playground.prefix_cache.visible import code_points, quoted, same_to_the_eye, without_unseen
 
 Shape = Literal["text", "structure", "order", "tools"]
@@ -36,7 +36,7 @@ _CAUSES: dict[ValueKind, Cause] = {
 class Difference:
     """Where and how `now` leaves `earlier`: at code point `shared` of both views, in `part` of `now` at `offset`.
 
-    `before` and `after` are the characters that differ, raw; `around` the same with the word or the value they stand
+    `before` and `after` are the characters that differ, raw; `around` the same with the word or the value they are
     in. `words` describes it, `cause` names it. For a structure (messages, tools) both texts are empty. `tool` is the
     index of the first tool that differs.
     """
@@ -44,7 +44,7 @@ class Difference:
     shape: Shape
     cause: Cause
     shared: int
-    part: Part
+    part: ViewPart
     offset: int
     words: str
     before: str = ""
@@ -54,7 +54,7 @@ class Difference:
 
 
 def difference(now: CacheView, earlier: CacheView) -> Difference | None:
-    """The first difference; None where one's text begins with the whole of the other's."""
+    """The first difference; None if one's text begins with the whole of the other's."""
     shared = common_prefix(now.text, earlier.text)
     here, there = now.locate(shared), earlier.locate(shared)
     if here is None or there is None or shared >= min(len(now.text), len(earlier.text)):
@@ -74,7 +74,7 @@ def difference(now: CacheView, earlier: CacheView) -> Difference | None:
     return _text_difference(mine, theirs, part, shared)
 
 
-def _text_difference(now: str, earlier: str, part: Part, shared: int) -> Difference:
+def _text_difference(now: str, earlier: str, part: ViewPart, shared: int) -> Difference:
     offset = shared - part.start
     same = common_suffix(now, earlier, min(len(now), len(earlier)) - offset)
     before, after = earlier[offset : len(earlier) - same], now[offset : len(now) - same]

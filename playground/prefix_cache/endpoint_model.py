@@ -8,16 +8,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from playground.prefix_cache.block_size import BlockSizeEstimator
-from playground.prefix_cache.hypotheses import ROUTINGS, SLOTS, Hypotheses, Outcome, Reach, Rendering
+from playground.prefix_cache.hypotheses import ROUTINGS, SLOTS, Hypotheses, Reach, Rendering, ReportOutcome
 from playground.prefix_cache.index import PrefixIndex, Sent
 from playground.prefix_cache.interval import ForecastInterval, Residuals, interval
-from playground.prefix_cache.match_tree import MatchTree, Node
+from playground.prefix_cache.match_tree import MatchNode, MatchTree
 from playground.prefix_cache.parameters import that_may_matter
 from playground.prefix_cache.prefix_size import Anchor, Measure, PrefixSizer, Size
 from playground.prefix_cache.similarity import PromptFamilyMatcher
 from playground.prefix_cache.text_compare import common_prefix
 from playground.prefix_cache.token_estimator import TokenEstimator
-from playground.prefix_cache.view import OPENING, ORDERS, CacheView, Order, Part, answer_text, arranged
+from playground.prefix_cache.view import OPENING, ORDERS, CacheView, Order, ViewPart, answer_text, arranged
 from playground.prompt.document import Json
 
 PENDING = 256
@@ -42,7 +42,7 @@ _IRRELEVANT = 3e-5
 
 
 @dataclass(frozen=True, slots=True)
-class Usage:
+class CacheUsage:
     """What a server reported for a request; None: not reported. `message` is the generated message."""
 
     prompt_tokens: int | None = None
@@ -64,7 +64,7 @@ class Prediction:
     measures: dict[Order, Measure]
     reaches: dict[Rendering, Reach]
     prompt: Size
-    outcomes: list[Outcome]
+    outcomes: list[ReportOutcome]
     raw: ForecastInterval
     interval: ForecastInterval
     rendering: Rendering
@@ -72,7 +72,7 @@ class Prediction:
     """The earlier request that this one is compared with."""
 
     @property
-    def best(self) -> Outcome | None:
+    def best(self) -> ReportOutcome | None:
         """The most probable outcome of the most probable rendering."""
         mine = [one for one in self.outcomes if one.rendering == self.rendering] or self.outcomes
         return max(mine, key=lambda one: one.weight, default=None)
@@ -110,7 +110,7 @@ class _SlotStates:
     current: int = -1
     saved: list[int] = field(default_factory=list)
 
-    def held(self, tree: MatchTree, path: list[tuple[Node, int]], length: int) -> list[int]:
+    def held(self, tree: MatchTree, path: list[tuple[MatchNode, int]], length: int) -> list[int]:
         """Return the state that serves a prompt, and the saved one that it would replace the slot's by."""
         if self.current < 0:
             return []
@@ -124,7 +124,7 @@ class _SlotStates:
                 best, keep, shared = number, other / size, other
         return [self.current, -1] if best is None else [best, best]
 
-    def take(self, tree: MatchTree, path: list[tuple[Node, int]], length: int, number: int) -> None:
+    def take(self, tree: MatchTree, path: list[tuple[MatchNode, int]], length: int, number: int) -> None:
         """Serve a prompt: exchange the slot's state if the rule says so, and put the new request into the slot."""
         found = self.held(tree, path, length)
         if len(found) == 2:
@@ -172,7 +172,7 @@ class EndpointCacheModel:
         if not thorough:
             chosen = sorted(chosen, key=lambda one: -weights[one])[:GLANCED]
         measures: dict[Order, Measure] = {}
-        paths: dict[Order, list[tuple[Node, int]]] = {}
+        paths: dict[Order, list[tuple[MatchNode, int]]] = {}
         made: dict[tuple[Order, bool], Reach] = {}
         reaches: dict[Rendering, Reach] = {}
         for rendering in chosen:
@@ -230,10 +230,12 @@ class EndpointCacheModel:
         if not ordered.parts:
             return Measure(ordered, self.estimator)
         end = len(ordered.text)
-        opened = CacheView(ordered.text + OPENING, (*ordered.parts, Part("role", -1, end, end + len(OPENING))))
+        opened = CacheView(ordered.text + OPENING, (*ordered.parts, ViewPart("role", -1, end, end + len(OPENING))))
         return Measure(opened, self.estimator)
 
-    def _sizer(self, measure: Measure, path: list[tuple[Node, int]], order: Order, *, answers: bool) -> PrefixSizer:
+    def _sizer(
+        self, measure: Measure, path: list[tuple[MatchNode, int]], order: Order, *, answers: bool
+    ) -> PrefixSizer:
         anchors: list[Anchor] = []
         for node, _ in reversed(path[1:]):
             number = node.newest if answers else node.newest_prompt
@@ -253,7 +255,7 @@ class EndpointCacheModel:
             measure = self._measure(sent.view, order)
             depth = len(measure.text)
             if request.answer:
-                parts = (*measure.view.parts, Part("content", -1, depth, depth + len(request.answer)))
+                parts = (*measure.view.parts, ViewPart("content", -1, depth, depth + len(request.answer)))
                 measure = Measure(CacheView(measure.text + request.answer, parts), self.estimator)
             found = self._anchors[key] = measure, depth
             if len(self._anchors) > ANCHORS:
@@ -268,7 +270,7 @@ class EndpointCacheModel:
 
     def _reach(
         self,
-        path: list[tuple[Node, int]],
+        path: list[tuple[MatchNode, int]],
         order: Order,
         rendering: Rendering,
         sizer: PrefixSizer,
@@ -298,7 +300,7 @@ class EndpointCacheModel:
         return self.since is None or self._requests[number].at >= self.since
 
     def _interval(
-        self, outcomes: list[Outcome], reaches: Mapping[Rendering, Reach], prompt: Size, best: Rendering
+        self, outcomes: list[ReportOutcome], reaches: Mapping[Rendering, Reach], prompt: Size, best: Rendering
     ) -> ForecastInterval:
         units = self.units.likely[:6]
         routings = self.hypotheses.routings()
@@ -327,7 +329,7 @@ class EndpointCacheModel:
         return ForecastInterval(tokens, min(found.low, tokens), max(found.high, tokens))
 
     @staticmethod
-    def _lost(one: Outcome, reaches: Mapping[Rendering, Reach], share: float) -> list[tuple[float, Size]]:
+    def _lost(one: ReportOutcome, reaches: Mapping[Rendering, Reach], share: float) -> list[tuple[float, Size]]:
         """Half of what is lost is lost entirely; otherwise an older, shorter prefix is left."""
         reach = reaches[one.rendering]
         shorter = [reach.steps[at] for at in reach.groups if reach.steps[at].depth < one.depth][-3:]
@@ -415,7 +417,7 @@ class EndpointCacheModel:
         """Return what was predicted of a recorded request whose report has not come yet."""
         return self._pending.get(run_id)
 
-    def settle(self, run_id: str, usage: Usage, *, learn: bool = True) -> Prediction | None:
+    def settle(self, run_id: str, usage: CacheUsage, *, learn: bool = True) -> Prediction | None:
         """Learn from what the server reported for a recorded request. Returns what had been predicted."""
         number = self._numbers.get(run_id)
         prediction = self._pending.pop(run_id, None)
@@ -435,7 +437,7 @@ class EndpointCacheModel:
             self.index.add(replace(sent, prompt_tokens=usage.prompt_tokens, cached_tokens=usage.cached_tokens))
         return prediction
 
-    def _place(self, number: int, request: _Request, prediction: Prediction | None, usage: Usage) -> None:
+    def _place(self, number: int, request: _Request, prediction: Prediction | None, usage: CacheUsage) -> None:
         """Add the answer and the counts to the trees, and count the traffic after each earlier request."""
         for order, tree in self._trees.items():
             ends = tree.ends(number)
@@ -479,7 +481,7 @@ class EndpointCacheModel:
         if request.answer and request.completion_tokens and ends[1] is not ends[0]:
             ends[1].exact = float(request.prompt_tokens + request.completion_tokens - 1)
 
-    def _mark_served(self, prediction: Prediction, usage: Usage) -> None:
+    def _mark_served(self, prediction: Prediction, usage: CacheUsage) -> None:
         """Remember at which depth a match ended that served so many tokens: it will again."""
         cached = usage.cached_tokens
         if not cached:
@@ -514,7 +516,7 @@ class EndpointCacheModel:
         counts = tuple(one - other for one, other in zip(whole, before, strict=True))
         self.estimator.learn(counts, tokens - known, noise=noise)
 
-    def _learn_tokens(self, prediction: Prediction, usage: Usage) -> None:
+    def _learn_tokens(self, prediction: Prediction, usage: CacheUsage) -> None:
         assert usage.prompt_tokens is not None
         measure = prediction.measures.get("first", prediction.measure)
         order: Order = "first" if "first" in prediction.measures else self.order_of(prediction.rendering)
@@ -555,7 +557,7 @@ class EndpointCacheModel:
             if missed:
                 hypotheses.clear(missed[0].newest, 0.8)
 
-    def _learn_unit(self, prediction: Prediction, cached: int, best: Outcome | None) -> None:
+    def _learn_unit(self, prediction: Prediction, cached: int, best: ReportOutcome | None) -> None:
         if best is None or not best.depth:
             self.units.learn(cached)
             return
@@ -585,7 +587,7 @@ class EndpointCacheModel:
         if sent.run_id in other._pending:
             return
         request = other._requests[number]
-        usage = Usage(sent.prompt_tokens, sent.cached_tokens, request.completion_tokens)
+        usage = CacheUsage(sent.prompt_tokens, sent.cached_tokens, request.completion_tokens)
         self.settle(sent.run_id, usage)
         if request.answer:
             self._answer(self._numbers[sent.run_id], request.answer)

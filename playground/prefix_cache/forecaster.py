@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from playground.prefix_cache import learned_state
 from playground.prefix_cache.block_size import Estimate
 from playground.prefix_cache.cold_clock import ColdClock, cold_clock, lifetime_of
-from playground.prefix_cache.endpoint_model import EndpointCacheModel, Prediction, Usage
+from playground.prefix_cache.endpoint_model import CacheUsage, EndpointCacheModel, Prediction
 from playground.prefix_cache.forecast import Forecast, ago, span
 from playground.prefix_cache.hypotheses import ROUTINGS
 from playground.prefix_cache.index import Match, Sent
@@ -191,7 +191,7 @@ class CacheForecaster:
         """Record a request that the server accepted (status 200). `prediction`: a thorough one made just before."""
         self.model(endpoint_id, model).record(sent, prediction)
 
-    def remember(self, endpoint_id: str, model: str, sent: Sent, usage: Usage, *, learn: bool = False) -> None:
+    def remember(self, endpoint_id: str, model: str, sent: Sent, usage: CacheUsage, *, learn: bool = False) -> None:
         """Add a request of an earlier session with its report. `learn`: also learn from it, to rebuild lost state."""
         cache = self.model(endpoint_id, model)
         cache.record(sent)
@@ -202,7 +202,7 @@ class CacheForecaster:
         endpoint_id: str,
         model: str,
         run_id: str,
-        usage: Usage,
+        usage: CacheUsage,
         forecast: Forecast | None = None,
         document: DocumentView | None = None,
     ) -> Settled | None:
@@ -230,7 +230,7 @@ class CacheForecaster:
         self,
         where: tuple[str, str],
         sent: Sent,
-        usage: Usage,
+        usage: CacheUsage,
         prediction: Prediction,
         document: DocumentView | None = None,
     ) -> Settled:
@@ -250,7 +250,7 @@ class CacheForecaster:
         where: tuple[str, str],
         sent: Sent,
         other: Sent,
-        usage: Usage,
+        usage: CacheUsage,
         known: MissKnowledge,
         document: DocumentView,
     ) -> MissExplanation | None:

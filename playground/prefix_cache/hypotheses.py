@@ -16,7 +16,7 @@ from operator import add, mul
 from typing import Literal
 
 from playground.prefix_cache.block_size import CacheUnit
-from playground.prefix_cache.match_tree import Step
+from playground.prefix_cache.match_tree import MatchStep
 from playground.prefix_cache.prefix_size import Size
 from playground.prefix_cache.view import ORDERS, Order
 
@@ -119,7 +119,7 @@ class Reach:
     since. `slots` are depths by number of slots. `groups` are the last steps of those that the same request used.
     """
 
-    steps: Sequence[Step]
+    steps: Sequence[MatchStep]
     size: Callable[[int], Size]
     ages: Sequence[float]
     distances: Sequence[float]
@@ -193,7 +193,7 @@ class Reach:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class ReportOutcome:
     """`size` tokens are cached, up to code point `depth`, with probability `weight`, under `rendering`."""
 
     weight: float
@@ -202,13 +202,13 @@ class Outcome:
     rendering: Rendering
 
 
-def cut_steps(steps: Sequence[Step], limit: int) -> list[Step]:
+def cut_steps(steps: Sequence[MatchStep], limit: int) -> list[MatchStep]:
     """Return steps that end at `limit` at most."""
-    kept: list[Step] = []
+    kept: list[MatchStep] = []
     for step in steps:
         if step.depth >= limit:
             if not kept or kept[-1].depth < limit:
-                kept.append(Step(limit, step.newest, step.count))
+                kept.append(MatchStep(limit, step.newest, step.count))
             break
         kept.append(step)
     return kept
@@ -282,9 +282,9 @@ class Hypotheses:
         total = sum(weights)
         return [weight / total for weight in weights]
 
-    def outcomes(self, reaches: Mapping[Rendering, Reach], *, least: float = 0.002) -> list[Outcome]:
+    def outcomes(self, reaches: Mapping[Rendering, Reach], *, least: float = 0.002) -> list[ReportOutcome]:
         """Return what may be cached with probabilities (sum 1), for one cache, before quantisation."""
-        found: list[Outcome] = []
+        found: list[ReportOutcome] = []
         for rendering, reach, weights in self._grouped(reaches):
             variants = [(1.0, -1)]
             if self.cleared > 0.01:
@@ -296,11 +296,11 @@ class Hypotheses:
                 for (size, depth), weight in zip(classes.kinds, classes.sums(weights), strict=True):
                     sizes[size.tokens, depth] = size
                     merged.setdefault((size.tokens, depth), [0.0])[0] += weight * share
-            found += [Outcome(weight[0], sizes[key], key[1], rendering) for key, weight in merged.items()]
+            found += [ReportOutcome(weight[0], sizes[key], key[1], rendering) for key, weight in merged.items()]
         total = sum(one.weight for one in found) or 1.0
         found = [one for one in found if one.weight >= least * total]
         total = sum(one.weight for one in found) or 1.0
-        return [Outcome(one.weight / total, one.size, one.depth, one.rendering) for one in found]
+        return [ReportOutcome(one.weight / total, one.size, one.depth, one.rendering) for one in found]
 
     def _grouped(self, reaches: Mapping[Rendering, Reach]) -> Iterator[tuple[Rendering, Reach, Sequence[float]]]:
         """Yield each different reach once, with the most probable rendering that has it and the sum of the weights."""

@@ -20,7 +20,7 @@ MADE = 64
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """A request that was sent. `at` is unix seconds; tokens are as reported, None where they were not.
+    """A request that was sent. `at` is unix seconds; tokens are as reported, None if they were not.
 
     `shared_chars` is how many code points it shared with the best request before it: where `cached_tokens` ended.
     `fields` is its body without messages and tools; None if unknown. `tag` names the purpose of a request that the
@@ -40,7 +40,7 @@ class Sent:
 
     @property
     def short_id(self) -> str:
-        """What a person recognises it by."""
+        """What the user recognises it by."""
         return (self.request_id or self.run_id)[:8]
 
 

@@ -15,7 +15,7 @@ MAX_CODE_POINTS = 48_000_000
 MAX_SEQUENCES = 20_000
 
 
-class Node:
+class MatchNode:
     """The text between two places where sequences part; it ends `depth` code points from the start.
 
     `newest` is the last request that reaches the end of this node (`newest_prompt`: with its prompt, without the
@@ -37,9 +37,9 @@ class Node:
         "served",
     )
 
-    def __init__(self, label: str, depth: int, parent: Node | None) -> None:
+    def __init__(self, label: str, depth: int, parent: MatchNode | None) -> None:
         self.label, self.depth, self.parent = label, depth, parent
-        self.children: dict[str, Node] = {}
+        self.children: dict[str, MatchNode] = {}
         self.newest = self.newest_prompt = -1
         self.count = self.prompt_count = 0
         self.exact: float | None = None
@@ -48,7 +48,7 @@ class Node:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class MatchStep:
     """Up to code point `depth` the text was last used by request `newest`; `count` requests share as much."""
 
     depth: int
@@ -60,8 +60,8 @@ class MatchTree:
     """The sequences of one endpoint, model and order."""
 
     def __init__(self) -> None:
-        self._root = Node("", 0, None)
-        self._ends: dict[int, tuple[Node, Node]] = {}
+        self._root = MatchNode("", 0, None)
+        self._ends: dict[int, tuple[MatchNode, MatchNode]] = {}
         self.code_points = 0
 
     def __len__(self) -> int:
@@ -83,7 +83,7 @@ class MatchTree:
             return
         self._ends[number] = (ends[0], self._insert(ends[0], prompt + answer, number, prompt=False))
 
-    def ends(self, number: int) -> tuple[Node, Node] | None:
+    def ends(self, number: int) -> tuple[MatchNode, MatchNode] | None:
         """Return the nodes at which a request's prompt and its whole sequence end."""
         return self._ends.get(number)
 
@@ -92,13 +92,13 @@ class MatchTree:
         ends = self._ends.get(number)
         return 0 if ends is None else ends[1].depth
 
-    def _insert(self, node: Node, text: str, number: int, *, prompt: bool) -> Node:
+    def _insert(self, node: MatchNode, text: str, number: int, *, prompt: bool) -> MatchNode:
         if prompt:
             self._touch(node, number, prompt=True)
         while node.depth < len(text):
             child = node.children.get(text[node.depth])
             if child is None:
-                child = Node(text[node.depth :], len(text), node)
+                child = MatchNode(text[node.depth :], len(text), node)
                 node.children[child.label[0]] = child
                 self.code_points += len(child.label)
             elif not text.startswith(child.label, node.depth):
@@ -109,7 +109,7 @@ class MatchTree:
         return node
 
     @staticmethod
-    def _touch(node: Node, number: int, *, prompt: bool) -> None:
+    def _touch(node: MatchNode, number: int, *, prompt: bool) -> None:
         node.newest = number
         node.count += 1
         if prompt:
@@ -117,11 +117,11 @@ class MatchTree:
             node.prompt_count += 1
 
     @staticmethod
-    def _split(node: Node, depth: int) -> Node:
+    def _split(node: MatchNode, depth: int) -> MatchNode:
         above = node.parent
         assert above is not None
         cut = depth - above.depth
-        upper = Node(node.label[:cut], depth, above)
+        upper = MatchNode(node.label[:cut], depth, above)
         upper.newest, upper.count = node.newest, node.count
         upper.newest_prompt, upper.prompt_count = node.newest_prompt, node.prompt_count
         above.children[upper.label[0]] = upper
@@ -134,7 +134,7 @@ class MatchTree:
 
     def _remove(self, number: int) -> None:
         end, full = self._ends.pop(number)
-        node: Node | None = full
+        node: MatchNode | None = full
         in_prompt = False
         while node is not None:
             in_prompt = in_prompt or node is end
@@ -146,7 +146,7 @@ class MatchTree:
                 self.code_points -= len(node.label)
             node = above
 
-    def path(self, text: str) -> list[tuple[Node, int]]:
+    def path(self, text: str) -> list[tuple[MatchNode, int]]:
         """Return the nodes along a text from the root, each with how many code points its sequences share with it."""
         node, found = self._root, [(self._root, 0)]
         end = len(text)
@@ -162,23 +162,23 @@ class MatchTree:
         return found
 
     @staticmethod
-    def steps(path: list[tuple[Node, int]], *, answers: bool) -> list[Step]:
+    def steps(path: list[tuple[MatchNode, int]], *, answers: bool) -> list[MatchStep]:
         """Return what a path shares with earlier requests, the shortest prefix first; `answers`: with their answers."""
-        found: list[Step] = []
+        found: list[MatchStep] = []
         for node, depth in path[1:]:
             newest, count = (node.newest, node.count) if answers else (node.newest_prompt, node.prompt_count)
             if newest < 0:
                 break
-            found.append(Step(depth, newest, count))
+            found.append(MatchStep(depth, newest, count))
         return found
 
-    def shared(self, path: list[tuple[Node, int]], number: int, *, answers: bool) -> int:
+    def shared(self, path: list[tuple[MatchNode, int]], number: int, *, answers: bool) -> int:
         """Return how many code points the text of a path shares with one request."""
         ends = self._ends.get(number)
         if ends is None:
             return 0
         depths = {id(node): depth for node, depth in path}
-        node: Node | None = ends[1] if answers else ends[0]
+        node: MatchNode | None = ends[1] if answers else ends[0]
         limit = node.depth if node is not None else 0
         while node is not None:
             if id(node) in depths:

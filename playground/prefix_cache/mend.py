@@ -62,7 +62,7 @@ def proposals(
     """What would lengthen the part that every request of this prompt shares; the most cautious first.
 
     With a `problem`, only that one is moved: empty where something else varies before it, so that nothing would be
-    gained. `tools_reordered`: an earlier request had the same tools in another order. Empty where nothing varies.
+    gained. `tools_reordered`: an earlier request had the same tools in another order. Empty if nothing varies.
     Each proposal that moves something lengthens the stable part, and none is made again once it is taken.
     """
     found = [mend for mend in _gaining(document, problem) if _is_done(mend, problem)]
@@ -74,7 +74,7 @@ def proposals(
 
 
 def sorted_tools(document: Document) -> Mend | None:
-    """The tools by name, for a catalogue whose order differed from an earlier request's; None where it is sorted."""
+    """The tools by name, for a catalogue whose order differed from an earlier request's; None if it is sorted."""
     tools = tuple(sorted(document.tools, key=lambda tool: tool.name))
     if tools == document.tools:
         return None
@@ -101,7 +101,7 @@ def _gaining(document: Document, problem: FieldError | None) -> Iterator[Mend]:
 
 
 def _is_done(mend: Mend, problem: FieldError | None) -> bool:
-    """Whether the same is not proposed again once it is taken. A value that moved is no longer where it was found."""
+    """Whether the same is not proposed again once it is taken. A value that moved is no longer if it was found."""
     if isinstance(problem, Volatile):
         return True
     again = (other for other in _moves(mend.after, problem) if other.title == mend.title)

@@ -13,7 +13,7 @@ from typing import Literal
 from playground.prefix_cache.causes import TITLES, Cause
 from playground.prefix_cache.cold_clock import lifetime_of
 from playground.prefix_cache.difference import Difference, difference
-from playground.prefix_cache.endpoint_model import EndpointCacheModel, Prediction, Usage
+from playground.prefix_cache.endpoint_model import CacheUsage, EndpointCacheModel, Prediction
 from playground.prefix_cache.forecast import span
 from playground.prefix_cache.hypotheses import Rendering
 from playground.prefix_cache.parameters import changed, that_may_matter
@@ -122,7 +122,7 @@ def explain_miss(
     now: CacheView,
     fields: Mapping[str, Json] | None,
     earlier: EarlierRequest | None,
-    usage: Usage,
+    usage: CacheUsage,
     known: MissKnowledge,
     document: DocumentView | None = None,
 ) -> MissExplanation | None:

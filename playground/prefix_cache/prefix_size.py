@@ -9,7 +9,7 @@ from itertools import accumulate
 from math import sqrt
 
 from playground.prefix_cache.char_classes import NOTHING, PROMPT_HEAD, TOOLS_HEAD, TOOLS_TAIL, Counts, add, subtract
-from playground.prefix_cache.match_tree import Node
+from playground.prefix_cache.match_tree import MatchNode
 from playground.prefix_cache.token_estimator import TokenEstimator
 from playground.prefix_cache.view import CacheView
 
@@ -111,7 +111,7 @@ class PrefixSizer:
     def __init__(
         self,
         measure: Measure,
-        path: Sequence[tuple[Node, int]],
+        path: Sequence[tuple[MatchNode, int]],
         block: int,
         width: float,
         *,
@@ -129,7 +129,7 @@ class PrefixSizer:
         """Code points of the whole text."""
         return len(self._measure.text)
 
-    def _on_path(self, path: Sequence[tuple[Node, int]], *, answers: bool) -> list[_Mark]:
+    def _on_path(self, path: Sequence[tuple[MatchNode, int]], *, answers: bool) -> list[_Mark]:
         """Exact counts at the ends of earlier requests, and depths at which a report ended."""
         marks = {0: _Mark(0, NOTHING, Size(0.0, 0.0))}
         for node, depth in path:

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from playground.prefix_cache.endpoint_model import Usage
+from playground.prefix_cache.endpoint_model import CacheUsage
 from playground.prefix_cache.forecast import Forecast
 from playground.prefix_cache.forecaster import CacheForecaster, CacheProfile, forecast_of
 from playground.prefix_cache.index import Sent
@@ -29,7 +29,7 @@ class ReplayResult:
 
     record: TrafficRecord
     forecast: Forecast
-    usage: Usage | None
+    usage: CacheUsage | None
     explanation: MissExplanation | None
 
 
@@ -50,7 +50,7 @@ class _Saved(msgspec.Struct):
     requests: list[dict[str, Any]]
 
 
-class Replay:
+class TrafficReplay:
     """Iterate it once; then `summary` and `learned` are complete."""
 
     def __init__(self, records: Iterable[TrafficRecord], lifetime_s: float, learned: bytes | None) -> None:
@@ -80,7 +80,7 @@ class Replay:
         forecast = forecast_of(cache, prediction, prediction.compared)
         if not record.accepted:
             return ReplayResult(record, forecast, record.usage, None)
-        usage = record.usage or Usage()
+        usage = record.usage or CacheUsage()
         sent = _sent(record, run_id, view)
         self._score(forecast, usage, cache.units.step)
         self._forecaster.record(*where, sent, prediction)
@@ -88,7 +88,7 @@ class Replay:
         self._keep(record)
         return ReplayResult(record, forecast, usage, settled.explanation if settled is not None else None)
 
-    def _score(self, forecast: Forecast, usage: Usage, block: int) -> None:
+    def _score(self, forecast: Forecast, usage: CacheUsage, block: int) -> None:
         cached = usage.cached_tokens
         if cached is None:
             return
@@ -116,7 +116,7 @@ class Replay:
         return msgspec.json.encode(_Saved(VERSION, msgspec.Raw(self._forecaster.save()), self._kept[-REMEMBERED:]))
 
     def _keep(self, record: TrafficRecord) -> None:
-        usage = record.usage or Usage()
+        usage = record.usage or CacheUsage()
         self._kept.append(
             {
                 "at": record.at_unix,
@@ -145,15 +145,15 @@ class Replay:
                 continue
             self._now = record.at_unix
             sent = _sent(record, f"earlier-{number}", view_of_fields(record.request))
-            self._forecaster.remember(record.endpoint, record.model, sent, record.usage or Usage())
+            self._forecaster.remember(record.endpoint, record.model, sent, record.usage or CacheUsage())
             self._kept.append(one)
 
 
 def replay_traffic(
     records: Iterable[TrafficRecord], *, lifetime_s: float = 300.0, learned: bytes | None = None
-) -> Replay:
+) -> TrafficReplay:
     """Return a replay of records in the order in which they were sent, on their own clock."""
-    return Replay(records, lifetime_s, learned)
+    return TrafficReplay(records, lifetime_s, learned)
 
 
 def _sent(record: TrafficRecord, run_id: str, view: CacheView) -> Sent:
@@ -167,7 +167,7 @@ def _saved_record(one: dict[str, Json]) -> TrafficRecord | None:
         return None
     counts = [one.get(name) for name in ("prompt_tokens", "cached_tokens", "completion_tokens")]
     prompt, cached, completion = (value if isinstance(value, int) else None for value in counts)
-    usage = Usage(prompt, cached, completion, 0, message if isinstance(message, dict) else None)
+    usage = CacheUsage(prompt, cached, completion, 0, message if isinstance(message, dict) else None)
     request_id = one.get("request_id")
     return TrafficRecord(
         float(at),

@@ -81,7 +81,7 @@ class Scorer:
 
     @property
     def score(self) -> Score:
-        """As it stands."""
+        """As it is."""
         if self._score is None:
             self._score = self._made()
         return self._score

@@ -27,7 +27,7 @@ class Moved:
 
 
 def messages_moved(now: CacheView, earlier: CacheView, index: int) -> Moved | None:
-    """What became of the messages from `index` on; None where that message itself was edited."""
+    """What became of the messages from `index` on; None if that message itself was edited."""
     mine, theirs = _texts(now, tools=False), _texts(earlier, tools=False)
     if Counter(mine) == Counter(theirs):
         return Moved("order", "the messages stand in another order")
@@ -104,7 +104,7 @@ def tool_words(now: CacheView, earlier: CacheView) -> str:
 
 
 def _tool_name(text: str) -> str:
-    """A tool's name, or the beginning of its text where it has none."""
+    """A tool's name, or the beginning of its text if it has none."""
     try:
         value = json.loads(text.removesuffix("\x1e"))
         return str(value["function"]["name"])

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from playground.prefix_cache.endpoint_model import Usage
+from playground.prefix_cache.endpoint_model import CacheUsage
 from playground.prompt.document import Json
 
 MAX_LINE_BYTES = 64_000_000
@@ -30,7 +30,7 @@ class TrafficRecord:
     request: Mapping[str, Json]
     status: int
     request_id: str | None
-    usage: Usage | None
+    usage: CacheUsage | None
     endpoint: str = ""
     run_id: str = ""
     tag: str = ""
@@ -42,7 +42,7 @@ class TrafficRecord:
 
     @property
     def model(self) -> str:
-        """The model that was asked for."""
+        """The requested model."""
         return str(self.request.get("model") or "")
 
 
@@ -159,7 +159,7 @@ def _join_calls(calls: dict[int, dict[str, Json]], pieces: Json) -> None:
         call.update({"id": call.get("id") or one.get("id"), "type": "function", "function": joined})
 
 
-def usage_of_response(response: Mapping[str, Json]) -> Usage | None:
+def usage_of_response(response: Mapping[str, Json]) -> CacheUsage | None:
     """Return the usage of a completion's JSON, with its message; None without a usage."""
     usage = _object(response.get("usage"))
     if usage is None:
@@ -169,7 +169,7 @@ def usage_of_response(response: Mapping[str, Json]) -> Usage | None:
     return usage_of(usage, message)
 
 
-def usage_of(usage: Mapping[str, Json], message: Mapping[str, Json] | None) -> Usage:
+def usage_of(usage: Mapping[str, Json], message: Mapping[str, Json] | None) -> CacheUsage:
     """Return a `usage` object and the generated message as one value."""
     details = _object(usage.get("prompt_tokens_details")) or {}
     completion = _object(usage.get("completion_tokens_details")) or {}
@@ -178,7 +178,7 @@ def usage_of(usage: Mapping[str, Json], message: Mapping[str, Json] | None) -> U
         cached = _count(usage.get("cached_tokens"))
     if cached is None:
         cached = _count(usage.get("prompt_cache_hit_tokens"))
-    return Usage(
+    return CacheUsage(
         _count(usage.get("prompt_tokens")),
         cached,
         _count(usage.get("completion_tokens")),

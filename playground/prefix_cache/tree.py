@@ -14,7 +14,7 @@ from itertools import count, islice
 from typing import get_args
 
 from playground.prefix_cache.text_compare import common_prefix
-from playground.prefix_cache.view import CacheView, Part, PartKind
+from playground.prefix_cache.view import CacheView, PartKind, ViewPart
 from playground.prompt.document import Json
 
 _KINDS: tuple[PartKind, ...] = get_args(PartKind)
@@ -53,12 +53,12 @@ class Entry:
         self.run_id, self.request_id, self.at = run_id, request_id, at
         self.prompt_tokens, self.cached_tokens = prompt_tokens, cached_tokens
         self.shared_chars, self.fields, self.tag = shared_chars, fields, tag
-        self.node: Node | None = None
-        self.parts: tuple[Part, ...] | None = None
+        self.node: TextNode | None = None
+        self.parts: tuple[ViewPart, ...] | None = None
         """Its own, where the tree's text is cut into other parts by whoever sent it first."""
 
 
-class Node:
+class TextNode:
     """The text between two partings: `label`, which ends `depth` code points from the beginning.
 
     `marks` are the parts that end in it: an end, then kind and index in one, by turns.
@@ -66,15 +66,15 @@ class Node:
 
     __slots__ = ("children", "counted", "depth", "entries", "label", "marks", "newest", "parent")
 
-    def __init__(self, label: str, depth: int, parent: Node | None, marks: array[int] = _NONE) -> None:
+    def __init__(self, label: str, depth: int, parent: TextNode | None, marks: array[int] = _NONE) -> None:
         self.label, self.depth, self.parent, self.marks = label, depth, parent, marks
-        self.children: dict[str, Node] | None = None
+        self.children: dict[str, TextNode] | None = None
         self.entries: tuple[Entry, ...] = ()
         self.newest: Entry | None = None
         self.counted: Entry | None = None
 
     def refresh(self) -> None:
-        """Find the newest entries anew."""
+        """Find the newest entries again."""
         below = [child.newest for child in (self.children or {}).values()]
         counted = [child.counted for child in (self.children or {}).values()]
         self.newest = _newest((*self.entries, *(entry for entry in below if entry)))
@@ -90,8 +90,8 @@ class PrefixTree:
     """`size` is the bytes of all labels."""
 
     def __init__(self) -> None:
-        self._root = Node("", 0, None)
-        self._known: dict[tuple[int, int, int], Part] = {}
+        self._root = TextNode("", 0, None)
+        self._known: dict[tuple[int, int, int], ViewPart] = {}
         self.size = 0
 
     def add(self, entry: Entry, view: CacheView) -> None:
@@ -100,7 +100,7 @@ class PrefixTree:
         node = self._place(view.text, marks)
         node.entries = (*node.entries, entry)
         entry.node = node
-        above: Node | None = node
+        above: TextNode | None = node
         while above is not None:
             if above.newest is None or entry.at >= above.newest.at:
                 above.newest = entry
@@ -110,7 +110,7 @@ class PrefixTree:
         if self._marks(node) != marks or self._parts(marks) != view.parts:
             entry.parts = view.parts
 
-    def _place(self, text: str, marks: array[int]) -> Node:
+    def _place(self, text: str, marks: array[int]) -> TextNode:
         node = self._root
         while node.depth < len(text):
             child = (node.children or {}).get(text[node.depth])
@@ -122,25 +122,25 @@ class PrefixTree:
             node = child
         return node
 
-    def _leaf(self, above: Node, text: str, marks: array[int]) -> Node:
-        leaf = Node(text[above.depth :], len(text), above, _between(marks, above.depth, len(text)))
+    def _leaf(self, above: TextNode, text: str, marks: array[int]) -> TextNode:
+        leaf = TextNode(text[above.depth :], len(text), above, _between(marks, above.depth, len(text)))
         self._hang(above, leaf)
         self.size += sys.getsizeof(leaf.label)
         return leaf
 
     @staticmethod
-    def _hang(above: Node, node: Node) -> None:
+    def _hang(above: TextNode, node: TextNode) -> None:
         if above.children is None:
             above.children = {}
         above.children[node.label[0]] = node
         node.parent = above
 
-    def _split(self, node: Node, depth: int) -> Node:
+    def _split(self, node: TextNode, depth: int) -> TextNode:
         above, label = node.parent, node.label
         if above is None:
             return node
         cut = depth - above.depth
-        upper = Node(label[:cut], depth, None, _between(node.marks, above.depth, depth))
+        upper = TextNode(label[:cut], depth, None, _between(node.marks, above.depth, depth))
         upper.newest, upper.counted = node.newest, node.counted
         self._hang(above, upper)
         node.label, node.marks = label[cut:], _between(node.marks, depth, node.depth)
@@ -156,13 +156,13 @@ class PrefixTree:
         node.entries = tuple(other for other in node.entries if other is not entry)
         entry.node = None
         self._prune(node)
-        above: Node | None = node
+        above: TextNode | None = node
         while above is not None:
             if entry in (above.newest, above.counted):
                 above.refresh()
             above = above.parent
 
-    def _prune(self, node: Node) -> None:
+    def _prune(self, node: TextNode) -> None:
         above = node.parent
         if above is None or node.entries:
             return
@@ -173,8 +173,8 @@ class PrefixTree:
         else:
             self._join(node)
 
-    def _join(self, node: Node) -> None:
-        """Make one of a node and its only child, where nothing ends between them."""
+    def _join(self, node: TextNode) -> None:
+        """Make one of a node and its only child, if nothing ends between them."""
         above, children = node.parent, list((node.children or {}).values())
         if above is None or node.entries or len(children) != 1:
             return
@@ -184,7 +184,7 @@ class PrefixTree:
         self._hang(above, child)
         self.size += sys.getsizeof(child.label) - before
 
-    def path(self, text: str) -> list[tuple[Node, int]]:
+    def path(self, text: str) -> list[tuple[TextNode, int]]:
         """The nodes along a text, from the root on, each with how many code points all below it share with it."""
         node, found = self._root, [(self._root, 0)]
         end = len(text)
@@ -203,7 +203,7 @@ class PrefixTree:
     def best(self, text: str, limit: int) -> list[tuple[Entry, int]]:
         """At most `limit` entries with their shared lengths, the longest first, of equals the newest first."""
         found: list[tuple[Entry, int]] = []
-        done: Node | None = None
+        done: TextNode | None = None
         for node, length in reversed(self.path(text)):
             found += ((entry, length) for entry in islice(_by_age(node, done), limit - len(found)))
             if len(found) >= limit:
@@ -221,7 +221,7 @@ class PrefixTree:
             node = node.parent
         return CacheView("".join(reversed(labels)), self._parts(marks) if entry.parts is None else entry.parts)
 
-    def _parts(self, marks: array[int]) -> tuple[Part, ...]:
+    def _parts(self, marks: array[int]) -> tuple[ViewPart, ...]:
         # Prompts that begin alike have the same parts: kept once, they do not slow the collector down.
         if len(self._known) > MAX_PARTS:
             self._known.clear()
@@ -231,12 +231,12 @@ class PrefixTree:
             part = known.get((start, end, what))
             if part is None:
                 index, kind = divmod(what, len(_KINDS))
-                part = known[start, end, what] = Part(_KINDS[kind], index, start, end)
+                part = known[start, end, what] = ViewPart(_KINDS[kind], index, start, end)
             found.append(part)
         return tuple(found)
 
     @staticmethod
-    def _marks(node: Node | None) -> array[int]:
+    def _marks(node: TextNode | None) -> array[int]:
         pieces = []
         while node is not None:
             pieces.append(node.marks)
@@ -247,10 +247,10 @@ class PrefixTree:
         return marks
 
 
-def _by_age(node: Node, leave_out: Node | None) -> Iterator[Entry]:
+def _by_age(node: TextNode, leave_out: TextNode | None) -> Iterator[Entry]:
     """The entries below a node, the newest first; without those below `leave_out`."""
     order = count()
-    waiting: list[tuple[float, int, Node | Entry]] = [(0.0, next(order), node)]
+    waiting: list[tuple[float, int, TextNode | Entry]] = [(0.0, next(order), node)]
     while waiting:
         item = heappop(waiting)[2]
         if isinstance(item, Entry):
@@ -263,7 +263,7 @@ def _by_age(node: Node, leave_out: Node | None) -> Iterator[Entry]:
                 heappush(waiting, (-child.newest.at, next(order), child))
 
 
-def _packed(parts: tuple[Part, ...]) -> array[int]:
+def _packed(parts: tuple[ViewPart, ...]) -> array[int]:
     packed = array("I")
     for part in parts:
         packed.extend((part.end, part.index * len(_KINDS) + _KINDS.index(part.kind)))

@@ -26,7 +26,7 @@ ORDERS: tuple[Order, ...] = ("first", "inside", "first_user", "before_last_user"
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class ViewPart:
     """Code points [start, end) of a view's text. `index` is the tool's or the message's."""
 
     kind: PartKind
@@ -40,9 +40,9 @@ class CacheView:
     """The whole prompt as one text, and what each stretch of it is."""
 
     text: str
-    parts: tuple[Part, ...]
+    parts: tuple[ViewPart, ...]
 
-    def locate(self, offset: int) -> tuple[Part, int] | None:
+    def locate(self, offset: int) -> tuple[ViewPart, int] | None:
         """Return the part that contains code point `offset` and the offset inside it; None for an empty prompt.
 
         The end of the text belongs to the last part.
@@ -81,8 +81,8 @@ def _tools_at(order: Order, roles: Sequence[tuple[int, str]], end: int) -> int:
 
 
 def _system_last(
-    view: CacheView, rest: list[Part], roles: list[tuple[int, str]], tools: list[Part]
-) -> tuple[list[Part], list[tuple[int, str]], list[Part]]:
+    view: CacheView, rest: list[ViewPart], roles: list[tuple[int, str]], tools: list[ViewPart]
+) -> tuple[list[ViewPart], list[tuple[int, str]], list[ViewPart]]:
     system = {rest[at].index for at, role in roles if role == "system"}
     texts = [part for part in rest if part.index in system and part.kind != "role"]
     kept = [part for part in rest if part.index not in system]
@@ -92,16 +92,16 @@ def _system_last(
     return kept, [(at, _text(view, part)) for at, part in enumerate(kept) if part.kind == "role"], tools
 
 
-def _text(view: CacheView, part: Part) -> str:
+def _text(view: CacheView, part: ViewPart) -> str:
     return view.text[part.start : part.end - 1]
 
 
-def _joined(view: CacheView, parts: Sequence[Part]) -> CacheView:
+def _joined(view: CacheView, parts: Sequence[ViewPart]) -> CacheView:
     pieces, found, start = [], [], 0
     for part in parts:
         pieces.append(view.text[part.start : part.end])
         end = start + part.end - part.start
-        found.append(Part(part.kind, part.index, start, end))
+        found.append(ViewPart(part.kind, part.index, start, end))
         start = end
     return CacheView("".join(pieces), tuple(found))
 
@@ -138,12 +138,12 @@ class DocumentView:
 
     view: CacheView
     document: Document
-    contents: tuple[Part | None, ...]
+    contents: tuple[ViewPart | None, ...]
     rendered: tuple[Rendered | None, ...]
     first_variable: int | None
     first_variable_name: str | None
 
-    def to_template(self, offset: int) -> tuple[Part, int] | None:
+    def to_template(self, offset: int) -> tuple[ViewPart, int] | None:
         """Return the part at code point `offset` of the view's text, and the offset in that part's *template*."""
         located = self.view.locate(offset)
         if located is None:
@@ -171,7 +171,7 @@ def view_of_document(document: Document) -> DocumentView:
 
 
 def _first_variable(
-    document: Document, contents: tuple[Part | None, ...], rendered: list[Rendered | None]
+    document: Document, contents: tuple[ViewPart | None, ...], rendered: list[Rendered | None]
 ) -> tuple[int | None, str | None]:
     for message, part, text in zip(document.messages, contents, rendered, strict=True):
         if part is not None and text is not None and text.cuts:
@@ -184,13 +184,13 @@ class _Builder:
 
     def __init__(self) -> None:
         self._pieces: list[str] = []
-        self._parts: list[Part] = []
+        self._parts: list[ViewPart] = []
         self._length = 0
 
     def add(self, kind: PartKind, index: int, text: str) -> None:
         self._pieces.append(text + END)
         end = self._length + len(text) + len(END)
-        self._parts.append(Part(kind, index, self._length, end))
+        self._parts.append(ViewPart(kind, index, self._length, end))
         self._length = end
 
     def add_message(self, index: int, fields: Mapping[str, Json]) -> None:

@@ -51,7 +51,7 @@ def _selects_variant(character: str) -> bool:
 
 
 def snippet(text: str, limit: int = 32) -> str:
-    """The beginning of `text`, made visible, with … where it was cut."""
+    """The beginning of `text`, made visible, with … if it was cut."""
     cut = text[:limit]
     return visible(cut) + ("…" if len(text) > limit else "")
 

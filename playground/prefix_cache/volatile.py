@@ -111,7 +111,7 @@ def find_volatile(view: DocumentView) -> tuple[Volatile, ...]:
 def cost_per_thousand(tokens: float, fresh: float | None, cached: float | None) -> float | None:
     """Dollars that 1,000 requests pay for `tokens` sent fresh instead of from the cache; None without both rates.
 
-    Rates are dollars a million tokens.
+    Rates are dollars per million tokens.
     """
     if fresh is None or cached is None:
         return None

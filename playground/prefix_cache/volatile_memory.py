@@ -31,7 +31,7 @@ Found = TypeVar("Found", bound=Shiftable)
 class LineMemory(Generic[Found]):
     """Results of `read`, which must find in each line what it finds in that line alone.
 
-    `shift` moves a find by a number of code points. Safe to ask from several threads: at worst one reads anew.
+    `shift` moves a find by a number of code points. Safe to ask from several threads: at worst one reads again.
     """
 
     def __init__(self, read: Callable[[str], tuple[Found, ...]], shift: Callable[[Found, int], Found]) -> None:

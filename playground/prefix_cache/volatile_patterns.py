@@ -14,7 +14,7 @@ from typing import NamedTuple
 from playground.prefix_cache.moments import INDIC, any_of, moment_patterns, months, words
 
 
-class Source(NamedTuple):
+class PatternSource(NamedTuple):
     """One pattern. `sure`: its words say that the value varies. `words`: what it may begin with, in lower case."""
 
     sure: bool
@@ -29,10 +29,10 @@ class Patterns:
     `in_lower` and `as_typed`: searched everywhere, in the text in lower case or as it is typed.
     """
 
-    announced: tuple[Source, ...]
-    by_digit: tuple[Source, ...]
-    in_lower: tuple[Source, ...]
-    as_typed: tuple[Source, ...]
+    announced: tuple[PatternSource, ...]
+    by_digit: tuple[PatternSource, ...]
+    in_lower: tuple[PatternSource, ...]
+    as_typed: tuple[PatternSource, ...]
     condition_before: re.Pattern[str]
     condition_after: re.Pattern[str]
     example_before: re.Pattern[str]
@@ -98,19 +98,19 @@ DIGITS = r"\d(?<![\d.]\d)(?<!\d[/:-]\d)\d{0,3}(?:[-/:] ?\d|\. ?\d{1,2}\.| ?[年�
 
 _WEEKDAYS, _MONTHS = "mon|tue|wed|thu|fri|sat|sun", "jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec"
 _IN_LOWER = (
-    Source(
+    PatternSource(
         True,
         r"(?P<identifier>[0-9a-f](?<![\w-][0-9a-f])"
         r"(?:[0-9a-f]{7}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}|[0-9a-f]{23,63}|[0-9a-f]-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}))"
         r"(?![\w-])",
     ),
-    Source(True, r"(?P<identifier>0(?<![\w-]0)[0-7][0-9a-hjkmnp-tv-z]{24})(?![\w-])"),
-    Source(
+    PatternSource(True, r"(?P<identifier>0(?<![\w-]0)[0-7][0-9a-hjkmnp-tv-z]{24})(?![\w-])"),
+    PatternSource(
         True,
         rf"(?P<timestamp>(?:{_WEEKDAYS}) (?:{_MONTHS}) [ \d]\d "
         rf"\d{{2}}:\d{{2}}:\d{{2}}(?: [a-z]{{3,5}}| [+-]\d{{4}})? \d{{4}})",
     ),
-    Source(
+    PatternSource(
         True, r"(?P<timestamp>20(?<![\w-]20)\d{2}[01]\d[0-3]\dt[0-2]\d[0-5]\d(?:[0-5]\d)?(?:[.,]\d{1,9})?z?)(?![\w-])"
     ),
 )
@@ -118,22 +118,22 @@ _BRACED_WORDS = (
     "NAME|DATE|TIME|DAY|ID|E?-?MAIL|NUMBER|ADDRESS|PHONE|COMPANY|CUSTOMER|USER|CALLER|CLIENT|AGENT|CITY|COUNTRY"
 )
 _AS_TYPED = (
-    Source(True, r"(?P<identifier>eyJ(?<![\w-]eyJ)[\w-]{8,600}\.eyJ[\w-]{8,2000}(?:\.[\w-]{8,600})?)(?![\w-])"),
-    Source(True, r"(?P<placeholder>\$\{[A-Za-z_][\w.]{0,60}\})"),
-    Source(True, r"(?P<placeholder><<[A-Za-z_]\w{0,60}>>)"),
-    Source(True, r"(?P<placeholder>\{%[^%{}\n]{1,80}%\})"),
-    Source(
+    PatternSource(True, r"(?P<identifier>eyJ(?<![\w-]eyJ)[\w-]{8,600}\.eyJ[\w-]{8,2000}(?:\.[\w-]{8,600})?)(?![\w-])"),
+    PatternSource(True, r"(?P<placeholder>\$\{[A-Za-z_][\w.]{0,60}\})"),
+    PatternSource(True, r"(?P<placeholder><<[A-Za-z_]\w{0,60}>>)"),
+    PatternSource(True, r"(?P<placeholder>\{%[^%{}\n]{1,80}%\})"),
+    PatternSource(
         True,
         r"(?P<placeholder><(?i:user|customer|caller|client|company|agent|session|current|today)[_ -]"
         r"(?i:name|id|date|time|number|email)>)",
     ),
-    Source(False, r"(?P<placeholder>\{(?<![{\w$]\{)[A-Za-z_]\w{1,40}\})(?![}\w])"),
-    Source(
+    PatternSource(False, r"(?P<placeholder>\{(?<![{\w$]\{)[A-Za-z_]\w{1,40}\})(?![}\w])"),
+    PatternSource(
         False,
         r"(?P<placeholder>\[(?:[A-Z]{2,20}[ _'’-]){0,4}"
         rf"(?:{_BRACED_WORDS}|PRODUCT|ORDER|AMOUNT|PRICE|LANGUAGE|CONTEXT|QUESTION|HISTORY|INPUT|TEXT|HERE)\])(?!\()",
     ),
-    Source(False, r"(?P<placeholder>X{4,64}(?<![\wX]X{4}))(?![\w-])"),
+    PatternSource(False, r"(?P<placeholder>X{4,64}(?<![\wX]X{4}))(?![\w-])"),
 )
 NOT_AN_ID = r"(?:(?:sha-?\d{0,3}|md5|commit|digest|checksum|etag|hash|revision)[: =\"(]{1,3}|://[^\s\"'<>]{0,160})$"
 """What stands in front of a hash or a link, which do not vary."""
@@ -176,7 +176,7 @@ class _Builder:
             r"(?:[ \t]{0,3}[:=：,，،–—|-]|[\"']:)?[ \t]{0,3}[\"“(\[]?"
         )
 
-    def _announced(self) -> tuple[Source, ...]:
+    def _announced(self) -> tuple[PatternSource, ...]:
         moment = moment_patterns(ascii_only=self._ascii_only)
         now, weak, turns = self._words("now"), self._words("moment"), self._words("counter")
         first = rf"{moment.month_first}|{moment.full}"
@@ -186,59 +186,59 @@ class _Builder:
             rf"|(?P<date>{moment.date})|(?P<time>{moment.time}))"
         )
         return (
-            Source(
+            PatternSource(
                 True,
                 rf"(?<![^\W\d_\u0e00-\u9fff])(?:{any_of(now)}|(?P<weak>{any_of(weak)}))(?: now| today)?{present}",
                 (*now, *weak),
             ),
-            Source(
+            PatternSource(
                 True,
                 rf"(?<!\w){any_of(_IT_IS)}(?: now)? (?P<time>{moment.time})"
                 r"(?! (?:when|that|quand|que|cuando|wenn|dass))",
                 _IT_IS,
             ),
-            Source(
+            PatternSource(
                 True, rf"(?<![^\W_]){any_of(_SUBJECTS)}[ _-]?{_ID_WORD}[\"']?{_SEP}(?P<identifier>{_ID})", _SUBJECTS
             ),
-            Source(True, rf"{any_of(_IDS)}(?: है| هو|是|は)?{_SEP}(?P<identifier>{_ID}|\d{{4,20}})", _IDS),
-            Source(
+            PatternSource(True, rf"{any_of(_IDS)}(?: है| هو|是|は)?{_SEP}(?P<identifier>{_ID}|\d{{4,20}})", _IDS),
+            PatternSource(
                 True,
                 rf"(?<![\w-])(?P<identifier>{any_of(_MARKED)}[_-](?=[a-z_-]{{0,40}}\d)[a-z0-9_-]{{4,60}})(?![\w-])",
                 _MARKED,
             ),
-            Source(
+            PatternSource(
                 True,
                 rf"(?<!\w)(?:random )?(?:seed|nonce|csrf token)(?: value)?{_SEP}(?P<identifier>\d{{4,20}}|{_ID})"
                 r"(?=[ \t]?[\n,.;)\"'\]}]|$)",
                 ("random seed", "seed", "nonce", "csrf token"),
             ),
-            Source(
+            PatternSource(
                 True,
                 rf"(?<!\w)(?P<counter>{any_of(turns)} ?(?:number|no\.?|nr\.?|#|№|n[º°])"
                 r"[ :]{0,2}\d{1,9})(?!\w| of )",
                 turns,
             ),
-            Source(True, rf"(?<!\w){any_of(_NOW_AT)} ?(?P<counter>{any_of(turns)} \d{{1,9}})(?!\w)", _NOW_AT),
-            Source(True, r"(?P<counter>第 ?\d{1,9} ?(?:轮|輪|条消息|回目?|次|ターン|通目))", ("第",)),
+            PatternSource(True, rf"(?<!\w){any_of(_NOW_AT)} ?(?P<counter>{any_of(turns)} \d{{1,9}})(?!\w)", _NOW_AT),
+            PatternSource(True, r"(?P<counter>第 ?\d{1,9} ?(?:轮|輪|条消息|回目?|次|ターン|通目))", ("第",)),
             *self._persons(),
             *self._readings(now),
-            Source(
+            PatternSource(
                 True,
                 rf"(?<!\w)(?:lat(?:itude)?|location|coordinates|gps|is at|located at)\b"
                 rf"[ :=(]{{0,3}}(?:lat[ :=]{{0,2}})?"
                 rf"(?P<location>{_DEGREES}(?: ?°)?(?: ?[ns])?[ ,;/]{{1,3}}(?:lo?ng?(?:itude)?[ :=]{{0,3}})?{_DEGREES})",
                 ("lat", "latitude", "location", "coordinates", "gps", "is at", "located at"),
             ),
-            Source(
+            PatternSource(
                 True,
                 rf"(?<!\w)(?P<timestamp>{moment.month_first}{moment.at_time})",
                 months(ascii_only=self._ascii_only),
             ),
-            Source(False, rf"(?<!\w)(?P<date>{moment.month_first})", months(ascii_only=self._ascii_only)),
-            Source(False, rf"(?P<date>{moment.chinese})", ("一九", "二〇", "二零", "令和", "民国", "民國")),
+            PatternSource(False, rf"(?<!\w)(?P<date>{moment.month_first})", months(ascii_only=self._ascii_only)),
+            PatternSource(False, rf"(?P<date>{moment.chinese})", ("一九", "二〇", "二零", "令和", "民国", "民國")),
         )
 
-    def _persons(self) -> tuple[Source, ...]:
+    def _persons(self) -> tuple[PatternSource, ...]:
         deny = rf"(?!{any_of(self._words('not_name'))})"
         who, cased, caseless = any_of(self._words("who")), self._words("person_cased"), self._words("person")
         copula, not_name = any_of(self._words("copula_before")), any_of(self._words("not_name"))
@@ -246,64 +246,68 @@ class _Builder:
         name = rf"(?!{_CASELESS}{{0,40}} ?{not_name}){_CASELESS}{{2,30}}(?: (?!{not_name}){_CASELESS}{{2,30}}){{0,3}}?"
         stop = rf"(?=[ \t]{{0,3}}(?:[\n.,;।。，；、،()]|$)| ?{behind}(?!{_CASELESS}))"
         return (
-            Source(
+            PatternSource(
                 True,
                 rf"(?<!\w){who}(?:['’]s)?(?: full)? name(?: is|:| =|=) ?[\"“]?(?P<person>{_NAME})",
                 self._words("who"),
             ),
-            Source(True, rf"(?<!\w){who} ?[:：] ?[\"“]?{deny}(?P<person>{_TWO_NAMES}){_OWN_LINE}", self._words("who")),
-            Source(
+            PatternSource(
+                True, rf"(?<!\w){who} ?[:：] ?[\"“]?{deny}(?P<person>{_TWO_NAMES}){_OWN_LINE}", self._words("who")
+            ),
+            PatternSource(
                 True, rf"(?<!\w){who} is {deny}(?P<person>{_TWO_NAMES})(?=[,.]|$|\n| and | who )", self._words("who")
             ),
-            Source(False, rf"(?<!\w){who}: ?[\"“]?(?P<person>{_NAME}){_OWN_LINE}", self._words("who")),
-            Source(
+            PatternSource(False, rf"(?<!\w){who}: ?[\"“]?(?P<person>{_NAME}){_OWN_LINE}", self._words("who")),
+            PatternSource(
                 True,
                 rf"(?<!\w)you are (?:now )?(?:speaking|talking|chatting) (?:to|with) (?P<person>{_NAME})",
                 ("you are", *self._words("speaking_with")),
             ),
-            Source(
+            PatternSource(
                 True,
                 rf"(?<!\w){any_of(self._words('speaking_with'))} (?P<person>{_TWO_NAMES})",
                 self._words("speaking_with"),
             ),
-            Source(False, rf"{who} ?[:：] ?(?P<person>{name}){stop}", self._words("who")),
-            Source(False, rf"(?<!\w)name: ?[\"“]?{deny}(?P<person>{_TWO_NAMES}){_OWN_LINE}", ("name",)),
-            Source(True, rf"(?<!\w){who}: ?(?P<contact>[\w.+-]{{1,64}}@[\w.-]{{1,120}}\w)", self._words("who")),
-            Source(
+            PatternSource(False, rf"{who} ?[:：] ?(?P<person>{name}){stop}", self._words("who")),
+            PatternSource(False, rf"(?<!\w)name: ?[\"“]?{deny}(?P<person>{_TWO_NAMES}){_OWN_LINE}", ("name",)),
+            PatternSource(True, rf"(?<!\w){who}: ?(?P<contact>[\w.+-]{{1,64}}@[\w.-]{{1,120}}\w)", self._words("who")),
+            PatternSource(
                 False,
                 r"(?<!\w)(?:phone|mobile|tel|e-?mail): ?(?P<contact>\+\d[\d ()-]{6,18}\d)",
                 ("phone", "mobile", "tel"),
             ),
-            Source(False, rf"(?<!\w)you are helping (?P<person>{_TWO_NAMES})", ("you are helping",)),
-            Source(
+            PatternSource(False, rf"(?<!\w)you are helping (?P<person>{_TWO_NAMES})", ("you are helping",)),
+            PatternSource(
                 True,
                 rf"(?<!\w){any_of(cased)}(?: {copula}(?!\w))?[ \t]{{0,2}}[:：]?[ \t]{{0,2}}{deny}(?P<person>{_NAME})",
                 cased,
             ),
-            Source(True, rf"{any_of(caseless)}[ \t]{{0,2}}[:：=–-][ \t]{{0,2}}(?P<person>{name}){stop}", caseless),
-            Source(
+            PatternSource(
+                True, rf"{any_of(caseless)}[ \t]{{0,2}}[:：=–-][ \t]{{0,2}}(?P<person>{name}){stop}", caseless
+            ),
+            PatternSource(
                 True,
                 rf"{any_of(caseless)}(?: है| هو|是|叫|は)?[ \t]{{0,2}}(?P<person>{name})(?= ?{behind}(?!{_CASELESS}))",
                 caseless,
             ),
-            Source(
+            PatternSource(
                 True,
                 r"(?:客户|客戶|来电者|用户|お客様)(?:(?:的|の)?(?:姓名|名字|お?名前)(?:是|叫|は)|叫) ?"
                 r"(?P<person>[\u4e00-\u9fff]{2,4}?)(?=[\s，。,;；、]|です|$)",
                 ("客户", "客戶", "来电者", "用户", "お客様"),
             ),
-            Source(
+            PatternSource(
                 True,
                 r"(?:اسم العميل|اسم المتصل) هو (?P<person>[\u0621-\u064a]{2,30}(?: [\u0621-\u064a]{2,30}){0,2})",
                 ("اسم",),
             ),
-            Source(
+            PatternSource(
                 False,
                 rf"(?<![^\n]){any_of(_DEAR)} (?!(?:customer|sir|madam|team|guest|all|user|valued)\b)"
                 rf"(?P<person>{_NAME})(?=,[ \t]{{0,3}}(?:\n|$))",
                 _DEAR,
             ),
-            Source(
+            PatternSource(
                 True,
                 rf"(?<!\w){who}(?:['’]s)? (?:e-?mail|phone|mobile|telephone|number)"
                 r"(?: address| number)?(?: is|:| =|=) ?"
@@ -312,7 +316,7 @@ class _Builder:
             ),
         )
 
-    def _readings(self, now: tuple[str, ...]) -> tuple[Source, ...]:
+    def _readings(self, now: tuple[str, ...]) -> tuple[PatternSource, ...]:
         """Weather, balances and the like, next to a word that says “now”."""
         noun, present = (
             any_of(self._words("reading")),
@@ -321,26 +325,26 @@ class _Builder:
         gap = r"[^\d\n.!?;:。।]{0,16}?[:：]?[^\d\n.!?;:。।$€£₹¥-]{0,12}?"
         tied = rf"{self._says()}"
         return (
-            Source(
+            PatternSource(
                 True,
                 rf"(?<!\w){present}(?:[ :：,])[^\d\n.!?;]{{0,12}}?{noun}{gap}(?P<reading>{_READING})",
                 (*now, "aktuelle"),
             ),
-            Source(True, rf"(?<!\w){present}{tied}(?P<reading>{_DEGREE_SIGN})", now),
-            Source(
+            PatternSource(True, rf"(?<!\w){present}{tied}(?P<reading>{_DEGREE_SIGN})", now),
+            PatternSource(
                 True,
                 rf"(?<!\w){noun}[^\d\n.!?;]{{0,12}}?{present}{tied}(?P<reading>{_READING})",
                 self._words("reading"),
             ),
         )
 
-    def _by_digit(self) -> tuple[Source, ...]:
+    def _by_digit(self) -> tuple[PatternSource, ...]:
         moment = moment_patterns(ascii_only=self._ascii_only)
         return (
-            Source(True, rf"(?P<timestamp>{moment.full}{moment.at_time})"),
-            Source(False, rf"(?P<date>{moment.full})"),
-            Source(True, r"(?P<time>\d{1,2}:\d{2}:\d{2}(?:[.,]\d{1,9})?)(?![\d:])"),
-            Source(
+            PatternSource(True, rf"(?P<timestamp>{moment.full}{moment.at_time})"),
+            PatternSource(False, rf"(?P<date>{moment.full})"),
+            PatternSource(True, r"(?P<time>\d{1,2}:\d{2}:\d{2}(?:[.,]\d{1,9})?)(?![\d:])"),
+            PatternSource(
                 True,
                 rf"(?P<time>{moment.time})"
                 rf"(?= (?:right now|at the moment|ahora mismo|en ce moment|gerade|jetzt)(?!\w))",

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple, cast
 
 from playground.prefix_cache.moments import any_of
 from playground.prefix_cache.volatile_memory import LineMemory
-from playground.prefix_cache.volatile_patterns import ARTICLES, DIGITS, NOT_AN_ID, Patterns, Source, patterns
+from playground.prefix_cache.volatile_patterns import ARTICLES, DIGITS, NOT_AN_ID, Patterns, PatternSource, patterns
 
 VolatileKind = Literal[
     "date",
@@ -33,7 +33,7 @@ _MOMENTS = ("date", "time", "timestamp")
 _OPENING = ' \t\n[("“*#-'
 
 
-class Span(NamedTuple):
+class VolatileSpan(NamedTuple):
     """A value: code points [start, end) of the text. `sure`: its words say that it varies; else it only may."""
 
     kind: VolatileKind
@@ -42,7 +42,7 @@ class Span(NamedTuple):
     sure: bool
 
 
-def spans(text: str) -> tuple[Span, ...]:
+def spans(text: str) -> tuple[VolatileSpan, ...]:
     """Every value, in order and without overlaps; remembered, also where only a few lines of a long text changed.
 
     A date or a time that a text begins with is sure: what stands before everything else was put there for today.
@@ -54,12 +54,12 @@ def spans(text: str) -> tuple[Span, ...]:
 
 
 @cache
-def _memory() -> LineMemory[Span]:
+def _memory() -> LineMemory[VolatileSpan]:
     return LineMemory(read, lambda span, by: span._replace(start=span.start + by, end=span.end + by))
 
 
-def read(text: str) -> tuple[Span, ...]:
-    """As `spans`, read anew. No value reaches over a line's end, nor do the words that decide about it."""
+def read(text: str) -> tuple[VolatileSpan, ...]:
+    """As `spans`, read again. No value reaches over a line's end, nor do the words that decide about it."""
     found, taken = [], 0
     scanner = _scanner(ascii_only=text.isascii())
     for span in sorted(scanner.all(text), key=lambda span: (span.start, -span.end, not span.sure)):
@@ -80,7 +80,7 @@ def prepare() -> None:
 class _Rule:
     """A source whose pattern is compiled when one of its words is first met."""
 
-    def __init__(self, source: Source, flags: re.RegexFlag) -> None:
+    def __init__(self, source: PatternSource, flags: re.RegexFlag) -> None:
         self._source, self._flags = source, flags
         self.sure = source.sure
 
@@ -112,7 +112,7 @@ class _Scanner:
         for rule in (*announced, *self._by_digit, *self._in_lower, *self._as_typed):
             _ = rule.pattern
 
-    def all(self, text: str) -> Iterator[Span]:
+    def all(self, text: str) -> Iterator[VolatileSpan]:
         """What the patterns find, in no order; values may overlap."""
         # The one capital whose small letter is two characters long would shift what follows it.
         lower = text.replace("İ", "i").lower()
@@ -140,7 +140,7 @@ class _Scanner:
             return True
         return not text.isascii() and bool(self._patterns.condition_after.match(text, end, end + _BEFORE))
 
-    def excluded(self, text: str, span: Span) -> bool:
+    def excluded(self, text: str, span: VolatileSpan) -> bool:
         """Whether the text around it says that the value stays, or is an example."""
         before = text[max(span.start - _BEFORE, 0) : span.start]
         if self._patterns.example_before.search(before) or text[span.end : span.end + 1] == "%":
@@ -153,13 +153,13 @@ class _Scanner:
             return False
         return bool(self._not_an_id.search(text[max(span.start - _LINK, 0) : span.start]))
 
-    def is_event(self, text: str, span: Span) -> bool:
+    def is_event(self, text: str, span: VolatileSpan) -> bool:
         """Whether a date with a time of day, without seconds, is that of an event: it only may vary."""
         if span.kind != "timestamp" or _SECONDS.search(text, span.start, span.end):
             return False
         return bool(self._patterns.event_before.search(text[max(span.start - _BEFORE, 0) : span.start]))
 
-    def _is_history(self, text: str, span: Span) -> bool:
+    def _is_history(self, text: str, span: VolatileSpan) -> bool:
         """Whether a date is long past, belongs to a name (gpt-4o-2024-08-06), or is told of in its sentence."""
         value = text[span.start : span.end]
         year = next((int(figures) for figures in _YEAR.findall(value)), None)
@@ -190,11 +190,11 @@ def _scanner(*, ascii_only: bool) -> _Scanner:
     return _Scanner(patterns(ascii_only=ascii_only))
 
 
-def _compiled(source: Source, flags: re.RegexFlag = re.NOFLAG) -> _Rule:
+def _compiled(source: PatternSource, flags: re.RegexFlag = re.NOFLAG) -> _Rule:
     return _Rule(source, flags)
 
 
-def _at(text: str, start: int, rules: list[_Rule]) -> Iterator[tuple[re.Match[str], Span]]:
+def _at(text: str, start: int, rules: list[_Rule]) -> Iterator[tuple[re.Match[str], VolatileSpan]]:
     """What these rules find at one place."""
     for rule in rules:
         match = rule.pattern.match(text, start)
@@ -202,12 +202,12 @@ def _at(text: str, start: int, rules: list[_Rule]) -> Iterator[tuple[re.Match[st
             yield match, span
 
 
-def _span(match: re.Match[str], sure: bool) -> Span | None:
-    """The value that was found; None where its figures are no date, no time, no identifier."""
+def _span(match: re.Match[str], sure: bool) -> VolatileSpan | None:
+    """The value that was found; None if its figures are no date, no time, no identifier."""
     kind = match.lastgroup
     if kind is None or not _plausible(kind, match[kind]):
         return None
-    return Span(cast(VolatileKind, kind), *match.span(kind), sure)
+    return VolatileSpan(cast(VolatileKind, kind), *match.span(kind), sure)
 
 
 _FIGURES = re.compile(r"\d+")

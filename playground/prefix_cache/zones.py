@@ -8,7 +8,7 @@ from typing import Literal
 
 from playground.prefix_cache.hypotheses import Rendering
 from playground.prefix_cache.prefix_size import Measure
-from playground.prefix_cache.view import DocumentView, Order, Part, PartKind
+from playground.prefix_cache.view import DocumentView, Order, PartKind, ViewPart
 from playground.prefix_cache.visible import snippet
 from playground.prompt.variables import places
 
@@ -132,12 +132,12 @@ class _Extent:
             (part.kind, part.index): part.start for part in measure.view.parts
         }
 
-    def within(self, part: Part, offset: int) -> int:
+    def within(self, part: ViewPart, offset: int) -> int:
         """Return how many code points of a canonical part are before `offset`."""
         start = self._starts.get((part.kind, part.index), offset)
         return min(max(offset - start, 0), part.end - part.start)
 
-    def zone(self, part: Part, cuts: Cuts) -> Zone:
+    def zone(self, part: ViewPart, cuts: Cuts) -> Zone:
         length = part.end - part.start
         if self.within(part, cuts.warm) == length:
             return "warm"
@@ -261,7 +261,7 @@ def part_tokens(view: DocumentView, cuts: Cuts, measure: Measure, total: float) 
     )
 
 
-def _content_spans(view: DocumentView, index: int, part: Part, cuts: Cuts, extent: _Extent) -> tuple[ZoneSpan, ...]:
+def _content_spans(view: DocumentView, index: int, part: ViewPart, cuts: Cuts, extent: _Extent) -> tuple[ZoneSpan, ...]:
     template = view.document.messages[index].content or ""
     warm, stable = (_in_template(view, index, extent.within(part, offset)) for offset in (cuts.warm, cuts.stable))
     spans, start = [], 0
@@ -314,14 +314,14 @@ def _boundary(view: DocumentView, cuts: Cuts, measure: Measure) -> Boundary:
     return _varies(view, part, offset, tokens)
 
 
-def _differs(view: DocumentView, part: Part, offset: int, rest: str, other: str, tokens: float) -> Boundary:
+def _differs(view: DocumentView, part: ViewPart, offset: int, rest: str, other: str, tokens: float) -> Boundary:
     """`rest`: the text after it in the same part, without separators."""
     what = f"at “{snippet(rest, 16)}” in" if rest else "at the end of"
     cause = f"differs from {other} {what} {_where(view, part, offset)}"
     return Boundary(None if part.kind == "tool" else part.index, offset, tokens, cause, "differs")
 
 
-def _varies(view: DocumentView, part: Part, offset: int, tokens: float) -> Boundary:
+def _varies(view: DocumentView, part: ViewPart, offset: int, tokens: float) -> Boundary:
     variables = places(view.document.messages[part.index].content or "")
     # An empty value starts where the next one does: the template knows which is first.
     offset = variables[0].start if variables else offset
@@ -330,7 +330,7 @@ def _varies(view: DocumentView, part: Part, offset: int, tokens: float) -> Bound
     return Boundary(part.index, offset, tokens, cause, "variable", name)
 
 
-def _content_place(view: DocumentView, part: Part, offset: int) -> int:
+def _content_place(view: DocumentView, part: ViewPart, offset: int) -> int:
     """Return an offset in a part as one in its message's content: before the content 0, after it the content's
     length."""
     if part.kind in ("tool_calls", "extra"):
@@ -338,7 +338,7 @@ def _content_place(view: DocumentView, part: Part, offset: int) -> int:
     return offset if part.kind == "content" else 0
 
 
-def _where(view: DocumentView, part: Part, offset: int) -> str:
+def _where(view: DocumentView, part: ViewPart, offset: int) -> str:
     if part.kind == "tool":
         return f"tool {part.index + 1}"
     message = view.document.messages[part.index]

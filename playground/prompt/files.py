@@ -71,7 +71,7 @@ PROMPT_FORMAT = FileFormat()
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
+class OpenedPrompt:
     """A document read from a file. `notes` are sentences about what was changed to open it.
 
     `imported`: the file has another tool's format, in which documents are not saved.
@@ -157,7 +157,7 @@ def load(text: str) -> Document:
     return parse(text).document
 
 
-def parse_bytes(data: bytes) -> Opened:
+def parse_bytes(data: bytes) -> OpenedPrompt:
     """Parse a file's bytes: UTF-8, with or without a byte-order mark. Raises InputError."""
     if len(data) > MAX_FILE_BYTES:
         raise InputError(
@@ -175,7 +175,7 @@ def parse_bytes(data: bytes) -> Opened:
         ) from None
 
 
-def parse(text: str) -> Opened:
+def parse(text: str) -> OpenedPrompt:
     """Parse a prompt file or a plain request body. Raises InputError with every error and its field."""
     value = _json(text)
     if not isinstance(value, dict):
@@ -314,7 +314,7 @@ def _kind(value: Json) -> str:
     return kinds.get(type(value), "a number")
 
 
-def _prompt_file(value: dict[str, Json]) -> Opened:
+def _prompt_file(value: dict[str, Json]) -> OpenedPrompt:
     version = value[FORMAT_KEY]
     if not isinstance(version, int) or isinstance(version, bool) or version < 1:
         raise InputError(FieldError((FORMAT_KEY,), "is not a version number.", "This version writes 1."))
@@ -339,7 +339,7 @@ def _prompt_file(value: dict[str, Json]) -> Opened:
         include_usage=reader.flag(value.get("include_usage", True), ("include_usage",)),
     )
     reader.check()
-    return Opened(document, notes=tuple(_notes(reader)))
+    return OpenedPrompt(document, notes=tuple(_notes(reader)))
 
 
 def _notes(reader: _Reader) -> Iterator[str]:
@@ -348,7 +348,7 @@ def _notes(reader: _Reader) -> Iterator[str]:
         yield f"The text parts of {count} were joined with line breaks: Electron accepts text only."
 
 
-def _request_body(value: dict[str, Json]) -> Opened:
+def _request_body(value: dict[str, Json]) -> OpenedPrompt:
     reader = _Reader()
     options = reader.mapping(value.get("stream_options") or {}, ("stream_options",))
     usage = reader.flag(options.get("include_usage", True), ("stream_options", "include_usage"))
@@ -364,4 +364,4 @@ def _request_body(value: dict[str, Json]) -> Opened:
     name = None if model is None else reader.text(model, ("model",))
     reader.check()
     file_format = FileFormat("request_body", name, tuple(value), encode(options).decode() if options else "")
-    return Opened(document, file_format, tuple(_notes(reader)))
+    return OpenedPrompt(document, file_format, tuple(_notes(reader)))

@@ -67,20 +67,20 @@ OWN_PLACE = frozenset(("model", "messages", "tools", "stream", "stream_options")
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class LimitFinding:
     """One finding of the check. `refused`: the server will answer with HTTP 400; otherwise a warning."""
 
     problem: FieldError
     refused: bool
 
 
-def check(document: Document) -> tuple[Finding, ...]:
+def check(document: Document) -> tuple[LimitFinding, ...]:
     """Return everything that the server refuses, then likely mistakes. About 0.3 ms at 200 messages."""
-    found = [Finding(problem, True) for problem in _refusals(document)]
-    return (*found, *(Finding(problem, False) for problem in _warnings(document)))
+    found = [LimitFinding(problem, True) for problem in _refusals(document)]
+    return (*found, *(LimitFinding(problem, False) for problem in _warnings(document)))
 
 
-def context_finding(prompt_tokens: float, max_tokens: Json) -> Finding | None:
+def context_finding(prompt_tokens: float, max_tokens: Json) -> LimitFinding | None:
     """A warning where ≈ prompt and `max_tokens` do not fit together; only that, as `prompt_tokens` is an estimate."""
     room = max_tokens if isinstance(max_tokens, int) and not isinstance(max_tokens, bool) else 0
     over = prompt_tokens + room - CONTEXT_TOKENS
@@ -92,7 +92,7 @@ def context_finding(prompt_tokens: float, max_tokens: Json) -> Finding | None:
         f"≈ {prompt_tokens:,.0f} tokens of prompt{asked} do not fit into {CONTEXT_TOKENS:,}: "
         f"≈ {max(over, 1):,.0f} too many."
     )
-    return Finding(FieldError(("max_tokens",) if room else ("messages",), words, hint), False)
+    return LimitFinding(FieldError(("max_tokens",) if room else ("messages",), words, hint), False)
 
 
 def _refusals(document: Document) -> Iterator[FieldError]:

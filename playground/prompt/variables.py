@@ -16,7 +16,7 @@ but the underscore; vowel signs count, which `\\w` would leave out), two braces.
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class VariablePlace:
     """The position of `{{name}}` in a template: code points [start, end)."""
 
     name: str
@@ -25,11 +25,11 @@ class Place:
 
 
 @lru_cache(maxsize=1024)
-def places(template: str) -> tuple[Place, ...]:
+def places(template: str) -> tuple[VariablePlace, ...]:
     """All variables in a template, in order."""
     if "{{" not in template:
         return ()
-    return tuple(Place(m[1], m.start(), m.end()) for m in PATTERN.finditer(template))
+    return tuple(VariablePlace(m[1], m.start(), m.end()) for m in PATTERN.finditer(template))
 
 
 def names(messages: Iterable[Message]) -> tuple[str, ...]:

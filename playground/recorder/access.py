@@ -11,7 +11,7 @@ Headers = Sequence[tuple[bytes, bytes]]
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class AccessRefusal:
     """A request that is answered by the Recorder itself."""
 
     status: int
@@ -34,7 +34,7 @@ class AccessPolicy:
         """Return the path that callers use as base."""
         return f"/{self.token}{self.base_path}" if self.token else self.base_path
 
-    def check(self, target: bytes, headers: Headers) -> Refusal | None:
+    def check(self, target: bytes, headers: Headers) -> AccessRefusal | None:
         """Return why a request is refused, or None.
 
         A web page that reaches this address by DNS rebinding has another `Host`; a page that calls it directly has an
@@ -42,13 +42,13 @@ class AccessPolicy:
         """
         values = {name.lower(): value.decode("latin-1") for name, value in headers}
         if _host_name(values.get(b"host", "")) not in LOOPBACK_NAMES:
-            return Refusal(403, "The Host header does not name this machine's loopback address.")
+            return AccessRefusal(403, "The Host header does not name this machine's loopback address.")
         if b"origin" in values or values.get(b"sec-fetch-site", "none") != "none":
-            return Refusal(403, "The Recorder does not accept requests from web pages.")
+            return AccessRefusal(403, "The Recorder does not accept requests from web pages.")
         path = target.split(b"?", 1)[0].decode("latin-1")
         base = self.public_path
         if path != base and not path.startswith(base + "/"):
-            return Refusal(404, f"The Recorder forwards paths under {base or '/'} only.")
+            return AccessRefusal(404, f"The Recorder forwards paths under {base or '/'} only.")
         return None
 
     def upstream_target(self, target: bytes) -> bytes:

@@ -15,7 +15,7 @@ from typing import Literal, Protocol
 
 import h11
 
-from playground.recorder.access import AccessPolicy, Refusal
+from playground.recorder.access import AccessPolicy, AccessRefusal
 from playground.recorder.upstream import READ_BYTES, Upstream, UpstreamConnection, UpstreamError
 
 Outcome = Literal["complete", "upstream_cut", "caller_gone", "upstream_unreachable"]
@@ -161,7 +161,7 @@ class _Caller:
             seen.end("upstream_unreachable" if not exchange.response_begun else "upstream_cut", str(error))
             if exchange.response_begun:
                 await self._break_off()
-            await self._refuse(Refusal(502, str(error)))
+            await self._refuse(AccessRefusal(502, str(error)))
             raise ConnectionAbortedError from None
         seen.end("complete", "")
 
@@ -179,7 +179,7 @@ class _Caller:
             await self._writer.drain()
         raise ConnectionAbortedError
 
-    async def _refuse(self, refusal: Refusal) -> None:
+    async def _refuse(self, refusal: AccessRefusal) -> None:
         """Answer with an error envelope that is marked as the Recorder's own, and close the connection."""
         kind = "recorder_upstream_error" if refusal.status == 502 else "recorder_refused"
         body = json.dumps({"error": {"message": refusal.message, "type": kind}}).encode()

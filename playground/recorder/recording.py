@@ -14,7 +14,7 @@ from playground.runs.record import RequestRecord
 from playground.runs.state import RunState
 
 
-class RunLog(Protocol):
+class RecordingLog(Protocol):
     """The request log, as far as recording needs it."""
 
     async def begin(self, record: RequestRecord) -> None:
@@ -48,7 +48,7 @@ class Recording:
 
     def __init__(
         self,
-        log: RunLog,
+        log: RecordingLog,
         model: CacheModel | None,
         on_problem: Callable[[str], None],
         on_ended: Callable[[RequestRecord, RunState], None] = lambda _record, _state: None,

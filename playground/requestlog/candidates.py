@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Iterator
 from itertools import chain, groupby, islice
 
-from playground.requestlog.filter_sql import UNENDED, Source, Where
+from playground.requestlog.filter_sql import UNENDED, RowSource, Where
 
 FEW = 2_000
 """A list of at most this many numbers is used without searching for a shorter one."""
@@ -37,7 +37,7 @@ def candidates(connection: sqlite3.Connection, made: Where, below: int) -> Itera
     return _batches(iter(sorted(listed, reverse=True)), below)
 
 
-def _with_elements(connection: sqlite3.Connection, source: Source, below: int) -> Iterator[int]:
+def _with_elements(connection: sqlite3.Connection, source: RowSource, below: int) -> Iterator[int]:
     """Yield the matches of one search in requests' texts or elements of their prompts, descending."""
     live = sorted((row[0] for row in connection.execute(UNENDED)), reverse=True)
     own = (row[0] for row in connection.execute(_FOUND, (source.values[0], below)))
@@ -51,7 +51,7 @@ def _of_element(connection: sqlite3.Connection, element: int, below: int) -> Ite
     return (row[0] for row in connection.execute(sql, (element, below)))
 
 
-def _shortest(connection: sqlite3.Connection, sources: list[Source]) -> list[int] | None:
+def _shortest(connection: sqlite3.Connection, sources: list[RowSource]) -> list[int] | None:
     """Return the shortest list of numbers from these sources; None if all have more than MANY."""
     best: list[int] | None = None
     most = MANY

@@ -17,7 +17,7 @@ NO_TOTALS = Totals(0, None, None, None, 0, 0, 0)
 A = TypeVar("A")
 
 
-class Counter:
+class RowCounter:
     """`connect` opens the connection, on the thread, at the first count."""
 
     def __init__(self, connect: Callable[[], sqlite3.Connection], trouble: Callable[[sqlite3.Error], None]) -> None:

@@ -32,7 +32,7 @@ UNENDED = "SELECT number FROM runs INDEXED BY runs_owner WHERE owner IS NOT NULL
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class RowSource:
     """A SELECT of row numbers that include all matches. `ordered`: newest first.
 
     `elements`: requests with one of these elements of prompts may match, too.
@@ -52,10 +52,10 @@ class Condition:
     values: tuple[Value, ...] = ()
     whole: str = ""
     whole_values: tuple[Value, ...] = ()
-    source: Source | None = None
+    source: RowSource | None = None
 
 
-def _simple(row: str, values: tuple[Value, ...] = (), source: Source | None = None) -> Condition:
+def _simple(row: str, values: tuple[Value, ...] = (), source: RowSource | None = None) -> Condition:
     return Condition(row, values, row, values, source)
 
 
@@ -85,7 +85,7 @@ def _indexed(index: str, row: str, values: tuple[Value, ...] = (), of_index: str
     """Return a condition on indexed columns of `runs`. `of_index`: the condition of the index itself."""
     bare = re.sub(r"\br\.", "", row)
     more = f" AND {of_index}" if of_index else ""
-    return _simple(row, values, Source(f"SELECT number FROM runs INDEXED BY {index} WHERE {bare}{more}", values))
+    return _simple(row, values, RowSource(f"SELECT number FROM runs INDEXED BY {index} WHERE {bare}{more}", values))
 
 
 def _is(term: IsTerm) -> Condition:
@@ -111,7 +111,7 @@ _RARE_TRAITS = ("tools", "error", "json", "retries", "logprobs")
 def _has(term: HasTerm) -> Condition:
     match term.word:
         case "tags":
-            return _simple("EXISTS (SELECT 1 FROM tags WHERE tags.number = r.number)", (), Source(_ANY_TAG))
+            return _simple("EXISTS (SELECT 1 FROM tags WHERE tags.number = r.number)", (), RowSource(_ANY_TAG))
         case "comment":
             return _simple("t.comment <> ''")
         case "forecast":
@@ -137,7 +137,7 @@ def _id(term: IdTerm) -> Condition:
         row = "(r.run_id = ? OR EXISTS (SELECT 1 FROM ids WHERE ids.number = r.number AND ids.id LIKE ? ESCAPE '\\'))"
         by_run = "SELECT number FROM runs WHERE run_id = ? UNION SELECT number FROM ids WHERE id LIKE ? ESCAPE '\\'"
         values = (term.part.lower(), _like(term.part))
-        return _simple(row, values, Source(by_run, values))
+        return _simple(row, values, RowSource(by_run, values))
     row = "EXISTS (SELECT 1 FROM ids WHERE ids.number = r.number AND ids.id LIKE ? ESCAPE '\\')"
     return _searched(Condition(row, (_like(term.part),)), expression(term.part, ID_PIECES))
 
@@ -150,7 +150,7 @@ def _searched(test: Condition, match: str) -> Condition:
     if not match:
         return replace(test, whole=test.row, whole_values=test.values)
     maybe = f"(r.number IN (SELECT rowid FROM texts_search WHERE texts_search MATCH ?) OR r.number IN ({UNENDED}))"
-    source = Source(
+    source = RowSource(
         "SELECT rowid FROM texts_search WHERE texts_search MATCH ? ORDER BY rowid DESC", (match,), ordered=True
     )
     return Condition(test.row, test.values, f"({maybe} AND {test.row})", (match, *test.values), source)
@@ -205,7 +205,7 @@ def _tag(word: str) -> Condition:
     if word.lower() in ("none", "unknown"):
         return _simple("NOT EXISTS (SELECT 1 FROM tags WHERE tags.number = r.number)")
     row = "EXISTS (SELECT 1 FROM tags WHERE tags.tag = ? AND tags.number = r.number)"
-    return _simple(row, (word,), Source("SELECT number FROM tags WHERE tag = ?", (word,)))
+    return _simple(row, (word,), RowSource("SELECT number FROM tags WHERE tag = ?", (word,)))
 
 
 def _source(word: str) -> Condition:
@@ -289,7 +289,7 @@ class Where:
         return (*values, *more)
 
     @property
-    def sources(self) -> tuple[Source, ...]:
+    def sources(self) -> tuple[RowSource, ...]:
         """Return the sources of candidate row numbers; each alone is sufficient."""
         return tuple(each.source for each in self.conditions if each.source is not None)
 
@@ -335,12 +335,14 @@ def _any_of(terms: list[Term], elements: Elements) -> Condition:
     return Condition(f"({row})", values, f"({whole})", whole_values, _joined([each.source for each in made]))
 
 
-def _joined(sources: list[Source | None]) -> Source | None:
+def _joined(sources: list[RowSource | None]) -> RowSource | None:
     known = [source for source in sources if source is not None]
     if len(known) < len(sources):
         return None
     if len(known) == 1:
         return known[0]
     if any(source.ordered for source in known):
-        known = [Source(f"SELECT * FROM ({source.sql})", source.values) for source in known]
-    return Source(" UNION ".join(source.sql for source in known), tuple(v for source in known for v in source.values))
+        known = [RowSource(f"SELECT * FROM ({source.sql})", source.values) for source in known]
+    return RowSource(
+        " UNION ".join(source.sql for source in known), tuple(v for source in known for v in source.values)
+    )

@@ -18,7 +18,7 @@ from typing import TypeVar
 from playground.client.events import AnyEvent
 from playground.prompt.document import Json
 from playground.requestlog import retention, rows
-from playground.requestlog.counter import Counter
+from playground.requestlog.counter import RowCounter
 from playground.requestlog.filter import EVERYTHING, LogFilter
 from playground.requestlog.log_queries import NO_SIZE, FoundIds, LogSize, Words
 from playground.requestlog.process_lock import Owner, sweep
@@ -43,7 +43,7 @@ from playground.requestlog.recovery import (
     is_index_damaged,
     rebuild_indexes,
 )
-from playground.requestlog.store import FILE_NAME, Opened, connect_another, open_files, unavailable
+from playground.requestlog.store import FILE_NAME, OpenedStore, connect_another, open_files, unavailable
 from playground.requestlog.summary import summarize
 from playground.requestlog.worker import Worker
 from playground.requestlog.writer import BATCH, Writer
@@ -62,7 +62,7 @@ RECOVERY_STEP_S = 0.05
 class Ready:
     """The opened files, this process's lock (None: read-only) and the runs of dead processes, claimed for recovery."""
 
-    files: Opened
+    files: OpenedStore
     owner: Owner | None
     orphans: list[int] = field(default_factory=list)
 
@@ -118,7 +118,7 @@ class RequestLog:
         self._files = ready.files
         self._reader = Reader(ready.files.reader)
         writable = ready.files.writer is not None
-        self._counter = Counter(lambda: connect_another(path, writable), self._read_trouble)
+        self._counter = RowCounter(lambda: connect_another(path, writable), self._read_trouble)
         self._writer: Writer | None = None
         if ready.files.writer is not None and ready.owner is not None:
             self._writer = Writer(ready.files.writer, ready.owner, self._report, self._changed)

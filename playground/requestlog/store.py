@@ -35,7 +35,7 @@ class DamagedFileError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
+class OpenedStore:
     """The connections to a log.
 
     `writer` is None if the file may only be read; `reason` then says why. `aside` is a damaged file that was renamed;
@@ -49,7 +49,7 @@ class Opened:
     aside: Path | None = None
 
 
-def open_files(folder: Path) -> Opened:
+def open_files(folder: Path) -> OpenedStore:
     """Open the log in a folder, which is created with mode 0700 if missing. Raises LogUnavailableError."""
     path = folder / FILE_NAME
     try:
@@ -59,7 +59,7 @@ def open_files(folder: Path) -> Opened:
         raise LogUnavailableError(unavailable(folder, error)) from error
 
 
-def _open_or_set_aside(path: Path) -> Opened:
+def _open_or_set_aside(path: Path) -> OpenedStore:
     try:
         return _open(path, None, None)
     except DamagedFileError as damage:
@@ -71,11 +71,11 @@ def _open_or_set_aside(path: Path) -> Opened:
         return _open(path, notice, aside)
 
 
-def _open(path: Path, notice: str | None, aside: Path | None) -> Opened:
+def _open(path: Path, notice: str | None, aside: Path | None) -> OpenedStore:
     try:
         found = _peek(path)
         if found > migrations.CURRENT:
-            return Opened(None, _connect_unchanged(path), _newer(path, found), notice)
+            return OpenedStore(None, _connect_unchanged(path), _newer(path, found), notice)
         writer = _connect_writer(path)
     except UnicodeDecodeError as error:
         raise DamagedFileError("text that is not UTF-8") from error
@@ -83,7 +83,7 @@ def _open(path: Path, notice: str | None, aside: Path | None) -> Opened:
         if is_damage(error) or _is_wrong_schema(error):
             raise DamagedFileError(str(error)) from error
         raise
-    return Opened(writer, connect_reader(path), None, notice, aside)
+    return OpenedStore(writer, connect_reader(path), None, notice, aside)
 
 
 def _peek(path: Path) -> int:

@@ -24,7 +24,7 @@ RAW_CAP_CHARS = 4 * 1024 * 1024
 
 
 @dataclass(slots=True)
-class Live:
+class LiveRun:
     """A running request. `number` is None until its row is on disk; the first `written` events are on disk."""
 
     record: RequestRecord
@@ -89,7 +89,7 @@ class Writer:
         self._owner = owner
         self._report = report
         self._changed = changed
-        self._live: dict[str, Live] = {}
+        self._live: dict[str, LiveRun] = {}
         self._keeper = PromptKeeper(connection)
         self._failing = False
         self._given_up = 0
@@ -116,7 +116,7 @@ class Writer:
         """Add a run before it is sent. Written by `settle`."""
         if record.run_id in self._live:
             raise sqlite3.IntegrityError(f"run {record.run_id} has begun already")
-        self._live[record.run_id] = Live(record)
+        self._live[record.run_id] = LiveRun(record)
 
     def take(self, notes: Iterable[tuple[str, AnyEvent]]) -> None:
         """Add events of live runs, in order; events of other runs are ignored."""
@@ -229,7 +229,7 @@ class Writer:
         self._owner.release()
         return unsaved
 
-    def _save(self, owing: list[Live], durable: bool, refused: dict[str, sqlite3.IntegrityError]) -> bool:
+    def _save(self, owing: list[LiveRun], durable: bool, refused: dict[str, sqlite3.IntegrityError]) -> bool:
         try:
             with self._transaction(durable):
                 numbers = [self._write(live) for live in owing]
@@ -250,7 +250,7 @@ class Writer:
 
     def _save_each(
         self,
-        owing: list[Live],
+        owing: list[LiveRun],
         durable: bool,
         refused: dict[str, sqlite3.IntegrityError],
         error: sqlite3.IntegrityError,
@@ -264,7 +264,7 @@ class Writer:
         saved = [self._save([live], durable, refused) for live in owing]
         return all(saved)
 
-    def _write(self, live: Live) -> int:
+    def _write(self, live: LiveRun) -> int:
         number, pending = live.number, live.events[live.written :]
         if number is None:
             number = rows.insert_run(self._connection, self._keeper, live.record, self._owner.id)

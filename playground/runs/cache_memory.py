@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from playground.client.endpoint import SIMULATOR_ID
-from playground.prefix_cache.endpoint_model import EndpointCacheModel, Usage
+from playground.prefix_cache.endpoint_model import CacheUsage, EndpointCacheModel
 from playground.prefix_cache.forecaster import CacheForecaster
 from playground.prefix_cache.index import Sent
 from playground.prefix_cache.learned_state import LearnedState, parse, restore
@@ -136,7 +136,7 @@ def build_model(assumed_s: float, rows: Sequence[SentRow], state: LearnedState |
     return cache
 
 
-def sent_from_log(row: SentRow) -> tuple[Sent, Usage]:
+def sent_from_log(row: SentRow) -> tuple[Sent, CacheUsage]:
     """Return a logged request and its report as the cache model reads them."""
     try:
         value = json.loads(row.body)
@@ -151,4 +151,4 @@ def sent_from_log(row: SentRow) -> tuple[Sent, Usage]:
     message: dict[str, Json] | None = (
         {"role": "assistant", "content": row.answer} if row.answer and not row.called else None
     )
-    return sent, Usage(row.prompt_tokens, row.cached_tokens, row.completion_tokens, message=message)
+    return sent, CacheUsage(row.prompt_tokens, row.cached_tokens, row.completion_tokens, message=message)

@@ -30,7 +30,7 @@ YIELD_S = 0.01
 Listener: TypeAlias = Callable[["Run", AnyEvent], None]
 
 
-class Exchange(Protocol):
+class ExchangeSource(Protocol):
     """The part of Connection that a run uses."""
 
     def stream(
@@ -50,7 +50,7 @@ class Run:
         endpoint: Endpoint,
         forecast: Forecast | None,
         started_utc: datetime,
-        connection: Exchange,
+        connection: ExchangeSource,
         key: str | None,
         retries: RetryPolicy = NO_RETRIES,
         rate_limiter: RateLimiter | None = None,

@@ -18,7 +18,7 @@ from playground.client.events import AnyEvent, HeadersReceived
 from playground.client.rate_limiter import RateLimiter
 from playground.client.redact import key_forms
 from playground.client.retry import RetryPolicy
-from playground.prefix_cache.endpoint_model import Usage as CacheUsage
+from playground.prefix_cache.endpoint_model import CacheUsage
 from playground.prefix_cache.forecast import Forecast
 from playground.prefix_cache.forecaster import CacheForecaster, PromptForecast, Settled
 from playground.prefix_cache.index import Match, Sent

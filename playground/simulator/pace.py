@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from playground.simulator import wire
-from playground.simulator.scenarios import Turn
+from playground.simulator.scenarios import ScenarioTurn
 
 Paced = tuple[float, int, dict[str, Any]]
 """The moment on the monotonic clock, the tokens made until then, the chunk."""
@@ -20,9 +20,9 @@ class Pace:
     began: float
     ready_at: float
     token_s: float
-    scripted: Turn | None = None
+    scripted: ScenarioTurn | None = None
 
-    def chunks(self, answer: wire.Answer) -> Iterator[Paced]:
+    def chunks(self, answer: wire.AnswerBody) -> Iterator[Paced]:
         """Every chunk up to the finish_reason."""
         if self.scripted is not None:
             for made, (at_ms, chunk) in enumerate(self.scripted.chunks(answer)):
@@ -34,7 +34,7 @@ class Pace:
             made += tokens
             yield self.ready_at + max(made - 1, 0) * self.token_s, made, chunk
 
-    def ends_at(self, answer: wire.Answer) -> float:
+    def ends_at(self, answer: wire.AnswerBody) -> float:
         """When a whole answer is ready that is not streamed."""
         if self.scripted is not None:
             return self.began + self.scripted.ends_ms / 1000

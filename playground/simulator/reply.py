@@ -14,7 +14,7 @@ from playground.simulator.tokens import pieces
 
 
 @dataclass(frozen=True)
-class Phrases:
+class SimulatorPhrases:
     """Sentences of one language. `space` is the separator between them."""
 
     greeting: str
@@ -27,7 +27,7 @@ class Phrases:
 
 
 PHRASES = {
-    "english": Phrases(
+    "english": SimulatorPhrases(
         "Hello{name}!",
         "This is a simulated reply: no model has read your prompt.",
         "You asked: “{question}”",
@@ -46,7 +46,7 @@ PHRASES = {
             "That is all a simulator can say about it.",
         ),
     ),
-    "hindi": Phrases(
+    "hindi": SimulatorPhrases(
         "नमस्ते{name}!",
         "यह एक नकली उत्तर है: किसी मॉडल ने आपका प्रॉम्प्ट नहीं पढ़ा।",
         "आपने पूछा: “{question}”",
@@ -59,7 +59,7 @@ PHRASES = {
         ),
         ("असली उत्तर के लिए Electron से जुड़िए।", "क्या मैं और कुछ बताऊँ?"),
     ),
-    "tamil": Phrases(
+    "tamil": SimulatorPhrases(
         "வணக்கம்{name}!",
         "இது ஒரு போலி பதில்: எந்த மாதிரியும் உங்கள் கேள்வியைப் படிக்கவில்லை.",
         "நீங்கள் கேட்டது: “{question}”",
@@ -71,7 +71,7 @@ PHRASES = {
         ),
         ("உண்மையான பதிலுக்கு Electron உடன் இணையுங்கள்.",),
     ),
-    "arabic": Phrases(
+    "arabic": SimulatorPhrases(
         "مرحبا{name}!",
         "هذا رد محاكى: لم يقرأ أي نموذج رسالتك.",
         "سألت: «{question}»",
@@ -83,7 +83,7 @@ PHRASES = {
         ),
         ("اتصل بـ Electron للحصول على رد حقيقي.",),
     ),
-    "hebrew": Phrases(
+    "hebrew": SimulatorPhrases(
         "שלום{name}!",
         "זו תשובה מדומה: אף מודל לא קרא את ההודעה שלך.",
         "שאלת: “{question}”",
@@ -95,7 +95,7 @@ PHRASES = {
         ),
         ("התחברו ל-Electron כדי לקבל תשובה אמיתית.",),
     ),
-    "japanese": Phrases(
+    "japanese": SimulatorPhrases(
         "こんにちは{name}。",
         "これは模擬の返答で、モデルはプロンプトを読んでいません。",
         "ご質問：「{question}」",
@@ -108,7 +108,7 @@ PHRASES = {
         ("本物の返答にはElectronに接続してください。",),
         "",
     ),
-    "chinese": Phrases(
+    "chinese": SimulatorPhrases(
         "您好{name}。",
         "这是模拟的回复，没有模型读过您的提示。",
         "您问的是：“{question}”",
@@ -121,7 +121,7 @@ PHRASES = {
         ("要得到真实的回复，请连接Electron。",),
         "",
     ),
-    "korean": Phrases(
+    "korean": SimulatorPhrases(
         "안녕하세요{name}.",
         "이것은 모의 응답이며, 모델이 프롬프트를 읽지 않았습니다.",
         "질문: “{question}”",
@@ -133,7 +133,7 @@ PHRASES = {
         ),
         ("실제 응답을 받으려면 Electron에 연결하세요.",),
     ),
-    "spanish": Phrases(
+    "spanish": SimulatorPhrases(
         "¡Hola{name}!",
         "Esta respuesta es simulada: ningún modelo ha leído el prompt.",
         "Preguntaste: «{question}»",
@@ -177,7 +177,7 @@ class Call:
 
 
 @dataclass
-class Reply:
+class SimulatedReply:
     """A whole answer, before it is streamed."""
 
     tokens: list[str]
@@ -196,7 +196,7 @@ class Reply:
         )
 
 
-def compose(fields: Mapping[str, Any]) -> Reply:
+def compose(fields: Mapping[str, Any]) -> SimulatedReply:
     """Return the answer to a valid request."""
     chance = random.Random(_seed(fields))
     question = _last(fields["messages"], "user")
@@ -243,7 +243,9 @@ def _script(question: str) -> str:
 _NAMED = re.compile(r"^([^\W\d_][^\n:{}]{0,38}?)\s+(?:asks|says|sagt|pregunta)\s*:", re.MULTILINE)
 
 
-def _answer(messages: Sequence[Mapping[str, Any]], question: str, phrases: Phrases, chance: random.Random) -> str:
+def _answer(
+    messages: Sequence[Mapping[str, Any]], question: str, phrases: SimulatorPhrases, chance: random.Random
+) -> str:
     named = _NAMED.search(question)
     asked = " ".join(question[named.end() :].split() if named else question.split())
     if len(asked) > 90:
@@ -264,15 +266,15 @@ def _json_answer(question: str) -> str:
     return json.dumps(value, ensure_ascii=False, indent=1)
 
 
-def _limited(fields: Mapping[str, Any], text: str) -> Reply:
+def _limited(fields: Mapping[str, Any], text: str) -> SimulatedReply:
     stop = fields.get("stop")
     ends = [text.find(word) for word in ([stop] if isinstance(stop, str) else stop or ()) if word]
     found = [end for end in ends if end >= 0]
     tokens = pieces(text[: min(found)] if found else text)
     limit = fields.get("max_tokens") or DEFAULT_MAX_TOKENS
     if len(tokens) > limit:
-        return Reply(tokens[:limit], finish_reason="length")
-    return Reply(tokens)
+        return SimulatedReply(tokens[:limit], finish_reason="length")
+    return SimulatedReply(tokens)
 
 
 def _wanted_tools(fields: Mapping[str, Any], question: str) -> list[Mapping[str, Any]]:
@@ -327,17 +329,17 @@ def _calling(
     question: str,
     fillers: Sequence[str],
     chance: random.Random,
-) -> Reply:
+) -> SimulatedReply:
     calls = [_call(function, question, chance) for function in functions]
     filler = chance.choice(fillers) if _asks_for_filler(fields["messages"]) else ""
-    return _cut(fields, Reply(pieces(filler), calls, "tool_calls"))
+    return _cut(fields, SimulatedReply(pieces(filler), calls, "tool_calls"))
 
 
 CALL_TOKENS = 4
 """Tokens of a call in addition to its name and arguments."""
 
 
-def _cut(fields: Mapping[str, Any], reply: Reply) -> Reply:
+def _cut(fields: Mapping[str, Any], reply: SimulatedReply) -> SimulatedReply:
     """Return the reply within max_tokens: a call that does not fit has incomplete arguments, later ones are missing."""
     limit = fields.get("max_tokens") or DEFAULT_MAX_TOKENS
     if reply.completion_tokens <= limit:
@@ -353,7 +355,7 @@ def _cut(fields: Mapping[str, Any], reply: Reply) -> Reply:
         left -= len(arguments)
         if left < 0:
             break
-    return Reply(reply.tokens[:limit], calls, "length")
+    return SimulatedReply(reply.tokens[:limit], calls, "length")
 
 
 def _call(function: Mapping[str, Any], question: str, chance: random.Random) -> Call:

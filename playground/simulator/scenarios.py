@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from playground.simulator import wire
-from playground.simulator.reply import Call, Reply
+from playground.simulator.reply import Call, SimulatedReply
 from playground.simulator.tokens import pieces
-from playground.simulator.validation import Detail
+from playground.simulator.validation import ErrorDetail
 
 MOST_MS = 600_000
 VOICE_EXAMPLE = "voice_example"
@@ -39,7 +39,7 @@ SCENARIOS: Mapping[str, Any] = {
 
 
 @dataclass(frozen=True)
-class Step:
+class ScenarioStep:
     """One chunk: text, the beginning of a call, or more argument text of a call."""
 
     at_ms: float
@@ -50,10 +50,10 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Turn:
+class ScenarioTurn:
     """One scripted answer."""
 
-    steps: tuple[Step, ...]
+    steps: tuple[ScenarioStep, ...]
 
     @property
     def ends_ms(self) -> float:
@@ -61,24 +61,24 @@ class Turn:
         return self.steps[-1].at_ms if self.steps else 0.0
 
     @property
-    def reply(self) -> Reply:
+    def reply(self) -> SimulatedReply:
         """Return the whole answer."""
         calls = [Call(step.call.id, step.call.name, self._arguments(step)) for step in self.steps if step.call]
         text = "".join(step.content or "" for step in self.steps)
-        return Reply(pieces(text), calls, "tool_calls" if calls else "stop")
+        return SimulatedReply(pieces(text), calls, "tool_calls" if calls else "stop")
 
-    def _arguments(self, head: Step) -> str:
+    def _arguments(self, head: ScenarioStep) -> str:
         assert head.call is not None
         return head.call.arguments + "".join(step.more for step in self.steps if step.index == head.index)
 
-    def chunks(self, answer: wire.Answer) -> Iterator[tuple[float, dict[str, Any]]]:
+    def chunks(self, answer: wire.AnswerBody) -> Iterator[tuple[float, dict[str, Any]]]:
         """Yield every chunk up to the finish_reason, with its time in milliseconds."""
         for step in self.steps:
             yield step.at_ms, wire.scripted_chunk(answer, _delta(step), step.at_ms)
         yield self.ends_ms, wire.scripted_chunk(answer, {}, self.ends_ms, answer.reply.finish_reason)
 
 
-def _delta(step: Step) -> dict[str, Any]:
+def _delta(step: ScenarioStep) -> dict[str, Any]:
     if step.content is not None:
         return {"role": "assistant", "content": step.content}
     function: dict[str, Any] = {"arguments": step.more}
@@ -88,7 +88,7 @@ def _delta(step: Step) -> dict[str, Any]:
     return {"tool_calls": [{**head, "function": {"name": step.call.name, "arguments": step.call.arguments}}]}
 
 
-def turn_of(fields: Mapping[str, Any]) -> Turn | None:
+def turn_of(fields: Mapping[str, Any]) -> ScenarioTurn | None:
     """Return the scripted turn for a request; None if the request has no scenario."""
     if "scenario" not in fields:
         return None
@@ -97,16 +97,16 @@ def turn_of(fields: Mapping[str, Any]) -> Turn | None:
     return _turn(turns[min(number, len(turns) - 1)], len(fields["messages"]))
 
 
-def problems(fields: Mapping[str, Any]) -> list[Detail]:
+def problems(fields: Mapping[str, Any]) -> list[ErrorDetail]:
     """Return the errors of a valid request's `scenario`."""
     value = fields.get("scenario", VOICE_EXAMPLE)
     if isinstance(value, str) and value not in SCENARIOS:
-        return [Detail("invalid_value", f"scenario is one of {', '.join(SCENARIOS)}, or a script", ("scenario",))]
+        return [ErrorDetail("invalid_value", f"scenario is one of {', '.join(SCENARIOS)}, or a script", ("scenario",))]
     try:
         for turn in _script(value):
             _turn(turn, 0)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        return [Detail("invalid_value", f"the script cannot be played: {error!r}", ("scenario",))]
+        return [ErrorDetail("invalid_value", f"the script cannot be played: {error!r}", ("scenario",))]
     return []
 
 
@@ -123,22 +123,24 @@ def _answered(messages: Sequence[Mapping[str, Any]]) -> int:
     return roles[since:].count("assistant")
 
 
-def _turn(steps: Any, place: int) -> Turn:
-    made: list[Step] = []
+def _turn(steps: Any, place: int) -> ScenarioTurn:
+    made: list[ScenarioStep] = []
     index, at_ms = -1, 0.0
     for fields in steps:
         if not at_ms <= float(fields["at_ms"]) <= MOST_MS:
             raise ValueError(f"at_ms goes on from step to step, to {MOST_MS:,} at most")
         at_ms = float(fields["at_ms"])
         if "content" in fields:
-            made.append(Step(at_ms, content=str(fields["content"])))
+            made.append(ScenarioStep(at_ms, content=str(fields["content"])))
             continue
         if "call" in fields:
             index += 1
         elif index < 0:
             raise ValueError("more arguments come after a call")
-        made.append(Step(at_ms, call=_call(fields, place, index), index=index, more=str(fields.get("more", ""))))
-    return Turn(tuple(made))
+        made.append(
+            ScenarioStep(at_ms, call=_call(fields, place, index), index=index, more=str(fields.get("more", "")))
+        )
+    return ScenarioTurn(tuple(made))
 
 
 def _call(fields: Any, place: int, index: int) -> Call | None:

@@ -22,20 +22,20 @@ from playground.simulator.pace import Pace
 from playground.simulator.reply import compose
 from playground.simulator.speech import SpeechRoutes
 from playground.simulator.tokens import Template
-from playground.simulator.validation import Detail, context_problem, problems
+from playground.simulator.validation import ErrorDetail, context_problem, problems
 
 MINUTE_S = 60.0
 
 
 @dataclass(frozen=True)
-class Plan:
+class PlanOptions:
     """Limits of the account; None: no limit."""
 
     requests_per_minute: int | None
     in_flight: int | None
 
 
-PLANS = {"standard": Plan(10, 3), "enterprise": Plan(200, 20), "none": Plan(None, None)}
+PLANS = {"standard": PlanOptions(10, 3), "enterprise": PlanOptions(200, 20), "none": PlanOptions(None, None)}
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Refusal:
 class Limiter:
     """Counts the requests of the server's only account."""
 
-    def __init__(self, plan: Plan, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, plan: PlanOptions, clock: Callable[[], float] = time.monotonic) -> None:
         self._plan, self._clock = plan, clock
         self._starts: deque[float] = deque()
         self.in_flight = 0
@@ -96,7 +96,7 @@ class Options:
 class Refused(Exception):  # noqa: N818 - an answer, not an error of ours
     """Raised to answer the request with an error envelope."""
 
-    def __init__(self, status: int, kind: str, message: str, details: list[Detail] | None = None) -> None:
+    def __init__(self, status: int, kind: str, message: str, details: list[ErrorDetail] | None = None) -> None:
         super().__init__(message)
         self.status, self.kind, self.message, self.details = status, kind, message, details or []
         self.retry_after_s: float | None = None
@@ -220,7 +220,7 @@ class Simulator:
         cache = self._cache.route(tokens)
         cached = cache.serve(tokens)
         scripted = scenarios.turn_of(fields)
-        answer = wire.Answer(
+        answer = wire.AnswerBody(
             id=f"chatcmpl-{uuid.uuid4().hex[:24]}",
             model="electron",
             reply=scripted.reply if scripted else compose(fields),
@@ -247,7 +247,7 @@ class Simulator:
         self,
         request: web.Request,
         fields: dict[str, Any],
-        answer: wire.Answer,
+        answer: wire.AnswerBody,
         pace: Pace,
         fault: Fault | None,
     ) -> web.StreamResponse:
@@ -265,7 +265,7 @@ class Simulator:
         self,
         request: web.Request,
         response: web.StreamResponse,
-        answer: wire.Answer,
+        answer: wire.AnswerBody,
         pace: Pace,
         fault: Fault | None,
     ) -> None:

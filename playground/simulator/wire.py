@@ -9,21 +9,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from playground.simulator.reply import Call, Reply
+from playground.simulator.reply import Call, SimulatedReply
 from playground.simulator.tokens import pieces
-from playground.simulator.validation import Detail
+from playground.simulator.validation import ErrorDetail
 
 ARGUMENT_PIECE = 4
 """Tokens of arguments per chunk."""
 
 
 @dataclass(frozen=True)
-class Answer:
+class AnswerBody:
     """Input of a response."""
 
     id: str
     model: str
-    reply: Reply
+    reply: SimulatedReply
     prompt_tokens: int
     cached_tokens: int
     details: bool = True
@@ -47,7 +47,7 @@ class Answer:
         return usage
 
 
-def completion(answer: Answer) -> dict[str, Any]:
+def completion(answer: AnswerBody) -> dict[str, Any]:
     """Return the whole answer, not streamed."""
     reply = answer.reply
     message: dict[str, Any] = {"role": "assistant", "content": reply.text if reply.tokens else None}
@@ -70,7 +70,7 @@ def _whole_call(call: Call) -> dict[str, Any]:
     return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
 
 
-def chunks(answer: Answer) -> Iterator[tuple[int, dict[str, Any]]]:
+def chunks(answer: AnswerBody) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield every chunk up to the finish_reason, with the number of tokens that it takes to generate."""
     reply = answer.reply
     yield 0, _chunk(answer, {"role": "assistant", "content": "" if reply.tokens else None})
@@ -92,24 +92,24 @@ def _pieces(arguments: str) -> Iterator[str]:
         yield "".join(tokens[start : start + ARGUMENT_PIECE])
 
 
-def _chunk(answer: Answer, delta: Mapping[str, Any], extra: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def _chunk(answer: AnswerBody, delta: Mapping[str, Any], extra: Mapping[str, Any] | None = None) -> dict[str, Any]:
     choice = {"index": 0, "delta": dict(delta), "finish_reason": None, **(extra or {})}
     return {**_head(answer), "choices": [choice]}
 
 
 def scripted_chunk(
-    answer: Answer, delta: Mapping[str, Any], at_ms: float, finish_reason: str | None = None
+    answer: AnswerBody, delta: Mapping[str, Any], at_ms: float, finish_reason: str | None = None
 ) -> dict[str, Any]:
     """Return a chunk of a scenario, with its scripted time."""
     return {**_chunk(answer, delta, {"finish_reason": finish_reason}), "simulated_ms": at_ms}
 
 
-def usage_chunk(answer: Answer) -> dict[str, Any]:
+def usage_chunk(answer: AnswerBody) -> dict[str, Any]:
     """Return the last chunk before [DONE]; sent only if the request includes usage."""
     return {**_head(answer), "choices": [], "usage": answer.usage}
 
 
-def _head(answer: Answer) -> dict[str, Any]:
+def _head(answer: AnswerBody) -> dict[str, Any]:
     return {
         "id": answer.id,
         "object": "chat.completion.chunk",
@@ -134,7 +134,7 @@ def _entry(token: str, value: float) -> dict[str, Any]:
     return {"token": token, "logprob": round(value, 4), "bytes": list(token.encode("utf-8", "replace"))}
 
 
-def error(kind: str, message: str, request_id: str, details: Sequence[Detail] = ()) -> dict[str, Any]:
+def error(kind: str, message: str, request_id: str, details: Sequence[ErrorDetail] = ()) -> dict[str, Any]:
     """Return the error envelope; `details` is present only if there are any."""
     body: dict[str, Any] = {"message": message, "type": kind}
     if details:

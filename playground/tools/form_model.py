@@ -28,7 +28,7 @@ _Object = dict[str, Json]
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class FormRow:
     """One parameter. `kind` is one of KINDS, or a description of another schema; `inside` names nested properties."""
 
     name: str
@@ -45,7 +45,7 @@ def description_of(tool: Tool) -> str:
     return found if isinstance(found, str) else ""
 
 
-def rows(tool: Tool) -> tuple[Row, ...] | None:
+def rows(tool: Tool) -> tuple[FormRow, ...] | None:
     """Return the parameters in order; None for a schema that a form cannot show (not a plain object's)."""
     parameters = _function(tool.definition).get("parameters")
     if parameters is None:
@@ -181,12 +181,12 @@ def limited_parameter(tool: Tool, name: str, typed: str) -> Tool:
     return Tool.of(definition)
 
 
-def _row(name: str, schema: Json, required: bool) -> Row:
+def _row(name: str, schema: Json, required: bool) -> FormRow:
     if not isinstance(schema, dict):
-        return Row(name, "any" if schema is True else "as JSON", required, "", "")
+        return FormRow(name, "any" if schema is True else "as JSON", required, "", "")
     description = schema.get("description")
     enum = schema.get("enum")
-    return Row(
+    return FormRow(
         name,
         _kind(schema),
         required,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from playground.prompt.document import Json, Tool
 from playground.prompt.field_errors import FieldError, InputError, Path
 from playground.prompt.limits import COUNTS
-from playground.tools.json_position import Fault, read_json
+from playground.tools.json_position import JsonFault, read_json
 from playground.tools.schema import check_parameters
 
 MAX_CHARACTERS = 256 * 1024
@@ -126,7 +126,7 @@ def from_json(text: str) -> ImportedTools:
     if len(text) > MAX_CHARACTERS:
         raise InputError(FieldError((), f"the text has {len(text):,} characters; {MAX_CHARACTERS:,} are the most."))
     value = read_json(text)
-    if isinstance(value, Fault):
+    if isinstance(value, JsonFault):
         raise InputError(FieldError((), f"this is not JSON: {value}.", offset=value.offset))
     problems: list[FieldError] = []
     notes: list[str] = []

@@ -64,7 +64,7 @@ def _next(text: str, value: int) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class JsonFault:
     """`offset` in code points of the text; `line` and `column` count from 1, the column in code points too."""
 
     offset: int
@@ -76,7 +76,7 @@ class Fault:
         return f"line {self.line:,}, column {self.column:,}: {self.message}"
 
 
-def read_json(text: str) -> Json | Fault:
+def read_json(text: str) -> Json | JsonFault:
     """Parse within the bounds of `json_bounds`. Returns the value, or the first fault and its position."""
     try:
         value: Json = loads(text)
@@ -92,17 +92,17 @@ def read_json(text: str) -> Json | Fault:
 _CONSTANTS = ("NaN", "Infinity", "-Infinity")
 
 
-def fault_at(text: str, offset: int, message: str) -> Fault:
+def fault_at(text: str, offset: int, message: str) -> JsonFault:
     """Return a fault at a code point of `text`."""
     line_start = text.rfind("\n", 0, offset) + 1
-    return Fault(offset, text.count("\n", 0, offset) + 1, offset - line_start + 1, message)
+    return JsonFault(offset, text.count("\n", 0, offset) + 1, offset - line_start + 1, message)
 
 
-def _fault(text: str, error: json.JSONDecodeError) -> Fault:
+def _fault(text: str, error: json.JSONDecodeError) -> JsonFault:
     if text.lstrip().startswith("```"):
         return fault_at(text, text.index("`"), "the JSON is inside a code fence")
     if not text.strip():
-        return Fault(0, 1, 1, "the text is empty")
+        return JsonFault(0, 1, 1, "the text is empty")
     if error.pos >= len(text.rstrip()) or error.msg.startswith("Unterminated string"):
         return fault_at(text, len(text.rstrip()), "the text ends before the JSON does")
     return fault_at(text, error.pos, _words(error.msg))

@@ -18,7 +18,7 @@ from typing import Any, cast
 
 from playground.prompt.document import Json
 from playground.prompt.field_errors import FieldError, Path
-from playground.tools.json_position import Fault, read_json
+from playground.tools.json_position import JsonFault, read_json
 
 MAX_ERRORS = 20
 TIME_LIMIT_S = 0.1
@@ -59,7 +59,7 @@ def check_arguments(arguments: str, schema: Json) -> ArgumentCheck:
     An error's path is inside the arguments: ("customer", "id"), or () for the arguments themselves.
     """
     value = read_json(arguments)
-    if isinstance(value, Fault):
+    if isinstance(value, JsonFault):
         return ArgumentCheck((FieldError((), f"not JSON at {value}", offset=value.offset),))
     if not isinstance(value, dict):
         return ArgumentCheck((FieldError((), f"should be an object, is {_type_name(value)}"),))

@@ -230,6 +230,7 @@ class MainWindow(QMainWindow):
         self.top.new_requested.connect(self.files.new)
         self.files.saved.connect(lambda _name: self.status.show_saved(f"Saved {datetime.now().astimezone():%H:%M}"))
         self.files.trouble.connect(self.say_trouble)
+        self.files.import_requested.connect(lambda path: self.answers.log_paths.work.import_from(path))
         self.files.changed.connect(self._show_file)
         self.program.endpoint_changed.connect(self.choose_endpoint)
         self.program.trouble.connect(self.say_trouble)

@@ -140,6 +140,7 @@ class Session:
             ("prepare the connection", self._warm_connection),
             ("start the simulator", self.window.start_simulator),
             ("import the schema checks", self._import_schema_checks),
+            ("compile the patterns of varying text", self._prepare_patterns),
         )
         for name, step in steps:
             try:
@@ -157,6 +158,11 @@ class Session:
         from playground.tools.schema import preload
 
         await asyncio.to_thread(preload)
+
+    async def _prepare_patterns(self) -> None:
+        from playground.prefix_cache.volatile_scan import prepare
+
+        await asyncio.to_thread(prepare)
 
     async def _warm_connection(self) -> None:
         await self.workspace.sender.connection.warm()

@@ -27,7 +27,7 @@ SPEAKERS = ("electron", "simulator")
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class SpokenPart:
     """A spoken part of a completion. `engine_s`: from its text to the first audio. `length_s`: length of the audio."""
 
     text: str
@@ -45,7 +45,7 @@ class Part:
 class Engine(Protocol):
     """Speech engine that speaks one part at a time."""
 
-    async def say(self, text: str, on_audio: Callable[[bytes], None]) -> Part:
+    async def say(self, text: str, on_audio: Callable[[bytes], None]) -> SpokenPart:
         """Speak a text to its end. Raises SpeechError. Cancelling stops the audio immediately."""
 
 
@@ -57,7 +57,7 @@ class Lightning:
     ) -> None:
         self._connection, self._keys, self._endpoint, self._voice = connection, keys, endpoint, voice
 
-    async def say(self, text: str, on_audio: Callable[[bytes], None]) -> Part:
+    async def say(self, text: str, on_audio: Callable[[bytes], None]) -> SpokenPart:
         """See `Engine.speak`."""
         client = await self._connection.client_for(self._endpoint.base_url)
         if isinstance(client, ApiError):
@@ -76,7 +76,7 @@ class Lightning:
         if first_at is None:
             raise SpeechError("The speech service sent no audio.", request_id)
         length_s = len(pcm) / SAMPLE_BYTES / self._voice.sample_rate
-        return Part(text, first_at - began, length_s, bytes(pcm), request_id)
+        return SpokenPart(text, first_at - began, length_s, bytes(pcm), request_id)
 
 
 class Speaker:
@@ -91,12 +91,12 @@ class Speaker:
         engine: Engine,
         *,
         start: Start = "clause",
-        on_part: Callable[[Part], None] = lambda _part: None,
+        on_part: Callable[[SpokenPart], None] = lambda _part: None,
         on_audio: Callable[[bytes], None] = lambda _pcm: None,
     ) -> None:
         self._engine, self._start = engine, start
         self._on_part, self._on_audio = on_part, on_audio
-        self.parts: list[Part] = []
+        self.parts: list[SpokenPart] = []
         self._run: Run | None = None
         self._came, self._begun = asyncio.Event(), asyncio.Event()
         self._stopped = False
@@ -144,7 +144,7 @@ class Speaker:
         return text[cut.start : cut.end].strip()
 
 
-def as_wav(parts: list[Part], sample_rate: int) -> bytes:
+def as_wav(parts: list[SpokenPart], sample_rate: int) -> bytes:
     """Return the spoken parts as one WAV file."""
     held = io.BytesIO()
     with wave.open(held, "wb") as file:

@@ -28,7 +28,7 @@ SHORTEST_SILENCE_S = 0.0005
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class TimelineMark:
     """A point in time on the axis."""
 
     kind: MarkKind
@@ -37,7 +37,7 @@ class Mark:
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class TimelineSpan:
     """A period on the axis. `ends_at` None: not ended yet. `label`: a tool's name, or the text."""
 
     kind: SpanKind
@@ -66,8 +66,8 @@ class Timeline:
     """The timeline of one variant. Times in seconds; None: did not happen."""
 
     variant: Variant
-    marks: tuple[Mark, ...]
-    spans: tuple[Span, ...]
+    marks: tuple[TimelineMark, ...]
+    spans: tuple[TimelineSpan, ...]
     spoken: tuple[Spoken, ...]
     silences: tuple[Silence, ...]
     ends_at: float
@@ -172,38 +172,38 @@ def _last(turn: PlacedTurn) -> float:
     return max(last, *(tool.ended_at or tool.started_at for tool in turn.tools), 0.0)
 
 
-def _marks(turn: PlacedTurn) -> Iterator[Mark]:
+def _marks(turn: PlacedTurn) -> Iterator[TimelineMark]:
     times, zero, late = turn.measured.times, turn.began_at, turn.began_at - turn.cut_s
     if times.sent_at is not None:
-        yield Mark("sent", turn.number, zero + times.sent_at)
+        yield TimelineMark("sent", turn.number, zero + times.sent_at)
     if times.headers_at is not None:
-        yield Mark("headers", turn.number, zero + times.headers_at)
+        yield TimelineMark("headers", turn.number, zero + times.headers_at)
     if times.first_content_at is not None and not turn.silent:
-        yield Mark("first_content", turn.number, zero + times.first_content_at)
+        yield TimelineMark("first_content", turn.number, zero + times.first_content_at)
     if times.first_call_at is not None:
-        yield Mark("first_call", turn.number, late + times.first_call_at)
+        yield TimelineMark("first_call", turn.number, late + times.first_call_at)
     if times.ended_at is not None:
         kind: MarkKind = "failed" if times.ended_as == "failed" else "stopped"
-        yield Mark("ended" if times.ended_as == "done" else kind, turn.number, late + times.ended_at)
+        yield TimelineMark("ended" if times.ended_as == "done" else kind, turn.number, late + times.ended_at)
 
 
-def _spans(turn: PlacedTurn) -> Iterator[Span]:
+def _spans(turn: PlacedTurn) -> Iterator[TimelineSpan]:
     times, zero, late, number = turn.measured.times, turn.began_at, turn.began_at - turn.cut_s, turn.number
     if times.sent_at:
-        yield Span("queue", number, zero, zero + times.sent_at)
+        yield TimelineSpan("queue", number, zero, zero + times.sent_at)
     if times.sent_at is not None:
         waits_until = times.headers_at if times.headers_at is not None else times.ended_at
-        yield Span("headers", number, zero + times.sent_at, _moved(zero, waits_until))
+        yield TimelineSpan("headers", number, zero + times.sent_at, _moved(zero, waits_until))
     if times.headers_at is not None:
         until = times.first_piece_at if times.first_piece_at is not None else times.ended_at
-        yield Span("first_token", number, zero + times.headers_at, _moved(zero, until))
+        yield TimelineSpan("first_token", number, zero + times.headers_at, _moved(zero, until))
     if times.piece_times and not turn.silent:
         kind: SpanKind = "filler" if times.calls else "answer"
-        yield Span(kind, number, zero + times.piece_times[0], zero + times.piece_times[-1], times.text)
+        yield TimelineSpan(kind, number, zero + times.piece_times[0], zero + times.piece_times[-1], times.text)
     for call in times.calls:
-        yield Span("call", number, late + call.first_at, late + call.last_at, call.name)
+        yield TimelineSpan("call", number, late + call.first_at, late + call.last_at, call.name)
     for tool in turn.tools:
-        yield Span("tool", number, tool.started_at, tool.ended_at, tool.name)
+        yield TimelineSpan("tool", number, tool.started_at, tool.ended_at, tool.name)
 
 
 def _moved(zero: float, at: float | None) -> float | None:

@@ -10,9 +10,9 @@ from typing import Any
 
 from playground.agent.conversation import Conversation
 from playground.agent.events import AgentLoopEnded, Happening
-from playground.agent.loop import Chain
+from playground.agent.loop import AgentLoop
 from playground.agent.tool_executor import Question, ToolExecutionError, ToolExecutor
-from playground.agent.tool_mocks import FixedDelay, Reply, ToolMock, ToolMocks
+from playground.agent.tool_mocks import FixedDelay, MockReply, ToolMock, ToolMocks
 from playground.client.connection import Connection
 from playground.client.endpoint import Endpoint
 from playground.prompt.document import Document, Json, Message, Tool
@@ -56,11 +56,11 @@ def prompt(script: Script, **parameters: Any) -> Document:
 
 BOOK = ToolMocks(
     {
-        "get_balance": ToolMock(Reply("template", '{"account":"{{account}}","balance":412}')),
-        "get_plan": ToolMock(Reply("fixed", "Plus", FixedDelay(1))),
+        "get_balance": ToolMock(MockReply("template", '{"account":"{{account}}","balance":412}')),
+        "get_plan": ToolMock(MockReply("fixed", "Plus", FixedDelay(1))),
     }
 )
-HANGS = ToolMocks({"get_balance": ToolMock(Reply("fixed", "late", FixedDelay(600_000)))})
+HANGS = ToolMocks({"get_balance": ToolMock(MockReply("fixed", "late", FixedDelay(600_000)))})
 
 
 ANSWER = [says(1, "It is ₹412."), says(2, " Anything else?")]
@@ -78,7 +78,7 @@ class Dialogue:
         self.connection = Connection()
         self.told: list[Happening] = []
         self.on: dict[type, Callable[[Any], None]] = {}
-        self.chain = Chain(
+        self.chain = AgentLoop(
             Conversation(document), self._send, ToolExecutor(book, nobody), listener=self._listen, **more
         )
 

@@ -8,13 +8,13 @@ from collections.abc import Mapping
 
 import pytest
 
-from playground.agent.tool_executor import Outcome, Question, ToolExecutionError, ToolExecutor, judge
+from playground.agent.tool_executor import Question, ToolExecutionError, ToolExecutor, ToolOutcome, judge
 from playground.agent.tool_mock_files import consent_key, dump, load, origin
 from playground.agent.tool_mocks import (
     Case,
     FixedDelay,
+    MockReply,
     NormalDelay,
-    Reply,
     ToolMock,
     ToolMocks,
     UniformDelay,
@@ -33,11 +33,11 @@ SCHEMAS: dict[str, Json] = {
 BOOK = ToolMocks(
     {
         "get_balance": ToolMock(
-            otherwise=Reply("template", '{"account": "{{account}}", "months": "{{months}}"}', FixedDelay(520)),
+            otherwise=MockReply("template", '{"account": "{{account}}", "months": "{{months}}"}', FixedDelay(520)),
             cases=(
-                Case({"account": "AC-9*"}, Reply("error", "No account {{account}}.", UniformDelay(100, 200))),
-                Case({"months": 12, "account": "*"}, Reply("fixed", "a year", NormalDelay(300, 50))),
-                Case({"account": "web"}, Reply("http", "http://localhost:8000/balance")),
+                Case({"account": "AC-9*"}, MockReply("error", "No account {{account}}.", UniformDelay(100, 200))),
+                Case({"months": 12, "account": "*"}, MockReply("fixed", "a year", NormalDelay(300, 50))),
+                Case({"account": "web"}, MockReply("http", "http://localhost:8000/balance")),
             ),
         )
     },
@@ -49,7 +49,7 @@ async def _nobody(question: Question) -> str:
     raise ToolExecutionError(f"Nobody answered {question.call.name}.")
 
 
-def _answer(arguments: str, name: str = "get_balance", **more: object) -> tuple[Outcome, list[float]]:
+def _answer(arguments: str, name: str = "get_balance", **more: object) -> tuple[ToolOutcome, list[float]]:
     waits: list[float] = []
 
     async def sleep(seconds: float) -> None:
@@ -90,20 +90,20 @@ def test_the_first_case_that_fits_answers() -> None:
 
 
 def test_true_is_not_one() -> None:
-    assert not Case({"n": 1}, Reply()).fits({"n": True})
-    assert Case({"n": 1}, Reply()).fits({"n": 1})
-    assert not Case({"n": None}, Reply()).fits({})
-    assert Case({"n": None}, Reply()).fits({"n": None})
+    assert not Case({"n": 1}, MockReply()).fits({"n": True})
+    assert Case({"n": 1}, MockReply()).fits({"n": 1})
+    assert not Case({"n": None}, MockReply()).fits({})
+    assert Case({"n": None}, MockReply()).fits({"n": None})
 
 
 def test_the_same_seed_gives_the_same_delays_in_any_order() -> None:
-    reply = Reply("fixed", "", NormalDelay(300, 50))
+    reply = MockReply("fixed", "", NormalDelay(300, 50))
     delays = [BOOK.delay_s("get_balance", reply, nth) for nth in range(200)]
     assert delays == [BOOK.delay_s("get_balance", reply, nth) for nth in reversed(range(200))][::-1]
     assert len(set(delays)) == 200
     assert delays != [ToolMocks(seed=8).delay_s("get_balance", reply, nth) for nth in range(200)]
     assert 0.285 < sum(delays) / 200 < 0.315
-    assert min(BOOK.delay_s("t", Reply("fixed", "", NormalDelay(1, 500)), nth) for nth in range(50)) == 0
+    assert min(BOOK.delay_s("t", MockReply("fixed", "", NormalDelay(1, 500)), nth) for nth in range(50)) == 0
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ def test_ask_me_waits_for_the_person() -> None:
         assert not answering.done()
         assert question.arguments == {"account": "x"}
         typed.set_result("42")
-        assert await answering == Outcome("answered", "42")
+        assert await answering == ToolOutcome("answered", "42")
 
     asyncio.run(main())
 

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from playground.agent.events import AgentLoopEnded, CallEnded, CallStarted, TurnStarted
-from playground.agent.loop import MOST_REQUESTS, Chain
+from playground.agent.loop import MOST_REQUESTS, AgentLoop
 from playground.agent.timing import measured
-from playground.agent.tool_mocks import FixedDelay, Reply, ToolMock, ToolMocks
+from playground.agent.tool_mocks import FixedDelay, MockReply, ToolMock, ToolMocks
 from playground.client.events import ContentDelta
 from playground.prompt.document import Document, Message
 from playground.simulator.launch import SimulatorProcess
@@ -115,11 +115,11 @@ def test_a_chain_that_never_ends_ends_at_its_limit(simulator: SimulatorProcess, 
 
 
 def test_a_limit_is_always_set() -> None:
-    assert Chain.__init__.__kwdefaults__ is not None
-    assert Chain.__init__.__kwdefaults__["limit"] == 5
+    assert AgentLoop.__init__.__kwdefaults__ is not None
+    assert AgentLoop.__init__.__kwdefaults__["limit"] == 5
     for limit in (0, MOST_REQUESTS + 1):
         with pytest.raises(ValueError, match="limit"):
-            Chain(None, None, None, limit=limit)  # type: ignore[arg-type]  # refused before they are looked at
+            AgentLoop(None, None, None, limit=limit)  # type: ignore[arg-type]  # refused before they are looked at
 
 
 def test_after_the_limit_it_can_be_gone_on_with(simulator: SimulatorProcess) -> None:
@@ -199,7 +199,7 @@ def test_a_chain_that_is_not_streamed(simulator: SimulatorProcess) -> None:
 
 
 def test_the_timeline_of_a_real_chain_is_in_order(simulator: SimulatorProcess) -> None:
-    book = ToolMocks({"get_balance": ToolMock(Reply("fixed", "412", FixedDelay(30)))})
+    book = ToolMocks({"get_balance": ToolMock(MockReply("fixed", "412", FixedDelay(30)))})
     dialogue = Dialogue(simulator, prompt("voice_example"), book=book)
     ended = play(dialogue)
     turns = measured(dialogue.chain.conversation, ended.turn_id or "")

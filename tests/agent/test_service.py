@@ -10,7 +10,7 @@ from pathlib import Path
 
 from playground.agent.conversation import Conversation
 from playground.agent.service import ANSWERS_FILE, CONVERSATION_FILE, AgentService, consent_owner, prompt_key
-from playground.agent.tool_mocks import Reply, ToolMock, ToolMocks
+from playground.agent.tool_mocks import MockReply, ToolMock, ToolMocks
 from playground.assets import asset
 from playground.prompt.document import Document, Message, Tool
 from playground.prompt.files import parse_bytes
@@ -19,7 +19,7 @@ from playground.tasks import Tasks
 
 TOOL = Tool.of({"type": "function", "function": {"name": "get", "parameters": {"type": "object"}}})
 PROMPT = Document(name="billing", tools=(TOOL,), messages=(Message("user", "a"),), id="p1")
-MOCKS = ToolMocks({"get": ToolMock(Reply("fixed", "42"))})
+MOCKS = ToolMocks({"get": ToolMock(MockReply("fixed", "42"))})
 
 
 def _in_services(folder: Path, story: Callable[[AppServices], Awaitable[None]]) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from playground.agent.conversation import Conversation
 from playground.agent.events import AgentLoopEnded, CallEnded, CallStarted, TurnEnded, TurnStarted
-from playground.agent.loop import Chain
+from playground.agent.loop import AgentLoop
 from playground.agent.timing import measured
 from playground.agent.tool_executor import ToolExecutor
 from playground.client.events import ContentDelta, HeadersReceived, ToolCallDelta
@@ -128,7 +128,9 @@ def test_stop_while_the_request_is_still_prepared(simulator: SimulatorProcess) -
             waiting.set()
             await asyncio.Event().wait()
 
-        chain = Chain(Conversation(prompt([ANSWER])), never, ToolExecutor(BOOK, nobody), listener=dialogue.told.append)
+        chain = AgentLoop(
+            Conversation(prompt([ANSWER])), never, ToolExecutor(BOOK, nobody), listener=dialogue.told.append
+        )
         running = asyncio.create_task(chain.run())
         await waiting.wait()
         chain.stop()

@@ -15,7 +15,7 @@ CHILD = """
 import asyncio, sys
 from pathlib import Path
 from playground.agent.tool_executor import ToolExecutor
-from playground.agent.loop import Chain
+from playground.agent.loop import AgentLoop
 from playground.agent.conversation import Conversation
 from playground.agent.events import CallStarted, AgentLoopEnded, TurnStarted
 from playground.client.events import ContentDelta, HeadersReceived
@@ -58,7 +58,7 @@ async def work(folder, phase):
         await sender.send(document, workspace.endpoint, lambda dispatch: began(dispatch.run))
 
     book = HANGS if phase == "tools" else BOOK
-    chain = Chain(Conversation(prompt(SCRIPTS[phase])), send, ToolExecutor(book, nobody), listener=told)
+    chain = AgentLoop(Conversation(prompt(SCRIPTS[phase])), send, ToolExecutor(book, nobody), listener=told)
     workspace.tasks.start(chain.run(), "chain")
     await reached.wait()
     for run_id in runs:

@@ -12,7 +12,7 @@ from typing import Any
 
 from playground.agent.events import TurnStarted
 from playground.agent.timing import measured
-from playground.agent.tool_mocks import FixedDelay, Reply, ToolMock, ToolMocks
+from playground.agent.tool_mocks import FixedDelay, MockReply, ToolMock, ToolMocks
 from playground.simulator.launch import SimulatorProcess
 from playground.voice.timeline import compare, timeline
 from tests.agent.dialogue import Dialogue, calls, prompt, says
@@ -22,7 +22,7 @@ WORDS = ["Your", "balance", "is", "four", "hundred", "and", "twelve", "rupees,",
 FILLER = [says(5 * n, word + " ") for n, word in enumerate(["One", "moment,", "I", "will", "look", "that", "up."])]
 CALLS = [calls(40 + n, "get_balance" if n % 2 else "get_plan") for n in range(4)]
 SCRIPT = [[*FILLER, *CALLS]] * 3 + [[says(5 * n, word + " ") for n, word in enumerate(WORDS * 10)]]
-BOOK = ToolMocks({name: ToolMock(Reply("fixed", "412", FixedDelay(150))) for name in ("get_balance", "get_plan")})
+BOOK = ToolMocks({name: ToolMock(MockReply("fixed", "412", FixedDelay(150))) for name in ("get_balance", "get_plan")})
 
 
 async def measure_gaps(dialogue: Dialogue) -> list[float]:

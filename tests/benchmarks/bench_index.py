@@ -19,7 +19,7 @@ from collections.abc import Callable
 import psutil  # type: ignore[import-untyped]
 
 from playground.prefix_cache.index import PrefixIndex, Sent
-from playground.prefix_cache.view import CacheView, Part, view_of_fields
+from playground.prefix_cache.view import CacheView, ViewPart, view_of_fields
 from playground.prompt.document import Json
 
 SIZES = (1_000, 10_000, 100_000)
@@ -50,7 +50,7 @@ def logged(views: list[CacheView], number: int, chance: random.Random, edited: i
     start = len(text)
     text += "user\x1e" + question
     index = parts[-1].index + 1
-    tail = (Part("role", index, start, start + 5), Part("content", index, start + 5, len(text)))
+    tail = (ViewPart("role", index, start, start + 5), ViewPart("content", index, start + 5, len(text)))
     tokens = len(text) // 4 if number % 3 else None
     return Sent(f"{number:032x}", f"{number:08x}-2421", 1e9 + number, text, CacheView(text, (*parts, *tail)), tokens)
 

@@ -1,7 +1,7 @@
 """Request log with many requests, against the goals: `python -m tests.benchmarks.bench_log_large [N] [--keep DIR]`.
 
 N is 1,000,000 by default (some 15 minutes, most of it making them). With --keep the log is left in DIR, and used
-again where it is there already. Times are medians; the worst of the tries stands beside them.
+again if it is there already. Times are medians; the worst of the tries stands beside them.
 """
 
 from __future__ import annotations

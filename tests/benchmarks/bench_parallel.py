@@ -1,4 +1,4 @@
-"""20 streams at once, 200 chunks a second each, in the real window with its log: nothing lost, and the loop stays free.
+"""20 streams of 200 chunks per second at once, in the real window with its log: nothing lost, and the loop stays free.
 
 python -m tests.benchmarks.bench_parallel [SECONDS]
 

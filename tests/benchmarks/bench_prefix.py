@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from playground.prefix_cache.endpoint_model import Usage
+from playground.prefix_cache.endpoint_model import CacheUsage
 from playground.prefix_cache.forecaster import CacheForecaster
 from playground.prefix_cache.index import Sent
 from playground.prefix_cache.token_estimator import TokenEstimator
@@ -42,7 +42,7 @@ def desk_with(document: Document) -> CacheForecaster:
         view = view_of_document(document.with_variable("question", f"Question {number}?")).view
         desk.record("endpoint", "electron", Sent(f"{number}", f"{number:08}", 900.0 + number / 10, view.text, view))
         if number % 50 == 0:
-            desk.settle("endpoint", "electron", f"{number}", Usage(SIZE // 4, 0))
+            desk.settle("endpoint", "electron", f"{number}", CacheUsage(SIZE // 4, 0))
     return desk
 
 

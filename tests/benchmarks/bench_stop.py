@@ -70,7 +70,7 @@ async def _stop_once(connection: Connection, server: _Server, base_url: str, awa
 
 
 async def _measure(stage: str, stops: int, crowd: int) -> list[float]:
-    """`crowd`: other streams on the same loop, each with 200 chunks a second."""
+    """`crowd`: other streams on the same loop, each with 200 chunks per second."""
     sent, awaited = STAGES[stage]
     server = _Server(sent, 0.005)
     async with servers.serve(server.script) as listening:

@@ -1,4 +1,4 @@
-"""One stream of 1,000 chunks a second through the whole program: socket, client, run, log on disk, panes.
+"""One stream of 1,000 chunks per second through the whole program: socket, client, run, log on disk, panes.
 
 python -m tests.benchmarks.bench_stream [SECONDS]
 

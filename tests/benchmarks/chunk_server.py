@@ -18,9 +18,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Parameters of a stream: `rate` chunks per second (0: no pause), `count` chunks, with or without HTTP's chunked
-    coding.
-    """
+    """A stream: `rate` chunks per second (0: no pause), `count` chunks, with or without HTTP chunked coding."""
 
     rate: float
     count: int

@@ -11,9 +11,9 @@ import pytest
 
 from playground.client.connection import Connection
 from playground.client.endpoint import Endpoint
-from playground.experiments.lab import Lab, Progress, csv_rows, from_json, to_json
+from playground.experiments.lab import Lab, LabProgress, csv_rows, from_json, to_json
 from playground.experiments.lab_findings import Findings, findings, sentences
-from playground.experiments.lab_plan import Plan, plan_blocks, plan_first_token, plan_lifetime, plan_repeats
+from playground.experiments.lab_plan import LabPlan, plan_blocks, plan_first_token, plan_lifetime, plan_repeats
 from playground.prompt.document import Document
 from playground.prompt.request import to_request
 from playground.runs.state import RunState
@@ -31,19 +31,19 @@ async def _state(connection: Connection, endpoint: Endpoint, document: Document)
     return state
 
 
-def _run(base_url: str, plan: Plan, stop_after: int | None = None) -> Progress:
-    async def story() -> Progress:
+def _run(base_url: str, plan: LabPlan, stop_after: int | None = None) -> LabProgress:
+    async def story() -> LabProgress:
         connection = Connection()
         endpoint = Endpoint("lab", "Lab", base_url, needs_key=False)
-        kept: list[Progress] = []
+        kept: list[LabProgress] = []
         enough = asyncio.Event()
 
-        def keep(progress: Progress) -> None:
+        def keep(progress: LabProgress) -> None:
             kept.append(progress)
             if len(kept) == stop_after:
                 enough.set()
 
-        lab = Lab(Progress(plan, "lab"), lambda document: _state(connection, endpoint, document), keep)
+        lab = Lab(LabProgress(plan, "lab"), lambda document: _state(connection, endpoint, document), keep)
         task = asyncio.ensure_future(lab.run())
         if stop_after is not None:
             await enough.wait()
@@ -103,7 +103,7 @@ def test_stopped_in_the_middle_it_goes_on_where_it_was(make_simulator: Start) ->
 
 
 def test_a_request_that_fails_ends_it_and_its_step_is_left(simulator: SimulatorProcess) -> None:
-    async def story() -> Progress:
+    async def story() -> LabProgress:
         calls = 0
         connection = Connection()
         endpoint = Endpoint("lab", "Lab", simulator.base_url, needs_key=False)
@@ -114,7 +114,7 @@ def test_a_request_that_fails_ends_it_and_its_step_is_left(simulator: SimulatorP
             broken = replace(document, parameters={"temperature": 9})
             return await _state(connection, endpoint, broken if calls == 3 else document)
 
-        progress = await Lab(Progress(plan_repeats(5), "lab"), send, lambda _: None).run()
+        progress = await Lab(LabProgress(plan_repeats(5), "lab"), send, lambda _: None).run()
         await connection.aclose()
         return progress
 
@@ -134,7 +134,7 @@ def test_what_is_not_reported_is_not_found() -> None:
     plan = plan_repeats(2)
     made = from_json(
         {
-            **to_json(Progress(plan, "lab")),  # type: ignore[dict-item]
+            **to_json(LabProgress(plan, "lab")),  # type: ignore[dict-item]
             "readings": [
                 {"step": n, "at": float(n), "phase": "done", "request_id": None, "prompt_tokens": 9,
                  "cached_tokens": None, "ttft_s": None, "gap_s": None if n == 0 else 1.0}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from playground.experiments.replay import Logged, replay, saved
-from playground.prefix_cache.endpoint_model import Usage
+from playground.prefix_cache.endpoint_model import CacheUsage
 from playground.prefix_cache.index import Sent
 from playground.prefix_cache.view import view_of_document
 from playground.prompt.document import Document, Message
@@ -16,7 +16,7 @@ RULES = "\n".join(f"Rule {number}: be kind and brief." for number in range(60))
 def _logged(number: int, system: str, prompt: int | None, cached: int | None, gap_s: float = 10.0) -> Logged:
     view = view_of_document(Document(messages=(Message("system", system), Message("user", "Hi")))).view
     sent = Sent(f"run{number}", f"id{number}", 1_000.0 + number * gap_s, view.text, view)
-    return Logged(sent, ("endpoint", "electron"), Usage(prompt, cached))
+    return Logged(sent, ("endpoint", "electron"), CacheUsage(prompt, cached))
 
 
 def test_sums_and_the_hit_rate_are_weighted_by_tokens() -> None:

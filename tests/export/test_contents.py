@@ -14,7 +14,7 @@ import pytest
 from playground.client.errors import cut_trouble, http_trouble, stream_trouble
 from playground.client.events import AnyEvent, AttemptFailed, AttemptStarted, Completed, HeadersReceived, RetryScheduled
 from playground.export.redaction import Contents, Outline
-from playground.export.ticket import Choice, ticket
+from playground.export.ticket import TicketContents, ticket
 from playground.export.ticket_zip import bundle
 from playground.prompt.document import Document, Json, Message
 from playground.prompt.files import dump
@@ -73,7 +73,7 @@ def _stored(*events: AnyEvent, body: bytes = json.dumps(BODY).encode()) -> Store
 
 
 def _made(stored: StoredRun, choice: Contents) -> str:
-    with zipfile.ZipFile(io.BytesIO(bundle([stored], Choice(choice)))) as archive:
+    with zipfile.ZipFile(io.BytesIO(bundle([stored], TicketContents(choice)))) as archive:
         return "".join(archive.read(name).decode() for name in archive.namelist())
 
 

@@ -18,7 +18,7 @@ from playground.export import export, har, jsonl
 from playground.export.importer import import_file
 from playground.export.redaction import CHOICES
 from playground.export.snippets import as_curl, as_httpx, as_javascript, as_python
-from playground.export.ticket import Choice
+from playground.export.ticket import TicketContents
 from playground.export.ticket_zip import bundle
 from playground.prompt.field_errors import InputError
 from playground.requestlog.filter import EVERYTHING
@@ -102,7 +102,7 @@ def test_what_would_break_a_reader_is_refused_by_line_and_field(tmp_path: Path, 
 def _use(stored: StoredRun) -> None:
     """Run every action of the user on a request."""
     for choice in CHOICES:
-        bundle([stored], Choice(choice))
+        bundle([stored], TicketContents(choice))
     for form in (as_curl, as_httpx, as_javascript, as_python):
         form(stored.record)
     export.to_row(stored)

@@ -20,7 +20,7 @@ from playground.client.endpoint import Endpoint
 from playground.export.export import FORMATS, export
 from playground.export.redaction import CHOICES, Contents
 from playground.export.snippets import as_curl, as_httpx, as_javascript, as_python
-from playground.export.ticket import Choice, ticket, tickets
+from playground.export.ticket import TicketContents, ticket, tickets
 from playground.export.ticket_zip import bundle
 from playground.prompt.document import Document, Json, Message, Tool
 from playground.prompt.field_errors import InputError
@@ -174,8 +174,8 @@ def test_a_planted_key_that_comes_back_is_in_nothing_that_is_made(folder: Path, 
     assert len(runs) == 8
     assert sum("It is" in run.state().text for run in runs) >= 6
     for choice in CHOICES:
-        (folder / f"{choice}.md").write_text(tickets(runs, Choice(choice)), "utf-8")
-        with zipfile.ZipFile(io.BytesIO(bundle(runs, Choice(choice)))) as archive:
+        (folder / f"{choice}.md").write_text(tickets(runs, TicketContents(choice)), "utf-8")
+        with zipfile.ZipFile(io.BytesIO(bundle(runs, TicketContents(choice)))) as archive:
             archive.extractall(folder / f"{choice}.zip.d")
     for number, stored in enumerate(runs):
         for form in (as_curl, as_python, as_httpx, as_javascript):
@@ -196,7 +196,7 @@ def test_a_prompt_with_the_key_in_it_is_not_sent(folder: Path, echo: str, writte
 @pytest.mark.parametrize("choice", CHOICES)
 def test_contents_are_as_chosen_everywhere(folder: Path, simulator: SimulatorProcess, choice: Contents) -> None:
     stored = _sent(folder, simulator.base_url, [PROMPT])[0]
-    with zipfile.ZipFile(io.BytesIO(bundle([stored], Choice(choice, "ws-77")))) as archive:
+    with zipfile.ZipFile(io.BytesIO(bundle([stored], TicketContents(choice, "ws-77")))) as archive:
         files = {name: archive.read(name).decode() for name in archive.namelist()}
     assert {name.rpartition("/")[2] for name in files} == {"ticket.md", "request.json", "events.jsonl"}
     answer = stored.state().text
@@ -215,5 +215,5 @@ def test_contents_are_as_chosen_everywhere(folder: Path, simulator: SimulatorPro
 def test_a_text_cannot_end_the_block_that_it_stands_in(folder: Path, simulator: SimulatorProcess) -> None:
     (stored,) = _sent(folder, simulator.base_url, [PROMPT])
     body = json.dumps({"messages": [{"role": "user", "content": "```\n# Not a heading"}]}).encode()
-    words = ticket(replace(stored, record=replace(stored.record, body=body)), Choice("included"))
+    words = ticket(replace(stored, record=replace(stored.record, body=body)), TicketContents("included"))
     assert "\n# Not a heading" not in words

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from playground.agent.conversation import Conversation
 from playground.agent.service import AgentService
-from playground.agent.tool_mocks import Reply, ToolMock, ToolMocks
+from playground.agent.tool_mocks import MockReply, ToolMock, ToolMocks
 from playground.client.endpoint import ELECTRON_ID, Endpoint
 from playground.prompt.document import Document, Message, Tool
 from playground.prompt.files import dump
@@ -59,7 +59,7 @@ async def _fill(folder: Path, base_url: str, requests: int) -> None:
         draft = services.open_draft()
         draft.note(DraftState(DOCUMENT, str(folder / PROMPT_FILE), dump(DOCUMENT)))
         agent = AgentService(services)
-        agent.keep_book(DOCUMENT, ToolMocks({"get": ToolMock(Reply("fixed", "42"))}))
+        agent.keep_book(DOCUMENT, ToolMocks({"get": ToolMock(MockReply("fixed", "42"))}))
         agent.keep_conversation(Conversation(DOCUMENT))
         await services.open_log()
         for _ in range(requests):

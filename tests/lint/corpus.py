@@ -17,7 +17,7 @@ from tests.lint.words import WORDS, Words
 
 Body = dict[str, Any]
 Change = Callable[[Body, Words], str | None]
-"""Changes a body in place. Answers with the rule that must speak, or None where it does not apply to this language."""
+"""Changes a body in place. Answers with the rule that must speak, or None if it does not apply to this language."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,15 +6,15 @@ import json
 from typing import Any
 
 from playground.client.endpoint import PUBLISHED_RATES
-from playground.lint.context import ALONE, Setting
+from playground.lint.context import ALONE, LintContext
 from playground.lint.engine import advise
 from playground.lint.model import Finding
 from playground.prompt.document import Document, Message, Tool
 from playground.prompt.files import parse
 
 
-def of_body(body: dict[str, Any], setting: Setting = ALONE) -> tuple[Finding, ...]:
-    """The advice on a request body that somebody else wrote."""
+def of_body(body: dict[str, Any], setting: LintContext = ALONE) -> tuple[Finding, ...]:
+    """The advice on a request body that another program wrote."""
     return advise(document_of(body), setting, body=body)
 
 
@@ -33,9 +33,9 @@ def tools(*definitions: dict[str, Any]) -> tuple[Tool, ...]:
     return tuple(Tool.of(definition) for definition in definitions)
 
 
-def said(document: Document, rule: str, setting: Setting = ALONE) -> tuple[Finding, ...]:
+def said(document: Document, rule: str, setting: LintContext = ALONE) -> tuple[Finding, ...]:
     """What one rule has to say."""
     return tuple(advice for advice in advise(document, setting) if advice.rule == rule)
 
 
-PRICED = Setting(rates=PUBLISHED_RATES)
+PRICED = LintContext(rates=PUBLISHED_RATES)

@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from playground.client.endpoint import Rates
-from playground.lint.context import Setting
+from playground.lint.context import LintContext
 from playground.lint.engine import advise
-from playground.lint.model import SEVERITIES, Evidence, Place
+from playground.lint.model import SEVERITIES, Evidence, FindingPlace
 from playground.lint.rules.registry import RULES, rule_named
 from playground.prompt.document import Document, Json, Message
 from tests.lint.corpus import tool
@@ -64,7 +64,7 @@ def test_money_is_what_the_cache_would_have_saved() -> None:
 
 def test_without_rates_money_is_unknown_and_never_nought() -> None:
     for rates in (Rates(), Rates(fresh=0.4)):
-        (advice,) = said(TOP, "prefix-order", Setting(rates=rates))
+        (advice,) = said(TOP, "prefix-order", LintContext(rates=rates))
         assert advice.dollars is None
         assert advice.evidence[-1].value is None
         assert advice.evidence[-1].text == "—"
@@ -92,10 +92,10 @@ def test_evidence_says_how_it_is_known(evidence: Evidence, text: str) -> None:
 
 
 def test_a_place_tells_message_from_tool() -> None:
-    assert Place(("messages", 3, "content")).message == 3
-    assert Place(("messages", 3, "content")).tool_index is None
-    assert Place(("tools", 2)).tool_index == 2
-    assert Place(("max_tokens",)).message is None
+    assert FindingPlace(("messages", 3, "content")).message == 3
+    assert FindingPlace(("messages", 3, "content")).tool_index is None
+    assert FindingPlace(("tools", 2)).tool_index == 2
+    assert FindingPlace(("max_tokens",)).message is None
 
 
 def test_a_foreign_body_is_judged_as_its_own_client_sends_it() -> None:

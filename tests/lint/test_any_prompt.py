@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from playground.client.endpoint import PLANS, PUBLISHED_RATES
-from playground.lint.context import Batch, Chain, Retries, Setting
+from playground.lint.context import AgentLoopContext, Batch, LintContext, Retries
 from playground.lint.engine import advise
-from playground.lint.history import History, PastRequest
+from playground.lint.history import PastRequest, PromptHistory
 from playground.prompt.document import Document, Json, Tool
 from tests.prefix_cache.prompts import DOCUMENTS, ODD
 
@@ -55,13 +55,15 @@ PAST = st.builds(
     connect_s=st.one_of(st.none(), st.floats(0, 2)),
 )
 SETTINGS = st.builds(
-    Setting,
+    LintContext,
     rates=st.just(PUBLISHED_RATES),
     plan=st.sampled_from(tuple(PLANS.values())),
-    history=st.builds(History, requests=st.lists(PAST, max_size=30).map(tuple), tools_offered_in=st.integers(0, 99)),
+    history=st.builds(
+        PromptHistory, requests=st.lists(PAST, max_size=30).map(tuple), tools_offered_in=st.integers(0, 99)
+    ),
     batch=st.one_of(st.none(), st.builds(Batch, st.integers(0, 50), st.integers(1, 50), st.floats(0, 9))),
     retries=st.one_of(st.none(), st.builds(Retries, attempts=st.integers(0, 50))),
-    chain=st.one_of(st.none(), st.builds(Chain, st.one_of(st.none(), st.integers(1, 9)))),
+    chain=st.one_of(st.none(), st.builds(AgentLoopContext, st.one_of(st.none(), st.integers(1, 9)))),
     fixture=st.booleans(),
 )
 
@@ -69,7 +71,7 @@ SETTINGS = st.builds(
 @settings(max_examples=300, deadline=None)
 @given(DOCUMENTS, TOOLS, st.dictionaries(st.sampled_from(NAMES), ANY_JSON, max_size=4), SETTINGS)
 def test_any_prompt_in_any_setting(
-    document: Document, tools: tuple[Tool, ...], parameters: dict[str, Json], setting: Setting
+    document: Document, tools: tuple[Tool, ...], parameters: dict[str, Json], setting: LintContext
 ) -> None:
     whole = replace(document, tools=(*document.tools, *tools), parameters=parameters)
     found = advise(whole, setting)

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from playground.client.endpoint import PUBLISHED_RATES
-from playground.lint.context import Chain, Setting
+from playground.lint.context import AgentLoopContext, LintContext
 from playground.lint.engine import advise
-from playground.lint.history import NO_HISTORY, History, PastRequest
+from playground.lint.history import NO_HISTORY, PastRequest, PromptHistory
 from playground.lint.model import Finding
 from playground.prompt.document import Document, Json, Message, ToolCall
 from tests.lint.corpus import tool
@@ -27,11 +27,11 @@ def past(count: int, **fields: Any) -> tuple[PastRequest, ...]:
 
 
 def of(document: Document, rule: str, *requests: PastRequest, **fields: Any) -> tuple[Finding, ...]:
-    history = History(requests, **fields)
-    found = said(document, rule, Setting(rates=PUBLISHED_RATES, history=history))
+    history = PromptHistory(requests, **fields)
+    found = said(document, rule, LintContext(rates=PUBLISHED_RATES, history=history))
     for advice in found:
         if advice.fix is not None:
-            assert not said(advice.fix.after, rule, Setting(history=history)), "the fix does not silence its rule"
+            assert not said(advice.fix.after, rule, LintContext(history=history)), "the fix does not silence its rule"
     return found
 
 
@@ -165,14 +165,17 @@ def test_removing_the_last_tool_takes_its_choice_along() -> None:
 
 
 def test_chains() -> None:
-    def chain(limit: int | None, document: Document, history: History = NO_HISTORY) -> list[str]:
-        return [a.subject for a in said(document, "chain-limit", Setting(chain=Chain(limit), history=history))]
+    def chain(limit: int | None, document: Document, history: PromptHistory = NO_HISTORY) -> list[str]:
+        return [
+            a.subject
+            for a in said(document, "chain-limit", LintContext(chain=AgentLoopContext(limit), history=history))
+        ]
 
     assert chain(None, CATALOGUE) == ["unlimited"]
     assert chain(None, PROMPT) == []
     assert chain(6, CATALOGUE) == []
-    assert chain(6, CATALOGUE, History(chains=9, chains_stopped=2)) == ["stopped"]
-    assert chain(6, CATALOGUE, History(chains=9)) == []
+    assert chain(6, CATALOGUE, PromptHistory(chains=9, chains_stopped=2)) == ["stopped"]
+    assert chain(6, CATALOGUE, PromptHistory(chains=9)) == []
 
 
 def test_a_variable_that_never_varies_is_no_loss() -> None:

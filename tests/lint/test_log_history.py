@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from playground.lint.history import History
+from playground.lint.history import PromptHistory
 from playground.lint.log_history import past
 from playground.prompt.document import Document, Message
 from playground.requestlog.log import RequestLog
@@ -20,7 +20,7 @@ PROMPT = Document(
 )
 
 
-async def _history(folder: Path) -> History:
+async def _history(folder: Path) -> PromptHistory:
     log = await RequestLog.open(folder)
     try:
         await keep(log, record("When are you open?", minute=1), answered("word " * 90 + "<END>"))
@@ -35,18 +35,18 @@ async def _history(folder: Path) -> History:
 
 
 @pytest.fixture
-def history(tmp_path: Path) -> History:
+def history(tmp_path: Path) -> PromptHistory:
     return run(_history(tmp_path))
 
 
-def test_only_versions_of_the_prompt_oldest_first(history: History) -> None:
+def test_only_versions_of_the_prompt_oldest_first(history: PromptHistory) -> None:
     assert [request.question for request in history.requests] == [
         *("When are you open?", "Where are you?", "And now?", "Book Monday"),
     ]
     assert [request.at for request in history.requests] == sorted(request.at for request in history.requests)
 
 
-def test_figures_are_the_servers_and_unknown_where_it_gave_none(history: History) -> None:
+def test_figures_are_the_servers_and_unknown_where_it_gave_none(history: PromptHistory) -> None:
     first, second, third, _ = history.requests
     assert (first.prompt_tokens, first.cached_tokens, first.completion_tokens) == (1204, 1152, 86)
     assert (second.prompt_tokens, second.cached_tokens, second.completion_tokens) == (None, None, None)
@@ -54,17 +54,17 @@ def test_figures_are_the_servers_and_unknown_where_it_gave_none(history: History
     assert first.connect_s is None
 
 
-def test_an_answer_longer_than_a_row_is_whole(history: History) -> None:
+def test_an_answer_longer_than_a_row_is_whole(history: PromptHistory) -> None:
     assert history.requests[0].answer.endswith("<END>")
 
 
-def test_tools_that_were_called(history: History) -> None:
+def test_tools_that_were_called(history: PromptHistory) -> None:
     assert history.tools_called == {"book_visit"}
     assert history.tools_offered_in == 3
 
 
 def test_an_empty_log(tmp_path: Path) -> None:
-    async def empty() -> History:
+    async def empty() -> PromptHistory:
         log = await RequestLog.open(tmp_path)
         try:
             return await past(log, PROMPT)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from playground.client.endpoint import PLANS
 from playground.client.retry import NO_RETRIES, RetryPolicy
-from playground.lint.context import Batch, Retries, Setting
+from playground.lint.context import Batch, LintContext, Retries
 from playground.lint.rules.requests import WINDOW_S, plan_batch
 from tests.lint.judge import said, system
 
@@ -55,11 +55,11 @@ def test_limits_below_one_are_refused(n: int, slots: int, minute: int, each: flo
 
 
 def test_a_batch_beyond_the_plan() -> None:
-    over = Setting(plan=PLANS["standard"], batch=Batch(100, 8, 2.0))
+    over = LintContext(plan=PLANS["standard"], batch=Batch(100, 8, 2.0))
     (advice,) = said(PROMPT, "over-plan", over)
     assert "3 in flight" in advice.detail
     assert advice.evidence[-1].value == pytest.approx(plan_batch(100, 3, 10, 2.0))
-    (unknown,) = said(PROMPT, "over-plan", Setting(plan=PLANS["standard"], batch=Batch(100, 8)))
+    (unknown,) = said(PROMPT, "over-plan", LintContext(plan=PLANS["standard"], batch=Batch(100, 8)))
     assert unknown.evidence[-1].value is None
 
 
@@ -74,11 +74,11 @@ def test_a_batch_beyond_the_plan() -> None:
     ],
 )
 def test_batches_within_it(plan: str, batch: Batch | None) -> None:
-    assert not said(PROMPT, "over-plan", Setting(plan=PLANS[plan], batch=batch))
+    assert not said(PROMPT, "over-plan", LintContext(plan=PLANS[plan], batch=batch))
 
 
 def test_few_in_flight_can_still_be_too_many_a_minute() -> None:
-    assert said(PROMPT, "over-plan", Setting(plan=PLANS["standard"], batch=Batch(100, 3, 2.0)))
+    assert said(PROMPT, "over-plan", LintContext(plan=PLANS["standard"], batch=Batch(100, 3, 2.0)))
 
 
 @pytest.mark.parametrize(
@@ -98,10 +98,10 @@ def test_few_in_flight_can_still_be_too_many_a_minute() -> None:
     ],
 )
 def test_retry_policies(policy: Retries, subjects: set[str]) -> None:
-    assert {advice.subject for advice in said(PROMPT, "retry-policy", Setting(retries=policy))} == subjects
+    assert {advice.subject for advice in said(PROMPT, "retry-policy", LintContext(retries=policy))} == subjects
 
 
 def test_what_can_never_pass_is_serious() -> None:
-    (advice,) = said(PROMPT, "retry-policy", Setting(retries=Retries(statuses=frozenset((401, 429, 502, 503)))))
+    (advice,) = said(PROMPT, "retry-policy", LintContext(retries=Retries(statuses=frozenset((401, 429, 502, 503)))))
     assert advice.severity == "serious"
     assert "401" in advice.detail

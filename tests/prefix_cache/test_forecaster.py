@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from playground.prefix_cache.endpoint_model import Usage
+from playground.prefix_cache.endpoint_model import CacheUsage
 from playground.prompt.document import Document, Message
 from tests.prefix_cache.prompts import ENDPOINT, MODEL, NOW, agent, desk, sent
 
@@ -18,7 +18,7 @@ def test_endpoints_and_models_are_apart() -> None:
 
 def test_a_report_is_kept_and_found() -> None:
     room = desk(sent(agent()))
-    room.settle(ENDPOINT, MODEL, "9db74058", Usage(640, 0))
+    room.settle(ENDPOINT, MODEL, "9db74058", CacheUsage(640, 0))
     found = room.sent("9db74058")
     assert found is not None
     assert (found.prompt_tokens, found.cached_tokens) == (640, 0)
@@ -27,14 +27,14 @@ def test_a_report_is_kept_and_found() -> None:
 
 def test_a_report_of_an_unknown_run_changes_nothing() -> None:
     room = desk()
-    room.settle(ENDPOINT, MODEL, "unheard of", Usage(640, 0))
+    room.settle(ENDPOINT, MODEL, "unheard of", CacheUsage(640, 0))
     assert room.look(agent(), ENDPOINT, MODEL).forecast.cached_tokens == 0
 
 
 def test_what_was_not_reported_teaches_nothing() -> None:
     room = desk(sent(agent()))
     before = room.look(agent(), ENDPOINT, MODEL).forecast.prompt_tokens
-    room.settle(ENDPOINT, MODEL, "9db74058", Usage())
+    room.settle(ENDPOINT, MODEL, "9db74058", CacheUsage())
     assert room.look(agent(), ENDPOINT, MODEL).forecast.prompt_tokens == before
 
 
@@ -46,7 +46,7 @@ def test_reports_teach_prompts_that_share_nothing() -> None:
         run_id = f"run {number}"
         room.record(ENDPOINT, MODEL, sent(agent(question="When? " * number), run_id))
         estimate = room.look(agent(question="When? " * number), "untaught", MODEL).forecast.prompt_tokens
-        room.settle(ENDPOINT, MODEL, run_id, Usage(round(estimate * 1.4), 0))
+        room.settle(ENDPOINT, MODEL, run_id, CacheUsage(round(estimate * 1.4), 0))
     assert room.look(fresh, ENDPOINT, MODEL).forecast.prompt_tokens == pytest.approx(before * 1.4, rel=0.1)
 
 

@@ -7,7 +7,7 @@ import random
 import pytest
 
 from playground.prefix_cache.block_size import BlockSizeEstimator
-from playground.prefix_cache.endpoint_model import EndpointCacheModel, Usage
+from playground.prefix_cache.endpoint_model import CacheUsage, EndpointCacheModel
 from playground.prefix_cache.forecaster import profile
 from playground.prefix_cache.index import Sent
 from playground.prefix_cache.learned_state import restore, state_of
@@ -22,7 +22,7 @@ def ask(model: EndpointCacheModel, number: int, text: str, at: float, cached: in
     fields = {"model": "m", "messages": [{"role": "system", "content": text}]}
     view = view_of_fields(fields)  # type: ignore[arg-type]
     model.record(Sent(f"r{number}", None, at, view.text, view, fields={"model": "m"}))
-    model.settle(f"r{number}", Usage(prompt, cached))
+    model.settle(f"r{number}", CacheUsage(prompt, cached))
 
 
 def same_prompt(gaps: list[float], lifetime_s: float | None, lost: tuple[int, ...] = ()) -> EndpointCacheModel:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from playground.prefix_cache import index as room
 from playground.prefix_cache.index import PrefixIndex, Sent
-from playground.prefix_cache.view import CacheView, Part, view_of_document
+from playground.prefix_cache.view import CacheView, ViewPart, view_of_document
 from playground.prompt.document import Document
 from tests.prefix_cache.prompts import DOCUMENTS, slow_prefix
 
@@ -18,8 +18,8 @@ def request(run_id: str, text: str, at: float, tokens: int | None = None) -> Sen
 
 
 PARTED = (
-    (Part("role", 0, 0, 5), Part("content", 0, 5, 8)),
-    (Part("tool", 0, 0, 5), Part("tool", 1, 5, 8)),
+    (ViewPart("role", 0, 0, 5), ViewPart("content", 0, 5, 8)),
+    (ViewPart("tool", 0, 0, 5), ViewPart("tool", 1, 5, 8)),
 )
 SHORT = st.text(alphabet="ab", max_size=6)
 REQUESTS = st.lists(st.tuples(SHORT, st.integers(0, 9)), max_size=12).map(

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from playground.prefix_cache.endpoint_model import Usage
+from playground.prefix_cache.endpoint_model import CacheUsage
 from playground.prefix_cache.learned_state import parse
 from tests.prefix_cache.prompts import ENDPOINT, MODEL, agent, desk, sent
 
 
 def test_save_and_load_keep_what_was_learned() -> None:
     room = desk(sent(agent()))
-    room.settle(ENDPOINT, MODEL, "9db74058", Usage(640, 0))
+    room.settle(ENDPOINT, MODEL, "9db74058", CacheUsage(640, 0))
     other = desk()
     other.load(room.save())
     assert other.model(ENDPOINT, MODEL).reports == 1
@@ -29,6 +29,6 @@ def test_parse_damaged_or_foreign_file_gives_nothing(data: bytes) -> None:
 
 def test_new_model_of_a_known_endpoint_starts_with_what_the_other_taught() -> None:
     room = desk(sent(agent()))
-    room.settle(ENDPOINT, MODEL, "9db74058", Usage(640, 0))
+    room.settle(ENDPOINT, MODEL, "9db74058", CacheUsage(640, 0))
     assert room.model(ENDPOINT, "another").estimator.reports == room.model(ENDPOINT, MODEL).estimator.reports
     assert room.model("elsewhere", MODEL).estimator.reports == 0

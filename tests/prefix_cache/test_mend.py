@@ -63,7 +63,7 @@ TALKS = st.builds(
 
 
 def letters(document: Document) -> Counter[str]:
-    """Every character that is no white space, with how often it stands in the prompt."""
+    """Every character that is no white space, with how often it is in the prompt."""
     return Counter(char for message in document.messages for char in message.content or "" if not char.isspace())
 
 

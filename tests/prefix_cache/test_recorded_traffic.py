@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from playground.cli.replay import result_fields, summary_fields
-from playground.prefix_cache.replay import Replay, replay_traffic
+from playground.prefix_cache.replay import TrafficReplay, replay_traffic
 from playground.prefix_cache.traffic import read_traffic
 from tests.cache_engines.judge import Score, judge_file
 
@@ -84,7 +84,7 @@ def test_replay_second_half_with_learned_state_is_right_from_its_first_request(t
 
 def test_replay_failed_requests_are_never_in_the_cache() -> None:
     path = TRAFFIC / "blocks_16-gaps_in_reports.jsonl"
-    replay: Replay = replay_traffic(read_traffic(path))
+    replay: TrafficReplay = replay_traffic(read_traffic(path))
     failed = [result for result in replay if not result.record.accepted]
     assert failed
     assert all(result.explanation is None for result in failed)

@@ -22,7 +22,7 @@ from playground.prefix_cache.volatile import (
     unescaped,
 )
 from playground.prefix_cache.volatile_memory import SHORT, LineMemory
-from playground.prefix_cache.volatile_scan import Span, prepare, read, spans
+from playground.prefix_cache.volatile_scan import VolatileSpan, prepare, read, spans
 from playground.prompt.document import Document, Message, Tool
 from playground.prompt.files import load
 from tests.prefix_cache.prompts import DOCUMENTS, TEXTS
@@ -286,7 +286,7 @@ def test_an_edit_finds_what_reading_anew_finds(edits: list[tuple[int, int, str]]
 def test_only_the_lines_that_changed_are_read() -> None:
     asked: list[str] = []
 
-    def count(text: str) -> tuple[Span, ...]:
+    def count(text: str) -> tuple[VolatileSpan, ...]:
         asked.append(text)
         return read(text)
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from playground.prefix_cache.forecaster import PromptForecast as Outlook
 from playground.prefix_cache.prefix_size import Measure
 from playground.prefix_cache.token_estimator import TokenEstimator
-from playground.prefix_cache.view import DocumentView, Part, view_of_document
+from playground.prefix_cache.view import DocumentView, ViewPart, view_of_document
 from playground.prefix_cache.zones import Cuts, zones
 from playground.prompt.document import Document, Message, Tool, ToolCall
 from tests.prefix_cache.prompts import DOCUMENTS, ENDPOINT, MODEL, NOW, RULES, TEXTS, agent, desk, sent, slow_prefix
@@ -32,7 +32,7 @@ def warm_characters(outlook: Outlook) -> int:
     return max(ends, default=0)
 
 
-def _tools(seen: DocumentView) -> list[Part]:
+def _tools(seen: DocumentView) -> list[ViewPart]:
     return [part for part in seen.view.parts if part.kind == "tool"]
 
 

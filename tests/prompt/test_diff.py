@@ -7,7 +7,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from playground.prompt.diff import Row, changes
+from playground.prompt.diff import DiffRow, changes
 from playground.prompt.document import Document, Message, Tool
 
 LINES = st.lists(st.sampled_from(("a", "b", "c", "नमस्ते", "")), max_size=12).map("\n".join)
@@ -19,7 +19,7 @@ def talk(*texts: str) -> Document:
 
 def test_a_moved_line_goes_and_comes() -> None:
     rows = changes(talk("x\ntoday\ny", "q"), talk("x\ny\ntoday", "q"))
-    assert rows[0] == Row("head", "message 1 (system)")
+    assert rows[0] == DiffRow("head", "message 1 (system)")
     gone, come = ([row.text for row in rows if row.sign == sign] for sign in ("gone", "come"))
     assert gone == come
     assert len(gone) == 1
@@ -29,7 +29,7 @@ def test_a_new_message_is_named_as_new() -> None:
     rows = changes(
         talk("x", "q"), Document(messages=(Message("system", "x"), Message("system", "y"), Message("user", "q")))
     )
-    assert rows == (Row("head", "message 2 (system), new"), Row("come", "y"))
+    assert rows == (DiffRow("head", "message 2 (system), new"), DiffRow("come", "y"))
 
 
 def test_long_stretches_that_stay_are_counted() -> None:
@@ -46,8 +46,8 @@ def test_tools_and_parameters() -> None:
     rows = changes(before, replace(before, tools=(short, two), parameters={"temperature": 0}))
     heads = [row.text for row in rows if row.sign == "head"]
     assert heads == ["tools, in the order in which they are sent", "tool a", "parameters"]
-    assert Row("gone", "seed: 1") in rows
-    assert Row("come", "temperature: 0") in rows
+    assert DiffRow("gone", "seed: 1") in rows
+    assert DiffRow("come", "temperature: 0") in rows
 
 
 @given(LINES, LINES)

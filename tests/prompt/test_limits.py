@@ -9,7 +9,7 @@ import pytest
 from playground.prompt.document import Document, Json, Message, Role, Tool, ToolCall
 from playground.prompt.field_errors import InputError
 from playground.prompt.files import load
-from playground.prompt.limits import CONTEXT_TOKENS, Finding, check, context_finding
+from playground.prompt.limits import CONTEXT_TOKENS, LimitFinding, check, context_finding
 from playground.prompt.request import to_request
 from playground.simulator.validation import problems as server_problems
 
@@ -30,7 +30,7 @@ def talk(*messages: Message) -> Document:
     return Document(messages=messages)
 
 
-def paths(found: tuple[Finding, ...], *, refused: bool) -> list[tuple[str | int, ...]]:
+def paths(found: tuple[LimitFinding, ...], *, refused: bool) -> list[tuple[str | int, ...]]:
     """Where it was found."""
     return [finding.problem.path for finding in found if finding.refused is refused]
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from playground.lint.context import Setting
+from playground.lint.context import LintContext
 from playground.lint.engine import advise
 from playground.prompt.document import Document, Json, Message, Tool
 from playground.prompt.field_errors import InputError
@@ -131,7 +131,7 @@ def test_odd_parameter_values_in_a_document_are_handled_everywhere(
     document = replace(PROMPT, parameters={name: value}, tools=tools)
     check(document)
     context_finding(1_000, value)
-    advise(document, Setting())
+    advise(document, LintContext())
     assert load(dump(document)) == document
     assert to_request(document, "electron").body
     if name in BY_NAME:

@@ -10,7 +10,7 @@ import pytest
 
 from playground.simulator.cache import PrefixCache
 from playground.simulator.launch import SimulatorProcess
-from playground.simulator.server import Limiter, Plan
+from playground.simulator.server import Limiter, PlanOptions
 from playground.simulator.tokens import pieces, prompt_tokens
 from tests.simulator.talk import HELLO, request, send
 
@@ -161,7 +161,7 @@ def test_tokens_are_pieces_of_the_text() -> None:
 
 def test_plan_limits() -> None:
     now = [0.0]
-    limiter = Limiter(Plan(3, 2), lambda: now[0])
+    limiter = Limiter(PlanOptions(3, 2), lambda: now[0])
     assert limiter.enter() is None
     assert limiter.enter() is None
     refusal = limiter.enter()

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from playground.tools.json_position import Fault, read_json
+from playground.tools.json_position import JsonFault, read_json
 
 
 @pytest.mark.parametrize("text", ['{"a": [1, "NaN", null]}', " 1 ", '"x"'])
 def test_json_is_read(text: str) -> None:
-    assert not isinstance(read_json(text), Fault)
+    assert not isinstance(read_json(text), JsonFault)
 
 
 @pytest.mark.parametrize(
@@ -29,5 +29,5 @@ def test_json_is_read(text: str) -> None:
 )
 def test_the_fault_is_placed(text: str, said: str) -> None:
     fault = read_json(text)
-    assert isinstance(fault, Fault)
+    assert isinstance(fault, JsonFault)
     assert str(fault) == said

@@ -1,4 +1,4 @@
-"""The window as a whole: what a person does in it, against the simulator over a real socket."""
+"""The window as a whole: what the user does in it, against the simulator over a real socket."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ import pytest
 
 from playground.client.endpoint import Endpoint
 from playground.client.events import ApiError
-from playground.client.speech import Piece, SpeechError, Voice, stream_speech
+from playground.client.speech import AudioPiece, SpeechError, Voice, stream_speech
 from playground.prompt.document import Document, Message
 from playground.services import AppServices
 from playground.simulator.launch import SimulatorProcess
@@ -89,7 +89,7 @@ def test_a_stop_says_nothing_more(simulator: SimulatorProcess, tmp_path: Path) -
     play(tmp_path, simulator.base_url, story)
 
 
-async def heard(pieces: AsyncIterator[Piece]) -> bytes:
+async def heard(pieces: AsyncIterator[AudioPiece]) -> bytes:
     """Return all audio."""
     return b"".join([piece.pcm async for piece in pieces])
 

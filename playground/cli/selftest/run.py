@@ -17,7 +17,7 @@ from playground.ui.startup_checks import LIBRARIES, display_reachable, missing_l
 if TYPE_CHECKING:
     from PySide6.QtWidgets import QApplication
 
-    from playground.cli.selftest.steps import Outcome
+    from playground.cli.selftest.steps import StepOutcome
 
 SIMULATOR = ("--ttft-ms", "120", "--token-ms", "10")
 
@@ -59,7 +59,7 @@ def _screenshot_folder(option: str | None) -> Path | None:
 
 async def _run(
     application: QApplication, data: Path, screenshots: Path | None, options: argparse.Namespace
-) -> list[Outcome]:
+) -> list[StepOutcome]:
     from playground.cli.selftest.steps import Steps
     from playground.ui.session import Session
 
@@ -75,7 +75,7 @@ async def _run(
         await session.close()
 
 
-def _print(outcomes: list[Outcome], *, as_json: bool) -> None:
+def _print(outcomes: list[StepOutcome], *, as_json: bool) -> None:
     if as_json:
         steps = [{"step": o.name, "passed": o.passed, "saw": o.saw} for o in outcomes]
         print(json.dumps({"passed": all(o.passed for o in outcomes), "steps": steps}, ensure_ascii=True))

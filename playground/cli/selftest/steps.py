@@ -73,7 +73,7 @@ SHIFT = Qt.KeyboardModifier.ShiftModifier
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class StepOutcome:
     """Result of one step."""
 
     name: str
@@ -89,7 +89,7 @@ class Steps:
         self._hand = UiDriver(session.window, screenshots)
         self._sent: list[str] = []
 
-    async def run(self) -> list[Outcome]:
+    async def run(self) -> list[StepOutcome]:
         """Run all steps."""
         steps: tuple[tuple[str, str, Callable[[], Awaitable[str]]], ...] = (
             ("zones of the sample prompt", "2-zones", self._zones),
@@ -102,9 +102,9 @@ class Steps:
         outcomes = []
         for name, picture, step in steps:
             try:
-                outcome = Outcome(name, True, await step())
+                outcome = StepOutcome(name, True, await step())
             except StepFailed as failed:
-                outcome = Outcome(name, False, str(failed))
+                outcome = StepOutcome(name, False, str(failed))
             await self._hand.shoot(picture)
             outcomes.append(outcome)
         return outcomes

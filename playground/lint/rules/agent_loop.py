@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from playground.lint.model import Evidence, Finding, LintRule, Place, Source
+from playground.lint.model import Evidence, Finding, FindingPlace, GuideSource, LintRule
 from playground.lint.prompt_facts import PromptFacts
 from playground.prompt.document import Message
 
 LONG = 8
-"""Rounds of calls in one turn from which it is said."""
+"""Minimum rounds of calls in one turn that trigger the finding."""
 SAME = 3
 """How often one call has to be made with the same arguments in one turn."""
 
@@ -28,7 +28,7 @@ def _limit(facts: PromptFacts) -> Iterator[Finding]:
                 Evidence("of", history.chains or None, "count", "counted"),
                 Evidence("limit", chain.limit if chain else None, "count", "counted"),
             ),
-            places=(Place(()),),
+            places=(FindingPlace(()),),
             subject="stopped",
         )
     if chain is not None and chain.limit is None and facts.document.tools:
@@ -37,7 +37,7 @@ def _limit(facts: PromptFacts) -> Iterator[Finding]:
             "The tool chain has no limit",
             "Each round sends the whole prompt again. Set how many requests one turn may make.",
             evidence=(Evidence("prompt sent in each round", facts.prompt_tokens),),
-            places=(Place(()),),
+            places=(FindingPlace(()),),
             tokens=facts.prompt_tokens,
             dollars=facts.fresh_dollars(facts.prompt_tokens),
             subject="unlimited",
@@ -56,7 +56,7 @@ def _rounds(facts: PromptFacts) -> Iterator[Finding]:
             f"{name} is called again and again",
             f"In this turn {name} was called {times} times with the same arguments and brought the same: a circle.",
             evidence=(Evidence("same calls", times, "count", "counted"),),
-            places=tuple(Place(("messages", i, "tool_calls")) for i, _ in calling),
+            places=tuple(FindingPlace(("messages", i, "tool_calls")) for i, _ in calling),
             subject="repeats",
         )
     elif len(calling) >= LONG:
@@ -65,7 +65,7 @@ def _rounds(facts: PromptFacts) -> Iterator[Finding]:
             "A long tool chain",
             f"This turn has {len(calling)} rounds of calls, and each sent everything before it again.",
             evidence=(Evidence("rounds", len(calling), "count", "counted"),),
-            places=(Place(("messages", calling[-1][0], "tool_calls")),),
+            places=(FindingPlace(("messages", calling[-1][0], "tool_calls")),),
             subject="long",
         )
 
@@ -81,11 +81,13 @@ def _repeated(messages: Sequence[Message]) -> tuple[str, int] | None:
     return (name, times) if times >= SAME else None
 
 
-_GUIDE = Source("Tools and the filler phrase", "A turn may run filler, call, result several times: bound the chain.")
+_GUIDE = GuideSource(
+    "Tools and the filler phrase", "A turn may run filler, call, result several times: bound the chain."
+)
 LIMIT = LintRule(
     "chain-limit",
     "Bound the tool chain",
-    "A chain that runs away sends the whole prompt once more with every round, and nobody sees it until the bill.",
+    "A runaway agent loop sends the whole prompt again in every round, unnoticed until the bill.",
     _GUIDE,
     _limit,
 )

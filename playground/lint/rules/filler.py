@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from playground.lint.edits import with_system_line
-from playground.lint.model import Evidence, Finding, Fix, LintRule, Place, Source
+from playground.lint.model import Evidence, Finding, FindingPlace, Fix, GuideSource, LintRule
 from playground.lint.phrases import PHRASES, Phrases
 from playground.lint.prompt_facts import PromptFacts
 from playground.lint.sentences import has_any, sentence_at
@@ -37,7 +37,9 @@ def _speak(facts: PromptFacts) -> Iterator[Finding]:
             Evidence("until the filler is heard", 0.6, "seconds", "assumed"),
             Evidence("the line", facts.tokens(line) if line else None),
         ),
-        places=(Place(("messages", facts.system[0][0], "content")),) if facts.system else (Place(("messages",)),),
+        places=(FindingPlace(("messages", facts.system[0][0], "content")),)
+        if facts.system
+        else (FindingPlace(("messages",)),),
         fix=Fix(f"Ask for it ({PHRASES[language].name})", with_system_line(document, line))
         if line and language
         else None,
@@ -45,7 +47,7 @@ def _speak(facts: PromptFacts) -> Iterator[Finding]:
 
 
 def _is_asked(facts: PromptFacts) -> bool:
-    """Whether the system prompt speaks of it: also where it forbids it, somebody has thought of it."""
+    """Return whether the system prompt mentions fillers, including a ban: then the author has considered them."""
     low = facts.system_lowered
     if has_any(low, _LINES):
         return True
@@ -81,6 +83,8 @@ RULE = LintRule(
     "Have the model speak while the tool runs",
     "Asked to, the model says a short phrase and then calls the tool; speech can start with it while the tool works. "
     "Unasked, it calls in silence.",
-    Source("Tools and the filler phrase", "Told in the system prompt to acknowledge before a tool, it does so first."),
+    GuideSource(
+        "Tools and the filler phrase", "Told in the system prompt to acknowledge before a tool, it does so first."
+    ),
     _speak,
 )

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from playground.lint.edits import with_parameter
-from playground.lint.model import Evidence, Finding, Fix, LintRule, Place, Source
+from playground.lint.model import Evidence, Finding, FindingPlace, Fix, GuideSource, LintRule
 from playground.lint.prompt_facts import PromptFacts
 
 _FIXTURE = re.compile(
@@ -34,7 +34,7 @@ def _speak(facts: PromptFacts) -> Iterator[Finding]:
             if hot is not None
             else Evidence("temperature where none is sent", DEFAULT, "count", "counted"),
         ),
-        places=(Place(("seed",)), Place(("temperature",))),
+        places=(FindingPlace(("seed",)), FindingPlace(("temperature",))),
         fix=Fix("Set temperature to 0", with_parameter(facts.document, "temperature", 0)),
     )
 
@@ -49,6 +49,6 @@ RULE = LintRule(
     "seed-in-fixture",
     "Make fixtures with temperature 0, not with a seed",
     "The vendor promises no equal answers for equal seeds; a test that needs them breaks by itself.",
-    Source("Request fields", "seed is best effort only; for test fixtures prefer temperature 0."),
+    GuideSource("Request fields", "seed is best effort only; for test fixtures prefer temperature 0."),
     _speak,
 )

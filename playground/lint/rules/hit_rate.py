@@ -7,16 +7,16 @@ from datetime import UTC, datetime
 from itertools import pairwise
 
 from playground.lint.history import PastRequest
-from playground.lint.model import Evidence, Finding, LintRule, Place, Source
+from playground.lint.model import Evidence, Finding, FindingPlace, GuideSource, LintRule
 from playground.lint.prompt_facts import PromptFacts
 from playground.prefix_cache.text_compare import common_prefix
 
 SIDE = 3
 """Requests needed on either side of the fall."""
 HIGH, FALL, LASTS = 0.4, 0.5, 0.75
-"""It was at least 40 % and is at most half of what it was, and no request since came near."""
+"""The rate was at least 40 % and is now at most half of that, without a recovery since."""
 SMALL = 256
-"""Prompts of fewer tokens may be below what is cached at all."""
+"""Shorter prompts (in tokens) may be below the minimum cached length."""
 
 
 def _speak(facts: PromptFacts) -> Iterator[Finding]:
@@ -40,7 +40,7 @@ def _speak(facts: PromptFacts) -> Iterator[Finding]:
             Evidence("tokens no longer cached, a request", lost),
             Evidence("their price in 1,000 requests", facts.missed_dollars(lost), "dollars"),
         ),
-        places=(Place(()),),
+        places=(FindingPlace(()),),
         tokens=lost,
         dollars=facts.missed_dollars(lost),
     )
@@ -58,7 +58,7 @@ def _comparable(requests: Sequence[PastRequest], lifetime_s: float) -> list[Past
 
 
 def _fall(usable: Sequence[PastRequest]) -> int | None:
-    """The first request of the newest stretch that is served less; None where there is no fall that lasts."""
+    """Return the first request of the newest period with a lower rate; None without a lasting drop."""
     best: tuple[float, int] | None = None
     for at in range(SIDE, len(usable) - SIDE + 1):
         before, after = _rate(usable[:at]), _rate(usable[at:])
@@ -97,6 +97,8 @@ RULE = LintRule(
     "hit-rate-falls",
     "Watch cached tokens",
     "The cache is silent: an edit at the top of a prompt shows nowhere but in cached_tokens and the bill.",
-    Source("Prefix caching", "One changed character ends the match, and nothing after it is served from the cache."),
+    GuideSource(
+        "Prefix caching", "One changed character ends the match, and nothing after it is served from the cache."
+    ),
     _speak,
 )

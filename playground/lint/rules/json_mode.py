@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from playground.lint.edits import with_parameter, with_system_line
-from playground.lint.model import Finding, Fix, LintRule, Place, Source
+from playground.lint.model import Finding, FindingPlace, Fix, GuideSource, LintRule
 from playground.lint.phrases import PHRASES
 from playground.lint.prompt_facts import PromptFacts
 from playground.lint.sentences import clause_at, fold, has_any, sentence_at
@@ -37,11 +37,11 @@ _ENGLISH = re.compile(
 _AFTER = frozenset(
     ("hi", "mr", "ne", "bn", "ta", "te", "kn", "ml", "gu", "pa", "or", "ur", "fa", "ja", "ko", "tr", "zh")
 )
-"""Languages that may say "not" after what is not wanted."""
+"""Languages in which the negation may follow the negated word."""
 
 
 def asks_for_json(text: str) -> tuple[int, int] | None:
-    """The sentence that asks for an answer in JSON, [start, end) code points; None where none does."""
+    """Return the sentence that requests JSON, [start, end) code points; None without one."""
     low = fold(text)
     for match in _JSON.finditer(low):
         start, end = sentence_at(low, match.start())
@@ -65,7 +65,7 @@ _LETTERS = re.compile("[a-z\u00c0-\u052f]")
 
 
 def _at_word(stem: str) -> str:
-    """The stem as it stands at a word's start, in scripts that part words: "une" is no "ne"."""
+    """Match the stem at the start of a word, in scripts that separate words: "une" is not "ne"."""
     return f" {stem}" if _LETTERS.match(stem) and stem != "n't " else stem
 
 
@@ -87,7 +87,7 @@ def _not_set(facts: PromptFacts) -> Iterator[Finding]:
             "JSON is asked for in words only",
             "With response_format json_object the completion is one JSON object, without a fence or a sentence around "
             "it; the words alone cannot promise that.",
-            places=(Place(("messages", index, "content"), *found), Place(("response_format",))),
+            places=(FindingPlace(("messages", index, "content"), *found), FindingPlace(("response_format",))),
             fix=Fix("Set response_format to json_object", _in_json_mode(facts)),
         )
         return
@@ -108,12 +108,12 @@ def _not_said(facts: PromptFacts) -> Iterator[Finding]:
         "JSON mode is on, but the prompt never says JSON",
         "The model is held to JSON without having been told which: it may fill the answer with white space until "
         "max_tokens ends it. Say JSON, and name the fields.",
-        places=(Place(("response_format",)), Place(("messages",))),
+        places=(FindingPlace(("response_format",)), FindingPlace(("messages",))),
         fix=Fix(f"Say it ({row.name})", with_system_line(facts.document, row.json_line)) if row else None,
     )
 
 
-_GUIDE = Source("Request fields", "response_format is text or json_object.")
+_GUIDE = GuideSource("Request fields", "response_format is text or json_object.")
 NOT_SET = LintRule(
     "json-not-set",
     "Ask for JSON with response_format, not with words alone",

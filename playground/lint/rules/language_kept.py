@@ -1,4 +1,4 @@
-"""The language kept through the chain: nobody translates in the middle."""
+"""Rules against translation steps within an agent loop."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from playground.lint.language import detect
-from playground.lint.model import Evidence, Finding, LintRule, Place, Source
+from playground.lint.model import Evidence, Finding, FindingPlace, GuideSource, LintRule
 from playground.lint.phrases import PHRASES
 from playground.lint.prompt_facts import PromptFacts
 from playground.lint.sentences import fold, sentence_at
@@ -45,7 +45,7 @@ def _speak(facts: PromptFacts) -> Iterator[Finding]:
         f"A question in {_name(asked)} was answered in {_name(said)}, and the prompt does not ask for that. The model "
         "speaks both: keep the caller's language from the question through the tools to the answer.",
         evidence=(Evidence("answers in another language", len(switched), "count", "estimated"),),
-        places=tuple(Place(("messages", i, "content")) for i, _, _ in switched if i >= 0),
+        places=tuple(FindingPlace(("messages", i, "content")) for i, _, _ in switched if i >= 0),
         subject="answers",
     )
 
@@ -63,7 +63,7 @@ def _instruction(facts: PromptFacts) -> Iterator[Finding]:
                 "The prompt asks to translate in the middle",
                 "A question that is translated before the tools and back after them loses time twice, and names and "
                 "numbers on the way. The model takes the caller's language as it is.",
-                places=(Place(("messages", index, "content"), start, end),),
+                places=(FindingPlace(("messages", index, "content"), start, end),),
                 subject="instruction",
             )
 
@@ -92,6 +92,8 @@ RULE = LintRule(
     "language-kept",
     "Keep one language from the question to the answer",
     "The model works in some 70 languages. Every translation in between costs a call and can change a name.",
-    Source("The other products on the stack", "It is made for Indic and many other languages, spoken as they are."),
+    GuideSource(
+        "The other products on the stack", "It is made for Indic and many other languages, spoken as they are."
+    ),
     _speak,
 )

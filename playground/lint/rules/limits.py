@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from playground.lint.model import Evidence, Finding, Fix, LintRule, Place, Source
+from playground.lint.model import Evidence, Finding, FindingPlace, Fix, GuideSource, LintRule
 from playground.lint.prompt_facts import PromptFacts
 from playground.prompt.document import Document
 from playground.prompt.limits import CONTEXT_TOKENS, COUNTS, check
 
 MIN_TURNS = 4
 SOON, VERY_SOON = 20, 5
-"""Turns left from which it is said, and from which it is a warning."""
+"""Remaining turns that trigger the finding, and that make it a warning."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Talk:
-    """A conversation: where its turns start, and what they have."""
+    """A conversation: the start and the size of its turns."""
 
     starts: tuple[int, ...]
     tokens: tuple[float, ...]
@@ -69,7 +69,7 @@ def _speak(facts: PromptFacts) -> Iterator[Finding]:
                 "price of this prompt in 1,000 turns, cached", facts.cached_dollars(facts.prompt_tokens), "dollars"
             ),
         ),
-        places=(Place(("messages", starts[0])),),
+        places=(FindingPlace(("messages", starts[0])),),
         fix=_trim(facts.document, talk),
         tokens=talk.a_turn,
         dollars=facts.cached_dollars(talk.a_turn),
@@ -91,7 +91,7 @@ RULE = LintRule(
     "history-grows",
     "Know when the conversation is full",
     "Every turn sends all turns before it again. Cached they are cheap, but they count against the context.",
-    Source("Request fields", "1 to 200 messages; input and output together have at most 32,768 tokens."),
+    GuideSource("Request fields", "1 to 200 messages; input and output together have at most 32,768 tokens."),
     _speak,
 )
 
@@ -104,7 +104,7 @@ def _refused(facts: PromptFacts) -> Iterator[Finding]:
                 "serious",
                 f"The server refuses {problem.field or 'this'}",
                 str(problem),
-                places=(Place(problem.path),),
+                places=(FindingPlace(problem.path),),
                 subject=problem.field,
             )
 
@@ -128,7 +128,7 @@ def _context(facts: PromptFacts) -> Iterator[Finding]:
             Evidence("max_tokens", room or None, basis="counted"),
             Evidence("too many", over),
         ),
-        places=(Place(("max_tokens",)),) if room else (Place(("messages",)),),
+        places=(FindingPlace(("max_tokens",)),) if room else (FindingPlace(("messages",)),),
         tokens=over,
     )
 
@@ -137,13 +137,13 @@ REFUSED = LintRule(
     "refused",
     "Send only what the server takes",
     "A request with a field out of its range is answered with HTTP 400, every time: it is never worth a retry.",
-    Source("Request fields", "Every field has a range; n above 1 and prompt_logprobs are refused."),
+    GuideSource("Request fields", "Every field has a range; n above 1 and prompt_logprobs are refused."),
     _refused,
 )
 CONTEXT = LintRule(
     "context-full",
     "Keep input and output within 32,768 tokens",
     "A prompt that is too long is refused whole, and max_tokens counts as if it were all used.",
-    Source("Request fields", "Input and output together have at most 32,768 tokens."),
+    GuideSource("Request fields", "Input and output together have at most 32,768 tokens."),
     _context,
 )

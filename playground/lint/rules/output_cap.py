@@ -7,13 +7,13 @@ from collections import Counter
 from collections.abc import Iterator
 
 from playground.lint.edits import with_parameter
-from playground.lint.model import Evidence, Finding, Fix, LintRule, Place, Source
+from playground.lint.model import Evidence, Finding, FindingPlace, Fix, GuideSource, LintRule
 from playground.lint.prompt_facts import PromptFacts
 from playground.prompt.document import Json
 from playground.prompt.limits import CONTEXT_TOKENS, COUNTS
 
 ENOUGH = 20
-"""Requests that have to report their completion before a figure is taken from them."""
+"""Minimum number of reported completions for a statistic."""
 ROOM, STEP, FAR = 1.25, 16, 4
 """A suggestion leaves a quarter more than was ever needed, in steps of 16; a cap four times as high is far above."""
 MIN_ENDINGS, ENDING_SHARE = 10, 0.8
@@ -43,7 +43,7 @@ def _cap(facts: PromptFacts) -> Iterator[Finding]:
             Evidence("a runaway could have more", waste, basis="counted" if cap else "estimated"),
             Evidence("its price in 1,000 requests", facts.output_dollars(waste), "dollars"),
         ),
-        places=(Place(("max_tokens",)),),
+        places=(FindingPlace(("max_tokens",)),),
         fix=Fix(f"Set max_tokens to {suggested:,}", with_parameter(facts.document, "max_tokens", suggested)),
     )
 
@@ -71,7 +71,7 @@ def _unset(facts: PromptFacts, known: int) -> Finding:
             Evidence("completions known", known, "count", "counted"),
             Evidence("needed so far", None),
         ),
-        places=(Place(("max_tokens",)),),
+        places=(FindingPlace(("max_tokens",)),),
     )
 
 
@@ -97,7 +97,7 @@ def _cut(facts: PromptFacts) -> Iterator[Finding]:
             Evidence("of completions", len(ended), "count", "counted"),
             Evidence("max_tokens", cap, basis="counted"),
         ),
-        places=(Place(("max_tokens",)),),
+        places=(FindingPlace(("max_tokens",)),),
         fix=Fix(f"Set max_tokens to {higher:,}", after) if known else None,
     )
 
@@ -121,7 +121,7 @@ def _stop(facts: PromptFacts) -> Iterator[Finding]:
             Evidence("answers that end so", times, "count", "counted"),
             Evidence("of", len(answers), "count", "counted"),
         ),
-        places=(Place(("stop",)),),
+        places=(FindingPlace(("stop",)),),
         fix=Fix(f"Stop at {ending}", with_parameter(facts.document, "stop", [*current, ending])),
         tokens=facts.tokens(ending),
         dollars=facts.output_dollars(facts.tokens(ending)),
@@ -139,20 +139,20 @@ CAP = LintRule(
     "output-cap",
     "Cap the output",
     "Output is what a completion can run away with; a cap from what the prompt has needed costs nothing until it does.",
-    Source(_SECTION, "max_tokens caps the output; input and output together have at most 32,768 tokens."),
+    GuideSource(_SECTION, "max_tokens caps the output; input and output together have at most 32,768 tokens."),
     _cap,
 )
 CUT = LintRule(
     "answers-cut",
     "Leave room for the whole answer",
     "A completion that ends by length is billed whole and says half.",
-    Source("Response", "finish_reason length means that the cap ended the completion."),
+    GuideSource("Response", "finish_reason length means that the cap ended the completion."),
     _cut,
 )
 STOP = LintRule(
     "stop-strings",
     "Stop at the terminator that answers end with",
     "A terminator that the prompt asks for is output like any other, and is read aloud where answers are spoken.",
-    Source(_SECTION, "stop takes a string or up to four."),
+    GuideSource(_SECTION, "stop takes a string or up to four."),
     _stop,
 )

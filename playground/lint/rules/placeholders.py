@@ -1,11 +1,11 @@
-"""Placeholders of other template languages that nobody has filled in."""
+"""Unfilled placeholders of other template languages."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
 
-from playground.lint.model import Evidence, Finding, LintRule, Place, Source
+from playground.lint.model import Evidence, Finding, FindingPlace, GuideSource, LintRule
 from playground.lint.prompt_facts import PromptFacts
 from playground.lint.tool_catalogue import description
 
@@ -55,17 +55,17 @@ def find_placeholders(text: str) -> list[tuple[int, int]]:
 
 
 def _speak(facts: PromptFacts) -> Iterator[Finding]:
-    places: list[Place] = []
+    places: list[FindingPlace] = []
     names: list[str] = []
     for index, message in enumerate(facts.document.messages):
         if message.content and message.role in ("system", "user", "developer"):
             for start, end in find_placeholders(message.content):
-                places.append(Place(("messages", index, "content"), start, end))
+                places.append(FindingPlace(("messages", index, "content"), start, end))
                 names.append(message.content[start:end])
     for index, tool in enumerate(facts.document.tools):
         text = description(tool)
         for start, end in find_placeholders(text):
-            places.append(Place(("tools", index, "function", "description"), start, end, tool.name))
+            places.append(FindingPlace(("tools", index, "function", "description"), start, end, tool.name))
             names.append(text[start:end])
     if not places:
         return
@@ -85,6 +85,6 @@ RULE = LintRule(
     "placeholder-unfilled",
     "Fill in every placeholder",
     "A placeholder of another template language is not replaced by anything: the model takes it for text.",
-    Source("Prompts", "Variables are filled in before a request is sent."),
+    GuideSource("Prompts", "Variables are filled in before a request is sent."),
     _speak,
 )

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from playground.lint.model import Evidence, Finding, Fix, LintRule, Place, Severity, Source
+from playground.lint.model import Evidence, Finding, FindingPlace, Fix, GuideSource, LintRule, Severity
 from playground.lint.prompt_facts import PromptFacts
-from playground.lint.reorder import Spot, spots
+from playground.lint.reorder import ReorderSpot, spots
 from playground.prefix_cache.mend import proposals
 from playground.prompt.document import Document
 from playground.prompt.variables import PATTERN
@@ -31,7 +31,7 @@ def _speak(facts: PromptFacts) -> Iterator[Finding]:
     reach = facts.missed_dollars(lost)
     yield Finding(
         _severity(first, lost),
-        "Stable text stands behind what changes",
+        "Stable text comes after text that changes",
         f"{_what(first)} ends the prefix that requests share; behind it stands text that is the same every time and "
         "can never come from the cache. Put what changes last.",
         evidence=(
@@ -46,15 +46,15 @@ def _speak(facts: PromptFacts) -> Iterator[Finding]:
     )
 
 
-def _places(document: Document) -> tuple[Place, ...]:
+def _places(document: Document) -> tuple[FindingPlace, ...]:
     """The first change, and the values behind it that were typed in: each would end the prefix once it is the first."""
     first, *others = spots(document)
     typed_in = [spot for spot in others if spot.kind != "variable"]
     found = (first, *typed_in[: MARKED - 1])
-    return tuple(Place(("messages", spot.message, "content"), spot.start, spot.end) for spot in found)
+    return tuple(FindingPlace(("messages", spot.message, "content"), spot.start, spot.end) for spot in found)
 
 
-def _severity(first: Spot, lost: float) -> Severity:
+def _severity(first: ReorderSpot, lost: float) -> Severity:
     if first.kind == "date":
         # It changes once a day; the cache forgets sooner than that.
         return "hint"
@@ -63,14 +63,14 @@ def _severity(first: Spot, lost: float) -> Severity:
     return "warning" if lost >= MANY else "hint"
 
 
-def _what(first: Spot) -> str:
+def _what(first: ReorderSpot) -> str:
     names = {"moment": "The time", "id": "The id", "date": "The date", "person": "The value"}
     if first.kind == "variable":
         return f"The variable {first.name}"
     return f"{names[first.kind]} {first.name!r}"
 
 
-def _lost(facts: PromptFacts, document: Document, first: Spot) -> float:
+def _lost(facts: PromptFacts, document: Document, first: ReorderSpot) -> float:
     """≈ tokens of text that is the same every time, behind the first change: its message's rest and system text."""
     found = facts.tokens(_still((document.messages[first.message].content or "")[first.end :]))
     later = document.messages[first.message + 1 :]
@@ -81,7 +81,7 @@ def _still(text: str) -> str:
     return PATTERN.sub("", text)
 
 
-def _served_all_the_same(facts: PromptFacts, first: Spot, lost: float) -> bool:
+def _served_all_the_same(facts: PromptFacts, first: ReorderSpot, lost: float) -> bool:
     """Whether the last requests were served past the change: then it does not change in practice."""
     known = [r for r in facts.history.requests if r.cached_tokens is not None][-SEEN:]
     before = sum(facts.tool_tokens) + sum(facts.message_tokens[: first.message])
@@ -103,7 +103,7 @@ RULE = LintRule(
     "Stable content first, variable content last",
     "The cache matches from the first token to the first difference. What stands behind a name, a date or an id is "
     "paid in full each time.",
-    Source(
+    GuideSource(
         "Prefix caching", "System prompt, tool catalogue and retrieved context, history, and this turn's question last."
     ),
     _speak,

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 
-from playground.lint.model import Finding, Fix, LintRule, Place, Source
+from playground.lint.model import Finding, FindingPlace, Fix, GuideSource, LintRule
 from playground.lint.prompt_facts import PromptFacts
 from playground.lint.sentences import fold, has_any, sentence_at
 from playground.prompt.document import Document, Json
@@ -117,7 +117,7 @@ def _speak(facts: PromptFacts) -> Iterator[Finding]:
             )
 
 
-def _first(facts: PromptFacts, pattern: re.Pattern[str]) -> Place | None:
+def _first(facts: PromptFacts, pattern: re.Pattern[str]) -> FindingPlace | None:
     for index, text in facts.asked:
         low = fold(text)
         if not has_any(low, _ANCHORS):
@@ -125,7 +125,7 @@ def _first(facts: PromptFacts, pattern: re.Pattern[str]) -> Place | None:
         for match in pattern.finditer(low):
             start, end = sentence_at(low, match.start())
             if not _NOT.search(low[start:end]):
-                return Place(("messages", index, "content"), start, end)
+                return FindingPlace(("messages", index, "content"), start, end)
     return None
 
 
@@ -137,7 +137,7 @@ def _fields(facts: PromptFacts) -> Iterator[Finding]:
             "Audio is asked of a text model",
             f"{' and '.join(wrong)} may be passed on, but Electron gives text only. Speech comes from Lightning, "
             "transcription from Pulse.",
-            places=tuple(Place((name,)) for name in wrong),
+            places=tuple(FindingPlace((name,)) for name in wrong),
             fix=Fix(f"Remove {' and '.join(wrong)}", _without(facts.document, wrong)),
             subject="fields",
         )
@@ -149,7 +149,7 @@ def _fields(facts: PromptFacts) -> Iterator[Finding]:
                 "A message carries audio",
                 "Electron reads it as text, character by character, and pays for each. Transcribe it with Pulse first.",
                 evidence=(),
-                places=(Place(("messages", index, "content"), at, len(message.content or "")),),
+                places=(FindingPlace(("messages", index, "content"), at, len(message.content or "")),),
                 tokens=facts.tokens((message.content or "")[at:]),
                 dollars=facts.fresh_dollars(facts.tokens((message.content or "")[at:])),
                 subject=f"message {index}",
@@ -168,7 +168,7 @@ RULE = LintRule(
     "other-product",
     "Ask a text model for text",
     "Electron takes text and gives text. For sound the vendor has other products on the same key.",
-    Source(
+    GuideSource(
         "The other products on the stack", "Transcription is Pulse, synthesis Lightning, a whole voice platform Atoms."
     ),
     _speak,

@@ -56,7 +56,7 @@ RULES: tuple[Rule, ...] = (
 
 
 def rule_named(name: str) -> Rule:
-    """A rule by its name. Raises KeyError where there is none."""
+    """Return a rule by its name. Raises KeyError if the name is unknown."""
     return _BY_NAME[name]
 
 

@@ -8,7 +8,7 @@ from itertools import pairwise
 from playground.client.endpoint import PlanLimits
 from playground.client.retry import RETRIED
 from playground.lint.context import Batch, Retries
-from playground.lint.model import Evidence, Finding, LintRule, Place, Severity, Source
+from playground.lint.model import Evidence, Finding, FindingPlace, GuideSource, LintRule, Severity
 from playground.lint.prompt_facts import PromptFacts
 
 
@@ -28,7 +28,7 @@ def _request_ids_speak(facts: PromptFacts) -> Iterator[Finding]:
             Evidence("of", len(answered), "count", "counted"),
             Evidence("failed attempts without one", attempts, "count", "counted"),
         ),
-        places=(Place(()),),
+        places=(FindingPlace(()),),
     )
 
 
@@ -36,7 +36,7 @@ REQUEST_IDS = LintRule(
     "no-request-id",
     "Keep every request_id",
     "It comes with the headers, before the first token: even a stream that dies can be reported.",
-    Source("Response", "X-Request-Id is on every response, streamed or not, success or failure."),
+    GuideSource("Response", "X-Request-Id is on every response, streamed or not, success or failure."),
     _request_ids_speak,
 )
 
@@ -60,7 +60,7 @@ def _retries_speak(facts: PromptFacts) -> Iterator[Finding]:
                 Evidence("first wait", policy.first_s, "seconds", "counted"),
                 Evidence("longest wait", policy.longest_s, "seconds", "counted"),
             ),
-            places=(Place(()),),
+            places=(FindingPlace(()),),
             subject=subject,
         )
 
@@ -112,7 +112,7 @@ RETRIES = LintRule(
     "Retry what passes, and only that",
     "502 and 503 pass, 429 passes after a wait; anything else is answered the same way again, and each try counts "
     "against the plan.",
-    Source("Errors", "Back off from 250 ms, doubling to 8 s, about five attempts; never after the first token."),
+    GuideSource("Errors", "Back off from 250 ms, doubling to 8 s, about five attempts; never after the first token."),
     _retries_speak,
 )
 
@@ -135,7 +135,7 @@ def _concurrency_speak(facts: PromptFacts) -> Iterator[Finding]:
             Evidence("requests", batch.requests, "count", "counted"),
             Evidence("time to finish within the limits", _time(batch, plan), "seconds"),
         ),
-        places=(Place(()),),
+        places=(FindingPlace(()),),
     )
 
 
@@ -162,7 +162,7 @@ CONCURRENCY = LintRule(
     "over-plan",
     "Stay within the plan's limits",
     "The limits belong to the account, and all its programs share them; beyond either the answer is 429.",
-    Source("Plan limits", "Standard has 10 requests a minute and 3 in flight, Enterprise 200 and 20."),
+    GuideSource("Plan limits", "Standard has 10 requests per minute and 3 in flight, Enterprise 200 and 20."),
     _concurrency_speak,
 )
 
@@ -210,7 +210,7 @@ def _speak(facts: PromptFacts) -> Iterator[Finding]:
             Evidence("of requests", len(known), "count", "counted"),
             Evidence("time each took", mean, "seconds", "counted"),
         ),
-        places=(Place(()),),
+        places=(FindingPlace(()),),
     )
 
 
@@ -218,6 +218,6 @@ CONNECTIONS = LintRule(
     "cold-connections",
     "Keep one connection alive",
     "A new connection is a handshake before the first byte, and a caller hears it as silence.",
-    Source("Endpoint", "One keep-alive connection reused; a cold handshake is otherwise paid by each request."),
+    GuideSource("Endpoint", "One keep-alive connection reused; a cold handshake is otherwise paid by each request."),
     _speak,
 )

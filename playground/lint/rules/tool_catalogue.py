@@ -1,4 +1,4 @@
-"""The tool catalogue as a whole: its size each turn, schemas that stand in it twice, tools that nobody calls."""
+"""Rules about the whole tool catalogue: its size per turn, duplicate schemas, unused tools."""
 
 from __future__ import annotations
 
@@ -6,36 +6,38 @@ import json
 from collections.abc import Iterator, Mapping
 
 from playground.lint.edits import without_tools
-from playground.lint.model import Evidence, Finding, Fix, LintRule, Place, Source
+from playground.lint.model import Evidence, Finding, FindingPlace, Fix, GuideSource, LintRule
 from playground.lint.prompt_facts import PromptFacts
-from playground.lint.tool_catalogue import Node, parameters
+from playground.lint.tool_catalogue import SchemaNode, parameters
 from playground.prompt.document import Document, Json
 
 
 def _speak(facts: PromptFacts) -> Iterator[Finding]:
-    """Only a body that somebody else wrote can have one: this program leaves an empty list out."""
+    """Applies to imported bodies only: this program omits an empty list."""
     if facts.body is None or facts.body.get("tools", None) != []:
         return
     yield Finding(
         "serious",
         "An empty tools list",
         "The body has tools: []. The server takes 1 to 64 tools; where there are none the field is left out.",
-        places=(Place(("tools",)),),
+        places=(FindingPlace(("tools",)),),
         fix=Fix("Leave tools out", facts.document),
     )
 
 
 RULE = LintRule(
     "empty-tools",
-    "Leave tools out where there are none",
+    "Omit the empty tools field",
     "An empty list is not the same as no list: it can be refused, and it changes what the cache compares.",
-    Source("Request fields", "Up to 64 tools; the field is omitted when there are none, an empty list is a mistake."),
+    GuideSource(
+        "Request fields", "Up to 64 tools; the field is omitted when there are none, an empty list is a mistake."
+    ),
     _speak,
 )
 
 
 LARGE, VERY_LARGE = 1_000, 8_192
-"""≈ tokens of a catalogue: from where its price is told, and from where it takes a quarter of the context."""
+"""Estimated catalogue tokens from which its price is reported, and from which it fills a quarter of the context."""
 REPEATED = 32
 """≈ tokens of a schema from which repeating it is worth a word."""
 REPEATED_MUCH = 256
@@ -62,7 +64,7 @@ def _size(facts: PromptFacts) -> Iterator[Finding]:
             Evidence("in 1,000 turns at the cached rate", facts.cached_dollars(tokens), "dollars"),
             Evidence("in 1,000 turns at the fresh rate", facts.fresh_dollars(tokens), "dollars"),
         ),
-        places=(Place(("tools",)),),
+        places=(FindingPlace(("tools",)),),
         tokens=tokens,
         dollars=facts.cached_dollars(tokens),
     )
@@ -84,16 +86,16 @@ def _repeated(facts: PromptFacts) -> Iterator[Finding]:
                 Evidence("repeated, each turn", wasted),
                 Evidence("in 1,000 turns at the cached rate", facts.cached_dollars(wasted), "dollars"),
             ),
-            places=tuple(Place(("tools", i, *n.path), tool=facts.document.tools[i].name) for i, n in found),
+            places=tuple(FindingPlace(("tools", i, *n.path), tool=facts.document.tools[i].name) for i, n in found),
             tokens=wasted,
             dollars=facts.cached_dollars(wasted),
             subject=" ".join(dict.fromkeys(names)),
         )
 
 
-def _same(facts: PromptFacts) -> Mapping[str, list[tuple[int, Node]]]:
-    """Objects and choices that stand more than once, by their text; not what lies inside another that does."""
-    seen: dict[str, list[tuple[int, Node]]] = {}
+def _same(facts: PromptFacts) -> Mapping[str, list[tuple[int, SchemaNode]]]:
+    """Return repeated objects and choices by their text, without those nested in another repeated one."""
+    seen: dict[str, list[tuple[int, SchemaNode]]] = {}
     for index, tool in enumerate(facts.document.tools):
         for node in parameters(tool):
             if "properties" in node.schema or "enum" in node.schema or "items" in node.schema:
@@ -102,7 +104,7 @@ def _same(facts: PromptFacts) -> Mapping[str, list[tuple[int, Node]]]:
     return {text: found for text, found in twice.items() if not any(_inside(found, o) for o in twice.values())}
 
 
-def _inside(found: list[tuple[int, Node]], other: list[tuple[int, Node]]) -> bool:
+def _inside(found: list[tuple[int, SchemaNode]], other: list[tuple[int, SchemaNode]]) -> bool:
     return found is not other and all(
         any(i == j and n.path[: len(o.path)] == o.path and n.path != o.path for j, o in other) for i, n in found
     )
@@ -138,7 +140,7 @@ def _unused(facts: PromptFacts) -> Iterator[Finding]:
             Evidence("each turn", tokens),
             Evidence("in 1,000 turns at the cached rate", facts.cached_dollars(tokens), "dollars"),
         ),
-        places=tuple(Place(("tools", index), tool=document.tools[index].name) for index in idle),
+        places=tuple(FindingPlace(("tools", index), tool=document.tools[index].name) for index in idle),
         fix=Fix(f"Remove {len(idle)} tools" if len(idle) > 1 else f"Remove {names[0]}", _without(facts, names)),
         tokens=tokens,
         dollars=facts.cached_dollars(tokens),
@@ -154,20 +156,20 @@ SIZE = LintRule(
     "tool-catalogue",
     "Know what the catalogue costs each turn",
     "Every tool is input on every turn; a catalogue that holds still is at least served from the cache.",
-    Source(_SECTION, "Every tool description and parameter schema is input on every turn."),
+    GuideSource(_SECTION, "Every tool description and parameter schema is input on every turn."),
     _size,
 )
 REPEATED_SCHEMAS = LintRule(
     "tool-repeated",
     "Say a schema once",
     "A definition cannot refer to another tool's schema, so the same object in five tools is sent five times.",
-    Source(_SECTION, "Every parameter schema is input on every turn."),
+    GuideSource(_SECTION, "Every parameter schema is input on every turn."),
     _repeated,
 )
 UNUSED = LintRule(
     "tool-unused",
     "Offer the tools that are used",
     "A tool that is never called costs input on every turn, and is one more that the model can choose wrongly.",
-    Source(_SECTION, "Short catalogues: every tool is input on every turn."),
+    GuideSource(_SECTION, "Short catalogues: every tool is input on every turn."),
     _unused,
 )

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 
 from playground.lint.edits import with_system_line, with_tool
-from playground.lint.model import Evidence, Finding, Fix, LintRule, Place, Source
+from playground.lint.model import Evidence, Finding, FindingPlace, Fix, GuideSource, LintRule
 from playground.lint.prompt_facts import PromptFacts
 from playground.lint.sentences import sentences
 from playground.lint.tool_catalogue import description, edited, parameters
@@ -98,7 +98,7 @@ def _long_parameters(facts: PromptFacts) -> Iterator[Finding]:
 
 
 def _excess(facts: PromptFacts, text: str) -> int | None:
-    """Where the first sentence ends, if the description is too long; None where it is short enough."""
+    """Return the end of the first sentence if the description is too long; None otherwise."""
     if facts.tokens(text) <= LONG_PARAMETER:
         return None
     return sentences(text)[0][1]
@@ -124,7 +124,7 @@ def _undescribed(facts: PromptFacts) -> Iterator[Finding]:
 
 
 def _says_itself(schema: Mapping[str, Json]) -> bool:
-    """Whether its values tell what it is: a choice, a fixed value, or an object whose fields are described."""
+    """Return whether its values are self-explanatory: an enum, a constant, or an object with described fields."""
     return any(key in schema for key in ("enum", "const", "properties", "$ref", "title")) or (
         isinstance(schema.get("items"), dict) and _says_itself(schema["items"])  # type: ignore[arg-type]  # a dict
     )
@@ -152,8 +152,8 @@ def _examples(facts: PromptFacts) -> Iterator[Finding]:
         )
 
 
-def _without_examples(index: int, tool: Tool) -> tuple[dict[Path, Json], list[str], list[Place]]:
-    """What to change, the lines for the system prompt, and where the examples stand."""
+def _without_examples(index: int, tool: Tool) -> tuple[dict[Path, Json], list[str], list[FindingPlace]]:
+    """Return the edits, the lines for the system prompt, and the positions of the examples."""
     changes: dict[Path, Json] = {}
     lines, places = [], []
     texts = [("", _DESCRIPTION, description(tool))]
@@ -179,7 +179,7 @@ def _shown(value: Json) -> str:
 
 
 def _cut_examples(text: str) -> tuple[str, list[tuple[int, int]]]:
-    """The text without its examples, and where they stood: a parenthesis, or from the mark to the sentence's end."""
+    """Return the text without its examples, and their spans: a parenthesis, or from the marker to the sentence end."""
     taken: list[tuple[int, int]] = []
     for match in _MARK.finditer(text):
         if not taken or match.start() >= taken[-1][1]:
@@ -203,8 +203,8 @@ def _extent(text: str, at: int) -> tuple[int, int]:
     return (begins, end) if begins == at else (at, ends)
 
 
-def _place(index: int, tool: Tool, path: Path, start: int | None = None, end: int | None = None) -> Place:
-    return Place(("tools", index, *path), start, end, tool.name)
+def _place(index: int, tool: Tool, path: Path, start: int | None = None, end: int | None = None) -> FindingPlace:
+    return FindingPlace(("tools", index, *path), start, end, tool.name)
 
 
 def _price(facts: PromptFacts, tokens: float) -> Evidence:
@@ -217,27 +217,27 @@ DESCRIPTIONS = LintRule(
     "tool-description",
     "Give each tool one sentence of intent",
     _REASON,
-    Source(_SECTION, "One sentence of intent a tool."),
+    GuideSource(_SECTION, "One sentence of intent a tool."),
     _descriptions,
 )
 LONG_PARAMETERS = LintRule(
     "tool-parameter-long",
     "Keep parameter descriptions short",
     _REASON,
-    Source(_SECTION, "Short parameter descriptions."),
+    GuideSource(_SECTION, "Short parameter descriptions."),
     _long_parameters,
 )
 UNDESCRIBED = LintRule(
     "tool-undescribed",
     "Describe every tool and parameter in a few words",
     "A parameter without a word about it is filled by guessing from its name.",
-    Source(_SECTION, "One sentence of intent a tool, and short parameter descriptions."),
+    GuideSource(_SECTION, "One sentence of intent a tool, and short parameter descriptions."),
     _undescribed,
 )
 EXAMPLES = LintRule(
     "tool-examples",
     "Keep examples out of tool definitions",
     _REASON,
-    Source(_SECTION, "Examples belong in the system prompt."),
+    GuideSource(_SECTION, "Examples belong in the system prompt."),
     _examples,
 )

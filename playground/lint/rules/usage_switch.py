@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from playground.lint.model import Evidence, Finding, Fix, LintRule, Place, Source
+from playground.lint.model import Evidence, Finding, FindingPlace, Fix, GuideSource, LintRule
 from playground.lint.prompt_facts import PromptFacts
 
 
@@ -18,7 +18,7 @@ def _speak(facts: PromptFacts) -> Iterator[Finding]:
         "stream_options.include_usage is off: prompt tokens, cached tokens, completion tokens and the cost of this "
         "request will be unknown, and the estimates learn nothing from it.",
         evidence=(Evidence("prompt that goes uncounted", facts.prompt_tokens),),
-        places=(Place(("stream_options", "include_usage")),),
+        places=(FindingPlace(("stream_options", "include_usage")),),
         fix=Fix("Ask for usage", replace(facts.document, stream=True, include_usage=True)),
         tokens=facts.prompt_tokens,
     )
@@ -28,6 +28,6 @@ RULE = LintRule(
     "usage-off",
     "Ask for usage when streaming",
     "Usage comes in one last chunk, and only when asked for. Without it nobody can tell what the cache served.",
-    Source("Request fields", "With stream and include_usage one last chunk before [DONE] carries the usage."),
+    GuideSource("Request fields", "With stream and include_usage one last chunk before [DONE] carries the usage."),
     _speak,
 )

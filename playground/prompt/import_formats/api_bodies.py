@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from playground.prompt.document import Json
 from playground.prompt.field_errors import FieldError, InputError
-from playground.prompt.files import FORMAT_KEY, Opened, parse
+from playground.prompt.files import FORMAT_KEY, OpenedPrompt, parse
 from playground.prompt.import_formats.body import Report, joined_parts, opened_body
 
 _RESPONSES_NAMES = {"max_output_tokens": "max_tokens"}
@@ -27,7 +27,7 @@ _NOT_CARRIED = frozenset(
 _ANTHROPIC_NAMES = {"stop_sequences": "stop"}
 
 
-def open_json(value: Json, text: str, *, is_file: bool = True) -> Opened:
+def open_json(value: Json, text: str, *, is_file: bool = True) -> OpenedPrompt:
     """Return the document in parsed JSON. `text` is its source. Raises InputError if no known format fits.
 
     `is_file`: a request body keeps its format and its model, so that it is saved as it was; otherwise it becomes a
@@ -53,13 +53,13 @@ def open_json(value: Json, text: str, *, is_file: bool = True) -> Opened:
     raise InputError(FieldError((), "this JSON has no messages, input or prompt."))
 
 
-def _with_messages(value: dict[str, Json], text: str, report: Report) -> Opened:
+def _with_messages(value: dict[str, Json], text: str, report: Report) -> OpenedPrompt:
     if _is_anthropic(value):
         return _anthropic(value, report)
     return parse(text) if text else opened_body(value, report)
 
 
-def open_json_lines(lines: list[str]) -> Opened:
+def open_json_lines(lines: list[str]) -> OpenedPrompt:
     """Return the first request of JSON lines; the others are counted in a note."""
     try:
         first = json.loads(lines[0])
@@ -67,10 +67,10 @@ def open_json_lines(lines: list[str]) -> Opened:
         raise InputError(FieldError((1,), f"is not JSON: {error}.")) from None
     opened = open_json(first, lines[0])
     note = f"The first of {len(lines):,} requests was opened. Send all of them with the batch command."
-    return Opened(opened.document, opened.format, (*opened.notes, note), imported=True)
+    return OpenedPrompt(opened.document, opened.format, (*opened.notes, note), imported=True)
 
 
-def _batch_line(value: Mapping[str, Json], report: Report) -> Opened:
+def _batch_line(value: Mapping[str, Json], report: Report) -> OpenedPrompt:
     body = value["body"]
     assert isinstance(body, dict)
     url = value.get("url")
@@ -81,7 +81,7 @@ def _batch_line(value: Mapping[str, Json], report: Report) -> Opened:
     return opened_body(body, report, name=str(value.get("custom_id", "")))
 
 
-def _responses(value: Mapping[str, Json], report: Report) -> Opened:
+def _responses(value: Mapping[str, Json], report: Report) -> OpenedPrompt:
     messages: list[Json] = []
     if isinstance(value.get("instructions"), str):
         messages.append({"role": "system", "content": value["instructions"]})
@@ -159,7 +159,7 @@ def _list(value: Json, name: str) -> list[Json]:
     return value
 
 
-def _anthropic(value: Mapping[str, Json], report: Report) -> Opened:
+def _anthropic(value: Mapping[str, Json], report: Report) -> OpenedPrompt:
     messages: list[Json] = []
     system = value.get("system")
     if system:
@@ -223,7 +223,7 @@ def _anthropic_tool(tool: Json, index: int) -> Json:
     return {"type": "function", "function": {**function, "parameters": tool["input_schema"]}}
 
 
-def _langfuse(value: Mapping[str, Json], report: Report) -> Opened:
+def _langfuse(value: Mapping[str, Json], report: Report) -> OpenedPrompt:
     prompt = value["prompt"]
     messages: list[Json] = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else _list(prompt, "prompt")
     placeholders = [

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from playground.prompt.document import Json
 from playground.prompt.field_errors import FieldError, InputError, Path
-from playground.prompt.files import PROMPT_FORMAT, Opened, parse
+from playground.prompt.files import PROMPT_FORMAT, OpenedPrompt, parse
 
 _IMAGES = "Electron accepts text only: images, audio and files cannot be imported."
 
@@ -27,7 +27,7 @@ class Report:
 
 def opened_body(
     fields: Mapping[str, Json], report: Report, *, variables: Mapping[str, str] | None = None, name: str = ""
-) -> Opened:
+) -> OpenedPrompt:
     """Return a body in the chat completions format as a document in this program's own format.
 
     Raises InputError with the path of a field that cannot be imported.
@@ -47,7 +47,7 @@ def opened_body(
         document = document.with_variable(variable, text)
     if name:
         document = replace(document, name=name)
-    return Opened(document, PROMPT_FORMAT, (*opened.notes, *report.notes), imported=True)
+    return OpenedPrompt(document, PROMPT_FORMAT, (*opened.notes, *report.notes), imported=True)
 
 
 def _items(value: Json) -> list[Json]:

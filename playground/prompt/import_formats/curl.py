@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from playground.prompt.field_errors import FieldError, InputError
-from playground.prompt.files import Opened
+from playground.prompt.files import OpenedPrompt
 from playground.prompt.import_formats.api_bodies import open_json
 from playground.prompt.json_bounds import loads
 
@@ -29,7 +29,7 @@ def refuse_files(name: str) -> str:
     )
 
 
-def open_curl(text: str, read_file: ReadFile = refuse_files) -> Opened:
+def open_curl(text: str, read_file: ReadFile = refuse_files) -> OpenedPrompt:
     """Return the document in the body of a curl command. Raises InputError.
 
     Args:
@@ -65,7 +65,7 @@ def open_curl(text: str, read_file: ReadFile = refuse_files) -> Opened:
         if isinstance(error, InputError):
             raise
         raise InputError(FieldError(("--data",), f"is not JSON: {error}.")) from None
-    return Opened(opened.document, opened.format, (*opened.notes, *notes), imported=True)
+    return OpenedPrompt(opened.document, opened.format, (*opened.notes, *notes), imported=True)
 
 
 def _words(text: str) -> list[str]:

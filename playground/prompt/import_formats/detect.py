@@ -6,7 +6,7 @@ import json
 import re
 
 from playground.prompt.field_errors import FieldError, InputError
-from playground.prompt.files import MAX_FILE_BYTES, Opened, parse
+from playground.prompt.files import MAX_FILE_BYTES, OpenedPrompt, parse
 from playground.prompt.import_formats.api_bodies import open_json, open_json_lines
 from playground.prompt.import_formats.curl import ReadFile, open_curl, refuse_files
 from playground.prompt.import_formats.snippets import CALL, open_snippet
@@ -20,7 +20,7 @@ ACCEPTED = (
 _YAML_NAMES = (".yml", ".yaml", ".prompty", ".prompt")
 
 
-def open_any_bytes(data: bytes, name: str = "") -> Opened:
+def open_any_bytes(data: bytes, name: str = "") -> OpenedPrompt:
     """As `open_any`, for a file's bytes in UTF-8."""
     if len(data) > MAX_FILE_BYTES:
         raise InputError(FieldError((), f"the file has {len(data):,} bytes; the limit is {MAX_FILE_BYTES:,}."))
@@ -32,7 +32,7 @@ def open_any_bytes(data: bytes, name: str = "") -> Opened:
         ) from None
 
 
-def open_any(text: str, name: str = "", read_file: ReadFile = refuse_files) -> Opened:
+def open_any(text: str, name: str = "", read_file: ReadFile = refuse_files) -> OpenedPrompt:
     """Return the document in `text`, with notes about what was changed or left out. Raises InputError.
 
     Args:
@@ -53,7 +53,7 @@ def open_any(text: str, name: str = "", read_file: ReadFile = refuse_files) -> O
     raise InputError(FieldError((), "this is no known prompt format.", ACCEPTED))
 
 
-def _json(text: str) -> Opened:
+def _json(text: str) -> OpenedPrompt:
     try:
         value = loads(text, max_bytes=MAX_FILE_BYTES)
     except JsonBoundsError as error:

@@ -10,7 +10,7 @@ from typing import NoReturn
 
 from playground.prompt.document import Json
 from playground.prompt.field_errors import FieldError, InputError
-from playground.prompt.files import Opened
+from playground.prompt.files import OpenedPrompt
 from playground.prompt.import_formats.api_bodies import open_json
 from playground.prompt.import_formats.body import Report
 
@@ -21,7 +21,7 @@ MAX_CHARS = 2_000_000
 _MAX_DEPTH = 60
 
 
-def open_snippet(text: str) -> Opened:
+def open_snippet(text: str) -> OpenedPrompt:
     """Return the document in the arguments of the first SDK call. Names become `{{variables}}`. Raises InputError."""
     if len(text) > MAX_CHARS:
         raise InputError(FieldError((), f"the snippet has more than {MAX_CHARS:,} characters."))
@@ -34,7 +34,7 @@ def open_snippet(text: str) -> Opened:
         raise InputError(FieldError((), "the snippet is nested too deeply.")) from None
     opened = open_json(fields, json.dumps(fields), is_file=False)
     document = opened.document
-    return Opened(document, opened.format, (*opened.notes, *report.notes), imported=True)
+    return OpenedPrompt(document, opened.format, (*opened.notes, *report.notes), imported=True)
 
 
 def _variable(name: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from playground.prompt.document import Json
 from playground.prompt.field_errors import FieldError, InputError
-from playground.prompt.files import Opened
+from playground.prompt.files import OpenedPrompt
 from playground.prompt.import_formats.body import Report, opened_body
 from playground.prompt.json_bounds import MAX_DEPTH, JsonBoundsError, check_depth
 
@@ -69,7 +69,7 @@ def _check_events(events: Any) -> None:
             raise InputError(FieldError((), f"the file is nested too deeply (line {line})."))
 
 
-def open_yaml(text: str, name: str = "") -> Opened:
+def open_yaml(text: str, name: str = "") -> OpenedPrompt:
     """Return the document in a YAML prompt file. `name`: the file's name, which tells formats apart."""
     front = re.match(r"---\s*\n(.*?)\n---\s*(?:\n|$)(.*)", text.lstrip("\ufeff"), re.DOTALL)
     if front is not None:
@@ -88,7 +88,7 @@ def open_yaml(text: str, name: str = "") -> Opened:
     raise InputError(FieldError((), "this YAML file has neither messages nor prompts."))
 
 
-def _github_models(value: Mapping[str, Any]) -> Opened:
+def _github_models(value: Mapping[str, Any]) -> OpenedPrompt:
     report = Report()
     given = value.get("modelParameters") or {}
     parameters = {name: item for name, item in dict(given).items() if name in _PARAMETERS}
@@ -118,7 +118,7 @@ def _plain(value: Any) -> Json:
     return str(value)
 
 
-def _prompty(settings: Mapping[str, Any], text: str) -> Opened:
+def _prompty(settings: Mapping[str, Any], text: str) -> OpenedPrompt:
     report = Report()
     model = settings.get("model") or {}
     options = model.get("parameters") or model.get("options") or {} if isinstance(model, dict) else {}
@@ -148,7 +148,7 @@ def _role_sections(text: str) -> list[Json]:
     return messages
 
 
-def _dotprompt(settings: Mapping[str, Any], text: str) -> Opened:
+def _dotprompt(settings: Mapping[str, Any], text: str) -> OpenedPrompt:
     report = Report()
     config = settings.get("config") if isinstance(settings.get("config"), dict) else {}
     parameters: dict[str, Json] = {}
@@ -175,7 +175,7 @@ def _note_templates(text: str, report: Report) -> None:
         report.note(f"The template tag {match[0][:40]} was kept as text: this program replaces names only.")
 
 
-def _promptfoo(value: Mapping[str, Any]) -> Opened:
+def _promptfoo(value: Mapping[str, Any]) -> OpenedPrompt:
     report = Report()
     prompts = value["prompts"]
     first = prompts[0] if isinstance(prompts, list) and prompts else prompts

@@ -11,7 +11,7 @@ from PySide6.QtWidgets import QWidget
 
 from playground.agent.conversation import Conversation, Turn
 from playground.agent.events import AgentLoopEnded, CallEnded, Happening, TurnEnded, TurnStarted
-from playground.agent.loop import Chain
+from playground.agent.loop import AgentLoop
 from playground.agent.service import AgentService, see_through
 from playground.agent.timing import measured
 from playground.agent.tool_mocks import ToolMocks
@@ -50,7 +50,7 @@ class AgentDialog(AgentView):
     ) -> None:
         super().__init__(parent)
         self._desk, self._workspace, self._prompt = desk, workspace, prompt
-        self._chain: Chain | None = None
+        self._chain: AgentLoop | None = None
         self._task: asyncio.Task[None] | None = None
         self._conversation = desk.conversation or Conversation(prompt())
         self._end: str | None = None
@@ -170,7 +170,7 @@ class AgentDialog(AgentView):
         self._frame.start()
         self._show_running()
 
-    async def _see_through(self, chain: Chain, at: str | None, add: tuple[Message, ...]) -> None:
+    async def _see_through(self, chain: AgentLoop, at: str | None, add: tuple[Message, ...]) -> None:
         try:
             ended = await see_through(chain, chain.run(at, add))
             self._show_ended(ended)

@@ -142,8 +142,8 @@ class Chaining(QObject):
             self.trouble.emit("Copied as a Python script that runs until there is an answer; the prompt is in it.")
 
     def _show_timeline(self) -> None:
-        from playground.ui.voice.source import Source
+        from playground.ui.voice.source import TimelineSource
 
         if self.dialog is not None:
             dialog = self.dialog
-            self._voicing.open().show_source(Source("The conversation", dialog.measured, dialog.now))
+            self._voicing.open().show_source(TimelineSource("The conversation", dialog.measured, dialog.now))

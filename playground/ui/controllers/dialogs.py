@@ -54,7 +54,7 @@ class DialogController(QObject):
         self._window, self._workspace, self._appearance = window, workspace, appearance
         self._actions: Actions | None = None
         self.extra_commands: Callable[[], Sequence[tuple[str, Callable[[], object]]]] = tuple
-        """Further entries of the palette: (label, what it runs)."""
+        """Additional palette entries: (label, callback)."""
 
     @property
     def window(self) -> QMainWindow:
@@ -132,7 +132,7 @@ class DialogController(QObject):
 
     def cache_lab(self, requests: Requests) -> CacheLabDialog:
         """Experiments on the chosen endpoint's cache; each request is one of its own in the log."""
-        from playground.ui.dialogs.cache_lab import Bench, CacheLabDialog
+        from playground.ui.dialogs.cache_lab import CacheLabDialog, CacheLabServices
 
         workspace = self._workspace
         endpoint = workspace.endpoint
@@ -143,7 +143,7 @@ class DialogController(QObject):
             )
             return dispatch.run.state
 
-        bench = Bench(endpoint, send, workspace.folder / "cache_lab.json", workspace.tasks.start)
+        bench = CacheLabServices(endpoint, send, workspace.folder / "cache_lab.json", workspace.tasks.start)
         dialog = CacheLabDialog(self._appearance.theme, bench, self._window)
         dialog.lifetime_found.connect(
             lambda found: workspace.settings.set("cache_lifetime_s", max(10, min(round(found), 86_400)))
@@ -172,9 +172,9 @@ class DialogController(QObject):
     def tool_server_dialog(
         self, prompt: PromptPane, answered: Callable[[Document, list[str], str], object]
     ) -> ToolServerDialog:
-        """Tools of a Model Context Protocol server, chosen for the prompt as one step of its history.
+        """Add selected tools of a Model Context Protocol server to the prompt as one undo step.
 
-        `answered` hears which tools of which prompt the server is to answer.
+        `answered` is called with the prompt and the tools that the server executes.
         """
         from playground.ui.dialogs.tool_server import ToolServerDialog
 
@@ -205,7 +205,7 @@ class DialogController(QObject):
         )
 
     def guide_dialog(self, rule: str) -> GuideDialog:
-        """The guide, at a rule where one is named."""
+        """Open the guide, at `rule` if given."""
         from playground.lint.examples import EXAMPLES
         from playground.ui.dialogs.guide import GuideDialog
 
@@ -240,7 +240,7 @@ class DialogController(QObject):
         return self.connect_dialog(ELECTRON_ID)
 
     async def _probe(self, endpoint: Endpoint, typed_key: str | None) -> ProbeResult:
-        """Ask a server for its models. The kept key only goes to the address that it was kept for."""
+        """Request the list of models. The stored key is only sent to the address that it was stored for."""
         from playground.ui.dialogs.connect import ProbeResult
 
         workspace, key = self._workspace, typed_key
@@ -333,7 +333,7 @@ class DialogController(QObject):
         self._workspace.settings.set("window_geometry", text)
 
     def restore_geometry(self) -> None:
-        """Put the window where it was; as it is made where nothing is kept."""
+        """Restore the window geometry; the default if none is stored."""
         kept = str(self._workspace.settings.get("window_geometry") or "")
         with contextlib.suppress(ValueError):
             if kept:

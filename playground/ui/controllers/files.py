@@ -17,7 +17,7 @@ from PySide6.QtWidgets import QFileDialog, QMessageBox, QWidget
 from playground.assets import asset
 from playground.prompt.document import Document, Message
 from playground.prompt.field_errors import InputError
-from playground.prompt.files import PROMPT_FORMAT, FileFormat, Opened, content_id, dump, missing_in, parse_bytes
+from playground.prompt.files import PROMPT_FORMAT, FileFormat, OpenedPrompt, content_id, dump, missing_in, parse_bytes
 from playground.storage.draft import Draft, DraftState
 from playground.storage.paths import write_shared
 from playground.ui.panes.prompt.undo import PromptFile
@@ -165,8 +165,8 @@ class Files(QObject):
                 f"{path.name} names the model {opened.model}. Saving keeps it; requests use the endpoint's model."
             )
 
-    async def _read(self, path: Path) -> tuple[Opened, str] | None:
-        def read() -> tuple[Opened, str]:
+    async def _read(self, path: Path) -> tuple[OpenedPrompt, str] | None:
+        def read() -> tuple[OpenedPrompt, str]:
             data = path.read_bytes()
             return parse_bytes(data), digest_of(data)
 

@@ -1,4 +1,4 @@
-"""Asks for advice when the prompt has rested, and passes it to whoever shows it. Typing never waits for it."""
+"""Runs the lint rules when the prompt is idle and passes findings to the views, without blocking typing."""
 
 from __future__ import annotations
 

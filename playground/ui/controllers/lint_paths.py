@@ -44,7 +44,7 @@ class AdvicePaths:
         self._mend(self._adviser.advice)
 
     def guide(self, rule: str = "") -> None:
-        """Open the guide, at a rule where one is named."""
+        """Open the guide, at a rule if one is given."""
         dialog = self._program.guide_dialog(rule)
         dialog.recall_requested.connect(self._adviser.recall)
         dialog.example_requested.connect(self._files.show_example)

@@ -16,7 +16,7 @@ from playground.runs.run import Run
 from playground.services import AppServices
 from playground.storage.settings import Settings
 from playground.ui.panes.log.column_layout import Layout
-from playground.ui.panes.log.details import Live
+from playground.ui.panes.log.details import LiveRequests
 from playground.ui.panes.log.filter_line import FilterLine
 from playground.ui.panes.log.pane import LogPane
 from playground.ui.theme import Theme
@@ -83,7 +83,7 @@ class SavedFilters:
 
 LOOK_S = 0.08
 COUNT_S = 0.5
-"""Counting the tokens of a long text anew costs as much as painting a screen of rows."""
+"""Recounting the tokens of a long text costs as much as painting a screen of rows."""
 
 
 class LiveRows:
@@ -91,11 +91,11 @@ class LiveRows:
 
     def __init__(self, running: Mapping[str, Run]) -> None:
         self._running = running
-        self._seen: dict[str, tuple[float, Live]] = {}
+        self._seen: dict[str, tuple[float, LiveRequests]] = {}
         self._counted: dict[str, tuple[float, float]] = {}
 
-    def of(self, run_id: str) -> Live | None:
-        """A request as it was a moment ago; None for one that does not go on here."""
+    def of(self, run_id: str) -> LiveRequests | None:
+        """Return a recent snapshot of a running request; None if this window is not sending it."""
         run = self._running.get(run_id)
         if run is None:
             self._seen.pop(run_id, None)
@@ -104,7 +104,7 @@ class LiveRows:
         now = time.monotonic()
         at, live = self._seen.get(run_id, (0.0, None))
         if live is None or now - at >= LOOK_S:
-            live = Live(run.state, run.clock(), self._tokens(run, now), run.state.text[-TAIL:])
+            live = LiveRequests(run.state, run.clock(), self._tokens(run, now), run.state.text[-TAIL:])
             self._seen[run_id] = now, live
         return live
 
@@ -152,12 +152,12 @@ class LogPaths(QObject):
 
     @property
     def log(self) -> RequestLog | None:
-        """The log, where there is one."""
+        """Return the log, or None without one."""
         return self._workspace.log
 
     @property
     def live(self) -> LiveRows:
-        """What this window is sending; the sender is made when something is sent or looked at."""
+        """Return the requests that this window is sending; the service is created on first use."""
         if self._live_rows is None:
             self._live_rows = LiveRows(self._workspace.sender.running)
         return self._live_rows
@@ -166,7 +166,7 @@ class LogPaths(QObject):
     def work(self) -> LogWork:
         """Everything with a dialog."""
         if self._work is None:
-            # Imported here: nothing of it is needed before it is asked for.
+            # Deferred import: only needed on demand.
             from playground.ui.controllers.log_actions import LogWork
 
             self._work = LogWork(self._window, self._workspace, self._pane, self._theme)
@@ -179,7 +179,7 @@ class LogPaths(QObject):
         self._workspace.tasks.start(work, name)
 
     def keep_bounds(self) -> None:
-        """Delete what is too old or too much by the settings; nothing is unless these say so."""
+        """Apply the retention settings; deletes nothing by default."""
         self.start(self._keep_bounds(), "keep the log within bounds")
 
     async def _keep_bounds(self) -> None:

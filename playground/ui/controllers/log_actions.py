@@ -45,7 +45,7 @@ T = TypeVar("T")
 
 
 class ProgressDialog(QDialog):
-    """`total` is how many there will be; None where nobody knows. Escape stops, too."""
+    """`total` is the expected number, None if unknown. Escape also stops."""
 
     def __init__(self, title: str, total: int | None, stop: Callable[[], object], parent: QWidget | None) -> None:
         super().__init__(parent)
@@ -91,7 +91,7 @@ class ProgressDialog(QDialog):
 async def watched(
     parent: QWidget, title: str, total: int | None, work: Callable[[Callable[[int], None]], Awaitable[T]]
 ) -> T | None:
-    """See work through that tells how far it is; None where the person stopped it. Call it in a task of its own."""
+    """Run work that reports progress; return None if the user stops it. Call it in a separate task."""
     task = asyncio.current_task()
     assert task is not None, "called in a task"
     stopped = False
@@ -117,7 +117,7 @@ EXPORTS = "JSONL, can be imported again (*.jsonl);;Table for spreadsheets (*.csv
 IMPORTS = "Exported requests (*.jsonl *.har);;All files (*)"
 MOST_IN_A_TICKET = 100
 MOST_SHOWN = 200
-"""Rows that "what is shown" names in a sentence as a number only."""
+"""Number of rows above which a message gives only their count."""
 
 
 class LogWork(QObject):
@@ -127,7 +127,7 @@ class LogWork(QObject):
     open_requested = Signal(str)
     """A run_id."""
     done = Signal(str)
-    """The name of what has been done."""
+    """Return the name of the completed action."""
 
     def __init__(self, window: QWidget, workspace: AppServices, pane: LogPane, theme: Callable[[], Theme]) -> None:
         super().__init__(window)
@@ -291,7 +291,7 @@ class LogWork(QObject):
         dialog.open()
 
     def export_to(self, path: Path, chosen: LogFilter | Sequence[int]) -> None:
-        """Write what a filter finds, or these rows; how far it is stands in the window."""
+        """Export the filtered or the given rows; the window shows the progress."""
         kind = format_of(path)
         if kind is None:
             self.trouble.emit(f"{path.name} ends in none of .jsonl, .csv and .har, so its form is not known.")

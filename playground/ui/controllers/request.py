@@ -14,7 +14,7 @@ from playground.experiments.repeat import verdict
 from playground.prefix_cache.forecast import ago
 from playground.prompt.document import Document
 from playground.prompt.field_errors import InputError
-from playground.prompt.limits import Finding, check, context_finding
+from playground.prompt.limits import LimitFinding, check, context_finding
 from playground.runs.expected_reply import asked_in
 from playground.runs.run import Run
 from playground.runs.service import PendingRequest
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 FRAME_MS = 16
 """At most one repaint a frame at 60 Hz (architecture.md, One loop)."""
 TICK_MS = 1000
-"""How often ages ("40 s ago"), the forecast's expiry and the minute's count are looked at again."""
+"""Interval for updating ages ("40 s ago"), the forecast's expiry and the count per minute."""
 
 
 class Requests(QObject):
@@ -48,7 +48,7 @@ class Requests(QObject):
     found = Signal(str)
     """What an experiment has found, in a sentence."""
     looking_back = Signal(object)
-    """A Recalled that is being shown, or None when the newest request is shown again."""
+    """Emitted with the Recalled on display, or None on return to the newest request."""
     dispatched = Signal()
     """A request is being sent."""
     settled = Signal()
@@ -66,7 +66,7 @@ class Requests(QObject):
         self._shown_run_id: str | None = None
         self._shown_document: Document | None = None
         self._shown_endpoint_id = ""
-        self._checks: tuple[Document | None, tuple[Finding, ...]] = (None, ())
+        self._checks: tuple[Document | None, tuple[LimitFinding, ...]] = (None, ())
         self._looking_back = False
         self._wanted_run_id: str | None = None
         """The logged request that is being read for display."""
@@ -118,7 +118,7 @@ class Requests(QObject):
             self._outlook.start()
 
     def refresh_outlook(self) -> Outlook:
-        """Zones and forecast as they are now."""
+        """Return the current zones and forecast."""
         outlook = self._workspace.outlook(self._prompt.document())
         self._prompt.set_outlook(outlook)
         self._prompt.set_findings(self._checked(outlook))
@@ -129,8 +129,8 @@ class Requests(QObject):
         self.outlook_changed.emit(outlook)
         return outlook
 
-    def _checked(self, outlook: Outlook) -> tuple[Finding, ...]:
-        """What the check says of a document; looked at anew only where it is another."""
+    def _checked(self, outlook: Outlook) -> tuple[LimitFinding, ...]:
+        """Return the validation result of a document; checked again only if the document changed."""
         document = outlook.view.document
         if document is not self._checks[0]:
             self._checks = (document, check(document))
@@ -138,7 +138,7 @@ class Requests(QObject):
         return self._checks[1] if long is None else (*self._checks[1], long)
 
     def send_or_stop(self) -> None:
-        """Ctrl+Enter: send, or stop what runs."""
+        """Ctrl+Enter: send, or stop the current run."""
         if self.running:
             self.stop()
         elif not self._prompt.composing() and not self._held_back(self.send_anyway):
@@ -170,7 +170,7 @@ class Requests(QObject):
             self.running_changed.emit(False)
 
     def stop(self) -> None:
-        """Stop at once, also before the first byte; fine where nothing runs."""
+        """Stop immediately, even before the first byte; no effect without a run."""
         if self._current is not None and not self._current.run.state.ended:
             self._current.run.stop()
         elif self._task is not None:
@@ -248,7 +248,7 @@ class Requests(QObject):
     def _heard(self, run: Run, event: AnyEvent) -> None:
         if isinstance(event, HeadersReceived):
             self._log.row_changed(run.id)
-        # Stopping what still runs is the last that is heard: nobody looks any more.
+        # Stop the current run without further updates: the window is closing.
         if not self._frame.isActive() and not self._resting:
             self._frame.start()
 
@@ -315,7 +315,7 @@ class Requests(QObject):
             self._inspector.show_model(self._live_model(self._current))
 
     def open_logged(self, run_id: str) -> None:
-        """Show a logged request in the panes; the prompt in the editor stays as it is."""
+        """Show a logged request in the panes; the prompt in the editor is unchanged."""
         if run_id == (self._wanted_run_id or self._shown_run_id):
             return
         if self._current is not None and self._current.run.id == run_id:

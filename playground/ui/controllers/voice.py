@@ -1,4 +1,4 @@
-"""The voice timeline in the window: what it listens to, and the dialog when it is asked for."""
+"""Connects the voice timeline to its event sources and opens its dialog on demand."""
 
 from __future__ import annotations
 
@@ -55,14 +55,14 @@ class VoiceController(QObject):
     def _made(self) -> VoiceDialog:
         # Imported on first use, as the dialogs are.
         from playground.ui.voice.dialog import VoiceDialog
-        from playground.ui.voice.readiness_tab import Bench
+        from playground.ui.voice.readiness_tab import ReadinessServices
 
         dialog = VoiceDialog(
             self._appearance.theme,
             self._workspace.settings,
             self.in_hand,
             self._play,
-            Bench(self._ahead, self._measured, self._workspace.tasks.start),
+            ReadinessServices(self._ahead, self._measured, self._workspace.tasks.start),
             self._window,
         )
         dialog.finished.connect(self._gone)
@@ -80,7 +80,7 @@ class VoiceController(QObject):
         dialog.finished.connect(lambda _result: self.speak.leave())
 
     def speak_turn(self, run: Run) -> None:
-        """A turn of a chain has begun: it is spoken where that is switched on."""
+        """Start speech for a new agent turn if enabled."""
         if self.dialog is not None:
             self.speak.turn_began(run)
 

@@ -18,7 +18,7 @@ from PySide6.QtWidgets import (
 )
 
 from playground.client.endpoint import Rates
-from playground.experiments.replay import Breaker, Replay, saved
+from playground.experiments.replay import Breaker, CacheHistory, saved
 from playground.prompt.field_errors import InputError
 from playground.runs.metrics import dollars
 from playground.ui.theme import GRID, Theme
@@ -38,7 +38,7 @@ class ReplayDialog(QDialog):
     def __init__(
         self,
         theme: Theme,
-        look: Callable[[str], Awaitable[Replay]],
+        look: Callable[[str], Awaitable[CacheHistory]],
         start: Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]],
         rates: Rates,
         chosen: str = "",
@@ -47,7 +47,7 @@ class ReplayDialog(QDialog):
         super().__init__(parent)
         self.setWindowTitle("Replay the past")
         self._look, self._start, self._rates = look, start, rates
-        self.found: Replay | None = None
+        self.found: CacheHistory | None = None
         self.line = QLineEdit(chosen)
         self.line.setPlaceholderText("all requests, or a filter as in the log: since:1d endpoint:Electron")
         self.line.setAccessibleName("Requests to replay, by filter")
@@ -94,7 +94,7 @@ class ReplayDialog(QDialog):
         finally:
             self.go.setEnabled(True)
 
-    def _show(self, found: Replay) -> None:
+    def _show(self, found: CacheHistory) -> None:
         self.said.setText("\n".join(found.sentences))
         first = found.bins[0].end if found.bins else 0.0
         unit, name = _unit(found.bins[-1].end - first if found.bins else 0.0)

@@ -1,4 +1,4 @@
-"""The cache lab: choose an experiment, see what it will cost, let it run, stop it, go on, and keep what it found."""
+"""The cache lab: select an experiment, preview its cost, run, stop or resume it, and save its results."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from PySide6.QtWidgets import (
 )
 
 from playground.client.endpoint import Endpoint
-from playground.experiments.lab import Lab, Progress, Reading, csv_rows, from_json, to_json
+from playground.experiments.lab import Lab, LabProgress, Reading, csv_rows, from_json, to_json
 from playground.experiments.lab_findings import findings, sentences
-from playground.experiments.lab_plan import PLANS, TITLES, Experiment, Plan
+from playground.experiments.lab_plan import PLANS, TITLES, Experiment, LabPlan
 from playground.lint.rules.requests import plan_batch
 from playground.prompt.document import Document
 from playground.prompt.field_errors import InputError
@@ -40,11 +40,11 @@ from playground.ui.widgets.task_dialog import TaskDialog
 
 EXPERIMENTS: tuple[Experiment, ...] = ("blocks", "lifetime", "repeats", "first_token")
 GUESS_S = 0.5
-"""What one request is taken to last where nothing has been measured yet."""
+"""Assumed seconds per request before any measurement."""
 
 
 @dataclass(frozen=True, slots=True)
-class Bench:
+class CacheLabServices:
     """What the lab works on: the endpoint, a way to send to it, and the file that keeps its progress."""
 
     endpoint: Endpoint
@@ -59,7 +59,7 @@ class CacheLabDialog(TaskDialog):
     lifetime_found = Signal(float)
     """Seconds: the user wants it to be what forecasts assume."""
 
-    def __init__(self, theme: Theme, bench: Bench, parent: QWidget | None = None) -> None:
+    def __init__(self, theme: Theme, bench: CacheLabServices, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setWindowTitle("Cache lab")
         self._bench = bench
@@ -80,7 +80,7 @@ class CacheLabDialog(TaskDialog):
         self.use, self.save = QPushButton("Use this lifetime in forecasts"), QPushButton("Save as CSV…")
         self._lay_out()
         self._connect()
-        self._plan: Plan = self.progress.plan if self.progress else PLANS["blocks"]()
+        self._plan: LabPlan = self.progress.plan if self.progress else PLANS["blocks"]()
         self.choice.setCurrentIndex(EXPERIMENTS.index(self._plan.experiment))
         self._show()
 
@@ -120,7 +120,7 @@ class CacheLabDialog(TaskDialog):
         """Whether an experiment goes on."""
         return self._task is not None
 
-    def use_plan(self, plan: Plan) -> None:
+    def use_plan(self, plan: LabPlan) -> None:
         """Begin with a plan of one's own."""
         self._plan, self.progress = plan, None
         self.choice.setCurrentIndex(EXPERIMENTS.index(plan.experiment))
@@ -136,11 +136,11 @@ class CacheLabDialog(TaskDialog):
         begin = self.progress if self.progress and not self.progress.done else None
         if begin is None and self.progress is not None:
             self._plan = PLANS[self._plan.experiment]()
-        self.progress = begin or Progress(self._plan, self._bench.endpoint.id)
+        self.progress = begin or LabProgress(self._plan, self._bench.endpoint.id)
         self._task = self._bench.start(self._run(self.progress), "cache lab")
         self._show()
 
-    async def _run(self, progress: Progress) -> None:
+    async def _run(self, progress: LabProgress) -> None:
         try:
             ended = await Lab(progress, self._bench.send, self._read).run()
             if not ended.done:
@@ -151,7 +151,7 @@ class CacheLabDialog(TaskDialog):
             self._task = None
             self._show_buttons()
 
-    def _read(self, progress: Progress) -> None:
+    def _read(self, progress: LabProgress) -> None:
         self.progress = progress
         # A file that cannot be written costs the resuming, not the experiment.
         try:
@@ -192,7 +192,7 @@ class CacheLabDialog(TaskDialog):
         dialog.open()
 
     def save_to(self, path: str) -> None:
-        """Write the readings; where that fails it is said."""
+        """Write the readings; report a failure in the dialog."""
         if self.progress is None:
             return
         try:
@@ -206,7 +206,7 @@ class CacheLabDialog(TaskDialog):
         return (self._task,)
 
 
-def cost_words(plan: Plan, endpoint: Endpoint) -> str:
+def cost_words(plan: LabPlan, endpoint: Endpoint) -> str:
     """Requests, ≈ tokens, money and time, said before anything is sent."""
     limits = endpoint.plan
     busy = plan_batch(len(plan.steps), 1, limits.requests_per_minute, GUESS_S)
@@ -219,7 +219,7 @@ def cost_words(plan: Plan, endpoint: Endpoint) -> str:
     return f"{len(plan.steps)} requests, ≈ {plan.tokens:,.0f} tokens, {money}, about {time}{within}."
 
 
-def chart_of(progress: Progress | None) -> tuple[list[Series], str, str]:
+def chart_of(progress: LabProgress | None) -> tuple[list[Series], str, str]:
     """What is drawn of an experiment: the series, and the names of the axes."""
     if progress is None:
         return [], "", ""
@@ -239,5 +239,5 @@ def chart_of(progress: Progress | None) -> tuple[list[Series], str, str]:
     return both, "prompt number", "time to first token, ms"
 
 
-def _first(progress: Progress) -> list[Reading]:
+def _first(progress: LabProgress) -> list[Reading]:
     return [reading for reading in progress.readings if reading.gap_s is None and reading.ttft_s is not None]

@@ -9,7 +9,7 @@ from datetime import UTC
 from PySide6.QtWidgets import QDialog, QDialogButtonBox, QTabWidget, QVBoxLayout, QWidget
 
 from playground.client.pricing import cost
-from playground.prompt.diff import Row, changes, line_changes
+from playground.prompt.diff import DiffRow, changes, line_changes
 from playground.prompt.document import Json
 from playground.prompt.files import load
 from playground.requestlog.records import StoredRun
@@ -24,7 +24,7 @@ SAME, DIFFERS = "", "≠"
 
 
 class CompareDialog(QDialog):
-    """`earlier` stands left of `later`."""
+    """`earlier` is on the left, `later` on the right."""
 
     def __init__(self, theme: Theme, earlier: StoredRun, later: StoredRun, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -37,8 +37,8 @@ class CompareDialog(QDialog):
         self.answer.setAccessibleName("What differs in the completion")
         prompt_rows = changes(load(earlier.record.document), load(later.record.document))
         answer_rows = tuple(line_changes(_answer(earlier), _answer(later)))
-        self.prompt.show_rows(prompt_rows or (Row("same", "The prompts are the same."),))
-        self.answer.show_rows(answer_rows or (Row("same", "The completions are the same."),))
+        self.prompt.show_rows(prompt_rows or (DiffRow("same", "The prompts are the same."),))
+        self.answer.show_rows(answer_rows or (DiffRow("same", "The completions are the same."),))
         self.tabs = QTabWidget()
         for view, title in ((self.figures, "Figures"), (self.prompt, "Prompt"), (self.answer, "Completion")):
             self.tabs.addTab(view, title)

@@ -158,7 +158,7 @@ class ConnectDialog(QDialog):
             self._show(self._endpoints.get(str(item.data(Qt.ItemDataRole.UserRole))))
 
     def _set_aside(self) -> None:
-        """Keep what was typed for the endpoint that was shown until now."""
+        """Store the form input of the previously selected endpoint."""
         typed = self.form.draft()
         if typed != self._as_kept:
             self._drafts[self._shown.id] = typed
@@ -251,7 +251,7 @@ class ConnectDialog(QDialog):
         self._start(self._keep_key(kept), "keep the key")
 
     def _keep_others(self) -> bool:
-        """Keep what was typed for endpoints looked at before; the first that is wrong is shown with what is wrong."""
+        """Store the form input of previously selected endpoints; select the first invalid one and show its errors."""
         shown, typed = self._shown, self.form.draft()
         for endpoint_id in [each for each in self._drafts if each not in (shown.id, NEW_ID)]:
             other = self._endpoints.get(endpoint_id)
@@ -266,12 +266,12 @@ class ConnectDialog(QDialog):
         return True
 
     def _select(self, endpoint_id: str) -> None:
-        """Show an endpoint in list and form, and what is wrong with what was typed for it."""
+        """Select an endpoint in list and form, and show the errors of its input."""
         self._fill(endpoint_id)
         self._keep(self._shown)
 
     def _keep(self, endpoint: Endpoint) -> Endpoint | None:
-        """Keep what the form says of an endpoint; None where it is wrong, which the form then says."""
+        """Store the form's endpoint and return it; on invalid input, show the errors and return None."""
         try:
             edited = self.form.edited(endpoint)
             kept = self._endpoints.add(edited) if edited.id == NEW_ID else self._endpoints.change(edited)

@@ -1,4 +1,4 @@
-"""A question that a person answers while everything else goes on."""
+"""A non-modal question to the user."""
 
 from __future__ import annotations
 

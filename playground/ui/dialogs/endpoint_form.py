@@ -26,11 +26,11 @@ EXPOSED = (
 )
 
 Draft = tuple[object, ...]
-"""What a form's fields hold, as it was typed."""
+"""Raw text of the form fields."""
 
 
 class EndpointForm(Form):
-    """Shows one endpoint, and gives it back as it was edited."""
+    """Form that edits one endpoint."""
 
     needs_key_changed = Signal(bool)
 
@@ -82,7 +82,7 @@ class EndpointForm(Form):
         self.model.setPlaceholderText(", ".join(models[:3]))
 
     def show_endpoint(self, endpoint: Endpoint) -> None:
-        """Show an endpoint; what is fixed of a built-in one cannot be edited."""
+        """Show an endpoint; the fixed fields of a built-in endpoint are read-only."""
         self.say(None)
         own = endpoint.kind == "other"
         self.name.setText(endpoint.name)
@@ -101,7 +101,7 @@ class EndpointForm(Form):
         self._say_source()
 
     def draft(self) -> Draft:
-        """What the fields hold, also where it is wrong."""
+        """Return the raw field texts, including invalid ones."""
         texts = tuple(field.text() for field in self._texts())
         limits = (self._plan.currentText(), self._per_minute.value(), self._in_flight.value())
         return (*texts, self.needs_key.isChecked(), *limits)
@@ -144,7 +144,7 @@ class EndpointForm(Form):
     def _say_source(self) -> None:
         shown = tuple(field.text().strip() for field in self.rates.values())
         published = tuple(_rate_text(getattr(PUBLISHED_RATES, name)) for name in self.rates)
-        said = "Dollars per million tokens. An empty rate is shown as not priced."
+        said = "Dollars per million tokens. An empty rate means not priced."
         if shown == published:
             said = f"These are from {PUBLISHED_RATES.source}; ask your account manager for yours. {said}"
         self._source.setText(said)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QDialog, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
-from playground.prompt.diff import Row, changes
+from playground.prompt.diff import DiffRow, changes
 from playground.prompt.document import Document
 from playground.ui.theme import GRID, current_theme
 from playground.ui.widgets.diff_view import DifferenceView
@@ -22,7 +22,7 @@ class FileChangesDialog(QDialog):
         super().__init__(parent)
         self.setWindowTitle(f"{name}: disk and editor")
         self.view = DifferenceView(current_theme())
-        self.view.show_rows(changes(disk, editor) or (Row("same", "The prompts are identical."),))
+        self.view.show_rows(changes(disk, editor) or (DiffRow("same", "The prompts are identical."),))
         column = QVBoxLayout(self)
         column.setContentsMargins(GRID * 2, GRID * 2, GRID * 2, GRID * 2)
         column.setSpacing(GRID)

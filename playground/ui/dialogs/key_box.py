@@ -1,4 +1,4 @@
-"""An endpoint's key: where it is, where it will be kept, and a field to paste one. The field forgets it at once."""
+"""The API key of an endpoint: its location, its storage, and a field to paste one that is cleared after use."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ SOURCES = {
 
 
 class KeyBox(QFrame):
-    """Asks the key store in tasks; the dialog never waits for it. A pasted key is kept when the endpoint is saved."""
+    """Accesses the key store in tasks, without blocking the dialog. Saving the endpoint stores a pasted key."""
 
     changed = Signal()
-    """A key was kept or removed."""
+    """Emitted after a key was stored or removed."""
 
     def __init__(self, keys: CredentialStore, start: Start) -> None:
         super().__init__()
@@ -144,9 +144,9 @@ class KeyBox(QFrame):
             self.changed.emit()
 
     async def keep_typed(self, endpoint: Endpoint) -> bool:
-        """Keep what is in the field for `endpoint`, where the choice below the field says.
+        """Store the pasted key of `endpoint` in the storage selected below the field.
 
-        Returns whether that went well and the dialog is still there; an empty field is well.
+        Returns True if this succeeded and the dialog is still open, and for an empty field.
         """
         self._endpoint = endpoint
         if not self.field.text().strip():
@@ -182,7 +182,7 @@ class KeyBox(QFrame):
             self.field.setFocus()
 
     def _mark(self, wrong: str) -> None:
-        """Show that the field is what is wrong, to the eye and to a screen reader; nothing: it is not."""
+        """Mark the field as invalid, visually and for screen readers; an empty message removes the mark."""
         self.field.setProperty("bad", "true" if wrong else "false")
         self.field.setAccessibleDescription(wrong)
         restyle(self.field)

@@ -76,7 +76,7 @@ WIDTH, HEIGHT = 520, 380
 
 
 class CommandPalette(QDialog):
-    """Entries are (label, shortcut, what it does)."""
+    """Entries are (label, shortcut, callback)."""
 
     used = Signal(str)
     """The label of the command that runs."""
@@ -150,7 +150,7 @@ class CommandPalette(QDialog):
         number = int(self.list.currentItem().data(Qt.ItemDataRole.UserRole))
         self.used.emit(self._entries[number][0])
         self.close()
-        # After the popup has gone: what runs may open a dialog or take the focus.
+        # Run after the popup closes: the command may open a dialog or take the focus.
         QTimer.singleShot(0, self._entries[number][2])
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
@@ -167,7 +167,7 @@ class CommandPalette(QDialog):
 
 
 def score(wanted: str, label: str) -> int | None:
-    """How well the letters of `wanted` stand in `label`, in order; more is better, None where they do not."""
+    """Return how well `label` contains the letters of `wanted` in order; higher is better, None without a match."""
     wanted, label = wanted.casefold().replace(" ", ""), label.casefold()
     at, points = -1, 0
     for letter in wanted:

@@ -1,4 +1,4 @@
-"""Repeat: the prompt N times, with what it will take said before, and how far the answers drift apart."""
+"""Repeat: send the prompt N times, after a preview of time and cost, and compare the answers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A proposed rewrite of the prompt: what changes, what it does to the forecast, and one step to take it."""
+"""A proposed rewrite of the prompt: its changes, their effect on the forecast, and a button to apply it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Settings in sections with a search, and the log's size. Each setting applies as it is changed."""
+"""Searchable settings in sections, and the log size. Each change applies immediately."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from playground.ui.widgets.notice import words
 
 
 class LogSizeDialog(QDialog):
-    """Bounds hold once they are applied, and it is said before what they would delete."""
+    """New limits take effect when applied, after a preview of the rows they delete."""
 
     delete_all = Signal()
 

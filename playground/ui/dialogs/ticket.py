@@ -1,4 +1,4 @@
-"""A support ticket, to look at before it is handed on: what is in it, and what was taken out."""
+"""Preview of a support ticket: its contents and redactions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from PySide6.QtWidgets import (
 )
 
 from playground.export.redaction import CHOICES, Contents
-from playground.export.ticket import Choice, tickets
+from playground.export.ticket import TicketContents, tickets
 from playground.export.ticket_zip import bundle
 from playground.requestlog.records import StoredRun
 from playground.storage.paths import write_shared
@@ -61,7 +61,7 @@ class TicketDialog(QDialog):
         self.told = words("", "muted")
         self._lay_out()
         self.contents.currentTextChanged.connect(lambda _text: self._show())
-        # A ticket of many requests takes too long to be made anew with each letter.
+        # Building a ticket of many requests takes too long for every keystroke.
         self._rest = QTimer(self)
         self._rest.setSingleShot(True)
         self._rest.setInterval(REST_MS)
@@ -99,9 +99,9 @@ class TicketDialog(QDialog):
         return button
 
     @property
-    def choice(self) -> Choice:
+    def choice(self) -> TicketContents:
         """What the dialog says."""
-        return Choice(cast("Contents", self.contents.currentText()), self.workspace.text().strip())
+        return TicketContents(cast("Contents", self.contents.currentText()), self.workspace.text().strip())
 
     def _show(self) -> None:
         self._settings.set("ticket_contents", self.contents.currentText())

@@ -1,4 +1,4 @@
-"""Tools from a Model Context Protocol server: name it, see what it has, choose."""
+"""Import tools from a Model Context Protocol server: enter its address, list its tools, select some."""
 
 from __future__ import annotations
 

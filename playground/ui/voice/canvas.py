@@ -54,24 +54,24 @@ class Scale:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class CanvasPlace:
     """Position of a label."""
 
     row: int
     x: float
 
 
-def pack(wanted: Sequence[tuple[float, float]], left: float, right: float, gap: float = 8.0) -> list[Place]:
+def pack(wanted: Sequence[tuple[float, float]], left: float, right: float, gap: float = 8.0) -> list[CanvasPlace]:
     """Return positions for labels of (x, width), each in the first row with enough room, inside `left` to `right`."""
     rows: list[list[tuple[float, float]]] = []
-    placed: list[Place] = []
+    placed: list[CanvasPlace] = []
     for x, width in wanted:
         begins = max(min(x, right - width), left)
         row = next((number for number, taken in enumerate(rows) if _fits(taken, begins, width, gap)), len(rows))
         if row == len(rows):
             rows.append([])
         rows[row].append((begins, begins + width))
-        placed.append(Place(row, begins))
+        placed.append(CanvasPlace(row, begins))
     return placed
 
 
@@ -107,7 +107,7 @@ class Canvas(QWidget):
         self._axis_s = 0.0
         self._zoom, self._from = 1.0, 0.0
         self._at: Item | None = None
-        self._places: list[Place] = []
+        self._places: list[CanvasPlace] = []
         self.empty = "Send a prompt, or play the vendor's example: its times will be here."
         self.setAccessibleName(name)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
@@ -302,7 +302,7 @@ class Canvas(QWidget):
             painter.setPen(self._theme.failure if item.style == "trouble" else self._theme.text)
             painter.drawText(box, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft, item.label)
 
-    def _label_box(self, item: Item, place: Place) -> QRectF:
+    def _label_box(self, item: Item, place: CanvasPlace) -> QRectF:
         width = self.fontMetrics().horizontalAdvance(item.label) + 2.0
         return QRectF(place.x, self._labels_top() + place.row * LABEL_PX, width, LABEL_PX)
 

@@ -14,9 +14,9 @@ from playground.simulator.launch import SimulatorError
 from playground.storage.settings import Settings
 from playground.ui.theme import GRID, Theme
 from playground.ui.voice.picture import milliseconds
-from playground.ui.voice.readiness_tab import Bench, ReadinessTab
+from playground.ui.voice.readiness_tab import ReadinessServices, ReadinessTab
 from playground.ui.voice.side_by_side import SideBySideTab
-from playground.ui.voice.source import NOTHING, RunInHand, Source
+from playground.ui.voice.source import NOTHING, RunInHand, TimelineSource
 from playground.ui.voice.speech_form import SpeechForm
 from playground.ui.voice.timeline_tab import TimelineTab
 from playground.ui.widgets.notice import words
@@ -38,7 +38,7 @@ class VoiceDialog(TaskDialog):
         settings: Settings,
         in_hand: RunInHand,
         play: Callable[[], Coroutine[Any, Any, Example]],
-        bench: Bench,
+        bench: ReadinessServices,
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
@@ -98,7 +98,7 @@ class VoiceDialog(TaskDialog):
         self.readiness.judge(value)
         self.refresh()
 
-    def show_source(self, source: Source, note: str = "") -> None:
+    def show_source(self, source: TimelineSource, note: str = "") -> None:
         """Show these turns. Call `refresh_soon` after they change."""
         self._source = source
         self.note.setText(note)
@@ -143,7 +143,7 @@ class VoiceDialog(TaskDialog):
         """Run the vendor's example over a real socket."""
         if self._task is None:
             self.example.setEnabled(False)
-            self.show_source(Source("The vendor's example is being played…", NOTHING.turns))
+            self.show_source(TimelineSource("The vendor's example is being played…", NOTHING.turns))
             self._task = self._start(self._played(), "play the vendor's example")
 
     async def _played(self) -> None:
@@ -152,7 +152,7 @@ class VoiceDialog(TaskDialog):
         except SimulatorError as failed:
             self.show_source(NOTHING, str(failed))
         else:
-            self.show_source(Source("The vendor's example", lambda: played.scripted), example_note(played))
+            self.show_source(TimelineSource("The vendor's example", lambda: played.scripted), example_note(played))
         finally:
             self._task = None
             self.example.setEnabled(True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 from playground.voice.speech import Spoken
-from playground.voice.timeline import Silence, Span, Timeline
+from playground.voice.timeline import Silence, Timeline, TimelineSpan
 from playground.voice.variants import MeasuredTurn
 
 Style: TypeAlias = Literal["speech", "silence", "wait", "text", "call", "tool", "moment", "trouble"]
@@ -116,10 +116,10 @@ def brief(shown: Picture) -> Picture:
     return Picture((LANES[HEARD], *shown.lanes[TOOLS:]), bars, (), shown.ends_at)
 
 
-def _stacked(spans: Sequence[Span]) -> list[tuple[int, Span]]:
+def _stacked(spans: Sequence[TimelineSpan]) -> list[tuple[int, TimelineSpan]]:
     """Return (row, span) pairs; tools that run at the same time are in different rows."""
     free: list[float] = []
-    placed: list[tuple[int, Span]] = []
+    placed: list[tuple[int, TimelineSpan]] = []
     for span in sorted(spans, key=lambda one: one.starts_at):
         row = next((place for place, until in enumerate(free) if until <= span.starts_at), len(free))
         if row == len(free):
@@ -151,7 +151,7 @@ def _silence(silence: Silence) -> Item:
     return Item(HEARD, silence.starts_at, silence.ends_at, "silence", length, words, -1, True)
 
 
-def _bar(span: Span, turns: Sequence[MeasuredTurn], as_run: bool) -> Item:
+def _bar(span: TimelineSpan, turns: Sequence[MeasuredTurn], as_run: bool) -> Item:
     lane, style, label, meaning = _SPANS[span.kind]
     ticks: tuple[float, ...] = ()
     if as_run and span.turn < len(turns):
@@ -164,7 +164,7 @@ def _bar(span: Span, turns: Sequence[MeasuredTurn], as_run: bool) -> Item:
     return Item(lane, span.starts_at, span.ends_at, style, label, meaning, span.turn, not as_run, ticks)
 
 
-def _pieces(span: Span, turn: MeasuredTurn) -> Iterator[float]:
+def _pieces(span: TimelineSpan, turn: MeasuredTurn) -> Iterator[float]:
     if span.kind in ("filler", "answer"):
         yield from (turn.began_at + at for at in turn.times.piece_times)
     for call in turn.times.calls if span.kind == "call" else ():
@@ -172,7 +172,7 @@ def _pieces(span: Span, turn: MeasuredTurn) -> Iterator[float]:
             yield from (turn.began_at + at for at in call.piece_times)
 
 
-def _tool(span: Span, row: int, variant: str) -> Item:
+def _tool(span: TimelineSpan, row: int, variant: str) -> Item:
     meaning = f"The tool {span.label} runs."
     return Item(
         TOOLS + row, span.starts_at, span.ends_at, "tool", span.label, meaning, span.turn, variant != "parallel"

@@ -48,7 +48,7 @@ _DOT = 3.5
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ReadinessRow:
     """One group of turns."""
 
     cache: Cache
@@ -61,12 +61,12 @@ class Spread(QWidget):
     def __init__(self, theme: Theme, name: str) -> None:
         super().__init__()
         self._theme, self._name = theme, name
-        self._rows: tuple[Row, ...] = ()
+        self._rows: tuple[ReadinessRow, ...] = ()
         self.setAccessibleName(name)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.show_rows(())
 
-    def show_rows(self, rows: Sequence[Row]) -> None:
+    def show_rows(self, rows: Sequence[ReadinessRow]) -> None:
         """Draw these groups; omits groups without turns."""
         self._rows = tuple(row for row in rows if row.values.values)
         told = [f"{row.cache}: {len(row.values.values)}, {_summary(row.values)}" for row in self._rows]
@@ -113,7 +113,7 @@ class Spread(QWidget):
             painter.setPen(self._theme.muted)
             painter.drawText(QRectF(x - 44, bottom + 2, 88, 16), Qt.AlignmentFlag.AlignCenter, _tick(at))
 
-    def _paint_row(self, painter: QPainter, scale: Scale, top: float, row: Row) -> None:
+    def _paint_row(self, painter: QPainter, scale: Scale, top: float, row: ReadinessRow) -> None:
         painter.setPen(self._theme.text)
         side = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
         values = row.values.values
@@ -171,7 +171,7 @@ FEW = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Bench:
+class ReadinessServices:
     """Functions that the tab needs.
 
     `ahead`: return requests, time and cost in advance. `send`: send the prompt once and return its times (True: with a
@@ -186,7 +186,7 @@ class Bench:
 class ReadinessTab(QWidget):
     """Runs one experiment at a time. Evaluates the results again if the speech settings or the limit change."""
 
-    def __init__(self, theme: Theme, settings: Settings, bench: Bench) -> None:
+    def __init__(self, theme: Theme, settings: Settings, bench: ReadinessServices) -> None:
         super().__init__()
         self._settings, self._bench = settings, bench
         self._speech = SpeechSettings()
@@ -323,9 +323,9 @@ class ReadinessTab(QWidget):
         for spread, (_, metric) in zip(self.spreads, METRICS, strict=True):
             spread.show_rows(
                 (
-                    Row("cold", metric(found.cold)),
-                    Row("warm", metric(found.warm)),
-                    Row("unknown", metric(found.unknown)),
+                    ReadinessRow("cold", metric(found.cold)),
+                    ReadinessRow("warm", metric(found.warm)),
+                    ReadinessRow("unknown", metric(found.unknown)),
                 )
             )
         fill_table(self.table, rows(found))

@@ -21,7 +21,7 @@ def _never() -> float | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class TimelineSource:
     """`turns` returns the current turns; `now` the seconds on their axis while they run, None after the end."""
 
     title: str
@@ -29,7 +29,7 @@ class Source:
     now: Callable[[], float | None] = _never
 
 
-NOTHING = Source("No run yet", lambda: ())
+NOTHING = TimelineSource("No run yet", lambda: ())
 
 
 class RunInHand(QObject):
@@ -51,11 +51,11 @@ class RunInHand(QObject):
         requests.looking_back.connect(self._shown)
 
     @property
-    def source(self) -> Source:
+    def source(self) -> TimelineSource:
         """Return the current run as a source."""
         if self._logged is not None:
-            return Source("A logged request", self.turns)
-        return Source("The newest request" if self._run else NOTHING.title, self.turns, self.now)
+            return TimelineSource("A logged request", self.turns)
+        return TimelineSource("The newest request" if self._run else NOTHING.title, self.turns, self.now)
 
     def turns(self) -> tuple[MeasuredTurn, ...]:
         """Return the turn; empty without a run."""

@@ -31,7 +31,7 @@ from playground.ui.theme import GRID
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.plain_table import fill_table, plain_table
 from playground.voice.clauses import Start
-from playground.voice.service import SPEAKERS, Engine, Lightning, Part, Speaker, as_wav
+from playground.voice.service import SPEAKERS, Engine, Lightning, Speaker, SpokenPart, as_wav
 
 if TYPE_CHECKING:
     from playground.services import AppServices
@@ -66,7 +66,7 @@ class SystemVoice:
     def __init__(self, module: Any, speech: Any) -> None:
         self._states, self._speech = module.QTextToSpeech.State, speech
 
-    async def say(self, text: str, _on_audio: Callable[[bytes], None]) -> Part:
+    async def say(self, text: str, _on_audio: Callable[[bytes], None]) -> SpokenPart:
         """See `Engine.say`."""
         began = time.monotonic()
         speaks_at: list[float] = []
@@ -91,7 +91,7 @@ class SystemVoice:
             self._speech.stateChanged.disconnect(changed)
             if not ended.done() or ended.cancelled():
                 self._speech.stop()
-        return Part(text, speaks_at[0] - began, time.monotonic() - speaks_at[0], b"", None)
+        return SpokenPart(text, speaks_at[0] - began, time.monotonic() - speaks_at[0], b"", None)
 
 
 NO_PLAYER = (
@@ -361,5 +361,5 @@ def what_is_sent(endpoint: Endpoint) -> str:
     return f"{endpoint.name} has no speech service that this program knows; Electron and the simulator have. "
 
 
-def _cells(part: Part) -> tuple[str, str, str, str]:
+def _cells(part: SpokenPart) -> tuple[str, str, str, str]:
     return part.text, seconds(part.engine_s), seconds(part.length_s), part.request_id or "—"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from PySide6.QtGui import QColor, QTextBlockFormat, QTextCharFormat, QTextCursor, QTextOption
 from PySide6.QtWidgets import QTextEdit, QWidget
 
-from playground.prompt.diff import Row
+from playground.prompt.diff import DiffRow
 from playground.ui.theme import Theme, mono_font
 
 _SIGNS = {"head": "", "same": "   ", "gone": "−  ", "come": "+  ", "skipped": "⋯  "}
@@ -27,7 +27,7 @@ class DifferenceView(QTextEdit):
         self.setTabChangesFocus(True)
         self.setLineWrapMode(QTextEdit.LineWrapMode.WidgetWidth)
 
-    def show_rows(self, rows: Sequence[Row]) -> None:
+    def show_rows(self, rows: Sequence[DiffRow]) -> None:
         """Show a difference, at most MOST_ROWS of it."""
         self.clear()
         cursor = QTextCursor(self.document())
@@ -35,14 +35,14 @@ class DifferenceView(QTextEdit):
             if number:
                 cursor.insertBlock()
             cursor.setBlockFormat(self._block(row))
-            cursor.insertText(_SIGNS[row.sign], self._form(Row("skipped", "")))
+            cursor.insertText(_SIGNS[row.sign], self._form(DiffRow("skipped", "")))
             cursor.insertText(row.text, self._form(row))
         if len(rows) > MOST_ROWS:
             cursor.insertBlock()
-            cursor.insertText(f"⋯  {len(rows) - MOST_ROWS:,} lines more", self._form(Row("skipped", "")))
+            cursor.insertText(f"⋯  {len(rows) - MOST_ROWS:,} lines more", self._form(DiffRow("skipped", "")))
         self.moveCursor(QTextCursor.MoveOperation.Start)
 
-    def _block(self, row: Row) -> QTextBlockFormat:
+    def _block(self, row: DiffRow) -> QTextBlockFormat:
         block = QTextBlockFormat()
         grounds: dict[str, QColor] = {"come": self._theme.warm, "gone": self._theme.variable}
         if row.sign in grounds:
@@ -51,7 +51,7 @@ class DifferenceView(QTextEdit):
             block.setTopMargin(6)
         return block
 
-    def _form(self, row: Row) -> QTextCharFormat:
+    def _form(self, row: DiffRow) -> QTextCharFormat:
         form = QTextCharFormat()
         form.setForeground(self._theme.muted if row.sign in ("skipped", "same") else self._theme.text)
         form.setFontStrikeOut(row.sign == "gone")

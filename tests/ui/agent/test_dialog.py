@@ -15,7 +15,7 @@ from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QApplication, QMessageBox
 
 from playground.agent.service import tag_of
-from playground.agent.tool_mocks import FixedDelay, Reply, ToolMock, ToolMocks
+from playground.agent.tool_mocks import FixedDelay, MockReply, ToolMock, ToolMocks
 from playground.cli.selftest.steps import UiDriver
 from playground.prompt.document import Document
 from playground.requestlog.filter import parse
@@ -77,7 +77,7 @@ def test_filler_call_result_and_answer_are_shown_and_tied_in_the_log(tell: Tell)
 def test_the_limit_ends_a_chain_that_never_does(tell: Tell) -> None:
     async def story(session: Session, hand: UiDriver) -> None:
         dialog = await _opened(session, prompt("no_end"))
-        dialog.answers.changed.emit(ToolMocks({"get_balance": ToolMock(Reply("fixed", "{}"))}))
+        dialog.answers.changed.emit(ToolMocks({"get_balance": ToolMock(MockReply("fixed", "{}"))}))
         await _run(dialog, hand, limit=3)
         assert dialog.state.text().startswith("Ended at the limit")
         assert len(dialog.cards) == 3
@@ -86,7 +86,7 @@ def test_the_limit_ends_a_chain_that_never_does(tell: Tell) -> None:
 
 
 def test_a_tool_that_hangs_is_stopped_and_answered_by_hand(tell: Tell) -> None:
-    hangs = ToolMocks({"get_balance": ToolMock(Reply("fixed", "late", FixedDelay(600_000)))})
+    hangs = ToolMocks({"get_balance": ToolMock(MockReply("fixed", "late", FixedDelay(600_000)))})
 
     async def story(session: Session, hand: UiDriver) -> None:
         dialog = await _opened(session, prompt(FILLED), hangs)
@@ -114,7 +114,7 @@ def test_a_tool_that_hangs_is_stopped_and_answered_by_hand(tell: Tell) -> None:
 
 def test_a_call_waits_for_the_person_and_what_they_type_goes_back(tell: Tell) -> None:
     async def story(session: Session, hand: UiDriver) -> None:
-        asks = ToolMocks({"get_balance": ToolMock(Reply("ask", "Look into the ledger"))})
+        asks = ToolMocks({"get_balance": ToolMock(MockReply("ask", "Look into the ledger"))})
         dialog = await _opened(session, prompt(FILLED), asks)
         dialog.go.click()
         await hand.until(dialog.ask.isVisible, "the question")
@@ -227,7 +227,7 @@ def test_an_address_of_the_persons_own_is_called_after_consent_only(tell: Tell, 
     url = f"http://127.0.0.1:{server.server_address[1]}/balance"
 
     async def story(session: Session, hand: UiDriver) -> None:
-        book = ToolMocks({"get_balance": ToolMock(Reply("http", url))})
+        book = ToolMocks({"get_balance": ToolMock(MockReply("http", url))})
         dialog = await _opened(session, prompt(FILLED), book)
         dialog.go.click()
         await hand.until(lambda: _dialog(QMessageBox) is not None, "the question")
@@ -249,7 +249,7 @@ def test_an_address_of_the_persons_own_is_called_after_consent_only(tell: Tell, 
 
 def test_what_was_typed_for_one_question_is_no_answer_to_another(tell: Tell) -> None:
     async def story(session: Session, hand: UiDriver) -> None:
-        asks = ToolMocks({"get_balance": ToolMock(Reply("ask")), "get_plan": ToolMock(Reply("ask"))})
+        asks = ToolMocks({"get_balance": ToolMock(MockReply("ask")), "get_plan": ToolMock(MockReply("ask"))})
         dialog = await _opened(session, prompt([[calls(1, "get_balance"), calls(2, "get_plan")], ANSWER]), asks)
         dialog.go.click()
         await hand.until(lambda: "(1 more wait)" in dialog.ask.question.text(), "two questions")
@@ -268,7 +268,7 @@ def test_what_was_typed_for_one_question_is_no_answer_to_another(tell: Tell) -> 
 
 def test_a_turn_is_kept_and_tied_before_the_chain_has_ended(tell: Tell, tmp_path: Any) -> None:
     async def story(session: Session, hand: UiDriver) -> None:
-        asks = ToolMocks({"get_balance": ToolMock(Reply("ask"))})
+        asks = ToolMocks({"get_balance": ToolMock(MockReply("ask"))})
         dialog = await _opened(session, prompt(FILLED), asks)
         dialog.go.click()
         await hand.until(dialog.ask.isVisible, "the question")

@@ -11,7 +11,7 @@ from playground.ui.widgets.notice import words
 
 
 class AttemptsSection(Section):
-    """Hidden where there was one attempt only: the request's own rows say it all."""
+    """Hidden for a single attempt: the request rows already show it."""
 
     def __init__(self) -> None:
         super().__init__("Attempts")
@@ -21,7 +21,7 @@ class AttemptsSection(Section):
         self.hide()
 
     def show_state(self, state: RunState) -> None:
-        """One row an attempt, and what is waited for."""
+        """One row per attempt, and the current wait."""
         shown = len(state.attempts) > 1 or state.retry is not None or state.queued is not None
         self.setVisible(shown)
         if not shown:
@@ -68,7 +68,7 @@ def why(attempt: Attempt) -> str:
 
 
 def coming(state: RunState) -> str:
-    """What is waited for; empty where nothing is."""
+    """Return the text of the current wait; "" without one."""
     if state.queued is not None:
         return f"waiting for a place: {state.queued.reason}"
     if state.retry is not None:

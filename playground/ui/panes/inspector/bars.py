@@ -17,7 +17,7 @@ GAP_PX = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class BarPiece:
     """One stretch of a bar: its share, its colour's role in the theme, and whether it is hatched."""
 
     amount: float
@@ -33,16 +33,16 @@ class Bar(QWidget):
         super().__init__()
         self._theme = theme
         self._height = height
-        self._pieces: tuple[Piece, ...] = ()
+        self._pieces: tuple[BarPiece, ...] = ()
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setAccessibleName("")
 
     @property
-    def pieces(self) -> tuple[Piece, ...]:
+    def pieces(self) -> tuple[BarPiece, ...]:
         """What is drawn."""
         return self._pieces
 
-    def show_pieces(self, pieces: tuple[Piece, ...], words: str) -> None:
+    def show_pieces(self, pieces: tuple[BarPiece, ...], words: str) -> None:
         """Draw `pieces`; `words` say the same in the tooltip and aloud."""
         if pieces == self._pieces and words == self.accessibleName():
             return
@@ -77,7 +77,7 @@ class Bar(QWidget):
             if width > 0:
                 self._paint(painter, QRectF(left, 0, width, whole.height()), piece)
 
-    def _paint(self, painter: QPainter, rect: QRectF, piece: Piece) -> None:
+    def _paint(self, painter: QPainter, rect: QRectF, piece: BarPiece) -> None:
         color: QColor = getattr(self._theme, piece.role)
         if piece.hollow:
             painter.setBrush(self._theme.line)
@@ -106,25 +106,28 @@ def widths(amounts: list[float], room: float) -> list[tuple[float, float]]:
     return places
 
 
-def usage_pieces(usage: Usage | None) -> tuple[tuple[Piece, ...], str]:
-    """cached, fresh, output – only what was reported. Input whose cached part is unknown is one plain piece."""
+def usage_pieces(usage: Usage | None) -> tuple[tuple[BarPiece, ...], str]:
+    """Segments cached, fresh and output, from reported figures only. Input with unknown caching is one segment."""
     if usage is None:
         return (), "Usage unknown: nothing to draw"
-    pieces: list[Piece] = []
+    pieces: list[BarPiece] = []
     said: list[str] = []
     if usage.cached_tokens is not None and usage.fresh_tokens is not None:
-        pieces += [Piece(usage.cached_tokens, "warm_edge"), Piece(usage.fresh_tokens, "fresh_outline", hollow=True)]
+        pieces += [
+            BarPiece(usage.cached_tokens, "warm_edge"),
+            BarPiece(usage.fresh_tokens, "fresh_outline", hollow=True),
+        ]
         said += [f"{usage.cached_tokens:,} cached", f"{usage.fresh_tokens:,} fresh"]
     elif usage.prompt_tokens is not None:
-        pieces.append(Piece(usage.prompt_tokens, "muted"))
+        pieces.append(BarPiece(usage.prompt_tokens, "muted"))
         said.append(f"{usage.prompt_tokens:,} input tokens, cached part unknown")
     if usage.completion_tokens is not None:
-        pieces.append(Piece(usage.completion_tokens, "output"))
+        pieces.append(BarPiece(usage.completion_tokens, "output"))
         said.append(f"{usage.completion_tokens:,} output")
     return tuple(pieces), "Tokens: " + ", ".join(said)
 
 
-def time_pieces(state: RunState) -> tuple[tuple[Piece, ...], str]:
+def time_pieces(state: RunState) -> tuple[tuple[BarPiece, ...], str]:
     """Earlier attempts, waiting for headers, waiting for the first token, output: in seconds of the newest attempt."""
     if not state.attempts:
         return (), "Nothing was sent"
@@ -137,14 +140,14 @@ def time_pieces(state: RunState) -> tuple[tuple[Piece, ...], str]:
     pieces, said = [], []
     at = newest.started_at
     if at > state.attempts[0].started_at:
-        pieces.append(Piece(at - state.attempts[0].started_at, "failure", True))
+        pieces.append(BarPiece(at - state.attempts[0].started_at, "failure", True))
         said.append(f"earlier attempts {at - state.attempts[0].started_at:.3f} s")
     if state.first_token_at is None:
-        # Nothing was put out: what is left is the end of a wait.
+        # No output: the remainder is the end of a wait.
         marks[1:] = [("until it ended", state.ended_at, "failure" if state.phase == "failed" else "muted", True)]
     for name, end, role, hatched in marks:
         if end is not None and end >= at:
-            pieces.append(Piece(end - at, role, hatched))
+            pieces.append(BarPiece(end - at, role, hatched))
             said.append(f"{name} {end - at:.3f} s")
             at = end
     return tuple(pieces), "Time: " + ", ".join(said)

@@ -1,4 +1,4 @@
-"""Why the cache did what it did: the sentence, the characters, and the way to them."""
+"""Explains the cache result: a message, the differing characters, and a link to them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class WhyBox(QFrame):
     """Hidden while there is nothing to say."""
 
     place_requested = Signal(int, int)
-    """(message, code point in what was sent)."""
+    """(message, code point offset in the sent text)."""
     compare_requested = Signal(str)
     """A run_id: be held against that earlier request."""
 
@@ -69,7 +69,7 @@ class WhyBox(QFrame):
 
     @property
     def sentence(self) -> str:
-        """What is said; empty while hidden."""
+        """Return the visible text; "" while hidden."""
         return self._why.sentence if self._why else ""
 
     @property

@@ -19,7 +19,7 @@ from playground.runs.state import Attempt, RunState
 
 @dataclass(frozen=True, slots=True)
 class InspectorModel:
-    """`state` may still grow; the rest stands. `started_utc` is aware, in UTC."""
+    """`state` may still change, the rest is fixed. `started_utc` is timezone-aware, in UTC."""
 
     state: RunState
     forecast: Forecast | None
@@ -32,7 +32,7 @@ class InspectorModel:
     usage_asked: bool = True
     """Whether the request asked for usage: a stream reports it only then."""
     score: str = ""
-    """How forecasts for this endpoint have held so far, in words; empty where that is not asked."""
+    """Accuracy of past forecasts for this endpoint, as text; "" if not needed."""
 
 
 UNKNOWN = "—"
@@ -40,7 +40,7 @@ UNKNOWN = "—"
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A value's text, what it rests on where that needs saying, and its tone in the style sheet."""
+    """Text of a value, its source if relevant, and its tone in the style sheet."""
 
     text: str
     why: str = ""
@@ -48,7 +48,7 @@ class Line:
 
 
 def unknown(why: str) -> Line:
-    """A figure nobody reported."""
+    """Return the figure for an unreported value."""
     return Line(UNKNOWN, why, "muted")
 
 
@@ -218,7 +218,7 @@ def request_lines(model: InspectorModel) -> dict[str, Line]:
 
 
 def _error_id(state: RunState) -> Line:
-    """The error body's own request_id, where it is another than the header's; else empty."""
+    """Return the request_id in the error body if it differs from the header's; otherwise ""."""
     other = state.trouble.body_request_id if state.trouble else None
     if not other or not state.request_id or other == state.request_id:
         return Line("")

@@ -49,7 +49,7 @@ class AdviceSection(Section):
         return self._boxes
 
     def show_advice(self, advice: Sequence[Finding]) -> None:
-        """Show these; nothing happens where they are the same."""
+        """Show these findings; no effect if unchanged."""
         if tuple(advice) != self._advice:
             self._advice = tuple(advice)
             self._build()
@@ -113,7 +113,7 @@ class AdviceBox(QFrame):
             row.addWidget(button)
         row.addStretch(1)
         column.addLayout(row)
-        # Not before they have their place: a widget that is shown without a parent is a window of its own.
+        # Only after layout: a visible widget without a parent becomes a separate window.
         self.show_place.setVisible(any(place.path for place in advice.places))
         self.fix.setVisible(advice.fix is not None)
 

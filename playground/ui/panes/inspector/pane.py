@@ -36,7 +36,7 @@ class InspectorPane(QWidget):
     action = Signal(str)
     """The id of an action that a link asks for."""
     place_requested = Signal(int, int)
-    """(message, code point in what was sent): go to the position that `why` names."""
+    """(message, code point offset in the sent text): go to the position in `why`."""
 
     def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
         super().__init__(parent)

@@ -51,7 +51,7 @@ class Section(QWidget):
         self.column.addSpacing(GRID // 4)
 
     def add_row(self, key: str, name: str, glyph: str = "", tone: str = "") -> FigureRow:
-        """A row; `glyph` in `tone` stands before its name."""
+        """Add a row; `glyph` in `tone` precedes its name."""
         row = FigureRow(name, glyph)
         if tone:
             row.glyph.setProperty("tone", tone)
@@ -195,7 +195,7 @@ class LatencySection(Section):
 
 
 class CostSection(Section):
-    """By the rates that the user set; what is not priced is never 0."""
+    """Cost at the user's rates; an unpriced value is never 0."""
 
     def __init__(self) -> None:
         super().__init__("Cost")
@@ -359,7 +359,7 @@ class RequestSection(Section):
             self.add_row(key, name)
 
     def show_model(self, model: InspectorModel) -> None:
-        """Ids, ending, and where it went."""
+        """Ids, finish reason and endpoint."""
         lines = request_lines(model)
         self.show_lines(lines)
         self.rows["error_id"].setVisible(bool(lines["error_id"].text))

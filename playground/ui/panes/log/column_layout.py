@@ -1,4 +1,4 @@
-"""Which columns of the log are shown, in which order and how wide: the user's choice, as text to be kept."""
+"""Column layout of the log: visibility, order and widths, serialised as text for the settings."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ KEEP_MS = 400
 
 
 class Layout(QObject):
-    """Of one header. `keep` is given the choice as text whenever it has changed; "" is as it was made."""
+    """Layout of one header. Calls `keep` with the serialised layout after each change; "" is the default layout."""
 
     def __init__(self, header: QHeaderView, keep: Callable[[str], object]) -> None:
         super().__init__(header)
@@ -34,7 +34,7 @@ class Layout(QObject):
         header.sectionResized.connect(lambda *_: self._changed())
 
     def reset(self) -> None:
-        """As the table is made."""
+        """Restore the default layout."""
         self._settling = True
         for number, column in enumerate(COLUMNS):
             self._header.moveSection(self._header.visualIndex(number), number)
@@ -48,7 +48,7 @@ class Layout(QObject):
             self._timer.start()
 
     def text(self) -> str:
-        """The choice: a list of [title, width, shown], in the order of the columns; empty where it is as made."""
+        """Return the layout as JSON: [title, width, visible] per column, in visual order; "" for the default layout."""
         rows = []
         for place in range(len(COLUMNS)):
             number = self._header.logicalIndex(place)
@@ -67,7 +67,7 @@ class Layout(QObject):
         return visible[-1:] == [number]
 
     def restore(self, text: str) -> None:
-        """Take up a choice; of a text that is none nothing is taken. Columns that it does not know stay behind it."""
+        """Apply a serialised layout. Ignores invalid text; columns missing from it follow the listed ones."""
         try:
             rows = [(str(title), int(width), bool(shown)) for title, width, shown in json.loads(text or "[]")]
         except (ValueError, TypeError, OverflowError, RecursionError):
@@ -85,7 +85,7 @@ class Layout(QObject):
         self._settling = False
 
     def menu(self) -> QMenu:
-        """Every column with a tick; the last one that is shown cannot be hidden."""
+        """Fill the menu with one checkable entry per column; the last visible column cannot be hidden."""
         menu = QMenu(self._header)
         menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         for number, column in enumerate(COLUMNS):

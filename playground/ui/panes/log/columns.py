@@ -13,17 +13,17 @@ from playground.prefix_cache.forecast import ago
 from playground.requestlog.records import LogRow
 from playground.runs.finish import finish_text
 from playground.runs.metrics import UNKNOWN, Figure, dollars, seconds
-from playground.ui.panes.log.details import AttemptLine, Clock, Detail, Live
+from playground.ui.panes.log.details import AttemptLine, Clock, LiveRequests, RowDetail
 
 HEADERS = {"request_id": "request_id", "cost": "Input cost"}
 LIVE_CHARS = 160
-"""How much of a text that still comes is shown: its end."""
+"""Number of characters shown of a streaming text, counted from its end."""
 NOT_REPORTED = "The server did not report it"
 NOT_YET = "Not reported yet: the request is still going on"
 REFUSED = "Unknown: the request failed, and no usage was reported"
 ENDED_EARLY = "Unknown: the request ended before the server reported usage"
 ESTIMATED_INPUT = "Estimated on this machine before sending: no usage was reported"
-ESTIMATED_OUTPUT = "Estimated on this machine from what had come: no usage was reported"
+ESTIMATED_OUTPUT = "Estimated locally from the received text: no usage was reported"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Column:
 
     title: str
     width: int
-    cell: Callable[[LogRow, Detail], Cell]
+    cell: Callable[[LogRow, RowDetail], Cell]
     hint: str
     figure: bool = False
     mono: bool = False
@@ -55,7 +55,7 @@ class Column:
 
 
 def attempt_cell(title: str, attempt: AttemptLine) -> Cell:
-    """What a column says of one attempt of an unfolded request; empty where it says nothing."""
+    """Return the text of a column for one attempt of an expanded request; "" if the column does not apply."""
     exact = attempt.started_utc.astimezone(UTC).isoformat(" ", "milliseconds").removesuffix("+00:00")
     match title:
         case "time":
@@ -73,7 +73,7 @@ def attempt_cell(title: str, attempt: AttemptLine) -> Cell:
     return Cell("")
 
 
-def _time(row: LogRow, detail: Detail) -> Cell:
+def _time(row: LogRow, detail: RowDetail) -> Cell:
     local = row.started_utc.astimezone()
     text = f"{'▸ ' if row.attempts > 1 and not detail.unfolded else ''}{_when(row, detail.clock)}"
     if row.attempts > 1 and detail.unfolded:
@@ -93,7 +93,7 @@ def _when(row: LogRow, clock: Clock) -> str:
     return f"{moment:%m-%d %H:%M}" if moment.year == today.year else f"{moment:%Y-%m-%d}"
 
 
-def _status(row: LogRow, detail: Detail) -> Cell:
+def _status(row: LogRow, detail: RowDetail) -> Cell:
     if detail.live is not None:
         return Cell(_going_on(detail.live), _sent_to(row), "accent")
     word, tone = _outcome(row)
@@ -103,7 +103,7 @@ def _status(row: LogRow, detail: Detail) -> Cell:
     return Cell(words, "\n".join(part for part in (_explained(row), _sent_to(row)) if part), tone)
 
 
-def _going_on(live: Live) -> str:
+def _going_on(live: LiveRequests) -> str:
     """What a request that goes on is doing now."""
     state = live.state
     if state.queued is not None and not state.attempts[-1:]:
@@ -150,7 +150,7 @@ def _sent_to(row: LogRow) -> str:
     return f"{attempts}{row.endpoint_name} · {row.model}"
 
 
-def _request_id(row: LogRow, _detail: Detail) -> Cell:
+def _request_id(row: LogRow, _detail: RowDetail) -> Cell:
     if row.request_id is not None:
         return Cell(row.request_id, row.request_id)
     running = row.phase in ("waiting", "sent", "streaming", "retrying") and row.status is None
@@ -172,34 +172,34 @@ def _figure(reported: int | None, row: LogRow, estimated: float | None = None, w
     return Cell(figure.text, figure.why, tone if reported else "")
 
 
-def _prompt(row: LogRow, _detail: Detail) -> Cell:
+def _prompt(row: LogRow, _detail: RowDetail) -> Cell:
     early = row.phase in ("stopped", "interrupted")
     return _figure(row.prompt_tokens, row, row.prompt_tokens_estimated if early else None, ESTIMATED_INPUT)
 
 
-def _cached(row: LogRow, _detail: Detail) -> Cell:
+def _cached(row: LogRow, _detail: RowDetail) -> Cell:
     return _figure(row.cached_tokens, row, tone="warm_edge")
 
 
-def _output(row: LogRow, detail: Detail) -> Cell:
+def _output(row: LogRow, detail: RowDetail) -> Cell:
     if detail.live is not None:
-        return Cell(Figure.estimated(detail.live.tokens).text, "Estimated from what has come so far")
+        return Cell(Figure.estimated(detail.live.tokens).text, "Estimated from the text received so far")
     return _figure(row.completion_tokens, row, detail.output_estimated, ESTIMATED_OUTPUT)
 
 
-def _ttft(row: LogRow, _detail: Detail) -> Cell:
+def _ttft(row: LogRow, _detail: RowDetail) -> Cell:
     return Cell(seconds(row.ttft_s), "" if row.ttft_s is not None else "No token came")
 
 
-def _total(row: LogRow, detail: Detail) -> Cell:
+def _total(row: LogRow, detail: RowDetail) -> Cell:
     if detail.live is not None:
         return Cell(seconds(detail.live.elapsed_s), "Since it was sent")
     if row.phase == "interrupted":
-        return Cell(seconds(row.duration_s), "Up to the last that was kept of it; when it ended is not known")
+        return Cell(seconds(row.duration_s), "Up to the last logged event; the end time is unknown")
     return Cell(seconds(row.duration_s), "" if row.duration_s is not None else "Not ended")
 
 
-def _cost(row: LogRow, _detail: Detail) -> Cell:
+def _cost(row: LogRow, _detail: RowDetail) -> Cell:
     usage = Usage(row.prompt_tokens, row.completion_tokens, None, row.cached_tokens)
     priced = cost(usage, row.rates)
     if priced.input is None:
@@ -211,7 +211,7 @@ def _cost(row: LogRow, _detail: Detail) -> Cell:
     return Cell(dollars(priced.input), f"With output {dollars(priced.output)}: {dollars(priced.total)}")
 
 
-def _answer(row: LogRow, detail: Detail) -> Cell:
+def _answer(row: LogRow, detail: RowDetail) -> Cell:
     if detail.live is not None:
         return Cell(_one_line(detail.live.tail[-LIVE_CHARS:]))
     if row.trouble:
@@ -221,27 +221,27 @@ def _answer(row: LogRow, detail: Detail) -> Cell:
     return Cell(_one_line(row.answer), row.answer)
 
 
-def _endpoint(row: LogRow, _detail: Detail) -> Cell:
+def _endpoint(row: LogRow, _detail: RowDetail) -> Cell:
     return Cell(row.endpoint_name)
 
 
-def _model(row: LogRow, _detail: Detail) -> Cell:
+def _model(row: LogRow, _detail: RowDetail) -> Cell:
     return Cell(row.model)
 
 
-def _attempts(row: LogRow, _detail: Detail) -> Cell:
+def _attempts(row: LogRow, _detail: RowDetail) -> Cell:
     return Cell(str(row.attempts), "HTTP exchanges, retries included")
 
 
-def _question(row: LogRow, _detail: Detail) -> Cell:
+def _question(row: LogRow, _detail: RowDetail) -> Cell:
     return Cell(_one_line(row.question), row.question)
 
 
-def _tags(row: LogRow, _detail: Detail) -> Cell:
+def _tags(row: LogRow, _detail: RowDetail) -> Cell:
     return Cell(", ".join(row.tags))
 
 
-def _comment(row: LogRow, _detail: Detail) -> Cell:
+def _comment(row: LogRow, _detail: RowDetail) -> Cell:
     return Cell(_one_line(row.comment), row.comment)
 
 
@@ -251,7 +251,7 @@ def _one_line(text: str) -> str:
 
 COLUMNS = (
     Column("time", 116, _time, "When it was sent, by this computer's clock and zone"),
-    Column("status", 132, _status, "HTTP status and finish reason; every attempt where there were more"),
+    Column("status", 132, _status, "HTTP status and finish reason; all attempts if the request was retried"),
     Column("request_id", 292, _request_id, "X-Request-Id of the newest attempt: what support asks for", mono=True),
     Column("in", 72, _prompt, "Prompt tokens, the cached ones included", figure=True),
     Column("cached", 68, _cached, "Prompt tokens that the cache served", figure=True),
@@ -261,7 +261,7 @@ COLUMNS = (
     Column("cost", 100, _cost, "Input, by the rates when it was sent. Output is not priced here", figure=True),
     Column("attempts", 72, _attempts, "HTTP exchanges, retries included", figure=True, shown=False),
     Column("endpoint", 140, _endpoint, "Where it was sent", shown=False),
-    Column("model", 100, _model, "The model that was asked for", shown=False),
+    Column("model", 100, _model, "Requested model", shown=False),
     Column("tags", 120, _tags, "Your tags: found by tag:", shown=False),
     Column("comment", 160, _comment, "Your comment", shown=False),
     Column("question", 200, _question, "How the last user message begins", shown=False),

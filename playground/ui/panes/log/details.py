@@ -1,4 +1,4 @@
-"""What a row of the log does not carry itself and its stored events do: read for the rows that are looked at."""
+"""Details of log rows that are read from the stored events, for visible rows only."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class LogSource(Protocol):
     """A store of requests, newest first. Satisfied by requestlog.log.RequestLog."""
 
     def subscribe(self, callback: Callable[[str], None], /) -> Callable[[], None]:
-        """Be told the run_id of what is new, changed or gone; returns how to stop being told."""
+        """Call `callback` with the run_id of each new, changed or deleted request. Returns an unsubscribe function."""
 
     async def count(self, log_filter: LogFilter, up_to: int | None = ..., /) -> Count:
         """How many requests match."""
@@ -39,7 +39,7 @@ class LogSource(Protocol):
         """Sums over the matching requests."""
 
     async def get(self, run_id: str, /) -> StoredRun | None:
-        """One request with its events; None where it is not there."""
+        """Return one request with its events; None if the run_id is unknown."""
 
 
 KEPT = 512
@@ -51,7 +51,7 @@ Start = Callable[[Coroutine[Any, Any, None], str], object]
 
 
 Clock = Literal["local", "utc", "relative"]
-"""How times are shown."""
+"""Return the format of timestamps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +70,8 @@ class AttemptLine:
 
 
 @dataclass(frozen=True, slots=True)
-class Live:
-    """A request that this window is sending. `tokens`: ≈ of what has come; `tail`: the end of its text."""
+class LiveRequests:
+    """A request that this window is sending. `tokens`: estimate for the received text; `tail`: the end of that text."""
 
     state: RunState
     elapsed_s: float
@@ -80,32 +80,32 @@ class Live:
 
 
 @dataclass(frozen=True, slots=True)
-class Detail:
-    """`earlier`: how each attempt before the newest ended, a status or "failed" where no headers came.
+class RowDetail:
+    """`earlier`: outcome of each attempt before the newest: an HTTP status, or "failed" if no headers were received.
 
-    `output_estimated`: ≈ tokens of the text and arguments that came before an early end; None where not asked for.
+    `output_estimated`: estimated tokens of the text and arguments received before an early end; None if not needed.
     """
 
     earlier: tuple[str, ...] = ()
     output_estimated: float | None = None
     attempts: tuple[AttemptLine, ...] = ()
-    live: Live | None = None
+    live: LiveRequests | None = None
     unfolded: bool = False
     clock: Clock = "local"
 
 
-NOTHING = Detail()
+NOTHING = RowDetail()
 """Nothing more is known, or not yet."""
 _Version = tuple[str, int]
 
 
 class Details:
-    """Asks for one run after another, the row looked at last first; `came` hears of each run_id."""
+    """Load details one run at a time, the most recently viewed row first. Calls `came` with each run_id."""
 
     def __init__(self, start: Start, came: Callable[[str], None]) -> None:
         self._start, self._came = start, came
         self._source: LogSource | None = None
-        self._known: OrderedDict[str, tuple[_Version, Detail]] = OrderedDict()
+        self._known: OrderedDict[str, tuple[_Version, RowDetail]] = OrderedDict()
         self._waiting: OrderedDict[str, LogRow] = OrderedDict()
         self._reading = False
 
@@ -115,8 +115,8 @@ class Details:
         self._known.clear()
         self._waiting.clear()
 
-    def of(self, row: LogRow) -> Detail:
-        """What is known of a row. What is missing is asked for; what is shown until then may be a version old."""
+    def of(self, row: LogRow) -> RowDetail:
+        """Return the cached details of a row and load missing ones. Until they load, the result may be outdated."""
         if not _says_more(row):
             return NOTHING
         version, detail = self._known.get(row.run_id, (None, NOTHING))
@@ -147,7 +147,7 @@ class Details:
         stored = await source.get(row.run_id)
         if source is not self._source:
             return
-        # A run that still goes on is folded from what was noted of it.
+        # Rebuild the state of an unfinished run from its stored events.
         detail = NOTHING if stored is None else self._detail(stored.state(), row)
         self._known[row.run_id] = (_version(row), detail)
         self._known.move_to_end(row.run_id)
@@ -155,10 +155,10 @@ class Details:
             self._known.popitem(last=False)
         self._came(row.run_id)
 
-    def _detail(self, state: RunState, row: LogRow) -> Detail:
+    def _detail(self, state: RunState, row: LogRow) -> RowDetail:
         earlier = tuple(_ended(attempt.status) for attempt in state.attempts[:-1])
         attempts = tuple(_attempt_lines(state, row))
-        return Detail(earlier, received_tokens(state) if _ended_early(row) else None, attempts)
+        return RowDetail(earlier, received_tokens(state) if _ended_early(row) else None, attempts)
 
 
 def _attempt_lines(state: RunState, row: LogRow) -> Iterator[AttemptLine]:

@@ -14,14 +14,14 @@ HINT = "status:429 cached:0 since:1h, or any text, or paste request_ids"
 
 
 class FilterLine(QLineEdit):
-    """Down goes to the rows, or into the completions where they are open; Escape closes these, then clears."""
+    """Filter input. Down moves to the rows or open completions; Escape closes completions, then clears the text."""
 
     down = Signal()
     cleared = Signal()
     settled = Signal()
-    """The completions have gone: what is typed is meant."""
+    """Emitted when the completions close: the typed text is final."""
     words_wanted = Signal()
-    """The line has the keyboard: what stands in the log may have changed."""
+    """Emitted on keyboard focus: the values in the log may have changed."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -44,7 +44,7 @@ class FilterLine(QLineEdit):
 
     @property
     def offered(self) -> list[str]:
-        """The completions that are shown."""
+        """Return the visible completions."""
         return self._model.stringList() if self.popup.isVisible() else []
 
     def offer(self) -> None:

@@ -1,4 +1,4 @@
-"""The log as a table of all its rows, of which only the pages that are looked at are in memory."""
+"""Table model of the whole log; only the visible pages are in memory."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from playground.requestlog.records import LogRow
 from playground.runs.metrics import APPROXIMATELY, UNKNOWN
 from playground.runs.state import ENDED
 from playground.ui.panes.log.columns import COLUMNS
-from playground.ui.panes.log.details import Clock, Detail, Details, Live, LogSource, Start
+from playground.ui.panes.log.details import Clock, Details, LiveRequests, LogSource, RowDetail, Start
 from playground.ui.theme import Theme, mono_font, ui_font
 from playground.ui.widgets.plain_tip import plain_tip
 
@@ -30,12 +30,12 @@ _LEFT = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
 
 
 class LogModel(QAbstractTableModel):
-    """Rows are asked for when they are painted; until they have come a cell shows …"""
+    """Loads rows when they are painted; until then, cells show …"""
 
     loaded = Signal()
     """Rows or their number have come."""
     summed = Signal(object)
-    """Totals of all that is shown have come."""
+    """Emitted when the totals of the filtered rows are loaded."""
 
     def __init__(self, theme: Theme, start: Start) -> None:
         super().__init__()
@@ -52,27 +52,27 @@ class LogModel(QAbstractTableModel):
         """Whether only the newest rows of the filter are known yet."""
         self._details = Details(start, self._detail_came)
         self.unfolded: set[str] = set()
-        """The run_ids whose attempts are shown."""
+        """Return the run_ids of the expanded requests."""
         self.clock: Clock = "local"
         self.shown_run_id: str | None = None
         """The request that the panes show."""
-        self.live: Callable[[str], Live | None] = lambda _run_id: None
+        self.live: Callable[[str], LiveRequests | None] = lambda _run_id: None
         """What is known of a request that this window is sending."""
         self._figures, self._ids, self._plain = ui_font(12, tabular=True), mono_font(12), ui_font(12)
 
     @property
     def filter(self) -> LogFilter:
-        """What is asked for."""
+        """Return the current filter."""
         return self._filter
 
     @property
     def shows_filter(self) -> bool:
-        """Whether the rows are those that are asked for."""
+        """Return whether the rows match the current filter."""
         return self._shown is self._filter
 
     @property
     def changing(self) -> bool:
-        """Whether rows are being put in or taken out: what Qt chooses meanwhile is nobody's choice."""
+        """Return whether rows are being inserted or removed: selection changes by Qt meanwhile are not the user's."""
         return self._changing
 
     def set_source(self, source: LogSource | None, chosen: LogFilter = EVERYTHING) -> None:
@@ -90,7 +90,7 @@ class LogModel(QAbstractTableModel):
         self.refresh()
 
     def refresh(self) -> None:
-        """Ask anew for what is shown, which stays until it comes. While an answer is waited for: once more after it."""
+        """Reload the current rows; they remain until the reply arrives. During a reload, queue one more."""
         if self._source is None:
             return
         self._stale = True
@@ -129,7 +129,7 @@ class LogModel(QAbstractTableModel):
         return source is self._source and chosen is self._filter
 
     def _wanted(self, count: int, chosen: LogFilter) -> list[int]:
-        """The pages that are looked at, where they are, and where new rows on top will have pushed them."""
+        """Return the visible pages, at their position now and after new rows are inserted at the top."""
         if chosen is not self._shown or not self._pages or self._provisional:
             return [0] if count else []
         more = max(0, count - self._count)
@@ -140,7 +140,7 @@ class LogModel(QAbstractTableModel):
 
     def _take(self, count: int, pages: dict[int, list[LogRow]], chosen: LogFilter) -> None:
         self._changing = True
-        self._generation += 1  # a page that is on its way belongs to the rows as they were
+        self._generation += 1  # a page being loaded belongs to the previous rows
         if chosen is not self._shown or not count or not self._count:
             self._replace(count, pages)
         elif self._provisional and count >= self._count:
@@ -161,7 +161,7 @@ class LogModel(QAbstractTableModel):
         self.endResetModel()
 
     def _append(self, count: int, pages: dict[int, list[LogRow]]) -> None:
-        """More rows of the same filter, older than those that were shown before they were counted."""
+        """Append rows of the same filter, older than the rows loaded before the count."""
         if count > self._count:
             self.beginInsertRows(_NOWHERE, self._count, count - 1)
             self._set(count, pages)
@@ -187,7 +187,7 @@ class LogModel(QAbstractTableModel):
         if 0 <= first <= last:
             self.dataChanged.emit(self.index(first, 0), self.index(last, len(COLUMNS) - 1))
 
-    def detail(self, row: LogRow) -> Detail:
+    def detail(self, row: LogRow) -> RowDetail:
         """What is known of a row beyond itself, and how it is to be shown."""
         known, live = self._details.of(row), self.live(row.run_id) if row.phase not in ENDED else None
         unfolded = row.run_id in self.unfolded
@@ -204,7 +204,7 @@ class LogModel(QAbstractTableModel):
         return bool(going)
 
     def repaint(self) -> None:
-        """Paint everything that is looked at."""
+        """Repaint all visible rows."""
         self._repaint(0, self._count - 1)
 
     def unfold(self, run_id: str, unfolded: bool) -> None:
@@ -224,7 +224,7 @@ class LogModel(QAbstractTableModel):
             self.loaded.emit()
 
     def row(self, number: int) -> LogRow | None:
-        """A row, where it is in memory; else it is asked for."""
+        """Return a row if it is in memory; otherwise load it and return None."""
         page, place = divmod(number, PAGE)
         rows = self._pages.get(page)
         if rows is None:
@@ -251,7 +251,7 @@ class LogModel(QAbstractTableModel):
         self.loaded.emit()
 
     def rows_in_memory(self, first: int, last: int) -> list[tuple[int, LogRow]]:
-        """(place, row) of those of these places that are in memory; none is asked for."""
+        """Return (index, row) for the given indexes that are in memory, without loading others."""
         found = []
         for place in range(max(first, 0), min(last, self._count - 1) + 1):
             rows = self._pages.get(place // PAGE)
@@ -260,7 +260,7 @@ class LogModel(QAbstractTableModel):
         return found
 
     def find(self, run_id: str) -> int | None:
-        """Where a run stands, among the rows in memory."""
+        """Return the index of a run among the rows in memory."""
         for page, rows in self._pages.items():
             for place, row in enumerate(rows):
                 if row.run_id == run_id:

@@ -1,4 +1,4 @@
-"""The request log: every request that was sent, newest first, filtered as it is typed."""
+"""The request log pane: all requests, newest first, with a filter that applies while typing."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from playground.runs.metrics import percent
 from playground.ui.panes.log.details import LogSource
 from playground.ui.panes.log.filter_line import FilterLine
 from playground.ui.panes.log.model import LogModel
-from playground.ui.panes.log.selection import Choice
+from playground.ui.panes.log.selection import RowSelection
 from playground.ui.panes.log.table import LogTable
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, Theme
@@ -42,7 +42,7 @@ COPY, COPIED = "Copy request_id", "request_id copied"
 OPENING = "The log is being opened…"
 NO_MATCH = "No request matches this filter."
 NONE_REPORTED = "No request here has reported both prompt and cached tokens"
-NOTHING_YET = "Every request will be listed here with its request_id, what the cache served, and what it cost."
+NOTHING_YET = "Requests are listed here with request_id, cached tokens and cost."
 
 
 class LogPane(QWidget):
@@ -69,7 +69,7 @@ class LogPane(QWidget):
         self._unsubscribe: Callable[[], None] | None = None
         self.model = LogModel(theme, start)
         self.table = LogTable(self.model, theme)
-        self._choice = Choice(self.model, self.table)
+        self._choice = RowSelection(self.model, self.table)
         self.filter_line = FilterLine()
         self.menu_button = QToolButton()
         self.wrong = QLabel()
@@ -183,7 +183,7 @@ class LogPane(QWidget):
                 self.ids_pasted.emit(ids)
 
     def _read_filter(self) -> LogFilter | None:
-        """What the filter line says; None, and the reason under it, where that cannot be read."""
+        """Parse the filter line. If it is invalid, show the reason below it and return None."""
         try:
             chosen = parse(self.filter_line.text(), datetime.now().astimezone())  # dates are meant in local time
         except InputError as bad:
@@ -224,7 +224,7 @@ class LogPane(QWidget):
         self.totals.setToolTip(NONE_REPORTED if totals.hit_rate is None else known)
 
     def _target(self) -> LogRow | None:
-        """The chosen row; the newest where none is chosen."""
+        """Return the selected row, or the newest if none is selected."""
         if self.table.currentIndex().isValid():
             return self._choice.row
         return self.model.row(0) if self.model.rowCount() else None
@@ -265,7 +265,7 @@ class LogPane(QWidget):
         self._apply_filter()
 
     def current_run_id(self) -> str | None:
-        """The run of the chosen row; None where none is chosen."""
+        """Return the run_id of the selected row; None without a selection."""
         row = self._choice.row
         return row.run_id if row is not None else None
 
@@ -310,7 +310,7 @@ class LogPane(QWidget):
         self.filter_line.selectAll()
 
     def take_focus(self) -> None:
-        """The keyboard comes to the rows, or to the filter where there are none."""
+        """Set the focus to the rows, or to the filter if the list is empty."""
         if not self.model.rowCount():
             self.filter_line.setFocus()
             return
@@ -345,7 +345,7 @@ class EmptyPage(QFrame):
         column.addStretch(1)
 
     def say(self, sentence: str, *, clear: bool) -> None:
-        """Show a sentence, with the button that clears the filter where that helps."""
+        """Show a message, with a button that clears the filter if a filter hides rows."""
         self.words.setText(sentence)
         self.clear_button.setVisible(clear)
 

@@ -9,7 +9,7 @@ from playground.ui.panes.log.model import LogModel
 from playground.ui.panes.log.table import LogTable
 
 
-class Choice(QObject):
+class RowSelection(QObject):
     """Keeps the run_id of the selected row, also while a filter hides it."""
 
     changed = Signal()

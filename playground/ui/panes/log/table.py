@@ -58,7 +58,7 @@ ASKS = (
 
 
 class RowLook(QStyledItemDelegate):
-    """A hairline under each row; a chosen row keeps the colours of its words; attempts stand below their request."""
+    """Draws a line under each row, keeps text colours in selected rows, and lists attempts below their request."""
 
     def __init__(self, theme: Theme, parent: QTableView) -> None:
         super().__init__(parent)
@@ -168,7 +168,7 @@ class LogTable(QTableView):
         self._tall = tall
 
     def rowsAboutToBeRemoved(self, parent: QModelIndex | QPersistentModelIndex, start: int, end: int) -> None:
-        """Heights belong to requests, and are given anew."""
+        """Row heights depend on the request, so set them again."""
         self._flatten()
         super().rowsAboutToBeRemoved(parent, start, end)
 
@@ -301,7 +301,7 @@ class LogTable(QTableView):
             self.scrollTo(index)
 
     def _select_only(self, index: QModelIndex) -> None:
-        """Select one row. QAbstractItemView.setCurrentIndex would add it while Ctrl is held, as in Ctrl+Enter."""
+        """Select one row. QAbstractItemView.setCurrentIndex extends the selection while Ctrl is down (Ctrl+Enter)."""
         flags = QItemSelectionModel.SelectionFlag
         self.selectionModel().setCurrentIndex(index, flags.ClearAndSelect | flags.Rows)
 

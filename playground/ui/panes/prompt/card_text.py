@@ -19,7 +19,7 @@ from PySide6.QtWidgets import QTextEdit, QToolTip, QWidget
 
 from playground.ui.panes.prompt.axis_paint import RIGHT_PX, SIDE_PX
 from playground.ui.panes.prompt.geometry import GAP_PX, TextGeometry
-from playground.ui.panes.prompt.marks import Advised, Mark, ink, marks_between, marks_of, paint_mark, tip_of
+from playground.ui.panes.prompt.marks import Advised, TextMark, ink, marks_between, marks_of, paint_mark, tip_of
 from playground.ui.theme import Theme
 from playground.ui.widgets.lossless_text import Splice
 from playground.ui.widgets.lossless_text_edit import ExactEdit
@@ -44,7 +44,7 @@ class CardText(ExactEdit):
         self._gaps: dict[str, int] = {}
         super().__init__(parent)
         self._theme = theme
-        self._marks: list[Mark] = []
+        self._marks: list[TextMark] = []
         self._values: Mapping[str, str] = {}
         self._advised: Advised = ()
         self.setProperty("zoned", True)
@@ -57,7 +57,7 @@ class CardText(ExactEdit):
         return self._lines
 
     @property
-    def marks(self) -> list[Mark]:
+    def marks(self) -> list[TextMark]:
         """Chips and odd characters, in order."""
         return self._marks
 
@@ -172,7 +172,7 @@ class CardText(ExactEdit):
     def _color_marks(self) -> None:
         self.setExtraSelections([self._selection(mark) for mark in self._marks])
 
-    def _selection(self, mark: Mark) -> QTextEdit.ExtraSelection:
+    def _selection(self, mark: TextMark) -> QTextEdit.ExtraSelection:
         selection = QTextEdit.ExtraSelection()
         selection.cursor = QTextCursor(self.document())
         selection.cursor.setPosition(mark.start)
@@ -191,7 +191,7 @@ class CardText(ExactEdit):
             painter.end()
         super().paintEvent(event)
 
-    def _areas(self, top: float, bottom: float) -> list[tuple[Mark, QRectF]]:
+    def _areas(self, top: float, bottom: float) -> list[tuple[TextMark, QRectF]]:
         start, end = self._lines.units_between(top, bottom)
         return [
             (mark, area)

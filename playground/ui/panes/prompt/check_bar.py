@@ -7,7 +7,7 @@ from collections.abc import Callable
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QFrame, QGridLayout, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
-from playground.prompt.limits import Finding
+from playground.prompt.limits import LimitFinding
 from playground.ui.theme import GRID
 from playground.ui.widgets.notice import field_link, shortened, words
 
@@ -67,7 +67,7 @@ class CheckBar(QFrame):
         super().__init__(parent)
         self.setProperty("look", "checks")
         self.setAccessibleName("Checks of the prompt")
-        self._findings: tuple[Finding, ...] = ()
+        self._findings: tuple[LimitFinding, ...] = ()
         self._unfolded = False
         self._rows = QWidget()
         self.more = QPushButton()
@@ -85,7 +85,7 @@ class CheckBar(QFrame):
         """All findings, one per line."""
         return "\n".join(f"{_sign(finding)} {finding.problem}" for finding in self._findings)
 
-    def show_findings(self, findings: tuple[Finding, ...]) -> None:
+    def show_findings(self, findings: tuple[LimitFinding, ...]) -> None:
         """Show these findings."""
         if findings != self._findings:
             self._findings = findings
@@ -113,7 +113,7 @@ class CheckBar(QFrame):
         self._rows = rows
         self._say()
 
-    def _add(self, grid: QGridLayout, row: int, finding: Finding) -> None:
+    def _add(self, grid: QGridLayout, row: int, finding: LimitFinding) -> None:
         sign = QLabel(_sign(finding))
         sign.setProperty("tone", "failure" if finding.refused else "muted")
         sign.setToolTip("The server refuses this" if finding.refused else "Likely a mistake")
@@ -140,5 +140,5 @@ class CheckBar(QFrame):
         self.setVisible(bool(self._findings))
 
 
-def _sign(finding: Finding) -> str:
+def _sign(finding: LimitFinding) -> str:
     return "✗" if finding.refused else "⚠"

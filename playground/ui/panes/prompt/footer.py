@@ -29,7 +29,7 @@ _MARK_GAP = 6
 _SWATCH = 10
 
 
-class Footer(QFrame):
+class PromptFooter(QFrame):
     """Painted: a new figure at every keystroke needs no layout."""
 
     def __init__(self, parent: QWidget | None = None) -> None:

@@ -21,7 +21,7 @@ GAP_PX = 22
 
 
 @dataclass(frozen=True, slots=True)
-class Spot:
+class TextSpot:
     """A character's left (or, right to left, right) side: `x`, and the `top` and `bottom` of its line, in pixels of the
     widget's viewport."""
 
@@ -78,7 +78,7 @@ class TextGeometry:
         first = bisect_right(tops, top) - 1
         return min(max(first, 0), last), min(max(bisect_right(tops, bottom) - 1, 0), last)
 
-    def spot(self, unit: int) -> Spot:
+    def spot(self, unit: int) -> TextSpot:
         """Return the position of the character at UTF-16 unit `unit`."""
         block = self._edit.document().findBlock(unit)
         if not block.isValid():
@@ -90,8 +90,8 @@ class TextGeometry:
         layout = block.layout()
         line = layout.lineForTextPosition(min(inside, block.length() - 1))
         if not line.isValid():
-            return Spot(0.0, top, tops[block.blockNumber() + 1], rtl)
-        return Spot(x_of(line, inside), top + line.y(), top + line.y() + line.height(), rtl)
+            return TextSpot(0.0, top, tops[block.blockNumber() + 1], rtl)
+        return TextSpot(x_of(line, inside), top + line.y(), top + line.y() + line.height(), rtl)
 
     def areas(self, start: int, end: int) -> list[QRectF]:
         """The rectangles that UTF-16 units [start, end) of one block cover: one a line."""

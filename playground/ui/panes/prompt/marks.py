@@ -20,7 +20,7 @@ _TIP_CHARACTERS = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class TextMark:
     """UTF-16 units [start, end) of a text that are marked.
 
     `subject` is the variable's name, the odd character, or what the adviser has to say.
@@ -36,7 +36,7 @@ Advised = tuple[tuple[int, int, str], ...]
 """Places of advice: code points [start, end) of the text, and the advice."""
 
 
-def marks_of(exact: ExactText, values: Mapping[str, str], advised: Advised = ()) -> list[Mark]:
+def marks_of(exact: ExactText, values: Mapping[str, str], advised: Advised = ()) -> list[TextMark]:
     """Return every mark of a text, in order."""
     found: list[tuple[int, int, MarkKind, str]] = [
         (place.start, place.end, "value" if place.name in values else "missing", place.name)
@@ -59,7 +59,7 @@ def marks_of(exact: ExactText, values: Mapping[str, str], advised: Advised = ())
     return marks
 
 
-def _in_units(image: str, found: list[tuple[int, int, MarkKind, str]]) -> list[Mark]:
+def _in_units(image: str, found: list[tuple[int, int, MarkKind, str]]) -> list[TextMark]:
     marks = []
     seen = units = 0
     for start, end, kind, subject in found:
@@ -69,12 +69,12 @@ def _in_units(image: str, found: list[tuple[int, int, MarkKind, str]]) -> list[M
         else:
             units += utf16_length(image[seen:start])
         width = utf16_length(image[start:end])
-        marks.append(Mark(kind, units, units + width, subject))
+        marks.append(TextMark(kind, units, units + width, subject))
         seen, units = end, units + width
     return marks
 
 
-def marks_between(marks: list[Mark], start: int, end: int) -> list[Mark]:
+def marks_between(marks: list[TextMark], start: int, end: int) -> list[TextMark]:
     """The marks that lie wholly or partly in units [start, end); chips are short."""
     first = bisect_left(marks, start, key=lambda mark: mark.start)
     while first > 0 and marks[first - 1].end > start:
@@ -83,7 +83,7 @@ def marks_between(marks: list[Mark], start: int, end: int) -> list[Mark]:
     return marks[first:last]
 
 
-def tip_of(mark: Mark, values: Mapping[str, str]) -> str:
+def tip_of(mark: TextMark, values: Mapping[str, str]) -> str:
     """Return a mark's tooltip."""
     if mark.kind == "odd":
         return name_of(mark.subject)

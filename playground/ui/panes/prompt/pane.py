@@ -21,12 +21,12 @@ from playground.ui.panes.prompt.body_tab import BodyTab
 from playground.ui.panes.prompt.check_bar import ProblemBar
 from playground.ui.panes.prompt.field_navigation import go_to_field
 from playground.ui.panes.prompt.find import FindBar
-from playground.ui.panes.prompt.footer import Footer
+from playground.ui.panes.prompt.footer import PromptFooter
 from playground.ui.panes.prompt.marks import Advised
 from playground.ui.panes.prompt.parameters_tab import ParametersTab
 from playground.ui.panes.prompt.prompt_tab import PromptTab
 from playground.ui.panes.prompt.tools_tab import ToolsTab
-from playground.ui.panes.prompt.undo import History, PromptFile
+from playground.ui.panes.prompt.undo import PromptFile, UndoHistory
 from playground.ui.panes.prompt.variables_table import VariablesTable
 from playground.ui.theme import Theme
 from playground.ui.widgets.icons import icon_button
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from playground.lint.model import Finding as LintFinding
     from playground.prefix_cache.forecaster import PromptForecast as Outlook
     from playground.prefix_cache.zones import ZoneMap
-    from playground.prompt.limits import Finding
+    from playground.prompt.limits import LimitFinding
     from playground.ui.panes.prompt.body_tab import BodyTab
     from playground.ui.panes.prompt.check_bar import CheckBar
     from playground.ui.panes.prompt.parameters_tab import ParametersTab
@@ -83,13 +83,13 @@ class PromptPane(QFrame):
         self.setProperty("look", "pane")
         self.setAccessibleName("Prompt")
         self._model = "electron"
-        self.history = History(self)
+        self.history = UndoHistory(self)
         self.prompt_tab = PromptTab(theme, self.history)
         self._theme = theme
         self.find_bar = FindBar()
         self.problem_bar = ProblemBar()
         self.file_bar = SlimBar("The prompt's file")
-        self._findings: tuple[Finding, ...] = ()
+        self._findings: tuple[LimitFinding, ...] = ()
         self._zones: ZoneMap | None = None
         self._outlook: Outlook | None = None
         self._axes: PromptAxes | None = None
@@ -97,7 +97,7 @@ class PromptPane(QFrame):
         self._report: tuple[Document, int, int, str] | None = None
         self._served_at: tuple[int, int] | None = None
         self.variables = VariablesTable(theme)
-        self.footer = Footer()
+        self.footer = PromptFooter()
         self.tabs = tab_bar("Parts of the prompt", ("Prompt", "Tools 0", "Parameters 0", "Body"))
         self._find = icon_button("search", "Find in the prompt (Ctrl+F)")
         self._stack = QStackedWidget()
@@ -373,7 +373,7 @@ class PromptPane(QFrame):
         self.go_to(problem)
         self.problem_bar.say(f"The server refuses this, so it was not sent. {problem}", anyway)
 
-    def set_findings(self, findings: tuple[Finding, ...]) -> None:
+    def set_findings(self, findings: tuple[LimitFinding, ...]) -> None:
         """Show the findings of the check under the prompt and at the parameters concerned."""
         if findings == self._findings:
             return

@@ -9,7 +9,7 @@ from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QCheckBox, QComboBox, QGridLayout, QLabel, QLineEdit, QScrollArea, QVBoxLayout, QWidget
 
 from playground.prompt.document import Document, Json
-from playground.prompt.limits import Finding
+from playground.prompt.limits import LimitFinding
 from playground.prompt.parameters import (
     EXTRA_FIELDS,
     NAMES,
@@ -105,7 +105,7 @@ class ParametersTab(QScrollArea):
         self._document = Document()
         self._typed_extra: dict[str, Json] = {}
         self._fields: dict[str, _Field] = {}
-        self._findings: tuple[Finding, ...] = ()
+        self._findings: tuple[LimitFinding, ...] = ()
         self._marked: set[str] = set()
         self._stream = QCheckBox("stream: receive the completion in parts")
         self._usage = QCheckBox("stream_options.include_usage: always ask for usage when streaming")
@@ -166,7 +166,7 @@ class ParametersTab(QScrollArea):
             self._fields.get(str(error.path[0]), self._extra).say(str(error))
         self.show_findings(self._findings)
 
-    def show_findings(self, findings: tuple[Finding, ...]) -> None:
+    def show_findings(self, findings: tuple[LimitFinding, ...]) -> None:
         """Say at each field what the check of the whole prompt found there; what is typed wrongly is said already."""
         self._findings = findings
         fields = {**self._fields, "extra fields": self._extra}

@@ -16,7 +16,7 @@ from playground.ui.panes.prompt.cards import MessageCard
 from playground.ui.panes.prompt.marks import Advised
 from playground.ui.panes.prompt.ruler import Ruler
 from playground.ui.panes.prompt.tools_head import ToolsHead
-from playground.ui.panes.prompt.undo import History
+from playground.ui.panes.prompt.undo import UndoHistory
 from playground.ui.theme import GRID, Theme
 from playground.ui.widgets.icons import set_icon
 from playground.ui.widgets.lossless_text import Splice
@@ -33,7 +33,7 @@ class PromptTab(QWidget):
     """The id of an action of the window, chosen in the panel of an empty prompt."""
     send_requested = Signal()
 
-    def __init__(self, theme: Theme, history: History, parent: QWidget | None = None) -> None:
+    def __init__(self, theme: Theme, history: UndoHistory, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._theme = theme
         self._history = history

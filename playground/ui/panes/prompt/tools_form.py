@@ -22,7 +22,7 @@ from PySide6.QtWidgets import (
 from playground.prompt.document import Tool
 from playground.prompt.field_errors import InputError
 from playground.tools import form_model
-from playground.tools.form_model import KINDS, Row
+from playground.tools.form_model import KINDS, FormRow
 from playground.ui.panes.prompt.field_text import FieldLine, FieldText
 from playground.ui.theme import GRID, Theme
 from playground.ui.widgets.notice import words
@@ -93,7 +93,7 @@ class ParameterRow(QFrame):
         button.clicked.connect(lambda: self.action.emit(name))
         return button
 
-    def show_row(self, row: Row, skip: FieldLine | None, *, own: bool) -> None:
+    def show_row(self, row: FormRow, skip: FieldLine | None, *, own: bool) -> None:
         """Show a parameter. `skip` is the field that is being typed in; `own`: a wrong field keeps what was typed."""
         for field, line in self.lines.items():
             if line is skip or (own and line.bad):

@@ -12,7 +12,7 @@ from PySide6.QtWidgets import QHBoxLayout, QPushButton, QTextEdit, QVBoxLayout, 
 
 from playground.prompt.document import Json, Tool
 from playground.prompt.field_errors import FieldError, Path
-from playground.tools.json_position import Fault, fault_at, read_json, span_at
+from playground.tools.json_position import JsonFault, fault_at, read_json, span_at
 from playground.tools.schema import check_parameters
 from playground.ui.panes.prompt.card_text import CardText
 from playground.ui.panes.prompt.field_text import FieldText
@@ -107,7 +107,7 @@ class Read:
 def read(text: str) -> Read:
     """A typed definition, and what is wrong with it: as JSON, as a tool, and by JSON Schema's own rules."""
     value = read_json(text)
-    if isinstance(value, Fault):
+    if isinstance(value, JsonFault):
         return Read(None, ((value.offset, value.offset + 1, f"Not JSON. {str(value).capitalize()}."),))
     wrong = _no_tool(value)
     if wrong is not None:

@@ -42,7 +42,7 @@ class PromptFile:
         return self._dumped[1]
 
 
-class History(QObject):
+class UndoHistory(QObject):
     """Holds the Document and its file. Text changes as splices, everything else as a new document; both with undo."""
 
     changed = Signal(object)
@@ -123,7 +123,7 @@ class History(QObject):
 class _Typing(QUndoCommand):
     """A change of one message's text; typing in a row is one step a word or so."""
 
-    def __init__(self, history: History, message: int, splice: Splice, shown: bool) -> None:
+    def __init__(self, history: UndoHistory, message: int, splice: Splice, shown: bool) -> None:
         super().__init__("Typing" if splice.inserted else "Deleting")
         self._history = history
         self._message = message
@@ -179,7 +179,7 @@ _State = tuple[Document, PromptFile]
 class _Replacing(QUndoCommand):
     """Any other change. Both documents share memory; the file changes only if the step changed it."""
 
-    def __init__(self, history: History, before: _State, after: _State, label: str, merge: str) -> None:
+    def __init__(self, history: UndoHistory, before: _State, after: _State, label: str, merge: str) -> None:
         super().__init__(label)
         self._history = history
         self._before, self._after = before, after

@@ -26,7 +26,7 @@ def problems_of(trouble: ApiError) -> list[FieldError]:
 
 
 def details_grid(problems: list[FieldError], chosen: Callable[[FieldError], object]) -> QGridLayout:
-    """A row a problem: the path as a button, then what is wrong. `chosen` hears of a click."""
+    """One row per field error: the path as a button, then the message. Calls `chosen` on a click."""
     grid = QGridLayout()
     grid.setHorizontalSpacing(GRID)
     grid.setVerticalSpacing(0)
@@ -51,9 +51,9 @@ _KEY_STATUSES = (401, 403)
 
 
 def trouble_notice(state: RunState, go_to: Callable[[FieldError], object]) -> Notice | None:
-    """The notice for a run that failed; None for any other. Its buttons name the window's actions.
+    """Return the error banner for a failed run; None for other runs. Its buttons trigger actions of the window.
 
-    `go_to` hears which of the named fields was clicked.
+    `go_to` is called with the clicked field.
     """
     trouble = state.trouble
     if trouble is None or state.phase != "failed":
@@ -90,7 +90,7 @@ def _facts(trouble: ApiError) -> str:
 
 
 def _head(trouble: ApiError, problems: list[FieldError]) -> str:
-    """The detail without the lines that stand as rows of their own."""
+    """Return the detail without the lines that are shown as separate rows."""
     rows = {str(problem) for problem in problems}
     return "\n".join(line for line in trouble.detail.split("\n") if line not in rows)
 

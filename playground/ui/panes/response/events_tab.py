@@ -96,7 +96,7 @@ class EventsModel(QAbstractTableModel):
 
 @lru_cache(maxsize=512)
 def read(data: str) -> tuple[str, str]:
-    """(kind, what it carries) of an event, in the field's words."""
+    """Return (kind, content summary) of an event."""
     if data.strip() == "[DONE]":
         return "[DONE]", ""
     try:
@@ -133,12 +133,12 @@ def _short(value: object) -> str:
     return json.dumps(value, ensure_ascii=False)[:LONGEST_CELL]
 
 
-NOTHING = "Every server-sent event will stand here with its time."
+NOTHING = "Server-sent events appear here with their times."
 ROW_PX = 24
 
 
 class EventsTable(QTableView):
-    """Ctrl+C copies the chosen events' data, whole and as it came."""
+    """Event table. Ctrl+C copies the complete, unmodified data of the selected events."""
 
     def __init__(self, model: EventsModel) -> None:
         super().__init__()
@@ -195,7 +195,7 @@ class EventsTab(QFrame):
         column.addWidget(self._split, 1)
 
     def refresh(self, state: RunState | None, elapsed_s: float = 0.0) -> None:
-        """Show what is new."""
+        """Show changes since the last refresh."""
         if state is not self._state:
             self._state = state
             self.model.show_events(state.raw if state else [])

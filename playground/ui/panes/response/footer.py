@@ -1,4 +1,4 @@
-"""The line under a response: how it ended, how fast it was, what it used."""
+"""The line under a response: finish reason, speed and token usage."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from playground.ui.theme import GRID, ui_font
 NO_ID = "the server sent no X-Request-Id"
 
 
-class Footer(QFrame):
-    """`stop · 1.1 s   96 tok/s   1,204 in (1,152 cached)   86 out`; — stands for what was not reported."""
+class ResponseFooter(QFrame):
+    """`stop · 1.1 s   96 tok/s   1,204 in (1,152 cached)   86 out`; — marks unreported values."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -42,7 +42,7 @@ class Footer(QFrame):
     ) -> None:
         """`elapsed_s` is the time since sending, for a run that has not ended.
 
-        `estimated_prompt_tokens` stands, with its ≈, where the server reported no input.
+        `estimated_prompt_tokens` is shown with ≈ if the server reported no input tokens.
         """
         for label, text in zip(
             (self._outcome, self._speed, self._input, self._output),

@@ -1,4 +1,4 @@
-"""The JSON tab: the response as one object, coloured; where JSON was asked for, the answer itself, checked."""
+"""The JSON tab: the response as a highlighted object, or the validated answer if JSON was requested."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QVBoxLay
 
 from playground.runs.expected_reply import Asked
 from playground.runs.state import RunState
-from playground.tools.json_position import Fault, read_json
+from playground.tools.json_position import JsonFault, read_json
 from playground.ui.panes.response.live_text import LiveText, SlowSteps
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, Theme
@@ -18,7 +18,7 @@ from playground.ui.widgets.highlight import JsonHighlighter
 
 
 def answer_json(state: RunState) -> tuple[str, str]:
-    """(what this is, the JSON text, indented). An error's body comes as it is where it is not JSON."""
+    """Return (label, indented JSON text). An error body that is not JSON is returned unchanged."""
     if state.trouble is not None and state.trouble.body:
         return "The error's body, as received", _pretty(state.trouble.body)
     if len(state.raw) == 1 and not _is_chunk(state.raw[0].data):
@@ -27,10 +27,10 @@ def answer_json(state: RunState) -> tuple[str, str]:
     return f"Put together from {pieces}", json.dumps(_merged(state), indent=2, ensure_ascii=False)
 
 
-def judged(text: str, finish_reason: str | None) -> tuple[str, Fault | None]:
-    """(what is to be said of an answer that was asked to be JSON, its first fault). `text` is the whole answer."""
+def judged(text: str, finish_reason: str | None) -> tuple[str, JsonFault | None]:
+    """Validate an answer requested as JSON. Return (message, first error). `text` is the complete answer."""
     value = read_json(text)
-    if isinstance(value, Fault):
+    if isinstance(value, JsonFault):
         why = " · cut at the token limit (finish_reason length)" if finish_reason == "length" else ""
         return f"✗ Not JSON: {value}{why}", value
     if isinstance(value, dict):
@@ -78,7 +78,7 @@ def _usage(state: RunState) -> dict[str, object] | None:
     return fields
 
 
-NOTHING = "The answer's JSON will stand here."
+NOTHING = "The response appears here as JSON."
 COMING = "The answer as it comes; it is checked when it is whole."
 ANSWER, WHOLE = "Show the answer only", "Show the whole response"
 
@@ -97,7 +97,7 @@ class JsonTab(QFrame):
         self._answer_only = True
         self._titled: RunState | None = None
         self._title = "JSON"
-        self._fault: Fault | None = None
+        self._fault: JsonFault | None = None
         self._steps = SlowSteps()
         self._what = QLabel(NOTHING)
         self._what.setProperty("tone", "muted")
@@ -121,7 +121,7 @@ class JsonTab(QFrame):
         return self._what.text()
 
     def set_asked(self, asked: Asked | None) -> None:
-        """What the request asked for; None where that is not known. Goes for the state that is shown next."""
+        """Set the options of the request, None if unknown. Applies to the next state shown."""
         self._asked = asked
 
     def title(self, state: RunState | None) -> str:
@@ -134,7 +134,7 @@ class JsonTab(QFrame):
         return self._title
 
     def refresh(self, state: RunState | None, elapsed_s: float = 0.0) -> None:
-        """Show the answer as far as it came, when it is due."""
+        """Show the received part of the answer if an update is due."""
         if state is not self._state:
             self._state, self._steps, self._fault = state, SlowSteps(), None
             self._mark()
@@ -168,7 +168,7 @@ class JsonTab(QFrame):
             self._show(said, state.text, fault, "warm" if said.startswith("✓") else "failure")
 
     def _show(
-        self, what: str, text: str, fault: Fault | None = None, tone: str = "muted", *, final: bool = True
+        self, what: str, text: str, fault: JsonFault | None = None, tone: str = "muted", *, final: bool = True
     ) -> None:
         if self._colors is None and text:
             self._colors = JsonHighlighter(self.text.document(), self._theme)

@@ -9,7 +9,7 @@ from playground.runs.state import RunState
 EMPTY = "Press Ctrl+Enter to send. The completion appears here as it streams."
 STOPPED = "Stopped by you · usage unknown: the server did not report it before the stop"
 STOPPED_WITH_USAGE = "Stopped by you · the usage had already been reported"
-INTERRUPTED = "Interrupted · the program ended before the response; the text logged until then is shown"
+INTERRUPTED = "Interrupted · the program ended before the response; this is the text logged until then"
 NO_CONTENT = "The response ended without any text."
 ONLY_CALLS = "No text: the model called a tool."
 
@@ -26,7 +26,7 @@ def outcome(state: RunState | None) -> str:
 
 
 def waiting(state: RunState, elapsed_s: float) -> str:
-    """What stands in the place of the first token. `elapsed_s` is the wait so far, in seconds."""
+    """Return the placeholder shown before the first token. `elapsed_s` is the wait so far, in seconds."""
     if state.queued is not None:
         return queued(state.queued, elapsed_s)
     if state.phase == "waiting":

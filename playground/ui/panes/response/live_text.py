@@ -115,10 +115,10 @@ class DisplayMap:
     taken: int = 0
 
     def take(self, text: str, *, final: bool) -> list[str]:
-        """Take in `text`, which begins with all that was taken before. Returns what to show: the first string is to be
-        added to the last paragraph, each further one is a new paragraph.
+        """Process `text`, which starts with all text processed before. Return the strings to show: the first one is
+        appended to the last paragraph, each further one is a new paragraph.
 
-        Not `final`: a CR at the end is held back, as LF may follow it.
+        Unless `final`, a CR at the end is deferred, because LF may follow it.
         """
         self.text = text
         limit = len(text)
@@ -197,7 +197,7 @@ class LiveText(QPlainTextEdit):
     """Append-only view of one text. The exact text is `exact_text`; Qt's own copy of it is for display only."""
 
     def __init__(self, name: str, *, follows: bool = True, parent: QWidget | None = None) -> None:
-        """`follows`: stays at the end while the reader is there; else a new text is shown from its top."""
+        """`follows`: keep the view at the end while the user is there; otherwise show a new text from its start."""
         super().__init__(parent)
         self._map = DisplayMap()
         self._follow = FollowEnd(self)
@@ -216,11 +216,11 @@ class LiveText(QPlainTextEdit):
 
     @property
     def exact_text(self) -> str:
-        """The text as it came, to the code point."""
+        """Return the exact text received."""
         return self._map.text
 
     def show_text(self, text: str, *, final: bool = True) -> None:
-        """Show `text`. Where it only grew, only what is new is added and the reader's place and selection stay."""
+        """Show `text`. If it only grew, append the new part and keep the scroll position and selection."""
         if not text.startswith(self._map.text) or (self._map.taken > len(text)):
             self._start_again()
         if len(text) == len(self._map.text) and self._map.taken == len(text):
@@ -231,14 +231,14 @@ class LiveText(QPlainTextEdit):
         self._append(self._map.take(text, final=final))
 
     def selected_exact_text(self) -> str:
-        """What is selected, as it came."""
+        """Return the exact selected text."""
         cursor = self.textCursor()
         begin = self._exact(cursor.selectionStart())
         return self._map.text[begin : self._exact(cursor.selectionEnd())]
 
     def mark_place(self, offset: int | None, color: QColor) -> None:
-        """Underline the character at code point `offset` of the exact text (the last one where it is the end), and
-        bring it into view; None: no mark.
+        """Underline the character at code point `offset` of the exact text (the last character if `offset` is the
+        end) and scroll to it; None removes the mark.
         """
         if offset is None:
             self.setExtraSelections([])

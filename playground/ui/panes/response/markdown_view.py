@@ -1,6 +1,6 @@
 """Markdown as a sequence of small pieces, each rendered alone, so that no step blocks the event loop.
 
-Qt lays out a table as a whole (0.25 ms per cell), so a table over `MOST_CELLS` is shown as aligned text.
+Qt lays out a table as a whole (0.25 ms per cell), so a table over `MOST_CELLS` appears as aligned text.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _FLAGS = QTextDocument.MarkdownFeature.MarkdownDialectGitHub | QTextDocument.Mar
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class MarkdownPiece:
     """One rendered step. `text` is Markdown, or the exact code or table text of the other kinds.
 
     `number` counts code blocks from 0; `opens` and `closes` tell whether a code piece begins and ends its block.
@@ -61,14 +61,14 @@ class Piece:
     closes: bool = True
 
 
-def pieces(text: str) -> list[Piece]:
+def pieces(text: str) -> list[MarkdownPiece]:
     """Split Markdown at its own boundaries. A longer text with the same beginning has the same first pieces."""
     found = list(_pieces(text.split("\n")))
     definitions = "\n".join(line for line in text.split("\n") if _DEFINITION.match(line))
     if not definitions:
         return found
     return [
-        Piece("markdown", f"{piece.text}\n\n{definitions}")
+        MarkdownPiece("markdown", f"{piece.text}\n\n{definitions}")
         if piece.kind == "markdown" and "[" in piece.text and definitions not in piece.text
         else piece
         for piece in found
@@ -87,13 +87,13 @@ def code_blocks(text: str) -> list[str]:
     return blocks
 
 
-def _pieces(lines: list[str]) -> Iterator[Piece]:
+def _pieces(lines: list[str]) -> Iterator[MarkdownPiece]:
     waiting: list[str] = []
     chars = blocks = at = 0
 
-    def markdown() -> Iterator[Piece]:
+    def markdown() -> Iterator[MarkdownPiece]:
         if any(line.strip() for line in waiting):
-            yield Piece("markdown", "\n".join(waiting))
+            yield MarkdownPiece("markdown", "\n".join(waiting))
         waiting.clear()
 
     while at < len(lines):
@@ -117,7 +117,7 @@ def _pieces(lines: list[str]) -> Iterator[Piece]:
             continue
         if len(line) > LONGEST_LINE:
             yield from markdown()
-            yield from (Piece("markdown", part) for part in _parts(line))
+            yield from (MarkdownPiece("markdown", part) for part in _parts(line))
             chars, at = 0, at + 1
             continue
         waiting.append(line)
@@ -136,12 +136,12 @@ def _fence_end(lines: list[str], start: int, fence: str) -> int:
     return next((at for at in range(start + 1, len(lines)) if close.match(lines[at])), len(lines))
 
 
-def _code(lines: list[str], language: str, number: int) -> Iterator[Piece]:
+def _code(lines: list[str], language: str, number: int) -> Iterator[MarkdownPiece]:
     cut = [part for line in lines for part in (_parts(line) if len(line) > LONGEST_LINE else (line,))]
     steps = range(0, max(len(cut), 1), CODE_LINES)
     for at in steps:
         text = "\n".join(cut[at : at + CODE_LINES])
-        yield Piece("code", text, language, number, at == 0, at + CODE_LINES >= len(cut))
+        yield MarkdownPiece("code", text, language, number, at == 0, at + CODE_LINES >= len(cut))
 
 
 def _table_end(lines: list[str], start: int) -> int:
@@ -157,7 +157,7 @@ def _cells(line: str) -> list[str]:
     return [cell.strip().replace("\\|", "|") for cell in re.split(r"(?<!\\)\|", inner)]
 
 
-def _table_text(rows: list[str]) -> Iterator[Piece]:
+def _table_text(rows: list[str]) -> Iterator[MarkdownPiece]:
     cells = [_cells(row) for number, row in enumerate(rows) if number != 1]
     columns = max(map(len, cells))
     widths = [
@@ -167,11 +167,13 @@ def _table_text(rows: list[str]) -> Iterator[Piece]:
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=False)).rstrip() for row in cells]
     per_piece = max(1, 4 * PIECE_CHARS // max(map(len, lines)))
     for at in range(0, len(lines), per_piece):
-        yield Piece("table", "\n".join(lines[at : at + per_piece]), opens=at == 0, closes=at + per_piece >= len(lines))
+        yield MarkdownPiece(
+            "table", "\n".join(lines[at : at + per_piece]), opens=at == 0, closes=at + per_piece >= len(lines)
+        )
 
 
 def _parts(line: str) -> Iterator[str]:
-    """Cut a long line for display, at blanks where there are any."""
+    """Wrap a long line for display, at spaces if possible."""
     while len(line) > LONGEST_LINE:
         cut = line.rfind(" ", LONGEST_LINE // 2, LONGEST_LINE) + 1 or LONGEST_LINE
         yield line[:cut]
@@ -179,7 +181,7 @@ def _parts(line: str) -> Iterator[str]:
     yield line
 
 
-def insert(cursor: QTextCursor, piece: Piece, theme: Theme) -> None:
+def insert(cursor: QTextCursor, piece: MarkdownPiece, theme: Theme) -> None:
     """Insert a rendered piece at the cursor, which is at the end of the document."""
     cursor.beginEditBlock()
     if cursor.block().length() > 1:
@@ -201,7 +203,7 @@ def _insert_markdown(cursor: QTextCursor, text: str, theme: Theme) -> None:
     cursor.insertFragment(QTextDocumentFragment(document))
 
 
-def _insert_exact(cursor: QTextCursor, piece: Piece, theme: Theme) -> None:
+def _insert_exact(cursor: QTextCursor, piece: MarkdownPiece, theme: Theme) -> None:
     if piece.opens and piece.kind == "code":
         _insert_heading(cursor, piece, theme)
     form = QTextBlockFormat()
@@ -219,7 +221,7 @@ def _insert_exact(cursor: QTextCursor, piece: Piece, theme: Theme) -> None:
         cursor.setBlockFormat(form)
 
 
-def _insert_heading(cursor: QTextCursor, piece: Piece, theme: Theme) -> None:
+def _insert_heading(cursor: QTextCursor, piece: MarkdownPiece, theme: Theme) -> None:
     form = QTextBlockFormat()
     form.setBackground(theme.sunk)
     form.setProperty(NOT_COPIED, True)
@@ -236,7 +238,7 @@ def _insert_heading(cursor: QTextCursor, piece: Piece, theme: Theme) -> None:
     cursor.insertBlock(QTextBlockFormat(), QTextCharFormat())
 
 
-def _runs(piece: Piece, theme: Theme) -> Iterator[tuple[str, QColor]]:
+def _runs(piece: MarkdownPiece, theme: Theme) -> Iterator[tuple[str, QColor]]:
     """Split a piece's text where its color changes."""
     found = spans(piece.text, piece.language, theme) if piece.kind == "code" else ()
     encoded, at = piece.text.encode("utf-16-le", "surrogatepass"), 0

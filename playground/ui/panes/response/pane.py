@@ -11,14 +11,14 @@ from playground.runs.expected_reply import Asked
 from playground.runs.state import RunState
 from playground.ui.panes.response.error_view import trouble_notice
 from playground.ui.panes.response.events_tab import EventsTab
-from playground.ui.panes.response.footer import Footer
+from playground.ui.panes.response.footer import ResponseFooter
 from playground.ui.panes.response.json_tab import JsonTab
 from playground.ui.panes.response.live_text import SlowSteps
 from playground.ui.panes.response.probabilities_tab import ProbabilitiesTab
 from playground.ui.panes.response.rendered_tab import RenderedTab
 from playground.ui.panes.response.request_tab import RequestTab, SentRequest
 from playground.ui.panes.response.text_tab import TextTab
-from playground.ui.panes.response.tools_tab import ToolsTab
+from playground.ui.panes.response.tools_tab import ToolCallsTab
 from playground.ui.theme import Theme
 from playground.ui.widgets.notice import Notice
 from playground.ui.widgets.rule import hairline
@@ -33,7 +33,7 @@ class _Tab(Protocol):
 
 
 class ResponsePane(QFrame):
-    """Shows one run's state. The state is changed by its run; `refresh` takes in what is new."""
+    """Shows the state of one run. The run changes the state; `refresh` updates the view."""
 
     notice_action = Signal(str)
     """The name of an action that a button in the trouble notice asks for: "send" or "connect"."""
@@ -54,12 +54,12 @@ class ResponsePane(QFrame):
         self.text_tab = TextTab()
         self.request_tab = RequestTab()
         self.rendered_tab = RenderedTab()
-        self.tools_tab = ToolsTab()
+        self.tools_tab = ToolCallsTab()
         self.tools_tab.run_requested.connect(lambda: self.notice_action.emit("chain"))
         self.events_tab = EventsTab()
         self.json_tab = JsonTab(theme)
         self.probabilities_tab = ProbabilitiesTab(theme)
-        self.footer = Footer()
+        self.footer = ResponseFooter()
         titles = ("Text", "Request", "Rendered", "Tool calls", "Events", "JSON", "Probabilities")
         self.tabs = tab_bar("Views of the response", titles)
         self._stack = QStackedWidget()
@@ -131,7 +131,7 @@ class ResponsePane(QFrame):
         """Bring a tab to the front: TEXT, RENDERED, TOOLS, EVENTS, JSON or, where any came, PROBABILITIES."""
         self.tabs.setCurrentIndex(index)
 
-    def _tabs(self) -> tuple[TextTab, RequestTab, RenderedTab, ToolsTab, EventsTab, JsonTab, ProbabilitiesTab]:
+    def _tabs(self) -> tuple[TextTab, RequestTab, RenderedTab, ToolCallsTab, EventsTab, JsonTab, ProbabilitiesTab]:
         return (
             self.text_tab,
             self.request_tab,

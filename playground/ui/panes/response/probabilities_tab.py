@@ -1,4 +1,4 @@
-"""The Probabilities tab: the tokens as tinted text, and as a table with what might have stood there."""
+"""The Probabilities tab: the tokens as tinted text and as a table with their alternatives."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class TintedText(QPlainTextEdit):
 
     @property
     def shown(self) -> int:
-        """Tokens that stand here already."""
+        """Number of tokens already shown."""
         return len(self._ends)
 
     def show_tokens(self, tokens: list[TokenProbability]) -> None:
@@ -92,7 +92,7 @@ class TintedText(QPlainTextEdit):
         for token in fresh:
             self._add(cursor, token)
         cursor.endEditBlock()
-        # A caret at the end went along with what was added there.
+        # Qt moved a caret at the end along with the appended text.
         mine.setPosition(anchor)
         mine.setPosition(position, QTextCursor.MoveMode.KeepAnchor)
         self.setTextCursor(mine)
@@ -100,7 +100,7 @@ class TintedText(QPlainTextEdit):
         self._showing = False
 
     def set_theme(self, theme: Theme) -> None:
-        """Tint anew."""
+        """Apply the tints again."""
         self._theme = theme
         tokens, shown = self._tokens, self.shown
         if shown:
@@ -174,7 +174,7 @@ AnyIndex = QModelIndex | QPersistentModelIndex
 
 
 class TokenModel(QAbstractTableModel):
-    """Rows over a run's own list of tokens. Nothing is made into text before its row is painted."""
+    """Table model over the token list of a run. Formats a row only when it is painted."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -244,7 +244,7 @@ ROW_PX = 24
 
 
 class ProbabilitiesTab(QFrame):
-    """Text and table show the same token as chosen; its numbers stand in words between them."""
+    """Text and table share one selected token; a line between them shows its numbers."""
 
     def __init__(self, theme: Theme) -> None:
         super().__init__()
@@ -287,7 +287,7 @@ class ProbabilitiesTab(QFrame):
         return self._chosen.text()
 
     def refresh(self, state: RunState | None, elapsed_s: float = 0.0) -> None:
-        """Show what is new."""
+        """Show changes since the last refresh."""
         if state is not self._state:
             self._state = state
             self._labels = SlowSteps()

@@ -11,7 +11,14 @@ from PySide6.QtWidgets import QFrame, QLabel, QTextBrowser, QVBoxLayout
 from playground.runs.state import RunState
 from playground.ui.panes.response.labels import placeholder
 from playground.ui.panes.response.live_text import FollowEnd, SlowSteps, displayed
-from playground.ui.panes.response.markdown_view import COPY_CODE, Piece, code_blocks, insert, pieces, selected_text
+from playground.ui.panes.response.markdown_view import (
+    COPY_CODE,
+    MarkdownPiece,
+    code_blocks,
+    insert,
+    pieces,
+    selected_text,
+)
 from playground.ui.theme import GRID, current_theme, ui_font
 from playground.ui.widgets.copy_button import copy_text
 
@@ -48,14 +55,14 @@ class SafeBrowser(QTextBrowser):
         """Open no page."""
 
     def createMimeDataFromSelection(self) -> QMimeData:
-        """Copy the text as it was sent: tabs between table cells, tabs and no-break spaces kept."""
+        """Copy the original text: tabs between table cells; tabs and no-break spaces are preserved."""
         data = QMimeData()
         data.setText(selected_text(self.textCursor()))
         return data
 
 
 class RenderedTab(QFrame):
-    """Renders in steps of at most `STEP_S` (one piece at least); what has not changed is not rendered again."""
+    """Renders in steps of at most `STEP_S` (one piece at least) and skips unchanged pieces."""
 
     finished = Signal()
     """All of the text so far is rendered."""
@@ -66,9 +73,9 @@ class RenderedTab(QFrame):
         self._source: str | None = None
         self._state: RunState | None = None
         self._steps = SlowSteps()
-        self._shown: list[tuple[Piece, int]] = []
+        self._shown: list[tuple[MarkdownPiece, int]] = []
         """Each rendered piece with its start in the document."""
-        self._waiting: list[Piece] = []
+        self._waiting: list[MarkdownPiece] = []
         self._selection: tuple[int, int] | None = None
         self.browser = SafeBrowser("Completion, rendered as Markdown")
         self.browser.link_chosen.connect(self._open_link)

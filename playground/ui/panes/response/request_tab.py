@@ -16,7 +16,7 @@ from playground.ui.widgets.copy_button import CopyButton
 
 NOTHING = "The request appears here when it is sent: messages, tools, parameters and the exact body."
 LONGEST = 200_000
-"""Code points of a body that are shown; Copy copies all of it."""
+"""Maximum number of code points shown of a body; Copy copies the whole body."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class SentRequest:
 
 
 class RequestTab(QFrame):
-    """Readable parts, or the exact body with its headers. `show_request` sets what is shown."""
+    """Readable parts, or the exact body with its headers. `show_request` selects the request."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The Text tab: the completion as it comes, and words where there is none."""
+"""The Text tab: the streamed completion, or a status message if there is no text."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class CallStrip(QFrame):
         return self._calls.full_text
 
     def show_state(self, state: RunState | None) -> None:
-        """The calls as far as they came."""
+        """Return the tool calls received so far."""
         calls = sorted(state.tool_calls.items()) if state else []
         line = "  ".join(f"◆ {call.name or 'tool'}({call.arguments})" for _, call in calls)
         if line != self._calls.full_text:
@@ -188,16 +188,16 @@ class TextTab(QFrame):
 
     @property
     def words_shown(self) -> str:
-        """What stands in the text's place; empty while the text is shown."""
+        """Return the placeholder for the text; "" while text is visible."""
         return self._words.text() if self._places.currentWidget() is self._words else ""
 
     @property
     def ending_shown(self) -> str:
-        """The line under the text; empty where it ended as it should."""
+        """Return the line under the text; "" after a normal end."""
         return self._ending.text()
 
     def refresh(self, state: RunState | None, elapsed_s: float = 0.0) -> None:
-        """Show what is new."""
+        """Show changes since the last refresh."""
         text = state.text if state else ""
         self.text.show_text(text, final=state is None or state.ended)
         self._places.setCurrentWidget(self.text if text else self._words)

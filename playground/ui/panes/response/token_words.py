@@ -20,12 +20,12 @@ def visible(token: str) -> str:
 
 
 def probability(logprob: float | None) -> float | None:
-    """0 to 1; None where it is not known."""
+    """Return the probability, 0 to 1; None if unknown."""
     return None if logprob is None else math.exp(logprob)
 
 
 def percent_text(logprob: float | None) -> str:
-    """`87.3 %`; what is not quite certain is never 100 %, what is not quite impossible never 0 %."""
+    """Format a probability as `87.3 %`. Only exactly 1 gives 100 %, only exactly 0 gives 0 %."""
     share = probability(logprob)
     if share is None:
         return UNKNOWN

@@ -1,4 +1,4 @@
-"""The Tool calls tab: each call's arguments as they are put together, and the filler that was said before."""
+"""The Tool calls tab: the streamed arguments of each call, and the filler text before them."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from playground.ui.widgets.copy_button import CopyButton
 from playground.ui.widgets.elided_label import ElidedLabel
 from playground.ui.widgets.notice import words
 
-NOTHING = "Tool calls will stand here, their arguments as they come."
+NOTHING = "Tool calls appear here while their arguments stream."
 NONE_CAME = "The model called no tool."
 TALLEST = 240
 ASSEMBLING: tuple[str, str, tuple[FieldError, ...]] = ("muted", "… assembling", ())
 
 
 def mark(call: ToolCallState, ended: bool, asked: Asked | None = None) -> tuple[str, str, tuple[FieldError, ...]]:
-    """(tone, word, what is wrong) for a call's arguments: whole only if they are one JSON object.
+    """Return (tone, label, error) for the arguments of a call: complete only if they are one JSON object.
 
-    Where it is known what was `asked`, whole arguments are checked against the tool's own schema.
+    If `asked` is known, validate complete arguments against the schema of the tool.
     """
     if not isinstance(read_json(call.arguments), dict):
         return ("failure", "✗ not a JSON object", check_arguments(call.arguments, None).errors) if ended else ASSEMBLING
@@ -73,7 +73,7 @@ class CallCard(QFrame):
 
     @property
     def problems_shown(self) -> str:
-        """What is wrong with the arguments, a line a fault, each with its path; empty where nothing is."""
+        """Return the argument errors, one per line, each with its path; "" if valid."""
         return self._problems.text()
 
     @property
@@ -82,7 +82,7 @@ class CallCard(QFrame):
         return self._mark.text()
 
     def show_call(self, call: ToolCallState, ended: bool, asked: Asked | None = None) -> None:
-        """Take in what is new of the call."""
+        """Update the view from the call."""
         arguments = call.arguments
         self._name.setText(call.name or "unnamed tool")
         self._id.set_full_text(call.id or "no id yet")
@@ -102,7 +102,7 @@ class CallCard(QFrame):
         self._problems.setVisible(bool(problems))
 
     def resizeEvent(self, event: object) -> None:
-        """Lines wrap anew."""
+        """Adjust to the new line wrapping."""
         super().resizeEvent(event)  # type: ignore[arg-type]
         self._fit()
 
@@ -113,7 +113,7 @@ class CallCard(QFrame):
             self.arguments.setFixedHeight(height)
 
 
-class ToolsTab(QScrollArea):
+class ToolCallsTab(QScrollArea):
     """A card a call; on top the filler, which is text that came before the first call."""
 
     run_requested = Signal()
@@ -128,7 +128,7 @@ class ToolsTab(QScrollArea):
         self._state: RunState | None = None
         self._asked: Asked | None = None
         self._words = words(NOTHING, "muted")
-        self._filler_mark = QLabel("◆ filler · said before the call, so that the caller hears no silence")
+        self._filler_mark = QLabel("◆ filler · spoken before the call to avoid silence")
         self._filler_mark.setProperty("tone", "output")
         self._filler_mark.setWordWrap(True)
         self._filler = words("")
@@ -149,20 +149,20 @@ class ToolsTab(QScrollArea):
 
     @property
     def filler_shown(self) -> str:
-        """The filler; empty where there is none."""
+        """Return the filler text; "" without one."""
         return self._filler.text()
 
     @property
     def words_shown(self) -> str:
-        """What stands here while there is no call."""
+        """Return the placeholder shown without calls."""
         return "" if self.cards else self._words.text()
 
     def set_asked(self, asked: Asked | None) -> None:
-        """What the request asked for; None where that is not known. Goes for the state that is shown next."""
+        """Set the options of the request, None if unknown. Applies to the next state shown."""
         self._asked = asked
 
     def refresh(self, state: RunState | None, elapsed_s: float = 0.0) -> None:
-        """Show what is new."""
+        """Show changes since the last refresh."""
         if state is not self._state:
             self._state = state
             self._clear()
