@@ -193,8 +193,8 @@ class ReadinessTab(QWidget):
         self._task: asyncio.Task[None] | None = None
         self._turns: list[TurnTimes] = []
         self._found: Readiness | None = None
-        self.times, self.at_once = _spin(2, MOST, 10, "How often"), _spin(1, 20, 1, "Side by side")
-        self.limit = _spin(1, 600, int(settings.number("voice_limit_s")), "A turn should end within, seconds")
+        self.times, self.at_once = _spin(2, MOST, 10, "Runs"), _spin(1, 20, 1, "Runs in parallel")
+        self.limit = _spin(1, 600, int(settings.number("voice_limit_s")), "Time limit per turn, seconds")
         self.limit.setSuffix(" s")
         self.cold = QCheckBox("Alternate cold and warm")
         self.cold.setToolTip("Its own words before the first message (and in the first tool): no cache can know it")
@@ -217,7 +217,7 @@ class ReadinessTab(QWidget):
 
     def _lay_out(self) -> None:
         row = QHBoxLayout()
-        for label, box in (("How often", self.times), ("side by side", self.at_once), ("limit a turn", self.limit)):
+        for label, box in (("Runs", self.times), ("In parallel", self.at_once), ("Time limit per turn", self.limit)):
             row.addWidget(QLabel(label))
             row.addWidget(box)
         row.addWidget(self.cold)
