@@ -226,3 +226,17 @@ def test_the_question_about_unsaved_changes_can_save(tell: Tell, tmp_path: Path)
         assert content(a) == "edited text of a"
 
     tell(story)
+
+
+def test_prompt_of_another_tool_is_opened_without_a_file(tell: Tell, tmp_path: Path) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
+        path = tmp_path / "greet.prompty"
+        text = "---\nname: greet\n---\nsystem:\nBe brief.\n\nuser:\nHi {{name}}\n"
+        path.write_text(text, "utf-8")
+        await session.window.files.open_file(path)
+        document = session.window.prompt.document()
+        assert [message.content for message in document.messages] == ["Be brief.", "Hi {{name}}"]
+        assert session.window.files.file.path is None
+        assert path.read_text("utf-8") == text
+
+    tell(story)

@@ -18,6 +18,7 @@ from playground.assets import asset
 from playground.prompt.document import Document, Message
 from playground.prompt.field_errors import InputError
 from playground.prompt.files import PROMPT_FORMAT, FileFormat, OpenedPrompt, content_id, dump, missing_in, parse_bytes
+from playground.prompt.import_formats.detect import open_any_bytes
 from playground.storage.draft import Draft, DraftState
 from playground.storage.paths import write_shared
 from playground.ui.panes.prompt.undo import PromptFile
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
 
 SUFFIX = ".prompt.json"
 PROMPTS, BODIES = f"Prompt files (*{SUFFIX} *.json)", "Request bodies (*.json)"
-FILTER = f"{PROMPTS};;All files (*)"
+OTHERS = "Prompts of other tools (*.yml *.yaml *.prompty *.prompt *.sh *.py *.js *.ts *.jsonl)"
+FILTER = f"{PROMPTS};;{OTHERS};;All files (*)"
 SETTLE_MS = 150
 """Wait after a file system event: an editor that replaces a file causes several."""
 
@@ -157,7 +159,9 @@ class Files(QObject):
         if read is None:
             return
         opened, digest = read
-        self._show(opened.document, PromptFile(path, opened.format, opened.document, digest))
+        # A prompt of another tool gets no file: Save must not replace the other tool's file with this program's format.
+        file = PromptFile(None if opened.imported else path, opened.format, opened.document, digest)
+        self._show(opened.document, file)
         for note in opened.notes:
             self.trouble.emit(f"{path.name}: {note}")
         if opened.model not in (None, "electron"):
@@ -168,7 +172,7 @@ class Files(QObject):
     async def _read(self, path: Path) -> tuple[OpenedPrompt, str] | None:
         def read() -> tuple[OpenedPrompt, str]:
             data = path.read_bytes()
-            return parse_bytes(data), digest_of(data)
+            return open_any_bytes(data, path.name), digest_of(data)
 
         try:
             return await asyncio.to_thread(read)

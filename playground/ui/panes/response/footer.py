@@ -10,6 +10,7 @@ from playground.runs.output_estimate import output_figure
 from playground.runs.state import RunState
 from playground.ui.panes.response.labels import outcome
 from playground.ui.theme import GRID, ui_font
+from playground.ui.widgets.copy_button import CopyButton
 
 NO_ID = "the server sent no X-Request-Id"
 
@@ -30,6 +31,8 @@ class ResponseFooter(QFrame):
             label.setSizePolicy(QSizePolicy.Policy.Minimum, QSizePolicy.Policy.Preferred)
             row.addWidget(label)
         row.addStretch(1)
+        self.copy = CopyButton("the answer")
+        row.addWidget(self.copy)
 
     @property
     def line(self) -> str:
@@ -44,6 +47,9 @@ class ResponseFooter(QFrame):
 
         `estimated_prompt_tokens` is shown with ≈ if the server reported no input tokens.
         """
+        ended = state is not None and state.ended
+        self.copy.setVisible(ended)
+        self.copy.set_text_to_copy(state.text if ended and state is not None else "")
         for label, text in zip(
             (self._outcome, self._speed, self._input, self._output),
             _texts(state, elapsed_s, estimated_prompt_tokens),
