@@ -1,4 +1,4 @@
-"""The composition root of the window: checks the machine, builds the session, runs the one loop."""
+"""Composition root of the window: checks the machine, builds the session, runs the event loop."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from PySide6.QtWidgets import QApplication
 
 NO_WINDOW = 2
-"""The exit status where no window can be opened."""
+"""Exit status if no window can be opened."""
 
 
 def run_window(options: argparse.Namespace) -> int:
-    """Open the window and run until it closes. Raises InputError where the data folder cannot be used."""
+    """Open the window and run until it closes. Raises InputError if the data folder cannot be used."""
     sentence = obstacle(os.environ)
     if sentence is not None:
         print(sentence, file=sys.stderr)

@@ -1,4 +1,4 @@
-"""Where the files of `resources/` are: beside the package in a checkout, inside it when installed."""
+"""Location of the files of `resources/`: next to the package in a checkout, inside it when installed."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from pathlib import Path
 
 
 def asset(name: str) -> Path:
-    """The path of a shipped file, named as under `resources/` ("themes/palette.json").
+    """Return the path of a shipped file, named as under `resources/` ("themes/palette.json").
 
-    Raises FileNotFoundError where the installation lacks it.
+    Raises FileNotFoundError if it is missing from the installation.
     """
     here = Path(__file__).parent
     for root in (here / "_resources", here.parent / "resources"):

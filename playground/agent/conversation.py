@@ -82,7 +82,7 @@ class Turn:
 
     @property
     def returned(self) -> tuple[Result, ...]:
-        """The results in the order of the calls, without running and stopped calls."""
+        """Return the results in the order of the calls, without running and stopped calls."""
         order = {call.id: place for place, call in enumerate(self.calls)}
         found = (
             result for result in self.results if result.kind not in ("running", "stopped") and result.call_id in order
@@ -91,13 +91,13 @@ class Turn:
 
     @property
     def open_calls(self) -> tuple[ToolCall, ...]:
-        """The calls that have no result yet."""
+        """Return the calls without a result."""
         answered = {result.call_id for result in self.returned}
         return tuple(call for call in self.calls if call.id not in answered)
 
     @property
     def answered(self) -> bool:
-        """Whether the model has said its answer: it ended as it should, and calls nothing."""
+        """Return whether the turn ends the conversation: it finished normally and calls nothing."""
         return self.phase == "done" and not self.calls
 
 
@@ -116,13 +116,13 @@ class Sum:
 
     @property
     def complete(self) -> bool:
-        """Whether every turn reported: otherwise the true sum is unknown, and at least `value`."""
+        """Return whether every turn reported; otherwise `value` is a lower bound."""
         return self.reported == self.of and self.of > 0
 
 
 @dataclass(frozen=True, slots=True)
 class ConversationTotals:
-    """Over the requests of one path; a turn that was edited counts as the request that it came from, once."""
+    """Sums over the requests of one path. An edited turn counts as the request that it came from, once."""
 
     requests: int
     prompt_tokens: Sum
@@ -143,7 +143,7 @@ class Conversation:
         return replace(self, turns={**self.turns, turn.id: turn})
 
     def path(self, turn_id: str | None) -> tuple[Turn, ...]:
-        """The turns from the first to this one."""
+        """Return the turns from the first to this one."""
         found: list[Turn] = []
         while turn_id is not None:
             found.append(self.turns[turn_id])
@@ -151,11 +151,11 @@ class Conversation:
         return tuple(reversed(found))
 
     def children(self, turn_id: str | None) -> tuple[Turn, ...]:
-        """The turns that go on from this one; from None: the first turns. Oldest first."""
+        """Return the turns that continue this one, oldest first; for None the first turns."""
         return tuple(turn for turn in self.turns.values() if turn.parent == turn_id)
 
     def ends(self) -> tuple[Turn, ...]:
-        """The last turn of each branch, oldest first."""
+        """Return the last turn of each branch, oldest first."""
         parents = {turn.parent for turn in self.turns.values()}
         return tuple(turn for turn in self.turns.values() if turn.id not in parents)
 
@@ -180,7 +180,9 @@ class Conversation:
         return turn.document.messages[_shared(before, turn.document.messages) :]
 
     def keeps_prefix(self, turn_id: str) -> bool:
-        """Whether this turn's request begins with the whole request before, so that the cached prefix stays valid."""
+        """Return whether this turn's request begins with the whole previous request, so that the cached prefix stays
+        valid.
+        """
         turn = self.turns[turn_id]
         if turn.parent is None:
             return True
@@ -189,7 +191,7 @@ class Conversation:
         return same and _shared(before.messages, turn.document.messages) == len(before.messages)
 
     def totals(self, turn_id: str | None) -> ConversationTotals:
-        """What the requests on the way to a turn add up to."""
+        """Return the sums over the requests on the path to a turn."""
         turns = {turn.run_id: turn for turn in self.path(turn_id) if turn.run_id is not None}
         usages = [turn.usage for turn in turns.values()]
         return ConversationTotals(
@@ -200,13 +202,13 @@ class Conversation:
         )
 
     def with_result(self, turn_id: str, result: Result) -> Conversation:
-        """With what a call has returned, in place of an earlier result of it."""
+        """Return the conversation with the result of a call, which replaces an earlier one."""
         turn = self.turns[turn_id]
         others = tuple(other for other in turn.results if other.call_id != result.call_id)
         return self.with_turn(replace(turn, results=(*others, result)))
 
     def edit_result(self, turn_id: str, call_id: str, text: str) -> tuple[Conversation, str]:
-        """A branch in which a call returned this; also for one that has not returned yet. Gives the new turn's id."""
+        """Return a branch with this result of a call, and the new turn's id. Raises InputError for an unknown call."""
         turn = self.turns[turn_id]
         call = next((call for call in turn.calls if call.id == call_id), None)
         if call is None:
@@ -215,7 +217,10 @@ class Conversation:
         return self._branch(turn, results=(*others, Result(call_id, call.name, text, edited=True)))
 
     def edit_turn(self, turn_id: str, text: str, calls: tuple[ToolCall, ...]) -> tuple[Conversation, str]:
-        """A branch in which the model said and called this; keeps the results of unchanged calls. Returns its id."""
+        """Return a branch with this answer and these calls, and the new turn's id.
+
+        Keeps the results of unchanged calls.
+        """
         turn = self.turns[turn_id]
         same = {call.id for call in calls if call in turn.calls}
         kept = tuple(result for result in turn.results if result.call_id in same)
@@ -225,15 +230,15 @@ class Conversation:
         return self._branch(turn, text=text, calls=calls, results=kept, finish_reason=reason, phase="done", trouble="")
 
     def _branch(self, turn: Turn, **changed: object) -> tuple[Conversation, str]:
-        # Its times are those of what the model said, which this no longer is.
+        # The times belong to the answer before the edit.
         made = replace(turn, id=new_id(), edited=True, times=None, **changed)  # type: ignore[arg-type]
         return self.with_turn(made), made.id
 
     def without(self, turn_id: str) -> Conversation:
-        """With a turn and all that goes on from it left out."""
+        """Return the conversation without a turn and all turns after it."""
         gone = {turn_id}
         for turn in self.turns.values():
-            # A turn is always added after the one that it goes on from.
+            # A turn is always added after its parent.
             if turn.parent in gone:
                 gone.add(turn.id)
         return replace(self, turns={key: turn for key, turn in self.turns.items() if key not in gone})

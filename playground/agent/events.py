@@ -10,13 +10,14 @@ from playground.prompt.document import Document, ToolCall
 from playground.runs.run import Run
 
 EndReason: TypeAlias = Literal["answered", "limit", "stopped", "failed"]
-"""answered: the model called nothing more · limit: as many requests as are allowed, and it still calls · failed: a
-request failed, or could not be sent."""
+"""answered: the model calls nothing more · limit: the maximum number of requests is reached and the model still calls
+tools · failed: a request failed, or could not be sent.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class TurnStarted:
-    """A request is about to leave. `number` counts the requests of this run of the chain, from 1."""
+    """A request is about to be sent. `number` counts the requests of this run of the loop, from 1."""
 
     turn_id: str
     number: int
@@ -27,14 +28,14 @@ class TurnStarted:
 
 @dataclass(frozen=True, slots=True)
 class TurnEnded:
-    """The model's answer is whole, or as whole as it gets; its calls have not been answered yet."""
+    """The model's answer has ended, complete or not; its calls have not run yet."""
 
     turn: Turn
 
 
 @dataclass(frozen=True, slots=True)
 class CallStarted:
-    """A tool runs. `at`: seconds since the chain's run began."""
+    """A tool starts. `at`: seconds since the run of the loop began."""
 
     turn_id: str
     call: ToolCall
@@ -43,7 +44,7 @@ class CallStarted:
 
 @dataclass(frozen=True, slots=True)
 class CallEnded:
-    """A tool has returned, or was stopped (the result's kind says so)."""
+    """A tool has returned, or was stopped (see the result's kind)."""
 
     turn_id: str
     call: ToolCall
@@ -52,7 +53,7 @@ class CallEnded:
 
 @dataclass(frozen=True, slots=True)
 class AgentLoopEnded:
-    """The last word. `turn_id`: the last turn, or None. `trouble`: why it failed, as a sentence."""
+    """The loop has ended. `turn_id`: the last turn, or None. `trouble`: the message of its failure."""
 
     reason: EndReason
     turn_id: str | None

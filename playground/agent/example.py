@@ -1,7 +1,7 @@
-"""The vendor's own example, played against the simulator: filler at 250 ms, answer heard at 1,200 ms.
+"""The vendor's example, run against the simulator: filler at 250 ms, answer audible at 1,200 ms.
 
-It is run for real. As the simulator says in each chunk for which moment it was scripted, the same events are also
-placed there: then the picture is the vendor's to the millisecond, whatever else this machine does.
+The simulator adds the scripted time to each chunk. The same events are also placed at these times, which gives the
+vendor's figures to the millisecond, independent of this machine.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ DOCUMENT = Document(
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """`scripted`: at the moments that the vendor names. `measured`: as they came on this machine."""
+    """`scripted`: at the times that the vendor documents. `measured`: as measured on this machine."""
 
     scripted: tuple[MeasuredTurn, ...]
     measured: tuple[MeasuredTurn, ...]
@@ -57,7 +57,7 @@ class Example:
 
 
 async def play(send: Send) -> Example:
-    """Run it: two requests, one tool. Trouble of the exchange is in `trouble`."""
+    """Run the example: two requests, one tool. An error of the exchange is in `trouble`."""
     heard: list[list[AnyEvent]] = []
 
     def listen(happening: Happening) -> None:
@@ -81,7 +81,7 @@ async def _nobody(question: Question) -> str:
 
 
 def scripted(turns: Iterable[list[AnyEvent]]) -> tuple[MeasuredTurn, ...]:
-    """The turns at the moments that the simulator scripted; the tool takes what the vendor says."""
+    """Return the turns at their scripted times; the tool takes the documented time."""
     placed: list[MeasuredTurn] = []
     began_at = 0.0
     for events in turns:

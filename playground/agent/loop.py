@@ -1,4 +1,4 @@
-"""A chain: request, calls side by side, results, next request, until the model answers. Bounded and stoppable."""
+"""Agent loop: request, concurrent tool calls, results, next request, until the model answers. Bounded and stoppable."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Watch:
 
     @property
     def turn(self) -> Turn:
-        """The turn as far as it has come. The calls of an answer that did not come to its end are left out."""
+        """Return the turn as received so far, without the calls of an answer that was cut off."""
         state = self.run.state
         phase = state.phase
         return Turn(
@@ -80,23 +80,24 @@ class Watch:
 
 DEFAULT_LIMIT = 5
 MOST_REQUESTS = 50
-"""No limit can be set above this: a runaway chain burns money (electron-api.md, Tools and the filler phrase)."""
+"""Upper bound of any limit: a runaway loop costs money (electron-api.md, Tools and the filler phrase)."""
 
 
 class Send(Protocol):
-    """Sends a document and sees it through. `began` is called once with the run, before its first byte leaves.
+    """Sends a document and waits for the end of the run.
 
-    May raise InputError where the document cannot be sent; trouble of the exchange is in the run's state.
+    Calls `began` once with the run, before its first byte is sent. Raises InputError if the document cannot be sent;
+    errors of the exchange are in the run's state.
     """
 
     def __call__(self, document: Document, began: Callable[[Run], None], /) -> Awaitable[object]: ...
 
 
 class AgentLoop:
-    """Runs one conversation on, one `run` at a time. `conversation` is replaced as turns and results come.
+    """Continues one conversation, one `run` at a time.
 
-    `listener` is called synchronously, after `conversation` has taken in what happened. `limit`: requests a run of
-    the chain, from 1 to MOST_REQUESTS, otherwise ValueError.
+    `conversation` is replaced as turns and results arrive. `listener` is called synchronously after each update.
+    `limit`: requests per run of the loop, from 1 to MOST_REQUESTS; raises ValueError otherwise.
     """
 
     def __init__(
@@ -122,27 +123,28 @@ class AgentLoop:
 
     @property
     def live(self) -> Conversation:
-        """As `conversation`, with the turn that is being answered as far as it has come, its phase the run's own."""
+        """Return `conversation` including the current turn as received so far, with the phase of its run."""
         return self.conversation.with_turn(self._watch.turn) if self._watch is not None else self.conversation
 
     @property
     def coming(self) -> tuple[ToolCallState, ...]:
-        """The calls of the unfinished answer, with the arguments received so far."""
+        """Return the calls of the unfinished answer, with the arguments received so far."""
         if self._watch is None:
             return ()
         return tuple(call for _, call in sorted(self._watch.run.state.tool_calls.items()))
 
     def now(self) -> float:
-        """Seconds since this run of the chain began."""
+        """Return the seconds since this run of the loop began."""
         return self._clock() - self._zero
 
     def run(self, at: str | None = None, add: tuple[Message, ...] = ()) -> Coroutine[None, None, AgentLoopEnded]:
-        """Go on from a turn (None: from the prompt) until there is an answer. Await what this returns, once.
+        """Return an awaitable that runs the loop from a turn (None: from the prompt) until there is an answer. Await it
+        once.
 
-        The turn's open calls are answered first; then `add`, such as the user's next message, is appended.
-        Expected trouble is in the outcome. Cancelling stops the chain, which still says so, and is raised.
+        Answers the turn's open calls first, then appends `add`, such as the user's next message. Expected errors are in
+        the outcome. Cancelling stops the loop, reports its end and raises CancelledError.
         """
-        # Here and not in the coroutine: a stop may come before that has taken its first step.
+        # Not in the coroutine: a stop may arrive before the coroutine's first step.
         self._last, self._stop_asked = at, False
         return self._run_through(self.conversation.turns[at] if at is not None else None, add)
 
@@ -162,7 +164,7 @@ class AgentLoop:
         return ended
 
     def stop(self) -> None:
-        """Stop the loop at once and keep what was received. Can be called repeatedly, and after the end."""
+        """Stop the loop immediately and keep the received part. Can be called repeatedly, and after the end."""
         self._stop_asked = True
         if self._watch is not None:
             # The run ends as stopped and keeps the received part of its answer.
@@ -191,7 +193,7 @@ class AgentLoop:
                 return self._end(reason, turn.trouble if turn is not None and reason == "failed" else "")
 
     def _reason(self, turn: Turn | None) -> EndReason | None:
-        """Why the chain ends after this turn, if it does."""
+        """Return the reason to end the loop after this turn, if any."""
         if turn is None or turn.phase == "stopped":
             return "stopped"
         if turn.phase != "done":
@@ -232,7 +234,7 @@ class AgentLoop:
 
     def _keep(self, turn: Turn) -> None:
         if turn.phase not in ENDED:
-            turn = replace(turn, phase="stopped")  # the sending was ended before the run itself could be
+            turn = replace(turn, phase="stopped")  # The task was cancelled before the run could be stopped.
         self.conversation = self.conversation.with_turn(turn)
         self._tell(TurnEnded(turn))
 

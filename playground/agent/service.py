@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 ANSWERS_FILE, CONVERSATION_FILE = "tool_answers.json", "conversation.json"
 SAMPLE = "acme-billing-agent"
-"""The sample prompt with tools, by its name."""
+"""Name of the sample prompt with tools."""
 TAG = "chain-"
 
 
@@ -55,7 +55,7 @@ def consent_owner(document: Document) -> str:
 
 @lru_cache(maxsize=1)
 def _sample() -> tuple[tuple[Tool, ...], ToolMocks]:
-    """The tools of the sample prompt with tools, and their mocks."""
+    """Return the tools of the sample prompt with tools, and their mocks."""
     tools = parse_bytes(asset(f"prompts/{SAMPLE}.prompt.json").read_bytes()).document.tools
     return tools, load(asset(f"prompts/{SAMPLE}.answers.json").read_text("utf-8"))
 
@@ -95,15 +95,15 @@ class AgentService:
         self._books = self._answers.read(_books) or {}
         self._consents: set[str] = set()
         self.allow_address: Callable[[str], Awaitable[bool]] = _no
-        """Asks whether an address on this machine may be called for the prompt in hand."""
+        """Asks the user whether the current prompt may call an address on this machine."""
         self.dispatches: dict[str, PendingRequest] = {}
-        """What was known of each request of this session, by run_id: forecasts, and why."""
+        """Forecasts and explanations of this session's requests, by run_id."""
         self.conversation = self._kept.read(from_fields)
-        """The newest conversation, also of an earlier session; None without one."""
+        """The newest conversation, possibly of an earlier session; None without one."""
 
     @property
     def notice(self) -> str:
-        """What was wrong with a file, as a sentence; otherwise empty."""
+        """Errors of the files read, as a sentence; empty without errors."""
         return " ".join(part for part in (self._answers.notice, self._kept.notice) if part)
 
     def book(self, document: Document) -> ToolMocks:
@@ -126,14 +126,14 @@ class AgentService:
         self._host.writer.submit(lambda: self._write(conversation), self._host.on_trouble)
 
     async def keep_soon(self, conversation: Conversation) -> None:
-        """Save it while an agent loop runs; an error is reported when the loop has ended."""
+        """Save a conversation while its loop runs; an error is reported after the loop has ended."""
         self.conversation = conversation
         self._host.writer.submit(lambda: self._write(conversation), lambda _error: None)
         await self._host.writer.flush()
 
     def _write(self, conversation: Conversation) -> str:
         if conversation is not self.conversation:
-            return ""  # a newer one follows
+            return ""  # A newer version is queued.
         return _written(self._kept, to_fields(conversation), "The conversation")
 
     def _submit(self, file: JsonFile, value: Json, label: str) -> None:
@@ -142,7 +142,7 @@ class AgentService:
     def chain(
         self, conversation: Conversation, ask: Ask, listener: Callable[[Happening], None], limit: int
     ) -> AgentLoop:
-        """A chain on this conversation, whose tools answer as the prompt's book says."""
+        """Return an agent loop for this conversation, with the prompt's tool mocks."""
         answerer = ToolExecutor(
             self.book(conversation.root),
             ask,
@@ -155,7 +155,7 @@ class AgentService:
         )
 
     def _tied(self, conversation_id: str, listener: Callable[[Happening], None]) -> Callable[[Happening], None]:
-        """Each turn's row in the log gets the conversation's tag."""
+        """Tag each turn's row in the log with the conversation."""
 
         def tie(run_id: str) -> None:
             if self._host.log is not None:
@@ -163,7 +163,7 @@ class AgentService:
                 self._host.tasks.start(tagged, "tie a turn to its conversation")
 
         def heard(run: Run, event: AnyEvent) -> None:
-            # By then it is in the log; a kill from here on leaves it tied.
+            # The row is in the log by now; a kill from here on keeps the tag.
             if isinstance(event, HeadersReceived):
                 tie(run.id)
 
@@ -209,7 +209,7 @@ class AgentService:
 
 
 async def see_through(chain: AgentLoop, run: Awaitable[AgentLoopEnded]) -> AgentLoopEnded:
-    """Await a chain's run; where the simulator does not come up the chain has failed with its sentence."""
+    """Await the loop. If the simulator does not start, the loop fails with its message."""
     try:
         return await run
     except SimulatorError as failed:
@@ -220,7 +220,7 @@ async def see_through(chain: AgentLoop, run: Awaitable[AgentLoopEnded]) -> Agent
 
 
 def _written(file: JsonFile, value: Json, label: str) -> str:
-    """Write a file. Returns why that failed, as a sentence."""
+    """Write a file. Returns the error message, or an empty text."""
     try:
         file.write(value)
     except OSError as error:
@@ -229,12 +229,12 @@ def _written(file: JsonFile, value: Json, label: str) -> str:
 
 
 def tag_of(conversation_id: str) -> str:
-    """The tag that ties a conversation's requests together in the log."""
+    """Return the tag of a conversation's requests in the log."""
     return f"{TAG}{conversation_id[:8]}"
 
 
 def with_tool_servers(book: ToolMocks, names: list[str], server: str) -> ToolMocks:
-    """The book with these tools answered by a tool server."""
+    """Return the mocks with these tools answered by a tool server."""
     from playground.agent.tool_mocks import MockReply, ToolMock
 
     return replace(book, tools={**book.tools, **{name: ToolMock(MockReply("mcp", server)) for name in names}})

@@ -1,4 +1,4 @@
-"""A conversation's measured times as the voice timeline takes them."""
+"""Measured times of a conversation, in the format of the voice timeline."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from playground.voice.variants import MeasuredTool, MeasuredTurn
 
 
 def measured(conversation: Conversation, turn_id: str) -> tuple[MeasuredTurn, ...]:
-    """The turns up to this one that ran without user input between them, on an axis that begins with the first's run.
+    """Return the turns up to this one that ran without user input in between, on an axis that begins with the first
+    run.
 
-    Of `Chain.live` it is the picture so far. Turns that an earlier go sent are left out: its clock says nothing about
-    this one's. Empty where the turn itself was edited or never sent: nothing of it was measured.
+    For `AgentLoop.live`, returns the times so far. Omits turns of an earlier run of the loop, which have another clock.
+    Returns nothing if the turn was edited or never sent: it has no measured times.
     """
     turns: list[Turn] = []
     for turn in reversed(conversation.path(turn_id)):

@@ -17,14 +17,15 @@ from playground.tools.schema import check_arguments
 ResultKind: TypeAlias = Literal[
     "answered", "error", "bad_json", "wrong_arguments", "unknown_tool", "failed", "running", "stopped"
 ]
-"""answered · error: the book says so · bad_json, wrong_arguments, unknown_tool: the call is invalid, and the
-model gets the reason · failed: there is no result (no consent, no connection, no reply by the user) · running: it has
-not returned yet · stopped: it had not returned when the chain was stopped. Those two are not sent."""
+"""answered · error: configured in the mock · bad_json, wrong_arguments, unknown_tool: the call is invalid, and the
+model gets the reason · failed: no result (no consent, no connection, no reply by the user) · running: not returned
+yet · stopped: not returned when the loop was stopped. The last two are not sent.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class ToolOutcome:
-    """What goes back to the model. `problems` are those of the call's arguments, with paths inside them."""
+    """A result as sent to the model. `problems`: errors of the call's arguments, with paths inside them."""
 
     kind: ResultKind
     text: str
@@ -32,12 +33,12 @@ class ToolOutcome:
 
 
 class ToolExecutionError(Exception):
-    """Raised by `ask` or `fetch` if there is no result; its text is a sentence for the user and the model."""
+    """Raised by `ask` or `fetch` if there is no result; the message is shown to the user and sent to the model."""
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A call that waits for the user. `hint` is the mock's text for them."""
+    """A call that waits for the user. `hint`: the mock's text for the user."""
 
     call: ToolCall
     arguments: Mapping[str, Json]
@@ -46,11 +47,11 @@ class Question:
 
 Ask: TypeAlias = Callable[[Question], Awaitable[str]]
 Fetch: TypeAlias = Callable[[str, Mapping[str, Json]], Awaitable[str]]
-"""Posts the arguments as JSON to an address for which `allowed` has said yes, and gives the body of its answer."""
+"""Posts the arguments as JSON to an address that `allowed` has accepted, and returns the body of the response."""
 
 
 Serve: TypeAlias = Callable[[str, str, Mapping[str, Json]], Awaitable[str]]
-"""Calls a tool of a tool server: (server, tool, arguments). It asks for consent itself."""
+"""Calls a tool of a tool server: (server, tool, arguments). Asks for consent itself."""
 
 
 class ToolExecutor:
@@ -74,7 +75,10 @@ class ToolExecutor:
         self._serve = serve
 
     async def answer(self, call: ToolCall, schemas: Mapping[str, Json], nth: int) -> ToolOutcome:
-        """The outcome of one call; `schemas`: parameters by tool name; `nth` call of that tool in its chain, from 0."""
+        """Return the outcome of a call.
+
+        `schemas`: parameters by tool name. `nth`: index among the calls of that tool, from 0.
+        """
         wrong = judge(call, schemas)
         if wrong is not None:
             return wrong
@@ -129,5 +133,5 @@ def judge(call: ToolCall, schemas: Mapping[str, Json]) -> ToolOutcome | None:
 
 
 def error_text(message: str) -> str:
-    """An error as the model reads it: one JSON object."""
+    """Return an error as sent to the model: one JSON object."""
     return json.dumps({"error": message}, ensure_ascii=False)

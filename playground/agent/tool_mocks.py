@@ -1,4 +1,4 @@
-"""What a tool call returns while playing: replies by tool and by argument pattern, their text, and their delay."""
+"""Mock results of tool calls: replies by tool and argument pattern, with delays."""
 
 from __future__ import annotations
 
@@ -24,36 +24,36 @@ MOST_DELAY_MS = 600_000.0
 
 @dataclass(frozen=True, slots=True)
 class FixedDelay:
-    """Always `ms` milliseconds."""
+    """A constant delay."""
 
     ms: float = 0.0
 
     def draw(self, chance: random.Random) -> float:
-        """Milliseconds."""
+        """Return the delay in milliseconds."""
         return self.ms
 
 
 @dataclass(frozen=True, slots=True)
 class UniformDelay:
-    """Anything from `low_ms` to `high_ms`, all equally likely."""
+    """A delay between `low_ms` and `high_ms`, uniformly distributed."""
 
     low_ms: float
     high_ms: float
 
     def draw(self, chance: random.Random) -> float:
-        """Milliseconds."""
+        """Return the delay in milliseconds."""
         return chance.uniform(self.low_ms, self.high_ms)
 
 
 @dataclass(frozen=True, slots=True)
 class NormalDelay:
-    """Normally distributed, clamped to 0 and MOST_DELAY_MS."""
+    """A normally distributed delay, clamped to 0 and MOST_DELAY_MS."""
 
     mean_ms: float
     deviation_ms: float
 
     def draw(self, chance: random.Random) -> float:
-        """Milliseconds."""
+        """Return the delay in milliseconds."""
         return min(max(chance.gauss(self.mean_ms, self.deviation_ms), 0.0), MOST_DELAY_MS)
 
 
@@ -76,59 +76,59 @@ ASK = MockReply()
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """`reply` where all of `when` holds.
+    """Returns `reply` if all of `when` matches.
 
-    Its keys are paths into the arguments (`customer.id`, `items.0`). A text is a pattern with * and ?, and is matched
-    against the value as text, upper and lower case apart; any other value is matched by being equal.
+    Keys are paths into the arguments (`customer.id`, `items.0`). A text value is a pattern with * and ?, matched
+    case-sensitively against the argument as text; other values are compared for equality.
     """
 
     when: Mapping[str, Json]
     reply: MockReply
 
     def fits(self, arguments: Mapping[str, Json]) -> bool:
-        """Whether these arguments are the ones meant."""
+        """Return whether these arguments match."""
         return all(_fits(pattern, argument(arguments, path)) for path, pattern in self.when.items())
 
 
 @dataclass(frozen=True, slots=True)
 class ToolMock:
-    """A tool's replies: the first case that fits, else `otherwise`."""
+    """A tool's replies: the first matching case, else `otherwise`."""
 
     otherwise: MockReply = ASK
     cases: tuple[Case, ...] = ()
 
     def reply(self, arguments: Mapping[str, Json]) -> MockReply:
-        """The reply to these arguments."""
+        """Return the reply to these arguments."""
         return next((case.reply for case in self.cases if case.fits(arguments)), self.otherwise)
 
 
 @dataclass(frozen=True, slots=True)
 class ToolMocks:
-    """A prompt's answers, by the tool's name; a tool that is not in it asks. Same `seed`, same delays."""
+    """Mocks of a prompt by tool name; a tool without one asks the user. The same `seed` gives the same delays."""
 
     tools: Mapping[str, ToolMock] = field(default_factory=dict)
     seed: int = 0
 
     def reply(self, name: str, arguments: Mapping[str, Json]) -> MockReply:
-        """The reply to a call."""
+        """Return the reply to a call."""
         return self.tools.get(name, ToolMock()).reply(arguments)
 
     def delay_s(self, name: str, reply: MockReply, nth: int) -> float:
-        """Seconds that the `nth` call of a tool (from 0) takes, whatever else is called beside it."""
+        """Return the delay of the `nth` call of a tool (from 0) in seconds, independent of other calls."""
         return reply.delay.draw(random.Random(f"{self.seed}/{name}/{nth}")) / 1000
 
 
 class _Absent:
-    """What stands for an argument that is not there: null is one that is."""
+    """Marks a missing argument; null is not missing."""
 
 
 ABSENT = _Absent()
 
 
 def argument(arguments: Mapping[str, Json], path: str) -> Json | _Absent:
-    """The value at a path of names and list places, joined by dots, or ABSENT.
+    """Return the value at a path of names and indices joined by dots, or ABSENT.
 
-    An argument whose own name has the dots is found first.
+    An argument whose name contains the dots has precedence.
     """
     if path in arguments:
         return arguments[path]
@@ -161,10 +161,10 @@ _PLACE = re.compile(r"\{\{\s*([^{}\s]+)\s*\}\}")
 
 
 def fill(template: str, arguments: Mapping[str, Json]) -> str:
-    """The template with the arguments in place. A missing argument's placeholder stays in the text.
+    """Return the template with the arguments inserted.
 
-    A template that is JSON stays JSON: values replace placeholders in its strings, and a string that is nothing but one
-    `{{argument}}` becomes that argument with its type.
+    The placeholder of a missing argument stays in the text. A JSON template stays JSON: values replace placeholders in
+    its strings, and a string that consists of one `{{argument}}` becomes that argument with its type.
     """
     if "{{" not in template:
         return template

@@ -1,4 +1,4 @@
-"""What `electron-playground log` does beside listing: show, ticket, export, import, delete."""
+"""Actions of `electron-playground log` besides listing: show, ticket, export, import, delete."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ from playground.requestlog.records import StoredRun
 from playground.storage.paths import write_private, write_shared
 
 Work: TypeAlias = Callable[[RequestLog], Awaitable[int]]
-"""What is done with the open log; gives the exit status."""
+"""Action on the open log; returns the exit status."""
 MOST_SHOWN = 100
-"""Most requests in one ticket or one `log show`."""
+"""Maximum number of requests in one ticket or one `log show`."""
 
 
 def show(words: list[str], options: argparse.Namespace) -> Work:
@@ -49,7 +49,7 @@ def show(words: list[str], options: argparse.Namespace) -> Work:
 
 
 def ticket(words: list[str], options: argparse.Namespace) -> Work:
-    """A support ticket; as a zip where the output is named so."""
+    """Write a support ticket; as a zip if the output's name ends so."""
     chosen = _by_id(words, "log ticket")
     choice = TicketContents(cast("Contents", options.contents.replace("-", " ")), options.workspace)
 

@@ -54,7 +54,7 @@ def send(options: argparse.Namespace) -> int:
 
 
 def open_prompt(name: str) -> OpenedPrompt:
-    """Read a prompt in any supported format; `-` is standard input. Prints what was changed. Raises InputError."""
+    """Read a prompt in any supported format; `-` is standard input. Prints the conversions. Raises InputError."""
     try:
         data = sys.stdin.buffer.read(MAX_FILE_BYTES + 1) if name == "-" else Path(name).read_bytes()
     except OSError as error:

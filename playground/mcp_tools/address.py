@@ -1,4 +1,4 @@
-"""Where a tool server is: a command line on this machine, or an HTTP address."""
+"""Addresses of tool servers: a command line on this machine, or an HTTP address."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ EXAMPLES = "Write a command such as python my_server.py, or an address such as h
 
 @dataclass(frozen=True, slots=True)
 class CommandLine:
-    """A program that is started here and spoken to over its standard input and output."""
+    """A local program that is started and used over its standard input and output."""
 
     command: str
     arguments: tuple[str, ...]
@@ -21,7 +21,7 @@ class CommandLine:
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A server that is spoken to over HTTP."""
+    """A server that is used over HTTP."""
 
     url: str
 
@@ -43,7 +43,7 @@ def read_address(text: str) -> CommandLine | Address:
 def _checked(url: str) -> str:
     try:
         parts = urlsplit(url)
-        # Reading the port is what checks it.
+        # Reading the port validates it.
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         usable = False

@@ -1,7 +1,7 @@
-"""The tool servers of one session of the program, in a thread with an event loop of its own.
+"""Tool servers of one session, in a thread with a separate event loop.
 
-The window's loop carries Qt, which the SDK's library for tasks was not made for, and a server's flood of messages must
-not hold up the window.
+The SDK's task library does not support the window's Qt event loop, and a flood of messages from a server must not delay
+the window.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Allowed = Callable[[str], Coroutine[Any, Any, bool]]
 class ToolServers:
     """Connects on first use, keeps connections, and ends them with `close`.
 
-    A server is named by the text that the person typed: a command line or an address.
+    A server is identified by the text that the user typed: a command line or an address.
     """
 
     def __init__(self, allowed: Allowed) -> None:
@@ -37,7 +37,10 @@ class ToolServers:
         self._sessions: dict[str, tuple[McpSession, asyncio.Task[None]]] = {}
 
     async def tools(self, server: str) -> tuple[Tool, ...]:
-        """The tools of a server, as tools of a prompt. Raises InputError for no address, ToolServerFailed."""
+        """Return the tools of a server as tools of a prompt.
+
+        Raises InputError for an invalid address, ToolServerError.
+        """
         where = read_address(server)
         found = await self._in_thread(self._ask(server, where, list_tools, CONNECT_S))
         if not found:
@@ -78,7 +81,7 @@ class ToolServers:
         return self._loop
 
     async def close(self) -> None:
-        """End all servers, and the programs that were started for them."""
+        """Disconnect from all servers and end the programs that were started for them."""
         if self._loop is None or self._thread is None:
             return
         loop, thread = self._loop, self._thread
@@ -96,5 +99,5 @@ class ToolServers:
 
 
 def _definition(fields: Mapping[str, Json]) -> dict[str, Json]:
-    """What of a server's description a prompt takes; hints for other programs are left out."""
+    """Return the parts of a server's description that a prompt uses; omits hints for other programs."""
     return {name: fields[name] for name in ("name", "description", "inputSchema") if name in fields}

@@ -16,20 +16,20 @@ if TYPE_CHECKING:
 
 MISSING = "Tool servers need a package that is not installed: pip install 'electron-playground[mcp]'."
 CONNECT_S = 20.0
-"""For a program that starts, and for its list of tools."""
+"""Timeout for the start of a program and its list of tools."""
 CALL_S = 120.0
-"""For one call; longer than any caller waits."""
+"""Timeout for one call; longer than any caller waits."""
 MOST_PAGES = 50
-"""Of a list of tools: one that never ends is refused."""
+"""Maximum number of pages of a list of tools; longer lists are refused."""
 MOST_CHARACTERS = 1_000_000
-"""Of a call's result."""
+"""Maximum length of a call's result."""
 SAID = 300
-"""Characters of what a program said before it failed."""
+"""Characters of a failed program's error output that are reported."""
 Answer = TypeVar("Answer")
 
 
 class ToolServerError(Exception):
-    """The server cannot be reached, broke off, or said no. The message is a sentence for the person."""
+    """The server cannot be reached, disconnected, or refused. The message is shown to the user."""
 
 
 class McpSession:
@@ -47,7 +47,7 @@ class McpSession:
             try:
                 async with self._connected(said) as client:
                     await self._answer_all(client)
-            # The SDK raises groups of whatever its tasks met; all of it is trouble of this one server.
+            # The SDK raises exception groups; all of them are errors of this server.
             except Exception as error:
                 self._trouble = _sentence(self._name, error, _last_words(said))
             self._trouble = self._trouble or f"The tool server {self._name} was closed."
@@ -84,7 +84,7 @@ class McpSession:
                 if _refused(error):
                     _settle(answer, error=ToolServerError(sentence))
                     continue
-                # Over at once: who asks from here on gets a new session.
+                # Marked as ended first, so that later callers get a new session.
                 self._trouble = sentence
                 _settle(answer, error=ToolServerError(sentence))
                 raise
@@ -96,7 +96,7 @@ class McpSession:
             _settle(asked[2], error=ToolServerError(self._trouble or ""))
 
     async def ask(self, question: Callable[[Client], Awaitable[Answer]], limit_s: float) -> Answer:
-        """Have a question answered. Raises ToolServerError."""
+        """Have a request answered. Raises ToolServerError."""
         if self._trouble is not None:
             raise ToolServerError(self._trouble)
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
@@ -105,16 +105,16 @@ class McpSession:
 
     @property
     def over(self) -> bool:
-        """Whether it has ended."""
+        """Return whether the session has ended."""
         return self._trouble is not None
 
     def close(self) -> None:
-        """End after the pending questions."""
+        """End after the pending requests."""
         self._asked.put_nowait(None)
 
 
 def _settle(answer: asyncio.Future[Any], found: object = None, error: Exception | None = None) -> None:
-    if answer.done():  # the caller was cancelled
+    if answer.done():  # The caller was cancelled.
         return
     if error is not None:
         answer.set_exception(error)
@@ -123,7 +123,7 @@ def _settle(answer: asyncio.Future[Any], found: object = None, error: Exception 
 
 
 async def list_tools(client: Client) -> list[dict[str, Json]]:
-    """All tools as the server describes them: name, description, inputSchema. Raises ToolServerError."""
+    """Return all tools as the server describes them: name, description, inputSchema. Raises ToolServerError."""
     found: list[dict[str, Json]] = []
     cursor: str | None = None
     for _ in range(MOST_PAGES):
@@ -136,7 +136,7 @@ async def list_tools(client: Client) -> list[dict[str, Json]]:
 
 
 async def call_tool(client: Client, name: str, arguments: Mapping[str, Json]) -> str:
-    """The text of a call's result. Raises ToolServerError for a result that is an error, or too long."""
+    """Return the text of a call's result. Raises ToolServerError if it is an error or too long."""
     result = await client.call_tool(name, dict(arguments))
     texts = [getattr(part, "text", f"[{part.type}]") for part in result.content]
     text = "\n".join(texts)
@@ -148,7 +148,7 @@ async def call_tool(client: Client, name: str, arguments: Mapping[str, Json]) ->
 
 
 def _refused(error: Exception) -> bool:
-    """Whether the server said no, and can be asked again."""
+    """Return whether the server refused the request but can be used again."""
     from mcp import MCPError
     from mcp_types import CONNECTION_CLOSED
 
@@ -174,7 +174,7 @@ def _sentence(name: str, error: BaseException, said: str) -> str:
 
 
 def _reason(error: BaseException) -> BaseException:
-    """The first error inside groups of errors."""
+    """Return the first error inside exception groups."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error

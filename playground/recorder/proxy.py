@@ -41,7 +41,7 @@ class ExchangeObserver(Protocol):
         """Receive status and headers as the endpoint sent them."""
 
     def response_data(self, data: bytes) -> None:
-        """Receive a piece of the response body, encoded as it was sent."""
+        """Receive a piece of the response body in its original encoding."""
 
     def end(self, outcome: Outcome, detail: str) -> None:
         """Receive the end of the exchange. `detail` is a sentence, or empty."""
@@ -174,7 +174,7 @@ class _Caller:
         return kept
 
     async def _break_off(self) -> None:
-        """Send what was received, then close without ending the body: the caller sees that the stream broke off."""
+        """Send the received part, then close without ending the body: the caller sees that the stream broke off."""
         with suppress(OSError):
             await self._writer.drain()
         raise ConnectionAbortedError

@@ -110,7 +110,7 @@ class Upstream:
             raise UpstreamError(f"{self.origin.authority} cannot be reached: {detail}.") from None
 
     def release(self, connection: UpstreamConnection) -> None:
-        """Return a connection after a complete exchange; it is kept if both sides allow it."""
+        """Return a connection to the pool after a complete exchange; it stays open if both sides allow it."""
         http = connection.http
         if http.our_state is h11.DONE and http.their_state is h11.DONE and len(self._idle) < MAX_IDLE:
             http.start_next_cycle()

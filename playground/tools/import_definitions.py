@@ -18,7 +18,7 @@ MAX_CHARACTERS = 256 * 1024
 
 @dataclass(frozen=True, slots=True)
 class ImportedTools:
-    """The tools in a text. `notes` are sentences about what was left out or converted."""
+    """Tools found in a text. `notes`: sentences about omitted and converted parts."""
 
     tools: tuple[Tool, ...]
     notes: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""A chain against a simulator over a real socket, with a script of the test's own."""
+"""Agent loops against a simulator over a real socket, with scripts defined by the tests."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Script = str | list[list[dict[str, Any]]]
 
 
 def tool(name: str) -> Tool:
-    """A tool with one required text."""
+    """Return a tool with one required text."""
     parameters: dict[str, Json] = {
         "type": "object",
         "properties": {"account": {"type": "string"}},
@@ -35,17 +35,17 @@ def tool(name: str) -> Tool:
 
 
 def says(at_ms: float, content: str) -> dict[str, Any]:
-    """A step of a script: text."""
+    """Return a text step of a script."""
     return {"at_ms": at_ms, "content": content}
 
 
 def calls(at_ms: float, name: str, arguments: str = '{"account":"AC-1"}') -> dict[str, Any]:
-    """A step of a script: a call."""
+    """Return a call step of a script."""
     return {"at_ms": at_ms, "call": {"name": name, "arguments": arguments}}
 
 
 def prompt(script: Script, **parameters: Any) -> Document:
-    """A prompt whose answers are scripted."""
+    """Return a prompt with scripted answers."""
     return Document(
         tools=(tool("get_balance"), tool("get_plan")),
         messages=(Message("system", "You are Mira."), Message("user", "My {{what}}?")),
@@ -71,7 +71,7 @@ async def nobody(question: Question) -> str:
 
 
 class Dialogue:
-    """One chain and what it told. `on` maps a kind of happening to what the test does when it comes."""
+    """An agent loop and its events. `on` maps an event type to a function that the test runs on it."""
 
     def __init__(self, simulator: SimulatorProcess, document: Document, book: ToolMocks = BOOK, **more: Any) -> None:
         self.endpoint = Endpoint("simulator", "Simulator", simulator.base_url, "simulator")
@@ -102,16 +102,16 @@ class Dialogue:
 
     @property
     def kinds(self) -> list[str]:
-        """The names of what was told, in order."""
+        """Return the names of the events, in order."""
         return [type(happening).__name__ for happening in self.told]
 
     def told_of(self, kind: type[Any]) -> list[Any]:
-        """All that was told of one kind."""
+        """Return all events of one type."""
         return [happening for happening in self.told if isinstance(happening, kind)]
 
 
 def play(dialogue: Dialogue, use: Callable[[Dialogue], Awaitable[None]] | None = None) -> AgentLoopEnded:
-    """Run it, then use it, then hang up."""
+    """Run the loop, then `use` it, and close the connections."""
 
     async def main() -> AgentLoopEnded:
         try:

@@ -1,4 +1,4 @@
-"""What a tool returns while playing: patterns, templates, delays, and the file they are kept in."""
+"""Tool mocks: patterns, templates, delays, and their file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever JSON is pasted: it is taken or refused in words, and a form of what was taken can be edited."""
+"""Arbitrary JSON as tools: accepted, or refused with a message; accepted tools can be edited in the form."""
 
 from __future__ import annotations
 

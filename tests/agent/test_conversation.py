@@ -1,4 +1,4 @@
-"""The tree of turns by itself: documents, branches, sums of what was reported, and what a turn adds."""
+"""Conversation tree: documents, branches, sums of reported values, and messages added by a turn."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def usage(prompt: int | None, cached: int | None) -> Usage:
 
 
 def grown() -> Conversation:
-    """Two turns: a call with its result, then an answer."""
+    """Return two turns: a call with its result, then an answer."""
     one = Turn(
         "t1",
         None,

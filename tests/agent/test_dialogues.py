@@ -1,4 +1,6 @@
-"""Whole dialogues over real sockets: fillers, several calls, wrong calls, no end, failures, and going on by hand."""
+"""Whole agent loops over real sockets: fillers, several calls, invalid calls, limits, failures, continuation by the
+user.
+"""
 
 from __future__ import annotations
 
@@ -127,7 +129,7 @@ def test_after_the_limit_it_can_be_gone_on_with(simulator: SimulatorProcess) -> 
         assert (ended.reason, ended.requests) == ("answered", 1)
         path = dialogue.chain.conversation.path(ended.turn_id)
         assert [turn.calls != () for turn in path] == [True, False]
-        # Its clock began anew, so only the second turn has a timeline of its own.
+        # Its clock restarted, so only the second turn has a timeline.
         assert ended.turn_id is not None
         assert len(measured(dialogue.chain.conversation, ended.turn_id)) == 1
 
@@ -214,7 +216,7 @@ def test_the_timeline_of_a_real_chain_is_in_order(simulator: SimulatorProcess) -
     ours, after = compared.timelines["parallel"], compared.timelines["after_speech"]
     assert ours.answer_heard_at is not None
     assert after.answer_heard_at is not None
-    # The tool waits for the end of the filler's speech, which is 350 ms of pipeline and 533 ms of "One sec!" after it.
+    # The tool waits for the end of the filler's speech: 350 ms of pipeline plus 533 ms of "One sec!".
     heard = first.first_content_at + 0.35 + 8 / 15
     assert after.spans[[span.kind for span in after.spans].index("tool")].starts_at == pytest.approx(heard, abs=1e-9)
     assert compared.gains[0].answer_s == pytest.approx(after.answer_heard_at - ours.answer_heard_at, abs=1e-9)

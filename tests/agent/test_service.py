@@ -1,4 +1,4 @@
-"""Agent service: tool mocks and conversations on disk, and what they belong to."""
+"""Agent service: tool mocks and conversations on disk, and the prompts that they belong to."""
 
 from __future__ import annotations
 

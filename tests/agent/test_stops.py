@@ -1,4 +1,4 @@
-"""A stop in every phase of a chain: what had come is kept, and it can be gone on with."""
+"""Stop in every phase of an agent loop: the received part is stored, and the loop can be continued."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def test_stop_before_its_first_step_sends_nothing(simulator: SimulatorProcess) -
         return await running
 
     assert asyncio.run(main()) == AgentLoopEnded("stopped", None, 0)
-    # A stop that came after the end does not reach the next run.
+    # A stop after the end does not affect the next run.
     dialogue.chain.stop()
     assert play(dialogue).reason == "answered"
 

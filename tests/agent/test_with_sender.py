@@ -1,4 +1,4 @@
-"""A chain through the program's own sender and log: every turn is a request in the log, also after a kill."""
+"""Agent loop through the request service and the log: every turn is logged, also after a kill."""
 
 from __future__ import annotations
 

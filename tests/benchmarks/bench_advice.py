@@ -25,7 +25,7 @@ RUNS = 15
 
 
 def alarms(show: bool) -> None:
-    """The share of true and false alarms above a hint, and of flaws that were missed."""
+    """Return the share of true and false findings above a hint, and of missed flaws."""
     count = true = false = flaws = missed = 0
     by_rule: Counter[str] = Counter()
     for sample in (*samples(), *handmade(), *unseen()):
@@ -69,7 +69,7 @@ def large(sample: str) -> Document:
 
 
 def speed() -> bool:
-    """Cold: nothing was counted before. Warm: one message was edited since."""
+    """Cold: nothing counted before. Warm: one message edited since."""
     good = True
     for name, sample in SAMPLES.items():
         document = large(sample)

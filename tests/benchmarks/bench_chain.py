@@ -1,7 +1,7 @@
-"""How smooth the event loop stays while a chain with four tools side by side runs and its timeline is drawn again.
+"""Event-loop gaps while an agent loop with four concurrent tools runs and its timeline is redrawn.
 
-Run with `python -m tests.benchmarks.bench_chain`. Prints the share of loop gaps within one frame (16.7 ms; the demand
-is 99 of 100), the longest, and what one timeline of that chain costs against a frame.
+Run with `python -m tests.benchmarks.bench_chain`. Prints the share of gaps within one frame (16.7 ms; the goal is 99 of
+100), the longest gap, and the cost of one timeline of that loop compared with a frame.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ BOOK = ToolMocks({name: ToolMock(MockReply("fixed", "412", FixedDelay(150))) for
 
 
 async def measure_gaps(dialogue: Dialogue) -> list[float]:
-    """Seconds between turns of the loop while the chain runs, asked for every millisecond."""
+    """Seconds between turns of the event loop during the run, requested every millisecond."""
     gaps: list[float] = []
     running = asyncio.ensure_future(dialogue.chain.run())
     last = time.perf_counter()

@@ -58,7 +58,7 @@ STREAMS = (
 
 
 class Meter:
-    """CPU time of this process since `begin`, which a work calls when its client is made and nothing is sent yet."""
+    """CPU time of this process since `begin`, called after the client is created, before anything is sent."""
 
     def __init__(self) -> None:
         self._began = 0.0
@@ -72,7 +72,7 @@ class Meter:
 
 
 Work = Callable[[str, Meter], Awaitable[str]]
-"""Reads a stream; returns its text, or of the floors what they can tell of it."""
+"""Reads a stream and returns its text; for the floors, the part of it that they decode."""
 
 
 @contextmanager
@@ -113,7 +113,7 @@ async def _floor(base_url: str, meter: Meter) -> str:
 
 
 async def _sdk(base_url: str, meter: Meter) -> str:
-    # Imported here: this first costs a second, and the others do not need it.
+    # Imported here: the first import takes a second, and the other parts do not need it.
     from openai import AsyncOpenAI
 
     async with AsyncOpenAI(base_url=base_url, api_key=KEY, max_retries=0) as client:
@@ -174,7 +174,7 @@ def _cpu_us(loop: asyncio.AbstractEventLoop, name: str, base_url: str, expected:
 
 def _measure(loop: asyncio.AbstractEventLoop, stream: Stream, chunks: int) -> None:
     with _server(stream, chunks) as base_url:
-        # In turn, so that what the machine does beside hits all alike; the first round pays for imports.
+        # Alternated, so that other load on the machine affects all equally; the first round includes the imports.
         texts = (text_of(chunks, stream) for stream in itertools.count(1))
         rounds = [
             {name: _cpu_us(loop, name, base_url, next(texts), chunks) for name in WORKS} for _ in range(ROUNDS + 1)

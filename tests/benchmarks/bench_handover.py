@@ -1,4 +1,5 @@
-"""What handing on costs: an export of many requests against only reading them, its memory, and a ticket of a hundred.
+"""Cost of exports: an export of many requests compared with only reading them, its memory, and a ticket of 100
+requests.
 
 Run with `python -m tests.benchmarks.bench_handover [requests]`.
 """

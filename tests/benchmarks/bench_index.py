@@ -1,8 +1,9 @@
-"""The longest shared prefix of a 32,768-token prompt of 200 messages, against more and more logged prompts; and memory.
+"""Longest shared prefix of a 32,768-token prompt of 200 messages, against growing numbers of logged prompts; and
+memory.
 
-Logged prompts are talks of the same few agents: each begins like one of 20 conversations of 130 KB, breaks off after
-some message, and ends in a question of its own. In a second log, one of five has an early message edited besides: its
-text from there on is shared with none, and counts whole.
+Logged prompts are conversations of the same few agents: each begins like one of 20 conversations of 130 KB, ends after
+some message, and has a unique question at its end. In a second log, one of five also has an early message edited: the
+text after the edit is shared with no other prompt.
 
 Run: python -m tests.benchmarks.bench_index [LARGEST NUMBER OF PROMPTS]
 """
@@ -38,7 +39,7 @@ def conversation(agent: int) -> CacheView:
 
 
 def logged(views: list[CacheView], number: int, chance: random.Random, edited: int) -> Sent:
-    """A prompt of the log; every `edited`th differs early."""
+    """Return a prompt of the log; every `edited`th differs early."""
     view = chance.choice(views)
     parts = view.parts[: 2 * chance.randrange(1, MESSAGES)]
     text = view.text[: parts[-1].end]
@@ -55,7 +56,7 @@ def logged(views: list[CacheView], number: int, chance: random.Random, edited: i
 
 
 def late(work: Callable[[str], object], texts: list[str]) -> tuple[float, float]:
-    """Median and 99th percentile, in milliseconds."""
+    """Return the median and the 99th percentile, in milliseconds."""
     spent = []
     # As the program does: collecting has its own time.
     gc.disable()
@@ -69,14 +70,14 @@ def late(work: Callable[[str], object], texts: list[str]) -> tuple[float, float]
 
 
 def edits(text: str, size: int, count: int = 300) -> list[str]:
-    """The text after `size` characters were put in at one place or another."""
+    """Return copies of the text with `size` characters inserted at random offsets."""
     chance = random.Random(size)
     places = (chance.randrange(len(text)) for _ in range(count))
     return [text[:at] + "x" * size + text[at:] for at in places]
 
 
 def resident() -> int:
-    """Bytes of this process."""
+    """Return the memory of this process in bytes."""
     gc.collect()
     return int(psutil.Process().memory_info().rss)
 
@@ -85,7 +86,7 @@ HEADS = ("prompts", "kept", "median", "99 %", "× floor", "counted", "in memory"
 
 
 def table(views: list[CacheView], sizes: tuple[int, ...], floor: float, edited: int) -> PrefixIndex:
-    """One line for each size of the log; the index as it is at the last."""
+    """Print one line per size of the log; return the index at the last size."""
     print("".join(f"{head:>12}" for head in HEADS))
     chance, index, text = random.Random(7), PrefixIndex(), views[3].text
     began, whole, added = resident(), 0, 0
@@ -117,7 +118,7 @@ def main() -> None:
     for length in (1, 100, 10_000):
         median = late(lambda typed: index.match(typed, 0.0), edits(text, length))[0]
         print(f"{length:>12,} characters{median:>12.3f} ms")
-    print("by how much of the prompt stands before the edit:")
+    print("by the share of the prompt before the edit:")
     for part in (0.0, 0.1, 0.5, 1.0):
         at = int(part * len(text))
         typed = [text[:at] + "x" * n + text[at:] for n in range(1, 99)]

@@ -1,8 +1,8 @@
 """Kill the program at random moments while it streams and writes: `python -m tests.benchmarks.bench_kills [KILLS]`.
 
-Each time a process of its own sends several prompts at once to a real simulator, through the real client and log, and
-says the run_id of each request whose end was kept. It is killed (SIGKILL) somewhere in between. Then the file is read
-whole, and each request that was said to have ended must be there as it ended. Goal: none lost, none damaged, of 200.
+Each time a child process sends several prompts concurrently to a real simulator, through the real client and log, and
+prints the run_id of each request stored as ended. It is killed (SIGKILL) at a random moment. Then the whole file is
+read, and each request reported as ended must be in it, complete. Goal: none lost, none damaged, of 200.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ SIMULATOR = ("--plan", "none", "--ttft-ms", "10", "--token-ms", "2")
 
 @dataclass(slots=True)
 class Tally:
-    """What was found over all kills."""
+    """Counts over all kills."""
 
     kills: int = 0
     ended: int = 0
@@ -46,7 +46,7 @@ class Tally:
 
 
 def child(folder: Path, base_url: str) -> None:
-    """Send without end; print a run_id when its end was kept."""
+    """Send without end; print each run_id once its end is stored."""
 
     async def one(workspace: AppServices, endpoint: Endpoint, number: int) -> None:
         while True:
@@ -73,15 +73,15 @@ def kill_once(folder: Path, base_url: str, after_s: float, *, after_an_end: bool
     assert process.stdout is not None
     assert process.stdout.readline().strip() == "begun"
     first = process.stdout.readline() if after_an_end else ""
-    time.sleep(after_s)  # the moment of the kill, which is what is tried out
+    time.sleep(after_s)  # The moment of the kill is random on purpose.
     process.send_signal(signal.SIGKILL)
     said, _ = process.communicate()
-    # The last line may be cut: what was not said whole was not promised.
+    # The last line may be incomplete: an incomplete run_id was not reported as stored.
     return dict(line.split() for line in (first + said).splitlines(keepends=True) if line.endswith("\n"))
 
 
 def check(folder: Path, promised: dict[str, str], tally: Tally) -> None:
-    """Hold the file against what was promised."""
+    """Compare the file with the reported ends."""
     with closing(sqlite3.connect(folder / "request-log.sqlite3")) as connection:
         if connection.execute("PRAGMA integrity_check").fetchone() != ("ok",):
             tally.damaged += 1
@@ -98,7 +98,7 @@ def check(folder: Path, promised: dict[str, str], tally: Tally) -> None:
 
 
 async def _all(folder: Path) -> dict[str, StoredRun]:
-    """Every request, read whole: a row that cannot be read raises."""
+    """Read every request completely; raises for a row that cannot be read."""
     log = await RequestLog.open(folder)
     await log.recovered()
     numbers = await log.numbers(EVERYTHING)
@@ -132,7 +132,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         tally = measure(kills, Path(name))
     print(
-        f"{tally.kills} kills, {tally.ended:,} requests whose end was kept before one, {tally.interrupted:,} cut by one"
+        f"{tally.kills} kills; requests stored as ended before a kill: {tally.ended:,}, "
+        f"interrupted by a kill: {tally.interrupted:,}"
     )
     print(f"lost: {tally.lost}; damaged: {tally.damaged}")
 

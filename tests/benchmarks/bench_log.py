@@ -57,7 +57,7 @@ async def keep(log: RequestLog, n: int) -> None:
 
 
 def floor(folder: Path, rows: int) -> float:
-    """Seconds a request: two durable commits of the same bytes, no index, no search, no parts."""
+    """Return seconds per request: two durable commits of the same bytes, no index, no search, no parts."""
     with closing(sqlite3.connect(folder / "bare.sqlite3", isolation_level=None)) as connection:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")

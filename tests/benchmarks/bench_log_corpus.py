@@ -1,6 +1,7 @@
-"""Requests as voice agents make them, for the log's benchmarks: shared prompts, growing talks, streamed answers.
+"""Requests like those of voice agents, for the log's benchmarks: shared prompts, growing conversations, streamed
+answers.
 
-Every run of the program makes the same ones. Nothing is measured here.
+Deterministic: every run makes the same requests. Measures nothing.
 """
 
 from __future__ import annotations
@@ -47,12 +48,12 @@ _TEXT = (
 _WORDS = _TEXT.split()
 _OTHER = ("मेरी किताब कहाँ है", "我的预约在哪里，请告诉我", "أين كتابي الجديد", "¿Dónde está mi cita?", "予約を変更したい")
 RARE = "zweitmeinung"
-"""A word that stands in one question of 20,000."""
+"""A word that occurs in one question of 20,000."""
 
 
 @dataclass(slots=True)
 class _Agent:
-    """A prompt that many requests share, with the conversation that it is in."""
+    """A prompt that many requests share, with its conversation."""
 
     system: str
     tools: list[dict[str, object]]
@@ -62,14 +63,14 @@ class _Agent:
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """One request with all that happened."""
+    """One request with its events."""
 
     record: RequestRecord
     events: list[AnyEvent]
 
 
 def requests(count: int, seed: int = 5, first: int = 0) -> Iterator[Made]:
-    """`count` requests from number `first` on, three a minute, in the order they were made."""
+    """Yield `count` requests from number `first` on, three per minute, in order of time."""
     chance = random.Random(seed)
     agents = [_agent(chance) for _ in range(AGENTS)]
     for n in range(first, first + count):

@@ -1,4 +1,4 @@
-"""The request log with many requests, against the goals: `python -m tests.benchmarks.bench_log_large [N] [--keep DIR]`.
+"""Request log with many requests, against the goals: `python -m tests.benchmarks.bench_log_large [N] [--keep DIR]`.
 
 N is 1,000,000 by default (some 15 minutes, most of it making them). With --keep the log is left in DIR, and used
 again if it is there already. Times are medians; the worst of the tries stands beside them.
@@ -74,13 +74,13 @@ async def timed(name: str, goal_ms: float | None, call: Callable[[], Awaitable[o
 
 
 def memory_mb() -> float:
-    """This process's memory as it is now, in MB."""
+    """Return the current memory of this process, in MB."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * resource.getpagesize() / 1e6
 
 
 async def fill(log: RequestLog, count: int) -> tuple[int, int]:
-    """Put the requests in; answers with the bytes of all bodies, and of all bodies with documents."""
+    """Add the requests; return the bytes of all bodies, and of all bodies with documents."""
     made, bodies, documents = requests(count), 0, 0
     start = working = time.perf_counter()
     working = 0.0
@@ -95,11 +95,11 @@ async def fill(log: RequestLog, count: int) -> tuple[int, int]:
         if kept in (1_000, 10_000) or kept % 100_000 == 0:
             size = (await log.size()).used_bytes
             print(
-                f"  … {kept:,} after {time.perf_counter() - start:.0f} s, {kept / working:,.0f} a second, "
-                f"{size / kept:,.0f} bytes a request (bodies, each whole: {bodies / kept:,.0f})",
+                f"  … {kept:,} after {time.perf_counter() - start:.0f} s, {kept / working:,.0f} per second, "
+                f"{size / kept:,.0f} bytes per request (bodies, each whole: {bodies / kept:,.0f})",
                 flush=True,
             )
-    print(f"  add: {count / working:,.0f} ended requests a second in the worker (of {count:,})")
+    print(f"  add: {count / working:,.0f} ended requests per second in the worker (of {count:,})")
     return bodies, bodies + documents
 
 
@@ -115,7 +115,7 @@ async def keep(log: RequestLog, made: Made) -> None:
 
 
 async def append(log: RequestLog, first: int, count: int) -> None:
-    """Begin, note and finish as a live program does, AT_ONCE at a time."""
+    """Begin, record and finish requests as the program does, AT_ONCE concurrently."""
     made = list(requests(count, seed=11, first=first))
     waiting = iter(made)
 
@@ -130,13 +130,17 @@ async def append(log: RequestLog, first: int, count: int) -> None:
     spent, loop = time.perf_counter() - start, time.thread_time() - cpu
     busy = await worker.call(time.thread_time) - before
     missed = "" if count / spent >= 2000 else "  MISSED"
-    print(f"  append: {count / spent:,.0f} finished requests a second, durable, {AT_ONCE} at once (goal 2,000){missed}")
-    print(f"          CPU of each: {busy / count * 1e6:.0f} µs in the worker ({count / busy:,.0f} a second), ", end="")
+    print(
+        f"  append: {count / spent:,.0f} finished requests per second, durable, {AT_ONCE} at once (goal 2,000){missed}"
+    )
+    print(
+        f"          CPU of each: {busy / count * 1e6:.0f} µs in the worker ({count / busy:,.0f} per second), ", end=""
+    )
     print(f"{loop / count * 1e6:.0f} µs on the event loop")
 
 
 async def remove(log: RequestLog, count: int) -> None:
-    """Delete the newest `count`, until nothing of them is in the file; asks for the first page meanwhile."""
+    """Delete the newest `count`, until the file contains nothing of them; request the first page meanwhile."""
     ids = await log.run_ids((await log.numbers(EVERYTHING))[-count:])
     before, start = await log.size(), time.perf_counter()
     deleting = asyncio.ensure_future(log.delete(ids))

@@ -29,7 +29,7 @@ STAGES: dict[str, tuple[bytes, type[AnyEvent] | None]] = {
 
 
 class _Server:
-    """Says the same to everybody, and notes when each client was seen to leave."""
+    """Sends every client the same stream and records when each disconnect was seen."""
 
     def __init__(self, sent: bytes, pace_s: float) -> None:
         self._sent, self._pace_s = sent, pace_s
@@ -53,7 +53,7 @@ class _Server:
 
 
 async def _stop_once(connection: Connection, server: _Server, base_url: str, awaited: type[AnyEvent] | None) -> float:
-    """Milliseconds from stop to the end of the connection at the server."""
+    """Return the milliseconds from stop to the end of the connection at the server."""
     server.reached.clear()
     server.left.clear()
     told, came = new(connection, base_url), asyncio.Event()
@@ -93,7 +93,7 @@ def main(stops: int) -> None:
     for crowd in (0, CROWD):
         for stage in STAGES:
             if crowd and stage != "between two words":
-                continue  # who has no headers yet cannot talk on
+                continue  # A client without headers cannot send another request yet.
             taken = asyncio.run(_measure(stage, stops, crowd))
             beside = f", {crowd} streams beside it" if crowd else ""
             median, most = statistics.median(taken), max(taken)

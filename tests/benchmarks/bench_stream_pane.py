@@ -1,8 +1,8 @@
-"""One stream of 1,000 content deltas a second into the real panes: how long does the event loop stand still?
+"""Event-loop gaps while one stream of 1,000 content deltas per second is shown in the real panes.
 
-Run with `python -m tests.benchmarks.bench_stream_pane`. A ticker on the qasync loop wakes every millisecond; the gap
-between two wakings is how long a keystroke would have waited. The same ticker runs first in the same window with
-nothing to do: the difference is what the panes cost.
+Run with `python -m tests.benchmarks.bench_stream_pane`. A ticker on the qasync loop wakes every millisecond; a gap
+between two wakings is the delay of a keystroke. The same ticker runs first in the same window without a stream: the
+difference is the cost of the panes.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ WORDS = ("Your", "balance", "is", "₹12,450.", "आपका", "बैलें
 
 
 class Window:
-    """Both panes in a splitter, as they are in the program's window."""
+    """Both panes in a splitter, as in the program's window."""
 
     def __init__(self) -> None:
         theme = load_theme("light")
@@ -44,7 +44,7 @@ class Window:
 
 
 async def gaps(seconds: float) -> list[float]:
-    """Milliseconds between wakings, for that long."""
+    """Return milliseconds between wakings, for that time."""
     found = []
     end = perf_counter() + seconds
     last = perf_counter()
@@ -57,7 +57,7 @@ async def gaps(seconds: float) -> list[float]:
 
 
 def feeder(state: RunState) -> Callable[[], None]:
-    """Applies as many deltas as are due each time it is called."""
+    """Applies all due deltas each time it is called."""
     begin = perf_counter()
     done = 0
 
@@ -74,7 +74,7 @@ def feeder(state: RunState) -> Callable[[], None]:
 
 
 async def stream(window: Window, tab: int) -> tuple[list[float], int]:
-    """Gaps while a response streams into that tab, and how many deltas came."""
+    """Return the gaps while a response streams into that tab, and the number of deltas."""
     state = runs.grown(RunState(), runs.sent())
     model = runs.model(state)
     window.response.show_state(state)
@@ -95,7 +95,7 @@ async def stream(window: Window, tab: int) -> tuple[list[float], int]:
 
 
 def report(name: str, found: list[float], empty: list[float]) -> None:
-    """p99 and the longest gap, and both as ratios to the empty loop's."""
+    """Return p99 and the longest gap, and both as ratios to the empty loop's."""
     p99, longest = _p99(found), max(found)
     print(
         f"{name:34s} p99 {p99:6.2f} ms ({p99 / _p99(empty):4.1f} x empty)   "
@@ -119,7 +119,7 @@ async def measure() -> None:
 
 
 def main() -> int:
-    """Measure on whatever display there is; offscreen if none is named."""
+    """Measure on the available display; offscreen if none is configured."""
     os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
     app = QApplication(sys.argv)
     theme = load_theme("light")

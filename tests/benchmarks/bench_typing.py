@@ -64,7 +64,7 @@ class Bench:
         self.pane.set_outlook(self.desk.look(self.pane.document(), "endpoint", "electron"))
 
     def times(self, message: int, share: float, count: int) -> list[float]:
-        """Milliseconds a keystroke at `share` of a message's text."""
+        """Return milliseconds per keystroke at `share` of a message's text."""
         text = self.pane.prompt_tab.cards[message].text
         self.pane.show_place(message, int(len(text.exact.text) * share))
         settle()
@@ -86,7 +86,7 @@ def typed(target: QPlainTextEdit, count: int) -> list[float]:
             QTest.keyClick(target, Qt.Key.Key_Return)
         else:
             QTest.keyClicks(target, key)
-        # The first pass runs the look, the second paints what it changed.
+        # The first pass updates the forecast, the second paints the changes.
         QApplication.processEvents()
         QApplication.processEvents()
         found.append((time.perf_counter() - start) * 1e3)
@@ -94,7 +94,7 @@ def typed(target: QPlainTextEdit, count: int) -> list[float]:
 
 
 def bare(text: str, count: int) -> list[float]:
-    """The floor: a QPlainTextEdit of the same size and nothing else."""
+    """The floor: a plain QPlainTextEdit of the same size."""
     window = QWidget()
     edit = QPlainTextEdit()
     edit.setPlainText(text)

@@ -1,9 +1,9 @@
-"""A server that streams chunks at a given rate: one chunk a network write, as real servers do.
+"""A server that streams chunks at a given rate, one chunk per network write, as real servers do.
 
-python -m tests.benchmarks.chunk_server CHUNKS_A_SECOND CHUNKS [chunked]   (prints its port)
+python -m tests.benchmarks.chunk_server CHUNKS_PER_SECOND CHUNKS [chunked] (prints its port)
 
-At a rate of 0 it writes as fast as it is read; a write is never joined with another one. "chunked" frames the body by
-HTTP's chunked coding, one chunk a write, as gateways do; without it, the body ends where the connection does.
+At a rate of 0 it writes as fast as the client reads; writes are never merged. "chunked" uses HTTP's chunked coding, one
+chunk per write, as gateways do; without it, the body ends with the connection.
 """
 
 from __future__ import annotations
@@ -25,28 +25,28 @@ class Plan:
     chunked: bool = False
 
     def head(self, stream: int) -> bytes:
-        """The response's head."""
+        """Return the response's head."""
         framing = "Transfer-Encoding: chunked" if self.chunked else "Connection: close"
         lines = ("HTTP/1.1 200 OK", "Content-Type: text/event-stream", f"X-Request-Id: {request_id(stream)}", framing)
         return "".join(f"{line}\r\n" for line in (*lines, "")).encode()
 
     def framed(self, data: bytes) -> bytes:
-        """As it goes out; no data ends a chunked body."""
+        """Return a piece as sent; no data ends a chunked body."""
         return b"%x\r\n%b\r\n" % (len(data), data) if self.chunked else data
 
 
 def word(number: int, stream: int) -> str:
-    """The content of chunk `number` of the server's stream `stream` (from 1): no two streams say the same."""
+    """Return the content of chunk `number` of the server's stream `stream` (from 1); streams differ from each other."""
     return f"word{number % 977}.{stream} " + ("\n" if number % 12 == 11 else "")
 
 
 def text_of(count: int, stream: int) -> str:
-    """The completion that `count` chunks make."""
+    """Return the completion of `count` chunks."""
     return "".join(word(number, stream) for number in range(count))
 
 
 def request_id(stream: int) -> str:
-    """The X-Request-Id of a stream."""
+    """Return the X-Request-Id of a stream."""
     return f"bench-{stream}"
 
 
@@ -66,7 +66,7 @@ async def _read_request(reader: asyncio.StreamReader) -> None:
 
 async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, plan: Plan, stream: int) -> None:
     await _read_request(reader)
-    # Nothing is held back to be joined with what follows.
+    # Writes are sent at once, not merged with later ones.
     writer.transport.set_write_buffer_limits(high=0)
     writer.write(plan.head(stream))
     began = time.monotonic()

@@ -54,7 +54,7 @@ def repeated_classes(modules: dict[str, Path]) -> dict[str, list[str]]:
 
 
 def tests_of_vars(modules: dict[str, Path]) -> list[str]:
-    """Return where `"name" in vars(self)` is asked."""
+    """Return the places that test `"name" in vars(self)`."""
     return [
         f"{name}:{number}"
         for name, file in modules.items()

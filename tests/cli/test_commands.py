@@ -38,7 +38,7 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    """The program on a data folder of the test's own, without anybody's key."""
+    """Run the program with a data folder of the test and without an API key."""
 
     def call(*arguments: str, key: str | None = None) -> subprocess.CompletedProcess[str]:
         environment = {name: value for name, value in os.environ.items() if name != "SMALLEST_API_KEY"}

@@ -1,4 +1,4 @@
-"""Speaking HTTP to a simulator with nothing but the standard library."""
+"""HTTP client for a simulator, with the standard library only."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ HELLO: list[dict[str, Any]] = [{"role": "user", "content": "hello"}]
 
 @dataclass(frozen=True)
 class Answer:
-    """Status, headers (lower-case names) and body."""
+    """Response with status, headers (lower-case names) and body."""
 
     status: int
     headers: dict[str, str]
@@ -27,12 +27,12 @@ class Answer:
 
     @property
     def events(self) -> list[str]:
-        """The data of every server-sent event."""
+        """Return the data of every server-sent event."""
         return [line[6:] for line in self.body.decode().split("\n") if line.startswith("data: ")]
 
     @property
     def chunks(self) -> list[Any]:
-        """Every event but the last, which is [DONE]."""
+        """Return every event but the last, which is [DONE]."""
         assert self.events[-1] == "[DONE]"
         return [json.loads(data) for data in self.events[:-1]]
 
@@ -40,7 +40,7 @@ class Answer:
 def request(
     url: str, data: bytes | None = None, headers: dict[str, str] | None = None, method: str | None = None
 ) -> Answer:
-    """One exchange; an error status is an answer too."""
+    """Run one exchange; error statuses are returned, not raised."""
     call = urllib.request.Request(url, data, headers or {}, method=method)
     try:
         with urllib.request.urlopen(call, timeout=60) as answer:
@@ -51,6 +51,6 @@ def request(
 
 
 def send(simulator: SimulatorProcess, headers: dict[str, str] | None = None, **fields: Any) -> Answer:
-    """One chat completion; `model` and `messages` are filled in where they are not given."""
+    """Request a chat completion; missing `model` and `messages` get default values."""
     body = {"model": "electron", "messages": HELLO, **fields}
     return request(f"{simulator.base_url}/chat/completions", json.dumps(body).encode(), headers)

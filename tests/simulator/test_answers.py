@@ -1,4 +1,4 @@
-"""What the simulator answers: shapes, tools, JSON mode, limits, cache."""
+"""Answers of the simulator: shapes, tools, JSON mode, limits, cache."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def test_the_second_request_is_served_from_the_cache(make_simulator: Make) -> No
     assert first == 0
     assert second % 16 == 0
     assert prompt - 16 <= second < prompt
-    # Tools stand before the messages, so another catalogue changes everything after it.
+    # Tools precede the messages, so another catalogue changes everything after it.
     assert cached(tools=[TOOL], tool_choice="none")[0] == 0
     messages[0]["content"] = "2026-11-23 " + messages[0]["content"]
     assert cached()[0] == 0

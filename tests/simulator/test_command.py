@@ -1,4 +1,4 @@
-"""The simulator as a command: ready, stopped, refused."""
+"""`simulator` command: start, stop, refused options."""
 
 from __future__ import annotations
 

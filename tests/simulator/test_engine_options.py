@@ -1,4 +1,4 @@
-"""The simulator as other engines: what it caches, where tools are, what it refuses."""
+"""Engine options of the simulator: cache, position of the tools, refused options."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Scripted dialogues over a real socket: what was scripted comes, in its order, stamped with its time, never early."""
+"""Scripted dialogues over a real socket: scripted events in order, with their time, never early."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the simulator refuses, and which field it points to."""
+"""Validation by the simulator, with the path of each invalid field."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A tool edited field by field: what the form does not show is kept."""
+"""Tool form: edits of single fields preserve everything that the form does not show."""
 
 from __future__ import annotations
 

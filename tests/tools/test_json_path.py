@@ -1,4 +1,4 @@
-"""The place of a value in a JSON text."""
+"""Position of a value in a JSON text."""
 
 from __future__ import annotations
 

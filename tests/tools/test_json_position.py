@@ -1,4 +1,4 @@
-"""Where JSON breaks."""
+"""Position of syntax errors in JSON."""
 
 from __future__ import annotations
 

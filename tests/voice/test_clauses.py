@@ -1,4 +1,4 @@
-"""Where speech can begin and be cut, in many scripts, and when a cut is certain while the text still comes."""
+"""Segmentation of text for speech in many scripts, and when a part's end is certain during streaming."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_together_the_parts_have_every_word_and_a_certain_cut_stays_where_it_is(
     assert [c for c in spoken if c.isalnum()] == [c for c in text if c.isalnum()]
     for cut in found:
         if cut.known is not None:
-            # What had come by then has the same beginning of this part, whatever follows.
+            # The text received by then has the same beginning of this part, for any continuation.
             early = cuts(text[: cut.known], "clause")
             assert [part.start for part in early if part.start <= cut.start][-1] == cut.start
             assert all(c.isalnum() is False for c in text[cut.known : cut.end])

@@ -40,7 +40,7 @@ def play(folder: Path, base_url: str, story: Callable[[AppServices, Endpoint], A
 
 
 async def spoken(workspace: AppServices, endpoint: Endpoint, **more: Any) -> Speaker:
-    """Send, and speak what comes."""
+    """Send a request and speak its completion."""
     speaker = Speaker(Lightning(workspace.sender.connection, workspace.keys, endpoint, QUICK), **more)
     sending = asyncio.ensure_future(
         workspace.sender.send(PROMPT, endpoint, lambda dispatch: speaker.follow(dispatch.run))
@@ -90,7 +90,7 @@ def test_a_stop_says_nothing_more(simulator: SimulatorProcess, tmp_path: Path) -
 
 
 async def heard(pieces: AsyncIterator[AudioPiece]) -> bytes:
-    """All audio."""
+    """Return all audio."""
     return b"".join([piece.pcm async for piece in pieces])
 
 

@@ -1,4 +1,4 @@
-"""The timeline's figures are those that a person computes by hand from the events, to the millisecond."""
+"""Voice timeline: figures equal those computed by hand from the events, to the millisecond."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_the_same_in_all_variants() -> None:
 
 
 def retimed(heard: list[AnyEvent]) -> list[AnyEvent]:
-    """Events as they came, at the times that the simulator scripted them for; headers at once."""
+    """Return the events at the times that the simulator scripted; headers at 0."""
     at, found = 0.0, list[AnyEvent]()
     for event in heard:
         if isinstance(event, RawEvent) and event.data != "[DONE]":

@@ -1,1 +1,1 @@
-"""The self-test: the main job in the real window, as a person does it."""
+"""Self-test: the main job in the real window, through its widgets."""

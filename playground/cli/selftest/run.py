@@ -23,7 +23,7 @@ SIMULATOR = ("--ttft-ms", "120", "--token-ms", "10")
 
 
 def self_test(options: argparse.Namespace) -> int:
-    """Do every step. Returns 0, or 1 where a step failed; 2 where Qt cannot be loaded. Raises InputError."""
+    """Do every step. Returns 0, or 1 if a step failed; 2 if Qt cannot be loaded. Raises InputError."""
     folder = _screenshot_folder(options.screenshots)
     if sys.platform.startswith("linux"):
         missing = missing_libraries(LIBRARIES)
@@ -63,7 +63,7 @@ async def _run(
     from playground.cli.selftest.steps import Steps
     from playground.ui.session import Session
 
-    # A key of the person who runs this has no business here.
+    # The self-test must not use the key of the user who runs it.
     environment = {name: value for name, value in os.environ.items() if name != "SMALLEST_API_KEY"}
     session = Session(application, data, environment, simulator_options=SIMULATOR)
     session.workspace.settings.set("theme", options.theme)

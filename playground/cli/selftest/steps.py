@@ -1,4 +1,4 @@
-"""The steps of the main job, through the real widgets. Each says what it saw."""
+"""Steps of the self-test, through the real widgets. Each returns a description of its result."""
 
 from __future__ import annotations
 
@@ -22,35 +22,35 @@ LOOK_S = 0.01
 
 
 class StepFailed(Exception):  # noqa: N818 - what a step reports
-    """What was expected was not seen; the text says what was seen instead."""
+    """An expected state did not occur; the message describes the actual one."""
 
 
 def expect(seen: bool, words: str) -> None:
-    """Raises StepFailed with `words` where something was not seen."""
+    """Raise StepFailed with `words` unless the condition holds."""
     if not seen:
         raise StepFailed(words)
 
 
 class UiDriver:
-    """Works on one window."""
+    """Drives one window."""
 
     def __init__(self, window: QWidget, screenshots: Path | None) -> None:
         self._window, self._screenshots = window, screenshots
 
     async def until(self, seen: Callable[[], bool], what: str) -> None:
-        """Look again and again until something is seen. Raises StepFailed after PATIENCE_S seconds."""
+        """Poll until a condition holds. Raises StepFailed after PATIENCE_S seconds."""
         deadline = time.monotonic() + PATIENCE_S
         while not seen():
             expect(time.monotonic() < deadline, f"not seen within {PATIENCE_S:.0f} s: {what}")
             await asyncio.sleep(LOOK_S)
 
     async def press(self, key: Qt.Key, modifiers: Qt.KeyboardModifier = Qt.KeyboardModifier.NoModifier) -> None:
-        """Press a key where the focus is."""
+        """Press a key in the focused widget."""
         QTest.keyClick(self._window.focusWidget() or self._window, key, modifiers)
         await asyncio.sleep(0)
 
     async def type(self, text: str) -> None:
-        """Type a text where the focus is."""
+        """Type a text into the focused widget."""
         focus = self._window.focusWidget()
         expect(focus is not None, "nothing in the window takes keys")
         QTest.keyClicks(focus, text)
@@ -67,14 +67,14 @@ class UiDriver:
 
 DATE = "2026-11-23 "
 MANY = 800
-"""Tokens that the sample's stable prefix has at least."""
+"""Minimum number of tokens in the sample's stable prefix."""
 CONTROL = Qt.KeyboardModifier.ControlModifier
 SHIFT = Qt.KeyboardModifier.ShiftModifier
 
 
 @dataclass(frozen=True, slots=True)
 class StepOutcome:
-    """What one step came to."""
+    """Result of one step."""
 
     name: str
     passed: bool
@@ -82,7 +82,7 @@ class StepOutcome:
 
 
 class Steps:
-    """Steps 2 to 7 of the main job, in order; a failed step does not keep the next from being tried."""
+    """Steps 2 to 7 of the main job, in order; later steps also run after a failed one."""
 
     def __init__(self, session: Session, screenshots: Path | None) -> None:
         self._session, self._window = session, session.window
@@ -90,7 +90,7 @@ class Steps:
         self._sent: list[str] = []
 
     async def run(self) -> list[StepOutcome]:
-        """Do them all."""
+        """Run all steps."""
         steps: tuple[tuple[str, str, Callable[[], Awaitable[str]]], ...] = (
             ("zones of the sample prompt", "2-zones", self._zones),
             ("send and watch it stream", "3-sent", self._send_first),
@@ -118,7 +118,7 @@ class Steps:
         return f"≈ {zones.stable_tokens:,.0f} stable tokens; {zones.boundary.cause}"
 
     async def _send(self) -> PendingRequest:
-        """Ctrl+Enter, and wait until the request_id is on the screen."""
+        """Press Ctrl+Enter and wait until the request_id is visible."""
         before = self._window.requests.current
         await self._hand.press(Qt.Key.Key_Return, CONTROL)
         await self._hand.until(lambda: self._window.requests.current is not before, "a request on its way")

@@ -133,7 +133,7 @@ class AgentDialog(AgentView):
         self._show_branches()
         self.show_prompt()
         self.refresh()
-        self.state.setText("A new conversation, from the prompt in hand.")
+        self.state.setText("New conversation from the current prompt.")
 
     def run_or_stop(self) -> None:
         """Run the current prompt, or stop the running loop."""
@@ -318,13 +318,13 @@ class AgentDialog(AgentView):
 
     def _branch(self, conversation: Conversation, turn_id: str) -> None:
         if self.running:  # The editor may have been opened before the run began.
-            self.trouble.emit("Stop the chain before you edit it.")
+            self.trouble.emit("Stop the run before you edit it.")
             return
         self._conversation, self._end, self._chain = conversation, turn_id, None
         self._keep()
         self._show_branches()
         self.refresh()
-        self.state.setText("A branch: the old one is kept. “Go on from here” runs it.")
+        self.state.setText("New branch; the old one is kept. “Branch from here” runs it.")
 
     def _trim(self) -> None:
         """Remove the last turn of the visible branch."""

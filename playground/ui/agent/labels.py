@@ -50,7 +50,7 @@ def prefix_words(conversation: Conversation, turn_id: str, added_tokens: float) 
         return ""
     if conversation.keeps_prefix(turn_id):
         return f"adds ≈ {added_tokens:,.0f} tokens to the prefix, and keeps it"
-    return f"changes what was sent before: ≈ {added_tokens:,.0f} tokens from there on are fresh"
+    return f"changes the previous request: ≈ {added_tokens:,.0f} tokens from there on are fresh"
 
 
 def result_words(result: Result, now: float) -> str:

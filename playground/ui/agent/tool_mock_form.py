@@ -163,7 +163,7 @@ class AnswerForm(QWidget):
 
     def _say(self, bad: InputError | None) -> None:
         sentences = [_short(str(problem)) for problem in bad.problems] if bad is not None else []
-        self.wrong.setText("\n".join([*sentences, "What was right last is kept."]) if sentences else "")
+        self.wrong.setText("\n".join([*sentences, "The last valid value is kept."]) if sentences else "")
         self.wrong.setVisible(bool(sentences))
         self.cases.setProperty("bad", "true" if any("cases" in one for one in sentences) else "false")
         restyle(self.cases)

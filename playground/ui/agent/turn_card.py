@@ -78,7 +78,7 @@ class TurnCard(QFrame):
         self.prefix = words("", "muted")
         self.trouble = words("", "failure")
         self.edit = self._link("Edit the answer…", lambda: self.answer_asked.emit(turn_id))
-        self.go_on = self._link("Go on from here", lambda: self.go_on_asked.emit(turn_id))
+        self.go_on = self._link("Branch from here", lambda: self.go_on_asked.emit(turn_id))
         self._calls: dict[str, CallRow] = {}
         self._lay_out()
 

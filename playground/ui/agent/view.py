@@ -62,7 +62,7 @@ class EditDialog(QDialog):
         column = QVBoxLayout(self)
         column.setContentsMargins(GRID * 2, GRID * 2, GRID * 2, GRID * 2)
         if as_answer:
-            column.addWidget(words('As JSON: "content", and "tool_calls" where there are any.', "muted"))
+            column.addWidget(words('As JSON: "content", and "tool_calls" if any.', "muted"))
         column.addWidget(self.text, 1)
         column.addWidget(self.wrong)
         column.addWidget(buttons)
@@ -211,24 +211,24 @@ class AgentView(TaskDialog):
         self.branch.setAccessibleName("Branch of the conversation")
         self.branch.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToContents)
         self.state = words(
-            "Runs the prompt in hand: request, tool calls, results, next request, until there is an answer."
+            "Runs the current prompt: request, tool calls, results, next request, until the model answers."
         )
         self.totals = words("", "muted")
         self.ask = AskBar()
         self.say = QLineEdit()
-        self.say.setPlaceholderText("What the caller says next")
-        self.say.setAccessibleName("What the caller says next")
-        self.say_go = QPushButton("Say it, and run on")
+        self.say.setPlaceholderText("Next user message")
+        self.say.setAccessibleName("Next user message")
+        self.say_go = QPushButton("Send reply")
         self.say_go.setAutoDefault(False)
         self.answers = AnswersPane()
         self.ways = {
             name: self._button(label)
             for name, label in (
-                ("prompt", "Make this the prompt"),
+                ("prompt", "Use as prompt"),
                 ("save", "Save as a prompt file…"),
                 ("code", "Copy as Python"),
                 ("timeline", "Voice timeline…"),
-                ("trim", "Trim the branch"),
+                ("trim", "Delete last turn"),
                 ("new", "Start over"),
             )
         }
@@ -252,8 +252,8 @@ class AgentView(TaskDialog):
         self.column.setContentsMargins(0, 0, GRID, 0)
         self.column.setSpacing(GRID)
         self.empty = words(
-            "Each turn will stand here: what was said and called, what the calls returned, its request_id and usage, "
-            "and what it adds to the prefix.",
+            "Each turn appears here after it has run: messages, tool calls and results, request_id, usage, and tokens "
+            "added to the prefix.",
             "muted",
         )
         self.empty.setContentsMargins(GRID * 2, GRID * 2, GRID * 2, GRID)

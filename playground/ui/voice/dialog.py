@@ -48,7 +48,7 @@ class VoiceDialog(TaskDialog):
         self._task: asyncio.Task[None] | None = None
         self.title = words("", "strong")
         self.note = words("", "muted")
-        self.hand = QPushButton("The run in hand")
+        self.hand = QPushButton("Current run")
         self.hand.clicked.connect(self.show_in_hand)
         self.example = QPushButton("The vendor's example")
         self.example.setToolTip("Plays filler, tool and answer against the built-in simulator: two requests in the log")
@@ -170,7 +170,7 @@ class VoiceDialog(TaskDialog):
 def example_note(played: Example) -> str:
     """Return a text that compares the measured with the scripted times."""
     if played.trouble:
-        return f"The example did not come to its answer: {played.trouble}"
+        return f"The example failed: {played.trouble}"
     if len(played.measured) < 2:
         return ""
     first, second = played.measured[:2]

@@ -17,15 +17,15 @@ LANES = ("Caller hears", "Request", "Text", "Tool calls", "Tools")
 
 _MARKS = {
     "sent": ("request sent", "The request's first byte left."),
-    "headers": ("headers", "The response's headers came, with its request_id."),
-    "first_content": ("first content", "The first text of the turn came."),
-    "first_call": ("first call piece", "The first piece of a tool call came."),
-    "ended": ("response ended", "The response ended as it should."),
+    "headers": ("headers", "The response's headers arrived, with its request_id."),
+    "first_content": ("first content", "The first text of the turn arrived."),
+    "first_call": ("first call piece", "The first piece of a tool call arrived."),
+    "ended": ("response ended", "The response finished normally."),
     "failed": ("failed", "The request failed."),
     "stopped": ("stopped", "The request was stopped."),
 }
 _SPANS: dict[str, tuple[int, Style, str, str]] = {
-    "queue": (REQUEST, "wait", "queue", "Waiting for a place within the plan's limits, or for a retry."),
+    "queue": (REQUEST, "wait", "queue", "Queued under the plan's limits, or waiting for a retry."),
     "headers": (REQUEST, "wait", "headers", "From the request to the response's headers."),
     "first_token": (REQUEST, "wait", "first token", "From the headers to the first text or call piece."),
     "filler": (TEXT, "text", "filler", "Text spoken before a call"),
@@ -34,10 +34,10 @@ _SPANS: dict[str, tuple[int, Style, str, str]] = {
     "tool": (TOOLS, "tool", "tool", "The tool runs"),
 }
 _CAUSES = {
-    "start": "Nothing is heard before the first word.",
-    "tool": "Calls and the next request take longer than what was said.",
-    "starved": "The text came too slowly for the speaking rate.",
-    "end": "Nothing was said any more.",
+    "start": "Silence before the first word.",
+    "tool": "Tool calls and the next request take longer than the speech before them.",
+    "starved": "The text arrived too slowly for the speaking rate.",
+    "end": "Nothing is spoken until the agent loop ends.",
 }
 
 

@@ -163,7 +163,7 @@ METRICS: tuple[tuple[str, Callable[[Group], Distribution]], ...] = (
     ("Time to first token", lambda group: group.ttft),
     ("First speakable clause", lambda group: group.first_clause),
     ("Longest gap between pieces", lambda group: group.longest_gap),
-    ("Speech stands still (starved) ≈", lambda group: group.starved),
+    ("Playback stalls (buffer underrun) ≈", lambda group: group.starved),
 )
 COLUMNS = ("what", "cache", "turns", "lowest", "median", "p90", "worst", "none")
 FEW = 20
@@ -193,10 +193,10 @@ class ReadinessTab(QWidget):
         self._task: asyncio.Task[None] | None = None
         self._turns: list[TurnTimes] = []
         self._found: Readiness | None = None
-        self.times, self.at_once = _spin(2, MOST, 10, "How often"), _spin(1, 20, 1, "Side by side")
-        self.limit = _spin(1, 600, int(settings.number("voice_limit_s")), "A turn should end within, seconds")
+        self.times, self.at_once = _spin(2, MOST, 10, "Runs"), _spin(1, 20, 1, "Runs in parallel")
+        self.limit = _spin(1, 600, int(settings.number("voice_limit_s")), "Time limit per turn, seconds")
         self.limit.setSuffix(" s")
-        self.cold = QCheckBox("every other one cold")
+        self.cold = QCheckBox("Alternate cold and warm")
         self.cold.setToolTip("Its own words before the first message (and in the first tool): no cache can know it")
         self.cost, self.said, self.small = words("", "muted"), words("", "strong"), words("", "variable")
         self.progress = QProgressBar()
@@ -217,7 +217,7 @@ class ReadinessTab(QWidget):
 
     def _lay_out(self) -> None:
         row = QHBoxLayout()
-        for label, box in (("How often", self.times), ("side by side", self.at_once), ("limit a turn", self.limit)):
+        for label, box in (("Runs", self.times), ("In parallel", self.at_once), ("Time limit per turn", self.limit)):
             row.addWidget(QLabel(label))
             row.addWidget(box)
         row.addWidget(self.cold)
@@ -340,7 +340,7 @@ class ReadinessTab(QWidget):
 def verdict(found: Readiness) -> str:
     """Return the share of turns that ended in time, and the share with pauses in speech."""
     if not found.all.turns:
-        return "Nothing has been measured yet. Each request is one of its own in the log."
+        return "Nothing measured yet. Each request is logged."
     within, starving = found.all.within, found.all.starving
     stopped = f"  ·  {found.stopped} stopped, left out" if found.stopped else ""
     return (

@@ -16,12 +16,12 @@ from playground.voice.timeline import Comparison, Timeline, compare
 from playground.voice.variants import VARIANTS, MeasuredTurn, Variant
 
 NAMES: dict[Variant, str] = {
-    "parallel": "Filler, tool in parallel (as it was run)",
+    "parallel": "Filler, tool in parallel (as measured)",
     "after_speech": "Filler, tool after speech (≈ computed)",
     "no_filler": "No filler (≈ computed)",
 }
 COLUMNS = ("", "tool in parallel", "tool after speech", "gained", "no filler", "gained")
-TABLE = "What running the tool beside the filler gains"
+TABLE = "Time saved by running the tool during the filler"
 
 
 class SideBySideTab(QWidget):
@@ -90,7 +90,7 @@ class SideBySideTab(QWidget):
 def sentence(found: Comparison, turns: tuple[MeasuredTurn, ...]) -> str:
     """Return the result of the comparison as a text."""
     if not turns:
-        return "Nothing has run yet."
+        return "No run yet."
     if not any(turn.times.calls for turn in turns):
         return "No tool was called: there is nothing to run beside a filler, and all three are alike."
     if not found.has_filler:
@@ -136,7 +136,7 @@ def gain_rows(found: Comparison) -> list[tuple[str, ...]]:
         row("first sound", first, after.first_sound_s, none.first_sound_s),
         row("answer heard", answer, after.answer_s, none.answer_s),
         row("longest silence", longest, after.longest_silence_s, none.longest_silence_s),
-        row("silence in all", total, after.total_silence_s, none.total_silence_s),
+        row("total silence", total, after.total_silence_s, none.total_silence_s),
     ]
 
 

@@ -29,7 +29,7 @@ class TimelineSource:
     now: Callable[[], float | None] = _never
 
 
-NOTHING = TimelineSource("Nothing has run yet", lambda: ())
+NOTHING = TimelineSource("No run yet", lambda: ())
 
 
 class RunInHand(QObject):

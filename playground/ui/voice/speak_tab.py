@@ -95,7 +95,7 @@ class SystemVoice:
 
 
 NO_PLAYER = (
-    "It is measured and can be saved; to hear it as well: pip install 'electron-playground[speech]', which adds Qt's "
+    "Speech is measured and can be saved. To play it, pip install 'electron-playground[speech]', which adds Qt's "
     "multimedia module."
 )
 
@@ -202,8 +202,8 @@ class SpeakTab(QWidget):
         self.save = QPushButton("Save as WAV…")
         self.save.clicked.connect(self._ask)
         self.save.setEnabled(False)
-        self.told = words("Nothing was spoken yet.", "muted")
-        self.table = plain_table("What was spoken", COLUMNS, 0, {1: 110, 2: 110, 3: 330})
+        self.told = words("Nothing spoken yet.", "muted")
+        self.table = plain_table("Spoken parts", COLUMNS, 0, {1: 110, 2: 110, 3: 330})
         self._lay_out()
         self.show_endpoint()
 
@@ -292,7 +292,7 @@ class SpeakTab(QWidget):
             self._player.play(pcm)
 
     async def _speak(self, speaker: Speaker) -> None:
-        said = "All of it was spoken."
+        said = "All text was spoken."
         try:
             await speaker.speak()
         except SpeechError as failed:
@@ -329,7 +329,7 @@ class SpeakTab(QWidget):
         self.measured.emit(tuple(part.times for part in parts))
 
     def _ask(self) -> None:
-        dialog = QFileDialog(self, "Save what was spoken")
+        dialog = QFileDialog(self, "Save speech as WAV")
         dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
         dialog.setNameFilter("WAV (*.wav)")
         dialog.setDefaultSuffix("wav")

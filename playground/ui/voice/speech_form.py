@@ -65,7 +65,7 @@ class SpeechForm(QWidget):
         self.unit.setAccessibleName("Unit of the speaking rate")
         for name in ("characters", "words"):
             self.unit.addItem(f"{name} a second", name)
-        self.start.setAccessibleName("What speech waits for")
+        self.start.setAccessibleName("Speech starts after")
         for rule, name in _STARTS.items():
             self.start.addItem(name, rule)
         self.defaults = QPushButton("Vendor's figures")
@@ -128,7 +128,9 @@ class SpeechForm(QWidget):
     def _take(self, *_: object) -> None:
         delay, whole = self.delay.value(), self.pipeline.value()
         if whole < delay:
-            self._say(f"The pipeline has the start delay in it: it is at least {delay} ms. The last figures hold.")
+            self._say(
+                f"The pipeline includes the start delay: enter at least {delay} ms. The last valid values are kept."
+            )
             return
         for name, value in (
             ("voice_delay_ms", delay),

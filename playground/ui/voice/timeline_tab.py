@@ -35,7 +35,7 @@ class TimelineTab(QWidget):
         self.canvas = Canvas(theme, "Voice timeline")
         self.moment = words(LEGEND, "muted")
         self.bar = QScrollBar(Qt.Orientation.Horizontal)
-        self.bar.setAccessibleName("Which part of the timeline is shown")
+        self.bar.setAccessibleName("Visible part of the timeline")
         self.table = plain_table("The timeline's figures", COLUMNS, 3, {0: 100, 1: 100, 2: 100, 4: 100})
         self.copy = QPushButton("Copy the table")
         self.copy.clicked.connect(self._copy)
@@ -75,7 +75,7 @@ class TimelineTab(QWidget):
     def show_timeline(self, timeline: Timeline, turns: tuple[MeasuredTurn, ...], *, live: bool) -> None:
         """Draw a timeline. The table is updated less often, and at the end."""
         self._picture = picture(timeline, turns) if turns else EMPTY
-        self.figures.setText(headline(timeline) if turns else "Nothing has run yet.")
+        self.figures.setText(headline(timeline) if turns else "No run yet.")
         self.canvas.show_picture(self._picture)
         if not live or time.monotonic() - self._filled_at >= TABLE_S:
             self._filled_at = time.monotonic()
@@ -111,4 +111,4 @@ def headline(timeline: Timeline) -> str:
     answer = milliseconds(timeline.answer_heard_at, computed=True)
     longest = milliseconds(timeline.longest_silence_s, computed=True)
     total = milliseconds(timeline.total_silence_s, computed=True)
-    return f"First sound {first}  ·  answer heard {answer}  ·  longest silence {longest}  ·  silence in all {total}"
+    return f"First sound {first}  ·  answer heard {answer}  ·  longest silence {longest}  ·  total silence {total}"

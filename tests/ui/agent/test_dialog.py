@@ -1,4 +1,4 @@
-"""Chains in the real window over the real simulator: run, watched, asked, edited, gone on with, tied in the log."""
+"""Agent loops in the real window with a real simulator: run, questions, edits, continuation, tag in the log."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ def test_repeats_cold_and_warm_are_in_the_log(tell: Tell) -> None:
         tab = dialog.readiness
         dialog.tabs.setCurrentWidget(tab)
         assert "10 requests" in tab.cost.text()
-        assert "Nothing has been measured" in tab.said.text()
+        assert "Nothing measured yet" in tab.said.text()
         tab.times.setValue(6)
         tab.cold.setChecked(True)
         tab.go.click()
@@ -40,7 +40,7 @@ def test_repeats_cold_and_warm_are_in_the_log(tell: Tell) -> None:
         assert "6 turns are few" in tab.small.text()
         found = {(row[0], row[1]): row for row in (_cells(tab.table, n) for n in range(tab.table.rowCount()))}
         turns = {group: int(row[2]) for (what, group), row in found.items() if what == "Time to first token"}
-        # Three had words of their own; of the others the first was the first of its kind.
+        # Three had a unique prefix; of the others, the first was the first of its kind.
         assert turns == {"all": 6, "cold": 4, "warm": 2}
         tab.limit.setValue(1)
         assert session.workspace.settings.number("voice_limit_s") == 1

@@ -1,4 +1,4 @@
-"""The voice timeline in the window: what it draws equals what the engine computes, live and afterwards."""
+"""Voice timeline in the window: the drawing equals the computed timeline, during and after a run."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_the_vendors_example_is_one_click(tell: Tell) -> None:
         session.window.actions_table["voice"].trigger()
         dialog = session.window.voicing.dialog
         assert dialog is not None
-        assert dialog.timeline.figures.text() == "Nothing has run yet."
+        assert dialog.timeline.figures.text() == "No run yet."
         dialog.example.click()
         await hand.until(dialog.example.isEnabled, "the example's end")
         shown = _shown(dialog)
@@ -168,7 +168,7 @@ def test_the_table_is_copied(tab: TimelineTab) -> None:
     tab.copy.click()
     lines = QGuiApplication.clipboard().text().split("\n")
     assert lines[0] == "at\tlength\tlane\twhat\tknown"
-    assert "250 ms\t\tRequest\tturn 1: The first text of the turn came.\tmeasured" in lines
+    assert "250 ms\t\tRequest\tturn 1: The first text of the turn arrived.\tmeasured" in lines
     assert any(line.startswith("≈ 600 ms\t≈ 533 ms\tCaller hears") for line in lines)
 
 
@@ -217,7 +217,7 @@ def test_the_speech_settings_are_checked_and_remembered(qtbot: QtBot, tmp_path: 
 @pytest.mark.parametrize(
     ("turns", "said"),
     [
-        ((), "Nothing has run yet."),
+        ((), "No run yet."),
         ((turn(0, times((100, "Yes."), ends=200)),), "No tool was called"),
         ((turn(0, times(calls=[(100, 0)], ends=200), (210, 300)),), "No turn spoke before its call"),
     ],
