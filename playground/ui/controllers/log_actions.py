@@ -117,7 +117,7 @@ EXPORTS = "JSONL, can be imported again (*.jsonl);;Table for spreadsheets (*.csv
 IMPORTS = "Exported requests (*.jsonl *.har);;All files (*)"
 MOST_IN_A_TICKET = 100
 MOST_SHOWN = 200
-"""Number of rows above which a message gives only their count."""
+"""Maximum number of selected rows that an action reads from the table model."""
 
 
 class LogWork(QObject):
