@@ -164,7 +164,7 @@ def test_an_interrupted_request_says_so(play: Play, tmp_path: Path) -> None:
         assert stage.cell(0, "status") == "200 interrupted"
         assert stage.cell(0, "status", TIP).startswith("The program ended before the request did")
         assert stage.cell(0, "out").startswith("≈ ")
-        assert stage.cell(0, "total", TIP).endswith("when it ended is not known")
+        assert stage.cell(0, "total", TIP).endswith("the end time is unknown")
         stage.pane.set_source(None)
         await again.close()
 
