@@ -243,18 +243,24 @@ class Exchange:
 
     async def _body(self, response: httpx.Response, decoder: ResponseDecoder) -> AsyncGenerator[list[AnyEvent], None]:
         async with aclosing(_bytes(response)) as body:
-            with SilenceLimit() as silence:
-                # The first byte has the longer limit of the headers: a model may think before it answers.
-                silence.begins(_take_limit(response))
-                async for received in body:
-                    silence.ends()
-                    if events := decoder.feed(received, self._clock()):
-                        yield events
-                    if decoder.ended:
-                        if decoder.error is None:
-                            await _drain(body)
-                        break
-                    silence.begins(self._timeouts.idle)
+            try:
+                with SilenceLimit() as silence:
+                    # The first byte has the longer limit of the headers: a model may think before it answers.
+                    silence.begins(_take_limit(response))
+                    async for received in body:
+                        silence.ends()
+                        if events := decoder.feed(received, self._clock()):
+                            yield events
+                        if decoder.ended:
+                            if decoder.error is None:
+                                await _drain(body)
+                            break
+                        silence.begins(self._timeouts.idle)
+            except GeneratorExit:
+                # httpx leaves its inner generators to the garbage collector, which ends them in another task. With the
+                # response closed they have nothing left to wait for.
+                await response.aclose()
+                raise
         yield decoder.end(self._clock())
         if decoder.error is not None:
             yield [self._failed(decoder.error)]
