@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt, Signal
@@ -22,6 +21,7 @@ from playground.ui.bars.statusbar import StatusBar
 from playground.ui.bars.topbar import TopBar
 from playground.ui.controllers.dialogs import DialogController
 from playground.ui.controllers.files import Files
+from playground.ui.modes import Modes
 from playground.ui.panes.prompt.pane import PromptPane
 from playground.ui.theme import mono_font
 from playground.ui.window_state import COLUMNS, ROWS, Places
@@ -53,6 +53,7 @@ class MainWindow(QMainWindow):
         """The event that ends the notice on display."""
         self._appearance = appearance
         self._painted = False
+        self._answers: Answers | None = None
         self._build_panes()
         self._build_parts()
         self._lay_out()
@@ -78,7 +79,7 @@ class MainWindow(QMainWindow):
 
     def _handlers(self) -> dict[str, Callable[[], object]]:
         return {
-            "send": lambda: self.requests.send_or_stop(),
+            "send": lambda: self.modes.send() or self.requests.send_or_stop(),
             "stop": lambda: self.requests.stop(),
             "verify": lambda: self.requests.verify(),
             "chain": lambda: self.answers and self.chaining.run(),
@@ -118,6 +119,7 @@ class MainWindow(QMainWindow):
             "zoom_out": lambda: self._appearance.zoom(-1),
             "zoom_reset": lambda: self._appearance.zoom(0),
             "theme": self._appearance.toggle,
+            "mode_prompt": lambda: self.modes.show_mode("prompt"),
             "connect": lambda: self.program.connect_dialog(),
             "connect_electron": self.program.connect_to_electron,
             "resend": lambda: self.requests.resend(),
@@ -154,13 +156,20 @@ class MainWindow(QMainWindow):
             splitter.setChildrenCollapsible(False)
             splitter.setHandleWidth(1)
             splitter.setSizes(list(sizes))
+        self.modes = Modes(self._rows, self.top)
         centre = QWidget()
-        _column(centre, self.menu_row, self.top, self.trouble, self._rows, self.status, tall=self._rows)
+        _column(centre, self.menu_row, self.top, self.trouble, self.modes, self.status, tall=self.modes)
         self.setCentralWidget(centre)
 
-    @cached_property
+    @property
     def answers(self) -> Answers:
-        """The panes that show answers, put into their places when they are first needed."""
+        """The panes that show completions, built when they are first needed."""
+        if self._answers is None:
+            self._answers = self._build_answers()
+            self._connect_answers(self._answers)
+        return self._answers
+
+    def _build_answers(self) -> Answers:
         # Imported here: the first frame does not show them.
         from playground.ui.controllers.agent import Chaining
         from playground.ui.controllers.results import Answers
@@ -182,7 +191,6 @@ class MainWindow(QMainWindow):
                 blank.deleteLater()
             pane.setVisible(not (self._narrow and pane is answers.inspector))
             splitter.setSizes(sizes)
-        self._connect_answers(answers)
         return answers
 
     def complete(self) -> None:
@@ -303,8 +311,8 @@ class MainWindow(QMainWindow):
                 "Simulator: replies are simulated, nothing leaves this computer",
                 [("Connect to Electron…", self.program.connect_to_electron)],
             )
-        if "answers" in vars(self):
-            self.answers.adviser.look_soon()
+        if self._answers is not None:
+            self._answers.adviser.look_soon()
             self.workspace.tasks.start(self._remember(), "remember what was sent")
 
     async def start_simulator(self) -> None:
@@ -316,6 +324,11 @@ class MainWindow(QMainWindow):
     async def _remember(self) -> None:
         await self.workspace.remember_sent()
         self.requests.refresh_outlook()
+
+    def open_logged(self, run_id: str) -> None:
+        """Display a logged request in the panes of Prompt mode."""
+        self.modes.show_mode("prompt")
+        self.requests.open_logged(run_id)
 
     def copy_request_id(self) -> None:
         """Copy the request_id on display; with several rows selected in the log, all of theirs."""
@@ -407,8 +420,9 @@ class MainWindow(QMainWindow):
     def _show_theme(self) -> None:
         self.prompt.set_theme(self._appearance.theme)
         self.menu_row.destination.set_theme()
-        if "answers" in vars(self):
-            self.answers.set_theme(self._appearance.theme)
+        if self._answers is not None:
+            self._answers.set_theme(self._appearance.theme)
+        self.modes.show_theme()
 
     def _show_zoom(self) -> None:
         """Apply the text size to every widget that displays a prompt or a completion (property `textZoom`)."""
@@ -420,11 +434,9 @@ class MainWindow(QMainWindow):
         """Stop all timers: the window is about to be deleted."""
         self.places.keep()
         self.places.rest()
-        if "answers" in vars(self):
-            self.requests.rest()
-            self.answers.adviser.rest()
-            self.log.rest()
-            self.answers.log_paths.rest()
+        self.modes.rest()
+        if self._answers is not None:
+            self._answers.rest()
 
     def paintEvent(self, event: QPaintEvent) -> None:
         super().paintEvent(event)

@@ -102,6 +102,19 @@ class TopBar(QFrame):
         row.addStretch(1)
         for widget in right:
             row.addWidget(widget)
+        self._prompt_tools = (self._file, self._new, *right)
+        self._mode_tools: QWidget | None = None
+
+    def show_tools(self, tools: QWidget | None, *, prompt: bool) -> None:
+        """Display the prompt's controls, or those of another mode in their place."""
+        if self._mode_tools is not None:
+            self._mode_tools.hide()
+        for widget in self._prompt_tools:
+            widget.setVisible(prompt)
+        self._mode_tools = tools
+        if tools is not None:
+            self.layout().addWidget(tools)
+            tools.show()
 
     def set_file_menu(self, menu: QMenu) -> None:
         """Set the menu of the button with the prompt's name."""

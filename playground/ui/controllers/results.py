@@ -81,6 +81,11 @@ class Answers:
         layout.addWidget(self.response, 1)
         layout.addWidget(self.inspector.strip)
 
+    def rest(self) -> None:
+        """Stop all timers: the window is about to be deleted."""
+        for part in (self.requests, self.adviser, self.log, self.log_paths):
+            part.rest()
+
     def set_theme(self, theme: Theme) -> None:
         """Other colours."""
         self._theme = theme

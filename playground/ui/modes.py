@@ -1,0 +1,92 @@
+"""Modes of the window: Prompt, and the ones that replace its panes with their own (Compare, Batch, Recorder)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from PySide6.QtCore import Signal
+from PySide6.QtWidgets import QStackedWidget, QWidget
+
+from playground.ui.bars.topbar import TopBar
+
+PROMPT = "prompt"
+
+
+@dataclass(frozen=True, slots=True)
+class ModeView:
+    """Widgets of one mode. `toolbar` takes the place of the prompt's controls; None leaves the toolbar empty there."""
+
+    page: QWidget
+    toolbar: QWidget | None = None
+    send: Callable[[], object] | None = None
+    """Runs on Ctrl+Enter while the mode is current; None: the key does nothing there."""
+    take_focus: Callable[[], object] | None = None
+    """Called whenever the mode becomes current."""
+    take_theme: Callable[[], object] | None = None
+    """Called after a change of theme, for what the style sheet does not reach."""
+    close: Callable[[], object] | None = None
+    """Stops the mode's timers and processes: called when the window is about to be deleted."""
+
+
+class Modes(QStackedWidget):
+    """Stack of the modes' pages. A mode other than Prompt is built the first time it is displayed."""
+
+    changed = Signal(str)
+    """The id of the mode that is now current."""
+
+    def __init__(self, prompt_page: QWidget, top: TopBar) -> None:
+        super().__init__()
+        self._top = top
+        self._builders: dict[str, Callable[[], ModeView]] = {}
+        self._views: dict[str, ModeView] = {PROMPT: ModeView(prompt_page)}
+        self.current = PROMPT
+        self.addWidget(prompt_page)
+        top.modes.add_mode(PROMPT, "Prompt", "prompt")
+        top.modes.chosen.connect(self.show_mode)
+
+    def add(self, mode: str, label: str, icon: str, build: Callable[[], ModeView]) -> None:
+        """Add a mode to the switch. `build` is called once, when the mode is first displayed."""
+        self._builders[mode] = build
+        self._top.modes.add_mode(mode, label, icon)
+
+    def show_mode(self, mode: str) -> None:
+        """Display a mode. Raises KeyError for a mode that was not added."""
+        view = self._view(mode)
+        if mode != self.current:
+            self.current = mode
+            self.setCurrentWidget(view.page)
+            self._top.show_tools(view.toolbar, prompt=mode == PROMPT)
+            self.changed.emit(mode)
+        self._top.modes.show_mode(mode)
+        if view.take_focus is not None:
+            view.take_focus()
+
+    def view(self, mode: str) -> ModeView | None:
+        """Return the widgets of a mode, or None before it was first displayed."""
+        return self._views.get(mode)
+
+    def send(self) -> bool:
+        """Run the current mode's command for Ctrl+Enter. Returns False in Prompt mode, which has none."""
+        view = self._views[self.current]
+        if view.send is not None:
+            view.send()
+        return self.current != PROMPT
+
+    def show_theme(self) -> None:
+        """Pass a change of theme to every mode that has been built."""
+        for view in self._views.values():
+            if view.take_theme is not None:
+                view.take_theme()
+
+    def rest(self) -> None:
+        """Stop the timers and processes of every mode that has been built."""
+        for view in self._views.values():
+            if view.close is not None:
+                view.close()
+
+    def _view(self, mode: str) -> ModeView:
+        if mode not in self._views:
+            view = self._views[mode] = self._builders[mode]()
+            self.addWidget(view.page)
+        return self._views[mode]

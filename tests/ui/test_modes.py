@@ -1,0 +1,63 @@
+"""The mode switch of the window: pages, toolbar, and what Ctrl+Enter does in each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from PySide6.QtWidgets import QLabel
+
+from playground.cli.selftest.steps import UiDriver
+from playground.ui.modes import ModeView
+from playground.ui.session import Session
+from tests.ui.conftest import Story
+
+Tell = Callable[[Story], None]
+
+
+def test_modes_added_mode_is_built_at_first_display_only(tell: Tell) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
+        modes, top = session.window.modes, session.window.top
+        built: list[ModeView] = []
+        ran: list[str] = []
+
+        def build() -> ModeView:
+            built.append(ModeView(QLabel("page"), QLabel("tools"), send=lambda: ran.append("send")))
+            return built[-1]
+
+        modes.add("other", "Other", "record", build)
+        assert built == []
+        assert top.modes.isVisible()
+        modes.show_mode("other")
+        modes.show_mode("prompt")
+        modes.show_mode("other")
+        assert len(built) == 1
+        assert built[0].page.isVisible()
+        tools = built[0].toolbar
+        assert tools is not None
+        assert tools.isVisible()
+        assert not top.context.isVisible()
+        session.window.actions_table["send"].trigger()
+        assert ran == ["send"]
+        assert not session.window.requests.running
+        session.window.actions_table["mode_prompt"].trigger()
+        assert session.window.prompt.isVisible()
+        assert top.context.isVisible()
+        assert not tools.isVisible()
+
+    tell(story)
+
+
+def test_modes_open_logged_returns_to_the_prompt(tell: Tell) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
+        window = session.window
+        window.modes.add("other", "Other", "record", lambda: ModeView(QLabel("page")))
+        window.requests.send_or_stop()
+        await hand.until(lambda: not window.requests.running, "the end of the request")
+        run_id = window.requests.shown_run_id
+        assert run_id is not None
+        window.modes.show_mode("other")
+        window.open_logged(run_id)
+        await hand.until(lambda: window.modes.current == "prompt", "the prompt's panes")
+        assert window.requests.shown_run_id == run_id
+
+    tell(story)
