@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -84,6 +85,9 @@ class AppServices:
         self.simulation = SimulatorManager(simulator_options)
         self.draft: Draft | None = None
         """The window's draft; only a window has one."""
+        self._opened = AsyncExitStack()
+        """Closes the services that were created on first use, in reverse order."""
+        self._save_cache_memory: Callable[[], None] = lambda: None
         self.log: RequestLog | None = None
         self.log_notice = ""
         self.on_trouble: Callable[[str], None] = lambda _sentence: None
@@ -103,7 +107,9 @@ class AppServices:
         """Return the slots under the plan limits, shared with every process that uses this data folder."""
         from playground.runs.shared_rate_limiter import SharedRateLimiter
 
-        return SharedRateLimiter(self.folder, on_error=lambda message: self.on_trouble(message))
+        limiter = SharedRateLimiter(self.folder, on_error=lambda message: self.on_trouble(message))
+        self._opened.push_async_callback(limiter.close)
+        return limiter
 
     @cached_property
     def sender(self) -> RequestService:
@@ -122,6 +128,7 @@ class AppServices:
         sender.on_learned = lambda: self.cache_memory.save_soon()
         self._follow_settings(sender)
         self.settings.listen(lambda _name: self._follow_settings(sender))
+        self._opened.push_async_callback(sender.connection.aclose)
         return sender
 
     @cached_property
@@ -129,32 +136,36 @@ class AppServices:
         """Return the storage of the learned cache parameters."""
         from playground.runs.cache_memory import CacheMemory
 
-        return CacheMemory(
+        memory = CacheMemory(
             self.folder, self.sender.forecaster, self.writer.submit, lambda message: self.on_trouble(message)
         )
+        self._save_cache_memory = memory.save
+        return memory
 
     @cached_property
     def reporter(self) -> TelemetryService:
         """Return the telemetry output of finished requests; inactive unless the settings enable it."""
         from playground.telemetry.service import TelemetryService
 
-        return TelemetryService(self.folder, self.settings, lambda sentence: self.on_trouble(sentence))
+        reporter = TelemetryService(self.folder, self.settings, lambda sentence: self.on_trouble(sentence))
+        self._opened.push_async_callback(reporter.close)
+        return reporter
 
     @cached_property
     def tool_servers(self) -> ToolServers:
         """Return the tool servers that the user configured. Calls `allow_server` before the first call of each."""
         from playground.mcp_tools.service import ToolServers
 
-        return ToolServers(lambda server: self.allow_server(server))
+        servers = ToolServers(lambda server: self.allow_server(server))
+        self._opened.push_async_callback(servers.close)
+        return servers
 
     @cached_property
     def adviser(self) -> LintService:
         """Return the lint service. Created on first use: the first frame does not need it."""
         from playground.lint.service import LintService
 
-        desk = LintService(self.settings)
-        desk.log = self.log
-        return desk
+        return LintService(self.settings, lambda: self.log)
 
     async def advice(self, document: Document) -> tuple[Finding, ...]:
         """Return the lint findings of a document for the current endpoint."""
@@ -213,8 +224,6 @@ class AppServices:
             self.log_notice = str(trouble)
             return
         self.log = log
-        if "adviser" in vars(self):
-            self.adviser.log = log
         self.log_notice = log.read_only_reason or log.notice or ""
         if log.read_only_reason is None:
             self.sender.log = log
@@ -285,19 +294,11 @@ class AppServices:
         if self.draft is not None:
             await self.draft.flush()
         await self.tasks.close()
-        if "cache_memory" in vars(self):
-            self.cache_memory.save()
+        self._save_cache_memory()
         await self.writer.flush()
         if self.log is not None:
             await self.log.close()
-        if "tool_servers" in vars(self):
-            await self.tool_servers.close()
-        if "reporter" in vars(self):
-            await self.reporter.close()
-        if "rate_limiter" in vars(self):
-            await self.rate_limiter.close()
-        if "sender" in vars(self):
-            await self.sender.connection.aclose()
+        await self._opened.aclose()
         await self.simulation.stop()
         if self.draft is not None:
             self.draft.close()

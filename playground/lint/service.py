@@ -1,8 +1,9 @@
-"""Finding on the prompt at hand: the rules on a thread, with what the endpoint, the settings and the log know."""
+"""Lint findings of a document: the rules run in a worker thread, with the facts of endpoint, settings and log."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from playground.client.endpoint import Endpoint
@@ -21,17 +22,17 @@ if TYPE_CHECKING:
 
 SETTING = "dismissed_advice"
 SAID_ELSEWHERE = frozenset(("refused", "context-full"))
-"""Rules that the check of the prompt speaks for, at every keystroke (prompt/limits.py)."""
+"""Rules that the check bar of the prompt already reports at every keystroke (prompt/limits.py)."""
 _FOR_THIS_PROMPT = "\n"
-"""Stands between an advice's key and the prompt's name; no key and no name of a file has it."""
+"""Separates a finding's key from the prompt's name; it occurs in neither."""
 
 
 class LintService:
-    """Lints documents and stores dismissals. `log` may be set later, after it is opened."""
+    """Lints documents and stores dismissals. `log` returns the request log, or None before it is open."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, log: Callable[[], RequestLog | None]) -> None:
         self._settings = settings
-        self.log: RequestLog | None = None
+        self._log = log
         self._known: tuple[Document | None, PromptHistory] = (None, NO_HISTORY)
 
     def forget(self) -> None:
@@ -41,7 +42,7 @@ class LintService:
     async def judge(
         self, document: Document, endpoint: Endpoint, counter: TokenEstimator, retries: RetryPolicy
     ) -> tuple[Finding, ...]:
-        """All advice that was not dismissed, worst first. Costs the event loop nothing but the handing over."""
+        """Return the findings that were not dismissed, worst first."""
         setting = LintContext(
             rates=endpoint.rates,
             plan=endpoint.plan,
@@ -53,12 +54,13 @@ class LintService:
         return await asyncio.to_thread(advise, document, setting, counter, dismissed=dismissed)
 
     async def _history(self, document: Document) -> PromptHistory:
-        """What the log knows. While only the text in hand changes, it is the same prompt's."""
-        if self.log is None:
+        """Return the prompt's history from the log, cached while its name and tools stay the same."""
+        log = self._log()
+        if log is None:
             return NO_HISTORY
         before, history = self._known
         if before is None or before.name != document.name or before.tools != document.tools:
-            history = await past(self.log, document)
+            history = await past(log, document)
             self._known = (document, history)
         return history
 

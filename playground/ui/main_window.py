@@ -79,7 +79,7 @@ class MainWindow(QMainWindow):
 
     def _handlers(self) -> dict[str, Callable[[], object]]:
         return {
-            "send": lambda: self.modes.send() or self.requests.send_or_stop(),
+            "send": self._send,
             "stop": lambda: self.requests.stop(),
             "verify": lambda: self.requests.verify(),
             "chain": lambda: self.answers and self.chaining.run(),
@@ -324,6 +324,10 @@ class MainWindow(QMainWindow):
     async def _remember(self) -> None:
         await self.workspace.remember_sent()
         self.requests.refresh_outlook()
+
+    def _send(self) -> None:
+        if not self.modes.send():
+            self.requests.send_or_stop()
 
     def open_logged(self, run_id: str) -> None:
         """Display a logged request in the panes of Prompt mode."""

@@ -92,7 +92,7 @@ class TopBar(QFrame):
         set_icon(self._verify, "check", "text")
         self._verify.setToolTip("Send the prompt twice; the second shows whether the cache works")
         self._verify.clicked.connect(verify.trigger)
-        row = QHBoxLayout(self)
+        row = self._row = QHBoxLayout(self)
         row.setContentsMargins(GRID + 4, 0, GRID + 4, 0)
         row.setSpacing(GRID)
         left: tuple[QWidget, ...] = (self.modes, self._endpoint, self._file, self._new)
@@ -113,7 +113,7 @@ class TopBar(QFrame):
             widget.setVisible(prompt)
         self._mode_tools = tools
         if tools is not None:
-            self.layout().addWidget(tools)
+            self._row.addWidget(tools)
             tools.show()
 
     def set_file_menu(self, menu: QMenu) -> None:

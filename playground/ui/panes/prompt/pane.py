@@ -86,6 +86,7 @@ class PromptPane(QFrame):
         self.history = UndoHistory(self)
         self.prompt_tab = PromptTab(theme, self.history)
         self._theme = theme
+        self._other_tabs: OtherTabs | None = None
         self.find_bar = FindBar()
         self.problem_bar = ProblemBar()
         self.file_bar = SlimBar("The prompt's file")
@@ -148,10 +149,14 @@ class PromptPane(QFrame):
         )
         self.find_bar.replace_all_requested.connect(self._replace_all)
 
-    @cached_property
+    @property
     def _others(self) -> OtherTabs:
         """The tabs behind the first one, created on first use: the first paint does not need them."""
+        if self._other_tabs is None:
+            self._other_tabs = self._build_others()
+        return self._other_tabs
 
+    def _build_others(self) -> OtherTabs:
         others = OtherTabs(self._theme)
         others.tools.tools_edited.connect(self._set_tools)
         others.tools.answers_wanted.connect(self.answers_wanted)
@@ -248,7 +253,7 @@ class PromptPane(QFrame):
         count = len({*after.parameters, *after.invalid})
         self.tabs.setTabText(PARAMETERS, counted("Parameters", count, zero=True))
         self._mark_tabs()
-        if "_others" in vars(self):
+        if self._other_tabs is not None:
             self.parameters_tab.show_document(after)
             if before.tools is not after.tools:
                 self.tools_tab.show_tools(after.tools)
@@ -291,7 +296,7 @@ class PromptPane(QFrame):
         self.variables.show_axes(axes)
         self.footer.show_axes(axes)
         self._show_served()
-        if "_others" in vars(self):
+        if self._other_tabs is not None:
             self.tools_tab.show_zones(self._zones)
 
     @property
@@ -379,7 +384,7 @@ class PromptPane(QFrame):
             return
         self._findings = findings
         self.check_bar.show_findings(findings)
-        if "_others" in vars(self):
+        if self._other_tabs is not None:
             self.parameters_tab.show_findings(findings)
 
     def show_place(self, message: int, offset: int) -> None:
@@ -434,5 +439,5 @@ class PromptPane(QFrame):
         self._theme = theme
         self.prompt_tab.set_theme(theme)
         self.variables.set_theme(theme)
-        if "_others" in vars(self):
-            self._others.set_theme(theme)
+        if self._other_tabs is not None:
+            self._other_tabs.set_theme(theme)
