@@ -298,7 +298,7 @@ class CacheForecaster:
         return learned_state.dump(models, others or {})
 
     def load(self, data: bytes) -> None:
-        """Continue from a saved state. Content of another version is ignored; raises no exception for bad data."""
+        """Continue from a saved state. Content of another version is ignored. Raises ValueError if it is damaged."""
         for key, state in learned_state.parse(data).items():
             if key not in self._models:
                 learned_state.restore(self.model(*key), state)
