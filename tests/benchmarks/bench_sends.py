@@ -37,7 +37,7 @@ def memory_bytes() -> int:
 def print_row(sends: int) -> tuple[int, int, int]:
     """Print and return descriptors, threads and memory."""
     gc.collect()
-    row = len(os.listdir("/proc/self/fd")), threading.active_count(), memory_bytes()
+    row = sum(1 for _ in Path("/proc/self/fd").iterdir()), threading.active_count(), memory_bytes()
     widgets = len(_widgets())
     print(f"{sends:6,} sends  {row[0]:4} descriptors  {row[1]:4} threads  {widgets:6,} widgets  {row[2] / MB:7.1f} MB")
     return row
