@@ -19,8 +19,9 @@ from playground.experiments.batch_checks import AnswerCheck, parse_check
 from playground.experiments.batch_job import BatchJob, concurrency_of
 from playground.experiments.batch_plan import (
     BatchForecast,
+    BatchPlan,
     PlannedRow,
-    forecast_batch,
+    make_plan,
     plan_of_shard,
     plan_rows,
     shard,
@@ -134,43 +135,37 @@ class _Job:
             part = _shard_of(self._options.shard)
             if part is not None:
                 endpoint = replace(endpoint, plan=plan_of_shard(endpoint.plan, part[1]))
-            plan = plan_rows(self._document, self._rows, self._columns, self._options.order)
             await services.open_log()
             await services.remember_sent(endpoint)
             if services.log_notice:
                 _say(services.log_notice)
             if self._options.dry_run:
-                self._print_forecasts(services, endpoint, plan)
+                self._print_forecasts(self._plan(services, endpoint))
                 return FINISHED
+            plan = plan_rows(self._document, self._rows, self._columns, self._options.order)
             return await self._send(services, endpoint, plan)
         finally:
             await services.close()
 
-    def _print_forecasts(self, services: AppServices, endpoint: Endpoint, plan: tuple[PlannedRow, ...]) -> None:
-        chosen = self._forecast(services, endpoint, plan)
-        in_file_order = self._forecast(services, endpoint, plan_rows(self._document, self._rows, self._columns, "file"))
-        value = {
-            "order": self._options.order,
-            **_forecast_fields(chosen),
-            "file_order": _forecast_fields(in_file_order),
-        }
+    def _print_forecasts(self, plan: BatchPlan) -> None:
+        chosen, other = plan.forecast, plan.file_order
         if self._options.json:
-            print(json.dumps(value))
+            print(json.dumps({"order": plan.order, **_forecast_fields(chosen), "file_order": _forecast_fields(other)}))
             return
         print(f"{chosen.requests:,} requests, ≈ {chosen.prompt_tokens:,.0f} prompt tokens, ≈ {chosen.seconds:,.0f} s")
         print(f"cached: ≈ {chosen.cached_tokens:,.0f} ({chosen.cached_share:.0%})")
-        print(f"cached in file order: ≈ {in_file_order.cached_tokens:,.0f} ({in_file_order.cached_share:.0%})")
-        if chosen.input_cost is not None and in_file_order.input_cost is not None:
-            saved = in_file_order.input_cost - chosen.input_cost
-            print(f"input cost: ≈ ${chosen.input_cost:,.4f}, ≈ ${saved:,.4f} less than in file order")
+        print(f"cached in file order: ≈ {other.cached_tokens:,.0f} ({other.cached_share:.0%})")
+        if plan.saved_cost is not None:
+            print(f"input cost: ≈ {dollars(chosen.input_cost)}, ≈ {dollars(plan.saved_cost)} less than in file order")
 
-    def _forecast(self, services: AppServices, endpoint: Endpoint, plan: tuple[PlannedRow, ...]) -> BatchForecast:
-        counter = services.sender.forecaster.counter(endpoint.id, endpoint.model)
-        return forecast_batch(
-            plan,
-            counter.estimate,
-            plan=endpoint.plan,
-            rates=endpoint.rates,
+    def _plan(self, services: AppServices, endpoint: Endpoint) -> BatchPlan:
+        return make_plan(
+            self._document,
+            self._rows,
+            self._columns,
+            self._options.order,
+            services.sender.forecaster.counter(endpoint.id, endpoint.model).estimate,
+            endpoint,
             concurrency=concurrency_of(endpoint, self._options.concurrency),
             lifetime_s=services.settings.number("cache_lifetime_s"),
         )

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from heapq import heappop, heappush
 from typing import Literal
 
-from playground.client.endpoint import PlanLimits, Rates
+from playground.client.endpoint import Endpoint, PlanLimits, Rates
 from playground.client.pricing import PER
 from playground.experiments.batch_rows import BatchRow
 from playground.prompt.document import Document
@@ -214,6 +214,46 @@ def forecast_batch(
     if rates.fresh is not None and rates.cached is not None:
         cost = ((total - cached) * rates.fresh + cached * rates.cached) / PER
     return BatchForecast(len(planned), total, cached, max(ends, default=0.0), cost, rows)
+
+
+@dataclass(frozen=True, slots=True)
+class BatchPlan:
+    """Rows in the order of sending with the forecast of that order and of the data's own."""
+
+    rows: tuple[PlannedRow, ...]
+    columns: Mapping[str, str]
+    order: Order
+    forecast: BatchForecast
+    file_order: BatchForecast
+
+    @property
+    def saved_cost(self) -> float | None:
+        """Return the dollars (≈) that this order saves against the data's order; None if a rate is unknown."""
+        chosen, other = self.forecast.input_cost, self.file_order.input_cost
+        return None if chosen is None or other is None else other - chosen
+
+
+def make_plan(
+    document: Document,
+    rows: Sequence[BatchRow],
+    columns: Mapping[str, str],
+    order: Order,
+    count: Callable[[str], float],
+    endpoint: Endpoint,
+    *,
+    concurrency: int,
+    lifetime_s: float,
+) -> BatchPlan:
+    """Plan a batch and forecast it in both orders. `columns` has the column of each variable."""
+
+    def forecast(planned: Sequence[PlannedRow]) -> BatchForecast:
+        limits, rates = endpoint.plan, endpoint.rates
+        return forecast_batch(planned, count, plan=limits, rates=rates, concurrency=concurrency, lifetime_s=lifetime_s)
+
+    planned = plan_rows(document, rows, columns, order)
+    in_file_order = planned if order == "file" else plan_rows(document, rows, columns, "file")
+    chosen = forecast(planned)
+    return BatchPlan(planned, columns, order, chosen, chosen if order == "file" else forecast(in_file_order))
 
 
 def _prefix_tokens(parts: Parts, chars: int, tokens: Callable[[str], float]) -> float:
