@@ -13,7 +13,7 @@ from playground.experiments.batch_plan import PlannedRow, RowForecast, groups
 from playground.experiments.batch_results import row_number, tokens_of
 from playground.export.terminal import visible_line
 from playground.prompt.document import Json
-from playground.runs.metrics import UNKNOWN, Figure, dollars, seconds
+from playground.runs.metrics import UNKNOWN, Figure, dollars, whole_seconds
 from playground.runs.run import Run
 from playground.ui.theme import current_theme, mono_font, ui_font
 from playground.ui.widgets.plain_tip import plain_tip
@@ -358,7 +358,7 @@ class BatchModel(QAbstractTableModel):
             return "streaming" if line.run.state.phase == "streaming" else "sending"
         if line.status != "queued" or not self.active or line.forecast is None:
             return STATUS_TEXT[line.status]
-        return f"in ≈ {seconds(max(round(line.forecast.start_s - self.queue_start_s), 0))}"
+        return f"in ≈ {whole_seconds(line.forecast.start_s - self.queue_start_s)}"
 
     queue_start_s = 0.0
     """Planned start of the first queued row, in seconds from the start of the batch."""

@@ -22,7 +22,7 @@ from PySide6.QtWidgets import (
 )
 
 from playground.experiments.batch_results import BatchTotals
-from playground.export.terminal import visible, visible_line
+from playground.export.terminal import visible
 from playground.runs.metrics import dollars, percent, seconds
 from playground.ui.bars.banner import SlimBar
 from playground.ui.batch.model import BatchLine, BatchModel, line_filter
@@ -37,16 +37,28 @@ from playground.ui.widgets.notice import words
 
 FILTER_MS = 150
 DETAIL_PX = 140
+VALUE_CHARS = 160
+"""Characters of a variable's value in the detail of a row."""
 QUICK = (("All", ""), ("Failed", "status:failed"), ("Prefix cold", "prefix:cold"))
 
 
 class BatchBar(QWidget):
-    """Legend and bar of the rows that are finished, failed, running and queued."""
+    """Headline, legend and bar of the rows that are finished, failed, running and queued."""
 
     def __init__(self) -> None:
         super().__init__()
         self._counts: Mapping[str, int] = {}
-        self.setFixedHeight(34)
+        self.setFixedHeight(42)
+        self.headline = QLabel()
+        self.headline.setProperty("tone", "headline")
+        self.eta = QLabel()
+        self.eta.setProperty("tone", "muted")
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 14)
+        row.setSpacing(GRID * 2)
+        row.addWidget(self.headline)
+        row.addWidget(self.eta)
+        row.addStretch(1)
 
     def show_counts(self, counts: Mapping[str, int]) -> None:
         """Show the number of rows by status."""
@@ -73,16 +85,16 @@ class BatchBar(QWidget):
             right -= metrics.horizontalAdvance(text)
             failed = name == "failed" and count
             painter.setPen(theme.failure if failed else theme.muted)
-            painter.drawText(QRect(right, 0, self.width(), 18), int(Qt.AlignmentFlag.AlignVCenter), text)
+            painter.drawText(QRect(right, 4, self.width(), 18), int(Qt.AlignmentFlag.AlignVCenter), text)
             right -= 14
-            painter.fillRect(QRect(right, 5, 9, 9), getattr(theme, tone))
+            painter.fillRect(QRect(right, 9, 9, 9), getattr(theme, tone))
             right -= GRID * 2
         total, left, width = sum(count for *_, count in self._parts()) or 1, 0, self.width()
         done = 0
         for _name, tone, count in self._parts():
             done += count
             end = round(width * done / total)
-            painter.fillRect(QRect(left, 22, end - left, 8), getattr(theme, tone))
+            painter.fillRect(QRect(left, 31, end - left, 8), getattr(theme, tone))
             left = end
 
 
@@ -134,7 +146,7 @@ class BatchDetail(QFrame):
         self._title.set_full_text(
             f"Row {line.item.row.number + 1:,}" if line else "Select a row to see its completion."
         )
-        text = "\n".join(f"{name}: {value}" for name, value in values.items())
+        text = "\n".join(f"{name}: {_first_line(value)}" for name, value in values.items())
         shown = visible(f"{text}\n\n{line.output}".strip()) if line else ""
         if self.text.toPlainText() != shown:
             self.text.setPlainText(shown)
@@ -150,6 +162,11 @@ class BatchDetail(QFrame):
         }
         for name, figure in self._figures.items():
             figure.show_value(texts[name], "no result yet" if line and not result else "")
+
+
+def _first_line(value: str) -> str:
+    line = value.partition("\n")[0]
+    return value if len(value) <= VALUE_CHARS and line == value else line[:VALUE_CHARS] + " …"
 
 
 class BatchPage(QWidget):
@@ -216,27 +233,22 @@ class BatchPage(QWidget):
         holder = QWidget()
         holder.setFixedWidth(560)
         holder.setLayout(box)
+        middle = QHBoxLayout()
+        middle.addStretch(1)
+        middle.addWidget(holder)
+        middle.addStretch(1)
         column = QVBoxLayout(page)
         column.addStretch(2)
-        column.addWidget(holder, 0, Qt.AlignmentFlag.AlignHCenter)
+        column.addLayout(middle)
         column.addStretch(3)
         return page
 
     def _batch_page(self) -> QWidget:
-        self.headline = QLabel()
-        self.headline.setProperty("tone", "headline")
-        self.eta = QLabel()
-        self.eta.setProperty("tone", "muted")
         self.bar = BatchBar()
         self.progress = QFrame()
         self.progress.setProperty("look", "pane")
-        line = QHBoxLayout()
-        line.addWidget(self.headline)
-        line.addWidget(self.eta, 1)
         top = QVBoxLayout(self.progress)
         top.setContentsMargins(14, GRID, 14, 0)
-        top.setSpacing(0)
-        top.addLayout(line)
         top.addWidget(self.bar)
         self.progress.hide()
         self.order_text = words("", "muted")
@@ -250,6 +262,7 @@ class BatchPage(QWidget):
         self.body.addWidget(self.detail)
         self.body.setStretchFactor(0, 1)
         self.body.setChildrenCollapsible(False)
+        self.body.setSizes([10_000, DETAIL_PX])
         page = QWidget()
         column = QVBoxLayout(page)
         column.setContentsMargins(0, 0, 0, 0)
@@ -264,13 +277,13 @@ class BatchPage(QWidget):
         self.filter.setPlaceholderText("Filter: status:failed, cached:0, check:failed, any text")
         self.filter.setAccessibleName("Filter the rows")
         self.filter.setClearButtonEnabled(True)
-        self.filter.setMaximumWidth(360)
+        self.filter.setFixedWidth(300)
         self.filter.textChanged.connect(lambda _text: self._filter_timer.start())
         frame = QFrame()
         frame.setProperty("look", "bar")
         row = QHBoxLayout(frame)
         row.setContentsMargins(14, 4, 14, 4)
-        row.addWidget(self.filter, 1)
+        row.addWidget(self.filter)
         self.quick: dict[str, QPushButton] = {}
         group = QButtonGroup(self)
         for label, query in QUICK:
@@ -283,18 +296,18 @@ class BatchPage(QWidget):
             row.addWidget(button)
             self.quick[label] = button
         self.quick["Prefix cold"].setToolTip("Less than half of the prompt was reported as cached")
-        self.totals = QLabel()
+        self.totals = ElidedLabel("Totals", Qt.TextElideMode.ElideRight)
         self.totals.setProperty("tone", "muted")
-        self.totals.setTextFormat(Qt.TextFormat.PlainText)
+        self.totals.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         self.retry = QPushButton("Retry failed")
         set_icon(self.retry, "restore", "text")
         self.retry.clicked.connect(self.retry_asked)
         self.copy = QPushButton("Copy request_id")
         set_icon(self.copy, "copy", "text")
         self.copy.clicked.connect(self.table.copy_request_id)
-        row.addStretch(1)
-        for widget in (self.totals, self.retry, self.copy):
-            row.addWidget(widget)
+        row.addWidget(self.totals, 1)
+        row.addWidget(self.retry)
+        row.addWidget(self.copy)
         return frame
 
     def show_counts(self, *, can_retry: bool) -> None:
@@ -303,7 +316,7 @@ class BatchPage(QWidget):
         numbers = {"All": total, "Failed": counts["failed"], "Prefix cold": self.model.cold}
         for label, button in self.quick.items():
             button.setText(f"{label} {numbers[label]:,}")
-        self.headline.setText(f"{counts['done'] + counts['failed']:,} of {total:,}")
+        self.bar.headline.setText(f"{counts['done'] + counts['failed']:,} of {total:,}")
         self.bar.show_counts({str(name): count for name, count in counts.items()})
         self.retry.setVisible(bool(counts["failed"]))
         self.retry.setEnabled(can_retry)
@@ -311,17 +324,16 @@ class BatchPage(QWidget):
     def show_totals(self, totals: BatchTotals | None, done: int) -> None:
         """Show sums of the reported figures, and the share of completions that passed each check."""
         if totals is None or not totals.rows:
-            self.totals.setText("")
+            self.totals.set_full_text("")
             return
-        parts = [f"so far: {totals.prompt_tokens:,} in", f"{percent(totals.cached_share)} cached", dollars(totals.cost)]
-        if totals.unreported:
-            parts.append(f"{totals.unreported:,} rows not reported")
-        parts += [
-            f"{visible_line(name[:32])}: {passed:,} of {done:,} passed ({percent(passed / done if done else None)})"
+        parts = [
+            f"{name[:32]} passed {passed:,} of {done:,} ({percent(passed / done if done else None)})"
             for name, passed in totals.passed.items()
         ]
-        self.totals.setText("  ·  ".join(parts))
-        self.totals.setToolTip(self.totals.text())
+        parts += [f"{totals.prompt_tokens:,} in", f"{percent(totals.cached_share)} cached", dollars(totals.cost)]
+        if totals.unreported:
+            parts.append(f"{totals.unreported:,} not reported")
+        self.totals.set_full_text("  ·  ".join(parts))
 
     def _apply_filter(self) -> None:
         text = self.filter.text().strip()

@@ -29,7 +29,7 @@ from playground.ui.widgets.figure_row import FigureRow
 from playground.ui.widgets.icons import icon_button
 from playground.ui.widgets.notice import words
 
-HEIGHT_PX = 200
+HEIGHT_PX = 168
 MAX_CONCURRENCY = 256
 PROMPT_VALUE = "value in the prompt"
 _HINTS = {
@@ -92,13 +92,17 @@ class BatchSetup(QFrame):
         add.clicked.connect(lambda: self.add_check().value.setFocus())
         self.order = QComboBox()
         self.order.setAccessibleName("Order of sending")
+        self.order.setMinimumContentsLength(8)
+        self.order.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.order.addItem("Prefixes warm first", "warm")
         self.order.addItem("File order", "file")
         self.order.currentIndexChanged.connect(lambda _index: self.changed.emit())
         self.concurrency = QSpinBox()
         self.concurrency.setAccessibleName("Requests at once")
         self.concurrency.setRange(1, MAX_CONCURRENCY)
-        self.concurrency.valueChanged.connect(lambda _value: self.changed.emit())
+        self.concurrency.valueChanged.connect(self._choose_concurrency)
+        self.wanted_concurrency: int | None = None
+        """The user's choice; None: as many as the plan allows."""
         self._figures = {
             name: FigureRow(name) for name in ("Requests", "Prompt tokens", "Cached tokens", "Input cost", "Duration")
         }
@@ -137,6 +141,8 @@ class BatchSetup(QFrame):
         for line, name in enumerate(variables):
             combo = QComboBox()
             combo.setAccessibleName(f"Column of {name}")
+            combo.setMinimumContentsLength(8)
+            combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
             if name not in columns:
                 combo.addItem(PROMPT_VALUE if valued.get(name) else "choose a column…", "")
             for column in columns:
@@ -181,6 +187,10 @@ class BatchSetup(QFrame):
     def chosen_order(self) -> Order:
         """Return the order of sending."""
         return "file" if self.order.currentData() == "file" else "warm"
+
+    def _choose_concurrency(self, value: int) -> None:
+        self.wanted_concurrency = value
+        self.changed.emit()
 
     def show_limit(self, limit: int | None, default: int) -> None:
         """Bound the number of requests at once by the plan of a newly chosen endpoint."""

@@ -21,9 +21,10 @@ from playground.ui.widgets.icons import paint_icon
 ROW_PX = 24
 PAD_PX = 10
 BAR_PX = 52
-WIDTHS = {"row": 64, "variable": 130, "request_id": 286, "in": 84, "cached": 130, "cost": 86, "checks": 108}
-STATUS_PX = 116
-NARROWEST_PX = 56
+WIDTHS = {"row": 56, "request_id": 276, "in": 76, "cached": 122, "cost": 92, "checks": 108, "status": 116}
+VARIABLE_PX = (64, 150)
+OUTPUT_PX = 240
+NARROWEST_PX = 48
 _ICONS = {"queued": "clock", "running": "play", "done": "check", "failed": "error"}
 
 
@@ -130,12 +131,16 @@ class BatchTable(QTableView):
         if kinds == self._widths_for:
             return
         self._widths_for = kinds
+        fixed = sum(WIDTHS.get(column.kind, 0) for column in self._batch.columns)
+        variables = sum(column.kind == "variable" for column in self._batch.columns)
+        least, most = VARIABLE_PX
+        room = (self.width() - fixed - OUTPUT_PX) // max(variables, 1)
         for number, column in enumerate(self._batch.columns):
             stretched = column.kind == "output"
             mode = QHeaderView.ResizeMode.Stretch if stretched else QHeaderView.ResizeMode.Interactive
             self.horizontalHeader().setSectionResizeMode(number, mode)
             if not stretched:
-                self.setColumnWidth(number, WIDTHS.get(column.kind, STATUS_PX))
+                self.setColumnWidth(number, WIDTHS.get(column.kind, max(least, min(room, most))))
 
     def current_line(self) -> BatchLine | None:
         """Return the selected row."""

@@ -32,7 +32,7 @@ from playground.prompt.field_errors import InputError
 from playground.prompt.files import load
 from playground.prompt.variables import names
 from playground.requestlog.filter import parse
-from playground.runs.metrics import dollars, percent, seconds
+from playground.runs.metrics import dollars, percent, whole_seconds
 from playground.services import AppServices
 from playground.simulator.launch import SimulatorError
 from playground.storage.json_file import read_regular
@@ -44,6 +44,8 @@ from playground.ui.widgets.icons import set_icon
 PLAN_MS = 300
 """Wait after a change before planning again."""
 TICK_MS = 200
+SAME_DOLLARS = 1e-9
+"""A smaller difference of two costs is the rounding of sums."""
 MAX_LOG_ROWS = 10_000
 DATA_FILTER = "Tables (*.csv *.tsv *.jsonl *.ndjson *.json);;All files (*)"
 EXPORT_FILTER = "CSV (*.csv);;JSON lines (*.jsonl)"
@@ -217,6 +219,7 @@ class BatchController(QObject):
         self.page.notice.hide()
         self._rows, self._source = rows, name
         self.new_batch()
+        self.page.table.setFocus()
 
     def new_batch(self) -> None:
         """Return to the settings with the same rows and the present prompt."""
@@ -241,8 +244,7 @@ class BatchController(QObject):
             document, endpoint = self._prompt(), self._services.endpoint
             setup = self.page.setup
             setup.show_columns(names(document.messages), columns_of(self._rows), document.variables)
-            limit = endpoint.plan.in_flight
-            setup.show_limit(limit, concurrency_of(endpoint, min(setup.concurrency.value(), limit or 4)))
+            setup.show_limit(endpoint.plan.in_flight, concurrency_of(endpoint, setup.wanted_concurrency))
             self._plan_now()
 
     def plan_soon(self) -> None:
@@ -307,6 +309,8 @@ class BatchController(QObject):
             self._show_tools()
         elif self._planned is not None and not self.running and self._unfinished():
             self._begin(None)
+        elif not self.running and self._saved is not None:
+            self.new_batch()
 
     def retry_failed(self) -> None:
         """Send the failed rows again, and no others."""
@@ -508,10 +512,10 @@ class BatchController(QObject):
         if self.running:
             label = "Resume" if paused else "Pause"
         elif self._saved is not None:
-            label = "Continue"
+            label = "Continue" if self._unfinished() else "New batch"
         tools.run.setText(label)
         busy = self.running and self._job is None
-        enabled = not busy and (self.running or (self._planned is not None and self._unfinished()))
+        enabled = not busy and (self.running or self._saved is not None or self._planned is not None)
         tools.run.setEnabled(enabled)
         set_icon(tools.run, "pause" if label == "Pause" else "play", "on_accent" if enabled else "muted")
         self.page.show_counts(can_retry=not self.running)
@@ -525,8 +529,8 @@ class BatchController(QObject):
             text = "stopped" if self.page.model.counts["queued"] else "finished"
         elif self._job is not None and (left := self._job.runner.progress.eta_s) is not None:
             done_at = datetime.fromtimestamp(datetime.now(UTC).timestamp() + left, UTC).astimezone()
-            text = f"≈ {seconds(left)} left, done at ≈ {done_at:%H:%M}"
-        self.page.eta.setText(text)
+            text = f"≈ {whole_seconds(left)} left, done at ≈ {done_at:%H:%M}"
+        self.page.bar.eta.setText(text)
 
     def _show_tick(self) -> None:
         model, page = self.page.model, self.page
@@ -550,13 +554,13 @@ class BatchController(QObject):
             rates = self._planned.endpoint.rates
             if rates.fresh is not None and rates.cached is not None:
                 more = totals.cached_tokens - plan.file_order.cached_share * totals.prompt_tokens
-                text += f", ≈ {dollars(more * (rates.fresh - rates.cached) / 1e6)} saved against file order"
+                text += f", ≈ {dollars(more * (rates.fresh - rates.cached) / 1e6)} less than in file order"
         elif plan.order == "file":
             text = f"File order: ≈ {other} of the prompt tokens cached"
         else:
             text = f"Prefixes warm first: ≈ {percent(plan.forecast.cached_share)} of the prompt tokens cached"
             text += f" (file order: ≈ {other})"
-            if plan.saved_cost is not None:
+            if plan.saved_cost is not None and plan.saved_cost > SAME_DOLLARS:
                 text += f", saves ≈ {dollars(plan.saved_cost)} against file order"
         self.page.order_text.setText(f"{text}. Exports keep the order of the data.")
 
