@@ -163,7 +163,7 @@ class BatchModel(QAbstractTableModel):
         self._by_number = {line.item.row.number: position for position, line in enumerate(self.lines)}
         self.counts, self.cold = Counter({"queued": len(self.lines)}), 0
         self.columns = [
-            BatchColumn("row", "Row"),
+            BatchColumn("row", "row"),
             *(BatchColumn("variable", name, name) for name in variables),
             BatchColumn("output", "Output"),
             BatchColumn("request_id", "request_id"),
@@ -341,14 +341,14 @@ class BatchModel(QAbstractTableModel):
     def cell(self, line: BatchLine, column: BatchColumn) -> str:
         """Return the text of a cell."""
         texts: dict[Kind, Callable[[], str]] = {
-            "row": lambda: f"{line.item.row.number + 1:,}",
+            "row": lambda: f"{line.item.row.number:,}",
             "variable": lambda: visible_line(line.item.document.variables.get(column.name, "")[:SHOWN_CHARS]),
             "output": lambda: visible_line(line.output[:SHOWN_CHARS]) or UNKNOWN,
             "request_id": lambda: visible_line(line.request_id or UNKNOWN),
             "in": lambda: line.prompt_tokens.text,
             "cached": lambda: line.cached_tokens.text,
             "cost": lambda: dollars(line.cost),
-            "checks": lambda: f"{sum(line.checks.values())} of {len(line.checks)} passed" if line.checks else UNKNOWN,
+            "checks": lambda: f"{sum(line.checks.values())} of {len(line.checks)}" if line.checks else UNKNOWN,
             "status": lambda: self._status(line),
         }
         return texts[column.kind]()
@@ -371,6 +371,8 @@ class BatchModel(QAbstractTableModel):
     def _tip(self, line: BatchLine, column: BatchColumn) -> str:
         if column.kind == "checks":
             return "\n".join(f"{name}: {'passed' if passed else 'failed'}" for name, passed in line.checks.items())
+        if column.kind == "row":
+            return "Counted from 0 in the order of the data, as in exports"
         if column.kind in ("in", "cached"):
             figure = line.prompt_tokens if column.kind == "in" else line.cached_tokens
             return figure.why

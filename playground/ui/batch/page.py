@@ -36,8 +36,8 @@ from playground.ui.widgets.id_label import IdLabel
 from playground.ui.widgets.notice import words
 
 FILTER_MS = 150
-DETAIL_PX = 140
-VALUE_CHARS = 160
+DETAIL_PX = 132
+VALUE_CHARS = 60
 """Characters of a variable's value in the detail of a row."""
 QUICK = (("All", ""), ("Failed", "status:failed"), ("Prefix cold", "prefix:cold"))
 
@@ -113,7 +113,7 @@ class BatchDetail(QFrame):
         self.open.clicked.connect(self.open_asked)
         self.text = QPlainTextEdit()
         self.text.setReadOnly(True)
-        self.text.setAccessibleName("Values and completion of the row")
+        self.text.setAccessibleName("Completion of the row")
         self.text.setProperty("textZoom", True)
         self.text.setFont(mono_font())
         self.id = IdLabel("request_id")
@@ -142,12 +142,11 @@ class BatchDetail(QFrame):
         run_id = result.get("run_id") if line and line.run is None else line.run.id if line and line.run else None
         self.open.setEnabled(bool(run_id))
         self.id.show_id(line.request_id or "" if line else "", "" if line else "no row is selected")
-        values = dict(line.item.document.variables) if line else {}
-        self._title.set_full_text(
-            f"Row {line.item.row.number + 1:,}" if line else "Select a row to see its completion."
-        )
-        text = "\n".join(f"{name}: {_first_line(value)}" for name, value in values.items())
-        shown = visible(f"{text}\n\n{line.output}".strip()) if line else ""
+        values = line.item.document.variables if line else {}
+        title = [f"Row {line.item.row.number:,}"] if line else ["Select a row to see its completion."]
+        title += [f"{name}: {_first_line(value)}" for name, value in values.items()]
+        self._title.set_full_text("  ·  ".join(title))
+        shown = visible(line.output) if line else ""
         if self.text.toPlainText() != shown:
             self.text.setPlainText(shown)
         prompt, cached = (line.prompt_tokens.text, line.cached_tokens.text) if line else ("—", "—")

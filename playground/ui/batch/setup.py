@@ -99,6 +99,7 @@ class BatchSetup(QFrame):
         self.order.currentIndexChanged.connect(lambda _index: self.changed.emit())
         self.concurrency = QSpinBox()
         self.concurrency.setAccessibleName("Requests at once")
+        self.concurrency.setMinimumWidth(64)
         self.concurrency.setRange(1, MAX_CONCURRENCY)
         self.concurrency.valueChanged.connect(self._choose_concurrency)
         self.wanted_concurrency: int | None = None
@@ -118,11 +119,11 @@ class BatchSetup(QFrame):
         row.addWidget(_section("Checks of each completion", checks), 4)
         sending = QGridLayout()
         sending.setColumnStretch(1, 1)
-        for line, (label, widget) in enumerate((("Order", self.order), ("Requests at once", self.concurrency))):
+        for line, (label, widget) in enumerate((("Order", self.order), ("At once", self.concurrency))):
             sending.addWidget(QLabel(label), line, 0)
             sending.addWidget(widget, line, 1)
         sending.addWidget(self.error, 2, 0, 1, 2)
-        row.addWidget(_section("Sending", sending), 3)
+        row.addWidget(_section("Sending", sending), 4)
         figures = QVBoxLayout()
         figures.setSpacing(2)
         for figure in self._figures.values():

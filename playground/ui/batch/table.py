@@ -21,9 +21,10 @@ from playground.ui.widgets.icons import paint_icon
 ROW_PX = 24
 PAD_PX = 10
 BAR_PX = 52
-WIDTHS = {"row": 56, "request_id": 276, "in": 76, "cached": 122, "cost": 92, "checks": 108, "status": 116}
+WIDTHS = {"row": 54, "request_id": 290, "in": 70, "cached": 114, "cost": 100, "checks": 72, "status": 106}
+"""A request_id is never shortened."""
 VARIABLE_PX = (64, 150)
-OUTPUT_PX = 240
+OUTPUT_PX = 180
 NARROWEST_PX = 48
 _ICONS = {"queued": "clock", "running": "play", "done": "check", "failed": "error"}
 

@@ -13,6 +13,7 @@ from PySide6.QtGui import QGuiApplication, QKeySequence, QShortcut
 from PySide6.QtWidgets import QFileDialog, QInputDialog, QMenu, QWidget
 
 from playground.client.endpoint import Endpoint
+from playground.client.pricing import PER
 from playground.experiments.batch_checks import AnswerCheck, parse_check
 from playground.experiments.batch_job import BatchJob, concurrency_of
 from playground.experiments.batch_plan import BatchPlan, make_plan
@@ -554,7 +555,8 @@ class BatchController(QObject):
             rates = self._planned.endpoint.rates
             if rates.fresh is not None and rates.cached is not None:
                 more = totals.cached_tokens - plan.file_order.cached_share * totals.prompt_tokens
-                text += f", ≈ {dollars(more * (rates.fresh - rates.cached) / 1e6)} less than in file order"
+                cost = more * (rates.fresh - rates.cached) / PER
+                text += f", ≈ {dollars(abs(cost))} {'less' if cost >= 0 else 'more'} than in file order"
         elif plan.order == "file":
             text = f"File order: ≈ {other} of the prompt tokens cached"
         else:
