@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass
+from typing import Annotated
+
+import msgspec
 
 from playground.experiments.lab_plan import Experiment, LabPlan, LabStep
 from playground.prompt.document import Document, Json
 from playground.runs.state import RunState
+
+FILE = "cache_lab.json"
+MAX_GAP_S = 86_400.0
+"""Longest wait between two sends in a stored plan."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,23 +120,28 @@ def to_json(progress: LabProgress) -> Json:
     }
 
 
+class _Stored(msgspec.Struct, forbid_unknown_fields=True):
+    experiment: Experiment
+    endpoint_id: str
+    prompts: tuple[str, ...]
+    steps: tuple[tuple[int, Annotated[float, msgspec.Meta(ge=0, le=MAX_GAP_S)]], ...]
+    tokens: float
+    gaps: tuple[Annotated[float, msgspec.Meta(ge=0, le=MAX_GAP_S)], ...]
+    readings: tuple[Reading, ...]
+
+
 def from_json(value: Json) -> LabProgress:
-    """Parse the stored form. Raises ValueError, KeyError or TypeError if it is invalid."""
-    fields = _mapping(value)
-    experiment = fields["experiment"]
-    if experiment not in ("blocks", "lifetime", "repeats", "first_token"):
-        raise ValueError("no such experiment")
-    chosen: Experiment = experiment  # type: ignore[assignment]  # one of the four
-    prompts = tuple(str(prompt) for prompt in _items(fields["prompts"]))
-    steps = tuple(LabStep(int(_number(step[0])), _number(step[1])) for step in map(_items, _items(fields["steps"])))
-    if any(not 0 <= step.prompt < len(prompts) for step in steps):
+    """Parse the stored form. Raises ValueError if it is invalid."""
+    stored = msgspec.convert(value, _Stored)
+    if any(not 0 <= prompt < len(stored.prompts) for prompt, _ in stored.steps):
         raise ValueError("a step without its prompt")
-    gaps = tuple(_number(gap) for gap in _items(fields["gaps"]))
-    plan = LabPlan(chosen, prompts, steps, _number(fields["tokens"]), gaps)
-    readings = tuple(Reading(**_mapping(reading)) for reading in _items(fields["readings"]))  # type: ignore[arg-type]
-    if len(readings) > len(steps):
+    if len(stored.readings) > len(stored.steps):
         raise ValueError("more readings than steps")
-    return LabProgress(plan, str(fields["endpoint_id"]), readings)
+    if any(not 0 <= reading.step < len(stored.steps) for reading in stored.readings):
+        raise ValueError("a reading without its step")
+    steps = tuple(LabStep(prompt, gap_s) for prompt, gap_s in stored.steps)
+    plan = LabPlan(stored.experiment, stored.prompts, steps, stored.tokens, stored.gaps)
+    return LabProgress(plan, stored.endpoint_id, stored.readings)
 
 
 def csv_rows(progress: LabProgress) -> list[Sequence[object]]:
@@ -152,21 +164,3 @@ def csv_rows(progress: LabProgress) -> list[Sequence[object]]:
             )
         )
     return rows
-
-
-def _mapping(value: Json) -> Mapping[str, Json]:
-    if not isinstance(value, dict):
-        raise TypeError("not an object")
-    return value
-
-
-def _items(value: Json) -> list[Json]:
-    if not isinstance(value, list):
-        raise TypeError("not a list")
-    return value
-
-
-def _number(value: Json) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError("not a number")
-    return value

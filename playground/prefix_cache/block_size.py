@@ -209,7 +209,7 @@ class BlockSizeEstimator:
         return block, weight / sum(weights.values())
 
     def state(self) -> dict[str, object]:
-        """Return what was learned, as JSON values."""
+        """Return the learned state as JSON values."""
         table = [[block, minimum, round(value, 4)] for (block, minimum), value in self._logs.items()]
         return {"table": table, "seen": sorted(self._seen)[:200], "misses": self._misses}
 

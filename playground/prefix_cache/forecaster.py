@@ -1,4 +1,4 @@
-"""Forecasts what the cache will serve of a prompt, per endpoint and model, and learns from what was reported."""
+"""Forecasts what the cache will serve of a prompt, per endpoint and model, and learns from the reports."""
 
 from __future__ import annotations
 
@@ -292,13 +292,13 @@ class CacheForecaster:
     def save(
         self, others: Mapping[tuple[str, str], learned_state.LearnedState] | None = None, leave_out: str | None = None
     ) -> bytes:
-        """Return what was learned, as versioned JSON. `others`: states of endpoints that were not used yet;
+        """Return the learned state as versioned JSON. `others`: states of endpoints that were not used yet;
         `leave_out`: an endpoint whose rules change between starts."""
         models = {key: cache for key, cache in self._models.items() if key[0] != leave_out}
         return learned_state.dump(models, others or {})
 
     def load(self, data: bytes) -> None:
-        """Continue from a saved state. Content of another version is ignored; raises no exception for bad data."""
+        """Continue from a saved state. Content of another version is ignored. Raises ValueError if it is damaged."""
         for key, state in learned_state.parse(data).items():
             if key not in self._models:
                 learned_state.restore(self.model(*key), state)

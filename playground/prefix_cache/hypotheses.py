@@ -484,7 +484,7 @@ class Hypotheses:
             self.cleared_upto, self.cleared = max(upto, self.cleared_upto), probability
 
     def state(self) -> dict[str, object]:
-        """Return what was learned, as JSON values."""
+        """Return the learned state as JSON values."""
         return {
             "renderings": {
                 f"{one.order}/{'answers' if one.answers else 'prompts'}": [round(value, 3) for value in logs]

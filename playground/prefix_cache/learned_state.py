@@ -73,7 +73,7 @@ def state_of(endpoint: str, model: str, cache: EndpointCacheModel) -> LearnedSta
 
 
 def restore(cache: EndpointCacheModel, state: LearnedState) -> None:
-    """Continue with what was learned before."""
+    """Continue with the learned state."""
     one = state.estimator
     cache.estimator.restore(one.values, one.covariance, one.squares, one.weight, one.reports)
     cache.units.restore(state.units.table, state.units.seen, state.units.misses)
@@ -97,11 +97,11 @@ def dump(models: Mapping[tuple[str, str], EndpointCacheModel], others: Mapping[t
 
 
 def parse(data: bytes) -> dict[tuple[str, str], LearnedState]:
-    """Return the learned states in a file; none if it is of another version or damaged."""
+    """Return the learned states in a file; none if it is of another version. Raises ValueError if it is damaged."""
     try:
         file = msgspec.json.decode(data, type=_File)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-        return {}
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise ValueError(str(error)) from error
     if file.version != VERSION:
         return {}
     return {(state.endpoint, state.model): state for state in file.models}

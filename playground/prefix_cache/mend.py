@@ -234,4 +234,4 @@ def _trims(document: Document) -> Iterator[Mend]:
     )
     if messages != document.messages:
         why = "Invisible white space is part of the prefix: one tool that trims it, and the cache misses."
-        yield Mend("Trim what nobody sees", why, replace(document, messages=messages))
+        yield Mend("Trim invisible white space", why, replace(document, messages=messages))

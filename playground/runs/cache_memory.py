@@ -33,6 +33,7 @@ PREDICTED = 300
 AGE = timedelta(days=14)
 """Older requests are not in any cache."""
 SAVED_EVERY_S = 3.0
+_REBUILT = "The cache model learns from the request log instead."
 
 Submit = Callable[[Callable[[], str], Callable[[str], None]], None]
 
@@ -78,9 +79,8 @@ class CacheMemory:
         if where in self._known or endpoint.kind == "simulator":
             return
         self._known.add(where)
-        if self._states is None:
-            self._states = await asyncio.to_thread(self._read)
-        state = self._states.get(where)
+        states = await self._stored_states()
+        state = states.get(where)
         limit = LEARNED_FROM if state is None else REMEMBERED
         since = datetime.now(UTC) - AGE if state is not None else datetime.fromtimestamp(0, UTC)
         rows = await log.sent_since(*where, since, limit, endpoint.base_url or None, accepted=True)
@@ -90,14 +90,32 @@ class CacheMemory:
         built = await asyncio.to_thread(build_model, assumed_s, rows, state)
         self._forecaster.adopt(*where, built)
 
-    def _read(self) -> dict[tuple[str, str], LearnedState]:
+    async def _stored_states(self) -> dict[tuple[str, str], LearnedState]:
+        if self._states is None:
+            states, notice = await asyncio.to_thread(self._read)
+            self._states = states
+            if notice:
+                self._on_error(notice)
+            return states
+        return self._states
+
+    def _read(self) -> tuple[dict[tuple[str, str], LearnedState], str]:
+        """Return the stored states, and a message if there are none because the file cannot be used."""
+        from playground.storage.json_file import read_regular
+        from playground.storage.paths import set_aside
+
         try:
-            if self._path.stat().st_size > MAX_BYTES:
-                return {}
-            return parse(self._path.read_bytes())
-        except OSError:
-            # No file yet, or one that cannot be read: the state is rebuilt from the log.
-            return {}
+            return parse(read_regular(self._path, MAX_BYTES)), ""
+        except FileNotFoundError:
+            return {}, ""
+        except OSError as error:
+            return {}, f"What was learned about the cache cannot be read: {error.strerror or error}. {_REBUILT}"
+        except ValueError:
+            pass
+        try:
+            return {}, f"{FILE} was damaged; it was renamed to {set_aside(self._path).name}. {_REBUILT}"
+        except OSError as error:
+            return {}, f"{FILE} is damaged and cannot be renamed: {error.strerror or error}. {_REBUILT}"
 
     def save_soon(self) -> None:
         """Save the learned state soon, at most once every few seconds."""

@@ -14,7 +14,7 @@ from playground.client.endpoint import Endpoint
 from playground.experiments.lab import Lab, LabProgress, csv_rows, from_json, to_json
 from playground.experiments.lab_findings import Findings, findings, sentences
 from playground.experiments.lab_plan import LabPlan, plan_blocks, plan_first_token, plan_lifetime, plan_repeats
-from playground.prompt.document import Document
+from playground.prompt.document import Document, Json
 from playground.prompt.request import to_request
 from playground.runs.state import RunState
 from playground.simulator.launch import SimulatorProcess
@@ -149,7 +149,22 @@ def test_what_is_not_reported_is_not_found() -> None:
     assert csv_rows(made)[1][5:8] == (9, "", "")
 
 
-@pytest.mark.parametrize("value", [None, {}, {"experiment": "other"}, {"experiment": "blocks", "prompts": 7}])
-def test_what_is_no_progress_is_refused(value: None) -> None:
-    with pytest.raises((ValueError, KeyError, TypeError)):
-        from_json(value)
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"experiment": "other"},
+        {"prompts": 7},
+        {"steps": [[9, 0.0]]},
+        {"steps": [[0, 1e300]]},
+        {"readings": [{"step": "0"}]},
+        {"readings": [{"step": 5, "at": 1.0, "phase": "done", "request_id": None, "prompt_tokens": None,
+                       "cached_tokens": None, "ttft_s": None, "gap_s": None}]},
+        {"unknown": 1},
+    ],
+)  # fmt: skip
+def test_from_json_invalid_field_raises_value_error(change: dict[str, Json]) -> None:
+    stored = to_json(LabProgress(plan_repeats(2), "lab"))
+    assert isinstance(stored, dict)
+    from_json(stored)
+    with pytest.raises(ValueError, match=r"\w"):
+        from_json({**stored, **change})

@@ -36,6 +36,8 @@ DAMAGED_FILES = (
     "gate.json",
     "tool_answers.json",
     "conversation.json",
+    "cache_models.json",
+    "cache_lab.json",
     "request-log.sqlite3",
 )
 CHANGED_BYTES = (1, 10, 1_000)

@@ -15,11 +15,15 @@ from playground.agent.conversation import Conversation
 from playground.agent.service import AgentService
 from playground.agent.tool_mocks import MockReply, ToolMock, ToolMocks
 from playground.client.endpoint import ELECTRON_ID, Endpoint
+from playground.experiments.lab import FILE as LAB_FILE
+from playground.experiments.lab import LabProgress, Reading, to_json
+from playground.experiments.lab_plan import plan_blocks
 from playground.prompt.document import Document, Message, Tool
 from playground.prompt.files import dump
 from playground.runs.service import PendingRequest
 from playground.services import AppServices
 from playground.storage.draft import DraftState
+from playground.storage.json_file import JsonFile
 from playground.tasks import Tasks
 
 PROMPT_FILE = "prompt.json"
@@ -61,7 +65,11 @@ async def _fill(folder: Path, base_url: str, requests: int) -> None:
         agent = AgentService(services)
         agent.keep_book(DOCUMENT, ToolMocks({"get": ToolMock(MockReply("fixed", "42"))}))
         agent.keep_conversation(Conversation(DOCUMENT))
+        reading = Reading(0, 1_800_000_000.0, "done", "req-0", 975, 0, 0.2, None)
+        lab = LabProgress(plan_blocks((24, 48), seed=1), server.id, (reading,))
+        JsonFile(folder / LAB_FILE, "The cache lab's file").write(to_json(lab))
         await services.open_log()
+        await services.remember_sent(server)
         for _ in range(requests):
             await services.sender.send(DOCUMENT, server, _ignore)
     finally:

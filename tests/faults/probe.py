@@ -17,9 +17,12 @@ from pathlib import Path
 from playground.agent.service import AgentService
 from playground.cli.main import main as command
 from playground.client.endpoint import Endpoint
+from playground.experiments.lab import FILE as LAB_FILE
+from playground.experiments.lab import csv_rows, from_json
 from playground.prompt.document import Document, Message
 from playground.services import AppServices
 from playground.storage.draft import DraftState
+from playground.storage.json_file import JsonFile
 from playground.tasks import Tasks
 from tests.faults.data_folder import PROMPT_FILE
 
@@ -49,7 +52,15 @@ async def _services(folder: Path, errors: list[str], notices: list[str]) -> None
         agent = AgentService(services)
         document = state.document if state is not None else Document(messages=(Message("user", "hi"),))
         agent.book(document)
+        lab_file = JsonFile(folder / LAB_FILE, "The cache lab's file")
+        lab = lab_file.read(from_json)
+        if lab is not None:
+            csv_rows(lab)
+            lab.plan.document(0)
         await services.open_log()
+        for server in services.endpoints.all():
+            await services.remember_sent(server)
+            services.sender.outlook(document, server)
         services.outlook(document)
         await services.advice(document)
         endpoint = Endpoint("e", "E", "http://127.0.0.1:9/v1")
@@ -57,7 +68,7 @@ async def _services(folder: Path, errors: list[str], notices: list[str]) -> None
         limiter.release(endpoint, await limiter.acquire(endpoint, lambda status: None))
         services.settings.set("font_size", 12 if services.settings.number("font_size") != 12 else 13)
         draft.note(DraftState(document))
-        notices += [*services.notices, agent.notice]
+        notices += [*services.notices, agent.notice, lab_file.notice]
     finally:
         await services.close()
     notices[:] = [notice for notice in notices if notice]

@@ -132,6 +132,7 @@ class DialogController(QObject):
 
     def cache_lab(self, requests: Requests) -> CacheLabDialog:
         """Experiments on the chosen endpoint's cache; each request is one of its own in the log."""
+        from playground.experiments.lab import FILE as LAB_FILE
         from playground.ui.dialogs.cache_lab import CacheLabDialog, CacheLabServices
 
         workspace = self._workspace
@@ -143,7 +144,7 @@ class DialogController(QObject):
             )
             return dispatch.run.state
 
-        bench = CacheLabServices(endpoint, send, workspace.folder / "cache_lab.json", workspace.tasks.start)
+        bench = CacheLabServices(endpoint, send, workspace.folder / LAB_FILE, workspace.tasks.start)
         dialog = CacheLabDialog(self._appearance.theme, bench, self._window)
         dialog.lifetime_found.connect(
             lambda found: workspace.settings.set("cache_lifetime_s", max(10, min(round(found), 86_400)))
