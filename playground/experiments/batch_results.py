@@ -129,7 +129,7 @@ class BatchTotals:
 
 
 def tokens_of(result: Mapping[str, Json]) -> tuple[int | None, int | None]:
-    """Return prompt tokens and cached tokens of a result; None for what was not reported."""
+    """Return prompt tokens and cached tokens of a result; None for unreported figures."""
     usage = result.get("usage")
     details = usage.get("prompt_tokens_details") if isinstance(usage, dict) else None
     found = (

@@ -19,7 +19,7 @@ from playground.prompt.files import dump, load
 from playground.storage.paths import write_private
 
 KEEP = 20
-"""Batches that are kept; older ones are deleted when a new one starts."""
+"""Number of batches on disk; starting a new one deletes the oldest."""
 _ABOUT, _ROWS, _RESULTS = "batch.json", "rows.jsonl", "results.jsonl"
 
 

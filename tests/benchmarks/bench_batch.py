@@ -46,6 +46,7 @@ PROMPT = Document(
 )
 KILLS = 50
 EXACT_ROWS = 8
+ANSWER_TOKENS = 64
 BLOCK_TOKENS, LIFETIME_S = 16, 300.0
 PLAN_ROWS = 500
 
@@ -117,7 +118,7 @@ def order() -> None:
             with tempfile.TemporaryDirectory() as folder:
                 batch = Batch(Path(folder), prefixes, each, words=200 if prefixes * each <= EXACT_ROWS else 600)
                 prompts = batch.prompts()
-                capacity = holds * max(map(len, prompts))
+                capacity = holds * (max(map(len, prompts)) + ANSWER_TOKENS)
                 simulator = SimulatorProcess.start(
                     ("--ttft-ms", "20", "--token-ms", "1", "--plan", "none", "--cache-capacity", str(capacity))
                 )

@@ -131,7 +131,7 @@ class BatchSetup(QFrame):
         row.addWidget(_section("Forecast", figures), 4)
 
     def show_columns(self, variables: Sequence[str], columns: Sequence[str], valued: Mapping[str, str]) -> None:
-        """Offer the data's columns for each variable; an earlier choice is kept if its column still exists."""
+        """Offer the data's columns for each variable; an earlier choice remains if its column exists."""
         chosen = self.mapping()
         while self._columns_grid.count():
             item = self._columns_grid.takeAt(0)
