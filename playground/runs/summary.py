@@ -26,7 +26,7 @@ def summary(run: Run) -> dict[str, Json]:
         "refusal": state.refusal or None,
         "tool_calls": _tool_calls(state),
         "finish_reason": state.finish_reason,
-        "usage": usage and {**usage, "cached_tokens": state.usage and state.usage.cached_tokens},
+        "usage": {**usage, "cached_tokens": state.usage.cached_tokens} if usage and state.usage else None,
         "forecast": {"cached_tokens": round(forecast.cached_tokens), "basis": forecast.basis} if forecast else None,
         "ttft_ms": _ms(state.ttft_s),
         "duration_ms": _ms(state.ended_at),

@@ -48,6 +48,7 @@ class BatchLine:
     status: Status = "queued"
     result: Mapping[str, Json] | None = None
     run: Run | None = None
+    _values: str = ""
 
     @property
     def cold(self) -> bool:
@@ -101,27 +102,42 @@ class BatchLine:
 
     def text(self) -> str:
         """Return everything that the filter searches, in lower case."""
-        parts = (*self.item.row.values.values(), self.output, self.request_id or "")
-        return "\n".join(parts).lower()
+        if not self._values:
+            self._values = "\n".join(self.item.row.values.values()).lower()
+        return f"{self._values}\n{self.output.lower()}\n{self.request_id or ''}"
 
 
 def line_filter(text: str) -> Callable[[BatchLine], bool]:
     """Return the predicate of a filter: `status:failed`, `cached:0`, `check:failed`, `prefix:cold`, or any text."""
-    tests: list[Callable[[BatchLine], bool]] = []
-    for term in text.lower().split():
-        name, _, value = term.partition(":")
-        if name == "status" and value:
-            tests.append(lambda line, value=value: STATUS_TEXT[line.status].startswith(value))
-        elif name == "cached" and value.isdecimal():
-            tests.append(lambda line, value=int(value): tokens_of(line.result or {})[1] == value)
-        elif name == "check" and value:
-            wanted = not "failed".startswith(value)
-            tests.append(lambda line, wanted=wanted: bool(line.checks) and all(line.checks.values()) is wanted)
-        elif term == "prefix:cold":
-            tests.append(lambda line: line.cold)
-        else:
-            tests.append(lambda line, term=term: term in line.text())
+    tests = [_term(term) for term in text.lower().split()]
     return lambda line: all(test(line) for test in tests)
+
+
+def _term(term: str) -> Callable[[BatchLine], bool]:
+    name, _, value = term.partition(":")
+    if name == "status" and value:
+        return lambda line: STATUS_TEXT[line.status].startswith(value)
+    if name == "cached" and value.isdecimal():
+        return lambda line: tokens_of(line.result or {})[1] == int(value)
+    if name == "check" and value:
+        return lambda line: bool(line.checks) and all(line.checks.values()) != "failed".startswith(value)
+    return (lambda line: line.cold) if term == "prefix:cold" else (lambda line: term in line.text())
+
+
+def _sort_value(column: BatchColumn) -> Callable[[BatchLine], Any]:
+    """Return the function from a line to the value that a column sorts by; None is unknown."""
+    values: dict[Kind, Callable[[BatchLine], Any]] = {
+        "row": lambda line: line.item.row.number,
+        "variable": lambda line: line.item.document.variables.get(column.name, ""),
+        "output": lambda line: line.output,
+        "request_id": lambda line: line.request_id,
+        "in": lambda line: line.prompt_tokens.value,
+        "cached": lambda line: line.cached_tokens.value,
+        "cost": lambda line: line.cost,
+        "checks": lambda line: sum(line.checks.values()) if line.checks else None,
+        "status": lambda line: line.status,
+    }
+    return values[column.kind]
 
 
 STATUS_TEXT: dict[Status, str] = {"queued": "queued", "running": "running", "done": "finished", "failed": "failed"}
@@ -228,8 +244,14 @@ class BatchModel(QAbstractTableModel):
     def _select(self) -> None:
         chosen = [position for position, line in enumerate(self.lines) if self._accepts(line)]
         if self._sort is not None:
-            column, descending = self._sort
-            chosen.sort(key=lambda position: self._key(self.lines[position], self.columns[column]), reverse=descending)
+            value, descending = _sort_value(self.columns[self._sort[0]]), self._sort[1]
+
+            def key(position: int) -> tuple[bool, Any]:
+                """Unknown values sort before all others."""
+                found = value(self.lines[position])
+                return found is not None, found if found is not None else 0
+
+            chosen.sort(key=key, reverse=descending)
         elif not self._filtered and 1 < len(self._group_size) < len(self.lines):
             chosen = self._with_headings(chosen)
         self._displayed = chosen
@@ -243,22 +265,6 @@ class BatchModel(QAbstractTableModel):
                 found.append(-1 - position)
             found.append(position)
         return found
-
-    def _key(self, line: BatchLine, column: BatchColumn) -> tuple[bool, Any]:
-        """Return the sort key of a cell: unknown values sort before all others."""
-        values: dict[Kind, Callable[[], Any]] = {
-            "row": lambda: line.item.row.number,
-            "variable": lambda: line.item.document.variables.get(column.name, ""),
-            "output": lambda: line.output,
-            "request_id": lambda: line.request_id,
-            "in": lambda: line.prompt_tokens.value,
-            "cached": lambda: line.cached_tokens.value,
-            "cost": lambda: line.cost,
-            "checks": lambda: sum(line.checks.values()) if line.checks else None,
-            "status": lambda: line.status,
-        }
-        value = values[column.kind]()
-        return value is not None, value if value is not None else 0
 
     def start_row(self, number: int, run: Run) -> None:
         """A row's request is about to be sent."""
