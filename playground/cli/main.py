@@ -32,6 +32,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_send(commands)
     _add_log(commands)
     _add_batch(commands)
+    _add_batch_merge(commands)
     _add_record(commands)
     _add_check(commands)
     _add_replay(commands)
@@ -130,11 +131,27 @@ def _add_batch(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         metavar="KIND=VALUE",
         help="check each answer: contains, equals, regex, schema (a file) or max-tokens; may be given again",
     )
-    parser.add_argument("--shard", metavar="K/N", help="send only shard K of N; merge the results by row")
+    parser.add_argument(
+        "--shard",
+        metavar="K/N",
+        help="send only shard K of N, with 1/N of the plan's limits; merge the results with batch-merge",
+    )
     parser.add_argument("--dry-run", action="store_true", help="print the forecast and send nothing")
     parser.add_argument("--resume", action="store_true", help="continue the batch in the output file")
     parser.add_argument("--json", action="store_true", help="print the forecast or the totals as one JSON object")
     _data_option(parser)
+
+
+def _add_batch_merge(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "batch-merge",
+        help="merge the results of a batch's shards",
+        description="Writes the results of all files to one file, in the order of the data. Of two results of a row, "
+        "an answered one is used. Exit status 0 if all rows were answered, 1 if any failed or is missing, 2 for "
+        "invalid input.",
+    )
+    parser.add_argument("files", nargs="+", metavar="FILE", help="results of `batch`: .jsonl or .csv")
+    parser.add_argument("-o", "--output", required=True, metavar="FILE", help="FILE.jsonl or FILE.csv; must not exist")
 
 
 def _add_record(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -307,6 +324,10 @@ def _run(options: argparse.Namespace) -> int:
         from playground.cli.batch import batch
 
         return batch(options)
+    if options.command == "batch-merge":
+        from playground.cli.batch import merge_batches
+
+        return merge_batches(options)
     if options.command == "record":
         from playground.cli.record import record
 

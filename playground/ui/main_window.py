@@ -21,7 +21,7 @@ from playground.ui.bars.statusbar import StatusBar
 from playground.ui.bars.topbar import TopBar
 from playground.ui.controllers.dialogs import DialogController
 from playground.ui.controllers.files import Files
-from playground.ui.modes import Modes
+from playground.ui.modes import Modes, ModeView
 from playground.ui.panes.prompt.pane import PromptPane
 from playground.ui.theme import mono_font
 from playground.ui.window_state import COLUMNS, ROWS, Places
@@ -122,6 +122,7 @@ class MainWindow(QMainWindow):
             "zoom_reset": lambda: self._appearance.zoom(0),
             "theme": self._appearance.toggle,
             "mode_prompt": lambda: self.modes.show_mode("prompt"),
+            "mode_batch": lambda: self.modes.show_mode("batch"),
             "connect": lambda: self.program.connect_dialog(),
             "connect_electron": self.program.connect_to_electron,
             "resend": lambda: self.requests.resend(),
@@ -161,9 +162,26 @@ class MainWindow(QMainWindow):
             splitter.setHandleWidth(1)
             splitter.setSizes(list(sizes))
         self.modes = Modes(self._rows, self.top)
+        self.modes.add("batch", "Batch", "table", self._batch_mode)
         centre = QWidget()
         _column(centre, self.menu_row, self.top, self.trouble, self.modes, self.status, tall=self.modes)
         self.setCentralWidget(centre)
+
+    def _batch_mode(self) -> ModeView:
+        # Imported here: the first frame does not show it.
+        from playground.ui.controllers.batch import BatchController
+
+        self.batch = BatchController(
+            self,
+            self.workspace,
+            prompt=self.prompt.document,
+            prompt_name=lambda: self.files.name,
+            open_prompt=lambda: self.modes.show_mode("prompt"),
+            open_logged=self.open_logged,
+            row_logged=lambda run_id: self.requests.sent_beside(run_id),
+        )
+        self.prompt.edited.connect(lambda _document: self.batch.prompt_changed())
+        return self.batch.view()
 
     @property
     def answers(self) -> Answers:
