@@ -76,12 +76,15 @@ ACTIONS = (
 )
 
 
+RECENT = "recent"
+"""Position of the submenu with recent files."""
 MENUS: tuple[tuple[str, tuple[str, ...]], ...] = (
     (
         "File",
         (
             "new",
             "open",
+            RECENT,
             "sample",
             "tools_sample",
             "|",
@@ -161,7 +164,7 @@ MENUS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ),
     ("Help", ("guide", "palette", "keys", "|", "about")),
 )
-"""The menus by title, with the ids of their actions; | is a separator."""
+"""The menus by title, with the ids of their actions; | is a separator, `RECENT` the recent files."""
 
 
 class Actions:

@@ -13,10 +13,10 @@ from PySide6.QtWidgets import QFrame, QMainWindow, QMenu, QSplitter, QVBoxLayout
 
 from playground.services import AppServices
 from playground.simulator.launch import SimulatorError
-from playground.ui.actions import MENUS, Actions
+from playground.ui.actions import MENUS, RECENT, Actions
 from playground.ui.appearance import Appearance
 from playground.ui.bars.banner import SlimBar
-from playground.ui.bars.menu_row import MenuRow
+from playground.ui.bars.menu_row import MenuRow, RecentFilesMenu
 from playground.ui.bars.statusbar import StatusBar
 from playground.ui.bars.topbar import TopBar
 from playground.ui.controllers.dialogs import DialogController
@@ -73,6 +73,8 @@ class MainWindow(QMainWindow):
     def _build_parts(self) -> None:
         self.files = Files(self, self.workspace.open_draft(), self.prompt, self.workspace.tasks)
         self.program = DialogController(self, self.workspace, self._appearance)
+        self.recent = RecentFilesMenu(self.workspace.settings, self.files.ask_and_open, self)
+        self.files.file_used.connect(self.recent.add)
         self.actions_table = Actions(self, self._handlers(), self.program.shortcuts())
         self.program.use_actions(self.actions_table)
         self.top = TopBar(self._appearance.theme, self.actions_table["connect"], self.actions_table["verify"])
@@ -137,10 +139,12 @@ class MainWindow(QMainWindow):
     def _menu(self, title: str, ids: Sequence[str]) -> QMenu:
         menu = QMenu(title, self)
         for action_id in ids:
-            if action_id != "|":
-                menu.addAction(self.actions_table[action_id])
-            else:
+            if action_id == "|":
                 menu.addSeparator()
+            elif action_id == RECENT:
+                menu.addMenu(self.recent)
+            else:
+                menu.addAction(self.actions_table[action_id])
         return menu
 
     def _lay_out(self) -> None:
