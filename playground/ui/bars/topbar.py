@@ -113,7 +113,7 @@ class TopBar(QFrame):
             widget.setVisible(prompt)
         self._mode_tools = tools
         if tools is not None:
-            self._row.addWidget(tools)
+            self._row.addWidget(tools, 1000)  # takes the room of the stretch before it
             tools.show()
 
     def set_file_menu(self, menu: QMenu) -> None:
