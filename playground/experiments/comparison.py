@@ -320,15 +320,24 @@ def text_changes(before: str, after: str) -> tuple[Piece, ...]:
 def _changes(old: list[str], new: list[str]) -> tuple[Piece, ...]:
     matcher = SequenceMatcher(None, old, new, autojunk=max(len(old), len(new)) > EXACT_WORDS)
     found: list[Piece] = []
-    for tag, a, b, c, d in matcher.get_opcodes():
-        if tag == "equal":
-            found.append(Piece("same", "".join(new[c:d])))
+    gone, come = "", ""
+    blocks = matcher.get_opcodes()
+    for at, (tag, a, b, c, d) in enumerate(blocks):
+        one, two = "".join(old[a:b]), "".join(new[c:d])
+        inside = 0 < at < len(blocks) - 1
+        if tag != "equal" or (inside and two.isspace()):
+            # A space between two changed words is part of the change: phrases stay together.
+            gone, come = gone + one, come + two
             continue
-        if a < b:
-            found.append(Piece("gone", "".join(old[a:b])))
-        if c < d:
-            found.append(Piece("come", "".join(new[c:d])))
-    return tuple(found)
+        found += _changed(gone, come)
+        gone, come = "", ""
+        found.append(Piece("same", two))
+    return (*found, *_changed(gone, come))
+
+
+def _changed(gone: str, come: str) -> list[Piece]:
+    parts: tuple[tuple[Sign, str], ...] = ("gone", gone), ("come", come)
+    return [Piece(sign, text) for sign, text in parts if text]
 
 
 def _json_text(text: str) -> str | None:

@@ -161,6 +161,12 @@ def test_text_changes_words_add_up_to_both_texts() -> None:
     assert "".join(piece.text for piece in pieces if piece.sign != "gone") == after
     assert "".join(piece.text for piece in pieces if piece.sign != "come") == before
     assert Piece("come", "rose") in pieces
+    assert text_changes("a big red house", "a small old house") == (
+        Piece("same", "a "),
+        Piece("gone", "big red"),
+        Piece("come", "small old"),
+        Piece("same", " house"),
+    )
 
 
 def test_text_changes_json_ignores_order_and_spacing() -> None:

@@ -89,6 +89,7 @@ class ColumnView(QFrame):
         self.more.setPopupMode(self.more.ToolButtonPopupMode.InstantPopup)
         head = QHBoxLayout()
         head.setContentsMargins(14, 4, GRID, 4)
+        head.setSpacing(GRID)
         for widget in (self.letter, self.name, self.kind, self.more):
             head.addWidget(widget, 1 if widget is self.name else 0)
         about = QVBoxLayout()
@@ -170,13 +171,12 @@ class ColumnView(QFrame):
     def _show_figures(self, run: RunFigures | None) -> None:
         cached = run.cached_tokens if run else None
         forecast = run.forecast_cached if run else None
-        known = cached is not None
         expected = "" if forecast is None else f"forecast ≈ {forecast:,.0f} cached"
         text = f"{cached:,} cached" if cached is not None else expected or f"{UNKNOWN} cached"
         _set(self.input, f"{run.input.text if run else UNKNOWN} in")
         _set(self.cached, text)
         self.cached.setToolTip(expected)
-        self._set_tone("warm" if known else "muted")
+        self._set_tone("warm" if cached else "muted")
         _set(self.ttft, f"TTFT {seconds(run.ttft_s if run else None)}")
         _set(self.speed, speed(run.tokens_per_s) if run and run.tokens_per_s else "")
         _set(self.cost, dollars(run.input_cost if run else None))

@@ -84,7 +84,7 @@ class PrefixStrip(QFrame):
 
     def __init__(self, theme: Theme) -> None:
         super().__init__()
-        self.setProperty("look", "pane")
+        self.setProperty("look", "bar")
         self._theme = theme
         self._rows: list[tuple[QLabel, Bar, ElidedLabel]] = []
         title = QLabel("Prefix")
@@ -219,6 +219,7 @@ class ValueRow(QFrame):
             field = self.fields[name]
             if field.text() != (value or "") and not field.hasFocus():
                 field.setText(value or "")
+                field.setCursorPosition(0)
             field.setPlaceholderText("no value" if value is None else "")
         self.hint.setText("shared by all columns" if values else "these prompts have no variables")
 
@@ -288,6 +289,7 @@ class ComparePage(QWidget):
         title.setProperty("tone", "strong")
         head = QHBoxLayout()
         head.setContentsMargins(14, 4, 14, 0)
+        head.setSpacing(GRID)
         head.addWidget(title)
         head.addWidget(self.caption, 1)
         self.exports: list[QPushButton] = []

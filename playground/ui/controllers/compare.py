@@ -106,7 +106,9 @@ class CompareController(QObject):
     open_asked = Signal(str)
     """A request is to be opened in Prompt mode: its run_id."""
     row_logged = Signal(str)
-    """A request was sent: its run_id."""
+    """A request was sent, or has ended: its run_id."""
+    ended = Signal()
+    """All requests of a comparison have ended."""
 
     def __init__(
         self,
@@ -427,6 +429,7 @@ class CompareController(QObject):
             self._task = None
             if not self._resting:
                 self._show_columns()
+                self.ended.emit()
                 self._start(self._compare_answers(), "compare answers")
 
     async def _send(self, step: Step, *, cold: bool) -> None:
@@ -458,6 +461,7 @@ class CompareController(QObject):
         if slot.stopped:
             pending.run.stop()
         self._mark(slot)
+        self.row_logged.emit(pending.run.id)
 
     def _ended(self, slot: Slot, step: Step) -> None:
         pending = slot.pending
@@ -469,6 +473,7 @@ class CompareController(QObject):
         if pending.run.state.phase in ("failed", "stopped"):
             slot.stopped = True  # the further runs of this column are not sent
         self._mark(slot)
+        self._show_summary()
         self.row_logged.emit(pending.run.id)
 
     async def _tag(self, run_id: str, step: Step) -> None:

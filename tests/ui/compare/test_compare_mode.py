@@ -120,7 +120,7 @@ def test_compare_cold_and_warm_start_are_fair(tell: Tell) -> None:
 
 def test_compare_stop_one_and_stop_all_keep_the_text(tell: Tell) -> None:
     async def story(session: Session, hand: UiDriver) -> None:
-        long = replace(PROMPT, parameters={"max_tokens": 4_000})
+        long = replace(PROMPT, parameters={"simulate": "stall=12"})
         compare = compare_of(session)
         compare.change(compare.slots[0], replace(compare.slots[0].variant, document=long))
         compare.add(replace(compare.slots[0].variant, document=replace(long, name="other")))
