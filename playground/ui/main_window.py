@@ -305,6 +305,8 @@ class MainWindow(QMainWindow):
         requests.running_changed.connect(self._show_running)
         requests.running_changed.connect(self.prompt.set_running)
         requests.outlook_changed.connect(self._show_outlook)
+        requests.ticked.connect(self._show_load)
+        self.modes.changed.connect(lambda mode: requests.set_displayed(mode == "prompt"))
         requests.key_missing.connect(self._show_key_missing)
         requests.trouble.connect(self.say_trouble)
         requests.found.connect(self.say_trouble)

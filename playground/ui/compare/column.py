@@ -101,8 +101,8 @@ class ColumnView(QFrame):
         band.setProperty("look", "footer")
         figures = QHBoxLayout()
         figures.setSpacing(GRID + 4)
-        for label in (self.input, self.cached, self.ttft, self.speed):
-            figures.addWidget(label)
+        for figure in (self.input, self.cached, self.ttft, self.speed):
+            figures.addWidget(figure)
         figures.addStretch(1)
         figures.addWidget(self.cost)
         ids = QHBoxLayout()

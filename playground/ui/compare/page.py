@@ -197,8 +197,8 @@ class ValueRow(QFrame):
         scroll.setFixedHeight(36)
         scroll.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-        self.order = _choice("Order of sending", _ORDER_LABELS, ORDERS)
-        self.start = _choice("State of the cache", _START_LABELS, CACHE_STARTS)
+        self.order = _choice("Order of sending", _ORDER_LABELS, list(ORDERS.values()))
+        self.start = _choice("State of the cache", _START_LABELS, list(CACHE_STARTS.values()))
         row = QHBoxLayout(self)
         row.setContentsMargins(14, 2, 14, 2)
         row.setSpacing(GRID)
@@ -237,12 +237,12 @@ class ValueRow(QFrame):
         return field
 
 
-def _choice(name: str, labels: Mapping[str, str], tips: Mapping[str, str]) -> QComboBox:  # type: ignore[type-arg]
+def _choice(name: str, labels: Mapping[str, str], tips: Sequence[str]) -> QComboBox:
     box = QComboBox()
     box.setAccessibleName(name)
     for at, (value, label) in enumerate(labels.items()):
         box.addItem(label, value)
-        box.setItemData(at, tips[value], Qt.ItemDataRole.ToolTipRole)
+        box.setItemData(at, tips[at], Qt.ItemDataRole.ToolTipRole)
     box.setToolTip(name)
     return box
 

@@ -132,6 +132,8 @@ class CompareController(QObject):
         self._task: asyncio.Task[None] | None = None
         self._looking: asyncio.Task[None] | None = None
         self._resting = False
+        self._painted = 0
+        """The column that was painted last."""
         self._frame = QTimer(self, interval=FRAME_MS, singleShot=True)
         self._frame.timeout.connect(self._paint)
         self._soon = QTimer(self, interval=PREFIX_MS, singleShot=True)
@@ -503,18 +505,24 @@ class CompareController(QObject):
 
     def _mark(self, slot: Slot) -> None:
         slot.dirty = True
-        if not self._frame.isActive() and not self._resting:
+        if not self._resting and (not self._frame.isActive() or self._frame.interval() != FRAME_MS):
             self._frame.start(FRAME_MS)
 
     def _paint(self) -> None:
-        waiting = False
-        for slot, view in zip(self.slots, self.page.columns, strict=True):
+        """Show the changes of one column: with one column per frame, four streams cost no more than one."""
+        count = len(self.slots)
+        for step in range(1, count + 1):
+            at = (self._painted + step) % count
+            slot = self.slots[at]
             if slot.dirty or (slot.running and slot.pending and slot.pending.run.state.phase != "streaming"):
                 slot.dirty = False
-                self._show_slot(slot, view)
-            waiting = waiting or slot.running
-        if waiting and not self._frame.isActive():
-            self._frame.start(WAIT_MS)
+                self._painted = at
+                self._show_slot(slot, self.page.columns[at])
+                break
+        if any(slot.dirty for slot in self.slots):
+            self._frame.start(FRAME_MS)
+        elif any(slot.running for slot in self.slots):
+            self._frame.start(WAIT_MS // count)
 
     def _show_slot(self, slot: Slot, view: ColumnView) -> None:
         pending = slot.pending
