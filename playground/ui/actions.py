@@ -1,4 +1,4 @@
-"""Every action of the window: menus, palette, sheet of keys and shortcuts are made from this table."""
+"""Every action of the window; the menus, the palette, the sheet of keys and the shortcuts use this table."""
 
 from __future__ import annotations
 

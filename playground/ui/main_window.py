@@ -262,7 +262,7 @@ class MainWindow(QMainWindow):
 
     @property
     def from_log(self) -> SlimBar:
-        """Says that what is shown comes from the log."""
+        """The bar that marks a request from the log."""
         return self.answers.from_log
 
     def _connect(self) -> None:
@@ -354,10 +354,10 @@ class MainWindow(QMainWindow):
             )
         if self._answers is not None:
             self._answers.adviser.look_soon()
-            self.workspace.tasks.start(self._remember(), "remember what was sent")
+            self.workspace.tasks.start(self._remember(), "load logged requests")
 
     async def start_simulator(self) -> None:
-        """Have the simulator up before the first Send; where it does not come up, Send will say why."""
+        """Start the simulator before the first Send; if it fails, Send reports the error."""
         with contextlib.suppress(SimulatorError):
             await self.workspace.simulation.resolve(self.workspace.endpoint)
         self.requests.refresh_outlook()
