@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QCloseEvent, QPaintEvent, QResizeEvent
 from PySide6.QtWidgets import QFrame, QMainWindow, QMenu, QSplitter, QVBoxLayout, QWidget
 
+from playground.prompt.document import Document
 from playground.services import AppServices
 from playground.simulator.launch import SimulatorError
 from playground.ui.actions import MENUS, RECENT, Actions
@@ -122,6 +124,7 @@ class MainWindow(QMainWindow):
             "zoom_reset": lambda: self._appearance.zoom(0),
             "theme": self._appearance.toggle,
             "mode_prompt": lambda: self.modes.show_mode("prompt"),
+            "mode_compare": lambda: self.modes.show_mode("compare"),
             "mode_batch": lambda: self.modes.show_mode("batch"),
             "connect": lambda: self.program.connect_dialog(),
             "connect_electron": self.program.connect_to_electron,
@@ -162,10 +165,41 @@ class MainWindow(QMainWindow):
             splitter.setHandleWidth(1)
             splitter.setSizes(list(sizes))
         self.modes = Modes(self._rows, self.top)
+        self.modes.add("compare", "Compare", "cols", self._compare_mode)
         self.modes.add("batch", "Batch", "table", self._batch_mode)
         centre = QWidget()
         _column(centre, self.menu_row, self.top, self.trouble, self.modes, self.status, tall=self.modes)
         self.setCentralWidget(centre)
+
+    def _compare_mode(self) -> ModeView:
+        # Imported here: the first frame does not show it.
+        from playground.ui.controllers.compare import CompareController
+
+        self.compare = CompareController(
+            self,
+            self.workspace,
+            lambda: self._appearance.theme,
+            self.prompt.document,
+            self.actions_table.shortcut("send"),
+        )
+        self.compare.trouble.connect(self.say_trouble)
+        self.compare.use_asked.connect(self._use_column)
+        self.compare.open_asked.connect(self.open_logged)
+        self.compare.row_logged.connect(lambda run_id: self.requests.sent_beside(run_id))
+        return self.compare.view()
+
+    def _use_column(self, document: Document) -> None:
+        """Put a column's prompt into the editor as one undo step; name, id and file of the prompt stay."""
+        before = self.prompt.document()
+        self.prompt.set_document(
+            replace(document, name=before.name, id=before.id), undoable=True, label="Use a compared prompt"
+        )
+        self.modes.show_mode("prompt")
+
+    def _compare_logged(self, run_ids: list[str]) -> None:
+        """Show logged requests in Compare mode."""
+        self.modes.show_mode("compare")
+        self.workspace.tasks.start(self.compare.open_logged(run_ids), "compare logged requests")
 
     def _batch_mode(self) -> ModeView:
         # Imported here: the first frame does not show it.
@@ -279,6 +313,7 @@ class MainWindow(QMainWindow):
         answers.inspector.action.connect(lambda name: self.actions_table[name].trigger())
         answers.log_paths.open_requested.connect(requests.open_logged)
         answers.log_paths.trouble.connect(self.say_trouble)
+        answers.log_paths.compare_requested.connect(self._compare_logged)
         answers.inspector.rates_requested.connect(lambda: self.program.connect_dialog(requests.shown_endpoint_id))
         answers.inspector.place_requested.connect(self.prompt.show_place)
         answers.inspector.why.comparable = requests.comparable
@@ -288,6 +323,8 @@ class MainWindow(QMainWindow):
         requests.running_changed.connect(self._show_running)
         requests.running_changed.connect(self.prompt.set_running)
         requests.outlook_changed.connect(self._show_outlook)
+        requests.ticked.connect(self._show_load)
+        self.modes.changed.connect(lambda mode: requests.set_displayed(mode == "prompt"))
         requests.key_missing.connect(self._show_key_missing)
         requests.trouble.connect(self.say_trouble)
         requests.found.connect(self.say_trouble)
