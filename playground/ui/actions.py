@@ -1,4 +1,4 @@
-"""Every action of the window: menus, palette, sheet of keys and shortcuts are made from this table."""
+"""Every action of the window; the menus, the palette, the sheet of keys and the shortcuts use this table."""
 
 from __future__ import annotations
 
@@ -65,6 +65,7 @@ ACTIONS = (
     ActionSpec("toggle_inspector", "View", "Show or hide the inspector", "Ctrl+Alt+I"),
     ActionSpec("toggle_log", "View", "Show or hide the request log", "Ctrl+Alt+L"),
     ActionSpec("maximise", "View", "Maximise or restore the pane", "Ctrl+Alt+M"),
+    ActionSpec("versions", "View", "Versions of the prompt", "Ctrl+Alt+H"),
     ActionSpec("mode_prompt", "View", "Prompt mode", "Ctrl+1"),
     ActionSpec("about", "Help", "About Electron Playground…"),
     ActionSpec("connect", "App", "Edit this endpoint…", "Ctrl+Shift+E"),
@@ -76,12 +77,15 @@ ACTIONS = (
 )
 
 
+RECENT = "recent"
+"""Position of the submenu with recent files."""
 MENUS: tuple[tuple[str, tuple[str, ...]], ...] = (
     (
         "File",
         (
             "new",
             "open",
+            RECENT,
             "sample",
             "tools_sample",
             "|",
@@ -120,6 +124,7 @@ MENUS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "toggle_inspector",
             "toggle_log",
             "maximise",
+            "versions",
             "|",
             "mode_prompt",
             "|",
@@ -161,7 +166,7 @@ MENUS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ),
     ("Help", ("guide", "palette", "keys", "|", "about")),
 )
-"""The menus by title, with the ids of their actions; | is a separator."""
+"""The menus by title, with the ids of their actions; | is a separator, `RECENT` the recent files."""
 
 
 class Actions:

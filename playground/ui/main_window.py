@@ -13,10 +13,10 @@ from PySide6.QtWidgets import QFrame, QMainWindow, QMenu, QSplitter, QVBoxLayout
 
 from playground.services import AppServices
 from playground.simulator.launch import SimulatorError
-from playground.ui.actions import MENUS, Actions
+from playground.ui.actions import MENUS, RECENT, Actions
 from playground.ui.appearance import Appearance
 from playground.ui.bars.banner import SlimBar
-from playground.ui.bars.menu_row import MenuRow
+from playground.ui.bars.menu_row import MenuRow, RecentFilesMenu
 from playground.ui.bars.statusbar import StatusBar
 from playground.ui.bars.topbar import TopBar
 from playground.ui.controllers.dialogs import DialogController
@@ -73,6 +73,8 @@ class MainWindow(QMainWindow):
     def _build_parts(self) -> None:
         self.files = Files(self, self.workspace.open_draft(), self.prompt, self.workspace.tasks)
         self.program = DialogController(self, self.workspace, self._appearance)
+        self.recent = RecentFilesMenu(self.workspace.settings, self.files.ask_and_open, self)
+        self.files.file_used.connect(self.recent.add)
         self.actions_table = Actions(self, self._handlers(), self.program.shortcuts())
         self.program.use_actions(self.actions_table)
         self.top = TopBar(self._appearance.theme, self.actions_table["connect"], self.actions_table["verify"])
@@ -126,6 +128,7 @@ class MainWindow(QMainWindow):
             "toggle_inspector": lambda: self.places.toggle("inspector"),
             "toggle_log": lambda: self.places.toggle("log"),
             "maximise": self._maximise,
+            "versions": self._toggle_versions,
             "about": self.program.about,
             "settings": self.program.settings_dialog,
             "guide": lambda: self.answers.advice.guide(),
@@ -137,10 +140,12 @@ class MainWindow(QMainWindow):
     def _menu(self, title: str, ids: Sequence[str]) -> QMenu:
         menu = QMenu(title, self)
         for action_id in ids:
-            if action_id != "|":
-                menu.addAction(self.actions_table[action_id])
-            else:
+            if action_id == "|":
                 menu.addSeparator()
+            elif action_id == RECENT:
+                menu.addMenu(self.recent)
+            else:
+                menu.addAction(self.actions_table[action_id])
         return menu
 
     def _lay_out(self) -> None:
@@ -173,10 +178,14 @@ class MainWindow(QMainWindow):
         # Imported here: the first frame does not show them.
         from playground.ui.controllers.agent import Chaining
         from playground.ui.controllers.results import Answers
+        from playground.ui.controllers.versions import VersionPaths
         from playground.ui.controllers.voice import VoiceController
 
         answers = Answers(self.workspace, self.prompt, self._appearance.theme, self.files, self.program)
         self.voicing = VoiceController(self.workspace, self._appearance, self.prompt, answers.requests, self)
+        self.versions = VersionPaths(
+            self.workspace, self.prompt, self.files, self.places.show_beside, lambda: self._appearance.theme
+        )
         self.chaining = Chaining(self, self.workspace, self.prompt, self.files, self.voicing)
         self.chaining.trouble.connect(self.say_trouble)
         self.prompt.answers_wanted.connect(self.chaining.show_answers)
@@ -224,7 +233,7 @@ class MainWindow(QMainWindow):
 
     @property
     def from_log(self) -> SlimBar:
-        """Says that what is shown comes from the log."""
+        """The bar that marks a request from the log."""
         return self.answers.from_log
 
     def _connect(self) -> None:
@@ -266,6 +275,10 @@ class MainWindow(QMainWindow):
         requests.running_changed.connect(self._show_running)
         requests.running_changed.connect(self.prompt.set_running)
         requests.outlook_changed.connect(self._show_outlook)
+        requests.sent.connect(self.versions.sent)
+        requests.settled.connect(self.versions.settled)
+        self.versions.trouble.connect(self.say_trouble)
+        self.versions.open_logged.connect(requests.open_logged)
         requests.key_missing.connect(self._show_key_missing)
         requests.trouble.connect(self.say_trouble)
         requests.found.connect(self.say_trouble)
@@ -313,10 +326,10 @@ class MainWindow(QMainWindow):
             )
         if self._answers is not None:
             self._answers.adviser.look_soon()
-            self.workspace.tasks.start(self._remember(), "remember what was sent")
+            self.workspace.tasks.start(self._remember(), "load logged requests")
 
     async def start_simulator(self) -> None:
-        """Have the simulator up before the first Send; where it does not come up, Send will say why."""
+        """Start the simulator before the first Send; if it fails, Send reports the error."""
         with contextlib.suppress(SimulatorError):
             await self.workspace.simulation.resolve(self.workspace.endpoint)
         self.requests.refresh_outlook()
@@ -369,6 +382,12 @@ class MainWindow(QMainWindow):
                 self.places.maximise(name)
                 return
         self.places.maximise("prompt")
+
+    def _toggle_versions(self) -> None:
+        """Open the versions beside the prompt, or close them."""
+        self.modes.show_mode("prompt")
+        if self.answers:
+            self.versions.toggle()
 
     def _step_pane(self, step: int) -> None:
         panes = (self.prompt, self.response, self.inspector, self.log)
@@ -426,6 +445,7 @@ class MainWindow(QMainWindow):
         self.menu_row.destination.set_theme()
         if self._answers is not None:
             self._answers.set_theme(self._appearance.theme)
+            self.versions.set_theme()
         self.modes.show_theme()
 
     def _show_zoom(self) -> None:

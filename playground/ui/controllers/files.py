@@ -65,6 +65,10 @@ class Files(QObject):
     """An error message."""
     saved = Signal(str)
     """The file was saved: its name."""
+    file_saved = Signal(object, object)
+    """The prompt was saved: the path before (None: it had no file), and the PromptFile."""
+    file_used = Signal(object)
+    """A prompt file (Path) was opened or saved."""
     import_requested = Signal(object)
     """A dropped file (Path) that is not a prompt but may be a log or HAR."""
 
@@ -162,6 +166,7 @@ class Files(QObject):
         # A prompt of another tool gets no file: Save must not replace the other tool's file with this program's format.
         file = PromptFile(None if opened.imported else path, opened.format, opened.document, digest)
         self._show(opened.document, file)
+        self.file_used.emit(path)
         for note in opened.notes:
             self.trouble.emit(f"{path.name}: {note}")
         if opened.model not in (None, "electron"):
@@ -245,6 +250,7 @@ class Files(QObject):
             self._saved(file, PromptFile(path, written, document, digest_of(data)))
 
     def _saved(self, before: PromptFile, now: PromptFile) -> None:
+        old_path = before.path
         if before.path == now.path:
             before.format, before.digest, before.saved = now.format, now.digest, now.saved
         elif self.file is before:
@@ -255,7 +261,9 @@ class Files(QObject):
             self.trouble.emit(message)
         self.edited(self._prompt.document())
         if now.path is not None:
+            self.file_used.emit(now.path)
             self.saved.emit(now.path.name)
+            self.file_saved.emit(old_path, now)
 
     def _ask_then(self, run: Callable[[], None]) -> None:
         if not self.dirty or not self._prompt.document().messages:
@@ -382,10 +390,15 @@ class Files(QObject):
 
     def open_dropped(self, path: Path) -> None:
         """Open a dropped prompt; hand logs and HAR files to the import."""
-        if path.suffix.lower() in (".har", ".jsonl"):
+        if is_log(path):
             self.import_requested.emit(path)
         else:
             self.ask_and_open(path)
+
+
+def is_log(path: Path) -> bool:
+    """Whether a file is imported into the request log when it is opened, and not opened as a prompt."""
+    return path.suffix.lower() in (".har", ".jsonl")
 
 
 def _bytes_of(path: Path) -> bytes:

@@ -51,6 +51,8 @@ class Requests(QObject):
     """Emitted with the Recalled on display, or None on return to the newest request."""
     dispatched = Signal()
     """A request is being sent."""
+    sent = Signal(object, str)
+    """A request is being sent: its Document and run_id."""
     settled = Signal()
     """A request has ended and everything about it is known."""
 
@@ -221,6 +223,7 @@ class Requests(QObject):
         dispatch.run.listen(self._heard)
         self._prompt.set_reported(None, None)
         self.dispatched.emit()
+        self.sent.emit(dispatch.run.document, dispatch.run.id)
         self.show_current()
 
     def show_current(self) -> None:
