@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from playground.ui.theme import Theme
     from playground.ui.versions.panel import VersionsPanel
 
+MIN_DOLLARS = 0.0005
+"""Differences of cost below this amount are not shown."""
+
 
 class VersionPaths(QObject):
     """Connects the prompt, its file and the panel with the stored versions."""
@@ -172,14 +175,18 @@ class VersionPaths(QObject):
             self._panel.show_comparison(found, headline(found), self._reported(found, old, new))
 
     def _reported(self, found: Comparison, old: Version | Commit, new: Version | Commit) -> str:
-        changed = f"{found.added:,} lines added, {found.removed:,} removed."
+        changed = f"{found.added:,} line{'s' * (found.added != 1)} added, {found.removed:,} removed."
         one, other = (self._figures.get(item.id, VersionFigures()) for item in (old, new))
         if one.cached is None or other.cached is None:
             return changed
         text = f"{changed} Reported: {percent(other.cached)} cached, {percent(one.cached)} in {_name(old)}."
         if one.per_thousand is not None and other.per_thousand is not None:
             more = other.per_thousand - one.per_thousand
-            text += f" ${abs(more):.3f} {'more' if more >= 0 else 'less'} per 1,000 requests."
+            text += (
+                ""
+                if abs(more) < MIN_DOLLARS
+                else f" ${abs(more):.3f} {'more' if more >= 0 else 'less'} per 1,000 requests."
+            )
         return text
 
     async def _restore(self, item: Version | Commit) -> None:

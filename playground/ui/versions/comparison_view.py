@@ -73,7 +73,7 @@ class VersionDiffView(QTextEdit):
         self.setReadOnly(True)
         self.setAccessibleName("Differences of the versions")
         self.setFont(mono_font(12))
-        self.setWordWrapMode(QTextOption.WrapMode.WrapAtWordBoundaryOrAnywhere)
+        self.setWordWrapMode(QTextOption.WrapMode.NoWrap)
         self.setTabChangesFocus(True)
 
     def show_comparison(self, found: Comparison, old: str, new: str) -> None:
@@ -85,6 +85,7 @@ class VersionDiffView(QTextEdit):
             if number:
                 cursor.insertBlock()
             cursor.setBlockFormat(self._block(row))
+            cursor.insertText(_numbers(row), self._form(VersionRow("skipped", "")))
             cursor.insertText(self._text(row, found, old, new), self._form(row))
         if len(found.rows) > MAX_ROWS:
             cursor.insertBlock()
@@ -105,9 +106,7 @@ class VersionDiffView(QTextEdit):
             return f"{old}: stable prefix ended · ≈ {found.old.tokens:,.0f} tokens{cause}"
         if row.sign in ("head", "skipped"):
             return row.text if row.sign == "head" else f"⋯ {row.text}"
-        numbers = "".join(f"{line if line is not None else '':>{_NARROW}} " for line in (row.old_line, row.new_line))
-        sign = {"come": "+", "gone": "−"}.get(row.sign, " ")
-        return f"{numbers}{sign} {visible_line(row.text)}"
+        return visible_line(row.text)
 
     def _block(self, row: VersionRow) -> QTextBlockFormat:
         block = QTextBlockFormat()
@@ -131,3 +130,11 @@ class VersionDiffView(QTextEdit):
         if row.sign == "new_boundary":
             form.setForeground(self._theme.variable_edge)
         return form
+
+
+def _numbers(row: VersionRow) -> str:
+    """Return line numbers and sign of a row; empty for rows without a line."""
+    if row.sign not in ("same", "come", "gone"):
+        return ""
+    numbers = "".join(f"{line if line is not None else '':>{_NARROW}} " for line in (row.old_line, row.new_line))
+    return f"{numbers}{({'come': '+', 'gone': '−'}).get(row.sign, ' ')} "

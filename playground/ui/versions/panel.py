@@ -27,7 +27,7 @@ from PySide6.QtWidgets import (
 
 from playground.export.terminal import visible_line
 from playground.requestlog.records import LogRow
-from playground.runs.metrics import dollars, percent
+from playground.runs.metrics import UNKNOWN, percent
 from playground.ui.theme import GRID, Theme, ui_font
 from playground.ui.versions.comparison_view import BoundaryBars, VersionDiffView
 from playground.ui.widgets.elided_label import ElidedLabel
@@ -44,8 +44,8 @@ ROW_PX, NUMBER_PX, CACHED_PX, COST_PX = 50, 34, 62, 66
 NARROW_PX = 720
 """Below this width the comparison is under the list."""
 NOTE = (
-    "A version is stored at every send and save that changed the prompt. “Cached” is the share of input tokens that the "
-    "server reported as cached, first requests excluded; “per 1,000” is the input cost of 1,000 requests."
+    "A version is stored at every send and save that changed the prompt. “Cached” is the share of input tokens that "
+    "the server reported as cached, first requests excluded; “per 1,000” is the input cost of 1,000 requests."
 )
 _ITEM, _FIGURES, _STATE = (int(Qt.ItemDataRole.UserRole) + number for number in range(3))
 
@@ -93,7 +93,7 @@ class _Rows(QStyledItemDelegate):
             painter.drawText(upper, left, str(item.number))
         painter.setFont(ui_font(13, tabular=True))
         if not commit:
-            painter.drawText(upper, right, dollars(figures.per_thousand))
+            painter.drawText(upper, right, UNKNOWN if figures.per_thousand is None else f"${figures.per_thousand:,.3f}")
             painter.drawText(upper.adjusted(0, 0, -COST_PX, 0), right, percent(figures.cached))
         middle = upper.adjusted(NUMBER_PX, 0, 0 if commit else -(COST_PX + CACHED_PX), 0)
         if not commit and item.label:
@@ -160,6 +160,8 @@ class VersionsPanel(QFrame):
         self.answers.setMenu(QMenu(self.answers))
         self.restore = QPushButton("Restore")
         set_icon(self.restore, "restore")
+        self.restore.setEnabled(False)
+        self.answers.setEnabled(False)
         self.headline, self.detail = words("", "strong"), words("", "muted")
         self.bars = BoundaryBars(theme)
         self.diff = VersionDiffView(theme)
@@ -173,6 +175,8 @@ class VersionsPanel(QFrame):
         one = _column(left)
         one.addLayout(_row(self.search, self.save, self.more))
         one.addWidget(hairline())
+        one.addLayout(_head())
+        one.addWidget(hairline())
         one.addWidget(self.list, 1)
         note = words(NOTE, "muted")
         note.setContentsMargins(GRID, GRID, GRID, GRID)
@@ -182,6 +186,7 @@ class VersionsPanel(QFrame):
         other.addWidget(hairline())
         head = QVBoxLayout()
         head.setContentsMargins(GRID * 2, GRID, GRID * 2, GRID)
+        head.setSpacing(GRID)
         for widget in (self.headline, self.detail, self.bars):
             head.addWidget(widget)
         other.addLayout(head)
@@ -344,6 +349,21 @@ def _column(holder: QWidget) -> QVBoxLayout:
     column.setContentsMargins(0, 0, 0, 0)
     column.setSpacing(0)
     return column
+
+
+def _head() -> QHBoxLayout:
+    """Return the head of the list's columns."""
+    row = QHBoxLayout()
+    row.setContentsMargins(12, 2, 10, 2)
+    row.addWidget(words("Version", "muted"), 1)
+    for text, width in (("Cached", CACHED_PX), ("per 1,000", COST_PX)):
+        label = QLabel(text)
+        label.setProperty("tone", "muted")
+        label.setAlignment(Qt.AlignmentFlag.AlignRight)
+        label.setFixedWidth(width)
+        row.addWidget(label)
+    row.setSpacing(0)
+    return row
 
 
 def _row(*widgets: QWidget) -> QHBoxLayout:
