@@ -102,7 +102,8 @@ def test_versions_panel_closed_gives_the_panes_their_widths_back(tell: Tell) -> 
         assert window.response.isVisible() is False
         panel.close_button.click()
         await hand.until(lambda: window._columns.count() == 3, "closed")
-        assert window._columns.sizes() == before
+        after = window._columns.sizes()
+        assert all(abs(one - other) <= 3 for one, other in zip(before, after, strict=True))  # handles
         assert window.response.isVisible()
 
     tell(story)

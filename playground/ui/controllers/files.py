@@ -15,10 +15,12 @@ from PySide6.QtGui import QDropEvent
 from PySide6.QtWidgets import QFileDialog, QMessageBox, QWidget
 
 from playground.assets import asset
+from playground.client.redact import MASK
 from playground.prompt.document import Document, Message
 from playground.prompt.field_errors import InputError
 from playground.prompt.files import PROMPT_FORMAT, FileFormat, OpenedPrompt, content_id, dump, missing_in, parse_bytes
-from playground.prompt.import_formats.detect import open_any_bytes
+from playground.prompt.import_formats.detect import import_kind, open_any, open_any_bytes
+from playground.prompt.json_bounds import loads
 from playground.storage.draft import Draft, DraftState
 from playground.storage.paths import write_shared
 from playground.ui.panes.prompt.undo import PromptFile
@@ -83,6 +85,9 @@ class Files(QObject):
         self._look = QTimer(self, interval=SETTLE_MS, singleShot=True)
         self._look.timeout.connect(self._check_disk)
         prompt.history.file_changed.connect(self._watch)
+        prompt.prompt_tab.import_pasted.connect(
+            lambda text: tasks.start(self.offer_import(text), "read the pasted text")
+        )
         window.setAcceptDrops(True)
         window.installEventFilter(self)
 
@@ -388,12 +393,46 @@ class Files(QObject):
                 return True
         return super().eventFilter(watched, event)
 
+    async def offer_import(self, text: str) -> None:
+        """Open pasted text of another format as a prompt if the prompt was empty; otherwise offer that."""
+        kind, bar = import_kind(text), self._prompt.paste_bar
+        try:
+            opened = await asyncio.to_thread(open_any, text)
+        except InputError as bad:
+            bar.say(f"The pasted {kind} is not a prompt: {bad.problems[0]}", [("Dismiss", bar.hide)])
+            return
+        notes = list(opened.notes)
+        if MASK in text:
+            notes.append("API keys in the pasted text were masked.")
+
+        def accept() -> None:
+            bar.hide()
+            self._show(opened.document, PromptFile(None, PROMPT_FORMAT, opened.document), "Open pasted text")
+            report = " ".join(notes) or "Nothing was left out."
+            count = len(opened.document.messages)
+            bar.say(f"{count:,} messages from the pasted {kind}. {report}", [("Dismiss", bar.hide)])
+
+        document = self._prompt.document()
+        whole = "".join(message.content or "" for message in document.messages)
+        if not document.tools and whole.strip() == text.strip():
+            accept()
+        else:
+            found = f"The pasted text is a {kind}."
+            bar.say(" ".join((found, *notes)), [("Open as prompt", accept), ("Keep as text", bar.hide)])
+
     def open_dropped(self, path: Path) -> None:
         """Open a dropped prompt; hand logs and HAR files to the import."""
         if is_log(path):
-            self.import_requested.emit(path)
+            self._tasks.start(self._open_lines(path), "open a dropped file")
         else:
             self.ask_and_open(path)
+
+    async def _open_lines(self, path: Path) -> None:
+        """Open JSON lines of requests (OpenAI batch input) as a prompt; import other lines into the log."""
+        if path.suffix.lower() == ".jsonl" and await asyncio.to_thread(_has_requests, path):
+            self.ask_and_open(path)
+        else:
+            self.import_requested.emit(path)
 
 
 def is_log(path: Path) -> bool:
@@ -406,6 +445,19 @@ def _bytes_of(path: Path) -> bytes:
         return path.read_bytes()
     except OSError:
         return b""
+
+
+def _has_requests(path: Path) -> bool:
+    """Return whether the first line is a request body, or a line of an OpenAI batch input file."""
+    try:
+        with path.open("rb") as file:
+            value = loads(file.readline(MAX_FIRST_LINE_BYTES))
+    except (OSError, ValueError):
+        return False
+    return isinstance(value, dict) and (isinstance(value.get("messages"), list) or "custom_id" in value)
+
+
+MAX_FIRST_LINE_BYTES = 4_000_000
 
 
 def _document_in(data: bytes) -> Document | None:
