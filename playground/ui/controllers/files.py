@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 SUFFIX = ".prompt.json"
 PROMPTS, BODIES = f"Prompt files (*{SUFFIX} *.json)", "Request bodies (*.json)"
+EXPORTS = ("GitHub Models prompt (*.prompt.yml)", "Prompty (*.prompty)")
 OTHERS = "Prompts of other tools (*.yml *.yaml *.prompty *.prompt *.sh *.py *.js *.ts *.jsonl)"
 FILTER = f"{PROMPTS};;{OTHERS};;All files (*)"
 SETTLE_MS = 150
@@ -216,7 +217,7 @@ class Files(QObject):
         """Ask for a file and a format, and save to it."""
         dialog = QFileDialog(self._window, "Save the prompt")
         dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
-        dialog.setNameFilters([PROMPTS, BODIES])
+        dialog.setNameFilters([PROMPTS, BODIES, *EXPORTS])
         if self.file.format.kind == "request_body":
             dialog.selectNameFilter(BODIES)
         dialog.setDefaultSuffix("json")
