@@ -29,7 +29,9 @@ def as_markdown(stored: StoredRun) -> str:
     """Return the request as Markdown: figures, messages, parameters, answer. Keys are masked."""
     stored = masked_run(stored)
     state = stored.state()
-    rows = "\n".join(f"| {name} | {visible_line(value).replace('|', chr(92) + '|')} |" for name, value in _facts(stored, state))
+    rows = "\n".join(
+        f"| {name} | {visible_line(value).replace('|', chr(92) + '|')} |" for name, value in _facts(stored, state)
+    )
     parts = [f"# Request {visible_line(state.request_id or stored.record.run_id)}", f"| | |\n|---|---|\n{rows}"]
     parts += [f"## {visible_line(title)}\n\n{_fenced(visible(text))}" for title, text in _sections(stored, state)]
     return masked_text("\n\n".join(parts) + "\n")
@@ -41,10 +43,12 @@ def as_html(stored: StoredRun) -> str:
     state = stored.state()
     title = escape(visible_line(f"Request {state.request_id or stored.record.run_id}"))
     rows = "".join(
-        f"<tr><th>{escape(name)}</th><td>{escape(visible_line(value))}</td></tr>" for name, value in _facts(stored, state)
+        f"<tr><th>{escape(name)}</th><td>{escape(visible_line(value))}</td></tr>"
+        for name, value in _facts(stored, state)
     )
     sections = "".join(
-        f"<h2>{escape(visible_line(name))}</h2><pre>{escape(visible(text))}</pre>" for name, text in _sections(stored, state)
+        f"<h2>{escape(visible_line(name))}</h2><pre>{escape(visible(text))}</pre>"
+        for name, text in _sections(stored, state)
     )
     return masked_text(
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'

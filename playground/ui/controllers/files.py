@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 
 SUFFIX = ".prompt.json"
 PROMPTS, BODIES = f"Prompt files (*{SUFFIX} *.json)", "Request bodies (*.json)"
-EXPORTS = ("GitHub Models prompt (*.prompt.yml)", "Prompty (*.prompty)")
+EXPORTS = {"GitHub Models prompt (*.prompt.yml)": ".prompt.yml", "Prompty (*.prompty)": ".prompty"}
+"""Formats of other tools, by name filter: the end of the file's name."""
 OTHERS = "Prompts of other tools (*.yml *.yaml *.prompty *.prompt *.sh *.py *.js *.ts *.jsonl)"
 FILTER = f"{PROMPTS};;{OTHERS};;All files (*)"
 SETTLE_MS = 150
@@ -222,12 +223,34 @@ class Files(QObject):
             dialog.selectNameFilter(BODIES)
         dialog.setDefaultSuffix("json")
         dialog.selectFile((self.name or "prompt") + (".json" if self.file.path else SUFFIX))
-        dialog.fileSelected.connect(
-            lambda path: self._tasks.start(
-                self.save_file(Path(path), self._format(dialog.selectedNameFilter()), force=True), "save the prompt"
-            )
-        )
+        dialog.filterSelected.connect(lambda chosen: dialog.setDefaultSuffix(EXPORTS.get(chosen, "json").lstrip(".")))
+        dialog.fileSelected.connect(lambda path: self._save_to(Path(path), dialog.selectedNameFilter()))
         dialog.open()
+
+    def _save_to(self, path: Path, chosen: str) -> None:
+        if chosen in EXPORTS:
+            self._tasks.start(self.export_file(path, EXPORTS[chosen]), "export the prompt")
+        else:
+            self._tasks.start(self.save_file(path, self._format(chosen), force=True), "save the prompt")
+
+    async def export_file(self, path: Path, ending: str) -> None:
+        """Write the prompt in another tool's format, and report what is not in it. The prompt's file is unchanged."""
+        # Imported here: rarely needed.
+        from playground.export.prompt_files import WRITERS, left_out
+
+        document = self._prompt.document()
+
+        def write() -> tuple[str, ...]:
+            text = WRITERS[ending](document, "electron")
+            write_shared(path, text.encode())
+            return left_out(document, text, f"x{ending}")
+
+        try:
+            lost = await asyncio.to_thread(write)
+        except OSError as error:
+            self.trouble.emit(f"{path} cannot be written: {error.strerror or error}.")
+        else:
+            self.trouble.emit(" ".join((f"Exported to {path.name}.", *lost)))
 
     def _format(self, name_filter: str) -> FileFormat:
         kept = self.file.format
@@ -403,6 +426,8 @@ class Files(QObject):
             bar.say(f"The pasted {kind} is not a prompt: {bad.problems[0]}", [("Dismiss", bar.hide)])
             return
         notes = list(opened.notes)
+        if opened.model not in (None, "electron"):
+            notes.append(f"The model {opened.model} was replaced by the model of the endpoint.")
         if MASK in text:
             notes.append("API keys in the pasted text were masked.")
 
