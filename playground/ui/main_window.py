@@ -282,6 +282,7 @@ class MainWindow(QMainWindow):
         requests.sent.connect(self.versions.sent)
         requests.settled.connect(self.versions.settled)
         self.versions.trouble.connect(self.say_trouble)
+        self.versions.fix_requested.connect(lambda: self.actions_table["mend"].trigger())
         self.versions.open_logged.connect(requests.open_logged)
         requests.key_missing.connect(self._show_key_missing)
         requests.trouble.connect(self.say_trouble)

@@ -193,7 +193,9 @@ def _shortened(title: str, lines: Sequence[VersionRow]) -> Iterator[VersionRow]:
             near.update(range(number - AROUND, number + AROUND + 1))
     if not near:
         if any(row.text for row in lines):
-            yield VersionRow("skipped", f"{title}: {len(lines):,} lines unchanged", lines[0].zone)
+            yield VersionRow(
+                "skipped", f"{title}: {len(lines):,} line{'s' * (len(lines) != 1)} unchanged", lines[0].zone
+            )
         return
     yield VersionRow("head", title)
     number = 0

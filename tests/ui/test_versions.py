@@ -47,6 +47,9 @@ def test_versions_sent_prompts_are_listed_compared_and_restored(tell: Tell) -> N
         panel = await opened(window, hand, 2)
         await hand.until(lambda: "moved the boundary by −" in panel.headline.text(), "compared")
         assert panel.selected is not None
+        assert panel.fix.isVisible()
+        panel.next.click()
+        assert panel.diff.textCursor().block().text().startswith("version 2: stable prefix ends")
         assert "Today is {{today}}." in panel.diff.toPlainText()
         assert [len(item.run_ids) for item in panel._items] == [2, 3]  # type: ignore[union-attr]
         figures = window.versions._figures[panel._items[1].id]

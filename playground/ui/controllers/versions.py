@@ -40,6 +40,9 @@ class VersionPaths(QObject):
     open_logged = Signal(str)
     """The run_id of a logged request to display."""
 
+    fix_requested = Signal()
+    """Fixes of the prompt's structure are requested."""
+
     def __init__(
         self,
         workspace: AppServices,
@@ -101,6 +104,7 @@ class VersionPaths(QObject):
         panel.label_requested.connect(self._label)
         panel.restore_requested.connect(lambda item: self._start(self._restore(item), "restore a version"))
         panel.comparison_requested.connect(lambda a, b: self._start(self._compare(a, b), "compare versions"))
+        panel.fix_requested.connect(self.fix_requested)
         panel.answer_requested.connect(self._show_answer)
         self._show(panel)
         panel.list.setFocus(Qt.FocusReason.OtherFocusReason)

@@ -14,6 +14,7 @@ from playground.versions.comparison import Comparison, VersionBoundary, VersionR
 
 MAX_ROWS = 2_000
 BAR_PX, ROW_PX, NAME_PX, FIGURE_PX = 10, 20, 72, 110
+_UNCHANGED = ("same", "skipped", "head")
 _NARROW = 4
 """Digits of a line number."""
 
@@ -91,6 +92,19 @@ class VersionDiffView(QTextEdit):
             cursor.insertBlock()
             cursor.insertText(f"{len(found.rows) - MAX_ROWS:,} more rows", self._form(VersionRow("skipped", "")))
         self.moveCursor(QTextCursor.MoveOperation.Start)
+
+    def next_change(self) -> None:
+        """Move to the next changed line or boundary; from the last one to the first."""
+        if self._shown is None:
+            return
+        changed = [n for n, row in enumerate(self._shown[0].rows[:MAX_ROWS]) if row.sign not in _UNCHANGED]
+        at = self.textCursor().blockNumber()
+        # Lines that follow each other are one change.
+        starts = [n for n in changed if n - 1 not in changed]
+        if starts:
+            block = self.document().findBlockByNumber(next((n for n in starts if n > at), starts[0]))
+            self.setTextCursor(QTextCursor(block))
+            self.ensureCursorVisible()
 
     def set_theme(self, theme: Theme) -> None:
         """Apply a theme."""

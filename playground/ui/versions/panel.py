@@ -132,6 +132,8 @@ class VersionsPanel(QFrame):
     """The Version or Commit to restore."""
     comparison_requested = Signal(object, object)
     """(old, new), each a Version or Commit."""
+    fix_requested = Signal()
+    """Fixes of the prompt's structure are requested."""
     answer_requested = Signal(str)
     """The run_id of the request to display."""
 
@@ -164,6 +166,12 @@ class VersionsPanel(QFrame):
         self.answers.setEnabled(False)
         self.headline, self.detail = words("", "strong"), words("", "muted")
         self.bars = BoundaryBars(theme)
+        self.fix = QPushButton("Fix prompt structure…")
+        self.next = QPushButton("Next change")
+        for button, icon in ((self.fix, "fix"), (self.next, "down")):
+            button.setProperty("look", "link")
+            set_icon(button, icon, "accent")
+        self.fix.hide()
         self.diff = VersionDiffView(theme)
         self.foot = ElidedLabel("History")
         self._lay_out()
@@ -190,6 +198,9 @@ class VersionsPanel(QFrame):
         for widget in (self.headline, self.detail, self.bars):
             head.addWidget(widget)
         other.addLayout(head)
+        actions = _row(self.fix, self.next)
+        actions.insertStretch(0, 1)
+        other.addLayout(actions)
         other.addWidget(hairline())
         other.addWidget(self.diff, 1)
         for widget, share in ((left, 4), (right, 6)):
@@ -206,6 +217,8 @@ class VersionsPanel(QFrame):
         self.search.textChanged.connect(lambda _text: self._search())
         self.save.clicked.connect(self.save_requested)
         self.close_button.clicked.connect(self.closed)
+        self.fix.clicked.connect(self.fix_requested)
+        self.next.clicked.connect(self.diff.next_change)
         self.list.currentRowChanged.connect(lambda _row: self._chosen())
         self.list.itemActivated.connect(lambda _item: self._edit_label())
         self.against.activated.connect(lambda _index: self._compare())
@@ -313,6 +326,7 @@ class VersionsPanel(QFrame):
         """Show a sentence in place of a comparison."""
         self.headline.setText(text)
         self.detail.setText("")
+        self.fix.hide()
         self.bars.show_boundaries(())
         self.diff.clear()
 
@@ -323,6 +337,9 @@ class VersionsPanel(QFrame):
         names = number_of(self.base), number_of(self.selected)
         self.headline.setText(headline)
         self.detail.setText(detail)
+        # A fix applies to the prompt in the editor.
+        current = self.list.currentItem()
+        self.fix.setVisible(round(found.moved_tokens) < 0 and current is not None and bool(current.data(_STATE)))
         self.bars.show_boundaries(list(zip(names, (found.old, found.new), strict=True)))
         self.diff.show_comparison(found, *names)
 
