@@ -30,6 +30,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     _add_simulator(commands)
     _add_send(commands)
+    _add_convert(commands)
     _add_log(commands)
     _add_batch(commands)
     _add_batch_merge(commands)
@@ -77,6 +78,23 @@ def _add_send(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     _data_option(parser)
 
 
+def _add_convert(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "convert",
+        help="convert a prompt of another tool, or into another tool's format",
+        description="Reads curl, SDK calls, request bodies, Anthropic, Langfuse, OpenAI batch lines, GitHub Models, "
+        "Prompty, dotprompt and promptfoo. Nothing is executed or sent. What was changed or left out is on standard "
+        "error.",
+    )
+    parser.add_argument("file", metavar="FILE", help="the prompt; - reads standard input")
+    parser.add_argument("-o", "--output", metavar="FILE", help="write there; default: standard output")
+    parser.add_argument(
+        "--to",
+        choices=("prompt", "body", "github", "prompty"),
+        help="format; default: by the output's ending, or prompt",
+    )
+
+
 def _add_log(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     # No positional argument: the words are what argparse leaves over, so options may come before, between and after.
     parser = commands.add_parser(
@@ -97,6 +115,8 @@ def _add_log(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     parser.add_argument("--json", action="store_true", help="list, show: one JSON object a line")
     parser.add_argument("-o", "--output", metavar="FILE", help="ticket, export: write there; - is standard output")
     parser.add_argument("--format", choices=("jsonl", "csv", "har"), help="export: else by the file's ending")
+    forms = ("curl", "powershell", "python", "httpx", "smallestai", "javascript", "markdown", "html")
+    parser.add_argument("--as", dest="form", choices=forms, help="show: as a script that sends it, or as a page")
     parser.add_argument(
         "--contents", choices=("included", "hashed", "left-out"), default="hashed", help="ticket: prompt and answer"
     )
@@ -312,6 +332,10 @@ def _run(options: argparse.Namespace) -> int:
         from playground.simulator.command import run
 
         return run(options)
+    if options.command == "convert":
+        from playground.cli.convert import convert
+
+        return convert(options)
     if options.command == "send":
         from playground.cli.send import send
 

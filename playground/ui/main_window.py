@@ -101,6 +101,10 @@ class MainWindow(QMainWindow):
             "copy_python": lambda: self._hand_over("python"),
             "copy_httpx": lambda: self._hand_over("httpx"),
             "copy_javascript": lambda: self._hand_over("javascript"),
+            "copy_powershell": lambda: self._hand_over("powershell"),
+            "copy_smallestai": lambda: self._hand_over("smallestai"),
+            "copy_markdown": lambda: self._hand_over("markdown"),
+            "save_page": lambda: self.program.save_page(self._run_in_hand()),
             "new": self.files.new,
             "sample": self.files.open_sample,
             "tools_sample": self.files.open_tools_sample,
@@ -132,6 +136,7 @@ class MainWindow(QMainWindow):
             "toggle_inspector": lambda: self.places.toggle("inspector"),
             "toggle_log": lambda: self.places.toggle("log"),
             "maximise": self._maximise,
+            "versions": self._toggle_versions,
             "about": self.program.about,
             "settings": self.program.settings_dialog,
             "guide": lambda: self.answers.advice.guide(),
@@ -229,10 +234,14 @@ class MainWindow(QMainWindow):
         # Imported here: the first frame does not show them.
         from playground.ui.controllers.agent import Chaining
         from playground.ui.controllers.results import Answers
+        from playground.ui.controllers.versions import VersionPaths
         from playground.ui.controllers.voice import VoiceController
 
         answers = Answers(self.workspace, self.prompt, self._appearance.theme, self.files, self.program)
         self.voicing = VoiceController(self.workspace, self._appearance, self.prompt, answers.requests, self)
+        self.versions = VersionPaths(
+            self.workspace, self.prompt, self.files, self.places.show_beside, lambda: self._appearance.theme
+        )
         self.chaining = Chaining(self, self.workspace, self.prompt, self.files, self.voicing)
         self.chaining.trouble.connect(self.say_trouble)
         self.prompt.answers_wanted.connect(self.chaining.show_answers)
@@ -325,6 +334,11 @@ class MainWindow(QMainWindow):
         requests.outlook_changed.connect(self._show_outlook)
         requests.ticked.connect(self._show_load)
         self.modes.changed.connect(lambda mode: requests.set_displayed(mode == "prompt"))
+        requests.sent.connect(self.versions.sent)
+        requests.settled.connect(self.versions.settled)
+        self.versions.trouble.connect(self.say_trouble)
+        self.versions.fix_requested.connect(lambda: self.actions_table["mend"].trigger())
+        self.versions.open_logged.connect(requests.open_logged)
         requests.key_missing.connect(self._show_key_missing)
         requests.trouble.connect(self.say_trouble)
         requests.found.connect(self.say_trouble)
@@ -429,6 +443,12 @@ class MainWindow(QMainWindow):
                 return
         self.places.maximise("prompt")
 
+    def _toggle_versions(self) -> None:
+        """Open the versions beside the prompt, or close them."""
+        self.modes.show_mode("prompt")
+        if self.answers:
+            self.versions.toggle()
+
     def _step_pane(self, step: int) -> None:
         panes = (self.prompt, self.response, self.inspector, self.log)
         focus = self.focusWidget()
@@ -485,6 +505,7 @@ class MainWindow(QMainWindow):
         self.menu_row.destination.set_theme()
         if self._answers is not None:
             self._answers.set_theme(self._appearance.theme)
+            self.versions.set_theme()
         self.modes.show_theme()
 
     def _show_zoom(self) -> None:
