@@ -30,7 +30,8 @@ _UUID = (
 _IDENTIFIER = r"(?<![\w-])(?=[\w-]*[a-z])(?=(?:[\w-]*?\d){3})[a-z0-9_-]{6,80}(?![\w-])"
 _CONTACT = r"[\w.+-]{1,64}@[\w.-]{1,120}\w|(?<!\w)\+\d[\d ()-]{6,18}\d"
 _NUMBER = r"(?:[$€£₹¥] ?)?(?<!\d)[-−]?\d+(?:[.,:/\u00a0\u202f' -]\d+)*(?: ?(?:%|°[cf]?|[€₹$£¥]|°))?"
-_LETTER = rf"(?:[^\W\d_]|[{INDIC}\u0e00-\u0e7f'’.-])"
+# The alternatives exclude each other: a letter that both match would make a failing match exponential.
+_LETTER = rf"(?:[^\W\d_]|(?![^\W\d_])[{INDIC}\u0e00-\u0e7f'’.-])"
 _NAME = rf"{_LETTER}{{1,40}}(?: {_LETTER}{{1,40}}){{0,4}}"
 _ID_CUE = (
     r"(?:\bids?|identifier|#|№|\b(?:order|ticket|account|kunden|sitzungs|आईडी|编号|單號|订单号|번호|番号)[\w-]*)"
