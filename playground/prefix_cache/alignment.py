@@ -120,18 +120,49 @@ _Region = list[tuple[int, int]]
 
 def _regions(rows: Sequence[Sequence[str]]) -> list[_Region]:
     """Return the units between those that all rows have in common, and common ones that differ in white space."""
-    normal = {unit: "".join(unit.split()) for unit in set().union(*rows)}
+    normal = {unit: "".join(unit.split()).rstrip(",") for unit in set().union(*rows)}
     respaced = len(set(normal.values())) < len(normal)
     regions: list[_Region] = []
     last = (0,) * len(rows)
     ends = tuple(map(len, rows))
-    for at in [*_anchors([[normal[unit] for unit in row] for row in rows]), ends]:
+    keys = [[normal[unit] for unit in row] for row in rows]
+    for at in [*_anchors(keys), ends]:
         if last != at:
             regions.append(list(zip(last, at, strict=True)))
         if respaced and at is not ends and len({row[position] for row, position in zip(rows, at, strict=True)}) > 1:
             regions.append([(position, position + 1) for position in at])
         last = tuple([position + 1 for position in at])
-    return regions
+    return _rejoined(regions, keys)
+
+
+def _rejoined(regions: list[_Region], keys: Sequence[Sequence[str]]) -> list[_Region]:
+    """Join neighbouring regions, with the units between, that only together have the same units in every row.
+
+    Of lines in another order some keep their order by chance; they are no anchors inside a block.
+    """
+    joined: list[_Region] = []
+    at = 0
+    while at < len(regions):
+        end = next(
+            (end for end in range(at, min(at + _MAX_JOINED, len(regions))) if _permuted(regions, at, end, keys)), at
+        )
+        joined.append([(first, last) for (first, _), (_, last) in zip(regions[at], regions[end], strict=True)])
+        at = end + 1
+    return joined
+
+
+def _permuted(regions: Sequence[_Region], at: int, end: int, keys: Sequence[Sequence[str]]) -> bool:
+    """Whether all rows have the same units from region `at` to region `end`, at least three, in several orders."""
+    bounds = [(first, last) for (first, _), (_, last) in zip(regions[at], regions[end], strict=True)]
+    count = bounds[0][1] - bounds[0][0]
+    if not 3 <= count <= _MAX_PERMUTED or any(last - first != count for first, last in bounds):
+        return False
+    rows = {tuple(row[first:last]) for row, (first, last) in zip(keys, bounds, strict=True)}
+    return len(rows) > 1 and len({tuple(sorted(row)) for row in rows}) == 1
+
+
+_MAX_JOINED, _MAX_PERMUTED = 8, 200
+"""Regions and units that are searched for one reordered block."""
 
 
 def _anchors(rows: Sequence[Sequence[str]]) -> list[tuple[int, ...]]:
