@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from playground.lint.model import Evidence, Finding, FindingPlace, GuideSource, LintRule
 from playground.lint.prompt_facts import PromptFacts
 from playground.lint.tool_catalogue import description
+from playground.prompt.variables import places as variable_places
 
 _CAPITALS = (
     "NAME|DATE|TIME|DAY|ID|EMAIL|E-MAIL|NUMBER|ADDRESS|PHONE|COMPANY|CUSTOMER|USER|CALLER|CLIENT|AGENT|CITY|COUNTRY"
@@ -59,7 +60,7 @@ def _speak(facts: PromptFacts) -> Iterator[Finding]:
     names: list[str] = []
     for index, message in enumerate(facts.document.messages):
         if message.content and message.role in ("system", "user", "developer"):
-            for start, end in find_placeholders(message.content):
+            for start, end in sorted([*find_placeholders(message.content), *_unset(facts, message.content)]):
                 places.append(FindingPlace(("messages", index, "content"), start, end))
                 names.append(message.content[start:end])
     for index, tool in enumerate(facts.document.tools):
@@ -79,6 +80,13 @@ def _speak(facts: PromptFacts) -> Iterator[Finding]:
         evidence=(Evidence("placeholders", len(names), "count", "counted"),),
         places=tuple(places[:MARKED]),
     )
+
+
+def _unset(facts: PromptFacts, text: str) -> list[tuple[int, int]]:
+    """Return `{{name}}` in a request body of another program, which has no variables."""
+    if facts.body is None:
+        return []
+    return [(place.start, place.end) for place in variable_places(text) if place.name not in facts.document.variables]
 
 
 RULE = LintRule(
