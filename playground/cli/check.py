@@ -10,6 +10,7 @@ import asyncio
 import json
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from playground.cli.check_inputs import CheckedInput, read_inputs
@@ -104,8 +105,14 @@ def _linted(
             history = _history(document, options.data_dir)
         context = LintContext(rates=rates, history=history, fixture=options.fixture)
         found = advise(document, context, counter, body=item.body, dismissed=ignored, rules=rules)
-        results.append((item, found))
+        results.append((item, [_sent(finding) if item.recorded else finding for finding in found]))
     return results
+
+
+def _sent(finding: Finding) -> Finding:
+    """Return the finding of a recorded request: a variable in it was sent as it is."""
+    unfilled = finding.rule == _PLACEHOLDERS.name and finding.severity == "hint"
+    return replace(finding, severity="warning") if unfilled else finding
 
 
 def _may_have_placeholder(item: CheckedInput) -> bool:
@@ -124,8 +131,7 @@ def _compared(
     estimate = TokenEstimator().estimate
     names = {name: _relative(name, path.parent) for name in groups}
     prefixes: dict[str, SharedPrefix] = {names[name]: _prefix(members) for name, members in groups.items()}
-    gone = [name for name in old if name not in prefixes and not (path.parent / name.rpartition("#")[0]).exists()]
-    gone = [name for name in gone if not (path.parent / name).exists()]
+    gone = [name for name in old if name not in prefixes and not _is_file(name, path.parent)]
     if options.update_baseline:
         kept = {name: entry for name, entry in old.items() if name not in gone}
         value = file_fields({**kept, **baseline_of(prefixes, estimate)})
@@ -136,6 +142,11 @@ def _compared(
     for name, finding in regressions(old, prefixes, estimate, rates):
         found_of[id(by_name[name])].append(finding)
     return [removed(name) for name in gone]
+
+
+def _is_file(name: str, folder: Path) -> bool:
+    """Whether the file of a prompt, or of a program's requests (`file#1`), exists: it was not checked this time."""
+    return any((folder / one).exists() for one in {name, name.rpartition("#")[0] or name})
 
 
 def _prefix(members: Sequence[CheckedInput]) -> SharedPrefix:

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from pathlib import Path
 from urllib.parse import quote
 
 from playground import __version__
@@ -351,7 +352,7 @@ def position(item: CheckedInput, finding: Finding) -> tuple[int, int]:
 
 @lru_cache(maxsize=2)
 def _file_text(name: str) -> str:
-    with open(name, encoding="utf-8-sig", newline="") as file:
+    with Path(name).open(encoding="utf-8-sig", newline="") as file:
         return file.read()
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from playground.client.endpoint import Rates
 from playground.lint.model import Evidence, Finding, FindingPlace
@@ -140,7 +141,7 @@ def _partners(prefixes: Mapping[str, SharedPrefix]) -> dict[str, tuple[str, int]
     """Return for each prompt the other one that shares the longest prefix, and how many code points of `flat`."""
     rows = sorted((prefix.flat, name) for name, prefix in prefixes.items())
     found: dict[str, tuple[str, int]] = {}
-    for (left, left_name), (right, right_name) in zip(rows, rows[1:], strict=False):
+    for (left, left_name), (right, right_name) in pairwise(rows):
         shared = common_prefix(left, right)
         for name, other in ((left_name, right_name), (right_name, left_name)):
             if shared > found.get(name, ("", 0))[1]:

@@ -208,7 +208,8 @@ def test_baseline_is_small_sorted_and_has_no_contents(run: Run, tmp_path: Path, 
     _file(prompts, _prompt("Be kind. " + RULES), "another.json")
     assert _baseline(run, tmp_path, "--update-baseline")[0] == 0
     text = (tmp_path / "base.json").read_text("utf-8")
-    assert "refund" not in text and len(text) < 4_000
+    assert "refund" not in text
+    assert len(text) < 4_000
     entries = json.loads(text)["prompts"]
     assert list(entries) == ["prompts/another.json", "prompts/one.json"]
     assert 800 < entries["prompts/one.json"]["tokens"] < 1_200
@@ -228,7 +229,8 @@ def test_baseline_variable_moved_to_front_fails_and_names_the_character(
     (place,) = found["places"]
     assert (place["pointer"], place["start"], place["line"], place["column"]) == ("/messages/0/content", 23, 2, 10)
     per_request, per_1000, dollars = (fact["value"] for fact in found["evidence"])
-    assert 800 < per_request < 1_200 and per_1000 == 1_000 * per_request
+    assert 800 < per_request < 1_200
+    assert per_1000 == 1_000 * per_request
     assert dollars == pytest.approx(per_request * 0.3 / 1_000)
 
 
@@ -253,7 +255,8 @@ def test_baseline_prompt_that_no_longer_shares_with_another_fails(run: Run, tmp_
     _file(prompts, _prompt("Hello. " + RULES + "Answer in German."), "two.json")
     status, value = _baseline(run, tmp_path)
     shared = [found for found in _of_rule(value) if found["key"] == "prefix-baseline:shared"]
-    assert status == 1 and len(shared) == 2
+    assert status == 1
+    assert len(shared) == 2
     assert {found["places"][0]["start"] for found in shared} == {0}
 
 
@@ -325,7 +328,8 @@ def test_recorded_bodies_report_spans_and_what_the_second_costs(run: Run, tmp_pa
     first, second = json.loads(done.stdout)["varying"]
     assert (first["kind"], second["kind"], first["behind"], second["behind"]) == ("counter", "time", None, 0)
     assert first["rewrite"] == "move_behind_stable_text"
-    assert first["tokens_per_request"] > 800 and first["dollars_per_1000_requests"] > 0.2
+    assert first["tokens_per_request"] > 800
+    assert first["dollars_per_1000_requests"] > 0.2
     assert (first["pointer"], first["start"]) == ("/messages/0/content", 8)
 
 
@@ -350,7 +354,8 @@ def test_sarif_has_the_required_fields_and_the_place_in_the_file(run: Run, tmp_p
     assert value["$schema"].endswith("sarif-2.1.0.json")
     for result in found_run["results"]:
         assert driver["rules"][result["ruleIndex"]]["id"] == result["ruleId"]
-        assert result["level"] in ("error", "warning", "note") and result["message"]["text"]
+        assert result["level"] in ("error", "warning", "note")
+        assert result["message"]["text"]
     (result,) = (result for result in found_run["results"] if result["ruleId"] == "prefix-order")
     place = result["locations"][0]["physicalLocation"]
     assert place["artifactLocation"]["uri"].endswith("a%20b%2C%C3%A9.json")
@@ -367,7 +372,8 @@ def test_github_annotations_are_escaped_and_name_file_and_line(run: Run, tmp_pat
     lines = done.stdout.splitlines()
     assert all(line.startswith(("::error file=", "::warning file=", "::notice file=")) for line in lines)
     (span,) = (line for line in lines if "Varies between requests" in line)
-    assert f"file={tmp_path}/a%2Cb.jsonl,line=1,col=" in span and "title=Varies between requests%3A name::" in span
+    assert f"file={tmp_path}/a%2Cb.jsonl,line=1,col=" in span
+    assert "title=Varies between requests%3A name::" in span
 
 
 def test_a_million_messages_are_refused_by_count(run: Run, tmp_path: Path) -> None:

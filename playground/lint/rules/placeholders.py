@@ -56,11 +56,12 @@ def find_placeholders(text: str) -> list[tuple[int, int]]:
 
 
 def _speak(facts: PromptFacts) -> Iterator[Finding]:
+    yield from _unset(facts)
     places: list[FindingPlace] = []
     names: list[str] = []
     for index, message in enumerate(facts.document.messages):
         if message.content and message.role in ("system", "user", "developer"):
-            for start, end in sorted([*find_placeholders(message.content), *_unset(facts, message.content)]):
+            for start, end in find_placeholders(message.content):
                 places.append(FindingPlace(("messages", index, "content"), start, end))
                 names.append(message.content[start:end])
     for index, tool in enumerate(facts.document.tools):
@@ -82,11 +83,25 @@ def _speak(facts: PromptFacts) -> Iterator[Finding]:
     )
 
 
-def _unset(facts: PromptFacts, text: str) -> list[tuple[int, int]]:
-    """Return `{{name}}` in a request body of another program, which has no variables."""
+def _unset(facts: PromptFacts) -> Iterator[Finding]:
+    """Find `{{name}}` in a request body of another program: a template, or values that it did not fill in."""
     if facts.body is None:
-        return []
-    return [(place.start, place.end) for place in variable_places(text) if place.name not in facts.document.variables]
+        return
+    places = [
+        FindingPlace(("messages", index, "content"), place.start, place.end)
+        for index, message in enumerate(facts.document.messages)
+        for place in variable_places(message.content or "")
+        if place.name not in facts.document.variables
+    ]
+    if places:
+        yield Finding(
+            "hint",
+            "Variables have no value",
+            "The body has {{variables}}. Sent as it is, the model reads their names.",
+            evidence=(Evidence("variables", len(places), "count", "counted"),),
+            places=tuple(places[:MARKED]),
+            subject="variables",
+        )
 
 
 RULE = LintRule(
