@@ -122,7 +122,7 @@ def stream_trouble(body: str, key: str | None) -> ApiError:
         "stream_error",
         "The server ended its answer with an error",
         "\n".join(envelope.lines) or "The server gave no explanation.",
-        _shorten(length) or "Text that came before the error is kept. Send again, or give the request_id to support.",
+        _shorten(length) or "Text received before the error remains. Send again, or give the request_id to support.",
         error_type=envelope.type,
         details=envelope.details,
         body_request_id=envelope.request_id,
@@ -210,7 +210,7 @@ def cut_trouble(rest: str = "") -> ApiError:
         "cut",
         "The stream was cut",
         "The connection ended before the answer did.",
-        "The received text is kept; its cost is not known here.",
+        "The received text remains; its cost is unknown.",
         body=rest[:MAX_BODY_CHARS],
     )
 
@@ -232,7 +232,7 @@ def not_a_chunk(data: str, content_type: str = "", *, begun: bool = False) -> Ap
     start = data.strip()[:MAX_SHOWN]
     named = f"The server answered with {content_type}: " if content_type else "The server sent: "
     if begun:
-        title, advice = "The stream has an event that cannot be read", "The received text is kept. Send again."
+        title, advice = "The stream has an event that cannot be read", "The received text remains. Send again."
     else:
         title = "The response is not a chat completion"
         advice = "Check that the base URL is that of an OpenAI-compatible server."
@@ -242,7 +242,7 @@ def not_a_chunk(data: str, content_type: str = "", *, begun: bool = False) -> Ap
 
 def bounds_trouble(error: Exception) -> ApiError:
     """Return the error for a response that exceeds a bound: bytes, events, or size and depth of its JSON."""
-    return ApiError("protocol", "The response is too large", str(error), "The received text is kept.")
+    return ApiError("protocol", "The response is too large", str(error), "The received text remains.")
 
 
 def turn_trouble(limit_s: float) -> ApiError:
@@ -251,7 +251,7 @@ def turn_trouble(limit_s: float) -> ApiError:
         "timeout",
         "The turn took too long",
         f"The voice limit of {limit_s:g} s was reached: a caller would have heard silence.",
-        "The received text is kept. Change or switch off the limit under Settings.",
+        "The received text remains. Change or switch off the limit under Settings.",
     )
 
 

@@ -44,7 +44,7 @@ def stalled_trouble() -> ApiError:
         "timeout",
         "The stream stalled",
         "Nothing came for longer than the time-out allows.",
-        "The received text is kept. Send again, or give the request_id to support.",
+        "The received text remains. Send again, or give the request_id to support.",
     )
 
 

@@ -103,9 +103,10 @@ def _say_blocks(found: Findings) -> Iterator[str]:
 def _say_lifetime(found: Findings) -> Iterator[str]:
     hit, missed = found.lifetime
     if hit is not None and missed is not None and hit < missed:
-        yield f"An unused prefix was kept for {seconds(hit)} and was gone after {seconds(missed)}."
+        yield f"An unused prefix stayed cached for {seconds(hit)} and was gone after {seconds(missed)}."
     elif hit is not None and missed is not None:
-        yield f"A prefix was kept for {seconds(hit)}, another was gone after {seconds(missed)}: not only time counts."
+        gone = seconds(missed)
+        yield f"A prefix stayed cached for {seconds(hit)}, another was gone after {gone}: time is not the only cause."
     elif hit is not None:
         yield f"A prefix was still there after {seconds(hit)}, the longest gap so far."
     elif missed is not None:

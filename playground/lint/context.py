@@ -13,7 +13,7 @@ NO_RATES = Rates()
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """A batch or a parallel run as it is about to start: `in_flight` at once, about `seconds_each` (None: unknown)."""
+    """A batch or a parallel run before its start: `in_flight` at once, about `seconds_each` (None: unknown)."""
 
     requests: int
     in_flight: int

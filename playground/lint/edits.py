@@ -1,4 +1,4 @@
-"""The steps that fixes are made of; each makes a new document."""
+"""Edits that make up the fixes; each returns a new document."""
 
 from __future__ import annotations
 

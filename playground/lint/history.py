@@ -11,7 +11,7 @@ class PastRequest:
 
     `at` is unix seconds. `status` is that of the last response, None without one. `max_tokens` is what the
     request asked for. `answer` is the completion's text, `question` the last user message's. `text` is the prompt as
-    the cache saw it (CacheView.text). `connect_s` is what opening a connection cost; 0 on one that was kept alive.
+    the cache saw it (CacheView.text). `connect_s` is what opening a connection cost; 0 on a reused connection.
     """
 
     at: float = 0.0

@@ -27,7 +27,7 @@ _MINIMUMS = {0: 0.78, 256: 0.03, 512: 0.04, 1024: 0.11, 2048: 0.03, NEVER: 0.01}
 _ODD = 1e-5
 """Probability of a report that is no multiple of the true block."""
 _LOST = 0.03
-"""Probability that a server misses what it should have."""
+"""Probability of a miss although the prefix should be cached."""
 _FEW = 0.004
 """Hypotheses below this share are left out of forecasts."""
 _FLOOR = -30.0
@@ -209,7 +209,7 @@ class BlockSizeEstimator:
         return block, weight / sum(weights.values())
 
     def state(self) -> dict[str, object]:
-        """Return what was learned, as JSON values."""
+        """Return the learned state as JSON values."""
         table = [[block, minimum, round(value, 4)] for (block, minimum), value in self._logs.items()]
         return {"table": table, "seen": sorted(self._seen)[:200], "misses": self._misses}
 

@@ -113,7 +113,7 @@ def _word_after(text: str) -> str:
 
 def _text_words(before: str, after: str, around: tuple[str, str], rest: str) -> str:
     if not before:
-        where = f" was put in front of {quoted(rest, 24)}" if rest else " was added at the end"
+        where = f" was inserted before {quoted(rest, 24)}" if rest else " was added at the end"
         return quoted(after) + where + _only(before, after)
     if not after:
         where = f" in front of {quoted(rest, 24)}" if rest else " at the end"

@@ -122,7 +122,7 @@ class Residuals:
         return outside[allowed] if len(outside) > allowed else 0.0
 
     def state(self) -> dict[str, object]:
-        """Return what was learned, as JSON values."""
+        """Return the learned state as JSON values."""
         return {"beyond": list(self._beyond), "width": self.width}
 
     def restore(self, beyond: Sequence[float], width: float) -> None:

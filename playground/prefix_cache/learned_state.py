@@ -73,7 +73,7 @@ def state_of(endpoint: str, model: str, cache: EndpointCacheModel) -> LearnedSta
 
 
 def restore(cache: EndpointCacheModel, state: LearnedState) -> None:
-    """Continue with what was learned before."""
+    """Continue with the learned state."""
     one = state.estimator
     cache.estimator.restore(one.values, one.covariance, one.squares, one.weight, one.reports)
     cache.units.restore(state.units.table, state.units.seen, state.units.misses)

@@ -30,11 +30,11 @@ def messages_moved(now: CacheView, earlier: CacheView, index: int) -> Moved | No
     """What became of the messages from `index` on; None if that message itself was edited."""
     mine, theirs = _texts(now, tools=False), _texts(earlier, tools=False)
     if Counter(mine) == Counter(theirs):
-        return Moved("order", "the messages stand in another order")
+        return Moved("order", "the messages are in another order")
     here, there = mine[index:], theirs[index:]
     come, gone = _first_change(here, there)
     if (come and _left(come, there, here)) or (gone and _left(gone, here, there)):
-        return Moved("order", "the messages stand in another order")
+        return Moved("order", "the messages are in another order")
     if not gone:
         return Moved("added", f"{_messages(len(come))} put in") if come else None
     if not come:
@@ -84,9 +84,9 @@ def tool_words(now: CacheView, earlier: CacheView) -> str:
     """What became of the tools, by name."""
     mine, theirs = _texts(now, tools=True), _texts(earlier, tools=True)
     if Counter(mine) == Counter(theirs):
-        return "the tools stand in another order"
+        return "the tools are in another order"
     if not mine or not theirs:
-        return "tools were added" if mine else "the tools were taken out"
+        return "tools were added" if mine else "the tools were removed"
     before, after = ({_tool_name(text): text for text in texts} for texts in (theirs, mine))
     come = [name for name in after if name not in before]
     gone = [name for name in before if name not in after]

@@ -133,7 +133,7 @@ class TokenEstimator:
         return True
 
     def state(self) -> dict[str, object]:
-        """Return what was learned, as JSON values."""
+        """Return the learned state as JSON values."""
         values, covariance = self._fit.state()
         return {
             "values": values,

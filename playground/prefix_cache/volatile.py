@@ -49,7 +49,7 @@ REASONS: dict[VolatileKind, str] = {
     "timestamp": "a timestamp is another in every request",
     "identifier": "an identifier is another in every session",
     "counter": "a counter is another in every turn",
-    "placeholder": "a placeholder of another template language is sent as it stands, or filled anew for every request",
+    "placeholder": "a placeholder of another template language is sent unchanged, or filled in for every request",
     "person": "who calls is another in every conversation",
     "contact": "an address or number is another for every caller",
     "reading": "a current reading is another in the next request",

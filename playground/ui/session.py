@@ -16,6 +16,7 @@ from qasync import QEventLoop
 from playground.services import AppServices
 from playground.tasks import Tasks
 from playground.ui.appearance import Appearance
+from playground.ui.controllers.files import is_log
 from playground.ui.main_window import MainWindow
 
 EVERY_MS = 250
@@ -87,7 +88,10 @@ class Session:
         environment: Mapping[str, str],
         *,
         simulator_options: Sequence[str] = (),
+        file: Path | None = None,
     ) -> None:
+        """`file`: the prompt to open, or the log to import, after the window is displayed."""
+        self._file = file.absolute() if file is not None else None
         self._collector = Collector()
         self._closed = asyncio.Event()
         self._tasks = Tasks(self._report)
@@ -127,6 +131,7 @@ class Session:
         for name, step in (
             ("complete the window", self.window.complete),
             ("show the prompt", self.window.show_question),
+            ("open a file", self._open_prompt),
         ):
             try:
                 step()
@@ -150,9 +155,15 @@ class Session:
         self._collector.keep()
         self.ready.set()
 
+    def _open_prompt(self) -> None:
+        if self._file is not None and not is_log(self._file):
+            self.window.files.ask_and_open(self._file)
+
     async def _open_log(self) -> None:
         await self.workspace.open_log()
         self.window.log_opened()
+        if self._file is not None and is_log(self._file):
+            self.window.files.open_dropped(self._file)
 
     async def _import_schema_checks(self) -> None:
         from playground.tools.schema import preload

@@ -170,9 +170,9 @@ def test_the_price_of_the_whole_catalogue() -> None:
     assert not said(few, "tool-catalogue")
     advice = one(many, "tool-catalogue")
     by_label = {item.label: item.value for item in advice.evidence}
-    assert by_label["in 1,000 turns at the fresh rate"] == pytest.approx(advice.tokens * 0.4 / 1_000)
-    assert by_label["in 1,000 turns at the cached rate"] == pytest.approx(advice.tokens * 0.1 / 1_000)
-    assert by_label["a tool"] == pytest.approx(advice.tokens / 60)
+    assert by_label["per 1,000 turns at the fresh rate"] == pytest.approx(advice.tokens * 0.4 / 1_000)
+    assert by_label["per 1,000 turns at the cached rate"] == pytest.approx(advice.tokens * 0.1 / 1_000)
+    assert by_label["per tool"] == pytest.approx(advice.tokens / 60)
 
 
 @pytest.mark.parametrize(

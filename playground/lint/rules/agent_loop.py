@@ -1,4 +1,4 @@
-"""Bound the tool chain."""
+"""Limit the agent loop."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from playground.lint.prompt_facts import PromptFacts
 from playground.prompt.document import Message
 
 LONG = 8
-"""Minimum rounds of calls in one turn that trigger the finding."""
+"""Minimum iterations with calls in one turn that trigger the finding."""
 SAME = 3
-"""How often one call has to be made with the same arguments in one turn."""
+"""Minimum number of identical calls in one turn that triggers the finding."""
 
 
 def _limit(facts: PromptFacts) -> Iterator[Finding]:
@@ -20,11 +20,11 @@ def _limit(facts: PromptFacts) -> Iterator[Finding]:
     if history.chains_stopped:
         yield Finding(
             "warning",
-            "Chains were ended by their limit",
-            "The model was still calling tools when the limit ended the chain: what it answered is not what it "
-            "would have. Look at the last calls before raising the limit.",
+            "Agent loops were ended by their limit",
+            "The model was still calling tools when the limit ended the loop, so the last answer is incomplete. "
+            "Check the last calls before you raise the limit.",
             evidence=(
-                Evidence("chains ended by the limit", history.chains_stopped, "count", "counted"),
+                Evidence("loops ended by the limit", history.chains_stopped, "count", "counted"),
                 Evidence("of", history.chains or None, "count", "counted"),
                 Evidence("limit", chain.limit if chain else None, "count", "counted"),
             ),
@@ -34,9 +34,9 @@ def _limit(facts: PromptFacts) -> Iterator[Finding]:
     if chain is not None and chain.limit is None and facts.document.tools:
         yield Finding(
             "warning",
-            "The tool chain has no limit",
-            "Each round sends the whole prompt again. Set how many requests one turn may make.",
-            evidence=(Evidence("prompt sent in each round", facts.prompt_tokens),),
+            "The agent loop has no limit",
+            "Each iteration sends the whole prompt again. Set the maximum number of requests per turn.",
+            evidence=(Evidence("prompt per iteration", facts.prompt_tokens),),
             places=(FindingPlace(()),),
             tokens=facts.prompt_tokens,
             dollars=facts.fresh_dollars(facts.prompt_tokens),
@@ -53,17 +53,17 @@ def _rounds(facts: PromptFacts) -> Iterator[Finding]:
         name, times = repeated
         yield Finding(
             "warning",
-            f"{name} is called again and again",
-            f"In this turn {name} was called {times} times with the same arguments and brought the same: a circle.",
-            evidence=(Evidence("same calls", times, "count", "counted"),),
+            f"{name} is called repeatedly with the same arguments",
+            f"In this turn {name} was called {times} times with the same arguments and returned the same result.",
+            evidence=(Evidence("identical calls", times, "count", "counted"),),
             places=tuple(FindingPlace(("messages", i, "tool_calls")) for i, _ in calling),
             subject="repeats",
         )
     elif len(calling) >= LONG:
         yield Finding(
             "hint",
-            "A long tool chain",
-            f"This turn has {len(calling)} rounds of calls, and each sent everything before it again.",
+            "A long agent loop",
+            f"This turn has {len(calling)} iterations with tool calls, and each sent all messages again.",
             evidence=(Evidence("rounds", len(calling), "count", "counted"),),
             places=(FindingPlace(("messages", calling[-1][0], "tool_calls")),),
             subject="long",
@@ -71,7 +71,7 @@ def _rounds(facts: PromptFacts) -> Iterator[Finding]:
 
 
 def _repeated(messages: Sequence[Message]) -> tuple[str, int] | None:
-    """A tool that was called with the same arguments and brought the same, and how often: polling brings news."""
+    """Return a tool that was called with the same arguments and returned the same result, and how often."""
     results = {message.tool_call_id: message.content for message in messages if message.role == "tool"}
     made = (call for message in messages for call in message.tool_calls if call.id in results)
     calls = Counter((call.name, call.arguments, results[call.id]) for call in made)
@@ -82,20 +82,20 @@ def _repeated(messages: Sequence[Message]) -> tuple[str, int] | None:
 
 
 _GUIDE = GuideSource(
-    "Tools and the filler phrase", "A turn may run filler, call, result several times: bound the chain."
+    "Tools and the filler phrase", "A turn may run filler, call, result several times: limit the loop."
 )
 LIMIT = LintRule(
     "chain-limit",
-    "Bound the tool chain",
-    "A runaway agent loop sends the whole prompt again in every round, unnoticed until the bill.",
+    "Limit the agent loop",
+    "An agent loop without a limit sends the whole prompt in every iteration, and the cost shows only on the bill.",
     _GUIDE,
     _limit,
 )
 ROUNDS = LintRule(
     "chain-rounds",
-    "Look at chains that go in a circle",
-    "A call that has brought the same three times will bring it again; the model needs another line in its prompt, not "
-    "another round.",
+    "Look at loops that repeat the same call",
+    "A call that returned the same result three times will return it again. Change the prompt instead of allowing "
+    "more iterations.",
     _GUIDE,
     _rounds,
 )

@@ -13,7 +13,7 @@ from playground.lint.sentences import has_any, sentence_at
 
 _ACKNOWLEDGE = re.compile("acknowledg")
 _LINES = tuple(row.filler.lower() for row in PHRASES.values())
-"""What was offered is known again, whatever language the prompt around it turns out to be in."""
+"""Instructions that this rule proposes; they are recognised in a prompt of any language."""
 _OF_A_TOOL = re.compile(r"tool|function|call(?:ing)?\b|look|check|search|fetch|loud|request|moment|wait|action|short")
 
 
@@ -28,19 +28,19 @@ def _speak(facts: PromptFacts) -> Iterator[Finding]:
     spoken = line is not None and _is_spoken(facts)
     yield Finding(
         "warning" if spoken else "hint",
-        "Nothing is said while a tool runs",
-        "There are tools and the answer is streamed, but no line of the system prompt asks for a short spoken "
-        "acknowledgement before a call: the caller hears nothing until the tool has answered."
-        + ("" if spoken else " This matters where the answer is spoken; the prompt does not say that it is."),
+        "The caller waits in silence while a tool runs",
+        "The prompt has tools and the response is streamed, but no line of the system prompt asks for a short "
+        "acknowledgement before a tool call, so there is no speech until the tool has answered."
+        + ("" if spoken else " This matters only for spoken responses, and the prompt does not mention speech."),
         evidence=(
-            Evidence("silence without it, by the vendor's reckoning", 1.1, "seconds", "assumed"),
-            Evidence("until the filler is heard", 0.6, "seconds", "assumed"),
+            Evidence("silence without it (vendor's figure)", 1.1, "seconds", "assumed"),
+            Evidence("time to the filler", 0.6, "seconds", "assumed"),
             Evidence("the line", facts.tokens(line) if line else None),
         ),
         places=(FindingPlace(("messages", facts.system[0][0], "content")),)
         if facts.system
         else (FindingPlace(("messages",)),),
-        fix=Fix(f"Ask for it ({PHRASES[language].name})", with_system_line(document, line))
+        fix=Fix(f"Add the instruction ({PHRASES[language].name})", with_system_line(document, line))
         if line and language
         else None,
     )
@@ -81,10 +81,11 @@ def _is_spoken(facts: PromptFacts) -> bool:
 RULE = LintRule(
     "no-filler",
     "Have the model speak while the tool runs",
-    "Asked to, the model says a short phrase and then calls the tool; speech can start with it while the tool works. "
-    "Unasked, it calls in silence.",
+    "If the system prompt asks for it, the model writes a short phrase before the tool call, and speech synthesis can "
+    "start with it while the tool runs.",
     GuideSource(
-        "Tools and the filler phrase", "Told in the system prompt to acknowledge before a tool, it does so first."
+        "Tools and the filler phrase",
+        "If the system prompt asks for an acknowledgement before a tool call, the model writes it first.",
     ),
     _speak,
 )

@@ -13,7 +13,7 @@ _FIXTURE = re.compile(
     r"(?<![^\W_])(?:fixtures?|tests?|golden|snapshots?|regression|evals?|baseline|reproduc\w*|ci)(?![^\W_])",
     re.IGNORECASE,
 )
-"""What a prompt that is a fixture is called; `latest` and `contest` are not."""
+"""Matches the name of a prompt that is a fixture; `latest` and `contest` are not fixtures."""
 
 
 DEFAULT = 1.0
@@ -26,13 +26,13 @@ def _speak(facts: PromptFacts) -> Iterator[Finding]:
         return
     yield Finding(
         "warning",
-        "A fixture relies on its seed",
+        "The fixture relies on seed",
         "seed is best effort: deployments, batching and updates change the answer. With temperature 0 it changes far "
-        "less. Whether it still does, the drift check tells.",
+        "less. Run the drift check to see whether it still changes.",
         evidence=(
             Evidence("temperature", hot, "count", "counted")
             if hot is not None
-            else Evidence("temperature where none is sent", DEFAULT, "count", "counted"),
+            else Evidence("temperature if none is sent", DEFAULT, "count", "counted"),
         ),
         places=(FindingPlace(("seed",)), FindingPlace(("temperature",))),
         fix=Fix("Set temperature to 0", with_parameter(facts.document, "temperature", 0)),
@@ -48,7 +48,7 @@ def _is_fixture(facts: PromptFacts) -> bool:
 RULE = LintRule(
     "seed-in-fixture",
     "Make fixtures with temperature 0, not with a seed",
-    "The vendor promises no equal answers for equal seeds; a test that needs them breaks by itself.",
+    "The vendor does not guarantee equal answers for equal seeds, so a test that needs them fails without a change.",
     GuideSource("Request fields", "seed is best effort only; for test fixtures prefer temperature 0."),
     _speak,
 )

@@ -30,15 +30,15 @@ def _speak(facts: PromptFacts) -> Iterator[Finding]:
     when = datetime.fromtimestamp(first.at, UTC)
     yield Finding(
         "warning",
-        "The cache serves less of this prompt than it did",
+        "The cache hit rate of this prompt fell",
         f"Since {when:%Y-%m-%d %H:%M:%S} UTC{_request(first)} {after:.0%} of the prompt tokens come from the cache, "
         f"{before:.0%} before. {_edit(usable[at - 1], first)}",
         evidence=(
             Evidence("hit rate before", before, "share", "reported"),
             Evidence("hit rate since", after, "share", "reported"),
             Evidence("requests since", len(usable) - at, "count", "counted"),
-            Evidence("tokens no longer cached, a request", lost),
-            Evidence("their price in 1,000 requests", facts.missed_dollars(lost), "dollars"),
+            Evidence("tokens no longer cached per request", lost),
+            Evidence("cost per 1,000 requests", facts.missed_dollars(lost), "dollars"),
         ),
         places=(FindingPlace(()),),
         tokens=lost,
@@ -47,7 +47,7 @@ def _speak(facts: PromptFacts) -> Iterator[Finding]:
 
 
 def _comparable(requests: Sequence[PastRequest], lifetime_s: float) -> list[PastRequest]:
-    """Requests whose rate says something of the prompt: reported, long enough, and not after a silence."""
+    """Return requests whose hit rate depends on the prompt: reported, long enough, and sent soon after another."""
     return [
         request
         for earlier, request in pairwise(requests)
@@ -80,13 +80,15 @@ def _request(request: PastRequest) -> str:
 
 def _edit(earlier: PastRequest, now: PastRequest) -> str:
     if earlier.text is None or now.text is None:
-        return "Which edit began it is not known: the texts are not at hand."
+        return "The edit that caused it is unknown, because the texts are not available."
     shared = common_prefix(earlier.text, now.text)
     if shared >= min(len(earlier.text), len(now.text)):
-        return "The prompts of then and now are the same as far as both go: it is not an edit."
+        return "The prompts before and after agree up to the length of the shorter one, so no edit caused it."
     share = shared / max(len(now.text), 1)
     was, is_now = (_near(text, shared) for text in (earlier.text, now.text))
-    return f"The request where it began differs from the one before {share:.0%} in: {was!r} became {is_now!r}."
+    return (
+        f"The first such request differs from the one before it {share:.0%} into the prompt: {was!r} became {is_now!r}."
+    )
 
 
 def _near(text: str, at: int) -> str:
@@ -96,7 +98,7 @@ def _near(text: str, at: int) -> str:
 RULE = LintRule(
     "hit-rate-falls",
     "Watch cached tokens",
-    "The cache is silent: an edit at the top of a prompt shows nowhere but in cached_tokens and the bill.",
+    "An edit at the top of a prompt shows only in cached_tokens and on the bill.",
     GuideSource(
         "Prefix caching", "One changed character ends the match, and nothing after it is served from the cache."
     ),

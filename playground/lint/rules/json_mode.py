@@ -84,9 +84,9 @@ def _not_set(facts: PromptFacts) -> Iterator[Finding]:
             continue
         yield Finding(
             "warning" if index in systems else "hint",
-            "JSON is asked for in words only",
-            "With response_format json_object the completion is one JSON object, without a fence or a sentence around "
-            "it; the words alone cannot promise that.",
+            "The prompt asks for JSON without response_format",
+            "With response_format json_object the completion is one JSON object without surrounding text. An "
+            "instruction in the prompt does not guarantee that.",
             places=(FindingPlace(("messages", index, "content"), *found), FindingPlace(("response_format",))),
             fix=Fix("Set response_format to json_object", _in_json_mode(facts)),
         )
@@ -105,26 +105,26 @@ def _not_said(facts: PromptFacts) -> Iterator[Finding]:
     row = PHRASES.get(facts.language or "")
     yield Finding(
         "warning",
-        "JSON mode is on, but the prompt never says JSON",
-        "The model is held to JSON without having been told which: it may fill the answer with white space until "
-        "max_tokens ends it. Say JSON, and name the fields.",
+        "JSON mode is on, but the prompt does not mention JSON",
+        "The model must produce JSON but does not know which fields, and may produce white space until max_tokens "
+        "ends the completion. Mention JSON and name the fields.",
         places=(FindingPlace(("response_format",)), FindingPlace(("messages",))),
-        fix=Fix(f"Say it ({row.name})", with_system_line(facts.document, row.json_line)) if row else None,
+        fix=Fix(f"Add the instruction ({row.name})", with_system_line(facts.document, row.json_line)) if row else None,
     )
 
 
 _GUIDE = GuideSource("Request fields", "response_format is text or json_object.")
 NOT_SET = LintRule(
     "json-not-set",
-    "Ask for JSON with response_format, not with words alone",
-    "Words are followed most of the time; a parser needs all of the time.",
+    "Ask for JSON with response_format, not only in the prompt",
+    "An instruction is followed most of the time; a parser needs valid JSON every time.",
     _GUIDE,
     _not_set,
 )
 NOT_SAID = LintRule(
     "json-not-said",
-    "Say JSON in the prompt when JSON mode is on",
-    "JSON mode says that it is JSON, the prompt has to say which.",
+    "Mention JSON in the prompt if JSON mode is on",
+    "JSON mode sets the format; the prompt has to name the fields.",
     _GUIDE,
     _not_said,
 )

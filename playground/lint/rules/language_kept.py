@@ -41,7 +41,7 @@ def _speak(facts: PromptFacts) -> Iterator[Finding]:
     _, asked, said = switched[-1]
     yield Finding(
         "hint",
-        "The answer is in another language than the question",
+        "The answer is in a different language than the question",
         f"A question in {_name(asked)} was answered in {_name(said)}, and the prompt does not ask for that. The model "
         "speaks both: keep the caller's language from the question through the tools to the answer.",
         evidence=(Evidence("answers in another language", len(switched), "count", "estimated"),),
@@ -60,9 +60,9 @@ def _instruction(facts: PromptFacts) -> Iterator[Finding]:
         if not _NOT.search(low, start, end):
             yield Finding(
                 "hint",
-                "The prompt asks to translate in the middle",
-                "A question that is translated before the tools and back after them loses time twice, and names and "
-                "numbers on the way. The model takes the caller's language as it is.",
+                "The prompt asks for translation steps",
+                "Translating the question before the tools and the answer after them costs two steps, and can change "
+                "names and numbers. The model accepts the caller's language directly.",
                 places=(FindingPlace(("messages", index, "content"), start, end),),
                 subject="instruction",
             )
@@ -92,8 +92,6 @@ RULE = LintRule(
     "language-kept",
     "Keep one language from the question to the answer",
     "The model works in some 70 languages. Every translation in between costs a call and can change a name.",
-    GuideSource(
-        "The other products on the stack", "It is made for Indic and many other languages, spoken as they are."
-    ),
+    GuideSource("The other products on the stack", "The model supports Indic and many other languages directly."),
     _speak,
 )

@@ -57,16 +57,17 @@ def _speak(facts: PromptFacts) -> Iterator[Finding]:
     yield Finding(
         "warning" if talk.left < VERY_SOON else "hint",
         "The conversation is nearly full",
-        f"At ≈ {talk.a_turn:,.0f} tokens a turn it reaches {CONTEXT_TOKENS:,} tokens or 200 messages in about "
+        f"At ≈ {talk.a_turn:,.0f} tokens per turn it reaches {CONTEXT_TOKENS:,} tokens or 200 messages in about "
         f"{max(talk.left, 0):,.0f} turns. Dropping old turns changes the prompt right after the system text: the next "
-        "request is served only what stands before, and then the cache warms again. So drop many at once, seldom.",
+        "request is served only the text before that place, and the cache warms up again. Drop many turns at "
+        "once, rarely.",
         evidence=(
-            Evidence("tokens a turn", talk.a_turn),
+            Evidence("tokens per turn", talk.a_turn),
             Evidence("turns left", max(talk.left, 0.0), "count", "estimated"),
             Evidence("prompt now", facts.prompt_tokens),
             Evidence("still cached right after trimming", kept),
             Evidence(
-                "price of this prompt in 1,000 turns, cached", facts.cached_dollars(facts.prompt_tokens), "dollars"
+                "cost of this prompt per 1,000 turns, cached", facts.cached_dollars(facts.prompt_tokens), "dollars"
             ),
         ),
         places=(FindingPlace(("messages", starts[0])),),
@@ -93,7 +94,7 @@ def _trim(document: Document, talk: _Talk) -> Fix | None:
 RULE = LintRule(
     "history-grows",
     "Know when the conversation is full",
-    "Every turn sends all turns before it again. Cached they are cheap, but they count against the context.",
+    "Every turn sends all earlier turns again. Cached tokens are cheap, but they count against the context.",
     GuideSource("Request fields", "1 to 200 messages; input and output together have at most 32,768 tokens."),
     _speak,
 )
@@ -105,7 +106,7 @@ def _refused(facts: PromptFacts) -> Iterator[Finding]:
         if finding.refused:
             yield Finding(
                 "serious",
-                f"The server refuses {problem.field or 'this'}",
+                f"The server refuses {problem.field or 'this request'}",
                 str(problem),
                 places=(FindingPlace(problem.path),),
                 subject=problem.field,
@@ -138,15 +139,15 @@ def _context(facts: PromptFacts) -> Iterator[Finding]:
 
 REFUSED = LintRule(
     "refused",
-    "Send only what the server takes",
-    "A request with a field out of its range is answered with HTTP 400, every time: it is never worth a retry.",
+    "Send only accepted fields and values",
+    "A field out of its range gives HTTP 400 every time; do not retry it.",
     GuideSource("Request fields", "Every field has a range; n above 1 and prompt_logprobs are refused."),
     _refused,
 )
 CONTEXT = LintRule(
     "context-full",
     "Keep input and output within 32,768 tokens",
-    "A prompt that is too long is refused whole, and max_tokens counts as if it were all used.",
+    "A prompt that is too long is refused entirely, and max_tokens counts in full.",
     GuideSource("Request fields", "Input and output together have at most 32,768 tokens."),
     _context,
 )

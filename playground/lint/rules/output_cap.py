@@ -36,12 +36,12 @@ def _cap(facts: PromptFacts) -> Iterator[Finding]:
         "hint",
         "max_tokens is not set" if cap is None else "max_tokens is far above what this prompt needs",
         f"In {len(needed):,} requests no completion of this prompt had more than {max(needed):,} tokens. With "
-        f"max_tokens {suggested:,} one that runs away ends there.",
+        f"max_tokens {suggested:,} a runaway completion ends there.",
         evidence=(
-            Evidence("requests looked at", len(needed), "count", "counted"),
+            Evidence("requests examined", len(needed), "count", "counted"),
             Evidence("longest completion", max(needed), basis="reported"),
-            Evidence("a runaway could have more", waste, basis="counted" if cap else "estimated"),
-            Evidence("its price in 1,000 requests", facts.output_dollars(waste), "dollars"),
+            Evidence("additional tokens of a runaway completion", waste, basis="counted" if cap else "estimated"),
+            Evidence("cost per 1,000 requests", facts.output_dollars(waste), "dollars"),
         ),
         places=(FindingPlace(("max_tokens",)),),
         fix=Fix(f"Set max_tokens to {suggested:,}", with_parameter(facts.document, "max_tokens", suggested)),
@@ -49,7 +49,7 @@ def _cap(facts: PromptFacts) -> Iterator[Finding]:
 
 
 def _needed(facts: PromptFacts) -> list[int]:
-    """What completions that ended by themselves had, as reported."""
+    """Return the reported tokens of completions that ended without a limit."""
     return [
         request.completion_tokens
         for request in facts.history.requests
@@ -65,7 +65,7 @@ def _unset(facts: PromptFacts, known: int) -> Finding:
     return Finding(
         "hint",
         "max_tokens is not set",
-        "Nothing but the context's end stops a completion that runs away. Once the log has "
+        "Only the end of the context stops a runaway completion. Once the log has "
         f"{ENOUGH} completions of this prompt, a figure can be suggested.",
         evidence=(
             Evidence("completions known", known, "count", "counted"),
@@ -91,7 +91,7 @@ def _cut(facts: PromptFacts) -> Iterator[Finding]:
     yield Finding(
         "warning" if len(cut) >= 3 or len(cut) * 20 >= len(ended) else "hint",
         "Answers are cut off",
-        f"{len(cut):,} of {len(ended):,} completions ended by length: what was said stops in the middle.",
+        f"{len(cut):,} of {len(ended):,} completions ended with finish_reason length, in the middle of the text.",
         evidence=(
             Evidence("cut by length", len(cut), "count", "counted"),
             Evidence("of completions", len(ended), "count", "counted"),
@@ -138,7 +138,7 @@ _SECTION = "Request fields"
 CAP = LintRule(
     "output-cap",
     "Cap the output",
-    "Output is what a completion can run away with; a cap from what the prompt has needed costs nothing until it does.",
+    "A limit derived from earlier completions costs nothing until a completion runs away.",
     GuideSource(_SECTION, "max_tokens caps the output; input and output together have at most 32,768 tokens."),
     _cap,
 )

@@ -76,7 +76,7 @@ def _speak(facts: PromptFacts) -> Iterator[Finding]:
     yield Finding(
         "warning",
         "Placeholders are not filled in",
-        f"{shown}: sent as typed, the model reads the placeholder instead of a value. Fill it in before sending, "
+        f"{shown}: sent as typed, so the model reads the placeholder instead of a value. Fill it in before sending, "
         "or write it as a {{variable}} of this prompt.",
         evidence=(Evidence("placeholders", len(names), "count", "counted"),),
         places=tuple(places[:MARKED]),
@@ -107,7 +107,7 @@ def _unset(facts: PromptFacts) -> Iterator[Finding]:
 RULE = LintRule(
     "placeholder-unfilled",
     "Fill in every placeholder",
-    "A placeholder of another template language is not replaced by anything: the model takes it for text.",
+    "Placeholders of other template languages are not replaced; the model reads them as text.",
     GuideSource("Prompts", "Variables are filled in before a request is sent."),
     _speak,
 )

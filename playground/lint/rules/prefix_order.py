@@ -32,12 +32,12 @@ def _speak(facts: PromptFacts) -> Iterator[Finding]:
     yield Finding(
         _severity(first, lost),
         "Stable text comes after text that changes",
-        f"{_what(first)} ends the prefix that requests share; behind it stands text that is the same every time and "
-        "can never come from the cache. Put what changes last.",
+        f"{_what(first)} ends the prefix that requests share. The identical text after it can never come from the "
+        "cache. Move the variable text to the end.",
         evidence=(
-            Evidence("stable text behind it", lost),
+            Evidence("stable text after it", lost),
             Evidence("prompt", facts.prompt_tokens),
-            Evidence("lost in 1,000 requests", reach, "dollars"),
+            Evidence("lost per 1,000 requests", reach, "dollars"),
         ),
         places=_places(facts.document),
         fix=_fix(facts),
@@ -101,8 +101,8 @@ def _fix(facts: PromptFacts) -> Fix | None:
 RULE = LintRule(
     "prefix-order",
     "Stable content first, variable content last",
-    "The cache matches from the first token to the first difference. What stands behind a name, a date or an id is "
-    "paid in full each time.",
+    "The cache matches from the first token to the first difference. Text after a name, a date or an id is billed "
+    "as fresh input each time.",
     GuideSource(
         "Prefix caching", "System prompt, tool catalogue and retrieved context, history, and this turn's question last."
     ),

@@ -89,7 +89,7 @@ _NOT = re.compile(
 """What makes it something else than a wish: forbidden, done by others, conditional, a question about it."""
 
 _KINDS = (
-    (_PULSE, "Pulse", "transcription", "It hears nothing: audio becomes text with Pulse, the vendor's transcription."),
+    (_PULSE, "Pulse", "transcription", "It takes no audio: audio becomes text with Pulse, the vendor's transcription."),
     (
         _LIGHTNING,
         "Lightning",
@@ -100,7 +100,7 @@ _KINDS = (
         _ATOMS,
         "Atoms",
         "calls",
-        "It dials nobody: telephony and campaigns are Atoms, the vendor's voice-agent platform.",
+        "It makes no calls: telephony and campaigns are Atoms, the vendor's voice-agent platform.",
     ),
 )
 
@@ -134,7 +134,7 @@ def _fields(facts: PromptFacts) -> Iterator[Finding]:
     if wrong:
         yield Finding(
             "warning",
-            "Audio is asked of a text model",
+            "The request asks a text model for audio",
             f"{' and '.join(wrong)} may be passed on, but Electron gives text only. Speech comes from Lightning, "
             "transcription from Pulse.",
             places=tuple(FindingPlace((name,)) for name in wrong),

@@ -21,8 +21,8 @@ def _request_ids_speak(facts: PromptFacts) -> Iterator[Finding]:
     yield Finding(
         "warning",
         "Responses came without a request_id",
-        "X-Request-Id stands on every response of Electron, and is all that support can search by. Look at what "
-        "stands between: a proxy that drops headers, or another server.",
+        "Every response of Electron has an X-Request-Id, and support can search by nothing else. Check for a proxy "
+        "that drops headers, or for another server at this address.",
         evidence=(
             Evidence("responses without one", without, "count", "counted"),
             Evidence("of", len(answered), "count", "counted"),
@@ -35,7 +35,7 @@ def _request_ids_speak(facts: PromptFacts) -> Iterator[Finding]:
 REQUEST_IDS = LintRule(
     "no-request-id",
     "Keep every request_id",
-    "It comes with the headers, before the first token: even a stream that dies can be reported.",
+    "It arrives with the headers, before the first token, so even a broken stream can be reported.",
     GuideSource("Response", "X-Request-Id is on every response, streamed or not, success or failure."),
     _request_ids_speak,
 )
@@ -70,16 +70,16 @@ def _differences(policy: Retries) -> Iterator[tuple[Severity, str, str]]:
         yield (
             "serious",
             "after-first-token",
-            "It sends again what has begun to deliver: the text was seen and is paid for.",
+            "It retries after the first token, although the received text was displayed and is billed.",
         )
     if never := sorted(policy.statuses & NEVER):
-        yield "serious", "refused", f"It retries {_list(never)}: the same request will be refused again."
+        yield "serious", "refused", f"It retries {_list(never)}, although the same request will be refused again."
     if other := sorted(policy.statuses - RETRIED - NEVER):
-        yield "warning", "other-statuses", f"It retries {_list(other)}, which the vendor does not list as passing."
+        yield "warning", "other-statuses", f"It retries {_list(other)}, which the vendor does not list as temporary."
     if policy.attempts > 1:
         yield from _waits(policy)
     if missing := sorted(RETRIED - policy.statuses):
-        yield "hint", "missing-statuses", f"It gives up on {_list(missing)}, which pass."
+        yield "hint", "missing-statuses", f"It does not retry {_list(missing)}, which are temporary."
 
 
 def _waits(policy: Retries) -> Iterator[tuple[Severity, str, str]]:
@@ -100,7 +100,7 @@ def _waits(policy: Retries) -> Iterator[tuple[Severity, str, str]]:
             f"It waits up to {policy.longest_s:g} s; the guide stops at {GUIDE.longest_s:g} s.",
         )
     if not policy.jitter:
-        yield "hint", "jitter", "Its waits have no jitter: clients that failed together come back together."
+        yield "hint", "jitter", "Its waits have no jitter, so clients that failed together retry together."
 
 
 def _list(statuses: list[int]) -> str:
@@ -109,9 +109,8 @@ def _list(statuses: list[int]) -> str:
 
 RETRIES = LintRule(
     "retry-policy",
-    "Retry what passes, and only that",
-    "502 and 503 pass, 429 passes after a wait; anything else is answered the same way again, and each try counts "
-    "against the plan.",
+    "Retry temporary errors only",
+    "502 and 503 are temporary, 429 ends after a wait. Other errors repeat, and each attempt counts against the plan.",
     GuideSource("Errors", "Back off from 250 ms, doubling to 8 s, about five attempts; never after the first token."),
     _retries_speak,
 )
@@ -129,7 +128,7 @@ def _concurrency_speak(facts: PromptFacts) -> Iterator[Finding]:
         "warning",
         "The batch goes beyond the plan's limits",
         f"{plan.name} allows {_limit(plan.in_flight)} in flight and {_limit(plan.requests_per_minute)} a minute; what "
-        "goes beyond is answered with 429. The account's other programs count too. Run it within the limits.",
+        "exceeds that gets 429. The account's other programs count too. Run the batch within the limits.",
         evidence=(
             Evidence("in flight as set", batch.in_flight, "count", "counted"),
             Evidence("requests", batch.requests, "count", "counted"),
@@ -140,7 +139,7 @@ def _concurrency_speak(facts: PromptFacts) -> Iterator[Finding]:
 
 
 def _most_a_minute(batch: Batch) -> int:
-    """The most requests that may start in a minute as set; where their time is unknown, those that start at once."""
+    """Return how many requests may start in a minute at most; those in flight if their duration is unknown."""
     slots = min(batch.in_flight, batch.requests)
     if not batch.seconds_each:
         return slots
@@ -161,7 +160,7 @@ def _limit(value: int | None) -> str:
 CONCURRENCY = LintRule(
     "over-plan",
     "Stay within the plan's limits",
-    "The limits belong to the account, and all its programs share them; beyond either the answer is 429.",
+    "All programs of an account share its limits; a request above either gets 429.",
     GuideSource("Plan limits", "Standard has 10 requests per minute and 3 in flight, Enterprise 200 and 20."),
     _concurrency_speak,
 )
@@ -173,8 +172,8 @@ WINDOW_S = 60.0
 def plan_batch(n: int, in_flight: int | None, per_minute: int | None, seconds_each: float) -> float:
     """Seconds until `n` requests have finished, each taking `seconds_each`.
 
-    At most `in_flight` run at once and at most `per_minute` start in any 60 seconds; None is no limit. Nothing else
-    of the account is running, and nothing is retried: what is promised is the least. Raises ValueError for a limit
+    At most `in_flight` run at once and at most `per_minute` start in any 60 seconds; None is no limit. Assumes
+    no other traffic of the account and no retries, so the result is a lower bound. Raises ValueError for a limit
     below 1 or a negative figure.
     """
     if n < 0 or seconds_each < 0 or min(in_flight or 1, per_minute or 1) < 1 or 0 in (in_flight, per_minute):
@@ -202,13 +201,13 @@ def _speak(facts: PromptFacts) -> Iterator[Finding]:
     mean = sum(again) / len(again)
     yield Finding(
         "warning" if len(again) >= MANY * len(known) else "hint",
-        "Connections are opened again and again",
+        "Connections are not reused",
         f"{len(again):,} requests opened a connection of their own although another had been made within "
-        f"{IDLE_S:g} s. Reuse one keep-alive connection; a proxy that closes them shows here too.",
+        f"{IDLE_S:g} s. Reuse one keep-alive connection; a proxy that closes connections causes this too.",
         evidence=(
-            Evidence("opened without need", len(again), "count", "counted"),
+            Evidence("unnecessary connections", len(again), "count", "counted"),
             Evidence("of requests", len(known), "count", "counted"),
-            Evidence("time each took", mean, "seconds", "counted"),
+            Evidence("mean time to connect", mean, "seconds", "counted"),
         ),
         places=(FindingPlace(()),),
     )
@@ -217,7 +216,7 @@ def _speak(facts: PromptFacts) -> Iterator[Finding]:
 CONNECTIONS = LintRule(
     "cold-connections",
     "Keep one connection alive",
-    "A new connection is a handshake before the first byte, and a caller hears it as silence.",
+    "A new connection costs a handshake before the first byte, which delays speech.",
     GuideSource("Endpoint", "One keep-alive connection reused; a cold handshake is otherwise paid by each request."),
     _speak,
 )

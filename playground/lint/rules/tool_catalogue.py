@@ -19,16 +19,16 @@ def _speak(facts: PromptFacts) -> Iterator[Finding]:
     yield Finding(
         "serious",
         "An empty tools list",
-        "The body has tools: []. The server takes 1 to 64 tools; where there are none the field is left out.",
+        "The body has tools: []. The server accepts 1 to 64 tools; without tools the field is omitted.",
         places=(FindingPlace(("tools",)),),
-        fix=Fix("Leave tools out", facts.document),
+        fix=Fix("Omit tools", facts.document),
     )
 
 
 RULE = LintRule(
     "empty-tools",
     "Omit the empty tools field",
-    "An empty list is not the same as no list: it can be refused, and it changes what the cache compares.",
+    "An empty list can be refused, and it changes the text that the cache compares.",
     GuideSource(
         "Request fields", "Up to 64 tools; the field is omitted when there are none, an empty list is a mistake."
     ),
@@ -55,14 +55,14 @@ def _size(facts: PromptFacts) -> Iterator[Finding]:
     yield Finding(
         "warning" if tokens >= VERY_LARGE else "hint",
         "A large tool catalogue",
-        f"{len(tools)} tools go with every turn. After the first turn they are billed at the cached rate, as long as "
-        f"nothing in them changes. The largest is {tools[index].name}.",
+        f"Every turn sends {len(tools)} tools. After the first turn they are billed at the cached rate as long as "
+        f"none of them changes. The largest is {tools[index].name}.",
         evidence=(
-            Evidence("catalogue, each turn", tokens),
-            Evidence("a tool", tokens / len(tools)),
+            Evidence("catalogue per turn", tokens),
+            Evidence("per tool", tokens / len(tools)),
             Evidence(tools[index].name, facts.tool_tokens[index]),
-            Evidence("in 1,000 turns at the cached rate", facts.cached_dollars(tokens), "dollars"),
-            Evidence("in 1,000 turns at the fresh rate", facts.fresh_dollars(tokens), "dollars"),
+            Evidence("per 1,000 turns at the cached rate", facts.cached_dollars(tokens), "dollars"),
+            Evidence("per 1,000 turns at the fresh rate", facts.fresh_dollars(tokens), "dollars"),
         ),
         places=(FindingPlace(("tools",)),),
         tokens=tokens,
@@ -79,12 +79,12 @@ def _repeated(facts: PromptFacts) -> Iterator[Finding]:
             continue
         yield Finding(
             "warning" if wasted >= REPEATED_MUCH else "hint",
-            "One schema in several tools",
-            f"{', '.join(dict.fromkeys(names))} repeat it whole. One tool with a parameter that says which, or an id "
-            "instead of the object, is input once.",
+            "The same schema in several tools",
+            f"{', '.join(dict.fromkeys(names))} repeat it. Use one tool with a parameter that selects the case, or an "
+            "id instead of the object.",
             evidence=(
-                Evidence("repeated, each turn", wasted),
-                Evidence("in 1,000 turns at the cached rate", facts.cached_dollars(wasted), "dollars"),
+                Evidence("repeated per turn", wasted),
+                Evidence("per 1,000 turns at the cached rate", facts.cached_dollars(wasted), "dollars"),
             ),
             places=tuple(FindingPlace(("tools", i, *n.path), tool=facts.document.tools[i].name) for i, n in found),
             tokens=wasted,
@@ -111,7 +111,7 @@ def _inside(found: list[tuple[int, SchemaNode]], other: list[tuple[int, SchemaNo
 
 
 def _shape(schema: Mapping[str, Json]) -> str:
-    """What makes two schemas the same: all but how they are described."""
+    """Return a schema without its descriptions, for comparison."""
     bare = {key: value for key, value in schema.items() if key not in ("description", "title")}
     return json.dumps(bare, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
@@ -132,13 +132,13 @@ def _unused(facts: PromptFacts) -> Iterator[Finding]:
     yield Finding(
         "hint",
         "Tools that were never called",
-        f"{', '.join(names)}: offered in {history.tools_offered_in:,} requests of this log, called in none. Removing "
-        "them changes the prefix once.",
+        f"{', '.join(names)}: in {history.tools_offered_in:,} logged requests, never called. Removing them changes "
+        "the prefix once.",
         evidence=(
             Evidence("never called", len(idle), "count", "counted"),
             Evidence("requests that offered them", history.tools_offered_in, "count", "counted"),
-            Evidence("each turn", tokens),
-            Evidence("in 1,000 turns at the cached rate", facts.cached_dollars(tokens), "dollars"),
+            Evidence("per turn", tokens),
+            Evidence("per 1,000 turns at the cached rate", facts.cached_dollars(tokens), "dollars"),
         ),
         places=tuple(FindingPlace(("tools", index), tool=document.tools[index].name) for index in idle),
         fix=Fix(f"Remove {len(idle)} tools" if len(idle) > 1 else f"Remove {names[0]}", _without(facts, names)),
@@ -154,22 +154,22 @@ def _without(facts: PromptFacts, names: list[str]) -> Document:
 _SECTION = "Tools and the filler phrase"
 SIZE = LintRule(
     "tool-catalogue",
-    "Know what the catalogue costs each turn",
-    "Every tool is input on every turn; a catalogue that holds still is at least served from the cache.",
+    "Know the catalogue's cost per turn",
+    "Every tool is input on every turn; an unchanged catalogue is at least served from the cache.",
     GuideSource(_SECTION, "Every tool description and parameter schema is input on every turn."),
     _size,
 )
 REPEATED_SCHEMAS = LintRule(
     "tool-repeated",
-    "Say a schema once",
+    "Define a schema once",
     "A definition cannot refer to another tool's schema, so the same object in five tools is sent five times.",
     GuideSource(_SECTION, "Every parameter schema is input on every turn."),
     _repeated,
 )
 UNUSED = LintRule(
     "tool-unused",
-    "Offer the tools that are used",
-    "A tool that is never called costs input on every turn, and is one more that the model can choose wrongly.",
+    "Offer only tools that are used",
+    "A tool that is never called costs input on every turn, and the model can choose it by mistake.",
     GuideSource(_SECTION, "Short catalogues: every tool is input on every turn."),
     _unused,
 )

@@ -43,8 +43,8 @@ def _descriptions(facts: PromptFacts) -> Iterator[Finding]:
             yield Finding(
                 "hint",
                 f"{tool.name}: a long description",
-                "Its one sentence is longer than intent needs; every turn pays for it.",
-                evidence=(Evidence("description, each turn", total), _price(facts, total)),
+                "Its one sentence is long, and is input on every turn.",
+                evidence=(Evidence("description per turn", total), _price(facts, total)),
                 places=(_place(index, tool, _DESCRIPTION),),
                 tokens=total,
                 dollars=facts.cached_dollars(total),
@@ -61,7 +61,7 @@ def _shorter(facts: PromptFacts, index: int, tool: Tool, changes: Mapping[Path, 
         f"{tool.name}: a description of more than one sentence",
         "One sentence of intent is enough for the model to choose a tool; how to use it belongs in the system prompt, "
         "once.",
-        evidence=(Evidence("beyond the first sentence, each turn", saved), _price(facts, saved)),
+        evidence=(Evidence("beyond the first sentence, per turn", saved), _price(facts, saved)),
         places=(_place(index, tool, _DESCRIPTION, end, len(text)),),
         fix=Fix("Keep the first sentence", after) if facts.tokens(text[:end]) <= LONG_SENTENCE else None,
         tokens=saved,
@@ -85,8 +85,8 @@ def _long_parameters(facts: PromptFacts) -> Iterator[Finding]:
         yield Finding(
             "warning" if saved >= MUCH else "hint",
             f"{tool.name}: long parameter descriptions",
-            f"{', '.join(node.name for node, _ in found)}: a few words tell the model what to put there.",
-            evidence=(Evidence("beyond the first sentence, each turn", saved), _price(facts, saved)),
+            f"{', '.join(node.name for node, _ in found)}: a few words are enough for the model to fill them.",
+            evidence=(Evidence("beyond the first sentence, per turn", saved), _price(facts, saved)),
             places=tuple(_place(index, tool, (*n.path, "description"), e, len(n.description)) for n, e in found),
             fix=Fix("Keep the first sentences", with_tool(facts.document, index, edited(tool, changes)))
             if whole
@@ -116,7 +116,7 @@ def _undescribed(facts: PromptFacts) -> Iterator[Finding]:
             yield Finding(
                 "hint",
                 f"{tool.name}: without description",
-                f"{', '.join(names)}: the model has only the name to go by. A few words each are enough.",
+                f"{', '.join(names)}: the model sees only the name. A few words each are enough.",
                 evidence=(Evidence("without description", len(names), "count", "counted"),),
                 places=tuple(places),
                 subject=tool.name,
@@ -142,8 +142,8 @@ def _examples(facts: PromptFacts) -> Iterator[Finding]:
         yield Finding(
             "hint",
             f"{tool.name}: examples inside the definition",
-            "Examples stand better in the system prompt: one line there serves all tools, the catalogue stays short.",
-            evidence=(Evidence("examples, each turn", tokens), _price(facts, tokens)),
+            "Examples belong in the system prompt: one line there serves all tools, and the catalogue stays short.",
+            evidence=(Evidence("examples per turn", tokens), _price(facts, tokens)),
             places=tuple(places),
             fix=Fix("Move them into the system prompt", with_system_line(moved, "\n".join(lines))),
             tokens=tokens,
@@ -208,7 +208,7 @@ def _place(index: int, tool: Tool, path: Path, start: int | None = None, end: in
 
 
 def _price(facts: PromptFacts, tokens: float) -> Evidence:
-    return Evidence("in 1,000 turns at the cached rate", facts.cached_dollars(tokens), "dollars")
+    return Evidence("per 1,000 turns at the cached rate", facts.cached_dollars(tokens), "dollars")
 
 
 _SECTION = "Tools and the filler phrase"
@@ -217,7 +217,7 @@ DESCRIPTIONS = LintRule(
     "tool-description",
     "Give each tool one sentence of intent",
     _REASON,
-    GuideSource(_SECTION, "One sentence of intent a tool."),
+    GuideSource(_SECTION, "One sentence of intent per tool."),
     _descriptions,
 )
 LONG_PARAMETERS = LintRule(
@@ -230,8 +230,8 @@ LONG_PARAMETERS = LintRule(
 UNDESCRIBED = LintRule(
     "tool-undescribed",
     "Describe every tool and parameter in a few words",
-    "A parameter without a word about it is filled by guessing from its name.",
-    GuideSource(_SECTION, "One sentence of intent a tool, and short parameter descriptions."),
+    "The model guesses the meaning of an undescribed parameter from its name.",
+    GuideSource(_SECTION, "One sentence of intent per tool, and short parameter descriptions."),
     _undescribed,
 )
 EXAMPLES = LintRule(

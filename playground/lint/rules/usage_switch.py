@@ -14,10 +14,10 @@ def _speak(facts: PromptFacts) -> Iterator[Finding]:
         return
     yield Finding(
         "warning",
-        "A streamed answer will not report its usage",
+        "The streamed response will not report usage",
         "stream_options.include_usage is off: prompt tokens, cached tokens, completion tokens and the cost of this "
         "request will be unknown, and the estimates learn nothing from it.",
-        evidence=(Evidence("prompt that goes uncounted", facts.prompt_tokens),),
+        evidence=(Evidence("prompt tokens not reported", facts.prompt_tokens),),
         places=(FindingPlace(("stream_options", "include_usage")),),
         fix=Fix("Ask for usage", replace(facts.document, stream=True, include_usage=True)),
         tokens=facts.prompt_tokens,
@@ -27,7 +27,7 @@ def _speak(facts: PromptFacts) -> Iterator[Finding]:
 RULE = LintRule(
     "usage-off",
     "Ask for usage when streaming",
-    "Usage comes in one last chunk, and only when asked for. Without it nobody can tell what the cache served.",
+    "Usage comes in one last chunk, only if requested. Without it the cached tokens are unknown.",
     GuideSource("Request fields", "With stream and include_usage one last chunk before [DONE] carries the usage."),
     _speak,
 )

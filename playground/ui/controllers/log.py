@@ -234,10 +234,10 @@ class LogPaths(QObject):
         menu.addMenu(columns)
         menu.addSeparator()
         for name, label in (
-            ("export_shown", "Export what is shown…"),
+            ("export_shown", "Export shown requests…"),
             ("import", "Import requests…"),
-            ("delete_shown", "Delete what is shown…"),
-            ("size", "Size, and how long requests are kept…"),
+            ("delete_shown", "Delete shown requests…"),
+            ("size", "Size and retention…"),
         ):
             menu.addAction(label).triggered.connect(lambda _checked, name=name: self.ask(name))
 
