@@ -154,6 +154,9 @@ def _add_record(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     )
     parser.add_argument("--json", action="store_true", help="print the base URL as one JSON object, and no requests")
     parser.add_argument("--quiet", action="store_true", help="print no line per request")
+    parser.add_argument(
+        "--stop-with-stdin", action="store_true", help="end when standard input is closed: for a parent process"
+    )
     _data_option(parser)
 
 

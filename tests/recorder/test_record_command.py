@@ -7,8 +7,10 @@ import gzip
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -187,3 +189,75 @@ def test_record_second_identical_request_has_forecast_and_explanations(recording
     assert isinstance(third.explanation, dict)
     assert third.explanation["kind"] == "differs", third.explanation
     assert third.explanation["message"] == 0
+
+
+def _run_record(folder: Path, base_url: str, *arguments: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "playground", "record", "--port", "0", "--base-url", base_url, "--json"]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    environment = dict(os.environ, ELECTRON_PLAYGROUND_HOME=str(folder))
+    return subprocess.Popen([*command, *arguments], text=True, env=environment, **pipes)  # type: ignore[call-overload, no-any-return]
+
+
+def test_record_stop_with_stdin_ends_when_the_parent_closes_it(
+    tmp_path: Path, make_simulator: Callable[..., SimulatorProcess]
+) -> None:
+    process = _run_record(tmp_path / "data", make_simulator("--plan", "none").base_url, "--stop-with-stdin")
+    assert process.stdout is not None
+    base_url = json.loads(process.stdout.readline())["base_url"]
+    answer = httpx.post(f"{base_url}/chat/completions", json=BODY, headers=HEADERS, trust_env=False, timeout=30)
+    assert answer.status_code == 200
+    assert process.poll() is None
+    process.communicate(timeout=60)
+    assert process.returncode == 0
+
+
+def test_record_forwarded_requests_count_against_the_shared_plan(recording: Recording) -> None:
+    assert post(recording, BODY).status_code == 200
+    assert post(recording, {**BODY, "stream": True}).status_code == 200
+    assert recording.end() == ""
+    (record,) = json.loads((recording.folder / "gate.json").read_bytes()).values()
+    assert (len(record["starts"]), record["flights"]) == (2, {})
+
+
+def test_record_locked_log_forwards_and_reports_what_is_not_recorded(
+    tmp_path: Path, make_simulator: Callable[..., SimulatorProcess]
+) -> None:
+    folder = tmp_path / "data"
+    process = _run_record(folder, make_simulator("--plan", "none").base_url)
+    assert process.stdout is not None
+    base_url = json.loads(process.stdout.readline())["base_url"]
+    (path,) = folder.glob("*.sqlite*") if list(folder.glob("*.sqlite")) else folder.glob("*.db")
+    lock = sqlite3.connect(path, isolation_level=None)
+    lock.execute("BEGIN IMMEDIATE")
+    try:
+        url = f"{base_url}/chat/completions"
+        began = time.monotonic()
+        assert httpx.post(url, json=BODY, headers=HEADERS, trust_env=False, timeout=30).status_code == 200
+        assert time.monotonic() - began < 5
+        problem = json.loads(process.stdout.readline())["problem"]
+        assert "log" in problem
+    finally:
+        lock.execute("ROLLBACK")
+        lock.close()
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=60)
+    assert problem in errors
+    assert process.returncode == 0
+
+
+def test_record_log_that_cannot_be_opened_forwards_and_says_so(
+    tmp_path: Path, make_simulator: Callable[..., SimulatorProcess]
+) -> None:
+    folder = tmp_path / "data"
+    (folder / "log.sqlite").mkdir(parents=True)
+    process = _run_record(folder, make_simulator("--plan", "none").base_url)
+    assert process.stdout is not None
+    lines = [json.loads(process.stdout.readline())]
+    while "base_url" not in lines[-1]:
+        lines.append(json.loads(process.stdout.readline()))
+    url = f"{lines[-1]['base_url']}/chat/completions"
+    assert httpx.post(url, json=BODY, headers=HEADERS, trust_env=False, timeout=30).status_code == 200
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert any("nothing is recorded" in line.get("problem", "") for line in lines)
