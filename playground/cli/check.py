@@ -9,6 +9,7 @@ import argparse
 import asyncio
 import json
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -43,6 +44,8 @@ from playground.storage.paths import write_shared
 SERIOUS_TOKENS = 128
 """Stable tokens per request that a span keeps from the cache."""
 _PLACEHOLDERS = rule_named("placeholder-unfilled")
+_PLACEHOLDER_MARKS = re.compile(rb"[{$]\{|\{[A-Za-z_}%]|<[<A-Za-z]|\[[A-Za-z]|%[sd(]|__[A-Z]")
+"""Bytes of every placeholder; of JSON itself only `{}`."""
 
 
 def check(options: argparse.Namespace) -> int:
@@ -116,7 +119,7 @@ def _sent(finding: Finding) -> Finding:
 
 
 def _may_have_placeholder(item: CheckedInput) -> bool:
-    return any(mark in item.data for mark in (b"{{", b"${", b"<", b"[", b"%"))
+    return _PLACEHOLDER_MARKS.search(item.data) is not None
 
 
 def _compared(

@@ -144,13 +144,12 @@ def _text_at(value: Json, path: FieldPath) -> str:
 
 def _print_json(report: Report) -> None:
     files = [{"file": item.name, **_fields(found, item)} for item, found in report.results]
-    everything: Json = _fields([finding for _, finding in report.all()], None)
     if len(files) == 1 and not report.results[0][0].recorded and not report.unplaced:
         _dump({**files[0], "varying": []})
         return
     varying: list[Json] = [_span_fields(span, report.rates, finding) for _, span, finding in report.spans]
     notes: list[Json] = [_finding(finding, None) for finding in report.unplaced]
-    counts = {severity: everything[severity] for severity in SEVERITIES} if isinstance(everything, dict) else {}
+    counts: dict[str, Json] = {**_counts([finding for _, finding in report.all()])}
     _dump({"files": list(files), "varying": varying, "baseline": notes, **counts})
 
 

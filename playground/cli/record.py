@@ -32,7 +32,7 @@ from playground.tasks import Tasks
 
 
 def record(options: argparse.Namespace) -> int:
-    """Forward and record until SIGINT, SIGTERM or the end of standard input. Returns the exit status; raises InputError (2)."""
+    """Forward and record until a signal or the end of standard input. Returns the status; raises InputError (2)."""
     return asyncio.run(_serve(data_folder(options.data_dir, os.environ), options))
 
 

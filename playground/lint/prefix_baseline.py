@@ -245,7 +245,7 @@ def _part_list(entry: Json) -> list[dict[str, Json]]:
     return [part for part in parts if isinstance(part, dict)] if isinstance(parts, list) else []
 
 
-def _count(entry: Json, key: str) -> int:
+def _count(entry: object, key: str) -> int:
     value = entry.get(key) if isinstance(entry, Mapping) else None
     return value if isinstance(value, int) else 0
 

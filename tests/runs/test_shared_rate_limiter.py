@@ -403,7 +403,8 @@ def test_acquire_addresses_without_requests_leave_the_file(tmp_path: Path) -> No
 def test_count_passed_request_fills_the_plan_of_other_processes_and_never_waits(tmp_path: Path) -> None:
     async def story() -> None:
         recorder, window = SharedRateLimiter(tmp_path), SharedRateLimiter(tmp_path)
-        endpoint, waits = _endpoint(1, 9), []
+        endpoint = _endpoint(9, 1)
+        waits: list[QueueStatus] = []
         ended = [recorder.count(endpoint) for _ in range(3)]
         await recorder.close()
         sending = asyncio.ensure_future(window.acquire(endpoint, waits.append))
