@@ -23,47 +23,11 @@ from playground.cli.check import check
 from playground.cli.main import parse_arguments
 from playground.prompt.field_errors import InputError
 
-WORDS = [
-    "answer",
-    "the",
-    "caller",
-    "with",
-    "one",
-    "short",
-    "sentence",
-    "and",
-    "confirm",
-    "their",
-    "address",
-    "before",
-    "you",
-    "read",
-    "an",
-    "order",
-    "number",
-    "or",
-    "price",
-    "never",
-    "promise",
-    "a",
-    "refund",
-    "today",
-    "ask",
-    "politely",
-    "which",
-    "agent",
-    "they",
-    "spoke",
-    "to",
-    "if",
-    "voice",
-    "quality",
-    "is",
-    "bad",
-    "repeat",
-    "last",
-    "question",
-]
+TEXT = (
+    "answer the caller with one short sentence and confirm their address before you read an order number or price "
+    "never promise a refund today ask politely which agent they spoke to if voice quality is bad repeat last question"
+)
+WORDS = TEXT.split()
 GOALS = {"100 prompts": 0.3, "1,000 bodies": 1.0, "16,000 messages": 1.0, "a million messages": 1.0}
 
 
@@ -105,13 +69,13 @@ def run_check(path: Path) -> None:
         check(parse_arguments(["check", str(path)]))
 
 
-def best(call: Callable[[], object], times: int = 3) -> float:
+def best(call: Callable[[], object], times: int = 3, clock: Callable[[], float] = time.perf_counter) -> float:
     """Return the shortest of `times` runs in seconds."""
     found = []
     for _ in range(times):
-        began = time.perf_counter()
+        began = clock()
         call()
-        found.append(time.perf_counter() - began)
+        found.append(clock() - began)
     return min(found)
 
 
@@ -131,8 +95,9 @@ def main() -> None:
         for name, path in inputs(Path(folder)).items():
             run_check(path)
             seconds, least = best(lambda path=path: run_check(path)), best(lambda path=path: floor(path))  # type: ignore[misc]
-            ratio = seconds / least
-            print(f"{name}: {seconds * 1_000:,.0f} ms (goal {GOALS[name] * 1_000:,.0f}), {ratio:.1f} × json.loads")
+            cpu = best(lambda path=path: run_check(path), clock=time.process_time)  # type: ignore[misc]
+            text = f"{seconds * 1_000:,.0f} ms (goal {GOALS[name] * 1_000:,.0f}), {cpu * 1_000:,.0f} ms of one core"
+            print(f"{name}: {text}, {seconds / least:.1f} × json.loads")
             if options.profile:
                 profile = cProfile.Profile()
                 profile.runcall(run_check, path)
