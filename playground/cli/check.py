@@ -9,7 +9,6 @@ import argparse
 import asyncio
 import json
 import os
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -44,8 +43,6 @@ from playground.storage.paths import write_shared
 SERIOUS_TOKENS = 128
 """Stable tokens per request that a span keeps from the cache."""
 _PLACEHOLDERS = rule_named("placeholder-unfilled")
-_PLACEHOLDER_MARKS = re.compile(rb"[{$]\{|\{[A-Za-z_}%]|<[<A-Za-z]|\[[A-Za-z]|%[sd(]|__[A-Z]")
-"""Bytes of every placeholder; of JSON itself only `{}`."""
 
 
 def check(options: argparse.Namespace) -> int:
@@ -119,7 +116,9 @@ def _sent(finding: Finding) -> Finding:
 
 
 def _may_have_placeholder(item: CheckedInput) -> bool:
-    return _PLACEHOLDER_MARKS.search(item.data) is not None
+    messages = item.body.get("messages") if item.body is not None else None
+    texts = [str(one.get("content")) for one in messages if isinstance(one, dict)] if isinstance(messages, list) else []
+    return any(mark in text for text in texts for mark in "{<[%_")
 
 
 def _compared(

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from playground.lint.model import Finding, FindingPlace, Fix, GuideSource, LintRule
 from playground.lint.prompt_facts import PromptFacts
-from playground.lint.sentences import fold, has_any, sentence_at
+from playground.lint.sentences import fold, sentence_at
 from playground.prompt.document import Document, Json
 
 _SOUND = r"(?:audio|sound|voice (?:note|message|memo|recording)|voicemail|recording|podcast|mp3|wav|m4a|ogg)"
@@ -138,15 +138,17 @@ def _first(facts: PromptFacts, anchors: tuple[str, ...], pattern: re.Pattern[str
     return None
 
 
-def _lines_with(text: str, anchors: tuple[str, ...]) -> Iterator[tuple[int, int]]:
-    """Yield code points [start, end) of the lines that have one of the words; no pattern goes beyond a line."""
-    if not has_any(text, anchors):
-        return
-    start = 0
-    for line in text.split("\n"):
-        if has_any(line, anchors):
-            yield start, start + len(line)
-        start += len(line) + 1
+def _lines_with(text: str, anchors: tuple[str, ...]) -> list[tuple[int, int]]:
+    """Return code points [start, end) of the lines that have one of the words; no pattern goes beyond a line."""
+    lines: set[tuple[int, int]] = set()
+    for word in anchors:
+        at = text.find(word)
+        while at >= 0:
+            end = text.find("\n", at)
+            end = len(text) if end < 0 else end
+            lines.add((text.rfind("\n", 0, at) + 1, end))
+            at = text.find(word, end)
+    return sorted(lines)
 
 
 def _fields(facts: PromptFacts) -> Iterator[Finding]:
