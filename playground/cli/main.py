@@ -191,6 +191,9 @@ def _add_record(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     )
     parser.add_argument("--json", action="store_true", help="print the base URL as one JSON object, and no requests")
     parser.add_argument("--quiet", action="store_true", help="print no line per request")
+    parser.add_argument(
+        "--stop-with-stdin", action="store_true", help="end when standard input is closed: for a parent process"
+    )
     _data_option(parser)
 
 
@@ -203,20 +206,38 @@ def _port(text: str) -> int:
 def _add_check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser(
         "check",
-        help="judge a prompt file or request body by the best-practice guide",
-        description="Prints the advice, worst first. Exit status 1 where any is serious. Reads no network, and no log "
-        "unless --log or --data-dir is given.",
+        help="check prompts and recorded requests for cache misses, in CI",
+        description="Checks prompts by the best-practice guide, finds what varies between requests of one program, and "
+        "compares prefixes with a baseline. Exit status 0, 1 if a finding is as severe as --fail-on, 2 for invalid "
+        "input. Uses no network, and no log unless --log or --data-dir is given.",
     )
     parser.add_argument(
         "file",
         metavar="FILE",
-        nargs="+",
-        help="a prompt file, request body, JSON lines or folder; several bodies are compared; - is standard input",
+        nargs="*",
+        help="a prompt file, request body, JSON lines, HAR or folder; several bodies are compared; - is standard input",
     )
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument(
+        "--log",
+        metavar="FILTER",
+        nargs="?",
+        const=True,
+        help="check requests of the log, as in source:recorder; without FILTER: also judge FILE by its logged requests",
+    )
+    parser.add_argument("--baseline", metavar="FILE", help="compare the shared prefixes with FILE")
+    parser.add_argument("--update-baseline", action="store_true", help="write the shared prefixes to the baseline")
+    parser.add_argument(
+        "--fail-on",
+        choices=("serious", "warning", "hint"),
+        default="serious",
+        help="least severity for exit status 1 (default: serious)",
+    )
+    parser.add_argument(
+        "--format", choices=("text", "json", "sarif", "github"), default="text", help="output (default: text)"
+    )
+    parser.add_argument("--json", action="store_true", help="the same as --format json")
     parser.add_argument("--rates", metavar="FRESH,CACHED[,OUTPUT]", help="dollars per million tokens, to compute costs")
     parser.add_argument("--fixture", action="store_true", help="the prompt is a test fixture")
-    parser.add_argument("--log", action="store_true", help="also judge by what the request log holds of this prompt")
     parser.add_argument(
         "--ignore",
         action="append",
