@@ -11,7 +11,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import tomllib
 import venv
 from pathlib import Path
@@ -20,6 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 BUILD, DIST = ROOT / "build", ROOT / "dist"
 CONSTRAINTS = ROOT / "packaging" / "constraints.txt"
 EXTRAS = "otel,mcp,speech"
+ICONS = ROOT / "resources" / "app" / "icons"
 ICON_SIZES = (16, 24, 32, 48, 64, 128, 256, 512)
 EPOCH = "1764201600"
 """SOURCE_DATE_EPOCH of builds: archives have the same times whenever they are built."""
@@ -58,7 +58,7 @@ def wheel() -> None:
 
 
 def icons() -> None:
-    """Render the icon in all sizes to build/icons."""
+    """Render resources/app/electron-playground.svg in all sizes to resources/app/icons, which is in the repository."""
     python = environment(f"{ROOT}")
     code = (
         "import sys\n"
@@ -73,7 +73,7 @@ def icons() -> None:
         "    painter.end()\n"
         "    assert image.save(f'{sys.argv[2]}/{size}.png')\n"
     )
-    folder = BUILD / "icons"
+    folder = ICONS
     folder.mkdir(parents=True, exist_ok=True)
     run(python, "-c", code, ROOT / "resources/app/electron-playground.svg", folder, *ICON_SIZES)
 
@@ -89,8 +89,6 @@ def man() -> None:
 def bundle() -> None:
     """Build the one-folder bundle in dist/electron-playground with PyInstaller."""
     python = environment(f"{ROOT}[{EXTRAS}]", "pyinstaller")
-    if sys.platform != "linux":
-        icons()
     run(python, "-m", "PyInstaller", "--noconfirm", "--distpath", DIST, "--workpath", BUILD / "pyinstaller",
         ROOT / "packaging/electron-playground.spec")  # fmt: skip
     folder = DIST / "electron-playground"
@@ -127,20 +125,19 @@ def deb() -> None:
     """Build dist/electron-playground_VERSION_ARCH.deb from the bundle."""
     if not (DIST / "electron-playground" / "electron-playground").exists():
         bundle()
-    icons()
     man()
     root = BUILD / "deb"
     shutil.rmtree(root, ignore_errors=True)
     shutil.copytree(DIST / "electron-playground", root / "usr/lib/electron-playground", symlinks=True)
     (root / "usr/bin").mkdir(parents=True)
     (root / "usr/bin/electron-playground").symlink_to("../lib/electron-playground/electron-playground")
-    _install(ROOT / "packaging/linux/electron-playground.desktop", root / "usr/share/applications")
+    _install(ROOT / "resources/app/electron-playground.desktop", root / "usr/share/applications")
     _install(ROOT / "packaging/linux/ai.smallest.electron_playground.metainfo.xml", root / "usr/share/metainfo")
     _install(ROOT / "LICENSE", root / "usr/share/doc/electron-playground", "copyright")
     _install(ROOT / "resources/app/electron-playground.svg", root / "usr/share/icons/hicolor/scalable/apps")
     for size in ICON_SIZES:
         folder = root / f"usr/share/icons/hicolor/{size}x{size}/apps"
-        _install(BUILD / f"icons/{size}.png", folder, "electron-playground.png")
+        _install(ICONS / f"{size}.png", folder, "electron-playground.png")
     manual = root / "usr/share/man/man1"
     manual.mkdir(parents=True)
     page = gzip.compress((BUILD / "electron-playground.1").read_bytes(), mtime=0)
