@@ -112,7 +112,10 @@ def licences(python: Path, folder: Path) -> None:
         "import json, shutil, sys\n"
         "from importlib.metadata import distributions\n"
         "found = []\n"
+        "builders = ('pip', 'setuptools', 'pyinstaller', 'pyinstaller-hooks-contrib', 'altgraph', 'pillow', 'wheel')\n"
         "for item in distributions():\n"
+        "    if item.metadata['Name'].lower() in builders:\n"
+        "        continue\n"
         "    name, version = item.metadata['Name'], item.version\n"
         "    purl = f'pkg:pypi/{name.lower()}@{version}'\n"
         "    found.append({'type': 'library', 'name': name, 'version': version, 'purl': purl})\n"
@@ -121,7 +124,10 @@ def licences(python: Path, folder: Path) -> None:
         "        if upper.startswith(('LICENSE', 'LICENCE', 'COPYING', 'NOTICE')) and file.locate().is_file():\n"
         "            shutil.copy(file.locate(), f'{sys.argv[1]}/{name}-{file.name}')\n"
         "found.sort(key=lambda part: part['name'].lower())\n"
-        "sbom = {'bomFormat': 'CycloneDX', 'specVersion': '1.5', 'version': 1, 'components': found}\n"
+        "main = [part for part in found if part['name'] == 'electron-playground'][0]\n"
+        "found = [part for part in found if part is not main]\n"
+        "top = {'component': {**main, 'type': 'application'}}\n"
+        "sbom = {'bomFormat': 'CycloneDX', 'specVersion': '1.5', 'version': 1, 'metadata': top, 'components': found}\n"
         "print(json.dumps(sbom, indent=1))\n"
     )
     made = subprocess.run([python, "-c", code, folder], check=True, capture_output=True, text=True)

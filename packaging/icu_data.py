@@ -12,7 +12,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-_KEPT = re.compile(rb"[^/]+/(coll/.*|root\.res|pool\.res|res_index\.res|[^/]*\.(nrm|icu))")
+_KEPT = re.compile(rb"[^/]+/(coll/.*|root\.res|pool\.res|res_index\.res|(?!unames)[^/]*\.(nrm|icu))")
 """Items that remain: collation, the root locale, normalization and character properties."""
 
 
