@@ -102,7 +102,7 @@ def test_open_file_argument_is_shown_and_saved_as_the_draft(tmp_path: Path) -> N
     file, data = tmp_path / "prompt.json", tmp_path / "data"
     file.write_text(json.dumps({"messages": [{"role": "user", "content": "marker-4711"}]}))
     with subprocess.Popen(
-        [*PROGRAM, "--data-dir", str(data), "--open", str(file)], env=_environment(), stderr=subprocess.PIPE, text=True
+        [*PROGRAM, "--data-dir", str(data), str(file)], env=_environment(), stderr=subprocess.PIPE, text=True
     ) as process:
         _wait_for(lambda: any(b"marker-4711" in path.read_bytes() for path in data.glob("*.json")))
         process.send_signal(signal.SIGTERM)

@@ -94,7 +94,7 @@ def _bash(commands: dict[str, str], options: list[Option]) -> str:
     return "\n".join((
         f"# bash completion for {PROGRAM}",
         "_electron_playground() {",
-        '    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} command="" word names first',
+        '    COMPREPLY=(); local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} command="" word names first',
         '    for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do',
         f'        case $word in {"|".join(commands)}) command=$word; break ;; esac',
         "    done",
@@ -105,7 +105,8 @@ def _bash(commands: dict[str, str], options: list[Option]) -> str:
         *words,
         "    esac",
         '    if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W "$names" -- "$cur")); return; fi',
-        '    if [[ -n $first ]]; then COMPREPLY=($(compgen -W "$first" -- "$cur")); return; fi',
+        '    if [[ -n $first ]]; then COMPREPLY=($(compgen -W "$first" -- "$cur")); fi',
+        "    (( ${#COMPREPLY[@]} )) && return",
         '    compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur"))',
         "}",
         f"complete -F _electron_playground {PROGRAM}",

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from playground import __version__
@@ -17,15 +18,15 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the parser of all commands."""
     parser = argparse.ArgumentParser(
         prog="electron-playground",
-        description="A desktop playground for Electron: without a command it opens the window.",
+        usage="electron-playground [-h] [--version] [--data-dir DIR] [FILE | COMMAND ...]",
+        description="A desktop playground for Electron. Without a command it opens the window, with FILE in it: "
+        "a prompt file, a request body, another supported format, or a log to import (.jsonl, .har).",
     )
+    parser.add_argument("--open-file", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--version", action="version", version=f"electron-playground {__version__}")
     _data_option(parser, None)
     parser.add_argument(
         "--exit-after-first-paint", action="store_true", help="end after the first painted frame (for benchmarks)"
-    )
-    parser.add_argument(
-        "--open", nargs="?", type=Path, metavar="FILE", help="open FILE in the window: a prompt, or a log to import"
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     _add_simulator(commands)
@@ -262,6 +263,7 @@ def _positive(text: str) -> int:
 def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
     """Parse the command line. Words of `log` and its options come in any order; after `--` all are words."""
     parser = build_parser()
+    arguments = _with_open_file(arguments, _commands(parser))
     if "log" not in arguments:
         return parser.parse_args(arguments)
     cut = arguments.index("--") if "--" in arguments else len(arguments)
@@ -273,6 +275,32 @@ def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
         parser.error(f"unrecognized arguments: {' '.join(unknown)} (write -- before a filter that begins with -)")
     options.words = [*words, *arguments[cut + 1 :]]
     return options
+
+
+def _with_open_file(arguments: Sequence[str], commands: Collection[str]) -> list[str]:
+    """Return the arguments with a leading FILE as --open-file.
+
+    A word that is no command is a file if it has a path or a suffix, or if the file exists.
+    """
+    words = list(arguments)
+    at = 0
+    while at < len(words) and words[at].startswith("-") and words[at] != "--":
+        at += 2 if words[at] == "--data-dir" else 1
+    if words[at : at + 1] == ["--"]:
+        del words[at]
+    elif at < len(words) and (words[at] in commands or not _looks_like_a_file(words[at])):
+        return list(arguments)
+    return [*words[:at], "--open-file", *words[at:]] if at < len(words) else words
+
+
+def _commands(parser: argparse.ArgumentParser) -> Collection[str]:
+    """Return the names of the parser's commands."""
+    added = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    return added[0].choices
+
+
+def _looks_like_a_file(word: str) -> bool:
+    return bool(Path(word).suffix) or os.sep in word or Path(word).is_file()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -13,10 +13,10 @@ from PySide6.QtWidgets import QFrame, QMainWindow, QMenu, QSplitter, QVBoxLayout
 
 from playground.services import AppServices
 from playground.simulator.launch import SimulatorError
-from playground.ui.actions import MENUS, Actions
+from playground.ui.actions import MENUS, RECENT, Actions
 from playground.ui.appearance import Appearance
 from playground.ui.bars.banner import SlimBar
-from playground.ui.bars.menu_row import MenuRow
+from playground.ui.bars.menu_row import MenuRow, RecentFilesMenu
 from playground.ui.bars.statusbar import StatusBar
 from playground.ui.bars.topbar import TopBar
 from playground.ui.controllers.dialogs import DialogController
@@ -73,6 +73,8 @@ class MainWindow(QMainWindow):
     def _build_parts(self) -> None:
         self.files = Files(self, self.workspace.open_draft(), self.prompt, self.workspace.tasks)
         self.program = DialogController(self, self.workspace, self._appearance)
+        self.recent = RecentFilesMenu(self.workspace.settings, self.files.ask_and_open, self)
+        self.files.file_used.connect(self.recent.add)
         self.actions_table = Actions(self, self._handlers(), self.program.shortcuts())
         self.program.use_actions(self.actions_table)
         self.top = TopBar(self._appearance.theme, self.actions_table["connect"], self.actions_table["verify"])
@@ -137,10 +139,12 @@ class MainWindow(QMainWindow):
     def _menu(self, title: str, ids: Sequence[str]) -> QMenu:
         menu = QMenu(title, self)
         for action_id in ids:
-            if action_id != "|":
-                menu.addAction(self.actions_table[action_id])
-            else:
+            if action_id == "|":
                 menu.addSeparator()
+            elif action_id == RECENT:
+                menu.addMenu(self.recent)
+            else:
+                menu.addAction(self.actions_table[action_id])
         return menu
 
     def _lay_out(self) -> None:
@@ -224,7 +228,7 @@ class MainWindow(QMainWindow):
 
     @property
     def from_log(self) -> SlimBar:
-        """Says that what is shown comes from the log."""
+        """The bar that marks a request from the log."""
         return self.answers.from_log
 
     def _connect(self) -> None:
@@ -313,10 +317,10 @@ class MainWindow(QMainWindow):
             )
         if self._answers is not None:
             self._answers.adviser.look_soon()
-            self.workspace.tasks.start(self._remember(), "remember what was sent")
+            self.workspace.tasks.start(self._remember(), "load logged requests")
 
     async def start_simulator(self) -> None:
-        """Have the simulator up before the first Send; where it does not come up, Send will say why."""
+        """Start the simulator before the first Send; if it fails, Send reports the error."""
         with contextlib.suppress(SimulatorError):
             await self.workspace.simulation.resolve(self.workspace.endpoint)
         self.requests.refresh_outlook()

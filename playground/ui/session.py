@@ -18,6 +18,7 @@ from playground.assets import asset
 from playground.services import AppServices
 from playground.tasks import Tasks
 from playground.ui.appearance import Appearance
+from playground.ui.controllers.files import is_log
 from playground.ui.main_window import MainWindow
 
 EVERY_MS = 250
@@ -100,7 +101,10 @@ class Session:
         environment: Mapping[str, str],
         *,
         simulator_options: Sequence[str] = (),
+        file: Path | None = None,
     ) -> None:
+        """`file`: the prompt to open, or the log to import, after the window is displayed."""
+        self._file = file.absolute() if file is not None else None
         self._collector = Collector()
         self._closed = asyncio.Event()
         self._tasks = Tasks(self._report)
@@ -109,13 +113,11 @@ class Session:
         self.window = MainWindow(self.workspace, self.appearance)
         self.window.closing.connect(self.end)
         self.window.files.replaced.connect(self._collector.keep)
-        self._file: Path | None = None
         self.ready = asyncio.Event()
         """Set when the log is open and the simulator runs, or when their errors are reported."""
 
-    async def run(self, *, exit_after_first_paint: bool = False, file: Path | None = None) -> int:
-        """Show the window, wait until it is closed and return the exit status. `file` is opened after the start."""
-        self._file = file
+    async def run(self, *, exit_after_first_paint: bool = False) -> int:
+        """Show the window, wait until it is closed and return the exit status."""
         if exit_after_first_paint:
             self.window.first_painted.connect(self.end, Qt.ConnectionType.QueuedConnection)
         self.show(warm=not exit_after_first_paint)
@@ -142,6 +144,7 @@ class Session:
         for name, step in (
             ("complete the window", self.window.complete),
             ("show the prompt", self.window.show_question),
+            ("open a file", self._open_prompt),
         ):
             try:
                 step()
@@ -163,13 +166,17 @@ class Session:
             except Exception as error:  # each service is useful without the others
                 self._report(name, error)
         self._collector.keep()
-        if self._file is not None:
-            self.window.files.open_dropped(self._file)
         self.ready.set()
+
+    def _open_prompt(self) -> None:
+        if self._file is not None and not is_log(self._file):
+            self.window.files.ask_and_open(self._file)
 
     async def _open_log(self) -> None:
         await self.workspace.open_log()
         self.window.log_opened()
+        if self._file is not None and is_log(self._file):
+            self.window.files.open_dropped(self._file)
 
     async def _import_schema_checks(self) -> None:
         from playground.tools.schema import preload

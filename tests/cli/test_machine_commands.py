@@ -191,4 +191,4 @@ def test_desktop_entry_folder_not_writable_fails(run: Run, tmp_path: Path) -> No
 
 
 def test_desktop_entry_command_with_spaces_is_quoted() -> None:
-    assert 'Exec="/opt/my tools/100%%/run" --open %f' in entry(["/opt/my tools/100%/run"])
+    assert 'Exec="/opt/my tools/100%%/run" %f' in entry(["/opt/my tools/100%/run"])

@@ -65,6 +65,8 @@ class Files(QObject):
     """An error message."""
     saved = Signal(str)
     """The file was saved: its name."""
+    file_used = Signal(object)
+    """A prompt file (Path) was opened or saved."""
     import_requested = Signal(object)
     """A dropped file (Path) that is not a prompt but may be a log or HAR."""
 
@@ -162,6 +164,7 @@ class Files(QObject):
         # A prompt of another tool gets no file: Save must not replace the other tool's file with this program's format.
         file = PromptFile(None if opened.imported else path, opened.format, opened.document, digest)
         self._show(opened.document, file)
+        self.file_used.emit(path)
         for note in opened.notes:
             self.trouble.emit(f"{path.name}: {note}")
         if opened.model not in (None, "electron"):
@@ -255,6 +258,7 @@ class Files(QObject):
             self.trouble.emit(message)
         self.edited(self._prompt.document())
         if now.path is not None:
+            self.file_used.emit(now.path)
             self.saved.emit(now.path.name)
 
     def _ask_then(self, run: Callable[[], None]) -> None:
@@ -382,10 +386,15 @@ class Files(QObject):
 
     def open_dropped(self, path: Path) -> None:
         """Open a dropped prompt; hand logs and HAR files to the import."""
-        if path.suffix.lower() in (".har", ".jsonl"):
+        if is_log(path):
             self.import_requested.emit(path)
         else:
             self.ask_and_open(path)
+
+
+def is_log(path: Path) -> bool:
+    """Whether a file is imported into the request log when it is opened, and not opened as a prompt."""
+    return path.suffix.lower() in (".har", ".jsonl")
 
 
 def _bytes_of(path: Path) -> bytes:
