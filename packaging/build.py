@@ -9,6 +9,7 @@ import argparse
 import gzip
 import json
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -29,7 +30,7 @@ ICON_SIZES = (16, 24, 32, 48, 64, 128, 256, 512)
 EPOCH = "1764201600"
 """SOURCE_DATE_EPOCH of builds: archives have the same times whenever they are built."""
 DEPENDS = (
-    "libc6, libgl1, libegl1, libfontconfig1, libdbus-1-3, libxkbcommon0, libxkbcommon-x11-0, libxcb-cursor0, "
+    "libgl1, libegl1, libfontconfig1, libdbus-1-3, libxkbcommon0, libxkbcommon-x11-0, libxcb-cursor0, "
     "libxcb-icccm4, libxcb-image0, libxcb-keysyms1, libxcb-randr0, libxcb-render-util0, libxcb-shape0, libxcb-xkb1, "
     "libglib2.0-0, libx11-xcb1, libxcb-glx0, libxcb-shm0, libxcb-sync1, libxcb-xfixes0, libgssapi-krb5-2, libpulse0, "
     "libstdc++6, zlib1g"
@@ -183,7 +184,7 @@ def _control(root: Path) -> None:
     control = (
         f"Package: electron-playground\nVersion: {version()}\nArchitecture: {_architecture()}\n"
         "Section: devel\nPriority: optional\n"
-        f"Installed-Size: {size}\nDepends: {DEPENDS}\nRecommends: fonts-inter, fonts-jetbrains-mono, fonts-noto-core\n"
+        f"Installed-Size: {size}\nDepends: libc6 (>= {platform.libc_ver()[1]}), {DEPENDS}\nRecommends: fonts-inter, fonts-jetbrains-mono, fonts-noto-core\n"
         "Maintainer: Electron Playground developers <maintainers@electron-playground.invalid>\n"
         "Description: playground for the Electron language model\n"
         " Write prompts, see the stable prefix and what the cache serves, and find every request_id again.\n"

@@ -154,3 +154,10 @@ def test_install_advice_in_a_bundle_does_not_name_pip(monkeypatch: pytest.Monkey
     assert "electron-playground[mcp]" in install_advice("mcp")
     monkeypatch.setattr(sys, "frozen", True, raising=False)
     assert "pip" not in install_advice("mcp")
+
+
+def test_command_line_reference_is_current(build: ModuleType) -> None:
+    import man_page  # type: ignore[import-not-found]
+
+    written = (ROOT / "docs/cli.md").read_text("utf-8")
+    assert written == man_page.markdown(), "run: python packaging/man_page.py --markdown > docs/cli.md"

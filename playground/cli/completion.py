@@ -94,7 +94,8 @@ def _bash(commands: dict[str, str], options: list[Option]) -> str:
     return "\n".join((
         f"# bash completion for {PROGRAM}",
         "_electron_playground() {",
-        '    COMPREPLY=(); local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} command="" word names first',
+        "    COMPREPLY=()",
+        '    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} command="" word names first',
         '    for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do',
         f'        case $word in {"|".join(commands)}) command=$word; break ;; esac',
         "    done",
