@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 import sys
 from collections.abc import Collection, Sequence
@@ -14,7 +15,7 @@ from playground.prompt.field_errors import InputError
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The whole surface."""
+    """Return the parser of all commands."""
     parser = argparse.ArgumentParser(
         prog="electron-playground",
         usage="electron-playground [-h] [--version] [--data-dir DIR] [FILE | COMMAND ...]",
@@ -38,6 +39,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_check(commands)
     _add_replay(commands)
     _add_self_test(commands)
+    _add_machine_commands(commands)
     return parser
 
 
@@ -285,6 +287,31 @@ def _add_self_test(commands: argparse._SubParsersAction[argparse.ArgumentParser]
     parser.add_argument("--theme", choices=("light", "dark"), default="light")
 
 
+def _add_machine_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "doctor",
+        help="check this machine and the data folder",
+        description="Prints versions and checks of display, fonts, key store, proxy, certificates, data folder, disk "
+        "and request log, without keys or passwords. Exit status 1 if a check failed. Add the output to a bug report.",
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    _data_option(parser)
+    parser = commands.add_parser(
+        "completion",
+        help="print a completion script for a shell",
+        description="Prints the script. bash: save as ~/.local/share/bash-completion/completions/electron-playground. "
+        "zsh: as _electron-playground in a folder of $fpath. fish: as "
+        "~/.config/fish/completions/electron-playground.fish.",
+    )
+    parser.add_argument("shell", metavar="SHELL", choices=("bash", "zsh", "fish"), help="bash, zsh or fish")
+    parser = commands.add_parser(
+        "install-desktop-entry",
+        help="add the program to the desktop's menu",
+        description="Installs a desktop entry and icons for this user, under XDG_DATA_HOME (Linux).",
+    )
+    parser.add_argument("--remove", action="store_true", help="remove them again")
+
+
 def _positive(text: str) -> int:
     if not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 on")
@@ -348,50 +375,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return STOPPED
 
 
+RUN = {
+    None: "playground.app:run_window",
+    "simulator": "playground.simulator.command:run",
+    "convert": "playground.cli.convert:convert",
+    "send": "playground.cli.send:send",
+    "log": "playground.cli.log:log",
+    "batch": "playground.cli.batch:batch",
+    "batch-merge": "playground.cli.batch:merge_batches",
+    "record": "playground.cli.record:record",
+    "check": "playground.cli.check:check",
+    "replay": "playground.cli.replay:replay",
+    "self-test": "playground.cli.selftest.run:self_test",
+    "doctor": "playground.cli.doctor:doctor",
+    "completion": "playground.cli.completion:completion",
+    "install-desktop-entry": "playground.cli.desktop_entry:install_desktop_entry",
+}
+"""Module and function of each command; None opens the window."""
+
+
 def _run(options: argparse.Namespace) -> int:
-    if options.command == "simulator":
-        from playground.simulator.command import run
-
-        return run(options)
-    if options.command == "convert":
-        from playground.cli.convert import convert
-
-        return convert(options)
-    if options.command == "send":
-        from playground.cli.send import send
-
-        return send(options)
-    if options.command == "log":
-        from playground.cli.log import log
-
-        return log(options)
-    if options.command == "batch":
-        from playground.cli.batch import batch
-
-        return batch(options)
-    if options.command == "batch-merge":
-        from playground.cli.batch import merge_batches
-
-        return merge_batches(options)
-    if options.command == "record":
-        from playground.cli.record import record
-
-        return record(options)
-    if options.command == "check":
-        from playground.cli.check import check
-
-        return check(options)
-    if options.command == "replay":
-        from playground.cli.replay import replay
-
-        return replay(options)
-    if options.command == "self-test":
-        from playground.cli.selftest.run import self_test
-
-        return self_test(options)
-    from playground.app import run_window
-
-    return run_window(options)
+    module, _, function = RUN[options.command].partition(":")
+    return int(getattr(importlib.import_module(module), function)(options))
 
 
 if __name__ == "__main__":
