@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
 import os
 import secrets
 import signal
 import sys
+import threading
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -44,6 +46,7 @@ async def _serve(folder: Path, options: argparse.Namespace) -> int:
             _say(services.log_notice)
         if services.log is None:
             raise InputError(FieldError(("--data-dir",), "the request log cannot be opened; nothing can be recorded."))
+        services.log.on_trouble(lambda message: _say(message) if message != services.log_notice else None)
         model = RecordedCacheModel(services.sender.forecaster, services.log)
         recording = Recording(services.log, model, _say, lambda made, state: _show(options, made, state))
         writing = services.tasks.start(recording.run(), "write recorded requests")
@@ -84,7 +87,7 @@ async def _run(
     except OSError as error:
         _say(f"Port {options.port} cannot be used: {error.strerror or error}.")
         return BAD_INPUT
-    stopped = _stop_signal()
+    stopped = _stop_signal(options.stop_with_stdin)
     base_url = f"http://127.0.0.1:{port}{access.public_path}"
     if options.json:
         print(json.dumps({"base_url": base_url, "endpoint": endpoint.base_url}), flush=True)
@@ -110,11 +113,21 @@ def _show(options: argparse.Namespace, made: RequestRecord, state: RunState) -> 
     )
 
 
-def _stop_signal() -> asyncio.Event:
+def _stop_signal(with_stdin: bool) -> asyncio.Event:
     loop, stopped = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: loop.call_soon_threadsafe(stopped.set))
+    if with_stdin:
+        # The parent holds the other end: reading ends as soon as the parent has exited for any reason.
+        threading.Thread(target=_watch_stdin, args=(loop, stopped), daemon=True).start()
     return stopped
+
+
+def _watch_stdin(loop: asyncio.AbstractEventLoop, stopped: asyncio.Event) -> None:
+    while os.read(sys.stdin.fileno(), 4096):
+        pass
+    with contextlib.suppress(RuntimeError):  # the loop has ended by a signal meanwhile
+        loop.call_soon_threadsafe(stopped.set)
 
 
 def _say(sentence: str) -> None:
