@@ -1,4 +1,4 @@
-"""A server of this program in a child process: it starts, prints its address as one JSON line, and ends with its parent.
+"""A server of this program in a child process: it prints its address as one JSON line, and ends with its parent.
 
 Standard library only. The child must accept `--json` and `--stop-with-stdin`.
 """

@@ -109,7 +109,7 @@ def varying_spans(bodies: Sequence[Body], *, estimate: Estimate | None = None) -
     """
     count = estimate or _default_estimate
     found: list[VaryingSpan] = []
-    for number, members in enumerate(_families(bodies)):
+    for number, members in enumerate(families(bodies)):
         if len(members) > 1:
             first = len(found)
             spans = list(_Family([bodies[index] for index in members], members, count).spans())
@@ -155,8 +155,8 @@ def _lead(messages: Sequence[Mapping[str, Any]]) -> int:
     return leading or min(len(messages), 1)
 
 
-def _families(bodies: Sequence[Body]) -> list[list[int]]:
-    """Return indexes of bodies whose heads are alike, each group oldest first."""
+def families(bodies: Sequence[Body]) -> list[list[int]]:
+    """Return indexes of bodies whose heads are alike, each group oldest first. Bodies without messages are left out."""
     families: list[tuple[set[str], list[int]]] = []
     of_head: dict[tuple[object, ...], int] = {}
     for index, body in enumerate(bodies):

@@ -11,6 +11,7 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QCloseEvent, QPaintEvent, QResizeEvent
 from PySide6.QtWidgets import QFrame, QMainWindow, QMenu, QSplitter, QVBoxLayout, QWidget
 
+from playground.prompt.document import Document
 from playground.services import AppServices
 from playground.simulator.launch import SimulatorError
 from playground.ui.actions import MENUS, RECENT, Actions
@@ -21,7 +22,7 @@ from playground.ui.bars.statusbar import StatusBar
 from playground.ui.bars.topbar import TopBar
 from playground.ui.controllers.dialogs import DialogController
 from playground.ui.controllers.files import Files
-from playground.ui.modes import Modes
+from playground.ui.modes import Modes, ModeView
 from playground.ui.panes.prompt.pane import PromptPane
 from playground.ui.theme import mono_font
 from playground.ui.window_state import COLUMNS, ROWS, Places
@@ -122,6 +123,7 @@ class MainWindow(QMainWindow):
             "zoom_reset": lambda: self._appearance.zoom(0),
             "theme": self._appearance.toggle,
             "mode_prompt": lambda: self.modes.show_mode("prompt"),
+            "mode_recorder": lambda: self.modes.show_mode("recorder"),
             "connect": lambda: self.program.connect_dialog(),
             "connect_electron": self.program.connect_to_electron,
             "resend": lambda: self.requests.resend(),
@@ -161,9 +163,25 @@ class MainWindow(QMainWindow):
             splitter.setHandleWidth(1)
             splitter.setSizes(list(sizes))
         self.modes = Modes(self._rows, self.top)
+        self.modes.add("recorder", "Recorder", "record", self._recorder_mode)
         centre = QWidget()
         _column(centre, self.menu_row, self.top, self.trouble, self.modes, self.status, tall=self.modes)
         self.setCentralWidget(centre)
+
+    def _recorder_mode(self) -> ModeView:
+        # Imported here: the first frame does not show it.
+        from playground.ui.controllers.recorder import RecorderController
+
+        self.recorder = RecorderController(self, self.workspace, lambda: self._appearance.theme)
+        self.recorder.trouble.connect(self.say_trouble)
+        self.recorder.open_wanted.connect(self.open_logged)
+        self.recorder.prompt_wanted.connect(self._open_recorded)
+        self.recorder.ticket_wanted.connect(self._ticket_of)
+        return self.recorder.view()
+
+    def _open_recorded(self, document: Document) -> None:
+        self.modes.show_mode("prompt")
+        self.files.show_example(document)
 
     @property
     def answers(self) -> Answers:
@@ -364,7 +382,10 @@ class MainWindow(QMainWindow):
         elif run_id is None or self.workspace.log is None:
             self.say_trouble("There is no request for a ticket yet.")
         else:
-            self.workspace.tasks.start(self.answers.log_paths.work.ticket_of([run_id]), "make a ticket")
+            self._ticket_of(run_id)
+
+    def _ticket_of(self, run_id: str) -> None:
+        self.workspace.tasks.start(self.answers.log_paths.work.ticket_of([run_id]), "make a ticket")
 
     def _maximise(self) -> None:
         focus = self.focusWidget()
