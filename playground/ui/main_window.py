@@ -130,6 +130,7 @@ class MainWindow(QMainWindow):
             "mode_prompt": lambda: self.modes.show_mode("prompt"),
             "mode_compare": lambda: self.modes.show_mode("compare"),
             "mode_batch": lambda: self.modes.show_mode("batch"),
+            "mode_recorder": lambda: self.modes.show_mode("recorder"),
             "connect": lambda: self.program.connect_dialog(),
             "connect_electron": self.program.connect_to_electron,
             "resend": lambda: self.requests.resend(),
@@ -172,6 +173,7 @@ class MainWindow(QMainWindow):
         self.modes = Modes(self._rows, self.top)
         self.modes.add("compare", "Compare", "cols", self._compare_mode)
         self.modes.add("batch", "Batch", "table", self._batch_mode)
+        self.modes.add("recorder", "Recorder", "record", self._recorder_mode)
         centre = QWidget()
         _column(centre, self.menu_row, self.top, self.trouble, self.modes, self.status, tall=self.modes)
         self.setCentralWidget(centre)
@@ -221,6 +223,21 @@ class MainWindow(QMainWindow):
         )
         self.prompt.edited.connect(lambda _document: self.batch.prompt_changed())
         return self.batch.view()
+
+    def _recorder_mode(self) -> ModeView:
+        # Imported here: the first frame does not show it.
+        from playground.ui.controllers.recorder import RecorderController
+
+        self.recorder = RecorderController(self, self.workspace, lambda: self._appearance.theme)
+        self.recorder.trouble.connect(self.say_trouble)
+        self.recorder.open_wanted.connect(self.open_logged)
+        self.recorder.prompt_wanted.connect(self._open_recorded)
+        self.recorder.ticket_wanted.connect(self._ticket_of)
+        return self.recorder.view()
+
+    def _open_recorded(self, document: Document) -> None:
+        self.modes.show_mode("prompt")
+        self.files.show_example(document)
 
     @property
     def answers(self) -> Answers:
@@ -433,7 +450,10 @@ class MainWindow(QMainWindow):
         elif run_id is None or self.workspace.log is None:
             self.say_trouble("There is no request for a ticket yet.")
         else:
-            self.workspace.tasks.start(self.answers.log_paths.work.ticket_of([run_id]), "make a ticket")
+            self._ticket_of(run_id)
+
+    def _ticket_of(self, run_id: str) -> None:
+        self.workspace.tasks.start(self.answers.log_paths.work.ticket_of([run_id]), "make a ticket")
 
     def _maximise(self) -> None:
         focus = self.focusWidget()
