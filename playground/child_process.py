@@ -111,9 +111,19 @@ def _base_url(process: subprocess.Popen[bytes]) -> str:
 
 
 def _first_line(stream: IO[bytes]) -> bytes:
-    """Return the first line, or nothing after START_S: reading a pipe has no time limit on every platform."""
+    """Return the first line, or nothing after START_S: reading a pipe has no time limit on every platform.
+
+    Later lines are read and dropped, so that the child never waits for a full pipe.
+    """
     lines: queue.Queue[bytes] = queue.Queue()
-    threading.Thread(target=lambda: lines.put(stream.readline()), daemon=True).start()
+
+    def read() -> None:
+        with contextlib.suppress(ValueError, OSError):  # the pipe was closed
+            lines.put(stream.readline())
+            while stream.read(65_536):
+                pass
+
+    threading.Thread(target=read, daemon=True).start()
     try:
         return lines.get(timeout=START_S)
     except queue.Empty:
