@@ -52,9 +52,8 @@ async def _serve(folder: Path, options: argparse.Namespace) -> int:
             services.log.on_trouble(say)
             model = RecordedCacheModel(services.sender.forecaster, services.log)
             recording = Recording(services.log, model, say, lambda made, state: _show(options, made, state))
-        writing = services.tasks.start(recording.run(), "write recorded requests")
         recorder = await _recorder(services, endpoint, recording, options)
-        return await _run(recorder, recording, writing, endpoint, options)
+        return await _run(recorder, recording, endpoint, options)
     finally:
         await services.close()
 
@@ -81,7 +80,6 @@ async def _recorder(
 async def _run(
     made: tuple[Recorder, AccessPolicy],
     recording: Recording,
-    writing: asyncio.Task[None],
     endpoint: Endpoint,
     options: argparse.Namespace,
 ) -> int:
@@ -102,7 +100,6 @@ async def _run(
     finally:
         await recorder.close()
         await recording.close()
-        writing.cancel()
     return FINISHED
 
 
