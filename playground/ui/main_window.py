@@ -101,6 +101,10 @@ class MainWindow(QMainWindow):
             "copy_python": lambda: self._hand_over("python"),
             "copy_httpx": lambda: self._hand_over("httpx"),
             "copy_javascript": lambda: self._hand_over("javascript"),
+            "copy_powershell": lambda: self._hand_over("powershell"),
+            "copy_smallestai": lambda: self._hand_over("smallestai"),
+            "copy_markdown": lambda: self._hand_over("markdown"),
+            "save_page": lambda: self.program.save_page(self._run_in_hand()),
             "new": self.files.new,
             "sample": self.files.open_sample,
             "tools_sample": self.files.open_tools_sample,
@@ -125,12 +129,15 @@ class MainWindow(QMainWindow):
             "theme": self._appearance.toggle,
             "mode_prompt": lambda: self.modes.show_mode("prompt"),
             "mode_compare": lambda: self.modes.show_mode("compare"),
+            "mode_batch": lambda: self.modes.show_mode("batch"),
+            "mode_recorder": lambda: self.modes.show_mode("recorder"),
             "connect": lambda: self.program.connect_dialog(),
             "connect_electron": self.program.connect_to_electron,
             "resend": lambda: self.requests.resend(),
             "toggle_inspector": lambda: self.places.toggle("inspector"),
             "toggle_log": lambda: self.places.toggle("log"),
             "maximise": self._maximise,
+            "versions": self._toggle_versions,
             "about": self.program.about,
             "settings": self.program.settings_dialog,
             "guide": lambda: self.answers.advice.guide(),
@@ -165,6 +172,8 @@ class MainWindow(QMainWindow):
             splitter.setSizes(list(sizes))
         self.modes = Modes(self._rows, self.top)
         self.modes.add("compare", "Compare", "cols", self._compare_mode)
+        self.modes.add("batch", "Batch", "table", self._batch_mode)
+        self.modes.add("recorder", "Recorder", "record", self._recorder_mode)
         centre = QWidget()
         _column(centre, self.menu_row, self.top, self.trouble, self.modes, self.status, tall=self.modes)
         self.setCentralWidget(centre)
@@ -199,6 +208,37 @@ class MainWindow(QMainWindow):
         self.modes.show_mode("compare")
         self.workspace.tasks.start(self.compare.open_logged(run_ids), "compare logged requests")
 
+    def _batch_mode(self) -> ModeView:
+        # Imported here: the first frame does not show it.
+        from playground.ui.controllers.batch import BatchController
+
+        self.batch = BatchController(
+            self,
+            self.workspace,
+            prompt=self.prompt.document,
+            prompt_name=lambda: self.files.name,
+            open_prompt=lambda: self.modes.show_mode("prompt"),
+            open_logged=self.open_logged,
+            row_logged=lambda run_id: self.requests.sent_beside(run_id),
+        )
+        self.prompt.edited.connect(lambda _document: self.batch.prompt_changed())
+        return self.batch.view()
+
+    def _recorder_mode(self) -> ModeView:
+        # Imported here: the first frame does not show it.
+        from playground.ui.controllers.recorder import RecorderController
+
+        self.recorder = RecorderController(self, self.workspace, lambda: self._appearance.theme)
+        self.recorder.trouble.connect(self.say_trouble)
+        self.recorder.open_wanted.connect(self.open_logged)
+        self.recorder.prompt_wanted.connect(self._open_recorded)
+        self.recorder.ticket_wanted.connect(self._ticket_of)
+        return self.recorder.view()
+
+    def _open_recorded(self, document: Document) -> None:
+        self.modes.show_mode("prompt")
+        self.files.show_example(document)
+
     @property
     def answers(self) -> Answers:
         """The panes that show completions, built when they are first needed."""
@@ -211,10 +251,14 @@ class MainWindow(QMainWindow):
         # Imported here: the first frame does not show them.
         from playground.ui.controllers.agent import Chaining
         from playground.ui.controllers.results import Answers
+        from playground.ui.controllers.versions import VersionPaths
         from playground.ui.controllers.voice import VoiceController
 
         answers = Answers(self.workspace, self.prompt, self._appearance.theme, self.files, self.program)
         self.voicing = VoiceController(self.workspace, self._appearance, self.prompt, answers.requests, self)
+        self.versions = VersionPaths(
+            self.workspace, self.prompt, self.files, self.places.show_beside, lambda: self._appearance.theme
+        )
         self.chaining = Chaining(self, self.workspace, self.prompt, self.files, self.voicing)
         self.chaining.trouble.connect(self.say_trouble)
         self.prompt.answers_wanted.connect(self.chaining.show_answers)
@@ -307,6 +351,11 @@ class MainWindow(QMainWindow):
         requests.outlook_changed.connect(self._show_outlook)
         requests.ticked.connect(self._show_load)
         self.modes.changed.connect(lambda mode: requests.set_displayed(mode == "prompt"))
+        requests.sent.connect(self.versions.sent)
+        requests.settled.connect(self.versions.settled)
+        self.versions.trouble.connect(self.say_trouble)
+        self.versions.fix_requested.connect(lambda: self.actions_table["mend"].trigger())
+        self.versions.open_logged.connect(requests.open_logged)
         requests.key_missing.connect(self._show_key_missing)
         requests.trouble.connect(self.say_trouble)
         requests.found.connect(self.say_trouble)
@@ -401,7 +450,10 @@ class MainWindow(QMainWindow):
         elif run_id is None or self.workspace.log is None:
             self.say_trouble("There is no request for a ticket yet.")
         else:
-            self.workspace.tasks.start(self.answers.log_paths.work.ticket_of([run_id]), "make a ticket")
+            self._ticket_of(run_id)
+
+    def _ticket_of(self, run_id: str) -> None:
+        self.workspace.tasks.start(self.answers.log_paths.work.ticket_of([run_id]), "make a ticket")
 
     def _maximise(self) -> None:
         focus = self.focusWidget()
@@ -410,6 +462,12 @@ class MainWindow(QMainWindow):
                 self.places.maximise(name)
                 return
         self.places.maximise("prompt")
+
+    def _toggle_versions(self) -> None:
+        """Open the versions beside the prompt, or close them."""
+        self.modes.show_mode("prompt")
+        if self.answers:
+            self.versions.toggle()
 
     def _step_pane(self, step: int) -> None:
         panes = (self.prompt, self.response, self.inspector, self.log)
@@ -467,6 +525,7 @@ class MainWindow(QMainWindow):
         self.menu_row.destination.set_theme()
         if self._answers is not None:
             self._answers.set_theme(self._appearance.theme)
+            self.versions.set_theme()
         self.modes.show_theme()
 
     def _show_zoom(self) -> None:

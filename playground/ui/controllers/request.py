@@ -53,6 +53,8 @@ class Requests(QObject):
     """A request is being sent."""
     ticked = Signal()
     """Emitted every second."""
+    sent = Signal(object, str)
+    """A request is being sent: its Document and run_id."""
     settled = Signal()
     """A request has ended and everything about it is known."""
 
@@ -235,6 +237,7 @@ class Requests(QObject):
         dispatch.run.listen(self._heard)
         self._prompt.set_reported(None, None)
         self.dispatched.emit()
+        self.sent.emit(dispatch.run.document, dispatch.run.id)
         self.show_current()
 
     def show_current(self) -> None:
