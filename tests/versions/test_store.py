@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from playground.prompt.document import Document, Message, Tool
-from playground.versions import store as store_module
 from playground.versions.history import MAX_CHAIN, edits_between
 from playground.versions.store import VersionStore, history_key
 
@@ -122,7 +121,7 @@ def test_record_disk_full_leaves_the_history_as_before(tmp_path: Path, monkeypat
             raise OSError(28, "No space left on device")
         return write(handle, data[:40])
 
-    monkeypatch.setattr(store_module.os, "write", full)
+    monkeypatch.setattr(os, "write", full)
     with pytest.raises(OSError, match="No space"):
         store.record(KEY, prompt("two"), "sent")
     monkeypatch.undo()
