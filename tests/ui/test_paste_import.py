@@ -95,7 +95,8 @@ def test_drop_of_batch_lines_opens_a_prompt_and_of_log_lines_imports(tell: Tell,
     log.write_text('{"run": 1}\n')
 
     async def story(session: Session, hand: UiDriver) -> None:
-        window, imported = session.window, []
+        window = session.window
+        imported: list[Path] = []
         window.prompt.set_document(Document(id="e"))
         window.files.import_requested.disconnect()
         window.files.import_requested.connect(imported.append)

@@ -423,7 +423,8 @@ class Files(QObject):
         try:
             opened = await asyncio.to_thread(open_any, text)
         except InputError as bad:
-            bar.say(f"The pasted {kind} is not a prompt: {bad.problems[0]}", [("Dismiss", bar.hide)])
+            if "YAML" not in kind:  # plain text may look like YAML
+                bar.say(f"The pasted {kind} is not a prompt: {bad.problems[0]}", [("Dismiss", bar.hide)])
             return
         notes = list(opened.notes)
         if opened.model not in (None, "electron"):
