@@ -16,6 +16,7 @@ os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
 from playground.cli.selftest.run import SIMULATOR
 from playground.cli.selftest.steps import Steps, UiDriver
+from playground.ui.controllers.files import sample_document
 from playground.ui.session import Session, make_application, make_runner
 
 IMAGES = Path(__file__).parent.parent / "docs" / "images"
@@ -33,7 +34,7 @@ async def _window(session: Session, folder: Path, theme: str) -> None:
 
 async def _agent(session: Session) -> None:
     window = session.window
-    window.files.open_sample("acme-billing-agent")
+    window.prompt.set_document(sample_document("acme-billing-agent"))
     dialog = window.chaining.open()
     dialog.start_over()
     dialog.run_or_stop()

@@ -49,6 +49,7 @@ class LintService:
             history=await self._history(document),
             retries=Retries.of(retries),
             lifetime_s=self._settings.number("cache_lifetime_s"),
+            context_tokens=endpoint.context_tokens,
         )
         dismissed = self.dismissed(document) | SAID_ELSEWHERE
         return await asyncio.to_thread(advise, document, setting, counter, dismissed=dismissed)
