@@ -488,7 +488,9 @@ class MainWindow(QMainWindow):
 
         axes = self.prompt.axes
         total = axes.total if axes is not None and not axes.neutral else 0
-        self.top.context.show_parts(composition(outlook.view.document, outlook.zones), total)
+        self.top.context.show_parts(
+            composition(outlook.view.document, outlook.zones, self.workspace.endpoint.context_tokens), total
+        )
         self._show_load()
 
     def _show_file(self) -> None:

@@ -300,9 +300,12 @@ class DialogController(QObject):
             text = "The server answers. It has no list of models." if reached else f"{found.title}. {found.advice}"
             return ProbeResult(reached, text)
         names = tuple(model.id for model in found)
+        length = next((model.context_length for model in found if model.id == endpoint.model), None)
         if names and endpoint.model and endpoint.model not in names:
             return ProbeResult(False, f"The server answers, but offers no model {endpoint.model}.", names)
-        return ProbeResult(True, f"Connected. {len(names):,} model{'' if len(names) == 1 else 's'} offered.", names)
+        return ProbeResult(
+            True, f"Connected. {len(names):,} model{'' if len(names) == 1 else 's'} offered.", names, length
+        )
 
     def settings_dialog(self, section: str = "") -> None:
         """Open the settings, at a section if one is named."""

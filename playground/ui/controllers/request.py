@@ -150,7 +150,9 @@ class Requests(QObject):
         document = outlook.view.document
         if document is not self._checks[0]:
             self._checks = (document, check(document))
-        long = context_finding(outlook.zones.total_tokens, document.parameters.get("max_tokens"))
+        long = context_finding(
+            outlook.zones.total_tokens, document.parameters.get("max_tokens"), self._workspace.endpoint.context_tokens
+        )
         return self._checks[1] if long is None else (*self._checks[1], long)
 
     def send_or_stop(self) -> None:
