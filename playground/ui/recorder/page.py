@@ -126,7 +126,7 @@ class RecorderPage(QWidget):
         self.connect_panel = ConnectPanel()
         self.tabs = QTabWidget()
         self.start_button = QPushButton("Start recording")
-        self.actions = {
+        self.buttons = {
             name: self._action(label, icon)
             for name, label, icon in (
                 ("open", "Open", "right"),
@@ -152,7 +152,7 @@ class RecorderPage(QWidget):
         head.addWidget(self.title)
         head.addWidget(self.summary, 1)
         row = QHBoxLayout()
-        for button in self.actions.values():
+        for button in self.buttons.values():
             row.addWidget(button)
         row.addStretch(1)
         top = QVBoxLayout()
@@ -205,7 +205,7 @@ class RecorderPage(QWidget):
             ("ticket", self.ticket_wanted),
             ("copy", self.copy_wanted),
         ):
-            self.actions[name].clicked.connect(lambda _checked, signal=signal: self._emit(signal.emit))
+            self.buttons[name].clicked.connect(lambda _checked, signal=signal: self._emit(signal.emit))
         self.table.opened.connect(lambda: self._emit(self.open_wanted.emit))
         self.table.copy_wanted.connect(lambda: self._emit(self.copy_wanted.emit))
         self.table.selected.connect(self._show_selection)
@@ -270,8 +270,9 @@ class RecorderPage(QWidget):
         current = items[0]
         for item in items:
             item.setExpanded(item.data(0, _NAME_ROLE) in expanded)
-            nested = (item.child(place) for place in range(item.childCount()))
-            current = next((one for one in (item, *nested) if one.data(0, _NAME_ROLE) == chosen), current)
+            for one in (item, *(item.child(place) for place in range(item.childCount()))):
+                if one is not None and one.data(0, _NAME_ROLE) == chosen:
+                    current = one
         self.programs.setCurrentItem(current)
         self.programs.blockSignals(False)
 
@@ -322,7 +323,7 @@ class RecorderPage(QWidget):
     def _show_selection(self) -> None:
         row = self.table.current_row()
         self.bars.show_rows(self.model.rows, row.run_id if row is not None else "")
-        for name, button in self.actions.items():
+        for name, button in self.buttons.items():
             button.setEnabled(row is not None and (name != "copy" or row.request_id is not None))
 
 
