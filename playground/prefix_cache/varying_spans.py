@@ -55,6 +55,8 @@ _LOOK_BACK = 24
 """Earlier requests that are searched for the previous turn of a conversation."""
 _LONG_VALUE, _MANY_WORDS = 90, 12
 """Code points or words from which a value is retrieved text."""
+_LONG_NAME, _SENTENCE = 60, 8
+"""Code points or words from which words of no other kind are retrieved text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -346,6 +348,8 @@ def kind_of_range(found: VaryingRange) -> SpanKind:
     kind = votes.most_common(1)[0][0] if votes else "text"
     if kind in ("number", "identifier", "text") and _counts(found):
         return "counter"
+    if kind in ("text", "name") and any(len(value) > _LONG_NAME or len(value.split()) >= _SENTENCE for value in values):
+        return "retrieved_text"
     return "name" if kind == "text" and all(_looks_like_name(value) for value, _ in rows) else kind
 
 

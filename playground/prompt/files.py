@@ -72,7 +72,7 @@ PROMPT_FORMAT = FileFormat()
 
 @dataclass(frozen=True, slots=True)
 class OpenedPrompt:
-    """A document read from a file. `notes` are sentences about what was changed to open it.
+    """A document read from a file. `notes` are sentences about changes made to open it.
 
     `imported`: the file has another tool's format, in which documents are not saved.
     """
@@ -177,7 +177,11 @@ def parse_bytes(data: bytes) -> OpenedPrompt:
 
 def parse(text: str) -> OpenedPrompt:
     """Parse a prompt file or a plain request body. Raises InputError with every error and its field."""
-    value = _json(text)
+    return parse_value(_json(text))
+
+
+def parse_value(value: Json) -> OpenedPrompt:
+    """Parse the JSON of a prompt file or a request body. Raises InputError like `parse`."""
     if not isinstance(value, dict):
         raise InputError(FieldError((), "this is JSON, but not an object.", _ACCEPTED))
     if FORMAT_KEY in value:

@@ -9,7 +9,7 @@ from playground.child_process import ServerProcess, StartError
 
 
 class SimulatorError(Exception):
-    """The simulator's process did not start; the message is shown to the user."""
+    """The simulator's process did not start; the message is for the user."""
 
 
 class SimulatorProcess(ServerProcess):

@@ -35,7 +35,7 @@ class JsonFile:
         """Why the file could not be used when it was last read, as a sentence; otherwise empty."""
 
     def read(self, reader: Callable[[Json], T]) -> T | None:
-        """Return `reader` of the file's value. Returns None if there is no file or `notice` says what is wrong."""
+        """Return `reader` of the file's value. Returns None without a usable file (see `notice`)."""
         self._unreadable = None
         try:
             return reader(loads(read_regular(self._path)))
@@ -115,6 +115,10 @@ class FileWriter:
                 on_error(error)
 
         self._executor.submit(run)
+
+    async def call(self, function: Callable[[], T]) -> T:
+        """Run `function` after everything submitted before, and return its result. Raises what it raises."""
+        return await asyncio.wrap_future(self._executor.submit(function))
 
     async def flush(self) -> None:
         """Return when everything submitted before has been written."""

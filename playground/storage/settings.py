@@ -57,7 +57,10 @@ SETTINGS = (
         maximum=86_400,
         unit="s",
     ),
-    Setting("retry", True, "Retry", "After 429, 502 and 503, before any text has come; each attempt is shown."),
+    Setting(
+        "versions", True, "Version history", "Store a version of the prompt at every send and save that changed it."
+    ),
+    Setting("retry", True, "Retry", "After 429, 502 and 503, before the first token. Each attempt is displayed."),
     Setting("retry_attempts", 5, "Maximum attempts", "Including the first one.", minimum=1, maximum=10),
     Setting("retry_first_ms", 250, "First wait", "Doubles with each attempt.", minimum=50, maximum=10_000, unit="ms"),
     Setting("retry_longest_s", 8, "Longest wait", "Unless the server asks for more.", minimum=1, maximum=60, unit="s"),
@@ -227,7 +230,7 @@ def _hint(setting: Setting) -> str:
 
 
 def _error(name: str, value: Json) -> str:
-    """Return what is wrong with a value, as the end of a sentence; empty for a valid value.
+    """Return the error in a value, as the end of a sentence; empty for a valid value.
 
     Names that this version does not know belong to a newer version: any value is valid.
     """

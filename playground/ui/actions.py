@@ -1,4 +1,4 @@
-"""Every action of the window: menus, palette, sheet of keys and shortcuts are made from this table."""
+"""Every action of the window; the menus, the palette, the sheet of keys and the shortcuts use this table."""
 
 from __future__ import annotations
 
@@ -34,6 +34,10 @@ ACTIONS = (
     ActionSpec("copy_python", "Request", "Copy as Python (openai)"),
     ActionSpec("copy_httpx", "Request", "Copy as Python (httpx)"),
     ActionSpec("copy_javascript", "Request", "Copy as JavaScript"),
+    ActionSpec("copy_powershell", "Request", "Copy as PowerShell"),
+    ActionSpec("copy_smallestai", "Request", "Copy as Python (smallestai)"),
+    ActionSpec("copy_markdown", "Request", "Copy as Markdown"),
+    ActionSpec("save_page", "Request", "Export request as web page…"),
     ActionSpec("compare_requests", "Log", "Compare selected"),
     ActionSpec("export_log", "Log", "Export shown requests…"),
     ActionSpec("import_log", "Log", "Import requests…"),
@@ -65,7 +69,10 @@ ACTIONS = (
     ActionSpec("toggle_inspector", "View", "Show or hide the inspector", "Ctrl+Alt+I"),
     ActionSpec("toggle_log", "View", "Show or hide the request log", "Ctrl+Alt+L"),
     ActionSpec("maximise", "View", "Maximise or restore the pane", "Ctrl+Alt+M"),
+    ActionSpec("versions", "View", "Versions of the prompt", "Ctrl+Alt+H"),
     ActionSpec("mode_prompt", "View", "Prompt mode", "Ctrl+1"),
+    ActionSpec("mode_compare", "View", "Compare mode", "Ctrl+2"),
+    ActionSpec("mode_batch", "View", "Batch mode", "Ctrl+3"),
     ActionSpec("mode_recorder", "View", "Recorder mode", "Ctrl+4"),
     ActionSpec("about", "Help", "About Electron Playground…"),
     ActionSpec("connect", "App", "Edit this endpoint…", "Ctrl+Shift+E"),
@@ -124,8 +131,11 @@ MENUS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "toggle_inspector",
             "toggle_log",
             "maximise",
+            "versions",
             "|",
             "mode_prompt",
+            "mode_compare",
+            "mode_batch",
             "mode_recorder",
             "|",
             "voice",
@@ -153,9 +163,13 @@ MENUS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "copy_ticket",
             "ticket",
             "copy_curl",
+            "copy_powershell",
             "copy_python",
             "copy_httpx",
+            "copy_smallestai",
             "copy_javascript",
+            "copy_markdown",
+            "save_page",
             "|",
             "compare_requests",
             "log_size",
