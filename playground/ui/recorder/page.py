@@ -40,7 +40,7 @@ from playground.ui.widgets.notice import words
 STEPS = """1. Start the Recorder. It forwards requests to the endpoint chosen above, unchanged.
 2. Set the base URL of your program to the address that is then displayed.
 3. Run your program. Its requests are listed here with cached tokens and what broke their prefix."""
-_PLACES = (214, 760, 306)
+_PLACES = (204, 790, 286)
 _NAME_ROLE = Qt.ItemDataRole.UserRole
 
 
@@ -57,7 +57,7 @@ class RecorderTools(QWidget):
         self.url.setReadOnly(True)
         self.url.setFont(mono_font(12))
         self.url.setAccessibleName("Base URL for your program")
-        self.url.setMinimumWidth(240)
+        self.url.setMinimumWidth(264)
         self.copy = CopyButton("the base URL")
         self.forwards = QLabel()
         self.forwards.setProperty("tone", "muted")
@@ -85,7 +85,9 @@ class RecorderTools(QWidget):
         if self.state.property("tone") != tone:
             self.state.setProperty("tone", tone)
             restyle(self.state)
-        self.url.setText(url)
+        if self.url.text() != url:
+            self.url.setText(url)
+            self.url.setCursorPosition(0)
         self.url.setVisible(bool(url))
         self.copy.set_text_to_copy(url)
         self.copy.setVisible(bool(url))
@@ -121,7 +123,7 @@ class RecorderPage(QWidget):
         self.summary = words("", "muted")
         self.bars = TokenBars(theme)
         self.model = RecordedModel()
-        self.table = RecordedTable(self.model)
+        self.table = RecordedTable(self.model, theme)
         self.leaks = LeaksPanel()
         self.connect_panel = ConnectPanel()
         self.tabs = QTabWidget()
@@ -149,9 +151,11 @@ class RecorderPage(QWidget):
 
     def _lay_out(self) -> None:
         head = QHBoxLayout()
+        head.setSpacing(GRID * 2)
         head.addWidget(self.title)
         head.addWidget(self.summary, 1)
         row = QHBoxLayout()
+        row.setSpacing(GRID)
         for button in self.buttons.values():
             row.addWidget(button)
         row.addStretch(1)
@@ -229,7 +233,7 @@ class RecorderPage(QWidget):
     def set_theme(self, theme: Theme) -> None:
         """Use other colours."""
         self.bars.set_theme(theme)
-        self.table.viewport().update()
+        self.table.set_theme(theme)
 
     def show_requests(self, rows: Sequence[LogRow], causes: Mapping[str, tuple[str, str]]) -> None:
         """Show recorded requests, newest first, with the causes of their misses."""
@@ -308,7 +312,7 @@ class RecorderPage(QWidget):
         self.summary.setText(summary(found))
         self.summary.setToolTip(
             f"Hit rate: cached over prompt tokens of the {found.compared:,} requests that reported both. "
-            f"Cold: no cached token reported; warm: some. Cost of the {found.priced:,} requests with reported usage."
+            f"Cold: no cached token reported; warm: some. Input cost of {found.priced:,} requests with reported usage."
         )
         self.model.show_rows(rows, self._causes)
         number = self._program()
@@ -331,7 +335,7 @@ def summary(found: Figures) -> str:
     """Return the totals as one line."""
     requests = f"{found.requests:,} request{'' if found.requests == 1 else 's'}"
     ttft = f"TTFT cold {seconds(found.ttft_cold_s)}, warm {seconds(found.ttft_warm_s)}"
-    return f"{requests} · hit rate {percent(found.hit_rate)} · {ttft} · cost {dollars(found.dollars)}"
+    return f"{requests} · hit rate {percent(found.hit_rate)} · {ttft} · input cost {dollars(found.dollars)}"
 
 
 def _known(run_ids: Sequence[str], rows: Mapping[str, LogRow]) -> list[LogRow]:
@@ -350,14 +354,16 @@ def _item(name: str, key: tuple[str, str], found: Figures) -> QTreeWidgetItem:
 
 def _programs_tree() -> QTreeWidget:
     tree = QTreeWidget()
-    tree.setHeaderLabels(["Program", "Cached", "Requests"])
+    tree.setHeaderLabels(["Program", "Cached", "Sent"])
     tree.setAccessibleName("Programs and conversations")
     tree.setIndentation(12)
     header = tree.header()
     header.setStretchLastSection(False)
     header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
-    for column in (1, 2):
-        header.setSectionResizeMode(column, QHeaderView.ResizeMode.ResizeToContents)
+    header.setMinimumSectionSize(40)
+    for column, width in ((1, 64), (2, 48)):
+        header.setSectionResizeMode(column, QHeaderView.ResizeMode.Fixed)
+        header.resizeSection(column, width)
     return tree
 
 

@@ -122,7 +122,7 @@ def test_recorder_mode_unreported_tokens_are_unknown(tell: Tell) -> None:
         recorder = await recording(session, hand)
         assert (await post(recorder, body(0), **{"X-Simulate": "503"})).status_code == 503
         await hand.until(lambda: ended(recorder, 1), "the row")
-        assert "hit rate — · TTFT cold —, warm — · cost —" in recorder.page.summary.text()
+        assert "hit rate — · TTFT cold —, warm — · input cost —" in recorder.page.summary.text()
         index = recorder.page.model.index(0, 4)
         assert recorder.page.model.data(index) == "—"
 
