@@ -35,18 +35,18 @@ def run_window(options: argparse.Namespace) -> int:
 
     application = make_application()
     with make_runner(application) as runner:
-        status = runner.run(_session(application, folder, options.exit_after_first_paint))
+        status = runner.run(_session(application, folder, options))
     return _leave(status)
 
 
-async def _session(application: QApplication, folder: Path, exit_after_first_paint: bool) -> int:
+async def _session(application: QApplication, folder: Path, options: argparse.Namespace) -> int:
     from playground.ui.session import Session
 
     session = Session(application, folder, os.environ)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: loop.call_soon_threadsafe(session.end))
-    return await session.run(exit_after_first_paint=exit_after_first_paint)
+    return await session.run(exit_after_first_paint=options.exit_after_first_paint, files=options.open_files)
 
 
 def _leave(status: int) -> int:

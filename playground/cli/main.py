@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,8 +17,12 @@ def build_parser() -> argparse.ArgumentParser:
     """The whole surface."""
     parser = argparse.ArgumentParser(
         prog="electron-playground",
-        description="A desktop playground for Electron: without a command it opens the window.",
+        usage="%(prog)s [options] [FILE ...] | COMMAND ...",
+        description="A desktop playground for Electron: without a command it opens the window, with every FILE (a "
+        "prompt, a request body, a prompt of another tool) in a tab. A .jsonl or .har file is imported into the log. "
+        "Write ./NAME for a file that is named like a command.",
     )
+    parser.set_defaults(open_files=[])
     parser.add_argument("--version", action="version", version=f"electron-playground {__version__}")
     _data_option(parser, None)
     parser.add_argument(
@@ -229,9 +234,24 @@ def _positive(text: str) -> int:
     return int(text)
 
 
+def _files_of(arguments: Sequence[str]) -> list[str]:
+    """Return the files to open in the window; empty if the first word names a command or no possible file."""
+    words = [
+        word
+        for before, word in zip(("", *arguments), arguments, strict=False)
+        if not word.startswith("-") and before != "--data-dir"
+    ]
+    return words if words and ("." in words[0] or os.sep in words[0] or Path(words[0]).is_file()) else []
+
+
 def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
     """Parse the command line. Words of `log` and its options come in any order; after `--` all are words."""
     parser = build_parser()
+    files = _files_of(arguments)
+    if files:
+        options = parser.parse_args([word for word in arguments if word not in files])
+        options.open_files = [Path(name) for name in files]
+        return options
     if "log" not in arguments:
         return parser.parse_args(arguments)
     cut = arguments.index("--") if "--" in arguments else len(arguments)

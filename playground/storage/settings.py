@@ -103,6 +103,7 @@ SETTINGS = (
     Setting("log_columns", ""),
     Setting("log_clock", "local", choices=("local", "utc", "relative")),
     Setting("saved_filters", {}),
+    Setting("recent_files", {}),
     Setting("ticket_workspace", ""),
     Setting("ticket_contents", "hashed", choices=("included", "hashed", "left out")),
     Setting("tool_server", ""),

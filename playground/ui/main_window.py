@@ -21,6 +21,7 @@ from playground.ui.bars.statusbar import StatusBar
 from playground.ui.bars.topbar import TopBar
 from playground.ui.controllers.dialogs import DialogController
 from playground.ui.controllers.files import Files
+from playground.ui.controllers.recent import RecentFiles
 from playground.ui.modes import Modes
 from playground.ui.panes.prompt.pane import PromptPane
 from playground.ui.theme import mono_font
@@ -71,7 +72,10 @@ class MainWindow(QMainWindow):
         self.status = StatusBar()
 
     def _build_parts(self) -> None:
-        self.files = Files(self, self.workspace.open_draft(), self.prompt, self.workspace.tasks)
+        self.files = Files(
+            *(self, self.workspace.open_draft(), self.prompt, self.workspace.tasks),
+            RecentFiles(self.workspace.settings, self.workspace.tasks),
+        )
         self.program = DialogController(self, self.workspace, self._appearance)
         self.actions_table = Actions(self, self._handlers(), self.program.shortcuts())
         self.program.use_actions(self.actions_table)
@@ -98,6 +102,10 @@ class MainWindow(QMainWindow):
             "copy_httpx": lambda: self._hand_over("httpx"),
             "copy_javascript": lambda: self._hand_over("javascript"),
             "new": self.files.new,
+            "new_tab": self.files.new_tab,
+            "close_tab": self.files.close_tab,
+            "next_tab": lambda: self.files.tabs.step(1),
+            "previous_tab": lambda: self.files.tabs.step(-1),
             "sample": self.files.open_sample,
             "tools_sample": self.files.open_tools_sample,
             "open": self.files.open,
@@ -145,7 +153,9 @@ class MainWindow(QMainWindow):
 
     def _lay_out(self) -> None:
         self._columns = QSplitter(Qt.Orientation.Horizontal)
-        for pane, width in zip((self.prompt, _blank(), _blank()), COLUMNS, strict=True):
+        left = QFrame()
+        _column(left, self.files.tabs.bar, self.prompt, tall=self.prompt)
+        for pane, width in zip((left, _blank(), _blank()), COLUMNS, strict=True):
             self._columns.addWidget(pane)
             self._columns.setStretchFactor(self._columns.count() - 1, width)
         self._rows = QSplitter(Qt.Orientation.Vertical)
@@ -198,6 +208,9 @@ class MainWindow(QMainWindow):
         self.requests.refresh_outlook()
         self.answers.adviser.look_soon()
         menus = [self._menu(title, ids) for title, ids in MENUS]
+        recent = QMenu("Recent files", self)
+        self.files.recent.fill(recent)
+        menus[0].insertMenu(self.actions_table["sample"], recent)
         self.menu_row.set_menus(menus)
         self.top.set_file_menu(menus[0])
         self.prompt.complete()
@@ -240,6 +253,10 @@ class MainWindow(QMainWindow):
         self.files.trouble.connect(self.say_trouble)
         self.files.import_requested.connect(lambda path: self.answers.log_paths.work.import_from(path))
         self.files.changed.connect(self._show_file)
+        self.files.recent.open = self.files.open_path
+        self.prompt.prompt_tab.recent_files = lambda: self.files.recent.paths
+        self.prompt.prompt_tab.file_chosen.connect(self.files.open_path)
+        self.files.tabs.switched.connect(lambda page: self.requests.show_page(page))
         self.program.endpoint_changed.connect(self.choose_endpoint)
         self.program.trouble.connect(self.say_trouble)
         self._appearance.changed.connect(self._show_theme)

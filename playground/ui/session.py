@@ -90,6 +90,7 @@ class Session:
     ) -> None:
         self._collector = Collector()
         self._closed = asyncio.Event()
+        self._files: Sequence[Path] = ()
         self._tasks = Tasks(self._report)
         self.workspace = AppServices(folder, environment, self._tasks, simulator_options=simulator_options)
         self.appearance = Appearance(application, self.workspace.settings)
@@ -99,8 +100,9 @@ class Session:
         self.ready = asyncio.Event()
         """Set when the log is open and the simulator runs, or when their errors are reported."""
 
-    async def run(self, *, exit_after_first_paint: bool = False) -> int:
-        """Show the window, wait until it is closed and return the exit status."""
+    async def run(self, *, exit_after_first_paint: bool = False, files: Sequence[Path] = ()) -> int:
+        """Show the window with `files` opened, wait until it is closed and return the exit status."""
+        self._files = files
         if exit_after_first_paint:
             self.window.first_painted.connect(self.end, Qt.ConnectionType.QueuedConnection)
         self.show(warm=not exit_after_first_paint)
@@ -137,6 +139,7 @@ class Session:
     async def _start_services(self) -> None:
         steps: tuple[tuple[str, Callable[[], Awaitable[object]]], ...] = (
             ("open the log", self._open_log),
+            ("open the files", lambda: self.window.files.open_all(self._files)),
             ("prepare the connection", self._warm_connection),
             ("start the simulator", self.window.start_simulator),
             ("import the schema checks", self._import_schema_checks),
