@@ -11,8 +11,8 @@ import time
 from pathlib import Path
 
 import pytest
-from PySide6.QtCore import QMimeData, QPointF, Qt, QUrl
-from PySide6.QtGui import QDropEvent
+from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
+from PySide6.QtGui import QDragEnterEvent, QDropEvent
 from PySide6.QtWidgets import QApplication, QMenu, QMessageBox
 
 from playground.cli.main import parse_arguments
@@ -42,8 +42,7 @@ def test_each_tab_has_its_document_undo_steps_and_newest_request(tell: Tell, tmp
         await window.files.open_all([b])
         assert first_text(session) == "text of b"
         assert window.requests.shown_run_id is None
-        assert window.response.text_tab.view.toPlainText() == ""
-        assert not window.prompt.undo_stack.canUndo() or window.prompt.undo_stack.index() == 1
+        assert window.prompt.undo_stack.count() <= 1
         await _send(session, hand)
         of_b = window.requests.shown_run_id
         await hand.press(Qt.Key.Key_Tab, CONTROL)
@@ -158,7 +157,7 @@ def test_drafts_of_all_tabs_survive_a_kill(tmp_path: Path) -> None:
     assert child.stdout is not None
     assert child.stdout.readline() == "written\n"
     child.kill()
-    child.wait()
+    child.communicate()
     draft = Draft(tmp_path, Tasks(lambda *_: None))
     state = draft.load()
     draft.close()
@@ -195,6 +194,9 @@ def test_dropped_files_open_in_tabs_and_logs_are_imported(tell: Tell, tmp_path: 
         data = QMimeData()
         data.setUrls([QUrl.fromLocalFile(str(path)) for path in (a, b, har)])
         none, left = Qt.KeyboardModifier.NoModifier, Qt.MouseButton.LeftButton
+        enter = QDragEnterEvent(QPoint(5, 5), Qt.DropAction.CopyAction, data, left, none)
+        QApplication.sendEvent(window, enter)
+        assert enter.isAccepted()
         QApplication.sendEvent(window, QDropEvent(QPointF(5, 5), Qt.DropAction.CopyAction, data, left, none))
         await hand.until(lambda: bool(imported), "the import")
         assert imported == [har]
@@ -258,6 +260,7 @@ def test_a_missing_file_is_named_and_removed_from_the_recent_files(tell: Tell, t
         panel = window.prompt.prompt_tab._start
         assert panel is not None
         assert panel._files == [b, a]
+        window.files._close(next(page for page in window.files.tabs.pages if page.file.path == a))
         a.unlink()
         menu = next(menu for menu in window.findChildren(QMenu) if menu.title() == "Recent files")
         menu.aboutToShow.emit()
