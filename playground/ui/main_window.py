@@ -274,6 +274,7 @@ class MainWindow(QMainWindow):
         answers.inspector.action.connect(lambda name: self.actions_table[name].trigger())
         answers.log_paths.open_requested.connect(requests.open_logged)
         answers.log_paths.trouble.connect(self.say_trouble)
+        answers.log_paths.request_asked.connect(self._ask_of_request)
         answers.inspector.rates_requested.connect(lambda: self.program.connect_dialog(requests.shown_endpoint_id))
         answers.inspector.place_requested.connect(self.prompt.show_place)
         answers.inspector.why.comparable = requests.comparable
@@ -355,6 +356,12 @@ class MainWindow(QMainWindow):
         """Copy the request_id on display; with several rows selected in the log, all of theirs."""
         if not self.log.copy_request_id():
             self.say_trouble("The request on display has no request_id.")
+
+    def _ask_of_request(self, name: str, run_id: str) -> None:
+        if name == "resend":
+            self.requests.resend_logged(run_id)
+        else:
+            self.program.hand_over(run_id, name)
 
     def _hand_over(self, form: str) -> None:
         """Copy the request in hand in one of its forms."""

@@ -130,6 +130,8 @@ class LogPaths(QObject):
 
     trouble = Signal(str)
     open_requested = Signal(str)
+    request_asked = Signal(str, str)
+    """"resend" or the form of a copy, and the run_id."""
 
     def __init__(self, window: QWidget, workspace: AppServices, pane: LogPane, theme: Callable[[], Theme]) -> None:
         super().__init__(window)
@@ -188,8 +190,12 @@ class LogPaths(QObject):
 
     def ask(self, name: str) -> None:
         """Do something with the chosen rows."""
+        run_id = self._pane.current_run_id()
         if self.log is None:
             self.trouble.emit("There is no request log.")
+        elif name in ("resend", "curl", "python", "httpx", "javascript"):
+            if run_id is not None:
+                self.request_asked.emit(name, run_id)
         else:
             self.work.do(name)
 
@@ -232,6 +238,7 @@ class LogPaths(QObject):
         columns = self.layout.menu()
         columns.setTitle("Columns")
         menu.addMenu(columns)
+        menu.addMenu(self._pane.table.order_menu())
         menu.addSeparator()
         for name, label in (
             ("export_shown", "Export shown requests…"),

@@ -112,6 +112,18 @@ class Requests(QObject):
         if not self.running and self._shown_document is not None:
             self._begin(self._send(self._shown_document), "send again")
 
+    def resend_logged(self, run_id: str) -> None:
+        """Send the prompt of a logged request again to the endpoint in use."""
+        if not self.running:
+            self._begin(self._resend_logged(run_id), "send again")
+
+    async def _resend_logged(self, run_id: str) -> None:
+        recalled = await self._workspace.recall(run_id)
+        if recalled is None:
+            self.trouble.emit("That request is no longer in the log.")
+        else:
+            await self._send(recalled.document)
+
     def rest(self) -> None:
         """Look at nothing any more: the window is going."""
         self._resting = True

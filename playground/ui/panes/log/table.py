@@ -20,6 +20,7 @@ from PySide6.QtWidgets import (
 )
 
 from playground.export.terminal import visible_line
+from playground.requestlog.filter import Order
 from playground.ui.panes.log.columns import COLUMNS, attempt_cell
 from playground.ui.panes.log.model import LogModel
 from playground.ui.theme import Theme, mono_font, ui_font
@@ -50,6 +51,11 @@ ASKS = (
     Ask("comment", "Comment…", "N", most=1),
     Ask("earlier", "The earlier request it shares its prefix with", "P", most=1, apart=True),
     Ask("compare", "Compare the two", "C", least=2, most=2),
+    Ask("resend", "Send again", "R", most=1, apart=True),
+    Ask("curl", "Copy as curl", most=1),
+    Ask("python", "Copy as Python (openai)", most=1),
+    Ask("httpx", "Copy as Python (httpx)", most=1),
+    Ask("javascript", "Copy as JavaScript", most=1),
     Ask("ticket", "Support ticket…", "S", apart=True),
     Ask("export", "Export…", "E"),
     Ask("delete", "Delete…", "Del", apart=True),
@@ -121,6 +127,8 @@ class LogTable(QTableView):
     copy_asked = Signal()
     left = Signal()
     """Escape: leave the logged request."""
+    order_chosen = Signal(object)
+    """The Order that the user chose for the rows; None: newest first."""
     asked = Signal(str)
     """What is to be done with the chosen rows: the name of one of ASKS."""
 
@@ -141,12 +149,57 @@ class LogTable(QTableView):
         self.verticalHeader().hide()
         self.verticalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
         self.verticalHeader().setDefaultSectionSize(ROW_PX)
-        self.horizontalHeader().setHighlightSections(False)
+        header = self.horizontalHeader()
+        header.setHighlightSections(False)
+        header.setSectionsClickable(True)
+        header.sectionClicked.connect(self.sort_by)
         self.horizontalHeader().setMinimumSectionSize(NARROWEST_PX)
         model.loaded.connect(self._fit_rows)
         self.doubleClicked.connect(lambda _index: self.open_asked.emit())
         self.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
         self.customContextMenuRequested.connect(self._menu)
+
+    def sort_by(self, number: int) -> None:
+        """Sort by a column: figures and times largest first, texts from A on; again: reversed; again: newest first."""
+        column, order = COLUMNS[number], self._log.filter.order
+        first = column.figure or column.title == "time"
+        if order is None or order.key != column.title:
+            # The default is newest first: the first click on the time shows the oldest first.
+            self.show_order(Order(column.title, first and column.title != "time"))
+        elif order.descending == first and column.title != "time":
+            self.show_order(Order(column.title, not first))
+        else:
+            self.show_order(None)
+
+    def show_order(self, order: Order | None) -> None:
+        """Sort the log, mark the column, and name the order to screen readers."""
+        header = self.horizontalHeader()
+        header.setSortIndicatorShown(order is not None)
+        if order is None:
+            self.setAccessibleName("Logged requests")
+        else:
+            number = next(number for number, column in enumerate(COLUMNS) if column.title == order.key)
+            down = Qt.SortOrder.DescendingOrder if order.descending else Qt.SortOrder.AscendingOrder
+            header.setSortIndicator(number, down)
+            words = "descending" if order.descending else "ascending"
+            self.setAccessibleName(f"Logged requests, sorted by {COLUMNS[number].header}, {words}")
+        self._log.show_order(order)
+        self.order_chosen.emit(order)
+
+    def order_menu(self) -> QMenu:
+        """Return a menu of the columns to sort by, for the keyboard."""
+        menu, order = QMenu("Sort by", self), self._log.filter.order
+        menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        newest = menu.addAction("Newest first")
+        newest.setCheckable(True)
+        newest.setChecked(order is None)
+        newest.triggered.connect(lambda _checked: self.show_order(None))
+        for number, column in enumerate(COLUMNS):
+            action = menu.addAction(column.header)
+            action.setCheckable(True)
+            action.setChecked(order is not None and order.key == column.title)
+            action.triggered.connect(lambda _checked, number=number: self.sort_by(number))
+        return menu
 
     def set_theme(self, theme: Theme) -> None:
         """Other colours."""
@@ -187,6 +240,8 @@ class LogTable(QTableView):
 
     def _days(self) -> Iterator[tuple[int, date]]:
         """The first row of each day but the newest, among those in sight, and the day."""
+        if self._log.filter.order is not None:
+            return
         first, last = self.rowAt(0), self.rowAt(self.viewport().height() - 1)
         rows = self._log.rows_in_memory(first - 1, self._log.rowCount() - 1 if last < 0 else last)
         zone = UTC if self._log.clock == "utc" else None
