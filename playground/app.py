@@ -42,11 +42,11 @@ def run_window(options: argparse.Namespace) -> int:
 async def _session(application: QApplication, folder: Path, options: argparse.Namespace) -> int:
     from playground.ui.session import Session
 
-    session = Session(application, folder, os.environ)
+    session = Session(application, folder, os.environ, file=options.open_file)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: loop.call_soon_threadsafe(session.end))
-    return await session.run(exit_after_first_paint=options.exit_after_first_paint, files=options.open_files)
+    return await session.run(exit_after_first_paint=options.exit_after_first_paint)
 
 
 def _leave(status: int) -> int:

@@ -33,7 +33,7 @@ class ToolOutcome:
 
 
 class ToolExecutionError(Exception):
-    """Raised by `ask` or `fetch` if there is no result; the message is shown to the user and sent to the model."""
+    """Raised by `ask` or `fetch` if there is no result; the user and the model receive the message."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from playground import __version__
@@ -17,12 +17,11 @@ def build_parser() -> argparse.ArgumentParser:
     """The whole surface."""
     parser = argparse.ArgumentParser(
         prog="electron-playground",
-        usage="%(prog)s [options] [FILE ...] | COMMAND ...",
-        description="A desktop playground for Electron: without a command it opens the window, with every FILE (a "
-        "prompt, a request body, a prompt of another tool) in a tab. A .jsonl or .har file is imported into the log. "
-        "Write ./NAME for a file that is named like a command.",
+        usage="electron-playground [-h] [--version] [--data-dir DIR] [FILE | COMMAND ...]",
+        description="A desktop playground for Electron. Without a command it opens the window, with FILE in it: "
+        "a prompt file, a request body, another supported format, or a log to import (.jsonl, .har).",
     )
-    parser.set_defaults(open_files=[])
+    parser.add_argument("--open-file", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--version", action="version", version=f"electron-playground {__version__}")
     _data_option(parser, None)
     parser.add_argument(
@@ -234,24 +233,10 @@ def _positive(text: str) -> int:
     return int(text)
 
 
-def _files_of(arguments: Sequence[str]) -> list[str]:
-    """Return the files to open in the window; empty if the first word names a command or no possible file."""
-    words = [
-        word
-        for before, word in zip(("", *arguments), arguments, strict=False)
-        if not word.startswith("-") and before != "--data-dir"
-    ]
-    return words if words and ("." in words[0] or os.sep in words[0] or Path(words[0]).is_file()) else []
-
-
 def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
     """Parse the command line. Words of `log` and its options come in any order; after `--` all are words."""
     parser = build_parser()
-    files = _files_of(arguments)
-    if files:
-        options = parser.parse_args([word for word in arguments if word not in files])
-        options.open_files = [Path(name) for name in files]
-        return options
+    arguments = _with_open_file(arguments, _commands(parser))
     if "log" not in arguments:
         return parser.parse_args(arguments)
     cut = arguments.index("--") if "--" in arguments else len(arguments)
@@ -263,6 +248,32 @@ def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
         parser.error(f"unrecognized arguments: {' '.join(unknown)} (write -- before a filter that begins with -)")
     options.words = [*words, *arguments[cut + 1 :]]
     return options
+
+
+def _with_open_file(arguments: Sequence[str], commands: Collection[str]) -> list[str]:
+    """Return the arguments with a leading FILE as --open-file.
+
+    A word that is no command is a file if it has a path or a suffix, or if the file exists.
+    """
+    words = list(arguments)
+    at = 0
+    while at < len(words) and words[at].startswith("-") and words[at] != "--":
+        at += 2 if words[at] == "--data-dir" else 1
+    if words[at : at + 1] == ["--"]:
+        del words[at]
+    elif at < len(words) and (words[at] in commands or not _looks_like_a_file(words[at])):
+        return list(arguments)
+    return [*words[:at], "--open-file", *words[at:]] if at < len(words) else words
+
+
+def _commands(parser: argparse.ArgumentParser) -> Collection[str]:
+    """Return the names of the parser's commands."""
+    added = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    return added[0].choices
+
+
+def _looks_like_a_file(word: str) -> bool:
+    return bool(Path(word).suffix) or os.sep in word or Path(word).is_file()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -122,7 +122,7 @@ def stream_trouble(body: str, key: str | None) -> ApiError:
         "stream_error",
         "The server ended its answer with an error",
         "\n".join(envelope.lines) or "The server gave no explanation.",
-        _shorten(length) or "Text that came before the error is kept. Send again, or give the request_id to support.",
+        _shorten(length) or "Text received before the error remains. Send again, or give the request_id to support.",
         error_type=envelope.type,
         details=envelope.details,
         body_request_id=envelope.request_id,

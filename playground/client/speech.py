@@ -101,7 +101,7 @@ async def _pieces(response: httpx.Response, request_id: str | None) -> AsyncGene
     except FrameTooLarge as error:
         raise SpeechError(f"The speech service sent a frame that is too large: {error}.", request_id) from None
     if not done:
-        raise SpeechError("The audio broke off before its end; the received audio is kept.", request_id)
+        raise SpeechError("The audio broke off before its end; the received audio remains.", request_id)
 
 
 def _fields(data: str, request_id: str | None) -> dict[str, object]:

@@ -21,12 +21,12 @@ time or the answer · hint: worth a look, may be meant."""
 Unit = Literal["tokens", "dollars", "seconds", "share", "count"]
 Basis = Literal["counted", "reported", "estimated", "assumed"]
 """counted: exact, from the prompt or the settings · reported: by the server, from the log · estimated: ≈ ·
-assumed: a figure of the program's own where nobody publishes one."""
+assumed: chosen by this program because none is published."""
 
 
 @dataclass(frozen=True, slots=True)
 class GuideSource:
-    """Where the guide says it: the section's title, and what it says, in this program's words."""
+    """The section of the guide and its rule, in this program's words."""
 
     section: str
     sentence: str

@@ -29,7 +29,7 @@ Answer = TypeVar("Answer")
 
 
 class ToolServerError(Exception):
-    """The server cannot be reached, disconnected, or refused. The message is shown to the user."""
+    """The server cannot be reached, disconnected, or refused. The message is for the user."""
 
 
 class McpSession:

@@ -27,7 +27,7 @@ _MINIMUMS = {0: 0.78, 256: 0.03, 512: 0.04, 1024: 0.11, 2048: 0.03, NEVER: 0.01}
 _ODD = 1e-5
 """Probability of a report that is no multiple of the true block."""
 _LOST = 0.03
-"""Probability that a server misses what it should have."""
+"""Probability of a miss although the prefix should be cached."""
 _FEW = 0.004
 """Hypotheses below this share are left out of forecasts."""
 _FLOOR = -30.0

@@ -249,7 +249,7 @@ def _with_headings(text: str, unit: Range) -> Range:
 
 
 def _heading_above(text: str, start: int) -> int | None:
-    """Where the line that stands over `start` begins, if it is a heading; blank lines between do not count."""
+    """Return the start of the heading line above `start`, ignoring blank lines; None if that line is no heading."""
     if start and text[start - 1] != "\n":
         return None
     head = text[:start].rstrip()
@@ -263,7 +263,7 @@ def _is_heading(line: str) -> bool:
 
 
 def _section_over(text: str, heading: str, end: int) -> bool:
-    """Whether nothing else stands below the heading: up to the next one, and below “Caller:” up to a blank line."""
+    """Return whether the heading has no other text, up to the next one or (“Caller:”) to a blank line."""
     if end < len(text) and text[end - 1] != "\n":
         return False
     marked = bool(_HEADING.match(heading))

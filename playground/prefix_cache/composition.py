@@ -13,7 +13,7 @@ from playground.prompt.limits import CONTEXT_TOKENS
 class Composition:
     """Token counts; all but `max_tokens` (0: not set) are estimates (≈).
 
-    `history` is what lies between the system messages and the last user message, `rest` that message and what follows.
+    `history` lies between the system messages and the last user message, `rest` begins with that message.
     """
 
     tools: float

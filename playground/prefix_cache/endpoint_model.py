@@ -1,4 +1,4 @@
-"""The cache model of one endpoint and model: what was sent there, and what its reports have taught."""
+"""The cache model of one endpoint and model: the requests sent there, and the parameters learned from its reports."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ TRACKED = 300
 SMALL_BLOCK = 64
 """Tokens: reports in larger blocks tell little about a text's size."""
 REBUILT = 2_000
-"""Requests that are put in order again when the first tools are sent."""
+"""Maximum number of requests that are reordered when the first tools are sent."""
 GLANCED = 4
 """Renderings that a forecast while typing weighs at most."""
 STATES = 40
 """Saved states of a slot."""
 ANCHORS = 48
 RECENT = 8
-"""How many of the newest requests are asked whether they are versions of a prompt."""
+"""Number of newest requests that are compared with a prompt as possible versions of it."""
 SHARED_MUCH = 200
 """Code points from which another prompt with the same beginning is worth a comparison."""
 _IRRELEVANT = 3e-5
@@ -330,7 +330,7 @@ class EndpointCacheModel:
 
     @staticmethod
     def _lost(one: ReportOutcome, reaches: Mapping[Rendering, Reach], share: float) -> list[tuple[float, Size]]:
-        """Half of what is lost is lost entirely; otherwise an older, shorter prefix is left."""
+        """Return the outcomes of an eviction: half the time nothing is left, otherwise an older, shorter prefix."""
         reach = reaches[one.rendering]
         shorter = [reach.steps[at] for at in reach.groups if reach.steps[at].depth < one.depth][-3:]
         if not shorter:
@@ -341,8 +341,8 @@ class EndpointCacheModel:
     # -- learning --------------------------------------------------------------------------------------------------
 
     def record(self, sent: Sent, prediction: Prediction | None = None, *, predict: bool = True) -> None:
-        """Add a request that was accepted. `prediction` saves computing it if it was made just before, thoroughly;
-        without `predict` the request is only known, and its report teaches nothing."""
+        """Add a request that was accepted. `prediction` is a full prediction made just before, if there is one;
+        without `predict` the request is stored, and its report changes no parameter."""
         if sent.run_id in self._numbers:
             self.index.add(sent)
             return
@@ -414,11 +414,11 @@ class EndpointCacheModel:
         return found or next((sent for sent in usable[:2] if common_prefix(view.text, sent.text) >= SHARED_MUCH), None)
 
     def pending(self, run_id: str) -> Prediction | None:
-        """Return what was predicted of a recorded request whose report has not come yet."""
+        """Return the prediction for a recorded request without a report."""
         return self._pending.get(run_id)
 
     def settle(self, run_id: str, usage: CacheUsage, *, learn: bool = True) -> Prediction | None:
-        """Learn from what the server reported for a recorded request. Returns what had been predicted."""
+        """Learn from the report for a recorded request. Returns its prediction."""
         number = self._numbers.get(run_id)
         prediction = self._pending.pop(run_id, None)
         if number is None:
@@ -463,7 +463,7 @@ class EndpointCacheModel:
         groups = [(reach.steps[at].newest, reach.size(reach.steps[at].depth).tokens) for at in reach.groups]
         at, shared = 0, 0.0
         for earlier in sorted(known, reverse=True):
-            # Groups are in order of falling numbers; what was used after `earlier` is no new traffic.
+            # Groups are in order of falling numbers; prefixes used after `earlier` are no new traffic.
             while at < len(groups) and groups[at][0] > earlier:
                 shared = groups[at][1]
                 at += 1

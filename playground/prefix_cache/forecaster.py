@@ -39,7 +39,7 @@ from playground.prefix_cache.zones import (
 from playground.prompt.document import Document
 
 RECENT = 8
-"""How many of the newest requests are asked whether they are versions of a prompt."""
+"""Number of newest requests that are compared with a prompt as possible versions of it."""
 CONFIDENT = 0.7
 """Confidence from which an inferred value is used to explain a miss."""
 ONE_CACHE = 0.85
@@ -71,7 +71,7 @@ class CacheProfile:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """The explanation of a report (None: nothing was missed), and what was known of the server before it."""
+    """The explanation of a report (None: no miss), and the knowledge of the server before it."""
 
     explanation: MissExplanation | None
     known: MissKnowledge
@@ -254,7 +254,7 @@ class CacheForecaster:
         known: MissKnowledge,
         document: DocumentView,
     ) -> MissExplanation | None:
-        """Explain a report by another earlier request than the best, with what was known then."""
+        """Explain a report by another earlier request than the best, with the knowledge of that time."""
         earlier = self._earlier(self.model(*where), sent, other)
         return explain_miss(sent.view, sent.fields, earlier, usage, known, document)
 
@@ -280,7 +280,7 @@ class CacheForecaster:
         return max(found, key=lambda pair: (pair[1].length, pair[1].sent.at), default=None)
 
     def adopt(self, endpoint_id: str, model: str, built: EndpointCacheModel) -> None:
-        """Take a model that was built from the log on another thread. Requests recorded meanwhile are kept."""
+        """Adopt a model that another thread built from the log, and add the requests recorded since."""
         live = self._models.get((endpoint_id, model))
         if live is not None:
             for sent in reversed(live.index.newest_first(len(live.index))):

@@ -64,7 +64,7 @@ LIFETIMES = tuple(round(5.0 * 1.25**step, 1) for step in range(45))
 CAPACITIES = tuple(round(1_536 * 1.08**step) for step in range(70))
 """Tokens: 1,500 to 310,000."""
 SLOTS = (1, 2, 4, 0)
-"""Numbers of slots; 0: one slot whose earlier states are kept in memory and restored if they share much."""
+"""Numbers of slots; 0: one slot whose earlier states stay in memory and are restored if they share much."""
 RETENTIONS = (
     Retention("everything"),
     *(Retention("lifetime", seconds) for seconds in LIFETIMES),
@@ -316,7 +316,7 @@ class Hypotheses:
                 yield best, reaches[best], [sum(row) for row in zip(*(joint[one] for one in group), strict=True)]
 
     def spread(self, reach: Reach, routing: Routing, upto: int) -> list[tuple[float, Size]]:
-        """Return probabilities and sizes of what replicas may serve, of what is cached up to code point `upto`."""
+        """Return probabilities and sizes of what replicas may serve, of the prefix cached up to code point `upto`."""
         steps = [step for step in reach.steps if step.depth <= upto]
         if routing.kind == "prefix_hash":
             if not steps:

@@ -63,7 +63,7 @@ def proposals(
 
     With a `problem`, only that one is moved: empty where something else varies before it, so that nothing would be
     gained. `tools_reordered`: an earlier request had the same tools in another order. Empty if nothing varies.
-    Each proposal that moves something lengthens the stable part, and none is made again once it is taken.
+    Each proposal that moves something lengthens the stable part, and none is proposed again after it is applied.
     """
     found = [mend for mend in _gaining(document, problem) if _is_done(mend, problem)]
     if problem is None:
@@ -101,7 +101,7 @@ def _gaining(document: Document, problem: FieldError | None) -> Iterator[Mend]:
 
 
 def _is_done(mend: Mend, problem: FieldError | None) -> bool:
-    """Whether the same is not proposed again once it is taken. A value that moved is no longer if it was found."""
+    """Return whether a proposal would not be made again after it is applied."""
     if isinstance(problem, Volatile):
         return True
     again = (other for other in _moves(mend.after, problem) if other.title == mend.title)

@@ -1,4 +1,4 @@
-"""Why the cache served what it did: which characters of the prompt ended the prefix, or what else did.
+"""Cause of a cache miss: the characters of the prompt that ended the prefix, or another cause.
 
 `explain_miss` is pure. It is evaluated before the model learns from the same report; its result is stored with the
 request.
@@ -163,7 +163,7 @@ class _Case:
 
     @property
     def missed(self) -> bool:
-        """Whether even what is identical was not served; a last block that is not whole is no miss."""
+        """Return whether identical text was not served; an incomplete last block is no miss."""
         least = max(64.0, 1.5 * self.known.block) + 2 * self.shared.error
         return self.cached < self.shared.tokens / 2 and self.shared.tokens - self.cached >= least
 

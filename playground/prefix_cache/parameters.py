@@ -44,7 +44,7 @@ Parameters = tuple[tuple[str, str], ...]
 
 
 def that_may_matter(fields: Mapping[str, Json]) -> Parameters:
-    """Those of a request's fields. A field that is null is taken as not sent."""
+    """Return the parameters among a request's fields. A null field counts as absent."""
     chosen = ((name, value) for name, value in fields.items() if name not in HARMLESS and value is not None)
     return tuple(sorted((str(name), _compact(value)) for name, value in chosen))
 

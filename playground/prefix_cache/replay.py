@@ -19,7 +19,7 @@ from playground.prefix_cache.view import CacheView, view_of_fields
 from playground.prompt.document import Json
 
 REMEMBERED = 400
-"""Requests that are written with the learned state, so that the next replay knows what was sent."""
+"""Number of requests stored with the learned state, for the next replay."""
 VERSION = 1
 
 

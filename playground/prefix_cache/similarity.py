@@ -1,4 +1,4 @@
-"""Which earlier requests are versions of one prompt: they begin and end alike, or are made of the same lines."""
+"""Earlier requests that are versions of one prompt: same beginning and end, or mostly the same lines."""
 
 from __future__ import annotations
 

@@ -55,11 +55,11 @@ class Entry:
         self.shared_chars, self.fields, self.tag = shared_chars, fields, tag
         self.node: TextNode | None = None
         self.parts: tuple[ViewPart, ...] | None = None
-        """Its own, where the tree's text is cut into other parts by whoever sent it first."""
+        """Own parts, if the first sender of the text divided it differently."""
 
 
 class TextNode:
-    """The text between two partings: `label`, which ends `depth` code points from the beginning.
+    """The text between two branches: `label`, which ends `depth` code points from the beginning.
 
     `marks` are the parts that end in it: an end, then kind and index in one, by turns.
     """

@@ -20,7 +20,7 @@ REACH = 80
 RESYNC = 8
 """Code points that must be equal behind the two values."""
 _CONTEXT = 60
-"""Code points in front of a value that decide what it is."""
+"""Number of code points before a value that decide its kind."""
 
 _UUID = (
     r"(?<!\w)[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}(?!\w)|(?<!\w)(?=[a-f]*\d)[0-9a-f]{16,64}(?!\w)"

@@ -15,7 +15,7 @@ from playground.prefix_cache.moments import INDIC, any_of, moment_patterns, mont
 
 
 class PatternSource(NamedTuple):
-    """One pattern. `sure`: its words say that the value varies. `words`: what it may begin with, in lower case."""
+    """One pattern. `sure`: its words say that the value varies. `words`: possible beginnings in lower case."""
 
     sure: bool
     pattern: str

@@ -160,7 +160,7 @@ class _Scanner:
         return bool(self._patterns.event_before.search(text[max(span.start - _BEFORE, 0) : span.start]))
 
     def _is_history(self, text: str, span: VolatileSpan) -> bool:
-        """Whether a date is long past, belongs to a name (gpt-4o-2024-08-06), or is told of in its sentence."""
+        """Whether a date is long past, belongs to a name (gpt-4o-2024-08-06), or is a past event in its sentence."""
         value = text[span.start : span.end]
         year = next((int(figures) for figures in _YEAR.findall(value)), None)
         if year is not None and (year if year < _BUDDHIST else year - 543) < _RECENT:

@@ -72,7 +72,7 @@ PROMPT_FORMAT = FileFormat()
 
 @dataclass(frozen=True, slots=True)
 class OpenedPrompt:
-    """A document read from a file. `notes` are sentences about what was changed to open it.
+    """A document read from a file. `notes` are sentences about changes made to open it.
 
     `imported`: the file has another tool's format, in which documents are not saved.
     """

@@ -63,7 +63,7 @@ class Recorder:
         self._connections: set[asyncio.Task[None]] = set()
 
     async def start(self, port: int = 0) -> int:
-        """Listen on 127.0.0.1 and, where IPv6 exists, on ::1. Returns the port. Raises OSError if it is taken."""
+        """Listen on 127.0.0.1 and on ::1 if IPv6 exists. Returns the port. Raises OSError if it is in use."""
         first = await asyncio.start_server(self._accept, "127.0.0.1", port)
         chosen = int(first.sockets[0].getsockname()[1])
         self._servers = [first]

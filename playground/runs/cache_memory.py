@@ -79,11 +79,8 @@ class CacheMemory:
         if where in self._known or endpoint.kind == "simulator":
             return
         self._known.add(where)
-        if self._states is None:
-            self._states, notice = await asyncio.to_thread(self._read)
-            if notice:
-                self._on_error(notice)
-        state = self._states.get(where)
+        states = await self._stored_states()
+        state = states.get(where)
         limit = LEARNED_FROM if state is None else REMEMBERED
         since = datetime.now(UTC) - AGE if state is not None else datetime.fromtimestamp(0, UTC)
         rows = await log.sent_since(*where, since, limit, endpoint.base_url or None, accepted=True)
@@ -92,6 +89,15 @@ class CacheMemory:
         assumed_s = self._forecaster.lifetime_s
         built = await asyncio.to_thread(build_model, assumed_s, rows, state)
         self._forecaster.adopt(*where, built)
+
+    async def _stored_states(self) -> dict[tuple[str, str], LearnedState]:
+        if self._states is None:
+            states, notice = await asyncio.to_thread(self._read)
+            self._states = states
+            if notice:
+                self._on_error(notice)
+            return states
+        return self._states
 
     def _read(self) -> tuple[dict[tuple[str, str], LearnedState], str]:
         """Return the stored states, and a message if there are none because the file cannot be used."""

@@ -16,7 +16,7 @@ STOP_S = 3.0
 
 
 class SimulatorError(Exception):
-    """The simulator's process did not start; the message is shown to the user."""
+    """The simulator's process did not start; the message is for the user."""
 
 
 class SimulatorProcess:

@@ -211,7 +211,7 @@ class CredentialStore:
         return self._stored.get(name)
 
     async def _look_up(self, name: str) -> None:
-        """Set `_stored[name]`, or `error`: the key store is asked again next time, perhaps after an unlock."""
+        """Set `_stored[name]`, or `error`: the next call asks the key store again, perhaps after an unlock."""
         asked = self._asking.get(name)
         if asked is None:
             asked = self._asking[name] = in_thread(lambda: read(name))

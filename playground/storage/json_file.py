@@ -35,7 +35,7 @@ class JsonFile:
         """Why the file could not be used when it was last read, as a sentence; otherwise empty."""
 
     def read(self, reader: Callable[[Json], T]) -> T | None:
-        """Return `reader` of the file's value. Returns None if there is no file or `notice` says what is wrong."""
+        """Return `reader` of the file's value. Returns None without a usable file (see `notice`)."""
         self._unreadable = None
         try:
             return reader(loads(read_regular(self._path)))

@@ -19,9 +19,9 @@ from playground.storage.json_file import JsonFile, Submit, write_now
 class Setting:
     """One setting. `label` is empty if no dialog shows it.
 
-    The default gives the type: text, boolean or whole number, a list of whole numbers, or a table of texts.
-    `choices` are the allowed values; `minimum` and `maximum` are inclusive, in `unit`, and those of a list apply to
-    its items. `base64` text has to be decodable.
+    The default gives the type: text, boolean or whole number, a list (of whole numbers if it has a range, otherwise of
+    texts), or a table of texts. `choices` are the allowed values; `minimum` and `maximum` are inclusive, in `unit`,
+    and those of a list apply to its items. `base64` text has to be decodable.
     """
 
     name: str
@@ -57,7 +57,7 @@ SETTINGS = (
         maximum=86_400,
         unit="s",
     ),
-    Setting("retry", True, "Retry", "After 429, 502 and 503, before any text has come; each attempt is shown."),
+    Setting("retry", True, "Retry", "After 429, 502 and 503, before the first token. Each attempt is displayed."),
     Setting("retry_attempts", 5, "Maximum attempts", "Including the first one.", minimum=1, maximum=10),
     Setting("retry_first_ms", 250, "First wait", "Doubles with each attempt.", minimum=50, maximum=10_000, unit="ms"),
     Setting("retry_longest_s", 8, "Longest wait", "Unless the server asks for more.", minimum=1, maximum=60, unit="s"),
@@ -103,7 +103,7 @@ SETTINGS = (
     Setting("log_columns", ""),
     Setting("log_clock", "local", choices=("local", "utc", "relative")),
     Setting("saved_filters", {}),
-    Setting("recent_files", {}),
+    Setting("recent_files", []),
     Setting("ticket_workspace", ""),
     Setting("ticket_contents", "hashed", choices=("included", "hashed", "left out")),
     Setting("tool_server", ""),
@@ -227,7 +227,7 @@ def _hint(setting: Setting) -> str:
 
 
 def _error(name: str, value: Json) -> str:
-    """Return what is wrong with a value, as the end of a sentence; empty for a valid value.
+    """Return the error in a value, as the end of a sentence; empty for a valid value.
 
     Names that this version does not know belong to a newer version: any value is valid.
     """
@@ -237,8 +237,10 @@ def _error(name: str, value: Json) -> str:
     if setting.choices:
         return "" if value in setting.choices else f"is one of {', '.join(setting.choices)}"
     if isinstance(setting.default, list):
-        valid = isinstance(value, list) and len(value) <= _MAX_ITEMS and all(_in_range(setting, item) for item in value)
-        return "" if valid else "is a list of whole numbers"
+        texts = setting.minimum is None
+        items = value if isinstance(value, list) and len(value) <= _MAX_ITEMS else [None]
+        valid = all(_is_text(item) if texts else _in_range(setting, item) for item in items)
+        return "" if valid else f"is a list of {'texts' if texts else 'whole numbers'}"
     if setting.minimum is not None and setting.maximum is not None:
         valid = _in_range(setting, value)
         return "" if valid else f"is a whole number from {setting.minimum:,} to {setting.maximum:,} {setting.unit}"

@@ -18,7 +18,7 @@ MAX_SLOTS = 64
 
 @dataclass(slots=True)
 class Slot:
-    """A held slot. Only its window writes `path`. `alone`: no other window held one when this was taken."""
+    """A held slot. Only its window writes `path`. `alone`: no other window held a slot at that time."""
 
     path: Path
     alone: bool
@@ -37,7 +37,7 @@ def take(folder: Path) -> Slot:
     """Take a slot of `folder` that no running window holds.
 
     The slot of a crashed window first, then the slot that was written last, then a new one: the draft is what the user
-    worked on last. Raises InputError if every slot is held, OSError if the folder cannot be written.
+    worked on last. Raises InputError if all slots are in use, OSError if the folder cannot be written.
     """
     free, held = _free(folder)
     if not free:

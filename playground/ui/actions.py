@@ -1,4 +1,4 @@
-"""Every action of the window: menus, palette, sheet of keys and shortcuts are made from this table."""
+"""Every action of the window; the menus, the palette, the sheet of keys and the shortcuts use this table."""
 
 from __future__ import annotations
 
@@ -80,6 +80,8 @@ ACTIONS = (
 )
 
 
+RECENT = "recent"
+"""Position of the submenu with recent files."""
 MENUS: tuple[tuple[str, tuple[str, ...]], ...] = (
     (
         "File",
@@ -87,6 +89,7 @@ MENUS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "new",
             "new_tab",
             "open",
+            RECENT,
             "sample",
             "tools_sample",
             "|",
@@ -169,7 +172,7 @@ MENUS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ),
     ("Help", ("guide", "palette", "keys", "|", "about")),
 )
-"""The menus by title, with the ids of their actions; | is a separator."""
+"""The menus by title, with the ids of their actions; | is a separator, `RECENT` the recent files."""
 
 
 class Actions:

@@ -13,15 +13,14 @@ from PySide6.QtWidgets import QFrame, QMainWindow, QMenu, QSplitter, QVBoxLayout
 
 from playground.services import AppServices
 from playground.simulator.launch import SimulatorError
-from playground.ui.actions import MENUS, Actions
+from playground.ui.actions import MENUS, RECENT, Actions
 from playground.ui.appearance import Appearance
 from playground.ui.bars.banner import SlimBar
-from playground.ui.bars.menu_row import MenuRow
+from playground.ui.bars.menu_row import MenuRow, RecentFilesMenu
 from playground.ui.bars.statusbar import StatusBar
 from playground.ui.bars.topbar import TopBar
 from playground.ui.controllers.dialogs import DialogController
 from playground.ui.controllers.files import Files
-from playground.ui.controllers.recent import RecentFiles
 from playground.ui.modes import Modes
 from playground.ui.panes.prompt.pane import PromptPane
 from playground.ui.theme import mono_font
@@ -72,11 +71,10 @@ class MainWindow(QMainWindow):
         self.status = StatusBar()
 
     def _build_parts(self) -> None:
-        self.files = Files(
-            *(self, self.workspace.open_draft(), self.prompt, self.workspace.tasks),
-            RecentFiles(self.workspace.settings, self.workspace.tasks),
-        )
+        self.files = Files(self, self.workspace.open_draft(), self.prompt, self.workspace.tasks)
         self.program = DialogController(self, self.workspace, self._appearance)
+        self.recent = RecentFilesMenu(self.workspace.settings, self.files.open_path, self.workspace.tasks, self)
+        self.files.file_used.connect(self.recent.add)
         self.actions_table = Actions(self, self._handlers(), self.program.shortcuts())
         self.program.use_actions(self.actions_table)
         self.top = TopBar(self._appearance.theme, self.actions_table["connect"], self.actions_table["verify"])
@@ -145,10 +143,12 @@ class MainWindow(QMainWindow):
     def _menu(self, title: str, ids: Sequence[str]) -> QMenu:
         menu = QMenu(title, self)
         for action_id in ids:
-            if action_id != "|":
-                menu.addAction(self.actions_table[action_id])
-            else:
+            if action_id == "|":
                 menu.addSeparator()
+            elif action_id == RECENT:
+                menu.addMenu(self.recent)
+            else:
+                menu.addAction(self.actions_table[action_id])
         return menu
 
     def _lay_out(self) -> None:
@@ -208,9 +208,6 @@ class MainWindow(QMainWindow):
         self.requests.refresh_outlook()
         self.answers.adviser.look_soon()
         menus = [self._menu(title, ids) for title, ids in MENUS]
-        recent = QMenu("Recent files", self)
-        self.files.recent.fill(recent)
-        menus[0].insertMenu(self.actions_table["sample"], recent)
         self.menu_row.set_menus(menus)
         self.top.set_file_menu(menus[0])
         self.prompt.complete()
@@ -237,7 +234,7 @@ class MainWindow(QMainWindow):
 
     @property
     def from_log(self) -> SlimBar:
-        """Says that what is shown comes from the log."""
+        """The bar that marks a request from the log."""
         return self.answers.from_log
 
     def _connect(self) -> None:
@@ -251,10 +248,9 @@ class MainWindow(QMainWindow):
         self.top.new_requested.connect(self.files.new)
         self.files.saved.connect(lambda _name: self.status.show_saved(f"Saved {datetime.now().astimezone():%H:%M}"))
         self.files.trouble.connect(self.say_trouble)
-        self.files.import_requested.connect(lambda path: self.answers.log_paths.work.import_from(path))
+        self.files.import_requested.connect(lambda path: self.answers.log_paths.import_from(path))
         self.files.changed.connect(self._show_file)
-        self.files.recent.open = self.files.open_path
-        self.prompt.prompt_tab.recent_files = lambda: self.files.recent.paths
+        self.prompt.prompt_tab.recent_files = lambda: self.recent.paths
         self.prompt.prompt_tab.file_chosen.connect(self.files.open_path)
         self.files.tabs.switched.connect(lambda page: self.requests.show_page(page))
         self.program.endpoint_changed.connect(self.choose_endpoint)
@@ -331,10 +327,10 @@ class MainWindow(QMainWindow):
             )
         if self._answers is not None:
             self._answers.adviser.look_soon()
-            self.workspace.tasks.start(self._remember(), "remember what was sent")
+            self.workspace.tasks.start(self._remember(), "load logged requests")
 
     async def start_simulator(self) -> None:
-        """Have the simulator up before the first Send; where it does not come up, Send will say why."""
+        """Start the simulator before the first Send; if it fails, Send reports the error."""
         with contextlib.suppress(SimulatorError):
             await self.workspace.simulation.resolve(self.workspace.endpoint)
         self.requests.refresh_outlook()

@@ -16,6 +16,7 @@ from qasync import QEventLoop
 from playground.services import AppServices
 from playground.tasks import Tasks
 from playground.ui.appearance import Appearance
+from playground.ui.controllers.files import is_log
 from playground.ui.main_window import MainWindow
 
 EVERY_MS = 250
@@ -87,10 +88,12 @@ class Session:
         environment: Mapping[str, str],
         *,
         simulator_options: Sequence[str] = (),
+        file: Path | None = None,
     ) -> None:
+        """`file`: the prompt to open, or the log to import, after the window is displayed."""
+        self._file = file.absolute() if file is not None else None
         self._collector = Collector()
         self._closed = asyncio.Event()
-        self._files: Sequence[Path] = ()
         self._tasks = Tasks(self._report)
         self.workspace = AppServices(folder, environment, self._tasks, simulator_options=simulator_options)
         self.appearance = Appearance(application, self.workspace.settings)
@@ -100,9 +103,8 @@ class Session:
         self.ready = asyncio.Event()
         """Set when the log is open and the simulator runs, or when their errors are reported."""
 
-    async def run(self, *, exit_after_first_paint: bool = False, files: Sequence[Path] = ()) -> int:
-        """Show the window with `files` opened, wait until it is closed and return the exit status."""
-        self._files = files
+    async def run(self, *, exit_after_first_paint: bool = False) -> int:
+        """Show the window, wait until it is closed and return the exit status."""
         if exit_after_first_paint:
             self.window.first_painted.connect(self.end, Qt.ConnectionType.QueuedConnection)
         self.show(warm=not exit_after_first_paint)
@@ -129,6 +131,7 @@ class Session:
         for name, step in (
             ("complete the window", self.window.complete),
             ("show the prompt", self.window.show_question),
+            ("open a file", self._open_prompt),
         ):
             try:
                 step()
@@ -139,7 +142,6 @@ class Session:
     async def _start_services(self) -> None:
         steps: tuple[tuple[str, Callable[[], Awaitable[object]]], ...] = (
             ("open the log", self._open_log),
-            ("open the files", lambda: self.window.files.open_all(self._files)),
             ("prepare the connection", self._warm_connection),
             ("start the simulator", self.window.start_simulator),
             ("import the schema checks", self._import_schema_checks),
@@ -153,9 +155,15 @@ class Session:
         self._collector.keep()
         self.ready.set()
 
+    def _open_prompt(self) -> None:
+        if self._file is not None and not is_log(self._file):
+            self.window.files.open_path(self._file)
+
     async def _open_log(self) -> None:
         await self.workspace.open_log()
         self.window.log_opened()
+        if self._file is not None and is_log(self._file):
+            self.window.files.open_path(self._file)
 
     async def _import_schema_checks(self) -> None:
         from playground.tools.schema import preload

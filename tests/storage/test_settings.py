@@ -56,6 +56,7 @@ CHANGES: list[tuple[str, Json]] = [
     ("log_columns", '[["time", 96, true]]'),
     ("log_clock", "utc"),
     ("saved_filters", {"Refused": "status:429"}),
+    ("recent_files", ["a.prompt.json"]),
     ("ticket_workspace", "ws-1"),
     ("ticket_contents", "included"),
     ("tool_server", "python server.py"),

@@ -13,14 +13,12 @@ from pathlib import Path
 import pytest
 from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from PySide6.QtGui import QDragEnterEvent, QDropEvent
-from PySide6.QtWidgets import QApplication, QMenu, QMessageBox
+from PySide6.QtWidgets import QApplication, QMessageBox
 
-from playground.cli.main import parse_arguments
 from playground.cli.selftest.steps import CONTROL, UiDriver
 from playground.prompt.document import Document, Message
 from playground.storage.draft import Draft, DraftState
 from playground.tasks import Tasks
-from playground.ui.controllers.recent import MOST, SETTING, RecentFiles
 from playground.ui.session import Session
 from tests.ui.test_files import content, press, prompt_file, type_first
 from tests.ui.test_window import Tell, _send
@@ -205,37 +203,10 @@ def test_dropped_files_open_in_tabs_and_logs_are_imported(tell: Tell, tmp_path: 
     tell(story)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "files", "command"),
-    [
-        (["a.json", "b.har"], ["a.json", "b.har"], None),
-        (["--data-dir", "d.x", "a.json"], ["a.json"], None),
-        (["--data-dir", "d.x", "simulator"], [], "simulator"),
-        (["send", "a.json"], [], "send"),
-        (["./log"], ["./log"], None),
-        ([], [], None),
-    ],
-)
-def test_parse_arguments_separates_files_from_commands(
-    arguments: list[str], files: list[str], command: str | None
-) -> None:
-    options = parse_arguments(arguments)
-    assert ([str(path) for path in options.open_files], options.command) == (
-        [str(Path(name)) for name in files],
-        command,
-    )
-
-
-def test_parse_arguments_of_an_unknown_command_is_an_error() -> None:
-    with pytest.raises(SystemExit) as ended:
-        parse_arguments(["snd"])
-    assert ended.value.code == 2
-
-
 @pytest.mark.skipif(os.name != "posix", reason="ended by a signal")
 def test_program_opens_the_files_of_its_command_line(tmp_path: Path) -> None:
     a, data = prompt_file(tmp_path, "a", "text of a"), tmp_path / "data"
-    words = [sys.executable, "-m", "playground", "--data-dir", str(data), str(tmp_path / "missing.json"), str(a)]
+    words = [sys.executable, "-m", "playground", "--data-dir", str(data), str(a)]
     child = subprocess.Popen(words, env={**os.environ, "QT_QPA_PLATFORM": "offscreen"})
     deadline = time.monotonic() + 60
     try:
@@ -249,11 +220,11 @@ def test_program_opens_the_files_of_its_command_line(tmp_path: Path) -> None:
     assert content(a) == "text of a"
 
 
-def test_a_missing_file_is_named_and_removed_from_the_recent_files(tell: Tell, tmp_path: Path) -> None:
+def test_a_missing_file_is_marked_and_named(tell: Tell, tmp_path: Path) -> None:
     a, b = prompt_file(tmp_path, "a", "text of a"), prompt_file(tmp_path, "b", "text of b")
 
     async def story(session: Session, hand: UiDriver) -> None:
-        window, recent = session.window, session.window.files.recent
+        window, recent = session.window, session.window.recent
         await window.files.open_all([a, b])
         assert recent.paths == [b, a]
         window.files.new_tab()
@@ -262,25 +233,10 @@ def test_a_missing_file_is_named_and_removed_from_the_recent_files(tell: Tell, t
         assert panel._files == [b, a]
         window.files._close(next(page for page in window.files.tabs.pages if page.file.path == a))
         a.unlink()
-        menu = next(menu for menu in window.findChildren(QMenu) if menu.title() == "Recent files")
-        menu.aboutToShow.emit()
-        await hand.until(lambda: "missing" in menu.actions()[1].text(), "the mark")
-        menu.actions()[1].trigger()
-        await hand.until(lambda: recent.paths == [b], "the file is removed")
-        assert str(a) in window.trouble.words
-
-    tell(story)
-
-
-def test_recent_files_are_bounded_and_newest_first(tell: Tell) -> None:
-    async def story(session: Session, _hand: UiDriver) -> None:
-        recent: RecentFiles = session.window.files.recent
-        for number in range(MOST + 5):
-            recent.add(Path(f"/tmp/{number}.json"))
-        recent.add(Path("/tmp/10.json"))
-        kept = session.workspace.settings.get(SETTING)
-        assert isinstance(kept, dict)
-        assert len(kept) == MOST
-        assert [path.name for path in recent.paths[:3]] == ["10.json", "16.json", "15.json"]
+        recent.aboutToShow.emit()
+        await hand.until(lambda: "missing" in recent.actions()[1].text(), "the mark")
+        assert "missing" not in recent.actions()[0].text()
+        recent.actions()[1].trigger()
+        await hand.until(lambda: str(a) in window.trouble.words, "the notice")
 
     tell(story)

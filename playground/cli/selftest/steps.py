@@ -145,7 +145,7 @@ class Steps:
         await self._hand.shoot("3-streaming")
         await self._finish(dispatch)
         shown = self._window.response.text_tab.text.exact_text
-        expect(shown == state.text, "the text on the screen is not what came")
+        expect(shown == state.text, "the text on the screen differs from the received text")
         expect(state.usage is not None, "no usage was reported")
         return f"{self._figures()}; request_id {state.request_id}"
 

@@ -172,8 +172,8 @@ WINDOW_S = 60.0
 def plan_batch(n: int, in_flight: int | None, per_minute: int | None, seconds_each: float) -> float:
     """Seconds until `n` requests have finished, each taking `seconds_each`.
 
-    At most `in_flight` run at once and at most `per_minute` start in any 60 seconds; None is no limit. Nothing else
-    of the account is running, and nothing is retried: what is promised is the least. Raises ValueError for a limit
+    At most `in_flight` run at once and at most `per_minute` start in any 60 seconds; None is no limit. Assumes
+    no other traffic of the account and no retries, so the result is a lower bound. Raises ValueError for a limit
     below 1 or a negative figure.
     """
     if n < 0 or seconds_each < 0 or min(in_flight or 1, per_minute or 1) < 1 or 0 in (in_flight, per_minute):

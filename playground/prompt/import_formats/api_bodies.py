@@ -30,7 +30,7 @@ _ANTHROPIC_NAMES = {"stop_sequences": "stop"}
 def open_json(value: Json, text: str, *, is_file: bool = True) -> OpenedPrompt:
     """Return the document in parsed JSON. `text` is its source. Raises InputError if no known format fits.
 
-    `is_file`: a request body keeps its format and its model, so that it is saved as it was; otherwise it becomes a
+    `is_file`: a request body keeps its format and its model, so that it is saved unchanged; otherwise it becomes a
     prompt of this program.
     """
     report = Report()

@@ -33,7 +33,7 @@ def open_any_bytes(data: bytes, name: str = "") -> OpenedPrompt:
 
 
 def open_any(text: str, name: str = "", read_file: ReadFile = refuse_files) -> OpenedPrompt:
-    """Return the document in `text`, with notes about what was changed or left out. Raises InputError.
+    """Return the document in `text`, with notes about changes and omissions. Raises InputError.
 
     Args:
         name: the file's name; empty for pasted text.

@@ -324,7 +324,7 @@ class AgentDialog(AgentView):
         self._keep()
         self._show_branches()
         self.refresh()
-        self.state.setText("New branch; the old one is kept. “Branch from here” runs it.")
+        self.state.setText("New branch; the old one remains. “Branch from here” runs it.")
 
     def _trim(self) -> None:
         """Remove the last turn of the visible branch."""

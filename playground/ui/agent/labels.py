@@ -74,7 +74,7 @@ def end_words(ended: AgentLoopEnded) -> str:
 def totals_words(conversation: Conversation, turn_id: str | None) -> str:
     """Return the sums over the path to a turn.
 
-    If a report is missing, the sum is shown as a lower bound ("at least").
+    If a report is missing, the sum is a lower bound ("at least").
     """
     totals = conversation.totals(turn_id)
     if not totals.requests:

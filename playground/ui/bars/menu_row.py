@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QMenu, QMenuBar, QPushButton, QSizePolicy
+from PySide6.QtGui import QAction
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QMenu, QMenuBar, QPushButton, QSizePolicy, QWidget
+from shiboken6 import isValid
 
+from playground.export.terminal import visible_line
+from playground.prompt.document import Json
+from playground.storage.settings import Settings
 from playground.ui.theme import GRID, current_theme
 from playground.ui.widgets.icons import ICON_PX, icon
 from playground.ui.widgets.plain_tip import plain_tip
 
+if TYPE_CHECKING:
+    from playground.tasks import Tasks
+
 HEIGHT_PX = 30
+MAX_RECENT = 10
 
 
 class Destination(QFrame):
@@ -54,6 +66,56 @@ class Destination(QFrame):
     def set_theme(self) -> None:
         """Apply the theme in use."""
         self._icon.setPixmap(icon("bolt", current_theme().muted).pixmap(ICON_PX, ICON_PX))
+
+
+class RecentFilesMenu(QMenu):
+    """The prompt files that were opened or saved last, newest first. `open_file` receives the chosen one."""
+
+    def __init__(self, settings: Settings, open_file: Callable[[Path], None], tasks: Tasks, parent: QWidget) -> None:
+        super().__init__("Open recent", parent)
+        self._settings, self._open, self._tasks = settings, open_file, tasks
+        self.aboutToShow.connect(self._fill)
+        self._show_enabled()
+
+    @property
+    def paths(self) -> list[Path]:
+        """The stored files, newest first; some may no longer exist."""
+        stored = self._settings.get("recent_files")
+        return [Path(str(item)) for item in stored] if isinstance(stored, list) else []
+
+    def add(self, path: Path) -> None:
+        """Put a file at the top."""
+        path = path.absolute()
+        others = [other for other in self.paths if other != path]
+        names: list[Json] = [str(item) for item in (path, *others)]
+        self._settings.set("recent_files", names[:MAX_RECENT])
+        self._show_enabled()
+
+    def clear_files(self) -> None:
+        """Forget all files."""
+        self._settings.set("recent_files", [])
+        self._show_enabled()
+
+    def _show_enabled(self) -> None:
+        self.menuAction().setEnabled(bool(self.paths))
+
+    def _fill(self) -> None:
+        self.clear()
+        for number, path in enumerate(self.paths, 1):
+            # A & would be taken for a mnemonic.
+            name = visible_line(f"{path.name} — {path.parent}").replace("&", "&&")
+            action = self.addAction(f"&{number} {name}" if number < 10 else name)
+            action.triggered.connect(lambda _checked, path=path: self._open(path))
+        files = list(zip(self.actions(), self.paths, strict=True))
+        self.addSeparator()
+        self.addAction("Clear this list").triggered.connect(lambda _checked: self.clear_files())
+        self._tasks.start(self._mark_missing(files), "look for the recent files")
+
+    async def _mark_missing(self, files: Sequence[tuple[QAction, Path]]) -> None:
+        """Mark files that no longer exist. A file on a network drive may take seconds; the menu may close meanwhile."""
+        for action, path in files:
+            if not await asyncio.to_thread(path.exists) and isValid(action):
+                action.setText(f"{action.text()} (missing)")
 
 
 class MenuRow(QFrame):

@@ -20,7 +20,6 @@ from playground.prompt.files import PROMPT_FORMAT, FileFormat, OpenedPrompt, dum
 from playground.prompt.import_formats.detect import open_any_bytes
 from playground.storage.draft import Draft
 from playground.storage.paths import write_shared
-from playground.ui.controllers.recent import RecentFiles
 from playground.ui.controllers.tabs import NOT_COMPARED, PromptTabs, identified
 from playground.ui.panes.prompt.undo import PromptFile, PromptPage
 
@@ -32,8 +31,6 @@ SUFFIX = ".prompt.json"
 PROMPTS, BODIES = f"Prompt files (*{SUFFIX} *.json)", "Request bodies (*.json)"
 OTHERS = "Prompts of other tools (*.yml *.yaml *.prompty *.prompt *.sh *.py *.js *.ts *.jsonl)"
 FILTER = f"{PROMPTS};;{OTHERS};;All files (*)"
-LOGS = (".har", ".jsonl")
-"""Suffixes of files that are imported into the request log."""
 SETTLE_MS = 150
 """Wait after a file system event: an editor that replaces a file causes several."""
 
@@ -59,12 +56,13 @@ class Files(QObject):
     """An error message."""
     saved = Signal(str)
     """The file was saved: its name."""
+    file_used = Signal(object)
+    """A prompt file (Path) was opened or saved."""
     import_requested = Signal(object)
     """A file (Path) that is not a prompt but may be a log or HAR."""
 
-    def __init__(self, window: QWidget, draft: Draft, prompt: PromptPane, tasks: Tasks, recent: RecentFiles) -> None:
+    def __init__(self, window: QWidget, draft: Draft, prompt: PromptPane, tasks: Tasks) -> None:
         super().__init__(window)
-        self.recent = recent
         self.tabs = PromptTabs(prompt)
         self.tabs.close_requested.connect(self.close_tab)
         self.tabs.switched.connect(lambda _page: self.replaced.emit())
@@ -171,7 +169,7 @@ class Files(QObject):
     async def open_all(self, paths: Sequence[Path]) -> None:
         """Open each file in a tab; logs and HAR files are imported. Errors are reported through `trouble`."""
         for path in paths:
-            if path.suffix.lower() in LOGS:
+            if is_log(path):
                 self.import_requested.emit(path)
             else:
                 await self.open_file(path, in_tab=True)
@@ -191,11 +189,11 @@ class Files(QObject):
             return
         if in_tab:
             self._need_tab()
-        self.recent.add(path)
         opened, digest = read
         # A prompt of another tool gets no file: Save must not replace the other tool's file with this program's format.
         file = PromptFile(None if opened.imported else path, opened.format, opened.document, digest)
         self._show(opened.document, file)
+        self.file_used.emit(path)
         for note in opened.notes:
             self.trouble.emit(f"{path.name}: {note}")
         if opened.model not in (None, "electron"):
@@ -213,7 +211,6 @@ class Files(QObject):
         except InputError as bad:
             self.trouble.emit(f"{path.name} was not opened: {bad.problems[0]}")
         except FileNotFoundError:
-            self.recent.remove(path)
             self.trouble.emit(f"{path} does not exist any more.")
         except OSError as error:
             self.trouble.emit(f"{path} cannot be read: {error.strerror or error}.")
@@ -294,7 +291,7 @@ class Files(QObject):
             self.trouble.emit(message)
         self.edited(self._prompt.document())
         if now.path is not None:
-            self.recent.add(now.path)
+            self.file_used.emit(now.path)
             self.saved.emit(now.path.name)
 
     def _ask_then(self, page: PromptPage, run: Callable[[], None]) -> None:
@@ -425,6 +422,11 @@ class Files(QObject):
 
 def _empty() -> Document:
     return Document(messages=(Message("system", ""), Message("user", "")), id=uuid.uuid4().hex)
+
+
+def is_log(path: Path) -> bool:
+    """Whether a file is imported into the request log when it is opened, and not opened as a prompt."""
+    return path.suffix.lower() in (".har", ".jsonl")
 
 
 def _bytes_of(path: Path) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QObject, QTimer, Signal
@@ -198,6 +199,13 @@ class LogPaths(QObject):
                 self.request_asked.emit(name, run_id)
         else:
             self.work.do(name)
+
+    def import_from(self, path: Path) -> None:
+        """Import a log or HAR file."""
+        if self.log is None:
+            self.trouble.emit(f"{path.name} was not imported: there is no request log.")
+        else:
+            self.work.import_from(path)
 
     async def _read_words(self) -> None:
         if self.log is not None:

@@ -307,7 +307,7 @@ class LogWork(QObject):
                 lambda progress: export(self._log, chosen, path, kind, progress),
             )
             if done is None:
-                self.trouble.emit(f"Stopped: nothing was exported, and {path.name} is as it was.")
+                self.trouble.emit(f"Stopped: nothing was exported, and {path.name} is unchanged.")
             else:
                 self.trouble.emit(f"{done:,} requests are in {path}.")
 

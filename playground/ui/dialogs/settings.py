@@ -108,8 +108,8 @@ class LogSizeDialog(QDialog):
             used = (await self._log.size()).used_bytes / 1_000_000
             fits = used <= megabytes
             more = "which it is now." if fits else f"of which it uses {used:,.1f} now: the oldest requests are deleted."
-            parts.append(f"The log is kept below {megabytes:,} MB, {more}")
-        return " ".join((*parts, "Marked requests stay. The bounds go on holding, looked at each hour."))
+            parts.append(f"The log stays below {megabytes:,} MB, {more}")
+        return " ".join((*parts, "Marked requests stay. The limits are applied every hour."))
 
 
 def say_size(size: LogSize) -> str:

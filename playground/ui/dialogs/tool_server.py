@@ -82,7 +82,7 @@ class ToolServerDialog(TaskDialog):
         column.addWidget(
             words(
                 "A command line is started on this machine, with your rights and without your API key; an address is "
-                "spoken to over HTTP. Nothing but its list of tools is asked for here."
+                "reached over HTTP. This dialog requests only the list of tools."
             )
         )
         column.addLayout(row)

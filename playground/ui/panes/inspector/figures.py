@@ -57,7 +57,7 @@ def why_unknown(state: RunState, asked: bool = True) -> str:
     if not asked:
         return "Not asked for: stream_options.include_usage is off, so usage stays unknown"
     return {
-        "stopped": "Stopped before the server reported usage; it settles what it generated, unseen by this client",
+        "stopped": "Stopped before the server reported usage; the server still bills the output it generated",
         "interrupted": "The program ended before the server reported usage",
         "failed": "The request failed; no usage was reported",
         "done": "The server reported no usage",
