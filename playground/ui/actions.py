@@ -198,6 +198,19 @@ class Actions:
         shortcut = self._actions[action_id].shortcut()
         return shortcut.toString(QKeySequence.SequenceFormat.NativeText).replace("Return", "Enter")
 
+    def rebind(self, action_id: str, shortcut: str) -> None:
+        """Give an action another shortcut; an empty text removes it."""
+        self._actions[action_id].setShortcuts(_sequences(shortcut))
+
+    def clash(self, action_id: str, shortcut: str) -> str:
+        """Return the label of another action that has this shortcut; empty if there is none."""
+        wanted = {keys.toString() for keys in _sequences(shortcut)}
+        for spec in ACTIONS:
+            taken = {keys.toString() for keys in self._actions[spec.id].shortcuts()}
+            if spec.id != action_id and wanted & taken:
+                return spec.label
+        return ""
+
     def rows(self) -> list[tuple[str, str, str]]:
         """Return (group, label, shortcut) of every action, in the table's order."""
         return [(spec.group, spec.label, self.shortcut(spec.id)) for spec in ACTIONS]

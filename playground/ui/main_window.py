@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QCloseEvent, QPaintEvent, QResizeEvent
 from PySide6.QtWidgets import QFrame, QMainWindow, QMenu, QSplitter, QVBoxLayout, QWidget
 
+from playground.export.terminal import visible_line
 from playground.services import AppServices
 from playground.simulator.launch import SimulatorError
 from playground.ui.actions import MENUS, RECENT, Actions
@@ -22,8 +24,11 @@ from playground.ui.bars.topbar import TopBar
 from playground.ui.controllers.dialogs import DialogController
 from playground.ui.controllers.files import Files
 from playground.ui.modes import Modes
+from playground.ui.notify import EndNotice
+from playground.ui.panes.prompt.cards import ACTIONS as CARD_ACTIONS
 from playground.ui.panes.prompt.pane import PromptPane
 from playground.ui.theme import mono_font
+from playground.ui.widgets.tab_bar import split
 from playground.ui.window_state import COLUMNS, ROWS, Places
 
 if TYPE_CHECKING:
@@ -69,12 +74,14 @@ class MainWindow(QMainWindow):
         self.simulated = self.menu_row.destination
         self.trouble = SlimBar("Trouble")
         self.status = StatusBar()
+        self.end_notice = EndNotice(self)
 
     def _build_parts(self) -> None:
         self.files = Files(self, self.workspace.open_draft(), self.prompt, self.workspace.tasks)
         self.program = DialogController(self, self.workspace, self._appearance)
         self.recent = RecentFilesMenu(self.workspace.settings, self.files.open_path, self.workspace.tasks, self)
         self.files.file_used.connect(self.recent.add)
+        self.program.extra_commands = self._more_commands
         self.actions_table = Actions(self, self._handlers(), self.program.shortcuts())
         self.program.use_actions(self.actions_table)
         self.top = TopBar(self._appearance.theme, self.actions_table["connect"], self.actions_table["verify"])
@@ -139,6 +146,26 @@ class MainWindow(QMainWindow):
             "keys": self.program.keys_sheet,
             "quit": self.close,
         }
+
+    def _more_commands(self) -> list[tuple[str, Callable[[], object]]]:
+        """Return the palette's entries for open prompts, recent files, views and message actions."""
+        files, prompt, response = self.files, self.prompt, self.response
+        found: list[tuple[str, Callable[[], object]]] = [
+            (f"Go to prompt: {visible_line(page.name) or 'Untitled'}", partial(files.tabs.show_page, page))
+            for page in files.tabs.pages
+            if page is not files.tabs.page
+        ]
+        found += [(f"Open {visible_line(path.name)}", partial(files.open_path, path)) for path in self.recent.paths]
+        for name, tabs in (("Prompt", prompt.tabs), ("Response", response.tabs), ("Inspector", self.inspector.tabs)):
+            found += [
+                (f"{name}: {split(tabs.tabText(place))[0]}", partial(tabs.setCurrentIndex, place))
+                for place in range(tabs.count())
+                if tabs.isTabVisible(place)
+            ]
+        found += [
+            (f"Message: {label}", partial(prompt.prompt_tab.act_at_cursor, name)) for name, label, _key in CARD_ACTIONS
+        ]
+        return found
 
     def _menu(self, title: str, ids: Sequence[str]) -> QMenu:
         menu = QMenu(title, self)
@@ -267,6 +294,8 @@ class MainWindow(QMainWindow):
         answers.log.open_requested.connect(requests.open_logged)
         answers.log.previewed.connect(requests.open_logged)
         answers.log.left.connect(requests.show_current)
+        answers.response.left.connect(requests.show_current)
+        requests.ended.connect(self.end_notice.tell_end)
         answers.inspector.action.connect(lambda name: self.actions_table[name].trigger())
         answers.log_paths.open_requested.connect(requests.open_logged)
         answers.log_paths.trouble.connect(self.say_trouble)
@@ -307,6 +336,7 @@ class MainWindow(QMainWindow):
         self.log.set_source(self.workspace.log, self.workspace.log_notice)
         if self.workspace.log is not None:
             self.workspace.log.on_trouble(self.status.show_trouble)
+            self.workspace.log.subscribe_recovery(self.status.show_recovery)
         if self.workspace.log_notice:
             self.say_trouble(self.workspace.log_notice)
         self.answers.log_paths.keep_bounds()
@@ -458,6 +488,7 @@ class MainWindow(QMainWindow):
         """Stop all timers: the window is about to be deleted."""
         self.places.keep()
         self.places.rest()
+        self.end_notice.rest()
         self.modes.rest()
         if self._answers is not None:
             self._answers.rest()

@@ -53,6 +53,8 @@ class Requests(QObject):
     """Emitted with the Recalled on display, or None on return to the newest request."""
     dispatched = Signal()
     """A request is being sent."""
+    ended = Signal(object)
+    """The Run that has ended."""
     settled = Signal()
     """A request has ended and everything about it is known."""
 
@@ -303,6 +305,7 @@ class Requests(QObject):
             self._show_reported()
         self.refresh_outlook()
         self.settled.emit()
+        self.ended.emit(dispatch.run)
 
     def _show_reported(self) -> None:
         """Show in the prompt what the server reported about the newest request."""

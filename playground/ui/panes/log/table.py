@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date
 from itertools import pairwise
 
-from PySide6.QtCore import QItemSelectionModel, QModelIndex, QPersistentModelIndex, QPoint, QRect, Qt, Signal
-from PySide6.QtGui import QBrush, QKeyEvent, QKeySequence, QMouseEvent, QPainter, QPaintEvent
+from PySide6.QtCore import (
+    QElapsedTimer,
+    QItemSelectionModel,
+    QModelIndex,
+    QPersistentModelIndex,
+    QPoint,
+    QRect,
+    Qt,
+    QTimer,
+    Signal,
+)
+from PySide6.QtGui import QBrush, QColor, QKeyEvent, QKeySequence, QMouseEvent, QPainter, QPaintEvent
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QHeaderView,
@@ -17,6 +27,7 @@ from PySide6.QtWidgets import (
     QStyledItemDelegate,
     QStyleOptionViewItem,
     QTableView,
+    QWidget,
 )
 
 from playground.export.terminal import visible_line
@@ -31,6 +42,10 @@ PAD_PX = 11
 """Beside a cell's text, as the style sheet has it."""
 NARROWEST_PX = 40
 MARK_PX = 3
+BAR_PX = 52
+FADE_MS = 600
+"""How long a new row stays highlighted. Not with reduced motion."""
+FADE_STEP_MS = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +84,8 @@ class RowLook(QStyledItemDelegate):
     def __init__(self, theme: Theme, parent: QTableView) -> None:
         super().__init__(parent)
         self.theme = theme
+        self.fresh: Callable[[int], float] = lambda _row: 0.0
+        """Returns how strongly a row is highlighted as new, from 0 to 1."""
 
     def initStyleOption(self, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex) -> None:
         super().initStyleOption(option, index)
@@ -78,11 +95,17 @@ class RowLook(QStyledItemDelegate):
     def paint(
         self, painter: QPainter, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex
     ) -> None:
+        strength = self.fresh(index.row())
         if option.state & QStyle.StateFlag.State_Selected:
             painter.fillRect(option.rect, QBrush(self.theme.selection))
+        elif strength:
+            color = QColor(self.theme.selection)
+            color.setAlphaF(strength)
+            painter.fillRect(option.rect, QBrush(color))
         whole = QRect(option.rect)
         self._mark_shown(painter, whole, index)
         option.rect.setHeight(min(ROW_PX, whole.height()))
+        self._paint_cached(painter, option.rect, index)
         super().paint(painter, option, index)
         if whole.height() > ROW_PX:
             self._paint_attempts(painter, whole, index)
@@ -97,6 +120,19 @@ class RowLook(QStyledItemDelegate):
         row = model.row(index.row())
         if row is not None and row.run_id == model.shown_run_id:
             painter.fillRect(QRect(whole.left(), whole.top(), MARK_PX, whole.height()), self.theme.accent)
+
+    def _paint_cached(self, painter: QPainter, place: QRect, index: QModelIndex | QPersistentModelIndex) -> None:
+        """Draw the cached share of the prompt as a bar before its figure; nothing if it was not reported."""
+        model = index.model()
+        if COLUMNS[index.column()].title != "cached" or not isinstance(model, LogModel):
+            return
+        row = model.row(index.row())
+        if row is None or row.cached_tokens is None or not row.prompt_tokens or place.width() < BAR_PX + 50:
+            return
+        bar = QRect(place.left() + PAD_PX, place.center().y() - 3, BAR_PX, 8)
+        painter.fillRect(bar, self.theme.line)
+        bar.setWidth(round(BAR_PX * min(row.cached_tokens / row.prompt_tokens, 1.0)))
+        painter.fillRect(bar, self.theme.warm_edge)
 
     def _paint_attempts(self, painter: QPainter, whole: QRect, index: QModelIndex | QPersistentModelIndex) -> None:
         model, column = index.model(), COLUMNS[index.column()]
@@ -137,6 +173,12 @@ class LogTable(QTableView):
         self._log, self._theme = model, theme
         self._tall: dict[int, int] = {}
         self._look = RowLook(theme, self)
+        self._look.fresh = self._freshness
+        self._new_rows = 0
+        self._since_new = QElapsedTimer()
+        self._fading = QTimer(self)
+        self._fading.setInterval(FADE_STEP_MS)
+        self._fading.timeout.connect(self._fade)
         self.setItemDelegate(self._look)
         self.setModel(model)
         self.setAccessibleName("Logged requests")
@@ -331,9 +373,23 @@ class LogTable(QTableView):
         bar = self.verticalScrollBar()
         top = bar.value()
         super().rowsInserted(parent, start, end)
+        if start == 0 and self._log.filter.order is None and animated(self):
+            self._new_rows = end + 1
+            self._since_new.start()
+            self._fading.start()
         if top > 0 and start == 0:
             self.updateGeometries()  # else the bar still has its old end
             bar.setValue(top + end + 1)
+
+    def _freshness(self, row: int) -> float:
+        if row >= self._new_rows or not self._fading.isActive():
+            return 0.0
+        return max(0.0, 1.0 - self._since_new.elapsed() / FADE_MS)
+
+    def _fade(self) -> None:
+        if self._since_new.elapsed() >= FADE_MS:
+            self._fading.stop()
+        self.viewport().update()
 
     def reset(self) -> None:
         """Other rows altogether, after another filter: from the newest on."""
@@ -359,6 +415,11 @@ class LogTable(QTableView):
         """Select one row. QAbstractItemView.setCurrentIndex extends the selection while Ctrl is down (Ctrl+Enter)."""
         flags = QItemSelectionModel.SelectionFlag
         self.selectionModel().setCurrentIndex(index, flags.ClearAndSelect | flags.Rows)
+
+
+def animated(widget: QWidget) -> bool:
+    """Whether the desktop wants animations (reduced motion is off)."""
+    return bool(widget.style().styleHint(QStyle.StyleHint.SH_Widget_Animation_Duration))
 
 
 def _asked_by(event: QKeyEvent) -> str | None:

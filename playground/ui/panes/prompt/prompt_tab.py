@@ -145,6 +145,14 @@ class PromptTab(QWidget):
         card.hide()
         card.deleteLater()
 
+    def act_at_cursor(self, name: str) -> None:
+        """Run an entry of the menu of the card that had the focus last."""
+        index = self.selection()[0][0]
+        if index < len(self.cards) and name == "collapse":
+            self.cards[index].set_collapsed(not self.cards[index].collapsed)
+        elif index < len(self.cards):
+            self.act(index, name)
+
     def act(self, index: int, name: str) -> None:
         """Run an entry of a card's menu."""
         messages = list(self._history.document.messages)
