@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from playground.storage.credentials import CredentialStore
     from playground.tasks import Tasks
     from playground.telemetry.service import TelemetryService
+    from playground.versions.service import VersionService
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +160,13 @@ class AppServices:
         servers = ToolServers(lambda server: self.allow_server(server))
         self._opened.push_async_callback(servers.close)
         return servers
+
+    @cached_property
+    def versions(self) -> VersionService:
+        """Return the version history of prompts."""
+        from playground.versions.service import VersionService
+
+        return VersionService(self.folder, self.settings, self.writer, lambda message: self.on_trouble(message))
 
     @cached_property
     def adviser(self) -> LintService:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
 import os
 import secrets
 import signal
 import sys
+import threading
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -20,7 +23,7 @@ from playground.recorder.access import AccessPolicy
 from playground.recorder.cache_model import RecordedCacheModel
 from playground.recorder.capture import Capture
 from playground.recorder.proxy import Recorder
-from playground.recorder.recording import Recording
+from playground.recorder.recording import NoLog, Recording
 from playground.recorder.upstream import Upstream
 from playground.runs.record import RequestRecord
 from playground.runs.state import RunState
@@ -30,22 +33,26 @@ from playground.tasks import Tasks
 
 
 def record(options: argparse.Namespace) -> int:
-    """Forward and record until SIGINT or SIGTERM. Returns the exit status; raises InputError (2)."""
+    """Forward and record until a signal or the end of standard input. Returns the status; raises InputError (2)."""
     return asyncio.run(_serve(data_folder(options.data_dir, os.environ), options))
 
 
 async def _serve(folder: Path, options: argparse.Namespace) -> int:
     services = AppServices(folder, os.environ, Tasks(_report), source="command")
-    services.on_trouble = _say
+    say = partial(_say, as_json=options.json)
+    services.on_trouble = say
     try:
         endpoint = await services.simulation.resolve(endpoint_of(services, None, options))
         await services.open_log()
         if services.log_notice:
-            _say(services.log_notice)
+            say(services.log_notice)
         if services.log is None:
-            raise InputError(FieldError(("--data-dir",), "the request log cannot be opened; nothing can be recorded."))
-        model = RecordedCacheModel(services.sender.forecaster, services.log)
-        recording = Recording(services.log, model, _say, lambda made, state: _show(options, made, state))
+            say("The request log cannot be opened. Requests are forwarded, and nothing is recorded.")
+            recording = Recording(NoLog(), None, say)
+        else:
+            services.log.on_trouble(say)
+            model = RecordedCacheModel(services.sender.forecaster, services.log)
+            recording = Recording(services.log, model, say, lambda made, state: _show(options, made, state))
         writing = services.tasks.start(recording.run(), "write recorded requests")
         recorder = await _recorder(services, endpoint, recording, options)
         return await _run(recorder, recording, writing, endpoint, options)
@@ -68,7 +75,8 @@ async def _recorder(
         upstream = Upstream(endpoint.base_url)
     except ValueError as error:
         raise InputError(FieldError(("--base-url",), f"{error}.")) from None
-    return Recorder(upstream, access, Capture(endpoint, recording, key), key), access
+    count = partial(services.rate_limiter.count, endpoint)
+    return Recorder(upstream, access, Capture(endpoint, recording, key, count), key), access
 
 
 async def _run(
@@ -84,7 +92,7 @@ async def _run(
     except OSError as error:
         _say(f"Port {options.port} cannot be used: {error.strerror or error}.")
         return BAD_INPUT
-    stopped = _stop_signal()
+    stopped = _stop_signal(options.stop_with_stdin)
     base_url = f"http://127.0.0.1:{port}{access.public_path}"
     if options.json:
         print(json.dumps({"base_url": base_url, "endpoint": endpoint.base_url}), flush=True)
@@ -110,15 +118,28 @@ def _show(options: argparse.Namespace, made: RequestRecord, state: RunState) -> 
     )
 
 
-def _stop_signal() -> asyncio.Event:
+def _stop_signal(with_stdin: bool) -> asyncio.Event:
     loop, stopped = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: loop.call_soon_threadsafe(stopped.set))
+    if with_stdin:
+        # The parent holds the other end: reading ends as soon as the parent has exited for any reason.
+        threading.Thread(target=_watch_stdin, args=(loop, stopped), daemon=True).start()
     return stopped
 
 
-def _say(sentence: str) -> None:
-    print(f"electron-playground: {sentence}", file=sys.stderr)
+def _watch_stdin(loop: asyncio.AbstractEventLoop, stopped: asyncio.Event) -> None:
+    while os.read(sys.stdin.fileno(), 4096):
+        pass
+    with contextlib.suppress(RuntimeError):  # a signal has ended the loop meanwhile
+        loop.call_soon_threadsafe(stopped.set)
+
+
+def _say(sentence: str, *, as_json: bool = False) -> None:
+    """Report a problem to standard error, and to the parent process as a JSON line."""
+    print(f"electron-playground: {sentence}", file=sys.stderr, flush=True)
+    if as_json:
+        print(json.dumps({"problem": sentence}), flush=True)
 
 
 def _report(name: str, error: BaseException) -> None:

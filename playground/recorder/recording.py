@@ -27,6 +27,19 @@ class RecordingLog(Protocol):
         """Record the end of a request."""
 
 
+class NoLog:
+    """Takes the place of a log that cannot be opened: requests are forwarded and not recorded."""
+
+    async def begin(self, record: RequestRecord) -> None:
+        """Discard a request."""
+
+    def note(self, run_id: str, event: AnyEvent) -> None:
+        """Discard an event."""
+
+    async def finish(self, run_id: str, state: RunState) -> None:
+        """Discard the end."""
+
+
 class CacheModel(Protocol):
     """Forecasts a request before it is answered and explains it afterwards."""
 

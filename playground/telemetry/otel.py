@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from playground import __version__
+from playground.assets import install_advice
 from playground.runs.run import Run
 from playground.runs.state import Attempt
 from playground.telemetry.gen_ai import (
@@ -28,8 +29,7 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Span, Tracer
 
 MISSING = (
-    "OpenTelemetry spans need packages that are not installed: pip install 'electron-playground[otel]'. "
-    "Nothing is sent to the collector."
+    f"Nothing is sent to the collector: OpenTelemetry spans need packages that are missing. {install_advice('otel')}"
 )
 EXPORT_S = 5
 """Timeout of one export to the collector, in seconds."""

@@ -79,7 +79,10 @@ def _speak(facts: PromptFacts) -> Iterator[Finding]:
 
 def _trim(document: Document, talk: _Talk) -> Fix | None:
     """Drops as many of the oldest turns as leave room for SOON more; whole turns, so that no call loses its answer."""
-    for turns in range(1, len(talk.starts) - 1):
+    # With more messages than the server accepts, no turn is left: those need no look.
+    most = (COUNTS["messages"].high or 0) + talk.starts[0] - len(talk.tokens)
+    first_turn = next((at for at, start in enumerate(talk.starts) if start + most >= 0), len(talk.starts))
+    for turns in range(max(min(first_turn, len(talk.starts) - MIN_TURNS), 1), len(talk.starts) - 1):
         rest = talk.without(turns)
         if rest.left >= SOON or len(rest.starts) < MIN_TURNS:
             first, cut = talk.starts[0], talk.starts[turns]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from PySide6.QtCore import Signal
 from PySide6.QtGui import QAction
-from PySide6.QtWidgets import QButtonGroup, QFrame, QHBoxLayout, QMenu, QPushButton, QWidget
+from PySide6.QtWidgets import QButtonGroup, QFrame, QHBoxLayout, QMenu, QPushButton, QSizePolicy, QWidget
 
 from playground.client.endpoint import Endpoint
 from playground.ui.bars.context_meter import ContextMeter
@@ -28,6 +28,7 @@ class ModeSwitch(QFrame):
         super().__init__()
         self.setProperty("look", "modes")
         self.setAccessibleName("Mode")
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
         self._buttons: dict[str, QPushButton] = {}
         self._group = QButtonGroup(self)
         self._row = QHBoxLayout(self)
@@ -113,7 +114,7 @@ class TopBar(QFrame):
             widget.setVisible(prompt)
         self._mode_tools = tools
         if tools is not None:
-            self._row.addWidget(tools)
+            self._row.addWidget(tools, 1000)  # takes the room of the stretch before it
             tools.show()
 
     def set_file_menu(self, menu: QMenu) -> None:

@@ -14,10 +14,12 @@ from PySide6.QtGui import QDropEvent
 from PySide6.QtWidgets import QFileDialog, QMessageBox, QWidget
 
 from playground.assets import asset
+from playground.client.redact import MASK
 from playground.prompt.document import Document, Message
 from playground.prompt.field_errors import InputError
 from playground.prompt.files import PROMPT_FORMAT, FileFormat, OpenedPrompt, dump, missing_in, parse_bytes
-from playground.prompt.import_formats.detect import open_any_bytes
+from playground.prompt.import_formats.detect import import_kind, open_any, open_any_bytes
+from playground.prompt.json_bounds import loads
 from playground.storage.draft import Draft
 from playground.storage.paths import write_shared
 from playground.ui.controllers.tabs import NOT_COMPARED, PromptTabs, identified
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 
 SUFFIX = ".prompt.json"
 PROMPTS, BODIES = f"Prompt files (*{SUFFIX} *.json)", "Request bodies (*.json)"
+EXPORTS = {"GitHub Models prompt (*.prompt.yml)": ".prompt.yml", "Prompty (*.prompty)": ".prompty"}
+"""Formats of other tools, by name filter: the end of the file's name."""
 OTHERS = "Prompts of other tools (*.yml *.yaml *.prompty *.prompt *.sh *.py *.js *.ts *.jsonl)"
 FILTER = f"{PROMPTS};;{OTHERS};;All files (*)"
 SETTLE_MS = 150
@@ -56,6 +60,8 @@ class Files(QObject):
     """An error message."""
     saved = Signal(str)
     """The file was saved: its name."""
+    file_saved = Signal(object, object)
+    """The prompt was saved: the path before (None: it had no file), and the PromptFile."""
     file_used = Signal(object)
     """A prompt file (Path) was opened or saved."""
     import_requested = Signal(object)
@@ -76,6 +82,9 @@ class Files(QObject):
         self._look = QTimer(self, interval=SETTLE_MS, singleShot=True)
         self._look.timeout.connect(self._check_disk)
         prompt.history.file_changed.connect(self._watch)
+        prompt.prompt_tab.import_pasted.connect(
+            lambda text: tasks.start(self.offer_import(text), "read the pasted text")
+        )
         window.setAcceptDrops(True)
         window.installEventFilter(self)
 
@@ -170,7 +179,7 @@ class Files(QObject):
         """Open each file in a tab; logs and HAR files are imported. Errors are reported through `trouble`."""
         for path in paths:
             if is_log(path):
-                self.import_requested.emit(path)
+                await self._open_lines(path)
             else:
                 await self.open_file(path, in_tab=True)
 
@@ -240,17 +249,39 @@ class Files(QObject):
         """Ask for a file and a format, and save to it."""
         dialog = QFileDialog(self._window, "Save the prompt")
         dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
-        dialog.setNameFilters([PROMPTS, BODIES])
+        dialog.setNameFilters([PROMPTS, BODIES, *EXPORTS])
         if self.file.format.kind == "request_body":
             dialog.selectNameFilter(BODIES)
         dialog.setDefaultSuffix("json")
         dialog.selectFile((self.name or "prompt") + (".json" if self.file.path else SUFFIX))
-        dialog.fileSelected.connect(
-            lambda path: self._tasks.start(
-                self.save_file(Path(path), self._format(dialog.selectedNameFilter()), force=True), "save the prompt"
-            )
-        )
+        dialog.filterSelected.connect(lambda chosen: dialog.setDefaultSuffix(EXPORTS.get(chosen, "json").lstrip(".")))
+        dialog.fileSelected.connect(lambda path: self._save_to(Path(path), dialog.selectedNameFilter()))
         dialog.open()
+
+    def _save_to(self, path: Path, chosen: str) -> None:
+        if chosen in EXPORTS:
+            self._tasks.start(self.export_file(path, EXPORTS[chosen]), "export the prompt")
+        else:
+            self._tasks.start(self.save_file(path, self._format(chosen), force=True), "save the prompt")
+
+    async def export_file(self, path: Path, ending: str) -> None:
+        """Write the prompt in another tool's format, and report what is not in it. The prompt's file is unchanged."""
+        # Imported here: rarely needed.
+        from playground.export.prompt_files import WRITERS, left_out
+
+        document = self._prompt.document()
+
+        def write() -> tuple[str, ...]:
+            text = WRITERS[ending](document, "electron")
+            write_shared(path, text.encode())
+            return left_out(document, text, f"x{ending}")
+
+        try:
+            lost = await asyncio.to_thread(write)
+        except OSError as error:
+            self.trouble.emit(f"{path} cannot be written: {error.strerror or error}.")
+        else:
+            self.trouble.emit(" ".join((f"Exported to {path.name}.", *lost)))
 
     def _format(self, name_filter: str) -> FileFormat:
         kept = self.file.format
@@ -279,6 +310,7 @@ class Files(QObject):
             self._saved(file, PromptFile(path, written, document, digest_of(data)))
 
     def _saved(self, before: PromptFile, now: PromptFile) -> None:
+        old_path = before.path
         if before.path == now.path:
             before.format, before.digest, before.saved = now.format, now.digest, now.saved
         else:
@@ -293,6 +325,7 @@ class Files(QObject):
         if now.path is not None:
             self.file_used.emit(now.path)
             self.saved.emit(now.path.name)
+            self.file_saved.emit(old_path, now)
 
     def _ask_then(self, page: PromptPage, run: Callable[[], None]) -> None:
         if not page.dirty or not any(message.content for message in page.document.messages):
@@ -419,6 +452,42 @@ class Files(QObject):
                 return True
         return super().eventFilter(watched, event)
 
+    async def offer_import(self, text: str) -> None:
+        """Open pasted text of another format as a prompt if the prompt was empty; otherwise offer that."""
+        kind, bar = import_kind(text), self._prompt.paste_bar
+        try:
+            opened = await asyncio.to_thread(open_any, text)
+        except InputError as bad:
+            bar.say(f"The pasted {kind} is not a prompt: {bad.problems[0]}", [("Dismiss", bar.hide)])
+            return
+        notes = list(opened.notes)
+        if opened.model not in (None, "electron"):
+            notes.append(f"The model {opened.model} was replaced by the model of the endpoint.")
+        if MASK in text:
+            notes.append("API keys in the pasted text were masked.")
+
+        def accept() -> None:
+            bar.hide()
+            self._show(opened.document, PromptFile(None, PROMPT_FORMAT, opened.document), "Open pasted text")
+            report = " ".join(notes) or "Nothing was left out."
+            count = len(opened.document.messages)
+            bar.say(f"{count:,} messages from the pasted {kind}. {report}", [("Dismiss", bar.hide)])
+
+        document = self._prompt.document()
+        whole = "".join(message.content or "" for message in document.messages)
+        if not document.tools and whole.strip() == text.strip():
+            accept()
+        else:
+            found = f"The pasted text is a {kind}."
+            bar.say(" ".join((found, *notes)), [("Open as prompt", accept), ("Keep as text", bar.hide)])
+
+    async def _open_lines(self, path: Path) -> None:
+        """Open JSON lines of requests (OpenAI batch input) as a prompt; import other lines into the log."""
+        if path.suffix.lower() == ".jsonl" and await asyncio.to_thread(_has_requests, path):
+            await self.open_file(path, in_tab=True)
+        else:
+            self.import_requested.emit(path)
+
 
 def _empty() -> Document:
     return Document(messages=(Message("system", ""), Message("user", "")), id=uuid.uuid4().hex)
@@ -434,6 +503,19 @@ def _bytes_of(path: Path) -> bytes:
         return path.read_bytes()
     except OSError:
         return b""
+
+
+def _has_requests(path: Path) -> bool:
+    """Return whether the first line is a request body, or a line of an OpenAI batch input file."""
+    try:
+        with path.open("rb") as file:
+            value = loads(file.readline(MAX_FIRST_LINE_BYTES))
+    except (OSError, ValueError):
+        return False
+    return isinstance(value, dict) and (isinstance(value.get("messages"), list) or "custom_id" in value)
+
+
+MAX_FIRST_LINE_BYTES = 4_000_000
 
 
 def _document_in(data: bytes) -> Document | None:

@@ -133,6 +133,8 @@ class LogPaths(QObject):
     open_requested = Signal(str)
     request_asked = Signal(str, str)
     """"resend" or the form of a copy, and the run_id."""
+    compare_requested = Signal(list)
+    """Logged requests are to be compared: their run_ids, oldest first."""
 
     def __init__(self, window: QWidget, workspace: AppServices, pane: LogPane, theme: Callable[[], Theme]) -> None:
         super().__init__(window)
@@ -175,6 +177,7 @@ class LogPaths(QObject):
             self._work = LogWork(self._window, self._workspace, self._pane, self._theme)
             self._work.trouble.connect(self.trouble)
             self._work.open_requested.connect(self.open_requested)
+            self._work.compare_requested.connect(self.compare_requested)
         return self._work
 
     def start(self, work: Coroutine[Any, Any, None], name: str) -> None:

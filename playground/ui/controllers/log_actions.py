@@ -21,6 +21,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from playground.experiments.comparison import LETTERS, read_tags
 from playground.export.export import export, format_of
 from playground.export.importer import import_file
 from playground.prompt.field_errors import InputError
@@ -35,7 +36,6 @@ from playground.ui.widgets.notice import words
 if TYPE_CHECKING:
     from playground.requestlog.log import RequestLog
     from playground.requestlog.records import StoredRun
-    from playground.ui.dialogs.compare import CompareDialog
     from playground.ui.dialogs.settings import LogSizeDialog
     from playground.ui.dialogs.ticket import TicketDialog
 
@@ -127,13 +127,15 @@ class LogWork(QObject):
     trouble = Signal(str)
     open_requested = Signal(str)
     """A run_id."""
+    compare_requested = Signal(list)
+    """Run_ids, oldest first."""
     done = Signal(str)
     """Emitted with the name of the completed action."""
 
     def __init__(self, window: QWidget, workspace: AppServices, pane: LogPane, theme: Callable[[], Theme]) -> None:
         super().__init__(window)
         self._window, self._workspace, self._pane, self._theme = window, workspace, pane, theme
-        self.dialog: TicketDialog | CompareDialog | LogSizeDialog | QFileDialog | QInputDialog | None = None
+        self.dialog: TicketDialog | LogSizeDialog | QFileDialog | QInputDialog | None = None
         """The one that was opened last."""
 
     @property
@@ -244,13 +246,12 @@ class LogWork(QObject):
             self.open_requested.emit(forecast.run_id)
 
     async def _compare(self) -> None:
-        runs = await self._runs(await self.chosen())
-        if len(runs) != 2:
-            self.trouble.emit("Choose two requests to compare.")
+        ids = (await self.chosen())[::-1]
+        stored = await self._log.get(ids[0]) if len(ids) == 1 else None
+        if not 2 <= len(ids) <= len(LETTERS) and (stored is None or read_tags(stored.tags) is None):
+            self.trouble.emit("Choose two to four requests to compare, or one request of an earlier comparison.")
             return
-        from playground.ui.dialogs.compare import CompareDialog
-
-        self._open(CompareDialog(self._theme(), runs[1], runs[0], self._window))
+        self.compare_requested.emit(ids)
 
     async def _ticket(self) -> None:
         ids = await self.chosen()
@@ -271,7 +272,7 @@ class LogWork(QObject):
         dialog.trouble.connect(self.trouble)
         self._open(dialog)
 
-    def _open(self, dialog: TicketDialog | CompareDialog | LogSizeDialog) -> None:
+    def _open(self, dialog: TicketDialog | LogSizeDialog) -> None:
         self.dialog = dialog
         dialog.finished.connect(lambda _result: dialog.deleteLater())
         dialog.open()

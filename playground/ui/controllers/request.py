@@ -55,6 +55,10 @@ class Requests(QObject):
     """A request is being sent."""
     ended = Signal(object)
     """The Run that has ended."""
+    ticked = Signal()
+    """Emitted every second."""
+    sent = Signal(object, str)
+    """A request is being sent: its Document and run_id."""
     settled = Signal()
     """A request has ended and everything about it is known."""
 
@@ -81,7 +85,8 @@ class Requests(QObject):
         self._resting = False
         self._frame = _timer(self, FRAME_MS, self._paint, single=True)
         self._outlook = _timer(self, 0, self.refresh_outlook, single=True)
-        self._tick = _timer(self, TICK_MS, self.refresh_outlook, single=False)
+        self._tick = _timer(self, TICK_MS, self._on_tick, single=False)
+        self._displayed = True
         self._tick.start()
 
     @property
@@ -131,6 +136,17 @@ class Requests(QObject):
         self._resting = True
         for timer in (self._frame, self._outlook, self._tick):
             timer.stop()
+
+    def set_displayed(self, displayed: bool) -> None:
+        """Set whether the panes are visible: their forecast is not updated while another mode is displayed."""
+        self._displayed = displayed
+        if displayed:
+            self.refresh_outlook()
+
+    def _on_tick(self) -> None:
+        self.ticked.emit()
+        if self._displayed:
+            self.refresh_outlook()
 
     def document_edited(self, _document: Document) -> None:
         """Look at the prompt again, once, after everything else that this keystroke causes."""
@@ -249,6 +265,7 @@ class Requests(QObject):
         self._newest = self._results[self._sending_page] = dispatch
         dispatch.run.listen(self._heard)
         self.dispatched.emit()
+        self.sent.emit(dispatch.run.document, dispatch.run.id)
         if self._sending_page is self._page:
             self._current = dispatch
             self._prompt.set_reported(None, None)

@@ -90,6 +90,7 @@ class PromptPane(QFrame):
         self.find_bar = FindBar()
         self.problem_bar = ProblemBar()
         self.file_bar = SlimBar("The prompt's file")
+        self.paste_bar = SlimBar("Pasted text")
         self._findings: tuple[LimitFinding, ...] = ()
         self._zones: ZoneMap | None = None
         self._outlook: Outlook | None = None
@@ -124,6 +125,7 @@ class PromptPane(QFrame):
         column.addLayout(head)
         column.addWidget(hairline())
         column.addWidget(self.file_bar)
+        column.addWidget(self.paste_bar)
         column.addWidget(self.problem_bar)
         column.addWidget(self._stack, 1)
         column.addWidget(self.find_bar)

@@ -39,6 +39,8 @@ class PromptTab(QWidget):
     file_chosen = Signal(object)
     """The Path of a recent file, chosen there."""
     send_requested = Signal()
+    import_pasted = Signal(str)
+    """Text that appears to be a prompt in another format was pasted into a message."""
 
     def __init__(self, theme: Theme, history: UndoHistory, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -135,6 +137,7 @@ class PromptTab(QWidget):
         card.text.undo_requested.connect(self._history.undo)
         card.text.redo_requested.connect(self._history.redo)
         card.text.send_requested.connect(self.send_requested)
+        card.text.import_pasted.connect(self.import_pasted)
         card.text.moved.connect(lambda: self._keep_in_sight(card))
         card.text.caret_moved.connect(self._history.seal)
         card.text.leave_requested.connect(lambda step: self._leave(index, step))
