@@ -20,6 +20,7 @@ from PySide6.QtWidgets import (
     QPushButton,
     QTableWidget,
     QTableWidgetItem,
+    QToolButton,
     QVBoxLayout,
     QWidget,
 )
@@ -85,6 +86,10 @@ class KeysSheet(QDialog):
         self.key.setMaximumSequenceLength(1)
         self.key.setAccessibleName("New key for the selected action")
         self.key.setClearButtonEnabled(True)
+        for line in self.key.findChildren(QLineEdit):
+            line.setAccessibleName(self.key.accessibleName())
+            for button in line.findChildren(QToolButton):
+                button.setAccessibleName("Clear the new key")
         self.set_key = QPushButton("Set key")
         self.set_key.clicked.connect(lambda: self._change(self.key.keySequence().toString()))
         self.default = QPushButton("Default")

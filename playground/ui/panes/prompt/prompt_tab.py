@@ -128,7 +128,7 @@ class PromptTab(QWidget):
         card = MessageCard(self._theme)
         index = len(self.cards)
         self.cards.append(card)
-        self._column.insertWidget(self._column.count() - 2, card)
+        self._column.insertWidget(self._column.indexOf(self._foot), card)
         card.open_calls = lambda: open_calls(self._history.document.messages, index)
         card.typed.connect(lambda splice: self._history.splice(index, splice, shown=True))
         card.action.connect(lambda name: self.act(index, name))
