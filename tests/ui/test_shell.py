@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
-from PySide6.QtCore import Qt
-from PySide6.QtGui import QAccessible, QAccessibleInterface, QImage
+from PySide6.QtCore import QObject, Qt
+from PySide6.QtGui import QAccessible, QAccessibleInterface, QClipboard, QImage
 from PySide6.QtSvg import QSvgRenderer
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QTableWidget, QWidget
@@ -44,6 +45,10 @@ CONTROLS = frozenset(
 )
 
 
+def _holds(clipboard: QClipboard, part: str) -> bool:
+    return part in clipboard.text().lower()
+
+
 def controls(top: QAccessibleInterface) -> Iterator[QAccessibleInterface]:
     waiting = [top]
     while waiting:
@@ -60,7 +65,7 @@ def nameless(widget: QWidget) -> list[str]:
     found = []
     for item in controls(QAccessible.queryAccessibleInterface(widget)):
         if not item.text(QAccessible.Text.Name):
-            what = item.object()
+            what: QObject | None = item.object()
             parents = []
             while what is not None and what is not widget:
                 parents.append(type(what).__name__)
@@ -262,7 +267,7 @@ def test_row_menu_sends_again_and_copies_code(tell: Tell) -> None:
         for name, part in (("curl", "curl"), ("python", "openai"), ("httpx", "httpx"), ("javascript", "fetch")):
             clipboard.setText("")
             window.log.asked.emit(name)
-            await hand.until(lambda part=part: part in clipboard.text().lower(), name)
+            await hand.until(partial(_holds, clipboard, part), name)
         window.log.asked.emit("resend")
         await hand.until(lambda: window.requests.current is not first and not window.requests.running, "the second")
         assert first is not None

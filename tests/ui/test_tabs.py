@@ -105,7 +105,8 @@ def test_a_request_that_ends_in_another_tab_is_shown_on_return(tell: Tell) -> No
         window.requests.send_or_stop()
         window.files.new_tab()
         await hand.until(lambda: not window.requests.running, "the end of the request")
-        assert window.requests.shown_run_id is None
+        shown = window.requests.shown_run_id
+        assert shown is None
         window.files.tabs.show_page(sender)
         assert window.requests.current is not None
         assert window.requests.shown_run_id == window.requests.current.run.id

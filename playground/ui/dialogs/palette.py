@@ -88,8 +88,8 @@ class KeysSheet(QDialog):
         self.key.setClearButtonEnabled(True)
         for line in self.key.findChildren(QLineEdit):
             line.setAccessibleName(self.key.accessibleName())
-            for button in line.findChildren(QToolButton):
-                button.setAccessibleName("Clear the new key")
+            for clear in line.findChildren(QToolButton):
+                clear.setAccessibleName("Clear the new key")
         self.set_key = QPushButton("Set key")
         self.set_key.clicked.connect(lambda: self._change(self.key.keySequence().toString()))
         self.default = QPushButton("Default")

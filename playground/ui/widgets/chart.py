@@ -90,7 +90,7 @@ class Chart(QWidget):
             self._paint(painter)
         buffer = QBuffer()
         buffer.open(QBuffer.OpenModeFlag.WriteOnly)
-        image.save(buffer, "PNG")
+        image.save(buffer, "PNG")  # type: ignore[call-overload]  # the stubs lack str for the format
         return bytes(buffer.data().data())
 
     def as_svg(self) -> bytes:
