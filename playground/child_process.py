@@ -56,8 +56,17 @@ class ServerProcess:
 
     def watch(self, on_line: Callable[[str], object], on_end: Callable[[int], object]) -> None:
         """Call back from a thread with each line of standard error, then with the exit status."""
+        # A full pipe would block the child: standard output is read as well, and not used.
+        threading.Thread(target=self._drain, daemon=True).start()
         self._watcher = threading.Thread(target=self._watch, args=(on_line, on_end), daemon=True)
         self._watcher.start()
+
+    def _drain(self) -> None:
+        stream = self._process.stdout
+        assert stream is not None
+        with contextlib.suppress(OSError, ValueError):  # closed by `stop`
+            while stream.read(4096):
+                pass
 
     def _watch(self, on_line: Callable[[str], object], on_end: Callable[[int], object]) -> None:
         stream = self._process.stderr
@@ -97,24 +106,34 @@ def _program() -> list[str]:
 def _base_url(process: subprocess.Popen[bytes]) -> str:
     assert process.stdout is not None
     assert process.stderr is not None
-    line = _first_line(process.stdout)
-    try:
-        return str(json.loads(line)["base_url"])
-    except (ValueError, KeyError, TypeError):
+    base_url = _first_url(process.stdout)
+    if not base_url:
         process.kill()
         errors = process.stderr.read().decode("utf-8", "replace").strip().splitlines()
         process.wait()
         for pipe in (process.stdin, process.stdout, process.stderr):
             if pipe is not None:
                 pipe.close()
-        raise StartError(errors[-1] if errors else f"it was not ready after {START_S:.0f} seconds") from None
+        raise StartError(errors[-1] if errors else f"it was not ready after {START_S:.0f} seconds")
+    return base_url
 
 
-def _first_line(stream: IO[bytes]) -> bytes:
-    """Return the first line, or nothing after START_S: reading a pipe has no time limit on every platform."""
-    lines: queue.Queue[bytes] = queue.Queue()
-    threading.Thread(target=lambda: lines.put(stream.readline()), daemon=True).start()
+def _first_url(stream: IO[bytes]) -> str:
+    """Return the base URL, or "" after START_S: reading a pipe has no time limit on every platform.
+
+    Other lines are read and dropped, so that the child never waits for a full pipe.
+    """
+    found: queue.Queue[str] = queue.Queue()
+
+    def read() -> None:
+        with contextlib.suppress(OSError, ValueError):  # the pipe was closed
+            for line in iter(stream.readline, b""):
+                with contextlib.suppress(ValueError, KeyError, TypeError):  # a problem may be reported before
+                    found.put(str(json.loads(line)["base_url"]))
+        found.put("")
+
+    threading.Thread(target=read, daemon=True).start()
     try:
-        return lines.get(timeout=START_S)
+        return found.get(timeout=START_S)
     except queue.Empty:
-        return b""
+        return ""

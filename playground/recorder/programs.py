@@ -79,7 +79,7 @@ def figures(rows: Sequence[LogRow]) -> Figures:
     cold = [row.ttft_s for row, _, cached in known if not cached and row.ttft_s is not None]
     warm = [row.ttft_s for row, _, cached in known if cached and row.ttft_s is not None]
     prices = [
-        cost(Usage(row.prompt_tokens, row.completion_tokens, None, row.cached_tokens), row.rates).total for row in rows
+        cost(Usage(row.prompt_tokens, row.completion_tokens, None, row.cached_tokens), row.rates).input for row in rows
     ]
     paid = [price for price in prices if price is not None]
     return Figures(

@@ -50,7 +50,7 @@ def payload(number: int, kind: str) -> bytes:
     if kind == "tools":
         call = {"index": 0, "id": "c1", "type": "function", "function": {"name": "find", "arguments": ""}}
         deltas = [{"tool_calls": [call]}, {"tool_calls": [{"index": 0, "function": {"arguments": f'{{"k":"{KEY}"}}'}}]}]
-    events = [{"id": "c", "choices": [{"index": 0, "delta": delta}]} for delta in deltas]
+    events: list[dict[str, object]] = [{"id": "c", "choices": [{"index": 0, "delta": delta}]} for delta in deltas]
     events += [
         {"id": "c", "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]},
         {"choices": [], "usage": usage},

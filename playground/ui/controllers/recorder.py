@@ -115,8 +115,8 @@ class RecorderController(QObject):
 
     async def _start(self) -> None:
         endpoint, port = self._workspace.endpoint, self.tools.port.value()
-        arguments = ("record", "--port", str(port), "--endpoint", endpoint.name)
-        arguments += ("--data-dir", str(self._workspace.folder))
+        where = ("--endpoint", endpoint.name, "--data-dir", str(self._workspace.folder))
+        arguments = ("record", "--port", str(port), *where)
         try:
             self.process = await asyncio.to_thread(self._launch, arguments)
         except StartError as error:

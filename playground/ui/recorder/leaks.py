@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import (
@@ -19,12 +21,14 @@ from PySide6.QtWidgets import (
 )
 
 from playground.prompt.diff import changes
+from playground.prompt.document import Document
 from playground.recorder.programs import ADVICE, Leak, Rewrite
 from playground.runs.metrics import dollars
 from playground.ui.theme import GRID, Theme, ui_font
 from playground.ui.widgets.diff_view import DifferenceView
 from playground.ui.widgets.notice import shortened, words
 
+_SENTENCE_END = re.compile(r"(?<=[.!?。！？]) +")
 _SAMPLES, _SAMPLE_CHARS = 3, 60
 NONE_YET = "No leaks found. Text that differs between requests of one program is listed here, with its price."
 
@@ -133,4 +137,13 @@ class LeakDialog(QDialog):
     def _show(self, index: int) -> None:
         if 0 <= index < len(self._options):
             option = self._options[index]
-            self.difference.show_rows(changes(option.before, option.after))
+            self.difference.show_rows(changes(_by_sentence(option.before), _by_sentence(option.after)))
+
+
+def _by_sentence(document: Document) -> Document:
+    """Return a document with a line for each sentence, so that the diff of a long line is not all of it."""
+    messages = (
+        message if message.content is None else replace(message, content=_SENTENCE_END.sub("\n", message.content))
+        for message in document.messages
+    )
+    return replace(document, messages=tuple(messages))

@@ -40,7 +40,7 @@ from playground.ui.widgets.notice import words
 STEPS = """1. Start the Recorder. It forwards requests to the endpoint chosen above, unchanged.
 2. Set the base URL of your program to the address that is then displayed.
 3. Run your program. Its requests are listed here with cached tokens and what broke their prefix."""
-_PLACES = (214, 760, 306)
+_PLACES = (204, 790, 286)
 _NAME_ROLE = Qt.ItemDataRole.UserRole
 
 
@@ -57,7 +57,7 @@ class RecorderTools(QWidget):
         self.url.setReadOnly(True)
         self.url.setFont(mono_font(12))
         self.url.setAccessibleName("Base URL for your program")
-        self.url.setMinimumWidth(240)
+        self.url.setMinimumWidth(264)
         self.copy = CopyButton("the base URL")
         self.forwards = QLabel()
         self.forwards.setProperty("tone", "muted")
@@ -85,7 +85,9 @@ class RecorderTools(QWidget):
         if self.state.property("tone") != tone:
             self.state.setProperty("tone", tone)
             restyle(self.state)
-        self.url.setText(url)
+        if self.url.text() != url:
+            self.url.setText(url)
+            self.url.setCursorPosition(0)
         self.url.setVisible(bool(url))
         self.copy.set_text_to_copy(url)
         self.copy.setVisible(bool(url))
@@ -121,12 +123,12 @@ class RecorderPage(QWidget):
         self.summary = words("", "muted")
         self.bars = TokenBars(theme)
         self.model = RecordedModel()
-        self.table = RecordedTable(self.model)
+        self.table = RecordedTable(self.model, theme)
         self.leaks = LeaksPanel()
         self.connect_panel = ConnectPanel()
         self.tabs = QTabWidget()
         self.start_button = QPushButton("Start recording")
-        self.actions = {
+        self.buttons = {
             name: self._action(label, icon)
             for name, label, icon in (
                 ("open", "Open", "right"),
@@ -149,10 +151,12 @@ class RecorderPage(QWidget):
 
     def _lay_out(self) -> None:
         head = QHBoxLayout()
+        head.setSpacing(GRID * 2)
         head.addWidget(self.title)
         head.addWidget(self.summary, 1)
         row = QHBoxLayout()
-        for button in self.actions.values():
+        row.setSpacing(GRID)
+        for button in self.buttons.values():
             row.addWidget(button)
         row.addStretch(1)
         top = QVBoxLayout()
@@ -205,7 +209,7 @@ class RecorderPage(QWidget):
             ("ticket", self.ticket_wanted),
             ("copy", self.copy_wanted),
         ):
-            self.actions[name].clicked.connect(lambda _checked, signal=signal: self._emit(signal.emit))
+            self.buttons[name].clicked.connect(lambda _checked, signal=signal: self._emit(signal.emit))
         self.table.opened.connect(lambda: self._emit(self.open_wanted.emit))
         self.table.copy_wanted.connect(lambda: self._emit(self.copy_wanted.emit))
         self.table.selected.connect(self._show_selection)
@@ -229,7 +233,7 @@ class RecorderPage(QWidget):
     def set_theme(self, theme: Theme) -> None:
         """Use other colours."""
         self.bars.set_theme(theme)
-        self.table.viewport().update()
+        self.table.set_theme(theme)
 
     def show_requests(self, rows: Sequence[LogRow], causes: Mapping[str, tuple[str, str]]) -> None:
         """Show recorded requests, newest first, with the causes of their misses."""
@@ -270,8 +274,9 @@ class RecorderPage(QWidget):
         current = items[0]
         for item in items:
             item.setExpanded(item.data(0, _NAME_ROLE) in expanded)
-            nested = (item.child(place) for place in range(item.childCount()))
-            current = next((one for one in (item, *nested) if one.data(0, _NAME_ROLE) == chosen), current)
+            for one in (item, *(item.child(place) for place in range(item.childCount()))):
+                if one is not None and one.data(0, _NAME_ROLE) == chosen:
+                    current = one
         self.programs.setCurrentItem(current)
         self.programs.blockSignals(False)
 
@@ -307,7 +312,7 @@ class RecorderPage(QWidget):
         self.summary.setText(summary(found))
         self.summary.setToolTip(
             f"Hit rate: cached over prompt tokens of the {found.compared:,} requests that reported both. "
-            f"Cold: no cached token reported; warm: some. Cost of the {found.priced:,} requests with reported usage."
+            f"Cold: no cached token reported; warm: some. Input cost of {found.priced:,} requests with reported usage."
         )
         self.model.show_rows(rows, self._causes)
         number = self._program()
@@ -322,7 +327,7 @@ class RecorderPage(QWidget):
     def _show_selection(self) -> None:
         row = self.table.current_row()
         self.bars.show_rows(self.model.rows, row.run_id if row is not None else "")
-        for name, button in self.actions.items():
+        for name, button in self.buttons.items():
             button.setEnabled(row is not None and (name != "copy" or row.request_id is not None))
 
 
@@ -330,7 +335,7 @@ def summary(found: Figures) -> str:
     """Return the totals as one line."""
     requests = f"{found.requests:,} request{'' if found.requests == 1 else 's'}"
     ttft = f"TTFT cold {seconds(found.ttft_cold_s)}, warm {seconds(found.ttft_warm_s)}"
-    return f"{requests} · hit rate {percent(found.hit_rate)} · {ttft} · cost {dollars(found.dollars)}"
+    return f"{requests} · hit rate {percent(found.hit_rate)} · {ttft} · input cost {dollars(found.dollars)}"
 
 
 def _known(run_ids: Sequence[str], rows: Mapping[str, LogRow]) -> list[LogRow]:
@@ -349,14 +354,16 @@ def _item(name: str, key: tuple[str, str], found: Figures) -> QTreeWidgetItem:
 
 def _programs_tree() -> QTreeWidget:
     tree = QTreeWidget()
-    tree.setHeaderLabels(["Program", "Cached", "Requests"])
+    tree.setHeaderLabels(["Program", "Cached", "Sent"])
     tree.setAccessibleName("Programs and conversations")
     tree.setIndentation(12)
     header = tree.header()
     header.setStretchLastSection(False)
     header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
-    for column in (1, 2):
-        header.setSectionResizeMode(column, QHeaderView.ResizeMode.ResizeToContents)
+    header.setMinimumSectionSize(40)
+    for column, width in ((1, 64), (2, 48)):
+        header.setSectionResizeMode(column, QHeaderView.ResizeMode.Fixed)
+        header.resizeSection(column, width)
     return tree
 
 

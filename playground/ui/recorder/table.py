@@ -14,14 +14,15 @@ from playground.requestlog.records import LogRow
 from playground.runs.metrics import UNKNOWN
 from playground.ui.panes.log.columns import COLUMNS, Cell
 from playground.ui.panes.log.details import NOTHING
-from playground.ui.theme import current_theme, mono_font, ui_font
+from playground.ui.panes.log.table import ROW_PX, RowLook
+from playground.ui.theme import Theme, current_theme, mono_font, ui_font
 from playground.ui.widgets.plain_tip import plain_tip
 
 Index = QModelIndex | QPersistentModelIndex
 _NOWHERE = QModelIndex()
 _LOG = [column for column in COLUMNS if column.title in ("time", "status", "request_id", "in", "cached", "TTFT")]
 _CAUSE = len(_LOG)
-_WIDTHS = (76, 116, 282, 62, 66, 66)
+_WIDTHS = (72, 104, 276, 56, 62, 68)
 
 
 class RecordedModel(QAbstractTableModel):
@@ -105,10 +106,12 @@ class RecordedTable(QTableView):
     copy_wanted = Signal()
     selected = Signal()
 
-    def __init__(self, model: RecordedModel) -> None:
+    def __init__(self, model: RecordedModel, theme: Theme) -> None:
         super().__init__()
         self.recorded = model
         self.setModel(model)
+        self._look = RowLook(theme, self)
+        self.setItemDelegate(self._look)
         self.setAccessibleName("Recorded requests")
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
@@ -117,13 +120,18 @@ class RecordedTable(QTableView):
         self.setWordWrap(False)
         self.setTabKeyNavigation(False)
         self.verticalHeader().hide()
-        self.verticalHeader().setDefaultSectionSize(24)
+        self.verticalHeader().setDefaultSectionSize(ROW_PX)
         self.horizontalHeader().setHighlightSections(False)
         for column, width in enumerate(_WIDTHS):
             self.setColumnWidth(column, width)
         self.horizontalHeader().setSectionResizeMode(_CAUSE, QHeaderView.ResizeMode.Stretch)
         self.doubleClicked.connect(lambda _index: self.opened.emit())
         self.selectionModel().selectionChanged.connect(lambda _on, _off: self.selected.emit())
+
+    def set_theme(self, theme: Theme) -> None:
+        """Use other colours."""
+        self._look.theme = theme
+        self.viewport().update()
 
     def current_row(self) -> LogRow | None:
         """Return the selected row."""

@@ -51,6 +51,10 @@ def ended(recorder: RecorderController, count: int) -> bool:
     return len(rows) == count and all(row.phase in ("done", "failed") for row in rows)
 
 
+def analysed(recorder: RecorderController) -> int:
+    return sum(len(program.run_ids) for program in recorder.page.analysis.programs)
+
+
 async def record(recorder: RecorderController, hand: UiDriver, count: int) -> list[str]:
     """Send requests that differ by a date in front of stable text. Returns their request_ids, oldest first."""
     ids = [(await post(recorder, body(number))).headers["x-request-id"] for number in range(count)]
@@ -89,7 +93,7 @@ def test_recorder_mode_records_rows_totals_causes_and_leaks(tell: Tell) -> None:
         prompt, cached = sum(p or 0 for p, _ in reported), sum(c or 0 for _, c in reported)
         assert prompt > 2_000
         assert f"hit rate {cached / prompt * 100:.1f} %" in page.summary.text()
-        await hand.until(lambda: len(page.leaks.leaks) == 1, "the leak")
+        await hand.until(lambda: analysed(recorder) == 5, "the leak")
         (leak,) = page.leaks.leaks
         assert (leak.span.kind, leak.span.index, leak.span.changes) == ("date", 0, 4)
         assert leak.place == "system message 1, line 1"
@@ -98,7 +102,11 @@ def test_recorder_mode_records_rows_totals_causes_and_leaks(tell: Tell) -> None:
         await hand.until(lambda: not recorder._follow._tries, "the explanations")
         assert causes[page.model.rows[0].run_id][1] != ""
         assert page.programs.topLevelItemCount() == 2
-        page.programs.setCurrentItem(page.programs.topLevelItem(1).child(0))
+        program = page.programs.topLevelItem(1)
+        assert program is not None
+        conversation = program.child(0)
+        assert conversation is not None
+        page.programs.setCurrentItem(conversation)
         assert len(page.model.rows) == 1
         recorder._begin(recorder._preview(leak), "preview")
         await hand.until(lambda: recorder.dialog is not None, "the preview")
@@ -114,7 +122,7 @@ def test_recorder_mode_unreported_tokens_are_unknown(tell: Tell) -> None:
         recorder = await recording(session, hand)
         assert (await post(recorder, body(0), **{"X-Simulate": "503"})).status_code == 503
         await hand.until(lambda: ended(recorder, 1), "the row")
-        assert "hit rate — · TTFT cold —, warm — · cost —" in recorder.page.summary.text()
+        assert "hit rate — · TTFT cold —, warm — · input cost —" in recorder.page.summary.text()
         index = recorder.page.model.index(0, 4)
         assert recorder.page.model.data(index) == "—"
 
@@ -127,7 +135,7 @@ def test_recorder_mode_request_opens_by_keyboard_and_as_prompt_with_variables(te
         recorder = await recording(session, hand)
         ids = await record(recorder, hand, 3)
         page = recorder.page
-        await hand.until(lambda: bool(page.leaks.leaks), "the analysis")
+        await hand.until(lambda: analysed(recorder) == 3, "the analysis")
         page.take_focus()
         row = page.table.current_row()
         assert isinstance(row, LogRow)
@@ -137,7 +145,7 @@ def test_recorder_mode_request_opens_by_keyboard_and_as_prompt_with_variables(te
         await hand.until(lambda: window.requests.shown_run_id == row.run_id, "the request in the panes")
         assert window.modes.current == "prompt"
         window.modes.show_mode("recorder")
-        page.actions["prompt"].click()
+        page.buttons["prompt"].click()
         await hand.until(lambda: "date" in window.prompt.document().variables, "the prompt")
         document = window.prompt.document()
         assert document.variables["date"] == "2026-11-12"
