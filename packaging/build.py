@@ -184,7 +184,8 @@ def _control(root: Path) -> None:
     control = (
         f"Package: electron-playground\nVersion: {version()}\nArchitecture: {_architecture()}\n"
         "Section: devel\nPriority: optional\n"
-        f"Installed-Size: {size}\nDepends: libc6 (>= {platform.libc_ver()[1]}), {DEPENDS}\nRecommends: fonts-inter, fonts-jetbrains-mono, fonts-noto-core\n"
+        f"Installed-Size: {size}\nDepends: libc6 (>= {platform.libc_ver()[1]}), {DEPENDS}\n"
+        "Recommends: fonts-inter, fonts-jetbrains-mono, fonts-noto-core\n"
         "Maintainer: Electron Playground developers <maintainers@electron-playground.invalid>\n"
         "Description: playground for the Electron language model\n"
         " Write prompts, see the stable prefix and what the cache serves, and find every request_id again.\n"

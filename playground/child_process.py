@@ -119,14 +119,17 @@ def _base_url(process: subprocess.Popen[bytes]) -> str:
 
 
 def _first_url(stream: IO[bytes]) -> str:
-    """Return the base URL, or "" after START_S: reading a pipe has no time limit on every platform."""
+    """Return the base URL, or "" after START_S: reading a pipe has no time limit on every platform.
+
+    Other lines are read and dropped, so that the child never waits for a full pipe.
+    """
     found: queue.Queue[str] = queue.Queue()
 
     def read() -> None:
-        for line in iter(stream.readline, b""):
-            with contextlib.suppress(ValueError, KeyError, TypeError):  # problems may be reported before
-                found.put(str(json.loads(line)["base_url"]))
-                return
+        with contextlib.suppress(OSError, ValueError):  # the pipe was closed
+            for line in iter(stream.readline, b""):
+                with contextlib.suppress(ValueError, KeyError, TypeError):  # a problem may be reported before
+                    found.put(str(json.loads(line)["base_url"]))
         found.put("")
 
     threading.Thread(target=read, daemon=True).start()

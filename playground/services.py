@@ -27,6 +27,7 @@ from playground.storage.paths import folder_warning
 from playground.storage.settings import Settings
 
 if TYPE_CHECKING:
+    from playground.agent.conversation import Result
     from playground.client.connection import Network
     from playground.client.rate_limiter import Load
     from playground.client.retry import RetryPolicy
@@ -151,6 +152,10 @@ class AppServices:
         reporter = TelemetryService(self.folder, self.settings, lambda sentence: self.on_trouble(sentence))
         self._opened.push_async_callback(reporter.close)
         return reporter
+
+    def tell_tool(self, conversation: str, result: Result) -> None:
+        """Pass the result of an agent's tool call to telemetry."""
+        self.reporter.tell_tool(conversation, result)
 
     @cached_property
     def tool_servers(self) -> ToolServers:

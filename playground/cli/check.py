@@ -110,7 +110,7 @@ def _linted(
 
 
 def _sent(finding: Finding) -> Finding:
-    """Return the finding of a recorded request: a variable in it was sent as it is."""
+    """Return the finding of a recorded request: a variable in it was sent without a value."""
     unfilled = finding.rule == _PLACEHOLDERS.name and finding.severity == "hint"
     return replace(finding, severity="warning") if unfilled else finding
 

@@ -35,7 +35,7 @@ _BOM = b"\xef\xbb\xbf \t\r\n"
 class CheckedInput:
     """One prompt or request body.
 
-    `name` is shown; `file` and `line` (from 1) are where it was read. `prefix` is the path of the body in the file's
+    `name` identifies it in output; `file` and `line` (from 1) are its source. `prefix` is the path in the file's
     JSON. `recorded`: one of many requests of a program, rather than a file of its own.
     """
 

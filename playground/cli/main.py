@@ -192,7 +192,6 @@ def _add_record(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         "--token", action="store_true", help="require a random path segment, so that only its holders call"
     )
     parser.add_argument("--json", action="store_true", help="print the base URL as one JSON object, and no requests")
-    parser.add_argument("--stop-with-stdin", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--quiet", action="store_true", help="print no line per request")
     parser.add_argument(
         "--stop-with-stdin", action="store_true", help="end when standard input is closed: for a parent process"

@@ -39,23 +39,21 @@ def record(options: argparse.Namespace) -> int:
 
 async def _serve(folder: Path, options: argparse.Namespace) -> int:
     services = AppServices(folder, os.environ, Tasks(_report), source="command")
-    say = partial(_say, as_json=options.json)
-    services.on_trouble = say
+    services.on_trouble = _say
     try:
         endpoint = await services.simulation.resolve(endpoint_of(services, None, options))
         await services.open_log()
         if services.log_notice:
-            say(services.log_notice)
+            _say(services.log_notice)
         if services.log is None:
-            say("The request log cannot be opened. Requests are forwarded, and nothing is recorded.")
-            recording = Recording(NoLog(), None, say)
+            _say("The request log cannot be opened. Requests are forwarded, and nothing is recorded.")
+            recording = Recording(NoLog(), None, _say)
         else:
-            services.log.on_trouble(say)
+            services.log.on_trouble(_say)
             model = RecordedCacheModel(services.sender.forecaster, services.log)
-            recording = Recording(services.log, model, say, lambda made, state: _show(options, made, state))
-        writing = services.tasks.start(recording.run(), "write recorded requests")
+            recording = Recording(services.log, model, _say, lambda made, state: _show(options, made, state))
         recorder = await _recorder(services, endpoint, recording, options)
-        return await _run(recorder, recording, writing, endpoint, options)
+        return await _run(recorder, recording, endpoint, options)
     finally:
         await services.close()
 
@@ -82,7 +80,6 @@ async def _recorder(
 async def _run(
     made: tuple[Recorder, AccessPolicy],
     recording: Recording,
-    writing: asyncio.Task[None],
     endpoint: Endpoint,
     options: argparse.Namespace,
 ) -> int:
@@ -103,7 +100,6 @@ async def _run(
     finally:
         await recorder.close()
         await recording.close()
-        writing.cancel()
     return FINISHED
 
 
@@ -135,11 +131,9 @@ def _watch_stdin(loop: asyncio.AbstractEventLoop, stopped: asyncio.Event) -> Non
         loop.call_soon_threadsafe(stopped.set)
 
 
-def _say(sentence: str, *, as_json: bool = False) -> None:
-    """Report a problem to standard error, and to the parent process as a JSON line."""
+def _say(sentence: str) -> None:
+    """Report a problem. A parent process reads it here: of standard output it reads only the first line."""
     print(f"electron-playground: {sentence}", file=sys.stderr, flush=True)
-    if as_json:
-        print(json.dumps({"problem": sentence}), flush=True)
 
 
 def _report(name: str, error: BaseException) -> None:

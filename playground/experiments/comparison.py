@@ -37,7 +37,7 @@ and that request is not counted."""
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """One column: a prompt and where it is sent. `document.name` is the column's name."""
+    """One column: a prompt and its endpoint. `document.name` is the column's name."""
 
     document: Document
     endpoint: Endpoint

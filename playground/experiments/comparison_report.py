@@ -27,7 +27,7 @@ ORDERS: dict[Order, str] = {
     "backward": "One after another, A last",
 }
 CACHE_STARTS: dict[CacheStart, str] = {
-    "as_is": "Cache as it is",
+    "as_is": "Cache unchanged",
     "cold": "All cold: a random first line in every request",
     "warm": "All warm: each column is sent once before, not counted",
 }
@@ -96,7 +96,7 @@ def kind_of(variant: Variant, first: Variant) -> str:
 
 
 def prefix_text(index: int, prefix: Prefix) -> str:
-    """Return the description of a column's prefix, as it is written beside its bar."""
+    """Return the label of a column's prefix bar."""
     stable, rest = f"≈ {prefix.stable:,.0f}", f"≈ {prefix.total - prefix.stable:,.0f}"
     if index == 0:
         return f"baseline: {stable} stable + {rest} variable"

@@ -29,7 +29,7 @@ Estimate = Callable[[str], float]
 
 @dataclass(frozen=True, slots=True)
 class PrefixPart:
-    """A tool or message of the prefix; of the last one, `text` is what is in front of the boundary."""
+    """A tool or message of the prefix; of the last one, `text` ends at the boundary."""
 
     path: Path
     role: str

@@ -53,6 +53,7 @@ class LintService:
             history=await self._past(document),
             retries=Retries.of(retries),
             lifetime_s=self._settings.number("cache_lifetime_s"),
+            context_tokens=endpoint.context_tokens,
         )
         dismissed = self.dismissed(document) | SAID_ELSEWHERE
         return await asyncio.to_thread(advise, document, setting, counter, dismissed=dismissed)

@@ -118,8 +118,12 @@ class _Exchange:
             self._recorded, self._body = False, bytearray()
             self._sink.skipped(f"A request body has more than {MAX_BODY_BYTES:,} bytes.")
 
+    def request_end(self) -> None:
+        """Begin the record: it is on disk long before the response has ended, and its work delays no response."""
+        self._begin()
+
     def response_head(self, status: int, headers: RawHeaders) -> None:
-        """Begin the record: the request is complete once the endpoint answers it."""
+        """Record the head; begin the record if the endpoint answers before the request has ended."""
         if not self._begin():
             return
         self._status = status

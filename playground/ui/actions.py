@@ -43,6 +43,10 @@ ACTIONS = (
     ActionSpec("import_log", "Log", "Import requests…"),
     ActionSpec("log_size", "Log", "Log size and retention…"),
     ActionSpec("new", "Prompt", "New prompt", "Ctrl+N"),
+    ActionSpec("new_tab", "Prompt", "New tab", "Ctrl+T"),
+    ActionSpec("close_tab", "Prompt", "Close tab", "Ctrl+W"),
+    ActionSpec("next_tab", "View", "Next tab", "Ctrl+Tab"),
+    ActionSpec("previous_tab", "View", "Previous tab", "Ctrl+Shift+Tab"),
     ActionSpec("sample", "Prompt", "Open the sample prompt"),
     ActionSpec("tools_sample", "Prompt", "Open the sample prompt with tools"),
     ActionSpec("open", "Prompt", "Open…", "Ctrl+O"),
@@ -91,6 +95,7 @@ MENUS: tuple[tuple[str, tuple[str, ...]], ...] = (
         "File",
         (
             "new",
+            "new_tab",
             "open",
             RECENT,
             "sample",
@@ -98,6 +103,7 @@ MENUS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "|",
             "save",
             "save_as",
+            "close_tab",
             "|",
             "import_log",
             "export_log",
@@ -128,6 +134,8 @@ MENUS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "filter_log",
             "next_pane",
             "previous_pane",
+            "next_tab",
+            "previous_tab",
             "toggle_inspector",
             "toggle_log",
             "maximise",
@@ -205,6 +213,19 @@ class Actions:
         """Return the first shortcut as this platform writes it; empty if there is none."""
         shortcut = self._actions[action_id].shortcut()
         return shortcut.toString(QKeySequence.SequenceFormat.NativeText).replace("Return", "Enter")
+
+    def rebind(self, action_id: str, shortcut: str) -> None:
+        """Give an action another shortcut; an empty text removes it."""
+        self._actions[action_id].setShortcuts(_sequences(shortcut))
+
+    def clash(self, action_id: str, shortcut: str) -> str:
+        """Return the label of another action that has this shortcut; empty if there is none."""
+        wanted = {keys.toString() for keys in _sequences(shortcut)}
+        for spec in ACTIONS:
+            taken = {keys.toString() for keys in self._actions[spec.id].shortcuts()}
+            if spec.id != action_id and wanted & taken:
+                return spec.label
+        return ""
 
     def rows(self) -> list[tuple[str, str, str]]:
         """Return (group, label, shortcut) of every action, in the table's order."""

@@ -6,12 +6,14 @@ import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QCloseEvent, QPaintEvent, QResizeEvent
 from PySide6.QtWidgets import QFrame, QMainWindow, QMenu, QSplitter, QVBoxLayout, QWidget
 
+from playground.export.terminal import visible_line
 from playground.prompt.document import Document
 from playground.services import AppServices
 from playground.simulator.launch import SimulatorError
@@ -24,8 +26,11 @@ from playground.ui.bars.topbar import TopBar
 from playground.ui.controllers.dialogs import DialogController
 from playground.ui.controllers.files import Files
 from playground.ui.modes import Modes, ModeView
+from playground.ui.notify import EndNotice
+from playground.ui.panes.prompt.cards import ACTIONS as CARD_ACTIONS
 from playground.ui.panes.prompt.pane import PromptPane
 from playground.ui.theme import mono_font
+from playground.ui.widgets.tab_bar import split
 from playground.ui.window_state import COLUMNS, ROWS, Places
 
 if TYPE_CHECKING:
@@ -71,12 +76,14 @@ class MainWindow(QMainWindow):
         self.simulated = self.menu_row.destination
         self.trouble = SlimBar("Trouble")
         self.status = StatusBar()
+        self.end_notice = EndNotice(self)
 
     def _build_parts(self) -> None:
         self.files = Files(self, self.workspace.open_draft(), self.prompt, self.workspace.tasks)
         self.program = DialogController(self, self.workspace, self._appearance)
-        self.recent = RecentFilesMenu(self.workspace.settings, self.files.ask_and_open, self)
+        self.recent = RecentFilesMenu(self.workspace.settings, self.files.open_path, self.workspace.tasks, self)
         self.files.file_used.connect(self.recent.add)
+        self.program.extra_commands = self._more_commands
         self.actions_table = Actions(self, self._handlers(), self.program.shortcuts())
         self.program.use_actions(self.actions_table)
         self.top = TopBar(self._appearance.theme, self.actions_table["connect"], self.actions_table["verify"])
@@ -106,6 +113,10 @@ class MainWindow(QMainWindow):
             "copy_markdown": lambda: self._hand_over("markdown"),
             "save_page": lambda: self.program.save_page(self._run_in_hand()),
             "new": self.files.new,
+            "new_tab": self.files.new_tab,
+            "close_tab": self.files.close_tab,
+            "next_tab": lambda: self.files.tabs.step(1),
+            "previous_tab": lambda: self.files.tabs.step(-1),
             "sample": self.files.open_sample,
             "tools_sample": self.files.open_tools_sample,
             "open": self.files.open,
@@ -146,6 +157,26 @@ class MainWindow(QMainWindow):
             "quit": self.close,
         }
 
+    def _more_commands(self) -> list[tuple[str, Callable[[], object]]]:
+        """Return the palette's entries for open prompts, recent files, views and message actions."""
+        files, prompt, response = self.files, self.prompt, self.response
+        found: list[tuple[str, Callable[[], object]]] = [
+            (f"Go to prompt: {visible_line(page.name) or 'Untitled'}", partial(files.tabs.show_page, page))
+            for page in files.tabs.pages
+            if page is not files.tabs.page
+        ]
+        found += [(f"Open {visible_line(path.name)}", partial(files.open_path, path)) for path in self.recent.paths]
+        for name, tabs in (("Prompt", prompt.tabs), ("Response", response.tabs), ("Inspector", self.inspector.tabs)):
+            found += [
+                (f"{name}: {split(tabs.tabText(place))[0]}", partial(tabs.setCurrentIndex, place))
+                for place in range(tabs.count())
+                if tabs.isTabVisible(place)
+            ]
+        found += [
+            (f"Message: {label}", partial(prompt.prompt_tab.act_at_cursor, name)) for name, label, _key in CARD_ACTIONS
+        ]
+        return found
+
     def _menu(self, title: str, ids: Sequence[str]) -> QMenu:
         menu = QMenu(title, self)
         for action_id in ids:
@@ -159,7 +190,9 @@ class MainWindow(QMainWindow):
 
     def _lay_out(self) -> None:
         self._columns = QSplitter(Qt.Orientation.Horizontal)
-        for pane, width in zip((self.prompt, _blank(), _blank()), COLUMNS, strict=True):
+        left = QFrame()
+        _column(left, self.files.tabs.bar, self.prompt, tall=self.prompt)
+        for pane, width in zip((left, _blank(), _blank()), COLUMNS, strict=True):
             self._columns.addWidget(pane)
             self._columns.setStretchFactor(self._columns.count() - 1, width)
         self._rows = QSplitter(Qt.Orientation.Vertical)
@@ -320,8 +353,11 @@ class MainWindow(QMainWindow):
         self.top.new_requested.connect(self.files.new)
         self.files.saved.connect(lambda _name: self.status.show_saved(f"Saved {datetime.now().astimezone():%H:%M}"))
         self.files.trouble.connect(self.say_trouble)
-        self.files.import_requested.connect(lambda path: self.answers.log_paths.work.import_from(path))
+        self.files.import_requested.connect(lambda path: self.answers.log_paths.import_from(path))
         self.files.changed.connect(self._show_file)
+        self.prompt.prompt_tab.recent_files = lambda: self.recent.paths
+        self.prompt.prompt_tab.file_chosen.connect(self.files.open_path)
+        self.files.tabs.switched.connect(lambda page: self.requests.show_page(page))
         self.program.endpoint_changed.connect(self.choose_endpoint)
         self.program.trouble.connect(self.say_trouble)
         self._appearance.changed.connect(self._show_theme)
@@ -336,9 +372,12 @@ class MainWindow(QMainWindow):
         answers.log.open_requested.connect(requests.open_logged)
         answers.log.previewed.connect(requests.open_logged)
         answers.log.left.connect(requests.show_current)
+        answers.response.left.connect(requests.show_current)
+        requests.ended.connect(self.end_notice.tell_end)
         answers.inspector.action.connect(lambda name: self.actions_table[name].trigger())
         answers.log_paths.open_requested.connect(requests.open_logged)
         answers.log_paths.trouble.connect(self.say_trouble)
+        answers.log_paths.request_asked.connect(self._ask_of_request)
         answers.log_paths.compare_requested.connect(self._compare_logged)
         answers.inspector.rates_requested.connect(lambda: self.program.connect_dialog(requests.shown_endpoint_id))
         answers.inspector.place_requested.connect(self.prompt.show_place)
@@ -383,6 +422,7 @@ class MainWindow(QMainWindow):
         self.log.set_source(self.workspace.log, self.workspace.log_notice)
         if self.workspace.log is not None:
             self.workspace.log.on_trouble(self.status.show_trouble)
+            self.workspace.log.subscribe_recovery(self.status.show_recovery)
         if self.workspace.log_notice:
             self.say_trouble(self.workspace.log_notice)
         self.answers.log_paths.keep_bounds()
@@ -428,6 +468,12 @@ class MainWindow(QMainWindow):
         """Copy the request_id on display; with several rows selected in the log, all of theirs."""
         if not self.log.copy_request_id():
             self.say_trouble("The request on display has no request_id.")
+
+    def _ask_of_request(self, name: str, run_id: str) -> None:
+        if name == "resend":
+            self.requests.resend_logged(run_id)
+        else:
+            self.program.hand_over(run_id, name)
 
     def _hand_over(self, form: str) -> None:
         """Copy the request in hand in one of its forms."""
@@ -488,7 +534,9 @@ class MainWindow(QMainWindow):
 
         axes = self.prompt.axes
         total = axes.total if axes is not None and not axes.neutral else 0
-        self.top.context.show_parts(composition(outlook.view.document, outlook.zones), total)
+        self.top.context.show_parts(
+            composition(outlook.view.document, outlook.zones, self.workspace.endpoint.context_tokens), total
+        )
         self._show_load()
 
     def _show_file(self) -> None:
@@ -538,6 +586,7 @@ class MainWindow(QMainWindow):
         """Stop all timers: the window is about to be deleted."""
         self.places.keep()
         self.places.rest()
+        self.end_notice.rest()
         self.modes.rest()
         if self._answers is not None:
             self._answers.rest()

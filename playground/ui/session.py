@@ -170,13 +170,13 @@ class Session:
 
     def _open_prompt(self) -> None:
         if self._file is not None and not is_log(self._file):
-            self.window.files.ask_and_open(self._file)
+            self.window.files.open_path(self._file)
 
     async def _open_log(self) -> None:
         await self.workspace.open_log()
         self.window.log_opened()
         if self._file is not None and is_log(self._file):
-            self.window.files.open_dropped(self._file)
+            self.window.files.open_path(self._file)
 
     async def _import_schema_checks(self) -> None:
         from playground.tools.schema import preload

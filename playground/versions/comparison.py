@@ -141,12 +141,12 @@ def _parts(document: Document) -> list[_Part]:
 def _aligned(old: list[_Part], new: list[_Part]) -> Iterator[tuple[_Part | None, _Part | None]]:
     """Pair the parts of two versions: equal ones first, then those of one title, in order."""
     names = [[(part.title, part.lines) for part in parts] for parts in (old, new)]
-    for tag, a, b, c, d in SequenceMatcher(None, *names, autojunk=False).get_opcodes():
+    for tag, a, b, c, d in SequenceMatcher(None, names[0], names[1], autojunk=False).get_opcodes():
         if tag == "equal":
             yield from zip(old[a:b], new[c:d], strict=True)
             continue
         titles = [[part.title for part in parts] for parts in (old[a:b], new[c:d])]
-        for _, e, f, g, h in SequenceMatcher(None, *titles, autojunk=False).get_opcodes():
+        for _, e, f, g, h in SequenceMatcher(None, titles[0], titles[1], autojunk=False).get_opcodes():
             if titles[0][e:f] == titles[1][g:h]:
                 yield from zip(old[a + e : a + f], new[c + g : c + h], strict=True)
             else:

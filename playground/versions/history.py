@@ -264,7 +264,7 @@ def edits_between(old: str, new: str) -> list[tuple[int, int, str]]:
     edits, at = [], [start]
     for line in lines[0]:
         at.append(at[-1] + len(line))
-    for tag, a, b, c, d in SequenceMatcher(None, *lines, autojunk=False).get_opcodes():
+    for tag, a, b, c, d in SequenceMatcher(None, lines[0], lines[1], autojunk=False).get_opcodes():
         if tag != "equal":
             edits.append((at[a], at[b], "".join(lines[1][c:d])))
     return edits

@@ -249,12 +249,13 @@ def test_record_locked_log_forwards_and_reports_what_is_not_recorded(
             began = time.monotonic()
             assert _send(base_url) == 200
             assert time.monotonic() - began < 5
-            problem = _line(process)["problem"]
+            assert process.stderr is not None
+            problem = process.stderr.readline()
+            assert "request log" in problem
             lock.execute("ROLLBACK")
         assert _send(base_url) == 200
         process.send_signal(signal.SIGTERM)
-        _, errors = process.communicate(timeout=60)
-        assert problem in errors
+        process.communicate(timeout=60)
         assert process.returncode == 0
 
 
@@ -264,12 +265,8 @@ def test_record_log_that_cannot_be_opened_forwards_and_reports_it(
     folder = tmp_path / "data"
     (folder / "request-log.sqlite3" / "inside").mkdir(parents=True)
     with _record(folder, make_simulator("--plan", "none").base_url) as process:
-        lines = [_line(process)]
-        while "base_url" not in lines[-1]:
-            lines.append(_line(process))
-        assert len(lines) > 1
-        assert all(line["problem"] for line in lines[:-1])
-        assert _send(lines[-1]["base_url"]) == 200
+        assert _send(_line(process)["base_url"]) == 200
         process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=60)
+        assert "nothing is recorded" in errors
         assert process.returncode == 0

@@ -24,7 +24,12 @@ def test_server_process_problem_before_the_address_is_reported_and_it_starts(
     lines: list[str] = []
     statuses: list[int] = []
     ended = threading.Event()
-    process.watch(lines.append, lambda status: (statuses.append(status), ended.set()))
+
+    def end(status: int) -> None:
+        statuses.append(status)
+        ended.set()
+
+    process.watch(lines.append, end)
     assert process.base_url.startswith("http://127.0.0.1:")
     process.stop()
     assert ended.wait(10)

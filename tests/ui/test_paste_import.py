@@ -95,13 +95,14 @@ def test_drop_of_batch_lines_opens_a_prompt_and_of_log_lines_imports(tell: Tell,
     log.write_text('{"run": 1}\n')
 
     async def story(session: Session, hand: UiDriver) -> None:
-        window, imported = session.window, []
+        window = session.window
+        imported: list[Path] = []
         window.prompt.set_document(Document(id="e"))
         window.files.import_requested.disconnect()
         window.files.import_requested.connect(imported.append)
-        window.files.open_dropped(batch)
+        window.files.open_path(batch)
         await hand.until(lambda: len(window.prompt.document().messages) == 2, "opened")
-        window.files.open_dropped(log)
+        window.files.open_path(log)
         await hand.until(lambda: imported == [log], "imported")
 
     tell(story)

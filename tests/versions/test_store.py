@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from playground.prompt.document import Document, Message, Tool
-from playground.versions import store as store_module
 from playground.versions.history import MAX_CHAIN, edits_between
 from playground.versions.store import VersionStore, history_key
 
@@ -122,7 +121,7 @@ def test_record_disk_full_leaves_the_history_as_before(tmp_path: Path, monkeypat
             raise OSError(28, "No space left on device")
         return write(handle, data[:40])
 
-    monkeypatch.setattr(store_module.os, "write", full)
+    monkeypatch.setattr(os, "write", full)
     with pytest.raises(OSError, match="No space"):
         store.record(KEY, prompt("two"), "sent")
     monkeypatch.undo()
@@ -176,3 +175,24 @@ def test_record_file_is_private(tmp_path: Path) -> None:
     store = VersionStore(tmp_path)
     store.record(KEY, prompt("one"), "sent")
     assert (store.path(KEY).stat().st_mode & 0o777, store.path(KEY).parent.stat().st_mode & 0o777) == (0o600, 0o700)
+
+
+def test_record_process_killed_while_appending_keeps_every_acknowledged_version(tmp_path: Path) -> None:
+    script = (
+        "import sys; from pathlib import Path; from tests.versions.test_store import *\n"
+        "store = VersionStore(Path(sys.argv[1]))\n"
+        "for n in range(10_000): store.record(KEY, prompt(f'{sys.argv[2]} {n}'), 'sent'); print(n, flush=True)\n"
+    )
+    random.seed(2)
+    acknowledged: list[str] = []
+    for round_ in range(5):
+        arguments = [sys.executable, "-c", script, str(tmp_path), str(round_)]
+        with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            done = [process.stdout.readline() for _ in range(random.randrange(5, 40))]
+            process.kill()
+            done += process.stdout.readlines()
+        acknowledged += [f"{round_} {line.strip()}" for line in done if line.endswith("\n")]
+    found = systems(VersionStore(tmp_path))
+    assert set(acknowledged) <= set(found)
+    assert len(found) <= len(acknowledged) + 5

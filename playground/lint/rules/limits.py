@@ -115,16 +115,17 @@ def _refused(facts: PromptFacts) -> Iterator[Finding]:
 
 def _context(facts: PromptFacts) -> Iterator[Finding]:
     room = facts.whole("max_tokens") or 0
-    over = facts.prompt_tokens + room - CONTEXT_TOKENS
-    if over <= 0:
+    most = facts.setting.context_tokens
+    over = facts.prompt_tokens + room - (most or 0)
+    if most is None or over <= 0:
         return
     text = "".join(tool.json_text for tool in facts.document.tools)
     text += "".join(message.content or "" for message in facts.document.messages)
-    sure = facts.least_tokens(text) + room > CONTEXT_TOKENS
+    sure = facts.least_tokens(text) + room > most
     yield Finding(
         "serious" if sure else "hint",
         "Prompt and max_tokens do not fit together" if room else "The prompt does not fit",
-        f"Input and output together have at most {CONTEXT_TOKENS:,} tokens. "
+        f"Input and output together have at most {most:,} tokens. "
         + ("Shorten the prompt or lower max_tokens." if room else "Shorten the prompt.")
         + ("" if sure else " The count is an estimate: it may still fit."),
         evidence=(

@@ -37,7 +37,7 @@ from playground.ui.widgets.notice import words
 from playground.ui.widgets.plain_table import fill_table, plain_table
 
 _ORDER_LABELS = {"together": "All together", "forward": "A first", "backward": "A last"}
-_START_LABELS = {"as_is": "Cache as it is", "cold": "All cold", "warm": "All warm first"}
+_START_LABELS = {"as_is": "Cache unchanged", "cold": "All cold", "warm": "All warm first"}
 VALUE_PX = 150
 
 
@@ -80,7 +80,7 @@ class CompareTools(QWidget):
 
 
 class PrefixStrip(QFrame):
-    """One bar per column: what it has in common with A's prefix, the rest of its prefix, and what varies."""
+    """One bar per column: tokens shared with the prefix of A, further stable tokens, variable tokens."""
 
     def __init__(self, theme: Theme) -> None:
         super().__init__()

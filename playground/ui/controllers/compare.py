@@ -552,7 +552,7 @@ class CompareController(QObject):
             self.refresh_prefixes()
 
     def report(self) -> Report:
-        """Return the comparison as it is displayed."""
+        """Return the displayed comparison."""
         columns = tuple(
             Column(
                 replace(slot.variant, document=slot.sent or self.document_of(slot)),

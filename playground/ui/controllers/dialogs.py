@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QByteArray, QObject, Qt, Signal
-from PySide6.QtGui import QGuiApplication
+from PySide6.QtGui import QGuiApplication, QKeySequence
 from PySide6.QtWidgets import QDialog, QFileDialog, QMainWindow
 
 from playground.client.endpoint import ELECTRON_ID
@@ -26,13 +26,14 @@ if TYPE_CHECKING:
 
     from playground.client.endpoint import Endpoint
     from playground.lint.model import Finding
-    from playground.prompt.document import Document, Tool
+    from playground.prompt.document import Document, Json, Tool
     from playground.runs.state import RunState
     from playground.ui.controllers.request import Requests
     from playground.ui.dialogs.cache_history import ReplayDialog
     from playground.ui.dialogs.cache_lab import CacheLabDialog
     from playground.ui.dialogs.connect import ConnectDialog, ProbeResult
     from playground.ui.dialogs.guide import GuideDialog
+    from playground.ui.dialogs.palette import Rebound
     from playground.ui.dialogs.tool_server import ToolServerDialog
     from playground.ui.panes.prompt.pane import PromptPane
 
@@ -300,9 +301,12 @@ class DialogController(QObject):
             text = "The server answers. It has no list of models." if reached else f"{found.title}. {found.advice}"
             return ProbeResult(reached, text)
         names = tuple(model.id for model in found)
+        length = next((model.context_length for model in found if model.id == endpoint.model), None)
         if names and endpoint.model and endpoint.model not in names:
             return ProbeResult(False, f"The server answers, but offers no model {endpoint.model}.", names)
-        return ProbeResult(True, f"Connected. {len(names):,} model{'' if len(names) == 1 else 's'} offered.", names)
+        return ProbeResult(
+            True, f"Connected. {len(names):,} model{'' if len(names) == 1 else 's'} offered.", names, length
+        )
 
     def settings_dialog(self, section: str = "") -> None:
         """Open the settings, at a section if one is named."""
@@ -321,7 +325,26 @@ class DialogController(QObject):
         from playground.ui.dialogs.palette import KeysSheet
 
         assert self._actions is not None
-        self._open(KeysSheet(self._actions.rows(), self._window))
+        self._open(KeysSheet(self._actions.rows(), self._rebind, self._window))
+
+    def _rebind(self, row: int, shortcut: str | None) -> Rebound:
+        """Give an action another key and store it, unless another action or a message action has the key."""
+        from playground.ui.dialogs.palette import Rebound
+        from playground.ui.panes.prompt.cards import ACTIONS as CARD_ACTIONS
+
+        assert self._actions is not None
+        spec = ACTIONS[row]
+        wanted = spec.shortcut if shortcut is None else shortcut
+        cards = {QKeySequence(key).toString(): label for _, label, key in CARD_ACTIONS if key}
+        other = self._actions.clash(spec.id, wanted) or cards.get(wanted, "")
+        if other and wanted:
+            return Rebound(self._actions.shortcut(spec.id), f"{wanted} is the key of “{other}”. Change that one first.")
+        self._actions.rebind(spec.id, wanted)
+        chosen: dict[str, Json] = {name: key for name, key in self.shortcuts().items() if name != spec.id}
+        if wanted != spec.shortcut:
+            chosen[spec.id] = wanted
+        self._workspace.settings.set("shortcuts", chosen)
+        return Rebound(self._actions.shortcut(spec.id))
 
     def palette(self) -> None:
         """Ctrl+K: every action by a few letters."""

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import uuid
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,12 +17,13 @@ from playground.assets import asset
 from playground.client.redact import MASK
 from playground.prompt.document import Document, Message
 from playground.prompt.field_errors import InputError
-from playground.prompt.files import PROMPT_FORMAT, FileFormat, OpenedPrompt, content_id, dump, missing_in, parse_bytes
+from playground.prompt.files import PROMPT_FORMAT, FileFormat, OpenedPrompt, dump, missing_in, parse_bytes
 from playground.prompt.import_formats.detect import import_kind, open_any, open_any_bytes
 from playground.prompt.json_bounds import loads
-from playground.storage.draft import Draft, DraftState
+from playground.storage.draft import Draft
 from playground.storage.paths import write_shared
-from playground.ui.panes.prompt.undo import PromptFile
+from playground.ui.controllers.tabs import NOT_COMPARED, PromptTabs, identified
+from playground.ui.panes.prompt.undo import PromptFile, PromptPage
 
 if TYPE_CHECKING:
     from playground.tasks import Tasks
@@ -39,18 +39,9 @@ SETTLE_MS = 150
 """Wait after a file system event: an editor that replaces a file causes several."""
 
 
-NOT_COMPARED = ""
-"""Digest of a file that was not read since the program started."""
-
-
 def sample_document(name: str = "acme-phone-agent") -> Document:
     """Return a shipped prompt; by default the voice agent of a first start."""
     return parse_bytes(asset(f"prompts/{name}.prompt.json").read_bytes()).document
-
-
-def identified(document: Document) -> Document:
-    """Return a document with an id. Tool mocks and consents belong to the id: two prompts may have one name."""
-    return document if document.id else replace(document, id=content_id(document))
 
 
 def digest_of(data: bytes) -> str:
@@ -74,10 +65,14 @@ class Files(QObject):
     file_used = Signal(object)
     """A prompt file (Path) was opened or saved."""
     import_requested = Signal(object)
-    """A dropped file (Path) that is not a prompt but may be a log or HAR."""
+    """A file (Path) that is not a prompt but may be a log or HAR."""
 
     def __init__(self, window: QWidget, draft: Draft, prompt: PromptPane, tasks: Tasks) -> None:
         super().__init__(window)
+        self.tabs = PromptTabs(prompt)
+        self.tabs.close_requested.connect(self.close_tab)
+        self.tabs.switched.connect(lambda _page: self.replaced.emit())
+        self.changed.connect(self.tabs.refresh)
         draft.on_trouble = self.trouble.emit
         self._window, self._draft, self._prompt, self._tasks = window, draft, prompt, tasks
         self._saving = asyncio.Lock()
@@ -101,13 +96,12 @@ class Files(QObject):
     @property
     def name(self) -> str:
         """The prompt's name: its file's name, otherwise its own."""
-        path = self.file.path
-        return path.name.removesuffix(".json") if path is not None else self._prompt.document().name
+        return self.tabs.page.name
 
     @property
     def dirty(self) -> bool:
         """Whether the prompt differs from its file, or from the prompt that was opened."""
-        return self._prompt.document() != self.file.saved
+        return self.tabs.page.dirty
 
     def start(self) -> None:
         """Show the draft of the last session, or the sample prompt at a first start."""
@@ -115,26 +109,42 @@ class Files(QObject):
         if state is None:
             self._show(sample_document(), PromptFile(None, PROMPT_FORMAT, sample_document()))
             return
-        try:
-            saved = identified(parse_bytes(state.saved.encode("utf-8", "surrogatepass")).document)
-        except InputError:
-            saved = Document()
-        path = Path(state.file) if state.file else None
-        self._prompt.set_document(state.document, file=PromptFile(path, state.format, saved, NOT_COMPARED))
+        self.tabs.restore(state)
         self._watch()
         self._check_disk()
 
-    def edited(self, document: Document) -> None:
-        """Save the draft."""
-        file = self.file
-        path = str(file.path) if file.path is not None else None
-        self._draft.note(DraftState(document, path, file.saved_text, file.format))
+    def edited(self, _document: Document) -> None:
+        """Save the draft of every tab."""
+        self._draft.note(self.tabs.state())
         self.changed.emit()
+
+    def new_tab(self) -> None:
+        """Open another tab with an empty prompt."""
+        self.tabs.add()
+        self.new()
+
+    def close_tab(self, page: PromptPage | None = None) -> None:
+        """Close a tab (None: the one on display) after the question about unsaved changes.
+
+        The last tab gets an empty prompt in place of its own.
+        """
+        closing = page or self.tabs.page
+        if closing.dirty:
+            self.tabs.show_page(closing)
+        self._ask_then(closing, lambda: self._close(closing))
+
+    def _close(self, page: PromptPage) -> None:
+        if page not in self.tabs.pages:
+            return
+        if len(self.tabs.pages) == 1:
+            self.tabs.add()
+            self._show(_empty(), PromptFile(saved=_empty()))
+        self.tabs.remove(page)
+        self.edited(self._prompt.document())
 
     def new(self) -> None:
         """Start an empty prompt: one system and one user message."""
-        empty = Document(messages=(Message("system", ""), Message("user", "")), id=uuid.uuid4().hex)
-        self.show_example(empty)
+        self.show_example(_empty())
 
     def open_sample(self, name: str = "acme-phone-agent") -> None:
         """Open a shipped prompt."""
@@ -145,30 +155,49 @@ class Files(QObject):
         self.open_sample("acme-billing-agent")
 
     def show_example(self, document: Document) -> None:
-        """Open a prompt that has no file."""
-        self._ask_then(lambda: self._show(document, PromptFile(None, PROMPT_FORMAT, document)))
+        """Open a prompt that has no file, in a new tab unless the one on display is empty."""
+        self._need_tab()
+        self._show(document, PromptFile(None, PROMPT_FORMAT, document))
+
+    def _need_tab(self) -> None:
+        if not self.tabs.blank:
+            self.tabs.add()
 
     def open(self) -> None:
         """Ask for a file and open it."""
         dialog = QFileDialog(self._window, "Open a prompt file or a request body")
         dialog.setNameFilter(FILTER)
         dialog.setFileMode(QFileDialog.FileMode.ExistingFile)
-        dialog.fileSelected.connect(lambda path: self.ask_and_open(Path(path)))
+        dialog.fileSelected.connect(lambda path: self.open_path(Path(path)))
         dialog.open()
 
-    def ask_and_open(self, path: Path) -> None:
-        """Open a file, after the question about unsaved changes."""
-        self._ask_then(lambda: self.open_path(path))
-
     def open_path(self, path: Path) -> None:
-        """Open a file in the background; a file that is not a prompt changes nothing."""
-        self._tasks.start(self.open_file(path), "open a file")
+        """Open a file in a tab, in the background; logs and HAR files are imported."""
+        self._tasks.start(self.open_all([path]), "open a file")
 
-    async def open_file(self, path: Path) -> None:
-        """Open a file; a file that is not a prompt changes nothing. Reports errors through `trouble`."""
+    async def open_all(self, paths: Sequence[Path]) -> None:
+        """Open each file in a tab; logs and HAR files are imported. Errors are reported through `trouble`."""
+        for path in paths:
+            if is_log(path):
+                await self._open_lines(path)
+            else:
+                await self.open_file(path, in_tab=True)
+
+    async def open_file(self, path: Path, *, in_tab: bool = False) -> None:
+        """Open a file; a file that is not a prompt changes nothing. Reports errors through `trouble`.
+
+        `in_tab`: display the tab in which the file is open, or open it in a new tab unless the one on display is empty.
+        Otherwise it replaces the prompt on display, which Undo brings back.
+        """
+        path = await asyncio.to_thread(path.absolute)
+        if in_tab and (page := self.tabs.find(path)) is not None:
+            self.tabs.show_page(page)
+            return
         read = await self._read(path)
         if read is None:
             return
+        if in_tab:
+            self._need_tab()
         opened, digest = read
         # A prompt of another tool gets no file: Save must not replace the other tool's file with this program's format.
         file = PromptFile(None if opened.imported else path, opened.format, opened.document, digest)
@@ -190,6 +219,8 @@ class Files(QObject):
             return await asyncio.to_thread(read)
         except InputError as bad:
             self.trouble.emit(f"{path.name} was not opened: {bad.problems[0]}")
+        except FileNotFoundError:
+            self.trouble.emit(f"{path} does not exist any more.")
         except OSError as error:
             self.trouble.emit(f"{path} cannot be read: {error.strerror or error}.")
         return None
@@ -282,8 +313,10 @@ class Files(QObject):
         old_path = before.path
         if before.path == now.path:
             before.format, before.digest, before.saved = now.format, now.digest, now.saved
-        elif self.file is before:
-            self._prompt.history.set_file(now)
+        else:
+            self.tabs.rename_file(before, now)
+            if self.file is before:
+                self._prompt.history.set_file(now)
         self._prompt.file_bar.hide()
         self._watch()
         for message in missing_in(now.saved, now.format):
@@ -294,33 +327,35 @@ class Files(QObject):
             self.saved.emit(now.path.name)
             self.file_saved.emit(old_path, now)
 
-    def _ask_then(self, run: Callable[[], None]) -> None:
-        if not self.dirty or not self._prompt.document().messages:
+    def _ask_then(self, page: PromptPage, run: Callable[[], None]) -> None:
+        if not page.dirty or not any(message.content for message in page.document.messages):
             run()
             return
         box = QMessageBox(self._window)
         box.setWindowTitle("Unsaved changes")
         box.setTextFormat(Qt.TextFormat.PlainText)
-        box.setText(f"{self.name or 'This prompt'} has unsaved changes.")
-        box.setInformativeText("Undo brings them back after the other prompt is opened.")
-        save = box.addButton("Save…" if self.file.path is None else "Save", QMessageBox.ButtonRole.AcceptRole)
-        discard = box.addButton("Open without saving", QMessageBox.ButtonRole.DestructiveRole)
+        box.setText(f"{page.name or 'This prompt'} has unsaved changes.")
+        box.setInformativeText("Discard loses them.")
+        path = page.file.path
+        save = box.addButton("Save…" if path is None else "Save", QMessageBox.ButtonRole.AcceptRole)
+        discard = box.addButton("Discard", QMessageBox.ButtonRole.DestructiveRole)
         box.addButton(QMessageBox.StandardButton.Cancel)
 
         def answer(button: object) -> None:
             if button is discard:
                 run()
-            elif button is save and self.file.path is None:
+            elif button is save and path is None:
                 self.save_as()
-            elif button is save and self.file.path is not None:
-                self._tasks.start(self._save_then(self.file.path, run), "save the prompt")
+            elif button is save and path is not None:
+                self._tasks.start(self._save_then(path, page, run), "save the prompt")
 
         box.buttonClicked.connect(answer)
         box.open()
 
-    async def _save_then(self, path: Path, run: Callable[[], None]) -> None:
+    async def _save_then(self, path: Path, page: PromptPage, run: Callable[[], None]) -> None:
+        self.tabs.show_page(page)
         await self.save_file(path)
-        if not self.dirty:
+        if not page.dirty:
             run()
 
     def _watch(self) -> None:
@@ -413,7 +448,7 @@ class Files(QObject):
             if paths:
                 event.acceptProposedAction()
                 if event.type() == QEvent.Type.Drop:
-                    self.open_dropped(paths[0])
+                    self._tasks.start(self.open_all(paths), "open files")
                 return True
         return super().eventFilter(watched, event)
 
@@ -423,7 +458,8 @@ class Files(QObject):
         try:
             opened = await asyncio.to_thread(open_any, text)
         except InputError as bad:
-            bar.say(f"The pasted {kind} is not a prompt: {bad.problems[0]}", [("Dismiss", bar.hide)])
+            if "YAML" not in kind:  # plain text may look like YAML
+                bar.say(f"The pasted {kind} is not a prompt: {bad.problems[0]}", [("Dismiss", bar.hide)])
             return
         notes = list(opened.notes)
         if opened.model not in (None, "electron"):
@@ -446,19 +482,16 @@ class Files(QObject):
             found = f"The pasted text is a {kind}."
             bar.say(" ".join((found, *notes)), [("Open as prompt", accept), ("Keep as text", bar.hide)])
 
-    def open_dropped(self, path: Path) -> None:
-        """Open a dropped prompt; hand logs and HAR files to the import."""
-        if is_log(path):
-            self._tasks.start(self._open_lines(path), "open a dropped file")
-        else:
-            self.ask_and_open(path)
-
     async def _open_lines(self, path: Path) -> None:
         """Open JSON lines of requests (OpenAI batch input) as a prompt; import other lines into the log."""
         if path.suffix.lower() == ".jsonl" and await asyncio.to_thread(_has_requests, path):
-            self.ask_and_open(path)
+            await self.open_file(path, in_tab=True)
         else:
             self.import_requested.emit(path)
+
+
+def _empty() -> Document:
+    return Document(messages=(Message("system", ""), Message("user", "")), id=uuid.uuid4().hex)
 
 
 def is_log(path: Path) -> bool:

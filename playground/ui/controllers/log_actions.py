@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -153,7 +154,7 @@ class LogWork(QObject):
             "compare": self._compare,
             "ticket": self._ticket,
             "export": self._export,
-            "export_shown": lambda: self._export_of(self._pane.model.filter),
+            "export_shown": lambda: self._export_of(replace(self._pane.model.filter, order=None)),
             "import": self._import,
             "delete": self._delete,
             "delete_shown": self._delete_shown,
@@ -174,7 +175,7 @@ class LogWork(QObject):
         """The numbers of the chosen rows, rising."""
         places = self._pane.table.chosen_rows()
         numbers = await self._log.numbers(self._pane.model.filter)
-        return [numbers[len(numbers) - 1 - place] for place in reversed(places) if place < len(numbers)]
+        return sorted(numbers[len(numbers) - 1 - place] for place in places if place < len(numbers))
 
     async def chosen(self) -> list[str]:
         """The run_ids of the chosen rows, the newest first."""
@@ -342,7 +343,7 @@ class LogWork(QObject):
             await self._log.delete(ids)
 
     async def _delete_shown(self) -> None:
-        chosen = self._pane.model.filter
+        chosen = replace(self._pane.model.filter, order=None)
         count = (await self._log.count(chosen, None)).n
         if count and await self._agreed(count):
             self.trouble.emit(f"{await self._log.delete_matching(chosen):,} requests were deleted.")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QObject, Qt, Signal
 from PySide6.QtWidgets import QDialog, QDialogButtonBox, QFormLayout, QLineEdit, QMessageBox, QPlainTextEdit, QWidget
@@ -119,8 +119,8 @@ class VersionPaths(QObject):
         """Update the figures: a request has ended."""
         self._refresh_soon()
 
-    def _start(self, work: object, name: str) -> None:
-        self._workspace.tasks.start(work, name)  # type: ignore[arg-type]  # coroutines of this class
+    def _start(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        self._workspace.tasks.start(work, name)
 
     def _refresh_soon(self) -> None:
         if self._panel is not None:
@@ -204,7 +204,7 @@ class VersionPaths(QObject):
         await self.refresh()
 
     def _save(self) -> None:
-        self._ask("Save version", "", "", lambda label, note: self._save_named(label, note))
+        self._ask("Save version", "", "", self._save_named)
 
     def _label(self, version: Version) -> None:
         async def store(label: str, note: str) -> None:
@@ -215,7 +215,7 @@ class VersionPaths(QObject):
     async def _save_named(self, label: str, note: str) -> None:
         await self._workspace.versions.save(self.key, self._prompt.document(), label or "Saved version", note)
 
-    def _ask(self, title: str, label: str, note: str, store: Callable[[str, str], object]) -> None:
+    def _ask(self, title: str, label: str, note: str, store: Callable[[str, str], Coroutine[Any, Any, None]]) -> None:
         dialog = QDialog(self._panel)
         dialog.setWindowTitle(title)
         form = QFormLayout(dialog)
@@ -230,7 +230,7 @@ class VersionPaths(QObject):
 
         async def write() -> None:
             try:
-                await store(name.text().strip(), text.toPlainText().strip())  # type: ignore[misc]  # a coroutine
+                await store(name.text().strip(), text.toPlainText().strip())
             except OSError as error:
                 self.trouble.emit(f"The version was not stored: {error.strerror or error}.")
             self._refresh_soon()
@@ -254,7 +254,11 @@ class VersionPaths(QObject):
                 self.trouble.emit(f"The history was not deleted: {error.strerror or error}.")
             await self.refresh()
 
-        box.buttonClicked.connect(lambda button: button is delete and self._start(work(), "delete a history"))
+        def answer(button: object) -> None:
+            if button is delete:
+                self._start(work(), "delete a history")
+
+        box.buttonClicked.connect(answer)
         box.finished.connect(box.deleteLater)
         box.open()
 

@@ -74,8 +74,8 @@ class _Rows(QStyledItemDelegate):
         self, painter: QPainter, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex
     ) -> None:
         item, figures, current = (index.data(role) for role in (_ITEM, _FIGURES, _STATE))
-        rect: QRect = option.rect  # type: ignore[attr-defined]  # missing in the stubs
-        state: QStyle.StateFlag = option.state  # type: ignore[attr-defined]
+        rect: QRect = option.rect
+        state: QStyle.StateFlag = option.state
         theme = self.theme
         painter.save()
         if state & QStyle.StateFlag.State_Selected:
@@ -195,8 +195,9 @@ class VersionsPanel(QFrame):
         head = QVBoxLayout()
         head.setContentsMargins(GRID * 2, GRID, GRID * 2, GRID)
         head.setSpacing(GRID)
-        for widget in (self.headline, self.detail, self.bars):
-            head.addWidget(widget)
+        head.addWidget(self.headline)
+        head.addWidget(self.detail)
+        head.addWidget(self.bars)
         other.addLayout(head)
         actions = _row(self.fix, self.next)
         actions.insertStretch(0, 1)
@@ -222,7 +223,7 @@ class VersionsPanel(QFrame):
         self.list.currentRowChanged.connect(lambda _row: self._chosen())
         self.list.itemActivated.connect(lambda _item: self._edit_label())
         self.against.activated.connect(lambda _index: self._compare())
-        self.restore.clicked.connect(lambda: self.selected and self.restore_requested.emit(self.selected))
+        self.restore.clicked.connect(self._restore)
         menu = QMenu(self.more)
         menu.addAction("Label and note…").triggered.connect(self._edit_label)
         menu.addAction("Delete this history…").triggered.connect(self.delete_requested)
@@ -232,8 +233,9 @@ class VersionsPanel(QFrame):
     @property
     def selected(self) -> Item | None:
         """The selected version or commit."""
-        item = self.list.currentItem()
-        return item.data(_ITEM) if item is not None else None
+        entry = self.list.currentItem()
+        found: Item | None = entry.data(_ITEM) if entry is not None else None
+        return found
 
     @property
     def base(self) -> Item | None:
@@ -342,6 +344,10 @@ class VersionsPanel(QFrame):
         self.fix.setVisible(round(found.moved_tokens) < 0 and current is not None and bool(current.data(_STATE)))
         self.bars.show_boundaries(list(zip(names, (found.old, found.new), strict=True)))
         self.diff.show_comparison(found, *names)
+
+    def _restore(self) -> None:
+        if self.selected is not None:
+            self.restore_requested.emit(self.selected)
 
     def _edit_label(self) -> None:
         if isinstance(self.selected, Version):

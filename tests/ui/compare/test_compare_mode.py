@@ -182,6 +182,7 @@ def test_compare_winner_is_one_undo_step_of_the_editor(tell: Tell) -> None:
         compare = compare_of(session, edited())
         field = compare.page.values.fields["question"]
         field.setFocus()
+        field.end(False)
         QTest.keyClicks(field, "!")
         prompt = session.window.prompt
         before, steps = prompt.document(), prompt.undo_stack.count()

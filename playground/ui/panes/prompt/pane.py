@@ -229,11 +229,11 @@ class PromptPane(QFrame):
 
     def undo(self) -> None:
         """Undo the last step, of any tab."""
-        self.history.stack.undo()
+        self.history.undo()
 
     def redo(self) -> None:
         """Redo the last undone step."""
-        self.history.stack.redo()
+        self.history.redo()
 
     def _on_spliced(self, _message: int, splice: Splice, shown: bool) -> None:
         if not shown:
