@@ -47,7 +47,7 @@ _PREFIX = "electron-playground: "
 
 
 class RecorderController(QObject):
-    """One a window, built when the mode is first displayed."""
+    """One per window, built when the mode is first displayed."""
 
     trouble = Signal(str)
     open_wanted = Signal(str)
@@ -154,7 +154,7 @@ class RecorderController(QObject):
         self.start()
 
     def _said(self, line: str) -> None:
-        """Show a message of the process: mostly what it could not record."""
+        """Show a message of the process, for example about a request that is not recorded."""
         if line.startswith(_PREFIX) and not self._closed:
             self.page.notice.say(line.removeprefix(_PREFIX), [("Dismiss", self.page.notice.hide)])
         self._last_line = line or self._last_line

@@ -18,7 +18,7 @@ _WIDEST = 36
 
 
 class TokenBars(QWidget):
-    """One bar a request, oldest left: cached solid, fresh hollow; dashed if the tokens are not reported."""
+    """One bar per request, oldest left: cached solid, fresh hollow; dashed if the tokens are not reported."""
 
     chosen = Signal(str)
     """The run_id of a bar that was clicked."""
@@ -87,7 +87,7 @@ class TokenBars(QWidget):
             painter.drawText(QPointF(x + 14, 15), label if both else f"{label.split()[0]} —")
             x += 34 + painter.fontMetrics().horizontalAdvance(label)
         painter.setBrush(Qt.BrushStyle.NoBrush)
-        painter.drawText(QPointF(x, 15), "prompt tokens a request")
+        painter.drawText(QPointF(x, 15), "prompt tokens per request")
 
     def _paint_axis(self, painter: QPainter, most: float) -> None:
         area = QRectF(_LEFT, _TOP, self.width() - _LEFT - 8, self.height() - _TOP - _BOTTOM)

@@ -34,7 +34,7 @@ NONE_YET = "No leaks found. Text that differs between requests of one program is
 
 
 class LeaksPanel(QScrollArea):
-    """One card a leak, the most expensive first."""
+    """One card per leak, the most expensive first."""
 
     preview_wanted = Signal(object)
     """A Leak."""
@@ -109,7 +109,7 @@ def _samples(samples: Sequence[str]) -> str:
 
 
 class LeakDialog(QDialog):
-    """Shows each rewrite of a recorded body as a diff. It changes nothing: the change is made in the other program."""
+    """Shows each rewrite of a recorded body as a diff. The user makes the change in the other program."""
 
     def __init__(self, theme: Theme, leak: Leak, options: Sequence[Rewrite], parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -128,7 +128,7 @@ class LeakDialog(QDialog):
         if options:
             column.addWidget(self.choice)
             column.addWidget(self.difference, 1)
-            column.addWidget(words("The change is shown on a recorded request. Nothing is changed by itself.", "muted"))
+            column.addWidget(words("The diff of a recorded request. Make the change in your program.", "muted"))
         column.addWidget(buttons)
         self.choice.currentIndexChanged.connect(self._show)
         self._show(0)
