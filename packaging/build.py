@@ -1,4 +1,4 @@
-"""Builds the packages: `python packaging/build.py wheel|bundle|deb|icons|man|sbom`. Results are in dist/.
+"""Builds the packages: `python packaging/build.py wheel|bundle|deb|…`. Results are in dist/.
 
 Runs on a bare machine with Python: each command makes a virtual environment with the pinned packages it needs.
 """
@@ -9,6 +9,7 @@ import argparse
 import gzip
 import json
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -16,17 +17,23 @@ import tomllib
 import venv
 from pathlib import Path
 
+import icu_data
+
 ROOT = Path(__file__).resolve().parent.parent
 BUILD, DIST = ROOT / "build", ROOT / "dist"
 CONSTRAINTS = ROOT / "packaging" / "constraints.txt"
 EXTRAS = "otel,mcp,speech"
+ENTRY = ROOT / "resources/app/electron-playground.desktop"
+METAINFO = ROOT / "packaging/linux/ai.smallest.electron_playground.metainfo.xml"
+ICONS = ROOT / "resources" / "app" / "icons"
 ICON_SIZES = (16, 24, 32, 48, 64, 128, 256, 512)
 EPOCH = "1764201600"
 """SOURCE_DATE_EPOCH of builds: archives have the same times whenever they are built."""
 DEPENDS = (
-    "libc6, libgl1, libegl1, libfontconfig1, libdbus-1-3, libxkbcommon0, libxkbcommon-x11-0, libxcb-cursor0, "
+    "libgl1, libegl1, libfontconfig1, libdbus-1-3, libxkbcommon0, libxkbcommon-x11-0, libxcb-cursor0, "
     "libxcb-icccm4, libxcb-image0, libxcb-keysyms1, libxcb-randr0, libxcb-render-util0, libxcb-shape0, libxcb-xkb1, "
-    "libglib2.0-0"
+    "libglib2.0-0, libx11-xcb1, libxcb-glx0, libxcb-shm0, libxcb-sync1, libxcb-xfixes0, libgssapi-krb5-2, libpulse0, "
+    "libstdc++6, zlib1g"
 )
 
 
@@ -58,7 +65,7 @@ def wheel() -> None:
 
 
 def icons() -> None:
-    """Render the icon in all sizes to build/icons."""
+    """Render resources/app/electron-playground.svg in all sizes to resources/app/icons, which is in the repository."""
     python = environment(f"{ROOT}")
     code = (
         "import sys\n"
@@ -73,7 +80,7 @@ def icons() -> None:
         "    painter.end()\n"
         "    assert image.save(f'{sys.argv[2]}/{size}.png')\n"
     )
-    folder = BUILD / "icons"
+    folder = ICONS
     folder.mkdir(parents=True, exist_ok=True)
     run(python, "-c", code, ROOT / "resources/app/electron-playground.svg", folder, *ICON_SIZES)
 
@@ -88,12 +95,12 @@ def man() -> None:
 
 def bundle() -> None:
     """Build the one-folder bundle in dist/electron-playground with PyInstaller."""
-    python = environment(f"{ROOT}[{EXTRAS}]", "pyinstaller")
-    if sys.platform != "linux":
-        icons()
+    python = environment(f"{ROOT}[{EXTRAS}]", "pyinstaller", *([] if sys.platform == "linux" else ["pillow"]))
     run(python, "-m", "PyInstaller", "--noconfirm", "--distpath", DIST, "--workpath", BUILD / "pyinstaller",
         ROOT / "packaging/electron-playground.spec")  # fmt: skip
     folder = DIST / "electron-playground"
+    for library in folder.glob("_internal/PySide6/Qt/lib/libicudata.so.*"):
+        print(f"{library.name}: {icu_data.shrink(library) / 1e6:.1f} MB")
     licences(python, folder / "licences")
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file() and not file.is_symlink())
     print(f"{folder}: {size / 1e6:.0f} MB")
@@ -106,7 +113,10 @@ def licences(python: Path, folder: Path) -> None:
         "import json, shutil, sys\n"
         "from importlib.metadata import distributions\n"
         "found = []\n"
+        "builders = ('pip', 'setuptools', 'pyinstaller', 'pyinstaller-hooks-contrib', 'altgraph', 'pillow', 'wheel')\n"
         "for item in distributions():\n"
+        "    if item.metadata['Name'].lower() in builders:\n"
+        "        continue\n"
         "    name, version = item.metadata['Name'], item.version\n"
         "    purl = f'pkg:pypi/{name.lower()}@{version}'\n"
         "    found.append({'type': 'library', 'name': name, 'version': version, 'purl': purl})\n"
@@ -115,7 +125,10 @@ def licences(python: Path, folder: Path) -> None:
         "        if upper.startswith(('LICENSE', 'LICENCE', 'COPYING', 'NOTICE')) and file.locate().is_file():\n"
         "            shutil.copy(file.locate(), f'{sys.argv[1]}/{name}-{file.name}')\n"
         "found.sort(key=lambda part: part['name'].lower())\n"
-        "sbom = {'bomFormat': 'CycloneDX', 'specVersion': '1.5', 'version': 1, 'components': found}\n"
+        "main = [part for part in found if part['name'] == 'electron-playground'][0]\n"
+        "found = [part for part in found if part is not main]\n"
+        "top = {'component': {**main, 'type': 'application'}}\n"
+        "sbom = {'bomFormat': 'CycloneDX', 'specVersion': '1.5', 'version': 1, 'metadata': top, 'components': found}\n"
         "print(json.dumps(sbom, indent=1))\n"
     )
     made = subprocess.run([python, "-c", code, folder], check=True, capture_output=True, text=True)
@@ -125,22 +138,20 @@ def licences(python: Path, folder: Path) -> None:
 
 def deb() -> None:
     """Build dist/electron-playground_VERSION_ARCH.deb from the bundle."""
-    if not (DIST / "electron-playground" / "electron-playground").exists():
-        bundle()
-    icons()
+    _needs_bundle()
     man()
     root = BUILD / "deb"
     shutil.rmtree(root, ignore_errors=True)
     shutil.copytree(DIST / "electron-playground", root / "usr/lib/electron-playground", symlinks=True)
     (root / "usr/bin").mkdir(parents=True)
     (root / "usr/bin/electron-playground").symlink_to("../lib/electron-playground/electron-playground")
-    _install(ROOT / "packaging/linux/electron-playground.desktop", root / "usr/share/applications")
-    _install(ROOT / "packaging/linux/ai.smallest.electron_playground.metainfo.xml", root / "usr/share/metainfo")
+    _install(ENTRY, root / "usr/share/applications")
+    _install(METAINFO, root / "usr/share/metainfo")
     _install(ROOT / "LICENSE", root / "usr/share/doc/electron-playground", "copyright")
     _install(ROOT / "resources/app/electron-playground.svg", root / "usr/share/icons/hicolor/scalable/apps")
     for size in ICON_SIZES:
         folder = root / f"usr/share/icons/hicolor/{size}x{size}/apps"
-        _install(BUILD / f"icons/{size}.png", folder, "electron-playground.png")
+        _install(ICONS / f"{size}.png", folder, "electron-playground.png")
     manual = root / "usr/share/man/man1"
     manual.mkdir(parents=True)
     page = gzip.compress((BUILD / "electron-playground.1").read_bytes(), mtime=0)
@@ -173,7 +184,8 @@ def _control(root: Path) -> None:
     control = (
         f"Package: electron-playground\nVersion: {version()}\nArchitecture: {_architecture()}\n"
         "Section: devel\nPriority: optional\n"
-        f"Installed-Size: {size}\nDepends: {DEPENDS}\nRecommends: fonts-inter, fonts-jetbrains-mono, fonts-noto-core\n"
+        f"Installed-Size: {size}\nDepends: libc6 (>= {platform.libc_ver()[1]}), {DEPENDS}\n"
+        "Recommends: fonts-inter, fonts-jetbrains-mono, fonts-noto-core\n"
         "Maintainer: Electron Playground developers <maintainers@electron-playground.invalid>\n"
         "Description: playground for the Electron language model\n"
         " Write prompts, see the stable prefix and what the cache serves, and find every request_id again.\n"
@@ -182,7 +194,54 @@ def _control(root: Path) -> None:
     (root / "DEBIAN/control").write_text(control, "utf-8")
 
 
-COMMANDS = {"wheel": wheel, "icons": icons, "man": man, "bundle": bundle, "deb": deb}
+def appimage() -> None:
+    """Build dist/electron-playground-VERSION.AppImage from the bundle; needs `appimagetool`."""
+    folder = app_dir(BUILD / "AppDir")
+    run("appimagetool", folder, DIST / f"electron-playground-{version()}.AppImage")
+
+
+def app_dir(folder: Path) -> Path:
+    """Write the folder that `appimagetool` packs: the bundle, its start, desktop entry, icon and metainfo."""
+    _needs_bundle()
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(DIST / "electron-playground", folder / "usr/lib/electron-playground", symlinks=True)
+    (folder / "AppRun").symlink_to("usr/lib/electron-playground/electron-playground")
+    _install(ENTRY, folder)
+    _install(ROOT / "resources/app/electron-playground.svg", folder)
+    _install(METAINFO, folder / "usr/share/metainfo", METAINFO.name.replace("metainfo.xml", "appdata.xml"))
+    return folder
+
+
+def dmg() -> None:
+    """Build dist/electron-playground-VERSION.dmg on macOS."""
+    bundle()
+    image = DIST / f"electron-playground-{version()}.dmg"
+    run("hdiutil", "create", "-volname", "Electron Playground", "-srcfolder", DIST / "Electron Playground.app",
+        "-ov", "-format", "UDZO", image)  # fmt: skip
+
+
+def msi() -> None:
+    """Build dist/electron-playground-VERSION.msi on Windows; needs WiX 5 (`wix`)."""
+    _needs_bundle()
+    run("wix", "build", ROOT / "packaging/windows/electron-playground.wxs", "-d", f"Version={version()}", "-d",
+        f"Bundle={DIST / 'electron-playground'}", "-o", DIST / f"electron-playground-{version()}.msi")  # fmt: skip
+
+
+def self_test() -> None:
+    """Run the self-test of the bundle, without a display."""
+    program = DIST / "electron-playground" / f"electron-playground{'.exe' if os.name == 'nt' else ''}"
+    run(program, "self-test", env={**os.environ, "QT_QPA_PLATFORM": "offscreen"})
+
+
+def _needs_bundle() -> None:
+    if not (DIST / "electron-playground").exists():
+        bundle()
+
+
+COMMANDS = {
+    "wheel": wheel, "icons": icons, "man": man, "bundle": bundle, "deb": deb, "appimage": appimage, "dmg": dmg,
+    "msi": msi, "self-test": self_test,
+}  # fmt: skip
 
 
 def main() -> None:

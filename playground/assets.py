@@ -1,7 +1,8 @@
-"""Location of the files of `resources/`: next to the package in a checkout, inside it when installed."""
+"""Facts about this installation: location of the files of `resources/`, and how a missing extra is added."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 
@@ -16,3 +17,10 @@ def asset(name: str) -> Path:
         if path.exists():
             return path
     raise FileNotFoundError(f"this installation lacks resources/{name}; install Electron Playground again")
+
+
+def install_advice(extra: str) -> str:
+    """Return how the packages of an extra are installed; in a bundle, which includes them, there is no pip."""
+    if getattr(sys, "frozen", False):
+        return "This installation is incomplete: install Electron Playground again."
+    return f"To install it: pip install 'electron-playground[{extra}]'."

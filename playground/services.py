@@ -27,6 +27,7 @@ from playground.storage.paths import folder_warning
 from playground.storage.settings import Settings
 
 if TYPE_CHECKING:
+    from playground.agent.conversation import Result
     from playground.client.connection import Network
     from playground.client.rate_limiter import Load
     from playground.client.retry import RetryPolicy
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from playground.storage.credentials import CredentialStore
     from playground.tasks import Tasks
     from playground.telemetry.service import TelemetryService
+    from playground.versions.service import VersionService
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +153,10 @@ class AppServices:
         self._opened.push_async_callback(reporter.close)
         return reporter
 
+    def tell_tool(self, conversation: str, result: Result) -> None:
+        """Pass the result of an agent's tool call to telemetry."""
+        self.reporter.tell_tool(conversation, result)
+
     @cached_property
     def tool_servers(self) -> ToolServers:
         """Return the tool servers that the user configured. Calls `allow_server` before the first call of each."""
@@ -159,6 +165,13 @@ class AppServices:
         servers = ToolServers(lambda server: self.allow_server(server))
         self._opened.push_async_callback(servers.close)
         return servers
+
+    @cached_property
+    def versions(self) -> VersionService:
+        """Return the version history of prompts."""
+        from playground.versions.service import VersionService
+
+        return VersionService(self.folder, self.settings, self.writer, lambda message: self.on_trouble(message))
 
     @cached_property
     def adviser(self) -> LintService:

@@ -97,6 +97,33 @@ def _wait_for(seen: object) -> None:
         time.sleep(0.01)
 
 
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+def test_open_file_argument_is_shown_and_saved_as_the_draft(tmp_path: Path) -> None:
+    file, data = tmp_path / "prompt.json", tmp_path / "data"
+    file.write_text(json.dumps({"messages": [{"role": "user", "content": "marker-4711"}]}))
+    with subprocess.Popen(
+        [*PROGRAM, "--data-dir", str(data), str(file)], env=_environment(), stderr=subprocess.PIPE, text=True
+    ) as process:
+        _wait_for(lambda: any(b"marker-4711" in path.read_bytes() for path in data.glob("*.json")))
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=LIMIT_S)
+    assert process.returncode == 0
+    assert "Traceback" not in errors
+
+
+def test_window_icon_has_every_size_and_the_desktop_entry_its_name() -> None:
+    code = (
+        "from playground.ui.session import ICON_SIZES, make_application\n"
+        "application = make_application()\n"
+        "icon = application.windowIcon()\n"
+        "assert sorted(size.width() for size in icon.availableSizes()) == sorted(ICON_SIZES)\n"
+        "assert icon.pixmap(48).toImage().pixelColor(24, 3).name() == '#1b2b4e'\n"
+        "assert application.desktopFileName() == 'electron-playground'\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], env=_environment(), capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 KILLED = """
 import asyncio, os, signal, sys
 from pathlib import Path

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from playground.agent.conversation import Conversation
+from playground.agent.conversation import Conversation, Result
 from playground.agent.conversation_files import from_fields, to_fields
-from playground.agent.events import AgentLoopEnded, Happening, TurnEnded, TurnStarted
+from playground.agent.events import AgentLoopEnded, CallEnded, Happening, TurnEnded, TurnStarted
 from playground.agent.loop import AgentLoop
 from playground.agent.tool_executor import Ask, ToolExecutionError, ToolExecutor
 from playground.agent.tool_mock_files import consent_key, dump, load
@@ -83,6 +83,9 @@ class AgentHost(Protocol):
 
     async def send(self, document: Document, on_dispatch: Callable[[PendingRequest], None]) -> PendingRequest:
         """Send a document to the endpoint in use."""
+
+    def tell_tool(self, conversation: str, result: Result) -> None:
+        """Pass a tool's result to telemetry."""
 
 
 class AgentService:
@@ -155,7 +158,7 @@ class AgentService:
         )
 
     def _tied(self, conversation_id: str, listener: Callable[[Happening], None]) -> Callable[[Happening], None]:
-        """Tag each turn's row in the log with the conversation."""
+        """Tag each turn's row in the log with the conversation, and pass tool calls to telemetry."""
 
         def tie(run_id: str) -> None:
             if self._host.log is not None:
@@ -169,7 +172,10 @@ class AgentService:
 
         def told(happening: Happening) -> None:
             if isinstance(happening, TurnStarted):
+                happening.run.conversation = conversation_id
                 happening.run.listen(heard)
+            if isinstance(happening, CallEnded):
+                self._host.tell_tool(conversation_id, happening.result)
             if isinstance(happening, TurnEnded) and happening.turn.run_id and happening.turn.request_id is None:
                 tie(happening.turn.run_id)
             listener(happening)

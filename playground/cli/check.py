@@ -1,4 +1,4 @@
-"""`electron-playground check`: what the best-practice guide says of a prompt file, for a team's own CI.
+"""`electron-playground check`: lint prompts, find what varies between requests, compare prefixes with a baseline.
 
 No network. Reads the log only with --log or --data-dir.
 """
@@ -9,157 +9,183 @@ import argparse
 import asyncio
 import json
 import os
-import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from playground.cli.check_inputs import CheckedInput, read_inputs
+from playground.cli.check_report import Report, print_report, span_finding
 from playground.cli.exit_status import FAILED, FINISHED
 from playground.client.endpoint import Rates
-from playground.client.redact import redact
-from playground.export.terminal import for_stream, print_error, print_line, visible_line
+from playground.export.terminal import print_error
 from playground.lint.context import LintContext
 from playground.lint.engine import advise
 from playground.lint.history import NO_HISTORY, PromptHistory
-from playground.lint.model import SEVERITIES, Evidence, Finding, FindingPlace
+from playground.lint.model import Finding, Severity
+from playground.lint.prefix_baseline import (
+    SharedPrefix,
+    baseline_of,
+    entries_of,
+    file_fields,
+    prefix_of_prompt,
+    prefix_of_requests,
+    regressions,
+    removed,
+)
 from playground.lint.rules.registry import RULES, rule_named
+from playground.prefix_cache.token_estimator import TokenEstimator
+from playground.prefix_cache.varying_spans import VaryingSpan, families, varying_spans
 from playground.prompt.document import Document, Json
 from playground.prompt.field_errors import FieldError, InputError
-from playground.prompt.files import FORMAT_KEY, MAX_FILE_BYTES, parse_bytes
-from playground.prompt.import_formats.detect import open_any_bytes
 from playground.prompt.json_bounds import loads
-
-if TYPE_CHECKING:
-    from playground.prefix_cache.varying_spans import VaryingSpan
-
+from playground.storage.paths import write_shared
 
 SERIOUS_TOKENS = 128
-"""A span that varies in front of as many stable tokens keeps them from the cache in every request."""
+"""Stable tokens per request that a span keeps from the cache."""
+_PLACEHOLDERS = rule_named("placeholder-unfilled")
 
 
 def check(options: argparse.Namespace) -> int:
-    """Print the findings. Returns 0, or 1 if any is serious; raises InputError (2).
-
-    With several files, or JSON lines with several request bodies, spans that vary between the bodies are reported too.
-    """
-    names = _names(options.file)
-    if len(names) == 1 and not names[0].lower().endswith(".jsonl"):
-        found = _checked(names[0], _read(names[0]), options)
-        if options.json:
-            print(redact(json.dumps(_fields(found), ensure_ascii=True), None))
-        else:
-            _print(names[0], found)
-        return FAILED if _is_serious(found) else FINISHED
-    return _check_many(names, options)
-
-
-def _checked(name: str, data: bytes, options: argparse.Namespace) -> Sequence[Finding]:
+    """Print the findings. Returns 0, or 1 if one is as severe as --fail-on; raises InputError (2)."""
     rates, ignored = _rates(options.rates), _ignored(options.ignore)
-    document = _opened(data, name)
-    history = _history(document, options.data_dir) if options.log or options.data_dir is not None else NO_HISTORY
-    context = LintContext(rates=rates, history=history, fixture=options.fixture)
-    return advise(document, context, body=_foreign_body(data), dismissed=ignored)
+    if options.update_baseline and options.baseline is None:
+        raise InputError(FieldError(("--update-baseline",), "needs --baseline FILE."))
+    inputs = read_inputs(options, options.baseline)
+    groups = _groups(inputs)
+    results = [(item, list(found)) for item, found in _linted(inputs, groups, options, rates, ignored)]
+    bodies = [(item, item.body) for item in inputs if item.body is not None]
+    spans = varying_spans([body for _, body in bodies]) if len(bodies) > 1 else []
+    found_spans = [(bodies[span.request][0], span, span_finding(span, rates, _severity(span))) for span in spans]
+    notes = _compared(options, groups, results, rates) if options.baseline is not None else []
+    report = Report(results, found_spans, rates, notes)
+    print_report(report, "json" if options.json else options.format)
+    return FAILED if report.fails(options.fail_on) else FINISHED
 
 
-def _is_serious(found: Sequence[Finding]) -> bool:
-    return any(finding.severity == "serious" for finding in found)
+def _severity(span: VaryingSpan) -> Severity:
+    if span.tokens_per_request >= SERIOUS_TOKENS:
+        return "serious"
+    return "warning" if span.tokens_behind >= SERIOUS_TOKENS else "hint"
 
 
-def _names(given: Sequence[str]) -> list[str]:
-    """Return the files: a folder stands for the JSON files in it, in order of their names."""
-    names: list[str] = []
-    for name in given:
-        inside = sorted(path for path in Path(name).glob("*.json*")) if Path(name).is_dir() else [Path(name)]
-        names += [name] if name == "-" else [str(path) for path in inside]
-    if not names:
-        raise InputError(FieldError(("FILE",), "there is no JSON file in the folder."))
-    return names
+def _groups(inputs: Sequence[CheckedInput]) -> dict[str, list[CheckedInput]]:
+    """Return the inputs by prompt: a file of its own, or the recorded requests of one program, numbered by file."""
+    groups: dict[str, list[CheckedInput]] = {}
+    recorded: dict[str, list[CheckedInput]] = {}
+    for item in inputs:
+        if item.recorded and item.body is not None:
+            recorded.setdefault(item.file, []).append(item)
+        else:
+            groups[item.name] = [item]
+    for file, items in recorded.items():
+        for number, members in enumerate(families([item.body or {} for item in items]), 1):
+            groups[f"{file}#{number}"] = [items[index] for index in members]
+    return groups
 
 
-def _check_many(names: Sequence[str], options: argparse.Namespace) -> int:
-    from playground.prefix_cache.varying_spans import varying_spans
-
-    rates = _rates(options.rates)
-    results: list[tuple[str, Sequence[Finding]]] = []
-    bodies: list[Mapping[str, Json]] = []
-    for name, data in _bodies(names):
-        results.append((name, _checked(name, data, options)))
-        body = _foreign_body(data)
-        if body is not None:
-            bodies.append(body)
-    spans = varying_spans(bodies)
-    if options.json:
-        value = {
-            "files": [{"file": name, **_fields(found)} for name, found in results],
-            "varying": [_span_fields(span, rates) for span in spans],
-        }
-        print(redact(json.dumps(value, ensure_ascii=True), None))
-    else:
-        for name, found in results:
-            _print(name, found)
-        for span in spans:
-            print_line(_span_text(span, rates))
-    serious = any(span.tokens_behind >= SERIOUS_TOKENS for span in spans) or any(
-        _is_serious(found) for _, found in results
-    )
-    return FAILED if serious else FINISHED
-
-
-def _bodies(names: Sequence[str]) -> Iterator[tuple[str, bytes]]:
-    """Yield each body with its name; a line of a .jsonl file is a body, and `request` or `body` in it holds one."""
-    for name in names:
-        data = _read(name)
-        if not name.lower().endswith(".jsonl"):
-            yield name, data
+def _linted(
+    inputs: Sequence[CheckedInput],
+    groups: Mapping[str, Sequence[CheckedInput]],
+    options: argparse.Namespace,
+    rates: Rates,
+    ignored: frozenset[str],
+) -> list[tuple[CheckedInput, Sequence[Finding]]]:
+    """Return the findings of each input. Of the recorded requests of one program the newest is judged by all rules."""
+    newest = {id(members[-1]) for members in groups.values()}
+    counter = TokenEstimator()
+    results: list[tuple[CheckedInput, Sequence[Finding]]] = []
+    for item in inputs:
+        rules = RULES if id(item) in newest else (_PLACEHOLDERS,)
+        if id(item) not in newest and not _may_have_placeholder(item):
+            results.append((item, ()))
             continue
-        for number, line in enumerate(data.splitlines(), 1):
-            if line.strip():
-                yield f"{name}:{number}", _line_body(name, number, line)
+        document = item.document
+        history = NO_HISTORY
+        if options.log is True or options.data_dir is not None:
+            history = _history(document, options.data_dir)
+        context = LintContext(rates=rates, history=history, fixture=options.fixture)
+        found = advise(document, context, counter, body=item.body, dismissed=ignored, rules=rules)
+        results.append((item, [_sent(finding) if item.recorded else finding for finding in found]))
+    return results
 
 
-def _line_body(name: str, number: int, line: bytes) -> bytes:
+def _sent(finding: Finding) -> Finding:
+    """Return the finding of a recorded request: a variable in it was sent without a value."""
+    unfilled = finding.rule == _PLACEHOLDERS.name and finding.severity == "hint"
+    return replace(finding, severity="warning") if unfilled else finding
+
+
+def _may_have_placeholder(item: CheckedInput) -> bool:
+    messages = item.body.get("messages") if item.body is not None else None
+    texts = [str(one.get("content")) for one in messages if isinstance(one, dict)] if isinstance(messages, list) else []
+    return any(mark in text for text in texts for mark in "{<[%_")
+
+
+def _compared(
+    options: argparse.Namespace,
+    groups: Mapping[str, Sequence[CheckedInput]],
+    results: Sequence[tuple[CheckedInput, list[Finding]]],
+    rates: Rates,
+) -> list[Finding]:
+    """Add findings about prefixes to the results, or update the baseline. Returns notes about removed prompts."""
+    path = Path(options.baseline)
+    old = _baseline(path, missing_ok=options.update_baseline)
+    estimate = TokenEstimator().estimate
+    names = {name: _relative(name, path.parent) for name in groups}
+    prefixes: dict[str, SharedPrefix] = {names[name]: _prefix(members) for name, members in groups.items()}
+    gone = [name for name in old if name not in prefixes and not _is_file(name, path.parent)]
+    if options.update_baseline:
+        kept = {name: entry for name, entry in old.items() if name not in gone}
+        value = file_fields({**kept, **baseline_of(prefixes, estimate)})
+        _write(path, value)
+        return []
+    by_name = {names[name]: members[-1] for name, members in groups.items()}
+    found_of = {id(item): found for item, found in results}
+    for name, finding in regressions(old, prefixes, estimate, rates):
+        found_of[id(by_name[name])].append(finding)
+    return [removed(name) for name in gone]
+
+
+def _is_file(name: str, folder: Path) -> bool:
+    """Whether the file of a prompt, or of a program's requests (`file#1`), exists: it was not checked this time."""
+    return any((folder / one).exists() for one in {name, name.rpartition("#")[0] or name})
+
+
+def _prefix(members: Sequence[CheckedInput]) -> SharedPrefix:
+    documents: list[Document] = [item.document for item in members]
+    return prefix_of_prompt(documents[0]) if len(documents) == 1 else prefix_of_requests(documents)
+
+
+def _relative(name: str, folder: Path) -> str:
+    if name == "-" or name.startswith("log#"):
+        return name
+    return os.path.relpath(name, folder).replace(os.sep, "/")
+
+
+def _baseline(path: Path, *, missing_ok: bool) -> dict[str, Json]:
     try:
-        value = loads(line)
-    except ValueError as error:
-        raise InputError(FieldError((name, number), f"is not JSON: {error}.")) from None
-    for key in ("request", "body"):
-        if isinstance(value, dict) and isinstance(value.get(key), dict):
-            return json.dumps(value[key]).encode()
-    return line
-
-
-def _span_fields(span: VaryingSpan, rates: Rates) -> dict[str, Json]:
-    return {
-        "kind": span.kind,
-        "part": span.part,
-        "index": span.index,
-        "start": span.start,
-        "end": span.end,
-        "samples": list(span.samples),
-        "tokens_behind": round(span.tokens_behind),
-        "dollars_per_1000_requests": span.dollars(rates.fresh, rates.cached),
-        "rewrite": span.rewrite,
-        "behind": span.behind,
-    }
-
-
-def _span_text(span: VaryingSpan, rates: Rates) -> str:
-    severity = "serious" if span.tokens_behind >= SERIOUS_TOKENS else "hint"
-    samples = ", ".join(visible_line(sample)[:40] for sample in span.samples[:3])
-    cost = span.dollars(rates.fresh, rates.cached)
-    price = "" if cost is None else f", ≈ ${cost:,.2f} per 1,000 requests"
-    where = f"{span.part} {span.index + 1}" if span.index >= 0 else "the tool list"
-    return (
-        f"{severity}: a {span.kind} varies in {where} ({samples}); ≈ {span.tokens_behind:,.0f} stable tokens behind it "
-        f"are not cached{price}"
-    )
-
-
-def _read(name: str) -> bytes:
-    try:
-        return sys.stdin.buffer.read(MAX_FILE_BYTES + 1) if name == "-" else Path(name).read_bytes()
+        return entries_of(loads(path.read_bytes()))
+    except FileNotFoundError:
+        if missing_ok:
+            return {}
+        raise InputError(
+            FieldError(("--baseline",), f"{path} does not exist.", "Create it with --update-baseline.")
+        ) from None
     except OSError as error:
-        raise InputError(FieldError(("FILE",), f"{name} cannot be read: {error.strerror or error}.")) from error
+        raise InputError(FieldError(("--baseline",), f"{path} cannot be read: {error.strerror or error}.")) from error
+    except InputError:
+        raise
+    except ValueError as error:
+        raise InputError(FieldError(("--baseline",), f"{path} is not JSON: {error}.")) from None
+
+
+def _write(path: Path, value: Json) -> None:
+    try:
+        write_shared(path, (json.dumps(value, ensure_ascii=False, indent=1, sort_keys=True) + "\n").encode("utf-8"))
+    except OSError as error:
+        raise InputError(
+            FieldError(("--baseline",), f"{path} cannot be written: {error.strerror or error}.")
+        ) from error
 
 
 def _rates(text: str | None) -> Rates:
@@ -186,22 +212,6 @@ def _ignored(given: Sequence[str]) -> frozenset[str]:
     return frozenset(given)
 
 
-def _opened(data: bytes, name: str) -> Document:
-    """Return the prompt in a file. A request body is read strictly: what Electron refuses is an error here too."""
-    if data.lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"{", b"[")) and _foreign_body(data) is not None:
-        return parse_bytes(data).document
-    return open_any_bytes(data, name).document
-
-
-def _foreign_body(data: bytes) -> Mapping[str, Json] | None:
-    """Return the request body that another program sends; None for prompt files, and for prompts in other formats."""
-    try:
-        value = loads(data)
-    except ValueError:
-        return None
-    return value if isinstance(value, dict) and "messages" in value and FORMAT_KEY not in value else None
-
-
 def _history(document: Document, folder: str | None) -> PromptHistory:
     # Imported here: without a log nothing of it is needed.
     from playground.storage.paths import data_folder
@@ -224,66 +234,3 @@ async def _read_log(folder: Path, document: Document) -> PromptHistory:
         return await past(log, document)
     finally:
         await log.close()
-
-
-def _print(name: str, found: Sequence[Finding]) -> None:
-    counts = _counts(found)
-    lines = [line for advice in found for line in _lines(advice)]
-    lines.append(f"{name}: " + ", ".join(f"{counts[severity]} {severity}" for severity in SEVERITIES))
-    for line in lines:
-        print_line(redact(for_stream(line, sys.stdout), None))
-
-
-def _lines(advice: Finding) -> Iterator[str]:
-    where = ", ".join(_where(place) for place in advice.places if place.path)
-    yield f"{advice.severity}: {advice.title}" + (f" ({where})" if where else "") + f" [{advice.key}]"
-    yield f"    {advice.detail}"
-    for item in advice.evidence:
-        yield f"    {item.label}: {item.text}{' tokens' if item.unit == 'tokens' and item.value is not None else ''}"
-    if advice.fix is not None:
-        yield f"    fix: {advice.fix.title}"
-
-
-def _where(place: FindingPlace) -> str:
-    field = FieldError(place.path, "").field
-    span = f":{place.start}-{place.end}" if place.start is not None else ""
-    return f"{place.tool} {field}{span}".strip()
-
-
-def _counts(found: Sequence[Finding]) -> dict[str, int]:
-    return {severity: sum(1 for advice in found if advice.severity == severity) for severity in SEVERITIES}
-
-
-def _fields(found: Sequence[Finding]) -> dict[str, Json]:
-    findings: Json = [_advice(advice) for advice in found]
-    # `advice` is the older name of the same list.
-    return {"findings": findings, "advice": findings, **_counts(found)}
-
-
-def _advice(advice: Finding) -> Json:
-    rule = rule_named(advice.rule)
-    return {
-        "rule": advice.rule,
-        "key": advice.key,
-        "severity": advice.severity,
-        "title": advice.title,
-        "detail": advice.detail,
-        "reason": rule.reason,
-        "source": {"section": rule.source.section, "sentence": rule.source.sentence},
-        "evidence": [_evidence(item) for item in advice.evidence],
-        "places": [_place(place) for place in advice.places],
-        "fix": advice.fix.title if advice.fix else None,
-    }
-
-
-def _evidence(item: Evidence) -> Json:
-    return {
-        "label": item.label,
-        "value": item.value,
-        "unit": item.unit,
-        "basis": item.basis if item.value is not None else "unknown",
-    }
-
-
-def _place(place: FindingPlace) -> Json:
-    return {"path": list(place.path), "start": place.start, "end": place.end, "tool": place.tool or None}

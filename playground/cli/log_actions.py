@@ -18,6 +18,8 @@ from playground.export.export import export as export_to
 from playground.export.importer import Imported, import_file
 from playground.export.jsonl import to_line
 from playground.export.redaction import Contents
+from playground.export.request_page import as_html, as_markdown
+from playground.export.snippets import SCRIPTS
 from playground.export.terminal import for_stream, print_error, visible, visible_line
 from playground.export.ticket import TicketContents, tickets
 from playground.export.ticket_zip import bundle
@@ -29,17 +31,26 @@ from playground.storage.paths import write_private, write_shared
 
 Work: TypeAlias = Callable[[RequestLog], Awaitable[int]]
 """Action on the open log; returns the exit status."""
+PAGES: dict[str, Callable[[StoredRun], str]] = {"markdown": as_markdown, "html": as_html}
 MOST_SHOWN = 100
 """Maximum number of requests in one ticket or one `log show`."""
 
 
 def show(words: list[str], options: argparse.Namespace) -> Work:
-    """Show requests as tickets with contents, or as lossless JSON lines."""
+    """Show requests as tickets with contents, as lossless JSON lines, or in the form that `--as` names."""
+    form: Callable[[StoredRun], str] | None = None
+    if options.form in PAGES:
+        form = PAGES[options.form]
+    elif options.form:
+        script = SCRIPTS[options.form]
+        form = lambda run: script(run.record)  # noqa: E731
     chosen = _by_id(words, "log show")
 
     async def work(store: RequestLog) -> int:
         runs = await _found(store, chosen)
-        if runs:
+        if runs and form is not None:
+            _print("\n".join(map(form, runs)))
+        elif runs:
             _print(
                 "\n".join(to_line(run) for run in runs) if options.json else tickets(runs, TicketContents("included"))
             )

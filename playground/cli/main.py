@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 import sys
 from collections.abc import Collection, Sequence
@@ -14,7 +15,7 @@ from playground.prompt.field_errors import InputError
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The whole surface."""
+    """Return the parser of all commands."""
     parser = argparse.ArgumentParser(
         prog="electron-playground",
         usage="electron-playground [-h] [--version] [--data-dir DIR] [FILE | COMMAND ...]",
@@ -30,12 +31,15 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     _add_simulator(commands)
     _add_send(commands)
+    _add_convert(commands)
     _add_log(commands)
     _add_batch(commands)
+    _add_batch_merge(commands)
     _add_record(commands)
     _add_check(commands)
     _add_replay(commands)
     _add_self_test(commands)
+    _add_machine_commands(commands)
     return parser
 
 
@@ -76,6 +80,23 @@ def _add_send(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     _data_option(parser)
 
 
+def _add_convert(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "convert",
+        help="convert a prompt of another tool, or into another tool's format",
+        description="Reads curl, SDK calls, request bodies, Anthropic, Langfuse, OpenAI batch lines, GitHub Models, "
+        "Prompty, dotprompt and promptfoo. Nothing is executed or sent. What was changed or left out is on standard "
+        "error.",
+    )
+    parser.add_argument("file", metavar="FILE", help="the prompt; - reads standard input")
+    parser.add_argument("-o", "--output", metavar="FILE", help="write there; default: standard output")
+    parser.add_argument(
+        "--to",
+        choices=("prompt", "body", "github", "prompty"),
+        help="format; default: by the output's ending, or prompt",
+    )
+
+
 def _add_log(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     # No positional argument: the words are what argparse leaves over, so options may come before, between and after.
     parser = commands.add_parser(
@@ -96,6 +117,8 @@ def _add_log(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     parser.add_argument("--json", action="store_true", help="list, show: one JSON object a line")
     parser.add_argument("-o", "--output", metavar="FILE", help="ticket, export: write there; - is standard output")
     parser.add_argument("--format", choices=("jsonl", "csv", "har"), help="export: else by the file's ending")
+    forms = ("curl", "powershell", "python", "httpx", "smallestai", "javascript", "markdown", "html")
+    parser.add_argument("--as", dest="form", choices=forms, help="show: as a script that sends it, or as a page")
     parser.add_argument(
         "--contents", choices=("included", "hashed", "left-out"), default="hashed", help="ticket: prompt and answer"
     )
@@ -130,11 +153,27 @@ def _add_batch(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         metavar="KIND=VALUE",
         help="check each answer: contains, equals, regex, schema (a file) or max-tokens; may be given again",
     )
-    parser.add_argument("--shard", metavar="K/N", help="send only shard K of N; merge the results by row")
+    parser.add_argument(
+        "--shard",
+        metavar="K/N",
+        help="send only shard K of N, with 1/N of the plan's limits; merge the results with batch-merge",
+    )
     parser.add_argument("--dry-run", action="store_true", help="print the forecast and send nothing")
     parser.add_argument("--resume", action="store_true", help="continue the batch in the output file")
     parser.add_argument("--json", action="store_true", help="print the forecast or the totals as one JSON object")
     _data_option(parser)
+
+
+def _add_batch_merge(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "batch-merge",
+        help="merge the results of a batch's shards",
+        description="Writes the results of all files to one file, in the order of the data. Of two results of a row, "
+        "an answered one is used. Exit status 0 if all rows were answered, 1 if any failed or is missing, 2 for "
+        "invalid input.",
+    )
+    parser.add_argument("files", nargs="+", metavar="FILE", help="results of `batch`: .jsonl or .csv")
+    parser.add_argument("-o", "--output", required=True, metavar="FILE", help="FILE.jsonl or FILE.csv; must not exist")
 
 
 def _add_record(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -154,6 +193,9 @@ def _add_record(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     )
     parser.add_argument("--json", action="store_true", help="print the base URL as one JSON object, and no requests")
     parser.add_argument("--quiet", action="store_true", help="print no line per request")
+    parser.add_argument(
+        "--stop-with-stdin", action="store_true", help="end when standard input is closed: for a parent process"
+    )
     _data_option(parser)
 
 
@@ -166,20 +208,38 @@ def _port(text: str) -> int:
 def _add_check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser(
         "check",
-        help="judge a prompt file or request body by the best-practice guide",
-        description="Prints the advice, worst first. Exit status 1 where any is serious. Reads no network, and no log "
-        "unless --log or --data-dir is given.",
+        help="check prompts and recorded requests for cache misses, in CI",
+        description="Checks prompts by the best-practice guide, finds what varies between requests of one program, and "
+        "compares prefixes with a baseline. Exit status 0, 1 if a finding is as severe as --fail-on, 2 for invalid "
+        "input. Uses no network, and no log unless --log or --data-dir is given.",
     )
     parser.add_argument(
         "file",
         metavar="FILE",
-        nargs="+",
-        help="a prompt file, request body, JSON lines or folder; several bodies are compared; - is standard input",
+        nargs="*",
+        help="a prompt file, request body, JSON lines, HAR or folder; several bodies are compared; - is standard input",
     )
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument(
+        "--log",
+        metavar="FILTER",
+        nargs="?",
+        const=True,
+        help="check requests of the log, as in source:recorder; without FILTER: also judge FILE by its logged requests",
+    )
+    parser.add_argument("--baseline", metavar="FILE", help="compare the shared prefixes with FILE")
+    parser.add_argument("--update-baseline", action="store_true", help="write the shared prefixes to the baseline")
+    parser.add_argument(
+        "--fail-on",
+        choices=("serious", "warning", "hint"),
+        default="serious",
+        help="least severity for exit status 1 (default: serious)",
+    )
+    parser.add_argument(
+        "--format", choices=("text", "json", "sarif", "github"), default="text", help="output (default: text)"
+    )
+    parser.add_argument("--json", action="store_true", help="the same as --format json")
     parser.add_argument("--rates", metavar="FRESH,CACHED[,OUTPUT]", help="dollars per million tokens, to compute costs")
     parser.add_argument("--fixture", action="store_true", help="the prompt is a test fixture")
-    parser.add_argument("--log", action="store_true", help="also judge by what the request log holds of this prompt")
     parser.add_argument(
         "--ignore",
         action="append",
@@ -225,6 +285,31 @@ def _add_self_test(commands: argparse._SubParsersAction[argparse.ArgumentParser]
     parser.add_argument("--screenshots", metavar="DIR", help="save a picture a step in DIR")
     parser.add_argument("--json", action="store_true", help="print one JSON object at the end")
     parser.add_argument("--theme", choices=("light", "dark"), default="light")
+
+
+def _add_machine_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "doctor",
+        help="check this machine and the data folder",
+        description="Prints versions and checks of display, fonts, key store, proxy, certificates, data folder, disk "
+        "and request log, without keys or passwords. Exit status 1 if a check failed. Add the output to a bug report.",
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    _data_option(parser)
+    parser = commands.add_parser(
+        "completion",
+        help="print a completion script for a shell",
+        description="Prints the script. bash: save as ~/.local/share/bash-completion/completions/electron-playground. "
+        "zsh: as _electron-playground in a folder of $fpath. fish: as "
+        "~/.config/fish/completions/electron-playground.fish.",
+    )
+    parser.add_argument("shell", metavar="SHELL", choices=("bash", "zsh", "fish"), help="bash, zsh or fish")
+    parser = commands.add_parser(
+        "install-desktop-entry",
+        help="add the program to the desktop's menu",
+        description="Installs a desktop entry and icons for this user, under XDG_DATA_HOME (Linux).",
+    )
+    parser.add_argument("--remove", action="store_true", help="remove them again")
 
 
 def _positive(text: str) -> int:
@@ -290,42 +375,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return STOPPED
 
 
+RUN = {
+    None: "playground.app:run_window",
+    "simulator": "playground.simulator.command:run",
+    "convert": "playground.cli.convert:convert",
+    "send": "playground.cli.send:send",
+    "log": "playground.cli.log:log",
+    "batch": "playground.cli.batch:batch",
+    "batch-merge": "playground.cli.batch:merge_batches",
+    "record": "playground.cli.record:record",
+    "check": "playground.cli.check:check",
+    "replay": "playground.cli.replay:replay",
+    "self-test": "playground.cli.selftest.run:self_test",
+    "doctor": "playground.cli.doctor:doctor",
+    "completion": "playground.cli.completion:completion",
+    "install-desktop-entry": "playground.cli.desktop_entry:install_desktop_entry",
+}
+"""Module and function of each command; None opens the window."""
+
+
 def _run(options: argparse.Namespace) -> int:
-    if options.command == "simulator":
-        from playground.simulator.command import run
-
-        return run(options)
-    if options.command == "send":
-        from playground.cli.send import send
-
-        return send(options)
-    if options.command == "log":
-        from playground.cli.log import log
-
-        return log(options)
-    if options.command == "batch":
-        from playground.cli.batch import batch
-
-        return batch(options)
-    if options.command == "record":
-        from playground.cli.record import record
-
-        return record(options)
-    if options.command == "check":
-        from playground.cli.check import check
-
-        return check(options)
-    if options.command == "replay":
-        from playground.cli.replay import replay
-
-        return replay(options)
-    if options.command == "self-test":
-        from playground.cli.selftest.run import self_test
-
-        return self_test(options)
-    from playground.app import run_window
-
-    return run_window(options)
+    module, _, function = RUN[options.command].partition(":")
+    return int(getattr(importlib.import_module(module), function)(options))
 
 
 if __name__ == "__main__":

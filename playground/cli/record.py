@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
 import os
 import secrets
 import signal
 import sys
+import threading
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -20,7 +23,7 @@ from playground.recorder.access import AccessPolicy
 from playground.recorder.cache_model import RecordedCacheModel
 from playground.recorder.capture import Capture
 from playground.recorder.proxy import Recorder
-from playground.recorder.recording import Recording
+from playground.recorder.recording import NoLog, Recording
 from playground.recorder.upstream import Upstream
 from playground.runs.record import RequestRecord
 from playground.runs.state import RunState
@@ -30,7 +33,7 @@ from playground.tasks import Tasks
 
 
 def record(options: argparse.Namespace) -> int:
-    """Forward and record until SIGINT or SIGTERM. Returns the exit status; raises InputError (2)."""
+    """Forward and record until a signal or the end of standard input. Returns the status; raises InputError (2)."""
     return asyncio.run(_serve(data_folder(options.data_dir, os.environ), options))
 
 
@@ -43,12 +46,14 @@ async def _serve(folder: Path, options: argparse.Namespace) -> int:
         if services.log_notice:
             _say(services.log_notice)
         if services.log is None:
-            raise InputError(FieldError(("--data-dir",), "the request log cannot be opened; nothing can be recorded."))
-        model = RecordedCacheModel(services.sender.forecaster, services.log)
-        recording = Recording(services.log, model, _say, lambda made, state: _show(options, made, state))
-        writing = services.tasks.start(recording.run(), "write recorded requests")
+            _say("The request log cannot be opened. Requests are forwarded, and nothing is recorded.")
+            recording = Recording(NoLog(), None, _say)
+        else:
+            services.log.on_trouble(_say)
+            model = RecordedCacheModel(services.sender.forecaster, services.log)
+            recording = Recording(services.log, model, _say, lambda made, state: _show(options, made, state))
         recorder = await _recorder(services, endpoint, recording, options)
-        return await _run(recorder, recording, writing, endpoint, options)
+        return await _run(recorder, recording, endpoint, options)
     finally:
         await services.close()
 
@@ -68,13 +73,13 @@ async def _recorder(
         upstream = Upstream(endpoint.base_url)
     except ValueError as error:
         raise InputError(FieldError(("--base-url",), f"{error}.")) from None
-    return Recorder(upstream, access, Capture(endpoint, recording, key), key), access
+    count = partial(services.rate_limiter.count, endpoint)
+    return Recorder(upstream, access, Capture(endpoint, recording, key, count), key), access
 
 
 async def _run(
     made: tuple[Recorder, AccessPolicy],
     recording: Recording,
-    writing: asyncio.Task[None],
     endpoint: Endpoint,
     options: argparse.Namespace,
 ) -> int:
@@ -84,7 +89,7 @@ async def _run(
     except OSError as error:
         _say(f"Port {options.port} cannot be used: {error.strerror or error}.")
         return BAD_INPUT
-    stopped = _stop_signal()
+    stopped = _stop_signal(options.stop_with_stdin)
     base_url = f"http://127.0.0.1:{port}{access.public_path}"
     if options.json:
         print(json.dumps({"base_url": base_url, "endpoint": endpoint.base_url}), flush=True)
@@ -95,7 +100,6 @@ async def _run(
     finally:
         await recorder.close()
         await recording.close()
-        writing.cancel()
     return FINISHED
 
 
@@ -110,15 +114,26 @@ def _show(options: argparse.Namespace, made: RequestRecord, state: RunState) -> 
     )
 
 
-def _stop_signal() -> asyncio.Event:
+def _stop_signal(with_stdin: bool) -> asyncio.Event:
     loop, stopped = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: loop.call_soon_threadsafe(stopped.set))
+    if with_stdin:
+        # The parent holds the other end: reading ends as soon as the parent has exited for any reason.
+        threading.Thread(target=_watch_stdin, args=(loop, stopped), daemon=True).start()
     return stopped
 
 
+def _watch_stdin(loop: asyncio.AbstractEventLoop, stopped: asyncio.Event) -> None:
+    while os.read(sys.stdin.fileno(), 4096):
+        pass
+    with contextlib.suppress(RuntimeError):  # a signal has ended the loop meanwhile
+        loop.call_soon_threadsafe(stopped.set)
+
+
 def _say(sentence: str) -> None:
-    print(f"electron-playground: {sentence}", file=sys.stderr)
+    """Report a problem. A parent process reads it here: of standard output it reads only the first line."""
+    print(f"electron-playground: {sentence}", file=sys.stderr, flush=True)
 
 
 def _report(name: str, error: BaseException) -> None:

@@ -260,6 +260,11 @@ def _context(ca_file: str, route: _Route) -> ssl.SSLContext:
     return context
 
 
+def trusted_certificates(ca_file: str) -> int:
+    """Return how many authorities an https connection trusts. Raises OSError if a file cannot be used."""
+    return _context(ca_file, _Route(True)).cert_store_stats()["x509_ca"]
+
+
 _SYSTEM_CERTIFICATES = (
     "/etc/ssl/certs/ca-certificates.crt",  # Debian, Ubuntu, Arch
     "/etc/pki/tls/certs/ca-bundle.crt",  # Fedora, RHEL

@@ -53,6 +53,8 @@ class Endpoint:
     needs_key: bool = True
     plan: PlanLimits = PLANS["none"]
     rates: Rates = Rates()
+    context_tokens: int | None = None
+    """Most tokens of input and output together; None: not known, and not checked."""
 
     @property
     def completions_url(self) -> str:

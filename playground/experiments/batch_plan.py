@@ -1,151 +1,51 @@
-"""The plan of a batch: rows of a data file, the prompt of each, the order that keeps prefixes warm, and its forecast.
+"""The plan of a batch: the prompt of each row, the order that keeps prefixes warm, and its forecast.
 
 Pure: does not send requests.
 """
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 from bisect import bisect_left, insort
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from heapq import heappop, heappush
 from typing import Literal
 
-from playground.client.endpoint import PlanLimits, Rates
+from playground.client.endpoint import Endpoint, PlanLimits, Rates
 from playground.client.pricing import PER
+from playground.experiments.batch_rows import BatchRow
 from playground.prompt.document import Document
-from playground.prompt.field_errors import FieldError, InputError
-from playground.prompt.variables import names, render
+from playground.prompt.variables import places
 
 Order = Literal["warm", "file"]
+Parts = tuple[str, ...]
 
-MAX_DATA_BYTES = 268_435_456
-MAX_ROWS = 1_000_000
 MINUTE_S = 60.0
 STEP_CHARS = 64
 """Characters in about one cache block of 16 tokens."""
-
-
-@dataclass(frozen=True, slots=True)
-class BatchRow:
-    """One row of the data file. `number` counts from 0 in the file, whatever the order of sending."""
-
-    number: int
-    values: Mapping[str, str]
-
-
-def read_rows(data: bytes, name: str) -> tuple[BatchRow, ...]:
-    """Read rows from CSV with a header line, JSON lines, or a JSON array of objects.
-
-    `name` is the file's name: `.csv` and `.tsv` are tables, everything else is JSON. Values that are not text become
-    JSON text. Raises InputError with the line of the first bad row.
-    """
-    if len(data) > MAX_DATA_BYTES:
-        raise InputError(FieldError(("data",), f"{name} has {len(data):,} bytes; the limit is {MAX_DATA_BYTES:,}."))
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError(
-            FieldError(("data",), f"{name} is not UTF-8 text (byte {error.start:,}).", "Save it as UTF-8.")
-        ) from None
-    lower = name.lower()
-    found = list(
-        _table(text, "\t" if lower.endswith(".tsv") else ",") if lower.endswith((".csv", ".tsv")) else _json(text)
-    )
-    if not found:
-        raise InputError(FieldError(("data",), f"{name} has no rows."))
-    if len(found) > MAX_ROWS:
-        raise InputError(FieldError(("data",), f"{name} has {len(found):,} rows; the limit is {MAX_ROWS:,}."))
-    return tuple(BatchRow(number, values) for number, values in enumerate(found))
-
-
-def _table(text: str, delimiter: str) -> Iterable[dict[str, str]]:
-    lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    try:
-        header = next(lines, [])
-        if len(set(header)) < len(header):
-            raise InputError(FieldError(("data", 1), "two columns have the same name."))
-        for cells in lines:
-            if not cells:
-                continue
-            if len(cells) != len(header):
-                detail = f"has {len(cells)} cells, the header has {len(header)}."
-                raise InputError(FieldError(("data", lines.line_num), detail))
-            yield dict(zip(header, cells, strict=True))
-    except csv.Error as error:
-        raise InputError(FieldError(("data", lines.line_num), f"is not valid CSV: {error}.")) from None
-
-
-def _json(text: str) -> Iterable[dict[str, str]]:
-    if text.lstrip().startswith("["):
-        values = _parsed(text, 1)
-        assert isinstance(values, list)
-        for index, value in enumerate(values):
-            yield _values(value, index + 1)
-        return
-    for number, line in enumerate(text.splitlines(), 1):
-        if line.strip():
-            yield _values(_parsed(line, number), number)
-
-
-def _parsed(text: str, line: int) -> object:
-    try:
-        return json.loads(text)
-    except ValueError as error:
-        raise InputError(FieldError(("data", line), f"is not JSON: {error}.")) from None
-    except RecursionError:
-        raise InputError(FieldError(("data", line), "is nested too deeply.")) from None
-
-
-def _values(value: object, line: int) -> dict[str, str]:
-    if not isinstance(value, dict):
-        raise InputError(FieldError(("data", line), "is not a JSON object.", "Write one object per line."))
-    return {
-        str(name): item if isinstance(item, str) else json.dumps(item, ensure_ascii=False)
-        for name, item in value.items()
-    }
-
-
-def map_columns(document: Document, rows: Sequence[BatchRow], mapping: Mapping[str, str]) -> dict[str, str]:
-    """Return the column of each variable: from `mapping` (variable to column), else the column of the same name.
-
-    A variable with a value in the prompt needs no column. Raises InputError for a column that does not exist, and for a
-    variable with neither a column nor a value.
-    """
-    columns = set(rows[0].values)
-    variables = names(document.messages)
-    unknown = [name for name in mapping if name not in variables]
-    missing = [column for column in mapping.values() if column not in columns]
-    if unknown or missing:
-        what = f"the prompt has no variable {unknown[0]}" if unknown else f"the data has no column {missing[0]}"
-        raise InputError(FieldError(("map",), f"{what}.", f"Columns: {', '.join(sorted(columns))}."))
-    chosen = {name: mapping.get(name, name) for name in variables if mapping.get(name, name) in columns}
-    open_names = [name for name in variables if name not in chosen and not document.variables.get(name)]
-    if open_names:
-        raise InputError(
-            FieldError(
-                ("variables", open_names[0]),
-                "has no column in the data and no value in the prompt.",
-                f"Columns: {', '.join(sorted(columns))}. Map one with --map {open_names[0]}=COLUMN.",
-            )
-        )
-    return chosen
+GROUP_SHARE = 0.5
+"""Least share of a prompt that it has in common with the row before it in its group."""
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedRow:
-    """A row with its prompt. `text` is the prompt in the order in which the cache reads it."""
+    """A row with its prompt. `parts` make up the prompt in the order in which the cache reads it.
+
+    Fixed parts are the same objects in every row, so that a plan needs memory for the values only.
+    """
 
     row: BatchRow
     document: Document
-    text: str
+    parts: Parts
     after: int | None = None
-    """Position in the plan of the row whose prefix this one shares most; it must have been answered first."""
+    """Position in the plan of the row whose prefix this one shares most; it must be in the cache first."""
     shared_chars: int = 0
-    """Characters that it shares with that row."""
+    """Characters that it shares with the row before it."""
+
+    @property
+    def chars(self) -> int:
+        """Return the length of the prompt."""
+        return sum(map(len, self.parts))
 
 
 def document_of(document: Document, row: BatchRow, columns: Mapping[str, str]) -> Document:
@@ -154,13 +54,26 @@ def document_of(document: Document, row: BatchRow, columns: Mapping[str, str]) -
     return replace(document, variables={**document.variables, **values})
 
 
-def _prompt_text(document: Document) -> str:
-    parts = [tool.json_text for tool in document.tools]
-    parts += [
-        f"\x00{message.role}\x01{render(message.content or '', document.variables).text}"
-        for message in document.messages
-    ]
-    return "\x02".join(parts)
+def _template(document: Document) -> tuple[list[str], list[str]]:
+    """Return the fixed parts of a prompt and the names of the variables after each but the last of them."""
+    fixed, found = ["\x02".join(tool.json_text for tool in document.tools)], []
+    for message in document.messages:
+        text, last = message.content or "", 0
+        fixed[-1] += f"\x00{message.role}\x01"
+        for place in places(text):
+            fixed[-1] += text[last : place.start]
+            fixed.append("")
+            found.append(place.name)
+            last = place.end
+        fixed[-1] += text[last:]
+    return fixed, found
+
+
+def _parts(fixed: Sequence[str], variables: Sequence[str], values: Mapping[str, str]) -> Parts:
+    parts = [fixed[0]]
+    for text, name in zip(fixed[1:], variables, strict=True):
+        parts += (values.get(name, f"{{{{{name}}}}}"), text)
+    return tuple(parts)
 
 
 def plan_rows(
@@ -168,17 +81,33 @@ def plan_rows(
 ) -> tuple[PlannedRow, ...]:
     """Return the rows in the order of sending.
 
-    `warm` sorts by prompt text, so that rows that share a prefix follow each other; each waits for the first row that
+    `warm` sorts by prompt, so that rows that share a prefix follow each other; each waits for the first row that
     shares as much of it as any earlier row does. `file` keeps the file's order without waiting.
     """
+    fixed, variables = _template(document)
     planned = [
-        PlannedRow(row, made, _prompt_text(made))
+        PlannedRow(row, made, _parts(fixed, variables, made.variables))
         for row, made in ((row, document_of(document, row, columns)) for row in rows)
     ]
     if order == "file":
         return tuple(planned)
-    planned.sort(key=lambda item: (item.text, item.row.number))
+    planned.sort(key=lambda item: (item.parts, item.row.number))
     return tuple(_with_leaders(planned))
+
+
+def without(planned: Sequence[PlannedRow], numbers: frozenset[int] | set[int], order: Order) -> tuple[PlannedRow, ...]:
+    """Return the plan of the rows that are left if those with the given numbers are finished."""
+    left = [replace(item, after=None, shared_chars=0) for item in planned if item.row.number not in numbers]
+    return tuple(left if order == "file" else _with_leaders(left))
+
+
+def groups(planned: Sequence[PlannedRow]) -> list[int]:
+    """Return the group of each row, from 0 on; rows of a group share most of their prompt and follow each other."""
+    found: list[int] = []
+    for position, item in enumerate(planned):
+        new = position == 0 or item.shared_chars < GROUP_SHARE * item.chars
+        found.append((found[-1] if found else -1) + new)
+    return found
 
 
 def _with_leaders(planned: Sequence[PlannedRow]) -> Iterable[PlannedRow]:
@@ -193,12 +122,22 @@ def _with_leaders(planned: Sequence[PlannedRow]) -> Iterable[PlannedRow]:
         if position == 0:
             yield item
             continue
-        shared = common_length(planned[position - 1].text, item.text)
+        shared = shared_length(planned[position - 1].parts, item.parts)
         leader, steps = position - 1, shared // STEP_CHARS
         while open_leaders and open_leaders[-1][0] >= steps:
             leader = open_leaders.pop()[1]
         open_leaders.append((steps, leader))
         yield replace(item, after=leader, shared_chars=shared)
+
+
+def shared_length(first: Parts, second: Parts) -> int:
+    """Return the number of leading characters that two prompts share, not beyond the first part that differs."""
+    shared = 0
+    for one, other in zip(first, second, strict=False):
+        if one is not other and one != other:
+            return shared + common_length(one, other)
+        shared += len(one)
+    return shared
 
 
 def common_length(first: str, second: str) -> int:
@@ -214,6 +153,15 @@ def common_length(first: str, second: str) -> int:
 
 
 @dataclass(frozen=True, slots=True)
+class RowForecast:
+    """Estimates (≈) for one row of a plan: tokens, and the seconds from the start of the batch to its own."""
+
+    prompt_tokens: float
+    cached_tokens: float
+    start_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class BatchForecast:
     """Estimates (≈) for a batch. Money is None if the rate is unknown."""
 
@@ -222,6 +170,7 @@ class BatchForecast:
     cached_tokens: float
     seconds: float
     input_cost: float | None
+    rows: tuple[RowForecast, ...] = ()
 
     @property
     def cached_share(self) -> float:
@@ -248,17 +197,73 @@ def forecast_batch(
     """
     starts, ends = _schedule(planned, plan, concurrency, seconds_each)
     cached_chars = _cached_chars(planned, starts, ends, lifetime_s)
-    tokens = [count(item.text) for item in planned]
-    cached = sum(
-        size * chars / len(item.text)
-        for size, chars, item in zip(tokens, cached_chars, planned, strict=True)
-        if item.text
+    memory: dict[str, float] = {}
+
+    def tokens(part: str) -> float:
+        found = memory.get(part)
+        if found is None:
+            found = memory[part] = count(part)
+        return found
+
+    rows = tuple(
+        RowForecast(sum(map(tokens, item.parts)), _prefix_tokens(item.parts, chars, tokens), start)
+        for item, chars, start in zip(planned, cached_chars, starts, strict=True)
     )
-    total = sum(tokens)
+    total, cached = sum(row.prompt_tokens for row in rows), sum(row.cached_tokens for row in rows)
     cost = None
     if rates.fresh is not None and rates.cached is not None:
         cost = ((total - cached) * rates.fresh + cached * rates.cached) / PER
-    return BatchForecast(len(planned), total, cached, max(ends, default=0.0), cost)
+    return BatchForecast(len(planned), total, cached, max(ends, default=0.0), cost, rows)
+
+
+@dataclass(frozen=True, slots=True)
+class BatchPlan:
+    """Rows in the order of sending with the forecast of that order and of the data's own."""
+
+    rows: tuple[PlannedRow, ...]
+    columns: Mapping[str, str]
+    order: Order
+    forecast: BatchForecast
+    file_order: BatchForecast
+
+    @property
+    def saved_cost(self) -> float | None:
+        """Return the dollars (≈) that this order saves against the data's order; None if a rate is unknown."""
+        chosen, other = self.forecast.input_cost, self.file_order.input_cost
+        return None if chosen is None or other is None else other - chosen
+
+
+def make_plan(
+    document: Document,
+    rows: Sequence[BatchRow],
+    columns: Mapping[str, str],
+    order: Order,
+    count: Callable[[str], float],
+    endpoint: Endpoint,
+    *,
+    concurrency: int,
+    lifetime_s: float,
+) -> BatchPlan:
+    """Plan a batch and forecast it in both orders. `columns` has the column of each variable."""
+
+    def forecast(planned: Sequence[PlannedRow]) -> BatchForecast:
+        limits, rates = endpoint.plan, endpoint.rates
+        return forecast_batch(planned, count, plan=limits, rates=rates, concurrency=concurrency, lifetime_s=lifetime_s)
+
+    planned = plan_rows(document, rows, columns, order)
+    in_file_order = planned if order == "file" else plan_rows(document, rows, columns, "file")
+    chosen = forecast(planned)
+    return BatchPlan(planned, columns, order, chosen, chosen if order == "file" else forecast(in_file_order))
+
+
+def _prefix_tokens(parts: Parts, chars: int, tokens: Callable[[str], float]) -> float:
+    """Return the estimated tokens of the first `chars` characters."""
+    found = 0.0
+    for part in parts:
+        if chars < len(part):
+            return found + (tokens(part) * chars / len(part) if chars else 0.0)
+        found, chars = found + tokens(part), chars - len(part)
+    return found
 
 
 def _schedule(
@@ -291,21 +296,21 @@ def _cached_chars(
     """
     order = sorted(range(len(planned)), key=lambda position: starts[position])
     by_end = sorted(range(len(planned)), key=lambda position: ends[position])
-    cached: list[tuple[str, int]] = []
+    cached: list[tuple[Parts, int]] = []
     found = [0] * len(planned)
     joined = left = 0
     for position in order:
         while joined < len(by_end) and ends[by_end[joined]] <= starts[position]:
-            insort(cached, (planned[by_end[joined]].text, by_end[joined]))
+            insort(cached, (planned[by_end[joined]].parts, by_end[joined]))
             joined += 1
         while left < joined and ends[by_end[left]] + lifetime_s < starts[position]:
-            gone = (planned[by_end[left]].text, by_end[left])
+            gone = (planned[by_end[left]].parts, by_end[left])
             del cached[bisect_left(cached, gone)]
             left += 1
-        at = bisect_left(cached, (planned[position].text, -1))
+        at = bisect_left(cached, (planned[position].parts, -1))
         found[position] = max(
             (
-                common_length(cached[near][0], planned[position].text)
+                shared_length(cached[near][0], planned[position].parts)
                 for near in (at - 1, at)
                 if 0 <= near < len(cached)
             ),
@@ -314,8 +319,22 @@ def _cached_chars(
     return found
 
 
-def shard(rows: Sequence[BatchRow], number: int, of: int) -> tuple[BatchRow, ...]:
-    """Return shard `number` (from 1) of `of`: consecutive rows, so that a shard's results merge by row number."""
-    size, rest = divmod(len(rows), of)
+def shard(planned: Sequence[PlannedRow], number: int, of: int) -> tuple[BatchRow, ...]:
+    """Return the rows of shard `number` (from 1) of `of`, in the order of the data.
+
+    Shards are consecutive parts of the warm order, whatever the order of sending, so that rows with a common prefix are
+    in one shard and every machine computes the same shards from the same prompt and data.
+    """
+    size, rest = divmod(len(planned), of)
     first = (number - 1) * size + min(number - 1, rest)
-    return tuple(rows[first : first + size + (1 if number <= rest else 0)])
+    chosen = planned[first : first + size + (1 if number <= rest else 0)]
+    return tuple(sorted((item.row for item in chosen), key=lambda row: row.number))
+
+
+def plan_of_shard(plan: PlanLimits, of: int) -> PlanLimits:
+    """Return the part of the account's limits that one of `of` machines may use."""
+
+    def part(limit: int | None) -> int | None:
+        return None if limit is None else max(limit // of, 1)
+
+    return PlanLimits(f"{plan.name} / {of}", part(plan.requests_per_minute), part(plan.in_flight))

@@ -7,16 +7,21 @@ import io
 import json
 import os
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from playground.client.endpoint import Rates
 from playground.client.pricing import cost
 from playground.prompt.document import Json
 from playground.prompt.field_errors import FieldError, InputError
 from playground.runs.state import RunState
-from playground.runs.summary import error_object
+from playground.runs.summary import error_object, wire_tool_calls, wire_usage
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
 
 COLUMNS = (
     "row",
@@ -36,11 +41,23 @@ COLUMNS = (
     "variables",
 )
 
+_USAGE = ("prompt_tokens", "completion_tokens", "total_tokens")
+_TEXTS = ("request_id", "phase", "text", "finish_reason")
+
 
 def result_of(
-    number: int, variables: Mapping[str, str], state: RunState, rates: Rates, checks: Mapping[str, bool]
+    number: int,
+    variables: Mapping[str, str],
+    state: RunState,
+    rates: Rates,
+    checks: Mapping[str, bool],
+    run_id: str | None = None,
 ) -> dict[str, Json]:
-    """Return a row's result. `cost` is in dollars at the endpoint's rates, null if a rate or the usage is unknown."""
+    """Return a row's result.
+
+    `cost` is in dollars at the endpoint's rates: of input and output, or of the input only if no rate for output is
+    set; null if it is unknown. `run_id` names the request in the request log of this computer.
+    """
     priced = cost(state.usage, rates)
     total = priced.total if priced.total is not None else priced.input
     result: dict[str, Json] = {
@@ -50,36 +67,17 @@ def result_of(
         "status": state.status,
         "phase": state.phase,
         "text": state.text,
-        "tool_calls": _tool_calls(state),
+        "tool_calls": wire_tool_calls(state),
         "finish_reason": state.finish_reason,
-        "usage": _usage(state),
+        "usage": wire_usage(state.usage),
         "cost": total,
         "ttft_ms": None if state.ttft_s is None else round(state.ttft_s * 1000, 1),
         "error": error_object(state.trouble),
+        "run_id": run_id,
     }
     if checks:
         result["checks"] = dict(checks)
     return result
-
-
-def _tool_calls(state: RunState) -> list[Json]:
-    return [
-        {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
-        for _, call in sorted(state.tool_calls.items())
-    ]
-
-
-def _usage(state: RunState) -> Json:
-    """Usage in the wire's shape; figures that were not reported are null."""
-    usage = state.usage
-    if usage is None:
-        return None
-    return {
-        "prompt_tokens": usage.prompt_tokens,
-        "completion_tokens": usage.completion_tokens,
-        "total_tokens": usage.total_tokens,
-        "prompt_tokens_details": {"cached_tokens": usage.cached_tokens},
-    }
 
 
 def failed_result(number: int, variables: Mapping[str, str], message: str) -> dict[str, Json]:
@@ -91,24 +89,72 @@ def failed_result(number: int, variables: Mapping[str, str], message: str) -> di
         "text": "",
         "tool_calls": [],
     }
-    result |= dict.fromkeys(("request_id", "status", "finish_reason", "usage", "cost", "ttft_ms"))
+    result |= dict.fromkeys(("request_id", "status", "finish_reason", "usage", "cost", "ttft_ms", "run_id"))
     result["error"] = {"kind": "input", "message": message}
     return result
 
 
-class ResultFile:
-    """The results of a batch on disk. `finished` has the rows that succeeded before, from an earlier run of the batch.
+@dataclass
+class BatchTotals:
+    """Sums over results. Figures that were not reported are counted in `unreported`, never added as 0."""
 
-    A line that a crash cut off is removed when the file is opened again. Raises InputError if the file cannot be used.
+    rows: int = 0
+    done: int = 0
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    unreported: int = 0
+    cost: float | None = None
+    passed: dict[str, int] = field(default_factory=dict)
+
+    def add(self, result: Mapping[str, Json]) -> None:
+        """Add a row's result."""
+        self.rows += 1
+        self.done += result.get("phase") == "done"
+        prompt, cached = tokens_of(result)
+        if prompt is None or cached is None:
+            self.unreported += 1
+        else:
+            self.prompt_tokens += prompt
+            self.cached_tokens += cached
+        price, checks = result.get("cost"), result.get("checks")
+        if isinstance(price, (int, float)):
+            self.cost = (self.cost or 0.0) + price
+        for name, passed in checks.items() if isinstance(checks, dict) else ():
+            self.passed[name] = self.passed.get(name, 0) + bool(passed)
+
+    @property
+    def cached_share(self) -> float | None:
+        """Cached tokens as a share of prompt tokens, 0 to 1; None if none were reported."""
+        return self.cached_tokens / self.prompt_tokens if self.prompt_tokens else None
+
+
+def tokens_of(result: Mapping[str, Json]) -> tuple[int | None, int | None]:
+    """Return prompt tokens and cached tokens of a result; None for unreported figures."""
+    usage = result.get("usage")
+    details = usage.get("prompt_tokens_details") if isinstance(usage, dict) else None
+    found = (
+        usage.get("prompt_tokens") if isinstance(usage, dict) else None,
+        details.get("cached_tokens") if isinstance(details, dict) else None,
+    )
+    prompt, cached = (value if isinstance(value, int) else None for value in found)
+    return prompt, cached
+
+
+class ResultFile:
+    """The results of a batch on disk. `finished` has the results of rows that succeeded in an earlier run, by number.
+
+    A line that a crash cut off is removed when the file is opened again. Raises InputError if the file cannot be used,
+    also if another process writes it.
     """
 
     def __init__(self, path: Path | None, *, resume: bool) -> None:
-        self.finished: set[int] = set()
+        self.finished: dict[int, dict[str, Json]] = {}
         self.batch_id = uuid.uuid4().hex
         """Names the batch in the request log. Kept in `<output>.batch` until every row was answered."""
         self._note = None if path is None else path.with_name(path.name + ".batch")
-        self._csv = path is not None and path.suffix.lower() == ".csv"
+        self._csv = path is not None and is_csv(path)
         self._file: BinaryIO | None = None
+        self._lock = _lock(path)
         if path is None:
             return
         try:
@@ -117,25 +163,23 @@ class ResultFile:
             self._file = path.open("ab" if resume else "xb")
             self._keep_batch_id(resume=resume)
         except FileExistsError:
-            raise InputError(
-                FieldError(("-o",), f"{path} exists.", "Name another file, or continue that batch with --resume.")
-            ) from None
+            raise _unusable(f"{path} exists.", "Name another file, or continue that batch with --resume.") from None
         except OSError as error:
-            raise InputError(FieldError(("-o",), f"{path} cannot be written: {error.strerror}.")) from None
+            raise _unusable(f"{path} cannot be written: {error.strerror}.") from None
+        finally:
+            if self._file is None and self._lock is not None:
+                self._lock.release()
         if self._csv and self._file.tell() == 0:
             self._file.write(("\ufeff" + _csv_line(COLUMNS)).encode())
 
     def _keep_whole_lines(self, path: Path) -> None:
         data = path.read_bytes()
-        whole = data[: data.rfind(b"\n") + 1]
-        rows = list(_read_csv(whole) if self._csv else _read_jsonl(whole))
-        kept = {number for number, done in rows if done}
-        if len(kept) < len(rows) or len(whole) < len(data):
-            lines = _kept_csv(whole, kept) if self._csv else _kept_jsonl(whole, kept)
+        results = parse_results(data, path)
+        self.finished = {row_number(result): result for result in results if result.get("phase") == "done"}
+        if len(self.finished) < len(results) or not data.endswith(b"\n"):
             replacement = path.with_name(path.name + ".tmp")
-            replacement.write_bytes(lines)
+            replacement.write_bytes(format_results(self.finished.values(), path))
             replacement.replace(path)
-        self.finished = kept
 
     def _keep_batch_id(self, *, resume: bool) -> None:
         assert self._note is not None
@@ -146,7 +190,7 @@ class ResultFile:
 
     def write(self, result: Mapping[str, Json]) -> None:
         """Append a result; it is on disk when this returns. Raises OSError."""
-        text = _csv_line(_cells(result)) if self._csv else json.dumps(result, ensure_ascii=True) + "\n"
+        text = _csv_line(_cells(result)) if self._csv else _json_line(result)
         if self._file is None:
             print(text, end="", flush=True)
             return
@@ -160,41 +204,99 @@ class ResultFile:
             self._file.close()
         if complete and self._note is not None:
             self._note.unlink(missing_ok=True)
+        if self._lock is not None:
+            with suppress(OSError):  # Windows does not delete an open file
+                Path(self._lock.lock_file).unlink()
+            self._lock.release()
 
 
-def _read_jsonl(data: bytes) -> list[tuple[int, bool]]:
-    rows = []
-    for line in data.splitlines():
-        try:
-            value = json.loads(line)
-            rows.append((int(value["row"]), value.get("phase") == "done"))
-        except (ValueError, KeyError, TypeError):
-            raise InputError(FieldError(("-o",), "the output file is not the result of a batch.")) from None
-    return rows
+def _lock(path: Path | None) -> BaseFileLock | None:
+    """Lock an output file against other processes. Raises InputError if one has it."""
+    if path is None:
+        return None
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(path.with_name(path.name + ".lock"), thread_local=False)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise _unusable(f"{path} is being written by another process.", "Wait until that batch has ended.") from None
+    except OSError as error:
+        raise _unusable(f"{path} cannot be written: {error.strerror}.") from None
+    return lock
 
 
-def _kept_jsonl(data: bytes, kept: set[int]) -> bytes:
-    lines = data.splitlines(keepends=True)
-    return b"".join(line for line in lines if json.loads(line)["row"] in kept and json.loads(line)["phase"] == "done")
+def _unusable(detail: str, hint: str = "") -> InputError:
+    return InputError(FieldError(("-o",), detail, hint))
 
 
-def _csv_rows(data: bytes) -> list[dict[str, str]]:
+def is_csv(path: Path) -> bool:
+    """Return whether results in this file are a table."""
+    return path.suffix.lower() == ".csv"
+
+
+def row_number(result: Mapping[str, Json]) -> int:
+    """Return a result's row number."""
+    number = result["row"]
+    assert isinstance(number, int)
+    return number
+
+
+def parse_results(data: bytes, path: Path) -> list[dict[str, Json]]:
+    """Read results without a line that was cut off. Raises InputError if the file has other contents."""
+    whole = data[: data.rfind(b"\n") + 1]
+    try:
+        found = list(_read_csv(whole)) if is_csv(path) else [json.loads(line) for line in whole.splitlines()]
+        if not all(type(result["row"]) is int and result["row"] >= 0 for result in found):
+            raise ValueError
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise _unusable(f"{path.name} is not the result of a batch.") from None
+    return found
+
+
+def format_results(results: Iterable[Mapping[str, Json]], path: Path) -> bytes:
+    """Return results as the file's format: a table for .csv, else JSON lines."""
+    if not is_csv(path):
+        return "".join(map(_json_line, results)).encode()
+    return ("\ufeff" + _csv_line(COLUMNS) + "".join(_csv_line(_cells(result)) for result in results)).encode()
+
+
+def merge_results(parts: Iterable[Iterable[Mapping[str, Json]]]) -> list[Mapping[str, Json]]:
+    """Merge results by row, in the order of the data. An answered row wins over a failed one, then the later part."""
+    merged: dict[int, Mapping[str, Json]] = {}
+    for result in (result for part in parts for result in part):
+        number = row_number(result)
+        if number not in merged or result.get("phase") == "done" or merged[number].get("phase") != "done":
+            merged[number] = result
+    return [merged[number] for number in sorted(merged)]
+
+
+def _read_csv(data: bytes) -> Iterable[dict[str, Json]]:
+    """Yield the results of a table; the last row is left out if it was cut off inside a quoted cell."""
     reader = csv.DictReader(io.StringIO(data.decode("utf-8-sig"), newline=""))
-    if tuple(reader.fieldnames or ()) != COLUMNS:
-        raise InputError(FieldError(("-o",), "the output file is not the result of a batch."))
-    return [row for row in reader if None not in row.values() and None not in row]
+    if data and tuple(reader.fieldnames or ()) != COLUMNS:
+        raise ValueError
+    for row in reader:
+        if None in row or None in row.values():
+            continue
+        value: dict[str, Json] = {name: _value(name, cell) for name, cell in row.items()}
+        usage: dict[str, Json] = {name: value.pop(name) for name in _USAGE}
+        cached = value.pop("cached_tokens")
+        known = any(figure is not None for figure in (*usage.values(), cached))
+        value["usage"] = {**usage, "prompt_tokens_details": {"cached_tokens": cached}} if known else None
+        yield value
 
 
-def _read_csv(data: bytes) -> list[tuple[int, bool]]:
-    return [(int(row["row"]), row["phase"] == "done") for row in _csv_rows(data)]
+def _value(name: str, cell: str) -> Json:
+    if name in _TEXTS:
+        text = cell[1:] if cell.startswith("'") and _risky(cell[1:]) else cell
+        return text if text or name == "text" else None
+    value: Json = json.loads(cell) if cell else [] if name == "tool_calls" else None
+    return value
 
 
-def _kept_csv(data: bytes, kept: set[int]) -> bytes:
-    lines = [_csv_line(COLUMNS)]
-    lines += [
-        _csv_line(tuple(row.values())) for row in _csv_rows(data) if int(row["row"]) in kept and row["phase"] == "done"
-    ]
-    return ("\ufeff" + "".join(lines)).encode()
+def _json_line(result: Mapping[str, Json]) -> str:
+    return json.dumps(result, ensure_ascii=True) + "\n"
 
 
 def _csv_line(cells: tuple[str, ...]) -> str:
@@ -205,11 +307,7 @@ def _csv_line(cells: tuple[str, ...]) -> str:
 
 def _cells(result: Mapping[str, Json]) -> tuple[str, ...]:
     usage = result.get("usage")
-    values = dict(result)
-    if isinstance(usage, dict):
-        details = usage.get("prompt_tokens_details")
-        cached = details.get("cached_tokens") if isinstance(details, dict) else None
-        values |= {**usage, "cached_tokens": cached}
+    values = {**result, **(usage if isinstance(usage, dict) else {}), "cached_tokens": tokens_of(result)[1]}
     return tuple(_cell(values.get(name)) for name in COLUMNS)
 
 
@@ -218,5 +316,8 @@ def _cell(value: Json) -> str:
     if value is None or value == []:
         return ""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    risky = isinstance(value, str) and text.lstrip().startswith(("=", "+", "-", "@"))
-    return f"'{text}" if risky else text
+    return f"'{text}" if isinstance(value, str) and _risky(text) else text
+
+
+def _risky(text: str) -> bool:
+    return text.lstrip().startswith(("=", "+", "-", "@"))

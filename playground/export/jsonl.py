@@ -17,6 +17,7 @@ from playground.prompt.field_errors import FieldError, InputError
 from playground.requestlog.records import EndedRun, StoredRun
 from playground.runs.record import RequestRecord
 from playground.runs.state import RunState
+from playground.runs.summary import wire_tool_calls, wire_usage
 
 FORMAT_KEY = "electron_playground_request"
 FORMAT_VERSION = 1
@@ -56,24 +57,13 @@ def to_line(stored: StoredRun) -> str:
 
 
 def _summary(state: RunState) -> dict[str, Any]:
-    usage = state.usage
     return {
         "request_id": state.request_id,
         "status": state.status,
         "phase": state.phase,
         "finish_reason": state.finish_reason,
-        "usage": None
-        if usage is None
-        else {
-            "prompt_tokens": usage.prompt_tokens,
-            "completion_tokens": usage.completion_tokens,
-            "total_tokens": usage.total_tokens,
-            "prompt_tokens_details": {"cached_tokens": usage.cached_tokens},
-        },
-        "tool_calls": [
-            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
-            for _, call in sorted(state.tool_calls.items())
-        ],
+        "usage": wire_usage(state.usage),
+        "tool_calls": wire_tool_calls(state),
     }
 
 

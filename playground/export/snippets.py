@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
+from collections.abc import Callable
 
 from playground.export.masking import masked_record
 from playground.runs.record import RequestRecord
@@ -44,6 +46,69 @@ def _here_document(body: str) -> tuple[str, str]:
     while end in body:
         end += "_"
     return f"{option} @- <<'{end}'", f"\n{body}\n{end}"
+
+
+def as_powershell(record: RequestRecord) -> str:
+    """Return commands for PowerShell 5.1 and later with `curl.exe`; the body goes through a temporary file.
+
+    PowerShell 5.1 changes quotes in arguments of programs, and pipes text in another encoding than UTF-8.
+    """
+    record = masked_record(record)
+    body = _powershell_text(_body(record))
+    url = _powershell_text(record.base_url + "/chat/completions")
+    return (
+        "$file = New-TemporaryFile\n"
+        f"[IO.File]::WriteAllText($file.FullName, {body})\n"
+        f"curl.exe -N -D - {url} `\n"
+        f'  -H "Authorization: Bearer $env:{VARIABLE}" `\n'
+        "  -H 'Content-Type: application/json' `\n"
+        '  --data-binary "@$($file.FullName)"\n'
+        "Remove-Item $file.FullName"
+    )
+
+
+def _powershell_text(text: str) -> str:
+    """Return a literal text: PowerShell takes typographic single quotes for quotes, too."""
+    return "'" + re.sub("(['\u2018\u2019\u201a\u201b])", r"\1\1", text) + "'"
+
+
+def as_smallestai(record: RequestRecord) -> str:
+    """Return a script for the vendor's package, smallestai 5. It cannot read streams: `stream` is left out."""
+    record = masked_record(record)
+    fields = {k: v for k, v in json.loads(record.body).items() if k not in ("stream", "stream_options")}
+    known = {name: value for name, value in fields.items() if name in _SMALLESTAI}
+    others = {name: value for name, value in fields.items() if name not in _SMALLESTAI}
+    arguments = [f"{name}={value!r}" for name, value in known.items()]
+    if others:
+        arguments.append(f"request_options={{'additional_body_parameters': {others!r}}}")
+    root = record.base_url.removesuffix("/waves/v1")
+    client, imports = "SmallestAI()", "from smallestai import SmallestAI\n"
+    if root != "https://api.smallest.ai":
+        imports += "from smallestai.environment import SmallestAIEnvironment\n"
+        client = "SmallestAI(environment=SmallestAIEnvironment(atoms=url, waves=url, waves_ws=url, payment=url))"
+        client = f"url = {root!r}  # the package adds /waves/v1/chat/completions\nclient = {client}"
+    else:
+        client = f"client = {client}"
+    lines = ",\n    ".join(arguments)
+    return (
+        f"# pip install 'smallestai>=5,<6'; the key is read from {VARIABLE}\n{imports}\n{client}\n"
+        f"response = client.waves.electron.with_raw_response.complete(\n    {lines},\n)\n"
+        'print("X-Request-Id:", response.headers.get("x-request-id"))\n'
+        "message = response.data.choices[0].message\n"
+        "print(message.content)\n"
+        "for call in message.tool_calls or []:\n"
+        '    print("tool call:", call)\n'
+        'print("usage:", response.data.usage)\n'
+    )
+
+
+_SMALLESTAI = frozenset(
+    (
+        *("model", "messages", "temperature", "top_p", "max_tokens", "tools", "tool_choice", "response_format", "stop"),
+        *("seed", "logit_bias", "logprobs", "top_logprobs", "presence_penalty", "frequency_penalty", "user"),
+    )
+)
+"""Arguments of the package's `complete`, without those of streams."""
 
 
 def as_python(record: RequestRecord) -> str:
@@ -136,3 +201,14 @@ def _javascript_text(text: str) -> str:
 
 def _body(record: RequestRecord) -> str:
     return record.body.decode("utf-8", "surrogatepass").encode("utf-8", "replace").decode()
+
+
+SCRIPTS: dict[str, Callable[[RequestRecord], str]] = {
+    "curl": as_curl,
+    "powershell": as_powershell,
+    "python": as_python,
+    "httpx": as_httpx,
+    "smallestai": as_smallestai,
+    "javascript": as_javascript,
+}
+"""Every script, by its name on the command line."""

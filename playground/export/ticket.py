@@ -20,6 +20,7 @@ from playground.runs.metrics import Figure, seconds
 from playground.runs.output_estimate import output_figure
 from playground.runs.record import RequestRecord
 from playground.runs.state import Attempt, RunState
+from playground.runs.summary import wire_tool_calls
 
 MAX_ERROR_CHARS = 4_000
 
@@ -141,10 +142,7 @@ def _errors(state: RunState, outline: Outline) -> str:
 
 
 def _answer(state: RunState, outline: Outline) -> str:
-    calls: list[Json] = [
-        {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
-        for _, call in sorted(state.tool_calls.items())
-    ]
+    calls = wire_tool_calls(state)
     if not state.text and not calls:
         return ""
     fields: dict[str, Json] = {"content": state.text, **({"tool_calls": calls} if calls else {})}

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from playground.client.endpoint import PLANS, PlanLimits, Rates
 from playground.client.retry import RETRIED, RetryPolicy
 from playground.lint.history import NO_HISTORY, PromptHistory
+from playground.prompt.limits import CONTEXT_TOKENS
 
 NO_RATES = Rates()
 
@@ -60,6 +61,8 @@ class LintContext:
     chain: AgentLoopContext | None = None
     fixture: bool = False
     lifetime_s: float = 300.0
+    context_tokens: int | None = CONTEXT_TOKENS
+    """Most tokens of input and output together; None: not known."""
 
 
 ALONE = LintContext()

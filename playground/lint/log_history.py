@@ -1,4 +1,4 @@
-"""What the request log knows of a prompt, as the adviser wants it. Used by the window and by `check --log`."""
+"""History of a prompt from the request log, for the lint rules. Used by the window and by `check --log`."""
 
 from __future__ import annotations
 
@@ -16,41 +16,74 @@ from playground.requestlog.filter import EVERYTHING
 from playground.requestlog.log import RequestLog
 from playground.requestlog.records import PREVIEW_CHARS, LogRow
 from playground.runs.record import SentRow
+from playground.runs.state import ENDED
 
 LIMIT = 400
 """Number of newest requests read from the log."""
 WHOLE = 40
-"""Of how many of them the whole answer is read: a row of the log carries only its beginning."""
+"""Number of newest requests whose whole answer is read: a row of the log has only its beginning."""
+MAX_TEXT_CHARS = 8_000_000
+"""Prompt texts of the newest requests in memory; older ones have none."""
+
+
+class PromptHistoryReader:
+    """Reads the history of one prompt. Later calls read only the requests that are new in the log."""
+
+    def __init__(self, limit: int = LIMIT) -> None:
+        self._limit = limit
+        self._known: dict[str, PastRequest | None] = {}
+        """Ended requests by run_id; None: a request of another prompt."""
+        self._whole: set[str] = set()
+
+    async def read(self, log: RequestLog, document: Document) -> PromptHistory:
+        """Return the requests that are versions of a prompt, oldest first, and the tools that were ever called."""
+        rows = {row.run_id: row for row in await log.page(EVERYTHING, limit=self._limit)}
+        new = {run_id: row for run_id, row in rows.items() if run_id not in self._known}
+        bodies = await _bodies(log, list(new.values()))
+        # In a thread: parsing 400 long bodies takes longer than a frame.
+        found = await asyncio.to_thread(_versions, document, new, bodies)
+        known = {run_id: found.get(run_id) if run_id in new else self._known.get(run_id) for run_id in rows}
+        ours = sorted((run_id for run_id in rows if known[run_id] is not None), key=lambda run_id: rows[run_id].number)
+        for run_id in ours[-WHOLE:]:
+            request = known[run_id]
+            if request is not None and run_id not in self._whole:
+                known[run_id] = await _with_answer(log, rows[run_id], request)
+        _drop_texts(known, ours)
+        self._known = {run_id: request for run_id, request in known.items() if rows[run_id].phase in ENDED}
+        self._whole = {*ours[-WHOLE:], *(run_id for run_id in self._whole if run_id in rows)} & self._known.keys()
+        called = {name for row in rows.values() for name in row.called.split(", ") if name}
+        offered = sum(1 for run_id in ours if rows[run_id].finish_reason is not None) if document.tools else 0
+        requests = tuple(request for run_id in ours if (request := known[run_id]) is not None)
+        return PromptHistory(requests, frozenset(called), offered)
 
 
 async def past(log: RequestLog, document: Document, limit: int = LIMIT) -> PromptHistory:
-    """The history of a prompt: requests that are versions of it, oldest first, and the tools that were ever called.
-
-    Reads on the log's own thread; a prompt of 400 requests takes some tens of milliseconds.
-    """
-    rows = {row.run_id: row for row in await log.page(EVERYTHING, limit=limit)}
-    bodies = await _bodies(log, list(rows.values()))
-    # On a thread: reading 400 long bodies takes longer than a frame.
-    found = await asyncio.to_thread(_versions, document, rows, bodies)
-    called = {name for row in rows.values() for name in row.called.split(", ") if name}
-    offered = sum(1 for row, _ in found if row.finish_reason is not None) if document.tools else 0
-    return PromptHistory(tuple(await _with_answers(log, found)), frozenset(called), offered)
+    """Return the history of a prompt from the newest requests of the log."""
+    return await PromptHistoryReader(limit).read(log, document)
 
 
-def _versions(
-    document: Document, rows: Mapping[str, LogRow], bodies: Sequence[SentRow]
-) -> list[tuple[LogRow, PastRequest]]:
-    """The requests that are versions of the prompt, oldest first."""
-    view, kinship = view_of_document(document).view, PromptFamilyMatcher()
-    found: list[tuple[LogRow, PastRequest]] = []
+def _versions(document: Document, rows: Mapping[str, LogRow], bodies: Sequence[SentRow]) -> dict[str, PastRequest]:
+    """Return the requests that are versions of the prompt, by run_id."""
+    view, family = view_of_document(document).view, PromptFamilyMatcher()
+    found: dict[str, PastRequest] = {}
     for sent in bodies:
         fields = _fields(sent.body)
         seen = view_of_fields(fields)
         candidate = Sent(sent.run_id, sent.request_id, sent.started_utc.timestamp(), seen.text, seen)
-        if kinship.first(view, (candidate,)) is not None:
-            row = rows[sent.run_id]
-            found.append((row, _request(row, fields, seen.text)))
-    return sorted(found, key=lambda pair: pair[0].number)
+        if family.first(view, (candidate,)) is not None:
+            found[sent.run_id] = _request(rows[sent.run_id], fields, seen.text)
+    return found
+
+
+def _drop_texts(known: dict[str, PastRequest | None], oldest_first: Sequence[str]) -> None:
+    """Remove the texts of the oldest requests, beyond MAX_TEXT_CHARS in total."""
+    total = 0
+    for run_id in reversed(oldest_first):
+        request = known[run_id]
+        if request is not None and request.text is not None:
+            total += len(request.text)
+            if total > MAX_TEXT_CHARS:
+                known[run_id] = replace(request, text=None)
 
 
 async def _bodies(log: RequestLog, rows: Sequence[LogRow]) -> list[SentRow]:
@@ -82,24 +115,18 @@ def _request(row: LogRow, fields: dict[str, Json], text: str) -> PastRequest:
         max_tokens=cap if isinstance(cap, int) and not isinstance(cap, bool) else None,
         finish_reason=row.finish_reason,
         question=row.question,
-        answer=row.answer,
+        # A preview that was cut would show an end that the answer does not have.
+        answer=row.answer if len(row.answer) < PREVIEW_CHARS else "",
         text=text,
     )
 
 
-async def _with_answers(log: RequestLog, found: Sequence[tuple[LogRow, PastRequest]]) -> list[PastRequest]:
-    """The newest with their whole answers, and with attempts that brought no request_id counted."""
-    made = []
-    for at, (row, request) in enumerate(found):
-        newest = at >= len(found) - WHOLE
-        stored = await log.get(row.run_id) if newest else None
-        if stored is None:
-            # Cut in the middle, it would show an end that it has not.
-            made.append(replace(request, answer="") if len(row.answer) >= PREVIEW_CHARS else request)
-            continue
-        state = stored.state()
-        without = sum(1 for attempt in state.attempts[:-1] if attempt.status is not None and not attempt.request_id)
-        connect_s = state.attempts[-1].connect_s if state.attempts else None
-        whole = replace(request, answer=state.text, failed_attempts_without_id=without, connect_s=connect_s)
-        made.append(whole)
-    return made
+async def _with_answer(log: RequestLog, row: LogRow, request: PastRequest) -> PastRequest:
+    """Return the request with its whole answer, its connection time and its attempts without a request_id."""
+    stored = await log.get(row.run_id)
+    if stored is None:
+        return request
+    state = stored.state()
+    without = sum(1 for attempt in state.attempts[:-1] if attempt.status is not None and not attempt.request_id)
+    connect_s = state.attempts[-1].connect_s if state.attempts else None
+    return replace(request, answer=state.text, failed_attempts_without_id=without, connect_s=connect_s)

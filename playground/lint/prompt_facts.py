@@ -113,15 +113,15 @@ class PromptFacts:
 
     def fresh_dollars(self, tokens: float) -> float | None:
         """What so many tokens of each request cost in 1,000 requests when the cache has none of them."""
-        return _price(tokens, self.setting.rates.fresh)
+        return price_per_1000(tokens, self.setting.rates.fresh)
 
     def cached_dollars(self, tokens: float) -> float | None:
         """The same when the cache has all of them."""
-        return _price(tokens, self.setting.rates.cached)
+        return price_per_1000(tokens, self.setting.rates.cached)
 
     def output_dollars(self, tokens: float) -> float | None:
         """What so many tokens of each completion cost in 1,000 requests."""
-        return _price(tokens, self.setting.rates.output)
+        return price_per_1000(tokens, self.setting.rates.output)
 
     def missed_dollars(self, tokens: float) -> float | None:
         """What it costs in 1,000 requests that these tokens are fresh and not cached."""
@@ -129,7 +129,8 @@ class PromptFacts:
         return None if fresh is None or cached is None else fresh - cached
 
 
-def _price(tokens: float, rate: float | None) -> float | None:
+def price_per_1000(tokens: float, rate: float | None) -> float | None:
+    """Return what so many tokens of each request cost in 1,000 requests; None without a rate."""
     return None if rate is None else tokens * rate * PER_REQUESTS / PER_TOKENS
 
 

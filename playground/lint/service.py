@@ -11,7 +11,7 @@ from playground.client.retry import RetryPolicy
 from playground.lint.context import LintContext, Retries
 from playground.lint.engine import advise
 from playground.lint.history import NO_HISTORY, PromptHistory
-from playground.lint.log_history import past
+from playground.lint.log_history import PromptHistoryReader
 from playground.lint.model import Finding
 from playground.prefix_cache.token_estimator import TokenEstimator
 from playground.prompt.document import Document
@@ -33,11 +33,15 @@ class LintService:
     def __init__(self, settings: Settings, log: Callable[[], RequestLog | None]) -> None:
         self._settings = settings
         self._log = log
-        self._known: tuple[Document | None, PromptHistory] = (None, NO_HISTORY)
+        self._reader: tuple[Document, PromptHistoryReader] | None = None
+        self._history: PromptHistory | None = None
+        self._changes = 0
+        """How often the log changed: a history read before the last change is not stored."""
 
     def forget(self) -> None:
-        """Reload the history of the prompt after a change of the log."""
-        self._known = (None, NO_HISTORY)
+        """Read the requests that are new in the log before the next check."""
+        self._history = None
+        self._changes += 1
 
     async def judge(
         self, document: Document, endpoint: Endpoint, counter: TokenEstimator, retries: RetryPolicy
@@ -46,22 +50,29 @@ class LintService:
         setting = LintContext(
             rates=endpoint.rates,
             plan=endpoint.plan,
-            history=await self._history(document),
+            history=await self._past(document),
             retries=Retries.of(retries),
             lifetime_s=self._settings.number("cache_lifetime_s"),
+            context_tokens=endpoint.context_tokens,
         )
         dismissed = self.dismissed(document) | SAID_ELSEWHERE
         return await asyncio.to_thread(advise, document, setting, counter, dismissed=dismissed)
 
-    async def _history(self, document: Document) -> PromptHistory:
+    async def _past(self, document: Document) -> PromptHistory:
         """Return the prompt's history from the log, cached while its name and tools stay the same."""
         log = self._log()
         if log is None:
             return NO_HISTORY
-        before, history = self._known
+        before, reader = self._reader or (None, PromptHistoryReader())
         if before is None or before.name != document.name or before.tools != document.tools:
-            history = await past(log, document)
-            self._known = (document, history)
+            reader, self._history = PromptHistoryReader(), None
+            self._reader = (document, reader)
+        if self._history is not None:
+            return self._history
+        changes = self._changes
+        history = await reader.read(log, document)
+        if changes == self._changes and self._reader is not None and self._reader[1] is reader:
+            self._history = history
         return history
 
     def dismissed(self, document: Document) -> frozenset[str]:

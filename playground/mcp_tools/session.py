@@ -8,13 +8,14 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
+from playground.assets import install_advice
 from playground.mcp_tools.address import Address, CommandLine
 from playground.prompt.document import Json
 
 if TYPE_CHECKING:
     from mcp import Client
 
-MISSING = "Tool servers need a package that is not installed: pip install 'electron-playground[mcp]'."
+MISSING = f"Tool servers need a package that is missing. {install_advice('mcp')}"
 CONNECT_S = 20.0
 """Timeout for the start of a program and its list of tools."""
 CALL_S = 120.0

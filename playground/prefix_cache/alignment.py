@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from itertools import accumulate
 
 from playground.prefix_cache.text_compare import common_prefix
-from playground.prefix_cache.value_kinds import typed_values
+from playground.prefix_cache.value_kinds import REACH, kind_of, typed_values
 
 LONG_UNIT = 240
 """Code points from which a line is cut into sentences."""
@@ -120,18 +120,49 @@ _Region = list[tuple[int, int]]
 
 def _regions(rows: Sequence[Sequence[str]]) -> list[_Region]:
     """Return the units between those that all rows have in common, and common ones that differ in white space."""
-    normal = {unit: "".join(unit.split()) for unit in set().union(*rows)}
+    normal = {unit: "".join(unit.split()).rstrip(",") for unit in set().union(*rows)}
     respaced = len(set(normal.values())) < len(normal)
     regions: list[_Region] = []
     last = (0,) * len(rows)
     ends = tuple(map(len, rows))
-    for at in [*_anchors([[normal[unit] for unit in row] for row in rows]), ends]:
+    keys = [[normal[unit] for unit in row] for row in rows]
+    for at in [*_anchors(keys), ends]:
         if last != at:
             regions.append(list(zip(last, at, strict=True)))
         if respaced and at is not ends and len({row[position] for row, position in zip(rows, at, strict=True)}) > 1:
             regions.append([(position, position + 1) for position in at])
         last = tuple([position + 1 for position in at])
-    return regions
+    return _rejoined(regions, keys)
+
+
+def _rejoined(regions: list[_Region], keys: Sequence[Sequence[str]]) -> list[_Region]:
+    """Join neighbouring regions, with the units between, that only together have the same units in every row.
+
+    Of lines in another order some keep their order by chance; they are no anchors inside a block.
+    """
+    joined: list[_Region] = []
+    at = 0
+    while at < len(regions):
+        end = next(
+            (end for end in range(at, min(at + _MAX_JOINED, len(regions))) if _permuted(regions, at, end, keys)), at
+        )
+        joined.append([(first, last) for (first, _), (_, last) in zip(regions[at], regions[end], strict=True)])
+        at = end + 1
+    return joined
+
+
+def _permuted(regions: Sequence[_Region], at: int, end: int, keys: Sequence[Sequence[str]]) -> bool:
+    """Whether all rows have the same units from region `at` to region `end`, at least three, in several orders."""
+    bounds = [(first, last) for (first, _), (_, last) in zip(regions[at], regions[end], strict=True)]
+    count = bounds[0][1] - bounds[0][0]
+    if not 3 <= count <= _MAX_PERMUTED or any(last - first != count for first, last in bounds):
+        return False
+    rows = {tuple(row[first:last]) for row, (first, last) in zip(keys, bounds, strict=True)}
+    return len(rows) > 1 and len({tuple(sorted(row)) for row in rows}) == 1
+
+
+_MAX_JOINED, _MAX_PERMUTED = 8, 200
+"""Regions and units that are searched for one reordered block."""
 
 
 def _anchors(rows: Sequence[Sequence[str]]) -> list[tuple[int, ...]]:
@@ -296,14 +327,25 @@ def _is_block(regions: Sequence[str], whole: _Spans, found: Sequence[_Spans]) ->
 
 def _completed(regions: Sequence[str], found: Sequence[_Spans]) -> list[_Spans]:
     """Widen each range to the dates, times and numbers that it is a part of, and join those that then touch."""
-    typed = [typed_values(region) if len(region) <= MAX_TYPED else () for region in regions]
+    typed = [typed_values(region) if len(region) <= MAX_TYPED else None for region in regions]
     joined: list[_Spans] = []
     for spans in found:
-        wide = [_widened(span, values) for span, values in zip(spans, typed, strict=True)]
+        wide = [
+            _widened(span, _typed_near(region, span) if values is None else values)
+            for region, span, values in zip(regions, spans, typed, strict=True)
+        ]
         if joined and _touch(regions, joined[-1], wide):
             wide = [(min(a, c), max(b, d)) for (a, b), (c, d) in zip(joined.pop(), wide, strict=True)]
         joined.append(wide)
     return joined
+
+
+def _typed_near(region: str, span: tuple[int, int]) -> list[tuple[int, int]]:
+    """Return typed values around a short range of a long region."""
+    if span[1] - span[0] > REACH:
+        return []
+    start = max(span[0] - REACH, 0)
+    return [(start + first, start + last) for first, last in typed_values(region[start : span[1] + REACH])]
 
 
 def _widened(span: tuple[int, int], values: Sequence[tuple[int, int]]) -> tuple[int, int]:
@@ -323,4 +365,13 @@ def _touch(regions: Sequence[str], left: _Spans, right: _Spans) -> bool:
         a[1] >= b[0] or bool(_JOINT.fullmatch(region[a[1] : b[0]]))
         for region, a, b in zip(regions, left, right, strict=True)
     )
-    return 2 * votes >= len(regions)
+    return 2 * votes >= len(regions) and (
+        any(a[1] >= b[0] for a, b in zip(left, right, strict=True))
+        or _is_moment(regions, left) == _is_moment(regions, right)
+    )
+
+
+def _is_moment(regions: Sequence[str], spans: _Spans) -> bool:
+    """Whether a range is a date or a time: an identifier next to it is another value."""
+    first, second, *_ = (region[start:end] for region, (start, end) in zip(regions, spans, strict=True))
+    return kind_of(first, second) in ("date", "time")

@@ -1,4 +1,4 @@
-"""What a prompt's tokens are: tools, system, history, and this turn's rest, beside the room kept for the answer."""
+"""Parts of a prompt's tokens: tools, system, history and the rest of this turn, and the room for the answer."""
 
 from __future__ import annotations
 
@@ -21,36 +21,39 @@ class Composition:
     history: float
     rest: float
     max_tokens: int
+    room: int | None = CONTEXT_TOKENS
+    """Tokens that fit, input and output together; None: not known."""
 
     @property
     def prompt(self) -> float:
-        """≈ tokens of the whole prompt."""
+        """Return ≈ tokens of the whole prompt."""
         return self.tools + self.system + self.history + self.rest
 
     @property
-    def room(self) -> int:
-        """Tokens that fit: input and output together."""
-        return CONTEXT_TOKENS
+    def left(self) -> float | None:
+        """Return ≈ tokens that fit beside prompt and answer; negative: too many; None: the limit is not known."""
+        return None if self.room is None else self.room - self.prompt - self.max_tokens
 
     @property
-    def left(self) -> float:
-        """≈ tokens that fit beside prompt and answer; negative: by how much they do not fit."""
-        return CONTEXT_TOKENS - self.prompt - self.max_tokens
+    def over(self) -> bool:
+        """Return whether prompt and answer do not fit."""
+        return self.left is not None and self.left < 0
 
     @property
     def parts(self) -> tuple[tuple[str, float], ...]:
-        """(name, tokens) in the cache's order."""
+        """Return (name, tokens) in the cache's order."""
         answer = ("max_tokens", float(self.max_tokens))
         return ("tools", self.tools), ("system", self.system), ("history", self.history), ("rest", self.rest), answer
 
 
-def composition(document: Document, zones: ZoneMap) -> Composition:
-    """The composition of a document, by the token estimates of its zones."""
+def composition(document: Document, zones: ZoneMap, context_tokens: int | None = CONTEXT_TOKENS) -> Composition:
+    """Return the composition of a document, by the token estimates of its zones."""
     roles = [message.role for message in document.messages]
     question = len(roles) - 1 - roles[::-1].index("user") if "user" in roles else len(roles)
     sums = {"system": 0.0, "history": 0.0, "rest": 0.0}
     for index, (role, tokens) in enumerate(zip(roles, zones.message_tokens, strict=True)):
         sums["system" if role == "system" else "history" if index < question else "rest"] += tokens
     limit = document.parameters.get("max_tokens")
-    room = limit if isinstance(limit, int) and not isinstance(limit, bool) else 0
-    return Composition(sum(zones.tool_tokens), sums["system"], sums["history"], sums["rest"], max(room, 0))
+    answer = max(limit, 0) if isinstance(limit, int) and not isinstance(limit, bool) else 0
+    tools = sum(zones.tool_tokens)
+    return Composition(tools, sums["system"], sums["history"], sums["rest"], answer, context_tokens)

@@ -23,14 +23,15 @@ _CONTEXT = 60
 """Number of code points before a value that decide its kind."""
 
 _UUID = (
-    r"(?<!\w)[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}(?!\w)|(?<!\w)(?=[a-f]*\d)[0-9a-f]{16,64}(?!\w)"
+    r"(?<!\w)(?:[a-z]{1,16}[-_])?[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}(?!\w)|(?<!\w)(?=[a-f]*\d)[0-9a-f]{16,64}(?!\w)"
     r"|(?<!\w)[0-7][0-9a-hjkmnp-tv-z]{25}(?!\w)|(?<!\w)[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(?!\w)"
     r"|eyj[\w-]{8,}\.eyj[\w-]{8,}(?:\.[\w-]{8,})?"
 )
 _IDENTIFIER = r"(?<![\w-])(?=[\w-]*[a-z])(?=(?:[\w-]*?\d){3})[a-z0-9_-]{6,80}(?![\w-])"
 _CONTACT = r"[\w.+-]{1,64}@[\w.-]{1,120}\w|(?<!\w)\+\d[\d ()-]{6,18}\d"
 _NUMBER = r"(?:[$€£₹¥] ?)?(?<!\d)[-−]?\d+(?:[.,:/\u00a0\u202f' -]\d+)*(?: ?(?:%|°[cf]?|[€₹$£¥]|°))?"
-_LETTER = rf"(?:[^\W\d_]|[{INDIC}\u0e00-\u0e7f'’.-])"
+# The alternatives exclude each other: a letter that both match would make a failing match exponential.
+_LETTER = rf"(?:[^\W\d_]|(?![^\W\d_])[{INDIC}\u0e00-\u0e7f'’.-])"
 _NAME = rf"{_LETTER}{{1,40}}(?: {_LETTER}{{1,40}}){{0,4}}"
 _ID_CUE = (
     r"(?:\bids?|identifier|#|№|\b(?:order|ticket|account|kunden|sitzungs|आईडी|编号|單號|订单号|번호|番号)[\w-]*)"

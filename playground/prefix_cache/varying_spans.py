@@ -55,6 +55,8 @@ _LOOK_BACK = 24
 """Earlier requests that are searched for the previous turn of a conversation."""
 _LONG_VALUE, _MANY_WORDS = 90, 12
 """Code points or words from which a value is retrieved text."""
+_LONG_NAME, _SENTENCE = 60, 8
+"""Code points or words from which words of no other kind are retrieved text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +111,7 @@ def varying_spans(bodies: Sequence[Body], *, estimate: Estimate | None = None) -
     """
     count = estimate or _default_estimate
     found: list[VaryingSpan] = []
-    for number, members in enumerate(_families(bodies)):
+    for number, members in enumerate(families(bodies)):
         if len(members) > 1:
             first = len(found)
             spans = list(_Family([bodies[index] for index in members], members, count).spans())
@@ -155,8 +157,8 @@ def _lead(messages: Sequence[Mapping[str, Any]]) -> int:
     return leading or min(len(messages), 1)
 
 
-def _families(bodies: Sequence[Body]) -> list[list[int]]:
-    """Return indexes of bodies whose heads are alike, each group oldest first."""
+def families(bodies: Sequence[Body]) -> list[list[int]]:
+    """Return indexes of bodies whose heads are alike, each group oldest first. Bodies without messages are left out."""
     families: list[tuple[set[str], list[int]]] = []
     of_head: dict[tuple[object, ...], int] = {}
     for index, body in enumerate(bodies):
@@ -346,6 +348,8 @@ def kind_of_range(found: VaryingRange) -> SpanKind:
     kind = votes.most_common(1)[0][0] if votes else "text"
     if kind in ("number", "identifier", "text") and _counts(found):
         return "counter"
+    if kind in ("text", "name") and any(len(value) > _LONG_NAME or len(value.split()) >= _SENTENCE for value in values):
+        return "retrieved_text"
     return "name" if kind == "text" and all(_looks_like_name(value) for value, _ in rows) else kind
 
 

@@ -177,7 +177,11 @@ def parse_bytes(data: bytes) -> OpenedPrompt:
 
 def parse(text: str) -> OpenedPrompt:
     """Parse a prompt file or a plain request body. Raises InputError with every error and its field."""
-    value = _json(text)
+    return parse_value(_json(text))
+
+
+def parse_value(value: Json) -> OpenedPrompt:
+    """Parse the JSON of a prompt file or a request body. Raises InputError like `parse`."""
     if not isinstance(value, dict):
         raise InputError(FieldError((), "this is JSON, but not an object.", _ACCEPTED))
     if FORMAT_KEY in value:

@@ -80,16 +80,18 @@ def check(document: Document) -> tuple[LimitFinding, ...]:
     return (*found, *(LimitFinding(problem, False) for problem in _warnings(document)))
 
 
-def context_finding(prompt_tokens: float, max_tokens: Json) -> LimitFinding | None:
-    """A warning where ≈ prompt and `max_tokens` do not fit together; only that, as `prompt_tokens` is an estimate."""
+def context_finding(prompt_tokens: float, max_tokens: Json, context_tokens: int | None) -> LimitFinding | None:
+    """Return a warning if ≈ prompt and `max_tokens` do not fit together. None: they fit, or the limit is not known."""
+    if context_tokens is None:
+        return None
     room = max_tokens if isinstance(max_tokens, int) and not isinstance(max_tokens, bool) else 0
-    over = prompt_tokens + room - CONTEXT_TOKENS
-    if over <= 0 and prompt_tokens < CONTEXT_TOKENS:
+    over = prompt_tokens + room - context_tokens
+    if over <= 0 and prompt_tokens < context_tokens:
         return None
     asked = f" and max_tokens {room:,}" if room else ""
     hint = "Shorten the prompt" + (" or lower max_tokens." if room else ".")
     words = (
-        f"≈ {prompt_tokens:,.0f} tokens of prompt{asked} do not fit into {CONTEXT_TOKENS:,}: "
+        f"≈ {prompt_tokens:,.0f} tokens of prompt{asked} do not fit into {context_tokens:,}: "
         f"≈ {max(over, 1):,.0f} too many."
     )
     return LimitFinding(FieldError(("max_tokens",) if room else ("messages",), words, hint), False)

@@ -56,17 +56,25 @@ class Capture:
     Args:
         endpoint: the endpoint that requests are forwarded to.
         key: the key that the Recorder adds itself, if it does; masked like the caller's.
+        on_sent: called with each POST that is forwarded; returns the function to call at its end.
     """
 
-    def __init__(self, endpoint: Endpoint, sink: Sink, key: str | None = None) -> None:
-        self._endpoint, self._sink, self._key = endpoint, sink, key
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        sink: Sink,
+        key: str | None = None,
+        on_sent: Callable[[], Callable[[], None]] = lambda: lambda: None,
+    ) -> None:
+        self._endpoint, self._sink, self._key, self._on_sent = endpoint, sink, key, on_sent
         self._conversations = Conversations()
 
     def begin(self, method: str, target: str, headers: RawHeaders) -> _Exchange:
         """Observe an exchange."""
         is_completion = method == "POST" and target.split("?", 1)[0].endswith(COMPLETIONS)
         key = self._key or _bearer(headers)
-        return _Exchange(self._endpoint, self._sink, self._conversations, key, headers, recorded=is_completion)
+        on_end = self._on_sent() if method == "POST" else lambda: None
+        return _Exchange(self._endpoint, self._sink, self._conversations, key, headers, on_end, recorded=is_completion)
 
 
 class _Exchange:
@@ -79,9 +87,11 @@ class _Exchange:
         conversations: Conversations,
         key: str | None,
         headers: RawHeaders,
+        on_end: Callable[[], None],
         *,
         recorded: bool,
     ) -> None:
+        self._on_end = on_end
         self._endpoint, self._sink, self._conversations, self._key = endpoint, sink, conversations, key
         self._recorded = recorded
         self._run_id = uuid.uuid4().hex
@@ -108,8 +118,12 @@ class _Exchange:
             self._recorded, self._body = False, bytearray()
             self._sink.skipped(f"A request body has more than {MAX_BODY_BYTES:,} bytes.")
 
+    def request_end(self) -> None:
+        """Begin the record: it is on disk long before the response has ended, and its work delays no response."""
+        self._begin()
+
     def response_head(self, status: int, headers: RawHeaders) -> None:
-        """Begin the record: the request is complete once the endpoint answers it."""
+        """Record the head; begin the record if the endpoint answers before the request has ended."""
         if not self._begin():
             return
         self._status = status
@@ -137,6 +151,7 @@ class _Exchange:
 
     def end(self, outcome: Outcome, detail: str) -> None:
         """End the record."""
+        self._on_end()
         if not self._begin():
             return
         for event in self._last_events(outcome, detail):

@@ -37,6 +37,9 @@ class ExchangeObserver(Protocol):
     def request_data(self, data: bytes) -> None:
         """Receive a piece of the request body."""
 
+    def request_end(self) -> None:
+        """Receive the end of the request body, when it has been forwarded."""
+
     def response_head(self, status: int, headers: RawHeaders) -> None:
         """Receive status and headers as the endpoint sent them."""
 
@@ -253,6 +256,7 @@ class _Exchange:
                 await self._send(event)
             elif isinstance(event, h11.EndOfMessage):
                 await self._send(event)
+                self._seen.request_end()
                 break
             else:
                 raise _CallerGone

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from playground.client.events import AnyEvent, HeadersReceived
 from playground.runs.record import RequestRecord
@@ -27,6 +27,19 @@ class RecordingLog(Protocol):
         """Record the end of a request."""
 
 
+class NoLog:
+    """Takes the place of a log that cannot be opened: requests are forwarded and not recorded."""
+
+    async def begin(self, record: RequestRecord) -> None:
+        """Discard a request."""
+
+    def note(self, run_id: str, event: AnyEvent) -> None:
+        """Discard an event."""
+
+    async def finish(self, run_id: str, state: RunState) -> None:
+        """Discard the end."""
+
+
 class CacheModel(Protocol):
     """Forecasts a request before it is answered and explains it afterwards."""
 
@@ -40,10 +53,14 @@ class CacheModel(Protocol):
         """Explain the reported usage, store the explanation, and learn from it."""
 
 
-class Recording:
-    """Keeps the order of events; satisfies `capture.Sink`. Call `run` in a task, `close` before the log is closed.
+_Steps: TypeAlias = "asyncio.Queue[AnyEvent | None]"
 
-    `on_ended` is called with each request that has ended and is in the log.
+
+class Recording:
+    """Keeps the order of events of each request; satisfies `capture.Sink`. Call `close` before the log is closed.
+
+    Requests are written side by side, so that the log commits many at once. `on_ended` is called with each request that
+    has ended and is in the log.
     """
 
     def __init__(
@@ -54,55 +71,50 @@ class Recording:
         on_ended: Callable[[RequestRecord, RunState], None] = lambda _record, _state: None,
     ) -> None:
         self._log, self._model, self._on_problem, self._on_ended = log, model, on_problem, on_ended
-        self._open: dict[str, tuple[RequestRecord, RunState]] = {}
-        self._events: asyncio.Queue[tuple[str, RequestRecord | AnyEvent | None]] = asyncio.Queue()
+        self._open: dict[str, tuple[_Steps, RunState]] = {}
+        self._writing: set[asyncio.Task[None]] = set()
 
     def begin(self, record: RequestRecord) -> None:
-        """Queue the beginning of a request."""
-        self._open[record.run_id] = (record, RunState())
-        self._events.put_nowait((record.run_id, record))
+        """Start writing a request."""
+        steps: _Steps = asyncio.Queue()
+        state = RunState()
+        self._open[record.run_id] = steps, state
+        writing = asyncio.create_task(self._write(record, steps, state), name=f"record {record.run_id}")
+        self._writing.add(writing)
+        writing.add_done_callback(self._writing.discard)
 
     def event(self, run_id: str, event: AnyEvent) -> None:
         """Queue an event."""
-        self._open[run_id][1].apply(event)
-        self._events.put_nowait((run_id, event))
+        steps, state = self._open[run_id]
+        state.apply(event)
+        steps.put_nowait(event)
 
     def end(self, run_id: str) -> None:
         """Queue the end of a request."""
-        self._events.put_nowait((run_id, None))
+        self._open.pop(run_id)[0].put_nowait(None)
 
     def skipped(self, reason: str) -> None:
         """Report a request that is not recorded."""
         self._on_problem(f"{reason} The request was forwarded and is not recorded.")
 
-    async def run(self) -> None:
-        """Write queued steps until cancelled."""
-        while True:
-            run_id, step = await self._events.get()
-            try:
-                await self._write(run_id, step)
-            except Exception as error:  # the log reports expected failures itself; forwarding continues in any case
-                self._on_problem(f"A request is not recorded: {type(error).__name__}: {error}")
-            finally:
-                self._events.task_done()
-
     async def close(self) -> None:
         """Wait until everything that was queued is written."""
-        await self._events.join()
+        for steps, _ in self._open.values():
+            steps.put_nowait(None)
+        await asyncio.gather(*self._writing)
 
-    async def _write(self, run_id: str, step: RequestRecord | AnyEvent | None) -> None:
-        if isinstance(step, RequestRecord):
+    async def _write(self, record: RequestRecord, steps: _Steps, state: RunState) -> None:
+        try:
             if self._model is not None:
-                step = self._model.forecast(step)
-                self._open[run_id] = (step, self._open[run_id][1])
-            await self._log.begin(step)
-        elif step is not None:
-            if self._model is not None and isinstance(step, HeadersReceived) and step.status == 200:
-                self._model.accept(self._open[run_id][0], step.request_id)
-            self._log.note(run_id, step)
-        else:
-            record, state = self._open.pop(run_id)
-            await self._log.finish(run_id, state)
+                record = self._model.forecast(record)
+            await self._log.begin(record)
+            while (event := await steps.get()) is not None:
+                if self._model is not None and isinstance(event, HeadersReceived) and event.status == 200:
+                    self._model.accept(record, event.request_id)
+                self._log.note(record.run_id, event)
+            await self._log.finish(record.run_id, state)
             if self._model is not None:
                 await self._model.settle(record, state)
             self._on_ended(record, state)
+        except Exception as error:  # the log reports expected failures itself; forwarding continues in any case
+            self._on_problem(f"A request is not recorded: {type(error).__name__}: {error}")

@@ -103,8 +103,21 @@ Term: TypeAlias = TextTerm | IdTerm | NumberTerm | WordTerm | SinceTerm | UntilT
 
 
 @dataclass(frozen=True, slots=True)
+class Order:
+    """Order by a key of `filter_sql.ORDERS`. Requests without a value are last in both directions.
+
+    Ties: newest first.
+    """
+
+    key: str
+    descending: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class LogFilter:
-    """All terms hold; positive terms of one kind which exclude each other (two ids, two statuses) are alternatives.
+    """Requests, and the order of their list.
+
+    All terms hold; positive terms of one kind which exclude each other (two ids, two statuses) are alternatives.
 
     `malformed`: words of a pasted list of ids that are not ids; the other ids are searched.
     """
@@ -112,6 +125,8 @@ class LogFilter:
     terms: tuple[Term, ...] = ()
     text: str = ""
     malformed: tuple[str, ...] = ()
+    order: Order | None = None
+    """None: newest first."""
 
 
 EVERYTHING = LogFilter()

@@ -14,6 +14,7 @@ from playground.requestlog.filter import (
     IsTerm,
     LogFilter,
     NumberTerm,
+    Order,
     SinceTerm,
     Term,
     TextTerm,
@@ -21,6 +22,7 @@ from playground.requestlog.filter import (
     WordTerm,
 )
 from playground.requestlog.index import TEXTS
+from playground.requestlog.records import PREVIEW_CHARS
 from playground.requestlog.rows import microseconds
 from playground.requestlog.search_text import ID_PIECES, expression, fold
 from playground.requestlog.summary import TRAITS
@@ -264,6 +266,29 @@ def _own_text(term: TextTerm) -> Condition:
     return _searched(Condition(row, values), expression(term.text))
 
 
+_RATE = "json_extract(g.rates, '$.{}')"
+ORDERS = {
+    "time": "r.started_us",
+    "status": "r.status",
+    "request_id": "r.request_id",
+    "in": "r.prompt_tokens",
+    "cached": "r.cached_tokens",
+    "out": "r.completion_tokens",
+    "TTFT": "r.ttft_s",
+    "total": "r.duration_s",
+    "cost": f"((r.prompt_tokens - r.cached_tokens) * {_RATE.format('fresh')} + r.cached_tokens * "
+    f"{_RATE.format('cached')})",
+    "attempts": "r.attempts",
+    "endpoint": "g.endpoint_name COLLATE NOCASE",
+    "model": "g.model COLLATE NOCASE",
+    "tags": "(SELECT group_concat(tag, char(31)) FROM tags WHERE tags.number = r.number) COLLATE NOCASE",
+    "comment": "nullif(t.comment, '') COLLATE NOCASE",
+    "question": f"nullif(substr(t.question, 1, {PREVIEW_CHARS}), '') COLLATE NOCASE",
+    "answer": f"nullif(substr(t.answer, 1, {PREVIEW_CHARS}), '') COLLATE NOCASE",
+}
+"""SQL expressions of the keys of `filter.Order`."""
+
+
 @dataclass(frozen=True, slots=True)
 class Where:
     """The conditions of a filter, joined by AND."""
@@ -276,12 +301,20 @@ class Where:
         `whole`: all matches are needed, so the index is used first.
         """
         texts = [(each.whole if whole else each.row) for each in self.conditions] + ([extra] if extra else [])
-        used = " ".join((columns, *texts))
+        used = " ".join((columns, *texts, tail))
         # Sums over the narrow table alone stay short.
         joined = " JOIN texts AS t ON t.number = r.number" if re.search(r"\bt\.", used) else ""
         targets = " CROSS JOIN targets AS g ON g.id = r.target" if re.search(r"\bg\.", used) else ""
         where = f" WHERE {' AND '.join(texts)}" if texts else ""
         return f"SELECT {columns} FROM runs AS r NOT INDEXED{targets}{joined}{where} {tail}"
+
+    def select_ordered(self, order: Order, limit: str = "") -> str:
+        """Return a SELECT of the matches' numbers in an order. `limit`: a LIMIT clause; values: `bind` with `whole`."""
+        direction = "DESC" if order.descending else "ASC"
+        tail = f"ORDER BY {ORDERS[order.key]} {direction} NULLS LAST, r.number DESC {limit}"
+        made = self.select("r.number", tail=tail, whole=True)
+        # Without a condition an index may give the order.
+        return made if self.conditions else made.replace(" NOT INDEXED", "", 1)
 
     def bind(self, *more: Value, whole: bool = False) -> tuple[Value, ...]:
         """Return the values for `select`, those of `extra` and `tail` last."""

@@ -336,6 +336,10 @@ class RequestLog:
         """Find requests by a list of ids or parts of ids. Returns also the ids without a match."""
         return await self._read(lambda: self._reader.find_many(ids), FoundIds((), ()))
 
+    async def rows_of(self, run_ids: Sequence[str]) -> list[LogRow]:
+        """Return the rows of these runs, newest first; unknown ids are left out. At most 30,000 ids."""
+        return await self._read(lambda: self._reader.rows_of(run_ids), [])
+
     async def place_of(self, run_id: str, log_filter: LogFilter) -> int | None:
         """Return a request's position in a filter's list, 0 being the newest."""
         return await self._read(lambda: self._reader.place_of(run_id, log_filter), None)

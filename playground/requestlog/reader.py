@@ -8,6 +8,7 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -19,7 +20,7 @@ from playground.prefix_cache.forecast import Forecast
 from playground.requestlog import log_queries, rows
 from playground.requestlog.blob_store import Joiner
 from playground.requestlog.candidates import candidates
-from playground.requestlog.filter import EVERYTHING, IdTerm, LogFilter
+from playground.requestlog.filter import EVERYTHING, IdTerm, LogFilter, Order
 from playground.requestlog.filter_sql import Where, where
 from playground.requestlog.log_queries import FoundIds, LogSize, Words
 from playground.requestlog.prompt_index import PromptTest, matching_elements
@@ -91,12 +92,29 @@ class Reader:
     def rows_at(self, log_filter: LogFilter, first: int, limit: int) -> list[LogRow]:
         """Return rows `first` to `first + limit`; 0 is the newest."""
         first = max(0, first)
+        if log_filter.order is not None:
+            return self._rows_in_order(log_filter, log_filter.order, first, limit)
         if first + limit <= NEAR:
             return self.page(log_filter, None, first + limit)[first:]
         numbers = self._numbers_of(log_filter)
         stop = len(numbers) - first
         wanted = numbers[max(0, stop - limit) : max(0, stop)]
         return self._among(self._where(EVERYTHING), wanted, limit) if wanted else []
+
+    def _rows_in_order(self, log_filter: LogFilter, order: Order, first: int, limit: int) -> list[LogRow]:
+        """As `rows_at`. The first rows are found without sorting all matches."""
+        known = self._known(log_filter)
+        if known is None and first + limit <= NEAR:
+            made = self._where(log_filter)
+            sql = made.select_ordered(order, "LIMIT ?")
+            found = self._connection.execute(sql, made.bind(first + limit, whole=True))
+            wanted = [row[0] for row in found][first:]
+        else:
+            numbers = self._numbers_of(log_filter)
+            stop = len(numbers) - first
+            wanted = list(reversed(numbers[max(0, stop - limit) : max(0, stop)]))
+        rows = {row.number: row for row in self._among(self._where(EVERYTHING), wanted, limit)} if wanted else {}
+        return [rows[number] for number in wanted if number in rows]
 
     def _among(self, made: Where, numbers: Iterable[int], limit: int) -> list[LogRow]:
         sql = made.select(
@@ -112,7 +130,7 @@ class Reader:
         if not log_filter.terms:
             return Count(int(self._connection.execute("SELECT count(*) FROM runs").fetchone()[0]), True)
         if up_to is None:
-            return Count(len(self._numbers_of(log_filter)), True)
+            return Count(len(self._numbers_of(replace(log_filter, order=None))), True)
         made = self._where(log_filter)
         sql = f"SELECT count(*) FROM ({made.select('1', tail='LIMIT ?', whole=True)})"
         n = int(self._connection.execute(sql, made.bind(up_to + 1, whole=True)).fetchone()[0])
@@ -136,17 +154,30 @@ class Reader:
         missing = tuple(one for one, some in found.items() if not some)
         return FoundIds(tuple(rows[number] for number in sorted(rows, reverse=True)), missing)
 
+    def rows_of(self, run_ids: Sequence[str]) -> list[LogRow]:
+        """Return the rows of these runs, newest first; unknown ids are left out. At most 30,000 ids."""
+        sql = (
+            f"SELECT {_ROW} FROM runs AS r JOIN texts AS t ON t.number = r.number JOIN targets AS g ON g.id = r.target "
+            f"WHERE r.run_id IN ({', '.join('?' * len(run_ids))}) ORDER BY r.number DESC"
+        )
+        return self._rows(self._connection.execute(sql, tuple(run_ids)))
+
     def place_of(self, run_id: str, log_filter: LogFilter) -> int | None:
         """Return a request's position in the filter's list, 0 being the newest; None if it is not in it."""
         row = self._connection.execute("SELECT number FROM runs WHERE run_id = ?", (run_id,)).fetchone()
         if row is None:
             return None
         numbers = self._numbers_of(log_filter)
+        if log_filter.order is not None:
+            return len(numbers) - 1 - numbers.index(row[0]) if row[0] in numbers else None
         at = bisect_left(numbers, row[0])
         return len(numbers) - 1 - at if at < len(numbers) and numbers[at] == row[0] else None
 
     def numbers(self, log_filter: LogFilter) -> array[int]:
-        """Return the numbers of all matches, ascending, 8 bytes each; they stay valid when other requests are added."""
+        """Return the numbers of all matches, the last of the list first, 8 bytes each: ascending by default.
+
+        They stay valid when other requests are added.
+        """
         return array("q", self._numbers_of(log_filter))
 
     def run_ids(self, numbers: Sequence[int]) -> list[str]:
@@ -304,18 +335,38 @@ class Reader:
         )
 
     def _numbers_of(self, log_filter: LogFilter) -> array[int]:
-        """Return the numbers of the matches, ascending. Re-read if stale; without a filter only new ones are read."""
-        data_version = self._connection.execute("PRAGMA data_version").fetchone()[0]
-        deletions = self._connection.execute("SELECT value FROM meta WHERE name = 'deletions'").fetchone()[0]
-        same = self._filter is not None and self._filter.terms == log_filter.terms
-        if same and self._seen == (data_version, deletions):
-            return self._numbers
-        grows = same and not log_filter.terms and self._seen[1] == deletions
-        if not grows:
-            self._numbers = array("q")
-        self._numbers.extend(self._newer(log_filter, self._numbers[-1] if self._numbers else 0))
-        self._filter, self._seen = log_filter, (data_version, deletions)
+        """Return the numbers of the matches, the last of the list first.
+
+        Re-read if stale; in the default order without a filter only new ones are read.
+        """
+        known = self._known(log_filter)
+        if known is not None:
+            return known
+        seen = self._version()
+        same = self._is_same(log_filter)
+        if log_filter.order is not None:
+            made = self._where(log_filter)
+            sql = made.select_ordered(log_filter.order)
+            self._numbers = array("q", (row[0] for row in self._connection.execute(sql, made.bind(whole=True))))
+            self._numbers.reverse()
+        else:
+            if not same or log_filter.terms or self._seen[1] != seen[1]:
+                self._numbers = array("q")
+            self._numbers.extend(self._newer(log_filter, self._numbers[-1] if self._numbers else 0))
+        self._filter, self._seen = log_filter, seen
         return self._numbers
+
+    def _version(self) -> tuple[int, int]:
+        data_version = self._connection.execute("PRAGMA data_version").fetchone()[0]
+        return data_version, self._connection.execute("SELECT value FROM meta WHERE name = 'deletions'").fetchone()[0]
+
+    def _is_same(self, log_filter: LogFilter) -> bool:
+        kept = self._filter
+        return kept is not None and (kept.terms, kept.order) == (log_filter.terms, log_filter.order)
+
+    def _known(self, log_filter: LogFilter) -> array[int] | None:
+        """Return the cached numbers of a filter; None if there are none or the log has changed."""
+        return self._numbers if self._is_same(log_filter) and self._seen == self._version() else None
 
     def _newer(self, log_filter: LogFilter, last: int) -> Iterable[int]:
         if not log_filter.terms:

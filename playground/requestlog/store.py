@@ -9,6 +9,7 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 
 from playground.requestlog import migrations
 from playground.requestlog.records import LogUnavailableError
@@ -186,6 +187,34 @@ def _set_aside(path: Path) -> Path:
 def open_aside(path: Path) -> sqlite3.Connection:
     """Open a file that was set aside, for reading without any change to it. Raises sqlite3.Error."""
     return _connect_unchanged(path)
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """State of the log's file, for a report."""
+
+    state: Literal["ok", "warning", "failed"]
+    text: str
+
+
+def health(folder: Path) -> Health:
+    """Check the log in a folder without changing it; checks every page of a file of up to 32 MB."""
+    path = folder / FILE_NAME
+    try:
+        found = _peek(path)
+        if found == 0:
+            return Health("ok", "no log yet")
+        size = f"{path.stat().st_size / 1e6:.1f} MB, form {found}, SQLite {sqlite3.sqlite_version}"
+        if found > migrations.CURRENT:
+            return Health("warning", f"{size}: written by a newer version, opened read-only")
+        with closing(_connect_unchanged(path)) as connection:
+            count = connection.execute("SELECT count(*) FROM runs").fetchone()[0]
+            _check(connection, path)
+        damaged = len(list(folder.glob("request-log.damaged-*.sqlite3")))
+        text = f"{count:,} requests, {size}"
+        return Health("warning", f"{text}; {damaged} damaged set aside") if damaged else Health("ok", text)
+    except (OSError, sqlite3.Error, DamagedFileError, UnicodeDecodeError) as error:
+        return Health("failed", f"{path.name}: {error}")
 
 
 def _newer(path: Path, found: int) -> str:

@@ -57,6 +57,11 @@ def seconds(value: float | None) -> str:
     return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
+def whole_seconds(value: float) -> str:
+    """Format an estimated wait without fractions: 0 s, 98 s, 2 min 5 s."""
+    return f"{max(round(value), 0)} s" if value < 99.5 else seconds(value)
+
+
 def dollars(value: float | None) -> str:
     """Format an amount: $0.000136, $0.50, $1.20; — if unknown. Below $1, three significant digits: never $0."""
     if value is None:

@@ -59,6 +59,8 @@ class Run:
         self.id = id
         self.document, self.request, self.endpoint = document, request, endpoint
         self.forecast, self.started_utc = forecast, started_utc
+        self.conversation: str | None = None
+        """Id of the agent conversation that the run is a turn of."""
         self.state = RunState()
         self._connection, self._key, self._retries = connection, key, retries
         self._rate_limiter = rate_limiter or NoRateLimit()

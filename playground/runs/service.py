@@ -30,6 +30,7 @@ from playground.prompt.files import dump
 from playground.prompt.request import to_request
 from playground.runs.run import Run
 from playground.runs.state import RunState
+from playground.runs.summary import wire_tool_calls
 
 if TYPE_CHECKING:
     from playground.runs.record import RequestRecord, RequestSource
@@ -145,6 +146,10 @@ class RequestService:
         await self._execute(sending)
         return sending
 
+    async def check_ready(self, endpoint: Endpoint, *, explicit: bool = False) -> None:
+        """Start the simulator if the endpoint is the simulator, and read the key. Raises the same errors as `send`."""
+        await self._key(await self._simulation.resolve(endpoint), explicit)
+
     async def _key(self, endpoint: Endpoint, explicit: bool) -> Secret | None:
         secret = await self._keys.get(endpoint, explicit=explicit)
         if secret is None and endpoint.needs_key:
@@ -247,10 +252,7 @@ def _refuse_key_in(body: bytes, key: str) -> None:
 
 def cache_usage(state: RunState) -> CacheUsage:
     """Return what the server reported, with the generated message, as the cache model reads it."""
-    calls: list[Json] = [
-        {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
-        for _, call in sorted(state.tool_calls.items())
-    ]
+    calls = wire_tool_calls(state)
     message: dict[str, Json] = {"role": "assistant", "content": state.text or None}
     if calls:
         message["tool_calls"] = calls

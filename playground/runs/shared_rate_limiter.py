@@ -1,8 +1,8 @@
 """Rate limiter that every process on a data folder shares: plan limits are counted in one file, under a lock.
 
-Plan limits are an account's (electron-api.md, Plan limits). Requests of other programs are not counted, so a 429
-blocks the endpoint for all processes for a while. If the file or its lock cannot be used, requests are counted within
-this process only and `on_error` receives a message: the limiter never blocks a request permanently.
+Plan limits are an account's (electron-api.md, Plan limits). Of other programs only requests through the Recorder are
+counted, so a 429 blocks the endpoint for all processes for a while. If the file or its lock cannot be used, requests
+are counted within this process only and `on_error` receives a message: the limiter never blocks a request permanently.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ import stat
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 
@@ -40,6 +40,12 @@ LOCK_TIMEOUT_S = 2.0
 """A process that holds the file's lock for longer than this is stuck: count within this process instead."""
 MAX_FILE_BYTES = 1_000_000
 """A larger file counts as empty: 64 processes at 1,000 requests per minute need a tenth of this."""
+
+
+PASSED_S = 0.05
+"""Time between two writes of counted requests."""
+_PassedStep: TypeAlias = tuple[str, str, float | None]
+"""Base URL, ticket, and the unix time of the start; None: the request has ended."""
 
 
 class SlotRecord(msgspec.Struct):
@@ -78,6 +84,8 @@ class SharedRateLimiter:
         self._error = ""
         self._queues: dict[str, _Queue] = {}
         self._writing: set[asyncio.Future[Any]] = set()
+        self._passed: list[_PassedStep] = []
+        self._passing: asyncio.Future[None] | None = None
 
     def _queue(self, endpoint_id: str) -> _Queue:
         return self._queues.setdefault(endpoint_id, _Queue())
@@ -140,6 +148,33 @@ class SharedRateLimiter:
         self._writing.discard(done)
         queue.released.set()
 
+    def count(self, endpoint: Endpoint) -> Callable[[], None]:
+        """Count a request that another program sends now: it never waits. Call the result when it has ended."""
+        ticket = f"{os.getpid()}-{os.urandom(8).hex()}"
+        self._pass((endpoint.base_url, ticket, self._clock()))
+        return lambda: self._pass((endpoint.base_url, ticket, None))
+
+    def _pass(self, step: _PassedStep) -> None:
+        self._passed.append(step)
+        if self._passing is None or self._passing.done():
+            self._passing = asyncio.ensure_future(self._write_passed())
+            self._writing.add(self._passing)
+            self._passing.add_done_callback(self._writing.discard)
+
+    async def _write_passed(self) -> None:
+        while self._passed:
+            steps, self._passed = self._passed, []
+            await asyncio.to_thread(self._apply_passed, steps)
+            # One write for all requests of this time: a busy program sends hundreds per second.
+            await asyncio.sleep(PASSED_S)
+
+    def _apply_passed(self, steps: Sequence[_PassedStep]) -> None:
+        try:
+            with self._file.locked() as records:
+                _count_passed(records, steps, self._clock())
+        except OSError:
+            _count_passed(self._own, steps, self._clock())
+
     async def close(self) -> None:
         """Wait until every released slot is on disk."""
         while self._writing:
@@ -195,6 +230,18 @@ def _take_slot(
         record.starts.append(now_unix)
         record.flights[ticket] = now_unix
     return status, Load(len(record.flights), len(record.starts))
+
+
+def _count_passed(records: dict[str, SlotRecord], steps: Sequence[_PassedStep], now_unix: float) -> None:
+    for base_url, ticket, start_unix in steps:
+        record = records.setdefault(base_url, SlotRecord())
+        if start_unix is None:
+            record.flights.pop(ticket, None)
+        else:
+            record.starts.append(start_unix)
+            record.flights[ticket] = start_unix
+    for base_url in {step[0] for step in steps}:
+        _prune(records[base_url], now_unix)
 
 
 def _give_slot_back(record: SlotRecord, ticket: str, arrived_unix: float | None, held_until: float) -> None:

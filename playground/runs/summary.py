@@ -5,7 +5,7 @@ from __future__ import annotations
 from playground.client.events import ApiError, Usage
 from playground.prompt.document import Json
 from playground.runs.run import Run
-from playground.runs.state import RunState, ToolCallState
+from playground.runs.state import RunState
 
 
 def summary(run: Run) -> dict[str, Json]:
@@ -15,6 +15,7 @@ def summary(run: Run) -> dict[str, Json]:
     """
     state = run.state
     forecast = run.forecast
+    usage = wire_usage(state.usage)
     return {
         "request_id": state.request_id,
         "request_ids": _request_ids(state),
@@ -23,9 +24,9 @@ def summary(run: Run) -> dict[str, Json]:
         "text": state.text,
         "reasoning": state.reasoning or None,
         "refusal": state.refusal or None,
-        "tool_calls": [_tool_call(call) for _, call in sorted(state.tool_calls.items())],
+        "tool_calls": _tool_calls(state),
         "finish_reason": state.finish_reason,
-        "usage": _usage(state.usage),
+        "usage": {**usage, "cached_tokens": state.usage.cached_tokens} if usage and state.usage else None,
         "forecast": {"cached_tokens": round(forecast.cached_tokens), "basis": forecast.basis} if forecast else None,
         "ttft_ms": _ms(state.ttft_s),
         "duration_ms": _ms(state.ended_at),
@@ -49,7 +50,8 @@ def _attempts(state: RunState) -> list[Json]:
     return rows
 
 
-def _usage(usage: Usage | None) -> Json:
+def wire_usage(usage: Usage | None) -> dict[str, Json] | None:
+    """Return usage in the shape of the API; figures that were not reported are null."""
     if usage is None:
         return None
     return {
@@ -57,18 +59,21 @@ def _usage(usage: Usage | None) -> Json:
         "completion_tokens": usage.completion_tokens,
         "total_tokens": usage.total_tokens,
         "prompt_tokens_details": {"cached_tokens": usage.cached_tokens},
-        "cached_tokens": usage.cached_tokens,
     }
 
 
-def _tool_call(call: ToolCallState) -> Json:
-    return {
-        "id": call.id,
-        "type": "function",
-        "function": {"name": call.name, "arguments": call.arguments},
-        "name": call.name,
-        "arguments": call.arguments,
-    }
+def wire_tool_calls(state: RunState) -> list[Json]:
+    """Return the tool calls in the shape of the API, in the order of their index."""
+    return [
+        {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+        for _, call in sorted(state.tool_calls.items())
+    ]
+
+
+def _tool_calls(state: RunState) -> list[Json]:
+    calls = [call for _, call in sorted(state.tool_calls.items())]
+    wire = [item for item in wire_tool_calls(state) if isinstance(item, dict)]
+    return [{**item, "name": call.name, "arguments": call.arguments} for item, call in zip(wire, calls, strict=True)]
 
 
 def _request_ids(state: RunState) -> list[Json]:

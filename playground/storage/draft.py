@@ -30,13 +30,18 @@ class DraftState:
     """The prompt in the editor.
 
     `file` is the path that it was opened from or saved to, `format` the format of that file, and `saved` the saved
-    document, as a prompt file's text.
+    document, as a prompt file's text. `others` are the prompts in other tabs; this one is at `place` among them.
     """
 
     document: Document
     file: str | None = None
     saved: str = ""
     format: FileFormat = PROMPT_FORMAT
+    others: tuple[DraftState, ...] = ()
+    place: int = 0
+
+
+_MOST_ROWS = 64
 
 
 class _DraftFile(msgspec.Struct):
@@ -44,6 +49,8 @@ class _DraftFile(msgspec.Struct):
     file: str | None
     saved: str
     format: dict[str, Any] | None = None
+    others: list[_DraftFile] = []
+    place: int = 0
 
 
 class Draft:
@@ -65,6 +72,7 @@ class Draft:
         self.on_trouble: Callable[[str], None] = lambda _message: None
         self.notice = ""
         self._error = ""
+        self._rows: dict[tuple[int, int], tuple[DraftState, _DraftFile]] = {}
         try:
             self._slot = take(folder)
         except InputError as error:
@@ -122,13 +130,24 @@ class Draft:
             state = self._newest
             if state is None or state is self._written or self._file is None:
                 return ""
-            row = _DraftFile(dump(state.document), state.file, state.saved, state.format.to_fields())
+            row = _row(state)
+            row.others, row.place = [self._row_of(other) for other in state.others], state.place
             try:
                 self._file.write(msgspec.to_builtins(row))
             except OSError as error:
                 return f"The draft cannot be saved: {error.strerror or error}. Save the prompt to a file elsewhere."
             self._written = state
             return ""
+
+    def _row_of(self, state: DraftState) -> _DraftFile:
+        """Return the row of another tab: text that is not being edited is not converted for every write."""
+        key = (id(state.document), id(state.saved))
+        kept = self._rows.get(key)
+        if kept is None or kept[0].document is not state.document or kept[0].file != state.file:
+            if len(self._rows) > _MOST_ROWS:
+                self._rows.clear()
+            self._rows[key] = kept = (state, _row(state))
+        return kept[1]
 
     def _report(self, error: str) -> None:
         new, self._error = error != self._error, error
@@ -142,7 +161,15 @@ class Draft:
             self._slot.release()
 
 
+def _row(state: DraftState) -> _DraftFile:
+    return _DraftFile(dump(state.document), state.file, state.saved, state.format.to_fields())
+
+
 def _state(value: Json) -> DraftState:
-    row = msgspec.convert(value, _DraftFile)
+    return _state_of(msgspec.convert(value, _DraftFile))
+
+
+def _state_of(row: _DraftFile) -> DraftState:
     file_format = PROMPT_FORMAT if row.format is None else FileFormat.from_fields(row.format)
-    return DraftState(load(row.document), row.file, row.saved, file_format)
+    others = tuple(_state_of(other) for other in row.others)
+    return DraftState(load(row.document), row.file, row.saved, file_format, others, max(0, min(row.place, len(others))))

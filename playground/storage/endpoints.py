@@ -25,6 +25,7 @@ from playground.client.endpoint import (
 from playground.client.urls import check_base_url
 from playground.prompt.document import Json
 from playground.prompt.field_errors import FieldError, InputError
+from playground.prompt.limits import CONTEXT_TOKENS
 from playground.storage.json_file import JsonFile, Submit, write_now
 
 BUILT_IN = (
@@ -36,6 +37,7 @@ BUILT_IN = (
         needs_key=False,
         plan=PLANS["standard"],
         rates=PUBLISHED_RATES,
+        context_tokens=CONTEXT_TOKENS,
     ),
     Endpoint(
         id=ELECTRON_ID,
@@ -45,6 +47,7 @@ BUILT_IN = (
         needs_key=True,
         plan=PLANS["standard"],
         rates=PUBLISHED_RATES,
+        context_tokens=CONTEXT_TOKENS,
     ),
 )
 
@@ -222,6 +225,8 @@ class _EndpointRow(msgspec.Struct):
     needs_key: bool
     plan: _PlanRow
     rates: _RatesRow
+    context_tokens: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    """Missing in files of versions before it could be set."""
 
 
 class _EndpointsFile(msgspec.Struct):
@@ -246,6 +251,7 @@ def _endpoint(row: _EndpointRow) -> Endpoint:
         needs_key=row.needs_key,
         plan=PlanLimits(row.plan.name, row.plan.requests_per_minute, row.plan.in_flight),
         rates=Rates(row.rates.fresh, row.rates.cached, row.rates.output, row.rates.source),
+        context_tokens=row.context_tokens,
     )
     _check_texts(endpoint)
     _check_rates(endpoint.rates)
@@ -262,6 +268,7 @@ def _row(endpoint: Endpoint) -> Json:
         endpoint.needs_key,
         _PlanRow(plan.name, plan.requests_per_minute, plan.in_flight),
         _RatesRow(rates.fresh, rates.cached, rates.output, rates.source),
+        endpoint.context_tokens,
     )
     built: Json = msgspec.to_builtins(row)
     return built

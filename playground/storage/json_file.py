@@ -116,6 +116,10 @@ class FileWriter:
 
         self._executor.submit(run)
 
+    async def call(self, function: Callable[[], T]) -> T:
+        """Run `function` after everything submitted before, and return its result. Raises what it raises."""
+        return await asyncio.wrap_future(self._executor.submit(function))
+
     async def flush(self) -> None:
         """Return when everything submitted before has been written."""
         await asyncio.wrap_future(self._executor.submit(lambda: None))

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TypeAlias
 from urllib.parse import urlsplit
 
+from playground.agent.conversation import Result
 from playground.client.redact import redact
 from playground.runs.run import Run
 from playground.runs.state import Attempt
@@ -61,6 +62,7 @@ def span_attributes(run: Run) -> dict[str, Attribute]:
         "gen_ai.request.stream": run.request.stream,
         "gen_ai.request.stop_sequences": _stop_sequences(run),
         "gen_ai.output.type": _output_type(run),
+        "gen_ai.conversation.id": run.conversation,
         "gen_ai.response.id": state.body_id,
         "gen_ai.response.model": state.response_model,
         "gen_ai.response.finish_reasons": (state.finish_reason,) if state.finish_reason else None,
@@ -75,6 +77,17 @@ def span_attributes(run: Run) -> dict[str, Attribute]:
         **_numbers(run),
     }
     return _known(found)
+
+
+def tool_attributes(conversation: str, result: Result) -> dict[str, Attribute]:
+    """Return the attributes of an executed tool call, without its arguments and result."""
+    return _known({
+        "gen_ai.operation.name": "execute_tool",
+        "gen_ai.tool.name": result.name,
+        "gen_ai.tool.call.id": result.call_id,
+        "gen_ai.tool.type": "function",
+        "gen_ai.conversation.id": conversation,
+    })  # fmt: skip
 
 
 def metric_attributes(run: Run) -> dict[str, Attribute]:

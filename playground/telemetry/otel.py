@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from playground import __version__
+from playground.agent.conversation import Result
+from playground.assets import install_advice
 from playground.runs.run import Run
 from playground.runs.state import Attempt
 from playground.telemetry.gen_ai import (
@@ -19,6 +21,7 @@ from playground.telemetry.gen_ai import (
     error_type,
     metric_attributes,
     span_attributes,
+    tool_attributes,
 )
 
 if TYPE_CHECKING:
@@ -28,8 +31,7 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Span, Tracer
 
 MISSING = (
-    "OpenTelemetry spans need packages that are not installed: pip install 'electron-playground[otel]'. "
-    "Nothing is sent to the collector."
+    f"Nothing is sent to the collector: OpenTelemetry spans need packages that are missing. {install_advice('otel')}"
 )
 EXPORT_S = 5
 """Timeout of one export to the collector, in seconds."""
@@ -68,6 +70,16 @@ class Spans:
         _end(whole, run.state.phase == "failed", error_type(run), began, state.ended_at)
         if self._metrics is not None:
             self._metrics.record(run)
+
+    def send_tool(self, conversation: str, result: Result, ended_ns: int) -> None:
+        """Queue an executed tool call that ended at `ended_ns`, in Unix nanoseconds."""
+        took_ns = int(((result.ended_at or 0.0) - (result.started_at or 0.0)) * _NS)
+        began_ns = ended_ns - took_ns
+        span = self._tracer.start_span(
+            f"execute_tool {result.name}", start_time=began_ns, attributes=tool_attributes(conversation, result)
+        )
+        failed = result.kind != "answered"
+        _end(span, failed, result.kind if failed else None, ended_ns, 0.0)
 
     def _attempt(self, run: Run, attempt: Attempt, began: int, parent: Context) -> None:
         from opentelemetry import trace

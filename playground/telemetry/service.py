@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from playground.agent.conversation import Result
 from playground.client.urls import check_base_url
 from playground.prompt.field_errors import InputError
 from playground.runs.run import Run
@@ -32,7 +34,14 @@ class TelemetryService:
             self._work(lambda: self._append(text))
         collector = self._settings.text("otel_collector").strip()
         if collector or self._collector:
-            self._work(lambda: self._send(run, collector))
+            self._work(lambda: self._send(lambda spans: spans.send(run), collector))
+
+    def tell_tool(self, conversation: str, result: Result) -> None:
+        """Queue the span of an executed tool call. Returns at once; a result that the user typed has no span."""
+        collector = self._settings.text("otel_collector").strip()
+        if collector and result.started_at is not None and result.ended_at is not None:
+            ended_ns = time.time_ns()
+            self._work(lambda: self._send(lambda spans: spans.send_tool(conversation, result, ended_ns), collector))
 
     def _work(self, work: Callable[[], None]) -> None:
         if self._worker is None:
@@ -45,7 +54,7 @@ class TelemetryService:
         except OSError as error:
             self._say(f"{FILE} cannot be written: {error.strerror or error}.")
 
-    def _send(self, run: Run, collector: str) -> None:
+    def _send(self, send: Callable[[Spans], None], collector: str) -> None:
         try:
             spans = self._spans_to(collector)
         except InputError:
@@ -54,7 +63,7 @@ class TelemetryService:
             self._say(str(missing))
         else:
             if spans is not None:
-                spans.send(run)
+                send(spans)
 
     def _spans_to(self, collector: str) -> Spans | None:
         """Return the span sender for the collector in the settings. Raises InputError, MissingExtra."""

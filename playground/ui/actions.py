@@ -34,11 +34,19 @@ ACTIONS = (
     ActionSpec("copy_python", "Request", "Copy as Python (openai)"),
     ActionSpec("copy_httpx", "Request", "Copy as Python (httpx)"),
     ActionSpec("copy_javascript", "Request", "Copy as JavaScript"),
+    ActionSpec("copy_powershell", "Request", "Copy as PowerShell"),
+    ActionSpec("copy_smallestai", "Request", "Copy as Python (smallestai)"),
+    ActionSpec("copy_markdown", "Request", "Copy as Markdown"),
+    ActionSpec("save_page", "Request", "Export request as web page…"),
     ActionSpec("compare_requests", "Log", "Compare selected"),
     ActionSpec("export_log", "Log", "Export shown requests…"),
     ActionSpec("import_log", "Log", "Import requests…"),
     ActionSpec("log_size", "Log", "Log size and retention…"),
     ActionSpec("new", "Prompt", "New prompt", "Ctrl+N"),
+    ActionSpec("new_tab", "Prompt", "New tab", "Ctrl+T"),
+    ActionSpec("close_tab", "Prompt", "Close tab", "Ctrl+W"),
+    ActionSpec("next_tab", "View", "Next tab", "Ctrl+Tab"),
+    ActionSpec("previous_tab", "View", "Previous tab", "Ctrl+Shift+Tab"),
     ActionSpec("sample", "Prompt", "Open the sample prompt"),
     ActionSpec("tools_sample", "Prompt", "Open the sample prompt with tools"),
     ActionSpec("open", "Prompt", "Open…", "Ctrl+O"),
@@ -65,7 +73,11 @@ ACTIONS = (
     ActionSpec("toggle_inspector", "View", "Show or hide the inspector", "Ctrl+Alt+I"),
     ActionSpec("toggle_log", "View", "Show or hide the request log", "Ctrl+Alt+L"),
     ActionSpec("maximise", "View", "Maximise or restore the pane", "Ctrl+Alt+M"),
+    ActionSpec("versions", "View", "Versions of the prompt", "Ctrl+Alt+H"),
     ActionSpec("mode_prompt", "View", "Prompt mode", "Ctrl+1"),
+    ActionSpec("mode_compare", "View", "Compare mode", "Ctrl+2"),
+    ActionSpec("mode_batch", "View", "Batch mode", "Ctrl+3"),
+    ActionSpec("mode_recorder", "View", "Recorder mode", "Ctrl+4"),
     ActionSpec("about", "Help", "About Electron Playground…"),
     ActionSpec("connect", "App", "Edit this endpoint…", "Ctrl+Shift+E"),
     ActionSpec("settings", "App", "Settings…", "Ctrl+,"),
@@ -83,6 +95,7 @@ MENUS: tuple[tuple[str, tuple[str, ...]], ...] = (
         "File",
         (
             "new",
+            "new_tab",
             "open",
             RECENT,
             "sample",
@@ -90,6 +103,7 @@ MENUS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "|",
             "save",
             "save_as",
+            "close_tab",
             "|",
             "import_log",
             "export_log",
@@ -120,11 +134,17 @@ MENUS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "filter_log",
             "next_pane",
             "previous_pane",
+            "next_tab",
+            "previous_tab",
             "toggle_inspector",
             "toggle_log",
             "maximise",
+            "versions",
             "|",
             "mode_prompt",
+            "mode_compare",
+            "mode_batch",
+            "mode_recorder",
             "|",
             "voice",
             "|",
@@ -151,9 +171,13 @@ MENUS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "copy_ticket",
             "ticket",
             "copy_curl",
+            "copy_powershell",
             "copy_python",
             "copy_httpx",
+            "copy_smallestai",
             "copy_javascript",
+            "copy_markdown",
+            "save_page",
             "|",
             "compare_requests",
             "log_size",
@@ -189,6 +213,19 @@ class Actions:
         """Return the first shortcut as this platform writes it; empty if there is none."""
         shortcut = self._actions[action_id].shortcut()
         return shortcut.toString(QKeySequence.SequenceFormat.NativeText).replace("Return", "Enter")
+
+    def rebind(self, action_id: str, shortcut: str) -> None:
+        """Give an action another shortcut; an empty text removes it."""
+        self._actions[action_id].setShortcuts(_sequences(shortcut))
+
+    def clash(self, action_id: str, shortcut: str) -> str:
+        """Return the label of another action that has this shortcut; empty if there is none."""
+        wanted = {keys.toString() for keys in _sequences(shortcut)}
+        for spec in ACTIONS:
+            taken = {keys.toString() for keys in self._actions[spec.id].shortcuts()}
+            if spec.id != action_id and wanted & taken:
+                return spec.label
+        return ""
 
     def rows(self) -> list[tuple[str, str, str]]:
         """Return (group, label, shortcut) of every action, in the table's order."""

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QCloseEvent, QPaintEvent, QResizeEvent
 from PySide6.QtWidgets import QFrame, QMainWindow, QMenu, QSplitter, QVBoxLayout, QWidget
 
+from playground.export.terminal import visible_line
+from playground.prompt.document import Document
 from playground.services import AppServices
 from playground.simulator.launch import SimulatorError
 from playground.ui.actions import MENUS, RECENT, Actions
@@ -21,9 +25,12 @@ from playground.ui.bars.statusbar import StatusBar
 from playground.ui.bars.topbar import TopBar
 from playground.ui.controllers.dialogs import DialogController
 from playground.ui.controllers.files import Files
-from playground.ui.modes import Modes
+from playground.ui.modes import Modes, ModeView
+from playground.ui.notify import EndNotice
+from playground.ui.panes.prompt.cards import ACTIONS as CARD_ACTIONS
 from playground.ui.panes.prompt.pane import PromptPane
 from playground.ui.theme import mono_font
+from playground.ui.widgets.tab_bar import split
 from playground.ui.window_state import COLUMNS, ROWS, Places
 
 if TYPE_CHECKING:
@@ -69,12 +76,14 @@ class MainWindow(QMainWindow):
         self.simulated = self.menu_row.destination
         self.trouble = SlimBar("Trouble")
         self.status = StatusBar()
+        self.end_notice = EndNotice(self)
 
     def _build_parts(self) -> None:
         self.files = Files(self, self.workspace.open_draft(), self.prompt, self.workspace.tasks)
         self.program = DialogController(self, self.workspace, self._appearance)
-        self.recent = RecentFilesMenu(self.workspace.settings, self.files.ask_and_open, self)
+        self.recent = RecentFilesMenu(self.workspace.settings, self.files.open_path, self.workspace.tasks, self)
         self.files.file_used.connect(self.recent.add)
+        self.program.extra_commands = self._more_commands
         self.actions_table = Actions(self, self._handlers(), self.program.shortcuts())
         self.program.use_actions(self.actions_table)
         self.top = TopBar(self._appearance.theme, self.actions_table["connect"], self.actions_table["verify"])
@@ -99,7 +108,15 @@ class MainWindow(QMainWindow):
             "copy_python": lambda: self._hand_over("python"),
             "copy_httpx": lambda: self._hand_over("httpx"),
             "copy_javascript": lambda: self._hand_over("javascript"),
+            "copy_powershell": lambda: self._hand_over("powershell"),
+            "copy_smallestai": lambda: self._hand_over("smallestai"),
+            "copy_markdown": lambda: self._hand_over("markdown"),
+            "save_page": lambda: self.program.save_page(self._run_in_hand()),
             "new": self.files.new,
+            "new_tab": self.files.new_tab,
+            "close_tab": self.files.close_tab,
+            "next_tab": lambda: self.files.tabs.step(1),
+            "previous_tab": lambda: self.files.tabs.step(-1),
             "sample": self.files.open_sample,
             "tools_sample": self.files.open_tools_sample,
             "open": self.files.open,
@@ -122,12 +139,16 @@ class MainWindow(QMainWindow):
             "zoom_reset": lambda: self._appearance.zoom(0),
             "theme": self._appearance.toggle,
             "mode_prompt": lambda: self.modes.show_mode("prompt"),
+            "mode_compare": lambda: self.modes.show_mode("compare"),
+            "mode_batch": lambda: self.modes.show_mode("batch"),
+            "mode_recorder": lambda: self.modes.show_mode("recorder"),
             "connect": lambda: self.program.connect_dialog(),
             "connect_electron": self.program.connect_to_electron,
             "resend": lambda: self.requests.resend(),
             "toggle_inspector": lambda: self.places.toggle("inspector"),
             "toggle_log": lambda: self.places.toggle("log"),
             "maximise": self._maximise,
+            "versions": self._toggle_versions,
             "about": self.program.about,
             "settings": self.program.settings_dialog,
             "guide": lambda: self.answers.advice.guide(),
@@ -135,6 +156,26 @@ class MainWindow(QMainWindow):
             "keys": self.program.keys_sheet,
             "quit": self.close,
         }
+
+    def _more_commands(self) -> list[tuple[str, Callable[[], object]]]:
+        """Return the palette's entries for open prompts, recent files, views and message actions."""
+        files, prompt, response = self.files, self.prompt, self.response
+        found: list[tuple[str, Callable[[], object]]] = [
+            (f"Go to prompt: {visible_line(page.name) or 'Untitled'}", partial(files.tabs.show_page, page))
+            for page in files.tabs.pages
+            if page is not files.tabs.page
+        ]
+        found += [(f"Open {visible_line(path.name)}", partial(files.open_path, path)) for path in self.recent.paths]
+        for name, tabs in (("Prompt", prompt.tabs), ("Response", response.tabs), ("Inspector", self.inspector.tabs)):
+            found += [
+                (f"{name}: {split(tabs.tabText(place))[0]}", partial(tabs.setCurrentIndex, place))
+                for place in range(tabs.count())
+                if tabs.isTabVisible(place)
+            ]
+        found += [
+            (f"Message: {label}", partial(prompt.prompt_tab.act_at_cursor, name)) for name, label, _key in CARD_ACTIONS
+        ]
+        return found
 
     def _menu(self, title: str, ids: Sequence[str]) -> QMenu:
         menu = QMenu(title, self)
@@ -149,7 +190,9 @@ class MainWindow(QMainWindow):
 
     def _lay_out(self) -> None:
         self._columns = QSplitter(Qt.Orientation.Horizontal)
-        for pane, width in zip((self.prompt, _blank(), _blank()), COLUMNS, strict=True):
+        left = QFrame()
+        _column(left, self.files.tabs.bar, self.prompt, tall=self.prompt)
+        for pane, width in zip((left, _blank(), _blank()), COLUMNS, strict=True):
             self._columns.addWidget(pane)
             self._columns.setStretchFactor(self._columns.count() - 1, width)
         self._rows = QSplitter(Qt.Orientation.Vertical)
@@ -161,9 +204,73 @@ class MainWindow(QMainWindow):
             splitter.setHandleWidth(1)
             splitter.setSizes(list(sizes))
         self.modes = Modes(self._rows, self.top)
+        self.modes.add("compare", "Compare", "cols", self._compare_mode)
+        self.modes.add("batch", "Batch", "table", self._batch_mode)
+        self.modes.add("recorder", "Recorder", "record", self._recorder_mode)
         centre = QWidget()
         _column(centre, self.menu_row, self.top, self.trouble, self.modes, self.status, tall=self.modes)
         self.setCentralWidget(centre)
+
+    def _compare_mode(self) -> ModeView:
+        # Imported here: the first frame does not show it.
+        from playground.ui.controllers.compare import CompareController
+
+        self.compare = CompareController(
+            self,
+            self.workspace,
+            lambda: self._appearance.theme,
+            self.prompt.document,
+            self.actions_table.shortcut("send"),
+        )
+        self.compare.trouble.connect(self.say_trouble)
+        self.compare.use_asked.connect(self._use_column)
+        self.compare.open_asked.connect(self.open_logged)
+        self.compare.row_logged.connect(lambda run_id: self.requests.sent_beside(run_id))
+        return self.compare.view()
+
+    def _use_column(self, document: Document) -> None:
+        """Put a column's prompt into the editor as one undo step; name, id and file of the prompt stay."""
+        before = self.prompt.document()
+        self.prompt.set_document(
+            replace(document, name=before.name, id=before.id), undoable=True, label="Use a compared prompt"
+        )
+        self.modes.show_mode("prompt")
+
+    def _compare_logged(self, run_ids: list[str]) -> None:
+        """Show logged requests in Compare mode."""
+        self.modes.show_mode("compare")
+        self.workspace.tasks.start(self.compare.open_logged(run_ids), "compare logged requests")
+
+    def _batch_mode(self) -> ModeView:
+        # Imported here: the first frame does not show it.
+        from playground.ui.controllers.batch import BatchController
+
+        self.batch = BatchController(
+            self,
+            self.workspace,
+            prompt=self.prompt.document,
+            prompt_name=lambda: self.files.name,
+            open_prompt=lambda: self.modes.show_mode("prompt"),
+            open_logged=self.open_logged,
+            row_logged=lambda run_id: self.requests.sent_beside(run_id),
+        )
+        self.prompt.edited.connect(lambda _document: self.batch.prompt_changed())
+        return self.batch.view()
+
+    def _recorder_mode(self) -> ModeView:
+        # Imported here: the first frame does not show it.
+        from playground.ui.controllers.recorder import RecorderController
+
+        self.recorder = RecorderController(self, self.workspace, lambda: self._appearance.theme)
+        self.recorder.trouble.connect(self.say_trouble)
+        self.recorder.open_wanted.connect(self.open_logged)
+        self.recorder.prompt_wanted.connect(self._open_recorded)
+        self.recorder.ticket_wanted.connect(self._ticket_of)
+        return self.recorder.view()
+
+    def _open_recorded(self, document: Document) -> None:
+        self.modes.show_mode("prompt")
+        self.files.show_example(document)
 
     @property
     def answers(self) -> Answers:
@@ -177,10 +284,14 @@ class MainWindow(QMainWindow):
         # Imported here: the first frame does not show them.
         from playground.ui.controllers.agent import Chaining
         from playground.ui.controllers.results import Answers
+        from playground.ui.controllers.versions import VersionPaths
         from playground.ui.controllers.voice import VoiceController
 
         answers = Answers(self.workspace, self.prompt, self._appearance.theme, self.files, self.program)
         self.voicing = VoiceController(self.workspace, self._appearance, self.prompt, answers.requests, self)
+        self.versions = VersionPaths(
+            self.workspace, self.prompt, self.files, self.places.show_beside, lambda: self._appearance.theme
+        )
         self.chaining = Chaining(self, self.workspace, self.prompt, self.files, self.voicing)
         self.chaining.trouble.connect(self.say_trouble)
         self.prompt.answers_wanted.connect(self.chaining.show_answers)
@@ -242,8 +353,11 @@ class MainWindow(QMainWindow):
         self.top.new_requested.connect(self.files.new)
         self.files.saved.connect(lambda _name: self.status.show_saved(f"Saved {datetime.now().astimezone():%H:%M}"))
         self.files.trouble.connect(self.say_trouble)
-        self.files.import_requested.connect(lambda path: self.answers.log_paths.work.import_from(path))
+        self.files.import_requested.connect(lambda path: self.answers.log_paths.import_from(path))
         self.files.changed.connect(self._show_file)
+        self.prompt.prompt_tab.recent_files = lambda: self.recent.paths
+        self.prompt.prompt_tab.file_chosen.connect(self.files.open_path)
+        self.files.tabs.switched.connect(lambda page: self.requests.show_page(page))
         self.program.endpoint_changed.connect(self.choose_endpoint)
         self.program.trouble.connect(self.say_trouble)
         self._appearance.changed.connect(self._show_theme)
@@ -258,9 +372,13 @@ class MainWindow(QMainWindow):
         answers.log.open_requested.connect(requests.open_logged)
         answers.log.previewed.connect(requests.open_logged)
         answers.log.left.connect(requests.show_current)
+        answers.response.left.connect(requests.show_current)
+        requests.ended.connect(self.end_notice.tell_end)
         answers.inspector.action.connect(lambda name: self.actions_table[name].trigger())
         answers.log_paths.open_requested.connect(requests.open_logged)
         answers.log_paths.trouble.connect(self.say_trouble)
+        answers.log_paths.request_asked.connect(self._ask_of_request)
+        answers.log_paths.compare_requested.connect(self._compare_logged)
         answers.inspector.rates_requested.connect(lambda: self.program.connect_dialog(requests.shown_endpoint_id))
         answers.inspector.place_requested.connect(self.prompt.show_place)
         answers.inspector.why.comparable = requests.comparable
@@ -270,6 +388,13 @@ class MainWindow(QMainWindow):
         requests.running_changed.connect(self._show_running)
         requests.running_changed.connect(self.prompt.set_running)
         requests.outlook_changed.connect(self._show_outlook)
+        requests.ticked.connect(self._show_load)
+        self.modes.changed.connect(lambda mode: requests.set_displayed(mode == "prompt"))
+        requests.sent.connect(self.versions.sent)
+        requests.settled.connect(self.versions.settled)
+        self.versions.trouble.connect(self.say_trouble)
+        self.versions.fix_requested.connect(lambda: self.actions_table["mend"].trigger())
+        self.versions.open_logged.connect(requests.open_logged)
         requests.key_missing.connect(self._show_key_missing)
         requests.trouble.connect(self.say_trouble)
         requests.found.connect(self.say_trouble)
@@ -297,6 +422,7 @@ class MainWindow(QMainWindow):
         self.log.set_source(self.workspace.log, self.workspace.log_notice)
         if self.workspace.log is not None:
             self.workspace.log.on_trouble(self.status.show_trouble)
+            self.workspace.log.subscribe_recovery(self.status.show_recovery)
         if self.workspace.log_notice:
             self.say_trouble(self.workspace.log_notice)
         self.answers.log_paths.keep_bounds()
@@ -343,6 +469,12 @@ class MainWindow(QMainWindow):
         if not self.log.copy_request_id():
             self.say_trouble("The request on display has no request_id.")
 
+    def _ask_of_request(self, name: str, run_id: str) -> None:
+        if name == "resend":
+            self.requests.resend_logged(run_id)
+        else:
+            self.program.hand_over(run_id, name)
+
     def _hand_over(self, form: str) -> None:
         """Copy the request in hand in one of its forms."""
         self.program.hand_over(self._run_in_hand(), form)
@@ -364,7 +496,10 @@ class MainWindow(QMainWindow):
         elif run_id is None or self.workspace.log is None:
             self.say_trouble("There is no request for a ticket yet.")
         else:
-            self.workspace.tasks.start(self.answers.log_paths.work.ticket_of([run_id]), "make a ticket")
+            self._ticket_of(run_id)
+
+    def _ticket_of(self, run_id: str) -> None:
+        self.workspace.tasks.start(self.answers.log_paths.work.ticket_of([run_id]), "make a ticket")
 
     def _maximise(self) -> None:
         focus = self.focusWidget()
@@ -373,6 +508,12 @@ class MainWindow(QMainWindow):
                 self.places.maximise(name)
                 return
         self.places.maximise("prompt")
+
+    def _toggle_versions(self) -> None:
+        """Open the versions beside the prompt, or close them."""
+        self.modes.show_mode("prompt")
+        if self.answers:
+            self.versions.toggle()
 
     def _step_pane(self, step: int) -> None:
         panes = (self.prompt, self.response, self.inspector, self.log)
@@ -393,7 +534,9 @@ class MainWindow(QMainWindow):
 
         axes = self.prompt.axes
         total = axes.total if axes is not None and not axes.neutral else 0
-        self.top.context.show_parts(composition(outlook.view.document, outlook.zones), total)
+        self.top.context.show_parts(
+            composition(outlook.view.document, outlook.zones, self.workspace.endpoint.context_tokens), total
+        )
         self._show_load()
 
     def _show_file(self) -> None:
@@ -430,6 +573,7 @@ class MainWindow(QMainWindow):
         self.menu_row.destination.set_theme()
         if self._answers is not None:
             self._answers.set_theme(self._appearance.theme)
+            self.versions.set_theme()
         self.modes.show_theme()
 
     def _show_zoom(self) -> None:
@@ -442,6 +586,7 @@ class MainWindow(QMainWindow):
         """Stop all timers: the window is about to be deleted."""
         self.places.keep()
         self.places.rest()
+        self.end_notice.rest()
         self.modes.rest()
         if self._answers is not None:
             self._answers.rest()

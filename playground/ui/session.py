@@ -9,10 +9,12 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
-from PySide6.QtCore import QObject, Qt, QTimer
+from PySide6.QtCore import QObject, QSize, Qt, QTimer
+from PySide6.QtGui import QIcon
 from PySide6.QtWidgets import QApplication
 from qasync import QEventLoop
 
+from playground.assets import asset
 from playground.services import AppServices
 from playground.tasks import Tasks
 from playground.ui.appearance import Appearance
@@ -51,6 +53,7 @@ class Collector(QObject):
         gc.enable()
 
 
+ICON_SIZES = (16, 24, 32, 48, 64, 128, 256, 512)
 SWITCH_S = 0.0005
 """How long the window's thread waits for the interpreter lock while another thread runs Python code.
 
@@ -63,11 +66,21 @@ def make_application() -> QApplication:
     application = QApplication(sys.argv[:1])
     application.setApplicationName("electron-playground")
     application.setApplicationDisplayName("Electron Playground")
+    # The taskbar finds the icon by the desktop entry's name on Wayland (app id), and by the class or pixels on X11.
     application.setDesktopFileName("electron-playground")
+    application.setWindowIcon(app_icon())
     # qasync ends its loop with the last window; the shutdown still needs the loop.
     application.setQuitOnLastWindowClosed(False)
     sys.setswitchinterval(SWITCH_S)
     return application
+
+
+def app_icon() -> QIcon:
+    """Return the program's icon, from the shipped sizes: no SVG is rendered at the start."""
+    icon = QIcon()
+    for size in ICON_SIZES:
+        icon.addFile(str(asset(f"app/icons/{size}.png")), QSize(size, size))
+    return icon
 
 
 def make_runner(application: QApplication) -> asyncio.Runner:
@@ -158,13 +171,13 @@ class Session:
 
     def _open_prompt(self) -> None:
         if self._file is not None and not is_log(self._file):
-            self.window.files.ask_and_open(self._file)
+            self.window.files.open_path(self._file)
 
     async def _open_log(self) -> None:
         await self.workspace.open_log()
         self.window.log_opened()
         if self._file is not None and is_log(self._file):
-            self.window.files.open_dropped(self._file)
+            self.window.files.open_path(self._file)
 
     async def _import_schema_checks(self) -> None:
         from playground.tools.schema import preload

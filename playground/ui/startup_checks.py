@@ -1,12 +1,19 @@
-"""What can keep a window from opening, found before Qt aborts over it, and said in a sentence."""
+"""Conditions that keep a window from opening, checked before Qt is loaded, and the versions for bug reports."""
 
 from __future__ import annotations
 
 import ctypes
+import platform as system
 import socket
 import sys
 from collections.abc import Mapping
+from importlib import metadata
 from pathlib import Path
+
+from playground import __version__
+
+PARTS = ("PySide6_Essentials", "qasync", "httpx", "msgspec", "keyring", "mcp", "opentelemetry-sdk", "PySide6_Addons")
+"""Libraries whose versions matter in a bug report; the last three belong to extras."""
 
 LIBRARIES = {
     "libGL.so.1": "libgl1",
@@ -46,8 +53,23 @@ def obstacle(environment: Mapping[str, str], platform: str = sys.platform) -> st
     return missing_sentence(missing) if missing else None
 
 
+def program_versions() -> dict[str, str]:
+    """Return the versions of the program, Python, the system and the libraries, by name."""
+    found = {
+        "Program": f"Electron Playground {__version__}{' (bundle)' if getattr(sys, 'frozen', False) else ''}",
+        "Python": f"{system.python_version()} ({system.python_implementation()})",
+        "System": f"{system.platform()} {system.machine()}",
+    }
+    for part in PARTS:
+        try:
+            found[part] = metadata.version(part)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
 def missing_libraries(wanted: Mapping[str, str]) -> dict[str, str]:
-    """Those of the wanted shared libraries (file name to package) that cannot be loaded here."""
+    """Return the wanted shared libraries (file name to package) that cannot be loaded."""
     return {name: package for name, package in wanted.items() if not _loads(name)}
 
 
@@ -70,7 +92,7 @@ def _no_display(environment: Mapping[str, str]) -> str:
 
 
 def missing_sentence(missing: Mapping[str, str]) -> str:
-    """What to say of libraries (file name to package) that are not there."""
+    """Return the message for missing libraries (file name to package)."""
     return (
         f"Electron Playground cannot open its window: Qt needs {', '.join(missing)}, not found on this machine. "
         f"On Debian or Ubuntu: apt-get install {' '.join(missing.values())}"
@@ -78,7 +100,7 @@ def missing_sentence(missing: Mapping[str, str]) -> str:
 
 
 def display_reachable(environment: Mapping[str, str]) -> bool:
-    """Whether the X or Wayland display that the environment names takes a connection."""
+    """Return whether the X or Wayland display in the environment accepts a connection."""
     return _reaches_wayland(environment) or _reaches_x(environment.get("DISPLAY", ""))
 
 

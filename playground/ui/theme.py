@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from PySide6.QtCore import QLocale
-from PySide6.QtGui import QColor, QFont, QPalette
+from PySide6.QtGui import QColor, QFont, QFontDatabase, QGuiApplication, QPalette
 from PySide6.QtWidgets import QApplication
 
 from playground.assets import asset
@@ -107,6 +107,14 @@ def mono_font(px: int | None = None, *, bold: bool = False) -> QFont:
     font.setFeature(QFont.Tag("liga"), 0)
     font.setFeature(QFont.Tag("calt"), 0)
     return font
+
+
+def installed_fonts() -> tuple[str, str]:
+    """Return the interface's and the prompts' font that are used on this machine; "" if only a fallback is."""
+    application = QGuiApplication.instance() or QGuiApplication(["fonts", "-platform", "offscreen"])
+    present = set(QFontDatabase.families())
+    del application
+    return next(filter(present.__contains__, UI_FAMILIES), ""), next(filter(present.__contains__, MONO_FAMILIES), "")
 
 
 def _font(families: list[str], px: int, *, bold: bool, tabular: bool) -> QFont:

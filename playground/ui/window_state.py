@@ -20,6 +20,8 @@ KEEP_EVERY_MS = 2_000
 """Save interval: a session ended by a signal loses at most this much window state."""
 LEAST_SCREEN_PX = 1_000
 """On a narrower screen the window cannot fit: it keeps its size."""
+MIN_PROMPT_PX = 320
+"""Minimum width of the prompt while a widget is beside it."""
 PANES = {"prompt": 0, "response": 1, "inspector": 2}
 
 
@@ -37,6 +39,10 @@ class Places:
         self._window, self._columns, self._rows = window, columns, rows
         self._settings, self._program = settings, program
         self._maximised = ""
+        self._beside: QWidget | None = None
+        self._sizes: list[int] = []
+        self._hidden: list[QWidget] = []
+        """The panes that `show_beside` has hidden."""
         self._kept: object = None
         self._timer = QTimer(window)
         self._timer.setInterval(KEEP_EVERY_MS)
@@ -52,7 +58,7 @@ class Places:
     def keep(self) -> None:
         """Store the sizes."""
         self._kept = self._state()
-        if not self._maximised and all(self._columns.sizes()):
+        if not self._maximised and self._beside is None and all(self._columns.sizes()):
             self._settings.set("splitter_sizes", list(self._columns.sizes()))
         if not self._maximised and self._rows.sizes()[1]:
             self._settings.set("log_height", min(self._rows.sizes()[1], 10_000))
@@ -98,5 +104,31 @@ class Places:
         return pane
 
     def show_inspector(self, shown: bool) -> None:
-        """Show or hide the inspector."""
-        self._pane("inspector").setVisible(shown)
+        """Show or hide the inspector; while a widget is beside the prompt, after that."""
+        inspector = self._pane("inspector")
+        if self._beside is None:
+            inspector.setVisible(shown)
+        elif shown and inspector not in self._hidden:
+            self._hidden.append(inspector)
+        elif not shown and inspector in self._hidden:
+            self._hidden.remove(inspector)
+
+    def show_beside(self, widget: QWidget | None) -> None:
+        """Show a widget beside the prompt, in place of response and inspector; None: show these again."""
+        if self._maximised:
+            self.maximise(self._maximised)
+        if widget is not None:
+            self._sizes = self._columns.sizes()
+            panes = [self._pane(name) for name in ("response", "inspector")]
+            self._hidden = [pane for pane in panes if not pane.isHidden()]
+            for pane in self._hidden:
+                pane.hide()
+            self._columns.addWidget(widget)
+            prompt = max(self._sizes[0] * 4 // 5, MIN_PROMPT_PX)
+            self._columns.setSizes([prompt, 0, 0, max(sum(self._sizes) - prompt, 1)])
+        elif self._beside is not None:
+            self._beside.setParent(None)
+            for pane in self._hidden:
+                pane.show()
+            self._columns.setSizes(self._sizes)
+        self._beside = widget

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from playground.experiments.batch_results import ResultFile
 from playground.simulator.launch import SimulatorProcess
 
 LIMIT_S = 120
@@ -181,4 +182,34 @@ def test_batch_invalid_option_is_named_and_nothing_is_sent(
     done = made.run(*options)
     assert done.returncode == 2
     assert field in done.stderr
+    assert made.served() == 0
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "csv"])
+def test_batch_merge_of_shards_has_every_row_once_in_order(project: MakeProject, suffix: str) -> None:
+    made = project()
+    outs = [made.folder / f"{k}.{suffix}" for k in (1, 2, 3)]
+    for k, out in enumerate(outs, 1):
+        assert made.run("-o", str(out), "--shard", f"{k}/3").returncode == 0
+    merged = made.folder / "all.jsonl"
+    command = [sys.executable, "-m", "playground", "batch-merge", *map(str, outs), "-o", str(merged)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=LIMIT_S)
+    assert done.returncode == 0, done.stderr
+    rows = results(merged)
+    assert [row["row"] for row in rows] == list(range(12))
+    assert rows[5]["variables"] == {"shop": "shop 2", "question": "question 5, please?"}
+    assert rows[5]["usage"]["prompt_tokens"] > 0
+    assert made.served() == 12
+    assert subprocess.run(command, capture_output=True, check=False, timeout=LIMIT_S).returncode == 2
+
+
+def test_batch_output_in_use_by_another_process_is_refused(project: MakeProject) -> None:
+    made = project()
+    out = made.folder / "out.jsonl"
+    results_file = ResultFile(out, resume=False)
+    try:
+        done = made.run("-o", str(out), "--resume")
+    finally:
+        results_file.close(complete=False)
+    assert done.returncode == 2
     assert made.served() == 0

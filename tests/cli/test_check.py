@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -77,7 +78,9 @@ def test_json_has_everything_and_unknown_is_null(run: Run, tmp_path: Path) -> No
     assert value["serious"] == 2
     by_rule = {item["rule"]: item for item in value["advice"]}
     order = by_rule["prefix-order"]
-    assert order["places"] == [{"path": ["messages", 0, "content"], "start": 14, "end": 22, "tool": None}]
+    (place,) = order["places"]
+    assert (place["path"], place["start"], place["end"]) == (["messages", 0, "content"], 14, 22)
+    assert (place["pointer"], place["line"], place["column"]) == ("/messages/0/content", 1, 15)
     assert order["source"]["section"] == "Prefix caching"
     assert order["fix"]
     money = next(item for item in order["evidence"] if item["unit"] == "dollars")
@@ -172,3 +175,211 @@ def test_lines_of_identical_bodies_have_no_varying_span(run: Run, tmp_path: Path
     value = json.loads(done.stdout)
     assert len(value["files"]) == 3
     assert value["varying"] == []
+
+
+RULES = "Answer billing questions briefly and politely. Never promise a refund. " * 70
+"""≈ 1,000 tokens."""
+
+
+def _prompt(system: str, question: str = "{{question}}") -> str:
+    return dump(Document(messages=(Message("system", system), Message("user", question)), parameters={"max_tokens": 9}))
+
+
+def _baseline(run: Run, tmp_path: Path, *arguments: str) -> tuple[int, dict[str, Any]]:
+    done = run("check", str(tmp_path / "prompts"), "--baseline", str(tmp_path / "base.json"), "--json", *arguments)
+    assert done.returncode in (0, 1), done.stderr
+    return done.returncode, json.loads(done.stdout)
+
+
+def _of_rule(value: dict[str, Any], rule: str = "prefix-baseline") -> list[dict[str, Any]]:
+    files = value.get("files", [value])
+    return [found for file in files for found in file["findings"] if found["rule"] == rule]
+
+
+@pytest.fixture
+def prompts(tmp_path: Path) -> Path:
+    folder = tmp_path / "prompts"
+    folder.mkdir()
+    _file(folder, _prompt(RULES + "Today is {{date}}."), "one.json")
+    return folder
+
+
+def test_baseline_is_small_sorted_and_has_no_contents(run: Run, tmp_path: Path, prompts: Path) -> None:
+    _file(prompts, _prompt("Be kind. " + RULES), "another.json")
+    assert _baseline(run, tmp_path, "--update-baseline")[0] == 0
+    text = (tmp_path / "base.json").read_text("utf-8")
+    assert "refund" not in text
+    assert len(text) < 4_000
+    entries = json.loads(text)["prompts"]
+    assert list(entries) == ["prompts/another.json", "prompts/one.json"]
+    assert 800 < entries["prompts/one.json"]["tokens"] < 1_200
+    assert _baseline(run, tmp_path) == (0, _baseline(run, tmp_path)[1])
+    assert _of_rule(_baseline(run, tmp_path, "--update-baseline")[1]) == []
+    assert (tmp_path / "base.json").read_text("utf-8") == text
+
+
+def test_baseline_variable_moved_to_front_fails_and_names_the_character(
+    run: Run, tmp_path: Path, prompts: Path
+) -> None:
+    _baseline(run, tmp_path, "--update-baseline")
+    _file(prompts, _prompt("You are kind.\nToday is {{date}}. " + RULES), "one.json")
+    status, value = _baseline(run, tmp_path, "--ignore", "prefix-order", "--rates", "0.4,0.1")
+    (found,) = _of_rule(value)
+    assert (status, found["severity"], found["key"]) == (1, "serious", "prefix-baseline:stable")
+    (place,) = found["places"]
+    assert (place["pointer"], place["start"], place["line"], place["column"]) == ("/messages/0/content", 23, 2, 10)
+    per_request, per_1000, dollars = (fact["value"] for fact in found["evidence"])
+    assert 800 < per_request < 1_200
+    assert per_1000 == 1_000 * per_request
+    assert dollars == pytest.approx(per_request * 0.3 / 1_000)
+
+
+def test_baseline_edit_behind_the_boundary_passes(run: Run, tmp_path: Path, prompts: Path) -> None:
+    _baseline(run, tmp_path, "--update-baseline")
+    _file(prompts, _prompt(RULES + "Today is {{date}}. Be very kind.", "Please: {{question}}"), "one.json")
+    status, value = _baseline(run, tmp_path, "--fail-on", "hint", "--ignore", "prefix-order", "--ignore", "output-cap")
+    assert (status, _of_rule(value)) == (0, [])
+
+
+def test_baseline_edited_stable_text_is_noted_and_passes(run: Run, tmp_path: Path, prompts: Path) -> None:
+    _baseline(run, tmp_path, "--update-baseline")
+    _file(prompts, _prompt(RULES[:700] + "NEVER " + RULES[700:] + "Today is {{date}}."), "one.json")
+    status, value = _baseline(run, tmp_path)
+    (found,) = _of_rule(value)
+    assert (status, found["key"], found["places"][0]["start"]) == (0, "prefix-baseline:edited", 512)
+
+
+def test_baseline_prompt_that_no_longer_shares_with_another_fails(run: Run, tmp_path: Path, prompts: Path) -> None:
+    _file(prompts, _prompt(RULES + "Answer in German."), "two.json")
+    _baseline(run, tmp_path, "--update-baseline")
+    _file(prompts, _prompt("Hello. " + RULES + "Answer in German."), "two.json")
+    status, value = _baseline(run, tmp_path)
+    shared = [found for found in _of_rule(value) if found["key"] == "prefix-baseline:shared"]
+    assert status == 1
+    assert len(shared) == 2
+    assert {found["places"][0]["start"] for found in shared} == {0}
+
+
+def test_baseline_new_and_removed_prompts_are_reported_and_pass(run: Run, tmp_path: Path, prompts: Path) -> None:
+    _baseline(run, tmp_path, "--update-baseline")
+    (prompts / "one.json").rename(prompts / "renamed.json")
+    status, value = _baseline(run, tmp_path, "--fail-on", "hint", "--ignore", "prefix-order")
+    assert [found["key"] for found in _of_rule(value)] == ["prefix-baseline:new"]
+    assert [found["key"] for found in value["baseline"]] == ["prefix-baseline:removed"]
+    assert status == 0
+    _baseline(run, tmp_path, "--update-baseline")
+    assert list(json.loads((tmp_path / "base.json").read_text("utf-8"))["prompts"]) == ["prompts/renamed.json"]
+
+
+@pytest.mark.parametrize(
+    ("text", "field"),
+    [
+        ("{", "--baseline"),
+        ("{}", "electron_playground_prefixes"),
+        ('{"electron_playground_prefixes": 1, "prompts": []}', "--baseline.prompts"),
+        ('{"electron_playground_prefixes": 1, "prompts": {"a": {"tokens": "x"}}}', "a.tokens"),
+    ],
+)
+def test_baseline_invalid_file_names_the_field(run: Run, tmp_path: Path, prompts: Path, text: str, field: str) -> None:
+    _file(tmp_path, text, "base.json")
+    done = run("check", str(prompts), "--baseline", str(tmp_path / "base.json"))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert field in done.stderr
+
+
+def _leaking(number: int) -> dict[str, Any]:
+    return _body(f"Session {number:05d}, 2026-11-27T10:00:{number:02d}Z.\n{RULES}", stream=True)
+
+
+def test_fail_on_decides_the_exit_status(run: Run, tmp_path: Path) -> None:
+    file = _file(tmp_path, _body("Reply with JSON only."))
+    assert [run("check", file, "--fail-on", level).returncode for level in ("serious", "warning", "hint")] == [0, 1, 1]
+
+
+def test_per_request_timestamp_in_front_of_852_tokens_is_serious(run: Run, tmp_path: Path) -> None:
+    done = run(
+        "check", _file(tmp_path, _body(f"It is 2026-11-27T10:00:00Z. {'Be kind to everyone. ' * 170}")), "--json"
+    )
+    assert done.returncode == 1
+    assert [found["severity"] for found in _of_rule(json.loads(done.stdout), "prefix-order")] == ["serious"]
+
+
+def test_unfilled_placeholder_in_a_body_is_found(run: Run, tmp_path: Path) -> None:
+    value = json.loads(run("check", _file(tmp_path, _body("Be kind to {{ name }}.")), "--json").stdout)
+    (found,) = _of_rule(value, "placeholder-unfilled")
+    assert (found["places"][0]["start"], found["places"][0]["end"]) == (11, 21)
+
+
+def _har(bodies: list[dict[str, Any]]) -> dict[str, Any]:
+    entries = [{"request": {"method": "POST", "postData": {"text": json.dumps(body)}}} for body in bodies]
+    return {"log": {"version": "1.2", "entries": [{"request": {"method": "GET"}}, *entries]}}
+
+
+@pytest.mark.parametrize("form", ["har", "lines", "stdin"])
+def test_recorded_bodies_report_spans_and_what_the_second_costs(run: Run, tmp_path: Path, form: str) -> None:
+    bodies = [_leaking(number) for number in range(6)]
+    lines = "\n".join(json.dumps({"body": json.dumps(body)}) for body in bodies)
+    if form == "stdin":
+        done = run("check", "-", "--json", "--rates", "0.4,0.1", text=lines)
+    else:
+        content, name = (_har(bodies), "a.har") if form == "har" else (lines, "a.jsonl")
+        done = run("check", _file(tmp_path, content, name), "--json", "--rates", "0.4,0.1")
+    assert done.returncode == 1, done.stderr
+    first, second = json.loads(done.stdout)["varying"]
+    assert (first["kind"], second["kind"], first["behind"], second["behind"]) == ("counter", "time", None, 0)
+    assert first["rewrite"] == "move_behind_stable_text"
+    assert first["tokens_per_request"] > 800
+    assert first["dollars_per_1000_requests"] > 0.2
+    assert (first["pointer"], first["start"]) == ("/messages/0/content", 8)
+
+
+def test_requests_of_the_log_are_checked_by_a_filter(run: Run, tmp_path: Path, simulator: SimulatorProcess) -> None:
+    for number in range(3):
+        sent = run("send", "-", "--base-url", simulator.base_url, text=json.dumps(_leaking(number)))
+        assert sent.returncode == 0, sent.stderr
+    done = run("check", "--log", "since:1h", "--json")
+    value = json.loads(done.stdout)
+    assert (done.returncode, len(value["files"]), value["varying"][0]["kind"]) == (1, 3, "counter")
+    assert run("check", "--log", "status:429").returncode == 2
+    assert run("check").returncode == 2
+
+
+def test_sarif_has_the_required_fields_and_the_place_in_the_file(run: Run, tmp_path: Path) -> None:
+    text = json.dumps(_body(f"\u00e9\n\U0001f600 It is 2026-11-27T10:00:00Z. {RULES}"), indent=1)
+    done = run("check", _file(tmp_path, text, "a b,é.json"), "--format", "sarif")
+    value = json.loads(done.stdout)
+    (found_run,) = value["runs"]
+    driver = found_run["tool"]["driver"]
+    assert (value["version"], driver["name"]) == ("2.1.0", "electron-playground")
+    assert value["$schema"].endswith("sarif-2.1.0.json")
+    for result in found_run["results"]:
+        assert driver["rules"][result["ruleIndex"]]["id"] == result["ruleId"]
+        assert result["level"] in ("error", "warning", "note")
+        assert result["message"]["text"]
+    (result,) = (result for result in found_run["results"] if result["ruleId"] == "prefix-order")
+    place = result["locations"][0]["physicalLocation"]
+    assert place["artifactLocation"]["uri"].endswith("a%20b%2C%C3%A9.json")
+    region = place["region"]
+    line = text.splitlines()[region["startLine"] - 1]
+    assert line[region["startColumn"] - 1 :].startswith("2026-11-27T10:00:00Z")
+
+
+def test_github_annotations_are_escaped_and_name_file_and_line(run: Run, tmp_path: Path) -> None:
+    bodies = [_body(f"Session 50%\n{name}: go. {RULES}") for name in ("Asha Rao", "Ben Okafor", "Chen Wei")]
+    file = _file(tmp_path, "\n".join(map(json.dumps, bodies)), "a,b.jsonl")
+    done = run("check", file, "--format", "github")
+    assert done.returncode == 1
+    lines = done.stdout.splitlines()
+    assert all(line.startswith(("::error file=", "::warning file=", "::notice file=")) for line in lines)
+    (span,) = (line for line in lines if "Varies between requests" in line)
+    assert f"file={tmp_path}/a%2Cb.jsonl,line=1,col=" in span
+    assert "title=Varies between requests%3A name::" in span
+
+
+def test_a_million_messages_are_refused_by_count(run: Run, tmp_path: Path) -> None:
+    message = '{"role":"user","content":"x"}'
+    file = _file(tmp_path, '{"messages":[' + ",".join([message] * 1_000_000) + "]}")
+    began = time.perf_counter()
+    done = run("check", file)
+    assert (done.returncode, "messages" in done.stderr) == (2, True)
+    assert time.perf_counter() - began < 30

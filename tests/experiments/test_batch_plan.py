@@ -10,14 +10,15 @@ import pytest
 from playground.client.endpoint import PLANS, Rates
 from playground.experiments.batch_plan import (
     STEP_CHARS,
-    BatchRow,
     common_length,
     forecast_batch,
-    map_columns,
+    groups,
+    plan_of_shard,
     plan_rows,
-    read_rows,
     shard,
+    without,
 )
+from playground.experiments.batch_rows import BatchRow, map_columns, read_pasted, read_rows, rows_of_requests
 from playground.prompt.document import Document, Message
 from playground.prompt.field_errors import InputError
 
@@ -91,7 +92,7 @@ def test_plan_rows_warm_each_row_waits_for_the_first_row_of_its_prefix() -> None
 def test_plan_rows_warm_is_as_good_as_the_best_order_of_all() -> None:
     columns = {"shop": "shop", "question": "question"}
     rows = mixed(3, 2)
-    texts = {item.row.number: item.text for item in plan_rows(PROMPT, rows, columns, "file")}
+    texts = {item.row.number: "".join(item.parts) for item in plan_rows(PROMPT, rows, columns, "file")}
 
     def served(order: tuple[int, ...]) -> int:
         return sum(
@@ -126,8 +127,44 @@ def test_forecast_batch_warm_order_caches_more_than_file_order_when_the_lifetime
     assert forecast("file") < 0.5
 
 
-def test_shard_parts_are_disjoint_and_complete() -> None:
-    rows = mixed(7, 3)
-    parts = [shard(rows, k, 4) for k in range(1, 5)]
-    assert [row.number for part in parts for row in part] == [row.number for row in rows]
-    assert {len(part) for part in parts} == {5, 6}
+COLUMNS = {"shop": "shop", "question": "question"}
+
+
+def test_shard_parts_are_disjoint_complete_and_keep_prefixes_together() -> None:
+    rows = mixed(8, 3)
+    parts = [shard(plan_rows(PROMPT, rows, COLUMNS, "warm"), k, 4) for k in range(1, 5)]
+    assert sorted(row.number for part in parts for row in part) == list(range(24))
+    assert {len(part) for part in parts} == {6}
+    assert all(len({row.values["shop"] for row in part}) == 2 for part in parts)
+    assert plan_of_shard(PLANS["standard"], 4).requests_per_minute == 2
+    assert plan_of_shard(PLANS["standard"], 4).in_flight == 1
+
+
+def test_without_finished_leader_the_next_row_of_its_prefix_leads() -> None:
+    plan = plan_rows(PROMPT, mixed(2, 3), COLUMNS, "warm")
+    left = without(plan, {plan[0].row.number, plan[3].row.number}, "warm")
+    assert [item.after for item in left] == [None, 0, 0, 2]
+
+
+def test_groups_rows_that_share_most_of_their_prompt_are_one_group() -> None:
+    document = Document(messages=(Message("system", "Sheet: {{shop}}"), Message("user", "{{question}}")))
+    rows = rows_of(*((f"{shop}" * 400, f"question {n}") for shop in "ab" for n in range(3)))
+    assert groups(plan_rows(document, rows, COLUMNS, "warm")) == [0, 0, 0, 1, 1, 1]
+
+
+def test_read_pasted_formats_are_recognised() -> None:
+    expected = ({"a": "x, y", "b": "1"},)
+    for text in ('{"a": "x, y", "b": 1}', "a\tb\nx, y\t1\n", 'a,b\n"x, y",1\n', ' [{"a": "x, y", "b": "1"}]'):
+        assert tuple(dict(row.values) for row in read_pasted(text)) == expected, text
+    with pytest.raises(InputError):
+        read_pasted("")
+
+
+def test_rows_of_requests_have_id_last_message_and_variables() -> None:
+    (row,) = rows_of_requests([("r-1", PROMPT.with_variable("question", "why?").with_variable("shop", "A"))])
+    assert dict(row.values) == {"request_id": "r-1", "last_user_message": "why?", "question": "why?", "shop": "A"}
+
+
+def test_plan_rows_many_long_prompts_share_their_fixed_parts() -> None:
+    plan = plan_rows(PROMPT, mixed(10, 10), COLUMNS, "warm")
+    assert len({id(item.parts[2]) for item in plan}) == 1

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
 
 from playground.prefix_cache.varying_spans import varying_spans
 from playground.prompt.document import Json
+from tests.benchmarks.bench_leaks import identical, measure
 from tests.leaks.generator import programs
 from tests.leaks.score import score
 
@@ -92,3 +94,29 @@ def test_prompt_in_one_user_message_reports_values_and_not_the_question() -> Non
 )
 def test_invalid_and_empty_bodies_report_nothing(bodies: list[dict[str, Any]]) -> None:
     assert varying_spans(bodies) == []
+
+
+def test_varying_spans_long_thai_text_ends_soon() -> None:
+    # Letters that two alternatives of a pattern matched made this exponential.
+    passages = (
+        "ร้านเปิดทุกวันยกเว้นวันจันทร์ และครัวปิดรับรายการสุดท้ายก่อนร้านปิดครึ่งชั่วโมง!",
+        "เมนูมังสวิรัติมีสิบสองรายการ และสามารถขอไม่ใส่น้ำปลาได้ทุกจาน!",
+    )
+    bodies = [body(f"{STABLE}\n{text}\nEnd of the rules.", "Hi") for text in passages]
+    began = time.perf_counter()
+    assert [span.kind for span in varying_spans(bodies)] == ["retrieved_text"]
+    assert time.perf_counter() - began < 1
+
+
+def test_varying_spans_some_lines_in_order_by_chance_is_one_reordered_block() -> None:
+    block = ['plan: "x"', "limits: {}", "consent: true", "region: eu", "days: 30"]
+    orders = ((0, 1, 2, 3, 4), (1, 0, 2, 4, 3), (4, 0, 1, 3, 2))
+    bodies = [body("\n".join([STABLE, *(block[at] for at in order), "End of the rules."]), "Hi") for order in orders]
+    assert [span.kind for span in varying_spans(bodies)] == ["reordered_keys"]
+
+
+def test_second_generator_kinds_and_ranges() -> None:
+    leaks, right, errors = measure(60)
+    assert sum(right.values()) >= 0.95 * sum(leaks.values())
+    assert [error for error in errors if error.startswith("false")] == []
+    assert identical(60) == 0

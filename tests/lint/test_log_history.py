@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from playground.lint import log_history
 from playground.lint.history import PromptHistory
-from playground.lint.log_history import past
+from playground.lint.log_history import PromptHistoryReader, past
 from playground.prompt.document import Document, Message
 from playground.requestlog.log import RequestLog
+from playground.requestlog.records import StoredRun
 from tests.lint.corpus import tool
 from tests.lint.judge import tools
 from tests.requestlog.samples import answered, body_of, called, keep, record, refused, run
@@ -72,3 +74,46 @@ def test_an_empty_log(tmp_path: Path) -> None:
             await log.close()
 
     assert run(empty()).requests == ()
+
+
+def test_read_again_reads_only_the_bodies_of_new_requests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story() -> None:
+        log = await RequestLog.open(tmp_path)
+        whole: list[str] = []
+        read_one = log.get
+
+        async def get(run_id: str) -> StoredRun | None:
+            whole.append(run_id)
+            return await read_one(run_id)
+
+        monkeypatch.setattr(log, "get", get)
+        try:
+            reader = PromptHistoryReader()
+            await keep(log, record("When are you open?", minute=1), answered("word " * 90 + "<END>"))
+            first = await reader.read(log, PROMPT)
+            await keep(log, record("Where are you?", minute=2), answered())
+            second = await reader.read(log, PROMPT)
+            assert [request.question for request in second.requests] == ["When are you open?", "Where are you?"]
+            assert second.requests[0] == first.requests[0]
+            assert len(whole) == len(set(whole)) == 2
+            assert second == await past(log, PROMPT)
+        finally:
+            await log.close()
+
+    run(story())
+
+
+def test_read_texts_are_bounded_newest_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story() -> PromptHistory:
+        log = await RequestLog.open(tmp_path)
+        try:
+            for minute in range(1, 4):
+                await keep(log, record(f"Question {minute}", minute=minute), answered())
+            return await past(log, PROMPT)
+        finally:
+            await log.close()
+
+    monkeypatch.setattr(log_history, "MAX_TEXT_CHARS", 120)
+    texts = [request.text for request in run(story()).requests]
+    assert texts[0] is None
+    assert texts[-1] is not None

@@ -179,11 +179,11 @@ def test_calls_belong_to_the_assistant_only(role: Role) -> None:
     ],
 )
 def test_context(prompt: float, limit: Json, fits: bool) -> None:
-    assert (context_finding(prompt, limit) is None) is fits
+    assert (context_finding(prompt, limit, CONTEXT_TOKENS) is None) is fits
 
 
 def test_the_context_says_by_how_much() -> None:
-    found = context_finding(33_000.4, 1_000)
+    found = context_finding(33_000.4, 1_000, CONTEXT_TOKENS)
     assert found is not None
     assert not found.refused, "it rests on an estimate"
     assert "≈ 1,232 too many" in found.problem.message
@@ -196,3 +196,8 @@ def test_a_file_cannot_put_a_field_of_its_own_place_among_the_parameters(name: s
         load(f'{{"electron_playground_prompt": 1, "messages": [], "parameters": {{"{name}": "other"}}}}')
     assert bad.value.problems[0].path == ("parameters", name)
     assert paths(check(with_({name: "other"})), refused=True) == [(name,)]
+
+
+@pytest.mark.parametrize(("context_tokens", "fits"), [(None, True), (131_072, True), (8_192, False)])
+def test_context_finding_uses_the_endpoints_context_length(context_tokens: int | None, fits: bool) -> None:
+    assert (context_finding(40_000, None, context_tokens) is None) is fits

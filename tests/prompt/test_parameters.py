@@ -130,7 +130,7 @@ def test_odd_parameter_values_in_a_document_are_handled_everywhere(
 ) -> None:
     document = replace(PROMPT, parameters={name: value}, tools=tools)
     check(document)
-    context_finding(1_000, value)
+    context_finding(1_000, value, 32_768)
     advise(document, LintContext())
     assert load(dump(document)) == document
     assert to_request(document, "electron").body

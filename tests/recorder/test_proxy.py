@@ -29,6 +29,9 @@ class Seen:
     def request_data(self, data: bytes) -> None:
         self.request += data
 
+    def request_end(self) -> None:
+        assert self.status is None or self.response == b"", "the request ended after its response"
+
     def response_head(self, status: int, headers: RawHeaders) -> None:
         self.status, self.headers = status, headers
 

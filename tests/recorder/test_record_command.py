@@ -7,9 +7,12 @@ import gzip
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -187,3 +190,83 @@ def test_record_second_identical_request_has_forecast_and_explanations(recording
     assert isinstance(third.explanation, dict)
     assert third.explanation["kind"] == "differs", third.explanation
     assert third.explanation["message"] == 0
+
+
+@contextmanager
+def _record(folder: Path, base_url: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-m", "playground", "record", "--port", "0", "--base-url", base_url, "--json"]
+    with subprocess.Popen(
+        [*command, *arguments],
+        text=True,
+        env=dict(os.environ, ELECTRON_PLAYGROUND_HOME=str(folder)),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def _line(process: subprocess.Popen[str]) -> dict[str, str]:
+    assert process.stdout is not None
+    value: dict[str, str] = json.loads(process.stdout.readline())
+    return value
+
+
+def _send(base_url: str) -> int:
+    url = f"{base_url}/chat/completions"
+    return httpx.post(url, json=BODY, headers=HEADERS, trust_env=False, timeout=30).status_code
+
+
+def test_record_stop_with_stdin_ends_when_the_parent_closes_it(
+    tmp_path: Path, make_simulator: Callable[..., SimulatorProcess]
+) -> None:
+    with _record(tmp_path / "data", make_simulator("--plan", "none").base_url, "--stop-with-stdin") as process:
+        assert _send(_line(process)["base_url"]) == 200
+        assert process.poll() is None
+        process.communicate(timeout=60)
+        assert process.returncode == 0
+
+
+def test_record_forwarded_requests_count_against_the_shared_plan(recording: Recording) -> None:
+    assert post(recording, BODY).status_code == 200
+    assert post(recording, {**BODY, "stream": True}).status_code == 200
+    assert recording.end() == ""
+    (record,) = json.loads((recording.folder / "gate.json").read_bytes()).values()
+    assert (len(record["starts"]), record["flights"]) == (2, {})
+
+
+def test_record_locked_log_forwards_and_reports_what_is_not_recorded(
+    tmp_path: Path, make_simulator: Callable[..., SimulatorProcess]
+) -> None:
+    folder = tmp_path / "data"
+    with _record(folder, make_simulator("--plan", "none").base_url) as process:
+        base_url = _line(process)["base_url"]
+        with closing(sqlite3.connect(folder / "request-log.sqlite3", isolation_level=None)) as lock:
+            lock.execute("BEGIN IMMEDIATE")
+            began = time.monotonic()
+            assert _send(base_url) == 200
+            assert time.monotonic() - began < 5
+            assert process.stderr is not None
+            problem = process.stderr.readline()
+            assert "request log" in problem
+            lock.execute("ROLLBACK")
+        assert _send(base_url) == 200
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=60)
+        assert process.returncode == 0
+
+
+def test_record_log_that_cannot_be_opened_forwards_and_reports_it(
+    tmp_path: Path, make_simulator: Callable[..., SimulatorProcess]
+) -> None:
+    folder = tmp_path / "data"
+    (folder / "request-log.sqlite3" / "inside").mkdir(parents=True)
+    with _record(folder, make_simulator("--plan", "none").base_url) as process:
+        assert _send(_line(process)["base_url"]) == 200
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=60)
+        assert "nothing is recorded" in errors
+        assert process.returncode == 0

@@ -398,3 +398,25 @@ def test_acquire_addresses_without_requests_leave_the_file(tmp_path: Path) -> No
 
     _run(story)
     assert list(json.loads((tmp_path / "gate.json").read_bytes())) == [URL]
+
+
+def test_count_passed_request_fills_the_plan_of_other_processes_and_never_waits(tmp_path: Path) -> None:
+    async def story() -> None:
+        recorder, window = SharedRateLimiter(tmp_path), SharedRateLimiter(tmp_path)
+        endpoint = _endpoint(9, 1)
+        waits: list[QueueStatus] = []
+        ended = [recorder.count(endpoint) for _ in range(3)]
+        await recorder.close()
+        sending = asyncio.ensure_future(window.acquire(endpoint, waits.append))
+        done, _ = await asyncio.wait([sending], timeout=1)
+        assert not done
+        assert len(waits) == 1
+        for end in ended:
+            end()
+        window.release(endpoint, await asyncio.wait_for(sending, 30))
+        await recorder.close()
+        await window.close()
+        (record,) = json.loads((tmp_path / "gate.json").read_bytes()).values()
+        assert (len(record["starts"]), record["flights"]) == (4, {})
+
+    _run(story)

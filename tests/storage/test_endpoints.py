@@ -275,3 +275,14 @@ def test_add_file_that_cannot_be_read_is_not_overwritten(path: Path) -> None:
     assert store.notice
     store.add(LOCAL)
     assert (path / "mine").read_text() == "mine"
+
+
+def test_context_length_is_kept_and_may_be_missing_in_older_files(path: Path, book: EndpointStore) -> None:
+    added = book.add(replace(LOCAL, context_tokens=8_192))
+    assert EndpointStore(path).get(added.id).context_tokens == 8_192
+    assert [book.get(id).context_tokens for id in (SIMULATOR_ID, ELECTRON_ID)] == [32_768, 32_768]
+    value = json.loads(path.read_text("utf-8"))
+    for row in value["endpoints"]:
+        del row["context_tokens"]
+    path.write_text(json.dumps(value), "utf-8")
+    assert EndpointStore(path).get(added.id).context_tokens is None

@@ -33,6 +33,7 @@ CHANGES: list[tuple[str, Json]] = [
     ("theme", "dark"),
     ("font_size", 22),
     ("cache_lifetime_s", 10),
+    ("versions", False),
     ("retry", False),
     ("retry_attempts", 2),
     ("retry_first_ms", 100),

@@ -19,12 +19,15 @@ from opentelemetry.semconv._incubating.attributes import gen_ai_attributes
 from opentelemetry.semconv._incubating.metrics import gen_ai_metrics
 from opentelemetry.semconv.schemas import Schemas
 
+from playground.agent.conversation import Conversation
+from playground.agent.service import AgentService
 from playground.client.endpoint import Endpoint
 from playground.prompt.document import Document, Message
 from playground.services import AppServices
 from playground.simulator.launch import SimulatorProcess
 from playground.tasks import Tasks
 from playground.telemetry.run_line import FILE, RotatingLines
+from tests.agent.dialogue import ANSWER, BOOK, calls, nobody, prompt, says
 
 SECRET = "the caller's secret"
 PROMPT = Document(messages=(Message("user", SECRET),))
@@ -227,6 +230,34 @@ def test_metrics_of_a_request_have_the_names_of_the_conventions(
         gen_ai_metrics.GEN_AI_CLIENT_OPERATION_TIME_TO_FIRST_CHUNK,
     }
     assert [point.count for points in found.values() for point in points] == [1, 1, 1, 1]
+
+
+def test_agent_turns_and_tools_share_the_conversation_id(collector: Collector, tmp_path: Path) -> None:
+    document = prompt([[says(1, "One sec!"), calls(5, "get_balance")], ANSWER])
+    conversation = Conversation(document)
+
+    async def main() -> None:
+        services = AppServices(tmp_path, {}, Tasks(print), simulator_options=("--plan", "none"))
+        services.settings.set("otel_collector", collector.address)
+        agent = AgentService(services)
+        agent.keep_book(document, BOOK)
+        ended = await agent.chain(conversation, nobody, lambda _happening: None, 5).run()
+        assert ended.reason == "answered"
+        await services.close()
+
+    asyncio.run(main())
+    named = {span.name: attributes(span) for span in collector.spans()}
+    tool = named["execute_tool get_balance"]
+    assert tool["gen_ai.operation.name"] == "execute_tool"
+    assert tool["gen_ai.tool.type"] == "function"
+    assert tool["gen_ai.tool.call.id"]
+    ids = [attributes(span).get("gen_ai.conversation.id") for span in collector.spans() if span.name != "POST"]
+    assert ids == [conversation.id] * 3
+    known = {value for name, value in vars(gen_ai_attributes).items() if name.startswith("GEN_AI_")}
+    assert {name for name in tool if name.startswith("gen_ai.")} <= known
+    (span,) = (span for span in collector.spans() if span.name.startswith("execute_tool"))
+    assert 0 < span.end_time_unix_nano - span.start_time_unix_nano < 60 * 10**9
+    assert "412" not in str(collector.taken)
 
 
 def test_attribute_names_are_those_of_the_conventions(

@@ -218,11 +218,14 @@ def test_the_question_about_unsaved_changes_can_save(tell: Tell, tmp_path: Path)
         window = session.window
         await window.files.open_file(a)
         await type_first(window, hand, "edited ")
-        window.files.ask_and_open(b)
+        window.files.open_path(b)
+        await hand.until(lambda: window.files.name == "b.prompt", "the other file is open")
+        window.files.close_tab(window.files.tabs.find(a))
         box = window.findChild(QMessageBox)
         assert box is not None
         press(box, "Save")
-        await hand.until(lambda: window.files.name == "b.prompt", "the other file is open")
+        await hand.until(lambda: len(window.files.tabs.pages) == 1, "the tab is closed")
+        assert window.files.name == "b.prompt"
         assert content(a) == "edited text of a"
 
     tell(story)

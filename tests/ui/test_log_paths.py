@@ -20,7 +20,6 @@ from playground.cli.selftest.steps import UiDriver
 from playground.client.events import AnyEvent, AttemptStarted, RetryScheduled
 from playground.requestlog.filter import EVERYTHING
 from playground.requestlog.records import EndedRun
-from playground.ui.dialogs.compare import DIFFERS, CompareDialog
 from playground.ui.dialogs.settings import LogSizeDialog
 from playground.ui.dialogs.ticket import TicketDialog
 from playground.ui.panes.log.columns import COLUMNS
@@ -140,28 +139,20 @@ def test_many_rows_are_copied_marked_and_tagged_at_once(tell: Tell) -> None:
     tell(story)
 
 
-def _text(dialog: CompareDialog, row: int, column: int) -> str:
-    item = dialog.figures.item(row, column)
-    return item.text() if item is not None else ""
-
-
 def test_two_requests_are_compared(tell: Tell) -> None:
     async def story(session: Session, hand: UiDriver) -> None:
         await _filled(session, hand)
         _choose(session, 0, 3)
         QTest.keyClick(session.window.log.table, Qt.Key.Key_C)
-        await hand.until(lambda: _dialog(CompareDialog) is not None, "the comparison")
-        dialog = _dialog(CompareDialog)
-        assert isinstance(dialog, CompareDialog)
-        rows = {_text(dialog, row, 0): [_text(dialog, row, column) for column in (1, 2, 3)] for row in range(16 + 2)}
-        assert rows["request_id"] == [
-            DIFFERS,
+        await hand.until(lambda: session.window.modes.current == "compare", "Compare mode")
+        compare = session.window.compare
+        await hand.until(lambda: len(compare.slots) == 2, "the two requests")
+        assert [slot.runs[0].request_id for slot in compare.slots] == [
             "00000000-0000-4000-8000-000000000000",
             "00000003-0000-4000-8000-000000000000",
         ]
-        assert rows["prompt tokens"] == ["", "1,204", "1,204"]
-        assert rows["stream"] == ["", "true", "true"]
-        dialog.close()
+        assert [view.input.text() for view in compare.page.columns] == ["1,204 in"] * 2
+        assert [slot.running for slot in compare.slots] == [False, False]
 
     tell(story)
 

@@ -79,7 +79,10 @@ def _speak(facts: PromptFacts) -> Iterator[Finding]:
 
 def _trim(document: Document, talk: _Talk) -> Fix | None:
     """Drops as many of the oldest turns as leave room for SOON more; whole turns, so that no call loses its answer."""
-    for turns in range(1, len(talk.starts) - 1):
+    # With more messages than the server accepts, no turn is left: those need no look.
+    most = (COUNTS["messages"].high or 0) + talk.starts[0] - len(talk.tokens)
+    first_turn = next((at for at, start in enumerate(talk.starts) if start + most >= 0), len(talk.starts))
+    for turns in range(max(min(first_turn, len(talk.starts) - MIN_TURNS), 1), len(talk.starts) - 1):
         rest = talk.without(turns)
         if rest.left >= SOON or len(rest.starts) < MIN_TURNS:
             first, cut = talk.starts[0], talk.starts[turns]
@@ -112,16 +115,17 @@ def _refused(facts: PromptFacts) -> Iterator[Finding]:
 
 def _context(facts: PromptFacts) -> Iterator[Finding]:
     room = facts.whole("max_tokens") or 0
-    over = facts.prompt_tokens + room - CONTEXT_TOKENS
-    if over <= 0:
+    most = facts.setting.context_tokens
+    over = facts.prompt_tokens + room - (most or 0)
+    if most is None or over <= 0:
         return
     text = "".join(tool.json_text for tool in facts.document.tools)
     text += "".join(message.content or "" for message in facts.document.messages)
-    sure = facts.least_tokens(text) + room > CONTEXT_TOKENS
+    sure = facts.least_tokens(text) + room > most
     yield Finding(
         "serious" if sure else "hint",
         "Prompt and max_tokens do not fit together" if room else "The prompt does not fit",
-        f"Input and output together have at most {CONTEXT_TOKENS:,} tokens. "
+        f"Input and output together have at most {most:,} tokens. "
         + ("Shorten the prompt or lower max_tokens." if room else "Shorten the prompt.")
         + ("" if sure else " The count is an estimate: it may still fit."),
         evidence=(

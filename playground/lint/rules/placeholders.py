@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from playground.lint.model import Evidence, Finding, FindingPlace, GuideSource, LintRule
 from playground.lint.prompt_facts import PromptFacts
 from playground.lint.tool_catalogue import description
+from playground.prompt.variables import places as variable_places
 
 _CAPITALS = (
     "NAME|DATE|TIME|DAY|ID|EMAIL|E-MAIL|NUMBER|ADDRESS|PHONE|COMPANY|CUSTOMER|USER|CALLER|CLIENT|AGENT|CITY|COUNTRY"
@@ -55,6 +56,7 @@ def find_placeholders(text: str) -> list[tuple[int, int]]:
 
 
 def _speak(facts: PromptFacts) -> Iterator[Finding]:
+    yield from _unset(facts)
     places: list[FindingPlace] = []
     names: list[str] = []
     for index, message in enumerate(facts.document.messages):
@@ -79,6 +81,27 @@ def _speak(facts: PromptFacts) -> Iterator[Finding]:
         evidence=(Evidence("placeholders", len(names), "count", "counted"),),
         places=tuple(places[:MARKED]),
     )
+
+
+def _unset(facts: PromptFacts) -> Iterator[Finding]:
+    """Find `{{name}}` in a request body of another program: a template, or values that it did not fill in."""
+    if facts.body is None:
+        return
+    places = [
+        FindingPlace(("messages", index, "content"), place.start, place.end)
+        for index, message in enumerate(facts.document.messages)
+        for place in variable_places(message.content or "")
+        if place.name not in facts.document.variables
+    ]
+    if places:
+        yield Finding(
+            "hint",
+            "Variables have no value",
+            "The body has {{variables}}. Sent as it is, the model reads their names.",
+            evidence=(Evidence("variables", len(places), "count", "counted"),),
+            places=tuple(places[:MARKED]),
+            subject="variables",
+        )
 
 
 RULE = LintRule(

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from playground.lint.model import Finding, FindingPlace, Fix, GuideSource, LintRule
 from playground.lint.prompt_facts import PromptFacts
-from playground.lint.sentences import fold, has_any, sentence_at
+from playground.lint.sentences import fold, sentence_at
 from playground.prompt.document import Document, Json
 
 _SOUND = r"(?:audio|sound|voice (?:note|message|memo|recording)|voicemail|recording|podcast|mp3|wav|m4a|ogg)"
@@ -58,26 +58,28 @@ _HEARD = (
     "listen",
     "campaign",
 )
-_ANCHORS = (
+_SPOKEN = (
     *_HEARD,
+    *("áudio", "grabaci", "voz", "voix", "parole", "sprachaufnahme", "расшифр", "озвуч", "аудио", "转录", "轉錄"),
     *(
-        "call",
-        "dial",
-        "ring ",
-        "phone",
-        "áudio",
-        "grabaci",
-        "voz",
-        "расшифр",
-        "озвуч",
-        "аудио",
-        "转录",
-        "轉錄",
         "音频",
+        "音訊",
         "语音",
+        "音声",
+        "録音",
+        "录音",
+        "오디오",
+        "녹음",
+        "음성",
+        "ऑडियो",
+        "yazıya",
+        "deşifre",
+        "تسجيل",
+        "صوت",
     ),
-    *("音声", "録音", "录音", "오디오", "녹음", "음성", "ऑडियो", "yazıya", "deşifre", "تسجيل", "صوت"),
 )
+_CALLS = ("call", "dial", "ring", "phone")
+"""Words of which a match has at least one, in its line: only those lines are searched."""
 _NOT = re.compile(
     r"\b(?:never|not|cannot|can't|don't|no|unable|without|nie|nicht|kein\w*|nunca|jamais|não|non)\b|n't\b|"
     r"नहीं|不|しない|できません|않|"
@@ -89,14 +91,22 @@ _NOT = re.compile(
 """What makes it something else than a wish: forbidden, done by others, conditional, a question about it."""
 
 _KINDS = (
-    (_PULSE, "Pulse", "transcription", "It takes no audio: audio becomes text with Pulse, the vendor's transcription."),
     (
+        _SPOKEN,
+        _PULSE,
+        "Pulse",
+        "transcription",
+        "It takes no audio: audio becomes text with Pulse, the vendor's transcription.",
+    ),
+    (
+        _SPOKEN,
         _LIGHTNING,
         "Lightning",
         "speech",
         "It makes no sound: text becomes speech with Lightning, the vendor's synthesis.",
     ),
     (
+        _CALLS,
         _ATOMS,
         "Atoms",
         "calls",
@@ -107,9 +117,9 @@ _KINDS = (
 
 def _speak(facts: PromptFacts) -> Iterator[Finding]:
     yield from _fields(facts)
-    for pattern, product, what, words in _KINDS:
+    for anchors, pattern, product, what, words in _KINDS:
         # With tools, something else may well do it.
-        place = None if facts.document.tools else _first(facts, pattern)
+        place = None if facts.document.tools else _first(facts, anchors, pattern)
         if place is not None:
             title = f"This asks a text model for {what}"
             yield Finding(
@@ -117,16 +127,28 @@ def _speak(facts: PromptFacts) -> Iterator[Finding]:
             )
 
 
-def _first(facts: PromptFacts, pattern: re.Pattern[str]) -> FindingPlace | None:
+def _first(facts: PromptFacts, anchors: tuple[str, ...], pattern: re.Pattern[str]) -> FindingPlace | None:
     for index, text in facts.asked:
         low = fold(text)
-        if not has_any(low, _ANCHORS):
-            continue
-        for match in pattern.finditer(low):
-            start, end = sentence_at(low, match.start())
-            if not _NOT.search(low[start:end]):
-                return FindingPlace(("messages", index, "content"), start, end)
+        for first, last in _lines_with(low, anchors):
+            for match in pattern.finditer(low, first, last):
+                start, end = sentence_at(low, match.start())
+                if not _NOT.search(low[start:end]):
+                    return FindingPlace(("messages", index, "content"), start, end)
     return None
+
+
+def _lines_with(text: str, anchors: tuple[str, ...]) -> list[tuple[int, int]]:
+    """Return code points [start, end) of the lines that have one of the words; no pattern goes beyond a line."""
+    lines: set[tuple[int, int]] = set()
+    for word in anchors:
+        at = text.find(word)
+        while at >= 0:
+            end = text.find("\n", at)
+            end = len(text) if end < 0 else end
+            lines.add((text.rfind("\n", 0, at) + 1, end))
+            at = text.find(word, end)
+    return sorted(lines)
 
 
 def _fields(facts: PromptFacts) -> Iterator[Finding]:

@@ -17,7 +17,38 @@ ACCEPTED = (
     "Accepted: a prompt file, a request body, a list of messages, a curl command, Python or JavaScript with an SDK "
     "call, OpenAI batch lines, and the formats of Anthropic, Langfuse, GitHub Models, Prompty, dotprompt and promptfoo."
 )
+_CURL = re.compile(r"(?:\$\s+)?(?:\S*[/\\])?curl(?:\.exe)?\s")
 _YAML_NAMES = (".yml", ".yaml", ".prompty", ".prompt")
+
+
+def import_kind(text: str) -> str:
+    """Return what pasted text appears to be ("curl command"); empty for plain text. Reads little of it."""
+    start = text[:MAX_FILE_BYTES].lstrip("\ufeff \t\r\n")
+    if _CURL.match(start):
+        return "curl command"
+    if start.startswith(("{", "[")) and re.search(r'"(?:messages|input|prompt|role)"\s*:', start):
+        return "request in JSON"
+    if CALL.search(start):
+        return "SDK call"
+    if start.startswith("---\n") or re.match(r"(?:messages|prompts|name|model)\s*:.*\n", start):
+        return "prompt file in YAML" if re.search(r"^(?:messages|prompts|model|inputs|config)\s*:", start, re.M) else ""
+    return ""
+
+
+_SECRET = re.compile(
+    r"""((?:authorization\s*["']?\s*[:=]\s*["']?(?:f["'])?(?:bearer\s+|basic\s+)?|(?:x-)?api[-_]?key\s*["']?\s*[:=]\s*["']?))"""
+    r"""([^\s"'`$\\{}(),^]{8,})""",
+    re.IGNORECASE,
+)
+
+
+def mask_secrets(text: str, mask: str) -> str:
+    """Replace values of authorization headers and `api_key` arguments; names of variables are kept."""
+    return _SECRET.sub(lambda match: match[0] if _is_code(match[2]) else match[1] + mask, text)
+
+
+def _is_code(value: str) -> bool:
+    return bool(re.match(r"(?:os|process|env|config|settings|import)\b[.\[]|[A-Z][A-Z0-9_]+$", value))
 
 
 def open_any_bytes(data: bytes, name: str = "") -> OpenedPrompt:
@@ -42,7 +73,7 @@ def open_any(text: str, name: str = "", read_file: ReadFile = refuse_files) -> O
     start = text.lstrip("\ufeff \t\r\n")
     if start.startswith(("{", "[")) and not name.lower().endswith(_YAML_NAMES):
         return _json(text.lstrip("\ufeff"))
-    if re.match(r"(?:\$\s+)?(?:\S*[/\\])?curl(?:\.exe)?\s", start):
+    if _CURL.match(start):
         return open_curl(start, read_file)
     if name.lower().endswith(_YAML_NAMES) or start.startswith("---"):
         return open_yaml(text, name)

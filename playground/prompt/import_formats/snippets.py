@@ -15,10 +15,12 @@ from playground.prompt.import_formats.api_bodies import open_json
 from playground.prompt.import_formats.body import Report
 
 CALL = re.compile(
-    r"\b(?:chat\.completions\.(?:create|stream|parse)|responses\.create|messages\.create|electron\.complete)\s*\("
+    r"\b(?:chat\.completions(?:\.with_raw_response)?\.(?:create|stream|parse)|responses\.create|messages\.create"
+    r"|electron(?:\.with_raw_response)?\.complete)\s*\("
 )
 MAX_CHARS = 2_000_000
 _MAX_DEPTH = 60
+_MAX_STEPS = 100_000
 
 
 def open_snippet(text: str) -> OpenedPrompt:
@@ -58,34 +60,49 @@ class _PythonReader:
 
     def __init__(self, known: Mapping[str, ast.expr], report: Report) -> None:
         self._known, self._report = known, report
+        self._steps = 0
 
     def value(self, node: ast.expr, depth: int = 0) -> Json:
         """Return the value of an expression."""
+        self._steps += 1
         if depth > _MAX_DEPTH:
-            raise InputError(FieldError((), "the snippet is nested too deeply."))
+            raise InputError(FieldError((), f"line {node.lineno}: the snippet is nested too deeply."))
+        if self._steps > _MAX_STEPS:  # names that refer to names can double their value at each step
+            raise InputError(FieldError((), f"line {node.lineno}: the values are too large to be evaluated."))
         if isinstance(node, ast.Constant) and (node.value is None or isinstance(node.value, str | int | float)):
             return node.value
         if isinstance(node, ast.List | ast.Tuple):
             return [self.value(item, depth + 1) for item in node.elts]
         if isinstance(node, ast.Dict):
-            return {
-                str(self.value(key, depth + 1)): self.value(item, depth + 1)
-                for key, item in zip(node.keys, node.values, strict=True)
-                if key is not None
-            }
+            return self._dict(node, depth + 1)
         if isinstance(node, ast.JoinedStr):
             return "".join(self._piece(piece) for piece in node.values)
         if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
             number = self.value(node.operand, depth + 1)
             return -number if isinstance(number, int | float) else number
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
-            left, right = self.value(node.left, depth + 1), self.value(node.right, depth + 1)
-            if isinstance(left, list) and isinstance(right, list):
-                return [*left, *right]
-            return f"{left}{right}"
+            return self._sum(node, depth + 1)
         if isinstance(node, ast.Name) and node.id in self._known:
             return self.value(self._known[node.id], depth + 1)
         return self._open(node)
+
+    def _dict(self, node: ast.Dict, depth: int) -> Json:
+        if any(isinstance(key, ast.Name) for key in node.keys):
+            raise SyntaxError("an object of JavaScript")
+        return {
+            str(self.value(key, depth)): self.value(item, depth)
+            for key, item in zip(node.keys, node.values, strict=True)
+            if key is not None
+        }
+
+    def _sum(self, node: ast.BinOp, depth: int) -> Json:
+        left, right = self.value(node.left, depth), self.value(node.right, depth)
+        if isinstance(left, list) and isinstance(right, list):
+            return [*left, *right]
+        joined = f"{left}{right}"
+        if len(joined) > MAX_CHARS:
+            raise InputError(FieldError((), f"line {node.lineno}: a text has more than {MAX_CHARS:,} characters."))
+        return joined
 
     def _piece(self, node: ast.expr) -> str:
         if isinstance(node, ast.Constant):
@@ -115,7 +132,11 @@ def _keywords(call: ast.Call, reader: _PythonReader, report: Report) -> dict[str
             report.note(f"{keyword.arg} was left out: it is not part of the body.")
             continue
         value = reader.value(keyword.value)
-        if keyword.arg == "extra_body" and isinstance(value, dict):
+        if keyword.arg == "request_options":
+            more = value.get("additional_body_parameters") if isinstance(value, dict) else None
+            fields |= more if isinstance(more, dict) else {}
+            report.note("request_options was left out, apart from additional_body_parameters.")
+        elif keyword.arg == "extra_body" and isinstance(value, dict):
             fields |= value
         else:
             fields[keyword.arg] = value

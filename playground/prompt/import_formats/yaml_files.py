@@ -90,21 +90,29 @@ def open_yaml(text: str, name: str = "") -> OpenedPrompt:
 
 def _github_models(value: Mapping[str, Any]) -> OpenedPrompt:
     report = Report()
-    given = value.get("modelParameters") or {}
-    parameters = {name: item for name, item in dict(given).items() if name in _PARAMETERS}
-    for name in dict(given):
-        if name not in parameters:
-            report.note(f"modelParameters.{name} was left out.")
     names = {"maxTokens": "max_tokens", "topP": "top_p"}
-    parameters |= {names[name]: item for name, item in dict(given).items() if name in names}
-    for name in ("testData", "evaluators"):
-        if value.get(name):
-            report.note(f"{name} was left out.")
+    parameters: dict[str, Json] = {}
+    for name, item in _mapping(value.get("modelParameters"), "modelParameters").items():
+        if names.get(name, name) in _PARAMETERS:
+            parameters[names.get(name, name)] = _plain(item)
+        else:
+            report.note(f"modelParameters.{name} was left out.")
+    if value.get("testData"):
+        report.note("testData was left out, apart from the variables of the first entry.")
+    if value.get("evaluators"):
+        report.note("evaluators was left out.")
     data = value.get("testData")
     first = data[0] if isinstance(data, list) and data and isinstance(data[0], dict) else {}
     variables = {key: str(item) for key, item in first.items() if key != "expected"}
     body: dict[str, Json] = {**parameters, "model": value.get("model"), "messages": _plain(value["messages"])}
     return opened_body(body, report, variables=variables, name=str(value.get("name") or ""))
+
+
+def _mapping(value: Any, *path: str) -> Mapping[str, Any]:
+    """Return a mapping; empty for None. Raises InputError with the path of another value."""
+    if value is None or isinstance(value, dict):
+        return value or {}
+    raise InputError(FieldError(path, "is not a mapping."))
 
 
 def _plain(value: Any) -> Json:
@@ -121,8 +129,8 @@ def _plain(value: Any) -> Json:
 def _prompty(settings: Mapping[str, Any], text: str) -> OpenedPrompt:
     report = Report()
     model = settings.get("model") or {}
-    options = model.get("parameters") or model.get("options") or {} if isinstance(model, dict) else {}
-    parameters = {name: _plain(item) for name, item in dict(options).items()}
+    options = model.get("parameters") or model.get("options") if isinstance(model, dict) else None
+    parameters = {name: _plain(item) for name, item in _mapping(options, "model", "parameters").items()}
     for name in ("configuration", "connection"):
         if isinstance(model, dict) and model.get(name):
             report.note(f"model.{name} was left out: choose an endpoint instead.")

@@ -31,13 +31,13 @@ class ContextMeter(QAbstractButton):
 
     @property
     def label(self) -> str:
-        """The figure."""
+        """Return the figure."""
         return self._label
 
     @property
     def over(self) -> bool:
-        """Whether prompt and answer do not fit."""
-        return self._parts is not None and self._parts.left < 0
+        """Return whether prompt and answer do not fit."""
+        return self._parts is not None and self._parts.over
 
     def show_parts(self, parts: Composition, total: int = 0) -> None:
         """Show a composition, scaled to the prompt's `total` tokens as the other panes show it, if it is given."""
@@ -54,7 +54,8 @@ class ContextMeter(QAbstractButton):
             return
         self._parts = parts
         mark = "over the limit: " if self.over else ""
-        label = f"{mark}context ≈ {round(parts.prompt):,} of {parts.room:,}"
+        room = "—" if parts.room is None else f"{parts.room:,}"
+        label = f"{mark}context ≈ {round(parts.prompt):,} of {room}"
         wider = len(label) != len(self._label)
         self._label = label
         self.setToolTip(self.words)
@@ -66,7 +67,7 @@ class ContextMeter(QAbstractButton):
 
     @property
     def words(self) -> str:
-        """The whole composition, a line a part."""
+        """Return the whole composition, one line per part."""
         if self._parts is None:
             return ""
         lines = [f"{name}: {amount_words(name, amount)}" for name, amount in self._parts.parts if amount]
@@ -77,7 +78,7 @@ class ContextMeter(QAbstractButton):
         return QSize(round(metrics.horizontalAdvance(self._label)) + BAR_WIDTH_PX + GRID * 2 + 8, 28)
 
     def open(self) -> None:
-        """The parts as a table, under the meter."""
+        """Show the parts as a table, under the meter."""
         if self._parts is None:
             return
         # Imported here: the first frame shows no table.
@@ -110,8 +111,10 @@ def paint_parts(painter: QPainter, theme: Theme, area: QRectF, parts: Compositio
     """Paint the prompt in proportion to the whole context, and max_tokens hatched; all red over the limit."""
     painter.setPen(Qt.PenStyle.NoPen)
     painter.fillRect(area, theme.line)
-    if parts.left < 0:
+    if parts.over:
         painter.fillRect(area, theme.failure)
+        return
+    if parts.room is None:
         return
     left = area.left()
     for amount, brush in (
@@ -124,12 +127,14 @@ def paint_parts(painter: QPainter, theme: Theme, area: QRectF, parts: Compositio
 
 
 def amount_words(name: str, amount: float) -> str:
-    """A part's tokens: max_tokens is exact, everything else an estimate."""
+    """Return a part's tokens: max_tokens is exact, everything else an estimate."""
     return f"{amount:,.0f}" if name == "max_tokens" else f"≈ {amount:,.0f}"
 
 
 def left_words(parts: Composition) -> str:
-    """What is left, or by how much it does not fit."""
+    """Return the text about the tokens that are left, or about those that do not fit."""
+    if parts.left is None:
+        return "The context length of this endpoint is not known: set it in the endpoint's settings."
     if parts.left < 0:
         return f"≈ {-parts.left:,.0f} tokens too many: the server will refuse this"
     return f"≈ {parts.left:,.0f} tokens left"

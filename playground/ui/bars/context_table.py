@@ -39,9 +39,10 @@ class ContextTable(QDialog):
             text = amount_words(name, amount) if amount or name != "max_tokens" else "not set"
             for column, (words, tone) in enumerate(((name, ""), (text, ""), (_MEANINGS[name], "muted"))):
                 grid.addWidget(_label(words, tone, right=column == 1), row, column)
-        last = _label(left_words(parts), "failure" if parts.left < 0 else "strong")
+        last = _label(left_words(parts), "failure" if parts.over else "strong")
         grid.addWidget(last, len(parts.parts), 0, 1, 3)
-        note = f"Input and output together are at most {parts.room:,} tokens. ≈ is this program's estimate."
+        limit = f"Input and output together are at most {parts.room:,} tokens. " if parts.room else ""
+        note = f"{limit}≈ is this program's estimate."
         grid.addWidget(_label(note, "muted"), len(parts.parts) + 1, 0, 1, 3)
 
 

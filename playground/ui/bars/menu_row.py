@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from PySide6.QtGui import QAction
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QMenu, QMenuBar, QPushButton, QSizePolicy, QWidget
+from shiboken6 import isValid
 
 from playground.export.terminal import visible_line
 from playground.prompt.document import Json
@@ -14,6 +18,9 @@ from playground.storage.settings import Settings
 from playground.ui.theme import GRID, current_theme
 from playground.ui.widgets.icons import ICON_PX, icon
 from playground.ui.widgets.plain_tip import plain_tip
+
+if TYPE_CHECKING:
+    from playground.tasks import Tasks
 
 HEIGHT_PX = 30
 MAX_RECENT = 10
@@ -64,9 +71,9 @@ class Destination(QFrame):
 class RecentFilesMenu(QMenu):
     """The prompt files that were opened or saved last, newest first. `open_file` receives the chosen one."""
 
-    def __init__(self, settings: Settings, open_file: Callable[[Path], None], parent: QWidget) -> None:
+    def __init__(self, settings: Settings, open_file: Callable[[Path], None], tasks: Tasks, parent: QWidget) -> None:
         super().__init__("Open recent", parent)
-        self._settings, self._open = settings, open_file
+        self._settings, self._open, self._tasks = settings, open_file, tasks
         self.aboutToShow.connect(self._fill)
         self._show_enabled()
 
@@ -99,8 +106,16 @@ class RecentFilesMenu(QMenu):
             name = visible_line(f"{path.name} — {path.parent}").replace("&", "&&")
             action = self.addAction(f"&{number} {name}" if number < 10 else name)
             action.triggered.connect(lambda _checked, path=path: self._open(path))
+        files = list(zip(self.actions(), self.paths, strict=True))
         self.addSeparator()
         self.addAction("Clear this list").triggered.connect(lambda _checked: self.clear_files())
+        self._tasks.start(self._mark_missing(files), "look for the recent files")
+
+    async def _mark_missing(self, files: Sequence[tuple[QAction, Path]]) -> None:
+        """Mark files that no longer exist. A file on a network drive may take seconds; the menu may close meanwhile."""
+        for action, path in files:
+            if not await asyncio.to_thread(path.exists) and isValid(action):
+                action.setText(f"{action.text()} (missing)")
 
 
 class MenuRow(QFrame):

@@ -14,6 +14,7 @@ from playground.ui.widgets.plain_tip import plain_tip
 
 if TYPE_CHECKING:
     from playground.client.rate_limiter import Load
+    from playground.requestlog.recovery import RecoveryProgress
 
 HEIGHT_PX = 24
 
@@ -30,12 +31,13 @@ class StatusBar(QFrame):
         self._trouble = QLabel()
         self._trouble.setTextFormat(Qt.TextFormat.PlainText)
         self._trouble.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        self._recovery = QLabel()
         self._saved = QLabel()
         self._hint = QLabel()
         row = QHBoxLayout(self)
         row.setContentsMargins(GRID + 4, 0, GRID + 4, 0)
         row.setSpacing(GRID * 2)
-        for label in (self._in_flight, self._minute, self._trouble, self._saved, self._hint):
+        for label in (self._in_flight, self._minute, self._recovery, self._trouble, self._saved, self._hint):
             label.setProperty("tone", "muted")
             row.addWidget(label, 1 if label is self._trouble else 0)
 
@@ -57,6 +59,14 @@ class StatusBar(QFrame):
     def show_hint(self, words: str) -> None:
         """Show the most important keys."""
         self._hint.setText(words)
+
+    def show_recovery(self, progress: RecoveryProgress) -> None:
+        """Show how much of a damaged log is recovered; nothing at the end, unless requests could not be read."""
+        lost = f", {progress.damaged:,} could not be read" if progress.damaged else ""
+        if progress.finished:
+            self._recovery.setText(f"Log recovered: {progress.done:,} requests{lost}" if lost else "")
+        else:
+            self._recovery.setText(f"Recovering the log: {progress.done:,} of {progress.total:,} requests{lost}")
 
     def show_trouble(self, sentence: str) -> None:
         """Show a message that does not stop the work, such as a log that cannot be written."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from PySide6.QtCore import Signal
-from PySide6.QtGui import QAction
-from PySide6.QtWidgets import QButtonGroup, QFrame, QHBoxLayout, QMenu, QPushButton, QWidget
+from PySide6.QtGui import QAction, QResizeEvent
+from PySide6.QtWidgets import QButtonGroup, QFrame, QHBoxLayout, QMenu, QPushButton, QSizePolicy, QWidget
 
 from playground.client.endpoint import Endpoint
 from playground.ui.bars.context_meter import ContextMeter
@@ -15,6 +15,10 @@ from playground.ui.theme import GRID, Theme
 from playground.ui.widgets.icons import icon_button, set_icon
 
 HEIGHT_PX = 44
+WORDS_PX = 1_280
+"""Least width with words on modes and "Verify caching"."""
+LEAST_PX = 860
+VERIFY = "Verify caching"
 _NAME_CHARACTERS = 40
 
 
@@ -28,6 +32,7 @@ class ModeSwitch(QFrame):
         super().__init__()
         self.setProperty("look", "modes")
         self.setAccessibleName("Mode")
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
         self._buttons: dict[str, QPushButton] = {}
         self._group = QButtonGroup(self)
         self._row = QHBoxLayout(self)
@@ -88,7 +93,10 @@ class TopBar(QFrame):
         self._send = QPushButton()
         self._send.setProperty("look", "primary")
         self._send.clicked.connect(self.send_clicked)
-        self._verify = QPushButton("Verify caching")
+        self._verify = QPushButton(VERIFY)
+        self._wide = True
+        # Else the words would keep the window from becoming narrow.
+        self.setMinimumWidth(LEAST_PX)
         set_icon(self._verify, "check", "text")
         self._verify.setToolTip("Send the prompt twice; the second shows whether the cache works")
         self._verify.clicked.connect(verify.trigger)
@@ -105,6 +113,16 @@ class TopBar(QFrame):
         self._prompt_tools = (self._file, self._new, *right)
         self._mode_tools: QWidget | None = None
 
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Show icons only for modes and "Verify caching" in a window too narrow for their words."""
+        super().resizeEvent(event)
+        wide = self.width() >= WORDS_PX
+        if wide != self._wide:
+            self._wide = wide
+            self.modes.show_words(wide)
+            self._verify.setText(VERIFY if wide else "")
+            self._verify.setAccessibleName(VERIFY)
+
     def show_tools(self, tools: QWidget | None, *, prompt: bool) -> None:
         """Display the prompt's controls, or those of another mode in their place."""
         if self._mode_tools is not None:
@@ -113,7 +131,7 @@ class TopBar(QFrame):
             widget.setVisible(prompt)
         self._mode_tools = tools
         if tools is not None:
-            self._row.addWidget(tools)
+            self._row.addWidget(tools, 1000)  # takes the room of the stretch before it
             tools.show()
 
     def set_file_menu(self, menu: QMenu) -> None:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from base64 import b64decode, b64encode
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QByteArray, QObject, Qt, Signal
-from PySide6.QtGui import QGuiApplication
-from PySide6.QtWidgets import QDialog, QMainWindow
+from PySide6.QtGui import QGuiApplication, QKeySequence
+from PySide6.QtWidgets import QDialog, QFileDialog, QMainWindow
 
 from playground.client.endpoint import ELECTRON_ID
 from playground.services import AppServices
 from playground.simulator.launch import SimulatorError
+from playground.storage.paths import write_shared
 from playground.ui.actions import ACTIONS, Actions
 from playground.ui.appearance import Appearance
 
@@ -23,13 +26,14 @@ if TYPE_CHECKING:
 
     from playground.client.endpoint import Endpoint
     from playground.lint.model import Finding
-    from playground.prompt.document import Document, Tool
+    from playground.prompt.document import Document, Json, Tool
     from playground.runs.state import RunState
     from playground.ui.controllers.request import Requests
     from playground.ui.dialogs.cache_history import ReplayDialog
     from playground.ui.dialogs.cache_lab import CacheLabDialog
     from playground.ui.dialogs.connect import ConnectDialog, ProbeResult
     from playground.ui.dialogs.guide import GuideDialog
+    from playground.ui.dialogs.palette import Rebound
     from playground.ui.dialogs.tool_server import ToolServerDialog
     from playground.ui.panes.prompt.pane import PromptPane
 
@@ -37,6 +41,9 @@ if TYPE_CHECKING:
 _COPIED = {
     "ticket": "Copied as a support ticket. Message contents are left out; a hash and a length stand for each.",
     "curl": "Copied as a curl command. It reads the key from SMALLEST_API_KEY; the prompt is in it.",
+    "powershell": "Copied as PowerShell commands. They read the key from SMALLEST_API_KEY; the prompt is in them.",
+    "smallestai": "Copied as a Python script for smallestai 5, without streaming. It reads SMALLEST_API_KEY.",
+    "markdown": "Copied as Markdown. Keys are masked; prompt and answer are in it.",
     "httpx": "Copied as a Python script. It reads the key from SMALLEST_API_KEY; the prompt is in it.",
     "javascript": "Copied as a JavaScript module. It reads the key from SMALLEST_API_KEY; the prompt is in it.",
     "python": "Copied as a Python script. It reads the key from SMALLEST_API_KEY; the prompt is in it.",
@@ -75,7 +82,7 @@ class DialogController(QObject):
         QGuiApplication.clipboard().setText(text)
 
     def hand_over(self, run_id: str | None, form: str) -> None:
-        """Copy a logged request as a "ticket", as "curl" or as "python"."""
+        """Copy a logged request in one of its forms: "ticket", "markdown", or a key of `SCRIPTS`."""
         if run_id is None:
             self.trouble.emit("There is no request to copy yet.")
         else:
@@ -83,7 +90,8 @@ class DialogController(QObject):
 
     async def _hand_over(self, run_id: str, form: str) -> None:
         # Imported on first use, as the dialogs are.
-        from playground.export.snippets import as_curl, as_httpx, as_javascript, as_python
+        from playground.export.request_page import as_markdown
+        from playground.export.snippets import SCRIPTS
         from playground.export.ticket import ticket
 
         recalled = await self._workspace.recall(run_id)
@@ -91,10 +99,42 @@ class DialogController(QObject):
             self.trouble.emit("That request is not in the log.")
             return
         stored = recalled.stored
-        scripts = {"curl": as_curl, "python": as_python, "httpx": as_httpx, "javascript": as_javascript}
-        text = ticket(stored) if form == "ticket" else scripts[form](stored.record)
+        if form in ("ticket", "markdown"):
+            text = ticket(stored) if form == "ticket" else as_markdown(stored)
+        else:
+            text = SCRIPTS[form](stored.record)
         self.copy(text)
         self.trouble.emit(_COPIED[form])
+
+    def save_page(self, run_id: str | None) -> None:
+        """Ask for a file, and write a logged request to it as HTML or Markdown."""
+        if run_id is None:
+            self.trouble.emit("There is no request to export yet.")
+            return
+        dialog = QFileDialog(self._window, "Export the request")
+        dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
+        dialog.setNameFilters(["Web page (*.html)", "Markdown (*.md)"])
+        dialog.setDefaultSuffix("html")
+        dialog.fileSelected.connect(
+            lambda path: self._workspace.tasks.start(self.write_page(run_id, Path(path)), "export a request")
+        )
+        dialog.open()
+
+    async def write_page(self, run_id: str, path: Path) -> None:
+        """Write a logged request to a file, as Markdown if its name ends in .md, otherwise as HTML."""
+        from playground.export.request_page import as_html, as_markdown
+
+        recalled = await self._workspace.recall(run_id)
+        if recalled is None:
+            self.trouble.emit("That request is not in the log.")
+            return
+        text = (as_markdown if path.suffix.lower() == ".md" else as_html)(recalled.stored)
+        try:
+            await asyncio.to_thread(write_shared, path, text.encode("utf-8", "replace"))
+        except OSError as error:
+            self.trouble.emit(f"{path} cannot be written: {error.strerror or error}.")
+        else:
+            self.trouble.emit(f"Exported to {path.name}. Keys are masked; prompt and answer are in it.")
 
     def mend_dialog(self, prompt: PromptPane, advice: tuple[Finding, ...]) -> None:
         """Ways to mend the prompt; one that is chosen is one step of its history."""
@@ -261,9 +301,12 @@ class DialogController(QObject):
             text = "The server answers. It has no list of models." if reached else f"{found.title}. {found.advice}"
             return ProbeResult(reached, text)
         names = tuple(model.id for model in found)
+        length = next((model.context_length for model in found if model.id == endpoint.model), None)
         if names and endpoint.model and endpoint.model not in names:
             return ProbeResult(False, f"The server answers, but offers no model {endpoint.model}.", names)
-        return ProbeResult(True, f"Connected. {len(names):,} model{'' if len(names) == 1 else 's'} offered.", names)
+        return ProbeResult(
+            True, f"Connected. {len(names):,} model{'' if len(names) == 1 else 's'} offered.", names, length
+        )
 
     def settings_dialog(self, section: str = "") -> None:
         """Open the settings, at a section if one is named."""
@@ -282,7 +325,26 @@ class DialogController(QObject):
         from playground.ui.dialogs.palette import KeysSheet
 
         assert self._actions is not None
-        self._open(KeysSheet(self._actions.rows(), self._window))
+        self._open(KeysSheet(self._actions.rows(), self._rebind, self._window))
+
+    def _rebind(self, row: int, shortcut: str | None) -> Rebound:
+        """Give an action another key and store it, unless another action or a message action has the key."""
+        from playground.ui.dialogs.palette import Rebound
+        from playground.ui.panes.prompt.cards import ACTIONS as CARD_ACTIONS
+
+        assert self._actions is not None
+        spec = ACTIONS[row]
+        wanted = spec.shortcut if shortcut is None else shortcut
+        cards = {QKeySequence(key).toString(): label for _, label, key in CARD_ACTIONS if key}
+        other = self._actions.clash(spec.id, wanted) or cards.get(wanted, "")
+        if other and wanted:
+            return Rebound(self._actions.shortcut(spec.id), f"{wanted} is the key of “{other}”. Change that one first.")
+        self._actions.rebind(spec.id, wanted)
+        chosen: dict[str, Json] = {name: key for name, key in self.shortcuts().items() if name != spec.id}
+        if wanted != spec.shortcut:
+            chosen[spec.id] = wanted
+        self._workspace.settings.set("shortcuts", chosen)
+        return Rebound(self._actions.shortcut(spec.id))
 
     def palette(self) -> None:
         """Ctrl+K: every action by a few letters."""

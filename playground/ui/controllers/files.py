@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import uuid
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,13 +14,16 @@ from PySide6.QtGui import QDropEvent
 from PySide6.QtWidgets import QFileDialog, QMessageBox, QWidget
 
 from playground.assets import asset
+from playground.client.redact import MASK
 from playground.prompt.document import Document, Message
 from playground.prompt.field_errors import InputError
-from playground.prompt.files import PROMPT_FORMAT, FileFormat, OpenedPrompt, content_id, dump, missing_in, parse_bytes
-from playground.prompt.import_formats.detect import open_any_bytes
-from playground.storage.draft import Draft, DraftState
+from playground.prompt.files import PROMPT_FORMAT, FileFormat, OpenedPrompt, dump, missing_in, parse_bytes
+from playground.prompt.import_formats.detect import import_kind, open_any, open_any_bytes
+from playground.prompt.json_bounds import loads
+from playground.storage.draft import Draft
 from playground.storage.paths import write_shared
-from playground.ui.panes.prompt.undo import PromptFile
+from playground.ui.controllers.tabs import NOT_COMPARED, PromptTabs, identified
+from playground.ui.panes.prompt.undo import PromptFile, PromptPage
 
 if TYPE_CHECKING:
     from playground.tasks import Tasks
@@ -29,24 +31,17 @@ if TYPE_CHECKING:
 
 SUFFIX = ".prompt.json"
 PROMPTS, BODIES = f"Prompt files (*{SUFFIX} *.json)", "Request bodies (*.json)"
+EXPORTS = {"GitHub Models prompt (*.prompt.yml)": ".prompt.yml", "Prompty (*.prompty)": ".prompty"}
+"""Formats of other tools, by name filter: the end of the file's name."""
 OTHERS = "Prompts of other tools (*.yml *.yaml *.prompty *.prompt *.sh *.py *.js *.ts *.jsonl)"
 FILTER = f"{PROMPTS};;{OTHERS};;All files (*)"
 SETTLE_MS = 150
 """Wait after a file system event: an editor that replaces a file causes several."""
 
 
-NOT_COMPARED = ""
-"""Digest of a file that was not read since the program started."""
-
-
 def sample_document(name: str = "acme-phone-agent") -> Document:
     """Return a shipped prompt; by default the voice agent of a first start."""
     return parse_bytes(asset(f"prompts/{name}.prompt.json").read_bytes()).document
-
-
-def identified(document: Document) -> Document:
-    """Return a document with an id. Tool mocks and consents belong to the id: two prompts may have one name."""
-    return document if document.id else replace(document, id=content_id(document))
 
 
 def digest_of(data: bytes) -> str:
@@ -65,13 +60,19 @@ class Files(QObject):
     """An error message."""
     saved = Signal(str)
     """The file was saved: its name."""
+    file_saved = Signal(object, object)
+    """The prompt was saved: the path before (None: it had no file), and the PromptFile."""
     file_used = Signal(object)
     """A prompt file (Path) was opened or saved."""
     import_requested = Signal(object)
-    """A dropped file (Path) that is not a prompt but may be a log or HAR."""
+    """A file (Path) that is not a prompt but may be a log or HAR."""
 
     def __init__(self, window: QWidget, draft: Draft, prompt: PromptPane, tasks: Tasks) -> None:
         super().__init__(window)
+        self.tabs = PromptTabs(prompt)
+        self.tabs.close_requested.connect(self.close_tab)
+        self.tabs.switched.connect(lambda _page: self.replaced.emit())
+        self.changed.connect(self.tabs.refresh)
         draft.on_trouble = self.trouble.emit
         self._window, self._draft, self._prompt, self._tasks = window, draft, prompt, tasks
         self._saving = asyncio.Lock()
@@ -81,6 +82,9 @@ class Files(QObject):
         self._look = QTimer(self, interval=SETTLE_MS, singleShot=True)
         self._look.timeout.connect(self._check_disk)
         prompt.history.file_changed.connect(self._watch)
+        prompt.prompt_tab.import_pasted.connect(
+            lambda text: tasks.start(self.offer_import(text), "read the pasted text")
+        )
         window.setAcceptDrops(True)
         window.installEventFilter(self)
 
@@ -92,13 +96,12 @@ class Files(QObject):
     @property
     def name(self) -> str:
         """The prompt's name: its file's name, otherwise its own."""
-        path = self.file.path
-        return path.name.removesuffix(".json") if path is not None else self._prompt.document().name
+        return self.tabs.page.name
 
     @property
     def dirty(self) -> bool:
         """Whether the prompt differs from its file, or from the prompt that was opened."""
-        return self._prompt.document() != self.file.saved
+        return self.tabs.page.dirty
 
     def start(self) -> None:
         """Show the draft of the last session, or the sample prompt at a first start."""
@@ -106,26 +109,42 @@ class Files(QObject):
         if state is None:
             self._show(sample_document(), PromptFile(None, PROMPT_FORMAT, sample_document()))
             return
-        try:
-            saved = identified(parse_bytes(state.saved.encode("utf-8", "surrogatepass")).document)
-        except InputError:
-            saved = Document()
-        path = Path(state.file) if state.file else None
-        self._prompt.set_document(state.document, file=PromptFile(path, state.format, saved, NOT_COMPARED))
+        self.tabs.restore(state)
         self._watch()
         self._check_disk()
 
-    def edited(self, document: Document) -> None:
-        """Save the draft."""
-        file = self.file
-        path = str(file.path) if file.path is not None else None
-        self._draft.note(DraftState(document, path, file.saved_text, file.format))
+    def edited(self, _document: Document) -> None:
+        """Save the draft of every tab."""
+        self._draft.note(self.tabs.state())
         self.changed.emit()
+
+    def new_tab(self) -> None:
+        """Open another tab with an empty prompt."""
+        self.tabs.add()
+        self.new()
+
+    def close_tab(self, page: PromptPage | None = None) -> None:
+        """Close a tab (None: the one on display) after the question about unsaved changes.
+
+        The last tab gets an empty prompt in place of its own.
+        """
+        closing = page or self.tabs.page
+        if closing.dirty:
+            self.tabs.show_page(closing)
+        self._ask_then(closing, lambda: self._close(closing))
+
+    def _close(self, page: PromptPage) -> None:
+        if page not in self.tabs.pages:
+            return
+        if len(self.tabs.pages) == 1:
+            self.tabs.add()
+            self._show(_empty(), PromptFile(saved=_empty()))
+        self.tabs.remove(page)
+        self.edited(self._prompt.document())
 
     def new(self) -> None:
         """Start an empty prompt: one system and one user message."""
-        empty = Document(messages=(Message("system", ""), Message("user", "")), id=uuid.uuid4().hex)
-        self.show_example(empty)
+        self.show_example(_empty())
 
     def open_sample(self, name: str = "acme-phone-agent") -> None:
         """Open a shipped prompt."""
@@ -136,30 +155,49 @@ class Files(QObject):
         self.open_sample("acme-billing-agent")
 
     def show_example(self, document: Document) -> None:
-        """Open a prompt that has no file."""
-        self._ask_then(lambda: self._show(document, PromptFile(None, PROMPT_FORMAT, document)))
+        """Open a prompt that has no file, in a new tab unless the one on display is empty."""
+        self._need_tab()
+        self._show(document, PromptFile(None, PROMPT_FORMAT, document))
+
+    def _need_tab(self) -> None:
+        if not self.tabs.blank:
+            self.tabs.add()
 
     def open(self) -> None:
         """Ask for a file and open it."""
         dialog = QFileDialog(self._window, "Open a prompt file or a request body")
         dialog.setNameFilter(FILTER)
         dialog.setFileMode(QFileDialog.FileMode.ExistingFile)
-        dialog.fileSelected.connect(lambda path: self.ask_and_open(Path(path)))
+        dialog.fileSelected.connect(lambda path: self.open_path(Path(path)))
         dialog.open()
 
-    def ask_and_open(self, path: Path) -> None:
-        """Open a file, after the question about unsaved changes."""
-        self._ask_then(lambda: self.open_path(path))
-
     def open_path(self, path: Path) -> None:
-        """Open a file in the background; a file that is not a prompt changes nothing."""
-        self._tasks.start(self.open_file(path), "open a file")
+        """Open a file in a tab, in the background; logs and HAR files are imported."""
+        self._tasks.start(self.open_all([path]), "open a file")
 
-    async def open_file(self, path: Path) -> None:
-        """Open a file; a file that is not a prompt changes nothing. Reports errors through `trouble`."""
+    async def open_all(self, paths: Sequence[Path]) -> None:
+        """Open each file in a tab; logs and HAR files are imported. Errors are reported through `trouble`."""
+        for path in paths:
+            if is_log(path):
+                await self._open_lines(path)
+            else:
+                await self.open_file(path, in_tab=True)
+
+    async def open_file(self, path: Path, *, in_tab: bool = False) -> None:
+        """Open a file; a file that is not a prompt changes nothing. Reports errors through `trouble`.
+
+        `in_tab`: display the tab in which the file is open, or open it in a new tab unless the one on display is empty.
+        Otherwise it replaces the prompt on display, which Undo brings back.
+        """
+        path = await asyncio.to_thread(path.absolute)
+        if in_tab and (page := self.tabs.find(path)) is not None:
+            self.tabs.show_page(page)
+            return
         read = await self._read(path)
         if read is None:
             return
+        if in_tab:
+            self._need_tab()
         opened, digest = read
         # A prompt of another tool gets no file: Save must not replace the other tool's file with this program's format.
         file = PromptFile(None if opened.imported else path, opened.format, opened.document, digest)
@@ -181,6 +219,8 @@ class Files(QObject):
             return await asyncio.to_thread(read)
         except InputError as bad:
             self.trouble.emit(f"{path.name} was not opened: {bad.problems[0]}")
+        except FileNotFoundError:
+            self.trouble.emit(f"{path} does not exist any more.")
         except OSError as error:
             self.trouble.emit(f"{path} cannot be read: {error.strerror or error}.")
         return None
@@ -209,17 +249,39 @@ class Files(QObject):
         """Ask for a file and a format, and save to it."""
         dialog = QFileDialog(self._window, "Save the prompt")
         dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
-        dialog.setNameFilters([PROMPTS, BODIES])
+        dialog.setNameFilters([PROMPTS, BODIES, *EXPORTS])
         if self.file.format.kind == "request_body":
             dialog.selectNameFilter(BODIES)
         dialog.setDefaultSuffix("json")
         dialog.selectFile((self.name or "prompt") + (".json" if self.file.path else SUFFIX))
-        dialog.fileSelected.connect(
-            lambda path: self._tasks.start(
-                self.save_file(Path(path), self._format(dialog.selectedNameFilter()), force=True), "save the prompt"
-            )
-        )
+        dialog.filterSelected.connect(lambda chosen: dialog.setDefaultSuffix(EXPORTS.get(chosen, "json").lstrip(".")))
+        dialog.fileSelected.connect(lambda path: self._save_to(Path(path), dialog.selectedNameFilter()))
         dialog.open()
+
+    def _save_to(self, path: Path, chosen: str) -> None:
+        if chosen in EXPORTS:
+            self._tasks.start(self.export_file(path, EXPORTS[chosen]), "export the prompt")
+        else:
+            self._tasks.start(self.save_file(path, self._format(chosen), force=True), "save the prompt")
+
+    async def export_file(self, path: Path, ending: str) -> None:
+        """Write the prompt in another tool's format, and report what is not in it. The prompt's file is unchanged."""
+        # Imported here: rarely needed.
+        from playground.export.prompt_files import WRITERS, left_out
+
+        document = self._prompt.document()
+
+        def write() -> tuple[str, ...]:
+            text = WRITERS[ending](document, "electron")
+            write_shared(path, text.encode())
+            return left_out(document, text, f"x{ending}")
+
+        try:
+            lost = await asyncio.to_thread(write)
+        except OSError as error:
+            self.trouble.emit(f"{path} cannot be written: {error.strerror or error}.")
+        else:
+            self.trouble.emit(" ".join((f"Exported to {path.name}.", *lost)))
 
     def _format(self, name_filter: str) -> FileFormat:
         kept = self.file.format
@@ -248,10 +310,13 @@ class Files(QObject):
             self._saved(file, PromptFile(path, written, document, digest_of(data)))
 
     def _saved(self, before: PromptFile, now: PromptFile) -> None:
+        old_path = before.path
         if before.path == now.path:
             before.format, before.digest, before.saved = now.format, now.digest, now.saved
-        elif self.file is before:
-            self._prompt.history.set_file(now)
+        else:
+            self.tabs.rename_file(before, now)
+            if self.file is before:
+                self._prompt.history.set_file(now)
         self._prompt.file_bar.hide()
         self._watch()
         for message in missing_in(now.saved, now.format):
@@ -260,34 +325,37 @@ class Files(QObject):
         if now.path is not None:
             self.file_used.emit(now.path)
             self.saved.emit(now.path.name)
+            self.file_saved.emit(old_path, now)
 
-    def _ask_then(self, run: Callable[[], None]) -> None:
-        if not self.dirty or not self._prompt.document().messages:
+    def _ask_then(self, page: PromptPage, run: Callable[[], None]) -> None:
+        if not page.dirty or not any(message.content for message in page.document.messages):
             run()
             return
         box = QMessageBox(self._window)
         box.setWindowTitle("Unsaved changes")
         box.setTextFormat(Qt.TextFormat.PlainText)
-        box.setText(f"{self.name or 'This prompt'} has unsaved changes.")
-        box.setInformativeText("Undo brings them back after the other prompt is opened.")
-        save = box.addButton("Save…" if self.file.path is None else "Save", QMessageBox.ButtonRole.AcceptRole)
-        discard = box.addButton("Open without saving", QMessageBox.ButtonRole.DestructiveRole)
+        box.setText(f"{page.name or 'This prompt'} has unsaved changes.")
+        box.setInformativeText("Discard loses them.")
+        path = page.file.path
+        save = box.addButton("Save…" if path is None else "Save", QMessageBox.ButtonRole.AcceptRole)
+        discard = box.addButton("Discard", QMessageBox.ButtonRole.DestructiveRole)
         box.addButton(QMessageBox.StandardButton.Cancel)
 
         def answer(button: object) -> None:
             if button is discard:
                 run()
-            elif button is save and self.file.path is None:
+            elif button is save and path is None:
                 self.save_as()
-            elif button is save and self.file.path is not None:
-                self._tasks.start(self._save_then(self.file.path, run), "save the prompt")
+            elif button is save and path is not None:
+                self._tasks.start(self._save_then(path, page, run), "save the prompt")
 
         box.buttonClicked.connect(answer)
         box.open()
 
-    async def _save_then(self, path: Path, run: Callable[[], None]) -> None:
+    async def _save_then(self, path: Path, page: PromptPage, run: Callable[[], None]) -> None:
+        self.tabs.show_page(page)
         await self.save_file(path)
-        if not self.dirty:
+        if not page.dirty:
             run()
 
     def _watch(self) -> None:
@@ -380,16 +448,50 @@ class Files(QObject):
             if paths:
                 event.acceptProposedAction()
                 if event.type() == QEvent.Type.Drop:
-                    self.open_dropped(paths[0])
+                    self._tasks.start(self.open_all(paths), "open files")
                 return True
         return super().eventFilter(watched, event)
 
-    def open_dropped(self, path: Path) -> None:
-        """Open a dropped prompt; hand logs and HAR files to the import."""
-        if is_log(path):
-            self.import_requested.emit(path)
+    async def offer_import(self, text: str) -> None:
+        """Open pasted text of another format as a prompt if the prompt was empty; otherwise offer that."""
+        kind, bar = import_kind(text), self._prompt.paste_bar
+        try:
+            opened = await asyncio.to_thread(open_any, text)
+        except InputError as bad:
+            if "YAML" not in kind:  # plain text may look like YAML
+                bar.say(f"The pasted {kind} is not a prompt: {bad.problems[0]}", [("Dismiss", bar.hide)])
+            return
+        notes = list(opened.notes)
+        if opened.model not in (None, "electron"):
+            notes.append(f"The model {opened.model} was replaced by the model of the endpoint.")
+        if MASK in text:
+            notes.append("API keys in the pasted text were masked.")
+
+        def accept() -> None:
+            bar.hide()
+            self._show(opened.document, PromptFile(None, PROMPT_FORMAT, opened.document), "Open pasted text")
+            report = " ".join(notes) or "Nothing was left out."
+            count = len(opened.document.messages)
+            bar.say(f"{count:,} messages from the pasted {kind}. {report}", [("Dismiss", bar.hide)])
+
+        document = self._prompt.document()
+        whole = "".join(message.content or "" for message in document.messages)
+        if not document.tools and whole.strip() == text.strip():
+            accept()
         else:
-            self.ask_and_open(path)
+            found = f"The pasted text is a {kind}."
+            bar.say(" ".join((found, *notes)), [("Open as prompt", accept), ("Keep as text", bar.hide)])
+
+    async def _open_lines(self, path: Path) -> None:
+        """Open JSON lines of requests (OpenAI batch input) as a prompt; import other lines into the log."""
+        if path.suffix.lower() == ".jsonl" and await asyncio.to_thread(_has_requests, path):
+            await self.open_file(path, in_tab=True)
+        else:
+            self.import_requested.emit(path)
+
+
+def _empty() -> Document:
+    return Document(messages=(Message("system", ""), Message("user", "")), id=uuid.uuid4().hex)
 
 
 def is_log(path: Path) -> bool:
@@ -402,6 +504,19 @@ def _bytes_of(path: Path) -> bytes:
         return path.read_bytes()
     except OSError:
         return b""
+
+
+def _has_requests(path: Path) -> bool:
+    """Return whether the first line is a request body, or a line of an OpenAI batch input file."""
+    try:
+        with path.open("rb") as file:
+            value = loads(file.readline(MAX_FIRST_LINE_BYTES))
+    except (OSError, ValueError):
+        return False
+    return isinstance(value, dict) and (isinstance(value.get("messages"), list) or "custom_id" in value)
+
+
+MAX_FIRST_LINE_BYTES = 4_000_000
 
 
 def _document_in(data: bytes) -> Document | None:

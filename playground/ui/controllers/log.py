@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QObject, QTimer, Signal
@@ -130,6 +131,10 @@ class LogPaths(QObject):
 
     trouble = Signal(str)
     open_requested = Signal(str)
+    request_asked = Signal(str, str)
+    """"resend" or the form of a copy, and the run_id."""
+    compare_requested = Signal(list)
+    """Logged requests are to be compared: their run_ids, oldest first."""
 
     def __init__(self, window: QWidget, workspace: AppServices, pane: LogPane, theme: Callable[[], Theme]) -> None:
         super().__init__(window)
@@ -172,6 +177,7 @@ class LogPaths(QObject):
             self._work = LogWork(self._window, self._workspace, self._pane, self._theme)
             self._work.trouble.connect(self.trouble)
             self._work.open_requested.connect(self.open_requested)
+            self._work.compare_requested.connect(self.compare_requested)
         return self._work
 
     def start(self, work: Coroutine[Any, Any, None], name: str) -> None:
@@ -188,10 +194,21 @@ class LogPaths(QObject):
 
     def ask(self, name: str) -> None:
         """Do something with the chosen rows."""
+        run_id = self._pane.current_run_id()
         if self.log is None:
             self.trouble.emit("There is no request log.")
+        elif name in ("resend", "curl", "python", "httpx", "javascript"):
+            if run_id is not None:
+                self.request_asked.emit(name, run_id)
         else:
             self.work.do(name)
+
+    def import_from(self, path: Path) -> None:
+        """Import a log or HAR file."""
+        if self.log is None:
+            self.trouble.emit(f"{path.name} was not imported: there is no request log.")
+        else:
+            self.work.import_from(path)
 
     async def _read_words(self) -> None:
         if self.log is not None:
@@ -232,6 +249,7 @@ class LogPaths(QObject):
         columns = self.layout.menu()
         columns.setTitle("Columns")
         menu.addMenu(columns)
+        menu.addMenu(self._pane.table.order_menu())
         menu.addSeparator()
         for name, label in (
             ("export_shown", "Export shown requests…"),

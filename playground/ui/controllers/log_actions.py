@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -20,6 +21,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from playground.experiments.comparison import LETTERS, read_tags
 from playground.export.export import export, format_of
 from playground.export.importer import import_file
 from playground.prompt.field_errors import InputError
@@ -34,7 +36,6 @@ from playground.ui.widgets.notice import words
 if TYPE_CHECKING:
     from playground.requestlog.log import RequestLog
     from playground.requestlog.records import StoredRun
-    from playground.ui.dialogs.compare import CompareDialog
     from playground.ui.dialogs.settings import LogSizeDialog
     from playground.ui.dialogs.ticket import TicketDialog
 
@@ -126,13 +127,15 @@ class LogWork(QObject):
     trouble = Signal(str)
     open_requested = Signal(str)
     """A run_id."""
+    compare_requested = Signal(list)
+    """Run_ids, oldest first."""
     done = Signal(str)
     """Emitted with the name of the completed action."""
 
     def __init__(self, window: QWidget, workspace: AppServices, pane: LogPane, theme: Callable[[], Theme]) -> None:
         super().__init__(window)
         self._window, self._workspace, self._pane, self._theme = window, workspace, pane, theme
-        self.dialog: TicketDialog | CompareDialog | LogSizeDialog | QFileDialog | QInputDialog | None = None
+        self.dialog: TicketDialog | LogSizeDialog | QFileDialog | QInputDialog | None = None
         """The one that was opened last."""
 
     @property
@@ -151,7 +154,7 @@ class LogWork(QObject):
             "compare": self._compare,
             "ticket": self._ticket,
             "export": self._export,
-            "export_shown": lambda: self._export_of(self._pane.model.filter),
+            "export_shown": lambda: self._export_of(replace(self._pane.model.filter, order=None)),
             "import": self._import,
             "delete": self._delete,
             "delete_shown": self._delete_shown,
@@ -172,7 +175,7 @@ class LogWork(QObject):
         """The numbers of the chosen rows, rising."""
         places = self._pane.table.chosen_rows()
         numbers = await self._log.numbers(self._pane.model.filter)
-        return [numbers[len(numbers) - 1 - place] for place in reversed(places) if place < len(numbers)]
+        return sorted(numbers[len(numbers) - 1 - place] for place in places if place < len(numbers))
 
     async def chosen(self) -> list[str]:
         """The run_ids of the chosen rows, the newest first."""
@@ -243,13 +246,12 @@ class LogWork(QObject):
             self.open_requested.emit(forecast.run_id)
 
     async def _compare(self) -> None:
-        runs = await self._runs(await self.chosen())
-        if len(runs) != 2:
-            self.trouble.emit("Choose two requests to compare.")
+        ids = (await self.chosen())[::-1]
+        stored = await self._log.get(ids[0]) if len(ids) == 1 else None
+        if not 2 <= len(ids) <= len(LETTERS) and (stored is None or read_tags(stored.tags) is None):
+            self.trouble.emit("Choose two to four requests to compare, or one request of an earlier comparison.")
             return
-        from playground.ui.dialogs.compare import CompareDialog
-
-        self._open(CompareDialog(self._theme(), runs[1], runs[0], self._window))
+        self.compare_requested.emit(ids)
 
     async def _ticket(self) -> None:
         ids = await self.chosen()
@@ -270,7 +272,7 @@ class LogWork(QObject):
         dialog.trouble.connect(self.trouble)
         self._open(dialog)
 
-    def _open(self, dialog: TicketDialog | CompareDialog | LogSizeDialog) -> None:
+    def _open(self, dialog: TicketDialog | LogSizeDialog) -> None:
         self.dialog = dialog
         dialog.finished.connect(lambda _result: dialog.deleteLater())
         dialog.open()
@@ -341,7 +343,7 @@ class LogWork(QObject):
             await self._log.delete(ids)
 
     async def _delete_shown(self) -> None:
-        chosen = self._pane.model.filter
+        chosen = replace(self._pane.model.filter, order=None)
         count = (await self._log.count(chosen, None)).n
         if count and await self._agreed(count):
             self.trouble.emit(f"{await self._log.delete_matching(chosen):,} requests were deleted.")

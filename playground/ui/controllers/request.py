@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
@@ -22,6 +23,7 @@ from playground.runs.state import RunState
 from playground.services import AppServices, Recalled
 from playground.simulator.launch import SimulatorError
 from playground.ui.panes.inspector.figures import InspectorModel
+from playground.ui.panes.prompt.undo import PromptPage
 from playground.ui.panes.response.request_tab import SentRequest
 
 if TYPE_CHECKING:
@@ -51,6 +53,12 @@ class Requests(QObject):
     """Emitted with the Recalled on display, or None on return to the newest request."""
     dispatched = Signal()
     """A request is being sent."""
+    ended = Signal(object)
+    """The Run that has ended."""
+    ticked = Signal()
+    """Emitted every second."""
+    sent = Signal(object, str)
+    """A request is being sent: its Document and run_id."""
     settled = Signal()
     """A request has ended and everything about it is known."""
 
@@ -62,6 +70,10 @@ class Requests(QObject):
         self._prompt, self._response, self._inspector, self._log = prompt, response, inspector, log
         self._task: asyncio.Task[None] | None = None
         self._current: PendingRequest | None = None
+        self._newest: PendingRequest | None = None
+        """The request that was dispatched last, from any tab."""
+        self._page = self._sending_page = prompt.history.page
+        self._results: WeakKeyDictionary[PromptPage, PendingRequest] = WeakKeyDictionary()
         self._shown: RunState | None = None
         self._shown_run_id: str | None = None
         self._shown_document: Document | None = None
@@ -73,7 +85,8 @@ class Requests(QObject):
         self._resting = False
         self._frame = _timer(self, FRAME_MS, self._paint, single=True)
         self._outlook = _timer(self, 0, self.refresh_outlook, single=True)
-        self._tick = _timer(self, TICK_MS, self.refresh_outlook, single=False)
+        self._tick = _timer(self, TICK_MS, self._on_tick, single=False)
+        self._displayed = True
         self._tick.start()
 
     @property
@@ -83,7 +96,7 @@ class Requests(QObject):
 
     @property
     def current(self) -> PendingRequest | None:
-        """The newest request of this window, if any."""
+        """The newest request of the prompt on display, if any."""
         return self._current
 
     @property
@@ -106,11 +119,34 @@ class Requests(QObject):
         if not self.running and self._shown_document is not None:
             self._begin(self._send(self._shown_document), "send again")
 
+    def resend_logged(self, run_id: str) -> None:
+        """Send the prompt of a logged request again to the endpoint in use."""
+        if not self.running:
+            self._begin(self._resend_logged(run_id), "send again")
+
+    async def _resend_logged(self, run_id: str) -> None:
+        recalled = await self._workspace.recall(run_id)
+        if recalled is None:
+            self.trouble.emit("That request is no longer in the log.")
+        else:
+            await self._send(recalled.document)
+
     def rest(self) -> None:
         """Look at nothing any more: the window is going."""
         self._resting = True
         for timer in (self._frame, self._outlook, self._tick):
             timer.stop()
+
+    def set_displayed(self, displayed: bool) -> None:
+        """Set whether the panes are visible: their forecast is not updated while another mode is displayed."""
+        self._displayed = displayed
+        if displayed:
+            self.refresh_outlook()
+
+    def _on_tick(self) -> None:
+        self.ticked.emit()
+        if self._displayed:
+            self.refresh_outlook()
 
     def document_edited(self, _document: Document) -> None:
         """Look at the prompt again, once, after everything else that this keystroke causes."""
@@ -134,7 +170,9 @@ class Requests(QObject):
         document = outlook.view.document
         if document is not self._checks[0]:
             self._checks = (document, check(document))
-        long = context_finding(outlook.zones.total_tokens, document.parameters.get("max_tokens"))
+        long = context_finding(
+            outlook.zones.total_tokens, document.parameters.get("max_tokens"), self._workspace.endpoint.context_tokens
+        )
         return self._checks[1] if long is None else (*self._checks[1], long)
 
     def send_or_stop(self) -> None:
@@ -158,7 +196,16 @@ class Requests(QObject):
             self._prompt.refuse(refused[0].problem, anyway)
         return bool(refused)
 
+    def show_page(self, page: PromptPage) -> None:
+        """Display the newest request of the prompt in another tab."""
+        self._page, self._current = page, self._results.get(page)
+        self._prompt.set_running(False)
+        self._show_reported()
+        self.show_current()
+        self.refresh_outlook()
+
     def _begin(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        self._sending_page = self._page
         self._task = self._workspace.tasks.start(self._see_through(work), name)
         self.running_changed.emit(True)
 
@@ -171,8 +218,8 @@ class Requests(QObject):
 
     def stop(self) -> None:
         """Stop immediately, even before the first byte; no effect without a run."""
-        if self._current is not None and not self._current.run.state.ended:
-            self._current.run.stop()
+        if self._newest is not None and not self._newest.run.state.ended:
+            self._newest.run.stop()
         elif self._task is not None:
             # Not sent yet: the simulator is starting, or the key store is being asked.
             self._task.cancel()
@@ -190,11 +237,11 @@ class Requests(QObject):
     async def _verify(self, document: Document) -> None:
         states = []
         for _ in range(2):
-            before = self._current
+            before = self._newest
             await self._send(document)
-            if self._current is None or self._current is before:
-                return  # refused, and said so
-            states.append(self._current.run.state)
+            if self._newest is None or self._newest is before:
+                return  # refused, and the reason is on display
+            states.append(self._newest.run.state)
             if states[-1].phase != "done":
                 break
         self.found.emit(verdict(states[0], states[-1]))
@@ -206,8 +253,8 @@ class Requests(QObject):
             self._refuse(bad)
         except SimulatorError as failed:
             self.trouble.emit(str(failed))
-        if self._current is not None and self._current.run.document is document:
-            self._finish(self._current)
+        if self._newest is not None and self._newest.run.document is document:
+            self._finish(self._newest)
 
     def _refuse(self, bad: InputError) -> None:
         problem = bad.problems[0]
@@ -217,11 +264,14 @@ class Requests(QObject):
             self._prompt.show_problem(problem)
 
     def _dispatched(self, dispatch: PendingRequest) -> None:
-        self._current = dispatch
+        self._newest = self._results[self._sending_page] = dispatch
         dispatch.run.listen(self._heard)
-        self._prompt.set_reported(None, None)
         self.dispatched.emit()
-        self.show_current()
+        self.sent.emit(dispatch.run.document, dispatch.run.id)
+        if self._sending_page is self._page:
+            self._current = dispatch
+            self._prompt.set_reported(None, None)
+            self.show_current()
 
     def show_current(self) -> None:
         """Show the newest request (also after a look back)."""
@@ -270,11 +320,20 @@ class Requests(QObject):
         self._frame.stop()
         self._paint()
         self._log.row_changed(dispatch.run.id)
-        usage = dispatch.run.state.usage
-        if usage is not None:
-            self._prompt.set_reported(usage.cached_tokens, usage.prompt_tokens, dispatch.run.document)
+        if dispatch is self._current:
+            self._show_reported()
         self.refresh_outlook()
         self.settled.emit()
+        self.ended.emit(dispatch.run)
+
+    def _show_reported(self) -> None:
+        """Show in the prompt what the server reported about the newest request."""
+        run = self._current.run if self._current is not None else None
+        usage = run.state.usage if run is not None else None
+        if run is not None and usage is not None:
+            self._prompt.set_reported(usage.cached_tokens, usage.prompt_tokens, run.document)
+        else:
+            self._prompt.set_reported(None, None)
 
     def _live_model(self, dispatch: PendingRequest) -> InspectorModel:
         run = dispatch.run

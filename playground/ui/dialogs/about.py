@@ -2,37 +2,23 @@
 
 from __future__ import annotations
 
-import platform
-import sys
-from importlib import metadata
 from pathlib import Path
 
-import PySide6
 from PySide6.QtCore import qVersion
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QDialog, QDialogButtonBox, QLabel, QPushButton, QVBoxLayout, QWidget
 
-from playground import __version__
+from playground.ui.startup_checks import program_versions
 from playground.ui.theme import GRID, mono_font
 from playground.ui.widgets.copy_button import copy_text
 from playground.ui.widgets.notice import words
 
-PARTS = ("httpx", "qasync", "msgspec", "keyring")
-
 
 def versions(folder: Path) -> str:
     """Return the versions as lines of text. Contains no key and no content of a prompt."""
-    lines = [
-        f"Electron Playground {__version__}",
-        f"Python {platform.python_version()} ({sys.platform}, {platform.machine()})",
-        f"PySide {PySide6.__version__}, Qt {qVersion()}, platform plugin {QGuiApplication.platformName()}",
-    ]
-    for part in PARTS:
-        try:
-            lines.append(f"{part} {metadata.version(part)}")
-        except metadata.PackageNotFoundError:
-            continue
-    return "\n".join((*lines, f"Data folder: {folder}"))
+    lines = [f"{name} {version}" for name, version in program_versions().items()]
+    lines += [f"Qt {qVersion()}, platform plugin {QGuiApplication.platformName()}", f"Data folder {folder}"]
+    return "\n".join(lines)
 
 
 class AboutDialog(QDialog):

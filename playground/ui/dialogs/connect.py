@@ -40,6 +40,8 @@ class ProbeResult:
     ok: bool
     text: str
     models: tuple[str, ...] = ()
+    context_length: int | None = None
+    """Of the endpoint's model, if the server reports it."""
 
 
 Probe = Callable[[Endpoint, "str | None"], Awaitable[ProbeResult]]
@@ -186,6 +188,7 @@ class ConnectDialog(QDialog):
             return
         self._say_tested(result.text, "warm" if result.ok else "failure")
         self.form.offer_models(result.models)
+        self.form.offer_context(result.context_length)
 
     def _say_tested(self, text: str, tone: str) -> None:
         self.tested.setText(visible(text))

@@ -11,13 +11,16 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QCheckBox, QComboBox, QCompleter, QHBoxLayout, QLabel, QLineEdit, QSpinBox, QWidget
 
 from playground.client import urls
-from playground.client.endpoint import PLANS, PUBLISHED_RATES, Endpoint, PlanLimits, Rates
+from playground.client.endpoint import ELECTRON_BASE_URL, PLANS, PUBLISHED_RATES, Endpoint, PlanLimits, Rates
+from playground.client.endpoint_presets import PRESETS
 from playground.prompt.field_errors import FieldError, InputError
 from playground.ui.theme import GRID
 from playground.ui.widgets.form import Form
 from playground.ui.widgets.notice import words
 
 CUSTOM = "Custom"
+OFFERED = tuple(preset for preset in PRESETS if preset.base_url != ELECTRON_BASE_URL)
+"""Servers that a new endpoint can be filled in from; Electron is built in."""
 URL_HINT = "https://… or http://127.0.0.1:8080/v1"
 
 EXPOSED = (
@@ -47,6 +50,13 @@ class EndpointForm(Form):
         self._plan.addItems([*(plan.name for plan in PLANS.values()), CUSTOM])
         self._plan.currentTextChanged.connect(self._plan_chosen)
         self._per_minute, self._in_flight = _limit(100_000), _limit(1_000)
+        self.context = _limit(100_000_000, "not known", 120)
+        self.context.setGroupSeparatorShown(True)
+        self.context.setAccessibleName("Context length in tokens")
+        self.preset = QComboBox()
+        self.preset.setAccessibleName("Server")
+        self.preset.addItems([CUSTOM, *(preset.name for preset in OFFERED)])
+        self.preset.activated.connect(self._fill_from_preset)
         self.rates = {name: QLineEdit() for name in ("fresh", "cached", "output")}
         self._source = QLabel()
         self._source.setProperty("tone", "muted")
@@ -57,9 +67,11 @@ class EndpointForm(Form):
         self._build()
 
     def _build(self) -> None:
+        self.add("preset", "Server", self.preset)
         self.add("name", "Name", self.name)
         self.add("base_url", "Base URL", self.base_url)
         self.add("model", "Model", self.model)
+        self.add("context_tokens", "Context length", _beside(self.context, QLabel("tokens")))
         self.add("needs_key", "Key", self.needs_key)
         self.add_words(self.exposed)
         self.add(
@@ -81,6 +93,20 @@ class EndpointForm(Form):
         self.model.setCompleter(completer)
         self.model.setPlaceholderText(", ".join(models[:3]))
 
+    def offer_context(self, tokens: int | None) -> None:
+        """Fill in the context length that the server reports, unless one is set."""
+        if tokens and not self.context.value():
+            self.context.setValue(tokens)
+
+    def _fill_from_preset(self, index: int) -> None:
+        if index < 1:
+            return
+        preset = OFFERED[index - 1]
+        for field, text in ((self.name, preset.name), (self.base_url, preset.base_url), (self.model, preset.model)):
+            field.setText(text)
+        self.needs_key.setChecked(preset.needs_key)
+        self.context.setValue(preset.context_length or 0)
+
     def show_endpoint(self, endpoint: Endpoint) -> None:
         """Show an endpoint; the fixed fields of a built-in endpoint are read-only."""
         self.say(None)
@@ -89,9 +115,13 @@ class EndpointForm(Form):
         self.base_url.setText(endpoint.base_url)
         self.base_url.setPlaceholderText(URL_HINT if own else "known once the simulator runs")
         self.model.setText(endpoint.model)
-        for field in (self.name, self.base_url):
+        for field in (self.name, self.base_url, self.context):
             field.setReadOnly(not own)
             field.setEnabled(own)
+        self.context.setValue(endpoint.context_tokens or 0)
+        self.preset.setEnabled(own)
+        known = next((n for n, preset in enumerate(OFFERED, 1) if preset.base_url == endpoint.base_url), 0)
+        self.preset.setCurrentIndex(known)
         self.needs_key.setChecked(endpoint.needs_key)
         self.needs_key.setEnabled(own)
         self._show_plan(endpoint.plan)
@@ -104,16 +134,16 @@ class EndpointForm(Form):
         """Return the raw field texts, including invalid ones."""
         texts = tuple(field.text() for field in self._texts())
         limits = (self._plan.currentText(), self._per_minute.value(), self._in_flight.value())
-        return (*texts, self.needs_key.isChecked(), *limits)
+        return (*texts, self.needs_key.isChecked(), *limits, self.context.value())
 
     def put_back(self, draft: Draft) -> None:
         """Show again what `draft` gave, over the endpoint that it was typed for."""
-        *texts, needs_key, plan, per_minute, in_flight = draft
+        *texts, needs_key, plan, per_minute, in_flight, context = draft
         for field, text in zip(self._texts(), texts, strict=True):
             field.setText(str(text))
         self.needs_key.setChecked(bool(needs_key))
         self._plan.setCurrentText(str(plan))
-        for box, value in ((self._per_minute, per_minute), (self._in_flight, in_flight)):
+        for box, value in ((self._per_minute, per_minute), (self._in_flight, in_flight), (self.context, context)):
             box.setValue(int(str(value)))
         self._say_source()
 
@@ -159,6 +189,7 @@ class EndpointForm(Form):
             needs_key=self.needs_key.isChecked(),
             plan=self._chosen_plan(),
             rates=self._chosen_rates(endpoint.rates),
+            context_tokens=self.context.value() or None,
         )
 
     def _chosen_plan(self) -> PlanLimits:
@@ -207,11 +238,11 @@ def _exposes_key(typed: str) -> bool:
         return False
 
 
-def _limit(most: int) -> QSpinBox:
+def _limit(most: int, zero: str = "no limit", width: int = 84) -> QSpinBox:
     box = QSpinBox()
     box.setRange(0, most)
-    box.setSpecialValueText("no limit")
-    box.setFixedWidth(84)
+    box.setSpecialValueText(zero)
+    box.setFixedWidth(width)
     return box
 
 

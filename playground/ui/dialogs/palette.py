@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from PySide6.QtCore import QEvent, QObject, QSize, Qt, QTimer, Signal
 from PySide6.QtGui import QKeyEvent
@@ -11,12 +12,15 @@ from PySide6.QtWidgets import (
     QDialogButtonBox,
     QHBoxLayout,
     QHeaderView,
+    QKeySequenceEdit,
     QLabel,
     QLineEdit,
     QListWidget,
     QListWidgetItem,
+    QPushButton,
     QTableWidget,
     QTableWidgetItem,
+    QToolButton,
     QVBoxLayout,
     QWidget,
 )
@@ -24,11 +28,26 @@ from PySide6.QtWidgets import (
 from playground.ui.theme import GRID
 
 
-class KeysSheet(QDialog):
-    """Rows are (group, label, shortcut)."""
+@dataclass(frozen=True, slots=True)
+class Rebound:
+    """The action's shortcut, and why the requested one was refused (empty: it was not)."""
 
-    def __init__(self, rows: list[tuple[str, str, str]], parent: QWidget | None = None) -> None:
+    shortcut: str
+    refusal: str = ""
+
+
+class KeysSheet(QDialog):
+    """Rows are (group, label, shortcut). The key of the selected action can be changed."""
+
+    def __init__(
+        self,
+        rows: list[tuple[str, str, str]],
+        rebind: Callable[[int, str | None], Rebound],
+        parent: QWidget | None = None,
+    ) -> None:
+        """`rebind` sets the key of a row; None: the default."""
         super().__init__(parent)
+        self._rebind = rebind
         self.setWindowTitle("All keys")
         self.line = QLineEdit()
         self.line.setPlaceholderText("Find an action or a key")
@@ -58,8 +77,57 @@ class KeysSheet(QDialog):
         layout.addWidget(self.line)
         layout.addWidget(self.nothing)
         layout.addWidget(self.table, 1)
+        layout.addWidget(self._editor())
         layout.addWidget(close)
         self.resize(560, 620)
+
+    def _editor(self) -> QWidget:
+        self.key = QKeySequenceEdit()
+        self.key.setMaximumSequenceLength(1)
+        self.key.setAccessibleName("New key for the selected action")
+        self.key.setClearButtonEnabled(True)
+        for line in self.key.findChildren(QLineEdit):
+            line.setAccessibleName(self.key.accessibleName())
+            for clear in line.findChildren(QToolButton):
+                clear.setAccessibleName("Clear the new key")
+        self.set_key = QPushButton("Set key")
+        self.set_key.clicked.connect(lambda: self._change(self.key.keySequence().toString()))
+        self.default = QPushButton("Default")
+        self.default.clicked.connect(lambda: self._change(None))
+        self.clash = QLabel()
+        self.clash.setProperty("tone", "failure")
+        self.clash.setWordWrap(True)
+        self.clash.hide()
+        for button in (self.set_key, self.default):
+            button.setAutoDefault(False)
+            button.setEnabled(False)
+        self.table.itemSelectionChanged.connect(self._show_choice)
+        editor = QWidget()
+        row = QHBoxLayout()
+        row.addWidget(QLabel("New key"))
+        for widget in (self.key, self.set_key, self.default):
+            row.addWidget(widget)
+        column = QVBoxLayout(editor)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addLayout(row)
+        column.addWidget(self.clash)
+        return editor
+
+    def _show_choice(self) -> None:
+        chosen = bool(self.table.selectedItems())
+        self.set_key.setEnabled(chosen)
+        self.default.setEnabled(chosen)
+        self.clash.hide()
+
+    def _change(self, shortcut: str | None) -> None:
+        row = self.table.currentRow()
+        found = self._rebind(row, shortcut)
+        self.clash.setText(found.refusal)
+        self.clash.setVisible(bool(found.refusal))
+        item = self.table.item(row, 2)
+        if not found.refusal and item is not None:
+            item.setText(found.shortcut or "—")
+            self.key.clear()
 
     def _filter(self, text: str) -> None:
         wanted, found = text.strip().casefold(), False

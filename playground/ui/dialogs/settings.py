@@ -124,6 +124,7 @@ def _mb(count: int) -> str:
 
 SECTIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Appearance", ("theme", "font_size", "show_simulator_bar")),
+    ("Prompt", ("versions",)),
     ("Cache", ("cache_lifetime_s",)),
     ("Retries", ("retry", "retry_attempts", "retry_first_ms", "retry_longest_s")),
     ("Timeouts", ("connect_s", "first_byte_s", "silence_s")),

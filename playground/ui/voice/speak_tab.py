@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Coroutine
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -22,6 +23,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from playground.assets import install_advice
 from playground.client.endpoint import Endpoint
 from playground.client.speech import DEFAULT, SAMPLE_RATES, SpeechError, Voice
 from playground.runs.metrics import seconds
@@ -38,8 +40,8 @@ if TYPE_CHECKING:
 
 
 MISSING = (
-    "The system's voice needs Qt's speech module (pip install 'electron-playground[speech]') and, on Linux, a speech "
-    "engine and libpulse."
+    "The system's voice needs Qt's speech module and, on Linux, a speech engine (speech-dispatcher) and libpulse."
+    + ("" if find_spec("PySide6.QtTextToSpeech") else f" {install_advice('speech')}")
 )
 
 LONGEST_S = 120.0
@@ -95,8 +97,7 @@ class SystemVoice:
 
 
 NO_PLAYER = (
-    "Speech is measured and can be saved. To play it, pip install 'electron-playground[speech]', which adds Qt's "
-    "multimedia module."
+    f"Speech is measured and can be saved. To play it, Qt's multimedia module is needed. {install_advice('speech')}"
 )
 
 
@@ -135,8 +136,11 @@ def _made(sink: Any, device: Any) -> Player:
 
 
 def _make(sample_rate: int) -> Player | None:
-    """Return a player on this machine's audio output; None without an output."""
-    from PySide6.QtMultimedia import QAudioFormat, QAudioSink, QMediaDevices
+    """Return a player on this machine's audio output; None without an output, or without libpulse."""
+    try:
+        from PySide6.QtMultimedia import QAudioFormat, QAudioSink, QMediaDevices
+    except ImportError:
+        return None
 
     if QMediaDevices.defaultAudioOutput().isNull():
         return None
@@ -149,13 +153,7 @@ def _make(sample_rate: int) -> Player | None:
     return _made(sink, sink.start())
 
 
-def _installed() -> bool:
-    from importlib.util import find_spec
-
-    return find_spec("PySide6.QtMultimedia") is not None
-
-
-make_player: Callable[[int], Player | None] | None = _make if _installed() else None
+make_player: Callable[[int], Player | None] | None = _make if find_spec("PySide6.QtMultimedia") else None
 """Return a factory of players for a sample rate; None if the extra is not installed."""
 
 

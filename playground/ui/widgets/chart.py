@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
-from PySide6.QtCore import QPointF, QRectF, QSize, Qt
-from PySide6.QtGui import QColor, QPainter, QPaintEvent, QPen, QPolygonF
-from PySide6.QtWidgets import QSizePolicy, QWidget
+from PySide6.QtCore import QBuffer, QPointF, QRectF, QSize, Qt, Signal
+from PySide6.QtGui import QAction, QColor, QImage, QPainter, QPaintEvent, QPen, QPolygonF
+from PySide6.QtSvg import QSvgGenerator
+from PySide6.QtWidgets import QFileDialog, QSizePolicy, QWidget
 
+from playground.storage.paths import write_shared
 from playground.ui.theme import GRID, Theme, ui_font
 
 _LEFT, _BOTTOM, _TOP = 58, 34, 22
 _POINT_PX = 3.5
+SCALE = 2
+"""Pixels of a saved picture per pixel of the chart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +37,18 @@ class Series:
 class Chart(QWidget):
     """Axes from 0 to a round number; empty without points."""
 
-    def __init__(self, theme: Theme, name: str) -> None:
+    trouble = Signal(str)
+    """A picture could not be written."""
+
+    def __init__(self, theme: Theme, name: str, start: Callable[[Coroutine[Any, Any, None], str], object]) -> None:
+        """`start` runs the writing of a picture beside the event loop."""
         super().__init__()
+        self._start = start
+        self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        self.setContextMenuPolicy(Qt.ContextMenuPolicy.ActionsContextMenu)
+        save = QAction("Save as a picture…", self)
+        save.triggered.connect(lambda _checked: self.ask_file())
+        self.addAction(save)
         self._theme = theme
         self._series: tuple[Series, ...] = ()
         self._axes = ("", "")
@@ -46,6 +63,48 @@ class Chart(QWidget):
         self.setToolTip(self.accessibleDescription())
         self.update()
 
+    def ask_file(self) -> None:
+        """Ask for a PNG or SVG file and write the chart to it."""
+        dialog = QFileDialog(self, "Save the chart")
+        dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
+        dialog.setNameFilters(["PNG (*.png)", "SVG (*.svg)"])
+        dialog.setDefaultSuffix("png")
+        dialog.filterSelected.connect(lambda name: dialog.setDefaultSuffix("svg" if "svg" in name else "png"))
+        dialog.fileSelected.connect(lambda path: self._start(self.save(Path(path)), "save a chart"))
+        dialog.finished.connect(lambda _result: dialog.deleteLater())
+        dialog.open()
+
+    async def save(self, path: Path) -> None:
+        """Write the chart as PNG at twice its size, or as SVG if the name ends in .svg. Reports through `trouble`."""
+        data = self.as_svg() if path.suffix.lower() == ".svg" else self.as_png()
+        try:
+            await asyncio.to_thread(write_shared, path, data)
+        except OSError as error:
+            self.trouble.emit(f"{path} cannot be written: {error.strerror or error}.")
+
+    def as_png(self) -> bytes:
+        """Return the chart as PNG."""
+        image = QImage(self.size() * SCALE, QImage.Format.Format_ARGB32)
+        image.setDevicePixelRatio(SCALE)
+        with QPainter(image) as painter:
+            self._paint(painter)
+        buffer = QBuffer()
+        buffer.open(QBuffer.OpenModeFlag.WriteOnly)
+        image.save(buffer, "PNG")  # type: ignore[call-overload]  # the stubs lack str for the format
+        return bytes(buffer.data().data())
+
+    def as_svg(self) -> bytes:
+        """Return the chart as SVG."""
+        buffer, generator = QBuffer(), QSvgGenerator()
+        generator.setOutputDevice(buffer)
+        generator.setSize(self.size())
+        generator.setViewBox(self.rect())
+        generator.setTitle(self.accessibleName())
+        generator.setDescription(self.accessibleDescription())
+        with QPainter(generator) as painter:
+            self._paint(painter)
+        return bytes(buffer.data().data())
+
     def set_theme(self, theme: Theme) -> None:
         """Other colours."""
         self._theme = theme
@@ -58,6 +117,13 @@ class Chart(QWidget):
     def paintEvent(self, _event: QPaintEvent) -> None:
         """Axes, legend, points."""
         painter = QPainter(self)
+        self._paint(painter)
+        if self.hasFocus():
+            painter.setPen(QPen(self._theme.accent, 2))
+            painter.setBrush(Qt.BrushStyle.NoBrush)
+            painter.drawRect(self.rect().adjusted(1, 1, -1, -1))
+
+    def _paint(self, painter: QPainter) -> None:
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         painter.setFont(ui_font(11, tabular=True))
         painter.fillRect(self.rect(), self._theme.surface)

@@ -83,7 +83,7 @@ def test_axes_end_at_round_numbers(value: float, end: float) -> None:
 
 
 def test_the_chart_says_what_it_draws(qtbot: object) -> None:
-    chart = Chart(load_theme("light"), "What was measured")
+    chart = Chart(load_theme("light"), "What was measured", lambda work, _name: work.close())
     chart.show_series([Series("warm", ((1.0, 20.0), (2.0, 30.0)), "warm_edge")], "prompt number", "ms")
     assert chart.accessibleDescription() == "ms over prompt number. warm: 2 points, from 20 to 30"
     assert figure(0.25) == "0.25"

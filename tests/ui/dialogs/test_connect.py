@@ -48,6 +48,34 @@ def test_a_new_endpoint_begins_empty(connect: Connect) -> None:
     connect(story)
 
 
+def test_new_endpoint_preset_fills_the_form_and_context_length_is_saved(connect: Connect, book: EndpointStore) -> None:
+    async def story(dialog: ConnectDialog, hand: UiDriver) -> None:
+        dialog.add.click()
+        form = dialog.form
+        form.preset.setCurrentText("vLLM")
+        form.preset.activated.emit(form.preset.currentIndex())
+        assert (form.base_url.text(), form.needs_key.isChecked()) == ("http://localhost:8000/v1", False)
+        assert form.context.text() == "not known"
+        form.model.setText("qwen")
+        form.offer_context(131_072)
+        assert form.context.value() == 131_072
+        form.offer_context(8_192)
+        endpoint = book.get(await _use(dialog, hand))
+        assert (endpoint.name, endpoint.context_tokens) == ("vLLM", 131_072)
+
+    connect(story)
+
+
+def test_built_in_endpoint_context_length_and_server_are_fixed(connect: Connect) -> None:
+    async def story(dialog: ConnectDialog, _hand: UiDriver) -> None:
+        _choose(dialog, "Electron")
+        assert dialog.form.context.value() == 32_768
+        assert not dialog.form.context.isEnabled()
+        assert not dialog.form.preset.isEnabled()
+
+    connect(story)
+
+
 def test_a_new_endpoint_has_its_own_key(connect: Connect, book: EndpointStore, store: MemoryKeyring) -> None:
     async def story(dialog: ConnectDialog, hand: UiDriver) -> None:
         _add(dialog, key=KEY)

@@ -9,7 +9,7 @@ from PySide6.QtWidgets import QWidget
 from pytestqt.qtbot import QtBot
 
 from playground.ui.actions import ACTIONS
-from playground.ui.dialogs.palette import CommandPalette, KeysSheet, score
+from playground.ui.dialogs.palette import CommandPalette, KeysSheet, Rebound, score
 
 ROWS = [(spec.group, spec.label, spec.shortcut) for spec in ACTIONS]
 
@@ -74,7 +74,7 @@ def test_letters_at_the_beginning_of_words_count_most() -> None:
 
 
 def test_the_sheet_lists_every_action_and_finds(qtbot: QtBot) -> None:
-    sheet = KeysSheet(ROWS)
+    sheet = KeysSheet(ROWS, lambda _row, key: Rebound(key or ""))
     qtbot.addWidget(sheet)
     sheet.show()
     assert sheet.table.rowCount() == len(ACTIONS)
@@ -88,7 +88,7 @@ def test_the_sheet_lists_every_action_and_finds(qtbot: QtBot) -> None:
 
 
 def test_tab_leaves_the_table(qtbot: QtBot) -> None:
-    sheet = KeysSheet(ROWS)
+    sheet = KeysSheet(ROWS, lambda _row, key: Rebound(key or ""))
     qtbot.addWidget(sheet)
     sheet.show()
     sheet.activateWindow()

@@ -205,6 +205,7 @@ def request_lines(model: InspectorModel) -> dict[str, Line]:
     state = model.state
     return {
         "error_id": _error_id(state),
+        "other_id": _other_id(state),
         "body_id": _word(state.body_id, "The response named no id" if state.ended else "Not yet named"),
         "finish": _word(state.finish_reason, "The server named none" if state.ended else "Not finished"),
         "endpoint": Line(
@@ -223,6 +224,14 @@ def _error_id(state: RunState) -> Line:
     if not other or not state.request_id or other == state.request_id:
         return Line("")
     return Line(other, "The error's body names another request_id than X-Request-Id; give support both", "failure")
+
+
+def _other_id(state: RunState) -> Line:
+    """Return the request_id of a server behind the gateway, or of the gateway itself, if there is a second one."""
+    found = state.attempts[-1].request_ids[1:] if state.attempts else ()
+    if not found:
+        return Line("")
+    return Line(found[0].value, "; ".join(f"{one.value} from the header {one.source}" for one in found))
 
 
 def attempts_text(state: RunState) -> str:

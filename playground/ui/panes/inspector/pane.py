@@ -140,7 +140,7 @@ class InspectorPane(QWidget):
 
     def _lay_out(self) -> None:
         figures: list[QWidget] = [self.id, hairline(), self.usage, hairline(), self.forecast, self.why]
-        figures += [self.cost, self.latency, self.attempts, self.request]
+        figures += [self.latency, self.cost, self.attempts, self.request]
         for widgets in (figures, [self.no_advice, self.advice]):
             inside = QWidget()
             inside.setProperty("look", "pane")

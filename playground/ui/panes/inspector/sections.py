@@ -347,7 +347,11 @@ class RequestSection(Section):
     def __init__(self) -> None:
         super().__init__("Request")
         self._copies: dict[str, CopyButton] = {}
-        for key, name in (("error_id", "id in the error body"), ("body_id", "body id")):
+        for key, name in (
+            ("other_id", "second request_id"),
+            ("error_id", "id in the error body"),
+            ("body_id", "body id"),
+        ):
             self._add_copy(key, self.add_row(key, name), name)
         for key, name in (
             ("finish", "finish reason"),
@@ -362,10 +366,14 @@ class RequestSection(Section):
         """Ids, finish reason and endpoint."""
         lines = request_lines(model)
         self.show_lines(lines)
-        self.rows["error_id"].setVisible(bool(lines["error_id"].text))
-        for key, text in (("error_id", lines["error_id"].text), ("body_id", model.state.body_id)):
-            self._copies[key].set_text_to_copy(text or "")
-            self._copies[key].setVisible(bool(text))
+        for key in ("error_id", "other_id"):
+            self.rows[key].setVisible(bool(lines[key].text))
+            self._set_copy(key, lines[key].text)
+        self._set_copy("body_id", model.state.body_id or "")
+
+    def _set_copy(self, key: str, text: str) -> None:
+        self._copies[key].set_text_to_copy(text)
+        self._copies[key].setVisible(bool(text))
 
     def _add_copy(self, key: str, row: FigureRow, name: str) -> None:
         button = CopyButton(f"the {name}")

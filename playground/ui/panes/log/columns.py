@@ -107,7 +107,10 @@ def _going_on(live: LiveRequests) -> str:
     """What a request that goes on is doing now."""
     state = live.state
     if state.queued is not None and not state.attempts[-1:]:
-        return f"place {state.queued.place} in the queue"
+        wait_s = state.queued.expected_s
+        if wait_s is None:
+            return f"place {state.queued.place} in the queue"
+        return f"queued, in {max(state.queued.at + wait_s - live.elapsed_s, 0.0):.0f} s"
     if state.phase == "retrying" and state.retry is not None:
         left_s = max(0.0, state.retry.at + state.retry.wait_s - live.elapsed_s)
         return f"{state.status or 'failed'} → again in {seconds(left_s)}"
@@ -254,7 +257,7 @@ COLUMNS = (
     Column("status", 132, _status, "HTTP status and finish reason; all attempts if the request was retried"),
     Column("request_id", 292, _request_id, "X-Request-Id of the newest attempt: what support asks for", mono=True),
     Column("in", 72, _prompt, "Prompt tokens, the cached ones included", figure=True),
-    Column("cached", 68, _cached, "Prompt tokens that the cache served", figure=True),
+    Column("cached", 116, _cached, "Prompt tokens that the cache served", figure=True),
     Column("out", 60, _output, "Completion tokens", figure=True),
     Column("TTFT", 72, _ttft, "Time to first token", figure=True),
     Column("total", 72, _total, "From sending to the end, waits and retries included", figure=True),

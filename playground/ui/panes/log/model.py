@@ -11,7 +11,7 @@ from PySide6.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelInd
 from PySide6.QtGui import QColor, QFont
 
 from playground.export.terminal import visible, visible_line
-from playground.requestlog.filter import EVERYTHING, LogFilter
+from playground.requestlog.filter import EVERYTHING, LogFilter, Order
 from playground.requestlog.records import LogRow
 from playground.runs.metrics import APPROXIMATELY, UNKNOWN
 from playground.runs.state import ENDED
@@ -77,16 +77,21 @@ class LogModel(QAbstractTableModel):
 
     def set_source(self, source: LogSource | None, chosen: LogFilter = EVERYTHING) -> None:
         """Show what matches of another log, from its newest request on."""
-        self._source, self._filter = source, chosen
+        self._source, self._filter = source, replace(chosen, order=self._filter.order)
         self._details.set_source(source)
-        self._take(0, {}, chosen)
+        self._take(0, {}, self._filter)
         self.refresh()
 
     def show_filter(self, chosen: LogFilter) -> None:
         """Show what matches."""
-        self._filter = chosen
+        self._filter = replace(chosen, order=self._filter.order)
         if self._source is not None:
             self._source.stop_counting()
+        self.refresh()
+
+    def show_order(self, order: Order | None) -> None:
+        """Order the rows by a column; None: newest first."""
+        self._filter = replace(self._filter, order=order)
         self.refresh()
 
     def refresh(self) -> None:
@@ -107,7 +112,7 @@ class LogModel(QAbstractTableModel):
             self._reading = False
 
     async def _read_once(self, source: LogSource, chosen: LogFilter) -> None:
-        if chosen is not self._shown and chosen.terms:
+        if chosen is not self._shown and (chosen.terms or chosen.order):
             await self._read_first(source, chosen)
         count = await source.count(chosen, None)
         pages = {page: await source.rows_at(chosen, page * PAGE, PAGE) for page in self._wanted(count.n, chosen)}
@@ -132,7 +137,7 @@ class LogModel(QAbstractTableModel):
         """Return the visible pages, at their position now and after new rows are inserted at the top."""
         if chosen is not self._shown or not self._pages or self._provisional:
             return [0] if count else []
-        more = max(0, count - self._count)
+        more = max(0, count - self._count) if chosen.order is None else 0
         looked_at = list(self._pages)[-2:]
         first = {(page * PAGE + more) // PAGE for page in looked_at} | set(looked_at)
         moved = first | ({page + 1 for page in first} if more % PAGE else set())
@@ -143,7 +148,7 @@ class LogModel(QAbstractTableModel):
         self._generation += 1  # a page being loaded belongs to the previous rows
         if chosen is not self._shown or not count or not self._count:
             self._replace(count, pages)
-        elif self._provisional and count >= self._count:
+        elif (self._provisional or chosen.order is not None) and count >= self._count:
             self._append(count, pages)
         else:
             self._resize(count, pages)
@@ -161,7 +166,7 @@ class LogModel(QAbstractTableModel):
         self.endResetModel()
 
     def _append(self, count: int, pages: dict[int, list[LogRow]]) -> None:
-        """Append rows of the same filter, older than the rows loaded before the count."""
+        """Append rows. In an order by a column, the visible pages are replaced: new requests come in anywhere."""
         if count > self._count:
             self.beginInsertRows(_NOWHERE, self._count, count - 1)
             self._set(count, pages)

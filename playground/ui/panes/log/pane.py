@@ -190,7 +190,8 @@ class LogPane(QWidget):
             # A word that is being completed is not wrong yet.
             self._say_wrong("" if self.filter_line.offered else str(bad.problems[0]))
             return None
-        self._say_wrong("")
+        left_out = f"Not ids, left out: {', '.join(chosen.malformed[:20])}" if chosen.malformed else ""
+        self._say_wrong(visible_line(left_out))
         return chosen
 
     def say_missing(self, missing: tuple[str, ...], asked_for: int) -> None:

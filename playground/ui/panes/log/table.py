@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date
 from itertools import pairwise
 
-from PySide6.QtCore import QItemSelectionModel, QModelIndex, QPersistentModelIndex, QPoint, QRect, Qt, Signal
-from PySide6.QtGui import QBrush, QKeyEvent, QKeySequence, QMouseEvent, QPainter, QPaintEvent
+from PySide6.QtCore import (
+    QElapsedTimer,
+    QItemSelectionModel,
+    QModelIndex,
+    QPersistentModelIndex,
+    QPoint,
+    QRect,
+    Qt,
+    QTimer,
+    Signal,
+)
+from PySide6.QtGui import QBrush, QColor, QKeyEvent, QKeySequence, QMouseEvent, QPainter, QPaintEvent
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QHeaderView,
@@ -17,9 +27,11 @@ from PySide6.QtWidgets import (
     QStyledItemDelegate,
     QStyleOptionViewItem,
     QTableView,
+    QWidget,
 )
 
 from playground.export.terminal import visible_line
+from playground.requestlog.filter import Order
 from playground.ui.panes.log.columns import COLUMNS, attempt_cell
 from playground.ui.panes.log.model import LogModel
 from playground.ui.theme import Theme, mono_font, ui_font
@@ -30,6 +42,10 @@ PAD_PX = 11
 """Beside a cell's text, as the style sheet has it."""
 NARROWEST_PX = 40
 MARK_PX = 3
+BAR_PX = 52
+FADE_MS = 600
+"""How long a new row stays highlighted. Not with reduced motion."""
+FADE_STEP_MS = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +66,11 @@ ASKS = (
     Ask("comment", "Comment…", "N", most=1),
     Ask("earlier", "The earlier request it shares its prefix with", "P", most=1, apart=True),
     Ask("compare", "Compare the two", "C", least=2, most=2),
+    Ask("resend", "Send again", "R", most=1, apart=True),
+    Ask("curl", "Copy as curl", most=1),
+    Ask("python", "Copy as Python (openai)", most=1),
+    Ask("httpx", "Copy as Python (httpx)", most=1),
+    Ask("javascript", "Copy as JavaScript", most=1),
     Ask("ticket", "Support ticket…", "S", apart=True),
     Ask("export", "Export…", "E"),
     Ask("delete", "Delete…", "Del", apart=True),
@@ -63,6 +84,8 @@ class RowLook(QStyledItemDelegate):
     def __init__(self, theme: Theme, parent: QTableView) -> None:
         super().__init__(parent)
         self.theme = theme
+        self.fresh: Callable[[int], float] = lambda _row: 0.0
+        """Returns how strongly a row is highlighted as new, from 0 to 1."""
 
     def initStyleOption(self, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex) -> None:
         super().initStyleOption(option, index)
@@ -72,11 +95,17 @@ class RowLook(QStyledItemDelegate):
     def paint(
         self, painter: QPainter, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex
     ) -> None:
+        strength = self.fresh(index.row())
         if option.state & QStyle.StateFlag.State_Selected:
             painter.fillRect(option.rect, QBrush(self.theme.selection))
+        elif strength:
+            color = QColor(self.theme.selection)
+            color.setAlphaF(strength)
+            painter.fillRect(option.rect, QBrush(color))
         whole = QRect(option.rect)
         self._mark_shown(painter, whole, index)
         option.rect.setHeight(min(ROW_PX, whole.height()))
+        self._paint_cached(painter, option.rect, index)
         super().paint(painter, option, index)
         if whole.height() > ROW_PX:
             self._paint_attempts(painter, whole, index)
@@ -91,6 +120,19 @@ class RowLook(QStyledItemDelegate):
         row = model.row(index.row())
         if row is not None and row.run_id == model.shown_run_id:
             painter.fillRect(QRect(whole.left(), whole.top(), MARK_PX, whole.height()), self.theme.accent)
+
+    def _paint_cached(self, painter: QPainter, place: QRect, index: QModelIndex | QPersistentModelIndex) -> None:
+        """Draw the cached share of the prompt as a bar before its figure; nothing if it was not reported."""
+        model = index.model()
+        if COLUMNS[index.column()].title != "cached" or not isinstance(model, LogModel):
+            return
+        row = model.row(index.row())
+        if row is None or row.cached_tokens is None or not row.prompt_tokens or place.width() < BAR_PX + 50:
+            return
+        bar = QRect(place.left() + PAD_PX, place.center().y() - 3, BAR_PX, 8)
+        painter.fillRect(bar, self.theme.line)
+        bar.setWidth(round(BAR_PX * min(row.cached_tokens / row.prompt_tokens, 1.0)))
+        painter.fillRect(bar, self.theme.warm_edge)
 
     def _paint_attempts(self, painter: QPainter, whole: QRect, index: QModelIndex | QPersistentModelIndex) -> None:
         model, column = index.model(), COLUMNS[index.column()]
@@ -121,6 +163,8 @@ class LogTable(QTableView):
     copy_asked = Signal()
     left = Signal()
     """Escape: leave the logged request."""
+    order_chosen = Signal(object)
+    """The Order that the user chose for the rows; None: newest first."""
     asked = Signal(str)
     """What is to be done with the chosen rows: the name of one of ASKS."""
 
@@ -129,6 +173,12 @@ class LogTable(QTableView):
         self._log, self._theme = model, theme
         self._tall: dict[int, int] = {}
         self._look = RowLook(theme, self)
+        self._look.fresh = self._freshness
+        self._new_rows = 0
+        self._since_new = QElapsedTimer()
+        self._fading = QTimer(self)
+        self._fading.setInterval(FADE_STEP_MS)
+        self._fading.timeout.connect(self._fade)
         self.setItemDelegate(self._look)
         self.setModel(model)
         self.setAccessibleName("Logged requests")
@@ -141,12 +191,57 @@ class LogTable(QTableView):
         self.verticalHeader().hide()
         self.verticalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
         self.verticalHeader().setDefaultSectionSize(ROW_PX)
-        self.horizontalHeader().setHighlightSections(False)
+        header = self.horizontalHeader()
+        header.setHighlightSections(False)
+        header.setSectionsClickable(True)
+        header.sectionClicked.connect(self.sort_by)
         self.horizontalHeader().setMinimumSectionSize(NARROWEST_PX)
         model.loaded.connect(self._fit_rows)
         self.doubleClicked.connect(lambda _index: self.open_asked.emit())
         self.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
         self.customContextMenuRequested.connect(self._menu)
+
+    def sort_by(self, number: int) -> None:
+        """Sort by a column: figures and times largest first, texts from A on; again: reversed; again: newest first."""
+        column, order = COLUMNS[number], self._log.filter.order
+        first = column.figure or column.title == "time"
+        if order is None or order.key != column.title:
+            # The default is newest first: the first click on the time shows the oldest first.
+            self.show_order(Order(column.title, first and column.title != "time"))
+        elif order.descending == first and column.title != "time":
+            self.show_order(Order(column.title, not first))
+        else:
+            self.show_order(None)
+
+    def show_order(self, order: Order | None) -> None:
+        """Sort the log, mark the column, and name the order to screen readers."""
+        header = self.horizontalHeader()
+        header.setSortIndicatorShown(order is not None)
+        if order is None:
+            self.setAccessibleName("Logged requests")
+        else:
+            number = next(number for number, column in enumerate(COLUMNS) if column.title == order.key)
+            down = Qt.SortOrder.DescendingOrder if order.descending else Qt.SortOrder.AscendingOrder
+            header.setSortIndicator(number, down)
+            words = "descending" if order.descending else "ascending"
+            self.setAccessibleName(f"Logged requests, sorted by {COLUMNS[number].header}, {words}")
+        self._log.show_order(order)
+        self.order_chosen.emit(order)
+
+    def order_menu(self) -> QMenu:
+        """Return a menu of the columns to sort by, for the keyboard."""
+        menu, order = QMenu("Sort by", self), self._log.filter.order
+        menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        newest = menu.addAction("Newest first")
+        newest.setCheckable(True)
+        newest.setChecked(order is None)
+        newest.triggered.connect(lambda _checked: self.show_order(None))
+        for number, column in enumerate(COLUMNS):
+            action = menu.addAction(column.header)
+            action.setCheckable(True)
+            action.setChecked(order is not None and order.key == column.title)
+            action.triggered.connect(lambda _checked, number=number: self.sort_by(number))
+        return menu
 
     def set_theme(self, theme: Theme) -> None:
         """Other colours."""
@@ -187,6 +282,8 @@ class LogTable(QTableView):
 
     def _days(self) -> Iterator[tuple[int, date]]:
         """The first row of each day but the newest, among those in sight, and the day."""
+        if self._log.filter.order is not None:
+            return
         first, last = self.rowAt(0), self.rowAt(self.viewport().height() - 1)
         rows = self._log.rows_in_memory(first - 1, self._log.rowCount() - 1 if last < 0 else last)
         zone = UTC if self._log.clock == "utc" else None
@@ -276,9 +373,23 @@ class LogTable(QTableView):
         bar = self.verticalScrollBar()
         top = bar.value()
         super().rowsInserted(parent, start, end)
+        if start == 0 and self._log.filter.order is None and animated(self):
+            self._new_rows = end + 1
+            self._since_new.start()
+            self._fading.start()
         if top > 0 and start == 0:
             self.updateGeometries()  # else the bar still has its old end
             bar.setValue(top + end + 1)
+
+    def _freshness(self, row: int) -> float:
+        if row >= self._new_rows or not self._fading.isActive():
+            return 0.0
+        return max(0.0, 1.0 - self._since_new.elapsed() / FADE_MS)
+
+    def _fade(self) -> None:
+        if self._since_new.elapsed() >= FADE_MS:
+            self._fading.stop()
+        self.viewport().update()
 
     def reset(self) -> None:
         """Other rows altogether, after another filter: from the newest on."""
@@ -304,6 +415,11 @@ class LogTable(QTableView):
         """Select one row. QAbstractItemView.setCurrentIndex extends the selection while Ctrl is down (Ctrl+Enter)."""
         flags = QItemSelectionModel.SelectionFlag
         self.selectionModel().setCurrentIndex(index, flags.ClearAndSelect | flags.Rows)
+
+
+def animated(widget: QWidget) -> bool:
+    """Whether the desktop wants animations (reduced motion is off)."""
+    return bool(widget.style().styleHint(QStyle.StyleHint.SH_Widget_Animation_Duration))
 
 
 def _asked_by(event: QKeyEvent) -> str | None:

@@ -1,4 +1,4 @@
-"""Body: exactly what Send would send, byte for byte."""
+"""Body: what Send would send of the draft, byte for byte."""
 
 from __future__ import annotations
 
@@ -57,6 +57,8 @@ class BodyTab(QWidget):
         fields = body_fields(self._document, self._model)
         body = encode(fields)
         text = body.decode("utf-8", "surrogatepass")
-        self._size.setText(f"{len(body):,} bytes, exactly as sent" if not self._pretty.isChecked() else "indented")
+        self._size.setText(
+            f"{len(body):,} bytes, as Send would send it" if not self._pretty.isChecked() else "indented"
+        )
         self._copy.set_text_to_copy(text)
         self._text.set_exact(json.dumps(fields, ensure_ascii=False, indent=2) if self._pretty.isChecked() else text)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from math import ceil
 
-from PySide6.QtCore import QEvent, QPoint, QRectF, Signal
+from PySide6.QtCore import QEvent, QMimeData, QPoint, QRectF, Signal
 from PySide6.QtGui import (
     QHelpEvent,
     QInputMethodEvent,
@@ -17,6 +17,8 @@ from PySide6.QtGui import (
 )
 from PySide6.QtWidgets import QTextEdit, QToolTip, QWidget
 
+from playground.client.redact import MASK, redact
+from playground.prompt.import_formats.detect import import_kind, mask_secrets
 from playground.ui.panes.prompt.axis_paint import RIGHT_PX, SIDE_PX
 from playground.ui.panes.prompt.geometry import GAP_PX, TextGeometry
 from playground.ui.panes.prompt.marks import Advised, TextMark, ink, marks_between, marks_of, paint_mark, tip_of
@@ -35,6 +37,8 @@ class CardText(ExactEdit):
     height_changed = Signal()
     moved = Signal()
     """The cursor moved."""
+    import_pasted = Signal(str)
+    """Text that appears to be a prompt in another format was pasted or dropped; keys in it are masked."""
 
     def __init__(
         self, theme: Theme, parent: QWidget | None = None, sides: tuple[int, int] = (SIDE_PX, RIGHT_PX)
@@ -82,6 +86,17 @@ class CardText(ExactEdit):
             self.viewport().update()
         elif marks and not self._is_colored():
             self._color_marks()
+
+    def insertFromMimeData(self, source: QMimeData) -> None:
+        """Insert plain text. API keys in a command or program are masked before they reach prompt and draft."""
+        text = source.text() if source.hasText() and not self.isReadOnly() else ""
+        if not import_kind(text):
+            super().insertFromMimeData(source)
+            return
+        masked = QMimeData()
+        masked.setText(redact(mask_secrets(text, MASK), None))
+        super().insertFromMimeData(masked)
+        self.import_pasted.emit(masked.text())
 
     def set_gap(self, name: str, unit: int | None) -> None:
         """Leave room for a row above the line of UTF-16 unit `unit`; None: close the gap of that name."""

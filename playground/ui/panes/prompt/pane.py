@@ -90,6 +90,7 @@ class PromptPane(QFrame):
         self.find_bar = FindBar()
         self.problem_bar = ProblemBar()
         self.file_bar = SlimBar("The prompt's file")
+        self.paste_bar = SlimBar("Pasted text")
         self._findings: tuple[LimitFinding, ...] = ()
         self._zones: ZoneMap | None = None
         self._outlook: Outlook | None = None
@@ -124,6 +125,7 @@ class PromptPane(QFrame):
         column.addLayout(head)
         column.addWidget(hairline())
         column.addWidget(self.file_bar)
+        column.addWidget(self.paste_bar)
         column.addWidget(self.problem_bar)
         column.addWidget(self._stack, 1)
         column.addWidget(self.find_bar)
@@ -227,11 +229,11 @@ class PromptPane(QFrame):
 
     def undo(self) -> None:
         """Undo the last step, of any tab."""
-        self.history.stack.undo()
+        self.history.undo()
 
     def redo(self) -> None:
         """Redo the last undone step."""
-        self.history.stack.redo()
+        self.history.redo()
 
     def _on_spliced(self, _message: int, splice: Splice, shown: bool) -> None:
         if not shown:

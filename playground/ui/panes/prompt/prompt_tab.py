@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QHBoxLayout, QPushButton, QScrollArea, QVBoxLayout, QWidget
@@ -21,6 +23,9 @@ from playground.ui.theme import GRID, Theme
 from playground.ui.widgets.icons import set_icon
 from playground.ui.widgets.lossless_text import Splice
 
+if TYPE_CHECKING:
+    from playground.ui.panes.prompt.start_panel import StartPanel
+
 _ROOM_PX = 40
 """Space around the cursor that stays visible with it."""
 
@@ -31,7 +36,11 @@ class PromptTab(QWidget):
     tools_requested = Signal()
     action = Signal(str)
     """The id of an action of the window, chosen in the panel of an empty prompt."""
+    file_chosen = Signal(object)
+    """The Path of a recent file, chosen there."""
     send_requested = Signal()
+    import_pasted = Signal(str)
+    """Text that appears to be a prompt in another format was pasted into a message."""
 
     def __init__(self, theme: Theme, history: UndoHistory, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -40,7 +49,9 @@ class PromptTab(QWidget):
         self._end: StableEnd | None = None
         self._axes: PromptAxes | None = None
         self._served: Served | None = None
-        self._start: QWidget | None = None
+        self._start: StartPanel | None = None
+        self.recent_files: Callable[[], Sequence[Path]] = tuple
+        """Returns the files that the panel of an empty prompt offers."""
         self.cards: list[MessageCard] = []
         self.tools = ToolsHead()
         self.boundary_row = BoundaryRow()
@@ -117,15 +128,16 @@ class PromptTab(QWidget):
         card = MessageCard(self._theme)
         index = len(self.cards)
         self.cards.append(card)
-        self._column.insertWidget(self._column.count() - 2, card)
+        self._column.insertWidget(self._column.indexOf(self._foot), card)
         card.open_calls = lambda: open_calls(self._history.document.messages, index)
         card.typed.connect(lambda splice: self._history.splice(index, splice, shown=True))
         card.action.connect(lambda name: self.act(index, name))
         card.role_chosen.connect(lambda role: self._choose_role(index, role))
         card.fields_changed.connect(lambda message: self._change_fields(index, message))
-        card.text.undo_requested.connect(self._history.stack.undo)
-        card.text.redo_requested.connect(self._history.stack.redo)
+        card.text.undo_requested.connect(self._history.undo)
+        card.text.redo_requested.connect(self._history.redo)
         card.text.send_requested.connect(self.send_requested)
+        card.text.import_pasted.connect(self.import_pasted)
         card.text.moved.connect(lambda: self._keep_in_sight(card))
         card.text.caret_moved.connect(self._history.seal)
         card.text.leave_requested.connect(lambda step: self._leave(index, step))
@@ -135,6 +147,14 @@ class PromptTab(QWidget):
         self._column.removeWidget(card)
         card.hide()
         card.deleteLater()
+
+    def act_at_cursor(self, name: str) -> None:
+        """Run an entry of the menu of the card that had the focus last."""
+        index = self.selection()[0][0]
+        if index < len(self.cards) and name == "collapse":
+            self.cards[index].set_collapsed(not self.cards[index].collapsed)
+        elif index < len(self.cards):
+            self.act(index, name)
 
     def act(self, index: int, name: str) -> None:
         """Run an entry of a card's menu."""
@@ -259,8 +279,11 @@ class PromptTab(QWidget):
 
             start = self._start = StartPanel()
             start.action.connect(self.action)
+            start.file_chosen.connect(self.file_chosen)
             self._column.insertWidget(self._column.indexOf(self._foot) + 1, start)
         if self._start is not None:
+            if shown:
+                self._start.show_files(self.recent_files())
             self._start.setVisible(shown)
 
     def show_served(self, served: Served | None) -> None:

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+
 from PySide6.QtCore import QRectF, Qt, Signal
 from PySide6.QtGui import QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
+from playground.export.terminal import visible_line
 from playground.ui.theme import current_theme, ui_font
 from playground.ui.widgets.icons import ICON_PX, paint_icon, set_icon
+from playground.ui.widgets.plain_tip import plain_tip
 
 _SAMPLES = (
     ("sample", "prompt", "Voice agent", "Long stable prefix, two variables", "Open sample"),
     ("tools_sample", "fix", "Tool-calling agent", "Three tools, filler phrase, agent loop", "Open"),
 )
 _OWN = (("open", "folder", "Open…"), ("import_log", "import", "Import…"))
+MOST_FILES = 5
 _DROP_TEXT = "Drop a .json, .jsonl or .har file anywhere in this window"
 
 
@@ -44,6 +50,8 @@ class StartPanel(QWidget):
 
     action = Signal(str)
     """The id of an action of the window."""
+    file_chosen = Signal(object)
+    """The Path of a recent file."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -62,7 +70,29 @@ class StartPanel(QWidget):
             row.addWidget(self._button(action, text, icon))
         row.addStretch(1)
         column.addLayout(row)
+        self._files: list[Path] = []
+        self._recent = QVBoxLayout()
+        self._recent.setSpacing(2)
+        column.addLayout(self._recent)
         column.addWidget(_Drop())
+
+    def show_files(self, paths: Sequence[Path]) -> None:
+        """List the files that were used last."""
+        shown = list(paths[:MOST_FILES])
+        if shown == self._files:
+            return
+        self._files = shown
+        while (item := self._recent.takeAt(0)) is not None:
+            if (widget := item.widget()) is not None:
+                widget.deleteLater()
+        if shown:
+            self._recent.addWidget(_label("Recent files", "caption"))
+        for path in shown:
+            button = QPushButton(visible_line(f"{path.name}   {path.parent}").replace("&", "&&"))
+            button.setProperty("look", "link")
+            button.setToolTip(plain_tip(visible_line(str(path))))
+            button.clicked.connect(lambda _checked, path=path: self.file_chosen.emit(path))
+            self._recent.addWidget(button, 0, Qt.AlignmentFlag.AlignLeft)
 
     def _card(self, action: str, icon: str, title: str, text: str, label: str, *, primary: bool) -> QFrame:
         card = QFrame()

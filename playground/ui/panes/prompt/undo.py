@@ -42,8 +42,32 @@ class PromptFile:
         return self._dumped[1]
 
 
+@dataclass(eq=False)
+class PromptPage:
+    """One open prompt: the document, its file, its undo steps, and the cursor (message, code point)."""
+
+    document: Document = field(default_factory=Document)
+    file: PromptFile = field(default_factory=PromptFile)
+    stack: QUndoStack = field(default_factory=QUndoStack)
+    cursor: tuple[int, int] = (0, 0)
+
+    def __post_init__(self) -> None:
+        self.stack.setUndoLimit(2_000)
+
+    @property
+    def dirty(self) -> bool:
+        """Whether the prompt differs from its file, or from the prompt that was opened."""
+        return self.document != self.file.saved
+
+    @property
+    def name(self) -> str:
+        """The prompt's name: its file's name, otherwise its own."""
+        path = self.file.path
+        return path.name.removesuffix(".json") if path is not None else self.document.name
+
+
 class UndoHistory(QObject):
-    """Holds the Document and its file. Text changes as splices, everything else as a new document; both with undo."""
+    """The prompt on display. Text changes as splices, everything else as a new document; both with undo."""
 
     changed = Signal(object)
     """The Document, after every change, synchronously."""
@@ -57,31 +81,48 @@ class UndoHistory(QObject):
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self._document = Document()
-        self._file = PromptFile()
-        self.stack = QUndoStack(self)
-        self.stack.setUndoLimit(2_000)
+        self.page = PromptPage()
 
     @property
     def document(self) -> Document:
         """The present document."""
-        return self._document
+        return self.page.document
 
     @property
     def file(self) -> PromptFile:
         """The file that the document belongs to."""
-        return self._file
+        return self.page.file
+
+    @property
+    def stack(self) -> QUndoStack:
+        """The undo steps of the prompt on display."""
+        return self.page.stack
+
+    def undo(self) -> None:
+        """Undo the last step."""
+        self.stack.undo()
+
+    def redo(self) -> None:
+        """Redo the last undone step."""
+        self.stack.redo()
+
+    def show_page(self, page: PromptPage) -> None:
+        """Display another prompt with its own undo steps."""
+        before, self.page = self.page, page
+        self.file_changed.emit()
+        self.replaced.emit(before.document, page.document)
+        self.changed.emit(page.document)
 
     def set_file(self, file: PromptFile) -> None:
         """Give the document another file, without an undo step."""
-        if file is not self._file:
-            self._file = file
+        if file is not self.page.file:
+            self.page.file = file
             self.file_changed.emit()
 
     def reset(self, document: Document, file: PromptFile | None = None) -> None:
         """Start again with `document`, without an undo history."""
         self.stack.clear()
-        self.set_file(file or self._file)
+        self.set_file(file or self.page.file)
         self._put(document)
 
     def splice(self, message: int, splice: Splice, *, shown: bool) -> None:
@@ -90,9 +131,9 @@ class UndoHistory(QObject):
 
     def replace(self, document: Document, label: str, merge: str = "", file: PromptFile | None = None) -> None:
         """Replace the document, and its file if given. Successive changes with the same `merge` are one step."""
-        if document != self._document or file is not None:
-            after = (document, file or self._file)
-            self.stack.push(_Replacing(self, (self._document, self._file), after, label, merge))
+        if document != self.document or file is not None:
+            after = (document, file or self.page.file)
+            self.stack.push(_Replacing(self, (self.document, self.page.file), after, label, merge))
 
     def seal(self) -> None:
         """What is typed from here on is a step of its own."""
@@ -102,21 +143,21 @@ class UndoHistory(QObject):
 
     def apply_splice(self, message: int, splice: Splice, *, shown: bool, empty: str | None = "") -> None:
         """For the commands: change the text, and say so. `empty` is the content where no character is left."""
-        old = self._document.messages[message]
+        old = self.document.messages[message]
         text = splice.applied(old.content or "")
-        self._document = self._document.with_message(message, replace(old, content=text or empty))
+        self.page.document = self.document.with_message(message, replace(old, content=text or empty))
         self.spliced.emit(message, splice, shown)
-        self.changed.emit(self._document)
+        self.changed.emit(self.document)
 
     def apply_document(self, document: Document, file: PromptFile | None) -> None:
         """For the commands: replace the document, and its file if given, and emit the changes."""
         if file is not None:
             self.set_file(file)
         self._put(document)
-        self.changed.emit(self._document)
+        self.changed.emit(self.document)
 
     def _put(self, document: Document) -> None:
-        before, self._document = self._document, document
+        before, self.page.document = self.document, document
         self.replaced.emit(before, document)
 
 

@@ -9,6 +9,7 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QVBoxLay
 
 from playground.runs.expected_reply import Asked
 from playground.runs.state import RunState
+from playground.runs.summary import wire_tool_calls
 from playground.tools.json_position import JsonFault, read_json
 from playground.ui.panes.response.live_text import LiveText, SlowSteps
 from playground.ui.stylesheet import restyle
@@ -52,10 +53,7 @@ def _is_chunk(data: str) -> bool:
 def _merged(state: RunState) -> dict[str, object]:
     message: dict[str, object] = {"role": "assistant", "content": state.text or None}
     if state.tool_calls:
-        message["tool_calls"] = [
-            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
-            for _, call in sorted(state.tool_calls.items())
-        ]
+        message["tool_calls"] = wire_tool_calls(state)
     return {
         "id": state.body_id,
         "object": "chat.completion",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from PySide6.QtCore import QElapsedTimer, QTimer, Signal
+from PySide6.QtCore import QElapsedTimer, Qt, QTimer, Signal
+from PySide6.QtGui import QKeyEvent
 from PySide6.QtWidgets import QFrame, QStackedWidget, QVBoxLayout, QWidget
 
 from playground.runs.expected_reply import Asked
@@ -38,6 +39,8 @@ class ResponsePane(QFrame):
     notice_action = Signal(str)
     """The name of an action that a button in the trouble notice asks for: "send" or "connect"."""
 
+    left = Signal()
+    """Escape: back from a logged request."""
     place_requested = Signal(object)
     """A Problem whose path names the field of the prompt that the cursor is to go to."""
 
@@ -122,6 +125,13 @@ class ResponsePane(QFrame):
         """Apply a theme."""
         self.json_tab.set_theme(theme)
         self.probabilities_tab.set_theme(theme)
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        """Escape: back from a logged request."""
+        if event.key() == Qt.Key.Key_Escape:
+            self.left.emit()
+        else:
+            super().keyPressEvent(event)
 
     def take_focus(self) -> None:
         """The keyboard comes to the tab in front."""

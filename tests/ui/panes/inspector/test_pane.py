@@ -11,6 +11,7 @@ from pytestqt.qtbot import QtBot
 
 from playground.client.endpoint import Rates
 from playground.client.events import Usage
+from playground.client.request_ids import RequestId
 from playground.prefix_cache.forecast import Forecast
 from playground.runs.state import RunState
 from playground.ui.panes.inspector.pane import InspectorPane
@@ -168,3 +169,15 @@ def test_each_attempt_has_a_row_with_its_own_id(pane: InspectorPane) -> None:
     assert len(pane.attempts.lines) == 2
     assert pane.attempts.lines[0].startswith(f"503 · {(state.attempts[0].request_id or '')[:8]}")
     assert pane.attempts.lines[1] == f"200 · {(state.attempts[1].request_id or '')[:8]}"
+
+
+def test_second_request_id_of_a_gateway_is_shown_with_its_header(pane: InspectorPane) -> None:
+    state = runs.done()
+    pane.show_model(runs.model(state))
+    assert not pane.request.rows["other_id"].isVisible()
+    ids = (RequestId("request-id", "gateway-1"), RequestId("llm_provider-x-request-id", "electron-2"))
+    state.attempts[-1].request_ids = ids
+    pane.show_model(runs.model(state))
+    row = pane.request.rows["other_id"]
+    assert row.value == "electron-2"
+    assert "llm_provider-x-request-id" in row.toolTip()

@@ -1,0 +1,139 @@
+"""A server of this program in a child process: it prints its address as one JSON line, and ends with its parent.
+
+Standard library only. The child must accept `--json` and `--stop-with-stdin`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import queue
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import IO, Self
+
+START_S = 30.0
+STOP_S = 3.0
+
+
+class StartError(Exception):
+    """The child process did not start; the message is the reason."""
+
+
+class ServerProcess:
+    """A running child process."""
+
+    def __init__(self, process: subprocess.Popen[bytes], base_url: str) -> None:
+        self._process = process
+        self._watcher: threading.Thread | None = None
+        self.base_url = base_url
+
+    @classmethod
+    def launch(cls, arguments: Sequence[str], environment: Mapping[str, str]) -> Self:
+        """Start this program with `arguments` and wait until it listens (blocking, at most START_S seconds).
+
+        Raises StartError.
+        """
+        command = [*_program(), *arguments, "--json", "--stop-with-stdin"]
+        pipe = subprocess.PIPE
+        try:
+            process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, bufsize=0, env=dict(environment))
+        except OSError as error:
+            raise StartError(f"{error}.") from error
+        return cls(process, _base_url(process))
+
+    @property
+    def alive(self) -> bool:
+        """Return whether the process still runs."""
+        return self._process.poll() is None
+
+    @property
+    def pid(self) -> int:
+        """Return the process id."""
+        return self._process.pid
+
+    def watch(self, on_line: Callable[[str], object], on_end: Callable[[int], object]) -> None:
+        """Call back from a thread with each line of standard error, then with the exit status."""
+        # A full pipe would block the child: standard output is read as well, and not used.
+        threading.Thread(target=self._drain, daemon=True).start()
+        self._watcher = threading.Thread(target=self._watch, args=(on_line, on_end), daemon=True)
+        self._watcher.start()
+
+    def _drain(self) -> None:
+        stream = self._process.stdout
+        assert stream is not None
+        with contextlib.suppress(OSError, ValueError):  # closed by `stop`
+            while stream.read(4096):
+                pass
+
+    def _watch(self, on_line: Callable[[str], object], on_end: Callable[[int], object]) -> None:
+        stream = self._process.stderr
+        assert stream is not None
+        for line in iter(stream.readline, b""):
+            on_line(line.decode("utf-8", "replace").strip())
+        on_end(self._process.wait())
+
+    def stop(self) -> None:
+        """End the process and wait for it. Does nothing if it has ended."""
+        process = self._process
+        if process.stdin is not None:
+            with contextlib.suppress(OSError):
+                process.stdin.close()
+        if self._watcher is not None:
+            # Its last requests are written before it ends by itself.
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(STOP_S)
+        process.terminate()
+        try:
+            process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        if self._watcher is not None:
+            self._watcher.join(STOP_S)
+        for pipe in (process.stdout, process.stderr):
+            if pipe is not None:
+                pipe.close()
+
+
+def _program() -> list[str]:
+    # A packaged program has no interpreter to give a module to: it is its own.
+    return [sys.executable] if getattr(sys, "frozen", False) else [sys.executable, "-m", "playground"]
+
+
+def _base_url(process: subprocess.Popen[bytes]) -> str:
+    assert process.stdout is not None
+    assert process.stderr is not None
+    base_url = _first_url(process.stdout)
+    if not base_url:
+        process.kill()
+        errors = process.stderr.read().decode("utf-8", "replace").strip().splitlines()
+        process.wait()
+        for pipe in (process.stdin, process.stdout, process.stderr):
+            if pipe is not None:
+                pipe.close()
+        raise StartError(errors[-1] if errors else f"it was not ready after {START_S:.0f} seconds")
+    return base_url
+
+
+def _first_url(stream: IO[bytes]) -> str:
+    """Return the base URL, or "" after START_S: reading a pipe has no time limit on every platform.
+
+    Other lines are read and dropped, so that the child never waits for a full pipe.
+    """
+    found: queue.Queue[str] = queue.Queue()
+
+    def read() -> None:
+        with contextlib.suppress(OSError, ValueError):  # the pipe was closed
+            for line in iter(stream.readline, b""):
+                with contextlib.suppress(ValueError, KeyError, TypeError):  # a problem may be reported before
+                    found.put(str(json.loads(line)["base_url"]))
+        found.put("")
+
+    threading.Thread(target=read, daemon=True).start()
+    try:
+        return found.get(timeout=START_S)
+    except queue.Empty:
+        return ""

@@ -1,0 +1,223 @@
+"""What `check` reads: prompt files, request bodies, JSON lines, HAR and rows of the request log."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import re
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+
+from playground.export.terminal import print_error
+from playground.prompt.document import Document, Json
+from playground.prompt.field_errors import FieldError, InputError
+from playground.prompt.field_errors import Path as FieldPath
+from playground.prompt.files import FORMAT_KEY, MAX_FILE_BYTES, parse_value
+from playground.prompt.import_formats.detect import open_any_bytes
+from playground.prompt.json_bounds import loads
+
+MAX_MESSAGES = 20_000
+"""Messages of one body. Counted before it is parsed."""
+MAX_ROWS = 10_000
+"""Newest rows of the log that are compared."""
+_SUFFIXES = (".json", ".jsonl", ".ndjson", ".har")
+_LINES = (".jsonl", ".ndjson")
+_BOM = b"\xef\xbb\xbf \t\r\n"
+
+
+@dataclass(frozen=True)
+class CheckedInput:
+    """One prompt or request body.
+
+    `name` identifies it in output; `file` and `line` (from 1) are its source. `prefix` is the path in the file's
+    JSON. `recorded`: one of many requests of a program, rather than a file of its own.
+    """
+
+    name: str
+    file: str
+    data: bytes
+    line: int = 1
+    prefix: FieldPath = ()
+    recorded: bool = False
+    value: Json = field(default=None, repr=False)
+
+    @property
+    def body(self) -> Mapping[str, Json] | None:
+        """The request body that another program sends; None for prompt files, and for prompts in other formats."""
+        value = self.value
+        return value if isinstance(value, dict) and "messages" in value and FORMAT_KEY not in value else None
+
+    @cached_property
+    def document(self) -> Document:
+        """The prompt. A request body is read strictly: what Electron refuses is an error. Raises InputError."""
+        try:
+            if isinstance(self.value, dict) and ("messages" in self.value or FORMAT_KEY in self.value):
+                return parse_value(self.value).document
+            return open_any_bytes(self.data, self.file).document
+        except InputError as error:
+            if not self.recorded:
+                raise
+            named = [FieldError((self.name, *one.path), one.message, one.hint) for one in error.problems]
+            raise InputError(*named) from None
+
+
+def read_inputs(options: argparse.Namespace, baseline: str | None) -> list[CheckedInput]:
+    """Read all inputs. Raises InputError with the file, line or entry."""
+    names, log_filter = _sources(options)
+    found = [item for name in _files(names, baseline) for item in _read(name)]
+    if log_filter is not None:
+        found += asyncio.run(_rows(options.data_dir, log_filter))
+    if not found:
+        raise InputError(FieldError(("FILE",), "there is nothing to check."))
+    return found
+
+
+def _sources(options: argparse.Namespace) -> tuple[list[str], str | None]:
+    """Return files and the log's filter. `--log FILE` is the older `--log` in front of a file."""
+    names: list[str] = list(options.file)
+    if isinstance(options.log, str):
+        if options.log != "-" and not Path(options.log).exists():
+            return names, options.log
+        names.insert(0, options.log)
+        options.log = True
+    if not names:
+        raise InputError(FieldError(("FILE",), "is missing.", "Give files, a folder, - or --log FILTER."))
+    return names, None
+
+
+def _files(names: Sequence[str], baseline: str | None) -> list[str]:
+    """Return the files: a folder stands for the JSON, JSON lines and HAR files in it, in order of their names."""
+    files: list[str] = []
+    for name in names:
+        if name == "-" or not Path(name).is_dir():
+            files.append(name)
+            continue
+        inside = sorted(str(path) for path in Path(name).rglob("*") if path.suffix in _SUFFIXES and path.is_file())
+        files += [path for path in inside if baseline is None or Path(path).resolve() != Path(baseline).resolve()]
+        if not inside:
+            raise InputError(FieldError(("FILE",), f"there is no JSON file in {name}."))
+    return files
+
+
+def _read(name: str) -> Iterator[CheckedInput]:
+    data = _bytes(name)
+    head = data[:4096].lstrip(_BOM)
+    if name.lower().endswith(_LINES) or (head.startswith(b"{") and _is_lines(data)):
+        yield from _lines(name, data)
+    elif name.lower().endswith(".har") or re.match(rb'\{\s*"log"\s*:', head):
+        yield from _har(name, data)
+    else:
+        yield CheckedInput(name, name, data, value=_value(data))
+
+
+def _value(data: bytes) -> Json:
+    """Return the JSON of one body; None if it is none. Raises InputError for too many messages, before parsing them."""
+    if data.count(b'"role"') > MAX_MESSAGES:
+        raise InputError(FieldError(("messages",), f"there are more than {MAX_MESSAGES:,} messages."))
+    try:
+        value: Json = loads(data)
+    except ValueError:
+        return None
+    return value
+
+
+def _bytes(name: str) -> bytes:
+    try:
+        data = sys.stdin.buffer.read(MAX_FILE_BYTES + 1) if name == "-" else Path(name).read_bytes()
+    except OSError as error:
+        raise InputError(FieldError(("FILE",), f"{name} cannot be read: {error.strerror or error}.")) from error
+    if len(data) > MAX_FILE_BYTES and not name.lower().endswith((*_LINES, ".har")):
+        raise InputError(FieldError(("FILE",), f"{name} is larger than {MAX_FILE_BYTES // 1024 // 1024} MiB."))
+    return data
+
+
+def _is_lines(data: bytes) -> bool:
+    """Whether the first of several lines is a JSON object by itself."""
+    first, _, rest = data.lstrip(_BOM).partition(b"\n")
+    return first.rstrip().endswith(b"}") and rest.lstrip().startswith(b"{")
+
+
+def _lines(name: str, data: bytes) -> Iterator[CheckedInput]:
+    """Yield the body in each line: the line itself, or its `request` or `body` (an object, or JSON in a string)."""
+    for number, line in enumerate(data.split(b"\n"), 1):
+        text = line.strip(_BOM)
+        if not text:
+            continue
+        value = _value(text)
+        if not isinstance(value, dict):
+            raise InputError(FieldError((name, number), "is not a JSON object."))
+        yield _item(name, f"{name}:{number}", number, text, value, ())
+
+
+def _item(file: str, name: str, line: int, data: bytes, value: Json, prefix: FieldPath) -> CheckedInput:
+    for key in ("request", "body"):
+        inner = value.get(key) if isinstance(value, dict) else None
+        if isinstance(inner, str) and inner.lstrip().startswith("{"):
+            try:
+                inner = loads(inner)
+            except ValueError:
+                continue
+            return CheckedInput(name, file, _dumped(inner), line, (*prefix, key), True, inner)
+        if isinstance(inner, dict):
+            return CheckedInput(name, file, _dumped(inner), line, (*prefix, key), True, inner)
+    return CheckedInput(name, file, data, line, prefix, True, value)
+
+
+def _dumped(value: Json) -> bytes:
+    return json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass")
+
+
+def _har(name: str, data: bytes) -> Iterator[CheckedInput]:
+    try:
+        log = loads(data, max_bytes=8 * MAX_FILE_BYTES, finite=False)["log"]
+        entries = log["entries"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(FieldError((name, "log", "entries"), f"is missing, or this is not JSON: {error}.")) from None
+    found = 0
+    for number, entry in enumerate(entries if isinstance(entries, list) else ()):
+        try:
+            text = entry["request"]["postData"]["text"]
+            value = _value(text.encode("utf-8", "surrogatepass"))
+        except (KeyError, TypeError, AttributeError):
+            continue
+        if isinstance(value, dict) and "messages" in value:
+            found += 1
+            prefix: FieldPath = ("log", "entries", number, "request", "postData", "text")
+            yield CheckedInput(f"{name}#{number}", name, text.encode("utf-8", "surrogatepass"), 1, prefix, True, value)
+    if not found:
+        raise InputError(FieldError((name, "log", "entries"), "there is no chat completions request in it."))
+
+
+async def _rows(folder: str | None, words: str) -> list[CheckedInput]:
+    """Return the requests of the log that match a filter, oldest first."""
+    from playground.requestlog.filter import parse as parse_filter
+    from playground.requestlog.log import RequestLog
+    from playground.requestlog.records import LogUnavailableError
+    from playground.storage.paths import data_folder
+
+    chosen = parse_filter(words, datetime.now().astimezone())
+    if chosen.malformed:
+        raise InputError(FieldError(("--log",), f"{', '.join(map(str, chosen.malformed))} is not understood."))
+    try:
+        log = await RequestLog.open(data_folder(folder, os.environ))
+    except LogUnavailableError as error:
+        raise InputError(FieldError(("--log",), str(error))) from error
+    try:
+        log.on_trouble(print_error)
+        rows = await log.page(chosen, None, MAX_ROWS)
+        stored = [await log.get(row.run_id) for row in reversed(rows)]
+        bodies = [(run.record.run_id, run.record.body) for run in stored if run]
+        found = [CheckedInput(f"log:{run}", "log", body, recorded=True, value=_value(body)) for run, body in bodies]
+    finally:
+        await log.close()
+    # Requests to other APIs, and bodies that retention has removed, have no messages.
+    found = [item for item in found if item.body is not None]
+    if not found:
+        raise InputError(FieldError(("--log",), "no request matches the filter."))
+    return found

@@ -1,0 +1,398 @@
+"""Output of `check`: text, JSON, SARIF 2.1.0 for code scanning, and annotations of GitHub Actions."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from urllib.parse import quote
+
+from playground import __version__
+from playground.cli.check_inputs import CheckedInput
+from playground.client.endpoint import Rates
+from playground.client.redact import redact
+from playground.export.terminal import for_stream, print_line, visible_line
+from playground.lint.model import SEVERITIES, Evidence, Finding, FindingPlace, Severity
+from playground.lint.rules.registry import rule_named
+from playground.prefix_cache.varying_spans import Rewrite, VaryingSpan
+from playground.prompt.document import Json
+from playground.prompt.field_errors import FieldError
+from playground.prompt.field_errors import Path as FieldPath
+
+Reported = tuple[CheckedInput, Finding]
+_LEVELS: dict[Severity, tuple[str, str]] = {
+    "serious": ("error", "error"),
+    "warning": ("warning", "warning"),
+    "hint": ("note", "notice"),
+}
+"""Level of SARIF and of GitHub."""
+_OWN_RULES = {
+    "varying-span": "A span in front of stable text differs between requests of one program.",
+    "prefix-baseline": "The prefix that requests share is compared with the baseline.",
+}
+REWRITES: dict[Rewrite, str] = {
+    "move_behind_stable_text": "move it behind the stable text, for example into the last user message",
+    "sort_keys": "serialize the object with sorted keys",
+    "sort_tools": "send the tools in one order, for example sorted by name",
+    "normalize_whitespace": "write the white space in one way in every request",
+    "append_only": "append to the history, and drop many old turns at once instead of one per request",
+    "none": "send the same list in every request of a conversation",
+}
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything that was found. `inputs` in order, each with its findings; `extra`: findings of the whole run."""
+
+    results: Sequence[tuple[CheckedInput, Sequence[Finding]]]
+    spans: Sequence[tuple[CheckedInput, VaryingSpan, Finding]]
+    rates: Rates
+    unplaced: Sequence[Finding] = field(default=())
+
+    def all(self) -> Iterator[Reported]:
+        """Yield every finding with its input; without one, with the first input."""
+        yield from ((item, finding) for item, found in self.results for finding in found)
+        yield from ((item, finding) for item, _, finding in self.spans)
+        yield from ((self.results[0][0], finding) for finding in self.unplaced)
+
+    def fails(self, fail_on: Severity) -> bool:
+        """Return whether a finding is at least as severe as `fail_on`. Changes that need only notice never fail."""
+        limit = SEVERITIES.index(fail_on)
+        return any(SEVERITIES.index(finding.severity) <= limit and not is_note(finding) for _, finding in self.all())
+
+
+def is_note(finding: Finding) -> bool:
+    """Return whether it reports a difference from the baseline that costs nothing."""
+    return finding.rule == "prefix-baseline" and finding.subject in ("new", "removed", "edited")
+
+
+def print_report(report: Report, output: str) -> None:
+    """Print the report in the format `text`, `json`, `sarif` or `github`."""
+    _FORMATS[output](report)
+
+
+def _dump(value: Json) -> None:
+    print(redact(json.dumps(value, ensure_ascii=True), None))
+
+
+# Text
+
+
+def _print_text(report: Report) -> None:
+    lines: list[str] = []
+    for item, found in report.results:
+        if found or not item.recorded:
+            lines += [line for finding in found for line in _lines(finding, item)]
+            lines.append(f"{item.name}: {_summary(found)}")
+    for item, _, finding in report.spans:
+        lines += _lines(finding, item)
+    for finding in report.unplaced:
+        lines += _lines(finding, None)
+    if len(report.results) > 1:
+        lines.append(f"{len(report.results):,} checked: {_summary([finding for _, finding in report.all()])}")
+    for line in lines:
+        print_line(redact(for_stream(line, sys.stdout), None))
+
+
+def _summary(found: Sequence[Finding]) -> str:
+    counts = _counts(found)
+    return ", ".join(f"{counts[severity]} {severity}" for severity in SEVERITIES)
+
+
+def _lines(finding: Finding, item: CheckedInput | None) -> Iterator[str]:
+    where = ", ".join(_where(place, item) for place in finding.places if place.path)
+    yield f"{finding.severity}: {finding.title}" + (f" ({where})" if where else "") + f" [{finding.key}]"
+    yield f"    {finding.detail}"
+    for fact in finding.evidence:
+        yield f"    {fact.label}: {fact.text}{' tokens' if fact.unit == 'tokens' and fact.value is not None else ''}"
+    if finding.fix is not None:
+        yield f"    fix: {finding.fix.title}"
+
+
+def _where(place: FindingPlace, item: CheckedInput | None) -> str:
+    name = FieldError(place.path, "").field
+    if place.start is None:
+        return f"{place.tool} {name}".strip()
+    line, column = _line_column(item, place)
+    return f"{place.tool} {name}:{place.start}-{place.end}, line {line}, column {column}".strip()
+
+
+def _line_column(item: CheckedInput | None, place: FindingPlace) -> tuple[int, int]:
+    """Return line and column, from 1, in the text of the field."""
+    text = _text_at(item.value if item else None, place.path)
+    before = text[: place.start or 0]
+    return before.count("\n") + 1, len(before) - before.rfind("\n")
+
+
+def _text_at(value: Json, path: FieldPath) -> str:
+    for step in path:
+        if isinstance(value, Mapping) and isinstance(step, str):
+            value = value.get(step)
+        elif isinstance(value, list) and isinstance(step, int) and step < len(value):
+            value = value[step]
+        else:
+            return ""
+    return value if isinstance(value, str) else "" if value is None else json.dumps(value, ensure_ascii=False)
+
+
+# JSON
+
+
+def _print_json(report: Report) -> None:
+    files = [{"file": item.name, **_fields(found, item)} for item, found in report.results]
+    if len(files) == 1 and not report.results[0][0].recorded and not report.unplaced:
+        _dump({**files[0], "varying": []})
+        return
+    varying: list[Json] = [_span_fields(span, report.rates, finding) for _, span, finding in report.spans]
+    notes: list[Json] = [_finding(finding, None) for finding in report.unplaced]
+    counts: dict[str, Json] = {**_counts([finding for _, finding in report.all()])}
+    _dump({"files": list(files), "varying": varying, "baseline": notes, **counts})
+
+
+def _counts(found: Iterable[Finding]) -> dict[str, int]:
+    severities = [finding.severity for finding in found]
+    return {severity: severities.count(severity) for severity in SEVERITIES}
+
+
+def _fields(found: Sequence[Finding], item: CheckedInput | None) -> dict[str, Json]:
+    findings: Json = [_finding(finding, item) for finding in found]
+    # `advice` is the older name of the same list.
+    return {"findings": findings, "advice": findings, **_counts(found)}
+
+
+def _finding(finding: Finding, item: CheckedInput | None) -> Json:
+    own = _OWN_RULES.get(finding.rule)
+    rule = None if own else rule_named(finding.rule)
+    return {
+        "rule": finding.rule,
+        "key": finding.key,
+        "severity": finding.severity,
+        "title": finding.title,
+        "detail": finding.detail,
+        "reason": rule.reason if rule else own,
+        "source": {"section": rule.source.section, "sentence": rule.source.sentence} if rule else None,
+        "evidence": [_evidence(fact) for fact in finding.evidence],
+        "places": [_place(place, item) for place in finding.places],
+        "fix": finding.fix.title if finding.fix else None,
+    }
+
+
+def _evidence(fact: Evidence) -> Json:
+    basis = fact.basis if fact.value is not None else "unknown"
+    return {"label": fact.label, "value": fact.value, "unit": fact.unit, "basis": basis}
+
+
+def _place(place: FindingPlace, item: CheckedInput | None) -> Json:
+    found: dict[str, Json] = {
+        "path": list(place.path),
+        "start": place.start,
+        "end": place.end,
+        "tool": place.tool or None,
+        "pointer": pointer(place.path),
+    }
+    if place.start is not None and item is not None:
+        found["line"], found["column"] = _line_column(item, place)
+    return found
+
+
+def pointer(path: FieldPath) -> str:
+    """Return the path as a JSON pointer."""
+    return "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in path)
+
+
+def _span_fields(span: VaryingSpan, rates: Rates, finding: Finding) -> dict[str, Json]:
+    path = span_path(span)
+    return {
+        "kind": span.kind,
+        "severity": finding.severity,
+        "part": span.part,
+        "index": span.index,
+        "start": span.start,
+        "end": span.end,
+        "pointer": pointer(path),
+        "samples": list(span.samples),
+        "family": span.family,
+        "tokens_behind": round(span.tokens_behind),
+        "tokens_per_request": round(span.tokens_per_request),
+        "dollars_per_1000_requests": span.dollars(rates.fresh, rates.cached),
+        "rewrite": span.rewrite,
+        "behind": span.behind,
+    }
+
+
+def span_path(span: VaryingSpan) -> FieldPath:
+    """Return the field that a span is in."""
+    if span.part == "message":
+        return ("messages", span.index, "content")
+    return ("tools",) if span.index < 0 else ("tools", span.index)
+
+
+def span_finding(span: VaryingSpan, rates: Rates, severity: Severity) -> Finding:
+    """Return the finding about a span: kind, place, cost and rewrite."""
+    samples = ", ".join(visible_line(sample)[:40] for sample in span.samples[:3])
+    cost = span.dollars(rates.fresh, rates.cached)
+    first = "" if span.behind is None else " It is behind another one: this is the cost once that is fixed."
+    kind = span.kind.replace("_", " ")
+    return Finding(
+        severity,
+        f"Varies between requests: {kind}",
+        f"{samples}; ≈ {span.tokens_behind:,.0f} stable tokens behind it are not cached.{first} Fix: "
+        f"{REWRITES[span.rewrite]}.",
+        evidence=(
+            Evidence("fresh because of it, per request", span.tokens_per_request),
+            Evidence("lost in 1,000 requests", cost, "dollars"),
+        ),
+        places=(FindingPlace(span_path(span), span.start, span.end),),
+        tokens=span.tokens_per_request,
+        dollars=cost,
+        subject=span.kind,
+        rule="varying-span",
+    )
+
+
+# SARIF and GitHub
+
+
+def _print_sarif(report: Report) -> None:
+    found = list(report.all())
+    names = sorted({finding.rule for _, finding in found})
+    rules: list[Json] = [{"id": name, "shortDescription": {"text": _rule_text(name)}} for name in names]
+    results: list[Json] = [_result(item, finding, names.index(finding.rule)) for item, finding in found]
+    driver: Json = {"name": "electron-playground", "version": __version__, "rules": rules}
+    run: Json = {"tool": {"driver": driver}, "columnKind": "unicodeCodePoints", "results": results}
+    schema = "https://json.schemastore.org/sarif-2.1.0.json"
+    _dump({"$schema": schema, "version": "2.1.0", "runs": [run]})
+
+
+def _rule_text(name: str) -> str:
+    return _OWN_RULES.get(name) or rule_named(name).title
+
+
+def _result(item: CheckedInput, finding: Finding, rule: int) -> Json:
+    line, column = position(item, finding)
+    logical: list[Json] = [{"fullyQualifiedName": pointer(place.path)} for place in finding.places[:1] if place.path]
+    location: dict[str, Json] = {
+        "physicalLocation": {
+            "artifactLocation": {"uri": _uri(item.file)},
+            "region": {"startLine": line, "startColumn": column},
+        }
+    }
+    if logical:
+        location["logicalLocations"] = logical
+    return {
+        "ruleId": finding.rule,
+        "ruleIndex": rule,
+        "level": _LEVELS[finding.severity][0],
+        "message": {"text": _message(finding, item)},
+        "locations": [location],
+        "partialFingerprints": {"finding/v1": f"{item.name}:{finding.key}"},
+    }
+
+
+def _uri(file: str) -> str:
+    return "stdin" if file == "-" else quote(file.replace("\\", "/"), safe="/")
+
+
+def _message(finding: Finding, item: CheckedInput) -> str:
+    where = "; ".join(_where(place, item) for place in finding.places[:3] if place.path)
+    return f"{finding.title}{f' ({where})' if where else ''}. {finding.detail}"
+
+
+def _print_github(report: Report) -> None:
+    for item, finding in report.all():
+        line, column = position(item, finding)
+        fields = {"file": item.file, "line": str(line), "col": str(column), "title": finding.title}
+        head = ",".join(f"{name}={_property(value)}" for name, value in fields.items())
+        text = _data(_message(finding, item))
+        print_line(redact(f"::{_LEVELS[finding.severity][1]} {head}::{text}", None))
+
+
+def _data(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    return _data(text).replace(":", "%3A").replace(",", "%2C")
+
+
+_FORMATS: dict[str, Callable[[Report], None]] = {
+    "text": _print_text,
+    "json": _print_json,
+    "sarif": _print_sarif,
+    "github": _print_github,
+}
+
+# Positions in files
+
+_SPACE = re.compile(r"[ \t\r\n]*")
+_UNIT = re.compile(r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u[0-9a-fA-F]{4}|\\.|.", re.DOTALL)
+
+
+def position(item: CheckedInput, finding: Finding) -> tuple[int, int]:
+    """Return line and column, from 1, of a finding's first place in its file: as far as its path can be followed."""
+    place = next((place for place in finding.places if place.path), None)
+    if place is None or item.file in ("-", "log"):
+        return item.line, 1
+    try:
+        text = _file_text(item.file)
+    except (OSError, UnicodeDecodeError):
+        return item.line, 1
+    base = 0
+    for _ in range(item.line - 1):
+        base = text.find("\n", base) + 1
+    at = _offset(text, base, (*item.prefix, *place.path), place.start or 0)
+    before = text[:at]
+    return before.count("\n") + 1, at - before.rfind("\n")
+
+
+@lru_cache(maxsize=2)
+def _file_text(name: str) -> str:
+    with Path(name).open(encoding="utf-8-sig", newline="") as file:
+        return file.read()
+
+
+def _offset(text: str, at: int, path: FieldPath, inside: int) -> int:
+    """Return the offset of a JSON value, or of code point `inside` of a string."""
+    try:
+        for step in path:
+            at = _child(text, _skip(text, at), step)
+        at = _skip(text, at)
+    except (ValueError, IndexError):
+        return at
+    if text[at : at + 1] != '"':
+        return at
+    at += 1
+    for _ in range(inside):
+        unit = _UNIT.match(text, at)
+        if unit is None or text[at] == '"':
+            break
+        at = unit.end()
+    return at
+
+
+def _skip(text: str, at: int) -> int:
+    found = _SPACE.match(text, at)
+    return found.end() if found else at
+
+
+def _child(text: str, at: int, step: str | int) -> int:
+    """Return the offset of a member's value. Raises ValueError or IndexError if there is none."""
+    decoder = json.JSONDecoder()
+    if text[at] != ("{" if isinstance(step, str) else "["):
+        raise ValueError("not a container")
+    at, number = _skip(text, at + 1), 0
+    while text[at] not in "]}":
+        key: Json = number
+        if isinstance(step, str):
+            key, at = decoder.raw_decode(text, at)
+            at = _skip(text, _skip(text, at) + 1)
+        if key == step:
+            return at
+        _, at = decoder.raw_decode(text, at)
+        at, number = _skip(text, at), number + 1
+        at = _skip(text, at + 1) if text[at] == "," else at
+    raise ValueError("no such member")

@@ -1,0 +1,172 @@
+"""`electron-playground completion SHELL`: a completion script, made from the parser.
+
+Own code: shtab, the maintained library for this, has no fish, and the three scripts are short.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from playground.cli.exit_status import FINISHED
+from playground.export.terminal import print_line
+
+PROGRAM = "electron-playground"
+_FILES, _FOLDERS = ("FILE", "PROMPT"), ("DIR",)
+LOG_ACTIONS = ("list", "show", "ticket", "export", "import", "delete")
+"""First words of `log`, which the parser does not declare."""
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """An option of a command; "" is the program itself. `values` are words, or "files" or "folders"."""
+
+    command: str
+    names: tuple[str, ...]
+    help: str
+    takes_value: bool
+    values: tuple[str, ...] | str
+
+
+def completion(options: argparse.Namespace) -> int:
+    """Print the script for a shell."""
+    from playground.cli.main import build_parser
+
+    print_line(script(build_parser(), options.shell))
+    return FINISHED
+
+
+def script(parser: argparse.ArgumentParser, shell: str) -> str:
+    """Return the completion script for "bash", "zsh" or "fish"."""
+    return SHELLS[shell](subcommands(parser), list(_options(parser)))
+
+
+def subcommands(parser: argparse.ArgumentParser) -> dict[str, str]:
+    """Return the commands and their one-line descriptions."""
+    return {str(choice.dest): choice.help or "" for choice in _subparsers(parser)._choices_actions}
+
+
+def _subparsers(parser: argparse.ArgumentParser) -> argparse._SubParsersAction[argparse.ArgumentParser]:
+    return next(action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
+
+
+def _options(parser: argparse.ArgumentParser) -> Iterator[Option]:
+    for command, part in {"": parser, **_subparsers(parser).choices}.items():
+        for action in part._actions:
+            if action.option_strings and action.help != argparse.SUPPRESS:
+                yield Option(
+                    command,
+                    tuple(action.option_strings),
+                    (action.help or "").replace("%%", "%"),
+                    action.nargs != 0,
+                    _values(action),
+                )
+
+
+def _values(action: argparse.Action) -> tuple[str, ...] | str:
+    if action.choices is not None:
+        return tuple(map(str, action.choices))
+    return "files" if action.metavar in _FILES else "folders" if action.metavar in _FOLDERS else ()
+
+
+def _positional(command: str) -> tuple[str, ...]:
+    """Return the words that a command's first argument can be; nothing for a file."""
+    return {"log": LOG_ACTIONS, "completion": tuple(SHELLS)}.get(command, ())
+
+
+def _bash(commands: dict[str, str], options: list[Option]) -> str:
+    lines = []
+    for option in options:
+        pattern = "|".join(f'"{option.command} {name}"' for name in option.names)
+        if option.values in ("files", "folders"):
+            kind = "-f" if option.values == "files" else "-d"
+            lines.append(f'        {pattern}) compopt -o filenames; COMPREPLY=($(compgen {kind} -- "$cur")); return ;;')
+        elif option.takes_value:
+            lines.append(
+                f'        {pattern}) COMPREPLY=($(compgen -W "{" ".join(option.values)}" -- "$cur")); return ;;'
+            )
+    words = []
+    for command in ("", *commands):
+        names = " ".join(name for option in options if option.command == command for name in option.names)
+        first = " ".join(_positional(command) if command else commands)
+        words.append(f'        "{command}") names="{names}"; first="{first}" ;;')
+    return "\n".join((
+        f"# bash completion for {PROGRAM}",
+        "_electron_playground() {",
+        "    COMPREPLY=()",
+        '    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} command="" word names first',
+        '    for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do',
+        f'        case $word in {"|".join(commands)}) command=$word; break ;; esac',
+        "    done",
+        '    case "$command $prev" in',
+        *lines,
+        "    esac",
+        '    case "$command" in',
+        *words,
+        "    esac",
+        '    if [[ $cur == -* ]]; then COMPREPLY=($(compgen -W "$names" -- "$cur")); return; fi',
+        '    if [[ -n $first ]]; then COMPREPLY=($(compgen -W "$first" -- "$cur")); fi',
+        "    (( ${#COMPREPLY[@]} )) && return",
+        '    compopt -o filenames; COMPREPLY=($(compgen -f -- "$cur"))',
+        "}",
+        f"complete -F _electron_playground {PROGRAM}",
+    ))  # fmt: skip
+
+
+def _zsh(commands: dict[str, str], options: list[Option]) -> str:
+    lines = [f"#compdef {PROGRAM}", "_electron_playground() {", "    local state line", "    local -a commands"]
+    lines.append(f"    commands=({' '.join(_quoted(f'{name}:{text}') for name, text in commands.items())})")
+    lines.append(f"    _arguments -C {_zsh_options(options, '')} '1:command:->command' '*::argument:->argument'")
+    lines += ["    case $state in", "        command) _describe command commands ;;", "        argument)"]
+    lines.append("            case ${line[1]} in")
+    for command in commands:
+        first = f"'1:argument:({' '.join(_positional(command))})' " if _positional(command) else ""
+        lines.append(
+            f"                {command}) _arguments {_zsh_options(options, command)} {first}'*:file:_files' ;;"
+        )
+    lines += ["            esac ;;", "    esac", "}"]
+    # Works as a file in $fpath and as a sourced script.
+    lines += ['if [[ $zsh_eval_context[-1] == loadautofunc ]]; then _electron_playground "$@"']
+    return "\n".join((*lines, f"else compdef _electron_playground {PROGRAM}; fi"))
+
+
+def _zsh_options(options: list[Option], command: str) -> str:
+    found = []
+    for option in options:
+        if option.command != command:
+            continue
+        values = {"files": "_files", "folders": "_files -/"}.get(str(option.values)) or f"({' '.join(option.values)})"
+        value = f":value:{values}" if option.takes_value else ""
+        text = option.help.translate({ord(char): f"\\{char}" for char in "[]:"})
+        found += [_quoted(f"{name}[{text}]{value}") for name in option.names]
+    return " ".join(found)
+
+
+def _fish(commands: dict[str, str], options: list[Option]) -> str:
+    unset = f"not __fish_seen_subcommand_from {' '.join(commands)}"
+    lines = [f"# fish completion for {PROGRAM}"]
+    lines += [f"complete -c {PROGRAM} -f -n '{unset}' -a {name} -d {_quoted(text)}" for name, text in commands.items()]
+    for command in commands:
+        if words := _positional(command):
+            seen = f"__fish_seen_subcommand_from {command}"
+            lines.append(f"complete -c {PROGRAM} -f -n '{seen}' -a '{' '.join(words)}'")
+    for option in options:
+        condition = f"__fish_seen_subcommand_from {option.command}" if option.command else unset
+        names = " ".join(f"-l {name[2:]}" if name.startswith("--") else f"-s {name[1:]}" for name in option.names)
+        value = ""
+        if option.values == "folders":
+            value = " -x -a '(__fish_complete_directories)'"
+        elif option.values == "files":
+            value = " -r -F"
+        elif option.takes_value:
+            value = f" -x -a '{' '.join(option.values)}'"
+        lines.append(f"complete -c {PROGRAM} -n '{condition}' {names}{value} -d {_quoted(option.help)}")
+    return "\n".join(lines)
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "’") + "'"
+
+
+SHELLS: dict[str, Callable[[dict[str, str], list[Option]], str]] = {"bash": _bash, "zsh": _zsh, "fish": _fish}

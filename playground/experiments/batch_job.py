@@ -1,0 +1,132 @@
+"""One batch from its plan to its results: sends, checks, prices and stores each row. Shared by window and command."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+from playground.client.endpoint import Endpoint
+from playground.experiments.batch_checks import AnswerCheck, run_checks
+from playground.experiments.batch_plan import Order, PlannedRow, without
+from playground.experiments.batch_results import BatchTotals, ResultFile, failed_result, result_of
+from playground.experiments.batch_runner import BatchProgress, BatchRunner
+from playground.prompt.document import Json
+from playground.requestlog.records import StoredRun
+from playground.runs.run import Run
+from playground.runs.service import RequestService
+from playground.runs.state import RunState
+
+DEFAULT_CONCURRENCY = 4
+"""Requests at once if the endpoint's plan has no limit."""
+
+
+class StoredRuns(Protocol):
+    """The part of the request log that a batch reads."""
+
+    async def get(self, run_id: str) -> StoredRun | None:
+        """Return a logged request; None if the id is unknown."""
+
+
+def concurrency_of(endpoint: Endpoint, wanted: int | None = None) -> int:
+    """Return the number of requests at once: as wanted, within the endpoint's plan."""
+    limit = endpoint.plan.in_flight
+    chosen = wanted or limit or DEFAULT_CONCURRENCY
+    return min(chosen, limit) if limit else chosen
+
+
+class BatchJob:
+    """One run of a batch. `totals` includes the results of earlier runs that are in the result file."""
+
+    def __init__(
+        self,
+        plan: Sequence[PlannedRow],
+        columns: Mapping[str, str],
+        order: Order,
+        checks: Sequence[AnswerCheck],
+        endpoint: Endpoint,
+        service: RequestService,
+        log: StoredRuns | None,
+        results: ResultFile,
+        *,
+        concurrency: int,
+        explicit: bool = False,
+        only: frozenset[int] | None = None,
+    ) -> None:
+        """`plan`: all rows; finished ones are not sent again. `only`: the numbers of the rows to send (None: all).
+
+        `explicit`: see RequestService.send.
+        """
+        self._columns, self._checks, self._endpoint, self._explicit = columns, checks, endpoint, explicit
+        self._service, self._log, self._results = service, log, results
+        self.on_result: Callable[[dict[str, Json]], None] = lambda _result: None
+        """Called with each row's result after it was written."""
+        self._run_ids: dict[int, str] = {}
+        self.totals = BatchTotals(passed={check.name: 0 for check in checks})
+        for result in results.finished.values():
+            self.totals.add(result)
+        kept = set(results.finished)
+        if only is not None:
+            kept |= {item.row.number for item in plan} - only
+        self.runner = BatchRunner(
+            plan=without(plan, kept, order),
+            concurrency=concurrency,
+            send=self._send,
+            on_result=self._keep,
+            requests_per_minute=endpoint.plan.requests_per_minute,
+        )
+
+    async def run(self) -> BatchProgress:
+        """Send the rows. Raises InputError or SimulatorError before the first one, and OSError if results cannot be
+        written. The result file is closed in any case."""
+        try:
+            await self._service.check_ready(self._endpoint, explicit=self._explicit)
+            return await self.runner.execute()
+        finally:
+            progress = self.runner.progress
+            await asyncio.to_thread(self._results.close, complete=progress.done == progress.total)
+
+    async def _send(self, item: PlannedRow, began: Callable[[Run], None]) -> RunState:
+        run_id, logged = await self._logged(item.row.number)
+        if logged is not None:
+            return logged
+        pending = await self._service.send(
+            item.document, self._endpoint, lambda sent: began(sent.run), explicit=self._explicit, run_id=run_id
+        )
+        return pending.run.state
+
+    async def _logged(self, number: int) -> tuple[str, RunState | None]:
+        """Return the run id for a row's next attempt, or the answer of an attempt whose result was not written.
+
+        A batch that was killed between the end of a request and the writing of its result finds it in the request log,
+        so that no answered row is sent twice.
+        """
+        attempt = 0
+        while True:
+            run_id = uuid.uuid5(uuid.NAMESPACE_OID, f"{self._results.batch_id}:{number}:{attempt}").hex
+            self._run_ids[number] = run_id
+            stored = await self._log.get(run_id) if self._log is not None else None
+            if stored is None:
+                return run_id, None
+            if (state := stored.state()).phase == "done":
+                return run_id, state
+            attempt += 1
+
+    async def _keep(self, item: PlannedRow, outcome: RunState | Exception) -> None:
+        result = self._result(item, outcome)
+        await asyncio.to_thread(self._results.write, result)
+        self.totals.add(result)
+        self.on_result(result)
+
+    def _result(self, item: PlannedRow, outcome: RunState | Exception) -> dict[str, Json]:
+        number = item.row.number
+        values = {name: item.row.values.get(column, "") for name, column in self._columns.items()}
+        run_id = self._run_ids.pop(number, None)
+        if isinstance(outcome, Exception):
+            return failed_result(number, values, str(outcome))
+        checked = {}
+        if outcome.phase == "done":
+            tokens = outcome.usage.completion_tokens if outcome.usage else None
+            checked = run_checks(self._checks, outcome.text, tokens)
+        return result_of(number, values, outcome, self._endpoint.rates, checked, run_id)

@@ -1,0 +1,153 @@
+"""Rows of a batch: read from CSV, JSON or logged requests, and mapped to the prompt's variables."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from playground.prompt.document import Document
+from playground.prompt.field_errors import FieldError, InputError
+from playground.prompt.variables import names, render
+
+MAX_DATA_BYTES = 268_435_456
+MAX_ROWS = 1_000_000
+LOG_COLUMNS = ("request_id", "last_user_message")
+"""Columns of rows from the request log, before the variables of the logged prompts."""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchRow:
+    """One row of the data file. `number` counts from 0 in the file, whatever the order of sending."""
+
+    number: int
+    values: Mapping[str, str]
+
+
+def read_rows(data: bytes, name: str) -> tuple[BatchRow, ...]:
+    """Read rows from CSV with a header line, JSON lines, or a JSON array of objects.
+
+    `name` is the file's name: `.csv` and `.tsv` are tables, everything else is JSON. Values that are not text become
+    JSON text. Raises InputError with the line of the first bad row.
+    """
+    if len(data) > MAX_DATA_BYTES:
+        raise InputError(FieldError(("data",), f"{name} has {len(data):,} bytes; the limit is {MAX_DATA_BYTES:,}."))
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(
+            FieldError(("data",), f"{name} is not UTF-8 text (byte {error.start:,}).", "Save it as UTF-8.")
+        ) from None
+    lower = name.lower()
+    found = list(
+        _table(text, "\t" if lower.endswith(".tsv") else ",") if lower.endswith((".csv", ".tsv")) else _json(text)
+    )
+    if not found:
+        hint = "The first line names the columns." if lower.endswith((".csv", ".tsv")) else ""
+        raise InputError(FieldError(("data",), f"{name} has no rows.", hint))
+    if len(found) > MAX_ROWS:
+        raise InputError(FieldError(("data",), f"{name} has {len(found):,} rows; the limit is {MAX_ROWS:,}."))
+    return tuple(BatchRow(number, values) for number, values in enumerate(found))
+
+
+def _table(text: str, delimiter: str) -> Iterable[dict[str, str]]:
+    lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    try:
+        header = next(lines, [])
+        if len(set(header)) < len(header):
+            raise InputError(FieldError(("data", 1), "two columns have the same name."))
+        for cells in lines:
+            if not cells:
+                continue
+            if len(cells) != len(header):
+                detail = f"has {len(cells)} cells, the header has {len(header)}."
+                raise InputError(FieldError(("data", lines.line_num), detail))
+            yield dict(zip(header, cells, strict=True))
+    except csv.Error as error:
+        raise InputError(FieldError(("data", lines.line_num), f"is not valid CSV: {error}.")) from None
+
+
+def _json(text: str) -> Iterable[dict[str, str]]:
+    if text.lstrip().startswith("["):
+        values = _parsed(text, 1)
+        assert isinstance(values, list)
+        for index, value in enumerate(values):
+            yield _values(value, index + 1)
+        return
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.strip():
+            yield _values(_parsed(line, number), number)
+
+
+def _parsed(text: str, line: int) -> object:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise InputError(FieldError(("data", line), f"is not JSON: {error}.")) from None
+    except RecursionError:
+        raise InputError(FieldError(("data", line), "is nested too deeply.")) from None
+
+
+def _values(value: object, line: int) -> dict[str, str]:
+    if not isinstance(value, dict):
+        raise InputError(FieldError(("data", line), "is not a JSON object.", "Write one object per line."))
+    return {
+        str(name): item if isinstance(item, str) else json.dumps(item, ensure_ascii=False)
+        for name, item in value.items()
+    }
+
+
+def columns_of(rows: Iterable[BatchRow]) -> tuple[str, ...]:
+    """Return the names of all columns, in the order in which they occur first."""
+    return tuple(dict.fromkeys(name for row in rows for name in row.values))
+
+
+def read_pasted(text: str) -> tuple[BatchRow, ...]:
+    """Read rows from pasted text: JSON, or a table with a header line, separated by tabs or commas.
+
+    Raises InputError like `read_rows`.
+    """
+    first = text.lstrip()
+    suffix = ".jsonl" if first.startswith(("{", "[")) else ".tsv" if "\t" in first.partition("\n")[0] else ".csv"
+    return read_rows(text.encode("utf-8", "surrogatepass"), f"pasted{suffix}")
+
+
+def rows_of_requests(requests: Iterable[tuple[str | None, Document]]) -> tuple[BatchRow, ...]:
+    """Return one row per logged request (request_id and prompt): its last user message and its variables."""
+    rows = []
+    for number, (request_id, document) in enumerate(requests):
+        asked = [message.content or "" for message in document.messages if message.role == "user"]
+        last = render(asked[-1], document.variables).text if asked else ""
+        fixed = dict(zip(LOG_COLUMNS, (request_id or "", last), strict=True))
+        rows.append(BatchRow(number, {**fixed, **document.variables}))
+    if not rows:
+        raise InputError(FieldError(("data",), "no logged request matches the filter."))
+    return tuple(rows)
+
+
+def map_columns(document: Document, rows: Sequence[BatchRow], mapping: Mapping[str, str]) -> dict[str, str]:
+    """Return the column of each variable: from `mapping` (variable to column), else the column of the same name.
+
+    A variable with a value in the prompt needs no column. Raises InputError for a column that does not exist, and for a
+    variable with neither a column nor a value.
+    """
+    columns = columns_of(rows)
+    variables = names(document.messages)
+    unknown = [name for name in mapping if name not in variables]
+    missing = [column for column in mapping.values() if column not in columns]
+    if unknown or missing:
+        what = f"the prompt has no variable {unknown[0]}" if unknown else f"the data has no column {missing[0]}"
+        raise InputError(FieldError(("map",), f"{what}.", f"Columns: {', '.join(columns)}."))
+    chosen = {name: mapping.get(name, name) for name in variables if mapping.get(name, name) in columns}
+    open_names = [name for name in variables if name not in chosen and not document.variables.get(name)]
+    if open_names:
+        raise InputError(
+            FieldError(
+                ("variables", open_names[0]),
+                "has no column in the data and no value in the prompt.",
+                f"Columns: {', '.join(columns)}. Map one with --map {open_names[0]}=COLUMN.",
+            )
+        )
+    return chosen

@@ -1,0 +1,351 @@
+"""Comparison of prompt variants: order of sending, prefix against the first variant, figures and differences."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import statistics
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from difflib import SequenceMatcher
+from typing import Literal
+
+from playground.client.endpoint import Endpoint, Rates
+from playground.client.pricing import PER, cost
+from playground.prefix_cache.forecaster import PromptForecast
+from playground.prefix_cache.text_compare import common_prefix
+from playground.prefix_cache.token_estimator import TokenEstimator
+from playground.prompt.document import Document
+from playground.prompt.json_bounds import loads
+from playground.runs.metrics import Figure
+from playground.runs.state import Phase, RunState
+
+LETTERS = "ABCD"
+"""Names of the columns; their number is the maximum."""
+MOST_RUNS = 20
+TAG = "comparison"
+"""Purpose of the requests in the cache model, and prefix of their tag in the request log."""
+WARM_UP_TAG = "warm-up"
+
+Order = Literal["together", "forward", "backward"]
+"""together: all columns at once, within the plan · forward: A, then B, … · backward: the last column first."""
+CacheStart = Literal["as_is", "cold", "warm"]
+"""as_is: whatever the cache has · cold: a random first line in every request · warm: each column is sent once before,
+and that request is not counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One column: a prompt and its endpoint. `document.name` is the column's name."""
+
+    document: Document
+    endpoint: Endpoint
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One request of a comparison. A warm-up is not counted."""
+
+    column: int
+    warm_up: bool = False
+
+
+def plan(columns: int, runs: int, order: Order, start: CacheStart) -> tuple[tuple[Step, ...], ...]:
+    """Return the requests in groups: a group is sent at once, when all requests of the one before have ended."""
+    indexes = range(columns)[:: -1 if order == "backward" else 1]
+    rounds = [[Step(column, warm_up=True) for column in indexes]] if start == "warm" else []
+    rounds += [[Step(column) for column in indexes] for _ in range(runs)]
+    if order == "together":
+        return tuple(map(tuple, rounds))
+    return tuple((step,) for steps in rounds for step in steps)
+
+
+async def run_plan(groups: Sequence[Sequence[Step]], send: Callable[[Step], Awaitable[None]]) -> None:
+    """Send the groups one after another. Cancelling stops the requests in flight."""
+    for steps in groups:
+        async with asyncio.TaskGroup() as group:
+            for step in steps:
+                group.create_task(_wait_for(send(step)))
+
+
+async def _wait_for(work: Awaitable[None]) -> None:
+    await work
+
+
+_MARKER = re.compile(r"\A\[comparison [0-9a-f]{12}\]\n")
+
+
+def cold_document(document: Document, marker: str) -> Document:
+    """Return the prompt with a first line that no cache knows. `marker` is 12 hexadecimal digits."""
+    first = document.messages[0]
+    text = f"[comparison {marker}]\n{first.content or ''}"
+    return document.with_message(0, replace(first, content=text))
+
+
+def without_marker(document: Document) -> Document:
+    """Return the prompt without the line that `cold_document` inserted."""
+    if not document.messages or document.messages[0].content is None:
+        return document
+    first = document.messages[0]
+    return document.with_message(0, replace(first, content=_MARKER.sub("", first.content or "")))
+
+
+def log_tags(comparison: str, step: Step) -> list[str]:
+    """Return the tags under which a request of a comparison is found in the request log."""
+    tags = [f"{TAG}:{comparison}", f"column:{LETTERS[step.column]}"]
+    return [*tags, WARM_UP_TAG] if step.warm_up else tags
+
+
+def read_tags(tags: Sequence[str]) -> tuple[str, int] | None:
+    """Return the comparison's id and the column of a counted request; None for any other request."""
+    values = dict(tag.partition(":")[::2] for tag in tags)
+    letter = values.get("column", "").upper()
+    if TAG not in values or letter not in tuple(LETTERS) or WARM_UP_TAG in values:
+        return None
+    return values[TAG], LETTERS.index(letter)
+
+
+@dataclass(frozen=True, slots=True)
+class Prefix:
+    """A variant's prefix beside that of the first variant (A). Token counts are estimates (≈).
+
+    `shared` is the part of `stable` that A's stable prefix begins with too, `place` where the two differ; `same`: the
+    variant can be served from A's cache entry up to its own boundary. `other_cache` is why the two share no cache
+    ("endpoint", "model", or empty). `warm_cached` is what the cache serves of a request with new values.
+    """
+
+    total: float
+    stable: float
+    shared: float
+    warm_cached: float
+    place: str = ""
+    same: bool = True
+    other_cache: Literal["", "endpoint", "model"] = ""
+    rates: Rates = Rates()  # noqa: RUF009 - frozen
+
+    @property
+    def fresh_once(self) -> float:
+        """Return the tokens that A's cache does not serve: they are fresh in the first request."""
+        return self.stable if self.other_cache else max(self.stable - self.shared, 0.0)
+
+    @property
+    def cost_once(self) -> float | None:
+        """Return the dollars by which the first request costs more than a warm one; None without rates."""
+        if self.rates.fresh is None or self.rates.cached is None:
+            return None
+        return self.fresh_once * (self.rates.fresh - self.rates.cached) / PER
+
+    @property
+    def cost_per_1000(self) -> float | None:
+        """Return the input cost in dollars of 1,000 requests with new values while the prefix is warm."""
+        if self.rates.fresh is None or self.rates.cached is None:
+            return None
+        fresh = self.total - self.warm_cached
+        return 1000 * (self.warm_cached * self.rates.cached + fresh * self.rates.fresh) / PER
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """A variant with its forecast; `block` is the cache's block in tokens, `reported` the prompt tokens if known."""
+
+    variant: Variant
+    forecast: PromptForecast
+    estimator: TokenEstimator
+    block: int
+    reported: int | None = None
+
+
+def prefixes(columns: Sequence[Looked]) -> tuple[Prefix, ...]:
+    """Return each column's prefix beside that of the first one. Takes some milliseconds for a long prompt."""
+    return tuple(_prefix(column, columns[0]) for column in columns)
+
+
+def _prefix(column: Looked, first: Looked) -> Prefix:
+    text, other = column.forecast.view.view.text, first.forecast.view.view.text
+    end, other_end = _stable_end(column), _stable_end(first)
+    shared = common_prefix(text[:end], other[:other_end])
+    whole = column.estimator.estimate(text) or 1.0
+    total = float(column.reported) if column.reported is not None else column.forecast.zones.total_tokens
+    scale = total / whole
+    stable = total if end == len(text) else column.estimator.estimate(text[:end]) * scale
+    common = stable if shared == end else column.estimator.estimate(text[:shared]) * scale
+    here, there = column.variant.endpoint, first.variant.endpoint
+    return Prefix(
+        total=total,
+        stable=stable,
+        shared=common,
+        warm_cached=stable // column.block * column.block,
+        place="" if shared == end else _place(column, shared),
+        same=shared == end,
+        other_cache="endpoint" if here.id != there.id else "model" if here.model != there.model else "",
+        rates=here.rates,
+    )
+
+
+def _stable_end(column: Looked) -> int:
+    view = column.forecast.view
+    return len(view.view.text) if view.first_variable is None else view.first_variable
+
+
+def _place(column: Looked, offset: int) -> str:
+    """Return the part and line of the template in which code point `offset` is."""
+    view = column.forecast.view
+    located = view.to_template(offset)
+    if located is None:
+        return "the beginning"
+    part, inside = located
+    if part.kind == "tool":
+        return f"tool {view.document.tools[part.index].name or part.index + 1}"
+    roles = [message.role for message in view.document.messages]
+    role = roles[part.index]
+    name = role if roles.count(role) == 1 else f"message {part.index + 1} ({role})"
+    if part.kind != "content":
+        return name
+    template = view.document.messages[part.index].content or ""
+    return f"{name}, line {template.count(chr(10), 0, inside) + 1}"
+
+
+@dataclass(frozen=True, slots=True)
+class RunFigures:
+    """One counted request, live or from the log. `forecast_cached` and `forecast_prompt` are estimates (≈)."""
+
+    run_id: str
+    phase: Phase
+    request_id: str | None = None
+    status: int | None = None
+    finish_reason: str | None = None
+    text: str = ""
+    prompt_tokens: int | None = None
+    cached_tokens: int | None = None
+    completion_tokens: int | None = None
+    ttft_s: float | None = None
+    total_s: float | None = None
+    tokens_per_s: float | None = None
+    input_cost: float | None = None
+    error: str = ""
+    forecast_cached: float | None = None
+    forecast_prompt: float | None = None
+
+    @property
+    def input(self) -> Figure:
+        """Return the prompt tokens: reported, else the forecast's estimate."""
+        if self.prompt_tokens is None and self.forecast_prompt is not None:
+            return Figure.estimated(self.forecast_prompt)
+        return Figure.reported(self.prompt_tokens)
+
+
+def figures(
+    run_id: str, state: RunState, rates: Rates, forecast: tuple[float, float] | None, answer: str
+) -> RunFigures:
+    """Return the figures of a request. `forecast` is (cached, prompt) tokens; `answer` its text with tool calls."""
+    usage = state.usage
+    return RunFigures(
+        run_id=run_id,
+        phase=state.phase,
+        request_id=state.request_id,
+        status=state.status,
+        finish_reason=state.finish_reason,
+        text=answer,
+        prompt_tokens=usage.prompt_tokens if usage else None,
+        cached_tokens=usage.cached_tokens if usage else None,
+        completion_tokens=usage.completion_tokens if usage else None,
+        ttft_s=state.ttft_s,
+        total_s=state.ended_at if state.ended else None,
+        tokens_per_s=state.tokens_per_s,
+        input_cost=cost(usage, rates).input,
+        error=state.trouble.title if state.trouble else "",
+        forecast_cached=forecast[0] if forecast else None,
+        forecast_prompt=forecast[1] if forecast else None,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """Distribution of a figure over the runs that have it."""
+
+    n: int
+    median: float
+    low: float
+    high: float
+
+
+def spread(values: Sequence[float | None]) -> Spread | None:
+    """Return the distribution of the known values; None if none is known."""
+    known = [value for value in values if value is not None]
+    return Spread(len(known), statistics.median(known), min(known), max(known)) if known else None
+
+
+Sign = Literal["same", "gone", "come"]
+MOST_WORDS = 20_000
+"""Words and spaces of either text up to which words are compared; longer texts are compared by lines."""
+EXACT_WORDS = 2_000
+"""Above this number, words that occur in more than 1 % of the text do not align it (difflib's autojunk)."""
+MOST_JSON_CHARS = 1_000_000
+_WORD = re.compile(r"\s+|\w+|[^\w\s]")
+_LINE = re.compile(r"[^\n]*\n|[^\n]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A stretch of a difference: in both texts, only in the earlier one, or only in the later one."""
+
+    sign: Sign
+    text: str
+
+
+def text_changes(before: str, after: str) -> tuple[Piece, ...]:
+    """Return the difference of two answers: JSON by structure, other text by words.
+
+    Two JSON values are written with sorted members and compared by lines, so that order and spacing do not count.
+    Takes up to a second for long texts: call it in a worker.
+    """
+    one, two = _json_text(before), _json_text(after)
+    if one is not None and two is not None:
+        return _changes(_LINE.findall(one), _LINE.findall(two))
+    old, new = _WORD.findall(before), _WORD.findall(after)
+    if max(len(old), len(new)) > MOST_WORDS:
+        old, new = _LINE.findall(before), _LINE.findall(after)
+        if max(len(old), len(new)) > MOST_WORDS:
+            shared = common_prefix(before, after)
+            parts: tuple[tuple[Sign, str], ...] = (
+                ("same", before[:shared]),
+                ("gone", before[shared:]),
+                ("come", after[shared:]),
+            )
+            return tuple(Piece(sign, text) for sign, text in parts if text)
+    return _changes(old, new)
+
+
+def _changes(old: list[str], new: list[str]) -> tuple[Piece, ...]:
+    matcher = SequenceMatcher(None, old, new, autojunk=max(len(old), len(new)) > EXACT_WORDS)
+    found: list[Piece] = []
+    gone, come = "", ""
+    blocks = matcher.get_opcodes()
+    for at, (tag, a, b, c, d) in enumerate(blocks):
+        one, two = "".join(old[a:b]), "".join(new[c:d])
+        inside = 0 < at < len(blocks) - 1
+        if tag != "equal" or (inside and two.isspace()):
+            # A space between two changed words is part of the change: phrases stay together.
+            gone, come = gone + one, come + two
+            continue
+        found += _changed(gone, come)
+        gone, come = "", ""
+        found.append(Piece("same", two))
+    return (*found, *_changed(gone, come))
+
+
+def _changed(gone: str, come: str) -> list[Piece]:
+    parts: tuple[tuple[Sign, str], ...] = ("gone", gone), ("come", come)
+    return [Piece(sign, text) for sign, text in parts if text]
+
+
+def _json_text(text: str) -> str | None:
+    """Return a JSON object or array in one canonical form; None for any other text."""
+    if not text.lstrip().startswith(("{", "[")) or len(text) > MOST_JSON_CHARS:
+        return None
+    try:
+        value = loads(text)
+    except ValueError:
+        return None
+    return json.dumps(value, ensure_ascii=False, indent=2, sort_keys=True)

@@ -1,0 +1,273 @@
+"""Baseline of the prefixes that requests share: hashes and lengths, no contents. Compared in a team's CI.
+
+A prompt's prefix ends at its first value that changes from request to request, or at the last user message. For
+several recorded requests of one program it ends at the first difference between them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from playground.client.endpoint import Rates
+from playground.lint.model import Evidence, Finding, FindingPlace
+from playground.lint.prompt_facts import price_per_1000
+from playground.lint.reorder import spots
+from playground.prefix_cache.block_size import ASSUMED_BLOCK
+from playground.prefix_cache.text_compare import common_prefix
+from playground.prompt.document import Document, Json
+from playground.prompt.field_errors import FieldError, InputError, Path
+
+FORMAT_KEY, FORMAT_VERSION = "electron_playground_prefixes", 1
+RULE = "prefix-baseline"
+CHUNK = 256
+"""Code points per hash inside a part: where stable text was edited is known to as many."""
+Estimate = Callable[[str], float]
+
+
+@dataclass(frozen=True, slots=True)
+class PrefixPart:
+    """A tool or message of the prefix; of the last one, `text` ends at the boundary."""
+
+    path: Path
+    role: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class SharedPrefix:
+    """The prefix of one prompt or program. `reason` names what ends it: a value, or "" for the question."""
+
+    parts: tuple[PrefixPart, ...]
+    path: Path
+    offset: int
+    reason: str = ""
+
+    @property
+    def flat(self) -> str:
+        """Return the text that is compared with other prompts."""
+        return "".join(f"{part.role}\x1e{part.text}\x1f" for part in self.parts)
+
+    def locate(self, flat_offset: int) -> tuple[Path, int]:
+        """Return path and offset of a code point of `flat`."""
+        for part in self.parts:
+            size = len(part.role) + len(part.text) + 2
+            if flat_offset < size:
+                return part.path, min(max(flat_offset - len(part.role) - 1, 0), len(part.text))
+            flat_offset -= size
+        return self.path, self.offset
+
+
+def _parts(document: Document) -> list[PrefixPart]:
+    tools = [PrefixPart(("tools", at), "tool", tool.json_text) for at, tool in enumerate(document.tools)]
+    messages = [
+        PrefixPart(("messages", at, "content"), message.role, message.content or "")
+        for at, message in enumerate(document.messages)
+    ]
+    return [*tools, *messages]
+
+
+def prefix_of_prompt(document: Document) -> SharedPrefix:
+    """Return the stable prefix of one prompt."""
+    parts = _parts(document)
+    first = next(spots(document), None)
+    last = len(document.messages) - 1
+    question = last if document.messages and document.messages[last].role == "user" and last else last + 1
+    message, offset, reason = question, 0, ""
+    if first is not None and first.message <= question:
+        message, offset, reason = first.message, first.start, first.name
+    return _cut(parts, len(document.tools) + message, offset, reason)
+
+
+def prefix_of_requests(documents: Sequence[Document]) -> SharedPrefix:
+    """Return what all requests of one program begin with."""
+    rows = [_parts(document) for document in documents]
+    for at, column in enumerate(zip(*rows, strict=False)):
+        if len(set(column)) > 1:
+            same_role = len({part.role for part in column}) == 1
+            offset = common_prefix(*_extremes([part.text for part in column])) if same_role else 0
+            return _cut(rows[0], at, offset, "a difference between requests")
+    shortest = min(rows, key=len)
+    return _cut(shortest, len(shortest), 0, "")
+
+
+def _extremes(texts: Sequence[str]) -> tuple[str, str]:
+    """Return two texts whose common prefix is the common prefix of all."""
+    return min(texts), max(texts)
+
+
+def _cut(parts: Sequence[PrefixPart], at: int, offset: int, reason: str) -> SharedPrefix:
+    kept = list(parts[:at])
+    if at >= len(parts):
+        path = parts[-1].path if parts else ("messages",)
+        return SharedPrefix(tuple(kept), path, len(parts[-1].text) if parts else 0, reason)
+    if offset:
+        kept.append(PrefixPart(parts[at].path, parts[at].role, parts[at].text[:offset]))
+    return SharedPrefix(tuple(kept), parts[at].path, offset, reason)
+
+
+def baseline_of(prefixes: Mapping[str, SharedPrefix], estimate: Estimate) -> dict[str, Json]:
+    """Return the entries of all prompts by name."""
+    partners = _partners(prefixes)
+    entries: dict[str, Json] = {}
+    for name, prefix in prefixes.items():
+        parts: list[Json] = [_part_fields(part, estimate) for part in prefix.parts]
+        partner, shared = partners.get(name, ("", 0))
+        entries[name] = {
+            "tokens": round(sum(estimate(part.text) for part in prefix.parts)),
+            "parts": parts,
+            "shared": {"with": partner, "tokens": round(estimate(prefix.flat[:shared]))} if shared else None,
+        }
+    return entries
+
+
+def _part_fields(part: PrefixPart, estimate: Estimate) -> dict[str, Json]:
+    text = part.text
+    return {
+        "part": FieldError(part.path, "").field,
+        "tokens": round(estimate(text)),
+        "hash": _hash(f"{part.role}\x1e{text}", 16),
+        "chunks": "".join(_hash(text[at : at + CHUNK], 4) for at in range(0, len(text), CHUNK)),
+    }
+
+
+def _hash(text: str, digits: int) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:digits]
+
+
+def _partners(prefixes: Mapping[str, SharedPrefix]) -> dict[str, tuple[str, int]]:
+    """Return for each prompt the other one that shares the longest prefix, and how many code points of `flat`."""
+    rows = sorted((prefix.flat, name) for name, prefix in prefixes.items())
+    found: dict[str, tuple[str, int]] = {}
+    for (left, left_name), (right, right_name) in pairwise(rows):
+        shared = common_prefix(left, right)
+        for name, other in ((left_name, right_name), (right_name, left_name)):
+            if shared > found.get(name, ("", 0))[1]:
+                found[name] = (other, shared)
+    return found
+
+
+def regressions(
+    old: Mapping[str, Json], prefixes: Mapping[str, SharedPrefix], estimate: Estimate, rates: Rates
+) -> Iterator[tuple[str, Finding]]:
+    """Yield findings by prompt: serious if its shared prefix is shorter by a block, a hint if stable text changed."""
+    now = baseline_of(prefixes, estimate)
+    for name, prefix in prefixes.items():
+        before = old.get(name)
+        if before is None:
+            yield name, _note("new", "This prompt is not in the baseline", "Run with --update-baseline to add it.")
+            continue
+        lost = _count(before, "tokens") - _count(now[name], "tokens")
+        if lost >= ASSUMED_BLOCK:
+            what = f"{prefix.reason!r} ends it" if prefix.reason else "it ends"
+            yield name, _shorter(before, lost, prefix.path, prefix.offset, f"Now {what} here.", rates, "stable")
+        else:
+            yield from ((name, finding) for finding in _edited(before, now[name], prefix))
+        yield from ((name, finding) for finding in _unshared(before, name, prefixes, estimate, rates))
+
+
+def _unshared(
+    before: Json, name: str, prefixes: Mapping[str, SharedPrefix], estimate: Estimate, rates: Rates
+) -> Iterator[Finding]:
+    """Yield a finding if the prompt shares less with the other prompt than the baseline says."""
+    shared = before.get("shared") if isinstance(before, dict) else None
+    partner = prefixes.get(str(shared.get("with"))) if isinstance(shared, dict) else None
+    if partner is None:
+        return
+    prefix = prefixes[name]
+    end = common_prefix(prefix.flat, partner.flat)
+    tokens = max((common_prefix(prefix.flat, other.flat) for key, other in prefixes.items() if key != name), default=0)
+    lost = _count(shared, "tokens") - round(estimate(prefix.flat[:tokens]))
+    shorter_itself = _count(before, "tokens") - sum(estimate(part.text) for part in prefix.parts) >= ASSUMED_BLOCK
+    if lost >= ASSUMED_BLOCK and not shorter_itself and isinstance(shared, dict):
+        why = f"It differs from {shared.get('with')} here."
+        yield _shorter(shared, lost, *prefix.locate(end), why, rates, "shared")
+
+
+def _shorter(before: Json, lost: int, path: Path, offset: int, why: str, rates: Rates, subject: str) -> Finding:
+    fresh, cached = price_per_1000(lost, rates.fresh), price_per_1000(lost, rates.cached)
+    dollars = None if fresh is None or cached is None else fresh - cached
+    tokens = _count(before, "tokens")
+    return Finding(
+        "serious",
+        f"The {subject} prefix is shorter than in the baseline",
+        f"≈ {tokens:,} tokens before, ≈ {tokens - lost:,} now. {why} Move what changes behind the stable text, or "
+        "accept the change with --update-baseline.",
+        evidence=(
+            Evidence("tokens lost per request", lost),
+            Evidence("tokens lost per 1,000 requests", lost * 1_000),
+            Evidence("lost in 1,000 requests", dollars, "dollars"),
+        ),
+        places=(FindingPlace(path, offset, offset + 1),),
+        tokens=lost,
+        dollars=dollars,
+        subject=subject,
+        rule=RULE,
+    )
+
+
+def _edited(before: Json, now: Json, prefix: SharedPrefix) -> Iterator[Finding]:
+    """Yield a hint if text of the prefix is not the same as before."""
+    old, new = _part_list(before), _part_list(now)
+    for at, (left, right) in enumerate(zip(old, new, strict=False)):
+        if left.get("hash") == right.get("hash") or (at == len(old) - 1 == len(new) - 1 and _grew(left, right)):
+            continue
+        start = CHUNK * _shared_chunks(str(left.get("chunks", "")), str(right.get("chunks", "")))
+        start = min(start, len(prefix.parts[at].text))
+        place = FindingPlace(prefix.parts[at].path, start, min(start + CHUNK, len(prefix.parts[at].text)))
+        text = "Requests share the new text from the second one on: a cost once, not for each request."
+        yield Finding("hint", "Stable text of the prefix changed", text, places=(place,), subject="edited", rule=RULE)
+        return
+
+
+def _grew(left: Mapping[str, Json], right: Mapping[str, Json]) -> bool:
+    shared = _shared_chunks(str(left.get("chunks", "")), str(right.get("chunks", "")))
+    return shared >= len(str(left.get("chunks", ""))) // 4 - 1 and _count(right, "tokens") >= _count(left, "tokens")
+
+
+def _shared_chunks(left: str, right: str) -> int:
+    return common_prefix(left, right) // 4
+
+
+def _note(subject: str, title: str, text: str) -> Finding:
+    return Finding("hint", title, text, subject=subject, rule=RULE)
+
+
+def removed(name: str) -> Finding:
+    """Return the note about a prompt of the baseline whose file does not exist."""
+    return _note("removed", f"{name} is in the baseline, but not a file", "Run with --update-baseline to remove it.")
+
+
+def _part_list(entry: Json) -> list[dict[str, Json]]:
+    parts = entry.get("parts") if isinstance(entry, dict) else None
+    return [part for part in parts if isinstance(part, dict)] if isinstance(parts, list) else []
+
+
+def _count(entry: object, key: str) -> int:
+    value = entry.get(key) if isinstance(entry, Mapping) else None
+    return value if isinstance(value, int) else 0
+
+
+def entries_of(value: Json) -> dict[str, Json]:
+    """Return the entries of a baseline file. Raises InputError with the path of the wrong field."""
+    if not isinstance(value, dict) or value.get(FORMAT_KEY) != FORMAT_VERSION:
+        raise InputError(FieldError(("--baseline", FORMAT_KEY), "this is not a baseline of version 1."))
+    prompts = value.get("prompts")
+    if not isinstance(prompts, dict):
+        raise InputError(FieldError(("--baseline", "prompts"), "is not an object."))
+    for name, entry in prompts.items():
+        path: Path = ("--baseline", "prompts", name)
+        if not isinstance(entry, dict):
+            raise InputError(FieldError(path, "is not an object."))
+        if isinstance(entry.get("tokens"), bool) or not isinstance(entry.get("tokens"), int):
+            raise InputError(FieldError((*path, "tokens"), "is not a whole number."))
+        if not isinstance(entry.get("parts"), list) or not isinstance(entry.get("shared"), dict | None):
+            raise InputError(FieldError((*path, "parts"), "is not a list of parts."))
+    return prompts
+
+
+def file_fields(entries: Mapping[str, Json]) -> dict[str, Json]:
+    """Return the value of a baseline file, sorted by name."""
+    return {FORMAT_KEY: FORMAT_VERSION, "prompts": {name: entries[name] for name in sorted(entries)}}

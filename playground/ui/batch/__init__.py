@@ -1,0 +1,1 @@
+"""Batch mode: one prompt for every row of a table."""

@@ -1,0 +1,411 @@
+"""Page of Batch mode: empty state, settings or progress above the table, and the selected row below it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from PySide6.QtCore import QRect, Qt, QTimer, Signal
+from PySide6.QtGui import QDragEnterEvent, QDropEvent, QPainter, QPaintEvent
+from PySide6.QtWidgets import (
+    QButtonGroup,
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QMenu,
+    QPlainTextEdit,
+    QPushButton,
+    QSplitter,
+    QStackedWidget,
+    QVBoxLayout,
+    QWidget,
+)
+
+from playground.experiments.batch_results import BatchTotals
+from playground.export.terminal import visible
+from playground.runs.metrics import dollars, percent, seconds
+from playground.ui.bars.banner import SlimBar
+from playground.ui.batch.model import BatchLine, BatchModel, line_filter
+from playground.ui.batch.setup import BatchSetup
+from playground.ui.batch.table import BatchTable
+from playground.ui.theme import GRID, current_theme, mono_font, ui_font
+from playground.ui.widgets.elided_label import ElidedLabel
+from playground.ui.widgets.figure_row import FigureRow
+from playground.ui.widgets.icons import set_icon
+from playground.ui.widgets.id_label import IdLabel
+from playground.ui.widgets.notice import words
+
+FILTER_MS = 150
+DETAIL_PX = 132
+VALUE_CHARS = 60
+"""Characters of a variable's value in the detail of a row."""
+QUICK = (("All", ""), ("Failed", "status:failed"), ("Prefix cold", "prefix:cold"))
+
+
+class BatchBar(QWidget):
+    """Headline, legend and bar of the rows that are finished, failed, running and queued."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._counts: Mapping[str, int] = {}
+        self.setFixedHeight(42)
+        self.headline = QLabel()
+        self.headline.setProperty("tone", "headline")
+        self.eta = QLabel()
+        self.eta.setProperty("tone", "muted")
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 14)
+        row.setSpacing(GRID * 2)
+        row.addWidget(self.headline)
+        row.addWidget(self.eta)
+        row.addStretch(1)
+
+    def show_counts(self, counts: Mapping[str, int]) -> None:
+        """Show the number of rows by status."""
+        self._counts = dict(counts)
+        self.setAccessibleName(", ".join(f"{count:,} {name}" for name, _tone, count in self._parts()))
+        self.update()
+
+    def _parts(self) -> list[tuple[str, str, int]]:
+        names = (
+            ("finished", "accent", "done"),
+            ("failed", "failure", "failed"),
+            ("running", "fresh_outline", "running"),
+            ("queued", "line", "queued"),
+        )
+        return [(name, tone, self._counts.get(status, 0)) for name, tone, status in names]
+
+    def paintEvent(self, _event: QPaintEvent) -> None:
+        """Draw the legend at the right and the bar below it."""
+        painter, theme = QPainter(self), current_theme()
+        painter.setFont(ui_font(12, tabular=True))
+        right, metrics = self.width(), painter.fontMetrics()
+        for name, tone, count in reversed(self._parts()):
+            text = f"{name} {count:,}"
+            right -= metrics.horizontalAdvance(text)
+            failed = name == "failed" and count
+            painter.setPen(theme.failure if failed else theme.muted)
+            painter.drawText(QRect(right, 4, self.width(), 18), int(Qt.AlignmentFlag.AlignVCenter), text)
+            right -= 14
+            painter.fillRect(QRect(right, 9, 9, 9), getattr(theme, tone))
+            right -= GRID * 2
+        total, left, width = sum(count for *_, count in self._parts()) or 1, 0, self.width()
+        done = 0
+        for _name, tone, count in self._parts():
+            done += count
+            end = round(width * done / total)
+            painter.fillRect(QRect(left, 31, end - left, 8), getattr(theme, tone))
+            left = end
+
+
+class BatchDetail(QFrame):
+    """The selected row: its values and completion, and the figures of its request."""
+
+    open_asked = Signal()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setProperty("look", "footer")
+        self.setMinimumHeight(DETAIL_PX)
+        self._title = ElidedLabel("Row", Qt.TextElideMode.ElideRight)
+        self.open = QPushButton("Open in Prompt")
+        self.open.setProperty("look", "link")
+        self.open.clicked.connect(self.open_asked)
+        self.text = QPlainTextEdit()
+        self.text.setReadOnly(True)
+        self.text.setAccessibleName("Completion of the row")
+        self.text.setProperty("textZoom", True)
+        self.text.setFont(mono_font())
+        self.id = IdLabel("request_id")
+        self._figures = {name: FigureRow(name) for name in ("status", "cached", "time to first token", "output")}
+        left, right = QVBoxLayout(), QVBoxLayout()
+        head = QHBoxLayout()
+        head.addWidget(self._title, 1)
+        head.addWidget(self.open)
+        left.addLayout(head)
+        left.addWidget(self.text, 1)
+        right.setSpacing(2)
+        right.addWidget(self.id)
+        for figure in self._figures.values():
+            right.addWidget(figure)
+        right.addStretch(1)
+        row = QHBoxLayout(self)
+        row.setContentsMargins(14, GRID, 14, GRID)
+        row.setSpacing(GRID * 2)
+        row.addLayout(left, 3)
+        row.addLayout(right, 1)
+        self.show_line(None)
+
+    def show_line(self, line: BatchLine | None) -> None:
+        """Show a row; None clears the display."""
+        result = (line.result if line else None) or {}
+        run_id = result.get("run_id") if line and line.run is None else line.run.id if line and line.run else None
+        self.open.setEnabled(bool(run_id))
+        self.id.show_id(line.request_id or "" if line else "", "" if line else "no row is selected")
+        values = line.item.document.variables if line else {}
+        title = [f"Row {line.item.row.number:,}"] if line else ["Select a row to see its completion."]
+        title += [f"{name}: {_first_line(value)}" for name, value in values.items()]
+        self._title.set_full_text("  ·  ".join(title))
+        shown = visible(line.output) if line else ""
+        if self.text.toPlainText() != shown:
+            self.text.setPlainText(shown)
+        prompt, cached = (line.prompt_tokens.text, line.cached_tokens.text) if line else ("—", "—")
+        status, finish, ttft, usage = (result.get(key) for key in ("status", "finish_reason", "ttft_ms", "usage"))
+        completion = usage.get("completion_tokens") if isinstance(usage, dict) else None
+        known = [str(value) for value in (status, finish) if value is not None]
+        texts = {
+            "status": " ".join(known) or "—",
+            "cached": f"{cached} of {prompt}",
+            "time to first token": seconds(ttft / 1000) if isinstance(ttft, (int, float)) else "—",
+            "output": f"{completion:,} tokens" if isinstance(completion, int) else "—",
+        }
+        for name, figure in self._figures.items():
+            figure.show_value(texts[name], "no result yet" if line and not result else "")
+
+
+def _first_line(value: str) -> str:
+    line = value.partition("\n")[0]
+    return value if len(value) <= VALUE_CHARS and line == value else line[:VALUE_CHARS] + " …"
+
+
+class BatchPage(QWidget):
+    """Composes the page; the controller acts on its signals."""
+
+    open_data_asked = Signal()
+    paste_asked = Signal()
+    log_asked = Signal()
+    dropped = Signal(str)
+    """A file was dropped: its path."""
+    retry_asked = Signal()
+    open_asked = Signal(str)
+    """A logged request is to be opened: its run_id."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setAcceptDrops(True)
+        self.model = BatchModel()
+        self.notice = SlimBar("Batch")
+        self.setup = BatchSetup()
+        self.table = BatchTable(self.model)
+        self.detail = BatchDetail()
+        self.detail.open_asked.connect(self._open)
+        self.table.open_asked.connect(self._open)
+        self._filter_timer = QTimer(self, interval=FILTER_MS, singleShot=True)
+        self._filter_timer.timeout.connect(self._apply_filter)
+        self._selected: int | None = None
+        self.stack = QStackedWidget()
+        self.stack.addWidget(self._empty_page())
+        self.stack.addWidget(self._batch_page())
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        column.addWidget(self.notice)
+        column.addWidget(self.stack, 1)
+        self.table.selectionModel().currentRowChanged.connect(lambda *_: self._select())
+        self.model.modelReset.connect(self._restore_selection)
+
+    def _empty_page(self) -> QWidget:
+        title = QLabel("Send this prompt for every row of a table")
+        title.setProperty("tone", "title")
+        text = words(
+            "Columns fill the variables of the same name. Before anything is sent, you see the forecast of tokens, "
+            "cost and time. Drop a CSV, TSV or JSON lines file here, or:"
+        )
+        buttons = QHBoxLayout()
+        self.first_button = QPushButton("Open data file…")
+        for button, icon, signal in (
+            (self.first_button, "folder", self.open_data_asked),
+            (QPushButton("Paste rows"), "paste", self.paste_asked),
+            (QPushButton("Use logged requests…"), "history", self.log_asked),
+        ):
+            set_icon(button, icon, "text")
+            button.clicked.connect(signal)
+            buttons.addWidget(button)
+        buttons.addStretch(1)
+        page = QFrame()
+        page.setProperty("look", "pane")
+        box = QVBoxLayout()
+        box.setSpacing(GRID * 2)
+        for item in (title, text):
+            box.addWidget(item)
+        box.addLayout(buttons)
+        holder = QWidget()
+        holder.setFixedWidth(560)
+        holder.setLayout(box)
+        middle = QHBoxLayout()
+        middle.addStretch(1)
+        middle.addWidget(holder)
+        middle.addStretch(1)
+        column = QVBoxLayout(page)
+        column.addStretch(2)
+        column.addLayout(middle)
+        column.addStretch(3)
+        return page
+
+    def _batch_page(self) -> QWidget:
+        self.bar = BatchBar()
+        self.progress = QFrame()
+        self.progress.setProperty("look", "pane")
+        top = QVBoxLayout(self.progress)
+        top.setContentsMargins(14, GRID, 14, 0)
+        top.addWidget(self.bar)
+        self.progress.hide()
+        self.order_text = words("", "muted")
+        order = QFrame()
+        order.setProperty("look", "pane")
+        order_row = QHBoxLayout(order)
+        order_row.setContentsMargins(14, 2, 14, 2)
+        order_row.addWidget(self.order_text, 1)
+        self.body = QSplitter(Qt.Orientation.Vertical)
+        self.body.addWidget(self.table)
+        self.body.addWidget(self.detail)
+        self.body.setStretchFactor(0, 1)
+        self.body.setChildrenCollapsible(False)
+        self.body.setSizes([10_000, DETAIL_PX])
+        page = QWidget()
+        column = QVBoxLayout(page)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        for widget in (self.setup, self.progress, order, self._filter_row()):
+            column.addWidget(widget)
+        column.addWidget(self.body, 1)
+        return page
+
+    def _filter_row(self) -> QWidget:
+        self.filter = QLineEdit()
+        self.filter.setPlaceholderText("Filter: status:failed, cached:0, check:failed, any text")
+        self.filter.setAccessibleName("Filter the rows")
+        self.filter.setClearButtonEnabled(True)
+        self.filter.setFixedWidth(300)
+        self.filter.textChanged.connect(lambda _text: self._filter_timer.start())
+        frame = QFrame()
+        frame.setProperty("look", "bar")
+        row = QHBoxLayout(frame)
+        row.setContentsMargins(14, 4, 14, 4)
+        row.addWidget(self.filter)
+        self.quick: dict[str, QPushButton] = {}
+        group = QButtonGroup(self)
+        for label, query in QUICK:
+            button = QPushButton(label)
+            button.setProperty("look", "mode")
+            button.setCheckable(True)
+            button.setChecked(not query)
+            button.clicked.connect(lambda _checked=False, query=query: self.filter.setText(query))
+            group.addButton(button)
+            row.addWidget(button)
+            self.quick[label] = button
+        self.quick["Prefix cold"].setToolTip("Less than half of the prompt was reported as cached")
+        self.totals = ElidedLabel("Totals", Qt.TextElideMode.ElideRight)
+        self.totals.setProperty("tone", "muted")
+        self.totals.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        self.retry = QPushButton("Retry failed")
+        set_icon(self.retry, "restore", "text")
+        self.retry.clicked.connect(self.retry_asked)
+        self.copy = QPushButton("Copy request_id")
+        set_icon(self.copy, "copy", "text")
+        self.copy.clicked.connect(self.table.copy_request_id)
+        row.addWidget(self.totals, 1)
+        row.addWidget(self.retry)
+        row.addWidget(self.copy)
+        return frame
+
+    def show_counts(self, *, can_retry: bool) -> None:
+        """Update everything that depends on the number of rows by status."""
+        counts, total = self.model.counts, len(self.model.lines)
+        numbers = {"All": total, "Failed": counts["failed"], "Prefix cold": self.model.cold}
+        for label, button in self.quick.items():
+            button.setText(f"{label} {numbers[label]:,}")
+        self.bar.headline.setText(f"{counts['done'] + counts['failed']:,} of {total:,}")
+        self.bar.show_counts({str(name): count for name, count in counts.items()})
+        self.retry.setVisible(bool(counts["failed"]))
+        self.retry.setEnabled(can_retry)
+
+    def show_totals(self, totals: BatchTotals | None, done: int) -> None:
+        """Show sums of the reported figures, and the share of completions that passed each check."""
+        if totals is None or not totals.rows:
+            self.totals.set_full_text("")
+            return
+        parts = [
+            f"{name[:32]} passed {passed:,} of {done:,} ({percent(passed / done if done else None)})"
+            for name, passed in totals.passed.items()
+        ]
+        parts += [f"{totals.prompt_tokens:,} in", f"{percent(totals.cached_share)} cached", dollars(totals.cost)]
+        if totals.unreported:
+            parts.append(f"{totals.unreported:,} not reported")
+        self.totals.set_full_text("  ·  ".join(parts))
+
+    def _apply_filter(self) -> None:
+        text = self.filter.text().strip()
+        self.model.set_filter(line_filter(text) if text else None)
+        for label, query in QUICK:
+            self.quick[label].setChecked(query == text)
+
+    def _select(self) -> None:
+        line = self.table.current_line()
+        if line is not None:
+            self._selected = line.item.row.number
+        self.copy.setEnabled(line is not None and bool(line.request_id))
+        self.detail.show_line(line)
+
+    def refresh_selected(self) -> None:
+        """Show the selected row again after a change."""
+        self._select()
+
+    def _restore_selection(self) -> None:
+        if self._selected is not None:
+            self.table.select_number(self._selected)
+        self._select()
+
+    def _open(self) -> None:
+        line = self.table.current_line()
+        if line is None:
+            return
+        run_id = line.run.id if line.run is not None else (line.result or {}).get("run_id")
+        if isinstance(run_id, str):
+            self.open_asked.emit(run_id)
+
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
+        if event.mimeData().hasUrls():
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: QDropEvent) -> None:
+        paths = [url.toLocalFile() for url in event.mimeData().urls() if url.isLocalFile()]
+        if paths:
+            event.acceptProposedAction()
+            self.dropped.emit(paths[0])
+
+
+class BatchTools(QFrame):
+    """Toolbar of Batch mode: prompt and data, export, stop, and the one filled button."""
+
+    prompt_asked = Signal()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.prompt = QPushButton()
+        set_icon(self.prompt, "file", "text")
+        self.prompt.setToolTip("Edit the prompt in Prompt mode")
+        self.prompt.clicked.connect(self.prompt_asked)
+        self.data = QPushButton()
+        self.data.setProperty("look", "menu")
+        self.data.setAccessibleName("Data: rows of the batch")
+        set_icon(self.data, "table", "text")
+        self.export = QPushButton("Export…")
+        set_icon(self.export, "export", "text")
+        self.stop = QPushButton("Stop")
+        set_icon(self.stop, "stop", "text")
+        self.run = QPushButton("Start")
+        self.run.setProperty("look", "primary")
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(GRID)
+        left: Sequence[QWidget] = (self.prompt, QLabel("with"), self.data)
+        for widget in left:
+            row.addWidget(widget)
+        row.addStretch(1)
+        for widget in (self.export, self.stop, self.run):
+            row.addWidget(widget)
+
+    def set_data_menu(self, menu: QMenu) -> None:
+        """Set the menu of the data button."""
+        self.data.setMenu(menu)

@@ -1,0 +1,249 @@
+"""Settings of a batch before it starts: columns of variables, checks, order, and the forecast."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtWidgets import (
+    QComboBox,
+    QFrame,
+    QGridLayout,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QPushButton,
+    QScrollArea,
+    QSpinBox,
+    QVBoxLayout,
+    QWidget,
+)
+
+from playground.experiments.batch_checks import KINDS
+from playground.experiments.batch_plan import BatchForecast, Order
+from playground.export.terminal import visible_line
+from playground.prompt.field_errors import FieldError
+from playground.runs.metrics import APPROXIMATELY, dollars, percent, seconds
+from playground.ui.theme import GRID
+from playground.ui.widgets.figure_row import FigureRow
+from playground.ui.widgets.icons import icon_button
+from playground.ui.widgets.notice import words
+
+HEIGHT_PX = 168
+MAX_CONCURRENCY = 256
+PROMPT_VALUE = "value in the prompt"
+_HINTS = {
+    "contains": "text in the completion",
+    "equals": "the whole completion",
+    "regex": "regular expression, found anywhere",
+    "schema": "path of a JSON schema file",
+    "max-tokens": "most completion tokens",
+}
+
+
+class CheckRow(QFrame):
+    """One check: kind and value."""
+
+    changed = Signal()
+    removed = Signal()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kind = QComboBox()
+        self.kind.setAccessibleName("Kind of check")
+        self.kind.addItems(list(KINDS))
+        self.value = QLineEdit()
+        self.value.setAccessibleName("Value of the check")
+        self.value.setPlaceholderText(_HINTS[KINDS[0]])
+        remove = icon_button("close", "Remove check", px=24)
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(GRID // 2)
+        row.addWidget(self.kind)
+        row.addWidget(self.value, 1)
+        row.addWidget(remove)
+        self.kind.currentTextChanged.connect(lambda kind: self.value.setPlaceholderText(_HINTS[kind]))
+        self.kind.currentTextChanged.connect(lambda _kind: self.changed.emit())
+        self.value.editingFinished.connect(self.changed)
+        remove.clicked.connect(self.removed)
+
+    @property
+    def text(self) -> str:
+        """Return the check as KIND=VALUE; empty if it has no value."""
+        return f"{self.kind.currentText()}={self.value.text()}" if self.value.text() else ""
+
+
+class BatchSetup(QFrame):
+    """Emits `changed` after every change of a setting."""
+
+    changed = Signal()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setProperty("look", "pane")
+        self.setFixedHeight(HEIGHT_PX)
+        self._combos: dict[str, QComboBox] = {}
+        self.check_rows: list[CheckRow] = []
+        self._columns_grid = QGridLayout()
+        self._columns_grid.setColumnStretch(1, 1)
+        self._checks = QVBoxLayout()
+        self._checks.setSpacing(GRID // 2)
+        add = QPushButton("Add check")
+        add.clicked.connect(lambda: self.add_check().value.setFocus())
+        self.order = QComboBox()
+        self.order.setAccessibleName("Order of sending")
+        self.order.setMinimumContentsLength(8)
+        self.order.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.order.addItem("Prefixes warm first", "warm")
+        self.order.addItem("File order", "file")
+        self.order.currentIndexChanged.connect(lambda _index: self.changed.emit())
+        self.concurrency = QSpinBox()
+        self.concurrency.setAccessibleName("Requests at once")
+        self.concurrency.setMinimumWidth(64)
+        self.concurrency.setRange(1, MAX_CONCURRENCY)
+        self.concurrency.valueChanged.connect(self._choose_concurrency)
+        self.wanted_concurrency: int | None = None
+        """The user's choice; None: as many as the plan allows."""
+        self._figures = {
+            name: FigureRow(name) for name in ("Requests", "Prompt tokens", "Cached tokens", "Input cost", "Duration")
+        }
+        self.error = words("", "failure")
+        self.error.hide()
+        row = QHBoxLayout(self)
+        row.setContentsMargins(14, GRID, 14, GRID)
+        row.setSpacing(GRID * 3)
+        row.addWidget(_section("Variables", self._columns_grid), 4)
+        checks = QVBoxLayout()
+        checks.addLayout(self._checks)
+        checks.addWidget(add, 0, Qt.AlignmentFlag.AlignLeft)
+        row.addWidget(_section("Checks of each completion", checks), 4)
+        sending = QGridLayout()
+        sending.setColumnStretch(1, 1)
+        for line, (label, widget) in enumerate((("Order", self.order), ("At once", self.concurrency))):
+            sending.addWidget(QLabel(label), line, 0)
+            sending.addWidget(widget, line, 1)
+        sending.addWidget(self.error, 2, 0, 1, 2)
+        row.addWidget(_section("Sending", sending), 4)
+        figures = QVBoxLayout()
+        figures.setSpacing(2)
+        for figure in self._figures.values():
+            figures.addWidget(figure)
+        row.addWidget(_section("Forecast", figures), 4)
+
+    def show_columns(self, variables: Sequence[str], columns: Sequence[str], valued: Mapping[str, str]) -> None:
+        """Offer the data's columns for each variable; an earlier choice remains if its column exists."""
+        chosen = self.mapping()
+        while self._columns_grid.count():
+            item = self._columns_grid.takeAt(0)
+            widget = item.widget() if item is not None else None
+            if widget is not None:
+                widget.deleteLater()
+        self._combos = {}
+        for line, name in enumerate(variables):
+            combo = QComboBox()
+            combo.setAccessibleName(f"Column of {name}")
+            combo.setMinimumContentsLength(8)
+            combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+            if name not in columns:
+                combo.addItem(PROMPT_VALUE if valued.get(name) else "choose a column…", "")
+            for column in columns:
+                combo.addItem(visible_line(column), column)
+            combo.setCurrentIndex(max(combo.findData(chosen.get(name) or name), 0))
+            combo.currentIndexChanged.connect(lambda _index: self.changed.emit())
+            label = QLabel(visible_line(name))
+            label.setTextFormat(Qt.TextFormat.PlainText)
+            label.setProperty("tone", "variable")
+            self._columns_grid.addWidget(label, line, 0)
+            self._columns_grid.addWidget(combo, line, 1)
+            self._combos[name] = combo
+        if not variables:
+            self._columns_grid.addWidget(words("The prompt has no variables: every row sends the same request."), 0, 0)
+
+    def mapping(self) -> dict[str, str]:
+        """Return the chosen column of each variable that has one."""
+        return {name: str(combo.currentData()) for name, combo in self._combos.items() if combo.currentData()}
+
+    def choose_column(self, variable: str, column: str) -> None:
+        """Choose the column of a variable."""
+        self._combos[variable].setCurrentIndex(self._combos[variable].findData(column))
+
+    def add_check(self) -> CheckRow:
+        """Add a row for a check."""
+        row = CheckRow()
+        row.changed.connect(self.changed)
+        row.removed.connect(lambda: self._remove(row))
+        self._checks.addWidget(row)
+        self.check_rows.append(row)
+        return row
+
+    def _remove(self, row: CheckRow) -> None:
+        self.check_rows.remove(row)
+        row.deleteLater()
+        self.changed.emit()
+
+    def checks(self) -> tuple[str, ...]:
+        """Return the checks as KIND=VALUE, each once."""
+        return tuple(dict.fromkeys(row.text for row in self.check_rows if row.text))
+
+    def chosen_order(self) -> Order:
+        """Return the order of sending."""
+        return "file" if self.order.currentData() == "file" else "warm"
+
+    def _choose_concurrency(self, value: int) -> None:
+        self.wanted_concurrency = value
+        self.changed.emit()
+
+    def show_limit(self, limit: int | None, default: int) -> None:
+        """Bound the number of requests at once by the plan of a newly chosen endpoint."""
+        self.concurrency.blockSignals(True)
+        self.concurrency.setMaximum(limit or MAX_CONCURRENCY)
+        self.concurrency.setValue(default)
+        self.concurrency.blockSignals(False)
+
+    def show_forecast(self, found: BatchForecast | None, plan: str) -> None:
+        """Show the forecast; None while there is none."""
+        about = f"{APPROXIMATELY} "
+        texts = dict.fromkeys(self._figures, "—")
+        if found is not None:
+            texts = {
+                "Requests": f"{found.requests:,}",
+                "Prompt tokens": f"{about}{found.prompt_tokens:,.0f}",
+                "Cached tokens": f"{about}{found.cached_tokens:,.0f} ({percent(found.cached_share)})",
+                "Input cost": "—" if found.input_cost is None else f"{about}{dollars(found.input_cost)}",
+                "Duration": f"{about}{seconds(found.seconds)}",
+            }
+        reasons = {
+            "Input cost": "The endpoint has no rates." if found and found.input_cost is None else "",
+            "Duration": f"At 2 s per request, within the plan {plan}.",
+            "Cached tokens": "Forecast for an empty cache at the start.",
+        }
+        for name, figure in self._figures.items():
+            figure.show_value(texts[name], reasons.get(name, ""))
+
+    def show_error(self, problem: FieldError | None) -> None:
+        """Show what keeps the batch from starting; None hides it."""
+        self.error.setText("" if problem is None else visible_line(str(problem)))
+        self.error.setVisible(problem is not None)
+
+
+def _section(title: str, content: QGridLayout | QVBoxLayout) -> QWidget:
+    """Return a titled section that scrolls if its content is too tall."""
+    inner = QWidget()
+    column = QVBoxLayout(inner)
+    column.setContentsMargins(0, 0, 4, 0)
+    column.addLayout(content)
+    column.addStretch(1)
+    area = QScrollArea()
+    area.setWidgetResizable(True)
+    area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+    area.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+    area.setWidget(inner)
+    caption = QLabel(title)
+    caption.setProperty("tone", "caption")
+    section = QWidget()
+    outer = QVBoxLayout(section)
+    outer.setContentsMargins(0, 0, 0, 0)
+    outer.setSpacing(GRID // 2)
+    outer.addWidget(caption)
+    outer.addWidget(area, 1)
+    return section

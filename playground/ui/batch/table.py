@@ -1,0 +1,186 @@
+"""Table of a batch: rows, headings of groups, and a bar of cached tokens."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import QItemSelectionModel, QModelIndex, QPersistentModelIndex, QRect, QRectF, Qt, Signal
+from PySide6.QtGui import QKeyEvent, QKeySequence, QPainter
+from PySide6.QtWidgets import (
+    QAbstractItemView,
+    QHeaderView,
+    QStyle,
+    QStyledItemDelegate,
+    QStyleOptionViewItem,
+    QTableView,
+)
+
+from playground.ui.batch.model import BatchLine, BatchModel
+from playground.ui.theme import current_theme, ui_font
+from playground.ui.widgets.copy_button import copy_text
+from playground.ui.widgets.icons import paint_icon
+
+ROW_PX = 24
+PAD_PX = 10
+BAR_PX = 52
+WIDTHS = {"row": 54, "request_id": 290, "in": 70, "cached": 114, "cost": 100, "checks": 72, "status": 106}
+"""A request_id is never shortened."""
+VARIABLE_PX = (64, 150)
+OUTPUT_PX = 180
+NARROWEST_PX = 48
+_ICONS = {"queued": "clock", "running": "play", "done": "check", "failed": "error"}
+
+
+class BatchRowLook(QStyledItemDelegate):
+    """Draws headings across all columns, hairlines, status icons and bars of cached tokens."""
+
+    def initStyleOption(self, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex) -> None:
+        super().initStyleOption(option, index)
+        # The style sheet would give a selected row one color of text.
+        option.state &= ~(QStyle.StateFlag.State_Selected | QStyle.StateFlag.State_HasFocus)
+
+    def paint(
+        self, painter: QPainter, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex
+    ) -> None:
+        model, theme, cell = index.model(), current_theme(), QRect(option.rect)
+        assert isinstance(model, BatchModel)
+        line = model.line(index.row())
+        if line is None:
+            self._paint_heading(painter, option, model.heading(index.row()))
+        else:
+            if option.state & QStyle.StateFlag.State_Selected:
+                painter.fillRect(cell, theme.selection)
+            self._paint_cell(painter, option, index, line, model.columns[index.column()].kind)
+        painter.setPen(theme.line)
+        painter.drawLine(cell.bottomLeft(), cell.bottomRight())
+
+    def _paint_heading(self, painter: QPainter, option: QStyleOptionViewItem, text: str) -> None:
+        """Draw the part of the heading that is in this cell: it runs across all columns."""
+        theme, cell = current_theme(), option.rect
+        painter.fillRect(cell, theme.sunk)
+        view = option.widget
+        offset = view.horizontalOffset() if isinstance(view, BatchTable) else 0
+        painter.save()
+        painter.setClipRect(cell)
+        painter.setFont(ui_font(12))
+        painter.setPen(theme.muted)
+        flags = Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft | Qt.TextFlag.TextSingleLine
+        painter.drawText(QRect(PAD_PX - offset, cell.top(), 4_000, cell.height()), int(flags), text)
+        painter.restore()
+
+    def _paint_cell(
+        self,
+        painter: QPainter,
+        option: QStyleOptionViewItem,
+        index: QModelIndex | QPersistentModelIndex,
+        line: BatchLine,
+        kind: str,
+    ) -> None:
+        cell = QRect(option.rect)
+        if kind == "status":
+            tone = {"failed": "failure", "running": "accent"}.get(line.status, "muted")
+            icon = QRectF(cell.left() + PAD_PX, cell.center().y() - 6, 13, 13)
+            paint_icon(painter, _ICONS[line.status], icon, getattr(current_theme(), tone))
+            option.rect.setLeft(cell.left() + PAD_PX + 14)
+        elif kind == "cached" and line.result is not None:
+            self._paint_bar(painter, cell, line)
+            option.rect.setLeft(cell.left() + PAD_PX + BAR_PX)
+        super().paint(painter, option, index)
+
+    def _paint_bar(self, painter: QPainter, cell: QRect, line: BatchLine) -> None:
+        """Draw the reported share: cached filled, fresh hollow, so that they differ without color vision."""
+        prompt, cached = line.prompt_tokens.value, line.cached_tokens.value
+        if not prompt or cached is None:
+            return
+        theme, bar = current_theme(), QRect(cell.left() + PAD_PX, cell.center().y() - 4, BAR_PX, 8)
+        painter.setPen(theme.fresh_outline)
+        painter.drawRect(bar.adjusted(0, 0, -1, -1))
+        painter.fillRect(QRect(bar.left(), bar.top(), round(bar.width() * min(cached / prompt, 1)), 8), theme.warm_edge)
+
+
+class BatchTable(QTableView):
+    """Arrows, J and K, Home and End move; Enter opens a row in the panes; Ctrl+C copies its request_id."""
+
+    open_asked = Signal()
+
+    def __init__(self, model: BatchModel) -> None:
+        super().__init__()
+        self._batch = model
+        self._widths_for: tuple[str, ...] = ()
+        self.setItemDelegate(BatchRowLook(self))
+        self.setModel(model)
+        self.setAccessibleName("Rows of the batch")
+        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+        self.setHorizontalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
+        self.setShowGrid(False)
+        self.setWordWrap(False)
+        self.setTabKeyNavigation(False)
+        rows, columns = self.verticalHeader(), self.horizontalHeader()
+        rows.hide()
+        rows.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
+        rows.setDefaultSectionSize(ROW_PX)
+        columns.setHighlightSections(False)
+        columns.setMinimumSectionSize(NARROWEST_PX)
+        columns.setSortIndicatorClearable(True)
+        columns.setSortIndicator(-1, Qt.SortOrder.AscendingOrder)
+        self.setSortingEnabled(True)
+        self.doubleClicked.connect(lambda _index: self.open_asked.emit())
+        model.modelReset.connect(self._fit_columns)
+
+    def _fit_columns(self) -> None:
+        """Set the widths of other columns than before; the output takes the room that is left."""
+        kinds = tuple(column.title for column in self._batch.columns)
+        if kinds == self._widths_for:
+            return
+        self._widths_for = kinds
+        fixed = sum(WIDTHS.get(column.kind, 0) for column in self._batch.columns)
+        variables = sum(column.kind == "variable" for column in self._batch.columns)
+        least, most = VARIABLE_PX
+        room = (self.width() - fixed - OUTPUT_PX) // max(variables, 1)
+        for number, column in enumerate(self._batch.columns):
+            stretched = column.kind == "output"
+            mode = QHeaderView.ResizeMode.Stretch if stretched else QHeaderView.ResizeMode.Interactive
+            self.horizontalHeader().setSectionResizeMode(number, mode)
+            if not stretched:
+                self.setColumnWidth(number, WIDTHS.get(column.kind, max(least, min(room, most))))
+
+    def current_line(self) -> BatchLine | None:
+        """Return the selected row."""
+        return self._batch.line(self.currentIndex().row()) if self.currentIndex().isValid() else None
+
+    def select_number(self, number: int) -> None:
+        """Select a row by its number in the data, if it is displayed."""
+        row = self._batch.row_of(number)
+        if row is not None:
+            flags = QItemSelectionModel.SelectionFlag
+            self.selectionModel().setCurrentIndex(self._batch.index(row, 0), flags.ClearAndSelect | flags.Rows)
+
+    def copy_request_id(self) -> None:
+        """Copy the selected row's request_id."""
+        line = self.current_line()
+        if line is not None and line.request_id:
+            copy_text(line.request_id)
+
+    def keyboardSearch(self, _search: str) -> None:
+        """Do nothing: the filter line finds."""
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:
+        step = {Qt.Key.Key_J: 1, Qt.Key.Key_K: -1}.get(Qt.Key(event.key())) if not event.modifiers() else None
+        if event.matches(QKeySequence.StandardKey.Copy):
+            self.copy_request_id()
+        elif event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and not event.modifiers():
+            self.open_asked.emit()
+        elif event.key() in (Qt.Key.Key_Home, Qt.Key.Key_End):
+            self._go(0 if event.key() == Qt.Key.Key_Home else self._batch.rowCount() - 1, 1)
+        elif step is not None:
+            self._go(self.currentIndex().row() + step, step)
+        else:
+            super().keyPressEvent(event)
+
+    def _go(self, row: int, step: int) -> None:
+        """Select a row; a heading is skipped in the direction of the step."""
+        while 0 <= row < self._batch.rowCount() and self._batch.line(row) is None:
+            row += step
+        line = self._batch.line(row)
+        if line is not None:
+            self.select_number(line.item.row.number)
+            self.scrollTo(self._batch.index(row, 0))

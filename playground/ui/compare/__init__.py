@@ -1,0 +1,1 @@
+"""Compare mode: variants of a prompt side by side."""

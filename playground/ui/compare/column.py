@@ -1,0 +1,258 @@
+"""One column of Compare mode: the variant, its figures, its answer, and what can be done with it."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QMenu, QPushButton, QStackedWidget, QVBoxLayout
+
+from playground.experiments.comparison import LETTERS, Piece, RunFigures, Variant
+from playground.experiments.comparison_report import kind_of, parameters_text, variant_changes
+from playground.runs.metrics import UNKNOWN, dollars, seconds, speed
+from playground.runs.state import RunState
+from playground.ui.compare.pieces import PieceView
+from playground.ui.panes.inspector.bars import Bar, BarPiece
+from playground.ui.panes.response.labels import ending, outcome, waiting
+from playground.ui.panes.response.live_text import LiveText
+from playground.ui.stylesheet import restyle
+from playground.ui.theme import GRID, Theme
+from playground.ui.widgets.copy_button import CopyButton
+from playground.ui.widgets.elided_label import ElidedLabel
+from playground.ui.widgets.icons import icon_button, set_icon
+from playground.ui.widgets.id_label import IdLabel
+from playground.ui.widgets.notice import words
+
+MENU: tuple[tuple[str, str], ...] = (
+    ("edit", "Edit…"),
+    ("editor", "Copy the prompt from the editor"),
+    ("use", "Use in editor"),
+    ("open", "Open the request in Prompt"),
+    ("", ""),
+    ("left", "Move left"),
+    ("right", "Move right"),
+    ("remove", "Remove the column"),
+)
+PIECES_PX = 78
+
+
+class ColumnView(QFrame):
+    """Displays one column; the controller acts on `asked`."""
+
+    asked = Signal(str)
+    """A name of MENU, or "stop"."""
+
+    def __init__(self, theme: Theme) -> None:
+        super().__init__()
+        self.setProperty("look", "pane")
+        self._tone = ""
+        self.letter, self.kind = QLabel(), QLabel()
+        self.letter.setProperty("tone", "strong")
+        self.kind.setProperty("tone", "muted")
+        self.name = ElidedLabel("Column", Qt.TextElideMode.ElideRight)
+        self.name.setProperty("tone", "strong")
+        self.more = icon_button("more", "Column menu")
+        self.caption = QLabel()
+        self.caption.setProperty("tone", "caption")
+        self.differs = PieceView("Differences from A", margin=2)
+        self.differs.setFixedHeight(PIECES_PX)
+        self.input, self.cached, self.ttft, self.speed, self.cost = (QLabel() for _ in range(5))
+        self.input.setProperty("tone", "strong")
+        self.bar = Bar(theme, 8)
+        self.id = IdLabel("request_id")
+        self.copy = CopyButton("request_id")
+        self.placeholder = words("", "muted")
+        self.placeholder.setAlignment(Qt.AlignmentFlag.AlignTop)
+        self.placeholder.setContentsMargins(GRID * 2, GRID * 2, GRID * 2, 0)
+        self.text = LiveText("Completion")
+        self.text.setProperty("textZoom", True)
+        self.pieces = PieceView("Completion, differences from A")
+        self.answer = QStackedWidget()
+        for widget in (self.placeholder, self.text, self.pieces):
+            self.answer.addWidget(widget)
+        self.status = ElidedLabel("Status", Qt.TextElideMode.ElideRight)
+        self.open, self.use, self.stop = QPushButton("Open"), QPushButton("Use in editor"), QPushButton("Stop")
+        set_icon(self.stop, "stop", "accent")
+        for button, action in ((self.open, "open"), (self.use, "use"), (self.stop, "stop")):
+            button.setProperty("look", "link")
+            button.clicked.connect(lambda _checked=False, action=action: self.asked.emit(action))
+        self._changes: tuple[Piece, ...] | None = None
+        self._differences = True
+        self._lay_out()
+
+    def _lay_out(self) -> None:
+        self.menu = QMenu(self)
+        for action, label in MENU:
+            if action:
+                self.menu.addAction(label).triggered.connect(lambda _on=False, action=action: self.asked.emit(action))
+            else:
+                self.menu.addSeparator()
+        self.more.setMenu(self.menu)
+        self.more.setPopupMode(self.more.ToolButtonPopupMode.InstantPopup)
+        head = QHBoxLayout()
+        head.setContentsMargins(14, 4, GRID, 4)
+        head.setSpacing(GRID)
+        for widget in (self.letter, self.name, self.kind, self.more):
+            head.addWidget(widget, 1 if widget is self.name else 0)
+        about = QVBoxLayout()
+        about.setContentsMargins(14, 4, 14, 4)
+        about.setSpacing(2)
+        about.addWidget(self.caption)
+        about.addWidget(self.differs)
+        band = QFrame()
+        band.setProperty("look", "footer")
+        figures = QHBoxLayout()
+        figures.setSpacing(GRID + 4)
+        for figure in (self.input, self.cached, self.ttft, self.speed):
+            figures.addWidget(figure)
+        figures.addStretch(1)
+        figures.addWidget(self.cost)
+        ids = QHBoxLayout()
+        ids.addWidget(self.id, 1)
+        ids.addWidget(self.copy)
+        rows = QVBoxLayout(band)
+        rows.setContentsMargins(14, 6, 14, 4)
+        rows.setSpacing(4)
+        rows.addLayout(figures)
+        rows.addWidget(self.bar)
+        rows.addLayout(ids)
+        footer = QFrame()
+        footer.setProperty("look", "footer")
+        line = QHBoxLayout(footer)
+        line.setContentsMargins(14, 2, GRID, 2)
+        for item in (self.status, self.open, self.use, self.stop):
+            line.addWidget(item, 1 if item is self.status else 0)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        column.addLayout(head)
+        column.addLayout(about)
+        column.addWidget(band)
+        column.addWidget(self.answer, 1)
+        column.addWidget(footer)
+
+    def show_variant(self, index: int, variant: Variant, first: Variant) -> None:
+        """Show the prompt's name and what differs from the first column."""
+        letter, name = LETTERS[index], variant.document.name or "Untitled"
+        kind = kind_of(variant, first)
+        self.setAccessibleName(f"Column {letter}: {name}, {kind}")
+        self.letter.setText(letter)
+        self.name.set_full_text(name)
+        self.kind.setText(kind)
+        self.more.setAccessibleName(f"Menu of column {letter}")
+        self.caption.setText("Baseline" if index == 0 else "Differs from A")
+        rows = variant_changes(variant, first) if index else ()
+        if rows:
+            self.differs.show_rows(rows)
+            return
+        where = f"{variant.endpoint.name} · {variant.endpoint.model}"
+        same = "" if index == 0 else "Nothing yet: edit this column from its menu.\n"
+        self.differs.show_pieces(
+            (Piece("same", f"{same}{where}\n{parameters_text(dict(variant.document.parameters))}"),)
+        )
+
+    def show_place(self, index: int, count: int) -> None:
+        """Enable the menu's items that apply at this position."""
+        enabled = {"left": index > 0, "right": index < count - 1, "remove": count > 1}
+        for (action, _), item in zip(MENU, self.menu.actions(), strict=True):
+            item.setEnabled(enabled.get(action, True))
+
+    def show_run(self, state: RunState | None, run: RunFigures | None, elapsed_s: float, note: str) -> None:
+        """Show a request, live or ended. `note` replaces the status if nothing was sent."""
+        running = state is not None and not state.ended
+        text = run.text if run is not None else ""
+        if run is not None and state is not None and not state.ended:
+            text = state.text
+        self.text.show_text(text, final=not running)
+        if not text:
+            self._set_placeholder(waiting(state, elapsed_s) if running and state else note or _empty(run))
+        self._show_answer()
+        self._show_figures(run)
+        self._show_status(state, run, elapsed_s, note)
+
+    def _show_figures(self, run: RunFigures | None) -> None:
+        cached = run.cached_tokens if run else None
+        forecast = run.forecast_cached if run else None
+        expected = "" if forecast is None else f"forecast ≈ {forecast:,.0f} cached"
+        text = f"{cached:,} cached" if cached is not None else expected or f"{UNKNOWN} cached"
+        _set(self.input, f"{run.input.text if run else UNKNOWN} in")
+        _set(self.cached, text)
+        self.cached.setToolTip(expected)
+        self._set_tone("warm" if cached else "muted")
+        _set(self.ttft, f"TTFT {seconds(run.ttft_s if run else None)}")
+        _set(self.speed, speed(run.tokens_per_s) if run and run.tokens_per_s else "")
+        _set(self.cost, dollars(run.input_cost if run else None))
+        self.cost.setToolTip("Input cost at the endpoint's rates")
+        prompt = run.prompt_tokens if run else None
+        pieces: tuple[BarPiece, ...] = ()
+        if cached is not None and prompt:
+            pieces = (BarPiece(cached, "warm_edge"), BarPiece(prompt - cached, "fresh_outline", hollow=True))
+        self.bar.show_pieces(
+            pieces, f"{cached:,} of {prompt:,} cached" if pieces else "cached tokens are not known yet"
+        )
+        request_id = (run.request_id if run else None) or ""
+        self.id.show_id(request_id, "" if request_id else "no response yet")
+        self.copy.set_text_to_copy(request_id)
+
+    def _show_status(self, state: RunState | None, run: RunFigures | None, elapsed_s: float, note: str) -> None:
+        running = state is not None and not state.ended
+        if run is None and not running:
+            status = note
+        elif running and state is not None:
+            status = f"{outcome(state)} · {seconds(elapsed_s)}"
+        else:
+            assert run is not None
+            done = "finished" if run.phase == "done" and run.finish_reason in (None, "stop") else run.phase
+            reason = "" if run.finish_reason in (None, "stop") else f" ({run.finish_reason})"
+            tokens = UNKNOWN if run.completion_tokens is None else f"{run.completion_tokens:,}"
+            end = run.error or (ending(state) if state is not None else "")
+            status = f"{done}{reason} · {seconds(run.total_s)} · {tokens} out" + (f" · {end}" if end else "")
+        self.status.set_full_text(status)
+        self.stop.setVisible(running)
+        self.use.setVisible(not running)
+        self.open.setVisible(not running and run is not None)
+
+    def show_changes(self, changes: tuple[Piece, ...] | None) -> None:
+        """Set the answer's difference from A; None: there is no difference to show."""
+        self._changes = changes
+        if changes is not None:
+            self.pieces.show_pieces(changes)
+        self._show_answer()
+
+    def set_differences(self, shown: bool) -> None:
+        """Show differences in the answer, or the answer alone."""
+        self._differences = shown
+        self._show_answer()
+
+    def set_theme(self, theme: Theme) -> None:
+        """Apply a theme."""
+        self.bar.set_theme(theme)
+        self.differs.set_theme()
+        self.pieces.set_theme()
+
+    def _show_answer(self) -> None:
+        if not self.text.exact_text and not (self._changes and self._differences):
+            shown: object = self.placeholder
+        else:
+            shown = self.pieces if self._differences and self._changes is not None else self.text
+        if shown is not self.answer.currentWidget():
+            self.answer.setCurrentWidget(shown)  # type: ignore[arg-type]
+
+    def _set_placeholder(self, text: str) -> None:
+        if self.placeholder.text() != text:
+            self.placeholder.setText(text)
+
+    def _set_tone(self, tone: str) -> None:
+        if tone != self._tone:
+            self._tone = tone
+            self.cached.setProperty("tone", tone)
+            restyle(self.cached)
+
+
+def _empty(run: RunFigures | None) -> str:
+    if run is None:
+        return "Not sent yet."
+    return run.error or "The response has no text."
+
+
+def _set(label: QLabel, text: str) -> None:
+    if label.text() != text:
+        label.setText(text)

@@ -1,0 +1,347 @@
+"""Page and toolbar of Compare mode: values, prefixes, columns and summary."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QFrame,
+    QGridLayout,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QMenu,
+    QPushButton,
+    QScrollArea,
+    QSpinBox,
+    QSplitter,
+    QTableWidget,
+    QVBoxLayout,
+    QWidget,
+)
+
+from playground.experiments.comparison import LETTERS, MOST_RUNS, Prefix
+from playground.experiments.comparison_report import CACHE_STARTS, ORDERS, Report, cost_texts, prefix_text, summary
+from playground.ui.bars.banner import SlimBar
+from playground.ui.compare.column import ColumnView
+from playground.ui.panes.inspector.bars import Bar, BarPiece
+from playground.ui.stylesheet import restyle
+from playground.ui.theme import GRID, Theme, mono_font
+from playground.ui.widgets.elided_label import ElidedLabel
+from playground.ui.widgets.form import padded
+from playground.ui.widgets.icons import set_icon
+from playground.ui.widgets.notice import words
+from playground.ui.widgets.plain_table import fill_table, plain_table
+
+_ORDER_LABELS = {"together": "All together", "forward": "A first", "backward": "A last"}
+_START_LABELS = {"as_is": "Cache unchanged", "cold": "All cold", "warm": "All warm first"}
+VALUE_PX = 150
+
+
+class CompareTools(QWidget):
+    """Toolbar: add a column, display, number of runs, Stop all and Send all."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add = QPushButton("Add column")
+        self.add.setProperty("look", "menu")
+        set_icon(self.add, "plus", "text")
+        self.sources = QMenu(self.add)
+        self.add.setMenu(self.sources)
+        self.differences = QCheckBox("Word differences from A")
+        self.differences.setChecked(True)
+        self.runs = padded(QSpinBox())
+        self.runs.setRange(1, MOST_RUNS)
+        self.runs.setAccessibleName("Runs per column")
+        self.runs.setFixedWidth(52)
+        self.stop = QPushButton("Stop all")
+        set_icon(self.stop, "stop", "text")
+        self.send = QPushButton()
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(GRID)
+        row.addWidget(self.add)
+        row.addStretch(1)
+        for widget in (self.differences, QLabel("Runs"), self.runs, self.stop, self.send):
+            row.addWidget(widget)
+
+    def show_running(self, running: bool, shortcut: str) -> None:
+        """Show Send all, or that requests run."""
+        self.stop.setEnabled(running)
+        self.send.setEnabled(not running)
+        self.send.setText(f"Send all  {shortcut}")
+        self.send.setProperty("look", "primary")
+        set_icon(self.send, "play", "muted" if running else "on_accent")
+        restyle(self.send)
+        self.runs.setEnabled(not running)
+
+
+class PrefixStrip(QFrame):
+    """One bar per column: tokens shared with the prefix of A, further stable tokens, variable tokens."""
+
+    def __init__(self, theme: Theme) -> None:
+        super().__init__()
+        self.setProperty("look", "bar")
+        self._theme = theme
+        self._rows: list[tuple[QLabel, Bar, ElidedLabel]] = []
+        title = QLabel("Prefix")
+        title.setProperty("tone", "strong")
+        hint = QLabel("input tokens in the order in which the cache reads them")
+        hint.setProperty("tone", "muted")
+        head = QHBoxLayout()
+        head.setSpacing(GRID)
+        head.addWidget(title)
+        head.addWidget(hint)
+        head.addStretch(1)
+        self._legend: list[Bar] = []
+        for label, piece in (
+            ("stable, as in A", BarPiece(1, "stable_edge")),
+            ("stable, but not A's prefix", BarPiece(1, "stable_edge", hollow=True)),
+            ("variable", BarPiece(1, "variable_edge")),
+        ):
+            key = Bar(theme, 9)
+            key.setFixedSize(12, 9)
+            key.show_pieces((piece,), label)
+            text = QLabel(label)
+            text.setProperty("tone", "muted")
+            head.addWidget(key)
+            head.addWidget(text)
+            self._legend.append(key)
+        self._grid = QGridLayout()
+        self._grid.setHorizontalSpacing(GRID)
+        self._grid.setVerticalSpacing(2)
+        self._grid.setColumnStretch(1, 3)
+        self._grid.setColumnStretch(2, 1)
+        self._grid.setColumnMinimumWidth(2, 330)
+        self.costs = words("", "muted")
+        column = QVBoxLayout(self)
+        column.setContentsMargins(14, 6, 14, 6)
+        column.setSpacing(4)
+        column.addLayout(head)
+        column.addLayout(self._grid)
+        column.addWidget(self.costs)
+
+    @property
+    def texts(self) -> list[str]:
+        """The descriptions beside the bars."""
+        return [text.full_text for letter, _, text in self._rows if not letter.isHidden()]
+
+    def show_prefixes(self, prefixes: Sequence[Prefix]) -> None:
+        """Show the prefixes of all columns."""
+        while len(self._rows) < len(prefixes):
+            self._add_row(len(self._rows))
+        widest = max((prefix.total for prefix in prefixes), default=0.0)
+        for index, row in enumerate(self._rows):
+            for widget in row:
+                widget.setVisible(index < len(prefixes))
+            if index < len(prefixes):
+                self._show(row, index, prefixes[index], widest)
+        self.costs.setText("\n".join(cost_texts(prefixes)) if prefixes else "")
+        self.costs.setVisible(bool(self.costs.text()))
+
+    def _add_row(self, index: int) -> None:
+        letter = QLabel(LETTERS[index])
+        letter.setProperty("tone", "strong")
+        row = letter, Bar(self._theme, 10), ElidedLabel(f"Prefix of {LETTERS[index]}", Qt.TextElideMode.ElideRight)
+        for place, widget in enumerate(row):
+            self._grid.addWidget(widget, index, place)
+        self._rows.append(row)
+
+    def _show(self, row: tuple[QLabel, Bar, ElidedLabel], index: int, prefix: Prefix, widest: float) -> None:
+        _, bar, text = row
+        shared = 0.0 if prefix.other_cache else prefix.shared
+        pieces = (
+            BarPiece(shared, "stable_edge"),
+            BarPiece(prefix.stable - shared, "stable_edge", hollow=True),
+            BarPiece(prefix.total - prefix.stable, "variable_edge"),
+            BarPiece(widest - prefix.total, "surface"),
+        )
+        words_ = prefix_text(index, prefix)
+        bar.show_pieces(pieces, f"{LETTERS[index]}: {words_}")
+        text.set_full_text(words_)
+        tone = "muted" if index == 0 or (prefix.same and not prefix.other_cache) else "boundary"
+        if text.property("tone") != tone:
+            text.setProperty("tone", tone)
+            restyle(text)
+
+    def set_theme(self, theme: Theme) -> None:
+        """Apply a theme."""
+        self._theme = theme
+        for bar in (*self._legend, *(bar for _, bar, _ in self._rows)):
+            bar.set_theme(theme)
+
+
+class ValueRow(QFrame):
+    """Values that all columns share, and the order of sending."""
+
+    value_edited = Signal(str, str)
+    """A variable's name and its value."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setProperty("look", "bar")
+        self.fields: dict[str, QLineEdit] = {}
+        title = QLabel("Variables")
+        title.setProperty("tone", "strong")
+        self.hint = QLabel("shared by all columns")
+        self.hint.setProperty("tone", "muted")
+        self._holder = QWidget()
+        self._values = QHBoxLayout(self._holder)
+        self._values.setContentsMargins(0, 0, 0, 0)
+        scroll = QScrollArea()
+        scroll.setWidgetResizable(True)
+        scroll.setWidget(self._holder)
+        scroll.setFixedHeight(36)
+        scroll.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.order = _choice("Order of sending", _ORDER_LABELS, list(ORDERS.values()))
+        self.start = _choice("State of the cache", _START_LABELS, list(CACHE_STARTS.values()))
+        row = QHBoxLayout(self)
+        row.setContentsMargins(14, 2, 14, 2)
+        row.setSpacing(GRID)
+        for widget in (title, self.hint, scroll, self.order, self.start):
+            row.addWidget(widget, 1 if widget is scroll else 0)
+
+    def show_values(self, values: Mapping[str, str | None]) -> None:
+        """Show a field per variable; None: no value yet. Fields on display keep their text and focus."""
+        if list(values) != list(self.fields):
+            while self._values.count():
+                item = self._values.takeAt(0)
+                widget = item.widget() if item is not None else None
+                if widget is not None:
+                    widget.deleteLater()
+            self.fields = {name: self._field(name) for name in values}
+            self._values.addStretch(1 if not values else 0)
+        for name, value in values.items():
+            field = self.fields[name]
+            if field.text() != (value or "") and not field.hasFocus():
+                field.setText(value or "")
+                field.setCursorPosition(0)
+            field.setPlaceholderText("no value" if value is None else "")
+        self.hint.setText("shared by all columns" if values else "these prompts have no variables")
+
+    def _field(self, name: str) -> QLineEdit:
+        label, field = QLabel(name), QLineEdit()
+        label.setProperty("tone", "variable")
+        label.setFont(mono_font(12))
+        field.setAccessibleName(f"Value of {name}")
+        field.setFont(mono_font(12))
+        field.setMinimumWidth(VALUE_PX)
+        field.textEdited.connect(lambda text: self.value_edited.emit(name, text))
+        label.setBuddy(field)
+        self._values.addWidget(label)
+        self._values.addWidget(field, 1)
+        return field
+
+
+def _choice(name: str, labels: Mapping[str, str], tips: Sequence[str]) -> QComboBox:
+    box = QComboBox()
+    box.setAccessibleName(name)
+    for at, (value, label) in enumerate(labels.items()):
+        box.addItem(label, value)
+        box.setItemData(at, tips[at], Qt.ItemDataRole.ToolTipRole)
+    box.setToolTip(name)
+    return box
+
+
+class ComparePage(QWidget):
+    """Composes the page; the controller acts on its signals."""
+
+    copy_asked = Signal()
+    html_asked = Signal()
+    markdown_asked = Signal()
+
+    def __init__(self, theme: Theme) -> None:
+        super().__init__()
+        self._theme = theme
+        self.notice = SlimBar("Compare")
+        self.values = ValueRow()
+        self.strip = PrefixStrip(theme)
+        self.columns: list[ColumnView] = []
+        self.row = QSplitter(Qt.Orientation.Horizontal)
+        self.row.setChildrenCollapsible(False)
+        self.row.setHandleWidth(1)
+        self.summary: QTableWidget = plain_table("Summary", ("",), 0, {})
+        self.caption = ElidedLabel("Summary", Qt.TextElideMode.ElideRight)
+        self.caption.setProperty("tone", "muted")
+        self.body = QSplitter(Qt.Orientation.Vertical)
+        self.body.setChildrenCollapsible(False)
+        self.body.setHandleWidth(1)
+        self.body.addWidget(self.row)
+        self.body.addWidget(self._summary_pane())
+        self.body.setStretchFactor(0, 1)
+        self.body.setSizes([600, 170])
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        for widget in (self.notice, self.values, self.strip):
+            column.addWidget(widget)
+        column.addWidget(self.body, 1)
+
+    def _summary_pane(self) -> QFrame:
+        pane = QFrame()
+        pane.setProperty("look", "checks")
+        pane.setMinimumHeight(90)
+        title = QLabel("Summary")
+        title.setProperty("tone", "strong")
+        head = QHBoxLayout()
+        head.setContentsMargins(14, 4, 14, 0)
+        head.setSpacing(GRID)
+        head.addWidget(title)
+        head.addWidget(self.caption, 1)
+        self.exports: list[QPushButton] = []
+        for label, icon, signal in (
+            ("Copy as table", "copy", self.copy_asked),
+            ("Export HTML…", "export", self.html_asked),
+            ("Export Markdown…", "export", self.markdown_asked),
+        ):
+            button = QPushButton(label)
+            button.setProperty("look", "link")
+            set_icon(button, icon, "accent")
+            button.clicked.connect(signal)
+            head.addWidget(button)
+            self.exports.append(button)
+        self.summary.verticalHeader().setDefaultSectionSize(24)
+        column = QVBoxLayout(pane)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        column.addLayout(head)
+        column.addWidget(self.summary, 1)
+        return pane
+
+    def set_columns(self, count: int) -> None:
+        """Create or remove column views so that there are `count`."""
+        while len(self.columns) > count:
+            gone = self.columns.pop()
+            gone.hide()
+            gone.deleteLater()
+        while len(self.columns) < count:
+            view = ColumnView(self._theme)
+            self.columns.append(view)
+            self.row.addWidget(view)
+        self.row.setSizes([1_000] * count)
+
+    def show_report(self, report: Report, caption: str) -> None:
+        """Show the summary's table."""
+        rows, columns = summary(report), report.columns
+        self.summary.setColumnCount(len(columns) + 1)
+        names = [f"{letter} · {column.name}" for letter, column in zip(LETTERS, columns, strict=False)]
+        self.summary.setHorizontalHeaderLabels(["", *names])
+        header = self.summary.horizontalHeader()
+        for at in range(len(columns) + 1):
+            header.setSectionResizeMode(at, header.ResizeMode.Stretch if at else header.ResizeMode.Fixed)
+        self.summary.setColumnWidth(0, 230)
+        fill_table(self.summary, [(label, *cells) for label, cells in rows])
+        self.caption.set_full_text(caption)
+        for button in self.exports:
+            button.setEnabled(any(column.runs for column in columns))
+
+    def set_theme(self, theme: Theme) -> None:
+        """Apply a theme."""
+        self._theme = theme
+        self.strip.set_theme(theme)
+        for column in self.columns:
+            column.set_theme(theme)

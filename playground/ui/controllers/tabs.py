@@ -1,0 +1,176 @@
+"""Open prompts as tabs above the prompt pane. Each has its own document, file, undo steps and newest request."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from PySide6.QtCore import QObject, Qt, Signal
+from PySide6.QtWidgets import QTabBar, QWidget
+
+from playground.export.terminal import visible_line
+from playground.prompt.document import Document
+from playground.prompt.field_errors import InputError
+from playground.prompt.files import content_id, parse_bytes
+from playground.storage.draft import DraftState
+from playground.ui.panes.prompt.pane import PromptPane
+from playground.ui.panes.prompt.undo import PromptFile, PromptPage
+from playground.ui.widgets.icons import icon_button
+
+NOT_COMPARED = ""
+"""Digest of a file that was not read since the program started."""
+_NAME_CHARACTERS = 30
+
+
+class PromptTabs(QObject):
+    """At least one prompt is open. The bar is hidden while there is only one."""
+
+    switched = Signal(object)
+    """The PromptPage on display."""
+    close_requested = Signal(object)
+    """The PromptPage whose tab the user wants to close."""
+
+    def __init__(self, prompt: PromptPane) -> None:
+        super().__init__(prompt)
+        self._prompt = prompt
+        self._showing = False
+        self.bar = QTabBar()
+        self.bar.setAccessibleName("Open prompts")
+        self.bar.setProperty("look", "documents")
+        self.bar.setDocumentMode(True)
+        self.bar.setDrawBase(False)
+        self.bar.setExpanding(False)
+        self.bar.setMovable(True)
+        self.bar.setUsesScrollButtons(True)
+        self.pages: list[PromptPage] = [prompt.history.page]
+        self._add_to_bar()
+        self.bar.hide()
+        self.bar.currentChanged.connect(self._chosen)
+        self.bar.tabMoved.connect(self._moved)
+
+    @property
+    def page(self) -> PromptPage:
+        """The prompt on display."""
+        return self._prompt.history.page
+
+    @property
+    def blank(self) -> bool:
+        """Whether the prompt on display is empty and has no file: another prompt can take its tab."""
+        page = self.page
+        return page.file.path is None and not any(message.content for message in page.document.messages)
+
+    def find(self, path: Path) -> PromptPage | None:
+        """Return the tab in which a file is open."""
+        return next((page for page in self.pages if page.file.path == path), None)
+
+    def add(self) -> None:
+        """Add an empty tab and display it."""
+        page = PromptPage()
+        self.pages.append(page)
+        self._add_to_bar()
+        self.show_page(page)
+
+    def show_page(self, page: PromptPage) -> None:
+        """Display an open prompt."""
+        if page is not self.page:
+            self.page.cursor = self._prompt.prompt_tab.selection()[0]
+            self._prompt.history.show_page(page)
+            self._prompt.show_place(*page.cursor)
+            self._prompt.focus_editor()
+            self.switched.emit(page)
+        self.refresh()
+
+    def step(self, step: int) -> None:
+        """Display the next or the previous prompt."""
+        self.show_page(self.pages[(self.pages.index(self.page) + step) % len(self.pages)])
+
+    def remove(self, page: PromptPage) -> None:
+        """Remove one of several tabs without a question."""
+        place = self.pages.index(page)
+        if page is self.page:
+            self.show_page(self.pages[place - 1 if place else 1])
+        del self.pages[place]
+        self._showing = True
+        self.bar.removeTab(place)
+        self._showing = False
+        self.refresh()
+
+    def rename_file(self, before: PromptFile, now: PromptFile) -> None:
+        """Give the prompts that belong to one file another one."""
+        for page in self.pages:
+            if page.file is before and page is not self.page:
+                page.file = now
+
+    def refresh(self) -> None:
+        """Show names and unsaved changes."""
+        for place, page in enumerate(self.pages):
+            name = visible_line(page.name) or "Untitled"
+            short = name if len(name) <= _NAME_CHARACTERS else name[: _NAME_CHARACTERS - 1] + "…"
+            text = short.replace("&", "&&") + (" •" if page.dirty else "")
+            if text != self.bar.tabText(place):
+                self.bar.setTabText(place, text)
+                self.bar.setAccessibleTabName(place, name + (", unsaved changes" if page.dirty else ""))
+                self.bar.setTabToolTip(place, str(page.file.path or name))
+        self._showing = True
+        self.bar.setCurrentIndex(self.pages.index(self.page))
+        self._showing = False
+        self.bar.setVisible(len(self.pages) > 1)
+
+    def _chosen(self, place: int) -> None:
+        if not self._showing and 0 <= place < len(self.pages):
+            self.show_page(self.pages[place])
+
+    def _moved(self, before: int, after: int) -> None:
+        self.pages.insert(after, self.pages.pop(before))
+
+    def state(self) -> DraftState:
+        """Return every open prompt for the draft."""
+        states = [_state(page) for page in self.pages]
+        place = self.pages.index(self.page)
+        return replace(states[place], others=tuple(states[:place] + states[place + 1 :]), place=place)
+
+    def restore(self, state: DraftState) -> None:
+        """Open the prompts of a draft in place of the present one."""
+        pages = [_page(other) for other in state.others]
+        place = min(state.place, len(pages))
+        self._prompt.set_document(state.document, file=_file(state))
+        self.pages = [*pages[:place], self.page, *pages[place:]]
+        while self.bar.count() < len(self.pages):
+            self._add_to_bar()
+        self.refresh()
+
+    def _add_to_bar(self) -> None:
+        self._showing = True
+        place = self.bar.addTab("")
+        self._showing = False
+        button = icon_button("close", "Close this prompt")
+        button.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        button.clicked.connect(lambda: self._close_at(button))
+        self.bar.setTabButton(place, QTabBar.ButtonPosition.RightSide, button)
+
+    def _close_at(self, button: QWidget) -> None:
+        right = QTabBar.ButtonPosition.RightSide
+        place = next(place for place in range(self.bar.count()) if self.bar.tabButton(place, right) is button)
+        self.close_requested.emit(self.pages[place])
+
+
+def identified(document: Document) -> Document:
+    """Return a document with an id. Tool mocks and consents belong to the id: two prompts may have one name."""
+    return document if document.id else replace(document, id=content_id(document))
+
+
+def _state(page: PromptPage) -> DraftState:
+    file = page.file
+    return DraftState(page.document, str(file.path) if file.path is not None else None, file.saved_text, file.format)
+
+
+def _page(state: DraftState) -> PromptPage:
+    return PromptPage(state.document, _file(state))
+
+
+def _file(state: DraftState) -> PromptFile:
+    try:
+        saved = identified(parse_bytes(state.saved.encode("utf-8", "surrogatepass")).document)
+    except InputError:
+        saved = Document()
+    return PromptFile(Path(state.file) if state.file else None, state.format, saved, NOT_COMPARED)

@@ -1,0 +1,280 @@
+"""Versions of the prompt in the window: stores them at send and save, and fills the panel beside the prompt."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from PySide6.QtCore import QObject, Qt, Signal
+from PySide6.QtWidgets import QDialog, QDialogButtonBox, QFormLayout, QLineEdit, QMessageBox, QPlainTextEdit, QWidget
+
+from playground.prompt.document import Document
+from playground.prompt.field_errors import InputError
+from playground.runs.metrics import percent
+from playground.services import AppServices
+from playground.versions.comparison import Comparison
+from playground.versions.figures import VersionFigures
+from playground.versions.git_commits import Commit
+from playground.versions.history import Version, version_id
+from playground.versions.store import history_key
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from playground.requestlog.records import LogRow
+    from playground.ui.controllers.files import Files
+    from playground.ui.panes.prompt.pane import PromptPane
+    from playground.ui.panes.prompt.undo import PromptFile
+    from playground.ui.theme import Theme
+    from playground.ui.versions.panel import VersionsPanel
+
+MIN_DOLLARS = 0.0005
+"""Differences of cost below this amount are not shown."""
+
+
+class VersionPaths(QObject):
+    """Connects the prompt, its file and the panel with the stored versions."""
+
+    trouble = Signal(str)
+    open_logged = Signal(str)
+    """The run_id of a logged request to display."""
+
+    fix_requested = Signal()
+    """Fixes of the prompt's structure are requested."""
+
+    def __init__(
+        self,
+        workspace: AppServices,
+        prompt: PromptPane,
+        files: Files,
+        show: Callable[[QWidget | None], None],
+        theme: Callable[[], Theme],
+    ) -> None:
+        """`show` puts the panel beside the prompt; None removes it."""
+        super().__init__(prompt)
+        self._workspace, self._prompt, self._files = workspace, prompt, files
+        self._show, self._theme = show, theme
+        self._panel: VersionsPanel | None = None
+        self._figures: dict[str, VersionFigures] = {}
+        self._reading = 0
+        files.file_saved.connect(self._saved)
+        files.changed.connect(self._file_changed)
+        self._shown_key = ""
+
+    @property
+    def key(self) -> str:
+        """The identity of the prompt in the editor."""
+        return history_key(self._files.file.path, self._prompt.document().id)
+
+    @property
+    def panel(self) -> VersionsPanel | None:
+        """The panel, while it is open."""
+        return self._panel
+
+    def sent(self, document: Document, run_id: str) -> None:
+        """Store that the prompt in the editor was sent as `run_id`. Other prompts (sent again from the log) are not."""
+        if document.id == self._prompt.document().id:
+            self._workspace.versions.note(self.key, document, "sent", run_id)
+            self._refresh_soon()
+
+    def _saved(self, old_path: Path | None, now: PromptFile) -> None:
+        document = now.saved
+        old = history_key(old_path, document.id)
+        self._workspace.versions.note(history_key(now.path, document.id), document, "saved", previous_key=old)
+        self._refresh_soon()
+
+    def _file_changed(self) -> None:
+        if self._panel is not None and self.key != self._shown_key:
+            self._refresh_soon()
+
+    def toggle(self) -> None:
+        """Open the panel beside the prompt, or close it."""
+        if self._panel is not None:
+            self._show(None)
+            self._panel.deleteLater()
+            self._panel = None
+            return
+        from playground.ui.versions.panel import VersionsPanel
+
+        panel = self._panel = VersionsPanel(self._theme())
+        panel.closed.connect(self.toggle)
+        panel.save_requested.connect(self._save)
+        panel.delete_requested.connect(self._delete)
+        panel.label_requested.connect(self._label)
+        panel.restore_requested.connect(lambda item: self._start(self._restore(item), "restore a version"))
+        panel.comparison_requested.connect(lambda a, b: self._start(self._compare(a, b), "compare versions"))
+        panel.fix_requested.connect(self.fix_requested)
+        panel.answer_requested.connect(self._show_answer)
+        self._show(panel)
+        panel.list.setFocus(Qt.FocusReason.OtherFocusReason)
+        self._refresh_soon()
+
+    def set_theme(self) -> None:
+        """Apply the theme."""
+        if self._panel is not None:
+            self._panel.set_theme(self._theme())
+
+    def settled(self) -> None:
+        """Update the figures: a request has ended."""
+        self._refresh_soon()
+
+    def _start(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        self._workspace.tasks.start(work, name)
+
+    def _refresh_soon(self) -> None:
+        if self._panel is not None:
+            self._start(self.refresh(), "read the versions")
+
+    async def refresh(self) -> None:
+        """Read the history and show it."""
+        self._reading += 1
+        reading, key, file = self._reading, self.key, self._files.file.path
+        versions = self._workspace.versions
+        try:
+            overview = await versions.overview(key)
+        except OSError as error:
+            self.trouble.emit(f"The version history cannot be read: {error.strerror or error}.")
+            return
+        rows: dict[str, LogRow] = await versions.rows(overview.versions, self._workspace.log)
+        commits = await versions.commits(file)
+        if self._panel is None or reading != self._reading:
+            return  # closed, or read again meanwhile
+        self._shown_key = key
+        self._figures = {version.id: versions.figures(version, rows) for version in overview.versions}
+        name = self._files.name or "Untitled"
+        foot = f"{name} · {len(overview.versions):,} versions, stored on this computer"
+        foot += f" · {len(commits):,} Git commits" if commits else ""
+        foot += f" · {overview.damaged:,} damaged entries" if overview.damaged else ""
+        current = version_id(self._prompt.document())
+        self._panel.show_history(overview.versions, commits, self._figures, rows, current, foot)
+
+    async def _document(self, item: Version | Commit) -> Document | None:
+        """Return the content of a version or commit; None, and a message, if it cannot be read."""
+        try:
+            if isinstance(item, Version):
+                found = await self._workspace.versions.document(self._shown_key, item.id)
+            else:
+                path = self._files.file.path
+                opened = await self._workspace.versions.opened_commit(path, item.id) if path is not None else None
+                found = opened.document if opened is not None else None
+        except (OSError, InputError) as error:
+            self.trouble.emit(f"The version cannot be read: {error}")
+            return None
+        if found is None:
+            self.trouble.emit("This version is damaged and cannot be read.")
+        return found
+
+    async def _compare(self, old: Version | Commit, new: Version | Commit) -> None:
+        before, after = await self._document(old), await self._document(new)
+        if self._panel is None or self._panel.selected != new or self._panel.base != old:
+            return
+        if before is None or after is None:
+            self._panel.show_nothing("One of these versions cannot be read.")
+            return
+        endpoint = self._workspace.endpoint
+        counter = self._workspace.sender.forecaster.counter(endpoint.id, endpoint.model).snapshot()
+        found = await self._workspace.versions.compare(before, after, counter)
+        if self._panel is not None and self._panel.selected == new and self._panel.base == old:
+            self._panel.show_comparison(found, headline(found), self._reported(found, old, new))
+
+    def _reported(self, found: Comparison, old: Version | Commit, new: Version | Commit) -> str:
+        changed = f"{found.added:,} line{'s' * (found.added != 1)} added, {found.removed:,} removed."
+        one, other = (self._figures.get(item.id, VersionFigures()) for item in (old, new))
+        if one.cached is None or other.cached is None:
+            return changed
+        text = f"{changed} Reported: {percent(other.cached)} cached, {percent(one.cached)} in {_name(old)}."
+        if one.per_thousand is not None and other.per_thousand is not None:
+            more = other.per_thousand - one.per_thousand
+            text += (
+                ""
+                if abs(more) < MIN_DOLLARS
+                else f" ${abs(more):.3f} {'more' if more >= 0 else 'less'} per 1,000 requests."
+            )
+        return text
+
+    async def _restore(self, item: Version | Commit) -> None:
+        document = await self._document(item)
+        if document is None:
+            return
+        now = self._prompt.document()
+        values = {**document.variables, **now.variables}
+        restored = replace(document, id=now.id, name=now.name, variables=values)
+        self._prompt.set_document(restored, undoable=True, label=f"Restore {_name(item)}")
+        await self.refresh()
+
+    def _save(self) -> None:
+        self._ask("Save version", "", "", self._save_named)
+
+    def _label(self, version: Version) -> None:
+        async def store(label: str, note: str) -> None:
+            await self._workspace.versions.annotate(self._shown_key, version.id, label, note)
+
+        self._ask("Label and note", version.label, version.note, store)
+
+    async def _save_named(self, label: str, note: str) -> None:
+        await self._workspace.versions.save(self.key, self._prompt.document(), label or "Saved version", note)
+
+    def _ask(self, title: str, label: str, note: str, store: Callable[[str, str], Coroutine[Any, Any, None]]) -> None:
+        dialog = QDialog(self._panel)
+        dialog.setWindowTitle(title)
+        form = QFormLayout(dialog)
+        name, text = QLineEdit(label), QPlainTextEdit(note)
+        text.setTabChangesFocus(True)
+        form.addRow("Label", name)
+        form.addRow("Note", text)
+        buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Save | QDialogButtonBox.StandardButton.Cancel)
+        buttons.accepted.connect(dialog.accept)
+        buttons.rejected.connect(dialog.reject)
+        form.addRow(buttons)
+
+        async def write() -> None:
+            try:
+                await store(name.text().strip(), text.toPlainText().strip())
+            except OSError as error:
+                self.trouble.emit(f"The version was not stored: {error.strerror or error}.")
+            self._refresh_soon()
+
+        dialog.accepted.connect(lambda: self._start(write(), "store a version"))
+        dialog.finished.connect(dialog.deleteLater)
+        dialog.open()
+
+    def _delete(self) -> None:
+        box = QMessageBox(self._panel)
+        box.setWindowTitle("Delete the version history")
+        box.setText("Delete all stored versions of this prompt?")
+        box.setInformativeText("The prompt, its file, Git commits and logged requests are unchanged.")
+        delete = box.addButton("Delete history", QMessageBox.ButtonRole.DestructiveRole)
+        box.addButton(QMessageBox.StandardButton.Cancel)
+
+        async def work() -> None:
+            try:
+                await self._workspace.versions.delete(self._shown_key)
+            except OSError as error:
+                self.trouble.emit(f"The history was not deleted: {error.strerror or error}.")
+            await self.refresh()
+
+        def answer(button: object) -> None:
+            if button is delete:
+                self._start(work(), "delete a history")
+
+        box.buttonClicked.connect(answer)
+        box.finished.connect(box.deleteLater)
+        box.open()
+
+    def _show_answer(self, run_id: str) -> None:
+        self.toggle()
+        self.open_logged.emit(run_id)
+
+
+def _name(item: Version | Commit) -> str:
+    return f"version {item.number}" if isinstance(item, Version) else f"commit {item.id[:7]}"
+
+
+def headline(found: Comparison) -> str:
+    """Return in a sentence by how much an edit moved the boundary."""
+    moved = round(found.moved_tokens)
+    if not moved:
+        return "The boundary of the stable prefix did not move"
+    sign = "+" if moved > 0 else "−"
+    return f"This edit moved the boundary by {sign}{abs(moved):,} tokens (≈)"

@@ -1,0 +1,1 @@
+"""Recorder mode: requests of another program, live, with what breaks their prefix."""

@@ -1,0 +1,132 @@
+"""Cached and fresh prompt tokens of the newest requests, as stacked bars over time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from PySide6.QtCore import QPointF, QRectF, QSize, Qt, Signal
+from PySide6.QtGui import QMouseEvent, QPainter, QPaintEvent, QPen
+from PySide6.QtWidgets import QSizePolicy, QWidget
+
+from playground.requestlog.records import LogRow
+from playground.ui.theme import Theme, ui_font
+from playground.ui.widgets.chart import figure, round_up
+
+MOST_BARS = 120
+_LEFT, _TOP, _BOTTOM, _GAP = 48, 24, 20, 3
+_WIDEST = 36
+
+
+class TokenBars(QWidget):
+    """One bar a request, oldest left: cached solid, fresh hollow; dashed if the tokens are not reported."""
+
+    chosen = Signal(str)
+    """The run_id of a bar that was clicked."""
+
+    def __init__(self, theme: Theme) -> None:
+        super().__init__()
+        self._theme = theme
+        self._rows: tuple[LogRow, ...] = ()
+        self._selected = ""
+        self.setAccessibleName("Cached and fresh prompt tokens over time")
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.setFixedHeight(142)
+
+    def show_rows(self, rows: Sequence[LogRow], selected: str) -> None:
+        """Show these, newest first. Qt joins repeated calls into one repaint a frame."""
+        shown = tuple(reversed(rows[:MOST_BARS]))
+        if (shown, selected) == (self._rows, self._selected):
+            return
+        self._rows, self._selected = shown, selected
+        both = self._reported()
+        cached, prompt = sum(cached for _, cached in both), sum(prompt for prompt, _ in both)
+        told = f"{len(shown)} requests, {cached:,} of {prompt:,} prompt tokens cached"
+        self.setAccessibleDescription(told if both else "No request has reported cached tokens")
+        self.update()
+
+    def set_theme(self, theme: Theme) -> None:
+        """Use other colours."""
+        self._theme = theme
+        self.update()
+
+    def sizeHint(self) -> QSize:
+        return QSize(400, 142)
+
+    def _reported(self) -> list[tuple[int, int]]:
+        pairs = ((row.prompt_tokens, row.cached_tokens) for row in self._rows)
+        return [(prompt, cached) for prompt, cached in pairs if prompt is not None and cached is not None]
+
+    def _place(self, number: int) -> QRectF:
+        width = self.width() - _LEFT - 8
+        step = min(_WIDEST + _GAP, width / max(len(self._rows), 1))
+        gap = _GAP if step > 2 * _GAP else 1
+        return QRectF(_LEFT + number * step, _TOP, max(step - gap, 1), self.height() - _TOP - _BOTTOM)
+
+    def paintEvent(self, _event: QPaintEvent) -> None:
+        painter = QPainter(self)
+        painter.setFont(ui_font(11, tabular=True))
+        painter.fillRect(self.rect(), self._theme.surface)
+        most = round_up(max((prompt for prompt, _ in self._reported()), default=0))
+        self._paint_legend(painter)
+        if self._rows:
+            self._paint_axis(painter, most)
+            for number, row in enumerate(self._rows):
+                self._paint_bar(painter, self._place(number), row, most)
+
+    def _paint_legend(self, painter: QPainter) -> None:
+        both = self._reported()
+        cached = sum(cached for _, cached in both)
+        fresh = sum(prompt for prompt, _ in both) - cached
+        x = float(_LEFT)
+        for label, solid in ((f"cached {cached:,}", True), (f"fresh {fresh:,}", False)):
+            mark = QRectF(x, 6, 9, 9)
+            painter.setPen(QPen(self._theme.warm_edge if solid else self._theme.fresh_outline, 1))
+            painter.setBrush(self._theme.warm_edge if solid else self._theme.line)
+            painter.drawRect(mark)
+            painter.setPen(self._theme.muted)
+            painter.drawText(QPointF(x + 14, 15), label if both else f"{label.split()[0]} —")
+            x += 34 + painter.fontMetrics().horizontalAdvance(label)
+        painter.setBrush(Qt.BrushStyle.NoBrush)
+        painter.drawText(QPointF(x, 15), "prompt tokens a request")
+
+    def _paint_axis(self, painter: QPainter, most: float) -> None:
+        area = QRectF(_LEFT, _TOP, self.width() - _LEFT - 8, self.height() - _TOP - _BOTTOM)
+        right = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
+        for part in (0, 0.5, 1):
+            y = area.bottom() - area.height() * part
+            painter.setPen(self._theme.line)
+            painter.drawLine(QPointF(area.left() - 2, y), QPointF(area.right(), y))
+            painter.setPen(self._theme.muted)
+            painter.drawText(QRectF(0, y - 8, _LEFT - 8, 16), right, figure(most * part))
+        painter.drawText(QPointF(area.left(), self.height() - 5), f"{self._rows[0].started_utc.astimezone():%H:%M:%S}")
+        last = f"{self._rows[-1].started_utc.astimezone():%H:%M:%S}"
+        if len(self._rows) > 1:
+            end = self._place(len(self._rows) - 1).right()
+            at = max(end - painter.fontMetrics().horizontalAdvance(last), area.left() + 70)
+            painter.drawText(QPointF(at, self.height() - 5), last)
+
+    def _paint_bar(self, painter: QPainter, place: QRectF, row: LogRow, most: float) -> None:
+        theme = self._theme
+        prompt, cached = row.prompt_tokens, row.cached_tokens
+        painter.setBrush(Qt.BrushStyle.NoBrush)
+        if prompt is None or cached is None:
+            painter.setPen(QPen(theme.fresh_outline, 1, Qt.PenStyle.DashLine))
+            painter.drawRect(QRectF(place.left(), place.bottom() - 14, place.width(), 14))
+        else:
+            whole = place.height() * prompt / most
+            solid = place.height() * cached / most
+            painter.setPen(QPen(theme.fresh_outline, 1))
+            painter.setBrush(theme.line)
+            painter.drawRect(QRectF(place.left(), place.bottom() - whole, place.width(), whole))
+            painter.fillRect(QRectF(place.left(), place.bottom() - solid, place.width() + 0.5, solid), theme.warm_edge)
+        if row.run_id == self._selected:
+            painter.setBrush(Qt.BrushStyle.NoBrush)
+            painter.setPen(QPen(theme.accent, 2))
+            painter.drawRect(place.adjusted(-2, -2, 2, 1))
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        x = event.position().x()
+        for number, row in enumerate(self._rows):
+            place = self._place(number)
+            if place.left() <= x <= place.right() + _GAP:
+                self.chosen.emit(row.run_id)

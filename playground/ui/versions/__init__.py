@@ -1,0 +1,1 @@
+"""Panel with the version history of the prompt."""

@@ -1,0 +1,398 @@
+"""The panel beside the prompt: its versions, and the comparison of two of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QRect, QSize, Qt, Signal
+from PySide6.QtGui import QPainter
+from PySide6.QtWidgets import (
+    QComboBox,
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QListWidget,
+    QListWidgetItem,
+    QMenu,
+    QPushButton,
+    QSplitter,
+    QStyle,
+    QStyledItemDelegate,
+    QStyleOptionViewItem,
+    QVBoxLayout,
+    QWidget,
+)
+
+from playground.export.terminal import visible_line
+from playground.requestlog.records import LogRow
+from playground.runs.metrics import UNKNOWN, percent
+from playground.ui.theme import GRID, Theme, ui_font
+from playground.ui.versions.comparison_view import BoundaryBars, VersionDiffView
+from playground.ui.widgets.elided_label import ElidedLabel
+from playground.ui.widgets.icons import icon_button, paint_icon, set_icon
+from playground.ui.widgets.notice import words
+from playground.ui.widgets.rule import hairline
+from playground.versions.comparison import Comparison
+from playground.versions.figures import VersionFigures
+from playground.versions.git_commits import Commit
+from playground.versions.history import Version
+
+Item = Version | Commit
+ROW_PX, NUMBER_PX, CACHED_PX, COST_PX = 50, 34, 62, 66
+NARROW_PX = 720
+"""Below this width the comparison is under the list."""
+NOTE = (
+    "A version is stored at every send and save that changed the prompt. “Cached” is the share of input tokens that "
+    "the server reported as cached, first requests excluded; “per 1,000” is the input cost of 1,000 requests."
+)
+_ITEM, _FIGURES, _STATE = (int(Qt.ItemDataRole.UserRole) + number for number in range(3))
+
+
+def title_of(item: Item) -> str:
+    """Return the title of a version or commit on one line."""
+    return visible_line(item.subject if isinstance(item, Commit) else item.title)
+
+
+def number_of(item: Item) -> str:
+    """Return what names a version or commit in a sentence."""
+    return f"commit {item.id[:7]}" if isinstance(item, Commit) else f"version {item.number}"
+
+
+class _Rows(QStyledItemDelegate):
+    """Paints two lines per version: number, title, figures; time and number of requests."""
+
+    def __init__(self, theme: Theme, parent: QWidget) -> None:
+        super().__init__(parent)
+        self.theme = theme
+
+    def sizeHint(self, _option: QStyleOptionViewItem, _index: QModelIndex | QPersistentModelIndex) -> QSize:
+        return QSize(200, ROW_PX)
+
+    def paint(
+        self, painter: QPainter, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex
+    ) -> None:
+        item, figures, current = (index.data(role) for role in (_ITEM, _FIGURES, _STATE))
+        rect: QRect = option.rect
+        state: QStyle.StateFlag = option.state
+        theme = self.theme
+        painter.save()
+        if state & QStyle.StateFlag.State_Selected:
+            painter.fillRect(rect, theme.selection)
+            painter.fillRect(rect.adjusted(0, 0, 3 - rect.width(), 0), theme.accent)
+        painter.setPen(theme.line)
+        painter.drawLine(rect.bottomLeft(), rect.bottomRight())
+        upper, lower = rect.adjusted(12, 5, -10, -24), rect.adjusted(12 + NUMBER_PX, 24, -10, -4)
+        painter.setPen(theme.text)
+        painter.setFont(ui_font(13, bold=True, tabular=True))
+        left = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
+        right = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
+        commit = isinstance(item, Commit)
+        if not commit:
+            painter.drawText(upper, left, str(item.number))
+        painter.setFont(ui_font(13, tabular=True))
+        if not commit:
+            painter.drawText(upper, right, UNKNOWN if figures.per_thousand is None else f"${figures.per_thousand:,.3f}")
+            painter.drawText(upper.adjusted(0, 0, -COST_PX, 0), right, percent(figures.cached))
+        middle = upper.adjusted(NUMBER_PX, 0, 0 if commit else -(COST_PX + CACHED_PX), 0)
+        if not commit and item.label:
+            paint_icon(
+                painter, "bookmark", QRect(middle.right() - 16, middle.top() + 2, 16, 16).toRectF(), theme.accent
+            )
+            middle.adjust(0, 0, -20, 0)
+        metrics = painter.fontMetrics()
+        painter.drawText(middle, left, metrics.elidedText(title_of(item), Qt.TextElideMode.ElideRight, middle.width()))
+        painter.setPen(theme.muted)
+        painter.setFont(ui_font(12, tabular=True))
+        painter.drawText(lower, left, _second_line(item, current=bool(current)))
+        painter.restore()
+
+
+def _second_line(item: Item, *, current: bool) -> str:
+    moment = datetime.fromtimestamp(item.at).astimezone()
+    today = datetime.now().astimezone().date()
+    days = (today - moment.date()).days
+    day = "Today" if days == 0 else "Yesterday" if days == 1 else f"{moment:%d %b %Y}"
+    if isinstance(item, Commit):
+        return f"{day} {moment:%H:%M} · commit {item.id[:7]}"
+    sent = f"{len(item.run_ids):,} sent" if item.run_ids else "not sent"
+    return f"{day} {moment:%H:%M} · {sent}" + (" · in the editor" if current else "")
+
+
+class VersionsPanel(QFrame):
+    """Displays versions; the controller reads and stores them."""
+
+    closed = Signal()
+    save_requested = Signal()
+    delete_requested = Signal()
+    label_requested = Signal(object)
+    """The Version whose label and note are to be edited."""
+    restore_requested = Signal(object)
+    """The Version or Commit to restore."""
+    comparison_requested = Signal(object, object)
+    """(old, new), each a Version or Commit."""
+    fix_requested = Signal()
+    """Fixes of the prompt's structure are requested."""
+    answer_requested = Signal(str)
+    """The run_id of the request to display."""
+
+    def __init__(self, theme: Theme) -> None:
+        super().__init__()
+        self.setProperty("look", "pane")
+        self.setAccessibleName("Versions")
+        self._items: list[Item] = []
+        self._rows: Mapping[str, LogRow] = {}
+        self.search = QLineEdit()
+        self.search.setPlaceholderText("Search labels and text")
+        self.search.setClearButtonEnabled(True)
+        self.save = QPushButton("Save version…")
+        set_icon(self.save, "bookmark")
+        self.more = icon_button("more", "More")
+        self.close_button = icon_button("close", "Close the versions")
+        self.list = QListWidget()
+        self.list.setAccessibleName("Versions, newest first")
+        self._delegate = _Rows(theme, self.list)
+        self.list.setItemDelegate(self._delegate)
+        self.against = QComboBox()
+        self.against.setAccessibleName("Compare against")
+        self.against.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.subject = QLabel()
+        self.answers = QPushButton("Answers")
+        self.answers.setMenu(QMenu(self.answers))
+        self.restore = QPushButton("Restore")
+        set_icon(self.restore, "restore")
+        self.restore.setEnabled(False)
+        self.answers.setEnabled(False)
+        self.headline, self.detail = words("", "strong"), words("", "muted")
+        self.bars = BoundaryBars(theme)
+        self.fix = QPushButton("Fix prompt structure…")
+        self.next = QPushButton("Next change")
+        for button, icon in ((self.fix, "fix"), (self.next, "down")):
+            button.setProperty("look", "link")
+            set_icon(button, icon, "accent")
+        self.fix.hide()
+        self.diff = VersionDiffView(theme)
+        self.foot = ElidedLabel("History")
+        self._lay_out()
+        self._connect()
+
+    def _lay_out(self) -> None:
+        self._split = QSplitter(Qt.Orientation.Horizontal)
+        left, right = QWidget(), QWidget()
+        one = _column(left)
+        one.addLayout(_row(self.search, self.save, self.more))
+        one.addWidget(hairline())
+        one.addLayout(_head())
+        one.addWidget(hairline())
+        one.addWidget(self.list, 1)
+        note = words(NOTE, "muted")
+        note.setContentsMargins(GRID, GRID, GRID, GRID)
+        one.addWidget(note)
+        other = _column(right)
+        other.addLayout(_row(self.subject, self.against, self.answers, self.restore, self.close_button))
+        other.addWidget(hairline())
+        head = QVBoxLayout()
+        head.setContentsMargins(GRID * 2, GRID, GRID * 2, GRID)
+        head.setSpacing(GRID)
+        head.addWidget(self.headline)
+        head.addWidget(self.detail)
+        head.addWidget(self.bars)
+        other.addLayout(head)
+        actions = _row(self.fix, self.next)
+        actions.insertStretch(0, 1)
+        other.addLayout(actions)
+        other.addWidget(hairline())
+        other.addWidget(self.diff, 1)
+        for widget, share in ((left, 4), (right, 6)):
+            self._split.addWidget(widget)
+            self._split.setStretchFactor(self._split.count() - 1, share)
+        self._split.setChildrenCollapsible(False)
+        self._split.setHandleWidth(1)
+        whole = _column(self)
+        whole.addWidget(self._split, 1)
+        whole.addWidget(hairline())
+        whole.addLayout(_row(self.foot))
+
+    def _connect(self) -> None:
+        self.search.textChanged.connect(lambda _text: self._search())
+        self.save.clicked.connect(self.save_requested)
+        self.close_button.clicked.connect(self.closed)
+        self.fix.clicked.connect(self.fix_requested)
+        self.next.clicked.connect(self.diff.next_change)
+        self.list.currentRowChanged.connect(lambda _row: self._chosen())
+        self.list.itemActivated.connect(lambda _item: self._edit_label())
+        self.against.activated.connect(lambda _index: self._compare())
+        self.restore.clicked.connect(self._restore)
+        menu = QMenu(self.more)
+        menu.addAction("Label and note…").triggered.connect(self._edit_label)
+        menu.addAction("Delete this history…").triggered.connect(self.delete_requested)
+        self.more.setMenu(menu)
+        self.more.setPopupMode(self.more.ToolButtonPopupMode.InstantPopup)
+
+    @property
+    def selected(self) -> Item | None:
+        """The selected version or commit."""
+        entry = self.list.currentItem()
+        found: Item | None = entry.data(_ITEM) if entry is not None else None
+        return found
+
+    @property
+    def base(self) -> Item | None:
+        """The version or commit that the selected one is compared against."""
+        found: Item | None = self.against.currentData()
+        return found
+
+    def show_history(
+        self,
+        versions: Sequence[Version],
+        commits: Sequence[Commit],
+        figures: Mapping[str, VersionFigures],
+        rows: Mapping[str, LogRow],
+        current_id: str,
+        foot: str,
+    ) -> None:
+        """Show versions and commits, newest first. `current_id` is the version in the editor."""
+        chosen, base = self.selected, self.base
+        self._rows = rows
+        self._items = sorted([*versions, *commits], key=lambda item: item.at, reverse=True)
+        self.foot.set_full_text(foot)
+        self.list.blockSignals(True)
+        self.list.clear()
+        for item in self._items:
+            entry = QListWidgetItem(f"{number_of(item)}: {title_of(item)}")
+            entry.setData(_ITEM, item)
+            entry.setData(_FIGURES, figures.get(item.id, VersionFigures()))
+            entry.setData(_STATE, item.id == current_id)
+            note = item.note if isinstance(item, Version) else ""
+            entry.setToolTip("\n".join(map(visible_line, note.splitlines())) if note else "")
+            self.list.addItem(entry)
+        self.list.blockSignals(False)
+        self._search()
+        ids = [item.id for item in self._items]
+        self.list.setCurrentRow(ids.index(chosen.id) if chosen is not None and chosen.id in ids else 0 if ids else -1)
+        if base is not None and base.id in ids and chosen is not None:
+            self._choose_base(base.id)
+        self._chosen(keep_base=chosen is not None)
+
+    def _search(self) -> None:
+        wanted = self.search.text().casefold()
+        for number, item in enumerate(self._items):
+            note = item.note if isinstance(item, Version) else ""
+            summary = item.summary if isinstance(item, Version) else ""
+            entry = self.list.item(number)
+            entry.setHidden(wanted not in f"{number_of(item)} {title_of(item)} {summary} {note}".casefold())
+
+    def _chosen(self, *, keep_base: bool = False) -> None:
+        selected = self.selected
+        base = self.base
+        self.against.clear()
+        others = [item for item in self._items if selected is not None and item.id != selected.id]
+        for item in others:
+            self.against.addItem(f"{number_of(item)} · {title_of(item)}"[:60], item)
+        older = [item for item in others if selected is not None and item.at <= selected.at]
+        if keep_base and base is not None:
+            self._choose_base(base.id)
+        elif older:
+            self._choose_base(older[0].id)
+        self.restore.setEnabled(selected is not None)
+        self.subject.setText(f"{number_of(selected).capitalize()} against" if selected is not None else "")
+        self._show_answers(selected)
+        self._compare()
+
+    def _choose_base(self, id_: str) -> None:
+        for index in range(self.against.count()):
+            if self.against.itemData(index).id == id_:
+                self.against.setCurrentIndex(index)
+
+    def _show_answers(self, selected: Item | None) -> None:
+        run_ids = selected.run_ids if isinstance(selected, Version) else ()
+        found = [self._rows[run_id] for run_id in reversed(run_ids) if run_id in self._rows]
+        menu = self.answers.menu()
+        menu.clear()
+        for row in found[:20]:
+            text = visible_line(row.answer or row.trouble or row.called or "no text")[:60].replace("&", "&&")
+            action = menu.addAction(f"{row.started_utc.astimezone():%d %b %H:%M:%S}  {text}")
+            action.triggered.connect(lambda _checked=False, run_id=row.run_id: self.answer_requested.emit(run_id))
+        self.answers.setEnabled(bool(found))
+
+    def _compare(self) -> None:
+        selected, base = self.selected, self.base
+        if selected is not None and base is not None:
+            self.comparison_requested.emit(base, selected)
+        else:
+            only = "This is the only version." if selected is not None else "No version is stored yet: send or save."
+            self.show_nothing(only)
+
+    def show_nothing(self, text: str) -> None:
+        """Show a sentence in place of a comparison."""
+        self.headline.setText(text)
+        self.detail.setText("")
+        self.fix.hide()
+        self.bars.show_boundaries(())
+        self.diff.clear()
+
+    def show_comparison(self, found: Comparison, headline: str, detail: str) -> None:
+        """Show the comparison of `base` and `selected`."""
+        if self.base is None or self.selected is None:
+            return
+        names = number_of(self.base), number_of(self.selected)
+        self.headline.setText(headline)
+        self.detail.setText(detail)
+        # A fix applies to the prompt in the editor.
+        current = self.list.currentItem()
+        self.fix.setVisible(round(found.moved_tokens) < 0 and current is not None and bool(current.data(_STATE)))
+        self.bars.show_boundaries(list(zip(names, (found.old, found.new), strict=True)))
+        self.diff.show_comparison(found, *names)
+
+    def _restore(self) -> None:
+        if self.selected is not None:
+            self.restore_requested.emit(self.selected)
+
+    def _edit_label(self) -> None:
+        if isinstance(self.selected, Version):
+            self.label_requested.emit(self.selected)
+
+    def set_theme(self, theme: Theme) -> None:
+        """Apply a theme."""
+        self._delegate.theme = theme
+        self.bars.set_theme(theme)
+        self.diff.set_theme(theme)
+        self.list.viewport().update()
+
+    def resizeEvent(self, event: object) -> None:
+        """Put the comparison under the list if the panel is narrow."""
+        narrow = self.width() < NARROW_PX
+        self._split.setOrientation(Qt.Orientation.Vertical if narrow else Qt.Orientation.Horizontal)
+        super().resizeEvent(event)  # type: ignore[arg-type]  # a QResizeEvent
+
+
+def _column(holder: QWidget) -> QVBoxLayout:
+    column = QVBoxLayout(holder)
+    column.setContentsMargins(0, 0, 0, 0)
+    column.setSpacing(0)
+    return column
+
+
+def _head() -> QHBoxLayout:
+    """Return the head of the list's columns."""
+    row = QHBoxLayout()
+    row.setContentsMargins(12, 2, 10, 2)
+    row.addWidget(words("Version", "muted"), 1)
+    for text, width in (("Cached", CACHED_PX), ("per 1,000", COST_PX)):
+        label = QLabel(text)
+        label.setProperty("tone", "muted")
+        label.setAlignment(Qt.AlignmentFlag.AlignRight)
+        label.setFixedWidth(width)
+        row.addWidget(label)
+    row.setSpacing(0)
+    return row
+
+
+def _row(*widgets: QWidget) -> QHBoxLayout:
+    row = QHBoxLayout()
+    row.setContentsMargins(GRID, GRID // 2, GRID, GRID // 2)
+    row.setSpacing(GRID)
+    for widget in widgets:
+        row.addWidget(widget, int(isinstance(widget, QLineEdit | QComboBox | ElidedLabel)))
+    return row

@@ -1,0 +1,1 @@
+"""Version history of prompts: storage, comparison, figures, commits of Git."""

@@ -1,0 +1,213 @@
+"""Differences between two versions of a prompt, with the boundary of the stable prefix in both."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from difflib import SequenceMatcher
+from itertools import zip_longest
+from typing import Literal
+
+from playground.prefix_cache.prefix_size import Measure
+from playground.prefix_cache.token_estimator import TokenEstimator
+from playground.prefix_cache.view import view_of_document
+from playground.prompt.diff import AROUND
+from playground.prompt.document import Document
+
+Sign = Literal["head", "same", "gone", "come", "skipped", "old_boundary", "new_boundary"]
+Zone = Literal["stable", "variable", ""]
+PARAMETERS = "parameters"
+"""Title of the part that is not sent as text: it is in no prefix."""
+
+
+@dataclass(frozen=True, slots=True)
+class VersionBoundary:
+    """Where the stable prefix of a prompt ends. Token counts are estimates (≈).
+
+    `part` is the index among the prompt's parts (tools, then messages, then parameters), `line` the line in it, from 0.
+    `cause` is the variable there; empty if the prompt has none: the whole of it is stable.
+    """
+
+    tokens: float
+    total: float
+    part: int
+    line: int
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class VersionRow:
+    """One row of a comparison. Line numbers count from 1 within a part; None: not in that version."""
+
+    sign: Sign
+    text: str
+    zone: Zone = ""
+    old_line: int | None = None
+    new_line: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Version `old` against version `new`. `added` and `removed` count lines."""
+
+    old: VersionBoundary
+    new: VersionBoundary
+    rows: tuple[VersionRow, ...]
+    added: int
+    removed: int
+
+    @property
+    def moved_tokens(self) -> float:
+        """Return by how many ≈ tokens the boundary moved; negative: the stable prefix became shorter."""
+        return self.new.tokens - self.old.tokens
+
+
+def boundary(document: Document, estimator: TokenEstimator) -> VersionBoundary:
+    """Return the boundary of a prompt: its first variable, as in the editor."""
+    view = view_of_document(document)
+    measure = Measure(view.view, estimator)
+    end = len(view.view.text) if view.first_variable is None else view.first_variable
+    cause = "" if view.first_variable_name is None else "{{" + view.first_variable_name + "}}"
+    part, line = len(document.tools) + len(document.messages) + 1, 0  # behind the last part
+    found = view.to_template(end)
+    if found is not None and end < len(view.view.text):
+        place, offset = found
+        part = place.index if place.kind == "tool" else len(document.tools) + place.index
+        if place.kind == "content":
+            line = (document.messages[place.index].content or "")[:offset].count("\n")
+    return VersionBoundary(measure.upto(end), measure.total, part, line, cause)
+
+
+def compare(old: Document, new: Document, estimator: TokenEstimator) -> Comparison:
+    """Compare two versions. Values of variables are those of `new` in both: only the templates are compared."""
+    old = replace(old, variables={**old.variables, **new.variables})
+    edges = boundary(old, estimator), boundary(new, estimator)
+    rows: list[VersionRow] = []
+    added = removed = 0
+    for one, other in _aligned(_parts(old), _parts(new)):
+        lines = list(_lines(one, other, *edges))
+        added += sum(row.sign == "come" for row in lines)
+        removed += sum(row.sign == "gone" for row in lines)
+        rows += _shortened(_title(one, other), lines)
+    return Comparison(*edges, tuple(rows), added, removed)
+
+
+def summary(before: Document | None, after: Document) -> str:
+    """Return the change in a few words."""
+    if before is None:
+        return f"From {after.name}" if after.name else "First version"
+    found: list[str] = []
+    for one, other in _aligned(_parts(before), _parts(after)):
+        if one is None or other is None or one.lines != other.lines:
+            counts = _counts(one.lines if one else (), other.lines if other else ())
+            state = " added" if one is None else " removed" if other is None else f": {counts}"
+            found.append(f"{(other or one or _NO_PART).title}{state}")
+    return "; ".join(found[:2]) + (f"; {len(found) - 2} more" if len(found) > 2 else "") if found else "No text changed"
+
+
+def _counts(old: Sequence[str], new: Sequence[str]) -> str:
+    added = removed = 0
+    for tag, a, b, c, d in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
+        if tag != "equal":
+            added, removed = added + d - c, removed + b - a
+    if added == removed:
+        return f"{added} line{'s' * (added != 1)} changed"
+    return f"{added} line{'s' * (added != 1)} added, {removed} removed"
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    number: int
+    title: str
+    lines: tuple[str, ...]
+
+
+_NO_PART = _Part(0, "", ())
+
+
+def _parts(document: Document) -> list[_Part]:
+    texts = [
+        (f"tool {tool.name}", tool.json_text.replace('","', '",\n"').replace("},", "},\n")) for tool in document.tools
+    ]
+    for message in document.messages:
+        calls = "".join(f"\n{call.name}({call.arguments})" for call in message.tool_calls)
+        texts.append((message.role, (message.content or "") + calls))
+    settings = [f"{name}: {value!r}" for name, value in document.parameters.items()]
+    settings += ["stream: off"] * (not document.stream) + ["include_usage: off"] * (not document.include_usage)
+    texts.append((PARAMETERS, "\n".join(settings)))
+    return [_Part(number, title, tuple(text.split("\n"))) for number, (title, text) in enumerate(texts)]
+
+
+def _aligned(old: list[_Part], new: list[_Part]) -> Iterator[tuple[_Part | None, _Part | None]]:
+    """Pair the parts of two versions: equal ones first, then those of one title, in order."""
+    names = [[(part.title, part.lines) for part in parts] for parts in (old, new)]
+    for tag, a, b, c, d in SequenceMatcher(None, names[0], names[1], autojunk=False).get_opcodes():
+        if tag == "equal":
+            yield from zip(old[a:b], new[c:d], strict=True)
+            continue
+        titles = [[part.title for part in parts] for parts in (old[a:b], new[c:d])]
+        for _, e, f, g, h in SequenceMatcher(None, titles[0], titles[1], autojunk=False).get_opcodes():
+            if titles[0][e:f] == titles[1][g:h]:
+                yield from zip(old[a + e : a + f], new[c + g : c + h], strict=True)
+            else:
+                yield from ((part, None) for part in old[a + e : a + f])
+                yield from ((None, part) for part in new[c + g : c + h])
+
+
+def _title(one: _Part | None, other: _Part | None) -> str:
+    if other is None:
+        return f"{(one or _NO_PART).title}, removed"
+    return f"{other.title}, added" if one is None else other.title
+
+
+def _lines(one: _Part | None, other: _Part | None, old: VersionBoundary, new: VersionBoundary) -> Iterator[VersionRow]:
+    olds, news = one.lines if one else (), other.lines if other else ()
+    old_at = old.line if one is not None and one.number == old.part else None
+    new_at = new.line if other is not None and other.number == new.part else None
+    for tag, a, b, c, d in SequenceMatcher(None, olds, news, autojunk=False).get_opcodes():
+        pairs = (
+            list(zip_longest(range(a, b), range(c, d)))
+            if tag == "equal"
+            else [*((i, None) for i in range(a, b)), *((None, j) for j in range(c, d))]
+        )
+        for i, j in pairs:
+            if i is not None and i == old_at:
+                yield VersionRow("old_boundary", old.cause)
+            if j is not None and j == new_at:
+                yield VersionRow("new_boundary", new.cause)
+            edge, at = (new, (other or _NO_PART).number) if j is not None else (old, (one or _NO_PART).number)
+            line = j if j is not None else i or 0
+            zone: Zone = "stable" if (at, line) < (edge.part, edge.line) else "variable"
+            if (other or one or _NO_PART).title == PARAMETERS:
+                zone = ""
+            sign: Sign = "same" if tag == "equal" else "gone" if j is None else "come"
+            text = news[j] if j is not None else olds[line]
+            yield VersionRow(sign, text, zone, None if i is None else i + 1, None if j is None else j + 1)
+
+
+def _shortened(title: str, lines: Sequence[VersionRow]) -> Iterator[VersionRow]:
+    """Yield a part's head and its lines; unchanged lines away from changes and boundaries are counted only."""
+    near: set[int] = set()
+    for number, row in enumerate(lines):
+        if row.sign != "same":
+            near.update(range(number - AROUND, number + AROUND + 1))
+    if not near:
+        if any(row.text for row in lines):
+            yield VersionRow(
+                "skipped", f"{title}: {len(lines):,} line{'s' * (len(lines) != 1)} unchanged", lines[0].zone
+            )
+        return
+    yield VersionRow("head", title)
+    number = 0
+    while number < len(lines):
+        if number in near:
+            yield lines[number]
+            number += 1
+            continue
+        first = number
+        while number < len(lines) and number not in near:
+            number += 1
+        if number - first == 1:
+            yield lines[first]
+        else:
+            yield VersionRow("skipped", f"{number - first:,} unchanged lines", lines[first].zone)

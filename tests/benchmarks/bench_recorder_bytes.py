@@ -1,0 +1,244 @@
+"""The Recorder: identical bytes in both directions for ten kinds of exchanges, kills, and a planted key.
+
+Run with `python -m tests.benchmarks.bench_recorder_bytes [--requests N] [--kills N]`. Kinds: whole, streamed, tool
+calls, 400, 429, 500, cut stream, gzip response, caller that hangs up, gzip request; 1 to 200 KB.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import base64
+import contextlib
+import gzip
+import hashlib
+import json
+import os
+import random
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from playground.requestlog.filter import EVERYTHING
+from playground.requestlog.log import RequestLog
+
+KEY = "sk_planted_d41d8cd98f00b204e9800998ecf8427e"
+KINDS = ("whole", "stream", "tools", "bad", "limited", "failed", "cut", "gzip", "hang_up", "gzip_request")
+STREAMED = ("stream", "tools", "cut", "hang_up", "slow")
+TEXT = "".join(random.Random(3).choices("abcdef \u00e9\u0939\u4f60", k=150_000))
+STATUS = {"bad": 400, "limited": 429, "failed": 500}
+
+
+def payload(number: int, kind: str) -> bytes:
+    """Return the response body of request `number`, with the key in text, arguments and errors."""
+    rng = random.Random(number)
+    text = TEXT[rng.randint(0, 50_000) :][: rng.randint(300, 70_000)]
+    usage = {"prompt_tokens": 900, "completion_tokens": 4, "prompt_tokens_details": {"cached_tokens": 16}}
+    if kind in STATUS:
+        return json.dumps({"error": {"message": f"refused {KEY} {text[:800]}", "code": KEY, "type": "x"}}).encode()
+    if kind not in STREAMED:
+        message = {"role": "assistant", "content": f"{KEY} {text}"}
+        choice = {"index": 0, "message": message, "finish_reason": "stop"}
+        return json.dumps({"id": KEY, "choices": [choice], "usage": usage}, ensure_ascii=False).encode()
+    deltas: list[dict[str, Any]] = [{"content": piece} for piece in (KEY[:20], KEY[20:], *text.split(" ")[:40])]
+    if kind == "tools":
+        call = {"index": 0, "id": "c1", "type": "function", "function": {"name": "find", "arguments": ""}}
+        deltas = [{"tool_calls": [call]}, {"tool_calls": [{"index": 0, "function": {"arguments": f'{{"k":"{KEY}"}}'}}]}]
+    events: list[dict[str, object]] = [{"id": "c", "choices": [{"index": 0, "delta": delta}]} for delta in deltas]
+    events += [
+        {"id": "c", "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]},
+        {"choices": [], "usage": usage},
+    ]
+    return b"".join(b"data: %s\n\n" % json.dumps(event).encode() for event in events) + b"data: [DONE]\n\n"
+
+
+def request_body(number: int, kind: str) -> bytes:
+    """Return the request body, with the key in its text."""
+    rng = random.Random(-number)
+    text = "Be kind. " * 200 + KEY + TEXT[rng.randint(0, 50_000) :][: rng.randint(100, 30_000)]
+    messages = [{"role": "system", "content": text}, {"role": "user", "content": str(number)}]
+    data = json.dumps({"model": "electron", "messages": messages, "stream": kind in STREAMED}).encode()
+    return gzip.compress(data) if kind == "gzip_request" else data
+
+
+class Server:
+    """The endpoint: answers from `payload` and keeps a hash of each request body."""
+
+    def __init__(self) -> None:
+        self.bodies: dict[int, str] = {}
+
+    async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Serve one connection."""
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            while head := (await reader.readuntil(b"\r\n\r\n")).decode("latin-1"):
+                fields = dict(line.split(": ", 1) for line in head.lower().split("\r\n")[1:] if ": " in line)
+                body = await reader.readexactly(int(fields["content-length"]))
+                number, kind = int(fields["x-number"]), fields["x-kind"]
+                self.bodies[number] = hashlib.sha256(body).hexdigest()
+                if not await self._respond(writer, number, kind):
+                    break
+        writer.close()
+
+    async def _respond(self, writer: asyncio.StreamWriter, number: int, kind: str) -> bool:
+        data = payload(number, kind)
+        names = f"X-Request-Id: r-{number}\r\nX-Echo: {KEY}\r\n"
+        head = f"HTTP/1.1 {STATUS.get(kind, 200)} Reason\r\n{names}"
+        if kind not in STREAMED:
+            data = gzip.compress(data, mtime=0) if kind == "gzip" else data
+            encoding = "Content-Encoding: gzip\r\n" if kind == "gzip" else ""
+            head += f"Content-Type: application/json\r\n{encoding}Content-Length: {len(data)}\r\n\r\n"
+            writer.write(head.encode() + data)
+            await writer.drain()
+            return True
+        writer.write((head + "Content-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n").encode())
+        if kind == "cut":
+            data = data[: len(data) // 2]
+        for start in range(0, len(data), 700):
+            piece = data[start : start + 700]
+            writer.write(b"%x\r\n%s\r\n" % (len(piece), piece))
+            await writer.drain()
+            await asyncio.sleep(0.02 if kind == "slow" else 0)
+        writer.write(b"" if kind == "cut" else b"0\r\n\r\n")
+        return kind != "cut"
+
+
+@contextlib.asynccontextmanager
+async def recorder(folder: str, port: int) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
+    """Run the command in a child process. Yields it and its base URL."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "playground", "record", "--port", "0", "--json", "--base-url"),
+        f"http://127.0.0.1:{port}/v1",
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+        env={**os.environ, "ELECTRON_PLAYGROUND_HOME": folder},
+    )
+    assert process.stdout is not None
+    try:
+        yield process, json.loads(await process.stdout.readline())["base_url"]
+    finally:
+        if process.returncode is None:
+            process.terminate()
+        await process.wait()
+
+
+async def exchange(client: httpx.AsyncClient, base_url: str, number: int, kind: str, server: Server) -> bool:
+    """Send one request. Returns whether request and response bytes are identical on both sides."""
+    sent, expected = request_body(number, kind), payload(number, kind)
+    headers = {"Authorization": f"Bearer {KEY}", "X-Number": str(number), "X-Kind": kind, "Accept-Encoding": "identity"}
+    headers |= {"Content-Encoding": "gzip"} if kind == "gzip_request" else {}
+    got, cut = b"", False
+    try:
+        async with client.stream("POST", f"{base_url}/chat/completions", content=sent, headers=headers) as response:
+            async for piece in response.aiter_raw():
+                got += piece
+                if kind == "hang_up" and len(got) > 600:
+                    break
+    except httpx.RemoteProtocolError:
+        cut = True
+    expected = gzip.compress(expected, mtime=0) if kind == "gzip" else expected
+    same = got == expected
+    if kind == "cut":
+        same = cut and expected[: len(expected) // 2] == got
+    elif kind == "hang_up":
+        same = expected.startswith(got)
+    return same and server.bodies.get(number) == hashlib.sha256(sent).hexdigest()
+
+
+async def read_log(folder: str) -> dict[str, tuple[str, str, bool]]:
+    """Return run_id, phase and whether there is an explanation, by request_id."""
+    log = await RequestLog.open(Path(folder))
+    await log.recovered()
+    found: dict[str, tuple[str, str, bool]] = {}
+    before: int | None = None
+    while page := await log.page(EVERYTHING, before):
+        before = page[-1].number
+        for row in page:
+            found[row.request_id or row.run_id] = (row.run_id, row.phase, False)
+    for name in random.Random(1).sample(sorted(found), min(300, len(found))):
+        run = await log.get(found[name][0])
+        assert run is not None
+        assert KEY.encode() not in run.record.body
+        assert KEY not in repr(run.events)
+        found[name] = (*found[name][:2], run.explanation is not None)
+    await log.close()
+    return found
+
+
+async def body_numbers(folder: str, run_ids: list[str]) -> dict[int, str]:
+    """Return run_ids by the number in the request: a killed Recorder may not have written the request_id."""
+    log = await RequestLog.open(Path(folder))
+    runs = [await log.get(run_id) for run_id in run_ids]
+    await log.close()
+    return {int(json.loads(run.record.body)["messages"][-1]["content"]): run.record.run_id for run in runs if run}
+
+
+def key_hits(folder: str) -> int:
+    """Return how often the key is on disk: plain, base64 at three offsets, or as hexadecimal digits."""
+    forms = {KEY.encode(), KEY.encode().hex().encode()}
+    forms |= {base64.b64encode(b"x" * shift + KEY.encode())[4:40] for shift in range(3)}
+    files = [path.read_bytes() for path in Path(folder).rglob("*") if path.is_file()]
+    return sum(data.count(form) for data in files for form in forms)
+
+
+async def bytes_figures(requests: int, server: Server, port: int) -> None:
+    """Print how many exchanges are identical, how many are logged, and the key's hits."""
+    with tempfile.TemporaryDirectory() as folder:
+        same: Counter[str] = Counter()
+        async with recorder(folder, port) as (_, base_url), httpx.AsyncClient(trust_env=False, timeout=60) as client:
+            for first in range(0, requests, 10):
+                kinds = [(number, KINDS[number % 10]) for number in range(first, min(first + 10, requests))]
+                results = await asyncio.gather(*(exchange(client, base_url, n, kind, server) for n, kind in kinds))
+                same.update(kind for (_, kind), ok in zip(kinds, results, strict=True) if ok)
+        hits = key_hits(folder)
+        logged = await read_log(folder)
+        ids = sum(f"r-{number}" in logged for number in range(requests))
+        print(f"{requests:,} requests: identical bytes in {sum(same.values()):,} ({dict(same)})")
+        print(f"in the log {len(logged):,}, with their request_id {ids:,}")
+        print(f"planted key on disk: {hits} hits; 0 in 300 decoded runs")
+
+
+async def kill_figures(kills: int, server: Server, port: int) -> None:
+    """Kill the Recorder while ten streams run; print finished requests that the log lacks, and the longest hang."""
+    rng, finished, longest = random.Random(5), [], 0.0
+    with tempfile.TemporaryDirectory() as folder:
+        for attempt in range(kills):
+            client = httpx.AsyncClient(trust_env=False, timeout=30)
+            async with recorder(folder, port) as (process, base_url), client:
+                numbers = [1_000_000 + attempt * 10 + at for at in range(10)]
+                calls = [asyncio.create_task(exchange(client, base_url, n, "slow", server)) for n in numbers]
+                await asyncio.wait(calls, timeout=rng.uniform(0.2, 2.5))
+                process.kill()
+                killed = time.perf_counter()
+                results = await asyncio.gather(*calls, return_exceptions=True)
+                longest = max(longest, time.perf_counter() - killed)
+                finished += [n for n, result in zip(numbers, results, strict=True) if result is True]
+        logged = await read_log(folder)
+        there = [logged[f"r-{n}"][1] for n in finished if f"r-{n}" in logged]
+        print(
+            f"{kills} kills: finished for the caller {len(finished)}, in the log {len(there)}, {dict(Counter(there))}"
+        )
+        print(f"all rows {len(logged)}; longest time from the kill to the callers' end {longest * 1_000:,.0f} ms")
+
+
+async def main() -> None:
+    """Run both parts."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--requests", type=int, default=1_000)
+    parser.add_argument("--kills", type=int, default=10)
+    options = parser.parse_args()
+    server = Server()
+    listening = await asyncio.start_server(server.answer, "127.0.0.1", 0, limit=1_000_000)
+    port = listening.sockets[0].getsockname()[1]
+    await bytes_figures(options.requests, server, port)
+    await kill_figures(options.kills, server, port)
+    listening.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -1,0 +1,174 @@
+"""Order of sending, result files and saved batches, without a server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from playground.client.endpoint import Rates
+from playground.client.events import AttemptStarted, ContentDelta, Usage
+from playground.experiments.batch_plan import PlannedRow, plan_rows
+from playground.experiments.batch_results import (
+    BatchTotals,
+    ResultFile,
+    failed_result,
+    format_results,
+    merge_results,
+    parse_results,
+    result_of,
+)
+from playground.experiments.batch_rows import BatchRow
+from playground.experiments.batch_runner import BatchRunner
+from playground.experiments.batch_store import BatchSpec, BatchStore
+from playground.prompt.document import Document, Json, Message
+from playground.prompt.field_errors import InputError
+from playground.runs.run import Run
+from playground.runs.state import RunState, fold
+
+PROMPT = Document(messages=(Message("system", "{{sheet}}"), Message("user", "{{question}}")))
+COLUMNS = {"sheet": "sheet", "question": "question"}
+ROWS = tuple(BatchRow(n, {"sheet": "abc"[n % 3] * 500, "question": f"question {n}"}) for n in range(9))
+
+
+def finished(text: str = "yes", usage: Usage | None = None) -> RunState:
+    state = fold([AttemptStarted(0.0, 1), ContentDelta(0.1, text)])
+    state.phase, state.usage = "done", usage
+    return state
+
+
+def run_all(*, concurrency: int) -> tuple[list[int], int]:
+    """Return positions in the order of sending, and the greatest number at once, if no row ever reports a token."""
+    plan = plan_rows(PROMPT, ROWS, COLUMNS, "warm")
+    sent: list[int] = []
+    running = most = 0
+
+    async def send(item: PlannedRow, _began: Callable[[Run], None]) -> RunState:
+        nonlocal running, most
+        sent.append(plan.index(item))
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(0)
+        running -= 1
+        return finished()
+
+    async def keep(_item: PlannedRow, _outcome: RunState | Exception) -> None:
+        await asyncio.sleep(0)
+
+    async def main() -> None:
+        progress = await BatchRunner(plan, concurrency, send, keep).execute()
+        assert progress.done == len(ROWS)
+
+    asyncio.run(main())
+    return sent, most
+
+
+def test_runner_sends_rows_of_a_prefix_before_it_opens_the_next() -> None:
+    assert run_all(concurrency=1)[0] == list(range(9))
+
+
+def test_runner_rows_whose_leader_cached_nothing_lead_each_other() -> None:
+    sent, most = run_all(concurrency=4)
+    assert sorted(sent) == list(range(9))
+    assert most <= 3, "one row of each prefix at a time"
+
+
+def test_runner_disk_error_ends_the_batch() -> None:
+    plan = plan_rows(PROMPT, ROWS, COLUMNS, "file")
+
+    async def send(_item: PlannedRow, _began: Callable[[Run], None]) -> RunState:
+        return finished()
+
+    async def keep(_item: PlannedRow, _outcome: RunState | Exception) -> None:
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space"):
+        asyncio.run(BatchRunner(plan, 3, send, keep).execute())
+
+
+ODD = "=cmd|' /C calc'!A0\n\"quoted\", x\r\nend"
+
+
+def some_results() -> list[dict[str, Json]]:
+    usage = Usage(prompt_tokens=10, completion_tokens=2, total_tokens=12, cached_tokens=None)
+    values = {"sheet": ODD, "question": "-1"}
+    return [
+        result_of(1, values, finished(ODD, usage), Rates(0.4, 0.1), {"contains=x": True}),
+        failed_result(0, values, "no message"),
+    ]
+
+
+@pytest.mark.parametrize("name", ["out.csv", "out.jsonl"])
+def test_results_written_and_read_again_are_equal(name: str) -> None:
+    results = some_results()
+    path = Path(name)
+    again = parse_results(format_results(results, path), path)
+    for before, after in zip(results, again, strict=True):
+        for key in ("row", "variables", "phase", "text", "tool_calls", "usage", "cost", "error"):
+            assert after[key] == before[key], key
+
+
+@pytest.mark.parametrize("name", ["out.csv", "out.jsonl"])
+def test_result_file_cut_anywhere_keeps_whole_rows_and_never_fails(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    whole = format_results(some_results(), path)
+    for size in range(len(whole)):
+        path.write_bytes(whole[:size])
+        file = ResultFile(path, resume=True)
+        file.close(complete=True)
+        assert set(file.finished) <= {1}
+    assert set(file.finished) == {1}
+
+
+def test_result_file_of_other_contents_is_refused_and_unchanged(tmp_path: Path) -> None:
+    path = tmp_path / "out.jsonl"
+    path.write_text('{"name": 1}\n', "utf-8")
+    with pytest.raises(InputError):
+        ResultFile(path, resume=True)
+    assert path.read_text("utf-8") == '{"name": 1}\n'
+
+
+def test_merge_results_answered_row_wins_and_rows_are_in_order() -> None:
+    first, second = some_results(), [{**failed_result(1, {}, "late"), "row": 1}, {**some_results()[0], "row": 0}]
+    merged = merge_results([first, second])
+    assert [(row["row"], row["phase"]) for row in merged] == [(0, "done"), (1, "done")]
+
+
+def test_totals_unreported_tokens_are_counted_and_not_summed() -> None:
+    totals = BatchTotals()
+    for result in some_results():
+        totals.add(result)
+    assert (totals.rows, totals.done, totals.unreported) == (2, 1, 2)
+    assert totals.cached_share is None
+    assert totals.cost is None
+    assert totals.passed == {"contains=x": 1}
+
+
+def spec() -> BatchSpec:
+    return BatchSpec(PROMPT, ROWS, COLUMNS, ("contains=x",), "warm", "rows.csv", "simulator", 3, datetime.now(UTC))
+
+
+def test_store_saved_batch_is_unfinished_until_all_rows_are_answered(tmp_path: Path) -> None:
+    store = BatchStore(tmp_path)
+    assert store.unfinished() is None
+    saved = store.save(spec())
+    file = ResultFile(saved.results, resume=True)
+    assert store.unfinished() is None, "another process runs it"
+    file.close(complete=False)
+    found = store.unfinished()
+    assert found is not None
+    assert found.spec == saved.spec
+    ResultFile(saved.results, resume=True).close(complete=True)
+    assert store.unfinished() is None
+
+
+@pytest.mark.parametrize("damage", [b"", b"{", b"[]", b'{"version": 9}'])
+def test_store_damaged_batch_is_ignored(tmp_path: Path, damage: bytes) -> None:
+    store = BatchStore(tmp_path)
+    saved = store.save(spec())
+    ResultFile(saved.results, resume=True).close(complete=False)
+    (saved.folder / "batch.json").write_bytes(damage)
+    assert store.unfinished() is None

@@ -1,0 +1,350 @@
+"""Batch mode in the real window against the simulator."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import json
+import time
+import urllib.request
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QGuiApplication
+from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QWidget
+
+from playground.cli.selftest.steps import UiDriver
+from playground.client.endpoint import PLANS, Endpoint, PlanLimits
+from playground.prompt.document import Document, Message
+from playground.ui.controllers.batch import BatchController
+from playground.ui.session import Session
+from tests.ui.conftest import Story
+
+Tell = Callable[[Story], None]
+PROMPT = Document(
+    name="shop",
+    messages=(
+        Message("system", "You are the agent of {{shop}}. " + "Answer briefly and be kind to every caller. " * 40),
+        Message("user", "{{question}}"),
+    ),
+    parameters={"max_tokens": 12},
+)
+
+
+def data(rows: int, shops: int = 3) -> str:
+    lines = [f"shop {n % shops} {'x' * 400},question {n} please" for n in range(rows)]
+    return "\n".join(["shop,question", *lines]) + "\n"
+
+
+def batch_of(session: Session) -> BatchController:
+    endpoints = session.workspace.endpoints
+    endpoints.change(replace(endpoints.get("simulator"), plan=PLANS["none"]))
+    session.window.modes.show_mode("batch")
+    return session.window.batch
+
+
+async def planned(session: Session, hand: UiDriver, tmp_path: Path, rows: int = 12, shops: int = 3) -> BatchController:
+    session.window.prompt.set_document(PROMPT)
+    file = tmp_path / "callers.csv"
+    file.write_text(data(rows, shops), "utf-8")
+    batch = batch_of(session)
+    batch.open_data(file)
+    await hand.until(lambda: batch.tools.run.isEnabled(), "the plan")
+    return batch
+
+
+async def ended(batch: BatchController, hand: UiDriver) -> None:
+    await hand.until(lambda: not batch.running, "the end of the batch")
+
+
+async def control(session: Session, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+    endpoint = session.workspace.endpoints.get("simulator")
+    base_url = (await session.workspace.simulation.resolve(endpoint)).base_url
+    address = base_url.removesuffix("/waves/v1") + path
+    payload = None if body is None else json.dumps(body).encode()
+    headers = {"Content-Type": "application/json"}
+
+    def call() -> dict[str, Any]:
+        with urllib.request.urlopen(urllib.request.Request(address, payload, headers)) as answer:
+            value: dict[str, Any] = json.loads(answer.read() or b"{}")
+            return value
+
+    return await asyncio.to_thread(call)
+
+
+async def served(session: Session) -> int:
+    return int((await control(session, "/simulator/stats"))["served"])
+
+
+def test_batch_every_row_is_sent_warm_first_and_measured(tell: Tell, tmp_path: Path) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
+        batch = await planned(session, hand, tmp_path)
+        page = batch.page
+        assert page.setup.isVisible()
+        assert page.model.rowCount() == 12 + 3, "three headings of groups"
+        assert page.model.line(1).prompt_tokens.state == "estimated"  # type: ignore[union-attr]
+        page.setup.concurrency.setValue(2)
+        await hand.until(lambda: batch.tools.run.isEnabled(), "the plan")
+        session.window.actions_table["send"].trigger()
+        await hand.until(lambda: batch.running, "the start")
+        await ended(batch, hand)
+        assert page.model.counts["done"] == 12
+        cached = [line.cached_tokens for line in page.model.lines]
+        assert all(figure.state == "reported" for figure in cached)
+        assert sum(line.cold for line in page.model.lines) == 3
+        assert "Measured" in page.order_text.text()
+        assert batch.tools.run.text() == "New batch"
+        assert await served(session) == 12
+
+    tell(story)
+
+
+def test_batch_column_of_another_name_is_mapped_and_check_results_are_counted(tell: Tell, tmp_path: Path) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
+        session.window.prompt.set_document(PROMPT)
+        batch = batch_of(session)
+        QGuiApplication.clipboard().setText("store\tquestion\nA\twhy?\nB\twhen?\n")
+        batch.paste()
+        setup = batch.page.setup
+        await hand.until(lambda: setup.error.isVisible(), "the missing column")
+        assert not batch.tools.run.isEnabled()
+        setup.choose_column("shop", "store")
+        check = setup.add_check()
+        check.kind.setCurrentText("max-tokens")
+        check.value.setText("1")
+        check.changed.emit()
+        await hand.until(lambda: batch.tools.run.isEnabled(), "the plan")
+        assert not setup.error.isVisible()
+        batch.start_or_pause()
+        await ended(batch, hand)
+        assert [line.checks for line in batch.page.model.lines] == [{"max-tokens=1": False}] * 2
+        assert "passed 0 of 2" in batch.page.totals.text()
+
+    tell(story)
+
+
+def test_batch_failed_rows_alone_are_retried(tell: Tell, tmp_path: Path) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
+        batch = await planned(session, hand, tmp_path)
+        await control(session, "/simulator/faults", {"fault": "403", "times": 2})
+        batch.start_or_pause()
+        await ended(batch, hand)
+        model = batch.page.model
+        assert model.counts["failed"] == 2
+        assert batch.page.retry.isVisible()
+        batch.page.filter.setText("status:failed")
+        await hand.until(lambda: model.rowCount() == 2, "the filter")
+        line = model.line(0)
+        assert line is not None
+        assert line.output
+        assert line.cost is None
+        assert model.cell(line, next(c for c in model.columns if c.kind == "in")) == "—"
+        sent = await served(session)
+        batch.page.retry.click()
+        await ended(batch, hand)
+        assert model.counts["done"] == 12
+        assert await served(session) == sent + 2
+
+    tell(story)
+
+
+def test_batch_paused_sends_nothing_and_stopped_continues_with_the_rest(tell: Tell, tmp_path: Path) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
+        batch = await planned(session, hand, tmp_path, rows=30)
+        model = batch.page.model
+        batch.start_or_pause()
+        await hand.until(lambda: model.counts["done"] >= 3, "the first rows")
+        batch.start_or_pause()
+        await hand.until(lambda: not model.counts["running"], "the requests in flight")
+        assert batch.tools.run.text() == "Resume"
+        sent = await served(session)
+        await asyncio.sleep(0.2)  # longer than several requests take
+        assert await served(session) == sent
+        batch.start_or_pause()
+        await hand.until(lambda: model.counts["done"] >= sent + 2, "more rows")
+        batch.stop()
+        await ended(batch, hand)
+        assert model.counts["queued"] > 0
+        assert model.counts["running"] == 0
+        assert batch.tools.run.text() == "Continue"
+        before = {line.item.row.number: line.request_id for line in model.lines if line.status == "done"}
+        batch.start_or_pause()
+        await ended(batch, hand)
+        assert model.counts["done"] == 30
+        after = {line.item.row.number: line.request_id for line in model.lines}
+        assert {number: after[number] for number in before} == before
+
+    tell(story)
+
+
+def test_batch_of_closed_window_continues_with_its_own_prompt(tell: Tell, tmp_path: Path) -> None:
+    before: dict[int, str | None] = {}
+
+    async def first(session: Session, hand: UiDriver) -> None:
+        batch = await planned(session, hand, tmp_path, rows=30)
+        batch.start_or_pause()
+        await hand.until(lambda: batch.page.model.counts["done"] >= 5, "some rows")
+
+    async def second(session: Session, hand: UiDriver) -> None:
+        session.window.prompt.set_document(Document(messages=(Message("user", "another prompt"),)))
+        (tmp_path / "callers.csv").unlink()
+        log = session.workspace.log
+        assert log is not None
+        batch = batch_of(session)
+        await hand.until(batch.page.notice.isVisible, "the offer")
+        batch.page.notice.press("Continue")
+        await hand.until(lambda: batch.running, "the start")
+        await hand.until(lambda: bool(batch.page.model.counts["done"]), "the earlier results")
+        before.update({n.item.row.number: n.request_id for n in batch.page.model.lines if n.status == "done"})
+        assert len(before) >= 5
+        await ended(batch, hand)
+        model = batch.page.model
+        assert model.counts["done"] == 30
+        after = {line.item.row.number: line.request_id for line in model.lines}
+        assert {number: after[number] for number in before} == before
+        assert await served(session) <= 30 - len(before) + 4
+
+    async def third(session: Session, hand: UiDriver) -> None:
+        batch = batch_of(session)
+        await hand.until(session.ready.is_set, "the session")
+        assert not batch.page.notice.isVisible()
+
+    tell(first)
+    tell(second)
+    tell(third)
+
+
+def test_batch_row_opens_in_the_panes_and_exports_keep_the_data_order(tell: Tell, tmp_path: Path) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
+        batch = await planned(session, hand, tmp_path)
+        batch.start_or_pause()
+        await ended(batch, hand)
+        page = batch.page
+        for name in ("out.csv", "out.jsonl"):
+            batch.export(tmp_path / name)
+            await hand.until((tmp_path / name).exists, name)
+        with (tmp_path / "out.csv").open(newline="", encoding="utf-8-sig") as file:
+            table = list(csv.DictReader(file))
+        lines = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text("utf-8").splitlines()]
+        assert [int(row["row"]) for row in table] == [row["row"] for row in lines] == list(range(12))
+        assert [row["request_id"] for row in table] == [row["request_id"] for row in lines]
+        assert all(
+            row["usage"]["prompt_tokens"] == int(cells["prompt_tokens"])
+            for row, cells in zip(lines, table, strict=True)
+        )
+        page.table.select_number(7)
+        page.table.copy_request_id()
+        request_id = lines[7]["request_id"]
+        assert QGuiApplication.clipboard().text() == request_id
+        QTest.keyClick(page.table, Qt.Key.Key_Return)
+        await hand.until(lambda: session.window.requests.request_id == request_id, "the row in the panes")
+        assert session.window.modes.current == "prompt"
+
+    tell(story)
+
+
+def test_batch_rows_of_the_log_have_the_values_of_logged_requests(tell: Tell, tmp_path: Path) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
+        window = session.window
+        for question in ("first?", "second?"):
+            filled = PROMPT.with_variable("shop", "A").with_variable("question", question)
+            window.prompt.set_document(filled)
+            window.requests.send_anyway()
+            await hand.until(lambda: not window.requests.running, "the request")
+        batch = batch_of(session)
+        batch.open_log("")
+        await hand.until(lambda: len(batch.page.model.lines) == 2, "the rows")
+        values = [line.item.row.values for line in batch.page.model.lines]
+        assert {row["question"] for row in values} == {"first?", "second?"}
+        batch.open_log("status:nonsense")
+        await hand.until(batch.page.notice.isVisible, "the error")
+        assert len(batch.page.model.lines) == 2
+
+    tell(story)
+
+
+@pytest.mark.parametrize("text", ["a,b\n1\n", "only a header\n", '{"a": '])
+def test_batch_bad_data_is_reported_and_changes_nothing(tell: Tell, tmp_path: Path, text: str) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
+        batch = batch_of(session)
+        QGuiApplication.clipboard().setText(text)
+        batch.paste()
+        await hand.until(batch.page.notice.isVisible, "the error")
+        assert batch.page.stack.currentIndex() == 0
+
+    tell(story)
+
+
+def test_batch_missing_key_sends_nothing(tell: Tell, tmp_path: Path) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
+        mine = session.workspace.endpoints.add(Endpoint("mine", "Mine", "http://127.0.0.1:9/v1", needs_key=True))
+        session.window.choose_endpoint(mine.id)
+        batch = await planned(session, hand, tmp_path)
+        batch.start_or_pause()
+        await ended(batch, hand)
+        await hand.until(batch.page.notice.isVisible, "the error")
+        assert batch.page.model.counts["queued"] == 12
+        assert batch.page.model.counts["failed"] == 0
+
+    tell(story)
+
+
+def test_batch_plan_limit_bounds_concurrency_and_forecast(tell: Tell, tmp_path: Path) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
+        plan = PlanLimits("Small", 6, 2)
+        mine = session.workspace.endpoints.add(
+            Endpoint("mine", "Mine", "http://127.0.0.1:9/v1", needs_key=False, plan=plan)
+        )
+        session.window.choose_endpoint(mine.id)
+        batch = await planned(session, hand, tmp_path, rows=18)
+        assert batch.page.setup.concurrency.maximum() == 2
+        assert batch._planned is not None
+        assert batch._planned.plan.forecast.seconds >= 120
+
+    tell(story)
+
+
+def test_batch_ten_thousand_rows_plan_filter_and_sort_without_freezing(tell: Tell, tmp_path: Path) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
+        longest, last, stop = 0.0, time.perf_counter(), False
+
+        async def measure() -> None:
+            nonlocal longest, last
+            while not stop:
+                await asyncio.sleep(0.005)
+                now = time.perf_counter()
+                longest, last = max(longest, now - last), now
+
+        task = asyncio.create_task(measure())
+        batch = await planned(session, hand, tmp_path, rows=10_000, shops=100)
+        model = batch.page.model
+        assert model.rowCount() == 10_000 + 100
+        batch.page.filter.setText("9999")
+        await hand.until(lambda: model.rowCount() == 1, "the filter")
+        batch.page.filter.setText("")
+        await hand.until(lambda: model.rowCount() == 10_100, "all rows")
+        batch.page.table.sortByColumn(2, Qt.SortOrder.DescendingOrder)
+        stop = True
+        await task
+        print(f"longest gap {longest * 1000:.0f} ms")
+        assert longest < 1.0
+
+    tell(story)
+
+
+def test_batch_every_control_has_an_accessible_name(tell: Tell, tmp_path: Path) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
+        batch = await planned(session, hand, tmp_path)
+        batch.page.setup.add_check()
+        for root in (batch.page, batch.tools):
+            for widget in root.findChildren(QWidget):
+                if widget.focusPolicy() & Qt.FocusPolicy.TabFocus and widget.isVisible():
+                    text = getattr(widget, "text", None)
+                    assert widget.accessibleName() or (callable(text) and text()), widget
+
+    tell(story)

@@ -1,0 +1,277 @@
+"""Accessible names of all controls, keys that the user changes, pictures of charts, notices of ended requests."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+from PySide6.QtCore import QObject, Qt
+from PySide6.QtGui import QAccessible, QAccessibleInterface, QClipboard, QImage
+from PySide6.QtSvg import QSvgRenderer
+from PySide6.QtTest import QTest
+from PySide6.QtWidgets import QApplication, QTableWidget, QWidget
+
+from playground.cli.selftest.steps import UiDriver
+from playground.requestlog.recovery import RecoveryProgress
+from playground.ui.actions import ACTIONS
+from playground.ui.bars.statusbar import StatusBar
+from playground.ui.dialogs.palette import CommandPalette, KeysSheet
+from playground.ui.notify import LONG_S
+from playground.ui.session import Session
+from playground.ui.theme import load_theme
+from playground.ui.widgets.chart import SCALE, Chart, Series
+from tests.ui.test_window import Tell, _send
+
+CONTROLS = frozenset(
+    (
+        QAccessible.Role.Button,
+        QAccessible.Role.ButtonMenu,
+        QAccessible.Role.CheckBox,
+        QAccessible.Role.ComboBox,
+        QAccessible.Role.EditableText,
+        QAccessible.Role.Link,
+        QAccessible.Role.List,
+        QAccessible.Role.PageTab,
+        QAccessible.Role.PageTabList,
+        QAccessible.Role.RadioButton,
+        QAccessible.Role.Slider,
+        QAccessible.Role.SpinBox,
+        QAccessible.Role.Table,
+        QAccessible.Role.Tree,
+    )
+)
+
+
+def _holds(clipboard: QClipboard, part: str) -> bool:
+    return part in clipboard.text().lower()
+
+
+def controls(top: QAccessibleInterface) -> Iterator[QAccessibleInterface]:
+    waiting = [top]
+    while waiting:
+        item = waiting.pop()
+        if item is None or not item.isValid() or item.state().invisible:
+            continue
+        if item.role() in CONTROLS:
+            yield item
+        if item.role() not in (QAccessible.Role.Table, QAccessible.Role.Tree, QAccessible.Role.List):
+            waiting += [item.child(place) for place in range(item.childCount())]
+
+
+def nameless(widget: QWidget) -> list[str]:
+    found = []
+    for item in controls(QAccessible.queryAccessibleInterface(widget)):
+        if not item.text(QAccessible.Text.Name):
+            what: QObject | None = item.object()
+            parents = []
+            while what is not None and what is not widget:
+                parents.append(type(what).__name__)
+                what = what.parent()
+            found.append(f"{item.role().name}: {' < '.join(parents)}")
+    return found
+
+
+def test_every_control_of_the_window_has_an_accessible_name(tell: Tell) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
+        window = session.window
+        await _send(session, hand)
+        window.files.new_tab()
+        window.prompt.show_find(replacing=True)
+        seen = 0
+        for tabs in (window.prompt.tabs, window.response.tabs, window.inspector.tabs):
+            for place in range(tabs.count()):
+                tabs.setCurrentIndex(place)
+                QApplication.processEvents()
+                seen = max(seen, len(list(controls(QAccessible.queryAccessibleInterface(window)))))
+                assert nameless(window) == [], tabs.tabText(place)
+        assert seen > 30
+
+    tell(story)
+
+
+@pytest.mark.parametrize("action", ["settings", "keys", "connect", "about", "cache_lab", "repeat", "replay", "guide"])
+def test_every_control_of_a_dialog_has_an_accessible_name(tell: Tell, action: str) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
+        window = session.window
+        before = set(QApplication.topLevelWidgets())
+        window.actions_table[action].trigger()
+        await hand.until(lambda: bool({w for w in QApplication.topLevelWidgets() if w.isVisible()} - before), "dialog")
+        for dialog in [w for w in QApplication.topLevelWidgets() if w.isVisible() and w not in before]:
+            assert nameless(dialog) == []
+            dialog.close()
+
+    tell(story)
+
+
+def _sheet(session: Session) -> KeysSheet:
+    session.window.program.keys_sheet()
+    return next(sheet for sheet in session.window.findChildren(KeysSheet) if sheet.isVisible())
+
+
+def _choose(table: QTableWidget, action: str) -> None:
+    table.setCurrentCell(next(row for row, spec in enumerate(ACTIONS) if spec.id == action), 1)
+
+
+def test_a_changed_key_works_at_once_and_after_a_restart(tell: Tell) -> None:
+    async def first(session: Session, _hand: UiDriver) -> None:
+        sheet = _sheet(session)
+        _choose(sheet.table, "theme")
+        sheet.key.setKeySequence("Ctrl+Alt+9")
+        sheet.set_key.click()
+        sheet.close()
+        before = session.appearance.theme.name
+        QTest.keyClick(
+            session.window, Qt.Key.Key_9, Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.AltModifier
+        )
+        assert session.appearance.theme.name != before
+
+    async def second(session: Session, _hand: UiDriver) -> None:
+        assert session.window.actions_table["theme"].shortcut().toString() == "Ctrl+Alt+9"
+        sheet = _sheet(session)
+        _choose(sheet.table, "theme")
+        sheet.default.click()
+        assert session.workspace.settings.get("shortcuts") == {}
+        assert session.window.actions_table["theme"].shortcut().toString() == "Ctrl+Shift+L"
+
+    tell(first)
+    tell(second)
+
+
+@pytest.mark.parametrize("taken", ["Ctrl+S", "Ctrl+D"])
+def test_a_key_of_another_action_is_refused(tell: Tell, taken: str) -> None:
+    async def story(session: Session, _hand: UiDriver) -> None:
+        sheet = _sheet(session)
+        _choose(sheet.table, "theme")
+        sheet.key.setKeySequence(taken)
+        sheet.set_key.click()
+        assert sheet.clash.isVisible()
+        assert session.window.actions_table["theme"].shortcut().toString() == "Ctrl+Shift+L"
+        assert session.workspace.settings.get("shortcuts") == {}
+
+    tell(story)
+
+
+def test_palette_goes_to_a_view_and_to_an_open_prompt(tell: Tell) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
+        window = session.window
+        first = window.files.tabs.page
+        window.files.new_tab()
+        for label, done in (
+            ("Prompt: Tools", lambda: window.prompt.tabs.currentIndex() == 1),
+            (f"Go to prompt: {first.name}", lambda: window.files.tabs.page is first),
+            ("Message: Duplicate", lambda: len(window.prompt.prompt_tab.cards) == 3),
+        ):
+            window.program.palette()
+            palette = next(found for found in window.findChildren(CommandPalette) if found.isVisible())
+            palette.line.setText(label)
+            QTest.keyClick(palette.line, Qt.Key.Key_Return)
+            await hand.until(done, label)
+
+    tell(story)
+
+
+def chart() -> Chart:
+    made = Chart(load_theme("light"), "Tokens", lambda work, _name: work.close())
+    made.resize(400, 200)
+    made.show_series([Series("cached", ((0, 1), (1, 3)), "warm_edge", joined=True)], "min", "tokens")
+    return made
+
+
+def test_chart_is_saved_as_png_and_svg(qapp: QApplication, tmp_path: Path) -> None:
+    made = chart()
+    asyncio.run(made.save(tmp_path / "a.png"))
+    asyncio.run(made.save(tmp_path / "a.svg"))
+    image = QImage(str(tmp_path / "a.png"))
+    assert (image.width(), image.height()) == (400 * SCALE, 200 * SCALE)
+    colors = {image.pixelColor(x, y).name() for x in range(0, 800, 2) for y in range(0, 400, 2)}
+    assert load_theme("light").warm_edge.name() in colors
+    svg = (tmp_path / "a.svg").read_bytes()
+    assert QSvgRenderer(svg).isValid()
+    assert load_theme("light").warm_edge.name().encode() in svg
+
+
+def test_chart_that_cannot_be_written_reports_it(qapp: QApplication, tmp_path: Path) -> None:
+    made, said = chart(), list[str]()
+    made.trouble.connect(said.append)
+    asyncio.run(made.save(tmp_path / "missing" / "a.png"))
+    assert len(said) == 1
+    assert "a.png" in said[0]
+
+
+def test_status_bar_shows_the_recovery_until_it_ends(qapp: QApplication) -> None:
+    bar = StatusBar()
+    bar.show_recovery(RecoveryProgress(120, 4_000))
+    assert "120 of 4,000" in bar._recovery.text()
+    bar.show_recovery(RecoveryProgress(4_000, 4_000))
+    assert bar._recovery.text() == ""
+    bar.show_recovery(RecoveryProgress(3_998, 4_000, 2))
+    assert "2" in bar._recovery.text()
+
+
+@pytest.mark.parametrize(("seconds", "active", "told"), [(LONG_S, False, True), (9.9, False, False), (60, True, False)])
+def test_a_long_request_that_ends_in_the_background_is_notified(
+    tell: Tell, seconds: float, active: bool, told: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
+        window = session.window
+        await _send(session, hand)
+        dispatch = window.requests.current
+        assert dispatch is not None
+        monkeypatch.setattr(window, "isActiveWindow", lambda: active)
+        window.end_notice.last = ""
+        dispatch.run.state.ended_at = seconds
+        window.requests.ended.emit(dispatch.run)
+        assert bool(window.end_notice.last) == told
+
+    tell(story)
+
+
+def test_pasted_words_that_are_no_ids_are_named_at_the_filter(tell: Tell) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
+        log = session.window.log
+        first, second = "6301ec8b-cb7c-4730-bdad-5bdd4d7d429d", "16c0d7a7-c0b3-4bd2-b955-a81d9c0901d2"
+        log.filter_line.setText(f"{first} notanid! {second}")
+        await hand.until(lambda: "notanid!" in log.wrong.text() or "ids are not" in log.wrong.text(), "the words")
+        assert log.wrong.isVisible()
+
+    tell(story)
+
+
+def test_escape_in_the_response_pane_returns_from_a_logged_request(tell: Tell) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
+        window = session.window
+        await _send(session, hand)
+        first = window.requests.shown_run_id
+        await _send(session, hand)
+        newest = window.requests.shown_run_id
+        assert first is not None
+        window.requests.open_logged(first)
+        await hand.until(lambda: window.requests.shown_run_id == first, "the first request")
+        window.response.take_focus()
+        QTest.keyClick(window.response.tabs, Qt.Key.Key_Escape)
+        assert window.requests.shown_run_id == newest
+
+    tell(story)
+
+
+def test_row_menu_sends_again_and_copies_code(tell: Tell) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
+        window = session.window
+        await _send(session, hand)
+        first = window.requests.current
+        await hand.until(lambda: window.log.current_run_id() is not None, "the row")
+        clipboard = QApplication.clipboard()
+        for name, part in (("curl", "curl"), ("python", "openai"), ("httpx", "httpx"), ("javascript", "fetch")):
+            clipboard.setText("")
+            window.log.asked.emit(name)
+            await hand.until(partial(_holds, clipboard, part), name)
+        window.log.asked.emit("resend")
+        await hand.until(lambda: window.requests.current is not first and not window.requests.running, "the second")
+        assert first is not None
+        assert window.requests.current is not None
+        assert window.requests.current.run.request.body == first.run.request.body
+
+    tell(story)

@@ -1,0 +1,243 @@
+"""Several prompts in tabs, files from the command line and recent files, in the real window."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
+from PySide6.QtGui import QDragEnterEvent, QDropEvent
+from PySide6.QtWidgets import QApplication, QMessageBox
+
+from playground.cli.selftest.steps import CONTROL, UiDriver
+from playground.prompt.document import Document, Message
+from playground.storage.draft import Draft, DraftState
+from playground.tasks import Tasks
+from playground.ui.session import Session
+from tests.ui.test_files import content, press, prompt_file, type_first
+from tests.ui.test_window import Tell, _send
+
+
+def first_text(session: Session) -> str | None:
+    return session.window.prompt.document().messages[0].content
+
+
+def test_each_tab_has_its_document_undo_steps_and_newest_request(tell: Tell, tmp_path: Path) -> None:
+    a, b = prompt_file(tmp_path, "a", "text of a"), prompt_file(tmp_path, "b", "text of b")
+
+    async def story(session: Session, hand: UiDriver) -> None:
+        window, tabs = session.window, session.window.files.tabs
+        await window.files.open_all([a])
+        await _send(session, hand)
+        of_a = window.requests.shown_run_id
+        await type_first(window, hand, "edited ")
+        await window.files.open_all([b])
+        assert first_text(session) == "text of b"
+        assert window.requests.shown_run_id is None
+        assert window.prompt.undo_stack.count() <= 1
+        await _send(session, hand)
+        of_b = window.requests.shown_run_id
+        await hand.press(Qt.Key.Key_Tab, CONTROL)
+        await hand.press(Qt.Key.Key_Tab, CONTROL | Qt.KeyboardModifier.ShiftModifier)
+        assert window.requests.shown_run_id == of_b
+        tabs.show_page(next(page for page in tabs.pages if page.file.path == a))
+        assert first_text(session) == "edited text of a"
+        assert window.requests.shown_run_id == of_a
+        window.prompt.undo()
+        assert first_text(session) == "text of a"
+        assert of_a != of_b
+
+    tell(story)
+
+
+def test_open_of_an_open_file_switches_to_its_tab(tell: Tell, tmp_path: Path) -> None:
+    a, b = prompt_file(tmp_path, "a", "text of a"), prompt_file(tmp_path, "b", "text of b")
+
+    async def story(session: Session, hand: UiDriver) -> None:
+        window = session.window
+        await window.files.open_all([a, b])
+        tabs = len(window.files.tabs.pages)
+        await window.files.open_all([a])
+        assert (window.files.name, len(window.files.tabs.pages)) == ("a.prompt", tabs)
+        assert window.files.tabs.bar.isVisible()
+
+    tell(story)
+
+
+def test_close_of_the_last_tab_leaves_an_empty_prompt(tell: Tell) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
+        window = session.window
+        await hand.press(Qt.Key.Key_W, CONTROL)
+        assert len(window.files.tabs.pages) == 1
+        assert window.files.tabs.blank
+        assert not window.files.dirty
+        assert not window.files.tabs.bar.isVisible()
+
+    tell(story)
+
+
+@pytest.mark.parametrize(("answer", "pages"), [("Discard", 1), ("Cancel", 2)])
+def test_close_of_a_changed_tab_asks_and_follows_the_answer(tell: Tell, answer: str, pages: int) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
+        window = session.window
+        await hand.press(Qt.Key.Key_T, CONTROL)
+        assert len(window.files.tabs.pages) == 2
+        await type_first(window, hand, "typed")
+        await hand.press(Qt.Key.Key_W, CONTROL)
+        box = window.findChild(QMessageBox)
+        assert box is not None
+        press(box, answer)
+        assert len(window.files.tabs.pages) == pages
+
+    tell(story)
+
+
+def test_a_request_that_ends_in_another_tab_is_shown_on_return(tell: Tell) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
+        window = session.window
+        sender = window.files.tabs.page
+        window.requests.send_or_stop()
+        window.files.new_tab()
+        await hand.until(lambda: not window.requests.running, "the end of the request")
+        shown = window.requests.shown_run_id
+        assert shown is None
+        window.files.tabs.show_page(sender)
+        assert window.requests.current is not None
+        assert window.requests.shown_run_id == window.requests.current.run.id
+        assert window.requests.current.run.state.phase == "done"
+
+    tell(story)
+
+
+def test_tabs_are_restored_with_their_place_after_a_restart(tell: Tell, tmp_path: Path) -> None:
+    a, b = prompt_file(tmp_path, "a", "text of a"), prompt_file(tmp_path, "b", "text of b")
+
+    async def first(session: Session, hand: UiDriver) -> None:
+        await session.window.files.open_all([a, b])
+        await type_first(session.window, hand, "edited ")
+        session.window.files.tabs.step(-1)
+
+    async def second(session: Session, hand: UiDriver) -> None:
+        tabs = session.window.files.tabs
+        assert [page.name for page in tabs.pages][-2:] == ["a.prompt", "b.prompt"]
+        assert session.window.files.name == "a.prompt"
+        tabs.step(1)
+        assert first_text(session) == "edited text of b"
+        assert session.window.files.dirty
+
+    tell(first)
+    tell(second)
+
+
+def test_drafts_of_all_tabs_survive_a_kill(tmp_path: Path) -> None:
+    script = (
+        "import asyncio, sys\n"
+        "from pathlib import Path\n"
+        "from playground.prompt.document import Document, Message\n"
+        "from playground.storage.draft import Draft, DraftState\n"
+        "from playground.tasks import Tasks\n"
+        "async def main():\n"
+        "    draft = Draft(Path(sys.argv[1]), Tasks(lambda *_: None))\n"
+        "    one = lambda text: DraftState(Document(messages=(Message('user', text),)))\n"
+        "    from dataclasses import replace\n"
+        "    draft.note(replace(one('current'), others=(one('left'), one('right')), place=1))\n"
+        "    await draft.flush()\n"
+        "    print('written', flush=True)\n"
+        "    await asyncio.sleep(60)\n"
+        "asyncio.run(main())\n"
+    )
+    child = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    assert child.stdout is not None
+    assert child.stdout.readline() == "written\n"
+    child.kill()
+    child.communicate()
+    draft = Draft(tmp_path, Tasks(lambda *_: None))
+    state = draft.load()
+    draft.close()
+    assert state is not None
+    texts = [one.document.messages[0].content for one in (state, *state.others)]
+    assert (texts, state.place) == (["current", "left", "right"], 1)
+
+
+def test_draft_of_a_version_without_tabs_is_read(tmp_path: Path) -> None:
+    draft = Draft(tmp_path, Tasks(lambda *_: None))
+    draft._newest = DraftState(Document(messages=(Message("user", "old"),)))
+    draft.flush_now()
+    draft.close()
+    path = next(tmp_path.rglob("*draft*.json"))
+    row = json.loads(path.read_bytes())
+    del row["others"], row["place"]
+    path.write_text(json.dumps(row), "utf-8")
+    again = Draft(tmp_path, Tasks(lambda *_: None))
+    state = again.load()
+    again.close()
+    assert state is not None
+    assert (state.document.messages[0].content, state.others) == ("old", ())
+
+
+def test_dropped_files_open_in_tabs_and_logs_are_imported(tell: Tell, tmp_path: Path) -> None:
+    a, b = prompt_file(tmp_path, "a", "text of a"), prompt_file(tmp_path, "b", "text of b")
+    har = tmp_path / "traffic.har"
+    har.write_text('{"log":{"version":"1.2","entries":[]}}', "utf-8")
+
+    async def story(session: Session, hand: UiDriver) -> None:
+        window = session.window
+        imported: list[Path] = []
+        window.files.import_requested.connect(imported.append)
+        data = QMimeData()
+        data.setUrls([QUrl.fromLocalFile(str(path)) for path in (a, b, har)])
+        none, left = Qt.KeyboardModifier.NoModifier, Qt.MouseButton.LeftButton
+        enter = QDragEnterEvent(QPoint(5, 5), Qt.DropAction.CopyAction, data, left, none)
+        QApplication.sendEvent(window, enter)
+        assert enter.isAccepted()
+        QApplication.sendEvent(window, QDropEvent(QPointF(5, 5), Qt.DropAction.CopyAction, data, left, none))
+        await hand.until(lambda: bool(imported), "the import")
+        assert imported == [har]
+        assert {page.name for page in window.files.tabs.pages} >= {"a.prompt", "b.prompt"}
+
+    tell(story)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="ended by a signal")
+def test_program_opens_the_files_of_its_command_line(tmp_path: Path) -> None:
+    a, data = prompt_file(tmp_path, "a", "text of a"), tmp_path / "data"
+    words = [sys.executable, "-m", "playground", "--data-dir", str(data), str(a)]
+    child = subprocess.Popen(words, env={**os.environ, "QT_QPA_PLATFORM": "offscreen"})
+    deadline = time.monotonic() + 60
+    try:
+        while not any("text of a" in path.read_text("utf-8") for path in data.rglob("*draft*.json")):
+            assert child.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+    finally:
+        child.send_signal(signal.SIGTERM)
+        assert child.wait(60) == 0
+    assert content(a) == "text of a"
+
+
+def test_a_missing_file_is_marked_and_named(tell: Tell, tmp_path: Path) -> None:
+    a, b = prompt_file(tmp_path, "a", "text of a"), prompt_file(tmp_path, "b", "text of b")
+
+    async def story(session: Session, hand: UiDriver) -> None:
+        window, recent = session.window, session.window.recent
+        await window.files.open_all([a, b])
+        assert recent.paths == [b, a]
+        window.files.new_tab()
+        panel = window.prompt.prompt_tab._start
+        assert panel is not None
+        assert panel._files == [b, a]
+        window.files._close(next(page for page in window.files.tabs.pages if page.file.path == a))
+        a.unlink()
+        recent.aboutToShow.emit()
+        await hand.until(lambda: "missing" in recent.actions()[1].text(), "the mark")
+        assert "missing" not in recent.actions()[0].text()
+        recent.actions()[1].trigger()
+        await hand.until(lambda: str(a) in window.trouble.words, "the notice")
+
+    tell(story)

@@ -1,0 +1,127 @@
+"""The versions in the real window: stored at send and save, compared, restored in one undo step."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from playground.cli.selftest.steps import UiDriver
+from playground.prompt.document import Document, Message
+from playground.ui.main_window import MainWindow
+from playground.ui.session import Session
+from playground.ui.versions.panel import VersionsPanel
+from tests.ui.test_window import Tell
+
+RULES = "\n".join(f"{number}. Rule number {number} of the telephone agent of Acme Mobile." for number in range(60))
+STABLE = Document(
+    "acme",
+    messages=(Message("system", RULES), Message("user", "{{question}}")),
+    variables={"question": "Why is my bill high?", "today": "Monday"},
+    id="acme-1",
+)
+DATED = STABLE.with_message(0, Message("system", RULES.replace("10. Rule", "Today is {{today}}.\n10. Rule")))
+
+
+async def send(window: MainWindow, hand: UiDriver, document: Document) -> None:
+    if window.prompt.document() != document:
+        window.prompt.set_document(document, undoable=True, label="Edit")
+    window.requests.send_or_stop()
+    await hand.until(lambda: not window.requests.running and window.requests.current is not None, "answered")
+
+
+async def opened(window: MainWindow, hand: UiDriver, rows: int) -> VersionsPanel:
+    if window.versions.panel is None:
+        window.actions_table["versions"].trigger()
+    panel = window.versions.panel
+    assert panel is not None
+    await hand.until(lambda: bool(panel.foot.full_text) and panel.list.count() == rows, "listed")
+    return panel
+
+
+def test_versions_sent_prompts_are_listed_compared_and_restored(tell: Tell) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
+        window = session.window
+        window.prompt.set_document(STABLE)
+        for document in (STABLE, STABLE, STABLE, DATED, DATED):
+            await send(window, hand, document)
+        panel = await opened(window, hand, 2)
+        await hand.until(lambda: "moved the boundary by −" in panel.headline.text(), "compared")
+        assert panel.selected is not None
+        assert panel.fix.isVisible()
+        panel.next.click()
+        assert panel.diff.textCursor().block().text().startswith("version 2: stable prefix ends")
+        assert "Today is {{today}}." in panel.diff.toPlainText()
+        assert [len(item.run_ids) for item in panel._items] == [2, 3]  # type: ignore[union-attr]
+        figures = window.versions._figures[panel._items[1].id]
+        assert figures.cached is not None
+        assert figures.cached > 0.8
+        assert len(panel.answers.menu().actions()) == 2
+
+        panel.list.setCurrentRow(1)
+        panel.restore.click()
+        await hand.until(lambda: window.prompt.document() == STABLE, "restored")
+        window.prompt.undo()
+        assert window.prompt.document() == DATED
+
+    tell(story)
+
+
+def test_versions_other_values_or_prompts_sent_from_the_log_make_no_version(tell: Tell) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
+        window = session.window
+        window.prompt.set_document(STABLE)
+        await send(window, hand, STABLE)
+        await send(window, hand, STABLE.with_variable("question", "Another?"))
+        window.prompt.set_document(replace(STABLE, id="other", messages=(Message("user", "x"),)))
+        window.requests.resend()
+        await hand.until(lambda: not window.requests.running, "sent again")
+        panel = await opened(window, hand, 0)
+        assert panel.restore.isEnabled() is False
+        window.prompt.set_document(STABLE)
+        window.files.changed.emit()
+        panel = await opened(window, hand, 1)
+
+    tell(story)
+
+
+def test_versions_draft_saved_to_a_file_keeps_its_history(tell: Tell, tmp_path: Path) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
+        window = session.window
+        window.prompt.set_document(STABLE)
+        await send(window, hand, STABLE)
+        window.prompt.set_document(DATED, undoable=True, label="Edit")
+        await window.files.save_file(tmp_path / "acme.prompt.json")
+        panel = await opened(window, hand, 2)
+        assert [item.reason for item in panel._items] == ["saved", "sent"]  # type: ignore[union-attr]
+
+    tell(story)
+
+
+def test_versions_panel_closed_gives_the_panes_their_widths_back(tell: Tell) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
+        window = session.window
+        before = window._columns.sizes()
+        panel = await opened(window, hand, 0)
+        assert window.response.isVisible() is False
+        panel.close_button.click()
+        await hand.until(lambda: window._columns.count() == 3, "closed")
+        after = window._columns.sizes()
+        assert all(abs(one - other) <= 3 for one, other in zip(before, after, strict=True))  # handles
+        assert window.response.isVisible()
+
+    tell(story)
+
+
+def test_versions_named_version_is_listed_with_its_label(tell: Tell) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
+        window = session.window
+        window.prompt.set_document(STABLE)
+        await session.workspace.versions.save(window.versions.key, STABLE, "Baseline", "for <b>release</b> 2")
+        panel = await opened(window, hand, 1)
+        assert "Baseline" in panel.list.item(0).text()
+        panel.search.setText("release")
+        assert not panel.list.item(0).isHidden()
+        panel.search.setText("nothing")
+        assert panel.list.item(0).isHidden()
+
+    tell(story)

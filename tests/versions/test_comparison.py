@@ -1,0 +1,66 @@
+"""Differences of two versions: rows, counts and the boundary in both."""
+
+from __future__ import annotations
+
+from playground.prefix_cache.token_estimator import TokenEstimator
+from playground.prompt.document import Document, Message, Tool
+from playground.versions.comparison import Comparison, compare, summary
+
+RULES = [f"{number}. Rule number {number} of the telephone agent." for number in range(1, 31)]
+
+
+def agent(lines: list[str], question: str = "{{caller}} asks:\n{{question}}") -> Document:
+    return Document(messages=(Message("system", "\n".join(lines)), Message("user", question)))
+
+
+def compared(old: Document, new: Document) -> Comparison:
+    return compare(old, new, TokenEstimator())
+
+
+def test_compare_variable_inserted_in_rules_moves_the_boundary_up() -> None:
+    edited = [*RULES[:10], "Today is {{today}}.", *RULES[10:]]
+    found = compared(agent(RULES), agent(edited))
+    assert (found.added, found.removed) == (1, 0)
+    assert found.moved_tokens < -100
+    assert (found.new.part, found.new.line, found.new.cause) == (0, 10, "{{today}}")
+    assert (found.old.part, found.old.line, found.old.cause) == (1, 0, "{{caller}}")
+    signs = [(row.sign, row.text) for row in found.rows]
+    at = signs.index(("new_boundary", "{{today}}"))
+    assert signs[at + 1] == ("come", "Today is {{today}}.")
+    assert ("old_boundary", "{{caller}}") in signs[at:]
+
+
+def test_compare_rows_number_lines_of_each_version() -> None:
+    found = compared(agent(RULES), agent([*RULES[:10], "{{x}}", *RULES[11:]]))
+    assert [(row.sign, row.old_line, row.new_line) for row in found.rows if row.sign in ("gone", "come")] == [
+        ("gone", 11, None),
+        ("come", None, 11),
+    ]
+    same = [(row.old_line, row.new_line, row.zone) for row in found.rows if row.sign == "same"][:4]
+    assert same == [(9, 9, "stable"), (10, 10, "stable"), (12, 12, "variable"), (13, 13, "variable")]
+
+
+def test_compare_no_variable_everything_is_stable() -> None:
+    found = compared(agent(RULES, "hi"), agent(RULES, "ho"))
+    assert found.new.tokens == found.new.total
+    assert not found.new.cause
+    assert {row.zone for row in found.rows if row.sign in ("same", "come", "gone")} == {"stable"}
+
+
+def test_compare_equal_versions_has_no_change() -> None:
+    found = compared(agent(RULES), agent(RULES))
+    assert (found.added, found.removed, found.moved_tokens) == (0, 0, 0)
+
+
+def test_compare_message_removed_and_tool_added_names_the_parts() -> None:
+    tool = Tool.of({"type": "function", "function": {"name": "lookup"}})
+    new = Document(tools=(tool,), messages=(Message("user", "q"),))
+    heads = [row.text for row in compared(agent(["s"], "q"), new).rows if row.sign == "head"]
+    assert heads == ["system, removed", "tool lookup, added"]
+
+
+def test_summary_several_changes_counts_them() -> None:
+    new = Document(messages=(Message("system", "a\nc\nd"), Message("user", "z"), Message("user", "y")))
+    old = Document(messages=(Message("system", "a\nb"), Message("user", "q")))
+    assert summary(old, new) == "system: 2 lines added, 1 removed; user: 1 line changed; 1 more"
+    assert summary(None, Document(name="acme")) == "From acme"
