@@ -28,7 +28,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--exit-after-first-paint", action="store_true", help="end after the first painted frame (for benchmarks)"
     )
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", prog="electron-playground")
     _add_simulator(commands)
     _add_send(commands)
     _add_convert(commands)

@@ -20,7 +20,7 @@ from playground.cli.send import endpoint_of
 from playground.client.endpoint import Endpoint
 from playground.prompt.field_errors import FieldError, InputError
 from playground.recorder.access import AccessPolicy
-from playground.recorder.cache_model import RecordedCacheModel
+from playground.recorder.cache_model import RecordedCacheModel, warm_up
 from playground.recorder.capture import Capture
 from playground.recorder.proxy import Recorder
 from playground.recorder.recording import NoLog, Recording
@@ -53,6 +53,7 @@ async def _serve(folder: Path, options: argparse.Namespace) -> int:
             model = RecordedCacheModel(services.sender.forecaster, services.log)
             recording = Recording(services.log, model, _say, lambda made, state: _show(options, made, state))
         recorder = await _recorder(services, endpoint, recording, options)
+        await warm_up()
         return await _run(recorder, recording, endpoint, options)
     finally:
         await services.close()

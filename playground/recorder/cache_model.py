@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Protocol
 
 import msgspec
 
+from playground.client.events import AttemptStarted, HeadersReceived
+from playground.client.response_decoder import ResponseDecoder
 from playground.prefix_cache.forecaster import CacheForecaster
 from playground.prefix_cache.index import Sent
 from playground.prefix_cache.view import CacheView, view_of_fields
@@ -58,3 +61,29 @@ class RecordedCacheModel:
             await self._log.set_explanation(
                 record.run_id, {} if explanation is None else msgspec.to_builtins(explanation)
             )
+
+
+_WARM_BODY = b'{"model": "m", "messages": [{"role": "user", "content": "Today is 2026-11-27. Hello."}]}'
+_WARM_RESPONSE = (
+    b'data: {"choices": [{"index": 0, "delta": {"content": "Hi"}, "finish_reason": "stop"}]}\n\n'
+    b'data: {"choices": [], "usage": {"prompt_tokens": 9, "completion_tokens": 1}}\n\ndata: [DONE]\n\n'
+)
+
+
+async def warm_up() -> None:
+    """Run a made-up exchange through a model of its own, so that the first recorded one waits for no import."""
+    model = RecordedCacheModel(CacheForecaster(300.0), _NoExplanations())
+    for number in range(2):
+        record = RequestRecord(f"warm-{number}", "warm", "", "other", "", "m", datetime.now(UTC), _WARM_BODY, "{}")
+        decoder, state = ResponseDecoder("text/event-stream", None), RunState()
+        head = HeadersReceived(0.0, 200, None, "text/event-stream", ())
+        for event in (AttemptStarted(0.0, 1), head, *decoder.feed(_WARM_RESPONSE, 0.0), *decoder.end(0.0)):
+            state.apply(event)
+        record = model.forecast(record)
+        model.accept(record, None)
+        await model.settle(record, state)
+
+
+class _NoExplanations:
+    async def set_explanation(self, run_id: str, explanation: Json) -> None:
+        """Discard it."""

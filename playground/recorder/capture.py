@@ -46,6 +46,9 @@ class Sink(Protocol):
     def end(self, run_id: str) -> None:
         """Record the end of a request; its last event was given before."""
 
+    async def recorded(self, run_id: str) -> None:
+        """Return when an ended request is recorded, or cannot be."""
+
     def skipped(self, reason: str) -> None:
         """Report a chat completion that is not recorded."""
 
@@ -99,7 +102,7 @@ class _Exchange:
         self._started_utc = datetime.now(UTC)
         self._request = _Unpacked(_value(headers, b"content-encoding"))
         self._body = bytearray()
-        self._begun = False
+        self._begun = self._ended = False
         self._status = 0
         self._headers: tuple[tuple[str, str], ...] = ()
         self._response = _Unpacked("")
@@ -150,13 +153,20 @@ class _Exchange:
             self._emit(event)
 
     def end(self, outcome: Outcome, detail: str) -> None:
-        """End the record."""
+        """End the record; later calls have no effect."""
+        if self._ended:
+            return
+        self._ended = True
         self._on_end()
         if not self._begin():
             return
         for event in self._last_events(outcome, detail):
             self._emit(event)
         self._sink.end(self._run_id)
+
+    async def recorded(self) -> None:
+        """Return when the ended record is in the log."""
+        await self._sink.recorded(self._run_id)
 
     def _last_events(self, outcome: Outcome, detail: str) -> list[AnyEvent]:
         at, decoder = self._at(), self._decoder

@@ -27,6 +27,8 @@ _HOP_BY_HOP = (
 HOP_BY_HOP = frozenset(_HOP_BY_HOP.split())
 MARK = (b"X-Electron-Playground", b"recorder")
 """Header of responses that the Recorder made itself."""
+HOLD_S = 0.05
+"""The end of a response waits so long until the exchange is on disk: a response that ended is then in the log."""
 MAX_RESENT_BYTES = 8_388_608
 """A request up to this size is sent again if a reused connection turns out to be closed."""
 
@@ -47,7 +49,10 @@ class ExchangeObserver(Protocol):
         """Receive a piece of the response body in its original encoding."""
 
     def end(self, outcome: Outcome, detail: str) -> None:
-        """Receive the end of the exchange. `detail` is a sentence, or empty."""
+        """Receive the end of the exchange. `detail` is a sentence, or empty. Later calls have no effect."""
+
+    async def recorded(self) -> None:
+        """Return when the ended exchange is recorded."""
 
 
 class Observer(Protocol):
@@ -217,6 +222,7 @@ class _Exchange:
         """The request's events, to send it again; None once they are too large."""
         self._sent_bytes = 0
         self._upstream: UpstreamConnection | None = None
+        self._held = False
         self.response_begun = False
         self.response_ended = False
         """Whether the caller was given the whole response; closing the connection after that cancels nothing."""
@@ -298,7 +304,7 @@ class _Exchange:
             if isinstance(event, h11.ConnectionClosed):
                 await self._reconnect(pool, ConnectionResetError("the connection was closed"))
                 continue
-            if await self._copy(event):
+            if await self._copy(event, last=isinstance(event, h11.Data) and self._upstream.at_end()):
                 return
 
     async def _reconnect(self, pool: Upstream, error: Exception) -> None:
@@ -314,14 +320,20 @@ class _Exchange:
         for event in sent or ():
             self._upstream.send(event)
 
-    async def _copy(self, event: object) -> bool:
-        """Copy one event of the response to the caller. Returns whether it was the last one."""
+    async def _copy(self, event: object, *, last: bool) -> bool:
+        """Copy one event of the response to the caller. Returns whether it was the last one.
+
+        `last`: only the end of the message follows.
+        """
         if isinstance(event, h11.Data):
             self._seen.response_data(bytes(event.data))
+            if last:
+                await self._record()
             self._write(event)
             await self._drain()
             return False
         if isinstance(event, h11.EndOfMessage):
+            await self._record()
             self._write(h11.EndOfMessage(headers=list(event.headers.raw_items())))
             self.response_ended = True
             with suppress(OSError):
@@ -339,6 +351,16 @@ class _Exchange:
             self._write(response)
             return False
         return True
+
+    async def _record(self) -> None:
+        """Wait until the exchange is recorded, at most HOLD_S. Later calls do nothing."""
+        if self._held:
+            return
+        self._held = True
+        self._seen.end("complete", "")
+        with suppress(TimeoutError):
+            async with asyncio.timeout(HOLD_S):
+                await self._seen.recorded()
 
     def _write(self, event: h11.Event) -> None:
         try:

@@ -72,6 +72,8 @@ class Recording:
     ) -> None:
         self._log, self._model, self._on_problem, self._on_ended = log, model, on_problem, on_ended
         self._open: dict[str, tuple[_Steps, RunState]] = {}
+        self._unfinished: dict[str, asyncio.Event] = {}
+        """By run_id: set when the request is in the log with its end."""
         self._writing: set[asyncio.Task[None]] = set()
 
     def begin(self, record: RequestRecord) -> None:
@@ -79,6 +81,7 @@ class Recording:
         steps: _Steps = asyncio.Queue()
         state = RunState()
         self._open[record.run_id] = steps, state
+        self._unfinished[record.run_id] = asyncio.Event()
         writing = asyncio.create_task(self._write(record, steps, state), name=f"record {record.run_id}")
         self._writing.add(writing)
         writing.add_done_callback(self._writing.discard)
@@ -92,6 +95,12 @@ class Recording:
     def end(self, run_id: str) -> None:
         """Queue the end of a request."""
         self._open.pop(run_id)[0].put_nowait(None)
+
+    async def recorded(self, run_id: str) -> None:
+        """Return when an ended request is in the log, or cannot be."""
+        finished = self._unfinished.get(run_id)
+        if finished is not None:
+            await finished.wait()
 
     def skipped(self, reason: str) -> None:
         """Report a request that is not recorded."""
@@ -113,8 +122,12 @@ class Recording:
                     self._model.accept(record, event.request_id)
                 self._log.note(record.run_id, event)
             await self._log.finish(record.run_id, state)
+            self._unfinished.pop(record.run_id).set()
             if self._model is not None:
                 await self._model.settle(record, state)
             self._on_ended(record, state)
         except Exception as error:  # the log reports expected failures itself; forwarding continues in any case
             self._on_problem(f"A request is not recorded: {type(error).__name__}: {error}")
+        finally:
+            if (finished := self._unfinished.pop(record.run_id, None)) is not None:
+                finished.set()

@@ -7,6 +7,7 @@ import ssl
 import time
 import urllib.request
 from base64 import b64encode
+from contextlib import suppress
 from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
@@ -60,9 +61,21 @@ class UpstreamConnection:
         self.http = h11.Connection(h11.CLIENT)
         self.reused = False
         self.idle_since = 0.0
+        self._peeked: h11.Event | type[h11.PAUSED] | None = None
+
+    def at_end(self) -> bool:
+        """Return whether the received bytes hold the end of the response next. Reads nothing."""
+        if self._peeked is None:
+            with suppress(h11.RemoteProtocolError):  # `next_event` raises it again
+                event = self.http.next_event()
+                self._peeked = None if event is h11.NEED_DATA else event  # type: ignore[assignment]
+        return isinstance(self._peeked, h11.EndOfMessage)
 
     async def next_event(self) -> h11.Event | type[h11.PAUSED]:
         """Return the next event of the response. Raises h11.RemoteProtocolError or OSError if it breaks off."""
+        peeked, self._peeked = self._peeked, None
+        if peeked is not None:
+            return peeked
         while (event := self.http.next_event()) is h11.NEED_DATA:
             self.http.receive_data(await self.reader.read(READ_BYTES))
         return event  # type: ignore[return-value]  # NEED_DATA is excluded by the loop

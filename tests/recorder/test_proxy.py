@@ -8,6 +8,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
 
+import pytest
+
+from playground.recorder import proxy
 from playground.recorder.access import AccessPolicy
 from playground.recorder.proxy import Outcome, RawHeaders, Recorder
 from playground.recorder.upstream import Upstream
@@ -25,6 +28,8 @@ class Seen:
         self.headers: RawHeaders = []
         self.outcome: Outcome | None = None
         self.ended = asyncio.Event()
+        self.held = asyncio.Event()
+        self.held.set()
 
     def request_data(self, data: bytes) -> None:
         self.request += data
@@ -39,9 +44,12 @@ class Seen:
         self.response += data
 
     def end(self, outcome: Outcome, detail: str) -> None:
-        assert self.outcome is None, "an exchange ended twice"
-        self.outcome = outcome
-        self.ended.set()
+        if self.outcome is None:
+            self.outcome = outcome
+            self.ended.set()
+
+    async def recorded(self) -> None:
+        await self.held.wait()
 
 
 class Observer:
@@ -49,9 +57,13 @@ class Observer:
 
     def __init__(self) -> None:
         self.exchanges: list[Seen] = []
+        self.next_is_held = False
+        """The next exchange counts as recorded only after its `held` is set."""
 
     def begin(self, method: str, target: str, headers: RawHeaders) -> Seen:
         self.exchanges.append(Seen())
+        if self.next_is_held:
+            self.exchanges[-1].held.clear()
         return self.exchanges[-1]
 
 
@@ -92,6 +104,7 @@ def always(response: bytes, *, keep: bool = False) -> Answer:
     return answer
 
 
+END = b"0\r\n\r\n"
 POST = (
     b"POST /v1/chat/completions?q=%20x HTTP/1.1\r\nHost: 127.0.0.1\r\nauthorization: Bearer sk_test_1234567890\r\n"
     b"X-Custom-CASE: Value\r\nConnection: keep-alive, X-Hop\r\nX-Hop: 1\r\nContent-Length: 5\r\n\r\nhello"
@@ -334,5 +347,45 @@ def test_chunked_request_is_forwarded_chunked() -> None:
             await exchange(port, request, until=b"{}")
             assert b"Transfer-Encoding: chunked" in bytes(server.received[0])
             assert observer.exchanges[0].request == b"abcde"
+
+    run(story)
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        OK,
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n2\r\n{}\r\n0\r\n\r\n",
+    ],
+)
+def test_end_of_a_response_waits_until_the_exchange_is_recorded(
+    response: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(proxy, "HOLD_S", 20.0)
+
+    async def story() -> None:
+        async with recording(always(response)) as (port, _, observer):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            observer.next_is_held = True
+            writer.write(POST)
+            await reader.readuntil(b"\r\n\r\n")
+            (seen,) = observer.exchanges
+            await seen.ended.wait()
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.2):
+                    await reader.readuntil(END if b"first" in response else b"{}")
+            seen.held.set()
+            await reader.readuntil(END if b"first" in response else b"{}")
+            writer.close()
+
+    run(story)
+
+
+def test_end_of_a_response_is_sent_although_recording_hangs() -> None:
+    async def story() -> None:
+        async with recording(always(OK)) as (port, _, observer):
+            observer.next_is_held = True
+            assert await exchange(port, POST, until=b"{}") == OK
+            assert not observer.exchanges[0].held.is_set()
 
     run(story)
