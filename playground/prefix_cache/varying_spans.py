@@ -49,6 +49,10 @@ _SIMILAR = 0.4
 """Share of units that the heads of one family have in common at least."""
 _HEAD = 6_000
 """Code points of the first message that decide which family a request belongs to."""
+_FEW_WORDS = 12
+"""A head with fewer words is compared by groups of characters."""
+_SHORT, _GRAM = 400, 5
+"""Code points of such a head that are compared, and the size of a group."""
 _BLOCK = 16
 """Stable tokens behind a span from which on they could be served from a cache."""
 _LOOK_BACK = 24
@@ -180,9 +184,15 @@ def families(bodies: Sequence[Body]) -> list[list[int]]:
 
 
 def _head_units(role: str, head: str, body: Body) -> set[str]:
+    """Return the units by which heads are compared: lines, or in a head of few lines pairs of words without digits."""
     units = set(map(str.strip, head[:_HEAD].splitlines()))
     if len(units) < 6:
-        units = {word for word in head[:_HEAD].split() if not any(character.isdigit() for character in word)}
+        words = [word for word in head[:_HEAD].split() if not any(map(str.isdigit, word))]
+        units = set(map(" ".join, pairwise(words)))
+        if len(words) < _FEW_WORDS:
+            # A short head, or a script without spaces between words.
+            text = "".join(character for character in head[:_SHORT] if not character.isdigit())
+            units = {text[at : at + _GRAM] for at in range(max(len(text) - _GRAM + 1, 1))}
     return {f"role:{role}", *(f"tool:{_tool_name(tool)}" for tool in _tools(body)), *units}
 
 

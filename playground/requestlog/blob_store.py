@@ -17,9 +17,31 @@ _decode_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _BETWEEN = re.compile(rb"[ \t\r\n,]*")
 _KNOWN_BY = 48
 """Length in bytes of the beginning by which a list is found; searching for a long list whole is slower than reading."""
-_COMPRESS_FROM = 512
+_COMPRESS_FROM = 48
 """Bytes. Data below this size is not compressed."""
-_PLAIN, _ZLIB = b"\x00", b"\x01"
+_PLAIN, _ZLIB, _PRIMED = b"\x00", b"\x01", b"\x03"
+"""First byte of stored data: plain, deflated (only in earlier files), deflated with _COMMON. `codec` has 2."""
+_LEVEL, _SMALL_WINDOW, _WINDOW, _MEMORY = 6, -12, -15, 5
+"""zlib's parameters. A window of 4 KB is enough for most parts and is allocated faster."""
+_COMMON = (
+    b"Return the result as a JSON object with the following fields. If there is no information about it, say t"
+    b"hat you do not know. The current date and time is Monday, the user's name and number are given below. Us"
+    b"e this function when the user wants to get, create, update or delete an item. Optional. One of the value"
+    b"s. The identifier of the customer, for example their email address, phone number or order. Do not make u"
+    b"p any facts. Always be polite, clear and short, and answer in the same language. Never ask for more than"
+    b" one thing at a time. Before you end the call, ask whether there is anything else that they would like t"
+    b"o know. Thank you for your help. I have a question about my account. What would you like to do? Could yo"
+    b"u please tell me how this works? Yes, that is right. Sure, I can help you with that. You are a voice age"
+    b"nt for our company. Your task is to help people with their requests. Your answers will be spoken, so wri"
+    b'te numbers as words and use no lists. # Instructions\\n\\n- {"type":"function","function":{"name":"","desc'
+    b'ription":"","parameters":{"type":"object","properties":{"":{"type":"string","description":""},"enum":["a'
+    b'dditionalProperties":false},"required":[""]}}}{"model":"electron","messages":[{"role":"system","content"'
+    b':"You are a helpful assistant. "},{"role":"assistant","content":"","tool_calls":[{"id":"call_"role":"too'
+    b'l","tool_call_id":"{\n "version": 1,\n "messages": [\n  {\n   "role": "user",\n   "content": "\n  },\n  {\n   "'
+    b'role": "assistant",\n   "content": ""}, {"role": "assistant", "content": ""}, {"role": "user", "content":'
+    b' "'
+)
+"""Preset dictionary: usual phrases of prompts, and the structure of bodies and documents. Never change it."""
 _LONG, _SHORTEST = 1024, 256
 """Bytes: size from which an element is cut again, and the minimum size of such a part."""
 _PLACE = re.compile(
@@ -80,22 +102,37 @@ def digest(part: bytes) -> bytes:
     return blake2b(part, digest_size=16).digest()
 
 
-def pack(data: bytes, level: int = 1) -> bytes:
+def pack(data: bytes) -> bytes:
     """Return one byte for the format, then the data, deflated if that is shorter."""
     if len(data) >= _COMPRESS_FROM:
-        small = zlib.compress(data, level)
+        window = _SMALL_WINDOW if len(data) + len(_COMMON) <= 1 << -_SMALL_WINDOW else _WINDOW
+        packer = zlib.compressobj(_LEVEL, wbits=window, memLevel=_MEMORY, zdict=_COMMON)
+        small = packer.compress(data) + packer.flush()
         if len(small) < len(data):
-            return _ZLIB + small
+            return _PRIMED + small
     return _PLAIN + data
 
 
 def unpack(blob: bytes) -> bytes:
-    """Return the data that `pack` received."""
-    return zlib.decompress(blob[1:]) if blob[:1] == _ZLIB else blob[1:]
+    """Return the data that `pack` received. Raises zlib.error if it is damaged."""
+    kind = blob[:1]
+    if kind == _ZLIB:
+        return zlib.decompress(blob[1:])
+    if kind != _PRIMED:
+        return blob[1:]
+    unpacker = zlib.decompressobj(wbits=_WINDOW, zdict=_COMMON)
+    data = unpacker.decompress(blob[1:])
+    if not unpacker.eof:
+        raise zlib.error("incomplete data")
+    return data
 
 
 _AT_HAND = 20_000
 """Maximum number of parts, and of elements, in a Keeper's cache: about 5 MB. A million requests share far fewer."""
+
+
+_AT_ONCE = 1_000
+"""Maximum number of parts in one statement."""
 
 
 class Keeper:
@@ -167,10 +204,14 @@ def forget(connection: sqlite3.Connection, manifests: Iterable[bytes]) -> None:
     uses: Counter[int] = Counter()
     for manifest in manifests:
         uses.update(_ids(manifest))
-    connection.executemany("UPDATE parts SET uses = uses - ? WHERE id = ?", ((n, id_) for id_, n in uses.items()))
-    for id_ in uses:
-        if connection.execute("DELETE FROM parts WHERE id = ? AND uses <= 0", (id_,)).rowcount:
-            connection.execute("DELETE FROM part_data WHERE id = ?", (id_,))
+    ids = sorted(uses)  # neighbors are on the same page
+    connection.executemany("UPDATE parts SET uses = uses - ? WHERE id = ?", ((uses[id_], id_) for id_ in ids))
+    for first in range(0, len(ids), _AT_ONCE):
+        among = ", ".join(map(str, ids[first : first + _AT_ONCE]))
+        rows = connection.execute(f"SELECT id FROM parts WHERE id IN ({among}) AND uses <= 0").fetchall()
+        unused = ", ".join(str(row[0]) for row in rows)
+        for table in ("part_data", "parts"):
+            connection.execute(f"DELETE FROM {table} WHERE id IN ({unused})")
 
 
 class Joiner:

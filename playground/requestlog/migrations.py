@@ -180,6 +180,10 @@ CREATE VIRTUAL TABLE elements_search USING fts5 (
 INSERT INTO meta SELECT 'prompts_unindexed', coalesce(max(number), 0) FROM runs;
 """
 
+_V5 = """
+-- Parts are deflated with a preset dictionary, which earlier versions of the program cannot read.
+"""
+
 Step = tuple[str, Callable[[sqlite3.Connection], None]]
 
 
@@ -187,7 +191,7 @@ def _nothing(_connection: sqlite3.Connection) -> None:
     """Do nothing, for a step that consists of its statements."""
 
 
-MIGRATIONS: tuple[Step, ...] = ((_V1, _nothing), (TABLES, fill), (_V3, _nothing), (_V4, _nothing))
+MIGRATIONS: tuple[Step, ...] = ((_V1, _nothing), (TABLES, fill), (_V3, _nothing), (_V4, _nothing), (_V5, _nothing))
 CURRENT = len(MIGRATIONS)
 """The schema version that this program writes."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import zlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -223,7 +224,7 @@ def _step(connection: sqlite3.Connection, keeper: PromptKeeper, upto: int, limit
     for number, manifest in found:
         try:
             body = joiner.join(manifest)
-        except (ValueError, TypeError):  # a damaged prompt is not searchable
+        except (zlib.error, ValueError, TypeError):  # a damaged prompt is not searchable
             continue
         keeper.add_prompt(number, body)
     return int(found[-1][0]) - 1 if len(found) == limit else 0

@@ -159,6 +159,7 @@ class Session:
             ("start the simulator", self.window.start_simulator),
             ("import the schema checks", self._import_schema_checks),
             ("compile the patterns of varying text", self._prepare_patterns),
+            ("import the lexer of JSON", self._import_lexer),
         )
         for name, step in steps:
             try:
@@ -187,6 +188,11 @@ class Session:
         from playground.prefix_cache.volatile_scan import prepare
 
         await asyncio.to_thread(prepare)
+
+    async def _import_lexer(self) -> None:
+        from playground.ui.widgets.highlight import load
+
+        await asyncio.to_thread(load, "json")
 
     async def _warm_connection(self) -> None:
         await self.workspace.sender.connection.warm()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from playground.prefix_cache.varying_spans import varying_spans
+from playground.prefix_cache.varying_spans import families, varying_spans
 from playground.prompt.document import Json
 from tests.benchmarks.bench_leaks import identical, measure
 from tests.leaks.generator import programs
@@ -120,3 +120,20 @@ def test_second_generator_kinds_and_ranges() -> None:
     assert sum(right.values()) >= 0.95 * sum(leaks.values())
     assert [error for error in errors if error.startswith("false")] == []
     assert identical(60) == 0
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (
+            "Today is 2026-11-10 10:00.\nYou are Mira, the phone agent of Acme Mobile. " + "Be kind and brief. " * 120,
+            "You are the summariser. " + "Summarise the call in two lines. " * 100,
+        ),
+        ("今天是2026年11月10日。你是客服助理，请简短回答。", "把下面的通话总结成两句话，不要添加新的内容。"),
+        ("You answer questions about bills.", "Translate the text into French."),
+    ],
+)
+def test_families_different_prompts_are_apart_and_versions_together(one: str, other: str) -> None:
+    texts = [one, other, one.replace("10", "11"), other, one.replace("10", "12")]
+    bodies = [{"messages": [{"role": "system", "content": text}, {"role": "user", "content": "?"}]} for text in texts]
+    assert families(bodies) == [[0, 2, 4], [1, 3]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from threading import Thread
 from time import perf_counter
 
 from PySide6.QtCore import QEvent, QMimeData, Qt, QTimer, QUrl, Signal
@@ -21,11 +22,15 @@ from playground.ui.panes.response.markdown_view import (
 )
 from playground.ui.theme import GRID, current_theme, ui_font
 from playground.ui.widgets.copy_button import copy_text
+from playground.ui.widgets.highlight import is_loaded, load
 
 LONGEST = 200_000
 """Code points; a longer text is only in the Text tab."""
 STEP_S = 0.008
 """Half a frame at 60 Hz: pieces are rendered for this long, then the event loop gets its turn."""
+
+LEXER_WAIT_MS = 10
+"""Interval at which a code piece checks whether the lexer of its language is loaded."""
 
 
 class SafeBrowser(QTextBrowser):
@@ -77,6 +82,7 @@ class RenderedTab(QFrame):
         """Each rendered piece with its start in the document."""
         self._waiting: list[MarkdownPiece] = []
         self._selection: tuple[int, int] | None = None
+        self._loading: Thread | None = None
         self.browser = SafeBrowser("Completion, rendered as Markdown")
         self.browser.link_chosen.connect(self._open_link)
         self._follow = FollowEnd(self.browser)
@@ -162,7 +168,7 @@ class RenderedTab(QFrame):
     def _step(self) -> None:
         began = perf_counter()
         theme, document = current_theme(), self.browser.document()
-        while self._waiting:
+        while self._waiting and self._can_insert(self._waiting[0]):
             cursor = QTextCursor(document)
             cursor.movePosition(QTextCursor.MoveOperation.End)
             piece = self._waiting.pop(0)
@@ -172,9 +178,20 @@ class RenderedTab(QFrame):
                 break
         self._restore_selection()
         if self._waiting:
-            self._timer.start(0)
+            self._timer.start(0 if self._loading is None else LEXER_WAIT_MS)
         else:
             self.finished.emit()
+
+    def _can_insert(self, piece: MarkdownPiece) -> bool:
+        """Return whether a piece can be inserted without an import; start the import of its lexer if not."""
+        if self._loading is not None and not self._loading.is_alive():
+            self._loading = None
+        if piece.kind != "code" or is_loaded(piece.language):
+            return True
+        if self._loading is None:
+            self._loading = Thread(target=load, args=(piece.language,), name="lexer", daemon=True)
+            self._loading.start()
+        return False
 
     def _restore_selection(self) -> None:
         end = self.browser.document().characterCount() - 1

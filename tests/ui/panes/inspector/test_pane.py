@@ -172,12 +172,13 @@ def test_each_attempt_has_a_row_with_its_own_id(pane: InspectorPane) -> None:
 
 
 def test_second_request_id_of_a_gateway_is_shown_with_its_header(pane: InspectorPane) -> None:
-    state = runs.done()
-    pane.show_model(runs.model(state))
-    assert not pane.request.rows["other_id"].isVisible()
+    pane.show_model(runs.model(runs.done()))
+    assert pane.request.rows["other_id"].isHidden()
     ids = (RequestId("request-id", "gateway-1"), RequestId("llm_provider-x-request-id", "electron-2"))
+    state = runs.done(usage=Usage(1204, 86, 1290, 0))
     state.attempts[-1].request_ids = ids
     pane.show_model(runs.model(state))
     row = pane.request.rows["other_id"]
+    assert not row.isHidden()
     assert row.value == "electron-2"
     assert "llm_provider-x-request-id" in row.toolTip()

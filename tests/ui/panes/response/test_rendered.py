@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from threading import Thread, current_thread
 from time import process_time
 
 import pytest
@@ -10,9 +11,11 @@ from PySide6.QtCore import QUrl
 from PySide6.QtGui import QColor, QGuiApplication, QImage, QTextCursor, QTextDocument
 from pytestqt.qtbot import QtBot
 
+from playground.ui.panes.response import rendered_tab
 from playground.ui.panes.response.markdown_view import selected_text
 from playground.ui.panes.response.rendered_tab import RenderedTab
-from playground.ui.theme import load_theme
+from playground.ui.theme import current_theme, load_theme
+from playground.ui.widgets import highlight
 from tests.ui import runs_on_show as runs
 
 
@@ -146,3 +149,30 @@ def test_the_end_is_always_rendered(tab: RenderedTab) -> None:
     runs.grown(state, [*runs.deltas(" **two**", 0.5), *runs.ending()])
     tab.refresh(state)
     assert tab.browser.toPlainText() == "one two"
+
+
+def test_rendered_tab_with_code_of_a_new_language_imports_its_lexer_in_another_thread(
+    tab: RenderedTab, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(highlight, "_lexers", {})
+    threads: list[Thread] = []
+
+    def recorded(language: str) -> object:
+        threads.append(current_thread())
+        return highlight.load(language)
+
+    monkeypatch.setattr(rendered_tab, "load", recorded)
+    tab.refresh(runs.done("before\n\n```python\ndef f(): pass\n```\n\nafter"))
+    assert tab.busy
+    qtbot.waitUntil(lambda: not tab.busy)
+    assert [thread is current_thread() for thread in threads] == [False]
+    assert tab.browser.toPlainText().endswith("after")
+    cursor = tab.browser.document().find("def")
+    assert cursor.charFormat().foreground().color() == current_theme().output
+
+
+@pytest.mark.parametrize("language", ["no-such-language", ""])
+def test_load_of_an_unknown_language_is_remembered(monkeypatch: pytest.MonkeyPatch, language: str) -> None:
+    monkeypatch.setattr(highlight, "_lexers", {})
+    highlight.load(language)
+    assert highlight.is_loaded(language)

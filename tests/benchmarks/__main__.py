@@ -1,0 +1,170 @@
+"""Run the benchmarks and write their figures to `docs/figures.md`.
+
+python -m tests.benchmarks [--only NAME] [--quick] [--dry-run] [--timeout SECONDS]
+
+Each benchmark is a process of its own. Its output is one row of the table between the markers in the page; rows of
+benchmarks that did not run stay. A benchmark that fails is a row with its exit status and last line. `--quick` uses
+small sizes and prints only: figures at other sizes do not belong in the table. Exit status: 1 if a benchmark failed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "figures.md"
+BEGIN, END = "<!-- benchmarks: begin -->", "<!-- benchmarks: end -->"
+_HEAD = "| benchmark | output | date | commit | machine |\n|---|---|---|---|---|"
+_ROW = re.compile(r"^\| `(\w+)` \|.*$", re.MULTILINE)
+_NOISE = ("This plugin does not support", "qt.")
+_MOST_LINES = 60
+_LOG = "{log}"
+"""Argument that is replaced by the folder in which `log_large` leaves its log for `log_window`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Benchmark:
+    """A module `bench_NAME` with its arguments: those of the table, and those of `--quick`."""
+
+    name: str
+    full: tuple[str, ...] = ()
+    quick: tuple[str, ...] = ()
+
+
+BENCHMARKS = (
+    Benchmark("start", quick=("3",)),
+    Benchmark("typing", quick=("50",)),
+    Benchmark("prefix", quick=("20",)),
+    Benchmark("volatile"),
+    Benchmark("tools"),
+    Benchmark("stream", quick=("2",)),
+    Benchmark("stream_pane"),
+    Benchmark("parallel", quick=("2",)),
+    Benchmark("stop", quick=("5",)),
+    Benchmark("client", quick=("500",)),
+    Benchmark("sends", quick=("50",)),
+    Benchmark("chain"),
+    Benchmark("spoken"),
+    Benchmark("advice"),
+    Benchmark("cache_model", quick=("--quick",)),
+    Benchmark("index", quick=("1000",)),
+    Benchmark("log", quick=("2000",)),
+    Benchmark("log_large", full=("1000000", "--keep", _LOG), quick=("5000", "--keep", _LOG)),
+    Benchmark("log_window", full=(_LOG,), quick=(_LOG,)),
+    Benchmark("handover", quick=("200",)),
+    Benchmark("recorder", quick=("50",)),
+    Benchmark("kills", quick=("5",)),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a benchmark printed, with its exit status; `status` is None after a timeout."""
+
+    lines: tuple[str, ...]
+    status: int | None
+    seconds: float
+
+    @property
+    def cell(self) -> str:
+        """Return the output as one cell of a Markdown table."""
+        shown = [line.replace("|", "\\|").replace("<", "&lt;") for line in self.lines[-_MOST_LINES:]]
+        failed = [] if self.status == 0 else [f"**exit status {'timeout' if self.status is None else self.status}**"]
+        return "<br>".join([*failed, *shown])
+
+
+def run(benchmark: Benchmark, arguments: Sequence[str], timeout_s: float) -> Outcome:
+    """Run a benchmark to its end, or to the timeout."""
+    command = [sys.executable, "-m", f"tests.benchmarks.bench_{benchmark.name}", *arguments]
+    environment = {"QT_QPA_PLATFORM": "offscreen", **os.environ}
+    start = time.monotonic()
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as output:
+        try:
+            done = subprocess.run(
+                command,
+                cwd=ROOT,
+                env=environment,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                timeout=timeout_s,
+                check=False,
+            )
+            status: int | None = done.returncode
+        except subprocess.TimeoutExpired:
+            status = None
+        output.seek(0)
+        printed = (line.strip() for line in output)
+        lines = tuple(line for line in printed if line and not line.startswith(_NOISE))
+    return Outcome(lines if status == 0 else lines[-1:], status, time.monotonic() - start)
+
+
+def table(page: str, rows: Mapping[str, str]) -> str:
+    """Return the page with these rows (by benchmark) in its table, which is added at the end if missing."""
+    before, found, rest = page.partition(BEGIN)
+    inside, _, after = rest.partition(END) if found else ("", "", "\n")
+    if not found:
+        before = f"{page.rstrip()}\n\n## Output of each benchmark\n\nWritten by `python -m tests.benchmarks`.\n\n"
+    merged = {match[1]: match[0] for match in _ROW.finditer(inside)} | dict(rows)
+    order = [benchmark.name for benchmark in BENCHMARKS]
+    lines = [merged[name] for name in order if name in merged]
+    return "\n".join([f"{before}{BEGIN}", _HEAD, *lines, f"{END}{after}"])
+
+
+def row(name: str, outcome: Outcome, commit: str) -> str:
+    """Return a benchmark's row."""
+    return f"| `{name}` | {outcome.cell} | {datetime.now(UTC):%Y-%m-%d} | {commit} | {machine()} |"
+
+
+def machine() -> str:
+    """Return the processors, system and Python of this machine, without its name."""
+    return f"{os.cpu_count()} × {platform.machine()}, {platform.system()}, Python {platform.python_version()}"
+
+
+def revision() -> str:
+    """Return the short commit, with `+` if files differ from it; `unknown` outside a repository."""
+    command = ["git", "describe", "--always", "--dirty=+", "--exclude=*"]
+    found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    return found.stdout.strip() or "unknown"
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description="Run the benchmarks.")
+    names = [benchmark.name for benchmark in BENCHMARKS]
+    parser.add_argument("--only", action="append", choices=names, metavar="NAME", help=", ".join(names))
+    parser.add_argument("--quick", action="store_true", help="small sizes; the page is not changed")
+    parser.add_argument("--dry-run", action="store_true", help="do not change the page")
+    parser.add_argument("--timeout", type=float, default=3600.0, metavar="SECONDS", help="of each benchmark")
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Run the chosen benchmarks one after another; return the exit status."""
+    options, commit, failed = _arguments(), revision(), 0
+    with tempfile.TemporaryDirectory() as folder:
+        for benchmark in BENCHMARKS:
+            if options.only and benchmark.name not in options.only:
+                continue
+            chosen = benchmark.quick if options.quick else benchmark.full
+            outcome = run(benchmark, [folder if each == _LOG else each for each in chosen], options.timeout)
+            failed += outcome.status != 0
+            print(f"{benchmark.name}: exit status {outcome.status}, {outcome.seconds:.1f} s", flush=True)
+            print("\n".join(f"  {line}" for line in outcome.lines), flush=True)
+            if not (options.quick or options.dry_run):
+                rows = {benchmark.name: row(benchmark.name, outcome, commit)}
+                PAGE.write_text(table(PAGE.read_text(encoding="utf-8"), rows), encoding="utf-8")
+    return int(failed > 0)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
