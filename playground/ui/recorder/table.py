@@ -22,7 +22,7 @@ Index = QModelIndex | QPersistentModelIndex
 _NOWHERE = QModelIndex()
 _LOG = [column for column in COLUMNS if column.title in ("time", "status", "request_id", "in", "cached", "TTFT")]
 _CAUSE = len(_LOG)
-_WIDTHS = (72, 104, 276, 56, 62, 68)
+_WIDTHS = (84, 112, 292, 56, 66, 68)
 
 
 class RecordedModel(QAbstractTableModel):
