@@ -63,7 +63,13 @@ BENCHMARKS = (
     Benchmark("log_large", full=("1000000", "--keep", _LOG), quick=("5000", "--keep", _LOG)),
     Benchmark("log_window", full=(_LOG,), quick=(_LOG,)),
     Benchmark("handover", quick=("200",)),
+    Benchmark("check"),
+    Benchmark("leaks", quick=("--count", "20")),
+    Benchmark("versions"),
+    Benchmark("compare", quick=("2",)),
+    Benchmark("batch", quick=("plan",)),
     Benchmark("recorder", quick=("50",)),
+    Benchmark("recorder_bytes", quick=("--requests", "50", "--kills", "1")),
     Benchmark("kills", quick=("5",)),
 )
 
