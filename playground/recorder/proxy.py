@@ -27,8 +27,6 @@ _HOP_BY_HOP = (
 HOP_BY_HOP = frozenset(_HOP_BY_HOP.split())
 MARK = (b"X-Electron-Playground", b"recorder")
 """Header of responses that the Recorder made itself."""
-HOLD_S = 0.05
-"""The end of a response waits so long until the exchange is on disk: a response that ended is then in the log."""
 MAX_RESENT_BYTES = 8_388_608
 """A request up to this size is sent again if a reused connection turns out to be closed."""
 
@@ -52,7 +50,7 @@ class ExchangeObserver(Protocol):
         """Receive the end of the exchange. `detail` is a sentence, or empty. Later calls have no effect."""
 
     async def recorded(self) -> None:
-        """Return when the ended exchange is recorded."""
+        """Return when the ended exchange is recorded, or after a bounded time."""
 
 
 class Observer(Protocol):
@@ -353,14 +351,12 @@ class _Exchange:
         return True
 
     async def _record(self) -> None:
-        """Wait until the exchange is recorded, at most HOLD_S. Later calls do nothing."""
+        """Wait until the exchange is recorded: a response that ended for its caller is then in the log."""
         if self._held:
             return
         self._held = True
         self._seen.end("complete", "")
-        with suppress(TimeoutError):
-            async with asyncio.timeout(HOLD_S):
-                await self._seen.recorded()
+        await self._seen.recorded()
 
     def _write(self, event: h11.Event) -> None:
         try:

@@ -53,6 +53,9 @@ class CacheModel(Protocol):
         """Explain the reported usage, store the explanation, and learn from it."""
 
 
+HOLD_S = 2.0
+"""Longest wait of a response's end for the log. A locked log delays one response, and no later one."""
+
 _Steps: TypeAlias = "asyncio.Queue[AnyEvent | None]"
 
 
@@ -74,6 +77,8 @@ class Recording:
         self._open: dict[str, tuple[_Steps, RunState]] = {}
         self._unfinished: dict[str, asyncio.Event] = {}
         """By run_id: set when the request is in the log with its end."""
+        self._late = False
+        """Whether the log did not keep up with the last request that waited for it: the next ones do not wait."""
         self._writing: set[asyncio.Task[None]] = set()
 
     def begin(self, record: RequestRecord) -> None:
@@ -97,10 +102,15 @@ class Recording:
         self._open.pop(run_id)[0].put_nowait(None)
 
     async def recorded(self, run_id: str) -> None:
-        """Return when an ended request is in the log, or cannot be."""
+        """Return when an ended request is in the log, at most HOLD_S later; at once while the log does not keep up."""
         finished = self._unfinished.get(run_id)
-        if finished is not None:
-            await finished.wait()
+        if finished is None or self._late:
+            return
+        try:
+            async with asyncio.timeout(HOLD_S):
+                await finished.wait()
+        except TimeoutError:
+            self._late = True
 
     def skipped(self, reason: str) -> None:
         """Report a request that is not recorded."""
@@ -122,6 +132,7 @@ class Recording:
                     self._model.accept(record, event.request_id)
                 self._log.note(record.run_id, event)
             await self._log.finish(record.run_id, state)
+            self._late = False
             self._unfinished.pop(record.run_id).set()
             if self._model is not None:
                 await self._model.settle(record, state)

@@ -86,6 +86,12 @@ class UpstreamConnection:
         if data:
             self.writer.write(data)
 
+    def start_next_cycle(self) -> None:
+        """Make the connection ready for another request; both sides have ended this one."""
+        self.http.start_next_cycle()
+        self._peeked = None
+        self.idle_since = time.monotonic()
+
     def close(self) -> None:
         """Close the socket at once; unsent data is dropped."""
         self.writer.transport.abort()
@@ -126,8 +132,7 @@ class Upstream:
         """Return a connection to the pool after a complete exchange; it stays open if both sides allow it."""
         http = connection.http
         if http.our_state is h11.DONE and http.their_state is h11.DONE and len(self._idle) < MAX_IDLE:
-            http.start_next_cycle()
-            connection.idle_since = time.monotonic()
+            connection.start_next_cycle()
             self._idle.append(connection)
         else:
             connection.close()
