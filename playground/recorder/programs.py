@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
@@ -43,6 +44,7 @@ ADVICE = {
     "none": "Send the same tools in every request, or put requests with other tools into an own prompt.",
 }
 _NAME_CHARS = 60
+_SENTENCE_END = re.compile(r"(?<=[.!?\u3002\u0964])\s*|\n+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,17 +165,17 @@ def _program(members: Sequence[RecordedRequest]) -> Program:
     for member in members:
         conversations.setdefault(member.row.conversation or "", []).append(member.row.run_id)
     return Program(
-        _name(members[0].body),
+        _name(members[0].body, members[-1].body),
         tuple(member.row.run_id for member in members),
         {key: tuple(run_ids) for key, run_ids in conversations.items()},
     )
 
 
-def _name(body: Mapping[str, Json]) -> str:
-    messages = body.get("messages")
-    first = messages[0] if isinstance(messages, list) and messages else None
-    content = first.get("content") if isinstance(first, dict) else None
-    words = " ".join((content if isinstance(content, str) else "").split())
+def _name(first: Mapping[str, Json], last: Mapping[str, Json]) -> str:
+    """Return the first sentence of the prompt that the first and the last request share."""
+    content, other = _content(first, 0), _content(last, 0)
+    sentences = [sentence for sentence in _SENTENCE_END.split(content) if sentence.strip()]
+    words = " ".join(next((sentence for sentence in sentences if sentence in other), content).split())
     return (words if len(words) <= _NAME_CHARS else f"{words[: _NAME_CHARS - 1]}…") or "Without text"
 
 
