@@ -142,7 +142,7 @@ async def exchange(client: httpx.AsyncClient, base_url: str, number: int, kind: 
     except httpx.RemoteProtocolError:
         cut = True
     expected = gzip.compress(expected, mtime=0) if kind == "gzip" else expected
-    same = got == expected
+    same = got == expected and not cut
     if kind == "cut":
         same = cut and expected[: len(expected) // 2] == got
     elif kind == "hang_up":

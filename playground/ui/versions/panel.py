@@ -144,7 +144,7 @@ class VersionsPanel(QFrame):
         self._items: list[Item] = []
         self._rows: Mapping[str, LogRow] = {}
         self.search = QLineEdit()
-        self.search.setPlaceholderText("Search labels and text")
+        self.search.setPlaceholderText("Search labels and notes")
         self.search.setClearButtonEnabled(True)
         self.save = QPushButton("Save version…")
         set_icon(self.save, "bookmark")
