@@ -135,5 +135,7 @@ def test_second_generator_kinds_and_ranges() -> None:
 )
 def test_families_different_prompts_are_apart_and_versions_together(one: str, other: str) -> None:
     texts = [one, other, one.replace("10", "11"), other, one.replace("10", "12")]
-    bodies = [{"messages": [{"role": "system", "content": text}, {"role": "user", "content": "?"}]} for text in texts]
+    bodies: list[dict[str, Json]] = [
+        {"messages": [{"role": "system", "content": text}, {"role": "user", "content": "?"}]} for text in texts
+    ]
     assert families(bodies) == [[0, 2, 4], [1, 3]]
