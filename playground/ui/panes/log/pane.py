@@ -79,6 +79,7 @@ class LogPane(QWidget):
         self._typing = _timer(self, TYPING_MS, self._apply_filter)
         self._resting = False
         self._choose_all = False
+        self._left_out = ""
         """Whether the rows of a pasted list are to be chosen when they come."""
         self._refresh = _timer(self, REFRESH_MS, self.model.refresh)
         self._live = _timer(self, LIVE_MS, self._repaint_live)
@@ -190,14 +191,16 @@ class LogPane(QWidget):
             # A word that is being completed is not wrong yet.
             self._say_wrong("" if self.filter_line.offered else str(bad.problems[0]))
             return None
-        left_out = f"Not ids, left out: {', '.join(chosen.malformed[:20])}" if chosen.malformed else ""
-        self._say_wrong(visible_line(left_out))
+        left_out = f"Not ids, left out: {', '.join(chosen.malformed[:20])}." if chosen.malformed else ""
+        self._left_out = visible_line(left_out)
+        self._say_wrong(self._left_out)
         return chosen
 
     def say_missing(self, missing: tuple[str, ...], asked_for: int) -> None:
-        """Which of a list of ids no request has."""
+        """Name the ids of a pasted list that no request has."""
         if missing:
-            self._say_wrong(f"{len(missing):,} of {asked_for:,} ids are not in the log: {', '.join(missing[:20])}")
+            absent = f"{len(missing):,} of {asked_for:,} ids are not in the log: {', '.join(missing[:20])}."
+            self._say_wrong(f"{self._left_out} {absent}".strip())
 
     def _say_wrong(self, sentence: str) -> None:
         if sentence == self.wrong.text():

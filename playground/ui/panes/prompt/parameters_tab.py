@@ -53,6 +53,7 @@ class _Field(QWidget):
             box.setItemText(0, "" if box.isEditable() else NOT_SENT)
             if (line := box.lineEdit()) is not None:
                 line.setPlaceholderText(NOT_SENT)
+                line.setAccessibleName(parameter.name)
             box.currentTextChanged.connect(lambda text: self.typed.emit("" if text == NOT_SENT else text))
             return box
         if parameter.kind == "stop":
