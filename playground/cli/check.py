@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from playground.cli.check_inputs import CheckedInput, read_inputs
-from playground.cli.check_report import Report, print_report, span_finding
+from playground.cli.check_report import CheckReport, print_report, span_finding
 from playground.cli.exit_status import FAILED, FINISHED
 from playground.client.endpoint import Rates
 from playground.export.terminal import print_error
@@ -57,7 +57,7 @@ def check(options: argparse.Namespace) -> int:
     spans = varying_spans([body for _, body in bodies]) if len(bodies) > 1 else []
     found_spans = [(bodies[span.request][0], span, span_finding(span, rates, _severity(span))) for span in spans]
     notes = _compared(options, groups, results, rates) if options.baseline is not None else []
-    report = Report(results, found_spans, rates, notes)
+    report = CheckReport(results, found_spans, rates, notes)
     print_report(report, "json" if options.json else options.format)
     return FAILED if report.fails(options.fail_on) else FINISHED
 

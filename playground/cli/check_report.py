@@ -45,7 +45,7 @@ REWRITES: dict[Rewrite, str] = {
 
 
 @dataclass(frozen=True)
-class Report:
+class CheckReport:
     """Everything that was found. `inputs` in order, each with its findings; `extra`: findings of the whole run."""
 
     results: Sequence[tuple[CheckedInput, Sequence[Finding]]]
@@ -70,7 +70,7 @@ def is_note(finding: Finding) -> bool:
     return finding.rule == "prefix-baseline" and finding.subject in ("new", "removed", "edited")
 
 
-def print_report(report: Report, output: str) -> None:
+def print_report(report: CheckReport, output: str) -> None:
     """Print the report in the format `text`, `json`, `sarif` or `github`."""
     _FORMATS[output](report)
 
@@ -82,7 +82,7 @@ def _dump(value: Json) -> None:
 # Text
 
 
-def _print_text(report: Report) -> None:
+def _print_text(report: CheckReport) -> None:
     lines: list[str] = []
     for item, found in report.results:
         if found or not item.recorded:
@@ -142,7 +142,7 @@ def _text_at(value: Json, path: FieldPath) -> str:
 # JSON
 
 
-def _print_json(report: Report) -> None:
+def _print_json(report: CheckReport) -> None:
     files = [{"file": item.name, **_fields(found, item)} for item, found in report.results]
     if len(files) == 1 and not report.results[0][0].recorded and not report.unplaced:
         _dump({**files[0], "varying": []})
@@ -257,7 +257,7 @@ def span_finding(span: VaryingSpan, rates: Rates, severity: Severity) -> Finding
 # SARIF and GitHub
 
 
-def _print_sarif(report: Report) -> None:
+def _print_sarif(report: CheckReport) -> None:
     found = list(report.all())
     names = sorted({finding.rule for _, finding in found})
     rules: list[Json] = [{"id": name, "shortDescription": {"text": _rule_text(name)}} for name in names]
@@ -302,7 +302,7 @@ def _message(finding: Finding, item: CheckedInput) -> str:
     return f"{finding.title}{f' ({where})' if where else ''}. {finding.detail}"
 
 
-def _print_github(report: Report) -> None:
+def _print_github(report: CheckReport) -> None:
     for item, finding in report.all():
         line, column = position(item, finding)
         fields = {"file": item.file, "line": str(line), "col": str(column), "title": finding.title}
@@ -319,7 +319,7 @@ def _property(text: str) -> str:
     return _data(text).replace(":", "%3A").replace(",", "%2C")
 
 
-_FORMATS: dict[str, Callable[[Report], None]] = {
+_FORMATS: dict[str, Callable[[CheckReport], None]] = {
     "text": _print_text,
     "json": _print_json,
     "sarif": _print_sarif,

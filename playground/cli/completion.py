@@ -19,7 +19,7 @@ LOG_ACTIONS = ("list", "show", "ticket", "export", "import", "delete")
 
 
 @dataclass(frozen=True, slots=True)
-class Option:
+class ShellOption:
     """An option of a command; "" is the program itself. `values` are words, or "files" or "folders"."""
 
     command: str
@@ -51,11 +51,11 @@ def _subparsers(parser: argparse.ArgumentParser) -> argparse._SubParsersAction[a
     return next(action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
 
 
-def _options(parser: argparse.ArgumentParser) -> Iterator[Option]:
+def _options(parser: argparse.ArgumentParser) -> Iterator[ShellOption]:
     for command, part in {"": parser, **_subparsers(parser).choices}.items():
         for action in part._actions:
             if action.option_strings and action.help != argparse.SUPPRESS:
-                yield Option(
+                yield ShellOption(
                     command,
                     tuple(action.option_strings),
                     (action.help or "").replace("%%", "%"),
@@ -75,7 +75,7 @@ def _positional(command: str) -> tuple[str, ...]:
     return {"log": LOG_ACTIONS, "completion": tuple(SHELLS)}.get(command, ())
 
 
-def _bash(commands: dict[str, str], options: list[Option]) -> str:
+def _bash(commands: dict[str, str], options: list[ShellOption]) -> str:
     lines = []
     for option in options:
         pattern = "|".join(f'"{option.command} {name}"' for name in option.names)
@@ -114,7 +114,7 @@ def _bash(commands: dict[str, str], options: list[Option]) -> str:
     ))  # fmt: skip
 
 
-def _zsh(commands: dict[str, str], options: list[Option]) -> str:
+def _zsh(commands: dict[str, str], options: list[ShellOption]) -> str:
     lines = [f"#compdef {PROGRAM}", "_electron_playground() {", "    local state line", "    local -a commands"]
     lines.append(f"    commands=({' '.join(_quoted(f'{name}:{text}') for name, text in commands.items())})")
     lines.append(f"    _arguments -C {_zsh_options(options, '')} '1:command:->command' '*::argument:->argument'")
@@ -131,7 +131,7 @@ def _zsh(commands: dict[str, str], options: list[Option]) -> str:
     return "\n".join((*lines, f"else compdef _electron_playground {PROGRAM}; fi"))
 
 
-def _zsh_options(options: list[Option], command: str) -> str:
+def _zsh_options(options: list[ShellOption], command: str) -> str:
     found = []
     for option in options:
         if option.command != command:
@@ -143,7 +143,7 @@ def _zsh_options(options: list[Option], command: str) -> str:
     return " ".join(found)
 
 
-def _fish(commands: dict[str, str], options: list[Option]) -> str:
+def _fish(commands: dict[str, str], options: list[ShellOption]) -> str:
     unset = f"not __fish_seen_subcommand_from {' '.join(commands)}"
     lines = [f"# fish completion for {PROGRAM}"]
     lines += [f"complete -c {PROGRAM} -f -n '{unset}' -a {name} -d {_quoted(text)}" for name, text in commands.items()]
@@ -169,4 +169,4 @@ def _quoted(text: str) -> str:
     return "'" + text.replace("'", "’") + "'"
 
 
-SHELLS: dict[str, Callable[[dict[str, str], list[Option]], str]] = {"bash": _bash, "zsh": _zsh, "fish": _fish}
+SHELLS: dict[str, Callable[[dict[str, str], list[ShellOption]], str]] = {"bash": _bash, "zsh": _zsh, "fish": _fish}

@@ -261,7 +261,7 @@ def figures(
 
 
 @dataclass(frozen=True, slots=True)
-class Spread:
+class RunSpread:
     """Distribution of a figure over the runs that have it."""
 
     n: int
@@ -270,10 +270,10 @@ class Spread:
     high: float
 
 
-def spread(values: Sequence[float | None]) -> Spread | None:
+def spread(values: Sequence[float | None]) -> RunSpread | None:
     """Return the distribution of the known values; None if none is known."""
     known = [value for value in values if value is not None]
-    return Spread(len(known), statistics.median(known), min(known), max(known)) if known else None
+    return RunSpread(len(known), statistics.median(known), min(known), max(known)) if known else None
 
 
 Sign = Literal["same", "gone", "come"]

@@ -34,7 +34,7 @@ CACHE_STARTS: dict[CacheStart, str] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class ComparedColumn:
     """One column with its counted requests, oldest first, and its answer's difference from A's."""
 
     variant: Variant
@@ -54,11 +54,11 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class ComparisonReport:
     """A comparison. `columns` are A, B, …; `started` is aware, None before the first request."""
 
     id: str
-    columns: tuple[Column, ...]
+    columns: tuple[ComparedColumn, ...]
     order: Order = "together"
     start: CacheStart = "as_is"
     started: datetime | None = None
@@ -124,7 +124,7 @@ def _about(value: float | None) -> str:
     return UNKNOWN if value is None else f"≈ {dollars(value)}"
 
 
-def summary(report: Report) -> list[tuple[str, list[str]]]:
+def summary(report: ComparisonReport) -> list[tuple[str, list[str]]]:
     """Return the table of the summary: a label and one cell per column. Unreported figures are —."""
     columns = report.columns
     rows = [
@@ -141,7 +141,7 @@ def summary(report: Report) -> list[tuple[str, list[str]]]:
     return rows
 
 
-def _served(column: Column) -> str:
+def _served(column: ComparedColumn) -> str:
     """Return the share served from the cache, weighted by tokens; a forced cold or warm start is checked here."""
     known = [
         (run.cached_tokens, run.prompt_tokens)
@@ -155,12 +155,12 @@ def _served(column: Column) -> str:
     return f"{cached:,} of {prompt:,}{many} · {percent(cached / prompt)}"
 
 
-def _forecast(column: Column) -> str:
+def _forecast(column: ComparedColumn) -> str:
     last = column.last
     return UNKNOWN if last is None or last.forecast_cached is None else f"≈ {last.forecast_cached:,.0f}"
 
 
-def _ttft(column: Column, first: Column) -> str:
+def _ttft(column: ComparedColumn, first: ComparedColumn) -> str:
     text = _spread_of(column, lambda run: run.ttft_s, seconds)
     mine, base = spread([run.ttft_s for run in column.runs]), spread([run.ttft_s for run in first.runs])
     if column is first or mine is None or base is None:
@@ -174,7 +174,7 @@ def _count(value: float | None) -> str:
 
 
 def _spread_of(
-    column: Column, figure: Callable[[RunFigures], float | None], text: Callable[[float | None], str]
+    column: ComparedColumn, figure: Callable[[RunFigures], float | None], text: Callable[[float | None], str]
 ) -> str:
     """Return the figure of one run, or median, minimum and maximum of several."""
     found = spread([figure(run) for run in column.runs])
@@ -185,19 +185,19 @@ def _spread_of(
     return f"{text(found.median)} ({text(found.low)} to {text(found.high)}, n {found.n})"
 
 
-def _costs(column: Column) -> str:
+def _costs(column: ComparedColumn) -> str:
     now = _spread_of(column, lambda run: run.input_cost, dollars)
     return f"{now} · {_about(column.prefix.cost_per_1000 if column.prefix else None)}"
 
 
-def _answers(column: Column) -> str:
+def _answers(column: ComparedColumn) -> str:
     texts = [run.text for run in column.runs if run.phase == "done"]
     if not texts:
         return UNKNOWN
     return f"{len(set(texts))} different of {len(texts)}"
 
 
-def start_warnings(report: Report) -> Iterator[str]:
+def start_warnings(report: ComparisonReport) -> Iterator[str]:
     """Return a sentence for each column whose reported figures contradict the chosen start of the cache."""
     for letter, column in zip(LETTERS, report.columns, strict=False):
         cached = [run.cached_tokens for run in column.runs if run.cached_tokens is not None]

@@ -13,8 +13,8 @@ from playground.experiments.comparison import LETTERS, Piece, text_changes
 from playground.experiments.comparison_report import (
     CACHE_STARTS,
     ORDERS,
-    Column,
-    Report,
+    ComparedColumn,
+    ComparisonReport,
     cost_texts,
     prefix_text,
     start_warnings,
@@ -40,15 +40,15 @@ ins { text-decoration: underline; background: #2459c922; } del { opacity: .65; }
 """
 
 
-def export_comparison(report: Report, form: Form) -> str:
+def export_comparison(report: ComparisonReport, form: Form) -> str:
     """Return a comparison in a form. Compares long answers again if a key is masked in them: call it in a worker."""
     report = _masked(report)
     return masked_text(_html(report) if form == "html" else _markdown(report))
 
 
-def _masked(report: Report) -> Report:
+def _masked(report: ComparisonReport) -> ComparisonReport:
     """Return the report with keys masked in the answers: a difference could divide a key into two pieces."""
-    columns: list[Column] = []
+    columns: list[ComparedColumn] = []
     for column in report.columns:
         runs = tuple(replace(run, text=masked_text(run.text), error=masked_text(run.error)) for run in column.runs)
         masked = replace(column, runs=runs)
@@ -59,18 +59,18 @@ def _masked(report: Report) -> Report:
     return replace(report, columns=tuple(columns))
 
 
-def table_text(report: Report) -> str:
+def table_text(report: ComparisonReport) -> str:
     """Return the summary as tab-separated lines, for a spreadsheet."""
     head = ["", *(f"{letter} · {visible_line(column.name)}" for letter, column in _lettered(report))]
     rows = [head, *([label, *cells] for label, cells in summary(report))]
     return masked_text("\n".join("\t".join(row) for row in rows) + "\n")
 
 
-def _lettered(report: Report) -> list[tuple[str, Column]]:
+def _lettered(report: ComparisonReport) -> list[tuple[str, ComparedColumn]]:
     return list(zip(LETTERS, report.columns, strict=False))
 
 
-def _facts(report: Report) -> Iterator[tuple[str, str]]:
+def _facts(report: ComparisonReport) -> Iterator[tuple[str, str]]:
     """Return the lines above the columns."""
     started = report.started
     yield "Comparison", report.id or UNKNOWN
@@ -81,7 +81,7 @@ def _facts(report: Report) -> Iterator[tuple[str, str]]:
         yield f"{{{{{name}}}}}", value
 
 
-def _notes(report: Report) -> list[str]:
+def _notes(report: ComparisonReport) -> list[str]:
     prefixes = [column.prefix for column in report.columns if column.prefix is not None]
     lines = [
         f"{letter}: {prefix_text(index, column.prefix)}"
@@ -91,11 +91,11 @@ def _notes(report: Report) -> list[str]:
     return [*lines, *(cost_texts(prefixes) if prefixes else ()), *start_warnings(report)]
 
 
-def _changes_of(report: Report, column: Column) -> tuple[DiffRow, ...]:
+def _changes_of(report: ComparisonReport, column: ComparedColumn) -> tuple[DiffRow, ...]:
     return variant_changes(column.variant, report.columns[0].variant)
 
 
-def _markdown(report: Report) -> str:
+def _markdown(report: ComparisonReport) -> str:
     lettered = _lettered(report)
     parts = ["# Comparison of prompts", "\n".join(f"- {_cell(name)}: {_cell(value)}" for name, value in _facts(report))]
     parts.append("\n".join(f"- {_cell(note)}" for note in _notes(report)))
@@ -141,7 +141,7 @@ def _runs_of(text: str, char: str) -> Iterator[str]:
         yield run
 
 
-def _html(report: Report) -> str:
+def _html(report: ComparisonReport) -> str:
     lettered = _lettered(report)
     facts = "".join(f"<tr><th>{_e(name)}</th><td>{_e(value)}</td></tr>" for name, value in _facts(report))
     notes = "".join(f"<li>{_e(note)}</li>" for note in _notes(report))
@@ -162,7 +162,7 @@ def _html(report: Report) -> str:
     )
 
 
-def _section(report: Report, letter: str, column: Column) -> str:
+def _section(report: ComparisonReport, letter: str, column: ComparedColumn) -> str:
     endpoint = column.variant.endpoint
     rows = "\n".join(_row(row) for row in _changes_of(report, column))
     parts = [

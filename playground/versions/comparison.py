@@ -47,7 +47,7 @@ class VersionRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class VersionComparison:
     """Version `old` against version `new`. `added` and `removed` count lines."""
 
     old: VersionBoundary
@@ -78,7 +78,7 @@ def boundary(document: Document, estimator: TokenEstimator) -> VersionBoundary:
     return VersionBoundary(measure.upto(end), measure.total, part, line, cause)
 
 
-def compare(old: Document, new: Document, estimator: TokenEstimator) -> Comparison:
+def compare(old: Document, new: Document, estimator: TokenEstimator) -> VersionComparison:
     """Compare two versions. Values of variables are those of `new` in both: only the templates are compared."""
     old = replace(old, variables={**old.variables, **new.variables})
     edges = boundary(old, estimator), boundary(new, estimator)
@@ -89,7 +89,7 @@ def compare(old: Document, new: Document, estimator: TokenEstimator) -> Comparis
         added += sum(row.sign == "come" for row in lines)
         removed += sum(row.sign == "gone" for row in lines)
         rows += _shortened(_title(one, other), lines)
-    return Comparison(*edges, tuple(rows), added, removed)
+    return VersionComparison(*edges, tuple(rows), added, removed)
 
 
 def summary(before: Document | None, after: Document) -> str:

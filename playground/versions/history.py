@@ -49,7 +49,7 @@ class Content(msgspec.Struct, tag="version", tag_field="t", frozen=True, omit_de
     whole: str = ""
 
 
-class Sent(msgspec.Struct, tag="sent", tag_field="t", frozen=True):
+class SentVersion(msgspec.Struct, tag="sent", tag_field="t", frozen=True):
     """Version `id` was sent as the request `run_id`."""
 
     id: str
@@ -65,7 +65,7 @@ class Named(msgspec.Struct, tag="named", tag_field="t", frozen=True, omit_defaul
     note: str = ""
 
 
-Record: TypeAlias = Content | Sent | Named
+Record: TypeAlias = Content | SentVersion | Named
 _decode = msgspec.json.Decoder(Record).decode
 
 
@@ -123,7 +123,7 @@ class History:
     """Versions of one prompt. `damaged` counts lines that could not be read."""
 
     contents: dict[str, Content] = field(default_factory=dict)
-    sent: dict[str, list[Sent]] = field(default_factory=dict)
+    sent: dict[str, list[SentVersion]] = field(default_factory=dict)
     named: dict[str, Named] = field(default_factory=dict)
     damaged: int = 0
     _newest: tuple[str, str] = ("", "")
@@ -145,8 +145,8 @@ class History:
         if isinstance(record, Content):
             self.contents.setdefault(record.id, record)
             if record.run_id:
-                self.sent.setdefault(record.id, []).append(Sent(record.id, record.at, record.run_id))
-        elif isinstance(record, Sent):
+                self.sent.setdefault(record.id, []).append(SentVersion(record.id, record.at, record.run_id))
+        elif isinstance(record, SentVersion):
             self.sent.setdefault(record.id, []).append(record)
         else:
             self.named[record.id] = record

@@ -15,7 +15,7 @@ from playground.requestlog.log import RequestLog
 from playground.requestlog.records import LogRow
 from playground.storage.json_file import FileWriter
 from playground.storage.settings import Settings
-from playground.versions.comparison import Comparison, compare
+from playground.versions.comparison import VersionComparison, compare
 from playground.versions.figures import VersionFigures, version_figures
 from playground.versions.git_commits import Commit, commits, opened_commit
 from playground.versions.history import Reason, Version
@@ -94,7 +94,7 @@ class VersionService:
         """Delete the history of a prompt. Raises OSError."""
         await self._writer.call(partial(self._store.delete, key))
 
-    async def compare(self, old: Document, new: Document, estimator: TokenEstimator) -> Comparison:
+    async def compare(self, old: Document, new: Document, estimator: TokenEstimator) -> VersionComparison:
         """Compare two versions in a worker."""
         return await asyncio.to_thread(compare, old, new, estimator)
 

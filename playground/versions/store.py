@@ -22,7 +22,7 @@ from playground.versions.history import (
     Named,
     Reason,
     Record,
-    Sent,
+    SentVersion,
     encode_record,
     version_id,
 )
@@ -89,7 +89,7 @@ class VersionStore:
             before = load(newest[1]) if newest else None
             records.append(history.content(document, moment, reason, summary(before, document), run_id))
         elif run_id:
-            records.append(Sent(id_, moment, run_id))
+            records.append(SentVersion(id_, moment, run_id))
         if label or note:
             records.append(Named(id_, label[:MAX_LABEL_CHARS], note[:MAX_NOTE_CHARS]))
         self._append(key, history, records)

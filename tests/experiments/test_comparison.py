@@ -29,8 +29,8 @@ from playground.experiments.comparison import (
     without_marker,
 )
 from playground.experiments.comparison_report import (
-    Column,
-    Report,
+    ComparedColumn,
+    ComparisonReport,
     cost_texts,
     kind_of,
     prefix_text,
@@ -206,13 +206,13 @@ def run(text: str, cached: int | None = 100, ttft: float | None = 0.1, number: i
     )
 
 
-def report_of(*columns: Column, **fields: object) -> Report:
-    return replace(Report("ab12cd34", columns), **fields)  # type: ignore[arg-type]
+def report_of(*columns: ComparedColumn, **fields: object) -> ComparisonReport:
+    return replace(ComparisonReport("ab12cd34", columns), **fields)  # type: ignore[arg-type]
 
 
 def test_summary_several_runs_have_distribution_and_weighted_share() -> None:
-    a = Column(Variant(PROMPT, ENDPOINT), (run("x", 100, 0.1), run("y", 900, 0.3)))
-    b = Column(Variant(PROMPT, ENDPOINT), (run("x", None, None),))
+    a = ComparedColumn(Variant(PROMPT, ENDPOINT), (run("x", 100, 0.1), run("y", 900, 0.3)))
+    b = ComparedColumn(Variant(PROMPT, ENDPOINT), (run("x", None, None),))
     rows = dict(summary(report_of(a, b)))
     assert rows["Served from cache"] == ["1,000 of 2,000 in 2 runs · 50.0 %", "—"]
     assert rows["Time to first token"] == ["200 ms (100 ms to 300 ms, n 2)", "—"]
@@ -222,10 +222,10 @@ def test_summary_several_runs_have_distribution_and_weighted_share() -> None:
 
 
 def test_start_warnings_reported_figures_contradict_the_start() -> None:
-    column = Column(Variant(PROMPT, ENDPOINT), (run("x", 16),))
+    column = ComparedColumn(Variant(PROMPT, ENDPOINT), (run("x", 16),))
     assert len(list(start_warnings(report_of(column, start="cold")))) == 1
     assert list(start_warnings(report_of(column, start="warm"))) == []
-    cold = Column(Variant(PROMPT, ENDPOINT), (run("x", 0),))
+    cold = ComparedColumn(Variant(PROMPT, ENDPOINT), (run("x", 0),))
     assert len(list(start_warnings(report_of(column, cold, start="warm")))) == 1
 
 
@@ -255,12 +255,12 @@ HOSTILE = "<script>alert(1)</script><img src=http://x.invalid/a onerror=alert(2)
 KEY = "sk_live_0123456789abcdefghij"
 
 
-def hostile_report() -> Report:
+def hostile_report() -> ComparisonReport:
     document = replace(edited("in rupees", HOSTILE), name=HOSTILE, variables={"question": HOSTILE + KEY})
     a, b = f"{HOSTILE} {KEY}", f"other {KEY[:12]}ZZZZ{KEY[12:]}"
     return report_of(
-        Column(Variant(document, replace(ENDPOINT, name=HOSTILE)), (run(a),)),
-        Column(Variant(PROMPT, ENDPOINT), (run(b, number=2),), changes=text_changes(a, b)),
+        ComparedColumn(Variant(document, replace(ENDPOINT, name=HOSTILE)), (run(a),)),
+        ComparedColumn(Variant(PROMPT, ENDPOINT), (run(b, number=2),), changes=text_changes(a, b)),
     )
 
 
@@ -284,6 +284,6 @@ def test_export_markdown_fence_is_longer_than_any_in_the_answer() -> None:
 
 
 def test_table_text_has_a_line_per_figure() -> None:
-    lines = table_text(report_of(Column(Variant(PROMPT, ENDPOINT), (run("x"),)))).splitlines()
+    lines = table_text(report_of(ComparedColumn(Variant(PROMPT, ENDPOINT), (run("x"),)))).splitlines()
     assert lines[0] == "\tA · base"
     assert lines[1] == "Served from cache\t100 of 1,000 · 10.0 %"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from playground.prefix_cache.token_estimator import TokenEstimator
 from playground.prompt.document import Document, Message, Tool
-from playground.versions.comparison import Comparison, compare, summary
+from playground.versions.comparison import VersionComparison, compare, summary
 
 RULES = [f"{number}. Rule number {number} of the telephone agent." for number in range(1, 31)]
 
@@ -13,7 +13,7 @@ def agent(lines: list[str], question: str = "{{caller}} asks:\n{{question}}") ->
     return Document(messages=(Message("system", "\n".join(lines)), Message("user", question)))
 
 
-def compared(old: Document, new: Document) -> Comparison:
+def compared(old: Document, new: Document) -> VersionComparison:
     return compare(old, new, TokenEstimator())
 
 

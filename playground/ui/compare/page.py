@@ -24,7 +24,14 @@ from PySide6.QtWidgets import (
 )
 
 from playground.experiments.comparison import LETTERS, MOST_RUNS, Prefix
-from playground.experiments.comparison_report import CACHE_STARTS, ORDERS, Report, cost_texts, prefix_text, summary
+from playground.experiments.comparison_report import (
+    CACHE_STARTS,
+    ORDERS,
+    ComparisonReport,
+    cost_texts,
+    prefix_text,
+    summary,
+)
 from playground.ui.bars.banner import SlimBar
 from playground.ui.compare.column import ColumnView
 from playground.ui.panes.inspector.bars import Bar, BarPiece
@@ -324,7 +331,7 @@ class ComparePage(QWidget):
             self.row.addWidget(view)
         self.row.setSizes([1_000] * count)
 
-    def show_report(self, report: Report, caption: str) -> None:
+    def show_report(self, report: ComparisonReport, caption: str) -> None:
         """Show the summary's table."""
         rows, columns = summary(report), report.columns
         self.summary.setColumnCount(len(columns) + 1)

@@ -37,7 +37,7 @@ from playground.experiments.comparison import (
     text_changes,
     without_marker,
 )
-from playground.experiments.comparison_report import Column, Report, plan_text, start_warnings
+from playground.experiments.comparison_report import ComparedColumn, ComparisonReport, plan_text, start_warnings
 from playground.experiments.repeat import answer_text
 from playground.export.comparison import Form, export_comparison, table_text
 from playground.prompt.document import Document
@@ -72,7 +72,7 @@ MOST_LISTED = 12
 
 
 @dataclass(eq=False)
-class Slot:
+class ColumnSlot:
     """State of one column. `sent` is the document of the newest request, with its values."""
 
     variant: Variant
@@ -123,7 +123,7 @@ class CompareController(QObject):
         self._window, self._workspace, self._theme, self._prompt = window, workspace, theme, prompt
         self._shortcut = shortcut
         self.page, self.tools = ComparePage(theme()), CompareTools()
-        self.slots: list[Slot] = []
+        self.slots: list[ColumnSlot] = []
         self.values: dict[str, str | None] = {}
         self.comparison_id = ""
         self.dialog: VariantDialog | QFileDialog | None = None
@@ -139,7 +139,7 @@ class CompareController(QObject):
         self._soon = QTimer(self, interval=PREFIX_MS, singleShot=True)
         self._soon.timeout.connect(self.refresh_prefixes)
         self._connect()
-        self._set_slots([Slot(self._from_editor())])
+        self._set_slots([ColumnSlot(self._from_editor())])
 
     def view(self) -> ModeView:
         """Return the mode's widgets."""
@@ -175,7 +175,7 @@ class CompareController(QObject):
         document = self._prompt()
         return Variant(replace(document, name=document.name or "Prompt"), self._workspace.endpoint)
 
-    def _set_slots(self, slots: list[Slot]) -> None:
+    def _set_slots(self, slots: list[ColumnSlot]) -> None:
         self.slots = slots
         self.page.set_columns(len(slots))
         for view in self.page.columns:
@@ -214,9 +214,9 @@ class CompareController(QObject):
             name = variant.document.name or "Prompt"
             if name in taken:
                 name = next(f"{name} {n}" for n in range(2, 9) if f"{name} {n}" not in taken)
-            self._set_slots([*self.slots, Slot(replace(variant, document=replace(variant.document, name=name)))])
+            self._set_slots([*self.slots, ColumnSlot(replace(variant, document=replace(variant.document, name=name)))])
 
-    def change(self, slot: Slot, variant: Variant) -> None:
+    def change(self, slot: ColumnSlot, variant: Variant) -> None:
         """Replace a column's variant. Its results are removed: they belong to the earlier variant."""
         slot.variant = variant
         slot.clear()
@@ -239,7 +239,7 @@ class CompareController(QObject):
         elif not self.running:
             self._edit(slot, at, action)
 
-    def _edit(self, slot: Slot, at: int, action: str) -> None:
+    def _edit(self, slot: ColumnSlot, at: int, action: str) -> None:
         if action == "edit":
             self.edit(slot)
         elif action == "editor":
@@ -253,13 +253,13 @@ class CompareController(QObject):
                 slots[at], slots[other] = slots[other], slots[at]
                 self._reorder(slots)
 
-    def _reorder(self, slots: list[Slot]) -> None:
+    def _reorder(self, slots: list[ColumnSlot]) -> None:
         for slot in slots:
             slot.changes = None
         self._set_slots(slots)
         self._start(self._compare_answers(), "compare answers")
 
-    def edit(self, slot: Slot) -> None:
+    def edit(self, slot: ColumnSlot) -> None:
         """Open the editor of a column."""
         document = replace(slot.variant.document, variables={**slot.variant.document.variables, **self._known_values()})
         dialog = VariantDialog(
@@ -272,7 +272,7 @@ class CompareController(QObject):
         dialog.chosen.connect(lambda variant: self._take_edit(slot, variant))
         self._open(dialog)
 
-    def _take_edit(self, slot: Slot, variant: Variant) -> None:
+    def _take_edit(self, slot: ColumnSlot, variant: Variant) -> None:
         if slot in self.slots and not self.running:
             self.values.update(variant.document.variables)
             if variant != slot.variant:
@@ -354,7 +354,7 @@ class CompareController(QObject):
     def _known_values(self) -> dict[str, str]:
         return {name: value for name, value in self.values.items() if value is not None}
 
-    def document_of(self, slot: Slot) -> Document:
+    def document_of(self, slot: ColumnSlot) -> Document:
         """Return a column's prompt with the shared values, as it is sent."""
         document = slot.variant.document
         return replace(document, variables={**document.variables, **self._known_values()})
@@ -456,7 +456,7 @@ class CompareController(QObject):
             self._ended(slot, step)
         await self._tag(pending.run.id, step)
 
-    def _dispatched(self, slot: Slot, step: Step, pending: PendingRequest) -> None:
+    def _dispatched(self, slot: ColumnSlot, step: Step, pending: PendingRequest) -> None:
         slot.pending, slot.warm_up = pending, step.warm_up
         slot.note = "Warm-up, not counted" if step.warm_up else ""
         pending.run.listen(partial(self._heard, slot))
@@ -465,7 +465,7 @@ class CompareController(QObject):
         self._mark(slot)
         self.row_logged.emit(pending.run.id)
 
-    def _ended(self, slot: Slot, step: Step) -> None:
+    def _ended(self, slot: ColumnSlot, step: Step) -> None:
         pending = slot.pending
         if pending is None or not pending.run.state.ended:
             return
@@ -482,7 +482,7 @@ class CompareController(QObject):
         if self._workspace.log is not None:
             await self._workspace.log.set_tags([run_id], log_tags(self.comparison_id, step))
 
-    def _stop_slot(self, slot: Slot) -> None:
+    def _stop_slot(self, slot: ColumnSlot) -> None:
         slot.stopped = True
         if slot.pending is not None and slot.running:
             slot.pending.run.stop()
@@ -500,10 +500,10 @@ class CompareController(QObject):
 
     # Display
 
-    def _heard(self, slot: Slot, _run: Run, _event: AnyEvent) -> None:
+    def _heard(self, slot: ColumnSlot, _run: Run, _event: AnyEvent) -> None:
         self._mark(slot)
 
-    def _mark(self, slot: Slot) -> None:
+    def _mark(self, slot: ColumnSlot) -> None:
         slot.dirty = True
         if not self._resting and (not self._frame.isActive() or self._frame.interval() != FRAME_MS):
             self._frame.start(FRAME_MS)
@@ -524,7 +524,7 @@ class CompareController(QObject):
         elif any(slot.running for slot in self.slots):
             self._frame.start(WAIT_MS // count)
 
-    def _show_slot(self, slot: Slot, view: ColumnView) -> None:
+    def _show_slot(self, slot: ColumnSlot, view: ColumnView) -> None:
         pending = slot.pending
         state = pending.run.state if pending is not None else None
         if pending is not None and slot.running:
@@ -551,10 +551,10 @@ class CompareController(QObject):
                 self._show_slot(slot, view)
             self.refresh_prefixes()
 
-    def report(self) -> Report:
+    def report(self) -> ComparisonReport:
         """Return the displayed comparison."""
         columns = tuple(
-            Column(
+            ComparedColumn(
                 replace(slot.variant, document=slot.sent or self.document_of(slot)),
                 tuple(slot.runs),
                 slot.prefix,
@@ -562,7 +562,7 @@ class CompareController(QObject):
             )
             for slot in self.slots
         )
-        return Report(self.comparison_id, columns, self.order, self.cache_start, self._started)
+        return ComparisonReport(self.comparison_id, columns, self.order, self.cache_start, self._started)
 
     def _show_summary(self) -> None:
         if self._resting:
@@ -654,7 +654,7 @@ class CompareController(QObject):
     def _show_logged(self, columns: dict[int, list[StoredRun]], comparison: str) -> None:
         slots = []
         for _, stored in sorted(columns.items()):
-            slot = Slot(self._variant_of(stored[-1]))
+            slot = ColumnSlot(self._variant_of(stored[-1]))
             slot.runs = [_stored_figures(one) for one in stored]
             slot.sent = slot.variant.document
             slots.append(slot)

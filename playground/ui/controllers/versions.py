@@ -13,7 +13,7 @@ from playground.prompt.document import Document
 from playground.prompt.field_errors import InputError
 from playground.runs.metrics import percent
 from playground.services import AppServices
-from playground.versions.comparison import Comparison
+from playground.versions.comparison import VersionComparison
 from playground.versions.figures import VersionFigures
 from playground.versions.git_commits import Commit
 from playground.versions.history import Version, version_id
@@ -178,7 +178,7 @@ class VersionPaths(QObject):
         if self._panel is not None and self._panel.selected == new and self._panel.base == old:
             self._panel.show_comparison(found, headline(found), self._reported(found, old, new))
 
-    def _reported(self, found: Comparison, old: Version | Commit, new: Version | Commit) -> str:
+    def _reported(self, found: VersionComparison, old: Version | Commit, new: Version | Commit) -> str:
         changed = f"{found.added:,} line{'s' * (found.added != 1)} added, {found.removed:,} removed."
         one, other = (self._figures.get(item.id, VersionFigures()) for item in (old, new))
         if one.cached is None or other.cached is None:
@@ -271,7 +271,7 @@ def _name(item: Version | Commit) -> str:
     return f"version {item.number}" if isinstance(item, Version) else f"commit {item.id[:7]}"
 
 
-def headline(found: Comparison) -> str:
+def headline(found: VersionComparison) -> str:
     """Return in a sentence by how much an edit moved the boundary."""
     moved = round(found.moved_tokens)
     if not moved:

@@ -10,7 +10,7 @@ from PySide6.QtWidgets import QSizePolicy, QTextEdit, QWidget
 
 from playground.export.terminal import visible_line
 from playground.ui.theme import GRID, Theme, mono_font, ui_font
-from playground.versions.comparison import Comparison, VersionBoundary, VersionRow
+from playground.versions.comparison import VersionBoundary, VersionComparison, VersionRow
 
 MAX_ROWS = 2_000
 BAR_PX, ROW_PX, NAME_PX, FIGURE_PX = 10, 20, 72, 110
@@ -70,14 +70,14 @@ class VersionDiffView(QTextEdit):
     def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._theme = theme
-        self._shown: tuple[Comparison, str, str] | None = None
+        self._shown: tuple[VersionComparison, str, str] | None = None
         self.setReadOnly(True)
         self.setAccessibleName("Differences of the versions")
         self.setFont(mono_font(12))
         self.setWordWrapMode(QTextOption.WrapMode.NoWrap)
         self.setTabChangesFocus(True)
 
-    def show_comparison(self, found: Comparison, old: str, new: str) -> None:
+    def show_comparison(self, found: VersionComparison, old: str, new: str) -> None:
         """Show a comparison, at most MAX_ROWS rows; `old` and `new` name the versions."""
         self._shown = (found, old, new)
         self.clear()
@@ -112,7 +112,7 @@ class VersionDiffView(QTextEdit):
         if self._shown is not None:
             self.show_comparison(*self._shown)
 
-    def _text(self, row: VersionRow, found: Comparison, old: str, new: str) -> str:
+    def _text(self, row: VersionRow, found: VersionComparison, old: str, new: str) -> str:
         cause = f" · {row.text}" if row.text else ""
         if row.sign == "new_boundary":
             return f"{new}: stable prefix ends · ≈ {found.new.tokens:,.0f} tokens{cause}"

@@ -34,7 +34,7 @@ from playground.ui.widgets.elided_label import ElidedLabel
 from playground.ui.widgets.icons import icon_button, paint_icon, set_icon
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.rule import hairline
-from playground.versions.comparison import Comparison
+from playground.versions.comparison import VersionComparison
 from playground.versions.figures import VersionFigures
 from playground.versions.git_commits import Commit
 from playground.versions.history import Version
@@ -332,7 +332,7 @@ class VersionsPanel(QFrame):
         self.bars.show_boundaries(())
         self.diff.clear()
 
-    def show_comparison(self, found: Comparison, headline: str, detail: str) -> None:
+    def show_comparison(self, found: VersionComparison, headline: str, detail: str) -> None:
         """Show the comparison of `base` and `selected`."""
         if self.base is None or self.selected is None:
             return
