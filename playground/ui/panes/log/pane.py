@@ -190,14 +190,14 @@ class LogPane(QWidget):
             # A word that is being completed is not wrong yet.
             self._say_wrong("" if self.filter_line.offered else str(bad.problems[0]))
             return None
-        left_out = f"Not ids, left out: {', '.join(chosen.malformed[:20])}" if chosen.malformed else ""
-        self._say_wrong(visible_line(left_out))
+        self._say_wrong(_left_out(chosen))
         return chosen
 
     def say_missing(self, missing: tuple[str, ...], asked_for: int) -> None:
         """Which of a list of ids no request has."""
         if missing:
-            self._say_wrong(f"{len(missing):,} of {asked_for:,} ids are not in the log: {', '.join(missing[:20])}")
+            absent = f"{len(missing):,} of {asked_for:,} ids are not in the log: {', '.join(missing[:20])}"
+            self._say_wrong(" · ".join(filter(None, (_left_out(self.model.filter), absent))))
 
     def _say_wrong(self, sentence: str) -> None:
         if sentence == self.wrong.text():
@@ -349,6 +349,11 @@ class EmptyPage(QFrame):
         """Show a message, with a button that clears the filter if a filter hides rows."""
         self.words.setText(sentence)
         self.clear_button.setVisible(clear)
+
+
+def _left_out(chosen: LogFilter) -> str:
+    """Return which words of a pasted list are not ids, as a message; empty if there are none."""
+    return visible_line(f"Not ids, left out: {', '.join(chosen.malformed[:20])}") if chosen.malformed else ""
 
 
 def _timer(owner: QObject, interval_ms: int, handler: Callable[[], object]) -> QTimer:

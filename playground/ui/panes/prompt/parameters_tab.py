@@ -39,6 +39,8 @@ class _Field(QWidget):
         self._wrong.hide()
         self.editor = self._make(theme, parameter)
         self.editor.setAccessibleName(parameter.name)
+        if isinstance(self.editor, QComboBox) and (line := self.editor.lineEdit()) is not None:
+            line.setAccessibleName(parameter.name)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(2)
