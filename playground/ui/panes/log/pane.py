@@ -79,6 +79,7 @@ class LogPane(QWidget):
         self._typing = _timer(self, TYPING_MS, self._apply_filter)
         self._resting = False
         self._choose_all = False
+        self._left_out = ""
         """Whether the rows of a pasted list are to be chosen when they come."""
         self._refresh = _timer(self, REFRESH_MS, self.model.refresh)
         self._live = _timer(self, LIVE_MS, self._repaint_live)
@@ -190,14 +191,16 @@ class LogPane(QWidget):
             # A word that is being completed is not wrong yet.
             self._say_wrong("" if self.filter_line.offered else str(bad.problems[0]))
             return None
-        self._say_wrong(_left_out(chosen))
+        left_out = f"Not ids, left out: {', '.join(chosen.malformed[:20])}." if chosen.malformed else ""
+        self._left_out = visible_line(left_out)
+        self._say_wrong(self._left_out)
         return chosen
 
     def say_missing(self, missing: tuple[str, ...], asked_for: int) -> None:
-        """Which of a list of ids no request has."""
+        """Name the ids of a pasted list that no request has."""
         if missing:
-            absent = f"{len(missing):,} of {asked_for:,} ids are not in the log: {', '.join(missing[:20])}"
-            self._say_wrong(" · ".join(filter(None, (_left_out(self.model.filter), absent))))
+            absent = f"{len(missing):,} of {asked_for:,} ids are not in the log: {', '.join(missing[:20])}."
+            self._say_wrong(f"{self._left_out} {absent}".strip())
 
     def _say_wrong(self, sentence: str) -> None:
         if sentence == self.wrong.text():
@@ -349,11 +352,6 @@ class EmptyPage(QFrame):
         """Show a message, with a button that clears the filter if a filter hides rows."""
         self.words.setText(sentence)
         self.clear_button.setVisible(clear)
-
-
-def _left_out(chosen: LogFilter) -> str:
-    """Return which words of a pasted list are not ids, as a message; empty if there are none."""
-    return visible_line(f"Not ids, left out: {', '.join(chosen.malformed[:20])}") if chosen.malformed else ""
 
 
 def _timer(owner: QObject, interval_ms: int, handler: Callable[[], object]) -> QTimer:

@@ -39,8 +39,6 @@ class _Field(QWidget):
         self._wrong.hide()
         self.editor = self._make(theme, parameter)
         self.editor.setAccessibleName(parameter.name)
-        if isinstance(self.editor, QComboBox) and (line := self.editor.lineEdit()) is not None:
-            line.setAccessibleName(parameter.name)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(2)
@@ -55,6 +53,7 @@ class _Field(QWidget):
             box.setItemText(0, "" if box.isEditable() else NOT_SENT)
             if (line := box.lineEdit()) is not None:
                 line.setPlaceholderText(NOT_SENT)
+                line.setAccessibleName(parameter.name)
             box.currentTextChanged.connect(lambda text: self.typed.emit("" if text == NOT_SENT else text))
             return box
         if parameter.kind == "stop":
