@@ -235,8 +235,8 @@ def test_a_missing_file_is_marked_and_named(tell: Tell, tmp_path: Path) -> None:
         window.files._close(next(page for page in window.files.tabs.pages if page.file.path == a))
         a.unlink()
         recent.aboutToShow.emit()
-        await hand.until(lambda: "missing" in recent.actions()[1].text(), "the mark")
-        assert "missing" not in recent.actions()[0].text()
+        await hand.until(lambda: "(missing)" in recent.actions()[1].text(), "the mark")
+        assert "(missing)" not in recent.actions()[0].text()
         recent.actions()[1].trigger()
         await hand.until(lambda: str(a) in window.trouble.words, "the notice")
 
