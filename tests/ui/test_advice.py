@@ -183,3 +183,13 @@ def test_the_prompt_is_repeated_and_its_answers_compared(tell: Tell) -> None:
         dialog.close()
 
     tell(story)
+
+
+def test_adviser_after_rest_starts_no_check(tell: Tell) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
+        adviser = session.window.answers.adviser
+        adviser.rest()
+        adviser.look_again()
+        assert not adviser._rest.isActive()
+
+    tell(story)

@@ -26,7 +26,7 @@ class Adviser(QObject):
     def __init__(self, workspace: AppServices, prompt: PromptPane) -> None:
         super().__init__()
         self._workspace, self._prompt = workspace, prompt
-        self._judging = False
+        self._judging = self._resting = False
         self._rest = QTimer(self)
         self._rest.setInterval(REST_MS)
         self._rest.setSingleShot(True)
@@ -36,8 +36,9 @@ class Adviser(QObject):
         """What `advice` is on."""
 
     def look_soon(self) -> None:
-        """The prompt, the endpoint or a setting has changed."""
-        self._rest.start()
+        """The prompt, the endpoint or a setting has changed. No effect after `rest`."""
+        if not self._resting:
+            self._rest.start()
 
     def look_again(self) -> None:
         """The log has something new about the prompt."""
@@ -45,7 +46,8 @@ class Adviser(QObject):
         self.look_soon()
 
     def rest(self) -> None:
-        """Look at nothing any more."""
+        """Start no further check: tasks that end during the shutdown may still ask for one."""
+        self._resting = True
         self._rest.stop()
 
     def dismiss(self, advice: Finding, *, for_good: bool) -> None:
@@ -60,7 +62,7 @@ class Adviser(QObject):
 
     def _begin(self) -> None:
         if self._judging:
-            self._rest.start()
+            self.look_soon()
             return
         self._judging = True
         self._workspace.tasks.start(self._judge(self._prompt.document()), "advice")
