@@ -34,6 +34,7 @@ from playground.ui.recorder.table import RecordedModel, RecordedTable
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, Theme, mono_font, ui_font
 from playground.ui.widgets.copy_button import CopyButton
+from playground.ui.widgets.form import padded
 from playground.ui.widgets.icons import set_icon
 from playground.ui.widgets.notice import words
 
@@ -61,7 +62,7 @@ class RecorderTools(QWidget):
         self.copy = CopyButton("the base URL")
         self.forwards = QLabel()
         self.forwards.setProperty("tone", "muted")
-        self.port = QSpinBox()
+        self.port = padded(QSpinBox())
         self.port.setRange(0, 65_535)
         self.port.setValue(8788)
         self.port.setPrefix("Port ")
