@@ -41,7 +41,7 @@ from playground.ui.widgets.notice import words
 STEPS = """1. Start the Recorder. It forwards requests to the endpoint chosen above, unchanged.
 2. Set the base URL of your program to the address that is then displayed.
 3. Run your program. Its requests are listed here with cached tokens and what broke their prefix."""
-_PLACES = (196, 814, 270)
+_PLACES = (236, 774, 270)
 _NAME_ROLE = Qt.ItemDataRole.UserRole
 
 
