@@ -26,6 +26,7 @@ from playground.prompt.field_errors import FieldError
 from playground.runs.metrics import APPROXIMATELY, dollars, percent, seconds
 from playground.ui.theme import GRID
 from playground.ui.widgets.figure_row import FigureRow
+from playground.ui.widgets.form import padded
 from playground.ui.widgets.icons import icon_button
 from playground.ui.widgets.notice import words
 
@@ -97,7 +98,7 @@ class BatchSetup(QFrame):
         self.order.addItem("Prefixes warm first", "warm")
         self.order.addItem("File order", "file")
         self.order.currentIndexChanged.connect(lambda _index: self.changed.emit())
-        self.concurrency = QSpinBox()
+        self.concurrency = padded(QSpinBox())
         self.concurrency.setAccessibleName("Requests at once")
         self.concurrency.setMinimumWidth(64)
         self.concurrency.setRange(1, MAX_CONCURRENCY)

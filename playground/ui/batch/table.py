@@ -21,7 +21,7 @@ from playground.ui.widgets.icons import paint_icon
 ROW_PX = 24
 PAD_PX = 10
 BAR_PX = 52
-WIDTHS = {"row": 54, "request_id": 290, "in": 70, "cached": 114, "cost": 100, "checks": 72, "status": 106}
+WIDTHS = {"row": 54, "request_id": 290, "in": 70, "cached": 126, "cost": 100, "checks": 72, "status": 106}
 """A request_id is never shortened."""
 VARIABLE_PX = (64, 150)
 OUTPUT_PX = 180

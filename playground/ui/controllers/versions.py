@@ -143,7 +143,8 @@ class VersionPaths(QObject):
         self._shown_key = key
         self._figures = {version.id: versions.figures(version, rows) for version in overview.versions}
         name = self._files.name or "Untitled"
-        foot = f"{name} · {len(overview.versions):,} versions, stored on this computer"
+        count = len(overview.versions)
+        foot = f"{name} · {count:,} version{'' if count == 1 else 's'}, stored on this computer"
         foot += f" · {len(commits):,} Git commits" if commits else ""
         foot += f" · {overview.damaged:,} damaged entries" if overview.damaged else ""
         current = version_id(self._prompt.document())

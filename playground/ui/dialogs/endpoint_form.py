@@ -15,7 +15,7 @@ from playground.client.endpoint import ELECTRON_BASE_URL, PLANS, PUBLISHED_RATES
 from playground.client.endpoint_presets import PRESETS
 from playground.prompt.field_errors import FieldError, InputError
 from playground.ui.theme import GRID
-from playground.ui.widgets.form import Form
+from playground.ui.widgets.form import Form, padded
 from playground.ui.widgets.notice import words
 
 CUSTOM = "Custom"
@@ -239,7 +239,7 @@ def _exposes_key(typed: str) -> bool:
 
 
 def _limit(most: int, zero: str = "no limit", width: int = 84) -> QSpinBox:
-    box = QSpinBox()
+    box = padded(QSpinBox())
     box.setRange(0, most)
     box.setSpecialValueText(zero)
     box.setFixedWidth(width)

@@ -30,7 +30,7 @@ from playground.storage.settings import SETTINGS, Setting, Settings
 from playground.ui.dialogs.consent import asked
 from playground.ui.theme import GRID
 from playground.ui.widgets.copy_button import CopyButton
-from playground.ui.widgets.form import Form
+from playground.ui.widgets.form import Form, padded
 from playground.ui.widgets.notice import words
 
 
@@ -77,7 +77,7 @@ class LogSizeDialog(QDialog):
         self.resize(520, self.sizeHint().height())
 
     def _bound(self, name: str, most: int, suffix: str, none: str) -> QSpinBox:
-        box = QSpinBox()
+        box = padded(QSpinBox())
         box.setRange(0, most)
         box.setSpecialValueText(none)
         box.setSuffix(suffix)
@@ -232,7 +232,7 @@ class SettingsDialog(QDialog):
             switch.setChecked(value)
             switch.toggled.connect(lambda on: self._set(setting.name, on))
             return switch
-        number = QSpinBox()
+        number = padded(QSpinBox())
         number.setRange(setting.minimum or 0, setting.maximum or 0)
         number.setSuffix(f" {setting.unit}" if setting.unit else "")
         number.setKeyboardTracking(False)  # 300 is not 3, then 30, on its way

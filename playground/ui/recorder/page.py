@@ -34,13 +34,14 @@ from playground.ui.recorder.table import RecordedModel, RecordedTable
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, Theme, mono_font, ui_font
 from playground.ui.widgets.copy_button import CopyButton
+from playground.ui.widgets.form import padded
 from playground.ui.widgets.icons import set_icon
 from playground.ui.widgets.notice import words
 
 STEPS = """1. Start the Recorder. It forwards requests to the endpoint chosen above, unchanged.
 2. Set the base URL of your program to the address that is then displayed.
 3. Run your program. Its requests are listed here with cached tokens and what broke their prefix."""
-_PLACES = (196, 814, 270)
+_PLACES = (236, 774, 270)
 _NAME_ROLE = Qt.ItemDataRole.UserRole
 
 
@@ -61,7 +62,7 @@ class RecorderTools(QWidget):
         self.copy = CopyButton("the base URL")
         self.forwards = QLabel()
         self.forwards.setProperty("tone", "muted")
-        self.port = QSpinBox()
+        self.port = padded(QSpinBox())
         self.port.setRange(0, 65_535)
         self.port.setValue(8788)
         self.port.setPrefix("Port ")

@@ -35,6 +35,7 @@ from playground.ui.theme import GRID, Theme, ui_font
 from playground.ui.voice.canvas import Scale
 from playground.ui.voice.picture import milliseconds
 from playground.ui.widgets.copy_button import copy_text
+from playground.ui.widgets.form import padded
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.plain_table import fill_table, plain_table
 from playground.voice.readiness import Cache, Distribution, Group, Readiness, readiness
@@ -375,7 +376,7 @@ def _figures(values: Distribution) -> tuple[str, ...]:
 
 
 def _spin(low: int, high: int, value: int, name: str) -> QSpinBox:
-    box = QSpinBox()
+    box = padded(QSpinBox())
     box.setRange(low, high)
     box.setValue(value)
     box.setAccessibleName(name)
