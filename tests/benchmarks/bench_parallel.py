@@ -11,21 +11,18 @@ Goals: 99 of 100 event-loop gaps within 16.7 ms, none above 50 ms.
 from __future__ import annotations
 
 import asyncio
-import os
-import subprocess
 import sys
-import tempfile
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.benchmarks.chunk_server import request_id, text_of
 from tests.benchmarks.gaps import gaps_of_loop, print_gaps
+from tests.benchmarks.window_run import run_with_chunk_server
 
 if TYPE_CHECKING:
     from playground.runs.service import PendingRequest
     from playground.ui.session import Session
-
-os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
 STREAMS = 20
 RATE = 200
@@ -98,21 +95,7 @@ async def _measure(seconds: float, port: int, folder: Path) -> None:
 
 def main(seconds: float) -> None:
     """Measure and print."""
-    from playground.ui.session import make_application, make_runner
-
-    command = [sys.executable, "-m", "tests.benchmarks.chunk_server", str(RATE), str(int(RATE * seconds)), "chunked"]
-    with (
-        subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server,
-        tempfile.TemporaryDirectory() as folder,
-    ):
-        assert server.stdout is not None
-        port = int(server.stdout.readline())
-        application = make_application()
-        try:
-            with make_runner(application) as runner:
-                runner.run(_measure(seconds, port, Path(folder)))
-        finally:
-            server.kill()
+    run_with_chunk_server(RATE, int(RATE * seconds), partial(_measure, seconds))
 
 
 if __name__ == "__main__":

@@ -11,17 +11,16 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
-import subprocess
 import sys
-import tempfile
 import threading
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tests.benchmarks.window_run import run_with_chunk_server
+
 if TYPE_CHECKING:
     from playground.ui.session import Session
-
-os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
 SENDS = 1_000
 EVERY = 100
@@ -94,21 +93,7 @@ async def _send(session: Session, number: int) -> None:
 
 def main(sends: int) -> None:
     """Measure and print."""
-    from playground.ui.session import make_application, make_runner
-
-    command = [sys.executable, "-m", "tests.benchmarks.chunk_server", "2000", "50", "chunked"]
-    with (
-        subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server,
-        tempfile.TemporaryDirectory() as folder,
-    ):
-        assert server.stdout is not None
-        port = int(server.stdout.readline())
-        application = make_application()
-        try:
-            with make_runner(application) as runner:
-                runner.run(_measure(sends, port, Path(folder)))
-        finally:
-            server.kill()
+    run_with_chunk_server(2_000, 50, partial(_measure, sends))
 
 
 if __name__ == "__main__":
