@@ -215,7 +215,7 @@ class AgentDialog(AgentView):
             self.trouble.emit(f"The tools' answers cannot be kept: {error.strerror or error}.")
 
     def _show_running(self) -> None:
-        self.go.setText("Stop" if self.running else "Run until answer")
+        self.go.setText("Stop" if self.running else "Run agent loop")
         for widget in (self.limit, self.branch, self.say, self.say_go, *self.ways.values()):
             widget.setEnabled(not self.running)
         self.ways["timeline"].setEnabled(True)

@@ -195,12 +195,12 @@ class AgentView(TaskDialog):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.setWindowTitle("Run until answer")
+        self.setWindowTitle("Run agent loop")
         self._build()
         self._lay_out()
 
     def _build(self) -> None:
-        self.go = QPushButton("Run until answer")
+        self.go = QPushButton("Run agent loop")
         self.go.setProperty("look", "primary")
         self.go.setAutoDefault(False)
         self.limit = padded(QSpinBox())

@@ -16,7 +16,9 @@ from playground.ui.widgets.icons import icon_button, set_icon
 
 HEIGHT_PX = 44
 WORDS_PX = 1_280
-"""Least width with words on modes and "Verify caching"."""
+"""Least width with words on modes."""
+VERIFY_WORDS_PX = 1_400
+"""Least width with words on "Verify caching"."""
 LEAST_PX = 860
 VERIFY = "Verify caching"
 _NAME_CHARACTERS = 40
@@ -94,7 +96,7 @@ class TopBar(QFrame):
         self._send.setProperty("look", "primary")
         self._send.clicked.connect(self.send_clicked)
         self._verify = QPushButton(VERIFY)
-        self._wide = True
+        self._words = (True, True)
         # Else the words would keep the window from becoming narrow.
         self.setMinimumWidth(LEAST_PX)
         set_icon(self._verify, "check", "text")
@@ -114,13 +116,13 @@ class TopBar(QFrame):
         self._mode_tools: QWidget | None = None
 
     def resizeEvent(self, event: QResizeEvent) -> None:
-        """Show icons only for modes and "Verify caching" in a window too narrow for their words."""
+        """Show icons only in a window too narrow for words: first for "Verify caching", then for the modes."""
         super().resizeEvent(event)
-        wide = self.width() >= WORDS_PX
-        if wide != self._wide:
-            self._wide = wide
-            self.modes.show_words(wide)
-            self._verify.setText(VERIFY if wide else "")
+        words = self.width() >= WORDS_PX, self.width() >= VERIFY_WORDS_PX
+        if words != self._words:
+            self._words = words
+            self.modes.show_words(words[0])
+            self._verify.setText(VERIFY if words[1] else "")
             self._verify.setAccessibleName(VERIFY)
 
     def show_tools(self, tools: QWidget | None, *, prompt: bool) -> None:

@@ -132,7 +132,7 @@ class ToolCallsTab(QScrollArea):
         self._filler_mark.setProperty("tone", "output")
         self._filler_mark.setWordWrap(True)
         self._filler = words("")
-        self.run = QPushButton("Run until answer: answer these calls, and go on")
+        self.run = QPushButton("Run agent loop: answer these calls and continue")
         self.run.setProperty("look", "link")
         self.run.clicked.connect(self.run_requested)
         self.run.hide()
