@@ -94,7 +94,9 @@ def test_windows_installer_is_well_formed_and_upgradable() -> None:
     package = ET.parse(PACKAGING / "windows/electron-playground.wxs").find(f"{space}Package")
     assert package is not None
     assert re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", str(package.get("UpgradeCode")))
-    feature = [item.get("Id") for item in package.find(f"{space}Feature") or ()]
+    found = package.find(f"{space}Feature")
+    assert found is not None
+    feature = [item.get("Id") for item in found]
     defined = {item.get("Id") for kind in ("ComponentGroup", "Component") for item in package.findall(f"{space}{kind}")}
     assert set(feature) == defined
 

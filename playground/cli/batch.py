@@ -38,6 +38,7 @@ from playground.experiments.batch_rows import BatchRow, map_columns, read_rows
 from playground.experiments.batch_runner import BatchProgress, BatchRunner
 from playground.prompt.document import Document, Json
 from playground.prompt.field_errors import FieldError, InputError
+from playground.prompt.files import dump
 from playground.runs.metrics import dollars, percent
 from playground.services import AppServices
 from playground.simulator.launch import SimulatorError
@@ -172,7 +173,12 @@ class _Job:
 
     async def _send(self, services: AppServices, endpoint: Endpoint, plan: tuple[PlannedRow, ...]) -> int:
         output = Path(self._options.output) if self._options.output else None
-        results = ResultFile(output, resume=self._options.resume)
+        rows = {
+            row.number: {name: row.values.get(column, "") for name, column in self._columns.items()}
+            for row in self._rows
+        }
+        prompt = dump(replace(self._document, variables={}, name="", id=""))
+        results = ResultFile(output, resume=self._options.resume, rows=rows, prompt=prompt)
         job = BatchJob(
             plan,
             self._columns,

@@ -61,21 +61,34 @@ class CheckedInput:
                 return parse_value(self.value).document
             return open_any_bytes(self.data, self.file).document
         except InputError as error:
-            if not self.recorded:
-                raise
-            named = [FieldError((self.name, *one.path), one.message, one.hint) for one in error.problems]
-            raise InputError(*named) from None
+            raise _named(self.name, error) from None
 
 
 def read_inputs(options: argparse.Namespace, baseline: str | None) -> list[CheckedInput]:
     """Read all inputs. Raises InputError with the file, line or entry."""
     names, log_filter = _sources(options)
-    found = [item for name in _files(names, baseline) for item in _read(name)]
+    found: list[CheckedInput] = []
+    for name in _files(names, baseline):
+        try:
+            found += _read(name)
+        except InputError as error:
+            raise _named(name, error) from None
     if log_filter is not None:
         found += asyncio.run(_rows(options.data_dir, log_filter))
     if not found:
         raise InputError(FieldError(("FILE",), "there is nothing to check."))
     return found
+
+
+def _named(name: str, error: InputError) -> InputError:
+    """Return the error with the input's name in front of each field; "-" is standard input."""
+    shown = "standard input" if name == "-" else name
+    return InputError(
+        *(
+            one if name in one.path or name in one.message else FieldError((shown, *one.path), one.message, one.hint)
+            for one in error.problems
+        )
+    )
 
 
 def _sources(options: argparse.Namespace) -> tuple[list[str], str | None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 import os
@@ -143,14 +144,23 @@ def tokens_of(result: Mapping[str, Json]) -> tuple[int | None, int | None]:
 class ResultFile:
     """The results of a batch on disk. `finished` has the results of rows that succeeded in an earlier run, by number.
 
-    A line that a crash cut off is removed when the file is opened again. Raises InputError if the file cannot be used,
-    also if another process writes it.
+    A line that a crash cut off is removed when the file is opened again. Raises InputError if the file cannot be used:
+    another process writes it, or it has results for other values than `rows` (by number) or of another `prompt`.
     """
 
-    def __init__(self, path: Path | None, *, resume: bool) -> None:
+    def __init__(
+        self,
+        path: Path | None,
+        *,
+        resume: bool,
+        rows: Mapping[int, Mapping[str, str]] | None = None,
+        prompt: str = "",
+    ) -> None:
         self.finished: dict[int, dict[str, Json]] = {}
         self.batch_id = uuid.uuid4().hex
         """Names the batch in the request log. Kept in `<output>.batch` until every row was answered."""
+        self._rows = rows
+        self._prompt = hashlib.sha256(prompt.encode("utf-8", "surrogatepass")).hexdigest()[:32] if prompt else ""
         self._note = None if path is None else path.with_name(path.name + ".batch")
         self._csv = path is not None and is_csv(path)
         self._file: BinaryIO | None = None
@@ -158,10 +168,13 @@ class ResultFile:
         if path is None:
             return
         try:
+            if resume and self._note is not None and self._note.exists():
+                self._read_note(path)
             if resume and path.exists():
                 self._keep_whole_lines(path)
             self._file = path.open("ab" if resume else "xb")
-            self._keep_batch_id(resume=resume)
+            assert self._note is not None
+            self._note.write_text(f"{self.batch_id}\n{self._prompt}\n", "ascii")
         except FileExistsError:
             raise _unusable(f"{path} exists.", "Name another file, or continue that batch with --resume.") from None
         except OSError as error:
@@ -176,17 +189,24 @@ class ResultFile:
         data = path.read_bytes()
         results = parse_results(data, path)
         self.finished = {row_number(result): result for result in results if result.get("phase") == "done"}
+        for number, result in self.finished.items():
+            if self._rows is not None and self._rows.get(number) != result.get("variables"):
+                raise _unusable(
+                    f"{path} has an answer for other values of row {number}.",
+                    "Continue with the same data, or name another file.",
+                )
         if len(self.finished) < len(results) or not data.endswith(b"\n"):
             replacement = path.with_name(path.name + ".tmp")
             replacement.write_bytes(format_results(self.finished.values(), path))
             replacement.replace(path)
 
-    def _keep_batch_id(self, *, resume: bool) -> None:
+    def _read_note(self, path: Path) -> None:
         assert self._note is not None
-        if resume and self._note.exists():
-            self.batch_id = self._note.read_text("ascii").strip()[:32]
-        else:
-            self._note.write_text(self.batch_id + "\n", "ascii")
+        self.batch_id, _, prompt = self._note.read_text("ascii").partition("\n")
+        self._prompt = self._prompt or prompt.strip()
+        if prompt.strip() not in ("", self._prompt):
+            hint = "Continue with the same prompt, or name another file."
+            raise _unusable(f"{path} has answers to another prompt.", hint)
 
     def write(self, result: Mapping[str, Json]) -> None:
         """Append a result; it is on disk when this returns. Raises OSError."""

@@ -116,6 +116,28 @@ def test_batch_existing_output_without_resume_is_refused_and_unchanged(project: 
     assert made.served() == 0
 
 
+@pytest.mark.parametrize("changed", ["data", "prompt"])
+def test_batch_resume_with_other_data_or_prompt_is_refused_and_unchanged(project: MakeProject, changed: str) -> None:
+    made = project()
+    out = made.folder / "out.jsonl"
+    fault = json.dumps({"fault": "403", "times": 1}).encode()
+    address = made.base_url.removesuffix("/waves/v1") + "/simulator/faults"
+    urllib.request.urlopen(urllib.request.Request(address, fault, {"Content-Type": "application/json"})).close()
+    assert made.run("-o", str(out), "--concurrency", "1").returncode == 1
+    before, sent = out.read_bytes(), made.served()
+    if changed == "data":
+        data = made.folder / "data.csv"
+        lines = data.read_text("utf-8").splitlines()
+        data.write_text("\n".join([lines[0], *reversed(lines[1:])]), "utf-8")
+    else:
+        prompt = made.folder / "prompt.json"
+        prompt.write_text(prompt.read_text("utf-8").replace(SYSTEM[:5], f"Then {SYSTEM[:5]}", 1), "utf-8")
+    done = made.run("-o", str(out), "--resume")
+    assert done.returncode == 2, done.stderr
+    assert out.read_bytes() == before
+    assert made.served() == sent
+
+
 def test_batch_failed_rows_alone_are_sent_again_by_resume(project: MakeProject) -> None:
     made = project()
     out = made.folder / "out.csv"
