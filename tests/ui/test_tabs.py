@@ -241,3 +241,25 @@ def test_a_missing_file_is_marked_and_named(tell: Tell, tmp_path: Path) -> None:
         await hand.until(lambda: str(a) in window.trouble.words, "the notice")
 
     tell(story)
+
+
+def test_a_save_that_waits_writes_the_prompt_of_its_own_tab(tell: Tell, tmp_path: Path) -> None:
+    a, b = prompt_file(tmp_path, "a", "text of a"), prompt_file(tmp_path, "b", "text of b")
+
+    async def story(session: Session, hand: UiDriver) -> None:
+        files = session.window.files
+        await files.open_all([a, b])
+        page = files.tabs.find(a)
+        assert page is not None
+        files.tabs.show_page(page)
+        async with files._saving:
+            files.save()
+            other = files.tabs.find(b)
+            assert other is not None
+            files.tabs.show_page(other)
+        await hand.until(lambda: not files._saving.locked(), "the save")
+        assert b"text of a" in a.read_bytes()
+        assert b"text of b" in b.read_bytes()
+        assert (page.file.path, other.file.path) == (a, b)
+
+    tell(story)

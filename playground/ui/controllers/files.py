@@ -189,6 +189,7 @@ class Files(QObject):
         `in_tab`: display the tab in which the file is open, or open it in a new tab unless the one on display is empty.
         Otherwise it replaces the prompt on display, which Undo brings back.
         """
+        shown = self.tabs.page
         path = await asyncio.to_thread(path.absolute)
         if in_tab and (page := self.tabs.find(path)) is not None:
             self.tabs.show_page(page)
@@ -198,6 +199,8 @@ class Files(QObject):
             return
         if in_tab:
             self._need_tab()
+        elif shown in self.tabs.pages:
+            self.tabs.show_page(shown)
         opened, digest = read
         # A prompt of another tool gets no file: Save must not replace the other tool's file with this program's format.
         file = PromptFile(None if opened.imported else path, opened.format, opened.document, digest)
@@ -243,7 +246,7 @@ class Files(QObject):
         if path is None:
             self.save_as()
         else:
-            self._tasks.start(self.save_file(path), "save the prompt")
+            self._tasks.start(self.save_file(path, page=self.tabs.page), "save the prompt")
 
     def save_as(self) -> None:
         """Ask for a file and a format, and save to it."""
@@ -262,7 +265,8 @@ class Files(QObject):
         if chosen in EXPORTS:
             self._tasks.start(self.export_file(path, EXPORTS[chosen]), "export the prompt")
         else:
-            self._tasks.start(self.save_file(path, self._format(chosen), force=True), "save the prompt")
+            saving = self.save_file(path, self._format(chosen), force=True, page=self.tabs.page)
+            self._tasks.start(saving, "save the prompt")
 
     async def export_file(self, path: Path, ending: str) -> None:
         """Write the prompt in another tool's format, and report what is not in it. The prompt's file is unchanged."""
@@ -289,14 +293,22 @@ class Files(QObject):
             return PROMPT_FORMAT
         return kept if kept.kind == "request_body" else FileFormat("request_body", "electron")
 
-    async def save_file(self, path: Path, file_format: FileFormat | None = None, *, force: bool = False) -> None:
-        """Write the prompt to `path`, completely or not at all. A file that changed on disk is not overwritten, unless
-        `force`: the user named the file just now."""
+    async def save_file(
+        self,
+        path: Path,
+        file_format: FileFormat | None = None,
+        *,
+        force: bool = False,
+        page: PromptPage | None = None,
+    ) -> None:
+        """Write a prompt to `path`, completely or not at all. A file that changed on disk is not overwritten, unless
+        `force`: the user named the file just now. `page`: the prompt to write; None: the one on display now."""
+        page = page or self.tabs.page
         async with self._saving:
-            file, document = self.file, self._prompt.document()
+            file, document = page.file, page.document
             written = file_format or file.format
             data = dump(document, written).encode()
-            if file.digest == NOT_COMPARED:
+            if file.digest == NOT_COMPARED and file is self.file:
                 await self.check_disk(while_saving=True)
             known = None if force or path != file.path else file.digest
             try:
@@ -354,7 +366,7 @@ class Files(QObject):
 
     async def _save_then(self, path: Path, page: PromptPage, run: Callable[[], None]) -> None:
         self.tabs.show_page(page)
-        await self.save_file(path)
+        await self.save_file(path, page=page)
         if not page.dirty:
             run()
 
@@ -411,9 +423,11 @@ class Files(QObject):
 
     async def reload(self) -> None:
         """Replace the prompt by the file on disk; Undo brings the prompt back."""
-        path = self.file.path
+        page = self.tabs.page
+        path = page.file.path
         read = await self._read(path) if path is not None else None
-        if path is not None and read is not None:
+        if path is not None and read is not None and page in self.tabs.pages:
+            self.tabs.show_page(page)  # another tab may be on display by now
             self._show(read[0].document, PromptFile(path, read[0].format, read[0].document, read[1]), "Reload")
 
     async def keep_mine(self) -> None:

@@ -195,9 +195,10 @@ class VersionPaths(QObject):
         return text
 
     async def _restore(self, item: Version | Commit) -> None:
+        page = self._files.tabs.page
         document = await self._document(item)
-        if document is None:
-            return
+        if document is None or page is not self._files.tabs.page:
+            return  # gone, or another prompt is on display by now
         now = self._prompt.document()
         values = {**document.variables, **now.variables}
         restored = replace(document, id=now.id, name=now.name, variables=values)
