@@ -10,6 +10,7 @@ from playground.experiments.batch_plan import MINUTE_S, PlannedRow
 from playground.prompt.field_errors import InputError
 from playground.runs.run import Run
 from playground.runs.state import RunState
+from playground.simulator.launch import SimulatorError
 
 Send = Callable[[PlannedRow, Callable[[Run], None]], Awaitable[RunState]]
 """Sends a row and returns how it ended. The callback receives the run before its first byte is sent."""
@@ -95,7 +96,7 @@ class BatchRunner:
             async with asyncio.TaskGroup() as group:
                 for _ in range(min(self.concurrency, len(self.plan))):
                     group.create_task(self._work())
-        except* OSError as failed:
+        except* (OSError, SimulatorError) as failed:
             raise failed.exceptions[0] from None
         return self.progress
 

@@ -122,6 +122,10 @@ class VersionStore:
         handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o600)
         try:
             size = os.fstat(handle).st_size
+            if size + len(data) > MAX_BYTES:
+                raise OSError(
+                    None, f"The version history would have more than {MAX_BYTES:,} bytes; delete it to begin again"
+                )
             _write_all(handle, data, size)
             os.fsync(handle)
         finally:

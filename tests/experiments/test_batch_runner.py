@@ -28,6 +28,7 @@ from playground.prompt.document import Document, Json, Message
 from playground.prompt.field_errors import InputError
 from playground.runs.run import Run
 from playground.runs.state import RunState, fold
+from playground.simulator.launch import SimulatorError
 
 PROMPT = Document(messages=(Message("system", "{{sheet}}"), Message("user", "{{question}}")))
 COLUMNS = {"sheet": "sheet", "question": "question"}
@@ -86,6 +87,21 @@ def test_runner_disk_error_ends_the_batch() -> None:
         raise OSError(28, "No space left on device")
 
     with pytest.raises(OSError, match="No space"):
+        asyncio.run(BatchRunner(plan, 3, send, keep).execute())
+
+
+def test_runner_simulator_that_ends_meanwhile_raises_its_own_error() -> None:
+    plan = plan_rows(PROMPT, ROWS, COLUMNS, "file")
+
+    async def send(item: PlannedRow, _began: Callable[[Run], None]) -> RunState:
+        if item.row.number == 4:
+            raise SimulatorError("it ended")
+        return finished()
+
+    async def keep(_item: PlannedRow, _outcome: RunState | Exception) -> None:
+        await asyncio.sleep(0)
+
+    with pytest.raises(SimulatorError, match="it ended"):
         asyncio.run(BatchRunner(plan, 3, send, keep).execute())
 
 

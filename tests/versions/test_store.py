@@ -196,3 +196,14 @@ def test_record_process_killed_while_appending_keeps_every_acknowledged_version(
     found = systems(VersionStore(tmp_path))
     assert set(acknowledged) <= set(found)
     assert len(found) <= len(acknowledged) + 5
+
+
+def test_record_beyond_the_limit_is_refused_and_the_history_stays_readable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = VersionStore(tmp_path)
+    store.record(KEY, prompt("one"), "sent")
+    monkeypatch.setattr("playground.versions.store.MAX_BYTES", store.path(KEY).stat().st_size + 10)
+    with pytest.raises(OSError, match="more than"):
+        store.record(KEY, prompt("two"), "sent")
+    assert systems(VersionStore(tmp_path)) == ["one"]

@@ -440,20 +440,26 @@ class CompareController(QObject):
             return
         document = self.document_of(slot)
         slot.sent = document
+        sent: PendingRequest | None = None
+
+        def dispatched(pending: PendingRequest) -> None:
+            nonlocal sent
+            sent = pending
+            self._dispatched(slot, step, pending)
+
         try:
             if cold and document.messages:
                 document = cold_document(document, secrets.token_hex(6))
-            pending = await self._workspace.sender.send(
-                document, slot.variant.endpoint, partial(self._dispatched, slot, step), tag=TAG
-            )
+            pending = await self._workspace.sender.send(document, slot.variant.endpoint, dispatched, tag=TAG)
         except (InputError, SimulatorError) as error:
             problem = error.problems[0] if isinstance(error, InputError) else error
             slot.note, slot.stopped = f"Not sent: {problem}", True
             self._mark(slot)
             return
         finally:
-            # Cancelled or not: a request that was sent keeps its figures and its tags.
-            self._ended(slot, step)
+            # Cancelled or not: a request that was sent keeps its figures.
+            if sent is not None:
+                self._ended(slot, step, sent)
         await self._tag(pending.run.id, step)
 
     def _dispatched(self, slot: ColumnSlot, step: Step, pending: PendingRequest) -> None:
@@ -465,9 +471,8 @@ class CompareController(QObject):
         self._mark(slot)
         self.row_logged.emit(pending.run.id)
 
-    def _ended(self, slot: ColumnSlot, step: Step) -> None:
-        pending = slot.pending
-        if pending is None or not pending.run.state.ended:
+    def _ended(self, slot: ColumnSlot, step: Step, pending: PendingRequest) -> None:
+        if not pending.run.state.ended:
             return
         known = {run.run_id for run in slot.runs}
         if not step.warm_up and pending.run.id not in known:
@@ -623,14 +628,19 @@ class CompareController(QObject):
             return
         self.trouble.emit(f"The comparison is in {path}.")
 
+    def _is_busy(self) -> bool:
+        """Return whether requests run, and say so."""
+        if self.running:
+            self.trouble.emit("A comparison is being sent: stop it, or wait for its end.")
+        return self.running
+
     async def open_logged(self, run_ids: Sequence[str]) -> None:
         """Show logged requests: a whole comparison if one of its requests is given, else one column for each."""
         log = self._workspace.log
         if log is None:
             self.trouble.emit("There is no request log.")
             return
-        if self.running:
-            self.trouble.emit("A comparison is being sent: stop it, or wait for its end.")
+        if self._is_busy():
             return
         found = [await log.get(run_id) for run_id in run_ids[: len(LETTERS)]]
         runs = [stored for stored in found if stored is not None]
@@ -648,6 +658,8 @@ class CompareController(QObject):
                 columns.setdefault(known[1], []).append(stored)
         if not columns:
             self.trouble.emit("These requests are no longer in the log.")
+            return
+        if self._is_busy():  # started while the log was read
             return
         self._show_logged(columns, tagged[0] if tagged is not None else "")
 

@@ -38,11 +38,17 @@ class RecordedModel(QAbstractTableModel):
         self._causes = causes
         known = self.rows[0].number if self.rows else 0
         new = sum(row.number > known for row in rows)
-        if not self.rows or [row.run_id for row in rows[new:]] != [row.run_id for row in self.rows]:
+        stay = len(rows) - new
+        if not stay or [row.run_id for row in rows[new:]] != [row.run_id for row in self.rows[:stay]]:
             self.beginResetModel()
             self.rows = list(rows)
             self.endResetModel()
             return
+        if stay < len(self.rows):
+            # The oldest rows fall off the end.
+            self.beginRemoveRows(_NOWHERE, stay, len(self.rows) - 1)
+            self.rows = self.rows[:stay]
+            self.endRemoveRows()
         if new:
             self.beginInsertRows(_NOWHERE, 0, new - 1)
             self.rows = list(rows)
