@@ -45,28 +45,14 @@ class ServerProcess:
         return cls(process, _base_url(process))
 
     @property
-    def alive(self) -> bool:
-        """Return whether the process still runs."""
-        return self._process.poll() is None
-
-    @property
     def pid(self) -> int:
         """Return the process id."""
         return self._process.pid
 
     def watch(self, on_line: Callable[[str], object], on_end: Callable[[int], object]) -> None:
         """Call back from a thread with each line of standard error, then with the exit status."""
-        # A full pipe would block the child: standard output is read as well, and not used.
-        threading.Thread(target=self._drain, daemon=True).start()
         self._watcher = threading.Thread(target=self._watch, args=(on_line, on_end), daemon=True)
         self._watcher.start()
-
-    def _drain(self) -> None:
-        stream = self._process.stdout
-        assert stream is not None
-        with contextlib.suppress(OSError, ValueError):  # closed by `stop`
-            while stream.read(4096):
-                pass
 
     def _watch(self, on_line: Callable[[str], object], on_end: Callable[[int], object]) -> None:
         stream = self._process.stderr

@@ -49,9 +49,12 @@ class RecordedCacheModel:
         sent = Sent(record.run_id, request_id, time.time(), view.text, view, fields=fields)
         self._forecaster.record(record.endpoint_id, record.model, sent)
 
+    def forget(self, run_id: str) -> None:
+        """Drop the view of a request."""
+        self._views.pop(run_id, None)
+
     async def settle(self, record: RequestRecord, state: RunState) -> None:
         """Explain the report, store the explanation, and learn from the report. Only status 200 teaches."""
-        self._views.pop(record.run_id, None)
         if state.status != 200:
             return
         where = record.endpoint_id, record.model

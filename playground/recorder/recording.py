@@ -49,6 +49,9 @@ class CacheModel(Protocol):
     def accept(self, record: RequestRecord, request_id: str | None) -> None:
         """Note that the server accepted the request."""
 
+    def forget(self, run_id: str) -> None:
+        """Drop what is kept of a request that has ended, or could not be recorded."""
+
     async def settle(self, record: RequestRecord, state: RunState) -> None:
         """Explain the reported usage, store the explanation, and learn from it."""
 
@@ -140,5 +143,7 @@ class Recording:
         except Exception as error:  # the log reports expected failures itself; forwarding continues in any case
             self._on_problem(f"A request is not recorded: {type(error).__name__}: {error}")
         finally:
+            if self._model is not None:
+                self._model.forget(record.run_id)
             if (finished := self._unfinished.pop(record.run_id, None)) is not None:
                 finished.set()

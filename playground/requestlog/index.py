@@ -37,11 +37,6 @@ def document(texts: tuple[str, ...], ids: tuple[str, ...]) -> str:
     return indexed("\n".join((*texts, *sorted(ids))))
 
 
-def add_known(connection: sqlite3.Connection, number: int, texts: tuple[str, ...], ids: tuple[str, ...]) -> None:
-    """Add a run with known texts and ids."""
-    connection.execute("INSERT INTO texts_search (rowid, text) VALUES (?, ?)", (number, document(texts, ids)))
-
-
 def _document(connection: sqlite3.Connection, number: int) -> str:
     texts = connection.execute(f"SELECT {', '.join(TEXTS)} FROM texts WHERE number = ?", (number,)).fetchone()
     ids = connection.execute("SELECT id FROM ids WHERE number = ?", (number,))

@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QCloseEvent, QPaintEvent, QResizeEvent
@@ -441,6 +442,8 @@ class MainWindow(QMainWindow):
                 "Simulator: replies are simulated, nothing leaves this computer",
                 [("Connect to Electron…", self.program.connect_to_electron)],
             )
+        elif endpoint.kind != "simulator":
+            self.simulated.say(f"Requests go to {visible_line(urlsplit(endpoint.base_url).netloc or endpoint.name)}")
         if self._answers is not None:
             self._answers.adviser.look_soon()
             self.workspace.tasks.start(self._remember(), "load logged requests")

@@ -252,12 +252,14 @@ def test_a_save_that_waits_writes_the_prompt_of_its_own_tab(tell: Tell, tmp_path
         page = files.tabs.find(a)
         assert page is not None
         files.tabs.show_page(page)
+        saved: list[str] = []
+        files.saved.connect(saved.append)
         async with files._saving:
             files.save()
             other = files.tabs.find(b)
             assert other is not None
             files.tabs.show_page(other)
-        await hand.until(lambda: not files._saving.locked(), "the save")
+        await hand.until(lambda: bool(saved), "the save")
         assert b"text of a" in a.read_bytes()
         assert b"text of b" in b.read_bytes()
         assert (page.file.path, other.file.path) == (a, b)

@@ -7,6 +7,7 @@ import socket
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from PySide6.QtCore import QEvent, QObject, Qt
 from PySide6.QtWidgets import QApplication, QLabel, QSplitter, QWidget
@@ -78,7 +79,8 @@ def test_a_missing_key_is_said_and_nothing_is_sent(tell: Tell) -> None:
     async def story(session: Session, hand: UiDriver) -> None:
         window = session.window
         window.choose_endpoint(ELECTRON_ID)
-        assert not window.simulated.isVisible()
+        assert "simulated" not in window.simulated.words
+        assert urlsplit(session.workspace.endpoint.base_url).netloc in window.simulated.words
         window.requests.send_or_stop()
         await hand.until(lambda: not window.requests.running, "the refusal")
         assert window.trouble.isVisible()

@@ -61,11 +61,17 @@ class VersionPaths(QObject):
         files.file_saved.connect(self._saved)
         files.changed.connect(self._file_changed)
         self._shown_key = ""
+        self._displayed: tuple[Path | None, str] | None = None
+        """File and document id of the history on display."""
 
     @property
     def key(self) -> str:
         """The identity of the prompt in the editor."""
         return history_key(self._files.file.path, self._prompt.document().id)
+
+    @property
+    def _identity(self) -> tuple[Path | None, str]:
+        return self._files.file.path, self._prompt.document().id
 
     @property
     def panel(self) -> VersionsPanel | None:
@@ -85,7 +91,8 @@ class VersionPaths(QObject):
         self._refresh_soon()
 
     def _file_changed(self) -> None:
-        if self._panel is not None and self.key != self._shown_key:
+        # At every keystroke: the key itself would resolve the path on the disk.
+        if self._panel is not None and self._identity != self._displayed:
             self._refresh_soon()
 
     def toggle(self) -> None:
@@ -129,7 +136,7 @@ class VersionPaths(QObject):
     async def refresh(self) -> None:
         """Read the history and show it."""
         self._reading += 1
-        reading, key, file = self._reading, self.key, self._files.file.path
+        reading, key, identity = self._reading, self.key, self._identity
         versions = self._workspace.versions
         try:
             overview = await versions.overview(key)
@@ -137,10 +144,10 @@ class VersionPaths(QObject):
             self.trouble.emit(f"The version history cannot be read: {error.strerror or error}.")
             return
         rows: dict[str, LogRow] = await versions.rows(overview.versions, self._workspace.log)
-        commits = await versions.commits(file)
+        commits = await versions.commits(identity[0])
         if self._panel is None or reading != self._reading:
             return  # closed, or read again meanwhile
-        self._shown_key = key
+        self._shown_key, self._displayed = key, identity
         self._figures = {version.id: versions.figures(version, rows) for version in overview.versions}
         name = self._files.name or "Untitled"
         count = len(overview.versions)

@@ -267,10 +267,10 @@ class VersionsPanel(QFrame):
             note = item.note if isinstance(item, Version) else ""
             entry.setToolTip("\n".join(map(visible_line, note.splitlines())) if note else "")
             self.list.addItem(entry)
-        self.list.blockSignals(False)
         self._search()
         ids = [item.id for item in self._items]
         self.list.setCurrentRow(ids.index(chosen.id) if chosen is not None and chosen.id in ids else 0 if ids else -1)
+        self.list.blockSignals(False)
         if base is not None and base.id in ids and chosen is not None:
             self._choose_base(base.id)
         self._chosen(keep_base=chosen is not None)
