@@ -157,26 +157,42 @@ def analyse(requests: Sequence[RecordedRequest]) -> Analysis:
             Leak(span.family, span, request.row.run_id, request.body, _place(request.body, span), price, front)
         )
     leaks.sort(key=lambda leak: -leak.span.tokens_per_request)
-    return Analysis(tuple(_program([requests[index] for index in members]) for members in groups), tuple(leaks))
+    members = [[requests[index] for index in group] for group in groups]
+    found = program_names([(group[0].body, group[-1].body) for group in members])
+    return Analysis(tuple(map(_program, found, members)), tuple(leaks))
 
 
-def _program(members: Sequence[RecordedRequest]) -> Program:
+def _program(name: str, members: Sequence[RecordedRequest]) -> Program:
     conversations: dict[str, list[str]] = {}
     for member in members:
         conversations.setdefault(member.row.conversation or "", []).append(member.row.run_id)
     return Program(
-        _name(members[0].body, members[-1].body),
+        name,
         tuple(member.row.run_id for member in members),
         {key: tuple(run_ids) for key, run_ids in conversations.items()},
     )
 
 
-def _name(first: Mapping[str, Json], last: Mapping[str, Json]) -> str:
-    """Return the first sentence of the prompt that the first and the last request share."""
+def program_names(bodies: Sequence[tuple[Mapping[str, Json], Mapping[str, Json]]]) -> list[str]:
+    """Return a name for each program from its first and its last body: the first sentence that both have and that no
+    other program has."""
+    shared = [_shared_sentences(first, last) for first, last in bodies]
+    names_: list[str] = []
+    for number, sentences in enumerate(shared):
+        others = {sentence for at, other in enumerate(shared) if at != number for sentence in other}
+        chosen = next((sentence for sentence in sentences if sentence not in others), "")
+        name = chosen or next(iter(sentences), "") or "Without text"
+        copies = sum(known == name or known.startswith(f"{name} (") for known in names_)
+        names_.append(f"{name} ({copies + 1})" if copies else name)
+    return names_
+
+
+def _shared_sentences(first: Mapping[str, Json], last: Mapping[str, Json]) -> list[str]:
     content, other = _content(first, 0), _content(last, 0)
-    sentences = [sentence for sentence in _SENTENCE_END.split(content) if sentence.strip()]
-    words = " ".join(next((sentence for sentence in sentences if sentence in other), content).split())
-    return (words if len(words) <= _NAME_CHARS else f"{words[: _NAME_CHARS - 1]}…") or "Without text"
+    sentences = [" ".join(one.split()) for one in _SENTENCE_END.split(content) if one.strip() and one in other]
+    return [
+        one if len(one) <= _NAME_CHARS else f"{one[: _NAME_CHARS - 1]}…" for one in sentences or content.split("\n")
+    ]
 
 
 def _place(body: Mapping[str, Json], span: VaryingSpan) -> str:
