@@ -97,6 +97,7 @@ _CONTROLS = {code: 0x2400 + code for code in range(0x20) if code not in (0x09, 0
 _CONTROLS |= dict.fromkeys(range(0x80, 0xA0), 0xFFFD) | {0x85: 0x2424}
 _CONTROLS |= dict.fromkeys((0x202B, 0x202E, 0x2067, 0x200F, 0x061C), 0x21E4)  # right-to-left: ⇤
 _CONTROLS |= dict.fromkeys((0x202A, 0x202D, 0x2066, 0x200E), 0x21E5)  # left-to-right: ⇥
+_CONTROLS |= {0xFEFF: 0x254E, 0xFFFE: 0xFFFD}  # at the start of a text, Qt takes these for a byte order mark
 _CONTROLS |= dict.fromkeys((0x202C, 0x2069), 0x21F9) | {0x2068: 0x21D4}  # end of an embedding: ⇹; first strong: ⇔
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication, QTextCursor
 from PySide6.QtTest import QTest
@@ -41,6 +42,15 @@ def test_a_part_is_copied_exactly(qtbot: QtBot) -> None:
     cursor.setPosition(9, QTextCursor.MoveMode.KeepAnchor)
     text.setTextCursor(cursor)
     assert text.selected_exact_text() == "\u00a0one\r\ntw"
+
+
+@pytest.mark.parametrize("exact", ["\ufeffbom", "\ufeff\ufeffabc", "a\ufeff", "\ufffeabc"])
+def test_selecting_all_of_a_text_with_byte_order_marks_gives_all_of_it(qtbot: QtBot, exact: str) -> None:
+    text = _shown(qtbot)
+    text.show_text(exact)
+    text.selectAll()
+    assert text.selected_exact_text() == exact
+    assert len(text.toPlainText()) == len(exact)
 
 
 def test_it_follows_at_the_end_and_only_there(qtbot: QtBot) -> None:
