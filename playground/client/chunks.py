@@ -33,7 +33,7 @@ from playground.client.events import (
 from playground.client.sse import JSON_LINES, NamedData
 from playground.client.tool_call_assembler import ToolCallAssembler
 from playground.client.usage_fields import UsageReader, count
-from playground.prompt.json_bounds import JsonBoundsError, check_depth
+from playground.prompt.json_bounds import JsonBoundsError, check_depth, json_lines
 
 MOST_ALTERNATIVES = 20
 """top_logprobs goes to 20 (electron-api.md, Parameters)."""
@@ -211,7 +211,7 @@ class ChunkDecoder:
 
     def _json_lines(self, data: str, at: float) -> list[AnyEvent]:
         """Decode lines outside any field of the event stream, one object each (the standard ignores such lines)."""
-        lines, events = data.splitlines(), list[AnyEvent]()
+        lines, events = json_lines(data), list[AnyEvent]()
         if len(lines) < 2 or not all(line.startswith("{") and line.rstrip().endswith("}") for line in lines):
             self._pass_over(data)
             return events

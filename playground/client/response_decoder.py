@@ -16,7 +16,7 @@ from playground.client.events import AnyEvent, ApiError, Completed, RawEvent
 from playground.client.redact import key_forms, mask, redact
 from playground.client.sse import DEFAULT_LIMITS, FrameTooLarge, NamedData, ResponseLimits, SseFramer
 from playground.client.stream_redactor import SplitKeys
-from playground.prompt.json_bounds import JsonBoundsError
+from playground.prompt.json_bounds import JsonBoundsError, json_lines
 
 EVENT_STREAM = "text/event-stream"
 _SSE_START = re.compile(rb"\s*(?::|(?:data|event|id|retry|error)\s*:)")
@@ -162,7 +162,7 @@ class ResponseDecoder:
                 self._end_of_stream(at, events)
             return
         data = self._held.decode("utf-8-sig", "replace")
-        lines = data.splitlines() if self._is_json_lines(data) else [data]
+        lines = json_lines(data) if self._is_json_lines(data) else [data]
         for line in lines:
             if not self._take(line, at, events):
                 return
@@ -174,7 +174,7 @@ class ResponseDecoder:
     @staticmethod
     def _is_json_lines(data: str) -> bool:
         """Return whether the body has one JSON object per line instead of one object."""
-        lines = data.strip().splitlines()
+        lines = json_lines(data.strip())
         return len(lines) > 1 and all(line.startswith("{") and line.rstrip().endswith("}") for line in lines)
 
     def _end_of_stream(self, at: float, events: list[AnyEvent]) -> None:
@@ -203,7 +203,7 @@ class ResponseDecoder:
             return True
         if data.lstrip()[:1] not in ("{", "[") or data.rstrip()[-1:] not in ("}", "]"):
             return False
-        return _is_json(data) or (isinstance(data, NamedData) and all(map(_is_json, data.splitlines())))
+        return _is_json(data) or (isinstance(data, NamedData) and all(map(_is_json, json_lines(data))))
 
     def _complete(self, at: float, events: list[AnyEvent], *, saw_done: bool) -> None:
         """End the response: completed if it has a finish_reason or an answer and no skipped error message."""

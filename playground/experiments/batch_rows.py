@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from playground.prompt.document import Document
 from playground.prompt.field_errors import FieldError, InputError
+from playground.prompt.json_bounds import json_lines
 from playground.prompt.variables import names, render
 
 MAX_DATA_BYTES = 268_435_456
@@ -76,7 +77,7 @@ def _json(text: str) -> Iterable[dict[str, str]]:
         for index, value in enumerate(values):
             yield _values(value, index + 1)
         return
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(json_lines(text), 1):
         if line.strip():
             yield _values(_parsed(line, number), number)
 

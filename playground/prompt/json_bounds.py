@@ -82,3 +82,13 @@ def _finite(digits: str) -> float:
 
 def _refuse_constant(name: str) -> NoReturn:
     raise JsonBoundsError(f"{name} is not a number in JSON.")
+
+
+_LINE_END = re.compile(r"\r\n|\n|\r")
+
+
+def json_lines(text: str) -> list[str]:
+    """Return the lines of JSON lines. Unlike `str.splitlines`: JSON strings may hold U+0085, U+2028 and U+2029 as they
+    are."""
+    lines = _LINE_END.split(text)
+    return lines[:-1] if not lines[-1] else lines

@@ -11,7 +11,7 @@ from playground.prompt.import_formats.api_bodies import open_json, open_json_lin
 from playground.prompt.import_formats.curl import ReadFile, open_curl, refuse_files
 from playground.prompt.import_formats.snippets import CALL, open_snippet
 from playground.prompt.import_formats.yaml_files import open_yaml
-from playground.prompt.json_bounds import JsonBoundsError, loads
+from playground.prompt.json_bounds import JsonBoundsError, json_lines, loads
 
 ACCEPTED = (
     "Accepted: a prompt file, a request body, a list of messages, a curl command, Python or JavaScript with an SDK "
@@ -90,7 +90,7 @@ def _json(text: str) -> OpenedPrompt:
     except JsonBoundsError as error:
         raise InputError(FieldError((), str(error))) from None
     except json.JSONDecodeError:
-        lines = [line for line in text.splitlines() if line.strip()]
+        lines = [line for line in json_lines(text) if line.strip()]
         if len(lines) > 1 and all(line.lstrip().startswith("{") and line.rstrip().endswith("}") for line in lines):
             return open_json_lines(lines)
         return parse(text)  # raises InputError with the position
