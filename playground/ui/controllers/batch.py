@@ -91,7 +91,9 @@ class BatchController(QObject):
         self._job: BatchJob | None = None
         self._totals: BatchTotals | None = None
         self._task: asyncio.Task[None] | None = None
-        self._generation = 0
+        self._generation = self._ended_generation = 0
+        self._start_wanted = False
+        """Whether Start was pressed while a plan is being made: the batch begins with that plan."""
         self._dirty = False
         self.page, self.tools = BatchPage(), BatchTools()
         self._plan_timer = QTimer(self, interval=PLAN_MS, singleShot=True)
@@ -251,7 +253,7 @@ class BatchController(QObject):
     def plan_soon(self) -> None:
         """Plan again after a change."""
         if self.setting_up:
-            self._planned = None
+            self._planned, self._start_wanted = None, False
             self._show_tools()
             self._plan_timer.start()
 
@@ -281,14 +283,23 @@ class BatchController(QObject):
             planned = await asyncio.to_thread(work)
         except InputError as bad:
             if generation == self._generation:
-                self._planned = None
+                self._planned, self._start_wanted = None, False
+                self._ended_generation = generation
                 setup.show_error(bad.problems[0])
                 setup.show_forecast(None, "")
                 self._show_tools()
             return
         if generation == self._generation and self.setting_up:
+            self._ended_generation = generation
             setup.show_error(None)
             self._show_plan(planned)
+            if self._start_wanted:
+                self._start_wanted = False
+                self._begin(None)
+
+    @property
+    def _planning(self) -> bool:
+        return self._plan_timer.isActive() or self._generation != self._ended_generation
 
     def _show_plan(self, planned: _Planned) -> None:
         self._planned = planned
@@ -312,6 +323,8 @@ class BatchController(QObject):
             self._begin(None)
         elif not self.running and self._saved is not None:
             self.new_batch()
+        elif self.setting_up and self._planned is None:
+            self._start_wanted = self._planning
 
     def retry_failed(self) -> None:
         """Send the failed rows again, and no others."""
@@ -333,6 +346,7 @@ class BatchController(QObject):
         if planned is None or only == frozenset():
             return
         self._generation += 1
+        self._ended_generation = self._generation
         self.page.notice.hide()
         for line in self.page.model.lines:
             if line.status == "failed" and (only is None or line.item.row.number in only):

@@ -77,6 +77,10 @@ async def control(session: Session, path: str, body: dict[str, Any] | None = Non
     return await asyncio.to_thread(call)
 
 
+def looking_for_unfinished() -> bool:
+    return any(task.get_name() == "look for an unfinished batch" for task in asyncio.all_tasks())
+
+
 async def served(session: Session) -> int:
     return int((await control(session, "/simulator/stats"))["served"])
 
@@ -100,6 +104,19 @@ def test_batch_every_row_is_sent_warm_first_and_measured(tell: Tell, tmp_path: P
         assert "Measured" in page.order_text.text()
         assert batch.tools.run.text() == "New batch"
         assert await served(session) == 12
+
+    tell(story)
+
+
+def test_batch_start_right_after_a_change_begins_with_the_new_plan(tell: Tell, tmp_path: Path) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
+        batch = await planned(session, hand, tmp_path)
+        batch.page.setup.concurrency.setValue(2)
+        assert not batch.tools.run.isEnabled()
+        session.window.actions_table["send"].trigger()
+        await hand.until(lambda: batch.running, "the start")
+        await ended(batch, hand)
+        assert batch.page.model.counts["done"] == 12
 
     tell(story)
 
@@ -211,7 +228,7 @@ def test_batch_of_closed_window_continues_with_its_own_prompt(tell: Tell, tmp_pa
 
     async def third(session: Session, hand: UiDriver) -> None:
         batch = batch_of(session)
-        await hand.until(session.ready.is_set, "the session")
+        await hand.until(lambda: not looking_for_unfinished(), "the end of the search for an unfinished batch")
         assert not batch.page.notice.isVisible()
 
     tell(first)
