@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from playground.cli.check_inputs import CheckedInput, read_inputs
-from playground.cli.check_report import CheckReport, print_report, span_finding
+from playground.cli.check_report import OWN_RULES, CheckReport, print_report, span_finding
 from playground.cli.exit_status import FAILED, FINISHED
 from playground.client.endpoint import Rates
 from playground.export.terminal import print_error
@@ -56,7 +56,8 @@ def check(options: argparse.Namespace) -> int:
     bodies = [(item, item.body) for item in inputs if item.body is not None]
     spans = varying_spans([body for _, body in bodies]) if len(bodies) > 1 else []
     found_spans = [(bodies[span.request][0], span, span_finding(span, rates, _severity(span))) for span in spans]
-    notes = _compared(options, groups, results, rates) if options.baseline is not None else []
+    found_spans = [one for one in found_spans if not ignored & {one[2].rule, one[2].key}]
+    notes = _compared(options, groups, results, rates, ignored) if options.baseline is not None else []
     report = CheckReport(results, found_spans, rates, notes)
     print_report(report, "json" if options.json else options.format)
     return FAILED if report.fails(options.fail_on) else FINISHED
@@ -126,6 +127,7 @@ def _compared(
     groups: Mapping[str, Sequence[CheckedInput]],
     results: Sequence[tuple[CheckedInput, list[Finding]]],
     rates: Rates,
+    ignored: frozenset[str],
 ) -> list[Finding]:
     """Add findings about prefixes to the results, or update the baseline. Returns notes about removed prompts."""
     path = Path(options.baseline)
@@ -142,7 +144,8 @@ def _compared(
     by_name = {names[name]: members[-1] for name, members in groups.items()}
     found_of = {id(item): found for item, found in results}
     for name, finding in regressions(old, prefixes, estimate, rates):
-        found_of[id(by_name[name])].append(finding)
+        if not ignored & {finding.rule, finding.key}:
+            found_of[id(by_name[name])].append(finding)
     return [removed(name) for name in gone]
 
 
@@ -205,7 +208,7 @@ def _rates(text: str | None) -> Rates:
 
 
 def _ignored(given: Sequence[str]) -> frozenset[str]:
-    known = {rule.name for rule in RULES}
+    known = {rule.name for rule in RULES} | set(OWN_RULES)
     for name in given:
         if name.partition(":")[0] not in known:
             raise InputError(FieldError(("--ignore",), f"{name} is no rule.", f"There are {', '.join(sorted(known))}."))

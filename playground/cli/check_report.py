@@ -30,7 +30,7 @@ _LEVELS: dict[Severity, tuple[str, str]] = {
     "hint": ("note", "notice"),
 }
 """Level of SARIF and of GitHub."""
-_OWN_RULES = {
+OWN_RULES = {
     "varying-span": "A span in front of stable text differs between requests of one program.",
     "prefix-baseline": "The prefix that requests share is compared with the baseline.",
 }
@@ -99,13 +99,16 @@ def _print_text(report: CheckReport) -> None:
 
 
 def _summary(found: Sequence[Finding]) -> str:
-    counts = _counts(found)
-    return ", ".join(f"{counts[severity]} {severity}" for severity in SEVERITIES)
+    notes = sum(map(is_note, found))
+    counts = _counts(finding for finding in found if not is_note(finding))
+    summary = ", ".join(f"{counts[severity]} {severity}" for severity in SEVERITIES)
+    return f"{summary}, {notes} note" if notes else summary
 
 
 def _lines(finding: Finding, item: CheckedInput | None) -> Iterator[str]:
     where = ", ".join(_where(place, item) for place in finding.places if place.path)
-    yield f"{finding.severity}: {finding.title}" + (f" ({where})" if where else "") + f" [{finding.key}]"
+    label = "note" if is_note(finding) else finding.severity
+    yield f"{label}: {finding.title}" + (f" ({where})" if where else "") + f" [{finding.key}]"
     yield f"    {finding.detail}"
     for fact in finding.evidence:
         yield f"    {fact.label}: {fact.text}{' tokens' if fact.unit == 'tokens' and fact.value is not None else ''}"
@@ -165,7 +168,7 @@ def _fields(found: Sequence[Finding], item: CheckedInput | None) -> dict[str, Js
 
 
 def _finding(finding: Finding, item: CheckedInput | None) -> Json:
-    own = _OWN_RULES.get(finding.rule)
+    own = OWN_RULES.get(finding.rule)
     rule = None if own else rule_named(finding.rule)
     return {
         "rule": finding.rule,
@@ -269,7 +272,7 @@ def _print_sarif(report: CheckReport) -> None:
 
 
 def _rule_text(name: str) -> str:
-    return _OWN_RULES.get(name) or rule_named(name).title
+    return OWN_RULES.get(name) or rule_named(name).title
 
 
 def _result(item: CheckedInput, finding: Finding, rule: int) -> Json:

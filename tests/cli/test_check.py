@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -383,3 +384,27 @@ def test_a_million_messages_are_refused_by_count(run: Run, tmp_path: Path) -> No
     done = run("check", file)
     assert (done.returncode, "messages" in done.stderr) == (2, True)
     assert time.perf_counter() - began < 30
+
+
+def test_baseline_reworded_stable_text_is_a_note_that_can_be_ignored(run: Run, tmp_path: Path) -> None:
+    prompt = tmp_path / "prompt.json"
+    arguments = ("check", str(prompt), "--baseline", str(tmp_path / "base.json"), "--fail-on", "hint")
+    prompt.write_text(json.dumps(_body(LONG)), "utf-8")
+    assert run(*arguments, "--update-baseline").returncode == 0
+    prompt.write_text(json.dumps(_body(f"X{LONG[1:]}")), "utf-8")
+    done = run(*arguments)
+    assert done.returncode == 0
+    assert "note: " in done.stdout
+    assert done.stdout.strip().endswith("0 hint, 1 note")
+    assert "note: " not in run(*arguments, "--ignore", "prefix-baseline:edited").stdout
+
+
+def test_varying_span_can_be_ignored_by_its_name(run: Run, tmp_path: Path) -> None:
+    lines = [json.dumps(_body(f"Caller {number}{number}. {LONG}")) for number in range(3)]
+    file = _file(tmp_path, "\n".join(lines), "requests.jsonl")
+    done = run("check", file)
+    assert done.returncode == 1
+    keys = set(re.findall(r"varying-span:[a-z_]+", done.stdout))
+    assert keys
+    ignored = [option for key in sorted(keys) for option in ("--ignore", key)]
+    assert "varying-span" not in run("check", file, *ignored).stdout
