@@ -126,6 +126,7 @@ QComboBox::drop-down { border: none; width: 22px; }
 QComboBox::down-arrow { image: url("$chevron"); width: 12px; height: 12px; }
 QSpinBox::up-button, QSpinBox::down-button { width: 0; border: none; }
 QDoubleSpinBox::up-button, QDoubleSpinBox::down-button { width: 0; border: none; }
+QDialogButtonBox { dialogbuttonbox-buttons-have-icons: 0; }
 QListWidget::item { padding: 6px 8px; }
 QListView[look="completions"] { background: $surface; border: 1px solid $accent; outline: none; }
 QListView[look="completions"]::item { padding: 4px 8px; }

@@ -34,7 +34,7 @@ def waiting(state: RunState, elapsed_s: float) -> str:
     if state.phase == "retrying" and state.retry is not None and state.trouble is not None:
         return retrying(state.trouble, state.retry, state.retry.at + state.retry.wait_s - elapsed_s)
     got_headers = bool(state.attempts) and state.attempts[-1].headers_at is not None
-    head = "Headers came" if got_headers else "Sent"
+    head = "Headers received" if got_headers else "Sent"
     return f"{head} · waiting for the first token… {elapsed_s:.1f} s"
 
 
