@@ -1,8 +1,8 @@
 """The forwarding server: every byte of a request goes to the endpoint, every byte of the response to the caller.
 
-h11 frames both sides, because trailers, informational responses, header case and streams that break off must pass
-unchanged; server libraries that parse for applications drop or repair them. Hop-by-hop header fields are not forwarded
-(RFC 9110, section 7.6.1).
+h11 frames requests and heads, because informational responses, header case and streams that break off must pass
+unchanged; server libraries that parse for applications drop or repair them. Response bodies are copied with their
+framing. Hop-by-hop header fields are not forwarded (RFC 9110, section 7.6.1).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Literal, Protocol
 import h11
 
 from playground.recorder.access import AccessPolicy, AccessRefusal
+from playground.recorder.body_framing import BodyFramer, FramingError
 from playground.recorder.upstream import READ_BYTES, Upstream, UpstreamConnection, UpstreamError
 
 Outcome = Literal["complete", "upstream_cut", "caller_gone", "upstream_unreachable"]
@@ -49,8 +50,8 @@ class ExchangeObserver(Protocol):
     def end(self, outcome: Outcome, detail: str) -> None:
         """Receive the end of the exchange. `detail` is a sentence, or empty. Later calls have no effect."""
 
-    async def recorded(self) -> None:
-        """Return when the ended exchange is recorded, or after a bounded time."""
+    async def handed_over(self) -> None:
+        """Return when the death of this process cannot lose the ended exchange, or after a bounded time."""
 
 
 class Observer(Protocol):
@@ -134,9 +135,15 @@ class _Caller:
                 await self._refuse(refusal)
                 return
             await self._exchange(event)
-            if self._http.our_state is not h11.DONE or self._http.their_state is not h11.DONE:
+            if self._http.their_state is not h11.DONE:
                 return
-            self._http.start_next_cycle()
+            # The body was written past h11, which therefore does not know that the response has ended.
+            received, closed = self._http.trailing_data
+            self._http = h11.Connection(h11.SERVER)
+            if received:
+                self._http.receive_data(received)
+            if closed:
+                self._http.receive_data(b"")
 
     async def _next_event(self) -> object:
         while (event := self._http.next_event()) is h11.NEED_DATA:
@@ -219,8 +226,8 @@ class _Exchange:
         self._sent: list[h11.Event] | None = []
         """The request's events, to send it again; None once they are too large."""
         self._sent_bytes = 0
+        self._method = b""
         self._upstream: UpstreamConnection | None = None
-        self._held = False
         self.response_begun = False
         self.response_ended = False
         """Whether the caller was given the whole response; closing the connection after that cancels nothing."""
@@ -239,25 +246,23 @@ class _Exchange:
             # Without an await in between: a cancellation here must not leave the connection open.
             upload.cancel()
             download.cancel()
-            if self._complete():
+            if self._upstream.reusable:
                 pool.release(self._upstream)
             else:
                 self._upstream.close()
             await asyncio.gather(upload, download, return_exceptions=True)
 
-    def _complete(self) -> bool:
-        return self._upstream is not None and self._upstream.http.their_state is h11.DONE
-
     async def _upload(self, request: h11.Request) -> None:
         """Copy the request, then watch the caller until it closes. Raises _CallerGone."""
+        self._method = request.method
         await self._send(request)
         while True:
             event = self._caller.next_event()
             if event is h11.NEED_DATA:
                 self._receive(await self._read_caller())
             elif isinstance(event, h11.Data):
-                self._seen.request_data(bytes(event.data))
                 await self._send(event)
+                self._seen.request_data(bytes(event.data))
             elif isinstance(event, h11.EndOfMessage):
                 await self._send(event)
                 self._seen.request_end()
@@ -284,7 +289,9 @@ class _Exchange:
     async def _send(self, event: h11.Event) -> None:
         if self._sent is not None:
             self._sent_bytes += len(event.data) if isinstance(event, h11.Data) else 0
-            self._sent = [*self._sent, event] if self._sent_bytes <= MAX_RESENT_BYTES else None
+            self._sent.append(event)
+            if self._sent_bytes > MAX_RESENT_BYTES:
+                self._sent = None
         assert self._upstream is not None
         self._upstream.send(event)
         with suppress(OSError):  # the reading side reports a closed connection
@@ -292,6 +299,16 @@ class _Exchange:
 
     async def _download(self, pool: Upstream) -> None:
         """Copy the response. Raises UpstreamError if it breaks off."""
+        response = await self._head(pool)
+        headers = list(response.headers.raw_items())
+        self._write(
+            h11.Response(status_code=response.status_code, headers=_end_to_end(headers), reason=response.reason)
+        )
+        self._seen.response_head(response.status_code, headers)
+        await self._body(pool, response)
+
+    async def _head(self, pool: Upstream) -> h11.Response:
+        """Return the head of the final response; copy informational ones."""
         while True:
             assert self._upstream is not None
             try:
@@ -299,11 +316,53 @@ class _Exchange:
             except (h11.RemoteProtocolError, OSError) as error:
                 await self._reconnect(pool, error)
                 continue
-            if isinstance(event, h11.ConnectionClosed):
+            if isinstance(event, h11.InformationalResponse):
+                headers = list(event.headers.raw_items())
+                status, reason = event.status_code, event.reason
+                self._write(h11.InformationalResponse(status_code=status, headers=headers, reason=reason))
+            elif isinstance(event, h11.Response):
+                self.response_begun = True
+                return event
+            else:
                 await self._reconnect(pool, ConnectionResetError("the connection was closed"))
-                continue
-            if await self._copy(event, last=isinstance(event, h11.Data) and self._upstream.at_end()):
-                return
+
+    async def _body(self, pool: Upstream, response: h11.Response) -> None:
+        """Copy the body and its end."""
+        upstream = self._upstream
+        assert upstream is not None
+        framer = _framer(self._method, response)
+        # A body that ends with the connection, and any body for an HTTP/1.0 caller, is framed by h11.
+        is_copied = not framer.until_close and (self._caller.their_http_version or b"1.1") >= b"1.1"
+        data, closed = upstream.received()
+        try:
+            while True:
+                payload = framer.feed(data) if data else b""
+                if payload:
+                    self._seen.response_data(payload)
+                if closed:
+                    framer.end()
+                if framer.ended:
+                    break
+                if data:
+                    self._writer.write(data) if is_copied else self._write(h11.Data(data=payload))
+                    await self._drain()
+                data = await upstream.reader.read(READ_BYTES)
+                closed = not data
+        except (FramingError, OSError) as error:
+            upstream.close()
+            raise UpstreamError(f"{pool.origin.authority} closed the connection: {error}.") from None
+        upstream.reusable = not closed and not framer.rest and _stays_open(upstream, response)
+        self._seen.end("complete", "")
+        await self._seen.handed_over()
+        if is_copied:
+            self._writer.write(data[: len(data) - len(framer.rest)])
+        else:
+            if payload:
+                self._write(h11.Data(data=payload))
+            self._write(h11.EndOfMessage())
+        self.response_ended = True
+        with suppress(OSError):
+            await self._writer.drain()
 
     async def _reconnect(self, pool: Upstream, error: Exception) -> None:
         """Send the request again on a new connection if a reused one was closed before any byte of the response."""
@@ -318,46 +377,6 @@ class _Exchange:
         for event in sent or ():
             self._upstream.send(event)
 
-    async def _copy(self, event: object, *, last: bool) -> bool:
-        """Copy one event of the response to the caller. Returns whether it was the last one.
-
-        `last`: only the end of the message follows.
-        """
-        if isinstance(event, h11.Data):
-            self._seen.response_data(bytes(event.data))
-            if last:
-                await self._record()
-            self._write(event)
-            await self._drain()
-            return False
-        if isinstance(event, h11.EndOfMessage):
-            await self._record()
-            self._write(h11.EndOfMessage(headers=list(event.headers.raw_items())))
-            self.response_ended = True
-            with suppress(OSError):
-                await self._writer.drain()
-            return True
-        if isinstance(event, h11.InformationalResponse):
-            headers = list(event.headers.raw_items())
-            self._write(h11.InformationalResponse(status_code=event.status_code, headers=headers, reason=event.reason))
-            return False
-        if isinstance(event, h11.Response):
-            self.response_begun = True
-            headers = list(event.headers.raw_items())
-            self._seen.response_head(event.status_code, headers)
-            response = h11.Response(status_code=event.status_code, headers=_end_to_end(headers), reason=event.reason)
-            self._write(response)
-            return False
-        return True
-
-    async def _record(self) -> None:
-        """Wait until the exchange is recorded: a response that ended for its caller is then in the log."""
-        if self._held:
-            return
-        self._held = True
-        self._seen.end("complete", "")
-        await self._seen.recorded()
-
     def _write(self, event: h11.Event) -> None:
         try:
             self._writer.write(self._caller.send(event) or b"")
@@ -369,6 +388,24 @@ class _Exchange:
             await self._writer.drain()
         except OSError:
             raise _CallerGone from None
+
+
+def _framer(method: bytes, response: h11.Response) -> BodyFramer:
+    """Return the framer of a response's body (RFC 9112, section 6.3)."""
+    if method == b"HEAD" or response.status_code in (204, 304):
+        return BodyFramer(chunked=False, length=0)
+    fields = dict(response.headers)
+    if b"transfer-encoding" in fields:
+        return BodyFramer(chunked=True)
+    length = fields.get(b"content-length")
+    return BodyFramer(chunked=False, length=None if length is None else int(length))
+
+
+def _stays_open(upstream: UpstreamConnection, response: h11.Response) -> bool:
+    """Return whether another request can be sent on the connection."""
+    named = [value for name, value in response.headers if name == b"connection"]
+    is_closed = any(token.strip().lower() == b"close" for value in named for token in value.split(b","))
+    return upstream.http.our_state is h11.DONE and response.http_version >= b"1.1" and not is_closed
 
 
 def _end_to_end(headers: RawHeaders) -> RawHeaders:

@@ -7,7 +7,6 @@ import ssl
 import time
 import urllib.request
 from base64 import b64encode
-from contextlib import suppress
 from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
@@ -54,31 +53,25 @@ class Origin:
 
 
 class UpstreamConnection:
-    """One HTTP/1.1 connection to the endpoint. `http` frames both directions."""
+    """One HTTP/1.1 connection to the endpoint. `http` frames one request and the head of its response."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader, self.writer = reader, writer
         self.http = h11.Connection(h11.CLIENT)
         self.reused = False
+        self.reusable = False
+        """Whether the exchange is complete and both sides keep the connection open."""
         self.idle_since = 0.0
-        self._peeked: h11.Event | type[h11.PAUSED] | None = None
-
-    def at_end(self) -> bool:
-        """Return whether the received bytes hold the end of the response next. Reads nothing."""
-        if self._peeked is None:
-            with suppress(h11.RemoteProtocolError):  # `next_event` raises it again
-                event = self.http.next_event()
-                self._peeked = None if event is h11.NEED_DATA else event  # type: ignore[assignment]
-        return isinstance(self._peeked, h11.EndOfMessage)
 
     async def next_event(self) -> h11.Event | type[h11.PAUSED]:
-        """Return the next event of the response. Raises h11.RemoteProtocolError or OSError if it breaks off."""
-        peeked, self._peeked = self._peeked, None
-        if peeked is not None:
-            return peeked
+        """Return the next event of the response's head. Raises h11.RemoteProtocolError or OSError if it breaks off."""
         while (event := self.http.next_event()) is h11.NEED_DATA:
             self.http.receive_data(await self.reader.read(READ_BYTES))
         return event  # type: ignore[return-value]  # NEED_DATA is excluded by the loop
+
+    def received(self) -> tuple[bytes, bool]:
+        """Return the bytes received after the head, and whether the endpoint has closed the connection."""
+        return self.http.trailing_data
 
     def send(self, event: h11.Event) -> None:
         """Write an event of the request. Raises h11.LocalProtocolError if it is not valid HTTP."""
@@ -88,8 +81,8 @@ class UpstreamConnection:
 
     def start_next_cycle(self) -> None:
         """Make the connection ready for another request; both sides have ended this one."""
-        self.http.start_next_cycle()
-        self._peeked = None
+        self.http = h11.Connection(h11.CLIENT)
+        self.reusable = False
         self.idle_since = time.monotonic()
 
     def close(self) -> None:
@@ -130,8 +123,7 @@ class Upstream:
 
     def release(self, connection: UpstreamConnection) -> None:
         """Return a connection to the pool after a complete exchange; it stays open if both sides allow it."""
-        http = connection.http
-        if http.our_state is h11.DONE and http.their_state is h11.DONE and len(self._idle) < MAX_IDLE:
+        if connection.reusable and len(self._idle) < MAX_IDLE:
             connection.start_next_cycle()
             self._idle.append(connection)
         else:

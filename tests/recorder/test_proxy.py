@@ -47,7 +47,7 @@ class Seen:
             self.outcome = outcome
             self.ended.set()
 
-    async def recorded(self) -> None:
+    async def handed_over(self) -> None:
         await self.held.wait()
 
 
