@@ -34,6 +34,9 @@ class BodyFramer:
 
     def feed(self, data: bytes) -> bytes:
         """Return the payload in `data`, without the framing. Raises FramingError."""
+        if self.ended:
+            self.rest += data
+            return b""
         if self._state == "until_close":
             return data
         if self._state == "plain":

@@ -23,7 +23,8 @@ from playground.prompt.field_errors import InputError
 from playground.prompt.files import dump, parse
 from playground.prompt.json_bounds import loads
 from playground.recorder.conversations import Conversations
-from playground.recorder.proxy import Outcome, RawHeaders
+from playground.recorder.proxy import Outcome
+from playground.recorder.wire import RawHeaders
 from playground.runs.record import RequestRecord
 
 COMPLETIONS = "/chat/completions"

@@ -25,7 +25,8 @@ from playground.recorder.feed_messages import (
     Setup,
     frame,
 )
-from playground.recorder.proxy import Outcome, RawHeaders
+from playground.recorder.proxy import Outcome
+from playground.recorder.wire import RawHeaders
 
 READY_S = 60.0
 """Longest wait for the recording process: a large log may be recovered first."""
