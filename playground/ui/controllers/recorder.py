@@ -26,6 +26,7 @@ from playground.runs.metrics import seconds
 from playground.runs.state import ENDED
 from playground.runs.stored_explanation import read_explanation
 from playground.services import AppServices
+from playground.simulator.launch import SimulatorError
 from playground.ui.modes import ModeView
 from playground.ui.recorder.leaks import LeakDialog
 from playground.ui.recorder.page import RecorderPage, RecorderTools
@@ -116,10 +117,13 @@ class RecorderController(QObject):
     async def _start(self) -> None:
         endpoint, port = self._workspace.endpoint, self.tools.port.value()
         where = ("--endpoint", endpoint.name, "--data-dir", str(self._workspace.folder))
-        arguments = ("record", "--port", str(port), *where)
         try:
+            # The window's simulator, so that both use the same cache.
+            address = (await self._workspace.simulation.resolve(endpoint)).base_url
+            simulator = ("--simulator-url", address) if endpoint.kind == "simulator" else ()
+            arguments = ("record", "--port", str(port), *where, *simulator)
             self.process = await asyncio.to_thread(self._launch, arguments)
-        except StartError as error:
+        except (StartError, SimulatorError) as error:
             self._starting = False
             self._show_state()
             self._say_not_started(str(error).removeprefix(_PREFIX))
@@ -295,6 +299,8 @@ class RecordedRequests:
         oldest = found[-1].number if found else 0
         kept = [row for row in self.rows if row.number < oldest] if found else []
         self.rows = [*found, *kept][:MAX_ROWS]
+        listed = {row.run_id for row in self.rows}
+        self.causes = {run_id: cause for run_id, cause in self.causes.items() if run_id in listed}
 
     async def _read_bodies(self) -> bool:
         """Read bodies and explanations of a batch of ended requests. Returns whether there were any."""
