@@ -44,7 +44,7 @@ class Recording:
         self.base_url: str = json.loads(self._process.stdout.readline())["base_url"]
 
     def end(self, number: int = signal.SIGTERM) -> str:
-        """End the process by a signal. Returns what it wrote to standard error."""
+        """End the process by a signal. Returns its standard error."""
         self._process.send_signal(number)
         _, errors = self._process.communicate(timeout=60)
         assert self._process.returncode == 0
