@@ -49,6 +49,7 @@ def run_recording_process() -> int:
     if hasattr(os, "nice"):
         os.nice(NICENESS)
     asyncio.run(_record())
+    report({"finished": True})
     return 0
 
 
