@@ -20,6 +20,7 @@ from playground.tasks import Tasks
 from playground.ui.appearance import Appearance
 from playground.ui.controllers.files import is_log
 from playground.ui.main_window import MainWindow
+from playground.ui.theme import STYLED
 
 EVERY_MS = 250
 
@@ -63,7 +64,9 @@ Python's default of 5 ms is a third of a frame, and every socket read and every 
 
 def make_application() -> QApplication:
     """Return the QApplication."""
-    application = QApplication(sys.argv[:1])
+    # The style as an argument: `setStyle` returns a QStyle, and PySide would build its 600 enum members.
+    application = QApplication([*sys.argv[:1], "-style", "fusion"])
+    application.setProperty(STYLED, True)
     application.setApplicationName("electron-playground")
     application.setApplicationDisplayName("Electron Playground")
     # The taskbar finds the icon by the desktop entry's name on Wayland (app id), and by the class or pixels on X11.

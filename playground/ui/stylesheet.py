@@ -20,6 +20,8 @@ from __future__ import annotations
 from string import Template
 from typing import TYPE_CHECKING
 
+from PySide6.QtCore import Qt
+
 if TYPE_CHECKING:
     from PySide6.QtWidgets import QWidget
 
@@ -236,6 +238,8 @@ def style_sheet(chevron: str, check: str) -> str:
 
 def restyle(widget: QWidget) -> None:
     """Apply the style sheet to a widget again after one of its dynamic properties changed."""
-    style = widget.style()
-    style.unpolish(widget)
-    style.polish(widget)
+    # Qt polishes a widget before it is first displayed.
+    if widget.testAttribute(Qt.WidgetAttribute.WA_WState_Polished):
+        style = widget.style()
+        style.unpolish(widget)
+        style.polish(widget)

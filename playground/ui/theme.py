@@ -73,6 +73,8 @@ class Theme:
         return {role: getattr(self, role).name() for role in self.__slots__ if role != "name"}
 
 
+STYLED = "fusion"
+"""The application's property that says that it was constructed with the style Fusion."""
 _IN_USE = "theme"
 """The application's property that holds the theme in use."""
 
@@ -155,7 +157,8 @@ def dress(application: QApplication, theme: Theme) -> None:
     QLocale.setDefault(QLocale(QLocale.Language.English, QLocale.Country.UnitedStates))
     if not dressed:
         # Fusion draws the same on every platform; the style sheet assumes it. A second call would style all again.
-        application.setStyle("Fusion")
+        if not application.property(STYLED):
+            application.setStyle("Fusion")
         application.setFont(ui_font())
     application.setPalette(qt_palette(theme))
 

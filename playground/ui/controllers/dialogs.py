@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QByteArray, QObject, Qt, Signal
 from PySide6.QtGui import QGuiApplication, QKeySequence
-from PySide6.QtWidgets import QDialog, QFileDialog, QMainWindow
+from PySide6.QtWidgets import QMainWindow
 
 from playground.client.endpoint import ELECTRON_ID
 from playground.services import AppServices
@@ -23,6 +23,8 @@ from playground.ui.appearance import Appearance
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+
+    from PySide6.QtWidgets import QDialog
 
     from playground.client.endpoint import Endpoint
     from playground.lint.model import Finding
@@ -111,6 +113,8 @@ class DialogController(QObject):
         if run_id is None:
             self.trouble.emit("There is no request to export yet.")
             return
+        from PySide6.QtWidgets import QFileDialog  # not for the first frame
+
         dialog = QFileDialog(self._window, "Export the request")
         dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
         dialog.setNameFilters(["Web page (*.html)", "Markdown (*.md)"])

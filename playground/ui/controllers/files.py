@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import uuid
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QEvent, QFileSystemWatcher, QObject, Qt, QTimer, Signal
 from PySide6.QtGui import QDropEvent
-from PySide6.QtWidgets import QFileDialog, QMessageBox, QWidget
+from PySide6.QtWidgets import QWidget
 
 from playground.assets import asset
-from playground.client.redact import MASK
 from playground.prompt.document import Document, Message
 from playground.prompt.field_errors import InputError
 from playground.prompt.files import PROMPT_FORMAT, FileFormat, OpenedPrompt, dump, missing_in, parse_bytes
-from playground.prompt.import_formats.detect import import_kind, open_any, open_any_bytes
 from playground.prompt.json_bounds import loads
 from playground.storage.draft import Draft
 from playground.storage.paths import write_shared
@@ -46,6 +43,8 @@ def sample_document(name: str = "acme-phone-agent") -> Document:
 
 def digest_of(data: bytes) -> str:
     """Return what identifies the content of a file."""
+    import hashlib  # loads OpenSSL, which the first frame does not need
+
     return hashlib.sha256(data).hexdigest()
 
 
@@ -165,6 +164,8 @@ class Files(QObject):
 
     def open(self) -> None:
         """Ask for a file and open it."""
+        from PySide6.QtWidgets import QFileDialog  # not for the first frame
+
         dialog = QFileDialog(self._window, "Open a prompt file or a request body")
         dialog.setNameFilter(FILTER)
         dialog.setFileMode(QFileDialog.FileMode.ExistingFile)
@@ -215,6 +216,8 @@ class Files(QObject):
 
     async def _read(self, path: Path) -> tuple[OpenedPrompt, str] | None:
         def read() -> tuple[OpenedPrompt, str]:
+            from playground.prompt.import_formats.detect import open_any_bytes
+
             data = path.read_bytes()
             return open_any_bytes(data, path.name), digest_of(data)
 
@@ -250,6 +253,8 @@ class Files(QObject):
 
     def save_as(self) -> None:
         """Ask for a file and a format, and save to it."""
+        from PySide6.QtWidgets import QFileDialog  # not for the first frame
+
         dialog = QFileDialog(self._window, "Save the prompt")
         dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
         dialog.setNameFilters([PROMPTS, BODIES, *EXPORTS])
@@ -343,6 +348,8 @@ class Files(QObject):
         if not page.dirty or not any(message.content for message in page.document.messages):
             run()
             return
+        from PySide6.QtWidgets import QMessageBox  # not for the first frame
+
         box = QMessageBox(self._window)
         box.setWindowTitle("Unsaved changes")
         box.setTextFormat(Qt.TextFormat.PlainText)
@@ -468,6 +475,9 @@ class Files(QObject):
 
     async def offer_import(self, text: str) -> None:
         """Open pasted text of another format as a prompt if the prompt was empty; otherwise offer that."""
+        from playground.client.redact import MASK
+        from playground.prompt.import_formats.detect import import_kind, open_any
+
         kind, bar = import_kind(text), self._prompt.paste_bar
         try:
             opened = await asyncio.to_thread(open_any, text)
@@ -505,7 +515,7 @@ class Files(QObject):
 
 
 def _empty() -> Document:
-    return Document(messages=(Message("system", ""), Message("user", "")), id=uuid.uuid4().hex)
+    return Document(messages=(Message("system", ""), Message("user", "")), id=os.urandom(16).hex())
 
 
 def is_log(path: Path) -> bool:
