@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import importlib
 import logging
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -54,6 +55,10 @@ class Collector(QObject):
         gc.enable()
 
 
+_FIRST_REQUEST = tuple(
+    f"playground.{name}"
+    for name in ("client.exchange", "telemetry.service", "versions.service", "agent.tool_executor", "telemetry.gen_ai")
+)
 ICON_SIZES = (16, 24, 32, 48, 64, 128, 256, 512)
 SWITCH_S = 0.0005
 """How long the window's thread waits for the interpreter lock while another thread runs Python code.
@@ -162,7 +167,7 @@ class Session:
             ("start the simulator", self.window.start_simulator),
             ("import the schema checks", self._import_schema_checks),
             ("compile the patterns of varying text", self._prepare_patterns),
-            ("import the lexer of JSON", self._import_lexer),
+            ("import what the first request needs", self._import_for_sending),
         )
         for name, step in steps:
             try:
@@ -192,10 +197,17 @@ class Session:
 
         await asyncio.to_thread(prepare)
 
-    async def _import_lexer(self) -> None:
-        from playground.ui.widgets.highlight import load
+    async def _import_for_sending(self) -> None:
+        """Import what takes over 100 ms at the first request and its first answer."""
 
-        await asyncio.to_thread(load, "json")
+        def load_all() -> None:
+            for module in _FIRST_REQUEST:
+                importlib.import_module(module)
+            from playground.ui.widgets.highlight import load
+
+            load("json")
+
+        await asyncio.to_thread(load_all)
 
     async def _warm_connection(self) -> None:
         await self.workspace.sender.connection.warm()

@@ -312,19 +312,23 @@ class Files(QObject):
         async with self._saving:
             file, document = page.file, page.document
             written = file_format or file.format
-            data = dump(document, written).encode()
             if file.digest == NOT_COMPARED and file is self.file:
                 await self.check_disk(while_saving=True)
             known = None if force or path != file.path else file.digest
+
+            def write() -> tuple[str | None, str]:
+                data = dump(document, written).encode()
+                return _write_unless_changed(path, data, known), digest_of(data)
+
             try:
-                conflict = await asyncio.to_thread(_write_unless_changed, path, data, known)
+                conflict, digest = await asyncio.to_thread(write)
             except OSError as error:
                 self.trouble.emit(f"{path} cannot be written: {error.strerror or error}. The draft is not affected.")
                 return
             if conflict is not None:
                 self._show_conflict(path)
                 return
-            self._saved(file, PromptFile(path, written, document, digest_of(data)))
+            self._saved(file, PromptFile(path, written, document, digest))
 
     def _saved(self, before: PromptFile, now: PromptFile) -> None:
         old_path = before.path
@@ -403,14 +407,13 @@ class Files(QObject):
         if file.path is None or (self._saving.locked() and not while_saving):
             return
         try:
-            data = await asyncio.to_thread(file.path.read_bytes)
+            digest, on_disk = await asyncio.to_thread(_content_of, file.path, compared=file.digest != NOT_COMPARED)
         except OSError:
             # Removed or not readable: saving writes it again.
             return
         if file is not self.file or (self._saving.locked() and not while_saving):
             return
-        digest = digest_of(data)
-        if file.digest == NOT_COMPARED and _document_in(data) == file.saved:
+        if file.digest == NOT_COMPARED and on_disk == file.saved:
             # After a restart: the file still has the content that was saved.
             file.digest = digest
         if digest not in (file.digest, file.kept):
@@ -442,9 +445,12 @@ class Files(QObject):
         file = self.file
         if file.path is None:
             return
-        data = await asyncio.to_thread(_bytes_of, file.path)
-        file.digest = file.kept = digest_of(data)
-        file.saved = _document_in(data) or Document()
+        try:
+            digest, on_disk = await asyncio.to_thread(_content_of, file.path)
+        except OSError:
+            digest, on_disk = digest_of(b""), None
+        file.digest = file.kept = digest
+        file.saved = on_disk or Document()
         self._prompt.file_bar.hide()
         self.edited(self._prompt.document())
 
@@ -523,13 +529,6 @@ def is_log(path: Path) -> bool:
     return path.suffix.lower() in (".har", ".jsonl")
 
 
-def _bytes_of(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError:
-        return b""
-
-
 def _has_requests(path: Path) -> bool:
     """Return whether the first line is a request body, or a line of an OpenAI batch input file."""
     try:
@@ -543,11 +542,13 @@ def _has_requests(path: Path) -> bool:
 MAX_FIRST_LINE_BYTES = 4_000_000
 
 
-def _document_in(data: bytes) -> Document | None:
+def _content_of(path: Path, *, compared: bool = False) -> tuple[str, Document | None]:
+    """Return the digest of a file, and its prompt unless it was `compared` already. Raises OSError."""
+    data = path.read_bytes()
     try:
-        return identified(parse_bytes(data).document)
+        return digest_of(data), None if compared else identified(parse_bytes(data).document)
     except InputError:
-        return None
+        return digest_of(data), None
 
 
 def _write_unless_changed(path: Path, data: bytes, known: str | None) -> str | None:
