@@ -142,6 +142,11 @@ class Leak:
         """Return the kind in words."""
         return KINDS[self.span.kind]
 
+    @property
+    def key(self) -> tuple[int, str, str]:
+        """Return what identifies the leak in a later analysis, too."""
+        return self.program, self.span.kind, self.place
+
 
 @dataclass(frozen=True, slots=True)
 class Savings:
