@@ -14,6 +14,7 @@ from playground.prompt.document import Json
 from playground.recorder.programs import RecordedRequest
 
 BEFORE_CHARS, BEHIND_CHARS = 100, 260
+JSON_BEFORE_CHARS = 30
 """Code points of the excerpts before and behind the first difference."""
 MAX_COMPARED_CHARS = 400_000
 """Code points behind the difference that are compared for unchanged text."""
@@ -25,7 +26,7 @@ class RequestDifference:
 
     `place` is empty if the request begins with the whole earlier prompt, or is its beginning. `shared_tokens` are in
     front of the difference; `repeated_tokens` behind it are text that both have. `before`, `after`: excerpts of both
-    around it; `cut`: they end before the text does.
+    around it, from the beginning of the line; `cut`: they end before the text does.
     """
 
     place: str
@@ -53,7 +54,7 @@ def compare(earlier: RecordedRequest, now: RecordedRequest) -> RequestDifference
     one, other = _excerpt(before, found.shared), _excerpt(after, found.shared)
     return RequestDifference(
         _place(now.body, after, found.part, found.offset),
-        found.words,
+        found.words[:1].upper() + found.words[1:],
         measure.upto(found.shared) * scale,
         _repeated(before.text, after.text, found.shared, measure) * scale,
         one[0],
@@ -82,7 +83,8 @@ def _excerpt(view: CacheView, offset: int) -> tuple[str, bool]:
     assert located is not None
     part, _ = located
     line = max(view.text.rfind("\n", part.start, offset) + 1, part.start)
-    start, end = max(line, offset - BEFORE_CHARS), min(part.end - 1, offset + BEHIND_CHARS)
+    chars = JSON_BEFORE_CHARS if part.kind == "tool" else BEFORE_CHARS
+    start, end = max(line, offset - chars), min(part.end - 1, offset + BEHIND_CHARS)
     return ("…" if start > line else "") + view.text[start:end], end < part.end - 1
 
 

@@ -42,6 +42,8 @@ ADVICE = {
     "append_only": "Append new turns and keep the old ones; if the history must be shortened, drop many turns at once.",
     "none": "Send the same tools in every request, or put requests with other tools into an own prompt.",
 }
+MIN_TOKENS_BEHIND = 16
+"""Stable tokens behind a span from which on it is a leak: fewer would not be served from a cache."""
 _NAME_CHARS = 60
 _SENTENCE_END = re.compile(r"(?<=[.!?\u3002\u0964])\s*|\n+")
 
@@ -236,6 +238,7 @@ def _costs(spans: Sequence[VaryingSpan], members: Mapping[int, RecordedRequest])
     """
     reported = {index: member for index, member in members.items() if fresh_tokens(member.row) is not None}
     compared, scale = reported or members, _scale(list(reported.values()))
+    spans = [span for span in spans if span.tokens_behind * scale >= MIN_TOKENS_BEHIND]
     now, alone = [[0.0, 0.0] for _ in spans], [[0.0, 0.0] for _ in spans]
     changed = [frozenset(span.changed) for span in spans]
     for index, member in compared.items():

@@ -61,10 +61,12 @@ class LeaksPanel(QScrollArea):
         self.totals = _TotalsBox()
         holder = QWidget()
         self._column = QVBoxLayout(holder)
-        self._column.setContentsMargins(GRID * 2, GRID * 2, GRID * 2, GRID * 2)
+        self._column.setContentsMargins(GRID, GRID * 2, GRID, GRID * 2)
         self._column.setSpacing(GRID // 2)
         for widget in (self.none, self.title, self.lost, self.basis):
+            widget.setContentsMargins(GRID, 0, 0, 0)
             self._column.addWidget(widget)
+        self.more.setContentsMargins(GRID, 0, 0, 0)
         self._cards_at = self._column.count()
         self._column.addWidget(self.more)
         self._column.addWidget(self.totals)
@@ -122,7 +124,7 @@ class LeakCard(QFrame):
         self.title.setFont(ui_font(13, bold=True))
         self.samples, self.place, self.tokens, self.blocked = words(""), *(words("", "muted") for _ in range(3))
         self.samples.setFont(mono_font(12))
-        self.preview, self.requests = QPushButton("Preview the rewrite…"), QPushButton("Show requests")
+        self.preview, self.requests = QPushButton("Preview fix…"), QPushButton("Show requests")
         set_icon(self.preview, "fix", "text")
         self.requests.setProperty("look", "link")
         self.preview.clicked.connect(lambda _checked: self.preview_wanted.emit(self.leak))
@@ -135,7 +137,7 @@ class LeakCard(QFrame):
         foot.addStretch(1)
         foot.addWidget(self.requests)
         column = QVBoxLayout(self)
-        column.setContentsMargins(GRID, GRID, 0, GRID // 2)
+        column.setContentsMargins(GRID, GRID, GRID // 2, GRID // 2)
         column.setSpacing(2)
         column.addWidget(line)
         column.addLayout(head)
@@ -154,8 +156,9 @@ class LeakCard(QFrame):
         self.price.setToolTip("No rates are set for this endpoint" if price is None else "At the endpoint's rates")
         self.samples.setText(_samples(leak.span.samples))
         self.place.setText(visible(leak.place))
-        behind = f"{Figure.estimated(leak.span.tokens_behind).text} stable tokens behind it"
-        self.tokens.setText(f"differs in {leak.span.changes:,} of {leak.span.comparisons:,} requests · {behind}")
+        behind = f"{Figure.estimated(leak.span.tokens_behind).text} tokens each"
+        self.tokens.setText(f"{leak.span.changes:,} of {leak.span.comparisons:,} requests · {behind}")
+        self.tokens.setToolTip("Requests that differ here from the one before · stable tokens behind it")
         self.blocked.setVisible(bool(leak.blocked_by))
         later = UNKNOWN if alone is None else f"≈ {dollars(alone)} per 1,000"
         self.blocked.setText(f"Behind “{leak.blocked_by}”: {later} once that is fixed.")
@@ -182,11 +185,11 @@ class _TotalsBox(QFrame):
         line = QFrame()
         line.setProperty("look", "hairline")
         column = QVBoxLayout(self)
-        column.setContentsMargins(0, GRID, 0, 0)
+        column.setContentsMargins(GRID, GRID, GRID // 2, 0)
         column.setSpacing(GRID // 2)
         column.addWidget(line)
         column.addWidget(self.caption)
-        for name in ("served from cache", "fresh tokens per 1,000", "input cost per 1,000"):
+        for name in ("served from cache", "fresh tokens per request", "input cost per 1,000"):
             figure = self.figures[name] = QLabel()
             figure.setFont(ui_font(13, tabular=True))
             row = QHBoxLayout()
@@ -206,9 +209,9 @@ class _TotalsBox(QFrame):
             fresh = float(saved.prompt_tokens - saved.cached_tokens)
         pairs = {
             "served from cache": (percent(saved.hit_rate), percent(saved.hit_rate_after)),
-            "fresh tokens per 1,000": (
-                _count(saved.per_1000(fresh)),
-                _count(None if fresh is None else saved.per_1000(fresh - saved.saved_cached)),
+            "fresh tokens per request": (
+                _each(fresh, saved.requests),
+                _each(None if fresh is None else fresh - saved.saved_cached, saved.requests),
             ),
             "input cost per 1,000": (dollars(cost), dollars(after)),
         }
@@ -223,8 +226,8 @@ class _TotalsBox(QFrame):
         )
 
 
-def _count(value: float | None) -> str:
-    return UNKNOWN if value is None else f"{round(value):,}"
+def _each(value: float | None, requests: int) -> str:
+    return UNKNOWN if value is None or not requests else f"{round(value / requests):,}"
 
 
 def _samples(samples: Sequence[str]) -> str:
@@ -279,7 +282,7 @@ class LeakDialog(QDialog):
         buttons.rejected.connect(self.reject)
         column = QVBoxLayout(self)
         column.setContentsMargins(GRID * 2, GRID * 2, GRID * 2, GRID * 2)
-        column.addWidget(words(f"{leak.place}. {ADVICE[leak.span.rewrite]}"))
+        column.addWidget(words(f"{leak.place[:1].upper()}{leak.place[1:]}. {ADVICE[leak.span.rewrite]}"))
         if options:
             column.addWidget(self.choice)
             column.addWidget(self.too_long)

@@ -36,12 +36,13 @@ from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, Theme
 from playground.ui.widgets.icons import icon_button, set_icon
 from playground.ui.widgets.notice import words
+from playground.ui.widgets.tab_bar import PaneTabs
 
 STEPS = """1. Start the Recorder. It forwards requests to the endpoint chosen above, unchanged.
 2. Set the base URL of your program to the address that is then displayed.
 3. Run your program. Its requests are listed here with cached tokens and what broke their prefix."""
 NO_MATCH = "No recorded request matches this filter."
-_PLACES = (212, 780, 288)
+_PLACES = (212, 770, 298)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +83,8 @@ class RecorderPage(QWidget):
         self.leaks = LeaksPanel()
         self.connect_panel = ConnectPanel()
         self.tabs = QTabWidget()
+        self.tabs.setTabBar(PaneTabs())
+        self.tabs.setDocumentMode(True)
         self.start_button = QPushButton("Start recording")
         self.buttons = {
             name: _button(label, icon)
@@ -249,12 +252,17 @@ class RecorderPage(QWidget):
 
     def show_requests(self, shown: Shown) -> None:
         """Show recorded requests with the causes of their misses."""
-        if shown.rows and not self._shown.rows:
-            self.tabs.setCurrentIndex(0)
+        first = bool(shown.rows) and not self._shown.rows
+        # Starting has disabled the button, which moves the focus to the tabs.
+        focused = self.focusWidget() in (self.start_button, self.tabs.tabBar())
         self._shown = shown
         self._middle.setCurrentIndex(int(bool(shown.rows)))
         self.programs.show_programs(shown.rows, self.analysis)
         self._show_chosen()
+        if first:
+            self.tabs.setCurrentIndex(0)
+        if first and focused:
+            self.take_focus()
 
     def show_analysis(self, analysis: Analysis) -> None:
         """Show programs and leaks."""
@@ -338,7 +346,8 @@ class RecorderPage(QWidget):
         row = self.table.current_row()
         leaks = self.analysis.leaks if self._leak is None else (self._leak,)
         leaking = frozenset(run_id for leak in leaks for run_id in leak.run_ids)
-        self.bars.show_rows(self.model.rows, row.run_id if row is not None else "", leaking)
+        paid = frozenset(one.run_id for one in self.model.rows if one.phase != "failed" and one.run_id in leaking)
+        self.bars.show_rows(self.model.rows, row.run_id if row is not None else "", paid)
         for name, button in self.buttons.items():
             button.setEnabled(row is not None and (name != "copy" or row.request_id is not None))
         self.more.setEnabled(row is not None)

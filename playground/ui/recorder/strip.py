@@ -17,7 +17,7 @@ from playground.ui.theme import GRID, mono_font
 from playground.ui.widgets.elided_label import ElidedLabel
 from playground.ui.widgets.icons import set_icon
 
-_PIECES_PX = 58
+_LINES = 3
 _NOTABLE = 64
 """Tokens from which a report contradicts the estimate."""
 
@@ -52,7 +52,8 @@ class DifferenceStrip(QFrame):
         self.place.setProperty("tone", "muted")
         self.pieces = PieceView("Text at the first difference", margin=0)
         self.pieces.setFont(mono_font(12))
-        self.pieces.setFixedHeight(_PIECES_PX)
+        self.pieces.setFixedHeight(self.pieces.fontMetrics().lineSpacing() * _LINES + 2)
+        self.pieces.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.pieces.setStyleSheet("background: transparent;")
         self.note = ElidedLabel("Cost of the difference", Qt.TextElideMode.ElideRight)
         self.note.setProperty("tone", "muted")
@@ -89,8 +90,8 @@ class DifferenceStrip(QFrame):
         times = [f"{row.started_utc.astimezone():%H:%M:%S}" for row in (compared.row, compared.earlier)]
         self.title.setText(f"{times[0]} {'differs from' if found.place else 'continues'} {times[1]}")
         shared = f"{Figure.estimated(found.shared_tokens).text} tokens shared"
-        before = f"the request before in its {compared.within}"
-        self.place.set_full_text(f"{found.place or found.words} · {shared} · {before}")
+        self.place.set_full_text(f"{found.place or found.words} · {shared}")
+        self.title.setToolTip(f"Compared with the request before in its {compared.within}")
         self.pieces.setVisible(bool(found.place))
         self.pieces.show_pieces(compared.pieces)
         self.note.set_full_text(note(compared))
@@ -111,6 +112,8 @@ class DifferenceStrip(QFrame):
 def note(compared: Compared) -> str:
     """Return what the difference costs, with the reported figures."""
     row, found = compared.row, compared.difference
+    if row.phase == "failed":
+        return "This request failed: no tokens were reported, and it does not change the cache."
     cached, prompt = Figure.reported(row.cached_tokens).text, Figure.reported(row.prompt_tokens).text
     reported = f"Reported: {cached} of {prompt} prompt tokens cached."
     if row.cached_tokens is not None and row.cached_tokens > found.shared_tokens * 1.25 + _NOTABLE:
@@ -118,4 +121,4 @@ def note(compared: Compared) -> str:
     if not found.place:
         return reported
     repeated = Figure.estimated(found.repeated_tokens).text
-    return f"{found.words}. {repeated} unchanged tokens behind it were sent again as fresh. {reported}"
+    return f"{found.words}. {repeated} unchanged tokens behind it were sent again. {reported}"

@@ -35,7 +35,7 @@ Index = QModelIndex | QPersistentModelIndex
 _NOWHERE = QModelIndex()
 _LOG = [column for column in COLUMNS if column.title in ("time", "status", "request_id", "in", "cached", "TTFT")]
 _TIME, _STATUS, _ID, _IN, _CACHED, _TTFT, _CAUSE = range(len(_LOG) + 1)
-_WIDTHS = (80, 134, 288, 60, 118, 72)
+_WIDTHS = (76, 126, 284, 58, 114, 68)
 _NARROW = {_TIME: 76, _STATUS: 92, _ID: 282, _CACHED: 62}
 _WIDE_PX = 840
 """Least width with all columns; below it, In and TTFT are only in the tooltip of the status."""
