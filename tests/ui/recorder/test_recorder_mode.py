@@ -100,10 +100,11 @@ def test_recorder_mode_records_rows_totals_causes_and_leaks(tell: Tell) -> None:
         assert len(page.analysis.programs) == 1
         causes = recorder._follow.causes
         await hand.until(lambda: not recorder._follow._tries, "the explanations")
-        assert causes[page.model.rows[0].run_id][1] != ""
+        assert causes[page.model.rows[0].run_id].tone == "variable_edge"
         assert page.programs.topLevelItemCount() == 2
         program = page.programs.topLevelItem(1)
         assert program is not None
+        program.setExpanded(True)
         conversation = program.child(0)
         assert conversation is not None
         page.programs.setCurrentItem(conversation)
