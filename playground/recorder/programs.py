@@ -120,7 +120,7 @@ class Program:
 
 @dataclass(frozen=True, slots=True)
 class Leak:
-    """A varying span with its place and what it costs in the compared requests of its program.
+    """A varying span with its place and its cost in the compared requests of its program.
 
     `run_ids`: requests that differ here from the one before, oldest first. `tokens`, `dollars`: ≈ sent fresh because of
     it, in requests in which no span in front of it differs. `tokens_alone`, `dollars_alone`: the same once all spans in

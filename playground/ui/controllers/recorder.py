@@ -323,7 +323,7 @@ class RecorderController(QObject):
     # One request
 
     def _asked(self, name: str, run_id: str) -> None:
-        """Do what is chosen for a row: a name of table.ASKS."""
+        """Carry out a name of table.ASKS for a row."""
         match name:
             case "open":
                 self.open_wanted.emit(run_id)

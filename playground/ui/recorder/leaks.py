@@ -199,7 +199,7 @@ class _TotalsBox(QFrame):
         column.addWidget(self.note)
 
     def show_savings(self, saved: Savings, leaks: int) -> None:
-        """Show reported figures and what they become."""
+        """Show reported figures and the estimates for after the fixes."""
         fixes = "After the fix" if leaks == 1 else f"After the {leaks:,} fixes"
         self.caption.setText(fixes)
         cost, less = saved.per_1000(saved.dollars), saved.per_1000(saved.saved_dollars)
