@@ -24,11 +24,12 @@ from playground.requestlog.filter import EVERYTHING, LogFilter, parse
 from playground.requestlog.records import LogRow
 from playground.runs.metrics import seconds
 from playground.services import AppServices
-from playground.ui.controllers.recorder_requests import RecordedRequests
+from playground.ui.controllers.recorder_requests import RecordedRequests, leak_causes
 from playground.ui.modes import ModeView
 from playground.ui.recorder.leaks import LeakDialog, previews
 from playground.ui.recorder.page import RecorderPage, Shown
 from playground.ui.recorder.strip import Compared
+from playground.ui.recorder.table import RowCause
 from playground.ui.recorder.tools import RecorderTools
 from playground.ui.theme import Theme
 from playground.ui.widgets.copy_button import copy_text
@@ -80,6 +81,7 @@ class RecorderController(QObject):
         self._reading = False
         self._analysed: tuple[str, ...] = ()
         self._analysis_due = 0.0
+        self._leak_causes: dict[str, RowCause] = {}
         self._timer = QTimer(self)
         self._timer.setInterval(LOOK_MS)
         self._timer.timeout.connect(self._look)
@@ -268,7 +270,17 @@ class RecorderController(QObject):
     async def _show_rows(self) -> None:
         if self._filter.terms:
             self.page.show_matches(await self._follow.matching(self._filter))
-        self.page.show_requests(Shown(tuple(self._follow.rows), dict(self._follow.causes)))
+        self.page.show_requests(Shown(tuple(self._follow.rows), self._causes()))
+
+    def _causes(self) -> dict[str, RowCause]:
+        """Return the stored causes, and leaks for requests whose stored cause names no text of the prompt."""
+        stored = self._follow.causes
+        leaks = {
+            run_id: cause
+            for run_id, cause in self._leak_causes.items()
+            if run_id in stored and stored[run_id].tone == "muted"
+        }
+        return {**stored, **leaks}
 
     async def _analyse(self) -> None:
         requests = self._follow.requests()
@@ -277,7 +289,8 @@ class RecorderController(QObject):
             analysis: Analysis = await asyncio.to_thread(analyse, requests)
             self._analysed, self._analysis_due = run_ids, time.monotonic() + ANALYSE_S
             if self._paused_at is None:
-                self.page.show_analysis(analysis)
+                self._leak_causes = leak_causes(analysis, [request.row for request in requests])
+                self.page.show_analysis(analysis, self._causes())
             else:
                 self._analysed = ()
 

@@ -11,7 +11,7 @@ from playground.prefix_cache.causes import Cause
 from playground.prefix_cache.miss_explanation import MissExplanation
 from playground.prompt.document import Json
 from playground.prompt.json_bounds import loads
-from playground.recorder.programs import RecordedRequest
+from playground.recorder.programs import Analysis, RecordedRequest, fresh_tokens
 from playground.requestlog.filter import LogFilter, WordTerm, parse
 from playground.requestlog.records import LogRow, StoredRun
 from playground.runs.state import ENDED
@@ -25,7 +25,7 @@ MAX_ROWS = 2_000
 MAX_BODIES, MAX_BODY_BYTES = 300, 24_000_000
 """Newest bodies that are compared."""
 BATCH = 24
-TRIES = 10
+TRIES = 40
 """Reads after which a request without an explanation has none: it is stored after the end of the request."""
 
 
@@ -156,6 +156,24 @@ def _read_all(runs: Sequence[StoredRun]) -> dict[str, _Read]:
         fields = body if isinstance(body, dict) else {}
         cause = None if run.explanation is None else row_cause(read_explanation(run.explanation), fields)
         found[run.record.run_id] = _Read(fields, len(run.record.body), cause)
+    return found
+
+
+def leak_causes(analysis: Analysis, rows: Sequence[LogRow]) -> dict[str, RowCause]:
+    """Return the first leak of each request that paid for one, for requests whose stored cause names no text.
+
+    The forecast compares with requests that share a long prefix; with a leak in the first words there are none.
+    """
+    fresh = {row.run_id: fresh_tokens(row) for row in rows}
+    found: dict[str, RowCause] = {}
+    behind = sorted(analysis.leaks, key=lambda leak: leak.span.tokens_behind)
+    for leak in behind:  # the first span of a prompt has the most tokens behind it: it is written last
+        message = leak.place.partition("message")
+        place = "".join(message[1:]) if message[1] else leak.place
+        tokens = leak.span.tokens_behind
+        reason = f"{leak.title} differs from the request before, {leak.place}; ≈ {tokens:,.0f} stable tokens behind it"
+        cause = RowCause(f"{leak.title.lower()} in {place}", reason, "variable_edge")
+        found.update((run_id, cause) for run_id in leak.run_ids if (fresh.get(run_id) or 0) >= tokens / 2)
     return found
 
 

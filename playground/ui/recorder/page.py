@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QHideEvent, QShowEvent
@@ -262,11 +262,12 @@ class RecorderPage(QWidget):
         if first:
             self.tabs.setCurrentIndex(0)
         if first and focused:
-            self.take_focus()
+            self.table.setFocus()
 
-    def show_analysis(self, analysis: Analysis) -> None:
-        """Show programs and leaks."""
+    def show_analysis(self, analysis: Analysis, causes: Mapping[str, RowCause]) -> None:
+        """Show programs and leaks, and the causes that follow from them."""
         self.analysis = analysis
+        self._shown = replace(self._shown, causes=causes)
         if self._leak is not None:
             key = self._leak.key
             self._leak = next((leak for leak in analysis.leaks if leak.key == key), self._leak)
