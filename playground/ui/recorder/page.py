@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtGui import QHideEvent, QShowEvent
+from PySide6.QtGui import QHideEvent, QResizeEvent, QShowEvent
 from PySide6.QtWidgets import (
     QFrame,
     QHBoxLayout,
@@ -41,8 +41,13 @@ from playground.ui.widgets.tab_bar import PaneTabs
 STEPS = """1. Start the Recorder. It forwards requests to the endpoint chosen above, unchanged.
 2. Set the base URL of your program to the address that is then displayed.
 3. Run your program. Its requests are listed here with cached tokens and what broke their prefix."""
+LABELS = {"prompt": "Open as prompt", "ticket": "Ticket…", "copy": "Copy request_id"}
+"""Buttons for the selected request by the name of what they do, which is also their icon's."""
 NO_MATCH = "No recorded request matches this filter."
-_PLACES = (212, 770, 298)
+_WIDE_PX = 1_180
+"""Least width with words on the buttons beside the filter."""
+_SIDES_PX = {True: (212, 298), False: (160, 258)}
+"""Widths of programs and leaks in a wide page, and in a narrow one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,14 +91,8 @@ class RecorderPage(QWidget):
         self.tabs.setTabBar(PaneTabs())
         self.tabs.setDocumentMode(True)
         self.start_button = QPushButton("Start recording")
-        self.buttons = {
-            name: _button(label, icon)
-            for name, label, icon in (
-                ("prompt", "Open as prompt", "prompt"),
-                ("ticket", "Ticket…", "ticket"),
-                ("copy", "Copy request_id", "copy"),
-            )
-        }
+        self.buttons = {name: _button(label, name) for name, label in LABELS.items()}
+        self._wide: bool | None = None
         self.more = icon_button("more", "More for the selected request")
         self.analysis = Analysis()
         self._shown = Shown()
@@ -144,15 +143,14 @@ class RecorderPage(QWidget):
         self.tabs.addTab(self.leaks, "Leaks")
         self.tabs.addTab(self.connect_panel, "Connect")
         self.tabs.setCurrentIndex(1)
-        split = QSplitter(Qt.Orientation.Horizontal)
+        self._split = split = QSplitter(Qt.Orientation.Horizontal)
         split.setHandleWidth(1)
         split.setChildrenCollapsible(False)
         self.programs.setMinimumWidth(160)
-        self.tabs.setMinimumWidth(220)
+        self.tabs.setMinimumWidth(240)
         for place, widget in enumerate((self.programs, _pane(self._middle), self.tabs)):
             split.addWidget(widget)
             split.setStretchFactor(place, int(place == 1))
-        split.setSizes(list(_PLACES))
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
         outer.setSpacing(0)
@@ -200,6 +198,18 @@ class RecorderPage(QWidget):
             action.setParent(menu)
             menu.addAction(action)
         source.deleteLater()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        wide = self.width() >= _WIDE_PX
+        if wide == self._wide:
+            return
+        self._wide = wide
+        left, right = _SIDES_PX[wide]
+        self._split.setSizes([left, self.width() - left - right, right])
+        for name, button in self.buttons.items():
+            button.setText(LABELS[name] if wide else "")
+            button.setToolTip("" if wide else LABELS[name])
 
     def showEvent(self, event: QShowEvent) -> None:
         super().showEvent(event)
@@ -364,6 +374,7 @@ def summary(found: Figures) -> str:
 
 def _button(label: str, icon: str) -> QPushButton:
     button = QPushButton(label)
+    button.setAccessibleName(label)
     set_icon(button, icon, "text")
     return button
 

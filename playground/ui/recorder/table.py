@@ -18,7 +18,7 @@ from PySide6.QtCore import (
     Signal,
 )
 from PySide6.QtGui import QColor, QIcon, QKeyEvent, QKeySequence, QPainter, QResizeEvent
-from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QMenu, QTableView
+from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QMenu, QStyleOptionViewItem, QTableView
 
 from playground.export.terminal import visible, visible_line
 from playground.requestlog.records import LogRow
@@ -36,7 +36,7 @@ _NOWHERE = QModelIndex()
 _LOG = [column for column in COLUMNS if column.title in ("time", "status", "request_id", "in", "cached", "TTFT")]
 _TIME, _STATUS, _ID, _IN, _CACHED, _TTFT, _CAUSE = range(len(_LOG) + 1)
 _WIDTHS = (76, 126, 284, 58, 114, 68)
-_NARROW = {_TIME: 76, _STATUS: 92, _ID: 282, _CACHED: 62}
+_NARROW = {_TIME: 74, _STATUS: 68, _ID: 282, _CACHED: 60}
 _WIDE_PX = 840
 """Least width with all columns; below it, In and TTFT are only in the tooltip of the status."""
 _ICONS = {"done": ("check", "muted"), "failed": ("error", "failure"), "stopped": ("stop", "variable_edge")}
@@ -191,6 +191,11 @@ def _cause_cell(row: LogRow, cause: RowCause) -> Cell:
 
 class _RecordedLook(RowLook):
     """Draws the cached share of the prompt as a bar before its figure; nothing if it was not reported."""
+
+    def initStyleOption(self, option: QStyleOptionViewItem, index: Index) -> None:
+        super().initStyleOption(option, index)
+        if index.column() == _STATUS and option.rect.width() <= _NARROW[_STATUS]:
+            option.text = option.text.partition(" ")[0]
 
     def _paint_cached(self, painter: QPainter, place: QRect, index: Index) -> None:
         model = index.model()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from os.path import commonprefix
 
 import httpx
 import pytest
@@ -76,7 +75,7 @@ def test_recorder_mode_selected_request_shows_its_difference_from_the_one_before
         assert (compared.row, compared.earlier) == (page.model.rows[0], page.model.rows[1])
         assert compared.within == "program"
         one, other = (str(body(number)["messages"][0]["content"]) for number in (1, 2))
-        character = len(commonprefix((one, other))) + 1
+        character = next(at for at, pair in enumerate(zip(one, other, strict=True), 1) if pair[0] != pair[1])
         assert compared.difference.place == f"system message 1, line 1, character {character}"
         signs = [(piece.sign, piece.text) for piece in compared.pieces if piece.sign != "same"]
         assert tuple(sign for sign, _ in signs[:2]) == ("gone", "come")
