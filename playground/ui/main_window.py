@@ -267,7 +267,13 @@ class MainWindow(QMainWindow):
         self.recorder.open_wanted.connect(self.open_logged)
         self.recorder.prompt_wanted.connect(self._open_recorded)
         self.recorder.ticket_wanted.connect(self._ticket_of)
+        self.recorder.resend_wanted.connect(self._resend_recorded)
+        self.recorder.compare_wanted.connect(self._compare_logged)
         return self.recorder.view()
+
+    def _resend_recorded(self, run_id: str) -> None:
+        self.modes.show_mode("prompt")
+        self.requests.resend_logged(run_id)
 
     def _open_recorded(self, document: Document) -> None:
         self.modes.show_mode("prompt")
