@@ -104,6 +104,7 @@ SETTINGS = (
     Setting("log_keep_days", 0, minimum=0, maximum=36_500, unit="days"),
     Setting("log_keep_mb", 0, minimum=0, maximum=10_000_000, unit="MB"),
     Setting("log_columns", ""),
+    Setting("log_groups", True),
     Setting("log_clock", "local", choices=("local", "utc", "relative")),
     Setting("saved_filters", {}),
     Setting("recent_files", []),

@@ -494,7 +494,7 @@ class MainWindow(QMainWindow):
     def _ticket(self) -> None:
         """The ticket of the request in hand, or of all rows that are chosen in the log."""
         run_id = self._run_in_hand()
-        if len(self.log.table.chosen_rows()) > 1 and self.log.isAncestorOf(self.focusWidget()):
+        if self.log.table.chosen_requests() > 1 and self.log.isAncestorOf(self.focusWidget()):
             self.answers.log_paths.ask("ticket")
         elif run_id is None or self.workspace.log is None:
             self.say_trouble("There is no request for a ticket yet.")

@@ -163,8 +163,10 @@ class DialogController(QObject):
         endpoint = workspace.endpoint
         ahead = ahead_of(workspace, document, requests.current.run.state if requests.current else None)
 
-        async def send() -> RunState:
-            dispatch = await workspace.sender.send(document, endpoint, lambda sent: requests.sent_beside(sent.run.id))
+        async def send(group: str) -> RunState:
+            dispatch = await workspace.sender.send(
+                document, endpoint, lambda sent: requests.sent_beside(sent.run.id), tags=[group]
+            )
             return dispatch.run.state
 
         dialog = RepeatDialog(ahead, send, workspace.tasks.start, self._window)
@@ -173,14 +175,17 @@ class DialogController(QObject):
     def cache_lab(self, requests: Requests) -> CacheLabDialog:
         """Experiments on the chosen endpoint's cache; each request is one of its own in the log."""
         from playground.experiments.lab import FILE as LAB_FILE
+        from playground.runs.record import group_tag
         from playground.ui.dialogs.cache_lab import CacheLabDialog, CacheLabServices
 
         workspace = self._workspace
         endpoint = workspace.endpoint
 
+        group = group_tag("lab")
+
         async def send(document: Document) -> RunState:
             dispatch = await workspace.sender.send(
-                document, endpoint, lambda sent: requests.sent_beside(sent.run.id), tag="experiment"
+                document, endpoint, lambda sent: requests.sent_beside(sent.run.id), tag="experiment", tags=[group]
             )
             return dispatch.run.state
 

@@ -97,8 +97,8 @@ class VoiceController(QObject):
         current = self._requests.current
         return ahead_of(self._workspace, self._prompt.document(), current.run.state if current else None)
 
-    async def _measured(self, cold: bool) -> tuple[TurnTimes, RunState]:
-        """The prompt once, and its times."""
+    async def _measured(self, cold: bool, group: str) -> tuple[TurnTimes, RunState]:
+        """Send the prompt once, tagged with the group of this series, and return its times."""
         from playground.voice import readiness as unseen
 
         document, watch = self._prompt.document(), Stopwatch()
@@ -107,7 +107,7 @@ class VoiceController(QObject):
             self._requests.sent_beside(sent.run.id)
             sent.run.listen(lambda _run, event: watch.apply(event))
 
-        sent = await self._workspace.send(unseen.cold(document) if cold else document, began)
+        sent = await self._workspace.send(unseen.cold(document) if cold else document, began, tags=[group])
         return watch.times, sent.run.state
 
     async def _play(self) -> Example:

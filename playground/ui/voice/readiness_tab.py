@@ -27,6 +27,7 @@ from PySide6.QtWidgets import (
 from playground.experiments.repeat import MOST, repeat
 from playground.prompt.field_errors import InputError
 from playground.runs.metrics import percent
+from playground.runs.record import group_tag
 from playground.runs.state import RunState
 from playground.simulator.launch import SimulatorError
 from playground.storage.settings import Settings
@@ -176,11 +177,11 @@ class ReadinessServices:
     """Functions that the tab needs.
 
     `ahead`: return requests, time and cost in advance. `send`: send the prompt once and return its times (True: with a
-    unique prefix that no cache holds). `start`: start a task.
+    unique prefix that no cache holds), with the group's tag in the log. `start`: start a task.
     """
 
     ahead: Callable[[], Ahead]
-    send: Callable[[bool], Coroutine[Any, Any, tuple[TurnTimes, RunState]]]
+    send: Callable[[bool, str], Coroutine[Any, Any, tuple[TurnTimes, RunState]]]
     start: Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]]
 
 
@@ -288,17 +289,17 @@ class ReadinessTab(QWidget):
         self._show()
 
     async def _run(self) -> None:
-        numbers, cold = count(), self.cold.isChecked()
+        numbers, cold, group = count(), self.cold.isChecked(), group_tag("readiness")
 
         async def send() -> RunState:
-            turn, state = await self._bench.send(cold and next(numbers) % 2 == 0)
+            turn, state = await self._bench.send(cold and next(numbers) % 2 == 0, group)
             self._turns.append(turn)
             return state
 
         try:
             await repeat(send, self.times.value(), self.at_once.value(), self._one_ended)
-        except* (InputError, SimulatorError) as group:
-            self.said.setText(f"Not sent: {group.exceptions[0]}")
+        except* (InputError, SimulatorError) as errors:
+            self.said.setText(f"Not sent: {errors.exceptions[0]}")
         finally:
             self._task = None
             self._say_running()
