@@ -79,7 +79,7 @@ class RepeatDialog(TaskDialog):
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
-        self.setWindowTitle("Repeat the prompt")
+        self.setWindowTitle("Repeat")
         self._ahead, self._send, self._start = ahead, send, start
         self._task: asyncio.Task[None] | None = None
         self._states: list[RunState] = []

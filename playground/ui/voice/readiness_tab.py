@@ -13,8 +13,6 @@ from PySide6.QtGui import QColor, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import (
     QCheckBox,
     QGridLayout,
-    QHBoxLayout,
-    QLabel,
     QProgressBar,
     QPushButton,
     QScrollArea,
@@ -36,6 +34,7 @@ from playground.ui.theme import GRID, Theme, ui_font
 from playground.ui.voice.canvas import Scale
 from playground.ui.voice.picture import milliseconds
 from playground.ui.widgets.copy_button import copy_text
+from playground.ui.widgets.flow import FlowLayout
 from playground.ui.widgets.form import padded
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.plain_table import fill_table, plain_table
@@ -218,14 +217,10 @@ class ReadinessTab(QWidget):
         self._show()
 
     def _lay_out(self) -> None:
-        row = QHBoxLayout()
+        row = FlowLayout()
         for label, box in (("Runs", self.times), ("In parallel", self.at_once), ("Time limit per turn", self.limit)):
-            row.addWidget(QLabel(label))
-            row.addWidget(box)
-        row.addWidget(self.cold)
-        row.addStretch(1)
-        row.addWidget(self.copy)
-        row.addWidget(self.go)
+            row.add_labelled(label, box)
+        row.add_all((self.cold, self.copy, self.go))
         inner = QWidget()
         grid = QGridLayout(inner)
         grid.setContentsMargins(0, 0, 0, 0)
