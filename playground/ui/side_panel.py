@@ -89,7 +89,7 @@ class SidePanel(QFrame):
     def close_page(self) -> None:
         """Close the page on display; its running work ends."""
         if isinstance(page := self.page, QDialog):
-            page.close()
+            page.reject()
 
     def take_focus(self) -> None:
         """Set the focus to the first control of the page on display."""
@@ -145,6 +145,7 @@ class WorkArea(QSplitter):
 
     def _close(self) -> None:
         self.panel.hide()
+        self.refresh()  # lays out at once, so that the panes get their sizes within the full width
         self.work_resized.emit(self.width())
         self._work.setFocus()
 
@@ -153,7 +154,11 @@ class WorkArea(QSplitter):
         self.work_resized.emit(self._work.width())
 
     def resizeEvent(self, event: QResizeEvent) -> None:
-        """Announce the width of the work before the children get theirs."""
+        """Announce the width of the work: before it shrinks, after it has grown."""
         beside = 0 if self.panel.isHidden() else self.panel.width()
+        growing = event.size().width() > event.oldSize().width()
+        if growing:
+            super().resizeEvent(event)
         self.work_resized.emit(event.size().width() - beside)
-        super().resizeEvent(event)
+        if not growing:
+            super().resizeEvent(event)

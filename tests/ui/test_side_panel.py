@@ -41,7 +41,7 @@ def test_side_panel_every_page_opens_beside_the_work_without_a_window(tell: Stor
             assert isinstance(page, QDialog)
             assert page.isVisible()
             assert page.minimumSizeHint().width() <= 440
-            await hand.until(lambda page=page: page.width() == panel.width(), "the page's width")
+            await hand.until(lambda page=page, panel=panel: page.width() == panel.width(), "the page's width")
         assert {one for one in QApplication.topLevelWidgets() if one.isVisible()} == before
         assert (window.width(), window.height()) == size
         assert shown(window)[0]

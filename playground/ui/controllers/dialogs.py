@@ -168,7 +168,7 @@ class DialogController(QObject):
         """Show a page in the side panel: the open one while its work runs, else a new one."""
         page = self._pages.get(name)
         if page is not None and not getattr(page, "running", False):
-            page.close()
+            page.reject()  # close() would not end a page behind another tab
             page = None
         if page is None:
             page = self._pages[name] = make()
