@@ -14,6 +14,7 @@ from playground.experiments.batch_results import BatchTotals, ResultFile, failed
 from playground.experiments.batch_runner import BatchProgress, BatchRunner
 from playground.prompt.document import Json
 from playground.requestlog.records import StoredRun
+from playground.runs.record import group_tag
 from playground.runs.run import Run
 from playground.runs.service import RequestService
 from playground.runs.state import RunState
@@ -92,7 +93,12 @@ class BatchJob:
         if logged is not None:
             return logged
         pending = await self._service.send(
-            item.document, self._endpoint, lambda sent: began(sent.run), explicit=self._explicit, run_id=run_id
+            item.document,
+            self._endpoint,
+            lambda sent: began(sent.run),
+            explicit=self._explicit,
+            run_id=run_id,
+            tags=[group_tag("batch", self._results.batch_id[:8])],
         )
         return pending.run.state
 

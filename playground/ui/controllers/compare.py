@@ -450,7 +450,9 @@ class CompareController(QObject):
         try:
             if cold and document.messages:
                 document = cold_document(document, secrets.token_hex(6))
-            pending = await self._workspace.sender.send(document, slot.variant.endpoint, dispatched, tag=TAG)
+            await self._workspace.sender.send(
+                document, slot.variant.endpoint, dispatched, tag=TAG, tags=log_tags(self.comparison_id, step)
+            )
         except (InputError, SimulatorError) as error:
             problem = error.problems[0] if isinstance(error, InputError) else error
             slot.note, slot.stopped = f"Not sent: {problem}", True
@@ -460,7 +462,6 @@ class CompareController(QObject):
             # Cancelled or not: a request that was sent keeps its figures.
             if sent is not None:
                 self._ended(slot, step, sent)
-        await self._tag(pending.run.id, step)
 
     def _dispatched(self, slot: ColumnSlot, step: Step, pending: PendingRequest) -> None:
         slot.pending, slot.warm_up = pending, step.warm_up
@@ -482,10 +483,6 @@ class CompareController(QObject):
         self._mark(slot)
         self._show_summary()
         self.row_logged.emit(pending.run.id)
-
-    async def _tag(self, run_id: str, step: Step) -> None:
-        if self._workspace.log is not None:
-            await self._workspace.log.set_tags([run_id], log_tags(self.comparison_id, step))
 
     def _stop_slot(self, slot: ColumnSlot) -> None:
         slot.stopped = True
