@@ -12,6 +12,8 @@ from playground.experiments.batch_checks import AnswerCheck, run_checks
 from playground.experiments.batch_plan import Order, PlannedRow, without
 from playground.experiments.batch_results import BatchTotals, ResultFile, failed_result, result_of
 from playground.experiments.batch_runner import BatchProgress, BatchRunner
+from playground.experiments.batch_window import prefixes_held
+from playground.prefix_cache.forecaster import CacheForecaster
 from playground.prompt.document import Json
 from playground.requestlog.records import StoredRun
 from playground.runs.run import Run
@@ -34,6 +36,13 @@ def concurrency_of(endpoint: Endpoint, wanted: int | None = None) -> int:
     limit = endpoint.plan.in_flight
     chosen = wanted or limit or DEFAULT_CONCURRENCY
     return min(chosen, limit) if limit else chosen
+
+
+def _prefixes_held(plan: Sequence[PlannedRow], endpoint: Endpoint, forecaster: CacheForecaster) -> int:
+    """Return the number of prefixes of this plan that the endpoint's cache holds, by earlier reports."""
+    longest = "".join(max(plan, key=lambda item: item.chars).parts) if plan else ""
+    tokens = forecaster.counter(endpoint.id, endpoint.model).estimate(longest)
+    return prefixes_held(forecaster.capacity(endpoint.id, endpoint.model), tokens)
 
 
 class BatchJob:
@@ -69,12 +78,14 @@ class BatchJob:
         kept = set(results.finished)
         if only is not None:
             kept |= {item.row.number for item in plan} - only
+        left = without(plan, kept, order)
         self.runner = BatchRunner(
-            plan=without(plan, kept, order),
+            plan=left,
             concurrency=concurrency,
             send=self._send,
             on_result=self._keep,
             requests_per_minute=endpoint.plan.requests_per_minute,
+            prefixes=_prefixes_held(left, endpoint, service.forecaster),
         )
 
     async def run(self) -> BatchProgress:
