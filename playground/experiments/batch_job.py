@@ -13,7 +13,6 @@ from playground.experiments.batch_plan import Order, PlannedRow, without
 from playground.experiments.batch_results import BatchTotals, ResultFile, failed_result, result_of
 from playground.experiments.batch_runner import BatchProgress, BatchRunner
 from playground.experiments.batch_window import prefixes_held
-from playground.prefix_cache.forecaster import CacheForecaster
 from playground.prompt.document import Json
 from playground.requestlog.records import StoredRun
 from playground.runs.run import Run
@@ -22,6 +21,10 @@ from playground.runs.state import RunState
 
 DEFAULT_CONCURRENCY = 4
 """Requests at once if the endpoint's plan has no limit."""
+
+
+CHARS_PER_TOKEN = 3.0
+"""A low estimate, so that the number of prefixes in the cache is not overestimated."""
 
 
 class StoredRuns(Protocol):
@@ -36,13 +39,6 @@ def concurrency_of(endpoint: Endpoint, wanted: int | None = None) -> int:
     limit = endpoint.plan.in_flight
     chosen = wanted or limit or DEFAULT_CONCURRENCY
     return min(chosen, limit) if limit else chosen
-
-
-def _prefixes_held(plan: Sequence[PlannedRow], endpoint: Endpoint, forecaster: CacheForecaster) -> int:
-    """Return the number of prefixes of this plan that the endpoint's cache holds, by earlier reports."""
-    longest = "".join(max(plan, key=lambda item: item.chars).parts) if plan else ""
-    tokens = forecaster.counter(endpoint.id, endpoint.model).estimate(longest)
-    return prefixes_held(forecaster.capacity(endpoint.id, endpoint.model), tokens)
 
 
 class BatchJob:
@@ -60,12 +56,17 @@ class BatchJob:
         results: ResultFile,
         *,
         concurrency: int,
+        cache_tokens: float = 0.0,
         explicit: bool = False,
         only: frozenset[int] | None = None,
     ) -> None:
-        """`plan`: all rows; finished ones are not sent again. `only`: the numbers of the rows to send (None: all).
+        """Take over the results of earlier runs. Takes long for many rows: call it in a worker.
 
-        `explicit`: see RequestService.send.
+        Args:
+            plan: all rows; finished ones are not sent again.
+            cache_tokens: what the server's cache is known to hold at least.
+            explicit: see RequestService.send.
+            only: the numbers of the rows to send; None: all.
         """
         self._columns, self._checks, self._endpoint, self._explicit = columns, checks, endpoint, explicit
         self._service, self._log, self._results = service, log, results
@@ -85,7 +86,7 @@ class BatchJob:
             send=self._send,
             on_result=self._keep,
             requests_per_minute=endpoint.plan.requests_per_minute,
-            prefixes=_prefixes_held(left, endpoint, service.forecaster),
+            prefixes=prefixes_held(cache_tokens, max((item.chars for item in left), default=0) / CHARS_PER_TOKEN),
         )
 
     async def run(self) -> BatchProgress:
