@@ -19,7 +19,6 @@ from playground.experiments.batch_lines import (
 )
 from playground.export.terminal import visible_line
 from playground.runs.metrics import UNKNOWN, Figure, dollars, whole_seconds
-from playground.ui.theme import current_theme, mono_font, ui_font
 from playground.ui.widgets.plain_tip import plain_tip
 
 Index = QModelIndex | QPersistentModelIndex
@@ -249,10 +248,6 @@ class BatchModel(QAbstractTableModel):
             return plain_tip(self._tip(line, column))
         if role == roles.TextAlignmentRole:
             return _alignment(column)
-        if role == roles.FontRole:
-            return mono_font(12) if column.kind == "request_id" else ui_font(12, tabular=True)
-        if role == roles.ForegroundRole:
-            return getattr(current_theme(), self._tone(line, column))
         return None
 
     def _heading_data(self, index: Index, role: int) -> str | None:
@@ -292,7 +287,8 @@ class BatchModel(QAbstractTableModel):
             return figure.why
         return self.cell(line, column)
 
-    def _tone(self, line: BatchLine, column: BatchColumn) -> str:
+    def tone(self, line: BatchLine, column: BatchColumn) -> str:
+        """Return the theme's role for the text of a cell."""
         if line.status == "failed" and column.kind in ("output", "status"):
             return "failure"
         if column.kind == "checks" and line.checks and not all(line.checks.values()):

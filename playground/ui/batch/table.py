@@ -15,8 +15,8 @@ from PySide6.QtWidgets import (
 )
 
 from playground.experiments.batch_lines import BatchLine
-from playground.ui.batch.model import BatchModel
-from playground.ui.theme import current_theme, ui_font
+from playground.ui.batch.model import FIGURES, BatchColumn, BatchModel
+from playground.ui.theme import current_theme, mono_font, ui_font
 from playground.ui.widgets.copy_button import copy_text
 from playground.ui.widgets.icons import icon
 
@@ -36,11 +36,6 @@ _ICONS = {"queued": "clock", "running": "play", "done": "check", "failed": "erro
 class BatchRowLook(QStyledItemDelegate):
     """Draws headings across all columns, hairlines, status icons and bars of cached tokens."""
 
-    def initStyleOption(self, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex) -> None:
-        super().initStyleOption(option, index)
-        # The style sheet would give a selected row one color of text.
-        option.state &= ~(QStyle.StateFlag.State_Selected | QStyle.StateFlag.State_HasFocus)
-
     def paint(
         self, painter: QPainter, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex
     ) -> None:
@@ -52,7 +47,7 @@ class BatchRowLook(QStyledItemDelegate):
         else:
             if option.state & QStyle.StateFlag.State_Selected:
                 painter.fillRect(cell, theme.selection)
-            self._paint_cell(painter, option, index, line, model.columns[index.column()].kind)
+            self._paint_cell(painter, cell, model, line, model.columns[index.column()])
         painter.setPen(theme.line)
         painter.drawLine(cell.bottomLeft(), cell.bottomRight())
 
@@ -71,27 +66,29 @@ class BatchRowLook(QStyledItemDelegate):
         arrow = icon("right" if folded else "down", theme.muted, ARROW_PX)
         arrow.paint(painter, QRect(PAD_PX - offset, cell.center().y() - ARROW_PX // 2, ARROW_PX, ARROW_PX))
         left = 2 * PAD_PX - offset + ARROW_PX - 4
-        painter.drawText(QRect(left, cell.top(), 4_000, cell.height()), int(flags), text)
+        if left + painter.fontMetrics().horizontalAdvance(text) > cell.left():
+            painter.drawText(QRect(left, cell.top(), 4_000, cell.height()), int(flags), text)
         painter.restore()
 
     def _paint_cell(
-        self,
-        painter: QPainter,
-        option: QStyleOptionViewItem,
-        index: QModelIndex | QPersistentModelIndex,
-        line: BatchLine,
-        kind: str,
+        self, painter: QPainter, cell: QRect, model: BatchModel, line: BatchLine, column: BatchColumn
     ) -> None:
-        cell = QRect(option.rect)
-        if kind == "status":
+        """Draw a cell without the style, which takes ten times as long with a style sheet."""
+        room, theme = cell.adjusted(PAD_PX, 0, -PAD_PX, 0), current_theme()
+        if column.kind == "status":
             tone = {"failed": "failure", "running": "accent"}.get(line.status, "muted")
-            shape = icon(_ICONS[line.status], getattr(current_theme(), tone), ICON_PX)
-            shape.paint(painter, QRect(cell.left() + PAD_PX, cell.center().y() - 6, ICON_PX, ICON_PX))
-            option.rect.setLeft(cell.left() + PAD_PX + 14)
-        elif kind == "cached" and line.result is not None:
+            shape = icon(_ICONS[line.status], getattr(theme, tone), ICON_PX)
+            shape.paint(painter, QRect(room.left(), cell.center().y() - 6, ICON_PX, ICON_PX))
+            room.setLeft(room.left() + ICON_PX + 6)
+        elif column.kind == "cached" and line.result is not None:
             self._paint_bar(painter, cell, line)
-            option.rect.setLeft(cell.left() + PAD_PX + BAR_PX)
-        super().paint(painter, option, index)
+            room.setLeft(room.left() + BAR_PX + 8)
+        painter.setFont(mono_font(12) if column.kind == "request_id" else ui_font(12, tabular=True))
+        painter.setPen(getattr(theme, model.tone(line, column)))
+        text = painter.fontMetrics().elidedText(model.cell(line, column), Qt.TextElideMode.ElideRight, room.width())
+        side = Qt.AlignmentFlag.AlignRight if column.kind in FIGURES else Qt.AlignmentFlag.AlignLeft
+        flags = side | Qt.AlignmentFlag.AlignVCenter | Qt.TextFlag.TextSingleLine
+        painter.drawText(room, int(flags), text)
 
     def _paint_bar(self, painter: QPainter, cell: QRect, line: BatchLine) -> None:
         """Draw the reported share: cached filled, fresh hollow, so that they differ without color vision."""
