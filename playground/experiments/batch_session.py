@@ -9,6 +9,7 @@ from playground.experiments.batch_job import BatchJob, StoredRuns
 from playground.experiments.batch_results import BatchTotals, ResultFile, row_number
 from playground.experiments.batch_setup import PreparedBatch
 from playground.experiments.batch_store import BatchStore, SavedBatch
+from playground.prefix_cache.value_kinds import compile_patterns
 from playground.prompt.document import Json
 from playground.runs.run import Run
 from playground.runs.service import RequestService
@@ -106,6 +107,7 @@ class BatchSession:
                 only=only,
             )
             lines.finish_new(results.finished.values())
+            compile_patterns()  # else the first explanation of a miss would do it in the window's thread
             return found, job, {**results.finished, **self.results}
 
         self._saved, job, self.results = await asyncio.to_thread(work)

@@ -255,12 +255,12 @@ class BatchModel(QAbstractTableModel):
             return None
         return f"{self.heading(index.row())}, {'folded' if self.is_folded(index.row()) else 'unfolded'}"
 
-    def cell(self, line: BatchLine, column: BatchColumn) -> str:
-        """Return the text of a cell."""
+    def cell(self, line: BatchLine, column: BatchColumn, limit: int = SHOWN_CHARS) -> str:
+        """Return the text of a cell, made of at most `limit` characters of a value or completion."""
         texts: dict[Kind, Callable[[], str]] = {
             "row": lambda: f"{line.item.row.number:,}",
-            "variable": lambda: visible_line(line.item.document.variables.get(column.name, "")[:SHOWN_CHARS]),
-            "output": lambda: visible_line(line.output[:SHOWN_CHARS]) or UNKNOWN,
+            "variable": lambda: visible_line(line.item.document.variables.get(column.name, "")[:limit]),
+            "output": lambda: visible_line(line.output[:limit]) or UNKNOWN,
             "request_id": lambda: visible_line(line.request_id or UNKNOWN),
             "in": lambda: line.prompt_tokens.text,
             "cached": lambda: line.cached_tokens.text,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from PySide6.QtCore import QItemSelectionModel, QModelIndex, QPersistentModelIndex, QRect, Qt, Signal
-from PySide6.QtGui import QContextMenuEvent, QKeyEvent, QKeySequence, QMouseEvent, QPainter
+from PySide6.QtGui import QContextMenuEvent, QFontMetrics, QKeyEvent, QKeySequence, QMouseEvent, QPainter
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QHeaderView,
@@ -12,6 +12,7 @@ from PySide6.QtWidgets import (
     QStyledItemDelegate,
     QStyleOptionViewItem,
     QTableView,
+    QWidget,
 )
 
 from playground.experiments.batch_lines import BatchLine
@@ -24,6 +25,8 @@ ROW_PX = 24
 PAD_PX = 10
 BAR_PX = 52
 ICON_PX, ARROW_PX = 13, 12
+LEAST_CHAR_PX = 3
+"""Width of the narrowest characters: longer texts are cut before they are measured."""
 WIDTHS = {"row": 54, "request_id": 290, "in": 70, "cached": 126, "cost": 100, "checks": 72, "status": 106}
 """A request_id is never shortened."""
 VARIABLE_PX = (64, 150)
@@ -35,6 +38,11 @@ _ICONS = {"queued": "clock", "running": "play", "done": "check", "failed": "erro
 
 class BatchRowLook(QStyledItemDelegate):
     """Draws headings across all columns, hairlines, status icons and bars of cached tokens."""
+
+    def __init__(self, parent: QWidget) -> None:
+        super().__init__(parent)
+        plain, mono = ui_font(12, tabular=True), mono_font(12)
+        self._plain, self._mono = (plain, QFontMetrics(plain)), (mono, QFontMetrics(mono))
 
     def paint(
         self, painter: QPainter, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex
@@ -83,9 +91,11 @@ class BatchRowLook(QStyledItemDelegate):
         elif column.kind == "cached" and line.result is not None:
             self._paint_bar(painter, cell, line)
             room.setLeft(room.left() + BAR_PX + 8)
-        painter.setFont(mono_font(12) if column.kind == "request_id" else ui_font(12, tabular=True))
+        font, metrics = self._mono if column.kind == "request_id" else self._plain
+        painter.setFont(font)
         painter.setPen(getattr(theme, model.tone(line, column)))
-        text = painter.fontMetrics().elidedText(model.cell(line, column), Qt.TextElideMode.ElideRight, room.width())
+        text = model.cell(line, column, max(room.width() // LEAST_CHAR_PX, 8))
+        text = metrics.elidedText(text, Qt.TextElideMode.ElideRight, room.width())
         side = Qt.AlignmentFlag.AlignRight if column.kind in FIGURES else Qt.AlignmentFlag.AlignLeft
         flags = side | Qt.AlignmentFlag.AlignVCenter | Qt.TextFlag.TextSingleLine
         painter.drawText(room, int(flags), text)
