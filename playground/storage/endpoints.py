@@ -13,6 +13,7 @@ from typing import Annotated
 import msgspec
 
 from playground.client.endpoint import (
+    CONTEXT_SOURCES,
     ELECTRON_BASE_URL,
     ELECTRON_ID,
     PLANS,
@@ -38,6 +39,7 @@ BUILT_IN = (
         plan=PLANS["standard"],
         rates=PUBLISHED_RATES,
         context_tokens=CONTEXT_TOKENS,
+        context_source="documented",
     ),
     Endpoint(
         id=ELECTRON_ID,
@@ -48,6 +50,7 @@ BUILT_IN = (
         plan=PLANS["standard"],
         rates=PUBLISHED_RATES,
         context_tokens=CONTEXT_TOKENS,
+        context_source="documented",
     ),
 )
 
@@ -96,6 +99,21 @@ class EndpointStore:
         """Change an endpoint; of a built-in one its model, plan and rates. Raises InputError, KeyError."""
         self.get(endpoint.id)
         return self._store(_as_built_in(endpoint))
+
+    def learn_context(self, endpoint: Endpoint, refused: int | None, served: int | None = None) -> None:
+        """Store the context length that a refusal of this endpoint named, unless its server or model changed since.
+
+        `served`: tokens of an answered request; more than a learned length disproves it. Ignores built-in endpoints.
+        """
+        known = self._endpoints.get(endpoint.id)
+        if known is None or known.kind != "other":
+            return
+        if (known.base_url, known.model) != (endpoint.base_url, endpoint.model):
+            return
+        if refused is not None and refused > 0 and refused != known.context_tokens:
+            self._store(replace(known, context_tokens=refused, context_source="learned"))
+        elif known.context_source == "learned" and (served or 0) > (known.context_tokens or 0):
+            self._store(replace(known, context_tokens=None, context_source=""))
 
     def remove(self, endpoint_id: str) -> None:
         """Remove an endpoint that was added. Raises InputError for a built-in one, KeyError for an unknown id."""
@@ -227,6 +245,8 @@ class _EndpointRow(msgspec.Struct):
     rates: _RatesRow
     context_tokens: Annotated[int, msgspec.Meta(ge=1)] | None = None
     """Missing in files of versions before it could be set."""
+    context_source: str = ""
+    """One of ContextSource; any other text is read as unknown."""
 
 
 class _EndpointsFile(msgspec.Struct):
@@ -252,6 +272,7 @@ def _endpoint(row: _EndpointRow) -> Endpoint:
         plan=PlanLimits(row.plan.name, row.plan.requests_per_minute, row.plan.in_flight),
         rates=Rates(row.rates.fresh, row.rates.cached, row.rates.output, row.rates.source),
         context_tokens=row.context_tokens,
+        context_source=next((source for source in CONTEXT_SOURCES if source == row.context_source), ""),
     )
     _check_texts(endpoint)
     _check_rates(endpoint.rates)
@@ -269,6 +290,7 @@ def _row(endpoint: Endpoint) -> Json:
         _PlanRow(plan.name, plan.requests_per_minute, plan.in_flight),
         _RatesRow(rates.fresh, rates.cached, rates.output, rates.source),
         endpoint.context_tokens,
+        endpoint.context_source,
     )
     built: Json = msgspec.to_builtins(row)
     return built
