@@ -547,12 +547,15 @@ class MainWindow(QMainWindow):
 
     def _show_outlook(self, outlook: Outlook) -> None:
         # Imported here: the first frame shows no estimates.
+        from playground.client.endpoint import CONTEXT_SOURCES
         from playground.prefix_cache.composition import composition
 
         axes = self.prompt.axes
         total = axes.total if axes is not None and not axes.neutral else 0
+        endpoint = self.workspace.endpoint
+        source = CONTEXT_SOURCES.get(endpoint.context_source, "")
         self.top.context.show_parts(
-            composition(outlook.view.document, outlook.zones, self.workspace.endpoint.context_tokens), total
+            composition(outlook.view.document, outlook.zones, endpoint.context_tokens, source), total
         )
         self._show_load()
 

@@ -341,7 +341,8 @@ class DialogController(QObject):
             text = "The server answers. It has no list of models." if reached else f"{found.title}. {found.advice}"
             return ProbeResult(reached, text)
         names = tuple(model.id for model in found)
-        length = next((model.context_length for model in found if model.id == endpoint.model), None)
+        chosen = endpoint.model or (names[0] if names else "")
+        length = next((model.context_length for model in found if model.id == chosen), None)
         if names and endpoint.model and endpoint.model not in names:
             return ProbeResult(False, f"The server answers, but offers no model {endpoint.model}.", names)
         return ProbeResult(
