@@ -271,14 +271,20 @@ async def kill_figures(kills: int) -> None:
         kinds = [Kill(kind) for kind in ("Recorder", "recording process", "endpoint", "window", "both processes")]
         for attempt in range(kills):
             await kinds[attempt % 5].run(folder, 1_000_000 + attempt * 10, rng.uniform(0.05, 2.5))
-        logged = await read_log(folder)
-        for kind in kinds:
-            found = [logged[f"r-{n}"][1] for n in kind.finished if f"r-{n}" in logged]
-            print(
-                f"{kind.kind} killed {kills // 5} times: finished for the caller {len(kind.finished)}, in the log "
-                f"{len(found)} {dict(Counter(found))}; longest wait after the kill {kind.longest * 1_000:,.0f} ms"
-            )
-        print(f"rows {len(logged)}, streams {kills * 10}")
+            if attempt % 20 == 19 or attempt == kills - 1:
+                await print_kills(kinds, attempt + 1, await read_log(folder))
+
+
+async def print_kills(kinds: list[Kill], kills: int, logged: dict[str, tuple[str, str, bool]]) -> None:
+    """Print the figures so far."""
+    print(f"after {kills} kills: {len(logged)} rows of {kills * 10} streams")
+    for kind in kinds:
+        found = [logged[f"r-{n}"][1] for n in kind.finished if f"r-{n}" in logged]
+        print(
+            f"  {kind.kind}: finished for the caller {len(kind.finished)}, in the log {len(found)} "
+            f"{dict(Counter(found))}; longest wait after the kill {kind.longest * 1_000:,.0f} ms",
+            flush=True,
+        )
 
 
 async def main() -> None:
