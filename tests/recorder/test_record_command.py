@@ -230,6 +230,18 @@ def test_record_stop_with_stdin_ends_when_the_parent_closes_it(
         assert process.returncode == 0
 
 
+def test_record_endpoint_that_is_down_is_logged_as_failed(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    recording = Recording(folder, "http://127.0.0.1:9/v1")
+    assert post(recording, BODY).status_code == 502
+    recording.end()
+    (stored,) = recording.runs()
+    assert json.loads(stored.record.body) == BODY
+    trouble = stored.state().trouble
+    assert trouble is not None
+    assert (stored.state().phase, trouble.kind) == ("failed", "connect")
+
+
 def test_record_killed_forwarding_process_loses_no_finished_request(recording: Recording) -> None:
     answers = [post(recording, {**BODY, "user": str(number)}) for number in range(5)]
     recording._process.kill()
