@@ -46,8 +46,9 @@ def record(options: argparse.Namespace) -> int:
 async def _serve(folder: Path, options: argparse.Namespace) -> int:
     services = AppServices(folder, os.environ, Tasks(_report), source="command")
     services.on_trouble = _say
-    show = (lambda _line: None) if options.json or options.quiet else _show
-    feed = RecordingFeed([*program_command(), "record", "--recording-process"], _say, show)
+    is_shown = not (options.json or options.quiet)
+    command = [*program_command(), "record", "--recording-process"]
+    feed = RecordingFeed(command, _say, lambda line: _show(line) if is_shown else None)
     try:
         await feed.launch()
         endpoint = await _endpoint(services, options)
