@@ -138,11 +138,11 @@ class RecordingFeed:
         A program that sends faster than the log can be written waits here, so that messages do not pile up.
         """
         self._flush()
-        target, first = self._written, self._taken()
+        process, target, first = self._process, self._written, self._taken()
         if first == self._stuck_at:
             return
         until = time.monotonic() + HOLD_S
-        while (taken := self._taken()) < target:
+        while process is not None and self._process is process and (taken := self._taken()) < target:
             if time.monotonic() >= until:
                 self._stuck_at = first if taken == first else None
                 return
