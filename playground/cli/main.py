@@ -199,6 +199,9 @@ def _add_record(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     parser.add_argument(
         "--stop-with-stdin", action="store_true", help="end when standard input is closed: for a parent process"
     )
+    # Used between processes of this program: the address of a running simulator, and the recording process itself.
+    parser.add_argument("--simulator-url", metavar="URL", help=argparse.SUPPRESS)
+    parser.add_argument("--recording-process", action="store_true", help=argparse.SUPPRESS)
     _data_option(parser)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NotRequired, TypedDict
 
 from playground.client.endpoint import (
+    CONTEXT_SOURCES,
     ELECTRON_BASE_URL,
     ELECTRON_ID,
     PLANS,
@@ -36,6 +37,7 @@ BUILT_IN = (
         plan=PLANS["standard"],
         rates=PUBLISHED_RATES,
         context_tokens=CONTEXT_TOKENS,
+        context_source="documented",
     ),
     Endpoint(
         id=ELECTRON_ID,
@@ -46,6 +48,7 @@ BUILT_IN = (
         plan=PLANS["standard"],
         rates=PUBLISHED_RATES,
         context_tokens=CONTEXT_TOKENS,
+        context_source="documented",
     ),
 )
 
@@ -94,6 +97,21 @@ class EndpointStore:
         """Change an endpoint; of a built-in one its model, plan and rates. Raises InputError, KeyError."""
         self.get(endpoint.id)
         return self._store(_as_built_in(endpoint))
+
+    def learn_context(self, endpoint: Endpoint, refused: int | None, served: int | None = None) -> None:
+        """Store the context length that a refusal of this endpoint named, unless its server or model changed since.
+
+        `served`: tokens of an answered request; more than a learned length disproves it. Ignores built-in endpoints.
+        """
+        known = self._endpoints.get(endpoint.id)
+        if known is None or known.kind != "other":
+            return
+        if (known.base_url, known.model) != (endpoint.base_url, endpoint.model):
+            return
+        if refused is not None and refused > 0 and refused != known.context_tokens:
+            self._store(replace(known, context_tokens=refused, context_source="learned"))
+        elif known.context_source == "learned" and (served or 0) > (known.context_tokens or 0):
+            self._store(replace(known, context_tokens=None, context_source=""))
 
     def remove(self, endpoint_id: str) -> None:
         """Remove an endpoint that was added. Raises InputError for a built-in one, KeyError for an unknown id."""
@@ -225,6 +243,8 @@ class _EndpointRow(TypedDict):
     rates: _RatesRow
     context_tokens: NotRequired[int | None]
     """Missing in files of versions before it could be set."""
+    context_source: NotRequired[str]
+    """One of ContextSource; any other text is read as unknown."""
 
 
 class _EndpointsFile(TypedDict):
@@ -253,6 +273,7 @@ def _endpoint(row: _EndpointRow) -> Endpoint:
         plan=plan,
         rates=Rates(**row["rates"]),
         context_tokens=context_tokens,
+        context_source=next((source for source in CONTEXT_SOURCES if source == row.get("context_source")), ""),
     )
     _check_texts(endpoint)
     _check_rates(endpoint.rates)
@@ -270,4 +291,5 @@ def _row(endpoint: Endpoint) -> Json:
         "plan": {"name": plan.name, "requests_per_minute": plan.requests_per_minute, "in_flight": plan.in_flight},
         "rates": {"fresh": rates.fresh, "cached": rates.cached, "output": rates.output, "source": rates.source},
         "context_tokens": endpoint.context_tokens,
+        "context_source": endpoint.context_source,
     }
