@@ -141,7 +141,10 @@ class TopBar(QFrame):
         """Find the lowest level at which the controls fit."""
         for level in COMPACT:
             self._show_level(level)
-            self._row.invalidate()
+            for part in (self.modes, self._mode_tools):
+                if part is not None and (inner := part.layout()) is not None:
+                    inner.activate()  # else its size is the one before the change
+                    part.updateGeometry()
             self._fitted_px = self._row.sizeHint().width()
             if self._fitted_px <= self.width():
                 break
