@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtGui import QCloseEvent, QPaintEvent
+from PySide6.QtGui import QCloseEvent, QPaintEvent, QWheelEvent
 from PySide6.QtWidgets import QDialog, QFrame, QMainWindow, QMenu, QSplitter, QVBoxLayout, QWidget
 
 from playground.export.terminal import visible_line
@@ -593,6 +593,16 @@ class MainWindow(QMainWindow):
         for widget in self.findChildren(QWidget):
             if widget.property("textZoom"):
                 widget.setFont(mono_font())
+        if self._answers is not None:
+            self.log.show_zoom()
+
+    def wheelEvent(self, event: QWheelEvent) -> None:
+        """Zoom with Ctrl and the wheel."""
+        if event.modifiers() & Qt.KeyboardModifier.ControlModifier and event.angleDelta().y():
+            self._appearance.zoom(1 if event.angleDelta().y() > 0 else -1)
+            event.accept()
+        else:
+            super().wheelEvent(event)
 
     def rest(self) -> None:
         """Stop all timers: the window is about to be deleted."""

@@ -16,6 +16,7 @@ After changing a property at run time call `restyle(widget)`.
 
 from __future__ import annotations
 
+import re
 from string import Template
 from typing import TYPE_CHECKING
 
@@ -210,12 +211,16 @@ QCheckBox:focus, QRadioButton:focus { color: $accent; text-decoration: underline
 """)
 
 
-def style_sheet(colors: Mapping[str, str], chevron: str, check: str) -> str:
+def style_sheet(colors: Mapping[str, str], chevron: str, check: str, zoom: float = 1.0) -> str:
     """Return the style sheet for `colors` (role to #RRGGBB) and the paths of the list arrow and the check mark.
 
-    Raises KeyError if a role is missing.
+    `zoom` is the factor of sizes of text, and of the controls that hold it. Raises KeyError if a role is missing.
     """
-    return _TEMPLATE.substitute(colors, chevron=chevron, check=check)
+    made = _TEMPLATE.substitute(colors, chevron=chevron, check=check)
+    return _OF_TEXT.sub(lambda found: f"{found[1]}{round(int(found[2]) * zoom)}px", made) if zoom != 1.0 else made
+
+
+_OF_TEXT = re.compile(r"((?:font-size|min-height): )(\d+)px")
 
 
 def restyle(widget: QWidget) -> None:

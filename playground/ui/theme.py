@@ -15,6 +15,8 @@ from playground.ui.stylesheet import style_sheet
 
 PROMPT_PX = "promptPixels"
 """The application's property that holds the chosen size of prompts and completions."""
+ZOOM = "zoom"
+"""The application's property that holds the factor of all text, 1.0 by default."""
 GRID = 8
 """The spacing unit in device-independent pixels; margins and gaps are its multiples or its half."""
 BASE_PX = 13
@@ -91,6 +93,17 @@ def load_theme(name: str) -> Theme:
     return Theme(name=name, **{role: QColor(value) for role, value in table.items()})
 
 
+def zoom_factor() -> float:
+    """Return the factor of all text and of the rows that hold it."""
+    application = QApplication.instance()
+    return float((application and application.property(ZOOM)) or 1.0)
+
+
+def scaled(px: float) -> int:
+    """Return a size in device-independent pixels at the present zoom."""
+    return round(px * zoom_factor())
+
+
 def ui_font(px: int = BASE_PX, *, bold: bool = False, tabular: bool = False) -> QFont:
     """The interface's font at `px` pixels; `tabular` gives every digit the same width, for columns."""
     return _font(UI_FAMILIES, px, bold=bold, tabular=tabular)
@@ -120,7 +133,7 @@ def installed_fonts() -> tuple[str, str]:
 def _font(families: list[str], px: int, *, bold: bool, tabular: bool) -> QFont:
     font = QFont()
     font.setFamilies(families)
-    font.setPixelSize(px)
+    font.setPixelSize(scaled(px))
     font.setWeight(QFont.Weight.DemiBold if bold else QFont.Weight.Normal)
     if tabular:
         font.setFeature(QFont.Tag("tnum"), 1)
@@ -155,7 +168,8 @@ def qt_palette(theme: Theme) -> QPalette:
 
 def application_style(theme: Theme) -> str:
     """The style sheet for the whole application."""
-    return style_sheet(theme.hexes(), asset("icons/chevron.svg").as_posix(), asset("icons/check.svg").as_posix())
+    images = asset("icons/chevron.svg").as_posix(), asset("icons/check.svg").as_posix()
+    return style_sheet(theme.hexes(), *images, zoom_factor())
 
 
 def dress(application: QApplication, theme: Theme) -> None:
@@ -167,6 +181,7 @@ def dress(application: QApplication, theme: Theme) -> None:
     if not dressed:
         # Fusion draws the same on every platform; the style sheet assumes it. A second call would style all again.
         application.setStyle("Fusion")
+    if application.font().pixelSize() != ui_font().pixelSize():
         application.setFont(ui_font())
     application.setPalette(qt_palette(theme))
 

@@ -7,6 +7,7 @@ from PySide6.QtWidgets import QMainWindow, QSplitter, QWidget
 
 from playground.storage.settings import Settings
 from playground.ui.controllers.dialogs import DialogController
+from playground.ui.theme import zoom_factor
 
 COLUMNS = (520, 470, 290)
 """First widths of prompt, response and inspector, in device-independent pixels at 1280."""
@@ -18,7 +19,7 @@ ROWS = (560, 200)
 """First heights of the panes and of the log."""
 KEEP_EVERY_MS = 2_000
 """Save interval: a session ended by a signal loses at most this much window state."""
-LEAST_SCREEN_PX = 1_000
+LEAST_SCREEN_PX = 860
 """On a narrower screen the window cannot fit: it keeps its size."""
 MIN_PROMPT_PX = 320
 """Minimum width of the prompt while a widget is beside it."""
@@ -95,6 +96,7 @@ class Places:
 
     def fit(self, width: int) -> None:
         """Show the panes that fit into a width, in device-independent pixels."""
+        width = round(width / zoom_factor())
         narrow = {"response", "inspector"} if width < ONE_COLUMN_PX else {"inspector"} if width < NARROW_PX else set()
         fitting = frozenset((*PANES, "log")) - narrow
         if fitting != self._fitting:

@@ -109,6 +109,7 @@ class TopBar(QFrame):
         self._shortcut = ""
         # Else the words would keep the window from becoming narrow.
         self.setMinimumWidth(LEAST_PX)
+        self.setProperty("keepsWidth", True)  # larger text takes the place of words
         set_icon(self._verify, "check", "text")
         self._verify.setToolTip("Send the prompt twice; the second shows whether the cache works")
         self._verify.clicked.connect(verify.trigger)

@@ -60,6 +60,11 @@ class LogModel(QAbstractTableModel):
         """What is known of a request that this window is sending."""
         self._figures, self._ids, self._plain = ui_font(12, tabular=True), mono_font(12), ui_font(12)
 
+    def set_fonts(self) -> None:
+        """Take the fonts of the present text size."""
+        self._figures, self._ids, self._plain = ui_font(12, tabular=True), mono_font(12), ui_font(12)
+        self.repaint()
+
     @property
     def filter(self) -> LogFilter:
         """Return the current filter."""

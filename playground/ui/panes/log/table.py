@@ -35,7 +35,7 @@ from playground.requestlog.filter import Order
 from playground.requestlog.records import LogRow
 from playground.ui.panes.log.columns import COLUMNS, attempt_cell
 from playground.ui.panes.log.model import LogModel
-from playground.ui.theme import Theme, mono_font, ui_font
+from playground.ui.theme import Theme, mono_font, scaled, ui_font
 
 ROW_PX = 25
 ATTEMPT_PX = 20
@@ -105,10 +105,10 @@ class RowLook(QStyledItemDelegate):
             painter.fillRect(option.rect, QBrush(color))
         whole = QRect(option.rect)
         self._mark_shown(painter, whole, index)
-        option.rect.setHeight(min(ROW_PX, whole.height()))
+        option.rect.setHeight(min(scaled(ROW_PX), whole.height()))
         self._paint_cached(painter, option.rect, index)
         super().paint(painter, option, index)
-        if whole.height() > ROW_PX:
+        if whole.height() > scaled(ROW_PX):
             self._paint_attempts(painter, whole, index)
         painter.setPen(self.theme.line)
         painter.drawLine(whole.bottomLeft(), whole.bottomRight())
@@ -152,9 +152,9 @@ class RowLook(QStyledItemDelegate):
             cell = attempt_cell(column.title, attempt)
             place = QRect(
                 whole.left() + PAD_PX,
-                whole.top() + ROW_PX + number * ATTEMPT_PX,
+                whole.top() + scaled(ROW_PX) + number * scaled(ATTEMPT_PX),
                 whole.width() - 2 * PAD_PX,
-                ATTEMPT_PX,
+                scaled(ATTEMPT_PX),
             )
             color = getattr(self.theme, cell.tone) if cell.tone else self.theme.muted
             painter.setPen(color)
@@ -202,7 +202,7 @@ class LogTable(QTableView):
         header.setSectionsClickable(True)
         header.sectionClicked.connect(self.sort_by)
         self.horizontalHeader().setMinimumSectionSize(NARROWEST_PX)
-        model.loaded.connect(self._fit_rows)
+        model.loaded.connect(self.fit_rows)
         self.doubleClicked.connect(lambda _index: self._open_or_expand())
         self.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
         self.customContextMenuRequested.connect(self._menu)
@@ -254,18 +254,18 @@ class LogTable(QTableView):
         self._look.theme = self._theme = theme
         self.viewport().update()
 
-    def _fit_rows(self) -> None:
+    def fit_rows(self) -> None:
         """Unfolded rows are as tall as their attempts ask for; all others as tall as a row is."""
         tall = {}
         for run_id in self._log.unfolded:
             place = self._log.find(run_id)
             row = self._log.row(place) if place is not None else None
             if place is not None and row is not None:
-                tall[place] = ROW_PX + ATTEMPT_PX * len(self._log.detail(row).attempts)
+                tall[place] = scaled(ROW_PX) + scaled(ATTEMPT_PX) * len(self._log.detail(row).attempts)
         header = self.verticalHeader()
         for place in {*self._tall, *tall}:
             if place < self._log.rowCount():
-                header.resizeSection(place, tall.get(place, ROW_PX))
+                header.resizeSection(place, tall.get(place, scaled(ROW_PX)))
         self._tall = tall
 
     def rowsAboutToBeRemoved(self, parent: QModelIndex | QPersistentModelIndex, start: int, end: int) -> None:
@@ -276,7 +276,7 @@ class LogTable(QTableView):
     def _flatten(self) -> None:
         for place in self._tall:
             if place < self._log.rowCount():
-                self.verticalHeader().resizeSection(place, ROW_PX)
+                self.verticalHeader().resizeSection(place, scaled(ROW_PX))
         self._tall = {}
 
     def paintEvent(self, event: QPaintEvent) -> None:
