@@ -13,8 +13,9 @@ ZOOMS = (80, 90, 100, 110, 125, 150, 175, 200)
 """Steps of the text size in percent; the bounds of the setting."""
 ZOOM_MS = 80
 """Steps of the wheel within this time are one change: the style sheet of the whole window is applied again."""
-_APPLIED, _FONT = "zoomApplied", "zoomFont"
+_APPLIED = "zoomApplied"
 _UNLIMITED_PX = 16_777_215
+MOST_SECTIONS = 64
 
 
 class Appearance(QObject):
@@ -119,16 +120,20 @@ class ZoomScaler(QObject):
         return False
 
 
-def _own_font_px(widget: QWidget) -> float:
-    """Return the size of a widget's own font at 100 %; 0 if it has none. For use before the zoom changes."""
-    if not widget.testAttribute(Qt.WidgetAttribute.WA_SetFont) or widget.font().pixelSize() <= 0:
-        return 0.0
-    px, applied = widget.font().pixelSize(), float(widget.property(_APPLIED) or 1.0)
-    base = float(widget.property(_FONT) or 0.0)
+def _base(widget: QWidget, name: str, px: int) -> float:
+    """Return at 100 % the size that a widget has now. It is remembered, so that rounding does not add up."""
+    applied = float(widget.property(_APPLIED) or 1.0)
+    base = float(widget.property(name) or 0.0)
     if round(base * applied) != px:
         base = px / applied
-        widget.setProperty(_FONT, base)
+        widget.setProperty(name, base)
     return base
+
+
+def _own_font_px(widget: QWidget) -> float:
+    """Return the size of a widget's own font at 100 %; 0 if it has none. For use before the zoom changes."""
+    px = widget.font().pixelSize()
+    return _base(widget, "zoomFont", px) if px > 0 and widget.testAttribute(Qt.WidgetAttribute.WA_SetFont) else 0.0
 
 
 def rescale(widget: QWidget, font_px: float = 0.0) -> None:
@@ -136,12 +141,9 @@ def rescale(widget: QWidget, font_px: float = 0.0) -> None:
 
     `font_px`: of its own font at 100 %; 0: its font has its size already.
     """
-    applied = float(widget.property(_APPLIED) or 1.0)
     zoom = zoom_factor()
-    if applied == zoom:
+    if float(widget.property(_APPLIED) or 1.0) == zoom:
         return
-    ratio = zoom / applied
-    widget.setProperty(_APPLIED, zoom)
     if widget.property("textZoom"):
         widget.setFont(mono_font())
     elif font_px:
@@ -149,20 +151,23 @@ def rescale(widget: QWidget, font_px: float = 0.0) -> None:
         font.setPixelSize(max(round(font_px * zoom), 1))
         widget.setFont(font)
     if isinstance(widget, QHeaderView):
-        _rescale_header(widget, ratio)
+        _rescale_header(widget, zoom)
     elif not (isinstance(widget, QAbstractScrollArea) or widget.property("fitsContents")):
         low, high = widget.minimumSize(), widget.maximumSize()
         if low.height() == high.height() < _UNLIMITED_PX:
-            widget.setFixedHeight(round(low.height() * ratio))
+            widget.setFixedHeight(round(_base(widget, "zoomHeight", low.height()) * zoom))
         if low.width() == high.width() < _UNLIMITED_PX:
-            widget.setFixedWidth(round(low.width() * ratio))
+            widget.setFixedWidth(round(_base(widget, "zoomWidth", low.width()) * zoom))
         elif low.width() and not (widget.isWindow() or widget.property("keepsWidth")):
-            widget.setMinimumWidth(round(low.width() * ratio))
+            widget.setMinimumWidth(round(_base(widget, "zoomWidth", low.width()) * zoom))
+    widget.setProperty(_APPLIED, zoom)
 
 
-def _rescale_header(header: QHeaderView, ratio: float) -> None:
-    sizes = [(at, header.sectionSize(at)) for at in range(header.count()) if not header.isSectionHidden(at)]
-    header.setDefaultSectionSize(round(header.defaultSectionSize() * ratio))
-    if header.orientation() == Qt.Orientation.Horizontal:
-        for at, size in sizes:
-            header.resizeSection(at, round(size * ratio))
+def _rescale_header(header: QHeaderView, zoom: float) -> None:
+    applied = float(header.property(_APPLIED) or 1.0)
+    shown = [at for at in range(header.count()) if not header.isSectionHidden(at)]
+    sizes = {at: _base(header, f"zoom{at}", header.sectionSize(at)) for at in shown[:MOST_SECTIONS]}
+    header.setDefaultSectionSize(round(_base(header, "zoomSection", header.defaultSectionSize()) * zoom))
+    if header.orientation() == Qt.Orientation.Horizontal and applied != zoom:
+        for at, base in sizes.items():
+            header.resizeSection(at, round(base * zoom))
