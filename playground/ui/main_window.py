@@ -346,6 +346,7 @@ class MainWindow(QMainWindow):
         """Connect what does not lead to a completion."""
         self.area.work_resized.connect(self.places.fit)
         self.program.show_page = self.show_page
+        self.workspace.tasks.on_end = self.end_notice.tell_task
         self.prompt.edited.connect(self.files.edited)
         self.prompt.send_requested.connect(lambda: self.requests.send_or_stop())
         self.prompt.action_requested.connect(lambda name: self.actions_table[name].trigger())
@@ -608,6 +609,7 @@ class MainWindow(QMainWindow):
         """Stop all timers: the window is about to be deleted."""
         self.places.keep()
         self.places.rest()
+        self.workspace.tasks.on_end = None
         self.end_notice.rest()
         self.modes.rest()
         if self._answers is not None:

@@ -15,7 +15,7 @@ from playground.requestlog.filter import EVERYTHING, Folding, LogFilter, Order
 from playground.requestlog.records import LogGroup, LogRow
 from playground.runs.metrics import APPROXIMATELY, UNKNOWN
 from playground.runs.state import ENDED
-from playground.ui.panes.log.columns import COLUMNS, cell_of
+from playground.ui.panes.log.columns import COLUMNS, attempt_cell, cell_of
 from playground.ui.panes.log.details import Clock, Details, LiveRequests, LogSource, RowDetail, Start
 from playground.ui.theme import Theme, mono_font, ui_font
 from playground.ui.widgets.plain_tip import plain_tip
@@ -357,7 +357,9 @@ class LogModel(QAbstractTableModel):
         # A control character must not reorder the row or show another id.
         text = visible_line(cell.text) if column.mono else visible(cell.text)
         if role == Qt.ItemDataRole.AccessibleTextRole:
-            return _spoken_cell(column.title, text, row)
+            spoken = _spoken_cell(column.title, text, row)
+            detail = self.detail(row)
+            return f"{spoken}{_spoken_attempts(column.title, detail)}" if detail.unfolded else spoken
         return text if role == Qt.ItemDataRole.DisplayRole else plain_tip(visible(cell.why) or text)
 
     def _font(self, figure: bool, mono: bool) -> QFont:
@@ -372,9 +374,17 @@ def _spoken_cell(title: str, text: str, row: LogRow) -> str:
     state = ""
     if title == "time" and (row.group is not None or row.attempts > 1):
         text = text.lstrip("▸▾ ")
+    if title == "time" and row.group is None and row.attempts > 1:
+        state = f", {row.attempts} attempts"
     if title == "time" and row.group is not None:
         state = f", group of {row.group.requests:,} requests, {'expanded' if row.group.expanded else 'collapsed'}"
     return f"{title}: {_spoken(text)}{state}"
+
+
+def _spoken_attempts(title: str, detail: RowDetail) -> str:
+    """Return what is painted of the attempts below a request in a column."""
+    cells = ((attempt.number, attempt_cell(title, attempt)) for attempt in detail.attempts)
+    return "".join(f"; attempt {number}: {_spoken(visible_line(cell.text))}" for number, cell in cells if cell.text)
 
 
 def _spoken(text: str) -> str:
