@@ -14,7 +14,7 @@ from playground.requestlog.records import LogRow
 from playground.runs.metrics import UNKNOWN
 from playground.ui.panes.log.columns import COLUMNS, Cell
 from playground.ui.panes.log.details import NOTHING
-from playground.ui.panes.log.table import ROW_PX, RowLook
+from playground.ui.panes.log.row_paint import ROW_PX, RowLook
 from playground.ui.theme import Theme, current_theme, mono_font, ui_font
 from playground.ui.widgets.plain_tip import plain_tip
 

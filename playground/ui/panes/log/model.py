@@ -15,7 +15,7 @@ from playground.requestlog.filter import EVERYTHING, Folding, LogFilter, Order
 from playground.requestlog.records import LogGroup, LogRow
 from playground.runs.metrics import APPROXIMATELY, UNKNOWN
 from playground.runs.state import ENDED
-from playground.ui.panes.log.columns import COLUMNS, attempt_cell, cell_of
+from playground.ui.panes.log.columns import COLUMNS, Column, attempt_cell, cell_of
 from playground.ui.panes.log.details import Clock, Details, LiveRequests, LogSource, RowDetail, Start
 from playground.ui.theme import Theme, mono_font, ui_font
 from playground.ui.widgets.plain_tip import plain_tip
@@ -345,7 +345,7 @@ class LogModel(QAbstractTableModel):
         if role == Qt.ItemDataRole.TextAlignmentRole:
             return _RIGHT if column.figure else _LEFT
         if role == Qt.ItemDataRole.FontRole:
-            return self._font(column.figure, column.mono)
+            return self.font_of(column)
         if role not in _CELL_ROLES:
             return None
         row = self.row(index.row())
@@ -362,8 +362,18 @@ class LogModel(QAbstractTableModel):
             return f"{spoken}{_spoken_attempts(column.title, detail)}" if detail.unfolded else spoken
         return text if role == Qt.ItemDataRole.DisplayRole else plain_tip(visible(cell.why) or text)
 
-    def _font(self, figure: bool, mono: bool) -> QFont:
-        return self._ids if mono else (self._figures if figure else self._plain)
+    def painted(self, number: int, column: int) -> tuple[str, QColor | None]:
+        """Return a cell's text and colour (None: that of text) for painting."""
+        row = self.row(number)
+        if row is None:
+            return "…", None
+        cell = cell_of(COLUMNS[column], row, self.detail(row))
+        # A control character must not reorder the row or show another id.
+        return visible_line(cell.text) if COLUMNS[column].mono else visible(cell.text), self._color(cell.tone)
+
+    def font_of(self, column: Column) -> QFont:
+        """Return the font of a column's cells."""
+        return self._ids if column.mono else (self._figures if column.figure else self._plain)
 
     def _color(self, tone: str) -> QColor | None:
         color = getattr(self._theme, tone) if tone else None
