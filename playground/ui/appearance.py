@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from PySide6.QtCore import QEvent, QObject, Qt, QTimer, Signal
-from PySide6.QtGui import QGuiApplication
+from PySide6.QtGui import QGuiApplication, QWheelEvent
 from PySide6.QtWidgets import QAbstractScrollArea, QApplication, QHeaderView, QWidget
 
 from playground.storage.settings import Settings
@@ -104,6 +104,25 @@ class Appearance(QObject):
         """Switch between light and dark, and remember the choice."""
         self._settings.set("theme", "light" if self._theme.dark else "dark")
         self.refresh()
+
+
+class WheelZoom(QObject):
+    """Zooms with Ctrl and the wheel anywhere in a window: its widgets, which would scroll, do not get these events."""
+
+    def __init__(self, window: QWidget, appearance: Appearance) -> None:
+        """The window must have been shown."""
+        super().__init__(window)
+        self._appearance = appearance
+        if (handle := window.windowHandle()) is not None:
+            handle.installEventFilter(self)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Take the wheel's events with Ctrl."""
+        if not isinstance(event, QWheelEvent) or not event.modifiers() & Qt.KeyboardModifier.ControlModifier:
+            return super().eventFilter(watched, event)
+        if event.angleDelta().y():
+            self._appearance.zoom(1 if event.angleDelta().y() > 0 else -1)
+        return True
 
 
 class ZoomScaler(QObject):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtGui import QCloseEvent, QPaintEvent, QWheelEvent
+from PySide6.QtGui import QCloseEvent, QPaintEvent
 from PySide6.QtWidgets import QDialog, QFrame, QMainWindow, QMenu, QSplitter, QVBoxLayout, QWidget
 
 from playground.export.terminal import visible_line
@@ -19,7 +19,7 @@ from playground.prompt.document import Document
 from playground.services import AppServices
 from playground.simulator.launch import SimulatorError
 from playground.ui.actions import MENUS, RECENT, Actions
-from playground.ui.appearance import Appearance
+from playground.ui.appearance import Appearance, WheelZoom
 from playground.ui.bars.banner import SlimBar
 from playground.ui.bars.menu_row import MenuRow, RecentFilesMenu
 from playground.ui.bars.statusbar import StatusBar
@@ -316,6 +316,7 @@ class MainWindow(QMainWindow):
         self.menu_row.set_menus(menus)
         self.top.set_file_menu(menus[0])
         self.prompt.complete()
+        self._wheel = WheelZoom(self, self._appearance)
 
     @property
     def response(self) -> ResponsePane:
@@ -596,14 +597,6 @@ class MainWindow(QMainWindow):
                 widget.setFont(mono_font())
         if self._answers is not None:
             self.log.show_zoom()
-
-    def wheelEvent(self, event: QWheelEvent) -> None:
-        """Zoom with Ctrl and the wheel."""
-        if event.modifiers() & Qt.KeyboardModifier.ControlModifier and event.angleDelta().y():
-            self._appearance.zoom(1 if event.angleDelta().y() > 0 else -1)
-            event.accept()
-        else:
-            super().wheelEvent(event)
 
     def rest(self) -> None:
         """Stop all timers: the window is about to be deleted."""

@@ -97,18 +97,11 @@ def test_zoom_by_wheel_needs_control(tell: Tell) -> None:
         window = session.window
 
         def wheel(pane: QWidget, keys: Qt.KeyboardModifier, steps: int) -> None:
-            place = QPointF(pane.rect().center())
-            event = QWheelEvent(
-                place,
-                QPointF(pane.mapToGlobal(pane.rect().center())),
-                QPoint(),
-                QPoint(0, 120 * steps),
-                Qt.MouseButton.NoButton,
-                keys,
-                Qt.ScrollPhase.NoScrollPhase,
-                False,
-            )
-            QApplication.sendEvent(pane, event)
+            place = QPointF(pane.mapTo(window, pane.rect().center()))
+            screen = QPointF(pane.mapToGlobal(pane.rect().center()))
+            button, phase = Qt.MouseButton.NoButton, Qt.ScrollPhase.NoScrollPhase
+            event = QWheelEvent(place, screen, QPoint(), QPoint(0, 120 * steps), button, keys, phase, False)
+            QApplication.sendEvent(window.windowHandle(), event)
 
         settings = session.workspace.settings
         for pane in (window.log.table.viewport(), window.response.text_tab.text, window.inspector, window.prompt):
