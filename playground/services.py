@@ -128,6 +128,7 @@ class AppServices:
         )
         sender.tell = lambda run: self.reporter.tell(run)
         sender.on_learned = lambda: self.cache_memory.save_soon()
+        sender.on_context = self.endpoints.learn_context
         self._follow_settings(sender)
         self.settings.listen(lambda _name: self._follow_settings(sender))
         self._opened.push_async_callback(sender.connection.aclose)

@@ -95,6 +95,8 @@ class RequestService:
         self.log: RunLog | None = None
         self.on_learned: Callable[[], None] | None = None
         """Called after the cache model learned from a report; must return at once."""
+        self.on_context: Callable[[Endpoint, int | None, int | None], None] | None = None
+        """Called with the context length that a refusal named, or with the tokens of an answered request."""
         self.tell: Callable[[Run], None] | None = None
         """Called with each run that has ended; must return at once."""
         self.running: dict[str, Run] = {}
@@ -195,6 +197,7 @@ class RequestService:
         finally:
             del self.running[run.id]
             self._learn(sending)
+            self._learn_context(run)
             if self.log is not None:
                 # Shielded: closing the window must not lose the record of a run's end.
                 await asyncio.shield(self._finish(sending))
@@ -223,6 +226,15 @@ class RequestService:
             sending.why = sending.settled.explanation
         if self.on_learned is not None:
             self.on_learned()
+
+    def _learn_context(self, run: Run) -> None:
+        trouble, usage = run.state.trouble, run.state.usage
+        refused = trouble.context_length if trouble else None
+        served = None
+        if usage is not None and usage.prompt_tokens is not None:
+            served = usage.prompt_tokens + (usage.completion_tokens or 0)
+        if self.on_context is not None and (refused or served):
+            self.on_context(run.endpoint, refused, served)
 
     def comparable(self, sending: PendingRequest) -> list[Match]:
         """Return earlier requests that an answered one can be compared with, the best first."""

@@ -264,7 +264,13 @@ class MainWindow(QMainWindow):
         self.recorder.open_wanted.connect(self.open_logged)
         self.recorder.prompt_wanted.connect(self._open_recorded)
         self.recorder.ticket_wanted.connect(self._ticket_of)
+        self.recorder.resend_wanted.connect(self._resend_recorded)
+        self.recorder.compare_wanted.connect(self._compare_logged)
         return self.recorder.view()
+
+    def _resend_recorded(self, run_id: str) -> None:
+        self.modes.show_mode("prompt")
+        self.requests.resend_logged(run_id)
 
     def _open_recorded(self, document: Document) -> None:
         self.modes.show_mode("prompt")
@@ -543,12 +549,15 @@ class MainWindow(QMainWindow):
 
     def _show_outlook(self, outlook: Outlook) -> None:
         # Imported here: the first frame shows no estimates.
+        from playground.client.endpoint import CONTEXT_SOURCES
         from playground.prefix_cache.composition import composition
 
         axes = self.prompt.axes
         total = axes.total if axes is not None and not axes.neutral else 0
+        endpoint = self.workspace.endpoint
+        source = CONTEXT_SOURCES.get(endpoint.context_source, "")
         self.top.context.show_parts(
-            composition(outlook.view.document, outlook.zones, self.workspace.endpoint.context_tokens), total
+            composition(outlook.view.document, outlook.zones, endpoint.context_tokens, source), total
         )
         self._show_load()
 

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from PySide6.QtCore import QEvent, QObject
 from PySide6.QtGui import QGuiApplication
-from PySide6.QtWidgets import QApplication, QSystemTrayIcon, QWidget
+from PySide6.QtWidgets import QApplication, QWidget
 
 from playground.export.terminal import visible_line
-from playground.runs.run import Run
 from playground.ui.widgets.icons import icon
+
+if TYPE_CHECKING:
+    from PySide6.QtWidgets import QSystemTrayIcon
+
+    from playground.runs.run import Run
 
 LONG_S = 10.0
 SHOWN_MS = 15_000
@@ -57,6 +63,8 @@ class EndNotice(QObject):
     def _tell(self, name: str, outcome: str, seconds: float) -> None:
         if seconds < LONG_S or self._window.isActiveWindow():
             return
+        from PySide6.QtWidgets import QSystemTrayIcon
+
         self.last = f"{name}: {outcome} after {seconds:.0f} s"
         self.unseen += 1
         _badge(self.unseen)

@@ -142,6 +142,7 @@ def left_words(parts: Composition) -> str:
     """Return the text about the tokens that are left, or about those that do not fit."""
     if parts.left is None:
         return "The context length of this endpoint is not known: set it in the endpoint's settings."
+    source = f"\nContext length: {parts.room:,} tokens, {parts.source}" if parts.source else ""
     if parts.left < 0:
-        return f"≈ {-parts.left:,.0f} tokens too many: the server will refuse this"
-    return f"≈ {parts.left:,.0f} tokens left"
+        return f"≈ {-parts.left:,.0f} tokens too many: the server will refuse this{source}"
+    return f"≈ {parts.left:,.0f} tokens left{source}"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 
 from PySide6.QtCore import QByteArray, QObject, Qt, Signal
 from PySide6.QtGui import QGuiApplication, QKeySequence
-from PySide6.QtWidgets import QDialog, QFileDialog, QMainWindow
+from PySide6.QtWidgets import QMainWindow
 
 from playground.client.endpoint import ELECTRON_ID
 from playground.services import AppServices
@@ -23,6 +23,8 @@ from playground.ui.appearance import Appearance
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+
+    from PySide6.QtWidgets import QDialog
 
     from playground.client.endpoint import Endpoint
     from playground.lint.model import Finding
@@ -120,6 +122,8 @@ class DialogController(QObject):
         if run_id is None:
             self.trouble.emit("There is no request to export yet.")
             return
+        from PySide6.QtWidgets import QFileDialog  # not for the first frame
+
         dialog = QFileDialog(self._window, "Export the request")
         dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
         dialog.setNameFilters(["Web page (*.html)", "Markdown (*.md)"])
@@ -337,7 +341,8 @@ class DialogController(QObject):
             text = "The server answers. It has no list of models." if reached else f"{found.title}. {found.advice}"
             return ProbeResult(reached, text)
         names = tuple(model.id for model in found)
-        length = next((model.context_length for model in found if model.id == endpoint.model), None)
+        chosen = endpoint.model or (names[0] if names else "")
+        length = next((model.context_length for model in found if model.id == chosen), None)
         if names and endpoint.model and endpoint.model not in names:
             return ProbeResult(False, f"The server answers, but offers no model {endpoint.model}.", names)
         return ProbeResult(
