@@ -170,10 +170,9 @@ def dress(application: QApplication, theme: Theme) -> None:
     application.setProperty(_IN_USE, theme)
     # Numbers are written as everywhere in the program, with a decimal point, whatever the system's language.
     QLocale.setDefault(QLocale(QLocale.Language.English, QLocale.Country.UnitedStates))
-    if not dressed:
+    if not dressed and not application.property(STYLED):
         # Fusion draws the same on every platform; the style sheet assumes it. A second call would style all again.
-        if not application.property(STYLED):
-            application.setStyle("Fusion")
+        application.setStyle("Fusion")
     if application.font().pixelSize() != ui_font().pixelSize():
         application.setFont(ui_font())
     application.setPalette(qt_palette(theme))
