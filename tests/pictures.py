@@ -21,6 +21,7 @@ os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QApplication
 
+from playground.cli.selftest import steps as selftest
 from playground.cli.selftest.run import SIMULATOR
 from playground.cli.selftest.steps import Steps, UiDriver
 from playground.experiments.lab_plan import plan_repeats
@@ -61,6 +62,8 @@ async def _voice(session: Session) -> None:
     dialog.close()
 
 
+READY_S = 120
+"""Time to start on a busy machine."""
 VARIANTS = (
     ("light", "1000x700", "1"),
     ("light", "1280x800", "1"),
@@ -127,7 +130,7 @@ class States:
         window.requests.stop()
         await self.ended()
         await self.shoot("05-stopped")
-        self.begin(simulate="429=30")
+        self.begin(simulate="429=6")
         await self._hand.until(lambda: not window.response.text_tab.waiting.isHidden(), "the wait for the next attempt")
         await self.shoot("06-waiting")
         window.requests.stop()
@@ -185,7 +188,7 @@ async def _states(session: Session, theme: str, size: str, scale: str, folder: P
         session.show()
         width, _, height = size.partition("x")
         session.window.resize(int(width), int(height))
-        await UiDriver(session.window, folder).until(session.ready.is_set, "log and simulator ready")
+        await asyncio.wait_for(session.ready.wait(), READY_S)
         await States(session, folder, f"{theme}-{size}-{scale}").take()
     finally:
         await session.close()
@@ -229,6 +232,7 @@ def main(arguments: Sequence[str]) -> None:
                 environment = {**os.environ, "QT_SCALE_FACTOR": scale}
                 subprocess.run([*command, "states", folder, theme, size, scale], check=True, env=environment)
         case ["states", folder, theme, size, scale]:
+            selftest.PATIENCE_S = READY_S
             options = (*SIMULATOR, "--plan", "none")
             _run(lambda session, _steps: _states(session, theme, size, scale, Path(folder)), options)
         case [theme]:
