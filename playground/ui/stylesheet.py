@@ -215,6 +215,8 @@ QMenuBar::item { padding: 4px 10px; background: transparent; }
 QMenuBar::item:selected { background: $selection; }
 QStatusBar { background: $window; border-top: 1px solid $line; color: $muted; }
 QStatusBar::item { border: none; }
+QProgressBar { background: $line; border: none; border-radius: 2px; max-height: 4px; }
+QProgressBar::chunk { background: $accent; border-radius: 2px; }
 QCheckBox, QRadioButton { spacing: 8px; }
 QCheckBox::indicator:unchecked, QRadioButton::indicator:unchecked {
     background: $surface; border: 1px solid $muted; width: 12px; height: 12px;

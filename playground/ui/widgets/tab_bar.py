@@ -25,6 +25,7 @@ class PaneTabs(QTabBar):
         super().__init__(parent)
         self._marked: set[int] = set()
         self.setDrawBase(False)
+        self.setLayoutDirection(Qt.LayoutDirection.LeftToRight)  # titles are English
         self.setExpanding(False)
         self.setElideMode(Qt.TextElideMode.ElideNone)
         self.setUsesScrollButtons(True)

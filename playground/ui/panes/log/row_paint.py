@@ -70,6 +70,8 @@ class RowPainter:
     def paint(self, painter: QPainter, area: QRect) -> None:
         """Paint the rows within an area of the viewport."""
         table, count = self._table, self._model.rowCount()
+        # In a layout from right to left the columns are mirrored; figures, ids and English words are not.
+        painter.setLayoutDirection(Qt.LayoutDirection.LeftToRight)
         first, last = table.rowAt(area.top()), table.rowAt(area.bottom())
         if first < 0:
             return
@@ -124,7 +126,6 @@ class RowPainter:
             painter.fillRect(QRect(left, place.top(), MARK_PX, place.height()), self.theme.accent)
 
     def _flags(self, column: Column) -> int:
-        # Figures are at the right in a layout from left to right; Qt mirrors neither for a painter.
         return _RIGHT if column.figure != self._table.isRightToLeft() else _LEFT
 
     def _paint_cached(self, painter: QPainter, at: _Column, middle: int, row: LogRow) -> None:
