@@ -94,7 +94,7 @@ class Appearance(QObject):
             return
         if self._scaler is None:
             self._scaler = ZoomScaler(self._application)
-        fonts = [(widget, _own_font_px(widget)) for widget in self._application.allWidgets()]
+        fonts = [(widget, _own_font_px(widget, before)) for widget in self._application.allWidgets()]
         self.apply()
         for widget, px in fonts:
             rescale(widget, px)
@@ -139,9 +139,12 @@ class ZoomScaler(QObject):
         return False
 
 
-def _base(widget: QWidget, name: str, px: int) -> float:
-    """Return at 100 % the size that a widget has now. It is remembered, so that rounding does not add up."""
-    applied = float(widget.property(_APPLIED) or 1.0)
+def _base(widget: QWidget, name: str, px: int, zoom: float | None = None) -> float:
+    """Return at 100 % a size of a widget. It is remembered, so that rounding does not add up.
+
+    `zoom`: at which it has the size; None: the one that was applied to it.
+    """
+    applied = zoom or float(widget.property(_APPLIED) or 1.0)
     base = float(widget.property(name) or 0.0)
     if round(base * applied) != px:
         base = px / applied
@@ -149,10 +152,11 @@ def _base(widget: QWidget, name: str, px: int) -> float:
     return base
 
 
-def _own_font_px(widget: QWidget) -> float:
-    """Return the size of a widget's own font at 100 %; 0 if it has none. For use before the zoom changes."""
+def _own_font_px(widget: QWidget, zoom: float) -> float:
+    """Return the size of a widget's own font at 100 %; 0 if it has none. `zoom`: at which all fonts are now."""
     px = widget.font().pixelSize()
-    return _base(widget, "zoomFont", px) if px > 0 and widget.testAttribute(Qt.WidgetAttribute.WA_SetFont) else 0.0
+    own = px > 0 and widget.testAttribute(Qt.WidgetAttribute.WA_SetFont)
+    return _base(widget, "zoomFont", px, zoom) if own else 0.0
 
 
 def rescale(widget: QWidget, font_px: float = 0.0) -> None:
