@@ -24,7 +24,7 @@ LEAST_SCREEN_PX = 860
 MIN_PROMPT_PX = 320
 """Minimum width of the prompt while a widget is beside it."""
 NARROW_PX = 1_150
-"""Below this width the inspector is a strip under the response."""
+"""Below this width at 100 % the inspector is a strip under the response."""
 ONE_COLUMN_PX = 780
 """Below this width, which the window has only with the side panel open, the prompt is the only column."""
 PANES = {"prompt": 0, "response": 1, "inspector": 2}
@@ -96,8 +96,8 @@ class Places:
 
     def fit(self, width: int) -> None:
         """Show the panes that fit into a width, in device-independent pixels."""
-        width = round(width / zoom_factor())
-        narrow = {"response", "inspector"} if width < ONE_COLUMN_PX else {"inspector"} if width < NARROW_PX else set()
+        few = width < NARROW_PX * zoom_factor()
+        narrow = {"response", "inspector"} if width < ONE_COLUMN_PX else {"inspector"} if few else set()
         fitting = frozenset((*PANES, "log")) - narrow
         if fitting != self._fitting:
             self._fitting = fitting
@@ -111,7 +111,10 @@ class Places:
 
     def toggle(self, name: str) -> None:
         """Show or hide the inspector or the log."""
-        self._chosen[name] = self._pane(name).isHidden()
+        shown = self._pane(name).isHidden()
+        self._chosen.pop(name, None)
+        if shown != (name in self._fitting):
+            self._chosen[name] = shown
         self._settings.set("hidden_panes", ",".join(sorted(one for one, shown in self._chosen.items() if not shown)))
         self.show_panes()
 
