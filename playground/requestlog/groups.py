@@ -128,9 +128,7 @@ FROM tags CROSS JOIN runs AS r ON r.number = tags.number CROSS JOIN targets AS g
 WHERE tags.tag = ? GROUP BY r.target"""
 
 
-def sums(
-    connection: sqlite3.Connection, tag: str, expanded: bool, rates_of: Callable[[str], Rates]
-) -> LogGroup | None:
+def sums(connection: sqlite3.Connection, tag: str, expanded: bool, rates_of: Callable[[str], Rates]) -> LogGroup | None:
     """Return what a group adds up to, priced by the rates at the time of sending; None if it was deleted meanwhile."""
     found = connection.execute(_SUMS, (tag,)).fetchall()
     if not found:
