@@ -122,7 +122,8 @@ class Reader:
         for number in wanted:
             row, block = rows.get(abs(number)), layout.headings.get(number)
             if row is not None and block is not None:
-                row = groups.heading(row, groups.sums(self._connection, block.tag, block.expanded, self._rates_of))
+                group = groups.sums(self._connection, block.tag, block.expanded, self._rates_of)
+                row = None if group is None else groups.heading(row, group)
             if row is not None:
                 listed.append(row)
         return listed

@@ -19,7 +19,7 @@ from playground.prompt.document import Document
 from playground.services import AppServices
 from playground.simulator.launch import SimulatorError
 from playground.ui.actions import MENUS, RECENT, Actions
-from playground.ui.appearance import Appearance
+from playground.ui.appearance import Appearance, WheelZoom
 from playground.ui.bars.banner import SlimBar
 from playground.ui.bars.menu_row import MenuRow, RecentFilesMenu
 from playground.ui.bars.statusbar import StatusBar
@@ -322,6 +322,7 @@ class MainWindow(QMainWindow):
         self.menu_row.set_menus(menus)
         self.top.set_file_menu(menus[0])
         self.prompt.complete()
+        self._wheel = WheelZoom(self, self._appearance)
 
     @property
     def response(self) -> ResponsePane:
@@ -352,6 +353,7 @@ class MainWindow(QMainWindow):
         """Connect what does not lead to a completion."""
         self.area.work_resized.connect(self.places.fit)
         self.program.show_page = self.show_page
+        self.workspace.tasks.on_end = self.end_notice.tell_task
         self.prompt.edited.connect(self.files.edited)
         self.prompt.send_requested.connect(lambda: self.requests.send_or_stop())
         self.prompt.action_requested.connect(lambda name: self.actions_table[name].trigger())
@@ -602,11 +604,14 @@ class MainWindow(QMainWindow):
         for widget in self.findChildren(QWidget):
             if widget.property("textZoom"):
                 widget.setFont(mono_font())
+        if self._answers is not None:
+            self.log.show_zoom()
 
     def rest(self) -> None:
         """Stop all timers: the window is about to be deleted."""
         self.places.keep()
         self.places.rest()
+        self.workspace.tasks.on_end = None
         self.end_notice.rest()
         self.modes.rest()
         if self._answers is not None:
