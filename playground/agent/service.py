@@ -99,6 +99,8 @@ class AgentService:
         self._consents: set[str] = set()
         self.allow_address: Callable[[str], Awaitable[bool]] = _no
         """Asks the user whether the current prompt may call an address on this machine."""
+        self.on_prompt_sent: Callable[[Document, str], None] = lambda _document, _run_id: None
+        """Called with a conversation's prompt and the run_id of each first turn."""
         self.dispatches: dict[str, PendingRequest] = {}
         """Forecasts and explanations of this session's requests, by run_id."""
         self.conversation = self._kept.read(from_fields)
@@ -153,12 +155,11 @@ class AgentService:
             allowed=self._allowed(conversation),
             serve=partial(self._serve, consent_owner(conversation.root)),
         )
-        return AgentLoop(
-            conversation, self._send, answerer, listener=self._tied(conversation.id, listener), limit=limit
-        )
+        return AgentLoop(conversation, self._send, answerer, listener=self._tied(conversation, listener), limit=limit)
 
-    def _tied(self, conversation_id: str, listener: Callable[[Happening], None]) -> Callable[[Happening], None]:
+    def _tied(self, conversation: Conversation, listener: Callable[[Happening], None]) -> Callable[[Happening], None]:
         """Tag each turn's row in the log with the conversation, and pass tool calls to telemetry."""
+        conversation_id, root = conversation.id, conversation.root
 
         def tie(run_id: str) -> None:
             if self._host.log is not None:
@@ -174,6 +175,8 @@ class AgentService:
             if isinstance(happening, TurnStarted):
                 happening.run.conversation = conversation_id
                 happening.run.listen(heard)
+                if happening.document == root:
+                    self.on_prompt_sent(root, happening.run.id)
             if isinstance(happening, CallEnded):
                 self._host.tell_tool(conversation_id, happening.result)
             if isinstance(happening, TurnEnded) and happening.turn.run_id and happening.turn.request_id is None:

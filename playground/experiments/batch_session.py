@@ -30,6 +30,8 @@ class BatchSession:
         self.prepared, self._store, self._service, self._log, self._saved = prepared, store, service, log, saved
         self.results: dict[int, dict[str, Json]] = {}
         """Results by row number."""
+        self.run_ids: list[str] = []
+        """Ids of the requests of the newest run, in the order of sending."""
         self.totals: BatchTotals | None = None
         self.on_open: Callable[[], None] = lambda: None
         """Called when the results of earlier runs are in the lines, before the first row is sent."""
@@ -73,6 +75,7 @@ class BatchSession:
         """Send the rows without an answer, or those with the numbers `only`. Raises InputError, SimulatorError or
         OSError."""
         lines = self.prepared.lines
+        self.run_ids = []
         lines.reset("failed", only)
         try:
             self._job = await self._open(only)
@@ -116,6 +119,7 @@ class BatchSession:
 
     def _take_start(self, number: int, run: Run) -> None:
         self.on_row(self.prepared.lines.set(number, "running", run=run))
+        self.run_ids.append(run.id)
         self.on_start(run)
 
     def _take_result(self, result: dict[str, Json]) -> None:

@@ -19,6 +19,7 @@ import pytest
 
 from playground.experiments.batch_results import ResultFile
 from playground.simulator.launch import SimulatorProcess
+from playground.versions.store import VersionStore, history_key
 
 LIMIT_S = 120
 SYSTEM = "You are the agent of {{shop}}. " + "Answer briefly and be kind to every caller. " * 60
@@ -93,6 +94,8 @@ def test_batch_every_row_is_answered_once_with_wire_usage_and_warm_prefixes(proj
     cached = [row["usage"]["prompt_tokens_details"]["cached_tokens"] for row in rows]
     assert sum(tokens == 0 for tokens in cached) == 3, "only the first row of each shop finds nothing cached"
     assert json.loads(done.stdout)["done"] == 12
+    versions = VersionStore(made.folder / "data").load(history_key(made.folder / "prompt.json", "")).versions()
+    assert [len(version.run_ids) for version in versions] == [12]
     assert not out.with_name("out.jsonl.batch").exists()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,6 +29,7 @@ from playground.ui.batch.files import BatchFiles
 from playground.ui.batch.model import Displayed
 from playground.ui.batch.page import BatchPage, BatchTools
 from playground.ui.modes import ModeView
+from playground.versions.service import PromptIdentity
 
 PLAN_MS = 300
 """Wait after a change before planning again."""
@@ -49,11 +50,20 @@ class BatchController(QObject):
         open_prompt: Callable[[], object],
         open_logged: Callable[[str], object],
         row_logged: Callable[[str], object],
+        identify: Callable[[Document], PromptIdentity | None],
+        prompt_sent: Callable[[PromptIdentity, Document, Sequence[str]], object],
     ) -> None:
-        """`row_logged` is called with the run_id of each request that is sent."""
+        """Connect the mode with the window.
+
+        Args:
+            row_logged: called with the run_id of each request that is sent.
+            identify: returns the identity of the prompt in the editor; None for another document.
+            prompt_sent: called when a batch ends, with the run_ids of its prompt.
+        """
         super().__init__(window)
         self._services = services
         self._prompt, self._prompt_name, self._row_logged = prompt, prompt_name, row_logged
+        self._identify, self._prompt_sent = identify, prompt_sent
         self._store = BatchStore(services.folder / "batches")
         self._rows: tuple[BatchRow, ...] = ()
         self._columns: tuple[str, ...] = ()
@@ -286,7 +296,8 @@ class BatchController(QObject):
         self._show()
 
     async def _run_session(self, session: BatchSession, only: frozenset[int] | None) -> None:
-        message = ""
+        message, document = "", session.prepared.settings.document
+        identity = self._identify(document)
         try:
             await session.run(only)
         except InputError as bad:
@@ -298,6 +309,8 @@ class BatchController(QObject):
         finally:
             self._task = None
             self._end()
+            if identity is not None and session.run_ids:
+                self._prompt_sent(identity, document, session.run_ids)
         if message:
             self._say(message)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QRect, QSize, Qt, Signal
+from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QRect, QSize, Qt, QTimer, Signal
 from PySide6.QtGui import QPainter
 from PySide6.QtWidgets import (
     QComboBox,
@@ -38,9 +38,11 @@ from playground.versions.comparison import VersionComparison
 from playground.versions.figures import VersionFigures
 from playground.versions.git_commits import Commit
 from playground.versions.history import Version
+from playground.versions.service import Overview
 
 Item = Version | Commit
 ROW_PX, NUMBER_PX, CACHED_PX, COST_PX = 50, 34, 62, 66
+SEARCH_MS = 200
 NARROW_PX = 720
 """Below this width the comparison is under the list."""
 NOTE = (
@@ -126,6 +128,9 @@ class VersionsPanel(QFrame):
     closed = Signal()
     save_requested = Signal()
     delete_requested = Signal()
+    export_requested = Signal()
+    search_requested = Signal(str)
+    """The text to be found in the prompts of the versions; call `show_found` with the result."""
     label_requested = Signal(object)
     """The Version whose label and note are to be edited."""
     restore_requested = Signal(object)
@@ -143,8 +148,13 @@ class VersionsPanel(QFrame):
         self.setAccessibleName("Versions")
         self._items: list[Item] = []
         self._rows: Mapping[str, LogRow] = {}
+        self._found: tuple[str, frozenset[str]] = ("", frozenset())
+        """The newest search and the ids of the versions whose prompt has its text."""
+        self._search_timer = QTimer(self, interval=SEARCH_MS, singleShot=True)
+        self._search_timer.timeout.connect(lambda: self.search_requested.emit(self.search.text().strip()))
         self.search = QLineEdit()
-        self.search.setPlaceholderText("Search labels and notes")
+        self.search.setPlaceholderText("Search labels, notes and prompts")
+        self.search.setAccessibleName("Search the versions")
         self.search.setClearButtonEnabled(True)
         self.save = QPushButton("Save version…")
         set_icon(self.save, "bookmark")
@@ -215,7 +225,7 @@ class VersionsPanel(QFrame):
         whole.addLayout(_row(self.foot))
 
     def _connect(self) -> None:
-        self.search.textChanged.connect(lambda _text: self._search())
+        self.search.textChanged.connect(lambda _text: self._searched())
         self.save.clicked.connect(self.save_requested)
         self.close_button.clicked.connect(self.closed)
         self.fix.clicked.connect(self.fix_requested)
@@ -226,6 +236,7 @@ class VersionsPanel(QFrame):
         self.restore.clicked.connect(self._restore)
         menu = QMenu(self.more)
         menu.addAction("Label and note…").triggered.connect(self._edit_label)
+        menu.addAction("Export versions…").triggered.connect(self.export_requested)
         menu.addAction("Delete this history…").triggered.connect(self.delete_requested)
         self.more.setMenu(menu)
         self.more.setPopupMode(self.more.ToolButtonPopupMode.InstantPopup)
@@ -243,27 +254,19 @@ class VersionsPanel(QFrame):
         found: Item | None = self.against.currentData()
         return found
 
-    def show_history(
-        self,
-        versions: Sequence[Version],
-        commits: Sequence[Commit],
-        figures: Mapping[str, VersionFigures],
-        rows: Mapping[str, LogRow],
-        current_id: str,
-        foot: str,
-    ) -> None:
-        """Show versions and commits, newest first. `current_id` is the version in the editor."""
+    def show_history(self, overview: Overview, commits: Sequence[Commit], foot: str) -> None:
+        """Show versions and commits, newest first."""
         chosen, base = self.selected, self.base
-        self._rows = rows
-        self._items = sorted([*versions, *commits], key=lambda item: item.at, reverse=True)
+        self._rows = overview.rows
+        self._items = sorted([*overview.versions, *commits], key=lambda item: item.at, reverse=True)
         self.foot.set_full_text(foot)
         self.list.blockSignals(True)
         self.list.clear()
         for item in self._items:
             entry = QListWidgetItem(f"{number_of(item)}: {title_of(item)}")
             entry.setData(_ITEM, item)
-            entry.setData(_FIGURES, figures.get(item.id, VersionFigures()))
-            entry.setData(_STATE, item.id == current_id)
+            entry.setData(_FIGURES, overview.figures.get(item.id, VersionFigures()))
+            entry.setData(_STATE, item.id == overview.current_id)
             note = item.note if isinstance(item, Version) else ""
             entry.setToolTip("\n".join(map(visible_line, note.splitlines())) if note else "")
             self.list.addItem(entry)
@@ -275,13 +278,25 @@ class VersionsPanel(QFrame):
             self._choose_base(base.id)
         self._chosen(keep_base=chosen is not None)
 
+    def _searched(self) -> None:
+        self._search()
+        if self.search.text().strip():
+            self._search_timer.start()
+
+    def show_found(self, text: str, ids: frozenset[str]) -> None:
+        """Show the versions whose prompt has a text, beside those whose label or note has it."""
+        self._found = text, ids
+        self._search()
+
     def _search(self) -> None:
-        wanted = self.search.text().casefold()
+        wanted = self.search.text().strip().casefold()
+        found = self._found[1] if self._found[0].casefold() == wanted else frozenset()
         for number, item in enumerate(self._items):
             note = item.note if isinstance(item, Version) else ""
             summary = item.summary if isinstance(item, Version) else ""
             entry = self.list.item(number)
-            entry.setHidden(wanted not in f"{number_of(item)} {title_of(item)} {summary} {note}".casefold())
+            about = f"{number_of(item)} {title_of(item)} {summary} {note}".casefold()
+            entry.setHidden(wanted not in about and item.id not in found)
 
     def _chosen(self, *, keep_base: bool = False) -> None:
         selected = self.selected

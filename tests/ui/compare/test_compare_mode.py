@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QFileDialog
+from PySide6.QtWidgets import QFileDialog, QMenu
 
 from playground.cli.selftest.steps import UiDriver
 from playground.client.endpoint import PLANS, Endpoint, Rates
@@ -309,5 +309,106 @@ def test_compare_single_column_follows_the_editor_until_it_is_sent(tell: Tell) -
         session.window.prompt.set_document(PROMPT)
         session.window.modes.show_mode("compare")
         assert compare.slots[0].variant.document.messages == edited().messages
+
+    tell(story)
+
+
+def test_compare_http_error_shows_status_and_request_id(tell: Tell) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
+        session.workspace.sender.retries = replace(session.workspace.sender.retries, attempts=1)
+        failing = replace(PROMPT, name="failing", parameters={"simulate": "500"})
+        compare = compare_of(session, failing)
+        await sent(compare, hand)
+        run, view = compare.slots[1].runs[0], compare.page.columns[1]
+        assert (run.phase, run.status) == ("failed", 500)
+        assert run.request_id
+        assert "HTTP 500" in view.status.full_text
+        assert view.copy.text_to_copy == run.request_id
+        assert run.error in view.placeholder.text()
+        rows = [compare.page.summary.item(row, 0) for row in range(compare.page.summary.rowCount())]
+        labels = [item.text() for item in rows if item is not None]
+        assert cell(compare, labels.index("Status"), 2) == "500"
+
+    tell(story)
+
+
+def test_compare_order_is_explained_and_forecast_before_sending(tell: Tell) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
+        compare = compare_of(session, replace(PROMPT, name="copy"))
+        await hand.until(lambda: len(compare.page.strip.texts) == 2, "the prefixes")
+        assert "do not warm each other" in compare.page.strip.costs.text()
+        assert compare.slots[1].expected == 0
+        compare.page.values.order.setCurrentIndex(1)
+        await hand.until(lambda: bool(compare.slots[1].expected), "the forecast")
+        assert "(A, B)" in compare.page.strip.costs.text()
+        assert compare.page.columns[1].cached.text() == f"forecast ≈ {compare.slots[1].expected:,.0f} cached"
+        await sent(compare, hand)
+        reported = compare.slots[1].runs[0].cached_tokens
+        assert reported is not None
+        assert abs(reported - (compare.slots[1].runs[0].forecast_cached or 0)) <= 32
+
+    tell(story)
+
+
+def test_compare_values_are_taken_from_a_row_of_a_file(tell: Tell, tmp_path: Path) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
+        file = tmp_path / "callers.csv"
+        file.write_text("caller,question\nAsha,Why?\nRavi,When?\n", "utf-8")
+        compare = compare_of(session, edited())
+        await compare.sources.read_values(file)
+        values = compare.page.values
+        assert values.fields["question"].text() == "Why?"
+        assert (values.rows.minimum(), values.rows.maximum()) == (0, 1)
+        values.rows.setValue(1)
+        assert values.fields["question"].text() == "When?"
+        await sent(compare, hand)
+        assert [slot.sent.variables["question"] for slot in compare.slots if slot.sent] == ["When?"] * 2
+        said: list[str] = []
+        compare.trouble.connect(said.append)
+        file.write_text("city\nPune\n", "utf-8")
+        await compare.sources.read_values(file)
+        assert "city" in said[0]
+        assert values.fields["question"].text() == "When?"
+
+    tell(story)
+
+
+def test_compare_source_menu_opened_many_times_keeps_one_submenu(tell: Tell) -> None:
+    async def story(session: Session, _hand: UiDriver) -> None:
+        compare = compare_of(session, edited())
+        for _ in range(5):
+            compare.sources.fill()
+            await compare.sources.list_logged()
+        assert len(compare.tools.sources.findChildren(QMenu)) == 1
+        labels = [action.text() for action in compare.tools.sources.actions()]
+        assert labels[-1] == "From a logged request"
+        assert len(labels) == 5
+
+    tell(story)
+
+
+def test_compare_hidden_page_is_not_painted_and_is_current_when_displayed(tell: Tell) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
+        compare = compare_of(session, replace(PROMPT, name="other"))
+        compare.change(
+            compare.slots[0],
+            replace(compare.slots[0].variant, document=replace(PROMPT, parameters={"simulate": "slow=5"})),
+        )
+        compare.send()
+        await hand.until(lambda: compare.slots[0].running, "the request")
+        session.window.modes.show_mode("prompt")
+        await hand.until(lambda: not compare._frame.isActive(), "the timer to end")
+        shown = compare.page.columns[0].text.exact_text
+        await hand.until(
+            lambda: len(compare.slots[0].pending.run.state.text) > len(shown) + 5 or not compare.running,  # type: ignore[union-attr]
+            "more text",
+        )
+        if compare.running:
+            assert compare.page.columns[0].text.exact_text == shown
+            assert not compare._frame.isActive()
+        session.window.modes.show_mode("compare")
+        await hand.until(lambda: not compare.running, "the end")
+        await hand.until(lambda: compare.page.columns[0].text.exact_text == compare.slots[0].runs[0].text, "the text")
+        await hand.until(lambda: not compare._frame.isActive(), "the timer to end")
 
     tell(story)
