@@ -29,6 +29,7 @@ from playground.experiments.batch_plan import (
 from playground.experiments.batch_results import (
     BatchTotals,
     ResultFile,
+    check_output,
     format_results,
     merge_results,
     parse_results,
@@ -48,6 +49,8 @@ from playground.tasks import Tasks
 
 def batch(options: argparse.Namespace) -> int:
     """Run the batch. Returns the exit status; raises InputError (2)."""
+    if options.output:
+        check_output(Path(options.output))
     opened = open_prompt(options.file)
     data = _read(options.data)
     rows = read_rows(data, options.data)
@@ -71,9 +74,10 @@ def batch(options: argparse.Namespace) -> int:
 
 def merge_batches(options: argparse.Namespace) -> int:
     """Merge the results of shards into one file, in the order of the data. Returns 1 if a row failed or is missing."""
+    output = Path(options.output)
+    check_output(output)
     parts = [parse_results(_read(name, "FILE"), Path(name)) for name in options.files]
     merged = merge_results(parts)
-    output = Path(options.output)
     try:
         with output.open("xb") as file:
             file.write(format_results(merged, output))

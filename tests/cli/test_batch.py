@@ -119,6 +119,20 @@ def test_batch_existing_output_without_resume_is_refused_and_unchanged(project: 
     assert made.served() == 0
 
 
+@pytest.mark.parametrize(("output", "said"), [("absent/out.jsonl", "absent"), ("out.txt", ".csv"), ("out", ".csv")])
+def test_batch_output_that_cannot_be_written_is_refused_before_anything_is_read(
+    project: MakeProject, output: str, said: str
+) -> None:
+    made = project()
+    (made.folder / "data.csv").unlink()
+    done = made.run("-o", str(made.folder / output))
+    assert done.returncode == 2
+    assert "-o" in done.stderr
+    assert said in done.stderr
+    assert not (made.folder / "absent").exists()
+    assert made.served() == 0
+
+
 @pytest.mark.parametrize("changed", ["data", "prompt"])
 def test_batch_resume_with_other_data_or_prompt_is_refused_and_unchanged(project: MakeProject, changed: str) -> None:
     made = project()
