@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 from playground.experiments.batch_job import BatchJob, StoredRuns
 from playground.experiments.batch_results import BatchTotals, ResultFile, row_number
@@ -11,6 +12,7 @@ from playground.experiments.batch_setup import PreparedBatch
 from playground.experiments.batch_store import BatchStore, SavedBatch
 from playground.prefix_cache.value_kinds import compile_patterns
 from playground.prompt.document import Json
+from playground.runs.metrics import whole_seconds
 from playground.runs.run import Run
 from playground.runs.service import RequestService
 
@@ -60,6 +62,17 @@ class BatchSession:
         """Return whether rows have no answer yet."""
         lines = self.prepared.lines
         return lines.counts["done"] < len(lines)
+
+    def state_text(self, *, running: bool) -> str:
+        """Return whether the batch is paused or has ended, or the time that is left."""
+        if self.paused:
+            return "paused"
+        if not running:
+            return "stopped" if self.prepared.lines.counts["queued"] else "finished"
+        if (left := self.eta_s) is None:
+            return ""
+        done_at = datetime.fromtimestamp(datetime.now(UTC).timestamp() + left, UTC).astimezone()
+        return f"≈ {whole_seconds(left)} left, done at ≈ {done_at:%H:%M}"
 
     def pause_or_resume(self) -> None:
         """Send no further row, or continue."""

@@ -228,7 +228,7 @@ def test_compare_column_order_copies_files_and_limit_of_four(tell: Tell, tmp_pat
         compare = compare_of(session, edited())
         compare.page.columns[0].asked.emit("right")
         assert [slot.variant.document.name for slot in compare.slots] == ["shorter", "base"]
-        await compare.sources.add_file(file)
+        await compare.files.add_file(file)
         compare.add(compare.slots[0].variant)
         compare.add(compare.slots[0].variant)
         assert [slot.variant.document.name for slot in compare.slots] == ["shorter", "base", "third", "shorter 2"]
@@ -238,8 +238,8 @@ def test_compare_column_order_copies_files_and_limit_of_four(tell: Tell, tmp_pat
         said: list[str] = []
         compare.trouble.connect(said.append)
         file.write_text("{", "utf-8")
-        await compare.sources.add_file(file)
-        await compare.sources.add_file(tmp_path / "absent.json")
+        await compare.files.add_file(file)
+        await compare.files.add_file(tmp_path / "absent.json")
         assert len(said) == 2
         assert len(compare.slots) == 3
 
@@ -252,11 +252,11 @@ def test_compare_comparison_is_reopened_from_the_log(tell: Tell) -> None:
         compare.tools.runs.setValue(2)
         compare.page.values.start.setCurrentIndex(1)
         await sent(compare, hand)
-        before = compare.session.report(compare.order, compare.cache_start)
+        before = compare.report()
         run_id = before.columns[1].runs[0].run_id
         compare.change(compare.slots[0], replace(compare.slots[0].variant, document=Document(messages=PROMPT.messages)))
         await compare.open_logged([run_id])
-        after = compare.session.report(compare.order, compare.cache_start)
+        after = compare.report()
         assert after.id == before.id
         assert [column.variant.document.messages for column in after.columns] == [
             PROMPT.messages,
@@ -279,18 +279,18 @@ def test_compare_export_is_written_and_table_is_copied(tell: Tell, tmp_path: Pat
         await sent(compare, hand)
         run = compare.slots[1].runs[0]
         for form, name in (("html", "c.html"), ("markdown", "c.md")):
-            await compare.export_to(tmp_path / name, form)  # type: ignore[arg-type]
+            await compare.files.export(tmp_path / name, form, compare.report())  # type: ignore[arg-type]
             text = (tmp_path / name).read_text("utf-8")
             assert (run.request_id or "?") in text
             assert "<script" not in text
         compare.page.copy_asked.emit()
         await hand.until(lambda: "Served from cache" in QGuiApplication.clipboard().text(), "the table")
         compare.page.html_asked.emit()
-        assert isinstance(compare.dialog, QFileDialog)
-        compare.dialog.reject()
+        assert isinstance(compare.files.dialog, QFileDialog)
+        compare.files.dialog.reject()
         said: list[str] = []
         compare.trouble.connect(said.append)
-        await compare.export_to(tmp_path / "absent" / "c.html", "html")
+        await compare.files.export(tmp_path / "absent" / "c.html", "html", compare.report())
         assert len(said) == 1
 
     tell(story)
@@ -355,7 +355,7 @@ def test_compare_values_are_taken_from_a_row_of_a_file(tell: Tell, tmp_path: Pat
         file = tmp_path / "callers.csv"
         file.write_text("caller,question\nAsha,Why?\nRavi,When?\n", "utf-8")
         compare = compare_of(session, edited())
-        await compare.sources.read_values(file)
+        await compare.files.read_values(file)
         values = compare.page.values
         assert values.fields["question"].text() == "Why?"
         assert (values.rows.minimum(), values.rows.maximum()) == (0, 1)
@@ -366,7 +366,7 @@ def test_compare_values_are_taken_from_a_row_of_a_file(tell: Tell, tmp_path: Pat
         said: list[str] = []
         compare.trouble.connect(said.append)
         file.write_text("city\nPune\n", "utf-8")
-        await compare.sources.read_values(file)
+        await compare.files.read_values(file)
         assert "city" in said[0]
         assert values.fields["question"].text() == "When?"
 
@@ -377,8 +377,8 @@ def test_compare_source_menu_opened_many_times_keeps_one_submenu(tell: Tell) -> 
     async def story(session: Session, _hand: UiDriver) -> None:
         compare = compare_of(session, edited())
         for _ in range(5):
-            compare.sources.fill()
-            await compare.sources.list_logged()
+            compare.files.fill()
+            await compare.files.list_logged()
         assert len(compare.tools.sources.findChildren(QMenu)) == 1
         labels = [action.text() for action in compare.tools.sources.actions()]
         assert labels[-1] == "From a logged request"
@@ -393,12 +393,12 @@ def test_compare_hidden_page_is_not_painted_and_is_current_when_displayed(tell: 
         compare.send()
         await hand.until(lambda: bool(compare.slots[0].runs) and compare.slots[1].running, "the answer of A")
         session.window.modes.show_mode("prompt")
-        await hand.until(lambda: not compare._frame.isActive(), "the end of the frames")
+        await hand.until(lambda: not compare.painter.active, "the end of the frames")
         await hand.until(lambda: not compare.running, "the answer of B")
-        assert not compare._frame.isActive()
+        assert not compare.painter.active
         session.window.modes.show_mode("compare")
         for slot, view in zip(compare.slots, compare.page.columns, strict=True):
             await hand.until(lambda s=slot, v=view: v.text.exact_text == s.runs[0].text, "the text")  # type: ignore[misc]
-        await hand.until(lambda: not compare._frame.isActive(), "the end of the frames")
+        await hand.until(lambda: not compare.painter.active, "the end of the frames")
 
     tell(story)
