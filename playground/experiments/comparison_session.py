@@ -111,7 +111,7 @@ class ComparisonSession:
         self.values = {name: self.values.get(name, known.get(name)) for name in used}
 
     def document_of(self, slot: ColumnSlot) -> Document:
-        """Return a column's prompt with the shared values, as it is sent."""
+        """Return the prompt that is sent for a column, with the shared values."""
         document = slot.variant.document
         return replace(document, variables={**document.variables, **self.known_values()})
 

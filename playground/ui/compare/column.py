@@ -156,7 +156,7 @@ class ColumnView(QFrame):
             item.setEnabled(enabled.get(action, True))
 
     def show_text(self, text: str) -> None:
-        """Show the text of a request in flight; its figures are shown by `show_run`."""
+        """Show the text of a request in flight; `show_run` shows its figures."""
         self.text.show_text(text, final=False)
         self._show_answer()
 
