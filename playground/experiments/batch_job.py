@@ -15,6 +15,7 @@ from playground.experiments.batch_runner import BatchProgress, BatchRunner
 from playground.experiments.batch_window import prefixes_held
 from playground.prompt.document import Json
 from playground.requestlog.records import StoredRun
+from playground.runs.record import group_tag
 from playground.runs.run import Run
 from playground.runs.service import RequestService
 from playground.runs.state import RunState
@@ -104,7 +105,12 @@ class BatchJob:
         if logged is not None:
             return logged
         pending = await self._service.send(
-            item.document, self._endpoint, lambda sent: began(sent.run), explicit=self._explicit, run_id=run_id
+            item.document,
+            self._endpoint,
+            lambda sent: began(sent.run),
+            explicit=self._explicit,
+            run_id=run_id,
+            tags=[group_tag("batch", self._results.batch_id[:8])],
         )
         return pending.run.state
 

@@ -175,7 +175,8 @@ class ComparisonSession:
         try:
             if cold and document.messages:
                 document = cold_document(document, secrets.token_hex(6))
-            pending = await self._service.send(document, slot.variant.endpoint, dispatched, tag=TAG)
+            tags = log_tags(self.id, step)
+            await self._service.send(document, slot.variant.endpoint, dispatched, tag=TAG, tags=tags)
         except (InputError, SimulatorError) as error:
             problem = error.problems[0] if isinstance(error, InputError) else error
             slot.note, slot.stopped = f"Not sent: {problem}", True
@@ -185,9 +186,6 @@ class ComparisonSession:
             # Cancelled or not: a request that was sent keeps its figures.
             if sent is not None:
                 self._ended(slot, step, sent)
-        log = self._log()
-        if log is not None:
-            await log.set_tags([pending.run.id], log_tags(self.id, step))
 
     def _dispatched(self, slot: ColumnSlot, step: Step, pending: PendingRequest) -> None:
         slot.pending, slot.warm_up = pending, step.warm_up

@@ -273,12 +273,21 @@ class BatchTools(QFrame):
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(GRID)
-        left: Sequence[QWidget] = (self.prompt, QLabel("with"), self.data)
+        self._with = QLabel("with")
+        left: Sequence[QWidget] = (self.prompt, self._with, self.data)
         for widget in left:
             row.addWidget(widget)
         row.addStretch(1)
         for widget in (self.export, self.stop, self.run):
             row.addWidget(widget)
+
+    def show_compact(self, compact: bool) -> None:
+        """Show icons in place of the words on Export and Stop, or the words."""
+        self._with.setVisible(not compact)
+        for button, label in ((self.export, "Export…"), (self.stop, "Stop")):
+            button.setText("" if compact else label)
+            button.setAccessibleName(label)
+            button.setToolTip(label if compact else "")
 
     def set_data_menu(self, *entries: tuple[str, Callable[[], object]]) -> None:
         """Set the menu of the data button: labels, and what they call."""

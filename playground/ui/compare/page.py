@@ -68,6 +68,7 @@ class CompareTools(QWidget):
         self.stop = QPushButton("Stop all")
         set_icon(self.stop, "stop", "text")
         self.send = QPushButton()
+        self._shortcut, self._compact = "", False
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(GRID)
@@ -76,11 +77,19 @@ class CompareTools(QWidget):
         for widget in (self.differences, QLabel("Runs"), self.runs, self.stop, self.send):
             row.addWidget(widget)
 
+    def show_compact(self, compact: bool) -> None:
+        """Leave out the shortcut and shorten labels, or show all."""
+        self._compact = compact
+        self.send.setText("Send all" if compact else f"Send all  {self._shortcut}")
+        self.differences.setText("Differences" if compact else "Word differences from A")
+        self.differences.setAccessibleName("Word differences from A")
+
     def show_running(self, running: bool, shortcut: str) -> None:
         """Show Send all, or that requests run."""
         self.stop.setEnabled(running)
         self.send.setEnabled(not running)
-        self.send.setText(f"Send all  {shortcut}")
+        self._shortcut = shortcut
+        self.show_compact(self._compact)
         self.send.setProperty("look", "primary")
         set_icon(self.send, "play", "muted" if running else "on_accent")
         restyle(self.send)
