@@ -93,5 +93,5 @@ class ColumnPainter(QObject):
         else:
             self._figures_at.pop(slot, None)
             shown = None if slot.warm_up else state
-            view.show_run(shown, slot.runs[-1] if slot.runs else None, 0.0, slot.note, slot.expected)
+            view.show_run(shown, slot.newest, 0.0, slot.note, slot.expected)
         view.show_changes(None if slot.running else slot.changes)

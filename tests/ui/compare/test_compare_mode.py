@@ -341,7 +341,7 @@ def test_compare_order_is_explained_and_forecast_before_sending(tell: Tell) -> N
         compare.page.values.order.setCurrentIndex(1)
         await hand.until(lambda: bool(compare.slots[1].expected), "the forecast")
         assert "(A, B)" in compare.page.strip.costs.text()
-        assert compare.page.columns[1].cached.text() == f"forecast ≈ {compare.slots[1].expected:,.0f} cached"
+        assert compare.page.columns[1].cached.text() == f"≈ {compare.slots[1].expected:,.0f} cached"
         await sent(compare, hand)
         reported = compare.slots[1].runs[0].cached_tokens
         assert reported is not None
