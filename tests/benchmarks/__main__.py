@@ -68,6 +68,8 @@ BENCHMARKS = (
     Benchmark("versions"),
     Benchmark("compare", quick=("2",)),
     Benchmark("batch", quick=("plan",)),
+    Benchmark("batch_window", quick=("1000",)),
+    Benchmark("batch_peers", quick=("200",)),
     Benchmark("recorder", quick=("50",)),
     Benchmark("recorder_bytes", quick=("--requests", "50", "--kills", "1")),
     Benchmark("kills", quick=("5",)),

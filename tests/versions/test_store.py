@@ -67,11 +67,11 @@ def test_record_many_requests_of_one_version_are_noted_once(tmp_path: Path) -> N
 
 def test_record_changed_prompts_makes_one_version_per_content(tmp_path: Path) -> None:
     store = VersionStore(tmp_path)
-    for text in ("one", "two", "one", "three\nfour"):
-        store.record(KEY, prompt(text), "sent", run_ids=(f"run-{text}",))
+    for number, text in enumerate(("one", "two", "one", "three\nfour")):
+        store.record(KEY, prompt(text), "sent", run_ids=(f"run-{number}",))
     assert systems(VersionStore(tmp_path)) == ["one", "two", "three\nfour"]
     versions = VersionStore(tmp_path).load(KEY).versions()
-    assert [version.run_ids for version in versions] == [("run-one", "run-one"), ("run-two",), ("run-three\nfour",)]
+    assert [version.run_ids for version in versions] == [("run-0", "run-2"), ("run-1",), ("run-3",)]
     assert versions[1].summary == "system: 1 line changed"
 
 
