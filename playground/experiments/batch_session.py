@@ -39,7 +39,7 @@ class BatchSession:
         """Called when the results of earlier runs are in the lines, before the first row is sent."""
         self.on_row: Callable[[int | None], None] = lambda _position: None
         """Called with the position of a row whose state has changed."""
-        self.on_start: Callable[[Run], None] = lambda _run: None
+        self.on_start: Callable[[Run], object] = lambda _run: None
         self._job: BatchJob | None = None
 
     @property

@@ -82,12 +82,12 @@ class VersionsPanel(QFrame):
         self._rows: Mapping[str, LogRow] = {}
         self._found: tuple[str, frozenset[str]] = ("", frozenset())
         """The newest search and the ids of the versions whose prompt has its text."""
-        self._search_timer = QTimer(self, interval=SEARCH_MS, singleShot=True)
-        self._search_timer.timeout.connect(lambda: self.search_requested.emit(self.search.text().strip()))
         self.search = QLineEdit()
         self.search.setPlaceholderText("Search labels, notes and prompts")
         self.search.setAccessibleName("Search the versions")
         self.search.setClearButtonEnabled(True)
+        self._search_timer = QTimer(self, interval=SEARCH_MS, singleShot=True)
+        self._search_timer.timeout.connect(lambda: self.search_requested.emit(self.search.text().strip()))
         self.save = QPushButton("Save version…")
         set_icon(self.save, "bookmark")
         self.more = icon_button("more", "More")
