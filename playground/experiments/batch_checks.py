@@ -68,7 +68,10 @@ def _schema(name: str) -> Callable[[str, int | None], bool]:
     try:
         schema = json.loads(Path(name).read_text("utf-8"))
         Draft202012Validator.check_schema(schema)
-    except (OSError, ValueError, SchemaError) as error:
+        if isinstance(schema, dict) and not (Draft202012Validator.VALIDATORS.keys() | {"$schema"}) & schema.keys():
+            # Any JSON object is a valid schema, and one without keywords accepts every answer.
+            raise ValueError("it has no keyword of JSON schema")
+    except (OSError, ValueError, RecursionError, SchemaError) as error:
         reason = getattr(error, "message", None) or str(error)
         raise InputError(FieldError(("--check", "schema"), f"{name} is not a JSON schema: {reason}.")) from None
     validator = Draft202012Validator(schema)

@@ -251,6 +251,8 @@ class MainWindow(QMainWindow):
             open_prompt=lambda: self.modes.show_mode("prompt"),
             open_logged=self.open_logged,
             row_logged=lambda run_id: self.requests.sent_beside(run_id),
+            identify=lambda document: self.versions.identity_of(document) if self._answers is not None else None,
+            prompt_sent=lambda identity, document, run_ids: self.versions.note_sent(identity, document, run_ids),
         )
         self.prompt.edited.connect(lambda _document: self.batch.prompt_changed())
         return self.batch.view()
@@ -401,6 +403,7 @@ class MainWindow(QMainWindow):
         requests.ticked.connect(self._show_load)
         self.modes.changed.connect(lambda mode: requests.set_displayed(mode == "prompt"))
         requests.sent.connect(self.versions.sent)
+        self.chaining.prompt_sent.connect(self.versions.sent)
         requests.settled.connect(self.versions.settled)
         self.versions.trouble.connect(self.say_trouble)
         self.versions.fix_requested.connect(lambda: self.actions_table["mend"].trigger())
