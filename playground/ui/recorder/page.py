@@ -46,7 +46,7 @@ LABELS = {"prompt": "Open as prompt", "ticket": "Ticket…", "copy": "Copy reque
 NO_MATCH = "No recorded request matches this filter."
 _WIDE_PX = 1_180
 """Least width with words on the buttons beside the filter."""
-_SIDES_PX = {True: (212, 298), False: (160, 258)}
+_SIDES_PX = {True: (212, 298), False: (160, 268)}
 """Widths of programs and leaks in a wide page, and in a narrow one."""
 
 
@@ -95,7 +95,7 @@ class RecorderPage(QWidget):
         self._wide: bool | None = None
         self.more = icon_button("more", "More for the selected request")
         self.analysis = Analysis()
-        self._shown = Shown()
+        self._shown, self._whole = Shown(), figures(())
         self._matched: Set[int] | None = None
         self._leak: Leak | None = None
         self._lay_out()
@@ -267,7 +267,8 @@ class RecorderPage(QWidget):
         focused = self.focusWidget() in (self.start_button, self.tabs.tabBar())
         self._shown = shown
         self._middle.setCurrentIndex(int(bool(shown.rows)))
-        self.programs.show_programs(shown.rows, self.analysis)
+        self._whole = figures(shown.rows)
+        self.programs.show_programs(shown.rows, self._whole, self.analysis)
         self._show_chosen()
         if first:
             self.tabs.setCurrentIndex(0)
@@ -281,7 +282,7 @@ class RecorderPage(QWidget):
         if self._leak is not None:
             key = self._leak.key
             self._leak = next((leak for leak in analysis.leaks if leak.key == key), self._leak)
-        self.programs.show_programs(self._shown.rows, analysis)
+        self.programs.show_programs(self._shown.rows, self._whole, analysis)
         self._show_chosen()
 
     def show_matches(self, matched: Set[int] | None) -> None:
@@ -328,7 +329,7 @@ class RecorderPage(QWidget):
     def _show_chosen(self) -> None:
         rows = self._chosen_rows()
         self.title.setText(self.programs.name())
-        found = figures(rows)
+        found = self._whole if len(rows) == len(self._shown.rows) else figures(rows)
         self.summary.setText(summary(found))
         self.summary.setToolTip(
             f"Hit rate: cached over prompt tokens of the {found.compared:,} requests that reported both. "

@@ -41,6 +41,8 @@ class ProgramList(QTreeWidget):
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setItemDelegate(_Lines(self))
         self._items: dict[Key, QTreeWidgetItem] = {}
+        self._filled: dict[Key, list[LogRow]] = {}
+        """Rows of each conversation when its item was last changed."""
         self._analysis = Analysis()
         self._rows: Mapping[str, LogRow] = {}
         self.currentItemChanged.connect(lambda _now, _before: self.chosen.emit())
@@ -68,12 +70,12 @@ class ProgramList(QTreeWidget):
     def _within(self, number: int) -> set[Key]:
         return {("conversation", name) for name in self._analysis.programs[number].conversations}
 
-    def show_programs(self, rows: Sequence[LogRow], analysis: Analysis) -> None:
-        """Show figures of all rows, and of the programs and conversations among them."""
+    def show_programs(self, rows: Sequence[LogRow], whole: Figures, analysis: Analysis) -> None:
+        """Show the figures of all rows (`whole`), and of the programs and conversations among them."""
         self._analysis, self._rows = analysis, {row.run_id: row for row in rows}
         current = self.key()
         self.blockSignals(True)
-        self._show(ALL, None, "All requests", "", figures(rows), False)
+        self._show(ALL, None, "All requests", "", whole, False)
         for number, program in enumerate(analysis.programs):
             key = ("program", program.run_ids[0])
             leaks = sum(leak.program == number for leak in analysis.leaks)
@@ -103,9 +105,11 @@ class ProgramList(QTreeWidget):
         newest = [pair for pair in program.conversations.items() if pair[0]][-MAX_CONVERSATIONS:]
         for conversation, run_ids in newest:
             found = self._known(run_ids)
-            if found:
+            key = ("conversation", conversation)
+            if found and found != self._filled.get(key):
+                self._filled[key] = found
                 name = f"{found[0].started_utc.astimezone():%H:%M:%S}  {conversation}"
-                self._show(("conversation", conversation), item, name, "", figures(found), False)
+                self._show(key, item, name, "", figures(found), False)
         names = {("conversation", conversation) for conversation, _ in newest}
         for place in reversed(range(item.childCount())):
             child = item.child(place)
@@ -139,7 +143,9 @@ class ProgramList(QTreeWidget):
             child = item.child(place)
             if child is not None:
                 self._remove(child)
-        del self._items[tuple(item.data(0, _KEY))]
+        key = tuple(item.data(0, _KEY))
+        del self._items[key]
+        self._filled.pop(key, None)
         (item.parent() or self.invisibleRootItem()).removeChild(item)
 
 
