@@ -13,7 +13,6 @@ from PySide6.QtCore import (
     QPersistentModelIndex,
     QPoint,
     QRect,
-    QSize,
     Qt,
     Signal,
 )
@@ -29,7 +28,6 @@ from PySide6.QtGui import (
     QTransform,
 )
 from PySide6.QtWidgets import (
-    QAbstractItemView,
     QHeaderView,
     QMenu,
     QStyle,
@@ -47,6 +45,7 @@ from playground.ui.panes.log.details import NOTHING
 from playground.ui.panes.log.table import BAR_PX, PAD_PX, ROW_PX
 from playground.ui.theme import Theme, current_theme, mono_font, ui_font
 from playground.ui.widgets.icons import icon
+from playground.ui.widgets.plain_table import set_up_rows
 from playground.ui.widgets.plain_tip import plain_tip
 
 Index = QModelIndex | QPersistentModelIndex
@@ -57,9 +56,11 @@ _FIGURES = frozenset((_IN, _CACHED, _TTFT))
 _ICON_PX, _MARK_PX = 13, 3
 _MAX_TEXTS = 2_000
 _WIDTHS = (76, 126, 284, 58, 114, 68)
-_NARROW = {_TIME: 82, _STATUS: 66, _ID: 282, _CACHED: 60}
+_NARROW = {_TIME: 82, _STATUS: 66, _ID: 282, _CACHED: 66}
 _WIDE_PX = 840
 """Least width with all columns; below it, In and TTFT are only in the tooltip of the status."""
+_BAR_TABLE_PX = 700
+"""Least width of a narrow table with bars of cached tokens."""
 _ICONS = {"done": ("check", "muted"), "failed": ("error", "failure"), "stopped": ("stop", "variable_edge")}
 
 
@@ -287,19 +288,7 @@ class RecordedTable(QTableView):
         self.setModel(model)
         self._look = _RecordedLook(theme, self)
         self.setItemDelegate(self._look)
-        self.setAccessibleName("Recorded requests")
-        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-        self.setHorizontalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
-        self.setIconSize(QSize(13, 13))
-        self.setShowGrid(False)
-        self.setWordWrap(False)
-        self.setTabKeyNavigation(False)
-        self.verticalHeader().hide()
-        self.verticalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
-        self.verticalHeader().setDefaultSectionSize(ROW_PX)
-        self.horizontalHeader().setHighlightSections(False)
-        self.horizontalHeader().setMinimumSectionSize(40)
+        set_up_rows(self, "Recorded requests", ROW_PX)
         self.horizontalHeader().setSectionResizeMode(_CAUSE, QHeaderView.ResizeMode.Stretch)
         self._wide: bool | None = None
         self._fit(wide=True)
@@ -319,6 +308,8 @@ class RecordedTable(QTableView):
             for column, width in enumerate(_WIDTHS):
                 self.setColumnHidden(column, not wide and column not in _NARROW)
                 self.setColumnWidth(column, width if wide else _NARROW.get(column, width))
+        if not wide:
+            self.setColumnWidth(_CACHED, _WIDTHS[_CACHED] if self.width() >= _BAR_TABLE_PX else _NARROW[_CACHED])
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)

@@ -21,7 +21,6 @@ from PySide6.QtCore import (
 from PySide6.QtGui import QBrush, QColor, QKeyEvent, QKeySequence, QMouseEvent, QPainter, QPaintEvent
 from PySide6.QtWidgets import (
     QAbstractItemView,
-    QHeaderView,
     QMenu,
     QStyle,
     QStyledItemDelegate,
@@ -35,12 +34,12 @@ from playground.requestlog.filter import Order
 from playground.ui.panes.log.columns import COLUMNS, attempt_cell
 from playground.ui.panes.log.model import LogModel
 from playground.ui.theme import Theme, mono_font, ui_font
+from playground.ui.widgets.plain_table import set_up_rows
 
 ROW_PX = 25
 ATTEMPT_PX = 20
 PAD_PX = 11
 """Beside a cell's text, as the style sheet has it."""
-NARROWEST_PX = 40
 MARK_PX = 3
 BAR_PX = 52
 FADE_MS = 600
@@ -181,21 +180,11 @@ class LogTable(QTableView):
         self._fading.timeout.connect(self._fade)
         self.setItemDelegate(self._look)
         self.setModel(model)
-        self.setAccessibleName("Logged requests")
-        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        set_up_rows(self, "Logged requests", ROW_PX)
         self.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
-        self.setHorizontalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
-        self.setShowGrid(False)
-        self.setWordWrap(False)
-        self.setTabKeyNavigation(False)
-        self.verticalHeader().hide()
-        self.verticalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
-        self.verticalHeader().setDefaultSectionSize(ROW_PX)
         header = self.horizontalHeader()
-        header.setHighlightSections(False)
         header.setSectionsClickable(True)
         header.sectionClicked.connect(self.sort_by)
-        self.horizontalHeader().setMinimumSectionSize(NARROWEST_PX)
         model.loaded.connect(self._fit_rows)
         self.doubleClicked.connect(lambda _index: self.open_asked.emit())
         self.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
