@@ -118,6 +118,16 @@ class RecorderController(QObject):
             take_focus=self.page.take_focus,
             take_theme=self._show_theme,
             close=self.close,
+            commands={
+                "filter_log": self.page.filter_line.setFocus,
+                "next_pane": lambda: self.page.step_pane(1),
+                "previous_pane": lambda: self.page.step_pane(-1),
+                "copy_request_id": lambda: self.page.ask("copy"),
+                "ticket": lambda: self.page.ask("ticket"),
+                "copy_ticket": lambda: self.page.ask("ticket"),
+                "resend": lambda: self.page.ask("resend"),
+                "compare_requests": lambda: self.page.ask("compare"),
+            },
         )
 
     def _show_theme(self) -> None:

@@ -172,13 +172,13 @@ class RecorderPage(QWidget):
     def _connect(self) -> None:
         self.start_button.clicked.connect(lambda _checked: self.start_wanted.emit())
         for name, button in self.buttons.items():
-            button.clicked.connect(lambda _checked, name=name: self._ask(name))
+            button.clicked.connect(lambda _checked, name=name: self.ask(name))
         self.more.menu().aboutToShow.connect(self._fill_more)
         self.scope.clicked.connect(lambda _checked: self.show_leak_requests(None))
         self.no_match.clear_asked.connect(self.clear_filter)
         self.filter_line.cleared.connect(self.clear_filter)
         self.filter_line.down.connect(self.take_focus)
-        self.table.asked.connect(self._ask)
+        self.table.asked.connect(self.ask)
         self.table.selected.connect(self._show_selection)
         self.bars.chosen.connect(self.table.select)
         self.programs.chosen.connect(self._show_chosen)
@@ -186,7 +186,8 @@ class RecorderPage(QWidget):
         self.strip.earlier_wanted.connect(self.select)
         self.strip.compare_wanted.connect(self.compare_wanted)
 
-    def _ask(self, name: str) -> None:
+    def ask(self, name: str) -> None:
+        """Emit what is to be done with the selected row, if one is selected: a name of table.ASKS."""
         row = self.table.current_row()
         if row is not None:
             self.asked.emit(name, row.run_id)
@@ -227,6 +228,18 @@ class RecorderPage(QWidget):
         self.table.setFocus()
         if self.table.current_row() is None:
             self.table.selectRow(0)
+
+    def step_pane(self, step: int) -> None:
+        """Move the focus to the next (1) or previous (-1) pane: programs, requests, leaks."""
+        focus = self.focusWidget()
+        panes = (self.programs, self._middle, self.tabs)
+        at = next((at for at, pane in enumerate(panes) if focus is not None and pane.isAncestorOf(focus)), 1)
+        at = 0 if focus is self.programs else at
+        target = panes[(at + step) % len(panes)]
+        if target is self._middle:
+            self.take_focus()
+        else:
+            (self.tabs.tabBar() if target is self.tabs else target).setFocus()
 
     def set_theme(self, theme: Theme) -> None:
         """Use other colors."""
