@@ -23,9 +23,8 @@ from PySide6.QtGui import (
     QKeyEvent,
     QKeySequence,
     QPainter,
+    QPixmap,
     QResizeEvent,
-    QStaticText,
-    QTransform,
 )
 from PySide6.QtWidgets import (
     QHeaderView,
@@ -54,7 +53,7 @@ _LOG = [column for column in COLUMNS if column.title in ("time", "status", "requ
 _TIME, _STATUS, _ID, _IN, _CACHED, _TTFT, _CAUSE = range(len(_LOG) + 1)
 _FIGURES = frozenset((_IN, _CACHED, _TTFT))
 _ICON_PX, _MARK_PX = 13, 3
-_MAX_TEXTS = 2_000
+_MAX_DRAWN = 500
 _WIDTHS = (76, 126, 284, 58, 114, 68)
 _NARROW = {_TIME: 82, _STATUS: 66, _ID: 282, _CACHED: 66}
 _WIDE_PX = 840
@@ -216,63 +215,74 @@ def _cause_cell(row: LogRow, cause: RowCause) -> Cell:
 
 
 class _RecordedLook(QStyledItemDelegate):
-    """Draws cells without the style, which takes eight times as long: the table is repainted while streams run."""
+    """Draws cells without the style, and each looks the same once only: rows mostly move down while streams run."""
 
     def __init__(self, theme: Theme, parent: QTableView) -> None:
         super().__init__(parent)
-        self.theme = theme
+        self._theme = theme
         self._fonts = tuple((font, QFontMetrics(font)) for font in (ui_font(12, tabular=True), mono_font(12)))
-        self._texts: dict[tuple[str, bool, int], tuple[QStaticText, int, int]] = {}
+        self._drawn: dict[tuple[object, ...], QPixmap] = {}
+
+    def set_theme(self, theme: Theme) -> None:
+        """Use other colors."""
+        self._theme = theme
+        self._drawn.clear()
 
     def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
-        model, rect, theme, column = index.model(), QRect(option.rect), self.theme, index.column()
+        model, rect, column = index.model(), option.rect, index.column()
         assert isinstance(model, RecordedModel)
         row = model.rows[index.row()]
-        if option.state & QStyle.StateFlag.State_Selected:
-            painter.fillRect(rect, theme.selection)
-            if column == _TIME:
-                painter.fillRect(rect.left(), rect.top(), _MARK_PX, rect.height(), theme.accent)
+        cell = model.cell(row, column)
+        selected = bool(option.state & QStyle.StateFlag.State_Selected)
+        extra: object = row.phase if column == _STATUS else None
+        if column == _CACHED and row.cached_tokens is not None and row.prompt_tokens:
+            extra = round(BAR_PX * min(row.cached_tokens / row.prompt_tokens, 1.0))
+        ratio = painter.device().devicePixelRatio()
+        key = cell.text, cell.tone, column, rect.width(), rect.height(), selected, extra, ratio
+        drawn = self._drawn.get(key)
+        if drawn is None:
+            if len(self._drawn) >= _MAX_DRAWN:
+                self._drawn.clear()
+            drawn = QPixmap(round(rect.width() * ratio), round(rect.height() * ratio))
+            drawn.setDevicePixelRatio(ratio)
+            drawn.fill(self._theme.selection if selected else self._theme.surface)
+            icon = index.data(Qt.ItemDataRole.DecorationRole) if column == _STATUS else None
+            cell_painter = QPainter(drawn)
+            self._draw(cell_painter, QRect(0, 0, rect.width(), rect.height()), cell, column, selected, extra, icon)
+            cell_painter.end()
+            self._drawn[key] = drawn
+        painter.drawPixmap(rect.topLeft(), drawn)
+
+    def _draw(
+        self, painter: QPainter, rect: QRect, cell: Cell, column: int, selected: bool, extra: object, icon: QIcon | None
+    ) -> None:
+        """Draw one cell. `extra`: pixels of the bar of cached tokens."""
+        theme, left, text, room = self._theme, PAD_PX, cell.text, rect.width() - 2 * PAD_PX
+        if selected and column == _TIME:
+            painter.fillRect(0, 0, _MARK_PX, rect.height(), theme.accent)
         painter.setPen(theme.line)
-        painter.drawLine(rect.left(), rect.bottom(), rect.right(), rect.bottom())
-        cell, left = model.cell(row, column), rect.left() + PAD_PX
-        text, room = cell.text, rect.width() - 2 * PAD_PX
-        if column == _STATUS:
-            icon = index.data(Qt.ItemDataRole.DecorationRole)
-            icon.paint(painter, left, rect.top(), _ICON_PX, rect.height())
+        painter.drawLine(0, rect.bottom(), rect.right(), rect.bottom())
+        if icon is not None:
+            icon.paint(painter, left, 0, _ICON_PX, rect.height())
             left, room = left + _ICON_PX + 6, room - _ICON_PX - 6
             text = text if rect.width() > _NARROW[_STATUS] else text.partition(" ")[0]
-        elif column == _CACHED and rect.width() >= BAR_PX + 50:
-            self._paint_bar(painter, QRect(left, rect.center().y() - 3, BAR_PX, 8), row)
-        drawn, width, height = self._laid_out(text, column == _ID, room)
-        painter.setFont(self._fonts[column == _ID][0])
+        elif isinstance(extra, int) and rect.width() >= BAR_PX + 50:
+            self._paint_bar(painter, QRect(left, rect.center().y() - 3, BAR_PX, 8), extra)
+        font, metrics = self._fonts[column == _ID]
+        painter.setFont(font)
         painter.setPen(getattr(theme, cell.tone) if cell.tone else theme.text)
-        left = rect.right() - PAD_PX - width if column in _FIGURES else left
-        painter.drawStaticText(left, rect.top() + (rect.height() - height) // 2, drawn)
+        side = Qt.AlignmentFlag.AlignRight if column in _FIGURES else Qt.AlignmentFlag.AlignLeft
+        place = QRect(left, 0, room, rect.height())
+        text = metrics.elidedText(text, Qt.TextElideMode.ElideRight, room)
+        painter.drawText(place, side | Qt.AlignmentFlag.AlignVCenter | Qt.TextFlag.TextSingleLine, text)
 
-    def _laid_out(self, text: str, mono: bool, room: int) -> tuple[QStaticText, int, int]:
-        """Return a text cut to its room, with its width and height; laid out once, as rows only move down."""
-        key = text, mono, room
-        found = self._texts.get(key)
-        if found is None:
-            font, metrics = self._fonts[mono]
-            drawn = QStaticText(metrics.elidedText(text, Qt.TextElideMode.ElideRight, room))
-            drawn.setTextFormat(Qt.TextFormat.PlainText)
-            drawn.setPerformanceHint(QStaticText.PerformanceHint.AggressiveCaching)
-            drawn.prepare(QTransform(), font)
-            if len(self._texts) >= _MAX_TEXTS:
-                self._texts.clear()
-            found = self._texts[key] = drawn, round(drawn.size().width()), round(drawn.size().height())
-        return found
-
-    def _paint_bar(self, painter: QPainter, bar: QRect, row: LogRow) -> None:
-        """Draw the cached share of the prompt; nothing if it was not reported."""
-        if row.cached_tokens is None or not row.prompt_tokens:
-            return
-        painter.fillRect(bar, self.theme.line)
-        painter.setPen(self.theme.fresh_outline)
+    def _paint_bar(self, painter: QPainter, bar: QRect, cached_px: int) -> None:
+        """Draw the cached share of the prompt."""
+        painter.fillRect(bar, self._theme.line)
+        painter.setPen(self._theme.fresh_outline)
         painter.drawRect(bar.adjusted(0, 0, -1, -1))
-        bar.setWidth(round(BAR_PX * min(row.cached_tokens / row.prompt_tokens, 1.0)))
-        painter.fillRect(bar, self.theme.warm_edge)
+        bar.setWidth(cached_px)
+        painter.fillRect(bar, self._theme.warm_edge)
 
 
 class RecordedTable(QTableView):
@@ -299,7 +309,7 @@ class RecordedTable(QTableView):
 
     def set_theme(self, theme: Theme) -> None:
         """Use other colors."""
-        self._look.theme = theme
+        self._look.set_theme(theme)
         self.recorded.repaint_rows()
 
     def _fit(self, *, wide: bool) -> None:
