@@ -29,7 +29,7 @@ class TokenBars(QWidget):
 
     def __init__(self, theme: Theme) -> None:
         super().__init__()
-        self._theme = theme
+        self._theme, self._font = theme, ui_font(11, tabular=True)
         self._rows: tuple[LogRow, ...] = ()
         self._selected = ""
         self._leaking: frozenset[str] = frozenset()
@@ -70,7 +70,7 @@ class TokenBars(QWidget):
 
     def paintEvent(self, _event: QPaintEvent) -> None:
         painter = QPainter(self)
-        painter.setFont(ui_font(11, tabular=True))
+        painter.setFont(self._font)
         painter.fillRect(self.rect(), self._theme.surface)
         most = round_up(max((prompt for prompt, _ in self._reported()), default=0))
         self._paint_legend(painter)

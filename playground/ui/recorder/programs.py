@@ -152,6 +152,10 @@ class ProgramList(QTreeWidget):
 class _Lines(QStyledItemDelegate):
     """Draws the name and the hit rate, and below them leaks and the number of requests."""
 
+    def __init__(self, parent: QTreeWidget) -> None:
+        super().__init__(parent)
+        self._small, self._strong = ui_font(12, tabular=True), ui_font(13, bold=True, tabular=True)
+
     def sizeHint(self, _option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex) -> QSize:
         lines = index.data(_LINES)
         return QSize(80, _TALL if lines and lines[2] else _FLAT)
@@ -171,7 +175,7 @@ class _Lines(QStyledItemDelegate):
         room = rect.adjusted(4, 0, -_PAD, 0)
         upper = QRect(room.left(), room.top() + (5 if second else 0), room.width(), 20 if second else room.height())
         left, right = (Qt.AlignmentFlag.AlignVCenter | side for side in _SIDES)
-        painter.setFont(ui_font(12 if conversation else 13, bold=not conversation, tabular=True))
+        painter.setFont(self._small if conversation else self._strong)
         painter.setPen(theme.text)
         painter.drawText(upper, right, rate)
         upper.setRight(upper.right() - painter.fontMetrics().horizontalAdvance(rate) - 10)
@@ -179,7 +183,7 @@ class _Lines(QStyledItemDelegate):
         painter.drawText(upper, left, elided)
         if second:
             lower = QRect(room.left(), upper.bottom() + 1, room.width(), 18)
-            painter.setFont(ui_font(12, tabular=True))
+            painter.setFont(self._small)
             painter.setPen(theme.muted)
             painter.drawText(lower, right, count)
             painter.setPen(theme.variable_edge if leaking else theme.muted)
