@@ -286,7 +286,7 @@ class _RecordedLook(QStyledItemDelegate):
 
 
 class RecordedTable(QTableView):
-    """Recorded requests with keys and a menu for what can be done with them."""
+    """Recorded requests. Arrows, J and K, Home and End move; ASKS are keys and entries of the menu."""
 
     asked = Signal(str)
     """A name of ASKS, for the selected row."""
@@ -376,5 +376,9 @@ class RecordedTable(QTableView):
             self.asked.emit("copy")
         elif name is not None:
             self.asked.emit(name)
+        elif key in ("J", "K") or event.key() in (Qt.Key.Key_Home, Qt.Key.Key_End):
+            last, now = len(self.recorded.rows) - 1, self.currentIndex().row()
+            steps = {Qt.Key.Key_Home: 0, Qt.Key.Key_End: last, Qt.Key.Key_J: now + 1, Qt.Key.Key_K: now - 1}
+            self.selectRow(min(max(steps[Qt.Key(event.key())], 0), last))
         else:
             super().keyPressEvent(event)
