@@ -258,10 +258,14 @@ class RecorderController(QObject):
     def _look(self) -> None:
         if self.process is not None:
             self._show_state()
-        if self._workspace.log is None and not self._follow.rows and not self.page.notice.isVisibleTo(self.page):
-            if self._workspace.log_notice:
-                self.page.notice.say(f"{NO_LOG} {self._workspace.log_notice}")
-        elif self.page.isVisible() and not self._reading and not self._closed:
+        notice = self.page.notice
+        if self._workspace.log is None:
+            if self._workspace.log_notice and not notice.isVisibleTo(self.page):
+                notice.say(f"{NO_LOG} {self._workspace.log_notice}")
+            return
+        if notice.words.startswith(NO_LOG):
+            notice.hide()
+        if self.page.isVisible() and not self._reading and not self._closed:
             self._reading = True
             self._begin(self._read(), "read recorded requests")
 

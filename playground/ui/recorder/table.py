@@ -376,9 +376,11 @@ class RecordedTable(QTableView):
             self.asked.emit("copy")
         elif name is not None:
             self.asked.emit(name)
-        elif key in ("J", "K") or event.key() in (Qt.Key.Key_Home, Qt.Key.Key_End):
+        else:
             last, now = len(self.recorded.rows) - 1, self.currentIndex().row()
             steps = {Qt.Key.Key_Home: 0, Qt.Key.Key_End: last, Qt.Key.Key_J: now + 1, Qt.Key.Key_K: now - 1}
-            self.selectRow(min(max(steps[Qt.Key(event.key())], 0), last))
-        else:
-            super().keyPressEvent(event)
+            step = steps.get(Qt.Key(event.key())) if not event.modifiers() else None
+            if step is None:
+                super().keyPressEvent(event)
+            else:
+                self.selectRow(min(max(step, 0), last))
