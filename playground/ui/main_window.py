@@ -81,9 +81,13 @@ class MainWindow(QMainWindow):
         self.recent = RecentFilesMenu(self.workspace.settings, self.files.open_path, self.workspace.tasks, self)
         self.files.file_used.connect(self.recent.add)
         self.program.extra_commands = self._more_commands
-        self.actions_table = Actions(self, self._handlers(), self.program.shortcuts())
+        handlers = {name: partial(self._run, name, handler) for name, handler in self._handlers().items()}
+        self.actions_table = Actions(self, handlers, self.program.shortcuts())
         self.program.use_actions(self.actions_table)
         self.top = TopBar(self._appearance.theme, self.actions_table["connect"], self.actions_table["verify"])
+
+    def _run(self, action_id: str, handler: Callable[[], object]) -> None:
+        self.modes.run(action_id, handler)
 
     def _handlers(self) -> dict[str, Callable[[], object]]:
         return {
