@@ -15,7 +15,7 @@ from playground.requestlog import log as log_module
 from playground.requestlog import rows
 from playground.requestlog.filter import EVERYTHING, parse
 from playground.requestlog.log import RequestLog
-from playground.requestlog.prompt_index import PromptKeeper
+from playground.requestlog.blob_store import Keeper
 from playground.requestlog.records import EndedRun
 from playground.requestlog.store import FILE_NAME, transaction
 from tests.requestlog import samples
@@ -158,7 +158,7 @@ def orphan(folder: Path, batches: int) -> None:
         connection = log._files.writer
         assert connection is not None
         with transaction(connection, durable=False):
-            keeper = PromptKeeper(connection)
+            keeper = Keeper(connection)
             keeper.begin()
             number = rows.insert_run(connection, keeper, samples.record("endless"), "0" * 32)
             keeper.end()
