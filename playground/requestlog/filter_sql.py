@@ -35,10 +35,8 @@ _FOUND = (
     f"UNION SELECT r.number FROM open_blocks AS b {_RUNS_OF}"
 )
 """Runs that may match a query of the text search, those that it does not index yet included."""
-_IN_BLOCKS = (
-    f"(r.number >> {SHIFT} IN (SELECT block FROM search_blocks WHERE may_hold(bits, ?)) "
-    f"OR r.number >> {SHIFT} IN (SELECT block FROM open_blocks))"
-)
+_OPEN = f"r.number >> {SHIFT} IN (SELECT block FROM open_blocks)"
+_IN_BLOCKS = f"(r.number >> {SHIFT} IN (SELECT block FROM search_blocks WHERE may_hold(bits, ?)) OR {_OPEN})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,15 +254,18 @@ def _text(term: TextTerm, elements: Elements) -> Condition:
     """Return the condition for a text in question, answer, error, comment, id or prompt."""
     found = elements(term.text, term.exact)
     own = _own_text(term)
+    in_prompt: tuple[Value, ...] = (fold(term.text), int(term.exact))
     if found is None:
         # Common in prompts: the newest rows are tested one by one, which fills a page soon.
-        values = (*own.values, fold(term.text), int(term.exact))
-        return _simple(f"({own.row} OR prompt_holds(?, ?, t.body))", values)
-    if not found:
-        return own
-    among = f"r.number IN (SELECT number FROM element_runs WHERE element IN ({', '.join(map(str, found))}))"
-    source = own.source and replace(own.source, elements=tuple(found))
-    return Condition(f"({own.row} OR {among})", own.values, f"({own.whole} OR {among})", own.whole_values, source)
+        return _simple(f"({own.row} OR prompt_holds(?, ?, t.body))", (*own.values, *in_prompt))
+    # The elements of runs in open blocks are not indexed yet.
+    more = f"({_OPEN} AND prompt_holds(?, ?, t.body))"
+    source = own.source
+    if found:
+        more += f" OR r.number IN (SELECT number FROM element_runs WHERE element IN ({', '.join(map(str, found))}))"
+        source = source and replace(source, elements=tuple(found))
+    values, whole_values = (*own.values, *in_prompt), (*own.whole_values, *in_prompt)
+    return Condition(f"({own.row} OR {more})", values, f"({own.whole} OR {more})", whole_values, source)
 
 
 def _own_text(term: TextTerm) -> Condition:

@@ -33,7 +33,8 @@ from playground.runs.record import RequestRecord, SentRow
 COUNT_UP_TO = 10_000
 """Default limit of a count with a filter."""
 
-_ROW = f"""{rows.id_text("r.run_id")}, r.number, r.started_us, r.phase, r.status, r.finish_reason, r.request_id, r.body_id,
+_ROW = f"""{rows.id_text("r.run_id")},
+r.number, r.started_us, r.phase, r.status, r.finish_reason, r.request_id, r.body_id,
 g.endpoint_id, g.endpoint_name, g.endpoint_kind, g.model, g.rates, r.attempts, r.prompt_tokens, r.cached_tokens,
 r.completion_tokens, r.prompt_tokens_estimated, r.forecast_cached, r.ttft_s, r.duration_s,
 substr(t.question, 1, {PREVIEW_CHARS}), substr(t.answer, 1, {PREVIEW_CHARS}), t.called, t.trouble, r.marked,

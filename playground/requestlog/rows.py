@@ -117,9 +117,10 @@ def insert_run(connection: sqlite3.Connection, keeper: Keeper, record: RequestRe
     return number
 
 
-def _begun(
-    connection: sqlite3.Connection, record: RequestRecord, owner: str | None
-) -> tuple[str | bytes | float | None, ...]:
+Values: TypeAlias = tuple[str | bytes | float | None, ...]
+
+
+def _begun(connection: sqlite3.Connection, record: RequestRecord, owner: str | None) -> Values:
     """Return the values of _BEGUN."""
     forecast = record.forecast
     return (
