@@ -36,7 +36,7 @@ class ServerProcess:
 
         Raises StartError.
         """
-        command = [*_program(), *arguments, "--json", "--stop-with-stdin"]
+        command = [*program_command(), *arguments, "--json", "--stop-with-stdin"]
         pipe = subprocess.PIPE
         try:
             process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, bufsize=0, env=dict(environment))
@@ -84,7 +84,8 @@ class ServerProcess:
                 pipe.close()
 
 
-def _program() -> list[str]:
+def program_command() -> list[str]:
+    """Return the command line that starts this program."""
     # A packaged program has no interpreter to give a module to: it is its own.
     return [sys.executable] if getattr(sys, "frozen", False) else [sys.executable, "-m", "playground"]
 

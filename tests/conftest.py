@@ -6,11 +6,16 @@ import os
 from collections.abc import Callable, Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from playground.simulator.launch import SimulatorProcess
 
 # The tests need no display; where there is one, a hundred windows on it help nobody.
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+
+# Time limits of examples measure the load of the machine.
+settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tests")
 
 FAST = ("--ttft-ms", "5", "--token-ms", "1", "--plan", "none")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeAlias
 
 ELECTRON_BASE_URL = "https://api.smallest.ai/waves/v1"
 SIMULATOR_ID = "simulator"
@@ -41,6 +41,16 @@ PLANS: dict[str, PlanLimits] = {
 """electron-api.md, Plan limits."""
 
 
+ContextSource: TypeAlias = Literal["", "documented", "set", "models", "learned"]
+CONTEXT_SOURCES: dict[ContextSource, str] = {
+    "documented": "documented by the vendor",
+    "set": "set by you",
+    "models": "reported by GET /models",
+    "learned": "learned from a refusal",
+}
+"""Sources of a context length, as text."""
+
+
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """One OpenAI-compatible server. `id` is stable and names its key in the credential store."""
@@ -55,6 +65,8 @@ class Endpoint:
     rates: Rates = Rates()
     context_tokens: int | None = None
     """Most tokens of input and output together; None: not known, and not checked."""
+    context_source: ContextSource = ""
+    """Where `context_tokens` is from; empty in files of older versions."""
 
     @property
     def completions_url(self) -> str:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from playground.prefix_cache.zones import ZoneMap
 from playground.prompt.document import Document
-from playground.prompt.limits import CONTEXT_TOKENS
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +20,10 @@ class Composition:
     history: float
     rest: float
     max_tokens: int
-    room: int | None = CONTEXT_TOKENS
+    room: int | None
     """Tokens that fit, input and output together; None: not known."""
+    source: str = ""
+    """Where `room` is from, as text."""
 
     @property
     def prompt(self) -> float:
@@ -46,7 +47,9 @@ class Composition:
         return ("tools", self.tools), ("system", self.system), ("history", self.history), ("rest", self.rest), answer
 
 
-def composition(document: Document, zones: ZoneMap, context_tokens: int | None = CONTEXT_TOKENS) -> Composition:
+def composition(
+    document: Document, zones: ZoneMap, context_tokens: int | None, context_source: str = ""
+) -> Composition:
     """Return the composition of a document, by the token estimates of its zones."""
     roles = [message.role for message in document.messages]
     question = len(roles) - 1 - roles[::-1].index("user") if "user" in roles else len(roles)
@@ -56,4 +59,4 @@ def composition(document: Document, zones: ZoneMap, context_tokens: int | None =
     limit = document.parameters.get("max_tokens")
     answer = max(limit, 0) if isinstance(limit, int) and not isinstance(limit, bool) else 0
     tools = sum(zones.tool_tokens)
-    return Composition(tools, sums["system"], sums["history"], sums["rest"], answer, context_tokens)
+    return Composition(tools, sums["system"], sums["history"], sums["rest"], answer, context_tokens, context_source)

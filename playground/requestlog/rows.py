@@ -98,9 +98,7 @@ def insert_ended(connection: sqlite3.Connection, keeper: Keeper, run: EndedRun) 
         ),
     )
     _add_ids(connection, number, summary)
-    if run.tags:
-        tags = ((column_text(tag), number) for tag in run.tags)
-        connection.executemany("INSERT OR IGNORE INTO tags VALUES (?, ?)", tags)
+    put_tags(connection, number, run.tags)
     _put_ended(connection, number, run.events, summary.answer, _ids_text(summary.request_id, summary.body_id))
     index.open_block(connection, number)
     return True
@@ -113,6 +111,7 @@ def insert_run(connection: sqlite3.Connection, keeper: Keeper, record: RequestRe
         "INSERT INTO texts (number, question, body, document, forecast) VALUES (?, ?, ?, ?, ?)",
         _sent(number, keeper, record),
     )
+    put_tags(connection, number, record.tags)
     index.open_block(connection, number)
     return number
 
@@ -152,6 +151,11 @@ def _inserted(cursor: sqlite3.Cursor) -> int:
     if cursor.lastrowid is None:
         raise sqlite3.InternalError("an inserted row has no number")
     return cursor.lastrowid
+
+
+def put_tags(connection: sqlite3.Connection, number: int, tags: Iterable[str]) -> None:
+    """Add tags to a run. Tags ignore case."""
+    connection.executemany("INSERT OR IGNORE INTO tags VALUES (?, ?)", ((column_text(tag), number) for tag in tags))
 
 
 def _target(connection: sqlite3.Connection, record: RequestRecord) -> int:

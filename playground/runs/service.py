@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
@@ -58,13 +58,14 @@ class RunLog(Protocol):
 class PendingRequest:
     """A run with its forecast from the time of sending. `settled` and `why` are set when it ends. `tag` names the
     purpose of a request that the program sends on its own (experiment, example, voice demo): it explains no other
-    prompt."""
+    prompt. `tags` are stored with the request in the log."""
 
     run: Run
     view: DocumentView
     forecast: Forecast
     tag: str = ""
     source: RequestSource = "window"
+    tags: tuple[str, ...] = ()
     settled: Settled | None = None
     why: MissExplanation | None = None
 
@@ -94,6 +95,8 @@ class RequestService:
         self.log: RunLog | None = None
         self.on_learned: Callable[[], None] | None = None
         """Called after the cache model learned from a report; must return at once."""
+        self.on_context: Callable[[Endpoint, int | None, int | None], None] | None = None
+        """Called with the context length that a refusal named, or with the tokens of an answered request."""
         self.tell: Callable[[Run], None] | None = None
         """Called with each run that has ended; must return at once."""
         self.running: dict[str, Run] = {}
@@ -109,11 +112,13 @@ class RequestService:
         explicit: bool = False,
         run_id: str | None = None,
         tag: str = "",
+        tags: Sequence[str] = (),
     ) -> PendingRequest:
         """Send a document and wait for the end of its run. `on_dispatch` is called before the first byte is sent.
 
         `explicit`: the endpoint's URL was named on the command line, so SMALLEST_API_KEY may go to it on loopback.
-        `run_id`: the id under which the run is logged; None makes a new one. `tag`: see PendingRequest.
+        `run_id`: the id under which the run is logged; None makes a new one. `tag`, `tags`: see
+        PendingRequest.
         Raises InputError if a variable has no value, there is no message, a key is missing, or the prompt contains
         the key; SimulatorError if the simulator does not start. Errors of the exchange are in the run's state and
         never raised.
@@ -140,7 +145,7 @@ class RequestService:
             rate_limiter=self._rate_limiter,
             limit_s=self.limit_s,
         )
-        sending = PendingRequest(run, outlook.view, outlook.forecast, tag, self._source)
+        sending = PendingRequest(run, outlook.view, outlook.forecast, tag, self._source, tuple(tags))
         run.listen(self._remember(sending))
         on_dispatch(sending)
         await self._execute(sending)
@@ -192,6 +197,7 @@ class RequestService:
         finally:
             del self.running[run.id]
             self._learn(sending)
+            self._learn_context(run)
             if self.log is not None:
                 # Shielded: closing the window must not lose the record of a run's end.
                 await asyncio.shield(self._finish(sending))
@@ -220,6 +226,15 @@ class RequestService:
             sending.why = sending.settled.explanation
         if self.on_learned is not None:
             self.on_learned()
+
+    def _learn_context(self, run: Run) -> None:
+        trouble, usage = run.state.trouble, run.state.usage
+        refused = trouble.context_length if trouble else None
+        served = None
+        if usage is not None and usage.prompt_tokens is not None:
+            served = usage.prompt_tokens + (usage.completion_tokens or 0)
+        if self.on_context is not None and (refused or served):
+            self.on_context(run.endpoint, refused, served)
 
     def comparable(self, sending: PendingRequest) -> list[Match]:
         """Return earlier requests that an answered one can be compared with, the best first."""
@@ -300,4 +315,5 @@ def _record(sending: PendingRequest) -> RequestRecord:
         forecast=run.forecast,
         rates=endpoint.rates,
         source="experiment" if sending.tag else sending.source,
+        tags=sending.tags,
     )

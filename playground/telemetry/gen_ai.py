@@ -1,6 +1,6 @@
 """OpenTelemetry attributes of a request, in the semantic conventions for generative AI and HTTP. Pure.
 
-The names are those of `opentelemetry-semantic-conventions` (a test compares them); that package is optional.
+Needs the extra `otel`: the names are constants of `opentelemetry-semantic-conventions`.
 """
 
 from __future__ import annotations
@@ -8,39 +8,58 @@ from __future__ import annotations
 from typing import TypeAlias
 from urllib.parse import urlsplit
 
+from opentelemetry.semconv._incubating.attributes import gen_ai_attributes as gen_ai
+from opentelemetry.semconv._incubating.attributes.gen_ai_attributes import (
+    GenAiOperationNameValues,
+    GenAiOutputTypeValues,
+    GenAiProviderNameValues,
+)
+from opentelemetry.semconv._incubating.attributes.http_attributes import HTTP_REQUEST_RESEND_COUNT
+from opentelemetry.semconv.attributes.error_attributes import ERROR_TYPE
+from opentelemetry.semconv.attributes.http_attributes import (
+    HTTP_REQUEST_METHOD,
+    HTTP_RESPONSE_HEADER_TEMPLATE,
+    HTTP_RESPONSE_STATUS_CODE,
+)
+from opentelemetry.semconv.attributes.server_attributes import SERVER_ADDRESS, SERVER_PORT
+from opentelemetry.semconv.attributes.url_attributes import URL_FULL
+from opentelemetry.semconv.schemas import Schemas
+
 from playground.agent.conversation import Result
 from playground.client.redact import redact
 from playground.runs.run import Run
 from playground.runs.state import Attempt
 
-SCHEMA_URL = "https://opentelemetry.io/schemas/1.44.0"
+SCHEMA_URL = list(Schemas)[-1].value
+"""Schema of the installed conventions."""
+CHAT, EXECUTE_TOOL = GenAiOperationNameValues.CHAT.value, GenAiOperationNameValues.EXECUTE_TOOL.value
 COMPLETIONS = "/chat/completions"
 Attribute: TypeAlias = str | int | float | bool | tuple[str, ...]
 _PROVIDERS = {
     "smallest.ai": "smallest_ai",
-    "openai.com": "openai",
-    "azure.com": "azure.ai.openai",
-    "anthropic.com": "anthropic",
-    "deepseek.com": "deepseek",
-    "groq.com": "groq",
-    "mistral.ai": "mistral_ai",
-    "perplexity.ai": "perplexity",
-    "x.ai": "x_ai",
-    "cohere.com": "cohere",
-    "googleapis.com": "gcp.gemini",
+    "openai.com": GenAiProviderNameValues.OPENAI.value,
+    "azure.com": GenAiProviderNameValues.AZURE_AI_OPENAI.value,
+    "anthropic.com": GenAiProviderNameValues.ANTHROPIC.value,
+    "deepseek.com": GenAiProviderNameValues.DEEPSEEK.value,
+    "groq.com": GenAiProviderNameValues.GROQ.value,
+    "mistral.ai": GenAiProviderNameValues.MISTRAL_AI.value,
+    "perplexity.ai": GenAiProviderNameValues.PERPLEXITY.value,
+    "x.ai": GenAiProviderNameValues.X_AI.value,
+    "cohere.com": GenAiProviderNameValues.COHERE.value,
+    "googleapis.com": GenAiProviderNameValues.GCP_GEMINI.value,
     "openrouter.ai": "openrouter",
     "together.xyz": "together_ai",
     "moonshot.ai": "moonshot_ai",
 }
-"""Provider names by host name suffix; the first twelve names are those of the conventions."""
+"""Provider names by host name suffix: those of the conventions, and similar ones for other providers."""
 _NUMBERS = {
-    "max_tokens": ("gen_ai.request.max_tokens", int),
-    "max_completion_tokens": ("gen_ai.request.max_tokens", int),
-    "seed": ("gen_ai.request.seed", int),
-    "temperature": ("gen_ai.request.temperature", float),
-    "top_p": ("gen_ai.request.top_p", float),
-    "frequency_penalty": ("gen_ai.request.frequency_penalty", float),
-    "presence_penalty": ("gen_ai.request.presence_penalty", float),
+    "max_tokens": (gen_ai.GEN_AI_REQUEST_MAX_TOKENS, int),
+    "max_completion_tokens": (gen_ai.GEN_AI_REQUEST_MAX_TOKENS, int),
+    "seed": (gen_ai.GEN_AI_REQUEST_SEED, int),
+    "temperature": (gen_ai.GEN_AI_REQUEST_TEMPERATURE, float),
+    "top_p": (gen_ai.GEN_AI_REQUEST_TOP_P, float),
+    "frequency_penalty": (gen_ai.GEN_AI_REQUEST_FREQUENCY_PENALTY, float),
+    "presence_penalty": (gen_ai.GEN_AI_REQUEST_PRESENCE_PENALTY, float),
 }
 """Request parameters and their types; the conventions define temperature and similar ones as doubles."""
 
@@ -59,17 +78,17 @@ def span_attributes(run: Run) -> dict[str, Attribute]:
     state, usage = run.state, run.state.usage
     found: dict[str, Attribute | None] = {
         **_common(run),
-        "gen_ai.request.stream": run.request.stream,
-        "gen_ai.request.stop_sequences": _stop_sequences(run),
-        "gen_ai.output.type": _output_type(run),
-        "gen_ai.conversation.id": run.conversation,
-        "gen_ai.response.id": state.body_id,
-        "gen_ai.response.model": state.response_model,
-        "gen_ai.response.finish_reasons": (state.finish_reason,) if state.finish_reason else None,
-        "gen_ai.response.time_to_first_chunk": state.ttft_s,
-        "gen_ai.usage.input_tokens": usage.prompt_tokens if usage else None,
-        "gen_ai.usage.cache_read.input_tokens": usage.cached_tokens if usage else None,
-        "gen_ai.usage.output_tokens": usage.completion_tokens if usage else None,
+        gen_ai.GEN_AI_REQUEST_STREAM: run.request.stream,
+        gen_ai.GEN_AI_REQUEST_STOP_SEQUENCES: _stop_sequences(run),
+        gen_ai.GEN_AI_OUTPUT_TYPE: _output_type(run),
+        gen_ai.GEN_AI_CONVERSATION_ID: run.conversation,
+        gen_ai.GEN_AI_RESPONSE_ID: state.body_id,
+        gen_ai.GEN_AI_RESPONSE_MODEL: state.response_model,
+        gen_ai.GEN_AI_RESPONSE_FINISH_REASONS: (state.finish_reason,) if state.finish_reason else None,
+        gen_ai.GEN_AI_RESPONSE_TIME_TO_FIRST_CHUNK: state.ttft_s,
+        gen_ai.GEN_AI_USAGE_INPUT_TOKENS: usage.prompt_tokens if usage else None,
+        gen_ai.GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS: usage.cached_tokens if usage else None,
+        gen_ai.GEN_AI_USAGE_OUTPUT_TOKENS: usage.completion_tokens if usage else None,
         "electron.run_id": run.id,
         "electron.request_id": state.request_id,
         "electron.phase": state.phase,
@@ -82,27 +101,27 @@ def span_attributes(run: Run) -> dict[str, Attribute]:
 def tool_attributes(conversation: str, result: Result) -> dict[str, Attribute]:
     """Return the attributes of an executed tool call, without its arguments and result."""
     return _known({
-        "gen_ai.operation.name": "execute_tool",
-        "gen_ai.tool.name": result.name,
-        "gen_ai.tool.call.id": result.call_id,
-        "gen_ai.tool.type": "function",
-        "gen_ai.conversation.id": conversation,
+        gen_ai.GEN_AI_OPERATION_NAME: EXECUTE_TOOL,
+        gen_ai.GEN_AI_TOOL_NAME: result.name,
+        gen_ai.GEN_AI_TOOL_CALL_ID: result.call_id,
+        gen_ai.GEN_AI_TOOL_TYPE: "function",
+        gen_ai.GEN_AI_CONVERSATION_ID: conversation,
     })  # fmt: skip
 
 
 def metric_attributes(run: Run) -> dict[str, Attribute]:
     """Return the attributes of a request's metrics: few values, no ids."""
-    return _known({**_common(run), "gen_ai.response.model": run.state.response_model, "error.type": error_type(run)})
+    return _known({**_common(run), gen_ai.GEN_AI_RESPONSE_MODEL: run.state.response_model, ERROR_TYPE: error_type(run)})
 
 
 def attempt_attributes(run: Run, attempt: Attempt) -> dict[str, Attribute]:
     """Return the attributes of one HTTP exchange."""
     found: dict[str, Attribute | None] = {
-        "http.request.method": "POST",
-        "url.full": run.endpoint.base_url + COMPLETIONS,
-        "http.response.status_code": attempt.status,
-        "http.request.resend_count": attempt.number - 1 or None,
-        "http.response.header.x-request-id": (attempt.request_id,) if attempt.request_id else None,
+        HTTP_REQUEST_METHOD: "POST",
+        URL_FULL: run.endpoint.base_url + COMPLETIONS,
+        HTTP_RESPONSE_STATUS_CODE: attempt.status,
+        HTTP_REQUEST_RESEND_COUNT: attempt.number - 1 or None,
+        f"{HTTP_RESPONSE_HEADER_TEMPLATE}.x-request-id": (attempt.request_id,) if attempt.request_id else None,
         **_server(run),
     }
     return _known(found)
@@ -114,11 +133,18 @@ def error_type(run: Run) -> str | None:
     return None if error is None else str(error.error_type or error.kind)
 
 
+def attempt_error_type(attempt: Attempt) -> str | None:
+    """Return the HTTP error status as text, else the client's error kind; None if the attempt did not fail."""
+    if attempt.status is not None and attempt.status >= 400:
+        return str(attempt.status)
+    return None if attempt.trouble is None else attempt.trouble.kind
+
+
 def _common(run: Run) -> dict[str, Attribute | None]:
     return {
-        "gen_ai.operation.name": "chat",
-        "gen_ai.provider.name": provider(run),
-        "gen_ai.request.model": run.request.model,
+        gen_ai.GEN_AI_OPERATION_NAME: CHAT,
+        gen_ai.GEN_AI_PROVIDER_NAME: provider(run),
+        gen_ai.GEN_AI_REQUEST_MODEL: run.request.model,
         **_server(run),
     }
 
@@ -126,7 +152,7 @@ def _common(run: Run) -> dict[str, Attribute | None]:
 def _server(run: Run) -> dict[str, Attribute | None]:
     parts = urlsplit(run.endpoint.base_url)
     port = parts.port or (443 if parts.scheme == "https" else 80)
-    return {"server.address": parts.hostname, "server.port": port}
+    return {SERVER_ADDRESS: parts.hostname, SERVER_PORT: port}
 
 
 def _numbers(run: Run) -> dict[str, Attribute | None]:
@@ -150,7 +176,8 @@ def _stop_sequences(run: Run) -> tuple[str, ...] | None:
 def _output_type(run: Run) -> str:
     wanted = run.document.parameters.get("response_format")
     kind = wanted.get("type") if isinstance(wanted, dict) else wanted
-    return "json" if kind in ("json_object", "json_schema") else "text"
+    json = kind in ("json_object", "json_schema")
+    return (GenAiOutputTypeValues.JSON if json else GenAiOutputTypeValues.TEXT).value
 
 
 def _known(found: dict[str, Attribute | None]) -> dict[str, Attribute]:

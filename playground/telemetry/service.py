@@ -7,14 +7,23 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from playground.agent.conversation import Result
+from playground.assets import install_advice
 from playground.client.urls import check_base_url
 from playground.prompt.field_errors import InputError
 from playground.runs.run import Run
 from playground.storage.settings import Settings
-from playground.telemetry.otel import MissingExtra, Spans
 from playground.telemetry.run_line import FILE, RotatingLines, line
+
+if TYPE_CHECKING:
+    from playground.telemetry.otel import Spans
+
+MISSING = (
+    "Nothing is sent to the collector: OpenTelemetry spans need packages that are missing or have other versions. "
+    f"{install_advice('otel')}"
+)
 
 
 class TelemetryService:
@@ -59,19 +68,22 @@ class TelemetryService:
             spans = self._spans_to(collector)
         except InputError:
             self._say(f"The OpenTelemetry collector in the settings is no address: {collector}. Nothing is sent to it.")
-        except MissingExtra as missing:
-            self._say(str(missing))
+        except (ImportError, AttributeError):
+            self._say(MISSING)
         else:
             if spans is not None:
                 send(spans)
 
     def _spans_to(self, collector: str) -> Spans | None:
-        """Return the span sender for the collector in the settings. Raises InputError, MissingExtra."""
+        """Return the span sender for the collector in the settings. Raises InputError, ImportError."""
         if collector != self._collector:
             self._close_spans()
             self._collector = collector
             if collector:
                 check_base_url(collector)
+                # Imported here: the packages are optional, and take 0.3 s to import.
+                from playground.telemetry.otel import Spans
+
                 self._spans = Spans(collector, self._say)
         return self._spans
 

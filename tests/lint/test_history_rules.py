@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from playground.client.endpoint import PUBLISHED_RATES
+from playground.client.endpoint import PUBLISHED_RATES, Rates
 from playground.lint.context import AgentLoopContext, LintContext
 from playground.lint.engine import advise
 from playground.lint.history import NO_HISTORY, PastRequest, PromptHistory
@@ -190,3 +190,36 @@ def test_language_switched_in_the_log() -> None:
     assert of(PROMPT, "language-kept", *past(1, question=asked, answer=said_))
     assert not of(PROMPT, "language-kept", *past(1, question=asked, answer=asked))
     assert not of(PROMPT, "language-kept", *past(1, question="A-1204", answer=said_))
+
+
+def test_output_cap_context_length_of_the_endpoint_bounds_the_waste() -> None:
+    history = PromptHistory(past(30, completion_tokens=100))
+    waste = {}
+    for context in (8_192, 131_072, None):
+        setting = LintContext(rates=Rates(output=1.0), history=history, context_tokens=context)
+        (advice,) = said(OPEN, "output-cap", setting)
+        evidence = {item.label: item.value for item in advice.evidence}
+        waste[context] = evidence["additional tokens of a runaway completion"]
+        assert (evidence["cost per 1,000 requests"] is None) is (context is None)
+    assert waste[None] is None
+    assert round((waste[131_072] or 0) - (waste[8_192] or 0)) == 131_072 - 8_192
+
+
+def test_answers_cut_suggestion_stays_below_the_context_length_of_the_endpoint() -> None:
+    history = PromptHistory((*past(17), *past(3, finish_reason="length", max_tokens=400)))
+    for context, suggested in ((32_768, 800), (600, 600), (None, 800)):
+        (advice,) = said(PROMPT, "answers-cut", LintContext(history=history, context_tokens=context))
+        assert advice.fix is not None
+        assert advice.fix.after.parameters["max_tokens"] == suggested
+
+
+def test_history_grows_counts_turns_by_the_context_length_of_the_endpoint() -> None:
+    turns = [Message(role, "word " * 400) for _ in range(10) for role in ("user", "assistant")]
+    document = Document(messages=(Message("system", "Be kind."), *turns, Message("user", "And now?")))
+    (short,) = said(document, "history-grows", LintContext(context_tokens=16_384))
+    assert "16,384 tokens" in short.detail
+    assert not said(document, "history-grows", LintContext(context_tokens=131_072))
+    assert not said(document, "history-grows", LintContext(context_tokens=None))
+    many = replace(document, messages=(*document.messages[:1], *turns * 9, document.messages[-1]))
+    (unknown,) = said(many, "history-grows", LintContext(context_tokens=None))
+    assert "not known" in unknown.detail

@@ -286,3 +286,39 @@ def test_context_length_is_kept_and_may_be_missing_in_older_files(path: Path, bo
         del row["context_tokens"]
     path.write_text(json.dumps(value), "utf-8")
     assert EndpointStore(path).get(added.id).context_tokens is None
+
+
+def test_learn_context_other_endpoint_stores_length_and_source(path: Path, book: EndpointStore) -> None:
+    added = book.add(LOCAL)
+    book.learn_context(added, 4_096)
+    stored = EndpointStore(path).get(added.id)
+    assert (stored.context_tokens, stored.context_source) == (4_096, "learned")
+    book.learn_context(stored, None, served=4_096)
+    assert book.get(added.id).context_tokens == 4_096
+    book.learn_context(stored, None, served=4_097)
+    assert (book.get(added.id).context_tokens, book.get(added.id).context_source) == (None, "")
+
+
+def test_learn_context_replaces_a_length_that_the_user_set_and_keeps_an_equal_one(book: EndpointStore) -> None:
+    added = book.add(replace(LOCAL, context_tokens=8_192, context_source="set"))
+    book.learn_context(added, 8_192)
+    book.learn_context(added, None, served=9_000)
+    assert (book.get(added.id).context_tokens, book.get(added.id).context_source) == (8_192, "set")
+    book.learn_context(added, 4_096)
+    assert (book.get(added.id).context_tokens, book.get(added.id).context_source) == (4_096, "learned")
+
+
+def test_learn_context_built_in_changed_or_unknown_endpoint_does_nothing(book: EndpointStore) -> None:
+    book.learn_context(book.get(ELECTRON_ID), 100)
+    assert book.get(ELECTRON_ID).context_tokens == 32_768
+    added = book.add(LOCAL)
+    book.change(replace(added, model="another"))
+    book.learn_context(added, 4_096)
+    book.learn_context(replace(added, id="gone"), 4_096)
+    assert book.get(added.id).context_tokens is None
+
+
+def test_context_source_unknown_text_in_the_file_is_read_as_unknown(path: Path, book: EndpointStore) -> None:
+    added = book.add(replace(LOCAL, context_tokens=8_192, context_source="set"))
+    path.write_text(path.read_text("utf-8").replace('"set"', '"guessed"'), "utf-8")
+    assert EndpointStore(path).get(added.id).context_source == ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -27,6 +28,7 @@ from playground.services import AppServices
 from playground.simulator.launch import SimulatorProcess
 from playground.tasks import Tasks
 from playground.telemetry.run_line import FILE, RotatingLines
+from playground.telemetry.service import MISSING
 from tests.agent.dialogue import ANSWER, BOOK, calls, nobody, prompt, says
 
 SECRET = "the caller's secret"
@@ -197,9 +199,41 @@ def test_spans_of_a_request_and_its_attempts(
         200,
     )
     assert attributes(second)["http.request.resend_count"] == 1
+    assert (attributes(first)["error.type"], "error.type" in attributes(second)) == ("503", False)
     assert attributes(second)["http.response.header.x-request-id"] == [told["electron.request_id"]]
     assert first.parent_span_id == second.parent_span_id == whole.span_id
     assert SECRET not in str(collector.taken)
+
+
+TYPES = {
+    "gen_ai.operation.name": str, "gen_ai.provider.name": str, "gen_ai.conversation.id": str,
+    "gen_ai.request.model": str, "gen_ai.request.stream": bool, "gen_ai.request.stop_sequences": list,
+    "gen_ai.request.temperature": float, "gen_ai.request.top_p": float, "gen_ai.request.max_tokens": int,
+    "gen_ai.request.seed": int, "gen_ai.request.frequency_penalty": float, "gen_ai.request.presence_penalty": float,
+    "gen_ai.output.type": str, "gen_ai.response.id": str, "gen_ai.response.model": str,
+    "gen_ai.response.finish_reasons": list, "gen_ai.response.time_to_first_chunk": float,
+    "gen_ai.usage.input_tokens": int, "gen_ai.usage.cache_read.input_tokens": int, "gen_ai.usage.output_tokens": int,
+    "server.address": str, "server.port": int,
+}  # fmt: skip
+"""Attributes of a request's span in the conventions, with their types."""
+
+
+def test_request_span_attributes_have_the_types_of_the_conventions(
+    simulator: SimulatorProcess, collector: Collector, tmp_path: Path
+) -> None:
+    whole_numbers = {"temperature": 1, "top_p": 1, "frequency_penalty": 0, "presence_penalty": 0, "seed": 7}
+    prompt = replace(PROMPT, parameters={**whole_numbers, "max_tokens": 20, "stop": ["END", "STOP"]})
+    send(simulator, tmp_path, {"otel_collector": collector.address}, prompt)
+    (whole,) = (span for span in collector.spans() if span.name != "POST")
+    found = {name: type(value) for name, value in attributes(whole).items() if not name.startswith("electron.")}
+    assert found == {name: kind for name, kind in TYPES.items() if name != "gen_ai.conversation.id"}
+
+
+def test_collector_without_the_extra_is_reported_once(
+    simulator: SimulatorProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "playground.telemetry.otel", None)
+    assert send(simulator, tmp_path, {"otel_collector": "http://127.0.0.1:4318/v1/traces"}) == [MISSING]
 
 
 def test_a_collector_that_refuses_is_said(simulator: SimulatorProcess, collector: Collector, tmp_path: Path) -> None:
@@ -257,7 +291,8 @@ def test_agent_turns_and_tools_share_the_conversation_id(collector: Collector, t
     assert {name for name in tool if name.startswith("gen_ai.")} <= known
     (span,) = (span for span in collector.spans() if span.name.startswith("execute_tool"))
     assert 0 < span.end_time_unix_nano - span.start_time_unix_nano < 60 * 10**9
-    assert "412" not in str(collector.taken)
+    texts = [str(value) for one in collector.spans() for name, value in attributes(one).items() if "id" not in name]
+    assert not any("412" in text for text in texts if not text.replace(".", "").isdigit())
 
 
 def test_attribute_names_are_those_of_the_conventions(

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from playground.lint.model import Evidence, Finding, FindingPlace, Fix, GuideSource, LintRule
 from playground.lint.prompt_facts import PromptFacts
 from playground.prompt.document import Document
-from playground.prompt.limits import CONTEXT_TOKENS, COUNTS, check
+from playground.prompt.limits import COUNTS, check
 
 MIN_TURNS = 4
 SOON, VERY_SOON = 20, 5
@@ -23,6 +23,8 @@ class _Talk:
     tokens: tuple[float, ...]
     reserved: float
     """≈ tokens of tools and max_tokens."""
+    context: int | None
+    """The endpoint's context length; None: not known."""
 
     @property
     def a_turn(self) -> float:
@@ -31,10 +33,11 @@ class _Talk:
     @property
     def left(self) -> float:
         """Turns until either limit is reached."""
-        room = CONTEXT_TOKENS - self.reserved - sum(self.tokens)
         messages = (len(self.tokens) - self.starts[0]) / len(self.starts)
-        free = (COUNTS["messages"].high or 0) - len(self.tokens)
-        return min(room / max(self.a_turn, 1), free / messages)
+        free = ((COUNTS["messages"].high or 0) - len(self.tokens)) / messages
+        if self.context is None:
+            return free
+        return min((self.context - self.reserved - sum(self.tokens)) / max(self.a_turn, 1), free)
 
     def without(self, turns: int) -> _Talk:
         """The same without its oldest turns."""
@@ -50,14 +53,15 @@ def _speak(facts: PromptFacts) -> Iterator[Finding]:
     starts = tuple(i for i, message in enumerate(facts.document.messages) if message.role == "user")
     if len(starts) < MIN_TURNS:
         return
-    talk = _Talk(starts, facts.message_tokens, sum(facts.tool_tokens) + (facts.whole("max_tokens") or 0))
+    context = facts.setting.context_tokens
+    talk = _Talk(starts, facts.message_tokens, sum(facts.tool_tokens) + (facts.whole("max_tokens") or 0), context)
     if talk.left >= SOON:
         return
     kept = talk.reserved - (facts.whole("max_tokens") or 0) + sum(talk.tokens[: starts[0]])
     yield Finding(
         "warning" if talk.left < VERY_SOON else "hint",
         "The conversation is nearly full",
-        f"At ≈ {talk.a_turn:,.0f} tokens per turn it reaches {CONTEXT_TOKENS:,} tokens or 200 messages in about "
+        f"At ≈ {talk.a_turn:,.0f} tokens per turn it reaches {_full(context)} in about "
         f"{max(talk.left, 0):,.0f} turns. Dropping old turns changes the prompt right after the system text: the next "
         "request is served only the text before that place, and the cache warms up again. Drop many turns at "
         "once, rarely.",
@@ -75,6 +79,12 @@ def _speak(facts: PromptFacts) -> Iterator[Finding]:
         tokens=talk.a_turn,
         dollars=facts.cached_dollars(talk.a_turn),
     )
+
+
+def _full(context: int | None) -> str:
+    if context is None:
+        return "200 messages (the endpoint's context length is not known)"
+    return f"{context:,} tokens or 200 messages"
 
 
 def _trim(document: Document, talk: _Talk) -> Fix | None:
@@ -147,7 +157,7 @@ REFUSED = LintRule(
 )
 CONTEXT = LintRule(
     "context-full",
-    "Keep input and output within 32,768 tokens",
+    "Keep input and output within the context length",
     "A prompt that is too long is refused entirely, and max_tokens counts in full.",
     GuideSource("Request fields", "Input and output together have at most 32,768 tokens."),
     _context,

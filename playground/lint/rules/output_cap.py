@@ -10,7 +10,7 @@ from playground.lint.edits import with_parameter
 from playground.lint.model import Evidence, Finding, FindingPlace, Fix, GuideSource, LintRule
 from playground.lint.prompt_facts import PromptFacts
 from playground.prompt.document import Json
-from playground.prompt.limits import CONTEXT_TOKENS, COUNTS
+from playground.prompt.limits import COUNTS
 
 ENOUGH = 20
 """Minimum number of reported completions for a statistic."""
@@ -29,8 +29,8 @@ def _cap(facts: PromptFacts) -> Iterator[Finding]:
     suggested = _suggestion(max(needed))
     if facts.parameter("max_tokens") is not None and (cap is None or cap <= FAR * suggested):
         return
-    waste = (cap or CONTEXT_TOKENS - min(facts.prompt_tokens, CONTEXT_TOKENS)) - suggested
-    if waste <= 0:
+    waste = _waste(cap, facts, suggested)
+    if waste is not None and waste <= 0:
         return
     yield Finding(
         "hint",
@@ -41,11 +41,19 @@ def _cap(facts: PromptFacts) -> Iterator[Finding]:
             Evidence("requests examined", len(needed), "count", "counted"),
             Evidence("longest completion", max(needed), basis="reported"),
             Evidence("additional tokens of a runaway completion", waste, basis="counted" if cap else "estimated"),
-            Evidence("cost per 1,000 requests", facts.output_dollars(waste), "dollars"),
+            Evidence("cost per 1,000 requests", None if waste is None else facts.output_dollars(waste), "dollars"),
         ),
         places=(FindingPlace(("max_tokens",)),),
         fix=Fix(f"Set max_tokens to {suggested:,}", with_parameter(facts.document, "max_tokens", suggested)),
     )
+
+
+def _waste(cap: int | None, facts: PromptFacts, suggested: int) -> float | None:
+    """Return the tokens that a runaway completion can have beyond the suggestion; None if there is no known limit."""
+    context = facts.setting.context_tokens
+    if cap is None and context is None:
+        return None
+    return (cap or max((context or 0) - facts.prompt_tokens, 0)) - suggested
 
 
 def _needed(facts: PromptFacts) -> list[int]:
@@ -84,10 +92,12 @@ def _cut(facts: PromptFacts) -> Iterator[Finding]:
     cut = [r for r in ended if r.finish_reason == "length" and (r.max_tokens is None or r.max_tokens >= cap)]
     if not cut:
         return
-    higher = min(cap * 2, CONTEXT_TOKENS)
+    context = facts.setting.context_tokens
+    higher = min(cap * 2, context or cap * 2)
     after = with_parameter(facts.document, "max_tokens", higher)
-    # Where it was not kept which cap an answer was cut by, raising this one cannot be known to help.
-    known = higher > max((r.max_tokens or CONTEXT_TOKENS) for r in cut)
+    # If the cap of a cut answer is unknown, a higher one may not help.
+    caps = [r.max_tokens or context for r in cut]
+    known = all(one is not None and higher > one for one in caps)
     yield Finding(
         "warning" if len(cut) >= 3 or len(cut) * 20 >= len(ended) else "hint",
         "Answers are cut off",

@@ -11,8 +11,17 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QCheckBox, QComboBox, QCompleter, QHBoxLayout, QLabel, QLineEdit, QSpinBox, QWidget
 
 from playground.client import urls
-from playground.client.endpoint import ELECTRON_BASE_URL, PLANS, PUBLISHED_RATES, Endpoint, PlanLimits, Rates
-from playground.client.endpoint_presets import PRESETS
+from playground.client.endpoint import (
+    CONTEXT_SOURCES,
+    ELECTRON_BASE_URL,
+    PLANS,
+    PUBLISHED_RATES,
+    ContextSource,
+    Endpoint,
+    PlanLimits,
+    Rates,
+)
+from playground.client.endpoint_presets import PRESETS, EndpointPreset, preset_for
 from playground.prompt.field_errors import FieldError, InputError
 from playground.ui.theme import GRID
 from playground.ui.widgets.form import Form, padded
@@ -53,6 +62,14 @@ class EndpointForm(Form):
         self.context = _limit(100_000_000, "not known", 120)
         self.context.setGroupSeparatorShown(True)
         self.context.setAccessibleName("Context length in tokens")
+        self.context.valueChanged.connect(lambda _value: self._set_context_source("set"))
+        self.context_source = QLabel()
+        self.context_source.setProperty("tone", "muted")
+        self._context_source: ContextSource = ""
+        self.server = words("", "muted")
+        for field in (self.base_url, self.model):
+            field.textEdited.connect(lambda _text: self._forget_context())
+        self.base_url.textChanged.connect(lambda _text: self._say_server())
         self.preset = QComboBox()
         self.preset.setAccessibleName("Server")
         self.preset.addItems([CUSTOM, *(preset.name for preset in OFFERED)])
@@ -71,8 +88,9 @@ class EndpointForm(Form):
         self.add("name", "Name", self.name)
         self.add("base_url", "Base URL", self.base_url)
         self.add("model", "Model", self.model)
-        self.add("context_tokens", "Context length", _beside(self.context, QLabel("tokens")))
+        self.add("context_tokens", "Context length", _beside(self.context, QLabel("tokens"), self.context_source))
         self.add("needs_key", "Key", self.needs_key)
+        self.add_words(self.server)
         self.add_words(self.exposed)
         self.add(
             "plan",
@@ -92,11 +110,31 @@ class EndpointForm(Form):
         completer.setCompletionMode(QCompleter.CompletionMode.PopupCompletion)
         self.model.setCompleter(completer)
         self.model.setPlaceholderText(", ".join(models[:3]))
+        if models and not self.model.text().strip():
+            self.model.setText(models[0])
 
     def offer_context(self, tokens: int | None) -> None:
         """Fill in the context length that the server reports, unless one is set."""
-        if tokens and not self.context.value():
-            self.context.setValue(tokens)
+        if tokens and (not self.context.value() or self._context_source in ("models", "learned")):
+            self._show_context(tokens, "models")
+
+    def _show_context(self, tokens: int | None, source: ContextSource) -> None:
+        self.context.setValue(tokens or 0)
+        self._set_context_source(source)
+
+    def _set_context_source(self, source: ContextSource) -> None:
+        self._context_source = source if self.context.value() else ""
+        self.context_source.setText(CONTEXT_SOURCES.get(self._context_source, ""))
+
+    def _forget_context(self) -> None:
+        """Clear a context length that another server or model reported."""
+        if self._context_source in ("models", "learned"):
+            self._show_context(None, "")
+
+    def _say_server(self) -> None:
+        preset = preset_for(self.base_url.text().strip().rstrip("/"))
+        self.server.setText(server_words(preset) if preset is not None else "")
+        self.server.setVisible(preset is not None)
 
     def _fill_from_preset(self, index: int) -> None:
         if index < 1:
@@ -105,7 +143,7 @@ class EndpointForm(Form):
         for field, text in ((self.name, preset.name), (self.base_url, preset.base_url), (self.model, preset.model)):
             field.setText(text)
         self.needs_key.setChecked(preset.needs_key)
-        self.context.setValue(preset.context_length or 0)
+        self._show_context(preset.context_length, "documented")
 
     def show_endpoint(self, endpoint: Endpoint) -> None:
         """Show an endpoint; the fixed fields of a built-in endpoint are read-only."""
@@ -118,7 +156,7 @@ class EndpointForm(Form):
         for field in (self.name, self.base_url, self.context):
             field.setReadOnly(not own)
             field.setEnabled(own)
-        self.context.setValue(endpoint.context_tokens or 0)
+        self._show_context(endpoint.context_tokens, endpoint.context_source)
         self.preset.setEnabled(own)
         known = next((n for n, preset in enumerate(OFFERED, 1) if preset.base_url == endpoint.base_url), 0)
         self.preset.setCurrentIndex(known)
@@ -134,17 +172,18 @@ class EndpointForm(Form):
         """Return the raw field texts, including invalid ones."""
         texts = tuple(field.text() for field in self._texts())
         limits = (self._plan.currentText(), self._per_minute.value(), self._in_flight.value())
-        return (*texts, self.needs_key.isChecked(), *limits, self.context.value())
+        return (*texts, self.needs_key.isChecked(), *limits, self.context.value(), self._context_source)
 
     def put_back(self, draft: Draft) -> None:
         """Show again what `draft` gave, over the endpoint that it was typed for."""
-        *texts, needs_key, plan, per_minute, in_flight, context = draft
+        *texts, needs_key, plan, per_minute, in_flight, context, source = draft
         for field, text in zip(self._texts(), texts, strict=True):
             field.setText(str(text))
         self.needs_key.setChecked(bool(needs_key))
         self._plan.setCurrentText(str(plan))
         for box, value in ((self._per_minute, per_minute), (self._in_flight, in_flight), (self.context, context)):
             box.setValue(int(str(value)))
+        self._set_context_source(next((known for known in CONTEXT_SOURCES if known == source), ""))
         self._say_source()
 
     def _texts(self) -> tuple[QLineEdit, ...]:
@@ -190,6 +229,7 @@ class EndpointForm(Form):
             plan=self._chosen_plan(),
             rates=self._chosen_rates(endpoint.rates),
             context_tokens=self.context.value() or None,
+            context_source=self._context_source,
         )
 
     def _chosen_plan(self) -> PlanLimits:
@@ -200,6 +240,14 @@ class EndpointForm(Form):
         fresh, cached, output = (_rate(name, field.text()) for name, field in self.rates.items())
         same = (fresh, cached, output) == (before.fresh, before.cached, before.output)
         return before if same else Rates(fresh, cached, output, "set by you")
+
+
+def server_words(preset: EndpointPreset) -> str:
+    """Return what is known about a server: its key variable, the header of its request ids, its cached tokens."""
+    key = f"Key usually in {preset.key_variable}. " if preset.key_variable else "No key needed. "
+    header = f"Request id in {preset.request_id_header}" if preset.request_id_header else "No request id"
+    cached = preset.cached_tokens_field
+    return f"{key}{header}; {f'cached tokens in {cached}' if cached else 'cached tokens not reported'}."
 
 
 _THOUSANDS = re.compile(r",\d{3}(?!\d)|,.*[,.]|[.].*,")

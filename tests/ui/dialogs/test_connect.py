@@ -7,7 +7,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
 
 from playground.cli.selftest.steps import UiDriver
-from playground.client.endpoint import ELECTRON_ID, SIMULATOR_ID, Endpoint, Rates
+from playground.client.endpoint import CONTEXT_SOURCES, ELECTRON_ID, SIMULATOR_ID, Endpoint, Rates
 from playground.client.errors import exposed_key_trouble
 from playground.storage.credentials import CredentialStore
 from playground.storage.endpoints import EndpointStore
@@ -59,9 +59,65 @@ def test_new_endpoint_preset_fills_the_form_and_context_length_is_saved(connect:
         form.model.setText("qwen")
         form.offer_context(131_072)
         assert form.context.value() == 131_072
-        form.offer_context(8_192)
+        assert form.context_source.text() == CONTEXT_SOURCES["models"]
         endpoint = book.get(await _use(dialog, hand))
-        assert (endpoint.name, endpoint.context_tokens) == ("vLLM", 131_072)
+        assert (endpoint.name, endpoint.context_tokens, endpoint.context_source) == ("vLLM", 131_072, "models")
+
+    connect(story)
+
+
+def test_context_length_that_the_user_typed_is_not_replaced_by_the_models_list(
+    connect: Connect, book: EndpointStore
+) -> None:
+    async def story(dialog: ConnectDialog, hand: UiDriver) -> None:
+        _add(dialog)
+        dialog.form.context.setValue(16_384)
+        dialog.form.offer_context(8_192)
+        endpoint = book.get(await _use(dialog, hand))
+        assert (endpoint.context_tokens, endpoint.context_source) == (16_384, "set")
+
+    connect(story)
+
+
+def test_learned_context_length_shows_its_source_and_is_cleared_for_another_model(
+    connect: Connect, book: EndpointStore
+) -> None:
+    added = book.add(Endpoint("", "Local", URL, "some-model", needs_key=False))
+    book.learn_context(added, 8_192)
+
+    async def story(dialog: ConnectDialog, hand: UiDriver) -> None:
+        _choose(dialog, "Local")
+        assert dialog.form.context_source.text() == CONTEXT_SOURCES["learned"]
+        dialog.form.model.setFocus()
+        QTest.keyClicks(dialog.form.model, "-2")
+        assert (dialog.form.context.value(), dialog.form.context_source.text()) == (0, "")
+        endpoint = book.get(await _use(dialog, hand))
+        assert (endpoint.model, endpoint.context_tokens, endpoint.context_source) == ("some-model-2", None, "")
+
+    connect(story)
+
+
+def test_known_server_names_its_key_variable_request_id_and_cached_tokens(connect: Connect) -> None:
+    async def story(dialog: ConnectDialog, _hand: UiDriver) -> None:
+        dialog.add.click()
+        dialog.form.base_url.setText("https://api.deepseek.com/v1")
+        text = dialog.form.server.text()
+        assert all(word in text for word in ("DEEPSEEK_API_KEY", "x-ds-trace-id", "prompt_cache_hit_tokens"))
+        dialog.form.base_url.setText("http://localhost:8080/v1")
+        assert dialog.form.server.text().startswith("No key needed. No request id; cached tokens in timings.cache_n")
+        dialog.form.base_url.setText("https://example.org/v1")
+        assert not dialog.form.server.isVisibleTo(dialog)
+
+    connect(story)
+
+
+def test_models_of_the_server_fill_an_empty_model_field(connect: Connect) -> None:
+    async def story(dialog: ConnectDialog, _hand: UiDriver) -> None:
+        dialog.add.click()
+        dialog.form.offer_models(("qwen", "llama"))
+        assert dialog.form.model.text() == "qwen"
+        dialog.form.offer_models(("llama",))
+        assert dialog.form.model.text() == "qwen"
 
     connect(story)
 
