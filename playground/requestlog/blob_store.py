@@ -196,7 +196,7 @@ class Keeper:
     def keep_document(self, document: bytes, body: bytes) -> bytes:
         """Store `document` like `keep`, but without the long string literals that `body` also has."""
         known = {literal: place for place, literal in enumerate(_literals(body))}
-        cut = _LITERAL.split(document)
+        cut = _split(document)
         places: list[int] = []
         for at in range(1, len(cut), 2):
             place = known.get(cut[at])
@@ -248,9 +248,20 @@ def _first_id(connection: sqlite3.Connection) -> int:
 
 
 _LITERAL = re.compile(rb'"([^"\\]*(?:\\.[^"\\]*)*)"', re.DOTALL)
+
+
+def _split(text: bytes) -> list[bytes]:
+    """Split a JSON text: what is outside of string literals, a literal without quotes, and so on."""
+    if b'\\"' not in text:
+        cut = text.split(b'"')  # the same, but faster
+        if len(cut) % 2:
+            return cut
+    return _LITERAL.split(text)
+
+
 _LONG_LITERAL = 24
 _LEFT_OUT = b'"\0"'
-"""Replaces a literal that the body has. Like _LITERAL and _LONG_LITERAL, part of the file's format: never change it."""
+"""Replaces a literal that the body has. Like _split and _LONG_LITERAL, part of the file's format: never change it."""
 
 
 _QUESTION = b'"\\u0000question"'
@@ -261,7 +272,7 @@ _QUESTION_STYLES = {"utf-8": False, "ascii": True}
 
 def _literals(body: bytes) -> list[bytes]:
     """Return the different long string literals of a JSON text, in order, without quotes."""
-    return list(dict.fromkeys(found for found in _LITERAL.findall(body) if len(found) >= _LONG_LITERAL))
+    return list(dict.fromkeys(found for found in _split(body)[1::2] if len(found) >= _LONG_LITERAL))
 
 
 def forget(connection: sqlite3.Connection, manifests: Iterable[bytes]) -> None:

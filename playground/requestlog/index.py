@@ -11,6 +11,7 @@ from __future__ import annotations
 import sqlite3
 import zlib
 from collections.abc import Iterable
+from functools import lru_cache
 
 from playground.requestlog.search_text import indexed
 
@@ -22,6 +23,7 @@ TEXTS = ("question", "answer", "called", "trouble", "error", "comment")
 _BITS = 8
 """Bits per trigram: about one in eight of the trigrams that a block does not have appears to be in it."""
 _CHECK_BYTES = 4
+_LONG_LINE = 150
 _SEPARATOR = "\0"
 _LOOKED_AT = 200
 """Open blocks that are looked at for ready ones. Few have running requests."""
@@ -30,13 +32,14 @@ _QUERIES = 100
 
 
 def bits_of(texts: Iterable[str]) -> bytes:
-    """Return the bits of the texts' trigrams, and a checksum. Lines that several texts share are read once."""
-    lines: dict[str, None] = {}
-    for text in texts:
-        lines.update(dict.fromkeys(text.split("\n")))
+    """Return the bits of the texts' trigrams, and a checksum. No trigram spans two lines."""
     trigrams: set[str] = set()
-    for line in indexed("\n".join(lines)).split("\n"):
-        trigrams.update([line[at : at + 3] for at in range(len(line) - 2)])
+    for line in {line for text in texts for line in text.split("\n")}:
+        if len(line) >= _LONG_LINE:
+            trigrams |= _trigrams_of(line)
+        else:
+            folded = indexed(line)
+            trigrams.update([folded[at : at + 3] for at in range(len(folded) - 2)])
     bits = bytearray(max(8, len(trigrams) * _BITS // 8))
     count = len(bits) * 8
     for trigram in trigrams:
@@ -45,11 +48,19 @@ def bits_of(texts: Iterable[str]) -> bytes:
     return bytes(bits) + zlib.crc32(bits).to_bytes(_CHECK_BYTES, "little")
 
 
+@lru_cache(maxsize=1_000)
+def _trigrams_of(line: str) -> frozenset[str]:
+    """Cached, because most long lines of prompts are in many requests."""
+    folded = indexed(line)
+    return frozenset([folded[at : at + 3] for at in range(len(folded) - 2)])
+
+
 def is_intact(bits: bytes) -> bool:
     """Return whether the checksum is right; an empty value waits for its bits."""
     return not bits or zlib.crc32(bits[:-_CHECK_BYTES]) == int.from_bytes(bits[-_CHECK_BYTES:], "little")
 
 
+@lru_cache(maxsize=50_000)
 def _hash(trigram: str) -> int:
     return zlib.crc32(trigram.encode("utf-8", "surrogatepass"))
 

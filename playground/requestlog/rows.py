@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from playground.client.events import AnyEvent, BodyIdReceived
+from playground.client.events import AnyEvent, BodyIdReceived, RawEvent
 from playground.requestlog import blob_store, index, prompt_index
 from playground.requestlog.blob_store import Keeper
 from playground.requestlog.codec import column_text, decode_ended, decode_events, encode_ended, encode_events
@@ -79,7 +79,7 @@ def insert_ended(connection: sqlite3.Connection, keeper: Keeper, run: EndedRun) 
     record = run.record
     if number_of(connection, record.run_id) is not None:
         return False
-    state = fold(run.events)
+    state = fold(event for event in run.events if type(event) is not RawEvent)
     if not state.ended:
         state.phase = "interrupted"
         state.ended_at = run.events[-1].at if run.events else None
