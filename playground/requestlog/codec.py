@@ -57,11 +57,11 @@ def _stream(block: Block, answer: str) -> Stream:
     if not block.texts:
         return made
     made.first, later = block.at[0], block.at[1:]
-    if min(later, default=0) < 0:
+    longest = max(later, default=0)
+    made.width = next((width for width in _TYPES if longest < 1 << 8 * width), 0)
+    if min(later, default=0) < 0 or not made.width:
         made.at = later
     else:
-        longest = max(later, default=0)
-        made.width = next(width for width in _TYPES if longest < 1 << 8 * width)
         made.at = _planes(array(_TYPES[made.width], later), made.width)
     made.start = answer.find("".join(block.texts))
     if made.start < 0:

@@ -146,6 +146,8 @@ def open_all(connection: sqlite3.Connection) -> None:
     for table in ("search_blocks", "prompt_blocks", "prompt_elements", "element_runs"):
         connection.execute(f"DELETE FROM {table}")
     connection.execute(f"INSERT OR IGNORE INTO open_blocks SELECT DISTINCT number >> {SHIFT} FROM runs")
+    # Caches of ids of elements are stale in every process.
+    connection.execute("UPDATE meta SET value = value + 1 WHERE name = 'deletions'")
 
 
 def is_whole(connection: sqlite3.Connection) -> bool:
