@@ -235,26 +235,31 @@ class RequestLog:
         self._write_worker.submit(self._seal_all)
         return added
 
-    async def delete(self, run_ids: Iterable[str]) -> None:
+    async def delete(self, run_ids: Iterable[str], progress: Callable[[int], None] = lambda _done: None) -> None:
         """Delete ended runs with their unshared data. Runs in flight are not deleted.
 
-        On return their contents are in neither the database, its companion files nor the search index.
+        On return their contents are in neither the database, its companion files nor the search index. `progress`
+        gets the number of runs that are done. Cancellation stops it between two transactions.
         """
         ids = tuple(run_ids)
-        if (writer := self._writer) is not None:
+        if (writer := self._writer) is None:
+            return
+        try:
             for first in range(0, len(ids), BATCH):
                 some = ids[first : first + BATCH]
                 await self._write(lambda some=some: writer.delete(some))  # type: ignore[misc]
-            await self._purge()
+                progress(first + len(some))
+        finally:
+            await asyncio.shield(self._purge())
 
-    async def delete_matching(self, log_filter: LogFilter) -> int:
+    async def delete_matching(self, log_filter: LogFilter, progress: Callable[[int], None] = lambda _done: None) -> int:
         """Delete all matches of a filter, like `delete`. Returns their number."""
         numbers = await self.numbers(log_filter)
         before = (await self.count(EVERYTHING)).n
         ids = [
             one for first in range(0, len(numbers), BATCH) for one in await self.run_ids(numbers[first : first + BATCH])
         ]
-        await self.delete(ids)
+        await self.delete(ids, progress)
         return max(0, before - (await self.count(EVERYTHING)).n)
 
     async def keep_within(self, max_age: timedelta | None, max_bytes: int | None) -> int:
