@@ -101,9 +101,26 @@ def bundle() -> None:
     folder = DIST / "electron-playground"
     for library in folder.glob("_internal/PySide6/Qt/lib/libicudata.so.*"):
         print(f"{library.name}: {icu_data.shrink(library) / 1e6:.1f} MB")
+    _remove_build_paths(python, folder)
     licences(python, folder / "licences")
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file() and not file.is_symlink())
     print(f"{folder}: {size / 1e6:.0f} MB")
+
+
+def _remove_build_paths(python: Path, folder: Path) -> None:
+    """Replace the build machine's library path in ELF files by the folder of each file.
+
+    PyInstaller's start program sets the search path itself; the absolute path would name a folder of another machine.
+    """
+    code = "import sysconfig; print(sysconfig.get_config_var('LIBDIR') or '')"
+    found = subprocess.run([python, "-c", code], check=True, capture_output=True, text=True).stdout.strip().encode()
+    own = b"$ORIGIN"
+    if sys.platform != "linux" or len(found) < len(own):
+        return
+    for file in folder.rglob("*.so*"):
+        data = file.read_bytes() if file.is_file() and not file.is_symlink() else b""
+        if found + b"\0" in data:
+            file.write_bytes(data.replace(found + b"\0", own.ljust(len(found) + 1, b"\0")))
 
 
 def licences(python: Path, folder: Path) -> None:
@@ -123,7 +140,8 @@ def licences(python: Path, folder: Path) -> None:
         "    for file in item.files or ():\n"
         "        upper = file.name.upper()\n"
         "        if upper.startswith(('LICENSE', 'LICENCE', 'COPYING', 'NOTICE')) and file.locate().is_file():\n"
-        "            shutil.copy(file.locate(), f'{sys.argv[1]}/{name}-{file.name}')\n"
+        "            if file.suffix not in ('.py', '.pyc'):\n"
+        "                shutil.copyfile(file.locate(), f'{sys.argv[1]}/{name}-{file.name}')\n"
         "found.sort(key=lambda part: part['name'].lower())\n"
         "main = [part for part in found if part['name'] == 'electron-playground'][0]\n"
         "found = [part for part in found if part is not main]\n"
@@ -147,15 +165,20 @@ def deb() -> None:
     (root / "usr/bin/electron-playground").symlink_to("../lib/electron-playground/electron-playground")
     _install(ENTRY, root / "usr/share/applications")
     _install(METAINFO, root / "usr/share/metainfo")
-    _install(ROOT / "LICENSE", root / "usr/share/doc/electron-playground", "copyright")
+    documents = root / "usr/share/doc/electron-playground"
+    _install(ROOT / "LICENSE", documents, "copyright")
+    _compress((ROOT / "CHANGELOG.md").read_bytes(), documents / "changelog.gz")
+    _install(ROOT / "packaging/linux/lintian-overrides", root / "usr/share/lintian/overrides", "electron-playground")
+    for library in (root / "usr/lib").rglob("*.so*"):
+        if not library.is_symlink():
+            library.chmod(0o644)
     _install(ROOT / "resources/app/electron-playground.svg", root / "usr/share/icons/hicolor/scalable/apps")
     for size in ICON_SIZES:
         folder = root / f"usr/share/icons/hicolor/{size}x{size}/apps"
         _install(ICONS / f"{size}.png", folder, "electron-playground.png")
     manual = root / "usr/share/man/man1"
     manual.mkdir(parents=True)
-    page = gzip.compress((BUILD / "electron-playground.1").read_bytes(), mtime=0)
-    (manual / "electron-playground.1.gz").write_bytes(page)
+    _compress((BUILD / "electron-playground.1").read_bytes(), manual / "electron-playground.1.gz")
     _control(root)
     architecture = _architecture()
     run(
@@ -166,6 +189,11 @@ def deb() -> None:
         root,
         DIST / f"electron-playground_{version()}_{architecture}.deb",
     )
+
+
+def _compress(data: bytes, target: Path) -> None:
+    target.write_bytes(gzip.compress(data, mtime=0))
+    target.chmod(0o644)
 
 
 def _install(file: Path, folder: Path, name: str = "") -> None:
@@ -188,7 +216,8 @@ def _control(root: Path) -> None:
         "Recommends: fonts-inter, fonts-jetbrains-mono, fonts-noto-core\n"
         "Maintainer: Electron Playground developers <maintainers@electron-playground.invalid>\n"
         "Description: playground for the Electron language model\n"
-        " Write prompts, see the stable prefix and what the cache serves, and find every request_id again.\n"
+        " Write prompts, see the stable prefix and what the cache serves, and find\n"
+        " every request_id again.\n"
     )
     (root / "DEBIAN").mkdir()
     (root / "DEBIAN/control").write_text(control, "utf-8")

@@ -14,8 +14,10 @@ from typing import Any
 
 import pytest
 
+from playground.cli.main import main
 from playground.prompt.document import Document, Message
 from playground.prompt.files import dump
+from playground.requestlog.log import RequestLog
 from playground.simulator.launch import SimulatorProcess
 
 LIMIT_S = 120
@@ -140,6 +142,23 @@ def test_the_log_is_read_only_when_told(run: Run, tmp_path: Path, simulator: Sim
     named = json.loads(run("check", file, "--json", "--data-dir", str(tmp_path / "home")).stdout)
     assert _known(alone) == 0
     assert _known(told) == _known(named) == 2
+
+
+def test_check_log_of_several_files_is_opened_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    opened: list[Path] = []
+    really_open = RequestLog.open
+
+    async def open_and_count(folder: Path) -> RequestLog:
+        opened.append(folder)
+        return await really_open(folder)
+
+    monkeypatch.setattr(RequestLog, "open", open_and_count)
+    files = [_file(tmp_path, _body(f"Be kind to caller {number}."), f"{number}.json") for number in range(3)]
+    assert main(["check", *files, "--json", "--data-dir", str(tmp_path / "home")]) == 0
+    assert opened == [tmp_path / "home"]
+    assert json.loads(capsys.readouterr().out)["serious"] == 0
 
 
 def _known(value: dict[str, Any]) -> int:
