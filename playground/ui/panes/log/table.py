@@ -389,7 +389,8 @@ class LogTable(QTableView):
     def _fade(self) -> None:
         if self._since_new.elapsed() >= FADE_MS:
             self._fading.stop()
-        self.viewport().update()
+        end = self.rowViewportPosition(self._new_rows - 1) + self.rowHeight(self._new_rows - 1)
+        self.viewport().update(0, 0, self.viewport().width(), end)
 
     def reset(self) -> None:
         """Other rows altogether, after another filter: from the newest on."""
