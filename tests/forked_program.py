@@ -19,6 +19,7 @@ import subprocess
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO
 
@@ -34,7 +35,8 @@ PRELOADED = (
     "playground.simulator.command",
     "playground.simulator.server",
 )
-SUPPORTED = sys.platform == "linux" and hasattr(os, "pidfd_open")
+SUPPORTED = sys.platform == "linux" and hasattr(os, "pidfd_open") and os.environ.get("FORKED") != "0"
+"""FORKED=0 in the environment starts all commands as usual."""
 PROGRAM = [sys.executable, "-m", "playground"]
 
 
@@ -101,13 +103,13 @@ class _Server:
         self._socket.close()
         self._process.wait(10)
 
-    def start(self, arguments: Sequence[str], environment: Mapping[str, str]) -> ForkedProgram:
-        stdin, their_stdin = socket_or_pipe(writes=True)
-        stdout, their_stdout = socket_or_pipe()
-        stderr, their_stderr = socket_or_pipe()
+    def start(self, arguments: Sequence[str], environment: Mapping[str, str], folder: Path) -> ForkedProgram:
+        stdin, their_stdin = _pipe(writes=True)
+        stdout, their_stdout = _pipe()
+        stderr, their_stderr = _pipe()
         status, their_status = os.pipe()
         theirs = [their_stdin, their_stdout, their_stderr, their_status]
-        message = json.dumps([list(arguments), dict(environment), str(Path.cwd())]).encode()
+        message = json.dumps([list(arguments), dict(environment), str(folder)]).encode()
         # A message may be longer than a datagram: it goes through a file.
         file = os.memfd_create("command")
         os.write(file, message)
@@ -120,7 +122,7 @@ class _Server:
         return ForkedProgram(pid, pipes, status, [*PROGRAM, *arguments])
 
 
-def socket_or_pipe(*, writes: bool = False) -> tuple[int, int]:
+def _pipe(*, writes: bool = False) -> tuple[int, int]:
     """Return (own end, the child's end) of a pipe."""
     read, write = os.pipe()
     return (write, read) if writes else (read, write)
@@ -129,65 +131,57 @@ def socket_or_pipe(*, writes: bool = False) -> tuple[int, int]:
 _server: list[_Server] = []
 
 
-def start(arguments: Sequence[str], environment: Mapping[str, str]) -> ForkedProgram | subprocess.Popen[bytes]:
-    """Start the program with pipes, as Popen does."""
+def start(
+    arguments: Sequence[str], environment: Mapping[str, str], folder: Path | None = None
+) -> ForkedProgram | subprocess.Popen[bytes]:
+    """Start the program with pipes, as Popen does, in `folder` or the present one."""
     if not SUPPORTED:
         pipe = subprocess.PIPE
         command = [*PROGRAM, *arguments]
-        return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, bufsize=0, env=dict(environment))
+        return subprocess.Popen(
+            command, stdin=pipe, stdout=pipe, stderr=pipe, bufsize=0, env=dict(environment), cwd=folder
+        )
     if not _server:
         _server.append(_Server())
-    return _server[0].start(arguments, environment)
+    return _server[0].start(arguments, environment, folder or Path.cwd())
 
 
 def run(
-    arguments: Sequence[str], environment: Mapping[str, str], *, text: str = "", timeout: float = 120
-) -> subprocess.CompletedProcess[str]:
-    """Run the program to its end, with `text` as standard input; output is UTF-8."""
-    if not SUPPORTED:
-        return subprocess.run(
-            [*PROGRAM, *arguments], input=text, capture_output=True, encoding="utf-8", check=False, timeout=timeout,
-            env=dict(environment),
-        )  # fmt: skip
-    process = start(arguments, environment)
-    outputs = _communicate(process, text.encode("utf-8", "surrogatepass"), timeout)
-    status = process.wait(timeout)
-    return subprocess.CompletedProcess([*PROGRAM, *arguments], status, *(data.decode("utf-8") for data in outputs))
-
-
-def _communicate(process: ForkedProgram | subprocess.Popen[bytes], text: bytes, timeout: float) -> list[bytes]:
+    arguments: Sequence[str],
+    environment: Mapping[str, str],
+    data: bytes = b"",
+    *,
+    folder: Path | None = None,
+    timeout: float = 120,
+) -> subprocess.CompletedProcess[bytes]:
+    """Run the program to its end, with `data` as standard input, in `folder`. Raises subprocess.TimeoutExpired."""
+    process = start(arguments, environment, folder)
     assert process.stdin is not None
     assert process.stdout is not None
     assert process.stderr is not None
-    streams: list[IO[bytes]] = [process.stdout, process.stderr]
-    found = {stream.fileno(): b"" for stream in streams}
-    open_, writing = set(found), process.stdin.fileno()
-    left = text
-    if not left:
-        process.stdin.close()
-    while open_:
-        readable, writable, _ = select.select(open_, [writing] if left else [], [], timeout)
-        if not readable and not writable:
+    with ThreadPoolExecutor(3) as pool, process.stdout, process.stderr:
+        pool.submit(_write, process.stdin, data)
+        outputs = pool.submit(process.stdout.read), pool.submit(process.stderr.read)
+        try:
+            status = process.wait(timeout)
+        except subprocess.TimeoutExpired:
             process.kill()
-            raise subprocess.TimeoutExpired(PROGRAM, timeout)
-        for number in readable:
-            data = os.read(number, 1 << 16)
-            found[number] += data
-            if not data:
-                open_.discard(number)
-        if writable:
-            try:
-                left = left[os.write(writing, left[: select.PIPE_BUF]) :]
-            except BrokenPipeError:
-                left = b""
-            if not left:
-                process.stdin.close()
-    if not process.stdin.closed:
-        process.stdin.close()
-    outputs = [found[stream.fileno()] for stream in streams]
-    for stream in streams:
-        stream.close()
-    return outputs
+            raise
+        return subprocess.CompletedProcess([*PROGRAM, *arguments], status, *(output.result() for output in outputs))
+
+
+def run_text(
+    arguments: Sequence[str], environment: Mapping[str, str], text: str = "", *, timeout: float = 120
+) -> subprocess.CompletedProcess[str]:
+    """Run the program like `run`, with texts in UTF-8."""
+    done = run(arguments, environment, text.encode("utf-8", "surrogatepass"), timeout=timeout)
+    return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
+
+
+def _write(pipe: IO[bytes], data: bytes) -> None:
+    with contextlib.suppress(BrokenPipeError), pipe:
+        while data:
+            data = data[pipe.write(data) :]
 
 
 def serve(number: int) -> None:
@@ -234,9 +228,10 @@ def _become(numbers: Sequence[int], unused: Sequence[int]) -> None:
         for target, source in enumerate((stdin, stdout, stderr)):
             os.dup2(source, target)
             os.close(source)
-        sys.stdin = io.TextIOWrapper(open(0, "rb"), encoding="utf-8")  # noqa: SIM115
-        sys.stdout = io.TextIOWrapper(open(1, "wb"), encoding="utf-8")  # noqa: SIM115
-        sys.stderr = io.TextIOWrapper(open(2, "wb", 0), encoding="utf-8", errors="backslashreplace", write_through=True)  # noqa: SIM115
+        encoding, _, errors = environment.get("PYTHONIOENCODING", "utf-8").partition(":")
+        sys.stdin = io.TextIOWrapper(open(0, "rb"), encoding, errors or "strict")  # noqa: SIM115
+        sys.stdout = io.TextIOWrapper(open(1, "wb"), encoding, errors or "strict")  # noqa: SIM115
+        sys.stderr = io.TextIOWrapper(open(2, "wb"), encoding, "backslashreplace", line_buffering=True)  # noqa: SIM115
         os.environ.clear()
         os.environ.update(environment)
         os.chdir(folder)
@@ -250,4 +245,5 @@ def _become(numbers: Sequence[int], unused: Sequence[int]) -> None:
     finally:
         with contextlib.suppress(OSError, ValueError):
             sys.stdout.flush()
+            sys.stderr.flush()
         os._exit(status)

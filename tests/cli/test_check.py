@@ -6,7 +6,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +18,7 @@ from playground.prompt.document import Document, Message
 from playground.prompt.files import dump
 from playground.requestlog.log import RequestLog
 from playground.simulator.launch import SimulatorProcess
+from tests.forked_program import run_text
 
 LIMIT_S = 120
 LONG = "Give one fact at a time, and be kind to the caller. " * 200
@@ -32,10 +32,7 @@ def run(tmp_path: Path) -> Run:
     def call(*arguments: str, text: str | None = None) -> subprocess.CompletedProcess[str]:
         environment = {**os.environ, "ELECTRON_PLAYGROUND_HOME": str(tmp_path / "home"), "PYTHONUTF8": "1"}
         environment.pop("SMALLEST_API_KEY", None)
-        command = [sys.executable, "-m", "playground", *arguments]
-        return subprocess.run(
-            command, input=text, capture_output=True, encoding="utf-8", check=False, timeout=LIMIT_S, env=environment
-        )
+        return run_text(arguments, environment, text or "")
 
     return call
 
