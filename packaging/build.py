@@ -15,6 +15,8 @@ import subprocess
 import sys
 import tomllib
 import venv
+from datetime import UTC, datetime
+from email.utils import format_datetime
 from pathlib import Path
 
 import icu_data
@@ -29,6 +31,7 @@ ICONS = ROOT / "resources" / "app" / "icons"
 ICON_SIZES = (16, 24, 32, 48, 64, 128, 256, 512)
 EPOCH = "1764201600"
 """SOURCE_DATE_EPOCH of builds: archives have the same times whenever they are built."""
+MAINTAINER = "Electron Playground developers <maintainers@electron-playground.invalid>"
 DEPENDS = (
     "libgl1, libegl1, libfontconfig1, libdbus-1-3, libxkbcommon0, libxkbcommon-x11-0, libxcb-cursor0, "
     "libxcb-icccm4, libxcb-image0, libxcb-keysyms1, libxcb-randr0, libxcb-render-util0, libxcb-shape0, libxcb-xkb1, "
@@ -167,7 +170,8 @@ def deb() -> None:
     _install(METAINFO, root / "usr/share/metainfo")
     documents = root / "usr/share/doc/electron-playground"
     _install(ROOT / "LICENSE", documents, "copyright")
-    _compress((ROOT / "CHANGELOG.md").read_bytes(), documents / "changelog.gz")
+    _compress((ROOT / "CHANGELOG.md").read_bytes(), documents / "NEWS.gz")
+    _compress(_debian_changelog().encode(), documents / "changelog.gz")
     _install(ROOT / "packaging/linux/lintian-overrides", root / "usr/share/lintian/overrides", "electron-playground")
     for library in (root / "usr/lib").rglob("*.so*"):
         if not library.is_symlink():
@@ -207,6 +211,14 @@ def _architecture() -> str:
     return subprocess.run(["dpkg", "--print-architecture"], check=True, capture_output=True, text=True).stdout.strip()
 
 
+def _debian_changelog() -> str:
+    when = format_datetime(datetime.fromtimestamp(int(EPOCH), UTC))
+    return (
+        f"electron-playground ({version()}) unstable; urgency=medium\n\n  * The changes are in NEWS.gz.\n\n"
+        f" -- {MAINTAINER}  {when}\n"
+    )
+
+
 def _control(root: Path) -> None:
     size = sum(file.lstat().st_size for file in root.rglob("*") if file.is_file()) // 1024
     control = (
@@ -214,7 +226,7 @@ def _control(root: Path) -> None:
         "Section: devel\nPriority: optional\n"
         f"Installed-Size: {size}\nDepends: libc6 (>= {platform.libc_ver()[1]}), {DEPENDS}\n"
         "Recommends: fonts-inter, fonts-jetbrains-mono, fonts-noto-core\n"
-        "Maintainer: Electron Playground developers <maintainers@electron-playground.invalid>\n"
+        f"Maintainer: {MAINTAINER}\n"
         "Description: playground for the Electron language model\n"
         " Write prompts, see the stable prefix and what the cache serves, and find\n"
         " every request_id again.\n"

@@ -52,9 +52,10 @@ def test_icons_have_the_sizes_of_their_names(build: ModuleType) -> None:
     [
         ("desktop-file-validate", ROOT / "resources/app/electron-playground.desktop"),
         ("appstreamcli", "validate", "--no-net", METAINFO),
+        ("flatpak-builder", "--show-manifest", PACKAGING / "linux/ai.smallest.electron_playground.yml"),
     ],
 )
-def test_desktop_files_are_valid(command: tuple[str | Path, ...]) -> None:
+def test_descriptions_are_valid_for_the_tool_of_their_format(command: tuple[str | Path, ...]) -> None:
     if shutil.which(command[0]) is None:
         pytest.skip(f"needs {command[0]}")
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -55,7 +55,8 @@ class _Version(argparse.Action):
             f"electron-playground {__version__}{bundle}",
             *(f"{name} {version}" for name, version in found.items()),
         ]
-        parser.exit(message="\n".join(lines) + "\n")
+        print("\n".join(lines))
+        parser.exit()
 
 
 def _data_option(parser: argparse.ArgumentParser, default: object = argparse.SUPPRESS) -> None:
