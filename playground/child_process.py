@@ -84,11 +84,12 @@ class ServerProcess:
 
 def _popen(arguments: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
     """Start this program with pipes. Tests replace this function."""
-    command, pipe = [*_program(), *arguments], subprocess.PIPE
+    command, pipe = [*program_command(), *arguments], subprocess.PIPE
     return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, bufsize=0, env=dict(environment))
 
 
-def _program() -> list[str]:
+def program_command() -> list[str]:
+    """Return the command line that starts this program."""
     # A packaged program has no interpreter to give a module to: it is its own.
     return [sys.executable] if getattr(sys, "frozen", False) else [sys.executable, "-m", "playground"]
 

@@ -260,9 +260,11 @@ class AppServices:
         """Return zones and forecast of a document for the current endpoint, at the current time."""
         return self.sender.outlook(document, self.endpoint)
 
-    async def send(self, document: Document, on_dispatch: Callable[[PendingRequest], None]) -> PendingRequest:
+    async def send(
+        self, document: Document, on_dispatch: Callable[[PendingRequest], None], *, tags: Sequence[str] = ()
+    ) -> PendingRequest:
         """Send to the current endpoint. Reports errors like `RequestService.send`."""
-        return await self.sender.send(document, self.endpoint, on_dispatch)
+        return await self.sender.send(document, self.endpoint, on_dispatch, tags=tags)
 
     async def replay(self, text: str) -> CacheHistory:
         """Return the cache history of the logged requests that match a filter.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -14,18 +14,18 @@ import msgspec
 
 from playground.agent.conversation import Conversation, Result
 from playground.agent.conversation_files import from_fields, to_fields
-from playground.agent.events import AgentLoopEnded, CallEnded, Happening, TurnEnded, TurnStarted
+from playground.agent.events import AgentLoopEnded, CallEnded, Happening, TurnStarted
 from playground.agent.loop import AgentLoop
 from playground.agent.tool_executor import Ask, ToolExecutionError, ToolExecutor
 from playground.agent.tool_mock_files import consent_key, dump, load
 from playground.agent.tool_mocks import ToolMocks
 from playground.assets import asset
-from playground.client.events import AnyEvent, HeadersReceived
 from playground.client.local_tool import LocalToolError, post_arguments
 from playground.mcp_tools.session import ToolServerError
 from playground.prompt.document import Document, Json, Tool
 from playground.prompt.field_errors import InputError
 from playground.prompt.files import content_id, parse_bytes
+from playground.runs.record import group_tag
 from playground.runs.run import Run
 from playground.simulator.launch import SimulatorError
 from playground.storage.json_file import FileWriter, JsonFile
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 ANSWERS_FILE, CONVERSATION_FILE = "tool_answers.json", "conversation.json"
 SAMPLE = "acme-billing-agent"
 """Name of the sample prompt with tools."""
-TAG = "chain-"
 
 
 def prompt_key(document: Document) -> str:
@@ -81,8 +80,10 @@ class AgentHost(Protocol):
     @property
     def on_trouble(self) -> Callable[[str], None]: ...
 
-    async def send(self, document: Document, on_dispatch: Callable[[PendingRequest], None]) -> PendingRequest:
-        """Send a document to the endpoint in use."""
+    async def send(
+        self, document: Document, on_dispatch: Callable[[PendingRequest], None], *, tags: Sequence[str] = ()
+    ) -> PendingRequest:
+        """Send a document to the endpoint in use. `tags` are stored with the request."""
 
     def tell_tool(self, conversation: str, result: Result) -> None:
         """Pass a tool's result to telemetry."""
@@ -154,40 +155,31 @@ class AgentService:
             serve=partial(self._serve, consent_owner(conversation.root)),
         )
         return AgentLoop(
-            conversation, self._send, answerer, listener=self._tied(conversation.id, listener), limit=limit
+            conversation,
+            partial(self._send, conversation.id),
+            answerer,
+            listener=self._tied(conversation.id, listener),
+            limit=limit,
         )
 
     def _tied(self, conversation_id: str, listener: Callable[[Happening], None]) -> Callable[[Happening], None]:
-        """Tag each turn's row in the log with the conversation, and pass tool calls to telemetry."""
-
-        def tie(run_id: str) -> None:
-            if self._host.log is not None:
-                tagged = self._host.log.set_tags([run_id], [tag_of(conversation_id)])
-                self._host.tasks.start(tagged, "tie a turn to its conversation")
-
-        def heard(run: Run, event: AnyEvent) -> None:
-            # The row is in the log by now; a kill from here on keeps the tag.
-            if isinstance(event, HeadersReceived):
-                tie(run.id)
+        """Note the conversation of each turn, and pass tool calls to telemetry."""
 
         def told(happening: Happening) -> None:
             if isinstance(happening, TurnStarted):
                 happening.run.conversation = conversation_id
-                happening.run.listen(heard)
             if isinstance(happening, CallEnded):
                 self._host.tell_tool(conversation_id, happening.result)
-            if isinstance(happening, TurnEnded) and happening.turn.run_id and happening.turn.request_id is None:
-                tie(happening.turn.run_id)
             listener(happening)
 
         return told
 
-    async def _send(self, document: Document, began: Callable[[Run], None]) -> None:
+    async def _send(self, conversation_id: str, document: Document, began: Callable[[Run], None]) -> None:
         def dispatched(dispatch: PendingRequest) -> None:
             self.dispatches[dispatch.run.id] = dispatch
             began(dispatch.run)
 
-        await self._host.send(document, dispatched)
+        await self._host.send(document, dispatched, tags=[tag_of(conversation_id)])
 
     def _allowed(self, conversation: Conversation) -> Callable[[str], Awaitable[bool]]:
         async def allowed(url: str) -> bool:
@@ -236,7 +228,7 @@ def _written(file: JsonFile, value: Json, label: str) -> str:
 
 def tag_of(conversation_id: str) -> str:
     """Return the tag of a conversation's requests in the log."""
-    return f"{TAG}{conversation_id[:8]}"
+    return group_tag("agent", conversation_id[:8])
 
 
 def with_tool_servers(book: ToolMocks, names: list[str], server: str) -> ToolMocks:

@@ -1,32 +1,34 @@
-"""`electron-playground record`: a loopback address that forwards to an endpoint and records every request."""
+"""`electron-playground record`: a loopback address that forwards to an endpoint and records every request.
+
+This process forwards. A recording process understands the exchanges and writes the log.
+"""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
 import contextlib
+import gc
 import json
 import os
 import secrets
 import signal
 import sys
 import threading
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from playground.child_process import program_command
 from playground.cli.exit_status import BAD_INPUT, FINISHED
 from playground.cli.send import endpoint_of
 from playground.client.endpoint import Endpoint
 from playground.prompt.field_errors import FieldError, InputError
 from playground.recorder.access import AccessPolicy
-from playground.recorder.cache_model import RecordedCacheModel, warm_up
-from playground.recorder.capture import Capture
+from playground.recorder.feed import RecordingFeed
+from playground.recorder.feed_messages import Setup
 from playground.recorder.proxy import Recorder
-from playground.recorder.recording import NoLog, Recording
 from playground.recorder.upstream import Upstream
-from playground.runs.record import RequestRecord
-from playground.runs.state import RunState
 from playground.services import AppServices
 from playground.storage.paths import data_folder
 from playground.tasks import Tasks
@@ -34,6 +36,10 @@ from playground.tasks import Tasks
 
 def record(options: argparse.Namespace) -> int:
     """Forward and record until a signal or the end of standard input. Returns the status; raises InputError (2)."""
+    if options.recording_process:
+        from playground.cli.recording_process import run_recording_process
+
+        return run_recording_process()
     return asyncio.run(_serve(data_folder(options.data_dir, os.environ), options))
 
 
@@ -41,78 +47,70 @@ async def _serve(folder: Path, options: argparse.Namespace) -> int:
     services = AppServices(folder, os.environ, Tasks(_report), source="command")
     services.on_trouble = _say
     try:
-        endpoint = await services.simulation.resolve(endpoint_of(services, None, options))
-        await services.open_log()
-        if services.log_notice:
-            _say(services.log_notice)
-        if services.log is None:
-            _say("The request log cannot be opened. Requests are forwarded, and nothing is recorded.")
-            recording = Recording(NoLog(), None, _say)
-        else:
-            services.log.on_trouble(_say)
-            model = RecordedCacheModel(services.sender.forecaster, services.log)
-            recording = Recording(services.log, model, _say, lambda made, state: _show(options, made, state))
-        recorder = await _recorder(services, endpoint, recording, options)
-        await warm_up()
-        return await _run(recorder, recording, endpoint, options)
+        endpoint = await _endpoint(services, options)
+        key = await _key(services, endpoint, options)
+        setup = Setup(str(folder), endpoint, key)
+        show = (lambda _line: None) if options.json or options.quiet else _show
+        feed = RecordingFeed([*program_command(), "record", "--recording-process"], setup, _say, show)
+        token = secrets.token_urlsafe(12) if options.token else ""
+        access = AccessPolicy(urlsplit(endpoint.base_url).path.rstrip("/"), token)
+        try:
+            upstream = Upstream(endpoint.base_url)
+        except ValueError as error:
+            raise InputError(FieldError(("--base-url",), f"{error}.")) from None
+        return await _run(Recorder(upstream, access, feed, key), access, feed, endpoint, options)
     finally:
         await services.close()
 
 
-async def _recorder(
-    services: AppServices, endpoint: Endpoint, recording: Recording, options: argparse.Namespace
-) -> tuple[Recorder, AccessPolicy]:
-    key = None
-    if options.add_key:
-        secret = await services.keys.get(endpoint, explicit=options.base_url is not None)
-        if secret is None:
-            raise InputError(FieldError(("--add-key",), f"there is no API key for {endpoint.name}."))
-        key = secret.reveal()
-    token = secrets.token_urlsafe(12) if options.token else ""
-    access = AccessPolicy(urlsplit(endpoint.base_url).path.rstrip("/"), token)
-    try:
-        upstream = Upstream(endpoint.base_url)
-    except ValueError as error:
-        raise InputError(FieldError(("--base-url",), f"{error}.")) from None
-    count = partial(services.rate_limiter.count, endpoint)
-    return Recorder(upstream, access, Capture(endpoint, recording, key, count), key), access
+async def _endpoint(services: AppServices, options: argparse.Namespace) -> Endpoint:
+    endpoint = endpoint_of(services, None, options)
+    if options.simulator_url and endpoint.kind == "simulator":
+        return replace(endpoint, base_url=options.simulator_url)
+    return await services.simulation.resolve(endpoint)
+
+
+async def _key(services: AppServices, endpoint: Endpoint, options: argparse.Namespace) -> str | None:
+    """Return the key that the Recorder adds; None if the caller's passes."""
+    if not options.add_key:
+        return None
+    secret = await services.keys.get(endpoint, explicit=options.base_url is not None)
+    if secret is None:
+        raise InputError(FieldError(("--add-key",), f"there is no API key for {endpoint.name}."))
+    return secret.reveal()
 
 
 async def _run(
-    made: tuple[Recorder, AccessPolicy],
-    recording: Recording,
-    endpoint: Endpoint,
-    options: argparse.Namespace,
+    recorder: Recorder, access: AccessPolicy, feed: RecordingFeed, endpoint: Endpoint, options: argparse.Namespace
 ) -> int:
-    recorder, access = made
     try:
         port = await recorder.start(options.port)
     except OSError as error:
         _say(f"Port {options.port} cannot be used: {error.strerror or error}.")
         return BAD_INPUT
-    stopped = _stop_signal(options.stop_with_stdin)
-    base_url = f"http://127.0.0.1:{port}{access.public_path}"
-    if options.json:
-        print(json.dumps({"base_url": base_url, "endpoint": endpoint.base_url}), flush=True)
-    else:
-        print(f"Recording {endpoint.base_url}\nUse this base URL in your program: {base_url}", flush=True)
     try:
+        stopped = _stop_signal(options.stop_with_stdin)
+        await feed.start()
+        # Objects of the start live until the end: the collector need not look at them while requests are forwarded.
+        gc.collect()
+        gc.freeze()
+        base_url = f"http://127.0.0.1:{port}{access.public_path}"
+        if options.json:
+            print(json.dumps({"base_url": base_url, "endpoint": endpoint.base_url}), flush=True)
+        else:
+            print(f"Recording {endpoint.base_url}\nUse this base URL in your program: {base_url}", flush=True)
         await stopped.wait()
     finally:
         await recorder.close()
-        await recording.close()
+        # A second signal ends this process at once; the recording process writes the rest.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_DFL)
+        await feed.close()
     return FINISHED
 
 
-def _show(options: argparse.Namespace, made: RequestRecord, state: RunState) -> None:
-    if options.json or options.quiet:
-        return
-    cached = "—" if state.usage is None or state.usage.cached_tokens is None else f"{state.usage.cached_tokens:,}"
-    total = "—" if state.usage is None or state.usage.prompt_tokens is None else f"{state.usage.prompt_tokens:,}"
-    print(
-        f"{state.status or '—'} {state.phase}  request_id {state.request_id or '—'}  cached {cached} of {total}",
-        flush=True,
-    )
+def _show(line: str) -> None:
+    print(line, flush=True)
 
 
 def _stop_signal(with_stdin: bool) -> asyncio.Event:

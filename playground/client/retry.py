@@ -18,6 +18,19 @@ RETRIED = frozenset((429, 502, 503))
 LONGEST_ASKED_S = 120.0
 """Maximum accepted Retry-After in seconds; above it the run fails, and the error names the wait."""
 
+HOLD_S = 1.0
+"""Pause of an endpoint after a 429 without Retry-After."""
+
+
+def endpoint_hold_s(trouble: ApiError | None) -> float:
+    """Return the pause of an endpoint after an attempt, which another program of the account may have caused.
+
+    0 unless it is a 429; at most the longest wait that a retry accepts, whatever the server asks for.
+    """
+    if trouble is None or trouble.status != 429 or is_quota(trouble):
+        return 0.0
+    return min(trouble.retry_after_s or HOLD_S, LONGEST_ASKED_S)
+
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:

@@ -12,14 +12,20 @@ from playground.experiments.batch_checks import AnswerCheck, run_checks
 from playground.experiments.batch_plan import Order, PlannedRow, without
 from playground.experiments.batch_results import BatchTotals, ResultFile, failed_result, result_of
 from playground.experiments.batch_runner import BatchProgress, BatchRunner
+from playground.experiments.batch_window import prefixes_held
 from playground.prompt.document import Json
 from playground.requestlog.records import StoredRun
+from playground.runs.record import group_tag
 from playground.runs.run import Run
 from playground.runs.service import RequestService
 from playground.runs.state import RunState
 
 DEFAULT_CONCURRENCY = 4
 """Requests at once if the endpoint's plan has no limit."""
+
+
+CHARS_PER_TOKEN = 3.0
+"""A low estimate, so that the number of prefixes in the cache is not overestimated."""
 
 
 class StoredRuns(Protocol):
@@ -51,12 +57,17 @@ class BatchJob:
         results: ResultFile,
         *,
         concurrency: int,
+        cache_tokens: float = 0.0,
         explicit: bool = False,
         only: frozenset[int] | None = None,
     ) -> None:
-        """`plan`: all rows; finished ones are not sent again. `only`: the numbers of the rows to send (None: all).
+        """Take over the results of earlier runs. Takes long for many rows: call it in a worker.
 
-        `explicit`: see RequestService.send.
+        Args:
+            plan: all rows; finished ones are not sent again.
+            cache_tokens: what the server's cache is known to hold at least.
+            explicit: see RequestService.send.
+            only: the numbers of the rows to send; None: all.
         """
         self._columns, self._checks, self._endpoint, self._explicit = columns, checks, endpoint, explicit
         self._service, self._log, self._results = service, log, results
@@ -69,12 +80,14 @@ class BatchJob:
         kept = set(results.finished)
         if only is not None:
             kept |= {item.row.number for item in plan} - only
+        left = without(plan, kept, order)
         self.runner = BatchRunner(
-            plan=without(plan, kept, order),
+            plan=left,
             concurrency=concurrency,
             send=self._send,
             on_result=self._keep,
             requests_per_minute=endpoint.plan.requests_per_minute,
+            prefixes=prefixes_held(cache_tokens, max((item.chars for item in left), default=0) / CHARS_PER_TOKEN),
         )
 
     async def run(self) -> BatchProgress:
@@ -92,7 +105,12 @@ class BatchJob:
         if logged is not None:
             return logged
         pending = await self._service.send(
-            item.document, self._endpoint, lambda sent: began(sent.run), explicit=self._explicit, run_id=run_id
+            item.document,
+            self._endpoint,
+            lambda sent: began(sent.run),
+            explicit=self._explicit,
+            run_id=run_id,
+            tags=[group_tag("batch", self._results.batch_id[:8])],
         )
         return pending.run.state
 

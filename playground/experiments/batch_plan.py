@@ -85,10 +85,13 @@ def plan_rows(
     shares as much of it as any earlier row does. `file` keeps the file's order without waiting.
     """
     fixed, variables = _template(document)
-    planned = [
-        PlannedRow(row, made, _parts(fixed, variables, made.variables))
-        for row, made in ((row, document_of(document, row, columns)) for row in rows)
-    ]
+    known: dict[str, str] = {}
+    planned = []
+    for row in rows:
+        # Equal values become one object: comparing prompts is fast then, and so is counting their tokens.
+        values = {name: known.setdefault(value, value) for name, value in row.values.items()}
+        made = document_of(document, BatchRow(row.number, values), columns)
+        planned.append(PlannedRow(row, made, _parts(fixed, variables, made.variables)))
     if order == "file":
         return tuple(planned)
     planned.sort(key=lambda item: (item.parts, item.row.number))

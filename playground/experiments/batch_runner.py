@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from heapq import heappop, heappush
 
 from playground.experiments.batch_plan import MINUTE_S, PlannedRow
+from playground.experiments.batch_window import PrefixWindow, leads, opens_prefix
 from playground.prompt.field_errors import InputError
 from playground.runs.run import Run
 from playground.runs.state import RunState
@@ -31,11 +33,15 @@ class BatchProgress:
 class BatchRunner:
     """Runs a plan once. Always sends the ready row that is first in the plan, so that a prefix is used while warm.
 
+    While the first row of a prefix is in flight and others wait for it, rows of further prefixes are sent within the
+    limit of a PrefixWindow only.
+
     Args:
         on_result: receives each row with its run, or with the exception that kept it from being sent. It writes to
             disk and may raise OSError, which ends the batch.
         on_start: receives a row's run before its first byte is sent.
         requests_per_minute: the plan's limit, a lower bound of the estimated time that is left.
+        prefixes: the number of prefixes that the cache is known to hold at least.
     """
 
     plan: Sequence[PlannedRow]
@@ -45,22 +51,31 @@ class BatchRunner:
     on_progress: Callable[[BatchProgress], None] = lambda _progress: None
     on_start: Callable[[PlannedRow, Run], None] = lambda _item, _run: None
     requests_per_minute: int | None = None
+    prefixes: int = 1
     _runs: dict[int, Run] = field(init=False, default_factory=dict)
     _stopping: bool = field(init=False, default=False)
     _paused_s: float = field(init=False, default=0.0)
     _paused_at: float | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
-        self._ready: asyncio.PriorityQueue[int] = asyncio.PriorityQueue()
+        self._ready: list[int] = []
+        """A heap of positions."""
         self._followers: dict[int, list[int]] = {}
         for position, item in enumerate(self.plan):
             if item.after is None:
-                self._ready.put_nowait(position)
+                heappush(self._ready, position)
             else:
                 self._followers.setdefault(item.after, []).append(position)
+        self._leaders = set(leads(self.plan))
+        self._open: dict[int, float | None] = {}
+        """Leaders in flight without a first token, and the time at which the request left; None: not yet."""
+        self._most_open = 0
+        self._wakes_at: float | None = None
+        self.window = PrefixWindow(self.concurrency, max(1, min(self.prefixes, self.concurrency)))
         self._left = len(self.plan)
         self._resumed = asyncio.Event()
         self._resumed.set()
+        self._changed = asyncio.Event()
         self.progress = BatchProgress(len(self.plan))
 
     @property
@@ -85,7 +100,7 @@ class BatchRunner:
         """Stop requests in flight and send no further row."""
         self._stopping = True
         self.resume()
-        self._wake_all()
+        self._changed.set()
         for run in list(self._runs.values()):
             run.stop()
 
@@ -101,20 +116,48 @@ class BatchRunner:
         return self.progress
 
     async def _work(self) -> None:
-        while self._left and not self._stopping:
-            position = await self._ready.get()
-            await self._resumed.wait()
-            if self._stopping or position == len(self.plan):
-                return
+        while (position := await self._next()) is not None:
             await self._finish(position)
             self._left -= 1
-            if not self._left:
-                self._wake_all()
+            self._changed.set()
 
-    def _wake_all(self) -> None:
-        """Let every worker that waits for a row end. The position after the last row is the signal."""
-        for _ in range(self.concurrency):
-            self._ready.put_nowait(len(self.plan))
+    async def _next(self) -> int | None:
+        """Wait for the next row that may be sent. Returns None at the end."""
+        while self._left and not self._stopping:
+            await self._resumed.wait()
+            if not self._stopping and (position := self._take()) is not None:
+                return position
+            self._changed.clear()
+            await self._changed.wait()
+        return None
+
+    def _take(self) -> int | None:
+        """Remove and return the first ready row; None if no row is ready or the limit of prefixes is reached."""
+        if not self._ready:
+            return None
+        position = self._ready[0]
+        if (position in self._leaders or opens_prefix(self.plan[position])) and self._count_open() >= self.window.limit:
+            self.window.wait()
+            return None
+        heappop(self._ready)
+        if position in self._leaders and position in self._followers:
+            self._open[position] = None
+            self._most_open = max(self._most_open, len(self._open))
+        return position
+
+    def _count_open(self) -> int:
+        """Return the number of open prefixes. A leader that takes unusually long to answer does not count."""
+        patience, loop, count = self.window.patience_s, asyncio.get_running_loop(), 0
+        now, next_end = loop.time(), None
+        for left in self._open.values():
+            end = None if left is None or patience is None else left + patience
+            if end is None or end > now:
+                count += 1
+                next_end = end if next_end is None else min(next_end, end or next_end)
+        if next_end is not None and next_end != self._wakes_at:
+            self._wakes_at = next_end
+            loop.call_at(next_end, self._changed.set)
+        return count
 
     async def _finish(self, position: int) -> None:
         item = self.plan[position]
@@ -126,6 +169,9 @@ class BatchRunner:
         if not stopped:  # a stopped row is sent again when the batch is resumed
             await self.on_result(item, outcome)
             self._count(outcome)
+            if isinstance(outcome, RunState) and outcome.phase == "done":
+                self.window.learn(item, outcome, self._most_open)
+                self._most_open = len(self._open)
         self._lead_on(position)
 
     async def _sent(self, position: int, item: PlannedRow) -> RunState | Exception:
@@ -144,8 +190,12 @@ class BatchRunner:
     def _release_followers(self, position: int, run: Run) -> None:
         """The prefix is in the cache once the first token of the leader has arrived."""
         if run.state.first_token_at is not None:
-            for follower in self._followers.pop(position, ()):
-                self._ready.put_nowait(follower)
+            if position in self._followers:
+                for follower in self._followers.pop(position):
+                    heappush(self._ready, follower)
+                self._close(position)
+        elif position in self._open and self._open[position] is None and run.state.attempts:
+            self._open[position] = asyncio.get_running_loop().time()
 
     def _lead_on(self, position: int) -> None:
         """If a row ended before its prefix was cached, let the next row with that prefix lead the others."""
@@ -153,7 +203,14 @@ class BatchRunner:
         if waiting:
             first = waiting[0]
             self._followers.setdefault(first, []).extend(waiting[1:])
-            self._ready.put_nowait(first)
+            if position in self._leaders:
+                self._leaders.add(first)
+            heappush(self._ready, first)
+        self._close(position)
+
+    def _close(self, position: int) -> None:
+        self._open.pop(position, None)
+        self._changed.set()
 
     def _count(self, outcome: RunState | Exception) -> None:
         progress = self.progress

@@ -183,6 +183,41 @@ def _prefix(column: Looked, first: Looked) -> Prefix:
     )
 
 
+def expected_cached(columns: Sequence[Looked], order: Order, start: CacheStart) -> tuple[float, ...]:
+    """Return the tokens (≈) that the cache serves of each column's first counted request.
+
+    Columns that are sent together do not warm each other; of those sent one after another, the ones before do.
+    """
+    if start == "cold":
+        return (0.0,) * len(columns)
+    whole = [_prefix_tokens(column, len(column.forecast.view.view.text)) for column in columns]
+    if start == "warm":
+        return tuple(whole)
+    now = [column.forecast.forecast.cached_tokens for column in columns]
+    if order == "together":
+        return tuple(now)
+    found = list(now)
+    sequence = list(range(len(columns)))[:: -1 if order == "backward" else 1]
+    for place, at in enumerate(sequence):
+        for before in sequence[:place]:
+            if _cache_of(columns[before]) == _cache_of(columns[at]):
+                texts = (columns[one].forecast.view.view.text for one in (before, at))
+                found[at] = max(found[at], _prefix_tokens(columns[at], common_prefix(*texts)))
+    return tuple(found)
+
+
+def _cache_of(column: Looked) -> tuple[str, str]:
+    return column.variant.endpoint.id, column.variant.endpoint.model
+
+
+def _prefix_tokens(column: Looked, end: int) -> float:
+    """Return the whole blocks of tokens (≈) in a prompt's first `end` code points; at least one token is computed."""
+    text = column.forecast.view.view.text
+    total = column.forecast.zones.total_tokens
+    tokens = column.estimator.estimate(text[:end]) * total / (column.estimator.estimate(text) or 1.0)
+    return min(tokens, total - 1) // column.block * column.block
+
+
 def _stable_end(column: Looked) -> int:
     view = column.forecast.view
     return len(view.view.text) if view.first_variable is None else view.first_variable
@@ -224,6 +259,7 @@ class RunFigures:
     tokens_per_s: float | None = None
     input_cost: float | None = None
     error: str = ""
+    error_detail: str = ""
     forecast_cached: float | None = None
     forecast_prompt: float | None = None
 
@@ -255,6 +291,7 @@ def figures(
         tokens_per_s=state.tokens_per_s,
         input_cost=cost(usage, rates).input,
         error=state.trouble.title if state.trouble else "",
+        error_detail=" ".join(filter(None, (state.trouble.detail, state.trouble.advice))) if state.trouble else "",
         forecast_cached=forecast[0] if forecast else None,
         forecast_prompt=forecast[1] if forecast else None,
     )

@@ -136,6 +136,8 @@ def summary(report: ComparisonReport) -> list[tuple[str, list[str]]]:
         ("Output tokens", [_spread_of(column, lambda run: run.completion_tokens, _count) for column in columns]),
         ("Input cost · per 1,000 when warm", [_costs(column) for column in columns]),
     ]
+    if any(run.phase == "failed" for column in columns for run in column.runs):
+        rows.append(("Status", [_status(column) for column in columns]))
     if any(len(column.runs) > 1 for column in columns):
         rows.append(("Answers", [_answers(column) for column in columns]))
     return rows
@@ -153,6 +155,15 @@ def _served(column: ComparedColumn) -> str:
     cached, prompt = sum(c for c, _ in known), sum(p for _, p in known)
     many = f" in {len(known)} runs" if len(known) > 1 else ""
     return f"{cached:,} of {prompt:,}{many} · {percent(cached / prompt)}"
+
+
+def _status(column: ComparedColumn) -> str:
+    """Return the newest HTTP status, and the number of failed runs if there are several runs."""
+    if column.last is None:
+        return UNKNOWN
+    failed = sum(run.phase == "failed" for run in column.runs)
+    status = UNKNOWN if column.last.status is None else str(column.last.status)
+    return status + (f", {failed} of {len(column.runs)} failed" if failed and len(column.runs) > 1 else "")
 
 
 def _forecast(column: ComparedColumn) -> str:
@@ -195,6 +206,20 @@ def _answers(column: ComparedColumn) -> str:
     if not texts:
         return UNKNOWN
     return f"{len(set(texts))} different of {len(texts)}"
+
+
+def order_text(order: Order, start: CacheStart, columns: int) -> str:
+    """Return what the order of sending means for the forecasts; empty for a single column."""
+    if columns < 2:
+        return ""
+    if start == "cold":
+        return "All cold: the cache serves nothing of any column."
+    if start == "warm":
+        return "All warm first: the cache has the whole prompt of every column."
+    if order == "together":
+        return "Sent together: columns do not warm each other, so each forecast is for the cache as it is now."
+    letters = LETTERS[:columns] if order == "forward" else LETTERS[:columns][::-1]
+    return f"Sent one after another ({', '.join(letters)}): each column is served from what those before it share."
 
 
 def start_warnings(report: ComparisonReport) -> Iterator[str]:

@@ -1,13 +1,15 @@
-"""How long a prefix stays warm: the lifetime that reports support, and when a prompt turns cold."""
+"""How long a prefix stays warm: lifetime and capacity that reports support, and when a prompt turns cold."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 
 from playground.prefix_cache.block_size import Estimate
 from playground.prefix_cache.endpoint_model import EndpointCacheModel, Prediction
 from playground.prefix_cache.hypotheses import RETENTIONS
 
+HELD = 0.95
 _NEAR = 1.5
 """Factor within which a lifetime counts as the same."""
 
@@ -42,6 +44,22 @@ def lifetime_of(cache: EndpointCacheModel) -> Estimate:
             break
     confidence = sum(weight for seconds, weight in pairs if median / _NEAR <= seconds <= median * _NEAR)
     return Estimate(round(median), min(confidence, 0.99), cache.reports)
+
+
+def capacity_of(cache: EndpointCacheModel) -> float:
+    """Return the tokens that the cache holds at least, with a probability of HELD; 0 if that is not known."""
+    weights = cache.hypotheses.retentions()
+    limited = sorted(
+        (one.limit if one.kind == "tokens" else 0.0, weight)
+        for one, weight in zip(RETENTIONS, weights, strict=True)
+        if one.kind in ("tokens", "slots")
+    )
+    before = 0.0
+    for limit, weight in limited:
+        before += weight
+        if before > 1 - HELD:
+            return limit
+    return inf
 
 
 def cold_clock(cache: EndpointCacheModel, prediction: Prediction) -> ColdClock:

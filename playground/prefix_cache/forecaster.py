@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from playground.prefix_cache import learned_state
 from playground.prefix_cache.block_size import Estimate
-from playground.prefix_cache.cold_clock import ColdClock, cold_clock, lifetime_of
+from playground.prefix_cache.cold_clock import ColdClock, capacity_of, cold_clock, lifetime_of
 from playground.prefix_cache.endpoint_model import CacheUsage, EndpointCacheModel, Prediction
 from playground.prefix_cache.forecast import Forecast, ago, span
 from playground.prefix_cache.hypotheses import ROUTINGS
@@ -177,6 +177,10 @@ class CacheForecaster:
         """Return seconds that an unused prefix stays cached: assumed until reports tell otherwise."""
         found = lifetime_of(self.model(endpoint_id, model))
         return float(found.value) if found.value is not None and found.confidence >= 0.5 else self.lifetime_s
+
+    def capacity(self, endpoint_id: str, model: str) -> float:
+        """Return the tokens that the cache holds at least (probability 0.95); 0 while reports do not tell."""
+        return capacity_of(self.model(endpoint_id, model))
 
     def minimum(self, endpoint_id: str, model: str) -> int | None:
         """Return the fewest tokens that the server caches if reports support it, else None."""

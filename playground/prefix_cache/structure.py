@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from playground.prefix_cache.view import CacheView
 from playground.prefix_cache.visible import snippet
 
 Move = Literal["order", "removed", "added"]
+_LINES = re.compile(r"\n|(?<=[.!?])\s+")
 SAME = 0.5
 """Of the shorter of two messages: what both have in common at least, for one to be an edit of the other."""
 
@@ -62,9 +64,13 @@ def _left(moved: Sequence[str], here: Sequence[str], there: Sequence[str]) -> bo
 
 
 def _edited(one: str, other: str) -> bool:
+    """Return whether one message is an edit of the other: by its ends, or by lines if several places differ."""
     shorter = min(len(one), len(other))
     start = common_prefix(one, other)
-    return start + common_suffix(one, other, shorter - start) >= SAME * shorter
+    if start + common_suffix(one, other, shorter - start) >= SAME * shorter:
+        return True
+    shared = Counter(_LINES.split(one)) & Counter(_LINES.split(other))
+    return sum(len(line) * times for line, times in shared.items()) >= SAME * shorter
 
 
 def _messages(count: int) -> str:

@@ -68,6 +68,11 @@ class _Patterns:
     name: re.Pattern[str]
 
 
+def compile_patterns() -> None:
+    """Compile the patterns, which takes 0.1 s or more: call it in a worker before the first use in the window."""
+    _patterns()
+
+
 @cache
 def _patterns() -> _Patterns:
     moment = moment_patterns()

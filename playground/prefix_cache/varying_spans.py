@@ -71,6 +71,7 @@ class VaryingSpan:
     message's content or the tool's JSON text, in request `request`. `changes` of `comparisons` consecutive requests
     differ here. `tokens_behind`: ≈ stable tokens behind it; `tokens_per_request`: how many of them are sent fresh on
     average. `behind`: index in the result of the span in front, which must be fixed first; None for the first one.
+    `changed`: indexes of the requests that differ here from the one before.
     """
 
     kind: SpanKind
@@ -87,6 +88,7 @@ class VaryingSpan:
     tokens_per_request: float
     family: int = 0
     behind: int | None = None
+    changed: tuple[int, ...] = ()
 
     @property
     def rewrite(self) -> Rewrite:
@@ -104,16 +106,16 @@ Body = Mapping[str, Json]
 Estimate = Callable[[str], float]
 
 
-def varying_spans(bodies: Sequence[Body], *, estimate: Estimate | None = None) -> list[VaryingSpan]:
+def varying_spans(bodies: Sequence[Body], *, tokens: Estimate | None = None) -> list[VaryingSpan]:
     """Return every span that varies between requests of one program, family by family, in the order of the prompt.
 
     Args:
         bodies: request bodies, oldest first. Bodies of several programs may be mixed. Invalid ones are ignored.
-        estimate: ≈ tokens of a text; default: a quarter of its UTF-8 bytes or a third of its code points.
+        tokens: ≈ tokens of a text; default: `estimate`, a quarter of its UTF-8 bytes or a third of its code points.
 
     Questions at the end of a prompt and new turns of a conversation vary by nature and are not reported.
     """
-    count = estimate or _default_estimate
+    count = tokens or estimate
     found: list[VaryingSpan] = []
     for number, members in enumerate(families(bodies)):
         if len(members) > 1:
@@ -126,7 +128,8 @@ def varying_spans(bodies: Sequence[Body], *, estimate: Estimate | None = None) -
     return found
 
 
-def _default_estimate(text: str) -> float:
+def estimate(text: str) -> float:
+    """Return ≈ tokens of a text without any report of a server."""
     return len(text) / 4 if text.isascii() else max(len(text) / 4, len(text.encode("utf-8", "replace")) / 8)
 
 
@@ -238,7 +241,7 @@ class _Family:
         if len(set(names)) > 1:
             kind: SpanKind = "reordered_tools" if len({frozenset(row) for row in names}) == 1 else "changed_tools"
             samples = [", ".join(row) for row in names]
-            span = _span(kind, "tool", -1, self._requests[0], (0, len(texts[0])), samples)
+            span = _span(kind, "tool", -1, self._requests, (0, len(texts[0])), samples)
             yield span, self._estimate(texts[0]) / 2
         for name in dict.fromkeys(name for row in names for name in row):
             yield from self._in_tool(name, lists)
@@ -251,31 +254,32 @@ class _Family:
             if _tool_name(tool) == name
         ]
         texts = [json.dumps(tool, ensure_ascii=False) for _, _, tool in rows]
-        request, index, _ = rows[0]
+        requests, index = [request for request, _, _ in rows], rows[0][1]
         if len(set(texts)) == 1:
             return
         if len({json.dumps(tool, ensure_ascii=False, sort_keys=True) for _, _, tool in rows}) == 1:
-            span = _span("reordered_keys", "tool", index, request, (0, len(texts[0])), texts)
+            span = _span("reordered_keys", "tool", index, requests, (0, len(texts[0])), texts)
             yield span, self._estimate(texts[0])
         else:
-            yield from self._aligned(texts, "tool", index, request)
+            yield from self._aligned(texts, "tool", index, requests)
 
     def _in_head(self) -> Iterator[_Item]:
         for index in range(self._lead):
             texts = [_content(messages[index]) for messages in self._all_messages]
-            yield from self._aligned(texts, "message", index, self._requests[0])
+            yield from self._aligned(texts, "message", index, self._requests)
 
     def _aligned(
-        self, texts: Sequence[str], part: Literal["message", "tool"], index: int, request: int
+        self, texts: Sequence[str], part: Literal["message", "tool"], index: int, requests: Sequence[int]
     ) -> Iterator[_Item]:
         ranges = varying_ranges(texts)
         starts = [found.start for found in ranges] + [len(texts[0])]
         yield None, self._estimate(texts[0][: starts[0]])
         for found, next_start in zip(ranges, starts[1:], strict=True):
             samples = [found.values[version] if version < len(found.values) else "" for version in found.versions]
-            span = _span(kind_of_range(found), part, index, request, (found.start, found.end), samples)
+            span = _span(kind_of_range(found), part, index, requests, (found.start, found.end), samples)
             if not found.exact:
-                span = replace(span, changes=_changes(found.versions), distinct=len(set(found.versions)))
+                changed = _changed(requests, found.versions)
+                span = replace(span, changes=len(changed), changed=changed, distinct=len(set(found.versions)))
             yield span, self._estimate(texts[0][found.end : next_start])
 
     def _in_history(self) -> Iterator[_Item]:
@@ -300,8 +304,9 @@ class _Family:
         earlier, later = dropped[0]
         samples = [turns[earlier][0], turns[later][0]]
         position = (0, len(_content(self._all_messages[later][self._lead])))
-        span = _span("history_truncation", "message", self._lead, self._requests[later], position, samples)
+        span = _span("history_truncation", "message", self._lead, [self._requests[later]], position, samples)
         span = replace(span, changes=len(dropped), comparisons=len(turns) - 1, distinct=len(dropped) + 1)
+        span = replace(span, changed=tuple(self._requests[at] for _, at in dropped))
         return span, self._estimate("".join(turns[later]))
 
     def _rewritten(self, found: Sequence[tuple[int, int, int]]) -> Iterator[_Item]:
@@ -316,8 +321,10 @@ class _Family:
                 if kind not in kinds:
                     kinds.add(kind)
                     position = (difference.start, difference.end)
-                    span = _span(kind, "message", index, self._requests[earlier], position, difference.values)
+                    span = _span(kind, "message", index, [self._requests[earlier]], position, difference.values)
                     span = replace(span, changes=len(found), comparisons=len(self._bodies) - 1)
+                    changed = dict.fromkeys(self._requests[later] for _, later, _ in found)
+                    span = replace(span, changed=tuple(changed))
                     yield span, self._estimate(behind + texts[0][difference.end :])
 
 
@@ -325,21 +332,25 @@ def _span(
     kind: SpanKind,
     part: Literal["message", "tool"],
     index: int,
-    request: int,
+    requests: Sequence[int],
     position: tuple[int, int],
     values: Sequence[str],
 ) -> VaryingSpan:
-    """Return a span from its value in each request; its price is filled in later."""
+    """Return a span from its value in each of `requests`; its price is filled in later."""
     distinct = list(dict.fromkeys(values))
     samples = tuple(distinct[:MAX_SAMPLES])
-    changes = _changes(values)
-    return VaryingSpan(
-        kind, part, index, request, *position, samples, len(distinct), changes, len(values) - 1, 0.0, 0.0
+    changed = _changed(requests, values)
+    changes = sum(left != right for left, right in pairwise(values))
+    span = VaryingSpan(
+        kind, part, index, requests[0], *position, samples, len(distinct), changes, len(values) - 1, 0.0, 0.0
     )
+    return replace(span, changed=changed)
 
 
-def _changes(values: Sequence[object]) -> int:
-    return sum(left != right for left, right in pairwise(values))
+def _changed(requests: Sequence[int], values: Sequence[object]) -> tuple[int, ...]:
+    """Return the requests whose value differs from the value of the request before."""
+    pairs = zip(requests[1:], pairwise(values), strict=False)  # samples of a history belong to one request
+    return tuple(request for request, (left, right) in pairs if left != right)
 
 
 def kind_of_range(found: VaryingRange) -> SpanKind:

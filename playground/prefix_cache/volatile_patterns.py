@@ -137,6 +137,8 @@ _AS_TYPED = (
 )
 NOT_AN_ID = r"(?:(?:sha-?\d{0,3}|md5|commit|digest|checksum|etag|hash|revision)[: =\"(]{1,3}|://[^\s\"'<>]{0,160})$"
 """Text before a hash or a link, which do not vary."""
+EXAMPLE_SEPARATORS = " \t:：,、\"“'(`"
+"""Characters between words like “for example” and a value."""
 _NOT_ONE = (
     r"(?:(?<!\w)(?:effective(?: from| since)?|since|founded(?: in| on)?|established|born(?: on)?"
     r"|valid (?:from|until|through)|until|before|after|version|build|e\.g\.,?|for example,?|for instance,?"
@@ -353,18 +355,16 @@ class _Builder:
 
     def _around(self) -> tuple[re.Pattern[str], ...]:
         """Return what makes a condition (in front, behind), an example, or a date of history."""
-        example = rf"{_NOT_ONE}|{any_of(self._words('example_before'))})[ \t:：,、\"“'(`]{{0,3}}$"
+        example = rf"{_NOT_ONE}|{any_of(self._words('example_before'))})[{EXAMPLE_SEPARATORS}]{{0,3}}$"
         before = rf"(?:(?<!\w){any_of(self._words('if_before'))})[ \t]{{0,3}}$"
         after = rf"[^\n.!?।。]{{0,12}}?(?<!\w)?{any_of(self._words('if_after'))}(?!\w)"
         return (
             re.compile(before, re.IGNORECASE),
             re.compile(after, re.IGNORECASE),
             re.compile(example, re.IGNORECASE),
-            re.compile(any_of(self._words("lasting")), re.IGNORECASE),
-            re.compile(
-                r"[^\n]{0,24}?(?:\bexamples?\b|\bbeispiel|\bexemple|\bejemplo|\bexemplo|\besempio|उदाहरण)",
-                re.IGNORECASE,
-            ),
+            # Both are searched in lower case: `re` looks for the first letters fast only if letters have one case.
+            re.compile(any_of(word.lower() for word in self._words("lasting"))),
+            re.compile(r"[ebउ](?:(?<=\be)(?:xamples?\b|xemple|jemplo|xemplo|sempio)|(?<=\bb)eispiel|(?<=उ)दाहरण)"),
             re.compile(_EVENT, re.IGNORECASE),
         )
 

@@ -9,7 +9,15 @@ from typing import Literal, NamedTuple, cast
 
 from playground.prefix_cache.moments import any_of
 from playground.prefix_cache.volatile_memory import LineMemory
-from playground.prefix_cache.volatile_patterns import ARTICLES, DIGITS, NOT_AN_ID, Patterns, PatternSource, patterns
+from playground.prefix_cache.volatile_patterns import (
+    ARTICLES,
+    DIGITS,
+    EXAMPLE_SEPARATORS,
+    NOT_AN_ID,
+    Patterns,
+    PatternSource,
+    patterns,
+)
 
 VolatileKind = Literal[
     "date",
@@ -62,11 +70,14 @@ def read(text: str) -> tuple[VolatileSpan, ...]:
     """As `spans`, read again. No value reaches over a line's end, nor do the words that decide about it."""
     found, taken = [], 0
     scanner = _scanner(ascii_only=text.isascii())
-    for span in sorted(scanner.all(text), key=lambda span: (span.start, -span.end, not span.sure)):
+    # The one capital whose small letter is two characters long would shift the following offsets.
+    lower = text.replace("İ", "i").lower()
+    history = _History(scanner.lasting, text, lower)
+    for span in sorted(scanner.all(text, lower), key=lambda span: (span.start, -span.end, not span.sure)):
         if span.start >= taken:
-            # What is excluded takes its place too: the time inside of an example's timestamp is none either.
+            # An excluded value takes its place too: the time inside of an example's timestamp is not a value either.
             taken = span.end
-            if not scanner.excluded(text, span):
+            if not scanner.excluded(text, lower, span) and not (span.kind in _MOMENTS and history.covers(span)):
                 found.append(span._replace(sure=False) if span.sure and scanner.is_event(text, span) else span)
     return tuple(found)
 
@@ -112,10 +123,13 @@ class _Scanner:
         for rule in (*announced, *self._by_digit, *self._in_lower, *self._as_typed):
             _ = rule.pattern
 
-    def all(self, text: str) -> Iterator[VolatileSpan]:
-        """What the patterns find, in no order; values may overlap."""
-        # The one capital whose small letter is two characters long would shift the following offsets.
-        lower = text.replace("İ", "i").lower()
+    @property
+    def lasting(self) -> re.Pattern[str]:
+        """Words of a sentence about the past, in lower case."""
+        return self._patterns.lasting
+
+    def all(self, text: str, lower: str) -> Iterator[VolatileSpan]:
+        """Yield the matches of all patterns in no order; values may overlap."""
         for word in self._words.finditer(lower):
             found = _at(text, word.start(), self._by_word[word.group()])
             yield from (span for match, span in found if self._says_so(text, match))
@@ -140,18 +154,21 @@ class _Scanner:
             return True
         return not text.isascii() and bool(self._patterns.condition_after.match(text, end, end + _BEFORE))
 
-    def excluded(self, text: str, span: VolatileSpan) -> bool:
-        """Whether the text around it says that the value stays, or is an example."""
+    def excluded(self, text: str, lower: str, span: VolatileSpan) -> bool:
+        """Return whether the text around a value says that it does not vary, or is an example."""
         before = text[max(span.start - _BEFORE, 0) : span.start]
-        if self._patterns.example_before.search(before) or text[span.end : span.end + 1] == "%":
+        if text[span.end : span.end + 1] == "%" or self._is_example(before):
             return True
-        if span.kind in _MOMENTS and self._patterns.example_behind.match(text, span.end):
-            return True
-        if span.kind in _MOMENTS and self._is_history(text, span):
+        if span.kind in _MOMENTS and self._patterns.example_behind.search(lower, span.end, _behind(lower, span.end)):
             return True
         if span.kind != "identifier":
             return False
         return bool(self._not_an_id.search(text[max(span.start - _LINK, 0) : span.start]))
+
+    def _is_example(self, before: str) -> bool:
+        """Return whether `before` ends with words like “for example”. None of them ends with a digit."""
+        words = before.rstrip(EXAMPLE_SEPARATORS)
+        return bool(words) and not words[-1].isdigit() and bool(self._patterns.example_before.search(before))
 
     def is_event(self, text: str, span: VolatileSpan) -> bool:
         """Whether a date with a time of day, without seconds, is that of an event: it only may vary."""
@@ -159,20 +176,41 @@ class _Scanner:
             return False
         return bool(self._patterns.event_before.search(text[max(span.start - _BEFORE, 0) : span.start]))
 
-    def _is_history(self, text: str, span: VolatileSpan) -> bool:
-        """Whether a date is long past, belongs to a name (gpt-4o-2024-08-06), or is a past event in its sentence."""
-        value = text[span.start : span.end]
-        year = next((int(figures) for figures in _YEAR.findall(value)), None)
+
+class _History:
+    """Decides which dates of one text are history. Ask in the order of the text: each part is searched once."""
+
+    def __init__(self, lasting: re.Pattern[str], text: str, lower: str) -> None:
+        self._lasting, self._text, self._lower = lasting, text, lower
+        self._word = (-1, -1)
+        """The last word that was found: code points [start, end)."""
+        self._searched = 0
+        """No word starts between the last found one and this code point."""
+
+    def covers(self, span: VolatileSpan) -> bool:
+        """Return whether a date is long past, belongs to a name (gpt-4o-2024-08-06), or is a past event."""
+        text = self._text
+        year = next((int(figures) for figures in _YEAR.findall(text, span.start, span.end)), None)
         if year is not None and (year if year < _BUDDHIST else year - 543) < _RECENT:
             return True
         if span.sure:
             return False
-        if _JOINED.search(text[max(span.start - 2, 0) : span.start]) or text[span.end : span.end + 1] == "-":
+        if text[span.end : span.end + 1] == "-" or _JOINED.search(text, max(span.start - 2, 0), span.start):
             return True
-        line_start = max(text.rfind("\n", 0, span.start) + 1, span.start - _SENTENCE)
-        line_end = text.find("\n", span.end)
-        line_end = min(len(text) if line_end < 0 else line_end, span.end + _SENTENCE)
-        return bool(self._patterns.lasting.search(text, line_start, line_end))
+        line_start = max(text.rfind("\n", max(span.start - _SENTENCE, 0), span.start) + 1, span.start - _SENTENCE, 0)
+        line_end = text.find("\n", span.end, span.end + _SENTENCE)
+        return self._has_word(line_start, min(len(text), span.end + _SENTENCE) if line_end < 0 else line_end)
+
+    def _has_word(self, start: int, end: int) -> bool:
+        if start <= self._word[0] and self._word[1] <= end:
+            return True
+        found = self._lasting.search(self._lower, max(start, self._searched), end)
+        if found:
+            self._word, self._searched = found.span(), found.start()
+        else:
+            # A longer word may start just before the end.
+            self._searched = max(self._searched, end - _LONGEST_WORD)
+        return found is not None
 
 
 _YEAR = re.compile(r"(?<!\d)\d{4}(?!\d)")
@@ -180,6 +218,8 @@ _JOINED = re.compile(r"\w[-_@.]$")
 _SECONDS = re.compile(r"\d:\d\d:\d\d|\dt\d|\d{10}", re.IGNORECASE)
 _BUDDHIST, _RECENT = 2400, 2015
 """The Thai calendar is 543 years ahead. A date before 2015 is history, and no date of a request."""
+_LONGEST_WORD = 40
+"""Code points: more than the longest word about the past has."""
 _SENTENCE = 60
 """Code points on each side of a date in which words like “founded” explain it."""
 
@@ -188,6 +228,16 @@ _SENTENCE = 60
 def _scanner(*, ascii_only: bool) -> _Scanner:
     # Made when first asked for: the first frame does not need it.
     return _Scanner(patterns(ascii_only=ascii_only))
+
+
+_BEHIND, _EXAMPLE = 24, 9
+"""Code points searched for a word like “example” behind a value, and the length of the longest such word."""
+
+
+def _behind(lower: str, end: int) -> int:
+    """Return where the search behind a value that ends at `end` stops."""
+    line_end = lower.find("\n", end, end + _BEHIND + _EXAMPLE)
+    return end + _BEHIND + _EXAMPLE if line_end < 0 else line_end
 
 
 def _compiled(source: PatternSource, flags: re.RegexFlag = re.NOFLAG) -> _Rule:
@@ -215,13 +265,13 @@ _DAY = re.compile(r"(\d+) ?[-/.年년] ?(\d+) ?[-/.月월] ?(\d+)")
 
 
 def _plausible(kind: str, value: str) -> bool:
-    figures = [int(figure) for figure in _FIGURES.findall(value)]
     if kind == "person":
         return not any(word[0].islower() for word in value.split())
     if kind == "identifier":
         # A long number alone, or a long word, is none; a short one is here because of the word before it.
-        return len(value) < LONG_ID or (bool(figures) and not value.isdecimal())
+        return len(value) < LONG_ID or (_FIGURES.search(value) is not None and not value.isdecimal())
     if kind == "time":
+        figures = [int(figure) for figure in _FIGURES.findall(value)]
         return all(figure < 60 for figure in figures[:3]) and (not figures or figures[0] <= 24)
     day = _DAY.match(value) if kind in ("date", "timestamp") else None
     return day is None or _is_day([int(figure) for figure in day.groups()])

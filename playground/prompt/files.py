@@ -5,7 +5,6 @@ A document is saved in the format in which it was opened: `FileFormat`.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -135,6 +134,8 @@ def _saved_body(document: Document, file_format: FileFormat) -> dict[str, Json]:
 
 def content_id(document: Document) -> str:
     """Return an id for a document that has none: the same for the same content."""
+    import hashlib  # loads OpenSSL, which the first frame does not need
+
     return hashlib.sha256(dump(replace(document, id="")).encode()).hexdigest()[:32]
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Protocol
 
 import msgspec
 
@@ -21,18 +20,11 @@ from playground.runs.service import cache_usage
 from playground.runs.state import RunState
 
 
-class ExplanationLog(Protocol):
-    """Stores explanations."""
-
-    async def set_explanation(self, run_id: str, explanation: Json) -> None:
-        """Store the explanation of a request; an empty object if nothing was missed."""
-
-
 class RecordedCacheModel:
     """Satisfies `recording.CacheModel`."""
 
-    def __init__(self, forecaster: CacheForecaster, log: ExplanationLog) -> None:
-        self._forecaster, self._log = forecaster, log
+    def __init__(self, forecaster: CacheForecaster) -> None:
+        self._forecaster = forecaster
         self._views: dict[str, tuple[CacheView, dict[str, Json]]] = {}
 
     def forecast(self, record: RequestRecord) -> RequestRecord:
@@ -49,21 +41,20 @@ class RecordedCacheModel:
         sent = Sent(record.run_id, request_id, time.time(), view.text, view, fields=fields)
         self._forecaster.record(record.endpoint_id, record.model, sent)
 
-    def forget(self, run_id: str) -> None:
-        """Drop the view of a request."""
-        self._views.pop(run_id, None)
+    def settle(self, record: RequestRecord, state: RunState) -> Json:
+        """Learn from the reported usage; only status 200 teaches. Returns the explanation; {} if nothing was missed.
 
-    async def settle(self, record: RequestRecord, state: RunState) -> None:
-        """Explain the report, store the explanation, and learn from the report. Only status 200 teaches."""
+        None: there is nothing to explain.
+        """
+        self._views.pop(record.run_id, None)
         if state.status != 200:
-            return
-        where = record.endpoint_id, record.model
-        settled = self._forecaster.settle(*where, record.run_id, cache_usage(state), record.forecast)
-        if settled is not None and state.phase == "done":
-            explanation = settled.explanation
-            await self._log.set_explanation(
-                record.run_id, {} if explanation is None else msgspec.to_builtins(explanation)
-            )
+            return None
+        usage = cache_usage(state)
+        settled = self._forecaster.settle(record.endpoint_id, record.model, record.run_id, usage, record.forecast)
+        if settled is None or state.phase != "done":
+            return None
+        explanation: Json = {} if settled.explanation is None else msgspec.to_builtins(settled.explanation)
+        return explanation
 
 
 _WARM_BODY = b'{"model": "m", "messages": [{"role": "user", "content": "Today is 2026-11-27. Hello."}]}'
@@ -73,9 +64,9 @@ _WARM_RESPONSE = (
 )
 
 
-async def warm_up() -> None:
-    """Run a made-up exchange through a model of its own, so that the first recorded one waits for no import."""
-    model = RecordedCacheModel(CacheForecaster(300.0), _NoExplanations())
+def warm_up() -> None:
+    """Run a made-up exchange through a separate model, so that the first recorded one waits for no import."""
+    model = RecordedCacheModel(CacheForecaster(300.0))
     for number in range(2):
         record = RequestRecord(f"warm-{number}", "warm", "", "other", "", "m", datetime.now(UTC), _WARM_BODY, "{}")
         decoder, state = ResponseDecoder("text/event-stream", None), RunState()
@@ -84,9 +75,4 @@ async def warm_up() -> None:
             state.apply(event)
         record = model.forecast(record)
         model.accept(record, None)
-        await model.settle(record, state)
-
-
-class _NoExplanations:
-    async def set_explanation(self, run_id: str, explanation: Json) -> None:
-        """Discard it."""
+        model.settle(record, state)

@@ -6,8 +6,6 @@ Chat completions are understood; every other path is forwarded only. The caller'
 from __future__ import annotations
 
 import json
-import time
-import uuid
 import zlib
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -19,12 +17,14 @@ from playground.client.events import AnyEvent, ApiError, AttemptFailed, AttemptS
 from playground.client.redact import redact, redact_trouble
 from playground.client.request_ids import request_ids
 from playground.client.response_decoder import ResponseDecoder
+from playground.client.retry import endpoint_hold_s
 from playground.prompt.document import Document, Json, Message
 from playground.prompt.field_errors import InputError
 from playground.prompt.files import dump, parse
 from playground.prompt.json_bounds import loads
 from playground.recorder.conversations import Conversations
-from playground.recorder.proxy import Outcome, RawHeaders
+from playground.recorder.proxy import Outcome
+from playground.recorder.wire import RawHeaders
 from playground.runs.record import RequestRecord
 
 COMPLETIONS = "/chat/completions"
@@ -46,71 +46,68 @@ class Sink(Protocol):
     def end(self, run_id: str) -> None:
         """Record the end of a request; its last event was given before."""
 
-    async def recorded(self, run_id: str) -> None:
-        """Return when an ended request is recorded, or cannot be."""
-
     def skipped(self, reason: str) -> None:
         """Report a chat completion that is not recorded."""
 
 
+class Limits(Protocol):
+    """The plan limits that all processes of a data folder share."""
+
+    def count(self, endpoint: Endpoint) -> Callable[[], None]:
+        """Count a request. Returns the function to call at its end."""
+
+    def hold(self, endpoint: Endpoint, hold_s: float) -> None:
+        """Block the endpoint for this program's own requests."""
+
+
 class Capture:
-    """Makes observers of exchanges; satisfies `proxy.Observer`.
+    """Makes captured exchanges.
 
     Args:
         endpoint: the endpoint that requests are forwarded to.
         key: the key that the Recorder adds itself, if it does; masked like the caller's.
-        on_sent: called with each POST that is forwarded; returns the function to call at its end.
+        limits: counts each forwarded POST; after a 429, holds this program's own requests back.
     """
 
-    def __init__(
-        self,
-        endpoint: Endpoint,
-        sink: Sink,
-        key: str | None = None,
-        on_sent: Callable[[], Callable[[], None]] = lambda: lambda: None,
-    ) -> None:
-        self._endpoint, self._sink, self._key, self._on_sent = endpoint, sink, key, on_sent
-        self._conversations = Conversations()
+    def __init__(self, endpoint: Endpoint, sink: Sink, limits: Limits, key: str | None = None) -> None:
+        self.endpoint, self.sink, self.limits, self.key = endpoint, sink, limits, key
+        self.conversations = Conversations()
 
-    def begin(self, method: str, target: str, headers: RawHeaders) -> _Exchange:
-        """Observe an exchange."""
-        is_completion = method == "POST" and target.split("?", 1)[0].endswith(COMPLETIONS)
-        key = self._key or _bearer(headers)
-        on_end = self._on_sent() if method == "POST" else lambda: None
-        return _Exchange(self._endpoint, self._sink, self._conversations, key, headers, on_end, recorded=is_completion)
+    def begin(
+        self, run_id: str, started_unix: float, method: str, target: str, headers: RawHeaders
+    ) -> CapturedExchange:
+        """Begin an exchange. `run_id` is the id of its record."""
+        return CapturedExchange(self, run_id, started_unix, method, target, headers)
 
 
-class _Exchange:
-    """Observes one exchange."""
+class CapturedExchange:
+    """One exchange. Times are seconds since its start."""
 
     def __init__(
-        self,
-        endpoint: Endpoint,
-        sink: Sink,
-        conversations: Conversations,
-        key: str | None,
-        headers: RawHeaders,
-        on_end: Callable[[], None],
-        *,
-        recorded: bool,
+        self, capture: Capture, run_id: str, started_unix: float, method: str, target: str, headers: RawHeaders
     ) -> None:
-        self._on_end = on_end
-        self._endpoint, self._sink, self._conversations, self._key = endpoint, sink, conversations, key
-        self._recorded = recorded
-        self._run_id = uuid.uuid4().hex
-        self._started = time.monotonic()
-        self._started_utc = datetime.now(UTC)
+        self._capture, self._sink = capture, capture.sink
+        self._key = capture.key or _bearer(headers)
+        self._run_id = run_id
+        self._started_utc = datetime.fromtimestamp(started_unix, UTC)
+        is_post = method == "POST"
+        self._recorded = is_post and target.split("?", 1)[0].endswith(COMPLETIONS)
+        self._on_end = capture.limits.count(capture.endpoint) if is_post else lambda: None
         self._request = _Unpacked(_value(headers, b"content-encoding"))
         self._body = bytearray()
         self._begun = self._ended = False
+        self.last_at = 0.0
+        """When the newest piece of the response arrived."""
         self._status = 0
         self._headers: tuple[tuple[str, str], ...] = ()
         self._response = _Unpacked("")
         self._decoder: ResponseDecoder | None = None
         self._error_body = bytearray()
 
-    def _at(self) -> float:
-        return time.monotonic() - self._started
+    @property
+    def is_logged(self) -> bool:
+        """Return whether the exchange has a row in the log."""
+        return self._recorded and self._begun
 
     def request_data(self, data: bytes) -> None:
         """Keep a piece of the request body, decompressed."""
@@ -122,14 +119,14 @@ class _Exchange:
             self._sink.skipped(f"A request body has more than {MAX_BODY_BYTES:,} bytes.")
 
     def request_end(self) -> None:
-        """Begin the record: it is on disk long before the response has ended, and its work delays no response."""
+        """Begin the record: it is on disk long before the response has ended."""
         self._begin()
 
-    def response_head(self, status: int, headers: RawHeaders) -> None:
+    def response_head(self, at: float, status: int, headers: RawHeaders) -> None:
         """Record the head; begin the record if the endpoint answers before the request has ended."""
+        self._status, self.last_at = status, at
         if not self._begin():
             return
-        self._status = status
         pairs = [(name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in headers]
         shown = tuple((redact(name, self._key), redact(value, self._key)) for name, value in pairs)
         self._headers = shown
@@ -139,20 +136,21 @@ class _Exchange:
         if 200 <= status < 300:
             self._decoder = ResponseDecoder(kind.split(";", 1)[0].strip().lower(), self._key)
         kept = tuple(header for header in shown if header[0] not in _SECRET_HEADERS)
-        self._emit(HeadersReceived(self._at(), status, found[0].value if found else None, kind, kept))
+        self._emit(HeadersReceived(at, status, found[0].value if found else None, kind, kept))
 
-    def response_data(self, data: bytes) -> None:
+    def response_data(self, at: float, data: bytes) -> None:
         """Decode a piece of the response body."""
+        self.last_at = at
         if not (self._recorded and self._begun):
             return
         plain = self._response.feed(data)
         if self._decoder is None:
             self._error_body += plain[: MAX_ERROR_BYTES - len(self._error_body)]
             return
-        for event in self._decoder.feed(plain, self._at()):
+        for event in self._decoder.feed(plain, at):
             self._emit(event)
 
-    def end(self, outcome: Outcome, detail: str) -> None:
+    def end(self, at: float, outcome: Outcome, detail: str) -> None:
         """End the record; later calls have no effect."""
         if self._ended:
             return
@@ -160,33 +158,36 @@ class _Exchange:
         self._on_end()
         if not self._begin():
             return
-        for event in self._last_events(outcome, detail):
+        for event in self._last_events(at, outcome, detail):
             self._emit(event)
+            if isinstance(event, AttemptFailed):
+                self._hold(event.trouble)
         self._sink.end(self._run_id)
 
-    async def recorded(self) -> None:
-        """Return when the ended record is in the log."""
-        await self._sink.recorded(self._run_id)
+    def _hold(self, error: ApiError) -> None:
+        """Hold this program's own requests back after a 429. The recorded program decides for itself."""
+        if hold_s := endpoint_hold_s(error):
+            self._capture.limits.hold(self._capture.endpoint, hold_s)
 
-    def _last_events(self, outcome: Outcome, detail: str) -> list[AnyEvent]:
-        at, decoder = self._at(), self._decoder
+    def _last_events(self, at: float, outcome: Outcome, detail: str) -> list[AnyEvent]:
+        decoder = self._decoder
         if decoder is not None and decoder.ended and decoder.error is None:
             return []  # the answer was complete before the connection ended
         if outcome == "caller_gone":
             return [*(decoder.broken(at) if decoder else ()), Stopped(at)]
         if outcome == "upstream_unreachable":
-            return [self._failed(ApiError("connect", "The endpoint could not be reached", detail, "Try again."))]
+            return [self._failed(at, ApiError("connect", "The endpoint could not be reached", detail, "Try again."))]
         if outcome == "upstream_cut":
-            return [*(decoder.broken(at) if decoder else ()), self._failed(cut_trouble())]
+            return [*(decoder.broken(at) if decoder else ()), self._failed(at, cut_trouble())]
         if decoder is None:
             text = self._error_body.decode("utf-8", "replace")
-            return [self._failed(http_trouble(self._status, dict(self._headers), text, self._key))]
+            return [self._failed(at, http_trouble(self._status, dict(self._headers), text, self._key))]
         events = decoder.end(at)
-        return [*events, self._failed(decoder.error)] if decoder.error is not None else events
+        return [*events, self._failed(at, decoder.error)] if decoder.error is not None else events
 
-    def _failed(self, error: ApiError) -> AttemptFailed:
+    def _failed(self, at: float, error: ApiError) -> AttemptFailed:
         found = request_ids(self._headers)
-        return AttemptFailed(self._at(), redact_trouble(error, self._key), found[0].value if found else None)
+        return AttemptFailed(at, redact_trouble(error, self._key), found[0].value if found else None)
 
     def _emit(self, event: AnyEvent) -> None:
         self._sink.event(self._run_id, event)
@@ -207,17 +208,17 @@ class _Exchange:
         model = fields.get("model")
         record = RequestRecord(
             run_id=self._run_id,
-            endpoint_id=self._endpoint.id,
-            endpoint_name=self._endpoint.name,
-            endpoint_kind=self._endpoint.kind,
-            base_url=self._endpoint.base_url,
+            endpoint_id=self._capture.endpoint.id,
+            endpoint_name=self._capture.endpoint.name,
+            endpoint_kind=self._capture.endpoint.kind,
+            base_url=self._capture.endpoint.base_url,
             model=model if isinstance(model, str) else "",
             started_utc=self._started_utc,
             body=text.encode("utf-8", "surrogateescape"),
             document=dump(document_of(fields, text)),
-            rates=self._endpoint.rates,
+            rates=self._capture.endpoint.rates,
             source="recorder",
-            conversation=self._conversations.assign(messages if isinstance(messages, list) else ()),
+            conversation=self._capture.conversations.assign(messages if isinstance(messages, list) else ()),
         )
         self._sink.begin(record)
         self._emit(AttemptStarted(0.0, 1))

@@ -8,10 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 
-from playground.client.events import Usage
-from playground.client.pricing import cost
 from playground.prefix_cache.mend import proposals, sorted_tools
-from playground.prefix_cache.varying_spans import SpanKind, VaryingSpan, families, varying_spans
+from playground.prefix_cache.varying_spans import SpanKind, VaryingSpan, estimate, families, varying_spans
+from playground.prefix_cache.view import view_of_fields
 from playground.prompt.document import Document, Json, Tool
 from playground.prompt.variables import names, render
 from playground.recorder.capture import document_of
@@ -43,6 +42,8 @@ ADVICE = {
     "append_only": "Append new turns and keep the old ones; if the history must be shortened, drop many turns at once.",
     "none": "Send the same tools in every request, or put requests with other tools into an own prompt.",
 }
+MIN_TOKENS_BEHIND = 16
+"""Stable tokens behind a span from which on it is a leak: fewer would not be served from a cache."""
 _NAME_CHARS = 60
 _SENTENCE_END = re.compile(r"(?<=[.!?\u3002\u0964])\s*|\n+")
 
@@ -80,10 +81,7 @@ def figures(rows: Sequence[LogRow]) -> Figures:
     known = [(row, prompt, cached) for row, prompt, cached in both if prompt is not None and cached is not None]
     cold = [row.ttft_s for row, _, cached in known if not cached and row.ttft_s is not None]
     warm = [row.ttft_s for row, _, cached in known if cached and row.ttft_s is not None]
-    prices = [
-        cost(Usage(row.prompt_tokens, row.completion_tokens, None, row.cached_tokens), row.rates).input for row in rows
-    ]
-    paid = [price for price in prices if price is not None]
+    paid = [price for price in map(input_cost, rows) if price is not None]
     return Figures(
         len(rows),
         len(known),
@@ -94,6 +92,21 @@ def figures(rows: Sequence[LogRow]) -> Figures:
         sum(paid) if paid else None,
         len(paid),
     )
+
+
+def input_cost(row: LogRow) -> float | None:
+    """Return dollars for the prompt of a request; None if tokens or rates are not known."""
+    fresh, cached, rates = fresh_tokens(row), row.cached_tokens, row.rates
+    if fresh is None or cached is None or rates.fresh is None or rates.cached is None:
+        return None
+    return (fresh * rates.fresh + cached * rates.cached) / 1_000_000
+
+
+def fresh_tokens(row: LogRow) -> int | None:
+    """Return prompt - cached tokens; None if one of them is not reported, or cached exceeds prompt."""
+    if row.prompt_tokens is None or row.cached_tokens is None or row.cached_tokens > row.prompt_tokens:
+        return None
+    return row.prompt_tokens - row.cached_tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +120,11 @@ class Program:
 
 @dataclass(frozen=True, slots=True)
 class Leak:
-    """A varying span with its place and price. `blocked_by`: title of the span in front, which must be fixed first.
+    """A varying span with its place and its cost in the compared requests of its program.
 
-    `dollars` per 1,000 requests of the program, at the rates of its newest request; None without rates.
+    `run_ids`: requests that differ here from the one before, oldest first. `tokens`, `dollars`: ≈ sent fresh because of
+    it, in requests in which no span in front of it differs. `tokens_alone`, `dollars_alone`: the same once all spans in
+    front are fixed. Dollars are None without rates. `blocked_by`: title of the span in front.
     """
 
     program: int
@@ -117,13 +132,53 @@ class Leak:
     run_id: str
     body: Mapping[str, Json]
     place: str
-    dollars: float | None
+    run_ids: tuple[str, ...] = ()
+    tokens: float = 0.0
+    dollars: float | None = None
+    tokens_alone: float = 0.0
+    dollars_alone: float | None = None
     blocked_by: str = ""
 
     @property
     def title(self) -> str:
         """Return the kind in words."""
         return KINDS[self.span.kind]
+
+    @property
+    def key(self) -> tuple[int, str, str]:
+        """Return what identifies the leak in a later analysis, too."""
+        return self.program, self.span.kind, self.place
+
+
+@dataclass(frozen=True, slots=True)
+class Savings:
+    """Input of one or more programs as reported, and ≈ what fixing all their leaks saves.
+
+    `requests` are those with reported prompt and cached tokens; if a program has none, all of its requests, and its
+    tokens and dollars are unknown. `saved_cached` is the part of the savings that adds to `cached_tokens`.
+    """
+
+    requests: int
+    prompt_tokens: int | None
+    cached_tokens: int | None
+    saved_cached: float
+    dollars: float | None
+    saved_dollars: float | None
+
+    @property
+    def hit_rate(self) -> float | None:
+        """Return cached over prompt tokens as reported."""
+        return None if not self.prompt_tokens or self.cached_tokens is None else self.cached_tokens / self.prompt_tokens
+
+    @property
+    def hit_rate_after(self) -> float | None:
+        """Return ≈ the hit rate after the fixes."""
+        before = self.hit_rate
+        return None if before is None or not self.prompt_tokens else before + self.saved_cached / self.prompt_tokens
+
+    def per_1000(self, value: float | None) -> float | None:
+        """Return a sum over `requests` per 1,000 requests."""
+        return None if value is None or not self.requests else value * 1_000 / self.requests
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,14 +187,29 @@ class Analysis:
 
     programs: tuple[Program, ...] = ()
     leaks: tuple[Leak, ...] = ()
+    savings: tuple[Savings, ...] = ()
+    """By program."""
 
-    def lost(self, program: int) -> float | None:
-        """Return the dollars per 1,000 requests that the leaks of a program cost at least; None without rates.
+    def saved(self, program: int | None) -> Savings | None:
+        """Return the savings of a program, or of all together; None without requests."""
+        parts = self.savings if program is None else self.savings[program : program + 1]
+        if not parts:
+            return None
+        known = [part for part in parts if part.prompt_tokens is not None]
+        return Savings(
+            sum(part.requests for part in parts),
+            sum(part.prompt_tokens or 0 for part in known) if known else None,
+            sum(part.cached_tokens or 0 for part in known) if known else None,
+            sum(part.saved_cached for part in known),
+            _sum([part.dollars for part in parts]),
+            _sum([part.saved_dollars for part in parts]),
+        )
 
-        Spans behind another one overlap with its cost, so the largest counts alone.
-        """
-        prices = [leak.dollars for leak in self.leaks if leak.program == program and leak.dollars is not None]
-        return max(prices, default=None)
+
+def _sum(values: Sequence[float | None]) -> float | None:
+    """Return the sum; None if one is unknown."""
+    known = [value for value in values if value is not None]
+    return sum(known) if len(known) == len(values) else None
 
 
 def analyse(requests: Sequence[RecordedRequest]) -> Analysis:
@@ -147,19 +217,78 @@ def analyse(requests: Sequence[RecordedRequest]) -> Analysis:
     bodies = [request.body for request in requests]
     groups = families(bodies)
     spans = varying_spans(bodies)
+    leaks: list[Leak] = []
+    savings = []
+    for number, group in enumerate(groups):
+        members = {index: requests[index] for index in group}
+        found, saved = _costs([span for span in spans if span.family == number], members)
+        leaks += found
+        savings.append(saved)
+    leaks.sort(key=lambda leak: (-(leak.dollars or 0.0), -leak.tokens, -leak.tokens_alone))
+    rows = [list(map(requests.__getitem__, group)) for group in groups]
+    names_ = program_names([(row[0].body, row[-1].body) for row in rows])
+    return Analysis(tuple(map(_program, names_, rows)), tuple(leaks), tuple(savings))
+
+
+def _costs(spans: Sequence[VaryingSpan], members: Mapping[int, RecordedRequest]) -> tuple[list[Leak], Savings]:
+    """Return the leaks of one program, whose spans are in the order of the prompt, and what fixing all of them saves.
+
+    A request pays for the first span that differs from the request before: the stable tokens behind it, at most the
+    fresh tokens that were reported.
+    """
+    reported = {index: member for index, member in members.items() if fresh_tokens(member.row) is not None}
+    compared, scale = reported or members, _scale(list(reported.values()))
+    spans = [span for span in spans if span.tokens_behind * scale >= MIN_TOKENS_BEHIND]
+    now, alone = [[0.0, 0.0] for _ in spans], [[0.0, 0.0] for _ in spans]
+    changed = [frozenset(span.changed) for span in spans]
+    for index, member in compared.items():
+        fresh, rates = fresh_tokens(member.row), member.row.rates
+        difference = (rates.fresh or 0.0) - (rates.cached or 0.0)
+        hit = [at for at, requests in enumerate(changed) if index in requests]
+        for at in hit:
+            tokens = spans[at].tokens_behind * scale
+            tokens = tokens if fresh is None else min(tokens, fresh)
+            for sums in (alone[at], now[at]) if at == hit[0] else (alone[at],):
+                sums[0] += tokens
+                sums[1] += tokens * difference / 1_000_000
+    rows = [member.row for member in compared.values()]
+    priced = all(row.rates.fresh is not None and row.rates.cached is not None for row in rows)
     leaks = []
-    for span in spans:
-        rates = requests[groups[span.family][-1]].row.rates
-        front = "" if span.behind is None else KINDS[spans[span.behind].kind]
-        request = requests[span.request]
-        price = span.dollars(rates.fresh, rates.cached)
-        leaks.append(
-            Leak(span.family, span, request.row.run_id, request.body, _place(request.body, span), price, front)
+    for at, span in enumerate(spans):
+        member = members[span.request]
+        scaled = replace(
+            span, tokens_behind=span.tokens_behind * scale, tokens_per_request=span.tokens_per_request * scale
         )
-    leaks.sort(key=lambda leak: -leak.span.tokens_per_request)
-    members = [[requests[index] for index in group] for group in groups]
-    found = program_names([(group[0].body, group[-1].body) for group in members])
-    return Analysis(tuple(map(_program, found, members)), tuple(leaks))
+        leaks.append(
+            Leak(
+                span.family,
+                scaled,
+                member.row.run_id,
+                member.body,
+                _place(member.body, span),
+                tuple(members[index].row.run_id for index in span.changed if index in members),
+                now[at][0],
+                now[at][1] if priced else None,
+                alone[at][0],
+                alone[at][1] if priced else None,
+                KINDS[spans[at - 1].kind] if at else "",
+            )
+        )
+    saved = Savings(
+        len(rows),
+        sum(row.prompt_tokens or 0 for row in rows) if reported else None,
+        sum(row.cached_tokens or 0 for row in rows) if reported else None,
+        sum(tokens for tokens, _ in now),
+        _sum([input_cost(row) for row in rows]),
+        sum(price for _, price in now) if priced else None,
+    )
+    return leaks, saved
+
+
+def _scale(reported: Sequence[RecordedRequest]) -> float:
+    """Return reported prompt tokens over estimated ones; 1 without a report."""
+    estimated = sum(estimate(view_of_fields(request.body).text) for request in reported)
+    return sum(request.row.prompt_tokens or 0 for request in reported) / estimated if estimated else 1.0
 
 
 def _program(name: str, members: Sequence[RecordedRequest]) -> Program:

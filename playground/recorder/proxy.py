@@ -1,8 +1,7 @@
 """The forwarding server: every byte of a request goes to the endpoint, every byte of the response to the caller.
 
-h11 frames both sides, because trailers, informational responses, header case and streams that break off must pass
-unchanged; server libraries that parse for applications drop or repair them. Hop-by-hop header fields are not forwarded
-(RFC 9110, section 7.6.1).
+Heads are parsed, bodies are copied with their framing. Hop-by-hop header fields are not forwarded (RFC 9110, section
+7.6.1). The caller's bytes are forwarded before the observer gets its copy.
 """
 
 from __future__ import annotations
@@ -13,18 +12,22 @@ import socket
 from contextlib import suppress
 from typing import Literal, Protocol
 
-import h11
-
 from playground.recorder.access import AccessPolicy, AccessRefusal
-from playground.recorder.upstream import READ_BYTES, Upstream, UpstreamConnection, UpstreamError
+from playground.recorder.body_framing import BodyFramer, FramingError
+from playground.recorder.upstream import Upstream, UpstreamConnection, UpstreamError
+from playground.recorder.wire import (
+    HttpError,
+    RawHeaders,
+    RequestHead,
+    ResponseHead,
+    Wire,
+    encode_head,
+    parse_request,
+    parse_response,
+)
 
 Outcome = Literal["complete", "upstream_cut", "caller_gone", "upstream_unreachable"]
-RawHeaders = list[tuple[bytes, bytes]]
 
-_HOP_BY_HOP = (
-    b"connection keep-alive proxy-authenticate proxy-authorization proxy-connection te transfer-encoding upgrade"
-)
-HOP_BY_HOP = frozenset(_HOP_BY_HOP.split())
 MARK = (b"X-Electron-Playground", b"recorder")
 """Header of responses that the Recorder made itself."""
 MAX_RESENT_BYTES = 8_388_608
@@ -49,33 +52,34 @@ class ExchangeObserver(Protocol):
     def end(self, outcome: Outcome, detail: str) -> None:
         """Receive the end of the exchange. `detail` is a sentence, or empty. Later calls have no effect."""
 
-    async def recorded(self) -> None:
-        """Return when the ended exchange is recorded, or after a bounded time."""
+    async def handed_over(self) -> None:
+        """Return when the death of this process cannot lose the ended exchange, or after a bounded time."""
 
 
 class Observer(Protocol):
     """Observes all exchanges."""
 
     def begin(self, method: str, target: str, headers: RawHeaders) -> ExchangeObserver:
-        """Start observing an exchange, before the request is forwarded."""
+        """Start observing an exchange; its head has been forwarded."""
 
 
 class Recorder:
     """The server. `key` replaces the caller's Authorization if it is given."""
 
     def __init__(self, upstream: Upstream, access: AccessPolicy, observer: Observer, key: str | None = None) -> None:
-        self._upstream, self._access, self._observer, self._key = upstream, access, observer, key
+        self.upstream, self.access, self.observer, self.key = upstream, access, observer, key
         self._servers: list[asyncio.Server] = []
         self._connections: set[asyncio.Task[None]] = set()
 
     async def start(self, port: int = 0) -> int:
         """Listen on 127.0.0.1 and on ::1 if IPv6 exists. Returns the port. Raises OSError if it is in use."""
-        first = await asyncio.start_server(self._accept, "127.0.0.1", port)
+        loop = asyncio.get_running_loop()
+        first = await loop.create_server(lambda: Wire(self._accept), "127.0.0.1", port)
         chosen = int(first.sockets[0].getsockname()[1])
         self._servers = [first]
         if socket.has_ipv6:
             with suppress(OSError):
-                self._servers.append(await asyncio.start_server(self._accept, "::1", chosen))
+                self._servers.append(await loop.create_server(lambda: Wire(self._accept), "::1", chosen))
         return chosen
 
     async def close(self) -> None:
@@ -85,304 +89,275 @@ class Recorder:
         for task in list(self._connections):
             task.cancel()
         await asyncio.gather(*self._connections, return_exceptions=True)
-        self._upstream.close()
+        self.upstream.close()
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
+    def _accept(self, wire: Wire) -> None:
+        task = asyncio.get_running_loop().create_task(self._serve(wire), name="recorder: connection")
         self._connections.add(task)
+        task.add_done_callback(self._connections.discard)
+
+    async def _serve(self, wire: Wire) -> None:
+        """Serve requests until either side closes the connection."""
         try:
-            with suppress(OSError, h11.ProtocolError):
-                await _Caller(reader, writer, self._upstream, self._access, self._observer, self._key).serve()
+            with suppress(OSError):
+                while await self._serve_one(wire):
+                    pass
         except asyncio.CancelledError:
-            writer.transport.abort()
+            wire.abort()
         finally:
-            self._connections.discard(task)
-            writer.close()
-            with suppress(OSError, asyncio.CancelledError):
-                await writer.wait_closed()
+            wire.transport.close()
+
+    async def _serve_one(self, wire: Wire) -> bool:
+        """Serve a request. Returns whether the connection stays open."""
+        try:
+            data = await wire.read_head()
+            if not data:
+                return False
+            request = parse_request(data)
+            framer = request.framer()
+        except HttpError as error:
+            _refuse(wire, AccessRefusal(error.status, str(error)))
+            return False
+        refusal = self.access.check(request.target, request.fields)
+        if refusal is not None:
+            _refuse(wire, refusal)
+            return False
+        return await _Exchange(self, wire, request, framer).run()
+
+    def forwarded_head(self, request: RequestHead) -> bytes:
+        """Return the head that is sent to the endpoint."""
+        authority = self.upstream.origin.authority.encode("ascii")
+        fields = [(name, authority if name.lower() == b"host" else value) for name, value in request.end_to_end()]
+        if self.key is not None:
+            fields = [(name, value) for name, value in fields if name.lower() != b"authorization"]
+            fields.append((b"Authorization", f"Bearer {self.key}".encode("ascii")))
+        return encode_head(b"%b %b HTTP/1.1" % (request.method, self.access.upstream_target(request.target)), fields)
+
+
+def _refuse(wire: Wire, refusal: AccessRefusal) -> None:
+    """Answer with an error envelope that is marked as the Recorder's own. The connection is to be closed then."""
+    kind = "recorder_upstream_error" if refusal.status == 502 else "recorder_refused"
+    body = json.dumps({"error": {"message": refusal.message, "type": kind}}).encode()
+    headers = [
+        (b"Content-Type", b"application/json"),
+        (b"Content-Length", b"%d" % len(body)),
+        (b"Connection", b"close"),
+        MARK,
+    ]
+    wire.write(encode_head(b"HTTP/1.1 %d " % refusal.status, headers) + body)
 
 
 class _CallerGone(Exception):  # noqa: N818 - control flow inside this module
     """The caller closed its connection."""
 
 
-class _Caller:
-    """One connection of a caller, one exchange after another."""
-
-    def __init__(
-        self,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-        upstream: Upstream,
-        access: AccessPolicy,
-        observer: Observer,
-        key: str | None,
-    ) -> None:
-        self._reader, self._writer = reader, writer
-        self._upstream, self._access, self._observer, self._key = upstream, access, observer, key
-        self._http = h11.Connection(h11.SERVER)
-
-    async def serve(self) -> None:
-        """Serve requests until either side closes the connection."""
-        while True:
-            event = await self._next_event()
-            if not isinstance(event, h11.Request):
-                return
-            refusal = self._access.check(event.target, list(event.headers))
-            if refusal is not None:
-                await self._refuse(refusal)
-                return
-            await self._exchange(event)
-            if self._http.our_state is not h11.DONE or self._http.their_state is not h11.DONE:
-                return
-            self._http.start_next_cycle()
-
-    async def _next_event(self) -> object:
-        while (event := self._http.next_event()) is h11.NEED_DATA:
-            self._http.receive_data(await self._reader.read(READ_BYTES))
-        return event
-
-    async def _exchange(self, request: h11.Request) -> None:
-        headers = list(request.headers.raw_items())
-        seen = self._observer.begin(request.method.decode(), request.target.decode("latin-1"), headers)
-        exchange = _Exchange(self._http, self._reader, self._writer, seen)
-        forwarded = h11.Request(
-            method=request.method,
-            target=self._access.upstream_target(request.target),
-            headers=self._request_headers(headers),
-        )
-        try:
-            await exchange.run(self._upstream, forwarded)
-        except _CallerGone:
-            seen.end("caller_gone", "")
-            raise ConnectionResetError from None
-        except asyncio.CancelledError:
-            if exchange.response_ended:
-                seen.end("complete", "")
-            else:
-                seen.end("caller_gone", "The Recorder was stopped.")
-            raise
-        except UpstreamError as error:
-            seen.end("upstream_unreachable" if not exchange.response_begun else "upstream_cut", str(error))
-            if exchange.response_begun:
-                await self._break_off()
-            await self._refuse(AccessRefusal(502, str(error)))
-            raise ConnectionAbortedError from None
-        seen.end("complete", "")
-
-    def _request_headers(self, headers: RawHeaders) -> RawHeaders:
-        authority = self._upstream.origin.authority.encode("ascii")
-        kept = [(name, authority if name.lower() == b"host" else value) for name, value in _end_to_end(headers)]
-        if self._key is not None:
-            kept = [(name, value) for name, value in kept if name.lower() != b"authorization"]
-            kept.append((b"Authorization", f"Bearer {self._key}".encode("ascii")))
-        return kept
-
-    async def _break_off(self) -> None:
-        """Send the received part, then close without ending the body: the caller sees that the stream broke off."""
-        with suppress(OSError):
-            await self._writer.drain()
-        raise ConnectionAbortedError
-
-    async def _refuse(self, refusal: AccessRefusal) -> None:
-        """Answer with an error envelope that is marked as the Recorder's own, and close the connection."""
-        kind = "recorder_upstream_error" if refusal.status == 502 else "recorder_refused"
-        body = json.dumps({"error": {"message": refusal.message, "type": kind}}).encode()
-        headers = [
-            (b"Content-Type", b"application/json"),
-            (b"Content-Length", str(len(body)).encode()),
-            (b"Connection", b"close"),
-            MARK,
-        ]
-        for event in (
-            h11.Response(status_code=refusal.status, headers=headers),
-            h11.Data(data=body),
-            h11.EndOfMessage(),
-        ):
-            self._writer.write(self._http.send(event) or b"")
-        with suppress(OSError):
-            await self._writer.drain()
-
-
 class _Exchange:
-    """One request and its response, copied in both directions at once."""
+    """One request and its response."""
 
-    def __init__(
-        self,
-        caller: h11.Connection,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-        seen: ExchangeObserver,
-    ) -> None:
-        self._caller, self._reader, self._writer, self._seen = caller, reader, writer, seen
-        self._sent: list[h11.Event] | None = []
-        """The request's events, to send it again; None once they are too large."""
+    def __init__(self, recorder: Recorder, caller: Wire, request: RequestHead, framer: BodyFramer) -> None:
+        self._recorder, self._caller, self._request, self._framer = recorder, caller, request, framer
+        self._pool = recorder.upstream
+        self._sent: list[bytes] | None = []
+        """The request's bytes, to send it again; None once they are too large."""
         self._sent_bytes = 0
         self._upstream: UpstreamConnection | None = None
-        self._held = False
-        self.response_begun = False
-        self.response_ended = False
-        """Whether the caller was given the whole response; closing the connection after that cancels nothing."""
+        self._upload: asyncio.Task[None] | None = None
+        self._seen: ExchangeObserver | None = None
+        self._is_gone = self._has_begun = self._has_ended = False
 
-    async def run(self, pool: Upstream, request: h11.Request) -> None:
-        """Forward the request and its response. Raises UpstreamError or _CallerGone."""
-        self._upstream = await pool.acquire()
-        upload = asyncio.create_task(self._upload(request), name="recorder: request body")
-        download = asyncio.create_task(self._download(pool), name="recorder: response")
+    async def run(self) -> bool:
+        """Forward the request and its response. Returns whether the caller's connection stays open."""
+        self._caller.on_closed = self._caller_closed
+        self._is_gone = self._caller.closed
         try:
-            await asyncio.wait((upload, download), return_when=asyncio.FIRST_COMPLETED)
-            if upload.done() and not download.done() and not self.response_ended:
-                upload.result()  # raises _CallerGone
-            await download
+            stays_open = await self._forward()
+        except _CallerGone:
+            self._end("caller_gone", "")
+            return False
+        except asyncio.CancelledError:
+            if self._has_ended:
+                self._end("complete", "")
+            else:
+                self._end("caller_gone", "The Recorder was stopped.")
+            raise
+        except UpstreamError as error:
+            if self._is_gone:
+                self._end("caller_gone", "")
+                return False
+            self._end("upstream_cut" if self._has_begun else "upstream_unreachable", str(error))
+            if not self._has_begun:
+                _refuse(self._caller, AccessRefusal(502, str(error)))
+            # After a part of the response, the connection is closed without its end: the caller sees the cut.
+            return False
         finally:
-            # Without an await in between: a cancellation here must not leave the connection open.
-            upload.cancel()
-            download.cancel()
-            if self._complete():
-                pool.release(self._upstream)
-            else:
-                self._upstream.close()
-            await asyncio.gather(upload, download, return_exceptions=True)
+            self._caller.on_closed = lambda: None
+            if self._upload is not None:
+                self._upload.cancel()
+            if self._upstream is not None:
+                self._pool.release(self._upstream)
+        return stays_open and not self._is_gone
 
-    def _complete(self) -> bool:
-        return self._upstream is not None and self._upstream.http.their_state is h11.DONE
+    def _caller_closed(self) -> None:
+        """Cancel the request: closing the connection to the endpoint ends every wait for it."""
+        self._is_gone = True
+        if self._upstream is not None and not self._has_ended:
+            self._upstream.close()
 
-    async def _upload(self, request: h11.Request) -> None:
-        """Copy the request, then watch the caller until it closes. Raises _CallerGone."""
-        await self._send(request)
-        while True:
-            event = self._caller.next_event()
-            if event is h11.NEED_DATA:
-                self._receive(await self._read_caller())
-            elif isinstance(event, h11.Data):
-                self._seen.request_data(bytes(event.data))
-                await self._send(event)
-            elif isinstance(event, h11.EndOfMessage):
-                await self._send(event)
-                self._seen.request_end()
-                break
-            else:
-                raise _CallerGone
-        # Data after the request belongs to the next one, which h11 holds back.
-        while data := await self._read_caller():
-            self._receive(data)
-        raise _CallerGone
+    def _end(self, outcome: Outcome, detail: str) -> None:
+        if self._seen is None:  # no byte was forwarded
+            self._seen = self._observe()
+        self._seen.end(outcome, detail)
 
-    async def _read_caller(self) -> bytes:
+    def _observe(self) -> ExchangeObserver:
+        request = self._request
+        return self._recorder.observer.begin(request.method.decode(), request.target.decode("latin-1"), request.fields)
+
+    async def _forward(self) -> bool:
+        self._upstream = await self._pool.acquire()
+        if self._is_gone:
+            raise _CallerGone
+        body, payload = self._body_piece(self._caller.received())
+        self._send(self._recorder.forwarded_head(self._request) + body)
+        seen = self._seen = self._observe()
+        if payload:
+            seen.request_data(payload)
+        if self._framer.ended:
+            seen.request_end()
+        else:
+            self._upload = asyncio.get_running_loop().create_task(self._send_body(seen), name="recorder: request body")
+        return await self._respond(seen, await self._response_head())
+
+    def _body_piece(self, data: bytes) -> tuple[bytes, bytes]:
+        """Return the bytes and the payload of the request's body in received bytes. Raises _CallerGone."""
         try:
-            return await self._reader.read(READ_BYTES)
-        except OSError:
+            payload = self._framer.feed(data)
+        except FramingError:
             raise _CallerGone from None
+        rest, self._framer.rest = self._framer.rest, b""
+        if rest:  # the next request
+            self._caller.unread(rest)
+        return data[: len(data) - len(rest)], payload
 
-    def _receive(self, data: bytes) -> None:
-        try:
-            self._caller.receive_data(data)
-        except h11.RemoteProtocolError:
-            raise _CallerGone from None
-
-    async def _send(self, event: h11.Event) -> None:
-        if self._sent is not None:
-            self._sent_bytes += len(event.data) if isinstance(event, h11.Data) else 0
-            self._sent = [*self._sent, event] if self._sent_bytes <= MAX_RESENT_BYTES else None
+    def _send(self, data: bytes) -> None:
         assert self._upstream is not None
-        self._upstream.send(event)
-        with suppress(OSError):  # the reading side reports a closed connection
-            await self._upstream.writer.drain()
+        self._upstream.write(data)
+        if self._sent is not None:
+            self._sent_bytes += len(data)
+            self._sent.append(data)
+            if self._sent_bytes > MAX_RESENT_BYTES:
+                self._sent = None
 
-    async def _download(self, pool: Upstream) -> None:
-        """Copy the response. Raises UpstreamError if it breaks off."""
+    async def _send_body(self, seen: ExchangeObserver) -> None:
+        """Copy the rest of the request's body."""
+        while not self._framer.ended:
+            try:
+                data = await self._caller.read()
+                if not data:
+                    return  # `_caller_closed` was called
+                body, payload = self._body_piece(data)
+            except (_CallerGone, OSError):
+                self._caller_closed()
+                return
+            self._send(body)
+            seen.request_data(payload)
+            assert self._upstream is not None
+            with suppress(OSError):  # the reading side reports a closed connection
+                await self._upstream.drain()
+        seen.request_end()
+
+    async def _response_head(self) -> ResponseHead:
+        """Return the head of the final response; copy informational ones. Raises UpstreamError."""
         while True:
             assert self._upstream is not None
             try:
-                event = await self._upstream.next_event()
-            except (h11.RemoteProtocolError, OSError) as error:
-                await self._reconnect(pool, error)
-                continue
-            if isinstance(event, h11.ConnectionClosed):
-                await self._reconnect(pool, ConnectionResetError("the connection was closed"))
-                continue
-            if await self._copy(event, last=isinstance(event, h11.Data) and self._upstream.at_end()):
-                return
+                data = await self._upstream.read_head()
+                if data:
+                    head = parse_response(data)
+                    if head.status >= 200:
+                        return head
+                    start = b"HTTP/1.1 %d %b" % (head.status, head.reason)
+                    self._caller.write(encode_head(start, head.end_to_end()))
+                    continue
+                await self._reconnect("the connection was closed")
+            except HttpError as error:
+                self._upstream.close()
+                raise UpstreamError(f"{self._pool.origin.authority} sent an invalid response: {error}.") from None
+            except OSError as error:
+                await self._reconnect(str(error))
 
-    async def _reconnect(self, pool: Upstream, error: Exception) -> None:
+    async def _reconnect(self, reason: str) -> None:
         """Send the request again on a new connection if a reused one was closed before any byte of the response."""
         assert self._upstream is not None
-        sent = self._sent
-        untouched = self._upstream.reused and not self.response_begun and not self._upstream.http.trailing_data[0]
+        untouched = self._upstream.reused and self._upstream.is_untouched
         self._upstream.close()
-        ended = sent is not None and bool(sent) and isinstance(sent[-1], h11.EndOfMessage)
-        if not (untouched and ended):
-            raise UpstreamError(f"{pool.origin.authority} closed the connection: {error}.")
-        self._upstream = await pool.acquire(fresh=True)
-        for event in sent or ():
-            self._upstream.send(event)
+        if self._is_gone or not untouched or self._sent is None or not self._framer.ended:
+            raise UpstreamError(f"{self._pool.origin.authority} closed the connection: {reason}.")
+        self._upstream = await self._pool.acquire(fresh=True)
+        if self._is_gone:
+            raise _CallerGone
+        self._upstream.write(b"".join(self._sent))
 
-    async def _copy(self, event: object, *, last: bool) -> bool:
-        """Copy one event of the response to the caller. Returns whether it was the last one.
-
-        `last`: only the end of the message follows.
-        """
-        if isinstance(event, h11.Data):
-            self._seen.response_data(bytes(event.data))
-            if last:
-                await self._record()
-            self._write(event)
-            await self._drain()
-            return False
-        if isinstance(event, h11.EndOfMessage):
-            await self._record()
-            self._write(h11.EndOfMessage(headers=list(event.headers.raw_items())))
-            self.response_ended = True
-            with suppress(OSError):
-                await self._writer.drain()
-            return True
-        if isinstance(event, h11.InformationalResponse):
-            headers = list(event.headers.raw_items())
-            self._write(h11.InformationalResponse(status_code=event.status_code, headers=headers, reason=event.reason))
-            return False
-        if isinstance(event, h11.Response):
-            self.response_begun = True
-            headers = list(event.headers.raw_items())
-            self._seen.response_head(event.status_code, headers)
-            response = h11.Response(status_code=event.status_code, headers=_end_to_end(headers), reason=event.reason)
-            self._write(response)
-            return False
-        return True
-
-    async def _record(self) -> None:
-        """Wait until the exchange is recorded: a response that ended for its caller is then in the log."""
-        if self._held:
-            return
-        self._held = True
-        self._seen.end("complete", "")
-        await self._seen.recorded()
-
-    def _write(self, event: h11.Event) -> None:
+    async def _respond(self, seen: ExchangeObserver, response: ResponseHead) -> bool:
+        """Copy the response. Returns whether the caller's connection stays open. Raises UpstreamError."""
+        upstream, caller, request = self._upstream, self._caller, self._request
+        assert upstream is not None
+        framer = BodyFramer(chunked=True)
         try:
-            self._writer.write(self._caller.send(event) or b"")
-        except h11.LocalProtocolError as error:
-            raise UpstreamError(f"the endpoint's response is not valid HTTP: {error}.") from None
+            framer = response.framer(request.method)
+            is_chunked = b"transfer-encoding" in response.values
+            # An HTTP/1.0 caller knows no chunks: its body ends with the connection.
+            is_copied = not is_chunked or request.version == b"1.1"
+            stays_open = request.version == b"1.1" and not framer.until_close and self._framer.ended
+            stays_open = stays_open and b"close" not in request.tokens(b"connection")
+            self._has_begun = True
+            self._write_head(response, is_copied=is_copied, stays_open=stays_open)
+            seen.response_head(response.status, response.fields)
+            data = upstream.received()
+            while True:
+                payload = framer.feed(data)
+                if payload:
+                    seen.response_data(payload)
+                if framer.ended:
+                    break
+                if data:
+                    caller.write(data if is_copied else payload)
+                    await self._drain()
+                data = await upstream.read()
+                if self._is_gone:
+                    raise _CallerGone
+                if not data:
+                    framer.end()
+        except (FramingError, HttpError, OSError) as error:
+            upstream.close()
+            if framer.until_close:
+                await caller.reset()
+            raise UpstreamError(f"{self._pool.origin.authority} closed the connection: {error}.") from None
+        rest = framer.rest
+        self._has_ended = True
+        upstream.reusable = (
+            self._framer.ended
+            and not rest
+            and not framer.until_close
+            and response.version == b"1.1"
+            and b"close" not in response.tokens(b"connection")
+        )
+        seen.end("complete", "")
+        await seen.handed_over()
+        if data:
+            caller.write(data[: len(data) - len(rest)] if is_copied else payload)
+        await self._drain()
+        return stays_open
+
+    def _write_head(self, response: ResponseHead, *, is_copied: bool, stays_open: bool) -> None:
+        fields = response.end_to_end()
+        if not is_copied:
+            fields = [(name, value) for name, value in fields if name.lower() != b"transfer-encoding"]
+        if not stays_open:
+            fields.append((b"Connection", b"close"))
+        self._caller.write(encode_head(b"HTTP/1.1 %d %b" % (response.status, response.reason), fields))
 
     async def _drain(self) -> None:
         try:
-            await self._writer.drain()
+            await self._caller.drain()
         except OSError:
             raise _CallerGone from None
-
-
-def _end_to_end(headers: RawHeaders) -> RawHeaders:
-    """Return the header fields that are forwarded, in their order: no hop-by-hop fields, none that Connection names.
-
-    A body that was chunked is chunked again; its length field is dropped then (RFC 9112, section 6.3).
-    """
-    chunked = any(name.lower() == b"transfer-encoding" for name, _ in headers)
-    named = {
-        token.strip().lower() for name, value in headers if name.lower() == b"connection" for token in value.split(b",")
-    }
-    dropped = (HOP_BY_HOP | named | ({b"content-length"} if chunked else set())) - {b"transfer-encoding"}
-    return [
-        (name, b"chunked" if name.lower() == b"transfer-encoding" else value)
-        for name, value in headers
-        if name.lower() not in dropped
-    ]

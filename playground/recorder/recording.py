@@ -1,15 +1,17 @@
 """Writes recorded requests to the request log, forecasts them and explains their cache misses.
 
-Everything here runs behind the forwarding: a full disk or a locked log is reported and never delays a caller.
+Runs in the recording process: a full disk or a locked log is reported and never delays a caller.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Protocol, TypeAlias
+from dataclasses import dataclass, field
+from typing import Protocol
 
 from playground.client.events import AnyEvent, HeadersReceived
+from playground.prompt.document import Json
 from playground.runs.record import RequestRecord
 from playground.runs.state import RunState
 
@@ -26,18 +28,8 @@ class RecordingLog(Protocol):
     async def finish(self, run_id: str, state: RunState) -> None:
         """Record the end of a request."""
 
-
-class NoLog:
-    """Takes the place of a log that cannot be opened: requests are forwarded and not recorded."""
-
-    async def begin(self, record: RequestRecord) -> None:
-        """Discard a request."""
-
-    def note(self, run_id: str, event: AnyEvent) -> None:
-        """Discard an event."""
-
-    async def finish(self, run_id: str, state: RunState) -> None:
-        """Discard the end."""
+    async def set_explanation(self, run_id: str, explanation: Json) -> None:
+        """Store the explanation of a request."""
 
 
 class CacheModel(Protocol):
@@ -49,71 +41,78 @@ class CacheModel(Protocol):
     def accept(self, record: RequestRecord, request_id: str | None) -> None:
         """Note that the server accepted the request."""
 
-    def forget(self, run_id: str) -> None:
-        """Drop what is kept of a request that has ended, or could not be recorded."""
-
-    async def settle(self, record: RequestRecord, state: RunState) -> None:
-        """Explain the reported usage, store the explanation, and learn from it."""
+    def settle(self, record: RequestRecord, state: RunState) -> Json:
+        """Learn from the reported usage. Returns the explanation; an empty object if nothing was missed, or None."""
 
 
-HOLD_S = 2.0
-"""Longest wait of a response's end for the log. A locked log delays one response, and no later one."""
+MAX_UNWRITTEN = 64
+"""Ended requests that may wait for the log; then no more messages are read, so that memory is bounded."""
 
-_Steps: TypeAlias = "asyncio.Queue[AnyEvent | None]"
+
+@dataclass(slots=True)
+class _Run:
+    record: RequestRecord
+    state: RunState = field(default_factory=RunState)
+    steps: asyncio.Queue[AnyEvent | None] = field(default_factory=asyncio.Queue)
+    """Events to write; None is the end."""
+    explanation: Json = None
 
 
 class Recording:
-    """Keeps the order of events of each request; satisfies `capture.Sink`. Call `close` before the log is closed.
+    """Keeps the order of events; satisfies `capture.Sink`. Call `close` before the log is closed.
 
-    Requests are written side by side, so that the log commits many at once. `on_ended` is called with each request that
-    has ended and is in the log.
+    The cache model follows the requests in the order of their messages, so that each forecast uses every earlier
+    report. Requests are written side by side, so that the log commits many at once.
+
+    Args:
+        log: None: no log can be opened; everything is discarded.
+        on_ended: called with each request that has ended and is in the log.
     """
 
     def __init__(
         self,
-        log: RecordingLog,
+        log: RecordingLog | None,
         model: CacheModel | None,
         on_problem: Callable[[str], None],
-        on_ended: Callable[[RequestRecord, RunState], None] = lambda _record, _state: None,
+        on_ended: Callable[[str, RunState], None] = lambda _run_id, _state: None,
     ) -> None:
         self._log, self._model, self._on_problem, self._on_ended = log, model, on_problem, on_ended
-        self._open: dict[str, tuple[_Steps, RunState]] = {}
-        self._unfinished: dict[str, asyncio.Event] = {}
-        """By run_id: set when the request is in the log with its end."""
-        self._late = False
-        """Whether the log did not keep up with the last request that waited for it: the next ones do not wait."""
+        self._open: dict[str, _Run] = {}
+        self._ending: set[str] = set()
+        self._has_room = asyncio.Event()
+        self._has_room.set()
         self._writing: set[asyncio.Task[None]] = set()
 
     def begin(self, record: RequestRecord) -> None:
-        """Start writing a request."""
-        steps: _Steps = asyncio.Queue()
-        state = RunState()
-        self._open[record.run_id] = steps, state
-        self._unfinished[record.run_id] = asyncio.Event()
-        writing = asyncio.create_task(self._write(record, steps, state), name=f"record {record.run_id}")
+        """Forecast a request and start to write it."""
+        if self._model is not None:
+            record = self._model.forecast(record)
+        run = self._open[record.run_id] = _Run(record)
+        writing = asyncio.create_task(self._write(run), name=f"record {record.run_id}")
         self._writing.add(writing)
         writing.add_done_callback(self._writing.discard)
 
     def event(self, run_id: str, event: AnyEvent) -> None:
         """Queue an event."""
-        steps, state = self._open[run_id]
-        state.apply(event)
-        steps.put_nowait(event)
+        run = self._open[run_id]
+        run.state.apply(event)
+        if self._model is not None and isinstance(event, HeadersReceived) and event.status == 200:
+            self._model.accept(run.record, event.request_id)
+        run.steps.put_nowait(event)
 
     def end(self, run_id: str) -> None:
-        """Queue the end of a request."""
-        self._open.pop(run_id)[0].put_nowait(None)
+        """Explain a request and queue its end."""
+        run = self._open.pop(run_id)
+        if self._model is not None:
+            run.explanation = self._model.settle(run.record, run.state)
+        run.steps.put_nowait(None)
+        self._ending.add(run_id)
+        if len(self._ending) >= MAX_UNWRITTEN:
+            self._has_room.clear()
 
-    async def recorded(self, run_id: str) -> None:
-        """Return when an ended request is in the log, at most HOLD_S later; at once while the log does not keep up."""
-        finished = self._unfinished.get(run_id)
-        if finished is None or self._late:
-            return
-        try:
-            async with asyncio.timeout(HOLD_S):
-                await finished.wait()
-        except TimeoutError:
-            self._late = True
+    async def has_room(self) -> None:
+        """Return when fewer than MAX_UNWRITTEN ended requests wait for the log."""
+        await self._has_room.wait()
 
     def skipped(self, reason: str) -> None:
         """Report a request that is not recorded."""
@@ -121,29 +120,26 @@ class Recording:
 
     async def close(self) -> None:
         """Wait until everything that was queued is written."""
-        for steps, _ in self._open.values():
-            steps.put_nowait(None)
+        for run in self._open.values():
+            run.steps.put_nowait(None)
         await asyncio.gather(*self._writing)
 
-    async def _write(self, record: RequestRecord, steps: _Steps, state: RunState) -> None:
+    async def _write(self, run: _Run) -> None:
+        run_id = run.record.run_id
         try:
-            if self._model is not None:
-                record = self._model.forecast(record)
-            await self._log.begin(record)
-            while (event := await steps.get()) is not None:
-                if self._model is not None and isinstance(event, HeadersReceived) and event.status == 200:
-                    self._model.accept(record, event.request_id)
-                self._log.note(record.run_id, event)
-            await self._log.finish(record.run_id, state)
-            self._late = False
-            self._unfinished.pop(record.run_id).set()
-            if self._model is not None:
-                await self._model.settle(record, state)
-            self._on_ended(record, state)
+            if self._log is not None:
+                await self._log.begin(run.record)
+            while (event := await run.steps.get()) is not None:
+                if self._log is not None:
+                    self._log.note(run_id, event)
+            if self._log is not None:
+                await self._log.finish(run_id, run.state)
+            self._on_ended(run_id, run.state)
+            if self._log is not None and run.explanation is not None:
+                await self._log.set_explanation(run_id, run.explanation)
         except Exception as error:  # the log reports expected failures itself; forwarding continues in any case
             self._on_problem(f"A request is not recorded: {type(error).__name__}: {error}")
         finally:
-            if self._model is not None:
-                self._model.forget(record.run_id)
-            if (finished := self._unfinished.pop(record.run_id, None)) is not None:
-                finished.set()
+            self._ending.discard(run_id)
+            if len(self._ending) < MAX_UNWRITTEN:
+                self._has_room.set()

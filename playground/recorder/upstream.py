@@ -7,17 +7,15 @@ import ssl
 import time
 import urllib.request
 from base64 import b64encode
-from contextlib import suppress
 from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
-import h11
+from playground.recorder.wire import HttpError, Wire, encode_head, parse_response
 
 CONNECT_S = 10.0
 IDLE_S = 4.0
 """An idle connection is not used again after this time: common servers close theirs after 5 s."""
 MAX_IDLE = 32
-READ_BYTES = 65_536
 
 
 class UpstreamError(Exception):
@@ -53,48 +51,25 @@ class Origin:
         return self.host in ("localhost", "::1") or self.host.startswith("127.")
 
 
-class UpstreamConnection:
-    """One HTTP/1.1 connection to the endpoint. `http` frames both directions."""
+class UpstreamConnection(Wire):
+    """One connection to the endpoint."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.reader, self.writer = reader, writer
-        self.http = h11.Connection(h11.CLIENT)
+    def __init__(self) -> None:
+        super().__init__()
         self.reused = False
+        self.reusable = False
+        """Whether the exchange is complete and both sides keep the connection open."""
         self.idle_since = 0.0
-        self._peeked: h11.Event | type[h11.PAUSED] | None = None
 
-    def at_end(self) -> bool:
-        """Return whether the received bytes hold the end of the response next. Reads nothing."""
-        if self._peeked is None:
-            with suppress(h11.RemoteProtocolError):  # `next_event` raises it again
-                event = self.http.next_event()
-                self._peeked = None if event is h11.NEED_DATA else event  # type: ignore[assignment]
-        return isinstance(self._peeked, h11.EndOfMessage)
-
-    async def next_event(self) -> h11.Event | type[h11.PAUSED]:
-        """Return the next event of the response. Raises h11.RemoteProtocolError or OSError if it breaks off."""
-        peeked, self._peeked = self._peeked, None
-        if peeked is not None:
-            return peeked
-        while (event := self.http.next_event()) is h11.NEED_DATA:
-            self.http.receive_data(await self.reader.read(READ_BYTES))
-        return event  # type: ignore[return-value]  # NEED_DATA is excluded by the loop
-
-    def send(self, event: h11.Event) -> None:
-        """Write an event of the request. Raises h11.LocalProtocolError if it is not valid HTTP."""
-        data = self.http.send(event)
-        if data:
-            self.writer.write(data)
-
-    def start_next_cycle(self) -> None:
-        """Make the connection ready for another request; both sides have ended this one."""
-        self.http.start_next_cycle()
-        self._peeked = None
-        self.idle_since = time.monotonic()
+    def eof_received(self) -> bool:
+        """Let the transport close: TLS connections cannot be half open."""
+        super().eof_received()
+        return False
 
     def close(self) -> None:
         """Close the socket at once; unsent data is dropped."""
-        self.writer.transport.abort()
+        self.reusable = False
+        self.abort()
 
 
 class Upstream:
@@ -112,14 +87,13 @@ class Upstream:
         """Return an idle connection, or open one. `fresh`: never an idle one. Raises UpstreamError."""
         while self._idle and not fresh:
             connection = self._idle.pop()
-            alive = time.monotonic() - connection.idle_since < IDLE_S and not connection.reader.at_eof()
-            if alive and not connection.writer.is_closing():
+            if time.monotonic() - connection.idle_since < IDLE_S and not connection.closed:
                 connection.reused = True
                 return connection
             connection.close()
         try:
             async with asyncio.timeout(CONNECT_S):
-                return UpstreamConnection(*await self._open())
+                return await self._open()
         except TimeoutError:
             raise UpstreamError(f"{self.origin.authority} did not accept a connection in {CONNECT_S:.0f} s.") from None
         except ssl.SSLError as error:
@@ -130,9 +104,8 @@ class Upstream:
 
     def release(self, connection: UpstreamConnection) -> None:
         """Return a connection to the pool after a complete exchange; it stays open if both sides allow it."""
-        http = connection.http
-        if http.our_state is h11.DONE and http.their_state is h11.DONE and len(self._idle) < MAX_IDLE:
-            connection.start_next_cycle()
+        if connection.reusable and not connection.closed and len(self._idle) < MAX_IDLE:
+            connection.reusable, connection.idle_since = False, time.monotonic()
             self._idle.append(connection)
         else:
             connection.close()
@@ -143,14 +116,17 @@ class Upstream:
             connection.close()
         self._idle.clear()
 
-    async def _open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    async def _open(self) -> UpstreamConnection:
         proxy = self._proxy()
-        if proxy is None:
-            name = self.origin.host if self._tls else None
-            return await asyncio.open_connection(
-                self.origin.host, self.origin.port, ssl=self._tls, server_hostname=name
-            )
-        return await self._open_tunnel(proxy)
+        if proxy is not None:
+            return await self._open_tunnel(proxy)
+        name = self.origin.host if self._tls else None
+        host, port = self.origin.host, self.origin.port
+        loop = asyncio.get_running_loop()
+        _, connection = await loop.create_connection(
+            UpstreamConnection, host, port, ssl=self._tls, server_hostname=name
+        )
+        return connection
 
     def _proxy(self) -> str | None:
         if self.origin.is_loopback or urllib.request.proxy_bypass(self.origin.host):
@@ -158,27 +134,32 @@ class Upstream:
         proxies = urllib.request.getproxies()
         return proxies.get(self.origin.scheme) or proxies.get("all")
 
-    async def _open_tunnel(self, proxy: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    async def _open_tunnel(self, proxy: str) -> UpstreamConnection:
         """Open a CONNECT tunnel through an HTTP proxy, also for plain http: the request then passes unchanged."""
         parts = urlsplit(proxy)
         if parts.scheme not in ("", "http", "https") or not parts.hostname:
             raise OSError(f"the proxy {parts.scheme}://… is not an HTTP proxy")
-        reader, writer = await asyncio.open_connection(
-            parts.hostname, parts.port or 80, ssl=True if parts.scheme == "https" else None
-        )
-        target = f"{self.origin.host}:{self.origin.port}"
-        headers = [("Host", target)]
+        loop = asyncio.get_running_loop()
+        tls = True if parts.scheme == "https" else None
+        _, connection = await loop.create_connection(UpstreamConnection, parts.hostname, parts.port or 80, ssl=tls)
+        target = f"{self.origin.host}:{self.origin.port}".encode()
+        headers = [(b"Host", target)]
         if parts.username:
             user = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-            headers.append(("Proxy-Authorization", f"Basic {b64encode(user.encode()).decode()}"))
-        handshake = UpstreamConnection(reader, writer)
-        handshake.send(h11.Request(method="CONNECT", target=target, headers=headers))
-        handshake.send(h11.EndOfMessage())
-        answer = await handshake.next_event()
-        if not isinstance(answer, h11.Response) or not 200 <= answer.status_code < 300:
-            handshake.close()
-            status = answer.status_code if isinstance(answer, h11.Response) else "no answer"
-            raise OSError(f"the proxy {parts.hostname} refused the connection ({status})")
+            headers.append((b"Proxy-Authorization", b"Basic " + b64encode(user.encode())))
+        connection.write(encode_head(b"CONNECT %b HTTP/1.1" % target, headers))
+        try:
+            answer = await connection.read_head()
+            status = parse_response(answer).status if answer else 0
+        except HttpError:
+            status = 0
+        if not 200 <= status < 300:
+            connection.close()
+            raise OSError(f"the proxy {parts.hostname} refused the connection ({status or 'no answer'})")
         if self._tls:
-            await writer.start_tls(self._tls, server_hostname=self.origin.host)
-        return reader, writer
+            transport = await loop.start_tls(
+                connection.transport, connection, self._tls, server_hostname=self.origin.host
+            )
+            assert transport is not None
+            connection.transport = transport
+        return connection

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Literal, NoReturn, TypeAlias, get_args
 
 from playground.prompt.field_errors import FieldError, InputError
-from playground.runs.record import RequestSource
+from playground.runs.record import GroupKind, RequestSource
 
 PHASES = {
     "failed": ("failed",),
@@ -21,9 +21,11 @@ PHASES = {
 
 
 NumberField = Literal["status", "cached", "in", "out", "tokens"]
-WordField = Literal["finish", "endpoint", "model", "tag", "source", "conversation"]
+WordField = Literal["finish", "endpoint", "model", "tag", "group", "source", "conversation"]
 SOURCE_WORDS: tuple[RequestSource, ...] = get_args(RequestSource)
 """Values of `source:`."""
+GROUP_KINDS: tuple[GroupKind, ...] = get_args(GroupKind)
+"""Values of `group:`, each alone or as `kind:id`."""
 IS_WORDS = ("failed", "stopped", "done", "interrupted", "running", "simulated", "marked", "imported")
 """Values of `is:`."""
 HAS_WORDS = ("tools", "error", "json", "answer", "usage", "retries", "logprobs", "tags", "comment", "forecast")
@@ -60,7 +62,10 @@ class NumberTerm:
 
 @dataclass(frozen=True, slots=True)
 class WordTerm:
-    """finish, tag, source, conversation: the whole word. endpoint, model: any part of the name. Case is ignored."""
+    """A name. finish, tag, source, conversation: whole. group: whole, or its kind. endpoint, model: a part of it.
+
+    Case is ignored.
+    """
 
     field: WordField
     word: str
@@ -114,6 +119,13 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True)
+class Folding:
+    """List a group of requests as one row. `expanded`: tags of the groups whose requests follow their heading."""
+
+    expanded: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class LogFilter:
     """Requests, and the order of their list.
 
@@ -127,6 +139,18 @@ class LogFilter:
     malformed: tuple[str, ...] = ()
     order: Order | None = None
     """None: newest first."""
+    folding: Folding | None = None
+    """None: every request is a row. Applies to the whole log in its default order only, see `folds`."""
+
+    @property
+    def folds(self) -> Folding | None:
+        """Return the folding if it applies: a filter or an order lists every request."""
+        return None if self.terms or self.order is not None else self.folding
+
+    @property
+    def matching(self) -> LogFilter:
+        """Return the filter of the same requests without an order or folding."""
+        return replace(self, order=None, folding=None)
 
 
 EVERYTHING = LogFilter()
@@ -268,6 +292,12 @@ class _Reader:
                 self.wrong(f"{part} is not a source of requests.", f"source: takes {', '.join(SOURCE_WORDS)}.")
         return self.words(value.lower())
 
+    def groups(self, value: str) -> list[Term]:
+        for part in value.lower().split(","):
+            if part and part != "none" and part.partition(":")[0] not in GROUP_KINDS:
+                self.wrong(f"{part} is not a group of requests.", f"group: takes none, {', '.join(GROUP_KINDS)}.")
+        return self.words(value.lower())
+
     def since(self, value: str) -> list[Term]:
         return [SinceTerm(self.moment(value), self.negated)]
 
@@ -319,6 +349,7 @@ KEYS: dict[str, Callable[[_Reader, str], list[Term]]] = {
     "endpoint": _Reader.words,
     "model": _Reader.words,
     "tag": _Reader.words,
+    "group": _Reader.groups,
     "source": _Reader.sources,
     "conversation": _Reader.words,
     "since": _Reader.since,
@@ -340,6 +371,7 @@ _EXAMPLES = {
     "since": "since:30m, since:2d or since:2026-11-23",
     "until": "until:1h or until:2026-11-23",
     "tag": "tag:billing or tag:none",
+    "group": "group:batch or group:none",
     "source": "source:recorder",
     "conversation": "conversation:9db7 or conversation:none",
     "is": "is:failed",

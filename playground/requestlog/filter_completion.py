@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from playground.requestlog.filter import HAS_WORDS, IS_WORDS, KEYS, SOURCE_WORDS
+from playground.requestlog.filter import GROUP_KINDS, HAS_WORDS, IS_WORDS, KEYS, SOURCE_WORDS
 from playground.requestlog.log_queries import Words
 
 _SPACES = " \t\n,;"
@@ -22,6 +22,7 @@ _KEY_HELP = {
     "since": "begun since: 30m, 2h, 2026-11-23",
     "until": "begun before: 1h, 2026-11-23",
     "tag": "one of your tags",
+    "group": "requests of experiments: batch, repeat",
     "source": "who made it: window, command, recorder",
     "conversation": "a conversation's id",
     "is": "what became of it",
@@ -33,6 +34,7 @@ _VALUES = {
     "since": ("10m", "1h", "1d", "7d"),
     "until": ("1h", "1d", "7d"),
     "source": SOURCE_WORDS,
+    "group": (*GROUP_KINDS, "none"),
     "is": IS_WORDS,
     "has": HAS_WORDS,
 }

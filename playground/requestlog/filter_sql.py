@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from playground.requestlog.filter import (
+    GROUP_KINDS,
     PHASES,
     HasTerm,
     IdTerm,
@@ -185,6 +186,8 @@ def _word(term: WordTerm) -> Condition:
             return _finish(term.word)
         case "tag":
             return _tag(term.word)
+        case "group":
+            return _group_of(term.word)
         case "source":
             return _source(term.word)
         case "conversation":
@@ -208,6 +211,20 @@ def _tag(word: str) -> Condition:
         return _simple("NOT EXISTS (SELECT 1 FROM tags WHERE tags.number = r.number)")
     row = "EXISTS (SELECT 1 FROM tags WHERE tags.tag = ? AND tags.number = r.number)"
     return _simple(row, (word,), RowSource("SELECT number FROM tags WHERE tag = ?", (word,)))
+
+
+def _group_of(word: str) -> Condition:
+    kind, colon, _ = word.partition(":")
+    if colon:
+        return _tag(word)
+    kinds = GROUP_KINDS if kind == "none" else (kind,)
+    # A range of the table's key: other tags are not read.
+    values = tuple(bound for one in kinds for bound in (f"{one}:", f"{one};"))
+    ranges = " OR ".join(["(tag >= ? AND tag < ?)"] * len(kinds))
+    row = f"EXISTS (SELECT 1 FROM tags WHERE tags.number = r.number AND ({ranges}))"
+    if kind == "none":
+        return _simple(f"NOT {row}", values)
+    return _simple(row, values, RowSource(f"SELECT DISTINCT number FROM tags WHERE {ranges}", values))
 
 
 def _source(word: str) -> Condition:
@@ -346,7 +363,7 @@ def _group(term: Term, position: int) -> object:
     match term:
         case IdTerm():
             return "id"
-        case WordTerm(field=field) if field != "tag":
+        case WordTerm(field=field) if field not in ("tag", "group"):
             return field
         case NumberTerm(field="status"):
             return "status"

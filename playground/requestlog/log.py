@@ -345,8 +345,15 @@ class RequestLog:
         return await self._read(lambda: self._reader.place_of(run_id, log_filter), None)
 
     async def numbers(self, log_filter: LogFilter) -> array[int]:
-        """Return the numbers of all matches, oldest first; they stay valid when other requests are added."""
+        """Return the numbers of all matches, oldest first; they stay valid when other requests are added.
+
+        Headings of groups are negative: see `members`.
+        """
         return await self._read(lambda: self._reader.numbers(log_filter), array("q"))
+
+    async def members(self, numbers: Sequence[int]) -> list[int]:
+        """Return the numbers of requests, oldest first, with those of its group in place of each heading."""
+        return await self._read(lambda: self._reader.members(numbers), [])
 
     async def stored(self, numbers: Sequence[int]) -> list[StoredRun]:
         """Return these runs, oldest first, without deleted ones."""

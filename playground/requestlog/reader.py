@@ -11,17 +11,19 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 import msgspec
 
 from playground.client.endpoint import Rates
 from playground.prefix_cache.forecast import Forecast
-from playground.requestlog import log_queries, rows
+from playground.requestlog import groups, log_queries, rows
 from playground.requestlog.blob_store import Joiner
 from playground.requestlog.candidates import candidates
-from playground.requestlog.filter import EVERYTHING, IdTerm, LogFilter, Order
+from playground.requestlog.filter import EVERYTHING, Folding, IdTerm, LogFilter, Order
 from playground.requestlog.filter_sql import Where, where
+from playground.requestlog.groups import Layout
 from playground.requestlog.log_queries import FoundIds, LogSize, Words
 from playground.requestlog.prompt_index import PromptTest, matching_elements
 from playground.requestlog.records import PREVIEW_CHARS, Count, DamagedRunError, LogRow, StoredRun, Totals
@@ -68,6 +70,7 @@ class Reader:
         self._filter: LogFilter | None = None
         self._numbers: array[int] = array("q")
         self._seen = (-1, -1)
+        self._folded: tuple[Folding, tuple[int, int], Layout] | None = None
         self.damaged: set[str] = set()
         """run_ids of rows that could not be read."""
 
@@ -92,6 +95,8 @@ class Reader:
     def rows_at(self, log_filter: LogFilter, first: int, limit: int) -> list[LogRow]:
         """Return rows `first` to `first + limit`; 0 is the newest."""
         first = max(0, first)
+        if log_filter.folds is not None:
+            return self._folded_rows(log_filter, log_filter.folds, first, limit)
         if log_filter.order is not None:
             return self._rows_in_order(log_filter, log_filter.order, first, limit)
         if first + limit <= NEAR:
@@ -100,6 +105,33 @@ class Reader:
         stop = len(numbers) - first
         wanted = numbers[max(0, stop - limit) : max(0, stop)]
         return self._among(self._where(EVERYTHING), wanted, limit) if wanted else []
+
+    def _folded_rows(self, log_filter: LogFilter, folding: Folding, first: int, limit: int) -> list[LogRow]:
+        """As `rows_at`, with a heading in place of, or before, the requests of a group."""
+        layout = self._layout(folding)
+        if first + limit <= NEAR:
+            newest = self._connection.execute("SELECT number FROM runs ORDER BY number DESC")
+            wanted = list(islice(layout.listed(row[0] for row in newest), first, first + limit))
+        else:
+            numbers = self._numbers_of(log_filter)
+            stop = len(numbers) - first
+            wanted = list(reversed(numbers[max(0, stop - limit) : max(0, stop)]))
+        found = self._among(self._where(EVERYTHING), {abs(number) for number in wanted}, 2 * limit) if wanted else []
+        rows = {row.number: row for row in found}
+        listed = []
+        for number in wanted:
+            row, block = rows.get(abs(number)), layout.headings.get(number)
+            if row is not None and block is not None:
+                row = groups.heading(row, groups.sums(self._connection, block.tag, block.expanded, self._rates_of))
+            if row is not None:
+                listed.append(row)
+        return listed
+
+    def _layout(self, folding: Folding) -> Layout:
+        seen = self._version()
+        if self._folded is None or self._folded[:2] != (folding, seen):
+            self._folded = folding, seen, groups.layout(self._connection, folding.expanded)
+        return self._folded[2]
 
     def _rows_in_order(self, log_filter: LogFilter, order: Order, first: int, limit: int) -> list[LogRow]:
         """As `rows_at`. The first rows are found without sorting all matches."""
@@ -128,7 +160,8 @@ class Reader:
     def count(self, log_filter: LogFilter, up_to: int | None) -> Count:
         """Return the number of matches, counted up to `up_to`; None counts all."""
         if not log_filter.terms:
-            return Count(int(self._connection.execute("SELECT count(*) FROM runs").fetchone()[0]), True)
+            requests = int(self._connection.execute("SELECT count(*) FROM runs").fetchone()[0])
+            return Count(requests + (self._layout(log_filter.folds).more if log_filter.folds else 0), True)
         if up_to is None:
             return Count(len(self._numbers_of(replace(log_filter, order=None))), True)
         made = self._where(log_filter)
@@ -168,7 +201,7 @@ class Reader:
         if row is None:
             return None
         numbers = self._numbers_of(log_filter)
-        if log_filter.order is not None:
+        if log_filter.order is not None or log_filter.folds is not None:
             return len(numbers) - 1 - numbers.index(row[0]) if row[0] in numbers else None
         at = bisect_left(numbers, row[0])
         return len(numbers) - 1 - at if at < len(numbers) and numbers[at] == row[0] else None
@@ -176,9 +209,17 @@ class Reader:
     def numbers(self, log_filter: LogFilter) -> array[int]:
         """Return the numbers of all matches, the last of the list first, 8 bytes each: ascending by default.
 
-        They stay valid when other requests are added.
+        They stay valid when other requests are added. Headings of groups have negative numbers, see `members`.
         """
         return array("q", self._numbers_of(log_filter))
+
+    def members(self, numbers: Sequence[int]) -> list[int]:
+        """Return the numbers of requests, ascending, with those of its group in place of each heading."""
+        requests = {number for number in numbers if number > 0}
+        for number in numbers:
+            if number < 0:
+                requests.update(groups.members(self._connection, -number))
+        return sorted(requests)
 
     def run_ids(self, numbers: Sequence[int]) -> list[str]:
         """Return the run_ids of these numbers, ascending, without deleted ones."""
@@ -343,6 +384,11 @@ class Reader:
         if known is not None:
             return known
         seen = self._version()
+        if log_filter.folds is not None:
+            plain = self._numbers_of(EVERYTHING)
+            self._numbers = self._layout(log_filter.folds).array(plain)
+            self._filter, self._seen = log_filter, seen
+            return self._numbers
         same = self._is_same(log_filter)
         if log_filter.order is not None:
             made = self._where(log_filter)
@@ -362,7 +408,8 @@ class Reader:
 
     def _is_same(self, log_filter: LogFilter) -> bool:
         kept = self._filter
-        return kept is not None and (kept.terms, kept.order) == (log_filter.terms, log_filter.order)
+        wanted = (log_filter.terms, log_filter.order, log_filter.folds)
+        return kept is not None and (kept.terms, kept.order, kept.folds) == wanted
 
     def _known(self, log_filter: LogFilter) -> array[int] | None:
         """Return the cached numbers of a filter; None if there are none or the log has changed."""

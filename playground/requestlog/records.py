@@ -44,6 +44,7 @@ class LogRow:
     `number` increases with every request and is never reused; pages start from it.
     `prompt_tokens_estimated` and `forecast_cached` are estimates (≈); `question` and `answer` are their first
     PREVIEW_CHARS code points; `called` names the tools that the completion called. `imported`: read from a file.
+    `group`: the row is the heading of a group, and its other fields are those of the group's newest request.
     """
 
     run_id: str
@@ -77,6 +78,42 @@ class LogRow:
     source: RequestSource = "unknown"
     conversation: str | None = None
     tags: tuple[str, ...] = ()
+    group: LogGroup | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LogGroup:
+    """What the requests of one group add up to. Its row in the log has the tag as `run_id` and a negative `number`.
+
+    Sums are over the requests that reported the figure: `prompt_reported` of `requests`, and so on. `prompt_tokens`
+    and `cached_tokens` are None if none did. `prompt_estimated` is the sum with estimates (≈) for requests without a
+    report; None if one of them has no estimate. `input_cost` is in dollars over the `priced` requests.
+    """
+
+    tag: str
+    requests: int
+    running: int
+    failed: int
+    stopped: int
+    prompt_tokens: int | None
+    prompt_reported: int
+    prompt_estimated: float | None
+    cached_tokens: int | None
+    cached_reported: int
+    completion_tokens: int | None
+    completion_reported: int
+    input_cost: float | None
+    priced: int
+    compared_prompt_tokens: int
+    compared_cached_tokens: int
+    first_utc: datetime
+    span_s: float | None
+    expanded: bool = False
+
+    @property
+    def kind(self) -> str:
+        """Return the part of the tag that names the kind of experiment."""
+        return self.tag.partition(":")[0].lower()
 
 
 @dataclass(frozen=True, slots=True)

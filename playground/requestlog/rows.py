@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
 import msgspec
@@ -51,7 +51,7 @@ def insert_ended(connection: sqlite3.Connection, keeper: PromptKeeper, run: Ende
     if run.explanation is not None:
         text = json.dumps(run.explanation)
         connection.execute("UPDATE texts SET explanation = ? WHERE number = ?", (text, number))
-    connection.executemany("INSERT OR IGNORE INTO tags VALUES (?, ?)", ((column_text(tag), number) for tag in run.tags))
+    put_tags(connection, number, run.tags)
     end_run(connection, number, summary, run.dropped_raw)
     _put_events(connection, number, run.events)
     return True
@@ -87,7 +87,13 @@ def insert_run(connection: sqlite3.Connection, keeper: PromptKeeper, record: Req
         ),
     )
     keeper.add_prompt(number, record.body)
+    put_tags(connection, number, record.tags)
     return number
+
+
+def put_tags(connection: sqlite3.Connection, number: int, tags: Iterable[str]) -> None:
+    """Add tags to a run. Tags ignore case."""
+    connection.executemany("INSERT OR IGNORE INTO tags VALUES (?, ?)", ((column_text(tag), number) for tag in tags))
 
 
 def _target(connection: sqlite3.Connection, record: RequestRecord) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
+from uuid import uuid4
 
 from playground.client.endpoint import Rates
 from playground.prefix_cache.forecast import Forecast
@@ -13,6 +14,15 @@ EndpointKind = Literal["simulator", "electron", "other"]
 
 RequestSource = Literal["window", "command", "recorder", "experiment", "import", "unknown"]
 """Who made a request. Requests logged before the log had this column are `unknown`."""
+
+GroupKind = Literal["comparison", "batch", "repeat", "lab", "agent", "readiness"]
+"""Experiments whose requests the log lists as one group."""
+
+
+def group_tag(kind: GroupKind, group_id: str = "") -> str:
+    """Return the tag `KIND:ID` that the requests of one experiment share; without an id, a new one."""
+    return f"{kind}:{group_id or uuid4().hex[:8]}"
+
 
 NO_RATES = Rates()
 """No rates: costs are unknown."""
@@ -23,7 +33,7 @@ class RequestRecord:
     """One request before it is sent. `body` has the exact bytes; it contains no key.
 
     `started_utc` is aware. `document` is a prompt file's JSON (prompt.files.dump). `conversation` is an id shared by
-    the requests of one conversation; None if the request belongs to none.
+    the requests of one conversation; None if the request belongs to none. `tags` are stored with the request.
     """
 
     run_id: str
@@ -39,6 +49,7 @@ class RequestRecord:
     rates: Rates = NO_RATES
     source: RequestSource = "window"
     conversation: str | None = None
+    tags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,10 +11,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from playground.client.endpoint import Endpoint
-from playground.client.errors import is_quota, turn_trouble
+from playground.client.errors import turn_trouble
 from playground.client.events import AnyEvent, AttemptFailed, Queued, RetryScheduled, Stopped
 from playground.client.rate_limiter import NoRateLimit, QueueStatus, RateLimiter
-from playground.client.retry import LONGEST_ASKED_S, NO_RETRIES, RetryPolicy
+from playground.client.retry import NO_RETRIES, RetryPolicy, endpoint_hold_s
 from playground.prompt.document import Document
 from playground.prompt.request import Request
 from playground.runs.state import RunState
@@ -22,8 +22,6 @@ from playground.runs.state import RunState
 if TYPE_CHECKING:
     from playground.prefix_cache.forecast import Forecast
 
-HOLD_S = 1.0
-"""Pause of an endpoint after a 429 without Retry-After."""
 YIELD_S = 0.01
 """Seconds after which a run yields to the event loop, so that Stop and the window stay responsive."""
 
@@ -120,7 +118,9 @@ class Run:
         try:
             await self._exchange_once(attempt)
         finally:
-            self._rate_limiter.release(self.endpoint, ticket, self._hold_s(), self._arrived_s_ago(attempt))
+            self._rate_limiter.release(
+                self.endpoint, ticket, endpoint_hold_s(self.state.trouble), self._arrived_s_ago(attempt)
+            )
         trouble = self.state.trouble
         if trouble is None or self.state.phase != "failed" or self.state.first_token_at is not None:
             return None
@@ -135,16 +135,6 @@ class Run:
         if newest is None or newest.number != attempt or newest.headers_at is None:
             return None
         return self.clock() - newest.headers_at
-
-    def _hold_s(self) -> float:
-        """Return the pause of the endpoint after a 429, which another program of the account may have caused.
-
-        At most the longest wait that a retry would accept, whatever the server asks for.
-        """
-        trouble = self.state.trouble
-        if trouble is None or trouble.status != 429 or is_quota(trouble):
-            return 0.0
-        return min(trouble.retry_after_s or HOLD_S, LONGEST_ASKED_S)
 
     async def _exchange_once(self, attempt: int) -> None:
         events = self._connection.stream(self.endpoint, self._key, self.request, self.clock, attempt)

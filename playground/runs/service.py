@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
@@ -58,13 +58,14 @@ class RunLog(Protocol):
 class PendingRequest:
     """A run with its forecast from the time of sending. `settled` and `why` are set when it ends. `tag` names the
     purpose of a request that the program sends on its own (experiment, example, voice demo): it explains no other
-    prompt."""
+    prompt. `tags` are stored with the request in the log."""
 
     run: Run
     view: DocumentView
     forecast: Forecast
     tag: str = ""
     source: RequestSource = "window"
+    tags: tuple[str, ...] = ()
     settled: Settled | None = None
     why: MissExplanation | None = None
 
@@ -111,11 +112,13 @@ class RequestService:
         explicit: bool = False,
         run_id: str | None = None,
         tag: str = "",
+        tags: Sequence[str] = (),
     ) -> PendingRequest:
         """Send a document and wait for the end of its run. `on_dispatch` is called before the first byte is sent.
 
         `explicit`: the endpoint's URL was named on the command line, so SMALLEST_API_KEY may go to it on loopback.
-        `run_id`: the id under which the run is logged; None makes a new one. `tag`: see PendingRequest.
+        `run_id`: the id under which the run is logged; None makes a new one. `tag`, `tags`: see
+        PendingRequest.
         Raises InputError if a variable has no value, there is no message, a key is missing, or the prompt contains
         the key; SimulatorError if the simulator does not start. Errors of the exchange are in the run's state and
         never raised.
@@ -142,7 +145,7 @@ class RequestService:
             rate_limiter=self._rate_limiter,
             limit_s=self.limit_s,
         )
-        sending = PendingRequest(run, outlook.view, outlook.forecast, tag, self._source)
+        sending = PendingRequest(run, outlook.view, outlook.forecast, tag, self._source, tuple(tags))
         run.listen(self._remember(sending))
         on_dispatch(sending)
         await self._execute(sending)
@@ -312,4 +315,5 @@ def _record(sending: PendingRequest) -> RequestRecord:
         forecast=run.forecast,
         rates=endpoint.rates,
         source="experiment" if sending.tag else sending.source,
+        tags=sending.tags,
     )

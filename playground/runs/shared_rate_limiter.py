@@ -158,6 +158,10 @@ class SharedRateLimiter:
         self._pass((endpoint.base_url, ticket, self._clock()))
         return lambda: self._pass((endpoint.base_url, ticket, None))
 
+    def hold(self, endpoint: Endpoint, hold_s: float) -> None:
+        """Block the endpoint for this long, in all processes on the data folder. The file is written in a thread."""
+        self._start_release(endpoint, "", hold_s, None)
+
     def _pass(self, step: _PassedStep) -> None:
         self._passed.append(step)
         if self._passing is None or self._passing.done():

@@ -8,9 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import msgspec
+from typing import TYPE_CHECKING
 
 from playground.prompt.document import Document, Json
 from playground.prompt.field_errors import InputError
@@ -44,15 +42,6 @@ class DraftState:
 _MOST_ROWS = 64
 
 
-class _DraftFile(msgspec.Struct):
-    document: str
-    file: str | None
-    saved: str
-    format: dict[str, Any] | None = None
-    others: list[_DraftFile] = []
-    place: int = 0
-
-
 class Draft:
     """The draft of one window. Two windows on one folder get two slots; the slot of a closed window is used again.
 
@@ -72,7 +61,7 @@ class Draft:
         self.on_trouble: Callable[[str], None] = lambda _message: None
         self.notice = ""
         self._error = ""
-        self._rows: dict[tuple[int, int], tuple[DraftState, _DraftFile]] = {}
+        self._rows: dict[tuple[int, int], tuple[DraftState, dict[str, Json]]] = {}
         try:
             self._slot = take(folder)
         except InputError as error:
@@ -130,16 +119,15 @@ class Draft:
             state = self._newest
             if state is None or state is self._written or self._file is None:
                 return ""
-            row = _row(state)
-            row.others, row.place = [self._row_of(other) for other in state.others], state.place
+            row = {**_row(state), "others": [self._row_of(other) for other in state.others], "place": state.place}
             try:
-                self._file.write(msgspec.to_builtins(row))
+                self._file.write(row)
             except OSError as error:
                 return f"The draft cannot be saved: {error.strerror or error}. Save the prompt to a file elsewhere."
             self._written = state
             return ""
 
-    def _row_of(self, state: DraftState) -> _DraftFile:
+    def _row_of(self, state: DraftState) -> dict[str, Json]:
         """Return the row of another tab: text that is not being edited is not converted for every write."""
         key = (id(state.document), id(state.saved))
         kept = self._rows.get(key)
@@ -161,15 +149,32 @@ class Draft:
             self._slot.release()
 
 
-def _row(state: DraftState) -> _DraftFile:
-    return _DraftFile(dump(state.document), state.file, state.saved, state.format.to_fields())
+def _row(state: DraftState) -> dict[str, Json]:
+    return {
+        "document": dump(state.document),
+        "file": state.file,
+        "saved": state.saved,
+        "format": state.format.to_fields(),
+        "others": [],
+        "place": 0,
+    }
 
 
 def _state(value: Json) -> DraftState:
-    return _state_of(msgspec.convert(value, _DraftFile))
-
-
-def _state_of(row: _DraftFile) -> DraftState:
-    file_format = PROMPT_FORMAT if row.format is None else FileFormat.from_fields(row.format)
-    others = tuple(_state_of(other) for other in row.others)
-    return DraftState(load(row.document), row.file, row.saved, file_format, others, max(0, min(row.place, len(others))))
+    """Return the state in a draft file's value. Raises ValueError or KeyError if it has another shape."""
+    if not isinstance(value, dict):
+        raise ValueError("a draft is an object")
+    file, fields, others, place = value["file"], value.get("format"), value.get("others", []), value.get("place", 0)
+    texts = (value["document"], value["saved"], "" if file is None else file)
+    if not all(isinstance(text, str) for text in texts) or not isinstance(others, list) or type(place) is not int:
+        raise ValueError("a field of the draft has another type")
+    document, saved, _ = map(str, texts)
+    behind = tuple(map(_state, others))
+    return DraftState(
+        load(document),
+        None if file is None else str(file),
+        saved,
+        PROMPT_FORMAT if fields is None else FileFormat.from_fields(fields),
+        behind,
+        max(0, min(place, len(behind))),
+    )

@@ -8,9 +8,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
-
-import msgspec
+from typing import NotRequired, TypedDict
 
 from playground.client.endpoint import (
     CONTEXT_SOURCES,
@@ -27,7 +25,7 @@ from playground.client.urls import check_base_url
 from playground.prompt.document import Json
 from playground.prompt.field_errors import FieldError, InputError
 from playground.prompt.limits import CONTEXT_TOKENS
-from playground.storage.json_file import JsonFile, Submit, write_now
+from playground.storage.json_file import JsonFile, Submit, struct_reader, write_now
 
 BUILT_IN = (
     Endpoint(
@@ -222,20 +220,20 @@ def _check_rates(rates: Rates) -> None:
             )
 
 
-class _PlanRow(msgspec.Struct):
+class _PlanRow(TypedDict):
     name: str
-    requests_per_minute: Annotated[int, msgspec.Meta(ge=1)] | None
-    in_flight: Annotated[int, msgspec.Meta(ge=1)] | None
+    requests_per_minute: int | None
+    in_flight: int | None
 
 
-class _RatesRow(msgspec.Struct):
-    fresh: Annotated[float, msgspec.Meta(ge=0)] | None
-    cached: Annotated[float, msgspec.Meta(ge=0)] | None
-    output: Annotated[float, msgspec.Meta(ge=0)] | None
+class _RatesRow(TypedDict):
+    fresh: float | None
+    cached: float | None
+    output: float | None
     source: str
 
 
-class _EndpointRow(msgspec.Struct):
+class _EndpointRow(TypedDict):
     id: str
     name: str
     base_url: str
@@ -243,36 +241,39 @@ class _EndpointRow(msgspec.Struct):
     needs_key: bool
     plan: _PlanRow
     rates: _RatesRow
-    context_tokens: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    context_tokens: NotRequired[int | None]
     """Missing in files of versions before it could be set."""
-    context_source: str = ""
+    context_source: NotRequired[str]
     """One of ContextSource; any other text is read as unknown."""
 
 
-class _EndpointsFile(msgspec.Struct):
+class _EndpointsFile(TypedDict):
     endpoints: list[_EndpointRow]
 
 
 def _endpoints(value: Json) -> dict[str, Endpoint]:
     """Return the endpoints in a file's value, built-in ones first. Raises ValueError for another shape."""
     endpoints = _built_in()
-    for row in msgspec.convert(value, _EndpointsFile).endpoints:
+    for row in struct_reader(_EndpointsFile)(value)["endpoints"]:
         endpoint = _as_built_in(_endpoint(row))
         endpoints[endpoint.id] = endpoint
     return endpoints
 
 
 def _endpoint(row: _EndpointRow) -> Endpoint:
+    plan, context_tokens = PlanLimits(**row["plan"]), row.get("context_tokens")
+    if any(limit is not None and limit < 1 for limit in (plan.requests_per_minute, plan.in_flight, context_tokens)):
+        raise ValueError("a limit is at least 1")
     endpoint = Endpoint(
-        id=row.id,
-        name=row.name,
-        base_url="" if row.id in (SIMULATOR_ID, ELECTRON_ID) else check_base_url(row.base_url),
-        model=row.model,
-        needs_key=row.needs_key,
-        plan=PlanLimits(row.plan.name, row.plan.requests_per_minute, row.plan.in_flight),
-        rates=Rates(row.rates.fresh, row.rates.cached, row.rates.output, row.rates.source),
-        context_tokens=row.context_tokens,
-        context_source=next((source for source in CONTEXT_SOURCES if source == row.context_source), ""),
+        id=row["id"],
+        name=row["name"],
+        base_url="" if row["id"] in (SIMULATOR_ID, ELECTRON_ID) else check_base_url(row["base_url"]),
+        model=row["model"],
+        needs_key=row["needs_key"],
+        plan=plan,
+        rates=Rates(**row["rates"]),
+        context_tokens=context_tokens,
+        context_source=next((source for source in CONTEXT_SOURCES if source == row.get("context_source")), ""),
     )
     _check_texts(endpoint)
     _check_rates(endpoint.rates)
@@ -281,16 +282,14 @@ def _endpoint(row: _EndpointRow) -> Endpoint:
 
 def _row(endpoint: Endpoint) -> Json:
     plan, rates = endpoint.plan, endpoint.rates
-    row = _EndpointRow(
-        endpoint.id,
-        endpoint.name,
-        endpoint.base_url,
-        endpoint.model,
-        endpoint.needs_key,
-        _PlanRow(plan.name, plan.requests_per_minute, plan.in_flight),
-        _RatesRow(rates.fresh, rates.cached, rates.output, rates.source),
-        endpoint.context_tokens,
-        endpoint.context_source,
-    )
-    built: Json = msgspec.to_builtins(row)
-    return built
+    return {
+        "id": endpoint.id,
+        "name": endpoint.name,
+        "base_url": endpoint.base_url,
+        "model": endpoint.model,
+        "needs_key": endpoint.needs_key,
+        "plan": {"name": plan.name, "requests_per_minute": plan.requests_per_minute, "in_flight": plan.in_flight},
+        "rates": {"fresh": rates.fresh, "cached": rates.cached, "output": rates.output, "source": rates.source},
+        "context_tokens": endpoint.context_tokens,
+        "context_source": endpoint.context_source,
+    }

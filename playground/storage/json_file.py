@@ -12,8 +12,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
-import msgspec
-
 from playground.prompt.document import Json
 from playground.prompt.json_bounds import MAX_BYTES, loads
 from playground.storage.paths import set_aside, write_private
@@ -44,7 +42,7 @@ class JsonFile:
         except OSError as error:
             self._unreadable = error
             self.notice = f"{self._label} cannot be read: {error.strerror or error}. It was left unchanged."
-        except (*_DAMAGE, msgspec.MsgspecError):
+        except _DAMAGE:
             self.notice = self._set_aside()
         return None
 
@@ -78,7 +76,13 @@ def read_regular(path: Path, max_bytes: int = MAX_BYTES) -> bytes:
 
 def struct_reader(struct: type[T]) -> Callable[[Json], T]:
     """Return a reader for `JsonFile.read` that converts to a msgspec struct."""
-    return lambda value: msgspec.convert(value, struct)
+
+    def read(value: Json) -> T:
+        import msgspec  # 10 ms that the first frame does not need
+
+        return msgspec.convert(value, struct)
+
+    return read
 
 
 Write = Callable[[], str]

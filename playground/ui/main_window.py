@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from PySide6.QtCore import Qt, Signal
-from PySide6.QtGui import QCloseEvent, QPaintEvent, QResizeEvent
-from PySide6.QtWidgets import QFrame, QMainWindow, QMenu, QSplitter, QVBoxLayout, QWidget
+from PySide6.QtGui import QCloseEvent, QPaintEvent
+from PySide6.QtWidgets import QDialog, QFrame, QMainWindow, QMenu, QSplitter, QVBoxLayout, QWidget
 
 from playground.export.terminal import visible_line
 from playground.prompt.document import Document
@@ -30,6 +30,7 @@ from playground.ui.modes import Modes, ModeView
 from playground.ui.notify import EndNotice
 from playground.ui.panes.prompt.cards import ACTIONS as CARD_ACTIONS
 from playground.ui.panes.prompt.pane import PromptPane
+from playground.ui.side_panel import WorkArea
 from playground.ui.theme import mono_font
 from playground.ui.widgets.tab_bar import split
 from playground.ui.window_state import COLUMNS, ROWS, Places
@@ -43,10 +44,6 @@ if TYPE_CHECKING:
     from playground.ui.panes.response.pane import ResponsePane
 
 
-NARROW_PX = 1_150
-"""Below this width the inspector is a strip under the response."""
-
-
 class MainWindow(QMainWindow):
     """One window on one workspace."""
 
@@ -56,7 +53,6 @@ class MainWindow(QMainWindow):
     def __init__(self, workspace: AppServices, appearance: Appearance) -> None:
         super().__init__()
         self.workspace = workspace
-        self._narrow = False
         self._notice_until = ""
         """The event that ends the notice on display."""
         self._appearance = appearance
@@ -204,7 +200,8 @@ class MainWindow(QMainWindow):
             splitter.setChildrenCollapsible(False)
             splitter.setHandleWidth(1)
             splitter.setSizes(list(sizes))
-        self.modes = Modes(self._rows, self.top)
+        self.area = WorkArea(self._rows, self.workspace.settings)
+        self.modes = Modes(self.area, self.top)
         self.modes.add("compare", "Compare", "cols", self._compare_mode)
         self.modes.add("batch", "Batch", "table", self._batch_mode)
         self.modes.add("recorder", "Recorder", "record", self._recorder_mode)
@@ -267,7 +264,13 @@ class MainWindow(QMainWindow):
         self.recorder.open_wanted.connect(self.open_logged)
         self.recorder.prompt_wanted.connect(self._open_recorded)
         self.recorder.ticket_wanted.connect(self._ticket_of)
+        self.recorder.resend_wanted.connect(self._resend_recorded)
+        self.recorder.compare_wanted.connect(self._compare_logged)
         return self.recorder.view()
+
+    def _resend_recorded(self, run_id: str) -> None:
+        self.modes.show_mode("prompt")
+        self.requests.resend_logged(run_id)
 
     def _open_recorded(self, document: Document) -> None:
         self.modes.show_mode("prompt")
@@ -289,11 +292,13 @@ class MainWindow(QMainWindow):
         from playground.ui.controllers.voice import VoiceController
 
         answers = Answers(self.workspace, self.prompt, self._appearance.theme, self.files, self.program)
-        self.voicing = VoiceController(self.workspace, self._appearance, self.prompt, answers.requests, self)
+        self.voicing = VoiceController(
+            self.workspace, self._appearance, self.prompt, answers.requests, self, self.show_page
+        )
         self.versions = VersionPaths(
             self.workspace, self.prompt, self.files, self.places.show_beside, lambda: self._appearance.theme
         )
-        self.chaining = Chaining(self, self.workspace, self.prompt, self.files, self.voicing)
+        self.chaining = Chaining(self, self.workspace, self.prompt, self.files, self.voicing, self.show_page)
         self.chaining.trouble.connect(self.say_trouble)
         self.prompt.answers_wanted.connect(self.chaining.show_answers)
         for splitter, place, pane in (
@@ -305,8 +310,8 @@ class MainWindow(QMainWindow):
             blank = splitter.replaceWidget(place, pane)
             if blank is not None:
                 blank.deleteLater()
-            pane.setVisible(not (self._narrow and pane is answers.inspector))
             splitter.setSizes(sizes)
+        self.places.show_panes()
         return answers
 
     def complete(self) -> None:
@@ -344,7 +349,9 @@ class MainWindow(QMainWindow):
         return self.answers.from_log
 
     def _connect(self) -> None:
-        """Every path that does not lead to an answer."""
+        """Connect what does not lead to a completion."""
+        self.area.work_resized.connect(self.places.fit)
+        self.program.show_page = self.show_page
         self.prompt.edited.connect(self.files.edited)
         self.prompt.send_requested.connect(lambda: self.requests.send_or_stop())
         self.prompt.action_requested.connect(lambda name: self.actions_table[name].trigger())
@@ -494,7 +501,7 @@ class MainWindow(QMainWindow):
     def _ticket(self) -> None:
         """The ticket of the request in hand, or of all rows that are chosen in the log."""
         run_id = self._run_in_hand()
-        if len(self.log.table.chosen_rows()) > 1 and self.log.isAncestorOf(self.focusWidget()):
+        if self.log.table.chosen_requests() > 1 and self.log.isAncestorOf(self.focusWidget()):
             self.answers.log_paths.ask("ticket")
         elif run_id is None or self.workspace.log is None:
             self.say_trouble("There is no request for a ticket yet.")
@@ -504,13 +511,16 @@ class MainWindow(QMainWindow):
     def _ticket_of(self, run_id: str) -> None:
         self.workspace.tasks.start(self.answers.log_paths.work.ticket_of([run_id]), "make a ticket")
 
+    def show_page(self, page: QDialog, width: int) -> None:
+        """Show a page in the side panel of Prompt mode. `width`: of the panel, if the user has set none."""
+        self.modes.show_mode("prompt")
+        self.area.show_page(page, width)
+
     def _maximise(self) -> None:
         focus = self.focusWidget()
-        for name, pane in (("prompt", self.prompt), ("response", self.answers.column), ("log", self.log)):
-            if focus is not None and pane.isAncestorOf(focus):
-                self.places.maximise(name)
-                return
-        self.places.maximise("prompt")
+        panes = (("response", self.answers.column), ("inspector", self.inspector), ("log", self.log))
+        names = (name for name, pane in panes if focus is not None and pane.isAncestorOf(focus))
+        self.places.maximise(next(names, "prompt"))
 
     def _toggle_versions(self) -> None:
         """Open the versions beside the prompt, or close them."""
@@ -519,7 +529,11 @@ class MainWindow(QMainWindow):
             self.versions.toggle()
 
     def _step_pane(self, step: int) -> None:
-        panes = (self.prompt, self.response, self.inspector, self.log)
+        panes = [
+            pane
+            for pane in (self.prompt, self.response, self.inspector, self.area.panel, self.log)
+            if pane.isVisible() or pane is self.prompt
+        ]
         focus = self.focusWidget()
         at = next((i for i, pane in enumerate(panes) if focus is not None and pane.isAncestorOf(focus)), 0)
         panes[(at + step) % len(panes)].take_focus()
@@ -579,6 +593,7 @@ class MainWindow(QMainWindow):
         self.menu_row.destination.set_theme()
         if self._answers is not None:
             self._answers.set_theme(self._appearance.theme)
+            self.program.set_theme()
             self.versions.set_theme()
         self.modes.show_theme()
 
@@ -602,14 +617,6 @@ class MainWindow(QMainWindow):
         if not self._painted:
             self._painted = True
             self.first_painted.emit()
-
-    def resizeEvent(self, event: QResizeEvent) -> None:
-        """Replace the inspector by its strip in a window too narrow for it."""
-        super().resizeEvent(event)
-        narrow = self.width() < NARROW_PX
-        if narrow != self._narrow and hasattr(self, "places"):
-            self._narrow = narrow
-            self.places.show_inspector(not narrow)
 
     def closeEvent(self, event: QCloseEvent) -> None:
         self.places.keep()

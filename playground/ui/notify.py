@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from PySide6.QtWidgets import QApplication, QSystemTrayIcon, QWidget
+from typing import TYPE_CHECKING
+
+from PySide6.QtWidgets import QApplication, QWidget
 
 from playground.export.terminal import visible_line
-from playground.runs.run import Run
 from playground.ui.widgets.icons import icon
+
+if TYPE_CHECKING:
+    from PySide6.QtWidgets import QSystemTrayIcon
+
+    from playground.runs.run import Run
 
 LONG_S = 10.0
 SHOWN_MS = 15_000
@@ -26,6 +32,8 @@ class EndNotice:
         seconds = run.state.ended_at or 0.0
         if seconds < LONG_S or self._window.isActiveWindow():
             return
+        from PySide6.QtWidgets import QSystemTrayIcon
+
         name = visible_line(run.document.name) or "The request"
         self.last = f"{name}: {run.state.phase} after {seconds:.0f} s"
         QApplication.alert(self._window)

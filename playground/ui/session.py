@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import importlib
 import logging
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -20,6 +21,7 @@ from playground.tasks import Tasks
 from playground.ui.appearance import Appearance
 from playground.ui.controllers.files import is_log
 from playground.ui.main_window import MainWindow
+from playground.ui.theme import STYLED
 
 EVERY_MS = 250
 
@@ -53,6 +55,10 @@ class Collector(QObject):
         gc.enable()
 
 
+_FIRST_REQUEST = tuple(
+    f"playground.{name}"
+    for name in ("client.exchange", "telemetry.service", "versions.service", "agent.tool_executor", "telemetry.gen_ai")
+)
 ICON_SIZES = (16, 24, 32, 48, 64, 128, 256, 512)
 SWITCH_S = 0.0005
 """How long the window's thread waits for the interpreter lock while another thread runs Python code.
@@ -63,7 +69,9 @@ Python's default of 5 ms is a third of a frame, and every socket read and every 
 
 def make_application() -> QApplication:
     """Return the QApplication."""
-    application = QApplication(sys.argv[:1])
+    # The style as an argument: `setStyle` returns a QStyle, and PySide would build its 600 enum members.
+    application = QApplication([*sys.argv[:1], "-style", "fusion"])
+    application.setProperty(STYLED, True)
     application.setApplicationName("electron-playground")
     application.setApplicationDisplayName("Electron Playground")
     # The taskbar finds the icon by the desktop entry's name on Wayland (app id), and by the class or pixels on X11.
@@ -159,7 +167,7 @@ class Session:
             ("start the simulator", self.window.start_simulator),
             ("import the schema checks", self._import_schema_checks),
             ("compile the patterns of varying text", self._prepare_patterns),
-            ("import the lexer of JSON", self._import_lexer),
+            ("import what the first request needs", self._import_for_sending),
         )
         for name, step in steps:
             try:
@@ -189,10 +197,17 @@ class Session:
 
         await asyncio.to_thread(prepare)
 
-    async def _import_lexer(self) -> None:
-        from playground.ui.widgets.highlight import load
+    async def _import_for_sending(self) -> None:
+        """Import what takes over 100 ms at the first request and its first answer."""
 
-        await asyncio.to_thread(load, "json")
+        def load_all() -> None:
+            for module in _FIRST_REQUEST:
+                importlib.import_module(module)
+            from playground.ui.widgets.highlight import load
+
+            load("json")
+
+        await asyncio.to_thread(load_all)
 
     async def _warm_connection(self) -> None:
         await self.workspace.sender.connection.warm()

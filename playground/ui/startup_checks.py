@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import ctypes
-import platform as system
 import socket
 import sys
 from collections.abc import Mapping
-from importlib import metadata
 from pathlib import Path
 
 from playground import __version__
@@ -55,6 +53,10 @@ def obstacle(environment: Mapping[str, str], platform: str = sys.platform) -> st
 
 def program_versions() -> dict[str, str]:
     """Return the versions of the program, Python, the system and the libraries, by name."""
+    # Imported here: they take 15 ms, and the start does not need them.
+    import platform as system
+    from importlib import metadata
+
     found = {
         "Program": f"Electron Playground {__version__}{' (bundle)' if getattr(sys, 'frozen', False) else ''}",
         "Python": f"{system.python_version()} ({system.python_implementation()})",

@@ -1,5 +1,6 @@
-"""The application's style sheet: one template over the theme's roles.
+"""The application's style sheet: one template over the theme's roles, which are colors of the application's palette.
 
+It is the same in every theme: a change of theme sets the palette and polishes the widgets (`theme.apply_theme`).
 Widgets choose a look by dynamic property and set no colors:
   QLabel      tone = "muted" | "caption" (section head) | "title" (empty state) | "headline" (the one figure) |
                      "strong" | "failure" | "warm" | "variable" | "output" | "link"
@@ -19,10 +20,30 @@ from __future__ import annotations
 from string import Template
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from PySide6.QtCore import Qt
 
+if TYPE_CHECKING:
     from PySide6.QtWidgets import QWidget
+
+PALETTE_ROLES = {
+    "window": "window",
+    "surface": "base",
+    "sunk": "alternate-base",
+    "line": "mid",
+    "text": "text",
+    "muted": "placeholder-text",
+    "accent": "highlight",
+    "on_accent": "highlighted-text",
+    "selection": "midlight",
+    "button_border": "dark",
+    "fresh_outline": "shadow",
+    "output": "link-visited",
+    "failure": "bright-text",
+    "variable": "tooltip-base",
+    "variable_edge": "tooltip-text",
+    "warm_edge": "light",
+}
+"""The palette's color, by its name in style sheets, that has the color of a theme's role."""
 
 _TEMPLATE = Template("""
 QMainWindow, QDialog { background: $window; }
@@ -36,7 +57,6 @@ QLabel[tone="headline"] { font-size: 20px; font-weight: 600; }
 QLabel[tone="title"] { font-size: 16px; font-weight: 600; }
 QLabel[tone="failure"] { color: $failure; }
 QLabel[tone="warm"] { color: $warm_edge; }
-QLabel[tone="stable"] { color: $stable_edge; }
 QLabel[tone="variable"] { color: $variable_edge; }
 QLabel[tone="boundary"] { color: $variable_edge; font-size: 12px; font-weight: 600; }
 QLabel[tone="output"] { color: $output; }
@@ -210,16 +230,16 @@ QCheckBox:focus, QRadioButton:focus { color: $accent; text-decoration: underline
 """)
 
 
-def style_sheet(colors: Mapping[str, str], chevron: str, check: str) -> str:
-    """Return the style sheet for `colors` (role to #RRGGBB) and the paths of the list arrow and the check mark.
-
-    Raises KeyError if a role is missing.
-    """
-    return _TEMPLATE.substitute(colors, chevron=chevron, check=check)
+def style_sheet(chevron: str, check: str) -> str:
+    """Return the style sheet; `chevron` and `check` are the paths of the list arrow and the check mark."""
+    roles = {role: f"palette({name})" for role, name in PALETTE_ROLES.items()}
+    return _TEMPLATE.substitute(roles, chevron=chevron, check=check)
 
 
 def restyle(widget: QWidget) -> None:
     """Apply the style sheet to a widget again after one of its dynamic properties changed."""
-    style = widget.style()
-    style.unpolish(widget)
-    style.polish(widget)
+    # Qt polishes a widget before it is first displayed.
+    if widget.testAttribute(Qt.WidgetAttribute.WA_WState_Polished):
+        style = widget.style()
+        style.unpolish(widget)
+        style.polish(widget)

@@ -6,12 +6,12 @@ import json
 from dataclasses import dataclass
 from functools import cache
 
-from PySide6.QtCore import QLocale
+from PySide6.QtCore import QEvent, QLocale, QObject, Qt
 from PySide6.QtGui import QColor, QFont, QFontDatabase, QGuiApplication, QPalette
-from PySide6.QtWidgets import QApplication
+from PySide6.QtWidgets import QApplication, QWidget
 
 from playground.assets import asset
-from playground.ui.stylesheet import style_sheet
+from playground.ui.stylesheet import PALETTE_ROLES, style_sheet
 
 PROMPT_PX = "promptPixels"
 """The application's property that holds the chosen size of prompts and completions."""
@@ -73,6 +73,8 @@ class Theme:
         return {role: getattr(self, role).name() for role in self.__slots__ if role != "name"}
 
 
+STYLED = "fusion"
+"""The application's property that says that it was constructed with the style Fusion."""
 _IN_USE = "theme"
 """The application's property that holds the theme in use."""
 
@@ -128,34 +130,23 @@ def _font(families: list[str], px: int, *, bold: bool, tabular: bool) -> QFont:
 
 
 def qt_palette(theme: Theme) -> QPalette:
-    """The theme as Qt's own palette, for everything that the style sheet leaves alone."""
+    """Return the theme as Qt's palette: Qt's own meaning of each color, and the roles of the style sheet."""
     palette = QPalette()
     roles = QPalette.ColorRole
-    for role, color in (
-        (roles.Window, theme.window),
-        (roles.WindowText, theme.text),
-        (roles.Base, theme.surface),
-        (roles.AlternateBase, theme.sunk),
-        (roles.Text, theme.text),
-        (roles.Button, theme.surface),
-        (roles.ButtonText, theme.text),
-        (roles.ToolTipBase, theme.surface),
-        (roles.ToolTipText, theme.text),
-        (roles.Highlight, theme.accent),
-        (roles.HighlightedText, theme.on_accent),
-        (roles.Link, theme.accent),
-        (roles.PlaceholderText, theme.muted),
-        (roles.Mid, theme.line),
-    ):
-        palette.setColor(role, color)
-    for role in (roles.WindowText, roles.Text, roles.ButtonText):
-        palette.setColor(QPalette.ColorGroup.Disabled, role, theme.muted)
+    colors = {roles.WindowText: theme.text, roles.Button: theme.surface, roles.ButtonText: theme.text}
+    colors[roles.Link] = theme.accent
+    for role, name in PALETTE_ROLES.items():
+        colors[_palette_role(name)] = getattr(theme, role)
+    for place, color in colors.items():
+        palette.setColor(place, color)
+    for place in (roles.WindowText, roles.Text, roles.ButtonText):
+        palette.setColor(QPalette.ColorGroup.Disabled, place, theme.muted)
     return palette
 
 
-def application_style(theme: Theme) -> str:
-    """The style sheet for the whole application."""
-    return style_sheet(theme.hexes(), asset("icons/chevron.svg").as_posix(), asset("icons/check.svg").as_posix())
+def _palette_role(name: str) -> QPalette.ColorRole:
+    words = name.replace("tooltip", "tool-tip").split("-")
+    return QPalette.ColorRole["".join(map(str.capitalize, words))]
 
 
 def dress(application: QApplication, theme: Theme) -> None:
@@ -166,12 +157,45 @@ def dress(application: QApplication, theme: Theme) -> None:
     QLocale.setDefault(QLocale(QLocale.Language.English, QLocale.Country.UnitedStates))
     if not dressed:
         # Fusion draws the same on every platform; the style sheet assumes it. A second call would style all again.
-        application.setStyle("Fusion")
+        if not application.property(STYLED):
+            application.setStyle("Fusion")
         application.setFont(ui_font())
     application.setPalette(qt_palette(theme))
 
 
 def apply_theme(application: QApplication, theme: Theme) -> None:
-    """Dress the whole application, its widgets included."""
+    """Dress the whole application. Widgets that are hidden take the theme over when they are next shown.
+
+    `QApplication.setStyleSheet` polishes each widget once for each of its ancestors, hidden ones included.
+    """
     dress(application, theme)
-    application.setStyleSheet(application_style(theme))
+    if application.styleSheet():
+        polisher = application.findChild(_Polisher) or _Polisher(application)
+        for widget in application.topLevelWidgets():
+            polisher.look_at(widget)
+    else:
+        icons = asset("icons")
+        application.setStyleSheet(style_sheet((icons / "chevron.svg").as_posix(), (icons / "check.svg").as_posix()))
+
+
+class _Polisher(QObject):
+    """Resolves the style sheet again with the application's palette, for hidden widgets at their next show event."""
+
+    def look_at(self, widget: QWidget) -> None:
+        """Polish the widget and what is visible in it."""
+        if not widget.testAttribute(Qt.WidgetAttribute.WA_WState_Polished):
+            return  # Qt polishes it before it is displayed for the first time
+        if not widget.isVisible():
+            widget.installEventFilter(self)
+            return
+        widget.style().polish(widget)
+        widget.update()
+        for child in widget.findChildren(QWidget, options=Qt.FindChildOption.FindDirectChildrenOnly):
+            if not child.isWindow():
+                self.look_at(child)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        if event.type() == QEvent.Type.Show and isinstance(watched, QWidget):
+            watched.removeEventFilter(self)
+            self.look_at(watched)
+        return super().eventFilter(watched, event)

@@ -22,6 +22,10 @@ LEAST_SCREEN_PX = 1_000
 """On a narrower screen the window cannot fit: it keeps its size."""
 MIN_PROMPT_PX = 320
 """Minimum width of the prompt while a widget is beside it."""
+NARROW_PX = 1_150
+"""Below this width the inspector is a strip under the response."""
+ONE_COLUMN_PX = 780
+"""Below this width, which the window has only with the side panel open, the prompt is the only column."""
 PANES = {"prompt": 0, "response": 1, "inspector": 2}
 
 
@@ -31,18 +35,23 @@ def default_columns(width: int) -> tuple[int, int, int]:
 
 
 class Places:
-    """Of one window: `columns` holds prompt, response and inspector; `rows` these and the log."""
+    """Of one window: `columns` holds prompt, response and inspector; `rows` these and the log.
+
+    Which panes are visible follows from the width, the user's choice, the maximised pane, and a widget beside the
+    prompt, which takes the place of response and inspector.
+    """
 
     def __init__(
         self, window: QMainWindow, columns: QSplitter, rows: QSplitter, settings: Settings, program: DialogController
     ) -> None:
         self._window, self._columns, self._rows = window, columns, rows
         self._settings, self._program = settings, program
-        self._maximised = ""
+        self._maximised = settings.text("maximised_pane")
+        self._chosen: dict[str, bool] = dict.fromkeys(filter(None, settings.text("hidden_panes").split(",")), False)
+        """Panes that the user has shown or hidden."""
+        self._fitting = frozenset((*PANES, "log"))
         self._beside: QWidget | None = None
         self._sizes: list[int] = []
-        self._hidden: list[QWidget] = []
-        """The panes that `show_beside` has hidden."""
         self._kept: object = None
         self._timer = QTimer(window)
         self._timer.setInterval(KEEP_EVERY_MS)
@@ -84,51 +93,59 @@ class Places:
         """Store nothing more."""
         self._timer.stop()
 
+    def fit(self, width: int) -> None:
+        """Show the panes that fit into a width, in device-independent pixels."""
+        narrow = {"response", "inspector"} if width < ONE_COLUMN_PX else {"inspector"} if width < NARROW_PX else set()
+        fitting = frozenset((*PANES, "log")) - narrow
+        if fitting != self._fitting:
+            self._fitting = fitting
+            # What the user chose to show for another width need not fit into this one.
+            self._chosen = {name: shown for name, shown in self._chosen.items() if not shown}
+            if all(self._columns.sizes()):
+                self._sizes = self._columns.sizes()
+            self.show_panes()
+            if self._beside is None:
+                self._columns.setSizes(self._sizes if not narrow and self._sizes else list(COLUMNS))
+
     def toggle(self, name: str) -> None:
         """Show or hide the inspector or the log."""
-        pane = self._pane(name)
-        pane.setVisible(pane.isHidden())
+        self._chosen[name] = self._pane(name).isHidden()
+        self._settings.set("hidden_panes", ",".join(sorted(one for one, shown in self._chosen.items() if not shown)))
+        self.show_panes()
 
     def maximise(self, name: str) -> None:
         """Give all of the area to one pane; with a pane maximised, restore all of them."""
-        restoring = bool(self._maximised)
-        self._maximised = "" if restoring else name
-        for other in PANES:
-            self._pane(other).setVisible(restoring or other == name)
-        self._columns.setVisible(restoring or name != "log")
-        self._pane("log").setVisible(restoring or name == "log")
+        self._maximised = "" if self._maximised else name
+        self._settings.set("maximised_pane", self._maximised)
+        self.show_panes()
+
+    def show_panes(self) -> None:
+        """Show and hide the panes as the state says."""
+        for name in (*PANES, "log"):
+            if self._maximised:
+                shown = name == self._maximised
+            else:
+                beside = self._beside is not None and name in ("response", "inspector")
+                shown = not beside and self._chosen.get(name, name in self._fitting)
+            self._pane(name).setVisible(shown)
+        self._columns.setVisible(self._maximised != "log")
 
     def _pane(self, name: str) -> QWidget:
         pane = self._rows.widget(1) if name == "log" else self._columns.widget(PANES[name])
         assert pane is not None, "the splitters are filled when they are made"
         return pane
 
-    def show_inspector(self, shown: bool) -> None:
-        """Show or hide the inspector; while a widget is beside the prompt, after that."""
-        inspector = self._pane("inspector")
-        if self._beside is None:
-            inspector.setVisible(shown)
-        elif shown and inspector not in self._hidden:
-            self._hidden.append(inspector)
-        elif not shown and inspector in self._hidden:
-            self._hidden.remove(inspector)
-
     def show_beside(self, widget: QWidget | None) -> None:
         """Show a widget beside the prompt, in place of response and inspector; None: show these again."""
-        if self._maximised:
-            self.maximise(self._maximised)
+        self._maximised = ""
         if widget is not None:
-            self._sizes = self._columns.sizes()
-            panes = [self._pane(name) for name in ("response", "inspector")]
-            self._hidden = [pane for pane in panes if not pane.isHidden()]
-            for pane in self._hidden:
-                pane.hide()
+            self._sizes, self._beside = self._columns.sizes(), widget
+            self.show_panes()
             self._columns.addWidget(widget)
             prompt = max(self._sizes[0] * 4 // 5, MIN_PROMPT_PX)
             self._columns.setSizes([prompt, 0, 0, max(sum(self._sizes) - prompt, 1)])
         elif self._beside is not None:
             self._beside.setParent(None)
-            for pane in self._hidden:
-                pane.show()
+            self._beside = None
+            self.show_panes()
             self._columns.setSizes(self._sizes)
-        self._beside = widget

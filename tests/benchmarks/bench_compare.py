@@ -71,8 +71,9 @@ async def _measure(seconds: float, port: int, folder: Path) -> None:
         await ended.wait()
     floor = print_gaps("nothing runs", idle)
     print(f"{'ratio of 99th':14} {print_gaps('streaming', busy) / floor:.1f}")
-    late = sum(gap > FRAME_MS for gap in busy)
-    print(f"{len(busy):,} gaps from Send to the end, {late:,} of them ({late / len(busy):.2%}) above {FRAME_MS} ms")
+    for name, gaps in (("gaps", busy), ("CPU times", busy.cpu)):
+        late = sum(gap > FRAME_MS for gap in gaps)
+        print(f"{len(gaps):,} {name} from Send to the end, {late:,} ({late / len(gaps):.2%}) above {FRAME_MS} ms")
     await _check(session, int(RATE * seconds))
     await session.close()
 

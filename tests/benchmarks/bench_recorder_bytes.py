@@ -1,7 +1,8 @@
 """The Recorder: identical bytes in both directions for ten kinds of exchanges, kills, and a planted key.
 
 Run with `python -m tests.benchmarks.bench_recorder_bytes [--requests N] [--kills N]`. Kinds: whole, streamed, tool
-calls, 400, 429, 500, cut stream, gzip response, caller that hangs up, gzip request; 1 to 200 KB.
+calls, 400, 429, 500, cut stream, gzip response, caller that hangs up, gzip request; 1 to 200 KB. Kills while ten
+streams run: of the forwarding process, of the recording process, of the endpoint, and of the parent (the window).
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 
 from playground.requestlog.filter import EVERYTHING
 from playground.requestlog.log import RequestLog
@@ -72,9 +74,16 @@ class Server:
 
     def __init__(self) -> None:
         self.bodies: dict[int, str] = {}
+        self._writers: set[asyncio.StreamWriter] = set()
+
+    def cut(self) -> None:
+        """Break all connections, as if this process had died."""
+        for writer in self._writers:
+            writer.transport.abort()
 
     async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one connection."""
+        self._writers.add(writer)
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
             while head := (await reader.readuntil(b"\r\n\r\n")).decode("latin-1"):
                 fields = dict(line.split(": ", 1) for line in head.lower().split("\r\n")[1:] if ": " in line)
@@ -83,6 +92,7 @@ class Server:
                 self.bodies[number] = hashlib.sha256(body).hexdigest()
                 if not await self._respond(writer, number, kind):
                     break
+        self._writers.discard(writer)
         writer.close()
 
     async def _respond(self, writer: asyncio.StreamWriter, number: int, kind: str) -> bool:
@@ -103,27 +113,43 @@ class Server:
             piece = data[start : start + 700]
             writer.write(b"%x\r\n%s\r\n" % (len(piece), piece))
             await writer.drain()
+            if writer.transport.is_closing():
+                return False
             await asyncio.sleep(0.02 if kind == "slow" else 0)
         writer.write(b"" if kind == "cut" else b"0\r\n\r\n")
         return kind != "cut"
 
 
+PARENT = (
+    "import subprocess, sys, time\n"
+    "child = subprocess.Popen(sys.argv[1:], stdin=subprocess.PIPE)\n"
+    "print(child.pid, file=sys.stderr, flush=True)\n"
+    "time.sleep(600)\n"
+)
+"""Stands for a window: it holds the standard input of the Recorder."""
+
+
 @contextlib.asynccontextmanager
-async def recorder(folder: str, port: int) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
-    """Run the command in a child process. Yields it and its base URL."""
+async def recorder(folder: str, port: int, *, in_parent: bool = False) -> AsyncIterator[tuple[psutil.Process, str]]:
+    """Run the command in a child process, or in a child of one. Yields the process to kill and the base URL."""
+    command = [sys.executable, "-m", "playground", "record", "--port", "0", "--json", "--base-url"]
+    command += [f"http://127.0.0.1:{port}/v1"]
+    if in_parent:
+        command = [sys.executable, "-c", PARENT, *command, "--stop-with-stdin"]
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "playground", "record", "--port", "0", "--json", "--base-url"),
-        f"http://127.0.0.1:{port}/v1",
+        *command,
         stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
         env={**os.environ, "ELECTRON_PLAYGROUND_HOME": folder},
     )
     assert process.stdout is not None
+    assert process.stderr is not None
     try:
-        yield process, json.loads(await process.stdout.readline())["base_url"]
+        yield psutil.Process(process.pid), json.loads(await process.stdout.readline())["base_url"]
     finally:
         if process.returncode is None:
             process.terminate()
+        await process.stderr.read()  # ends when the recording process has ended, too
         await process.wait()
 
 
@@ -203,27 +229,51 @@ async def bytes_figures(requests: int, server: Server, port: int) -> None:
         print(f"planted key on disk: {hits} hits; 0 in 300 decoded runs")
 
 
-async def kill_figures(kills: int, server: Server, port: int) -> None:
-    """Kill the Recorder while ten streams run; print finished requests that the log lacks, and the longest hang."""
-    rng, finished, longest = random.Random(5), [], 0.0
-    with tempfile.TemporaryDirectory() as folder:
-        for attempt in range(kills):
-            client = httpx.AsyncClient(trust_env=False, timeout=30)
-            async with recorder(folder, port) as (process, base_url), client:
-                numbers = [1_000_000 + attempt * 10 + at for at in range(10)]
-                calls = [asyncio.create_task(exchange(client, base_url, n, "slow", server)) for n in numbers]
-                await asyncio.wait(calls, timeout=rng.uniform(0.2, 2.5))
+class Kill:
+    """Kills of one kind."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind, self.finished, self.longest = kind, list[int](), 0.0
+
+    async def run(self, folder: str, first: int, delay_s: float) -> None:
+        """Kill once while ten streams run."""
+        server = Server()
+        listening = await asyncio.start_server(server.answer, "127.0.0.1", 0, limit=1_000_000)
+        port = listening.sockets[0].getsockname()[1]
+        client = httpx.AsyncClient(trust_env=False, timeout=30)
+        async with recorder(folder, port, in_parent=self.kind == "window") as (process, base_url), client:
+            numbers = range(first, first + 10)
+            calls = [asyncio.create_task(exchange(client, base_url, n, "slow", server)) for n in numbers]
+            await asyncio.wait(calls, timeout=delay_s)
+            killed = time.perf_counter()
+            if self.kind == "endpoint":
+                server.cut()
+            elif self.kind == "recording process":
+                process.children()[0].kill()
+            else:
                 process.kill()
-                killed = time.perf_counter()
-                results = await asyncio.gather(*calls, return_exceptions=True)
-                longest = max(longest, time.perf_counter() - killed)
-                finished += [n for n, result in zip(numbers, results, strict=True) if result is True]
+            results = await asyncio.gather(*calls, return_exceptions=True)
+            if self.kind != "recording process":
+                self.longest = max(self.longest, time.perf_counter() - killed)
+            self.finished += [n for n, result in zip(numbers, results, strict=True) if result is True]
+        listening.close()
+
+
+async def kill_figures(kills: int) -> None:
+    """Kill while ten streams run; print finished requests that the log lacks, and the longest wait of a caller."""
+    rng = random.Random(5)
+    with tempfile.TemporaryDirectory() as folder:
+        kinds = [Kill(kind) for kind in ("Recorder", "recording process", "endpoint", "window")]
+        for attempt in range(kills):
+            await kinds[attempt % 4].run(folder, 1_000_000 + attempt * 10, rng.uniform(0.05, 2.5))
         logged = await read_log(folder)
-        there = [logged[f"r-{n}"][1] for n in finished if f"r-{n}" in logged]
-        print(
-            f"{kills} kills: finished for the caller {len(finished)}, in the log {len(there)}, {dict(Counter(there))}"
-        )
-        print(f"all rows {len(logged)}; longest time from the kill to the callers' end {longest * 1_000:,.0f} ms")
+        for kind in kinds:
+            found = [logged[f"r-{n}"][1] for n in kind.finished if f"r-{n}" in logged]
+            print(
+                f"{kind.kind} killed {kills // 4} times: finished for the caller {len(kind.finished)}, in the log "
+                f"{len(found)} {dict(Counter(found))}; longest wait after the kill {kind.longest * 1_000:,.0f} ms"
+            )
+        print(f"rows {len(logged)}, streams {kills * 10}")
 
 
 async def main() -> None:
@@ -235,9 +285,10 @@ async def main() -> None:
     server = Server()
     listening = await asyncio.start_server(server.answer, "127.0.0.1", 0, limit=1_000_000)
     port = listening.sockets[0].getsockname()[1]
-    await bytes_figures(options.requests, server, port)
-    await kill_figures(options.kills, server, port)
+    if options.requests:
+        await bytes_figures(options.requests, server, port)
     listening.close()
+    await kill_figures(options.kills)
 
 
 if __name__ == "__main__":

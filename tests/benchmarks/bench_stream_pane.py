@@ -21,7 +21,7 @@ from playground.client.events import ContentDelta, RawEvent
 from playground.runs.state import RunState
 from playground.ui.panes.inspector.pane import InspectorPane
 from playground.ui.panes.response.pane import ResponsePane
-from playground.ui.theme import application_style, load_theme, qt_palette
+from playground.ui.theme import apply_theme, load_theme
 from tests.ui import runs_on_show as runs
 
 SECONDS = 5.0
@@ -122,9 +122,7 @@ def main() -> int:
     """Measure on the available display; offscreen if none is configured."""
     os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
     app = QApplication(sys.argv)
-    theme = load_theme("light")
-    app.setPalette(qt_palette(theme))
-    app.setStyleSheet(application_style(theme))
+    apply_theme(app, load_theme("light"))
     with QEventLoop(app) as loop:
         loop.run_until_complete(measure())
     return 0

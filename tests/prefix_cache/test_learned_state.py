@@ -6,7 +6,7 @@ import pytest
 
 from playground.prefix_cache.endpoint_model import CacheUsage
 from playground.prefix_cache.learned_state import parse
-from tests.prefix_cache.prompts import ENDPOINT, MODEL, agent, desk, sent
+from tests.prefix_cache.prompts import ENDPOINT, MODEL, NOW, RULES, agent, desk, sent
 
 
 def test_save_and_load_keep_what_was_learned() -> None:
@@ -35,3 +35,24 @@ def test_new_model_of_a_known_endpoint_starts_with_what_the_other_taught() -> No
     room.settle(ENDPOINT, MODEL, "9db74058", CacheUsage(640, 0))
     assert room.model(ENDPOINT, "another").estimator.reports == room.model(ENDPOINT, MODEL).estimator.reports
     assert room.model("elsewhere", MODEL).estimator.reports == 0
+
+
+def test_capacity_is_unknown_at_first_and_learned_from_prefixes_that_come_back() -> None:
+    room = desk()
+    assert room.capacity(ENDPOINT, MODEL) == 0
+    for turn in range(4):
+        for prompt in range(12):
+            one = sent(agent(f"Sheet {prompt}. {RULES}", f"Turn {turn}?"), f"run-{turn}-{prompt}", NOW - 200 + turn)
+            room.record(ENDPOINT, MODEL, one)
+            room.settle(ENDPOINT, MODEL, one.run_id, CacheUsage(480, 464 if turn else 0))
+    assert room.capacity(ENDPOINT, MODEL) >= 11 * 480
+
+
+def test_capacity_of_a_cache_that_evicts_stays_below_the_traffic_between() -> None:
+    room = desk()
+    for turn in range(4):
+        for prompt in range(12):
+            one = sent(agent(f"Sheet {prompt}. {RULES}", f"Turn {turn}?"), f"run-{turn}-{prompt}", NOW - 200 + turn)
+            room.record(ENDPOINT, MODEL, one)
+            room.settle(ENDPOINT, MODEL, one.run_id, CacheUsage(480, 0))
+    assert room.capacity(ENDPOINT, MODEL) <= 12 * 480

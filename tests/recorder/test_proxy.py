@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import socket
+import struct
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
@@ -11,8 +13,9 @@ from typing import Any
 import pytest
 
 from playground.recorder.access import AccessPolicy
-from playground.recorder.proxy import Outcome, RawHeaders, Recorder
+from playground.recorder.proxy import Outcome, Recorder
 from playground.recorder.upstream import Upstream
+from playground.recorder.wire import RawHeaders
 from tests.recorder.raw_server import RawServer, exchange, hang_up, raw_server
 
 Answer = Callable[[bytes, asyncio.StreamWriter], Awaitable[bool]]
@@ -47,7 +50,7 @@ class Seen:
             self.outcome = outcome
             self.ended.set()
 
-    async def recorded(self) -> None:
+    async def handed_over(self) -> None:
         await self.held.wait()
 
 
@@ -372,5 +375,118 @@ def test_end_of_a_response_waits_until_the_exchange_is_recorded(response: bytes)
             seen.held.set()
             await reader.readuntil(END if b"first" in response else b"{}")
             writer.close()
+
+    run(story)
+
+
+def test_pipelined_requests_are_answered_in_order() -> None:
+    async def story() -> None:
+        async with recording(always(OK, keep=True)) as (port, server, observer):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            get = b"GET /v1/models HTTP/1.1\r\nHost: localhost\r\n\r\n"
+            writer.write(POST + get + POST)
+            for _ in range(3):
+                assert await reader.readuntil(b"{}") == OK
+            assert [seen.request for seen in observer.exchanges] == [b"hello", b"", b"hello"]
+            assert len(server.received) == 1
+            await hang_up(writer)
+
+    run(story)
+
+
+def test_body_that_ends_with_the_connection_passes_and_closes_the_callers() -> None:
+    async def story() -> None:
+        async with recording(always(b"HTTP/1.0 200 OK\r\nX-A: 1\r\n\r\nuntil the end")) as (port, _, observer):
+            got = await exchange(port, POST)
+            assert got == b"HTTP/1.1 200 OK\r\nX-A: 1\r\nConnection: close\r\n\r\nuntil the end"
+            assert observer.exchanges[0].outcome == "complete"
+
+    run(story)
+
+
+def test_reset_of_a_body_without_a_length_resets_the_callers_connection() -> None:
+    async def story() -> None:
+        async def answer(_request: bytes, writer: asyncio.StreamWriter) -> bool:
+            writer.write(b"HTTP/1.1 200 OK\r\n\r\nhalf")
+            await writer.drain()
+            await read_half.wait()
+            one = writer.get_extra_info("socket")
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            writer.transport.abort()
+            return False
+
+        read_half = asyncio.Event()
+        async with recording(answer) as (port, _server, observer):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(POST)
+            await reader.readuntil(b"half")
+            read_half.set()
+            with pytest.raises(ConnectionResetError):
+                await reader.read()
+            assert observer.exchanges[0].outcome == "upstream_cut"
+            writer.close()
+
+    run(story)
+
+
+def test_http_1_0_caller_gets_a_chunked_body_without_chunks() -> None:
+    async def story() -> None:
+        chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n2\r\n{}\r\n0\r\n\r\n"
+        async with recording(always(chunked)) as (port, _, _observer):
+            got = await exchange(port, POST.replace(b"HTTP/1.1", b"HTTP/1.0"))
+            assert got == b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nfirst{}"
+
+    run(story)
+
+
+def test_head_request_gets_the_head_only() -> None:
+    async def story() -> None:
+        head = b"HTTP/1.1 200 Fine\r\nContent-Length: 700\r\n\r\n"
+        async with recording(always(head, keep=True)) as (port, server, _observer):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            for _ in range(2):
+                writer.write(b"HEAD /v1/models HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                assert await reader.readuntil(b"\r\n\r\n") == head
+            assert len(server.received) == 1
+            await hang_up(writer)
+
+    run(story)
+
+
+@pytest.mark.parametrize(
+    "request_head",
+    [
+        b"POST /v1/x HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\n\r\n",
+        b"POST /v1/x HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"nonsense\r\n\r\n",
+    ],
+)
+def test_ambiguous_request_is_refused_and_not_forwarded(request_head: bytes) -> None:
+    async def story() -> None:
+        async with recording(always(OK)) as (port, server, observer):
+            got = await exchange(port, request_head)
+            assert got.startswith(b"HTTP/1.1 400 ")
+            assert b"X-Electron-Playground: recorder\r\n" in got
+            assert server.received == []
+            assert observer.exchanges == []
+
+    run(story)
+
+
+def test_large_bodies_pass_in_both_directions_while_the_other_side_is_slow() -> None:
+    async def story() -> None:
+        size = 3_000_000
+        body = bytes(range(256)) * (size // 256)
+        response = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+        async with recording(always(response, keep=True)) as (port, server, observer):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1_000)
+            writer.write(b"POST /v1/x HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+            await reader.readuntil(b"\r\n\r\n")
+            assert await reader.readexactly(len(body)) == body
+            assert bytes(server.received[0]).endswith(body)
+            (seen,) = observer.exchanges
+            await seen.ended.wait()
+            assert (seen.request, seen.response) == (body, body)
+            await hang_up(writer)
 
     run(story)

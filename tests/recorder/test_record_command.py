@@ -230,6 +230,25 @@ def test_record_stop_with_stdin_ends_when_the_parent_closes_it(
         assert process.returncode == 0
 
 
+def test_record_killed_forwarding_process_loses_no_finished_request(recording: Recording) -> None:
+    answers = [post(recording, {**BODY, "user": str(number)}) for number in range(5)]
+    recording._process.kill()
+    recording._process.communicate(timeout=60)  # standard error stays open until the recording process has ended
+    states = [stored.state() for stored in recording.runs()]
+    assert [state.request_id for state in states] == [answer.headers["x-request-id"] for answer in answers]
+    assert [state.phase for state in states] == ["done"] * 5
+
+
+def test_record_429_holds_the_endpoint_for_own_requests_and_not_for_the_caller(recording: Recording) -> None:
+    assert post(recording, BODY, **{"X-Simulate": "429"}).status_code == 429
+    began = time.monotonic()
+    assert post(recording, BODY).status_code == 200
+    assert time.monotonic() - began < 1
+    recording.end()
+    (record,) = json.loads((recording.folder / "gate.json").read_bytes()).values()
+    assert record["held_until"] > time.time() - 60
+
+
 def test_record_forwarded_requests_count_against_the_shared_plan(recording: Recording) -> None:
     assert post(recording, BODY).status_code == 200
     assert post(recording, {**BODY, "stream": True}).status_code == 200

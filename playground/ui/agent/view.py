@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 
-from PySide6.QtCore import Signal
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import (
     QComboBox,
     QDialog,
@@ -31,9 +32,13 @@ from playground.ui.agent.labels import pretty
 from playground.ui.agent.tool_mocks_pane import AnswersPane
 from playground.ui.agent.turn_card import stretch
 from playground.ui.theme import GRID, mono_font
+from playground.ui.widgets.flow import FlowLayout
 from playground.ui.widgets.form import padded
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.task_dialog import TaskDialog
+
+BESIDE_PX = 760
+"""From this width on, tool mocks are beside the turns."""
 
 
 class EditDialog(QDialog):
@@ -195,7 +200,7 @@ class AgentView(TaskDialog):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.setWindowTitle("Run agent loop")
+        self.setWindowTitle("Agent loop")
         self._build()
         self._lay_out()
 
@@ -274,18 +279,24 @@ class AgentView(TaskDialog):
         column.addWidget(self.view, 1)
         column.addWidget(self.ask)
         column.addLayout(next_line)
-        halves = QSplitter()
-        halves.addWidget(left)
-        halves.addWidget(self.answers)
-        halves.setSizes([640, 360])
-        halves.setChildrenCollapsible(False)
-        row = QHBoxLayout()
-        for button in self.ways.values():
-            row.addWidget(button)
-        row.addStretch(1)
+        self.halves = QSplitter()
+        self.halves.addWidget(left)
+        self.halves.addWidget(self.answers)
+        self.halves.setSizes([640, 360])
+        self.halves.setChildrenCollapsible(False)
+        row = FlowLayout()
+        row.add_all(list(self.ways.values()))
         whole = QVBoxLayout(self)
         whole.setContentsMargins(GRID * 2, GRID * 2, GRID * 2, GRID)
         whole.addLayout(head)
-        whole.addWidget(halves, 1)
+        whole.addWidget(self.halves, 1)
         whole.addLayout(row)
-        self.resize(1060, 720)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Put the mocks below the turns if there is no room beside them."""
+        super().resizeEvent(event)
+        beside = self.width() >= BESIDE_PX
+        wanted = Qt.Orientation.Horizontal if beside else Qt.Orientation.Vertical
+        if self.halves.orientation() != wanted:
+            self.halves.setOrientation(wanted)
+            self.halves.setSizes([640, 360])

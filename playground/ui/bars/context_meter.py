@@ -25,6 +25,7 @@ class ContextMeter(QAbstractButton):
         super().__init__()
         self._parts: Composition | None = None
         self._label = ""
+        self._words_shown = True
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
         self.clicked.connect(self.open)
@@ -38,6 +39,13 @@ class ContextMeter(QAbstractButton):
     def over(self) -> bool:
         """Return whether prompt and answer do not fit."""
         return self._parts is not None and self._parts.over
+
+    def show_words(self, shown: bool) -> None:
+        """Show the figure beside the bar, or the bar alone; the tooltip has the figure then."""
+        if shown != self._words_shown:
+            self._words_shown = shown
+            self.updateGeometry()
+            self.update()
 
     def show_parts(self, parts: Composition, total: int = 0) -> None:
         """Show a composition, scaled to the prompt's `total` tokens as the other panes show it, if it is given."""
@@ -58,7 +66,7 @@ class ContextMeter(QAbstractButton):
         label = f"{mark}context ≈ {round(parts.prompt):,} of {room}"
         wider = len(label) != len(self._label)
         self._label = label
-        self.setToolTip(self.words)
+        self.setToolTip(f"{label}\n{self.words}")
         self.setAccessibleName(label)
         self.setAccessibleDescription(self.words)
         if wider:
@@ -75,7 +83,8 @@ class ContextMeter(QAbstractButton):
 
     def sizeHint(self) -> QSize:
         metrics = QFontMetricsF(ui_font(12, tabular=True))
-        return QSize(round(metrics.horizontalAdvance(self._label)) + BAR_WIDTH_PX + GRID * 2 + 8, 28)
+        words = round(metrics.horizontalAdvance(self._label)) + GRID + 8 if self._words_shown else 0
+        return QSize(words + BAR_WIDTH_PX + GRID, round(metrics.height()) + 13)
 
     def open(self) -> None:
         """Show the parts as a table, under the meter."""
@@ -93,11 +102,9 @@ class ContextMeter(QAbstractButton):
         painter, theme = QPainter(self), current_theme()
         painter.setFont(ui_font(12, tabular=True))
         painter.setPen(theme.failure if self.over else theme.muted)
-        painter.drawText(
-            QRectF(GRID / 2, 0, self.width() - BAR_WIDTH_PX - GRID * 2, self.height()),
-            Qt.AlignmentFlag.AlignVCenter,
-            self._label,
-        )
+        if self._words_shown:
+            area = QRectF(GRID / 2, 0, self.width() - BAR_WIDTH_PX - GRID * 2, self.height())
+            painter.drawText(area, Qt.AlignmentFlag.AlignVCenter, self._label)
         if self._parts is not None:
             left, top = self.width() - BAR_WIDTH_PX - GRID / 2, (self.height() - BAR_PX) / 2
             paint_parts(painter, theme, QRectF(left, top, BAR_WIDTH_PX, BAR_PX), self._parts)

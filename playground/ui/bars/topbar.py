@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
 
-from PySide6.QtCore import Signal
+from PySide6.QtCore import QEvent, Signal
 from PySide6.QtGui import QAction, QResizeEvent
 from PySide6.QtWidgets import QButtonGroup, QFrame, QHBoxLayout, QMenu, QPushButton, QSizePolicy, QWidget
 
@@ -15,13 +16,20 @@ from playground.ui.theme import GRID, Theme
 from playground.ui.widgets.icons import icon_button, set_icon
 
 HEIGHT_PX = 44
-WORDS_PX = 1_280
-"""Least width with words on modes."""
-VERIFY_WORDS_PX = 1_400
-"""Least width with words on "Verify caching"."""
 LEAST_PX = 860
+COMPACT = range(6)
+"""Levels of compactness: 0 all words; 1 "Verify caching", 2 modes, 3 the context, 4 Send and a mode's tools without
+theirs; 5 names shortened."""
 VERIFY = "Verify caching"
-_NAME_CHARACTERS = 40
+_NAME_CHARACTERS, _FEW_CHARACTERS = 40, 14
+
+
+@runtime_checkable
+class CompactTools(Protocol):
+    """Controls of a mode that can be narrower."""
+
+    def show_compact(self, compact: bool) -> None:
+        """Leave out words, or show all."""
 
 
 class ModeSwitch(QFrame):
@@ -96,7 +104,9 @@ class TopBar(QFrame):
         self._send.setProperty("look", "primary")
         self._send.clicked.connect(self.send_clicked)
         self._verify = QPushButton(VERIFY)
-        self._words = (True, True)
+        self._fitted_px = 0
+        self._names = "", ""
+        self._shortcut = ""
         # Else the words would keep the window from becoming narrow.
         self.setMinimumWidth(LEAST_PX)
         set_icon(self._verify, "check", "text")
@@ -116,14 +126,38 @@ class TopBar(QFrame):
         self._mode_tools: QWidget | None = None
 
     def resizeEvent(self, event: QResizeEvent) -> None:
-        """Show icons only in a window too narrow for words: first for "Verify caching", then for the modes."""
+        """Leave out words in a window too narrow for them."""
         super().resizeEvent(event)
-        words = self.width() >= WORDS_PX, self.width() >= VERIFY_WORDS_PX
-        if words != self._words:
-            self._words = words
-            self.modes.show_words(words[0])
-            self._verify.setText(VERIFY if words[1] else "")
-            self._verify.setAccessibleName(VERIFY)
+        self._fit()
+
+    def event(self, event: QEvent) -> bool:
+        """Follow a control that has become wider or narrower."""
+        done = super().event(event)
+        if event.type() == QEvent.Type.LayoutRequest and self._row.sizeHint().width() != self._fitted_px:
+            self._fit()
+        return done
+
+    def _fit(self) -> None:
+        """Find the lowest level at which the controls fit."""
+        for level in COMPACT:
+            self._show_level(level)
+            self._row.invalidate()
+            self._fitted_px = self._row.sizeHint().width()
+            if self._fitted_px <= self.width():
+                break
+
+    def _show_level(self, level: int) -> None:
+        self._verify.setText(VERIFY if level < 1 else "")
+        self._verify.setAccessibleName(VERIFY)
+        self.modes.show_words(level < 2)
+        self.context.show_words(level < 3)
+        label = "Stop" if self._running else "Send"
+        self._send.setText(f"{label}  {self._shortcut}" if level < 4 else label)
+        if isinstance(self._mode_tools, CompactTools):
+            self._mode_tools.show_compact(level >= 4)
+        most = _FEW_CHARACTERS if level >= 5 else _NAME_CHARACTERS
+        for button, name in zip((self._endpoint, self._file), self._names, strict=True):
+            button.setText(_shortened(name, most))
 
     def show_tools(self, tools: QWidget | None, *, prompt: bool) -> None:
         """Display the prompt's controls, or those of another mode in their place."""
@@ -135,6 +169,7 @@ class TopBar(QFrame):
         if tools is not None:
             self._row.addWidget(tools, 1000)  # takes the room of the stretch before it
             tools.show()
+        self._fit()
 
     def set_file_menu(self, menu: QMenu) -> None:
         """Set the menu of the button with the prompt's name."""
@@ -151,25 +186,28 @@ class TopBar(QFrame):
         menu.addSeparator()
         menu.addAction(self._connect)
         self._endpoint.setMenu(menu)
-        self._endpoint.setText(_shortened(chosen.name))
+        self._names = chosen.name, self._names[1]
+        self._fit()
         self._endpoint.setToolTip(f"Requests go to {chosen.name} · model {chosen.model} · {chosen.plan.name}")
 
     def show_file(self, name: str, changed: bool) -> None:
         """Show the prompt's name; a dot marks unsaved changes."""
-        self._file.setText(f"{_shortened(name or 'Untitled')}{' •' if changed else ''}")
+        shown = f"{name or 'Untitled'}{' •' if changed else ''}"
+        if shown != self._names[1]:
+            self._names = self._names[0], shown
+            self._fit()
         self._file.setToolTip("Unsaved changes; a draft is on disk" if changed else name or "Untitled")
 
     @property
     def file_label(self) -> str:
-        """The text of the button with the prompt's name."""
+        """Return the text of the button with the prompt's name."""
         return self._file.text()
 
     def show_running(self, running: bool, shortcut: str) -> None:
         """Show Send, or Stop while a request runs, in the same place."""
-        self._running = running
+        self._running, self._shortcut = running, shortcut
         self._verify.setEnabled(not running)
-        label = "Stop" if running else "Send"
-        self._send.setText(f"{label}  {shortcut}")
+        self._fit()
         self._send.setAccessibleName("Stop the request" if running else "Send the prompt")
         if self._send.property("look") != ("stop" if running else "primary"):
             self._send.setProperty("look", "stop" if running else "primary")
@@ -191,9 +229,11 @@ class TopBar(QFrame):
         self._verify.setEnabled(not self._running and not self._refusal)
 
 
-def _shortened(name: str) -> str:
-    # A & in a button's text would be taken for a mnemonic.
-    shown = name if len(name) <= _NAME_CHARACTERS else name[: _NAME_CHARACTERS - 1] + "…"
+def _shortened(name: str, most: int) -> str:
+    # A & in a button's text would be taken for a mnemonic. The mark of unsaved changes is not cut.
+    mark = " •" if name.endswith(" •") else ""
+    bare = name.removesuffix(mark)
+    shown = (bare if len(bare) <= most else bare[: most - 1] + "…") + mark
     return shown.replace("&", "&&")
 
 

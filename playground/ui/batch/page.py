@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any
 
 from PySide6.QtCore import QRect, Qt, QTimer, Signal
-from PySide6.QtGui import QDragEnterEvent, QDropEvent, QPainter, QPaintEvent
+from PySide6.QtGui import QDragEnterEvent, QDropEvent, QPainter, QPaintEvent, QShowEvent
 from PySide6.QtWidgets import (
     QButtonGroup,
     QFrame,
@@ -21,11 +22,12 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from playground.experiments.batch_lines import BatchLine
 from playground.experiments.batch_results import BatchTotals
 from playground.export.terminal import visible
 from playground.runs.metrics import dollars, percent, seconds
 from playground.ui.bars.banner import SlimBar
-from playground.ui.batch.model import BatchLine, BatchModel, line_filter
+from playground.ui.batch.model import BatchModel
 from playground.ui.batch.setup import BatchSetup
 from playground.ui.batch.table import BatchTable
 from playground.ui.theme import GRID, current_theme, mono_font, ui_font
@@ -139,8 +141,7 @@ class BatchDetail(QFrame):
     def show_line(self, line: BatchLine | None) -> None:
         """Show a row; None clears the display."""
         result = (line.result if line else None) or {}
-        run_id = result.get("run_id") if line and line.run is None else line.run.id if line and line.run else None
-        self.open.setEnabled(bool(run_id))
+        self.open.setEnabled(line is not None and line.run_id is not None)
         self.id.show_id(line.request_id or "" if line else "", "" if line else "no row is selected")
         values = line.item.document.variables if line else {}
         title = [f"Row {line.item.row.number:,}"] if line else ["Select a row to see its completion."]
@@ -179,11 +180,14 @@ class BatchPage(QWidget):
     retry_asked = Signal()
     open_asked = Signal(str)
     """A logged request is to be opened: its run_id."""
+    displayed = Signal()
+    """The page became visible."""
 
-    def __init__(self) -> None:
+    def __init__(self, start: Callable[[Coroutine[Any, Any, None], str], object]) -> None:
+        """`start` starts a task."""
         super().__init__()
         self.setAcceptDrops(True)
-        self.model = BatchModel()
+        self.model = BatchModel(start)
         self.notice = SlimBar("Batch")
         self.setup = BatchSetup()
         self.table = BatchTable(self.model)
@@ -311,8 +315,8 @@ class BatchPage(QWidget):
 
     def show_counts(self, *, can_retry: bool) -> None:
         """Update everything that depends on the number of rows by status."""
-        counts, total = self.model.counts, len(self.model.lines)
-        numbers = {"All": total, "Failed": counts["failed"], "Prefix cold": self.model.cold}
+        counts, total = self.model.lines.counts, len(self.model.lines)
+        numbers = {"All": total, "Failed": counts["failed"], "Prefix cold": self.model.lines.cold}
         for label, button in self.quick.items():
             button.setText(f"{label} {numbers[label]:,}")
         self.bar.headline.setText(f"{counts['done'] + counts['failed']:,} of {total:,}")
@@ -336,7 +340,7 @@ class BatchPage(QWidget):
 
     def _apply_filter(self) -> None:
         text = self.filter.text().strip()
-        self.model.set_filter(line_filter(text) if text else None)
+        self.model.set_filter(text)
         for label, query in QUICK:
             self.quick[label].setChecked(query == text)
 
@@ -358,11 +362,12 @@ class BatchPage(QWidget):
 
     def _open(self) -> None:
         line = self.table.current_line()
-        if line is None:
-            return
-        run_id = line.run.id if line.run is not None else (line.result or {}).get("run_id")
-        if isinstance(run_id, str):
-            self.open_asked.emit(run_id)
+        if line is not None and line.run_id is not None:
+            self.open_asked.emit(line.run_id)
+
+    def showEvent(self, event: QShowEvent) -> None:
+        super().showEvent(event)
+        self.displayed.emit()
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
         if event.mimeData().hasUrls():
@@ -379,6 +384,7 @@ class BatchTools(QFrame):
     """Toolbar of Batch mode: prompt and data, export, stop, and the one filled button."""
 
     prompt_asked = Signal()
+    _run_state: tuple[str, bool] | None = None
 
     def __init__(self) -> None:
         super().__init__()
@@ -399,13 +405,30 @@ class BatchTools(QFrame):
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(GRID)
-        left: Sequence[QWidget] = (self.prompt, QLabel("with"), self.data)
+        self._with = QLabel("with")
+        left: Sequence[QWidget] = (self.prompt, self._with, self.data)
         for widget in left:
             row.addWidget(widget)
         row.addStretch(1)
         for widget in (self.export, self.stop, self.run):
             row.addWidget(widget)
 
+    def show_compact(self, compact: bool) -> None:
+        """Show icons in place of the words on Export and Stop, or the words."""
+        self._with.setVisible(not compact)
+        for button, label in ((self.export, "Export…"), (self.stop, "Stop")):
+            button.setText("" if compact else label)
+            button.setAccessibleName(label)
+            button.setToolTip(label if compact else "")
+
     def set_data_menu(self, menu: QMenu) -> None:
         """Set the menu of the data button."""
         self.data.setMenu(menu)
+
+    def show_run(self, label: str, *, enabled: bool) -> None:
+        """Set the filled button."""
+        if self._run_state != (label, enabled):
+            self._run_state = label, enabled
+            self.run.setText(label)
+            self.run.setEnabled(enabled)
+            set_icon(self.run, "pause" if label == "Pause" else "play", "on_accent" if enabled else "muted")

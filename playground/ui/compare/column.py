@@ -155,22 +155,35 @@ class ColumnView(QFrame):
         for (action, _), item in zip(MENU, self.menu.actions(), strict=True):
             item.setEnabled(enabled.get(action, True))
 
-    def show_run(self, state: RunState | None, run: RunFigures | None, elapsed_s: float, note: str) -> None:
-        """Show a request, live or ended. `note` replaces the status if nothing was sent."""
+    def show_text(self, text: str) -> None:
+        """Show the text of a request in flight; its figures are shown by `show_run`."""
+        self.text.show_text(text, final=False)
+        self._show_answer()
+
+    def show_run(
+        self,
+        state: RunState | None,
+        run: RunFigures | None,
+        elapsed_s: float,
+        note: str,
+        expected: float | None = None,
+    ) -> None:
+        """Show a request, live or ended. `note` replaces the status if nothing was sent, and `expected` is then the
+        forecast of cached tokens."""
         running = state is not None and not state.ended
         text = run.text if run is not None else ""
-        if run is not None and state is not None and not state.ended:
+        if running and state is not None:
             text = state.text
         self.text.show_text(text, final=not running)
         if not text:
             self._set_placeholder(waiting(state, elapsed_s) if running and state else note or _empty(run))
         self._show_answer()
-        self._show_figures(run)
+        self._show_figures(run, expected)
         self._show_status(state, run, elapsed_s, note)
 
-    def _show_figures(self, run: RunFigures | None) -> None:
+    def _show_figures(self, run: RunFigures | None, expected_now: float | None) -> None:
         cached = run.cached_tokens if run else None
-        forecast = run.forecast_cached if run else None
+        forecast = run.forecast_cached if run else expected_now
         expected = "" if forecast is None else f"forecast ≈ {forecast:,.0f} cached"
         text = f"{cached:,} cached" if cached is not None else expected or f"{UNKNOWN} cached"
         _set(self.input, f"{run.input.text if run else UNKNOWN} in")
@@ -204,7 +217,8 @@ class ColumnView(QFrame):
             reason = "" if run.finish_reason in (None, "stop") else f" ({run.finish_reason})"
             tokens = UNKNOWN if run.completion_tokens is None else f"{run.completion_tokens:,}"
             end = run.error or (ending(state) if state is not None else "")
-            status = f"{done}{reason} · {seconds(run.total_s)} · {tokens} out" + (f" · {end}" if end else "")
+            http = f" · HTTP {run.status}" if run.phase == "failed" and run.status is not None else ""
+            status = f"{done}{reason}{http} · {seconds(run.total_s)} · {tokens} out" + (f" · {end}" if end else "")
         self.status.set_full_text(status)
         self.stop.setVisible(running)
         self.use.setVisible(not running)
@@ -250,7 +264,7 @@ class ColumnView(QFrame):
 def _empty(run: RunFigures | None) -> str:
     if run is None:
         return "Not sent yet."
-    return run.error or "The response has no text."
+    return "\n".join(filter(None, (run.error, run.error_detail))) or "The response has no text."
 
 
 def _set(label: QLabel, text: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from PySide6.QtCore import Qt, Signal
+from PySide6.QtGui import QShowEvent
 from PySide6.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -67,6 +68,7 @@ class CompareTools(QWidget):
         self.stop = QPushButton("Stop all")
         set_icon(self.stop, "stop", "text")
         self.send = QPushButton()
+        self._shortcut, self._compact = "", False
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(GRID)
@@ -75,11 +77,19 @@ class CompareTools(QWidget):
         for widget in (self.differences, QLabel("Runs"), self.runs, self.stop, self.send):
             row.addWidget(widget)
 
+    def show_compact(self, compact: bool) -> None:
+        """Leave out the shortcut and shorten labels, or show all."""
+        self._compact = compact
+        self.send.setText("Send all" if compact else f"Send all  {self._shortcut}")
+        self.differences.setText("Differences" if compact else "Word differences from A")
+        self.differences.setAccessibleName("Word differences from A")
+
     def show_running(self, running: bool, shortcut: str) -> None:
         """Show Send all, or that requests run."""
         self.stop.setEnabled(running)
         self.send.setEnabled(not running)
-        self.send.setText(f"Send all  {shortcut}")
+        self._shortcut = shortcut
+        self.show_compact(self._compact)
         self.send.setProperty("look", "primary")
         set_icon(self.send, "play", "muted" if running else "on_accent")
         restyle(self.send)
@@ -136,8 +146,8 @@ class PrefixStrip(QFrame):
         """The descriptions beside the bars."""
         return [text.full_text for letter, _, text in self._rows if not letter.isHidden()]
 
-    def show_prefixes(self, prefixes: Sequence[Prefix]) -> None:
-        """Show the prefixes of all columns."""
+    def show_prefixes(self, prefixes: Sequence[Prefix], order: str) -> None:
+        """Show the prefixes of all columns, and the sentence about the order of sending."""
         while len(self._rows) < len(prefixes):
             self._add_row(len(self._rows))
         widest = max((prefix.total for prefix in prefixes), default=0.0)
@@ -146,7 +156,7 @@ class PrefixStrip(QFrame):
                 widget.setVisible(index < len(prefixes))
             if index < len(prefixes):
                 self._show(row, index, prefixes[index], widest)
-        self.costs.setText("\n".join(cost_texts(prefixes)) if prefixes else "")
+        self.costs.setText("\n".join(filter(None, (*cost_texts(prefixes), order))) if prefixes else "")
         self.costs.setVisible(bool(self.costs.text()))
 
     def _add_row(self, index: int) -> None:
@@ -182,10 +192,12 @@ class PrefixStrip(QFrame):
 
 
 class ValueRow(QFrame):
-    """Values that all columns share, and the order of sending."""
+    """Values that all columns share, typed or from a row of data, and the order of sending."""
 
     value_edited = Signal(str, str)
     """A variable's name and its value."""
+    row_chosen = Signal(int)
+    """The number of a row of the data, from 0."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -204,12 +216,20 @@ class ValueRow(QFrame):
         scroll.setFixedHeight(36)
         scroll.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.open_rows = QPushButton("Row from CSV…")
+        self.open_rows.setProperty("look", "link")
+        self.open_rows.setToolTip("Fill the values from a row of a CSV, TSV or JSON lines file")
+        self.rows = padded(QSpinBox())
+        self.rows.setAccessibleName("Row of the data")
+        self.rows.setKeyboardTracking(False)
+        self.rows.hide()
+        self.rows.valueChanged.connect(self.row_chosen)
         self.order = _choice("Order of sending", _ORDER_LABELS, list(ORDERS.values()))
         self.start = _choice("State of the cache", _START_LABELS, list(CACHE_STARTS.values()))
         row = QHBoxLayout(self)
         row.setContentsMargins(14, 2, 14, 2)
         row.setSpacing(GRID)
-        for widget in (title, self.hint, scroll, self.order, self.start):
+        for widget in (title, self.hint, scroll, self.open_rows, self.rows, self.order, self.start):
             row.addWidget(widget, 1 if widget is scroll else 0)
 
     def show_values(self, values: Mapping[str, str | None]) -> None:
@@ -229,6 +249,18 @@ class ValueRow(QFrame):
                 field.setCursorPosition(0)
             field.setPlaceholderText("no value" if value is None else "")
         self.hint.setText("shared by all columns" if values else "these prompts have no variables")
+
+    def show_rows(self, count: int, name: str) -> None:
+        """Offer the rows of a data file. Emits `row_chosen` for the first one."""
+        self.rows.blockSignals(True)
+        self.rows.setRange(0, count - 1)
+        self.rows.setValue(0)
+        self.rows.blockSignals(False)
+        self.rows.setPrefix("row ")
+        self.rows.setSuffix(f" of {count:,}")
+        self.rows.setToolTip(f"{name}: rows are counted from 0, as in Batch")
+        self.rows.show()
+        self.row_chosen.emit(0)
 
     def _field(self, name: str) -> QLineEdit:
         label, field = QLabel(name), QLineEdit()
@@ -260,6 +292,8 @@ class ComparePage(QWidget):
     copy_asked = Signal()
     html_asked = Signal()
     markdown_asked = Signal()
+    displayed = Signal()
+    """The page became visible."""
 
     def __init__(self, theme: Theme) -> None:
         super().__init__()
@@ -318,6 +352,10 @@ class ComparePage(QWidget):
         column.addLayout(head)
         column.addWidget(self.summary, 1)
         return pane
+
+    def showEvent(self, event: QShowEvent) -> None:
+        super().showEvent(event)
+        self.displayed.emit()
 
     def set_columns(self, count: int) -> None:
         """Create or remove column views so that there are `count`."""

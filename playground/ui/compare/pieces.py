@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from PySide6.QtCore import QTimer
 from PySide6.QtGui import QTextCharFormat, QTextCursor, QTextOption
 from PySide6.QtWidgets import QFrame, QPlainTextEdit
 
@@ -13,6 +14,8 @@ from playground.prompt.diff import DiffRow
 from playground.ui.theme import GRID, current_theme, mono_font
 
 MOST_PIECES = 4_000
+SLICE = 200
+"""Pieces that are inserted in one turn of the event loop: a frame."""
 
 
 class PieceView(QPlainTextEdit):
@@ -30,6 +33,9 @@ class PieceView(QPlainTextEdit):
         self.setProperty("textZoom", True)
         self.document().setDocumentMargin(margin)
         self._pieces: tuple[tuple[str, str], ...] = ()
+        self._left: list[tuple[str, str]] = []
+        self._next = QTimer(self, interval=0, singleShot=True)
+        self._next.timeout.connect(self._insert)
 
     def show_pieces(self, pieces: Sequence[Piece]) -> None:
         """Show a difference of two texts, at most MOST_PIECES pieces of it."""
@@ -51,14 +57,27 @@ class PieceView(QPlainTextEdit):
             return
         self._pieces = pieces
         self.clear()
-        cursor = QTextCursor(self.document())
-        cursor.beginEditBlock()
-        for sign, text in pieces[:MOST_PIECES]:
-            cursor.insertText(visible(text), _format(sign))
+        shown = list(pieces[:MOST_PIECES])
         if len(pieces) > MOST_PIECES:
-            cursor.insertText(f"\n⋯ {len(pieces) - MOST_PIECES:,} more differences", _format("head"))
-        cursor.endEditBlock()
+            shown.append(("head", f"\n⋯ {len(pieces) - MOST_PIECES:,} more differences"))
+        self._left = shown
+        self._insert()
         self.moveCursor(QTextCursor.MoveOperation.Start)
+
+    def _insert(self) -> None:
+        """Insert the next pieces; the rest follows in later turns of the event loop."""
+        formats = {sign: _format(sign) for sign in ("same", "gone", "come", "head")}
+        cursor = QTextCursor(self.document())
+        cursor.movePosition(QTextCursor.MoveOperation.End)
+        cursor.beginEditBlock()
+        for sign, text in self._left[:SLICE]:
+            cursor.insertText(visible(text), formats[sign])
+        cursor.endEditBlock()
+        self._left = self._left[SLICE:]
+        if self._left:
+            self._next.start()
+        else:
+            self._next.stop()
 
 
 def _format(sign: str) -> QTextCharFormat:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, Signal
-from PySide6.QtWidgets import QFileDialog, QWidget
+from PySide6.QtWidgets import QDialog, QFileDialog, QWidget
 
 from playground.prompt.document import Document
 from playground.prompt.field_errors import InputError
@@ -24,15 +25,26 @@ if TYPE_CHECKING:
     from playground.ui.panes.prompt.pane import PromptPane
 
 
+WIDTH_PX = 560
+
+
 class Chaining(QObject):
     """One a window."""
 
     trouble = Signal(str)
 
     def __init__(
-        self, window: QWidget, workspace: AppServices, prompt: PromptPane, files: Files, voicing: VoiceController
+        self,
+        window: QWidget,
+        workspace: AppServices,
+        prompt: PromptPane,
+        files: Files,
+        voicing: VoiceController,
+        show_page: Callable[[QDialog, int], None],
     ) -> None:
+        """`show_page` shows a dialog in the side panel, at a preferred width in device-independent pixels."""
         super().__init__(window)
+        self._show_page = show_page
         self._window, self._workspace, self._prompt, self._files = window, workspace, prompt, files
         self._voicing = voicing
         self._desk: AgentService | None = None
@@ -60,13 +72,11 @@ class Chaining(QObject):
             self.dialog.show_prompt()
 
     def open(self) -> AgentDialog:
-        """The dialog, made or brought to the front."""
+        """Show the page in the side panel; it is made if there is none."""
         if self.dialog is None:
             self.dialog = self._made()
         self.dialog.show_prompt()
-        self.dialog.show()
-        self.dialog.raise_()
-        self.dialog.activateWindow()
+        self._show_page(self.dialog, WIDTH_PX)
         return self.dialog
 
     def run(self) -> AgentDialog:

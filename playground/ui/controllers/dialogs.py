@@ -8,11 +8,11 @@ from base64 import b64decode, b64encode
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from PySide6.QtCore import QByteArray, QObject, Qt, Signal
 from PySide6.QtGui import QGuiApplication, QKeySequence
-from PySide6.QtWidgets import QDialog, QFileDialog, QMainWindow
+from PySide6.QtWidgets import QMainWindow
 
 from playground.client.endpoint import ELECTRON_ID
 from playground.services import AppServices
@@ -24,6 +24,8 @@ from playground.ui.appearance import Appearance
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from PySide6.QtWidgets import QDialog
+
     from playground.client.endpoint import Endpoint
     from playground.lint.model import Finding
     from playground.prompt.document import Document, Json, Tool
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from playground.ui.dialogs.connect import ConnectDialog, ProbeResult
     from playground.ui.dialogs.guide import GuideDialog
     from playground.ui.dialogs.palette import Rebound
+    from playground.ui.dialogs.repeat import RepeatDialog
     from playground.ui.dialogs.tool_server import ToolServerDialog
     from playground.ui.panes.prompt.pane import PromptPane
 
@@ -50,6 +53,11 @@ _COPIED = {
 }
 
 
+Page = TypeVar("Page", bound="QDialog")
+PAGE_PX = 460
+"""Preferred width of a page in the side panel."""
+
+
 class DialogController(QObject):
     """Opens dialogs with open(), never exec(): exec() stops every other task of the one loop."""
 
@@ -62,6 +70,9 @@ class DialogController(QObject):
         self._actions: Actions | None = None
         self.extra_commands: Callable[[], Sequence[tuple[str, Callable[[], object]]]] = tuple
         """Additional palette entries: (label, callback)."""
+        self.show_page: Callable[[QDialog, int], None] = lambda page, _width: page.show()
+        """Shows a dialog in the side panel, at a preferred width in device-independent pixels."""
+        self._pages: dict[str, QDialog] = {}
 
     @property
     def window(self) -> QMainWindow:
@@ -111,6 +122,8 @@ class DialogController(QObject):
         if run_id is None:
             self.trouble.emit("There is no request to export yet.")
             return
+        from PySide6.QtWidgets import QFileDialog  # not for the first frame
+
         dialog = QFileDialog(self._window, "Export the request")
         dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
         dialog.setNameFilters(["Web page (*.html)", "Markdown (*.md)"])
@@ -155,58 +168,86 @@ class DialogController(QObject):
         dialog.chosen.connect(apply)
         dialog.open()
 
-    def repeat_dialog(self, prompt: PromptPane, requests: Requests) -> None:
-        """The prompt several times, each a request of its own in the log."""
+    def _page(self, name: str, make: Callable[[], Page], width: int = PAGE_PX) -> Page:
+        """Show a page in the side panel: the open one while its work runs, else a new one."""
+        page = self._pages.get(name)
+        if page is not None and not getattr(page, "running", False):
+            page.reject()  # close() would not end a page behind another tab
+            page = None
+        if page is None:
+            page = self._pages[name] = make()
+            page.finished.connect(lambda _result: self._pages.pop(name, None))
+        self.show_page(page, width)
+        return cast("Page", page)
+
+    def set_theme(self) -> None:
+        """Apply the theme to the open pages."""
+        for page in self._pages.values():
+            if (chart := getattr(page, "chart", None)) is not None:
+                chart.set_theme(self._appearance.theme)
+
+    def repeat_dialog(self, prompt: PromptPane, requests: Requests) -> RepeatDialog:
+        """Open the repetition of the prompt; each request is in the log."""
         from playground.ui.dialogs.repeat import RepeatDialog, ahead_of
 
         workspace, document = self._workspace, prompt.document()
         endpoint = workspace.endpoint
         ahead = ahead_of(workspace, document, requests.current.run.state if requests.current else None)
 
-        async def send() -> RunState:
-            dispatch = await workspace.sender.send(document, endpoint, lambda sent: requests.sent_beside(sent.run.id))
+        async def send(group: str) -> RunState:
+            dispatch = await workspace.sender.send(
+                document, endpoint, lambda sent: requests.sent_beside(sent.run.id), tags=[group]
+            )
             return dispatch.run.state
 
-        dialog = RepeatDialog(ahead, send, workspace.tasks.start, self._window)
-        dialog.show()
+        return self._page("repeat", lambda: RepeatDialog(ahead, send, workspace.tasks.start, self._window))
 
     def cache_lab(self, requests: Requests) -> CacheLabDialog:
-        """Experiments on the chosen endpoint's cache; each request is one of its own in the log."""
+        """Open the experiments on the chosen endpoint's cache; each request is in the log."""
         from playground.experiments.lab import FILE as LAB_FILE
+        from playground.runs.record import group_tag
         from playground.ui.dialogs.cache_lab import CacheLabDialog, CacheLabServices
 
         workspace = self._workspace
         endpoint = workspace.endpoint
 
+        group = group_tag("lab")
+
         async def send(document: Document) -> RunState:
             dispatch = await workspace.sender.send(
-                document, endpoint, lambda sent: requests.sent_beside(sent.run.id), tag="experiment"
+                document, endpoint, lambda sent: requests.sent_beside(sent.run.id), tag="experiment", tags=[group]
             )
             return dispatch.run.state
 
-        bench = CacheLabServices(endpoint, send, workspace.folder / LAB_FILE, workspace.tasks.start)
-        dialog = CacheLabDialog(self._appearance.theme, bench, self._window)
-        dialog.lifetime_found.connect(
-            lambda found: workspace.settings.set("cache_lifetime_s", max(10, min(round(found), 86_400)))
-        )
-        dialog.show()
-        return dialog
+        def make() -> CacheLabDialog:
+            bench = CacheLabServices(endpoint, send, workspace.folder / LAB_FILE, workspace.tasks.start)
+            dialog = CacheLabDialog(self._appearance.theme, bench, self._window)
+            dialog.lifetime_found.connect(
+                lambda found: workspace.settings.set("cache_lifetime_s", max(10, min(round(found), 86_400)))
+            )
+            return dialog
+
+        return self._page("lab", make)
 
     def replay_dialog(self, requests: Requests) -> ReplayDialog:
-        """What the cache did with logged requests, and what ended their prefixes."""
+        """Open what the cache did with logged requests, and what ended their prefixes."""
         from playground.ui.dialogs.cache_history import ReplayDialog
 
         workspace = self._workspace
-        dialog = ReplayDialog(
-            self._appearance.theme,
-            workspace.replay,
-            workspace.tasks.start,
-            workspace.endpoint.rates,
-            parent=self._window,
-        )
-        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        dialog.open_requested.connect(requests.open_logged)
-        dialog.show()
+
+        def make() -> ReplayDialog:
+            dialog = ReplayDialog(
+                self._appearance.theme,
+                workspace.replay,
+                workspace.tasks.start,
+                workspace.endpoint.rates,
+                parent=self._window,
+            )
+            dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+            dialog.open_requested.connect(requests.open_logged)
+            return dialog
+
+        dialog = self._page("history", make)
         dialog.run()
         return dialog
 
@@ -250,10 +291,9 @@ class DialogController(QObject):
         from playground.lint.examples import EXAMPLES
         from playground.ui.dialogs.guide import GuideDialog
 
-        dialog = GuideDialog(EXAMPLES, self._window)
+        dialog = self._page("guide", lambda: GuideDialog(EXAMPLES, self._window))
         if rule:
             dialog.show_rule(rule)
-        dialog.open()
         return dialog
 
     def connect_dialog(self, endpoint_id: str = "") -> ConnectDialog:

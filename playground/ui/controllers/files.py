@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import uuid
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QEvent, QFileSystemWatcher, QObject, Qt, QTimer, Signal
 from PySide6.QtGui import QDropEvent
-from PySide6.QtWidgets import QFileDialog, QMessageBox, QWidget
+from PySide6.QtWidgets import QWidget
 
 from playground.assets import asset
-from playground.client.redact import MASK
 from playground.prompt.document import Document, Message
 from playground.prompt.field_errors import InputError
 from playground.prompt.files import PROMPT_FORMAT, FileFormat, OpenedPrompt, dump, missing_in, parse_bytes
-from playground.prompt.import_formats.detect import import_kind, open_any, open_any_bytes
 from playground.prompt.json_bounds import loads
 from playground.storage.draft import Draft
 from playground.storage.paths import write_shared
@@ -46,6 +43,8 @@ def sample_document(name: str = "acme-phone-agent") -> Document:
 
 def digest_of(data: bytes) -> str:
     """Return what identifies the content of a file."""
+    import hashlib  # loads OpenSSL, which the first frame does not need
+
     return hashlib.sha256(data).hexdigest()
 
 
@@ -165,6 +164,8 @@ class Files(QObject):
 
     def open(self) -> None:
         """Ask for a file and open it."""
+        from PySide6.QtWidgets import QFileDialog  # not for the first frame
+
         dialog = QFileDialog(self._window, "Open a prompt file or a request body")
         dialog.setNameFilter(FILTER)
         dialog.setFileMode(QFileDialog.FileMode.ExistingFile)
@@ -215,6 +216,8 @@ class Files(QObject):
 
     async def _read(self, path: Path) -> tuple[OpenedPrompt, str] | None:
         def read() -> tuple[OpenedPrompt, str]:
+            from playground.prompt.import_formats.detect import open_any_bytes
+
             data = path.read_bytes()
             return open_any_bytes(data, path.name), digest_of(data)
 
@@ -250,6 +253,8 @@ class Files(QObject):
 
     def save_as(self) -> None:
         """Ask for a file and a format, and save to it."""
+        from PySide6.QtWidgets import QFileDialog  # not for the first frame
+
         dialog = QFileDialog(self._window, "Save the prompt")
         dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
         dialog.setNameFilters([PROMPTS, BODIES, *EXPORTS])
@@ -307,19 +312,23 @@ class Files(QObject):
         async with self._saving:
             file, document = page.file, page.document
             written = file_format or file.format
-            data = dump(document, written).encode()
             if file.digest == NOT_COMPARED and file is self.file:
                 await self.check_disk(while_saving=True)
             known = None if force or path != file.path else file.digest
+
+            def write() -> tuple[str | None, str]:
+                data = dump(document, written).encode()
+                return _write_unless_changed(path, data, known), digest_of(data)
+
             try:
-                conflict = await asyncio.to_thread(_write_unless_changed, path, data, known)
+                conflict, digest = await asyncio.to_thread(write)
             except OSError as error:
                 self.trouble.emit(f"{path} cannot be written: {error.strerror or error}. The draft is not affected.")
                 return
             if conflict is not None:
                 self._show_conflict(path)
                 return
-            self._saved(file, PromptFile(path, written, document, digest_of(data)))
+            self._saved(file, PromptFile(path, written, document, digest))
 
     def _saved(self, before: PromptFile, now: PromptFile) -> None:
         old_path = before.path
@@ -343,6 +352,8 @@ class Files(QObject):
         if not page.dirty or not any(message.content for message in page.document.messages):
             run()
             return
+        from PySide6.QtWidgets import QMessageBox  # not for the first frame
+
         box = QMessageBox(self._window)
         box.setWindowTitle("Unsaved changes")
         box.setTextFormat(Qt.TextFormat.PlainText)
@@ -396,14 +407,13 @@ class Files(QObject):
         if file.path is None or (self._saving.locked() and not while_saving):
             return
         try:
-            data = await asyncio.to_thread(file.path.read_bytes)
+            digest, on_disk = await asyncio.to_thread(_content_of, file.path, compared=file.digest != NOT_COMPARED)
         except OSError:
             # Removed or not readable: saving writes it again.
             return
         if file is not self.file or (self._saving.locked() and not while_saving):
             return
-        digest = digest_of(data)
-        if file.digest == NOT_COMPARED and _document_in(data) == file.saved:
+        if file.digest == NOT_COMPARED and on_disk == file.saved:
             # After a restart: the file still has the content that was saved.
             file.digest = digest
         if digest not in (file.digest, file.kept):
@@ -435,9 +445,12 @@ class Files(QObject):
         file = self.file
         if file.path is None:
             return
-        data = await asyncio.to_thread(_bytes_of, file.path)
-        file.digest = file.kept = digest_of(data)
-        file.saved = _document_in(data) or Document()
+        try:
+            digest, on_disk = await asyncio.to_thread(_content_of, file.path)
+        except OSError:
+            digest, on_disk = digest_of(b""), None
+        file.digest = file.kept = digest
+        file.saved = on_disk or Document()
         self._prompt.file_bar.hide()
         self.edited(self._prompt.document())
 
@@ -468,6 +481,9 @@ class Files(QObject):
 
     async def offer_import(self, text: str) -> None:
         """Open pasted text of another format as a prompt if the prompt was empty; otherwise offer that."""
+        from playground.client.redact import MASK
+        from playground.prompt.import_formats.detect import import_kind, open_any
+
         kind, bar = import_kind(text), self._prompt.paste_bar
         try:
             opened = await asyncio.to_thread(open_any, text)
@@ -505,19 +521,12 @@ class Files(QObject):
 
 
 def _empty() -> Document:
-    return Document(messages=(Message("system", ""), Message("user", "")), id=uuid.uuid4().hex)
+    return Document(messages=(Message("system", ""), Message("user", "")), id=os.urandom(16).hex())
 
 
 def is_log(path: Path) -> bool:
     """Whether a file is imported into the request log when it is opened, and not opened as a prompt."""
     return path.suffix.lower() in (".har", ".jsonl")
-
-
-def _bytes_of(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError:
-        return b""
 
 
 def _has_requests(path: Path) -> bool:
@@ -533,11 +542,13 @@ def _has_requests(path: Path) -> bool:
 MAX_FIRST_LINE_BYTES = 4_000_000
 
 
-def _document_in(data: bytes) -> Document | None:
+def _content_of(path: Path, *, compared: bool = False) -> tuple[str, Document | None]:
+    """Return the digest of a file, and its prompt unless it was `compared` already. Raises OSError."""
+    data = path.read_bytes()
     try:
-        return identified(parse_bytes(data).document)
+        return digest_of(data), None if compared else identified(parse_bytes(data).document)
     except InputError:
-        return None
+        return digest_of(data), None
 
 
 def _write_unless_changed(path: Path, data: bytes, known: str | None) -> str | None:

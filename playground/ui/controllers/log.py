@@ -153,6 +153,7 @@ class LogPaths(QObject):
         self._bounds = _timer(self, HOUR_MS, self.keep_bounds)
         self._bounds.start()
         self.set_clock(settings.text("log_clock"))
+        pane.model.fold_groups(settings.flag("log_groups"))
         pane.menu_button.setMenu(self._menu())
 
     @property
@@ -229,6 +230,11 @@ class LogPaths(QObject):
         else:
             self._ago.stop()
 
+    def fold_groups(self, folded: bool) -> None:
+        """List the requests of an experiment as one row, or each of them."""
+        self._workspace.settings.set("log_groups", folded)
+        self._pane.model.fold_groups(folded)
+
     def _menu(self) -> QMenu:
         menu = QMenu(self._pane.menu_button)
         menu.aboutToShow.connect(partial(self._fill, menu))
@@ -246,6 +252,10 @@ class LogPaths(QObject):
             action.setChecked(self._pane.model.clock == clock)
             action.setActionGroup(group)
             action.triggered.connect(lambda _checked, clock=clock: self.set_clock(clock))
+        groups = menu.addAction("Group requests of experiments")
+        groups.setCheckable(True)
+        groups.setChecked(self._pane.model.filter.folding is not None)
+        groups.toggled.connect(self.fold_groups)
         columns = self.layout.menu()
         columns.setTitle("Columns")
         menu.addMenu(columns)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -154,7 +153,7 @@ class LogWork(QObject):
             "compare": self._compare,
             "ticket": self._ticket,
             "export": self._export,
-            "export_shown": lambda: self._export_of(replace(self._pane.model.filter, order=None)),
+            "export_shown": lambda: self._export_of(self._pane.model.filter.matching),
             "import": self._import,
             "delete": self._delete,
             "delete_shown": self._delete_shown,
@@ -172,10 +171,8 @@ class LogWork(QObject):
         self.done.emit(name)
 
     async def _numbers(self) -> list[int]:
-        """The numbers of the chosen rows, rising."""
-        places = self._pane.table.chosen_rows()
-        numbers = await self._log.numbers(self._pane.model.filter)
-        return sorted(numbers[len(numbers) - 1 - place] for place in places if place < len(numbers))
+        """Return the numbers of the selected requests, ascending."""
+        return await self._pane.chosen_numbers()
 
     async def chosen(self) -> list[str]:
         """The run_ids of the chosen rows, the newest first."""
@@ -188,8 +185,8 @@ class LogWork(QObject):
 
     async def _mark(self) -> None:
         ids = await self.chosen()
-        rows = [self._pane.model.row(place) for place in self._pane.table.chosen_rows()[:MOST_SHOWN]]
-        await self._log.mark(ids, not all(row is not None and row.marked for row in rows))
+        rows = await self._log.rows_of(ids[:MOST_SHOWN])
+        await self._log.mark(ids, not all(row.marked for row in rows))
 
     async def _tag(self) -> None:
         ids = await self.chosen()
@@ -247,8 +244,11 @@ class LogWork(QObject):
 
     async def _compare(self) -> None:
         ids = (await self.chosen())[::-1]
-        stored = await self._log.get(ids[0]) if len(ids) == 1 else None
-        if not 2 <= len(ids) <= len(LETTERS) and (stored is None or read_tags(stored.tags) is None):
+        known = [(row.run_id, read_tags(row.tags)) for row in await self._log.rows_of(ids[:MOST_SHOWN])]
+        comparison = {found[0] for _, found in known if found is not None}
+        if len(comparison) == 1 and (len(ids) == 1 or self._pane.heading() is not None):
+            ids = [run_id for run_id, found in known if found is not None][:1]
+        elif not 2 <= len(ids) <= len(LETTERS):
             self.trouble.emit("Choose two to four requests to compare, or one request of an earlier comparison.")
             return
         self.compare_requested.emit(ids)
@@ -343,7 +343,7 @@ class LogWork(QObject):
             await self._log.delete(ids)
 
     async def _delete_shown(self) -> None:
-        chosen = replace(self._pane.model.filter, order=None)
+        chosen = self._pane.model.filter.matching
         count = (await self._log.count(chosen, None)).n
         if count and await self._agreed(count):
             self.trouble.emit(f"{await self._log.delete_matching(chosen):,} requests were deleted.")

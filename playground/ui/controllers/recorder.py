@@ -7,9 +7,8 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Callable, Coroutine, Sequence
+from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -17,33 +16,32 @@ from PySide6.QtCore import QObject, QTimer, Signal
 from PySide6.QtWidgets import QWidget
 
 from playground.child_process import ServerProcess, StartError
-from playground.prompt.document import Json
-from playground.prompt.json_bounds import loads
+from playground.experiments.comparison import Piece, text_changes
+from playground.prompt.field_errors import InputError
+from playground.recorder.difference import compare
 from playground.recorder.programs import Analysis, Leak, RecordedRequest, analyse, as_template, rewrites
-from playground.requestlog.filter import LogFilter, parse
-from playground.requestlog.records import LogRow, StoredRun
+from playground.requestlog.filter import EVERYTHING, LogFilter, parse
+from playground.requestlog.records import LogRow
 from playground.runs.metrics import seconds
-from playground.runs.state import ENDED
-from playground.runs.stored_explanation import read_explanation
 from playground.services import AppServices
+from playground.ui.controllers.recorder_requests import RecordedRequests, leak_causes
 from playground.ui.modes import ModeView
-from playground.ui.recorder.leaks import LeakDialog
-from playground.ui.recorder.page import RecorderPage, RecorderTools
+from playground.ui.recorder.leaks import LeakDialog, previews
+from playground.ui.recorder.page import RecorderPage, Shown
+from playground.ui.recorder.strip import Compared
+from playground.ui.recorder.table import RowCause
+from playground.ui.recorder.tools import RecorderTools
 from playground.ui.theme import Theme
 from playground.ui.widgets.copy_button import copy_text
 
 LOOK_MS = 300
-PAGE = 128
-MAX_ROWS = 2_000
-"""Newest rows that the mode lists; the log in Prompt mode has all of them (`source:recorder`)."""
-MAX_BODIES, MAX_BODY_BYTES = 300, 24_000_000
-"""Newest bodies that are compared."""
-BATCH = 24
-TRIES = 10
-"""Reads after which a request without an explanation has none: it is stored after the end of the request."""
+TYPING_MS, SELECTING_MS = 120, 60
+"""How long after the last key the filter is applied, and after the last selection the difference is computed."""
 ANALYSE_S = 1.5
 """Seconds between two analyses while requests arrive."""
+NO_LOG = "The request log cannot be opened: requests are forwarded, and nothing is recorded or listed."
 _PREFIX = "electron-playground: "
+_NOT_RECORDED = "not recorded"
 
 
 class RecorderController(QObject):
@@ -55,6 +53,10 @@ class RecorderController(QObject):
     prompt_wanted = Signal(object)
     """A Document that is to be opened in the editor."""
     ticket_wanted = Signal(str)
+    resend_wanted = Signal(str)
+    """A run_id whose prompt is to be sent again."""
+    compare_wanted = Signal(list)
+    """run_ids that are to be displayed in Compare mode."""
 
     def __init__(self, window: QWidget, workspace: AppServices, theme: Callable[[], Theme]) -> None:
         super().__init__(window)
@@ -69,25 +71,40 @@ class RecorderController(QObject):
         self._started_at = 0.0
         self._forwards = ""
         self._last_line = ""
+        self._unrecorded = 0
+        """Messages about requests that are not recorded, since the notice was dismissed."""
+        self._paused_at: int | None = None
+        """Number of the newest row when the display was paused; None: it is not paused."""
+        self._filter: LogFilter = EVERYTHING
+        self._compared: tuple[str, str] | None = None
         self._follow = RecordedRequests(workspace)
         self._reading = False
         self._analysed: tuple[str, ...] = ()
         self._analysis_due = 0.0
+        self._leak_causes: dict[str, RowCause] = {}
         self._timer = QTimer(self)
         self._timer.setInterval(LOOK_MS)
         self._timer.timeout.connect(self._look)
-        self._timer.start()
+        self._typing = _single(self, TYPING_MS, self._apply_filter)
+        self._selecting = _single(self, SELECTING_MS, self._show_difference)
         self._connect()
 
     def _connect(self) -> None:
         self.tools.start_wanted.connect(self.start)
         self.page.start_wanted.connect(self.start)
         self.tools.stop_wanted.connect(self.stop)
-        self.page.open_wanted.connect(self.open_wanted)
-        self.page.ticket_wanted.connect(self.ticket_wanted)
-        self.page.copy_wanted.connect(self._copy)
-        self.page.prompt_wanted.connect(lambda run_id: self._begin(self._open_as_prompt(run_id), "open a prompt"))
+        self.tools.pause_wanted.connect(self.pause_or_resume)
+        self.page.resume_wanted.connect(self.pause_or_resume)
+        self.page.asked.connect(self._asked)
+        self.page.compare_wanted.connect(self.compare_wanted)
+        self.page.visible_changed.connect(self._show_or_hide)
+        self.page.selection_changed.connect(self._selecting.start)
         self.page.leaks.preview_wanted.connect(lambda leak: self._begin(self._preview(leak), "preview a rewrite"))
+        line = self.page.filter_line
+        line.textChanged.connect(lambda _text: self._typing.start())
+        line.settled.connect(self._typing.start)
+        line.returnPressed.connect(self._apply_filter)
+        line.words_wanted.connect(lambda: self._begin(self._read_words(), "read the filter's words"))
 
     def _begin(self, work: Coroutine[Any, Any, None], name: str) -> None:
         self._workspace.tasks.start(work, name)
@@ -99,9 +116,21 @@ class RecorderController(QObject):
             self.page,
             self.tools,
             take_focus=self.page.take_focus,
-            take_theme=lambda: self.page.set_theme(self._theme()),
+            take_theme=self._show_theme,
             close=self.close,
         )
+
+    def _show_theme(self) -> None:
+        self.page.set_theme(self._theme())
+        self.tools.show_theme()
+
+    def _show_or_hide(self, shown: bool) -> None:
+        """Read the log only while the page is visible."""
+        if shown and not self._closed:
+            self._timer.start()
+            self._look()
+        else:
+            self._timer.stop()
 
     # The process
 
@@ -109,7 +138,7 @@ class RecorderController(QObject):
         """Start the recorder for the current endpoint, on the port of the toolbar."""
         if self.process is None and not self._starting:
             self._starting = True
-            self.page.notice.hide()
+            self._dismiss()
             self._show_state()
             self._begin(self._start(), "start the recorder")
 
@@ -147,7 +176,7 @@ class RecorderController(QObject):
         buttons: list[tuple[str, Callable[[], object]]] = [("Try again", self.start)]
         if "Port" in reason:
             buttons.append(("Use a free port", self._start_on_free_port))
-        self.page.notice.say(f"The Recorder did not start. {reason}", [*buttons, ("Dismiss", self.page.notice.hide)])
+        self.page.notice.say(f"The Recorder did not start. {reason}", [*buttons, ("Dismiss", self._dismiss)])
 
     def _start_on_free_port(self) -> None:
         self.tools.port.setValue(0)
@@ -156,8 +185,14 @@ class RecorderController(QObject):
     def _said(self, line: str) -> None:
         """Show a message of the process, for example about a request that is not recorded."""
         if line.startswith(_PREFIX) and not self._closed:
-            self.page.notice.say(line.removeprefix(_PREFIX), [("Dismiss", self.page.notice.hide)])
+            self._unrecorded += _NOT_RECORDED in line
+            more = f" ({self._unrecorded:,} requests are not recorded.)" if self._unrecorded > 1 else ""
+            self.page.notice.say(f"{line.removeprefix(_PREFIX)}{more}", [("Dismiss", self._dismiss)])
         self._last_line = line or self._last_line
+
+    def _dismiss(self) -> None:
+        self._unrecorded = 0
+        self.page.notice.hide()
 
     def _ended(self, process: ServerProcess, status: int) -> None:
         if self.process is not process or self._closed:
@@ -170,7 +205,7 @@ class RecorderController(QObject):
             self.page.notice.say(
                 f"The Recorder ended unexpectedly (exit status {status}).{reason} Requests to its address fail, and "
                 "nothing is recorded.",
-                [("Start again", self.start), ("Dismiss", self.page.notice.hide)],
+                [("Start again", self.start), ("Dismiss", self._dismiss)],
             )
         self._stopping = False
         self._show_state()
@@ -201,7 +236,8 @@ class RecorderController(QObject):
     def close(self) -> None:
         """Stop timers and end the process: the window is about to be deleted."""
         self._closed = True
-        self._timer.stop()
+        for timer in (self._timer, self._typing, self._selecting):
+            timer.stop()
         process, self.process = self.process, None
         if process is not None:
             # Not a daemon: this program exits after the recorder has written its last requests.
@@ -212,27 +248,148 @@ class RecorderController(QObject):
     def _look(self) -> None:
         if self.process is not None:
             self._show_state()
-        if self.page.isVisible() and not self._reading and not self._closed:
+        if self._workspace.log is None and not self._follow.rows and not self.page.notice.isVisibleTo(self.page):
+            if self._workspace.log_notice:
+                self.page.notice.say(f"{NO_LOG} {self._workspace.log_notice}")
+        elif self.page.isVisible() and not self._reading and not self._closed:
             self._reading = True
             self._begin(self._read(), "read recorded requests")
 
     async def _read(self) -> None:
         try:
-            if await self._follow.read():
-                self.page.show_requests(self._follow.rows, self._follow.causes)
-            requests = self._follow.requests()
-            run_ids = tuple(request.row.run_id for request in requests)
-            if run_ids != self._analysed and time.monotonic() >= self._analysis_due:
-                analysis: Analysis = await asyncio.to_thread(analyse, requests)
-                self._analysed, self._analysis_due = run_ids, time.monotonic() + ANALYSE_S
-                self.page.show_analysis(analysis)
+            changed = await self._follow.read()
+            if self._paused_at is not None:
+                self._count_arrived()
+                return
+            if changed:
+                await self._show_rows()
+            await self._analyse()
         finally:
             self._reading = False
 
-    def _copy(self, run_id: str) -> None:
-        row = self._follow.row(run_id)
-        if row is not None and row.request_id is not None:
-            copy_text(row.request_id)
+    async def _show_rows(self) -> None:
+        if self._filter.terms:
+            self.page.show_matches(await self._follow.matching(self._filter))
+        self.page.show_requests(Shown(tuple(self._follow.rows), self._causes()))
+
+    def _causes(self) -> dict[str, RowCause]:
+        """Return the stored causes, and leaks for requests whose stored cause names no text of the prompt."""
+        stored = self._follow.causes
+        leaks = {
+            run_id: cause
+            for run_id, cause in self._leak_causes.items()
+            if run_id in stored and stored[run_id].tone == "muted"
+        }
+        return {**stored, **leaks}
+
+    async def _analyse(self) -> None:
+        requests = self._follow.requests()
+        run_ids = tuple(request.row.run_id for request in requests)
+        if run_ids != self._analysed and time.monotonic() >= self._analysis_due:
+            analysis: Analysis = await asyncio.to_thread(analyse, requests)
+            self._analysed, self._analysis_due = run_ids, time.monotonic() + ANALYSE_S
+            if self._paused_at is None:
+                self._leak_causes = leak_causes(analysis, [request.row for request in requests])
+                self.page.show_analysis(analysis, self._causes())
+            else:
+                self._analysed = ()
+
+    def pause_or_resume(self) -> None:
+        """Keep the rows in place, or show what arrived meanwhile. Recording continues in both cases."""
+        paused = self._paused_at is None
+        self._paused_at = (self._follow.rows[0].number if self._follow.rows else 0) if paused else None
+        self.tools.show_paused(paused)
+        if paused:
+            self._count_arrived()
+        else:
+            self.page.show_paused(None)
+            self._begin(self._show_rows(), "show recorded requests")
+
+    def _count_arrived(self) -> None:
+        at = self._paused_at or 0
+        self.page.show_paused(sum(row.number > at for row in self._follow.rows))
+
+    def _apply_filter(self) -> None:
+        self._typing.stop()
+        line = self.page.filter_line
+        try:
+            chosen = parse(line.text(), datetime.now().astimezone())  # dates are meant in local time
+        except InputError as error:
+            # A word that is being completed is not wrong yet.
+            self.page.show_wrong("" if line.offered else str(error.problems[0]))
+            return
+        self.page.show_wrong("")
+        if chosen.terms != self._filter.terms:
+            self._filter = chosen
+            self._begin(self._show_matches(), "filter recorded requests")
+
+    async def _show_matches(self) -> None:
+        chosen = self._filter
+        matched = await self._follow.matching(chosen)
+        if chosen is self._filter:
+            self.page.show_matches(matched)
+
+    async def _read_words(self) -> None:
+        if self._workspace.log is not None:
+            self.page.filter_line.words = await self._workspace.log.words()
+
+    # One request
+
+    def _asked(self, name: str, run_id: str) -> None:
+        """Carry out a name of table.ASKS for a row."""
+        match name:
+            case "open":
+                self.open_wanted.emit(run_id)
+            case "prompt":
+                self._begin(self._open_as_prompt(run_id), "open a prompt")
+            case "resend":
+                self.resend_wanted.emit(run_id)
+            case "ticket":
+                self.ticket_wanted.emit(run_id)
+            case "copy":
+                row = self._follow.row(run_id)
+                if row is not None and row.request_id is not None:
+                    copy_text(row.request_id)
+            case "earlier" | "compare":
+                row = self._follow.row(run_id)
+                earlier, _ = self._earlier(row) if row is not None else (None, "")
+                if name == "compare":
+                    self.compare_wanted.emit([earlier.run_id, run_id] if earlier is not None else [run_id])
+                elif earlier is not None:
+                    self.page.select(earlier.run_id)
+
+    def _earlier(self, row: LogRow) -> tuple[LogRow | None, str]:
+        """Return the request before in its conversation, else in its program, and which of both it is."""
+        found = self._follow.earlier_in_conversation(row)
+        if found is not None:
+            return found, "conversation"
+        program = next((one for one in self.page.analysis.programs if row.run_id in one.run_ids), None)
+        if program is None:
+            return None, ""
+        at = program.run_ids.index(row.run_id)
+        return (self._follow.row(program.run_ids[at - 1]) if at else None), "program"
+
+    def _show_difference(self) -> None:
+        row = self.page.table.current_row()
+        earlier, within = self._earlier(row) if row is not None else (None, "")
+        if row is None or earlier is None:
+            self._compared = None
+            self.page.strip.show_compared(None)
+            return
+        key = f"{row.run_id} {row.prompt_tokens}", earlier.run_id
+        if key != self._compared:
+            self._compared = key
+            self._begin(self._compare(row, earlier, within), "compare recorded requests")
+
+    async def _compare(self, row: LogRow, earlier: LogRow, within: str) -> None:
+        key = self._compared
+        pair = await self._follow.request(earlier.run_id), await self._follow.request(row.run_id)
+        if pair[0] is None or pair[1] is None or not (pair[0].body and pair[1].body):
+            found = None
+        else:
+            found = await asyncio.to_thread(_compared, pair[0], pair[1], within)
+        if key == self._compared:
+            self.page.strip.show_compared(found)
 
     async def _open_as_prompt(self, run_id: str) -> None:
         request = await self._follow.request(run_id)
@@ -245,124 +402,25 @@ class RecorderController(QObject):
         self.prompt_wanted.emit(await asyncio.to_thread(as_template, request, others))
 
     async def _preview(self, leak: Leak) -> None:
-        options = await asyncio.to_thread(rewrites, leak)
-        self.dialog = LeakDialog(self._theme(), leak, options, self._window)
-        self.dialog.open()
+        options = await asyncio.to_thread(lambda: previews(rewrites(leak)))
+        if not self._closed:
+            self.dialog = LeakDialog(self._theme(), leak, options, self._window)
+            self.dialog.open()
 
 
-class RecordedRequests:
-    """The recorded rows of the log, newest first, with bodies and causes of the newest. Another process writes them."""
-
-    def __init__(self, workspace: AppServices) -> None:
-        self._workspace = workspace
-        self._filter: LogFilter = parse("source:recorder", datetime.now(UTC))
-        self.rows: list[LogRow] = []
-        self.causes: dict[str, tuple[str, str]] = {}
-        self._requests: dict[str, RecordedRequest] = {}
-        self._sizes: dict[str, int] = {}
-        self._tries: dict[str, int] = {}
-        self._page: list[LogRow] = []
-
-    def row(self, run_id: str) -> LogRow | None:
-        """Return a row by its run_id."""
-        return next((row for row in self.rows if row.run_id == run_id), None)
-
-    def requests(self) -> list[RecordedRequest]:
-        """Return the requests with bodies, oldest first."""
-        return [self._requests[row.run_id] for row in reversed(self.rows) if row.run_id in self._requests]
-
-    async def read(self) -> bool:
-        """Read what changed. Returns whether anything did."""
-        log = self._workspace.log
-        if log is None:
-            return False
-        page = await log.page(self._filter, None, PAGE)
-        changed = page != self._page
-        if changed:
-            self._page = page
-            await self._merge(page)
-        return await self._read_bodies() or changed
-
-    async def _merge(self, page: list[LogRow]) -> None:
-        log = self._workspace.log
-        assert log is not None
-        unfinished = [row.number for row in self.rows if row.phase not in ENDED]
-        floor = min([self.rows[0].number + 1 if self.rows else 0, *unfinished])
-        found = list(page)
-        while len(page) == PAGE and found[-1].number > floor and len(found) < MAX_ROWS:
-            page = await log.page(self._filter, found[-1].number, PAGE)
-            found += page
-        oldest = found[-1].number if found else 0
-        kept = [row for row in self.rows if row.number < oldest] if found else []
-        self.rows = [*found, *kept][:MAX_ROWS]
-
-    async def _read_bodies(self) -> bool:
-        """Read bodies and explanations of a batch of ended requests. Returns whether there were any."""
-        log = self._workspace.log
-        assert log is not None
-        newest = [row for row in self.rows[:MAX_BODIES] if row.phase in ENDED]
-        wanted = [row for row in newest if row.run_id not in self._requests or row.run_id in self._tries][:BATCH]
-        if not wanted:
-            return False
-        runs, _ = await log.readable(sorted(row.number for row in wanted))
-        read = await asyncio.to_thread(_read_all, runs)
-        for row in wanted:
-            found = read.get(row.run_id, _NOTHING)
-            self._requests[row.run_id] = RecordedRequest(row, found.fields)
-            self._sizes[row.run_id] = found.size
-            tries = self._tries.pop(row.run_id, 0) + 1
-            if found.cause is None and row.phase == "done" and row.status == 200 and tries < TRIES:
-                self._tries[row.run_id] = tries
-            self.causes[row.run_id] = found.cause or ("—", "No explanation is stored")
-        self._drop([row.run_id for row in newest])
-        return True
-
-    def _drop(self, newest: Sequence[str]) -> None:
-        """Keep the newest bodies only: MAX_BODIES of at most MAX_BODY_BYTES together."""
-        size = 0
-        for run_id in newest:
-            size += self._sizes.get(run_id, 0)
-            if size > MAX_BODY_BYTES and run_id in self._requests:
-                self._requests[run_id] = RecordedRequest(self._requests[run_id].row, {})
-        for run_id in self._requests.keys() - set(newest):
-            del self._requests[run_id], self._sizes[run_id]
-            self._tries.pop(run_id, None)
-
-    async def request(self, run_id: str) -> RecordedRequest | None:
-        """Return a request with its body, read from the log if it is not in memory."""
-        if run_id in self._requests and self._requests[run_id].body:
-            return self._requests[run_id]
-        row, log = self.row(run_id), self._workspace.log
-        if row is None or log is None:
-            return None
-        runs, _ = await log.readable([row.number])
-        read = await asyncio.to_thread(_read_all, runs)
-        return RecordedRequest(row, read[run_id].fields) if run_id in read else None
+def _compared(earlier: RecordedRequest, now: RecordedRequest, within: str) -> Compared:
+    found = compare(earlier, now)
+    pieces = list(text_changes(found.before, found.after)) if found.place else []
+    # The excerpts end at different characters: what differs at their ends is not known to differ.
+    while found.cut and pieces and pieces[-1].sign != "same":
+        pieces.pop()
+    pieces = [*pieces, Piece("same", "…")] if found.cut and pieces else pieces
+    return Compared(now.row, earlier.row, within, found, tuple(pieces))
 
 
-@dataclass(frozen=True, slots=True)
-class _Read:
-    """What a stored request adds to its row. `cause`: a few words and a sentence; None if it is not stored yet."""
-
-    fields: Mapping[str, Json]
-    size: int
-    cause: tuple[str, str] | None
-
-
-_NOTHING = _Read({}, 0, None)
-
-
-def _read_all(runs: Sequence[StoredRun]) -> dict[str, _Read]:
-    found = {}
-    for run in runs:
-        try:
-            body = loads(run.record.body)
-        except ValueError:
-            body = None
-        cause = None
-        if run.explanation is not None:
-            why = read_explanation(run.explanation)
-            cause = ("as forecast", "") if why is None else (why.title or "cause not known", why.sentence)
-        fields = body if isinstance(body, dict) else {}
-        found[run.record.run_id] = _Read(fields, len(run.record.body), cause)
-    return found
+def _single(owner: QObject, interval_ms: int, handler: Callable[[], object]) -> QTimer:
+    timer = QTimer(owner)
+    timer.setSingleShot(True)
+    timer.setInterval(interval_ms)
+    timer.timeout.connect(lambda: handler())
+    return timer

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject
-from PySide6.QtWidgets import QWidget
+from PySide6.QtWidgets import QDialog, QWidget
 
 from playground.client.endpoint import SIMULATOR_ID
 from playground.services import AppServices
@@ -28,13 +28,24 @@ if TYPE_CHECKING:
     from playground.voice.times import TurnTimes
 
 
+WIDTH_PX = 640
+
+
 class VoiceController(QObject):
     """One a window."""
 
     def __init__(
-        self, workspace: AppServices, appearance: Appearance, prompt: PromptPane, requests: Requests, window: QWidget
+        self,
+        workspace: AppServices,
+        appearance: Appearance,
+        prompt: PromptPane,
+        requests: Requests,
+        window: QWidget,
+        show_page: Callable[[QDialog, int], None],
     ) -> None:
+        """`show_page` shows a dialog in the side panel, at a preferred width in device-independent pixels."""
         super().__init__(window)
+        self._show_page = show_page
         self._workspace, self._appearance = workspace, appearance
         self._prompt, self._requests, self._window = prompt, requests, window
         self.in_hand = RunInHand(requests)
@@ -44,12 +55,10 @@ class VoiceController(QObject):
         appearance.changed.connect(self._dress)
 
     def open(self) -> VoiceDialog:
-        """The dialog, made or brought to the front."""
+        """Show the page in the side panel; it is made if there is none."""
         if self.dialog is None:
             self.dialog = self._made()
-        self.dialog.show()
-        self.dialog.raise_()
-        self.dialog.activateWindow()
+        self._show_page(self.dialog, WIDTH_PX)
         return self.dialog
 
     def _made(self) -> VoiceDialog:
@@ -97,8 +106,8 @@ class VoiceController(QObject):
         current = self._requests.current
         return ahead_of(self._workspace, self._prompt.document(), current.run.state if current else None)
 
-    async def _measured(self, cold: bool) -> tuple[TurnTimes, RunState]:
-        """The prompt once, and its times."""
+    async def _measured(self, cold: bool, group: str) -> tuple[TurnTimes, RunState]:
+        """Send the prompt once, tagged with the group of this series, and return its times."""
         from playground.voice import readiness as unseen
 
         document, watch = self._prompt.document(), Stopwatch()
@@ -107,7 +116,7 @@ class VoiceController(QObject):
             self._requests.sent_beside(sent.run.id)
             sent.run.listen(lambda _run, event: watch.apply(event))
 
-        sent = await self._workspace.send(unseen.cold(document) if cold else document, began)
+        sent = await self._workspace.send(unseen.cold(document) if cold else document, began, tags=[group])
         return watch.times, sent.run.state
 
     async def _play(self) -> Example:

@@ -45,7 +45,7 @@ class ReplayDialog(QDialog):
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
-        self.setWindowTitle("Replay the past")
+        self.setWindowTitle("Cache history")
         self._look, self._start, self._rates = look, start, rates
         self.found: CacheHistory | None = None
         self.line = QLineEdit(chosen)

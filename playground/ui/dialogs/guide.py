@@ -34,7 +34,7 @@ class GuideDialog(QDialog):
     def __init__(self, examples: Mapping[str, Document], parent: QWidget | None = None) -> None:
         """`examples`: a document on which the rule of that name speaks."""
         super().__init__(parent)
-        self.setWindowTitle("The best-practice guide")
+        self.setWindowTitle("Guide")
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self._examples = examples
         self.list = QListWidget()
@@ -57,16 +57,16 @@ class GuideDialog(QDialog):
     def _lay_out(self) -> None:
         right = QWidget()
         column = QVBoxLayout(right)
-        column.setContentsMargins(GRID, 0, 0, 0)
+        column.setContentsMargins(0, GRID, 0, 0)
         column.setSpacing(GRID)
         for widget in (self.title, self.reason, self.source):
             column.addWidget(widget)
         column.addWidget(self.example, 0, Qt.AlignmentFlag.AlignLeft)
         column.addStretch(1)
-        split = QSplitter()
+        split = QSplitter(Qt.Orientation.Vertical)
         split.addWidget(self.list)
         split.addWidget(right)
-        split.setSizes([340, 420])
+        split.setSizes([280, 300])
         split.setChildrenCollapsible(False)
         buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
         buttons.addButton(self.recall, QDialogButtonBox.ButtonRole.ResetRole)
@@ -95,4 +95,3 @@ class GuideDialog(QDialog):
 
     def _load(self) -> None:
         self.example_requested.emit(self._examples[self._rule().name])
-        self.accept()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from PySide6.QtCore import Signal
@@ -26,6 +27,7 @@ from playground.prefix_cache.visible import snippet
 from playground.prompt.document import Document
 from playground.prompt.field_errors import InputError
 from playground.runs.metrics import dollars, seconds
+from playground.runs.record import group_tag
 from playground.runs.state import RunState
 from playground.services import AppServices
 from playground.simulator.launch import SimulatorError
@@ -64,7 +66,7 @@ def ahead_of(workspace: AppServices, document: Document, last: RunState | None) 
 
 
 class RepeatDialog(TaskDialog):
-    """`send` sends the prompt once and gives its state; each request is in the log."""
+    """`send` sends the prompt once, with the tag of this series in the log, and returns its state."""
 
     finished_with = Signal(object)
     """The Drift."""
@@ -72,12 +74,12 @@ class RepeatDialog(TaskDialog):
     def __init__(
         self,
         ahead: Ahead,
-        send: Callable[[], Coroutine[Any, Any, RunState]],
+        send: Callable[[str], Coroutine[Any, Any, RunState]],
         start: Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]],
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
-        self.setWindowTitle("Repeat the prompt")
+        self.setWindowTitle("Repeat")
         self._ahead, self._send, self._start = ahead, send, start
         self._task: asyncio.Task[None] | None = None
         self._states: list[RunState] = []
@@ -147,9 +149,11 @@ class RepeatDialog(TaskDialog):
 
     async def _run(self) -> None:
         try:
-            await repeat(self._send, self.times.value(), self.at_once.value(), self._one_ended)
-        except* (InputError, SimulatorError) as group:
-            self.found.setText(f"Not sent: {group.exceptions[0]}")
+            await repeat(
+                partial(self._send, group_tag("repeat")), self.times.value(), self.at_once.value(), self._one_ended
+            )
+        except* (InputError, SimulatorError) as errors:
+            self.found.setText(f"Not sent: {errors.exceptions[0]}")
         finally:
             self._task = None
             self._say_running()

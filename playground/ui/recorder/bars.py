@@ -13,12 +13,16 @@ from playground.ui.theme import Theme, ui_font
 from playground.ui.widgets.chart import figure, round_up
 
 MOST_BARS = 120
-_LEFT, _TOP, _BOTTOM, _GAP = 48, 24, 20, 3
+_LEFT, _TOP, _BOTTOM, _GAP = 48, 24, 28, 3
 _WIDEST = 36
+_HEIGHT = 150
 
 
 class TokenBars(QWidget):
-    """One bar per request, oldest left: cached solid, fresh hollow; dashed if the tokens are not reported."""
+    """One bar per request, oldest left: cached solid, fresh hollow; dashed if the tokens are not reported.
+
+    A dot below a bar marks a request in which a leak differs from the request before.
+    """
 
     chosen = Signal(str)
     """The run_id of a bar that was clicked."""
@@ -28,20 +32,22 @@ class TokenBars(QWidget):
         self._theme = theme
         self._rows: tuple[LogRow, ...] = ()
         self._selected = ""
+        self._leaking: frozenset[str] = frozenset()
         self.setAccessibleName("Cached and fresh prompt tokens over time")
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        self.setFixedHeight(142)
+        self.setFixedHeight(_HEIGHT)
 
-    def show_rows(self, rows: Sequence[LogRow], selected: str) -> None:
-        """Show these, newest first. Qt joins repeated calls into one repaint a frame."""
+    def show_rows(self, rows: Sequence[LogRow], selected: str, leaking: frozenset[str]) -> None:
+        """Show these, newest first, with a dot at `leaking`. Qt joins repeated calls into one repaint per frame."""
         shown = tuple(reversed(rows[:MOST_BARS]))
-        if (shown, selected) == (self._rows, self._selected):
+        if (shown, selected, leaking) == (self._rows, self._selected, self._leaking):
             return
-        self._rows, self._selected = shown, selected
+        self._rows, self._selected, self._leaking = shown, selected, leaking
         both = self._reported()
         cached, prompt = sum(cached for _, cached in both), sum(prompt for prompt, _ in both)
-        told = f"{len(shown)} requests, {cached:,} of {prompt:,} prompt tokens cached"
-        self.setAccessibleDescription(told if both else "No request has reported cached tokens")
+        leaks = sum(row.run_id in leaking for row in shown)
+        text = f"{len(shown)} requests, {cached:,} of {prompt:,} prompt tokens cached, {leaks} with a leak"
+        self.setAccessibleDescription(text if both else "No request has reported cached tokens")
         self.update()
 
     def set_theme(self, theme: Theme) -> None:
@@ -50,7 +56,7 @@ class TokenBars(QWidget):
         self.update()
 
     def sizeHint(self) -> QSize:
-        return QSize(400, 142)
+        return QSize(400, _HEIGHT)
 
     def _reported(self) -> list[tuple[int, int]]:
         pairs = ((row.prompt_tokens, row.cached_tokens) for row in self._rows)
@@ -87,7 +93,20 @@ class TokenBars(QWidget):
             painter.drawText(QPointF(x + 14, 15), label if both else f"{label.split()[0]} —")
             x += 34 + painter.fontMetrics().horizontalAdvance(label)
         painter.setBrush(Qt.BrushStyle.NoBrush)
+        if any(row.run_id in self._leaking for row in self._rows):
+            self._paint_dot(painter, QPointF(x + 4, 11))
+            painter.setPen(self._theme.muted)
+            painter.drawText(QPointF(x + 14, 15), "leak")
+            x += 34 + painter.fontMetrics().horizontalAdvance("leak")
         painter.drawText(QPointF(x, 15), "prompt tokens per request")
+
+    def _paint_dot(self, painter: QPainter, center: QPointF) -> None:
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setBrush(self._theme.variable_edge)
+        painter.drawEllipse(center, 2.5, 2.5)
+        painter.setBrush(Qt.BrushStyle.NoBrush)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing, False)
 
     def _paint_axis(self, painter: QPainter, most: float) -> None:
         area = QRectF(_LEFT, _TOP, self.width() - _LEFT - 8, self.height() - _TOP - _BOTTOM)
@@ -119,6 +138,8 @@ class TokenBars(QWidget):
             painter.setBrush(theme.line)
             painter.drawRect(QRectF(place.left(), place.bottom() - whole, place.width(), whole))
             painter.fillRect(QRectF(place.left(), place.bottom() - solid, place.width() + 0.5, solid), theme.warm_edge)
+        if row.run_id in self._leaking:
+            self._paint_dot(painter, QPointF(place.center().x(), place.bottom() + 6))
         if row.run_id == self._selected:
             painter.setBrush(Qt.BrushStyle.NoBrush)
             painter.setPen(QPen(theme.accent, 2))

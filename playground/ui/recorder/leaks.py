@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import (
@@ -20,24 +20,33 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from playground.prompt.diff import changes
+from playground.export.terminal import visible
+from playground.prompt.diff import DiffRow, changes
 from playground.prompt.document import Document
-from playground.recorder.programs import ADVICE, Leak, Rewrite
-from playground.runs.metrics import dollars
-from playground.ui.theme import GRID, Theme, ui_font
+from playground.recorder.programs import ADVICE, Leak, Rewrite, Savings
+from playground.runs.metrics import UNKNOWN, Figure, dollars, percent
+from playground.ui.stylesheet import restyle
+from playground.ui.theme import GRID, Theme, mono_font, ui_font
 from playground.ui.widgets.diff_view import DifferenceView
+from playground.ui.widgets.icons import set_icon
 from playground.ui.widgets.notice import shortened, words
 
 _SENTENCE_END = re.compile(r"(?<=[.!?。！？]) +")
 _SAMPLES, _SAMPLE_CHARS = 3, 60
+MAX_CARDS = 30
+"""Most expensive leaks that are listed."""
+MAX_PREVIEW_CHARS = 400_000
+"""Code points of a body up to which a rewrite is compared with it."""
 NONE_YET = "No leaks found. Text that differs between requests of one program is listed here, with its price."
 
 
 class LeaksPanel(QScrollArea):
-    """One card per leak, the most expensive first."""
+    """One card per leak, the most expensive first, and totals after all fixes."""
 
     preview_wanted = Signal(object)
     """A Leak."""
+    requests_wanted = Signal(object)
+    """A Leak whose requests are to be listed."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -45,99 +54,204 @@ class LeaksPanel(QScrollArea):
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setAccessibleName("Leaks")
         self.leaks: tuple[Leak, ...] = ()
-        self._shown: object = None
+        self.cards: list[LeakCard] = []
+        self.none = words(NONE_YET, "muted")
+        self.title, self.lost, self.basis = words("", "strong"), words("", "headline"), words("", "muted")
+        self.more = words("", "muted")
+        self.totals = _TotalsBox()
+        holder = QWidget()
+        self._column = QVBoxLayout(holder)
+        self._column.setContentsMargins(GRID, GRID * 2, GRID, GRID * 2)
+        self._column.setSpacing(GRID // 2)
+        for widget in (self.none, self.title, self.lost, self.basis):
+            widget.setContentsMargins(GRID, 0, 0, 0)
+            self._column.addWidget(widget)
+        self.more.setContentsMargins(GRID, 0, 0, 0)
+        self._cards_at = self._column.count()
+        self._column.addWidget(self.more)
+        self._column.addWidget(self.totals)
+        self._column.addStretch(1)
+        self.setWidget(holder)
         self.show_leaks((), None, 0)
 
-    def show_leaks(self, leaks: Sequence[Leak], lost: float | None, requests: int) -> None:
-        """Show these; `lost`: dollars per 1,000 requests at least, `requests`: how many were compared."""
-        state = (tuple(leaks), lost, requests)
-        if state == self._shown:
-            return
-        self._shown, self.leaks = state, tuple(leaks)
-        scrolled = self.verticalScrollBar().value()
-        holder = QWidget()
-        column = QVBoxLayout(holder)
-        column.setContentsMargins(GRID * 2, GRID * 2, GRID * 2, GRID * 2)
-        column.setSpacing(GRID // 2)
-        if not leaks:
-            column.addWidget(words(NONE_YET, "muted"))
-        else:
-            column.addWidget(words(f"Leaks found in {requests:,} requests", "strong"))
-            if lost is not None:
-                column.addWidget(words(f"≈ {dollars(lost)}", "headline"))
-                column.addWidget(words("lost per 1,000 requests, at the rates of the endpoint", "muted"))
-            for leak in leaks:
-                column.addWidget(self._card(leak))
-        column.addStretch(1)
-        self.setWidget(holder)
-        self.verticalScrollBar().setValue(scrolled)
+    def show_leaks(self, leaks: Sequence[Leak], saved: Savings | None, requests: int) -> None:
+        """Show these; `saved`: what fixing all of them saves, `requests`: how many were compared."""
+        self.leaks = tuple(leaks)
+        shown = self.leaks[:MAX_CARDS]
+        self.none.setVisible(not leaks)
+        for widget in (self.title, self.lost, self.basis):
+            widget.setVisible(bool(leaks))
+        self.title.setText(f"Leaks found in {requests:,} request{'' if requests == 1 else 's'}")
+        price = None if saved is None else saved.per_1000(saved.saved_dollars)
+        self.lost.setText(UNKNOWN if price is None else f"≈ {dollars(price)}")
+        basis = "no rates are set for this endpoint" if price is None else "at the rates of the endpoint"
+        self.basis.setText(f"lost per 1,000 requests, {basis}")
+        while len(self.cards) < len(shown):
+            card = LeakCard()
+            card.preview_wanted.connect(self.preview_wanted)
+            card.requests_wanted.connect(self.requests_wanted)
+            self._column.insertWidget(self._cards_at + len(self.cards), card)
+            self.cards.append(card)
+        for card, leak in zip(self.cards, shown, strict=False):
+            card.show_leak(leak, saved)
+        for place, card in enumerate(self.cards):
+            card.setVisible(place < len(shown))
+        self.more.setVisible(len(leaks) > MAX_CARDS)
+        self.more.setText(f"{len(leaks) - MAX_CARDS:,} leaks that cost less are not listed.")
+        self.totals.setVisible(bool(leaks) and saved is not None)
+        if leaks and saved is not None:
+            self.totals.show_savings(saved, len(leaks))
 
-    def _card(self, leak: Leak) -> QWidget:
-        span = leak.span
-        card = QFrame()
-        column = QVBoxLayout(card)
-        column.setContentsMargins(0, GRID, 0, 0)
-        column.setSpacing(2)
+    def show_chosen(self, leak: Leak | None) -> None:
+        """Mark the card of the leak whose requests are listed."""
+        for card in self.cards:
+            card.show_chosen(leak is not None and card.leak is not None and card.leak.key == leak.key)
+
+
+class LeakCard(QFrame):
+    """One leak."""
+
+    preview_wanted = Signal(object)
+    requests_wanted = Signal(object)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.leak: Leak | None = None
+        self._state: object = None
         line = QFrame()
         line.setProperty("look", "hairline")
+        self.title, self.price = words("", "variable"), QLabel()
+        self.title.setFont(ui_font(13, bold=True))
+        self.samples, self.place, self.tokens, self.blocked = words(""), *(words("", "muted") for _ in range(3))
+        self.samples.setFont(mono_font(12))
+        self.preview, self.requests = QPushButton("Preview fix…"), QPushButton("Show requests")
+        set_icon(self.preview, "fix", "text")
+        self.requests.setProperty("look", "link")
+        self.preview.clicked.connect(lambda _checked: self.preview_wanted.emit(self.leak))
+        self.requests.clicked.connect(lambda _checked: self.requests_wanted.emit(self.leak))
+        head, foot = QHBoxLayout(), QHBoxLayout()
+        head.addWidget(self.title, 1)
+        head.addWidget(self.price, 0, Qt.AlignmentFlag.AlignTop)
+        foot.setContentsMargins(0, 4, 0, 0)
+        foot.addWidget(self.preview)
+        foot.addStretch(1)
+        foot.addWidget(self.requests)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(GRID, GRID, GRID // 2, GRID // 2)
+        column.setSpacing(2)
         column.addWidget(line)
-        head = QHBoxLayout()
-        title = words(leak.title, "variable")
-        title.setFont(ui_font(13, bold=True))
-        price = QLabel("—" if leak.dollars is None else f"≈ {dollars(leak.dollars)} per 1,000")
-        price.setToolTip("No rates are set for this endpoint" if leak.dollars is None else "At the endpoint's rates")
-        head.addWidget(title, 1)
-        head.addWidget(price)
         column.addLayout(head)
-        column.addWidget(words(_samples(span.samples)))
-        column.addWidget(words(leak.place, "muted"))
-        tokens = f"≈ {span.tokens_per_request:,.0f} tokens per request"
-        column.addWidget(words(f"{span.changes} of {span.comparisons} requests · {tokens}", "muted"))
-        if leak.blocked_by:
-            column.addWidget(words(f"Behind “{leak.blocked_by}”: it costs this once that is fixed.", "muted"))
-        button = QPushButton("Preview the rewrite…")
-        button.setAccessibleName(f"Preview the rewrite for {leak.title}, {leak.place}")
-        button.clicked.connect(lambda _checked: self.preview_wanted.emit(leak))
-        column.addWidget(button, 0, Qt.AlignmentFlag.AlignLeft)
-        card.setAccessibleName(f"{leak.title}, {leak.place}, {price.text()}")
-        return card
+        for label in (self.samples, self.place, self.tokens, self.blocked):
+            column.addWidget(label)
+        column.addLayout(foot)
+
+    def show_leak(self, leak: Leak, saved: Savings | None) -> None:
+        """Show a leak with its price per 1,000 of the requests that `saved` is about."""
+        if (leak, saved) == self._state:
+            return
+        self._state, self.leak = (leak, saved), leak
+        price, alone = (None if saved is None else saved.per_1000(one) for one in (leak.dollars, leak.dollars_alone))
+        self.title.setText(visible(leak.title))
+        self.price.setText(UNKNOWN if price is None else f"≈ {dollars(price)} per 1,000")
+        self.price.setToolTip("No rates are set for this endpoint" if price is None else "At the endpoint's rates")
+        self.samples.setText(_samples(leak.span.samples))
+        self.place.setText(visible(leak.place))
+        behind = f"{Figure.estimated(leak.span.tokens_behind).text} tokens each"
+        self.tokens.setText(f"{leak.span.changes:,} of {leak.span.comparisons:,} requests · {behind}")
+        self.tokens.setToolTip("Requests that differ here from the one before · stable tokens behind it")
+        self.blocked.setVisible(bool(leak.blocked_by))
+        later = UNKNOWN if alone is None else f"≈ {dollars(alone)} per 1,000"
+        self.blocked.setText(f"Behind “{leak.blocked_by}”: {later} once that is fixed.")
+        self.preview.setAccessibleName(f"Preview the rewrite for {leak.title}, {leak.place}")
+        self.requests.setAccessibleName(f"Show the requests in which {leak.title}, {leak.place}, differs")
+        self.setAccessibleName(f"{leak.title}, {leak.place}, {self.price.text()}")
+
+    def show_chosen(self, chosen: bool) -> None:
+        """Mark the card, or remove the mark."""
+        look = "callout" if chosen else ""
+        if (self.property("look") or "") != look:
+            self.setProperty("look", look)
+            restyle(self)
+
+
+class _TotalsBox(QFrame):
+    """Hit rate, fresh tokens and input cost, as reported and ≈ after all fixes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.caption, self.note = QLabel(), words("", "muted")
+        self.caption.setProperty("tone", "caption")
+        self.figures: dict[str, QLabel] = {}
+        line = QFrame()
+        line.setProperty("look", "hairline")
+        column = QVBoxLayout(self)
+        column.setContentsMargins(GRID, GRID, GRID // 2, 0)
+        column.setSpacing(GRID // 2)
+        column.addWidget(line)
+        column.addWidget(self.caption)
+        for name in ("served from cache", "fresh tokens per request", "input cost per 1,000"):
+            figure = self.figures[name] = QLabel()
+            figure.setFont(ui_font(13, tabular=True))
+            row = QHBoxLayout()
+            row.addWidget(QLabel(name), 1)
+            row.addWidget(figure)
+            column.addLayout(row)
+        column.addWidget(self.note)
+
+    def show_savings(self, saved: Savings, leaks: int) -> None:
+        """Show reported figures and the estimates for after the fixes."""
+        fixes = "After the fix" if leaks == 1 else f"After the {leaks:,} fixes"
+        self.caption.setText(fixes)
+        cost, less = saved.per_1000(saved.dollars), saved.per_1000(saved.saved_dollars)
+        after = None if cost is None or less is None else cost - less
+        fresh = None
+        if saved.prompt_tokens is not None and saved.cached_tokens is not None:
+            fresh = float(saved.prompt_tokens - saved.cached_tokens)
+        pairs = {
+            "served from cache": (percent(saved.hit_rate), percent(saved.hit_rate_after)),
+            "fresh tokens per request": (
+                _each(fresh, saved.requests),
+                _each(None if fresh is None else fresh - saved.saved_cached, saved.requests),
+            ),
+            "input cost per 1,000": (dollars(cost), dollars(after)),
+        }
+        for name, (before, later) in pairs.items():
+            known = UNKNOWN not in (before, later)
+            self.figures[name].setText(f"{before} → ≈ {later}" if known else before)
+            self.figures[name].setAccessibleName(f"{name}: {before}, {fixes.lower()} about {later}")
+        self.note.setText(
+            f"Estimated from {saved.requests:,} requests"
+            + (" with reported tokens." if saved.prompt_tokens is not None else "; no cached tokens were reported.")
+            + " A fix is a preview; make the change in your program."
+        )
+
+
+def _each(value: float | None, requests: int) -> str:
+    return UNKNOWN if value is None or not requests else f"{round(value / requests):,}"
 
 
 def _samples(samples: Sequence[str]) -> str:
     shown = [" ".join(sample.split())[:_SAMPLE_CHARS] or "nothing" for sample in samples[:_SAMPLES]]
-    return shortened(" → ".join(shown))
+    return visible(shortened(" → ".join(shown)))
 
 
-class LeakDialog(QDialog):
-    """Shows each rewrite of a recorded body as a diff. The user makes the change in the other program."""
+@dataclass(frozen=True, slots=True)
+class PreviewedRewrite:
+    """A rewrite with its difference; no rows if the body is too long."""
 
-    def __init__(self, theme: Theme, leak: Leak, options: Sequence[Rewrite], parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.setWindowTitle(f"Rewrite: {leak.title}")
-        self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
-        self._options = tuple(options)
-        self.choice = QComboBox()
-        self.choice.setAccessibleName("Rewrites")
-        self.choice.addItems([option.title for option in options])
-        self.difference = DifferenceView(theme)
-        buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
-        buttons.rejected.connect(self.reject)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(GRID * 2, GRID * 2, GRID * 2, GRID * 2)
-        column.addWidget(words(f"{leak.place}. {ADVICE[leak.span.rewrite]}"))
-        if options:
-            column.addWidget(self.choice)
-            column.addWidget(self.difference, 1)
-            column.addWidget(words("The diff of a recorded request. Make the change in your program.", "muted"))
-        column.addWidget(buttons)
-        self.choice.currentIndexChanged.connect(self._show)
-        self._show(0)
-        self.resize(820, 520 if options else 140)
+    rewrite: Rewrite
+    rows: tuple[DiffRow, ...]
 
-    def _show(self, index: int) -> None:
-        if 0 <= index < len(self._options):
-            option = self._options[index]
-            self.difference.show_rows(changes(_by_sentence(option.before), _by_sentence(option.after)))
+
+def previews(options: Sequence[Rewrite]) -> tuple[PreviewedRewrite, ...]:
+    """Compare each rewrite with the recorded body, sentence by sentence. Slow for long prompts: call it in a worker."""
+    return tuple(PreviewedRewrite(option, _rows(option)) for option in options)
+
+
+def _rows(option: Rewrite) -> tuple[DiffRow, ...]:
+    if sum(len(message.content or "") for message in option.before.messages) > MAX_PREVIEW_CHARS:
+        return ()
+    return changes(_by_sentence(option.before), _by_sentence(option.after))
 
 
 def _by_sentence(document: Document) -> Document:
@@ -147,3 +261,40 @@ def _by_sentence(document: Document) -> Document:
         for message in document.messages
     )
     return replace(document, messages=tuple(messages))
+
+
+class LeakDialog(QDialog):
+    """Shows each rewrite of a recorded body as a diff. The user makes the change in the other program."""
+
+    def __init__(
+        self, theme: Theme, leak: Leak, options: Sequence[PreviewedRewrite], parent: QWidget | None = None
+    ) -> None:
+        super().__init__(parent)
+        self.setWindowTitle(f"Rewrite: {leak.title}")
+        self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        self._options = tuple(options)
+        self.choice = QComboBox()
+        self.choice.setAccessibleName("Rewrites")
+        self.choice.addItems([option.rewrite.title for option in options])
+        self.difference = DifferenceView(theme)
+        self.too_long = words("This body is too long for a preview.", "muted")
+        buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
+        buttons.rejected.connect(self.reject)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(GRID * 2, GRID * 2, GRID * 2, GRID * 2)
+        column.addWidget(words(f"{leak.place[:1].upper()}{leak.place[1:]}. {ADVICE[leak.span.rewrite]}"))
+        if options:
+            column.addWidget(self.choice)
+            column.addWidget(self.too_long)
+            column.addWidget(self.difference, 1)
+            column.addWidget(words("The diff of a recorded request. Make the change in your program.", "muted"))
+        column.addWidget(buttons)
+        self.choice.currentIndexChanged.connect(self._show)
+        self._show(0)
+        self.resize(820, 520 if options else 140)
+
+    def _show(self, index: int) -> None:
+        rows = self._options[index].rows if 0 <= index < len(self._options) else ()
+        self.too_long.setVisible(not rows)
+        self.difference.setVisible(bool(rows))
+        self.difference.show_rows(rows)

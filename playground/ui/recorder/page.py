@@ -1,189 +1,156 @@
-"""The page of Recorder mode: programs, requests over time, and leaks; and its controls in the toolbar."""
+"""The page of Recorder mode: programs, requests over time, and leaks."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass, field, replace
 
 from PySide6.QtCore import Qt, Signal
+from PySide6.QtGui import QHideEvent, QResizeEvent, QShowEvent
 from PySide6.QtWidgets import (
     QFrame,
     QHBoxLayout,
-    QHeaderView,
     QLabel,
-    QLineEdit,
+    QMenu,
     QPushButton,
-    QSpinBox,
     QSplitter,
     QStackedWidget,
     QTabWidget,
-    QTreeWidget,
-    QTreeWidgetItem,
     QVBoxLayout,
     QWidget,
 )
 
-from playground.export.terminal import visible_line
-from playground.recorder.programs import Analysis, Figures, figures
+from playground.recorder.programs import Analysis, Figures, Leak, figures
 from playground.requestlog.records import LogRow
 from playground.runs.metrics import dollars, percent, seconds
 from playground.ui.bars.banner import SlimBar
+from playground.ui.panes.log.filter_line import FilterLine
+from playground.ui.panes.log.pane import EmptyPage
 from playground.ui.recorder.bars import TokenBars
 from playground.ui.recorder.connect import ConnectPanel
 from playground.ui.recorder.leaks import LeaksPanel
-from playground.ui.recorder.table import RecordedModel, RecordedTable
+from playground.ui.recorder.programs import ProgramList
+from playground.ui.recorder.strip import DifferenceStrip
+from playground.ui.recorder.table import RecordedModel, RecordedTable, RowCause
 from playground.ui.stylesheet import restyle
-from playground.ui.theme import GRID, Theme, mono_font, ui_font
-from playground.ui.widgets.copy_button import CopyButton
-from playground.ui.widgets.form import padded
-from playground.ui.widgets.icons import set_icon
+from playground.ui.theme import GRID, Theme
+from playground.ui.widgets.icons import icon_button, set_icon
 from playground.ui.widgets.notice import words
+from playground.ui.widgets.tab_bar import PaneTabs
 
 STEPS = """1. Start the Recorder. It forwards requests to the endpoint chosen above, unchanged.
 2. Set the base URL of your program to the address that is then displayed.
 3. Run your program. Its requests are listed here with cached tokens and what broke their prefix."""
-_PLACES = (236, 774, 270)
-_NAME_ROLE = Qt.ItemDataRole.UserRole
+LABELS = {"prompt": "Open as prompt", "ticket": "Ticket…", "copy": "Copy request_id"}
+"""Buttons for the selected request by the name of what they do, which is also their icon's."""
+NO_MATCH = "No recorded request matches this filter."
+_WIDE_PX = 1_180
+"""Least width with words on the buttons beside the filter."""
+_SIDES_PX = {True: (212, 298), False: (160, 258)}
+"""Widths of programs and leaks in a wide page, and in a narrow one."""
 
 
-class RecorderTools(QWidget):
-    """State, address, port, Start and Stop."""
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """Recorded rows, newest first, and the causes of their misses."""
 
-    start_wanted = Signal()
-    stop_wanted = Signal()
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.state = QLabel("Not recording")
-        self.url = QLineEdit()
-        self.url.setReadOnly(True)
-        self.url.setFont(mono_font(12))
-        self.url.setAccessibleName("Base URL for your program")
-        self.url.setMinimumWidth(264)
-        self.copy = CopyButton("the base URL")
-        self.forwards = QLabel()
-        self.forwards.setProperty("tone", "muted")
-        self.port = padded(QSpinBox())
-        self.port.setRange(0, 65_535)
-        self.port.setValue(8788)
-        self.port.setPrefix("Port ")
-        self.port.setSpecialValueText("Any free port")
-        self.port.setAccessibleName("Port of the Recorder; 0 takes a free one")
-        self.button = QPushButton()
-        self.button.clicked.connect(lambda _checked: self._clicked())
-        row = QHBoxLayout(self)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.setSpacing(GRID)
-        for widget in (self.state, self.url, self.copy, self.forwards, self.port, self.button):
-            row.addWidget(widget)
-        self._running = False
-        self.show_state("Not recording", "", "", running=False, busy=False)
-
-    def show_state(self, state: str, url: str, forwards: str, *, running: bool, busy: bool) -> None:
-        """Show the state in words, the base URL ("" without one), and the endpoint that requests go to."""
-        self._running = running
-        self.state.setText(state)
-        tone = "failure" if running else "muted"
-        if self.state.property("tone") != tone:
-            self.state.setProperty("tone", tone)
-            restyle(self.state)
-        if self.url.text() != url:
-            self.url.setText(url)
-            self.url.setCursorPosition(0)
-        self.url.setVisible(bool(url))
-        self.copy.set_text_to_copy(url)
-        self.copy.setVisible(bool(url))
-        self.forwards.setText(f"forwards to {forwards}" if forwards else "")
-        self.port.setVisible(not running)
-        self.button.setEnabled(not busy)
-        look = "" if running else "primary"
-        self.button.setText("Stop" if running else "Start recording")
-        set_icon(self.button, "stop" if running else "record", "text" if running else "on_accent")
-        if (self.button.property("look") or "") != look:
-            self.button.setProperty("look", look)
-            restyle(self.button)
-
-    def _clicked(self) -> None:
-        (self.stop_wanted if self._running else self.start_wanted).emit()
+    rows: Sequence[LogRow] = ()
+    causes: Mapping[str, RowCause] = field(default_factory=dict)
 
 
 class RecorderPage(QWidget):
     """Displays what the controller gives it; emits the user's choices."""
 
-    open_wanted = Signal(str)
-    prompt_wanted = Signal(str)
-    ticket_wanted = Signal(str)
-    copy_wanted = Signal(str)
+    asked = Signal(str, str)
+    """A name of table.ASKS, and the run_id of the selected row."""
+    compare_wanted = Signal(list)
+    """run_ids of two requests."""
     start_wanted = Signal()
+    resume_wanted = Signal()
+    selection_changed = Signal()
+    visible_changed = Signal(bool)
 
     def __init__(self, theme: Theme) -> None:
         super().__init__()
-        self.notice = SlimBar("Recorder")
-        self.programs = _programs_tree()
+        self.notice, self.paused = SlimBar("Recorder"), SlimBar("Paused display")
+        self.programs = ProgramList()
         self.title = QLabel("All requests")
         self.title.setProperty("tone", "strong")
         self.summary = words("", "muted")
         self.bars = TokenBars(theme)
+        self.filter_line = FilterLine()
+        self.wrong = words("", "failure")
+        self.scope = QPushButton()
         self.model = RecordedModel()
         self.table = RecordedTable(self.model, theme)
+        self.no_match = EmptyPage()
+        self.strip = DifferenceStrip()
         self.leaks = LeaksPanel()
         self.connect_panel = ConnectPanel()
         self.tabs = QTabWidget()
+        self.tabs.setTabBar(PaneTabs())
+        self.tabs.setDocumentMode(True)
         self.start_button = QPushButton("Start recording")
-        self.buttons = {
-            name: self._action(label, icon)
-            for name, label, icon in (
-                ("open", "Open", "right"),
-                ("prompt", "Open as prompt", "prompt"),
-                ("ticket", "Ticket…", "flag"),
-                ("copy", "Copy request_id", "copy"),
-            )
-        }
+        self.buttons = {name: _button(label, name) for name, label in LABELS.items()}
+        self._wide: bool | None = None
+        self.more = icon_button("more", "More for the selected request")
         self.analysis = Analysis()
-        self._rows: Sequence[LogRow] = ()
-        self._causes: Mapping[str, tuple[str, str]] = {}
+        self._shown = Shown()
+        self._matched: Set[int] | None = None
+        self._leak: Leak | None = None
         self._lay_out()
         self._connect()
-        self.show_requests((), {})
-
-    def _action(self, label: str, icon: str) -> QPushButton:
-        button = QPushButton(label)
-        set_icon(button, icon, "text")
-        return button
+        self.show_requests(Shown())
 
     def _lay_out(self) -> None:
-        head = QHBoxLayout()
+        head, row = QHBoxLayout(), QHBoxLayout()
         head.setSpacing(GRID * 2)
         head.addWidget(self.title)
         head.addWidget(self.summary, 1)
-        row = QHBoxLayout()
         row.setSpacing(GRID)
-        for button in self.buttons.values():
-            row.addWidget(button)
-        row.addStretch(1)
+        self.filter_line.setPlaceholderText("Filter: cached:0 status:429 conversation:… or any text")
+        self.filter_line.setAccessibleName("Filter the recorded requests")
+        self.scope.setProperty("look", "quiet")
+        set_icon(self.scope, "close", "muted")
+        self.more.setPopupMode(self.more.ToolButtonPopupMode.InstantPopup)
+        self.more.setMenu(QMenu(self.more))
+        row.addWidget(self.filter_line, 1)
+        for widget in (self.scope, *self.buttons.values(), self.more):
+            row.addWidget(widget)
         top = QVBoxLayout()
         top.setContentsMargins(GRID * 2, GRID, GRID * 2, GRID)
-        for item in (head, row):
-            top.addLayout(item)
-        top.insertWidget(1, self.bars)
+        top.setSpacing(6)
+        top.addLayout(head)
+        top.addWidget(self.bars)
+        top.addLayout(row)
+        top.addWidget(self.wrong)
+        self.wrong.hide()
+        self.no_match.say(NO_MATCH, clear=True)
+        self._list = QStackedWidget()
+        self._list.addWidget(self.table)
+        self._list.addWidget(self.no_match)
         requests = QWidget()
         column = QVBoxLayout(requests)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(0)
         column.addLayout(top)
-        column.addWidget(self.table, 1)
+        column.addWidget(self.paused)
+        column.addWidget(self._list, 1)
+        column.addWidget(self.strip)
         self._middle = QStackedWidget()
         self._middle.addWidget(self._empty())
         self._middle.addWidget(requests)
         self.tabs.addTab(self.leaks, "Leaks")
         self.tabs.addTab(self.connect_panel, "Connect")
         self.tabs.setCurrentIndex(1)
-        split = QSplitter(Qt.Orientation.Horizontal)
+        self._split = split = QSplitter(Qt.Orientation.Horizontal)
         split.setHandleWidth(1)
         split.setChildrenCollapsible(False)
+        self.programs.setMinimumWidth(160)
+        self.tabs.setMinimumWidth(240)
         for place, widget in enumerate((self.programs, _pane(self._middle), self.tabs)):
             split.addWidget(widget)
             split.setStretchFactor(place, int(place == 1))
-        split.setSizes(list(_PLACES))
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
         outer.setSpacing(0)
@@ -204,27 +171,57 @@ class RecorderPage(QWidget):
 
     def _connect(self) -> None:
         self.start_button.clicked.connect(lambda _checked: self.start_wanted.emit())
-        for name, signal in (
-            ("open", self.open_wanted),
-            ("prompt", self.prompt_wanted),
-            ("ticket", self.ticket_wanted),
-            ("copy", self.copy_wanted),
-        ):
-            self.buttons[name].clicked.connect(lambda _checked, signal=signal: self._emit(signal.emit))
-        self.table.opened.connect(lambda: self._emit(self.open_wanted.emit))
-        self.table.copy_wanted.connect(lambda: self._emit(self.copy_wanted.emit))
+        for name, button in self.buttons.items():
+            button.clicked.connect(lambda _checked, name=name: self._ask(name))
+        self.more.menu().aboutToShow.connect(self._fill_more)
+        self.scope.clicked.connect(lambda _checked: self.show_leak_requests(None))
+        self.no_match.clear_asked.connect(self.clear_filter)
+        self.filter_line.cleared.connect(self.clear_filter)
+        self.filter_line.down.connect(self.take_focus)
+        self.table.asked.connect(self._ask)
         self.table.selected.connect(self._show_selection)
         self.bars.chosen.connect(self.table.select)
-        self.programs.currentItemChanged.connect(lambda _now, _before: self._show_chosen())
+        self.programs.chosen.connect(self._show_chosen)
+        self.leaks.requests_wanted.connect(self.show_leak_requests)
+        self.strip.earlier_wanted.connect(self.select)
+        self.strip.compare_wanted.connect(self.compare_wanted)
 
-    def _emit(self, emit: Callable[[str], object]) -> None:
+    def _ask(self, name: str) -> None:
         row = self.table.current_row()
         if row is not None:
-            emit(row.run_id)
+            self.asked.emit(name, row.run_id)
+
+    def _fill_more(self) -> None:
+        menu, source = self.more.menu(), self.table.menu()
+        menu.clear()
+        for action in source.actions():
+            action.setParent(menu)
+            menu.addAction(action)
+        source.deleteLater()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        wide = self.width() >= _WIDE_PX
+        if wide == self._wide:
+            return
+        self._wide = wide
+        left, right = _SIDES_PX[wide]
+        self._split.setSizes([left, self.width() - left - right, right])
+        for name, button in self.buttons.items():
+            button.setText(LABELS[name] if wide else "")
+            button.setToolTip("" if wide else LABELS[name])
+
+    def showEvent(self, event: QShowEvent) -> None:
+        super().showEvent(event)
+        self.visible_changed.emit(True)
+
+    def hideEvent(self, event: QHideEvent) -> None:
+        super().hideEvent(event)
+        self.visible_changed.emit(False)
 
     def take_focus(self) -> None:
         """Set the focus to the rows, or to Start."""
-        if not self._rows:
+        if not self._shown.rows:
             self.start_button.setFocus()
             return
         self.table.setFocus()
@@ -232,104 +229,140 @@ class RecorderPage(QWidget):
             self.table.selectRow(0)
 
     def set_theme(self, theme: Theme) -> None:
-        """Use other colours."""
+        """Use other colors."""
         self.bars.set_theme(theme)
         self.table.set_theme(theme)
+        self.strip.set_theme()
+        self.programs.viewport().update()
 
-    def show_requests(self, rows: Sequence[LogRow], causes: Mapping[str, tuple[str, str]]) -> None:
-        """Show recorded requests, newest first, with the causes of their misses."""
-        if rows and not self._rows:
+    def clear_filter(self) -> None:
+        """Show the requests of all leaks and without a filter again."""
+        self.filter_line.clear()
+        self.show_leak_requests(None)
+        self.filter_line.setFocus()
+
+    def show_wrong(self, message: str) -> None:
+        """Show why the filter is invalid; "" if it is valid."""
+        if message != self.wrong.text():
+            self.wrong.setText(message)
+            self.wrong.setVisible(bool(message))
+            self.filter_line.setAccessibleDescription(message)
+            self.filter_line.setProperty("bad", "true" if message else "false")
+            restyle(self.filter_line)
+
+    def show_paused(self, arrived: int | None) -> None:
+        """Show how many requests arrived since the display was paused; None: it is not paused."""
+        if arrived is None:
+            self.paused.hide()
+            return
+        requests = f"{arrived:,} new request{'' if arrived == 1 else 's'}"
+        text = f"Paused: the rows stay in place, recording continues. {requests}."
+        if not self.paused.isVisibleTo(self) or self.paused.words != text:
+            self.paused.say(text, [("Resume", self.resume_wanted.emit)])
+
+    def show_requests(self, shown: Shown) -> None:
+        """Show recorded requests with the causes of their misses."""
+        first = bool(shown.rows) and not self._shown.rows
+        # Starting has disabled the button, which moves the focus to the tabs.
+        focused = self.focusWidget() in (self.start_button, self.tabs.tabBar())
+        self._shown = shown
+        self._middle.setCurrentIndex(int(bool(shown.rows)))
+        self.programs.show_programs(shown.rows, self.analysis)
+        self._show_chosen()
+        if first:
             self.tabs.setCurrentIndex(0)
-        self._rows, self._causes = rows, causes
-        self._middle.setCurrentIndex(int(bool(rows)))
-        self._show_tree()
-        self._show_chosen()
+        if first and focused:
+            self.table.setFocus()
 
-    def show_analysis(self, analysis: Analysis) -> None:
-        """Show programs and leaks."""
+    def show_analysis(self, analysis: Analysis, causes: Mapping[str, RowCause]) -> None:
+        """Show programs and leaks, and the causes that follow from them."""
         self.analysis = analysis
-        self._show_tree()
+        self._shown = replace(self._shown, causes=causes)
+        if self._leak is not None:
+            key = self._leak.key
+            self._leak = next((leak for leak in analysis.leaks if leak.key == key), self._leak)
+        self.programs.show_programs(self._shown.rows, analysis)
         self._show_chosen()
 
-    def _show_tree(self) -> None:
-        by_id = {row.run_id: row for row in self._rows}
-        chosen = self._key()
-        self.programs.blockSignals(True)
-        expanded = {
-            item.data(0, _NAME_ROLE)
-            for item in map(self.programs.topLevelItem, range(self.programs.topLevelItemCount()))
-            if item is not None and item.isExpanded()
-        }
-        self.programs.clear()
-        items = [_item("All requests", ("all", ""), figures(self._rows))]
-        for program in self.analysis.programs:
-            key = ("program", program.run_ids[0])
-            top = _item(program.name, key, figures(_known(program.run_ids, by_id)))
-            for conversation, run_ids in program.conversations.items():
-                found = _known(run_ids, by_id)
-                if conversation and found:
-                    name = f"{found[0].started_utc.astimezone():%H:%M}  {conversation}"
-                    top.addChild(_item(name, ("conversation", conversation), figures(found)))
-            items.append(top)
-        self.programs.addTopLevelItems(items)
-        current = items[0]
-        for item in items:
-            item.setExpanded(item.data(0, _NAME_ROLE) in expanded)
-            for one in (item, *(item.child(place) for place in range(item.childCount()))):
-                if one is not None and one.data(0, _NAME_ROLE) == chosen:
-                    current = one
-        self.programs.setCurrentItem(current)
-        self.programs.blockSignals(False)
+    def show_matches(self, matched: Set[int] | None) -> None:
+        """Show only rows with these numbers; None: the filter is empty."""
+        if matched != self._matched:
+            self._matched = matched
+            self._show_chosen()
 
-    def _key(self) -> tuple[str, str]:
-        item = self.programs.currentItem()
-        kind, value = item.data(0, _NAME_ROLE) if item is not None else ("all", "")
-        return kind, value
+    def show_leak_requests(self, leak: Leak | None) -> None:
+        """Show only requests in which a leak differs from the request before; None: all."""
+        if leak is not self._leak:
+            self._leak = leak
+            self._show_chosen()
+            if leak is not None:
+                self.table.selectRow(0)
+                self.table.setFocus()
 
-    def _program(self) -> int | None:
-        """Return the number of the chosen program; of the only one; None for several."""
-        kind, value = self._key()
-        programs = self.analysis.programs
-        for number, program in enumerate(programs):
-            if (kind == "program" and program.run_ids[0] == value) or value in program.conversations:
-                return number
-        return 0 if len(programs) == 1 else None
+    def select(self, run_id: str) -> None:
+        """Select a request; a filter that hides it is removed."""
+        if not self.table.select(run_id):
+            self.clear_filter()
+            self.show_matches(None)
+            if not self.table.select(run_id):
+                self.programs.setCurrentItem(self.programs.topLevelItem(0))
+                self.table.select(run_id)
+        self.table.setFocus()
 
     def _chosen_rows(self) -> list[LogRow]:
-        kind, value = self._key()
+        kind, value = self.programs.key()
+        rows = list(self._shown.rows)
         if kind == "conversation":
-            return [row for row in self._rows if row.conversation == value]
-        if kind == "program":
-            number = self._program()
+            rows = [row for row in rows if row.conversation == value]
+        elif kind == "program":
+            number = self.programs.program()
             members = set(self.analysis.programs[number].run_ids) if number is not None else set()
-            return [row for row in self._rows if row.run_id in members]
-        return list(self._rows)
+            rows = [row for row in rows if row.run_id in members]
+        if self._leak is not None:
+            members = set(self._leak.run_ids)
+            rows = [row for row in rows if row.run_id in members]
+        if self._matched is not None:
+            rows = [row for row in rows if row.number in self._matched]
+        return rows
 
     def _show_chosen(self) -> None:
         rows = self._chosen_rows()
-        item = self.programs.currentItem()
-        self.title.setText(item.text(0) if item is not None else "")
+        self.title.setText(self.programs.name())
         found = figures(rows)
         self.summary.setText(summary(found))
         self.summary.setToolTip(
             f"Hit rate: cached over prompt tokens of the {found.compared:,} requests that reported both. "
             f"Cold: no cached token reported; warm: some. Input cost of {found.priced:,} requests with reported usage."
         )
-        self.model.show_rows(rows, self._causes)
-        number = self._program()
-        leaks = [leak for leak in self.analysis.leaks if number is None or leak.program == number]
-        requests = sum(
-            len(one.run_ids) for at, one in enumerate(self.analysis.programs) if number is None or at == number
-        )
-        self.leaks.show_leaks(leaks, None if number is None else self.analysis.lost(number), requests)
-        self.tabs.setTabText(0, f"Leaks {len(leaks)}" if leaks else "Leaks")
+        self.model.show_rows(rows, self._shown.causes)
+        self._list.setCurrentIndex(int(not rows))
+        self.scope.setVisible(self._leak is not None)
+        if self._leak is not None:
+            self.scope.setText(f"{self._leak.title} · {len(self._leak.run_ids):,}")
+            self.scope.setAccessibleName(f"Remove the filter: requests in which {self._leak.title} differs")
+            self.scope.setToolTip("Requests in which this leak differs from the request before. Click: all requests")
+        self._show_leaks()
         self._show_selection()
+
+    def _show_leaks(self) -> None:
+        number, analysis = self.programs.program(), self.analysis
+        leaks = [leak for leak in analysis.leaks if number is None or leak.program == number]
+        programs = analysis.programs if number is None else analysis.programs[number : number + 1]
+        requests = sum(len(program.run_ids) for program in programs)
+        self.leaks.show_leaks(leaks, analysis.saved(number), requests)
+        self.leaks.show_chosen(self._leak)
+        self.tabs.setTabText(0, f"Leaks {len(leaks)}" if leaks else "Leaks")
 
     def _show_selection(self) -> None:
         row = self.table.current_row()
-        self.bars.show_rows(self.model.rows, row.run_id if row is not None else "")
+        leaks = self.analysis.leaks if self._leak is None else (self._leak,)
+        leaking = frozenset(run_id for leak in leaks for run_id in leak.run_ids)
+        paid = frozenset(one.run_id for one in self.model.rows if one.phase != "failed" and one.run_id in leaking)
+        self.bars.show_rows(self.model.rows, row.run_id if row is not None else "", paid)
         for name, button in self.buttons.items():
             button.setEnabled(row is not None and (name != "copy" or row.request_id is not None))
+        self.more.setEnabled(row is not None)
+        self.selection_changed.emit()
 
 
 def summary(found: Figures) -> str:
@@ -339,33 +372,11 @@ def summary(found: Figures) -> str:
     return f"{requests} · hit rate {percent(found.hit_rate)} · {ttft} · input cost {dollars(found.dollars)}"
 
 
-def _known(run_ids: Sequence[str], rows: Mapping[str, LogRow]) -> list[LogRow]:
-    return [rows[run_id] for run_id in run_ids if run_id in rows]
-
-
-def _item(name: str, key: tuple[str, str], found: Figures) -> QTreeWidgetItem:
-    item = QTreeWidgetItem([visible_line(name), percent(found.hit_rate), f"{found.requests:,}"])
-    item.setData(0, _NAME_ROLE, key)
-    item.setToolTip(0, visible_line(name))
-    for column in (1, 2):
-        item.setTextAlignment(column, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-        item.setFont(column, ui_font(12, tabular=True))
-    return item
-
-
-def _programs_tree() -> QTreeWidget:
-    tree = QTreeWidget()
-    tree.setHeaderLabels(["Program", "Cached", "Sent"])
-    tree.setAccessibleName("Programs and conversations")
-    tree.setIndentation(12)
-    header = tree.header()
-    header.setStretchLastSection(False)
-    header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
-    header.setMinimumSectionSize(40)
-    for column, width in ((1, 64), (2, 48)):
-        header.setSectionResizeMode(column, QHeaderView.ResizeMode.Fixed)
-        header.resizeSection(column, width)
-    return tree
+def _button(label: str, icon: str) -> QPushButton:
+    button = QPushButton(label)
+    button.setAccessibleName(label)
+    set_icon(button, icon, "text")
+    return button
 
 
 def _pane(content: QWidget) -> QFrame:

@@ -3,39 +3,88 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
-from PySide6.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelIndex, Qt, Signal
-from PySide6.QtGui import QColor, QKeyEvent, QKeySequence
-from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTableView
+from PySide6.QtCore import (
+    QAbstractTableModel,
+    QModelIndex,
+    QPersistentModelIndex,
+    QPoint,
+    QRect,
+    QSize,
+    Qt,
+    Signal,
+)
+from PySide6.QtGui import QColor, QIcon, QKeyEvent, QKeySequence, QPainter, QResizeEvent
+from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QMenu, QStyleOptionViewItem, QTableView
 
 from playground.export.terminal import visible, visible_line
 from playground.requestlog.records import LogRow
-from playground.runs.metrics import UNKNOWN
+from playground.runs.metrics import UNKNOWN, Figure
+from playground.runs.state import ENDED
 from playground.ui.panes.log.columns import COLUMNS, Cell
 from playground.ui.panes.log.details import NOTHING
-from playground.ui.panes.log.table import ROW_PX, RowLook
+from playground.ui.panes.log.table import BAR_PX, PAD_PX, ROW_PX, RowLook
 from playground.ui.theme import Theme, current_theme, mono_font, ui_font
+from playground.ui.widgets.icons import icon
 from playground.ui.widgets.plain_tip import plain_tip
 
 Index = QModelIndex | QPersistentModelIndex
 _NOWHERE = QModelIndex()
 _LOG = [column for column in COLUMNS if column.title in ("time", "status", "request_id", "in", "cached", "TTFT")]
-_CAUSE = len(_LOG)
-_WIDTHS = (84, 112, 292, 56, 66, 68)
+_TIME, _STATUS, _ID, _IN, _CACHED, _TTFT, _CAUSE = range(len(_LOG) + 1)
+_WIDTHS = (76, 126, 284, 58, 114, 68)
+_NARROW = {_TIME: 74, _STATUS: 68, _ID: 282, _CACHED: 60}
+_WIDE_PX = 840
+"""Least width with all columns; below it, In and TTFT are only in the tooltip of the status."""
+_ICONS = {"done": ("check", "muted"), "failed": ("error", "failure"), "stopped": ("stop", "variable_edge")}
+
+
+@dataclass(frozen=True, slots=True)
+class RowCause:
+    """What broke the prefix of a request: a few words, the whole sentence, and a role of the theme."""
+
+    text: str
+    reason: str = ""
+    tone: str = "muted"
+
+
+NO_CAUSE = RowCause(UNKNOWN, "Known after the end of the request")
+ASKS = (
+    ("open", "Open in Prompt mode", "Enter"),
+    ("prompt", "Open as prompt, varying spans as variables", "O"),
+    ("resend", "Send again", "R"),
+    ("compare", "Compare with the request before it", "C"),
+    ("earlier", "Select the request before it", "P"),
+    ("ticket", "Support ticket…", "S"),
+    ("copy", "Copy request_id", "Ctrl+C"),
+)
+"""What can be done with a row: name, label, key."""
+
+
+@cache
+def _icon(name: str, color: str) -> QIcon:
+    return icon(name, QColor(color), 13)
 
 
 class RecordedModel(QAbstractTableModel):
-    """Rows of the log and, per run_id, the cause of a miss (a few words, and a sentence)."""
+    """Rows of the log and, per run_id, the cause of a miss."""
 
     def __init__(self) -> None:
         super().__init__()
         self.rows: list[LogRow] = []
-        self._causes: Mapping[str, tuple[str, str]] = {}
+        self._causes: Mapping[str, RowCause] = {}
+        self._cells: dict[str, tuple[LogRow, RowCause, list[Cell]]] = {}
+        """Cells of rows that were displayed: painting asks for each several times."""
+        self._fonts = mono_font(12), ui_font(12, tabular=True)
 
-    def show_rows(self, rows: Sequence[LogRow], causes: Mapping[str, tuple[str, str]]) -> None:
+    def show_rows(self, rows: Sequence[LogRow], causes: Mapping[str, RowCause]) -> None:
         """Show these, newest first. New rows are inserted on top, so that selection and scroll position stay."""
         self._causes = causes
+        if len(self._cells) > 2 * len(rows) + 100:
+            self._cells.clear()
         known = self.rows[0].number if self.rows else 0
         new = sum(row.number > known for row in rows)
         stay = len(rows) - new
@@ -54,7 +103,12 @@ class RecordedModel(QAbstractTableModel):
             self.rows = list(rows)
             self.endInsertRows()
         self.rows = list(rows)
-        self.dataChanged.emit(self.index(0, 0), self.index(len(rows) - 1, _CAUSE))
+        self.repaint_rows()
+
+    def repaint_rows(self) -> None:
+        """Repaint all rows, for example in the colors of another theme."""
+        if self.rows:
+            self.dataChanged.emit(self.index(0, 0), self.index(len(self.rows) - 1, _CAUSE))
 
     def rowCount(self, parent: Index = _NOWHERE) -> int:
         return 0 if parent.isValid() else len(self.rows)
@@ -75,29 +129,39 @@ class RecordedModel(QAbstractTableModel):
         if role == Qt.ItemDataRole.TextAlignmentRole:
             return self._alignment(index.column())
         if role == Qt.ItemDataRole.FontRole:
-            mono = index.column() < _CAUSE and _LOG[index.column()].mono
-            return mono_font(12) if mono else ui_font(12, tabular=True)
-        cell = self._cell(self.rows[index.row()], index.column())
+            return self._fonts[index.column() != _ID]
+        if role not in _CELL_ROLES:
+            return None
+        row = self.rows[index.row()]
+        if role == Qt.ItemDataRole.DecorationRole:
+            name, tone = _ICONS.get(row.phase, ("play", "accent") if row.phase not in ENDED else ("warn", "muted"))
+            return _icon(name, getattr(current_theme(), tone).name()) if index.column() == _STATUS else None
+        cell = self._row_cells(row)[index.column()]
         match role:
             case Qt.ItemDataRole.DisplayRole:
-                return visible_line(cell.text)
+                return cell.text
             case Qt.ItemDataRole.ToolTipRole:
-                return plain_tip(visible(cell.why) or visible_line(cell.text))
+                return plain_tip(visible(cell.why) or cell.text)
             case Qt.ItemDataRole.AccessibleTextRole:
                 title = "What broke the prefix" if index.column() == _CAUSE else _LOG[index.column()].title
-                return f"{title}: {'unknown' if cell.text == UNKNOWN else visible_line(cell.text)}"
+                return f"{title}: {'unknown' if cell.text == UNKNOWN else cell.text}"
             case Qt.ItemDataRole.ForegroundRole:
                 color = getattr(current_theme(), cell.tone, None) if cell.tone else None
                 return color if isinstance(color, QColor) else None
         return None
 
-    def _cell(self, row: LogRow, column: int) -> Cell:
-        if column < _CAUSE:
-            return _LOG[column].cell(row, NOTHING)
-        if row.trouble:
-            return Cell(" ".join(row.trouble.split()), row.trouble, "failure")
-        cause, reason = self._causes.get(row.run_id, (UNKNOWN, "Known after the end of the request"))
-        return Cell(cause, reason, "variable_edge" if reason and cause != UNKNOWN else "muted")
+    def _row_cells(self, row: LogRow) -> list[Cell]:
+        cause = self._causes.get(row.run_id, NO_CAUSE)
+        known = self._cells.get(row.run_id)
+        if known is not None and known[0] is row and known[1] is cause:
+            return known[2]
+        cells = [*(column.cell(row, NOTHING) for column in _LOG), _cause_cell(row, cause)]
+        cells = [Cell(visible_line(cell.text), cell.why, cell.tone) for cell in cells]
+        figures = f"In {cells[_IN].text} · cached {cells[_CACHED].text} · TTFT {cells[_TTFT].text}"
+        status = cells[_STATUS]
+        cells[_STATUS] = Cell(status.text, "\n".join(filter(None, (status.why, figures))), status.tone)
+        self._cells[row.run_id] = row, cause, cells
+        return cells
 
     @staticmethod
     def _alignment(column: int) -> Qt.AlignmentFlag:
@@ -105,55 +169,149 @@ class RecordedModel(QAbstractTableModel):
         return (Qt.AlignmentFlag.AlignRight if right else Qt.AlignmentFlag.AlignLeft) | Qt.AlignmentFlag.AlignVCenter
 
 
-class RecordedTable(QTableView):
-    """Enter or a double click opens; Ctrl+C copies the request_id."""
+_CELL_ROLES = frozenset(
+    (
+        Qt.ItemDataRole.DisplayRole,
+        Qt.ItemDataRole.ToolTipRole,
+        Qt.ItemDataRole.AccessibleTextRole,
+        Qt.ItemDataRole.ForegroundRole,
+        Qt.ItemDataRole.DecorationRole,
+    )
+)
 
-    opened = Signal()
-    copy_wanted = Signal()
+
+def _cause_cell(row: LogRow, cause: RowCause) -> Cell:
+    if row.trouble:
+        return Cell(" ".join(row.trouble.split()), row.trouble, "failure")
+    if row.phase not in ENDED and row.forecast_cached is not None:
+        forecast = Figure.estimated(row.forecast_cached).text
+        return Cell(f"forecast {forecast} cached", "Forecast before it was sent; reported at its end", "muted")
+    return Cell(cause.text, cause.reason, cause.tone)
+
+
+class _RecordedLook(RowLook):
+    """Draws the cached share of the prompt as a bar before its figure; nothing if it was not reported."""
+
+    def initStyleOption(self, option: QStyleOptionViewItem, index: Index) -> None:
+        super().initStyleOption(option, index)
+        if index.column() == _STATUS and option.rect.width() <= _NARROW[_STATUS]:
+            option.text = option.text.partition(" ")[0]
+
+    def _paint_cached(self, painter: QPainter, place: QRect, index: Index) -> None:
+        model = index.model()
+        if index.column() != _CACHED or not isinstance(model, RecordedModel) or place.width() < BAR_PX + 50:
+            return
+        row = model.rows[index.row()]
+        if row.cached_tokens is None or not row.prompt_tokens:
+            return
+        bar = QRect(place.left() + PAD_PX, place.center().y() - 3, BAR_PX, 8)
+        painter.setPen(self.theme.fresh_outline)
+        painter.setBrush(self.theme.line)
+        painter.drawRect(bar.adjusted(0, 0, -1, -1))
+        bar.setWidth(round(BAR_PX * min(row.cached_tokens / row.prompt_tokens, 1.0)))
+        painter.fillRect(bar, self.theme.warm_edge)
+
+
+class RecordedTable(QTableView):
+    """Recorded requests with keys and a menu for what can be done with them."""
+
+    asked = Signal(str)
+    """A name of ASKS, for the selected row."""
     selected = Signal()
 
     def __init__(self, model: RecordedModel, theme: Theme) -> None:
         super().__init__()
         self.recorded = model
         self.setModel(model)
-        self._look = RowLook(theme, self)
+        self._look = _RecordedLook(theme, self)
         self.setItemDelegate(self._look)
         self.setAccessibleName("Recorded requests")
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.setHorizontalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
+        self.setIconSize(QSize(13, 13))
         self.setShowGrid(False)
         self.setWordWrap(False)
         self.setTabKeyNavigation(False)
         self.verticalHeader().hide()
+        self.verticalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
         self.verticalHeader().setDefaultSectionSize(ROW_PX)
         self.horizontalHeader().setHighlightSections(False)
-        for column, width in enumerate(_WIDTHS):
-            self.setColumnWidth(column, width)
+        self.horizontalHeader().setMinimumSectionSize(40)
         self.horizontalHeader().setSectionResizeMode(_CAUSE, QHeaderView.ResizeMode.Stretch)
-        self.doubleClicked.connect(lambda _index: self.opened.emit())
+        self._wide: bool | None = None
+        self._fit(wide=True)
+        self.doubleClicked.connect(lambda _index: self.asked.emit("open"))
+        self.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
+        self.customContextMenuRequested.connect(self._menu_at)
         self.selectionModel().selectionChanged.connect(lambda _on, _off: self.selected.emit())
 
     def set_theme(self, theme: Theme) -> None:
-        """Use other colours."""
+        """Use other colors."""
         self._look.theme = theme
-        self.viewport().update()
+        self.recorded.repaint_rows()
+
+    def _fit(self, *, wide: bool) -> None:
+        if wide != self._wide:
+            self._wide = wide
+            for column, width in enumerate(_WIDTHS):
+                self.setColumnHidden(column, not wide and column not in _NARROW)
+                self.setColumnWidth(column, width if wide else _NARROW.get(column, width))
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._fit(wide=self.width() >= _WIDE_PX)
 
     def current_row(self) -> LogRow | None:
         """Return the selected row."""
         chosen = self.selectionModel().selectedRows()
         return self.recorded.rows[chosen[0].row()] if chosen else None
 
-    def select(self, run_id: str) -> None:
-        """Select the row of a request, if it is in the table."""
+    def select(self, run_id: str) -> bool:
+        """Select the row of a request and scroll to it. Returns whether it is in the table."""
         place = next((at for at, row in enumerate(self.recorded.rows) if row.run_id == run_id), None)
         if place is not None:
             self.selectRow(place)
+        return place is not None
+
+    def menu(self) -> QMenu:
+        """Return the menu of the selected row."""
+        menu, row = QMenu(self), self.current_row()
+        menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        for name, label, key in ASKS:
+            action = menu.addAction(f"{label}\t{key}")
+            action.setEnabled(row is not None and (name != "copy" or row.request_id is not None))
+            action.triggered.connect(lambda _checked, name=name: self.asked.emit(name))
+        return menu
+
+    def _menu_at(self, place: QPoint) -> None:
+        row = self.current_row()
+        if row is not None:
+            # From the keyboard the position is the middle of the table; the row is where the eye is.
+            inside = self.indexAt(place).row() == self.selectionModel().selectedRows()[0].row()
+            point = place if inside else self.visualRect(self.currentIndex()).bottomLeft()
+            self.menu().popup(self.viewport().mapToGlobal(point))
+
+    def rowsInserted(self, parent: Index, start: int, end: int) -> None:
+        """Keep the visible rows in place, unless the newest one is visible."""
+        bar = self.verticalScrollBar()
+        top = bar.value()
+        super().rowsInserted(parent, start, end)
+        if top > 0 and start == 0:
+            self.updateGeometries()  # the bar still has its old end
+            bar.setValue(top + end + 1)
+
+    def keyboardSearch(self, _search: str) -> None:
+        """Do nothing: the filter line finds."""
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
-        if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter):
-            self.opened.emit()
+        key = event.text().upper() if not event.modifiers() else ""
+        name = next((name for name, _, keys in ASKS if keys == key), None)
+        if event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and not event.modifiers():
+            self.asked.emit("open")
         elif event.matches(QKeySequence.StandardKey.Copy):
-            self.copy_wanted.emit()
+            self.asked.emit("copy")
+        elif name is not None:
+            self.asked.emit(name)
         else:
             super().keyPressEvent(event)

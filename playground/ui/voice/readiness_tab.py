@@ -13,8 +13,6 @@ from PySide6.QtGui import QColor, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import (
     QCheckBox,
     QGridLayout,
-    QHBoxLayout,
-    QLabel,
     QProgressBar,
     QPushButton,
     QScrollArea,
@@ -27,6 +25,7 @@ from PySide6.QtWidgets import (
 from playground.experiments.repeat import MOST, repeat
 from playground.prompt.field_errors import InputError
 from playground.runs.metrics import percent
+from playground.runs.record import group_tag
 from playground.runs.state import RunState
 from playground.simulator.launch import SimulatorError
 from playground.storage.settings import Settings
@@ -35,6 +34,7 @@ from playground.ui.theme import GRID, Theme, ui_font
 from playground.ui.voice.canvas import Scale
 from playground.ui.voice.picture import milliseconds
 from playground.ui.widgets.copy_button import copy_text
+from playground.ui.widgets.flow import FlowLayout
 from playground.ui.widgets.form import padded
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.plain_table import fill_table, plain_table
@@ -176,11 +176,11 @@ class ReadinessServices:
     """Functions that the tab needs.
 
     `ahead`: return requests, time and cost in advance. `send`: send the prompt once and return its times (True: with a
-    unique prefix that no cache holds). `start`: start a task.
+    unique prefix that no cache holds), with the group's tag in the log. `start`: start a task.
     """
 
     ahead: Callable[[], Ahead]
-    send: Callable[[bool], Coroutine[Any, Any, tuple[TurnTimes, RunState]]]
+    send: Callable[[bool, str], Coroutine[Any, Any, tuple[TurnTimes, RunState]]]
     start: Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]]
 
 
@@ -217,14 +217,10 @@ class ReadinessTab(QWidget):
         self._show()
 
     def _lay_out(self) -> None:
-        row = QHBoxLayout()
+        row = FlowLayout()
         for label, box in (("Runs", self.times), ("In parallel", self.at_once), ("Time limit per turn", self.limit)):
-            row.addWidget(QLabel(label))
-            row.addWidget(box)
-        row.addWidget(self.cold)
-        row.addStretch(1)
-        row.addWidget(self.copy)
-        row.addWidget(self.go)
+            row.add_labelled(label, box)
+        row.add_all((self.cold, self.copy, self.go))
         inner = QWidget()
         grid = QGridLayout(inner)
         grid.setContentsMargins(0, 0, 0, 0)
@@ -288,17 +284,17 @@ class ReadinessTab(QWidget):
         self._show()
 
     async def _run(self) -> None:
-        numbers, cold = count(), self.cold.isChecked()
+        numbers, cold, group = count(), self.cold.isChecked(), group_tag("readiness")
 
         async def send() -> RunState:
-            turn, state = await self._bench.send(cold and next(numbers) % 2 == 0)
+            turn, state = await self._bench.send(cold and next(numbers) % 2 == 0, group)
             self._turns.append(turn)
             return state
 
         try:
             await repeat(send, self.times.value(), self.at_once.value(), self._one_ended)
-        except* (InputError, SimulatorError) as group:
-            self.said.setText(f"Not sent: {group.exceptions[0]}")
+        except* (InputError, SimulatorError) as errors:
+            self.said.setText(f"Not sent: {errors.exceptions[0]}")
         finally:
             self._task = None
             self._say_running()

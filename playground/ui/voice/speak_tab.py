@@ -15,8 +15,6 @@ from PySide6.QtWidgets import (
     QCheckBox,
     QComboBox,
     QFileDialog,
-    QHBoxLayout,
-    QLabel,
     QLineEdit,
     QPushButton,
     QVBoxLayout,
@@ -30,6 +28,7 @@ from playground.runs.metrics import seconds
 from playground.runs.run import Run
 from playground.storage.paths import write_shared
 from playground.ui.theme import GRID
+from playground.ui.widgets.flow import FlowLayout
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.plain_table import fill_table, plain_table
 from playground.voice.clauses import Start
@@ -206,15 +205,11 @@ class SpeakTab(QWidget):
         self.show_endpoint()
 
     def _lay_out(self) -> None:
-        row = QHBoxLayout()
+        row = FlowLayout()
         row.addWidget(self.on)
-        row.addSpacing(GRID)
         for label, widget in (("by", self.engine), ("Voice", self.voice), ("at", self.rate)):
-            row.addWidget(QLabel(label))
-            row.addWidget(widget)
-        row.addStretch(1)
-        row.addWidget(self.stop)
-        row.addWidget(self.save)
+            row.add_labelled(label, widget)
+        row.add_all((self.stop, self.save))
         column = QVBoxLayout(self)
         column.setContentsMargins(0, GRID, 0, 0)
         column.addLayout(row)

@@ -6,9 +6,6 @@ from PySide6.QtCore import Signal
 from PySide6.QtWidgets import (
     QComboBox,
     QDoubleSpinBox,
-    QGridLayout,
-    QHBoxLayout,
-    QLabel,
     QPushButton,
     QSpinBox,
     QVBoxLayout,
@@ -18,6 +15,7 @@ from PySide6.QtWidgets import (
 from playground.prompt.field_errors import InputError
 from playground.storage.settings import Settings
 from playground.ui.theme import GRID
+from playground.ui.widgets.flow import FlowLayout
 from playground.ui.widgets.form import padded
 from playground.ui.widgets.notice import words
 from playground.voice.speech import DEFAULTS, FASTEST, SpeechSettings, Unit
@@ -79,31 +77,17 @@ class SpeechForm(QWidget):
         self.defaults.clicked.connect(self._reset)
 
     def _lay_out(self) -> None:
-        grid = QGridLayout()
-        grid.setContentsMargins(0, 0, 0, 0)
-        grid.setHorizontalSpacing(GRID * 2)
-        grid.setVerticalSpacing(2)
-        pace = QHBoxLayout()
-        pace.addWidget(self.rate)
-        pace.addWidget(self.unit)
-        for column, (label, field) in enumerate(
-            (("Start delay", self.delay), ("Pipeline, to the ear", self.pipeline), ("Starts at", self.start))
-        ):
-            name = QLabel(label)
-            name.setBuddy(field)
-            grid.addWidget(name, 0, column)
-            grid.addWidget(field, 1, column)
-        name = QLabel("Speaking rate")
-        name.setBuddy(self.rate)
-        grid.addWidget(name, 0, 3)
-        grid.addLayout(pace, 1, 3)
-        grid.addWidget(self.defaults, 1, 4)
-        grid.setColumnStretch(5, 1)
-        column_ = QVBoxLayout(self)
-        column_.setContentsMargins(0, 0, 0, 0)
-        column_.setSpacing(GRID // 2)
-        column_.addLayout(grid)
-        column_.addWidget(self.said)
+        flow = FlowLayout(spacing=GRID)
+        flow.add_labelled("Start delay", self.delay)
+        flow.add_labelled("Pipeline, to the ear", self.pipeline)
+        flow.add_labelled("Starts at", self.start)
+        flow.add_labelled("Speaking rate", self.rate, self.unit)
+        flow.addWidget(self.defaults)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(GRID // 2)
+        column.addLayout(flow)
+        column.addWidget(self.said)
 
     def _show(self) -> None:
         value = self.value

@@ -49,13 +49,13 @@ class ElidedLabel(QLabel):
     def paintEvent(self, _event: QPaintEvent) -> None:
         """The elided text, and a line under it while the keyboard is here."""
         painter = QPainter(self)
-        option = QStyleOption()
-        option.initFrom(self)
         room = self.contentsRect()
         shown = self.fontMetrics().elidedText(self._displayed, self._elide, room.width())
-        role = self.foregroundRole()
-        self.style().drawItemText(painter, room, int(self.alignment()), self.palette(), True, shown, role)
+        painter.setPen(self.palette().color(self.foregroundRole()))
+        painter.drawText(room, int(self.alignment()), shown)
         if self.hasFocus():
+            option = QStyleOption()
+            option.initFrom(self)
             self.style().drawPrimitive(QStyle.PrimitiveElement.PE_FrameFocusRect, option, painter, self)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:

@@ -27,7 +27,7 @@ class PaneTabs(QTabBar):
         self.setDrawBase(False)
         self.setExpanding(False)
         self.setElideMode(Qt.TextElideMode.ElideNone)
-        self.setUsesScrollButtons(False)
+        self.setUsesScrollButtons(True)
 
     @property
     def marked(self) -> set[int]:

@@ -53,7 +53,7 @@ async def planned(session: Session, hand: UiDriver, tmp_path: Path, rows: int = 
     file = tmp_path / "callers.csv"
     file.write_text(data(rows, shops), "utf-8")
     batch = batch_of(session)
-    batch.open_data(file)
+    batch.files.open_file(file)
     await hand.until(lambda: batch.tools.run.isEnabled(), "the plan")
     return batch
 
@@ -97,7 +97,7 @@ def test_batch_every_row_is_sent_warm_first_and_measured(tell: Tell, tmp_path: P
         session.window.actions_table["send"].trigger()
         await hand.until(lambda: batch.running, "the start")
         await ended(batch, hand)
-        assert page.model.counts["done"] == 12
+        assert page.model.lines.counts["done"] == 12
         cached = [line.cached_tokens for line in page.model.lines]
         assert all(figure.state == "reported" for figure in cached)
         assert sum(line.cold for line in page.model.lines) == 3
@@ -116,7 +116,7 @@ def test_batch_start_right_after_a_change_begins_with_the_new_plan(tell: Tell, t
         session.window.actions_table["send"].trigger()
         await hand.until(lambda: batch.running, "the start")
         await ended(batch, hand)
-        assert batch.page.model.counts["done"] == 12
+        assert batch.page.model.lines.counts["done"] == 12
 
     tell(story)
 
@@ -126,7 +126,7 @@ def test_batch_column_of_another_name_is_mapped_and_check_results_are_counted(te
         session.window.prompt.set_document(PROMPT)
         batch = batch_of(session)
         QGuiApplication.clipboard().setText("store\tquestion\nA\twhy?\nB\twhen?\n")
-        batch.paste()
+        batch.files.paste()
         setup = batch.page.setup
         await hand.until(lambda: setup.error.isVisible(), "the missing column")
         assert not batch.tools.run.isEnabled()
@@ -152,7 +152,7 @@ def test_batch_failed_rows_alone_are_retried(tell: Tell, tmp_path: Path) -> None
         batch.start_or_pause()
         await ended(batch, hand)
         model = batch.page.model
-        assert model.counts["failed"] == 2
+        assert model.lines.counts["failed"] == 2
         assert batch.page.retry.isVisible()
         batch.page.filter.setText("status:failed")
         await hand.until(lambda: model.rowCount() == 2, "the filter")
@@ -164,7 +164,7 @@ def test_batch_failed_rows_alone_are_retried(tell: Tell, tmp_path: Path) -> None
         sent = await served(session)
         batch.page.retry.click()
         await ended(batch, hand)
-        assert model.counts["done"] == 12
+        assert model.lines.counts["done"] == 12
         assert await served(session) == sent + 2
 
     tell(story)
@@ -175,24 +175,24 @@ def test_batch_paused_sends_nothing_and_stopped_continues_with_the_rest(tell: Te
         batch = await planned(session, hand, tmp_path, rows=30)
         model = batch.page.model
         batch.start_or_pause()
-        await hand.until(lambda: model.counts["done"] >= 3, "the first rows")
+        await hand.until(lambda: model.lines.counts["done"] >= 3, "the first rows")
         batch.start_or_pause()
-        await hand.until(lambda: not model.counts["running"], "the requests in flight")
+        await hand.until(lambda: not model.lines.counts["running"], "the requests in flight")
         assert batch.tools.run.text() == "Resume"
         sent = await served(session)
         await asyncio.sleep(0.2)  # longer than several requests take
         assert await served(session) == sent
         batch.start_or_pause()
-        await hand.until(lambda: model.counts["done"] >= sent + 2, "more rows")
+        await hand.until(lambda: model.lines.counts["done"] >= sent + 2, "more rows")
         batch.stop()
         await ended(batch, hand)
-        assert model.counts["queued"] > 0
-        assert model.counts["running"] == 0
+        assert model.lines.counts["queued"] > 0
+        assert model.lines.counts["running"] == 0
         assert batch.tools.run.text() == "Continue"
         before = {line.item.row.number: line.request_id for line in model.lines if line.status == "done"}
         batch.start_or_pause()
         await ended(batch, hand)
-        assert model.counts["done"] == 30
+        assert model.lines.counts["done"] == 30
         after = {line.item.row.number: line.request_id for line in model.lines}
         assert {number: after[number] for number in before} == before
 
@@ -205,7 +205,7 @@ def test_batch_of_closed_window_continues_with_its_own_prompt(tell: Tell, tmp_pa
     async def first(session: Session, hand: UiDriver) -> None:
         batch = await planned(session, hand, tmp_path, rows=30)
         batch.start_or_pause()
-        await hand.until(lambda: batch.page.model.counts["done"] >= 5, "some rows")
+        await hand.until(lambda: batch.page.model.lines.counts["done"] >= 5, "some rows")
 
     async def second(session: Session, hand: UiDriver) -> None:
         session.window.prompt.set_document(Document(messages=(Message("user", "another prompt"),)))
@@ -216,12 +216,12 @@ def test_batch_of_closed_window_continues_with_its_own_prompt(tell: Tell, tmp_pa
         await hand.until(batch.page.notice.isVisible, "the offer")
         batch.page.notice.press("Continue")
         await hand.until(lambda: batch.running, "the start")
-        await hand.until(lambda: bool(batch.page.model.counts["done"]), "the earlier results")
+        await hand.until(lambda: bool(batch.page.model.lines.counts["done"]), "the earlier results")
         before.update({n.item.row.number: n.request_id for n in batch.page.model.lines if n.status == "done"})
         assert len(before) >= 5
         await ended(batch, hand)
         model = batch.page.model
-        assert model.counts["done"] == 30
+        assert model.lines.counts["done"] == 30
         after = {line.item.row.number: line.request_id for line in model.lines}
         assert {number: after[number] for number in before} == before
         assert await served(session) <= 30 - len(before) + 4
@@ -242,8 +242,9 @@ def test_batch_row_opens_in_the_panes_and_exports_keep_the_data_order(tell: Tell
         batch.start_or_pause()
         await ended(batch, hand)
         page = batch.page
+        assert batch.session is not None
         for name in ("out.csv", "out.jsonl"):
-            batch.export(tmp_path / name)
+            batch.files.export(tmp_path / name, batch.session.results)
             await hand.until((tmp_path / name).exists, name)
         with (tmp_path / "out.csv").open(newline="", encoding="utf-8-sig") as file:
             table = list(csv.DictReader(file))
@@ -274,11 +275,11 @@ def test_batch_rows_of_the_log_have_the_values_of_logged_requests(tell: Tell, tm
             window.requests.send_anyway()
             await hand.until(lambda: not window.requests.running, "the request")
         batch = batch_of(session)
-        batch.open_log("")
+        batch.files.open_log("")
         await hand.until(lambda: len(batch.page.model.lines) == 2, "the rows")
         values = [line.item.row.values for line in batch.page.model.lines]
         assert {row["question"] for row in values} == {"first?", "second?"}
-        batch.open_log("status:nonsense")
+        batch.files.open_log("status:nonsense")
         await hand.until(batch.page.notice.isVisible, "the error")
         assert len(batch.page.model.lines) == 2
 
@@ -290,7 +291,7 @@ def test_batch_bad_data_is_reported_and_changes_nothing(tell: Tell, tmp_path: Pa
     async def story(session: Session, hand: UiDriver) -> None:
         batch = batch_of(session)
         QGuiApplication.clipboard().setText(text)
-        batch.paste()
+        batch.files.paste()
         await hand.until(batch.page.notice.isVisible, "the error")
         assert batch.page.stack.currentIndex() == 0
 
@@ -305,8 +306,8 @@ def test_batch_missing_key_sends_nothing(tell: Tell, tmp_path: Path) -> None:
         batch.start_or_pause()
         await ended(batch, hand)
         await hand.until(batch.page.notice.isVisible, "the error")
-        assert batch.page.model.counts["queued"] == 12
-        assert batch.page.model.counts["failed"] == 0
+        assert batch.page.model.lines.counts["queued"] == 12
+        assert batch.page.model.lines.counts["failed"] == 0
 
     tell(story)
 
@@ -320,8 +321,8 @@ def test_batch_plan_limit_bounds_concurrency_and_forecast(tell: Tell, tmp_path: 
         session.window.choose_endpoint(mine.id)
         batch = await planned(session, hand, tmp_path, rows=18)
         assert batch.page.setup.concurrency.maximum() == 2
-        assert batch._planned is not None
-        assert batch._planned.plan.forecast.seconds >= 120
+        assert batch._prepared is not None
+        assert batch._prepared.plan.forecast.seconds >= 120
 
     tell(story)
 

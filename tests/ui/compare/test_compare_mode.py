@@ -93,7 +93,7 @@ def test_compare_columns_are_sent_and_every_figure_is_reported(tell: Tell) -> No
         for index, run in enumerate(runs):
             stored = await log.get(run.run_id)
             assert stored is not None
-            assert read_tags(stored.tags) == (compare.comparison_id, index)
+            assert read_tags(stored.tags) == (compare.session.id, index)
             assert stored.record.source == "experiment"
 
     tell(story)
@@ -228,7 +228,7 @@ def test_compare_column_order_copies_files_and_limit_of_four(tell: Tell, tmp_pat
         compare = compare_of(session, edited())
         compare.page.columns[0].asked.emit("right")
         assert [slot.variant.document.name for slot in compare.slots] == ["shorter", "base"]
-        await compare.add_file(file)
+        await compare.sources.add_file(file)
         compare.add(compare.slots[0].variant)
         compare.add(compare.slots[0].variant)
         assert [slot.variant.document.name for slot in compare.slots] == ["shorter", "base", "third", "shorter 2"]
@@ -238,8 +238,8 @@ def test_compare_column_order_copies_files_and_limit_of_four(tell: Tell, tmp_pat
         said: list[str] = []
         compare.trouble.connect(said.append)
         file.write_text("{", "utf-8")
-        await compare.add_file(file)
-        await compare.add_file(tmp_path / "absent.json")
+        await compare.sources.add_file(file)
+        await compare.sources.add_file(tmp_path / "absent.json")
         assert len(said) == 2
         assert len(compare.slots) == 3
 
@@ -252,11 +252,11 @@ def test_compare_comparison_is_reopened_from_the_log(tell: Tell) -> None:
         compare.tools.runs.setValue(2)
         compare.page.values.start.setCurrentIndex(1)
         await sent(compare, hand)
-        before = compare.report()
+        before = compare.session.report(compare.order, compare.cache_start)
         run_id = before.columns[1].runs[0].run_id
         compare.change(compare.slots[0], replace(compare.slots[0].variant, document=Document(messages=PROMPT.messages)))
         await compare.open_logged([run_id])
-        after = compare.report()
+        after = compare.session.report(compare.order, compare.cache_start)
         assert after.id == before.id
         assert [column.variant.document.messages for column in after.columns] == [
             PROMPT.messages,

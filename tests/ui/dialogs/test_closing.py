@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QApplication, QDialog
+from PySide6.QtWidgets import QDialog
 
 from playground.cli.selftest.steps import UiDriver
 from playground.experiments.lab_plan import plan_repeats
@@ -35,7 +35,8 @@ def _repeat(session: Session) -> TaskDialog:
     window = session.window
     window.prompt.set_document(Document(messages=(Message("user", "Hi"),), parameters=SLOW))
     window.actions_table["repeat"].trigger()
-    dialog = next(w for w in QApplication.topLevelWidgets() if isinstance(w, RepeatDialog) and w.isVisible())
+    dialog = window.area.panel.page
+    assert isinstance(dialog, RepeatDialog)
     dialog.times.setValue(20)
     dialog.at_once.setValue(2)
     dialog.go.click()

@@ -1,20 +1,33 @@
-"""The table of recorded requests: rows that come and go leave the others where they are."""
+"""The table of recorded requests, its cells, and the bars above it."""
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-from typing import cast
-
-from PySide6.QtCore import QPersistentModelIndex
+from PySide6.QtCore import QPersistentModelIndex, Qt
+from PySide6.QtGui import QColor
+from PySide6.QtTest import QTest
+from pytestqt.qtbot import QtBot
 
 from playground.requestlog.records import LogRow
-from playground.ui.recorder.table import RecordedModel
+from playground.ui.recorder.bars import TokenBars
+from playground.ui.recorder.table import ASKS, RecordedModel, RecordedTable, RowCause
+from playground.ui.theme import load_theme
+from tests.recorder.rows import row
 
 
 def rows(first: int, last: int) -> list[LogRow]:
-    """Return rows, newest first; the model reads number and run_id only until a cell is asked for."""
-    made = [SimpleNamespace(number=number, run_id=f"run-{number}") for number in range(last, first - 1, -1)]
-    return cast("list[LogRow]", made)
+    """Return rows, newest first."""
+    return [row(number, 1_000, 500) for number in range(last, first - 1, -1)]
+
+
+def table_of(qtbot: QtBot, made: list[LogRow], width: int = 1_000) -> RecordedTable:
+    """Return a visible table of rows."""
+    model = RecordedModel()
+    table = RecordedTable(model, load_theme("light"))
+    qtbot.addWidget(table)
+    table.resize(width, 300)
+    table.show()
+    model.show_rows(made, {})
+    return table
 
 
 def test_show_rows_at_the_limit_keeps_the_selected_row() -> None:
@@ -31,3 +44,106 @@ def test_show_rows_at_the_limit_keeps_the_selected_row() -> None:
     assert model.rowCount() == 10
     model.show_rows(rows(20, 25), {})
     assert len(resets) == 1
+
+
+def test_cells_unknown_figures_are_dashes_and_reported_zero_is_zero(qtbot: QtBot) -> None:
+    table = table_of(qtbot, [row(2, 900, 0), row(1, None, None, ttft_s=None)])
+    texts = [[table.recorded.index(at, column).data() for column in (3, 4, 5)] for at in (0, 1)]
+    assert texts == [["900", "0", "300 ms"], ["—", "—", "—"]]
+    spoken = table.recorded.index(1, 4).data(Qt.ItemDataRole.AccessibleTextRole)
+    assert spoken == "cached: unknown"
+
+
+def test_cell_of_a_cause_changes_when_the_cause_is_known(qtbot: QtBot) -> None:
+    made = [row(1, 900, 0)]
+    table = table_of(qtbot, made)
+    cause = table.recorded.index(0, 6)
+    assert cause.data() == "—"
+    table.recorded.show_rows(made, {"run-1": RowCause("date in message 1, line 1", "…", "variable_edge")})
+    assert cause.data() == "date in message 1, line 1"
+    assert cause.data(Qt.ItemDataRole.ForegroundRole) == load_theme("light").variable_edge
+
+
+def test_cell_of_a_running_request_has_the_forecast_as_an_estimate(qtbot: QtBot) -> None:
+    table = table_of(qtbot, [row(1, phase="streaming", forecast_cached=1_808.0, status=200)])
+    assert table.recorded.index(0, 6).data() == "forecast ≈ 1,808 cached"
+
+
+def test_table_keys_ask_for_every_entry_of_its_menu(qtbot: QtBot) -> None:
+    table = table_of(qtbot, rows(1, 3))
+    table.selectRow(0)
+    asked: list[str] = []
+    table.asked.connect(asked.append)
+    for _, _, key in ASKS:
+        name = {"Enter": Qt.Key.Key_Return, "Ctrl+C": Qt.Key.Key_C}.get(key) or getattr(Qt.Key, f"Key_{key}")
+        control = Qt.KeyboardModifier.ControlModifier if key == "Ctrl+C" else Qt.KeyboardModifier.NoModifier
+        QTest.keyClick(table, name, control)
+    assert asked == [name for name, _, _ in ASKS]
+    menu = table.menu()
+    for action in menu.actions():
+        action.trigger()
+    assert asked == [name for name, _, _ in ASKS] * 2
+
+
+def test_table_scrolled_down_keeps_its_rows_when_requests_arrive(qtbot: QtBot) -> None:
+    table = table_of(qtbot, rows(1, 100))
+    qtbot.waitUntil(lambda: table.verticalScrollBar().maximum() > 40)
+    table.verticalScrollBar().setValue(40)
+    top = table.recorded.rows[table.rowAt(0)].run_id
+    table.recorded.show_rows(rows(1, 103), {})
+    assert table.recorded.rows[table.rowAt(0)].run_id == top
+    table.verticalScrollBar().setValue(0)
+    table.recorded.show_rows(rows(1, 104), {})
+    assert table.recorded.rows[table.rowAt(0)].run_id == "run-104"
+
+
+def test_table_narrow_keeps_the_whole_request_id_and_the_figures_in_a_tooltip(qtbot: QtBot) -> None:
+    request_id = "cc011cdd-9474-431b-bf26-144b98289fcd"
+    table = table_of(qtbot, [row(1, 900, 16, request_id=request_id)], width=560)
+    assert table.isColumnHidden(3)
+    assert table.isColumnHidden(5)
+    font = table.recorded.index(0, 2).data(Qt.ItemDataRole.FontRole)
+    assert table.columnWidth(2) >= table.fontMetrics().__class__(font).horizontalAdvance(request_id) + 22
+    assert "In 900 · cached 16 · TTFT 300 ms" in table.recorded.index(0, 1).data(Qt.ItemDataRole.ToolTipRole)
+
+
+def heights(bars: TokenBars, color: QColor, x: int) -> int:
+    """Return how many pixels of a column have a color."""
+    image = bars.grab().toImage()
+    ratio = image.devicePixelRatio()
+    return sum(image.pixelColor(round(x * ratio), y) == color for y in range(image.height()))
+
+
+def test_bars_heights_are_reported_tokens_and_unreported_ones_have_no_fill(qtbot: QtBot) -> None:
+    theme = load_theme("light")
+    bars = TokenBars(theme)
+    qtbot.addWidget(bars)
+    bars.resize(800, 150)
+    bars.show()
+    made = [row(3), row(2, 1_000, 250), row(1, 1_000, 1_000)]
+    bars.show_rows(made, "", frozenset())
+    # Bars are 36 px wide with 3 px between them, from x = 48; the axis ends at 1,000 tokens.
+    whole, quarter, unknown = (heights(bars, theme.warm_edge, 48 + 18 + at * 39) for at in range(3))
+    assert whole >= 90
+    assert abs(quarter - whole / 4) <= 2
+    assert unknown == 0
+    assert "1,250 of 2,000 prompt tokens cached" in bars.accessibleDescription()
+
+
+def test_bars_dot_marks_requests_with_a_leak(qtbot: QtBot) -> None:
+    theme = load_theme("light")
+    bars = TokenBars(theme)
+    qtbot.addWidget(bars)
+    bars.resize(800, 150)
+    bars.show()
+    bars.show_rows([row(2, 1_000, 0), row(1, 1_000, 0)], "", frozenset(("run-2",)))
+    assert heights(bars, theme.variable_edge, 48 + 18) == 0
+    assert heights(bars, theme.variable_edge, 48 + 18 + 39) >= 3
+    assert "1 with a leak" in bars.accessibleDescription()
+
+
+def test_bars_without_reports_say_so(qtbot: QtBot) -> None:
+    bars = TokenBars(load_theme("light"))
+    qtbot.addWidget(bars)
+    bars.show_rows([row(1)], "", frozenset())
+    assert bars.accessibleDescription() == "No request has reported cached tokens"

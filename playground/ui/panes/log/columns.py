@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import groupby
 
 from playground.client.events import Usage
 from playground.client.pricing import cost
 from playground.prefix_cache.forecast import ago
-from playground.requestlog.records import LogRow
+from playground.requestlog.records import LogGroup, LogRow
 from playground.runs.finish import finish_text
 from playground.runs.metrics import UNKNOWN, Figure, dollars, seconds
 from playground.ui.panes.log.details import AttemptLine, Clock, LiveRequests, RowDetail
@@ -71,6 +71,88 @@ def attempt_cell(title: str, attempt: AttemptLine) -> Cell:
             wait = "" if attempt.wait_s is None else f" · then waited {seconds(attempt.wait_s)}"
             return Cell(f"{_one_line(attempt.trouble)}{wait}", attempt.trouble, "muted")
     return Cell("")
+
+
+GROUP_LABELS: dict[str, str] = {
+    "comparison": "Comparison",
+    "batch": "Batch",
+    "repeat": "Repeat",
+    "lab": "Cache lab",
+    "agent": "Agent loop",
+    "readiness": "Readiness",
+}
+SUMMED = "Sum over the {} requests of the group"
+PARTLY_SUMMED = "At least: reported by {} of {} requests; the others are unknown"
+NONE_SUMMED = "None of the requests reported it"
+
+
+def cell_of(column: Column, row: LogRow, detail: RowDetail) -> Cell:
+    """Return a column's cell of a request, or of the heading of a group."""
+    if row.group is None:
+        return column.cell(row, detail)
+    made = _GROUP_CELLS.get(column.title)
+    return Cell("", "Not added up over a group") if made is None else made(row, row.group, detail)
+
+
+def _group_time(row: LogRow, group: LogGroup, detail: RowDetail) -> Cell:
+    first = group.first_utc.astimezone()
+    mark = "▾" if group.expanded else "▸"
+    return Cell(f"{mark} {_when(row, detail.clock)}", f"The newest; the first began {first:%Y-%m-%d %H:%M:%S}")
+
+
+def _group_cached(_row: LogRow, group: LogGroup, _detail: RowDetail) -> Cell:
+    cell = _sum(group.cached_tokens, group.cached_reported, group)
+    return replace(cell, tone="warm_edge" if group.cached_tokens else "")
+
+
+def group_label(group: LogGroup) -> str:
+    """Return the name of a group's kind."""
+    return GROUP_LABELS.get(group.kind, group.kind)
+
+
+def _sum(tokens: int | None, reported: int, group: LogGroup, estimated: float | None = None) -> Cell:
+    if tokens is not None and reported == group.requests:
+        return Cell(Figure.reported(tokens).text, SUMMED.format(f"{group.requests:,}"))
+    if estimated is not None:
+        return Cell(Figure.estimated(estimated).text, f"Reported by {reported:,} of {group.requests:,}, else estimated")
+    if tokens is None:
+        return Cell(UNKNOWN, NONE_SUMMED)
+    return Cell(f"≥ {tokens:,}", PARTLY_SUMMED.format(f"{reported:,}", f"{group.requests:,}"))
+
+
+def _group_cost(group: LogGroup) -> Cell:
+    if group.input_cost is None:
+        return Cell(UNKNOWN, "Not priced: no rates are set, or no request reported usage")
+    if group.priced == group.requests:
+        return Cell(dollars(group.input_cost), SUMMED.format(f"{group.requests:,}"))
+    return Cell(f"≥ {dollars(group.input_cost)}", PARTLY_SUMMED.format(f"{group.priced:,}", f"{group.requests:,}"))
+
+
+def _group_outcome(group: LogGroup) -> Cell:
+    counts = ((group.running, "running"), (group.failed, "failed"), (group.stopped, "stopped"))
+    finished = group.requests - sum(count for count, _ in counts)
+    parts = [f"{count:,} {word}" for count, word in (*counts, (finished, "finished")) if count]
+    return Cell(" · ".join(parts), "", "failure" if group.failed else "muted")
+
+
+_GROUP_CELLS: dict[str, Callable[[LogRow, LogGroup, RowDetail], Cell]] = {
+    "time": _group_time,
+    "status": lambda _row, group, _detail: Cell(
+        f"{group_label(group)} · {group.requests:,}", f"tag:{group.tag}", "accent" if group.running else ""
+    ),
+    "request_id": lambda _row, group, _detail: Cell(
+        f"group:{group.tag}", "In the filter, this lists the requests of the group", "muted"
+    ),
+    "in": lambda _row, group, _detail: _sum(group.prompt_tokens, group.prompt_reported, group, group.prompt_estimated),
+    "cached": _group_cached,
+    "out": lambda _row, group, _detail: _sum(group.completion_tokens, group.completion_reported, group),
+    "total": lambda _row, group, _detail: Cell(seconds(group.span_s), "From the first start to the last end"),
+    "cost": lambda _row, group, _detail: _group_cost(group),
+    "endpoint": lambda row, _group, _detail: Cell(row.endpoint_name, "Of the newest request"),
+    "model": lambda row, _group, _detail: Cell(row.model, "Of the newest request"),
+    "tags": lambda _row, group, _detail: Cell(group.tag),
+    "answer": lambda _row, group, _detail: _group_outcome(group),
+}
 
 
 def _time(row: LogRow, detail: RowDetail) -> Cell:

@@ -30,7 +30,10 @@ class LogSource(Protocol):
         """Matching requests from place `first` (0 is the newest) on."""
 
     async def numbers(self, log_filter: LogFilter, /) -> Sequence[int]:
-        """Return the numbers of all matching requests, oldest first."""
+        """Return the numbers of all matching requests, oldest first; headings of groups are negative."""
+
+    async def members(self, numbers: Sequence[int], /) -> list[int]:
+        """Return the numbers of requests, oldest first, with those of its group in place of each heading."""
 
     async def request_ids(self, chosen: LogFilter | Sequence[int], /) -> list[str]:
         """Return the request_ids of these numbers, newest first."""

@@ -11,11 +11,11 @@ from PySide6.QtCore import QAbstractTableModel, QModelIndex, QPersistentModelInd
 from PySide6.QtGui import QColor, QFont
 
 from playground.export.terminal import visible, visible_line
-from playground.requestlog.filter import EVERYTHING, LogFilter, Order
-from playground.requestlog.records import LogRow
+from playground.requestlog.filter import EVERYTHING, Folding, LogFilter, Order
+from playground.requestlog.records import LogGroup, LogRow
 from playground.runs.metrics import APPROXIMATELY, UNKNOWN
 from playground.runs.state import ENDED
-from playground.ui.panes.log.columns import COLUMNS
+from playground.ui.panes.log.columns import COLUMNS, cell_of
 from playground.ui.panes.log.details import Clock, Details, LiveRequests, LogSource, RowDetail, Start
 from playground.ui.theme import Theme, mono_font, ui_font
 from playground.ui.widgets.plain_tip import plain_tip
@@ -77,14 +77,14 @@ class LogModel(QAbstractTableModel):
 
     def set_source(self, source: LogSource | None, chosen: LogFilter = EVERYTHING) -> None:
         """Show what matches of another log, from its newest request on."""
-        self._source, self._filter = source, replace(chosen, order=self._filter.order)
+        self._source, self._filter = source, replace(chosen, order=self._filter.order, folding=self._filter.folding)
         self._details.set_source(source)
         self._take(0, {}, self._filter)
         self.refresh()
 
     def show_filter(self, chosen: LogFilter) -> None:
         """Show what matches."""
-        self._filter = replace(chosen, order=self._filter.order)
+        self._filter = replace(chosen, order=self._filter.order, folding=self._filter.folding)
         if self._source is not None:
             self._source.stop_counting()
         self.refresh()
@@ -93,6 +93,19 @@ class LogModel(QAbstractTableModel):
         """Order the rows by a column; None: newest first."""
         self._filter = replace(self._filter, order=order)
         self.refresh()
+
+    def fold_groups(self, folded: bool) -> None:
+        """List each group of requests as one row, all collapsed, or every request."""
+        if folded != (self._filter.folding is not None):
+            self._filter = replace(self._filter, folding=Folding() if folded else None)
+            self.refresh()
+
+    def expand_group(self, tag: str, expanded: bool) -> None:
+        """List the requests of a group below its heading, or only the heading."""
+        folding = self._filter.folding
+        if folding is not None and expanded != (tag in folding.expanded):
+            self._filter = replace(self._filter, folding=Folding(folding.expanded ^ {tag}))
+            self.refresh()
 
     def refresh(self) -> None:
         """Reload the current rows; they remain until the reply arrives. During a reload, queue one more."""
@@ -112,7 +125,7 @@ class LogModel(QAbstractTableModel):
             self._reading = False
 
     async def _read_once(self, source: LogSource, chosen: LogFilter) -> None:
-        if chosen is not self._shown and (chosen.terms or chosen.order):
+        if not self._is_same_list(chosen) and (chosen.terms or chosen.order):
             await self._read_first(source, chosen)
         count = await source.count(chosen, None)
         pages = {page: await source.rows_at(chosen, page * PAGE, PAGE) for page in self._wanted(count.n, chosen)}
@@ -130,12 +143,19 @@ class LogModel(QAbstractTableModel):
             self._take(len(rows), {0: rows}, chosen)
             self._provisional = len(rows) == PAGE
 
+    def _is_same_list(self, chosen: LogFilter) -> bool:
+        """Return whether a filter lists the rows on display, but for groups that were expanded or collapsed."""
+        shown = self._shown
+        if (chosen.folds is None) != (shown.folds is None):
+            return False
+        return chosen is shown or (chosen.terms, chosen.order) == (shown.terms, shown.order)
+
     def _is_asked(self, source: LogSource, chosen: LogFilter) -> bool:
         return source is self._source and chosen is self._filter
 
     def _wanted(self, count: int, chosen: LogFilter) -> list[int]:
         """Return the visible pages, at their position now and after new rows are inserted at the top."""
-        if chosen is not self._shown or not self._pages or self._provisional:
+        if not self._is_same_list(chosen) or not self._pages or self._provisional:
             return [0] if count else []
         more = max(0, count - self._count) if chosen.order is None else 0
         looked_at = list(self._pages)[-2:]
@@ -146,8 +166,10 @@ class LogModel(QAbstractTableModel):
     def _take(self, count: int, pages: dict[int, list[LogRow]], chosen: LogFilter) -> None:
         self._changing = True
         self._generation += 1  # a page being loaded belongs to the previous rows
-        if chosen is not self._shown or not count or not self._count:
+        if not self._is_same_list(chosen) or not count or not self._count:
             self._replace(count, pages)
+        elif chosen.folds != self._shown.folds:
+            self._resize(count, pages, self._place_below_toggled(chosen))
         elif (self._provisional or chosen.order is not None) and count >= self._count:
             self._append(count, pages)
         else:
@@ -174,15 +196,23 @@ class LogModel(QAbstractTableModel):
         self._set(count, pages)
         self._repaint(0, count - 1)
 
-    def _resize(self, count: int, pages: dict[int, list[LogRow]]) -> None:
+    def _place_below_toggled(self, chosen: LogFilter) -> int:
+        """Return the place below the heading of the group that is expanded or collapsed; 0 if it is not in memory."""
+        before, after = self._shown.folds, chosen.folds
+        toggled = before.expanded ^ after.expanded if before and after else ()
+        places = [place + 1 for tag in toggled if (place := self.find(tag)) is not None]
+        return min(places, default=0)
+
+    def _resize(self, count: int, pages: dict[int, list[LogRow]], place: int = 0) -> None:
+        """Insert or remove rows. New requests are the newest: they come in at the top, those of a group at `place`."""
         more = count - self._count
         if more > 0:
-            # New requests are the newest: they come in at the top.
-            self.beginInsertRows(_NOWHERE, 0, more - 1)
+            self.beginInsertRows(_NOWHERE, place, place + more - 1)
             self._set(count, pages)
             self.endInsertRows()
         elif more < 0:
-            self.beginRemoveRows(_NOWHERE, count, self._count - 1)
+            first = min(place or count, count)
+            self.beginRemoveRows(_NOWHERE, first, first - more - 1)
             self._set(count, pages)
             self.endRemoveRows()
         self._set(count, pages)
@@ -194,6 +224,8 @@ class LogModel(QAbstractTableModel):
 
     def detail(self, row: LogRow) -> RowDetail:
         """What is known of a row beyond itself, and how it is to be shown."""
+        if row.group is not None:
+            return RowDetail(clock=self.clock)
         known, live = self._details.of(row), self.live(row.run_id) if row.phase not in ENDED else None
         unfolded = row.run_id in self.unfolded
         if live is None and not unfolded and self.clock == "local":
@@ -264,6 +296,15 @@ class LogModel(QAbstractTableModel):
                 found.append((place, rows[place % PAGE]))
         return found
 
+    def headings_in_memory(self) -> list[tuple[int, LogGroup]]:
+        """Return the places and groups of the headings in memory."""
+        return [
+            (page * PAGE + place, row.group)
+            for page, rows in self._pages.items()
+            for place, row in enumerate(rows)
+            if row.group is not None
+        ]
+
     def find(self, run_id: str) -> int | None:
         """Return the index of a run among the rows in memory."""
         for page, rows in self._pages.items():
@@ -305,13 +346,13 @@ class LogModel(QAbstractTableModel):
         row = self.row(index.row())
         if row is None:
             return "…" if role == Qt.ItemDataRole.DisplayRole else None
-        cell = column.cell(row, self.detail(row))
+        cell = cell_of(column, row, self.detail(row))
         if role == Qt.ItemDataRole.ForegroundRole:
             return self._color(cell.tone)
         # A control character must not reorder the row or show another id.
         text = visible_line(cell.text) if column.mono else visible(cell.text)
         if role == Qt.ItemDataRole.AccessibleTextRole:
-            return f"{column.title}: {_spoken(text)}"
+            return _spoken_cell(column.title, text, row)
         return text if role == Qt.ItemDataRole.DisplayRole else plain_tip(visible(cell.why) or text)
 
     def _font(self, figure: bool, mono: bool) -> QFont:
@@ -322,8 +363,19 @@ class LogModel(QAbstractTableModel):
         return color if isinstance(color, QColor) else None
 
 
+def _spoken_cell(title: str, text: str, row: LogRow) -> str:
+    state = ""
+    if title == "time" and (row.group is not None or row.attempts > 1):
+        text = text.lstrip("▸▾ ")
+    if title == "time" and row.group is not None:
+        state = f", group of {row.group.requests:,} requests, {'expanded' if row.group.expanded else 'collapsed'}"
+    return f"{title}: {_spoken(text)}{state}"
+
+
 def _spoken(text: str) -> str:
-    return "unknown" if text == UNKNOWN else text.replace(APPROXIMATELY, "about").replace("→", "then")
+    if text == UNKNOWN:
+        return "unknown"
+    return text.replace(APPROXIMATELY, "about").replace("→", "then").replace("≥", "at least")
 
 
 _CELL_ROLES = frozenset(

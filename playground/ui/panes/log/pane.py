@@ -21,7 +21,7 @@ from PySide6.QtWidgets import (
 from playground.export.terminal import visible_line
 from playground.prompt.field_errors import InputError
 from playground.requestlog.filter import EVERYTHING, IdTerm, LogFilter, parse
-from playground.requestlog.records import LogRow, Totals
+from playground.requestlog.records import LogGroup, LogRow, Totals
 from playground.runs.metrics import percent
 from playground.ui.panes.log.details import LogSource
 from playground.ui.panes.log.filter_line import FilterLine
@@ -243,19 +243,21 @@ class LogPane(QWidget):
         self._show_copy()
 
     def _preview(self, run_id: str) -> None:
-        if len(self.table.chosen_rows()) <= 1:
+        if len(self.table.chosen_rows()) <= 1 and self.current_run_id() is not None:
             self.previewed.emit(run_id)
 
     def id_on_display(self) -> str | None:
         """Return the request_id of the selected row, which the panes show; without a row, of the request shown."""
         row = self._target()
+        if row is not None and row.group is not None and self.table.currentIndex().isValid():
+            return None
         shown = self.model.shown_run_id
         if shown is not None and (row is None or row.run_id == shown or not self.table.currentIndex().isValid()):
             return self._shown_request_id or (row.request_id if row is not None and row.run_id == shown else None)
         return row.request_id if row is not None else None
 
     def _show_copy(self) -> None:
-        many, request_id = len(self.table.chosen_rows()), self.id_on_display()
+        many, request_id = self.table.chosen_requests(), self.id_on_display()
         if not self._copied.isActive():
             self.copy_button.setText(f"Copy {many:,} request_ids" if many > 1 else COPY)
         self.copy_button.setEnabled(many > 1 or request_id is not None)
@@ -269,18 +271,22 @@ class LogPane(QWidget):
         self._apply_filter()
 
     def current_run_id(self) -> str | None:
-        """Return the run_id of the selected row; None without a selection."""
+        """Return the run_id of the selected request; None without one, or for the heading of a group."""
         row = self._choice.row
-        return row.run_id if row is not None else None
+        return row.run_id if row is not None and row.group is None else None
+
+    def heading(self) -> LogGroup | None:
+        """Return the group whose heading is the only selected row."""
+        row = self._choice.row
+        return row.group if row is not None and len(self.table.chosen_rows()) == 1 else None
 
     def copy_request_id(self) -> bool:
         """Copy the request_ids of all selected rows; of fewer than two, the id on display.
 
         Returns whether anything is copied.
         """
-        places = self.table.chosen_rows()
-        if len(places) > 1:
-            self._start(self._copy_ids(places), "copy request_ids")
+        if self.table.chosen_requests() > 1:
+            self._start(self._copy_ids(), "copy request_ids")
             return True
         request_id = self.id_on_display()
         if request_id is None:
@@ -289,14 +295,22 @@ class LogPane(QWidget):
         self._say_copied(COPIED)
         return True
 
-    async def _copy_ids(self, places: list[int]) -> None:
+    async def chosen_numbers(self) -> list[int]:
+        """Return the numbers of the selected requests, ascending, those of selected groups included."""
+        source, places = self._source, self.table.chosen_rows()
+        if source is None:
+            return []
+        numbers = await source.numbers(self.model.filter)
+        return await source.members([numbers[-1 - place] for place in places if place < len(numbers)])
+
+    async def _copy_ids(self) -> None:
         source = self._source
         if source is None:
             return
-        numbers = await source.numbers(self.model.filter)
-        ids = await source.request_ids([numbers[-1 - place] for place in places if place < len(numbers)])
+        chosen = await self.chosen_numbers()
+        ids = await source.request_ids(chosen)
         copy_text("\n".join(ids))
-        without = len(places) - len(ids)
+        without = len(chosen) - len(ids)
         self._say_copied(f"{len(ids):,} request_ids copied" + (f", {without:,} have none" if without else ""))
 
     def _say_copied(self, text: str) -> None:

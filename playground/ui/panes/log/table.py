@@ -32,6 +32,7 @@ from PySide6.QtWidgets import (
 
 from playground.export.terminal import visible_line
 from playground.requestlog.filter import Order
+from playground.requestlog.records import LogRow
 from playground.ui.panes.log.columns import COLUMNS, attempt_cell
 from playground.ui.panes.log.model import LogModel
 from playground.ui.theme import Theme, mono_font, ui_font
@@ -127,11 +128,16 @@ class RowLook(QStyledItemDelegate):
         if COLUMNS[index.column()].title != "cached" or not isinstance(model, LogModel):
             return
         row = model.row(index.row())
-        if row is None or row.cached_tokens is None or not row.prompt_tokens or place.width() < BAR_PX + 50:
+        if row is None or place.width() < BAR_PX + 50:
+            return
+        cached, prompt = row.cached_tokens, row.prompt_tokens
+        if row.group is not None:
+            cached, prompt = row.group.compared_cached_tokens, row.group.compared_prompt_tokens
+        if cached is None or not prompt:
             return
         bar = QRect(place.left() + PAD_PX, place.center().y() - 3, BAR_PX, 8)
         painter.fillRect(bar, self.theme.line)
-        bar.setWidth(round(BAR_PX * min(row.cached_tokens / row.prompt_tokens, 1.0)))
+        bar.setWidth(round(BAR_PX * min(cached / prompt, 1.0)))
         painter.fillRect(bar, self.theme.warm_edge)
 
     def _paint_attempts(self, painter: QPainter, whole: QRect, index: QModelIndex | QPersistentModelIndex) -> None:
@@ -197,7 +203,7 @@ class LogTable(QTableView):
         header.sectionClicked.connect(self.sort_by)
         self.horizontalHeader().setMinimumSectionSize(NARROWEST_PX)
         model.loaded.connect(self._fit_rows)
-        self.doubleClicked.connect(lambda _index: self.open_asked.emit())
+        self.doubleClicked.connect(lambda _index: self._open_or_expand())
         self.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
         self.customContextMenuRequested.connect(self._menu)
 
@@ -301,19 +307,56 @@ class LogTable(QTableView):
         painter.fillRect(label, self._theme.surface)
         painter.drawText(label, Qt.AlignmentFlag.AlignCenter, text)
 
-    def toggle_attempts(self, unfolded: bool | None = None) -> bool:
-        """Show or hide the attempts of the current row; tells whether it has any to show."""
-        row = self._log.row(self.currentIndex().row()) if self.currentIndex().isValid() else None
+    def _current(self) -> LogRow | None:
+        return self._log.row(self.currentIndex().row()) if self.currentIndex().isValid() else None
+
+    def _open_or_expand(self) -> None:
+        row = self._current()
+        if row is not None and row.group is not None:
+            self._log.expand_group(row.group.tag, not row.group.expanded)
+        else:
+            self.open_asked.emit()
+
+    def unfold(self, unfolded: bool | None = None) -> bool:
+        """Show or hide the requests of the current group, or the attempts of the current request (None: toggle).
+
+        Returns whether the row has any.
+        """
+        row = self._current()
+        if row is not None and row.group is not None:
+            self._log.expand_group(row.group.tag, not row.group.expanded if unfolded is None else unfolded)
+            return True
         if row is None or row.attempts < 2:
-            return False
+            return self._go_to_heading(row) if unfolded is False else False
         now = row.run_id in self._log.unfolded
         if unfolded is None or unfolded != now:
             self._log.unfold(row.run_id, not now)
         return True
 
+    def _go_to_heading(self, row: LogRow | None) -> bool:
+        """Select the heading of an expanded group from one of its requests."""
+        folding = self._log.filter.folds
+        for tag in row.tags if row is not None and folding is not None else ():
+            place = self._log.find(tag) if tag in folding.expanded else None
+            if place is not None:
+                self.go_to(place)
+                return True
+        return False
+
     def chosen_rows(self) -> list[int]:
         """The places that are chosen, the newest first."""
         return sorted(index.row() for index in self.selectionModel().selectedRows())
+
+    def chosen_requests(self) -> int:
+        """Return the number of selected requests, those of selected groups included."""
+        places, collapsed = set(self.chosen_rows()), 0
+        for place, group in self._log.headings_in_memory():
+            if place in places and group.expanded:
+                places |= set(range(place + 1, place + 1 + group.requests))
+            if place in places:
+                places.discard(place)
+                collapsed += 0 if group.expanded else group.requests
+        return len(places) + collapsed
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
         super().mousePressEvent(event)
@@ -321,18 +364,23 @@ class LogTable(QTableView):
         row = self._log.row(index.row()) if index.isValid() else None
         mark = index.isValid() and COLUMNS[index.column()].title == "time"
         within = event.position().x() - self.columnViewportPosition(index.column()) < 20 if mark else False
-        if row is not None and row.attempts > 1 and within:
-            self.toggle_attempts()
+        if row is not None and (row.attempts > 1 or row.group is not None) and within:
+            self.unfold()
 
     def _menu(self, place: QPoint) -> None:
         if not self.currentIndex().isValid():
             return
         menu = QMenu(self)
-        many = len(self.chosen_rows())
-        if many < 2:
+        many, row = self.chosen_requests(), self._current()
+        if row is not None and row.group is not None and len(self.chosen_rows()) < 2:
+            label = "Collapse the group\tLeft" if row.group.expanded else "Expand the group\tRight"
+            menu.addAction(label).triggered.connect(lambda _checked: self.unfold())
+        elif many < 2:
             menu.addAction("Open in the panes\tEnter").triggered.connect(lambda _checked: self.open_asked.emit())
         label = "Copy request_id" if many < 2 else f"Copy {many:,} request_ids"
         menu.addAction(f"{label}\tCtrl+C").triggered.connect(lambda _checked: self.copy_asked.emit())
+        if row is not None and row.group is not None and row.group.kind == "comparison":
+            menu.addAction("Open in Compare mode").triggered.connect(lambda _checked: self.asked.emit("compare"))
         for ask in ASKS:
             if ask.least <= max(many, 1) <= (ask.most or many):
                 if ask.apart:
@@ -350,9 +398,9 @@ class LogTable(QTableView):
         elif event.key() == Qt.Key.Key_Escape:
             self.left.emit()
         elif event.key() in (Qt.Key.Key_Return, Qt.Key.Key_Enter) and not _with_control(event):
-            self.open_asked.emit()
+            self._open_or_expand()
         elif event.key() in (Qt.Key.Key_Right, Qt.Key.Key_Left) and not event.modifiers():
-            if not self.toggle_attempts(event.key() == Qt.Key.Key_Right):
+            if not self.unfold(event.key() == Qt.Key.Key_Right):
                 super().keyPressEvent(event)
         elif (ask := _asked_by(event)) is not None:
             self.asked.emit(ask)

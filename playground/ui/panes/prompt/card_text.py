@@ -12,13 +12,10 @@ from PySide6.QtGui import (
     QPainter,
     QPaintEvent,
     QResizeEvent,
-    QTextCharFormat,
     QTextCursor,
 )
 from PySide6.QtWidgets import QTextEdit, QToolTip, QWidget
 
-from playground.client.redact import MASK, redact
-from playground.prompt.import_formats.detect import import_kind, mask_secrets
 from playground.ui.panes.prompt.axis_paint import RIGHT_PX, SIDE_PX
 from playground.ui.panes.prompt.geometry import GAP_PX, TextGeometry
 from playground.ui.panes.prompt.marks import Advised, TextMark, ink, marks_between, marks_of, paint_mark, tip_of
@@ -89,6 +86,10 @@ class CardText(ExactEdit):
 
     def insertFromMimeData(self, source: QMimeData) -> None:
         """Insert plain text. API keys in a command or program are masked before they reach prompt and draft."""
+        # Imported here: the first frame does not need them.
+        from playground.client.redact import MASK, redact
+        from playground.prompt.import_formats.detect import import_kind, mask_secrets
+
         text = source.text() if source.hasText() and not self.isReadOnly() else ""
         if not import_kind(text):
             super().insertFromMimeData(source)
@@ -192,6 +193,9 @@ class CardText(ExactEdit):
         selection.cursor = QTextCursor(self.document())
         selection.cursor.setPosition(mark.start)
         selection.cursor.setPosition(mark.end, QTextCursor.MoveMode.KeepAnchor)
+        # Imported here: the class has 180 enum members, and a first prompt has no marks.
+        from PySide6.QtGui import QTextCharFormat
+
         colored = QTextCharFormat()
         colored.setForeground(ink(self._theme, mark.kind))
         selection.format = colored

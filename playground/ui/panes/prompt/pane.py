@@ -17,15 +17,12 @@ from playground.prompt.field_errors import FieldError
 from playground.prompt.parameters import invalid_errors
 from playground.ui.bars.banner import SlimBar
 from playground.ui.panes.prompt.axes import PromptAxes, Served, axes_of, first_difference, served_place
-from playground.ui.panes.prompt.body_tab import BodyTab
 from playground.ui.panes.prompt.check_bar import ProblemBar
 from playground.ui.panes.prompt.field_navigation import go_to_field
 from playground.ui.panes.prompt.find import FindBar
 from playground.ui.panes.prompt.footer import PromptFooter
 from playground.ui.panes.prompt.marks import Advised
-from playground.ui.panes.prompt.parameters_tab import ParametersTab
 from playground.ui.panes.prompt.prompt_tab import PromptTab
-from playground.ui.panes.prompt.tools_tab import ToolsTab
 from playground.ui.panes.prompt.undo import PromptFile, UndoHistory
 from playground.ui.panes.prompt.variables_table import VariablesTable
 from playground.ui.theme import Theme
@@ -49,6 +46,11 @@ class OtherTabs:
     """Tools, parameters and the body."""
 
     def __init__(self, theme: Theme) -> None:
+        # Imported here: the first paint does not need them.
+        from playground.ui.panes.prompt.body_tab import BodyTab
+        from playground.ui.panes.prompt.parameters_tab import ParametersTab
+        from playground.ui.panes.prompt.tools_tab import ToolsTab
+
         self.tools = ToolsTab(theme)
         self.parameters = ParametersTab(theme)
         self.body = BodyTab(theme)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QSizePolicy
 
 from playground.client.events import Usage
@@ -15,6 +16,9 @@ from playground.ui.widgets.copy_button import CopyButton
 NO_ID = "the server sent no X-Request-Id"
 
 
+MIN_PX = 240
+
+
 class ResponseFooter(QFrame):
     """`stop · 1.1 s   96 tok/s   1,204 in (1,152 cached)   86 out`; — marks unreported values."""
 
@@ -22,6 +26,7 @@ class ResponseFooter(QFrame):
         super().__init__()
         self.setProperty("look", "footer")
         self._outcome, self._speed, self._input, self._output = (QLabel() for _ in range(4))
+        self.setMinimumWidth(MIN_PX)
         row = QHBoxLayout(self)
         row.setContentsMargins(GRID * 2, GRID - 1, GRID * 2, GRID - 1)
         row.setSpacing(GRID * 2)
@@ -57,6 +62,18 @@ class ResponseFooter(QFrame):
         ):
             if label.text() != text:
                 label.setText(text)
+        self._fit()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Leave out what does not fit: the inspector has it, too."""
+        super().resizeEvent(event)
+        self._fit()
+
+    def _fit(self) -> None:
+        left = self.width() - 4 * GRID - (self.copy.sizeHint().width() + 2 * GRID if not self.copy.isHidden() else 0)
+        for label in (self._outcome, self._input, self._output, self._speed):
+            left -= label.sizeHint().width() + 2 * GRID if label.text() else 0
+            label.setVisible(bool(label.text()) and (label is self._outcome or left >= 0))
 
 
 def _texts(state: RunState | None, elapsed_s: float, estimated: float | None) -> tuple[str, str, str, str]:

@@ -58,6 +58,9 @@ class Counting:
     async def totals(self, log_filter: LogFilter, /) -> Totals:
         return await self._log.totals(log_filter)
 
+    async def members(self, numbers: Sequence[int], /) -> list[int]:
+        return await self._log.members(numbers)
+
     async def numbers(self, log_filter: LogFilter, /) -> Sequence[int]:
         return await self._log.numbers(log_filter)
 

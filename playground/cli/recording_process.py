@@ -1,0 +1,179 @@
+"""The recording process: understands the exchanges that the forwarding process passes on, and writes them to the log.
+
+It ends when standard input ends, after everything received is written: also if the forwarding process was killed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from playground.recorder.cache_model import RecordedCacheModel, warm_up
+from playground.recorder.capture import Capture, CapturedExchange
+from playground.recorder.feed_messages import (
+    Begin,
+    End,
+    ExchangeMessage,
+    MessageReader,
+    RequestData,
+    RequestEnd,
+    ResponseData,
+    ResponseHead,
+    Setup,
+)
+from playground.recorder.recording import Recording
+from playground.requestlog.log import RequestLog
+from playground.runs.state import RunState
+from playground.services import AppServices
+from playground.tasks import Tasks
+
+READ_BYTES = 262_144
+NICENESS = 5
+"""The forwarding process comes first if both need the same core."""
+
+Report = Callable[[dict[str, object]], None]
+
+
+def run_recording_process() -> int:
+    """Record until standard input ends. Returns the exit status."""
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        # The forwarding process gets the same signal: it closes the pipe when its last exchange has ended.
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    if hasattr(os, "nice"):
+        os.nice(NICENESS)
+    asyncio.run(_record())
+    return 0
+
+
+async def _record() -> None:
+    reader = MessageReader()
+    messages = iter(reader.feed(b""))
+    while (setup := next(messages, None)) is None:
+        if not (data := await _received()):
+            return
+        messages = iter(reader.feed(data))
+    assert isinstance(setup, Setup)
+    services = AppServices(Path(setup.folder), os.environ, Tasks(_task_failed), source="command")
+    services.on_trouble = say
+    try:
+        log = await _open_log(services, setup)
+        model = None if log is None else RecordedCacheModel(services.sender.forecaster)
+        recording = Recording(log, model, say, lambda run_id, state: _report_ended(run_id, _line(state)))
+        capture = Capture(setup.endpoint, recording, services.rate_limiter, setup.key)
+        warm_up()
+        report({"ready": True})
+        exchanges = Exchanges(capture)
+        while True:
+            for message in messages:
+                if not isinstance(message, Setup):
+                    exchanges.take(message)
+            await recording.has_room()
+            if not (data := await _received()):
+                break
+            messages = iter(reader.feed(data))
+        exchanges.close()
+        await recording.close()
+    finally:
+        await services.close()
+
+
+async def _open_log(services: AppServices, setup: Setup) -> RequestLog | None:
+    await services.open_log()
+    if services.log_notice:
+        say(services.log_notice)
+    log = services.log
+    if log is None:
+        say("The request log cannot be opened. Requests are forwarded, and nothing is recorded.")
+        return None
+    log.on_trouble(lambda message: say(message) if message != services.log_notice else None)
+    if setup.replayed:
+        # The rows that the earlier recording process did not end.
+        await log.recovered()
+        await log.delete(setup.replayed)
+    await services.remember_sent(setup.endpoint)
+    return log
+
+
+class Exchanges:
+    """The open exchanges, by id."""
+
+    def __init__(self, capture: Capture) -> None:
+        self._capture = capture
+        self._open: dict[str, CapturedExchange] = {}
+
+    def take(self, message: ExchangeMessage) -> None:
+        """Apply a message. An exchange that cannot be understood is reported, and its later messages are ignored."""
+        try:
+            self._apply(message)
+        except Exception as error:  # one body must not end the recording of all others
+            say(f"A request is not recorded: {type(error).__name__}: {error}")
+            self._open.pop(message.exchange, None)
+            _report_ended(message.exchange, "")
+
+    def _apply(self, message: ExchangeMessage) -> None:
+        if isinstance(message, Begin):
+            self._open[message.exchange] = self._capture.begin(
+                message.exchange, message.started_unix, message.method, message.target, message.headers
+            )
+            return
+        exchange = self._open.get(message.exchange)
+        if exchange is None:
+            return
+        match message:
+            case RequestData():
+                exchange.request_data(message.data)
+            case RequestEnd():
+                exchange.request_end()
+            case ResponseHead():
+                exchange.response_head(message.at, message.status, message.headers)
+            case ResponseData():
+                exchange.response_data(message.at, message.data)
+            case End():
+                del self._open[message.exchange]
+                exchange.end(message.at, message.outcome, message.detail)
+                if not exchange.is_logged:
+                    _report_ended(message.exchange, "")
+
+    def close(self) -> None:
+        """End the exchanges that the forwarding process left open: it was killed."""
+        for exchange in self._open.values():
+            exchange.end(exchange.last_at, "caller_gone", "The Recorder was stopped.")
+        self._open.clear()
+
+
+async def _received() -> bytes:
+    # In a thread: a pipe cannot be awaited on every platform.
+    return await asyncio.to_thread(os.read, sys.stdin.fileno(), READ_BYTES)
+
+
+def _line(state: RunState) -> str:
+    cached = "—" if state.usage is None or state.usage.cached_tokens is None else f"{state.usage.cached_tokens:,}"
+    total = "—" if state.usage is None or state.usage.prompt_tokens is None else f"{state.usage.prompt_tokens:,}"
+    return f"{state.status or '—'} {state.phase}  request_id {state.request_id or '—'}  cached {cached} of {total}"
+
+
+def _report_ended(run_id: str, line: str) -> None:
+    report({"ended": run_id, "line": line})
+
+
+def report(value: dict[str, object]) -> None:
+    """Report to the forwarding process, if it still runs."""
+    with suppress(OSError):
+        print(json.dumps(value), flush=True)
+
+
+def say(sentence: str) -> None:
+    """Report a problem on standard error, which belongs to the forwarding process's parent."""
+    with suppress(OSError):
+        print(f"electron-playground: {sentence}", file=sys.stderr, flush=True)
+
+
+def _task_failed(name: str, error: BaseException) -> None:
+    say(f"{name} went wrong: {type(error).__name__}")

@@ -1,0 +1,256 @@
+"""Passes copies of all exchanges to the recording process, so that understanding them costs a caller no time.
+
+The forwarding process only encodes messages and writes them to a pipe. A response's last bytes wait until its messages
+are in the pipe: the recording process then writes the exchange to the log even if the forwarding process is killed.
+If the recording process dies, another one gets the messages of all exchanges that are not in the log.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+from playground.recorder.feed_messages import (
+    Begin,
+    End,
+    ExchangeMessage,
+    RequestData,
+    RequestEnd,
+    ResponseData,
+    ResponseHead,
+    Setup,
+    frame,
+)
+from playground.recorder.proxy import Outcome
+from playground.recorder.wire import RawHeaders
+
+READY_S = 60.0
+"""Longest wait for the recording process: a large log may be recovered first."""
+HOLD_S = 2.0
+"""Longest wait of a response's end for the pipe. A stuck recording process delays one response, and no later one."""
+FLUSH_S = 0.005
+FLUSH_BYTES = 32_768
+"""Messages are written together: small writes cost more than their contents."""
+MAX_BACKLOG_BYTES = 128 * 1024 * 1024
+"""Messages that wait for the recording process; beyond it new exchanges are not recorded."""
+MAX_KEPT_BYTES = 64 * 1024 * 1024
+"""Messages kept for another recording process; an exchange beyond it is lost if the process dies."""
+RESTARTS = 5
+"""A recording process that dies more often than this within RESTARTS_S seconds is not started again."""
+RESTARTS_S = 60.0
+
+
+class RecordingFeed:
+    """Satisfies `proxy.Observer`. `start` before the first exchange, `close` after the last one.
+
+    Args:
+        command: the command line of the recording process.
+        setup: its first message.
+        on_problem: receives messages for the user.
+        on_line: receives a line about each exchange that is in the log.
+    """
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        setup: Setup,
+        on_problem: Callable[[str], None],
+        on_line: Callable[[str], None] = lambda _line: None,
+    ) -> None:
+        self._command, self._setup, self._on_problem, self._on_line = command, setup, on_problem, on_line
+        self._process: asyncio.subprocess.Process | None = None
+        self._reading: asyncio.Task[None] | None = None
+        self._ready = asyncio.Event()
+        self._pending = bytearray()
+        self._timer: asyncio.TimerHandle | None = None
+        self._kept: dict[str, list[bytes]] = {}
+        """Messages of the exchanges that are not in the log."""
+        self._kept_bytes = 0
+        self._closing = self._late = self._overloaded = False
+        self._deaths: list[float] = []
+
+    async def start(self) -> None:
+        """Start the recording process and wait until it has opened the log."""
+        await self._launch()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(READY_S):
+                await self._ready.wait()
+
+    def begin(self, method: str, target: str, headers: RawHeaders) -> ObservedExchange:
+        """Pass the head of a request on."""
+        exchange = ObservedExchange(self, uuid.uuid4().hex, is_recorded=not self._is_overloaded())
+        exchange.begin(method, target, headers)
+        return exchange
+
+    def send(self, message: ExchangeMessage) -> None:
+        """Queue a message."""
+        data = frame(message)
+        if isinstance(message, Begin):
+            self._kept[message.exchange] = []
+        kept = self._kept.get(message.exchange)
+        if kept is not None:
+            kept.append(data)
+            self._kept_bytes += len(data)
+            if self._kept_bytes > MAX_KEPT_BYTES:
+                self._drop(message.exchange)
+        if self._process is None:
+            return
+        self._pending += data
+        if len(self._pending) >= FLUSH_BYTES:
+            self._flush()
+        elif self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(FLUSH_S, self._flush)
+
+    async def handed_over(self) -> None:
+        """Return when all messages are in the pipe, at most HOLD_S later; at once while the process is stuck."""
+        self._flush()
+        if self._process is None or self._late or self._backlog() == 0:
+            return
+        assert self._process.stdin is not None
+        try:
+            async with asyncio.timeout(HOLD_S):
+                await self._process.stdin.drain()
+        except TimeoutError:
+            self._late = True
+        except ConnectionError:
+            pass  # `_read` starts another process
+
+    async def close(self) -> None:
+        """Wait until the recording process has written everything and ended."""
+        self._closing = True
+        self._flush()
+        if self._process is not None and self._process.stdin is not None:
+            self._process.stdin.close()
+        if self._reading is not None:
+            await self._reading
+
+    def _backlog(self) -> int:
+        if self._process is None or self._process.stdin is None:
+            return 0
+        return self._process.stdin.transport.get_write_buffer_size()
+
+    def _is_overloaded(self) -> bool:
+        overloaded = self._backlog() > MAX_BACKLOG_BYTES
+        if overloaded and not self._overloaded:
+            self._on_problem("Requests are forwarded and not recorded: recording does not keep up.")
+        self._overloaded = overloaded
+        return overloaded
+
+    def _flush(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._process is not None and self._process.stdin is not None and self._pending:
+            self._process.stdin.write(bytes(self._pending))
+            self._late = self._late and self._backlog() > 0
+        self._pending.clear()
+
+    async def _launch(self) -> None:
+        """Start a recording process and give it the messages of all exchanges that are not in the log."""
+        pipe = asyncio.subprocess.PIPE
+        # A session of its own: Ctrl+C in the terminal must not end it before the last exchange is written.
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *self._command, stdin=pipe, stdout=pipe, start_new_session=True
+            )
+        except OSError as error:
+            self._on_problem(f"The recording process did not start: {error}. Nothing is recorded.")
+            self._ready.set()
+            return
+        assert process.stdin is not None
+        process.stdin.transport.set_write_buffer_limits(high=0)
+        self._process = process
+        self._setup.replayed = list(self._kept)
+        process.stdin.write(b"".join((frame(self._setup), *(data for kept in self._kept.values() for data in kept))))
+        self._reading = asyncio.create_task(self._read(process), name="recorder: recording process")
+
+    async def _read(self, process: asyncio.subprocess.Process) -> None:
+        """Follow what the recording process reports, until it ends."""
+        assert process.stdout is not None
+        async for line in process.stdout:
+            with suppress(ValueError, TypeError, AttributeError):  # another line than ours
+                self._take(json.loads(line))
+        status = await process.wait()
+        self._ready.set()
+        self._process = None
+        self._pending.clear()
+        if self._closing and status == 0:
+            return
+        now = time.monotonic()
+        self._deaths = [*(death for death in self._deaths if now - death < RESTARTS_S), now]
+        if len(self._deaths) > RESTARTS:
+            self._on_problem(f"The recording process ends repeatedly (exit status {status}). Nothing is recorded.")
+            return
+        self._on_problem(f"The recording process ended (exit status {status}) and is started again.")
+        await self._launch()
+        if self._closing:
+            await self._finish()
+
+    async def _finish(self) -> None:
+        if self._process is not None and self._process.stdin is not None:
+            self._process.stdin.close()
+        if self._reading is not None and self._reading is not asyncio.current_task():
+            await self._reading
+
+    def _take(self, report: dict[str, object]) -> None:
+        if report.get("ready"):
+            self._ready.set()
+        exchange = report.get("ended")
+        if isinstance(exchange, str):
+            self._drop(exchange)
+            line = report.get("line")
+            if isinstance(line, str) and line:
+                self._on_line(line)
+
+    def _drop(self, exchange: str) -> None:
+        self._kept_bytes -= sum(map(len, self._kept.pop(exchange, ())))
+
+
+class ObservedExchange:
+    """One exchange; satisfies `proxy.ExchangeObserver`."""
+
+    def __init__(self, feed: RecordingFeed, exchange: str, *, is_recorded: bool) -> None:
+        self._feed, self._exchange, self._ended = feed, exchange, not is_recorded
+        self._started = time.monotonic()
+
+    def _at(self) -> float:
+        return time.monotonic() - self._started
+
+    def begin(self, method: str, target: str, headers: RawHeaders) -> None:
+        """Pass the head of the request on."""
+        if not self._ended:
+            self._feed.send(Begin(self._exchange, time.time(), method, target, headers))
+
+    def request_data(self, data: bytes) -> None:
+        """Pass a piece of the request body on."""
+        if not self._ended:
+            self._feed.send(RequestData(self._exchange, data))
+
+    def request_end(self) -> None:
+        """Pass the end of the request on."""
+        if not self._ended:
+            self._feed.send(RequestEnd(self._exchange))
+
+    def response_head(self, status: int, headers: RawHeaders) -> None:
+        """Pass status and headers on."""
+        if not self._ended:
+            self._feed.send(ResponseHead(self._exchange, self._at(), status, headers))
+
+    def response_data(self, data: bytes) -> None:
+        """Pass a piece of the response body on."""
+        if not self._ended:
+            self._feed.send(ResponseData(self._exchange, self._at(), data))
+
+    def end(self, outcome: Outcome, detail: str) -> None:
+        """Pass the end on; later calls have no effect."""
+        if not self._ended:
+            self._ended = True
+            self._feed.send(End(self._exchange, self._at(), outcome, detail))
+
+    async def handed_over(self) -> None:
+        """Return when the recording process has all messages, or after a bounded time."""
+        await self._feed.handed_over()

@@ -1,0 +1,169 @@
+"""Groups of requests that one experiment sent, by the tag `KIND:ID` that they share: places in the list, and sums."""
+
+from __future__ import annotations
+
+import sqlite3
+from array import array
+from bisect import bisect_left
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+
+from playground.client.endpoint import Rates
+from playground.client.events import Usage
+from playground.client.pricing import cost
+from playground.requestlog.filter import GROUP_KINDS, PHASES
+from playground.requestlog.records import LogGroup, LogRow
+from playground.requestlog.rows import moment_of
+
+# A range of the table's key per kind: other tags, and requests without one, are not read.
+_TAGGED = " UNION ALL ".join(
+    f"SELECT tag, number FROM tags WHERE tag >= '{kind}:' AND tag < '{kind};'" for kind in GROUP_KINDS
+)
+_GROUPS = f"SELECT tag, max(number), count(*) FROM ({_TAGGED}) GROUP BY tag HAVING count(*) > 1"
+_GROUPED = f"""SELECT DISTINCT number FROM ({_TAGGED}) WHERE tag IN (
+    SELECT tag FROM ({_TAGGED}) GROUP BY tag HAVING count(*) > 1) ORDER BY number"""
+_MEMBERS = "SELECT number FROM tags WHERE tag = ? ORDER BY number"
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A group in the list: a heading at the place of its newest request, and its requests if it is expanded."""
+
+    tag: str
+    newest: int
+    members: array[int] = field(default_factory=lambda: array("q"))
+    expanded: bool = False
+
+    @property
+    def ascending(self) -> array[int]:
+        """Return the block's numbers, the last of the list first; the heading is negative."""
+        return self.members + array("q", [-self.newest])
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The folded list: `grouped` requests (ascending) are replaced by `blocks` (ascending by their newest request).
+
+    A tag on a single request makes no group.
+    """
+
+    blocks: tuple[Block, ...]
+    grouped: array[int]
+    headings: dict[int, Block]
+
+    @property
+    def more(self) -> int:
+        """Return how many rows the list has more than the log has requests; usually negative."""
+        return sum(1 + len(block.members) for block in self.blocks) - len(self.grouped)
+
+    def listed(self, newest_first: Iterable[int]) -> Iterator[int]:
+        """Yield the numbers of the folded list, newest first, reading no more requests than needed."""
+        grouped, blocks = frozenset(self.grouped), list(self.blocks)
+        for number in newest_first:
+            while blocks and blocks[-1].newest >= number:
+                yield from reversed(blocks.pop().ascending)
+            if number not in grouped:
+                yield number
+
+    def array(self, ascending: array[int]) -> array[int]:
+        """Return the whole folded list, the last row first, for the numbers of all requests."""
+        found, at = array("q"), 0
+        blocks = list(reversed(self.blocks))
+        for number in self.grouped:
+            here = at if at < len(ascending) and ascending[at] == number else bisect_left(ascending, number, at)
+            found.extend(ascending[at:here])
+            at = here + (here < len(ascending) and ascending[here] == number)
+            while blocks and blocks[-1].newest <= number:
+                found.extend(blocks.pop().ascending)
+        found.extend(ascending[at:])
+        return found
+
+
+def layout(connection: sqlite3.Connection, expanded: Collection[str]) -> Layout:
+    """Return the layout of all groups. Its cost grows with the number of grouped requests, not with the log."""
+    blocks = []
+    opened = {tag.casefold() for tag in expanded}
+    heads: dict[int, Block] = {}
+    shared = False
+    for tag, newest, _count in connection.execute(_GROUPS):
+        if -newest in heads:
+            shared = True  # two groups with one newest request, by tags that the user added: only one has a heading
+            continue
+        is_open = tag.casefold() in opened
+        members = array("q", (row[0] for row in connection.execute(_MEMBERS, (tag,)))) if is_open else array("q")
+        block = heads[-newest] = Block(tag, newest, members, is_open)
+        blocks.append(block)
+    blocks.sort(key=lambda block: block.newest)
+    if shared:
+        each = (connection.execute(_MEMBERS, (block.tag,)) for block in blocks)
+        grouped = array("q", sorted({row[0] for rows in each for row in rows}))
+    else:
+        grouped = array("q", (row[0] for row in connection.execute(_GROUPED))) if blocks else array("q")
+    return Layout(tuple(blocks), grouped, heads)
+
+
+def members(connection: sqlite3.Connection, newest: int) -> list[int]:
+    """Return the requests of the group whose newest request has this number, ascending."""
+    for tag, head, _count in connection.execute(_GROUPS):
+        if head == newest:
+            return [row[0] for row in connection.execute(_MEMBERS, (tag,))]
+    return []
+
+
+_RUNNING = ", ".join(f"'{phase}'" for phase in PHASES["running"])
+# A refused request has no tokens to estimate.
+_ESTIMATED = (
+    "coalesce(r.prompt_tokens, CASE WHEN r.phase IN ('stopped', 'interrupted') THEN r.prompt_tokens_estimated END)"
+)
+_SUMS = f"""SELECT g.rates, count(*),
+sum(r.phase IN ({_RUNNING})), sum(r.phase = 'failed'), sum(r.phase IN ('stopped', 'interrupted')),
+sum(r.prompt_tokens), count(r.prompt_tokens),
+sum({_ESTIMATED}), count({_ESTIMATED}),
+sum(r.cached_tokens), count(r.cached_tokens), sum(r.completion_tokens), count(r.completion_tokens),
+count(r.prompt_tokens + r.cached_tokens),
+coalesce(sum(CASE WHEN r.cached_tokens IS NOT NULL THEN r.prompt_tokens END), 0),
+coalesce(sum(CASE WHEN r.prompt_tokens IS NOT NULL THEN r.cached_tokens END), 0),
+min(r.started_us), max(r.started_us + CAST(r.duration_s * 1000000 AS INTEGER))
+FROM tags CROSS JOIN runs AS r ON r.number = tags.number CROSS JOIN targets AS g ON g.id = r.target
+WHERE tags.tag = ? GROUP BY r.target"""
+
+
+def sums(connection: sqlite3.Connection, tag: str, expanded: bool, rates_of: Callable[[str], Rates]) -> LogGroup:
+    """Return what a group adds up to, priced by the rates at the time of sending."""
+    found = connection.execute(_SUMS, (tag,)).fetchall()
+    priced, price = 0, 0.0
+    for row in found:
+        cost_of = cost(Usage(row[14], None, None, row[15]), rates_of(str(row[0]))).input
+        if row[13] and cost_of is not None:
+            priced, price = priced + row[13], price + cost_of
+    total = [sum(row[column] or 0 for row in found) for column in range(1, 16)]
+    requests, running, failed, stopped, prompt, prompts, estimated, estimates, cached, caches, output, outputs = total[
+        :12
+    ]
+    first = min(row[16] for row in found)
+    ends = [row[17] for row in found if row[17] is not None]
+    return LogGroup(
+        tag,
+        *(requests, running, failed, stopped),
+        *(prompt if prompts else None, prompts, float(estimated) if estimates == requests else None),
+        *(cached if caches else None, caches, output if outputs else None, outputs),
+        *(price if priced else None, priced, total[13], total[14]),
+        moment_of(first),
+        (max(ends) - first) / 1e6 if ends and not running else None,
+        expanded,
+    )
+
+
+def heading(newest: LogRow, group: LogGroup) -> LogRow:
+    """Return the heading row of a group from the row of its newest request."""
+    phase = "streaming" if group.running else "done"
+    return replace(
+        newest,
+        run_id=group.tag,
+        number=-newest.number,
+        phase=phase,
+        attempts=1,
+        request_id=None,
+        marked=False,
+        group=group,
+    )

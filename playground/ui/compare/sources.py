@@ -1,0 +1,132 @@
+"""Sources of columns and values of Compare mode: the editor, other columns, files, the request log, rows of data."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeVar
+
+from PySide6.QtCore import QObject, Signal
+from PySide6.QtWidgets import QFileDialog, QMenu, QWidget
+
+from playground.experiments.batch_rows import MAX_DATA_BYTES, read_rows
+from playground.experiments.comparison import LETTERS, Variant
+from playground.experiments.comparison_session import ComparisonSession
+from playground.prompt.field_errors import InputError
+from playground.prompt.files import MAX_FILE_BYTES
+from playground.prompt.import_formats.detect import open_any_bytes
+from playground.requestlog.filter import EVERYTHING
+from playground.services import AppServices
+from playground.storage.json_file import read_regular
+
+MOST_LISTED = 12
+"""Logged requests offered as a column."""
+T = TypeVar("T")
+
+
+class CompareSources(QObject):
+    """Fills the menu *Add column*, and reads files in a worker."""
+
+    trouble = Signal(str)
+    variant_chosen = Signal(object)
+    """A Variant for a new column."""
+    rows_read = Signal(object, str)
+    """The BatchRows of a data file, and its name."""
+
+    def __init__(
+        self,
+        window: QWidget,
+        services: AppServices,
+        session: ComparisonSession,
+        menu: QMenu,
+        from_editor: Callable[[], Variant],
+    ) -> None:
+        super().__init__(window)
+        self._window, self._services, self._session, self._menu = window, services, session, menu
+        self._from_editor = from_editor
+        self.dialog: QFileDialog | None = None
+        """The dialog that was opened last."""
+        # One submenu for the life of the window: QMenu.clear does not delete submenus.
+        self.logged = QMenu("From a logged request", menu)
+        menu.aboutToShow.connect(self.fill)
+        self.logged.aboutToShow.connect(lambda: self._start(self.list_logged(), "list logged requests"))
+
+    def _start(self, work: object, name: str) -> None:
+        self._services.tasks.start(work, name)  # type: ignore[arg-type]
+
+    def fill(self) -> None:
+        """Fill the menu with the present columns."""
+        menu = self._menu
+        menu.clear()
+        menu.addAction("Copy of the prompt in the editor").triggered.connect(
+            lambda _on: self.variant_chosen.emit(self._from_editor())
+        )
+        for letter, slot in zip(LETTERS, self._session.slots, strict=False):
+            menu.addAction(f"Copy of {letter}").triggered.connect(
+                lambda _on=False, slot=slot: self.variant_chosen.emit(slot.variant)
+            )
+        menu.addAction("From a file…").triggered.connect(lambda _on: self._ask_prompt())
+        self.logged.clear()
+        self.logged.addAction("Reading the log…").setEnabled(False)
+        menu.addMenu(self.logged)
+
+    async def list_logged(self) -> None:
+        """Fill the submenu with the newest logged requests."""
+        log = self._services.log
+        rows = await log.page(EVERYTHING, limit=MOST_LISTED) if log is not None else []
+        self.logged.clear()
+        for row in rows:
+            label = f"{row.started_utc.astimezone():%H:%M:%S}  {row.request_id or row.phase}  {row.question[:40]}"
+            item = self.logged.addAction(label.replace("&", "&&"))
+            item.triggered.connect(
+                lambda _on=False, run_id=row.run_id: self._start(self.add_logged(run_id), "add a logged request")
+            )
+        if not rows:
+            self.logged.addAction("The log has no requests").setEnabled(False)
+
+    async def add_logged(self, run_id: str) -> None:
+        """Add the prompt of a logged request as a column."""
+        variant = await self._session.read_variant(run_id, self._services.endpoints.all())
+        if variant is None:
+            self.trouble.emit("That request is no longer in the log.")
+        else:
+            self.variant_chosen.emit(variant)
+
+    def _ask_prompt(self) -> None:
+        self._ask("Add a prompt file as a column", self.add_file, "All files (*)")
+
+    def ask_rows(self) -> None:
+        """Ask for a data file whose rows give the values of the variables."""
+        self._ask("Open rows with values", self.read_values, "Tables (*.csv *.tsv *.jsonl *.ndjson *.json)")
+
+    def _ask(self, title: str, take: Callable[[Path], object], name_filter: str) -> None:
+        dialog = self.dialog = QFileDialog(self._window, title)
+        dialog.setFileMode(QFileDialog.FileMode.ExistingFile)
+        dialog.setNameFilter(name_filter)
+        dialog.fileSelected.connect(lambda path: self._start(take(Path(path)), "read a file"))
+        dialog.finished.connect(lambda _result: dialog.deleteLater())
+        dialog.open()
+
+    async def add_file(self, path: Path) -> None:
+        """Add a prompt file, or a prompt in the format of another tool, as a column."""
+        opened = await self._read(path, lambda: open_any_bytes(read_regular(path, MAX_FILE_BYTES), path.name))
+        if opened is not None:
+            document = replace(opened.document, name=opened.document.name or path.name.partition(".")[0])
+            self.variant_chosen.emit(Variant(document, self._services.endpoint))
+
+    async def read_values(self, path: Path) -> None:
+        """Read the rows of a data file."""
+        rows = await self._read(path, lambda: read_rows(read_regular(path, MAX_DATA_BYTES), path.name))
+        if rows is not None:
+            self.rows_read.emit(rows, path.name)
+
+    async def _read(self, path: Path, read: Callable[[], T]) -> T | None:
+        try:
+            return await asyncio.to_thread(read)
+        except InputError as bad:
+            self.trouble.emit(f"{path.name} was not opened: {bad.problems[0]}")
+        except OSError as error:
+            self.trouble.emit(f"{path} cannot be read: {error.strerror or error}.")
+        return None

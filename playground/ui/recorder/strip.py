@@ -1,0 +1,124 @@
+"""The strip below the recorded requests: how the selected one differs from the request before it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QVBoxLayout
+
+from playground.experiments.comparison import Piece
+from playground.recorder.difference import RequestDifference
+from playground.requestlog.records import LogRow
+from playground.runs.metrics import Figure
+from playground.ui.compare.pieces import PieceView
+from playground.ui.theme import GRID, mono_font
+from playground.ui.widgets.elided_label import ElidedLabel
+from playground.ui.widgets.icons import set_icon
+
+_LINES = 3
+_NOTABLE = 64
+"""Tokens from which a report contradicts the estimate."""
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """A request, the one that it is compared with, and their difference. `within`: "conversation" or "program"."""
+
+    row: LogRow
+    earlier: LogRow
+    within: str
+    difference: RequestDifference
+    pieces: Sequence[Piece] = ()
+
+
+class DifferenceStrip(QFrame):
+    """Hidden without two requests to compare."""
+
+    earlier_wanted = Signal(str)
+    """The run_id of the earlier request, which is to be selected."""
+    compare_wanted = Signal(list)
+    """run_ids of both requests, the earlier first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setProperty("look", "footer")
+        self.setAccessibleName("Difference from the request before")
+        self.compared: Compared | None = None
+        self.title = QLabel()
+        self.title.setProperty("tone", "strong")
+        self.place = ElidedLabel("First difference", Qt.TextElideMode.ElideRight)
+        self.place.setProperty("tone", "muted")
+        self.pieces = PieceView("Text at the first difference", margin=0)
+        self.pieces.setFont(mono_font(12))
+        self.pieces.setFixedHeight(self.pieces.fontMetrics().lineSpacing() * _LINES + 2)
+        self.pieces.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.pieces.setStyleSheet("background: transparent;")
+        self.note = ElidedLabel("Cost of the difference", Qt.TextElideMode.ElideRight)
+        self.note.setProperty("tone", "muted")
+        earlier, compare = QPushButton("Show earlier"), QPushButton("Compare…")
+        set_icon(compare, "diff", "accent")
+        head = QHBoxLayout()
+        head.setSpacing(GRID)
+        head.addWidget(self.title)
+        head.addWidget(self.place, 1)
+        for button in (earlier, compare):
+            button.setProperty("look", "link")
+            head.addWidget(button)
+        earlier.setAccessibleName("Select the earlier request")
+        compare.setAccessibleName("Compare both requests in Compare mode")
+        earlier.clicked.connect(lambda _checked: self._emit_earlier())
+        compare.clicked.connect(lambda _checked: self._emit_compare())
+        column = QVBoxLayout(self)
+        column.setContentsMargins(GRID * 2, 6, GRID, 6)
+        column.setSpacing(4)
+        column.addLayout(head)
+        column.addWidget(self.pieces)
+        column.addWidget(self.note)
+        self.hide()
+
+    def show_compared(self, compared: Compared | None) -> None:
+        """Show a difference, or hide."""
+        if compared == self.compared:
+            return
+        self.compared = compared
+        self.setVisible(compared is not None)
+        if compared is None:
+            return
+        found = compared.difference
+        times = [f"{row.started_utc.astimezone():%H:%M:%S}" for row in (compared.row, compared.earlier)]
+        self.title.setText(f"{times[0]} {'differs from' if found.place else 'continues'} {times[1]}")
+        shared = f"{Figure.estimated(found.shared_tokens).text} tokens shared"
+        self.place.set_full_text(f"{found.place or found.words} · {shared}")
+        self.title.setToolTip(f"Compared with the request before in its {compared.within}")
+        self.pieces.setVisible(bool(found.place))
+        self.pieces.show_pieces(compared.pieces)
+        self.note.set_full_text(note(compared))
+
+    def set_theme(self) -> None:
+        """Use the colors of the current theme."""
+        self.pieces.set_theme()
+
+    def _emit_earlier(self) -> None:
+        if self.compared is not None:
+            self.earlier_wanted.emit(self.compared.earlier.run_id)
+
+    def _emit_compare(self) -> None:
+        if self.compared is not None:
+            self.compare_wanted.emit([self.compared.earlier.run_id, self.compared.row.run_id])
+
+
+def note(compared: Compared) -> str:
+    """Return what the difference costs, with the reported figures."""
+    row, found = compared.row, compared.difference
+    if row.phase == "failed":
+        return "This request failed: no tokens were reported, and it does not change the cache."
+    cached, prompt = Figure.reported(row.cached_tokens).text, Figure.reported(row.prompt_tokens).text
+    reported = f"Reported: {cached} of {prompt} prompt tokens cached."
+    if row.cached_tokens is not None and row.cached_tokens > found.shared_tokens * 1.25 + _NOTABLE:
+        return f"{reported} Another earlier request shares more with this one."
+    if not found.place:
+        return reported
+    repeated = Figure.estimated(found.repeated_tokens).text
+    return f"{found.words}. {repeated} unchanged tokens behind it were sent again. {reported}"

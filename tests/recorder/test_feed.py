@@ -1,0 +1,206 @@
+"""The recording process: it outlives the forwarding process, and is replaced if it dies. Real processes and logs."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from playground.child_process import program_command
+from playground.client.endpoint import Endpoint
+from playground.recorder import feed as feed_module
+from playground.recorder.feed import RecordingFeed
+from playground.recorder.feed_messages import Begin, End, MessageReader, RequestEnd, Setup, frame
+from playground.requestlog.filter import EVERYTHING
+from playground.requestlog.log import RequestLog
+from playground.requestlog.records import StoredRun
+
+COMMAND = [*program_command(), "record", "--recording-process"]
+ENDPOINT = Endpoint("test", "Test", "http://127.0.0.1:9/v1")
+BODY = b'{"model": "electron", "messages": [{"role": "user", "content": "hello"}]}'
+ANSWER = (
+    b'{"id": "c", "choices": [{"index": 0, "message": {"role": "assistant", "content": "hi"}, '
+    b'"finish_reason": "stop"}], "usage": {"prompt_tokens": 9, "completion_tokens": 1}}'
+)
+HEADERS = [(b"X-Request-Id", b"req-1"), (b"Content-Type", b"application/json")]
+
+
+class Problems(list[str]):
+    """The reported problems. `first` is set at the first one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = asyncio.Event()
+
+    def append(self, message: str) -> None:
+        super().append(message)
+        self.first.set()
+
+
+@asynccontextmanager
+async def running(folder: Path, command: list[str] | None = None) -> AsyncIterator[tuple[RecordingFeed, Problems]]:
+    """Run a feed with its recording process. Yields it and the reported problems."""
+    problems = Problems()
+    feed = RecordingFeed(command or COMMAND, Setup(str(folder), ENDPOINT, None), problems.append)
+    await feed.start()
+    try:
+        yield feed, problems
+    finally:
+        await feed.close()
+
+
+async def pass_exchange(feed: RecordingFeed) -> None:
+    """Pass a whole exchange."""
+    seen = feed.begin("POST", "/v1/chat/completions", [(b"Host", b"localhost")])
+    seen.request_data(BODY)
+    seen.request_end()
+    seen.response_head(200, HEADERS)
+    seen.response_data(ANSWER)
+    seen.end("complete", "")
+    await seen.handed_over()
+
+
+async def logged(folder: Path) -> list[StoredRun]:
+    """Return all requests in the log."""
+    log = await RequestLog.open(folder)
+    try:
+        await log.recovered()
+        found = [await log.get(row.run_id) for row in await log.page(EVERYTHING)]
+    finally:
+        await log.close()
+    return [run for run in found if run is not None]
+
+
+def run(story: Coroutine[Any, Any, None]) -> None:
+    """Run a story with a limit that only a hang reaches."""
+
+    async def limited() -> None:
+        async with asyncio.timeout(120):
+            await story
+
+    asyncio.run(limited())
+
+
+def test_feed_exchange_is_in_the_log_after_close(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with running(tmp_path) as (feed, problems):
+            await pass_exchange(feed)
+        (stored,) = await logged(tmp_path)
+        assert (stored.state().phase, stored.state().text, stored.state().request_id) == ("done", "hi", "req-1")
+        assert stored.record.body == BODY
+        assert problems == []
+
+    run(story())
+
+
+def test_feed_recording_process_killed_is_replaced_and_no_exchange_is_lost_or_doubled(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with running(tmp_path) as (feed, problems):
+            half = feed.begin("POST", "/v1/chat/completions", [(b"Host", b"localhost")])
+            half.request_data(BODY)
+            half.request_end()
+            half.response_head(200, HEADERS)
+            for _ in range(20):
+                await pass_exchange(feed)
+            (child,) = psutil.Process().children()
+            child.kill()
+            await problems.first.wait()
+            half.response_data(ANSWER)
+            half.end("complete", "")
+            await pass_exchange(feed)
+        assert len(problems) == 1
+        assert [stored.state().phase for stored in await logged(tmp_path)] == ["done"] * 22
+
+    run(story())
+
+
+def test_feed_process_that_always_dies_is_given_up_and_forwarding_continues(tmp_path: Path) -> None:
+    async def story() -> None:
+        command = [sys.executable, "-c", "raise SystemExit(3)"]
+        async with running(tmp_path, command) as (feed, problems):
+            while not any("repeatedly" in problem for problem in problems):
+                await pass_exchange(feed)
+                await asyncio.sleep(0.01)
+            async with asyncio.timeout(1):
+                await pass_exchange(feed)
+
+    run(story())
+
+
+def test_feed_stuck_process_delays_one_exchange_and_no_later_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feed_module, "HOLD_S", 0.3)
+
+    async def story() -> None:
+        async with running(tmp_path) as (feed, _):
+            (child,) = psutil.Process().children()
+            child.send_signal(signal.SIGSTOP)
+            large = feed.begin("POST", "/v1/speech", [(b"Host", b"localhost")])
+            large.request_data(bytes(4_000_000))
+            waits = []
+            for _ in range(3):
+                began = asyncio.get_running_loop().time()
+                await pass_exchange(feed)
+                waits.append(asyncio.get_running_loop().time() - began >= 0.3)
+            assert waits == [True, False, False]
+            child.send_signal(signal.SIGCONT)
+            large.end("complete", "")
+        assert len(await logged(tmp_path)) == 3
+
+    run(story())
+
+
+def test_feed_backlog_beyond_its_bound_is_reported_and_new_exchanges_are_not_recorded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feed_module, "HOLD_S", 0.1)
+    monkeypatch.setattr(feed_module, "MAX_BACKLOG_BYTES", 1_000_000)
+
+    async def story() -> None:
+        async with running(tmp_path) as (feed, problems):
+            (child,) = psutil.Process().children()
+            child.send_signal(signal.SIGSTOP)
+            large = feed.begin("POST", "/v1/speech", [(b"Host", b"localhost")])
+            large.request_data(bytes(4_000_000))
+            await pass_exchange(feed)
+            await pass_exchange(feed)
+            assert len(problems) == 1
+            child.send_signal(signal.SIGCONT)
+            large.end("complete", "")
+        assert await logged(tmp_path) == []
+        assert len(problems) == 1
+
+    run(story())
+
+
+def test_recording_process_signals_of_the_terminal_do_not_end_it(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with running(tmp_path) as (feed, problems):
+            (child,) = psutil.Process().children()
+            assert os.getpgid(child.pid) != os.getpgid(0)
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                child.send_signal(number)
+            await pass_exchange(feed)
+        assert len(await logged(tmp_path)) == 1
+        assert problems == []
+
+    run(story())
+
+
+def test_message_reader_messages_in_pieces_of_any_size_are_complete() -> None:
+    setup = Setup("folder", ENDPOINT, "key", ["one"])
+    sent = [setup, Begin("a", 1.5, "POST", "/v1", [(b"A", b"\xff")]), RequestEnd("a"), End("a", 2.5, "complete", "")]
+    data = b"".join(map(frame, sent))
+    for size in (1, 3, 7, len(data)):
+        reader = MessageReader()
+        found = [message for at in range(0, len(data), size) for message in reader.feed(data[at : at + size])]
+        assert found == sent

@@ -1,0 +1,184 @@
+"""What can be done with recorded requests in Recorder mode: pause, filter, difference, leaks, and one request."""
+
+from __future__ import annotations
+
+import asyncio
+
+import httpx
+import pytest
+from PySide6.QtCore import Qt
+from PySide6.QtTest import QTest
+
+from playground.cli.selftest.steps import UiDriver
+from playground.ui.recorder.leaks import LeaksPanel
+from playground.ui.session import Session
+from tests.ui.recorder.test_recorder_mode import Tell, analysed, body, ended, post, record, recording
+
+
+def test_recorder_mode_paused_keeps_rows_counts_arrivals_and_records_on(tell: Tell) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
+        recorder = await recording(session, hand)
+        page = recorder.page
+        first = await record(recorder, hand, 2)
+        QTest.mouseClick(recorder.tools.pause, Qt.MouseButton.LeftButton)
+        assert recorder.tools.pause.text() == "Resume"
+        later = [(await post(recorder, body(number))).headers["x-request-id"] for number in (2, 3)]
+        await hand.until(lambda: "2 new requests" in page.paused.words, "the count")
+        assert [row.request_id for row in page.model.rows] == first[::-1]
+        page.paused.press("Resume")
+        await hand.until(lambda: ended(recorder, 4), "all rows")
+        assert not page.paused.isVisible()
+        assert [row.request_id for row in page.model.rows] == [*later[::-1], *first[::-1]]
+        assert recorder.tools.pause.text() == "Pause"
+
+    tell(story)
+
+
+def test_recorder_mode_filter_lists_matches_and_says_what_is_wrong(tell: Tell) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
+        recorder = await recording(session, hand)
+        page = recorder.page
+        await record(recorder, hand, 2)
+        await post(recorder, body(2), **{"X-Simulate": "503"})
+        await hand.until(lambda: ended(recorder, 3), "the rows")
+        page.filter_line.setText("status:503")
+        await hand.until(lambda: len(page.model.rows) == 1, "the failed request")
+        assert page.model.rows[0].status == 503
+        assert "1 request · hit rate —" in page.summary.text()
+        page.filter_line.setText("source:window")
+        await hand.until(page.no_match.isVisible, "no match")
+        assert not page.table.isVisible()
+        page.filter_line.setText("status:abc")
+        await hand.until(page.wrong.isVisible, "the reason")
+        assert page.filter_line.accessibleDescription() == page.wrong.text()
+        page.no_match.clear_button.click()
+        await hand.until(lambda: len(page.model.rows) == 3, "all rows")
+        assert not page.wrong.isVisible()
+        page.filter_line.setText("is:failed")
+        await hand.until(lambda: len(page.model.rows) == 1, "the failed request")
+        await post(recorder, body(3), **{"X-Simulate": "503"})
+        await hand.until(lambda: len(page.model.rows) == 2, "the next failed request, live")
+
+    tell(story)
+
+
+def test_recorder_mode_selected_request_shows_its_difference_from_the_one_before(tell: Tell) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
+        recorder = await recording(session, hand)
+        page = recorder.page
+        await record(recorder, hand, 3)
+        await hand.until(lambda: analysed(recorder) == 3, "the analysis")
+        page.table.selectRow(0)
+        await hand.until(lambda: page.strip.compared is not None, "the difference")
+        compared = page.strip.compared
+        assert compared is not None
+        assert (compared.row, compared.earlier) == (page.model.rows[0], page.model.rows[1])
+        assert compared.within == "program"
+        one, other = (str(body(number)["messages"][0]["content"]) for number in (1, 2))
+        character = next(at for at, pair in enumerate(zip(one, other, strict=True), 1) if pair[0] != pair[1])
+        assert compared.difference.place == f"system message 1, line 1, character {character}"
+        signs = [(piece.sign, piece.text) for piece in compared.pieces if piece.sign != "same"]
+        assert tuple(sign for sign, _ in signs[:2]) == ("gone", "come")
+        prompt = compared.row.prompt_tokens
+        assert prompt is not None
+        assert compared.difference.shared_tokens + compared.difference.repeated_tokens < prompt
+        assert page.strip.isVisible()
+        QTest.keyClick(page.table, Qt.Key.Key_P)
+        await hand.until(lambda: page.strip.compared not in (compared, None), "the difference of the request before")
+        assert page.table.current_row() == page.model.rows[1]
+        page.table.selectRow(2)
+        await hand.until(lambda: not page.strip.isVisible(), "nothing before the first request")
+
+    tell(story)
+
+
+def test_recorder_mode_leak_lists_its_requests_and_totals_after_the_fix(tell: Tell) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
+        recorder = await recording(session, hand)
+        page = recorder.page
+        await record(recorder, hand, 4)
+        await hand.until(lambda: analysed(recorder) == 4 and bool(page.leaks.leaks), "the leak")
+        panel: LeaksPanel = page.leaks
+        saved = page.analysis.saved(None)
+        assert saved is not None
+        reported = [(row.prompt_tokens or 0, row.cached_tokens or 0) for row in page.model.rows]
+        before = sum(cached for _, cached in reported) / sum(prompt for prompt, _ in reported)
+        assert saved.hit_rate == pytest.approx(before)
+        shown = panel.totals.figures["served from cache"].text()
+        assert shown.startswith(f"{before * 100:.1f} % → ≈ ")
+        panel.cards[0].requests.click()
+        assert [row.run_id for row in page.model.rows] == list(panel.leaks[0].run_ids)[::-1]
+        assert len(page.model.rows) == 3
+        assert page.scope.isVisible()
+        page.scope.click()
+        assert len(page.model.rows) == 4
+
+    tell(story)
+
+
+def test_recorder_mode_request_is_sent_again_compared_and_made_a_ticket_by_keyboard(tell: Tell) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
+        window = session.window
+        recorder = await recording(session, hand)
+        page = recorder.page
+        await record(recorder, hand, 2)
+        await hand.until(lambda: analysed(recorder) == 2, "the analysis")
+        page.take_focus()
+        QTest.keyClick(page.table, Qt.Key.Key_C)
+        await hand.until(lambda: window.modes.current == "compare" and len(window.compare.slots) == 2, "two columns")
+        window.modes.show_mode("recorder")
+        QTest.keyClick(page.table, Qt.Key.Key_S)
+        await hand.until(lambda: window.answers.log_paths.work.dialog is not None, "the ticket")
+        window.modes.show_mode("recorder")
+        QTest.keyClick(page.table, Qt.Key.Key_R)
+        await hand.until(lambda: window.requests.running, "the request")
+        assert window.modes.current == "prompt"
+        await hand.until(lambda: not window.requests.running, "its end")
+
+    tell(story)
+
+
+def test_recorder_mode_hidden_reads_nothing_and_catches_up(tell: Tell) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
+        recorder = await recording(session, hand)
+        await record(recorder, hand, 1)
+        assert recorder._timer.isActive()
+        session.window.modes.show_mode("prompt")
+        assert not recorder._timer.isActive()
+        await post(recorder, body(1))
+        await asyncio.sleep(0.5)
+        assert len(recorder.page.model.rows) == 1
+        session.window.modes.show_mode("recorder")
+        await hand.until(lambda: ended(recorder, 2), "both rows")
+
+    tell(story)
+
+
+def test_recorder_mode_unrecorded_requests_are_counted_until_dismissed(tell: Tell) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
+        recorder = await recording(session, hand)
+        notice = recorder.page.notice
+        async with httpx.AsyncClient(trust_env=False) as client:
+            for _ in range(2):
+                await client.post(f"{recorder.tools.url.text()}/chat/completions", content=b"no JSON")
+        await hand.until(lambda: "2 requests are not recorded" in notice.words, "the count")
+        notice.press("Dismiss")
+        assert not notice.isVisible()
+
+    tell(story)
+
+
+def test_recorder_mode_without_a_log_says_that_nothing_is_recorded(tell: Tell) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
+        log, session.workspace.log = session.workspace.log, None
+        session.workspace.log_notice = "The log is of a newer version."
+        try:
+            session.window.actions_table["mode_recorder"].trigger()
+            notice = session.window.recorder.page.notice
+            await hand.until(notice.isVisible, "the notice")
+            assert "nothing is recorded" in notice.words
+            assert "newer version" in notice.words
+        finally:
+            session.workspace.log = log
+
+    tell(story)
