@@ -53,7 +53,7 @@ _COPIED = {
 }
 
 
-Page = TypeVar("Page", bound=QDialog)
+Page = TypeVar("Page", bound="QDialog")
 PAGE_PX = 460
 """Preferred width of a page in the side panel."""
 
