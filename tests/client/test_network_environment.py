@@ -80,7 +80,7 @@ def test_proxy_for_uses_the_variables_that_apply(environ: dict[str, str], expect
 
 
 @pytest.mark.parametrize(
-    "value", ["ftp://p:1", "http://", "http://p:port", "://", "\u202e", "http://" + "a" * 70, "http://[::1"]
+    "value", ["ftp://p:1", "http://", "http://p:port", "://", "\u202e", "http://[::1"]
 )
 def test_proxy_for_unusable_address_names_its_variable(value: str) -> None:
     with pytest.raises(ProxyError, match="ALL_PROXY"):
