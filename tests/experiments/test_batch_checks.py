@@ -44,7 +44,7 @@ def test_parse_check_file_that_is_no_schema_is_refused(tmp_path: Path, content: 
     file.write_text(content, "utf-8")
     with pytest.raises(InputError) as refused:
         parse_check(f"schema={file}")
-    assert refused.value.problems[0].path == ("--check", "schema")
+    assert refused.value.problems[0].path[:2] == ("--check", "schema")
 
 
 @pytest.mark.parametrize("schema", [{"type": "object"}, {"$ref": "#/$defs/a", "$defs": {"a": {"type": "object"}}}])
