@@ -47,10 +47,8 @@ class ServerProcess:
 
         Raises StartError.
         """
-        command = [*program_command(), *arguments, "--json", "--stop-with-stdin"]
-        pipe = subprocess.PIPE
         try:
-            process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, bufsize=0, env=dict(environment))
+            process = _popen([*arguments, "--json", "--stop-with-stdin"], environment)
         except OSError as error:
             raise StartError(f"{error}.") from error
         return cls(process, _base_url(process))
@@ -122,6 +120,12 @@ class ServerProcess:
         for pipe in (process.stdout, process.stderr):
             if pipe is not None:
                 pipe.close()
+
+
+def _popen(arguments: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    """Start this program with pipes. Tests replace this function."""
+    command, pipe = [*program_command(), *arguments], subprocess.PIPE
+    return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, bufsize=0, env=dict(environment))
 
 
 def program_command() -> list[str]:

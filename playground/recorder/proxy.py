@@ -30,6 +30,8 @@ Outcome = Literal["complete", "upstream_cut", "caller_gone", "upstream_unreachab
 
 MARK = (b"X-Electron-Playground", b"recorder")
 """Header of responses that the Recorder made itself."""
+BODY_WAIT_S = 1.0
+"""Longest wait for the rest of a request's body after the endpoint could not be reached."""
 MAX_RESENT_BYTES = 8_388_608
 """A request up to this size is sent again if a reused connection turns out to be closed."""
 
@@ -184,9 +186,11 @@ class _Exchange:
             if self._is_gone:
                 self._end("caller_gone", "")
                 return False
-            self._end("upstream_cut" if self._has_begun else "upstream_unreachable", str(error))
             if not self._has_begun:
                 _refuse(self._caller, AccessRefusal(502, str(error)))
+            if self._seen is None:
+                await self._receive_body()
+            self._end("upstream_cut" if self._has_begun else "upstream_unreachable", str(error))
             # After a part of the response, the connection is closed without its end: the caller sees the cut.
             return False
         finally:
@@ -215,6 +219,23 @@ class _Exchange:
     def _observe(self) -> ExchangeObserver:
         request = self._request
         return self._recorder.observer.begin(request.method.decode(), request.target.decode("latin-1"), request.fields)
+
+    async def _receive_body(self) -> None:
+        """Read a body that cannot be forwarded: the request is recorded with its failure. Waits BODY_WAIT_S at most."""
+        seen = self._seen = self._observe()
+        with suppress(TimeoutError, OSError, _CallerGone):
+            async with asyncio.timeout(BODY_WAIT_S):
+                data = self._caller.received()
+                while True:
+                    _, payload = self._body_piece(data)
+                    if payload:
+                        seen.request_data(payload)
+                    if self._framer.ended:
+                        break
+                    data = await self._caller.read()
+                    if not data:
+                        return
+                seen.request_end()
 
     async def _forward(self) -> bool:
         self._upstream = await self._pool.acquire()

@@ -283,7 +283,9 @@ def test_unreachable_upstream_is_a_marked_502() -> None:
         assert got.startswith(b"HTTP/1.1 502 ")
         assert b"X-Electron-Playground: recorder\r\n" in got
         assert b'"type": "recorder_upstream_error"' in got
-        assert (observer.exchanges[0].outcome, observer.exchanges[0].request) == ("upstream_unreachable", b"hello")
+        await observer.exchanges[0].ended.wait()
+        assert observer.exchanges[0].outcome == "upstream_unreachable"
+        assert observer.exchanges[0].request == POST.split(b"\r\n\r\n", 1)[1]
         await recorder.close()
 
     run(story)

@@ -119,6 +119,16 @@ class RecorderController(QObject):
             take_focus=self.page.take_focus,
             take_theme=self._show_theme,
             close=self.close,
+            commands={
+                "filter_log": self.page.filter_line.setFocus,
+                "next_pane": lambda: self.page.step_pane(1),
+                "previous_pane": lambda: self.page.step_pane(-1),
+                "copy_request_id": lambda: self.page.ask("copy"),
+                "ticket": lambda: self.page.ask("ticket"),
+                "copy_ticket": lambda: self.page.ask("ticket"),
+                "resend": lambda: self.page.ask("resend"),
+                "compare_requests": lambda: self.page.ask("compare"),
+            },
         )
 
     def _show_theme(self) -> None:
@@ -252,10 +262,14 @@ class RecorderController(QObject):
     def _look(self) -> None:
         if self.process is not None:
             self._show_state()
-        if self._workspace.log is None and not self._follow.rows and not self.page.notice.isVisibleTo(self.page):
-            if self._workspace.log_notice:
-                self.page.notice.say(f"{NO_LOG} {self._workspace.log_notice}")
-        elif self.page.isVisible() and not self._reading and not self._closed:
+        notice = self.page.notice
+        if self._workspace.log is None:
+            if self._workspace.log_notice and not notice.isVisibleTo(self.page):
+                notice.say(f"{NO_LOG} {self._workspace.log_notice}")
+            return
+        if notice.words.startswith(NO_LOG):
+            notice.hide()
+        if self.page.isVisible() and not self._reading and not self._closed:
             self._reading = True
             self._begin(self._read(), "read recorded requests")
 
