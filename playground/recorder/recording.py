@@ -15,7 +15,6 @@ from playground.prompt.document import Json
 from playground.runs.record import RequestRecord
 from playground.runs.state import RunState
 
-
 T = TypeVar("T")
 
 
