@@ -140,8 +140,8 @@ class Exchanges:
             case ResponseData():
                 exchange.response_data(message.at, message.data)
             case End():
-                del self._open[message.exchange]
                 exchange.end(message.at, message.outcome, message.detail)
+                del self._open[message.exchange]
                 if not exchange.is_logged:
                     _report_ended(message.exchange, "")
 
