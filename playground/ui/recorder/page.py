@@ -148,8 +148,8 @@ class RecorderPage(QWidget):
         split.setChildrenCollapsible(False)
         self.programs.setMinimumWidth(160)
         self.tabs.setMinimumWidth(240)
-        for place, widget in enumerate((self.programs, _pane(self._middle), self.tabs)):
-            split.addWidget(widget)
+        for place, pane in enumerate((self.programs, _pane(self._middle), self.tabs)):
+            split.addWidget(pane)
             split.setStretchFactor(place, int(place == 1))
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
@@ -319,7 +319,7 @@ class RecorderPage(QWidget):
             self.clear_filter()
             self.show_matches(None)
             if not self.table.select(run_id):
-                self.programs.setCurrentItem(self.programs.topLevelItem(0))
+                self.programs.show_all()
                 self.table.select(run_id)
         self.table.setFocus()
 
