@@ -227,7 +227,7 @@ def analyse(requests: Sequence[RecordedRequest]) -> Analysis:
     """Group requests, oldest first, into programs and find what varies in each. Pure and slow: call it in a worker."""
     bodies = [request.body for request in requests]
     groups = families(bodies)
-    spans = varying_spans(bodies)
+    spans = varying_spans(bodies, groups=groups)
     leaks: list[Leak] = []
     savings = []
     for number, group in enumerate(groups):

@@ -208,8 +208,12 @@ class _Exchange:
             self._upstream.close()
 
     def _end(self, outcome: Outcome, detail: str) -> None:
-        if self._seen is None:  # no byte was forwarded
-            self._seen = self._observe()
+        if self._seen is None:  # no byte was forwarded; the received part of the request is recorded
+            seen = self._seen = self._observe()
+            with suppress(_CallerGone):
+                seen.request_data(self._body_piece(self._caller.received())[1])
+            if self._framer.ended:
+                seen.request_end()
         self._seen.end(outcome, detail)
 
     def _observe(self) -> ExchangeObserver:

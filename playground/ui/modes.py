@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from PySide6.QtCore import Signal
+from PySide6.QtCore import QSize, Signal
 from PySide6.QtWidgets import QStackedWidget, QWidget
 
 from playground.ui.bars.topbar import TopBar
 
 PROMPT = "prompt"
+MAX_LEAST_PX = 380
+"""The window fits a screen of 1920×1080 at a scale factor of 2."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,11 @@ class Modes(QStackedWidget):
         self.addWidget(prompt_page)
         top.modes.add_mode(PROMPT, "Prompt", "prompt")
         top.modes.chosen.connect(self.show_mode)
+
+    def minimumSizeHint(self) -> QSize:
+        """Return the least size of the pages, which a low screen may squeeze."""
+        size = super().minimumSizeHint()
+        return QSize(size.width(), min(size.height(), MAX_LEAST_PX))
 
     def add(self, mode: str, label: str, icon: str, build: Callable[[], ModeView]) -> None:
         """Add a mode to the switch. `build` is called once, when the mode is first displayed."""

@@ -24,6 +24,7 @@ from playground.requestlog.filter import EVERYTHING, LogFilter, parse
 from playground.requestlog.records import LogRow
 from playground.runs.metrics import seconds
 from playground.services import AppServices
+from playground.simulator.launch import SimulatorError
 from playground.ui.controllers.recorder_requests import RecordedRequests, leak_causes
 from playground.ui.modes import ModeView
 from playground.ui.recorder.leaks import LeakDialog, previews
@@ -155,10 +156,13 @@ class RecorderController(QObject):
     async def _start(self) -> None:
         endpoint, port = self._workspace.endpoint, self.tools.port.value()
         where = ("--endpoint", endpoint.name, "--data-dir", str(self._workspace.folder))
-        arguments = ("record", "--port", str(port), *where)
         try:
+            # The window's simulator, so that both use the same cache.
+            address = (await self._workspace.simulation.resolve(endpoint)).base_url
+            simulator = ("--simulator-url", address) if endpoint.kind == "simulator" else ()
+            arguments = ("record", "--port", str(port), *where, *simulator)
             self.process = await asyncio.to_thread(self._launch, arguments)
-        except StartError as error:
+        except (StartError, SimulatorError) as error:
             self._starting = False
             self._show_state()
             self._say_not_started(str(error).removeprefix(_PREFIX))

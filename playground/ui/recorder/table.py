@@ -41,7 +41,7 @@ from playground.runs.metrics import UNKNOWN, Figure
 from playground.runs.state import ENDED
 from playground.ui.panes.log.columns import COLUMNS, Cell
 from playground.ui.panes.log.details import NOTHING
-from playground.ui.panes.log.table import BAR_PX, PAD_PX, ROW_PX
+from playground.ui.panes.log.row_paint import BAR_PX, PAD_PX, ROW_PX
 from playground.ui.theme import Theme, current_theme, mono_font, ui_font
 from playground.ui.widgets.icons import icon
 from playground.ui.widgets.plain_table import set_up_rows
