@@ -46,7 +46,7 @@ LABELS = {"prompt": "Open as prompt", "ticket": "Ticket…", "copy": "Copy reque
 NO_MATCH = "No recorded request matches this filter."
 _WIDE_PX = 1_180
 """Least width with words on the buttons beside the filter."""
-_SIDES_PX = {True: (212, 298), False: (160, 268)}
+_SIDES_PX = {True: (212, 298), False: (164, 264)}
 """Widths of programs and leaks in a wide page, and in a narrow one."""
 
 
