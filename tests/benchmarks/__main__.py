@@ -75,6 +75,8 @@ BENCHMARKS = (
     Benchmark("versions"),
     Benchmark("compare", quick=("2",)),
     Benchmark("batch", quick=("plan",)),
+    Benchmark("batch_window", quick=("1000",)),
+    Benchmark("batch_peers", quick=("200",)),
     Benchmark("recorder", quick=("50",)),
     Benchmark(
         "recorder_bytes", full=("--requests", "1000", "--kills", "10"), quick=("--requests", "50", "--kills", "1")

@@ -57,6 +57,12 @@ class CardText(ExactEdit):
         self.setProperty("zoned", True)
         self.setViewportMargins(self._left, 0, self._right, 0)
         self.cursorPositionChanged.connect(self.moved)
+        # Qt scrolls by a line when it computes the last line to be below the viewport by a fraction of a pixel.
+        self.verticalScrollBar().valueChanged.connect(self._stay)
+
+    def _stay(self, value: int) -> None:
+        if value:
+            self.verticalScrollBar().setValue(0)
 
     @property
     def geometry_of_text(self) -> TextGeometry:
