@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sqlite3
 import zlib
 from array import array
@@ -43,6 +44,19 @@ substr(t.question, 1, {PREVIEW_CHARS}), substr(t.answer, 1, {PREVIEW_CHARS}), t.
 r.imported, t.comment, r.source, r.conversation,
 (SELECT group_concat(tag, char(31)) FROM tags WHERE tags.number = r.number)"""
 _STARTED, _RATES, _MARKED, _IMPORTED, _TAGS = 2, 12, 25, 26, 30
+_NONE = type(None)
+_KINDS = {
+    "t": (str,),
+    "T": (str, _NONE),
+    "i": (int,),
+    "I": (int, _NONE),
+    "F": (float, int, _NONE),
+    "b": (bytes,),
+    "J": (str, bytes, _NONE),
+}
+_ROW_KINDS = tuple(map(_KINDS.__getitem__, "tiitITTTtttttiIIIFFFFttttiittTT"))
+"""Types of the columns of _ROW: SQLite stores any type in any column."""
+_STORED_KINDS = tuple(map(_KINDS.__getitem__, "itiiittttttbbJitTtTJ"))
 MOST_OF_AN_ID = 100
 """Maximum number of requests per partial id in a list of ids."""
 NEAR = 1_024
@@ -127,7 +141,8 @@ class Reader:
         for number in wanted:
             row, block = rows.get(abs(number)), layout.headings.get(number)
             if row is not None and block is not None:
-                row = groups.heading(row, groups.sums(self._connection, block.tag, block.expanded, self._rates_of))
+                group = groups.sums(self._connection, block.tag, block.expanded, self._rates_of)
+                row = None if group is None else groups.heading(row, group)
             if row is not None:
                 listed.append(row)
         return listed
@@ -250,10 +265,10 @@ class Reader:
                 try:
                     run = self._stored(run_id)
                 except DamagedRunError:
-                    damaged.append(run_id)
+                    damaged.append(str(run_id))
                 else:
                     if run is None:  # its run_id differs between the table and the index
-                        damaged.append(run_id)
+                        damaged.append(str(run_id))
                     else:
                         runs.append(run)
         self.damaged.update(damaged)
@@ -328,6 +343,7 @@ class Reader:
         return rows
 
     def _row(self, values: list[object]) -> LogRow:
+        _check_types(values, _ROW_KINDS)
         values[_STARTED] = rows.moment_of(values[_STARTED])  # type: ignore[arg-type]  # NOT NULL INTEGER
         values[_RATES] = self._rates_of(str(values[_RATES]))
         values[_MARKED], values[_IMPORTED] = bool(values[_MARKED]), bool(values[_IMPORTED])
@@ -340,6 +356,8 @@ class Reader:
         return self._rates[text]
 
     def _stored(self, run_id: str) -> StoredRun | None:
+        if not isinstance(run_id, str):  # the column of a damaged row
+            raise DamagedRunError(str(run_id))
         try:
             return self._read_stored(run_id)
         except sqlite3.Error as error:
@@ -361,6 +379,7 @@ class Reader:
         ).fetchone()
         if row is None:
             return None
+        _check_types(row, _STORED_KINDS)
         joiner = Joiner(self._connection)
         body = joiner.join_body(row[11], row[20])
         record = RequestRecord(
@@ -431,6 +450,13 @@ class Reader:
         made = self._where(log_filter)
         sql = made.select("r.number", tail="ORDER BY r.number", whole=True)
         return (row[0] for row in self._connection.execute(sql, made.bind(whole=True)))
+
+
+def _check_types(values: Sequence[object], kinds: Sequence[tuple[type, ...]]) -> None:
+    """Raise TypeError for a value of another type than its column's, and for a number that is not finite."""
+    for value, kind in zip(values, kinds, strict=True):
+        if value.__class__ not in kind or (value.__class__ is float and not math.isfinite(value)):  # type: ignore[arg-type]
+            raise TypeError(f"{type(value).__name__} in a column of the log")
 
 
 def _tags(text: object) -> tuple[str, ...]:

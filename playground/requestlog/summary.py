@@ -46,6 +46,7 @@ def summarize(state: RunState, seen_ids: Iterable[str] = ()) -> Summary:
     """Cheap enough for the event loop. `seen_ids` are ids of earlier attempts which the state no longer holds."""
     usage = state.usage
     ids = {attempt.request_id for attempt in state.attempts} | {state.body_id} | set(seen_ids)
+    ids |= {one.value for attempt in state.attempts for one in attempt.request_ids}
     if state.trouble is not None:
         ids.add(state.trouble.body_request_id)
     return Summary(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -234,15 +235,17 @@ class LogWork(QObject):
         if forecast is None or forecast.run_id is None:
             self.trouble.emit("This request shares its prefix with none before it that this program knows of.")
             return
-        place = await self._log.place_of(forecast.run_id, self._pane.model.filter)
-        if place is None:
-            self._pane.filter_line.clear()
-            place = await self._log.place_of(forecast.run_id, EVERYTHING)
-        if place is None:
+        if await self._log.get(forecast.run_id) is None:
             self.trouble.emit("The request that it shares its prefix with is no longer in the log.")
-        else:
+            return
+        model = self._pane.model
+        place = await self._log.place_of(forecast.run_id, model.filter)
+        if place is None and model.filter.terms:
+            self._pane.filter_line.clear()
+            place = await self._log.place_of(forecast.run_id, replace(EVERYTHING, folding=model.filter.folding))
+        if place is not None:  # else it is in a collapsed group
             self._pane.table.go_to(place)
-            self.open_requested.emit(forecast.run_id)
+        self.open_requested.emit(forecast.run_id)
 
     async def _compare(self) -> None:
         ids = (await self.chosen())[::-1]
