@@ -79,9 +79,7 @@ def test_proxy_for_uses_the_variables_that_apply(environ: dict[str, str], expect
     assert proxy_for("https://api.smallest.ai/waves/v1", environ) == expected
 
 
-@pytest.mark.parametrize(
-    "value", ["ftp://p:1", "http://", "http://p:port", "://", "\u202e", "http://[::1"]
-)
+@pytest.mark.parametrize("value", ["ftp://p:1", "http://", "http://p:port", "://", "\u202e", "http://[::1"])
 def test_proxy_for_unusable_address_names_its_variable(value: str) -> None:
     with pytest.raises(ProxyError, match="ALL_PROXY"):
         proxy_for("https://api.smallest.ai/waves/v1", {"ALL_PROXY": value})
