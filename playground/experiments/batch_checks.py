@@ -59,6 +59,8 @@ def _max_tokens(value: str) -> Callable[[str, int | None], bool]:
 
 
 def _schema(name: str) -> Callable[[str, int | None], bool]:
+    from jsonschema import Draft202012Validator
+
     try:
         schema = loads(read_input(name, "--check"))
     except ValueError as error:
@@ -69,6 +71,9 @@ def _schema(name: str) -> Callable[[str, int | None], bool]:
         ) from None
     if errors := check_schema(schema):
         raise InputError(*(FieldError(("--check", "schema", *e.path), e.message, e.hint) for e in errors))
+    if isinstance(schema, dict) and not (Draft202012Validator.VALIDATORS.keys() | {"$schema"}) & schema.keys():
+        # Any JSON object is a valid schema, and one without keywords accepts every answer.
+        raise InputError(FieldError(("--check", "schema"), f"{name} has no keyword of JSON schema."))
 
     def passes(answer: str, _tokens: int | None) -> bool:
         try:

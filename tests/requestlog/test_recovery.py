@@ -13,9 +13,9 @@ from playground.client.events import AttemptStarted, ContentDelta, HeadersReceiv
 from playground.export.export import export
 from playground.requestlog import log as log_module
 from playground.requestlog import rows
+from playground.requestlog.blob_store import Keeper
 from playground.requestlog.filter import EVERYTHING, parse
 from playground.requestlog.log import RequestLog
-from playground.requestlog.prompt_index import PromptKeeper
 from playground.requestlog.records import EndedRun
 from playground.requestlog.store import FILE_NAME, transaction
 from tests.requestlog import samples
@@ -85,7 +85,7 @@ def test_page_column_of_another_type_leaves_out_the_row_and_names_it(
 @pytest.mark.parametrize(
     "sql",
     [
-        "UPDATE events SET data = x'0203' WHERE number = 7",
+        "UPDATE streams SET data = x'0203' WHERE number = 7",
         "UPDATE texts SET body = x'91' WHERE number = 7",
         "UPDATE texts SET forecast = '{' WHERE number = 7",
         "UPDATE texts SET document = x'91cd7fff' WHERE number = 7",
@@ -200,7 +200,7 @@ def orphan(folder: Path, batches: int) -> None:
         connection = log._files.writer
         assert connection is not None
         with transaction(connection, durable=False):
-            keeper = PromptKeeper(connection)
+            keeper = Keeper(connection)
             keeper.begin()
             number = rows.insert_run(connection, keeper, samples.record("endless"), "0" * 32)
             keeper.end()
