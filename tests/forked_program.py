@@ -17,6 +17,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import traceback
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -51,6 +52,12 @@ class ForkedProgram:
         self.returncode: int | None = None
         self._status = status
         self._pidfd = os.pidfd_open(pid)
+        self._lock = threading.Lock()
+
+    def __del__(self) -> None:
+        """Close the descriptors."""
+        os.close(self._status)
+        os.close(self._pidfd)
 
     def poll(self) -> int | None:
         """Return the exit status, or None while it runs."""
@@ -59,14 +66,14 @@ class ForkedProgram:
         return self.returncode
 
     def wait(self, timeout: float | None = None) -> int:
-        """Wait for the end. Raises subprocess.TimeoutExpired."""
+        """Wait for the end, in any number of threads. Raises subprocess.TimeoutExpired."""
         if self.returncode is None:
             ready, _, _ = select.select([self._status], [], [], timeout)
             if not ready:
                 raise subprocess.TimeoutExpired(self.args, timeout or 0.0)
-            self.returncode = int(os.read(self._status, 16) or b"1")
-            os.close(self._status)
-            os.close(self._pidfd)
+            with self._lock:
+                if self.returncode is None:
+                    self.returncode = int(os.read(self._status, 16) or b"1")
         return self.returncode
 
     def send_signal(self, number: int) -> None:
