@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from PySide6.QtCore import QSize, Signal
 from PySide6.QtWidgets import QStackedWidget, QWidget
@@ -29,6 +29,8 @@ class ModeView:
     """Called after a change of theme, for what the style sheet does not reach."""
     close: Callable[[], object] | None = None
     """Stops the mode's timers and processes: called when the window is about to be deleted."""
+    commands: Mapping[str, Callable[[], object]] = field(default_factory=dict)
+    """Handlers of the window's actions (by action id) that mean something else while the mode is current."""
 
 
 class Modes(QStackedWidget):
@@ -81,6 +83,10 @@ class Modes(QStackedWidget):
         if view.send is not None:
             view.send()
         return self.current != PROMPT
+
+    def run(self, action_id: str, default: Callable[[], object]) -> object:
+        """Run the current mode's handler of an action, or the window's own."""
+        return self._views[self.current].commands.get(action_id, default)()
 
     def show_theme(self) -> None:
         """Pass a change of theme to every mode that has been built."""

@@ -117,6 +117,8 @@ async def watched(
 EXPORTS = "JSONL, can be imported again (*.jsonl);;Table for spreadsheets (*.csv);;HTTP archive (*.har)"
 IMPORTS = "Exported requests (*.jsonl *.har);;All files (*)"
 MOST_IN_A_TICKET = 100
+DELETED_AT_ONCE = 1_000
+"""Number of requests up to which a deletion shows no progress."""
 MOST_SHOWN = 200
 """Maximum number of selected rows that an action reads from the table model."""
 
@@ -343,13 +345,25 @@ class LogWork(QObject):
     async def _delete(self) -> None:
         ids = await self.chosen()
         if ids and await self._agreed(len(ids)):
-            await self._log.delete(ids)
+            await self._stoppable(len(ids), lambda progress: self._log.delete(ids, progress))
 
     async def _delete_shown(self) -> None:
         chosen = self._pane.model.filter.matching
         count = (await self._log.count(chosen, None)).n
         if count and await self._agreed(count):
-            self.trouble.emit(f"{await self._log.delete_matching(chosen):,} requests were deleted.")
+            await self._delete_matching(chosen, count)
+
+    async def _delete_matching(self, chosen: LogFilter, count: int) -> None:
+        deleted = await self._stoppable(count, lambda progress: self._log.delete_matching(chosen, progress))
+        self.trouble.emit(
+            "Stopped: the remaining requests stay." if deleted is None else f"{deleted:,} requests were deleted."
+        )
+
+    async def _stoppable(self, count: int, work: Callable[[Callable[[int], None]], Awaitable[T]]) -> T | None:
+        """Run a deletion; a long one shows its progress, and returns None if the user stops it."""
+        if count <= DELETED_AT_ONCE:
+            return await work(lambda _done: None)
+        return await watched(self._window, "Delete requests", count, work)
 
     async def _agreed(self, count: int) -> bool:
         many = "this request" if count == 1 else f"these {count:,} requests"
@@ -371,4 +385,4 @@ class LogWork(QObject):
     async def _delete_all(self) -> None:
         count = (await self._log.count(EVERYTHING, None)).n
         if count and await self._agreed(count):
-            self.trouble.emit(f"{await self._log.delete_matching(EVERYTHING):,} requests were deleted.")
+            await self._delete_matching(EVERYTHING, count)

@@ -21,7 +21,6 @@ from PySide6.QtCore import (
 from PySide6.QtGui import QKeyEvent, QKeySequence, QMouseEvent, QPainter, QPaintEvent
 from PySide6.QtWidgets import (
     QAbstractItemView,
-    QHeaderView,
     QMenu,
     QStyle,
     QTableView,
@@ -34,8 +33,8 @@ from playground.ui.panes.log.columns import COLUMNS
 from playground.ui.panes.log.model import LogModel
 from playground.ui.panes.log.row_paint import ATTEMPT_PX, ROW_PX, RowPainter
 from playground.ui.theme import Theme, scaled, ui_font
+from playground.ui.widgets.plain_table import set_up_rows
 
-NARROWEST_PX = 40
 FADE_MS = 600
 """How long a new row stays highlighted. Not with reduced motion."""
 FADE_STEP_MS = 50
@@ -94,21 +93,11 @@ class LogTable(QTableView):
         self._fading.setInterval(FADE_STEP_MS)
         self._fading.timeout.connect(self._fade)
         self.setModel(model)
-        self.setAccessibleName("Logged requests")
-        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        set_up_rows(self, "Logged requests", ROW_PX)
         self.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
-        self.setHorizontalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
-        self.setShowGrid(False)
-        self.setWordWrap(False)
-        self.setTabKeyNavigation(False)
-        self.verticalHeader().hide()
-        self.verticalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
-        self.verticalHeader().setDefaultSectionSize(ROW_PX)
         header = self.horizontalHeader()
-        header.setHighlightSections(False)
         header.setSectionsClickable(True)
         header.sectionClicked.connect(self.sort_by)
-        self.horizontalHeader().setMinimumSectionSize(NARROWEST_PX)
         model.loaded.connect(self.fit_rows)
         self.doubleClicked.connect(lambda _index: self._open_or_expand())
         self.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
