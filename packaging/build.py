@@ -15,6 +15,8 @@ import subprocess
 import sys
 import tomllib
 import venv
+from datetime import UTC, datetime
+from email.utils import format_datetime
 from pathlib import Path
 
 import icu_data
@@ -29,6 +31,7 @@ ICONS = ROOT / "resources" / "app" / "icons"
 ICON_SIZES = (16, 24, 32, 48, 64, 128, 256, 512)
 EPOCH = "1764201600"
 """SOURCE_DATE_EPOCH of builds: archives have the same times whenever they are built."""
+MAINTAINER = "Electron Playground developers <maintainers@electron-playground.invalid>"
 DEPENDS = (
     "libgl1, libegl1, libfontconfig1, libdbus-1-3, libxkbcommon0, libxkbcommon-x11-0, libxcb-cursor0, "
     "libxcb-icccm4, libxcb-image0, libxcb-keysyms1, libxcb-randr0, libxcb-render-util0, libxcb-shape0, libxcb-xkb1, "
@@ -101,9 +104,26 @@ def bundle() -> None:
     folder = DIST / "electron-playground"
     for library in folder.glob("_internal/PySide6/Qt/lib/libicudata.so.*"):
         print(f"{library.name}: {icu_data.shrink(library) / 1e6:.1f} MB")
+    _remove_build_paths(python, folder)
     licences(python, folder / "licences")
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file() and not file.is_symlink())
     print(f"{folder}: {size / 1e6:.0f} MB")
+
+
+def _remove_build_paths(python: Path, folder: Path) -> None:
+    """Replace the build machine's library path in ELF files by the folder of each file.
+
+    PyInstaller's start program sets the search path itself; the absolute path would name a folder of another machine.
+    """
+    code = "import sysconfig; print(sysconfig.get_config_var('LIBDIR') or '')"
+    found = subprocess.run([python, "-c", code], check=True, capture_output=True, text=True).stdout.strip().encode()
+    own = b"$ORIGIN"
+    if sys.platform != "linux" or len(found) < len(own):
+        return
+    for file in folder.rglob("*.so*"):
+        data = file.read_bytes() if file.is_file() and not file.is_symlink() else b""
+        if found + b"\0" in data:
+            file.write_bytes(data.replace(found + b"\0", own.ljust(len(found) + 1, b"\0")))
 
 
 def licences(python: Path, folder: Path) -> None:
@@ -123,7 +143,8 @@ def licences(python: Path, folder: Path) -> None:
         "    for file in item.files or ():\n"
         "        upper = file.name.upper()\n"
         "        if upper.startswith(('LICENSE', 'LICENCE', 'COPYING', 'NOTICE')) and file.locate().is_file():\n"
-        "            shutil.copy(file.locate(), f'{sys.argv[1]}/{name}-{file.name}')\n"
+        "            if file.suffix not in ('.py', '.pyc'):\n"
+        "                shutil.copyfile(file.locate(), f'{sys.argv[1]}/{name}-{file.name}')\n"
         "found.sort(key=lambda part: part['name'].lower())\n"
         "main = [part for part in found if part['name'] == 'electron-playground'][0]\n"
         "found = [part for part in found if part is not main]\n"
@@ -147,15 +168,21 @@ def deb() -> None:
     (root / "usr/bin/electron-playground").symlink_to("../lib/electron-playground/electron-playground")
     _install(ENTRY, root / "usr/share/applications")
     _install(METAINFO, root / "usr/share/metainfo")
-    _install(ROOT / "LICENSE", root / "usr/share/doc/electron-playground", "copyright")
+    documents = root / "usr/share/doc/electron-playground"
+    _install(ROOT / "LICENSE", documents, "copyright")
+    _compress((ROOT / "CHANGELOG.md").read_bytes(), documents / "NEWS.gz")
+    _compress(_debian_changelog().encode(), documents / "changelog.gz")
+    _install(ROOT / "packaging/linux/lintian-overrides", root / "usr/share/lintian/overrides", "electron-playground")
+    for library in (root / "usr/lib").rglob("*.so*"):
+        if not library.is_symlink():
+            library.chmod(0o644)
     _install(ROOT / "resources/app/electron-playground.svg", root / "usr/share/icons/hicolor/scalable/apps")
     for size in ICON_SIZES:
         folder = root / f"usr/share/icons/hicolor/{size}x{size}/apps"
         _install(ICONS / f"{size}.png", folder, "electron-playground.png")
     manual = root / "usr/share/man/man1"
     manual.mkdir(parents=True)
-    page = gzip.compress((BUILD / "electron-playground.1").read_bytes(), mtime=0)
-    (manual / "electron-playground.1.gz").write_bytes(page)
+    _compress((BUILD / "electron-playground.1").read_bytes(), manual / "electron-playground.1.gz")
     _control(root)
     architecture = _architecture()
     run(
@@ -166,6 +193,11 @@ def deb() -> None:
         root,
         DIST / f"electron-playground_{version()}_{architecture}.deb",
     )
+
+
+def _compress(data: bytes, target: Path) -> None:
+    target.write_bytes(gzip.compress(data, mtime=0))
+    target.chmod(0o644)
 
 
 def _install(file: Path, folder: Path, name: str = "") -> None:
@@ -179,6 +211,14 @@ def _architecture() -> str:
     return subprocess.run(["dpkg", "--print-architecture"], check=True, capture_output=True, text=True).stdout.strip()
 
 
+def _debian_changelog() -> str:
+    when = format_datetime(datetime.fromtimestamp(int(EPOCH), UTC))
+    return (
+        f"electron-playground ({version()}) unstable; urgency=medium\n\n  * The changes are in NEWS.gz.\n\n"
+        f" -- {MAINTAINER}  {when}\n"
+    )
+
+
 def _control(root: Path) -> None:
     size = sum(file.lstat().st_size for file in root.rglob("*") if file.is_file()) // 1024
     control = (
@@ -186,9 +226,10 @@ def _control(root: Path) -> None:
         "Section: devel\nPriority: optional\n"
         f"Installed-Size: {size}\nDepends: libc6 (>= {platform.libc_ver()[1]}), {DEPENDS}\n"
         "Recommends: fonts-inter, fonts-jetbrains-mono, fonts-noto-core\n"
-        "Maintainer: Electron Playground developers <maintainers@electron-playground.invalid>\n"
+        f"Maintainer: {MAINTAINER}\n"
         "Description: playground for the Electron language model\n"
-        " Write prompts, see the stable prefix and what the cache serves, and find every request_id again.\n"
+        " Write prompts, see the stable prefix and what the cache serves, and find\n"
+        " every request_id again.\n"
     )
     (root / "DEBIAN").mkdir()
     (root / "DEBIAN/control").write_text(control, "utf-8")

@@ -33,7 +33,7 @@ def shrink(library: Path) -> int:
         )
         subprocess.run(["as", source, "-o", compiled], check=True)
         library.unlink()
-        subprocess.run(["ld", "-shared", "-soname", library.name, "-o", library, compiled], check=True)
+        subprocess.run(["ld", "-s", "-shared", "-soname", library.name, "-o", library, compiled], check=True)
     return library.stat().st_size
 
 

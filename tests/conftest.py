@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
+from playground import child_process
 from playground.simulator.launch import SimulatorProcess
+from tests import forked_program
 
 # The tests need no display; where there is one, a hundred windows on it help nobody.
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
@@ -18,6 +20,14 @@ settings.register_profile("tests", deadline=None, suppress_health_check=[HealthC
 settings.load_profile("tests")
 
 FAST = ("--ttft-ms", "5", "--token-ms", "1", "--plan", "none")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def server_processes_are_forked() -> Iterator[None]:
+    """Start simulators and recorders from a process that has imported the program."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(child_process, "_popen", forked_program.start)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import re
 import shutil
@@ -51,9 +52,10 @@ def test_icons_have_the_sizes_of_their_names(build: ModuleType) -> None:
     [
         ("desktop-file-validate", ROOT / "resources/app/electron-playground.desktop"),
         ("appstreamcli", "validate", "--no-net", METAINFO),
+        ("flatpak-builder", "--show-manifest", PACKAGING / "linux/ai.smallest.electron_playground.yml"),
     ],
 )
-def test_desktop_files_are_valid(command: tuple[str | Path, ...]) -> None:
+def test_descriptions_are_valid_for_the_tool_of_their_format(command: tuple[str | Path, ...]) -> None:
     if shutil.which(command[0]) is None:
         pytest.skip(f"needs {command[0]}")
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -150,6 +152,31 @@ def test_icu_data_shrunk_library_still_collates(build: ModuleType, tmp_path: Pat
     environment = {**os.environ, "LD_PRELOAD": str(copy), "PYTHONIOENCODING": "utf-8"}
     done = subprocess.run([sys.executable, "-c", COLLATE], env=environment, capture_output=True, text=True, check=True)
     assert (done.stdout.strip(), done.stderr) == ("aozåö", "")
+
+
+def test_build_paths_in_libraries_become_relative(build: ModuleType, tmp_path: Path) -> None:
+    code = "import sysconfig; print(sysconfig.get_config_var('LIBDIR'))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    folder = done.stdout.strip().encode()
+    library = tmp_path / "a.so.1"
+    library.write_bytes(b"\0libc.so.6\0" + folder + b"\0end")
+    (tmp_path / "a.so").symlink_to(library.name)
+    build._remove_build_paths(Path(sys.executable), tmp_path)
+    expected = b"\0libc.so.6\0" + (b"$ORIGIN".ljust(len(folder), b"\0") if sys.platform == "linux" else folder)
+    assert library.read_bytes() == expected + b"\0end"
+
+
+def test_licences_have_texts_and_a_valid_list_of_components(build: ModuleType, tmp_path: Path) -> None:
+    build.licences(Path(sys.executable), tmp_path)
+    sbom = json.loads((tmp_path / "sbom.cdx.json").read_text("utf-8"))
+    assert (sbom["bomFormat"], sbom["metadata"]["component"]["type"]) == ("CycloneDX", "application")
+    assert sbom["metadata"]["component"]["version"] == build.version()
+    names = {part["name"].lower() for part in sbom["components"]}
+    assert {"httpx", "qasync", "pyside6_essentials", "mcp", "opentelemetry-sdk"} <= names
+    assert all(part["purl"].startswith("pkg:pypi/") and part["version"] for part in sbom["components"])
+    files = {file.name for file in tmp_path.iterdir()}
+    assert any(name.startswith("httpx-LICENSE") for name in files)
+    assert not [name for name in files if name.endswith((".py", ".pyc"))]
 
 
 def test_install_advice_in_a_bundle_does_not_name_pip(monkeypatch: pytest.MonkeyPatch) -> None:

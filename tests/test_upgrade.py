@@ -9,7 +9,6 @@ import json
 import os
 import sqlite3
 import subprocess
-import sys
 import zipfile
 from contextlib import closing
 from pathlib import Path
@@ -20,6 +19,7 @@ import pytest
 from playground.requestlog.migrations import CURRENT
 from playground.storage.endpoints import EndpointStore
 from playground.storage.settings import Settings
+from tests.forked_program import run_text
 
 SAMPLES = sorted((Path(__file__).parent / "data" / "data_folders").glob("*.zip"))
 
@@ -32,8 +32,7 @@ def _unpacked(sample: Path, folder: Path) -> Path:
 
 def _run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "QT_QPA_PLATFORM": "offscreen", "ELECTRON_PLAYGROUND_HOME": str(folder)}
-    command = [sys.executable, "-m", "playground", *arguments]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)
+    return run_text(arguments, environment)
 
 
 def _rows(folder: Path) -> list[dict[str, Any]]:

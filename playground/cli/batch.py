@@ -35,11 +35,11 @@ from playground.experiments.batch_results import (
     parse_results,
     row_number,
 )
-from playground.experiments.batch_rows import BatchRow, map_columns, read_rows
+from playground.experiments.batch_rows import MAX_DATA_BYTES, BatchRow, map_columns, read_rows
 from playground.experiments.batch_runner import BatchProgress, BatchRunner
 from playground.prompt.document import Json
 from playground.prompt.field_errors import FieldError, InputError
-from playground.prompt.files import OpenedPrompt, dump
+from playground.prompt.files import OpenedPrompt, dump, read_input
 from playground.runs.metrics import dollars, percent
 from playground.services import AppServices
 from playground.simulator.launch import SimulatorError
@@ -52,7 +52,7 @@ def batch(options: argparse.Namespace) -> int:
     if options.output:
         check_output(Path(options.output))
     opened = open_prompt(options.file)
-    data = _read(options.data)
+    data = read_input(options.data, "--data", MAX_DATA_BYTES)
     rows = read_rows(data, options.data)
     columns = map_columns(opened.document, rows, _mapping(options.map))
     part = _shard_of(options.shard)
@@ -76,7 +76,7 @@ def merge_batches(options: argparse.Namespace) -> int:
     """Merge the results of shards into one file, in the order of the data. Returns 1 if a row failed or is missing."""
     output = Path(options.output)
     check_output(output)
-    parts = [parse_results(_read(name, "FILE"), Path(name)) for name in options.files]
+    parts = [parse_results(read_input(name, max_bytes=8 * MAX_DATA_BYTES), Path(name)) for name in options.files]
     merged = merge_results(parts)
     try:
         with output.open("xb") as file:
@@ -89,13 +89,6 @@ def merge_batches(options: argparse.Namespace) -> int:
     missing = row_number(merged[-1]) + 1 - len(merged) if merged else 0
     print(f"{len(merged):,} rows, {failed:,} failed, {missing:,} missing before the last one", file=sys.stderr)
     return FAILED if failed or missing else FINISHED
-
-
-def _read(name: str, option: str = "--data") -> bytes:
-    try:
-        return Path(name).read_bytes()
-    except OSError as error:
-        raise InputError(FieldError((option,), f"{name} cannot be read: {error.strerror}.")) from None
 
 
 def _mapping(given: list[str]) -> dict[str, str]:

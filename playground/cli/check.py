@@ -93,19 +93,20 @@ def _linted(
 ) -> list[tuple[CheckedInput, Sequence[Finding]]]:
     """Return the findings of each input. Of the recorded requests of one program the newest is judged by all rules."""
     newest = {id(members[-1]) for members in groups.values()}
+    judged = [item for item in inputs if id(item) in newest or _may_have_placeholder(item)]
+    histories = [NO_HISTORY] * len(judged)
+    if options.log is True or options.data_dir is not None:
+        histories = _histories([item.document for item in judged], options.data_dir)
+    history_of = {id(item): history for item, history in zip(judged, histories, strict=True)}
     counter = TokenEstimator()
     results: list[tuple[CheckedInput, Sequence[Finding]]] = []
     for item in inputs:
-        rules = RULES if id(item) in newest else (_PLACEHOLDERS,)
-        if id(item) not in newest and not _may_have_placeholder(item):
+        if id(item) not in history_of:
             results.append((item, ()))
             continue
-        document = item.document
-        history = NO_HISTORY
-        if options.log is True or options.data_dir is not None:
-            history = _history(document, options.data_dir)
-        context = LintContext(rates=rates, history=history, fixture=options.fixture)
-        found = advise(document, context, counter, body=item.body, dismissed=ignored, rules=rules)
+        rules = RULES if id(item) in newest else (_PLACEHOLDERS,)
+        context = LintContext(rates=rates, history=history_of[id(item)], fixture=options.fixture)
+        found = advise(item.document, context, counter, body=item.body, dismissed=ignored, rules=rules)
         results.append((item, [_sent(finding) if item.recorded else finding for finding in found]))
     return results
 
@@ -215,14 +216,15 @@ def _ignored(given: Sequence[str]) -> frozenset[str]:
     return frozenset(given)
 
 
-def _history(document: Document, folder: str | None) -> PromptHistory:
+def _histories(documents: Sequence[Document], folder: str | None) -> list[PromptHistory]:
+    """Return the history of each prompt. Opens the log once."""
     # Imported here: without a log nothing of it is needed.
     from playground.storage.paths import data_folder
 
-    return asyncio.run(_read_log(data_folder(folder, os.environ), document))
+    return asyncio.run(_read_log(data_folder(folder, os.environ), documents))
 
 
-async def _read_log(folder: Path, document: Document) -> PromptHistory:
+async def _read_log(folder: Path, documents: Sequence[Document]) -> list[PromptHistory]:
     from playground.lint.log_history import past
     from playground.requestlog.log import RequestLog
     from playground.requestlog.records import LogUnavailableError
@@ -234,6 +236,6 @@ async def _read_log(folder: Path, document: Document) -> PromptHistory:
     try:
         log.on_trouble(print_error)
         await asyncio.sleep(0)
-        return await past(log, document)
+        return [await past(log, document) for document in documents]
     finally:
         await log.close()

@@ -23,7 +23,7 @@ def build_parser(*, window_only: bool = False) -> argparse.ArgumentParser:
         "a prompt file, a request body, another supported format, or a log to import (.jsonl, .har).",
     )
     parser.add_argument("--open-file", type=Path, help=argparse.SUPPRESS)
-    parser.add_argument("--version", action="version", version=f"electron-playground {__version__}")
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the versions that a bug report needs")
     _data_option(parser, None)
     parser.add_argument(
         "--exit-after-first-paint", action="store_true", help="end after the first painted frame (for benchmarks)"
@@ -44,6 +44,22 @@ def build_parser(*, window_only: bool = False) -> argparse.ArgumentParser:
     _add_self_test(commands)
     _add_machine_commands(commands)
     return parser
+
+
+class _Version(argparse.Action):
+    """Prints the versions of the program, Python, the system and the libraries, and exits."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from playground.ui.startup_checks import program_versions
+
+        found = {name: version for name, version in program_versions().items() if name != "Program"}
+        bundle = " (bundle)" if getattr(sys, "frozen", False) else ""
+        lines = [
+            f"electron-playground {__version__}{bundle}",
+            *(f"{name} {version}" for name, version in found.items()),
+        ]
+        print("\n".join(lines))
+        parser.exit()
 
 
 def _data_option(parser: argparse.ArgumentParser, default: object = argparse.SUPPRESS) -> None:
@@ -369,7 +385,7 @@ def _opens_window(words: Sequence[str]) -> bool:
 
 
 def _looks_like_a_file(word: str) -> bool:
-    return bool(Path(word).suffix) or os.sep in word or Path(word).is_file()
+    return bool(Path(word).suffix) or os.sep in word or os.path.isfile(word)  # noqa: PTH113 - False for a name that is too long
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -20,7 +20,7 @@ from playground.client.urls import check_base_url
 from playground.export.terminal import for_stream, print_error, visible_line
 from playground.prompt.document import Document
 from playground.prompt.field_errors import FieldError, InputError
-from playground.prompt.files import MAX_FILE_BYTES, OpenedPrompt
+from playground.prompt.files import OpenedPrompt, read_input
 from playground.prompt.import_formats.detect import open_any_bytes
 from playground.prompt.limits import check
 from playground.runs.run import Run
@@ -56,11 +56,7 @@ def send(options: argparse.Namespace) -> int:
 
 def open_prompt(name: str) -> OpenedPrompt:
     """Read a prompt in any supported format; `-` is standard input. Prints the conversions. Raises InputError."""
-    try:
-        data = sys.stdin.buffer.read(MAX_FILE_BYTES + 1) if name == "-" else Path(name).read_bytes()
-    except OSError as error:
-        raise InputError(FieldError(("FILE",), f"{name} cannot be read: {error.strerror or error}.")) from error
-    opened = open_any_bytes(data, name)
+    opened = open_any_bytes(read_input(name), name)
     for note in opened.notes:
         print_error(note)
     return opened

@@ -29,10 +29,11 @@ class QueueStatus:
 class RateLimiter(Protocol):
     """Hands out slots under an endpoint's plan limits."""
 
-    async def acquire(self, endpoint: Endpoint, on_wait: Callable[[QueueStatus], None]) -> str:
+    async def acquire(self, endpoint: Endpoint, on_wait: Callable[[QueueStatus], None], *, speech: bool = False) -> str:
         """Wait for a slot and take it. Returns a ticket for `release`.
 
-        `on_wait` is called when the wait begins and when the queue position or the reason changes.
+        `on_wait` is called when the wait begins and when the queue position or the reason changes. `speech`: a request
+        to the speech model: it counts against the requests in flight, which all models share, and not per minute.
         """
 
     def release(self, endpoint: Endpoint, ticket: str, hold_s: float = 0.0, arrived_s_ago: float | None = None) -> None:
@@ -47,7 +48,7 @@ class RateLimiter(Protocol):
 class NoRateLimit:
     """A rate limiter without limits."""
 
-    async def acquire(self, endpoint: Endpoint, on_wait: Callable[[QueueStatus], None]) -> str:
+    async def acquire(self, endpoint: Endpoint, on_wait: Callable[[QueueStatus], None], *, speech: bool = False) -> str:
         """Return at once."""
         return ""
 

@@ -7,9 +7,27 @@ import re
 import shlex
 from collections.abc import Callable
 
+from playground.client.endpoint import ELECTRON_BASE_URL
+from playground.client.endpoint_presets import preset_for
+from playground.client.urls import is_loopback, origin
 from playground.export.masking import masked_record
 from playground.runs.record import RequestRecord
 from playground.storage.credentials import VARIABLE
+
+_ID_ENDINGS = ("request-id", "trace-id", "call-id", "generation-id")
+"""Ends of the names in client.request_ids.HEADERS: the server's own ids, and those of gateways."""
+
+
+def key_variable(record: RequestRecord) -> str:
+    """Return the environment variable that a script reads the key from.
+
+    The vendor's variable is for the vendor's address and this computer only: another server must not receive that key.
+    """
+    preset = preset_for(record.base_url)
+    if preset is not None and preset.key_variable:
+        return preset.key_variable
+    own = record.endpoint_kind != "other" or origin(record.base_url) == origin(ELECTRON_BASE_URL)
+    return VARIABLE if own or is_loopback(record.base_url) else "API_KEY"
 
 
 def as_curl(record: RequestRecord, body_file: str = "") -> str:
@@ -28,7 +46,7 @@ def as_curl(record: RequestRecord, body_file: str = "") -> str:
         data, document = _here_document(body)
     lines = (
         f"curl -N -D /dev/stderr {shlex.quote(record.base_url + '/chat/completions')}",
-        f'-H "Authorization: Bearer ${VARIABLE}"',
+        f'-H "Authorization: Bearer ${key_variable(record)}"',
         "-H 'Content-Type: application/json'",
         data,
     )
@@ -60,7 +78,7 @@ def as_powershell(record: RequestRecord) -> str:
         "$file = New-TemporaryFile\n"
         f"[IO.File]::WriteAllText($file.FullName, {body})\n"
         f"curl.exe -N -D - {url} `\n"
-        f'  -H "Authorization: Bearer $env:{VARIABLE}" `\n'
+        f'  -H "Authorization: Bearer $env:{key_variable(record)}" `\n'
         "  -H 'Content-Type: application/json' `\n"
         '  --data-binary "@$($file.FullName)"\n'
         "Remove-Item $file.FullName"
@@ -138,9 +156,11 @@ def as_python(record: RequestRecord) -> str:
     )
     return (
         "import os\n\nfrom openai import OpenAI\n\n"
-        f'client = OpenAI(base_url={record.base_url!r}, api_key=os.environ.get("{VARIABLE}", "none"))\n'
+        f'client = OpenAI(base_url={record.base_url!r}, api_key=os.environ.get("{key_variable(record)}", "none"))\n'
         f"response = client.chat.completions.with_raw_response.create(\n    {lines},\n)\n"
-        'print("X-Request-Id:", response.headers.get("x-request-id"))\n'
+        "for name, value in response.headers.items():\n"
+        f"    if name.lower().endswith({_ID_ENDINGS!r}):\n"
+        '        print(f"{name}: {value}")\n'
         f"answer = response.parse()\n{end}"
     )
 
@@ -162,12 +182,14 @@ def as_httpx(record: RequestRecord) -> str:
         "import os\n\nimport httpx\n\n"
         f"body = {record.body!r}\n"
         "headers = {\n"
-        f'    "Authorization": "Bearer " + os.environ.get("{VARIABLE}", "none"),\n'
+        f'    "Authorization": "Bearer " + os.environ.get("{key_variable(record)}", "none"),\n'
         '    "Content-Type": "application/json",\n'
         "}\n"
         f"url = {record.base_url + '/chat/completions'!r}\n"
         'with httpx.stream("POST", url, content=body, headers=headers, timeout=120) as response:\n'
-        '    print("X-Request-Id:", response.headers.get("x-request-id"))\n'
+        "    for name, value in response.headers.items():\n"
+        f"        if name.lower().endswith({_ID_ENDINGS!r}):\n"
+        '            print(f"{name}: {value}")\n'
         "    for text in response.iter_text():\n"
         '        print(text, end="", flush=True)\n'
     )
@@ -181,12 +203,14 @@ def as_javascript(record: RequestRecord) -> str:
         f"const response = await fetch({_javascript_text(record.base_url + '/chat/completions')}, {{\n"
         '  method: "POST",\n'
         "  headers: {\n"
-        f'    Authorization: `Bearer ${{process.env.{VARIABLE} ?? "none"}}`,\n'
+        f'    Authorization: `Bearer ${{process.env.{key_variable(record)} ?? "none"}}`,\n'
         '    "Content-Type": "application/json",\n'
         "  },\n"
         "  body,\n"
         "});\n"
-        'console.log("X-Request-Id:", response.headers.get("x-request-id"));\n'
+        "for (const [name, value] of response.headers) {\n"
+        f"  if (/({'|'.join(_ID_ENDINGS)})$/.test(name)) console.log(`${{name}}: ${{value}}`);\n"
+        "}\n"
         "const decoder = new TextDecoder();\n"
         "for await (const bytes of response.body) {\n"
         "  process.stdout.write(decoder.decode(bytes, { stream: true }));\n"

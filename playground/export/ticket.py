@@ -10,6 +10,7 @@ from datetime import UTC, timedelta
 
 from playground import __version__
 from playground.client.redact import redact
+from playground.client.request_ids import HEADERS
 from playground.export.masking import masked_run
 from playground.export.redaction import Contents, Outline
 from playground.export.snippets import as_curl
@@ -83,6 +84,7 @@ def _facts(stored: StoredRun, state: RunState, choice: TicketContents) -> str:
     record, usage = stored.record, state.usage
     rows: Sequence[tuple[str, str]] = (
         ("request_id", ", ".join(attempt.request_id or "—" for attempt in state.attempts) or "—"),
+        *_other_ids(state),
         ("body id", state.body_id or "—"),
         ("run id", record.run_id),
         ("time (UTC)", record.started_utc.astimezone(UTC).isoformat(timespec="milliseconds")),
@@ -101,6 +103,14 @@ def _facts(stored: StoredRun, state: RunState, choice: TicketContents) -> str:
         "\n\n**Answered by the built-in simulator, not by Electron.**" if record.endpoint_kind == "simulator" else ""
     )
     return f"| | |\n|---|---|\n{lines}\n\n≈ is an estimate of this program, — was not reported.{simulated}"
+
+
+def _other_ids(state: RunState) -> tuple[tuple[str, str], ...]:
+    """Return a row with all ids by header if another header than X-Request-Id has one."""
+    found = [one for attempt in state.attempts for one in attempt.request_ids]
+    if all(one.source == HEADERS[0] for one in found):
+        return ()
+    return (("ids by header", ", ".join(f"{one.source}: {one.value}" for one in found)),)
 
 
 def _cell(value: str) -> str:

@@ -275,9 +275,9 @@ def _candidates(case: _Case) -> str:
         found.append(f"the {span(gap_s)} since the earlier request")
     if case.cached == 0 and case.shared.tokens < LARGE_BLOCK and case.known.minimum is None:
         found.append("a minimum that this prefix does not reach")
-    found.append(
-        "another replica" if case.known.replicas else "a restart, room that other traffic needed, or another replica"
-    )
+    found += [] if case.known.replicas else ["a restart", "room that other traffic needed"]
+    # electron-api.md: requests go to the nearest of two regions, and nothing says that these share a cache.
+    found.append("another replica, or another region (after travel, or through a VPN)")
     return f"Candidates: {', '.join(found)}."
 
 

@@ -16,7 +16,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -51,7 +51,7 @@ _PassedStep: TypeAlias = tuple[str, str, float | None]
 class SlotRecord(msgspec.Struct):
     """Slots of one address: unix times of the last minute's requests, of requests in flight, and of a block's end.
 
-    A request in flight has the same time in `starts` and in `flights`.
+    A request in flight has the same time in `starts` and in `flights`; speech has none in `starts`.
     """
 
     starts: list[float] = []
@@ -90,14 +90,18 @@ class SharedRateLimiter:
     def _queue(self, endpoint_id: str) -> _Queue:
         return self._queues.setdefault(endpoint_id, _Queue())
 
-    async def acquire(self, endpoint: Endpoint, on_wait: Callable[[QueueStatus], None]) -> str:
-        """Wait for a slot and take it. Returns a ticket for `release`."""
-        ticket, queue = f"{os.getpid()}-{os.urandom(8).hex()}", self._queue(endpoint.id)
+    async def acquire(self, endpoint: Endpoint, on_wait: Callable[[QueueStatus], None], *, speech: bool = False) -> str:
+        """Wait for a slot and take it. Returns a ticket for `release`.
+
+        Speech has a queue of its own: it does not wait behind requests that wait for the minute.
+        """
+        ticket = f"{os.getpid()}-{os.urandom(8).hex()}"
+        queue = self._queue(f"{endpoint.id} speech" if speech else endpoint.id)
         queue.tickets.append(ticket)
         reported: tuple[int, str] | None = None
         try:
             while True:
-                status = await self._try(endpoint, ticket, queue.tickets.index(ticket) + 1)
+                status = await self._try(endpoint, ticket, queue.tickets.index(ticket) + 1, speech)
                 if status is None:
                     return ticket
                 if (status.position, status.reason) != reported:
@@ -114,10 +118,10 @@ class SharedRateLimiter:
             async with asyncio.timeout(min(status.expected_s or POLL_S, POLL_S)):
                 await queue.released.wait()
 
-    async def _try(self, endpoint: Endpoint, ticket: str, position: int) -> QueueStatus | None:
+    async def _try(self, endpoint: Endpoint, ticket: str, position: int, speech: bool) -> QueueStatus | None:
         if position > 1:
             return QueueStatus(position, "other requests are first", None)
-        take = asyncio.ensure_future(asyncio.to_thread(partial(self._take, endpoint, ticket)))
+        take = asyncio.ensure_future(asyncio.to_thread(partial(self._take, endpoint, ticket, speech)))
         try:
             status, load, error = await asyncio.shield(take)
         except asyncio.CancelledError:
@@ -195,9 +199,9 @@ class SharedRateLimiter:
         if new and error:
             self._on_error(error)
 
-    def _take(self, endpoint: Endpoint, ticket: str) -> tuple[QueueStatus | None, Load, str]:
+    def _take(self, endpoint: Endpoint, ticket: str, speech: bool) -> tuple[QueueStatus | None, Load, str]:
         """Take a slot under the file's lock if one is free. Blocking. Returns also why the file cannot be used."""
-        take = partial(_take_slot, endpoint=endpoint, ticket=ticket, clock=self._clock)
+        take = partial(_take_slot, endpoint=endpoint, ticket=ticket, clock=self._clock, speech=speech)
         try:
             with self._file.locked() as records:
                 return *take(records), ""
@@ -221,7 +225,7 @@ class SharedRateLimiter:
 
 
 def _take_slot(
-    records: dict[str, SlotRecord], endpoint: Endpoint, ticket: str, clock: Callable[[], float]
+    records: dict[str, SlotRecord], endpoint: Endpoint, ticket: str, clock: Callable[[], float], speech: bool
 ) -> tuple[QueueStatus | None, Load]:
     now_unix = clock()
     for base_url in list(records):
@@ -229,9 +233,11 @@ def _take_slot(
         if records[base_url] == SlotRecord():
             del records[base_url]
     record = records.setdefault(endpoint.base_url, SlotRecord())
-    status = _queue_status(record, endpoint.plan, now_unix)
+    plan = replace(endpoint.plan, requests_per_minute=None) if speech else endpoint.plan
+    status = _queue_status(record, plan, now_unix)
     if status is None:
-        record.starts.append(now_unix)
+        if not speech:
+            record.starts.append(now_unix)
         record.flights[ticket] = now_unix
     return status, Load(len(record.flights), len(record.starts))
 

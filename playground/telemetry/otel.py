@@ -6,6 +6,7 @@ of the conventions. No prompt or completion is in them.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Sequence
 
@@ -51,6 +52,8 @@ class Spans:
 
     def __init__(self, collector: str, on_trouble: Callable[[str], None]) -> None:
         """`collector`: the address for OTLP over HTTP, usually …/v1/traces."""
+        # Failed exports of spans are reported through `on_trouble`; some collectors take no metrics.
+        logging.getLogger("opentelemetry").addHandler(logging.NullHandler())
         self._provider = _provider(collector, on_trouble)
         self._tracer: Tracer = self._provider.get_tracer("electron-playground", __version__, schema_url=SCHEMA_URL)
         self._metrics = _Metrics(collector) if collector.rstrip("/").endswith(_TRACES) else None

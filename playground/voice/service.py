@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 from playground.client.connection import Connection
 from playground.client.endpoint import Endpoint
 from playground.client.events import AnyEvent, ApiError
+from playground.client.rate_limiter import NoRateLimit, RateLimiter
 from playground.client.speech import DEFAULT, SAMPLE_BYTES, SpeechError, Voice, stream_speech
 from playground.runs.run import Run
 from playground.voice.clauses import Start, cuts
@@ -50,15 +51,28 @@ class Engine(Protocol):
 
 
 class Lightning:
-    """The vendor's speech service of an endpoint, used with the endpoint's key."""
+    """The vendor's speech service of an endpoint, used with the endpoint's key, within the plan's limits."""
 
     def __init__(
-        self, connection: Connection, keys: CredentialStore, endpoint: Endpoint, voice: Voice = DEFAULT
+        self,
+        connection: Connection,
+        keys: CredentialStore,
+        endpoint: Endpoint,
+        voice: Voice = DEFAULT,
+        rate_limiter: RateLimiter | None = None,
     ) -> None:
         self._connection, self._keys, self._endpoint, self._voice = connection, keys, endpoint, voice
+        self._rate_limiter = rate_limiter or NoRateLimit()
 
     async def say(self, text: str, on_audio: Callable[[bytes], None]) -> SpokenPart:
-        """See `Engine.speak`."""
+        """See `Engine.say`. Waits for one of the plan's slots, which speech shares with the model."""
+        ticket = await self._rate_limiter.acquire(self._endpoint, lambda _status: None, speech=True)
+        try:
+            return await self._spoken(text, on_audio)
+        finally:
+            self._rate_limiter.release(self._endpoint, ticket)
+
+    async def _spoken(self, text: str, on_audio: Callable[[bytes], None]) -> SpokenPart:
         client = await self._connection.client_for(self._endpoint.base_url)
         if isinstance(client, ApiError):
             raise SpeechError(client.title)

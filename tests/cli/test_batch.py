@@ -20,6 +20,7 @@ import pytest
 from playground.experiments.batch_results import ResultFile
 from playground.simulator.launch import SimulatorProcess
 from playground.versions.store import VersionStore, history_key
+from tests.forked_program import run_text
 
 LIMIT_S = 120
 SYSTEM = "You are the agent of {{shop}}. " + "Answer briefly and be kind to every caller. " * 60
@@ -52,9 +53,7 @@ class Project:
         return dict(os.environ, ELECTRON_PLAYGROUND_HOME=str(self.folder / "data"))
 
     def run(self, *options: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            self.command(*options), capture_output=True, text=True, check=False, timeout=LIMIT_S, env=self.environment
-        )
+        return run_text(self.command(*options)[3:], self.environment)
 
     def served(self) -> int:
         with urllib.request.urlopen(self.base_url.removesuffix("/waves/v1") + "/simulator/stats") as answer:

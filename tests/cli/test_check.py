@@ -6,7 +6,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,9 +13,12 @@ from typing import Any
 
 import pytest
 
+from playground.cli.main import main
 from playground.prompt.document import Document, Message
 from playground.prompt.files import dump
+from playground.requestlog.log import RequestLog
 from playground.simulator.launch import SimulatorProcess
+from tests.forked_program import run_text
 
 LIMIT_S = 120
 LONG = "Give one fact at a time, and be kind to the caller. " * 200
@@ -30,10 +32,7 @@ def run(tmp_path: Path) -> Run:
     def call(*arguments: str, text: str | None = None) -> subprocess.CompletedProcess[str]:
         environment = {**os.environ, "ELECTRON_PLAYGROUND_HOME": str(tmp_path / "home"), "PYTHONUTF8": "1"}
         environment.pop("SMALLEST_API_KEY", None)
-        command = [sys.executable, "-m", "playground", *arguments]
-        return subprocess.run(
-            command, input=text, capture_output=True, encoding="utf-8", check=False, timeout=LIMIT_S, env=environment
-        )
+        return run_text(arguments, environment, text or "")
 
     return call
 
@@ -140,6 +139,23 @@ def test_the_log_is_read_only_when_told(run: Run, tmp_path: Path, simulator: Sim
     named = json.loads(run("check", file, "--json", "--data-dir", str(tmp_path / "home")).stdout)
     assert _known(alone) == 0
     assert _known(told) == _known(named) == 2
+
+
+def test_check_log_of_several_files_is_opened_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    opened: list[Path] = []
+    really_open = RequestLog.open
+
+    async def open_and_count(folder: Path) -> RequestLog:
+        opened.append(folder)
+        return await really_open(folder)
+
+    monkeypatch.setattr(RequestLog, "open", open_and_count)
+    files = [_file(tmp_path, _body(f"Be kind to caller {number}."), f"{number}.json") for number in range(3)]
+    assert main(["check", *files, "--json", "--data-dir", str(tmp_path / "home")]) == 0
+    assert opened == [tmp_path / "home"]
+    assert json.loads(capsys.readouterr().out)["serious"] == 0
 
 
 def _known(value: dict[str, Any]) -> int:

@@ -13,8 +13,10 @@ from typing import Any
 
 import pytest
 
+from playground.cli.main import RUN
 from playground.simulator.launch import SimulatorProcess
 from playground.versions.store import VersionStore, history_key
+from tests.forked_program import run_text
 
 PROGRAM = [sys.executable, "-m", "playground"]
 LIMIT_S = 120
@@ -46,9 +48,7 @@ def run(tmp_path: Path) -> Run:
         if key is not None:
             environment["SMALLEST_API_KEY"] = key
         environment["ELECTRON_PLAYGROUND_HOME"] = str(tmp_path / "data")
-        return subprocess.run(
-            [*PROGRAM, *arguments], capture_output=True, text=True, check=False, timeout=LIMIT_S, env=environment
-        )
+        return run_text(arguments, environment)
 
     return call
 
@@ -217,3 +217,10 @@ def test_what_electron_refuses_is_not_sent_unless_it_is_asked_for(run: Run, tmp_
     assert run("send", str(file), "--no-check").returncode == 1
     (row,) = [json.loads(line) for line in run("log", "--json").stdout.splitlines()]
     assert row["status"] == 400
+
+
+@pytest.mark.parametrize("command", sorted(filter(None, RUN)))
+def test_command_is_imported_alone_in_a_new_interpreter(command: str) -> None:
+    module, _, function = RUN[command].partition(":")
+    code = f"import importlib; assert callable(importlib.import_module({module!r}).{function})"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=LIMIT_S)

@@ -17,6 +17,7 @@ import pytest
 
 from playground.requestlog.log import RequestLog
 from playground.requestlog.records import EndedRun
+from tests import forked_program
 from tests.requestlog.samples import answered, body_of, record, refused
 
 PROGRAM = [sys.executable, "-m", "playground"]
@@ -29,15 +30,7 @@ Run = Callable[..., subprocess.CompletedProcess[bytes]]
 def run(tmp_path: Path) -> Run:
     def call(*arguments: str, data: bytes = b"", home: str = "data") -> subprocess.CompletedProcess[bytes]:
         environment = {**os.environ, "ELECTRON_PLAYGROUND_HOME": str(tmp_path / home), "PYTHONIOENCODING": "ascii"}
-        return subprocess.run(
-            [*PROGRAM, "log", *arguments],
-            input=data,
-            capture_output=True,
-            check=False,
-            timeout=LIMIT_S,
-            env=environment,
-            cwd=tmp_path,
-        )
+        return forked_program.run(["log", *arguments], environment, data, folder=tmp_path)
 
     return call
 

@@ -13,10 +13,12 @@ from pathlib import Path
 
 import pytest
 
+from playground import __version__
 from playground.cli.completion import LOG_ACTIONS, script, subcommands
 from playground.cli.desktop_entry import entry
 from playground.cli.log import ACTIONS
 from playground.cli.main import RUN, build_parser
+from tests.forked_program import run_text
 
 PROGRAM = [sys.executable, "-m", "playground"]
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -36,7 +38,7 @@ def run(tmp_path: Path) -> Run:
             "HOME": str(tmp_path),
             **variables,
         }
-        return subprocess.run([*PROGRAM, *arguments], capture_output=True, text=True, check=False, env=environment)
+        return run_text(arguments, environment)
 
     return call
 
@@ -192,3 +194,10 @@ def test_desktop_entry_folder_not_writable_fails(run: Run, tmp_path: Path) -> No
 
 def test_desktop_entry_command_with_spaces_is_quoted() -> None:
     assert 'Exec="/opt/my tools/100%%/run" %f' in entry(["/opt/my tools/100%/run"])
+
+
+def test_version_first_line_is_the_programs_and_the_rest_names_python_system_and_libraries(run: Run) -> None:
+    done = run("--version")
+    first, *rest = done.stdout.splitlines()
+    assert (done.returncode, first) == (0, f"electron-playground {__version__}")
+    assert {"Python", "System", "PySide6_Essentials", "httpx"} <= {line.split()[0] for line in rest}

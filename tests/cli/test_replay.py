@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
-import sys
 from pathlib import Path
+
+from tests import forked_program
 
 TRAFFIC = Path(__file__).parents[1] / "data" / "cache_traffic"
 FILE = TRAFFIC / "blocks_16-voice_tools.jsonl"
 
 
 def replay(*arguments: str) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run([sys.executable, "-m", "playground", "replay", *arguments], capture_output=True, check=False)
+    return forked_program.run(["replay", *arguments], os.environ)
 
 
 def test_replay_json_prints_one_object_per_request_and_a_summary() -> None:

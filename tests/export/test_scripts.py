@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Literal
 
 import pytest
 
-from playground.export.snippets import as_curl, as_httpx, as_javascript, as_python
+from playground.export.snippets import SCRIPTS, as_curl, as_httpx, as_javascript, as_python, key_variable
 from playground.prompt.document import Document, Json, Message, Tool
 from playground.prompt.files import dump
 from playground.prompt.request import to_request
@@ -42,6 +43,7 @@ class _Taker(BaseHTTPRequestHandler):
         self.send_header("Content-Type", "text/event-stream")
         self.send_header("Content-Length", str(len(ANSWER)))
         self.send_header("X-Request-Id", "req-1")
+        self.send_header("llm_provider-x-request-id", "behind-9")
         self.end_headers()
         self.wfile.write(ANSWER)
 
@@ -110,6 +112,7 @@ def test_it_sends_the_same_body_with_the_key_of_the_environment(
     )
     assert done.returncode == 0, done.stderr
     assert "Hi" in done.stdout
+    assert all(id_ in done.stdout + done.stderr for id_ in ("req-1", "behind-9"))
     (body,) = server.bodies
     assert server.keys == ["Bearer sk_test"]
     if form is as_python:
@@ -134,3 +137,26 @@ def test_curl_body_over_128_kib_runs_and_sends_the_same_bytes(server: _Server, t
     assert done.returncode == 0, done.stderr
     assert server.bodies == [body]
     assert b"X-Request-Id: req-1" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("base_url", "kind", "variable"),
+    [
+        ("https://api.smallest.ai/waves/v1", "electron", "SMALLEST_API_KEY"),
+        ("http://127.0.0.1:8788/waves/v1", "other", "SMALLEST_API_KEY"),
+        ("https://api.openai.com/v1", "other", "OPENAI_API_KEY"),
+        ("https://openrouter.ai/api/v1", "other", "OPENROUTER_API_KEY"),
+        ("https://llm.example.org/v1", "other", "API_KEY"),
+        ("https://api.smallest.ai.example.org/v1", "other", "API_KEY"),
+    ],
+)
+def test_scripts_read_the_vendors_key_for_its_own_address_only(
+    server: _Server, base_url: str, kind: Literal["electron", "other"], variable: str
+) -> None:
+    record = replace(_record(server), base_url=base_url, endpoint_kind=kind)
+    assert key_variable(record) == variable
+    for name, script in SCRIPTS.items():
+        text = script(record)
+        # The vendor's own package reads its variable itself.
+        assert name == "smallestai" or variable in text
+        assert name == "smallestai" or variable == "SMALLEST_API_KEY" or "SMALLEST_API_KEY" not in text

@@ -54,6 +54,28 @@ def test_acquire_and_release_count_requests_in_flight_and_of_the_minute(tmp_path
     _run(story)
 
 
+def test_acquire_speech_shares_requests_in_flight_and_not_the_minute(tmp_path: Path) -> None:
+    async def story() -> None:
+        limiter, endpoint = SharedRateLimiter(tmp_path), _endpoint(1, 1)
+        model = await limiter.acquire(endpoint, _never)
+        waits = asyncio.Event()
+        speech = asyncio.ensure_future(limiter.acquire(endpoint, lambda _status: waits.set(), speech=True))
+        await waits.wait()
+        assert not speech.done()
+        limiter.release(endpoint, model)
+        ticket = await speech
+        assert limiter.load("e") == Load(1, 1)
+        # A second request waits for the minute; speech does not wait behind it.
+        second = asyncio.ensure_future(limiter.acquire(endpoint, _ignore))
+        limiter.release(endpoint, ticket)
+        limiter.release(endpoint, await limiter.acquire(endpoint, _ignore, speech=True))
+        assert not second.done()
+        second.cancel()
+        await limiter.close()
+
+    _run(story)
+
+
 def test_acquire_several_waiting_are_served_in_order(tmp_path: Path) -> None:
     order: list[int] = []
     waits: list[tuple[int, int]] = []

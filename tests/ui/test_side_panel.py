@@ -71,6 +71,23 @@ def test_side_panel_narrow_work_hides_panes_and_closing_restores_them(tell: Stor
     tell(story)
 
 
+def test_side_panel_in_a_wide_window_divides_the_rest_in_proportion(tell: Story) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
+        window = session.window
+        window.resize(1920, 1080)
+        before = [window.prompt.width(), window.response.width(), window.inspector.width()]
+        window.actions_table["guide"].trigger()
+        await hand.until(lambda: window.prompt.width() < before[0], "the columns")
+        after = [window.prompt.width(), window.response.width(), window.inspector.width()]
+        assert after[0] / after[1] == pytest.approx(
+            before[0] / before[1], rel=0.2
+        )  # the inspector keeps its least width
+        window.area.panel.close_page()
+        await hand.until(lambda: window.prompt.width() == before[0], "the columns as before")
+
+    tell(story)
+
+
 def test_side_panel_escape_in_the_tab_bar_closes_the_page_on_display_only(tell: Story) -> None:
     async def story(session: Session, _hand: UiDriver) -> None:
         window = session.window
@@ -142,5 +159,20 @@ def test_panes_hidden_and_maximised_are_remembered(tell: Story) -> None:
         window.actions_table["toggle_log"].trigger()
         assert shown(window) == [True] * 4
         assert (settings.text("hidden_panes"), settings.text("maximised_pane")) == ("", "")
+
+    tell(story)
+
+
+def test_window_fits_a_small_screen_in_every_mode(tell: Story) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
+        window = session.window
+        for name in ("mode_compare", "mode_batch", "mode_recorder", "mode_prompt", "cache_lab"):
+            window.actions_table[name].trigger()
+            window.resize(960, 540)  # 1920×1080 at a scale factor of 2
+            await hand.until(lambda: window.top.width() == 960, "the layout")
+            assert (window.width(), window.height()) == (960, 540), name
+            row = window.top.layout()
+            assert row is not None
+            assert row.sizeHint().width() <= 960, name
 
     tell(story)

@@ -6,12 +6,13 @@ import asyncio
 import io
 import wave
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from playground.client.endpoint import Endpoint
+from playground.client.endpoint import Endpoint, PlanLimits
 from playground.client.events import ApiError
 from playground.client.speech import AudioPiece, SpeechError, Voice, stream_speech
 from playground.prompt.document import Document, Message
@@ -50,6 +51,24 @@ async def spoken(workspace: AppServices, endpoint: Endpoint, **more: Any) -> Spe
     finally:
         await sending
     return speaker
+
+
+def test_speech_waits_for_a_slot_of_the_plan(simulator: SimulatorProcess, tmp_path: Path) -> None:
+    async def story(workspace: AppServices, endpoint: Endpoint) -> None:
+        endpoint = replace(endpoint, plan=PlanLimits("One", None, 1))
+        limiter = workspace.rate_limiter
+        ticket = await limiter.acquire(endpoint, lambda _status: None)
+        engine = Lightning(workspace.sender.connection, workspace.keys, endpoint, QUICK, limiter)
+        heard: list[bytes] = []
+        saying = asyncio.ensure_future(engine.say("One moment.", heard.append))
+        ended, _ = await asyncio.wait({saying}, timeout=0.3)
+        assert (ended, heard) == (set(), [])
+        limiter.release(endpoint, ticket)
+        part = await saying
+        assert b"".join(heard) == part.pcm != b""
+        assert limiter.load(endpoint.id).in_flight == 0
+
+    play(tmp_path, simulator.base_url, story)
 
 
 def test_parts_are_spoken_while_the_rest_still_comes_and_are_measured(

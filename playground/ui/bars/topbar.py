@@ -109,6 +109,7 @@ class TopBar(QFrame):
         self._shortcut = ""
         # Else the words would keep the window from becoming narrow.
         self.setMinimumWidth(LEAST_PX)
+        self.setProperty("keepsWidth", True)  # larger text takes the place of words
         set_icon(self._verify, "check", "text")
         self._verify.setToolTip("Send the prompt twice; the second shows whether the cache works")
         self._verify.clicked.connect(verify.trigger)
@@ -141,7 +142,10 @@ class TopBar(QFrame):
         """Find the lowest level at which the controls fit."""
         for level in COMPACT:
             self._show_level(level)
-            self._row.invalidate()
+            for part in (self.modes, self._mode_tools):
+                if part is not None and (inner := part.layout()) is not None:
+                    inner.activate()  # else its size is the one before the change
+                    part.updateGeometry()
             self._fitted_px = self._row.sizeHint().width()
             if self._fitted_px <= self.width():
                 break
@@ -153,8 +157,9 @@ class TopBar(QFrame):
         self.context.show_words(level < 3)
         label = "Stop" if self._running else "Send"
         self._send.setText(f"{label}  {self._shortcut}" if level < 4 else label)
-        if isinstance(self._mode_tools, CompactTools):
-            self._mode_tools.show_compact(level >= 4)
+        tools: object = self._mode_tools
+        if isinstance(tools, CompactTools):
+            tools.show_compact(level >= 4)
         most = _FEW_CHARACTERS if level >= 5 else _NAME_CHARACTERS
         for button, name in zip((self._endpoint, self._file), self._names, strict=True):
             button.setText(_shortened(name, most))

@@ -43,13 +43,13 @@ if TYPE_CHECKING:
 
 _COPIED = {
     "ticket": "Copied as a support ticket. Message contents are left out; a hash and a length stand for each.",
-    "curl": "Copied as a curl command. It reads the key from SMALLEST_API_KEY; the prompt is in it.",
-    "powershell": "Copied as PowerShell commands. They read the key from SMALLEST_API_KEY; the prompt is in them.",
+    "curl": "Copied as a curl command. It reads the key from {variable}; the prompt is in it.",
+    "powershell": "Copied as PowerShell commands. They read the key from {variable}; the prompt is in them.",
     "smallestai": "Copied as a Python script for smallestai 5, without streaming. It reads SMALLEST_API_KEY.",
     "markdown": "Copied as Markdown. Keys are masked; prompt and answer are in it.",
-    "httpx": "Copied as a Python script. It reads the key from SMALLEST_API_KEY; the prompt is in it.",
-    "javascript": "Copied as a JavaScript module. It reads the key from SMALLEST_API_KEY; the prompt is in it.",
-    "python": "Copied as a Python script. It reads the key from SMALLEST_API_KEY; the prompt is in it.",
+    "httpx": "Copied as a Python script. It reads the key from {variable}; the prompt is in it.",
+    "javascript": "Copied as a JavaScript module. It reads the key from {variable}; the prompt is in it.",
+    "python": "Copied as a Python script. It reads the key from {variable}; the prompt is in it.",
 }
 
 
@@ -102,7 +102,7 @@ class DialogController(QObject):
     async def _hand_over(self, run_id: str, form: str) -> None:
         # Imported on first use, as the dialogs are.
         from playground.export.request_page import as_markdown
-        from playground.export.snippets import SCRIPTS
+        from playground.export.snippets import SCRIPTS, key_variable
         from playground.export.ticket import ticket
 
         recalled = await self._workspace.recall(run_id)
@@ -115,7 +115,7 @@ class DialogController(QObject):
         else:
             text = SCRIPTS[form](stored.record)
         self.copy(text)
-        self.trouble.emit(_COPIED[form])
+        self.trouble.emit(_COPIED[form].format(variable=key_variable(stored.record)))
 
     def save_page(self, run_id: str | None) -> None:
         """Ask for a file, and write a logged request to it as HTML or Markdown."""

@@ -243,7 +243,8 @@ class SpeakTab(QWidget):
         if run.endpoint.kind not in SPEAKERS:
             return None
         workspace = self._workspace
-        return Lightning(workspace.sender.connection, workspace.keys, run.endpoint, self.chosen_voice)
+        connection, keys = workspace.sender.connection, workspace.keys
+        return Lightning(connection, keys, run.endpoint, self.chosen_voice, workspace.rate_limiter)
 
     @property
     def chosen_voice(self) -> Voice:
