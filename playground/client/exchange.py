@@ -180,7 +180,7 @@ class Exchange:
                 )
             )
             yield [*decoder.broken(self._clock()), self._failed(error)]
-        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, UnicodeError, OSError) as error:  # UnicodeError: from idna
             yield [*decoder.broken(self._clock()), self._failed(self._network_error(error))]
 
     async def _send(self) -> httpx.Response:

@@ -22,6 +22,7 @@ from playground.prefix_cache.forecast import Forecast
 from playground.requestlog import groups, log_queries, rows
 from playground.requestlog.blob_store import Joiner
 from playground.requestlog.candidates import candidates
+from playground.requestlog.codec import column_text
 from playground.requestlog.filter import EVERYTHING, Folding, IdTerm, LogFilter, Order
 from playground.requestlog.filter_sql import Where, where
 from playground.requestlog.groups import Layout
@@ -315,8 +316,8 @@ class Reader:
             "WHERE g.endpoint_id = ? AND g.model = ? AND r.started_us >= ? AND NOT r.imported "
             "AND (? IS NULL OR g.base_url = ?) AND (NOT ? OR r.status = 200) ORDER BY r.number DESC LIMIT ?",
             (
-                endpoint_id,
-                model,
+                column_text(endpoint_id),
+                column_text(model),
                 rows.microseconds(since),
                 base_url,
                 base_url,
