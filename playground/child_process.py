@@ -11,11 +11,15 @@ import queue
 import subprocess
 import sys
 import threading
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import IO, Self
 
 START_S = 30.0
 STOP_S = 3.0
+MAX_LINES = 50
+"""Newest lines of standard error in memory."""
+MAX_LINE_BYTES = 4_096
 
 
 class StartError(Exception):
@@ -23,11 +27,18 @@ class StartError(Exception):
 
 
 class ServerProcess:
-    """A running child process."""
+    """A running child process. Its standard error is read from the start, so that it never waits for a full pipe."""
 
     def __init__(self, process: subprocess.Popen[bytes], base_url: str) -> None:
         self._process = process
-        self._watcher: threading.Thread | None = None
+        self._lines: deque[str] = deque(maxlen=MAX_LINES)
+        self._watchers: list[tuple[Callable[[str], object], Callable[[int], object]]] = []
+        self._lock = threading.Lock()
+        self._is_watched = False
+        self._status: int | None = None
+        """The exit status, after the watchers were called."""
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
         self.base_url = base_url
 
     @classmethod
@@ -47,17 +58,47 @@ class ServerProcess:
         """Return the process id."""
         return self._process.pid
 
-    def watch(self, on_line: Callable[[str], object], on_end: Callable[[int], object]) -> None:
-        """Call back from a thread with each line of standard error, then with the exit status."""
-        self._watcher = threading.Thread(target=self._watch, args=(on_line, on_end), daemon=True)
-        self._watcher.start()
+    @property
+    def has_ended(self) -> bool:
+        """Return whether the process has ended, on request or not."""
+        return self._process.poll() is not None
 
-    def _watch(self, on_line: Callable[[str], object], on_end: Callable[[int], object]) -> None:
+    @property
+    def last_line(self) -> str:
+        """Return the newest line of standard error that is not empty."""
+        with self._lock:
+            return next((line for line in reversed(self._lines) if line), "")
+
+    def watch(self, on_line: Callable[[str], object], on_end: Callable[[int], object]) -> None:
+        """Call back from a thread with each line of standard error, also earlier ones, then with the exit status."""
+        with self._lock:
+            self._is_watched = True
+            for line in self._lines:
+                on_line(line)
+            status = self._status
+            if status is None:
+                self._watchers.append((on_line, on_end))
+        if status is not None:
+            on_end(status)
+
+    def _read(self) -> None:
         stream = self._process.stderr
         assert stream is not None
-        for line in iter(stream.readline, b""):
-            on_line(line.decode("utf-8", "replace").strip())
-        on_end(self._process.wait())
+        with contextlib.suppress(OSError, ValueError):  # `stop` has closed the pipe
+            for line in iter(lambda: stream.readline(MAX_LINE_BYTES), b""):
+                text = line.decode("utf-8", "replace").strip()
+                with self._lock:
+                    self._lines.append(text)
+                    for on_line, _ in self._watchers:
+                        on_line(text)
+        self._finish()
+
+    def _finish(self) -> None:
+        status = self._process.wait()
+        with self._lock:
+            self._status = status
+        for _, on_end in self._watchers:
+            on_end(status)
 
     def stop(self) -> None:
         """End the process and wait for it. Does nothing if it has ended."""
@@ -65,8 +106,8 @@ class ServerProcess:
         if process.stdin is not None:
             with contextlib.suppress(OSError):
                 process.stdin.close()
-        if self._watcher is not None:
-            # Its last requests are written before it ends by itself.
+        if self._is_watched:
+            # Its last requests are written before it ends.
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(STOP_S)
         process.terminate()
@@ -75,8 +116,7 @@ class ServerProcess:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-        if self._watcher is not None:
-            self._watcher.join(STOP_S)
+        self._reader.join(STOP_S)
         for pipe in (process.stdout, process.stderr):
             if pipe is not None:
                 pipe.close()

@@ -84,7 +84,7 @@ class AppServices:
         self.settings.on_error = self.endpoints.on_error = lambda message: self.on_trouble(message)
         self._folder_warning = folder_warning(folder)
         self._environment = environment
-        self.simulation = SimulatorManager(simulator_options)
+        self.simulation = SimulatorManager(simulator_options, lambda message: self.on_trouble(message))
         self.draft: Draft | None = None
         """The window's draft; only a window has one."""
         self._opened = AsyncExitStack()

@@ -14,6 +14,8 @@ class Tasks:
 
     def __init__(self, on_error: OnError) -> None:
         self._on_error = on_error
+        self.on_end: Callable[[str, float, bool], None] | None = None
+        """Called at the end of each task with its name, its seconds, and whether it ran to its end; returns at once."""
         self._running: set[asyncio.Task[None]] = set()
 
     def start(self, coroutine: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
@@ -25,14 +27,15 @@ class Tasks:
             raise
         task = loop.create_task(coroutine, name=name)
         self._running.add(task)
-        task.add_done_callback(self._ended)
+        began = loop.time()
+        task.add_done_callback(lambda ended: self._ended(ended, loop.time() - began))
         return task
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
+    def _ended(self, task: asyncio.Task[None], seconds: float) -> None:
         self._running.discard(task)
-        if task.cancelled():
-            return
-        error = task.exception()
+        error = None if task.cancelled() else task.exception()
+        if self.on_end is not None:
+            self.on_end(task.get_name(), seconds, not task.cancelled() and error is None)
         if error is not None:
             self._on_error(task.get_name(), error)
 

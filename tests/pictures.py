@@ -1,6 +1,7 @@
-"""Make all pictures of the documentation from the running program: `python -m tests.pictures`.
+"""Make pictures from the running program, offscreen, on the simulator. Look at the results.
 
-The program runs offscreen, on the simulator and a temporary data folder. Look at the results before committing them.
+`python -m tests.pictures` makes those of the documentation, in both themes. `python -m tests.pictures states FOLDER`
+makes one of every state of the window, for each size and scale of `VARIANTS`.
 """
 
 from __future__ import annotations
@@ -10,12 +11,21 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
+from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QApplication
+
+from playground.cli.selftest import steps as selftest
 from playground.cli.selftest.run import SIMULATOR
 from playground.cli.selftest.steps import Steps, UiDriver
+from playground.experiments.lab_plan import plan_repeats
+from playground.prompt.document import Document, Message
 from playground.ui.controllers.files import sample_document
 from playground.ui.session import Session, make_application, make_runner
 
@@ -52,6 +62,138 @@ async def _voice(session: Session) -> None:
     dialog.close()
 
 
+READY_S = 120
+"""Time to start on a busy machine."""
+VARIANTS = (
+    ("light", "1000x700", "1"),
+    ("light", "1280x800", "1"),
+    ("dark", "1280x800", "1"),
+    ("light", "1920x1080", "1"),
+    ("light", "1280x720", "1.5"),
+    ("dark", "960x540", "2"),
+)
+"""(theme, size of the window, QT_SCALE_FACTOR); the last two are a screen of 1920×1080."""
+ARABIC = Document(
+    name="مكالمة",
+    messages=(
+        Message(
+            "system", "أنت وكيل هاتفي لشركة اتصالات. أجب بجملتين على الأكثر، واذكر الأسعار بالدولار: 12.50 $.\n" * 8
+        ),
+        Message("user", "اسمي {{caller_name}}. لماذا فاتورتي أعلى هذا الشهر؟ رقم حسابي AC-10442."),
+    ),
+    variables={"caller_name": "ليلى"},
+    parameters={"max_tokens": 60},
+)
+
+
+class States:
+    """Brings one window into each of its states, and takes a picture of it."""
+
+    def __init__(self, session: Session, folder: Path, prefix: str) -> None:
+        self._session, self._window = session, session.window
+        self._hand = UiDriver(session.window, folder)
+        self._prefix = prefix
+
+    async def shoot(self, name: str) -> None:
+        await asyncio.sleep(0.4)  # fades have ended
+        await self._hand.shoot(f"{self._prefix}-{name}")
+
+    async def send(self, **parameters: str) -> None:
+        """Send the prompt with what the simulator is to do, and wait for the end."""
+        self.begin(**parameters)
+        await self.ended()
+
+    def begin(self, **parameters: str) -> None:
+        document = self._window.prompt.document()
+        wanted = {**{k: v for k, v in document.parameters.items() if k != "simulate"}, **parameters}
+        self._window.prompt.set_document(replace(document, parameters=wanted))
+        self._window.requests.send_or_stop()
+
+    async def ended(self) -> None:
+        await self._hand.until(lambda: not self._window.requests.running, "the end of the request")
+
+    async def take(self) -> None:
+        """Take all pictures."""
+        window = self._window
+        sample = window.prompt.document()
+        window.files.new_tab()
+        await self.shoot("01-empty")
+        window.files.close_tab()
+        await self.send()
+        first = window.requests.shown_run_id
+        await self.shoot("02-first-send")
+        await self.send()
+        await self.shoot("03-second-send")
+        self.begin(simulate="stall=20")
+        await self._hand.until(lambda: len(window.response.text_tab.text.toPlainText()) > 20, "text")
+        await self.shoot("04-streaming")
+        window.requests.stop()
+        await self.ended()
+        await self.shoot("05-stopped")
+        self.begin(simulate="429=6")
+        await self._hand.until(lambda: not window.response.text_tab.waiting.isHidden(), "the wait for the next attempt")
+        await self.shoot("06-waiting")
+        window.requests.stop()
+        await self.ended()
+        await self.send(simulate="401")
+        await self.shoot("07-failed")
+        if first is not None:
+            window.requests.open_logged(first)
+            await self._hand.until(lambda: window.from_log.isVisible(), "the logged request")
+            await self.shoot("08-from-log")
+            window.requests.show_current()
+        await self._wide_states(sample)
+        await self._mirrored(sample)
+
+    async def _wide_states(self, sample: Document) -> None:
+        window = self._window
+        long = "\n".join(
+            f"{number}. Never promise a date, and name the price of plan {number}." for number in range(400)
+        )
+        first, *others = sample.messages
+        window.prompt.set_document(replace(sample, messages=(replace(first, content=long), *others)))
+        await self.send()
+        await self.shoot("09-long")
+        window.prompt.set_document(sample)
+        lab = window.program.cache_lab(window.requests)
+        lab.use_plan(plan_repeats(4))
+        lab.go.click()
+        await self._hand.until(lambda: not lab.running, "the experiment")
+        await self.shoot("10-cache-lab")
+        window.area.panel.close_page()
+        window.log.model.expand_group(next(group.tag for _, group in window.log.model.headings_in_memory()), True)
+        await self.shoot("11-group")
+        for mode in ("compare", "batch", "recorder"):
+            window.modes.show_mode(mode)
+            await self.shoot(f"12-{mode}")
+        window.modes.show_mode("prompt")
+
+    async def _mirrored(self, sample: Document) -> None:
+        window = self._window
+        window.prompt.set_document(ARABIC)
+        await self.send()
+        await self.shoot("13-arabic")
+        application = QApplication.instance()
+        assert isinstance(application, QApplication)
+        application.setLayoutDirection(Qt.LayoutDirection.RightToLeft)
+        await self.shoot("14-right-to-left")
+        application.setLayoutDirection(Qt.LayoutDirection.LeftToRight)
+        window.prompt.set_document(sample)
+
+
+async def _states(session: Session, theme: str, size: str, scale: str, folder: Path) -> None:
+    session.workspace.settings.set("theme", theme)
+    session.appearance.refresh()
+    try:
+        session.show()
+        width, _, height = size.partition("x")
+        session.window.resize(int(width), int(height))
+        await asyncio.wait_for(session.ready.wait(), READY_S)
+        await States(session, folder, f"{theme}-{size}-{scale}").take()
+    finally:
+        await session.close()
+
+
 async def _pictures(session: Session, theme: str, folder: Path) -> None:
     session.workspace.settings.set("theme", theme)
     session.appearance.refresh()
@@ -65,22 +207,37 @@ async def _pictures(session: Session, theme: str, folder: Path) -> None:
         await session.close()
 
 
-def main() -> None:
-    """Make the pictures of the theme in the first argument, or of both themes, in one process each."""
-    if not sys.argv[1:]:
-        for theme in ("light", "dark"):
-            subprocess.run([sys.executable, "-m", "tests.pictures", theme], check=True)
-        return
+def _run(story: Callable[[Session, Path], Coroutine[Any, Any, None]], options: Sequence[str] = SIMULATOR) -> None:
     application = make_application()
     environment = {name: value for name, value in os.environ.items() if name != "SMALLEST_API_KEY"}
     with tempfile.TemporaryDirectory() as data, tempfile.TemporaryDirectory() as steps, make_runner(application) as run:
 
-        async def story() -> None:
-            session = Session(application, Path(data), environment, simulator_options=SIMULATOR)
-            await _pictures(session, sys.argv[1], Path(steps))
+        async def told() -> None:
+            session = Session(application, Path(data), environment, simulator_options=options)
+            await story(session, Path(steps))
 
-        run.run(story())
+        run.run(told())
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Make the pictures of the documentation, or of all states; each theme and variant in its own process."""
+    command = [sys.executable, "-m", "tests.pictures"]
+    match arguments:
+        case []:
+            for theme in ("light", "dark"):
+                subprocess.run([*command, theme], check=True)
+        case ["states", folder]:
+            Path(folder).mkdir(parents=True, exist_ok=True)
+            for theme, size, scale in VARIANTS:
+                environment = {**os.environ, "QT_SCALE_FACTOR": scale}
+                subprocess.run([*command, "states", folder, theme, size, scale], check=True, env=environment)
+        case ["states", folder, theme, size, scale]:
+            selftest.PATIENCE_S = READY_S
+            options = (*SIMULATOR, "--plan", "none")
+            _run(lambda session, _steps: _states(session, theme, size, scale, Path(folder)), options)
+        case [theme]:
+            _run(lambda session, steps: _pictures(session, theme, steps))
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

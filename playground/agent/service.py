@@ -100,6 +100,8 @@ class AgentService:
         self._consents: set[str] = set()
         self.allow_address: Callable[[str], Awaitable[bool]] = _no
         """Asks the user whether the current prompt may call an address on this machine."""
+        self.on_prompt_sent: Callable[[Document, str], None] = lambda _document, _run_id: None
+        """Called with a conversation's prompt and the run_id of each first turn."""
         self.dispatches: dict[str, PendingRequest] = {}
         """Forecasts and explanations of this session's requests, by run_id."""
         self.conversation = self._kept.read(from_fields)
@@ -158,18 +160,20 @@ class AgentService:
             conversation,
             partial(self._send, conversation.id),
             answerer,
-            listener=self._tied(conversation.id, listener),
+            listener=self._tied(conversation, listener),
             limit=limit,
         )
 
-    def _tied(self, conversation_id: str, listener: Callable[[Happening], None]) -> Callable[[Happening], None]:
-        """Note the conversation of each turn, and pass tool calls to telemetry."""
+    def _tied(self, conversation: Conversation, listener: Callable[[Happening], None]) -> Callable[[Happening], None]:
+        """Note the conversation of each turn and its prompt, and pass tool calls to telemetry."""
 
         def told(happening: Happening) -> None:
             if isinstance(happening, TurnStarted):
-                happening.run.conversation = conversation_id
+                happening.run.conversation = conversation.id
+                if happening.document == conversation.root:
+                    self.on_prompt_sent(conversation.root, happening.run.id)
             if isinstance(happening, CallEnded):
-                self._host.tell_tool(conversation_id, happening.result)
+                self._host.tell_tool(conversation.id, happening.result)
             listener(happening)
 
         return told

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from playground.cli.exit_status import FAILED, FINISHED, STOPPED
-from playground.cli.send import endpoint_of, open_prompt
+from playground.cli.send import endpoint_of, note_version, open_prompt
 from playground.client.endpoint import Endpoint
 from playground.experiments.batch_checks import AnswerCheck, parse_check
 from playground.experiments.batch_job import BatchJob, concurrency_of
@@ -29,16 +29,17 @@ from playground.experiments.batch_plan import (
 from playground.experiments.batch_results import (
     BatchTotals,
     ResultFile,
+    check_output,
     format_results,
     merge_results,
     parse_results,
     row_number,
 )
-from playground.experiments.batch_rows import BatchRow, map_columns, read_rows
+from playground.experiments.batch_rows import MAX_DATA_BYTES, BatchRow, map_columns, read_rows
 from playground.experiments.batch_runner import BatchProgress, BatchRunner
-from playground.prompt.document import Document, Json
+from playground.prompt.document import Json
 from playground.prompt.field_errors import FieldError, InputError
-from playground.prompt.files import dump
+from playground.prompt.files import OpenedPrompt, dump, read_input
 from playground.runs.metrics import dollars, percent
 from playground.services import AppServices
 from playground.simulator.launch import SimulatorError
@@ -48,8 +49,10 @@ from playground.tasks import Tasks
 
 def batch(options: argparse.Namespace) -> int:
     """Run the batch. Returns the exit status; raises InputError (2)."""
+    if options.output:
+        check_output(Path(options.output))
     opened = open_prompt(options.file)
-    data = _read(options.data)
+    data = read_input(options.data, "--data", MAX_DATA_BYTES)
     rows = read_rows(data, options.data)
     columns = map_columns(opened.document, rows, _mapping(options.map))
     part = _shard_of(options.shard)
@@ -61,7 +64,7 @@ def batch(options: argparse.Namespace) -> int:
     if options.resume and not options.output:
         raise InputError(FieldError(("--resume",), "needs an output file.", "Name it with -o."))
     folder = data_folder(options.data_dir, os.environ)
-    job = _Job(opened.document, opened.model, rows, columns, checks, options)
+    job = _Job(opened, rows, columns, checks, options)
     try:
         return asyncio.run(job.run(folder))
     except SimulatorError as failed:
@@ -71,9 +74,10 @@ def batch(options: argparse.Namespace) -> int:
 
 def merge_batches(options: argparse.Namespace) -> int:
     """Merge the results of shards into one file, in the order of the data. Returns 1 if a row failed or is missing."""
-    parts = [parse_results(_read(name, "FILE"), Path(name)) for name in options.files]
-    merged = merge_results(parts)
     output = Path(options.output)
+    check_output(output)
+    parts = [parse_results(read_input(name, max_bytes=8 * MAX_DATA_BYTES), Path(name)) for name in options.files]
+    merged = merge_results(parts)
     try:
         with output.open("xb") as file:
             file.write(format_results(merged, output))
@@ -85,13 +89,6 @@ def merge_batches(options: argparse.Namespace) -> int:
     missing = row_number(merged[-1]) + 1 - len(merged) if merged else 0
     print(f"{len(merged):,} rows, {failed:,} failed, {missing:,} missing before the last one", file=sys.stderr)
     return FAILED if failed or missing else FINISHED
-
-
-def _read(name: str, option: str = "--data") -> bytes:
-    try:
-        return Path(name).read_bytes()
-    except OSError as error:
-        raise InputError(FieldError((option,), f"{name} cannot be read: {error.strerror}.")) from None
 
 
 def _mapping(given: list[str]) -> dict[str, str]:
@@ -117,14 +114,13 @@ class _Job:
 
     def __init__(
         self,
-        document: Document,
-        model: str | None,
+        opened: OpenedPrompt,
         rows: tuple[BatchRow, ...],
         columns: dict[str, str],
         checks: list[AnswerCheck],
         options: argparse.Namespace,
     ) -> None:
-        self._document, self._model, self._rows, self._columns = document, model, rows, columns
+        self._opened, self._document, self._rows, self._columns = opened, opened.document, rows, columns
         self._checks, self._options = checks, options
 
     async def run(self, folder: Path) -> int:
@@ -132,7 +128,7 @@ class _Job:
         services = AppServices(folder, os.environ, Tasks(_report), source="command")
         services.on_trouble = _say
         try:
-            endpoint = endpoint_of(services, self._model, self._options)
+            endpoint = endpoint_of(services, self._opened.model, self._options)
             part = _shard_of(self._options.shard)
             if part is not None:
                 endpoint = replace(endpoint, plan=plan_of_shard(endpoint.plan, part[1]))
@@ -193,12 +189,17 @@ class _Job:
             explicit=self._options.base_url is not None,
         )
         job.runner.on_progress = self._show_progress
+        run_ids: list[str] = []
+        job.runner.on_start = lambda _item, run: run_ids.append(run.id)
         stopped = _stop_on_signals(job.runner)
         try:
             progress = await job.run()
         except OSError as error:
             _say(f"{self._options.output} cannot be written: {error.strerror or error}. The batch was ended.")
             return FAILED
+        finally:
+            if run_ids:
+                note_version(services, self._options.file, self._opened, run_ids)
         self._print_totals(progress, job.totals)
         if stopped.is_set():
             return STOPPED

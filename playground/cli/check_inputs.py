@@ -7,7 +7,6 @@ import asyncio
 import json
 import os
 import re
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -18,7 +17,7 @@ from playground.export.terminal import print_error
 from playground.prompt.document import Document, Json
 from playground.prompt.field_errors import FieldError, InputError
 from playground.prompt.field_errors import Path as FieldPath
-from playground.prompt.files import FORMAT_KEY, MAX_FILE_BYTES, parse_value
+from playground.prompt.files import FORMAT_KEY, MAX_FILE_BYTES, parse_value, read_input
 from playground.prompt.import_formats.detect import open_any_bytes
 from playground.prompt.json_bounds import loads
 
@@ -95,7 +94,7 @@ def _sources(options: argparse.Namespace) -> tuple[list[str], str | None]:
     """Return files and the log's filter. `--log FILE` is the older `--log` in front of a file."""
     names: list[str] = list(options.file)
     if isinstance(options.log, str):
-        if options.log != "-" and not Path(options.log).exists():
+        if options.log != "-" and not os.path.exists(options.log):  # noqa: PTH110 - False for a name that is too long
             return names, options.log
         names.insert(0, options.log)
         options.log = True
@@ -108,7 +107,7 @@ def _files(names: Sequence[str], baseline: str | None) -> list[str]:
     """Return the files: a folder stands for the JSON, JSON lines and HAR files in it, in order of their names."""
     files: list[str] = []
     for name in names:
-        if name == "-" or not Path(name).is_dir():
+        if name == "-" or not os.path.isdir(name):  # noqa: PTH112 - False for a name that is too long
             files.append(name)
             continue
         inside = sorted(str(path) for path in Path(name).rglob("*") if path.suffix in _SUFFIXES and path.is_file())
@@ -141,13 +140,8 @@ def _value(data: bytes) -> Json:
 
 
 def _bytes(name: str) -> bytes:
-    try:
-        data = sys.stdin.buffer.read(MAX_FILE_BYTES + 1) if name == "-" else Path(name).read_bytes()
-    except OSError as error:
-        raise InputError(FieldError(("FILE",), f"{name} cannot be read: {error.strerror or error}.")) from error
-    if len(data) > MAX_FILE_BYTES and not name.lower().endswith((*_LINES, ".har")):
-        raise InputError(FieldError(("FILE",), f"{name} is larger than {MAX_FILE_BYTES // 1024 // 1024} MiB."))
-    return data
+    recorded = name.lower().endswith((*_LINES, ".har"))
+    return read_input(name, max_bytes=(8 if recorded else 1) * MAX_FILE_BYTES)
 
 
 def _is_lines(data: bytes) -> bool:

@@ -11,7 +11,7 @@ from playground.export.prompt_files import WRITERS, left_out
 from playground.export.terminal import print_error, visible_line
 from playground.prompt.document import Document
 from playground.prompt.field_errors import FieldError, InputError
-from playground.prompt.files import MAX_FILE_BYTES, FileFormat, dump, missing_in
+from playground.prompt.files import FileFormat, dump, missing_in, read_input
 from playground.prompt.import_formats.detect import open_any_bytes
 from playground.storage.paths import write_shared
 
@@ -21,7 +21,7 @@ _ENDINGS = {".prompt.yml": "github", ".prompty": "prompty", ".prompt.json": "pro
 def convert(options: argparse.Namespace) -> int:
     """Convert a prompt. Raises InputError with the place of what cannot be read."""
     source, output = str(options.file), options.output
-    opened = open_any_bytes(_read(source), "" if source == "-" else Path(source).name)
+    opened = open_any_bytes(read_input(source), "" if source == "-" else Path(source).name)
     kind = options.to or next(
         (kind for end, kind in _ENDINGS.items() if (output or "").lower().endswith(end)), "prompt"
     )
@@ -47,13 +47,3 @@ def converted(document: Document, kind: str, model: str) -> tuple[str, tuple[str
         return text, left_out(document, text, f"x{ending}")
     file_format = FileFormat("request_body", model, ("model",)) if kind == "body" else FileFormat()
     return dump(document, file_format) + "\n", missing_in(document, file_format)
-
-
-def _read(source: str) -> bytes:
-    try:
-        if source == "-":
-            return sys.stdin.buffer.read(MAX_FILE_BYTES + 1)
-        with Path(source).open("rb") as file:
-            return file.read(MAX_FILE_BYTES + 1)
-    except OSError as error:
-        raise InputError(FieldError(("file",), f"{source} cannot be read: {error.strerror or error}.")) from None

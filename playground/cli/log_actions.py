@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import shutil
+import os
+import stat
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable
@@ -34,6 +35,8 @@ Work: TypeAlias = Callable[[RequestLog], Awaitable[int]]
 PAGES: dict[str, Callable[[StoredRun], str]] = {"markdown": as_markdown, "html": as_html}
 MOST_SHOWN = 100
 """Maximum number of requests in one ticket or one `log show`."""
+MAX_PIPED_BYTES = 4 * 1024**3
+"""Bound on the temporary copy of a pipe or a device."""
 
 
 def show(words: list[str], options: argparse.Namespace) -> Work:
@@ -95,13 +98,35 @@ def _print(text: str) -> None:
         out.write(shown if shown.endswith("\n") else shown + "\n")
 
 
-async def _import_standard_input(store: RequestLog) -> Imported:
-    # It is read twice, which a pipe cannot be.
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "input"
-        with path.open("wb") as file:
-            await asyncio.to_thread(shutil.copyfileobj, sys.stdin.buffer, file)
-        return await import_file(store, path)
+async def _import(store: RequestLog, name: str) -> Imported:
+    try:
+        if name != "-" and not await asyncio.to_thread(_is_pipe, name):
+            return await import_file(store, Path(name))
+        # An import reads twice, which a pipe does not allow.
+        with tempfile.TemporaryDirectory() as folder:
+            copy = Path(folder) / "input"
+            await asyncio.to_thread(_copy, name, copy)
+            return await import_file(store, copy)
+    except OSError as error:
+        raise InputError(FieldError(("FILE",), f"{name} cannot be imported: {error.strerror or error}.")) from None
+
+
+def _is_pipe(name: str) -> bool:
+    mode = Path(name).stat().st_mode
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+
+
+def _copy(name: str, copy: Path) -> None:
+    """Copy standard input, a pipe or a device. Raises InputError if it is too large, OSError."""
+    left = MAX_PIPED_BYTES
+    handle = sys.stdin.fileno() if name == "-" else os.open(name, os.O_RDONLY)
+    with open(handle, "rb", closefd=name != "-") as file, copy.open("wb") as target:
+        while piece := file.read(1024 * 1024):
+            left -= len(piece)
+            if left < 0:
+                limit = MAX_PIPED_BYTES // 1024**3
+                raise InputError(FieldError(("FILE",), f"{name} is larger than {limit} GiB.", "Import it as a file."))
+            target.write(piece)
 
 
 def export(words: list[str], options: argparse.Namespace) -> Work:
@@ -137,10 +162,7 @@ def import_(words: list[str], _options: argparse.Namespace) -> Work:
 
     async def work(store: RequestLog) -> int:
         _writable(store)
-        if words[0] == "-":
-            imported = await _import_standard_input(store)
-        else:
-            imported = await import_file(store, Path(words[0]))
+        imported = await _import(store, words[0])
         print(visible(imported.sentence), file=sys.stderr)
         return FINISHED
 

@@ -46,20 +46,23 @@ def record(options: argparse.Namespace) -> int:
 async def _serve(folder: Path, options: argparse.Namespace) -> int:
     services = AppServices(folder, os.environ, Tasks(_report), source="command")
     services.on_trouble = _say
+    is_shown = not (options.json or options.quiet)
+    command = [*program_command(), "record", "--recording-process"]
+    feed = RecordingFeed(command, _say, lambda line: _show(line) if is_shown else None)
     try:
+        await feed.launch()
         endpoint = await _endpoint(services, options)
         key = await _key(services, endpoint, options)
-        setup = Setup(str(folder), endpoint, key)
-        show = (lambda _line: None) if options.json or options.quiet else _show
-        feed = RecordingFeed([*program_command(), "record", "--recording-process"], setup, _say, show)
         token = secrets.token_urlsafe(12) if options.token else ""
         access = AccessPolicy(urlsplit(endpoint.base_url).path.rstrip("/"), token)
         try:
             upstream = Upstream(endpoint.base_url)
         except ValueError as error:
             raise InputError(FieldError(("--base-url",), f"{error}.")) from None
-        return await _run(Recorder(upstream, access, feed, key), access, feed, endpoint, options)
+        setup = Setup(str(folder), endpoint, key)
+        return await _run(Recorder(upstream, access, feed, key), access, feed, setup, options)
     finally:
+        await feed.close()
         await services.close()
 
 
@@ -81,8 +84,9 @@ async def _key(services: AppServices, endpoint: Endpoint, options: argparse.Name
 
 
 async def _run(
-    recorder: Recorder, access: AccessPolicy, feed: RecordingFeed, endpoint: Endpoint, options: argparse.Namespace
+    recorder: Recorder, access: AccessPolicy, feed: RecordingFeed, setup: Setup, options: argparse.Namespace
 ) -> int:
+    endpoint = setup.endpoint
     try:
         port = await recorder.start(options.port)
     except OSError as error:
@@ -90,7 +94,7 @@ async def _run(
         return BAD_INPUT
     try:
         stopped = _stop_signal(options.stop_with_stdin)
-        await feed.start()
+        await feed.start(setup)
         # Objects of the start live until the end: the collector need not look at them while requests are forwarded.
         gc.collect()
         gc.freeze()
@@ -105,7 +109,6 @@ async def _run(
         # A second signal ends this process at once; the recording process writes the rest.
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_DFL)
-        await feed.close()
     return FINISHED
 
 

@@ -49,6 +49,7 @@ def run_recording_process() -> int:
     if hasattr(os, "nice"):
         os.nice(NICENESS)
     asyncio.run(_record())
+    report({"finished": True})
     return 0
 
 
@@ -153,7 +154,9 @@ async def _received() -> bytes:
     return await asyncio.to_thread(os.read, sys.stdin.fileno(), READ_BYTES)
 
 
-def _line(state: RunState) -> str:
+def _line(state: RunState | None) -> str:
+    if state is None:
+        return ""
     cached = "—" if state.usage is None or state.usage.cached_tokens is None else f"{state.usage.cached_tokens:,}"
     total = "—" if state.usage is None or state.usage.prompt_tokens is None else f"{state.usage.prompt_tokens:,}"
     return f"{state.status or '—'} {state.phase}  request_id {state.request_id or '—'}  cached {cached} of {total}"

@@ -9,6 +9,7 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from playground.cli.exit_status import FAILED, FINISHED, NOT_LOGGED, STOPPED
@@ -19,7 +20,7 @@ from playground.client.urls import check_base_url
 from playground.export.terminal import for_stream, print_error, visible_line
 from playground.prompt.document import Document
 from playground.prompt.field_errors import FieldError, InputError
-from playground.prompt.files import MAX_FILE_BYTES, OpenedPrompt
+from playground.prompt.files import OpenedPrompt, read_input
 from playground.prompt.import_formats.detect import open_any_bytes
 from playground.prompt.limits import check
 from playground.runs.run import Run
@@ -47,7 +48,7 @@ def send(options: argparse.Namespace) -> int:
     document = _with_values(opened.document, options.var)
     folder = data_folder(options.data_dir, os.environ)
     try:
-        return asyncio.run(_session(folder, document, opened.model, options))
+        return asyncio.run(_session(folder, document, opened, options))
     except SimulatorError as failed:
         print_error(str(failed))
         return FAILED
@@ -55,14 +56,19 @@ def send(options: argparse.Namespace) -> int:
 
 def open_prompt(name: str) -> OpenedPrompt:
     """Read a prompt in any supported format; `-` is standard input. Prints the conversions. Raises InputError."""
-    try:
-        data = sys.stdin.buffer.read(MAX_FILE_BYTES + 1) if name == "-" else Path(name).read_bytes()
-    except OSError as error:
-        raise InputError(FieldError(("FILE",), f"{name} cannot be read: {error.strerror or error}.")) from error
-    opened = open_any_bytes(data, name)
+    opened = open_any_bytes(read_input(name), name)
     for note in opened.notes:
         print_error(note)
     return opened
+
+
+def note_version(workspace: AppServices, name: str, opened: OpenedPrompt, run_ids: Sequence[str]) -> None:
+    """Store a version of a prompt file that was sent. Standard input and formats of other tools have no history."""
+    if name != "-" and not opened.imported:
+        from playground.versions.service import PromptIdentity
+
+        identity = PromptIdentity(Path(name), opened.document.id)
+        workspace.versions.note(identity, opened.document, "sent", run_ids)
 
 
 def _with_values(document: Document, given: list[str]) -> Document:
@@ -95,19 +101,19 @@ def endpoint_of(workspace: AppServices, model: str | None, options: argparse.Nam
     )
 
 
-async def _session(folder: Path, document: Document, model: str | None, options: argparse.Namespace) -> int:
+async def _session(folder: Path, document: Document, opened: OpenedPrompt, options: argparse.Namespace) -> int:
     tasks = Tasks(_report)
     workspace = AppServices(folder, os.environ, tasks, source="command")
     workspace.on_trouble = print_error
     try:
-        endpoint = endpoint_of(workspace, model, options)
+        endpoint = endpoint_of(workspace, opened.model, options)
         await workspace.open_log()
         for notice in workspace.notices:
             print_error(notice)
         if workspace.log is not None:
             workspace.log.on_trouble(lambda message: print_error(message) if message != workspace.log_notice else None)
         await workspace.remember_sent(endpoint)
-        status = await _send(workspace, document, endpoint, options)
+        status = await _send(workspace, document, opened, endpoint, options)
         if workspace.log is not None and workspace.log.read_only_reason is None:
             await workspace.log.saved(LOCK_WAIT_S)
     finally:
@@ -120,7 +126,9 @@ def _is_logged(workspace: AppServices) -> bool:
     return log is not None and log.read_only_reason is None and log.unsaved == 0
 
 
-async def _send(workspace: AppServices, document: Document, endpoint: Endpoint, options: argparse.Namespace) -> int:
+async def _send(
+    workspace: AppServices, document: Document, opened: OpenedPrompt, endpoint: Endpoint, options: argparse.Namespace
+) -> int:
     stopper = _Stopper()
     output = _Output(quiet=options.json)
 
@@ -133,6 +141,7 @@ async def _send(workspace: AppServices, document: Document, endpoint: Endpoint, 
     explicit = options.base_url is not None
     with stopper:
         dispatch = await workspace.sender.send(document, endpoint, dispatched, explicit=explicit)
+    note_version(workspace, options.file, opened, (dispatch.run.id,))
     state = dispatch.run.state
     if options.json:
         print(redact(json.dumps(summary(dispatch.run), ensure_ascii=True), None))

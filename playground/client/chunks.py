@@ -285,7 +285,7 @@ class ChunkDecoder:
             reasoning = _reasoning(message)
         if reasoning:
             self._add_text("reasoning", reasoning, at, events)
-        if content and (content := content if type(content) is str else _content(content)):
+        if content is not None and (content := content if type(content) is str else _content(content)):
             self._add_text("content", content, at, events)
         if message.refusal is not None and isinstance(message.refusal, str):
             self._add_text("refusal", message.refusal, at, events)
@@ -368,9 +368,11 @@ _TEXT_TYPES = ("text", "output_text", "reasoning.text", None)
 
 
 def _content(value: object) -> str:
-    """Return the text, also of a part or a list of parts."""
+    """Return the text, also of a number, a part or a list of parts."""
     if isinstance(value, str):
         return value
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return json.dumps(value)
     if isinstance(value, dict):
         text = value.get("text")
         return text if isinstance(text, str) and value.get("type") in _TEXT_TYPES else ""

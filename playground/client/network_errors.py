@@ -63,9 +63,12 @@ def _timeout(error: httpx.TimeoutException, base_url: str, proxy: Proxy | None) 
 
 
 def _proxy_trouble(error: Exception, proxy: Proxy) -> ApiError | None:
-    """Return the error if the proxy failed; None if the server behind it failed."""
+    """Return the error if the proxy failed or may have failed; None if the server behind it failed."""
     if isinstance(error, httpx.ProxyError):
         return _proxy_error("The proxy did not let the request through", f"answered: {error}", proxy)
+    if isinstance(error, httpx.RemoteProtocolError | httpx.ReadError):
+        text = f"or the server behind it did not answer in HTTP: {error}"
+        return _proxy_error("No answer came through the proxy", text, proxy)
     if not isinstance(error, httpx.ConnectError):
         return None
     for cause in _causes(error):

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 from urllib.request import getproxies, getproxies_environment, proxy_bypass
 
+import httpx
+
 _SCHEMES = {"socks": "socks5h", "socks5": "socks5", "socks5h": "socks5h", "http": "http", "https": "https"}
 
 
@@ -64,8 +66,8 @@ def _usable(source: str, value: str) -> str:
     url = value if "://" in value else f"http://{value}"
     try:
         parts = urlsplit(url)
-        usable = parts.hostname and parts.port != 0
-    except ValueError:
+        usable = parts.hostname and parts.port != 0 and httpx.URL(url).host
+    except (ValueError, httpx.InvalidURL):
         usable = None
     scheme = _SCHEMES.get(urlsplit(url).scheme if usable else "")
     if scheme is None:

@@ -41,11 +41,13 @@ def redact(text: str, key: str | None) -> str:
 
 @lru_cache(maxsize=64)
 def key_forms(key: str | None) -> tuple[str, ...]:
-    """Return the forms of a key in texts: plain, escaped as in JSON, quoted as in a URL, inside base64."""
+    """Return the forms of a key in texts: plain, escaped as in JSON, quoted as in a URL, in hex, inside base64."""
     if not key or len(key) < LEAST_CHARS:
         return ()
     escaped = json.dumps(key)[1:-1]
-    forms = (key, escaped, escaped.replace("/", "\\/"), quote(key, safe=""), *_in_base64(key.encode()))
+    in_hex = key.encode().hex()
+    in_url = quote(key, safe="")
+    forms = (key, escaped, escaped.replace("/", "\\/"), in_url, in_hex, in_hex.upper(), *_in_base64(key.encode()))
     return tuple(dict.fromkeys(forms))
 
 

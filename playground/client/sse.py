@@ -145,7 +145,10 @@ class SseFramer:
         self._check(len(line))
         name, _, value = line.partition(b":")
         if name == b"data" or name == b"error":
-            self._data.append(value.removeprefix(b" "))
+            value = value.removeprefix(b" ")
+            if self._data and self._begins_event(value):
+                self._end_event(events)
+            self._data.append(value)
             self._held += len(value) + 1
             if name == b"error":
                 self._name = name
@@ -154,6 +157,14 @@ class SseFramer:
         elif name not in _KNOWN_FIELDS and (self._stray or self._data or line.lstrip()[:1] in (b"{", b"[")):
             self._stray.append(line)
             self._held += len(line) + 1
+
+    def _begins_event(self, value: bytes) -> bool:
+        """Return whether a data line begins an event although no empty line ended the previous one.
+
+        Some servers send one line per event. Two objects one after the other are not JSON, so no event is divided.
+        """
+        ended = self._data[0][:1] == b"{" and self._data[-1].rstrip()[-1:] == b"}"
+        return ended and (value[:1] == b"{" or value.strip() == b"[DONE]")
 
     def _end_event(self, events: list[str]) -> None:
         name, stray = self._name, b"\n".join(self._stray)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from playground.prompt.field_errors import FieldError, InputError
+from playground.prompt.files import read_input
+from playground.prompt.json_bounds import loads
+from playground.tools.schema import check_schema, check_value, matches_within_limit, pattern_error
 
 KINDS = ("contains", "equals", "regex", "schema", "max-tokens")
 
@@ -24,7 +24,8 @@ class AnswerCheck:
 def parse_check(text: str) -> AnswerCheck:
     """Parse KIND=VALUE. Raises InputError for an unknown kind or an invalid value.
 
-    An answer whose tokens were not reported fails a token limit.
+    An answer whose tokens were not reported fails a token limit. An answer for which a regular expression or a schema
+    reaches a time limit fails that check.
     """
     kind, equals, value = text.partition("=")
     if not equals or kind not in KINDS:
@@ -45,13 +46,9 @@ def run_checks(checks: Sequence[AnswerCheck], answer: str, completion_tokens: in
 
 
 def _regex(pattern: str) -> Callable[[str, int | None], bool]:
-    try:
-        compiled = re.compile(pattern)
-    except re.error as error:
-        raise InputError(
-            FieldError(("--check", "regex"), f"{pattern!r} is not a regular expression: {error}.")
-        ) from None
-    return lambda answer, _tokens: compiled.search(answer) is not None
+    if error := pattern_error(pattern):
+        raise InputError(FieldError(("--check", "regex"), f"{pattern!r} is not a regular expression: {error}."))
+    return lambda answer, _tokens: matches_within_limit(pattern, answer)
 
 
 def _max_tokens(value: str) -> Callable[[str, int | None], bool]:
@@ -63,20 +60,26 @@ def _max_tokens(value: str) -> Callable[[str, int | None], bool]:
 
 def _schema(name: str) -> Callable[[str, int | None], bool]:
     from jsonschema import Draft202012Validator
-    from jsonschema.exceptions import SchemaError
 
     try:
-        schema = json.loads(Path(name).read_text("utf-8"))
-        Draft202012Validator.check_schema(schema)
-    except (OSError, ValueError, SchemaError) as error:
-        reason = getattr(error, "message", None) or str(error)
-        raise InputError(FieldError(("--check", "schema"), f"{name} is not a JSON schema: {reason}.")) from None
-    validator = Draft202012Validator(schema)
+        schema = loads(read_input(name, "--check"))
+    except ValueError as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(
+            FieldError(("--check", "schema"), f"{name} is not a JSON schema: {str(error).rstrip('.')}.")
+        ) from None
+    if errors := check_schema(schema):
+        raise InputError(*(FieldError(("--check", "schema", *e.path), e.message, e.hint) for e in errors))
+    if isinstance(schema, dict) and not (Draft202012Validator.VALIDATORS.keys() | {"$schema"}) & schema.keys():
+        # Any JSON object is a valid schema, and one without keywords accepts every answer.
+        raise InputError(FieldError(("--check", "schema"), f"{name} has no keyword of JSON schema."))
 
     def passes(answer: str, _tokens: int | None) -> bool:
         try:
-            return bool(validator.is_valid(json.loads(answer)))
-        except (ValueError, RecursionError):
+            checked = check_value(loads(answer), schema)
+        except ValueError:
             return False
+        return not checked.errors and not checked.unchecked
 
     return passes

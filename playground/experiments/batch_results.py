@@ -42,6 +42,7 @@ COLUMNS = (
     "variables",
 )
 
+SUFFIXES = (".jsonl", ".ndjson", ".csv")
 _USAGE = ("prompt_tokens", "completion_tokens", "total_tokens")
 _TEXTS = ("request_id", "phase", "text", "finish_reason")
 
@@ -248,6 +249,14 @@ def _lock(path: Path | None) -> BaseFileLock | None:
 
 def _unusable(detail: str, hint: str = "") -> InputError:
     return InputError(FieldError(("-o",), detail, hint))
+
+
+def check_output(path: Path) -> None:
+    """Raise InputError if results cannot be written to this file: unknown format, or no such folder."""
+    if path.suffix.lower() not in SUFFIXES:
+        raise _unusable(f"{path} has none of the suffixes {', '.join(SUFFIXES)}.", "The suffix chooses the format.")
+    if not path.parent.is_dir():
+        raise _unusable(f"the folder {path.parent} does not exist.", "Create it, or name another file.")
 
 
 def is_csv(path: Path) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 from playground.experiments.batch_job import BatchJob, StoredRuns
 from playground.experiments.batch_results import BatchTotals, ResultFile, row_number
@@ -11,6 +12,7 @@ from playground.experiments.batch_setup import PreparedBatch
 from playground.experiments.batch_store import BatchStore, SavedBatch
 from playground.prefix_cache.value_kinds import compile_patterns
 from playground.prompt.document import Json
+from playground.runs.metrics import whole_seconds
 from playground.runs.run import Run
 from playground.runs.service import RequestService
 
@@ -30,12 +32,14 @@ class BatchSession:
         self.prepared, self._store, self._service, self._log, self._saved = prepared, store, service, log, saved
         self.results: dict[int, dict[str, Json]] = {}
         """Results by row number."""
+        self.run_ids: list[str] = []
+        """Ids of the requests of the newest run, in the order of sending."""
         self.totals: BatchTotals | None = None
         self.on_open: Callable[[], None] = lambda: None
         """Called when the results of earlier runs are in the lines, before the first row is sent."""
         self.on_row: Callable[[int | None], None] = lambda _position: None
         """Called with the position of a row whose state has changed."""
-        self.on_start: Callable[[Run], None] = lambda _run: None
+        self.on_start: Callable[[Run], object] = lambda _run: None
         self._job: BatchJob | None = None
 
     @property
@@ -59,6 +63,17 @@ class BatchSession:
         lines = self.prepared.lines
         return lines.counts["done"] < len(lines)
 
+    def state_text(self, *, running: bool) -> str:
+        """Return whether the batch is paused or has ended, or the time that is left."""
+        if self.paused:
+            return "paused"
+        if not running:
+            return "stopped" if self.prepared.lines.counts["queued"] else "finished"
+        if (left := self.eta_s) is None:
+            return ""
+        done_at = datetime.fromtimestamp(datetime.now(UTC).timestamp() + left, UTC).astimezone()
+        return f"≈ {whole_seconds(left)} left, done at ≈ {done_at:%H:%M}"
+
     def pause_or_resume(self) -> None:
         """Send no further row, or continue."""
         if self._job is not None:
@@ -73,6 +88,7 @@ class BatchSession:
         """Send the rows without an answer, or those with the numbers `only`. Raises InputError, SimulatorError or
         OSError."""
         lines = self.prepared.lines
+        self.run_ids = []
         lines.reset("failed", only)
         try:
             self._job = await self._open(only)
@@ -116,6 +132,7 @@ class BatchSession:
 
     def _take_start(self, number: int, run: Run) -> None:
         self.on_row(self.prepared.lines.set(number, "running", run=run))
+        self.run_ids.append(run.id)
         self.on_start(run)
 
     def _take_result(self, result: dict[str, Json]) -> None:

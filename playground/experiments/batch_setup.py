@@ -23,7 +23,7 @@ SAME_DOLLARS = 1e-9
 
 @dataclass(frozen=True, slots=True)
 class BatchSettings:
-    """Everything that a batch is made of, as chosen by the user. `mapping` has the column of each variable."""
+    """All settings of a batch, chosen by the user. `mapping` has the column of each variable."""
 
     document: Document
     rows: tuple[BatchRow, ...]
@@ -45,7 +45,7 @@ class PreparedBatch:
     lines: BatchLines
 
     def spec(self) -> BatchSpec:
-        """Return the batch as it is stored, started now."""
+        """Return the stored form of the batch, started now."""
         settings = self.settings
         return BatchSpec(
             document=settings.document,

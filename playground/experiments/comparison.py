@@ -16,6 +16,7 @@ from playground.client.pricing import PER, cost
 from playground.prefix_cache.forecaster import PromptForecast
 from playground.prefix_cache.text_compare import common_prefix
 from playground.prefix_cache.token_estimator import TokenEstimator
+from playground.prompt.diff import opcodes
 from playground.prompt.document import Document
 from playground.prompt.json_bounds import loads
 from playground.runs.metrics import Figure
@@ -317,7 +318,7 @@ Sign = Literal["same", "gone", "come"]
 MOST_WORDS = 20_000
 """Words and spaces of either text up to which words are compared; longer texts are compared by lines."""
 EXACT_WORDS = 2_000
-"""Above this number, words that occur in more than 1 % of the text do not align it (difflib's autojunk)."""
+"""Words up to which difflib compares two texts; more are compared in less than quadratic time."""
 MOST_JSON_CHARS = 1_000_000
 _WORD = re.compile(r"\s+|\w+|[^\w\s]")
 _LINE = re.compile(r"[^\n]*\n|[^\n]+")
@@ -355,10 +356,14 @@ def text_changes(before: str, after: str) -> tuple[Piece, ...]:
 
 
 def _changes(old: list[str], new: list[str]) -> tuple[Piece, ...]:
-    matcher = SequenceMatcher(None, old, new, autojunk=max(len(old), len(new)) > EXACT_WORDS)
     found: list[Piece] = []
     gone, come = "", ""
-    blocks = matcher.get_opcodes()
+    if max(len(old), len(new)) <= EXACT_WORDS:
+        blocks: list[tuple[str, int, int, int, int]] = list(
+            SequenceMatcher(None, old, new, autojunk=False).get_opcodes()
+        )
+    else:
+        blocks = list(opcodes(old, new))
     for at, (tag, a, b, c, d) in enumerate(blocks):
         one, two = "".join(old[a:b]), "".join(new[c:d])
         inside = 0 < at < len(blocks) - 1

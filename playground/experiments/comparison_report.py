@@ -217,7 +217,7 @@ def order_text(order: Order, start: CacheStart, columns: int) -> str:
     if start == "warm":
         return "All warm first: the cache has the whole prompt of every column."
     if order == "together":
-        return "Sent together: columns do not warm each other, so each forecast is for the cache as it is now."
+        return "Sent together: columns do not warm each other, so each forecast is for the present cache."
     letters = LETTERS[:columns] if order == "forward" else LETTERS[:columns][::-1]
     return f"Sent one after another ({', '.join(letters)}): each column is served from what those before it share."
 

@@ -76,6 +76,14 @@ class ColumnSlot:
         """Return the figures of the request in flight without its text; None if there is no such request."""
         return figures_of(self.pending, text=False) if self.pending is not None and self.running else None
 
+    @property
+    def newest(self) -> RunFigures | None:
+        """Return the newest counted request that has ended, also while its end is still being logged."""
+        pending, last = self.pending, self.runs[-1] if self.runs else None
+        if pending is None or not pending.run.state.ended or self.warm_up:
+            return last
+        return last if last is not None and last.run_id == pending.run.id else figures_of(pending)
+
     def clear(self) -> None:
         """Remove the results."""
         self.runs, self.pending, self.sent, self.changes = [], None, None, None
@@ -111,7 +119,7 @@ class ComparisonSession:
         self.values = {name: self.values.get(name, known.get(name)) for name in used}
 
     def document_of(self, slot: ColumnSlot) -> Document:
-        """Return a column's prompt with the shared values, as it is sent."""
+        """Return the prompt that is sent for a column, with the shared values."""
         document = slot.variant.document
         return replace(document, variables={**document.variables, **self.known_values()})
 

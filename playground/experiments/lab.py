@@ -62,6 +62,13 @@ class Lab:
     ) -> None:
         self.progress = progress
         self._send, self._read, self._clock = send, read, clock
+        self.due: float | None = None
+        """Unix seconds of the next send while the plan's pause before it runs; None otherwise."""
+
+    @property
+    def left_s(self) -> float | None:
+        """Return the seconds until the next send; None if it does not wait."""
+        return None if self.due is None else max(self.due - self._clock(), 0.0)
 
     async def run(self) -> LabProgress:
         """Execute the remaining steps in order. Cancelling keeps the readings; a failed request ends the experiment."""
@@ -71,7 +78,9 @@ class Lab:
             step = plan.steps[number]
             before = self._last_sent(step.prompt)
             if step.gap_s and before is not None:
-                await asyncio.sleep(max(before + step.gap_s - self._clock(), 0.0))
+                self.due = before + step.gap_s
+                await asyncio.sleep(max(self.due - self._clock(), 0.0))
+                self.due = None
             at = self._clock()
             state = await self._send(plan.document(number))
             self._take(_reading(number, at, before, state))

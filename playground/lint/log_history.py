@@ -14,7 +14,7 @@ from playground.prefix_cache.view import view_of_document, view_of_fields
 from playground.prompt.document import Document, Json
 from playground.requestlog.filter import EVERYTHING
 from playground.requestlog.log import RequestLog
-from playground.requestlog.records import PREVIEW_CHARS, LogRow
+from playground.requestlog.records import PREVIEW_CHARS, LogRow, StoredRun
 from playground.runs.record import SentRow
 from playground.runs.state import ENDED
 
@@ -44,10 +44,8 @@ class PromptHistoryReader:
         found = await asyncio.to_thread(_versions, document, new, bodies)
         known = {run_id: found.get(run_id) if run_id in new else self._known.get(run_id) for run_id in rows}
         ours = sorted((run_id for run_id in rows if known[run_id] is not None), key=lambda run_id: rows[run_id].number)
-        for run_id in ours[-WHOLE:]:
-            request = known[run_id]
-            if request is not None and run_id not in self._whole:
-                known[run_id] = await _with_answer(log, rows[run_id], request)
+        unread = [run_id for run_id in ours[-WHOLE:] if run_id not in self._whole]
+        known.update(await _with_answers(log, {run_id: rows[run_id].number for run_id in unread}, known))
         _drop_texts(known, ours)
         self._known = {run_id: request for run_id, request in known.items() if rows[run_id].phase in ENDED}
         self._whole = {*ours[-WHOLE:], *(run_id for run_id in self._whole if run_id in rows)} & self._known.keys()
@@ -121,12 +119,26 @@ def _request(row: LogRow, fields: dict[str, Json], text: str) -> PastRequest:
     )
 
 
-async def _with_answer(log: RequestLog, row: LogRow, request: PastRequest) -> PastRequest:
-    """Return the request with its whole answer, its connection time and its attempts without a request_id."""
-    stored = await log.get(row.run_id)
-    if stored is None:
-        return request
-    state = stored.state()
-    without = sum(1 for attempt in state.attempts[:-1] if attempt.status is not None and not attempt.request_id)
-    connect_s = state.attempts[-1].connect_s if state.attempts else None
-    return replace(request, answer=state.text, failed_attempts_without_id=without, connect_s=connect_s)
+async def _with_answers(
+    log: RequestLog, numbers: Mapping[str, int], known: Mapping[str, PastRequest | None]
+) -> dict[str, PastRequest]:
+    """Return requests (run_id: number) with whole answers, connection times and attempts without a request_id."""
+    if not numbers:
+        return {}
+    stored = await log.stored(sorted(numbers.values()))
+    return await asyncio.to_thread(_add_answers, stored, known)
+
+
+def _add_answers(stored: Sequence[StoredRun], known: Mapping[str, PastRequest | None]) -> dict[str, PastRequest]:
+    found: dict[str, PastRequest] = {}
+    for run in stored:
+        request = known.get(run.record.run_id)
+        if request is None:
+            continue
+        state = run.state()
+        without = sum(1 for attempt in state.attempts[:-1] if attempt.status is not None and not attempt.request_id)
+        connect_s = state.attempts[-1].connect_s if state.attempts else None
+        found[run.record.run_id] = replace(
+            request, answer=state.text, failed_attempts_without_id=without, connect_s=connect_s
+        )
+    return found

@@ -46,7 +46,9 @@ class LintService:
     async def judge(
         self, document: Document, endpoint: Endpoint, counter: TokenEstimator, retries: RetryPolicy
     ) -> tuple[Finding, ...]:
-        """Return the findings that were not dismissed, worst first."""
+        """Return the findings that were not dismissed, worst first; none for a prompt that is still empty."""
+        if not any(message.content or message.tool_calls for message in document.messages):
+            return ()
         setting = LintContext(
             rates=endpoint.rates,
             plan=endpoint.plan,

@@ -11,7 +11,7 @@ from playground.prefix_cache.block_size import BlockSizeEstimator
 from playground.prefix_cache.hypotheses import ROUTINGS, SLOTS, Hypotheses, Reach, Rendering, ReportOutcome
 from playground.prefix_cache.index import PrefixIndex, Sent
 from playground.prefix_cache.interval import ForecastInterval, Residuals, interval
-from playground.prefix_cache.match_tree import MatchNode, MatchTree
+from playground.prefix_cache.match_tree import MatchNode, MatchTree, depths_of
 from playground.prefix_cache.parameters import that_may_matter
 from playground.prefix_cache.prefix_size import Anchor, Measure, PrefixSizer, Size
 from playground.prefix_cache.similarity import PromptFamilyMatcher
@@ -114,12 +114,13 @@ class _SlotStates:
         """Return the state that serves a prompt, and the saved one that it would replace the slot's by."""
         if self.current < 0:
             return []
-        common, own = tree.shared(path, self.current, answers=True), tree.length(self.current)
+        depths = depths_of(path)
+        common, own = tree.shared(depths, self.current, answers=True), tree.length(self.current)
         if common > 0.1 * length and common >= 0.5 * own:
             return [self.current]
         best, keep, shared = None, common / max(own, 1), common
         for number in self.saved:
-            other, size = tree.shared(path, number, answers=True), tree.length(number)
+            other, size = tree.shared(depths, number, answers=True), tree.length(number)
             if size and other / size >= 0.25 and other / size > keep and other > shared:
                 best, keep, shared = number, other / size, other
         return [self.current, -1] if best is None else [best, best]
@@ -287,12 +288,12 @@ class EndpointCacheModel:
         last = len(self._requests) - TRACKED
         distances = [known.get(step.newest, 0.0 if step.newest >= last else 1e12) for step in steps]
         groups = [at for at, step in enumerate(steps) if at + 1 == len(steps) or steps[at + 1].newest != step.newest]
-        slots = {}
+        slots, depths = {}, depths_of(path)
         for count in SLOTS:
             held = self._slots.get((order, count), [])
             if not count:
                 held = self._states.get(order, _SlotStates()).held(tree, path, sizer.length)[:1]
-            shared = (tree.shared(path, number, answers=rendering.answers) for number in held if self._knows(number))
+            shared = (tree.shared(depths, number, answers=rendering.answers) for number in held if self._knows(number))
             slots[count] = max(shared, default=0)
         return Reach(steps, sizer.size, ages, distances, slots, groups)
 
@@ -373,8 +374,8 @@ class EndpointCacheModel:
     def _use_slot(self, order: Order, slots: int, number: int, text: str) -> None:
         held = self._slots.setdefault((order, slots), [])
         tree = self._trees[order]
-        path = tree.path(text)
-        shared = [(tree.shared(path, other, answers=True), at) for at, other in enumerate(held)]
+        depths = depths_of(tree.path(text))
+        shared = [(tree.shared(depths, other, answers=True), at) for at, other in enumerate(held)]
         most, at = max(shared, default=(0, 0))
         if held and most >= 0.1 * len(text):
             del held[at]

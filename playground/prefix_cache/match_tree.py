@@ -7,6 +7,7 @@ request that shares it: when that part was last used.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from playground.prefix_cache.text_compare import common_prefix
@@ -54,6 +55,11 @@ class MatchStep:
     depth: int
     newest: int
     count: int
+
+
+def depths_of(path: Iterable[tuple[MatchNode, int]]) -> dict[int, int]:
+    """Return the depth that a path reaches in each of its nodes, by the node's identity."""
+    return {id(node): depth for node, depth in path}
 
 
 class MatchTree:
@@ -172,12 +178,11 @@ class MatchTree:
             found.append(MatchStep(depth, newest, count))
         return found
 
-    def shared(self, path: list[tuple[MatchNode, int]], number: int, *, answers: bool) -> int:
-        """Return how many code points the text of a path shares with one request."""
+    def shared(self, depths: Mapping[int, int], number: int, *, answers: bool) -> int:
+        """Return how many code points the text of a path shares with one request. `depths`: see `depths_of`."""
         ends = self._ends.get(number)
         if ends is None:
             return 0
-        depths = {id(node): depth for node, depth in path}
         node: MatchNode | None = ends[1] if answers else ends[0]
         limit = node.depth if node is not None else 0
         while node is not None:

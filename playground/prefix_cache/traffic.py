@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from playground.prefix_cache.endpoint_model import CacheUsage
 from playground.prompt.document import Json
+from playground.prompt.json_bounds import JsonBoundsError, loads
 
 MAX_LINE_BYTES = 64_000_000
 
@@ -46,6 +46,7 @@ class TrafficRecord:
         return str(self.request.get("model") or "")
 
 
+MAX_TRAFFIC_BYTES = 512 * 1024 * 1024
 Foreign = Callable[[str], TrafficRecord | None]
 """Reads a line of another format. Returns None for an unknown format; raises ValueError for a bad line."""
 
@@ -56,9 +57,12 @@ def read_traffic(path: Path, foreign: Foreign | None = None) -> Iterator[Traffic
     `foreign` reads lines that have no `request`, for example of an export of the log.
     """
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(MAX_TRAFFIC_BYTES + 1)
     except OSError as error:
         raise TrafficError(f"{path} cannot be read: {error.strerror or error}.") from error
+    if len(data) > MAX_TRAFFIC_BYTES:
+        raise TrafficError(f"{path} is larger than {MAX_TRAFFIC_BYTES // 1024 // 1024} MiB.")
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -78,9 +82,11 @@ def _har(text: str) -> Iterator[TrafficRecord] | None:
     if not head.startswith("{") or '"log"' not in head:
         return None
     try:
-        value = json.loads(text)
+        value = loads(text, max_bytes=MAX_TRAFFIC_BYTES, finite=False)
         entries = value["log"]["entries"]
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError):
+        return None
+    if not isinstance(entries, list):
         return None
     return (record for number, entry in enumerate(entries, start=1) for record in _har_entry(entry, number))
 
@@ -91,14 +97,14 @@ def _har_entry(entry: Json, number: int) -> Iterator[TrafficRecord]:
     if request is None or response is None or request.get("method") != "POST":
         return
     try:
-        body = json.loads(str((_object(request.get("postData")) or {}).get("text") or ""))
-    except (ValueError, RecursionError):
+        body = loads(str((_object(request.get("postData")) or {}).get("text") or ""))
+    except ValueError:
         return
     if not isinstance(body, dict) or not isinstance(body.get("messages"), list):
         return
     try:
         at = datetime.fromisoformat(str(_field(entry, "startedDateTime"))).timestamp()
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise TrafficError(f"entry {number}: startedDateTime is not a time.") from error
     status = response.get("status")
     content = str((_object(response.get("content")) or {}).get("text") or "")
@@ -116,8 +122,8 @@ def _answer(content: str) -> Mapping[str, Json]:
     """Return a completion's JSON; the events of a stream are joined."""
     if not content.lstrip().startswith("data:"):
         try:
-            value = json.loads(content)
-        except (ValueError, RecursionError):
+            value = loads(content)
+        except ValueError:
             return {}
         return value if isinstance(value, dict) else {}
     text, usage = [], None
@@ -126,8 +132,8 @@ def _answer(content: str) -> Mapping[str, Json]:
         if not line.startswith("data:"):
             continue
         try:
-            chunk = _object(json.loads(line[5:]))
-        except (ValueError, RecursionError):
+            chunk = _object(loads(line[5:]))
+        except ValueError:
             continue
         if chunk is None:
             continue
@@ -189,8 +195,10 @@ def usage_of(usage: Mapping[str, Json], message: Mapping[str, Json] | None) -> C
 
 def _record(line: str, number: int, foreign: Foreign | None) -> TrafficRecord:
     try:
-        value = json.loads(line)
-    except (ValueError, RecursionError) as error:
+        value = loads(line)
+    except JsonBoundsError as error:
+        raise TrafficError(f"line {number}: {error}") from error
+    except ValueError as error:
         raise TrafficError(f"line {number}: not JSON.") from error
     if not isinstance(value, dict):
         raise TrafficError(f"line {number}: not a JSON object.")

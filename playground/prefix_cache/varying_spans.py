@@ -106,18 +106,21 @@ Body = Mapping[str, Json]
 Estimate = Callable[[str], float]
 
 
-def varying_spans(bodies: Sequence[Body], *, tokens: Estimate | None = None) -> list[VaryingSpan]:
+def varying_spans(
+    bodies: Sequence[Body], *, tokens: Estimate | None = None, groups: Sequence[Sequence[int]] | None = None
+) -> list[VaryingSpan]:
     """Return every span that varies between requests of one program, family by family, in the order of the prompt.
 
     Args:
         bodies: request bodies, oldest first. Bodies of several programs may be mixed. Invalid ones are ignored.
         tokens: ≈ tokens of a text; default: `estimate`, a quarter of its UTF-8 bytes or a third of its code points.
+        groups: the result of `families`, if it is known.
 
     Questions at the end of a prompt and new turns of a conversation vary by nature and are not reported.
     """
     count = tokens or estimate
     found: list[VaryingSpan] = []
-    for number, members in enumerate(families(bodies)):
+    for number, members in enumerate(families(bodies) if groups is None else groups):
         if len(members) > 1:
             first = len(found)
             spans = list(_Family([bodies[index] for index in members], members, count).spans())

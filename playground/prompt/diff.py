@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import Literal
@@ -12,6 +14,88 @@ from playground.prompt.document import Document, Message
 Sign = Literal["head", "same", "gone", "come", "skipped"]
 AROUND = 2
 """Number of unchanged lines displayed before and after a change."""
+
+
+MOST_STEPS = 100_000
+"""Steps (pairs of equal items, times the items of the shorter part) up to which difflib compares two parts."""
+
+Opcode = tuple[Literal["equal", "replace"], int, int, int, int]
+"""Items [a, b) of the old sequence correspond to [c, d) of the new one."""
+
+
+def opcodes(old: Sequence[Hashable], new: Sequence[Hashable]) -> Iterator[Opcode]:
+    """Yield the difference of two sequences; all items of both are covered, in order.
+
+    Unlike difflib, it takes less than quadratic time: what many equal items make expensive is divided at items that
+    occur once in both; a part without such items is replaced whole.
+    """
+    first = _common(old, new)
+    last = _common(old[first:][::-1], new[first:][::-1])
+    if first:
+        yield "equal", 0, first, 0, first
+    yield from _between(old, new, first, len(old) - last, first, len(new) - last)
+    if last:
+        yield "equal", len(old) - last, len(old), len(new) - last, len(new)
+
+
+def _common(one: Sequence[Hashable], other: Sequence[Hashable]) -> int:
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((at for at, (left, right) in pairs if left != right), min(len(one), len(other)))
+
+
+def _between(old: Sequence[Hashable], new: Sequence[Hashable], a: int, b: int, c: int, d: int) -> Iterator[Opcode]:
+    """Yield the difference of old[a:b] and new[c:d], which differ at both ends."""
+    before, after = Counter(old[a:b]), Counter(new[c:d])
+    pairs = sum(count * after[item] for item, count in before.items())
+    if not pairs:
+        if a < b or c < d:
+            yield "replace", a, b, c, d
+        return
+    if pairs * min(b - a, d - c) <= MOST_STEPS:
+        for tag, i, j, k, m in SequenceMatcher(None, old[a:b], new[c:d], autojunk=False).get_opcodes():
+            yield "equal" if tag == "equal" else "replace", a + i, a + j, c + k, c + m
+        return
+    anchors = _anchors(old, new, a, b, c, d, before, after)
+    if not anchors:
+        yield "replace", a, b, c, d
+        return
+    for i, k in (*anchors, (b, d)):
+        if i < a or k < c:
+            continue  # inside the equal items after the anchor before
+        yield from _between(old, new, a, i, c, k)
+        a, c = i, k
+        while a < b and c < d and old[a] == new[c]:
+            a, c = a + 1, c + 1
+        if a > i:
+            yield "equal", i, a, k, c
+
+
+def _anchors(
+    old: Sequence[Hashable],
+    new: Sequence[Hashable],
+    a: int,
+    b: int,
+    c: int,
+    d: int,
+    before: Counter[Hashable],
+    after: Counter[Hashable],
+) -> list[tuple[int, int]]:
+    """Return the positions of items that occur once in both parts, the longest sequence that rises in both."""
+    places = {item: at for at, item in enumerate(new[c:d], c) if after[item] == 1}
+    unique = [(at, places[item]) for at, item in enumerate(old[a:b], a) if before[item] == 1 and item in places]
+    tails: list[int] = []
+    ends: list[int] = []
+    previous: list[int] = []
+    for number, (_, at) in enumerate(unique):
+        length = bisect_left(tails, at)
+        previous.append(ends[length - 1] if length else -1)
+        tails[length : length + 1], ends[length : length + 1] = [at], [number]
+    found: list[tuple[int, int]] = []
+    number = ends[-1] if ends else -1
+    while number >= 0:
+        found.append(unique[number])
+        number = previous[number]
+    return found[::-1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +133,7 @@ def _broken(json_text: str) -> list[str]:
 
 def _messages(before: Document, after: Document) -> Iterator[DiffRow]:
     old, new = before.messages, after.messages
-    for tag, a, b, c, d in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
+    for tag, a, b, c, d in opcodes(old, new):
         if tag == "equal":
             continue
         pairs = max(b - a, d - c)
@@ -73,7 +157,7 @@ def _text(message: Message | None) -> list[str]:
 
 
 def line_changes(old: list[str], new: list[str]) -> Iterator[DiffRow]:
-    for tag, a, b, c, d in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
+    for tag, a, b, c, d in opcodes(old, new):
         if tag == "equal":
             yield from _unchanged(old[a:b], first=a == 0, last=b == len(old))
         else:

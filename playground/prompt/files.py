@@ -6,8 +6,10 @@ A document is saved in the format in which it was opened: `FileFormat`.
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path as FilePath
 from typing import Literal, TypeAlias, get_args
 
 from playground.prompt.document import ROLES, Document, Json, Message, Role, Tool, ToolCall
@@ -67,6 +69,24 @@ class FileFormat:
 
 
 PROMPT_FORMAT = FileFormat()
+
+
+def read_input(name: str, field: str = "FILE", max_bytes: int = MAX_FILE_BYTES) -> bytes:
+    """Return the bytes of a file or pipe that a command line names; `-` is standard input.
+
+    Raises InputError if it cannot be read or is larger than `max_bytes`. Reads no more than that of a device.
+    """
+    try:
+        if name == "-":
+            data = sys.stdin.buffer.read(max_bytes + 1)
+        else:
+            with FilePath(name).open("rb") as file:
+                data = file.read(max_bytes + 1)
+    except OSError as error:
+        raise InputError(FieldError((field,), f"{name} cannot be read: {error.strerror or error}.")) from None
+    if len(data) > max_bytes:
+        raise InputError(FieldError((field,), f"{name} is larger than {max_bytes // 1024 // 1024} MiB."))
+    return data
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,7 +48,9 @@ class AccessPolicy:
         path = target.split(b"?", 1)[0].decode("latin-1")
         base = self.public_path
         if path != base and not path.startswith(base + "/"):
-            return AccessRefusal(404, f"The Recorder forwards paths under {base or '/'} only.")
+            # The token must not be in the response.
+            where = f"{self.base_path or '/'}, after the token of the base URL" if self.token else base or "/"
+            return AccessRefusal(404, f"The Recorder forwards paths under {where} only.")
         return None
 
     def upstream_target(self, target: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""Finds the end of an HTTP/1.1 message body, so that its bytes can be forwarded as they are (RFC 9112, section 6)."""
+"""Finds the end of an HTTP/1.1 message body, so that its bytes can be forwarded unchanged (RFC 9112, section 6)."""
 
 from __future__ import annotations
 

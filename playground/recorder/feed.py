@@ -49,7 +49,6 @@ class RecordingFeed:
 
     Args:
         command: the command line of the recording process.
-        setup: its first message.
         on_problem: receives messages for the user.
         on_line: receives a line about each exchange that is in the log.
     """
@@ -57,11 +56,11 @@ class RecordingFeed:
     def __init__(
         self,
         command: Sequence[str],
-        setup: Setup,
         on_problem: Callable[[str], None],
         on_line: Callable[[str], None] = lambda _line: None,
     ) -> None:
-        self._command, self._setup, self._on_problem, self._on_line = command, setup, on_problem, on_line
+        self._command, self._on_problem, self._on_line = command, on_problem, on_line
+        self._setup: Setup | None = None
         self._process: asyncio.subprocess.Process | None = None
         self._reading: asyncio.Task[None] | None = None
         self._ready = asyncio.Event()
@@ -70,12 +69,37 @@ class RecordingFeed:
         self._kept: dict[str, list[bytes]] = {}
         """Messages of the exchanges that are not in the log."""
         self._kept_bytes = 0
-        self._closing = self._late = self._overloaded = False
+        self._closing = self._finished = self._late = self._overloaded = False
         self._deaths: list[float] = []
 
-    async def start(self) -> None:
-        """Start the recording process and wait until it has opened the log."""
-        await self._launch()
+    async def launch(self) -> None:
+        """Start a recording process. To be called early: it takes as long as the rest of the start.
+
+        A later process gets the messages of all exchanges that are not in the log.
+        """
+        pipe = asyncio.subprocess.PIPE
+        # In a separate session: Ctrl+C in the terminal must not end it before the last exchange is written.
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *self._command, stdin=pipe, stdout=pipe, start_new_session=True
+            )
+        except OSError as error:
+            self._on_problem(f"The recording process did not start: {error}. Nothing is recorded.")
+            self._ready.set()
+            return
+        assert process.stdin is not None
+        process.stdin.transport.set_write_buffer_limits(high=0)
+        self._process = process
+        self._send_all()
+        self._reading = asyncio.create_task(self._read(process), name="recorder: recording process")
+
+    async def start(self, setup: Setup) -> None:
+        """Send the first message and wait until the recording process has opened the log."""
+        self._setup = setup
+        if self._process is None and not self._deaths:
+            await self.launch()
+        else:
+            self._send_all()
         with suppress(TimeoutError):
             async with asyncio.timeout(READY_S):
                 await self._ready.wait()
@@ -124,6 +148,8 @@ class RecordingFeed:
         self._closing = True
         self._flush()
         if self._process is not None and self._process.stdin is not None:
+            if self._setup is None:  # the start was given up: there is nothing to write
+                self._process.kill()
             self._process.stdin.close()
         if self._reading is not None:
             await self._reading
@@ -149,24 +175,12 @@ class RecordingFeed:
             self._late = self._late and self._backlog() > 0
         self._pending.clear()
 
-    async def _launch(self) -> None:
-        """Start a recording process and give it the messages of all exchanges that are not in the log."""
-        pipe = asyncio.subprocess.PIPE
-        # A session of its own: Ctrl+C in the terminal must not end it before the last exchange is written.
-        try:
-            process = await asyncio.create_subprocess_exec(
-                *self._command, stdin=pipe, stdout=pipe, start_new_session=True
-            )
-        except OSError as error:
-            self._on_problem(f"The recording process did not start: {error}. Nothing is recorded.")
-            self._ready.set()
-            return
-        assert process.stdin is not None
-        process.stdin.transport.set_write_buffer_limits(high=0)
-        self._process = process
-        self._setup.replayed = list(self._kept)
-        process.stdin.write(b"".join((frame(self._setup), *(data for kept in self._kept.values() for data in kept))))
-        self._reading = asyncio.create_task(self._read(process), name="recorder: recording process")
+    def _send_all(self) -> None:
+        """Send the setup and the messages of all exchanges that are not in the log."""
+        if self._setup is not None and self._process is not None and self._process.stdin is not None:
+            self._setup.replayed = list(self._kept)
+            messages = [data for kept in self._kept.values() for data in kept]
+            self._process.stdin.write(b"".join((frame(self._setup), *messages)))
 
     async def _read(self, process: asyncio.subprocess.Process) -> None:
         """Follow what the recording process reports, until it ends."""
@@ -178,7 +192,7 @@ class RecordingFeed:
         self._ready.set()
         self._process = None
         self._pending.clear()
-        if self._closing and status == 0:
+        if self._closing and (self._finished or self._setup is None):
             return
         now = time.monotonic()
         self._deaths = [*(death for death in self._deaths if now - death < RESTARTS_S), now]
@@ -186,7 +200,7 @@ class RecordingFeed:
             self._on_problem(f"The recording process ends repeatedly (exit status {status}). Nothing is recorded.")
             return
         self._on_problem(f"The recording process ended (exit status {status}) and is started again.")
-        await self._launch()
+        await self.launch()
         if self._closing:
             await self._finish()
 
@@ -199,6 +213,7 @@ class RecordingFeed:
     def _take(self, report: dict[str, object]) -> None:
         if report.get("ready"):
             self._ready.set()
+        self._finished = bool(report.get("finished"))
         exchange = report.get("ended")
         if isinstance(exchange, str):
             self._drop(exchange)

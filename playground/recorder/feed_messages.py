@@ -1,7 +1,7 @@
 """Messages from the forwarding process to the recording process: MessagePack arrays with a length in front.
 
-The recording process answers with JSON lines: `{"ready": true}` once, and `{"ended": EXCHANGE, "line": TEXT}` when an
-exchange is in the log.
+The recording process answers with JSON lines: `{"ready": true}` once, `{"ended": EXCHANGE, "line": TEXT}` when an
+exchange is in the log, and `{"finished": true}` last, when everything is written.
 """
 
 from __future__ import annotations

@@ -30,6 +30,8 @@ Outcome = Literal["complete", "upstream_cut", "caller_gone", "upstream_unreachab
 
 MARK = (b"X-Electron-Playground", b"recorder")
 """Header of responses that the Recorder made itself."""
+BODY_WAIT_S = 1.0
+"""Longest wait for the rest of a request's body after the endpoint could not be reached."""
 MAX_RESENT_BYTES = 8_388_608
 """A request up to this size is sent again if a reused connection turns out to be closed."""
 
@@ -184,9 +186,11 @@ class _Exchange:
             if self._is_gone:
                 self._end("caller_gone", "")
                 return False
-            self._end("upstream_cut" if self._has_begun else "upstream_unreachable", str(error))
             if not self._has_begun:
                 _refuse(self._caller, AccessRefusal(502, str(error)))
+            if self._seen is None:
+                await self._receive_body()
+            self._end("upstream_cut" if self._has_begun else "upstream_unreachable", str(error))
             # After a part of the response, the connection is closed without its end: the caller sees the cut.
             return False
         finally:
@@ -204,13 +208,34 @@ class _Exchange:
             self._upstream.close()
 
     def _end(self, outcome: Outcome, detail: str) -> None:
-        if self._seen is None:  # no byte was forwarded
-            self._seen = self._observe()
+        if self._seen is None:  # no byte was forwarded; the received part of the request is recorded
+            seen = self._seen = self._observe()
+            with suppress(_CallerGone):
+                seen.request_data(self._body_piece(self._caller.received())[1])
+            if self._framer.ended:
+                seen.request_end()
         self._seen.end(outcome, detail)
 
     def _observe(self) -> ExchangeObserver:
         request = self._request
         return self._recorder.observer.begin(request.method.decode(), request.target.decode("latin-1"), request.fields)
+
+    async def _receive_body(self) -> None:
+        """Read a body that cannot be forwarded: the request is recorded with its failure. Waits BODY_WAIT_S at most."""
+        seen = self._seen = self._observe()
+        with suppress(TimeoutError, OSError, _CallerGone):
+            async with asyncio.timeout(BODY_WAIT_S):
+                data = self._caller.received()
+                while True:
+                    _, payload = self._body_piece(data)
+                    if payload:
+                        seen.request_data(payload)
+                    if self._framer.ended:
+                        break
+                    data = await self._caller.read()
+                    if not data:
+                        return
+                seen.request_end()
 
     async def _forward(self) -> bool:
         self._upstream = await self._pool.acquire()

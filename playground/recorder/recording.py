@@ -66,7 +66,7 @@ class Recording:
 
     Args:
         log: None: no log can be opened; everything is discarded.
-        on_ended: called with each request that has ended and is in the log.
+        on_ended: called with each request that has ended and is in the log; the state is None if it cannot be recorded.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Recording:
         log: RecordingLog | None,
         model: CacheModel | None,
         on_problem: Callable[[str], None],
-        on_ended: Callable[[str, RunState], None] = lambda _run_id, _state: None,
+        on_ended: Callable[[str, RunState | None], None] = lambda _run_id, _state: None,
     ) -> None:
         self._log, self._model, self._on_problem, self._on_ended = log, model, on_problem, on_ended
         self._open: dict[str, _Run] = {}
@@ -139,6 +139,7 @@ class Recording:
                 await self._log.set_explanation(run_id, run.explanation)
         except Exception as error:  # the log reports expected failures itself; forwarding continues in any case
             self._on_problem(f"A request is not recorded: {type(error).__name__}: {error}")
+            self._on_ended(run_id, None)
         finally:
             self._ending.discard(run_id)
             if len(self._ending) < MAX_UNWRITTEN:

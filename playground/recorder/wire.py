@@ -1,4 +1,4 @@
-"""TCP connections and HTTP/1.1 heads for forwarding: heads are validated and passed on as they were received.
+"""TCP connections and HTTP/1.1 heads for forwarding: heads are validated and passed on unchanged.
 
 Server and client libraries parse for applications: they drop informational responses, trailers and the case of header
 names, and cost several times as much as copying.
@@ -193,7 +193,7 @@ class Wire(asyncio.Protocol):
         return True
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Wake whoever waits."""
+        """End all waits."""
         self._lost, self._error = True, exc
         self._close()
         _wake(self._draining)
@@ -283,7 +283,7 @@ class Wire(asyncio.Protocol):
             raise ConnectionResetError("the connection is closed") from self._error
 
     async def reset(self) -> None:
-        """Send what was written, then reset the connection: the other side sees that a body without a length broke."""
+        """Flush, then reset the connection: the other side sees that a body without a length broke."""
         self.transport.set_write_buffer_limits(high=0)
         with suppress(OSError):
             await self.drain()

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sqlite3
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from hashlib import blake2b
 from itertools import chain, pairwise
 
 import msgspec
 
 _decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_decode_manifest = msgspec.msgpack.Decoder().decode
 _decode_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _BETWEEN = re.compile(rb"[ \t\r\n,]*")
 _KNOWN_BY = 48
@@ -144,6 +146,7 @@ class Keeper:
         self._elements: dict[bytes, tuple[int, ...]] = {}
         self._uses: Counter[int] = Counter()
         self._deletions = -1
+        self._first = self._next = 1
 
     def begin(self) -> None:
         """Begin a transaction: drop cached parts that were deleted since the last one, here or in another process."""
@@ -151,12 +154,21 @@ class Keeper:
         if deletions != self._deletions or max(len(self._parts), len(self._elements)) > _AT_HAND:
             self.forget_all()
             self._deletions = deletions
+        self._first = _first_id(self._connection)
+        newest = self._connection.execute("SELECT max(id) FROM part_uses").fetchone()[0]
+        self._next = max(self._first, (newest or 0) + 1)
 
     def end(self) -> None:
         """End a transaction, before it is committed."""
         # By id, since neighbours are on the same page.
         counted = sorted((id_, n) for id_, n in self._uses.items())
-        self._connection.executemany("UPDATE parts SET uses = uses + ? WHERE id = ?", ((n, id_) for id_, n in counted))
+        self._connection.executemany(
+            "INSERT INTO part_uses (id, uses) VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET uses = uses + excluded.uses",
+            (pair for pair in counted if pair[0] >= self._first),
+        )
+        if self._first > 1:
+            old = ((n, id_) for id_, n in counted if id_ < self._first)
+            self._connection.executemany("UPDATE parts SET uses = uses + ? WHERE id = ?", old)
         self._uses.clear()
 
     def forget_all(self) -> None:
@@ -168,9 +180,40 @@ class Keeper:
 
     def keep(self, data: bytes) -> bytes:
         """Store `data`; return the manifest with which `Joiner` finds it. Call between `begin` and `end`."""
+        return msgspec.msgpack.encode(self._keep(data))
+
+    def keep_body(self, body: bytes, message: bytes, question: str) -> bytes:
+        """Store `body` like `keep`, but without the question in this message, its last user message."""
+        for style, to_ascii in _QUESTION_STYLES.items():
+            literal = json.dumps(question, ensure_ascii=to_ascii).encode("utf-8", "surrogatepass")
+            at = message.rfind(literal)
+            if at >= 0 and len(literal) >= _LONG_LITERAL and _QUESTION not in body:
+                at += body.rfind(message)
+                without = body[:at] + _QUESTION + body[at + len(literal) :]
+                return msgspec.msgpack.encode((self._keep(without), style))
+        return self.keep(body)
+
+    def keep_document(self, document: bytes, body: bytes) -> bytes:
+        """Store `document` like `keep`, but without the long string literals that `body` also has."""
+        known = {literal: place for place, literal in enumerate(_literals(body))}
+        cut = _split(document)
+        places: list[int] = []
+        for at in range(1, len(cut), 2):
+            place = known.get(cut[at])
+            if place is None:
+                cut[at] = b'"%b"' % cut[at]
+            else:
+                cut[at] = _LEFT_OUT
+                places.append(place)
+        if not places or b"\0" in document:
+            return self.keep(document)
+        in_order = places == list(range(len(places)))
+        return msgspec.msgpack.encode((self._keep(b"".join(cut)), len(places) if in_order else places))
+
+    def _keep(self, data: bytes) -> list[int]:
         ids = list(chain.from_iterable(self._element(element) for element in elements(data)))
         self._uses.update(ids)
-        return msgspec.msgpack.encode(ids)
+        return ids
 
     def _element(self, element: bytes) -> tuple[int, ...]:
         name = digest(element)
@@ -183,20 +226,53 @@ class Keeper:
         name = digest(part)
         id_ = self._parts.get(name)
         if id_ is None:
-            id_ = self._parts[name] = self._insert(name, part) or self._find(name)
+            id_ = self._parts[name] = self._find(name) or self._insert(name, part)
         return id_
 
-    def _find(self, name: bytes) -> int:
-        return int(self._connection.execute("SELECT id FROM parts WHERE digest = ?", (name,)).fetchone()[0])
+    def _find(self, name: bytes) -> int | None:
+        row = self._connection.execute("SELECT id FROM part_digests WHERE digest = ?", (name,)).fetchone()
+        if row is None and self._first > 1:
+            row = self._connection.execute("SELECT id FROM parts WHERE digest = ?", (name,)).fetchone()
+        return None if row is None else int(row[0])
 
-    def _insert(self, name: bytes, part: bytes) -> int | None:
-        """Return None if it exists. Tried first: parts that are not cached are usually new."""
-        made = self._connection.execute("INSERT OR IGNORE INTO parts (digest, uses) VALUES (?, 0)", (name,))
-        if not made.rowcount:
-            return None
-        id_ = made.lastrowid
+    def _insert(self, name: bytes, part: bytes) -> int:
+        id_, self._next = self._next, self._next + 1
+        self._connection.execute("INSERT INTO part_digests (digest, id) VALUES (?, ?)", (name, id_))
         self._connection.execute("INSERT INTO part_data (id, data) VALUES (?, ?)", (id_, pack(part)))
         return id_
+
+
+def _first_id(connection: sqlite3.Connection) -> int:
+    """Return the first id in `part_uses`; parts with lower ids are in `parts`, from before version 6."""
+    return int(connection.execute("SELECT value FROM meta WHERE name = 'parts_from'").fetchone()[0])
+
+
+_LITERAL = re.compile(rb'"([^"\\]*(?:\\.[^"\\]*)*)"', re.DOTALL)
+
+
+def _split(text: bytes) -> list[bytes]:
+    """Split a JSON text: what is outside of string literals, a literal without quotes, and so on."""
+    if b'\\"' not in text:
+        cut = text.split(b'"')  # the same, but faster
+        if len(cut) % 2:
+            return cut
+    return _LITERAL.split(text)
+
+
+_LONG_LITERAL = 24
+_LEFT_OUT = b'"\0"'
+"""Replaces a literal that the body has. Like _split and _LONG_LITERAL, part of the file's format: never change it."""
+
+
+_QUESTION = b'"\\u0000question"'
+"""Replaces the question in a body. Never change it."""
+_QUESTION_STYLES = {"utf-8": False, "ascii": True}
+"""Ways of writing a question in JSON: escape all characters that are not ASCII?"""
+
+
+def _literals(body: bytes) -> list[bytes]:
+    """Return the different long string literals of a JSON text, in order, without quotes."""
+    return list(dict.fromkeys(found for found in _split(body)[1::2] if len(found) >= _LONG_LITERAL))
 
 
 def forget(connection: sqlite3.Connection, manifests: Iterable[bytes]) -> None:
@@ -204,14 +280,32 @@ def forget(connection: sqlite3.Connection, manifests: Iterable[bytes]) -> None:
     uses: Counter[int] = Counter()
     for manifest in manifests:
         uses.update(_ids(manifest))
+    start = _first_id(connection)
+    _forget(connection, "part_uses", {id_: n for id_, n in uses.items() if id_ >= start})
+    _forget(connection, "parts", {id_: n for id_, n in uses.items() if id_ < start})
+
+
+def _forget(connection: sqlite3.Connection, table: str, uses: dict[int, int]) -> None:
     ids = sorted(uses)  # neighbors are on the same page
-    connection.executemany("UPDATE parts SET uses = uses - ? WHERE id = ?", ((uses[id_], id_) for id_ in ids))
+    connection.executemany(f"UPDATE {table} SET uses = uses - ? WHERE id = ?", ((uses[id_], id_) for id_ in ids))
     for first in range(0, len(ids), _AT_ONCE):
         among = ", ".join(map(str, ids[first : first + _AT_ONCE]))
-        rows = connection.execute(f"SELECT id FROM parts WHERE id IN ({among}) AND uses <= 0").fetchall()
+        rows = connection.execute(f"SELECT id FROM {table} WHERE id IN ({among}) AND uses <= 0").fetchall()
         unused = ", ".join(str(row[0]) for row in rows)
-        for table in ("part_data", "parts"):
-            connection.execute(f"DELETE FROM {table} WHERE id IN ({unused})")
+        if table == "part_uses":
+            _forget_digests(connection, unused)
+        connection.execute(f"DELETE FROM part_data WHERE id IN ({unused})")
+        connection.execute(f"DELETE FROM {table} WHERE id IN ({unused})")
+
+
+def _forget_digests(connection: sqlite3.Connection, ids: str) -> None:
+    for id_, data in connection.execute(f"SELECT id, data FROM part_data WHERE id IN ({ids})").fetchall():
+        try:
+            name = digest(unpack(data))
+        except (zlib.error, TypeError):  # damaged
+            connection.execute("DELETE FROM part_digests WHERE id = ?", (id_,))
+        else:
+            connection.execute("DELETE FROM part_digests WHERE digest = ? AND id = ?", (name, id_))
 
 
 class Joiner:
@@ -221,9 +315,33 @@ class Joiner:
         self._connection = connection
         self._read: dict[int, bytes] = {}
 
+    @property
+    def size(self) -> int:
+        """Return the number of cached parts."""
+        return len(self._read)
+
     def join(self, manifest: bytes) -> bytes:
         """Return the bytes of this manifest."""
-        return b"".join(self._part(id_) for id_ in _ids(manifest))
+        return b"".join([self._part(id_) for id_ in _ids(manifest)])
+
+    def join_body(self, manifest: bytes, question: str) -> bytes:
+        """Return the bytes that `Keeper.keep_body` stored. `join` alone leaves the question out."""
+        data = self.join(manifest)
+        value = _decode_manifest(manifest)
+        if not value or not isinstance(value[0], list):
+            return data
+        literal = json.dumps(question, ensure_ascii=_QUESTION_STYLES[value[1]]).encode("utf-8", "surrogatepass")
+        return data.replace(_QUESTION, literal, 1)
+
+    def join_document(self, manifest: bytes, body: bytes) -> bytes:
+        """Return the bytes that `Keeper.keep_document` stored. Raises ValueError if they do not fit the body."""
+        places = _places_of(manifest)
+        between = self.join(manifest).split(_LEFT_OUT) if places else [self.join(manifest)]
+        if len(between) != len(places) + 1:
+            raise ValueError("the document does not fit the body")
+        literals = _literals(body) if places else []
+        found = [b'"%b"%b' % (literals[place], after) for place, after in zip(places, between[1:], strict=True)]
+        return b"".join((between[0], *found))
 
     def _part(self, id_: int) -> bytes:
         if id_ not in self._read:
@@ -233,4 +351,17 @@ class Joiner:
 
 
 def _ids(manifest: bytes) -> list[int]:
-    return msgspec.msgpack.decode(manifest, type=list[int])
+    ids = _decode_manifest(manifest)
+    if ids and isinstance(ids[0], list):
+        ids = ids[0]
+    if not isinstance(ids, list):
+        raise ValueError("not a list of parts")
+    return ids
+
+
+def _places_of(manifest: bytes) -> Sequence[int]:
+    """Return the places, in the body's literals, of the literals that a document's parts do not have."""
+    value = _decode_manifest(manifest)
+    if not value or not isinstance(value[0], list):
+        return ()
+    return range(value[1]) if isinstance(value[1], int) else list(value[1])

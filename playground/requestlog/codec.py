@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
 import zlib
+from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import accumulate, pairwise
 from json.encoder import encode_basestring, encode_basestring_ascii
@@ -26,6 +28,81 @@ class Block(msgspec.Struct, array_like=True):
     ascii: bool = False
     at: list[int] = msgspec.field(default_factory=list)
     texts: list[str] = msgspec.field(default_factory=list)
+
+
+class Stream(msgspec.Struct, array_like=True):
+    """A Block whose pairs' texts are a part of the answer, which is stored elsewhere.
+
+    `first`, `at`: microseconds, as in Block; `at` are byte planes of integers with `width` bytes. `start`: offset of
+    the texts in the answer; -1: they are in `texts`.
+    """
+
+    others: list[AnyEvent]
+    head: str = ""
+    tail: str = ""
+    ascii: bool = False
+    first: int = 0
+    width: int = 0
+    at: bytes | list[int] = b""
+    start: int = -1
+    lengths: bytes | list[int] = b""
+    texts: list[str] = msgspec.field(default_factory=list)
+
+
+_TYPES = {1: "B", 2: "H", 4: "I", 8: "Q"}
+
+
+def _stream(block: Block, answer: str) -> Stream:
+    made = Stream(block.others, block.head, block.tail, block.ascii)
+    if not block.texts:
+        return made
+    made.first, later = block.at[0], block.at[1:]
+    longest = max(later, default=0)
+    made.width = next((width for width in _TYPES if longest < 1 << 8 * width), 0)
+    if min(later, default=0) < 0 or not made.width:
+        made.at = later
+    else:
+        made.at = _planes(array(_TYPES[made.width], later), made.width)
+    made.start = answer.find("".join(block.texts))
+    if made.start < 0:
+        made.texts = block.texts
+    else:
+        lengths = [len(text) for text in block.texts]
+        made.lengths = bytes(lengths) if max(lengths) < 256 else lengths
+    return made
+
+
+def _planes(values: array[int], width: int) -> bytes:
+    if sys.byteorder == "big":
+        values.byteswap()
+    data = values.tobytes()
+    return b"".join(data[plane::width] for plane in range(width))
+
+
+def _of_planes(data: bytes, width: int) -> list[int]:
+    count = len(data) // width
+    mixed = bytearray(len(data))
+    for plane in range(width):
+        mixed[plane::width] = data[plane * count : (plane + 1) * count]
+    values = array(_TYPES[width], bytes(mixed))
+    if sys.byteorder == "big":
+        values.byteswap()
+    return values.tolist()
+
+
+def _block(stream: Stream, answer: str) -> Block:
+    block = Block(stream.others, stream.head, stream.tail, stream.ascii)
+    if stream.start >= 0:
+        ends = list(accumulate(stream.lengths, initial=stream.start))
+        if ends[-1] > len(answer):
+            raise ValueError("the answer is shorter than its pieces")
+        block.texts = [answer[start:end] for start, end in pairwise(ends)]
+    else:
+        block.texts = stream.texts
+    if block.texts:
+        later = _of_planes(stream.at, stream.width) if isinstance(stream.at, bytes) and stream.width else stream.at
+        block.at = [stream.first, *later]
+    return block
 
 
 def to_blocks(events: Sequence[AnyEvent]) -> list[Block]:
@@ -68,10 +145,11 @@ def _take_pairs(block: Block, events: Sequence[AnyEvent], at: int) -> int:
 
 def _template(raw: str, text: str) -> tuple[str, str, Callable[[str], str]]:
     """Return the text around a delta in a stream's raw events, and its quoting; empty if the delta is not in it."""
-    for quote in (encode_basestring, encode_basestring_ascii):
-        head, found, tail = raw.rpartition(f'"content":{quote(text)}')
-        if found:
-            return f'{head}"content":', tail, quote
+    for field in ('"content":', '"content": '):
+        for quote in (encode_basestring, encode_basestring_ascii):
+            head, found, tail = raw.rpartition(f"{field}{quote(text)}")
+            if found:
+                return f"{head}{field}", tail, quote
     return "", "", encode_basestring
 
 
@@ -118,6 +196,75 @@ def encode_events(events: Sequence[AnyEvent], level: int = 1) -> bytes:
         data = _JSON + json.dumps(msgspec.to_builtins(events)).encode("ascii")
     packer = zlib.compressobj(level, zdict=_COMMON)
     return _PRIMED + packer.compress(data) + packer.flush()
+
+
+_STREAM = b"\x04"
+"""First byte of the events of an ended run: then a CRC-32, and Streams deflated with _COMMON_STREAM and its ids."""
+_COMMON_STREAM = (
+    b'{"error": {"message": "", "type": "invalid_request_error", "param": null, "code": null, "status": }}'
+    b'{"error":{"message":"","type":"","param":null,"code":"rate_limit_exceeded"}}"tool_calls":[{"index":0,"id":"call_'
+    b'","type":"function","function":{"name":"","arguments":""}}]"reasoning_content":"logprobs":{"content":[{"token":"'
+    b'","bytes":[],"top_logprobs":[]}]}\xa7trouble\x8d\xa4kind\xa4http\xa5title\xb1Too many requests\xa6detail\xa0'
+    b"\xa6advice\xa0\xa6status\xcd\x01\xad\xaaerror_type\xc0\xa7details\x90\xafbody_request_id\xc0\xadretry_after_s"
+    b"\xc0\xa4body\xd9\xa4code\xc0\xaecontext_length\xc0\xa5stale\xc2\xaarequest_id\xd9$\x83\xa5event\xa6failed\xa2at"
+    b"\x83\xa5event\xa7stopped\xa2at\xcb?\x92\xb0content-encoding\xa4gzip\x92\xaeaccept-encoding\x92\xa3via"
+    b"\x92\xb9strict-transport-security\xd9,max-age=31536000; includeSubDomains; preload\x92\xaacf-ray"
+    b"\x92\xb3openai-organization\x92\xb4openai-processing-ms\x92\xacopenai-version\xaa2020-10-01\x92\xa4vary\xa6Origin"
+    b"\x92\xb6x-content-type-options\xa7nosniff\x92\xbbx-ratelimit-limit-requests\x92\xb9x-ratelimit-limit-tokens"
+    b"\x92\xbex-ratelimit-remaining-requests\x92\xbcx-ratelimit-remaining-tokens\x92\xbax-ratelimit-reset-requests"
+    b'\x92\xb8x-ratelimit-reset-tokens\x92\xafcf-cache-status\xa7DYNAMIC\x92\xa7alt-svc\xb3h3=":443"; ma=86400'
+    b"\x92\xabretry-after\x92\xaecontent-length\x92\xacaccess-control\x92\xacx-request-id\xd9$\x92\xb1transfer-encoding"
+    b"\xa7chunked\x92\xaaconnection\xaakeep-alive\x92\xacx-request-id\xd9$\x92\xadcache-control\xa8no-cache\x92"
+    b"\xa6server\xaacloudflare\x92\xa6server\xbaPython/3.11 aiohttp/3.14.5\x92\xa6server\xa7uvicorn\xa9connect_s\xcb?p"
+    b'\xa4data\xd9\xdb{"id": "chatcmpl-", "object": "chat.completion.chunk", "created": 17, "model": "electron", '
+    b'"choices": [{"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reason": null}]}'
+    b'{"id": "chatcmpl-", "object": "chat.completion.chunk", "created": 17, "model": "electron", "choices": [], "usage"'
+    b': {"prompt_tokens": , "completion_tokens": , "total_tokens": , "prompt_tokens_details": {"cached_tokens": 0}}}'
+    b'","system_fingerprint":"fp_","service_tier":"default","choices":[],"usage":{"prompt_tokens":,"completion_tokens":,'
+    b'"total_tokens":,"prompt_tokens_details":{"cached_tokens":}}}"choices":[{"index":0,"delta":{"role":"assistant",'
+    b'"content":"","refusal":null},"logprobs":null,"finish_reason":null}]}\xa4data\xa6[DONE]"choices":[{"index":0,"delta":'
+    b'{},"finish_reason":"length"}]}"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}'
+    b"\x91\x96\x92\x9a\x93\x9a\x93\x83\xa5event\xa7attempt\xa2at\xcb\x00\x00\x00\x00\x00\x00\x00\x00\xa7attempt\x01"
+    b"\x87\xa5event\xa7headers\xa2at\xcb?\xa6status\xcd\x01\xf4\xa6status\xcd\x01\xad\xa6status\xcc\xc8\xaarequest_id"
+    b"\xd9$\xaccontent_type\xb0application/json\xaccontent_type\xb1text/event-stream\xa7headers\x96\x92\xa4date\xbd"
+    b"Mon, Tue, Wed, Thu, Fri, Sat, Sun, 01 Jan 2026 GMT\xa7headers\x96\x92\xa4date\xbdMon, 23 Nov 2026 14:02:11 GMT"
+    b"\x92\xaccontent-type\xb1text/event-stream\x92\xaccontent-type\xd9\x1ftext/event-stream; charset=utf-8\x92\xb1"
+    b"transfer-encoding\xa7chunked\x92\xacx-request-id\xd9$\x92\xadcache-control\xa8no-cache\x92\xa6server\xa7uvicorn"
+    b"\xa9connect_s\xc0\x84\xa5event\xa7body_id\xa2at\xcb?\xa2id\xd9-chatcmpl-\xa5model\xa8electron\xa5model\xc0"
+    b'\xd9\xa8{"id":"chatcmpl-","object":"chat.completion.chunk","created":17,"model":"electron","choices":[{"index":0,'
+    b'"delta":{"content":\xb9},"finish_reason":null}]}\xc2\xce\x00\x02\xc4\x00\xc4\xa0\x90\x9a\x93\x83\xa5event\xa6finish'
+    b"\xa2at\xcb?\xa6reason\xa6length\xa2at\xcb?\xa6reason\xa4stop\x83\xa5event\xa5usage\xa2at\xcb?\xa5usage\x84"
+    b"\xadprompt_tokens\xcd\xb1completion_tokens\xactotal_tokens\xcd\xadcached_tokens\xc0\xadcached_tokens\xcd"
+    b"\x82\xa5event\xa9completed\x83\xa5event\xa9completed\xa2at\xcb?\xa8saw_done\xc3\xa0\xa0\xc2\x00\x00\xc4\x00\xff"
+    b"\xc4\x00\x90"
+)
+"""Preset dictionary: what servers and this program write around an answer. Never change it: files need it."""
+_stream_decoder: msgspec.msgpack.Decoder[list[Stream]] = msgspec.msgpack.Decoder(list[Stream])
+_LEVEL, _SMALL_WINDOW, _WINDOW, _MEMORY = 6, -13, -15, 6
+_CRC_BYTES = 4
+
+
+def encode_ended(events: Sequence[AnyEvent], answer: str, ids: str) -> bytes:
+    """Encode the events of an ended run; `decode_ended` needs the same answer and ids."""
+    try:
+        data = _encoder.encode([_stream(block, answer) for block in to_blocks(events)])
+    except UnicodeEncodeError:
+        return encode_events(events)
+    common = _COMMON_STREAM + ids.encode("utf-8", "replace")
+    window = _SMALL_WINDOW if len(data) + len(common) <= 1 << -_SMALL_WINDOW else _WINDOW
+    packer = zlib.compressobj(_LEVEL, wbits=window, memLevel=_MEMORY, zdict=common)
+    return _STREAM + zlib.crc32(data).to_bytes(_CRC_BYTES, "little") + packer.compress(data) + packer.flush()
+
+
+def decode_ended(blob: bytes, answer: str, ids: str) -> tuple[AnyEvent, ...]:
+    """Decode the events of an ended run. Raises ValueError or zlib.error if they are damaged."""
+    if blob[:1] != _STREAM:
+        return decode_events((blob,))
+    unpacker = zlib.decompressobj(wbits=_WINDOW, zdict=_COMMON_STREAM + ids.encode("utf-8", "replace"))
+    data = unpacker.decompress(blob[1 + _CRC_BYTES :])
+    if zlib.crc32(data) != int.from_bytes(blob[1 : 1 + _CRC_BYTES], "little"):
+        raise ValueError("damaged events")
+    return tuple(of_blocks([_block(stream, answer) for stream in _stream_decoder.decode(data)]))
 
 
 def decode_events(blobs: Iterable[bytes]) -> tuple[AnyEvent, ...]:

@@ -22,28 +22,35 @@ from playground.requestlog.filter import (
     UntilTerm,
     WordTerm,
 )
-from playground.requestlog.index import TEXTS
+from playground.requestlog.index import RUNS, SHIFT, TEXTS, query
 from playground.requestlog.records import PREVIEW_CHARS
-from playground.requestlog.rows import microseconds
-from playground.requestlog.search_text import ID_PIECES, expression, fold
+from playground.requestlog.rows import both_ids, microseconds
+from playground.requestlog.search_text import ID_PIECES, PIECES, fold, pieces
 from playground.requestlog.summary import TRAITS
 
-Value: TypeAlias = str | int
+Value: TypeAlias = str | int | bytes
 
-UNENDED = "SELECT number FROM runs INDEXED BY runs_owner WHERE owner IS NOT NULL"
-"""Condition for runs that are not in the search index yet."""
+_RUNS_OF = f"CROSS JOIN runs AS r ON r.number BETWEEN b.block << {SHIFT} AND (b.block << {SHIFT}) + {RUNS - 1}"
+_FOUND = (
+    f"SELECT r.number FROM search_blocks AS b {_RUNS_OF} WHERE may_hold(b.bits, ?) "
+    f"UNION SELECT r.number FROM open_blocks AS b {_RUNS_OF}"
+)
+"""Runs that may match a query of the text search, those that it does not index yet included."""
+_OPEN = f"r.number >> {SHIFT} IN (SELECT block FROM open_blocks)"
+_IN_BLOCKS = f"(r.number >> {SHIFT} IN (SELECT block FROM search_blocks WHERE may_hold(bits, ?)) OR {_OPEN})"
 
 
 @dataclass(frozen=True, slots=True)
 class RowSource:
-    """A SELECT of row numbers that include all matches. `ordered`: newest first.
+    """A SELECT of row numbers that include all matches.
 
-    `elements`: requests with one of these elements of prompts may match, too.
+    `query`: the query of the text search that finds the same. `elements`: requests with one of these elements of
+    prompts may match, too.
     """
 
     sql: str
     values: tuple[Value, ...] = ()
-    ordered: bool = False
+    query: str = ""
     elements: tuple[int, ...] = ()
 
 
@@ -137,26 +144,36 @@ def _id(term: IdTerm) -> Condition:
     # Ids are ASCII, for which SQLite's LIKE ignores case.
     if _RUN_ID.fullmatch(term.part):
         # The search does not index run ids; a whole one is found by the table's own index.
-        row = "(r.run_id = ? OR EXISTS (SELECT 1 FROM ids WHERE ids.number = r.number AND ids.id LIKE ? ESCAPE '\\'))"
-        by_run = "SELECT number FROM runs WHERE run_id = ? UNION SELECT number FROM ids WHERE id LIKE ? ESCAPE '\\'"
-        values = (term.part.lower(), _like(term.part))
-        return _simple(row, values, RowSource(by_run, values))
-    row = "EXISTS (SELECT 1 FROM ids WHERE ids.number = r.number AND ids.id LIKE ? ESCAPE '\\')"
-    return _searched(Condition(row, (_like(term.part),)), expression(term.part, ID_PIECES))
+        run_id = both_ids(term.part.lower())
+        by_run = RowSource(
+            f"SELECT number FROM runs WHERE run_id IN (?, ?) UNION {_FOUND}",
+            (*run_id, query(pieces(term.part, PIECES))),
+        )
+        return _simple(f"(r.run_id IN (?, ?) OR {_HAS_ID})", (*run_id, *_has_id(term.part)[1]), by_run)
+    return _searched(Condition(*_has_id(term.part)), pieces(term.part, ID_PIECES))
+
+
+_HAS_ID = (
+    "(r.request_id LIKE ? ESCAPE '\\' OR r.body_id LIKE ? ESCAPE '\\' "
+    "OR EXISTS (SELECT 1 FROM ids WHERE ids.number = r.number AND ids.id LIKE ? ESCAPE '\\'))"
+)
+
+
+def _has_id(part: str) -> tuple[str, tuple[Value, ...]]:
+    """Return the condition for rows with a part of an id, and its values."""
+    return _HAS_ID, (_like(part),) * 3
 
 
 _RUN_ID = re.compile(r"[0-9a-f]{32}(?:-har-\d+)?", re.I)
 
 
-def _searched(test: Condition, match: str) -> Condition:
-    """Return a condition that uses the search index first, if `match` is not empty."""
-    if not match:
+def _searched(test: Condition, trigrams: list[str]) -> Condition:
+    """Return a condition that uses the text search first, if there are `trigrams`."""
+    if not trigrams:
         return replace(test, whole=test.row, whole_values=test.values)
-    maybe = f"(r.number IN (SELECT rowid FROM texts_search WHERE texts_search MATCH ?) OR r.number IN ({UNENDED}))"
-    source = RowSource(
-        "SELECT rowid FROM texts_search WHERE texts_search MATCH ? ORDER BY rowid DESC", (match,), ordered=True
-    )
-    return Condition(test.row, test.values, f"({maybe} AND {test.row})", (match, *test.values), source)
+    wanted = query(trigrams)
+    source = RowSource(_FOUND, (wanted,), wanted)
+    return Condition(test.row, test.values, f"({_IN_BLOCKS} AND {test.row})", (wanted, *test.values), source)
 
 
 _NUMBERS = {
@@ -254,23 +271,18 @@ def _text(term: TextTerm, elements: Elements) -> Condition:
     """Return the condition for a text in question, answer, error, comment, id or prompt."""
     found = elements(term.text, term.exact)
     own = _own_text(term)
+    in_prompt: tuple[Value, ...] = (fold(term.text), int(term.exact))
     if found is None:
         # Common in prompts: the newest rows are tested one by one, which fills a page soon.
-        row = f"({own.row} OR prompt_holds(?, ?, t.body))"
-        values = (*own.values, fold(term.text), int(term.exact))
-        match = expression(term.text)
-        if not match:
-            return _simple(row, values)
-        whole = f"({own.whole} OR r.number IN (SELECT number FROM run_elements WHERE element IN ({_MATCHING})))"
-        return Condition(row, values, whole, (*own.whole_values, match))
-    if not found:
-        return own
-    among = f"r.number IN (SELECT number FROM run_elements WHERE element IN ({', '.join(map(str, found))}))"
-    source = own.source and replace(own.source, elements=tuple(found))
-    return Condition(f"({own.row} OR {among})", own.values, f"({own.whole} OR {among})", own.whole_values, source)
-
-
-_MATCHING = "SELECT rowid FROM elements_search WHERE elements_search MATCH ?"
+        return _simple(f"({own.row} OR prompt_holds(?, ?, t.body))", (*own.values, *in_prompt))
+    # The elements of runs in open blocks are not indexed yet.
+    more = f"({_OPEN} AND prompt_holds(?, ?, t.body))"
+    source = own.source
+    if found:
+        more += f" OR r.number IN (SELECT number FROM element_runs WHERE element IN ({', '.join(map(str, found))}))"
+        source = source and replace(source, elements=tuple(found))
+    values, whole_values = (*own.values, *in_prompt), (*own.whole_values, *in_prompt)
+    return Condition(f"({own.row} OR {more})", values, f"({own.whole} OR {more})", whole_values, source)
 
 
 def _own_text(term: TextTerm) -> Condition:
@@ -278,9 +290,9 @@ def _own_text(term: TextTerm) -> Condition:
     row = f"holds(?, ?, {', '.join(f't.{column}' for column in TEXTS)})"
     values: tuple[Value, ...] = (part, int(term.exact))
     if _IS_ID_LIKE.fullmatch(part) and not term.exact:
-        row = f"({row} OR EXISTS (SELECT 1 FROM ids WHERE ids.number = r.number AND ids.id LIKE ? ESCAPE '\\'))"
-        values = (*values, _like(part))
-    return _searched(Condition(row, values), expression(term.text))
+        has_id, ids = _has_id(part)
+        row, values = f"({row} OR {has_id})", (*values, *ids)
+    return _searched(Condition(row, values), pieces(term.text))
 
 
 _RATE = "json_extract(g.rates, '$.{}')"
@@ -391,8 +403,6 @@ def _joined(sources: list[RowSource | None]) -> RowSource | None:
         return None
     if len(known) == 1:
         return known[0]
-    if any(source.ordered for source in known):
-        known = [RowSource(f"SELECT * FROM ({source.sql})", source.values) for source in known]
     return RowSource(
         " UNION ".join(source.sql for source in known), tuple(v for source in known for v in source.values)
     )

@@ -128,9 +128,11 @@ FROM tags CROSS JOIN runs AS r ON r.number = tags.number CROSS JOIN targets AS g
 WHERE tags.tag = ? GROUP BY r.target"""
 
 
-def sums(connection: sqlite3.Connection, tag: str, expanded: bool, rates_of: Callable[[str], Rates]) -> LogGroup:
-    """Return what a group adds up to, priced by the rates at the time of sending."""
+def sums(connection: sqlite3.Connection, tag: str, expanded: bool, rates_of: Callable[[str], Rates]) -> LogGroup | None:
+    """Return what a group adds up to, priced by the rates at the time of sending; None if it was deleted meanwhile."""
     found = connection.execute(_SUMS, (tag,)).fetchall()
+    if not found:
+        return None
     priced, price = 0, 0.0
     for row in found:
         cost_of = cost(Usage(row[14], None, None, row[15]), rates_of(str(row[0]))).input

@@ -1,43 +1,162 @@
-"""Text search index of runs: texts and ids, added when a run has ended."""
+"""Text search: a table of bits per block of runs.
+
+A block has RUNS consecutive numbers. When all its runs have ended it is sealed: the trigrams of their texts and ids
+become bits of `search_blocks`, those of the elements of prompts that are new in it bits of `prompt_blocks`. A search
+reads the bits, newest block first, and compares the texts of the blocks that may match. Runs of open blocks
+(`open_blocks`) are compared one by one. Deletion and changes of a text reopen a block.
+"""
 
 from __future__ import annotations
 
 import sqlite3
+import zlib
 from collections.abc import Iterable
+from functools import lru_cache
 
 from playground.requestlog.search_text import indexed
 
+SHIFT = 5
+RUNS = 1 << SHIFT
+"""Number of runs in a block. A number's block is number >> SHIFT. The file depends on it."""
 TEXTS = ("question", "answer", "called", "trouble", "error", "comment")
 """Searched columns of `texts`."""
+_BITS = 8
+"""Bits per trigram: about one in eight of the trigrams that a block does not have appears to be in it."""
+_CHECK_BYTES = 4
+_LONG_LINE = 150
+_SEPARATOR = "\0"
+_LOOKED_AT = 200
+"""Open blocks that are looked at for ready ones. Few have running requests."""
+_QUERIES = 100
+"""Queries whose hashes are cached."""
 
 
-def add(connection: sqlite3.Connection, number: int) -> None:
-    """Add a run to the index. Call once per run; `remove` it before its texts change."""
-    connection.execute("INSERT INTO texts_search (rowid, text) VALUES (?, ?)", (number, _document(connection, number)))
+def bits_of(texts: Iterable[str]) -> bytes:
+    """Return the bits of the texts' trigrams, and a checksum. No trigram spans two lines."""
+    trigrams: set[str] = set()
+    for line in {line for text in texts for line in text.split("\n")}:
+        if len(line) >= _LONG_LINE:
+            trigrams |= _trigrams_of(line)
+        else:
+            folded = indexed(line)
+            trigrams.update([folded[at : at + 3] for at in range(len(folded) - 2)])
+    bits = bytearray(max(8, len(trigrams) * _BITS // 8))
+    count = len(bits) * 8
+    for trigram in trigrams:
+        place = _hash(trigram) % count
+        bits[place >> 3] |= 1 << (place & 7)
+    return bytes(bits) + zlib.crc32(bits).to_bytes(_CHECK_BYTES, "little")
 
 
-def remove(connection: sqlite3.Connection, number: int) -> None:
-    """Remove an indexed run. Call before its texts or ids change: FTS needs the indexed text."""
-    connection.execute(
-        "INSERT INTO texts_search (texts_search, rowid, text) VALUES ('delete', ?, ?)",
-        (number, _document(connection, number)),
+@lru_cache(maxsize=1_000)
+def _trigrams_of(line: str) -> frozenset[str]:
+    """Cached, because most long lines of prompts are in many requests."""
+    folded = indexed(line)
+    return frozenset([folded[at : at + 3] for at in range(len(folded) - 2)])
+
+
+def is_intact(bits: bytes) -> bool:
+    """Return whether the checksum is right; an empty value waits for its bits."""
+    return not bits or zlib.crc32(bits[:-_CHECK_BYTES]) == int.from_bytes(bits[-_CHECK_BYTES:], "little")
+
+
+@lru_cache(maxsize=50_000)
+def _hash(trigram: str) -> int:
+    return zlib.crc32(trigram.encode("utf-8", "surrogatepass"))
+
+
+def query(pieces: Iterable[str]) -> str:
+    """Return the argument of `may_hold` for these trigrams."""
+    return _SEPARATOR.join(pieces)
+
+
+class BlockTest:
+    """SQL's may_hold(bits, query): whether a block may have all trigrams of a query. Bits not computed yet may."""
+
+    def __init__(self) -> None:
+        self._hashes: dict[str, tuple[int, ...]] = {}
+
+    def __call__(self, bits: bytes, wanted: str) -> bool:
+        hashes = self._hashes.get(wanted)
+        if hashes is None:
+            if len(self._hashes) >= _QUERIES:
+                self._hashes.clear()
+            hashes = self._hashes[wanted] = tuple(_hash(each) for each in wanted.split(_SEPARATOR))
+        count = (len(bits) - _CHECK_BYTES) * 8
+        if count <= 0:
+            return True
+        for each in hashes:
+            place = each % count
+            if not bits[place >> 3] >> (place & 7) & 1:
+                return False
+        return True
+
+
+def ready_blocks(connection: sqlite3.Connection, limit: int) -> list[int]:
+    """Return open blocks, oldest first, that are full and whose runs have all ended."""
+    found = connection.execute(
+        f"SELECT block FROM (SELECT block FROM open_blocks ORDER BY block LIMIT {_LOOKED_AT}) "
+        f"WHERE block < (SELECT (seq + 1) >> {SHIFT} FROM sqlite_sequence WHERE name = 'runs') "
+        "AND NOT EXISTS (SELECT 1 FROM runs INDEXED BY runs_owner "
+        f"WHERE owner IS NOT NULL AND number >> {SHIFT} = block) ORDER BY block LIMIT ?",
+        (limit,),
     )
+    return [row[0] for row in found]
 
 
-def remove_known(connection: sqlite3.Connection, runs: Iterable[tuple[int, tuple[str, ...], tuple[str, ...]]]) -> None:
-    """Remove several runs with known texts and ids: (number, TEXTS in order, ids)."""
+def seal_texts(connection: sqlite3.Connection, block: int) -> None:
+    """Compute the bits of a block's texts and ids. Call within a transaction."""
+    first, last = block << SHIFT, (block << SHIFT) + RUNS - 1
+    rows = connection.execute(
+        f"SELECT r.request_id, r.body_id, {', '.join(f't.{text}' for text in TEXTS)} "
+        "FROM runs AS r JOIN texts AS t ON t.number = r.number WHERE r.number BETWEEN ? AND ?",
+        (first, last),
+    ).fetchall()
+    ids = connection.execute("SELECT id FROM ids WHERE number BETWEEN ? AND ?", (first, last))
+    texts = [str(text) for row in (*rows, *ids) for text in row if text]
+    if rows:
+        values = (block, bits_of(texts))
+        connection.execute("INSERT OR REPLACE INTO search_blocks (block, bits) VALUES (?, ?)", values)
+    connection.execute("DELETE FROM open_blocks WHERE block = ?", (block,))
+
+
+def reopen(connection: sqlite3.Connection, numbers: Iterable[int]) -> None:
+    """Remove the bits of these runs' blocks, whose texts change. Call within a transaction."""
+    blocks = [(block,) for block in sorted({number >> SHIFT for number in numbers})]
+    connection.executemany("DELETE FROM search_blocks WHERE block = ?", blocks)
+    connection.executemany("INSERT OR IGNORE INTO open_blocks (block) VALUES (?)", blocks)
+
+
+def close_empty(connection: sqlite3.Connection, numbers: Iterable[int]) -> None:
+    """Forget the blocks of deleted runs that have no runs left. Call within a transaction."""
     connection.executemany(
-        "INSERT INTO texts_search (texts_search, rowid, text) VALUES ('delete', ?, ?)",
-        ((number, document(texts, ids)) for number, texts, ids in runs),
+        f"DELETE FROM open_blocks WHERE block = ? AND NOT EXISTS "
+        f"(SELECT 1 FROM runs WHERE number BETWEEN block << {SHIFT} AND (block << {SHIFT}) + {RUNS - 1})",
+        [(block,) for block in sorted({number >> SHIFT for number in numbers})],
     )
 
 
-def document(texts: tuple[str, ...], ids: tuple[str, ...]) -> str:
-    """Return the indexed text of a run, TEXTS in order. A match never spans two of them."""
-    return indexed("\n".join((*texts, *sorted(ids))))
+def open_block(connection: sqlite3.Connection, number: int) -> None:
+    """Note that a new run's block is open."""
+    connection.execute("INSERT OR IGNORE INTO open_blocks (block) VALUES (?)", (number >> SHIFT,))
 
 
-def _document(connection: sqlite3.Connection, number: int) -> str:
-    texts = connection.execute(f"SELECT {', '.join(TEXTS)} FROM texts WHERE number = ?", (number,)).fetchone()
-    ids = connection.execute("SELECT id FROM ids WHERE number = ?", (number,))
-    return document(tuple(texts), tuple(row[0] for row in ids))
+def open_all(connection: sqlite3.Connection) -> None:
+    """Remove the whole index; the blocks of all runs are open."""
+    for table in ("search_blocks", "prompt_blocks", "prompt_elements", "element_runs"):
+        connection.execute(f"DELETE FROM {table}")
+    connection.execute(f"INSERT OR IGNORE INTO open_blocks SELECT DISTINCT number >> {SHIFT} FROM runs")
+    # Caches of ids of elements are stale in every process.
+    connection.execute("UPDATE meta SET value = value + 1 WHERE name = 'deletions'")
+
+
+def is_whole(connection: sqlite3.Connection) -> bool:
+    """Return whether each run's block is indexed or open, and all bits are intact. Reads the whole index."""
+    missing = connection.execute(
+        f"SELECT number >> {SHIFT} FROM runs "
+        "EXCEPT SELECT block FROM search_blocks EXCEPT SELECT block FROM open_blocks"
+    ).fetchone()
+    tables = ("search_blocks", "prompt_blocks")
+    return missing is None and all(
+        is_intact(row[0]) for table in tables for row in connection.execute(f"SELECT bits FROM {table}")
+    )

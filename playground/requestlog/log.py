@@ -18,11 +18,11 @@ from typing import TypeVar
 from playground.client.events import AnyEvent
 from playground.prompt.document import Json
 from playground.requestlog import retention, rows
+from playground.requestlog.blob_store import Keeper
 from playground.requestlog.counter import RowCounter
 from playground.requestlog.filter import EVERYTHING, LogFilter
 from playground.requestlog.log_queries import NO_SIZE, FoundIds, LogSize, Words
 from playground.requestlog.process_lock import Owner, sweep
-from playground.requestlog.prompt_index import PromptKeeper, backfill
 from playground.requestlog.reader import COUNT_UP_TO, Reader
 from playground.requestlog.records import (
     Count,
@@ -39,6 +39,7 @@ from playground.requestlog.recovery import (
     advance,
     claim_orphans,
     damaged_message,
+    empty_old_search,
     end_orphans,
     is_index_damaged,
     rebuild_indexes,
@@ -228,30 +229,37 @@ class RequestLog:
         if (writer := self._writer) is None:
             return []
         try:
-            return await self._write_worker.call(lambda: writer.add(runs))
+            added = await self._write_worker.call(lambda: writer.add(runs))
         except sqlite3.Error as error:
             raise OSError(f"the request log could not take them up: {error}") from error
+        self._write_worker.submit(self._seal_all)
+        return added
 
-    async def delete(self, run_ids: Iterable[str]) -> None:
+    async def delete(self, run_ids: Iterable[str], progress: Callable[[int], None] = lambda _done: None) -> None:
         """Delete ended runs with their unshared data. Runs in flight are not deleted.
 
-        On return their contents are in neither the database, its companion files nor the search index.
+        On return their contents are in neither the database, its companion files nor the search index. `progress`
+        gets the number of runs that are done. Cancellation stops it between two transactions.
         """
         ids = tuple(run_ids)
-        if (writer := self._writer) is not None:
+        if (writer := self._writer) is None:
+            return
+        try:
             for first in range(0, len(ids), BATCH):
                 some = ids[first : first + BATCH]
                 await self._write(lambda some=some: writer.delete(some))  # type: ignore[misc]
-            await self._purge()
+                progress(first + len(some))
+        finally:
+            await asyncio.shield(self._purge())
 
-    async def delete_matching(self, log_filter: LogFilter) -> int:
+    async def delete_matching(self, log_filter: LogFilter, progress: Callable[[int], None] = lambda _done: None) -> int:
         """Delete all matches of a filter, like `delete`. Returns their number."""
         numbers = await self.numbers(log_filter)
         before = (await self.count(EVERYTHING)).n
         ids = [
             one for first in range(0, len(numbers), BATCH) for one in await self.run_ids(numbers[first : first + BATCH])
         ]
-        await self.delete(ids)
+        await self.delete(ids, progress)
         return max(0, before - (await self.count(EVERYTHING)).n)
 
     async def keep_within(self, max_age: timedelta | None, max_bytes: int | None) -> int:
@@ -295,6 +303,8 @@ class RequestLog:
         with suppress(sqlite3.Error):  # another process writes: the purge continues at the next opening
             while not self._closed and not await self._write_worker.call(writer.purge):
                 pass
+        if not self._closed:
+            self._write_worker.submit(self._seal_all)
 
     async def mark(self, run_ids: Iterable[str], marked: bool = True) -> None:
         """Set or clear the mark that `is:marked` finds."""
@@ -497,7 +507,20 @@ class RequestLog:
             outcomes[waiting] = outcomes[waiting] or failure or self._refused.pop(run_id, None)
         # In one call, since waking the loop is the larger cost.
         self._on_loop(lambda: _resolve(outcomes))
+        self._seal()
         self._retry_later()
+
+    def _seal_all(self) -> None:
+        """Index full blocks in steps, between which requests are written."""
+        with suppress(sqlite3.Error):
+            if self._writer is not None and self._writer.seal():
+                self._write_worker.later(0.0, self._seal_all)
+
+    def _seal(self) -> None:
+        """Index full blocks. If that fails, their requests are found by reading them, and it is tried again later."""
+        with suppress(sqlite3.Error):
+            if self._writer is not None:
+                self._writer.seal()
 
     def _take_changes(self) -> list[tuple[str, Callable[[], None], asyncio.Future[None]]]:
         # Loop until the queue is empty: an item added behind others did not schedule a call.
@@ -544,7 +567,7 @@ class RequestLog:
                 done = progress.done
                 self._changed([rows.run_id_of(connection, ready.orphans[done - 1])])
         if ready.files.aside is not None:
-            salvage = Salvage(connection, PromptKeeper(connection), ready.files.aside)
+            salvage = Salvage(connection, Keeper(connection), ready.files.aside)
             yield from salvage.steps()
             self._report(salvage.message)
             self._changed([""])
@@ -555,10 +578,17 @@ class RequestLog:
             )
             self._changed([""])
             yield RecoveryProgress(1, 1)
-        total = 0
-        for left in backfill(connection):
-            total = max(total, left)
-            yield RecoveryProgress(total - left, total)
+        yield from self._index_all(connection)
+        for _ in empty_old_search(connection):
+            yield RecoveryProgress(1, 1)
+
+    def _index_all(self, connection: sqlite3.Connection) -> Iterator[RecoveryProgress]:
+        """Index the blocks that an earlier version or process left."""
+        total = connection.execute("SELECT count(*) FROM open_blocks").fetchone()[0]
+        done = 0
+        while (writer := self._writer) is not None and (sealed := writer.seal()):
+            done += sealed
+            yield RecoveryProgress(min(done, total), total)
 
     def _recover(self, seconds: float) -> None:
         """Continue the recovery for a limited time, then let pending requests be written."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 
-from playground.requestlog import index
 from playground.requestlog.codec import decode_events
 from playground.requestlog.summary import error_text, traits_of
 from playground.runs.state import fold
@@ -70,8 +69,6 @@ def _fill(connection: sqlite3.Connection, number: int) -> None:
     state = fold(decode_events(row[0] for row in blobs))
     connection.execute("UPDATE runs SET traits = ? WHERE number = ?", (traits_of(state), number))
     connection.execute("UPDATE texts SET error = ? WHERE number = ?", (error_text(state), number))
-    if connection.execute("SELECT owner FROM runs WHERE number = ?", (number,)).fetchone()[0] is None:
-        index.add(connection, number)
 
 
 APPLICATION_ID = 0x45504C47
@@ -184,6 +181,40 @@ _V5 = """
 -- Parts are deflated with a preset dictionary, which earlier versions of the program cannot read.
 """
 
+_V6 = """
+-- Events of ended runs, each run's in one row; the texts of the answer are in `texts` only.
+CREATE TABLE streams (number INTEGER PRIMARY KEY, data BLOB NOT NULL);
+
+-- Parts from id `parts_from` on: the digest is stored once. Older ones stay in `parts`.
+CREATE TABLE part_digests (digest BLOB PRIMARY KEY, id INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE part_uses (id INTEGER PRIMARY KEY, uses INTEGER NOT NULL);
+INSERT INTO meta SELECT 'parts_from', coalesce(max(id), 0) + 1 FROM parts;
+
+-- Text search by blocks of runs (index.py, prompt_index.py), in place of the FTS tables, which are emptied in the
+-- background. Blocks in `open_blocks` are not indexed.
+CREATE TABLE search_blocks (block INTEGER PRIMARY KEY, bits BLOB NOT NULL);
+CREATE TABLE open_blocks (block INTEGER PRIMARY KEY);
+INSERT INTO open_blocks SELECT DISTINCT number >> 5 FROM runs;
+CREATE TABLE prompt_blocks (first INTEGER PRIMARY KEY, last INTEGER NOT NULL, bits BLOB NOT NULL);
+CREATE TABLE prompt_elements (digest BLOB PRIMARY KEY, id INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE element_runs (
+    element INTEGER NOT NULL, number INTEGER NOT NULL, PRIMARY KEY (element, number)
+) WITHOUT ROWID;
+INSERT INTO meta VALUES ('elements', 0);
+-- From here on `ids` has only the ids that are not in `runs`.
+"""
+
+OLD_SEARCH = ("texts_search", "elements_search", "run_elements", "elements")
+"""Tables of the text search before version 6."""
+
+
+def drop_empty_search(connection: sqlite3.Connection) -> None:
+    """Drop the tables of the earlier text search in a new file, in which they are empty."""
+    if connection.execute("SELECT 1 FROM runs LIMIT 1").fetchone() is None:
+        for table in OLD_SEARCH:
+            connection.execute(f"DROP TABLE {table}")
+
+
 Step = tuple[str, Callable[[sqlite3.Connection], None]]
 
 
@@ -191,7 +222,14 @@ def _nothing(_connection: sqlite3.Connection) -> None:
     """Do nothing, for a step that consists of its statements."""
 
 
-MIGRATIONS: tuple[Step, ...] = ((_V1, _nothing), (TABLES, fill), (_V3, _nothing), (_V4, _nothing), (_V5, _nothing))
+MIGRATIONS: tuple[Step, ...] = (
+    (_V1, _nothing),
+    (TABLES, fill),
+    (_V3, _nothing),
+    (_V4, _nothing),
+    (_V5, _nothing),
+    (_V6, drop_empty_search),
+)
 CURRENT = len(MIGRATIONS)
 """The schema version that this program writes."""
 

@@ -1,27 +1,35 @@
 """Text search over prompts: each message and each tool list is indexed once, however many requests share it.
 
-Tables: `elements` (digest of the JSON text), `run_elements` (which request has which), `elements_search` (trigrams of
-the texts, without the texts). The last user message is not indexed here: it is the request's `question`.
+Tables: `prompt_elements` (digest of the JSON text and id), `element_runs` (which requests have an element) and
+`prompt_blocks`: bits of the trigrams of the elements `first` to `last`, which one block of runs brought (`index`). The
+last user message is not indexed here: it is the request's `question`.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 import zlib
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
 
-from playground.requestlog.blob_store import Joiner, Keeper, digest
+from playground.requestlog import index
+from playground.requestlog.blob_store import Joiner, digest
 from playground.requestlog.codec import column_text
-from playground.requestlog.search_text import expression, indexed, is_in
 from playground.requestlog.search_text import fold as fold_text
+from playground.requestlog.search_text import is_in, pieces
 
 MAX_ELEMENTS = 300
 """Maximum number of matching elements whose requests are queried; with more, a page is found by scanning."""
+MAX_COMPARED = 5_000
+"""Maximum number of elements whose texts are compared before a page is found by scanning."""
 _CACHED = 20_000
+_ESCAPED = re.compile(r"[\x00-\x1f\x7f\"\\/]")
+"""Characters that JSON may write as an escape."""
 _PROTOCOL_FIELDS = frozenset(("role", "type", "tool_call_id", "id"))
 
 
@@ -79,41 +87,91 @@ def _texts(value: Any, field: str = "") -> Iterator[str]:
             stack += [(child, key) for key, child in reversed(item.items())]
 
 
-class PromptKeeper(Keeper):
-    """Stores bytes in shared parts, and adds prompts to the text search. Ids of elements are cached."""
+_KEY_BYTES = 8
+"""Length of an element's key: two of a billion elements have the same key with a probability of 3 in 100."""
+
+
+def _key(element: bytes) -> bytes:
+    return digest(element)[:_KEY_BYTES]
+
+
+class PromptIndex:
+    """Adds prompts to the text search. Ids of elements are cached."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
-        super().__init__(connection)
+        self._connection = connection
         self._ids: dict[bytes, int] = {}
 
     def forget_all(self) -> None:
-        """Drop the caches: after a rollback, or a deletion here or in another process."""
-        super().forget_all()
+        """Drop the cache: after a rollback, or a deletion here or in another process."""
         self._ids.clear()
 
-    def add_prompt(self, number: int, body: bytes) -> None:
-        """Index a request's prompt. Within a transaction."""
-        ids = {self._id(element) for element in elements_of(body)}
-        self._connection.executemany(
-            "INSERT OR IGNORE INTO run_elements (number, element) VALUES (?, ?)", ((number, id_) for id_ in sorted(ids))
-        )
+    def seal(self, block: int) -> None:
+        """Index the texts and prompts of a block of runs. Call within a transaction."""
         if len(self._ids) > _CACHED:
             self._ids.clear()
+        first_run = block << index.SHIFT
+        manifests = self._connection.execute(
+            "SELECT number, body FROM texts WHERE number BETWEEN ? AND ?", (first_run, first_run + index.RUNS - 1)
+        ).fetchall()
+        last = first = self._connection.execute("SELECT value FROM meta WHERE name = 'elements'").fetchone()[0]
+        joiner, texts, pairs = Joiner(self._connection), list[str](), set[tuple[int, int]]()
+        for number, manifest in manifests:
+            for element in _elements_in(joiner, manifest):
+                key = _key(element)
+                id_ = self._ids.get(key) or self._find(key)
+                if id_ is None:
+                    id_ = last = last + 1
+                    self._connection.execute("INSERT INTO prompt_elements (digest, id) VALUES (?, ?)", (key, id_))
+                    texts.append(text_of(element))
+                self._ids[key] = id_
+                pairs.add((id_, number))
+        self._connection.executemany(
+            "INSERT OR IGNORE INTO element_runs (element, number) VALUES (?, ?)", sorted(pairs)
+        )
+        if last > first:
+            values = (first + 1, last, index.bits_of(texts))
+            self._connection.execute("INSERT INTO prompt_blocks (first, last, bits) VALUES (?, ?, ?)", values)
+            self._connection.execute("UPDATE meta SET value = ? WHERE name = 'elements'", (last,))
+        index.seal_texts(self._connection, block)
 
-    def _id(self, element: bytes) -> int:
-        name = digest(element)
-        if (known := self._ids.get(name)) is not None:
-            return known
-        made = self._connection.execute("INSERT OR IGNORE INTO elements (digest) VALUES (?)", (name,))
-        if made.rowcount and made.lastrowid is not None:
-            id_ = made.lastrowid
-            self._connection.execute(
-                "INSERT INTO elements_search (rowid, text) VALUES (?, ?)", (id_, indexed(text_of(element)))
-            )
+    def seal_elements(self, first: int, last: int) -> None:
+        """Compute the bits of a range of elements of which some were deleted. Call within a transaction."""
+        texts = list(texts_of(self._connection, first, last).values())
+        if texts:
+            values = (index.bits_of(texts), first)
+            self._connection.execute("UPDATE prompt_blocks SET bits = ? WHERE first = ?", values)
         else:
-            id_ = self._connection.execute("SELECT id FROM elements WHERE digest = ?", (name,)).fetchone()[0]
-        self._ids[name] = id_
-        return id_
+            self._connection.execute("DELETE FROM prompt_blocks WHERE first = ?", (first,))
+
+    def _find(self, key: bytes) -> int | None:
+        row = self._connection.execute("SELECT id FROM prompt_elements WHERE digest = ?", (key,)).fetchone()
+        return None if row is None else int(row[0])
+
+
+def _elements_in(joiner: Joiner, manifest: bytes) -> list[bytes]:
+    try:
+        return elements_of(joiner.join(manifest))
+    except (zlib.error, ValueError, TypeError):  # a damaged prompt is not searchable
+        return []
+
+
+def texts_of(connection: sqlite3.Connection, first: int, last: int) -> dict[int, str]:
+    """Return the texts of the elements `first` to `last` that exist, by id."""
+    carriers = connection.execute(
+        "SELECT x.element, t.body FROM (SELECT element, min(number) AS number FROM element_runs "
+        "WHERE element BETWEEN ? AND ? GROUP BY element) AS x JOIN texts AS t ON t.number = x.number",
+        (first, last),
+    ).fetchall()
+    joiner, found = Joiner(connection), dict[int, str]()
+    for body in dict.fromkeys(row[1] for row in carriers):
+        for element in _elements_in(joiner, body):
+            row = connection.execute(
+                "SELECT id FROM prompt_elements WHERE digest = ? AND id BETWEEN ? AND ?", (_key(element), first, last)
+            ).fetchone()
+            if row is not None and row[0] not in found:
+                found[row[0]] = text_of(element)
+    return found
 
 
 def forget(connection: sqlite3.Connection, bodies: Mapping[int, bytes]) -> None:
@@ -121,56 +179,70 @@ def forget(connection: sqlite3.Connection, bodies: Mapping[int, bytes]) -> None:
 
     Call it before their bodies are deleted.
     """
-    listed = ", ".join(map(str, bodies))
-    pairs = connection.execute(f"SELECT number, element FROM run_elements WHERE number IN ({listed})").fetchall()
-    if not pairs:
-        return
-    connection.execute(f"DELETE FROM run_elements WHERE number IN ({listed})")
-    user = {element: number for number, element in pairs}
-    orphans: dict[int, set[int]] = {}
-    for element, number in user.items():
-        if connection.execute("SELECT 1 FROM run_elements WHERE element = ? LIMIT 1", (element,)).fetchone() is None:
-            orphans.setdefault(number, set()).add(element)
-    joiner = Joiner(connection)
-    for number, elements in orphans.items():
-        _delete_elements(connection, elements, joiner.join(bodies[number]))
+    joiner, ranges = Joiner(connection), set[int]()
+    runs_of: defaultdict[bytes, list[int]] = defaultdict(list)
+    for number, manifest in bodies.items():
+        for element in _elements_in(joiner, manifest):
+            runs_of[_key(element)].append(number)
+    for key, numbers in runs_of.items():
+        row = connection.execute("SELECT id FROM prompt_elements WHERE digest = ?", (key,)).fetchone()
+        if row is None:
+            continue
+        connection.executemany(
+            "DELETE FROM element_runs WHERE element = ? AND number = ?", ((row[0], number) for number in numbers)
+        )
+        if connection.execute("SELECT 1 FROM element_runs WHERE element = ? LIMIT 1", row).fetchone() is None:
+            connection.execute("DELETE FROM prompt_elements WHERE digest = ?", (key,))
+            ranges.add(connection.execute("SELECT max(first) FROM prompt_blocks WHERE first <= ?", row).fetchone()[0])
+    for first in ranges:
+        # Without bits a range may match any query, until `seal_elements`.
+        connection.execute("UPDATE prompt_blocks SET bits = x'' WHERE first = ?", (first,))
+        connection.execute(
+            "DELETE FROM prompt_blocks WHERE first = ? "
+            "AND NOT EXISTS (SELECT 1 FROM element_runs WHERE element BETWEEN first AND last)",
+            (first,),
+        )
 
 
-def _delete_elements(connection: sqlite3.Connection, orphans: set[int], body: bytes) -> None:
-    for element in elements_of(body):
-        row = connection.execute("SELECT id FROM elements WHERE digest = ?", (digest(element),)).fetchone()
-        if row is not None and row[0] in orphans:
-            connection.execute(
-                "INSERT INTO elements_search (elements_search, rowid, text) VALUES ('delete', ?, ?)",
-                (row[0], indexed(text_of(element))),
-            )
-            connection.execute("DELETE FROM elements WHERE id = ?", (row[0],))
+def unsealed_elements(connection: sqlite3.Connection, limit: int) -> list[tuple[int, int]]:
+    """Return ranges of elements that wait for `PromptIndex.seal_elements`."""
+    return connection.execute("SELECT first, last FROM prompt_blocks WHERE bits = x'' LIMIT ?", (limit,)).fetchall()
 
 
-def matching_elements(connection: sqlite3.Connection, part: str, exact: bool) -> list[int] | None:
-    """Return the elements whose text has `part`; None if more than MAX_ELEMENTS may have it, or it is too short."""
-    match = expression(part)
-    if not match:
+class MatchingElements:
+    """Finds the elements of prompts with a text. Caches the results until the log changes."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._seen = -1
+        self._results: dict[tuple[str, bool], list[int] | None] = {}
+
+    def __call__(self, part: str, exact: bool) -> list[int] | None:
+        """Return the elements whose text has `part`; None if there are too many, or it is too short."""
+        seen = self._connection.execute("PRAGMA data_version").fetchone()[0]
+        if seen != self._seen or len(self._results) > _CACHED:
+            self._results.clear()
+            self._seen = seen
+        if (part, exact) not in self._results:
+            self._results[part, exact] = _matching(self._connection, part, exact)
+        return self._results[part, exact]
+
+
+def _matching(connection: sqlite3.Connection, part: str, exact: bool) -> list[int] | None:
+    wanted = pieces(part)
+    if not wanted:
         return None
-    found = connection.execute(
-        "SELECT rowid FROM elements_search WHERE elements_search MATCH ? LIMIT ?", (match, MAX_ELEMENTS + 1)
-    ).fetchall()
-    if len(found) > MAX_ELEMENTS:
-        return None
-    folded, joiner = fold_text(part), Joiner(connection)
-    return [row[0] for row in found if _holds(connection, joiner, row[0], folded, exact)]
-
-
-def _holds(connection: sqlite3.Connection, joiner: Joiner, id_: int, folded: str, exact: bool) -> bool:
-    row = connection.execute(
-        "SELECT t.body, e.digest FROM run_elements AS x JOIN texts AS t ON t.number = x.number "
-        "JOIN elements AS e ON e.id = x.element WHERE x.element = ? LIMIT 1",
-        (id_,),
-    ).fetchone()
-    if row is None:
-        return False
-    element = next((each for each in elements_of(joiner.join(row[0])) if digest(each) == row[1]), b"null")
-    return is_in(folded, text_of(element), exact)
+    folded, found, compared = fold_text(part), list[int](), 0
+    blocks = connection.execute(
+        "SELECT first, last FROM prompt_blocks WHERE may_hold(bits, ?) ORDER BY first DESC", (index.query(wanted),)
+    )
+    for first, last in blocks:
+        texts = texts_of(connection, first, last)
+        found += (id_ for id_, text in texts.items() if is_in(folded, text, exact))
+        compared += len(texts)
+        if len(found) > MAX_ELEMENTS or compared > MAX_COMPARED:
+            return None
+    return found
 
 
 class PromptTest:
@@ -178,12 +250,26 @@ class PromptTest:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
+        self._joiner = Joiner(connection)
+        self._seen = -1
         self._results: dict[tuple[str, int, bytes], bool] = {}
+
+    def refresh(self) -> None:
+        """Drop cached parts if the log has changed: their ids may belong to other parts. Call before each query."""
+        seen = self._connection.execute("PRAGMA data_version").fetchone()[0]
+        if seen != self._seen:
+            self._joiner, self._seen = Joiner(self._connection), seen
 
     def __call__(self, part: str, exact: int, manifest: bytes) -> bool:
         if len(self._results) > _CACHED:
             self._results.clear()
-        body = Joiner(self._connection).join(manifest)
+        if self._joiner.size > _CACHED:
+            self._joiner = Joiner(self._connection)
+        body = self._joiner.join(manifest)
+        # Most bodies do not have the part at all; for plain ASCII this is found without decoding.
+        plain = part.isascii() and body.isascii() and not _ESCAPED.search(part) and b"\\u" not in body
+        if plain and part.encode() not in body.lower():
+            return False
         return any(self._element(part, exact, element) for element in elements_of(body))
 
     def _element(self, part: str, exact: int, element: bytes) -> bool:
@@ -191,40 +277,3 @@ class PromptTest:
         if key not in self._results:
             self._results[key] = is_in(part, text_of(element), bool(exact))
         return self._results[key]
-
-
-def backfill(connection: sqlite3.Connection, rows_per_step: int = 200) -> Iterator[int]:
-    """Index the prompts of an earlier version's requests, newest first; yields how many are left after each step."""
-    keeper = PromptKeeper(connection)
-    while (upto := _unindexed(connection)) > 0:
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            keeper.forget_all()
-            below = _step(connection, keeper, upto, rows_per_step)
-            connection.execute("UPDATE meta SET value = ? WHERE name = 'prompts_unindexed'", (below,))
-            connection.execute("COMMIT")
-        except BaseException:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            raise
-        yield below
-
-
-def _unindexed(connection: sqlite3.Connection) -> int:
-    row = connection.execute("SELECT value FROM meta WHERE name = 'prompts_unindexed'").fetchone()
-    return int(row[0]) if row is not None else 0
-
-
-def _step(connection: sqlite3.Connection, keeper: PromptKeeper, upto: int, limit: int) -> int:
-    """Index some requests with numbers up to `upto`; returns the number below which none is indexed."""
-    found = connection.execute(
-        "SELECT number, body FROM texts WHERE number <= ? ORDER BY number DESC LIMIT ?", (upto, limit)
-    ).fetchall()
-    joiner = Joiner(connection)
-    for number, manifest in found:
-        try:
-            body = joiner.join(manifest)
-        except (zlib.error, ValueError, TypeError):  # a damaged prompt is not searchable
-            continue
-        keeper.add_prompt(number, body)
-    return int(found[-1][0]) - 1 if len(found) == limit else 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sqlite3
 import zlib
 from array import array
@@ -24,8 +25,9 @@ from playground.requestlog.candidates import candidates
 from playground.requestlog.filter import EVERYTHING, Folding, IdTerm, LogFilter, Order
 from playground.requestlog.filter_sql import Where, where
 from playground.requestlog.groups import Layout
+from playground.requestlog.index import BlockTest
 from playground.requestlog.log_queries import FoundIds, LogSize, Words
-from playground.requestlog.prompt_index import PromptTest, matching_elements
+from playground.requestlog.prompt_index import MatchingElements, PromptTest
 from playground.requestlog.records import PREVIEW_CHARS, Count, DamagedRunError, LogRow, StoredRun, Totals
 from playground.requestlog.search_text import is_in
 from playground.requestlog.store import is_damage
@@ -34,13 +36,27 @@ from playground.runs.record import RequestRecord, SentRow
 COUNT_UP_TO = 10_000
 """Default limit of a count with a filter."""
 
-_ROW = f"""r.run_id, r.number, r.started_us, r.phase, r.status, r.finish_reason, r.request_id, r.body_id,
+_ROW = f"""{rows.id_text("r.run_id")},
+r.number, r.started_us, r.phase, r.status, r.finish_reason, r.request_id, r.body_id,
 g.endpoint_id, g.endpoint_name, g.endpoint_kind, g.model, g.rates, r.attempts, r.prompt_tokens, r.cached_tokens,
 r.completion_tokens, r.prompt_tokens_estimated, r.forecast_cached, r.ttft_s, r.duration_s,
 substr(t.question, 1, {PREVIEW_CHARS}), substr(t.answer, 1, {PREVIEW_CHARS}), t.called, t.trouble, r.marked,
 r.imported, t.comment, r.source, r.conversation,
 (SELECT group_concat(tag, char(31)) FROM tags WHERE tags.number = r.number)"""
 _STARTED, _RATES, _MARKED, _IMPORTED, _TAGS = 2, 12, 25, 26, 30
+_NONE = type(None)
+_KINDS = {
+    "t": (str,),
+    "T": (str, _NONE),
+    "i": (int,),
+    "I": (int, _NONE),
+    "F": (float, int, _NONE),
+    "b": (bytes,),
+    "J": (str, bytes, _NONE),
+}
+_ROW_KINDS = tuple(map(_KINDS.__getitem__, "tiitITTTtttttiIIIFFFFttttiittTT"))
+"""Types of the columns of _ROW: SQLite stores any type in any column."""
+_STORED_KINDS = tuple(map(_KINDS.__getitem__, "itiiittttttbbJitTtTJ"))
 MOST_OF_AN_ID = 100
 """Maximum number of requests per partial id in a list of ids."""
 NEAR = 1_024
@@ -65,7 +81,9 @@ class Reader:
         # A text column that is not UTF-8 must not make its whole page unreadable.
         connection.text_factory = partial(str, encoding="utf-8", errors="replace")
         connection.create_function("holds", -1, _holds, deterministic=True)
-        connection.create_function("prompt_holds", 3, PromptTest(connection))
+        connection.create_function("may_hold", 2, BlockTest(), deterministic=True)
+        self._prompts, self._elements = PromptTest(connection), MatchingElements(connection)
+        connection.create_function("prompt_holds", 3, self._prompts)
         self._rates: dict[str, Rates] = {}
         self._filter: LogFilter | None = None
         self._numbers: array[int] = array("q")
@@ -75,7 +93,8 @@ class Reader:
         """run_ids of rows that could not be read."""
 
     def _where(self, log_filter: LogFilter) -> Where:
-        return where(log_filter, lambda part, exact: matching_elements(self._connection, part, exact))
+        self._prompts.refresh()
+        return where(log_filter, self._elements)
 
     def page(self, log_filter: LogFilter, before: int | None, limit: int) -> list[LogRow]:
         """Return rows older than row `before`, newest first."""
@@ -122,7 +141,8 @@ class Reader:
         for number in wanted:
             row, block = rows.get(abs(number)), layout.headings.get(number)
             if row is not None and block is not None:
-                row = groups.heading(row, groups.sums(self._connection, block.tag, block.expanded, self._rates_of))
+                group = groups.sums(self._connection, block.tag, block.expanded, self._rates_of)
+                row = None if group is None else groups.heading(row, group)
             if row is not None:
                 listed.append(row)
         return listed
@@ -191,20 +211,21 @@ class Reader:
         """Return the rows of these runs, newest first; unknown ids are left out. At most 30,000 ids."""
         sql = (
             f"SELECT {_ROW} FROM runs AS r JOIN texts AS t ON t.number = r.number JOIN targets AS g ON g.id = r.target "
-            f"WHERE r.run_id IN ({', '.join('?' * len(run_ids))}) ORDER BY r.number DESC"
+            f"WHERE r.number IN ({', '.join(map(str, rows.numbers_of(self._connection, run_ids)))}) "
+            "ORDER BY r.number DESC"
         )
-        return self._rows(self._connection.execute(sql, tuple(run_ids)))
+        return self._rows(self._connection.execute(sql))
 
     def place_of(self, run_id: str, log_filter: LogFilter) -> int | None:
         """Return a request's position in the filter's list, 0 being the newest; None if it is not in it."""
-        row = self._connection.execute("SELECT number FROM runs WHERE run_id = ?", (run_id,)).fetchone()
-        if row is None:
+        number = rows.number_of(self._connection, run_id)
+        if number is None:
             return None
         numbers = self._numbers_of(log_filter)
         if log_filter.order is not None or log_filter.folds is not None:
-            return len(numbers) - 1 - numbers.index(row[0]) if row[0] in numbers else None
-        at = bisect_left(numbers, row[0])
-        return len(numbers) - 1 - at if at < len(numbers) and numbers[at] == row[0] else None
+            return len(numbers) - 1 - numbers.index(number) if number in numbers else None
+        at = bisect_left(numbers, number)
+        return len(numbers) - 1 - at if at < len(numbers) and numbers[at] == number else None
 
     def numbers(self, log_filter: LogFilter) -> array[int]:
         """Return the numbers of all matches, the last of the list first, 8 bytes each: ascending by default.
@@ -224,7 +245,9 @@ class Reader:
     def run_ids(self, numbers: Sequence[int]) -> list[str]:
         """Return the run_ids of these numbers, ascending, without deleted ones."""
         listed = ", ".join(map(str, numbers))
-        found = self._connection.execute(f"SELECT run_id FROM runs WHERE number IN ({listed}) ORDER BY number")
+        found = self._connection.execute(
+            f"SELECT {rows.id_text()} FROM runs WHERE number IN ({listed}) ORDER BY number"
+        )
         return [row[0] for row in found]
 
     def request_ids(self, numbers: Sequence[int]) -> list[str]:
@@ -242,10 +265,10 @@ class Reader:
                 try:
                     run = self._stored(run_id)
                 except DamagedRunError:
-                    damaged.append(run_id)
+                    damaged.append(str(run_id))
                 else:
                     if run is None:  # its run_id differs between the table and the index
-                        damaged.append(run_id)
+                        damaged.append(str(run_id))
                     else:
                         runs.append(run)
         self.damaged.update(damaged)
@@ -286,8 +309,8 @@ class Reader:
         """Return the requests sent there, oldest first: at most the newest `limit`. `accepted`: only with status
         200."""
         found = self._connection.execute(
-            "SELECT r.run_id, r.request_id, r.started_us, t.body, r.prompt_tokens, r.cached_tokens, "
-            "r.completion_tokens, t.answer, t.called, r.source "
+            f"SELECT {rows.id_text('r.run_id')}, r.request_id, r.started_us, t.body, r.prompt_tokens, r.cached_tokens, "
+            "r.completion_tokens, t.answer, t.called, r.source, t.question "
             "FROM targets AS g CROSS JOIN runs AS r ON r.target = g.id JOIN texts AS t ON t.number = r.number "
             "WHERE g.endpoint_id = ? AND g.model = ? AND r.started_us >= ? AND NOT r.imported "
             "AND (? IS NULL OR g.base_url = ?) AND (NOT ? OR r.status = 200) ORDER BY r.number DESC LIMIT ?",
@@ -304,7 +327,7 @@ class Reader:
         joiner = Joiner(self._connection)
         return [
             SentRow(
-                *(row[0], row[1], rows.moment_of(row[2]), joiner.join(row[3])),
+                *(row[0], row[1], rows.moment_of(row[2]), joiner.join_body(row[3], row[10])),
                 *(row[4], row[5], row[6], row[7], bool(row[8]), row[9]),
             )
             for row in reversed(found.fetchall())
@@ -320,6 +343,7 @@ class Reader:
         return rows
 
     def _row(self, values: list[object]) -> LogRow:
+        _check_types(values, _ROW_KINDS)
         values[_STARTED] = rows.moment_of(values[_STARTED])  # type: ignore[arg-type]  # NOT NULL INTEGER
         values[_RATES] = self._rates_of(str(values[_RATES]))
         values[_MARKED], values[_IMPORTED] = bool(values[_MARKED]), bool(values[_IMPORTED])
@@ -332,6 +356,8 @@ class Reader:
         return self._rates[text]
 
     def _stored(self, run_id: str) -> StoredRun | None:
+        if not isinstance(run_id, str):  # the column of a damaged row
+            raise DamagedRunError(str(run_id))
         try:
             return self._read_stored(run_id)
         except sqlite3.Error as error:
@@ -346,14 +372,16 @@ class Reader:
             "SELECT r.number, r.phase, r.marked, r.dropped_raw, r.started_us, g.endpoint_id, g.endpoint_name, "
             "g.endpoint_kind, g.base_url, g.model, g.rates, t.body, t.document, t.forecast, r.imported, t.comment, "
             "(SELECT group_concat(tag, char(31)) FROM tags WHERE tags.number = r.number), "
-            "r.source, r.conversation, t.explanation "
+            "r.source, r.conversation, t.explanation, t.question "
             "FROM runs AS r JOIN texts AS t ON t.number = r.number JOIN targets AS g ON g.id = r.target "
-            "WHERE r.run_id = ?",
-            (run_id,),
+            "WHERE r.run_id IN (?, ?)",
+            rows.both_ids(run_id),
         ).fetchone()
         if row is None:
             return None
+        _check_types(row, _STORED_KINDS)
         joiner = Joiner(self._connection)
+        body = joiner.join_body(row[11], row[20])
         record = RequestRecord(
             run_id=run_id,
             endpoint_id=row[5],
@@ -362,8 +390,8 @@ class Reader:
             base_url=row[8],
             model=row[9],
             started_utc=rows.moment_of(row[4]),
-            body=joiner.join(row[11]),
-            document=joiner.join(row[12]).decode("utf-8", "surrogatepass"),
+            body=body,
+            document=joiner.join_document(row[12], body).decode("utf-8", "surrogatepass"),
             forecast=msgspec.json.decode(row[13], type=Forecast) if row[13] else None,
             rates=self._rates_of(row[10]),
             source=row[17],
@@ -422,6 +450,13 @@ class Reader:
         made = self._where(log_filter)
         sql = made.select("r.number", tail="ORDER BY r.number", whole=True)
         return (row[0] for row in self._connection.execute(sql, made.bind(whole=True)))
+
+
+def _check_types(values: Sequence[object], kinds: Sequence[tuple[type, ...]]) -> None:
+    """Raise TypeError for a value of another type than its column's, and for a number that is not finite."""
+    for value, kind in zip(values, kinds, strict=True):
+        if value.__class__ not in kind or (value.__class__ is float and not math.isfinite(value)):  # type: ignore[arg-type]
+            raise TypeError(f"{type(value).__name__} in a column of the log")
 
 
 def _tags(text: object) -> tuple[str, ...]:

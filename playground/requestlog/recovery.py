@@ -13,9 +13,10 @@ from pathlib import Path
 
 from playground.client.events import AnyEvent, BodyIdReceived, ContentDelta, RawEvent, TokenProbabilities
 from playground.requestlog import index, rows
+from playground.requestlog.blob_store import Keeper
 from playground.requestlog.codec import decode_events
+from playground.requestlog.migrations import OLD_SEARCH
 from playground.requestlog.process_lock import is_alive
-from playground.requestlog.prompt_index import PromptKeeper
 from playground.requestlog.reader import DAMAGE, Reader
 from playground.requestlog.records import DamagedRunError, EndedRun, StoredRun
 from playground.requestlog.store import is_damage, open_aside, transaction
@@ -92,12 +93,13 @@ def _end_orphan(connection: sqlite3.Connection, number: int) -> Iterator[None]:
     if state.phase not in ENDED:
         state.phase = "interrupted"
         state.ended_at = last_at if batches else None
+    summary = summarize(state, body_ids)
     with transaction(connection, durable=True):
         dropped = connection.execute("SELECT dropped_raw FROM runs WHERE number = ?", (number,)).fetchone()[0]
-        rows.end_run(connection, number, summarize(state, body_ids), bool(dropped))
+        rows.end_run(connection, number, summary, bool(dropped))
         if small:
             with suppress(*DAMAGE):
-                rows.replace_events(connection, number, rows.read_events(connection, number))
+                rows.replace_events(connection, number, rows.read_events(connection, number), summary)
 
 
 def _events(connection: sqlite3.Connection, ids: list[int]) -> Iterator[AnyEvent]:
@@ -111,7 +113,7 @@ def _events(connection: sqlite3.Connection, ids: list[int]) -> Iterator[AnyEvent
 class Salvage:
     """Copies the requests that can still be read from a damaged log into the new one."""
 
-    def __init__(self, connection: sqlite3.Connection, keeper: PromptKeeper, aside: Path) -> None:
+    def __init__(self, connection: sqlite3.Connection, keeper: Keeper, aside: Path) -> None:
         """`connection` and `keeper` belong to the new log's writer."""
         self._connection, self._keeper, self._aside = connection, keeper, aside
         self.copied = 0
@@ -180,7 +182,7 @@ def _numbers(connection: sqlite3.Connection) -> list[int]:
 def _read(reader: Reader, connection: sqlite3.Connection, number: int) -> EndedRun:
     """Raises DamagedRunError."""
     try:
-        row = connection.execute("SELECT run_id FROM runs WHERE number = ?", (number,)).fetchone()
+        row = connection.execute(f"SELECT {rows.id_text()} FROM runs WHERE number = ?", (number,)).fetchone()
         stored = reader.get(row[0]) if row is not None else None
     except (sqlite3.Error, *DAMAGE) as error:
         raise DamagedRunError(f"number {number}") from error
@@ -205,9 +207,7 @@ def _ended(stored: StoredRun) -> EndedRun:
 def is_index_damaged(connection: sqlite3.Connection) -> bool:
     """Return whether the text search or an index misses rows. Reads the whole file: for small ones."""
     try:
-        for table in ("texts_search", "elements_search"):
-            connection.execute(f"INSERT INTO {table} ({table}) VALUES ('integrity-check')")
-        return bool(connection.execute("PRAGMA integrity_check(1)").fetchone()[0] != "ok")
+        return connection.execute("PRAGMA integrity_check(1)").fetchone()[0] != "ok" or not index.is_whole(connection)
     except sqlite3.Error as error:
         if is_damage(error):
             return True
@@ -218,16 +218,27 @@ def rebuild_indexes(connection: sqlite3.Connection) -> None:
     """Build every index and the text search from the tables. Raises sqlite3.Error."""
     with transaction(connection, durable=True):
         connection.execute("REINDEX")
-        connection.execute("INSERT INTO texts_search (texts_search) VALUES ('delete-all')")
-        numbers = [row[0] for row in connection.execute("SELECT number FROM runs WHERE owner IS NULL ORDER BY number")]
-        for number in numbers:
-            index.add(connection, number)
-        for table in ("run_elements", "elements"):
-            connection.execute(f"DELETE FROM {table}")
-        connection.execute("INSERT INTO elements_search (elements_search) VALUES ('delete-all')")
-        connection.execute(
-            "UPDATE meta SET value = (SELECT coalesce(max(number), 0) FROM runs) WHERE name = 'prompts_unindexed'"
-        )
+        index.open_all(connection)
+
+
+_EMPTIED_AT_ONCE = 300
+
+
+def empty_old_search(connection: sqlite3.Connection) -> Iterator[None]:
+    """Remove the tables of the text search before version 6, a part per step, without a long transaction."""
+    present = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    for table in OLD_SEARCH:
+        if table not in present:
+            continue
+        key = {"run_elements": "(number, element)", "elements": "id"}.get(table, "id")
+        name = f"{table}_data" if table.endswith("_search") else table
+        columns = key.strip("()")
+        # FTS5 needs its first records to drop the table.
+        some = f"SELECT {columns} FROM {name}{' WHERE id > 10' if name != table else ''} LIMIT {_EMPTIED_AT_ONCE}"
+        while connection.execute(f"DELETE FROM {name} WHERE {key} IN ({some})").rowcount:
+            yield
+        connection.execute(f"DROP TABLE {table}")
+        yield
 
 
 def advance(steps: Iterator[RecoveryProgress], on_progress: Callable[[RecoveryProgress], None]) -> bool:

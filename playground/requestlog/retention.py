@@ -1,8 +1,7 @@
-"""Retention, tags and comments, and the purge of deleted contents from the file and the search index.
+"""Retention, tags and comments, and the purge of deleted contents from the files.
 
-SQLite overwrites deleted rows (secure_delete). The search index has deleted texts in older segments until they
-are merged, and the write-ahead file has earlier pages until it is truncated. The purge does both in steps, so
-that requests can be written in between.
+SQLite overwrites deleted rows (secure_delete), and the write-ahead file has earlier pages until it is truncated. The
+purge returns free pages and truncates that file in steps, so that requests can be written in between.
 """
 
 from __future__ import annotations
@@ -12,49 +11,52 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from playground.requestlog import index
 from playground.requestlog.codec import column_text
+from playground.requestlog.rows import both_ids, id_text, number_of
 
 MOST_TAG_CHARS = 64
-_ENDED = "SELECT number FROM runs WHERE run_id = ? AND owner IS NULL"
+_ENDED = "SELECT number FROM runs WHERE run_id IN (?, ?) AND owner IS NULL"
 
 
 def set_tags(connection: sqlite3.Connection, run_ids: Iterable[str], add: Sequence[str], remove: Sequence[str]) -> None:
     """Add tags to runs and remove others. Tags ignore case."""
     for run_id in run_ids:
-        row = connection.execute("SELECT number FROM runs WHERE run_id = ?", (run_id,)).fetchone()
-        if row is not None:
-            connection.executemany("DELETE FROM tags WHERE number = ? AND tag = ?", ((row[0], tag) for tag in remove))
-            pairs = ((column_text(tag), row[0]) for tag in add)
+        number = number_of(connection, run_id)
+        if number is not None:
+            connection.executemany("DELETE FROM tags WHERE number = ? AND tag = ?", ((number, tag) for tag in remove))
+            pairs = ((column_text(tag), number) for tag in add)
             connection.executemany("INSERT OR IGNORE INTO tags VALUES (?, ?)", pairs)
 
 
 def set_comment(connection: sqlite3.Connection, run_id: str, comment: str) -> bool:
     """Set the comment of an ended run. Returns False if it does not exist or still runs."""
-    row = connection.execute(_ENDED, (run_id,)).fetchone()
+    row = connection.execute(_ENDED, both_ids(run_id)).fetchone()
     if row is None:
         return False
-    index.remove(connection, row[0])
     connection.execute("UPDATE texts SET comment = ? WHERE number = ?", (column_text(comment), row[0]))
-    index.add(connection, row[0])
+    index.reopen(connection, row)
     return True
 
 
 def set_explanation(connection: sqlite3.Connection, run_id: str, explanation: str | None) -> None:
     """Store a cache explanation (JSON text) with a run; None removes it."""
     connection.execute(
-        "UPDATE texts SET explanation = ? WHERE number = (SELECT number FROM runs WHERE run_id = ?)",
-        (explanation, run_id),
+        "UPDATE texts SET explanation = ? WHERE number = (SELECT number FROM runs WHERE run_id IN (?, ?))",
+        (explanation, *both_ids(run_id)),
     )
 
 
 def older_than(connection: sqlite3.Connection, started_us: int) -> list[str]:
     """Return unmarked ended runs that began before that time, oldest first."""
-    sql = "SELECT run_id FROM runs WHERE started_us < ? AND NOT marked AND owner IS NULL ORDER BY number"
+    sql = f"SELECT {id_text()} FROM runs WHERE started_us < ? AND NOT marked AND owner IS NULL ORDER BY number"
     return [row[0] for row in connection.execute(sql, (started_us,))]
 
 
 def oldest(connection: sqlite3.Connection, after: int, limit: int) -> Iterator[tuple[int, str]]:
     """Yield (number, run_id) of unmarked ended runs, oldest first."""
-    sql = "SELECT number, run_id FROM runs WHERE number > ? AND NOT marked AND owner IS NULL ORDER BY number LIMIT ?"
+    sql = (
+        f"SELECT number, {id_text()} FROM runs WHERE number > ? AND NOT marked AND owner IS NULL "
+        "ORDER BY number LIMIT ?"
+    )
     yield from connection.execute(sql, (after, limit)).fetchall()
 
 
@@ -66,18 +68,7 @@ def used_bytes(connection: sqlite3.Connection) -> int:
     return int((pages - free) * page)
 
 
-_MERGE_PAGES = 2_000
-"""Pages of the search index that one step rewrites: some tens of milliseconds."""
 _FREE_PAGES = 4_000
-
-
-_MERGES = {
-    1: ("texts_search", True, 2, 4),
-    2: ("texts_search", False, 2, 4),
-    4: ("elements_search", True, 5, 3),
-    5: ("elements_search", False, 5, 3),
-}
-"""By the value of `purge`: the search to merge, whether it is its first merge, the value after it, and when merged."""
 
 
 def needed(connection: sqlite3.Connection) -> bool:
@@ -95,16 +86,6 @@ def step(connection: sqlite3.Connection) -> bool:
     state = connection.execute("SELECT value FROM meta WHERE name = 'purge'").fetchone()[0]
     if not state:
         return True
-    if state in _MERGES:
-        table, first, following, after = _MERGES[state]
-        # The first merge starts on all segments (a negative number of pages); later ones continue it.
-        pages = -_MERGE_PAGES if first else _MERGE_PAGES
-        before = connection.total_changes
-        connection.execute(f"INSERT INTO {table} ({table}, rank) VALUES ('merge', ?)", (pages,))
-        merged = connection.total_changes - before < 2
-        value = after if merged and not first else following
-        connection.execute("UPDATE meta SET value = ? WHERE name = 'purge'", (value,))
-        return False
     if connection.execute("PRAGMA freelist_count").fetchone()[0]:
         before = connection.execute("PRAGMA page_count").fetchone()[0]
         # Not execute(): it steps the statement once, which frees one page.

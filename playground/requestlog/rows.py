@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import TypeAlias
 
 import msgspec
 
-from playground.client.events import AnyEvent, BodyIdReceived
+from playground.client.events import AnyEvent, BodyIdReceived, RawEvent
 from playground.requestlog import blob_store, index, prompt_index
-from playground.requestlog.codec import column_text, decode_events, encode_events
-from playground.requestlog.prompt_index import PromptKeeper
+from playground.requestlog.blob_store import Keeper
+from playground.requestlog.codec import column_text, decode_ended, decode_events, encode_ended, encode_events
 from playground.requestlog.records import EndedRun
-from playground.requestlog.summary import Summary, question_of, summarize
+from playground.requestlog.summary import Summary, last_question, summarize
 from playground.runs.record import RequestRecord
 from playground.runs.state import fold
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_COMPACT_LEVEL = 1
-"""zlib's level for a run that has ended."""
 
 
 def microseconds(moment: datetime) -> int:
@@ -33,62 +33,124 @@ def moment_of(microseconds_since: int) -> datetime:
     return _EPOCH + timedelta(microseconds=microseconds_since)
 
 
-def insert_ended(connection: sqlite3.Connection, keeper: PromptKeeper, run: EndedRun) -> bool:
+_BEGUN = "run_id, target, started_us, owner, phase, prompt_tokens_estimated, forecast_cached, source, conversation"
+_FIGURES = (
+    "phase, status, finish_reason, request_id, body_id, attempts, prompt_tokens, cached_tokens, completion_tokens, "
+    "total_tokens, ttft_s, duration_s, traits, dropped_raw"
+)
+_ENDED = _BEGUN.replace("owner, phase, ", "") + f", marked, imported, {_FIGURES}"
+_INSERT_BEGUN = f"INSERT INTO runs ({_BEGUN}) VALUES ({', '.join('?' * len(_BEGUN.split(',')))})"
+_INSERT_ENDED = f"INSERT INTO runs ({_ENDED}) VALUES ({', '.join('?' * len(_ENDED.split(',')))})"
+_UPDATE = f"UPDATE runs SET {' = ?, '.join(_FIGURES.split(', '))} = ?"
+
+
+_HEX = re.compile("[0-9a-f]{32}")
+
+
+def stored_id(run_id: str) -> str | bytes:
+    """Return a run_id as it is stored from version 6 on: 16 bytes if it is 32 hexadecimal digits."""
+    return bytes.fromhex(run_id) if _HEX.fullmatch(run_id) else column_text(run_id)
+
+
+def both_ids(run_id: str) -> tuple[str | bytes, str]:
+    """Return the values with which `run_id IN (?, ?)` finds a run of any version."""
+    return stored_id(run_id), column_text(run_id)
+
+
+def id_text(column: str = "run_id") -> str:
+    """Return the SQL expression for a run_id as text."""
+    return f"CASE typeof({column}) WHEN 'blob' THEN lower(hex({column})) ELSE {column} END"
+
+
+def number_of(connection: sqlite3.Connection, run_id: str) -> int | None:
+    """Return a run's number; None if it does not exist."""
+    row = connection.execute("SELECT number FROM runs WHERE run_id IN (?, ?)", both_ids(run_id)).fetchone()
+    return None if row is None else int(row[0])
+
+
+def numbers_of(connection: sqlite3.Connection, run_ids: Iterable[str]) -> list[int]:
+    """Return the numbers of the runs that exist."""
+    found = (number_of(connection, run_id) for run_id in run_ids)
+    return [number for number in found if number is not None]
+
+
+def insert_ended(connection: sqlite3.Connection, keeper: Keeper, run: EndedRun) -> bool:
     """Insert a run that ended elsewhere. Returns False, without a change, if its run_id exists."""
-    if connection.execute("SELECT 1 FROM runs WHERE run_id = ?", (run.record.run_id,)).fetchone():
+    record = run.record
+    if number_of(connection, record.run_id) is not None:
         return False
-    state = fold(run.events)
+    state = fold(event for event in run.events if type(event) is not RawEvent)
     if not state.ended:
         state.phase = "interrupted"
         state.ended_at = run.events[-1].at if run.events else None
-    number = insert_run(connection, keeper, run.record, None)
     summary = summarize(state, (event.id for event in run.events if isinstance(event, BodyIdReceived)))
-    if run.marked or run.imported:
-        flags = (int(run.marked), int(run.imported), number)
-        connection.execute("UPDATE runs SET marked = ?, imported = ? WHERE number = ?", flags)
-    if run.comment:
-        connection.execute("UPDATE texts SET comment = ? WHERE number = ?", (column_text(run.comment), number))
-    if run.explanation is not None:
-        text = json.dumps(run.explanation)
-        connection.execute("UPDATE texts SET explanation = ? WHERE number = ?", (text, number))
+    run_id, target, started, _, _, *more = _begun(connection, record, None)
+    flags = (int(run.marked), int(run.imported))
+    values = (run_id, target, started, *more, *flags, *_figures(summary, run.dropped_raw))
+    number = _inserted(connection.execute(_INSERT_ENDED, values))
+    connection.execute(
+        "INSERT INTO texts (number, question, body, document, forecast, answer, called, trouble, error, comment, "
+        "explanation) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            *_sent(number, keeper, record),
+            *(summary.answer, summary.called, summary.trouble, summary.error, column_text(run.comment)),
+            None if run.explanation is None else json.dumps(run.explanation),
+        ),
+    )
+    _add_ids(connection, number, summary)
     put_tags(connection, number, run.tags)
-    end_run(connection, number, summary, run.dropped_raw)
-    _put_events(connection, number, run.events)
+    _put_ended(connection, number, run.events, summary.answer, _ids_text(summary.request_id, summary.body_id))
+    index.open_block(connection, number)
     return True
 
 
-def insert_run(connection: sqlite3.Connection, keeper: PromptKeeper, record: RequestRecord, owner: str | None) -> int:
+def insert_run(connection: sqlite3.Connection, keeper: Keeper, record: RequestRecord, owner: str | None) -> int:
     """Insert a run before it is sent; return its number. `owner` is the process that will end it."""
-    forecast = record.forecast
-    number = connection.execute(
-        "INSERT INTO runs (run_id, target, started_us, owner, phase, prompt_tokens_estimated, forecast_cached, "
-        "source, conversation) VALUES (?, ?, ?, ?, 'waiting', ?, ?, ?, ?)",
-        (
-            column_text(record.run_id),
-            _target(connection, record),
-            microseconds(record.started_utc),
-            owner,
-            forecast.prompt_tokens if forecast else None,
-            forecast.cached_tokens if forecast else None,
-            column_text(record.source),
-            None if record.conversation is None else column_text(record.conversation),
-        ),
-    ).lastrowid
-    if number is None:
-        raise sqlite3.InternalError("an inserted row has no number")
+    number = _inserted(connection.execute(_INSERT_BEGUN, _begun(connection, record, owner)))
     connection.execute(
         "INSERT INTO texts (number, question, body, document, forecast) VALUES (?, ?, ?, ?, ?)",
-        (
-            number,
-            question_of(record.body),
-            keeper.keep(record.body),
-            keeper.keep(record.document.encode("utf-8", "surrogatepass")),
-            msgspec.json.encode(forecast).decode() if forecast else None,
-        ),
+        _sent(number, keeper, record),
     )
-    keeper.add_prompt(number, record.body)
     put_tags(connection, number, record.tags)
+    index.open_block(connection, number)
     return number
+
+
+Values: TypeAlias = tuple[str | bytes | float | None, ...]
+
+
+def _begun(connection: sqlite3.Connection, record: RequestRecord, owner: str | None) -> Values:
+    """Return the values of _BEGUN."""
+    forecast = record.forecast
+    return (
+        stored_id(record.run_id),
+        _target(connection, record),
+        microseconds(record.started_utc),
+        owner,
+        "waiting",
+        forecast.prompt_tokens if forecast else None,
+        forecast.cached_tokens if forecast else None,
+        column_text(record.source),
+        None if record.conversation is None else column_text(record.conversation),
+    )
+
+
+def _sent(number: int, keeper: Keeper, record: RequestRecord) -> tuple[int, str, bytes, bytes, str | None]:
+    """Return a request's values in `texts`: number, question, body, document, forecast."""
+    message, question = last_question(record.body)
+    return (
+        number,
+        question,
+        keeper.keep_body(record.body, message, question),
+        keeper.keep_document(record.document.encode("utf-8", "surrogatepass"), record.body),
+        msgspec.json.encode(record.forecast).decode() if record.forecast else None,
+    )
+
+
+def _inserted(cursor: sqlite3.Cursor) -> int:
+    if cursor.lastrowid is None:
+        raise sqlite3.InternalError("an inserted row has no number")
+    return cursor.lastrowid
 
 
 def put_tags(connection: sqlite3.Connection, number: int, tags: Iterable[str]) -> None:
@@ -116,82 +178,96 @@ def _target(connection: sqlite3.Connection, record: RequestRecord) -> int:
 
 def run_id_of(connection: sqlite3.Connection, number: int) -> str:
     """Return a run's run_id; empty if it does not exist."""
-    row = connection.execute("SELECT run_id FROM runs WHERE number = ?", (number,)).fetchone()
+    row = connection.execute(f"SELECT {id_text()} FROM runs WHERE number = ?", (number,)).fetchone()
     return "" if row is None else str(row[0])
 
 
 def add_events(connection: sqlite3.Connection, number: int, events: Sequence[AnyEvent]) -> None:
-    """Insert one batch of a run's events."""
+    """Insert one batch of a live run's events."""
     connection.execute("INSERT INTO events (number, data) VALUES (?, ?)", (number, encode_events(events)))
 
 
 def read_events(connection: sqlite3.Connection, number: int) -> tuple[AnyEvent, ...]:
     """Return all events of a run, in order."""
+    row = connection.execute(
+        "SELECT s.data, t.answer, r.request_id, r.body_id FROM streams AS s "
+        "JOIN texts AS t ON t.number = s.number JOIN runs AS r ON r.number = s.number WHERE s.number = ?",
+        (number,),
+    ).fetchone()
+    if row is not None:
+        return decode_ended(row[0], row[1], _ids_text(row[2], row[3]))
+    # A live run, one that was too long to be rewritten after a crash, or one from before version 6.
     rows = connection.execute("SELECT data FROM events WHERE number = ? ORDER BY id", (number,))
     return decode_events(row[0] for row in rows)
 
 
-_FIGURES = (
-    "UPDATE runs SET phase = ?, status = ?, finish_reason = ?, request_id = ?, body_id = ?, attempts = ?, "
-    "prompt_tokens = ?, cached_tokens = ?, completion_tokens = ?, total_tokens = ?, ttft_s = ?, duration_s = ?, "
-    "traits = ?, dropped_raw = ?"
-)
+def _ids_text(request_id: str | None, body_id: str | None) -> str:
+    return f"{request_id or ''}{body_id or ''}"
+
+
+def _figures(summary: Summary, dropped_raw: bool) -> Values:
+    """Return the values of _FIGURES."""
+    return (
+        *(summary.phase, summary.status, summary.finish_reason, summary.request_id, summary.body_id),
+        *(summary.attempts, summary.prompt_tokens, summary.cached_tokens, summary.completion_tokens),
+        *(summary.total_tokens, summary.ttft_s, summary.duration_s, summary.traits, int(dropped_raw)),
+    )
 
 
 def update_figures(
     connection: sqlite3.Connection, number: int, summary: Summary, dropped_raw: bool, *, ended: bool = False
 ) -> None:
     """Write a run's current figures; `ended` removes its owner."""
-    connection.execute(
-        f"{_FIGURES}{', owner = NULL' if ended else ''} WHERE number = ?",
-        (
-            *(summary.phase, summary.status, summary.finish_reason, summary.request_id, summary.body_id),
-            *(summary.attempts, summary.prompt_tokens, summary.cached_tokens, summary.completion_tokens),
-            *(summary.total_tokens, summary.ttft_s, summary.duration_s, summary.traits, int(dropped_raw), number),
-        ),
-    )
-    connection.executemany("INSERT OR IGNORE INTO ids VALUES (?, ?)", ((number, id_) for id_ in summary.ids))
+    values = (*_figures(summary, dropped_raw), number)
+    connection.execute(f"{_UPDATE}{', owner = NULL' if ended else ''} WHERE number = ?", values)
+    _add_ids(connection, number, summary)
+
+
+def _add_ids(connection: sqlite3.Connection, number: int, summary: Summary) -> None:
+    """Store the ids that are not in `runs`: those of earlier attempts."""
+    more = [(number, id_) for id_ in summary.ids if id_ not in (summary.request_id, summary.body_id)]
+    if more:
+        connection.executemany("INSERT OR IGNORE INTO ids VALUES (?, ?)", more)
 
 
 def end_run(connection: sqlite3.Connection, number: int, summary: Summary, dropped_raw: bool) -> None:
-    """Write a run's final figures and texts, and add it to the text search."""
+    """Write a run's final figures and texts."""
     update_figures(connection, number, summary, dropped_raw, ended=True)
     connection.execute(
         "UPDATE texts SET answer = ?, called = ?, trouble = ?, error = ? WHERE number = ?",
         (summary.answer, summary.called, summary.trouble, summary.error, number),
     )
-    index.add(connection, number)
 
 
-def replace_events(connection: sqlite3.Connection, number: int, events: Sequence[AnyEvent]) -> None:
-    """Replace the batches of a run's events by a single one."""
-    connection.execute("DELETE FROM events WHERE number = ?", (number,))
-    _put_events(connection, number, events)
+def replace_events(
+    connection: sqlite3.Connection, number: int, events: Sequence[AnyEvent], summary: Summary, *, batches: bool = True
+) -> None:
+    """Store the events of an ended run in one row, without the answer. `batches`: some are in `events`."""
+    if batches:
+        connection.execute("DELETE FROM events WHERE number = ?", (number,))
+    _put_ended(connection, number, events, summary.answer, _ids_text(summary.request_id, summary.body_id))
 
 
-def _put_events(connection: sqlite3.Connection, number: int, events: Sequence[AnyEvent]) -> None:
+def _put_ended(connection: sqlite3.Connection, number: int, events: Sequence[AnyEvent], answer: str, ids: str) -> None:
     if events:
-        data = encode_events(events, _COMPACT_LEVEL)
-        connection.execute("INSERT INTO events (number, data) VALUES (?, ?)", (number, data))
+        data = encode_ended(events, answer, ids)
+        connection.execute("INSERT INTO streams (number, data) VALUES (?, ?)", (number, data))
 
 
 def delete_runs(connection: sqlite3.Connection, run_ids: Sequence[str]) -> list[str]:
     """Delete ended runs with their unshared data; return the run_ids that were deleted."""
     found = connection.execute(
-        f"SELECT number, run_id, body, document, {', '.join(index.TEXTS)} FROM runs JOIN texts USING (number) "
-        f"WHERE owner IS NULL AND run_id IN ({', '.join('?' * len(run_ids))})",
-        tuple(run_ids),
+        f"SELECT number, {id_text()}, body, document FROM runs JOIN texts USING (number) "
+        f"WHERE owner IS NULL AND number IN ({', '.join(map(str, numbers_of(connection, run_ids)))})"
     ).fetchall()
     if not found:
         return []
     numbers = [row[0] for row in found]
     listed = ", ".join(map(str, numbers))
-    ids: dict[int, list[str]] = {number: [] for number in numbers}
-    for number, id_ in connection.execute(f"SELECT number, id FROM ids WHERE number IN ({listed})"):
-        ids[number].append(id_)
-    index.remove_known(connection, ((row[0], tuple(row[4:]), tuple(ids[row[0]])) for row in found))
+    index.reopen(connection, numbers)
     prompt_index.forget(connection, {row[0]: row[2] for row in found})
     blob_store.forget(connection, (manifest for row in found for manifest in row[2:4]))
-    for table in ("tags", "ids", "events", "texts", "runs"):
+    for table in ("tags", "ids", "events", "streams", "texts", "runs"):
         connection.execute(f"DELETE FROM {table} WHERE number IN ({listed})")
+    index.close_empty(connection, numbers)
     return [row[1] for row in found]

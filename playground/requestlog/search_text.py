@@ -1,6 +1,6 @@
 """Text normalization for searching any part of a text, in any script. Pure.
 
-The index holds every three characters of a text (SQLite's trigram tokenizer). Two things are done first: a text is
+The index holds every three characters of a text (`index`). Two things are done first: a text is
 folded, so that upper and lower case are the same in every script that has them; and characters of scripts without
 spaces are separated, so that one or two of them fill a trigram: most Chinese words have one or two characters.
 """
@@ -36,14 +36,12 @@ def indexed(text: str) -> str:
     return _UNSPACED.sub(rf"{_APART}\1{_APART}", folded).replace(_APART * 2, _APART)
 
 
-def expression(part: str, most: int = PIECES) -> str:
-    """Return the index query, of at most `most` pieces, for texts that may contain `part`; empty if none exists."""
+def pieces(part: str, most: int = PIECES) -> list[str]:
+    """Return at most `most` trigrams that every text with `part` has; none if it is too short."""
     text = indexed(part)
-    pieces = {text[at : at + _PIECE]: None for at in range(len(text) - _PIECE + 1)}
-    usable = [piece for piece in pieces if "\0" not in piece]
-    if len(usable) > most:
-        usable = sorted(usable, key=_commonness)[:most]
-    return " AND ".join('"' + piece.replace('"', '""') + '"' for piece in usable)
+    found = {text[at : at + _PIECE]: None for at in range(len(text) - _PIECE + 1)}
+    usable = [piece for piece in found if "\0" not in piece and "\n" not in piece]
+    return sorted(usable, key=_commonness)[:most]
 
 
 def _commonness(piece: str) -> tuple[int, int]:

@@ -22,8 +22,6 @@ _WRITER_CACHE_KB = 16_000
 """Page cache of the writing thread: ids and digests are unordered, so every page is equally likely to be needed."""
 _CHECKPOINT_PAGES = 4_000
 """Pages (32 MB) in the write-ahead file before a checkpoint, which writes each changed page once."""
-_MERGE_AT = 8
-"""New segments of the search that are merged at a time. SQLite's own 4 rewrites twice as much when writing."""
 _CHECK_UP_TO = 32 * 1024 * 1024
 """Bytes. Up to here every page is checked at each start (some 50 ms); beyond, only what opening touches."""
 _DAMAGED_CODES = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
@@ -125,17 +123,10 @@ def _connect_writer(path: Path) -> sqlite3.Connection:
         connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
         migrations.migrate(connection)
         _check(connection, path)
-        _tune(connection)
     except BaseException:
         connection.close()
         raise
     return connection
-
-
-def _tune(connection: sqlite3.Connection) -> None:
-    """Set the merge parameters of the search index, which the file stores."""
-    if connection.execute("SELECT v FROM texts_search_config WHERE k = 'automerge'").fetchone() != (_MERGE_AT,):
-        connection.execute("INSERT INTO texts_search (texts_search, rank) VALUES ('automerge', ?)", (_MERGE_AT,))
 
 
 def _check(connection: sqlite3.Connection, path: Path) -> None:
@@ -186,7 +177,11 @@ def _set_aside(path: Path) -> Path:
 
 def open_aside(path: Path) -> sqlite3.Connection:
     """Open a file that was set aside, for reading without any change to it. Raises sqlite3.Error."""
-    return _connect_unchanged(path)
+    connection = _connect_unchanged(path)
+    with suppress(sqlite3.Error):  # a file from before version 6 does not have it
+        if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'streams'").fetchone() is None:
+            connection.execute("CREATE TEMP TABLE streams (number INTEGER PRIMARY KEY, data BLOB NOT NULL)")
+    return connection
 
 
 @dataclass(frozen=True, slots=True)

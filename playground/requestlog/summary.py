@@ -117,15 +117,20 @@ _messages_of = msgspec.json.Decoder(_Messages).decode
 
 def question_of(body: bytes) -> str:
     """Return the last user message's text in a request body; empty without a user message."""
+    return last_question(body)[1]
+
+
+def last_question(body: bytes) -> tuple[bytes, str]:
+    """Return the JSON text of the last user message, and `question_of`; both empty without a user message."""
     try:
         # Only the last messages are decoded: most of a long prompt precedes them.
         for raw in reversed(_messages_of(body).messages):
             message = json.loads(bytes(raw))
             if isinstance(message, dict) and message.get("role") == "user":
-                return column_text(_text(message.get("content")))
+                return bytes(raw), column_text(_text(message.get("content")))
     except (ValueError, RecursionError):
-        return ""
-    return ""
+        return b"", ""
+    return b"", ""
 
 
 def _text(content: Any) -> str:

@@ -10,9 +10,10 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from playground.client.events import AnyEvent, BodyIdReceived, RawEvent
-from playground.requestlog import retention, rows
+from playground.requestlog import index, retention, rows
+from playground.requestlog.blob_store import Keeper
 from playground.requestlog.process_lock import Owner
-from playground.requestlog.prompt_index import PromptKeeper
+from playground.requestlog.prompt_index import PromptIndex, unsealed_elements
 from playground.requestlog.records import EndedRun
 from playground.requestlog.store import is_damage, transaction
 from playground.requestlog.summary import Summary, summarize
@@ -69,6 +70,8 @@ class LiveRun:
         return self.so_far
 
 
+SEALED_AT_ONCE = 8
+"""Maximum number of blocks of the text search that one transaction seals: some tens of milliseconds."""
 BATCH = 500
 """Maximum number of runs that one transaction deletes."""
 KEPT_UNSAVED = 200
@@ -90,7 +93,9 @@ class Writer:
         self._report = report
         self._changed = changed
         self._live: dict[str, LiveRun] = {}
-        self._keeper = PromptKeeper(connection)
+        self._keeper = Keeper(connection)
+        self._prompts = PromptIndex(connection)
+        self._deletions = -1
         self._failing = False
         self._given_up = 0
         self.locked = False
@@ -151,6 +156,30 @@ class Writer:
             self._give_up_oldest()
         return refused
 
+    def seal(self, limit: int = SEALED_AT_ONCE) -> int:
+        """Index full blocks of ended runs for the text search; return how many blocks were done.
+
+        Raises sqlite3.Error. Runs of other blocks are found, too, but not as fast.
+        """
+        blocks = index.ready_blocks(self._connection, limit)
+        ranges = unsealed_elements(self._connection, limit - len(blocks)) if len(blocks) < limit else []
+        if not blocks and not ranges:
+            return 0
+        try:
+            with transaction(self._connection, durable=False):
+                deletions = self._connection.execute("SELECT value FROM meta WHERE name = 'deletions'").fetchone()[0]
+                if deletions != self._deletions:
+                    self._prompts.forget_all()
+                    self._deletions = deletions
+                for block in blocks:
+                    self._prompts.seal(block)
+                for first, last in ranges:
+                    self._prompts.seal_elements(first, last)
+        except BaseException:
+            self._prompts.forget_all()
+            raise
+        return len(blocks) + len(ranges)
+
     def delete(self, run_ids: Iterable[str]) -> None:
         """Delete ended runs. Raises sqlite3.Error if none could be deleted."""
         gone = [run_id for run_id in run_ids if run_id not in self._live]
@@ -209,7 +238,8 @@ class Writer:
         ids = list(run_ids)
         with transaction(self._connection, durable=True):
             self._connection.executemany(
-                "UPDATE runs SET marked = ? WHERE run_id = ?", ((int(marked), run_id) for run_id in ids)
+                "UPDATE runs SET marked = ? WHERE run_id IN (?, ?)",
+                ((int(marked), *rows.both_ids(run_id)) for run_id in ids),
             )
         self._changed(ids)
 
@@ -273,7 +303,7 @@ class Writer:
             rows.update_figures(self._connection, number, summarize(live.state(), live.body_ids), live.dropped_raw)
         if live.end is not None:
             rows.end_run(self._connection, number, live.end, live.dropped_raw)
-            rows.replace_events(self._connection, number, live.events)
+            rows.replace_events(self._connection, number, live.events, live.end, batches=live.written > 0)
         return number
 
     def _trouble(self, error: sqlite3.Error) -> None:

@@ -98,6 +98,7 @@ SETTINGS = (
     ),
     Setting("show_simulator_bar", True, "Simulator bar", "Show in the menu row that replies are simulated."),
     Setting("endpoint_id", "simulator"),
+    Setting("zoom", 100, minimum=80, maximum=200, unit="%"),
     Setting("window_geometry", "", base64=True),
     Setting("splitter_sizes", [], minimum=0, maximum=100_000, unit="px"),
     Setting("side_width", 0, minimum=0, maximum=10_000, unit="px"),

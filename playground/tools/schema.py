@@ -63,8 +63,11 @@ def check_arguments(arguments: str, schema: Json) -> ArgumentCheck:
         return ArgumentCheck((FieldError((), f"not JSON at {value}", offset=value.offset),))
     if not isinstance(value, dict):
         return ArgumentCheck((FieldError((), f"should be an object, is {_type_name(value)}"),))
-    if schema is None:
-        return ArgumentCheck()
+    return ArgumentCheck() if schema is None else check_value(value, schema)
+
+
+def check_value(value: Json, schema: Json) -> ArgumentCheck:
+    """Check any JSON value against a schema. An error's path is inside the value."""
     if check_schema(schema):
         return ArgumentCheck(unchecked="the tool's parameters are not a valid JSON schema")
     try:
@@ -121,6 +124,21 @@ def _undeclared(schema: Mapping[str, Json], path: Path) -> Iterator[FieldError]:
     for index, name in enumerate(required if isinstance(required, list) else ()):
         if name not in known:
             yield FieldError((*path, "required", index), f"{_as_json(name)} is not among the properties.")
+
+
+def pattern_error(pattern: str) -> str:
+    """Return why `pattern` is not a regular expression; empty if it is one."""
+    compiled = _compiled(pattern)
+    return compiled if isinstance(compiled, str) else ""
+
+
+def matches_within_limit(pattern: str, text: str) -> bool:
+    """Return whether a regular expression is found in the text; False if the search takes longer than the limit."""
+    try:
+        with _time_limit():
+            return _matches(pattern, text)
+    except _TimeLimitError:
+        return False
 
 
 # Schemas

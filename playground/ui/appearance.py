@@ -1,20 +1,25 @@
-"""Light or dark: the system's, or the user's choice; the whole application follows at once."""
+"""Theme and text size: the system's or the user's choice; the whole application follows at once."""
 
 from __future__ import annotations
 
-from PySide6.QtCore import QObject, Qt, Signal
-from PySide6.QtGui import QGuiApplication
-from PySide6.QtWidgets import QApplication
+from PySide6.QtCore import QEvent, QObject, Qt, QTimer, Signal
+from PySide6.QtGui import QGuiApplication, QWheelEvent
+from PySide6.QtWidgets import QAbstractScrollArea, QApplication, QHeaderView, QWidget
 
 from playground.storage.settings import Settings
-from playground.ui.theme import BASE_PX, PROMPT_PX, Theme, apply_theme, dress, load_theme
+from playground.ui.theme import PROMPT_PX, ZOOM, Theme, apply_theme, dress, load_theme, mono_font, zoom_factor
 
-ZOOM_PX = (11, 22)
-"""Smallest and largest text of prompts and completions; the bounds of the setting."""
+ZOOMS = (80, 90, 100, 110, 125, 150, 175, 200)
+"""Steps of the text size in percent; the bounds of the setting."""
+ZOOM_MS = 80
+"""Steps of the wheel within this time are one change: the style sheet of the whole window is applied again."""
+_APPLIED = "zoomApplied"
+_UNLIMITED_PX = 16_777_215
+MOST_SECTIONS = 64
 
 
 class Appearance(QObject):
-    """Holds the theme in use."""
+    """Holds the theme and the text size in use."""
 
     changed = Signal()
     zoomed = Signal()
@@ -24,7 +29,12 @@ class Appearance(QObject):
         super().__init__()
         self._application, self._settings = application, settings
         self._theme = load_theme(self._wanted())
-        application.setProperty(PROMPT_PX, int(settings.number("font_size")))
+        self._scaler: ZoomScaler | None = None
+        self._zooming = QTimer(self)
+        self._zooming.setSingleShot(True)
+        self._zooming.setInterval(ZOOM_MS)
+        self._zooming.timeout.connect(self._scale)
+        self._set_sizes()
         dress(application, self._theme)
         QGuiApplication.styleHints().colorSchemeChanged.connect(self.refresh)
         settings.listen(self._on_setting)
@@ -33,7 +43,16 @@ class Appearance(QObject):
         if name == "theme":
             self.refresh()
         elif name == "font_size":
-            self._scale_text()
+            self._application.setProperty(PROMPT_PX, int(self._settings.number("font_size")))
+            self.zoomed.emit()
+        elif name == "zoom":
+            self._zooming.start()
+
+    def _set_sizes(self) -> None:
+        self._application.setProperty(PROMPT_PX, int(self._settings.number("font_size")))
+        self._application.setProperty(ZOOM, self._settings.number("zoom") / 100)
+        if zoom_factor() != 1.0 and self._scaler is None:
+            self._scaler = ZoomScaler(self._application)
 
     def apply(self) -> None:
         """Apply the theme to the application. Call it once after the window is built: under a style sheet, each widget
@@ -61,17 +80,117 @@ class Appearance(QObject):
             self.changed.emit()
 
     def zoom(self, step: int) -> None:
-        """Make prompts and completions larger (1) or smaller (-1), or reset them (0), and keep the size."""
-        size = int(self._settings.number("font_size"))
-        self._settings.set("font_size", min(max(size + step, ZOOM_PX[0]), ZOOM_PX[1]) if step else BASE_PX)
+        """Make all text larger (1) or smaller (-1) by one step, or reset it (0). The size is remembered."""
+        percent = int(self._settings.number("zoom"))
+        larger, smaller = [at for at in ZOOMS if at > percent], [at for at in ZOOMS if at < percent]
+        steps = {1: larger[:1], -1: smaller[-1:], 0: [100]}[step]
+        if steps:
+            self._settings.set("zoom", steps[0])
 
-    def _scale_text(self) -> None:
-        size = int(self._settings.number("font_size"))
-        if size != self._application.property(PROMPT_PX):
-            self._application.setProperty(PROMPT_PX, size)
-            self.zoomed.emit()
+    def _scale(self) -> None:
+        before = zoom_factor()
+        self._set_sizes()
+        if zoom_factor() == before:
+            return
+        if self._scaler is None:
+            self._scaler = ZoomScaler(self._application)
+        fonts = [(widget, _own_font_px(widget, before)) for widget in self._application.allWidgets()]
+        self.apply()
+        for widget, px in fonts:
+            rescale(widget, px)
+        self.zoomed.emit()
 
     def toggle(self) -> None:
-        """The other one, and keep it."""
+        """Switch between light and dark, and remember the choice."""
         self._settings.set("theme", "light" if self._theme.dark else "dark")
         self.refresh()
+
+
+class WheelZoom(QObject):
+    """Zooms with Ctrl and the wheel anywhere in a window: its widgets, which would scroll, do not get these events."""
+
+    def __init__(self, window: QWidget, appearance: Appearance) -> None:
+        """The window must have been shown."""
+        super().__init__(window)
+        self._appearance = appearance
+        if (handle := window.windowHandle()) is not None:
+            handle.installEventFilter(self)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Take the wheel's events with Ctrl."""
+        if not isinstance(event, QWheelEvent) or not event.modifiers() & Qt.KeyboardModifier.ControlModifier:
+            return super().eventFilter(watched, event)
+        if event.angleDelta().y():
+            self._appearance.zoom(1 if event.angleDelta().y() > 0 else -1)
+        return True
+
+
+class ZoomScaler(QObject):
+    """Scales each widget that is made at another text size than 100 %, before it is shown. Made at the first zoom."""
+
+    def __init__(self, application: QApplication) -> None:
+        super().__init__(application)
+        application.installEventFilter(self)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Scale a widget when it is polished, which happens once."""
+        if event.type() == QEvent.Type.Polish and isinstance(watched, QWidget):
+            rescale(watched)
+        return False
+
+
+def _base(widget: QWidget, name: str, px: int, zoom: float | None = None) -> float:
+    """Return at 100 % a size of a widget. It is remembered, so that rounding does not add up.
+
+    `zoom`: at which it has the size; None: the one that was applied to it.
+    """
+    applied = zoom or float(widget.property(_APPLIED) or 1.0)
+    base = float(widget.property(name) or 0.0)
+    if round(base * applied) != px:
+        base = px / applied
+        widget.setProperty(name, base)
+    return base
+
+
+def _own_font_px(widget: QWidget, zoom: float) -> float:
+    """Return the size of a widget's own font at 100 %; 0 if it has none. `zoom`: at which all fonts are now."""
+    px = widget.font().pixelSize()
+    own = px > 0 and widget.testAttribute(Qt.WidgetAttribute.WA_SetFont)
+    return _base(widget, "zoomFont", px, zoom) if own else 0.0
+
+
+def rescale(widget: QWidget, font_px: float = 0.0) -> None:
+    """Scale a widget's fixed and least sizes and sections of headers to the present zoom.
+
+    `font_px`: of its own font at 100 %; 0: its font has its size already.
+    """
+    zoom = zoom_factor()
+    if float(widget.property(_APPLIED) or 1.0) == zoom:
+        return
+    if widget.property("textZoom"):
+        widget.setFont(mono_font())
+    elif font_px:
+        font = widget.font()
+        font.setPixelSize(max(round(font_px * zoom), 1))
+        widget.setFont(font)
+    if isinstance(widget, QHeaderView):
+        _rescale_header(widget, zoom)
+    elif not (isinstance(widget, QAbstractScrollArea) or widget.property("fitsContents")):
+        low, high = widget.minimumSize(), widget.maximumSize()
+        if low.height() == high.height() < _UNLIMITED_PX:
+            widget.setFixedHeight(round(_base(widget, "zoomHeight", low.height()) * zoom))
+        if low.width() == high.width() < _UNLIMITED_PX:
+            widget.setFixedWidth(round(_base(widget, "zoomWidth", low.width()) * zoom))
+        elif low.width() and not (widget.isWindow() or widget.property("keepsWidth")):
+            widget.setMinimumWidth(round(_base(widget, "zoomWidth", low.width()) * zoom))
+    widget.setProperty(_APPLIED, zoom)
+
+
+def _rescale_header(header: QHeaderView, zoom: float) -> None:
+    applied = float(header.property(_APPLIED) or 1.0)
+    shown = [at for at in range(header.count()) if not header.isSectionHidden(at)]
+    sizes = {at: _base(header, f"zoom{at}", header.sectionSize(at)) for at in shown[:MOST_SECTIONS]}
+    header.setDefaultSectionSize(round(_base(header, "zoomSection", header.defaultSectionSize()) * zoom))
+    if header.orientation() == Qt.Orientation.Horizontal and applied != zoom:
+        for at, base in sizes.items():
+            header.resizeSection(at, round(base * zoom))

@@ -19,7 +19,7 @@ from playground.prompt.document import Document
 from playground.services import AppServices
 from playground.simulator.launch import SimulatorError
 from playground.ui.actions import MENUS, RECENT, Actions
-from playground.ui.appearance import Appearance
+from playground.ui.appearance import Appearance, WheelZoom
 from playground.ui.bars.banner import SlimBar
 from playground.ui.bars.menu_row import MenuRow, RecentFilesMenu
 from playground.ui.bars.statusbar import StatusBar
@@ -81,9 +81,13 @@ class MainWindow(QMainWindow):
         self.recent = RecentFilesMenu(self.workspace.settings, self.files.open_path, self.workspace.tasks, self)
         self.files.file_used.connect(self.recent.add)
         self.program.extra_commands = self._more_commands
-        self.actions_table = Actions(self, self._handlers(), self.program.shortcuts())
+        handlers = {name: partial(self._run, name, handler) for name, handler in self._handlers().items()}
+        self.actions_table = Actions(self, handlers, self.program.shortcuts())
         self.program.use_actions(self.actions_table)
         self.top = TopBar(self._appearance.theme, self.actions_table["connect"], self.actions_table["verify"])
+
+    def _run(self, action_id: str, handler: Callable[[], object]) -> None:
+        self.modes.run(action_id, handler)
 
     def _handlers(self) -> dict[str, Callable[[], object]]:
         return {
@@ -251,6 +255,8 @@ class MainWindow(QMainWindow):
             open_prompt=lambda: self.modes.show_mode("prompt"),
             open_logged=self.open_logged,
             row_logged=lambda run_id: self.requests.sent_beside(run_id),
+            identify=lambda document: self.versions.identity_of(document) if self._answers is not None else None,
+            prompt_sent=lambda identity, document, run_ids: self.versions.note_sent(identity, document, run_ids),
         )
         self.prompt.edited.connect(lambda _document: self.batch.prompt_changed())
         return self.batch.view()
@@ -322,6 +328,7 @@ class MainWindow(QMainWindow):
         self.menu_row.set_menus(menus)
         self.top.set_file_menu(menus[0])
         self.prompt.complete()
+        self._wheel = WheelZoom(self, self._appearance)
 
     @property
     def response(self) -> ResponsePane:
@@ -352,6 +359,7 @@ class MainWindow(QMainWindow):
         """Connect what does not lead to a completion."""
         self.area.work_resized.connect(self.places.fit)
         self.program.show_page = self.show_page
+        self.workspace.tasks.on_end = self.end_notice.tell_task
         self.prompt.edited.connect(self.files.edited)
         self.prompt.send_requested.connect(lambda: self.requests.send_or_stop())
         self.prompt.action_requested.connect(lambda name: self.actions_table[name].trigger())
@@ -399,6 +407,7 @@ class MainWindow(QMainWindow):
         requests.ticked.connect(self._show_load)
         self.modes.changed.connect(lambda mode: requests.set_displayed(mode == "prompt"))
         requests.sent.connect(self.versions.sent)
+        self.chaining.prompt_sent.connect(self.versions.sent)
         requests.settled.connect(self.versions.settled)
         self.versions.trouble.connect(self.say_trouble)
         self.versions.fix_requested.connect(lambda: self.actions_table["mend"].trigger())
@@ -602,11 +611,14 @@ class MainWindow(QMainWindow):
         for widget in self.findChildren(QWidget):
             if widget.property("textZoom"):
                 widget.setFont(mono_font())
+        if self._answers is not None:
+            self.log.show_zoom()
 
     def rest(self) -> None:
         """Stop all timers: the window is about to be deleted."""
         self.places.keep()
         self.places.rest()
+        self.workspace.tasks.on_end = None
         self.end_notice.rest()
         self.modes.rest()
         if self._answers is not None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
-from PySide6.QtCore import Signal
+from PySide6.QtCore import QSize, Signal
 from PySide6.QtWidgets import QStackedWidget, QWidget
 
 from playground.ui.bars.topbar import TopBar
 
 PROMPT = "prompt"
+MAX_LEAST_PX = 380
+"""The window fits a screen of 1920×1080 at a scale factor of 2."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,8 @@ class ModeView:
     """Called after a change of theme, for what the style sheet does not reach."""
     close: Callable[[], object] | None = None
     """Stops the mode's timers and processes: called when the window is about to be deleted."""
+    commands: Mapping[str, Callable[[], object]] = field(default_factory=dict)
+    """Handlers of the window's actions (by action id) that mean something else while the mode is current."""
 
 
 class Modes(QStackedWidget):
@@ -44,6 +48,11 @@ class Modes(QStackedWidget):
         self.addWidget(prompt_page)
         top.modes.add_mode(PROMPT, "Prompt", "prompt")
         top.modes.chosen.connect(self.show_mode)
+
+    def minimumSizeHint(self) -> QSize:
+        """Return the least size of the pages, which a low screen may squeeze."""
+        size = super().minimumSizeHint()
+        return QSize(size.width(), min(size.height(), MAX_LEAST_PX))
 
     def add(self, mode: str, label: str, icon: str, build: Callable[[], ModeView]) -> None:
         """Add a mode to the switch. `build` is called once, when the mode is first displayed."""
@@ -72,6 +81,10 @@ class Modes(QStackedWidget):
         if view.send is not None:
             view.send()
         return self.current != PROMPT
+
+    def run(self, action_id: str, default: Callable[[], object]) -> object:
+        """Run the current mode's handler of an action, or the window's own."""
+        return self._views[self.current].commands.get(action_id, default)()
 
     def show_theme(self) -> None:
         """Pass a change of theme to every mode that has been built."""

@@ -1,9 +1,11 @@
-"""Notification of the desktop when a long request ends while the window is in the background."""
+"""Notification of the desktop when long work ends while the window is in the background."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from PySide6.QtCore import QEvent, QObject
+from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QApplication, QWidget
 
 from playground.export.terminal import visible_line
@@ -16,26 +18,56 @@ if TYPE_CHECKING:
 
 LONG_S = 10.0
 SHOWN_MS = 15_000
+TASKS = {
+    "run a batch": "Batch",
+    "send a comparison": "Comparison",
+    "cache lab": "Cache lab",
+    "repeat the prompt": "Repeat",
+    "voice readiness": "Readiness",
+    "run until answer": "Agent loop",
+}
+"""Tasks whose end is told, by their names in `Tasks`."""
 
 
-class EndNotice:
-    """Marks the window in the task bar; shows a message where the desktop has a notification area."""
+class EndNotice(QObject):
+    """Marks the window in the task bar, with the number of ends that were not seen as a badge where the desktop has
+    one, and shows a message where it has a notification area."""
 
     def __init__(self, window: QWidget) -> None:
+        super().__init__(window)
         self._window = window
         self._tray: QSystemTrayIcon | None = None
+        self.unseen = 0
+        """Number of ends since the window was active."""
         self.last = ""
         """The text of the newest notification."""
+        window.installEventFilter(self)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Remove the badge when the window becomes active."""
+        if event.type() == QEvent.Type.WindowActivate and self.unseen:
+            self.unseen = 0
+            _badge(0)
+        return super().eventFilter(watched, event)
 
     def tell_end(self, run: Run) -> None:
         """Notify the user of the end of a run, unless it was short or the window is active."""
-        seconds = run.state.ended_at or 0.0
+        name = visible_line(run.document.name) or "The request"
+        self._tell(name, run.state.phase, run.state.ended_at or 0.0)
+
+    def tell_task(self, name: str, seconds: float, finished: bool) -> None:
+        """Notify the user of the end of an experiment, by the name of its task."""
+        if name in TASKS:
+            self._tell(TASKS[name], "done" if finished else "stopped", seconds)
+
+    def _tell(self, name: str, outcome: str, seconds: float) -> None:
         if seconds < LONG_S or self._window.isActiveWindow():
             return
         from PySide6.QtWidgets import QSystemTrayIcon
 
-        name = visible_line(run.document.name) or "The request"
-        self.last = f"{name}: {run.state.phase} after {seconds:.0f} s"
+        self.last = f"{name}: {outcome} after {seconds:.0f} s"
+        self.unseen += 1
+        _badge(self.unseen)
         QApplication.alert(self._window)
         if QSystemTrayIcon.isSystemTrayAvailable() and QSystemTrayIcon.supportsMessages():
             if self._tray is None:
@@ -45,6 +77,13 @@ class EndNotice:
             self._tray.showMessage("Electron Playground", self.last, self._tray.icon(), SHOWN_MS)
 
     def rest(self) -> None:
-        """Remove the icon from the notification area."""
+        """Remove the icon from the notification area, and the badge."""
+        _badge(0)
         if self._tray is not None:
             self._tray.hide()
+
+
+def _badge(number: int) -> None:
+    application = QGuiApplication.instance()
+    if isinstance(application, QGuiApplication):
+        application.setBadgeNumber(number)

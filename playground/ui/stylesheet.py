@@ -17,6 +17,7 @@ After changing a property at run time call `restyle(widget)`.
 
 from __future__ import annotations
 
+import re
 from string import Template
 from typing import TYPE_CHECKING
 
@@ -214,6 +215,8 @@ QMenuBar::item { padding: 4px 10px; background: transparent; }
 QMenuBar::item:selected { background: $selection; }
 QStatusBar { background: $window; border-top: 1px solid $line; color: $muted; }
 QStatusBar::item { border: none; }
+QProgressBar { background: $line; border: none; border-radius: 2px; max-height: 4px; }
+QProgressBar::chunk { background: $accent; border-radius: 2px; }
 QCheckBox, QRadioButton { spacing: 8px; }
 QCheckBox::indicator:unchecked, QRadioButton::indicator:unchecked {
     background: $surface; border: 1px solid $muted; width: 12px; height: 12px;
@@ -230,10 +233,17 @@ QCheckBox:focus, QRadioButton:focus { color: $accent; text-decoration: underline
 """)
 
 
-def style_sheet(chevron: str, check: str) -> str:
-    """Return the style sheet; `chevron` and `check` are the paths of the list arrow and the check mark."""
+def style_sheet(chevron: str, check: str, zoom: float = 1.0) -> str:
+    """Return the style sheet; `chevron` and `check` are the paths of the list arrow and the check mark.
+
+    `zoom` is the factor of sizes of text, and of the controls that hold it.
+    """
     roles = {role: f"palette({name})" for role, name in PALETTE_ROLES.items()}
-    return _TEMPLATE.substitute(roles, chevron=chevron, check=check)
+    made = _TEMPLATE.substitute(roles, chevron=chevron, check=check)
+    return _OF_TEXT.sub(lambda found: f"{found[1]}{round(int(found[2]) * zoom)}px", made) if zoom != 1.0 else made
+
+
+_OF_TEXT = re.compile(r"((?:font-size|min-height): )(\d+)px")
 
 
 def restyle(widget: QWidget) -> None:

@@ -15,6 +15,10 @@ from playground.ui.stylesheet import PALETTE_ROLES, style_sheet
 
 PROMPT_PX = "promptPixels"
 """The application's property that holds the chosen size of prompts and completions."""
+_STYLED_ZOOM = "styledZoom"
+"""The application's property that holds the zoom of its style sheet."""
+ZOOM = "zoom"
+"""The application's property that holds the factor of all text, 1.0 by default."""
 GRID = 8
 """The spacing unit in device-independent pixels; margins and gaps are its multiples or its half."""
 BASE_PX = 13
@@ -93,6 +97,17 @@ def load_theme(name: str) -> Theme:
     return Theme(name=name, **{role: QColor(value) for role, value in table.items()})
 
 
+def zoom_factor() -> float:
+    """Return the factor of all text and of the rows that hold it."""
+    application = QApplication.instance()
+    return float((application and application.property(ZOOM)) or 1.0)
+
+
+def scaled(px: float) -> int:
+    """Return a size in device-independent pixels at the present zoom."""
+    return round(px * zoom_factor())
+
+
 def ui_font(px: int = BASE_PX, *, bold: bool = False, tabular: bool = False) -> QFont:
     """The interface's font at `px` pixels; `tabular` gives every digit the same width, for columns."""
     return _font(UI_FAMILIES, px, bold=bold, tabular=tabular)
@@ -122,7 +137,7 @@ def installed_fonts() -> tuple[str, str]:
 def _font(families: list[str], px: int, *, bold: bool, tabular: bool) -> QFont:
     font = QFont()
     font.setFamilies(families)
-    font.setPixelSize(px)
+    font.setPixelSize(scaled(px))
     font.setWeight(QFont.Weight.DemiBold if bold else QFont.Weight.Normal)
     if tabular:
         font.setFeature(QFont.Tag("tnum"), 1)
@@ -155,10 +170,10 @@ def dress(application: QApplication, theme: Theme) -> None:
     application.setProperty(_IN_USE, theme)
     # Numbers are written as everywhere in the program, with a decimal point, whatever the system's language.
     QLocale.setDefault(QLocale(QLocale.Language.English, QLocale.Country.UnitedStates))
-    if not dressed:
+    if not dressed and not application.property(STYLED):
         # Fusion draws the same on every platform; the style sheet assumes it. A second call would style all again.
-        if not application.property(STYLED):
-            application.setStyle("Fusion")
+        application.setStyle("Fusion")
+    if application.font().pixelSize() != ui_font().pixelSize():
         application.setFont(ui_font())
     application.setPalette(qt_palette(theme))
 
@@ -169,13 +184,15 @@ def apply_theme(application: QApplication, theme: Theme) -> None:
     `QApplication.setStyleSheet` polishes each widget once for each of its ancestors, hidden ones included.
     """
     dress(application, theme)
-    if application.styleSheet():
+    if application.styleSheet() and application.property(_STYLED_ZOOM) == zoom_factor():
         polisher = application.findChild(_Polisher) or _Polisher(application)
         for widget in application.topLevelWidgets():
             polisher.look_at(widget)
     else:
         icons = asset("icons")
-        application.setStyleSheet(style_sheet((icons / "chevron.svg").as_posix(), (icons / "check.svg").as_posix()))
+        application.setProperty(_STYLED_ZOOM, zoom_factor())
+        images = (icons / "chevron.svg").as_posix(), (icons / "check.svg").as_posix()
+        application.setStyleSheet(style_sheet(*images, zoom_factor()))
 
 
 class _Polisher(QObject):

@@ -7,6 +7,7 @@ from PySide6.QtWidgets import QMainWindow, QSplitter, QWidget
 
 from playground.storage.settings import Settings
 from playground.ui.controllers.dialogs import DialogController
+from playground.ui.theme import zoom_factor
 
 COLUMNS = (520, 470, 290)
 """First widths of prompt, response and inspector, in device-independent pixels at 1280."""
@@ -18,12 +19,12 @@ ROWS = (560, 200)
 """First heights of the panes and of the log."""
 KEEP_EVERY_MS = 2_000
 """Save interval: a session ended by a signal loses at most this much window state."""
-LEAST_SCREEN_PX = 1_000
+LEAST_SCREEN_PX = 860
 """On a narrower screen the window cannot fit: it keeps its size."""
 MIN_PROMPT_PX = 320
 """Minimum width of the prompt while a widget is beside it."""
 NARROW_PX = 1_150
-"""Below this width the inspector is a strip under the response."""
+"""Below this width at 100 % the inspector is a strip under the response."""
 ONE_COLUMN_PX = 780
 """Below this width, which the window has only with the side panel open, the prompt is the only column."""
 PANES = {"prompt": 0, "response": 1, "inspector": 2}
@@ -95,7 +96,8 @@ class Places:
 
     def fit(self, width: int) -> None:
         """Show the panes that fit into a width, in device-independent pixels."""
-        narrow = {"response", "inspector"} if width < ONE_COLUMN_PX else {"inspector"} if width < NARROW_PX else set()
+        few = width < NARROW_PX * zoom_factor()
+        narrow = {"response", "inspector"} if width < ONE_COLUMN_PX else {"inspector"} if few else set()
         fitting = frozenset((*PANES, "log")) - narrow
         if fitting != self._fitting:
             self._fitting = fitting
@@ -109,7 +111,10 @@ class Places:
 
     def toggle(self, name: str) -> None:
         """Show or hide the inspector or the log."""
-        self._chosen[name] = self._pane(name).isHidden()
+        shown = self._pane(name).isHidden()
+        self._chosen.pop(name, None)
+        if shown != (name in self._fitting):
+            self._chosen[name] = shown
         self._settings.set("hidden_panes", ",".join(sorted(one for one, shown in self._chosen.items() if not shown)))
         self.show_panes()
 

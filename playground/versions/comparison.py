@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from difflib import SequenceMatcher
 from itertools import zip_longest
 from typing import Literal
 
 from playground.prefix_cache.prefix_size import Measure
 from playground.prefix_cache.token_estimator import TokenEstimator
 from playground.prefix_cache.view import view_of_document
-from playground.prompt.diff import AROUND
+from playground.prompt.diff import AROUND, opcodes
 from playground.prompt.document import Document
 
 Sign = Literal["head", "same", "gone", "come", "skipped", "old_boundary", "new_boundary"]
@@ -107,7 +106,7 @@ def summary(before: Document | None, after: Document) -> str:
 
 def _counts(old: Sequence[str], new: Sequence[str]) -> str:
     added = removed = 0
-    for tag, a, b, c, d in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
+    for tag, a, b, c, d in opcodes(old, new):
         if tag != "equal":
             added, removed = added + d - c, removed + b - a
     if added == removed:
@@ -141,12 +140,12 @@ def _parts(document: Document) -> list[_Part]:
 def _aligned(old: list[_Part], new: list[_Part]) -> Iterator[tuple[_Part | None, _Part | None]]:
     """Pair the parts of two versions: equal ones first, then those of one title, in order."""
     names = [[(part.title, part.lines) for part in parts] for parts in (old, new)]
-    for tag, a, b, c, d in SequenceMatcher(None, names[0], names[1], autojunk=False).get_opcodes():
+    for tag, a, b, c, d in opcodes(names[0], names[1]):
         if tag == "equal":
             yield from zip(old[a:b], new[c:d], strict=True)
             continue
         titles = [[part.title for part in parts] for parts in (old[a:b], new[c:d])]
-        for _, e, f, g, h in SequenceMatcher(None, titles[0], titles[1], autojunk=False).get_opcodes():
+        for _, e, f, g, h in opcodes(titles[0], titles[1]):
             if titles[0][e:f] == titles[1][g:h]:
                 yield from zip(old[a + e : a + f], new[c + g : c + h], strict=True)
             else:
@@ -164,7 +163,7 @@ def _lines(one: _Part | None, other: _Part | None, old: VersionBoundary, new: Ve
     olds, news = one.lines if one else (), other.lines if other else ()
     old_at = old.line if one is not None and one.number == old.part else None
     new_at = new.line if other is not None and other.number == new.part else None
-    for tag, a, b, c, d in SequenceMatcher(None, olds, news, autojunk=False).get_opcodes():
+    for tag, a, b, c, d in opcodes(olds, news):
         pairs = (
             list(zip_longest(range(a, b), range(c, d)))
             if tag == "equal"

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import re
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from difflib import SequenceMatcher
 from typing import Literal, TypeAlias
 
 import msgspec
 
+from playground.prompt.diff import opcodes
 from playground.prompt.document import Document
 from playground.prompt.field_errors import InputError
 from playground.prompt.files import dump, load
@@ -27,8 +28,10 @@ MAX_CHAIN = 500
 """Number of differences after which a version is stored whole: bounds reading time and the effect of a damaged line."""
 MAX_LABEL_CHARS, MAX_NOTE_CHARS = 200, 20_000
 _MAX_TEXT = 64 * 1024 * 1024
-_MAX_COMPARED = 4_000_000
-"""Product of piece counts up to which the middle of two texts is compared piece by piece."""
+_RECENT = 8
+"""Texts in memory while all are read."""
+_ESCAPE = re.compile(r"\\(.)")
+_ESCAPES = {'"': '"', "\\": "\\", "/": "/", "n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f"}
 _PIECES = re.compile(r"(?:(?!\\n)[^\n])*(?:\\n|\n|$)")
 
 
@@ -186,6 +189,34 @@ class History:
             return None
         return text
 
+    def texts(self) -> Iterator[tuple[str, str]]:
+        """Yield id and text of every version, oldest first; damaged ones are left out.
+
+        Takes time in proportion to the versions: most are edits of one of the last texts.
+        """
+        recent: dict[str, str] = {}
+        for id_, content in self.contents.items():
+            base = recent.get(content.base)
+            try:
+                text = self.text(id_) if content.whole or base is None else _edited(base, content.edits)
+            except ValueError:
+                text = None
+            if text is None:
+                continue
+            recent[id_] = text
+            while len(recent) > _RECENT:
+                del recent[next(iter(recent))]
+            yield id_, text
+
+    def search(self, wanted: str) -> set[str]:
+        """Return the ids of the versions whose prompt has a text, whatever its case."""
+        plain = wanted.casefold()
+        # The texts are JSON: escaped, the text is found in more versions than have it, never in fewer.
+        escaped = json.dumps(wanted, ensure_ascii=False)[1:-1].casefold()
+        return {
+            id_ for id_, text in self.texts() if escaped in (folded := text.casefold()) and plain in _unescaped(folded)
+        }
+
     def document(self, id_: str) -> Document | None:
         """Return the document of a version; None if it is damaged."""
         text = self.text(id_)
@@ -227,6 +258,11 @@ class History:
         return length
 
 
+def _unescaped(text: str) -> str:
+    """Return JSON text with the escapes of its strings replaced."""
+    return _ESCAPE.sub(lambda match: _ESCAPES.get(match[1], match[0]), text) if "\\" in text else text
+
+
 def _deflated(text: str) -> str:
     return base64.b85encode(zlib.compress(text.encode("utf-8", "surrogatepass"), 9)).decode("ascii")
 
@@ -259,12 +295,12 @@ def edits_between(old: str, new: str) -> list[tuple[int, int, str]]:
     if not left and not right:
         return []
     lines = [[line for line in _PIECES.findall(text) if line] for text in (left, right)]
-    if min(len(part) for part in lines) < 2 or len(lines[0]) * len(lines[1]) > _MAX_COMPARED:
+    if min(len(part) for part in lines) < 2:
         return [(start, start + len(left), right)]
     edits, at = [], [start]
     for line in lines[0]:
         at.append(at[-1] + len(line))
-    for tag, a, b, c, d in SequenceMatcher(None, lines[0], lines[1], autojunk=False).get_opcodes():
+    for tag, a, b, c, d in opcodes(lines[0], lines[1]):
         if tag != "equal":
             edits.append((at[a], at[b], "".join(lines[1][c:d])))
     return edits

@@ -1,11 +1,10 @@
-"""Version histories in the program: stored by a worker thread, so that the event loop never waits for the disk."""
+"""Version histories of the window and the commands: what to store and when; reading, figures and commits in workers."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from playground.prefix_cache.token_estimator import TokenEstimator
@@ -14,24 +13,47 @@ from playground.prompt.files import OpenedPrompt
 from playground.requestlog.log import RequestLog
 from playground.requestlog.records import LogRow
 from playground.storage.json_file import FileWriter
+from playground.storage.paths import write_shared
 from playground.storage.settings import Settings
 from playground.versions.comparison import VersionComparison, compare
+from playground.versions.export import VersionForm, export_versions
 from playground.versions.figures import VersionFigures, version_figures
 from playground.versions.git_commits import Commit, commits, opened_commit
-from playground.versions.history import Reason, Version
-from playground.versions.store import VersionStore
+from playground.versions.history import Reason, Version, version_id
+from playground.versions.store import VersionStore, history_key
 
 SETTING = "versions"
 MAX_ROWS = 5_000
 """Number of the newest requests from which figures are computed."""
+MAX_SENT = 500
+"""Requests of one batch that are noted for a version."""
+
+
+@dataclass(frozen=True, slots=True)
+class PromptIdentity:
+    """A prompt with a history: its file, or without a file its document id."""
+
+    file: Path | None
+    document_id: str
+
+    @property
+    def key(self) -> str:
+        """Return the key of the history. Resolves the file's path on the disk: call it in a worker."""
+        return history_key(self.file, self.document_id)
 
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """Versions of a prompt, oldest first. `damaged` counts lines of the history that could not be read."""
+    """Versions of a prompt, oldest first, with the logged requests that sent them and their figures.
+
+    `damaged` counts lines of the history that could not be read. `current_id` is the version in the editor.
+    """
 
     versions: tuple[Version, ...] = ()
     damaged: int = 0
+    rows: Mapping[str, LogRow] = field(default_factory=dict)
+    figures: Mapping[str, VersionFigures] = field(default_factory=dict)
+    current_id: str = ""
 
 
 class VersionService:
@@ -44,19 +66,27 @@ class VersionService:
         self._settings, self._writer, self._on_error = settings, writer, on_error
         self._failed = ""
 
-    def note(self, key: str, document: Document, reason: Reason, run_id: str = "", previous_key: str = "") -> None:
-        """Store a version soon, if versions are enabled and its content is new, and that `run_id` sent it.
+    def note(
+        self,
+        prompt: PromptIdentity,
+        document: Document,
+        reason: Reason,
+        run_ids: Sequence[str] = (),
+        previous: PromptIdentity | None = None,
+    ) -> None:
+        """Store a version soon, if versions are enabled and its content is new, and that `run_ids` sent it.
 
-        `previous_key`: the prompt's key before it was saved to a file; its history is continued.
+        `previous`: the prompt before it was saved to a file; its history is continued.
         """
         if not self._settings.flag(SETTING):
             return
 
         def write() -> str:
             try:
-                if previous_key:
-                    self._store.adopt(previous_key, key)
-                self._store.record(key, document, reason, run_id=run_id)
+                key = prompt.key
+                if previous is not None:
+                    self._store.adopt(previous.key, key)
+                self._store.record(key, document, reason, run_ids=run_ids[:MAX_SENT])
             except OSError as error:
                 return f"The version was not stored: {error.strerror or error}."
             self._failed = ""
@@ -69,46 +99,57 @@ class VersionService:
             self._failed = message
             self._on_error(message)
 
-    async def overview(self, key: str) -> Overview:
-        """Return the versions of a prompt. Raises OSError."""
+    async def overview(self, prompt: PromptIdentity, current: Document, log: RequestLog | None) -> Overview:
+        """Return the versions of a prompt with their figures. Raises OSError."""
 
-        def read() -> Overview:
-            history = self._store.load(key)
-            return Overview(tuple(history.versions()), history.damaged)
+        def read() -> tuple[tuple[Version, ...], int]:
+            history = self._store.load(prompt.key)
+            return tuple(history.versions()), history.damaged
 
-        return await self._writer.call(read)
+        versions, damaged = await self._writer.call(read)
+        rows = await _rows(versions, log)
 
-    async def document(self, key: str, id_: str) -> Document | None:
+        def compute() -> Overview:
+            figures = {version.id: version_figures(version, rows) for version in versions}
+            return Overview(versions, damaged, rows, figures, version_id(current))
+
+        return await asyncio.to_thread(compute)
+
+    async def search(self, prompt: PromptIdentity, text: str) -> set[str]:
+        """Return the ids of the versions whose prompt has a text. Raises OSError."""
+        return await self._writer.call(lambda: self._store.load(prompt.key).search(text))
+
+    async def document(self, prompt: PromptIdentity, id_: str) -> Document | None:
         """Return the content of a version; None if it is damaged. Raises OSError."""
-        return await self._writer.call(lambda: self._store.load(key).document(id_))
+        return await self._writer.call(lambda: self._store.load(prompt.key).document(id_))
 
-    async def save(self, key: str, document: Document, label: str, note: str = "") -> str:
+    async def save(self, prompt: PromptIdentity, document: Document, label: str, note: str = "") -> str:
         """Store the document as a version with a label; return its id. Raises OSError."""
-        return await self._writer.call(partial(self._store.record, key, document, "named", label=label, note=note))
+        return await self._writer.call(
+            lambda: self._store.record(prompt.key, document, "named", label=label, note=note)
+        )
 
-    async def annotate(self, key: str, id_: str, label: str, note: str) -> None:
+    async def annotate(self, prompt: PromptIdentity, id_: str, label: str, note: str) -> None:
         """Set label and note of a version. Raises OSError."""
-        await self._writer.call(partial(self._store.annotate, key, id_, label, note))
+        await self._writer.call(lambda: self._store.annotate(prompt.key, id_, label, note))
 
-    async def delete(self, key: str) -> None:
+    async def delete(self, prompt: PromptIdentity) -> None:
         """Delete the history of a prompt. Raises OSError."""
-        await self._writer.call(partial(self._store.delete, key))
+        await self._writer.call(lambda: self._store.delete(prompt.key))
+
+    async def export(self, prompt: PromptIdentity, path: Path, form: VersionForm, name: str, overview: Overview) -> int:
+        """Write all versions to a file. Returns their number. Raises OSError."""
+
+        def write() -> int:
+            history = self._store.load(prompt.key)
+            write_shared(path, export_versions(history, overview.figures, form, name))
+            return len(history.contents)
+
+        return await self._writer.call(write)
 
     async def compare(self, old: Document, new: Document, estimator: TokenEstimator) -> VersionComparison:
         """Compare two versions in a worker."""
         return await asyncio.to_thread(compare, old, new, estimator)
-
-    async def rows(self, versions: Sequence[Version], log: RequestLog | None) -> dict[str, LogRow]:
-        """Return the logged requests that sent these versions, by run_id: the newest MAX_ROWS."""
-        if log is None:
-            return {}
-        newest = sorted(versions, key=lambda version: version.last_at, reverse=True)
-        run_ids = [run_id for version in newest for run_id in reversed(version.run_ids)][:MAX_ROWS]
-        return {row.run_id: row for row in await log.rows_of(run_ids)} if run_ids else {}
-
-    def figures(self, version: Version, rows: dict[str, LogRow]) -> VersionFigures:
-        """Return the reported figures of a version."""
-        return version_figures(version, rows)
 
     async def commits(self, file: Path | None) -> list[Commit]:
         """Return the Git commits of a prompt's file, newest first; empty without a file or without Git."""
@@ -117,3 +158,12 @@ class VersionService:
     async def opened_commit(self, file: Path, commit: str) -> OpenedPrompt | None:
         """Return the prompt in a commit; None if it is not there. Raises InputError."""
         return await asyncio.to_thread(opened_commit, file, commit)
+
+
+async def _rows(versions: Sequence[Version], log: RequestLog | None) -> dict[str, LogRow]:
+    """Return the logged requests that sent these versions, by run_id: the newest MAX_ROWS."""
+    if log is None:
+        return {}
+    newest = sorted(versions, key=lambda version: version.last_at, reverse=True)
+    run_ids = [run_id for version in newest for run_id in reversed(version.run_ids)][:MAX_ROWS]
+    return {row.run_id: row for row in await log.rows_of(run_ids)} if run_ids else {}

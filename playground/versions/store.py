@@ -6,6 +6,7 @@ import hashlib
 import os
 import time
 from collections import OrderedDict
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -72,12 +73,12 @@ class VersionStore:
         document: Document,
         reason: Reason,
         *,
-        run_id: str = "",
+        run_ids: Sequence[str] = (),
         label: str = "",
         note: str = "",
         at: float | None = None,
     ) -> str:
-        """Store a version if its content is new, and that it was sent as `run_id` or labelled. Returns its id.
+        """Store a version if its content is new, and that it was sent as `run_ids` or labelled. Returns its id.
 
         Raises OSError; the history is then as before.
         """
@@ -87,9 +88,10 @@ class VersionStore:
         if id_ not in history.contents:
             newest = history.newest()
             before = load(newest[1]) if newest else None
-            records.append(history.content(document, moment, reason, summary(before, document), run_id))
-        elif run_id:
-            records.append(SentVersion(id_, moment, run_id))
+            first, run_ids = (run_ids[0], run_ids[1:]) if run_ids else ("", ())
+            records.append(history.content(document, moment, reason, summary(before, document), first))
+        known = {one.run_id for one in history.sent.get(id_, ())}
+        records += [SentVersion(id_, moment, run_id) for run_id in run_ids if run_id not in known]
         if label or note:
             records.append(Named(id_, label[:MAX_LABEL_CHARS], note[:MAX_NOTE_CHARS]))
         self._append(key, history, records)

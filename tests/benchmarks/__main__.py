@@ -1,10 +1,12 @@
 """Run the benchmarks and write their figures to `docs/figures.md`.
 
-python -m tests.benchmarks [--only NAME] [--quick] [--dry-run] [--timeout SECONDS]
+python -m tests.benchmarks [--only NAME] [--quick] [--dry-run] [--timeout SECONDS] [--minutes MINUTES]
 
-Each benchmark is a process of its own. Its output is one row of the table between the markers in the page; rows of
-benchmarks that did not run stay. A benchmark that fails is a row with its exit status and last line. `--quick` uses
-small sizes and prints only: figures at other sizes do not belong in the table. Exit status: 1 if a benchmark failed.
+Each benchmark runs in a separate process. Its output is one row of the table between the markers in the page; rows of
+benchmarks that did not run stay. A benchmark that fails or takes too long is a row with its exit status and last lines.
+No benchmark starts after MINUTES. `--quick` uses small sizes and prints only: figures at other sizes do not belong in
+the table. Larger sizes than those of the table: run the benchmark's own module. Exit status: 1 if a benchmark failed or
+did not run.
 """
 
 from __future__ import annotations
@@ -13,11 +15,13 @@ import argparse
 import os
 import platform
 import re
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,7 +32,7 @@ BEGIN, END = "<!-- benchmarks: begin -->", "<!-- benchmarks: end -->"
 _HEAD = "| benchmark | output | date | commit | machine |\n|---|---|---|---|---|"
 _ROW = re.compile(r"^\| `(\w+)` \|.*$", re.MULTILINE)
 _NOISE = ("This plugin does not support", "qt.")
-_MOST_LINES = 60
+_MOST_LINES, _FAILED_LINES = 60, 8
 _LOG = "{log}"
 """Argument that is replaced by the folder in which `log_large` leaves its log for `log_window`."""
 
@@ -44,6 +48,7 @@ class Benchmark:
 
 BENCHMARKS = (
     Benchmark("start", quick=("3",)),
+    Benchmark("theme", quick=("2",)),
     Benchmark("typing", quick=("50",)),
     Benchmark("prefix", quick=("20",)),
     Benchmark("volatile"),
@@ -53,14 +58,16 @@ BENCHMARKS = (
     Benchmark("parallel", quick=("2",)),
     Benchmark("stop", quick=("5",)),
     Benchmark("client", quick=("500",)),
-    Benchmark("sends", quick=("50",)),
+    Benchmark("sends", full=("300",), quick=("50",)),
     Benchmark("chain"),
     Benchmark("spoken"),
     Benchmark("advice"),
-    Benchmark("cache_model", quick=("--quick",)),
-    Benchmark("index", quick=("1000",)),
+    Benchmark("cache_model", full=("--quick",), quick=("--quick",)),
+    Benchmark("index", full=("10000",), quick=("1000",)),
+    Benchmark("forecast", full=("10000",), quick=("1000",)),
     Benchmark("log", quick=("2000",)),
-    Benchmark("log_large", full=("1000000", "--keep", _LOG), quick=("5000", "--keep", _LOG)),
+    Benchmark("peers", quick=("500",)),
+    Benchmark("log_large", full=("100000", "--keep", _LOG), quick=("5000", "--keep", _LOG)),
     Benchmark("log_window", full=(_LOG,), quick=(_LOG,)),
     Benchmark("handover", quick=("200",)),
     Benchmark("check"),
@@ -68,9 +75,13 @@ BENCHMARKS = (
     Benchmark("versions"),
     Benchmark("compare", quick=("2",)),
     Benchmark("batch", quick=("plan",)),
+    Benchmark("batch_window", quick=("1000",)),
+    Benchmark("batch_peers", quick=("200",)),
     Benchmark("recorder", quick=("50",)),
-    Benchmark("recorder_bytes", quick=("--requests", "50", "--kills", "1")),
-    Benchmark("kills", quick=("5",)),
+    Benchmark(
+        "recorder_bytes", full=("--requests", "1000", "--kills", "10"), quick=("--requests", "50", "--kills", "1")
+    ),
+    Benchmark("kills", full=("50",), quick=("5",)),
 )
 
 
@@ -94,25 +105,26 @@ def run(benchmark: Benchmark, arguments: Sequence[str], timeout_s: float) -> Out
     """Run a benchmark to its end, or to the timeout."""
     command = [sys.executable, "-m", f"tests.benchmarks.bench_{benchmark.name}", *arguments]
     environment = {"QT_QPA_PLATFORM": "offscreen", **os.environ}
+    # An installed program has its byte code; without it, imports would be most of many figures.
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     start = time.monotonic()
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as output:
+        process = subprocess.Popen(
+            command, cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+        )
         try:
-            done = subprocess.run(
-                command,
-                cwd=ROOT,
-                env=environment,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                timeout=timeout_s,
-                check=False,
-            )
-            status: int | None = done.returncode
+            status: int | None = process.wait(timeout_s)
         except subprocess.TimeoutExpired:
             status = None
+        finally:
+            # Its servers and other children as well.
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
         output.seek(0)
         printed = (line.strip() for line in output)
         lines = tuple(line for line in printed if line and not line.startswith(_NOISE))
-    return Outcome(lines if status == 0 else lines[-1:], status, time.monotonic() - start)
+    return Outcome(lines if status == 0 else lines[-_FAILED_LINES:], status, time.monotonic() - start)
 
 
 def table(page: str, rows: Mapping[str, str]) -> str:
@@ -150,16 +162,22 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--only", action="append", choices=names, metavar="NAME", help=", ".join(names))
     parser.add_argument("--quick", action="store_true", help="small sizes; the page is not changed")
     parser.add_argument("--dry-run", action="store_true", help="do not change the page")
-    parser.add_argument("--timeout", type=float, default=3600.0, metavar="SECONDS", help="of each benchmark")
+    parser.add_argument("--timeout", type=float, default=240.0, metavar="SECONDS", help="of each benchmark (240)")
+    parser.add_argument("--minutes", type=float, default=20.0, help="no benchmark starts after this time (20)")
     return parser.parse_args()
 
 
 def main() -> int:
     """Run the chosen benchmarks one after another; return the exit status."""
     options, commit, failed = _arguments(), revision(), 0
+    end = time.monotonic() + options.minutes * 60
     with tempfile.TemporaryDirectory() as folder:
         for benchmark in BENCHMARKS:
             if options.only and benchmark.name not in options.only:
+                continue
+            if time.monotonic() > end:
+                failed += 1
+                print(f"{benchmark.name}: not run, {options.minutes:g} minutes are over", flush=True)
                 continue
             chosen = benchmark.quick if options.quick else benchmark.full
             outcome = run(benchmark, [folder if each == _LOG else each for each in chosen], options.timeout)

@@ -1,19 +1,23 @@
 """Request log with many requests, against the goals: `python -m tests.benchmarks.bench_log_large [N] [--keep DIR]`.
 
-N is 1,000,000 by default (some 15 minutes, most of it making them). With --keep the log is left in DIR, and used
-again if it is there already. Times are medians; the worst of the tries stands beside them.
+N is 1,000,000 by default. A second process makes the requests. With --keep the log is left in DIR, and used again if it
+is there already. Times are medians, followed by the worst. While a log is filled, some queries are timed at N/100, N/10
+and N requests, for their growth: exponent 1 is proportional to the number of requests, 0 is constant.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import math
+import multiprocessing
 import resource
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from itertools import islice
+from itertools import islice, pairwise
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 from playground.requestlog.filter import EVERYTHING, parse
@@ -81,11 +85,15 @@ def memory_mb() -> float:
 
 async def fill(log: RequestLog, count: int) -> tuple[int, int]:
     """Add the requests; return the bytes of all bodies, and of all bodies with documents."""
-    made, bodies, documents = requests(count), 0, 0
-    start = working = time.perf_counter()
-    working = 0.0
+    bodies = documents = 0
+    start, working = time.perf_counter(), 0.0
+    grown: dict[str, list[float]] = {}
+    context = multiprocessing.get_context("spawn")
+    received, sent = context.Pipe(duplex=False)
+    maker = context.Process(target=_make, args=(count, sent), daemon=True)
+    maker.start()
     for first in range(0, count, BATCH):
-        batch = [EndedRun(one.record, tuple(one.events)) for one in islice(made, BATCH)]
+        batch: list[EndedRun] = await asyncio.to_thread(received.recv)
         bodies += sum(len(one.record.body) for one in batch)
         documents += sum(len(one.record.document.encode()) for one in batch)
         began = time.perf_counter()
@@ -99,8 +107,43 @@ async def fill(log: RequestLog, count: int) -> tuple[int, int]:
                 f"{size / kept:,.0f} bytes per request (bodies, each whole: {bodies / kept:,.0f})",
                 flush=True,
             )
+        if kept in (count // 100, count // 10, count):
+            for name, spent in (await _quick(log)).items():
+                grown.setdefault(name, []).append(spent)
+    maker.join()
+    for name, times in grown.items():
+        exponents = ", ".join(f"{math.log10(after / before):.2f}" for before, after in pairwise(times))
+        print(f"  growth of {name:<24} {', '.join(f'{each:.2f} ms' for each in times)}: exponents {exponents}")
     print(f"  add: {count / working:,.0f} ended requests per second in the worker (of {count:,})")
     return bodies, bodies + documents
+
+
+def _make(count: int, connection: Connection) -> None:
+    made = requests(count)
+    while batch := [EndedRun(one.record, tuple(one.events)) for one in islice(made, BATCH)]:
+        connection.send(batch)
+    connection.close()
+
+
+async def _quick(log: RequestLog) -> dict[str, float]:
+    """Return the median times of some queries, in milliseconds."""
+    (newest,) = await log.page(EVERYTHING, limit=1)
+    calls: dict[str, Callable[[], Awaitable[object]]] = {
+        "the first page": lambda: log.page(EVERYTHING),
+        "a common word": lambda: log.page(parse("patient", NOW)),
+        "a rare word": lambda: log.page(parse(RARE, NOW)),
+        "a whole request_id": lambda: log.find(newest.request_id or ""),
+        "failed requests": lambda: log.page(parse("is:failed", NOW)),
+    }
+    found = {}
+    for name, call in calls.items():
+        spent = []
+        for _ in range(5):
+            began = time.perf_counter()
+            await call()
+            spent.append((time.perf_counter() - began) * 1e3)
+        found[name] = sorted(spent)[2]
+    return found
 
 
 def size_of(folder: Path) -> int:

@@ -2,7 +2,8 @@
 
 Run with `python -m tests.benchmarks.bench_recorder_bytes [--requests N] [--kills N]`. Kinds: whole, streamed, tool
 calls, 400, 429, 500, cut stream, gzip response, caller that hangs up, gzip request; 1 to 200 KB. Kills while ten
-streams run: of the forwarding process, of the recording process, of the endpoint, and of the parent (the window).
+streams run: of the forwarding process, of the recording process, of the endpoint, of the parent (the window), and of
+both processes at once.
 """
 
 from __future__ import annotations
@@ -250,6 +251,10 @@ class Kill:
                 server.cut()
             elif self.kind == "recording process":
                 process.children()[0].kill()
+            elif self.kind == "both processes":  # outside the goal: nothing is left to write the last messages
+                process.suspend()
+                process.children()[0].kill()
+                process.kill()
             else:
                 process.kill()
             results = await asyncio.gather(*calls, return_exceptions=True)
@@ -263,17 +268,23 @@ async def kill_figures(kills: int) -> None:
     """Kill while ten streams run; print finished requests that the log lacks, and the longest wait of a caller."""
     rng = random.Random(5)
     with tempfile.TemporaryDirectory() as folder:
-        kinds = [Kill(kind) for kind in ("Recorder", "recording process", "endpoint", "window")]
+        kinds = [Kill(kind) for kind in ("Recorder", "recording process", "endpoint", "window", "both processes")]
         for attempt in range(kills):
-            await kinds[attempt % 4].run(folder, 1_000_000 + attempt * 10, rng.uniform(0.05, 2.5))
-        logged = await read_log(folder)
-        for kind in kinds:
-            found = [logged[f"r-{n}"][1] for n in kind.finished if f"r-{n}" in logged]
-            print(
-                f"{kind.kind} killed {kills // 4} times: finished for the caller {len(kind.finished)}, in the log "
-                f"{len(found)} {dict(Counter(found))}; longest wait after the kill {kind.longest * 1_000:,.0f} ms"
-            )
-        print(f"rows {len(logged)}, streams {kills * 10}")
+            await kinds[attempt % 5].run(folder, 1_000_000 + attempt * 10, rng.uniform(0.05, 2.5))
+            if attempt % 20 == 19 or attempt == kills - 1:
+                await print_kills(kinds, attempt + 1, await read_log(folder))
+
+
+async def print_kills(kinds: list[Kill], kills: int, logged: dict[str, tuple[str, str, bool]]) -> None:
+    """Print the figures so far."""
+    print(f"after {kills} kills: {len(logged)} rows of {kills * 10} streams")
+    for kind in kinds:
+        found = [logged[f"r-{n}"][1] for n in kind.finished if f"r-{n}" in logged]
+        print(
+            f"  {kind.kind}: finished for the caller {len(kind.finished)}, in the log {len(found)} "
+            f"{dict(Counter(found))}; longest wait after the kill {kind.longest * 1_000:,.0f} ms",
+            flush=True,
+        )
 
 
 async def main() -> None:

@@ -106,6 +106,14 @@ async def caller(base_url: str) -> None:
             await asyncio.sleep(CHUNKS / CHUNKS_PER_S / STREAMS)
 
 
+def print_frames(name: str, frames: list[float]) -> None:
+    """Print how late frames were."""
+    late = [frame - FRAME_MS for frame in frames[1:]]
+    hundredths = statistics.quantiles(late, n=100)
+    figures = f"median {hundredths[49]:.2f}, 99th {hundredths[98]:.2f}, most {max(late):.2f} ms late"
+    print(f"frames {name}: {figures}; at most 16.7 ms late: {sum(one <= 16.7 for one in late)} of {len(late)}")
+
+
 def _restart(clock: Any) -> float:
     """Return the milliseconds of a QElapsedTimer and restart it."""
     elapsed: float = clock.nsecsElapsed() / 1e6
@@ -185,11 +193,23 @@ async def measure(server_port: int, folder: Path, *, idle: bool) -> None:
         (recorder, "_look"),
     ):
         handlers.time(owner, name)
+    began = time.thread_time()
+    for _ in range(1_000_000):
+        pass
+    print(f"a million empty turns of a loop: {(time.thread_time() - began) * 1000:.0f} ms of processor time")
     frames: list[float] = []
     clock, timer = QElapsedTimer(), QTimer()
     timer.setTimerType(Qt.TimerType.PreciseTimer)
     timer.setInterval(FRAME_MS)
     timer.timeout.connect(lambda: frames.append(_restart(clock)))
+    clock.start()
+    timer.start()
+    await asyncio.sleep(SECONDS / 2)
+    timer.stop()
+    print_frames("without streams", frames)
+    frames.clear()
+    for times in handlers.times.values():
+        times.clear()
     callers = None
     if not idle:
         module = "tests.benchmarks.bench_recorder_window"
@@ -204,14 +224,11 @@ async def measure(server_port: int, folder: Path, *, idle: bool) -> None:
         await asyncio.sleep(SECONDS)
     timer.stop()
     used = (time.process_time() - processor) / (time.perf_counter() - began)
-    late = [frame - FRAME_MS for frame in frames[1:]]
     running = sum(row.phase == "streaming" for row in page.model.rows)
     print(f"{len(page.model.rows):,} rows, {running} streams in progress, load {os.getloadavg()[0]:.1f}")
     print(f"processor time of the window {used * 100:.0f} % of one core")
     print_gaps("event loop", gaps)
-    hundredths = statistics.quantiles(late, n=100)
-    print(f"frames late    median {hundredths[49]:6.2f} ms  99th {hundredths[98]:6.2f} ms  most {max(late):6.2f} ms")
-    print(f"frames up to 16.7 ms late: {sum(one <= 16.7 for one in late)} of {len(late)}")
+    print_frames("with streams", frames)
     for name, times in sorted(handlers.times.items()):
         if times:
             middle = statistics.median(times)

@@ -34,7 +34,7 @@ def main() -> int:
             lines[at] = f"{step}. " + " ".join(random.choices(WORDS, k=18))
             edits += len(lines[at])
             document = Document(messages=(Message("system", "\n".join(lines)), Message("user", "{{question}}")))
-            store.record("id:bench", document, "sent", run_id=f"01K{step:023d}")
+            store.record("id:bench", document, "sent", run_ids=(f"01K{step:023d}",))
         stored_ms = (time.perf_counter() - began) * 1_000 / VERSIONS
         size = store.path("id:bench").stat().st_size
         opened = []

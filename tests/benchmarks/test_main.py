@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.benchmarks.__main__ import BEGIN, BENCHMARKS, END, ROOT, Outcome, row, table
+from tests.benchmarks.__main__ import BEGIN, BENCHMARKS, END, ROOT, Benchmark, Outcome, row, run, table
 
 
 def test_table_without_markers_is_added_at_the_end() -> None:
@@ -29,3 +29,16 @@ def test_row_with_pipes_and_markup_stays_one_row() -> None:
 def test_benchmarks_have_a_module_each() -> None:
     modules = {path.stem.removeprefix("bench_") for path in (ROOT / "tests/benchmarks").glob("bench_*.py")}
     assert {benchmark.name for benchmark in BENCHMARKS} == modules - {"log_corpus"}
+
+
+def test_run_timeout_keeps_the_last_lines() -> None:
+    outcome = run(Benchmark("stop"), ("1000000",), 0.5)
+    assert outcome.status is None
+    assert outcome.seconds < 30
+    assert outcome.cell.startswith("**exit status timeout**")
+
+
+def test_run_failure_has_status_and_error() -> None:
+    outcome = run(Benchmark("stop"), ("not a number",), 60)
+    assert outcome.status == 1
+    assert any("ValueError" in line for line in outcome.lines)

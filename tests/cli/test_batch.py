@@ -19,6 +19,7 @@ import pytest
 
 from playground.experiments.batch_results import ResultFile
 from playground.simulator.launch import SimulatorProcess
+from playground.versions.store import VersionStore, history_key
 from tests.forked_program import run_text
 
 LIMIT_S = 120
@@ -92,6 +93,8 @@ def test_batch_every_row_is_answered_once_with_wire_usage_and_warm_prefixes(proj
     cached = [row["usage"]["prompt_tokens_details"]["cached_tokens"] for row in rows]
     assert sum(tokens == 0 for tokens in cached) == 3, "only the first row of each shop finds nothing cached"
     assert json.loads(done.stdout)["done"] == 12
+    versions = VersionStore(made.folder / "data").load(history_key(made.folder / "prompt.json", "")).versions()
+    assert [len(version.run_ids) for version in versions] == [12]
     assert not out.with_name("out.jsonl.batch").exists()
 
 
@@ -112,6 +115,20 @@ def test_batch_existing_output_without_resume_is_refused_and_unchanged(project: 
     done = made.run("-o", str(out))
     assert done.returncode == 2
     assert out.read_text("utf-8") == "precious\n"
+    assert made.served() == 0
+
+
+@pytest.mark.parametrize(("output", "said"), [("absent/out.jsonl", "absent"), ("out.txt", ".csv"), ("out", ".csv")])
+def test_batch_output_that_cannot_be_written_is_refused_before_anything_is_read(
+    project: MakeProject, output: str, said: str
+) -> None:
+    made = project()
+    (made.folder / "data.csv").unlink()
+    done = made.run("-o", str(made.folder / output))
+    assert done.returncode == 2
+    assert "-o" in done.stderr
+    assert said in done.stderr
+    assert not (made.folder / "absent").exists()
     assert made.served() == 0
 
 

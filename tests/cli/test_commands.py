@@ -15,6 +15,7 @@ import pytest
 
 from playground.cli.main import RUN
 from playground.simulator.launch import SimulatorProcess
+from playground.versions.store import VersionStore, history_key
 from tests.forked_program import run_text
 
 PROGRAM = [sys.executable, "-m", "playground"]
@@ -70,6 +71,17 @@ def test_with_neither_address_nor_endpoint_it_starts_the_simulator(run: Run, pro
     assert done.returncode == 0, done.stderr
     assert "simulated" in done.stdout
     assert "request_id " in done.stderr
+
+
+def test_send_prompt_file_is_a_version_and_values_are_not(
+    run: Run, prompt: Path, simulator: SimulatorProcess, tmp_path: Path
+) -> None:
+    for name in ("Asha", "Ravi"):
+        assert run("send", str(prompt), "--var", f"name={name}", "--base-url", simulator.base_url).returncode == 0
+    prompt.write_text(prompt.read_text("utf-8").replace("hello", "good day"), "utf-8")
+    assert run("send", str(prompt), "--var", "name=Asha", "--base-url", simulator.base_url).returncode == 0
+    versions = VersionStore(tmp_path / "data").load(history_key(prompt, "")).versions()
+    assert [(version.reason, len(version.run_ids)) for version in versions] == [("sent", 2), ("sent", 1)]
 
 
 def test_one_object_at_the_end_and_the_log_has_it(run: Run, prompt: Path, simulator: SimulatorProcess) -> None:

@@ -253,6 +253,16 @@ def test_decoder_odd_field_in_a_choice_keeps_the_text(choice: object) -> None:
     assert [event for event in events if not isinstance(event, Finished)] == [ContentDelta(1.0, "fine")]
 
 
+@pytest.mark.parametrize(("content", "text"), [(42, "42"), (0, "0"), (-1.5, "-1.5"), ([1, "x"], "1x")])
+def test_decoder_content_that_is_a_number_is_text(content: object, text: str) -> None:
+    assert _events(_delta(content=content)) == [ContentDelta(1.0, text)]
+
+
+@pytest.mark.parametrize("content", [None, True, False, {}, [], [None], {"type": "image_url"}])
+def test_decoder_content_without_text_is_no_event(content: object) -> None:
+    assert _events(_delta(content=content)) == []
+
+
 def test_decoder_nan_beside_text_is_not_reported() -> None:
     events = _events('{"choices":[{"delta":{"content":"a"}}],"usage":{"prompt_tokens":NaN,"completion_tokens":3}}')
     assert events == [ContentDelta(1.0, "a"), UsageReported(1.0, Usage(None, 3, None, None))]

@@ -79,7 +79,7 @@ def test_proxy_for_uses_the_variables_that_apply(environ: dict[str, str], expect
     assert proxy_for("https://api.smallest.ai/waves/v1", environ) == expected
 
 
-@pytest.mark.parametrize("value", ["ftp://p:1", "http://", "http://p:port", "://"])
+@pytest.mark.parametrize("value", ["ftp://p:1", "http://", "http://p:port", "://", "\u202e", "http://[::1"])
 def test_proxy_for_unusable_address_names_its_variable(value: str) -> None:
     with pytest.raises(ProxyError, match="ALL_PROXY"):
         proxy_for("https://api.smallest.ai/waves/v1", {"ALL_PROXY": value})
@@ -174,6 +174,31 @@ def test_dead_proxy_is_named_and_its_variable_too(monkeypatch: pytest.MonkeyPatc
     assert trouble.kind == "connect"
     assert "127.0.0.1:9" in trouble.detail
     assert "HTTP_PROXY" in trouble.advice
+    assert "secret" not in repr(trouble)
+
+
+@pytest.mark.parametrize(
+    "reply", [b"garbage\r\n\r\n", b"SSH-2.0-x\r\n", b"", b"HTTP/1.1 407 No\r\nContent-Length: 0\r\n\r\n"]
+)
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_proxy_without_an_http_answer_is_named(monkeypatch: pytest.MonkeyPatch, reply: bytes, scheme: str) -> None:
+    async def proxied() -> RunState:
+        async def odd(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(reply)
+            await writer.drain()
+            writer.close()
+
+        listening = await asyncio.start_server(odd, "127.0.0.1", 0)
+        async with listening:
+            port = listening.sockets[0].getsockname()[1]
+            monkeypatch.setenv(f"{scheme}_proxy", f"http://user:secret@127.0.0.1:{port}")
+            return await sent(f"{scheme}://model.example/v1")
+
+    trouble = asyncio.run(proxied()).trouble
+    assert trouble is not None
+    if not (scheme == "http" and reply.startswith(b"HTTP")):  # that is an answer
+        assert f"{scheme}_proxy" in trouble.detail
     assert "secret" not in repr(trouble)
 
 

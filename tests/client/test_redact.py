@@ -15,7 +15,9 @@ ODD = 'p+a/ss"w\\ord=='
 
 @pytest.mark.parametrize("key", ["sk_0123456789abcdef", "plain-key-0123", ODD])
 def test_the_key_in_use_is_masked_in_every_form(key: str) -> None:
-    for form in (key, json.dumps(key), json.dumps(key).replace("/", "\\/"), quote(key, safe="")):
+    in_hex = key.encode().hex()
+    in_json = json.dumps(key)
+    for form in (key, in_json, in_json.replace("/", "\\/"), quote(key, safe=""), in_hex, in_hex.upper()):
         masked = redact(f"before {form} after", key)
         assert MASK in masked
         assert form.strip('"') not in masked

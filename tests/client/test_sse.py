@@ -34,6 +34,10 @@ CASES: list[tuple[bytes, list[str]]] = [
     (b"data: whole\n\ndata: line ended, event not\n", ["whole"]),
     (b"", []),
     (b"\xef\xbb", []),
+    (b'data: {"a":1}\ndata: {"b":2}\ndata: [DONE]\n\n', ['{"a":1}', '{"b":2}', "[DONE]"]),
+    (b'data: {"a":\ndata: {"b":2}\ndata: }\n\n', ['{"a":\n{"b":2}\n}']),
+    (b'data: {"a":1} \r\ndata:{"b":2}\r\n\r\n', ['{"a":1} ', '{"b":2}']),
+    (b"data: {a}\ndata: b\n\n", ["{a}\nb"]),
 ]
 
 

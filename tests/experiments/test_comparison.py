@@ -12,13 +12,16 @@ import pytest
 from playground.client.endpoint import Endpoint, Rates
 from playground.experiments.comparison import (
     LETTERS,
+    CacheStart,
     Looked,
+    Order,
     Piece,
     Prefix,
     RunFigures,
     Step,
     Variant,
     cold_document,
+    expected_cached,
     log_tags,
     plan,
     prefixes,
@@ -29,10 +32,13 @@ from playground.experiments.comparison import (
     without_marker,
 )
 from playground.experiments.comparison_report import (
+    CACHE_STARTS,
+    ORDERS,
     ComparedColumn,
     ComparisonReport,
     cost_texts,
     kind_of,
+    order_text,
     prefix_text,
     start_warnings,
     summary,
@@ -287,3 +293,41 @@ def test_table_text_has_a_line_per_figure() -> None:
     lines = table_text(report_of(ComparedColumn(Variant(PROMPT, ENDPOINT), (run("x"),)))).splitlines()
     assert lines[0] == "\tA · base"
     assert lines[1] == "Served from cache\t100 of 1,000 · 10.0 %"
+
+
+def test_expected_cached_together_columns_do_not_warm_each_other() -> None:
+    columns = [looked(PROMPT), looked(edited("in rupees", "briefly"))]
+    assert expected_cached(columns, "together", "as_is") == (0.0, 0.0)
+
+
+@pytest.mark.parametrize(("order", "warmed"), [("forward", 1), ("backward", 0)])
+def test_expected_cached_one_after_another_the_later_column_is_served_the_shared_prefix(
+    order: Order, warmed: int
+) -> None:
+    columns = [looked(PROMPT), looked(PROMPT)]
+    found = expected_cached(columns, order, "as_is")
+    total = columns[0].forecast.zones.total_tokens
+    assert found[1 - warmed] == 0
+    assert total - 17 <= found[warmed] < total
+    assert found[warmed] % 16 == 0
+
+
+def test_expected_cached_other_model_is_not_warmed() -> None:
+    columns = [looked(PROMPT), looked(PROMPT, replace(ENDPOINT, model="other"))]
+    assert expected_cached(columns, "forward", "as_is") == (0.0, 0.0)
+
+
+def test_expected_cached_forced_start_is_nothing_or_everything() -> None:
+    columns = [looked(PROMPT), looked(edited("in rupees", "briefly"))]
+    assert expected_cached(columns, "together", "cold") == (0.0, 0.0)
+    assert all(tokens > 0 for tokens in expected_cached(columns, "together", "warm"))
+
+
+@pytest.mark.parametrize("start", ["as_is", "cold", "warm"])
+@pytest.mark.parametrize("order", ["together", "forward", "backward"])
+def test_order_text_every_choice_has_another_sentence(order: Order, start: CacheStart) -> None:
+    assert order_text(order, start, 1) == ""
+    others = {
+        order_text(other, kind, 3) for other in ORDERS for kind in CACHE_STARTS if (other, kind) != (order, start)
+    }
+    assert (order_text(order, start, 3) in others) == (start != "as_is"), "a forced start does not depend on the order"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from playground.prefix_cache.match_tree import MatchTree
+from playground.prefix_cache.match_tree import MatchTree, depths_of
 from tests.prefix_cache.prompts import slow_prefix
 
 TEXTS = st.text(alphabet="ab", min_size=1, max_size=12)
@@ -30,7 +30,7 @@ def test_steps_longest_shared_prefix_and_newest_user_match_a_plain_search(
             users = [number for number, length in enumerate(lengths) if length >= step.depth]
             assert (step.newest, step.count) == (users[-1], len(users))
         for number, length in enumerate(lengths):
-            assert tree.shared(path, number, answers=answers) == length
+            assert tree.shared(depths_of(path), number, answers=answers) == length
 
 
 def test_exact_counts_stay_at_the_end_of_their_prompt_when_a_node_is_split() -> None:

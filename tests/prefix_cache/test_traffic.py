@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,8 @@ def test_read_traffic_absent_cached_tokens_are_unknown(tmp_path: Path) -> None:
         json.dumps(without("response", "usage")),
         json.dumps({**GOOD, "at": True}),
         "[" * 100_000,
+        json.dumps({**GOOD, "at": 10**400}),
+        json.dumps(GOOD)[:-1] + ', "at": 1e400}',
     ],
 )
 def test_read_traffic_bad_line_is_named_by_number(tmp_path: Path, line: str) -> None:
@@ -69,6 +72,20 @@ def test_read_traffic_bad_line_is_named_by_number(tmp_path: Path, line: str) -> 
     path.write_text(f"{json.dumps(GOOD)}\n{line}\n", "utf-8")
     with pytest.raises(TrafficError, match="line 2"):
         list(read_traffic(path))
+
+
+@pytest.mark.parametrize("entries", ["5", "null", '"x"', "{}", '[5, null, {}, {"request": 5}]'])
+def test_read_traffic_har_of_another_shape_raises_no_other_error(tmp_path: Path, entries: str) -> None:
+    path = tmp_path / "t.har"
+    path.write_text(f'{{"log": {{"entries": {entries}}}}}', "utf-8")
+    with contextlib.suppress(TrafficError):
+        assert list(read_traffic(path)) == []
+
+
+def test_read_traffic_device_without_end_raises_traffic_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("playground.prefix_cache.traffic.MAX_TRAFFIC_BYTES", 1_000_000)
+    with pytest.raises(TrafficError, match="/dev/zero is larger"):
+        list(read_traffic(Path("/dev/zero")))
 
 
 def test_read_traffic_har_with_a_stream_joins_its_events(tmp_path: Path) -> None:

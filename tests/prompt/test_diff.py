@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from playground.prompt.diff import DiffRow, changes
+from playground.prompt import diff
+from playground.prompt.diff import DiffRow, changes, opcodes
 from playground.prompt.document import Document, Message, Tool
 
 LINES = st.lists(st.sampled_from(("a", "b", "c", "नमस्ते", "")), max_size=12).map("\n".join)
@@ -61,3 +64,50 @@ def test_nothing_is_left_out_but_what_stays(before: str, after: str) -> None:
     if not any(row.sign == "skipped" for row in rows):
         assert gone == before.split("\n")
         assert come == after.split("\n")
+
+
+ITEMS = st.lists(st.sampled_from("abcdefg"), max_size=30)
+
+
+def check_cover(old: list[str], new: list[str]) -> None:
+    """Assert that the opcodes cover both sequences in order, and that equal parts are equal."""
+    at, other = 0, 0
+    for tag, a, b, c, d in opcodes(old, new):
+        assert (a, c) == (at, other)
+        assert a < b or c < d
+        assert tag == "replace" or old[a:b] == new[c:d]
+        at, other = b, d
+    assert (at, other) == (len(old), len(new))
+
+
+@given(ITEMS, ITEMS)
+def test_opcodes_cover_both_sequences(old: list[str], new: list[str]) -> None:
+    check_cover(old, new)
+
+
+@given(ITEMS, ITEMS, st.integers(0, 30))
+def test_opcodes_divided_at_unique_items_cover_both_sequences(old: list[str], new: list[str], steps: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(diff, "MOST_STEPS", steps)
+        check_cover(old, new)
+
+
+def test_opcodes_edited_lines_of_a_long_text_are_the_only_changes() -> None:
+    old = [f"line {number}" for number in range(5_000)]
+    new = ["changed" if number % 97 == 0 else line for number, line in enumerate(old)]
+    assert sum(tag == "replace" for tag, *_ in opcodes(old, new)) == 52
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (["x", "y"] * 10_000, ["y", "x"] * 10_000 + ["z"]),
+        ([str(number % 50) for number in range(20_000)], [str(number % 49) for number in range(20_000)]),
+        ([str(number) for number in range(20_000)], [f"{number}{number % 10 == 0}" for number in range(20_000)]),
+    ],
+    ids=["alternating", "few different lines", "every line another"],
+)
+def test_opcodes_long_sequences_of_any_shape_take_less_than_quadratic_time(old: list[str], new: list[str]) -> None:
+    began = time.process_time()
+    check_cover(old, new)
+    assert time.process_time() - began < 3.0  # difflib: minutes

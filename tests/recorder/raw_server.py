@@ -1,4 +1,4 @@
-"""A server that answers with given bytes and keeps what it received, for tests of the Recorder."""
+"""A server that answers with given bytes and keeps the received ones, for tests of the Recorder."""
 
 from __future__ import annotations
 

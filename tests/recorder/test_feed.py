@@ -49,8 +49,9 @@ class Problems(list[str]):
 async def running(folder: Path, command: list[str] | None = None) -> AsyncIterator[tuple[RecordingFeed, Problems]]:
     """Run a feed with its recording process. Yields it and the reported problems."""
     problems = Problems()
-    feed = RecordingFeed(command or COMMAND, Setup(str(folder), ENDPOINT, None), problems.append)
-    await feed.start()
+    feed = RecordingFeed(command or COMMAND, problems.append)
+    await feed.launch()
+    await feed.start(Setup(str(folder), ENDPOINT, None))
     try:
         yield feed, problems
     finally:

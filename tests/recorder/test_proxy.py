@@ -283,7 +283,9 @@ def test_unreachable_upstream_is_a_marked_502() -> None:
         assert got.startswith(b"HTTP/1.1 502 ")
         assert b"X-Electron-Playground: recorder\r\n" in got
         assert b'"type": "recorder_upstream_error"' in got
+        await observer.exchanges[0].ended.wait()
         assert observer.exchanges[0].outcome == "upstream_unreachable"
+        assert observer.exchanges[0].request == POST.split(b"\r\n\r\n", 1)[1]
         await recorder.close()
 
     run(story)
@@ -321,7 +323,9 @@ def test_path_token_is_required_and_not_forwarded() -> None:
     async def story() -> None:
         access = AccessPolicy("/v1", token="t0ken")
         async with recording(always(OK), access=access) as (port, server, _observer):
-            assert (await exchange(port, POST)).startswith(b"HTTP/1.1 404 ")
+            got = await exchange(port, POST)
+            assert got.startswith(b"HTTP/1.1 404 ")
+            assert b"t0ken" not in got
             await exchange(port, POST.replace(b"POST /v1", b"POST /t0ken/v1"), until=b"{}")
             assert bytes(server.received[0]).startswith(b"POST /v1/chat")
 

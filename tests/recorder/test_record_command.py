@@ -44,7 +44,7 @@ class Recording:
         self.base_url: str = json.loads(self._process.stdout.readline())["base_url"]
 
     def end(self, number: int = signal.SIGTERM) -> str:
-        """End the process by a signal. Returns what it wrote to standard error."""
+        """End the process by a signal. Returns its standard error."""
         self._process.send_signal(number)
         _, errors = self._process.communicate(timeout=60)
         assert self._process.returncode == 0
@@ -228,6 +228,18 @@ def test_record_stop_with_stdin_ends_when_the_parent_closes_it(
         assert process.poll() is None
         process.communicate(timeout=60)
         assert process.returncode == 0
+
+
+def test_record_endpoint_that_is_down_is_logged_as_failed(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    recording = Recording(folder, "http://127.0.0.1:9/v1")
+    assert post(recording, BODY).status_code == 502
+    recording.end()
+    (stored,) = recording.runs()
+    assert json.loads(stored.record.body) == BODY
+    trouble = stored.state().trouble
+    assert trouble is not None
+    assert (stored.state().phase, trouble.kind) == ("failed", "connect")
 
 
 def test_record_killed_forwarding_process_loses_no_finished_request(recording: Recording) -> None:

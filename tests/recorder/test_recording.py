@@ -1,14 +1,13 @@
-"""Recording: order of writing, and how long the end of a response waits for the log."""
+"""Recording: order of writing, order of forecasts, and the bound of what waits for the log."""
 
 from __future__ import annotations
 
 import asyncio
-import time
+from dataclasses import replace
 from datetime import UTC, datetime
 
-import pytest
-
-from playground.client.events import AnyEvent
+from playground.client.events import AnyEvent, AttemptStarted, HeadersReceived
+from playground.prompt.document import Json
 from playground.recorder import recording
 from playground.recorder.recording import Recording
 from playground.runs.record import RequestRecord
@@ -16,50 +15,106 @@ from playground.runs.state import RunState
 
 
 class SlowLog:
-    """Ends a request only after `free` is set."""
+    """Ends a request only after `free` is set. Keeps the steps in their order."""
 
     def __init__(self) -> None:
         self.free = asyncio.Event()
+        self.steps: list[str] = []
 
     async def begin(self, record: RequestRecord) -> None:
-        """Begin at once."""
+        await asyncio.sleep(0)
+        self.steps.append(f"begin {record.run_id}")
 
     def note(self, run_id: str, event: AnyEvent) -> None:
-        """Note at once."""
+        self.steps.append(f"note {run_id}")
 
     async def finish(self, run_id: str, state: RunState) -> None:
-        """Wait."""
         await self.free.wait()
+        self.steps.append(f"finish {run_id}")
+
+    async def set_explanation(self, run_id: str, explanation: Json) -> None:
+        self.steps.append(f"explain {run_id}")
+
+
+class Model:
+    """Keeps the order of calls."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+
+    def forecast(self, record: RequestRecord) -> RequestRecord:
+        self.calls.append(f"forecast {record.run_id}")
+        return replace(record, model="forecast")
+
+    def accept(self, record: RequestRecord, request_id: str | None) -> None:
+        assert record.model == "forecast"
+        self.calls.append(f"accept {record.run_id}")
+
+    def settle(self, record: RequestRecord, state: RunState) -> Json:
+        self.calls.append(f"settle {record.run_id}")
+        return {}
 
 
 def record(run_id: str) -> RequestRecord:
     return RequestRecord(run_id, "e", "E", "other", "", "m", datetime.now(UTC), b"{}", "{}")
 
 
-def test_recorded_locked_log_delays_one_response_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recording, "HOLD_S", 0.2)
+def pass_request(made: Recording, run_id: str) -> None:
+    made.begin(record(run_id))
+    made.event(run_id, AttemptStarted(0.0, 1))
+    made.event(run_id, HeadersReceived(0.1, 200, None, "", ()))
+    made.end(run_id)
 
+
+def test_recording_model_follows_the_order_of_messages_however_slow_the_log_is() -> None:
+    async def story() -> None:
+        log, model = SlowLog(), Model()
+        made = Recording(log, model, lambda message: None)
+        pass_request(made, "one")
+        pass_request(made, "two")
+        assert model.calls == [f"{call} {run}" for run in ("one", "two") for call in ("forecast", "accept", "settle")]
+        log.free.set()
+        await made.close()
+        of_one = [step.split()[0] for step in log.steps if step.endswith("one")]
+        assert of_one == ["begin", "note", "note", "finish", "explain"]
+
+    asyncio.run(story())
+
+
+def test_recording_has_room_until_too_many_ended_requests_wait_for_the_log() -> None:
     async def story() -> None:
         log = SlowLog()
         made = Recording(log, None, lambda message: None)
-        waits = []
-        for run_id in ("one", "two", "three"):
-            made.begin(record(run_id))
-            made.end(run_id)
-            started = time.monotonic()
-            await made.recorded(run_id)
-            waits.append(time.monotonic() - started >= 0.2)
-        assert waits == [True, False, False]
-        log.free.set()
-        await made.close()
-        log.free.clear()
-        made.begin(record("four"))
-        made.end("four")
-        waiting = asyncio.ensure_future(made.recorded("four"))
+        for number in range(recording.MAX_UNWRITTEN - 1):
+            pass_request(made, str(number))
+        await asyncio.wait_for(made.has_room(), 1)
+        pass_request(made, "last")
+        waiting = asyncio.ensure_future(made.has_room())
         await asyncio.sleep(0)
         assert not waiting.done()
         log.free.set()
-        await waiting
+        await asyncio.wait_for(waiting, 10)
         await made.close()
+
+    asyncio.run(story())
+
+
+def test_recording_request_that_cannot_be_written_is_reported_and_the_next_one_is_written() -> None:
+    class Refusing(SlowLog):
+        async def begin(self, record: RequestRecord) -> None:
+            if record.run_id == "one":
+                raise RuntimeError("refused")
+            await super().begin(record)
+
+    async def story() -> None:
+        log, problems, ended = Refusing(), list[str](), dict[str, bool]()
+        log.free.set()
+        made = Recording(log, None, problems.append, lambda run_id, state: ended.update({run_id: state is not None}))
+        pass_request(made, "one")
+        pass_request(made, "two")
+        await made.close()
+        assert len(problems) == 1
+        assert ended == {"one": False, "two": True}
+        await asyncio.wait_for(made.has_room(), 1)
 
     asyncio.run(story())

@@ -41,6 +41,57 @@ def test_unpack_truncated_data_raises() -> None:
         unpack(packed[:-2])
 
 
+@pytest.mark.parametrize(
+    ("question", "literal"),
+    [
+        ("When are you open on Sunday?", '"When are you open on Sunday?"'),
+        ("Où est mon rendez-vous de demain ?", '"Où est mon rendez-vous de demain ?"'),
+        ("Où est mon rendez-vous de demain ?", '"O\\u00f9 est mon rendez-vous de demain ?"'),
+        ("short", '"short"'),
+        ('A question with "quotes" and\nlines', '"A question with \\"quotes\\" and\\nlines"'),
+        ("Not the text of the message at all", '"Another text of the message, longer"'),
+    ],
+)
+@pytest.mark.parametrize("document", ["", "[]", '{\n "messages": [%s, %s, "of its own"]\n}', "\0%s%s"])
+def test_keep_body_and_document_then_join_return_the_bytes(
+    tmp_path: Path, question: str, literal: str, document: str
+) -> None:
+    message = f'{{"role":"user","content":{literal}}}'.encode()
+    system = b'"You answer calls for a clinic, briefly and kindly."'
+    body = b'{"messages":[{"role":"system","content":%b},%b],"stream":true}' % (system, message)
+    text = (document.replace("%s", system.decode(), 1).replace("%s", literal)).encode()
+    store = open_files(tmp_path)
+    assert store.writer is not None
+    with closing(store.reader), closing(store.writer) as connection:
+        keeper = Keeper(connection)
+        with transaction(connection, durable=False):
+            keeper.begin()
+            manifests = keeper.keep_body(body, message, question), keeper.keep_document(text, body)
+            keeper.end()
+        joiner = Joiner(connection)
+        assert joiner.join_body(manifests[0], question) == body
+        assert joiner.join_document(manifests[1], body) == text
+        stored = b"".join(unpack(row[0]) for row in connection.execute("SELECT data FROM part_data"))
+        assert stored.count(system[1:-1]) == (2 if document[:1] == "\0" else 1)
+        with transaction(connection, durable=False):
+            forget(connection, manifests)
+        assert connection.execute("SELECT count(*) FROM part_data").fetchone()[0] == 0
+
+
+def test_join_document_that_does_not_fit_the_body_raises(tmp_path: Path) -> None:
+    store = open_files(tmp_path)
+    assert store.writer is not None
+    literal = b'"You answer calls for a clinic, briefly and kindly."'
+    with closing(store.reader), closing(store.writer) as connection:
+        keeper = Keeper(connection)
+        with transaction(connection, durable=False):
+            keeper.begin()
+            manifest = keeper.keep_document(b"[%b]" % literal, b"[%b]" % literal)
+            keeper.end()
+        with pytest.raises(LookupError):
+            Joiner(connection).join_document(manifest, b"[]")
+
+
 def test_forget_deletes_parts_without_uses_and_keeps_shared_ones(tmp_path: Path) -> None:
     store = open_files(tmp_path)
     assert store.writer is not None
@@ -54,5 +105,8 @@ def test_forget_deletes_parts_without_uses_and_keeps_shared_ones(tmp_path: Path)
         with transaction(connection, durable=False):
             forget(connection, manifests[:-1])
         assert Joiner(connection).join(manifests[-1]) == bodies[-1]
-        counts = [connection.execute(f"SELECT count(*) FROM {name}").fetchone()[0] for name in ("parts", "part_data")]
-        assert counts == [3, 3]
+        counts = [
+            connection.execute(f"SELECT count(*) FROM {name}").fetchone()[0]
+            for name in ("part_uses", "part_digests", "part_data")
+        ]
+        assert counts == [3, 3, 3]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import sqlite3
 from datetime import UTC, datetime, timedelta
@@ -11,6 +12,7 @@ import pytest
 
 from playground.requestlog.filter import EVERYTHING, parse
 from playground.requestlog.log import RequestLog
+from playground.requestlog.writer import BATCH
 from tests.requestlog.samples import answered, body_of, keep, record, run
 
 NOW = datetime.now(UTC)
@@ -87,6 +89,27 @@ def test_all_can_go_and_the_file_is_small_again(tmp_path: Path) -> None:
         assert after.file_bytes < before.file_bytes
         assert traces(tmp_path, words_of(7)[0]) == []
         assert traces(tmp_path, "A long system prompt. ") == []
+        await log.close()
+
+    run(work())
+
+
+def test_delete_cancelled_keeps_the_rest_and_purges(tmp_path: Path) -> None:
+    async def work() -> None:
+        log, ids = await filled(tmp_path, BATCH + 100)
+        done: list[int] = []
+
+        def stop(deleted: int) -> None:
+            done.append(deleted)
+            task.cancel()
+
+        task = asyncio.ensure_future(log.delete(ids, stop))
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert done == [BATCH]
+        assert [row.run_id for row in await log.page(EVERYTHING, None, 1_000)] == ids[: BATCH - 1 : -1]
+        assert traces(tmp_path, words_of(7)[0]) == []
+        assert len(await log.page(parse(words_of(BATCH + 7)[0], NOW))) == 1
         await log.close()
 
     run(work())

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from playground.requestlog.filter import EVERYTHING, LogFilter, parse
+from playground.requestlog.index import RUNS, is_whole
 from playground.requestlog.log import RequestLog
 from playground.requestlog.records import EndedRun
 from playground.requestlog.store import FILE_NAME
@@ -112,21 +113,64 @@ def test_page_more_elements_than_the_bound_finds_all_by_scanning(tmp_path: Path)
 def test_shared_elements_are_indexed_once_and_removed_with_their_last_request(tmp_path: Path) -> None:
     def elements() -> int:
         with closing(sqlite3.connect(tmp_path / FILE_NAME)) as connection:
-            return int(connection.execute("SELECT count(*) FROM elements").fetchone()[0])
+            return int(connection.execute("SELECT count(*) FROM prompt_elements").fetchone()[0])
 
     async def work() -> None:
-        log, run_ids = await filled(tmp_path, 4)
+        log, run_ids = await filled(tmp_path, 2 * RUNS + 3)
+        await indexed(log)
         try:
-            assert elements() == 2 + 4 * 3
-            await log.delete(run_ids[:3])
-            assert elements() == 2 + 3
-            assert [row.run_id for row in await log.page(filter_of("roaming"))] == run_ids[3:]
-            await log.delete(run_ids[3:])
+            assert elements() == 2 + (2 * RUNS - 1) * 3  # numbers begin with 1, and the third block is open
+            await log.delete(run_ids[: RUNS + 3])
+            await indexed(log)
+            assert elements() == 2 + (RUNS - 4) * 3
+            assert [row.run_id for row in await log.page(filter_of("roaming"))] == run_ids[: RUNS + 2 : -1]
+            assert [row.run_id for row in await log.page(filter_of(f"pune{RUNS + 10}"))] == [run_ids[RUNS + 10]]
+            assert await log.page(filter_of(f'"pune{RUNS}"')) == []
+            await log.delete(run_ids[RUNS + 3 :])
             assert elements() == 0
             assert await log.page(filter_of("roaming")) == []
         finally:
             await log.close()
         assert b"roaming" not in (tmp_path / FILE_NAME).read_bytes()
+
+    samples.run(work())
+
+
+async def indexed(log: RequestLog) -> None:
+    """Wait until all full blocks are sealed."""
+    while await log._write_worker.call(lambda: log._writer is not None and log._writer.seal()):
+        pass
+
+
+@pytest.mark.parametrize("count", [RUNS - 1, 5 * RUNS])
+def test_search_of_sealed_and_open_blocks_finds_the_same(tmp_path: Path, count: int) -> None:
+    async def work() -> None:
+        log, run_ids = await filled(tmp_path, count)
+        try:
+            texts = [
+                "roaming",
+                "pune7",
+                '"weather 12"',
+                "last question 2",
+                "-pune1",
+                "nine five",
+                "9db74058",
+                "mild pune2",
+            ]
+            before = [[row.run_id for row in await log.page(filter_of(text), None, 500)] for text in texts]
+            await indexed(log)
+            after = [[row.run_id for row in await log.page(filter_of(text), None, 500)] for text in texts]
+            assert after == before
+            assert len(after[0]) == len(after[5]) == len(run_ids)
+            assert [(await log.count(filter_of(text), None)).n for text in texts] == [len(found) for found in after]
+            with closing(sqlite3.connect(tmp_path / FILE_NAME)) as connection:
+                blocks = connection.execute("SELECT count(*) FROM search_blocks").fetchone()[0]
+                assert blocks == (count + 1) // RUNS  # numbers begin with 1
+                assert is_whole(connection)
+                connection.execute("UPDATE search_blocks SET bits = substr(bits, 2)")
+                assert is_whole(connection) is (blocks == 0)
+        finally:
+            await log.close()
 
     samples.run(work())
 

@@ -13,9 +13,9 @@ from playground.client.events import AttemptStarted, ContentDelta, HeadersReceiv
 from playground.export.export import export
 from playground.requestlog import log as log_module
 from playground.requestlog import rows
+from playground.requestlog.blob_store import Keeper
 from playground.requestlog.filter import EVERYTHING, parse
 from playground.requestlog.log import RequestLog
-from playground.requestlog.prompt_index import PromptKeeper
 from playground.requestlog.records import EndedRun
 from playground.requestlog.store import FILE_NAME, transaction
 from tests.requestlog import samples
@@ -40,10 +40,52 @@ def change(folder: Path, sql: str, *values: object) -> None:
         assert connection.execute(sql, values).rowcount == 1
 
 
+COLUMNS = [
+    *(
+        f"runs.{name}"
+        for name in ("run_id", "phase", "status", "finish_reason", "request_id", "attempts", "completion_tokens")
+    ),
+    *(f"runs.{name}" for name in ("prompt_tokens_estimated", "ttft_s", "marked", "imported", "source", "conversation")),
+    *(f"texts.{name}" for name in ("question", "answer", "called", "trouble", "comment")),
+    *(f"targets.{name}" for name in ("endpoint_id", "endpoint_name", "endpoint_kind", "model", "rates")),
+]
+
+
+@pytest.mark.parametrize("column", COLUMNS)
+@pytest.mark.parametrize("value", [b"\xff\x00\xfe", float("inf")])
+def test_page_column_of_another_type_leaves_out_the_row_and_names_it(
+    tmp_path: Path, column: str, value: bytes | float
+) -> None:
+    run_ids = fill(tmp_path)
+    table, _, name = column.partition(".")
+    text = table != "runs" or name in ("run_id", "phase", "finish_reason", "request_id", "source", "conversation")
+    if text and isinstance(value, float):
+        return  # a column for text stores it as text
+    one = "" if table == "targets" else " WHERE number = 7"
+    change(tmp_path, f"UPDATE {table} SET {name} = ?{one}", value)
+
+    async def work() -> tuple[list[str], list[str], list[str]]:
+        log = await RequestLog.open(tmp_path)
+        messages: list[str] = []
+        log.on_trouble(messages.append)
+        try:
+            listed = [row.run_id for row in await log.page(EVERYTHING, None, COUNT)]
+            stored = [found.record.run_id for found in await log.stored(await log.numbers(EVERYTHING))]
+            return listed, stored, messages
+        finally:
+            await log.close()
+
+    listed, stored, messages = samples.run(work())
+    expected = set() if table == "targets" else set(run_ids) - {run_ids[6]}
+    assert set(listed) == expected
+    assert set(stored) >= expected
+    assert messages
+
+
 @pytest.mark.parametrize(
     "sql",
     [
-        "UPDATE events SET data = x'0203' WHERE number = 7",
+        "UPDATE streams SET data = x'0203' WHERE number = 7",
         "UPDATE texts SET body = x'91' WHERE number = 7",
         "UPDATE texts SET forecast = '{' WHERE number = 7",
         "UPDATE texts SET document = x'91cd7fff' WHERE number = 7",
@@ -158,7 +200,7 @@ def orphan(folder: Path, batches: int) -> None:
         connection = log._files.writer
         assert connection is not None
         with transaction(connection, durable=False):
-            keeper = PromptKeeper(connection)
+            keeper = Keeper(connection)
             keeper.begin()
             number = rows.insert_run(connection, keeper, samples.record("endless"), "0" * 32)
             keeper.end()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
+import pytest
 from PySide6.QtCore import QEvent, QObject
 from PySide6.QtWidgets import QApplication, QWidget
 
@@ -191,5 +193,40 @@ def test_adviser_after_rest_starts_no_check(tell: Tell) -> None:
         adviser.rest()
         adviser.look_again()
         assert not adviser._rest.isActive()
+
+    tell(story)
+
+
+@pytest.mark.parametrize(
+    ("front", "named"),
+    [
+        ("Today is 2026-11-27 14:02.\n", "2026-11-27 14:02"),
+        ("Call 8f14e45f-ceea-467f-a8d2-2f0f5f1d3b1c.\n", "8f14e45f-ceea-467f-a8d2-2f0f5f1d3b1c"),
+        ("Today is {{today}}.\n", "today"),
+    ],
+)
+def test_advice_changing_text_put_in_front_of_a_sent_prompt_is_serious_and_fixed(
+    tell: Tell, front: str, named: str
+) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
+        window = session.window
+        for _ in range(3):
+            window.requests.send_or_stop()
+            await hand.until(lambda: not window.requests.running, "the end of a request")
+        before = window.prompt.document()
+        first, *others = before.messages
+        changed = replace(before, messages=(replace(first, content=front + (first.content or "")), *others))
+        await _advised(session, hand, changed, "prefix-order")
+        assert session.workspace.outlook(changed).forecast.cached_tokens == 0
+        box = next(box for box in window.inspector.advice.boxes if box.advice.rule == "prefix-order")
+        assert box.advice.severity == "serious"
+        assert named in box.advice.detail
+        box.fix.click()
+        dialog = _dialog(MendDialog)
+        assert isinstance(dialog, MendDialog)
+        dialog.apply.click()
+        content = window.prompt.document().messages[0].content or ""
+        assert not content.startswith(front)
+        assert content.startswith((first.content or "")[:200])
 
     tell(story)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
 from pathlib import Path
 
 from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
@@ -34,6 +36,23 @@ async def type_first(window: MainWindow, hand: UiDriver, text: str) -> None:
 
 def press(window: QWidget, label: str) -> None:
     next(button for button in window.findChildren(QPushButton) if button.text() == label).click()
+
+
+def test_open_pipe_or_device_is_reported_and_never_waited_for(tell: Tell, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.json")
+    (tmp_path / "zero.json").symlink_to("/dev/zero")
+
+    async def story(session: Session, hand: UiDriver) -> None:
+        window = session.window
+        told: list[str] = []
+        window.files.trouble.connect(told.append)
+        before = window.files.file
+        for name in ("pipe.json", "zero.json"):
+            await asyncio.wait_for(window.files.open_file(tmp_path / name), 30)
+        assert len(told) == 2
+        assert window.files.file is before
+
+    tell(story)
 
 
 def test_undo_of_an_open_gives_save_the_previous_file(tell: Tell, tmp_path: Path) -> None:

@@ -144,3 +144,18 @@ def test_panes_hidden_and_maximised_are_remembered(tell: Story) -> None:
         assert (settings.text("hidden_panes"), settings.text("maximised_pane")) == ("", "")
 
     tell(story)
+
+
+def test_window_fits_a_small_screen_in_every_mode(tell: Story) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
+        window = session.window
+        for name in ("mode_compare", "mode_batch", "mode_recorder", "mode_prompt", "cache_lab"):
+            window.actions_table[name].trigger()
+            window.resize(960, 540)  # 1920×1080 at a scale factor of 2
+            await hand.until(lambda: window.top.width() == 960, "the layout")
+            assert (window.width(), window.height()) == (960, 540), name
+            row = window.top.layout()
+            assert row is not None
+            assert row.sizeHint().width() <= 960, name
+
+    tell(story)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import time
 from dataclasses import replace
 from pathlib import Path
 
 from playground.cli.selftest.steps import UiDriver
 from playground.prompt.document import Document, Message
+from playground.prompt.files import load
 from playground.ui.main_window import MainWindow
 from playground.ui.session import Session
 from playground.ui.versions.panel import VersionsPanel
+from playground.versions.store import VersionStore
 from tests.ui.test_window import Tell
 
 RULES = "\n".join(f"{number}. Rule number {number} of the telephone agent of Acme Mobile." for number in range(60))
@@ -52,7 +56,7 @@ def test_versions_sent_prompts_are_listed_compared_and_restored(tell: Tell) -> N
         assert panel.diff.textCursor().block().text().startswith("version 2: stable prefix ends")
         assert "Today is {{today}}." in panel.diff.toPlainText()
         assert [len(item.run_ids) for item in panel._items] == [2, 3]  # type: ignore[union-attr]
-        figures = window.versions._figures[panel._items[1].id]
+        figures = window.versions._overview.figures[panel._items[1].id]
         assert figures.cached is not None
         assert figures.cached > 0.8
         assert len(panel.answers.menu().actions()) == 2
@@ -116,12 +120,78 @@ def test_versions_named_version_is_listed_with_its_label(tell: Tell) -> None:
     async def story(session: Session, hand: UiDriver) -> None:
         window = session.window
         window.prompt.set_document(STABLE)
-        await session.workspace.versions.save(window.versions.key, STABLE, "Baseline", "for <b>release</b> 2")
+        await session.workspace.versions.save(window.versions.identity, STABLE, "Baseline", "for <b>release</b> 2")
         panel = await opened(window, hand, 1)
         assert "Baseline" in panel.list.item(0).text()
         panel.search.setText("release")
         assert not panel.list.item(0).isHidden()
         panel.search.setText("nothing")
         assert panel.list.item(0).isHidden()
+        panel.search.setText("rule number 30")
+        await hand.until(lambda: not panel.list.item(0).isHidden(), "found in the prompt")
+        panel.search.setText("rule number 99")
+        await hand.until(lambda: panel._found[0] == "rule number 99", "searched")
+        assert panel.list.item(0).isHidden()
+
+    tell(story)
+
+
+def test_versions_export_writes_every_version(tell: Tell, tmp_path: Path) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
+        window = session.window
+        window.prompt.set_document(STABLE)
+        for document in (STABLE, DATED):
+            await send(window, hand, document)
+        await opened(window, hand, 2)
+        await window.versions.export(tmp_path / "all.jsonl")
+        await window.versions.export(tmp_path / "all.md")
+        rows = [json.loads(line) for line in (tmp_path / "all.jsonl").read_text("utf-8").splitlines()]
+        assert [row["requests"] for row in rows] == [1, 1]
+        assert [load(json.dumps(row["prompt"])).messages for row in rows] == [STABLE.messages, DATED.messages]
+        assert "+ Today is {{today}}." in (tmp_path / "all.md").read_text("utf-8")
+
+    tell(story)
+
+
+def test_versions_agent_and_batch_note_the_prompt_that_they_send(tell: Tell, tmp_path: Path) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
+        window = session.window
+        window.prompt.set_document(STABLE)
+        dialog = window.chaining.run()
+        await hand.until(lambda: not dialog.running and bool(dialog.conversation.turns), "the agent's answer")
+        dialog.close()
+        panel = await opened(window, hand, 1)
+        assert [len(item.run_ids) for item in panel._items] == [1]  # type: ignore[union-attr]
+        window.prompt.set_document(DATED, undoable=True, label="Edit")
+        window.modes.show_mode("batch")
+        (tmp_path / "rows.csv").write_text("question\nWhy?\nWhen?\n", "utf-8")
+        batch = window.batch
+        batch.files.open_file(tmp_path / "rows.csv")
+        await hand.until(lambda: batch.tools.run.isEnabled(), "the plan")
+        batch.start_or_pause()
+        await hand.until(lambda: not batch.running, "the batch")
+        window.modes.show_mode("prompt")
+        panel = await opened(window, hand, 2)
+        assert [len(item.run_ids) for item in panel._items] == [2, 1]  # type: ignore[union-attr]
+
+    tell(story)
+
+
+def test_versions_thousand_versions_are_shown_without_freezing(tell: Tell) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
+        window = session.window
+        window.prompt.set_document(STABLE)
+        key = window.versions.identity.key
+        store = VersionStore(session.workspace.folder)
+        for number in range(1_000):
+            document = STABLE.with_message(0, Message("system", RULES.replace("Rule number 7 ", f"Rule {number} ")))
+            store.record(key, document, "sent")
+        window.actions_table["versions"].trigger()
+        panel = window.versions.panel
+        assert panel is not None
+        await hand.until(lambda: panel.list.count() == 1_000, "listed")
+        began = time.thread_time()
+        panel.show_history(window.versions._overview, (), "")
+        assert time.thread_time() - began < 0.2
 
     tell(story)

@@ -30,13 +30,48 @@ def systems(store: VersionStore, key: str = KEY) -> list[str | None]:
     return [document.messages[0].content if document else None for document in documents]
 
 
+def test_search_finds_versions_by_the_text_of_their_prompt(tmp_path: Path) -> None:
+    store = VersionStore(tmp_path)
+    for text in ("Rule one.\nRule two.", 'Say "hello".', "C:\\new", "नमस्ते", "Rule ONE again"):
+        store.record(KEY, prompt(text), "sent")
+    ids = [version.id for version in store.load(KEY).versions()]
+
+    def numbers(wanted: str) -> list[int]:
+        found = store.load(KEY).search(wanted)
+        return [ids.index(id_) for id_ in ids if id_ in found]
+
+    assert numbers("rule one") == [0, 4]
+    assert numbers('"HELLO"') == [1]
+    assert numbers("c:\\new") == [2]
+    assert numbers("नमस्ते") == [3]
+    assert numbers("nrule") == [], "an escape is not text"
+    assert numbers("nothing") == []
+
+
+def test_texts_random_edits_are_those_of_each_version(tmp_path: Path) -> None:
+    chance, store = random.Random(4), VersionStore(tmp_path)
+    lines = [f"{number} {chance.choice(WORDS)}" for number in range(200)]
+    for number in range(60):
+        lines[chance.randrange(200)] = f"changed {number}"
+        store.record(KEY, prompt("\n".join(lines)), "sent")
+    history = VersionStore(tmp_path).load(KEY)
+    assert dict(history.texts()) == {id_: history.text(id_) for id_ in history.contents}
+
+
+def test_record_many_requests_of_one_version_are_noted_once(tmp_path: Path) -> None:
+    store = VersionStore(tmp_path)
+    for _ in range(2):
+        store.record(KEY, prompt("one"), "sent", run_ids=("a", "b", "c"))
+    assert [version.run_ids for version in VersionStore(tmp_path).load(KEY).versions()] == [("a", "b", "c")]
+
+
 def test_record_changed_prompts_makes_one_version_per_content(tmp_path: Path) -> None:
     store = VersionStore(tmp_path)
-    for text in ("one", "two", "one", "three\nfour"):
-        store.record(KEY, prompt(text), "sent", run_id=f"run-{text}")
+    for number, text in enumerate(("one", "two", "one", "three\nfour")):
+        store.record(KEY, prompt(text), "sent", run_ids=(f"run-{number}",))
     assert systems(VersionStore(tmp_path)) == ["one", "two", "three\nfour"]
     versions = VersionStore(tmp_path).load(KEY).versions()
-    assert [version.run_ids for version in versions] == [("run-one", "run-one"), ("run-two",), ("run-three\nfour",)]
+    assert [version.run_ids for version in versions] == [("run-0", "run-2"), ("run-1",), ("run-3",)]
     assert versions[1].summary == "system: 1 line changed"
 
 
@@ -93,7 +128,7 @@ def test_load_torn_and_damaged_lines_keeps_the_other_versions(tmp_path: Path) ->
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(lines[0] + lines[1].replace(b"two", b"2wo") + lines[2] + lines[1][:20])
     again = VersionStore(tmp_path)
-    again.record(KEY, prompt("four"), "sent", run_id="r")
+    again.record(KEY, prompt("four"), "sent", run_ids=("r",))
     history = VersionStore(tmp_path).load(KEY)
     assert history.damaged == 2
     assert [history.document(version.id) is not None for version in history.versions()] == [True, False, True]
@@ -133,7 +168,7 @@ def test_record_disk_full_leaves_the_history_as_before(tmp_path: Path, monkeypat
 def test_record_two_stores_take_turns_sees_both(tmp_path: Path) -> None:
     one, other = VersionStore(tmp_path), VersionStore(tmp_path)
     for number in range(6):
-        (one, other)[number % 2].record(KEY, prompt(f"text {number}"), "sent", run_id=str(number))
+        (one, other)[number % 2].record(KEY, prompt(f"text {number}"), "sent", run_ids=(str(number),))
     assert systems(one) == systems(other) == [f"text {number}" for number in range(6)]
 
 

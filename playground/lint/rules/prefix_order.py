@@ -12,7 +12,7 @@ from playground.prompt.document import Document
 from playground.prompt.variables import PATTERN
 
 SOME, MANY, MOST = 48, 128, 1_024
-"""≈ tokens of stable text behind the first change: a hint, a warning, serious."""
+"""≈ tokens of stable text behind the first change: a hint, a warning, serious. Half of a prompt is serious from 512."""
 EACH_REQUEST = ("moment", "id")
 """Values that differ in every request, so that no request is served past them."""
 MARKED = 20
@@ -30,7 +30,7 @@ def _speak(facts: PromptFacts) -> Iterator[Finding]:
         return
     reach = facts.missed_dollars(lost)
     yield Finding(
-        _severity(first, lost),
+        _severity(first, lost, facts.prompt_tokens),
         "Stable text comes after text that changes",
         f"{_what(first)} ends the prefix that requests share. The identical text after it can never come from the "
         "cache. Move the variable text to the end.",
@@ -54,11 +54,12 @@ def _places(document: Document) -> tuple[FindingPlace, ...]:
     return tuple(FindingPlace(("messages", spot.message, "content"), spot.start, spot.end) for spot in found)
 
 
-def _severity(first: ReorderSpot, lost: float) -> Severity:
+def _severity(first: ReorderSpot, lost: float, prompt: float) -> Severity:
     if first.kind == "date":
         # It changes once a day; the cache forgets sooner than that.
         return "hint"
-    if lost >= (MANY if first.kind in EACH_REQUEST else MOST):
+    most = lost >= MOST or lost >= max(prompt / 2, 4 * MANY)
+    if most or (lost >= MANY and first.kind in EACH_REQUEST):
         return "serious"
     return "warning" if lost >= MANY else "hint"
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QSizePolicy
+from PySide6.QtWidgets import QFrame, QHBoxLayout, QPushButton
 
 from playground.ui.theme import GRID
-from playground.ui.widgets.plain_tip import plain_tip
+from playground.ui.widgets.elided_label import ElidedLabel
 
 
 class SlimBar(QFrame):
@@ -18,9 +18,8 @@ class SlimBar(QFrame):
         super().__init__()
         self.setProperty("look", "notice")
         self.setAccessibleName(name)
-        self._words = QLabel()
-        self._words.setTextFormat(Qt.TextFormat.PlainText)
-        self._words.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        self._words = ElidedLabel(name, Qt.TextElideMode.ElideRight)
+        self._words.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self._row = QHBoxLayout(self)
         self._row.setContentsMargins(GRID * 2, 3, GRID, 3)
         self._row.setSpacing(GRID)
@@ -30,9 +29,7 @@ class SlimBar(QFrame):
 
     def say(self, words: str, actions: Sequence[tuple[str, Callable[[], object]]] = ()) -> None:
         """Show a sentence with buttons; each is (label, handler)."""
-        self._words.setText(words)
-        self._words.setToolTip(plain_tip(words))
-        self._words.setAccessibleName(words)
+        self._words.set_full_text(words, words)
         for button in self._buttons:
             button.deleteLater()
         self._buttons = [self._button(label, handler) for label, handler in actions]
@@ -40,8 +37,8 @@ class SlimBar(QFrame):
 
     @property
     def words(self) -> str:
-        """The sentence on display."""
-        return self._words.text()
+        """Return the whole sentence."""
+        return self._words.full_text
 
     def press(self, label: str) -> None:
         """Press the button of that label. Raises StopIteration if no button has it."""

@@ -109,6 +109,7 @@ class TopBar(QFrame):
         self._shortcut = ""
         # Else the words would keep the window from becoming narrow.
         self.setMinimumWidth(LEAST_PX)
+        self.setProperty("keepsWidth", True)  # larger text takes the place of words
         set_icon(self._verify, "check", "text")
         self._verify.setToolTip("Send the prompt twice; the second shows whether the cache works")
         self._verify.clicked.connect(verify.trigger)
@@ -141,7 +142,10 @@ class TopBar(QFrame):
         """Find the lowest level at which the controls fit."""
         for level in COMPACT:
             self._show_level(level)
-            self._row.invalidate()
+            for part in (self.modes, self._mode_tools):
+                if part is not None and (inner := part.layout()) is not None:
+                    inner.activate()  # else its size is the one before the change
+                    part.updateGeometry()
             self._fitted_px = self._row.sizeHint().width()
             if self._fitted_px <= self.width():
                 break

@@ -5,7 +5,6 @@ from __future__ import annotations
 from PySide6.QtCore import QItemSelectionModel, QModelIndex, QPersistentModelIndex, QRect, Qt, Signal
 from PySide6.QtGui import QContextMenuEvent, QFontMetrics, QKeyEvent, QKeySequence, QMouseEvent, QPainter
 from PySide6.QtWidgets import (
-    QAbstractItemView,
     QHeaderView,
     QMenu,
     QStyle,
@@ -20,6 +19,7 @@ from playground.ui.batch.model import FIGURES, BatchColumn, BatchModel
 from playground.ui.theme import current_theme, mono_font, ui_font
 from playground.ui.widgets.copy_button import copy_text
 from playground.ui.widgets.icons import icon
+from playground.ui.widgets.plain_table import set_up_rows
 
 ROW_PX = 24
 PAD_PX = 10
@@ -125,19 +125,8 @@ class BatchTable(QTableView):
         self._widths_for: tuple[str, ...] = ()
         self.setItemDelegate(BatchRowLook(self))
         self.setModel(model)
-        self.setAccessibleName("Rows of the batch")
-        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-        self.setHorizontalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
-        self.setShowGrid(False)
-        self.setWordWrap(False)
-        self.setTabKeyNavigation(False)
-        rows, columns = self.verticalHeader(), self.horizontalHeader()
-        rows.hide()
-        rows.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
-        rows.setDefaultSectionSize(ROW_PX)
-        columns.setHighlightSections(False)
-        columns.setMinimumSectionSize(NARROWEST_PX)
+        set_up_rows(self, "Rows of the batch", ROW_PX, NARROWEST_PX)
+        columns = self.horizontalHeader()
         columns.setSortIndicatorClearable(True)
         columns.setSortIndicator(-1, Qt.SortOrder.AscendingOrder)
         self.setSortingEnabled(True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import Qt, Signal
+from PySide6.QtCore import QSize, Qt, Signal
+from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QMenu, QPushButton, QStackedWidget, QVBoxLayout
 
 from playground.experiments.comparison import LETTERS, Piece, RunFigures, Variant
@@ -32,6 +33,9 @@ MENU: tuple[tuple[str, str], ...] = (
     ("remove", "Remove the column"),
 )
 PIECES_PX = 78
+SHORT_PX, SHORT_PIECES_PX = 360, 24
+"""Height of a column below which its differences from A take one line."""
+LEAST_PX, WITH_TTFT_PX = 300, 350
 
 
 class ColumnView(QFrame):
@@ -54,7 +58,7 @@ class ColumnView(QFrame):
         self.caption.setProperty("tone", "caption")
         self.differs = PieceView("Differences from A", margin=2)
         self.differs.setFixedHeight(PIECES_PX)
-        self.input, self.cached, self.ttft, self.speed, self.cost = (QLabel() for _ in range(5))
+        self.input, self.cached, self.ttft, self.cost = (QLabel() for _ in range(4))
         self.input.setProperty("tone", "strong")
         self.bar = Bar(theme, 8)
         self.id = IdLabel("request_id")
@@ -101,7 +105,7 @@ class ColumnView(QFrame):
         band.setProperty("look", "footer")
         figures = QHBoxLayout()
         figures.setSpacing(GRID + 4)
-        for figure in (self.input, self.cached, self.ttft, self.speed):
+        for figure in (self.input, self.cached, self.ttft):
             figures.addWidget(figure)
         figures.addStretch(1)
         figures.addWidget(self.cost)
@@ -128,6 +132,15 @@ class ColumnView(QFrame):
         column.addWidget(band)
         column.addWidget(self.answer, 1)
         column.addWidget(footer)
+
+    def minimumSizeHint(self) -> QSize:
+        """Return a width in which the request_id is complete: four columns fit into 1,280 pixels."""
+        return QSize(LEAST_PX, super().minimumSizeHint().height())
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self.ttft.setVisible(self.width() >= WITH_TTFT_PX)  # the summary has it too
+        self.differs.setFixedHeight(PIECES_PX if self.height() >= SHORT_PX else SHORT_PIECES_PX)
 
     def show_variant(self, index: int, variant: Variant, first: Variant) -> None:
         """Show the prompt's name and what differs from the first column."""
@@ -156,7 +169,7 @@ class ColumnView(QFrame):
             item.setEnabled(enabled.get(action, True))
 
     def show_text(self, text: str) -> None:
-        """Show the text of a request in flight; its figures are shown by `show_run`."""
+        """Show the text of a request in flight; `show_run` shows its figures."""
         self.text.show_text(text, final=False)
         self._show_answer()
 
@@ -184,14 +197,14 @@ class ColumnView(QFrame):
     def _show_figures(self, run: RunFigures | None, expected_now: float | None) -> None:
         cached = run.cached_tokens if run else None
         forecast = run.forecast_cached if run else expected_now
-        expected = "" if forecast is None else f"forecast ≈ {forecast:,.0f} cached"
-        text = f"{cached:,} cached" if cached is not None else expected or f"{UNKNOWN} cached"
+        expected = "" if forecast is None else f"Forecast: ≈ {forecast:,.0f} tokens cached"
+        text = UNKNOWN if forecast is None else f"≈ {forecast:,.0f}"
+        text = f"{text if cached is None else f'{cached:,}'} cached"
         _set(self.input, f"{run.input.text if run else UNKNOWN} in")
         _set(self.cached, text)
         self.cached.setToolTip(expected)
         self._set_tone("warm" if cached else "muted")
         _set(self.ttft, f"TTFT {seconds(run.ttft_s if run else None)}")
-        _set(self.speed, speed(run.tokens_per_s) if run and run.tokens_per_s else "")
         _set(self.cost, dollars(run.input_cost if run else None))
         self.cost.setToolTip("Input cost at the endpoint's rates")
         prompt = run.prompt_tokens if run else None
@@ -210,7 +223,7 @@ class ColumnView(QFrame):
         if run is None and not running:
             status = note
         elif running and state is not None:
-            status = f"{outcome(state)} · {seconds(elapsed_s)}"
+            status = f"{outcome(state)} · {seconds(elapsed_s)}{_speed(run)}"
         else:
             assert run is not None
             done = "finished" if run.phase == "done" and run.finish_reason in (None, "stop") else run.phase
@@ -218,7 +231,8 @@ class ColumnView(QFrame):
             tokens = UNKNOWN if run.completion_tokens is None else f"{run.completion_tokens:,}"
             end = run.error or (ending(state) if state is not None else "")
             http = f" · HTTP {run.status}" if run.phase == "failed" and run.status is not None else ""
-            status = f"{done}{reason}{http} · {seconds(run.total_s)} · {tokens} out" + (f" · {end}" if end else "")
+            status = f"{done}{reason}{http} · {seconds(run.total_s)} · {tokens} out{_speed(run)}"
+            status += f" · {end}" if end else ""
         self.status.set_full_text(status)
         self.stop.setVisible(running)
         self.use.setVisible(not running)
@@ -265,6 +279,10 @@ def _empty(run: RunFigures | None) -> str:
     if run is None:
         return "Not sent yet."
     return "\n".join(filter(None, (run.error, run.error_detail))) or "The response has no text."
+
+
+def _speed(run: RunFigures | None) -> str:
+    return f" · {speed(run.tokens_per_s)}" if run is not None and run.tokens_per_s else ""
 
 
 def _set(label: QLabel, text: str) -> None:

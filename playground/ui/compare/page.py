@@ -83,6 +83,10 @@ class CompareTools(QWidget):
         self.send.setText("Send all" if compact else f"Send all  {self._shortcut}")
         self.differences.setText("Differences" if compact else "Word differences from A")
         self.differences.setAccessibleName("Word differences from A")
+        self.add.setText("Add" if compact else "Add column")
+        self.add.setAccessibleName("Add column")
+        self.stop.setText("Stop" if compact else "Stop all")
+        self.stop.setAccessibleName("Stop all")
 
     def show_running(self, running: bool, shortcut: str) -> None:
         """Show Send all, or that requests run."""
@@ -311,7 +315,13 @@ class ComparePage(QWidget):
         self.body = QSplitter(Qt.Orientation.Vertical)
         self.body.setChildrenCollapsible(False)
         self.body.setHandleWidth(1)
-        self.body.addWidget(self.row)
+        columns = QScrollArea()
+        columns.setWidgetResizable(True)
+        columns.setFrameShape(QFrame.Shape.NoFrame)
+        columns.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        columns.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        columns.setWidget(self.row)
+        self.body.addWidget(columns)
         self.body.addWidget(self._summary_pane())
         self.body.setStretchFactor(0, 1)
         self.body.setSizes([600, 170])

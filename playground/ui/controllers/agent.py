@@ -32,6 +32,8 @@ class Chaining(QObject):
     """One a window."""
 
     trouble = Signal(str)
+    prompt_sent = Signal(object, str)
+    """The first request of a conversation was sent: its prompt, a Document, and its run_id."""
 
     def __init__(
         self,
@@ -58,6 +60,7 @@ class Chaining(QObject):
 
             self._desk = AgentService(self._workspace)
             self._desk.allow_address = self._allow
+            self._desk.on_prompt_sent = self.prompt_sent.emit
         return self._desk
 
     def answer_by_server(self, document: Document, names: list[str], server: str) -> None:

@@ -3,35 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import replace
-from datetime import UTC, datetime
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from PySide6.QtCore import QObject, Qt, QTimer
 from PySide6.QtGui import QKeySequence, QShortcut
-from PySide6.QtWidgets import QMenu, QWidget
+from PySide6.QtWidgets import QWidget
 
-from playground.client.endpoint import Endpoint
 from playground.experiments.batch_job import concurrency_of
-from playground.experiments.batch_lines import Selection
 from playground.experiments.batch_rows import BatchRow, columns_of
 from playground.experiments.batch_session import BatchSession
-from playground.experiments.batch_setup import BatchSettings, PreparedBatch, prepare, prepare_saved
+from playground.experiments.batch_setup import BatchSettings, PreparedBatch
 from playground.experiments.batch_store import BatchStore, SavedBatch
 from playground.prompt.document import Document
-from playground.prompt.field_errors import InputError
+from playground.prompt.field_errors import FieldError, InputError
 from playground.prompt.variables import names
-from playground.runs.metrics import whole_seconds
 from playground.services import AppServices
 from playground.simulator.launch import SimulatorError
 from playground.ui.batch.files import BatchFiles
-from playground.ui.batch.model import Displayed
 from playground.ui.batch.page import BatchPage, BatchTools
+from playground.ui.batch.planner import BatchPlanner, DisplayedBatch
 from playground.ui.modes import ModeView
+from playground.versions.service import PromptIdentity
 
-PLAN_MS = 300
-"""Wait after a change before planning again."""
 TICK_MS = 200
 SELECT_TICKS = 5
 """Ticks between two selections of rows that follow the results."""
@@ -49,11 +43,20 @@ class BatchController(QObject):
         open_prompt: Callable[[], object],
         open_logged: Callable[[str], object],
         row_logged: Callable[[str], object],
+        identify: Callable[[Document], PromptIdentity | None],
+        prompt_sent: Callable[[PromptIdentity, Document, Sequence[str]], object],
     ) -> None:
-        """`row_logged` is called with the run_id of each request that is sent."""
+        """Connect the mode with the window.
+
+        Args:
+            row_logged: called with the run_id of each request that is sent.
+            identify: returns the identity of the prompt in the editor; None for another document.
+            prompt_sent: called when a batch ends, with the run_ids of its prompt.
+        """
         super().__init__(window)
         self._services = services
         self._prompt, self._prompt_name, self._row_logged = prompt, prompt_name, row_logged
+        self._identify, self._prompt_sent = identify, prompt_sent
         self._store = BatchStore(services.folder / "batches")
         self._rows: tuple[BatchRow, ...] = ()
         self._columns: tuple[str, ...] = ()
@@ -63,15 +66,13 @@ class BatchController(QObject):
         self.session: BatchSession | None = None
         """The batch since its first start; None while it is set up."""
         self._task: asyncio.Task[None] | None = None
-        self._generation = self._ended_generation = 0
         self._ticks = 0
         self._start_wanted = False
         """Whether Start was pressed while a plan is being made: the batch begins with that plan."""
         self._dirty = False
         self.page, self.tools = BatchPage(services.tasks.start), BatchTools()
         self.files = BatchFiles(window, services)
-        self._plan_timer = QTimer(self, interval=PLAN_MS, singleShot=True)
-        self._plan_timer.timeout.connect(self._plan_now)
+        self._planner = BatchPlanner(self, services)
         self._tick = QTimer(self, interval=TICK_MS)
         self._tick.timeout.connect(self._show_tick)
         self._connect(open_prompt, open_logged)
@@ -92,6 +93,9 @@ class BatchController(QObject):
         page.open_asked.connect(lambda run_id: open_logged(run_id))
         page.displayed.connect(self._resume_ticks)
         page.setup.changed.connect(self.plan_soon)
+        self._planner.due.connect(self._plan_now)
+        self._planner.planned.connect(self._take_plan)
+        self._planner.refused.connect(self._take_refusal)
         paste = QShortcut(QKeySequence(QKeySequence.StandardKey.Paste), page)
         paste.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
         paste.activated.connect(files.paste)
@@ -99,15 +103,12 @@ class BatchController(QObject):
         tools.run.clicked.connect(self.start_or_pause)
         tools.stop.clicked.connect(self.stop)
         tools.export.clicked.connect(self._ask_for_export)
-        menu = QMenu(tools)
-        for label, handler in (
+        tools.set_data_menu(
             ("Open data file…", files.ask_for_file),
             ("Paste rows", files.paste),
             ("Use logged requests…", files.ask_for_filter),
             ("New batch with the same data", self.new_batch),
-        ):
-            menu.addAction(label).triggered.connect(lambda _checked=False, run=handler: run())
-        tools.set_data_menu(menu)
+        )
 
     def view(self) -> ModeView:
         """Return the widgets of the mode."""
@@ -125,7 +126,7 @@ class BatchController(QObject):
 
     def close(self) -> None:
         """Stop the timers; the session cancels the task."""
-        self._plan_timer.stop()
+        self._planner.cancel()
         self._tick.stop()
 
     # Data
@@ -175,61 +176,47 @@ class BatchController(QObject):
         if self.setting_up:
             self._prepared, self._start_wanted = None, False
             self._show_tools()
-            self._plan_timer.start()
+            self._planner.plan_soon()
 
     def _plan_now(self) -> None:
         if self.setting_up:
-            self._generation += 1
-            self._services.tasks.start(self._plan(self._generation), "plan a batch")
+            setup = self.page.setup
+            settings = BatchSettings(
+                self._prompt(),
+                self._rows,
+                self._source,
+                self._services.endpoint,
+                setup.mapping(),
+                setup.checks(),
+                setup.chosen_order(),
+                setup.concurrency.value(),
+            )
+            self._planner.plan(settings, self.page.model.selection)
 
-    async def _plan(self, generation: int) -> None:
-        """Plan in a worker; the result of a plan that was overtaken by another is dropped."""
-        setup, endpoint = self.page.setup, self._services.endpoint
-        settings = BatchSettings(
-            self._prompt(),
-            self._rows,
-            self._source,
-            endpoint,
-            setup.mapping(),
-            setup.checks(),
-            setup.chosen_order(),
-            setup.concurrency.value(),
-        )
-        count, lifetime_s = self._counting(endpoint)
-        selection = self.page.model.selection
-        try:
-            made = await asyncio.to_thread(lambda: _displayable(prepare(settings, count, lifetime_s), selection))
-        except InputError as bad:
-            if generation == self._generation:
-                self._prepared, self._start_wanted = None, False
-                self._ended_generation = generation
-                setup.show_error(bad.problems[0])
-                setup.show_forecast(None, "")
-                self._show_tools()
-            return
-        if generation == self._generation and self.setting_up:
-            self._ended_generation = generation
-            setup.show_error(None)
-            self._show_plan(*made)
+    def _take_plan(self, made: DisplayedBatch) -> None:
+        if self.setting_up:
+            self.page.setup.show_error(None)
+            self._show_plan(made)
             if self._start_wanted:
                 self._start_wanted = False
                 self._begin()
 
-    def _counting(self, endpoint: Endpoint) -> tuple[Callable[[str], float], float]:
-        """Return the token estimate of an endpoint for use in a worker, and the lifetime of its cache."""
-        count = self._services.sender.forecaster.counter(endpoint.id, endpoint.model).estimate
-        return count, self._services.settings.number("cache_lifetime_s")
+    def _take_refusal(self, problem: FieldError) -> None:
+        self._prepared, self._start_wanted = None, False
+        self.page.setup.show_error(problem)
+        self.page.setup.show_forecast(None, "")
+        self._show_tools()
 
-    @property
-    def _planning(self) -> bool:
-        return self._plan_timer.isActive() or self._generation != self._ended_generation
-
-    def _show_plan(self, prepared: PreparedBatch, selection: Selection, displayed: Displayed) -> None:
-        self._prepared, plan = prepared, prepared.plan
+    def _show_plan(self, made: DisplayedBatch) -> None:
+        prepared = self._prepared = made.prepared
+        plan = prepared.plan
         self.page.setup.show_forecast(plan.forecast, prepared.settings.endpoint.plan.name)
-        checked = bool(prepared.checks)
         self.page.model.set_lines(
-            prepared.lines, list(plan.columns), checked=checked, selection=selection, displayed=displayed
+            prepared.lines,
+            list(plan.columns),
+            checked=bool(prepared.checks),
+            selection=made.selection,
+            displayed=made.displayed,
         )
         self.page.show_counts(can_retry=False)
         self.page.show_totals(None, 0)
@@ -251,7 +238,7 @@ class BatchController(QObject):
         elif self._prepared is not None:
             self._begin()
         elif self.setting_up:
-            self._start_wanted = self._planning
+            self._start_wanted = self._planner.busy
 
     def retry_failed(self) -> None:
         """Send the failed rows again, and no others."""
@@ -270,8 +257,7 @@ class BatchController(QObject):
         """Start the prepared batch; `saved`: continue the stored one."""
         assert self._prepared is not None
         services, model = self._services, self.page.model
-        self._generation += 1
-        self._ended_generation = self._generation
+        self._planner.cancel()
         session = self.session = BatchSession(self._prepared, self._store, services.sender, services.log, saved)
         session.on_open = model.refresh
         session.on_row = self._take_row
@@ -286,7 +272,8 @@ class BatchController(QObject):
         self._show()
 
     async def _run_session(self, session: BatchSession, only: frozenset[int] | None) -> None:
-        message = ""
+        message, document = "", session.prepared.settings.document
+        identity = self._identify(document)
         try:
             await session.run(only)
         except InputError as bad:
@@ -298,6 +285,8 @@ class BatchController(QObject):
         finally:
             self._task = None
             self._end()
+            if identity is not None and session.run_ids:
+                self._prompt_sent(identity, document, session.run_ids)
         if message:
             self._say(message)
 
@@ -340,22 +329,15 @@ class BatchController(QObject):
         if endpoint is None:
             self._say("The endpoint of this batch no longer exists.")
             return
-        count, lifetime_s = self._counting(endpoint)
-        selection = self.page.model.selection
         try:
-            made, columns = await asyncio.to_thread(
-                lambda: (
-                    _displayable(prepare_saved(spec, endpoint, count, lifetime_s), selection),
-                    columns_of(spec.rows),
-                )
-            )
+            made = await self._planner.plan_saved(spec, endpoint, self.page.model.selection)
         except InputError as bad:
             self._say(str(bad.problems[0]))
             return
         if self.running:
             return
-        self._rows, self._source, self._columns = spec.rows, spec.source, columns
-        self._show_plan(*made)
+        self._rows, self._source, self._columns = spec.rows, spec.source, made.columns
+        self._show_plan(made)
         self._begin(saved)
 
     def _ask_for_export(self) -> None:
@@ -385,20 +367,7 @@ class BatchController(QObject):
             label, enabled = "Continue" if session.unfinished else "New batch", True
         tools.show_run(label, enabled=enabled)
         self.page.show_counts(can_retry=not self.running)
-        self.page.bar.eta.setText(self._eta())
-
-    def _eta(self) -> str:
-        session = self.session
-        if session is None:
-            return ""
-        if session.paused:
-            return "paused"
-        if not self.running:
-            return "stopped" if session.prepared.lines.counts["queued"] else "finished"
-        if (left := session.eta_s) is None:
-            return ""
-        done_at = datetime.fromtimestamp(datetime.now(UTC).timestamp() + left, UTC).astimezone()
-        return f"≈ {whole_seconds(left)} left, done at ≈ {done_at:%H:%M}"
+        self.page.bar.eta.setText(session.state_text(running=self.running) if session is not None else "")
 
     def _resume_ticks(self) -> None:
         """Update the display at intervals while the batch runs and its page is visible."""
@@ -427,9 +396,3 @@ class BatchController(QObject):
         if self._prepared is not None:
             totals = self.session.totals if self.session is not None else None
             self.page.order_text.setText(self._prepared.order_text(totals, running=self.running))
-
-
-def _displayable(prepared: PreparedBatch, selection: Selection) -> tuple[PreparedBatch, Selection, Displayed]:
-    """Return a batch with its displayed rows; groups are unfolded."""
-    unfolded = replace(selection, folded=frozenset())
-    return prepared, unfolded, Displayed.of(prepared.lines, unfolded)

@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from PySide6.QtCore import QObject, QTimer, Signal
-from PySide6.QtWidgets import QDialog, QFileDialog, QWidget
+from PySide6.QtWidgets import QWidget
 
 from playground.experiments.comparison import LETTERS, TAG, CacheStart, Order, Variant, plan
-from playground.experiments.comparison_report import order_text, plan_text, start_warnings
+from playground.experiments.comparison_report import ComparisonReport, order_text, plan_text, start_warnings
 from playground.experiments.comparison_session import ColumnSlot, ComparisonSession
-from playground.export.comparison import Form, export_comparison, table_text
+from playground.export.comparison import table_text
 from playground.prompt.document import Document
-from playground.storage.paths import write_shared
 from playground.ui.compare.column import ColumnView
 from playground.ui.compare.editor import VariantDialog
+from playground.ui.compare.files import CompareFiles
 from playground.ui.compare.page import ComparePage, CompareTools
-from playground.ui.compare.sources import CompareSources
+from playground.ui.compare.painter import ColumnPainter
 from playground.ui.modes import ModeView
 from playground.ui.theme import Theme
 from playground.ui.widgets.copy_button import copy_text
@@ -31,11 +29,6 @@ if TYPE_CHECKING:
     from playground.experiments.batch_rows import BatchRow
     from playground.services import AppServices
 
-FRAME_MS = 16
-WAIT_MS = 100
-"""Interval of repainting while no token arrives."""
-FIGURES_S = 0.25
-"""Interval at which the figures of a column in flight are painted; its text is painted more often."""
 PREFIX_MS = 150
 """Pause in typing after which the prefixes are estimated again."""
 
@@ -67,19 +60,14 @@ class CompareController(QObject):
         self._shortcut = shortcut
         self.page, self.tools = ComparePage(theme()), CompareTools()
         self.session = ComparisonSession(workspace.sender, lambda: workspace.log)
-        self.sources = CompareSources(window, workspace, self.session, self.tools.sources, self._from_editor)
-        self.dialog: QDialog | None = None
-        """The dialog that was opened last."""
+        self.files = CompareFiles(window, workspace, self.session, self.tools.sources, self._from_editor)
+        self.dialog: VariantDialog | None = None
+        """The column's editor that was opened last."""
         self._task: asyncio.Task[None] | None = None
         self._looking: asyncio.Task[None] | None = None
         self._rows: tuple[BatchRow, ...] = ()
         self._resting = False
-        self._dirty: set[ColumnSlot] = set()
-        self._painted = 0
-        """The column that was painted last."""
-        self._figures_at: dict[ColumnSlot, float] = {}
-        self._frame = QTimer(self, interval=FRAME_MS, singleShot=True)
-        self._frame.timeout.connect(self._paint)
+        self.painter = ColumnPainter(self.page, self.session)
         self._soon = QTimer(self, interval=PREFIX_MS, singleShot=True)
         self._soon.timeout.connect(self.refresh_prefixes)
         self._connect()
@@ -97,25 +85,25 @@ class CompareController(QObject):
         )
 
     def _connect(self) -> None:
-        page, tools, session, sources = self.page, self.tools, self.session, self.sources
-        session.on_event = self._mark
+        page, tools, session, files = self.page, self.tools, self.session, self.files
+        session.on_event = self.painter.mark
         session.on_request = self._request_changed
-        sources.trouble.connect(self.trouble)
-        sources.variant_chosen.connect(self.add)
-        sources.rows_read.connect(self._take_rows)
+        files.trouble.connect(self.trouble)
+        files.variant_chosen.connect(self.add)
+        files.rows_read.connect(self._take_rows)
         tools.send.clicked.connect(self.send)
         tools.stop.clicked.connect(self.stop)
         tools.differences.toggled.connect(self._show_differences)
         tools.runs.valueChanged.connect(lambda _n: self._show_summary())
         page.values.value_edited.connect(self._set_value)
-        page.values.open_rows.clicked.connect(sources.ask_rows)
+        page.values.open_rows.clicked.connect(files.ask_rows)
         page.values.row_chosen.connect(self._use_row)
         for box in (page.values.order, page.values.start):
             box.currentIndexChanged.connect(lambda _n: self._order_changed())
-        page.displayed.connect(self._displayed)
-        page.copy_asked.connect(lambda: self._start(self._copy_table(), "copy the comparison"))
-        page.html_asked.connect(lambda: self._ask_export("html"))
-        page.markdown_asked.connect(lambda: self._ask_export("markdown"))
+        page.displayed.connect(self.painter.mark_all)
+        page.copy_asked.connect(lambda: copy_text(table_text(self.report())))
+        page.html_asked.connect(lambda: files.ask_export("html", self.report))
+        page.markdown_asked.connect(lambda: files.ask_export("markdown", self.report))
 
     def _start(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         return self._workspace.tasks.start(work, name)
@@ -149,7 +137,7 @@ class CompareController(QObject):
         for index, (slot, view) in enumerate(zip(slots, self.page.columns, strict=True)):
             view.show_variant(index, slot.variant, slots[0].variant)
             view.show_place(index, len(slots))
-            self._show_slot(slot, view)
+            self.painter.show(slot, view)
         self.tools.add.setEnabled(len(slots) < len(LETTERS) and not self.running)
         self.page.notice.hide()
         if len(slots) == 1:
@@ -218,18 +206,15 @@ class CompareController(QObject):
             self._window,
         )
         dialog.chosen.connect(lambda variant: self._take_edit(slot, variant))
-        self._open(dialog)
+        self.dialog = dialog
+        dialog.finished.connect(lambda _result: dialog.deleteLater())
+        dialog.open()
 
     def _take_edit(self, slot: ColumnSlot, variant: Variant) -> None:
         if slot in self.slots and not self.running:
             self.session.values.update(variant.document.variables)
             if variant != slot.variant:
                 self.change(slot, variant)
-
-    def _open(self, dialog: QDialog) -> None:
-        self.dialog = dialog
-        dialog.finished.connect(lambda _result: dialog.deleteLater())
-        dialog.open()
 
     # Values and prefixes
 
@@ -270,7 +255,7 @@ class CompareController(QObject):
             self.page.strip.show_prefixes(found, order)
             for slot, view in zip(self.slots, self.page.columns, strict=True):
                 if not slot.running and not slot.runs:
-                    self._show_slot(slot, view)
+                    self.painter.show(slot, view)
             self._show_summary()
 
     # Sending
@@ -316,8 +301,7 @@ class CompareController(QObject):
                 self._start(self._compare_answers(), "compare answers")
 
     def _request_changed(self, slot: ColumnSlot, run_id: str) -> None:
-        self._figures_at.pop(slot, None)
-        self._mark(slot)
+        self.painter.mark(slot, figures=True)
         if not slot.running:
             self._show_summary()
         self.row_logged.emit(run_id)
@@ -330,57 +314,6 @@ class CompareController(QObject):
 
     # Display
 
-    def _mark(self, slot: ColumnSlot) -> None:
-        """Paint a column in the next frame; while the page is hidden, when it is displayed again."""
-        self._dirty.add(slot)
-        if not self._resting and self.page.isVisible() and not (self._frame.isActive() and self._in_frame):
-            self._frame.start(FRAME_MS)
-
-    @property
-    def _in_frame(self) -> bool:
-        return self._frame.interval() == FRAME_MS
-
-    def _displayed(self) -> None:
-        self._dirty.update(self.slots)
-        self._frame.start(FRAME_MS)
-
-    def _paint(self) -> None:
-        """Paint one column that has changed: four streams cost no more per frame than one.
-
-        No timer runs while nothing is in flight or the page is hidden.
-        """
-        if not self.page.isVisible():
-            return
-        count = len(self.slots)
-        for step in range(1, count + 1):
-            at = (self._painted + step) % count
-            slot = self.slots[at]
-            waiting = slot.running and slot.pending is not None and slot.pending.run.state.phase != "streaming"
-            if slot in self._dirty or waiting:
-                self._dirty.discard(slot)
-                self._painted = at
-                self._show_slot(slot, self.page.columns[at])
-                break
-        if any(slot in self._dirty for slot in self.slots):
-            self._frame.start(FRAME_MS)
-        elif any(slot.running for slot in self.slots):
-            self._frame.start(WAIT_MS // count)
-
-    def _show_slot(self, slot: ColumnSlot, view: ColumnView) -> None:
-        pending = slot.pending
-        state = pending.run.state if pending is not None else None
-        if pending is not None and state is not None and not state.ended:
-            now = time.monotonic()
-            if state.phase == "streaming" and now - self._figures_at.get(slot, 0.0) < FIGURES_S:
-                view.show_text(state.text)
-                return
-            self._figures_at[slot] = now
-            view.show_run(state, slot.live, pending.run.clock(), slot.note)
-        else:
-            shown = None if slot.warm_up else state
-            view.show_run(shown, slot.runs[-1] if slot.runs else None, 0.0, slot.note, slot.expected)
-        view.show_changes(None if slot.running else slot.changes)
-
     def _show_differences(self, shown: bool) -> None:
         for view in self.page.columns:
             view.set_differences(shown)
@@ -389,14 +322,18 @@ class CompareController(QObject):
         """Compare each column's newest answer with A's, in a worker."""
         if await self.session.compare_answers() and not self._resting:
             for slot, view in zip(self.slots, self.page.columns, strict=True):
-                self._show_slot(slot, view)
+                self.painter.show(slot, view)
                 await asyncio.sleep(0)  # one column per frame
             self.refresh_prefixes()
+
+    def report(self) -> ComparisonReport:
+        """Return the displayed comparison."""
+        return self.session.report(self.order, self.cache_start)
 
     def _show_summary(self) -> None:
         if self._resting:
             return
-        report = self.session.report(self.order, self.cache_start)
+        report = self.report()
         running = [letter for letter, slot in zip(LETTERS, self.slots, strict=False) if slot.running]
         if self.running:
             caption = f"{', '.join(running)} still running" if running else "sending"
@@ -420,36 +357,10 @@ class CompareController(QObject):
     def rest(self) -> None:
         """Stop all timers: the window is about to be deleted."""
         self._resting = True
-        self._frame.stop()
+        self.painter.stop()
         self._soon.stop()
 
-    # Export and log
-
-    async def _copy_table(self) -> None:
-        copy_text(table_text(self.session.report(self.order, self.cache_start)))
-
-    def _ask_export(self, form: Form) -> None:
-        dialog = QFileDialog(self._window, "Export the comparison")
-        dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
-        suffix = "html" if form == "html" else "md"
-        dialog.setDefaultSuffix(suffix)
-        dialog.selectFile(f"comparison.{suffix}")
-        dialog.fileSelected.connect(lambda path: self._start(self.export_to(Path(path), form), "export the comparison"))
-        self._open(dialog)
-
-    async def export_to(self, path: Path, form: Form) -> None:
-        """Write the comparison to a file."""
-        report = self.session.report(self.order, self.cache_start)
-
-        def write() -> None:
-            write_shared(path, export_comparison(report, form).encode("utf-8", "backslashreplace"))
-
-        try:
-            await asyncio.to_thread(write)
-        except OSError as error:
-            self.trouble.emit(f"{path} cannot be written: {error.strerror or error}.")
-            return
-        self.trouble.emit(f"The comparison is in {path}.")
+    # Log
 
     def _is_busy(self) -> bool:
         """Return whether requests run, and say so."""

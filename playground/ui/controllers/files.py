@@ -15,9 +15,18 @@ from PySide6.QtWidgets import QWidget
 from playground.assets import asset
 from playground.prompt.document import Document, Message
 from playground.prompt.field_errors import InputError
-from playground.prompt.files import PROMPT_FORMAT, FileFormat, OpenedPrompt, dump, missing_in, parse_bytes
+from playground.prompt.files import (
+    MAX_FILE_BYTES,
+    PROMPT_FORMAT,
+    FileFormat,
+    OpenedPrompt,
+    dump,
+    missing_in,
+    parse_bytes,
+)
 from playground.prompt.json_bounds import loads
 from playground.storage.draft import Draft
+from playground.storage.json_file import read_regular
 from playground.storage.paths import write_shared
 from playground.ui.controllers.tabs import NOT_COMPARED, PromptTabs, identified
 from playground.ui.panes.prompt.undo import PromptFile, PromptPage
@@ -218,7 +227,7 @@ class Files(QObject):
         def read() -> tuple[OpenedPrompt, str]:
             from playground.prompt.import_formats.detect import open_any_bytes
 
-            data = path.read_bytes()
+            data = read_regular(path, MAX_FILE_BYTES)
             return open_any_bytes(data, path.name), digest_of(data)
 
         try:
@@ -532,8 +541,7 @@ def is_log(path: Path) -> bool:
 def _has_requests(path: Path) -> bool:
     """Return whether the first line is a request body, or a line of an OpenAI batch input file."""
     try:
-        with path.open("rb") as file:
-            value = loads(file.readline(MAX_FIRST_LINE_BYTES))
+        value = loads(read_regular(path, MAX_FIRST_LINE_BYTES).partition(b"\n")[0])
     except (OSError, ValueError):
         return False
     return isinstance(value, dict) and (isinstance(value.get("messages"), list) or "custom_id" in value)
@@ -544,7 +552,7 @@ MAX_FIRST_LINE_BYTES = 4_000_000
 
 def _content_of(path: Path, *, compared: bool = False) -> tuple[str, Document | None]:
     """Return the digest of a file, and its prompt unless it was `compared` already. Raises OSError."""
-    data = path.read_bytes()
+    data = read_regular(path, MAX_FILE_BYTES)
     try:
         return digest_of(data), None if compared else identified(parse_bytes(data).document)
     except InputError:
@@ -555,7 +563,7 @@ def _write_unless_changed(path: Path, data: bytes, known: str | None) -> str | N
     """Write `data`; returns the digest of the file on disk instead if it is not `known`. None: not checked."""
     if known is not None:
         try:
-            found = digest_of(path.read_bytes())
+            found = digest_of(read_regular(path, MAX_FILE_BYTES))
         except FileNotFoundError:
             found = known
         if found != known:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -116,6 +117,8 @@ async def watched(
 EXPORTS = "JSONL, can be imported again (*.jsonl);;Table for spreadsheets (*.csv);;HTTP archive (*.har)"
 IMPORTS = "Exported requests (*.jsonl *.har);;All files (*)"
 MOST_IN_A_TICKET = 100
+DELETED_AT_ONCE = 1_000
+"""Number of requests up to which a deletion shows no progress."""
 MOST_SHOWN = 200
 """Maximum number of selected rows that an action reads from the table model."""
 
@@ -232,15 +235,17 @@ class LogWork(QObject):
         if forecast is None or forecast.run_id is None:
             self.trouble.emit("This request shares its prefix with none before it that this program knows of.")
             return
-        place = await self._log.place_of(forecast.run_id, self._pane.model.filter)
-        if place is None:
-            self._pane.filter_line.clear()
-            place = await self._log.place_of(forecast.run_id, EVERYTHING)
-        if place is None:
+        if await self._log.get(forecast.run_id) is None:
             self.trouble.emit("The request that it shares its prefix with is no longer in the log.")
-        else:
+            return
+        model = self._pane.model
+        place = await self._log.place_of(forecast.run_id, model.filter)
+        if place is None and model.filter.terms:
+            self._pane.filter_line.clear()
+            place = await self._log.place_of(forecast.run_id, replace(EVERYTHING, folding=model.filter.folding))
+        if place is not None:  # else it is in a collapsed group
             self._pane.table.go_to(place)
-            self.open_requested.emit(forecast.run_id)
+        self.open_requested.emit(forecast.run_id)
 
     async def _compare(self) -> None:
         ids = (await self.chosen())[::-1]
@@ -340,13 +345,25 @@ class LogWork(QObject):
     async def _delete(self) -> None:
         ids = await self.chosen()
         if ids and await self._agreed(len(ids)):
-            await self._log.delete(ids)
+            await self._stoppable(len(ids), lambda progress: self._log.delete(ids, progress))
 
     async def _delete_shown(self) -> None:
         chosen = self._pane.model.filter.matching
         count = (await self._log.count(chosen, None)).n
         if count and await self._agreed(count):
-            self.trouble.emit(f"{await self._log.delete_matching(chosen):,} requests were deleted.")
+            await self._delete_matching(chosen, count)
+
+    async def _delete_matching(self, chosen: LogFilter, count: int) -> None:
+        deleted = await self._stoppable(count, lambda progress: self._log.delete_matching(chosen, progress))
+        self.trouble.emit(
+            "Stopped: the remaining requests stay." if deleted is None else f"{deleted:,} requests were deleted."
+        )
+
+    async def _stoppable(self, count: int, work: Callable[[Callable[[int], None]], Awaitable[T]]) -> T | None:
+        """Run a deletion; a long one shows its progress, and returns None if the user stops it."""
+        if count <= DELETED_AT_ONCE:
+            return await work(lambda _done: None)
+        return await watched(self._window, "Delete requests", count, work)
 
     async def _agreed(self, count: int) -> bool:
         many = "this request" if count == 1 else f"these {count:,} requests"
@@ -368,4 +385,4 @@ class LogWork(QObject):
     async def _delete_all(self) -> None:
         count = (await self._log.count(EVERYTHING, None)).n
         if count and await self._agreed(count):
-            self.trouble.emit(f"{await self._log.delete_matching(EVERYTHING):,} requests were deleted.")
+            await self._delete_matching(EVERYTHING, count)

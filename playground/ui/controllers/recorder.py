@@ -24,6 +24,7 @@ from playground.requestlog.filter import EVERYTHING, LogFilter, parse
 from playground.requestlog.records import LogRow
 from playground.runs.metrics import seconds
 from playground.services import AppServices
+from playground.simulator.launch import SimulatorError
 from playground.ui.controllers.recorder_requests import RecordedRequests, leak_causes
 from playground.ui.modes import ModeView
 from playground.ui.recorder.leaks import LeakDialog, previews
@@ -118,6 +119,16 @@ class RecorderController(QObject):
             take_focus=self.page.take_focus,
             take_theme=self._show_theme,
             close=self.close,
+            commands={
+                "filter_log": self.page.filter_line.setFocus,
+                "next_pane": lambda: self.page.step_pane(1),
+                "previous_pane": lambda: self.page.step_pane(-1),
+                "copy_request_id": lambda: self.page.ask("copy"),
+                "ticket": lambda: self.page.ask("ticket"),
+                "copy_ticket": lambda: self.page.ask("ticket"),
+                "resend": lambda: self.page.ask("resend"),
+                "compare_requests": lambda: self.page.ask("compare"),
+            },
         )
 
     def _show_theme(self) -> None:
@@ -145,10 +156,13 @@ class RecorderController(QObject):
     async def _start(self) -> None:
         endpoint, port = self._workspace.endpoint, self.tools.port.value()
         where = ("--endpoint", endpoint.name, "--data-dir", str(self._workspace.folder))
-        arguments = ("record", "--port", str(port), *where)
         try:
+            # The window's simulator, so that both use the same cache.
+            address = (await self._workspace.simulation.resolve(endpoint)).base_url
+            simulator = ("--simulator-url", address) if endpoint.kind == "simulator" else ()
+            arguments = ("record", "--port", str(port), *where, *simulator)
             self.process = await asyncio.to_thread(self._launch, arguments)
-        except StartError as error:
+        except (StartError, SimulatorError) as error:
             self._starting = False
             self._show_state()
             self._say_not_started(str(error).removeprefix(_PREFIX))
@@ -248,10 +262,14 @@ class RecorderController(QObject):
     def _look(self) -> None:
         if self.process is not None:
             self._show_state()
-        if self._workspace.log is None and not self._follow.rows and not self.page.notice.isVisibleTo(self.page):
-            if self._workspace.log_notice:
-                self.page.notice.say(f"{NO_LOG} {self._workspace.log_notice}")
-        elif self.page.isVisible() and not self._reading and not self._closed:
+        notice = self.page.notice
+        if self._workspace.log is None:
+            if self._workspace.log_notice and not notice.isVisibleTo(self.page):
+                notice.say(f"{NO_LOG} {self._workspace.log_notice}")
+            return
+        if notice.words.startswith(NO_LOG):
+            notice.hide()
+        if self.page.isVisible() and not self._reading and not self._closed:
             self._reading = True
             self._begin(self._read(), "read recorded requests")
 

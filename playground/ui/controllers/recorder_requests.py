@@ -88,6 +88,8 @@ class RecordedRequests:
         oldest = found[-1].number if found else 0
         kept = [row for row in self.rows if row.number < oldest] if found else []
         self.rows = [*found, *kept][:MAX_ROWS]
+        listed = {row.run_id for row in self.rows}
+        self.causes = {run_id: cause for run_id, cause in self.causes.items() if run_id in listed}
 
     async def _read_bodies(self) -> bool:
         """Read bodies and explanations of a batch of ended requests. Returns whether there were any."""

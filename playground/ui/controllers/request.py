@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -37,6 +38,8 @@ FRAME_MS = 16
 """At most one repaint a frame at 60 Hz (architecture.md, One loop)."""
 TICK_MS = 1000
 """Interval for updating ages ("40 s ago"), the forecast's expiry and the count per minute."""
+SECONDS_SHOWN, OLD_TICKS = 60, 10
+"""Age in seconds up to which a forecast is updated every second; then every so many ticks."""
 
 
 class Requests(QObject):
@@ -87,6 +90,9 @@ class Requests(QObject):
         self._outlook = _timer(self, 0, self.refresh_outlook, single=True)
         self._tick = _timer(self, TICK_MS, self._on_tick, single=False)
         self._displayed = True
+        self._ticks = 0
+        self._sent_at: float | None = None
+        """When the request was sent on which the forecast on display rests."""
         self._tick.start()
 
     @property
@@ -145,8 +151,16 @@ class Requests(QObject):
 
     def _on_tick(self) -> None:
         self.ticked.emit()
-        if self._displayed:
+        self._ticks += 1
+        if self._displayed and self._ages():
             self.refresh_outlook()
+
+    def _ages(self) -> bool:
+        """Return whether the forecast on display may have changed since the last tick: its age is in seconds, later in
+        minutes. Without an earlier request that shares a prefix, time changes nothing."""
+        if self._sent_at is None:
+            return False
+        return time.time() - self._sent_at < SECONDS_SHOWN or self._ticks % OLD_TICKS == 0
 
     def document_edited(self, _document: Document) -> None:
         """Look at the prompt again, once, after everything else that this keystroke causes."""
@@ -156,6 +170,7 @@ class Requests(QObject):
     def refresh_outlook(self) -> Outlook:
         """Return the current zones and forecast."""
         outlook = self._workspace.outlook(self._prompt.document())
+        self._sent_at = outlook.forecast.sent_at
         self._prompt.set_outlook(outlook)
         self._prompt.set_findings(self._checked(outlook))
         if self._shown is None:

@@ -2,33 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import QObject, Qt, Signal
-from PySide6.QtWidgets import QDialog, QDialogButtonBox, QFormLayout, QLineEdit, QMessageBox, QPlainTextEdit, QWidget
+from PySide6.QtWidgets import (
+    QDialog,
+    QDialogButtonBox,
+    QFileDialog,
+    QFormLayout,
+    QLineEdit,
+    QMessageBox,
+    QPlainTextEdit,
+    QWidget,
+)
 
 from playground.prompt.document import Document
 from playground.prompt.field_errors import InputError
 from playground.runs.metrics import percent
 from playground.services import AppServices
 from playground.versions.comparison import VersionComparison
+from playground.versions.export import VersionForm
 from playground.versions.figures import VersionFigures
 from playground.versions.git_commits import Commit
-from playground.versions.history import Version, version_id
-from playground.versions.store import history_key
+from playground.versions.history import Version
+from playground.versions.service import Overview, PromptIdentity
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from playground.requestlog.records import LogRow
     from playground.ui.controllers.files import Files
     from playground.ui.panes.prompt.pane import PromptPane
     from playground.ui.panes.prompt.undo import PromptFile
     from playground.ui.theme import Theme
     from playground.ui.versions.panel import VersionsPanel
 
+EXPORT_FILTER = "JSON lines (*.jsonl);;Markdown (*.md)"
 MIN_DOLLARS = 0.0005
 """Differences of cost below this amount are not shown."""
 
@@ -56,22 +65,17 @@ class VersionPaths(QObject):
         self._workspace, self._prompt, self._files = workspace, prompt, files
         self._show, self._theme = show, theme
         self._panel: VersionsPanel | None = None
-        self._figures: dict[str, VersionFigures] = {}
+        self._overview, self._commits = Overview(), list[Commit]()
         self._reading = 0
         files.file_saved.connect(self._saved)
         files.changed.connect(self._file_changed)
-        self._shown_key = ""
-        self._displayed: tuple[Path | None, str] | None = None
-        """File and document id of the history on display."""
+        self._displayed: PromptIdentity | None = None
+        """The prompt whose history is displayed."""
 
     @property
-    def key(self) -> str:
-        """The identity of the prompt in the editor."""
-        return history_key(self._files.file.path, self._prompt.document().id)
-
-    @property
-    def _identity(self) -> tuple[Path | None, str]:
-        return self._files.file.path, self._prompt.document().id
+    def identity(self) -> PromptIdentity:
+        """The prompt in the editor."""
+        return PromptIdentity(self._files.file.path, self._prompt.document().id)
 
     @property
     def panel(self) -> VersionsPanel | None:
@@ -80,20 +84,30 @@ class VersionPaths(QObject):
 
     def sent(self, document: Document, run_id: str) -> None:
         """Store that the prompt in the editor was sent as `run_id`. Other prompts (sent again from the log) are not."""
-        if document.id == self._prompt.document().id:
-            self._workspace.versions.note(self.key, document, "sent", run_id)
-            self._refresh_soon()
+        identity = self.identity_of(document)
+        if identity is not None:
+            self.note_sent(identity, document, (run_id,))
+
+    def identity_of(self, document: Document) -> PromptIdentity | None:
+        """Return the identity of a document if it is the prompt in the editor."""
+        identity = self.identity
+        return identity if document.id == identity.document_id else None
+
+    def note_sent(self, identity: PromptIdentity, document: Document, run_ids: Sequence[str]) -> None:
+        """Store that a prompt was sent."""
+        self._workspace.versions.note(identity, document, "sent", run_ids)
+        self._refresh_soon()
 
     def _saved(self, old_path: Path | None, now: PromptFile) -> None:
         document = now.saved
-        old = history_key(old_path, document.id)
-        self._workspace.versions.note(history_key(now.path, document.id), document, "saved", previous_key=old)
-        self._refresh_soon()
+        old, new = PromptIdentity(old_path, document.id), PromptIdentity(now.path, document.id)
+        self._workspace.versions.note(new, document, "saved", previous=old)
+        self._refresh_soon(commits=True)
 
     def _file_changed(self) -> None:
         # At every keystroke: the key itself would resolve the path on the disk.
-        if self._panel is not None and self._identity != self._displayed:
-            self._refresh_soon()
+        if self._panel is not None and self.identity != self._displayed:
+            self._refresh_soon(commits=True)
 
     def toggle(self) -> None:
         """Open the panel beside the prompt, or close it."""
@@ -108,6 +122,8 @@ class VersionPaths(QObject):
         panel.closed.connect(self.toggle)
         panel.save_requested.connect(self._save)
         panel.delete_requested.connect(self._delete)
+        panel.export_requested.connect(self._ask_export)
+        panel.search_requested.connect(lambda text: self._start(self._search(text), "search the versions"))
         panel.label_requested.connect(self._label)
         panel.restore_requested.connect(lambda item: self._start(self._restore(item), "restore a version"))
         panel.comparison_requested.connect(lambda a, b: self._start(self._compare(a, b), "compare versions"))
@@ -115,7 +131,7 @@ class VersionPaths(QObject):
         panel.answer_requested.connect(self._show_answer)
         self._show(panel)
         panel.list.setFocus(Qt.FocusReason.OtherFocusReason)
-        self._refresh_soon()
+        self._refresh_soon(commits=True)
 
     def set_theme(self) -> None:
         """Apply the theme."""
@@ -129,39 +145,72 @@ class VersionPaths(QObject):
     def _start(self, work: Coroutine[Any, Any, None], name: str) -> None:
         self._workspace.tasks.start(work, name)
 
-    def _refresh_soon(self) -> None:
+    def _refresh_soon(self, *, commits: bool = False) -> None:
         if self._panel is not None:
-            self._start(self.refresh(), "read the versions")
+            self._start(self.refresh(commits=commits), "read the versions")
 
-    async def refresh(self) -> None:
-        """Read the history and show it."""
+    async def refresh(self, *, commits: bool = False) -> None:
+        """Read the history and show it. `commits`: also ask Git, which a request does not change."""
         self._reading += 1
-        reading, key, identity = self._reading, self.key, self._identity
+        reading, identity = self._reading, self.identity
         versions = self._workspace.versions
         try:
-            overview = await versions.overview(key)
+            overview = await versions.overview(identity, self._prompt.document(), self._workspace.log)
         except OSError as error:
             self.trouble.emit(f"The version history cannot be read: {error.strerror or error}.")
             return
-        rows: dict[str, LogRow] = await versions.rows(overview.versions, self._workspace.log)
-        commits = await versions.commits(identity[0])
+        known = self._commits
+        if commits or identity != self._displayed:
+            known = await versions.commits(identity.file)
         if self._panel is None or reading != self._reading:
             return  # closed, or read again meanwhile
-        self._shown_key, self._displayed = key, identity
-        self._figures = {version.id: versions.figures(version, rows) for version in overview.versions}
+        self._displayed, self._overview, self._commits = identity, overview, known
         name = self._files.name or "Untitled"
         count = len(overview.versions)
         foot = f"{name} · {count:,} version{'' if count == 1 else 's'}, stored on this computer"
-        foot += f" · {len(commits):,} Git commits" if commits else ""
+        foot += f" · {len(known):,} Git commits" if known else ""
         foot += f" · {overview.damaged:,} damaged entries" if overview.damaged else ""
-        current = version_id(self._prompt.document())
-        self._panel.show_history(overview.versions, commits, self._figures, rows, current, foot)
+        self._panel.show_history(overview, known, foot)
+
+    @property
+    def _shown(self) -> PromptIdentity:
+        return self._displayed or self.identity
+
+    async def _search(self, text: str) -> None:
+        try:
+            found = await self._workspace.versions.search(self._shown, text) if text else set()
+        except OSError as error:
+            self.trouble.emit(f"The version history cannot be read: {error.strerror or error}.")
+            return
+        if self._panel is not None:
+            self._panel.show_found(text, frozenset(found))
+
+    def _ask_export(self) -> None:
+        dialog = QFileDialog(self._panel, "Export the versions")
+        dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
+        dialog.setNameFilter(EXPORT_FILTER)
+        dialog.setDefaultSuffix("jsonl")
+        dialog.filterSelected.connect(lambda text: dialog.setDefaultSuffix("md" if "md" in text else "jsonl"))
+        dialog.fileSelected.connect(lambda path: self._start(self.export(Path(path)), "export the versions"))
+        dialog.finished.connect(lambda _result: dialog.deleteLater())
+        dialog.open()
+
+    async def export(self, path: Path) -> None:
+        """Write all versions to a file: Markdown for .md, else JSON lines."""
+        form: VersionForm = "markdown" if path.suffix.lower() in (".md", ".markdown") else "jsonl"
+        name = self._files.name or "Untitled"
+        try:
+            count = await self._workspace.versions.export(self._shown, path, form, name, self._overview)
+        except OSError as error:
+            self.trouble.emit(f"{path} cannot be written: {error.strerror or error}.")
+        else:
+            self.trouble.emit(f"{count:,} version{'' if count == 1 else 's'} exported to {path}.")
 
     async def _document(self, item: Version | Commit) -> Document | None:
         """Return the content of a version or commit; None, and a message, if it cannot be read."""
         try:
             if isinstance(item, Version):
-                found = await self._workspace.versions.document(self._shown_key, item.id)
+                found = await self._workspace.versions.document(self._shown, item.id)
             else:
                 path = self._files.file.path
                 opened = await self._workspace.versions.opened_commit(path, item.id) if path is not None else None
@@ -181,14 +230,14 @@ class VersionPaths(QObject):
             self._panel.show_nothing("One of these versions cannot be read.")
             return
         endpoint = self._workspace.endpoint
-        counter = self._workspace.sender.forecaster.counter(endpoint.id, endpoint.model).snapshot()
+        counter = self._workspace.sender.forecaster.counter(endpoint.id, endpoint.model)
         found = await self._workspace.versions.compare(before, after, counter)
         if self._panel is not None and self._panel.selected == new and self._panel.base == old:
             self._panel.show_comparison(found, headline(found), self._reported(found, old, new))
 
     def _reported(self, found: VersionComparison, old: Version | Commit, new: Version | Commit) -> str:
         changed = f"{found.added:,} line{'s' * (found.added != 1)} added, {found.removed:,} removed."
-        one, other = (self._figures.get(item.id, VersionFigures()) for item in (old, new))
+        one, other = (self._overview.figures.get(item.id, VersionFigures()) for item in (old, new))
         if one.cached is None or other.cached is None:
             return changed
         text = f"{changed} Reported: {percent(other.cached)} cached, {percent(one.cached)} in {_name(old)}."
@@ -217,12 +266,12 @@ class VersionPaths(QObject):
 
     def _label(self, version: Version) -> None:
         async def store(label: str, note: str) -> None:
-            await self._workspace.versions.annotate(self._shown_key, version.id, label, note)
+            await self._workspace.versions.annotate(self._shown, version.id, label, note)
 
         self._ask("Label and note", version.label, version.note, store)
 
     async def _save_named(self, label: str, note: str) -> None:
-        await self._workspace.versions.save(self.key, self._prompt.document(), label or "Saved version", note)
+        await self._workspace.versions.save(self.identity, self._prompt.document(), label or "Saved version", note)
 
     def _ask(self, title: str, label: str, note: str, store: Callable[[str, str], Coroutine[Any, Any, None]]) -> None:
         dialog = QDialog(self._panel)
@@ -258,7 +307,7 @@ class VersionPaths(QObject):
 
         async def work() -> None:
             try:
-                await self._workspace.versions.delete(self._shown_key)
+                await self._workspace.versions.delete(self._shown)
             except OSError as error:
                 self.trouble.emit(f"The history was not deleted: {error.strerror or error}.")
             await self.refresh()

@@ -6,10 +6,11 @@ import asyncio
 import csv
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
 from typing import Any
 
-from PySide6.QtCore import Signal
+from PySide6.QtCore import QTimer, Signal
 from PySide6.QtWidgets import (
     QComboBox,
     QDialogButtonBox,
@@ -39,6 +40,7 @@ from playground.ui.widgets.notice import words
 from playground.ui.widgets.task_dialog import TaskDialog
 
 EXPERIMENTS: tuple[Experiment, ...] = ("blocks", "lifetime", "repeats", "first_token")
+SECOND_MS = 500
 GUESS_S = 0.5
 """Assumed seconds per request before any measurement."""
 
@@ -71,7 +73,12 @@ class CacheLabDialog(TaskDialog):
         self.choice = QComboBox()
         self.choice.setAccessibleName("Experiment")
         self.choice.addItems([TITLES[experiment] for experiment in EXPERIMENTS])
-        self.cost, self.said = words(""), words("", "strong")
+        self.cost, self.said, self.waits = words(""), words("", "strong"), words("", "muted")
+        self._lab: Lab | None = None
+        self._second = QTimer(self)
+        self._second.setInterval(SECOND_MS)
+        self._second.timeout.connect(self._show_wait)
+        self.waits.hide()
         self.bar = QProgressBar()
         self.bar.setTextVisible(False)
         self.bar.setAccessibleName("Requests sent")
@@ -103,7 +110,7 @@ class CacheLabDialog(TaskDialog):
             )
         )
         column.addLayout(row)
-        for widget in (self.cost, self.bar, self.said):
+        for widget in (self.cost, self.bar, self.waits, self.said):
             column.addWidget(widget)
         column.addWidget(self.chart, 1)
         column.addWidget(buttons)
@@ -143,14 +150,25 @@ class CacheLabDialog(TaskDialog):
 
     async def _run(self, progress: LabProgress) -> None:
         try:
-            ended = await Lab(progress, self._bench.send, self._read).run()
+            self._lab = Lab(progress, self._bench.send, self._read)
+            self._second.start()
+            ended = await self._lab.run()
             if not ended.done:
                 self.said.setText("The last request failed. Resume retries this step.")
         except (InputError, SimulatorError) as trouble:
             self.said.setText(f"Not sent: {trouble}")
         finally:
-            self._task = None
+            self._task = self._lab = None
+            self._second.stop()
+            self._show_wait()
             self._show_buttons()
+
+    def _show_wait(self) -> None:
+        """Count down to the next request while the experiment leaves the cache alone."""
+        left = self._lab.left_s if self._lab is not None else None
+        self.waits.setVisible(left is not None)
+        if left is not None:
+            self.waits.setText(f"The next request is sent in {seconds(float(ceil(left)))}.")
 
     def _read(self, progress: LabProgress) -> None:
         self.progress = progress

@@ -29,7 +29,7 @@ class TokenBars(QWidget):
 
     def __init__(self, theme: Theme) -> None:
         super().__init__()
-        self._theme = theme
+        self._theme, self._font = theme, ui_font(11, tabular=True)
         self._rows: tuple[LogRow, ...] = ()
         self._selected = ""
         self._leaking: frozenset[str] = frozenset()
@@ -70,14 +70,13 @@ class TokenBars(QWidget):
 
     def paintEvent(self, _event: QPaintEvent) -> None:
         painter = QPainter(self)
-        painter.setFont(ui_font(11, tabular=True))
+        painter.setFont(self._font)
         painter.fillRect(self.rect(), self._theme.surface)
         most = round_up(max((prompt for prompt, _ in self._reported()), default=0))
         self._paint_legend(painter)
         if self._rows:
             self._paint_axis(painter, most)
-            for number, row in enumerate(self._rows):
-                self._paint_bar(painter, self._place(number), row, most)
+            self._paint_bars(painter, most)
 
     def _paint_legend(self, painter: QPainter) -> None:
         both = self._reported()
@@ -124,26 +123,37 @@ class TokenBars(QWidget):
             at = max(end - painter.fontMetrics().horizontalAdvance(last), area.left() + 70)
             painter.drawText(QPointF(at, self.height() - 5), last)
 
-    def _paint_bar(self, painter: QPainter, place: QRectF, row: LogRow, most: float) -> None:
-        theme = self._theme
-        prompt, cached = row.prompt_tokens, row.cached_tokens
-        painter.setBrush(Qt.BrushStyle.NoBrush)
-        if prompt is None or cached is None:
-            painter.setPen(QPen(theme.fresh_outline, 1, Qt.PenStyle.DashLine))
-            painter.drawRect(QRectF(place.left(), place.bottom() - 14, place.width(), 14))
-        else:
-            whole = place.height() * prompt / most
-            solid = place.height() * cached / most
-            painter.setPen(QPen(theme.fresh_outline, 1))
-            painter.setBrush(theme.line)
-            painter.drawRect(QRectF(place.left(), place.bottom() - whole, place.width(), whole))
-            painter.fillRect(QRectF(place.left(), place.bottom() - solid, place.width() + 0.5, solid), theme.warm_edge)
-        if row.run_id in self._leaking:
-            self._paint_dot(painter, QPointF(place.center().x(), place.bottom() + 6))
-        if row.run_id == self._selected:
-            painter.setBrush(Qt.BrushStyle.NoBrush)
-            painter.setPen(QPen(theme.accent, 2))
-            painter.drawRect(place.adjusted(-2, -2, 2, 1))
+    def _paint_bars(self, painter: QPainter, most: float) -> None:
+        """Draw all bars of one kind at once: one call for each bar takes three times as long."""
+        theme, nothing = self._theme, Qt.BrushStyle.NoBrush
+        fresh: list[QRectF] = []
+        cached: list[QRectF] = []
+        unknown: list[QRectF] = []
+        for number, row in enumerate(self._rows):
+            place, bottom = self._place(number), self.height() - _BOTTOM
+            if row.prompt_tokens is None or row.cached_tokens is None:
+                unknown.append(QRectF(place.left(), bottom - 14, place.width(), 14))
+                continue
+            whole, solid = (place.height() * tokens / most for tokens in (row.prompt_tokens, row.cached_tokens))
+            fresh.append(QRectF(place.left(), bottom - whole, place.width(), whole))
+            cached.append(QRectF(place.left(), bottom - solid, place.width() + 0.5, solid))
+        for rects, pen, brush in (
+            (fresh, QPen(theme.fresh_outline, 1), theme.line),
+            (cached, QPen(Qt.PenStyle.NoPen), theme.warm_edge),
+            (unknown, QPen(theme.fresh_outline, 1, Qt.PenStyle.DashLine), nothing),
+        ):
+            painter.setPen(pen)
+            painter.setBrush(brush)
+            painter.drawRects(rects)
+        painter.setBrush(nothing)
+        for number, row in enumerate(self._rows):
+            if row.run_id in self._leaking or row.run_id == self._selected:
+                place = self._place(number)
+                if row.run_id in self._leaking:
+                    self._paint_dot(painter, QPointF(place.center().x(), place.bottom() + 6))
+                if row.run_id == self._selected:
+                    painter.setPen(QPen(theme.accent, 2))
+                    painter.drawRect(place.adjusted(-2, -2, 2, 1))
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
         x = event.position().x()

@@ -61,7 +61,7 @@ class LeaksPanel(QScrollArea):
         self.totals = _TotalsBox()
         holder = QWidget()
         self._column = QVBoxLayout(holder)
-        self._column.setContentsMargins(GRID, GRID * 2, GRID, GRID * 2)
+        self._column.setContentsMargins(GRID, GRID * 2, GRID // 2, GRID * 2)
         self._column.setSpacing(GRID // 2)
         for widget in (self.none, self.title, self.lost, self.basis):
             widget.setContentsMargins(GRID, 0, 0, 0)
@@ -152,19 +152,20 @@ class LeakCard(QFrame):
         self._state, self.leak = (leak, saved), leak
         price, alone = (None if saved is None else saved.per_1000(one) for one in (leak.dollars, leak.dollars_alone))
         self.title.setText(visible(leak.title))
-        self.price.setText(UNKNOWN if price is None else f"≈ {dollars(price)} per 1,000")
-        self.price.setToolTip("No rates are set for this endpoint" if price is None else "At the endpoint's rates")
+        self.price.setText(UNKNOWN if price is None else f"≈ {dollars(price)}")
+        rates = "No rates are set for this endpoint" if price is None else "Per 1,000 requests, at the endpoint's rates"
+        self.price.setToolTip(rates)
         self.samples.setText(_samples(leak.span.samples))
         self.place.setText(visible(leak.place))
         behind = f"{Figure.estimated(leak.span.tokens_behind).text} tokens each"
         self.tokens.setText(f"{leak.span.changes:,} of {leak.span.comparisons:,} requests · {behind}")
         self.tokens.setToolTip("Requests that differ here from the one before · stable tokens behind it")
         self.blocked.setVisible(bool(leak.blocked_by))
-        later = UNKNOWN if alone is None else f"≈ {dollars(alone)} per 1,000"
+        later = UNKNOWN if alone is None else f"≈ {dollars(alone)}"
         self.blocked.setText(f"Behind “{leak.blocked_by}”: {later} once that is fixed.")
         self.preview.setAccessibleName(f"Preview the rewrite for {leak.title}, {leak.place}")
         self.requests.setAccessibleName(f"Show the requests in which {leak.title}, {leak.place}, differs")
-        self.setAccessibleName(f"{leak.title}, {leak.place}, {self.price.text()}")
+        self.setAccessibleName(f"{leak.title}, {leak.place}, {self.price.text()} per 1,000 requests")
 
     def show_chosen(self, chosen: bool) -> None:
         """Mark the card, or remove the mark."""

@@ -46,7 +46,7 @@ LABELS = {"prompt": "Open as prompt", "ticket": "Ticket…", "copy": "Copy reque
 NO_MATCH = "No recorded request matches this filter."
 _WIDE_PX = 1_180
 """Least width with words on the buttons beside the filter."""
-_SIDES_PX = {True: (212, 298), False: (160, 258)}
+_SIDES_PX = {True: (212, 298), False: (160, 268)}
 """Widths of programs and leaks in a wide page, and in a narrow one."""
 
 
@@ -95,7 +95,7 @@ class RecorderPage(QWidget):
         self._wide: bool | None = None
         self.more = icon_button("more", "More for the selected request")
         self.analysis = Analysis()
-        self._shown = Shown()
+        self._shown, self._whole = Shown(), figures(())
         self._matched: Set[int] | None = None
         self._leak: Leak | None = None
         self._lay_out()
@@ -172,13 +172,13 @@ class RecorderPage(QWidget):
     def _connect(self) -> None:
         self.start_button.clicked.connect(lambda _checked: self.start_wanted.emit())
         for name, button in self.buttons.items():
-            button.clicked.connect(lambda _checked, name=name: self._ask(name))
+            button.clicked.connect(lambda _checked, name=name: self.ask(name))
         self.more.menu().aboutToShow.connect(self._fill_more)
         self.scope.clicked.connect(lambda _checked: self.show_leak_requests(None))
         self.no_match.clear_asked.connect(self.clear_filter)
         self.filter_line.cleared.connect(self.clear_filter)
         self.filter_line.down.connect(self.take_focus)
-        self.table.asked.connect(self._ask)
+        self.table.asked.connect(self.ask)
         self.table.selected.connect(self._show_selection)
         self.bars.chosen.connect(self.table.select)
         self.programs.chosen.connect(self._show_chosen)
@@ -186,7 +186,8 @@ class RecorderPage(QWidget):
         self.strip.earlier_wanted.connect(self.select)
         self.strip.compare_wanted.connect(self.compare_wanted)
 
-    def _ask(self, name: str) -> None:
+    def ask(self, name: str) -> None:
+        """Emit what is to be done with the selected row, if one is selected: a name of table.ASKS."""
         row = self.table.current_row()
         if row is not None:
             self.asked.emit(name, row.run_id)
@@ -228,6 +229,18 @@ class RecorderPage(QWidget):
         if self.table.current_row() is None:
             self.table.selectRow(0)
 
+    def step_pane(self, step: int) -> None:
+        """Move the focus to the next (1) or previous (-1) pane: programs, requests, leaks."""
+        focus = self.focusWidget()
+        panes = (self.programs, self._middle, self.tabs)
+        at = next((at for at, pane in enumerate(panes) if focus is not None and pane.isAncestorOf(focus)), 1)
+        at = 0 if focus is self.programs else at
+        target = panes[(at + step) % len(panes)]
+        if target is self._middle:
+            self.take_focus()
+        else:
+            (self.tabs.tabBar() if target is self.tabs else target).setFocus()
+
     def set_theme(self, theme: Theme) -> None:
         """Use other colors."""
         self.bars.set_theme(theme)
@@ -267,7 +280,8 @@ class RecorderPage(QWidget):
         focused = self.focusWidget() in (self.start_button, self.tabs.tabBar())
         self._shown = shown
         self._middle.setCurrentIndex(int(bool(shown.rows)))
-        self.programs.show_programs(shown.rows, self.analysis)
+        self._whole = figures(shown.rows)
+        self.programs.show_programs(shown.rows, self._whole, self.analysis)
         self._show_chosen()
         if first:
             self.tabs.setCurrentIndex(0)
@@ -281,7 +295,7 @@ class RecorderPage(QWidget):
         if self._leak is not None:
             key = self._leak.key
             self._leak = next((leak for leak in analysis.leaks if leak.key == key), self._leak)
-        self.programs.show_programs(self._shown.rows, analysis)
+        self.programs.show_programs(self._shown.rows, self._whole, analysis)
         self._show_chosen()
 
     def show_matches(self, matched: Set[int] | None) -> None:
@@ -328,7 +342,7 @@ class RecorderPage(QWidget):
     def _show_chosen(self) -> None:
         rows = self._chosen_rows()
         self.title.setText(self.programs.name())
-        found = figures(rows)
+        found = self._whole if len(rows) == len(self._shown.rows) else figures(rows)
         self.summary.setText(summary(found))
         self.summary.setToolTip(
             f"Hit rate: cached over prompt tokens of the {found.compared:,} requests that reported both. "

@@ -41,6 +41,8 @@ class ProgramList(QTreeWidget):
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setItemDelegate(_Lines(self))
         self._items: dict[Key, QTreeWidgetItem] = {}
+        self._filled: dict[Key, list[LogRow]] = {}
+        """Rows of each conversation when its item was last changed."""
         self._analysis = Analysis()
         self._rows: Mapping[str, LogRow] = {}
         self.currentItemChanged.connect(lambda _now, _before: self.chosen.emit())
@@ -68,12 +70,12 @@ class ProgramList(QTreeWidget):
     def _within(self, number: int) -> set[Key]:
         return {("conversation", name) for name in self._analysis.programs[number].conversations}
 
-    def show_programs(self, rows: Sequence[LogRow], analysis: Analysis) -> None:
-        """Show figures of all rows, and of the programs and conversations among them."""
+    def show_programs(self, rows: Sequence[LogRow], whole: Figures, analysis: Analysis) -> None:
+        """Show the figures of all rows (`whole`), and of the programs and conversations among them."""
         self._analysis, self._rows = analysis, {row.run_id: row for row in rows}
         current = self.key()
         self.blockSignals(True)
-        self._show(ALL, None, "All requests", "", figures(rows), False)
+        self._show(ALL, None, "All requests", "", whole, False)
         for number, program in enumerate(analysis.programs):
             key = ("program", program.run_ids[0])
             leaks = sum(leak.program == number for leak in analysis.leaks)
@@ -103,9 +105,11 @@ class ProgramList(QTreeWidget):
         newest = [pair for pair in program.conversations.items() if pair[0]][-MAX_CONVERSATIONS:]
         for conversation, run_ids in newest:
             found = self._known(run_ids)
-            if found:
+            key = ("conversation", conversation)
+            if found and found != self._filled.get(key):
+                self._filled[key] = found
                 name = f"{found[0].started_utc.astimezone():%H:%M:%S}  {conversation}"
-                self._show(("conversation", conversation), item, name, "", figures(found), False)
+                self._show(key, item, name, "", figures(found), False)
         names = {("conversation", conversation) for conversation, _ in newest}
         for place in reversed(range(item.childCount())):
             child = item.child(place)
@@ -139,12 +143,18 @@ class ProgramList(QTreeWidget):
             child = item.child(place)
             if child is not None:
                 self._remove(child)
-        del self._items[tuple(item.data(0, _KEY))]
+        key = tuple(item.data(0, _KEY))
+        del self._items[key]
+        self._filled.pop(key, None)
         (item.parent() or self.invisibleRootItem()).removeChild(item)
 
 
 class _Lines(QStyledItemDelegate):
     """Draws the name and the hit rate, and below them leaks and the number of requests."""
+
+    def __init__(self, parent: QTreeWidget) -> None:
+        super().__init__(parent)
+        self._small, self._strong = ui_font(12, tabular=True), ui_font(13, bold=True, tabular=True)
 
     def sizeHint(self, _option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex) -> QSize:
         lines = index.data(_LINES)
@@ -165,7 +175,7 @@ class _Lines(QStyledItemDelegate):
         room = rect.adjusted(4, 0, -_PAD, 0)
         upper = QRect(room.left(), room.top() + (5 if second else 0), room.width(), 20 if second else room.height())
         left, right = (Qt.AlignmentFlag.AlignVCenter | side for side in _SIDES)
-        painter.setFont(ui_font(12 if conversation else 13, bold=not conversation, tabular=True))
+        painter.setFont(self._small if conversation else self._strong)
         painter.setPen(theme.text)
         painter.drawText(upper, right, rate)
         upper.setRight(upper.right() - painter.fontMetrics().horizontalAdvance(rate) - 10)
@@ -173,7 +183,7 @@ class _Lines(QStyledItemDelegate):
         painter.drawText(upper, left, elided)
         if second:
             lower = QRect(room.left(), upper.bottom() + 1, room.width(), 18)
-            painter.setFont(ui_font(12, tabular=True))
+            painter.setFont(self._small)
             painter.setPen(theme.muted)
             painter.drawText(lower, right, count)
             painter.setPen(theme.variable_edge if leaking else theme.muted)

@@ -13,12 +13,27 @@ from PySide6.QtCore import (
     QPersistentModelIndex,
     QPoint,
     QRect,
-    QSize,
     Qt,
     Signal,
 )
-from PySide6.QtGui import QColor, QIcon, QKeyEvent, QKeySequence, QPainter, QResizeEvent
-from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QMenu, QStyleOptionViewItem, QTableView
+from PySide6.QtGui import (
+    QColor,
+    QFontMetrics,
+    QIcon,
+    QKeyEvent,
+    QKeySequence,
+    QPainter,
+    QPixmap,
+    QResizeEvent,
+)
+from PySide6.QtWidgets import (
+    QHeaderView,
+    QMenu,
+    QStyle,
+    QStyledItemDelegate,
+    QStyleOptionViewItem,
+    QTableView,
+)
 
 from playground.export.terminal import visible, visible_line
 from playground.requestlog.records import LogRow
@@ -26,19 +41,25 @@ from playground.runs.metrics import UNKNOWN, Figure
 from playground.runs.state import ENDED
 from playground.ui.panes.log.columns import COLUMNS, Cell
 from playground.ui.panes.log.details import NOTHING
-from playground.ui.panes.log.table import BAR_PX, PAD_PX, ROW_PX, RowLook
+from playground.ui.panes.log.row_paint import BAR_PX, PAD_PX, ROW_PX
 from playground.ui.theme import Theme, current_theme, mono_font, ui_font
 from playground.ui.widgets.icons import icon
+from playground.ui.widgets.plain_table import set_up_rows
 from playground.ui.widgets.plain_tip import plain_tip
 
 Index = QModelIndex | QPersistentModelIndex
 _NOWHERE = QModelIndex()
 _LOG = [column for column in COLUMNS if column.title in ("time", "status", "request_id", "in", "cached", "TTFT")]
 _TIME, _STATUS, _ID, _IN, _CACHED, _TTFT, _CAUSE = range(len(_LOG) + 1)
+_FIGURES = frozenset((_IN, _CACHED, _TTFT))
+_ICON_PX, _MARK_PX = 13, 3
+_MAX_DRAWN = 500
 _WIDTHS = (76, 126, 284, 58, 114, 68)
-_NARROW = {_TIME: 74, _STATUS: 68, _ID: 282, _CACHED: 60}
+_NARROW = {_TIME: 82, _STATUS: 66, _ID: 282, _CACHED: 66}
 _WIDE_PX = 840
 """Least width with all columns; below it, In and TTFT are only in the tooltip of the status."""
+_BAR_TABLE_PX = 700
+"""Least width of a narrow table with bars of cached tokens."""
 _ICONS = {"done": ("check", "muted"), "failed": ("error", "failure"), "stopped": ("stop", "variable_edge")}
 
 
@@ -136,7 +157,7 @@ class RecordedModel(QAbstractTableModel):
         if role == Qt.ItemDataRole.DecorationRole:
             name, tone = _ICONS.get(row.phase, ("play", "accent") if row.phase not in ENDED else ("warn", "muted"))
             return _icon(name, getattr(current_theme(), tone).name()) if index.column() == _STATUS else None
-        cell = self._row_cells(row)[index.column()]
+        cell = self.cell(row, index.column())
         match role:
             case Qt.ItemDataRole.DisplayRole:
                 return cell.text
@@ -149,6 +170,10 @@ class RecordedModel(QAbstractTableModel):
                 color = getattr(current_theme(), cell.tone, None) if cell.tone else None
                 return color if isinstance(color, QColor) else None
         return None
+
+    def cell(self, row: LogRow, column: int) -> Cell:
+        """Return a cell of one of the rows."""
+        return self._row_cells(row)[column]
 
     def _row_cells(self, row: LogRow) -> list[Cell]:
         cause = self._causes.get(row.run_id, NO_CAUSE)
@@ -189,31 +214,79 @@ def _cause_cell(row: LogRow, cause: RowCause) -> Cell:
     return Cell(cause.text, cause.reason, cause.tone)
 
 
-class _RecordedLook(RowLook):
-    """Draws the cached share of the prompt as a bar before its figure; nothing if it was not reported."""
+class _RecordedLook(QStyledItemDelegate):
+    """Draws cells without the style, and each looks the same once only: rows mostly move down while streams run."""
 
-    def initStyleOption(self, option: QStyleOptionViewItem, index: Index) -> None:
-        super().initStyleOption(option, index)
-        if index.column() == _STATUS and option.rect.width() <= _NARROW[_STATUS]:
-            option.text = option.text.partition(" ")[0]
+    def __init__(self, theme: Theme, parent: QTableView) -> None:
+        super().__init__(parent)
+        self._theme = theme
+        self._fonts = tuple((font, QFontMetrics(font)) for font in (ui_font(12, tabular=True), mono_font(12)))
+        self._drawn: dict[tuple[object, ...], QPixmap] = {}
 
-    def _paint_cached(self, painter: QPainter, place: QRect, index: Index) -> None:
-        model = index.model()
-        if index.column() != _CACHED or not isinstance(model, RecordedModel) or place.width() < BAR_PX + 50:
-            return
+    def set_theme(self, theme: Theme) -> None:
+        """Use other colors."""
+        self._theme = theme
+        self._drawn.clear()
+
+    def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
+        model, rect, column = index.model(), option.rect, index.column()
+        assert isinstance(model, RecordedModel)
         row = model.rows[index.row()]
-        if row.cached_tokens is None or not row.prompt_tokens:
-            return
-        bar = QRect(place.left() + PAD_PX, place.center().y() - 3, BAR_PX, 8)
-        painter.setPen(self.theme.fresh_outline)
-        painter.setBrush(self.theme.line)
+        cell = model.cell(row, column)
+        selected = bool(option.state & QStyle.StateFlag.State_Selected)
+        extra: object = row.phase if column == _STATUS else None
+        if column == _CACHED and row.cached_tokens is not None and row.prompt_tokens:
+            extra = round(BAR_PX * min(row.cached_tokens / row.prompt_tokens, 1.0))
+        ratio = painter.device().devicePixelRatio()
+        key = cell.text, cell.tone, column, rect.width(), rect.height(), selected, extra, ratio
+        drawn = self._drawn.get(key)
+        if drawn is None:
+            if len(self._drawn) >= _MAX_DRAWN:
+                self._drawn.clear()
+            drawn = QPixmap(round(rect.width() * ratio), round(rect.height() * ratio))
+            drawn.setDevicePixelRatio(ratio)
+            drawn.fill(self._theme.selection if selected else self._theme.surface)
+            icon = index.data(Qt.ItemDataRole.DecorationRole) if column == _STATUS else None
+            cell_painter = QPainter(drawn)
+            self._draw(cell_painter, QRect(0, 0, rect.width(), rect.height()), cell, column, selected, extra, icon)
+            cell_painter.end()
+            self._drawn[key] = drawn
+        painter.drawPixmap(rect.topLeft(), drawn)
+
+    def _draw(
+        self, painter: QPainter, rect: QRect, cell: Cell, column: int, selected: bool, extra: object, icon: QIcon | None
+    ) -> None:
+        """Draw one cell. `extra`: pixels of the bar of cached tokens."""
+        theme, left, text, room = self._theme, PAD_PX, cell.text, rect.width() - 2 * PAD_PX
+        if selected and column == _TIME:
+            painter.fillRect(0, 0, _MARK_PX, rect.height(), theme.accent)
+        painter.setPen(theme.line)
+        painter.drawLine(0, rect.bottom(), rect.right(), rect.bottom())
+        if icon is not None:
+            icon.paint(painter, left, 0, _ICON_PX, rect.height())
+            left, room = left + _ICON_PX + 6, room - _ICON_PX - 6
+            text = text if rect.width() > _NARROW[_STATUS] else text.partition(" ")[0]
+        elif isinstance(extra, int) and rect.width() >= BAR_PX + 50:
+            self._paint_bar(painter, QRect(left, rect.center().y() - 3, BAR_PX, 8), extra)
+        font, metrics = self._fonts[column == _ID]
+        painter.setFont(font)
+        painter.setPen(getattr(theme, cell.tone) if cell.tone else theme.text)
+        side = Qt.AlignmentFlag.AlignRight if column in _FIGURES else Qt.AlignmentFlag.AlignLeft
+        place = QRect(left, 0, room, rect.height())
+        text = metrics.elidedText(text, Qt.TextElideMode.ElideRight, room)
+        painter.drawText(place, side | Qt.AlignmentFlag.AlignVCenter | Qt.TextFlag.TextSingleLine, text)
+
+    def _paint_bar(self, painter: QPainter, bar: QRect, cached_px: int) -> None:
+        """Draw the cached share of the prompt."""
+        painter.fillRect(bar, self._theme.line)
+        painter.setPen(self._theme.fresh_outline)
         painter.drawRect(bar.adjusted(0, 0, -1, -1))
-        bar.setWidth(round(BAR_PX * min(row.cached_tokens / row.prompt_tokens, 1.0)))
-        painter.fillRect(bar, self.theme.warm_edge)
+        bar.setWidth(cached_px)
+        painter.fillRect(bar, self._theme.warm_edge)
 
 
 class RecordedTable(QTableView):
-    """Recorded requests with keys and a menu for what can be done with them."""
+    """Recorded requests. Arrows, J and K, Home and End move; ASKS are keys and entries of the menu."""
 
     asked = Signal(str)
     """A name of ASKS, for the selected row."""
@@ -225,19 +298,7 @@ class RecordedTable(QTableView):
         self.setModel(model)
         self._look = _RecordedLook(theme, self)
         self.setItemDelegate(self._look)
-        self.setAccessibleName("Recorded requests")
-        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-        self.setHorizontalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
-        self.setIconSize(QSize(13, 13))
-        self.setShowGrid(False)
-        self.setWordWrap(False)
-        self.setTabKeyNavigation(False)
-        self.verticalHeader().hide()
-        self.verticalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
-        self.verticalHeader().setDefaultSectionSize(ROW_PX)
-        self.horizontalHeader().setHighlightSections(False)
-        self.horizontalHeader().setMinimumSectionSize(40)
+        set_up_rows(self, "Recorded requests", ROW_PX)
         self.horizontalHeader().setSectionResizeMode(_CAUSE, QHeaderView.ResizeMode.Stretch)
         self._wide: bool | None = None
         self._fit(wide=True)
@@ -248,7 +309,7 @@ class RecordedTable(QTableView):
 
     def set_theme(self, theme: Theme) -> None:
         """Use other colors."""
-        self._look.theme = theme
+        self._look.set_theme(theme)
         self.recorded.repaint_rows()
 
     def _fit(self, *, wide: bool) -> None:
@@ -257,6 +318,8 @@ class RecordedTable(QTableView):
             for column, width in enumerate(_WIDTHS):
                 self.setColumnHidden(column, not wide and column not in _NARROW)
                 self.setColumnWidth(column, width if wide else _NARROW.get(column, width))
+        if not wide:
+            self.setColumnWidth(_CACHED, _WIDTHS[_CACHED] if self.width() >= _BAR_TABLE_PX else _NARROW[_CACHED])
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
@@ -314,4 +377,10 @@ class RecordedTable(QTableView):
         elif name is not None:
             self.asked.emit(name)
         else:
-            super().keyPressEvent(event)
+            last, now = len(self.recorded.rows) - 1, self.currentIndex().row()
+            steps = {Qt.Key.Key_Home: 0, Qt.Key.Key_End: last, Qt.Key.Key_J: now + 1, Qt.Key.Key_K: now - 1}
+            step = steps.get(Qt.Key(event.key())) if not event.modifiers() else None
+            if step is None:
+                super().keyPressEvent(event)
+            else:
+                self.selectRow(min(max(step, 0), last))

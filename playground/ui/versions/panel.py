@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 
-from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QRect, QSize, Qt, Signal
-from PySide6.QtGui import QPainter
+from PySide6.QtCore import Qt, QTimer, Signal
 from PySide6.QtWidgets import (
     QComboBox,
     QFrame,
@@ -18,106 +16,42 @@ from PySide6.QtWidgets import (
     QMenu,
     QPushButton,
     QSplitter,
-    QStyle,
-    QStyledItemDelegate,
-    QStyleOptionViewItem,
     QVBoxLayout,
     QWidget,
 )
 
 from playground.export.terminal import visible_line
 from playground.requestlog.records import LogRow
-from playground.runs.metrics import UNKNOWN, percent
-from playground.ui.theme import GRID, Theme, ui_font
+from playground.ui.theme import GRID, Theme
 from playground.ui.versions.comparison_view import BoundaryBars, VersionDiffView
+from playground.ui.versions.rows import (
+    CACHED_PX,
+    COST_PX,
+    FIGURES,
+    ITEM,
+    STATE,
+    Item,
+    VersionRows,
+    number_of,
+    title_of,
+)
 from playground.ui.widgets.elided_label import ElidedLabel
-from playground.ui.widgets.icons import icon_button, paint_icon, set_icon
+from playground.ui.widgets.icons import icon_button, set_icon
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.rule import hairline
 from playground.versions.comparison import VersionComparison
 from playground.versions.figures import VersionFigures
 from playground.versions.git_commits import Commit
 from playground.versions.history import Version
+from playground.versions.service import Overview
 
-Item = Version | Commit
-ROW_PX, NUMBER_PX, CACHED_PX, COST_PX = 50, 34, 62, 66
+SEARCH_MS = 200
 NARROW_PX = 720
 """Below this width the comparison is under the list."""
 NOTE = (
     "A version is stored at every send and save that changed the prompt. “Cached” is the share of input tokens that "
     "the server reported as cached, first requests excluded; “per 1,000” is the input cost of 1,000 requests."
 )
-_ITEM, _FIGURES, _STATE = (int(Qt.ItemDataRole.UserRole) + number for number in range(3))
-
-
-def title_of(item: Item) -> str:
-    """Return the title of a version or commit on one line."""
-    return visible_line(item.subject if isinstance(item, Commit) else item.title)
-
-
-def number_of(item: Item) -> str:
-    """Return what names a version or commit in a sentence."""
-    return f"commit {item.id[:7]}" if isinstance(item, Commit) else f"version {item.number}"
-
-
-class _Rows(QStyledItemDelegate):
-    """Paints two lines per version: number, title, figures; time and number of requests."""
-
-    def __init__(self, theme: Theme, parent: QWidget) -> None:
-        super().__init__(parent)
-        self.theme = theme
-
-    def sizeHint(self, _option: QStyleOptionViewItem, _index: QModelIndex | QPersistentModelIndex) -> QSize:
-        return QSize(200, ROW_PX)
-
-    def paint(
-        self, painter: QPainter, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex
-    ) -> None:
-        item, figures, current = (index.data(role) for role in (_ITEM, _FIGURES, _STATE))
-        rect: QRect = option.rect
-        state: QStyle.StateFlag = option.state
-        theme = self.theme
-        painter.save()
-        if state & QStyle.StateFlag.State_Selected:
-            painter.fillRect(rect, theme.selection)
-            painter.fillRect(rect.adjusted(0, 0, 3 - rect.width(), 0), theme.accent)
-        painter.setPen(theme.line)
-        painter.drawLine(rect.bottomLeft(), rect.bottomRight())
-        upper, lower = rect.adjusted(12, 5, -10, -24), rect.adjusted(12 + NUMBER_PX, 24, -10, -4)
-        painter.setPen(theme.text)
-        painter.setFont(ui_font(13, bold=True, tabular=True))
-        left = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
-        right = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
-        commit = isinstance(item, Commit)
-        if not commit:
-            painter.drawText(upper, left, str(item.number))
-        painter.setFont(ui_font(13, tabular=True))
-        if not commit:
-            painter.drawText(upper, right, UNKNOWN if figures.per_thousand is None else f"${figures.per_thousand:,.3f}")
-            painter.drawText(upper.adjusted(0, 0, -COST_PX, 0), right, percent(figures.cached))
-        middle = upper.adjusted(NUMBER_PX, 0, 0 if commit else -(COST_PX + CACHED_PX), 0)
-        if not commit and item.label:
-            paint_icon(
-                painter, "bookmark", QRect(middle.right() - 16, middle.top() + 2, 16, 16).toRectF(), theme.accent
-            )
-            middle.adjust(0, 0, -20, 0)
-        metrics = painter.fontMetrics()
-        painter.drawText(middle, left, metrics.elidedText(title_of(item), Qt.TextElideMode.ElideRight, middle.width()))
-        painter.setPen(theme.muted)
-        painter.setFont(ui_font(12, tabular=True))
-        painter.drawText(lower, left, _second_line(item, current=bool(current)))
-        painter.restore()
-
-
-def _second_line(item: Item, *, current: bool) -> str:
-    moment = datetime.fromtimestamp(item.at).astimezone()
-    today = datetime.now().astimezone().date()
-    days = (today - moment.date()).days
-    day = "Today" if days == 0 else "Yesterday" if days == 1 else f"{moment:%d %b %Y}"
-    if isinstance(item, Commit):
-        return f"{day} {moment:%H:%M} · commit {item.id[:7]}"
-    sent = f"{len(item.run_ids):,} sent" if item.run_ids else "not sent"
-    return f"{day} {moment:%H:%M} · {sent}" + (" · in the editor" if current else "")
 
 
 class VersionsPanel(QFrame):
@@ -126,6 +60,9 @@ class VersionsPanel(QFrame):
     closed = Signal()
     save_requested = Signal()
     delete_requested = Signal()
+    export_requested = Signal()
+    search_requested = Signal(str)
+    """The text to be found in the prompts of the versions; call `show_found` with the result."""
     label_requested = Signal(object)
     """The Version whose label and note are to be edited."""
     restore_requested = Signal(object)
@@ -143,16 +80,21 @@ class VersionsPanel(QFrame):
         self.setAccessibleName("Versions")
         self._items: list[Item] = []
         self._rows: Mapping[str, LogRow] = {}
+        self._found: tuple[str, frozenset[str]] = ("", frozenset())
+        """The newest search and the ids of the versions whose prompt has its text."""
         self.search = QLineEdit()
-        self.search.setPlaceholderText("Search labels and notes")
+        self.search.setPlaceholderText("Search labels, notes and prompts")
+        self.search.setAccessibleName("Search the versions")
         self.search.setClearButtonEnabled(True)
+        self._search_timer = QTimer(self, interval=SEARCH_MS, singleShot=True)
+        self._search_timer.timeout.connect(lambda: self.search_requested.emit(self.search.text().strip()))
         self.save = QPushButton("Save version…")
         set_icon(self.save, "bookmark")
         self.more = icon_button("more", "More")
         self.close_button = icon_button("close", "Close the versions")
         self.list = QListWidget()
         self.list.setAccessibleName("Versions, newest first")
-        self._delegate = _Rows(theme, self.list)
+        self._delegate = VersionRows(theme, self.list)
         self.list.setItemDelegate(self._delegate)
         self.against = QComboBox()
         self.against.setAccessibleName("Compare against")
@@ -215,7 +157,7 @@ class VersionsPanel(QFrame):
         whole.addLayout(_row(self.foot))
 
     def _connect(self) -> None:
-        self.search.textChanged.connect(lambda _text: self._search())
+        self.search.textChanged.connect(lambda _text: self._searched())
         self.save.clicked.connect(self.save_requested)
         self.close_button.clicked.connect(self.closed)
         self.fix.clicked.connect(self.fix_requested)
@@ -226,6 +168,7 @@ class VersionsPanel(QFrame):
         self.restore.clicked.connect(self._restore)
         menu = QMenu(self.more)
         menu.addAction("Label and note…").triggered.connect(self._edit_label)
+        menu.addAction("Export versions…").triggered.connect(self.export_requested)
         menu.addAction("Delete this history…").triggered.connect(self.delete_requested)
         self.more.setMenu(menu)
         self.more.setPopupMode(self.more.ToolButtonPopupMode.InstantPopup)
@@ -234,7 +177,7 @@ class VersionsPanel(QFrame):
     def selected(self) -> Item | None:
         """The selected version or commit."""
         entry = self.list.currentItem()
-        found: Item | None = entry.data(_ITEM) if entry is not None else None
+        found: Item | None = entry.data(ITEM) if entry is not None else None
         return found
 
     @property
@@ -243,31 +186,23 @@ class VersionsPanel(QFrame):
         found: Item | None = self.against.currentData()
         return found
 
-    def show_history(
-        self,
-        versions: Sequence[Version],
-        commits: Sequence[Commit],
-        figures: Mapping[str, VersionFigures],
-        rows: Mapping[str, LogRow],
-        current_id: str,
-        foot: str,
-    ) -> None:
-        """Show versions and commits, newest first. `current_id` is the version in the editor."""
+    def show_history(self, overview: Overview, commits: Sequence[Commit], foot: str) -> None:
+        """Show versions and commits, newest first."""
         chosen, base = self.selected, self.base
-        self._rows = rows
-        self._items = sorted([*versions, *commits], key=lambda item: item.at, reverse=True)
+        self._rows = overview.rows
+        self._items = sorted([*overview.versions, *commits], key=lambda item: item.at, reverse=True)
         self.foot.set_full_text(foot)
         self.list.blockSignals(True)
         self.list.clear()
         for item in self._items:
             entry = QListWidgetItem(f"{number_of(item)}: {title_of(item)}")
-            entry.setData(_ITEM, item)
-            entry.setData(_FIGURES, figures.get(item.id, VersionFigures()))
-            entry.setData(_STATE, item.id == current_id)
+            entry.setData(ITEM, item)
+            entry.setData(FIGURES, overview.figures.get(item.id, VersionFigures()))
+            entry.setData(STATE, item.id == overview.current_id)
             note = item.note if isinstance(item, Version) else ""
             entry.setToolTip("\n".join(map(visible_line, note.splitlines())) if note else "")
             self.list.addItem(entry)
-        self._search()
+        self._searched()
         ids = [item.id for item in self._items]
         self.list.setCurrentRow(ids.index(chosen.id) if chosen is not None and chosen.id in ids else 0 if ids else -1)
         self.list.blockSignals(False)
@@ -275,13 +210,25 @@ class VersionsPanel(QFrame):
             self._choose_base(base.id)
         self._chosen(keep_base=chosen is not None)
 
+    def _searched(self) -> None:
+        self._search()
+        if self.search.text().strip():
+            self._search_timer.start()
+
+    def show_found(self, text: str, ids: frozenset[str]) -> None:
+        """Show the versions whose prompt has a text, beside those whose label or note has it."""
+        self._found = text, ids
+        self._search()
+
     def _search(self) -> None:
-        wanted = self.search.text().casefold()
+        wanted = self.search.text().strip().casefold()
+        found = self._found[1] if self._found[0].casefold() == wanted else frozenset()
         for number, item in enumerate(self._items):
             note = item.note if isinstance(item, Version) else ""
             summary = item.summary if isinstance(item, Version) else ""
             entry = self.list.item(number)
-            entry.setHidden(wanted not in f"{number_of(item)} {title_of(item)} {summary} {note}".casefold())
+            about = f"{number_of(item)} {title_of(item)} {summary} {note}".casefold()
+            entry.setHidden(wanted not in about and item.id not in found)
 
     def _chosen(self, *, keep_base: bool = False) -> None:
         selected = self.selected
@@ -341,7 +288,7 @@ class VersionsPanel(QFrame):
         self.detail.setText(detail)
         # A fix applies to the prompt in the editor.
         current = self.list.currentItem()
-        self.fix.setVisible(round(found.moved_tokens) < 0 and current is not None and bool(current.data(_STATE)))
+        self.fix.setVisible(round(found.moved_tokens) < 0 and current is not None and bool(current.data(STATE)))
         self.bars.show_boundaries(list(zip(names, (found.old, found.new), strict=True)))
         self.diff.show_comparison(found, *names)
 

@@ -1,11 +1,11 @@
-"""A table to read and to choose a row from: no grid, no editing, headings at the left."""
+"""Tables to read and to select rows from: no grid, no editing."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QHeaderView, QTableWidget, QTableWidgetItem
+from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTableView, QTableWidget, QTableWidgetItem
 
 
 def plain_table(name: str, columns: Sequence[str], stretched: int, widths: Mapping[int, int]) -> QTableWidget:
@@ -24,6 +24,23 @@ def plain_table(name: str, columns: Sequence[str], stretched: int, widths: Mappi
         table.setColumnWidth(column, width)
     header.setSectionResizeMode(stretched, QHeaderView.ResizeMode.Stretch)
     return table
+
+
+def set_up_rows(table: QTableView, name: str, row_px: int, least_column_px: int = 40) -> None:
+    """Set up a view of a model: one row is selected as a whole, rows have one height, Tab leaves the table."""
+    table.setAccessibleName(name)
+    table.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+    table.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
+    table.setHorizontalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
+    table.setShowGrid(False)
+    table.setWordWrap(False)
+    table.setTabKeyNavigation(False)
+    rows, columns = table.verticalHeader(), table.horizontalHeader()
+    rows.hide()
+    rows.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
+    rows.setDefaultSectionSize(row_px)
+    columns.setHighlightSections(False)
+    columns.setMinimumSectionSize(least_column_px)
 
 
 def fill_table(table: QTableWidget, rows: Sequence[Sequence[str]]) -> None:

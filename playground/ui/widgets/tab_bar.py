@@ -9,7 +9,7 @@ from PySide6.QtCore import QRectF, QSize, Qt
 from PySide6.QtGui import QFontMetricsF, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QTabBar, QWidget
 
-from playground.ui.theme import current_theme, ui_font
+from playground.ui.theme import current_theme, scaled, ui_font
 
 HEIGHT_PX = 34
 _SIDE = 14
@@ -25,6 +25,7 @@ class PaneTabs(QTabBar):
         super().__init__(parent)
         self._marked: set[int] = set()
         self.setDrawBase(False)
+        self.setLayoutDirection(Qt.LayoutDirection.LeftToRight)  # titles are English
         self.setExpanding(False)
         self.setElideMode(Qt.TextElideMode.ElideNone)
         self.setUsesScrollButtons(True)
@@ -48,7 +49,7 @@ class PaneTabs(QTabBar):
         bold = QFontMetricsF(ui_font(bold=True)).horizontalAdvance(title)
         pill = QFontMetricsF(ui_font(12, tabular=True)).horizontalAdvance(count) + 18 if count else 0
         dot = _DOT_PX + 5 if index in self._marked else 0
-        return QSize(round(bold + pill + dot) + (_SIDE if index == 0 else _GAP), HEIGHT_PX)
+        return QSize(round(bold + pill + dot) + (_SIDE if index == 0 else _GAP), scaled(HEIGHT_PX))
 
     def minimumTabSizeHint(self, index: int) -> QSize:
         return self.tabSizeHint(index)
@@ -64,27 +65,29 @@ class PaneTabs(QTabBar):
             painter.setFont(ui_font(bold=current))
             painter.setPen(theme.text if current else theme.muted)
             width = painter.fontMetrics().horizontalAdvance(title)
-            painter.drawText(QRectF(left, 0, width + 2, HEIGHT_PX), Qt.AlignmentFlag.AlignVCenter, title)
+            painter.drawText(QRectF(left, 0, width + 2, scaled(HEIGHT_PX)), Qt.AlignmentFlag.AlignVCenter, title)
             end = left + width
             if count:
                 painter.setFont(ui_font(12, tabular=True))
-                pill = QRectF(end + 6, 8, painter.fontMetrics().horizontalAdvance(count) + 12, 18)
+                height = scaled(18)
+                top = (scaled(HEIGHT_PX) - height) / 2
+                pill = QRectF(end + 6, top, painter.fontMetrics().horizontalAdvance(count) + 12, height)
                 painter.setPen(Qt.PenStyle.NoPen)
                 painter.setBrush(theme.window)
-                painter.drawRoundedRect(pill, 9, 9)
+                painter.drawRoundedRect(pill, height / 2, height / 2)
                 painter.setPen(theme.muted)
                 painter.drawText(pill, Qt.AlignmentFlag.AlignCenter, count)
                 end = pill.right()
             if index in self._marked:
                 painter.setPen(Qt.PenStyle.NoPen)
                 painter.setBrush(theme.failure)
-                painter.drawEllipse(QRectF(end + 5, HEIGHT_PX / 2 - _DOT_PX / 2, _DOT_PX, _DOT_PX))
+                painter.drawEllipse(QRectF(end + 5, scaled(HEIGHT_PX) / 2 - _DOT_PX / 2, _DOT_PX, _DOT_PX))
             if current:
-                painter.fillRect(QRectF(left, HEIGHT_PX - 2, width, 2), theme.accent)
+                painter.fillRect(QRectF(left, scaled(HEIGHT_PX) - 2, width, 2), theme.accent)
                 if self.hasFocus():
                     painter.setPen(QPen(theme.accent, 2))
                     painter.setBrush(Qt.BrushStyle.NoBrush)
-                    painter.drawRoundedRect(QRectF(left - 5, 4, end - left + 10, HEIGHT_PX - 9), 4, 4)
+                    painter.drawRoundedRect(QRectF(left - 5, 4, end - left + 10, scaled(HEIGHT_PX) - 9), 4, 4)
 
 
 def tab_bar(name: str, titles: Sequence[str]) -> PaneTabs:

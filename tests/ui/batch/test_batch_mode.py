@@ -20,6 +20,7 @@ from PySide6.QtWidgets import QWidget
 
 from playground.cli.selftest.steps import UiDriver
 from playground.client.endpoint import PLANS, Endpoint, PlanLimits
+from playground.experiments.batch_results import failed_result, format_results
 from playground.prompt.document import Document, Message
 from playground.ui.controllers.batch import BatchController
 from playground.ui.session import Session
@@ -364,5 +365,74 @@ def test_batch_every_control_has_an_accessible_name(tell: Tell, tmp_path: Path) 
                 if widget.focusPolicy() & Qt.FocusPolicy.TabFocus and widget.isVisible():
                     text = getattr(widget, "text", None)
                     assert widget.accessibleName() or (callable(text) and text()), widget
+
+    tell(story)
+
+
+def test_batch_groups_fold_by_click_and_keys(tell: Tell, tmp_path: Path) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
+        batch = await planned(session, hand, tmp_path)
+        model, table = batch.page.model, batch.page.table
+        heading = table.visualRect(model.index(0, 1)).center()
+        QTest.mouseClick(table.viewport(), Qt.MouseButton.LeftButton, pos=heading)
+        assert model.rowCount() == 12 + 3 - 4
+        assert model.is_folded(0)
+        assert "folded" in model.data(model.index(0, 0), Qt.ItemDataRole.AccessibleTextRole)
+        QTest.keyClick(table, Qt.Key.Key_Space)
+        assert model.rowCount() == 12 + 3
+        table.select_number(7)
+        QTest.keyClick(table, Qt.Key.Key_Left)
+        assert model.rowCount() == 12 + 3 - 4
+        assert model.line(table.currentIndex().row()) is None, "the heading is the current row"
+        QTest.keyClick(table, Qt.Key.Key_Right)
+        assert model.row_of(7) is not None
+        model.fold_all(True)
+        assert model.rowCount() == 3
+        batch.page.filter.setText("question 7")
+        await hand.until(lambda: model.rowCount() == 1, "the filter, which ignores folded groups")
+        batch.page.filter.setText("")
+        await hand.until(lambda: model.rowCount() == 3, "the folded groups")
+
+    tell(story)
+
+
+def test_batch_hidden_page_is_not_updated_and_is_current_when_displayed(tell: Tell, tmp_path: Path) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
+        batch = await planned(session, hand, tmp_path, rows=60)
+        batch.start_or_pause()
+        await hand.until(lambda: batch._tick.isActive(), "the tick")
+        session.window.modes.show_mode("prompt")
+        await hand.until(lambda: not batch._tick.isActive(), "the end of the tick")
+        await hand.until(lambda: batch.page.model.lines.counts["done"] >= 8, "some rows")
+        session.window.modes.show_mode("batch")
+        counts = batch.page.model.lines.counts
+        assert batch.page.bar.headline.text() == f"{counts['done'] + counts['failed']:,} of 60"
+        await ended(batch, hand)
+        assert not batch._tick.isActive()
+        assert batch.page.bar.headline.text() == "60 of 60"
+
+    tell(story)
+
+
+def test_batch_ten_thousand_results_of_an_earlier_run_are_shown(tell: Tell, tmp_path: Path) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
+        batch = await planned(session, hand, tmp_path, rows=10_000, shops=100)
+        prepared = batch._prepared
+        assert prepared is not None
+        saved = await asyncio.to_thread(batch._store.save, prepared.spec())
+        values = [dict(row.values) for row in prepared.settings.rows]
+        results = [
+            {**failed_result(number, values[number], ""), "phase": "done", "error": None, "text": f"answer {number}"}
+            for number in range(9_990)
+        ]
+        saved.results.write_bytes(format_results(results, saved.results))
+        batch.new_batch()
+        await batch.continue_saved(saved)
+        await ended(batch, hand)
+        model = batch.page.model
+        assert model.lines.counts["done"] == 10_000
+        assert await served(session) == 10
+        batch.page.filter.setText("answer 9989")
+        await hand.until(lambda: model.rowCount() == 1, "the filter")
 
     tell(story)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QFileDialog
+from PySide6.QtWidgets import QFileDialog, QMenu
 
 from playground.cli.selftest.steps import UiDriver
 from playground.client.endpoint import PLANS, Endpoint, Rates
@@ -228,7 +228,7 @@ def test_compare_column_order_copies_files_and_limit_of_four(tell: Tell, tmp_pat
         compare = compare_of(session, edited())
         compare.page.columns[0].asked.emit("right")
         assert [slot.variant.document.name for slot in compare.slots] == ["shorter", "base"]
-        await compare.sources.add_file(file)
+        await compare.files.add_file(file)
         compare.add(compare.slots[0].variant)
         compare.add(compare.slots[0].variant)
         assert [slot.variant.document.name for slot in compare.slots] == ["shorter", "base", "third", "shorter 2"]
@@ -238,8 +238,8 @@ def test_compare_column_order_copies_files_and_limit_of_four(tell: Tell, tmp_pat
         said: list[str] = []
         compare.trouble.connect(said.append)
         file.write_text("{", "utf-8")
-        await compare.sources.add_file(file)
-        await compare.sources.add_file(tmp_path / "absent.json")
+        await compare.files.add_file(file)
+        await compare.files.add_file(tmp_path / "absent.json")
         assert len(said) == 2
         assert len(compare.slots) == 3
 
@@ -252,11 +252,11 @@ def test_compare_comparison_is_reopened_from_the_log(tell: Tell) -> None:
         compare.tools.runs.setValue(2)
         compare.page.values.start.setCurrentIndex(1)
         await sent(compare, hand)
-        before = compare.session.report(compare.order, compare.cache_start)
+        before = compare.report()
         run_id = before.columns[1].runs[0].run_id
         compare.change(compare.slots[0], replace(compare.slots[0].variant, document=Document(messages=PROMPT.messages)))
         await compare.open_logged([run_id])
-        after = compare.session.report(compare.order, compare.cache_start)
+        after = compare.report()
         assert after.id == before.id
         assert [column.variant.document.messages for column in after.columns] == [
             PROMPT.messages,
@@ -279,18 +279,18 @@ def test_compare_export_is_written_and_table_is_copied(tell: Tell, tmp_path: Pat
         await sent(compare, hand)
         run = compare.slots[1].runs[0]
         for form, name in (("html", "c.html"), ("markdown", "c.md")):
-            await compare.export_to(tmp_path / name, form)  # type: ignore[arg-type]
+            await compare.files.export(tmp_path / name, form, compare.report())  # type: ignore[arg-type]
             text = (tmp_path / name).read_text("utf-8")
             assert (run.request_id or "?") in text
             assert "<script" not in text
         compare.page.copy_asked.emit()
         await hand.until(lambda: "Served from cache" in QGuiApplication.clipboard().text(), "the table")
         compare.page.html_asked.emit()
-        assert isinstance(compare.dialog, QFileDialog)
-        compare.dialog.reject()
+        assert isinstance(compare.files.dialog, QFileDialog)
+        compare.files.dialog.reject()
         said: list[str] = []
         compare.trouble.connect(said.append)
-        await compare.export_to(tmp_path / "absent" / "c.html", "html")
+        await compare.files.export(tmp_path / "absent" / "c.html", "html", compare.report())
         assert len(said) == 1
 
     tell(story)
@@ -309,5 +309,96 @@ def test_compare_single_column_follows_the_editor_until_it_is_sent(tell: Tell) -
         session.window.prompt.set_document(PROMPT)
         session.window.modes.show_mode("compare")
         assert compare.slots[0].variant.document.messages == edited().messages
+
+    tell(story)
+
+
+def test_compare_http_error_shows_status_and_request_id(tell: Tell) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
+        session.workspace.sender.retries = replace(session.workspace.sender.retries, attempts=1)
+        failing = replace(PROMPT, name="failing", parameters={"simulate": "500"})
+        compare = compare_of(session, failing)
+        await sent(compare, hand)
+        run, view = compare.slots[1].runs[0], compare.page.columns[1]
+        assert (run.phase, run.status) == ("failed", 500)
+        assert run.request_id
+        assert "HTTP 500" in view.status.full_text
+        assert view.copy.text_to_copy == run.request_id
+        assert run.error in view.placeholder.text()
+        rows = [compare.page.summary.item(row, 0) for row in range(compare.page.summary.rowCount())]
+        labels = [item.text() for item in rows if item is not None]
+        assert cell(compare, labels.index("Status"), 2) == "500"
+
+    tell(story)
+
+
+def test_compare_order_is_explained_and_forecast_before_sending(tell: Tell) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
+        compare = compare_of(session, replace(PROMPT, name="copy"))
+        await hand.until(lambda: len(compare.page.strip.texts) == 2, "the prefixes")
+        assert "do not warm each other" in compare.page.strip.costs.text()
+        assert compare.slots[1].expected == 0
+        compare.page.values.order.setCurrentIndex(1)
+        await hand.until(lambda: bool(compare.slots[1].expected), "the forecast")
+        assert "(A, B)" in compare.page.strip.costs.text()
+        assert compare.page.columns[1].cached.text() == f"≈ {compare.slots[1].expected:,.0f} cached"
+        await sent(compare, hand)
+        reported = compare.slots[1].runs[0].cached_tokens
+        assert reported is not None
+        assert abs(reported - (compare.slots[1].runs[0].forecast_cached or 0)) <= 32
+
+    tell(story)
+
+
+def test_compare_values_are_taken_from_a_row_of_a_file(tell: Tell, tmp_path: Path) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
+        file = tmp_path / "callers.csv"
+        file.write_text("caller,question\nAsha,Why?\nRavi,When?\n", "utf-8")
+        compare = compare_of(session, edited())
+        await compare.files.read_values(file)
+        values = compare.page.values
+        assert values.fields["question"].text() == "Why?"
+        assert (values.rows.minimum(), values.rows.maximum()) == (0, 1)
+        values.rows.setValue(1)
+        assert values.fields["question"].text() == "When?"
+        await sent(compare, hand)
+        assert [slot.sent.variables["question"] for slot in compare.slots if slot.sent] == ["When?"] * 2
+        said: list[str] = []
+        compare.trouble.connect(said.append)
+        file.write_text("city\nPune\n", "utf-8")
+        await compare.files.read_values(file)
+        assert "city" in said[0]
+        assert values.fields["question"].text() == "When?"
+
+    tell(story)
+
+
+def test_compare_source_menu_opened_many_times_keeps_one_submenu(tell: Tell) -> None:
+    async def story(session: Session, _hand: UiDriver) -> None:
+        compare = compare_of(session, edited())
+        for _ in range(5):
+            compare.files.fill()
+            await compare.files.list_logged()
+        assert len(compare.tools.sources.findChildren(QMenu)) == 1
+        labels = [action.text() for action in compare.tools.sources.actions()]
+        assert labels[-1] == "From a logged request"
+        assert len(labels) == 5
+
+    tell(story)
+
+
+def test_compare_hidden_page_is_not_painted_and_is_current_when_displayed(tell: Tell) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
+        compare = compare_of(session, replace(PROMPT, name="slow", parameters={"simulate": "slow_first_byte=900"}))
+        compare.send()
+        await hand.until(lambda: bool(compare.slots[0].runs) and compare.slots[1].running, "the answer of A")
+        session.window.modes.show_mode("prompt")
+        await hand.until(lambda: not compare.painter.active, "the end of the frames")
+        await hand.until(lambda: not compare.running, "the answer of B")
+        assert not compare.painter.active
+        session.window.modes.show_mode("compare")
+        for slot, view in zip(compare.slots, compare.page.columns, strict=True):
+            await hand.until(lambda s=slot, v=view: v.text.exact_text == s.runs[0].text, "the text")  # type: ignore[misc]
+        await hand.until(lambda: not compare.painter.active, "the end of the frames")
 
     tell(story)

@@ -7,10 +7,12 @@ import asyncio
 import httpx
 import pytest
 from PySide6.QtCore import Qt
+from PySide6.QtGui import QGuiApplication
 from PySide6.QtTest import QTest
 
 from playground.cli.selftest.steps import UiDriver
 from playground.ui.recorder.leaks import LeaksPanel
+from playground.ui.recorder.table import ASKS
 from playground.ui.session import Session
 from tests.ui.recorder.test_recorder_mode import Tell, analysed, body, ended, post, record, recording
 
@@ -178,7 +180,36 @@ def test_recorder_mode_without_a_log_says_that_nothing_is_recorded(tell: Tell) -
             await hand.until(notice.isVisible, "the notice")
             assert "nothing is recorded" in notice.words
             assert "newer version" in notice.words
+            session.workspace.log = log
+            await hand.until(lambda: not notice.isVisible(), "no notice with a log")
         finally:
             session.workspace.log = log
+
+    tell(story)
+
+
+def test_recorder_mode_window_actions_act_on_the_selected_recorded_request(tell: Tell) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
+        window, actions = session.window, session.window.actions_table
+        recorder = await recording(session, hand)
+        page = recorder.page
+        ids = await record(recorder, hand, 2)
+        page.table.selectRow(1)
+        actions["copy_request_id"].trigger()
+        assert QGuiApplication.clipboard().text() == ids[0]
+        page.more.menu().aboutToShow.emit()
+        entries = page.more.menu().actions()
+        assert [entry.isEnabled() for entry in entries] == [True] * len(ASKS)
+        next(entry for entry in entries if entry.text().startswith("Select the request before")).trigger()
+        actions["filter_log"].trigger()
+        assert window.focusWidget() is page.filter_line
+        seen = []
+        for _ in range(3):
+            actions["next_pane"].trigger()
+            seen.append(window.focusWidget())
+        assert seen == [page.tabs.tabBar(), page.programs, page.table]
+        window.modes.show_mode("prompt")
+        actions["filter_log"].trigger()
+        assert window.focusWidget() is window.log.filter_line
 
     tell(story)

@@ -85,6 +85,18 @@ def test_table_keys_ask_for_every_entry_of_its_menu(qtbot: QtBot) -> None:
     assert asked == [name for name, _, _ in ASKS] * 2
 
 
+def test_table_keys_move_the_selection_within_the_rows(qtbot: QtBot) -> None:
+    table = table_of(qtbot, rows(1, 4))
+    table.selectRow(0)
+    seen = []
+    for key in (Qt.Key.Key_J, Qt.Key.Key_End, Qt.Key.Key_J, Qt.Key.Key_K, Qt.Key.Key_Home, Qt.Key.Key_K):
+        QTest.keyClick(table, key)
+        current = table.current_row()
+        assert current is not None
+        seen.append(current.number)
+    assert seen == [3, 1, 1, 2, 4, 4]
+
+
 def test_table_scrolled_down_keeps_its_rows_when_requests_arrive(qtbot: QtBot) -> None:
     table = table_of(qtbot, rows(1, 100))
     qtbot.waitUntil(lambda: table.verticalScrollBar().maximum() > 40)

@@ -9,6 +9,7 @@ from PySide6.QtCore import QObject, QPoint, Qt, QTimer
 from PySide6.QtWidgets import QHeaderView, QMenu
 
 from playground.ui.panes.log.columns import COLUMNS
+from playground.ui.theme import scaled, zoom_factor
 
 KEEP_MS = 400
 """After the last drag of a column's edge."""
@@ -35,11 +36,12 @@ class Layout(QObject):
 
     def reset(self) -> None:
         """Restore the default layout."""
+        self._header.setProperty("zoomApplied", zoom_factor())
         self._settling = True
         for number, column in enumerate(COLUMNS):
             self._header.moveSection(self._header.visualIndex(number), number)
             self._header.setSectionHidden(number, not column.shown)
-            self._header.resizeSection(number, column.width)
+            self._header.resizeSection(number, scaled(column.width))
         self._settling = False
         self._changed()
 
@@ -53,7 +55,8 @@ class Layout(QObject):
         for place in range(len(COLUMNS)):
             number = self._header.logicalIndex(place)
             shown = not self._header.isSectionHidden(number)
-            width = self._header.sectionSize(number) if shown and not self._is_stretched(number) else 0
+            stretched = not shown or self._is_stretched(number)
+            width = 0 if stretched else round(self._header.sectionSize(number) / zoom_factor())
             rows.append([COLUMNS[number].title, width or COLUMNS[number].width, shown])
         made = [[column.title, column.width, column.shown] for column in COLUMNS]
         return "" if rows == made else json.dumps(rows)
@@ -81,7 +84,7 @@ class Layout(QObject):
             number = numbers[title]
             self._header.moveSection(self._header.visualIndex(number), place)
             self._header.setSectionHidden(number, not shown)
-            self._header.resizeSection(number, min(max(width, 40), 2_000))
+            self._header.resizeSection(number, scaled(min(max(width, 40), 2_000)))
         self._settling = False
 
     def menu(self) -> QMenu:

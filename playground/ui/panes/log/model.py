@@ -15,7 +15,7 @@ from playground.requestlog.filter import EVERYTHING, Folding, LogFilter, Order
 from playground.requestlog.records import LogGroup, LogRow
 from playground.runs.metrics import APPROXIMATELY, UNKNOWN
 from playground.runs.state import ENDED
-from playground.ui.panes.log.columns import COLUMNS, cell_of
+from playground.ui.panes.log.columns import COLUMNS, Column, attempt_cell, cell_of
 from playground.ui.panes.log.details import Clock, Details, LiveRequests, LogSource, RowDetail, Start
 from playground.ui.theme import Theme, mono_font, ui_font
 from playground.ui.widgets.plain_tip import plain_tip
@@ -59,6 +59,11 @@ class LogModel(QAbstractTableModel):
         self.live: Callable[[str], LiveRequests | None] = lambda _run_id: None
         """What is known of a request that this window is sending."""
         self._figures, self._ids, self._plain = ui_font(12, tabular=True), mono_font(12), ui_font(12)
+
+    def set_fonts(self) -> None:
+        """Take the fonts of the present text size."""
+        self._figures, self._ids, self._plain = ui_font(12, tabular=True), mono_font(12), ui_font(12)
+        self.repaint()
 
     @property
     def filter(self) -> LogFilter:
@@ -340,7 +345,7 @@ class LogModel(QAbstractTableModel):
         if role == Qt.ItemDataRole.TextAlignmentRole:
             return _RIGHT if column.figure else _LEFT
         if role == Qt.ItemDataRole.FontRole:
-            return self._font(column.figure, column.mono)
+            return self.font_of(column)
         if role not in _CELL_ROLES:
             return None
         row = self.row(index.row())
@@ -352,11 +357,23 @@ class LogModel(QAbstractTableModel):
         # A control character must not reorder the row or show another id.
         text = visible_line(cell.text) if column.mono else visible(cell.text)
         if role == Qt.ItemDataRole.AccessibleTextRole:
-            return _spoken_cell(column.title, text, row)
+            spoken = _spoken_cell(column.title, text, row)
+            detail = self.detail(row)
+            return f"{spoken}{_spoken_attempts(column.title, detail)}" if detail.unfolded else spoken
         return text if role == Qt.ItemDataRole.DisplayRole else plain_tip(visible(cell.why) or text)
 
-    def _font(self, figure: bool, mono: bool) -> QFont:
-        return self._ids if mono else (self._figures if figure else self._plain)
+    def painted(self, number: int, column: int) -> tuple[str, QColor | None]:
+        """Return a cell's text and colour (None: that of text) for painting."""
+        row = self.row(number)
+        if row is None:
+            return "…", None
+        cell = cell_of(COLUMNS[column], row, self.detail(row))
+        # A control character must not reorder the row or show another id.
+        return visible_line(cell.text) if COLUMNS[column].mono else visible(cell.text), self._color(cell.tone)
+
+    def font_of(self, column: Column) -> QFont:
+        """Return the font of a column's cells."""
+        return self._ids if column.mono else (self._figures if column.figure else self._plain)
 
     def _color(self, tone: str) -> QColor | None:
         color = getattr(self._theme, tone) if tone else None
@@ -367,9 +384,17 @@ def _spoken_cell(title: str, text: str, row: LogRow) -> str:
     state = ""
     if title == "time" and (row.group is not None or row.attempts > 1):
         text = text.lstrip("▸▾ ")
+    if title == "time" and row.group is None and row.attempts > 1:
+        state = f", {row.attempts} attempts"
     if title == "time" and row.group is not None:
         state = f", group of {row.group.requests:,} requests, {'expanded' if row.group.expanded else 'collapsed'}"
     return f"{title}: {_spoken(text)}{state}"
+
+
+def _spoken_attempts(title: str, detail: RowDetail) -> str:
+    """Return what is painted of the attempts below a request in a column."""
+    cells = ((attempt.number, attempt_cell(title, attempt)) for attempt in detail.attempts)
+    return "".join(f"; attempt {number}: {_spoken(visible_line(cell.text))}" for number, cell in cells if cell.text)
 
 
 def _spoken(text: str) -> str:

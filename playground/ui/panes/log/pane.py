@@ -336,8 +336,13 @@ class LogPane(QWidget):
         if not self.table.currentIndex().isValid():
             self.table.go_to(0)
 
+    def show_zoom(self) -> None:
+        """Apply the text size to rows and columns."""
+        self.model.set_fonts()
+        self.table.fit_rows()
+
     def set_theme(self, theme: Theme) -> None:
-        """Other colours."""
+        """Apply a theme."""
         self.model.set_theme(theme)
         self.table.set_theme(theme)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date
 from itertools import pairwise
@@ -18,32 +18,23 @@ from PySide6.QtCore import (
     QTimer,
     Signal,
 )
-from PySide6.QtGui import QBrush, QColor, QKeyEvent, QKeySequence, QMouseEvent, QPainter, QPaintEvent
+from PySide6.QtGui import QKeyEvent, QKeySequence, QMouseEvent, QPainter, QPaintEvent
 from PySide6.QtWidgets import (
     QAbstractItemView,
-    QHeaderView,
     QMenu,
     QStyle,
-    QStyledItemDelegate,
-    QStyleOptionViewItem,
     QTableView,
     QWidget,
 )
 
-from playground.export.terminal import visible_line
 from playground.requestlog.filter import Order
 from playground.requestlog.records import LogRow
-from playground.ui.panes.log.columns import COLUMNS, attempt_cell
+from playground.ui.panes.log.columns import COLUMNS
 from playground.ui.panes.log.model import LogModel
-from playground.ui.theme import Theme, mono_font, ui_font
+from playground.ui.panes.log.row_paint import ATTEMPT_PX, ROW_PX, RowPainter
+from playground.ui.theme import Theme, scaled, ui_font
+from playground.ui.widgets.plain_table import set_up_rows
 
-ROW_PX = 25
-ATTEMPT_PX = 20
-PAD_PX = 11
-"""Beside a cell's text, as the style sheet has it."""
-NARROWEST_PX = 40
-MARK_PX = 3
-BAR_PX = 52
 FADE_MS = 600
 """How long a new row stays highlighted. Not with reduced motion."""
 FADE_STEP_MS = 50
@@ -79,89 +70,6 @@ ASKS = (
 """What the menu of rows offers, and the keys for it while the rows have the keyboard."""
 
 
-class RowLook(QStyledItemDelegate):
-    """Draws a line under each row, keeps text colours in selected rows, and lists attempts below their request."""
-
-    def __init__(self, theme: Theme, parent: QTableView) -> None:
-        super().__init__(parent)
-        self.theme = theme
-        self.fresh: Callable[[int], float] = lambda _row: 0.0
-        """Returns how strongly a row is highlighted as new, from 0 to 1."""
-
-    def initStyleOption(self, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex) -> None:
-        super().initStyleOption(option, index)
-        # The style sheet gives a selected item one colour of text; painted as ordinary, each keeps its own.
-        option.state &= ~(QStyle.StateFlag.State_Selected | QStyle.StateFlag.State_HasFocus)
-
-    def paint(
-        self, painter: QPainter, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex
-    ) -> None:
-        strength = self.fresh(index.row())
-        if option.state & QStyle.StateFlag.State_Selected:
-            painter.fillRect(option.rect, QBrush(self.theme.selection))
-        elif strength:
-            color = QColor(self.theme.selection)
-            color.setAlphaF(strength)
-            painter.fillRect(option.rect, QBrush(color))
-        whole = QRect(option.rect)
-        self._mark_shown(painter, whole, index)
-        option.rect.setHeight(min(ROW_PX, whole.height()))
-        self._paint_cached(painter, option.rect, index)
-        super().paint(painter, option, index)
-        if whole.height() > ROW_PX:
-            self._paint_attempts(painter, whole, index)
-        painter.setPen(self.theme.line)
-        painter.drawLine(whole.bottomLeft(), whole.bottomRight())
-
-    def _mark_shown(self, painter: QPainter, whole: QRect, index: QModelIndex | QPersistentModelIndex) -> None:
-        """Draw an accent edge at the start of the row of the request on display."""
-        model = index.model()
-        if not isinstance(model, LogModel) or model.shown_run_id is None or whole.left() > 0:
-            return
-        row = model.row(index.row())
-        if row is not None and row.run_id == model.shown_run_id:
-            painter.fillRect(QRect(whole.left(), whole.top(), MARK_PX, whole.height()), self.theme.accent)
-
-    def _paint_cached(self, painter: QPainter, place: QRect, index: QModelIndex | QPersistentModelIndex) -> None:
-        """Draw the cached share of the prompt as a bar before its figure; nothing if it was not reported."""
-        model = index.model()
-        if COLUMNS[index.column()].title != "cached" or not isinstance(model, LogModel):
-            return
-        row = model.row(index.row())
-        if row is None or place.width() < BAR_PX + 50:
-            return
-        cached, prompt = row.cached_tokens, row.prompt_tokens
-        if row.group is not None:
-            cached, prompt = row.group.compared_cached_tokens, row.group.compared_prompt_tokens
-        if cached is None or not prompt:
-            return
-        bar = QRect(place.left() + PAD_PX, place.center().y() - 3, BAR_PX, 8)
-        painter.fillRect(bar, self.theme.line)
-        bar.setWidth(round(BAR_PX * min(cached / prompt, 1.0)))
-        painter.fillRect(bar, self.theme.warm_edge)
-
-    def _paint_attempts(self, painter: QPainter, whole: QRect, index: QModelIndex | QPersistentModelIndex) -> None:
-        model, column = index.model(), COLUMNS[index.column()]
-        assert isinstance(model, LogModel)
-        row = model.row(index.row())
-        if row is None:
-            return
-        flags = Qt.AlignmentFlag.AlignRight if column.figure else Qt.AlignmentFlag.AlignLeft
-        painter.setFont(mono_font(11) if column.mono else ui_font(11, tabular=column.figure))
-        for number, attempt in enumerate(model.detail(row).attempts):
-            cell = attempt_cell(column.title, attempt)
-            place = QRect(
-                whole.left() + PAD_PX,
-                whole.top() + ROW_PX + number * ATTEMPT_PX,
-                whole.width() - 2 * PAD_PX,
-                ATTEMPT_PX,
-            )
-            color = getattr(self.theme, cell.tone) if cell.tone else self.theme.muted
-            painter.setPen(color)
-            text = painter.fontMetrics().elidedText(visible_line(cell.text), Qt.TextElideMode.ElideRight, place.width())
-            painter.drawText(place, flags | Qt.AlignmentFlag.AlignVCenter, text)
-
-
 class LogTable(QTableView):
     """Arrows, J and K, Home and End move; Enter opens; Ctrl+C copies the request_id."""
 
@@ -178,31 +86,19 @@ class LogTable(QTableView):
         super().__init__()
         self._log, self._theme = model, theme
         self._tall: dict[int, int] = {}
-        self._look = RowLook(theme, self)
-        self._look.fresh = self._freshness
+        self._painter = RowPainter(self, model, theme, self._freshness)
         self._new_rows = 0
         self._since_new = QElapsedTimer()
         self._fading = QTimer(self)
         self._fading.setInterval(FADE_STEP_MS)
         self._fading.timeout.connect(self._fade)
-        self.setItemDelegate(self._look)
         self.setModel(model)
-        self.setAccessibleName("Logged requests")
-        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        set_up_rows(self, "Logged requests", ROW_PX)
         self.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
-        self.setHorizontalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
-        self.setShowGrid(False)
-        self.setWordWrap(False)
-        self.setTabKeyNavigation(False)
-        self.verticalHeader().hide()
-        self.verticalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
-        self.verticalHeader().setDefaultSectionSize(ROW_PX)
         header = self.horizontalHeader()
-        header.setHighlightSections(False)
         header.setSectionsClickable(True)
         header.sectionClicked.connect(self.sort_by)
-        self.horizontalHeader().setMinimumSectionSize(NARROWEST_PX)
-        model.loaded.connect(self._fit_rows)
+        model.loaded.connect(self.fit_rows)
         self.doubleClicked.connect(lambda _index: self._open_or_expand())
         self.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
         self.customContextMenuRequested.connect(self._menu)
@@ -251,21 +147,21 @@ class LogTable(QTableView):
 
     def set_theme(self, theme: Theme) -> None:
         """Other colours."""
-        self._look.theme = self._theme = theme
+        self._painter.theme = self._theme = theme
         self.viewport().update()
 
-    def _fit_rows(self) -> None:
+    def fit_rows(self) -> None:
         """Unfolded rows are as tall as their attempts ask for; all others as tall as a row is."""
         tall = {}
         for run_id in self._log.unfolded:
             place = self._log.find(run_id)
             row = self._log.row(place) if place is not None else None
             if place is not None and row is not None:
-                tall[place] = ROW_PX + ATTEMPT_PX * len(self._log.detail(row).attempts)
+                tall[place] = scaled(ROW_PX) + scaled(ATTEMPT_PX) * len(self._log.detail(row).attempts)
         header = self.verticalHeader()
         for place in {*self._tall, *tall}:
             if place < self._log.rowCount():
-                header.resizeSection(place, tall.get(place, ROW_PX))
+                header.resizeSection(place, tall.get(place, scaled(ROW_PX)))
         self._tall = tall
 
     def rowsAboutToBeRemoved(self, parent: QModelIndex | QPersistentModelIndex, start: int, end: int) -> None:
@@ -276,12 +172,12 @@ class LogTable(QTableView):
     def _flatten(self) -> None:
         for place in self._tall:
             if place < self._log.rowCount():
-                self.verticalHeader().resizeSection(place, ROW_PX)
+                self.verticalHeader().resizeSection(place, scaled(ROW_PX))
         self._tall = {}
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        super().paintEvent(event)
         painter = QPainter(self.viewport())
+        self._painter.paint(painter, event.rect())
         painter.setFont(ui_font(10, bold=True))
         for place, day in self._days():
             self._paint_day(painter, self.rowViewportPosition(place), day)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from math import ceil
 
-from PySide6.QtCore import QEvent, QMimeData, QPoint, QRectF, Signal
+from PySide6.QtCore import QEvent, QMimeData, QPoint, QPointF, QRect, QRectF, Signal
 from PySide6.QtGui import (
     QHelpEvent,
     QInputMethodEvent,
     QPainter,
     QPaintEvent,
+    QPalette,
     QResizeEvent,
+    QTextBlock,
+    QTextCharFormat,
     QTextCursor,
+    QTextLayout,
 )
 from PySide6.QtWidgets import QTextEdit, QToolTip, QWidget
 
@@ -26,6 +30,8 @@ from playground.ui.widgets.plain_tip import plain_tip
 
 LINE_CHARACTERS = 100
 """Longest line of text, whatever the width of the pane."""
+LONG_BLOCKS = 300
+"""Number of blocks from which on the visible ones are painted here."""
 
 
 class CardText(ExactEdit):
@@ -51,6 +57,12 @@ class CardText(ExactEdit):
         self.setProperty("zoned", True)
         self.setViewportMargins(self._left, 0, self._right, 0)
         self.cursorPositionChanged.connect(self.moved)
+        # Qt scrolls by a line when it computes the last line to be below the viewport by a fraction of a pixel.
+        self.verticalScrollBar().valueChanged.connect(self._stay)
+
+    def _stay(self, value: int) -> None:
+        if value:
+            self.verticalScrollBar().setValue(0)
 
     @property
     def geometry_of_text(self) -> TextGeometry:
@@ -193,13 +205,13 @@ class CardText(ExactEdit):
         selection.cursor = QTextCursor(self.document())
         selection.cursor.setPosition(mark.start)
         selection.cursor.setPosition(mark.end, QTextCursor.MoveMode.KeepAnchor)
-        # Imported here: the class has 180 enum members, and a first prompt has no marks.
-        from PySide6.QtGui import QTextCharFormat
+        selection.format = self._selection_format(mark)
+        return selection
 
+    def _selection_format(self, mark: TextMark) -> QTextCharFormat:
         colored = QTextCharFormat()
         colored.setForeground(ink(self._theme, mark.kind))
-        selection.format = colored
-        return selection
+        return colored
 
     def paintEvent(self, event: QPaintEvent) -> None:
         """The grounds of the marks that are in sight, then the text."""
@@ -208,7 +220,47 @@ class CardText(ExactEdit):
             for mark, area in self._areas(event.rect().top(), event.rect().bottom()):
                 paint_mark(painter, self._theme, mark.kind, area)
             painter.end()
-        super().paintEvent(event)
+        if self.blockCount() < LONG_BLOCKS:
+            super().paintEvent(event)
+        else:
+            self._paint_visible_blocks(event.rect())
+
+    def _paint_visible_blocks(self, area: QRect) -> None:
+        """Paint the blocks in `area` as QPlainTextEdit does, which walks from the first block to it."""
+        painter, context, offset = QPainter(self.viewport()), self.getPaintContext(), self.contentOffset()
+        painter.setClipRect(area)
+        painter.setPen(context.palette.text().color())
+        first, last = self._lines.blocks_between(area.top() - offset.y(), area.bottom() - offset.y())
+        tops, document = self._lines.tops(), self.document()
+        block = document.findBlockByNumber(first)
+        ranges = self._format_ranges(block.position(), document.findBlockByNumber(last))
+        for number in range(first, last + 1):
+            document.documentLayout().blockBoundingRect(block)  # lays the block out if it has no layout yet
+            layout, position = block.layout(), block.position()
+            place = QPointF(offset.x(), offset.y() + tops[number])
+            layout.draw(painter, place, _within(ranges, position, block.length()), QRectF(area))
+            caret = context.cursorPosition
+            if position <= caret < position + block.length():
+                layout.drawCursor(painter, place, caret - position, self.cursorWidth())
+            elif caret < -1 and layout.preeditAreaText() and not self.isReadOnly():
+                # Qt gives the place inside a composition as -2 - place.
+                layout.drawCursor(painter, place, layout.preeditAreaPosition() - caret - 2, self.cursorWidth())
+            block = block.next()
+        painter.end()
+
+    def _format_ranges(self, start: int, last: QTextBlock) -> list[QTextLayout.FormatRange]:
+        """Return the formats of marks and selection in UTF-16 units of the document, from `start` to a last block."""
+        found = []
+        for mark in marks_between(self._marks, start, last.position() + last.length()):
+            found.append(_format_range(mark.start, mark.end, self._selection_format(mark)))
+        cursor, context = self.textCursor(), self.getPaintContext()
+        if cursor.hasSelection():
+            group = QPalette.ColorGroup.Active if self.hasFocus() else QPalette.ColorGroup.Inactive
+            selected = QTextCharFormat()
+            selected.setBackground(context.palette.brush(group, QPalette.ColorRole.Highlight))
+            selected.setForeground(context.palette.brush(group, QPalette.ColorRole.HighlightedText))
+            found.append(_format_range(cursor.selectionStart(), cursor.selectionEnd(), selected))
+        return found
 
     def _areas(self, top: float, bottom: float) -> list[tuple[TextMark, QRectF]]:
         start, end = self._lines.units_between(top, bottom)
@@ -231,3 +283,18 @@ class CardText(ExactEdit):
             if area.contains(place.toPointF()):
                 return tip_of(mark, self._values)
         return ""
+
+
+def _format_range(start: int, end: int, text_format: QTextCharFormat) -> QTextLayout.FormatRange:
+    found = QTextLayout.FormatRange()
+    found.start, found.length, found.format = start, end - start, text_format
+    return found
+
+
+def _within(ranges: Sequence[QTextLayout.FormatRange], position: int, length: int) -> list[QTextLayout.FormatRange]:
+    """Return the ranges that touch a block, relative to its position."""
+    return [
+        _format_range(one.start - position, one.start + one.length - position, one.format)
+        for one in ranges
+        if one.start < position + length and one.start + one.length > position
+    ]

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import Signal
+from PySide6.QtCore import QPoint, Qt, Signal
 from PySide6.QtWidgets import QHBoxLayout, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
 from playground.prompt.document import Document, Message, Role
@@ -44,6 +44,7 @@ class PromptTab(QWidget):
 
     def __init__(self, theme: Theme, history: UndoHistory, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self.setLayoutDirection(Qt.LayoutDirection.LeftToRight)
         self._theme = theme
         self._history = history
         self._end: StableEnd | None = None
@@ -233,10 +234,10 @@ class PromptTab(QWidget):
         # A card that has just grown has its new position only after the next layout.
         if self._page.layout() is not None and card.minimumSizeHint().height() > card.height():
             self._column.activate()
-        place = card.text.cursorRect()
-        corner = card.text.viewport().mapTo(self._page, place.topLeft())
-        middle = corner.y() + place.height() // 2
-        self.area.ensureVisible(0, middle, 0, place.height() // 2 + _ROOM_PX)
+        spot = card.text.geometry_of_text.spot(card.text.textCursor().position())
+        corner = card.text.viewport().mapTo(self._page, QPoint(0, round(spot.top)))
+        half = round(spot.bottom - spot.top) // 2
+        self.area.ensureVisible(0, corner.y() + half, 0, half + _ROOM_PX)
 
     def selection(self) -> tuple[tuple[int, int], str]:
         """Return message and code point of the cursor that had the focus last, and the text that is selected there."""

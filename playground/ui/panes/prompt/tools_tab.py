@@ -198,7 +198,9 @@ class ToolsTab(QWidget):
         self._theme = theme
         self._tools: tuple[Tool, ...] = ()
         self._zones: ZoneMap | None = None
-        self.cards: list[ToolCard] = []
+        self._cards: list[ToolCard] = []
+        self._stale = False
+        """Whether the cards do not show the present tools yet."""
         self.answers_offered: Callable[[], bool] = lambda: False
         """Whether `answers_wanted` has a receiver."""
         self.paste_dialog: PasteDialog | None = None
@@ -243,20 +245,32 @@ class ToolsTab(QWidget):
         """Other colours."""
         self._theme = theme
         self._line.set_theme(theme)
-        for card in self.cards:
+        for card in self._cards:
             card.set_theme(theme)
 
+    @property
+    def cards(self) -> list[ToolCard]:
+        """The card of each tool."""
+        if self._stale:
+            self._show_cards()
+        return self._cards
+
     def show_tools(self, tools: tuple[Tool, ...]) -> None:
-        """Show a catalogue; a card stays with its tool."""
+        """Show a catalogue; a card stays with its tool. In a hidden tab, cards are made when they are needed."""
         self.bar.say_moved("")
-        self._tools = tools
-        chosen = assigned(self.cards, tools)
-        for card in set(self.cards) - {card for card in chosen if card is not None}:
+        self._tools, self._stale = tools, True
+        if self.isVisible():
+            self._say()
+
+    def _show_cards(self) -> None:
+        self._stale, tools = False, self._tools
+        chosen = assigned(self._cards, tools)
+        for card in set(self._cards) - {card for card in chosen if card is not None}:
             card.hide()
             self._column.removeWidget(card)
             card.deleteLater()
-        self.cards = [card or self._card(tool) for card, tool in zip(chosen, tools, strict=True)]
-        for at, (card, tool) in enumerate(zip(self.cards, tools, strict=True)):
+        self._cards = [card or self._card(tool) for card, tool in zip(chosen, tools, strict=True)]
+        for at, (card, tool) in enumerate(zip(self._cards, tools, strict=True)):
             if self._column.indexOf(card) != at:
                 self._column.insertWidget(at, card)
                 # Now, not when the layout comes to it: the keyboard is given to it next.
@@ -265,7 +279,6 @@ class ToolsTab(QWidget):
         if len(tools) == 1:
             self._expand(0)
         self.empty.setVisible(not tools)
-        self._say()
 
     def show_zones(self, zones: ZoneMap | None) -> None:
         """Set the estimated tokens and zones; applied when the tab is visible."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from PySide6.QtCore import QEvent, QObject, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QMouseEvent, QPainter, QPaintEvent, QPen, QResizeEvent
+from PySide6.QtGui import QFontMetrics, QMouseEvent, QPainter, QPaintEvent, QPen, QResizeEvent
 from PySide6.QtWidgets import (
     QAbstractButton,
     QFrame,
@@ -18,7 +18,7 @@ from playground.prompt.document import Document
 from playground.prompt.variables import names, places, render
 from playground.ui.panes.prompt.axes import PromptAxes
 from playground.ui.panes.prompt.card_text import CardText
-from playground.ui.theme import Theme, current_theme, mono_font, ui_font
+from playground.ui.theme import Theme, current_theme, mono_font, scaled, ui_font
 from playground.ui.widgets.icons import ICON_PX, icon_button, paint_icon
 
 HEAD_PX = 32
@@ -29,6 +29,11 @@ MOST_SHARE = 0.45
 """Largest part of the pane's height that the table takes."""
 
 
+def row_px() -> int:
+    """Return the height of a value's row at the present text size."""
+    return max(QFontMetrics(mono_font()).height() + 6, ROW_PX)
+
+
 class _Value(QFrame):
     """A value: one line until it has the focus, then as tall as its text. Exact to the character."""
 
@@ -36,6 +41,7 @@ class _Value(QFrame):
 
     def __init__(self, theme: Theme, name: str) -> None:
         super().__init__()
+        self.setProperty("fitsContents", True)
         self.text = CardText(theme, self, sides=(6, 6))
         self.text.setAccessibleName(f"Value of {name}")
         self.text.setPlaceholderText("no value: Send asks for one")
@@ -59,7 +65,7 @@ class _Value(QFrame):
 
     @property
     def _row_px(self) -> int:
-        return max(self.text.fontMetrics().height() + 6, ROW_PX)
+        return row_px()
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
@@ -102,7 +108,7 @@ class _Row(QWidget):
         self._remove.clicked.connect(lambda: self.value_edited.emit(name, None))
         self.edit.typed.connect(lambda _splice: self.value_edited.emit(name, self.edit.exact.text))
         row = QHBoxLayout(self)
-        row.setContentsMargins(_NAME_PX, 0, 56, 0)
+        row.setContentsMargins(scaled(_NAME_PX), 0, scaled(56), 0)
         row.setSpacing(0)
         row.addWidget(self.value)
         row.addWidget(self._remove)
@@ -126,11 +132,11 @@ class _Row(QWidget):
         painter.drawLine(0, 0, self.width(), 0)
         painter.setFont(mono_font(12))
         painter.setPen(theme.muted if self._unused else theme.variable_edge)
-        name = painter.fontMetrics().elidedText(self.name, Qt.TextElideMode.ElideRight, _NAME_PX - _SIDE - 6)
-        painter.drawText(QRectF(_SIDE, 0, _NAME_PX, ROW_PX), Qt.AlignmentFlag.AlignVCenter, name)
+        name = painter.fontMetrics().elidedText(self.name, Qt.TextElideMode.ElideRight, scaled(_NAME_PX) - _SIDE - 6)
+        painter.drawText(QRectF(_SIDE, 0, scaled(_NAME_PX), row_px()), Qt.AlignmentFlag.AlignVCenter, name)
         painter.setFont(ui_font(12, tabular=True))
         painter.setPen(theme.muted)
-        area = QRectF(0, 0, self.width() - _SIDE, ROW_PX)
+        area = QRectF(0, 0, self.width() - _SIDE, row_px())
         painter.drawText(area, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignRight, self.tokens)
 
 
@@ -186,6 +192,8 @@ class VariablesTable(QFrame):
 
     def __init__(self, theme: Theme) -> None:
         super().__init__()
+        self.setLayoutDirection(Qt.LayoutDirection.LeftToRight)
+        self.setProperty("fitsContents", True)
         self._theme = theme
         self._rows: dict[str, _Row] = {}
         self._document = Document()
@@ -260,10 +268,10 @@ class VariablesTable(QFrame):
     def _fit(self) -> None:
         parent = self.parentWidget()
         most = int((parent.height() if parent is not None else 600) * MOST_SHARE)
-        rows = sum(max(row.value.height(), ROW_PX) for row in self._rows.values())
-        height = min(rows, max(most, 2 * ROW_PX))
+        rows = sum(max(row.value.height(), row_px()) for row in self._rows.values())
+        height = min(rows, max(most, 2 * row_px()))
         self._area.setFixedHeight(height)
-        self.setFixedHeight(HEAD_PX + (height if self.head.isChecked() else 0))
+        self.setFixedHeight(scaled(HEAD_PX) + (height if self.head.isChecked() else 0))
 
     def set_theme(self, theme: Theme) -> None:
         """Apply a theme."""

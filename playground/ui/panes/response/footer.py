@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from PySide6.QtCore import Qt
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QSizePolicy
 
@@ -24,6 +25,7 @@ class ResponseFooter(QFrame):
 
     def __init__(self) -> None:
         super().__init__()
+        self.setLayoutDirection(Qt.LayoutDirection.LeftToRight)
         self.setProperty("look", "footer")
         self._outcome, self._speed, self._input, self._output = (QLabel() for _ in range(4))
         self.setMinimumWidth(MIN_PX)

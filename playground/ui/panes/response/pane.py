@@ -116,7 +116,9 @@ class ResponsePane(QFrame):
         phase = state.phase if state else None
         self._labels.run(self._refresh_labels, now=not running or phase != self._phase)
         self._phase = phase
-        if state is not None and state.ended and self._notice is None:
+        if running:
+            self._drop_notice()  # a retry was scheduled after the failure was displayed
+        elif state is not None and self._notice is None:
             self._show_notice(trouble_notice(state, self.place_requested.emit))
         if running != self._tick.isActive():
             self._tick.start() if running else self._tick.stop()

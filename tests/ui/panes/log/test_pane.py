@@ -542,3 +542,19 @@ def test_new_row_selected_by_the_program_while_ctrl_is_held_is_the_only_one(play
         assert [index.row() for index in table.selectionModel().selectedRows()] == [0]
 
     play(story)
+
+
+def test_attempts_expanded_are_part_of_the_accessible_text(play: Play) -> None:
+    async def story(stage: Stage) -> None:
+        await keep(stage.log, show.of("Hello?"), [*show.failed_attempt(), *show.answered_at_last()])
+        await stage.shown(1)
+        stage.pane.table.go_to(0)
+        QTest.keyClick(stage.pane.table, Qt.Key.Key_Right)
+        spoken = Qt.ItemDataRole.AccessibleTextRole
+        await stage.until(lambda: "attempt 2" in stage.cell(0, "status", spoken), "the attempts")
+        assert "attempt 1: 503" in stage.cell(0, "status", spoken)
+        assert stage.cell(0, "time", spoken).startswith("time: ")
+        QTest.keyClick(stage.pane.table, Qt.Key.Key_Left)
+        assert "attempt 1" not in stage.cell(0, "status", spoken)
+
+    play(story)

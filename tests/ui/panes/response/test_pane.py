@@ -13,7 +13,15 @@ from PySide6.QtWidgets import QLabel, QPushButton
 from pytestqt.qtbot import QtBot
 
 from playground.client.errors import http_trouble
-from playground.client.events import ApiError, AttemptFailed, AttemptStarted, Completed, ContentDelta, ToolCallDelta
+from playground.client.events import (
+    ApiError,
+    AttemptFailed,
+    AttemptStarted,
+    Completed,
+    ContentDelta,
+    RetryScheduled,
+    ToolCallDelta,
+)
 from playground.prompt.document import Json
 from playground.prompt.field_errors import FieldError
 from playground.runs.expected_reply import Asked
@@ -198,6 +206,20 @@ def test_the_notice_goes_with_its_run(pane: ResponsePane) -> None:
     pane.show_state(runs.refused())
     pane.show_state(runs.done())
     assert pane.notice is None
+
+
+def test_notice_retry_scheduled_after_a_displayed_failure_removes_it(pane: ResponsePane) -> None:
+    state = RunState()
+    pane.show_state(state)
+    trouble = ApiError("http", "Too many requests", status=429, retry_after_s=6.0)
+    for event in (AttemptStarted(0.0, 1), AttemptFailed(0.2, trouble)):
+        state.apply(event)
+    pane.refresh()
+    assert pane.notice is not None
+    state.apply(RetryScheduled(0.2, 2, 5, 6.0))
+    pane.refresh()
+    assert pane.notice is None
+    assert not pane.text_tab.waiting.isHidden()
 
 
 def test_tool_calls_assemble_and_the_filler_is_marked(pane: ResponsePane) -> None:

@@ -1,4 +1,4 @@
-"""Sources of columns and values of Compare mode: the editor, other columns, files, the request log, rows of data."""
+"""Columns and values of Compare mode from the editor, files and the request log; the comparison as a file."""
 
 from __future__ import annotations
 
@@ -13,21 +13,24 @@ from PySide6.QtWidgets import QFileDialog, QMenu, QWidget
 
 from playground.experiments.batch_rows import MAX_DATA_BYTES, read_rows
 from playground.experiments.comparison import LETTERS, Variant
+from playground.experiments.comparison_report import ComparisonReport
 from playground.experiments.comparison_session import ComparisonSession
+from playground.export.comparison import Form, export_comparison
 from playground.prompt.field_errors import InputError
 from playground.prompt.files import MAX_FILE_BYTES
 from playground.prompt.import_formats.detect import open_any_bytes
 from playground.requestlog.filter import EVERYTHING
 from playground.services import AppServices
 from playground.storage.json_file import read_regular
+from playground.storage.paths import write_shared
 
 MOST_LISTED = 12
 """Logged requests offered as a column."""
 T = TypeVar("T")
 
 
-class CompareSources(QObject):
-    """Fills the menu *Add column*, and reads files in a worker."""
+class CompareFiles(QObject):
+    """Fills the menu *Add column*, and reads and writes files in a worker."""
 
     trouble = Signal(str)
     variant_chosen = Signal(object)
@@ -130,3 +133,29 @@ class CompareSources(QObject):
         except OSError as error:
             self.trouble.emit(f"{path} cannot be read: {error.strerror or error}.")
         return None
+
+    def ask_export(self, form: Form, report: Callable[[], ComparisonReport]) -> None:
+        """Ask for a file and write the comparison to it."""
+        dialog = self.dialog = QFileDialog(self._window, "Export the comparison")
+        dialog.setAcceptMode(QFileDialog.AcceptMode.AcceptSave)
+        suffix = "html" if form == "html" else "md"
+        dialog.setDefaultSuffix(suffix)
+        dialog.selectFile(f"comparison.{suffix}")
+        dialog.fileSelected.connect(
+            lambda path: self._start(self.export(Path(path), form, report()), "export the comparison")
+        )
+        dialog.finished.connect(lambda _result: dialog.deleteLater())
+        dialog.open()
+
+    async def export(self, path: Path, form: Form, report: ComparisonReport) -> None:
+        """Write a comparison to a file."""
+
+        def write() -> None:
+            write_shared(path, export_comparison(report, form).encode("utf-8", "backslashreplace"))
+
+        try:
+            await asyncio.to_thread(write)
+        except OSError as error:
+            self.trouble.emit(f"{path} cannot be written: {error.strerror or error}.")
+            return
+        self.trouble.emit(f"The comparison is in {path}.")

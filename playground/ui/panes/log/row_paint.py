@@ -1,0 +1,171 @@
+"""Painting of the log's rows: one pass over the visible rows, without an item delegate's work per cell."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from PySide6.QtCore import QRect, Qt
+from PySide6.QtGui import QBrush, QColor, QFont, QFontMetrics, QPainter
+from PySide6.QtWidgets import QStyle, QStyledItemDelegate, QStyleOptionViewItem, QTableView
+
+from playground.export.terminal import visible_line
+from playground.requestlog.records import LogRow
+from playground.ui.panes.log.columns import COLUMNS, Column, attempt_cell
+from playground.ui.panes.log.details import AttemptLine
+from playground.ui.panes.log.model import Index, LogModel
+from playground.ui.theme import Theme, mono_font, scaled, ui_font
+
+ROW_PX = 25
+ATTEMPT_PX = 20
+PAD_PX = 11
+"""Beside a cell's text, as the style sheet has it."""
+MARK_PX = 3
+BAR_PX = 52
+_LEFT = int(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
+_RIGHT = int(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+
+
+class RowLook(QStyledItemDelegate):
+    """Delegate of a table like the log's: a line under each row, and text colours that a selected row keeps."""
+
+    def __init__(self, theme: Theme, parent: QTableView) -> None:
+        super().__init__(parent)
+        self.theme = theme
+
+    def initStyleOption(self, option: QStyleOptionViewItem, index: Index) -> None:
+        super().initStyleOption(option, index)
+        # The style sheet gives a selected item one colour of text; painted as ordinary, each keeps its own.
+        option.state &= ~(QStyle.StateFlag.State_Selected | QStyle.StateFlag.State_HasFocus)
+
+    def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
+        if option.state & QStyle.StateFlag.State_Selected:
+            painter.fillRect(option.rect, QBrush(self.theme.selection))
+        super().paint(painter, option, index)
+        painter.setPen(self.theme.line)
+        painter.drawLine(option.rect.bottomLeft(), option.rect.bottomRight())
+
+
+@dataclass(frozen=True, slots=True)
+class _Column:
+    """A visible column: its number, where its text is, and how it is drawn."""
+
+    number: int
+    left: int
+    width: int
+    column: Column
+    font: QFont
+    key: str
+    flags: int
+
+
+class RowPainter:
+    """Paints rows of a log table. `fresh` returns how strongly a row is highlighted as new, from 0 to 1."""
+
+    def __init__(self, table: QTableView, model: LogModel, theme: Theme, fresh: Callable[[int], float]) -> None:
+        self.theme = theme
+        self._table, self._model, self._fresh = table, model, fresh
+
+    def paint(self, painter: QPainter, area: QRect) -> None:
+        """Paint the rows within an area of the viewport."""
+        table, count = self._table, self._model.rowCount()
+        # In a layout from right to left the columns are mirrored; figures, ids and English words are not.
+        painter.setLayoutDirection(Qt.LayoutDirection.LeftToRight)
+        first, last = table.rowAt(area.top()), table.rowAt(area.bottom())
+        if first < 0:
+            return
+        columns = self._columns(area)
+        for number in range(first, (count if last < 0 else last + 1)):
+            place = QRect(0, table.rowViewportPosition(number), table.viewport().width(), table.rowHeight(number))
+            self._paint_row(painter, number, place, columns)
+
+    def _columns(self, area: QRect) -> list[_Column]:
+        """Return the columns within an area."""
+        table, found = self._table, []
+        for number, column in enumerate(COLUMNS):
+            left, width = table.columnViewportPosition(number), table.columnWidth(number)
+            if not table.isColumnHidden(number) and left < area.right() and left + width > area.left():
+                font = self._model.font_of(column)
+                key = f"{font.key()} {font.pixelSize()}"
+                found.append(_Column(number, left + PAD_PX, width - 2 * PAD_PX, column, font, key, self._flags(column)))
+        return found
+
+    def _paint_row(self, painter: QPainter, number: int, place: QRect, columns: Sequence[_Column]) -> None:
+        row, top = self._model.row(number), place.top()
+        self._paint_ground(painter, number, place, row)
+        high, attempts = scaled(ROW_PX), scaled(ATTEMPT_PX)
+        unfolded = self._model.detail(row).attempts if row is not None and place.height() > high else ()
+        for at in columns:
+            text, color = self._model.painted(number, at.number)
+            if text:
+                painter.setFont(at.font)
+                painter.setPen(color or self.theme.text)
+                shown = _elide(text, at.key, at.width, _Font(at.font))
+                painter.drawText(at.left, top, at.width, high, at.flags, shown)
+            if row is not None and at.column.title == "cached":
+                self._paint_cached(painter, at, top + high // 2, row)
+            for line, attempt in enumerate(unfolded):
+                self._paint_attempt(
+                    painter, QRect(at.left, top + high + line * attempts, at.width, attempts), at, attempt
+                )
+        painter.setPen(self.theme.line)
+        painter.drawLine(place.bottomLeft(), place.bottomRight())
+
+    def _paint_ground(self, painter: QPainter, number: int, place: QRect, row: LogRow | None) -> None:
+        strength = self._fresh(number)
+        if self._table.selectionModel().isRowSelected(number):
+            painter.fillRect(place, self.theme.selection)
+        elif strength:
+            color = QColor(self.theme.selection)
+            color.setAlphaF(strength)
+            painter.fillRect(place, color)
+        shown = self._model.shown_run_id
+        if row is not None and shown is not None and row.run_id == shown:
+            left = place.right() - MARK_PX + 1 if self._table.isRightToLeft() else place.left()
+            painter.fillRect(QRect(left, place.top(), MARK_PX, place.height()), self.theme.accent)
+
+    def _flags(self, column: Column) -> int:
+        return _RIGHT if column.figure != self._table.isRightToLeft() else _LEFT
+
+    def _paint_cached(self, painter: QPainter, at: _Column, middle: int, row: LogRow) -> None:
+        """Draw the cached share of the prompt as a bar before its figure; nothing if it was not reported."""
+        cached, prompt = row.cached_tokens, row.prompt_tokens
+        if row.group is not None:
+            cached, prompt = row.group.compared_cached_tokens, row.group.compared_prompt_tokens
+        if cached is None or not prompt or at.width + 2 * PAD_PX < BAR_PX + scaled(50):
+            return
+        mirrored = self._table.isRightToLeft()
+        left = at.left + at.width - BAR_PX if mirrored else at.left
+        painter.fillRect(QRect(left, middle - 4, BAR_PX, 8), self.theme.line)
+        width = round(BAR_PX * min(cached / prompt, 1.0))
+        painter.fillRect(QRect(left + BAR_PX - width if mirrored else left, middle - 4, width, 8), self.theme.warm_edge)
+
+    def _paint_attempt(self, painter: QPainter, place: QRect, at: _Column, attempt: AttemptLine) -> None:
+        cell = attempt_cell(at.column.title, attempt)
+        font = mono_font(11) if at.column.mono else ui_font(11, tabular=at.column.figure)
+        painter.setFont(font)
+        painter.setPen(getattr(self.theme, cell.tone) if cell.tone else self.theme.muted)
+        text = _elide(visible_line(cell.text), f"{font.key()} {font.pixelSize()}", place.width(), _Font(font))
+        painter.drawText(place, at.flags, text)
+
+
+class _Font:
+    """A font that takes no part in the cache's key: its key and size do."""
+
+    __slots__ = ("font",)
+
+    def __init__(self, font: QFont) -> None:
+        self.font = font
+
+    def __hash__(self) -> int:
+        return 0
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Font)
+
+
+@lru_cache(maxsize=8_192)
+def _elide(text: str, _key: str, width: int, font: _Font) -> str:
+    """`_key`: of the font."""
+    return QFontMetrics(font.font).elidedText(text, Qt.TextElideMode.ElideRight, width)

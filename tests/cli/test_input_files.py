@@ -1,0 +1,107 @@
+"""Files that commands read: pipes, devices, folders, and names that no file can have."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from playground.cli.main import main, parse_arguments
+
+BODY = b'{"model": "electron", "messages": [{"role": "user", "content": "hi"}]}'
+TOO_LONG = "x" * 300 + ".json"
+
+
+@contextmanager
+def pipe(path: Path, data: bytes) -> Iterator[Path]:
+    """A named pipe from which `data` can be read once."""
+    os.mkfifo(path)
+    writer = threading.Thread(target=path.write_bytes, args=(data,), daemon=True)
+    writer.start()
+    yield path
+    writer.join(30)
+    assert not writer.is_alive()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["send", "NAME"],
+        ["check", "NAME"],
+        ["check", "--log", "NAME", "good.json"],
+        ["convert", "NAME"],
+        ["replay", "NAME"],
+        ["batch", "good.json", "--data", "NAME"],
+        ["batch", "NAME", "--data", "rows.csv"],
+        ["log", "import", "NAME"],
+    ],
+)
+@pytest.mark.parametrize("name", [TOO_LONG, ".", "loop", "dangling", "missing.json"])
+def test_command_file_that_cannot_be_read_is_invalid_input(
+    command: list[str],
+    name: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ELECTRON_PLAYGROUND_HOME", str(tmp_path / "data"))
+    if name == "." and command[1] == "--log":
+        pytest.skip("a folder is a source of check")
+    Path("good.json").write_bytes(BODY)
+    Path("rows.csv").write_text("name\nx\n", "utf-8")
+    Path("loop").symlink_to("loop")
+    Path("dangling").symlink_to("nothing")
+    if command[:2] == ["check", "--log"] and name != ".":
+        pytest.skip("--log takes what is no file as a filter")
+    if name == "." and command[0] == "check":
+        Path("good.json").unlink()
+    assert main([name if word == "NAME" else word for word in command]) == 2
+    assert "electron-playground: " in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("command", [["send"], ["check"], ["convert"], ["batch", "--data", "rows.csv"]])
+def test_command_device_without_end_is_too_large(command: list[str], tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("name\nx\n", "utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "playground", *command, "/dev/zero"],
+        env={**os.environ, "ELECTRON_PLAYGROUND_HOME": str(tmp_path / "data")},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "/dev/zero is larger than 64 MiB" in done.stderr
+
+
+def test_convert_named_pipe_is_read(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    with pipe(tmp_path / "p", BODY) as path:
+        assert main(["convert", str(path)]) == 0
+    assert '"content": "hi"' in capfd.readouterr().out
+
+
+def test_log_import_named_pipe_is_imported_as_a_file_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("ELECTRON_PLAYGROUND_HOME", str(tmp_path / "a"))
+    (tmp_path / "body.json").write_bytes(BODY)
+    assert main(["send", str(tmp_path / "body.json")]) == 0
+    assert main(["log", "export", "-o", str(tmp_path / "all.jsonl")]) == 0
+    monkeypatch.setenv("ELECTRON_PLAYGROUND_HOME", str(tmp_path / "b"))
+    with pipe(tmp_path / "p", (tmp_path / "all.jsonl").read_bytes()) as path:
+        assert main(["log", "import", str(path)]) == 0
+    assert "1 requests imported" in capfd.readouterr().err
+
+
+def test_parse_arguments_word_longer_than_a_file_name_is_no_file() -> None:
+    with pytest.raises(SystemExit) as ended:
+        parse_arguments(["x" * 300])
+    assert ended.value.code == 2

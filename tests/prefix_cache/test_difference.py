@@ -1,0 +1,33 @@
+"""The first difference of two requests."""
+
+from __future__ import annotations
+
+from playground.prefix_cache.difference import difference
+from playground.prefix_cache.view import CacheView, view_of_fields
+
+RULES = [f"Rule {number}: confirm the number of the caller {number} times." for number in range(40)]
+
+
+def view(system: str, *turns: str) -> CacheView:
+    messages = [{"role": "user" if at % 2 == 0 else "assistant", "content": text} for at, text in enumerate(turns)]
+    return view_of_fields({"messages": [{"role": "system", "content": system}, *messages]})
+
+
+def test_difference_system_message_edited_in_two_places_is_its_edit_and_no_removal() -> None:
+    def system(time: str, session: str) -> str:
+        return "\n".join([f"It is {time} now.", *RULES[:20], f"Session {session}", *RULES[20:]])
+
+    earlier = view(system("14:03", "41ab"), "Bill?", "Yes.", "And May?", "No.", "Why?")
+    found = difference(view(system("14:04", "9f2c"), "Offers?"), earlier)
+    assert found is not None
+    assert (found.shape, found.cause) == ("text", "time")
+    assert found.around == ("14:03", "14:04")
+
+
+def test_difference_history_cut_behind_the_system_message_is_a_removal() -> None:
+    system = "\n".join(RULES)
+    found = difference(
+        view(system, "And May?", "No.", "Why?"), view(system, "Bill?", "Yes.", "And May?", "No.", "Why?")
+    )
+    assert found is not None
+    assert (found.shape, found.cause) == ("structure", "removed")

@@ -1,0 +1,46 @@
+"""Child servers: their standard error is always read, and its last line survives them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+
+from playground.child_process import MAX_LINES, ServerProcess
+
+
+def child(program: str) -> ServerProcess:
+    """Run a Python program as the child."""
+    pipe = subprocess.PIPE
+    process = subprocess.Popen([sys.executable, "-c", program], stdin=pipe, stdout=pipe, stderr=pipe, bufsize=0)
+    return ServerProcess(process, "http://127.0.0.1:1/v1")
+
+
+def test_server_process_that_nobody_watches_does_not_wait_for_a_full_pipe_and_its_last_line_is_known() -> None:
+    process = child(
+        "import sys\nfor n in range(20_000): print('line', n, file=sys.stderr)\nprint('out of luck', file=sys.stderr)"
+    )
+    process._process.wait(60)
+    process._reader.join(60)
+    assert process.has_ended
+    assert process.last_line == "out of luck"
+    process.stop()
+
+
+def test_server_process_watched_late_reports_earlier_lines_and_the_exit_status() -> None:
+    process = child("import sys\nprint('early', file=sys.stderr)\nraise SystemExit(3)")
+    process._reader.join(60)
+    lines: list[str] = []
+    statuses: list[int] = []
+    process.watch(lines.append, statuses.append)
+    assert (lines, statuses) == (["early"], [3])
+    process.stop()
+
+
+def test_server_process_endless_line_is_cut_and_memory_is_bounded() -> None:
+    process = child("import sys\nsys.stderr.write('x' * 3_000_000)\nsys.stderr.flush()\nsys.stdin.read()")
+    ended = threading.Event()
+    process.watch(lambda line: None, lambda status: ended.set())
+    process.stop()
+    assert ended.wait(30)
+    assert len(process._lines) <= MAX_LINES

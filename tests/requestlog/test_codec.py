@@ -1,0 +1,77 @@
+"""Events of ended requests, stored without the text of the answer."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+
+import pytest
+
+from playground.client.events import AnyEvent, AttemptStarted, Completed, ContentDelta, RawEvent
+from playground.requestlog.codec import decode_ended, encode_ended, encode_events
+from playground.runs.state import fold
+from tests.requestlog import samples
+
+IDS = "9db74058-1111-4222-8333-444455556666chatcmpl-9db74058"
+
+
+def stream(texts: Sequence[str], times: Sequence[float], raw: str = '{{"delta":{{"content":"{}"}}}}') -> list[AnyEvent]:
+    events: list[AnyEvent] = [AttemptStarted(0.0, 1)]
+    for text, at in zip(texts, times, strict=True):
+        events += [RawEvent(at, raw.format(text)), ContentDelta(at, text)]
+    return [*events, Completed(times[-1] if times else 0.0)]
+
+
+STEADY = [0.5, 0.51, 0.525, 0.6]
+CASES: dict[str, list[AnyEvent]] = {
+    "none": [],
+    "answered": samples.answered(),
+    "refused": samples.refused(),
+    "called": samples.called(),
+    "compact": stream(["One", " two", "", " three"], STEADY),
+    "spaced": stream(["One", " two", "", " three"], STEADY, '{{"delta": {{"content": "{}"}}}}'),
+    "at once": stream(["One", " two", " three", "."], [0.5] * 4),
+    "minutes apart": stream(["One", " two", " three", "."], [0.5, 100.0, 5_000.0, 90_000.25]),
+    "backwards": stream(["One", " two", " three", "."], [0.5, 0.4, 0.6, 0.7]),
+    "scripts": stream(["नमस्ते", " 预约", " 👋", "é"], STEADY),
+    "long piece": stream(["a" * 300, "b" * 70_000, "c", "d"], STEADY),
+    "half a surrogate pair": stream(["One \ud83d", "\udc4b two", " three", "."], STEADY),
+    "two attempts": [*stream(["lost"] * 4, STEADY)[:-1], *stream(["One", " two", " three", "."], STEADY)],
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_encode_ended_then_decode_ended_returns_the_events(name: str) -> None:
+    events = CASES[name]
+    answer = fold(events).text
+    assert list(decode_ended(encode_ended(events, answer, IDS), answer, IDS)) == events
+
+
+def test_encode_ended_with_the_answer_does_not_store_its_words() -> None:
+    words = [f" word{number * 7919 % 10_007}" for number in range(200)]
+    events = stream(words, [number / 100 for number in range(200)])
+    with_answer = encode_ended(events, "".join(words), IDS)
+    without = encode_ended(events, "another answer", IDS)
+    assert len(with_answer) < len(without) / 2
+    assert list(decode_ended(without, "another answer", IDS)) == events
+
+
+def test_decode_ended_of_earlier_versions_returns_the_events() -> None:
+    events = CASES["answered"]
+    assert list(decode_ended(encode_events(events), "", "")) == events
+
+
+@pytest.mark.parametrize("place", [0.3, 0.5, 0.9])
+def test_decode_ended_damaged_data_raises(place: float) -> None:
+    events = CASES["compact"]
+    blob = bytearray(encode_ended(events, fold(events).text, IDS))
+    blob[int(len(blob) * place)] ^= 0x55
+    with pytest.raises((ValueError, zlib.error)):
+        decode_ended(bytes(blob), fold(events).text, IDS)
+
+
+def test_decode_ended_with_a_shorter_answer_raises() -> None:
+    events = CASES["compact"]
+    blob = encode_ended(events, fold(events).text, IDS)
+    with pytest.raises(ValueError, match="shorter"):
+        decode_ended(blob, "From", IDS)

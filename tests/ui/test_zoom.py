@@ -1,0 +1,116 @@
+"""Text size of the whole window: by key and wheel, remembered, exact on the way back, nothing clipped at 150 %."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from PySide6.QtCore import QPoint, QPointF, Qt
+from PySide6.QtGui import QFontMetrics, QWheelEvent
+from PySide6.QtWidgets import QApplication, QLabel, QPushButton, QWidget
+
+from playground.cli.selftest.steps import UiDriver
+from playground.ui.main_window import MainWindow
+from playground.ui.session import Session
+from playground.ui.theme import zoom_factor
+from tests.ui.conftest import Story
+
+Tell = Callable[[Story], None]
+
+
+def sizes(window: MainWindow) -> dict[str, object]:
+    """Return fonts and heights of one widget of each kind."""
+    table = window.log.table
+    return {
+        "editor": window.prompt.prompt_tab.cards[0].text.font().pixelSize(),
+        "response": window.response.text_tab.text.font().pixelSize(),
+        "menu": window.menu_row.menus.font().pixelSize(),
+        "top": window.top.height(),
+        "status": window.status.height(),
+        "rows": table.verticalHeader().defaultSectionSize(),
+        "id column": table.horizontalHeader().sectionSize(2),
+        "inspector": window.inspector.minimumWidth(),
+        "labels": [label.font().pixelSize() for label in window.inspector.findChildren(QLabel)],
+    }
+
+
+def clipped(window: QWidget) -> list[str]:
+    """Return the texts of visible buttons and single-line labels that do not fit into their widgets."""
+    found = []
+    for widget in window.findChildren(QWidget):
+        if not isinstance(widget, QPushButton | QLabel) or not widget.isVisible() or not widget.text():
+            continue
+        lines = widget.text().splitlines()
+        metrics = QFontMetrics(widget.font())
+        if metrics.height() > widget.height() + 1:
+            found.append(f"height: {widget.text()}")
+        if isinstance(widget, QPushButton) and max(map(metrics.horizontalAdvance, lines)) > widget.width():
+            found.append(f"width: {widget.text()}")
+    return found
+
+
+async def zoom(window: MainWindow, hand: UiDriver, action: str, percent: int) -> None:
+    window.actions_table[action].trigger()
+    await hand.until(lambda: zoom_factor() == percent / 100, f"{percent} %")
+
+
+def test_zoom_in_and_back_restores_every_size(tell: Tell) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
+        window = session.window
+        window.resize(1440, 900)
+        before = sizes(window)
+        await zoom(window, hand, "zoom_in", 110)
+        await zoom(window, hand, "zoom_in", 125)
+        larger = sizes(window)
+        assert larger["editor"] == round(13 * 1.25)
+        assert larger["response"] == larger["editor"]
+        assert larger["top"] == 55
+        assert larger["rows"] == 31
+        assert session.workspace.settings.number("zoom") == 125
+        await zoom(window, hand, "zoom_reset", 100)
+        assert sizes(window) == before
+
+    tell(story)
+
+
+def test_zoom_at_150_percent_clips_no_control(tell: Tell) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
+        window = session.window
+        window.resize(1440, 900)
+        session.workspace.settings.set("zoom", 150)
+        await hand.until(lambda: zoom_factor() == 1.5, "150 %")
+        window.requests.send_or_stop()
+        await hand.until(lambda: not window.requests.running, "the end of the request")
+        assert clipped(window) == []
+        # Modes and pages that are made at this size have it, too.
+        for name in ("mode_compare", "mode_batch", "mode_recorder", "cache_lab", "guide"):
+            window.actions_table[name].trigger()
+            await hand.until(lambda: bool(window.modes.currentWidget().height()), "a page")
+            QApplication.sendPostedEvents()
+            assert clipped(window) == [], name
+        assert window.width() == 1440
+
+    tell(story)
+
+
+def test_zoom_by_wheel_needs_control(tell: Tell) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
+        window = session.window
+
+        def wheel(pane: QWidget, keys: Qt.KeyboardModifier, steps: int) -> None:
+            place = QPointF(pane.mapTo(window, pane.rect().center()))
+            screen = QPointF(pane.mapToGlobal(pane.rect().center()))
+            button, phase = Qt.MouseButton.NoButton, Qt.ScrollPhase.NoScrollPhase
+            event = QWheelEvent(place, screen, QPoint(), QPoint(0, 120 * steps), button, keys, phase, False)
+            QApplication.sendEvent(window.windowHandle(), event)
+
+        settings = session.workspace.settings
+        for pane in (window.log.table.viewport(), window.response.text_tab.text, window.inspector, window.prompt):
+            wheel(pane, Qt.KeyboardModifier.NoModifier, 1)
+            assert settings.number("zoom") == 100, pane
+            wheel(pane, Qt.KeyboardModifier.ControlModifier, 1)
+            assert settings.number("zoom") == 110, pane
+            wheel(pane, Qt.KeyboardModifier.ControlModifier, -1)
+            assert settings.number("zoom") == 100, pane
+        await hand.until(lambda: zoom_factor() == 1.0, "100 %")
+
+    tell(story)
