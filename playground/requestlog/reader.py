@@ -46,7 +46,7 @@ r.imported, t.comment, r.source, r.conversation,
 (SELECT group_concat(tag, char(31)) FROM tags WHERE tags.number = r.number)"""
 _STARTED, _RATES, _MARKED, _IMPORTED, _TAGS = 2, 12, 25, 26, 30
 _NONE = type(None)
-_KINDS = {
+_KINDS: dict[str, tuple[type, ...]] = {
     "t": (str,),
     "T": (str, _NONE),
     "i": (int,),
