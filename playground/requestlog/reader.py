@@ -456,7 +456,7 @@ class Reader:
 def _check_types(values: Sequence[object], kinds: Sequence[tuple[type, ...]]) -> None:
     """Raise TypeError for a value of another type than its column's, and for a number that is not finite."""
     for value, kind in zip(values, kinds, strict=True):
-        if value.__class__ not in kind or (value.__class__ is float and not math.isfinite(value)):  # type: ignore[arg-type]
+        if value.__class__ not in kind or (isinstance(value, float) and not math.isfinite(value)):
             raise TypeError(f"{type(value).__name__} in a column of the log")
 
 
