@@ -57,7 +57,7 @@ _KINDS: dict[str, tuple[type, ...]] = {
 }
 _ROW_KINDS = tuple(map(_KINDS.__getitem__, "tiitITTTtttttiIIIFFFFttttiittTT"))
 """Types of the columns of _ROW: SQLite stores any type in any column."""
-_STORED_KINDS = tuple(map(_KINDS.__getitem__, "itiiittttttbbJitTtTJ"))
+_STORED_KINDS = tuple(map(_KINDS.__getitem__, "itiiittttttbbJitTtTJt"))
 MOST_OF_AN_ID = 100
 """Maximum number of requests per partial id in a list of ids."""
 NEAR = 1_024

@@ -48,7 +48,7 @@ _HEX = re.compile("[0-9a-f]{32}")
 
 
 def stored_id(run_id: str) -> str | bytes:
-    """Return a run_id as it is stored from version 6 on: 16 bytes if it is 32 hexadecimal digits."""
+    """Return the stored form of a run_id from version 6 on: 16 bytes if it is 32 hexadecimal digits."""
     return bytes.fromhex(run_id) if _HEX.fullmatch(run_id) else column_text(run_id)
 
 

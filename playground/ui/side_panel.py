@@ -114,6 +114,9 @@ class WorkArea(QSplitter):
     """The work with the side panel at its right. `work_resized` has the width that the work has or is about to get."""
 
     work_resized = Signal(int)
+    opening = Signal()
+    divided = Signal()
+    """The work has another width because the panel was opened or closed."""
 
     def __init__(self, work: QWidget, settings: Settings) -> None:
         super().__init__(Qt.Orientation.Horizontal)
@@ -136,17 +139,22 @@ class WorkArea(QSplitter):
         if not opening:
             wanted = max(self.panel.width(), 0 if self._settings.number("side_width") else width)
         panel = max(min(wanted, self.width() - MIN_WORK_PX), MIN_PANEL_PX)
+        if opening:
+            self.opening.emit()
         # Panes are hidden first: with their minimum widths the panel would make the window wider.
         self.work_resized.emit(self.width() - panel)
         self.panel.show_page(page)
         self.panel.show()
         self.setSizes([self.width() - panel, panel])
+        if opening:
+            self.divided.emit()
         self.panel.take_focus()
 
     def _close(self) -> None:
         self.panel.hide()
         self.refresh()  # lays out at once, so that the panes get their sizes within the full width
         self.work_resized.emit(self.width())
+        self.divided.emit()
         self._work.setFocus()
 
     def _moved(self, _place: int, _index: int) -> None:
