@@ -58,7 +58,7 @@ def test_page_column_of_another_type_leaves_out_the_row_and_names_it(
 ) -> None:
     run_ids = fill(tmp_path)
     table, _, name = column.partition(".")
-    text = table != "runs" or name in ("run_id", "phase", "finish_reason", "request_id", "source", "conversation")
+    text = table != "runs" or name in ("phase", "finish_reason", "request_id", "source", "conversation")
     if text and isinstance(value, float):
         return  # a column for text stores it as text
     one = "" if table == "targets" else " WHERE number = 7"
