@@ -41,10 +41,7 @@ def change(folder: Path, sql: str, *values: object) -> None:
 
 
 COLUMNS = [
-    *(
-        f"runs.{name}"
-        for name in ("run_id", "phase", "status", "finish_reason", "request_id", "attempts", "completion_tokens")
-    ),
+    *(f"runs.{name}" for name in ("phase", "status", "finish_reason", "request_id", "attempts", "completion_tokens")),
     *(f"runs.{name}" for name in ("prompt_tokens_estimated", "ttft_s", "marked", "imported", "source", "conversation")),
     *(f"texts.{name}" for name in ("question", "answer", "called", "trouble", "comment")),
     *(f"targets.{name}" for name in ("endpoint_id", "endpoint_name", "endpoint_kind", "model", "rates")),
