@@ -200,9 +200,9 @@ def serve(number: int) -> None:
     link = socket.socket(fileno=number)
     children: dict[int, tuple[int, int]] = {}
     while True:
-        ready, _, _ = select.select([link, *children], [], [])
+        ready, _, _ = select.select([number, *children], [], [])
         for one in ready:
-            if one is link:
+            if one == number:
                 _, numbers, _, _ = socket.recv_fds(link, 1, 5)
                 if not numbers:
                     return

@@ -46,7 +46,7 @@ r.imported, t.comment, r.source, r.conversation,
 (SELECT group_concat(tag, char(31)) FROM tags WHERE tags.number = r.number)"""
 _STARTED, _RATES, _MARKED, _IMPORTED, _TAGS = 2, 12, 25, 26, 30
 _NONE = type(None)
-_KINDS = {
+_KINDS: dict[str, tuple[type, ...]] = {
     "t": (str,),
     "T": (str, _NONE),
     "i": (int,),
@@ -456,7 +456,7 @@ class Reader:
 def _check_types(values: Sequence[object], kinds: Sequence[tuple[type, ...]]) -> None:
     """Raise TypeError for a value of another type than its column's, and for a number that is not finite."""
     for value, kind in zip(values, kinds, strict=True):
-        if value.__class__ not in kind or (value.__class__ is float and not math.isfinite(value)):  # type: ignore[arg-type]
+        if value.__class__ not in kind or (isinstance(value, float) and not math.isfinite(value)):
             raise TypeError(f"{type(value).__name__} in a column of the log")
 
 

@@ -59,7 +59,8 @@ def both_ids(run_id: str) -> tuple[str | bytes, str]:
 
 def id_text(column: str = "run_id") -> str:
     """Return the SQL expression for a run_id as text."""
-    return f"CASE typeof({column}) WHEN 'blob' THEN lower(hex({column})) ELSE {column} END"
+    # A blob of another length is damaged, and found by its type.
+    return f"CASE WHEN typeof({column}) = 'blob' AND length({column}) = 16 THEN lower(hex({column})) ELSE {column} END"
 
 
 def number_of(connection: sqlite3.Connection, run_id: str) -> int | None:

@@ -177,7 +177,7 @@ def _output_type(run: Run) -> str:
     wanted = run.document.parameters.get("response_format")
     kind = wanted.get("type") if isinstance(wanted, dict) else wanted
     json = kind in ("json_object", "json_schema")
-    return (GenAiOutputTypeValues.JSON if json else GenAiOutputTypeValues.TEXT).value
+    return str((GenAiOutputTypeValues.JSON if json else GenAiOutputTypeValues.TEXT).value)
 
 
 def _known(found: dict[str, Attribute | None]) -> dict[str, Attribute]:

@@ -19,6 +19,7 @@ from playground.storage.settings import Settings
 from playground.ui.theme import GRID
 from playground.ui.widgets.icons import icon_button
 from playground.ui.widgets.tab_bar import tab_bar
+from playground.ui.widgets.task_dialog import TaskDialog
 
 MIN_WORK_PX = 480
 """Width that the work keeps when a page is opened."""
@@ -80,9 +81,10 @@ class SidePanel(QFrame):
         at = self._stack.indexOf(page)
         if at < 0:
             return
-        # A page that is still stopping its work is deleted by itself, with the panel as its parent until then.
         self._stack.removeWidget(page)
         self.tabs.removeTab(at)
+        if not isinstance(page, TaskDialog):  # which is deleted when its work has ended
+            page.deleteLater()
         if self._stack.count() == 0:
             self.emptied.emit()
 

@@ -52,7 +52,7 @@ def _learned(folder: Path, *answers: tuple[int, object]) -> list[tuple[int | Non
         await peer.send(head.encode() + body)
 
     async def main() -> list[tuple[int | None, str]]:
-        found = []
+        found: list[tuple[int | None, str]] = []
         services = AppServices(folder, {}, Tasks(lambda name, error: pytest.fail(f"{name}: {error!r}")))
         async with serve(script) as server:
             endpoint = services.endpoints.add(replace(server.endpoint, needs_key=False))

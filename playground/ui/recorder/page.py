@@ -98,9 +98,9 @@ class RecorderPage(QWidget):
         self._shown, self._whole = Shown(), figures(())
         self._matched: Set[int] | None = None
         self._leak: Leak | None = None
-        self._lay_out()
         for button in self.buttons.values():
             button.setText("")  # the first resize adds the words if there is room: a narrow window does not grow
+        self._lay_out()
         self._connect()
         self.show_requests(Shown())
 
