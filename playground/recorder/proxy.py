@@ -34,6 +34,8 @@ BODY_WAIT_S = 1.0
 """Longest wait for the rest of a request's body after the endpoint could not be reached."""
 MAX_RESENT_BYTES = 8_388_608
 """A request up to this size is sent again if a reused connection turns out to be closed."""
+UNSENT_S = 1.0
+"""Longest wait for the rest of a request that cannot be forwarded."""
 
 
 class ExchangeObserver(Protocol):
@@ -190,6 +192,8 @@ class _Exchange:
                 _refuse(self._caller, AccessRefusal(502, str(error)))
             if self._seen is None:
                 await self._receive_body()
+            if self._seen is None:
+                await self._receive_unsent()
             self._end("upstream_cut" if self._has_begun else "upstream_unreachable", str(error))
             # After a part of the response, the connection is closed without its end: the caller sees the cut.
             return False
@@ -208,13 +212,19 @@ class _Exchange:
             self._upstream.close()
 
     def _end(self, outcome: Outcome, detail: str) -> None:
-        if self._seen is None:  # no byte was forwarded; the received part of the request is recorded
-            seen = self._seen = self._observe()
-            with suppress(_CallerGone):
-                seen.request_data(self._body_piece(self._caller.received())[1])
-            if self._framer.ended:
-                seen.request_end()
+        if self._seen is None:  # no byte was forwarded
+            self._seen = self._observe()
         self._seen.end(outcome, detail)
+
+    async def _receive_unsent(self) -> None:
+        """Receive the body of a request that cannot be forwarded, so that it is recorded."""
+        seen = self._seen = self._observe()
+        with suppress(_CallerGone, OSError, TimeoutError):
+            async with asyncio.timeout(UNSENT_S):
+                while not self._framer.ended and (data := await self._caller.read()):
+                    seen.request_data(self._body_piece(data)[1])
+        if self._framer.ended:
+            seen.request_end()
 
     def _observe(self) -> ExchangeObserver:
         request = self._request
