@@ -11,14 +11,14 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import psutil
+import psutil  # type: ignore[import-untyped]
 import pytest
 
 from playground.child_process import program_command
 from playground.client.endpoint import Endpoint
 from playground.recorder import feed as feed_module
 from playground.recorder.feed import RecordingFeed
-from playground.recorder.feed_messages import Begin, End, MessageReader, RequestEnd, Setup, frame
+from playground.recorder.feed_messages import Begin, End, Message, MessageReader, RequestEnd, Setup, frame
 from playground.requestlog.filter import EVERYTHING
 from playground.requestlog.log import RequestLog
 from playground.requestlog.records import StoredRun
@@ -199,8 +199,13 @@ def test_recording_process_signals_of_the_terminal_do_not_end_it(tmp_path: Path)
 
 def test_message_reader_messages_in_pieces_of_any_size_are_complete() -> None:
     setup = Setup("folder", ENDPOINT, "key", ["one"])
-    sent = [setup, Begin("a", 1.5, "POST", "/v1", [(b"A", b"\xff")]), RequestEnd("a"), End("a", 2.5, "complete", "")]
-    data = b"".join(map(frame, sent))
+    sent: list[Message] = [
+        setup,
+        Begin("a", 1.5, "POST", "/v1", [(b"A", b"\xff")]),
+        RequestEnd("a"),
+        End("a", 2.5, "complete", ""),
+    ]
+    data = b"".join([frame(message) for message in sent])
     for size in (1, 3, 7, len(data)):
         reader = MessageReader()
         found = [message for at in range(0, len(data), size) for message in reader.feed(data[at : at + size])]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-import psutil
+import psutil  # type: ignore[import-untyped]
 
 from playground.client.endpoint import SIMULATOR_ID, Endpoint
 from playground.runs.simulator_manager import SimulatorManager
