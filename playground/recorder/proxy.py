@@ -34,8 +34,6 @@ BODY_WAIT_S = 1.0
 """Longest wait for the rest of a request's body after the endpoint could not be reached."""
 MAX_RESENT_BYTES = 8_388_608
 """A request up to this size is sent again if a reused connection turns out to be closed."""
-UNSENT_S = 1.0
-"""Longest wait for the rest of a request that cannot be forwarded."""
 
 
 class ExchangeObserver(Protocol):
@@ -205,10 +203,10 @@ class _Exchange:
         elif self._has_begun:
             self._end("upstream_cut", message)
         else:
-            if self._seen is None:
-                await self._receive_unsent()
-            self._end("upstream_unreachable", message)
             _refuse(self._caller, AccessRefusal(502, message))
+            if self._seen is None:
+                await self._receive_body()
+            self._end("upstream_unreachable", message)
 
     def _caller_closed(self) -> None:
         """Cancel the request: closing the connection to the endpoint ends every wait for it."""
@@ -220,16 +218,6 @@ class _Exchange:
         if self._seen is None:  # no byte was forwarded
             self._seen = self._observe()
         self._seen.end(outcome, detail)
-
-    async def _receive_unsent(self) -> None:
-        """Receive the body of a request that cannot be forwarded, so that it is recorded."""
-        seen = self._seen = self._observe()
-        with suppress(_CallerGone, OSError, TimeoutError):
-            async with asyncio.timeout(UNSENT_S):
-                while not self._framer.ended and (data := await self._caller.read()):
-                    seen.request_data(self._body_piece(data)[1])
-        if self._framer.ended:
-            seen.request_end()
 
     def _observe(self) -> ExchangeObserver:
         request = self._request
