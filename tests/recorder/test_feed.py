@@ -58,6 +58,12 @@ async def running(folder: Path, command: list[str] | None = None) -> AsyncIterat
         await feed.close()
 
 
+def process_of(feed: RecordingFeed) -> psutil.Process:
+    """Return the recording process."""
+    assert feed._process is not None
+    return psutil.Process(feed._process.pid)
+
+
 async def pass_exchange(feed: RecordingFeed) -> None:
     """Pass a whole exchange."""
     seen = feed.begin("POST", "/v1/chat/completions", [(b"Host", b"localhost")])
@@ -111,7 +117,7 @@ def test_feed_recording_process_killed_is_replaced_and_no_exchange_is_lost_or_do
             half.response_head(200, HEADERS)
             for _ in range(20):
                 await pass_exchange(feed)
-            (child,) = psutil.Process().children()
+            child = process_of(feed)
             child.kill()
             await problems.first.wait()
             half.response_data(ANSWER)
@@ -143,7 +149,7 @@ def test_feed_stuck_process_delays_one_exchange_and_no_later_one(
 
     async def story() -> None:
         async with running(tmp_path) as (feed, _):
-            (child,) = psutil.Process().children()
+            child = process_of(feed)
             child.send_signal(signal.SIGSTOP)
             large = feed.begin("POST", "/v1/speech", [(b"Host", b"localhost")])
             large.request_data(bytes(4_000_000))
@@ -168,7 +174,7 @@ def test_feed_backlog_beyond_its_bound_is_reported_and_new_exchanges_are_not_rec
 
     async def story() -> None:
         async with running(tmp_path) as (feed, problems):
-            (child,) = psutil.Process().children()
+            child = process_of(feed)
             child.send_signal(signal.SIGSTOP)
             large = feed.begin("POST", "/v1/speech", [(b"Host", b"localhost")])
             large.request_data(bytes(4_000_000))
@@ -186,7 +192,7 @@ def test_feed_backlog_beyond_its_bound_is_reported_and_new_exchanges_are_not_rec
 def test_recording_process_signals_of_the_terminal_do_not_end_it(tmp_path: Path) -> None:
     async def story() -> None:
         async with running(tmp_path) as (feed, problems):
-            (child,) = psutil.Process().children()
+            child = process_of(feed)
             assert os.getpgid(child.pid) != os.getpgid(0)
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
                 child.send_signal(number)
