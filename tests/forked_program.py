@@ -17,6 +17,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import traceback
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -51,6 +52,7 @@ class ForkedProgram:
         self.returncode: int | None = None
         self._status = status
         self._pidfd = os.pidfd_open(pid)
+        self._lock = threading.Lock()
 
     def poll(self) -> int | None:
         """Return the exit status, or None while it runs."""
@@ -64,10 +66,15 @@ class ForkedProgram:
             ready, _, _ = select.select([self._status], [], [], timeout)
             if not ready:
                 raise subprocess.TimeoutExpired(self.args, timeout or 0.0)
-            self.returncode = int(os.read(self._status, 16) or b"1")
-            os.close(self._status)
-            os.close(self._pidfd)
+            with self._lock:
+                if self.returncode is None:
+                    self.returncode = int(os.read(self._status, 16) or b"1")
         return self.returncode
+
+    def __del__(self) -> None:
+        # Not at its end: another thread may still wait with these.
+        for handle in (self._status, self._pidfd):
+            os.close(handle)
 
     def send_signal(self, number: int) -> None:
         """Send a signal, unless it has ended."""
