@@ -54,11 +54,6 @@ class ForkedProgram:
         self._pidfd = os.pidfd_open(pid)
         self._lock = threading.Lock()
 
-    def __del__(self) -> None:
-        """Close the descriptors."""
-        os.close(self._status)
-        os.close(self._pidfd)
-
     def poll(self) -> int | None:
         """Return the exit status, or None while it runs."""
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -75,6 +70,11 @@ class ForkedProgram:
                 if self.returncode is None:
                     self.returncode = int(os.read(self._status, 16) or b"1")
         return self.returncode
+
+    def __del__(self) -> None:
+        # Not at its end: another thread may still wait with these.
+        for handle in (self._status, self._pidfd):
+            os.close(handle)
 
     def send_signal(self, number: int) -> None:
         """Send a signal, unless it has ended."""
