@@ -28,7 +28,7 @@ def run_window(options: argparse.Namespace) -> int:
         return NO_WINDOW
     folder = data_folder(options.data_dir, os.environ)
     # Imported only now: where Qt's libraries are missing, the sentence above is better than an ImportError.
-    from playground.ui.startup_patches import lean_imports
+    from playground.ui.startup_checks import lean_imports
 
     lean_imports()
     from playground.ui.session import make_application, make_runner

@@ -29,11 +29,10 @@ from playground.storage.settings import Settings
 if TYPE_CHECKING:
     from playground.agent.conversation import Result
     from playground.client.connection import Network
-    from playground.client.rate_limiter import Load
-    from playground.client.retry import RetryPolicy
+    from playground.client.retry import Load, RetryPolicy
     from playground.experiments.replay import CacheHistory
     from playground.lint.model import Finding
-    from playground.lint.rewrite_preview import Effect
+    from playground.lint.reorder import Effect
     from playground.lint.service import LintService
     from playground.mcp_tools.service import ToolServers
     from playground.prefix_cache.forecaster import PromptForecast as Outlook
@@ -189,7 +188,7 @@ class AppServices:
 
     def effect(self, document: Document) -> Effect:
         """Return the forecast of a document for the current endpoint, for example of a fix before it is applied."""
-        from playground.lint.rewrite_preview import effect
+        from playground.lint.reorder import effect
 
         endpoint = self.endpoint
         return effect(
@@ -271,7 +270,7 @@ class AppServices:
 
         Raises InputError for an invalid filter.
         """
-        from playground.experiments.log_replay import replay_log
+        from playground.experiments.replay import replay_log
         from playground.requestlog.filter import parse
 
         chosen = parse(text, datetime.now(UTC))
@@ -295,7 +294,7 @@ class AppServices:
 
     async def _why(self, stored: StoredRun, state: RunState, document: Document) -> Why | None:
         """Return the stored explanation of a request; compute it for requests of older versions."""
-        from playground.runs.stored_explanation import explain_stored, read_explanation
+        from playground.runs.record import explain_stored, read_explanation
 
         if self.log is None or state.phase != "done":
             return None

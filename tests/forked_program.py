@@ -28,7 +28,7 @@ PRELOADED = (
     "aiohttp.web",
     "playground.cli.batch",
     "playground.cli.check",
-    "playground.cli.log_actions",
+    "playground.cli.log",
     "playground.cli.record",
     "playground.cli.send",
     "playground.lint.log_history",

@@ -21,9 +21,8 @@ os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QApplication
 
-from playground.cli.selftest import steps as selftest
-from playground.cli.selftest.run import SIMULATOR
-from playground.cli.selftest.steps import Steps, UiDriver
+from playground.cli.selftest import run as selftest
+from playground.cli.selftest.run import SIMULATOR, Steps, UiDriver
 from playground.experiments.lab_plan import plan_repeats
 from playground.prompt.document import Document, Message
 from playground.ui.controllers.files import sample_document

@@ -14,9 +14,8 @@ from functools import partial
 from msgspec.structs import replace
 
 from playground.agent.conversation import Conversation
-from playground.agent.events import Happening, TurnStarted
+from playground.agent.events import Happening, TurnStarted, measured
 from playground.agent.loop import AgentLoop, Send
-from playground.agent.timing import measured
 from playground.agent.tool_executor import Question, ToolExecutionError, ToolExecutor
 from playground.agent.tool_mocks import FixedDelay, MockReply, ToolMock, ToolMocks
 from playground.client.events import AnyEvent, RawEvent

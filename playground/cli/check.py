@@ -18,9 +18,8 @@ from playground.cli.check_report import OWN_RULES, CheckReport, print_report, sp
 from playground.cli.exit_status import FAILED, FINISHED
 from playground.client.endpoint import Rates
 from playground.export.terminal import print_error
-from playground.lint.context import LintContext
+from playground.lint.context import NO_HISTORY, LintContext, PromptHistory
 from playground.lint.engine import advise
-from playground.lint.history import NO_HISTORY, PromptHistory
 from playground.lint.model import Finding, Severity
 from playground.lint.prefix_baseline import (
     SharedPrefix,

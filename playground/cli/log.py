@@ -6,21 +6,244 @@ import argparse
 import asyncio
 import json
 import os
+import stat
 import sys
-from collections.abc import AsyncIterator, Callable
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import IO, TypeAlias, cast
 
 from playground.cli.exit_status import FAILED, FINISHED
-from playground.cli.log_actions import Work, delete, export, import_, report_malformed, show, ticket
 from playground.client.redact import redact
-from playground.export.terminal import for_stream, print_error, print_line, visible_line
+from playground.export.export import FORMATS, Format, export_into, format_of
+from playground.export.export import export as export_to
+from playground.export.importer import Imported, import_file
+from playground.export.jsonl import to_line
+from playground.export.redaction import Contents
+from playground.export.request_page import as_html, as_markdown
+from playground.export.snippets import SCRIPTS
+from playground.export.terminal import for_stream, print_error, print_line, visible, visible_line
+from playground.export.ticket import TicketContents, bundle, tickets
 from playground.prompt.document import Json
+from playground.prompt.field_errors import FieldError, InputError
 from playground.requestlog.filter import LogFilter, parse
 from playground.requestlog.log import RequestLog
-from playground.requestlog.records import LogRow, LogUnavailableError
+from playground.requestlog.records import LogRow, LogUnavailableError, StoredRun
 from playground.runs.metrics import Figure, seconds
-from playground.storage.paths import data_folder
+from playground.storage.paths import data_folder, write_private, write_shared
+
+Work: TypeAlias = Callable[[RequestLog], Awaitable[int]]
+"""Action on the open log; returns the exit status."""
+PAGES: dict[str, Callable[[StoredRun], str]] = {"markdown": as_markdown, "html": as_html}
+MOST_SHOWN = 100
+"""Maximum number of requests in one ticket or one `log show`."""
+MAX_PIPED_BYTES = 4 * 1024**3
+"""Bound on the temporary copy of a pipe or a device."""
+
+
+def show(words: list[str], options: argparse.Namespace) -> Work:
+    """Show requests as tickets with contents, as lossless JSON lines, or in the form that `--as` names."""
+    form: Callable[[StoredRun], str] | None = None
+    if options.form in PAGES:
+        form = PAGES[options.form]
+    elif options.form:
+        script = SCRIPTS[options.form]
+        form = lambda run: script(run.record)  # noqa: E731
+    chosen = _by_id(words, "log show")
+
+    async def work(store: RequestLog) -> int:
+        runs = await _found(store, chosen)
+        if runs and form is not None:
+            _print("\n".join(map(form, runs)))
+        elif runs:
+            _print(
+                "\n".join(to_line(run) for run in runs) if options.json else tickets(runs, TicketContents("included"))
+            )
+        return _whether(runs, words)
+
+    return work
+
+
+def ticket(words: list[str], options: argparse.Namespace) -> Work:
+    """Write a support ticket; as a zip if the output's name ends so."""
+    chosen = _by_id(words, "log ticket")
+    choice = TicketContents(cast("Contents", options.contents.replace("-", " ")), options.workspace)
+
+    async def work(store: RequestLog) -> int:
+        runs = await _found(store, chosen)
+        if runs:
+            await asyncio.to_thread(_put, runs, choice, options.output or "-")
+        return _whether(runs, words)
+
+    return work
+
+
+def _put(runs: list[StoredRun], choice: TicketContents, output: str) -> None:
+    if output == "-":
+        _print(tickets(runs, choice))
+    elif output.lower().endswith(".zip"):
+        # A ticket may contain prompts: readable by the user only, whatever the umask.
+        write_private(Path(output), bundle(runs, choice))
+    else:
+        write_shared(Path(output), tickets(runs, choice).encode("utf-8", "replace"))
+
+
+def _standard_output() -> IO[str]:
+    """As UTF-8 whatever the terminal's encoding, and no line end changed: a pipe gets the bytes of a file."""
+    sys.stdout.flush()
+    return open(sys.stdout.fileno(), "w", encoding="utf-8", errors="replace", newline="", closefd=False)
+
+
+def _print(text: str) -> None:
+    with _standard_output() as out:
+        shown = for_stream(text, out)
+        out.write(shown if shown.endswith("\n") else shown + "\n")
+
+
+async def _import(store: RequestLog, name: str) -> Imported:
+    try:
+        if name != "-" and not await asyncio.to_thread(_is_pipe, name):
+            return await import_file(store, Path(name))
+        # An import reads twice, which a pipe does not allow.
+        with tempfile.TemporaryDirectory() as folder:
+            copy = Path(folder) / "input"
+            await asyncio.to_thread(_copy, name, copy)
+            return await import_file(store, copy)
+    except OSError as error:
+        raise InputError(FieldError(("FILE",), f"{name} cannot be imported: {error.strerror or error}.")) from None
+
+
+def _is_pipe(name: str) -> bool:
+    mode = Path(name).stat().st_mode
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+
+
+def _copy(name: str, copy: Path) -> None:
+    """Copy standard input, a pipe or a device. Raises InputError if it is too large, OSError."""
+    left = MAX_PIPED_BYTES
+    handle = sys.stdin.fileno() if name == "-" else os.open(name, os.O_RDONLY)
+    with open(handle, "rb", closefd=name != "-") as file, copy.open("wb") as target:
+        while piece := file.read(1024 * 1024):
+            left -= len(piece)
+            if left < 0:
+                limit = MAX_PIPED_BYTES // 1024**3
+                raise InputError(FieldError(("FILE",), f"{name} is larger than {limit} GiB.", "Import it as a file."))
+            target.write(piece)
+
+
+def export(words: list[str], options: argparse.Namespace) -> Work:
+    """Export all requests that the filter finds into a file."""
+    if not options.output:
+        raise InputError(
+            FieldError(
+                ("--output",), "says nowhere to write to.", "Give -o requests.jsonl, say, or -o - with --format."
+            )
+        )
+    chosen, path = parse(" ".join(words), datetime.now().astimezone()), Path(options.output)
+    kind: Format | None = options.format or format_of(path)
+    if kind is None:
+        raise InputError(FieldError(("--format",), f"is one of {', '.join(FORMATS)}.", "Or end the file's name so."))
+
+    async def work(store: RequestLog) -> int:
+        report_malformed(chosen)
+        if options.output == "-":
+            with _standard_output() as out:
+                await export_into(out, store, chosen, kind)
+            return FINISHED
+        done = await export_to(store, chosen, path, kind)
+        print(f"{done:,} requests in {visible_line(str(path))}", file=sys.stderr)
+        return FINISHED
+
+    return work
+
+
+def import_(words: list[str], _options: argparse.Namespace) -> Work:
+    """Import requests from a file, all or none."""
+    if len(words) != 1:
+        raise InputError(FieldError(("FILE",), "log import takes one file.", "Give a JSONL export or a HAR."))
+
+    async def work(store: RequestLog) -> int:
+        _writable(store)
+        imported = await _import(store, words[0])
+        print(visible(imported.sentence), file=sys.stderr)
+        return FINISHED
+
+    return work
+
+
+def delete(words: list[str], options: argparse.Namespace) -> Work:
+    """Delete all requests that the filter finds. Asks first; without a terminal --yes is required."""
+    if not words:
+        raise InputError(
+            FieldError(("FILTER",), "log delete needs a filter.", "since:2000-01-01 finds every request there is.")
+        )
+    chosen = parse(" ".join(words), datetime.now().astimezone())
+
+    async def work(store: RequestLog) -> int:
+        _writable(store)
+        report_malformed(chosen)
+        n = (await store.count(chosen, None)).n
+        if n and not options.yes and not await asyncio.to_thread(_agreed, n):
+            print("Nothing was deleted.", file=sys.stderr)
+            return FAILED
+        print(f"{await store.delete_matching(chosen):,} requests deleted.", file=sys.stderr)
+        return FINISHED
+
+    return work
+
+
+def _agreed(n: int) -> bool:
+    if not sys.stdin.isatty():
+        raise InputError(
+            FieldError(
+                ("--yes",), f"{n:,} requests would be deleted, and standard input is not a terminal.", "Add --yes."
+            )
+        )
+    return input(f"Delete {n:,} requests with all their contents? [y/N] ").strip().lower() in ("y", "yes")
+
+
+def _writable(store: RequestLog) -> None:
+    if store.read_only_reason is not None:
+        raise InputError(FieldError(("log",), store.read_only_reason))
+
+
+def _by_id(words: list[str], command: str) -> LogFilter:
+    """Parse words as a filter; a word without a key is part of a request_id or a run id."""
+    if not words:
+        raise InputError(FieldError(("ID",), f"{command} needs a part of an id, or a filter."))
+    pasted = parse(" ".join(words), datetime.now().astimezone())
+    if pasted.malformed:
+        return pasted
+    return parse(
+        " ".join(word if ":" in word else f"id:{_quoted(word)}" for word in words), datetime.now().astimezone()
+    )
+
+
+def _quoted(word: str) -> str:
+    return f'"{word}"' if any(char.isspace() or char in ",;" for char in word) else word
+
+
+def report_malformed(chosen: LogFilter) -> None:
+    """Name the words of a pasted list of ids that are not ids."""
+    if chosen.malformed:
+        print_error(f"not an id, left out: {', '.join(chosen.malformed)}")
+
+
+async def _found(store: RequestLog, chosen: LogFilter) -> list[StoredRun]:
+    report_malformed(chosen)
+    rows = await store.page(chosen, None, MOST_SHOWN + 1)
+    if len(rows) > MOST_SHOWN:
+        raise InputError(FieldError(("FILTER",), f"finds more than {MOST_SHOWN} requests.", "Narrow it."))
+    found = [await store.get(row.run_id) for row in rows]
+    return [stored for stored in found if stored is not None]
+
+
+def _whether(runs: list[StoredRun], words: list[str]) -> int:
+    if not runs:
+        print_error(f"no request matches {' '.join(words)}.")
+    return FINISHED if runs else FAILED
+
 
 PAGE = 128
 

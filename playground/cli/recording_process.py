@@ -14,7 +14,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from playground.recorder.cache_model import RecordedCacheModel, warm_up
 from playground.recorder.capture import Capture, CapturedExchange
 from playground.recorder.feed_messages import (
     Begin,
@@ -24,10 +23,10 @@ from playground.recorder.feed_messages import (
     RequestData,
     RequestEnd,
     ResponseData,
-    ResponseHead,
+    ResponseStart,
     Setup,
 )
-from playground.recorder.recording import Recording
+from playground.recorder.recording import RecordedCacheModel, Recording, warm_up
 from playground.requestlog.log import RequestLog
 from playground.runs.state import RunState
 from playground.services import AppServices
@@ -135,7 +134,7 @@ class Exchanges:
                 exchange.request_data(message.data)
             case RequestEnd():
                 exchange.request_end()
-            case ResponseHead():
+            case ResponseStart():
                 exchange.response_head(message.at, message.status, message.headers)
             case ResponseData():
                 exchange.response_data(message.at, message.data)

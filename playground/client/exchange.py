@@ -21,8 +21,7 @@ from playground.client.events import AnyEvent, ApiError, AttemptFailed, HeadersR
 from playground.client.network_errors import network_trouble, stalled_trouble
 from playground.client.proxies import Proxy
 from playground.client.redact import redact, redact_trouble
-from playground.client.request_ids import request_ids
-from playground.client.response_decoder import EVENT_STREAM, SLICE_BYTES, ResponseDecoder
+from playground.client.response_decoder import EVENT_STREAM, SLICE_BYTES, ResponseDecoder, request_ids
 from playground.client.sse import DEFAULT_LIMITS, ResponseLimits
 from playground.prompt.request import Request
 

@@ -6,17 +6,53 @@ Masks the key, and bounds the size, depth and number of events, before any other
 from __future__ import annotations
 
 import re
-from typing import Literal
+from collections.abc import Iterable, Sequence
+from typing import Literal, NamedTuple
 
 from playground.client import tolerant_json
 from playground.client.chunks import ChunkDecoder, NotAChunk, StreamError, is_done, rebuilt
 from playground.client.error_body import is_error_name
 from playground.client.errors import bounds_trouble, cut_trouble, empty_trouble, not_a_chunk, stream_trouble
 from playground.client.events import AnyEvent, ApiError, Completed, RawEvent
-from playground.client.redact import key_forms, mask, redact
+from playground.client.redact import SplitKeys, key_forms, mask, redact
 from playground.client.sse import DEFAULT_LIMITS, FrameTooLarge, NamedData, ResponseLimits, SseFramer
-from playground.client.stream_redactor import SplitKeys
 from playground.prompt.json_bounds import JsonBoundsError, json_lines
+
+HEADERS = (
+    "x-request-id",  # Electron, OpenAI, Groq, Together, vLLM
+    "request-id",  # Anthropic, and gateways
+    "llm_provider-x-request-id",  # LiteLLM, forwarded from the server behind it
+    "llm_provider-request-id",
+    "x-ds-trace-id",  # DeepSeek
+    "x-litellm-call-id",
+    "x-generation-id",  # OpenRouter
+    "apim-request-id",  # Azure
+)
+"""Header names by priority: the first one in a response is its request_id."""
+
+
+class RequestId(NamedTuple):
+    """An id and its header."""
+
+    source: str
+    value: str
+
+
+def request_ids(headers: Iterable[Sequence[str]]) -> tuple[RequestId, ...]:
+    """Return all request ids in a response's headers, by the priority of HEADERS, each value once.
+
+    `headers`: pairs of lower-case name and value; a repeated header gives several ids.
+    """
+    by_name: dict[str, list[str]] = {}
+    for name, value in headers:
+        if name in HEADERS and value.strip():
+            by_name.setdefault(name, []).append(value.strip())
+    found: dict[str, RequestId] = {}
+    for name in HEADERS:
+        for value in by_name.get(name, ()):
+            found.setdefault(value, RequestId(name, value))
+    return tuple(found.values())
+
 
 EVENT_STREAM = "text/event-stream"
 _SSE_START = re.compile(rb"\s*(?::|(?:data|event|id|retry|error)\s*:)")

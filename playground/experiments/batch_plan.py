@@ -11,8 +11,7 @@ from dataclasses import dataclass, replace
 from heapq import heappop, heappush
 from typing import Literal
 
-from playground.client.endpoint import Endpoint, PlanLimits, Rates
-from playground.client.pricing import PER
+from playground.client.endpoint import PER, Endpoint, PlanLimits, Rates
 from playground.experiments.batch_rows import BatchRow
 from playground.prompt.document import Document
 from playground.prompt.variables import places

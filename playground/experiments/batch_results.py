@@ -14,8 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from playground.client.endpoint import Rates
-from playground.client.pricing import cost
+from playground.client.endpoint import Rates, cost
 from playground.prompt.document import Json
 from playground.prompt.field_errors import FieldError, InputError
 from playground.runs.state import RunState

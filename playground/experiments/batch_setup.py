@@ -6,8 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from playground.client.endpoint import Endpoint
-from playground.client.pricing import PER
+from playground.client.endpoint import PER, Endpoint
 from playground.experiments.batch_checks import AnswerCheck, parse_check
 from playground.experiments.batch_lines import BatchLines
 from playground.experiments.batch_plan import BatchPlan, Order, make_plan

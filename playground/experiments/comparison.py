@@ -11,8 +11,7 @@ from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 from typing import Literal
 
-from playground.client.endpoint import Endpoint, Rates
-from playground.client.pricing import PER, cost
+from playground.client.endpoint import PER, Endpoint, Rates, cost
 from playground.prefix_cache.forecaster import PromptForecast
 from playground.prefix_cache.text_compare import common_prefix
 from playground.prefix_cache.token_estimator import TokenEstimator

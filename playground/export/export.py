@@ -14,14 +14,14 @@ from datetime import UTC
 from pathlib import Path
 from typing import IO, Literal, get_args
 
-from playground.client.pricing import cost
+from playground.client.endpoint import cost
 from playground.export import har, jsonl
 from playground.export.masking import masked_run, masked_text
 from playground.prompt.files import load
 from playground.requestlog.filter import LogFilter
 from playground.requestlog.log import RequestLog
 from playground.requestlog.records import StoredRun
-from playground.runs.output_estimate import output_figure
+from playground.runs.metrics import output_figure
 from playground.storage.paths import is_stream, open_stream
 
 COLUMNS = (

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import UTC
 from html import escape
 
-from playground.client.pricing import cost
+from playground.client.endpoint import cost
 from playground.export.masking import masked_run, masked_text
 from playground.export.terminal import visible, visible_line
 from playground.requestlog.records import StoredRun

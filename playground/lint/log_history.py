@@ -7,9 +7,8 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from playground.lint.history import PastRequest, PromptHistory
-from playground.prefix_cache.index import Sent
-from playground.prefix_cache.similarity import PromptFamilyMatcher
+from playground.lint.context import PastRequest, PromptHistory
+from playground.prefix_cache.index import PromptFamilyMatcher, Sent
 from playground.prefix_cache.view import view_of_document, view_of_fields
 from playground.prompt.document import Document, Json
 from playground.requestlog.filter import EVERYTHING

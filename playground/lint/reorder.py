@@ -1,14 +1,117 @@
-"""The places of a prompt that change from request to request: variables, and typed values that vary."""
+"""Edits that fix a prompt, and previews of what each would do to its forecast and its price."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
 
+from playground.prefix_cache.rewrites import proposals, sorted_tools, stable_length
 from playground.prefix_cache.volatile_scan import VolatileKind, spans
-from playground.prompt.document import Document, Message
+from playground.prompt.document import Document, Json, Message, Tool
 from playground.prompt.variables import places
+
+if TYPE_CHECKING:
+    from playground.client.endpoint import Rates
+    from playground.lint.model import Finding
+    from playground.prefix_cache.forecaster import PromptForecast as Outlook
+    from playground.prefix_cache.token_estimator import TokenEstimator
+
+
+PREFIX_RULE = "prefix-order"
+"""The adviser's rule that the prefix workbench's proposals answer."""
+REQUESTS = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One way to fix: `after` is the whole document as it would be."""
+
+    title: str
+    why: str
+    after: Document
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """≈ tokens: the part that every request of the prompt shares, what the cache is forecast to serve next, the whole;
+    `dollars` is what 1,000 requests cost on input with that part cached (None: a rate is not set)."""
+
+    stable: float
+    forecast: float
+    prompt: float
+    dollars: float | None
+
+
+def options(document: Document, advice: tuple[Finding, ...]) -> tuple[Option, ...]:
+    """Return the distinct rewrites proposed by this finding and, for prefix findings, by the prefix workbench."""
+    found: list[Option] = []
+    for option in _all(document, advice):
+        if option.after != document and all(option.after != other.after for other in found):
+            found.append(option)
+    return tuple(found)
+
+
+def _all(document: Document, advice: tuple[Finding, ...]) -> Iterator[Option]:
+    if not advice or any(one.rule == PREFIX_RULE for one in advice):
+        yield from (Option(rewrite.title, rewrite.why, rewrite.after) for rewrite in proposals(document))
+        if (by_name := sorted_tools(document)) is not None:
+            yield Option(by_name.title, by_name.why, by_name.after)
+    for one in advice:
+        if one.fix is not None:
+            yield Option(one.fix.title, one.detail, one.fix.after)
+
+
+def effect(outlook: Outlook, counter: TokenEstimator, rates: Rates) -> Effect:
+    """Return the cost of a forecast. Rates are dollars per million tokens."""
+    document, text, prompt = outlook.view.document, outlook.view.view.text, outlook.zones.total_tokens
+    counted = counter.estimate(text)
+    share = counter.estimate(text[: stable_length(document)]) / counted if counted else 0.0
+    stable, price = prompt * share, None
+    if rates.fresh is not None and rates.cached is not None:
+        price = (stable * rates.cached + (prompt - stable) * rates.fresh) * REQUESTS / 1_000_000
+    return Effect(stable, outlook.forecast.cached_tokens, prompt, price)
+
+
+def with_parameter(document: Document, name: str, value: Json) -> Document:
+    """The document with one parameter set, or not sent where `value` is None."""
+    rest = {key: item for key, item in document.parameters.items() if key != name}
+    return replace(document, parameters=rest if value is None else {**rest, name: value})
+
+
+def with_tool(document: Document, index: int, definition: Mapping[str, Json]) -> Document:
+    """The document with one tool's definition replaced."""
+    tools = (*document.tools[:index], Tool.of(definition), *document.tools[index + 1 :])
+    return replace(document, tools=tools)
+
+
+def without_tools(document: Document, names: frozenset[str]) -> Document:
+    """The document without the tools named, and without a tool_choice that would then name or need one."""
+    rest = replace(document, tools=tuple(tool for tool in document.tools if tool.name not in names))
+    return rest if rest.tools else with_parameter(rest, "tool_choice", None)
+
+
+def with_system_line(document: Document, line: str) -> Document:
+    """Append a line to the part of the system text that is identical in every request.
+
+    The line goes before the first variable of the first message, if text precedes it: the prefix changes once
+    and is stable again. Without a system message the line becomes one.
+    """
+    if not document.messages or document.messages[0].role != "system":
+        return replace(document, messages=(Message("system", line), *document.messages))
+    first = document.messages[0]
+    return document.with_message(0, replace(first, content=_with_line(first.content or "", line)))
+
+
+def _with_line(text: str, line: str) -> str:
+    found = places(text)
+    at = text.rfind("\n", 0, found[0].start) + 1 if found else len(text)
+    if not text[:at].strip():
+        at = len(text)
+    head, rest = text[:at], text[at:]
+    gap = head[len(head.rstrip()) :]
+    return f"{head.rstrip()}\n{line}{gap}{rest}" if head.strip() else f"{line}\n{rest}"
+
 
 Kind = Literal["variable", "moment", "id", "date", "person"]
 _KINDS: dict[VolatileKind, Kind] = {

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 
 from playground.client.endpoint import Endpoint
 from playground.client.retry import RetryPolicy
-from playground.lint.context import LintContext, Retries
+from playground.lint.context import NO_HISTORY, LintContext, PromptHistory, Retries
 from playground.lint.engine import advise
-from playground.lint.history import NO_HISTORY, PromptHistory
 from playground.lint.log_history import PromptHistoryReader
 from playground.lint.model import Finding
 from playground.prefix_cache.token_estimator import TokenEstimator

@@ -13,8 +13,15 @@ from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
 from typing import Any, TypeVar
 
-from playground.mcp_tools.address import read_address
-from playground.mcp_tools.session import CALL_S, CONNECT_S, McpSession, ToolServerError, call_tool, list_tools
+from playground.mcp_tools.session import (
+    CALL_S,
+    CONNECT_S,
+    McpSession,
+    ToolServerError,
+    call_tool,
+    list_tools,
+    read_address,
+)
 from playground.prompt.document import Json, Tool
 from playground.tools.import_definitions import from_json
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 
 from playground.prefix_cache import learned_state
 from playground.prefix_cache.block_size import Estimate
-from playground.prefix_cache.cold_clock import ColdClock, capacity_of, cold_clock, lifetime_of
 from playground.prefix_cache.endpoint_model import CacheUsage, EndpointCacheModel, Prediction
 from playground.prefix_cache.forecast import Forecast, ago, span
 from playground.prefix_cache.hypotheses import ROUTINGS
@@ -23,6 +22,7 @@ from playground.prefix_cache.miss_explanation import (
 from playground.prefix_cache.score import Score, Scorer
 from playground.prefix_cache.text_compare import common_prefix
 from playground.prefix_cache.token_estimator import TokenEstimator
+from playground.prefix_cache.traffic import ColdClock, capacity_of, cold_clock, lifetime_of
 from playground.prefix_cache.view import CacheView, DocumentView, Order, arranged, view_of_document
 from playground.prefix_cache.zones import (
     Boundary,

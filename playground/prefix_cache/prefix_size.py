@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from itertools import accumulate
 from math import sqrt
 
-from playground.prefix_cache.char_classes import NOTHING, PROMPT_HEAD, TOOLS_HEAD, TOOLS_TAIL, Counts, add, subtract
 from playground.prefix_cache.match_tree import MatchNode
 from playground.prefix_cache.token_estimator import TokenEstimator
+from playground.prefix_cache.value_kinds import NOTHING, PROMPT_HEAD, TOOLS_HEAD, TOOLS_TAIL, Counts, add, subtract
 from playground.prefix_cache.view import CacheView
 
 CUT = (0.5, 0.6)

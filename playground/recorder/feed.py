@@ -21,7 +21,7 @@ from playground.recorder.feed_messages import (
     RequestData,
     RequestEnd,
     ResponseData,
-    ResponseHead,
+    ResponseStart,
     Setup,
     frame,
 )
@@ -266,7 +266,7 @@ class ObservedExchange:
     def response_head(self, status: int, headers: RawHeaders) -> None:
         """Pass status and headers on."""
         if not self._ended:
-            self._feed.send(ResponseHead(self._exchange, self._at(), status, headers))
+            self._feed.send(ResponseStart(self._exchange, self._at(), status, headers))
 
     def response_data(self, data: bytes) -> None:
         """Pass a piece of the response body on."""

@@ -54,7 +54,7 @@ class RequestEnd(msgspec.Struct, array_like=True, tag=3):
     exchange: str
 
 
-class ResponseHead(msgspec.Struct, array_like=True, tag=4):
+class ResponseStart(msgspec.Struct, array_like=True, tag=4):
     """Status and headers."""
 
     exchange: str
@@ -80,7 +80,7 @@ class End(msgspec.Struct, array_like=True, tag=6):
     detail: str
 
 
-ExchangeMessage: TypeAlias = Begin | RequestData | RequestEnd | ResponseHead | ResponseData | End
+ExchangeMessage: TypeAlias = Begin | RequestData | RequestEnd | ResponseStart | ResponseData | End
 Message: TypeAlias = Setup | ExchangeMessage
 
 _encoder = msgspec.msgpack.Encoder()

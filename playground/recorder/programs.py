@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 
-from playground.prefix_cache.mend import proposals, sorted_tools
+from playground.prefix_cache.rewrites import proposals, sorted_tools
 from playground.prefix_cache.varying_spans import SpanKind, VaryingSpan, estimate, families, varying_spans
 from playground.prefix_cache.view import view_of_fields
 from playground.prompt.document import Document, Json, Tool

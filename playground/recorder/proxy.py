@@ -13,9 +13,10 @@ from contextlib import suppress
 from typing import Literal, Protocol
 
 from playground.recorder.access import AccessPolicy, AccessRefusal
-from playground.recorder.body_framing import BodyFramer, FramingError
 from playground.recorder.upstream import Upstream, UpstreamConnection, UpstreamError
 from playground.recorder.wire import (
+    BodyFramer,
+    FramingError,
     HttpError,
     RawHeaders,
     RequestHead,

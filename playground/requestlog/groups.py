@@ -8,9 +8,8 @@ from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
-from playground.client.endpoint import Rates
+from playground.client.endpoint import Rates, cost
 from playground.client.events import Usage
-from playground.client.pricing import cost
 from playground.requestlog.filter import GROUP_KINDS, PHASES
 from playground.requestlog.records import LogGroup, LogRow
 from playground.requestlog.rows import moment_of
@@ -27,7 +26,7 @@ _MEMBERS = "SELECT number FROM tags WHERE tag = ? ORDER BY number"
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
+class RowBlock:
     """A group in the list: a heading at the place of its newest request, and its requests if it is expanded."""
 
     tag: str
@@ -42,15 +41,15 @@ class Block:
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class GroupLayout:
     """The folded list: `grouped` requests (ascending) are replaced by `blocks` (ascending by their newest request).
 
     A tag on a single request makes no group.
     """
 
-    blocks: tuple[Block, ...]
+    blocks: tuple[RowBlock, ...]
     grouped: array[int]
-    headings: dict[int, Block]
+    headings: dict[int, RowBlock]
 
     @property
     def more(self) -> int:
@@ -80,11 +79,11 @@ class Layout:
         return found
 
 
-def layout(connection: sqlite3.Connection, expanded: Collection[str]) -> Layout:
+def layout(connection: sqlite3.Connection, expanded: Collection[str]) -> GroupLayout:
     """Return the layout of all groups. Its cost grows with the number of grouped requests, not with the log."""
     blocks = []
     opened = {tag.casefold() for tag in expanded}
-    heads: dict[int, Block] = {}
+    heads: dict[int, RowBlock] = {}
     shared = False
     for tag, newest, _count in connection.execute(_GROUPS):
         if -newest in heads:
@@ -92,7 +91,7 @@ def layout(connection: sqlite3.Connection, expanded: Collection[str]) -> Layout:
             continue
         is_open = tag.casefold() in opened
         members = array("q", (row[0] for row in connection.execute(_MEMBERS, (tag,)))) if is_open else array("q")
-        block = heads[-newest] = Block(tag, newest, members, is_open)
+        block = heads[-newest] = RowBlock(tag, newest, members, is_open)
         blocks.append(block)
     blocks.sort(key=lambda block: block.newest)
     if shared:
@@ -100,7 +99,7 @@ def layout(connection: sqlite3.Connection, expanded: Collection[str]) -> Layout:
         grouped = array("q", sorted({row[0] for rows in each for row in rows}))
     else:
         grouped = array("q", (row[0] for row in connection.execute(_GROUPED))) if blocks else array("q")
-    return Layout(tuple(blocks), grouped, heads)
+    return GroupLayout(tuple(blocks), grouped, heads)
 
 
 def members(connection: sqlite3.Connection, newest: int) -> list[int]:

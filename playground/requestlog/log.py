@@ -19,11 +19,10 @@ from playground.client.events import AnyEvent
 from playground.prompt.document import Json
 from playground.requestlog import retention, rows
 from playground.requestlog.blob_store import Keeper
-from playground.requestlog.counter import RowCounter
 from playground.requestlog.filter import EVERYTHING, LogFilter
 from playground.requestlog.log_queries import NO_SIZE, FoundIds, LogSize, Words
 from playground.requestlog.process_lock import Owner, sweep
-from playground.requestlog.reader import COUNT_UP_TO, Reader
+from playground.requestlog.reader import COUNT_UP_TO, Reader, RowCounter
 from playground.requestlog.records import (
     Count,
     DamagedRunError,

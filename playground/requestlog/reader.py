@@ -7,13 +7,14 @@ import sqlite3
 import zlib
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
@@ -25,13 +26,14 @@ from playground.requestlog.candidates import candidates
 from playground.requestlog.codec import column_text
 from playground.requestlog.filter import EVERYTHING, Folding, IdTerm, LogFilter, Order
 from playground.requestlog.filter_sql import Where, where
-from playground.requestlog.groups import Layout
+from playground.requestlog.groups import GroupLayout
 from playground.requestlog.index import BlockTest
 from playground.requestlog.log_queries import FoundIds, LogSize, Words
 from playground.requestlog.prompt_index import MatchingElements, PromptTest
 from playground.requestlog.records import PREVIEW_CHARS, Count, DamagedRunError, LogRow, StoredRun, Totals
 from playground.requestlog.search_text import is_in
 from playground.requestlog.store import is_damage
+from playground.requestlog.worker import Worker
 from playground.runs.record import RequestRecord, SentRow
 
 COUNT_UP_TO = 10_000
@@ -89,7 +91,7 @@ class Reader:
         self._filter: LogFilter | None = None
         self._numbers: array[int] = array("q")
         self._seen = (-1, -1)
-        self._folded: tuple[Folding, tuple[int, int], Layout] | None = None
+        self._folded: tuple[Folding, tuple[int, int], GroupLayout] | None = None
         self.damaged: set[str] = set()
         """run_ids of rows that could not be read."""
 
@@ -148,7 +150,7 @@ class Reader:
                 listed.append(row)
         return listed
 
-    def _layout(self, folding: Folding) -> Layout:
+    def _layout(self, folding: Folding) -> GroupLayout:
         seen = self._version()
         if self._folded is None or self._folded[:2] != (folding, seen):
             self._folded = folding, seen, groups.layout(self._connection, folding.expanded)
@@ -467,3 +469,59 @@ def _tags(text: object) -> tuple[str, ...]:
 def _holds(part: str, exact: int, *texts: str) -> bool:
     """Implement SQL's holds(): whether one of the texts has a folded part."""
     return any(is_in(part, text, bool(exact)) for text in texts if text)
+
+
+NO_TOTALS = Totals(0, None, None, None, 0, 0, 0)
+A = TypeVar("A")
+
+
+class RowCounter:
+    """`connect` opens the connection, on the thread, at the first count."""
+
+    def __init__(self, connect: Callable[[], sqlite3.Connection], trouble: Callable[[sqlite3.Error], None]) -> None:
+        self._connect, self._trouble = connect, trouble
+        self._worker: Worker | None = None
+        self._connection: sqlite3.Connection | None = None
+        self._reader: Reader | None = None
+
+    async def count(self, log_filter: LogFilter, up_to: int | None) -> Count:
+        """Return the number of matches; 0 if stopped or if the log cannot be read."""
+        return await self._ask(lambda reader: reader.count(log_filter, up_to), Count(0, True))
+
+    async def totals(self, log_filter: LogFilter) -> Totals:
+        """Return sums over all matches; empty sums if stopped or if the log cannot be read."""
+        return await self._ask(lambda reader: reader.totals(log_filter), NO_TOTALS)
+
+    def stop(self) -> None:
+        """Interrupt the running count."""
+        if self._connection is not None:
+            self._connection.interrupt()
+
+    async def _ask(self, question: Callable[[Reader], A], empty: A) -> A:
+        def work() -> A:
+            try:
+                return question(self._opened())
+            except sqlite3.Error as error:
+                if error.sqlite_errorcode != sqlite3.SQLITE_INTERRUPT:
+                    self._trouble(error)
+                return empty
+
+        if self._worker is None:
+            self._worker = Worker("request-log-counter")
+        return await self._worker.call(work)
+
+    def _opened(self) -> Reader:
+        if self._reader is None:
+            self._connection = self._connect()
+            self._reader = Reader(self._connection)
+        return self._reader
+
+    async def close(self) -> None:
+        """Close the connection."""
+        if self._worker is None:
+            return
+        self.stop()
+        worker, self._worker = self._worker, None
+        if self._connection is not None:
+            await worker.call(self._connection.close)
+        worker.stop()

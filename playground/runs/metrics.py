@@ -1,10 +1,27 @@
-"""Display of figures: reported, estimated (≈) or unknown (—). Unknown is never 0."""
+"""Display of figures and finish reasons. A figure is reported, estimated (≈) or unknown (—); unknown is never 0."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
 from typing import Literal
+
+from playground.prefix_cache.token_estimator import TokenEstimator
+from playground.runs.state import RunState
+
+_TEXTS = {
+    "stop": "finished",
+    "tool_calls": "tool calls",
+    "function_call": "tool calls",
+    "length": "cut at max_tokens",
+    "content_filter": "filtered",
+}
+
+
+def finish_text(reason: str | None) -> str:
+    """Return the text for a request that ended by itself: "finished" for `stop`, which reads as stopped by the user."""
+    return _TEXTS.get(reason or "", reason or "finished")
+
 
 UNKNOWN = "—"
 APPROXIMATELY = "≈"
@@ -83,3 +100,26 @@ def speed(tokens_per_s: float | None) -> str:
 def percent(share: float | None) -> str:
     """Format a share (0 to 1) as 95.7 %; — if unknown."""
     return UNKNOWN if share is None else f"{share * 100:.1f} %"
+
+
+EARLY = ("stopped", "interrupted", "failed")
+"""The phases that end a request before its usage could come."""
+
+
+def received_tokens(state: RunState) -> float | None:
+    """Return the estimated tokens of the received text and tool calls; None if nothing was received.
+
+    The server may have generated, and may charge for, more than arrived here.
+    """
+    calls = "".join(call.name + call.arguments for call in state.tool_calls.values())
+    received = state.text + calls
+    return TokenEstimator().estimate(received) if received else None
+
+
+def output_figure(state: RunState, why: str) -> Figure:
+    """Return the output tokens: reported; estimated from the received text if the request ended early; else unknown."""
+    reported = state.usage.completion_tokens if state.usage else None
+    if reported is not None or state.phase not in EARLY:
+        return Figure.reported(reported, why)
+    tokens = received_tokens(state)
+    return Figure.unknown(why) if tokens is None else Figure.estimated(tokens, f"Estimated from what arrived. {why}")

@@ -2,13 +2,63 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 from uuid import uuid4
 
+import msgspec
+
 from playground.client.endpoint import Rates
 from playground.prefix_cache.forecast import Forecast
+from playground.prefix_cache.miss_explanation import (
+    EarlierRequest,
+    MissExplanation,
+    MissKnowledge,
+    OrderEvidence,
+    explain_miss,
+)
+from playground.prefix_cache.prefix_size import Measure, Size
+from playground.prefix_cache.token_estimator import TokenEstimator
+from playground.prefix_cache.view import CacheView, view_of_document, view_of_fields
+from playground.prompt.document import Document, Json
+from playground.runs.service import cache_usage
+from playground.runs.state import RunState
+from playground.tools.schema import schemas_by_name
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """`json`: the answer is to be JSON (response_format). `schemas`: each tool's parameters by its name.
+
+    `usage`: usage is to be reported; a streamed answer has it only if `stream_options.include_usage` is set.
+    """
+
+    json: bool = False
+    schemas: Mapping[str, Json] = field(default_factory=dict)
+    usage: bool = True
+
+
+def asked_in(body: bytes) -> Asked:
+    """Parse a sent request body. Returns no expectations if the body is not a JSON object."""
+    try:
+        fields = json.loads(body)
+    except ValueError:
+        return Asked()
+    if not isinstance(fields, dict):
+        return Asked()
+    form = fields.get("response_format")
+    kind = form.get("type") if isinstance(form, dict) else None
+    return Asked(kind in ("json_object", "json_schema"), schemas_by_name(fields.get("tools")), _usage(fields))
+
+
+def _usage(fields: dict[str, Json]) -> bool:
+    options = fields.get("stream_options")
+    asked = isinstance(options, dict) and options.get("include_usage") is True
+    return asked or fields.get("stream") is not True
+
 
 EndpointKind = Literal["simulator", "electron", "other"]
 
@@ -70,3 +120,40 @@ class SentRow:
     answer: str = ""
     called: bool = False
     source: RequestSource = "unknown"
+
+
+def read_explanation(value: Json) -> MissExplanation | None:
+    """Return a stored explanation; None if nothing was missed or it is not readable."""
+    if not value:
+        return None
+    try:
+        return msgspec.convert(value, MissExplanation)
+    except msgspec.ValidationError:
+        return None
+
+
+def explain_stored(
+    record: RequestRecord, state: RunState, earlier: RequestRecord | None, document: Document
+) -> MissExplanation | None:
+    """Explain a logged request without a stored explanation, knowing only both requests and the report."""
+    view, fields = _read(record)
+    usage = cache_usage(state)
+    measure = Measure(view, TokenEstimator())
+    scale = usage.prompt_tokens / measure.total if usage.prompt_tokens and measure.total else 1.0
+    known = MissKnowledge([OrderEvidence("first", 1.0, lambda offset: Size(measure.upto(offset) * scale, 4.0))])
+    other = None
+    if earlier is not None:
+        before, before_fields = _read(earlier)
+        gap_s = (record.started_utc - earlier.started_utc).total_seconds()
+        forecast = record.forecast
+        other = EarlierRequest(before, before_fields, forecast.request_id if forecast else None, gap_s)
+    return explain_miss(view, fields, other, usage, known, view_of_document(document))
+
+
+def _read(record: RequestRecord) -> tuple[CacheView, dict[str, Json]]:
+    try:
+        value = json.loads(record.body)
+    except (ValueError, RecursionError):
+        value = {}
+    fields = value if isinstance(value, dict) else {}
+    return view_of_fields(fields), fields

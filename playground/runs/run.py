@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 from playground.client.endpoint import Endpoint
 from playground.client.errors import turn_trouble
 from playground.client.events import AnyEvent, AttemptFailed, Queued, RetryScheduled, Stopped
-from playground.client.rate_limiter import NoRateLimit, QueueStatus, RateLimiter
-from playground.client.retry import NO_RETRIES, RetryPolicy, endpoint_hold_s
+from playground.client.retry import NO_RETRIES, NoRateLimit, QueueStatus, RateLimiter, RetryPolicy, endpoint_hold_s
 from playground.prompt.document import Document
 from playground.prompt.request import Request
 from playground.runs.state import RunState

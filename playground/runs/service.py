@@ -15,9 +15,8 @@ import msgspec
 from playground.client.connection import Connection
 from playground.client.endpoint import Endpoint
 from playground.client.events import AnyEvent, HeadersReceived
-from playground.client.rate_limiter import RateLimiter
 from playground.client.redact import key_forms
-from playground.client.retry import RetryPolicy
+from playground.client.retry import RateLimiter, RetryPolicy
 from playground.prefix_cache.endpoint_model import CacheUsage
 from playground.prefix_cache.forecast import Forecast
 from playground.prefix_cache.forecaster import CacheForecaster, PromptForecast, Settled

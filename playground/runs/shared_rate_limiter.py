@@ -24,8 +24,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from playground.client.endpoint import Endpoint, PlanLimits
-from playground.client.rate_limiter import Load, QueueStatus
-from playground.client.retry import LONGEST_ASKED_S
+from playground.client.retry import LONGEST_ASKED_S, Load, QueueStatus
 from playground.storage.paths import write_private
 
 FILE_NAME = "gate.json"

@@ -29,7 +29,7 @@ from playground.client.events import (
     Usage,
     UsageReported,
 )
-from playground.client.request_ids import RequestId, request_ids
+from playground.client.response_decoder import RequestId, request_ids
 from playground.client.usage_fields import merged
 
 Phase = Literal["waiting", "sent", "streaming", "retrying", "done", "failed", "stopped", "interrupted"]

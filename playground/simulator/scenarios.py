@@ -10,6 +10,8 @@ the turn; after the last turn, the last one is repeated. Every chunk has `simula
 
 from __future__ import annotations
 
+import re
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +20,69 @@ from playground.simulator import wire
 from playground.simulator.reply import Call, SimulatedReply
 from playground.simulator.tokens import pieces
 from playground.simulator.validation import ErrorDetail
+
+STATUSES = {
+    "401": (401, "authentication_error", "The API key is missing or wrong"),
+    "403": (403, "permission_error", "This plan has no access to the model"),
+    "429": (429, "rate_limit_error", "Concurrency limit reached"),
+    "500": (500, "internal_error", "Something broke"),
+    "502": (502, "upstream_error", "The upstream is unavailable"),
+    "503": (503, "overloaded_error", "The model is overloaded"),
+}
+OTHERS = {
+    "cut": 8,
+    "stall": 8,
+    "slow_first_byte": 1000,
+    "slow_headers": 1000,
+    "not_sse": 0,
+    "stream_error": 8,
+    "no_usage_details": 0,
+    "no_request_id": 0,
+}
+"""The other faults, with the number that is used if none is given."""
+
+MOST_DIGITS = 7
+_NUMBER = re.compile(rf"[0-9]{{1,{MOST_DIGITS}}}(?:\.[0-9]{{1,6}})?")
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One fault. `number` has the meaning in the table above; None if none was given."""
+
+    name: str
+    number: float | None = None
+
+
+class UnknownFault(ValueError):  # noqa: N818 - bad input
+    """Raised for an unknown fault name."""
+
+
+def parse(text: str) -> Fault:
+    """Parse a fault. Raises UnknownFault, whose message lists all faults."""
+    name, _, number = text.strip().partition("=")
+    if name not in STATUSES and name not in OTHERS:
+        raise UnknownFault(f"no fault is called {name!r}; there are: {', '.join((*STATUSES, *OTHERS))}")
+    if not number:
+        return Fault(name, OTHERS.get(name))
+    if not _NUMBER.fullmatch(number):
+        raise UnknownFault(f"{number!r} is not a number from 0 to {10**MOST_DIGITS - 1:,}")
+    return Fault(name, float(number))
+
+
+class FaultQueue:
+    """Queue of faults for the next requests."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[Fault] = deque()
+
+    def add(self, fault: Fault, times: int) -> None:
+        """Apply this fault to the next `times` requests."""
+        self._waiting.extend([fault] * times)
+
+    def take(self) -> Fault | None:
+        """Remove and return the fault of the next request."""
+        return self._waiting.popleft() if self._waiting else None
+
 
 MOST_MS = 600_000
 VOICE_EXAMPLE = "voice_example"
@@ -148,3 +213,35 @@ def _call(fields: Any, place: int, index: int) -> Call | None:
         return None
     call = fields["call"]
     return Call(str(call.get("id", f"call_{place}_{index}")), str(call["name"]), str(call.get("arguments", "")))
+
+
+Paced = tuple[float, int, dict[str, Any]]
+"""The moment on the monotonic clock, the tokens made until then, the chunk."""
+
+
+@dataclass(frozen=True)
+class Pace:
+    """`ready_at`: the moment of the first token. `began`: when the request came, from which a scenario counts."""
+
+    began: float
+    ready_at: float
+    token_s: float
+    scripted: ScenarioTurn | None = None
+
+    def chunks(self, answer: wire.AnswerBody) -> Iterator[Paced]:
+        """Every chunk up to the finish_reason."""
+        if self.scripted is not None:
+            for made, (at_ms, chunk) in enumerate(self.scripted.chunks(answer)):
+                yield self.began + at_ms / 1000, made, chunk
+            return
+        made = 0
+        for tokens, chunk in wire.chunks(answer):
+            # The role comes with the first token, as it does on real servers.
+            made += tokens
+            yield self.ready_at + max(made - 1, 0) * self.token_s, made, chunk
+
+    def ends_at(self, answer: wire.AnswerBody) -> float:
+        """When a whole answer is ready that is not streamed."""
+        if self.scripted is not None:
+            return self.began + self.scripted.ends_ms / 1000
+        return self.ready_at + answer.reply.completion_tokens * self.token_s

@@ -17,9 +17,8 @@ from yarl import URL
 
 from playground.simulator import scenarios, wire
 from playground.simulator.cache import CacheOptions, Replicas
-from playground.simulator.faults import STATUSES, Fault, FaultQueue, UnknownFault, parse
-from playground.simulator.pace import Pace
 from playground.simulator.reply import compose
+from playground.simulator.scenarios import STATUSES, Fault, FaultQueue, Pace, UnknownFault, parse
 from playground.simulator.speech import SpeechRoutes
 from playground.simulator.tokens import Template
 from playground.simulator.validation import ErrorDetail, context_problem, problems

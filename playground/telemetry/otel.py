@@ -9,6 +9,8 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Sequence
+from typing import TypeAlias
+from urllib.parse import urlsplit
 
 from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
@@ -19,26 +21,193 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExportResult
 from opentelemetry.semconv._incubating.attributes import gen_ai_attributes as gen_ai
+from opentelemetry.semconv._incubating.attributes.gen_ai_attributes import (
+    GenAiOperationNameValues,
+    GenAiOutputTypeValues,
+    GenAiProviderNameValues,
+)
+from opentelemetry.semconv._incubating.attributes.http_attributes import HTTP_REQUEST_RESEND_COUNT
 from opentelemetry.semconv._incubating.metrics import gen_ai_metrics
 from opentelemetry.semconv.attributes.error_attributes import ERROR_TYPE
+from opentelemetry.semconv.attributes.http_attributes import (
+    HTTP_REQUEST_METHOD,
+    HTTP_RESPONSE_HEADER_TEMPLATE,
+    HTTP_RESPONSE_STATUS_CODE,
+)
+from opentelemetry.semconv.attributes.server_attributes import SERVER_ADDRESS, SERVER_PORT
 from opentelemetry.semconv.attributes.service_attributes import SERVICE_NAME, SERVICE_VERSION
+from opentelemetry.semconv.attributes.url_attributes import URL_FULL
+from opentelemetry.semconv.schemas import Schemas
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer, set_span_in_context
 
 from playground import __version__
 from playground.agent.conversation import Result
+from playground.client.redact import redact
 from playground.runs.run import Run
 from playground.runs.state import Attempt
-from playground.telemetry.gen_ai import (
-    CHAT,
-    EXECUTE_TOOL,
-    SCHEMA_URL,
-    attempt_attributes,
-    attempt_error_type,
-    error_type,
-    metric_attributes,
-    span_attributes,
-    tool_attributes,
-)
+
+SCHEMA_URL = list(Schemas)[-1].value
+"""Schema of the installed conventions."""
+CHAT, EXECUTE_TOOL = GenAiOperationNameValues.CHAT.value, GenAiOperationNameValues.EXECUTE_TOOL.value
+COMPLETIONS = "/chat/completions"
+Attribute: TypeAlias = str | int | float | bool | tuple[str, ...]
+_PROVIDERS = {
+    "smallest.ai": "smallest_ai",
+    "openai.com": GenAiProviderNameValues.OPENAI.value,
+    "azure.com": GenAiProviderNameValues.AZURE_AI_OPENAI.value,
+    "anthropic.com": GenAiProviderNameValues.ANTHROPIC.value,
+    "deepseek.com": GenAiProviderNameValues.DEEPSEEK.value,
+    "groq.com": GenAiProviderNameValues.GROQ.value,
+    "mistral.ai": GenAiProviderNameValues.MISTRAL_AI.value,
+    "perplexity.ai": GenAiProviderNameValues.PERPLEXITY.value,
+    "x.ai": GenAiProviderNameValues.X_AI.value,
+    "cohere.com": GenAiProviderNameValues.COHERE.value,
+    "googleapis.com": GenAiProviderNameValues.GCP_GEMINI.value,
+    "openrouter.ai": "openrouter",
+    "together.xyz": "together_ai",
+    "moonshot.ai": "moonshot_ai",
+}
+"""Provider names by host name suffix: those of the conventions, and similar ones for other providers."""
+_NUMBERS = {
+    "max_tokens": (gen_ai.GEN_AI_REQUEST_MAX_TOKENS, int),
+    "max_completion_tokens": (gen_ai.GEN_AI_REQUEST_MAX_TOKENS, int),
+    "seed": (gen_ai.GEN_AI_REQUEST_SEED, int),
+    "temperature": (gen_ai.GEN_AI_REQUEST_TEMPERATURE, float),
+    "top_p": (gen_ai.GEN_AI_REQUEST_TOP_P, float),
+    "frequency_penalty": (gen_ai.GEN_AI_REQUEST_FREQUENCY_PENALTY, float),
+    "presence_penalty": (gen_ai.GEN_AI_REQUEST_PRESENCE_PENALTY, float),
+}
+"""Request parameters and their types; the conventions define temperature and similar ones as doubles."""
+
+
+def provider(run: Run) -> str:
+    """Return who serves the endpoint: a known provider, else the host's name."""
+    if run.endpoint.kind == "simulator":
+        return "electron_simulator"
+    host = urlsplit(run.endpoint.base_url).hostname or "unknown"
+    known = (name for domain, name in _PROVIDERS.items() if host == domain or host.endswith(f".{domain}"))
+    return next(known, host)
+
+
+def span_attributes(run: Run) -> dict[str, Attribute]:
+    """Return the attributes of a request's span, without unreported values."""
+    state, usage = run.state, run.state.usage
+    found: dict[str, Attribute | None] = {
+        **_common(run),
+        gen_ai.GEN_AI_REQUEST_STREAM: run.request.stream,
+        gen_ai.GEN_AI_REQUEST_STOP_SEQUENCES: _stop_sequences(run),
+        gen_ai.GEN_AI_OUTPUT_TYPE: _output_type(run),
+        gen_ai.GEN_AI_CONVERSATION_ID: run.conversation,
+        gen_ai.GEN_AI_RESPONSE_ID: state.body_id,
+        gen_ai.GEN_AI_RESPONSE_MODEL: state.response_model,
+        gen_ai.GEN_AI_RESPONSE_FINISH_REASONS: (state.finish_reason,) if state.finish_reason else None,
+        gen_ai.GEN_AI_RESPONSE_TIME_TO_FIRST_CHUNK: state.ttft_s,
+        gen_ai.GEN_AI_USAGE_INPUT_TOKENS: usage.prompt_tokens if usage else None,
+        gen_ai.GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS: usage.cached_tokens if usage else None,
+        gen_ai.GEN_AI_USAGE_OUTPUT_TOKENS: usage.completion_tokens if usage else None,
+        "electron.run_id": run.id,
+        "electron.request_id": state.request_id,
+        "electron.phase": state.phase,
+        "electron.simulated": run.endpoint.kind == "simulator",
+        **_numbers(run),
+    }
+    return _known(found)
+
+
+def tool_attributes(conversation: str, result: Result) -> dict[str, Attribute]:
+    """Return the attributes of an executed tool call, without its arguments and result."""
+    return _known({
+        gen_ai.GEN_AI_OPERATION_NAME: EXECUTE_TOOL,
+        gen_ai.GEN_AI_TOOL_NAME: result.name,
+        gen_ai.GEN_AI_TOOL_CALL_ID: result.call_id,
+        gen_ai.GEN_AI_TOOL_TYPE: "function",
+        gen_ai.GEN_AI_CONVERSATION_ID: conversation,
+    })  # fmt: skip
+
+
+def metric_attributes(run: Run) -> dict[str, Attribute]:
+    """Return the attributes of a request's metrics: few values, no ids."""
+    return _known({**_common(run), gen_ai.GEN_AI_RESPONSE_MODEL: run.state.response_model, ERROR_TYPE: error_type(run)})
+
+
+def attempt_attributes(run: Run, attempt: Attempt) -> dict[str, Attribute]:
+    """Return the attributes of one HTTP exchange."""
+    found: dict[str, Attribute | None] = {
+        HTTP_REQUEST_METHOD: "POST",
+        URL_FULL: run.endpoint.base_url + COMPLETIONS,
+        HTTP_RESPONSE_STATUS_CODE: attempt.status,
+        HTTP_REQUEST_RESEND_COUNT: attempt.number - 1 or None,
+        f"{HTTP_RESPONSE_HEADER_TEMPLATE}.x-request-id": (attempt.request_id,) if attempt.request_id else None,
+        **_server(run),
+    }
+    return _known(found)
+
+
+def error_type(run: Run) -> str | None:
+    """Return the server's or the client's error type; None if the request did not fail."""
+    error = run.state.trouble
+    return None if error is None else str(error.error_type or error.kind)
+
+
+def attempt_error_type(attempt: Attempt) -> str | None:
+    """Return the HTTP error status as text, else the client's error kind; None if the attempt did not fail."""
+    if attempt.status is not None and attempt.status >= 400:
+        return str(attempt.status)
+    return None if attempt.trouble is None else attempt.trouble.kind
+
+
+def _common(run: Run) -> dict[str, Attribute | None]:
+    return {
+        gen_ai.GEN_AI_OPERATION_NAME: CHAT,
+        gen_ai.GEN_AI_PROVIDER_NAME: provider(run),
+        gen_ai.GEN_AI_REQUEST_MODEL: run.request.model,
+        **_server(run),
+    }
+
+
+def _server(run: Run) -> dict[str, Attribute | None]:
+    parts = urlsplit(run.endpoint.base_url)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    return {SERVER_ADDRESS: parts.hostname, SERVER_PORT: port}
+
+
+def _numbers(run: Run) -> dict[str, Attribute | None]:
+    found: dict[str, Attribute | None] = {}
+    for name, (attribute, kind) in _NUMBERS.items():
+        value = run.document.parameters.get(name)
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            found[attribute] = kind(value)
+    return found
+
+
+def _stop_sequences(run: Run) -> tuple[str, ...] | None:
+    stop = run.document.parameters.get("stop")
+    if isinstance(stop, str):
+        return (stop,)
+    if isinstance(stop, list | tuple) and stop and all(isinstance(text, str) for text in stop):
+        return tuple(str(text) for text in stop)
+    return None
+
+
+def _output_type(run: Run) -> str:
+    wanted = run.document.parameters.get("response_format")
+    kind = wanted.get("type") if isinstance(wanted, dict) else wanted
+    json = kind in ("json_object", "json_schema")
+    return str((GenAiOutputTypeValues.JSON if json else GenAiOutputTypeValues.TEXT).value)
+
+
+def _known(found: dict[str, Attribute | None]) -> dict[str, Attribute]:
+    """Leave out unknown attributes, and mask keys once more."""
+    return {name: _masked(value) for name, value in found.items() if value is not None}
+
+
+def _masked(value: Attribute) -> Attribute:
+    if isinstance(value, str):
+        return redact(value, None)
+    if isinstance(value, tuple):
+        return tuple(redact(text, None) for text in value)
+    return value
+
 
 EXPORT_S = 5
 """Timeout of one export to the collector, in seconds."""

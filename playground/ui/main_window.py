@@ -20,7 +20,6 @@ from playground.services import AppServices
 from playground.simulator.launch import SimulatorError
 from playground.ui.actions import MENUS, RECENT, Actions
 from playground.ui.appearance import Appearance, WheelZoom
-from playground.ui.bars.banner import SlimBar
 from playground.ui.bars.menu_row import MenuRow, RecentFilesMenu
 from playground.ui.bars.statusbar import StatusBar
 from playground.ui.bars.topbar import TopBar
@@ -32,6 +31,7 @@ from playground.ui.panes.prompt.cards import ACTIONS as CARD_ACTIONS
 from playground.ui.panes.prompt.pane import PromptPane
 from playground.ui.side_panel import WorkArea
 from playground.ui.theme import mono_font
+from playground.ui.widgets.notice import SlimBar
 from playground.ui.widgets.tab_bar import split
 from playground.ui.window_state import COLUMNS, ROWS, Places
 
@@ -123,7 +123,7 @@ class MainWindow(QMainWindow):
             "open": self.files.open,
             "save": self.files.save,
             "save_as": self.files.save_as,
-            "mend": lambda: self.answers.advice.mend(),
+            "mend": lambda: self.answers.advice.fix(),
             "tool_server": self._tools_of_a_server,
             "undo": self.prompt.undo,
             "redo": self.prompt.redo,

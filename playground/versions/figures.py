@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from playground.client.endpoint import cost
 from playground.client.events import Usage
-from playground.client.pricing import cost
 from playground.requestlog.records import LogRow
 from playground.versions.history import Version
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 from playground.client.connection import Connection
 from playground.client.endpoint import Endpoint
 from playground.client.events import AnyEvent, ApiError
-from playground.client.rate_limiter import NoRateLimit, RateLimiter
+from playground.client.retry import NoRateLimit, RateLimiter
 from playground.client.speech import DEFAULT, SAMPLE_BYTES, SpeechError, Voice, stream_speech
 from playground.runs.run import Run
 from playground.voice.clauses import Start, cuts

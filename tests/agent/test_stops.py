@@ -9,9 +9,8 @@ from typing import Any
 import pytest
 
 from playground.agent.conversation import Conversation
-from playground.agent.events import AgentLoopEnded, CallEnded, CallStarted, TurnEnded, TurnStarted
+from playground.agent.events import AgentLoopEnded, CallEnded, CallStarted, TurnEnded, TurnStarted, measured
 from playground.agent.loop import AgentLoop
-from playground.agent.timing import measured
 from playground.agent.tool_executor import ToolExecutor
 from playground.client.events import ContentDelta, HeadersReceived, ToolCallDelta
 from playground.prompt.document import Document

@@ -19,8 +19,7 @@ from playground.client.errors import http_trouble
 from playground.client.events import AttemptFailed, AttemptStarted, HeadersReceived
 from playground.export.export import FORMATS, PAGE, export
 from playground.export.importer import import_file
-from playground.export.ticket import tickets
-from playground.export.ticket_zip import bundle
+from playground.export.ticket import bundle, tickets
 from playground.requestlog.filter import EVERYTHING
 from playground.requestlog.log import RequestLog
 from playground.requestlog.records import EndedRun, StoredRun

@@ -14,7 +14,7 @@ from playground.prefix_cache.token_estimator import TokenEstimator
 from playground.prompt.document import Document, Message
 from playground.versions.comparison import compare
 from playground.versions.history import version_text
-from playground.versions.store import VersionStore
+from playground.versions.service import VersionStore
 
 VERSIONS, TOKENS = 1_000, 30_000
 MAX_OPEN_MS = 100.0

@@ -8,9 +8,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from playground.prefix_cache.mend import proposals
+from playground.prefix_cache.rewrites import find_volatile, proposals
 from playground.prefix_cache.view import view_of_document
-from playground.prefix_cache.volatile import find_volatile
 from playground.prefix_cache.volatile_scan import read
 from playground.prompt.document import Document, Message
 
@@ -60,14 +59,14 @@ def prompt(text: str) -> Document:
 def main() -> None:
     """Print the table."""
     read("compiled now 1")
-    print(f"{'130 KB of':24} {'anew, ms':>9} {'double/single':>14} {'keystroke, ms':>14} {'mends, ms':>10}")
+    print(f"{'130 KB of':24} {'anew, ms':>9} {'double/single':>14} {'keystroke, ms':>14} {'rewrites, ms':>10}")
     for name, line in LINES.items():
         text = (line * (SIZE // len(line) + 1))[:SIZE]
         once = best(lambda text=text: read(text))  # type: ignore[misc]  # bound now
         twice = best(lambda text=text: read(text * 2))  # type: ignore[misc]
         document = prompt(text)
-        mends = best(lambda document=document: proposals(document), 1)  # type: ignore[misc]
-        print(f"{name:24} {once:9.1f} {twice / once:14.2f} {edits(text):14.1f} {mends:10.1f}")
+        rewrites = best(lambda document=document: proposals(document), 1)  # type: ignore[misc]
+        print(f"{name:24} {once:9.1f} {twice / once:14.2f} {edits(text):14.1f} {rewrites:10.1f}")
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ import pytest
 
 from playground.experiments.batch_results import ResultFile
 from playground.simulator.launch import SimulatorProcess
-from playground.versions.store import VersionStore, history_key
+from playground.versions.service import VersionStore, history_key
 from tests.forked_program import run_text
 
 LIMIT_S = 120

@@ -15,7 +15,7 @@ import pytest
 
 from playground.cli.main import RUN
 from playground.simulator.launch import SimulatorProcess
-from playground.versions.store import VersionStore, history_key
+from playground.versions.service import VersionStore, history_key
 from tests.forked_program import run_text
 
 PROGRAM = [sys.executable, "-m", "playground"]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from playground.client.endpoint_presets import PRESETS, EndpointPreset, preset_for
-from playground.client.request_ids import HEADERS
+from playground.client.models import PRESETS, EndpointPreset, preset_for
+from playground.client.response_decoder import HEADERS
 from playground.client.urls import check_base_url, exposes_key
 from playground.client.usage_fields import CACHED_FIELDS, DETAILS_FIELDS
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from playground.client.endpoint import PUBLISHED_RATES, Rates
+from playground.client.endpoint import PUBLISHED_RATES, Cost, Rates, cost
 from playground.client.events import Usage
-from playground.client.pricing import Cost, cost
 
 
 def test_with_every_rate_and_figure() -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from playground.client.connection import Connection, Timeouts
 from playground.client.events import ContentDelta
-from playground.client.request_ids import RequestId
+from playground.client.response_decoder import RequestId
 from playground.client.retry import NO_RETRIES
 from playground.client.sse import DEFAULT_LIMITS, ResponseLimits
 from playground.runs.state import RunState

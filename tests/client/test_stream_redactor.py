@@ -6,8 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from playground.client.events import AnyEvent, ContentDelta, Finished, ToolCallDelta
-from playground.client.redact import MASK, key_forms
-from playground.client.stream_redactor import SplitKeys
+from playground.client.redact import MASK, SplitKeys, key_forms
 
 KEY = "sk_planted-0123456789/+AbCdEf"
 FORMS = key_forms(KEY)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import pytest
 
-from playground.client import chunks, response_decoder, sse, stream_redactor
+from playground.client import chunks, redact, response_decoder, sse
 from playground.client.events import AnyEvent, Completed, ToolCallDelta
 from playground.runs import state
 from tests.conformance import fuzz, socket_fuzz
@@ -113,7 +113,7 @@ def _raises(patch: pytest.MonkeyPatch) -> None:
 
 def _shows_split_keys(patch: pytest.MonkeyPatch) -> None:
     """A key in pieces passes."""
-    patch.setattr(stream_redactor.SplitKeys, "_pass", lambda _self, _stream, piece: piece)
+    patch.setattr(redact.SplitKeys, "_pass", lambda _self, _stream, piece: piece)
 
 
 def _shows_split_keys_in_raw_events(patch: pytest.MonkeyPatch) -> None:

@@ -14,8 +14,7 @@ import pytest
 from playground.client.errors import cut_trouble, http_trouble, stream_trouble
 from playground.client.events import AnyEvent, AttemptFailed, AttemptStarted, Completed, HeadersReceived, RetryScheduled
 from playground.export.redaction import Contents, Outline
-from playground.export.ticket import TicketContents, ticket
-from playground.export.ticket_zip import bundle
+from playground.export.ticket import TicketContents, bundle, ticket
 from playground.prompt.document import Document, Json, Message
 from playground.prompt.files import dump
 from playground.requestlog.records import StoredRun

@@ -18,8 +18,7 @@ from playground.export import export, har, jsonl
 from playground.export.importer import import_file
 from playground.export.redaction import CHOICES
 from playground.export.snippets import as_curl, as_httpx, as_javascript, as_python
-from playground.export.ticket import TicketContents
-from playground.export.ticket_zip import bundle
+from playground.export.ticket import TicketContents, bundle
 from playground.prompt.field_errors import InputError
 from playground.requestlog.filter import EVERYTHING
 from playground.requestlog.log import RequestLog

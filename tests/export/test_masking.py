@@ -18,8 +18,7 @@ from playground.export.har import from_har
 from playground.export.jsonl import from_line, to_line
 from playground.export.masking import masked_events, masked_run
 from playground.export.snippets import as_curl, as_httpx, as_javascript, as_python
-from playground.export.ticket import TicketContents, ticket
-from playground.export.ticket_zip import bundle
+from playground.export.ticket import TicketContents, bundle, ticket
 from playground.requestlog.records import StoredRun
 from playground.runs.state import fold
 from tests.requestlog.samples import answered, called, record

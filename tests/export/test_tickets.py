@@ -20,8 +20,7 @@ from playground.client.endpoint import Endpoint
 from playground.export.export import FORMATS, export
 from playground.export.redaction import CHOICES, Contents
 from playground.export.snippets import as_curl, as_httpx, as_javascript, as_python
-from playground.export.ticket import TicketContents, ticket, tickets
-from playground.export.ticket_zip import bundle
+from playground.export.ticket import TicketContents, bundle, ticket, tickets
 from playground.prompt.document import Document, Json, Message, Tool
 from playground.prompt.field_errors import InputError
 from playground.requestlog.filter import EVERYTHING

@@ -8,9 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from playground.client.endpoint import PLANS, PUBLISHED_RATES
-from playground.lint.context import AgentLoopContext, Batch, LintContext, Retries
+from playground.lint.context import AgentLoopContext, Batch, LintContext, PastRequest, PromptHistory, Retries
 from playground.lint.engine import advise
-from playground.lint.history import PastRequest, PromptHistory
 from playground.prompt.document import Document, Json, Tool
 from tests.prefix_cache.prompts import DOCUMENTS, ODD
 

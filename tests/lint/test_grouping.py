@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from playground.lint.engine import advise
-from playground.lint.phrases import PHRASES
+from playground.lint.language import PHRASES
 from tests.lint.corpus import tool
 from tests.lint.judge import PRICED, said, system, tools
 

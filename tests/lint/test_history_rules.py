@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 
 from playground.client.endpoint import PUBLISHED_RATES, Rates
-from playground.lint.context import AgentLoopContext, LintContext
+from playground.lint.context import NO_HISTORY, AgentLoopContext, LintContext, PastRequest, PromptHistory
 from playground.lint.engine import advise
-from playground.lint.history import NO_HISTORY, PastRequest, PromptHistory
 from playground.lint.model import Finding
 from playground.prompt.document import Document, Json, Message, ToolCall
 from tests.lint.corpus import tool

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from playground.lint import log_history
-from playground.lint.history import PromptHistory
+from playground.lint.context import PromptHistory
 from playground.lint.log_history import PromptHistoryReader, past
 from playground.prompt.document import Document, Message
 from playground.requestlog.log import RequestLog

@@ -6,9 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from playground.lint.language import detect
+from playground.lint.language import PHRASES, detect
 from playground.lint.model import Finding
-from playground.lint.phrases import PHRASES
 from playground.lint.rules.json_mode import asks_for_json
 from playground.prefix_cache.text_compare import common_prefix
 from playground.prefix_cache.view import view_of_document

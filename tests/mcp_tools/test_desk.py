@@ -15,9 +15,8 @@ import psutil  # type: ignore[import-untyped]
 import pytest
 
 from playground.mcp_tools import service as desk_module
-from playground.mcp_tools.address import Address, CommandLine, read_address
 from playground.mcp_tools.service import ToolServers
-from playground.mcp_tools.session import ToolServerError
+from playground.mcp_tools.session import Address, CommandLine, ToolServerError, read_address
 from playground.prompt.field_errors import InputError
 
 SERVER = Path(__file__).with_name("server.py")

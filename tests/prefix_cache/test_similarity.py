@@ -6,8 +6,7 @@ import random
 
 import pytest
 
-from playground.prefix_cache.index import Sent
-from playground.prefix_cache.similarity import PromptFamilyMatcher, _count, _Lines
+from playground.prefix_cache.index import PromptFamilyMatcher, Sent, _count, _Lines
 from playground.prefix_cache.view import view_of_document
 from playground.prompt.document import Document, Message
 

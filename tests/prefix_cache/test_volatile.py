@@ -10,9 +10,7 @@ from hypothesis import strategies as st
 
 from playground.assets import asset
 from playground.prefix_cache.prefix_size import Measure
-from playground.prefix_cache.token_estimator import TokenEstimator
-from playground.prefix_cache.view import view_of_document
-from playground.prefix_cache.volatile import (
+from playground.prefix_cache.rewrites import (
     MOST,
     REASONS,
     Volatile,
@@ -21,8 +19,9 @@ from playground.prefix_cache.volatile import (
     find_volatile,
     unescaped,
 )
-from playground.prefix_cache.volatile_memory import SHORT, LineMemory
-from playground.prefix_cache.volatile_scan import VolatileSpan, prepare, read, spans
+from playground.prefix_cache.token_estimator import TokenEstimator
+from playground.prefix_cache.view import view_of_document
+from playground.prefix_cache.volatile_scan import SHORT, LineMemory, VolatileSpan, prepare, read, spans
 from playground.prompt.document import Document, Message, Tool
 from playground.prompt.files import load
 from tests.prefix_cache.prompts import DOCUMENTS, TEXTS

@@ -8,10 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from playground.prompt.document import Document, Message, Tool, ToolCall
+from playground.prompt.document import Document, Message, Tool, ToolCall, open_calls, with_new_call
 from playground.prompt.field_errors import InputError
 from playground.prompt.request import body_fields, encode, to_request
-from playground.prompt.tool_calls import open_calls, with_new_call
 
 ODD = "a\u00a0b\u2028c\u2029d\re\r\nf\x00g\u0085h\ufeffi\U0001f600j"
 TOOL = Tool.of({"type": "function", "function": {"name": "look_up", "parameters": {"z": 1, "a": 2}}})

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from playground.recorder.body_framing import BodyFramer, FramingError
-from playground.recorder.wire import HttpError, encode_head, parse_request, parse_response
+from playground.recorder.wire import BodyFramer, FramingError, HttpError, encode_head, parse_request, parse_response
 
 CHUNKED = b"5;ext=1\r\nhello\r\n1\r\n!\r\n00A\r\n0123456789\r\n0\r\nX-Sum: abc\r\nX-More: 1\r\n\r\n"
 PAYLOAD = b"hello!0123456789"

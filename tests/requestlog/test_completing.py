@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 import pytest
 
 from playground.requestlog.filter import KEYS, parse
-from playground.requestlog.filter_completion import complete
 from playground.requestlog.log_queries import Words
+from playground.ui.panes.log.filter_line import complete
 
 WORDS = Words(("Electron", "My server"), ("electron",), ("billing", "to do"), ("stop", "length"))
 

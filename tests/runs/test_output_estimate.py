@@ -14,7 +14,7 @@ from playground.client.events import (
     Usage,
     UsageReported,
 )
-from playground.runs.output_estimate import output_figure, received_tokens
+from playground.runs.metrics import output_figure, received_tokens
 from playground.runs.state import RunState, fold
 
 WHY = "stopped before the report"

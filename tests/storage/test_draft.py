@@ -18,8 +18,7 @@ import pytest
 from playground.prompt.document import Document, Message, Tool
 from playground.prompt.field_errors import InputError
 from playground.prompt.files import FileFormat, dump
-from playground.storage.draft import Draft, DraftState
-from playground.storage.window_slot import MAX_SLOTS, take
+from playground.storage.draft import MAX_SLOTS, Draft, DraftState, take
 from playground.tasks import Tasks
 
 POSIX = pytest.mark.skipif(os.name != "posix", reason="POSIX signals and permissions")

@@ -27,8 +27,7 @@ from playground.prompt.document import Document, Message
 from playground.services import AppServices
 from playground.simulator.launch import SimulatorProcess
 from playground.tasks import Tasks
-from playground.telemetry.run_line import FILE, RotatingLines
-from playground.telemetry.service import MISSING
+from playground.telemetry.service import FILE, MISSING, RotatingLines
 from tests.agent.dialogue import ANSWER, BOOK, calls, nobody, prompt, says
 
 SECRET = "the caller's secret"

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from playground.prompt.document import Json
-from playground.runs.expected_reply import Asked, asked_in
+from playground.runs.record import Asked, asked_in
 from playground.tools.schema import MAX_ERRORS, ArgumentCheck, check_arguments, check_schema, schemas_by_name
 
 SCHEMA: Json = {

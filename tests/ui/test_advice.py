@@ -9,13 +9,13 @@ import pytest
 from PySide6.QtCore import QEvent, QObject
 from PySide6.QtWidgets import QApplication, QWidget
 
-from playground.cli.selftest.steps import UiDriver
+from playground.cli.selftest.run import UiDriver
 from playground.lint.examples import EXAMPLES
 from playground.prompt.document import Document, Message
 from playground.requestlog.filter import EVERYTHING
 from playground.ui.dialogs.guide import GuideDialog
 from playground.ui.dialogs.repeat import RepeatDialog
-from playground.ui.dialogs.rewrite import MendDialog
+from playground.ui.dialogs.rewrite import RewriteDialog
 from playground.ui.session import Session
 from tests.ui.conftest import Story
 
@@ -54,8 +54,8 @@ def test_it_marks_the_place_leads_there_and_is_mended_in_one_step(tell: Tell) ->
         box.show_place.click()
         assert window.focusWidget() is text
         box.fix.click()
-        dialog = _dialog(MendDialog)
-        assert isinstance(dialog, MendDialog)
+        dialog = _dialog(RewriteDialog)
+        assert isinstance(dialog, RewriteDialog)
         assert dialog.list.count() >= 3
         assert "Current time: 14:05." in dialog.difference.toPlainText()
         before = window.prompt.document()
@@ -153,7 +153,7 @@ def test_nothing_to_mend_is_said(tell: Tell) -> None:
         window.prompt.set_document(short, undoable=True, label="Test")
         await hand.until(lambda: window.answers.adviser.document is window.prompt.document(), "a look")
         window.actions_table["mend"].trigger()
-        assert _dialog(MendDialog) is None
+        assert _dialog(RewriteDialog) is None
         assert "No automatic fix" in window.trouble.words
 
     tell(story)
@@ -222,8 +222,8 @@ def test_advice_changing_text_put_in_front_of_a_sent_prompt_is_serious_and_fixed
         assert box.advice.severity == "serious"
         assert named in box.advice.detail
         box.fix.click()
-        dialog = _dialog(MendDialog)
-        assert isinstance(dialog, MendDialog)
+        dialog = _dialog(RewriteDialog)
+        assert isinstance(dialog, RewriteDialog)
         dialog.apply.click()
         content = window.prompt.document().messages[0].content or ""
         assert not content.startswith(front)

@@ -11,7 +11,7 @@ from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from PySide6.QtGui import QDragEnterEvent, QDropEvent
 from PySide6.QtWidgets import QApplication, QMessageBox, QPushButton, QWidget
 
-from playground.cli.selftest.steps import UiDriver
+from playground.cli.selftest.run import UiDriver
 from playground.prompt.document import Document, Message
 from playground.prompt.files import dump, parse_bytes
 from playground.ui.main_window import MainWindow
@@ -146,7 +146,7 @@ def test_compare_shows_the_lines_of_disk_and_editor(tell: Tell, tmp_path: Path) 
         prompt_file(tmp_path, "a", "newer")
         await hand.until(window.prompt.file_bar.isVisible, "the banner")
         await window.files.compare()
-        from playground.ui.dialogs.file_changes import FileChangesDialog
+        from playground.ui.dialogs.consent import FileChangesDialog
 
         dialog = window.findChild(FileChangesDialog)
         assert dialog is not None

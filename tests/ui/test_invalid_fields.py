@@ -6,7 +6,7 @@ import pytest
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QLineEdit
 
-from playground.cli.selftest.steps import UiDriver
+from playground.cli.selftest.run import UiDriver
 from playground.ui.panes.prompt.pane import PARAMETERS, PROMPT
 from playground.ui.session import Session
 from tests.ui.test_window import Tell

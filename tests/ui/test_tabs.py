@@ -15,7 +15,7 @@ from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from PySide6.QtGui import QDragEnterEvent, QDropEvent
 from PySide6.QtWidgets import QApplication, QMessageBox
 
-from playground.cli.selftest.steps import CONTROL, UiDriver
+from playground.cli.selftest.run import CONTROL, UiDriver
 from playground.prompt.document import Document, Message
 from playground.storage.draft import Draft, DraftState
 from playground.tasks import Tasks

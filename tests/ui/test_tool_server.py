@@ -11,7 +11,7 @@ import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QApplication, QMessageBox
 
-from playground.cli.selftest.steps import UiDriver
+from playground.cli.selftest.run import UiDriver
 from playground.mcp_tools.session import ToolServerError
 from playground.prompt.document import Document, Message
 from playground.ui.dialogs.tool_server import ToolServerDialog

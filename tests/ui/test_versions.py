@@ -7,13 +7,13 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from playground.cli.selftest.steps import UiDriver
+from playground.cli.selftest.run import UiDriver
 from playground.prompt.document import Document, Message
 from playground.prompt.files import load
 from playground.ui.main_window import MainWindow
 from playground.ui.session import Session
 from playground.ui.versions.panel import VersionsPanel
-from playground.versions.store import VersionStore
+from playground.versions.service import VersionStore
 from tests.ui.test_window import Tell
 
 RULES = "\n".join(f"{number}. Rule number {number} of the telephone agent of Acme Mobile." for number in range(60))

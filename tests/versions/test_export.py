@@ -10,7 +10,7 @@ from playground.prompt.files import load
 from playground.versions.export import export_versions
 from playground.versions.figures import VersionFigures
 from playground.versions.history import History, version_id
-from playground.versions.store import VersionStore
+from playground.versions.service import VersionStore
 
 KEY = "sk-abcdefghijklmnop1234"
 

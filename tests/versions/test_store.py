@@ -13,7 +13,7 @@ import pytest
 
 from playground.prompt.document import Document, Message, Tool
 from playground.versions.history import MAX_CHAIN, edits_between
-from playground.versions.store import VersionStore, history_key
+from playground.versions.service import VersionStore, history_key
 
 KEY = "id:a"
 WORDS = ["prefix", "cache", "token", "caller", "balance", "roaming", "plan", "invoice", "भाषा", "言語", "\U0001f600"]
@@ -238,7 +238,7 @@ def test_record_beyond_the_limit_is_refused_and_the_history_stays_readable(
 ) -> None:
     store = VersionStore(tmp_path)
     store.record(KEY, prompt("one"), "sent")
-    monkeypatch.setattr("playground.versions.store.MAX_BYTES", store.path(KEY).stat().st_size + 10)
+    monkeypatch.setattr("playground.versions.service.MAX_BYTES", store.path(KEY).stat().st_size + 10)
     with pytest.raises(OSError, match="more than"):
         store.record(KEY, prompt("two"), "sent")
     assert systems(VersionStore(tmp_path)) == ["one"]

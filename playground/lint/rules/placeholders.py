@@ -104,7 +104,7 @@ def _unset(facts: PromptFacts) -> Iterator[Finding]:
         )
 
 
-RULE = LintRule(
+PLACEHOLDERS = LintRule(
     "placeholder-unfilled",
     "Fill in every placeholder",
     "Placeholders of other template languages are not replaced; the model reads them as text.",

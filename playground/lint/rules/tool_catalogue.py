@@ -1,15 +1,247 @@
-"""Rules about the whole tool catalogue: its size per turn, duplicate schemas, unused tools."""
+"""Rules about tools: size of the catalogue, duplicate schemas, unused tools, and their names and descriptions."""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 
-from playground.lint.edits import without_tools
 from playground.lint.model import Evidence, Finding, FindingPlace, Fix, GuideSource, LintRule
 from playground.lint.prompt_facts import PromptFacts
-from playground.lint.tool_catalogue import SchemaNode, parameters
-from playground.prompt.document import Document, Json
+from playground.lint.reorder import with_system_line, with_tool, without_tools
+from playground.lint.sentences import sentences
+from playground.lint.tool_catalogue import SchemaNode, description, edited, parameters
+from playground.prompt.document import Document, Json, Tool
+from playground.prompt.field_errors import Path
+
+MUCH = 48
+"""≈ tokens in one tool that are worth a warning: they are sent in every turn."""
+LONG_SENTENCE, LONG_PARAMETER = 60, 32
+"""≈ tokens: a sentence of intent is shorter, and so is what a parameter needs."""
+
+_DESCRIPTION: Path = ("function", "description")
+_MARK = re.compile(
+    r"\b(?:e\.g\.|for example|for instance|examples?\s*:|por ejemplo|p\. ?ej\.|par exemple|p\. ?ex\.|zum beispiel|"
+    r"z\. ?b\.|beispiele?\s*:|por exemplo|exemplos?\s*:|ejemplos?\s*:|exemples?\s*:|ad esempio|esempi?o?\s*:|"
+    r"bijvoorbeeld|bijv\.|na przykład|np\.|"
+    r"misalnya|contohnya|örneğin|ví dụ|например|напр\.|наприклад)|उदाहरण|উদাহরণ|"
+    r"எடுத்துக்காட்ட|உதாரண|ఉదాహరణ|"
+    r"ಉದಾಹರಣ|ഉദാഹരണ|ઉદાહરણ|ਉਦਾਹਰਨ|مثال|مثلا|לדוגמ|例如|比如|例えば|例：|예:|예를 들어|เช่น|παράδειγμα",
+    re.IGNORECASE,
+)
+"""What begins an example in a description."""
+_KEYS = ("example", "examples")
+
+
+def _descriptions(facts: PromptFacts) -> Iterator[Finding]:
+    for index, tool in enumerate(facts.document.tools):
+        text = description(tool)
+        spans = sentences(text)
+        total = facts.tokens(text)
+        if len(spans) > 1:
+            yield _shorter(facts, index, tool, {_DESCRIPTION: text[slice(*spans[0])]}, spans[0][1])
+        elif total > LONG_SENTENCE:
+            yield Finding(
+                "hint",
+                f"{tool.name}: a long description",
+                "Its one sentence is long, and is input on every turn.",
+                evidence=(Evidence("description per turn", total), _price(facts, total)),
+                places=(_place(index, tool, _DESCRIPTION),),
+                tokens=total,
+                dollars=facts.cached_dollars(total),
+                subject=tool.name,
+            )
+
+
+def _shorter(facts: PromptFacts, index: int, tool: Tool, changes: Mapping[Path, Json], end: int) -> Finding:
+    text = description(tool)
+    saved = facts.tokens(text) - facts.tokens(text[:end])
+    after = with_tool(facts.document, index, edited(tool, changes))
+    return Finding(
+        "warning" if saved >= MUCH else "hint",
+        f"{tool.name}: a description of more than one sentence",
+        "One sentence of intent is enough for the model to choose a tool; how to use it belongs in the system prompt, "
+        "once.",
+        evidence=(Evidence("beyond the first sentence, per turn", saved), _price(facts, saved)),
+        places=(_place(index, tool, _DESCRIPTION, end, len(text)),),
+        fix=Fix("Keep the first sentence", after) if facts.tokens(text[:end]) <= LONG_SENTENCE else None,
+        tokens=saved,
+        dollars=facts.cached_dollars(saved),
+        subject=tool.name,
+    )
+
+
+def _long_parameters(facts: PromptFacts) -> Iterator[Finding]:
+    for index, tool in enumerate(facts.document.tools):
+        found = [(n, s) for n in parameters(tool) if n.description and (s := _excess(facts, n.description)) is not None]
+        if not found:
+            continue
+        saved = sum(facts.tokens(node.description[end:]) for node, end in found)
+        changes: dict[Path, Json] = {
+            (*node.path, "description"): node.description[:end].rstrip()
+            for node, end in found
+            if end < len(node.description) and _excess(facts, node.description[:end].rstrip()) is None
+        }
+        whole = len(changes) == len(found)
+        yield Finding(
+            "warning" if saved >= MUCH else "hint",
+            f"{tool.name}: long parameter descriptions",
+            f"{', '.join(node.name for node, _ in found)}: a few words are enough for the model to fill them.",
+            evidence=(Evidence("beyond the first sentence, per turn", saved), _price(facts, saved)),
+            places=tuple(_place(index, tool, (*n.path, "description"), e, len(n.description)) for n, e in found),
+            fix=Fix("Keep the first sentences", with_tool(facts.document, index, edited(tool, changes)))
+            if whole
+            else None,
+            tokens=saved,
+            dollars=facts.cached_dollars(saved),
+            subject=tool.name,
+        )
+
+
+def _excess(facts: PromptFacts, text: str) -> int | None:
+    """Return the end of the first sentence if the description is too long; None otherwise."""
+    if facts.tokens(text) <= LONG_PARAMETER:
+        return None
+    return sentences(text)[0][1]
+
+
+def _undescribed(facts: PromptFacts) -> Iterator[Finding]:
+    for index, tool in enumerate(facts.document.tools):
+        bare = [n for n in parameters(tool) if not n.description and not _says_itself(n.schema)]
+        places = [_place(index, tool, n.path) for n in bare]
+        names = [n.name for n in bare]
+        if not description(tool):
+            places.insert(0, _place(index, tool, _DESCRIPTION))
+            names.insert(0, "the tool itself")
+        if places:
+            yield Finding(
+                "hint",
+                f"{tool.name}: without description",
+                f"{', '.join(names)}: the model sees only the name. A few words each are enough.",
+                evidence=(Evidence("without description", len(names), "count", "counted"),),
+                places=tuple(places),
+                subject=tool.name,
+            )
+
+
+def _says_itself(schema: Mapping[str, Json]) -> bool:
+    """Return whether its values are self-explanatory: an enum, a constant, or an object with described fields."""
+    return any(key in schema for key in ("enum", "const", "properties", "$ref", "title")) or (
+        isinstance(schema.get("items"), dict) and _says_itself(schema["items"])  # type: ignore[arg-type]  # a dict
+    )
+
+
+def _examples(facts: PromptFacts) -> Iterator[Finding]:
+    for index, tool in enumerate(facts.document.tools):
+        if "xample" not in tool.json_text and not _MARK.search(tool.json_text):
+            continue
+        changes, lines, places = _without_examples(index, tool)
+        if not places:
+            continue
+        tokens = facts.tokens("\n".join(lines))
+        moved = with_tool(facts.document, index, edited(tool, changes))
+        yield Finding(
+            "hint",
+            f"{tool.name}: examples inside the definition",
+            "Examples belong in the system prompt: one line there serves all tools, and the catalogue stays short.",
+            evidence=(Evidence("examples per turn", tokens), _price(facts, tokens)),
+            places=tuple(places),
+            fix=Fix("Move them into the system prompt", with_system_line(moved, "\n".join(lines))),
+            tokens=tokens,
+            dollars=facts.cached_dollars(tokens),
+            subject=tool.name,
+        )
+
+
+def _without_examples(index: int, tool: Tool) -> tuple[dict[Path, Json], list[str], list[FindingPlace]]:
+    """Return the edits, the lines for the system prompt, and the positions of the examples."""
+    changes: dict[Path, Json] = {}
+    lines, places = [], []
+    texts = [("", _DESCRIPTION, description(tool))]
+    for node in parameters(tool):
+        texts.append((f".{node.name}", (*node.path, "description"), node.description))
+        for key in _KEYS:
+            if key in node.schema:
+                changes[(*node.path, key)] = None
+                lines.append(f"{tool.name}.{node.name}: {_shown(node.schema[key])}")
+                places.append(_place(index, tool, (*node.path, key)))
+    for name, path, text in texts:
+        rest, taken = _cut_examples(text)
+        if taken:
+            # A description that was all example leaves its name: an empty one would say nothing.
+            changes[path] = rest or None
+            lines += [f"{tool.name}{name}: {text[start:end].strip(' ,;()（）')}" for start, end in taken]
+            places += [_place(index, tool, path, start, end) for start, end in taken]
+    return changes, lines, places
+
+
+def _shown(value: Json) -> str:
+    return ", ".join(str(item) for item in value) if isinstance(value, list) else str(value)
+
+
+def _cut_examples(text: str) -> tuple[str, list[tuple[int, int]]]:
+    """Return the text without its examples, and their spans: a parenthesis, or from the marker to the sentence end."""
+    taken: list[tuple[int, int]] = []
+    for match in _MARK.finditer(text):
+        if not taken or match.start() >= taken[-1][1]:
+            taken.append(_extent(text, match.start()))
+    rest, last = "", 0
+    for start, end in taken:
+        rest += text[last:start].rstrip(" ,;:(")
+        last = end
+    return (rest + text[last:]).strip(), taken
+
+
+def _extent(text: str, at: int) -> tuple[int, int]:
+    for opening, closing in ("()", "（）"):
+        opened = text.rfind(opening, 0, at)
+        if opened >= 0 and closing not in text[opened:at]:
+            closed = text.find(closing, at)
+            return opened, closed + 1 if closed >= 0 else len(text)
+    end = next((end for start, end in sentences(text) if start <= at < end), len(text))
+    ends = end - 1 if text[end - 1] in ".。।!?" and at > 0 and text[:at].strip() else end
+    begins = next((start for start, e in sentences(text) if start <= at < e), 0)
+    return (begins, end) if begins == at else (at, ends)
+
+
+def _place(index: int, tool: Tool, path: Path, start: int | None = None, end: int | None = None) -> FindingPlace:
+    return FindingPlace(("tools", index, *path), start, end, tool.name)
+
+
+def _price(facts: PromptFacts, tokens: float) -> Evidence:
+    return Evidence("per 1,000 turns at the cached rate", facts.cached_dollars(tokens), "dollars")
+
+
+_GUIDE_SECTION = "Tools and the filler phrase"
+_REASON = "Every description and schema is input on every turn, whether its tool is called or not."
+DESCRIPTIONS = LintRule(
+    "tool-description",
+    "Give each tool one sentence of intent",
+    _REASON,
+    GuideSource(_GUIDE_SECTION, "One sentence of intent per tool."),
+    _descriptions,
+)
+LONG_PARAMETERS = LintRule(
+    "tool-parameter-long",
+    "Keep parameter descriptions short",
+    _REASON,
+    GuideSource(_GUIDE_SECTION, "Short parameter descriptions."),
+    _long_parameters,
+)
+UNDESCRIBED = LintRule(
+    "tool-undescribed",
+    "Describe every tool and parameter in a few words",
+    "The model guesses the meaning of an undescribed parameter from its name.",
+    GuideSource(_GUIDE_SECTION, "One sentence of intent per tool, and short parameter descriptions."),
+    _undescribed,
+)
+EXAMPLES = LintRule(
+    "tool-examples",
+    "Keep examples out of tool definitions",
+    _REASON,
+    GuideSource(_GUIDE_SECTION, "Examples belong in the system prompt."),
+    _examples,
+)
 
 
 def _speak(facts: PromptFacts) -> Iterator[Finding]:
@@ -25,7 +257,7 @@ def _speak(facts: PromptFacts) -> Iterator[Finding]:
     )
 
 
-RULE = LintRule(
+ORDER = LintRule(
     "empty-tools",
     "Omit the empty tools field",
     "An empty list can be refused, and it changes the text that the cache compares.",

@@ -8,8 +8,7 @@ import re
 from playground.prompt.field_errors import FieldError, InputError
 from playground.prompt.files import MAX_FILE_BYTES, OpenedPrompt, parse
 from playground.prompt.import_formats.api_bodies import open_json, open_json_lines
-from playground.prompt.import_formats.curl import ReadFile, open_curl, refuse_files
-from playground.prompt.import_formats.snippets import CALL, open_snippet
+from playground.prompt.import_formats.snippets import CALL, ReadFile, open_curl, open_snippet, refuse_files
 from playground.prompt.import_formats.yaml_files import open_yaml
 from playground.prompt.json_bounds import JsonBoundsError, json_lines, loads
 

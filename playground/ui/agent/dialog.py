@@ -10,10 +10,9 @@ from PySide6.QtCore import QTimer, Signal
 from PySide6.QtWidgets import QWidget
 
 from playground.agent.conversation import Conversation, Turn
-from playground.agent.events import AgentLoopEnded, CallEnded, Happening, TurnEnded, TurnStarted
+from playground.agent.events import AgentLoopEnded, CallEnded, Happening, TurnEnded, TurnStarted, measured
 from playground.agent.loop import AgentLoop
 from playground.agent.service import AgentService, see_through
-from playground.agent.timing import measured
 from playground.agent.tool_mocks import ToolMocks
 from playground.prompt.document import Document, Message
 from playground.prompt.field_errors import InputError

@@ -2,16 +2,200 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 from PySide6.QtCore import Signal
-from PySide6.QtWidgets import QListWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import (
+    QComboBox,
+    QDoubleSpinBox,
+    QHBoxLayout,
+    QLabel,
+    QListWidget,
+    QPlainTextEdit,
+    QVBoxLayout,
+    QWidget,
+)
 
-from playground.agent.tool_mocks import ToolMock, ToolMocks
+from playground.agent.tool_mock_files import dump, load
+from playground.agent.tool_mocks import (
+    ASK,
+    Delay,
+    FixedDelay,
+    NormalDelay,
+    ReplyKind,
+    ToolMock,
+    ToolMocks,
+    UniformDelay,
+)
 from playground.prompt.document import Document
-from playground.ui.agent.tool_mock_form import KINDS, NOTHING_SAID, AnswerForm
-from playground.ui.theme import GRID
+from playground.prompt.field_errors import FieldError, InputError
+from playground.ui.stylesheet import restyle
+from playground.ui.theme import GRID, mono_font
+from playground.ui.widgets.form import padded
 from playground.ui.widgets.notice import words
+
+KINDS: dict[ReplyKind, tuple[str, str]] = {
+    "ask": ("ask me", "What you will be told when the run waits for you (may be empty)"),
+    "fixed": ("this text", '{"balance": 412}'),
+    "template": ("a template", '{"account": "{{account}}", "balance": 412}'),
+    "error": ("an error", "The account is locked."),
+    "http": ("an address of mine", "http://localhost:8000/balance"),
+    "mcp": ("a tool server", "python my_server.py, or http://localhost:8000/mcp"),
+}
+DELAYS = ("at once", "always", "between", "around")
+CASES_HINT = '[{"when": {"account": "AC-*"}, "reply": {"kind": "fixed", "text": "…"}}]'
+_TOOL = "tool"
+
+
+class AnswerForm(QWidget):
+    """Emits the whole mock if the input is valid; shows the error below the fields otherwise."""
+
+    changed = Signal(object)
+    """Emitted with a ToolMock."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._showing = False
+        self.kind = QComboBox()
+        for label, _ in KINDS.values():
+            self.kind.addItem(label)
+        self.kind.setAccessibleName("What a call returns")
+        self.text = QPlainTextEdit()
+        self.text.setAccessibleName("The result, template, error, address or question")
+        self.delay = QComboBox()
+        self.delay.addItems(list(DELAYS))
+        self.delay.setAccessibleName("How long it takes")
+        self.first, self.second = _milliseconds("Milliseconds"), _milliseconds("Milliseconds, the second figure")
+        self.between = QLabel("and")
+        self.cases = QPlainTextEdit()
+        self.cases.setAccessibleName("Other answers by argument pattern, as JSON")
+        self.cases.setPlaceholderText(CASES_HINT)
+        self.wrong = words("", "failure")
+        self.wrong.hide()
+        for edit in (self.text, self.cases):
+            edit.setFont(mono_font(12))
+            edit.setTabChangesFocus(True)
+            edit.textChanged.connect(self._typed)
+        for box in (self.kind, self.delay):
+            box.currentIndexChanged.connect(self._typed)
+        for number in (self.first, self.second):
+            number.valueChanged.connect(self._typed)
+        self._lay_out()
+
+    def _lay_out(self) -> None:
+        returns = QHBoxLayout()
+        returns.addWidget(QLabel("Returns"))
+        returns.addWidget(self.kind, 1)
+        takes = QHBoxLayout()
+        takes.addWidget(QLabel("Takes"))
+        for widget in (self.delay, self.first, self.between, self.second):
+            takes.addWidget(widget)
+        takes.addStretch(1)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(GRID)
+        column.addLayout(returns)
+        column.addWidget(self.text, 2)
+        column.addLayout(takes)
+        column.addWidget(words("By argument pattern, the first that fits (JSON, may be empty)", "muted"))
+        column.addWidget(self.cases, 1)
+        column.addWidget(self.wrong)
+
+    def show_answer(self, answer: ToolMock) -> None:
+        """Show a tool's mock."""
+        self._showing = True
+        reply = answer.otherwise
+        self.kind.setCurrentIndex(list(KINDS).index(reply.kind))
+        self.text.setPlainText(reply.text)
+        self._show_delay(reply.delay)
+        cases = json.loads(dump(ToolMocks({_TOOL: answer})))["tools"][_TOOL].get("cases", [])
+        self.cases.setPlainText(json.dumps(cases, ensure_ascii=False, indent=1) if cases else "")
+        self._showing = False
+        self._say(None)
+        self._fit()
+
+    def _show_delay(self, delay: Delay) -> None:
+        match delay:
+            case FixedDelay(ms=ms):
+                kind, first, second = ("always" if ms else "at once"), ms, 0.0
+            case UniformDelay(low_ms=low, high_ms=high):
+                kind, first, second = "between", low, high
+            case NormalDelay(mean_ms=mean, deviation_ms=deviation):
+                kind, first, second = "around", mean, deviation
+        self.delay.setCurrentText(kind)
+        self.first.setValue(first)
+        self.second.setValue(second)
+
+    def _fit(self) -> None:
+        kind = list(KINDS)[self.kind.currentIndex()]
+        self.text.setPlaceholderText(KINDS[kind][1])
+        delay = self.delay.currentText()
+        self.first.setVisible(delay != "at once")
+        self.second.setVisible(delay in ("between", "around"))
+        self.between.setVisible(delay in ("between", "around"))
+        self.between.setText("and" if delay == "between" else "give or take")
+
+    def answer(self) -> ToolMock:
+        """Return the mock in the form. Raises InputError with every invalid field."""
+        kind = list(KINDS)[self.kind.currentIndex()]
+        reply: dict[str, object] = {"kind": kind, "text": self.text.toPlainText()}
+        if (delay := self._delay()) is not None:
+            reply["delay"] = delay
+        try:
+            cases = json.loads(self.cases.toPlainText().strip() or "[]")
+        except (ValueError, RecursionError) as error:
+            raise InputError(FieldError(("cases",), f"this is not JSON: {error}.")) from None
+        book = {
+            **json.loads(dump(ToolMocks())),
+            "tools": {_TOOL: {"otherwise": reply, "cases": cases}},
+        }
+        return load(json.dumps(book)).tools[_TOOL]
+
+    def _delay(self) -> dict[str, object] | None:
+        first, second = self.first.value(), self.second.value()
+        return {
+            "always": {"kind": "fixed", "ms": first},
+            "between": {"kind": "uniform", "low_ms": first, "high_ms": second},
+            "around": {"kind": "normal", "mean_ms": first, "deviation_ms": second},
+        }.get(self.delay.currentText())
+
+    def _typed(self, *_: object) -> None:
+        if self._showing:
+            return
+        self._fit()
+        try:
+            answer = self.answer()
+        except InputError as bad:
+            self._say(bad)
+            return
+        self._say(None)
+        self.changed.emit(answer)
+
+    def _say(self, bad: InputError | None) -> None:
+        sentences = [_short(str(problem)) for problem in bad.problems] if bad is not None else []
+        self.wrong.setText("\n".join([*sentences, "The last valid value is kept."]) if sentences else "")
+        self.wrong.setVisible(bool(sentences))
+        self.cases.setProperty("bad", "true" if any("cases" in one for one in sentences) else "false")
+        restyle(self.cases)
+
+
+def _short(sentence: str) -> str:
+    return sentence.replace(f"tools.{_TOOL}.", "").replace("otherwise.", "")
+
+
+def _milliseconds(name: str) -> QDoubleSpinBox:
+    box = padded(QDoubleSpinBox())
+    box.setRange(0, 600_000)
+    box.setDecimals(0)
+    box.setSuffix(" ms")
+    box.setKeyboardTracking(False)
+    box.setAccessibleName(name)
+    return box
+
+
+NOTHING_SAID = ToolMock(ASK)
+"""Default mock of a tool without one: ask the user."""
 
 
 class AnswersPane(QWidget):

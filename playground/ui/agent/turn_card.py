@@ -9,7 +9,7 @@ from playground.agent.conversation import Result, Turn
 from playground.prompt.document import ToolCall
 from playground.ui.agent.labels import outcome, pretty, result_words
 from playground.ui.theme import GRID, mono_font
-from playground.ui.widgets.copy_button import CopyButton
+from playground.ui.widgets.id_label import CopyButton
 from playground.ui.widgets.notice import words
 
 

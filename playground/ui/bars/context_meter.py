@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QPoint, QRectF, QSize, Qt
 from PySide6.QtGui import QBrush, QFontMetricsF, QPainter, QPaintEvent, QPen
-from PySide6.QtWidgets import QAbstractButton, QSizePolicy
+from PySide6.QtWidgets import QAbstractButton, QDialog, QGridLayout, QLabel, QSizePolicy
 
 from playground.ui.theme import GRID, Theme, current_theme, ui_font
 
 if TYPE_CHECKING:
     from playground.prefix_cache.composition import Composition
+
 
 BAR_PX = 4
 BAR_WIDTH_PX = 56
@@ -91,7 +92,6 @@ class ContextMeter(QAbstractButton):
         if self._parts is None:
             return
         # Imported here: the first frame shows no table.
-        from playground.ui.bars.context_table import ContextTable
 
         popup = ContextTable(self._parts, self)
         popup.move(self.mapToGlobal(QPoint(0, self.height() + 2)))
@@ -146,3 +146,45 @@ def left_words(parts: Composition) -> str:
     if parts.left < 0:
         return f"≈ {-parts.left:,.0f} tokens too many: the server will refuse this{source}"
     return f"≈ {parts.left:,.0f} tokens left{source}"
+
+
+_MEANINGS = {
+    "tools": "the catalogue, sent on every turn",
+    "system": "system messages",
+    "history": "turns before this one",
+    "rest": "this turn's question and all after it",
+    "max_tokens": "kept for the answer",
+}
+
+
+class ContextTable(QDialog):
+    """The parts with their meanings."""
+
+    def __init__(self, parts: Composition, parent: ContextMeter) -> None:
+        super().__init__(parent, Qt.WindowType.Popup)
+        self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        self.setProperty("look", "popup")
+        self.setWindowTitle("Context")
+        self.setAccessibleName("What the context holds")
+        self.setAccessibleDescription(parent.words)
+        grid = QGridLayout(self)
+        grid.setContentsMargins(GRID * 2, GRID + 4, GRID * 2, GRID + 4)
+        grid.setHorizontalSpacing(GRID * 2)
+        for row, (name, amount) in enumerate(parts.parts):
+            text = amount_words(name, amount) if amount or name != "max_tokens" else "not set"
+            for column, (words, tone) in enumerate(((name, ""), (text, ""), (_MEANINGS[name], "muted"))):
+                grid.addWidget(_label(words, tone, right=column == 1), row, column)
+        last = _label(left_words(parts), "failure" if parts.over else "strong")
+        grid.addWidget(last, len(parts.parts), 0, 1, 3)
+        limit = f"Input and output together are at most {parts.room:,} tokens. " if parts.room else ""
+        note = f"{limit}≈ is this program's estimate."
+        grid.addWidget(_label(note, "muted"), len(parts.parts) + 1, 0, 1, 3)
+
+
+def _label(text: str, tone: str, *, right: bool = False) -> QLabel:
+    label = QLabel(text)
+    label.setFont(ui_font(13, tabular=True))
+    label.setProperty("tone", tone)
+    if right:
+        label.setAlignment(Qt.AlignmentFlag.AlignRight)
+    return label

@@ -18,7 +18,7 @@ from playground.prompt.document import Json
 from playground.storage.settings import Settings
 from playground.ui.theme import GRID, current_theme
 from playground.ui.widgets.icons import ICON_PX, icon
-from playground.ui.widgets.plain_tip import plain_tip
+from playground.ui.widgets.plain_table import plain_tip
 
 if TYPE_CHECKING:
     from playground.tasks import Tasks

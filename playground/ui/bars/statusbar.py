@@ -10,10 +10,10 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QSizePolicy
 from playground.client.endpoint import PlanLimits
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID
-from playground.ui.widgets.plain_tip import plain_tip
+from playground.ui.widgets.plain_table import plain_tip
 
 if TYPE_CHECKING:
-    from playground.client.rate_limiter import Load
+    from playground.client.retry import Load
     from playground.requestlog.recovery import RecoveryProgress
 
 HEIGHT_PX = 24

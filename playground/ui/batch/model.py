@@ -19,7 +19,7 @@ from playground.experiments.batch_lines import (
 )
 from playground.export.terminal import visible_line
 from playground.runs.metrics import UNKNOWN, Figure, dollars, whole_seconds
-from playground.ui.widgets.plain_tip import plain_tip
+from playground.ui.widgets.plain_table import plain_tip
 
 Index = QModelIndex | QPersistentModelIndex
 FIGURES = frozenset(("row", "in", "cost"))

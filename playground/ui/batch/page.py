@@ -23,7 +23,6 @@ from PySide6.QtWidgets import (
 
 from playground.experiments.batch_results import BatchTotals
 from playground.runs.metrics import dollars, percent
-from playground.ui.bars.banner import SlimBar
 from playground.ui.batch.model import BatchModel
 from playground.ui.batch.setup import BatchSetup
 from playground.ui.batch.table import BatchTable
@@ -31,7 +30,7 @@ from playground.ui.batch.widgets import DETAIL_PX, BatchBar, BatchDetail
 from playground.ui.theme import GRID
 from playground.ui.widgets.elided_label import ElidedLabel
 from playground.ui.widgets.icons import set_icon
-from playground.ui.widgets.notice import words
+from playground.ui.widgets.notice import SlimBar, words
 
 FILTER_MS = 150
 QUICK = (("All", ""), ("Failed", "status:failed"), ("Prefix cold", "prefix:cold"))

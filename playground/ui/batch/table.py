@@ -17,8 +17,8 @@ from PySide6.QtWidgets import (
 from playground.experiments.batch_lines import BatchLine
 from playground.ui.batch.model import FIGURES, BatchColumn, BatchModel
 from playground.ui.theme import current_theme, mono_font, ui_font
-from playground.ui.widgets.copy_button import copy_text
 from playground.ui.widgets.icons import icon
+from playground.ui.widgets.id_label import copy_text
 from playground.ui.widgets.plain_table import set_up_rows
 
 ROW_PX = 24

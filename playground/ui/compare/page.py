@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from PySide6.QtCore import Qt, Signal
 from PySide6.QtGui import QShowEvent
 from PySide6.QtWidgets import (
     QCheckBox,
     QComboBox,
+    QDialog,
+    QDialogButtonBox,
     QFrame,
     QGridLayout,
     QHBoxLayout,
@@ -24,7 +27,8 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from playground.experiments.comparison import LETTERS, MOST_RUNS, Prefix
+from playground.client.endpoint import Endpoint
+from playground.experiments.comparison import LETTERS, MOST_RUNS, Prefix, Variant
 from playground.experiments.comparison_report import (
     CACHE_STARTS,
     ORDERS,
@@ -33,16 +37,70 @@ from playground.experiments.comparison_report import (
     prefix_text,
     summary,
 )
-from playground.ui.bars.banner import SlimBar
 from playground.ui.compare.column import ColumnView
 from playground.ui.panes.inspector.bars import Bar, BarPiece
+from playground.ui.panes.prompt.pane import PromptPane
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, Theme, mono_font
 from playground.ui.widgets.elided_label import ElidedLabel
 from playground.ui.widgets.form import padded
 from playground.ui.widgets.icons import set_icon
-from playground.ui.widgets.notice import words
+from playground.ui.widgets.notice import SlimBar, words
 from playground.ui.widgets.plain_table import fill_table, plain_table
+
+
+class VariantDialog(QDialog):
+    """Cancel changes nothing."""
+
+    chosen = Signal(object)
+    """The edited Variant."""
+
+    def __init__(
+        self, theme: Theme, letter: str, variant: Variant, endpoints: Sequence[Endpoint], parent: QWidget | None = None
+    ) -> None:
+        super().__init__(parent)
+        self.setWindowTitle(f"Edit column {letter}")
+        self._endpoints = {endpoint.id: endpoint for endpoint in endpoints}
+        self.name = QLineEdit(variant.document.name)
+        self.name.setAccessibleName("Name of the column")
+        self.endpoint = QComboBox()
+        self.endpoint.setAccessibleName("Endpoint")
+        for endpoint in endpoints:
+            self.endpoint.addItem(endpoint.name, endpoint.id)
+        self.endpoint.setCurrentIndex(max(self.endpoint.findData(variant.endpoint.id), 0))
+        self.model = QLineEdit(variant.endpoint.model)
+        self.model.setAccessibleName("Model")
+        self.endpoint.activated.connect(lambda _index: self.model.setText(self._endpoint().model))
+        self.pane = PromptPane(theme)
+        self.pane.set_document(variant.document)
+        self.pane.set_model(variant.endpoint.model)
+        self.pane.complete()
+        self.model.textChanged.connect(self.pane.set_model)
+        buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Ok | QDialogButtonBox.StandardButton.Cancel)
+        buttons.accepted.connect(self._accept)
+        buttons.rejected.connect(self.reject)
+        row = QHBoxLayout()
+        row.setSpacing(GRID)
+        for label, field in (("Name", self.name), ("Endpoint", self.endpoint), ("Model", self.model)):
+            row.addWidget(QLabel(label))
+            row.addWidget(field, 1)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(GRID * 2, GRID * 2, GRID * 2, GRID * 2)
+        column.addLayout(row)
+        column.addWidget(self.pane, 1)
+        column.addWidget(buttons)
+        self.resize(900, 640)
+
+    def _endpoint(self) -> Endpoint:
+        return self._endpoints[self.endpoint.currentData()]
+
+    def _accept(self) -> None:
+        endpoint = self._endpoint()
+        model = self.model.text().strip() or endpoint.model
+        document = replace(self.pane.document(), name=self.name.text().strip())
+        self.chosen.emit(Variant(document, replace(endpoint, model=model)))
+        self.accept()
+
 
 _ORDER_LABELS = {"together": "All together", "forward": "A first", "backward": "A last"}
 _START_LABELS = {"as_is": "Cache unchanged", "cold": "All cold", "warm": "All warm first"}

@@ -16,7 +16,7 @@ from playground.services import AppServices
 from playground.storage.paths import write_shared
 from playground.ui.controllers.files import FILTER, SUFFIX, Files
 from playground.ui.controllers.voice import VoiceController
-from playground.ui.widgets.copy_button import copy_text
+from playground.ui.widgets.id_label import copy_text
 
 if TYPE_CHECKING:
     from playground.agent.service import AgentService
@@ -144,7 +144,7 @@ class Chaining(QObject):
             self.trouble.emit(f"{path} cannot be written: {error.strerror or error}.")
 
     def _copy_code(self, document: Document, book: ToolMocks, limit: int) -> None:
-        from playground.export.agent_snippet import as_loop
+        from playground.export.snippets import as_loop
 
         endpoint = self._workspace.endpoint
         try:

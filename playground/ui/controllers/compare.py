@@ -17,13 +17,12 @@ from playground.experiments.comparison_session import ColumnSlot, ComparisonSess
 from playground.export.comparison import table_text
 from playground.prompt.document import Document
 from playground.ui.compare.column import ColumnView
-from playground.ui.compare.editor import VariantDialog
 from playground.ui.compare.files import CompareFiles
-from playground.ui.compare.page import ComparePage, CompareTools
+from playground.ui.compare.page import ComparePage, CompareTools, VariantDialog
 from playground.ui.compare.painter import ColumnPainter
 from playground.ui.modes import ModeView
 from playground.ui.theme import Theme
-from playground.ui.widgets.copy_button import copy_text
+from playground.ui.widgets.id_label import copy_text
 
 if TYPE_CHECKING:
     from playground.experiments.batch_rows import BatchRow

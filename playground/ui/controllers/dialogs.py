@@ -149,22 +149,22 @@ class DialogController(QObject):
         else:
             self.trouble.emit(f"Exported to {path.name}. Keys are masked; prompt and answer are in it.")
 
-    def mend_dialog(self, prompt: PromptPane, advice: tuple[Finding, ...]) -> None:
-        """Ways to mend the prompt; one that is chosen is one step of its history."""
-        from playground.lint.rewrite_preview import Option, options
+    def rewrite_dialog(self, prompt: PromptPane, advice: tuple[Finding, ...]) -> None:
+        """Ways to fix the prompt; one that is chosen is one step of its history."""
+        from playground.lint.reorder import Option, options
 
         document = prompt.document()
         found = options(document, advice)
         if not found:
             self.trouble.emit("No automatic fix is available for this prompt.")
             return
-        from playground.ui.dialogs.rewrite import MendDialog
+        from playground.ui.dialogs.rewrite import RewriteDialog
 
         def apply(option: Option) -> None:
             if prompt.document() is document:
                 prompt.set_document(option.after, undoable=True, label=option.title)
 
-        dialog = MendDialog(self._appearance.theme, document, found, self._workspace.effect, self._window)
+        dialog = RewriteDialog(self._appearance.theme, document, found, self._workspace.effect, self._window)
         dialog.chosen.connect(apply)
         dialog.open()
 
@@ -422,7 +422,7 @@ class DialogController(QObject):
 
     def about(self) -> None:
         """Open the versions of the program and its parts."""
-        from playground.ui.dialogs.about import AboutDialog
+        from playground.ui.dialogs.guide import AboutDialog
 
         self._open(AboutDialog(self._workspace.folder, self._window))
 

@@ -466,7 +466,7 @@ class Files(QObject):
     async def compare(self) -> None:
         """Show the differences between the file on disk and the prompt."""
         # Imported here: rarely needed.
-        from playground.ui.dialogs.file_changes import FileChangesDialog
+        from playground.ui.dialogs.consent import FileChangesDialog
 
         path = self.file.path
         read = await self._read(path) if path is not None else None

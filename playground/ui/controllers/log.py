@@ -2,29 +2,128 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from PySide6.QtCore import QObject, QTimer, Signal
+from PySide6.QtCore import QObject, QPoint, Qt, QTimer, Signal
 from PySide6.QtGui import QActionGroup
-from PySide6.QtWidgets import QInputDialog, QMenu, QWidget
+from PySide6.QtWidgets import QHeaderView, QInputDialog, QMenu, QWidget
 
-from playground.runs.output_estimate import received_tokens
+from playground.runs.metrics import received_tokens
 from playground.runs.run import Run
 from playground.services import AppServices
 from playground.storage.settings import Settings
-from playground.ui.panes.log.column_layout import Layout
+from playground.ui.panes.log.columns import COLUMNS
 from playground.ui.panes.log.details import LiveRequests
 from playground.ui.panes.log.filter_line import FilterLine
 from playground.ui.panes.log.pane import LogPane
-from playground.ui.theme import Theme
+from playground.ui.theme import Theme, scaled, zoom_factor
 
 if TYPE_CHECKING:
     from playground.requestlog.log import RequestLog
     from playground.ui.controllers.log_actions import LogWork
+
+
+KEEP_MS = 400
+"""After the last drag of a column's edge."""
+
+
+class ColumnLayout(QObject):
+    """Layout of one header. Calls `keep` with the serialised layout after each change; "" is the default layout."""
+
+    def __init__(self, header: QHeaderView, keep: Callable[[str], object]) -> None:
+        super().__init__(header)
+        self._header, self._keep = header, keep
+        self._settling = False
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(KEEP_MS)
+        self._timer.timeout.connect(lambda: self._keep(self.text()))
+        header.setSectionsMovable(True)
+        header.setStretchLastSection(True)
+        header.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
+        header.customContextMenuRequested.connect(lambda place: self.menu().popup(header.mapToGlobal(QPoint(place))))
+        self.reset()
+        header.sectionMoved.connect(lambda *_: self._changed())
+        header.sectionResized.connect(lambda *_: self._changed())
+
+    def reset(self) -> None:
+        """Restore the default layout."""
+        self._header.setProperty("zoomApplied", zoom_factor())
+        self._settling = True
+        for number, column in enumerate(COLUMNS):
+            self._header.moveSection(self._header.visualIndex(number), number)
+            self._header.setSectionHidden(number, not column.shown)
+            self._header.resizeSection(number, scaled(column.width))
+        self._settling = False
+        self._changed()
+
+    def _changed(self) -> None:
+        if not self._settling:
+            self._timer.start()
+
+    def text(self) -> str:
+        """Return the layout as JSON: [title, width, visible] per column, in visual order; "" for the default layout."""
+        rows = []
+        for place in range(len(COLUMNS)):
+            number = self._header.logicalIndex(place)
+            shown = not self._header.isSectionHidden(number)
+            stretched = not shown or self._is_stretched(number)
+            width = 0 if stretched else round(self._header.sectionSize(number) / zoom_factor())
+            rows.append([COLUMNS[number].title, width or COLUMNS[number].width, shown])
+        made = [[column.title, column.width, column.shown] for column in COLUMNS]
+        return "" if rows == made else json.dumps(rows)
+
+    def _is_stretched(self, number: int) -> bool:
+        visible = [
+            self._header.logicalIndex(place)
+            for place in range(len(COLUMNS))
+            if not self._header.isSectionHidden(self._header.logicalIndex(place))
+        ]
+        return visible[-1:] == [number]
+
+    def restore(self, text: str) -> None:
+        """Apply a serialised layout. Ignores invalid text; columns missing from it follow the listed ones."""
+        try:
+            rows = [(str(title), int(width), bool(shown)) for title, width, shown in json.loads(text or "[]")]
+        except (ValueError, TypeError, OverflowError, RecursionError):
+            return
+        numbers = {column.title: number for number, column in enumerate(COLUMNS)}
+        known = [row for row in rows if row[0] in numbers]
+        if not any(shown for _, _, shown in known):
+            return
+        self._settling = True
+        for place, (title, width, shown) in enumerate(known):
+            number = numbers[title]
+            self._header.moveSection(self._header.visualIndex(number), place)
+            self._header.setSectionHidden(number, not shown)
+            self._header.resizeSection(number, scaled(min(max(width, 40), 2_000)))
+        self._settling = False
+
+    def menu(self) -> QMenu:
+        """Return a menu with one checkable entry per column; the last visible column cannot be hidden."""
+        menu = QMenu(self._header)
+        menu.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        for number, column in enumerate(COLUMNS):
+            action = menu.addAction(column.header)
+            action.setCheckable(True)
+            action.setChecked(not self._header.isSectionHidden(number))
+            action.setToolTip(column.hint)
+            action.toggled.connect(lambda shown, number=number: self.show_column(number, shown))
+        menu.addSeparator()
+        menu.addAction("Reset columns").triggered.connect(lambda _checked: self.reset())
+        return menu
+
+    def show_column(self, number: int, shown: bool) -> None:
+        """Show or hide a column; one always stays."""
+        others = any(not self._header.isSectionHidden(other) for other in range(len(COLUMNS)) if other != number)
+        if shown or others:
+            self._header.setSectionHidden(number, not shown)
+            self._changed()
 
 
 SETTING = "saved_filters"
@@ -140,7 +239,7 @@ class LogPaths(QObject):
         super().__init__(window)
         self._window, self._workspace, self._pane, self._theme = window, workspace, pane, theme
         settings = workspace.settings
-        self.layout = Layout(pane.table.horizontalHeader(), lambda text: settings.set("log_columns", text))
+        self.layout = ColumnLayout(pane.table.horizontalHeader(), lambda text: settings.set("log_columns", text))
         self.layout.restore(settings.text("log_columns"))
         self.filters = SavedFilters(settings, pane.filter_line)
         self._work: LogWork | None = None

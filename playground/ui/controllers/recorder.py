@@ -33,7 +33,7 @@ from playground.ui.recorder.strip import Compared
 from playground.ui.recorder.table import RowCause
 from playground.ui.recorder.tools import RecorderTools
 from playground.ui.theme import Theme
-from playground.ui.widgets.copy_button import copy_text
+from playground.ui.widgets.id_label import copy_text
 
 LOOK_MS = 300
 TYPING_MS, SELECTING_MS = 120, 60

@@ -14,8 +14,8 @@ from playground.prompt.json_bounds import loads
 from playground.recorder.programs import Analysis, RecordedRequest, fresh_tokens
 from playground.requestlog.filter import LogFilter, WordTerm, parse
 from playground.requestlog.records import LogRow, StoredRun
+from playground.runs.record import read_explanation
 from playground.runs.state import ENDED
-from playground.runs.stored_explanation import read_explanation
 from playground.services import AppServices
 from playground.ui.recorder.table import RowCause
 

@@ -17,7 +17,7 @@ from playground.prefix_cache.forecast import ago
 from playground.prompt.document import Document
 from playground.prompt.field_errors import InputError
 from playground.prompt.limits import LimitFinding, check, context_finding
-from playground.runs.expected_reply import asked_in
+from playground.runs.record import asked_in
 from playground.runs.run import Run
 from playground.runs.service import PendingRequest
 from playground.runs.state import RunState

@@ -6,24 +6,96 @@ The first frame shows the prompt; these come right after it, or when something f
 from __future__ import annotations
 
 from datetime import datetime
+from typing import TYPE_CHECKING
 
+from PySide6.QtCore import QObject, QTimer, Signal
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 from playground.export.terminal import visible_line
+from playground.prompt.document import Document
+from playground.prompt.field_errors import FieldError
 from playground.services import AppServices, Recalled
-from playground.ui.bars.banner import SlimBar
 from playground.ui.controllers.dialogs import DialogController
 from playground.ui.controllers.files import Files
-from playground.ui.controllers.lint import Adviser
-from playground.ui.controllers.lint_paths import AdvicePaths
 from playground.ui.controllers.log import LogPaths
 from playground.ui.controllers.request import Requests
+from playground.ui.panes.inspector.lint_section import AdviceSection
 from playground.ui.panes.inspector.pane import InspectorPane
 from playground.ui.panes.log.pane import LogPane
 from playground.ui.panes.prompt.pane import PromptPane
 from playground.ui.panes.prompt.undo import PromptFile
 from playground.ui.panes.response.pane import ResponsePane
 from playground.ui.theme import Theme
+from playground.ui.widgets.notice import SlimBar
+
+if TYPE_CHECKING:
+    from playground.lint.model import Finding
+    from playground.ui.panes.prompt.pane import PromptPane
+
+
+REST_MS = 400
+"""After the last keystroke: advice that came and went with each would be in the way."""
+
+
+class Adviser(QObject):
+    """One a window. Emits the advice with the document it is on."""
+
+    advised = Signal(object, object)
+    """(tuple of Finding, Document)."""
+
+    def __init__(self, workspace: AppServices, prompt: PromptPane) -> None:
+        super().__init__()
+        self._workspace, self._prompt = workspace, prompt
+        self._judging = self._resting = False
+        self._rest = QTimer(self)
+        self._rest.setInterval(REST_MS)
+        self._rest.setSingleShot(True)
+        self._rest.timeout.connect(self._begin)
+        self.advice: tuple[Finding, ...] = ()
+        self.document: Document | None = None
+        """What `advice` is on."""
+
+    def look_soon(self) -> None:
+        """The prompt, the endpoint or a setting has changed. No effect after `rest`."""
+        if not self._resting:
+            self._rest.start()
+
+    def look_again(self) -> None:
+        """The log has something new about the prompt."""
+        self._workspace.adviser.forget()
+        self.look_soon()
+
+    def rest(self) -> None:
+        """Start no further check: tasks that end during the shutdown may still ask for one."""
+        self._resting = True
+        self._rest.stop()
+
+    def dismiss(self, advice: Finding, *, for_good: bool) -> None:
+        """Give it no more: on this prompt, or ever."""
+        self._workspace.adviser.dismiss(advice, None if for_good else self._prompt.document())
+        self._begin()
+
+    def recall(self) -> None:
+        """Give all advice again."""
+        self._workspace.adviser.recall()
+        self._begin()
+
+    def _begin(self) -> None:
+        if self._judging:
+            self.look_soon()
+            return
+        self._judging = True
+        self._workspace.tasks.start(self._judge(self._prompt.document()), "advice")
+
+    async def _judge(self, document: Document) -> None:
+        try:
+            advice = await self._workspace.advice(document)
+        finally:
+            self._judging = False
+        if document is not self._prompt.document():
+            return  # edited meanwhile: the next look is on its way
+        self.advice, self.document = advice, document
+        self.advised.emit(advice, document)
 
 
 class LookingBack:
@@ -91,3 +163,47 @@ class Answers:
         self._theme = theme
         for pane in (self.response, self.inspector, self.log):
             pane.set_theme(theme)
+
+
+class AdvicePaths:
+    """Connects the adviser, which looks when the prompt rests, with everything that shows or uses its advice."""
+
+    def __init__(
+        self,
+        adviser: Adviser,
+        section: AdviceSection,
+        requests: Requests,
+        prompt: PromptPane,
+        files: Files,
+        program: DialogController,
+    ) -> None:
+        self._adviser, self._section, self._prompt = adviser, section, prompt
+        self._files, self._program = files, program
+        prompt.edited.connect(adviser.look_soon)
+        requests.settled.connect(adviser.look_again)
+        adviser.advised.connect(self._show)
+        section.place_requested.connect(self._show_place)
+        section.fix_requested.connect(lambda advice: self._mend((advice,)))
+        section.dismissed.connect(lambda advice, for_good: adviser.dismiss(advice, for_good=for_good))
+        section.guide_requested.connect(self.guide)
+
+    def fix(self) -> None:
+        """Offer to fix all that the adviser has found."""
+        self._mend(self._adviser.advice)
+
+    def guide(self, rule: str = "") -> None:
+        """Open the guide, at a rule if one is given."""
+        dialog = self._program.guide_dialog(rule)
+        dialog.recall_requested.connect(self._adviser.recall)
+        dialog.example_requested.connect(self._files.show_example)
+
+    def _show(self, advice: tuple[Finding, ...], document: Document) -> None:
+        self._section.show_advice(advice)
+        self._prompt.set_advice(advice, document)
+
+    def _show_place(self, advice: Finding) -> None:
+        place = next(place for place in advice.places if place.path)
+        self._prompt.go_to(FieldError(place.path, advice.title, offset=place.start))
+
+    def _mend(self, advice: tuple[Finding, ...]) -> None:
+        self._program.rewrite_dialog(self._prompt, advice)

@@ -24,8 +24,7 @@ from PySide6.QtWidgets import (
 )
 
 from playground.client.endpoint import Endpoint
-from playground.experiments.lab import Lab, LabProgress, Reading, csv_rows, from_json, to_json
-from playground.experiments.lab_findings import findings, sentences
+from playground.experiments.lab import Lab, LabProgress, Reading, csv_rows, findings, from_json, sentences, to_json
 from playground.experiments.lab_plan import PLANS, TITLES, Experiment, LabPlan
 from playground.lint.rules.requests import plan_batch
 from playground.prompt.document import Document

@@ -1,11 +1,46 @@
-"""A question to the user in a window-modal message box that does not block the event loop."""
+"""Questions to the user in window-modal message boxes that do not block the event loop."""
 
 from __future__ import annotations
 
 import asyncio
 
-from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QMessageBox, QWidget
+from PySide6.QtCore import Qt, Signal
+from PySide6.QtWidgets import QDialog, QHBoxLayout, QMessageBox, QPushButton, QVBoxLayout, QWidget
+
+from playground.prompt.diff import DiffRow, changes
+from playground.prompt.document import Document
+from playground.ui.theme import GRID, current_theme
+from playground.ui.widgets.diff_view import DifferenceView
+from playground.ui.widgets.notice import words
+
+
+class FileChangesDialog(QDialog):
+    """Removed lines are on disk only, added lines in the editor only."""
+
+    reload_requested = Signal()
+    keep_requested = Signal()
+
+    def __init__(self, name: str, disk: Document, editor: Document, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setWindowTitle(f"{name}: disk and editor")
+        self.view = DifferenceView(current_theme())
+        self.view.show_rows(changes(disk, editor) or (DiffRow("same", "The prompts are identical."),))
+        column = QVBoxLayout(self)
+        column.setContentsMargins(GRID * 2, GRID * 2, GRID * 2, GRID * 2)
+        column.setSpacing(GRID)
+        column.addWidget(words(f"{name} changed on disk", "strong"))
+        column.addWidget(words("− lines of the file on disk · + lines of the editor", "muted"))
+        column.addWidget(self.view, 1)
+        row = QHBoxLayout()
+        row.addStretch(1)
+        for label, signal in (("Reload", self.reload_requested), ("Keep mine", self.keep_requested), ("Close", None)):
+            button = QPushButton(label)
+            if signal is not None:
+                button.clicked.connect(signal)
+            button.clicked.connect(self.close)
+            row.addWidget(button)
+        column.addLayout(row)
+        self.resize(760, 520)
 
 
 async def asked(parent: QWidget, title: str, sentence: str, agree: str) -> bool:

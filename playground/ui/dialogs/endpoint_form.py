@@ -21,7 +21,7 @@ from playground.client.endpoint import (
     PlanLimits,
     Rates,
 )
-from playground.client.endpoint_presets import PRESETS, EndpointPreset, preset_for
+from playground.client.models import PRESETS, EndpointPreset, preset_for
 from playground.prompt.field_errors import FieldError, InputError
 from playground.ui.theme import GRID
 from playground.ui.widgets.form import Form, padded

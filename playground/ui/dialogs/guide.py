@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
-from PySide6.QtCore import Qt, Signal
+from PySide6.QtCore import Qt, Signal, qVersion
+from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import (
     QDialog,
     QDialogButtonBox,
+    QLabel,
     QListWidget,
     QListWidgetItem,
     QPushButton,
@@ -19,8 +22,41 @@ from PySide6.QtWidgets import (
 from playground.lint.model import Rule
 from playground.lint.rules.registry import RULES
 from playground.prompt.document import Document
-from playground.ui.theme import GRID
+from playground.ui.startup_checks import program_versions
+from playground.ui.theme import GRID, mono_font
+from playground.ui.widgets.id_label import copy_text
 from playground.ui.widgets.notice import words
+
+
+def versions(folder: Path) -> str:
+    """Return the versions as lines of text. Contains no key and no content of a prompt."""
+    lines = [f"{name} {version}" for name, version in program_versions().items()]
+    lines += [f"Qt {qVersion()}, platform plugin {QGuiApplication.platformName()}", f"Data folder {folder}"]
+    return "\n".join(lines)
+
+
+class AboutDialog(QDialog):
+    """Shows the versions; Copy puts them on the clipboard."""
+
+    def __init__(self, folder: Path, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setWindowTitle("About Electron Playground")
+        self.text = versions(folder)
+        title = QLabel("Electron Playground")
+        title.setProperty("tone", "title")
+        shown = words(self.text)
+        shown.setFont(mono_font(12))
+        self.copy = QPushButton("Copy versions")
+        self.copy.clicked.connect(lambda: copy_text(self.text))
+        buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
+        buttons.addButton(self.copy, QDialogButtonBox.ButtonRole.ActionRole)
+        buttons.rejected.connect(self.accept)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(GRID * 2, GRID * 2, GRID * 2, GRID * 2)
+        column.setSpacing(GRID)
+        for widget in (title, shown, buttons):
+            column.addWidget(widget)
+        self.resize(520, self.sizeHint().height())
 
 
 class GuideDialog(QDialog):

@@ -17,7 +17,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from playground.lint.rewrite_preview import Effect, Option
+from playground.lint.reorder import Effect, Option
 from playground.prompt.diff import changes
 from playground.prompt.document import Document
 from playground.runs.metrics import dollars
@@ -26,7 +26,7 @@ from playground.ui.widgets.diff_view import DifferenceView
 from playground.ui.widgets.notice import words
 
 
-class MendDialog(QDialog):
+class RewriteDialog(QDialog):
     """Shows each option; nothing is changed before it is chosen, and then it is one step that Undo takes back."""
 
     chosen = Signal(object)
@@ -41,13 +41,13 @@ class MendDialog(QDialog):
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
-        self.setWindowTitle("Mend the prompt")
+        self.setWindowTitle("Fix the prompt")
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self._before, self._options, self._effect = before, tuple(options), effect
         self.list = QListWidget()
         self.list.setWordWrap(True)
         self.list.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.list.setAccessibleName("Ways to mend")
+        self.list.setAccessibleName("Ways to fix")
         self.list.addItems([option.title for option in options])
         self.why = words("")
         self.difference = DifferenceView(theme)
@@ -114,7 +114,7 @@ class _Figures(QWidget):
             cell.deleteLater()
         self._cells = []
         rows = (
-            ("", "now", "mended"),
+            ("", "now", "fixed"),
             ("the same in every request", f"≈ {before.stable:,.0f}", f"≈ {after.stable:,.0f} tokens"),
             ("forecast for the next one", f"≈ {before.forecast:,.0f}", f"≈ {after.forecast:,.0f} cached"),
             ("whole prompt", f"≈ {before.prompt:,.0f}", f"≈ {after.prompt:,.0f} tokens"),

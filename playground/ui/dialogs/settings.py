@@ -29,8 +29,8 @@ from playground.services import AppServices
 from playground.storage.settings import SETTINGS, Setting, Settings
 from playground.ui.dialogs.consent import asked
 from playground.ui.theme import GRID
-from playground.ui.widgets.copy_button import CopyButton
 from playground.ui.widgets.form import Form, padded
+from playground.ui.widgets.id_label import CopyButton
 from playground.ui.widgets.notice import words
 
 

@@ -22,13 +22,12 @@ from PySide6.QtWidgets import (
 )
 
 from playground.export.redaction import CHOICES, Contents
-from playground.export.ticket import TicketContents, tickets
-from playground.export.ticket_zip import bundle
+from playground.export.ticket import TicketContents, bundle, tickets
 from playground.requestlog.records import StoredRun
 from playground.storage.paths import write_shared
 from playground.storage.settings import Settings
 from playground.ui.theme import GRID, mono_font
-from playground.ui.widgets.copy_button import copy_text
+from playground.ui.widgets.id_label import copy_text
 from playground.ui.widgets.notice import words
 
 REST_MS = 150

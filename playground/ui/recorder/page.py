@@ -23,11 +23,9 @@ from PySide6.QtWidgets import (
 from playground.recorder.programs import Analysis, Figures, Leak, figures
 from playground.requestlog.records import LogRow
 from playground.runs.metrics import dollars, percent, seconds
-from playground.ui.bars.banner import SlimBar
 from playground.ui.panes.log.filter_line import FilterLine
 from playground.ui.panes.log.pane import EmptyPage
-from playground.ui.recorder.bars import TokenBars
-from playground.ui.recorder.connect import ConnectPanel
+from playground.ui.recorder.bars import ConnectPanel, TokenBars
 from playground.ui.recorder.leaks import LeaksPanel
 from playground.ui.recorder.programs import ProgramList
 from playground.ui.recorder.strip import DifferenceStrip
@@ -35,7 +33,7 @@ from playground.ui.recorder.table import RecordedModel, RecordedTable, RowCause
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, Theme
 from playground.ui.widgets.icons import icon_button, set_icon
-from playground.ui.widgets.notice import words
+from playground.ui.widgets.notice import SlimBar, words
 from playground.ui.widgets.tab_bar import PaneTabs
 
 STEPS = """1. Start the Recorder. It forwards requests to the endpoint chosen above, unchanged.

@@ -13,7 +13,7 @@ from playground.recorder.programs import Analysis, Figures, figures
 from playground.requestlog.records import LogRow
 from playground.runs.metrics import percent
 from playground.ui.theme import current_theme, ui_font
-from playground.ui.widgets.plain_tip import plain_tip
+from playground.ui.widgets.plain_table import plain_tip
 
 MAX_CONVERSATIONS = 50
 """Newest conversations listed below a program."""

@@ -12,7 +12,7 @@ from playground.experiments.comparison import Piece
 from playground.recorder.difference import RequestDifference
 from playground.requestlog.records import LogRow
 from playground.runs.metrics import Figure
-from playground.ui.compare.pieces import PieceView
+from playground.ui.compare.column import PieceView
 from playground.ui.theme import GRID, mono_font
 from playground.ui.widgets.elided_label import ElidedLabel
 from playground.ui.widgets.icons import set_icon

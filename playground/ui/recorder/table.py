@@ -44,8 +44,7 @@ from playground.ui.panes.log.details import NOTHING
 from playground.ui.panes.log.row_paint import BAR_PX, PAD_PX, ROW_PX
 from playground.ui.theme import Theme, current_theme, mono_font, ui_font
 from playground.ui.widgets.icons import icon
-from playground.ui.widgets.plain_table import set_up_rows
-from playground.ui.widgets.plain_tip import plain_tip
+from playground.ui.widgets.plain_table import plain_tip, set_up_rows
 
 Index = QModelIndex | QPersistentModelIndex
 _NOWHERE = QModelIndex()

@@ -8,9 +8,9 @@ from PySide6.QtWidgets import QHBoxLayout, QLabel, QLineEdit, QPushButton, QSize
 
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, current_theme, mono_font
-from playground.ui.widgets.copy_button import CopyButton
 from playground.ui.widgets.form import padded
 from playground.ui.widgets.icons import icon, set_icon
+from playground.ui.widgets.id_label import CopyButton
 
 _URL_PX = 248
 _FORWARDS_PX = 780

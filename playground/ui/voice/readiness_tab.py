@@ -33,9 +33,9 @@ from playground.ui.dialogs.repeat import Ahead, what_it_takes
 from playground.ui.theme import GRID, Theme, ui_font
 from playground.ui.voice.canvas import Scale
 from playground.ui.voice.picture import milliseconds
-from playground.ui.widgets.copy_button import copy_text
 from playground.ui.widgets.flow import FlowLayout
 from playground.ui.widgets.form import padded
+from playground.ui.widgets.id_label import copy_text
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.plain_table import fill_table, plain_table
 from playground.voice.readiness import Cache, Distribution, Group, Readiness, readiness

@@ -8,7 +8,7 @@ from PySide6.QtWidgets import QHBoxLayout, QLabel, QPushButton, QScrollArea, QVB
 from playground.ui.theme import GRID, Theme
 from playground.ui.voice.canvas import Canvas
 from playground.ui.voice.picture import brief, milliseconds, picture
-from playground.ui.widgets.copy_button import copy_text
+from playground.ui.widgets.id_label import copy_text
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.plain_table import fill_table, plain_table
 from playground.voice.speech import SpeechSettings

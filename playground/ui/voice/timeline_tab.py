@@ -10,7 +10,7 @@ from PySide6.QtWidgets import QHBoxLayout, QPushButton, QScrollArea, QScrollBar,
 from playground.ui.theme import GRID, Theme
 from playground.ui.voice.canvas import Canvas
 from playground.ui.voice.picture import EMPTY, Picture, milliseconds, picture, rows
-from playground.ui.widgets.copy_button import copy_text
+from playground.ui.widgets.id_label import copy_text
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.plain_table import fill_table, plain_table
 from playground.voice.timeline import Timeline

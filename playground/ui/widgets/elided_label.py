@@ -7,8 +7,8 @@ from PySide6.QtGui import QKeyEvent, QKeySequence, QPainter, QPaintEvent
 from PySide6.QtWidgets import QLabel, QSizePolicy, QStyle, QStyleOption, QWidget
 
 from playground.export.terminal import visible_line
-from playground.ui.widgets.copy_button import copy_text
-from playground.ui.widgets.plain_tip import plain_tip
+from playground.ui.widgets.id_label import copy_text
+from playground.ui.widgets.plain_table import plain_tip
 
 
 class ElidedLabel(QLabel):

@@ -9,9 +9,9 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QSizePolicy, QWidget
 from playground.export.terminal import visible, visible_line
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, mono_font, ui_font
-from playground.ui.widgets.copy_button import copy_text
 from playground.ui.widgets.elided_label import ElidedLabel
-from playground.ui.widgets.plain_tip import plain_tip
+from playground.ui.widgets.id_label import copy_text
+from playground.ui.widgets.plain_table import plain_tip
 
 
 class FigureRow(QFrame):

@@ -2,14 +2,58 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QRect, QSize, Qt
-from PySide6.QtGui import QFont, QFontMetrics, QKeyEvent, QKeySequence, QPainter, QPaintEvent, QPen
-from PySide6.QtWidgets import QSizePolicy, QWidget
+from PySide6.QtCore import QRect, QSize, Qt, QTimer
+from PySide6.QtGui import QFont, QFontMetrics, QGuiApplication, QKeyEvent, QKeySequence, QPainter, QPaintEvent, QPen
+from PySide6.QtWidgets import QPushButton, QSizePolicy, QWidget
 
 from playground.export.terminal import visible_line
 from playground.ui.theme import current_theme, mono_font
-from playground.ui.widgets.copy_button import copy_text
-from playground.ui.widgets.plain_tip import plain_tip
+from playground.ui.widgets.plain_table import plain_tip
+
+
+def copy_text(text: str) -> None:
+    """Copy the unmodified `text` to the clipboard."""
+    QGuiApplication.clipboard().setText(text)
+
+
+SAYS_COPIED_MS = 1200
+
+
+class CopyButton(QPushButton):
+    """ "copy", then "copied" for a moment. Disabled while there is nothing to copy."""
+
+    def __init__(self, what: str, parent: QWidget | None = None) -> None:
+        """`what` names the text for screen readers."""
+        super().__init__("copy", parent)
+        self._text = ""
+        self._what = what
+        self.setProperty("look", "link")
+        self.setToolTip(f"Copy {what}")
+        self.setAccessibleName(f"Copy {what}")
+        self.setEnabled(False)
+        self._back = QTimer(self)
+        self._back.setSingleShot(True)
+        self._back.setInterval(SAYS_COPIED_MS)
+        self._back.timeout.connect(lambda: self.setText("copy"))
+        self.clicked.connect(self._copy)
+
+    @property
+    def text_to_copy(self) -> str:
+        """What a click puts on the clipboard."""
+        return self._text
+
+    def set_text_to_copy(self, text: str) -> None:
+        """Empty: there is nothing to copy."""
+        if text != self._text:
+            self._text = text
+            self.setEnabled(bool(text))
+            self.setText("copy")
+
+    def _copy(self) -> None:
+        copy_text(self._text)
+        self.setText("copied")
+        self._back.start()
+
 
 SIZES_PX = (12, 11, 10)
 _FLAGS = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter

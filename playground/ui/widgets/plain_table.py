@@ -1,11 +1,31 @@
-"""Tables to read and to select rows from: no grid, no editing."""
+"""Plain widgets: tables to read and to select rows from, tooltips of untrusted text, rules between groups."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QAbstractItemView, QHeaderView, QTableView, QTableWidget, QTableWidgetItem
+from PySide6.QtWidgets import QAbstractItemView, QFrame, QHeaderView, QTableView, QTableWidget, QTableWidgetItem
+
+
+def plain_tip(text: str) -> str:
+    """Return `text` for a tooltip, displayed literally.
+
+    Qt takes a tooltip that looks like markup for markup, and would load the file that an <img> in a completion names.
+    """
+    if "<" not in text and "&" not in text:
+        return text
+    # Imported here: few texts need it, and its table of entities is a millisecond of the start.
+    from html import escape
+
+    return f'<p style="white-space: pre-wrap">{escape(text)}</p>'
+
+
+def hairline() -> QFrame:
+    """A line of one pixel in the theme's line colour, as wide as its place."""
+    line = QFrame()
+    line.setProperty("look", "hairline")
+    return line
 
 
 def plain_table(name: str, columns: Sequence[str], stretched: int, widths: Mapping[int, int]) -> QTableWidget:

@@ -11,13 +11,13 @@ from PySide6.QtGui import QGuiApplication
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QFileDialog, QMenu
 
-from playground.cli.selftest.steps import UiDriver
+from playground.cli.selftest.run import UiDriver
 from playground.client.endpoint import PLANS, Endpoint, Rates
 from playground.experiments.comparison import read_tags
 from playground.prompt.document import Document, Message
 from playground.prompt.files import dump
 from playground.requestlog.filter import EVERYTHING
-from playground.ui.compare.editor import VariantDialog
+from playground.ui.compare.page import VariantDialog
 from playground.ui.controllers.compare import CompareController
 from playground.ui.session import Session
 from tests.ui.conftest import Story

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from playground.cli.selftest.steps import UiDriver
+from playground.cli.selftest.run import UiDriver
 from playground.client.endpoint import PLANS, Endpoint, Rates
 from playground.experiments.lab_plan import plan_lifetime, plan_repeats
 from playground.prompt.document import Document, Message

@@ -11,7 +11,7 @@ from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QDialog
 
-from playground.cli.selftest.steps import UiDriver
+from playground.cli.selftest.run import UiDriver
 from playground.experiments.lab_plan import plan_repeats
 from playground.prompt.document import Document, Json, Message
 from playground.requestlog.filter import EVERYTHING

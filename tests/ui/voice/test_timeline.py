@@ -14,16 +14,15 @@ from PySide6.QtGui import QGuiApplication
 from PySide6.QtTest import QTest
 from pytestqt.qtbot import QtBot
 
-from playground.cli.selftest.steps import UiDriver
+from playground.cli.selftest.run import UiDriver
 from playground.requestlog.filter import EVERYTHING
 from playground.storage.settings import Settings
 from playground.ui.session import Session
 from playground.ui.theme import load_theme
 from playground.ui.voice.canvas import Scale, pack
-from playground.ui.voice.dialog import VoiceDialog
+from playground.ui.voice.dialog import SpeechForm, VoiceDialog
 from playground.ui.voice.picture import CALLS, HEARD, TEXT, TOOLS, picture, rows
 from playground.ui.voice.side_by_side import SideBySideTab
-from playground.ui.voice.speech_form import SpeechForm
 from playground.ui.voice.timeline_tab import TimelineTab
 from playground.voice.speech import DEFAULTS
 from playground.voice.timeline import timeline

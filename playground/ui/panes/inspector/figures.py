@@ -6,14 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from playground.client.endpoint import Rates
+from playground.client.endpoint import Cost, Rates, cost
 from playground.client.events import Usage
-from playground.client.pricing import Cost, cost
 from playground.prefix_cache.forecast import Forecast
 from playground.prefix_cache.miss_explanation import MissExplanation as Why
-from playground.runs.finish import finish_text
-from playground.runs.metrics import Figure, dollars, percent, seconds, speed
-from playground.runs.output_estimate import output_figure
+from playground.runs.metrics import Figure, dollars, finish_text, output_figure, percent, seconds, speed
 from playground.runs.state import Attempt, RunState
 
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from functools import partial
+from html import escape
+
 from PySide6.QtCore import QPoint, Qt, Signal
 from PySide6.QtGui import QHideEvent, QShowEvent
-from PySide6.QtWidgets import QFrame, QLabel, QScrollArea, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFrame, QLabel, QMenu, QPushButton, QScrollArea, QStackedWidget, QVBoxLayout, QWidget
 
 from playground.prefix_cache.forecast import Forecast
-from playground.ui.panes.inspector.attempts import AttemptsSection
-from playground.ui.panes.inspector.explanation import WhyBox
+from playground.prefix_cache.miss_explanation import MissExplanation as Why
+from playground.runs.metrics import UNKNOWN, seconds
+from playground.runs.state import Attempt, RunState
 from playground.ui.panes.inspector.figures import InspectorModel
 from playground.ui.panes.inspector.lint_section import AdviceSection
 from playground.ui.panes.inspector.sections import (
@@ -18,11 +23,202 @@ from playground.ui.panes.inspector.sections import (
     InspectorStrip,
     LatencySection,
     RequestSection,
+    Section,
     UsageSection,
 )
-from playground.ui.theme import GRID, Theme
-from playground.ui.widgets.rule import hairline
+from playground.ui.stylesheet import restyle
+from playground.ui.theme import GRID, Theme, mono_font
+from playground.ui.widgets.figure_row import FigureRow
+from playground.ui.widgets.id_label import CopyButton
+from playground.ui.widgets.notice import words
+from playground.ui.widgets.plain_table import hairline
 from playground.ui.widgets.tab_bar import tab_bar
+
+_TITLES = {
+    "differs": "What ended the prefix",
+    "order": "What ended the prefix",
+    "tools": "What ended the prefix",
+    "first": "Why nothing was cached yet",
+    "served": "Why the cache served it",
+    "unreported": "Why nothing can be said of the cache",
+}
+
+
+class WhyBox(QFrame):
+    """Hidden while there is nothing to say."""
+
+    place_requested = Signal(int, int)
+    """(message, code point offset in the sent text)."""
+    compare_requested = Signal(str)
+    """A run_id: be held against that earlier request."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._why: Why | None = None
+        self._title = QLabel()
+        self._title.setProperty("tone", "strong")
+        self._title.setWordWrap(True)
+        self._sentence = words("")
+        self._before, self._after = (words("") for _ in range(2))
+        self._captions = (QLabel("before"), QLabel("now"))
+        self._button = QPushButton("Show the place")
+        self._button.clicked.connect(self._go)
+        self.comparable: Callable[[], Sequence[tuple[str, str]]] = tuple
+        """Names the earlier requests to choose from: (run_id, words)."""
+        self.compare = QPushButton("Compare with ▾")
+        self.compare.setProperty("look", "link")
+        self.compare.setToolTip("Hold this request against another earlier one")
+        self.choices = QMenu(self)
+        self.choices.aboutToShow.connect(self._fill)
+        self.compare.setMenu(self.choices)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(GRID + 4, GRID, GRID, GRID)
+        column.setSpacing(GRID // 2)
+        column.addWidget(self._title)
+        column.addWidget(self._sentence)
+        for caption, snippet in zip(self._captions, (self._before, self._after), strict=True):
+            caption.setProperty("tone", "muted")
+            snippet.setFont(mono_font())
+            snippet.setProperty("mono", True)
+            snippet.setTextFormat(Qt.TextFormat.RichText)
+            column.addWidget(caption)
+            column.addWidget(snippet)
+        for button in (self._button, self.compare):
+            column.addWidget(button, 0, Qt.AlignmentFlag.AlignLeft)
+        self.setVisible(False)
+
+    @property
+    def sentence(self) -> str:
+        """Return the visible text; "" while hidden."""
+        return self._why.sentence if self._why else ""
+
+    @property
+    def snippets(self) -> tuple[str, str]:
+        """The characters before and now."""
+        return (self._why.before, self._why.after) if self._why else ("", "")
+
+    def show_why(self, why: Why | None) -> None:
+        """Say it, or hide."""
+        if why == self._why:
+            return
+        self._why = why
+        self.setVisible(why is not None)
+        if why is None:
+            return
+        self._title.setText(why.title or _TITLES.get(why.kind, "Why the cache did not serve it"))
+        self._sentence.setText(why.sentence)
+        self.setAccessibleName(f"Why: {why.sentence}")
+        head = _shared(why.before, why.after)
+        tail = _shared(why.before[head:][::-1], why.after[head:][::-1])
+        for label, snippet in ((self._before, why.before), (self._after, why.after)):
+            label.setText(_marked(snippet, head, len(snippet) - tail))
+        for widget in (*self._captions, self._before, self._after):
+            widget.setVisible(bool(why.before or why.after))
+        self._button.setVisible(why.message is not None)
+        self.setProperty("look", "callout" if why.kind in ("differs", "order", "tools") else "aside")
+        restyle(self)
+
+    def _fill(self) -> None:
+        self.choices.clear()
+        for run_id, label in self.comparable():
+            action = self.choices.addAction(label.replace("&", "&&"))
+            action.triggered.connect(partial(self._chose, run_id))
+        if self.choices.isEmpty():
+            self.choices.addAction("No other request is remembered").setEnabled(False)
+
+    def _chose(self, run_id: str, _checked: bool = False) -> None:
+        self.compare_requested.emit(run_id)
+
+    def _go(self) -> None:
+        if self._why is not None and self._why.message is not None:
+            self.place_requested.emit(self._why.message, self._why.offset)
+
+
+def _shared(before: str, after: str) -> int:
+    """How many characters both snippets begin with."""
+    pairs = zip(before, after, strict=False)
+    return next((at for at, (one, other) in enumerate(pairs) if one != other), min(len(before), len(after)))
+
+
+def _marked(snippet: str, begin: int, end: int) -> str:
+    """Rich text: what differs is bold and underlined, so that colour is not needed to see it."""
+    if not snippet:
+        return "<i>nothing</i>"
+    head, other, tail = (escape(part) for part in (snippet[:begin], snippet[begin:end], snippet[end:]))
+    return f'<span style="white-space:pre-wrap">{head}<b><u>{other}</u></b>{tail}</span>'
+
+
+class AttemptsSection(Section):
+    """Hidden for a single attempt: the request rows already show it."""
+
+    def __init__(self) -> None:
+        super().__init__("Attempts")
+        self._rows: list[tuple[FigureRow, CopyButton]] = []
+        self._next = words("", "variable")
+        self.column.addWidget(self._next)
+        self.hide()
+
+    def show_state(self, state: RunState) -> None:
+        """One row per attempt, and the current wait."""
+        shown = len(state.attempts) > 1 or state.retry is not None or state.queued is not None
+        self.setVisible(shown)
+        if not shown:
+            return
+        while len(self._rows) < len(state.attempts):
+            self._add()
+        for number, (row, button) in enumerate(self._rows):
+            row.setVisible(number < len(state.attempts))
+            if number < len(state.attempts):
+                attempt = state.attempts[number]
+                row.show_value(line(state, number), why(attempt), "failure" if attempt.trouble is not None else "warm")
+                button.set_text_to_copy(attempt.request_id or "")
+        self._next.setText(coming(state))
+        self._next.setVisible(bool(self._next.text()))
+
+    def _add(self) -> None:
+        number = len(self._rows) + 1
+        row = FigureRow(f"{number}")
+        button = CopyButton(f"the request_id of attempt {number}")
+        row.row.addWidget(button)
+        self._rows.append((row, button))
+        self.column.insertWidget(self.column.indexOf(self._next), row)
+
+    @property
+    def lines(self) -> list[str]:
+        """What the rows say."""
+        return [row.value for row, _ in self._rows if not row.isHidden()]
+
+
+def line(state: RunState, number: int) -> str:
+    """`503 · 51c0fa1e · +250 ms`: status, the id's beginning, and the wait before the next attempt."""
+    attempt = state.attempts[number]
+    parts = [_status(attempt), (attempt.request_id or UNKNOWN)[:8]]
+    if attempt.ended_at is not None and number + 1 < len(state.attempts):
+        parts.append(f"+{seconds(state.attempts[number + 1].started_at - attempt.ended_at)}")
+    return " · ".join(parts)
+
+
+def why(attempt: Attempt) -> str:
+    """The trouble, how long the attempt took, and the whole id."""
+    took = f"took {seconds(attempt.ended_at - attempt.started_at)}" if attempt.ended_at is not None else "under way"
+    said = f"{attempt.trouble.title}. {attempt.trouble.detail}" if attempt.trouble is not None else ""
+    return f"{said}\n{took} · request_id {attempt.request_id or UNKNOWN}".strip()
+
+
+def coming(state: RunState) -> str:
+    """Return the text of the current wait; "" without one."""
+    if state.queued is not None:
+        return f"waiting for a place: {state.queued.reason}"
+    if state.retry is not None:
+        return f"attempt {state.retry.attempt} of at most {state.retry.of} after {seconds(state.retry.wait_s)}"
+    return ""
+
+
+def _status(attempt: Attempt) -> str:
+    if attempt.status is not None:
+        return str(attempt.status)
+    return attempt.trouble.kind if attempt.trouble is not None else "sent"
+
 
 LEAST_WIDTH = 290
 INSPECTOR, ADVICE = range(2)

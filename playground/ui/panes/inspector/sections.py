@@ -26,11 +26,10 @@ from playground.ui.panes.inspector.figures import (
 )
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, Theme, ui_font
-from playground.ui.widgets.copy_button import CopyButton, copy_text
 from playground.ui.widgets.figure_row import FigureRow
 from playground.ui.widgets.icons import icon_button, set_icon
-from playground.ui.widgets.id_label import IdLabel
-from playground.ui.widgets.plain_tip import plain_tip
+from playground.ui.widgets.id_label import CopyButton, IdLabel, copy_text
+from playground.ui.widgets.plain_table import plain_tip
 
 COPIED_MS = 1_500
 

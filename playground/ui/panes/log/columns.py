@@ -7,12 +7,11 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import groupby
 
+from playground.client.endpoint import cost
 from playground.client.events import Usage
-from playground.client.pricing import cost
 from playground.prefix_cache.forecast import ago
 from playground.requestlog.records import LogGroup, LogRow
-from playground.runs.finish import finish_text
-from playground.runs.metrics import UNKNOWN, Figure, dollars, seconds
+from playground.runs.metrics import UNKNOWN, Figure, dollars, finish_text, seconds
 from playground.ui.panes.log.details import AttemptLine, Clock, LiveRequests, RowDetail
 
 HEADERS = {"request_id": "request_id", "cost": "Input cost"}

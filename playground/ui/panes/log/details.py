@@ -10,7 +10,7 @@ from typing import Any, Literal, Protocol
 
 from playground.requestlog.filter import LogFilter
 from playground.requestlog.records import Count, LogRow, StoredRun, Totals
-from playground.runs.output_estimate import received_tokens
+from playground.runs.metrics import received_tokens
 from playground.runs.state import RunState
 
 

@@ -18,7 +18,7 @@ from playground.runs.state import ENDED
 from playground.ui.panes.log.columns import COLUMNS, Column, attempt_cell, cell_of
 from playground.ui.panes.log.details import Clock, Details, LiveRequests, LogSource, RowDetail, Start
 from playground.ui.theme import Theme, mono_font, ui_font
-from playground.ui.widgets.plain_tip import plain_tip
+from playground.ui.widgets.plain_table import plain_tip
 
 PAGE = 128
 MAX_PAGES = 24

@@ -26,7 +26,7 @@ from playground.ui.panes.prompt.marks import Advised, TextMark, ink, marks_betwe
 from playground.ui.theme import Theme
 from playground.ui.widgets.lossless_text import Splice
 from playground.ui.widgets.lossless_text_edit import ExactEdit
-from playground.ui.widgets.plain_tip import plain_tip
+from playground.ui.widgets.plain_table import plain_tip
 
 LINE_CHARACTERS = 100
 """Longest line of text, whatever the width of the pane."""

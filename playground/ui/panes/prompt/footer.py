@@ -20,7 +20,7 @@ from playground.ui.panes.prompt.axis_paint import (
 )
 from playground.ui.theme import Theme, current_theme, ui_font
 from playground.ui.widgets.icons import ICON_PX, paint_icon
-from playground.ui.widgets.plain_tip import plain_tip
+from playground.ui.widgets.plain_table import plain_tip
 
 HEIGHT_PX = 30
 _SIDE = 14

@@ -15,10 +15,9 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QStackedWidget, QVBoxLayout, 
 from playground.prompt.document import Document, Tool
 from playground.prompt.field_errors import FieldError
 from playground.prompt.parameters import invalid_errors
-from playground.ui.bars.banner import SlimBar
 from playground.ui.panes.prompt.axes import PromptAxes, Served, axes_of, first_difference, served_place
+from playground.ui.panes.prompt.body_tab import go_to_field
 from playground.ui.panes.prompt.check_bar import ProblemBar
-from playground.ui.panes.prompt.field_navigation import go_to_field
 from playground.ui.panes.prompt.find import FindBar
 from playground.ui.panes.prompt.footer import PromptFooter
 from playground.ui.panes.prompt.marks import Advised
@@ -28,7 +27,8 @@ from playground.ui.panes.prompt.variables_table import VariablesTable
 from playground.ui.theme import Theme
 from playground.ui.widgets.icons import icon_button
 from playground.ui.widgets.lossless_text import Splice
-from playground.ui.widgets.rule import hairline
+from playground.ui.widgets.notice import SlimBar
+from playground.ui.widgets.plain_table import hairline
 from playground.ui.widgets.tab_bar import counted, tab_bar
 
 if TYPE_CHECKING:

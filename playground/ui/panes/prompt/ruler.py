@@ -20,7 +20,7 @@ from playground.ui.panes.prompt.axis_paint import (
     served_text,
 )
 from playground.ui.theme import current_theme
-from playground.ui.widgets.plain_tip import plain_tip
+from playground.ui.widgets.plain_table import plain_tip
 
 WIDTH_PX = 12
 _FILL = (5, 5)

@@ -12,7 +12,7 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QVBoxLay
 from playground.export.terminal import visible_line
 from playground.ui.theme import current_theme, ui_font
 from playground.ui.widgets.icons import ICON_PX, paint_icon, set_icon
-from playground.ui.widgets.plain_tip import plain_tip
+from playground.ui.widgets.plain_table import plain_tip
 
 _SAMPLES = (
     ("sample", "prompt", "Voice agent", "Long stable prefix, two variables", "Open sample"),

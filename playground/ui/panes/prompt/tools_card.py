@@ -14,7 +14,7 @@ from playground.ui.panes.prompt.tools_form import ToolForm
 from playground.ui.panes.prompt.tools_json import ToolJson, schema_problems
 from playground.ui.theme import GRID, Theme
 from playground.ui.widgets.notice import words
-from playground.ui.widgets.rule import hairline
+from playground.ui.widgets.plain_table import hairline
 from playground.ui.widgets.tab_bar import tab_bar
 
 _DOT_PX = 3
@@ -190,7 +190,7 @@ class ToolCard(QFrame):
         self.answers.setProperty("look", "link")
         self.answers.clicked.connect(self.answers_wanted)
         self.answers.hide()
-        self._waits = words("The JSON view has text that is not right yet: mend it there first.", "failure")
+        self._waits = words("The JSON view has text that is not right yet: correct it there first.", "failure")
         self._waits.hide()
         row = QHBoxLayout()
         row.setContentsMargins(0, 0, GRID, 0)

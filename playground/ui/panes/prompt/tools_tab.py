@@ -14,11 +14,10 @@ from playground.prompt.document import Tool
 from playground.prompt.limits import COUNTS
 from playground.tools.import_definitions import unique_names
 from playground.ui.panes.prompt.tools_card import DropLine, ToolCard
-from playground.ui.panes.prompt.tools_order import hint, moved, warm_after
-from playground.ui.panes.prompt.tools_paste import blank_tool, templates
+from playground.ui.panes.prompt.tools_paste import blank_tool, hint, moved, templates, warm_after
 from playground.ui.theme import GRID, Theme
 from playground.ui.widgets.notice import words
-from playground.ui.widgets.rule import hairline
+from playground.ui.widgets.plain_table import hairline
 
 if TYPE_CHECKING:
     from playground.prefix_cache.zones import ZoneMap

@@ -7,15 +7,15 @@ from collections.abc import Callable
 
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QVBoxLayout
 
-from playground.runs.expected_reply import Asked
+from playground.runs.record import Asked
 from playground.runs.state import RunState
 from playground.runs.summary import wire_tool_calls
 from playground.tools.json_position import JsonFault, read_json
 from playground.ui.panes.response.live_text import LiveText, SlowSteps
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, Theme
-from playground.ui.widgets.copy_button import CopyButton
 from playground.ui.widgets.highlight import JsonHighlighter
+from playground.ui.widgets.id_label import CopyButton
 
 
 def answer_json(state: RunState) -> tuple[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from playground.client.events import ApiError, Queued, RetryScheduled
-from playground.runs.finish import finish_text
+from playground.runs.metrics import finish_text
 from playground.runs.state import RunState
 
 EMPTY = "Press Ctrl+Enter to send. The completion appears here as it streams."

@@ -2,28 +2,218 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from PySide6.QtCore import QElapsedTimer, Qt, QTimer, Signal
-from PySide6.QtGui import QKeyEvent
-from PySide6.QtWidgets import QFrame, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtGui import QKeyEvent, QResizeEvent
+from PySide6.QtWidgets import (
+    QFrame,
+    QGridLayout,
+    QHBoxLayout,
+    QLabel,
+    QSizePolicy,
+    QStackedWidget,
+    QVBoxLayout,
+    QWidget,
+)
 
-from playground.runs.expected_reply import Asked
+from playground.client.error_body import parse, path_of, steps_of
+from playground.client.events import ApiError, Usage
+from playground.prompt.field_errors import FieldError
+from playground.runs.metrics import Figure, output_figure, seconds, speed
+from playground.runs.record import Asked
 from playground.runs.state import RunState
-from playground.ui.panes.response.error_view import trouble_notice
 from playground.ui.panes.response.events_tab import EventsTab
-from playground.ui.panes.response.footer import ResponseFooter
 from playground.ui.panes.response.json_tab import JsonTab
+from playground.ui.panes.response.labels import outcome
 from playground.ui.panes.response.live_text import SlowSteps
 from playground.ui.panes.response.probabilities_tab import ProbabilitiesTab
 from playground.ui.panes.response.rendered_tab import RenderedTab
 from playground.ui.panes.response.request_tab import RequestTab, SentRequest
 from playground.ui.panes.response.text_tab import TextTab
 from playground.ui.panes.response.tools_tab import ToolCallsTab
-from playground.ui.theme import Theme
-from playground.ui.widgets.notice import Notice
-from playground.ui.widgets.rule import hairline
+from playground.ui.theme import GRID, Theme, mono_font, ui_font
+from playground.ui.widgets.id_label import CopyButton
+from playground.ui.widgets.notice import Notice, field_link, shortened, words
+from playground.ui.widgets.plain_table import hairline
 from playground.ui.widgets.tab_bar import counted, tab_bar
+
+MOST_DETAILS = 6
+
+
+def problems_of(trouble: ApiError) -> list[FieldError]:
+    """Each detail as a problem with its path, as the server wrote it; the `param` of OpenAI's errors is one too."""
+    problems = [FieldError(path_of(item), _message(item)) for item in trouble.details]
+    param = parse(trouble.body).param if trouble.body and not any(p.path for p in problems) else None
+    if param:
+        problems.append(FieldError(steps_of(param), "is the field that the server names"))
+    return problems
+
+
+def details_grid(problems: list[FieldError], chosen: Callable[[FieldError], object]) -> QGridLayout:
+    """One row per field error: the path as a button, then the message. Calls `chosen` on a click."""
+    grid = QGridLayout()
+    grid.setHorizontalSpacing(GRID)
+    grid.setVerticalSpacing(0)
+    grid.setColumnStretch(1, 1)
+    for row, problem in enumerate(problems[:MOST_DETAILS]):
+        if problem.path:
+            grid.addWidget(field_link(problem, chosen), row, 0)
+        grid.addWidget(words(shortened(problem.message)), row, 1)
+    if len(problems) > MOST_DETAILS:
+        grid.addWidget(words(f"and {len(problems) - MOST_DETAILS} more: see JSON", "muted"), MOST_DETAILS, 1)
+    return grid
+
+
+def _message(detail: dict[str, object]) -> str:
+    found = detail.get("message") or detail.get("msg")
+    return found if isinstance(found, str) else "not accepted"
+
+
+MOST_LINES = 7
+MOST_CHARS = 1_000
+_KEY_STATUSES = (401, 403)
+
+
+def trouble_notice(state: RunState, go_to: Callable[[FieldError], object]) -> Notice | None:
+    """Return the error banner for a failed run; None for other runs. Its buttons trigger actions of the window.
+
+    `go_to` is called with the clicked field.
+    """
+    trouble = state.trouble
+    if trouble is None or state.phase != "failed":
+        return None
+    problems = problems_of(trouble)
+    notice = Notice("trouble", trouble.title, _cut(_head(trouble, problems)), trouble.advice, _buttons(trouble))
+    # Under the words, over the buttons.
+    if problems:
+        notice.column.insertLayout(notice.column.count() - 1, details_grid(problems, go_to))
+    if facts := _facts(trouble):
+        label = words(facts, "muted")
+        label.setFont(mono_font())
+        notice.column.insertWidget(notice.column.count() - 1, label)
+    return notice
+
+
+def _buttons(trouble: ApiError) -> tuple[tuple[str, str], ...]:
+    again = ("Send again", "send")
+    if trouble.kind == "key" or trouble.status in _KEY_STATUSES:
+        return (("Set the key…", "connect"), again)
+    if trouble.kind in ("connect", "tls", "setup", "protocol"):
+        return (again, ("Check the endpoint…", "connect"))
+    return (again,)
+
+
+def _facts(trouble: ApiError) -> str:
+    """Status and type, and the wait that the server asks for."""
+    facts = [
+        f"status {trouble.status}" if trouble.status is not None else "",
+        f"type {trouble.error_type}" if trouble.error_type else "",
+        f"Retry-After {trouble.retry_after_s:g} s" if trouble.retry_after_s is not None else "",
+    ]
+    return " · ".join(fact for fact in facts if fact)
+
+
+def _head(trouble: ApiError, problems: list[FieldError]) -> str:
+    """Return the detail without the lines that are shown as separate rows."""
+    rows = {str(problem) for problem in problems}
+    return "\n".join(line for line in trouble.detail.split("\n") if line not in rows)
+
+
+def _cut(detail: str) -> str:
+    lines = detail.split("\n")
+    text = "\n".join(lines[:MOST_LINES])[:MOST_CHARS]
+    return text if text == detail else f"{text} … (all of it: see JSON)"
+
+
+NO_ID = "the server sent no X-Request-Id"
+
+
+MIN_PX = 240
+
+
+class ResponseFooter(QFrame):
+    """`stop · 1.1 s   96 tok/s   1,204 in (1,152 cached)   86 out`; — marks unreported values."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setLayoutDirection(Qt.LayoutDirection.LeftToRight)
+        self.setProperty("look", "footer")
+        self._outcome, self._speed, self._input, self._output = (QLabel() for _ in range(4))
+        self.setMinimumWidth(MIN_PX)
+        row = QHBoxLayout(self)
+        row.setContentsMargins(GRID * 2, GRID - 1, GRID * 2, GRID - 1)
+        row.setSpacing(GRID * 2)
+        for label in (self._outcome, self._speed, self._input, self._output):
+            label.setProperty("tone", "muted")
+            label.setFont(ui_font(12, tabular=True))
+            label.setSizePolicy(QSizePolicy.Policy.Minimum, QSizePolicy.Policy.Preferred)
+            row.addWidget(label)
+        row.addStretch(1)
+        self.copy = CopyButton("the answer")
+        row.addWidget(self.copy)
+
+    @property
+    def line(self) -> str:
+        """All of it as one line of text."""
+        labels = (self._outcome, self._speed, self._input, self._output)
+        return "   ".join(label.text() for label in labels if label.text())
+
+    def show_state(
+        self, state: RunState | None, elapsed_s: float, estimated_prompt_tokens: float | None = None
+    ) -> None:
+        """`elapsed_s` is the time since sending, for a run that has not ended.
+
+        `estimated_prompt_tokens` is shown with ≈ if the server reported no input tokens.
+        """
+        ended = state is not None and state.ended
+        self.copy.setVisible(ended)
+        self.copy.set_text_to_copy(state.text if ended and state is not None else "")
+        for label, text in zip(
+            (self._outcome, self._speed, self._input, self._output),
+            _texts(state, elapsed_s, estimated_prompt_tokens),
+            strict=True,
+        ):
+            if label.text() != text:
+                label.setText(text)
+        self._fit()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Leave out what does not fit: the inspector has it, too."""
+        super().resizeEvent(event)
+        self._fit()
+
+    def _fit(self) -> None:
+        left = self.width() - 4 * GRID - (self.copy.sizeHint().width() + 2 * GRID if not self.copy.isHidden() else 0)
+        for label in (self._outcome, self._input, self._output, self._speed):
+            left -= label.sizeHint().width() + 2 * GRID if label.text() else 0
+            label.setVisible(bool(label.text()) and (label is self._outcome or left >= 0))
+
+
+def _texts(state: RunState | None, elapsed_s: float, estimated: float | None) -> tuple[str, str, str, str]:
+    if state is None or not state.attempts:
+        return outcome(state), "", "", ""
+    duration = state.ended_at if state.ended else elapsed_s
+    head = f"{outcome(state)} · {seconds(duration)}"
+    if not state.ended or (state.phase == "failed" and state.usage is None):
+        return head, "", "", ""
+    usage = state.usage
+    cached = Figure.reported(usage.cached_tokens if usage else None).text
+    return (
+        head,
+        speed(state.tokens_per_s) + (" tok/s" if state.tokens_per_s is None else ""),
+        f"{_input(usage, estimated)} in ({cached} cached)",
+        f"{output_figure(state, '').text} out",
+    )
+
+
+def _input(usage: Usage | None, estimated: float | None) -> str:
+    reported = usage.prompt_tokens if usage else None
+    if reported is None and estimated is not None:
+        return f"≈ {estimated:,.0f}"
+    return Figure.reported(reported).text
+
 
 TICK_MS = 100
 TEXT, REQUEST, RENDERED, TOOLS, EVENTS, JSON, PROBABILITIES = range(7)

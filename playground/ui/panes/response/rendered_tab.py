@@ -21,8 +21,8 @@ from playground.ui.panes.response.markdown_view import (
     selected_text,
 )
 from playground.ui.theme import GRID, current_theme, ui_font
-from playground.ui.widgets.copy_button import copy_text
 from playground.ui.widgets.highlight import is_loaded, load
+from playground.ui.widgets.id_label import copy_text
 
 LONGEST = 200_000
 """Code points; a longer text is only in the Text tab."""

@@ -6,15 +6,15 @@ from PySide6.QtCore import Qt, Signal
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
 from playground.prompt.field_errors import FieldError
-from playground.runs.expected_reply import Asked
+from playground.runs.record import Asked
 from playground.runs.state import RunState, ToolCallState
 from playground.tools.json_position import read_json
 from playground.tools.schema import check_arguments
 from playground.ui.panes.response.live_text import LiveText
 from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID
-from playground.ui.widgets.copy_button import CopyButton
 from playground.ui.widgets.elided_label import ElidedLabel
+from playground.ui.widgets.id_label import CopyButton
 from playground.ui.widgets.notice import words
 
 NOTHING = "Tool calls appear here while their arguments stream."

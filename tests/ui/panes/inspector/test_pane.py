@@ -11,7 +11,7 @@ from pytestqt.qtbot import QtBot
 
 from playground.client.endpoint import Rates
 from playground.client.events import Usage
-from playground.client.request_ids import RequestId
+from playground.client.response_decoder import RequestId
 from playground.prefix_cache.forecast import Forecast
 from playground.runs.state import RunState
 from playground.ui.panes.inspector.pane import InspectorPane

@@ -6,7 +6,7 @@ import pytest
 from pytestqt.qtbot import QtBot
 
 from playground.client.events import ContentDelta, Finished
-from playground.runs.expected_reply import Asked
+from playground.runs.record import Asked
 from playground.runs.state import RunState
 from playground.ui.panes.response.json_tab import COMING, WHOLE
 from playground.ui.panes.response.pane import JSON, ResponsePane

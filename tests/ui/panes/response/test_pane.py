@@ -24,7 +24,7 @@ from playground.client.events import (
 )
 from playground.prompt.document import Json
 from playground.prompt.field_errors import FieldError
-from playground.runs.expected_reply import Asked
+from playground.runs.record import Asked
 from playground.runs.state import RunState
 from playground.ui.panes.response.labels import EMPTY, NO_CONTENT, STOPPED
 from playground.ui.panes.response.pane import EVENTS, JSON, RENDERED, REQUEST, TOOLS, ResponsePane

@@ -16,8 +16,7 @@ from playground.client.events import AnyEvent, ContentDelta, TokenProbabilities,
 from playground.runs.state import RunState
 from playground.simulator.wire import logprobs
 from playground.ui.panes.response.pane import PROBABILITIES, TEXT, ResponsePane
-from playground.ui.panes.response.probabilities_tab import A_STEP, LEGEND, TintedText
-from playground.ui.panes.response.token_words import percent_text, summary, visible
+from playground.ui.panes.response.probabilities_tab import A_STEP, LEGEND, TintedText, percent_text, summary, visible
 from playground.ui.theme import load_theme
 from tests.ui import runs_on_show as runs
 

@@ -5,17 +5,158 @@ Nothing is reworded: sentences, lines and blocks are moved whole, invisible whit
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from playground.prefix_cache.blocks import Range, widened
+from playground.prefix_cache.prefix_size import Measure
 from playground.prefix_cache.sentences import unit_around
-from playground.prefix_cache.view import view_of_document
-from playground.prefix_cache.volatile import Volatile, find_volatile
-from playground.prefix_cache.volatile_scan import spans
+from playground.prefix_cache.view import DocumentView, view_of_document
+from playground.prefix_cache.volatile_scan import VolatileKind, spans
 from playground.prompt.document import Document, Message
 from playground.prompt.variables import places
+
+_KEYS = re.compile(r'(?<!\\)"(?:examples?|default|const|enum|format|pattern|\$id|\$schema|\$ref)"\s*:\s*')
+_ESCAPE = re.compile(r"\\(?:[nrtbf\"/\\])")
+_DECODER = json.JSONDecoder()
+
+
+def example_ranges(json_text: str) -> tuple[tuple[int, int], ...]:
+    """Code points [start, end) of the values of such keys, in order."""
+    found: list[tuple[int, int]] = []
+    for key in _KEYS.finditer(json_text):
+        if found and key.start() < found[-1][1]:
+            continue
+        try:
+            _, end = _DECODER.raw_decode(json_text, key.end())
+        except (ValueError, RecursionError):
+            continue
+        found.append((key.end(), end))
+    return tuple(found)
+
+
+def unescaped(json_text: str) -> str:
+    """The text with two spaces for each short escape: as long as before, and `\\nToday` begins with a word again."""
+    return _ESCAPE.sub("  ", json_text) if "\\" in json_text else json_text
+
+
+__all__ = ["REASONS", "Volatile", "VolatileKind", "cost_per_thousand", "find_volatile", "spans"]
+
+REASONS: dict[VolatileKind, str] = {
+    "date": "a date is another tomorrow",
+    "time": "a clock time is another in a minute",
+    "timestamp": "a timestamp is another in every request",
+    "identifier": "an identifier is another in every session",
+    "counter": "a counter is another in every turn",
+    "placeholder": "a placeholder of another template language is sent unchanged, or filled in for every request",
+    "person": "who calls is another in every conversation",
+    "contact": "an address or number is another for every caller",
+    "reading": "a current reading is another in the next request",
+    "location": "a location is another for every caller",
+}
+MOST = 50
+"""Maximum number of reported values, for sure and unsure ones each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Volatile:
+    """One value. `message` is the message's index (None: in the tool with index `tool`); `start`, `end` are code points
+    in the message's template content, or in the tool's JSON text.
+
+    `place` is its first code point in the cache's view. `stable_end` is where the text behind it, which it cuts off
+    from the cache, would vary anyway: at the first variable, at the last question, or at the end. `sure`: its words
+    say that it varies; else it only may.
+    """
+
+    kind: VolatileKind
+    text: str
+    message: int | None
+    tool: int | None
+    start: int
+    end: int
+    place: int
+    stable_end: int
+    sure: bool
+
+    @property
+    def reason(self) -> str:
+        """Why it ends the prefix."""
+        return REASONS[self.kind]
+
+    @property
+    def characters_behind(self) -> int:
+        """Code points of the view, from the value's first on, that are fresh because of it alone."""
+        return max(self.stable_end - self.place, 0)
+
+    def tokens_behind(self, measure: Measure) -> float:
+        """The same in ≈ tokens. `measure` is that of the view in which the value was found."""
+        return max(measure.upto(self.stable_end) - measure.upto(self.place), 0.0)
+
+
+def find_volatile(view: DocumentView) -> tuple[Volatile, ...]:
+    """Every volatile value of the stable part, in the cache's order; at most MOST that are sure and MOST that are not.
+
+    Linear in the prompt's length; messages that did not change since are not read again.
+    """
+    found: list[Volatile] = []
+    room = {True: MOST, False: MOST}
+    for volatile in _all(view, _stable_end(view)):
+        if room[volatile.sure]:
+            room[volatile.sure] -= 1
+            found.append(volatile)
+    return tuple(found)
+
+
+def cost_per_thousand(tokens: float, fresh: float | None, cached: float | None) -> float | None:
+    """Dollars that 1,000 requests pay for `tokens` sent fresh instead of from the cache; None without both rates.
+
+    Rates are dollars per million tokens.
+    """
+    if fresh is None or cached is None:
+        return None
+    return tokens * (fresh - cached) * 1_000 / 1_000_000
+
+
+def _stable_end(view: DocumentView) -> int:
+    if view.first_variable is not None:
+        return view.first_variable
+    asked = [
+        part for part, message in zip(view.contents, view.document.messages, strict=True) if message.role == "user"
+    ]
+    last = asked[-1] if asked else None
+    return len(view.view.text) if last is None else last.start
+
+
+def _all(view: DocumentView, stable_end: int) -> Iterator[Volatile]:
+    for part in view.view.parts:
+        if part.kind == "tool":
+            text = view.document.tools[part.index].json_text
+            for kind, start, end, sure in _tool_spans(text):
+                place = part.start + start
+                yield Volatile(kind, text[start:end], None, part.index, start, end, place, stable_end, sure)
+    for index, message in enumerate(view.document.messages):
+        content_part, content = view.contents[index], message.content
+        if content_part is None or not content:
+            continue
+        standing = places(content)
+        if message.role == "system" or standing:
+            for kind, start, end, sure in spans(content[: standing[0].start] if standing else content):
+                place = content_part.start + start
+                yield Volatile(kind, content[start:end], index, None, start, end, place, stable_end, sure)
+        if standing:
+            # What follows the first variable is fresh already: nothing there can cost more.
+            return
+
+
+def _tool_spans(json_text: str) -> Iterator[tuple[VolatileKind, int, int, bool]]:
+    """Values in a tool's descriptions, those that are sure; what a schema gives as an example is none."""
+    examples = example_ranges(json_text)
+    for span in spans(unescaped(json_text)):
+        if span.sure and not any(start <= span.start < end for start, end in examples):
+            yield span
+
 
 _TRAILING = " \t\r\u00a0\u200b\ufeff"
 _UNSEEN = re.compile(
@@ -47,7 +188,7 @@ _BLANK_LINES = re.compile(r"\n[ \t]*\n")
 
 
 @dataclass(frozen=True, slots=True)
-class Mend:
+class PromptRewrite:
     """One proposal. `after` is the whole document as it would be; `moved` are the pieces that change their place."""
 
     title: str
@@ -58,28 +199,28 @@ class Mend:
 
 def proposals(
     document: Document, problem: FieldError | None = None, *, tools_reordered: bool = False
-) -> tuple[Mend, ...]:
+) -> tuple[PromptRewrite, ...]:
     """Return proposals that lengthen the part shared by all requests of this prompt; the most cautious first.
 
     With a `problem`, only that one is moved: empty where something else varies before it, so that nothing would be
     gained. `tools_reordered`: an earlier request had the same tools in another order. Empty if nothing varies.
     Each proposal that moves something lengthens the stable part, and none is proposed again after it is applied.
     """
-    found = [mend for mend in _gaining(document, problem) if _is_done(mend, problem)]
+    found = [rewrite for rewrite in _gaining(document, problem) if _is_done(rewrite, problem)]
     if problem is None:
         found += _trims(document)
-    if tools_reordered and (mend := sorted_tools(document)):
-        found.append(mend)
+    if tools_reordered and (rewrite := sorted_tools(document)):
+        found.append(rewrite)
     return tuple(found)
 
 
-def sorted_tools(document: Document) -> Mend | None:
+def sorted_tools(document: Document) -> PromptRewrite | None:
     """The tools by name, for a catalogue whose order differed from an earlier request's; None if it is sorted."""
     tools = tuple(sorted(document.tools, key=lambda tool: tool.name))
     if tools == document.tools:
         return None
     why = "A different tool order is a different prefix: sorting by name makes it independent of the source."
-    return Mend("Sort the tools by name", why, replace(document, tools=tools))
+    return PromptRewrite("Sort the tools by name", why, replace(document, tools=tools))
 
 
 def stable_length(document: Document) -> int:
@@ -95,17 +236,17 @@ def _stable(document: Document) -> str:
     return view.view.text[: min(ends, default=len(view.view.text))]
 
 
-def _gaining(document: Document, problem: FieldError | None) -> Iterator[Mend]:
+def _gaining(document: Document, problem: FieldError | None) -> Iterator[PromptRewrite]:
     before = _stable(document)
-    return (mend for mend in _moves(document, problem) if _gains(before, _stable(mend.after)))
+    return (rewrite for rewrite in _moves(document, problem) if _gains(before, _stable(rewrite.after)))
 
 
-def _is_done(mend: Mend, problem: FieldError | None) -> bool:
+def _is_done(rewrite: PromptRewrite, problem: FieldError | None) -> bool:
     """Return whether a proposal would not be made again after it is applied."""
     if isinstance(problem, Volatile):
         return True
-    again = (other for other in _moves(mend.after, problem) if other.title == mend.title)
-    return not any(_gains(_stable(mend.after), _stable(other.after)) for other in again)
+    again = (other for other in _moves(rewrite.after, problem) if other.title == rewrite.title)
+    return not any(_gains(_stable(rewrite.after), _stable(other.after)) for other in again)
 
 
 def _gains(before: str, after: str) -> bool:
@@ -113,7 +254,7 @@ def _gains(before: str, after: str) -> bool:
     return len(after) > len(before) and len("".join(after.split())) > len("".join(before.split()))
 
 
-def _moves(document: Document, problem: FieldError | None) -> Iterator[Mend]:
+def _moves(document: Document, problem: FieldError | None) -> Iterator[PromptRewrite]:
     led = _led(document)
     if any(_varying(document, index, problem) for index in range(led)):
         yield from _below_the_rules(document, led, problem)
@@ -127,7 +268,7 @@ def _led(document: Document) -> int:
     return next((at for at, role in enumerate(roles) if role != "system"), len(roles))
 
 
-def _below_in_question(document: Document, problem: FieldError | None) -> Iterator[Mend]:
+def _below_in_question(document: Document, problem: FieldError | None) -> Iterator[PromptRewrite]:
     """Move values to the end of a last message that contains rules and values."""
     index = len(document.messages) - 1
     taken = _take(document, index, problem)
@@ -136,30 +277,32 @@ def _below_in_question(document: Document, problem: FieldError | None) -> Iterat
         after = document.with_message(
             index, replace(document.messages[index], content=_joined(taken.rest, taken.pieces))
         )
-        yield Mend("Move to the end of the message", why, after, taken.pieces)
+        yield PromptRewrite("Move to the end of the message", why, after, taken.pieces)
 
 
-def _below_the_rules(document: Document, led: int, problem: FieldError | None) -> Iterator[Mend]:
+def _below_the_rules(document: Document, led: int, problem: FieldError | None) -> Iterator[PromptRewrite]:
     kept, pieces = _parted(document, led, problem)
     if not pieces or not kept:
         return
     tail = document.messages[led:]
     below = replace(kept[-1], content=_joined(kept[-1].content or "", pieces))
-    yield Mend(
+    yield PromptRewrite(
         "Move to the end of the system message",
         "What varies no longer cuts the text behind it off from the cache.",
         replace(document, messages=(*kept[:-1], below, *tail)),
         pieces,
     )
     own = replace(document, messages=(*kept, Message("system", _joined("", pieces)), *tail))
-    yield Mend("Split into a message of its own", "The stable text stays the same in every request.", own, pieces)
+    yield PromptRewrite(
+        "Split into a message of its own", "The stable text stays the same in every request.", own, pieces
+    )
     asked = [at for at, message in enumerate(tail) if message.role == "user"]
     if asked:
         at = asked[-1]
         question = replace(tail[at], content=_joined("", (*pieces, tail[at].content or "")))
         changed = (*kept, *tail[:at], question, *tail[at + 1 :])
         why = "History stays in the prefix too: only this turn is fresh."
-        yield Mend("Move in front of the question", why, replace(document, messages=changed), pieces)
+        yield PromptRewrite("Move in front of the question", why, replace(document, messages=changed), pieces)
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,11 +370,11 @@ def _joined(rest: str, pieces: Sequence[str]) -> str:
     return text
 
 
-def _trims(document: Document) -> Iterator[Mend]:
+def _trims(document: Document) -> Iterator[PromptRewrite]:
     messages = tuple(
         replace(message, content=trimmed(message.content)) if message.role == "system" and message.content else message
         for message in document.messages
     )
     if messages != document.messages:
         why = "Invisible white space is part of the prefix: one tool that trims it, and the cache misses."
-        yield Mend("Trim invisible white space", why, replace(document, messages=messages))
+        yield PromptRewrite("Trim invisible white space", why, replace(document, messages=messages))

@@ -1,4 +1,4 @@
-"""Mending: every word stays, what varies goes below what stays, and nothing is proposed twice."""
+"""Rewrites: every word stays, what varies goes below what stays, and nothing is proposed twice."""
 
 from __future__ import annotations
 
@@ -9,9 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from playground.prefix_cache.mend import Mend, proposals, sorted_tools, stable_length, trimmed
+from playground.prefix_cache.rewrites import (
+    PromptRewrite,
+    Volatile,
+    find_volatile,
+    proposals,
+    sorted_tools,
+    stable_length,
+    trimmed,
+)
 from playground.prefix_cache.view import view_of_document
-from playground.prefix_cache.volatile import Volatile, find_volatile
 from playground.prompt.document import Document, Message, Tool
 from playground.prompt.files import dump, load
 from playground.prompt.limits import check
@@ -75,49 +82,49 @@ def first_variable(document: Document) -> int | None:
 
 @given(st.one_of(TALKS, DOCUMENTS))
 def test_nothing_is_lost_and_the_stable_part_grows(document: Document) -> None:
-    for mend in proposals(document):
-        assert set(names(mend.after.messages)) == set(names(document.messages))
-        assert [f for f in check(mend.after) if f.refused] == [f for f in check(document) if f.refused]
-        assert load(dump(mend.after)) == mend.after
-        assert (mend.after.tools, mend.after.variables) == (document.tools, document.variables)
-        if mend.moved:
-            assert letters(mend.after) == letters(document)
-            assert stable_length(mend.after) > stable_length(document)
+    for rewrite in proposals(document):
+        assert set(names(rewrite.after.messages)) == set(names(document.messages))
+        assert [f for f in check(rewrite.after) if f.refused] == [f for f in check(document) if f.refused]
+        assert load(dump(rewrite.after)) == rewrite.after
+        assert (rewrite.after.tools, rewrite.after.variables) == (document.tools, document.variables)
+        if rewrite.moved:
+            assert letters(rewrite.after) == letters(document)
+            assert stable_length(rewrite.after) > stable_length(document)
             if (before := first_variable(document)) is not None:
-                assert (view_of_document(mend.after).first_variable or 0) > before
+                assert (view_of_document(rewrite.after).first_variable or 0) > before
         else:
-            assert stable_length(mend.after) <= stable_length(document)
+            assert stable_length(rewrite.after) <= stable_length(document)
 
 
 @given(TALKS)
 def test_pieces_stand_whole_before_and_after(document: Document) -> None:
-    for mend in proposals(document):
-        for piece in mend.moved:
-            for side in (document, mend.after):
+    for rewrite in proposals(document):
+        for piece in rewrite.moved:
+            for side in (document, rewrite.after):
                 assert any(piece in (message.content or "") for message in side.messages)
 
 
 @given(st.one_of(TALKS, DOCUMENTS))
 def test_no_proposal_comes_again(document: Document) -> None:
-    for mend in proposals(document):
-        assert mend.title not in {again.title for again in proposals(mend.after)}
+    for rewrite in proposals(document):
+        assert rewrite.title not in {again.title for again in proposals(rewrite.after)}
 
 
 @given(TALKS)
 def test_one_problem_alone_is_mended(document: Document) -> None:
     problems: list[Volatile | str] = [*find_volatile(view_of_document(document)), *names(document.messages)]
     for problem in problems:
-        for mend in proposals(document, problem):
-            assert mend.moved
-            assert letters(mend.after) == letters(document)
-            assert stable_length(mend.after) > stable_length(document)
+        for rewrite in proposals(document, problem):
+            assert rewrite.moved
+            assert letters(rewrite.after) == letters(document)
+            assert stable_length(rewrite.after) > stable_length(document)
             if isinstance(problem, str):
-                assert all(f"{{{{{problem}}}}}" in piece or "\n" in piece for piece in mend.moved)
+                assert all(f"{{{{{problem}}}}}" in piece or "\n" in piece for piece in rewrite.moved)
 
 
-def titled(document: Document, title: str) -> Mend:
+def titled(document: Document, title: str) -> PromptRewrite:
     """The proposal of this title."""
-    return next(mend for mend in proposals(document) if mend.title.startswith(title))
+    return next(rewrite for rewrite in proposals(document) if rewrite.title.startswith(title))
 
 
 def below(system: str) -> str:
@@ -136,11 +143,11 @@ PROMPT = Document(
 
 
 def test_to_the_end_of_the_message() -> None:
-    mend = titled(PROMPT, "Move to the end of the system message")
-    assert mend.after.messages[0].content == (
+    rewrite = titled(PROMPT, "Move to the end of the system message")
+    assert rewrite.after.messages[0].content == (
         "You are Mira. Be brief.\nNever guess.\nToday is 2026-11-23.\nCaller: {{name}}"
     )
-    assert mend.moved == ("Today is 2026-11-23.", "Caller: {{name}}")
+    assert rewrite.moved == ("Today is 2026-11-23.", "Caller: {{name}}")
 
 
 def test_into_a_message_of_its_own() -> None:
@@ -171,8 +178,8 @@ def test_only_the_problem_asked_about() -> None:
 def test_rules_in_the_question_itself() -> None:
     text = "Caller: {{name}}\nBe brief.\nNever guess.\n{{question}}"
     document = Document(messages=(Message("user", text),), variables={"name": "Asha", "question": "Why?"})
-    (mend,) = proposals(document)
-    assert mend.after.messages[0].content == "Be brief.\nNever guess.\nCaller: {{name}}\n{{question}}"
+    (rewrite,) = proposals(document)
+    assert rewrite.after.messages[0].content == "Be brief.\nNever guess.\nCaller: {{name}}\n{{question}}"
 
 
 @pytest.mark.parametrize(
@@ -188,7 +195,7 @@ def test_rules_in_the_question_itself() -> None:
     ],
 )
 def test_where_nothing_is_gained_nothing_is_proposed(document: Document) -> None:
-    assert [mend.title for mend in proposals(document) if mend.title.startswith("Move to the end")] == []
+    assert [rewrite.title for rewrite in proposals(document) if rewrite.title.startswith("Move to the end")] == []
 
 
 RULES = "Be brief. Never guess. Say who you are.\nAsk for the number of the parcel before anything else."
@@ -242,8 +249,8 @@ def test_a_message_with_fields_of_its_own_is_not_lost() -> None:
 
 def test_trimming_takes_only_what_nobody_sees() -> None:
     document = Document(messages=(Message("system", "Be brief. \u00a0\nBe\u200b kind.\t"), Message("user", "Hi  ")))
-    (mend,) = proposals(document)
-    assert [message.content for message in mend.after.messages] == ["Be brief.\nBe kind.", "Hi  "]
+    (rewrite,) = proposals(document)
+    assert [message.content for message in rewrite.after.messages] == ["Be brief.\nBe kind.", "Hi  "]
 
 
 @pytest.mark.parametrize(
@@ -262,10 +269,10 @@ def test_trimmed_once_is_trimmed(text: str) -> None:
 def test_tools_are_sorted_by_name() -> None:
     tools = tuple(Tool.of({"type": "function", "function": {"name": name}}) for name in ("b", "a"))
     document = Document(tools=tools, messages=(Message("user", "Hi"),))
-    mend = sorted_tools(document)
-    assert mend is not None
-    assert [tool.name for tool in mend.after.tools] == ["a", "b"]
-    assert sorted_tools(mend.after) is None
+    rewrite = sorted_tools(document)
+    assert rewrite is not None
+    assert [tool.name for tool in rewrite.after.tools] == ["a", "b"]
+    assert sorted_tools(rewrite.after) is None
     assert proposals(document) == ()
-    assert proposals(document, tools_reordered=True) == (mend,)
-    assert proposals(mend.after, tools_reordered=True) == ()
+    assert proposals(document, tools_reordered=True) == (rewrite,)
+    assert proposals(rewrite.after, tools_reordered=True) == ()
