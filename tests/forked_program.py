@@ -17,6 +17,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import traceback
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -49,6 +50,7 @@ class ForkedProgram:
         self.pid, self.args = pid, list(args)
         self.stdin, self.stdout, self.stderr = pipes
         self.returncode: int | None = None
+        self._lock = threading.Lock()
         self._status = status
         self._pidfd = os.pidfd_open(pid)
 
@@ -64,10 +66,15 @@ class ForkedProgram:
             ready, _, _ = select.select([self._status], [], [], timeout)
             if not ready:
                 raise subprocess.TimeoutExpired(self.args, timeout or 0.0)
-            self.returncode = int(os.read(self._status, 16) or b"1")
-            os.close(self._status)
-            os.close(self._pidfd)
+            with self._lock:
+                # Another thread may have read it since.
+                if self.returncode is None:
+                    self.returncode = int(os.read(self._status, 16) or b"1")
         return self.returncode
+
+    def __del__(self) -> None:
+        os.close(self._status)
+        os.close(self._pidfd)
 
     def send_signal(self, number: int) -> None:
         """Send a signal, unless it has ended."""
