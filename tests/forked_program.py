@@ -50,9 +50,9 @@ class ForkedProgram:
         self.pid, self.args = pid, list(args)
         self.stdin, self.stdout, self.stderr = pipes
         self.returncode: int | None = None
-        self._lock = threading.Lock()
         self._status = status
         self._pidfd = os.pidfd_open(pid)
+        self._lock = threading.Lock()
 
     def poll(self) -> int | None:
         """Return the exit status, or None while it runs."""
@@ -61,20 +61,20 @@ class ForkedProgram:
         return self.returncode
 
     def wait(self, timeout: float | None = None) -> int:
-        """Wait for the end. Raises subprocess.TimeoutExpired."""
+        """Wait for the end, in any number of threads. Raises subprocess.TimeoutExpired."""
         if self.returncode is None:
             ready, _, _ = select.select([self._status], [], [], timeout)
             if not ready:
                 raise subprocess.TimeoutExpired(self.args, timeout or 0.0)
             with self._lock:
-                # Another thread may have read it since.
                 if self.returncode is None:
                     self.returncode = int(os.read(self._status, 16) or b"1")
         return self.returncode
 
     def __del__(self) -> None:
-        os.close(self._status)
-        os.close(self._pidfd)
+        # Not at its end: another thread may still wait with these.
+        for handle in (self._status, self._pidfd):
+            os.close(handle)
 
     def send_signal(self, number: int) -> None:
         """Send a signal, unless it has ended."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from playground.cli.exit_status import FINISHED
 from playground.export.prompt_files import WRITERS, left_out
-from playground.export.terminal import print_error, visible_line
+from playground.export.terminal import for_stream, print_error, visible_line
 from playground.prompt.document import Document
 from playground.prompt.field_errors import FieldError, InputError
 from playground.prompt.files import FileFormat, dump, missing_in, read_input
@@ -34,7 +34,7 @@ def convert(options: argparse.Namespace) -> int:
         except OSError as error:
             raise InputError(FieldError(("--output",), f"cannot be written: {error.strerror or error}.")) from None
     else:
-        sys.stdout.buffer.write(text.encode())
+        sys.stdout.buffer.write(for_stream(text, sys.stdout).encode())
         sys.stdout.flush()
     return FINISHED
 

@@ -114,9 +114,12 @@ class Exchanges:
         try:
             self._apply(message)
         except Exception as error:  # one body must not end the recording of all others
-            say(f"A request is not recorded: {type(error).__name__}: {error}")
-            self._open.pop(message.exchange, None)
-            _report_ended(message.exchange, "")
+            say(f"A request is not recorded in full: {type(error).__name__}: {error}")
+            exchange = self._open.pop(message.exchange, None)
+            if exchange is not None:
+                exchange.abandon()
+            if exchange is None or not exchange.is_logged:
+                _report_ended(message.exchange, "")
 
     def _apply(self, message: ExchangeMessage) -> None:
         if isinstance(message, Begin):
@@ -137,8 +140,8 @@ class Exchanges:
             case ResponseData():
                 exchange.response_data(message.at, message.data)
             case End():
-                del self._open[message.exchange]
                 exchange.end(message.at, message.outcome, message.detail)
+                del self._open[message.exchange]
                 if not exchange.is_logged:
                     _report_ended(message.exchange, "")
 

@@ -22,7 +22,7 @@ from playground.client.network_errors import network_trouble, stalled_trouble
 from playground.client.proxies import Proxy
 from playground.client.redact import redact, redact_trouble
 from playground.client.request_ids import request_ids
-from playground.client.response_decoder import EVENT_STREAM, ResponseDecoder
+from playground.client.response_decoder import EVENT_STREAM, SLICE_BYTES, ResponseDecoder
 from playground.client.sse import DEFAULT_LIMITS, ResponseLimits
 from playground.prompt.request import Request
 
@@ -180,7 +180,7 @@ class Exchange:
                 )
             )
             yield [*decoder.broken(self._clock()), self._failed(error)]
-        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, UnicodeError, OSError) as error:  # UnicodeError: from idna
             yield [*decoder.broken(self._clock()), self._failed(self._network_error(error))]
 
     async def _send(self) -> httpx.Response:
@@ -249,8 +249,13 @@ class Exchange:
                     silence.begins(_take_limit(response))
                     async for received in body:
                         silence.ends()
-                        if events := decoder.feed(received, self._clock()):
-                            yield events
+                        for start in range(0, len(received), SLICE_BYTES):
+                            if start:  # unpacked data can be many times a read: let Stop and the window have a turn
+                                await asyncio.sleep(0)
+                            if events := decoder.feed(received[start : start + SLICE_BYTES], self._clock()):
+                                yield events
+                            if decoder.ended:
+                                break
                         if decoder.ended:
                             if decoder.error is None:
                                 await _drain(body)
@@ -304,4 +309,4 @@ async def _error_body(response: httpx.Response) -> str:
                 held += received
                 if len(held) > MAX_ERROR_BYTES:
                     break
-    return held.decode("utf-8", "replace")
+    return held[:MAX_ERROR_BYTES].decode("utf-8", "replace")

@@ -28,6 +28,10 @@ class TooMuch(ValueError):  # noqa: N818 - expected from a broken server
     """The response exceeds ResponseLimits."""
 
 
+SLICE_BYTES = 64 * 1024
+"""Maximum number of bytes that are decoded without a look at the limits; a read from a socket has no more."""
+
+
 class ResponseDecoder:
     """Decodes the body of a 200 response.
 
@@ -60,9 +64,9 @@ class ResponseDecoder:
                 self._sniff()
                 if self._is_stream:
                     received, self._held = bytes(self._held), bytearray()
-                    self._read(self._framer.feed(received), at, events)
+                    self._frame(received, at, events)
             elif self._is_stream:
-                self._read(self._framer.feed(received), at, events)
+                self._frame(received, at, events)
             else:
                 self._held += received
         except (FrameTooLarge, TooMuch) as error:
@@ -103,6 +107,13 @@ class ResponseDecoder:
             self._mode = "stream"
         elif start[:1] in (b"{", b"[", b"<") or len(start) >= _SNIFF_BYTES or len(head) >= 1000:
             self._mode = "whole"
+
+    def _frame(self, received: bytes, at: float, events: list[AnyEvent]) -> None:
+        """Read in slices: a few compressed bytes can be millions of events, of which none is needed above the limit."""
+        for start in range(0, len(received), SLICE_BYTES):
+            self._read(self._framer.feed(received[start : start + SLICE_BYTES]), at, events)
+            if self.ended:
+                return
 
     def _read(self, received: list[str], at: float, events: list[AnyEvent]) -> None:
         for data in received:
@@ -157,7 +168,7 @@ class ResponseDecoder:
         if bytes(self._held).lstrip()[:1] not in (b"{", b"[", b"<") and _DATA_LINE.search(self._held):
             # A stream whose first line did not look like one.
             self._mode = "stream"
-            self._read(self._framer.feed(bytes(self._held)), at, events)
+            self._frame(bytes(self._held), at, events)
             if not self.ended:
                 self._end_of_stream(at, events)
             return

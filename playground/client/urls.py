@@ -27,6 +27,8 @@ def check_base_url(text: str) -> str:
         raise _bad("the base URL has a user name or password in it.", "Leave them out; the key has its own field.")
     if not parts.hostname:
         raise _bad("the base URL names no host.")
+    if not _is_host_name(parts.hostname):
+        raise _bad("the base URL's host is not a valid name.")
     if "?" in url or "#" in url:
         raise _bad("the base URL has a query or fragment.", "Leave out everything from ? or # on.")
     path = parts.path.rstrip("/").removesuffix(_COMPLETIONS).rstrip("/")
@@ -46,6 +48,17 @@ def _split(url: str) -> SplitResult:
         if parts.scheme in ("http", "https"):
             raise _bad("the base URL's port is not a number from 1 to 65535.") from error
     return parts
+
+
+def _is_host_name(host: str) -> bool:
+    if host.isascii() and "xn--" not in host:
+        return True
+    import httpx  # not for the first frame
+
+    try:
+        return bool(httpx.URL(f"http://{host}").host)
+    except (httpx.InvalidURL, UnicodeError):
+        return False
 
 
 def _meant(url: str) -> str:

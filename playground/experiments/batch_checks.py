@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -52,7 +53,7 @@ def _regex(pattern: str) -> Callable[[str, int | None], bool]:
 
 
 def _max_tokens(value: str) -> Callable[[str, int | None], bool]:
-    if not value.isdecimal():
+    if not re.fullmatch(r"[0-9]{1,9}", value):
         raise InputError(FieldError(("--check", "max-tokens"), f"{value!r} is not a number of tokens."))
     limit = int(value)
     return lambda _answer, tokens: tokens is not None and tokens <= limit

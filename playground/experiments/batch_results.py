@@ -20,6 +20,7 @@ from playground.prompt.document import Json
 from playground.prompt.field_errors import FieldError, InputError
 from playground.runs.state import RunState
 from playground.runs.summary import error_object, wire_tool_calls, wire_usage
+from playground.storage.paths import write_shared
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -197,9 +198,7 @@ class ResultFile:
                     "Continue with the same data, or name another file.",
                 )
         if len(self.finished) < len(results) or not data.endswith(b"\n"):
-            replacement = path.with_name(path.name + ".tmp")
-            replacement.write_bytes(format_results(self.finished.values(), path))
-            replacement.replace(path)
+            write_shared(path, format_results(self.finished.values(), path))
 
     def _read_note(self, path: Path) -> None:
         assert self._note is not None

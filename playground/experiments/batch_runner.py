@@ -119,17 +119,20 @@ class BatchRunner:
         while (position := await self._next()) is not None:
             await self._finish(position)
             self._left -= 1
+            if not self._left:
+                self.resume()  # paused after the last row was sent
             self._changed.set()
 
     async def _next(self) -> int | None:
         """Wait for the next row that may be sent. Returns None at the end."""
-        while self._left and not self._stopping:
+        while True:
             await self._resumed.wait()
-            if not self._stopping and (position := self._take()) is not None:
+            if not self._left or self._stopping:
+                return None
+            if (position := self._take()) is not None:
                 return position
             self._changed.clear()
             await self._changed.wait()
-        return None
 
     def _take(self) -> int | None:
         """Remove and return the first ready row; None if no row is ready or the limit of prefixes is reached."""

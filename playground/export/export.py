@@ -22,6 +22,7 @@ from playground.requestlog.filter import LogFilter
 from playground.requestlog.log import RequestLog
 from playground.requestlog.records import StoredRun
 from playground.runs.output_estimate import output_figure
+from playground.storage.paths import is_stream, open_stream
 
 COLUMNS = (
     "started_utc",
@@ -152,8 +153,13 @@ async def export(
 ) -> int:
     """Write the matches of a filter, or rows by number, in ascending order. Returns their number. Raises OSError.
 
-    The file gets its name when it is complete; if that fails or is cancelled, an earlier file stays.
+    The file gets its name when it is complete; if that fails or is cancelled, an earlier file stays. Writes to the
+    target of a link, and directly to a pipe or device.
     """
+    if await asyncio.to_thread(is_stream, path):
+        with os.fdopen(await asyncio.to_thread(open_stream, path), "w", encoding="utf-8", newline="") as stream:
+            return await export_into(stream, log, chosen, kind, progress)
+    path = Path(await asyncio.to_thread(os.path.realpath, path))
     handle, name = await asyncio.to_thread(tempfile.mkstemp, dir=path.parent, prefix=f".{path.name[:32]}.")
     try:
         with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:

@@ -35,6 +35,7 @@ class Measure:
         self.estimator, self.view = estimator, view
         self._counts = [self._part_counts(number) for number in range(len(view.parts))]
         self._before = list(accumulate(self._counts, add, initial=NOTHING))
+        self._tokens_of: list[float] | None = None
 
     def _part_counts(self, number: int) -> Counts:
         part = self.view.parts[number]
@@ -61,7 +62,9 @@ class Measure:
 
     def part(self, number: int) -> float:
         """Return ≈ tokens of one part of the view."""
-        return self._tokens(self._counts[number])
+        if self._tokens_of is None:
+            self._tokens_of = [self._tokens(counts) for counts in self._counts]
+        return self._tokens_of[number]
 
     def upto(self, offset: int) -> float:
         """Return ≈ tokens before a code point of the view's text."""

@@ -160,9 +160,13 @@ def view_of_document(document: Document) -> DocumentView:
         builder.add("tool", index, _compact_text(tool.json_text))
     rendered = []
     for index, message in enumerate(document.messages):
-        fields = message_fields(message, document.variables)
-        builder.add_message(index, fields)
-        rendered.append(None if message.content is None else render(message.content, document.variables))
+        content = None if message.content is None else render(message.content, document.variables)
+        rendered.append(content)
+        if content is None or message.tool_calls or message.extra or message.tool_call_id is not None:
+            builder.add_message(index, message_fields(message, document.variables))
+        else:
+            builder.add("role", index, message.role)
+            builder.add("content", index, content.text)
     view = builder.view()
     by_message = {part.index: part for part in view.parts if part.kind == "content"}
     contents = tuple(by_message.get(index) for index in range(len(document.messages)))

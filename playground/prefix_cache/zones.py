@@ -137,6 +137,18 @@ class _Extent:
         start = self._starts.get((part.kind, part.index), offset)
         return min(max(offset - start, 0), part.end - part.start)
 
+    def whole(self, part: ViewPart, cuts: Cuts) -> Zone | None:
+        """Return the zone of a part that is in one zone; None if a cut is inside."""
+        start = self._starts.get((part.kind, part.index))
+        if start is None:
+            return None
+        end = start + part.end - part.start
+        if cuts.warm >= end:
+            return "warm"
+        if max(cuts.warm, cuts.stable) <= start:
+            return "variable"
+        return "stable" if cuts.warm <= start and cuts.stable >= end else None
+
     def zone(self, part: ViewPart, cuts: Cuts) -> Zone:
         length = part.end - part.start
         if self.within(part, cuts.warm) == length:
@@ -263,6 +275,9 @@ def part_tokens(view: DocumentView, cuts: Cuts, measure: Measure, total: float) 
 
 def _content_spans(view: DocumentView, index: int, part: ViewPart, cuts: Cuts, extent: _Extent) -> tuple[ZoneSpan, ...]:
     template = view.document.messages[index].content or ""
+    zone = extent.whole(part, cuts)
+    if zone is not None:
+        return (ZoneSpan(zone, 0, len(template)),) if template else ()
     warm, stable = (_in_template(view, index, extent.within(part, offset)) for offset in (cuts.warm, cuts.stable))
     spans, start = [], 0
     names: tuple[Zone, ...] = ("warm", "stable", "variable")

@@ -164,6 +164,14 @@ class CapturedExchange:
                 self._hold(event.trouble)
         self._sink.end(self._run_id)
 
+    def abandon(self) -> None:
+        """End the record where it is: the rest of the exchange cannot be understood."""
+        if not self._ended:
+            self._ended = True
+            self._on_end()
+            if self.is_logged:
+                self._sink.end(self._run_id)
+
     def _hold(self, error: ApiError) -> None:
         """Hold this program's own requests back after a 429. The recorded program decides for itself."""
         if hold_s := endpoint_hold_s(error):

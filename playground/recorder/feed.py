@@ -32,6 +32,7 @@ READY_S = 60.0
 """Longest wait for the recording process: a large log may be recovered first."""
 HOLD_S = 2.0
 """Longest wait of a response's end for the pipe. A stuck recording process delays one response, and no later one."""
+POLL_S = 0.002
 FLUSH_S = 0.005
 FLUSH_BYTES = 32_768
 """Messages are written together: small writes cost more than their contents."""
@@ -69,7 +70,11 @@ class RecordingFeed:
         self._kept: dict[str, list[bytes]] = {}
         """Messages of the exchanges that are not in the log."""
         self._kept_bytes = 0
-        self._closing = self._finished = self._late = self._overloaded = False
+        self._closing = self._finished = self._overloaded = False
+        self._written = 0
+        """Bytes given to the present process."""
+        self._stuck_at: int | None = None
+        """Bytes in the pipe when the process had read nothing for HOLD_S."""
         self._deaths: list[float] = []
 
     async def launch(self) -> None:
@@ -87,9 +92,7 @@ class RecordingFeed:
             self._on_problem(f"The recording process did not start: {error}. Nothing is recorded.")
             self._ready.set()
             return
-        assert process.stdin is not None
-        process.stdin.transport.set_write_buffer_limits(high=0)
-        self._process = process
+        self._process, self._written, self._stuck_at = process, 0, None
         self._send_all()
         self._reading = asyncio.create_task(self._read(process), name="recorder: recording process")
 
@@ -130,18 +133,20 @@ class RecordingFeed:
             self._timer = asyncio.get_running_loop().call_later(FLUSH_S, self._flush)
 
     async def handed_over(self) -> None:
-        """Return when all messages are in the pipe, at most HOLD_S later; at once while the process is stuck."""
+        """Return when all messages are in the pipe, at most HOLD_S later; at once while the process reads nothing.
+
+        A program that sends faster than the log can be written waits here, so that messages do not pile up.
+        """
         self._flush()
-        if self._process is None or self._late or self._backlog() == 0:
+        process, target, first = self._process, self._written, self._taken()
+        if first == self._stuck_at:
             return
-        assert self._process.stdin is not None
-        try:
-            async with asyncio.timeout(HOLD_S):
-                await self._process.stdin.drain()
-        except TimeoutError:
-            self._late = True
-        except ConnectionError:
-            pass  # `_read` starts another process
+        until = time.monotonic() + HOLD_S
+        while process is not None and self._process is process and (taken := self._taken()) < target:
+            if time.monotonic() >= until:
+                self._stuck_at = first if taken == first else None
+                return
+            await asyncio.sleep(POLL_S)
 
     async def close(self) -> None:
         """Wait until the recording process has written everything and ended."""
@@ -159,6 +164,15 @@ class RecordingFeed:
             return 0
         return self._process.stdin.transport.get_write_buffer_size()
 
+    def _taken(self) -> int:
+        """Return how many bytes are in the pipe or were read from it."""
+        return self._written - self._backlog()
+
+    def _write(self, data: bytes) -> None:
+        if self._process is not None and self._process.stdin is not None:
+            self._written += len(data)
+            self._process.stdin.write(data)
+
     def _is_overloaded(self) -> bool:
         overloaded = self._backlog() > MAX_BACKLOG_BYTES
         if overloaded and not self._overloaded:
@@ -170,17 +184,16 @@ class RecordingFeed:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._process is not None and self._process.stdin is not None and self._pending:
-            self._process.stdin.write(bytes(self._pending))
-            self._late = self._late and self._backlog() > 0
+        if self._pending:
+            self._write(bytes(self._pending))
         self._pending.clear()
 
     def _send_all(self) -> None:
         """Send the setup and the messages of all exchanges that are not in the log."""
-        if self._setup is not None and self._process is not None and self._process.stdin is not None:
+        if self._setup is not None:
             self._setup.replayed = list(self._kept)
             messages = [data for kept in self._kept.values() for data in kept]
-            self._process.stdin.write(b"".join((frame(self._setup), *messages)))
+            self._write(b"".join((frame(self._setup), *messages)))
 
     async def _read(self, process: asyncio.subprocess.Process) -> None:
         """Follow what the recording process reports, until it ends."""
@@ -190,7 +203,7 @@ class RecordingFeed:
                 self._take(json.loads(line))
         status = await process.wait()
         self._ready.set()
-        self._process = None
+        self._process, self._written = None, 0
         self._pending.clear()
         if self._closing and (self._finished or self._setup is None):
             return

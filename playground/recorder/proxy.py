@@ -183,15 +183,7 @@ class _Exchange:
                 self._end("caller_gone", "The Recorder was stopped.")
             raise
         except UpstreamError as error:
-            if self._is_gone:
-                self._end("caller_gone", "")
-                return False
-            if not self._has_begun:
-                _refuse(self._caller, AccessRefusal(502, str(error)))
-            if self._seen is None:
-                await self._receive_body()
-            self._end("upstream_cut" if self._has_begun else "upstream_unreachable", str(error))
-            # After a part of the response, the connection is closed without its end: the caller sees the cut.
+            await self._fail(str(error))
             return False
         finally:
             self._caller.on_closed = lambda: None
@@ -201,6 +193,21 @@ class _Exchange:
                 self._pool.release(self._upstream)
         return stays_open and not self._is_gone
 
+    async def _fail(self, message: str) -> None:
+        """Answer 502 if the endpoint failed before its response.
+
+        After a part of the response, the connection is closed without its end: the caller sees the cut.
+        """
+        if self._is_gone:
+            self._end("caller_gone", "")
+        elif self._has_begun:
+            self._end("upstream_cut", message)
+        else:
+            _refuse(self._caller, AccessRefusal(502, message))
+            if self._seen is None:
+                await self._receive_body()
+            self._end("upstream_unreachable", message)
+
     def _caller_closed(self) -> None:
         """Cancel the request: closing the connection to the endpoint ends every wait for it."""
         self._is_gone = True
@@ -208,12 +215,8 @@ class _Exchange:
             self._upstream.close()
 
     def _end(self, outcome: Outcome, detail: str) -> None:
-        if self._seen is None:  # no byte was forwarded; the received part of the request is recorded
-            seen = self._seen = self._observe()
-            with suppress(_CallerGone):
-                seen.request_data(self._body_piece(self._caller.received())[1])
-            if self._framer.ended:
-                seen.request_end()
+        if self._seen is None:  # no byte was forwarded
+            self._seen = self._observe()
         self._seen.end(outcome, detail)
 
     def _observe(self) -> ExchangeObserver:

@@ -8,12 +8,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from playground.client.events import AnyEvent, HeadersReceived
 from playground.prompt.document import Json
 from playground.runs.record import RequestRecord
 from playground.runs.state import RunState
+
+T = TypeVar("T")
 
 
 class RecordingLog(Protocol):
@@ -85,8 +87,9 @@ class Recording:
 
     def begin(self, record: RequestRecord) -> None:
         """Forecast a request and start to write it."""
-        if self._model is not None:
-            record = self._model.forecast(record)
+        model = self._model
+        if model is not None:
+            record = self._guarded(lambda: model.forecast(record), record)
         run = self._open[record.run_id] = _Run(record)
         writing = asyncio.create_task(self._write(run), name=f"record {record.run_id}")
         self._writing.add(writing)
@@ -96,19 +99,30 @@ class Recording:
         """Queue an event."""
         run = self._open[run_id]
         run.state.apply(event)
-        if self._model is not None and isinstance(event, HeadersReceived) and event.status == 200:
-            self._model.accept(run.record, event.request_id)
+        model = self._model
+        if model is not None and isinstance(event, HeadersReceived) and event.status == 200:
+            request_id = event.request_id
+            self._guarded(lambda: model.accept(run.record, request_id), None)
         run.steps.put_nowait(event)
 
     def end(self, run_id: str) -> None:
         """Explain a request and queue its end."""
         run = self._open.pop(run_id)
-        if self._model is not None:
-            run.explanation = self._model.settle(run.record, run.state)
+        model = self._model
+        if model is not None:
+            run.explanation = self._guarded(lambda: model.settle(run.record, run.state), None)
         run.steps.put_nowait(None)
         self._ending.add(run_id)
         if len(self._ending) >= MAX_UNWRITTEN:
             self._has_room.clear()
+
+    def _guarded(self, function: Callable[[], T], otherwise: T) -> T:
+        """Call the cache model. A request that it cannot handle is recorded without its result."""
+        try:
+            return function()
+        except Exception as error:
+            self._on_problem(f"A request is recorded without explanation: {type(error).__name__}: {error}")
+            return otherwise
 
     async def has_room(self) -> None:
         """Return when fewer than MAX_UNWRITTEN ended requests wait for the log."""

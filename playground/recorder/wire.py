@@ -229,7 +229,7 @@ class Wire(asyncio.Protocol):
         """Return the bytes of a head with its empty line. Empty if the connection ended before. Raises HttpError."""
         start = 0
         while True:
-            while self._received[:1] in (b"\r", b"\n"):
+            while self._received and self._received[0] in b"\r\n":
                 del self._received[0]
             if (found := _HEAD_END.search(self._received, start)) is not None:
                 return self._take(found.end())

@@ -251,7 +251,7 @@ _LITERAL = re.compile(rb'"([^"\\]*(?:\\.[^"\\]*)*)"', re.DOTALL)
 
 
 def _split(text: bytes) -> list[bytes]:
-    """Split a JSON text: what is outside of string literals, a literal without quotes, and so on."""
+    """Split a JSON text: even items are between string literals, odd ones are literals without quotes."""
     if b'\\"' not in text:
         cut = text.split(b'"')  # the same, but faster
         if len(cut) % 2:

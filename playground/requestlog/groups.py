@@ -14,6 +14,7 @@ from playground.client.pricing import cost
 from playground.requestlog.filter import GROUP_KINDS, PHASES
 from playground.requestlog.records import LogGroup, LogRow
 from playground.requestlog.rows import moment_of
+from playground.runs.state import Phase
 
 # A range of the table's key per kind: other tags, and requests without one, are not read.
 _TAGGED = " UNION ALL ".join(
@@ -145,20 +146,31 @@ def sums(connection: sqlite3.Connection, tag: str, expanded: bool, rates_of: Cal
     first = min(row[16] for row in found)
     ends = [row[17] for row in found if row[17] is not None]
     return LogGroup(
-        tag,
-        *(requests, running, failed, stopped),
-        *(prompt if prompts else None, prompts, float(estimated) if estimates == requests else None),
-        *(cached if caches else None, caches, output if outputs else None, outputs),
-        *(price if priced else None, priced, total[13], total[14]),
-        moment_of(first),
-        (max(ends) - first) / 1e6 if ends and not running else None,
-        expanded,
+        tag=tag,
+        requests=requests,
+        running=running,
+        failed=failed,
+        stopped=stopped,
+        prompt_tokens=prompt if prompts else None,
+        prompt_reported=prompts,
+        prompt_estimated=float(estimated) if estimates == requests else None,
+        cached_tokens=cached if caches else None,
+        cached_reported=caches,
+        completion_tokens=output if outputs else None,
+        completion_reported=outputs,
+        input_cost=price if priced else None,
+        priced=priced,
+        compared_prompt_tokens=total[13],
+        compared_cached_tokens=total[14],
+        first_utc=moment_of(first),
+        span_s=(max(ends) - first) / 1e6 if ends and not running else None,
+        expanded=expanded,
     )
 
 
 def heading(newest: LogRow, group: LogGroup) -> LogRow:
     """Return the heading row of a group from the row of its newest request."""
-    phase = "streaming" if group.running else "done"
+    phase: Phase = "streaming" if group.running else "done"
     return replace(
         newest,
         run_id=group.tag,

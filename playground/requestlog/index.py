@@ -26,7 +26,7 @@ _CHECK_BYTES = 4
 _LONG_LINE = 150
 _SEPARATOR = "\0"
 _LOOKED_AT = 200
-"""Open blocks that are looked at for ready ones. Few have running requests."""
+"""Number of open blocks among which ready ones are searched. Few have running requests."""
 _QUERIES = 100
 """Queries whose hashes are cached."""
 

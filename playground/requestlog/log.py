@@ -249,6 +249,7 @@ class RequestLog:
                 some = ids[first : first + BATCH]
                 await self._write(lambda some=some: writer.delete(some))  # type: ignore[misc]
                 progress(first + len(some))
+                await asyncio.sleep(0)  # a cancellation by `progress` comes before the next transaction
         finally:
             await asyncio.shield(self._purge())
 

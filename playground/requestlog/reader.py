@@ -22,6 +22,7 @@ from playground.prefix_cache.forecast import Forecast
 from playground.requestlog import groups, log_queries, rows
 from playground.requestlog.blob_store import Joiner
 from playground.requestlog.candidates import candidates
+from playground.requestlog.codec import column_text
 from playground.requestlog.filter import EVERYTHING, Folding, IdTerm, LogFilter, Order
 from playground.requestlog.filter_sql import Where, where
 from playground.requestlog.groups import Layout
@@ -45,7 +46,7 @@ r.imported, t.comment, r.source, r.conversation,
 (SELECT group_concat(tag, char(31)) FROM tags WHERE tags.number = r.number)"""
 _STARTED, _RATES, _MARKED, _IMPORTED, _TAGS = 2, 12, 25, 26, 30
 _NONE = type(None)
-_KINDS = {
+_KINDS: dict[str, tuple[type, ...]] = {
     "t": (str,),
     "T": (str, _NONE),
     "i": (int,),
@@ -56,7 +57,7 @@ _KINDS = {
 }
 _ROW_KINDS = tuple(map(_KINDS.__getitem__, "tiitITTTtttttiIIIFFFFttttiittTT"))
 """Types of the columns of _ROW: SQLite stores any type in any column."""
-_STORED_KINDS = tuple(map(_KINDS.__getitem__, "itiiittttttbbJitTtTJ"))
+_STORED_KINDS = tuple(map(_KINDS.__getitem__, "itiiittttttbbJitTtTJt"))
 MOST_OF_AN_ID = 100
 """Maximum number of requests per partial id in a list of ids."""
 NEAR = 1_024
@@ -315,8 +316,8 @@ class Reader:
             "WHERE g.endpoint_id = ? AND g.model = ? AND r.started_us >= ? AND NOT r.imported "
             "AND (? IS NULL OR g.base_url = ?) AND (NOT ? OR r.status = 200) ORDER BY r.number DESC LIMIT ?",
             (
-                endpoint_id,
-                model,
+                column_text(endpoint_id),
+                column_text(model),
                 rows.microseconds(since),
                 base_url,
                 base_url,
@@ -455,7 +456,7 @@ class Reader:
 def _check_types(values: Sequence[object], kinds: Sequence[tuple[type, ...]]) -> None:
     """Raise TypeError for a value of another type than its column's, and for a number that is not finite."""
     for value, kind in zip(values, kinds, strict=True):
-        if value.__class__ not in kind or (value.__class__ is float and not math.isfinite(value)):  # type: ignore[arg-type]
+        if value.__class__ not in kind or (isinstance(value, float) and not math.isfinite(value)):
             raise TypeError(f"{type(value).__name__} in a column of the log")
 
 

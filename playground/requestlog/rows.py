@@ -48,7 +48,7 @@ _HEX = re.compile("[0-9a-f]{32}")
 
 
 def stored_id(run_id: str) -> str | bytes:
-    """Return a run_id as it is stored from version 6 on: 16 bytes if it is 32 hexadecimal digits."""
+    """Return the stored form of a run_id from version 6 on: 16 bytes if it is 32 hexadecimal digits."""
     return bytes.fromhex(run_id) if _HEX.fullmatch(run_id) else column_text(run_id)
 
 
@@ -59,7 +59,8 @@ def both_ids(run_id: str) -> tuple[str | bytes, str]:
 
 def id_text(column: str = "run_id") -> str:
     """Return the SQL expression for a run_id as text."""
-    return f"CASE typeof({column}) WHEN 'blob' THEN lower(hex({column})) ELSE {column} END"
+    # A blob of another length is damaged, and found by its type.
+    return f"CASE WHEN typeof({column}) = 'blob' AND length({column}) = 16 THEN lower(hex({column})) ELSE {column} END"
 
 
 def number_of(connection: sqlite3.Connection, run_id: str) -> int | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import stat
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
@@ -105,7 +106,11 @@ def _connect(path: Path, how: str) -> sqlite3.Connection:
 
 
 def _connect_writer(path: Path) -> sqlite3.Connection:
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NONBLOCK", 0), 0o600)
+    regular = stat.S_ISREG(os.fstat(handle).st_mode)
+    os.close(handle)
+    if not regular:
+        raise OSError(None, "It is not a regular file")
     with suppress(OSError):  # owned by someone else, or a file system without modes
         path.chmod(0o600)
     connection = _connect(path, "mode=rw")

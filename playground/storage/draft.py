@@ -119,7 +119,8 @@ class Draft:
             state = self._newest
             if state is None or state is self._written or self._file is None:
                 return ""
-            row = {**_row(state), "others": [self._row_of(other) for other in state.others], "place": state.place}
+            row = _row(state)
+            row.update(others=[self._row_of(other) for other in state.others], place=state.place)
             try:
                 self._file.write(row)
             except OSError as error:

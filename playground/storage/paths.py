@@ -73,12 +73,42 @@ def write_private(path: Path, data: bytes, *, replace_link: bool = False, durabl
     Args:
         replace_link: replace a symbolic link itself; otherwise the file that it points to is replaced.
         durable: return only when the data is on disk.
+
+    A pipe or device, or a link to one, raises OSError: it is never replaced by a file.
     """
-    _write(path if replace_link else Path(os.path.realpath(path)), data, 0o600, durable=durable)
+    if not replace_link:
+        if is_stream(path):
+            raise OSError(None, "It is not a regular file")
+        path = Path(os.path.realpath(path))
+    _write(path, data, 0o600, durable=durable)
+
+
+def is_stream(path: Path) -> bool:
+    """Return whether a path, or the target of a link, is a pipe, a device or a socket."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+
+
+def open_stream(path: Path) -> int:
+    """Return a descriptor for writing to a pipe or device. Raises OSError, also for a pipe that has no reader."""
+    handle = os.open(path, os.O_WRONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    if sys.platform != "win32":
+        os.set_blocking(handle, True)
+    return handle
 
 
 def write_shared(path: Path, data: bytes) -> None:
-    """Write a file of the user: like `write_private`, but keeps permissions, or has those of any new file."""
+    """Write a file of the user: like `write_private`, but keeps permissions, or has those of any new file.
+
+    Writes to a pipe or device instead of replacing it.
+    """
+    if is_stream(path):
+        with os.fdopen(open_stream(path), "wb") as file:
+            file.write(data)
+        return
     path = Path(os.path.realpath(path))
     try:
         mode = stat.S_IMODE(path.stat().st_mode)

@@ -358,6 +358,8 @@ class MainWindow(QMainWindow):
     def _connect(self) -> None:
         """Connect what does not lead to a completion."""
         self.area.work_resized.connect(self.places.fit)
+        self.area.opening.connect(self.places.note_sizes)
+        self.area.divided.connect(self.places.share)
         self.program.show_page = self.show_page
         self.workspace.tasks.on_end = self.end_notice.tell_task
         self.prompt.edited.connect(self.files.edited)

@@ -46,12 +46,14 @@ class Modes(QStackedWidget):
         self._views: dict[str, ModeView] = {PROMPT: ModeView(prompt_page)}
         self.current = PROMPT
         self.addWidget(prompt_page)
+        self.currentChanged.connect(lambda _index: self.updateGeometry())
         top.modes.add_mode(PROMPT, "Prompt", "prompt")
         top.modes.chosen.connect(self.show_mode)
 
     def minimumSizeHint(self) -> QSize:
-        """Return the least size of the pages, which a low screen may squeeze."""
-        size = super().minimumSizeHint()
+        """Return the least size of the page on display, which a low screen may squeeze."""
+        page = self.currentWidget()
+        size = super().minimumSizeHint() if page is None else page.minimumSizeHint()
         return QSize(size.width(), min(size.height(), MAX_LEAST_PX))
 
     def add(self, mode: str, label: str, icon: str, build: Callable[[], ModeView]) -> None:

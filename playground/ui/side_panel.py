@@ -19,6 +19,7 @@ from playground.storage.settings import Settings
 from playground.ui.theme import GRID
 from playground.ui.widgets.icons import icon_button
 from playground.ui.widgets.tab_bar import tab_bar
+from playground.ui.widgets.task_dialog import TaskDialog
 
 MIN_WORK_PX = 480
 """Width that the work keeps when a page is opened."""
@@ -80,9 +81,10 @@ class SidePanel(QFrame):
         at = self._stack.indexOf(page)
         if at < 0:
             return
-        # A page that is still stopping its work is deleted by itself, with the panel as its parent until then.
         self._stack.removeWidget(page)
         self.tabs.removeTab(at)
+        if not isinstance(page, TaskDialog):  # which is deleted when its work has ended
+            page.deleteLater()
         if self._stack.count() == 0:
             self.emptied.emit()
 
@@ -114,6 +116,9 @@ class WorkArea(QSplitter):
     """The work with the side panel at its right. `work_resized` has the width that the work has or is about to get."""
 
     work_resized = Signal(int)
+    opening = Signal()
+    divided = Signal()
+    """The work has another width because the panel was opened or closed."""
 
     def __init__(self, work: QWidget, settings: Settings) -> None:
         super().__init__(Qt.Orientation.Horizontal)
@@ -136,17 +141,22 @@ class WorkArea(QSplitter):
         if not opening:
             wanted = max(self.panel.width(), 0 if self._settings.number("side_width") else width)
         panel = max(min(wanted, self.width() - MIN_WORK_PX), MIN_PANEL_PX)
+        if opening:
+            self.opening.emit()
         # Panes are hidden first: with their minimum widths the panel would make the window wider.
         self.work_resized.emit(self.width() - panel)
         self.panel.show_page(page)
         self.panel.show()
         self.setSizes([self.width() - panel, panel])
+        if opening:
+            self.divided.emit()
         self.panel.take_focus()
 
     def _close(self) -> None:
         self.panel.hide()
         self.refresh()  # lays out at once, so that the panes get their sizes within the full width
         self.work_resized.emit(self.width())
+        self.divided.emit()
         self._work.setFocus()
 
     def _moved(self, _place: int, _index: int) -> None:

@@ -199,7 +199,7 @@ class _Polisher(QObject):
     """Resolves the style sheet again with the application's palette, for hidden widgets at their next show event."""
 
     def look_at(self, widget: QWidget) -> None:
-        """Polish the widget and what is visible in it."""
+        """Polish the widget and its visible descendants."""
         if not widget.testAttribute(Qt.WidgetAttribute.WA_WState_Polished):
             return  # Qt polishes it before it is displayed for the first time
         if not widget.isVisible():

@@ -103,11 +103,23 @@ class Places:
             self._fitting = fitting
             # What the user chose to show for another width need not fit into this one.
             self._chosen = {name: shown for name, shown in self._chosen.items() if not shown}
-            if all(self._columns.sizes()):
-                self._sizes = self._columns.sizes()
+            self.note_sizes()
             self.show_panes()
             if self._beside is None:
                 self._columns.setSizes(self._sizes if not narrow and self._sizes else list(COLUMNS))
+
+    def note_sizes(self) -> None:
+        """Remember the widths of the columns, for `share`."""
+        if self._beside is None and all(self._columns.sizes()):
+            self._sizes = self._columns.sizes()
+
+    def share(self) -> None:
+        """Divide the present width in the remembered proportions."""
+        if self._beside is None and self._sizes:
+            panes = [self._columns.widget(place) for place in range(len(self._sizes))]
+            shown = [0 if pane is None or pane.isHidden() else px for pane, px in zip(panes, self._sizes, strict=True)]
+            scale = self._columns.width() / (sum(shown) or 1)
+            self._columns.setSizes([round(px * scale) for px in shown])
 
     def toggle(self, name: str) -> None:
         """Show or hide the inspector or the log."""

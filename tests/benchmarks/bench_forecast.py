@@ -65,7 +65,7 @@ def times(work: Callable[[int], object]) -> list[float]:
 
 def measure(forecaster: CacheForecaster, view: CacheView) -> dict[str, list[float]]:
     """Return the times of a forecast after a keystroke, and of the explanation of a report."""
-    documents = [document_of(view, f"A question that nobody asked {'x' * number}") for number in range(ROUNDS)]
+    documents = [document_of(view, f"A new question {'x' * number}") for number in range(ROUNDS)]
     prompts = [view_of_document(document) for document in documents]
     cache = forecaster.model(*WHERE)
     waiting = []

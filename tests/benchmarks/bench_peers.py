@@ -76,7 +76,7 @@ def peer(folder: Path, rows: Path) -> Path:
     home = folder / "venv"
     venv.create(home, with_pip=True)
     python = home / "bin" / "python"
-    subprocess.run([python, "-m", "pip", "install", "-q", "--disable-pip-version-check", PEER], check=True)
+    subprocess.run([python, "-m", "pip", "install", "-qqq", "--disable-pip-version-check", PEER], check=True)
     subprocess.run([python, "-c", INSERT, folder / "logs.db", rows], check=True)
     return home / "bin" / "llm"
 

@@ -18,7 +18,7 @@ import tempfile
 from collections.abc import AsyncIterator
 from time import perf_counter
 
-import psutil
+import psutil  # type: ignore[import-untyped]
 
 CHUNKS = 400
 END = b"0\r\n\r\n"

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import psutil
+import psutil  # type: ignore[import-untyped]
 
 from playground.requestlog.filter import EVERYTHING
 from playground.requestlog.log import RequestLog

@@ -179,7 +179,8 @@ async def measure(server_port: int, folder: Path, *, idle: bool) -> None:
     recorder.start()
     await until(lambda: recorder.process is not None and len(recorder.page.model.rows) == ROWS)
     await until(lambda: bool(recorder.page.analysis.programs))
-    page = recorder.page
+    page, process = recorder.page, recorder.process
+    assert process is not None
     page.table.selectRow(3)
     for owner, name in (
         (page, "show_requests"),
@@ -213,9 +214,7 @@ async def measure(server_port: int, folder: Path, *, idle: bool) -> None:
     callers = None
     if not idle:
         module = "tests.benchmarks.bench_recorder_window"
-        callers = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", module, "--caller", recorder.process.base_url)
-        )
+        callers = await asyncio.create_subprocess_exec(*(sys.executable, "-m", module, "--caller", process.base_url))
         await asyncio.sleep(4)  # all streams run
     clock.start()
     timer.start()

@@ -105,3 +105,29 @@ def test_parse_arguments_word_longer_than_a_file_name_is_no_file() -> None:
     with pytest.raises(SystemExit) as ended:
         parse_arguments(["x" * 300])
     assert ended.value.code == 2
+
+
+@pytest.mark.parametrize("command", ["convert", "export"])
+def test_output_to_a_pipe_or_a_link_keeps_it(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("ELECTRON_PLAYGROUND_HOME", str(tmp_path / "data"))
+    body = tmp_path / "body.json"
+    body.write_bytes(BODY)
+    if command == "export":
+        assert main(["send", str(body)]) == 0
+    words = ["convert", str(body)] if command == "convert" else ["log", "export", "--format", "jsonl"]
+    (tmp_path / "link").symlink_to("target")
+    assert main([*words, "-o", str(tmp_path / "link")]) == 0
+    assert (tmp_path / "link").is_symlink()
+    expected = (tmp_path / "target").read_bytes()
+    assert b"messages" in expected
+    pipe_path = tmp_path / "pipe"
+    os.mkfifo(pipe_path)
+    handle = os.open(pipe_path, os.O_RDONLY | os.O_NONBLOCK)
+    assert main([*words, "-o", str(pipe_path)]) == 0
+    os.set_blocking(handle, True)
+    with os.fdopen(handle, "rb") as reader:
+        assert reader.read() == expected
+    assert pipe_path.is_fifo()
+    capfd.readouterr()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import resource
 import time
@@ -298,6 +299,16 @@ def test_response_above_a_limit_fails_and_closes_the_connection(limits: Response
     assert state.trouble is not None
     assert (state.phase, state.trouble.kind) == ("failed", "protocol")
     assert 3_600 < len(state.text) < 8_000
+
+
+def test_stream_of_millions_of_events_in_a_few_compressed_bytes_ends_at_the_limit() -> None:
+    body = gzip.compress(GOOD + b"data: \n\n" * 8_000_000)
+    began = time.process_time()
+    state = answered(body, extra="Content-Encoding: gzip\r\n")
+    assert time.process_time() - began < 3
+    assert (state.phase, state.text) == ("failed", "fine")
+    assert state.trouble is not None
+    assert "200,000 events" in state.trouble.detail
 
 
 def test_whole_body_above_a_limit_fails() -> None:

@@ -20,6 +20,8 @@ from playground.prompt.field_errors import InputError
         ("http://127.0.0.1:8080/", "http://127.0.0.1:8080"),
         ("http://[::1]:8080/v1", "http://[::1]:8080/v1"),
         ("http://localhost:/v1", "http://localhost/v1"),
+        ("https://xn--mnchen-3ya.example/v1", "https://xn--mnchen-3ya.example/v1"),
+        ("https://m\u00fcnchen.example/v1", "https://m\u00fcnchen.example/v1"),
     ],
 )
 def test_good_urls_are_kept_in_one_form(text: str, kept: str) -> None:
@@ -50,6 +52,8 @@ def test_good_urls_are_kept_in_one_form(text: str, kept: str) -> None:
         ("https://ho st/v1", "space"),
         ("https://host/v\n1", "space"),
         ("https://host/\u200bv1", "cannot be seen"),
+        ("https://xn--a/v1", "not a valid name"),
+        ("https://\u2460\u0301-.example/v1", "not a valid name"),
     ],
 )
 def test_bad_urls_say_what_is_wrong_and_what_to_do(text: str, word: str) -> None:

@@ -92,6 +92,12 @@ def test_schema_check_invalid_schema_raises_input_error(tmp_path: Path, schema: 
         parse_check(f"schema={path}")
 
 
+@pytest.mark.parametrize("limit", ["", "-1", "1.5", "x", "9" * 5000])
+def test_max_tokens_check_that_is_no_number_raises_input_error(limit: str) -> None:
+    with pytest.raises(InputError):
+        parse_check(f"max-tokens={limit}")
+
+
 def test_regex_check_without_end_fails_within_its_time_limit() -> None:
     check = parse_check(r"regex=(x+x+)+y")
     began = time.process_time()

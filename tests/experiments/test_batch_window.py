@@ -170,3 +170,40 @@ def test_window_report_without_cached_tokens_changes_nothing() -> None:
     window = PrefixWindow(4)
     server = Server(0, reports=False)
     assert run(plan, server, 4).window.limit == window.limit == 1
+
+
+@pytest.mark.parametrize("end", ["stop", "resume"])
+def test_runner_paused_batch_ends_after_stop_and_after_resume(end: str) -> None:
+    plan = plan_rows(PROMPT, rows(2, 6), COLUMNS, "warm")
+    server = Server(None)
+
+    async def keep(_item: PlannedRow, _outcome: RunState | Exception) -> None:
+        if not runner.paused and server.requests == 3:
+            runner.pause()
+            asyncio.get_running_loop().call_later(0.1, getattr(runner, end))
+
+    async def main() -> None:
+        async with asyncio.timeout(20):
+            await runner.execute()
+
+    runner = BatchRunner(plan, 3, server.send, keep)
+    asyncio.run(main())
+    least, most = (12, 12) if end == "resume" else (3, 11)
+    assert least <= runner.progress.done <= most
+
+
+def test_runner_paused_with_the_last_rows_in_flight_ends() -> None:
+    plan = plan_rows(PROMPT, rows(1, 3), COLUMNS, "warm")
+    server = Server(None)
+
+    async def keep(_item: PlannedRow, _outcome: RunState | Exception) -> None:
+        if server.requests == 3:
+            runner.pause()
+
+    async def main() -> None:
+        async with asyncio.timeout(20):
+            await runner.execute()
+
+    runner = BatchRunner(plan, 3, server.send, keep)
+    asyncio.run(main())
+    assert runner.progress.done == 3

@@ -11,14 +11,14 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import psutil
+import psutil  # type: ignore[import-untyped]
 import pytest
 
 from playground.child_process import program_command
 from playground.client.endpoint import Endpoint
 from playground.recorder import feed as feed_module
 from playground.recorder.feed import RecordingFeed
-from playground.recorder.feed_messages import Begin, End, MessageReader, RequestEnd, Setup, frame
+from playground.recorder.feed_messages import Begin, End, Message, MessageReader, RequestEnd, Setup, frame
 from playground.requestlog.filter import EVERYTHING
 from playground.requestlog.log import RequestLog
 from playground.requestlog.records import StoredRun
@@ -56,6 +56,12 @@ async def running(folder: Path, command: list[str] | None = None) -> AsyncIterat
         yield feed, problems
     finally:
         await feed.close()
+
+
+def process_of(feed: RecordingFeed) -> psutil.Process:
+    """Return the recording process."""
+    assert feed._process is not None
+    return psutil.Process(feed._process.pid)
 
 
 async def pass_exchange(feed: RecordingFeed) -> None:
@@ -111,7 +117,7 @@ def test_feed_recording_process_killed_is_replaced_and_no_exchange_is_lost_or_do
             half.response_head(200, HEADERS)
             for _ in range(20):
                 await pass_exchange(feed)
-            (child,) = psutil.Process().children()
+            child = process_of(feed)
             child.kill()
             await problems.first.wait()
             half.response_data(ANSWER)
@@ -143,7 +149,7 @@ def test_feed_stuck_process_delays_one_exchange_and_no_later_one(
 
     async def story() -> None:
         async with running(tmp_path) as (feed, _):
-            (child,) = psutil.Process().children()
+            child = process_of(feed)
             child.send_signal(signal.SIGSTOP)
             large = feed.begin("POST", "/v1/speech", [(b"Host", b"localhost")])
             large.request_data(bytes(4_000_000))
@@ -168,7 +174,7 @@ def test_feed_backlog_beyond_its_bound_is_reported_and_new_exchanges_are_not_rec
 
     async def story() -> None:
         async with running(tmp_path) as (feed, problems):
-            (child,) = psutil.Process().children()
+            child = process_of(feed)
             child.send_signal(signal.SIGSTOP)
             large = feed.begin("POST", "/v1/speech", [(b"Host", b"localhost")])
             large.request_data(bytes(4_000_000))
@@ -186,7 +192,7 @@ def test_feed_backlog_beyond_its_bound_is_reported_and_new_exchanges_are_not_rec
 def test_recording_process_signals_of_the_terminal_do_not_end_it(tmp_path: Path) -> None:
     async def story() -> None:
         async with running(tmp_path) as (feed, problems):
-            (child,) = psutil.Process().children()
+            child = process_of(feed)
             assert os.getpgid(child.pid) != os.getpgid(0)
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
                 child.send_signal(number)
@@ -199,8 +205,13 @@ def test_recording_process_signals_of_the_terminal_do_not_end_it(tmp_path: Path)
 
 def test_message_reader_messages_in_pieces_of_any_size_are_complete() -> None:
     setup = Setup("folder", ENDPOINT, "key", ["one"])
-    sent = [setup, Begin("a", 1.5, "POST", "/v1", [(b"A", b"\xff")]), RequestEnd("a"), End("a", 2.5, "complete", "")]
-    data = b"".join(map(frame, sent))
+    sent: list[Message] = [
+        setup,
+        Begin("a", 1.5, "POST", "/v1", [(b"A", b"\xff")]),
+        RequestEnd("a"),
+        End("a", 2.5, "complete", ""),
+    ]
+    data = b"".join([frame(message) for message in sent])
     for size in (1, 3, 7, len(data)):
         reader = MessageReader()
         found = [message for at in range(0, len(data), size) for message in reader.feed(data[at : at + size])]

@@ -81,6 +81,29 @@ def test_recording_model_follows_the_order_of_messages_however_slow_the_log_is()
     asyncio.run(story())
 
 
+def test_recording_request_that_the_model_cannot_handle_is_written_without_an_explanation() -> None:
+    class Failing(Model):
+        def forecast(self, record: RequestRecord) -> RequestRecord:
+            raise ValueError("forecast")
+
+        def accept(self, record: RequestRecord, request_id: str | None) -> None:
+            raise KeyError("accept")
+
+        def settle(self, record: RequestRecord, state: RunState) -> Json:
+            raise FileNotFoundError("settle")
+
+    async def story() -> None:
+        log, problems = SlowLog(), list[str]()
+        log.free.set()
+        made = Recording(log, Failing(), problems.append)
+        pass_request(made, "one")
+        await asyncio.wait_for(made.close(), 10)
+        assert log.steps == ["begin one", "note one", "note one", "finish one"]
+        assert len(problems) == 3
+
+    asyncio.run(story())
+
+
 def test_recording_has_room_until_too_many_ended_requests_wait_for_the_log() -> None:
     async def story() -> None:
         log = SlowLog()

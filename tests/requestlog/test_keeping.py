@@ -109,7 +109,7 @@ def test_delete_cancelled_keeps_the_rest_and_purges(tmp_path: Path) -> None:
         assert done == [BATCH]
         assert [row.run_id for row in await log.page(EVERYTHING, None, 1_000)] == ids[: BATCH - 1 : -1]
         assert traces(tmp_path, words_of(7)[0]) == []
-        assert len(await log.page(parse(words_of(BATCH + 7)[0], NOW))) == 1
+        assert len(await log.page(parse(words_of(BATCH + 7)[0][:20], NOW))) == 1
         await log.close()
 
     run(work())

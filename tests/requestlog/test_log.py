@@ -228,6 +228,18 @@ def test_what_was_sent_is_given_back_for_its_endpoint_and_model_only(tmp_path: P
     run(work())
 
 
+def test_sent_since_model_with_a_lone_surrogate_finds_its_requests(tmp_path: Path) -> None:
+    async def work() -> None:
+        log = await RequestLog.open(tmp_path)
+        kept = record("q", model="m\ud83d")
+        await keep(log, kept, answered())
+        rows = await log.sent_since("electron", "m\ud83d", kept.started_utc)
+        await log.close()
+        assert [row.run_id for row in rows] == [kept.run_id]
+
+    run(work())
+
+
 def test_changes_are_told_on_the_loop_until_one_is_not_interested(tmp_path: Path) -> None:
     async def work() -> None:
         log = await RequestLog.open(tmp_path)

@@ -41,10 +41,7 @@ def change(folder: Path, sql: str, *values: object) -> None:
 
 
 COLUMNS = [
-    *(
-        f"runs.{name}"
-        for name in ("run_id", "phase", "status", "finish_reason", "request_id", "attempts", "completion_tokens")
-    ),
+    *(f"runs.{name}" for name in ("phase", "status", "finish_reason", "request_id", "attempts", "completion_tokens")),
     *(f"runs.{name}" for name in ("prompt_tokens_estimated", "ttft_s", "marked", "imported", "source", "conversation")),
     *(f"texts.{name}" for name in ("question", "answer", "called", "trouble", "comment")),
     *(f"targets.{name}" for name in ("endpoint_id", "endpoint_name", "endpoint_kind", "model", "rates")),
@@ -58,7 +55,7 @@ def test_page_column_of_another_type_leaves_out_the_row_and_names_it(
 ) -> None:
     run_ids = fill(tmp_path)
     table, _, name = column.partition(".")
-    text = table != "runs" or name in ("run_id", "phase", "finish_reason", "request_id", "source", "conversation")
+    text = table != "runs" or name in ("phase", "finish_reason", "request_id", "source", "conversation")
     if text and isinstance(value, float):
         return  # a column for text stores it as text
     one = "" if table == "targets" else " WHERE number = 7"

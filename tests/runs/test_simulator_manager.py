@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-
-import psutil
+import os
+import signal
 
 from playground.client.endpoint import SIMULATOR_ID, Endpoint
 from playground.runs.simulator_manager import SimulatorManager
@@ -18,9 +18,9 @@ def test_resolve_simulator_that_was_killed_is_started_again_and_reported() -> No
         first = (await manager.resolve(endpoint)).base_url
         assert (await manager.resolve(endpoint)).base_url == first
         assert errors == []
-        (child,) = psutil.Process().children()
-        child.kill()
-        child.wait(30)
+        assert manager._process is not None
+        os.kill(manager._process.pid, signal.SIGKILL)
+        await asyncio.to_thread(manager._process._process.wait, 30)
         second = (await manager.resolve(endpoint)).base_url
         assert second.startswith("http://127.0.0.1:")
         assert len(errors) == 1

@@ -13,7 +13,14 @@ from pathlib import Path
 import pytest
 
 from playground.prompt.field_errors import InputError
-from playground.storage.paths import HOME_VARIABLE, data_folder, folder_warning, set_aside, write_private
+from playground.storage.paths import (
+    HOME_VARIABLE,
+    data_folder,
+    folder_warning,
+    set_aside,
+    write_private,
+    write_shared,
+)
 
 POSIX = pytest.mark.skipif(os.name != "posix", reason="POSIX permissions")
 
@@ -144,6 +151,35 @@ def test_a_link_stays_a_link(tmp_path: Path) -> None:
     write_private(link, b"new")
     assert link.is_symlink()
     assert real.read_bytes() == b"new"
+
+
+@POSIX
+@pytest.mark.parametrize("linked", [False, True])
+def test_write_private_pipe_is_never_replaced(tmp_path: Path, linked: bool) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    path = tmp_path / "file.json" if linked else pipe
+    if linked:
+        path.symlink_to(pipe)
+    with pytest.raises(OSError, match="not a regular file"):
+        write_private(path, b"new")
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+    assert {item.name for item in tmp_path.iterdir()} == {"pipe", path.name}
+
+
+@POSIX
+def test_write_shared_pipe_gets_the_data_and_without_a_reader_an_error(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(OSError, match=r"\[Errno"):
+        write_shared(pipe, b"new")
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        write_shared(pipe, b"new")
+        assert os.read(reader, 100) == b"new"
+    finally:
+        os.close(reader)
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
 
 
 def test_a_long_file_name_can_be_written(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ VOLATILE = Document(
 
 
 def _dialog(kind: type) -> object | None:
-    return next((w for w in QApplication.topLevelWidgets() if isinstance(w, kind) and w.isVisible()), None)
+    return next((w for w in QApplication.allWidgets() if isinstance(w, kind) and w.isVisible()), None)
 
 
 async def _advised(session: Session, hand: UiDriver, document: Document, rule: str) -> None:

@@ -97,10 +97,18 @@ def test_every_control_of_a_dialog_has_an_accessible_name(tell: Tell, action: st
     async def story(session: Session, hand: UiDriver) -> None:
         window = session.window
         before = set(QApplication.topLevelWidgets())
+
+        def opened() -> list[QWidget]:
+            page = window.area.panel.page
+            windows = [w for w in QApplication.topLevelWidgets() if w.isVisible() and w not in before]
+            return windows if page is None else [*windows, window.area.panel]
+
         window.actions_table[action].trigger()
-        await hand.until(lambda: bool({w for w in QApplication.topLevelWidgets() if w.isVisible()} - before), "dialog")
-        for dialog in [w for w in QApplication.topLevelWidgets() if w.isVisible() and w not in before]:
+        await hand.until(lambda: bool(opened()), "dialog or page")
+        for dialog in opened():
             assert nameless(dialog) == []
+        window.area.panel.close_page()
+        for dialog in opened():
             dialog.close()
 
     tell(story)

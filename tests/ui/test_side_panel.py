@@ -71,6 +71,23 @@ def test_side_panel_narrow_work_hides_panes_and_closing_restores_them(tell: Stor
     tell(story)
 
 
+def test_side_panel_in_a_wide_window_divides_the_rest_in_proportion(tell: Story) -> None:
+    async def story(session: Session, hand: UiDriver) -> None:
+        window = session.window
+        window.resize(1920, 1080)
+        before = [window.prompt.width(), window.response.width(), window.inspector.width()]
+        window.actions_table["guide"].trigger()
+        await hand.until(lambda: window.prompt.width() < before[0], "the columns")
+        after = [window.prompt.width(), window.response.width(), window.inspector.width()]
+        assert after[0] / after[1] == pytest.approx(
+            before[0] / before[1], rel=0.2
+        )  # the inspector keeps its least width
+        window.area.panel.close_page()
+        await hand.until(lambda: window.prompt.width() == before[0], "the columns as before")
+
+    tell(story)
+
+
 def test_side_panel_escape_in_the_tab_bar_closes_the_page_on_display_only(tell: Story) -> None:
     async def story(session: Session, _hand: UiDriver) -> None:
         window = session.window

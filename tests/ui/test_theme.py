@@ -1,4 +1,4 @@
-"""A change of theme, in real widgets: visible ones at once, hidden ones when they are shown."""
+"""A change of theme, in real widgets: visible ones at once, hidden ones at their next show event."""
 
 from __future__ import annotations
 

@@ -177,21 +177,21 @@ def test_versions_agent_and_batch_note_the_prompt_that_they_send(tell: Tell, tmp
     tell(story)
 
 
-def test_versions_thousand_versions_are_shown_without_freezing(tell: Tell) -> None:
+def test_versions_many_versions_are_shown_without_freezing(tell: Tell) -> None:
     async def story(session: Session, hand: UiDriver) -> None:
         window = session.window
         window.prompt.set_document(STABLE)
         key = window.versions.identity.key
         store = VersionStore(session.workspace.folder)
-        for number in range(1_000):
+        for number in range(200):
             document = STABLE.with_message(0, Message("system", RULES.replace("Rule number 7 ", f"Rule {number} ")))
             store.record(key, document, "sent")
         window.actions_table["versions"].trigger()
         panel = window.versions.panel
         assert panel is not None
-        await hand.until(lambda: panel.list.count() == 1_000, "listed")
+        await hand.until(lambda: panel.list.count() == 200, "listed")
         began = time.thread_time()
         panel.show_history(window.versions._overview, (), "")
-        assert time.thread_time() - began < 0.2
+        assert time.thread_time() - began < 0.1
 
     tell(story)

@@ -29,7 +29,7 @@ class SlimBar(QFrame):
 
     def say(self, words: str, actions: Sequence[tuple[str, Callable[[], object]]] = ()) -> None:
         """Show a sentence with buttons; each is (label, handler)."""
-        self._words.set_full_text(words, words)
+        self._words.set_full_text(words)
         for button in self._buttons:
             button.deleteLater()
         self._buttons = [self._button(label, handler) for label, handler in actions]

@@ -157,8 +157,9 @@ class TopBar(QFrame):
         self.context.show_words(level < 3)
         label = "Stop" if self._running else "Send"
         self._send.setText(f"{label}  {self._shortcut}" if level < 4 else label)
-        if isinstance(self._mode_tools, CompactTools):
-            self._mode_tools.show_compact(level >= 4)
+        tools: object = self._mode_tools
+        if isinstance(tools, CompactTools):
+            tools.show_compact(level >= 4)
         most = _FEW_CHARACTERS if level >= 5 else _NAME_CHARACTERS
         for button, name in zip((self._endpoint, self._file), self._names, strict=True):
             button.setText(_shortened(name, most))

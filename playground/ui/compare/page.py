@@ -236,8 +236,11 @@ class ValueRow(QFrame):
         for widget in (title, self.hint, scroll, self.open_rows, self.rows, self.order, self.start):
             row.addWidget(widget, 1 if widget is scroll else 0)
 
-    def show_values(self, values: Mapping[str, str | None]) -> None:
-        """Show a field per variable; None: no value yet. Fields on display keep their text and focus."""
+    def show_values(self, values: Mapping[str, str | None], *, typed: bool = True) -> None:
+        """Show a field per variable; None: no value yet. Fields on display keep their focus.
+
+        `typed`: the field with the focus keeps its text too: the value is the one that is being typed.
+        """
         if list(values) != list(self.fields):
             while self._values.count():
                 item = self._values.takeAt(0)
@@ -248,7 +251,7 @@ class ValueRow(QFrame):
             self._values.addStretch(1 if not values else 0)
         for name, value in values.items():
             field = self.fields[name]
-            if field.text() != (value or "") and not field.hasFocus():
+            if field.text() != (value or "") and not (typed and field.hasFocus()):
                 field.setText(value or "")
                 field.setCursorPosition(0)
             field.setPlaceholderText("no value" if value is None else "")

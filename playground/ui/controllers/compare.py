@@ -234,7 +234,7 @@ class CompareController(QObject):
         """Set the variables that have a column of the same name to the values of a row."""
         values = self.session.values
         values |= {name: value for name, value in self._rows[number].values.items() if name in values}
-        self.page.values.show_values(values)
+        self.page.values.show_values(values, typed=False)
         self._soon.start()
 
     def _order_changed(self) -> None:

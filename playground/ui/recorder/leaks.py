@@ -190,7 +190,7 @@ class _TotalsBox(QFrame):
         column.setSpacing(GRID // 2)
         column.addWidget(line)
         column.addWidget(self.caption)
-        for name in ("served from cache", "fresh tokens per request", "input cost per 1,000"):
+        for name in ("served from cache", "fresh per request", "cost per 1,000"):
             figure = self.figures[name] = QLabel()
             figure.setFont(ui_font(13, tabular=True))
             row = QHBoxLayout()
@@ -210,11 +210,11 @@ class _TotalsBox(QFrame):
             fresh = float(saved.prompt_tokens - saved.cached_tokens)
         pairs = {
             "served from cache": (percent(saved.hit_rate), percent(saved.hit_rate_after)),
-            "fresh tokens per request": (
+            "fresh per request": (
                 _each(fresh, saved.requests),
                 _each(None if fresh is None else fresh - saved.saved_cached, saved.requests),
             ),
-            "input cost per 1,000": (dollars(cost), dollars(after)),
+            "cost per 1,000": (dollars(cost), dollars(after)),
         }
         for name, (before, later) in pairs.items():
             known = UNKNOWN not in (before, later)

@@ -46,7 +46,7 @@ LABELS = {"prompt": "Open as prompt", "ticket": "Ticket…", "copy": "Copy reque
 NO_MATCH = "No recorded request matches this filter."
 _WIDE_PX = 1_180
 """Least width with words on the buttons beside the filter."""
-_SIDES_PX = {True: (212, 298), False: (160, 268)}
+_SIDES_PX = {True: (212, 298), False: (164, 264)}
 """Widths of programs and leaks in a wide page, and in a narrow one."""
 
 
@@ -98,6 +98,8 @@ class RecorderPage(QWidget):
         self._shown, self._whole = Shown(), figures(())
         self._matched: Set[int] | None = None
         self._leak: Leak | None = None
+        for button in self.buttons.values():
+            button.setText("")  # the first resize adds the words if there is room: a narrow window does not grow
         self._lay_out()
         self._connect()
         self.show_requests(Shown())
@@ -148,8 +150,8 @@ class RecorderPage(QWidget):
         split.setChildrenCollapsible(False)
         self.programs.setMinimumWidth(160)
         self.tabs.setMinimumWidth(240)
-        for place, widget in enumerate((self.programs, _pane(self._middle), self.tabs)):
-            split.addWidget(widget)
+        for place, pane in enumerate((self.programs, _pane(self._middle), self.tabs)):
+            split.addWidget(pane)
             split.setStretchFactor(place, int(place == 1))
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
@@ -319,7 +321,7 @@ class RecorderPage(QWidget):
             self.clear_filter()
             self.show_matches(None)
             if not self.table.select(run_id):
-                self.programs.setCurrentItem(self.programs.topLevelItem(0))
+                self.programs.show_all()
                 self.table.select(run_id)
         self.table.setFocus()
 

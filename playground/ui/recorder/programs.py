@@ -54,6 +54,10 @@ class ProgramList(QTreeWidget):
         kind, value = item.data(0, _KEY) if item is not None else ALL
         return kind, value
 
+    def show_all(self) -> None:
+        """Make "All requests" the current item."""
+        self.setCurrentItem(self._items[ALL])
+
     def name(self) -> str:
         """Return the name of the current item."""
         item = self.currentItem()

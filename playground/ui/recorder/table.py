@@ -55,11 +55,12 @@ _FIGURES = frozenset((_IN, _CACHED, _TTFT))
 _ICON_PX, _MARK_PX = 13, 3
 _MAX_DRAWN = 500
 _WIDTHS = (76, 126, 284, 58, 114, 68)
-_NARROW = {_TIME: 82, _STATUS: 66, _ID: 282, _CACHED: 66}
+_NARROW = {_TIME: 78, _STATUS: 66, _ID: 282, _CACHED: 66}
 _WIDE_PX = 840
 """Least width with all columns; below it, In and TTFT are only in the tooltip of the status."""
 _BAR_TABLE_PX = 700
-"""Least width of a narrow table with bars of cached tokens."""
+"""Least width of a narrow table with status codes and bars of cached tokens."""
+_ICON_COLUMN_PX = 40
 _ICONS = {"done": ("check", "muted"), "failed": ("error", "failure"), "stopped": ("stop", "variable_edge")}
 
 
@@ -100,6 +101,7 @@ class RecordedModel(QAbstractTableModel):
         self._cells: dict[str, tuple[LogRow, RowCause, list[Cell]]] = {}
         """Cells of rows that were displayed: painting asks for each several times."""
         self._fonts = mono_font(12), ui_font(12, tabular=True)
+        self._status_heading = True
 
     def show_rows(self, rows: Sequence[LogRow], causes: Mapping[str, RowCause]) -> None:
         """Show these, newest first. New rows are inserted on top, so that selection and scroll position stay."""
@@ -126,6 +128,12 @@ class RecordedModel(QAbstractTableModel):
         self.rows = list(rows)
         self.repaint_rows()
 
+    def show_status_heading(self, shown: bool) -> None:
+        """Show or hide the heading of a status column that has room for an icon only."""
+        if shown != self._status_heading:
+            self._status_heading = shown
+            self.headerDataChanged.emit(Qt.Orientation.Horizontal, _STATUS, _STATUS)
+
     def repaint_rows(self) -> None:
         """Repaint all rows, for example in the colors of another theme."""
         if self.rows:
@@ -142,6 +150,8 @@ class RecordedModel(QAbstractTableModel):
             return None
         if role == Qt.ItemDataRole.TextAlignmentRole:
             return self._alignment(section)
+        if role == Qt.ItemDataRole.DisplayRole and section == _STATUS and not self._status_heading:
+            return ""
         if role == Qt.ItemDataRole.DisplayRole:
             return "What broke the prefix" if section == _CAUSE else _LOG[section].header
         return None
@@ -266,6 +276,7 @@ class _RecordedLook(QStyledItemDelegate):
             icon.paint(painter, left, 0, _ICON_PX, rect.height())
             left, room = left + _ICON_PX + 6, room - _ICON_PX - 6
             text = text if rect.width() > _NARROW[_STATUS] else text.partition(" ")[0]
+            text = text if rect.width() > _ICON_COLUMN_PX else ""
         elif isinstance(extra, int) and rect.width() >= BAR_PX + 50:
             self._paint_bar(painter, QRect(left, rect.center().y() - 3, BAR_PX, 8), extra)
         font, metrics = self._fonts[column == _ID]
@@ -319,7 +330,12 @@ class RecordedTable(QTableView):
                 self.setColumnHidden(column, not wide and column not in _NARROW)
                 self.setColumnWidth(column, width if wide else _NARROW.get(column, width))
         if not wide:
-            self.setColumnWidth(_CACHED, _WIDTHS[_CACHED] if self.width() >= _BAR_TABLE_PX else _NARROW[_CACHED])
+            roomy = self.width() >= _BAR_TABLE_PX
+            self.setColumnWidth(_CACHED, _WIDTHS[_CACHED] if roomy else _NARROW[_CACHED])
+            self.setColumnWidth(_STATUS, _NARROW[_STATUS] if roomy else _ICON_COLUMN_PX)
+            self.recorded.show_status_heading(roomy)
+        else:
+            self.recorded.show_status_heading(True)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)

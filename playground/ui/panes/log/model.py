@@ -392,7 +392,7 @@ def _spoken_cell(title: str, text: str, row: LogRow) -> str:
 
 
 def _spoken_attempts(title: str, detail: RowDetail) -> str:
-    """Return what is painted of the attempts below a request in a column."""
+    """Return the text of a column for each expanded attempt."""
     cells = ((attempt.number, attempt_cell(title, attempt)) for attempt in detail.attempts)
     return "".join(f"; attempt {number}: {_spoken(visible_line(cell.text))}" for number, cell in cells if cell.text)
 

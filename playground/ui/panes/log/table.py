@@ -232,12 +232,14 @@ class LogTable(QTableView):
     def _go_to_heading(self, row: LogRow | None) -> bool:
         """Select the heading of an expanded group from one of its requests."""
         folding = self._log.filter.folds
-        for tag in row.tags if row is not None and folding is not None else ():
-            place = self._log.find(tag) if tag in folding.expanded else None
-            if place is not None:
-                self.go_to(place)
-                return True
-        return False
+        if row is None or folding is None:
+            return False
+        places = (self._log.find(tag) for tag in row.tags if tag in folding.expanded)
+        place = next((place for place in places if place is not None), None)
+        if place is None:
+            return False
+        self.go_to(place)
+        return True
 
     def chosen_rows(self) -> list[int]:
         """The places that are chosen, the newest first."""
