@@ -49,6 +49,7 @@ CHANGES: list[tuple[str, Json]] = [
     ("otel_collector", "http://127.0.0.1:4318/v1/traces"),
     ("show_simulator_bar", False),
     ("endpoint_id", "electron"),
+    ("zoom", 150),
     ("window_geometry", "AdnQywAD"),
     ("splitter_sizes", [700, 500]),
     ("log_height", 240),
