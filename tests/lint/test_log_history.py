@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -79,14 +80,14 @@ def test_an_empty_log(tmp_path: Path) -> None:
 def test_read_again_reads_only_the_bodies_of_new_requests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def story() -> None:
         log = await RequestLog.open(tmp_path)
-        whole: list[str] = []
-        read_one = log.get
+        whole: list[int] = []
+        read_some = log.stored
 
-        async def get(run_id: str) -> StoredRun | None:
-            whole.append(run_id)
-            return await read_one(run_id)
+        async def stored(numbers: Sequence[int]) -> list[StoredRun]:
+            whole.extend(numbers)
+            return await read_some(numbers)
 
-        monkeypatch.setattr(log, "get", get)
+        monkeypatch.setattr(log, "stored", stored)
         try:
             reader = PromptHistoryReader()
             await keep(log, record("When are you open?", minute=1), answered("word " * 90 + "<END>"))
