@@ -10,7 +10,7 @@ OnError = Callable[[str, BaseException], None]
 
 
 class _BegunTask(asyncio.Task[None]):
-    """A task whose coroutine always begins, so that its `finally` runs also if it is cancelled in the same loop turn."""
+    """A task whose coroutine always begins, so that its `finally` runs also after a cancellation in the same turn."""
 
     _has_begun = False
 
