@@ -85,8 +85,8 @@ def _usages(batch: Batch) -> list[tuple[int, int]]:
             found.append((usage.get("cached", 0), usage.get("prompt", usage.get("total", 0))))
         return found
     for row in batch.results():
-        usage: dict[str, Any] = row["usage"]
-        found.append(((usage["prompt_tokens_details"] or {}).get("cached_tokens") or 0, usage["prompt_tokens"]))
+        ours: dict[str, Any] = row["usage"]
+        found.append(((ours["prompt_tokens_details"] or {}).get("cached_tokens") or 0, ours["prompt_tokens"]))
     return found
 
 

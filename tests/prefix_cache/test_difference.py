@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from playground.prefix_cache.difference import difference
 from playground.prefix_cache.view import CacheView, view_of_fields
+from playground.prompt.document import Json
 
 RULES = [f"Rule {number}: confirm the number of the caller {number} times." for number in range(40)]
 
 
 def view(system: str, *turns: str) -> CacheView:
-    messages = [{"role": "user" if at % 2 == 0 else "assistant", "content": text} for at, text in enumerate(turns)]
+    roles = ("user", "assistant")
+    messages: list[Json] = [{"role": roles[at % 2], "content": text} for at, text in enumerate(turns)]
     return view_of_fields({"messages": [{"role": "system", "content": system}, *messages]})
 
 

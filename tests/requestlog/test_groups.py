@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from playground.client.events import Usage
+from playground.client.events import AnyEvent, Usage
 from playground.prompt.field_errors import InputError
 from playground.requestlog.filter import EVERYTHING, Folding, LogFilter, Order, parse
 from playground.requestlog.log import RequestLog
@@ -25,7 +25,7 @@ def expanded(*tags: str) -> LogFilter:
     return replace(EVERYTHING, folding=Folding(frozenset(tags)))
 
 
-async def sent(log: RequestLog, tags: str, events: list | None = None, minute: int = 0) -> str:
+async def sent(log: RequestLog, tags: str, events: list[AnyEvent] | None = None, minute: int = 0) -> str:
     """Log one request with these tags, separated by spaces; return its run_id."""
     made = replace(record(minute=minute), tags=tuple(tags.split()))
     await keep(log, made, answered() if events is None else events)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QApplication, QDialog
+from PySide6.QtWidgets import QApplication, QDialog, QWidget
 
 from playground.cli.selftest.run import UiDriver
 from playground.ui.dialogs.cache_lab import CacheLabDialog
@@ -20,6 +21,10 @@ __all__ = ["runner", "tell"]
 Story = Callable[..., None]
 PAGES = ("cache_lab", "replay", "guide", "voice", "chain", "repeat")
 """Actions that open a page."""
+
+
+def _has_width_of(page: QWidget, panel: QWidget) -> bool:
+    return page.width() == panel.width()
 
 
 def shown(window: MainWindow) -> list[bool]:
@@ -41,7 +46,7 @@ def test_side_panel_every_page_opens_beside_the_work_without_a_window(tell: Stor
             assert isinstance(page, QDialog)
             assert page.isVisible()
             assert page.minimumSizeHint().width() <= 440
-            await hand.until(lambda page=page, panel=panel: page.width() == panel.width(), "the page's width")
+            await hand.until(partial(_has_width_of, page, panel), "the page's width")
         assert {one for one in QApplication.topLevelWidgets() if one.isVisible()} == before
         assert (window.width(), window.height()) == size
         assert shown(window)[0]
@@ -62,6 +67,7 @@ def test_side_panel_narrow_work_hides_panes_and_closing_restores_them(tell: Stor
         await hand.until(lambda: shown(window) == [True, False, False, True], "the prompt alone")
         window.resize(1280, 800)
         await hand.until(lambda: window.response.isVisible(), "the response again")
+        assert window.area.panel.page is not None
         QTest.keyClick(window.area.panel.page, Qt.Key.Key_Escape)
         await hand.until(lambda: window.area.panel.isHidden(), "the panel's end")
         await hand.until(lambda: shown(window) == [True] * 4, "all panes")

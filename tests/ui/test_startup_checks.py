@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 from playground.ui.startup_checks import display_reachable, missing_libraries, obstacle
@@ -44,3 +46,14 @@ def test_other_systems_are_left_to_qt() -> None:
 def test_a_missing_library_is_named_with_its_package() -> None:
     wanted = {"libnot-here.so.9": "libnot-here9", "libc.so.6": "libc6"}
     assert missing_libraries(wanted) == {"libnot-here.so.9": "libnot-here9"}
+
+
+def test_first_request_modules_without_extras_are_imported() -> None:
+    code = (
+        "import sys, importlib\n"
+        "sys.modules.update(dict.fromkeys(('opentelemetry', 'mcp', 'PySide6.QtTextToSpeech')))\n"
+        "from playground.ui.session import FIRST_REQUEST\n"
+        "for name in FIRST_REQUEST: importlib.import_module(name)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr

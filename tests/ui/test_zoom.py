@@ -84,7 +84,9 @@ def test_zoom_at_150_percent_clips_no_control(tell: Tell) -> None:
         # Modes and pages that are made at this size have it, too.
         for name in ("mode_compare", "mode_batch", "mode_recorder", "cache_lab", "guide"):
             window.actions_table[name].trigger()
-            await hand.until(lambda: bool(window.modes.currentWidget().height()), "a page")
+            await hand.until(
+                lambda: (shown := window.modes.currentWidget()) is not None and shown.height() > 0, "a page"
+            )
             QApplication.sendPostedEvents()
             assert clipped(window) == [], name
         assert window.width() == 1440

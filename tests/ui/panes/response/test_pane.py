@@ -215,9 +215,10 @@ def test_notice_retry_scheduled_after_a_displayed_failure_removes_it(pane: Respo
     for event in (AttemptStarted(0.0, 1), AttemptFailed(0.2, trouble)):
         state.apply(event)
     pane.refresh()
-    assert pane.notice is not None
+    failed = pane.notice
     state.apply(RetryScheduled(0.2, 2, 5, 6.0))
     pane.refresh()
+    assert failed is not None
     assert pane.notice is None
     assert not pane.text_tab.waiting.isHidden()
 
