@@ -81,19 +81,11 @@ def test_read_again_reads_only_the_bodies_of_new_requests(tmp_path: Path, monkey
     async def story() -> None:
         log = await RequestLog.open(tmp_path)
         whole: list[int] = []
-<<<<<<< HEAD
-        read_some = log.stored
-
-        async def stored(numbers: Sequence[int]) -> list[StoredRun]:
-            whole.extend(numbers)
-            return await read_some(numbers)
-=======
         read_stored = log.stored
 
         async def stored(numbers: Sequence[int]) -> list[StoredRun]:
             whole.extend(numbers)
             return await read_stored(numbers)
->>>>>>> main
 
         monkeypatch.setattr(log, "stored", stored)
         try:
