@@ -279,7 +279,7 @@ def forget(connection: sqlite3.Connection, manifests: Iterable[bytes]) -> None:
     """Decrement the reference counts of the manifests' parts; delete unused ones. Call within a transaction."""
     uses: Counter[int] = Counter()
     for manifest in manifests:
-        uses.update(_ids(manifest))
+        uses.update(ids_of(manifest))
     start = _first_id(connection)
     _forget(connection, "part_uses", {id_: n for id_, n in uses.items() if id_ >= start})
     _forget(connection, "parts", {id_: n for id_, n in uses.items() if id_ < start})
@@ -322,7 +322,7 @@ class Joiner:
 
     def join(self, manifest: bytes) -> bytes:
         """Return the bytes of this manifest."""
-        return b"".join([self._part(id_) for id_ in _ids(manifest)])
+        return b"".join([self.part(id_) for id_ in ids_of(manifest)])
 
     def join_body(self, manifest: bytes, question: str) -> bytes:
         """Return the bytes that `Keeper.keep_body` stored. `join` alone leaves the question out."""
@@ -343,14 +343,16 @@ class Joiner:
         found = [b'"%b"%b' % (literals[place], after) for place, after in zip(places, between[1:], strict=True)]
         return b"".join((between[0], *found))
 
-    def _part(self, id_: int) -> bytes:
+    def part(self, id_: int) -> bytes:
+        """Return the bytes of a part."""
         if id_ not in self._read:
             row = self._connection.execute("SELECT data FROM part_data WHERE id = ?", (id_,)).fetchone()
             self._read[id_] = unpack(row[0])
         return self._read[id_]
 
 
-def _ids(manifest: bytes) -> list[int]:
+def ids_of(manifest: bytes) -> list[int]:
+    """Return the ids of the parts of a manifest, in order."""
     ids = _decode_manifest(manifest)
     if ids and isinstance(ids[0], list):
         ids = ids[0]

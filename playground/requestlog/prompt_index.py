@@ -12,13 +12,14 @@ import re
 import sqlite3
 import zlib
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import msgspec
 
 from playground.requestlog import index
-from playground.requestlog.blob_store import Joiner, digest
+from playground.requestlog.blob_store import Joiner, digest, ids_of
 from playground.requestlog.codec import column_text
 from playground.requestlog.search_text import fold as fold_text
 from playground.requestlog.search_text import is_in, pieces
@@ -245,12 +246,48 @@ def _matching(connection: sqlite3.Connection, part: str, exact: bool) -> list[in
     return found
 
 
+class _Scan:
+    """Finds a plain ASCII text in bodies by their parts, of which most are in many bodies."""
+
+    def __init__(self, joiner: Joiner, part: str) -> None:
+        self._joiner, self._text = joiner, part.encode()
+        self.holding: dict[int, bool] = {}
+        """Parts that have the text, and parts that have it or are not plain ASCII."""
+        self._possible: dict[int, bool] = {}
+        self._across: dict[tuple[int, int], bool] = {}
+        self.sure: set[int] = set()
+        """Parts in which the text is known to be in a value, not in a name of JSON."""
+
+    def is_absent(self, ids: Sequence[int]) -> bool:
+        """Return whether the joined parts do not have the text. False: they may have it."""
+        return not any(map(self._may_hold, ids)) and not any(map(self._may_join, pairwise(ids)))
+
+    def _may_hold(self, id_: int) -> bool:
+        found = self._possible.get(id_)
+        if found is None:
+            data = self._joiner.part(id_)
+            self.holding[id_] = self._text in data.lower()
+            # A short part may be inside of the text.
+            plain = data.isascii() and b"\\u" not in data and len(data) >= len(self._text)
+            found = self._possible[id_] = self.holding[id_] or not plain
+        return found
+
+    def _may_join(self, pair: tuple[int, int]) -> bool:
+        found = self._across.get(pair)
+        if found is None:
+            near = len(self._text)
+            seam = self._joiner.part(pair[0])[-near:] + self._joiner.part(pair[1])[:near]
+            found = self._across[pair] = self._text in seam.lower() or b"\\u" in seam
+        return found
+
+
 class PromptTest:
-    """SQL's prompt_holds(part, exact, body): whether a prompt's text has a folded part. Caches by element."""
+    """SQL's prompt_holds(part, exact, body): whether a prompt's text has a folded part. Caches by element and part."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self._joiner = Joiner(connection)
+        self._scans: dict[str, _Scan | None] = {}
         self._seen = -1
         self._results: dict[tuple[str, int, bytes], bool] = {}
 
@@ -258,19 +295,35 @@ class PromptTest:
         """Drop cached parts if the log has changed: their ids may belong to other parts. Call before each query."""
         seen = self._connection.execute("PRAGMA data_version").fetchone()[0]
         if seen != self._seen:
-            self._joiner, self._seen = Joiner(self._connection), seen
+            self._seen = seen
+            self._forget_parts()
+
+    def _forget_parts(self) -> None:
+        self._joiner = Joiner(self._connection)
+        self._scans.clear()
 
     def __call__(self, part: str, exact: int, manifest: bytes) -> bool:
         if len(self._results) > _CACHED:
             self._results.clear()
         if self._joiner.size > _CACHED:
-            self._joiner = Joiner(self._connection)
-        body = self._joiner.join(manifest)
-        # Most bodies do not have the part at all; for plain ASCII this is found without decoding.
-        plain = part.isascii() and body.isascii() and not _ESCAPED.search(part) and b"\\u" not in body
-        if plain and part.encode() not in body.lower():
+            self._forget_parts()
+        ids, scan = ids_of(manifest), self._scan(part)
+        if scan is not None and not exact and not scan.sure.isdisjoint(ids):
+            return True
+        if scan is not None and scan.is_absent(ids):
             return False
-        return any(self._element(part, exact, element) for element in elements_of(body))
+        for element in elements_of(self._joiner.join(manifest)):
+            if self._element(part, exact, element):
+                if scan is not None:
+                    scan.sure.update(id_ for id_ in ids if scan.holding.get(id_) and self._joiner.part(id_) in element)
+                return True
+        return False
+
+    def _scan(self, part: str) -> _Scan | None:
+        if part not in self._scans:
+            plain = part.isascii() and not _ESCAPED.search(part)
+            self._scans[part] = _Scan(self._joiner, part) if plain else None
+        return self._scans[part]
 
     def _element(self, part: str, exact: int, element: bytes) -> bool:
         key = (part, exact, digest(element))
