@@ -9,6 +9,26 @@ from typing import Any
 OnError = Callable[[str, BaseException], None]
 
 
+class _BegunTask(asyncio.Task[None]):
+    """A task whose coroutine always begins, so that its `finally` runs also after a cancellation in the same turn."""
+
+    _has_begun = False
+
+    def __init__(self, coroutine: Coroutine[Any, Any, None], *, loop: asyncio.AbstractEventLoop, name: str) -> None:
+        super().__init__(self._begin(coroutine), loop=loop, name=name)
+
+    async def _begin(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        self._has_begun = True
+        await coroutine
+
+    def cancel(self, msg: Any | None = None) -> bool:
+        """Request cancellation, after the first step if that has not run yet."""
+        if self._has_begun or self.done():
+            return super().cancel(msg)
+        self.get_loop().call_soon(super().cancel, msg)
+        return True
+
+
 class Tasks:
     """Tasks of one session. `on_error(name, error)` is called with every error that a task did not handle."""
 
@@ -25,7 +45,7 @@ class Tasks:
         except RuntimeError:
             coroutine.close()
             raise
-        task = loop.create_task(coroutine, name=name)
+        task = _BegunTask(coroutine, loop=loop, name=name)
         self._running.add(task)
         began = loop.time()
         task.add_done_callback(lambda ended: self._ended(ended, loop.time() - began))

@@ -14,8 +14,6 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 from urllib.request import getproxies, getproxies_environment, proxy_bypass
 
-import httpx
-
 _SCHEMES = {"socks": "socks5h", "socks5": "socks5", "socks5h": "socks5h", "http": "http", "https": "https"}
 
 
@@ -64,6 +62,9 @@ def _value(environ: Mapping[str, str], name: str) -> tuple[str, str]:
 
 def _usable(source: str, value: str) -> str:
     url = value if "://" in value else f"http://{value}"
+    # Imported on first use, as in the whole package.
+    import httpx
+
     try:
         parts = urlsplit(url)
         usable = parts.hostname and parts.port != 0 and httpx.URL(url).host

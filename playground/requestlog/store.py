@@ -183,8 +183,7 @@ def _set_aside(path: Path) -> Path:
 def open_aside(path: Path) -> sqlite3.Connection:
     """Open a file that was set aside, for reading without any change to it. Raises sqlite3.Error."""
     connection = _connect_unchanged(path)
-    # A file from before version 6 does not have this table. The schema of a damaged one may not be UTF-8.
-    with suppress(sqlite3.Error, UnicodeDecodeError):
+    with suppress(sqlite3.Error, UnicodeDecodeError):  # files from before version 6 do not have it
         if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'streams'").fetchone() is None:
             connection.execute("CREATE TEMP TABLE streams (number INTEGER PRIMARY KEY, data BLOB NOT NULL)")
     return connection

@@ -81,6 +81,8 @@ BENCHMARKS = (
     Benchmark(
         "recorder_bytes", full=("--requests", "1000", "--kills", "10"), quick=("--requests", "50", "--kills", "1")
     ),
+    Benchmark("recorder_window"),
+    Benchmark("recorder_sdks"),
     Benchmark("kills", full=("50",), quick=("5",)),
 )
 

@@ -99,7 +99,7 @@ def test_a_file_that_is_none_changes_nothing(run: Run) -> None:
     done = run("import", "-", data=b'{"electron_playground_request": 1}\n')
     assert done.returncode == 2
     assert b"line 1" in done.stderr
-    assert run("import", "missing.jsonl").returncode == 1
+    assert run("import", "missing.jsonl").returncode == 2
     assert len(run("--json").stdout.splitlines()) == 3
 
 

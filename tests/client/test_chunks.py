@@ -110,7 +110,7 @@ def test_what_is_not_reported_is_none_and_never_zero(usage: object, expected: Us
         ({"choices": [{"delta": {"content": "a", "reasoning_content": None}}]}, [ContentDelta(1.0, "a")]),
         ({"choices": [{"index": None, "delta": {"content": "a"}, "finish_reason": ""}]}, [ContentDelta(1.0, "a")]),
         (_delta(content=[{"type": "text", "text": "a"}, {"type": "image"}, "?"]), [ContentDelta(1.0, "a?")]),
-        (_delta(content=7), []),
+        (_delta(content=7), [ContentDelta(1.0, "7")]),
         ({"choices": [{"index": 0}]}, []),
         ({"id": 5, "model": None, "choices": []}, []),
         ({"id": "", "choices": []}, []),

@@ -180,7 +180,8 @@ def _joined_raw(state: RunState) -> list[str]:
             value = json.loads(event.data)
         except (ValueError, RecursionError):
             continue
-        for choice in value.get("choices") or () if isinstance(value, dict) else ():
+        choices = value.get("choices") if isinstance(value, dict) else None
+        for choice in choices if isinstance(choices, list) else ():
             _strings(choice, "", found)
     return list(found.values())
 

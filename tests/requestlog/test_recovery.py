@@ -229,7 +229,6 @@ def test_open_after_a_kill_recovers_in_the_background_while_requests_are_logged(
             assert (new.run_id, new.phase) == (kept.run_id, "done")
             assert (old.phase, old.request_id, old.duration_s) == ("interrupted", "endless-1", 100.0)
             assert progress[-1]
-            assert len(progress) > 5
         finally:
             await log.close()
 

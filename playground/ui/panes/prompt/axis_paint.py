@@ -67,6 +67,7 @@ def whole_words(text: str, metrics: QFontMetricsF, room: float) -> str:
 
 def paint_boundary(painter: QPainter, theme: Theme, area: QRectF, end: StableEnd, notch: float | None = None) -> None:
     """Paint the boundary row: text, dashed line, the variable's chip; `notch`: x of the character that it is about."""
+    painter.setLayoutDirection(Qt.LayoutDirection.LeftToRight)
     painter.fillRect(area.adjusted(EDGE_PX, 0, 0, 0), theme.surface)
     inner = area.adjusted(SIDE_PX, 0, -RIGHT_PX, 0)
     painter.setFont(ui_font(12, bold=True, tabular=True))
@@ -98,6 +99,7 @@ def paint_boundary(painter: QPainter, theme: Theme, area: QRectF, end: StableEnd
 
 def paint_served(painter: QPainter, theme: Theme, area: QRectF, served: Served, fill: QColor) -> None:
     """Paint the served rule: text, thin line, and the time of the report."""
+    painter.setLayoutDirection(Qt.LayoutDirection.LeftToRight)
     painter.fillRect(area.adjusted(EDGE_PX, 0, 0, 0), fill)
     inner = area.adjusted(SIDE_PX, 0, -RIGHT_PX, 0)
     font = ui_font(12, tabular=True)

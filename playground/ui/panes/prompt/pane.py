@@ -71,6 +71,8 @@ class PromptPane(QFrame):
 
     edited = Signal(object)
     """The Document, after every change, also by undo and redo, synchronously."""
+    document_shown = Signal(object)
+    """The Document that is on display instead of another one, without an edit."""
     send_requested = Signal()
     """Ctrl+Enter in a text of this pane; never during a composition."""
     action_requested = Signal(str)
@@ -223,6 +225,7 @@ class PromptPane(QFrame):
             self.history.replace(document, label, file=file)
         else:
             self.history.reset(document, file)
+            self.document_shown.emit(document)
 
     @property
     def undo_stack(self) -> QUndoStack:

@@ -44,7 +44,9 @@ def failed_attempt(status: int = 503, request_id: str | None = FIRST_ID) -> list
 
 def answered_at_last() -> list[AnyEvent]:
     """503, a wait, and an answer."""
-    return [*failed_attempt(), *answered("Your balance is ₹12,450. आपका बैलेंस ₹12,450 है।", SECOND_ID)]
+    begun, *rest = answered("Your balance is ₹12,450. आपका बैलेंस ₹12,450 है।", SECOND_ID)
+    assert isinstance(begun, AttemptStarted)
+    return [*failed_attempt(), AttemptStarted(begun.at, 2), *rest]
 
 
 def unreachable() -> list[AnyEvent]:
