@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sqlite3
 import zlib
+from array import array
 from collections.abc import Iterable
 from functools import lru_cache
 
@@ -33,26 +34,26 @@ _QUERIES = 100
 
 def bits_of(texts: Iterable[str]) -> bytes:
     """Return the bits of the texts' trigrams, and a checksum. No trigram spans two lines."""
-    trigrams: set[str] = set()
+    hashes: set[int] = set()
     for line in {line for text in texts for line in text.split("\n")}:
-        if len(line) >= _LONG_LINE:
-            trigrams |= _trigrams_of(line)
-        else:
-            folded = indexed(line)
-            trigrams.update([folded[at : at + 3] for at in range(len(folded) - 2)])
-    bits = bytearray(max(8, len(trigrams) * _BITS // 8))
+        hashes.update(_hashes_of(line) if len(line) < _LONG_LINE else _hashes_of_long(line))
+    bits = bytearray(max(8, len(hashes) * _BITS // 8))
     count = len(bits) * 8
-    for trigram in trigrams:
-        place = _hash(trigram) % count
+    for each in hashes:
+        place = each % count
         bits[place >> 3] |= 1 << (place & 7)
     return bytes(bits) + zlib.crc32(bits).to_bytes(_CHECK_BYTES, "little")
 
 
-@lru_cache(maxsize=1_000)
-def _trigrams_of(line: str) -> frozenset[str]:
-    """Cached, because most long lines of prompts are in many requests."""
+def _hashes_of(line: str) -> Iterable[int]:
     folded = indexed(line)
-    return frozenset([folded[at : at + 3] for at in range(len(folded) - 2)])
+    return map(_hash, {folded[at : at + 3] for at in range(len(folded) - 2)})
+
+
+@lru_cache(maxsize=128)
+def _hashes_of_long(line: str) -> array[int]:
+    """Cached, because most long lines of prompts are in many requests: four bytes for each trigram."""
+    return array("I", _hashes_of(line))
 
 
 def is_intact(bits: bytes) -> bool:
