@@ -240,7 +240,8 @@ def plan_text(requests: int, columns: Sequence[Variant]) -> str:
         for plan in plans.values()
         if plan.requests_per_minute is not None
     ]
-    return f"{requests:,} requests" + (f" within {'; '.join(dict.fromkeys(limits))}" if limits else "")
+    count = f"{requests:,} request{'s' if requests != 1 else ''}"
+    return f"{count} within {'; '.join(dict.fromkeys(limits))}" if limits else count
 
 
 def parameters_text(parameters: dict[str, Json]) -> str:
