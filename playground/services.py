@@ -282,6 +282,10 @@ class AppServices:
         """Return the current load of this program on the current endpoint."""
         return self.rate_limiter.load(self.endpoint.id)
 
+    async def refresh_load(self) -> None:
+        """Count what other programs send to the current endpoint, as recorded. `load` returns the counts."""
+        await self.rate_limiter.refresh(await self.simulation.resolve(self.endpoint))
+
     async def recall(self, run_id: str) -> Recalled | None:
         """Return a logged request; None if the id is unknown."""
         if self.log is None:

@@ -187,6 +187,19 @@ class SharedRateLimiter:
         while self._writing:
             await asyncio.gather(*self._writing, return_exceptions=True)
 
+    async def refresh(self, endpoint: Endpoint) -> None:
+        """Read the counts of all processes on the data folder. Without a readable file they stay as they are."""
+        with suppress(OSError):
+            load = await asyncio.to_thread(self._read_load, endpoint.base_url)
+            queue = self._queue(endpoint.id)
+            queue.load, queue.load_unix = load, self._clock()
+
+    def _read_load(self, base_url: str) -> Load:
+        with self._file.locked() as records:
+            record = records.get(base_url, SlotRecord())
+            _prune(record, self._clock())
+            return Load(len(record.flights), len(record.starts))
+
     def load(self, endpoint_id: str) -> Load:
         """Return the counts as of the last look at the file; requests of the minute expire after a minute."""
         queue = self._queue(endpoint_id)

@@ -442,3 +442,20 @@ def test_count_passed_request_fills_the_plan_of_other_processes_and_never_waits(
         assert (len(record["starts"]), record["flights"]) == (4, {})
 
     _run(story)
+
+
+def test_refresh_requests_of_another_program_are_in_the_load(tmp_path: Path) -> None:
+    async def story() -> None:
+        ours, theirs, endpoint = SharedRateLimiter(tmp_path), SharedRateLimiter(tmp_path), _endpoint(10, 2)
+        end = theirs.count(endpoint)
+        theirs.count(endpoint)
+        await theirs.close()
+        assert ours.load("e") == Load(0, 0)
+        await ours.refresh(endpoint)
+        assert ours.load("e") == Load(2, 2)
+        end()
+        await theirs.close()
+        await ours.refresh(endpoint)
+        assert ours.load("e") == Load(1, 2)
+
+    _run(story)

@@ -160,3 +160,26 @@ def test_close_task_ended_in_the_same_loop_turn_returns() -> None:
         return reported
 
     assert asyncio.run(main()) == ["work"]
+
+
+def test_cancel_in_the_turn_of_the_start_runs_the_cleanup() -> None:
+    async def story() -> None:
+        steps: list[str] = []
+
+        async def work() -> None:
+            steps.append("begun")
+            try:
+                await asyncio.sleep(60)
+                steps.append("went on")
+            finally:
+                steps.append("cleaned up")
+
+        tasks = Tasks(lambda _name, error: steps.append(repr(error)))
+        task = tasks.start(work(), "work")
+        task.cancel()
+        await asyncio.wait([task], timeout=5)
+        assert task.cancelled()
+        assert steps == ["begun", "cleaned up"]
+        await tasks.close()
+
+    asyncio.run(story())

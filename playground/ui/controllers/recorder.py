@@ -276,6 +276,8 @@ class RecorderController(QObject):
     async def _read(self) -> None:
         try:
             changed = await self._follow.read()
+            if changed and self.process is not None:
+                await self._workspace.refresh_load()
             if self._paused_at is not None:
                 self._count_arrived()
                 return

@@ -93,6 +93,7 @@ def test_recorder_mode_records_rows_totals_causes_and_leaks(tell: Tell) -> None:
         prompt, cached = sum(p or 0 for p, _ in reported), sum(c or 0 for _, c in reported)
         assert prompt > 2_000
         assert f"hit rate {cached / prompt * 100:.1f} %" in page.summary.text()
+        await hand.until(lambda: session.workspace.load().this_minute == 5, "the requests of this minute")
         await hand.until(lambda: analysed(recorder) == 5, "the leak")
         (leak,) = page.leaks.leaks
         assert (leak.span.kind, leak.span.index, leak.span.changes) == ("date", 0, 4)
