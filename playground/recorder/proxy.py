@@ -204,9 +204,10 @@ class _Exchange:
         elif self._has_begun:
             self._end("upstream_cut", message)
         else:
-            _refuse(self._caller, AccessRefusal(502, message))
             if self._seen is None:
+                # Before the answer: a request whose 502 has arrived is recorded, also if the Recorder is stopped then.
                 await self._receive_body()
+            _refuse(self._caller, AccessRefusal(502, message))
             self._end("upstream_unreachable", message)
 
     def _caller_closed(self) -> None:
