@@ -106,6 +106,10 @@ class Appearance(QObject):
         self.refresh()
 
 
+WHEEL_STEP = 120
+"""One notch of a wheel, in eighths of a degree."""
+
+
 class WheelZoom(QObject):
     """Zooms with Ctrl and the wheel anywhere in a window: its widgets, which would scroll, do not get these events."""
 
@@ -113,6 +117,8 @@ class WheelZoom(QObject):
         """The window must have been shown."""
         super().__init__(window)
         self._appearance = appearance
+        self._turned = 0
+        """Eighths of a degree since the last step. A touchpad sends many small ones."""
         if (handle := window.windowHandle()) is not None:
             handle.installEventFilter(self)
 
@@ -120,8 +126,10 @@ class WheelZoom(QObject):
         """Take the wheel's events with Ctrl."""
         if not isinstance(event, QWheelEvent) or not event.modifiers() & Qt.KeyboardModifier.ControlModifier:
             return super().eventFilter(watched, event)
-        if event.angleDelta().y():
-            self._appearance.zoom(1 if event.angleDelta().y() > 0 else -1)
+        self._turned += event.angleDelta().y()
+        if abs(self._turned) >= WHEEL_STEP:
+            self._appearance.zoom(1 if self._turned > 0 else -1)
+            self._turned = 0
         return True
 
 

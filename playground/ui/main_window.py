@@ -270,6 +270,7 @@ class MainWindow(QMainWindow):
         self.recorder.open_wanted.connect(self.open_logged)
         self.recorder.prompt_wanted.connect(self._open_recorded)
         self.recorder.ticket_wanted.connect(self._ticket_of)
+        self.recorder.copy_wanted.connect(self.program.hand_over)
         self.recorder.resend_wanted.connect(self._resend_recorded)
         self.recorder.compare_wanted.connect(self._compare_logged)
         return self.recorder.view()

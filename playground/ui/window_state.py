@@ -122,7 +122,9 @@ class Places:
             self._columns.setSizes([round(px * scale) for px in shown])
 
     def toggle(self, name: str) -> None:
-        """Show or hide the inspector or the log."""
+        """Show or hide the inspector or the log. A maximised pane is restored first."""
+        if self._maximised:
+            self.maximise("")
         shown = self._pane(name).isHidden()
         self._chosen.pop(name, None)
         if shown != (name in self._fitting):
@@ -154,7 +156,8 @@ class Places:
 
     def show_beside(self, widget: QWidget | None) -> None:
         """Show a widget beside the prompt, in place of response and inspector; None: show these again."""
-        self._maximised = ""
+        if self._maximised:
+            self.maximise("")
         if widget is not None:
             self._sizes, self._beside = self._columns.sizes(), widget
             self.show_panes()

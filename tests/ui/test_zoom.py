@@ -98,11 +98,11 @@ def test_zoom_by_wheel_needs_control(tell: Tell) -> None:
     async def story(session: Session, hand: UiDriver) -> None:
         window = session.window
 
-        def wheel(pane: QWidget, keys: Qt.KeyboardModifier, steps: int) -> None:
+        def wheel(pane: QWidget, keys: Qt.KeyboardModifier, steps: float) -> None:
             place = QPointF(pane.mapTo(window, pane.rect().center()))
             screen = QPointF(pane.mapToGlobal(pane.rect().center()))
             button, phase = Qt.MouseButton.NoButton, Qt.ScrollPhase.NoScrollPhase
-            event = QWheelEvent(place, screen, QPoint(), QPoint(0, 120 * steps), button, keys, phase, False)
+            event = QWheelEvent(place, screen, QPoint(), QPoint(0, round(120 * steps)), button, keys, phase, False)
             QApplication.sendEvent(window.windowHandle(), event)
 
         settings = session.workspace.settings
@@ -113,6 +113,12 @@ def test_zoom_by_wheel_needs_control(tell: Tell) -> None:
             assert settings.number("zoom") == 110, pane
             wheel(pane, Qt.KeyboardModifier.ControlModifier, -1)
             assert settings.number("zoom") == 100, pane
+        for _ in range(9):
+            # A touchpad sends parts of a step.
+            wheel(window.prompt, Qt.KeyboardModifier.ControlModifier, 0.125)
+        assert settings.number("zoom") == 110
+        wheel(window.prompt, Qt.KeyboardModifier.ControlModifier, -1.125)
+        assert settings.number("zoom") == 100
         await hand.until(lambda: zoom_factor() == 1.0, "100 %")
 
     tell(story)

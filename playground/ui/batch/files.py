@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 from PySide6.QtCore import QObject, Signal
@@ -78,7 +78,7 @@ class BatchFiles(QObject):
             self.said.emit("The request log is not available.")
             return
         try:
-            numbers = await log.numbers(parse(text, datetime.now(UTC)))
+            numbers = await log.numbers(parse(text, datetime.now().astimezone()))
             stored = await log.stored(numbers[-MAX_LOG_ROWS:])
             rows = await asyncio.to_thread(
                 lambda: rows_of_requests((one.state().request_id, load(one.record.document)) for one in stored)

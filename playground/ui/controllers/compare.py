@@ -320,7 +320,10 @@ class CompareController(QObject):
     async def _compare_answers(self) -> None:
         """Compare each column's newest answer with A's, in a worker."""
         if await self.session.compare_answers() and not self._resting:
-            for slot, view in zip(self.slots, self.page.columns, strict=True):
+            slots, views = list(self.slots), list(self.page.columns)
+            for slot, view in zip(slots, views, strict=True):
+                if [*map(id, slots)] != [*map(id, self.slots)] or views != self.page.columns:
+                    return  # the columns were changed meanwhile
                 self.painter.show(slot, view)
                 await asyncio.sleep(0)  # one column per frame
             self.refresh_prefixes()

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -42,7 +43,9 @@ ANALYSE_S = 1.5
 """Seconds between two analyses while requests arrive."""
 NO_LOG = "The request log cannot be opened: requests are forwarded, and nothing is recorded or listed."
 _PREFIX = "electron-playground: "
-_NOT_RECORDED = "not recorded"
+_NOT_RECORDED, _IN_PART = "not recorded", "not recorded in full"
+_FORMS = ("ticket", "curl", "python", "httpx", "javascript", "powershell", "smallestai", "markdown")
+"""Forms in which the selected request is copied, each by the action `copy_FORM`."""
 
 
 class RecorderController(QObject):
@@ -54,6 +57,8 @@ class RecorderController(QObject):
     prompt_wanted = Signal(object)
     """A Document that is to be opened in the editor."""
     ticket_wanted = Signal(str)
+    copy_wanted = Signal(str, str)
+    """The run_id of a request, and the form in which it is copied."""
     resend_wanted = Signal(str)
     """A run_id whose prompt is to be sent again."""
     compare_wanted = Signal(list)
@@ -77,7 +82,7 @@ class RecorderController(QObject):
         self._paused_at: int | None = None
         """Number of the newest row when the display was paused; None: it is not paused."""
         self._filter: LogFilter = EVERYTHING
-        self._compared: tuple[str, str] | None = None
+        self._compared: tuple[LogRow, str] | None = None
         self._follow = RecordedRequests(workspace)
         self._reading = False
         self._analysed: tuple[str, ...] = ()
@@ -125,11 +130,16 @@ class RecorderController(QObject):
                 "previous_pane": lambda: self.page.step_pane(-1),
                 "copy_request_id": lambda: self.page.ask("copy"),
                 "ticket": lambda: self.page.ask("ticket"),
-                "copy_ticket": lambda: self.page.ask("ticket"),
+                **{f"copy_{form}": partial(self._copy_as, form) for form in _FORMS},
                 "resend": lambda: self.page.ask("resend"),
                 "compare_requests": lambda: self.page.ask("compare"),
             },
         )
+
+    def _copy_as(self, form: str) -> None:
+        row = self.page.table.current_row()
+        if row is not None:
+            self.copy_wanted.emit(row.run_id, form)
 
     def _show_theme(self) -> None:
         self.page.set_theme(self._theme())
@@ -199,8 +209,8 @@ class RecorderController(QObject):
     def _said(self, line: str) -> None:
         """Show a message of the process, for example about a request that is not recorded."""
         if line.startswith(_PREFIX) and not self._closed:
-            self._unrecorded += _NOT_RECORDED in line
-            more = f" ({self._unrecorded:,} requests are not recorded.)" if self._unrecorded > 1 else ""
+            self._unrecorded += _NOT_RECORDED in line and _IN_PART not in line
+            more = f" (At least {self._unrecorded:,} requests are not recorded.)" if self._unrecorded > 1 else ""
             self.page.notice.say(f"{line.removeprefix(_PREFIX)}{more}", [("Dismiss", self._dismiss)])
         self._last_line = line or self._last_line
 
@@ -289,7 +299,7 @@ class RecorderController(QObject):
 
     async def _show_rows(self) -> None:
         if self._filter.terms:
-            self.page.show_matches(await self._follow.matching(self._filter))
+            await self._show_matches()
         self.page.show_requests(Shown(tuple(self._follow.rows), self._causes()))
 
     def _causes(self) -> dict[str, RowCause]:
@@ -373,9 +383,11 @@ class RecorderController(QObject):
             case "earlier" | "compare":
                 row = self._follow.row(run_id)
                 earlier, _ = self._earlier(row) if row is not None else (None, "")
-                if name == "compare":
-                    self.compare_wanted.emit([earlier.run_id, run_id] if earlier is not None else [run_id])
-                elif earlier is not None:
+                if earlier is None:
+                    self.trouble.emit("There is no earlier request of this conversation or program.")
+                elif name == "compare":
+                    self.compare_wanted.emit([earlier.run_id, run_id])
+                else:
                     self.page.select(earlier.run_id)
 
     def _earlier(self, row: LogRow) -> tuple[LogRow | None, str]:
@@ -396,7 +408,7 @@ class RecorderController(QObject):
             self._compared = None
             self.page.strip.show_compared(None)
             return
-        key = f"{row.run_id} {row.prompt_tokens}", earlier.run_id
+        key = row, earlier.run_id
         if key != self._compared:
             self._compared = key
             self._begin(self._compare(row, earlier, within), "compare recorded requests")

@@ -212,7 +212,7 @@ class VersionPaths(QObject):
             if isinstance(item, Version):
                 found = await self._workspace.versions.document(self._shown, item.id)
             else:
-                path = self._files.file.path
+                path = self._shown.file
                 opened = await self._workspace.versions.opened_commit(path, item.id) if path is not None else None
                 found = opened.document if opened is not None else None
         except (OSError, InputError) as error:

@@ -16,16 +16,22 @@ from playground.ui.widgets.notice import words
 
 SNIPPETS = {
     "Environment variable": "export OPENAI_BASE_URL={url}",
-    "openai-python": """from openai import OpenAI
+    "openai-python": """import os
+
+from openai import OpenAI
 
 client = OpenAI(base_url="{url}", api_key=os.environ["SMALLEST_API_KEY"])""",
     "openai-node": """import OpenAI from "openai";
 
 const client = new OpenAI({{ baseURL: "{url}", apiKey: process.env.SMALLEST_API_KEY }});""",
-    "Pipecat": """from pipecat.services.smallest.llm import SmallestLLMService
+    "Pipecat": """import os
+
+from pipecat.services.smallest.llm import SmallestLLMService
 
 llm = SmallestLLMService(api_key=os.environ["SMALLEST_API_KEY"], base_url="{url}")""",
-    "LiveKit Agents": """from livekit.plugins import openai
+    "LiveKit Agents": """import os
+
+from livekit.plugins import openai
 
 llm = openai.LLM(model="electron", base_url="{url}", api_key=os.environ["SMALLEST_API_KEY"])""",
     "curl": """curl {url}/chat/completions \\
@@ -65,12 +71,13 @@ class ConnectPanel(QWidget):
         column.addWidget(self.code)
         column.addStretch(1)
         self.client.currentTextChanged.connect(lambda _name: self._show())
-        self.show_url("")
+        self._show()
 
     def show_url(self, url: str) -> None:
         """Use this base URL; "" while nothing is recorded."""
-        self._url = url
-        self._show()
+        if url != self._url:
+            self._url = url
+            self._show()
 
     def _show(self) -> None:
         code = SNIPPETS[self.client.currentText()].format(url=self._url or "http://127.0.0.1:8788/waves/v1")

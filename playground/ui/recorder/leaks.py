@@ -296,6 +296,7 @@ class LeakDialog(QDialog):
 
     def _show(self, index: int) -> None:
         rows = self._options[index].rows if 0 <= index < len(self._options) else ()
-        self.too_long.setVisible(not rows)
+        # Without options it is in no layout: shown, it would be a window.
+        self.too_long.setVisible(bool(self._options) and not rows)
         self.difference.setVisible(bool(rows))
         self.difference.show_rows(rows)

@@ -348,7 +348,10 @@ class RecorderPage(QWidget):
             f"Hit rate: cached over prompt tokens of the {found.compared:,} requests that reported both. "
             f"Cold: no cached token reported; warm: some. Input cost of {found.priced:,} requests with reported usage."
         )
+        current = self.table.current_row()
         self.model.show_rows(rows, self._shown.causes)
+        if current is not None and self.table.current_row() is None:
+            self.table.select(current.run_id)  # the model was reset: rows came in another order
         self._list.setCurrentIndex(int(not rows))
         self.scope.setVisible(self._leak is not None)
         if self._leak is not None:

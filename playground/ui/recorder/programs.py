@@ -23,7 +23,7 @@ _LINES = Qt.ItemDataRole.UserRole + 1
 """(name, hit rate, second line, requests, whether it has leaks)."""
 
 Key = tuple[str, str]
-"""("all", ""), ("program", run_id of its first request) or ("conversation", its id)."""
+"""("all", ""), ("program", run_id of a request of it) or ("conversation", its id)."""
 ALL: Key = ("all", "")
 
 
@@ -44,6 +44,9 @@ class ProgramList(QTreeWidget):
         self._filled: dict[Key, list[LogRow]] = {}
         """Rows of each conversation when its item was last changed."""
         self._analysis = Analysis()
+        self._keys: list[Key] = []
+        """Key of each program of the analysis. It stays, also if the analysis no longer has the first requests."""
+        self._key_of_run: dict[str, Key] = {}
         self._rows: Mapping[str, LogRow] = {}
         self.currentItemChanged.connect(lambda _now, _before: self.chosen.emit())
         self.itemExpanded.connect(self._fill)
@@ -66,8 +69,8 @@ class ProgramList(QTreeWidget):
     def program(self) -> int | None:
         """Return the number of the chosen program; of the only one; None for several."""
         kind, value = self.key()
-        for number, program in enumerate(self._analysis.programs):
-            if (kind == "program" and program.run_ids[0] == value) or (kind, value) in self._within(number):
+        for number in range(len(self._analysis.programs)):
+            if (kind, value) == self._keys[number] or (kind, value) in self._within(number):
                 return number
         return 0 if len(self._analysis.programs) == 1 else None
 
@@ -77,11 +80,12 @@ class ProgramList(QTreeWidget):
     def show_programs(self, rows: Sequence[LogRow], whole: Figures, analysis: Analysis) -> None:
         """Show the figures of all rows (`whole`), and of the programs and conversations among them."""
         self._analysis, self._rows = analysis, {row.run_id: row for row in rows}
+        self._name_programs()
         current = self.key()
         self.blockSignals(True)
         self._show(ALL, None, "All requests", "", whole, False)
         for number, program in enumerate(analysis.programs):
-            key = ("program", program.run_ids[0])
+            key = self._keys[number]
             leaks = sum(leak.program == number for leak in analysis.leaks)
             found = f"{leaks} leak{'' if leaks == 1 else 's'}" if leaks else "no leaks"
             item = self._show(key, None, program.name, found, figures(self._known(program.run_ids)), bool(leaks))
@@ -91,7 +95,7 @@ class ProgramList(QTreeWidget):
             if item.isExpanded():
                 self._fill(item)
         gone = {item for key, item in self._items.items() if key[0] == "program"} - {
-            self._items["program", program.run_ids[0]] for program in analysis.programs
+            self._items[key] for key in self._keys
         }
         for item in gone:
             self._remove(item)
@@ -100,12 +104,21 @@ class ProgramList(QTreeWidget):
         if self.key() != current:
             self.chosen.emit()
 
+    def _name_programs(self) -> None:
+        """Give each program the key that one of its requests had, if no other program has it now."""
+        self._keys = []
+        for program in self._analysis.programs:
+            known = (self._key_of_run[run_id] for run_id in program.run_ids if run_id in self._key_of_run)
+            self._keys.append(next((key for key in known if key not in self._keys), ("program", program.run_ids[0])))
+        named = zip(self._keys, self._analysis.programs, strict=True)
+        self._key_of_run = {run_id: key for key, program in named for run_id in program.run_ids}
+
     def _fill(self, item: QTreeWidgetItem) -> None:
         """Show the newest conversations below an expanded program."""
-        kind, value = item.data(0, _KEY)
-        program = next((one for one in self._analysis.programs if one.run_ids[0] == value), None)
-        if kind != "program" or program is None:
+        key = tuple(item.data(0, _KEY))
+        if key not in self._keys:
             return
+        program = self._analysis.programs[self._keys.index(key)]
         newest = [pair for pair in program.conversations.items() if pair[0]][-MAX_CONVERSATIONS:]
         for conversation, run_ids in newest:
             found = self._known(run_ids)
