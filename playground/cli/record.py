@@ -62,8 +62,10 @@ async def _serve(folder: Path, options: argparse.Namespace) -> int:
         setup = Setup(str(folder), endpoint, key)
         return await _run(Recorder(upstream, access, feed, key), access, feed, setup, options)
     finally:
-        await feed.close()
-        await services.close()
+        try:
+            await feed.close()
+        finally:
+            await services.close()
 
 
 async def _endpoint(services: AppServices, options: argparse.Namespace) -> Endpoint:
@@ -113,7 +115,8 @@ async def _run(
 
 
 def _show(line: str) -> None:
-    print(line, flush=True)
+    with contextlib.suppress(OSError):  # the reader has closed it, as `head` does: recording goes on
+        print(line, flush=True)
 
 
 def _stop_signal(with_stdin: bool) -> asyncio.Event:
@@ -135,7 +138,8 @@ def _watch_stdin(loop: asyncio.AbstractEventLoop, stopped: asyncio.Event) -> Non
 
 def _say(sentence: str) -> None:
     """Report a problem. A parent process reads it here: of standard output it reads only the first line."""
-    print(f"electron-playground: {sentence}", file=sys.stderr, flush=True)
+    with contextlib.suppress(OSError):
+        print(f"electron-playground: {sentence}", file=sys.stderr, flush=True)
 
 
 def _report(name: str, error: BaseException) -> None:

@@ -33,6 +33,8 @@ from playground.services import AppServices
 from playground.tasks import Tasks
 
 READ_BYTES = 262_144
+MAX_ID_CHARS = 200
+"""Displayed characters of a request_id."""
 NICENESS = 5
 """The forwarding process comes first if both need the same core."""
 
@@ -161,7 +163,8 @@ def _line(state: RunState | None) -> str:
         return ""
     cached = "—" if state.usage is None or state.usage.cached_tokens is None else f"{state.usage.cached_tokens:,}"
     total = "—" if state.usage is None or state.usage.prompt_tokens is None else f"{state.usage.prompt_tokens:,}"
-    return f"{state.status or '—'} {state.phase}  request_id {state.request_id or '—'}  cached {cached} of {total}"
+    request_id = (state.request_id or "—")[:MAX_ID_CHARS]
+    return f"{state.status or '—'} {state.phase}  request_id {request_id}  cached {cached} of {total}"
 
 
 def _report_ended(run_id: str, line: str) -> None:

@@ -21,6 +21,8 @@ _LIMIT = (
     rf"n_ctx(?: is|:|=)? ?\(?{_NUMBER}",
     rf"(?:are|is) more than {_NUMBER}",
     rf"> {_NUMBER} (?:tokens )?maximum",
+    rf"max_model_len=(?:max_total_tokens=)?{_NUMBER}",
+    rf"`?max_new_tokens`? must be <= {_NUMBER}",
 )
 _WANTED = (
     rf"total of (?:at least )?{_NUMBER} tokens",
@@ -30,10 +32,14 @@ _WANTED = (
     rf"\(length {_NUMBER}\)",
     rf"request \({_NUMBER} tokens\)",
     rf"has {_NUMBER} input tokens",
+    rf"input \({_NUMBER} tokens\)",
+    rf"total length {_NUMBER}",
+    rf"max_tokens={_NUMBER} cannot be greater",
 )
 _IN_TWO = (
     rf"passed {_NUMBER} input tokens and requested {_NUMBER} output tokens",
     rf"{_NUMBER} prompt tokens and max_tokens {_NUMBER}",
+    rf"{_NUMBER} `?inputs`? tokens and {_NUMBER} `?max_new_tokens",
     rf"'?max_(?:completion_)?tokens'?[^.]*?: {_NUMBER}\..*?has {_NUMBER} input tokens",
 )
 

@@ -82,8 +82,10 @@ class Lab:
             before = self._last_sent(step.prompt)
             if step.gap_s and before is not None:
                 self.due = before + step.gap_s
-                await asyncio.sleep(max(self.due - self._clock(), 0.0))
-                self.due = None
+                try:
+                    await asyncio.sleep(max(self.due - self._clock(), 0.0))
+                finally:
+                    self.due = None
             at = self._clock()
             state = await self._send(plan.document(number))
             self._take(_reading(number, at, before, state))

@@ -24,6 +24,7 @@ from playground.prompt.document import Document, Json, Message
 from playground.prompt.field_errors import InputError
 from playground.prompt.files import dump, parse
 from playground.prompt.json_bounds import loads
+from playground.recorder.feed_messages import is_recorded
 from playground.recorder.proxy import Outcome
 from playground.recorder.wire import RawHeaders
 from playground.runs.record import RequestRecord
@@ -70,7 +71,6 @@ def _role(message: object) -> object:
     return message.get("role") if isinstance(message, dict) else None
 
 
-COMPLETIONS = "/chat/completions"
 MAX_BODY_BYTES = 64 * 1024 * 1024
 """A larger request is forwarded and not recorded."""
 MAX_ERROR_BYTES = 65_536
@@ -134,11 +134,14 @@ class CapturedExchange:
         self._run_id = run_id
         self._started_utc = datetime.fromtimestamp(started_unix, UTC)
         is_post = method == "POST"
-        self._recorded = is_post and target.split("?", 1)[0].endswith(COMPLETIONS)
+        self._recorded = is_recorded(method, target)
         self._on_end = capture.limits.count(capture.endpoint) if is_post else lambda: None
         self._request = _Unpacked(_value(headers, b"content-encoding"))
         self._body = bytearray()
-        self._begun = self._ended = False
+        self._begun = self._ended = self._request_ended = False
+        self._is_whole = True
+        self._early: list[Callable[[], None]] = []
+        """What came of the response before the end of the request."""
         self.last_at = 0.0
         """When the newest piece of the response arrived."""
         self._status = 0
@@ -154,7 +157,7 @@ class CapturedExchange:
 
     def request_data(self, data: bytes) -> None:
         """Keep a piece of the request body, decompressed."""
-        if not self._recorded:
+        if not self._recorded or self._begun:
             return
         self._body += self._request.feed(data)
         if len(self._body) > MAX_BODY_BYTES:
@@ -163,10 +166,17 @@ class CapturedExchange:
 
     def request_end(self) -> None:
         """Begin the record: it is on disk long before the response has ended."""
+        self._request_ended = True
         self._begin()
+        early, self._early = self._early, []
+        for step in early:
+            step()
 
     def response_head(self, at: float, status: int, headers: RawHeaders) -> None:
-        """Record the head; begin the record if the endpoint answers before the request has ended."""
+        """Record the head, after the end of the request."""
+        if not self._request_ended:
+            self._early.append(lambda: self.response_head(at, status, headers))
+            return
         self._status, self.last_at = status, at
         if not self._begin():
             return
@@ -182,7 +192,10 @@ class CapturedExchange:
         self._emit(HeadersReceived(at, status, found[0].value if found else None, kind, kept))
 
     def response_data(self, at: float, data: bytes) -> None:
-        """Decode a piece of the response body."""
+        """Decode a piece of the response body, after the end of the request."""
+        if not self._request_ended:
+            self._early.append(lambda: self.response_data(at, data))
+            return
         self.last_at = at
         if not (self._recorded and self._begun):
             return
@@ -199,6 +212,9 @@ class CapturedExchange:
             return
         self._ended = True
         self._on_end()
+        if not self._request_ended:
+            self._is_whole = False
+            self.request_end()
         if not self._begin():
             return
         for event in self._last_events(at, outcome, detail):
@@ -247,13 +263,13 @@ class CapturedExchange:
         """Begin the record if it has not begun. Returns whether the exchange is recorded."""
         if not self._recorded or self._begun:
             return self._recorded
-        self._begun = True
         text = redact(bytes(self._body).decode("utf-8", "surrogateescape"), self._key)
         self._body = bytearray()
         fields = _fields(text)
         if fields is None:
             self._recorded = False
-            self._sink.skipped("A request body is not a JSON object.")
+            what = "is not a JSON object" if self._is_whole else "did not arrive whole"
+            self._sink.skipped(f"A request body {what}.")
             return False
         messages = fields.get("messages")
         model = fields.get("model")
@@ -272,6 +288,7 @@ class CapturedExchange:
             conversation=self._capture.conversations.assign(messages if isinstance(messages, list) else ()),
         )
         self._sink.begin(record)
+        self._begun = True
         self._emit(AttemptStarted(0.0, 1))
         return True
 
@@ -338,18 +355,22 @@ class _Unpacked:
     def __init__(self, encoding: str) -> None:
         name = encoding.strip().lower()
         self._plain = name in ("", "identity")
-        self._unpack: Callable[[bytes], bytes] | None = None
-        if name in ("gzip", "x-gzip", "deflate"):
-            self._unpack = zlib.decompressobj(47 if "gzip" in name else 15).decompress
+        self._bits = {"gzip": 47, "x-gzip": 47, "deflate": 15}.get(name)
+        self._member = None if self._bits is None else zlib.decompressobj(self._bits)
 
     def feed(self, data: bytes) -> bytes:
-        """Return the decompressed bytes that `data` completes."""
+        """Return the decompressed bytes that `data` completes. Nothing follows on a piece that is too large."""
         if self._plain:
             return data
-        if self._unpack is None:
-            return b""
+        plain = bytearray()
         try:
-            return self._unpack(data)
+            while data and self._member is not None and self._bits is not None:
+                plain += self._member.decompress(data, MAX_BODY_BYTES + 1 - len(plain))
+                data = self._member.unused_data
+                if self._member.eof:
+                    self._member = zlib.decompressobj(self._bits)  # a body may have several members
+                if len(plain) > MAX_BODY_BYTES:
+                    self._member = None
         except zlib.error:
-            self._unpack = None
-            return b""
+            self._member = None
+        return bytes(plain)

@@ -24,6 +24,7 @@ from playground.recorder.feed_messages import (
     ResponseStart,
     Setup,
     frame,
+    is_recorded,
 )
 from playground.recorder.proxy import Outcome
 from playground.recorder.wire import RawHeaders
@@ -39,7 +40,8 @@ FLUSH_BYTES = 32_768
 MAX_BACKLOG_BYTES = 128 * 1024 * 1024
 """Messages that wait for the recording process; beyond it new exchanges are not recorded."""
 MAX_KEPT_BYTES = 64 * 1024 * 1024
-"""Messages kept for another recording process; an exchange beyond it is lost if the process dies."""
+"""Messages kept for another recording process; the oldest exchanges beyond it are lost if the process dies."""
+MAX_REPORT_BYTES = 1024 * 1024
 RESTARTS = 5
 """A recording process that dies more often than this within RESTARTS_S seconds is not started again."""
 RESTARTS_S = 60.0
@@ -70,7 +72,7 @@ class RecordingFeed:
         self._kept: dict[str, list[bytes]] = {}
         """Messages of the exchanges that are not in the log."""
         self._kept_bytes = 0
-        self._closing = self._finished = self._overloaded = False
+        self._closing = self._finished = self._overloaded = self._given_up = False
         self._written = 0
         """Bytes given to the present process."""
         self._stuck_at: int | None = None
@@ -86,10 +88,10 @@ class RecordingFeed:
         # In a separate session: Ctrl+C in the terminal must not end it before the last exchange is written.
         try:
             process = await asyncio.create_subprocess_exec(
-                *self._command, stdin=pipe, stdout=pipe, start_new_session=True
+                *self._command, stdin=pipe, stdout=pipe, start_new_session=True, limit=MAX_REPORT_BYTES
             )
         except OSError as error:
-            self._on_problem(f"The recording process did not start: {error}. Nothing is recorded.")
+            self._give_up(f"The recording process did not start: {error}. Nothing is recorded.")
             self._ready.set()
             return
         self._process, self._written, self._stuck_at = process, 0, None
@@ -115,6 +117,8 @@ class RecordingFeed:
 
     def send(self, message: ExchangeMessage) -> None:
         """Queue a message."""
+        if self._given_up:
+            return
         data = frame(message)
         if isinstance(message, Begin):
             self._kept[message.exchange] = []
@@ -122,8 +126,8 @@ class RecordingFeed:
         if kept is not None:
             kept.append(data)
             self._kept_bytes += len(data)
-            if self._kept_bytes > MAX_KEPT_BYTES:
-                self._drop(message.exchange)
+            while self._kept_bytes > MAX_KEPT_BYTES:
+                self._drop(next(iter(self._kept)))
         if self._process is None:
             return
         self._pending += data
@@ -210,7 +214,7 @@ class RecordingFeed:
         now = time.monotonic()
         self._deaths = [*(death for death in self._deaths if now - death < RESTARTS_S), now]
         if len(self._deaths) > RESTARTS:
-            self._on_problem(f"The recording process ends repeatedly (exit status {status}). Nothing is recorded.")
+            self._give_up(f"The recording process ends repeatedly (exit status {status}). Nothing is recorded.")
             return
         self._on_problem(f"The recording process ended (exit status {status}) and is started again.")
         await self.launch()
@@ -222,6 +226,12 @@ class RecordingFeed:
             self._process.stdin.close()
         if self._reading is not None and self._reading is not asyncio.current_task():
             await self._reading
+
+    def _give_up(self, problem: str) -> None:
+        self._given_up = True
+        self._kept.clear()
+        self._kept_bytes = 0
+        self._on_problem(problem)
 
     def _take(self, report: dict[str, object]) -> None:
         if report.get("ready"):
@@ -244,33 +254,35 @@ class ObservedExchange:
     def __init__(self, feed: RecordingFeed, exchange: str, *, is_recorded: bool) -> None:
         self._feed, self._exchange, self._ended = feed, exchange, not is_recorded
         self._started = time.monotonic()
+        self._is_understood = False
 
     def _at(self) -> float:
         return time.monotonic() - self._started
 
     def begin(self, method: str, target: str, headers: RawHeaders) -> None:
-        """Pass the head of the request on."""
+        """Pass the head of the request on. Bodies that would not be recorded are not passed on."""
+        self._is_understood = is_recorded(method, target)
         if not self._ended:
             self._feed.send(Begin(self._exchange, time.time(), method, target, headers))
 
     def request_data(self, data: bytes) -> None:
         """Pass a piece of the request body on."""
-        if not self._ended:
+        if self._is_understood and not self._ended:
             self._feed.send(RequestData(self._exchange, data))
 
     def request_end(self) -> None:
         """Pass the end of the request on."""
-        if not self._ended:
+        if self._is_understood and not self._ended:
             self._feed.send(RequestEnd(self._exchange))
 
     def response_head(self, status: int, headers: RawHeaders) -> None:
         """Pass status and headers on."""
-        if not self._ended:
+        if self._is_understood and not self._ended:
             self._feed.send(ResponseStart(self._exchange, self._at(), status, headers))
 
     def response_data(self, data: bytes) -> None:
         """Pass a piece of the response body on."""
-        if not self._ended:
+        if self._is_understood and not self._ended:
             self._feed.send(ResponseData(self._exchange, self._at(), data))
 
     def end(self, outcome: Outcome, detail: str) -> None:

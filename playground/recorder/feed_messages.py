@@ -31,6 +31,11 @@ class Setup(msgspec.Struct, array_like=True, tag=0):
     replayed: list[str] = []
 
 
+def is_recorded(method: str, target: str) -> bool:
+    """Return whether exchanges of this request are recorded. All others are only forwarded."""
+    return method == "POST" and target.split("?", 1)[0].endswith("/chat/completions")
+
+
 class Begin(msgspec.Struct, array_like=True, tag=1):
     """A request's head. `exchange` becomes the run_id. Later times are seconds since `started_unix`."""
 

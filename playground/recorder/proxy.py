@@ -120,10 +120,12 @@ class Recorder:
             framer = request.framer()
         except HttpError as error:
             _refuse(wire, AccessRefusal(error.status, str(error)))
+            await _discard(wire)
             return False
         refusal = self.access.check(request.target, request.fields)
         if refusal is not None:
             _refuse(wire, refusal)
+            await _discard(wire)
             return False
         return await _Exchange(self, wire, request, framer).run()
 
@@ -148,6 +150,15 @@ def _refuse(wire: Wire, refusal: AccessRefusal) -> None:
         MARK,
     ]
     wire.write(encode_head(b"HTTP/1.1 %d " % refusal.status, headers) + body)
+
+
+async def _discard(wire: Wire) -> None:
+    """Read what the caller still sends: closing a socket with unread data would reset it before the answer is read."""
+    with suppress(TimeoutError, OSError):
+        wire.transport.write_eof()
+        async with asyncio.timeout(BODY_WAIT_S):
+            while await wire.read():
+                pass
 
 
 class _CallerGone(Exception):  # noqa: N818 - control flow inside this module
@@ -178,10 +189,7 @@ class _Exchange:
             self._end("caller_gone", "")
             return False
         except asyncio.CancelledError:
-            if self._has_ended:
-                self._end("complete", "")
-            else:
-                self._end("caller_gone", "The Recorder was stopped.")
+            self._end("caller_gone", "The Recorder was stopped.")
             raise
         except UpstreamError as error:
             await self._fail(str(error))
@@ -204,11 +212,14 @@ class _Exchange:
         elif self._has_begun:
             self._end("upstream_cut", message)
         else:
-            if self._seen is None:
-                # Before the answer: a request whose 502 has arrived is recorded, also if the Recorder is stopped then.
-                await self._receive_body()
+            try:
+                await self._receive_rest()
+            finally:
+                self._end("upstream_unreachable", message)
+            # Before the answer: a request whose 502 has arrived is recorded, also if the Recorder is stopped then.
+            if self._seen is not None:
+                await self._seen.handed_over()
             _refuse(self._caller, AccessRefusal(502, message))
-            self._end("upstream_unreachable", message)
 
     def _caller_closed(self) -> None:
         """Cancel the request: closing the connection to the endpoint ends every wait for it."""
@@ -224,6 +235,13 @@ class _Exchange:
     def _observe(self) -> ExchangeObserver:
         request = self._request
         return self._recorder.observer.begin(request.method.decode(), request.target.decode("latin-1"), request.fields)
+
+    async def _receive_rest(self) -> None:
+        """Read what is left of the request's body, so that the request is recorded. Waits BODY_WAIT_S at most."""
+        if self._seen is None:
+            await self._receive_body()
+        elif self._upload is not None and b"expect" not in self._request.values:
+            await asyncio.wait([self._upload], timeout=BODY_WAIT_S)
 
     async def _receive_body(self) -> None:
         """Read a body that cannot be forwarded: the request is recorded with its failure. Waits BODY_WAIT_S at most."""
@@ -371,10 +389,13 @@ class _Exchange:
             and response.version == b"1.1"
             and b"close" not in response.tokens(b"connection")
         )
+        await self._receive_rest()  # an endpoint may answer before it has read the request
         seen.end("complete", "")
-        await seen.handed_over()
-        if data:
-            caller.write(data[: len(data) - len(rest)] if is_copied else payload)
+        try:
+            await seen.handed_over()
+        finally:
+            if data:
+                caller.write(data[: len(data) - len(rest)] if is_copied else payload)
         await self._drain()
         return stays_open
 

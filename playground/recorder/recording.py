@@ -217,9 +217,8 @@ class Recording:
                     self._log.note(run_id, event)
             if self._log is not None:
                 await self._log.finish(run_id, run.state)
+            await self._explain(run)
             self._on_ended(run_id, run.state)
-            if self._log is not None and run.explanation is not None:
-                await self._log.set_explanation(run_id, run.explanation)
         except Exception as error:  # the log reports expected failures itself; forwarding continues in any case
             self._on_problem(f"A request is not recorded: {type(error).__name__}: {error}")
             self._on_ended(run_id, None)
@@ -227,3 +226,12 @@ class Recording:
             self._ending.discard(run_id)
             if len(self._ending) < MAX_UNWRITTEN:
                 self._has_room.set()
+
+    async def _explain(self, run: _Run) -> None:
+        """Write the explanation before the end is reported: only then another process would not write it again."""
+        if self._log is None or run.explanation is None:
+            return
+        try:
+            await self._log.set_explanation(run.record.run_id, run.explanation)
+        except Exception as error:  # the request itself is in the log
+            self._on_problem(f"A request is recorded without explanation: {type(error).__name__}: {error}")

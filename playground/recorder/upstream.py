@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
 import time
-import urllib.request
 from base64 import b64encode
 from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
+from playground.client.proxies import ProxyError, proxy_for
+from playground.client.urls import is_loopback
 from playground.recorder.wire import HttpError, Wire, encode_head, parse_response
 
 CONNECT_S = 10.0
@@ -45,11 +47,6 @@ class Origin:
         default = 443 if self.scheme == "https" else 80
         return host if self.port == default else f"{host}:{self.port}"
 
-    @property
-    def is_loopback(self) -> bool:
-        """Return whether the host is on this machine; such hosts are never reached through a proxy."""
-        return self.host in ("localhost", "::1") or self.host.startswith("127.")
-
 
 class UpstreamConnection(Wire):
     """One connection to the endpoint."""
@@ -79,7 +76,7 @@ class Upstream:
     """
 
     def __init__(self, base_url: str, tls: ssl.SSLContext | None = None) -> None:
-        self.origin = Origin.of(base_url)
+        self.origin, self._base_url = Origin.of(base_url), base_url
         self._tls = (tls or ssl.create_default_context()) if self.origin.scheme == "https" else None
         self._idle: list[UpstreamConnection] = []
 
@@ -129,20 +126,26 @@ class Upstream:
         return connection
 
     def _proxy(self) -> str | None:
-        if self.origin.is_loopback or urllib.request.proxy_bypass(self.origin.host):
+        """Return the URL of the proxy, chosen as for the program's own requests. Raises OSError for one of no use."""
+        if is_loopback(self._base_url):
             return None
-        proxies = urllib.request.getproxies()
-        return proxies.get(self.origin.scheme) or proxies.get("all")
+        try:
+            proxy = proxy_for(self._base_url, os.environ)
+        except ProxyError as error:
+            raise OSError(str(error)) from None
+        return None if proxy is None else proxy.url
 
     async def _open_tunnel(self, proxy: str) -> UpstreamConnection:
         """Open a CONNECT tunnel through an HTTP proxy, also for plain http: the request then passes unchanged."""
         parts = urlsplit(proxy)
-        if parts.scheme not in ("", "http", "https") or not parts.hostname:
+        if parts.scheme not in ("http", "https") or not parts.hostname:
             raise OSError(f"the proxy {parts.scheme}://… is not an HTTP proxy")
         loop = asyncio.get_running_loop()
         tls = True if parts.scheme == "https" else None
-        _, connection = await loop.create_connection(UpstreamConnection, parts.hostname, parts.port or 80, ssl=tls)
-        target = f"{self.origin.host}:{self.origin.port}".encode()
+        port = parts.port or (443 if tls else 80)
+        _, connection = await loop.create_connection(UpstreamConnection, parts.hostname, port, ssl=tls)
+        host = f"[{self.origin.host}]" if ":" in self.origin.host else self.origin.host
+        target = f"{host}:{self.origin.port}".encode()
         headers = [(b"Host", target)]
         if parts.username:
             user = f"{unquote(parts.username)}:{unquote(parts.password or '')}"

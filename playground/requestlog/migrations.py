@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Callable
 
 from playground.requestlog.codec import decode_events
-from playground.requestlog.summary import error_text, traits_of
+from playground.requestlog.summary import hidden_text, traits_of
 from playground.runs.state import fold
 
 TABLES = """
@@ -68,7 +68,7 @@ def _fill(connection: sqlite3.Connection, number: int) -> None:
     blobs = connection.execute("SELECT data FROM events WHERE number = ? ORDER BY id", (number,))
     state = fold(decode_events(row[0] for row in blobs))
     connection.execute("UPDATE runs SET traits = ? WHERE number = ?", (traits_of(state), number))
-    connection.execute("UPDATE texts SET error = ? WHERE number = ?", (error_text(state), number))
+    connection.execute("UPDATE texts SET error = ? WHERE number = ?", (hidden_text(state), number))
 
 
 APPLICATION_ID = 0x45504C47

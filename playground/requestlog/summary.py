@@ -15,6 +15,8 @@ from playground.runs.state import Phase, RunState
 TRAITS = ("tools", "error", "json", "answer", "usage", "retries", "logprobs")
 """Values of `has:` that derive from a run's events. Append only: the index is the bit in the file."""
 MAX_ERROR_CHARS = 4_000
+MAX_ARGUMENT_CHARS = 100_000
+"""Searched characters of the arguments of one tool call."""
 MAX_JSON_CHARS = 1_000_000
 
 
@@ -65,10 +67,27 @@ def summarize(state: RunState, seen_ids: Iterable[str] = ()) -> Summary:
         answer=column_text(state.text),
         called=column_text(", ".join(call.name for _, call in sorted(state.tool_calls.items()))),
         trouble=column_text(state.trouble.title) if state.trouble else "",
-        error=error_text(state),
+        error=hidden_text(state),
         traits=traits_of(state),
         ids=tuple(sorted({column_text(id_) for id_ in ids if id_})),
     )
+
+
+def hidden_text(state: RunState) -> str:
+    """Return what is searched and not displayed in the table: arguments of tool calls, and the error's detail."""
+    texts = [_readable(call.arguments) for _, call in sorted(state.tool_calls.items())]
+    return "\n".join(text for text in (*texts, error_text(state)) if text)
+
+
+def _readable(arguments: str) -> str:
+    """Return arguments with escaped characters as the characters they stand for."""
+    text = arguments
+    if "\\u" in arguments:
+        try:
+            text = json.dumps(json.loads(arguments), ensure_ascii=False)
+        except (ValueError, RecursionError):
+            text = arguments
+    return column_text(text[:MAX_ARGUMENT_CHARS])
 
 
 def error_text(state: RunState) -> str:

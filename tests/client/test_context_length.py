@@ -58,6 +58,29 @@ from playground.simulator.validation import context_problem
             TooLong(8192, 9031),
         ),
         ("the request exceeds the available context size, try increasing it", None),
+        ("input (10812 tokens) is larger than the max context size (2048 tokens). skipping", TooLong(2048, 10812)),
+        (
+            # vLLM
+            "The prompt (total length 10812) is too long to fit into the model (context length 2048). Make sure that "
+            "`max_model_len` is no smaller than the number of text tokens plus multimodal tokens.",
+            TooLong(2048, 10812),
+        ),
+        (
+            "max_tokens=5000 cannot be greater than max_model_len=max_total_tokens=2048. Please request fewer output "
+            "tokens. (parameter=max_tokens, value=5000)",
+            TooLong(2048, 5000),
+        ),
+        # SGLang
+        (
+            "The input (10812 tokens) is longer than the model's context length (2048 tokens).",
+            TooLong(2048, 10812),
+        ),
+        # text-generation-inference
+        (
+            "Input validation error: `inputs` tokens + `max_new_tokens` must be <= 2048. Given: 12 `inputs` tokens and "
+            "5000 `max_new_tokens`",
+            TooLong(2048, 5012),
+        ),
         ("Invalid enum value", None),
         ("", None),
     ],

@@ -151,7 +151,7 @@ def test_feed_stuck_process_delays_one_exchange_and_no_later_one(
         async with running(tmp_path) as (feed, _):
             child = process_of(feed)
             child.send_signal(signal.SIGSTOP)
-            large = feed.begin("POST", "/v1/speech", [(b"Host", b"localhost")])
+            large = feed.begin("POST", "/v1/chat/completions", [(b"Host", b"localhost")])
             large.request_data(bytes(4_000_000))
             waits = []
             for _ in range(3):
@@ -176,7 +176,7 @@ def test_feed_backlog_beyond_its_bound_is_reported_and_new_exchanges_are_not_rec
         async with running(tmp_path) as (feed, problems):
             child = process_of(feed)
             child.send_signal(signal.SIGSTOP)
-            large = feed.begin("POST", "/v1/speech", [(b"Host", b"localhost")])
+            large = feed.begin("POST", "/v1/chat/completions", [(b"Host", b"localhost")])
             large.request_data(bytes(4_000_000))
             await pass_exchange(feed)
             await pass_exchange(feed)

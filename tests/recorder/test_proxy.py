@@ -494,3 +494,47 @@ def test_large_bodies_pass_in_both_directions_while_the_other_side_is_slow() -> 
             await hang_up(writer)
 
     run(story)
+
+
+def test_unreachable_upstream_is_recorded_with_a_late_body_before_the_502() -> None:
+    async def story() -> None:
+        observer = Observer()
+        recorder = Recorder(Upstream("http://127.0.0.1:9/v1"), AccessPolicy("/v1"), observer)
+        port = await recorder.start()
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(POST[:-5])
+        while not observer.exchanges:  # noqa: ASYNC110 - the observer sets no event
+            await asyncio.sleep(0)
+        writer.write(POST[-5:])
+        assert (await reader.readline()).startswith(b"HTTP/1.1 502 ")
+        seen = observer.exchanges[0]
+        assert (seen.outcome, seen.request) == ("upstream_unreachable", b"hello")
+        await hang_up(writer)
+        await recorder.close()
+
+    run(story)
+
+
+def test_refusal_of_a_large_body_reaches_the_caller() -> None:
+    async def story() -> None:
+        async with recording(always(OK)) as (port, _server, _observer):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(b"POST /other HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 8000000\r\n\r\n")
+            writer.write(bytes(8_000_000))
+            await writer.drain()
+            assert (await reader.readline()).startswith(b"HTTP/1.1 404 ")
+            await hang_up(writer)
+
+    run(story)
+
+
+@pytest.mark.parametrize("excepted", ["example.invalid", "*.invalid", "10.0.0.0/8"])
+def test_proxy_of_the_environment_is_chosen_as_for_own_requests(monkeypatch: pytest.MonkeyPatch, excepted: str) -> None:
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("http_proxy", "127.0.0.1:3128")
+    monkeypatch.setenv("no_proxy", excepted)
+    host = "10.1.2.3" if excepted.startswith("10.") else "example.invalid"
+    assert Upstream(f"http://{host}/v1")._proxy() is None
+    assert Upstream("http://other.test/v1")._proxy() == "http://127.0.0.1:3128"
+    assert Upstream("http://127.0.0.1:1/v1")._proxy() is None

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from playground.client.events import AttemptStarted, Usage
+from playground.client.events import AttemptStarted, ToolCallDelta, Usage
 from playground.requestlog.filter import EVERYTHING, LogFilter, parse
 from playground.requestlog.log import RequestLog
 from playground.requestlog.records import Count
@@ -209,3 +209,19 @@ def test_a_jumping_table_sees_what_is_new_changed_and_deleted(tmp_path: Path) ->
 async def keep_ended(log: RequestLog, run_id: str) -> None:
     log.note(run_id, AttemptStarted(0.0, 1))
     await log.finish(run_id, fold(stopped()))
+
+
+@pytest.mark.parametrize("text", ["Monday", "book_visit", "किताब"])
+def test_text_in_the_arguments_of_a_called_tool_is_found(tmp_path: Path, text: str) -> None:
+    async def story() -> None:
+        log = await RequestLog.open(tmp_path)
+        try:
+            events = called()
+            escaped = ToolCallDelta(0.45, 1, "call_2", "note", '{"text": "\\u0915\\u093f\\u0924\\u093e\\u092c"}')
+            await keep(log, record("with tools", minute=0), [*events[:4], escaped, *events[4:]])
+            await keep(log, record("without", minute=1), answered())
+            assert [row.question for row in await log.page(filter_of(text))] == ["with tools"]
+        finally:
+            await log.close()
+
+    run(story())

@@ -19,7 +19,9 @@ def test_show_programs_newer_analysis_without_the_first_request_keeps_the_curren
     qtbot.addWidget(programs)
     other = Program("other", ("run-4",), {})
     programs.show_programs(rows, figures(rows), Analysis((Program("agent", ("run-1", "run-2"), {}), other)))
-    programs.setCurrentItem(programs.topLevelItem(1))
+    item = programs.topLevelItem(1)
+    assert item is not None
+    programs.setCurrentItem(item)
     key = programs.key()
     chosen: list[int] = []
     programs.chosen.connect(lambda: chosen.append(1))

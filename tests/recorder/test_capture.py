@@ -1,0 +1,126 @@
+"""Capture of one exchange from its pieces, in any order a server sends them."""
+
+from __future__ import annotations
+
+import gzip
+
+import pytest
+
+from playground.client.endpoint import Endpoint
+from playground.client.events import AnyEvent
+from playground.recorder import capture as capture_module
+from playground.recorder.capture import Capture, CapturedExchange
+from playground.recorder.feed_messages import is_recorded
+from playground.runs.record import RequestRecord
+from playground.runs.state import RunState, fold
+
+TARGET = "/v1/chat/completions"
+BODY = b'{"model": "m", "messages": [{"role": "user", "content": "Hello"}]}'
+ANSWER = b'{"choices": [{"index": 0, "message": {"role": "assistant", "content": "Hi"}, "finish_reason": "stop"}]}'
+HEADERS = [(b"content-type", b"application/json")]
+
+
+class Sink:
+    """Keeps records, events and reasons."""
+
+    def __init__(self) -> None:
+        self.records: list[RequestRecord] = []
+        self.events: list[AnyEvent] = []
+        self.reasons: list[str] = []
+        self.ended = 0
+        self.fails = False
+
+    def begin(self, record: RequestRecord) -> None:
+        if self.fails:
+            raise RuntimeError("a fault")
+        self.records.append(record)
+
+    def event(self, run_id: str, event: AnyEvent) -> None:
+        self.events.append(event)
+
+    def end(self, run_id: str) -> None:
+        self.ended += 1
+
+    def skipped(self, reason: str) -> None:
+        self.reasons.append(reason)
+
+    @property
+    def state(self) -> RunState:
+        return fold(self.events)
+
+
+class Unlimited:
+    def count(self, endpoint: Endpoint) -> object:
+        return lambda: None
+
+    def hold(self, endpoint: Endpoint, hold_s: float) -> None:
+        raise AssertionError(hold_s)
+
+
+def exchange(sink: Sink) -> CapturedExchange:
+    capture = Capture(Endpoint("e", "E", "http://127.0.0.1:9/v1"), sink, Unlimited())  # type: ignore[arg-type]
+    return capture.begin("run-1", 1_800_000_000.0, "POST", TARGET, [])
+
+
+def test_response_before_the_end_of_the_request_is_recorded_with_it() -> None:
+    sink = Sink()
+    seen = exchange(sink)
+    seen.request_data(BODY[:10])
+    seen.response_head(0.1, 200, HEADERS)
+    seen.response_data(0.2, ANSWER)
+    assert sink.records == []
+    seen.request_data(BODY[10:])
+    seen.request_end()
+    seen.end(0.3, "complete", "")
+    assert [record.body for record in sink.records] == [BODY]
+    assert (sink.state.phase, sink.state.text, sink.ended, sink.reasons) == ("done", "Hi", 1, [])
+
+
+def test_request_that_did_not_arrive_whole_is_reported_once() -> None:
+    sink = Sink()
+    seen = exchange(sink)
+    seen.request_data(BODY[:10])
+    seen.response_head(0.1, 429, HEADERS)
+    seen.end(0.2, "complete", "")
+    assert (len(sink.reasons), sink.records, sink.ended) == (1, [], 0)
+
+
+def test_fault_before_the_record_has_begun_leaves_nothing_open() -> None:
+    sink = Sink()
+    sink.fails = True
+    seen = exchange(sink)
+    seen.request_data(BODY)
+    with pytest.raises(RuntimeError):
+        seen.request_end()
+    assert not seen.is_logged
+    seen.abandon()
+    assert sink.ended == 0
+
+
+@pytest.mark.parametrize("size", [1, 7, 1_000])
+def test_gzip_of_several_members_is_decoded(size: int) -> None:
+    sink = Sink()
+    seen = exchange(sink)
+    seen.request_data(BODY)
+    seen.request_end()
+    seen.response_head(0.1, 200, [*HEADERS, (b"content-encoding", b"gzip")])
+    packed = gzip.compress(ANSWER[:40]) + gzip.compress(ANSWER[40:])
+    for at in range(0, len(packed), size):
+        seen.response_data(0.2, packed[at : at + size])
+    seen.end(0.3, "complete", "")
+    assert (sink.state.phase, sink.state.text) == ("done", "Hi")
+
+
+def test_gzip_that_unpacks_to_more_than_the_bound_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(capture_module, "MAX_BODY_BYTES", 10_000)
+    unpacked = capture_module._Unpacked("gzip")
+    assert len(unpacked.feed(gzip.compress(bytes(1_000_000)))) == 10_001
+    assert unpacked.feed(b"more") == b""
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "recorded"),
+    [("POST", TARGET, True), ("POST", f"{TARGET}?a=1", True), ("GET", TARGET, False), ("POST", "/v1/speech", False)],
+)
+def test_is_recorded_only_chat_completions(method: str, target: str, recorded: bool) -> None:
+    assert is_recorded(method, target) is recorded
