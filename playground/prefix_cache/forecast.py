@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from playground.prefix_cache.interval import NEAR
-
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
@@ -26,11 +24,6 @@ class Forecast:
     request_id: str | None = None
     shared_chars: int = 0
     sent_at: float | None = None
-
-
-def as_forecast(forecast: Forecast, reported: int, block: int | None = None) -> bool:
-    """Return whether a report agrees with the forecast: at most a block, or 16 tokens, from the figure."""
-    return abs(reported - forecast.cached_tokens) <= max(NEAR, block or 0)
 
 
 def ago(age_s: float) -> str:

@@ -28,7 +28,6 @@ _FLOOR = -17.0
 """Log weights relative to the best are not lower, so that a server may change."""
 _SURPRISE = 0.003
 """Probability of a report from which all hypotheses lose some of their weight."""
-_SURPRISES = 4
 _MADE_UP = 0.002
 """Probability of a report that no hypothesis explains."""
 

@@ -72,10 +72,6 @@ class Theme:
         """Whether text is lighter than its ground."""
         return self.text.lightness() > self.window.lightness()
 
-    def hexes(self) -> dict[str, str]:
-        """Role to #RRGGBB."""
-        return {role: getattr(self, role).name() for role in self.__slots__ if role != "name"}
-
 
 STYLED = "fusion"
 """The application's property that says that it was constructed with the style Fusion."""

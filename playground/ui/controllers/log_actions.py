@@ -197,7 +197,7 @@ class LogWork(QObject):
             return
         first = await self._log.get(ids[0])
         before = first.tags if first is not None and len(ids) == 1 else ()
-        label = "Tags, with commas between" if len(ids) == 1 else f"Tags to put on {len(ids):,} requests"
+        label = "Tags, separated by commas" if len(ids) == 1 else f"Tags to put on {len(ids):,} requests"
         self._ask_text("Tags", label, ", ".join(before), lambda text: self._retag(ids, before, text))
 
     def _retag(self, ids: list[str], before: tuple[str, ...], text: str) -> None:
@@ -371,7 +371,7 @@ class LogWork(QObject):
             self._window,
             "Delete requests",
             f"Delete {many}, with prompts and completions? They are overwritten in the file and cannot come back. "
-            "What still goes on stays.",
+            "Requests in progress are kept.",
             "Delete",
         )
 

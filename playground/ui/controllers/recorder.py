@@ -249,7 +249,7 @@ class RecorderController(QObject):
         elif self._stopping:
             state = "Stopping…"
         elif process is not None:
-            state = f"Recording {seconds(float(int(time.monotonic() - self._started_at)) or 0.0)}"
+            state = f"Recording {seconds(float(int(time.monotonic() - self._started_at)))}"
         url = process.base_url if process is not None else ""
         busy = self._starting or self._stopping
         forwards = self._forwards if process is not None else ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from PySide6.QtCore import QObject, Signal
 
@@ -94,8 +94,3 @@ class RunInHand(QObject):
         if run is self._run:
             self._watch.apply(event)
             self.changed.emit()
-
-
-def with_audio(turns: tuple[MeasuredTurn, ...], audio: tuple[AudioTimes | None, ...]) -> tuple[MeasuredTurn, ...]:
-    """Return the turns with a speech engine's measurements in the last one."""
-    return (*turns[:-1], replace(turns[-1], audio=audio)) if turns else turns

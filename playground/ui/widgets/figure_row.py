@@ -8,7 +8,7 @@ from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QSizePolicy, QWidget
 
 from playground.export.terminal import visible, visible_line
 from playground.ui.stylesheet import restyle
-from playground.ui.theme import GRID, mono_font, ui_font
+from playground.ui.theme import GRID, ui_font
 from playground.ui.widgets.elided_label import ElidedLabel
 from playground.ui.widgets.id_label import copy_text
 from playground.ui.widgets.plain_table import plain_tip
@@ -61,13 +61,6 @@ class FigureRow(QFrame):
             self.setAccessibleName(name)
             self.setAccessibleDescription(why)
             self.setToolTip(plain_tip(visible(why) or f"{self._name}: {shown}"))
-
-    def show_as_id(self) -> None:
-        """The value is an id: in mono, from the left, its name told only in the tooltip and aloud."""
-        self._caption.setVisible(False)
-        self._value.setFont(mono_font())
-        self._value.setProperty("mono", True)
-        self._value.setAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
 
     def copy(self) -> None:
         """Put the value on the clipboard."""

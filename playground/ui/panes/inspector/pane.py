@@ -221,7 +221,7 @@ def _status(attempt: Attempt) -> str:
 
 
 LEAST_WIDTH = 290
-INSPECTOR, ADVICE = range(2)
+ADVICE = 1
 
 
 class InspectorPane(QWidget):

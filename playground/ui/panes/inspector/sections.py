@@ -64,11 +64,6 @@ class Section(QWidget):
             line = lines[key]
             row.show_value(line.text, line.why, line.tone)
 
-    def clear_rows(self) -> None:
-        """Nothing in any row."""
-        for row in self.rows.values():
-            row.show_value("")
-
 
 class UsageSection(Section):
     """The headline, the bar and its legend."""

@@ -127,9 +127,6 @@ def _cut(detail: str) -> str:
     return text if text == detail else f"{text} … (all of it: see JSON)"
 
 
-NO_ID = "the server sent no X-Request-Id"
-
-
 MIN_PX = 240
 
 
