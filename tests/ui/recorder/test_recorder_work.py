@@ -11,6 +11,7 @@ from PySide6.QtGui import QGuiApplication
 from PySide6.QtTest import QTest
 
 from playground.cli.selftest.run import UiDriver
+from playground.requestlog.filter import EVERYTHING
 from playground.ui.recorder.leaks import LeaksPanel
 from playground.ui.recorder.table import ASKS
 from playground.ui.session import Session
@@ -148,7 +149,11 @@ def test_recorder_mode_hidden_reads_nothing_and_catches_up(tell: Tell) -> None:
         session.window.modes.show_mode("prompt")
         assert not recorder._timer.isActive()
         await post(recorder, body(1))
-        await asyncio.sleep(0.5)
+        log = session.workspace.log
+        assert log is not None
+        async with asyncio.timeout(20):
+            while sum(row.phase == "done" for row in await log.page(EVERYTHING)) < 2:
+                await asyncio.sleep(0.01)
         assert len(recorder.page.model.rows) == 1
         session.window.modes.show_mode("recorder")
         await hand.until(lambda: ended(recorder, 2), "both rows")
