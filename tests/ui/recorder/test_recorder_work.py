@@ -152,7 +152,7 @@ def test_recorder_mode_hidden_reads_nothing_and_catches_up(tell: Tell) -> None:
         log = session.workspace.log
         assert log is not None
         async with asyncio.timeout(20):
-            while sum(row.phase == "done" for row in await log.page(EVERYTHING)) < 2:
+            while sum(row.phase == "done" for row in await log.page(EVERYTHING)) < 2:  # noqa: ASYNC110 - no event for the log of another process
                 await asyncio.sleep(0.01)
         assert len(recorder.page.model.rows) == 1
         session.window.modes.show_mode("recorder")
