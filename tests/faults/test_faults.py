@@ -20,7 +20,10 @@ from tests.faults.cases import (
     read_only,
 )
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals, mounts and limits")
+pytestmark = [
+    pytest.mark.exhaustive,
+    pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals, mounts and limits"),
+]
 
 
 def _all_survived(outcomes: Iterable[Outcome]) -> None:
