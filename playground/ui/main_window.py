@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from playground.prefix_cache.forecaster import PromptForecast as Outlook
     from playground.ui.controllers.request import Requests
     from playground.ui.controllers.results import Answers
+    from playground.ui.controllers.versions import VersionPaths
     from playground.ui.panes.inspector.pane import InspectorPane
     from playground.ui.panes.log.pane import LogPane
     from playground.ui.panes.response.pane import ResponsePane
@@ -49,6 +50,8 @@ class MainWindow(QMainWindow):
 
     first_painted = Signal()
     closing = Signal()
+    versions: VersionPaths
+    """Created with the panes of `answers`."""
 
     def __init__(self, workspace: AppServices, appearance: Appearance) -> None:
         super().__init__()
