@@ -98,6 +98,7 @@ class MainWindow(QMainWindow):
             "repeat": lambda: self.program.repeat_dialog(self.prompt, self.requests),
             "cache_lab": lambda: self.program.cache_lab(self.requests),
             "replay": lambda: self.program.replay_dialog(self.requests),
+            "keep_warm": lambda: self.answers and self.keep_warm.ask(),
             "copy_request_id": self.copy_request_id,
             "copy_ticket": lambda: self._hand_over("ticket"),
             "ticket": self._ticket,
@@ -294,6 +295,7 @@ class MainWindow(QMainWindow):
     def _build_answers(self) -> Answers:
         # Imported here: the first frame does not show them.
         from playground.ui.controllers.agent import Chaining
+        from playground.ui.controllers.keep_warm import KeepWarmController
         from playground.ui.controllers.results import Answers
         from playground.ui.controllers.versions import VersionPaths
         from playground.ui.controllers.voice import VoiceController
@@ -305,6 +307,7 @@ class MainWindow(QMainWindow):
         self.versions = VersionPaths(
             self.workspace, self.prompt, self.files, self.places.show_beside, lambda: self._appearance.theme
         )
+        self.keep_warm = KeepWarmController(self, self.workspace, self.prompt, self.files.tabs)
         self.chaining = Chaining(self, self.workspace, self.prompt, self.files, self.voicing, self.show_page)
         self.chaining.trouble.connect(self.say_trouble)
         self.prompt.answers_wanted.connect(self.chaining.show_answers)
@@ -409,6 +412,9 @@ class MainWindow(QMainWindow):
         requests.running_changed.connect(self.prompt.set_running)
         requests.outlook_changed.connect(self._show_outlook)
         requests.ticked.connect(self._show_load)
+        requests.ticked.connect(self.keep_warm.refresh)
+        self.keep_warm.row_changed.connect(requests.sent_beside)
+        self.keep_warm.trouble.connect(self.say_trouble)
         self.modes.changed.connect(lambda mode: requests.set_displayed(mode == "prompt"))
         requests.sent.connect(self.versions.sent)
         self.chaining.prompt_sent.connect(self.versions.sent)
@@ -451,6 +457,8 @@ class MainWindow(QMainWindow):
 
     def choose_endpoint(self, endpoint_id: str) -> None:
         """Send to this endpoint from now on, and say so everywhere."""
+        if self._answers is not None and endpoint_id != self.workspace.endpoint.id:
+            self.keep_warm.stop_all("another endpoint was chosen")
         self.workspace.choose(endpoint_id)
         self._end_notice("endpoint")
         endpoint = self.workspace.endpoint

@@ -93,6 +93,8 @@ class Requests(QObject):
         self._ticks = 0
         self._sent_at: float | None = None
         """When the request was sent on which the forecast on display rests."""
+        self._cold_at: float | None = None
+        """When the prefix on display is expected to turn cold."""
         self._tick.start()
 
     @property
@@ -160,7 +162,9 @@ class Requests(QObject):
         minutes. Without an earlier request that shares a prefix, time changes nothing."""
         if self._sent_at is None:
             return False
-        return time.time() - self._sent_at < SECONDS_SHOWN or self._ticks % OLD_TICKS == 0
+        now = time.time()
+        expiring = self._cold_at is not None and self._cold_at - now < SECONDS_SHOWN
+        return expiring or now - self._sent_at < SECONDS_SHOWN or self._ticks % OLD_TICKS == 0
 
     def document_edited(self, _document: Document) -> None:
         """Look at the prompt again, once, after everything else that this keystroke causes."""
@@ -170,13 +174,13 @@ class Requests(QObject):
     def refresh_outlook(self) -> Outlook:
         """Return the current zones and forecast."""
         outlook = self._workspace.outlook(self._prompt.document())
-        self._sent_at = outlook.forecast.sent_at
+        self._sent_at, self._cold_at = outlook.forecast.sent_at, outlook.clock.warm_until_unix
         self._prompt.set_outlook(outlook)
         self._prompt.set_findings(self._checked(outlook))
         if self._shown is None:
-            self._inspector.show_outlook(outlook.forecast)
+            self._inspector.show_outlook(outlook.forecast, outlook.clock)
         elif not self._looking_back:
-            self._inspector.show_next(outlook.forecast, outlook.new_values)
+            self._inspector.show_next(outlook.forecast, outlook.new_values, outlook.clock)
         self.outlook_changed.emit(outlook)
         return outlook
 

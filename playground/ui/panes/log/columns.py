@@ -79,6 +79,7 @@ GROUP_LABELS: dict[str, str] = {
     "lab": "Cache lab",
     "agent": "Agent loop",
     "readiness": "Readiness",
+    "keep_warm": "Keep warm",
 }
 SUMMED = "Sum over the {} requests of the group"
 PARTLY_SUMMED = "At least: reported by {} of {} requests; the others are unknown"
