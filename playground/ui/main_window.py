@@ -572,12 +572,13 @@ class MainWindow(QMainWindow):
         from playground.prefix_cache.composition import composition
 
         axes = self.prompt.axes
-        total = axes.total if axes is not None and not axes.neutral else 0
+        neutral = axes is None or axes.neutral
+        total = 0 if axes is None or neutral else axes.total
         endpoint = self.workspace.endpoint
         source = CONTEXT_SOURCES.get(endpoint.context_source, "")
-        self.top.context.show_parts(
-            composition(outlook.view.document, outlook.zones, endpoint.context_tokens, source), total
-        )
+        parts = composition(outlook.view.document, outlook.zones, endpoint.context_tokens, source)
+        # An empty prompt has no tokens; the estimate of its empty messages would be of the chat template alone.
+        self.top.context.show_parts(replace(parts, system=0.0, history=0.0, rest=0.0) if neutral else parts, total)
         self._show_load()
 
     def _show_file(self) -> None:

@@ -7,7 +7,6 @@ from functools import partial
 from html import escape
 
 from PySide6.QtCore import QPoint, Qt, Signal
-from PySide6.QtGui import QHideEvent, QShowEvent
 from PySide6.QtWidgets import QFrame, QLabel, QMenu, QPushButton, QScrollArea, QStackedWidget, QVBoxLayout, QWidget
 
 from playground.prefix_cache.forecast import Forecast
@@ -271,13 +270,11 @@ class InspectorPane(QWidget):
         """Give the keyboard focus to the first figure."""
         self.usage.rows["cached"].setFocus()
 
-    def hideEvent(self, event: QHideEvent) -> None:
-        super().hideEvent(event)
-        self.strip.setVisible(self.isHidden())
-
-    def showEvent(self, event: QShowEvent) -> None:
-        super().showEvent(event)
-        self.strip.hide()
+    def setVisible(self, visible: bool) -> None:
+        """Show or hide the pane; the strip is visible while the pane is not."""
+        # Not in hideEvent: a pane that was never visible gets none.
+        super().setVisible(visible)
+        self.strip.setVisible(not visible)
 
     def _act(self, name: str) -> None:
         if name == "compare_with":
