@@ -172,6 +172,10 @@ class Settings:
         assert isinstance(value, bool)
         return value
 
+    def changed(self, name: str) -> bool:
+        """Return whether a setting differs from its default."""
+        return self.get(name) != _TABLE[name].default
+
     def set(self, name: str, value: Json) -> None:
         """Change a setting. Raises InputError for a value that is not allowed, KeyError for an undeclared name.
 

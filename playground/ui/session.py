@@ -10,7 +10,7 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
-from PySide6.QtCore import QObject, QSize, Qt, QTimer
+from PySide6.QtCore import QObject, QSize, Qt
 from PySide6.QtGui import QIcon
 from PySide6.QtWidgets import QApplication
 from qasync import QEventLoop
@@ -22,6 +22,7 @@ from playground.ui.appearance import Appearance
 from playground.ui.controllers.files import is_log
 from playground.ui.main_window import MainWindow
 from playground.ui.theme import STYLED
+from playground.ui.widgets.timers import repeating_timer
 
 EVERY_MS = 250
 
@@ -31,9 +32,7 @@ class Collector(QObject):
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self._timer = QTimer(self)
-        self._timer.setInterval(EVERY_MS)
-        self._timer.timeout.connect(self.look)
+        self._timer = repeating_timer(self, EVERY_MS, self.look)
         self._timer.start()
         gc.disable()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QRect, QSize, Qt, QTimer, Signal
+from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QRect, QSize, Qt, Signal
 from PySide6.QtGui import QPainter
 from PySide6.QtWidgets import (
     QComboBox,
@@ -34,6 +34,7 @@ from playground.ui.widgets.elided_label import ElidedLabel
 from playground.ui.widgets.icons import icon_button, paint_icon, set_icon
 from playground.ui.widgets.notice import words
 from playground.ui.widgets.plain_table import hairline
+from playground.ui.widgets.timers import single_timer
 from playground.versions.comparison import VersionComparison
 from playground.versions.figures import VersionFigures
 from playground.versions.git_commits import Commit
@@ -157,8 +158,9 @@ class VersionsPanel(QFrame):
         self.search.setPlaceholderText("Search labels, notes and prompts")
         self.search.setAccessibleName("Search the versions")
         self.search.setClearButtonEnabled(True)
-        self._search_timer = QTimer(self, interval=SEARCH_MS, singleShot=True)
-        self._search_timer.timeout.connect(lambda: self.search_requested.emit(self.search.text().strip()))
+        self._search_timer = single_timer(
+            self, SEARCH_MS, lambda: self.search_requested.emit(self.search.text().strip())
+        )
         self.save = QPushButton("Save version…")
         set_icon(self.save, "bookmark")
         self.more = icon_button("more", "More")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from PySide6.QtCore import QTimer, Signal
+from PySide6.QtCore import Signal
 from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QVBoxLayout, QWidget
 
 from playground.client.events import Usage
@@ -30,6 +30,7 @@ from playground.ui.widgets.figure_row import FigureRow
 from playground.ui.widgets.icons import icon_button, set_icon
 from playground.ui.widgets.id_label import CopyButton, IdLabel, copy_text
 from playground.ui.widgets.plain_table import plain_tip
+from playground.ui.widgets.timers import single_timer
 
 COPIED_MS = 1_500
 
@@ -232,10 +233,7 @@ class IdSection(QWidget):
         self.id = IdLabel("request_id")
         self.copy = icon_button("copy", "Copy request_id", "text")
         self.copy.clicked.connect(self._copy)
-        self._copied = QTimer(self)
-        self._copied.setSingleShot(True)
-        self._copied.setInterval(COPIED_MS)
-        self._copied.timeout.connect(lambda: self._show_copied(False))
+        self._copied = single_timer(self, COPIED_MS, lambda: self._show_copied(False))
         self.hint = QLabel("The id that support asks for. It appears here, whole, with each request.")
         self.hint.setProperty("tone", "muted")
         self.hint.setWordWrap(True)

@@ -6,7 +6,8 @@ from collections.abc import Callable, Coroutine
 from datetime import datetime
 from typing import Any
 
-from PySide6.QtCore import QModelIndex, QObject, Qt, QTimer, Signal
+from PySide6.QtCore import QModelIndex, QObject, Qt, Signal
+from PySide6.QtGui import QHideEvent, QShowEvent
 from PySide6.QtWidgets import (
     QFrame,
     QHBoxLayout,
@@ -31,6 +32,7 @@ from playground.ui.stylesheet import restyle
 from playground.ui.theme import GRID, Theme
 from playground.ui.widgets.id_label import copy_text
 from playground.ui.widgets.plain_table import plain_tip
+from playground.ui.widgets.timers import single_timer
 
 
 class RowSelection(QObject):
@@ -115,6 +117,8 @@ class LogPane(QWidget):
     """Escape in the rows: back to the newest request."""
     asked = Signal(str)
     """What is to be done with the chosen rows: the name of one of table.ASKS."""
+    displayed = Signal(bool)
+    """The pane is shown or hidden."""
     ids_pasted = Signal(tuple)
     """The filter is a list of ids: these."""
 
@@ -141,14 +145,14 @@ class LogPane(QWidget):
         self.totals = QLabel()
         self.copy_button = QPushButton(COPY)
         self.empty = EmptyPage()
-        self._typing = _timer(self, TYPING_MS, self._apply_filter)
+        self._typing = single_timer(self, TYPING_MS, self._apply_filter)
         self._resting = False
         self._choose_all = False
         self._left_out = ""
         """Whether the rows of a pasted list are to be chosen when they come."""
-        self._refresh = _timer(self, REFRESH_MS, self.model.refresh)
-        self._live = _timer(self, LIVE_MS, self._repaint_live)
-        self._copied = _timer(self, COPIED_MS, self._show_copy)
+        self._refresh = single_timer(self, REFRESH_MS, self.model.refresh)
+        self._live = single_timer(self, LIVE_MS, self._repaint_live)
+        self._copied = single_timer(self, COPIED_MS, self._show_copy)
         self._build()
         self._connect()
 
@@ -227,16 +231,26 @@ class LogPane(QWidget):
             timer.stop()
 
     def _repaint_live(self) -> None:
-        """What goes on is painted ten times a second, as long as something does."""
-        if self.model.repaint_live() and not self._resting:
+        """Repaint running requests ten times a second while the pane is visible."""
+        if self.isVisible() and self.model.repaint_live() and not self._resting:
             self._live.start()
 
     def row_changed(self, _run_id: str) -> None:
-        """A request began, went on or ended: read again, at most four times a second."""
-        if not self._live.isActive() and not self._resting:
+        """Read again after a request began, went on or ended: at most four times a second."""
+        if self.isVisible() and not self._live.isActive() and not self._resting:
             self._live.start()
         if not self._refresh.isActive() and not self._resting:
             self._refresh.start()
+
+    def showEvent(self, event: QShowEvent) -> None:
+        super().showEvent(event)
+        self._repaint_live()
+        self.displayed.emit(True)
+
+    def hideEvent(self, event: QHideEvent) -> None:
+        super().hideEvent(event)
+        self._live.stop()
+        self.displayed.emit(False)
 
     def _apply_filter(self) -> None:
         self._typing.stop()
@@ -436,11 +450,3 @@ class EmptyPage(QFrame):
         """Show a message, with a button that clears the filter if a filter hides rows."""
         self.words.setText(sentence)
         self.clear_button.setVisible(clear)
-
-
-def _timer(owner: QObject, interval_ms: int, handler: Callable[[], object]) -> QTimer:
-    timer = QTimer(owner)
-    timer.setSingleShot(True)
-    timer.setInterval(interval_ms)
-    timer.timeout.connect(lambda: handler())
-    return timer

@@ -95,6 +95,7 @@ class PromptPane(QFrame):
         self.problem_bar = ProblemBar()
         self.file_bar = SlimBar("The prompt's file")
         self.paste_bar = SlimBar("Pasted text")
+        self.warm_bar = SlimBar("Keep cache warm")
         self._findings: tuple[LimitFinding, ...] = ()
         self._zones: ZoneMap | None = None
         self._outlook: Outlook | None = None
@@ -133,6 +134,7 @@ class PromptPane(QFrame):
         column.addWidget(self.problem_bar)
         column.addWidget(self._stack, 1)
         column.addWidget(self.find_bar)
+        column.addWidget(self.warm_bar)
         column.addWidget(self.footer)
 
     def _connect(self) -> None:
