@@ -47,7 +47,7 @@ def test_clock_of_a_set_lifetime_is_warm_then_cold_and_absent_without_one(
 def test_offer_states_interval_and_cost_and_refuses_an_unknown_lifetime_or_a_cold_prefix() -> None:
     found = offer(forecast(10, 90), endpoint(Rates(0.4, 0.1)))
     assert found is not None
-    assert (found.interval_s, found.per_hour) == (pytest.approx(60), pytest.approx(60))
+    assert (found.interval_s, found.per_hour) == pytest.approx((60, 60))
     outlook = forecast(10, 90)
     tokens, cached = outlook.forecast.prompt_tokens, outlook.forecast.cached_tokens
     assert found.request_cost == pytest.approx((cached * 0.1 + (tokens - cached) * 0.4) / 1e6)

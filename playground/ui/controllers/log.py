@@ -84,7 +84,8 @@ class ColumnLayout(QObject):
         for number in chosen:
             if self._is_stretched(number) or number in self._dropped:
                 widths[number] = scaled(COLUMNS[number].width)
-        left, dropped = sum(widths.values()) - self._header.width(), set()
+        left = sum(widths.values()) - self._header.width()
+        dropped: set[int] = set()
         for title in NARROW_DROPS:
             number = next(number for number, column in enumerate(COLUMNS) if column.title == title)
             if left > 0 and number in widths and len(dropped) + 1 < len(chosen):

@@ -130,8 +130,6 @@ class LogPane(QWidget):
     ) -> None:
         """`start` runs a task of the pane. `place` gives the empty pane its parent."""
         super().__init__()
-        if place is not None:
-            place(self)
         self._source: LogSource | None = None
         self._start = start
         self._shown_request_id: str | None = None
@@ -153,6 +151,8 @@ class LogPane(QWidget):
         self._refresh = single_timer(self, REFRESH_MS, self.model.refresh)
         self._live = single_timer(self, LIVE_MS, self._repaint_live)
         self._copied = single_timer(self, COPIED_MS, self._show_copy)
+        if place is not None:
+            place(self)
         self._build()
         self._connect()
 
