@@ -236,7 +236,6 @@ class InspectorPane(QWidget):
 
     def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.setLayoutDirection(Qt.LayoutDirection.LeftToRight)
         self.setAccessibleName("Inspector")
         self.setMinimumWidth(LEAST_WIDTH)
         self.id = IdSection()
