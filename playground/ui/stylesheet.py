@@ -188,7 +188,7 @@ QTableView, QTreeView, QListView {
     selection-background-color: $selection; selection-color: $text;
 }
 QTableView::item, QListView::item { padding: 0 8px; }
-QListWidget::item { padding: 5px 8px; }
+QListWidget::item { padding: 4px 8px; }
 QTableView::item:selected, QListView::item:selected { background: $selection; color: $text; }
 
 QSplitter::handle { background: $line; }

@@ -260,6 +260,7 @@ class InspectorPane(QWidget):
         self._lay_out()
         self.tabs.currentChanged.connect(self._stack.setCurrentIndex)
         self.id.action.connect(self._act)
+        self.strip.details.clicked.connect(lambda: self.action.emit("toggle_inspector"))
         self.cost.set_rate.clicked.connect(self.rates_requested)
         self.why.place_requested.connect(self.place_requested)
         self.advice.counted.connect(self._count_advice)
@@ -334,7 +335,8 @@ class InspectorPane(QWidget):
             self.forecast.show_next(None, None)
 
     def _lay_out(self) -> None:
-        figures: list[QWidget] = [self.id, hairline(), self.usage, hairline(), self.forecast, self.why]
+        # The reason for missed tokens comes early: it is visible without scrolling in a small window.
+        figures: list[QWidget] = [self.id, hairline(), self.usage, self.why, hairline(), self.forecast]
         figures += [self.latency, self.cost, self.attempts, self.request]
         for widgets in (figures, [self.no_advice, self.advice]):
             inside = QWidget()
