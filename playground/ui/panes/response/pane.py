@@ -256,7 +256,7 @@ class ResponsePane(QFrame):
         titles = ("Text", "Request", "Rendered", "Tool calls", "Events", "JSON", "Probabilities")
         self.tabs = tab_bar("Views of the response", titles)
         self.tabs.tightens = True
-        self._stack = QStackedWidget()
+        self._stack = QStackedWidget(self)
         for tab in self._tabs():
             self._stack.addWidget(tab)
         self._column = self._lay_out()
