@@ -78,6 +78,7 @@ class KeepWarm:
         requests: int,
         hours: float,
         clock: Callable[[], float] = time.time,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         """Args:
         look: returns the forecast of the document now.
@@ -91,6 +92,7 @@ class KeepWarm:
         self.next_unix: float | None = None
         """When the next request is due; None while one is sent."""
         self._look, self._send, self._has_slot, self._clock = look, send, has_slot, clock
+        self._sleep = sleep
         self._ends_unix = clock() + hours * HOUR_S
         self._missed = 0
 
@@ -106,7 +108,7 @@ class KeepWarm:
             if due > self._clock():
                 await self._pause(due)
             elif not self._has_slot():
-                await asyncio.sleep(BUSY_S)
+                await self._sleep(BUSY_S)
             elif reason := await self._refresh():
                 return reason
         return f"{self.sent:,} of {self.requests:,} requests were sent"
@@ -120,7 +122,7 @@ class KeepWarm:
 
     async def _pause(self, until_unix: float) -> None:
         self.next_unix = until_unix
-        await asyncio.sleep(max(until_unix - self._clock(), 0.0))
+        await self._sleep(max(until_unix - self._clock(), 0.0))
 
     async def _refresh(self) -> str:
         """Send one request. Returns the reason to end, or an empty text."""

@@ -160,6 +160,7 @@ class MainWindow(QMainWindow):
             "connect": lambda: self.program.connect_dialog(),
             "connect_electron": self.program.connect_to_electron,
             "resend": lambda: self.requests.resend(),
+            "toggle_response": lambda: self.places.toggle("response"),
             "toggle_inspector": lambda: self.places.toggle("inspector"),
             "toggle_log": lambda: self.places.toggle("log"),
             "maximise": self._maximise,

@@ -71,6 +71,8 @@ def make_application() -> QApplication:
     # The style as an argument: `setStyle` returns a QStyle, and PySide would build its 600 enum members.
     application = QApplication([*sys.argv[:1], "-style", "fusion"])
     application.setProperty(STYLED, True)
+    # The program's texts are English. Text of the user has the direction of its own first letters.
+    application.setLayoutDirection(Qt.LayoutDirection.LeftToRight)
     application.setApplicationName("electron-playground")
     application.setApplicationDisplayName("Electron Playground")
     # The taskbar finds the icon by the desktop entry's name on Wayland (app id), and by the class or pixels on X11.

@@ -120,7 +120,7 @@ class Places:
             self._columns.setSizes([round(px * scale) for px in shown])
 
     def toggle(self, name: str) -> None:
-        """Show or hide the inspector or the log. A maximised pane is restored first."""
+        """Show or hide the response, the inspector or the log. A maximised pane is restored first."""
         if self._maximised:
             self.maximise("")
         shown = self._pane(name).isHidden()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 
 import pytest
 
@@ -11,7 +10,7 @@ from playground.client.endpoint import Endpoint, Rates
 from playground.client.events import Usage
 from playground.prefix_cache.forecaster import CacheForecaster, PromptForecast
 from playground.prompt.document import Document
-from playground.runs.keep_warm import SHARE, KeepWarm, minimal, offer
+from playground.runs.keep_warm import KeepWarm, minimal, offer
 from playground.runs.state import RunState
 from tests.prefix_cache.prompts import ENDPOINT, MODEL, NOW, agent, sent
 
@@ -65,49 +64,59 @@ def test_minimal_request_has_the_same_prompt_and_one_token() -> None:
 
 
 class Server:
-    """A forecaster whose prefix is refreshed by each request; `cached` is what each response reports."""
+    """A forecaster on a clock of its own. Each request refreshes the prefix; `cached` is what each response reports."""
 
     def __init__(self, lifetime_s: float, cached: list[int]) -> None:
-        self.forecaster = CacheForecaster()
+        self.now = NOW
+        self.forecaster = CacheForecaster(clock=lambda: self.now)
         self.forecaster.set_lifetime_s = lifetime_s
-        self.forecaster.record(ENDPOINT, MODEL, sent(DOCUMENT, "first", time.time()))
-        self.cached, self.times = cached, [time.time()]
+        self.forecaster.record(ENDPOINT, MODEL, sent(DOCUMENT, "first", self.now))
+        self.cached, self.times = cached, [self.now]
 
     def look(self) -> PromptForecast:
         return self.forecaster.look(DOCUMENT, ENDPOINT, MODEL)
 
     async def send(self, document: Document) -> RunState:
-        self.times.append(time.time())
-        self.forecaster.record(ENDPOINT, MODEL, sent(document, f"run {len(self.times)}", time.time()))
-        usage = Usage(1000, 1, None, self.cached[len(self.times) - 2])
-        return RunState(phase="done", usage=usage)
+        self.times.append(self.now)
+        self.forecaster.record(ENDPOINT, MODEL, sent(document, f"run {len(self.times)}", self.now))
+        return RunState(phase="done", usage=Usage(1000, 1, None, self.cached[len(self.times) - 2]))
+
+    async def sleep(self, length_s: float) -> None:
+        self.now += length_s
 
     def run(self, requests: int, *, free: bool = True, hours: float = 1) -> str:
-        work = KeepWarm(DOCUMENT, look=self.look, send=self.send, has_slot=lambda: free, requests=requests, hours=hours)
+        work = KeepWarm(
+            DOCUMENT,
+            look=self.look,
+            send=self.send,
+            has_slot=lambda: free,
+            requests=requests,
+            hours=hours,
+            clock=lambda: self.now,
+            sleep=self.sleep,
+        )
         return asyncio.run(work.run())
 
 
 def test_requests_are_sent_before_the_lifetime_ends_up_to_the_limit() -> None:
-    server = Server(0.12, [900] * 3)
+    server = Server(90, [900] * 3)
     assert "3 of 3" in server.run(3)
-    gaps = [later - earlier for earlier, later in zip(server.times, server.times[1:], strict=False)]
-    assert len(gaps) == 3
-    assert min(gaps) >= 0.12 * SHARE * 0.9
+    assert [at - NOW for at in server.times] == pytest.approx([0, 60, 120, 180])
 
 
 def test_two_misses_in_a_row_end_it() -> None:
-    server = Server(0.05, [900, 0, 0, 900])
+    server = Server(90, [900, 0, 0, 900])
     server.run(10)
     assert len(server.times) - 1 == 3
 
 
 def test_without_a_free_slot_nothing_is_sent_and_a_cold_prefix_ends_it() -> None:
-    server = Server(0.1, [])
-    assert "cache" in server.run(10, free=False)
-    assert len(server.times) == 1
+    server = Server(90, [])
+    assert "not in the cache" in server.run(10, free=False)
+    assert (len(server.times), server.now - NOW) == (1, pytest.approx(90, abs=1))
 
 
 def test_the_chosen_time_ends_it() -> None:
-    server = Server(30, [])
-    server.run(10, hours=0.02 / 3600)
-    assert len(server.times) == 1
+    server = Server(90, [900] * 3)
+    server.run(10, hours=130 / 3600)
+    assert (len(server.times) - 1, server.now - NOW) == (2, pytest.approx(130))

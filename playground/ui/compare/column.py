@@ -122,7 +122,7 @@ MENU: tuple[tuple[str, str], ...] = (
     ("remove", "Remove the column"),
 )
 PIECES_PX = 78
-SHORT_PX, SHORT_PIECES_PX = 360, 24
+SHORT_PX, SHORT_PIECES_PX = 360, 42
 """Height of a column below which its differences from A take one line."""
 LEAST_PX, WITH_TTFT_PX = 300, 350
 

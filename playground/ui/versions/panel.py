@@ -118,6 +118,8 @@ def _second_line(item: Item, *, current: bool) -> str:
 
 
 SEARCH_MS = 200
+TALL_PX = 620
+"""Minimum height of a narrow panel for the note about the figures; it is also the tooltip of the list."""
 NARROW_PX = 720
 """Below this width the comparison is under the list."""
 NOTE = (
@@ -201,9 +203,10 @@ class VersionsPanel(QFrame):
         one.addLayout(_head())
         one.addWidget(hairline())
         one.addWidget(self.list, 1)
-        note = words(NOTE, "muted")
-        note.setContentsMargins(GRID, GRID, GRID, GRID)
-        one.addWidget(note)
+        self._note = words(NOTE, "muted")
+        self._note.setContentsMargins(GRID, GRID, GRID, GRID)
+        one.addWidget(self._note)
+        self.list.setToolTip(NOTE)
         other = _column(right)
         other.addLayout(_row(self.subject, self.against, self.answers, self.restore, self.close_button))
         other.addWidget(hairline())
@@ -384,6 +387,7 @@ class VersionsPanel(QFrame):
         """Put the comparison under the list if the panel is narrow."""
         narrow = self.width() < NARROW_PX
         self._split.setOrientation(Qt.Orientation.Vertical if narrow else Qt.Orientation.Horizontal)
+        self._note.setVisible(not narrow or self.height() >= TALL_PX)
         super().resizeEvent(event)  # type: ignore[arg-type]  # a QResizeEvent
 
 

@@ -239,7 +239,6 @@ class InspectorPane(QWidget):
         super().__init__()
         self.strip = InspectorStrip()
         """Shown elsewhere while this pane is hidden."""
-        self.setLayoutDirection(Qt.LayoutDirection.LeftToRight)
         self.setAccessibleName("Inspector")
         self.setMinimumWidth(LEAST_WIDTH)
         self.id = IdSection()
@@ -264,6 +263,7 @@ class InspectorPane(QWidget):
         self._lay_out()
         self.tabs.currentChanged.connect(self._stack.setCurrentIndex)
         self.id.action.connect(self._act)
+        self.strip.details.clicked.connect(lambda: self.action.emit("toggle_inspector"))
         self.cost.set_rate.clicked.connect(self.rates_requested)
         self.why.place_requested.connect(self.place_requested)
         self.advice.counted.connect(self._count_advice)
@@ -277,7 +277,8 @@ class InspectorPane(QWidget):
         """Show or hide the pane; the strip is visible while the pane is not."""
         # Not in hideEvent: a pane that was never visible gets none.
         super().setVisible(visible)
-        self.strip.setVisible(not visible)
+        if self.strip.parentWidget() is not None:
+            self.strip.setVisible(not visible)
 
     def _act(self, name: str) -> None:
         if name == "compare_with":
@@ -338,7 +339,8 @@ class InspectorPane(QWidget):
             self.forecast.show_next(None, None)
 
     def _lay_out(self) -> None:
-        figures: list[QWidget] = [self.id, hairline(), self.usage, hairline(), self.forecast, self.why]
+        # The reason for missed tokens comes early: it is visible without scrolling in a small window.
+        figures: list[QWidget] = [self.id, hairline(), self.usage, self.why, hairline(), self.forecast]
         figures += [self.latency, self.cost, self.attempts, self.request]
         for widgets in (figures, [self.no_advice, self.advice]):
             scroll = QScrollArea(self._stack)

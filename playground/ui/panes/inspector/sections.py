@@ -25,7 +25,7 @@ from playground.ui.panes.inspector.figures import (
     usage_lines,
 )
 from playground.ui.stylesheet import restyle
-from playground.ui.theme import GRID, Theme, ui_font
+from playground.ui.theme import GRID, Theme, scaled, ui_font
 from playground.ui.widgets.figure_row import FigureRow
 from playground.ui.widgets.icons import icon_button, set_icon
 from playground.ui.widgets.id_label import CopyButton, IdLabel, copy_text
@@ -303,6 +303,9 @@ class IdSection(QWidget):
         self.copy.setToolTip(label)
 
 
+STRIP_PX = 36
+
+
 class InspectorStrip(QFrame):
     """The inspector in one line, for a window too narrow for it: request_id, cached tokens, time to first token."""
 
@@ -312,14 +315,20 @@ class InspectorStrip(QFrame):
         self.setAccessibleName("Inspector, short")
         self.id = IdLabel("request_id")
         self.cached, self.ttft = QLabel(), QLabel()
+        self.details = QPushButton("Details")
+        self.details.setProperty("look", "link")
+        self.details.setAccessibleName("Show the inspector")
+        self.details.setToolTip("Show the inspector: usage, forecast, why tokens were not cached, latency, cost")
         row = QHBoxLayout(self)
-        row.setContentsMargins(GRID * 2, 2, GRID, 2)
+        row.setContentsMargins(GRID * 2, 0, GRID, 0)
+        self.setFixedHeight(scaled(STRIP_PX))
         row.setSpacing(GRID)
         row.addWidget(self.id, 1)
         for label in (self.cached, self.ttft):
             label.setProperty("tone", "muted")
             label.setFont(ui_font(12, tabular=True))
             row.addWidget(label)
+        row.addWidget(self.details)
         self.hide()
 
     def show_model(self, model: InspectorModel | None) -> None:

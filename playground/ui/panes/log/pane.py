@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from PySide6.QtCore import QModelIndex, QObject, Qt, Signal
-from PySide6.QtGui import QHideEvent, QShowEvent
+from PySide6.QtGui import QHideEvent, QResizeEvent, QShowEvent
 from PySide6.QtWidgets import (
     QFrame,
     QHBoxLayout,
@@ -29,7 +29,7 @@ from playground.ui.panes.log.filter_line import FilterLine
 from playground.ui.panes.log.model import LogModel
 from playground.ui.panes.log.table import LogTable
 from playground.ui.stylesheet import restyle
-from playground.ui.theme import GRID, Theme
+from playground.ui.theme import GRID, Theme, scaled
 from playground.ui.widgets.id_label import copy_text
 from playground.ui.widgets.plain_table import plain_tip
 from playground.ui.widgets.timers import single_timer
@@ -94,6 +94,7 @@ class RowSelection(QObject):
         self._settling = False
 
 
+NARROW_PX = 640
 TYPING_MS = 120
 """How long after the last key the filter is applied."""
 REFRESH_MS = 250
@@ -246,6 +247,11 @@ class LogPane(QWidget):
         super().showEvent(event)
         self._repaint_live()
         self.displayed.emit(True)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Leave the totals out of a pane that has no room for them beside the filter."""
+        super().resizeEvent(event)
+        self.totals.setVisible(self.width() >= scaled(NARROW_PX))
 
     def hideEvent(self, event: QHideEvent) -> None:
         super().hideEvent(event)

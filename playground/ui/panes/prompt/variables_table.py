@@ -199,7 +199,6 @@ class VariablesTable(QFrame):
 
     def __init__(self, theme: Theme) -> None:
         super().__init__()
-        self.setLayoutDirection(Qt.LayoutDirection.LeftToRight)
         self.setProperty("fitsContents", True)
         self._theme = theme
         self._rows: dict[str, _Row] = {}

@@ -138,7 +138,6 @@ class ResponseFooter(QFrame):
 
     def __init__(self) -> None:
         super().__init__()
-        self.setLayoutDirection(Qt.LayoutDirection.LeftToRight)
         self.setProperty("look", "footer")
         self._outcome, self._speed, self._input, self._output = (QLabel() for _ in range(4))
         self.setMinimumWidth(MIN_PX)
@@ -256,6 +255,7 @@ class ResponsePane(QFrame):
         self.footer = ResponseFooter()
         titles = ("Text", "Request", "Rendered", "Tool calls", "Events", "JSON", "Probabilities")
         self.tabs = tab_bar("Views of the response", titles)
+        self.tabs.tightens = True
         self._stack = QStackedWidget(self)
         for tab in self._tabs():
             self._stack.addWidget(tab)
