@@ -141,7 +141,7 @@ class LogPane(QWidget):
         self.filter_line = FilterLine()
         self.menu_button = QToolButton()
         self.wrong = QLabel()
-        self.totals = QLabel()
+        self.totals = QLabel(self)
         self.copy_button = QPushButton(COPY)
         self.empty = EmptyPage()
         self._typing = single_timer(self, TYPING_MS, self._apply_filter)
