@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from playground.prefix_cache.text_compare import common_prefix
 
 MAX_CODE_POINTS = 48_000_000
-MAX_SEQUENCES = 20_000
+MAX_SEQUENCES = 5_000
 
 
 class MatchNode:

@@ -25,7 +25,7 @@ class VariablePlace:
 
 
 SHORT_CHARS = 2_000
-"""Longer templates are cached for a few texts only: a cached text stays in memory, and each keystroke makes a new one."""
+"""Only a few longer templates are cached: a cached text stays in memory, and each keystroke makes a new one."""
 
 
 def places(template: str) -> tuple[VariablePlace, ...]:
