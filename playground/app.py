@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -27,10 +28,12 @@ def run_window(options: argparse.Namespace) -> int:
         print(sentence, file=sys.stderr)
         return NO_WINDOW
     folder = data_folder(options.data_dir, os.environ)
+    # Collections while modules are imported find no garbage; the session collects between events.
+    gc.disable()
     # Imported only now: where Qt's libraries are missing, the sentence above is better than an ImportError.
-    from playground.ui.startup_checks import lean_imports
+    from playground.ui.lean_imports import import_qt
 
-    lean_imports()
+    import_qt()
     from playground.ui.session import make_application, make_runner
 
     application = make_application()
