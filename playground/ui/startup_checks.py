@@ -9,7 +9,6 @@ from pathlib import Path
 
 from playground import __version__
 
-
 PARTS = ("PySide6_Essentials", "qasync", "httpx", "msgspec", "keyring", "mcp", "opentelemetry-sdk", "PySide6_Addons")
 """Libraries whose versions matter in a bug report; the last three belong to extras."""
 
@@ -44,10 +43,17 @@ def obstacle(environment: Mapping[str, str], platform: str = sys.platform) -> st
     if not platform.startswith("linux"):
         return None
     headless = environment.get("QT_QPA_PLATFORM", "").split(":")[0] in _HEADLESS_PLATFORMS
-    wanted = LIBRARIES if headless or _reaches_wayland(environment) else {**LIBRARIES, **X11_LIBRARIES}
-    if not headless and not display_reachable(environment):
+    if headless or _reaches_wayland(environment):
+        return None  # `missing_qt` finds what is missing then
+    if not display_reachable(environment):
         return _no_display(environment)
-    missing = missing_libraries(wanted)
+    missing = missing_libraries({**LIBRARIES, **X11_LIBRARIES})
+    return missing_sentence(missing) if missing else None
+
+
+def missing_qt(platform: str = sys.platform) -> str | None:
+    """Return the message for libraries without which Qt cannot be imported; None if all of them are present."""
+    missing = missing_libraries(LIBRARIES) if platform.startswith("linux") else {}
     return missing_sentence(missing) if missing else None
 
 
