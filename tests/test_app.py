@@ -149,6 +149,7 @@ with make_runner(application) as runner:
 """
 
 
+@pytest.mark.exhaustive
 @pytest.mark.skipif(os.name != "posix", reason="signals")
 def test_killed_at_any_moment_the_draft_and_the_partial_text_come_back(tmp_path: Path) -> None:
     done = subprocess.run(

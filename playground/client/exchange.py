@@ -198,10 +198,10 @@ class Exchange:
         async with asyncio.timeout(timeouts.connect + timeouts.write + timeouts.first_byte):
             return await self._client.send(request, stream=True)
 
-    def _network_error(self, error: Exception) -> ApiError:
+    def _network_error(self, raised: Exception) -> ApiError:
         stale_kinds = (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError, httpx.CloseError)
-        self.stale = not self._begun and not self._connect.opened and isinstance(error, stale_kinds)
-        trouble = network_trouble(error, self._endpoint.base_url, begun=self._begun, proxy=self._proxy)
+        self.stale = not self._begun and not self._connect.opened and isinstance(raised, stale_kinds)
+        trouble = network_trouble(raised, self._endpoint.base_url, begun=self._begun, proxy=self._proxy)
         return replace(trouble, stale=True, advice="Send again.") if self.stale else trouble
 
     def _failed(self, trouble: ApiError) -> AttemptFailed:

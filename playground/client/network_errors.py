@@ -62,24 +62,24 @@ def _timeout(error: httpx.TimeoutException, base_url: str, proxy: Proxy | None) 
     )
 
 
-def _proxy_trouble(error: Exception, proxy: Proxy) -> ApiError | None:
+def _proxy_trouble(raised: Exception, proxy: Proxy) -> ApiError | None:
     """Return the error if the proxy failed or may have failed; None if the server behind it failed."""
-    if isinstance(error, httpx.ProxyError):
-        return _proxy_error("The proxy did not let the request through", f"answered: {error}", proxy)
-    if isinstance(error, httpx.RemoteProtocolError | httpx.ReadError):
-        text = f"or the server behind it did not answer in HTTP: {error}"
-        return _proxy_error("No answer came through the proxy", text, proxy)
-    if not isinstance(error, httpx.ConnectError):
+    if isinstance(raised, httpx.ProxyError):
+        return _error_of_proxy("The proxy did not let the request through", f"answered: {raised}", proxy)
+    if isinstance(raised, httpx.RemoteProtocolError | httpx.ReadError):
+        text = f"or the server behind it did not answer in HTTP: {raised}"
+        return _error_of_proxy("No answer came through the proxy", text, proxy)
+    if not isinstance(raised, httpx.ConnectError):
         return None
-    for cause in _causes(error):
+    for cause in _causes(raised):
         if isinstance(cause, ssl.SSLError):
             return None
         if isinstance(cause, socket.gaierror):
-            return _proxy_error("The proxy was not found", f"has no address: {cause.strerror}", proxy)
-    return _proxy_error("The proxy does not answer", "accepts no connection", proxy)
+            return _error_of_proxy("The proxy was not found", f"has no address: {cause.strerror}", proxy)
+    return _error_of_proxy("The proxy does not answer", "accepts no connection", proxy)
 
 
-def _proxy_error(title: str, text: str, proxy: Proxy) -> ApiError:
+def _error_of_proxy(title: str, text: str, proxy: Proxy) -> ApiError:
     advice = f"Correct or unset {proxy.source}, or add the server to NO_PROXY."
     return ApiError("connect", title, f"{proxy.address} (from {proxy.source}) {text}.", advice)
 

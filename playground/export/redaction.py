@@ -102,7 +102,7 @@ class Outline:
         self._characters += len(text)
         self._seen.update(line.strip() for line in (text, *text.splitlines()))
 
-    def error(self, trouble: ApiError) -> tuple[str, str]:
+    def error_texts(self, trouble: ApiError) -> tuple[str, str]:
         """Return an error's detail and body. The server's message stays, since support needs it; texts that it repeats
         from calls of `of` are replaced. Of a broken answer only the length stays.
         """
@@ -117,11 +117,11 @@ class Outline:
             body = f"({len(body):,} characters of the answer)"
         return self._unquoted(detail), body
 
-    def trouble(self, trouble: ApiError) -> Json:
+    def api_error(self, trouble: ApiError) -> Json:
         """Return the error with all fields redacted like its texts."""
         if self._contents == "included":
             return cast("Json", msgspec.to_builtins(trouble))
-        detail, body = self.error(trouble)
+        detail, body = self.error_texts(trouble)
         # The envelope's details are in the body too.
         shown = msgspec.structs.replace(
             trouble, title=self._unquoted(trouble.title), detail=detail, body=body, details=()

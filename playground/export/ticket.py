@@ -148,7 +148,7 @@ def _errors(state: RunState, outline: Outline) -> str:
         failed = [("", state.trouble)]
     parts = []
     for which, trouble in failed:
-        detail, body = outline.error(trouble)
+        detail, body = outline.error_texts(trouble)
         parts.append(f"{which}{trouble.title}. {detail}".rstrip())
         if body:
             parts.append(_fenced(body[:MAX_ERROR_CHARS]))
@@ -228,7 +228,7 @@ def _event(event: AnyEvent, outline: Outline) -> Json:
     trouble = fields.pop("trouble", None)
     shown = outline.of(fields)
     if trouble is not None and isinstance(event, AttemptFailed) and isinstance(shown, dict):
-        shown["trouble"] = outline.trouble(event.trouble)
+        shown["trouble"] = outline.api_error(event.trouble)
     return shown
 
 

@@ -6,6 +6,7 @@ import json
 from contextlib import suppress
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,6 +15,8 @@ from playground.prompt.field_errors import InputError
 from playground.tools import form_model as form
 from playground.tools.import_definitions import from_json
 from playground.tools.json_position import span_at
+
+pytestmark = pytest.mark.exhaustive
 
 KEYS = st.sampled_from(
     [

@@ -70,6 +70,7 @@ asyncio.run(work(Path(sys.argv[1]), sys.argv[2]))
 """
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(
     ("phase", "phases", "texts"),
     [

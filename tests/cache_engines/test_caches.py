@@ -6,6 +6,8 @@ import pytest
 
 from tests.cache_engines.caches import BlockCache, PoolTooSmallError, RadixCache, SlotCache, common_length, stable_hash
 
+pytestmark = pytest.mark.exhaustive
+
 
 def span(start: int, count: int) -> tuple[int, ...]:
     return tuple(range(start, start + count))

@@ -11,6 +11,8 @@ import pytest
 from tests.benchmarks.check_engine_recordings import VLLM_BLOCK, LlamaSlot, VllmBlocks
 from tests.benchmarks.record_engines import FOLDER, RECORDINGS, TEMPLATES, events, joined, trimmed
 
+pytestmark = pytest.mark.exhaustive
+
 FILES = sorted(FOLDER.glob("*.jsonl"))
 SIZE_LIMIT = 3_000_000
 

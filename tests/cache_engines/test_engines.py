@@ -14,6 +14,8 @@ from tests.cache_engines.catalogue import BLOCKS, CORE, engines, named
 from tests.cache_engines.engines import Engine, EngineConfig
 from tests.cache_engines.text import Writer
 
+pytestmark = pytest.mark.exhaustive
+
 WRITER = Writer(random.Random(7))
 SYSTEM = WRITER.instructions(40)
 TOOLS = WRITER.tools(5)

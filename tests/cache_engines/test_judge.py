@@ -29,6 +29,8 @@ from tests.cache_engines.replays import CommandReplay, Oracle, ReplayError, naiv
 from tests.cache_engines.sessions import steps
 from tests.cache_engines.traffic import Line
 
+pytestmark = pytest.mark.exhaustive
+
 
 @pytest.fixture(scope="module")
 def voice() -> list[Line]:

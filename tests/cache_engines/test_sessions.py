@@ -17,6 +17,8 @@ from tests.cache_engines.replays import Informed
 from tests.cache_engines.sessions import SESSIONS, Clock, steps
 from tests.cache_engines.traffic import Line
 
+pytestmark = pytest.mark.exhaustive
+
 
 @pytest.mark.parametrize("kind", SESSIONS)
 def test_session_is_the_same_for_the_same_seed_and_long_enough(kind: str) -> None:

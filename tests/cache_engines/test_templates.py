@@ -10,6 +10,8 @@ import pytest
 from tests.cache_engines import templates
 from tests.cache_engines.templates import Piece, Special, TemplateConfig, answer_pieces, prompt_pieces, tokens_of
 
+pytestmark = pytest.mark.exhaustive
+
 TOOL: dict[str, Any] = {
     "type": "function",
     "function": {"name": "f", "description": "d", "parameters": {"type": "object"}},

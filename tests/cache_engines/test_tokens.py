@@ -6,6 +6,8 @@ import pytest
 
 from tests.cache_engines.tokens import REQUIRED, SPECIAL_BASE, available, load
 
+pytestmark = pytest.mark.exhaustive
+
 
 def test_required_tokenizers_are_installed() -> None:
     assert set(REQUIRED) <= set(available())

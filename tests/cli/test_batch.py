@@ -171,6 +171,7 @@ def test_batch_failed_rows_alone_are_sent_again_by_resume(project: MakeProject) 
     assert {row["phase"] for row in rows} == {"done"}
 
 
+@pytest.mark.exhaustive
 def test_batch_killed_at_random_moments_no_row_is_lost_and_no_written_row_sent_twice(project: MakeProject) -> None:
     made = project(rows=30, token_ms="2")
     out = made.folder / "out.jsonl"

@@ -109,17 +109,17 @@ def test_another_status_says_nothing_of_length() -> None:
 
 
 def test_context_length_is_learned_from_llama_cpp_fields() -> None:
-    error = {
+    sent = {
         "code": 400,
         "message": "the request exceeds the available context size, try increasing it",
         "type": "exceed_context_size_error",
         "n_prompt_tokens": 9031,
         "n_ctx": 8192,
     }
-    trouble = http_trouble(400, {}, json.dumps({"error": error}), None)
+    trouble = http_trouble(400, {}, json.dumps({"error": sent}), None)
     assert trouble.context_length == 8192
     assert trouble.advice.startswith("839 tokens over: 9,031 asked for, 8,192 fit.")
-    assert stream_trouble(json.dumps({"error": error}), None).context_length == 8192
+    assert stream_trouble(json.dumps({"error": sent}), None).context_length == 8192
 
 
 def test_context_length_is_learned_from_a_message_and_only_from_a_refusal_for_length() -> None:

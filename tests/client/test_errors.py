@@ -162,7 +162,7 @@ def test_http_trouble_number_that_is_not_finite_becomes_null(number: str) -> Non
 
 
 @pytest.mark.parametrize(
-    ("error", "headers", "expected"),
+    ("sent", "headers", "expected"),
     [
         ({"type": "insufficient_quota", "code": "insufficient_quota"}, {}, True),
         ({"code": "insufficient_quota"}, {"retry-after": "1"}, True),
@@ -172,8 +172,8 @@ def test_http_trouble_number_that_is_not_finite_becomes_null(number: str) -> Non
         ({"message": "Concurrency limit reached", "type": "rate_limit_error"}, {}, False),
     ],
 )
-def test_is_quota_by_code_or_message(error: dict[str, str], headers: dict[str, str], expected: bool) -> None:
-    trouble = http_trouble(429, headers, json.dumps({"error": error}), None)
+def test_is_quota_by_code_or_message(sent: dict[str, str], headers: dict[str, str], expected: bool) -> None:
+    trouble = http_trouble(429, headers, json.dumps({"error": sent}), None)
     assert is_quota(trouble) is expected
     retried = RetryPolicy().wait_s(1, trouble, "https://api.example/v1") is not None
     assert retried is not expected

@@ -76,17 +76,17 @@ def test_https_to_a_server_that_speaks_http() -> None:
 def test_a_certificate_that_is_not_trusted() -> None:
     cause = ssl.SSLCertVerificationError(1, "certificate verify failed")
     cause.verify_message = "self-signed certificate"
-    error = httpx.ConnectError("failed")
-    error.__cause__ = OSError("below")
-    error.__cause__.__context__ = cause
-    trouble = network_trouble(error, HOST, begun=False)
+    raised = httpx.ConnectError("failed")
+    raised.__cause__ = OSError("below")
+    raised.__cause__.__context__ = cause
+    trouble = network_trouble(raised, HOST, begun=False)
     assert trouble.kind == "tls"
     assert "certificate was not accepted" in trouble.title
     assert "self-signed" in trouble.detail
 
 
 @pytest.mark.parametrize(
-    ("error", "kind", "words"),
+    ("raised", "kind", "words"),
     [
         (httpx.ConnectTimeout(""), "timeout", "No connection"),
         (httpx.WriteTimeout(""), "timeout", "could not be sent"),
@@ -100,8 +100,8 @@ def test_a_certificate_that_is_not_trusted() -> None:
         (OSError("too many open files"), "connect", "could not be sent"),
     ],
 )
-def test_before_headers(error: Exception, kind: str, words: str) -> None:
-    trouble = network_trouble(error, HOST, begun=False)
+def test_before_headers(raised: Exception, kind: str, words: str) -> None:
+    trouble = network_trouble(raised, HOST, begun=False)
     assert trouble.kind == kind
     assert words in trouble.title
     assert HOST in trouble.detail

@@ -15,7 +15,9 @@ from playground.client.events import AnyEvent, Completed, ToolCallDelta
 from playground.runs import state
 from tests.conformance import fuzz, socket_fuzz
 
-IN_MEMORY = 3_000
+pytestmark = pytest.mark.exhaustive
+
+IN_MEMORY = 1_500
 OVER_SOCKETS = 100
 BROKEN_HTTP = 100
 

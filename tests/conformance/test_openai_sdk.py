@@ -28,6 +28,8 @@ from playground.simulator.launch import SimulatorProcess
 from tests.conformance.talk import queue_faults, stats
 from tests.simulator.talk import send
 
+pytestmark = pytest.mark.exhaustive
+
 Make = Callable[..., SimulatorProcess]
 Fields = Mapping[str, Any]
 

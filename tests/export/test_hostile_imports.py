@@ -125,6 +125,7 @@ def _places(value: object, path: tuple[str | int, ...] = ()) -> list[tuple[str |
 PLACES = _places(_line())
 
 
+@pytest.mark.exhaustive
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.sampled_from(PLACES), _leaf)
 def test_a_line_with_anything_anywhere_is_refused_or_good_for_all(

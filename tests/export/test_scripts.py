@@ -22,6 +22,8 @@ from playground.prompt.files import dump
 from playground.prompt.request import to_request
 from playground.runs.record import RequestRecord
 
+pytestmark = pytest.mark.exhaustive
+
 HOSTILE = '\'; touch /tmp/owned; echo "$HOME" `id` $(id) \\ \n\u2028 नमस्ते 🙂 </script> ${x} @file'
 ANSWER = b'data: {"id":"c","choices":[{"index":0,"delta":{"content":"Hi"},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n'
 

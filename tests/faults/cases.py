@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import json
 import os
 import random
@@ -42,6 +43,8 @@ DAMAGED_FILES = (
 )
 CHANGED_BYTES = (1, 10, 1_000)
 SEND_LIMIT_S = 60
+PROBED_TOGETHER = 100
+"""Damaged folders that one process opens, one after the other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,39 +92,44 @@ def _probe(folders: list[Path]) -> dict[str, dict[str, list[str]]]:
     return found
 
 
+@dataclass(frozen=True, slots=True)
+class _Damage:
+    """A copy of the good folder with one file changed, and the content of that file."""
+
+    folder: Path
+    name: str
+    count: int
+    content: bytes
+
+
 def damaged_files(work: Path, seeds: int, names: Iterable[str] = DAMAGED_FILES) -> Iterator[Outcome]:
     """Change 1, 10 and 1,000 bytes of each file, `seeds` times, and open the folder."""
     good = work / "good"
     with server() as base_url:
         fill(good, base_url)
-    for name in names:
-        if not (good / name).exists():
-            yield Outcome(f"damaged {name}", False, detail="the file was not written by `fill`")
-            continue
-        for count in CHANGED_BYTES:
-            yield from _damaged(work, good, name, count, seeds)
+    present = [name for name in names if (good / name).exists()]
+    for name in set(names) - set(present):
+        yield Outcome(f"damaged {name}", False, detail="the file was not written by `fill`")
+    cases = itertools.product(present, CHANGED_BYTES, range(seeds))
+    while batch := [_damaged(work, good, *case) for case in itertools.islice(cases, PROBED_TOGETHER)]:
+        probed = _probe([one.folder for one in batch])
+        for one in batch:
+            row = probed[str(one.folder)]
+            lost = _is_lost(good, one.folder, one.name, one.content, row["notices"])
+            detail = row["errors"][0][-400:] if row["errors"] else str(one.folder) if lost else ""
+            yield Outcome(f"damaged {one.name}, {one.count:,} bytes", not row["errors"], lost, detail)
+            shutil.rmtree(one.folder)
 
 
-def _damaged(work: Path, good: Path, name: str, count: int, seeds: int) -> Iterator[Outcome]:
-    folders = [work / f"{name}-{count}-{seed}" for seed in range(seeds)]
-    contents: dict[str, bytes] = {}
-    for seed, folder in enumerate(folders):
-        shutil.copytree(good, folder)
-        data = bytearray((folder / name).read_bytes())
-        chance = random.Random(f"{name}/{count}/{seed}")
-        for _ in range(count):
-            data[chance.randrange(len(data))] = chance.randrange(256)
-        (folder / name).write_bytes(data)
-        contents[str(folder)] = bytes(data)
-    probed = _probe(folders)
-    for folder in folders:
-        row = probed[str(folder)]
-        lost = _is_lost(good, folder, name, contents[str(folder)], row["notices"])
-        detail = row["errors"][0][-400:] if row["errors"] else ""
-        yield Outcome(
-            f"damaged {name}, {count:,} bytes", not row["errors"], lost, detail or (str(folder) if lost else "")
-        )
-        shutil.rmtree(folder)
+def _damaged(work: Path, good: Path, name: str, count: int, seed: int) -> _Damage:
+    folder = work / f"{name}-{count}-{seed}"
+    shutil.copytree(good, folder)
+    data = bytearray((folder / name).read_bytes())
+    chance = random.Random(f"{name}/{count}/{seed}")
+    for _ in range(count):
+        data[chance.randrange(len(data))] = chance.randrange(256)
+    (folder / name).write_bytes(data)
+    return _Damage(folder, name, count, bytes(data))
 
 
 def _is_lost(good: Path, folder: Path, name: str, content: bytes, notices: list[str]) -> bool:
@@ -220,13 +228,14 @@ def _judged(case: str, done: Sent | None, *, logged: bool) -> Outcome:
 
 def full_disk(work: Path) -> Iterator[Outcome]:
     """Send on a disk that is full or fills: a small tmpfs where it can be mounted, and a limit on the size of files."""
+    good = work / "good"
     with server() as base_url:
+        fill(good, base_url)
         for free_kb in (0, 8, 64, 200):
             with _small_disk(work / f"disk-{free_kb}") as disk:
                 if disk is None:
                     break
-                folder = disk / "data"
-                fill(folder, base_url)
+                folder = shutil.copytree(good, disk / "data")
                 _fill_up(disk, free_kb)
                 outcome = _judged(f"full disk (tmpfs, {free_kb} KB free)", send(folder, base_url), logged=False)
                 yield outcome if free_kb < 64 else replace(outcome, lost=False)
@@ -234,8 +243,7 @@ def full_disk(work: Path) -> Iterator[Outcome]:
                 row = _probe([folder])[str(folder)]
                 yield Outcome("full disk, then free again", not row["errors"], False, "".join(row["errors"])[-400:])
         for size in (0, 4_096, 40_000):
-            folder = work / f"limit-{size}"
-            fill(folder, base_url)
+            folder = shutil.copytree(good, work / f"limit-{size}")
             limit = partial(resource.setrlimit, resource.RLIMIT_FSIZE, (size, size))
             done = send(folder, base_url, limit)
             yield _judged(f"files limited to {size:,} bytes", done, logged=False)

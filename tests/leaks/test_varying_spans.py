@@ -13,6 +13,8 @@ from tests.benchmarks.bench_leaks import identical, measure
 from tests.leaks.generator import programs
 from tests.leaks.score import score
 
+pytestmark = pytest.mark.exhaustive
+
 STABLE = "\n".join(
     f"{number}. Rule number {number} of the shop must be followed in every call." for number in range(60)
 )

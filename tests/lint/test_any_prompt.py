@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -12,6 +13,8 @@ from playground.lint.context import AgentLoopContext, Batch, LintContext, PastRe
 from playground.lint.engine import advise
 from playground.prompt.document import Document, Json, Tool
 from tests.prefix_cache.prompts import DOCUMENTS, ODD
+
+pytestmark = pytest.mark.exhaustive
 
 LEAVES = st.one_of(st.none(), st.booleans(), st.integers(-9, 99_999), st.floats(-3, 9), st.text(ODD, max_size=9))
 ANY_JSON: st.SearchStrategy[Json] = st.recursive(

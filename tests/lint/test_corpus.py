@@ -14,6 +14,8 @@ from tests.lint.judge import PRICED, document_of, of_body
 from tests.lint.unseen import unseen
 from tests.lint.words import WORDS
 
+pytestmark = pytest.mark.exhaustive
+
 BY_HAND = (*handmade(), *unseen())
 ALL = (*samples(), *BY_HAND)
 

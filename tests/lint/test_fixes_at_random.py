@@ -11,6 +11,8 @@ from playground.prompt.document import Document, Json, Message, Role, Tool
 from tests.lint.corpus import tool
 from tests.lint.words import WORDS
 
+pytestmark = pytest.mark.exhaustive
+
 PIECES = (
     *(
         "{{a}}",

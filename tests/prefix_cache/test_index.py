@@ -88,6 +88,7 @@ def test_one_that_is_larger_than_all_the_room_is_kept_while_it_is_the_only_one(m
     assert index.match("a", 0.0) is not None
 
 
+@pytest.mark.exhaustive
 @given(st.lists(st.tuples(DOCUMENTS, st.booleans()), max_size=8))
 def test_every_text_and_part_comes_back_as_it_was(documents: list[tuple[Document, bool]]) -> None:
     index, kept = PrefixIndex(), {}

@@ -13,6 +13,8 @@ from playground.prefix_cache.replay import TrafficReplay, replay_traffic
 from playground.prefix_cache.traffic import read_traffic
 from tests.cache_engines.judge import Score, judge_file
 
+pytestmark = pytest.mark.exhaustive
+
 TRAFFIC = Path(__file__).parents[1] / "data" / "cache_traffic"
 RECORDINGS = Path(__file__).parents[1] / "data" / "engine_recordings"
 SESSIONS = sorted(path for path in TRAFFIC.glob("*.jsonl") if not path.name.startswith("breaks"))

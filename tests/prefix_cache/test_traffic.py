@@ -11,6 +11,8 @@ import pytest
 
 from playground.prefix_cache.traffic import TrafficError, read_traffic
 
+pytestmark = pytest.mark.exhaustive
+
 GOOD: dict[str, Any] = {
     "at": 1_795_000_000.5,
     "request": {"model": "electron", "messages": [{"role": "user", "content": "Hi"}]},

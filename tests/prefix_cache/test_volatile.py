@@ -272,6 +272,7 @@ def test_each_line_is_read_by_itself(lines: list[str]) -> None:
 LONG = "Never guess. Today is 2026-11-23. Ask session id: 8f3a-2231-xx99 again.\nOpen on 2024-01-31.\n\n" * 60
 
 
+@pytest.mark.exhaustive
 @given(st.lists(st.tuples(st.integers(0, len(LONG)), st.integers(0, 200), PIECES), min_size=1, max_size=6))
 @settings(deadline=None)
 def test_an_edit_finds_what_reading_anew_finds(edits: list[tuple[int, int, str]]) -> None:

@@ -9,6 +9,8 @@ import pytest
 
 from tests.benchmarks.bench_kills import measure
 
+pytestmark = pytest.mark.exhaustive
+
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
 def test_no_kill_loses_what_had_ended_or_damages_the_file(tmp_path: Path) -> None:

@@ -23,24 +23,37 @@ def garbage_is_collected_here() -> Iterator[None]:
     gc.collect(1)
 
 
-FAST = ("--ttft-ms", "20", "--token-ms", "4", "--plan", "none")
+FAST = ("--ttft-ms", "5", "--token-ms", "1", "--plan", "none")
 Story = Callable[[Session, UiDriver], Coroutine[Any, Any, None]]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def last_closed_window_does_not_quit(qapp: QApplication) -> None:
+    """Loops go on when the last window is closed, as the program's does."""
+    qapp.setQuitOnLastWindowClosed(False)
 
 
 @pytest.fixture
 def runner(qapp: QApplication) -> Iterator[asyncio.Runner]:
-    """One loop for Qt and asyncio, which goes on when the last window is closed, as the program's does."""
-    qapp.setQuitOnLastWindowClosed(False)
+    """One loop for Qt and asyncio."""
     with make_runner(qapp) as found:
         yield found
 
 
 @pytest.fixture
-def tell(runner: asyncio.Runner, qapp: QApplication, tmp_path: Path) -> Callable[[Story], None]:
+def simulator_options() -> tuple[str, ...]:
+    """The options of each window's simulator: fast and without limits."""
+    return FAST
+
+
+@pytest.fixture
+def tell(
+    runner: asyncio.Runner, qapp: QApplication, tmp_path: Path, simulator_options: tuple[str, ...]
+) -> Callable[[Story], None]:
     """Opens a window, lets a story happen in it, and closes it; the data folder is the same for all of a test."""
 
     async def session(story: Story) -> None:
-        opened = Session(qapp, tmp_path / "data", {}, simulator_options=FAST)
+        opened = Session(qapp, tmp_path / "data", {}, simulator_options=simulator_options)
         hand = UiDriver(opened.window, None)
         try:
             opened.show()

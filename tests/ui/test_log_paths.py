@@ -294,6 +294,7 @@ def test_the_size_is_shown_and_bounds_are_kept(tell: Tell) -> None:
     tell(story)
 
 
+@pytest.mark.parametrize("simulator_options", [("--ttft-ms", "20", "--token-ms", "20", "--plan", "none")])
 def test_what_is_running_is_shown_as_it_comes(tell: Tell) -> None:
     async def story(session: Session, hand: UiDriver) -> None:
         window = session.window

@@ -108,6 +108,7 @@ def test_edits_between_edge_cases_apply(old: str, new: str) -> None:
     assert text == new
 
 
+@pytest.mark.exhaustive
 def test_load_thousand_versions_of_a_long_prompt_is_small(tmp_path: Path) -> None:
     random.seed(1)
     lines = [" ".join(random.choices(WORDS[:8], k=18)) for _ in range(1_000)]
@@ -212,6 +213,7 @@ def test_record_file_is_private(tmp_path: Path) -> None:
     assert (store.path(KEY).stat().st_mode & 0o777, store.path(KEY).parent.stat().st_mode & 0o777) == (0o600, 0o700)
 
 
+@pytest.mark.exhaustive
 def test_record_process_killed_while_appending_keeps_every_acknowledged_version(tmp_path: Path) -> None:
     script = (
         "import sys; from pathlib import Path; from tests.versions.test_store import *\n"

@@ -389,7 +389,7 @@ def test_compare_source_menu_opened_many_times_keeps_one_submenu(tell: Tell) -> 
 
 def test_compare_hidden_page_is_not_painted_and_is_current_when_displayed(tell: Tell) -> None:
     async def story(session: Session, hand: UiDriver) -> None:
-        compare = compare_of(session, replace(PROMPT, name="slow", parameters={"simulate": "slow_first_byte=4000"}))
+        compare = compare_of(session, replace(PROMPT, name="slow", parameters={"simulate": "slow_first_byte=600"}))
         compare.send()
         await hand.until(lambda: bool(compare.slots[0].runs) and compare.slots[1].running, "the answer of A")
         session.window.modes.show_mode("prompt")

@@ -78,7 +78,7 @@ def test_dialog_closed_while_running_stops_and_sends_nothing_after(
         CLOSE[way](dialog)
         await hand.until(lambda: not running and bool(gone), "the end of the work")
         sent = (await log.count(EVERYTHING)).n
-        await asyncio.sleep(0.3)  # longer than two requests to the simulator take
+        await asyncio.sleep(0.15)  # longer than two requests to the simulator take
         assert (await log.count(EVERYTHING)).n == sent
         assert not running
         assert "RuntimeError" not in window.trouble.words

@@ -46,17 +46,17 @@ class CallFields(QWidget):
         self.calls.setFixedHeight(_CALLS_PX)
         self.calls.setTabChangesFocus(True)
         self.calls.setAccessibleName("tool_calls as JSON")
-        self.trouble = QLabel()
-        self.trouble.setProperty("tone", "failure")
-        self.trouble.setWordWrap(True)
-        self.trouble.hide()
+        self.error = QLabel()
+        self.error.setProperty("tone", "failure")
+        self.error.setWordWrap(True)
+        self.error.hide()
         column = QVBoxLayout(self)
         column.setContentsMargins(SIDE_PX, GRID // 2, SIDE_PX, 0)
         row = QHBoxLayout()
         row.addWidget(self.answers, 1)
         row.addWidget(self.choose)
         column.addLayout(row)
-        for widget in (self.calls, self.trouble):
+        for widget in (self.calls, self.error):
             column.addWidget(widget)
         self.answers.textEdited.connect(self._on_answers)
         self.calls.textChanged.connect(self._on_calls)
@@ -103,8 +103,8 @@ class CallFields(QWidget):
             self.changed.emit(self._message)
 
     def _say(self, wrong: str) -> None:
-        self.trouble.setText(wrong)
-        self.trouble.setVisible(bool(wrong))
+        self.error.setText(wrong)
+        self.error.setVisible(bool(wrong))
         self.calls.setProperty("bad", "true" if wrong else "false")
         restyle(self.calls)
 

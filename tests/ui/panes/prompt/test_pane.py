@@ -268,10 +268,10 @@ def test_tool_calls_change_only_when_they_can_be_read(open_pane: Open) -> None:
     fields = pane.prompt_tab.cards[0].calls
     fields.calls.setPlainText("[{")
     assert pane.document().messages[0].tool_calls == calls
-    assert "not JSON" in fields.trouble.text()
+    assert "not JSON" in fields.error.text()
     fields.calls.setPlainText('[{"id": "call_2", "name": "look_up", "arguments": "{}"}]')
     assert pane.document().messages[0].tool_calls == (ToolCall("call_2", "look_up", "{}"),)
-    assert fields.trouble.isHidden()
+    assert fields.error.isHidden()
 
 
 def test_collapsing_is_a_matter_of_looks(open_pane: Open) -> None:

@@ -137,11 +137,11 @@ def test_a_click_on_a_field_asks_for_its_place(pane: ResponsePane, qtbot: QtBot)
 
 
 def test_a_path_that_is_written_out_and_openais_param_lead_there_too(pane: ResponsePane, qtbot: QtBot) -> None:
-    for error, path in (
+    for sent, path in (
         ({"message": "bad", "details": [{"path": "messages.3.role", "message": "bad"}]}, ("messages", 3, "role")),
         ({"message": "bad", "param": "messages[1].content"}, ("messages", 1, "content")),
     ):
-        trouble = http_trouble(400, {}, json.dumps({"error": error}), None)
+        trouble = http_trouble(400, {}, json.dumps({"error": sent}), None)
         pane.show_state(runs.grown(RunState(), [*runs.sent(status=400), AttemptFailed(0.2, trouble)]))
         assert pane.notice is not None
         links = [b for b in pane.notice.findChildren(QPushButton) if b.accessibleName().startswith("Go to")]
