@@ -346,9 +346,15 @@ class Joiner:
     def part(self, id_: int) -> bytes:
         """Return the bytes of a part."""
         if id_ not in self._read:
-            row = self._connection.execute("SELECT data FROM part_data WHERE id = ?", (id_,)).fetchone()
-            self._read[id_] = unpack(row[0])
+            self._read[id_] = self.read(id_)
         return self._read[id_]
+
+    def read(self, id_: int) -> bytes:
+        """Return the bytes of a part that is needed once: it is not cached."""
+        if id_ in self._read:
+            return self._read[id_]
+        row = self._connection.execute("SELECT data FROM part_data WHERE id = ?", (id_,)).fetchone()
+        return unpack(row[0])
 
 
 def ids_of(manifest: bytes) -> list[int]:

@@ -19,14 +19,15 @@ from playground.client.events import AnyEvent
 from playground.prompt.document import Json
 from playground.requestlog import retention, rows
 from playground.requestlog.blob_store import Keeper
-from playground.requestlog.filter import EVERYTHING, LogFilter
-from playground.requestlog.log_queries import NO_SIZE, FoundIds, LogSize, Words
+from playground.requestlog.filter import EVERYTHING, IdTerm, LogFilter
+from playground.requestlog.log_queries import NO_SIZE, FoundIds, LogSize, Words, add_id_indexes
 from playground.requestlog.process_lock import Owner, sweep
-from playground.requestlog.reader import COUNT_UP_TO, Reader, RowCounter
+from playground.requestlog.reader import COUNT_UP_TO, NEAR, Reader, RowCounter
 from playground.requestlog.records import (
     Count,
     DamagedRunError,
     EndedRun,
+    Found,
     LogRow,
     LogUnavailableError,
     StoredRun,
@@ -93,6 +94,10 @@ def open_log(folder: Path) -> Ready:
 
 FLUSH_S = 0.2
 """Seconds that an event may wait in memory."""
+STEP_S = 0.08
+"""Seconds of a search between which other queries are answered."""
+MOST_OF_AN_ID = 100
+"""Maximum number of requests per partial id in a list of ids."""
 IDS_PER_READ = 10_000
 CHECK_INDEXES_BYTES = 4 * 1024 * 1024
 """Size up to which indexes are compared with the tables after opening (some 25 ms)."""
@@ -314,10 +319,22 @@ class RequestLog:
 
     async def page(self, log_filter: LogFilter, before: int | None = None, limit: int = 128) -> list[LogRow]:
         """Return a page of rows older than number `before`, newest first. Equally fast at any position."""
-        return await self._read(lambda: self._reader.page(log_filter, before, limit), [])
+        rows: list[LogRow] = []
+        while True:
+            found = await self.search(log_filter, before, limit - len(rows))
+            rows += found.rows
+            if found.below is None:
+                return rows
+            before = found.below
+
+    async def search(self, log_filter: LogFilter, before: int | None = None, limit: int = 128) -> Found:
+        """Return the rows of a page that a step of about STEP_S finds, newest first, and where it continues."""
+        return await self._read(lambda: self._reader.search(log_filter, before, limit, STEP_S), Found([]))
 
     async def rows_at(self, log_filter: LogFilter, first: int, limit: int = 128) -> list[LogRow]:
         """Return rows `first` to `first + limit` of the list, newest first, for random access by a table."""
+        if log_filter.terms and log_filter.order is None and first + limit <= NEAR:
+            return (await self.page(log_filter, None, first + limit))[first:]
         return await self._read(lambda: self._reader.rows_at(log_filter, first, limit), [])
 
     async def count(self, log_filter: LogFilter, up_to: int | None = COUNT_UP_TO) -> Count:
@@ -338,13 +355,17 @@ class RequestLog:
             await self._write_worker.call(self._flush)
         return await self._read(lambda: self._get(run_id), None)
 
-    async def find(self, part: str) -> list[LogRow]:
+    async def find(self, part: str, limit: int = 1000) -> list[LogRow]:
         """Return requests with `part` in a request_id (of any attempt) or body id, newest first."""
-        return await self._read(lambda: self._reader.find(part), [])
+        return await self.page(LogFilter((IdTerm(part),)), None, limit) if part else []
 
     async def find_many(self, ids: Sequence[str]) -> FoundIds:
         """Find requests by a list of ids or parts of ids. Returns also the ids without a match."""
-        return await self._read(lambda: self._reader.find_many(ids), FoundIds((), ()))
+        wanted = dict.fromkeys(one.strip() for one in ids)
+        found = {one: await self.find(one, MOST_OF_AN_ID) for one in wanted if one}
+        rows = {row.number: row.run_id for some in found.values() for row in some}
+        missing = tuple(one for one, some in found.items() if not some)
+        return FoundIds(tuple(rows[number] for number in sorted(rows, reverse=True)), missing)
 
     async def rows_of(self, run_ids: Sequence[str]) -> list[LogRow]:
         """Return the rows of these runs, newest first; unknown ids are left out. At most 30,000 ids."""
@@ -578,6 +599,7 @@ class RequestLog:
             )
             self._changed([""])
             yield RecoveryProgress(1, 1)
+        add_id_indexes(connection)
         yield from self._index_all(connection)
         for _ in empty_old_search(connection):
             yield RecoveryProgress(1, 1)
