@@ -38,15 +38,13 @@ _QUERIES = 100
 def bits_of(texts: Iterable[str]) -> bytes:
     """Return the bits of the texts' trigrams, and a checksum. No trigram spans two lines."""
     hashes: set[int] = set()
-    short: list[str] = []
+    plain: list[str] = []
     for line in {line for text in texts for line in text.split("\n")}:
-        if len(line) >= _LONG_LINE:
-            hashes.update(_hashes_of_long(line))
-        elif line.isascii():
-            short.append(line)
+        if line.isascii():
+            plain.append(line)
         else:
-            hashes.update(_hashes_of(line))
-    hashes.update(_hashes_of_ascii("\n".join(short).lower().encode()))
+            hashes.update(_hashes_of(line) if len(line) < _LONG_LINE else _hashes_of_long(line))
+    hashes.update(_hashes_of_ascii("\n".join(plain).lower().encode()))
     hashes.discard(_NO_HASH)
     bits = bytearray(max(8, len(hashes) * _BITS // 8))
     count = len(bits) * 8

@@ -47,7 +47,7 @@ from playground.requestlog.recovery import (
 from playground.requestlog.store import FILE_NAME, OpenedStore, connect_another, open_files, unavailable
 from playground.requestlog.summary import summarize
 from playground.requestlog.worker import Worker
-from playground.requestlog.writer import BATCH, Writer
+from playground.requestlog.writer import BATCH, SEALED_AT_ONCE, Writer
 from playground.runs.record import RequestRecord, SentRow
 from playground.runs.state import RunState
 
@@ -92,6 +92,10 @@ def open_log(folder: Path) -> Ready:
     return Ready(files, owner, orphans)
 
 
+IDLE_S = 0.2
+"""Seconds without a write after which blocks are added to the index of the text search."""
+OPEN_BLOCKS = 128
+"""Maximum number of blocks (4,096 requests) that wait for that; a search reads their requests."""
 FLUSH_S = 0.2
 """Seconds that an event may wait in memory."""
 STEP_S = 0.08
@@ -133,6 +137,8 @@ class RequestLog:
         self._refused: dict[str, BaseException] = {}
         self._armed = False
         self._retrying = False
+        self._sealing = False
+        self._written_at = 0.0
         self._closed = False
         self._read_failed = False
         self.unsaved = 0
@@ -236,7 +242,7 @@ class RequestLog:
             added = await self._write_worker.call(lambda: writer.add(runs))
         except sqlite3.Error as error:
             raise OSError(f"the request log could not take them up: {error}") from error
-        self._write_worker.submit(self._seal_all)
+        self._write_worker.submit(self._seal_later)
         return added
 
     async def delete(self, run_ids: Iterable[str], progress: Callable[[int], None] = lambda _done: None) -> None:
@@ -309,7 +315,7 @@ class RequestLog:
             while not self._closed and not await self._write_worker.call(writer.purge):
                 pass
         if not self._closed:
-            self._write_worker.submit(self._seal_all)
+            self._write_worker.submit(self._seal_later)
 
     async def mark(self, run_ids: Iterable[str], marked: bool = True) -> None:
         """Set or clear the mark that `is:marked` finds."""
@@ -528,20 +534,29 @@ class RequestLog:
             outcomes[waiting] = outcomes[waiting] or failure or self._refused.pop(run_id, None)
         # In one call, since waking the loop is the larger cost.
         self._on_loop(lambda: _resolve(outcomes))
-        self._seal()
+        self._seal_later()
         self._retry_later()
 
-    def _seal_all(self) -> None:
-        """Index full blocks in steps, between which requests are written."""
-        with suppress(sqlite3.Error):
-            if self._writer is not None and self._writer.seal():
-                self._write_worker.later(0.0, self._seal_all)
+    def _seal_later(self) -> None:
+        """Index full blocks when no request was written for IDLE_S, or when many wait."""
+        self._written_at = time.monotonic()
+        if not self._sealing:
+            self._sealing = True
+            self._write_worker.later(IDLE_S, self._seal)
 
     def _seal(self) -> None:
-        """Index full blocks. If that fails, their requests are found by reading them, and it is tried again later."""
+        """Index full blocks, a few per step. Until then, and if it fails, their requests are found by reading them."""
+        self._sealing = False
+        if self._writer is None:
+            return
+        idle = time.monotonic() - self._written_at >= IDLE_S
+        wait, sealed = 0.0 if idle else IDLE_S, 1
         with suppress(sqlite3.Error):
-            if self._writer is not None:
-                self._writer.seal()
+            if idle or self._writer.open_blocks > OPEN_BLOCKS:
+                sealed, wait = self._writer.seal(1 if idle else SEALED_AT_ONCE), 0.0
+        if sealed:
+            self._sealing = True
+            self._write_worker.later(wait, self._seal)
 
     def _take_changes(self) -> list[tuple[str, Callable[[], None], asyncio.Future[None]]]:
         # Loop until the queue is empty: an item added behind others did not schedule a call.

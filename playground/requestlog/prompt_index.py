@@ -34,6 +34,8 @@ MAX_COMPARED = 5_000
 _CACHED = 20_000
 _COMPARED = 50_000
 """Maximum number of parts of which a search remembers whether they have its text: about 10 MB."""
+_NOTED, _NOTED_BYTES = 5_000, 8_000_000
+"""Maximum number of runs whose elements are remembered until their blocks are sealed, and their bytes."""
 _SEARCHES = 50
 """Maximum number of searches whose results are cached."""
 _SAMPLE = 32
@@ -112,24 +114,46 @@ class PromptIndex:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self._ids: dict[bytes, int] = {}
+        self._noted: dict[int, list[bytes]] = {}
+        """Keys of the elements of new runs, whose bodies need not be read again."""
+        self._new: dict[bytes, bytes] = {}
+        """Elements of these runs that may be new, by key."""
+        self._new_bytes = 0
 
     def forget_all(self) -> None:
         """Drop the cache: after a rollback, or a deletion here or in another process."""
         self._ids.clear()
+        self._forget_noted()
+
+    def note(self, number: int, body: bytes) -> None:
+        """Remember the elements of a new run until its block is sealed."""
+        if self._new_bytes > _NOTED_BYTES or len(self._noted) > _NOTED:
+            self._forget_noted()
+        keys = self._noted[number] = []
+        for element in elements_of(body):
+            key = _key(element)
+            keys.append(key)
+            if key not in self._ids and key not in self._new:
+                self._new[key] = element
+                self._new_bytes += len(element)
+
+    def _forget_noted(self) -> None:
+        self._noted.clear()
+        self._new.clear()
+        self._new_bytes = 0
 
     def seal(self, block: int) -> None:
         """Index the texts and prompts of a block of runs. Call within a transaction."""
         if len(self._ids) > _CACHED:
             self._ids.clear()
         first_run = block << index.SHIFT
-        manifests = self._connection.execute(
-            "SELECT number, body FROM texts WHERE number BETWEEN ? AND ?", (first_run, first_run + index.RUNS - 1)
+        numbers = self._connection.execute(
+            "SELECT number FROM runs WHERE number BETWEEN ? AND ?", (first_run, first_run + index.RUNS - 1)
         ).fetchall()
         last = first = self._connection.execute("SELECT value FROM meta WHERE name = 'elements'").fetchone()[0]
         joiner, texts, pairs = Joiner(self._connection), list[str](), set[tuple[int, int]]()
-        for number, manifest in manifests:
-            for element in _elements_in(joiner, manifest):
-                key = _key(element)
+        for (number,) in numbers:
+            for key, element in self._elements(joiner, number):
                 id_ = self._ids.get(key) or self._find(key)
                 if id_ is None:
                     id_ = last = last + 1
@@ -145,6 +169,16 @@ class PromptIndex:
             self._connection.execute("INSERT INTO prompt_blocks (first, last, bits) VALUES (?, ?, ?)", values)
             self._connection.execute("UPDATE meta SET value = ? WHERE name = 'elements'", (last,))
         index.seal_texts(self._connection, block)
+
+    def _elements(self, joiner: Joiner, number: int) -> list[tuple[bytes, bytes]]:
+        """Return the keys and JSON texts of a run's elements; the text is empty if the element is indexed."""
+        keys = self._noted.pop(number, None)
+        if keys is not None and all(key in self._ids or key in self._new for key in keys):
+            found = [(key, self._new.pop(key, b"")) for key in keys]
+            self._new_bytes -= sum(len(element) for _, element in found)
+            return found
+        row = self._connection.execute("SELECT body FROM texts WHERE number = ?", (number,)).fetchone()
+        return [] if row is None else [(_key(element), element) for element in _elements_in(joiner, row[0])]
 
     def seal_elements(self, first: int, last: int) -> None:
         """Compute the bits of a range of elements of which some were deleted. Call within a transaction."""
