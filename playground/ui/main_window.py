@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from playground.prefix_cache.forecaster import PromptForecast as Outlook
     from playground.ui.controllers.request import Requests
     from playground.ui.controllers.results import Answers
+    from playground.ui.controllers.versions import VersionPaths
     from playground.ui.panes.inspector.pane import InspectorPane
     from playground.ui.panes.log.pane import LogPane
     from playground.ui.panes.response.pane import ResponsePane
@@ -49,6 +50,8 @@ class MainWindow(QMainWindow):
 
     first_painted = Signal()
     closing = Signal()
+    versions: VersionPaths
+    """Created with the panes of `answers`."""
 
     def __init__(self, workspace: AppServices, appearance: Appearance) -> None:
         super().__init__()
@@ -68,12 +71,23 @@ class MainWindow(QMainWindow):
 
     def _build_panes(self) -> None:
         theme = self._appearance.theme
-        self.prompt = PromptPane(theme)
+        self._centre = QWidget(self)
+        self.top = TopBar(theme, lambda name: self.actions_table[name], self._centre)
+        self.modes = Modes(self._work_area, self.top, self._centre)
+        self.prompt = PromptPane(theme, self._left)
         self.menu_row = MenuRow()
         self.simulated = self.menu_row.destination
         self.trouble = SlimBar("Trouble")
         self.status = StatusBar()
         self.end_notice = EndNotice(self)
+
+    def _work_area(self, parent: QWidget) -> WorkArea:
+        """Return the page of Prompt mode, still empty: widgets are made below their parents (see `Answers`)."""
+        self.area = WorkArea(self.workspace.settings, parent)
+        self._rows = self.area.work
+        self._columns = QSplitter(Qt.Orientation.Horizontal, self._rows)
+        self._left = QFrame(self._columns)
+        return self.area
 
     def _build_parts(self) -> None:
         self.files = Files(self, self.workspace.open_draft(), self.prompt, self.workspace.tasks)
@@ -84,7 +98,6 @@ class MainWindow(QMainWindow):
         handlers = {name: partial(self._run, name, handler) for name, handler in self._handlers().items()}
         self.actions_table = Actions(self, handlers, self.program.shortcuts())
         self.program.use_actions(self.actions_table)
-        self.top = TopBar(self._appearance.theme, self.actions_table["connect"], self.actions_table["verify"])
 
     def _run(self, action_id: str, handler: Callable[[], object]) -> None:
         self.modes.run(action_id, handler)
@@ -190,28 +203,22 @@ class MainWindow(QMainWindow):
         return menu
 
     def _lay_out(self) -> None:
-        self._columns = QSplitter(Qt.Orientation.Horizontal)
-        left = QFrame()
-        _column(left, self.files.tabs.bar, self.prompt, tall=self.prompt)
-        for pane, width in zip((left, _blank(), _blank()), COLUMNS, strict=True):
-            self._columns.addWidget(pane)
-            self._columns.setStretchFactor(self._columns.count() - 1, width)
-        self._rows = QSplitter(Qt.Orientation.Vertical)
-        self._rows.addWidget(self._columns)
+        _column(self._left, self.files.tabs.bar, self.prompt, tall=self.prompt)
+        for place, width in enumerate(COLUMNS):
+            if place:
+                self._columns.addWidget(_blank())
+            self._columns.setStretchFactor(place, width)
         self._rows.addWidget(_blank())
         self._rows.setStretchFactor(0, 1)
         for splitter, sizes in ((self._columns, COLUMNS), (self._rows, ROWS)):
             splitter.setChildrenCollapsible(False)
             splitter.setHandleWidth(1)
             splitter.setSizes(list(sizes))
-        self.area = WorkArea(self._rows, self.workspace.settings)
-        self.modes = Modes(self.area, self.top)
         self.modes.add("compare", "Compare", "cols", self._compare_mode)
         self.modes.add("batch", "Batch", "table", self._batch_mode)
         self.modes.add("recorder", "Recorder", "record", self._recorder_mode)
-        centre = QWidget()
-        _column(centre, self.menu_row, self.top, self.trouble, self.modes, self.status, tall=self.modes)
-        self.setCentralWidget(centre)
+        _column(self._centre, self.menu_row, self.top, self.trouble, self.modes, self.status, tall=self.modes)
+        self.setCentralWidget(self._centre)
 
     def _compare_mode(self) -> ModeView:
         # Imported here: the first frame does not show it.
@@ -298,7 +305,15 @@ class MainWindow(QMainWindow):
         from playground.ui.controllers.versions import VersionPaths
         from playground.ui.controllers.voice import VoiceController
 
-        answers = Answers(self.workspace, self.prompt, self._appearance.theme, self.files, self.program)
+        answers = Answers(
+            self.workspace,
+            self.prompt,
+            self._appearance.theme,
+            self.files,
+            self.program,
+            columns=self._columns,
+            rows=self._rows,
+        )
         self.voicing = VoiceController(
             self.workspace, self._appearance, self.prompt, answers.requests, self, self.show_page
         )
@@ -308,16 +323,6 @@ class MainWindow(QMainWindow):
         self.chaining = Chaining(self, self.workspace, self.prompt, self.files, self.voicing, self.show_page)
         self.chaining.trouble.connect(self.say_trouble)
         self.prompt.answers_wanted.connect(self.chaining.show_answers)
-        for splitter, place, pane in (
-            (self._columns, 1, answers.column),
-            (self._columns, 2, answers.inspector),
-            (self._rows, 1, answers.log),
-        ):
-            sizes = splitter.sizes()
-            blank = splitter.replaceWidget(place, pane)
-            if blank is not None:
-                blank.deleteLater()
-            splitter.setSizes(sizes)
         self.places.show_panes()
         return answers
 

@@ -39,13 +39,15 @@ class Modes(QStackedWidget):
     changed = Signal(str)
     """The id of the mode that is now current."""
 
-    def __init__(self, prompt_page: QWidget, top: TopBar) -> None:
-        super().__init__()
+    def __init__(self, prompt_page: Callable[[QWidget], QWidget], top: TopBar, parent: QWidget | None = None) -> None:
+        """`prompt_page` makes the page of Prompt mode below a parent."""
+        super().__init__(parent)
         self._top = top
         self._builders: dict[str, Callable[[], ModeView]] = {}
-        self._views: dict[str, ModeView] = {PROMPT: ModeView(prompt_page)}
+        page = prompt_page(self)
+        self._views: dict[str, ModeView] = {PROMPT: ModeView(page)}
         self.current = PROMPT
-        self.addWidget(prompt_page)
+        self.addWidget(page)
         self.currentChanged.connect(lambda _index: self.updateGeometry())
         top.modes.add_mode(PROMPT, "Prompt", "prompt")
         top.modes.chosen.connect(self.show_mode)

@@ -120,13 +120,13 @@ class WorkArea(QSplitter):
     divided = Signal()
     """The work has another width because the panel was opened or closed."""
 
-    def __init__(self, work: QWidget, settings: Settings) -> None:
-        super().__init__(Qt.Orientation.Horizontal)
-        self._work, self._settings = work, settings
+    def __init__(self, settings: Settings, parent: QWidget) -> None:
+        super().__init__(Qt.Orientation.Horizontal, parent)
+        self._settings = settings
+        self.work = QSplitter(Qt.Orientation.Vertical, self)
         self.panel = SidePanel()
         self.setHandleWidth(1)
         self.setChildrenCollapsible(False)
-        self.addWidget(work)
         self.addWidget(self.panel)
         self.setStretchFactor(0, 1)
         self.setStretchFactor(1, 0)
@@ -157,11 +157,11 @@ class WorkArea(QSplitter):
         self.refresh()  # lays out at once, so that the panes get their sizes within the full width
         self.work_resized.emit(self.width())
         self.divided.emit()
-        self._work.setFocus()
+        self.work.setFocus()
 
     def _moved(self, _place: int, _index: int) -> None:
         self._settings.set("side_width", self.panel.width())
-        self.work_resized.emit(self._work.width())
+        self.work_resized.emit(self.work.width())
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Announce the width of the work: before it shrinks, after it has grown."""

@@ -329,9 +329,9 @@ def test_no_backends_error_repeats_the_key(backend: MemoryKeyring, error: Except
             await CredentialStore({}).save(ELECTRON, KEY)
         return caught.value
 
-    trouble = asyncio.run(main())
-    assert type(error).__name__ in str(trouble)
-    assert KEY not in "".join(traceback.format_exception(trouble))
+    raised = asyncio.run(main())
+    assert type(error).__name__ in str(raised)
+    assert KEY not in "".join(traceback.format_exception(raised))
 
 
 def test_a_locked_key_store_is_asked_again_and_its_trouble_known(backend: MemoryKeyring) -> None:

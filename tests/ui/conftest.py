@@ -27,10 +27,15 @@ FAST = ("--ttft-ms", "5", "--token-ms", "1", "--plan", "none")
 Story = Callable[[Session, UiDriver], Coroutine[Any, Any, None]]
 
 
+@pytest.fixture(scope="session", autouse=True)
+def last_closed_window_does_not_quit(qapp: QApplication) -> None:
+    """Loops go on when the last window is closed, as the program's does."""
+    qapp.setQuitOnLastWindowClosed(False)
+
+
 @pytest.fixture
 def runner(qapp: QApplication) -> Iterator[asyncio.Runner]:
-    """One loop for Qt and asyncio, which goes on when the last window is closed, as the program's does."""
-    qapp.setQuitOnLastWindowClosed(False)
+    """One loop for Qt and asyncio."""
     with make_runner(qapp) as found:
         yield found
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol, runtime_checkable
 
 from PySide6.QtCore import QEvent, Signal
@@ -86,11 +86,12 @@ class TopBar(QFrame):
     """An endpoint's id."""
     new_requested = Signal()
 
-    def __init__(self, theme: Theme, connect: QAction, verify: QAction) -> None:
-        super().__init__()
+    def __init__(self, theme: Theme, action: Callable[[str], QAction], parent: QWidget | None = None) -> None:
+        """`action` finds an action of the window by its id."""
+        super().__init__(parent)
         self.setProperty("look", "bar")
         self.setFixedHeight(HEIGHT_PX)
-        self._connect = connect
+        self._action = action
         self._running = False
         self._refusal = ""
         self.modes = ModeSwitch()
@@ -112,7 +113,7 @@ class TopBar(QFrame):
         self.setProperty("keepsWidth", True)  # larger text takes the place of words
         set_icon(self._verify, "check", "text")
         self._verify.setToolTip("Send the prompt twice; the second shows whether the cache works")
-        self._verify.clicked.connect(verify.trigger)
+        self._verify.clicked.connect(lambda: action("verify").trigger())
         row = self._row = QHBoxLayout(self)
         row.setContentsMargins(GRID + 4, 0, GRID + 4, 0)
         row.setSpacing(GRID)
@@ -189,7 +190,7 @@ class TopBar(QFrame):
             action.setChecked(endpoint.id == chosen.id)
             action.triggered.connect(lambda _checked, key=endpoint.id: self.endpoint_chosen.emit(key))
         menu.addSeparator()
-        menu.addAction(self._connect)
+        menu.addAction(self._action("connect"))
         self._endpoint.setMenu(menu)
         self._names = chosen.name, self._names[1]
         self._fit()

@@ -6,10 +6,11 @@ The first frame shows the prompt; these come right after it, or when something f
 from __future__ import annotations
 
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, QTimer, Signal
-from PySide6.QtWidgets import QVBoxLayout, QWidget
+from PySide6.QtWidgets import QSplitter, QVBoxLayout, QWidget
 
 from playground.export.terminal import visible_line
 from playground.prompt.document import Document
@@ -130,22 +131,32 @@ class LookingBack:
 
 
 class Answers:
-    """Built once a window."""
+    """The panes of the response, the inspector and the log, in the splitters `columns` and `rows`."""
 
     def __init__(
-        self, workspace: AppServices, prompt: PromptPane, theme: Theme, files: Files, program: DialogController
+        self,
+        workspace: AppServices,
+        prompt: PromptPane,
+        theme: Theme,
+        files: Files,
+        program: DialogController,
+        *,
+        columns: QSplitter,
+        rows: QSplitter,
     ) -> None:
         self._theme = theme
-        self.response = ResponsePane(theme)
-        self.inspector = InspectorPane(theme)
-        self.log = LogPane(theme, workspace.tasks.start)
+        # Each pane is placed while it is empty: with a style sheet, a new parent costs time for every widget below.
+        self.column = QWidget()
+        _place(columns, 1, self.column)
+        self.response = ResponsePane(theme, self.column)
+        self.inspector = InspectorPane(theme, partial(_place, columns, 2))
+        self.log = LogPane(theme, workspace.tasks.start, partial(_place, rows, 1))
         self.from_log = SlimBar("From the log")
         self.requests = Requests(workspace, prompt, self.response, self.inspector, self.log)
         self.log_paths = LogPaths(program.window, workspace, self.log, lambda: self._theme)
         self.looking_back = LookingBack(self.from_log, prompt, self.requests)
         self.adviser = Adviser(workspace, prompt)
         self.advice = AdvicePaths(self.adviser, self.inspector.advice, self.requests, prompt, files, program)
-        self.column = QWidget()
         layout = QVBoxLayout(self.column)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(0)
@@ -163,6 +174,15 @@ class Answers:
         self._theme = theme
         for pane in (self.response, self.inspector, self.log):
             pane.set_theme(theme)
+
+
+def _place(splitter: QSplitter, index: int, pane: QWidget) -> None:
+    """Replace the blank frame at `index`; the sizes stay."""
+    sizes = splitter.sizes()
+    blank = splitter.replaceWidget(index, pane)
+    if blank is not None:
+        blank.deleteLater()
+    splitter.setSizes(sizes)
 
 
 class AdvicePaths:

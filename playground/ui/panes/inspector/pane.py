@@ -234,14 +234,17 @@ class InspectorPane(QWidget):
     place_requested = Signal(int, int)
     """(message, code point offset in the sent text): go to the position in `why`."""
 
-    def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, theme: Theme, place: Callable[[QWidget], object] | None = None) -> None:
+        """`place` gives the empty pane its parent."""
+        super().__init__()
+        self.strip = InspectorStrip()
+        """Shown elsewhere while this pane is hidden."""
+        if place is not None:
+            place(self)
         self.setLayoutDirection(Qt.LayoutDirection.LeftToRight)
         self.setAccessibleName("Inspector")
         self.setMinimumWidth(LEAST_WIDTH)
         self.id = IdSection()
-        self.strip = InspectorStrip()
-        """Shown elsewhere while this pane is hidden."""
         self.usage = UsageSection(theme)
         self.forecast = ForecastSection()
         self.latency = LatencySection(theme)
@@ -257,7 +260,7 @@ class InspectorPane(QWidget):
         # Held, so that no other state can come to have the same id.
         self._model: InspectorModel | None = None
         self.tabs = tab_bar("Views of the inspector", ("Inspector", "Advice 0"))
-        self._stack = QStackedWidget()
+        self._stack = QStackedWidget(self)
         self._lay_out()
         self.tabs.currentChanged.connect(self._stack.setCurrentIndex)
         self.id.action.connect(self._act)
@@ -339,21 +342,22 @@ class InspectorPane(QWidget):
         figures: list[QWidget] = [self.id, hairline(), self.usage, hairline(), self.forecast, self.why]
         figures += [self.latency, self.cost, self.attempts, self.request]
         for widgets in (figures, [self.no_advice, self.advice]):
+            scroll = QScrollArea(self._stack)
+            scroll.setWidgetResizable(True)
+            scroll.setFrameShape(QFrame.Shape.NoFrame)
+            scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+            scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+            self._stack.addWidget(scroll)
             inside = QWidget()
             inside.setProperty("look", "pane")
+            # Filled when it has its parent: with a style sheet, a new parent costs time for every widget below.
+            scroll.setWidget(inside)
             column = QVBoxLayout(inside)
             column.setContentsMargins(GRID * 2, GRID + 4, GRID * 2, GRID * 2)
             column.setSpacing(GRID + 2)
             for widget in widgets:
                 column.addWidget(widget)
             column.addStretch(1)
-            scroll = QScrollArea()
-            scroll.setWidgetResizable(True)
-            scroll.setFrameShape(QFrame.Shape.NoFrame)
-            scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-            scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)
-            scroll.setWidget(inside)
-            self._stack.addWidget(scroll)
         whole = QVBoxLayout(self)
         whole.setContentsMargins(0, 0, 0, 0)
         whole.setSpacing(0)

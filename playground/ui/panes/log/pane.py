@@ -120,9 +120,15 @@ class LogPane(QWidget):
     """The filter is a list of ids: these."""
 
     def __init__(
-        self, theme: Theme, start: Callable[[Coroutine[Any, Any, None], str], object], parent: QWidget | None = None
+        self,
+        theme: Theme,
+        start: Callable[[Coroutine[Any, Any, None], str], object],
+        place: Callable[[QWidget], object] | None = None,
     ) -> None:
-        super().__init__(parent)
+        """`start` runs a task of the pane. `place` gives the empty pane its parent."""
+        super().__init__()
+        if place is not None:
+            place(self)
         self._source: LogSource | None = None
         self._start = start
         self._shown_request_id: str | None = None
@@ -148,7 +154,7 @@ class LogPane(QWidget):
         self._connect()
 
     def _build(self) -> None:
-        self._stack = QStackedWidget()
+        self._stack = QStackedWidget(self)
         self._stack.addWidget(self.empty)
         self._stack.addWidget(self.table)
         self.wrong.setProperty("tone", "failure")

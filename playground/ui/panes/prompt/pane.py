@@ -45,14 +45,14 @@ if TYPE_CHECKING:
 class OtherTabs:
     """Tools, parameters and the body."""
 
-    def __init__(self, theme: Theme) -> None:
+    def __init__(self, theme: Theme, parent: QWidget) -> None:
         # Imported here: the first paint does not need them.
         from playground.ui.panes.prompt.body_tab import BodyTab
         from playground.ui.panes.prompt.parameters_tab import ParametersTab
         from playground.ui.panes.prompt.tools_tab import ToolsTab
 
         self.tools = ToolsTab(theme)
-        self.parameters = ParametersTab(theme)
+        self.parameters = ParametersTab(theme, parent)
         self.body = BodyTab(theme)
         self.pages = (self.tools, self.parameters, self.body)
 
@@ -106,12 +106,12 @@ class PromptPane(QFrame):
         self.footer = PromptFooter()
         self.tabs = tab_bar("Parts of the prompt", ("Prompt", "Tools 0", "Parameters 0", "Body"))
         self._find = icon_button("search", "Find in the prompt (Ctrl+F)")
-        self._stack = QStackedWidget()
+        self._stack = QStackedWidget(self)
         self._lay_out()
         self._connect()
 
     def _lay_out(self) -> None:
-        page = QWidget()
+        page = QWidget(self._stack)
         inside = QVBoxLayout(page)
         inside.setContentsMargins(0, 0, 0, 0)
         inside.setSpacing(0)
@@ -163,7 +163,7 @@ class PromptPane(QFrame):
         return self._other_tabs
 
     def _build_others(self) -> OtherTabs:
-        others = OtherTabs(self._theme)
+        others = OtherTabs(self._theme, self._stack)
         others.tools.tools_edited.connect(self._set_tools)
         others.tools.answers_wanted.connect(self.answers_wanted)
         others.tools.server_wanted.connect(self.tool_server_wanted)

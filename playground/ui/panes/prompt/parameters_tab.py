@@ -100,8 +100,8 @@ class ParametersTab(QScrollArea):
 
     edited = Signal(object, str)
 
-    def __init__(self, theme: Theme) -> None:
-        super().__init__()
+    def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
         self._theme = theme
         self._document = Document()
         self._typed_extra: dict[str, Json] = {}
@@ -115,8 +115,8 @@ class ParametersTab(QScrollArea):
         self._extra = _Field(theme, Parameter("extra fields", "stop", ""))
         self._extra.typed.connect(self._extra_typed)
         inside = QWidget()
-        self._build(inside)
         self.setWidget(inside)
+        self._build(inside)
         self.setWidgetResizable(True)
 
     def _build(self, inside: QWidget) -> None:

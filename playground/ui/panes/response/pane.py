@@ -252,7 +252,7 @@ class ResponsePane(QFrame):
         self.footer = ResponseFooter()
         titles = ("Text", "Request", "Rendered", "Tool calls", "Events", "JSON", "Probabilities")
         self.tabs = tab_bar("Views of the response", titles)
-        self._stack = QStackedWidget()
+        self._stack = QStackedWidget(self)
         for tab in self._tabs():
             self._stack.addWidget(tab)
         self._column = self._lay_out()
