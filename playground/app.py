@@ -31,9 +31,6 @@ def run_window(options: argparse.Namespace) -> int:
     # Collections while modules are imported find no garbage; the session collects between events.
     gc.disable()
     try:
-        from playground.ui.lean_imports import import_qt
-
-        import_qt()
         from playground.ui.session import make_application, make_runner
     except ImportError:
         sentence = missing_qt()

@@ -118,8 +118,8 @@ def make_runner(application: QApplication) -> asyncio.Runner:
     return asyncio.Runner(loop_factory=lambda: _make_loop(application))
 
 
-def _make_loop(application: QApplication) -> QEventLoop:
-    loop = QEventLoop(application)
+def _make_loop(application: QApplication) -> asyncio.AbstractEventLoop:
+    loop: asyncio.AbstractEventLoop = QEventLoop(application)
     # qasync's own executor starts ten threads at once; this one starts them as they are needed.
     loop.set_default_executor(ThreadPoolExecutor(WORKERS, "worker"))
     return loop
