@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -35,6 +36,8 @@ from playground.tasks import Tasks
 READ_BYTES = 262_144
 MAX_ID_CHARS = 200
 """Displayed characters of a request_id."""
+REPEAT_S = 10.0
+MAX_SAID = 100
 NICENESS = 5
 """The forwarding process comes first if both need the same core."""
 
@@ -177,8 +180,22 @@ def report(value: dict[str, object]) -> None:
         print(json.dumps(value), flush=True)
 
 
+_said: dict[str, float] = {}
+"""When each of the newest sentences was reported."""
+
+
 def say(sentence: str) -> None:
-    """Report a problem on standard error, which belongs to the forwarding process's parent."""
+    """Report a problem on standard error, which belongs to the forwarding process's parent.
+
+    The same one at most once in REPEAT_S: thousands of lines would fill a pipe that the parent reads late or never.
+    """
+    now = time.monotonic()
+    if now - _said.get(sentence, -REPEAT_S) < REPEAT_S:
+        return
+    _said.pop(sentence, None)
+    _said[sentence] = now
+    if len(_said) > MAX_SAID:
+        del _said[next(iter(_said))]
     with suppress(OSError):
         print(f"electron-playground: {sentence}", file=sys.stderr, flush=True)
 
