@@ -13,8 +13,10 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
+from playground.prompt.json_bounds import loads
 from playground.recorder.capture import Capture, CapturedExchange
 from playground.recorder.feed_messages import (
     Begin,
@@ -28,6 +30,7 @@ from playground.recorder.feed_messages import (
     Setup,
 )
 from playground.recorder.recording import RecordedCacheModel, Recording, warm_up
+from playground.requestlog.filter import parse
 from playground.requestlog.log import RequestLog
 from playground.runs.state import RunState
 from playground.services import AppServices
@@ -36,6 +39,8 @@ from playground.tasks import Tasks
 READ_BYTES = 262_144
 MAX_ID_CHARS = 200
 """Displayed characters of a request_id."""
+CONTINUED = 200
+"""Requests of the log that may be continued after a restart. Reading them delays the start."""
 REPEAT_S = 10.0
 MAX_SAID = 100
 NICENESS = 5
@@ -72,6 +77,8 @@ async def _record() -> None:
         model = None if log is None else RecordedCacheModel(services.sender.forecaster)
         recording = Recording(log, model, say, lambda run_id, state: _report_ended(run_id, _line(state)))
         capture = Capture(setup.endpoint, recording, services.rate_limiter, setup.key)
+        if log is not None:
+            await _continue_conversations(capture, log)
         warm_up()
         report({"ready": True})
         exchanges = Exchanges(capture)
@@ -104,6 +111,18 @@ async def _open_log(services: AppServices, setup: Setup) -> RequestLog | None:
         await log.delete(setup.replayed)
     await services.remember_sent(setup.endpoint)
     return log
+
+
+async def _continue_conversations(capture: Capture, log: RequestLog) -> None:
+    """Let requests continue those that an earlier Recorder wrote: the newest CONTINUED of the log."""
+    rows = await log.page(parse("source:recorder", datetime.now(UTC)), None, CONTINUED)
+    runs, _ = await log.readable(sorted(row.number for row in rows if row.conversation))
+    for run in runs:
+        with suppress(ValueError):  # a damaged body continues nothing
+            body = loads(run.record.body)
+            messages = body.get("messages") if isinstance(body, dict) else None
+            if run.record.conversation and isinstance(messages, list):
+                capture.conversations.remember(messages, run.record.conversation)
 
 
 class Exchanges:

@@ -43,6 +43,17 @@ def test_analyse_attributes_each_request_to_its_first_leak_and_prices_add_up() -
     assert saved.saved_dollars == pytest.approx((date.dollars or 0) + (session.dollars or 0))
 
 
+def test_analyse_text_that_changes_only_with_the_conversation_is_a_session_value() -> None:
+    def made(number: int, plan: str) -> RecordedRequest:
+        return request(number, f"The caller {plan}.\n{RULES}", 1_000, 0, conversation=f"c{number // 2}")
+
+    plans = ("pays late", "is new here", "moved to Graz")
+    (leak,) = analyse([made(number, plans[number // 2]) for number in range(6)]).leaks
+    assert (leak.span.kind, leak.title) == ("text", "Session value")
+    (leak,) = analyse([made(number, plans[number % 3]) for number in range(6)]).leaks
+    assert leak.title == "Text"
+
+
 def test_analyse_stable_tokens_behind_a_leak_are_scaled_to_the_reported_prompt() -> None:
     analysis = analyse([dated(number) for number in range(6)])
     date = next(leak for leak in analysis.leaks if leak.span.kind == "date")
