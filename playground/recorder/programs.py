@@ -243,11 +243,8 @@ def _title(span: VaryingSpan, members: Mapping[int, RecordedRequest]) -> str:
     """Return the kind of a span in words. Text that only changes with the conversation is a value of the session."""
     if span.kind != "text":
         return KINDS[span.kind]
-    conversations = {index: member.row.conversation for index, member in members.items()}
-    steps = list(pairwise(conversations))
-    same = [
-        later for earlier, later in steps if conversations[earlier] and conversations[earlier] == conversations[later]
-    ]
+    conversations = [(index, member.row.conversation) for index, member in members.items()]
+    same = [index for (_, before), (index, now) in pairwise(conversations) if now and now == before]
     return KINDS["text"] if not same or not set(same).isdisjoint(span.changed) else "Session value"
 
 

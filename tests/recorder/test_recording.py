@@ -109,7 +109,7 @@ def test_recording_request_that_the_model_cannot_handle_is_written_without_an_ex
 
 def test_cache_model_accept_after_a_failed_forecast_does_nothing() -> None:
     model = RecordedCacheModel(CacheForecaster(300.0))
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="Expecting value"):
         model.forecast(replace(record("one"), body=b"no JSON"))
     model.accept(record("one"), "id")
     assert model.settle(record("one"), RunState()) is None
