@@ -10,7 +10,7 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
-from PySide6.QtCore import QObject, QSize, Qt, QTimer
+from PySide6.QtCore import QObject, QSize, Qt
 from PySide6.QtGui import QIcon
 from PySide6.QtWidgets import QApplication
 from qasync import QEventLoop
@@ -22,6 +22,7 @@ from playground.ui.appearance import Appearance
 from playground.ui.controllers.files import is_log
 from playground.ui.main_window import MainWindow
 from playground.ui.theme import STYLED
+from playground.ui.widgets.timers import repeating_timer
 
 EVERY_MS = 250
 
@@ -31,9 +32,7 @@ class Collector(QObject):
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
-        self._timer = QTimer(self)
-        self._timer.setInterval(EVERY_MS)
-        self._timer.timeout.connect(self.look)
+        self._timer = repeating_timer(self, EVERY_MS, self.look)
         self._timer.start()
         gc.disable()
 
@@ -72,6 +71,8 @@ def make_application() -> QApplication:
     # The style as an argument: `setStyle` returns a QStyle, and PySide would build its 600 enum members.
     application = QApplication([*sys.argv[:1], "-style", "fusion"])
     application.setProperty(STYLED, True)
+    # The program's texts are English. Text of the user has the direction of its own first letters.
+    application.setLayoutDirection(Qt.LayoutDirection.LeftToRight)
     application.setApplicationName("electron-playground")
     application.setApplicationDisplayName("Electron Playground")
     # The taskbar finds the icon by the desktop entry's name on Wayland (app id), and by the class or pixels on X11.
