@@ -231,7 +231,7 @@ class CapturedExchange:
         self._sink.end(self._run_id)
 
     def abandon(self) -> None:
-        """End the record where it is: the rest of the exchange cannot be understood."""
+        """End the record here: the rest of the exchange cannot be understood."""
         if not self._ended:
             self._ended = True
             self._on_end()

@@ -141,7 +141,7 @@ class HttpError(Exception):
 
 @dataclass(slots=True)
 class Head:
-    """The fields of a head in their order, and by lower-case name. `lines` are the fields as they were received."""
+    """The fields of a head in their order, and by lower-case name. `lines` are the received lines."""
 
     version: bytes
     fields: RawHeaders
@@ -264,10 +264,10 @@ def peer_is_closed(one: socket.socket) -> bool:
     TCP sends the same for a closed socket as for one that only sends nothing more. Linux lists both ends; a closed one
     has no inode.
     """
-    mine, other = (b":%04X" % name[1] for name in (one.getsockname(), one.getpeername()))
     try:
+        mine, other = (b":%04X" % name[1] for name in (one.getsockname(), one.getpeername()))
         table = Path("/proc/net/tcp6" if one.family == socket.AF_INET6 else "/proc/net/tcp").read_bytes()
-    except OSError:  # another system
+    except OSError:  # the connection is closed, or this is another system
         return True
     rows = (line.split() for line in table.splitlines()[1:])
     return all(row[9] == b"0" for row in rows if row[1].endswith(other) and row[2].endswith(mine))
